@@ -317,13 +317,16 @@ fuzz-one-%: FORCE
 	    tail -n 40 build/fuzz/log/$*; echo "fuzz $*: FAILED, the input is build/fuzz/$*-…"; exit 1; }
 	@echo "fuzz $*: $$(awk '/number_of_executed_units/ { n = $$2 } / cov: / { c = $$4 } END { print n " runs, coverage " c }' build/fuzz/log/$*)"
 
+# A script whose first line is "// FLAVOUR=asan" runs against programs of that flavour.
 stress: ## the long tests of tests/stress, STRESS_SECONDS=600 for each (T=part of a name)
 	@deploy/deps test
 	@$(MAKE) FLAVOUR=stress stress-programs programs
 	@status=0; for test in $(STRESSES:$(B)/%=build/stress/%) $(sort $(wildcard tests/stress/*.mjs)); do \
 	    [[ $$test == *'$(T)'* ]] || continue; \
-	    echo "== $$test"; run=(); [[ $$test == *.mjs ]] && run=(node); \
-	    STRESS_SECONDS=$(STRESS_SECONDS) RINGCAST_BIN_DIR=$(CURDIR)/build/stress "$${run[@]}" $$test || { status=1; echo "FAILED: $$test"; }; \
+	    echo "== $$test"; run=(); flavour=stress; \
+	    if [[ $$test == *.mjs ]]; then run=(node); [[ $$(head -n 1 $$test) != '// FLAVOUR=asan' ]] || flavour=asan; fi; \
+	    [[ $$flavour == stress ]] || $(MAKE) FLAVOUR=$$flavour programs || { status=1; continue; }; \
+	    STRESS_SECONDS=$(STRESS_SECONDS) RINGCAST_BIN_DIR=$(CURDIR)/build/$$flavour "$${run[@]}" $$test || { status=1; echo "FAILED: $$test"; }; \
 	done; exit $$status
 
 bench: ## measure, next to the floors and the peers (BENCH_ARGS=)

@@ -19,6 +19,7 @@
 #include "common/shm/control.h"
 #include "common/shm/spawn_args.h"
 #include "relay/loop.h"
+#include "relay/history/store.h"
 #include "relay/route/port.h"
 #include "relay/cluster/limits.h"
 #include "relay/cluster/queries.h"
@@ -28,6 +29,7 @@
 
 /* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
 #define DRAIN_MS_MAX 2000u
+#define SWEEP_MS 1000u /* how often it is looked for what is kept too long */
 
 struct relay {
     struct rc_spawn_args args;
@@ -38,6 +40,8 @@ struct relay {
     struct rc_remote remote; /* other hosts; not opened without redis.url */
     struct rc_roster roster;
     struct rc_queries queries;
+    struct rc_history history;
+    struct rc_timer sweep; /* of the history */
     struct rc_cluster_limits limits;
     int signal_fd; /* owner */
     uint32_t config_generation;
@@ -88,6 +92,7 @@ static bool relay_turn(void *context)
         rc_router_set_interest_max(&relay->router, interest_max(relay));
         rc_remote_configure(&relay->remote, config_of(relay));
         rc_queries_configure(&relay->queries, config_of(relay));
+        rc_history_configure(&relay->history, config_of(relay));
         acknowledge_config(relay);
     }
     rc_log_catch_up();
@@ -213,6 +218,8 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .relay_generation = rc_control_relay_generation(&relay->control),
         .interest_count_max = interest_max(relay),
         .idempotency = &relay->control.keep->idempotency,
+        .history = &relay->history,
+        .instance_id = relay->control.instance_id,
         .roster = &relay->roster,
         .query = rc_queries_take,
         .query_context = &relay->queries,
@@ -256,6 +263,26 @@ static int open_queries(struct relay *relay, struct rc_err *err)
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for presence");
 }
 
+static void sweep_due(void *context, uint64_t now_ms)
+{
+    struct relay *relay = context;
+    rc_history_sweep(&relay->history, now_ms);
+    rc_timer_set(&relay->loop.timers, &relay->sweep, now_ms + SWEEP_MS, sweep_due, relay);
+}
+
+/* What a predecessor has kept of channels goes on. */
+static int open_history(struct relay *relay, struct rc_err *err)
+{
+    /* A channel's retained values go down in one record, with head and name. */
+    const uint64_t record_max = relay->ports[0].record_bytes_max - sizeof(struct rc_envelope) - RC_CHANNEL_NAME_MAX;
+    const int rc = rc_history_open(&relay->history, &relay->control.history, config_of(relay),
+                                   &relay->control.own->metrics, record_max);
+    if (rc != 0) {
+        return rc_err_set(err, rc, "no memory for what is kept of channels");
+    }
+    return 0;
+}
+
 static int open_loop(struct relay *relay, struct rc_err *err)
 {
     const struct rc_relay_loop_ops ops = {
@@ -271,6 +298,7 @@ static int open_loop(struct relay *relay, struct rc_err *err)
     if (rc == 0) {
         rc = rc_relay_loop_watch(&relay->loop, relay->signal_fd, false, relay_signalled, relay);
     }
+    rc_timer_set(&relay->loop.timers, &relay->sweep, rc_clock_ms() + SWEEP_MS, sweep_due, relay);
     return rc == 0 ? 0 : rc_err_set(err, rc, "watching descriptors: %s", strerror(-rc));
 }
 
@@ -303,6 +331,9 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         rc = open_ports(relay, err);
     }
     if (rc == 0) {
+        rc = open_history(relay, err);
+    }
+    if (rc == 0) {
         rc = open_loop(relay, err);
     }
     if (rc == 0) {
@@ -328,10 +359,12 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     wake_workers(relay);
     rc = rc_relay_loop_run(&relay->loop, err);
     rc_remote_close(&relay->remote);
+    rc_timer_cancel(&relay->loop.timers, &relay->sweep);
     rc_relay_loop_close(&relay->loop);
     rc_queries_close(&relay->queries);
     rc_cluster_limits_close(&relay->limits);
     rc_router_close(&relay->router);
+    rc_history_close(&relay->history);
     rc_roster_close(&relay->roster);
     for (int i = 0; relay->ports != NULL && i < relay->args.port_count; i++) {
         rc_port_close(&relay->ports[i]);

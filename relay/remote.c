@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
 #include "common/records/channel_name.h"
+#include "common/records/select.h"
 #include "common/records/sid.h"
 #include "common/shm/neighbours.h"
 #include "relay/bridge/adapter_interest.h"
@@ -47,6 +48,30 @@ static void remote_publish(void *context, const struct rc_envelope_view *view)
         rc_channel_bridge_publish(&remote->channel, view, flags);
     }
     rc_adapter_publish(&remote->adapter, view, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
+}
+
+/* On the channel of its one room, or of everybody in the namespace, with the names of those that it is not for. */
+static void remote_select(void *context, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    struct rc_envelope_view one = *view;
+    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    struct rc_span room;
+    if (rc_registry_refused(&remote->registry)) {
+        return;
+    }
+    if (rc_select_next(&names, &room)) {
+        one.channel = (const char *)room.bytes;
+        one.head.channel_bytes = (uint8_t)room.count;
+        (void)rc_select_next(&names, &room); /* the mark behind it: a worker writes one room at most */
+    }
+    one.exclude_text = (const char *)names.bytes;
+    one.head.exclude_text_bytes = (uint32_t)names.count;
+    const struct rc_config_namespace *policy =
+        rc_config_namespace_of(remote->config, one.channel, one.head.channel_bytes);
+    const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
+    rc_channel_bridge_select(&remote->channel, &one, flags);
+    rc_adapter_select(&remote->adapter, &one, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
 }
 
 static bool remote_direct(void *context, const struct rc_envelope_view *view)
@@ -158,6 +183,7 @@ static void remote_members(void *context, uint32_t worker, enum rc_members_mark 
 }
 
 const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
+                                            .select = remote_select,
                                             .direct = remote_direct,
                                             .interest_add = interest_add,
                                             .confirm = remote_confirm,

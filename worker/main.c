@@ -383,23 +383,6 @@ static void to_revoked(void *context, uint32_t client, uint64_t random)
     rc_clients_revoked(&w->clients, client, random);
 }
 
-static void open_identities(struct worker *w)
-{
-    const struct rc_sessions_ops ops = {
-        .context = w, .ready = to_identity_ready, .gone = to_session_gone, .heard = to_session_heard};
-    rc_sessions_open(&w->identities.sessions, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index, &w->io.now_ns,
-                     &ops);
-    const struct rc_revocations_ops revocations = {.context = w,
-                                                   .ready = to_identity_ready,
-                                                   .clients = to_revocable_clients,
-                                                   .client = to_revocable_client,
-                                                   .revoked = to_revoked};
-    rc_revocations_open(&w->identities.revocations, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index,
-                        &w->io.now_ns, &revocations);
-    rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
-    w->clients.identities = &w->identities;
-}
-
 static void adopt_config(struct worker *w, bool first)
 {
     const uint32_t generation = rc_control_config_generation(&w->control);
@@ -440,6 +423,32 @@ static void reset_gauges(struct rc_metrics *metrics)
     }
 }
 
+/* --- what is opened --- */
+
+static int open_truth(struct worker *w, struct rc_err *err)
+{
+    return rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config,
+                           rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
+}
+
+static int open_hub(struct worker *w, struct rc_err *err)
+{
+    const struct rc_hub_handlers handlers = {.context = w,
+                                             .interest_changed = to_interest_changed,
+                                             .member_changed = to_member_changed,
+                                             .joined = to_joined,
+                                             .subscribed = to_subscribed,
+                                             .replies_drained = to_replies_drained,
+                                             .flushed = to_flushed,
+                                             .answered = to_answered,
+                                             .ready = to_ready,
+                                             .end = to_end,
+                                             .cut_off = to_cut_off,
+                                             .round = on_round};
+    return rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &handlers, &w->control, w->config,
+                       (uint32_t)w->args.index, err);
+}
+
 /* Rings, and what is told and asked through them. Who hears of it is opened later, before the first record is read. */
 static int open_uplink(struct worker *w, struct rc_err *err)
 {
@@ -454,6 +463,41 @@ static int open_uplink(struct worker *w, struct rc_err *err)
     rc_memberships_open(&w->memberships, &w->uplink, &w->truth, &w->hub.clients_high, (uint32_t)w->args.index,
                         w->config);
     return rc;
+}
+
+static int open_clients(struct worker *w, struct rc_err *err)
+{
+    (void)err;
+    return rc_clients_open(&w->clients, &w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink, &w->interests,
+                           &w->asks, w->metrics, (uint32_t)w->args.index);
+}
+
+static int open_identities(struct worker *w, struct rc_err *err)
+{
+    const struct rc_sessions_ops ops = {
+        .context = w, .ready = to_identity_ready, .gone = to_session_gone, .heard = to_session_heard};
+    (void)err;
+    rc_sessions_open(&w->identities.sessions, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index, &w->io.now_ns,
+                     &ops);
+    const struct rc_revocations_ops revocations = {.context = w,
+                                                   .ready = to_identity_ready,
+                                                   .clients = to_revocable_clients,
+                                                   .client = to_revocable_client,
+                                                   .revoked = to_revoked};
+    rc_revocations_open(&w->identities.revocations, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index,
+                        &w->io.now_ns, &revocations);
+    rc_identities_open(&w->identities, w->config, w->config_generation, &w->control, w->control.keys, w->metrics);
+    w->clients.identities = &w->identities;
+    return 0;
+}
+
+static int open_limits(struct worker *w, struct rc_err *err)
+{
+    (void)err;
+    rc_limits_open(&w->limits, &w->control, &w->asks, &w->uplink, w->metrics, &w->io.now_ns, (uint32_t)w->args.index,
+                   w->config->redis.url.text[0] != '\0', to_limit_ready, w);
+    w->clients.limits = &w->limits;
+    return 0;
 }
 
 static int open_backends(struct worker *w, struct rc_err *err)
@@ -471,21 +515,33 @@ static int open_backends(struct worker *w, struct rc_err *err)
     return 0;
 }
 
-static void open_limits(struct worker *w)
+static int open_carriers(struct worker *w, struct rc_err *err)
 {
-    rc_limits_open(&w->limits, &w->control, &w->asks, &w->uplink, w->metrics, &w->io.now_ns, (uint32_t)w->args.index,
-                   w->config->redis.url.text[0] != '\0', to_limit_ready, w);
-    w->clients.limits = &w->limits;
+    (void)err;
+    rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
+    return rc_websockets_open(&w->websockets, &w->clients);
 }
 
-static int worker_start(struct worker *w, struct rc_err *err)
+static int open_engines(struct worker *w, struct rc_err *err)
 {
-    const uint32_t descriptors = w->control.direct_descriptors;
-    int rc = rc_truth_create(&w->truth, w->args.truth_fd, descriptors, w->config,
-                             rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
-    if (rc < 0) {
-        return rc;
-    }
+    (void)err;
+    rc_engines_open(&w->engines, &w->clients);
+    rc_polling_open(&w->polling, &w->engines, &w->handovers);
+    return 0;
+}
+
+static int open_api(struct worker *w, struct rc_err *err)
+{
+    (void)err;
+    rc_api_open(&w->api, &w->clients);
+    rc_resources_add_routes(&w->api, &w->clients.routes);
+    rc_client_files_open(&w->client_files, w->config, &w->clients.routes);
+    return 0;
+}
+
+/* Connections come from here on: whoever is told of them is there. */
+static int open_io(struct worker *w, struct rc_err *err)
+{
     struct rc_io_handlers handlers = io_handlers();
     handlers.accepted = to_accepted;
     handlers.received = to_received;
@@ -502,63 +558,94 @@ static int worker_start(struct worker *w, struct rc_err *err)
     const struct rc_io_options options = {.args = &w->args,
                                           .control = &w->control,
                                           .slots_max = w->control.slots_per_worker,
-                                          .direct_descriptors = descriptors,
+                                          .direct_descriptors = w->control.direct_descriptors,
                                           .receive_buffers_bytes = w->config->server.receive_buffers_bytes,
                                           .config = w->config};
-    const struct rc_hub_handlers hub_handlers = {.context = w,
-                                                 .interest_changed = to_interest_changed,
-                                                 .member_changed = to_member_changed,
-                                                 .joined = to_joined,
-                                                 .subscribed = to_subscribed,
-                                                 .replies_drained = to_replies_drained,
-                                                 .flushed = to_flushed,
-                                                 .answered = to_answered,
-                                                 .ready = to_ready,
-                                                 .end = to_end,
-                                                 .cut_off = to_cut_off,
-                                                 .round = on_round};
-    rc = rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &hub_handlers, &w->control, w->config,
-                     (uint32_t)w->args.index, err);
-    if (rc == 0) {
-        rc = open_uplink(w, err);
-    }
-    if (rc == 0) {
-        rc = rc_clients_open(&w->clients, &w->control, w->config, &w->truth, &w->io, &w->hub, &w->uplink, &w->interests,
-                             &w->asks, w->metrics, (uint32_t)w->args.index);
-    }
-    if (rc == 0) {
-        open_identities(w);
-        open_limits(w);
-        rc = open_backends(w, err);
-    }
-    if (rc == 0) {
-        rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
-        rc = rc_websockets_open(&w->websockets, &w->clients);
-    }
-    if (rc == 0) {
-        rc_engines_open(&w->engines, &w->clients);
-        rc_polling_open(&w->polling, &w->engines, &w->handovers);
-    }
-    if (rc == 0) {
-        rc_api_open(&w->api, &w->clients);
-        rc_resources_add_routes(&w->api, &w->clients.routes);
-        rc_client_files_open(&w->client_files, w->config, &w->clients.routes);
-    }
-    if (rc == 0) {
-        rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
-    }
-    if (rc == 0) {
-        rc = rc_engines_start(&w->engines);
-    }
-    if (rc == 0 && w->args.steer_fd >= 0) {
+    return rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
+}
+
+static int open_clock(struct worker *w, struct rc_err *err)
+{
+    (void)err;
+    return rc_engines_start(&w->engines);
+}
+
+static int open_steering(struct worker *w, struct rc_err *err)
+{
+    (void)err;
+    if (w->args.steer_fd >= 0) {
         void *steer = mmap(NULL, sizeof(struct rc_steer_worker) * RC_WORKERS_MAX, PROT_READ | PROT_WRITE, MAP_SHARED,
                            w->args.steer_fd, 0);
         w->io.steer = steer == MAP_FAILED ? NULL : (struct rc_steer_worker *)steer + w->args.index;
     }
-    if (rc == 0) {
-        rc_overload_open(&w->overload, &w->io, &w->clients, w->metrics, w->config);
+    return 0;
+}
+
+static int open_overload(struct worker *w, struct rc_err *err)
+{
+    (void)err;
+    rc_overload_open(&w->overload, &w->io, &w->clients, w->metrics, w->config);
+    return 0;
+}
+
+/* In this order. Behind each: those whose state it reads or changes when it is opened, not only keeps a pointer to; that they stand before it is
+ * checked below. */
+#define ROOMS(ROOM)                                                                                            \
+    ROOM(truth, 0)                                                                                             \
+    ROOM(hub, BEHIND(truth))                                                                                   \
+    ROOM(uplink, BEHIND(truth))                                                                                \
+    ROOM(clients, BEHIND(truth) | BEHIND(hub))                                                                 \
+    ROOM(identities, BEHIND(uplink) | BEHIND(clients))                                                         \
+    ROOM(limits, BEHIND(uplink) | BEHIND(clients))                                                             \
+    ROOM(backends, BEHIND(clients) | BEHIND(identities))                                                       \
+    ROOM(carriers, BEHIND(clients))                                                                            \
+    ROOM(engines, BEHIND(clients) | BEHIND(carriers))                                                          \
+    ROOM(api, BEHIND(clients))                                                                                 \
+    ROOM(io, BEHIND(truth) | BEHIND(hub) | BEHIND(clients) | BEHIND(carriers) | BEHIND(engines) | BEHIND(api)) \
+    ROOM(clock, BEHIND(engines) | BEHIND(io))                                                                  \
+    ROOM(steering, BEHIND(io))                                                                                 \
+    ROOM(overload, BEHIND(io) | BEHIND(clients))
+
+#define BEHIND(name) (1u << ROOM_##name)
+#define ROOM(name, behind) ROOM_##name,
+enum { ROOMS(ROOM) };
+#undef ROOM
+#define ROOM(name, behind) _Static_assert((behind) < BEHIND(name), #name " is opened behind what it looks at");
+ROOMS(ROOM)
+#undef ROOM
+
+static int worker_start(struct worker *w, struct rc_err *err)
+{
+#define ROOM(name, behind) open_##name,
+    static int (*const rooms[])(struct worker * w, struct rc_err * err) = {ROOMS(ROOM)};
+#undef ROOM
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < RC_ARRAY_COUNT(rooms); i++) {
+        rc = rooms[i](w, err);
     }
     return rc;
+}
+
+/* The end of a request may be the end of a session, and that of an event: clients go before what they are told by and ask. */
+static void worker_stop(struct worker *w)
+{
+    rc_overload_close(&w->overload);
+    rc_clients_close(&w->clients);
+    rc_engines_close(&w->engines);
+    rc_limits_close(&w->limits);
+    rc_polling_close(&w->polling);
+    rc_websockets_close(&w->websockets);
+    rc_api_close(&w->api);
+    rc_client_files_close(&w->client_files);
+    rc_asks_close(&w->asks);
+    rc_identities_close(&w->identities);
+    rc_io_close(&w->io);
+    rc_batches_close(w->batches);
+    rc_backends_close(w->backends);
+    rc_memberships_close(&w->memberships);
+    rc_uplink_close(&w->uplink);
+    rc_hub_close(&w->hub);
+    rc_heap_close(&w->truth.heap);
 }
 
 /* --- the loop --- */
@@ -694,22 +781,6 @@ int main(int argc, char **argv)
     worker.state = RC_PROCESS_DRAINED;
     atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release); /* W2a */
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
-    rc_overload_close(&worker.overload);
-    rc_clients_close(&worker.clients); /* the end of a request may be the end of a session */
-    rc_engines_close(&worker.engines);
-    rc_limits_close(&worker.limits);
-    rc_polling_close(&worker.polling);
-    rc_websockets_close(&worker.websockets);
-    rc_api_close(&worker.api);
-    rc_client_files_close(&worker.client_files);
-    rc_asks_close(&worker.asks);
-    rc_identities_close(&worker.identities);
-    rc_io_close(&worker.io);
-    rc_batches_close(worker.batches);
-    rc_backends_close(worker.backends);
-    rc_memberships_close(&worker.memberships);
-    rc_uplink_close(&worker.uplink);
-    rc_hub_close(&worker.hub);
-    rc_heap_close(&worker.truth.heap);
+    worker_stop(&worker);
     return corrupt ? EXIT_FAILURE : EXIT_SUCCESS;
 }

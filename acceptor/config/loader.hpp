@@ -12,7 +12,7 @@
 
 extern "C" {
 #include "common/base/err.h"
-#include "common/config/key.h"
+#include "common/config/key_set.h"
 }
 
 namespace rc_toml

@@ -182,11 +182,30 @@ void load_one_text(rule_reader &rules, const toml::table &table, const char *lab
     }
 }
 
+void load_excepts(rule_reader &rules, const toml::table &table)
+{
+    static const char label[] = "[[event.emit]] except";
+    const auto found = table.find("except");
+    if (found == table.end()) {
+        return;
+    }
+    const auto at = place(found->first, found->second);
+    const toml::array *const items = found->second.as_array();
+    if (items == nullptr) {
+        load_room(rules, at, label, found->second, RC_RULE_EMIT);
+    }
+    for (size_t i = 0; items != nullptr && i < items->size(); i++) {
+        load_room(rules, place(found->first, (*items)[i]), label, (*items)[i], RC_RULE_EMIT);
+    }
+    told(rules, rc_event_emit_except(rules.build.get(), &rules.err), at, label);
+}
+
 void load_emit(rule_reader &rules, const toml::table &table, const toml::source_position &at)
 {
     const size_t before = rules.load.problems.size();
     rc_event_emit_begin(rules.build.get());
     load_table(rules.load, *rc_config_section_find("emit", 4), table, &rules.build->emit);
+    load_excepts(rules, table);
     if (table.contains("to") || rules.from == RC_EVENT_FROM_SERVER) { /* who sent a server's event is no client */
         load_rooms(rules, table, "[[event.emit]] to", "to", RC_RULE_EMIT);
     } else {

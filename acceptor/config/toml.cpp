@@ -1,4 +1,4 @@
-/* toml: walks the parsed file and hands each value to the key table (common/config/key.h). See toml.h. */
+/* toml: walks the parsed file and hands each value to the key table (common/config/key_set.h). See toml.h. */
 #include "acceptor/config/toml.h"
 
 #include <algorithm>
@@ -272,6 +272,7 @@ void load_root(loader &load, const toml::table &root)
     if (const auto found = root.find("schemas"); found != root.end()) {
         load_schemas(load, found->first, found->second); /* before the rows that name them */
     }
+    const auto identities = root.find("identity"); /* behind the rows: rc_event_rules.rows_bytes */
     for (auto &&[name, node] : root) {
         const std::string_view text = name.str();
         const rc_config_section *const section = rc_config_section_find(text.data(), text.size());
@@ -279,7 +280,9 @@ void load_root(loader &load, const toml::table &root)
             continue;
         }
         if (section != nullptr && section->within == nullptr) {
-            load_section(load, *section, name, node);
+            if (identities == root.end() || &node != &identities->second) {
+                load_section(load, *section, name, node);
+            }
             continue;
         }
         const char *const nearest = rc_config_name_nearest(nullptr, text.data(), text.size());
@@ -287,6 +290,9 @@ void load_root(loader &load, const toml::table &root)
         report(load, name.source().begin, "unknown %s \"%s\"%s%s%s", table ? "section" : "key outside of a section",
                shown(text).c_str(), nearest != nullptr ? ", did you mean \"[" : "", nearest != nullptr ? nearest : "",
                nearest != nullptr ? "]\"?" : "");
+    }
+    if (identities != root.end()) {
+        load_section(load, *rc_config_section_find("identity", 8), identities->first, identities->second);
     }
 }
 

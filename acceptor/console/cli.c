@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "acceptor/console/client.h"
+#include "acceptor/console/option.h"
 #include "acceptor/console/token.h"
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
@@ -62,24 +63,8 @@ static const struct {
 
 static int usage_wrong(const char *what, const char *word)
 {
-    fprintf(stderr, "ringcast: %s%s%s; `ringcast help` lists what there is\n", what, word != NULL ? ": " : "",
-            word != NULL ? word : "");
+    rc_option_wrong("ringcast", "ringcast help", what, word);
     return -EINVAL;
-}
-
-/* The value of an option: "-c FILE" or "--config=FILE". NULL when `word` is another option; "" when the value is
- * missing. */
-static const char *option_value(const char *word, const char *name, int argc, char **argv, int *at)
-{
-    const size_t bytes = strlen(name);
-    if (strcmp(word, name) == 0) {
-        *at += 1;
-        return *at < argc ? argv[*at] : "";
-    }
-    if (strncmp(name, "--", 2) == 0 && strncmp(word, name, bytes) == 0 && word[bytes] == '=') {
-        return word + bytes + 1;
-    }
-    return NULL;
 }
 
 static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
@@ -94,10 +79,10 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
         cli->now = true;
         return 0;
     }
-    if ((value = option_value(word, "-c", argc, argv, at)) != NULL ||
-        (value = option_value(word, "--config", argc, argv, at)) != NULL) {
+    if ((value = rc_option_value(word, "-c", argc, argv, at)) != NULL ||
+        (value = rc_option_value(word, "--config", argc, argv, at)) != NULL) {
         cli->config = value;
-    } else if ((value = option_value(word, "--socket", argc, argv, at)) != NULL) {
+    } else if ((value = rc_option_value(word, "--socket", argc, argv, at)) != NULL) {
         cli->socket = value;
     } else if (cli->command == RC_CLI_CHECK && word[0] != '-' && cli->config == NULL) {
         cli->config = value = word;

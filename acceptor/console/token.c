@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "acceptor/console/jwt_sign.h"
+#include "acceptor/console/option.h"
 #include "acceptor/keys/fetch.h"
 #include "acceptor/start/settings.h"
 #include "common/base/check.h"
@@ -110,10 +111,11 @@ static int token_failed(int code, const char *format, ...)
 
 static int token_misused(const char *what, const char *word)
 {
-    return token_failed(EXIT_USAGE, "%s: %s; `ringcast token --help` lists what there is", what, word);
+    rc_option_wrong("ringcast token", "ringcast token --help", what, word);
+    return EXIT_USAGE;
 }
 
-/* One option; *at is moved over its value. */
+/* One option; *at is moved over its value where that is a word of its own. */
 static int option_parse(struct options *options, int who, int argc, char **argv, int *at)
 {
     const char *word = argv[*at];
@@ -122,29 +124,29 @@ static int option_parse(struct options *options, int who, int argc, char **argv,
         return 0;
     }
     const char **place = NULL;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(texts); i++) {
-        if (strcmp(word, texts[i].name) == 0 && (texts[i].who & who) != 0) {
+    const char *value = NULL;
+    for (size_t i = 0; value == NULL && i < RC_ARRAY_COUNT(texts); i++) {
+        if ((texts[i].who & who) != 0 && (value = rc_option_value(word, texts[i].name, argc, argv, at)) != NULL) {
             place = (const char **)(void *)((char *)options + texts[i].offset);
         }
     }
-    if (place == NULL && who == MAKE && strcmp(word, "--claim") == 0) {
+    if (value == NULL && who == MAKE && (value = rc_option_value(word, "--claim", argc, argv, at)) != NULL) {
         if (options->claim_count == CLAIMS_MAX) {
             return token_misused("too many claims", word);
         }
         place = &options->claims[options->claim_count++];
     }
-    if (place == NULL && who == VERIFY && word[0] != '-' && options->token == NULL) {
+    if (value == NULL && who == VERIFY && word[0] != '-' && options->token == NULL) {
         options->token = word;
         return 0;
     }
-    if (place == NULL) {
+    if (value == NULL) {
         return token_misused("unknown argument", word);
     }
-    *at += 1;
-    if (*at >= argc || argv[*at][0] == '\0') {
+    if (value[0] == '\0') {
         return token_misused("a value is missing after", word);
     }
-    *place = argv[*at];
+    *place = value;
     return 0;
 }
 

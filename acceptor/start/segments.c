@@ -90,6 +90,14 @@ static int open_shared(struct rc_segments *segments, struct rc_err *err)
         rc = segment_open(&segments->limits_segment, "ringcast-limits", sizeof(struct rc_limits_segment), false, err);
     }
     if (rc == 0) {
+        rc = segment_open(&segments->history_segment, "ringcast-history", rc_history_bytes(segments->history_bytes),
+                          true, err);
+    }
+    if (rc == 0) {
+        segments->history = segments->history_segment.memory;
+        rc_segment_dump(segments->history, segments->history_segment.bytes, false); /* messages */
+    }
+    if (rc == 0) {
         segments->limits = segments->limits_segment.memory;
         rc_segment_dump(segments->limits, segments->limits_segment.bytes, false);
         rc = rc_limits_segment_open(segments->limits, err);
@@ -149,13 +157,15 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
     RC_ASSERT(workers >= 1 && workers <= RC_WORKERS_MAX);
     memset(segments, 0, sizeof(*segments));
     segments->core_segment = segments->config_segment = segments->keys_segment = segments->acceptor_segment =
-        segments->relay_segment = segments->keep_segment = segments->limits_segment = no_segment;
+        segments->relay_segment = segments->keep_segment = segments->limits_segment = segments->history_segment =
+            no_segment;
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
         segments->worker_segments[i] = segments->port_segments[i] = no_segment;
     }
     segments->worker_count = workers;
     segments->ring_bytes = config->server.ring_bytes;
     segments->overflow_bytes = config->server.overflow_bytes;
+    segments->history_bytes = config->limits.history_memory_bytes;
     int rc = open_shared(segments, err);
     for (uint32_t i = 0; rc == 0 && i < workers; i++) {
         rc = open_worker(segments, i, err);
@@ -182,6 +192,7 @@ static void renew_report(struct rc_report *report)
 void rc_segments_renew(struct rc_segments *segments, int index)
 {
     if (index < 0) {
+        rc_history_format(segments->history, segments->history_segment.bytes);
         segments->keep->abi = RC_CORE_ABI;
         atomic_store_explicit(&segments->keep->ready, RC_KEEP_READY, memory_order_release); /* S1b */
         renew_report(&segments->relay->report);
@@ -213,6 +224,7 @@ void rc_segments_args(const struct rc_segments *segments, struct rc_spawn_args *
     args->core_fd = segments->core_segment.reader_fd;
     args->config_fd = segments->config_segment.reader_fd;
     args->acceptor_fd = segments->acceptor_segment.reader_fd;
+    args->history_fd = args->index >= 0 ? segments->history_segment.reader_fd : segments->history_segment.fd;
     for (uint32_t i = 0; i < segments->worker_count; i++) {
         args->worker_fds[args->worker_count++] = segments->worker_segments[i].reader_fd;
     }
@@ -263,6 +275,7 @@ void rc_segments_close(struct rc_segments *segments)
         segment_close(&segments->relay_segment);
         segment_close(&segments->keep_segment);
         segment_close(&segments->limits_segment);
+        segment_close(&segments->history_segment);
     }
     segments->worker_count = 0;
     segments->core = NULL;
@@ -272,4 +285,5 @@ void rc_segments_close(struct rc_segments *segments)
     segments->relay = NULL;
     segments->keep = NULL;
     segments->limits = NULL;
+    segments->history = NULL;
 }

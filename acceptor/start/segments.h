@@ -11,6 +11,7 @@
 #include "common/config/config.h"
 #include "common/base/err.h"
 #include "common/identity/key_board.h"
+#include "common/shm/history.h"
 #include "common/shm/layout.h"
 #include "common/shm/spawn_args.h"
 #include "common/shm/tallies.h"
@@ -27,6 +28,7 @@ struct rc_segments {
     uint32_t worker_count;
     uint64_t ring_bytes; /* of each port */
     uint64_t overflow_bytes;
+    uint64_t history_bytes; /* limits.history_memory */
     struct rc_segment core_segment;
     struct rc_segment config_segment; /* without a writable descriptor: only the mapping writes */
     struct rc_segment keys_segment;   /* the same */
@@ -34,6 +36,7 @@ struct rc_segments {
     struct rc_segment relay_segment;
     struct rc_segment keep_segment;
     struct rc_segment limits_segment; /* all workers write it */
+    struct rc_segment history_segment;
     struct rc_segment worker_segments[RC_WORKERS_MAX];
     struct rc_segment port_segments[RC_WORKERS_MAX];
     /* The same memory. */
@@ -44,6 +47,7 @@ struct rc_segments {
     struct rc_relay_report *relay;
     struct rc_relay_keep *keep;
     struct rc_limits_segment *limits;
+    struct rc_history_segment *history;
     struct rc_report *workers[RC_WORKERS_MAX];
     struct rc_port *ports[RC_WORKERS_MAX];
 };

@@ -43,6 +43,16 @@ bool rc_backend_calls(const struct rc_config_backend *backend, enum rc_backend_c
     return false;
 }
 
+int rc_backend_of_call(const struct rc_config *config, enum rc_backend_call_kind kind)
+{
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        if (rc_backend_calls(&config->backends[i], kind)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
 int rc_backend_find(const struct rc_config *config, struct rc_span name)
 {
     for (uint32_t i = 0; i < config->backend_count; i++) {
@@ -222,7 +232,7 @@ int rc_config_backends_check(const struct rc_config *config, struct rc_err *err)
             if (!rc_backend_calls(backend, (enum rc_backend_call_kind)kind)) {
                 continue;
             }
-            if (first != NULL && kind != RC_BACKEND_DISCONNECT) {
+            if (first != NULL && kind != RC_BACKEND_DISCONNECT && kind != RC_BACKEND_REFRESH) {
                 return rc_err_set(err, -EINVAL,
                                   "two [[backend]] tables have the call \"%s\": \"%s\" and \"%s\"; who decides?",
                                   call_names[kind], first->name.text, backend->name.text);

@@ -34,6 +34,9 @@ int rc_backend_call_of(const char *name);
 /* Is that call in the backend's `calls`? */
 bool rc_backend_calls(const struct rc_config_backend *backend, enum rc_backend_call_kind kind);
 
+/* The first backend whose `calls` have it: its index in config->backends, or -1. */
+int rc_backend_of_call(const struct rc_config *config, enum rc_backend_call_kind kind);
+
 /* The backend of that name: its index in config->backends, or -1. */
 int rc_backend_find(const struct rc_config *config, struct rc_span name);
 

@@ -18,6 +18,7 @@
 #include "common/config/schemas.h"
 #include "common/config/identity.h"
 #include "common/config/key.h"
+#include "common/config/key_set.h"
 #include "common/config/policies.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"

@@ -361,6 +361,21 @@ void rc_event_emit_begin(struct rc_event_build *build)
     build->room_count = 0;
 }
 
+int rc_event_emit_except(struct rc_event_build *build, struct rc_err *err)
+{
+    const uint32_t count = build->room_count;
+    const bool everybody = build->everybody;
+    build->room_count = 0;
+    build->everybody = false;
+    build->emit.except_count = count;
+    if (everybody) {
+        return rc_err_set(err, -EINVAL, "\"*\" is everybody in the namespace: nobody would be left");
+    }
+    return count == 0
+               ? 0
+               : rc_event_arena_put(build, build->rooms, count * sizeof(build->rooms[0]), &build->emit.excepts, err);
+}
+
 int rc_event_emit_event(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
 {
     int rc = rc_event_template_text(build, text, bytes, err);
@@ -417,6 +432,9 @@ static int emit_receivers(struct rc_event_build *build, struct rc_event_operatio
         build->room_count = 0;
     }
     const bool to_sender = operation->flags == RC_EVENT_TO_SENDER;
+    if (to_sender && build->emit.except_count > 0) {
+        return rc_err_set(err, -EINVAL, "except: an emit to who sent the event is for nobody else");
+    }
     if (to_sender && build->row->from == RC_EVENT_FROM_SERVER) {
         return rc_err_set(err, -EINVAL, "a server's event comes from no client: an emit needs to = \"*\" or rooms");
     }
@@ -436,6 +454,8 @@ static int emit_receivers(struct rc_event_build *build, struct rc_event_operatio
 int rc_event_emit_end(struct rc_event_build *build, struct rc_err *err)
 {
     struct rc_event_operation operation = {.type = RC_RULE_EMIT,
+                                           .excepts = build->emit.excepts,
+                                           .except_count = build->emit.except_count,
                                            .when = build->emit.when,
                                            .when_question = build->emit.when_question,
                                            .event = build->emit.event,

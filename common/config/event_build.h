@@ -10,7 +10,8 @@
  *   set           a value that is a table, then rc_event_build_set
  *   join          as leave
  *   ack           a value that is a list, then rc_event_build_ack
- *   emit          for each: rc_event_emit_begin; rc_event_build_room for each of `to`; rc_event_emit_event;
+ *   emit          for each: rc_event_emit_begin; rc_event_build_room for each of `except`, then rc_event_emit_except; rc_event_build_room
+ *                 for each of `to`; rc_event_emit_event;
  *                 a value that is a list, then rc_event_emit_args; rc_event_emit_end
  *   close         rc_event_build_close
  *   guards        event_guards.h, anywhere between
@@ -54,6 +55,8 @@ int rc_event_build_end(struct rc_event_build *build, struct rc_err *err);
 /* build->emit.others may be set in between. */
 void rc_event_emit_begin(struct rc_event_build *build);
 int rc_event_emit_event(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err);
+/* The rooms so far are those whose members do not get it. */
+int rc_event_emit_except(struct rc_event_build *build, struct rc_err *err);
 /* "alone:ROOM", "company:ROOM" */
 int rc_event_emit_when(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err);
 int rc_event_emit_args(struct rc_event_build *build, struct rc_err *err);

@@ -189,8 +189,11 @@ int rc_event_build_rate_group(struct rc_event_build *build, const char *name, si
 
 const char *rc_event_guard_name(enum rc_event_guard guard)
 {
-    static const char *const names[] = {
-        [RC_GUARD_RATE] = "rate", [RC_GUARD_WHO] = "who", [RC_GUARD_SCHEMA] = "schema", [RC_GUARD_INSIDE] = "inside"};
+    static const char *const names[] = {[RC_GUARD_RATE] = "rate",
+                                        [RC_GUARD_WHO] = "who",
+                                        [RC_GUARD_SCHEMA] = "schema",
+                                        [RC_GUARD_INSIDE] = "inside",
+                                        [RC_GUARD_IDENTIFY] = "identify"};
     return names[guard];
 }
 
@@ -230,7 +233,7 @@ int rc_event_refuse_end(struct rc_event_build *build, const char *key, size_t by
         return rc_event_template_end(build, &guards->ack, err);
     }
     if (member == NULL) {
-        return rc_err_set(err, -EINVAL, "expected code, rate, who, schema, inside, event or ack");
+        return rc_err_set(err, -EINVAL, "expected code, rate, who, schema, inside, identify, event or ack");
     }
     const int rc = constant_read(build, &value, err);
     if (rc != 0) {

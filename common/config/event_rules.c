@@ -115,6 +115,12 @@ const struct rc_event_template *rc_event_rooms(const struct rc_config *config,
     return (const struct rc_event_template *)(const void *)(config->event_rules.arena + operation->rooms);
 }
 
+const struct rc_event_template *rc_event_excepts(const struct rc_config *config,
+                                                 const struct rc_event_operation *operation)
+{
+    return (const struct rc_event_template *)(const void *)(config->event_rules.arena + operation->excepts);
+}
+
 const struct rc_event_piece *rc_event_pieces(const struct rc_config *config, const struct rc_event_template *template)
 {
     return (const struct rc_event_piece *)(const void *)(config->event_rules.arena + template->pieces);
@@ -172,6 +178,7 @@ void rc_event_index_last(struct rc_config *config)
     struct rc_event_rules *const rules = &config->event_rules;
     const uint32_t index = config->event_count - 1;
     const struct rc_config_event *const row = &config->events[index];
+    rules->rows_bytes = rules->arena_bytes;
     const struct rc_span nsp = rc_span_text(row->nsp.text);
     const struct rc_span event = rc_span_text(row->on.text);
     if (row_is_pattern(row)) {
@@ -194,7 +201,7 @@ bool rc_event_rules_equal(const struct rc_config *a, const struct rc_config *b)
 {
     /* The same rows compile to the same bytes: nothing in them depends on anything else. */
     return rc_config_schemas_equal(a, b) && a->event_count == b->event_count &&
-           a->event_rules.arena_bytes == b->event_rules.arena_bytes &&
+           a->event_rules.rows_bytes == b->event_rules.rows_bytes &&
            memcmp(a->events, b->events, a->event_count * sizeof(a->events[0])) == 0 &&
-           memcmp(a->event_rules.arena, b->event_rules.arena, a->event_rules.arena_bytes) == 0;
+           memcmp(a->event_rules.arena, b->event_rules.arena, a->event_rules.rows_bytes) == 0;
 }

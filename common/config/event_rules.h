@@ -27,6 +27,9 @@ bool rc_event_life_cycle(const struct rc_config_event *row);
 const struct rc_event_operation *rc_event_operations(const struct rc_config *config, const struct rc_config_event *row);
 const struct rc_event_template *rc_event_rooms(const struct rc_config *config,
                                                const struct rc_event_operation *operation);
+/* Rooms of an emit whose members do not get it (except_count). */
+const struct rc_event_template *rc_event_excepts(const struct rc_config *config,
+                                                 const struct rc_event_operation *operation);
 const struct rc_event_piece *rc_event_pieces(const struct rc_config *config, const struct rc_event_template *template);
 /* What a row asks about rooms (question_count). */
 const struct rc_event_question *rc_event_questions(const struct rc_config *config, const struct rc_config_event *row);
@@ -37,10 +40,10 @@ bool rc_event_each_fits(const struct rc_config *config, const struct rc_config_e
 const struct rc_event_condition *rc_event_conditions(const struct rc_config *config, uint32_t at);
 struct rc_span rc_event_text(const struct rc_config *config, uint32_t at, uint32_t bytes);
 
-/* Makes the last row (events[event_count - 1]) one that is found. */
+/* Makes the last row (events[event_count - 1]) one that is found. All that it says is in the arena, and nothing else than rows so far. */
 void rc_event_index_last(struct rc_config *config);
 
-/* Do both say the same, byte for byte? */
+/* Do the rows of both say the same, byte for byte? */
 bool rc_event_rules_equal(const struct rc_config *a, const struct rc_config *b);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/config/backend.h"
 #include "common/config/bridge.h"
@@ -59,6 +60,27 @@ static int bridge_text_parse(const char *text, struct rc_err *err)
                : rc_err_set(err, -EINVAL,
                             "%s; write {json.field}, {json.field.field}, or {match.1} where there is a pattern",
                             why.text);
+}
+
+/*
+ * A header that a request may have passed on: not one of this connection alone (RFC 9110 7.6.1), of where the body ends (RFC 9112 6), of
+ * whom it is for, or one that every call has of its own: there would be two of it, and they would say different things.
+ */
+static const char *forward_problem(const char *text)
+{
+    static const char *const own[] = {"accept",           "connection",  "content-length",  "content-type",
+                                      "expect",           "host",        "http2-settings",  "keep-alive",
+                                      "proxy-connection", "te",          "trailer",         "transfer-encoding",
+                                      "upgrade",          "traceparent", "content-encoding"};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        if (strcasecmp(text, own[i]) == 0) {
+            return "a header of this connection or of the call itself, which a client's must not stand beside: leave it out";
+        }
+    }
+    return strncasecmp(text, "ringcast-", strlen("ringcast-")) == 0
+               ? "the headers that begin with \"ringcast-\" are the call's own: leave it out"
+           : made_of(text, WORD_BYTES "!#$%&'*+-.^_`|~") ? NULL
+                                                         : "expected the name of a request header";
 }
 
 /* Those with a parser of their own: 0, negative with what is wrong in `err`; 1: it is none of them. */
@@ -139,6 +161,8 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return visible_ascii(text) && bytes >= 8 ? NULL : "expected at least 8 visible ASCII characters without spaces";
     case RC_FORM_HEADER:
         return made_of(text, WORD_BYTES "!#$%&'*+-.^_`|~") ? NULL : "expected the name of a request header";
+    case RC_FORM_FORWARD:
+        return forward_problem(text);
     case RC_FORM_NAMESPACE:
         return strchr(text, ':') == NULL && strcmp(text, "*") != 0 ? NULL
                                                                    : "expected a name without \":\" that is not \"*\"";
@@ -175,6 +199,7 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
                    : "expected a URL that begins with https:// (or http://)";
     case RC_FORM_CHANNEL:
     case RC_FORM_CHANNEL_PART:
+    case RC_FORM_PHRASE:
     case RC_FORM_VALUES:
     default: /* no more than the kind of its key asks for, or form_parse looks at it */
         break;

@@ -6,6 +6,7 @@
 #ifndef RC_COMMON_CONFIG_FORM_H
 #define RC_COMMON_CONFIG_FORM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/err.h"
@@ -23,9 +24,11 @@ enum rc_config_form {
     RC_FORM_CHANNEL_PART,  /* any text without control characters */
     RC_FORM_FILE,          /* begins with "/" */
     RC_FORM_SECRET,        /* visible ASCII, at least 8; never shown */
+    RC_FORM_PHRASE,        /* any text without control characters; never shown */
     RC_FORM_ORIGIN,        /* rc_origin_normalize */
     RC_FORM_NETWORK,       /* rc_network_parse */
     RC_FORM_HEADER,        /* a token of RFC 9110 */
+    RC_FORM_FORWARD,       /* the same, and none that is about the connection or frames the body */
     RC_FORM_QUERY,         /* [A-Za-z0-9_.-] */
     RC_FORM_NAMESPACE,     /* a channel name without ':' that is not "*" */
     RC_FORM_NSP_NAME,      /* rc_config_nsp_valid, or a beginning of one and "*" */
@@ -54,6 +57,12 @@ enum rc_config_form {
     RC_FORM_BRIDGE,     /* a text with fields of rc_config_bridge_field */
     RC_FORM_URL,        /* begins with http:// or https:// */
 };
+
+/* May a text of this form stand in no message and no print? */
+static inline bool rc_config_form_is_secret(enum rc_config_form form)
+{
+    return form == RC_FORM_SECRET || form == RC_FORM_PHRASE;
+}
 
 /* What is wrong with a text of this form, which is known to be short enough, UTF-8 and without control characters; NULL: nothing.
  * NUL-terminated. The answer may lie in `scratch`. */

@@ -143,6 +143,10 @@ static int row_names(struct rc_config *config, const struct rc_config_event *row
         for (uint32_t room = 0; rc == 0 && room < operations[i].room_count; room++) {
             rc = template_names(config, &rooms[room], err);
         }
+        const struct rc_event_template *const excepts = rc_event_excepts(config, &operations[i]);
+        for (uint32_t room = 0; rc == 0 && room < operations[i].except_count; room++) {
+            rc = template_names(config, &excepts[room], err);
+        }
     }
     return rc;
 }
@@ -210,6 +214,27 @@ static bool jwt_has_keys(const struct rc_identity_jwt *jwt)
            jwt->jwks_file.text[0] != '\0' || jwt->jwks_url.text[0] != '\0';
 }
 
+/* Who begins is asked about once: by its table, or because of `calls`. */
+static int backend_check(const struct rc_config *config, const struct rc_config_identity *identity, uint32_t number,
+                         struct rc_err *err)
+{
+    const int backend = rc_backend_find(config, rc_span_text(identity->backend.text));
+    const int connects = rc_backend_of_call(config, RC_BACKEND_CONNECT);
+    if (backend < 0) {
+        return rc_err_set(err, -EINVAL,
+                          "[[identity]] %u: kind \"backend\" needs backend, the name of a [[backend]]; there is none "
+                          "named \"%s\"",
+                          number, identity->backend.text);
+    }
+    return connects < 0 || connects == backend
+               ? 0
+               : rc_err_set(
+                     err, -EINVAL,
+                     "[[identity]] %u asks \"%s\" who connects, and [[backend]] \"%s\" has the call \"connect\": "
+                     "which of them decides?",
+                     number, identity->backend.text, config->backends[connects].name.text);
+}
+
 static int kind_check(const struct rc_config *config, const struct rc_config_identity *identity, uint32_t number,
                       struct rc_err *err)
 {
@@ -233,12 +258,7 @@ static int kind_check(const struct rc_config *config, const struct rc_config_ide
                    ? 0
                    : rc_err_set(err, -EINVAL, "[[identity]] %u: key needs {id}, the session's id", number);
     case RC_IDENTITY_BACKEND:
-        return rc_backend_find(config, rc_span_text(identity->backend.text)) >= 0
-                   ? 0
-                   : rc_err_set(err, -EINVAL,
-                                "[[identity]] %u: kind \"backend\" needs backend, the name of a "
-                                "[[backend]]; there is none named \"%s\"",
-                                number, identity->backend.text);
+        return backend_check(config, identity, number, err);
     case RC_IDENTITY_PROXY:
         for (uint32_t i = 0; i < identity->from.count; i++) {
             struct rc_span name;
@@ -283,6 +303,36 @@ static int identity_check(const struct rc_config *config, uint32_t index, struct
     return kind_check(config, identity, index + 1, err);
 }
 
+/* The [[identity]] that a row identifies by. */
+static int row_identify(const struct rc_config *config, struct rc_config_event *row, struct rc_err *err)
+{
+    row->identify_at = 0;
+    if (row->identify.text[0] == '\0') {
+        return 0;
+    }
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        if (strcmp(config->identities[i].name.text, row->identify.text) == 0) {
+            row->identify_at = i + 1;
+        }
+    }
+    if (row->identify_at == 0) {
+        return rc_err_set(err, -EINVAL, "[[event]] \"%s\": identify: there is no [[identity]] named \"%s\"",
+                          row->on.text, row->identify.text);
+    }
+    const struct rc_config_identity *const identity = &config->identities[row->identify_at - 1];
+    if (!kinds[identity->kind].credential || identity->kind == RC_IDENTITY_PROXY ||
+        !rc_config_identity_said_later(identity)) {
+        return rc_err_set(
+            err, -EINVAL,
+            "[[event]] \"%s\": identify: \"%s\" has no credential that an event could bring: its from needs "
+            "an entry such as \"auth.token\"",
+            row->on.text, row->identify.text);
+    }
+    return row->from == RC_EVENT_FROM_CLIENT && !rc_event_life_cycle(row)
+               ? 0
+               : rc_err_set(err, -EINVAL, "[[event]] \"%s\": identify is for what clients say", row->on.text);
+}
+
 int rc_config_identity_finish(struct rc_config *config, struct rc_err *err)
 {
     int rc = 0;
@@ -293,6 +343,8 @@ int rc_config_identity_finish(struct rc_config *config, struct rc_err *err)
     }
     for (uint32_t i = 0; rc == 0 && i < config->event_count; i++) {
         rc = row_names(config, &config->events[i], err);
+        rc = rc == 0 ? row_identify(config, &config->events[i], err) : rc;
     }
-    return rc;
+    const int connects = rc_backend_of_call(config, RC_BACKEND_CONNECT);
+    return rc == 0 && connects >= 0 ? backend_names(config, &config->backends[connects], err) : rc;
 }

@@ -1,10 +1,9 @@
 /*
- * key: config.def as data: every section and key with its type, bounds, default and help, and the operations
- * that are the same for all of them (set, compare, copy, print).
+ * key: config.def as data: every section and key with its type, bounds, default and help, and what is the same
+ * for all of them: to find, compare and copy. Setting: key_set.h, printing: key_print.h.
  *
  * The tables are constant. `item` is always the struct that holds a section's members: a member of struct rc_config,
- * or one entry of a repeated section's array (rc_config_item). Any process may call; setters fail with -EINVAL and a
- * sentence in `err` that says what was expected and what was found, without the key's name and place.
+ * or one entry of a repeated section's array (rc_config_item). Any process may call.
  */
 #ifndef RC_COMMON_CONFIG_KEY_H
 #define RC_COMMON_CONFIG_KEY_H
@@ -12,7 +11,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "common/config/form.h"
 #include "common/config/text.h"
@@ -76,31 +74,8 @@ const char *rc_config_name_nearest(const struct rc_config_section *section, cons
 void *rc_config_item(struct rc_config *config, const struct rc_config_section *section, uint32_t index);
 /* Entries of a repeated section, 1 for others; 0 of one within another, whose entries lie elsewhere. */
 uint32_t rc_config_item_count(const struct rc_config *config, const struct rc_config_section *section);
-/* Fills one section's struct with the defaults. */
-void rc_config_item_defaults(const struct rc_config_section *section, void *item);
-
-/* A value as the file has it. */
-struct rc_config_value {
-    enum { RC_VALUE_BOOL, RC_VALUE_INTEGER, RC_VALUE_TEXT, RC_VALUE_LIST, RC_VALUE_OTHER } type;
-    bool boolean;
-    int64_t integer;
-    const char *text; /* borrowed; TEXT: the bytes, OTHER: what it is ("a date"), NUL-terminated */
-    size_t bytes;
-};
-
-/* Sets a member from one value. A LIST value clears the member; its items follow by rc_config_key_add. */
-int rc_config_key_set(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
-                      struct rc_err *err);
-int rc_config_key_add(const struct rc_config_key *key, void *item, const struct rc_config_value *value,
-                      struct rc_err *err);
-/* Sets a member from text without quotes, as in config.def and in environment variables; lists are separated by
- * commas. */
-int rc_config_key_set_text(const struct rc_config_key *key, void *item, const char *text, struct rc_err *err);
 
 bool rc_config_key_equal(const struct rc_config_key *key, const void *item_a, const void *item_b);
 void rc_config_key_copy(const struct rc_config_key *key, void *item, const void *from_item);
-
-/* Writes the value in TOML. Secrets are masked: keys as "***", a URL's password too. */
-void rc_config_key_print(FILE *out, const struct rc_config_key *key, const void *item);
 
 #endif

@@ -127,7 +127,7 @@ static int room_guard(struct rc_config *config, const struct rc_config_event *ro
 {
     const struct rc_event_guards *const guards = &row->guards;
     const bool guarded = guards->who != RC_EVENT_WHO_ANYONE || guards->inside_count > 0 || row->schema_at != 0 ||
-                         row->ask.text[0] != '\0';
+                         row->identify.text[0] != '\0' || row->ask.text[0] != '\0';
     bool whole = false;
     const struct rc_span name = room_namespace(config, row, room, &whole);
     if (name.count == 0 || (!guarded && room->piece_count == 1)) {
@@ -195,6 +195,7 @@ int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err)
         who_resolve(&space->subscribe, RC_WHO_ANYONE);
         const bool rules = space->subscribe == RC_WHO_RULES;
         who_resolve(&space->publish, rules ? RC_WHO_NONE : writer);
+        who_resolve(&space->retain, space->publish);
         who_resolve(&space->presence_who, rules ? RC_WHO_MEMBER : space->subscribe);
         who_resolve(&space->history_who, rules ? RC_WHO_MEMBER : space->subscribe);
     }

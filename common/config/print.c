@@ -9,6 +9,7 @@
 #include "common/config/event_guards.h"
 #include "common/config/event_rules.h"
 #include "common/config/key.h"
+#include "common/config/key_print.h"
 #include "common/config/schemas.h"
 #include "common/config/text.h"
 #include "common/config/variable.h"
@@ -344,11 +345,11 @@ static void template_print(FILE *out, const struct rc_config *config, const stru
     (void)fwrite(source.bytes, 1, source.count, out);
 }
 
-static void rooms_print(FILE *out, const struct rc_config *config, const struct rc_event_operation *operation)
+static void rooms_print(FILE *out, const struct rc_config *config, const struct rc_event_template *rooms,
+                        uint32_t count)
 {
-    const struct rc_event_template *const rooms = rc_event_rooms(config, operation);
     (void)fputc('[', out);
-    for (uint32_t i = 0; i < operation->room_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         (void)fputs(i == 0 ? "" : ", ", out);
         template_print(out, config, &rooms[i]);
     }
@@ -360,9 +361,13 @@ static void emit_print(FILE *out, const struct rc_config *config, const struct r
 {
     (void)fputs("[[event.emit]]\nto = ", out);
     if (operation->room_count > 0) {
-        rooms_print(out, config, operation);
+        rooms_print(out, config, rc_event_rooms(config, operation), operation->room_count);
     } else {
         (void)fputs((operation->flags & RC_EVENT_TO_EVERYBODY) != 0 ? "\"*\"\n" : "\"{sid}\"\n", out);
+    }
+    if (operation->except_count > 0) {
+        (void)fputs("except = ", out);
+        rooms_print(out, config, rc_event_excepts(config, operation), operation->except_count);
     }
     (void)fprintf(out, "others = %s\n", (operation->flags & RC_EVENT_OTHERS) != 0 ? "true" : "false");
     (void)fprintf(out, "volatile = %s\n", (operation->flags & RC_EVENT_VOLATILE) != 0 ? "true" : "false");
@@ -409,7 +414,7 @@ static void operations_print(FILE *out, const struct rc_config *config, const st
         case RC_RULE_LEAVE:
         case RC_RULE_JOIN:
             (void)fputs(operations[i].type == RC_RULE_JOIN ? "join = " : "leave = ", out);
-            rooms_print(out, config, &operations[i]);
+            rooms_print(out, config, rc_event_rooms(config, &operations[i]), operations[i].room_count);
             break;
         case RC_RULE_SET:
             set_print(out, config, &operations[i]);

@@ -139,6 +139,7 @@ struct rc_config_limits {
     uint64_t channel_log_bytes;    /* log budget per channel and encoding */
     uint64_t worker_log_bytes;     /* log budget of a worker, all channels */
     uint32_t channel_log_messages; /* beyond channel_log_bytes, of large messages */
+    uint64_t history_memory_bytes; /* of the history segment; 0 = nothing is kept */
     uint64_t max_reply_bytes;      /* unsent private replies of one connection before it is not read */
     uint64_t notsent_lowat_bytes;  /* TCP_NOTSENT_LOWAT on listeners */
     uint64_t send_buffer_bytes;    /* SO_SNDBUF, 0 = kernel's */
@@ -280,6 +281,10 @@ struct rc_config_namespace {
     struct rc_config_rate subscribe_rate;
     struct rc_config_rate unsubscribe_rate;
     uint32_t history;
+    uint64_t history_ttl_ms; /* 0 = no bound */
+    uint64_t history_bytes;  /* of a channel; 0 = no bound */
+    enum rc_who retain;
+    uint32_t retained_keys;
     enum rc_slow_policy slow_consumer;
     uint64_t min_interval_ms;
     uint32_t max_keys;
@@ -335,6 +340,7 @@ struct rc_config_bridge {
     struct rc_config_text except; /* "" = nobody */
     uint32_t args_count;          /* 0 = the message is the data */
     struct rc_config_text args[RC_CONFIG_BRIDGE_ARGS_MAX];
+    bool retain;
 };
 
 /* common/config/backend.h says what its texts mean. */
@@ -447,7 +453,7 @@ struct rc_event_condition {
 enum rc_event_who { RC_EVENT_WHO_ANYONE, RC_EVENT_WHO_USER, RC_EVENT_WHO_ATTRIBUTES };
 
 /* What may keep an event from being carried out, in the order in which it is looked at. */
-enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARDS };
+enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARD_IDENTIFY, RC_GUARDS };
 
 struct rc_event_guards {
     uint32_t match; /* where they are: struct rc_event_condition[match_count], all of which must hold */
@@ -509,6 +515,8 @@ struct rc_event_operation {
     uint32_t flags;
     uint32_t rooms; /* LEAVE, JOIN, EMIT. Where they are: struct rc_event_template[room_count] */
     uint32_t room_count;
+    uint32_t excepts; /* EMIT: likewise, rooms whose members do not get it: except_count */
+    uint32_t except_count;
     uint16_t when;                  /* EMIT: enum rc_event_when */
     uint16_t when_question;         /* its index */
     struct rc_event_template event; /* EMIT: a text */
@@ -520,8 +528,10 @@ struct rc_config_event {
     struct rc_config_text nsp;
     struct rc_config_text ask; /* "" = no backend */
     enum rc_event_from from;
-    struct rc_config_text schema; /* its name, "": none */
-    uint32_t schema_at;           /* where it is (rc_config_schema_at), 0: none */
+    struct rc_config_text schema;   /* its name, "": none */
+    uint32_t schema_at;             /* where it is (rc_config_schema_at), 0: none */
+    struct rc_config_text identify; /* name of an [[identity]], "": none */
+    uint32_t identify_at;           /* its index + 1, 0: none */
     struct rc_event_guards guards;
     uint32_t leave_count; /* rooms */
     uint32_t set_count;   /* attributes */
@@ -563,6 +573,8 @@ struct rc_schema_store {
 /* An emit while it is read. */
 struct rc_config_emit {
     uint32_t to_count;
+    uint32_t excepts; /* where they are: struct rc_event_template[except_count] */
+    uint32_t except_count;
     uint32_t when_count;
     bool others;
     uint16_t when;
@@ -610,6 +622,7 @@ struct rc_handshake_name {
 
 struct rc_event_rules {
     uint32_t arena_bytes; /* in use */
+    uint32_t rows_bytes;  /* of them, those of rows: templates of [[identity]] come behind */
     uint32_t rate_group_count;
     uint32_t first_pattern;             /* index + 1 of the first row whose namespace or event is a pattern; 0: none */
     uint16_t buckets[RC_EVENT_BUCKETS]; /* index + 1 of the first row for an event, 0: none */

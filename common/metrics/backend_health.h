@@ -1,5 +1,5 @@
 /*
- * backend_health: whether the backends answer that tell who a client is, for /health/database and /metrics.
+ * backend_health: whether the backends answer (each [[backend]], and Redis about sessions), for /health/database and /metrics.
  *
  * Each process that asks backends registers them in its own report and notes how each answer went; any process reads all reports. One
  * writer for each report; nothing blocks and nothing fails.
@@ -14,7 +14,7 @@
 
 enum rc_backend_state { RC_BACKEND_UNUSED, RC_BACKEND_REGISTERED };
 
-/* The backend at `index` (below RC_BACKENDS_MAX, the same in every process) has this name, of which 31 bytes are kept, and is going to be
+/* The backend at `index` (below RC_BACKENDS_MAX, the same in every process) has this name, of which 95 bytes are kept, and is going to be
  * asked. Again after a reload: what is known stays if the name does. */
 void rc_backend_health_register(struct rc_report *own, uint32_t index, const char *name);
 /* It is not configured any more. */

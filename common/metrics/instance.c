@@ -106,10 +106,11 @@ static void backends_render(struct rc_exposition *to, const struct rc_control *c
             count++;
         }
     }
-    number_put(to, control, "ringcast_session_backends", "Configured backends that tell who a client is", count);
+    number_put(to, control, "ringcast_session_backends",
+               "Configured backends: [[backend]] tables, and the sessions in Redis", count);
     number_put(to, control, "ringcast_session_backends_failing", "Of them those whose last call failed", failing);
     rc_exposition_family(to, "ringcast_session_backend_failures_total",
-                         "Calls to session backends that were not answered as they should", "counter");
+                         "Calls to backends that were not answered as they should", "counter");
     rc_exposition_put(to, "ringcast_session_backend_failures_total{instance=\"%s\"} %" PRIu64 "\n",
                       control->instance_id, failures);
     if (count > 0) {

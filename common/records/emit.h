@@ -35,6 +35,8 @@
 enum rc_emit_flags {
     RC_EMIT_TELL_END = 1u << 0,
     RC_EMIT_VOLATILE = 1u << 1, /* who could not take it now counts, and does not get it */
+    RC_EMIT_HOOK =
+        1u << 2, /* answers are a backend's, whom the socket's worker tells (worker/engine/asking.h): none goes up */
 };
 
 struct rc_emit_head {

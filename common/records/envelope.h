@@ -43,6 +43,9 @@ enum rc_record_type {
     RC_UP_MEMBERS_END = 12,   /* token = relay generation: what was not told again is no more */
     RC_UP_QUERY = 13,         /* a question about the cluster (common/records/query.h) */
     RC_UP_LIMIT = 14,         /* may this happen once more, on all instances? (common/records/limit.h) */
+    RC_UP_SELECT = 15, /* like RC_UP_PUBLISH, with whom it is for as an RC_DOWN_SELECT says it: one room at most */
+    RC_UP_RETAIN =
+        16, /* as RC_UP_PUBLISH, but kept as the retained value and not sent; no data: there is none any more */
     /* down: relay to worker */
     RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
     RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */
@@ -69,7 +72,13 @@ enum rc_envelope_flags {
     RC_ENVELOPE_DUPLICATE = 1u << 8,   /* RC_DOWN_ANSWER: not sent again; `position` is the first one's sequence */
     RC_ENVELOPE_ARGS = 1u << 10,       /* data is that of common/records/args.h; never with RC_ENVELOPE_BINARY */
     RC_ENVELOPE_VOLATILE = 1u << 11,   /* not for who cannot take it when it comes */
+    RC_ENVELOPE_RETAIN = 1u << 12,     /* RC_UP_PUBLISH: it is the channel's retained value from now on */
+    RC_ENVELOPE_STATE = 1u << 13, /* RC_DOWN_INTEREST: what it says of the channel holds at this place of the ring */
 };
+
+/* In the token of RC_UP_INTEREST_ADD: the acknowledgement is to bring the channel's retained values, as entries of common/shm/history.h
+ * one behind the other. With RC_ENVELOPE_STATE it does, without it has to be asked for again. */
+#define RC_INTEREST_RETAINED (UINT64_C(1) << 63)
 
 /* As rc_client_ref.worker: not of this host. */
 #define RC_WORKER_FOREIGN UINT16_MAX
@@ -95,7 +104,7 @@ struct rc_envelope {
     struct rc_client_ref target; /* direct: receiver */
     uint32_t generation;         /* up: the writing worker's generation */
     uint32_t data_bytes;
-    uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances; RC_DOWN_SELECT: names of rooms */
+    uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances; RC_..._SELECT: names of rooms */
     uint16_t flags;              /* enum rc_envelope_flags */
     uint16_t code;               /* RC_DOWN_ANSWER: 0 = done, else error code of the native protocol */
     uint16_t exclude_count;

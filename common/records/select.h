@@ -1,5 +1,5 @@
 /*
- * select: whom an RC_DOWN_SELECT is for: everybody in one of several rooms and in none of some others, once each.
+ * select: whom an RC_DOWN_SELECT (or RC_UP_SELECT) is for: everybody in one of several rooms and in none of some others, once each.
  *
  * The record is like an RC_DOWN_MESSAGE: its channel is "{nsp}#", its flags, event and data are the message, its exclude refs do not get
  * it. In place of client ids its exclude text has names, each ended by a NUL: those of the rooms' channels, an empty one, those of the
@@ -66,6 +66,49 @@ static inline void rc_select_except(struct rc_select *select)
         return;
     }
     select->text[select->bytes++] = '\0';
+}
+
+/* Names of rooms that are excepted from one message, each ended by a NUL, at most. */
+#define RC_SELECT_EXCEPT_MAX 64u
+#define RC_SELECT_EXCEPT_BYTES (RC_SELECT_EXCEPT_MAX * (RC_CHANNEL_NAME_MAX + 1u))
+/* "{nsp}#", then "room\0" "\0" and those names. */
+#define RC_SELECT_ONE_BYTES (2 * (RC_CHANNEL_NAME_MAX + 1u) + RC_SELECT_EXCEPT_BYTES)
+
+/* Appends a room's channel to such names. False: there is no room, or the name is too long. */
+static inline bool rc_select_except_put(char *names, uint32_t *bytes, struct rc_span nsp, struct rc_span room)
+{
+    char name[RC_CHANNEL_NAME_MAX];
+    const size_t count = rc_channel_of_room(name, sizeof(name), nsp, room);
+    if (count == 0 || room.count == 0 || *bytes + count + 1 > RC_SELECT_EXCEPT_BYTES) {
+        return false;
+    }
+    memcpy(names + *bytes, name, count);
+    names[*bytes + count] = '\0';
+    *bytes += (uint32_t)count + 1;
+    return true;
+}
+
+/* The view is for everybody in a channel (a room's, or "{nsp}#") but for the members of those; it points into `text`. */
+static inline void rc_select_one(struct rc_envelope_view *view, struct rc_span channel, struct rc_span except,
+                                 char text[RC_SELECT_ONE_BYTES])
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    (void)rc_channel_split(channel, &nsp, &room);
+    uint32_t bytes = (uint32_t)rc_channel_of_room(text, RC_CHANNEL_NAME_MAX, nsp, (struct rc_span){0});
+    view->channel = text;
+    view->head.channel_bytes = (uint8_t)bytes;
+    view->head.channel_hash = rc_channel_hash(text, bytes);
+    view->exclude_text = text + bytes;
+    const uint32_t begin = bytes;
+    if (room.count > 0) {
+        memcpy(text + bytes, channel.bytes, channel.count);
+        bytes += (uint32_t)channel.count;
+        text[bytes++] = '\0';
+    }
+    text[bytes++] = '\0';
+    memcpy(text + bytes, except.bytes, except.count);
+    view->head.exclude_text_bytes = bytes + (uint32_t)except.count - begin;
 }
 
 #endif

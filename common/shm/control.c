@@ -165,6 +165,20 @@ static int attach_limits(struct rc_control *control, struct rc_spawn_args *args,
     return rc_windows_right(&control->limits->windows) ? 0 : segment_refuse(err, "limits");
 }
 
+static int attach_history(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
+{
+    uint64_t bytes = 0;
+    void *memory = args->index < 0 ? rc_segment_map(args->history_fd, &bytes, err)
+                                   : (void *)(uintptr_t)rc_segment_map_read(args->history_fd, &bytes, err);
+    close(args->history_fd);
+    args->history_fd = -1;
+    if (memory == NULL) {
+        return -EBADMSG;
+    }
+    rc_segment_dump(memory, bytes, false); /* messages */
+    return rc_history_view_open(&control->history, memory, bytes, err);
+}
+
 int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
 {
     memset(control, 0, sizeof(*control));
@@ -199,6 +213,9 @@ int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, st
     }
     if (rc == 0 && args->index >= 0) {
         rc = attach_limits(control, args, err);
+    }
+    if (rc == 0) {
+        rc = attach_history(control, args, err);
     }
     for (uint32_t i = 0; i < control->worker_count && rc == 0; i++) {
         control->workers[i] = take_report(&args->worker_fds[i], sizeof(struct rc_report), err);

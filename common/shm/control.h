@@ -10,6 +10,7 @@
 
 #include "common/base/err.h"
 #include "common/identity/key_board.h"
+#include "common/shm/history.h"
 #include "common/shm/layout.h"
 #include "common/shm/spawn_args.h"
 #include "common/shm/tallies.h"
@@ -39,6 +40,7 @@ struct rc_control {
     struct rc_report *own;             /* its report; the relay's is the first member of own_relay */
     struct rc_relay_report *own_relay; /* relay only, else NULL */
     struct rc_relay_keep *keep;        /* relay only, else NULL */
+    struct rc_history_view history;    /* the relay's to write, others have it mapped read-only */
     struct rc_limits_segment *limits;  /* worker only, else NULL: all workers write it */
 };
 

@@ -9,6 +9,7 @@
  *   report      (1/process)    that process        RC_CORE_ABI, RC_BUILD_ID    struct rc_report; the relay's is longer
  *   keep        (1)            relay               RC_CORE_ABI                 what a relay leaves to its successor
  *   limits      (1)            workers             RC_BUILD_ID                 struct rc_limits_segment: what limits have counted
+ *   history     (1)            relay               RC_HISTORY_ABI              what is kept of channels: common/shm/history.h
  *   port        (1/worker)     relay, worker       RC_PORT_ABI                 struct rc_port, then two pairs of ring data
  *
  * One writer for each, so that a stray write of a process can damage only what that process says: the others have its
@@ -236,11 +237,12 @@ struct rc_config_segment {
 _Static_assert(RC_METRIC_NAMESPACES_MAX == RC_CONFIG_NAMESPACES_MAX, "one for each");
 
 /*
- * How it stands with one of the backends that tell who a client is (sessions in Redis, an HTTP service), as one process found it. In
- * every report, at the same index for the same backend. W: that process, by common/metrics/backend_health.
+ * How it stands with one of the backends (a [[backend]], or the sessions in Redis), as one process found it. In every report, at the same
+ * index for the same backend: that of its table, and RC_BACKEND_SESSIONS. W: that process, by common/metrics/backend_health.
  */
-#define RC_BACKENDS_MAX 8u
-#define RC_BACKEND_NAME_MAX 32u
+#define RC_BACKEND_SESSIONS RC_CONFIG_BACKENDS_MAX
+#define RC_BACKENDS_MAX (RC_CONFIG_BACKENDS_MAX + 1u)
+#define RC_BACKEND_NAME_MAX 96u
 struct rc_backend_health {
     _Atomic uint32_t state; /* enum rc_backend_state */
     uint32_t reserved0;
@@ -249,7 +251,7 @@ struct rc_backend_health {
     _Atomic uint64_t failures;
     char name[RC_BACKEND_NAME_MAX]; /* NUL-terminated; before `state` */
 };
-_Static_assert(sizeof(struct rc_backend_health) == 64, "backend health layout");
+_Static_assert(sizeof(struct rc_backend_health) == 128, "backend health layout");
 
 /* What became of the calls of one [[backend]], in the order of config.backends. W: each worker its own, by worker/backend/count. */
 #define RC_BACKEND_KINDS 7u    /* enum rc_backend_call_kind */

@@ -57,6 +57,7 @@ static const struct {
     {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
     {"--keys-fd", offsetof(struct rc_spawn_args, keys_fd), FOR_WORKER},
     {"--inbox-fd", offsetof(struct rc_spawn_args, inbox_fd), FOR_WORKER},
+    {"--history-fd", offsetof(struct rc_spawn_args, history_fd), FOR_BOTH},
     {"--limits-fd", offsetof(struct rc_spawn_args, limits_fd), FOR_WORKER},
 };
 #define SINGLES (sizeof(singles) / sizeof(singles[0]))

@@ -29,6 +29,7 @@ struct rc_spawn_args {
     int acceptor_fd;
     int relay_fd; /* worker only */
     int keep_fd;  /* relay only */
+    int history_fd;
     int life_fd;
     int bell_fd;
     int truth_fd;      /* worker only */

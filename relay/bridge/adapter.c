@@ -287,10 +287,12 @@ static int adapter_send(struct rc_adapter_bridge *adapter, const struct rc_adapt
     return rc_redis_publish(adapter->bridge->link, name, &bytes, 1, rc_adapter_flags(adapter, flags));
 }
 
-void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags)
+static void adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view,
+                            struct rc_span except, uint32_t flags)
 {
     const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
-    struct rc_adapter_message message = {.event = rc_span_of(view->event, view->head.event_bytes), .view = view};
+    struct rc_adapter_message message = {
+        .event = rc_span_of(view->event, view->head.event_bytes), .except = except, .view = view};
     if (rc_adapter_off(adapter) || (message.event.count == 0 && (view->head.flags & RC_ENVELOPE_ARGS) == 0)) {
         return;
     }
@@ -311,6 +313,16 @@ void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envel
         rc_scratch_room(buffer, room) ? adapter->kind->write(&message, buffer->bytes, room) : (struct rc_span){0};
     const bool sent = adapter_send(adapter, &message, bytes, flags) == 0;
     rc_metric_add(adapter->bridge->wire->metrics, sent ? RC_METRIC_ADAPTER_SENT : RC_METRIC_ADAPTER_DROPPED, 1);
+}
+
+void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags)
+{
+    adapter_publish(adapter, view, rc_span_of(NULL, 0), flags);
+}
+
+void rc_adapter_select(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags)
+{
+    adapter_publish(adapter, view, rc_span_of(view->exclude_text, view->head.exclude_text_bytes), flags);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -7,6 +7,7 @@
 #include "common/config/socketio.h"
 #include "common/records/args.h"
 #include "common/records/channel_name.h"
+#include "common/records/select.h"
 #include "common/text/decimal.h"
 #include "common/text/json_scan.h"
 #include "common/text/msgpack_json.h"
@@ -330,6 +331,7 @@ size_t rc_adapter_message_room(const struct rc_adapter_message *message)
 {
     const size_t data = message->view->head.data_bytes;
     return AROUND_BYTES + message->uid.count + message->nsp.count + message->room.count + message->event.count +
+           5 * message->except.count + /* each name has a head of at most 5 bytes */
            RC_JSON_MSGPACK_BYTES_MAX(data, data, RC_ARGS_ATTACHMENTS_MAX);
 }
 
@@ -358,6 +360,17 @@ static int write_data(struct rc_msgpack_writer *writer, const struct rc_adapter_
     return rc_json_to_msgpack_event(writer, message->event, args.json, attachments, count);
 }
 
+bool rc_adapter_except_next(struct rc_span *except, struct rc_span *room)
+{
+    struct rc_span name;
+    struct rc_span nsp;
+    if (!rc_select_next(except, &name)) {
+        return false;
+    }
+    (void)rc_channel_split(name, &nsp, room);
+    return true;
+}
+
 struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room)
 {
     struct rc_msgpack_writer writer = rc_msgpack_writer_of(buffer, room);
@@ -379,7 +392,16 @@ struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message
         rc_msgpack_put_string(&writer, message->room);
     }
     rc_msgpack_put_string(&writer, RC_SPAN("except"));
-    rc_msgpack_put_array(&writer, 0);
+    struct rc_span except = message->except;
+    struct rc_span excepted;
+    uint32_t count = 0;
+    while (rc_adapter_except_next(&except, &excepted)) {
+        count++;
+    }
+    rc_msgpack_put_array(&writer, count);
+    for (except = message->except; rc_adapter_except_next(&except, &excepted);) {
+        rc_msgpack_put_string(&writer, excepted);
+    }
     rc_msgpack_put_string(&writer, RC_SPAN("flags"));
     const bool is_volatile = (message->view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
     rc_msgpack_put_map(&writer, is_volatile ? 1 : 0);

@@ -80,10 +80,14 @@ int rc_adapter_event_split(struct rc_span data, uint8_t out[RC_EVENT_NAME_MAX], 
 struct rc_adapter_message {
     struct rc_span uid;
     struct rc_span nsp;
-    struct rc_span room;  /* empty: everybody */
-    struct rc_span event; /* its name */
+    struct rc_span room;   /* empty: everybody */
+    struct rc_span event;  /* its name */
+    struct rc_span except; /* names of channels, each ended by a NUL, whose members do not get it */
     const struct rc_envelope_view *view;
 };
+
+/* Takes the room of the first channel off `except`, which begins as the message's. False: there are no more. */
+bool rc_adapter_except_next(struct rc_span *except, struct rc_span *room);
 
 /* Bytes of a buffer in which it surely fits. */
 size_t rc_adapter_message_room(const struct rc_adapter_message *message);

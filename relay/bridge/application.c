@@ -255,6 +255,7 @@ static const char *application_pass(const struct rc_application_bridge *one,
                                            .event = rc_span_of(to.event, to.event_bytes),
                                            .data = data,
                                            .flags = (to.everywhere ? RC_ENVELOPE_BROADCAST : 0u) |
+                                                    (one->config->retain && !to.everywhere ? RC_ENVELOPE_RETAIN : 0u) |
                                                     (one->config->args_count > 0 ? RC_ENVELOPE_ARGS : 0u),
                                            .except = to.excepts ? &to.except : NULL};
     return rc_foreign_deliver(bridge, &out) == -EMSGSIZE ? "larger than limits.max_message_size" : NULL;

@@ -5,6 +5,17 @@
 
 #define HEAD RC_CHANNEL_BRIDGE_HEAD
 
+/* One with exceptions: for the room of that name, or everybody in its namespace, but not for who is in them. */
+static void channel_select(const struct rc_channel_bridge *channel, struct rc_span name, struct rc_envelope_view *view)
+{
+    const struct rc_bridge *bridge = channel->bridge;
+    char text[RC_SELECT_ONE_BYTES];
+    rc_select_one(view, name, rc_span_of(bridge->wire->except, bridge->wire->except_bytes), text);
+    if (view->head.channel_bytes > 0) {
+        (void)bridge->host.deliver(bridge->host.context, RC_DOWN_SELECT, view);
+    }
+}
+
 static void channel_received(void *context, struct rc_span name, struct rc_span message)
 {
     struct rc_channel_bridge *channel = context;
@@ -15,6 +26,10 @@ static void channel_received(void *context, struct rc_span name, struct rc_span 
     }
     view.channel = (const char *)name.bytes;
     view.head.channel_bytes = (uint8_t)name.count;
+    if (bridge->wire->except_bytes > 0) {
+        channel_select(channel, name, &view);
+        return;
+    }
     (void)bridge->host.deliver(bridge->host.context, RC_DOWN_MESSAGE, &view);
 }
 
@@ -50,14 +65,25 @@ void rc_channel_bridge_open(struct rc_channel_bridge *channel, const struct rc_b
     rc_redis_channels(bridge->link, &ops);
 }
 
-void rc_channel_bridge_publish(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags)
+static void channel_publish(const struct rc_channel_bridge *channel, enum rc_wire_form form,
+                            const struct rc_envelope_view *view, uint32_t flags)
 {
     struct rc_span parts[RC_WIRE_PARTS];
     char name[sizeof(HEAD) + RC_CHANNEL_NAME_MAX];
     memcpy(name, HEAD, sizeof(HEAD) - 1);
     memcpy(name + sizeof(HEAD) - 1, view->channel, view->head.channel_bytes);
-    if (rc_wire_write(channel->bridge->wire, RC_WIRE_CHANNEL, view, parts)) {
+    if (rc_wire_write(channel->bridge->wire, form, view, parts)) {
         (void)rc_redis_publish(channel->bridge->link, rc_span_of(name, sizeof(HEAD) - 1 + view->head.channel_bytes),
                                parts, RC_WIRE_PARTS, flags | RC_REDIS_PUBLISH_SHARDED);
     }
+}
+
+void rc_channel_bridge_publish(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags)
+{
+    channel_publish(channel, RC_WIRE_CHANNEL, view, flags);
+}
+
+void rc_channel_bridge_select(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags)
+{
+    channel_publish(channel, RC_WIRE_SELECT, view, flags);
 }

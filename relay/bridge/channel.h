@@ -18,5 +18,7 @@ struct rc_channel_bridge {
 void rc_channel_bridge_open(struct rc_channel_bridge *channel, const struct rc_bridge *bridge);
 /* A sequenced message of this host. `flags`: enum rc_redis_publish_flags. */
 void rc_channel_bridge_publish(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags);
+/* The same, with the names of channels in its exclude text whose members do not get it (RC_WIRE_SELECT). */
+void rc_channel_bridge_select(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags);
 
 #endif

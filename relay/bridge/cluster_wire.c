@@ -360,15 +360,22 @@ static void out_data(struct text_out *out, const struct rc_adapter_message *mess
         out_string(out, message->room);
     }
     const bool is_volatile = (message->view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
-    out_put(out, is_volatile ? RC_SPAN("],\"except\":[],\"flags\":{\"volatile\":true}}}")
-                             : RC_SPAN("],\"except\":[],\"flags\":{}}}"));
+    struct rc_span except = message->except;
+    struct rc_span room;
+    out_put(out, RC_SPAN("],\"except\":["));
+    for (bool any = false; rc_adapter_except_next(&except, &room); any = true) {
+        out_put(out, any ? RC_SPAN(",") : (struct rc_span){0});
+        out_string(out, room);
+    }
+    out_put(out, is_volatile ? RC_SPAN("],\"flags\":{\"volatile\":true}}}") : RC_SPAN("],\"flags\":{}}}"));
 }
 
 static size_t text_room(const struct rc_adapter_message *message)
 {
     return AROUND_BYTES + message->view->head.data_bytes + RC_JSON_STRING_BYTES_MAX(message->uid.count) +
            RC_JSON_STRING_BYTES_MAX(message->nsp.count) + RC_JSON_STRING_BYTES_MAX(message->room.count) +
-           RC_JSON_STRING_BYTES_MAX(message->event.count);
+           RC_JSON_STRING_BYTES_MAX(message->event.count) + RC_JSON_STRING_BYTES_MAX(message->except.count) +
+           3 * message->except.count; /* quotes and a comma for each of its names, of which a byte is the shortest */
 }
 
 static size_t packed_room(const struct rc_adapter_message *message)

@@ -15,9 +15,11 @@
 
 /* Every excluded client of a message with quotes and comma, what stands before and behind them (key and event too), and the binary head
  * with the sizes of attachments. */
-#define TEXT_BYTES                                                        \
-    (RC_EXCLUDES_MAX * (RC_CLIENT_ID_MAX + 4) + 2 * RC_EXCLUDE_TEXT_MAX + \
-     RC_JSON_STRING_BYTES_MAX(RC_EVENT_NAME_MAX) + RC_ARGS_ATTACHMENTS_MAX * sizeof(uint32_t) + 1024)
+#define TEXT_BYTES                                                                \
+    (RC_EXCLUDES_MAX * (RC_CLIENT_ID_MAX + 4) + 2 * RC_EXCLUDE_TEXT_MAX +         \
+     RC_JSON_STRING_BYTES_MAX(RC_EVENT_NAME_MAX) +                                \
+     RC_SELECT_EXCEPT_MAX * (RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX) + 1) + \
+     RC_ARGS_ATTACHMENTS_MAX * sizeof(uint32_t) + 1024)
 /* What a message may have around its payload before it is not even looked at. */
 #define AROUND_BYTES_MAX (1u << 20)
 
@@ -103,6 +105,39 @@ static int json_excludes(struct rc_wire *wire, struct parsed *parsed, const stru
     return got;
 }
 
+/* A name that is too long, or one too many, is nobody's: then the message is not for somebody whom we do not know, and goes to nobody. */
+static int wire_except(struct rc_wire *wire, struct rc_span name)
+{
+    if (name.count == 0 || name.count > RC_CHANNEL_NAME_MAX || memchr(name.bytes, 0, name.count) != NULL ||
+        wire->except_bytes + name.count + 1 > sizeof(wire->except)) {
+        return -EBADMSG;
+    }
+    memcpy(wire->except + wire->except_bytes, name.bytes, name.count);
+    wire->except[wire->except_bytes + name.count] = '\0';
+    wire->except_bytes += (uint32_t)name.count + 1;
+    return 0;
+}
+
+static int json_except(struct rc_wire *wire, const struct rc_json_value *list)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value item;
+    wire->except_bytes = 0;
+    if (list->type == RC_JSON_NULL) {
+        return 0;
+    }
+    int got = rc_json_array_begin(&cursor, list->raw, 0);
+    while (got >= 0 && (got = rc_json_array_next(&cursor, &item)) == 1) {
+        uint8_t text[RC_CHANNEL_NAME_MAX];
+        struct rc_span name;
+        if (item.type != RC_JSON_STRING || rc_json_string_decode(&item, text, sizeof(text), &name) != 0 ||
+            wire_except(wire, name) < 0) {
+            return -EBADMSG;
+        }
+    }
+    return got;
+}
+
 static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct rc_json_value *name,
                        const struct rc_json_value *value)
 {
@@ -120,6 +155,8 @@ static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct
         }
     } else if (rc_json_string_is(name, RC_SPAN("excludeIds"))) {
         return json_excludes(wire, parsed, value);
+    } else if (rc_json_string_is(name, RC_SPAN("except"))) {
+        return json_except(wire, value);
     } else if (rc_json_string_is(name, RC_SPAN("key"))) {
         parsed->key = (struct rc_span){0};
         return value->type == RC_JSON_NULL ? 0
@@ -229,10 +266,25 @@ static int read_binary_payload(struct parsed *parsed, struct rc_span rest, uint6
     return rc == 0 && parsed->args && value.type != RC_JSON_ARRAY ? -EBADMSG : rc;
 }
 
+static int binary_except(struct rc_wire *wire, struct rc_span *rest)
+{
+    uint64_t count;
+    struct rc_span name;
+    if (!take_number(rest, 2, &count)) {
+        return -EBADMSG;
+    }
+    for (; count > 0; count--) {
+        if (!take_counted_text(rest, &name) || !rc_json_utf8_valid(name) || wire_except(wire, name) < 0) {
+            return -EBADMSG;
+        }
+    }
+    return 0;
+}
+
 static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_span rest)
 {
-    const uint64_t known =
-        RC_WIRE_FLAG_TEXT | RC_WIRE_FLAG_KEY | RC_WIRE_FLAG_EVENT | RC_WIRE_FLAG_ARGS | RC_WIRE_FLAG_VOLATILE;
+    const uint64_t known = RC_WIRE_FLAG_TEXT | RC_WIRE_FLAG_KEY | RC_WIRE_FLAG_EVENT | RC_WIRE_FLAG_ARGS |
+                           RC_WIRE_FLAG_VOLATILE | RC_WIRE_FLAG_EXCEPT;
     uint64_t mark;
     uint64_t flags;
     uint64_t count;
@@ -254,6 +306,9 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
     }
     if ((flags & RC_WIRE_FLAG_EVENT) != 0 &&
         (!take_counted_text(&rest, &parsed->event) || !rc_json_utf8_valid(parsed->event))) {
+        return -EBADMSG;
+    }
+    if ((flags & RC_WIRE_FLAG_EXCEPT) != 0 && binary_except(wire, &rest) < 0) {
         return -EBADMSG;
     }
     parsed->is_volatile = (flags & RC_WIRE_FLAG_VOLATILE) != 0;
@@ -329,6 +384,7 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
                                  struct rc_envelope_view *view)
 {
     struct parsed parsed = {.has_payload = false};
+    wire->except_bytes = 0;
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_RECEIVED, 1);
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_RECEIVED_BYTES, message.count);
     if (rc_span_starts_with(message, rc_span_of(wire->own_head, wire->own_head_bytes))) {
@@ -370,7 +426,7 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
 /* --- writing --------------------------------------------------------------------------------------------------------- */
 
 /* Calls `put` with each excluded client's id: this host's, then those given as text. */
-static char *each_exclude(const struct rc_wire *wire, const struct rc_envelope_view *view, char *out,
+static char *each_exclude(const struct rc_wire *wire, const struct rc_envelope_view *view, bool with_text, char *out,
                           char *(*put)(char *out, const char *id, size_t bytes))
 {
     for (uint32_t i = 0; i < view->head.exclude_count; i++) {
@@ -378,7 +434,7 @@ static char *each_exclude(const struct rc_wire *wire, const struct rc_envelope_v
         const struct rc_client_ref ref = rc_envelope_exclude(view, i);
         out = put(out, id, rc_client_id_write(id, wire->instance_id, wire->boot_nonce, &ref));
     }
-    for (uint32_t at = 0; at < view->head.exclude_text_bytes;) {
+    for (uint32_t at = 0; with_text && at < view->head.exclude_text_bytes;) {
         const char *id = view->exclude_text + at;
         const size_t bytes = strlen(id); /* its NUL is inside: rc_envelope_read */
         if (bytes > 0 && bytes <= RC_CLIENT_ID_MAX) {
@@ -435,22 +491,45 @@ struct writing {
     struct rc_args_view args;
 };
 
+/* Calls `put` with each name of a channel whose members do not get it. How many. */
+static uint32_t each_except(const struct rc_envelope_view *view, char **out,
+                            char *(*put)(char *out, const char *name, size_t bytes))
+{
+    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    struct rc_span name;
+    uint32_t count = 0;
+    while (count < RC_SELECT_EXCEPT_MAX && rc_select_next(&names, &name)) {
+        *out = put(*out, (const char *)name.bytes, name.count);
+        count++;
+    }
+    return count;
+}
+
+static char *put_name(char *out, const char *name, size_t bytes)
+{
+    out +=
+        rc_json_string_encode((uint8_t *)out, RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX), rc_span_of(name, bytes));
+    *out++ = ',';
+    return out;
+}
+
 static void write_binary(const struct rc_wire *wire, const struct writing *writing, const struct rc_envelope_view *view,
                          struct rc_span *parts)
 {
     char *out = wire->text;
     const size_t source_bytes = strlen(wire->instance_id);
+    const bool selects = writing->form == RC_WIRE_SELECT;
     const bool has_key = writing->form == RC_WIRE_CHANNEL && view->head.key_bytes > 0;
     const bool has_event = view->head.event_bytes > 0;
     *out++ = RC_WIRE_BINARY;
     *out++ = (char)((has_key ? RC_WIRE_FLAG_KEY : 0) | (has_event ? RC_WIRE_FLAG_EVENT : 0) |
-                    (writing->is_args ? RC_WIRE_FLAG_ARGS : 0) |
+                    (writing->is_args ? RC_WIRE_FLAG_ARGS : 0) | (selects ? RC_WIRE_FLAG_EXCEPT : 0) |
                     ((view->head.flags & RC_ENVELOPE_VOLATILE) != 0 ? RC_WIRE_FLAG_VOLATILE : 0));
     out = put_binary(out, wire->instance_id, source_bytes);
     out = put_number(out, wire->boot_nonce, 4);
     out = put_number(out, view->head.sequence, 8);
     char *count_at = out;
-    out = each_exclude(wire, view, out + 2, put_binary);
+    out = each_exclude(wire, view, !selects, out + 2, put_binary);
     uint32_t count = 0;
     for (const char *at = count_at + 2; at < out; at += 1 + (uint8_t)*at) {
         count++;
@@ -461,6 +540,11 @@ static void write_binary(const struct rc_wire *wire, const struct writing *writi
     }
     if (has_event) {
         out = put_binary(out, view->event, view->head.event_bytes);
+    }
+    if (selects) {
+        char *names = out;
+        out += 2;
+        (void)put_number(names, each_except(view, &out, put_binary), 2);
     }
     parts[1] = rc_span_of(view->data, view->head.data_bytes);
     parts[2] = (struct rc_span){0};
@@ -496,10 +580,16 @@ static void write_json(const struct rc_wire *wire, const struct writing *writing
         parts[0] = rc_span_of(wire->text, (size_t)(out - wire->text));
     }
     char *tail = form == RC_WIRE_DIRECT ? wire->text : out;
+    if (form == RC_WIRE_SELECT) {
+        out = put_text(out, ",\"except\":[");
+        out -= each_except(view, &out, put_name) > 0; /* the last comma */
+        *out++ = ']';
+    }
     if (form == RC_WIRE_BROADCAST ||
-        (form == RC_WIRE_CHANNEL && view->head.exclude_count + view->head.exclude_text_bytes > 0)) {
+        (form == RC_WIRE_CHANNEL && view->head.exclude_count + view->head.exclude_text_bytes > 0) ||
+        (form == RC_WIRE_SELECT && view->head.exclude_count > 0)) {
         char *list = put_text(out, ",\"excludeIds\":[");
-        out = each_exclude(wire, view, list, wire_put_json);
+        out = each_exclude(wire, view, form != RC_WIRE_SELECT, list, wire_put_json);
         out -= out > list; /* the last comma */
         *out++ = ']';
     }

@@ -12,14 +12,16 @@
  *   event           what the event is called, up to 255 bytes
  *   args            true: the payload is the array of the event's arguments
  *   volatile        true: not for clients that cannot take it when it comes
+ *   except          names of channels whose members do not get it, up to 64 (of Socket.IO rooms, or ids of sockets)
  *   boot, seq       of ringcast instances: the copy of a message that was sent again after a reconnect is known by them
  *
  * Binary, for payloads that are no JSON (and for whoever prefers it); integers are big endian:
  *
- *   0x01 | flags | n, sourceInstance (n bytes) | boot (4) | seq (8) | count (2), count × {n, id (n bytes)} | n, key | n, event | payload
+ *   0x01 | flags | n, sourceInstance (n bytes) | boot (4) | seq (8) | count (2), count × {n, id (n bytes)} | n, key | n, event |
+ *   count (2), count × {n, name} | payload
  *
  *   flags: bit 0 = the payload is JSON text; bit 1 = there is a key; bit 2 = there is an event; bit 3 = the payload is arguments with
- *   binary attachments: size of the JSON text (4), count (2), count × size (4), JSON text, attachments; bit 4 = volatile; others are 0.
+ *   binary attachments: size of the JSON text (4), count (2), count × size (4), JSON text, attachments; bit 4 = volatile; bit 5 = there are exceptions; others are 0.
  *   seq 0 = none.
  *
  * Used by the bridges, private to the relay; nothing here touches a socket. Bytes from Redis are only ever refused (-EBADMSG,
@@ -33,6 +35,7 @@
 #include <stdint.h>
 
 #include "common/records/envelope.h"
+#include "common/records/select.h"
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
 #include "relay/bridge/seen.h"
@@ -43,6 +46,7 @@
 #define RC_WIRE_FLAG_EVENT 0x04u
 #define RC_WIRE_FLAG_ARGS 0x08u
 #define RC_WIRE_FLAG_VOLATILE 0x10u
+#define RC_WIRE_FLAG_EXCEPT 0x20u
 #define RC_WIRE_PARTS 3u
 
 struct rc_wire {
@@ -57,6 +61,8 @@ struct rc_wire {
     struct rc_client_ref refs[RC_EXCLUDES_MAX]; /* of the message that was read last */
     uint8_t key[RC_MESSAGE_KEY_MAX];            /* likewise */
     uint8_t event[RC_EVENT_NAME_MAX];           /* likewise */
+    uint32_t except_bytes;                      /* likewise: names that it is not for, each ended by a NUL */
+    char except[RC_SELECT_EXCEPT_BYTES];        /* likewise */
     uint8_t *args;                              /* owner: arguments of the message that was read last; grows */
     size_t args_room;
 };
@@ -82,6 +88,7 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
 enum rc_wire_form {
     RC_WIRE_BROADCAST, /* excludeIds always */
     RC_WIRE_CHANNEL,   /* excludeIds if there are any */
+    RC_WIRE_SELECT,    /* the same, but that its exclude text has the names of `except`, at most RC_SELECT_EXCEPT_MAX */
     RC_WIRE_DIRECT,    /* payload first, no excludeIds */
 };
 

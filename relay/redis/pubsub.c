@@ -536,6 +536,20 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index
     }
 }
 
+/* Is the channel heard at another node by now? The one that had its slot before is perhaps a replica of that one, to which it passes
+ * everything on. */
+static bool pubsub_elsewhere(const struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel)
+{
+    if (!pubsub->sharded && !pubsub->ops.foreign.sharded) {
+        return false;
+    }
+    const struct rc_redis_pubsub_key key = pubsub_key_of(pubsub, channel);
+    const uint32_t index = key.name.count == 0 ? 0 : rc_redis_pubsub_entry_find(pubsub, &key);
+    const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    return index != 0 && pubsub_is_sharded(pubsub, entry) && entry->state == RC_REDIS_ENTRY_CONFIRMED &&
+           entry->node != node;
+}
+
 /* Of fixed ones what comes from home counts: another node may have been home a moment ago. */
 static void pubsub_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel, struct rc_span body)
 {
@@ -591,7 +605,9 @@ bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const r
     const struct rc_span kind = pubsub_text_of(reply->element[0]);
     const struct rc_span first = pubsub_text_of(reply->element[1]);
     if (rc_span_equal(kind, RC_SPAN("message")) || rc_span_equal(kind, RC_SPAN("smessage"))) {
-        pubsub_message(pubsub, node, first, pubsub_text_of(reply->element[2]));
+        if (!pubsub_elsewhere(pubsub, node, first)) {
+            pubsub_message(pubsub, node, first, pubsub_text_of(reply->element[2]));
+        }
     } else if (rc_span_equal(kind, RC_SPAN("pmessage")) && reply->elements >= 4) {
         pattern_message(pubsub, node, first, pubsub_text_of(reply->element[2]), pubsub_text_of(reply->element[3]));
     } else if (rc_span_equal(kind, RC_SPAN("subscribe")) || rc_span_equal(kind, RC_SPAN("ssubscribe"))) {

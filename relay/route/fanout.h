@@ -24,6 +24,7 @@
 /* Codes of the native protocol (docs/protocol.md), as answers to workers have them. */
 #define RC_ROUTE_NOT_FOUND 404
 #define RC_ROUTE_TOO_LARGE 413
+#define RC_ROUTE_NOT_ENABLED 501
 #define RC_ROUTE_UNAVAILABLE 503
 
 /* What a worker may set in a record; the rest is the relay's to say. */
@@ -42,7 +43,7 @@ struct rc_fanout {
 
 /* A message on its way down. */
 struct rc_fanout_message {
-    enum rc_record_type type;          /* RC_DOWN_MESSAGE or RC_DOWN_DIRECT */
+    enum rc_record_type type;          /* RC_DOWN_MESSAGE, RC_DOWN_DIRECT or RC_DOWN_SELECT */
     const struct rc_envelope_view *up; /* as it came */
     struct rc_envelope_view copy;      /* as other workers than the publisher's get it */
     struct rc_relay_port *asker;       /* who wants an answer; NULL = nobody, or it has it by now */

@@ -170,6 +170,7 @@ static bool valid_record(uint32_t type, const struct rc_envelope *head)
 {
     switch (type) {
     case RC_UP_PUBLISH:
+    case RC_UP_RETAIN:
     case RC_UP_INTEREST_ADD:
     case RC_UP_INTEREST_REMOVE:
         return head->channel_bytes > 0;
@@ -180,6 +181,8 @@ static bool valid_record(uint32_t type, const struct rc_envelope *head)
     case RC_UP_MEMBERS_BEGIN:
     case RC_UP_MEMBERS_END:
         return true;
+    case RC_UP_SELECT:
+        return head->channel_bytes > 0 && head->exclude_text_bytes > 0;
     case RC_UP_QUERY:
         return head->origin.random != 0 || (head->flags & RC_ENVELOPE_API) != 0;
     case RC_UP_LIMIT:
@@ -334,7 +337,11 @@ static int port_acknowledge(struct rc_relay_port *port, const struct rc_envelope
         return rc;
     }
     rc_metric_add(port->setup.metrics, RC_METRIC_ACKNOWLEDGEMENTS_LATE, 1);
-    return rc_acknowledgements_put(&port->acknowledgements, view);
+    /* How the channel stands is told for this place of the ring only. */
+    struct rc_envelope_view plain = *view;
+    plain.head.flags = (uint16_t)(plain.head.flags & ~RC_ENVELOPE_STATE);
+    plain.head.data_bytes = 0;
+    return rc_acknowledgements_put(&port->acknowledgements, &plain);
 }
 
 static void tell_acknowledgements(struct rc_relay_port *port)

@@ -32,6 +32,8 @@ enum rc_members_mark { RC_MEMBERS_BEGIN, RC_MEMBERS_END, RC_MEMBERS_GONE };
 struct rc_remote_ops {
     /* A sequenced message of a local worker goes out. Called again with the same sequence after a restart. */
     void (*publish)(void *context, const struct rc_envelope_view *view);
+    /* The same of one with exceptions (common/records/select.h). May be NULL. */
+    void (*select)(void *context, const struct rc_envelope_view *view);
     /* A direct message for a client that is not of this host. False: there is no such client. */
     bool (*direct)(void *context, const struct rc_envelope_view *view);
     /* A worker wants the channel (`first`: none did before). True: rc_router_interest_done comes later, false: answer now. */

@@ -2,9 +2,11 @@
 #include "relay/route/router.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 
 /* What one worker may hand in before it is the next one's turn. */
@@ -52,6 +54,62 @@ static uint64_t store_intent(struct rc_router *router, const struct rc_relay_por
 
 /* --- records up ------------------------------------------------------------------------------------------------------ */
 
+/* --- what is kept ---------------------------------------------------------------------------------------------------- */
+
+/* JSON's null is no value. */
+static bool is_null(const struct rc_envelope_view *view)
+{
+    return view->head.data_bytes == 4 && (view->head.flags & (RC_ENVELOPE_BINARY | RC_ENVELOPE_ARGS)) == 0 &&
+           memcmp(view->data, "null", 4) == 0;
+}
+
+/* The message is the channel's retained value from now on; without data there is none any more. 0, or the code of why not. */
+static uint16_t retain_value(struct rc_router *router, const struct rc_envelope_view *view)
+{
+    struct rc_history_stamp stamp = {
+        .ms = rc_clock_wall_ms(), .instance = rc_span_text(router->setup.instance_id), .own = true};
+    if (router->setup.history == NULL || router->setup.history->view.slot_count == 0) {
+        return RC_ROUTE_NOT_ENABLED;
+    }
+    struct rc_envelope_view value = *view;
+    if (is_null(view)) {
+        value.head.data_bytes = 0;
+    }
+    return rc_history_keep(router->setup.history, &value, &stamp, false, rc_clock_ms()) == RC_HISTORY_REFUSED
+               ? RC_ROUTE_UNAVAILABLE
+               : 0;
+}
+
+/* Before it is handed to anybody: who asks behind it in the same ring finds it. */
+static inline void keep_message(struct rc_router *router, const struct rc_envelope_view *view, uint32_t flags)
+{
+    if (RC_UNLIKELY(flags & RC_ENVELOPE_RETAIN)) {
+        (void)retain_value(router, view); /* counted */
+    }
+}
+
+/* How the channel stands, for the acknowledgement of an interest: it holds for the place in the ring where that is written. */
+static void tell_state(struct rc_router *router, const struct rc_interest_request *request,
+                       struct rc_envelope_view *view)
+{
+    struct rc_history *history = router->setup.history;
+    if (history == NULL || (request->token & RC_INTEREST_RETAINED) == 0) {
+        return;
+    }
+    if (router->values == NULL) {
+        router->values = malloc(history->values_bytes_max);
+    }
+    if (router->values == NULL) {
+        return; /* it is asked for again */
+    }
+    const uint32_t slot = rc_history_find(history, request->hash, rc_span_of(request->name, request->name_bytes));
+    view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_STATE);
+    view->data = router->values;
+    view->head.data_bytes = slot == RC_HISTORY_NO_SLOT
+                                ? 0
+                                : (uint32_t)rc_history_values(history, slot, router->values, history->values_bytes_max);
+}
+
 /* The user has no connection here. Without other instances that is nowhere. */
 static void miss_user(struct rc_router *router, const struct rc_envelope_view *view)
 {
@@ -69,6 +127,7 @@ static void route_publish(struct rc_router *router, struct rc_relay_port *port, 
     struct rc_fanout_message message;
     rc_fanout_prepare(&message, RC_DOWN_MESSAGE, &record->view, sequence, RC_FANOUT_FLAGS,
                       rc_fanout_asker(&router->fanout, port, record));
+    keep_message(router, &message.copy, record->view.head.flags);
     if (!rc_fanout_to_all(&router->fanout, &message) &&
         is_user(record->view.channel, record->view.head.channel_bytes)) {
         miss_user(router, &record->view);
@@ -78,6 +137,31 @@ static void route_publish(struct rc_router *router, struct rc_relay_port *port, 
     }
     if (router->setup.remote.ops != NULL) {
         router->setup.remote.ops->publish(router->setup.remote.context, &message.copy);
+    }
+}
+
+/* A message with rooms whose members do not get it. */
+static void route_select(struct rc_router *router, const struct rc_port_record *record, uint64_t sequence)
+{
+    const struct rc_remote_ops *remote = router->setup.remote.ops;
+    struct rc_fanout_message message;
+    rc_fanout_prepare(&message, RC_DOWN_SELECT, &record->view, sequence, RC_FANOUT_FLAGS, NULL);
+    (void)rc_fanout_to_rooms(&router->fanout, &message);
+    if (remote != NULL && remote->select != NULL) {
+        remote->select(router->setup.remote.context, &message.copy);
+    }
+}
+
+/* Kept, and sent to nobody. */
+static void route_retain(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
+                         uint64_t sequence)
+{
+    struct rc_fanout_message message;
+    rc_fanout_prepare(&message, RC_DOWN_MESSAGE, &record->view, sequence, RC_FANOUT_FLAGS,
+                      rc_fanout_asker(&router->fanout, port, record));
+    const uint16_t code = retain_value(router, &message.copy);
+    if (message.asker != NULL) {
+        rc_fanout_answer(&router->fanout, port, &message, code);
     }
 }
 
@@ -243,7 +327,8 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
     struct rc_envelope *head = &record->view.head;
     /* Computed here and not believed: a wrong one in the table would lose messages of others. */
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(record->view.channel, head->channel_bytes) : 0;
-    if (record->type == RC_UP_PUBLISH || record->type == RC_UP_DIRECT) {
+    if (record->type == RC_UP_PUBLISH || record->type == RC_UP_DIRECT || record->type == RC_UP_SELECT ||
+        record->type == RC_UP_RETAIN) {
         if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API) &&
             rc_route_calls_is_duplicate(&router->calls, port, record, sequence)) {
             return;
@@ -256,6 +341,10 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         }
         if (record->type == RC_UP_PUBLISH) {
             route_publish(router, port, record, sequence);
+        } else if (record->type == RC_UP_SELECT) {
+            route_select(router, record, sequence);
+        } else if (record->type == RC_UP_RETAIN) {
+            route_retain(router, port, record, sequence);
         } else {
             route_direct(router, port, record, sequence);
         }
@@ -400,6 +489,7 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
     struct rc_envelope *head = &message.copy.head;
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(view->channel, head->channel_bytes) : 0;
     if (type == RC_DOWN_MESSAGE) {
+        keep_message(router, &message.copy, view->head.flags);
         return rc_fanout_to_all(&router->fanout, &message);
     }
     if (type == RC_DOWN_SELECT) {
@@ -449,7 +539,7 @@ void rc_router_interest_done(struct rc_router *router, const struct rc_interest_
                              uint16_t code)
 {
     struct rc_relay_port *port = &router->setup.ports[request->worker];
-    const struct rc_envelope_view view = {
+    struct rc_envelope_view view = {
         .head = {.channel_hash = request->hash,
                  .token = request->token,
                  .flags = flags,
@@ -457,6 +547,9 @@ void rc_router_interest_done(struct rc_router *router, const struct rc_interest_
                  .channel_bytes = (uint8_t)request->name_bytes},
         .channel = request->name,
     };
+    if (code == 0) {
+        tell_state(router, request, &view);
+    }
     if (rc_fanout_send(&router->fanout, port, RC_DOWN_INTEREST, &view) != 0 && port->live) {
         rc_metric_add(router->setup.metrics, RC_METRIC_ACKNOWLEDGEMENTS_DROPPED, 1); /* the worker will ask again */
     }
@@ -529,6 +622,8 @@ void rc_router_close(struct rc_router *router)
 {
     rc_fanout_close(&router->fanout);
     rc_route_calls_close(&router->calls);
+    free(router->values);
+    router->values = NULL;
 }
 
 void rc_router_set_interest_max(struct rc_router *router, uint64_t interest_count_max)

@@ -27,6 +27,7 @@
 #include "common/metrics/metrics.h"
 #include "common/shm/layout.h"
 #include "relay/cluster/roster.h"
+#include "relay/history/store.h"
 #include "relay/route/calls.h"
 #include "relay/route/fanout.h"
 #include "relay/route/port.h"
@@ -40,6 +41,8 @@ struct rc_router_setup {
     uint32_t relay_generation;          /* this relay's; above 1 it has a predecessor */
     uint64_t interest_count_max;        /* pairs of channel and worker */
     struct rc_idempotency *idempotency; /* borrowed; NULL = keys are not looked at */
+    struct rc_history *history;         /* borrowed; NULL = nothing is kept of channels */
+    const char *instance_id;            /* borrowed: of whom retained values are that are said here */
     struct rc_roster *roster;           /* borrowed; NULL = nobody is told who is in which channel */
     /* An RC_UP_QUERY of the worker is to be answered by rc_router_send; the view lives during the call only. NULL = none are. */
     void (*query)(void *context, uint32_t worker, const struct rc_envelope_view *view);
@@ -57,6 +60,7 @@ struct rc_router {
     struct rc_route_calls calls;
     struct rc_worker_set snapshot; /* workers in the middle of their snapshot */
     uint32_t first;                /* port that the next turn begins with */
+    uint8_t *values;               /* owner: room for a channel's retained values; NULL until they are asked for */
     uint64_t user_channels;        /* channels `user:{id}` that some worker wants: users who are here */
 };
 

@@ -78,9 +78,10 @@ withBackend("the application's server says who a client is, over every protocol"
       refused.socket.close();
     }
   }
-  assert.equal((await broker.connect({ headers: { Cookie: "a=b; sid=s2" } })).welcome.user, "u2");
+  assert.equal((await broker.connect({ headers: { Cookie: "a=b; sid=s2", "User-Agent": "Firefox" } })).welcome.user, "u2");
   assert.equal(backend.calls.at(-1).headers.cookie, "a=b; sid=s2");
   assert.equal(backend.calls.at(-1).headers_.cookie, "a=b; sid=s2", "as a header, too");
+  assert.equal(backend.calls.at(-1).headers_["user-agent"], "Firefox", "one user agent: the client's");
   assert.equal(await upgraded(broker, "/ws?sid=s9", {}), 401);
   const before = backend.calls.length;
   assert.equal(await upgraded(broker, "/ws", {}), 101, "it may still say who it is: nobody is asked");

@@ -13,7 +13,7 @@ import { until, within } from "./lib/util.mjs";
 const require = createRequire(import.meta.url);
 const session = require("express-session");
 const { RedisStore } = require("connect-redis");
-const SECRET = "keyboard-cat";
+const SECRET = "keyboard cat, é";
 const TRANSPORTS = [["polling"], ["websocket"], ["polling", "websocket"]];
 const sign = (id, secret = SECRET) => `connect.sid=${encodeURIComponent(`s:${id}.${createHmac("sha256", secret).update(id).digest("base64").replace(/=+$/, "")}`)}`;
 

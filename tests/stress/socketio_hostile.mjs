@@ -1,31 +1,48 @@
-// tests/e2e/lib/hostile.mjs in full size: a million hostile inputs over TCP, fewer where STRESS_SECONDS is over before. Best against the
-// ASan build: RINGCAST_BIN_DIR=build/asan node tests/stress/socketio_hostile.mjs. Environment: RINGCAST_BIN_DIR, STRESS_INPUTS (1000000),
-// STRESS_SECONDS, RINGCAST_SEED.
+// FLAVOUR=asan
+// tests/e2e/lib/hostile.mjs in full size: a million hostile inputs over TCP and Redis against brokers under ASan, one after the other with each
+// of the adapters; fewer where STRESS_SECONDS is over before. Prints what they were, and how fast. Environment: RINGCAST_BIN_DIR,
+// STRESS_INPUTS (1000000), STRESS_SECONDS, RINGCAST_SEED.
 import { startBroker } from "../e2e/lib/broker.mjs";
 import { CONFIG, hostile } from "../e2e/lib/hostile.mjs";
+import { redisHealth, startRedis } from "../e2e/lib/redis.mjs";
 import { SEED } from "../e2e/lib/util.mjs";
 
 const INPUTS = Number(process.env.STRESS_INPUTS ?? 1000000);
-const ROUND = 20000;
+const SECONDS = Number(process.env.STRESS_SECONDS ?? Infinity);
+const ADAPTERS = ["classic", "sharded", "streams"];
+const ROUND = 50000;
 const GROWTH = 64 * 1024 * 1024;
-const end = performance.now() + Number(process.env.STRESS_SECONDS ?? Infinity) * 1000;
+const ASAN_OPTIONS = "detect_leaks=1:abort_on_error=1:disable_coredump=1:quarantine_size_mb=4";
 
+const begun = performance.now();
+const kinds = {};
 let status = 0;
 let done = 0;
-const broker = await startBroker({ workers: 2, config: CONFIG, env: { ASAN_OPTIONS: "detect_leaks=1:abort_on_error=1:disable_coredump=1:quarantine_size_mb=4" } });
-try {
-  for (let round = 0; done < INPUTS && performance.now() < end; round++) {
-    const { inputs, answers, served, grew } = await hostile(broker, Math.min(ROUND, INPUTS - done), { growth: GROWTH, seed: SEED + 10000 * round });
-    done += inputs;
-    console.log(`socketio_hostile: ${done} inputs; this round ${answers} answers, good clients answered ${served.join(" and ")} times, ${Math.round(grew / 1024)} KiB more`);
+for (const [i, adapter] of ADAPTERS.entries()) {
+  const share = (of) => (of * (i + 1)) / ADAPTERS.length;
+  const redis = await startRedis();
+  const broker = await startBroker({ workers: 2, config: { ...CONFIG, "redis.url": redis.url, "socketio.adapter": adapter }, env: { ASAN_OPTIONS } });
+  try {
+    await redisHealth(broker, 200, 10000);
+    for (let round = 0; done < share(INPUTS) && performance.now() - begun < 1000 * share(SECONDS); round++) {
+      const since = performance.now();
+      const count = Math.min(ROUND, Math.ceil(share(INPUTS) - done));
+      const result = await hostile(broker, count, { growth: GROWTH, seed: SEED + 1000000 * i + 10000 * round, redis, adapter });
+      done += result.inputs;
+      for (const [kind, number] of Object.entries(result.kinds)) kinds[kind] = (kinds[kind] ?? 0) + number;
+      console.log(`socketio_hostile: ${adapter}: ${done} inputs; this round ${Math.round((1000 * result.inputs) / (performance.now() - since))} a second, ${result.answers} answers, good clients answered ${result.served.join(" and ")} times, ${Math.round(result.grew / 1024)} KiB more`);
+    }
+    await broker.stop();
+  } catch (error) {
+    status = 1;
+    console.error(error);
+    console.error(`--- RINGCAST_SEED=${SEED}. The broker's log\n${broker.log.slice(-40).join("\n")}`);
+  } finally {
+    await broker.destroy();
+    await redis.destroy();
   }
-  await broker.stop();
-  console.log(`socketio_hostile: ok, ${done} inputs (RINGCAST_SEED=${SEED})`);
-} catch (error) {
-  status = 1;
-  console.error(error);
-  console.error(`--- RINGCAST_SEED=${SEED}. The broker's log\n${broker.log.slice(-40).join("\n")}`);
-} finally {
-  await broker.destroy();
 }
+const seconds = (performance.now() - begun) / 1000;
+for (const [kind, number] of Object.entries(kinds).sort(([, one], [, other]) => other - one)) console.log(`  ${String(number).padStart(9)} ${kind}`);
+console.log(`socketio_hostile: ${status === 0 ? "ok" : "FAILED"}, ${done} inputs in ${seconds.toFixed(0)} s, ${Math.round(done / seconds)} a second (RINGCAST_SEED=${SEED})`);
 process.exit(status);

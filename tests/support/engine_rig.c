@@ -321,7 +321,7 @@ void engine_rig_settle(struct engine_rig *r)
     const struct rc_truth *truth = &r->c.rig.truth;
     for (uint32_t i = 1; i < truth->channels.high; i++) {
         if (rc_truth_channel(truth, i)->pending != 0) {
-            rc_hub_acknowledged(&r->c.rig.hub, i, false, 0);
+            rc_hub_acknowledged(&r->c.rig.hub, i, &(struct rc_hub_acknowledgement){0});
         }
     }
     engine_rig_pass(r);

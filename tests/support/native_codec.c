@@ -61,6 +61,7 @@ static const char *type_name(enum rc_operation_type type)
     case RC_OPERATION_PING:
         return "ping";
     case RC_OPERATION_AUTH: /* its data is the whole message */
+    case RC_OPERATION_REFRESH:
     case RC_OPERATION_ECHO: /* not of this protocol */
     case RC_OPERATION_CONNECT:
     case RC_OPERATION_LEAVE:

@@ -18,6 +18,9 @@
 #include "common/shm/segment.h"
 #include "common/shm/spawn_args.h"
 
+#define HISTORY_BYTES (4u << 20)
+#define HISTORY_VALUES_MAX 16384u
+
 static void *make_segment(const char *name, uint64_t bytes, int *fd)
 {
     struct rc_err err;
@@ -39,11 +42,15 @@ static void open_report(struct rc_report *report)
 static void open_shared(struct relay_host *host, uint32_t workers)
 {
     struct rc_err err;
+    struct rc_history_view view;
     host->core = make_segment("test-core", sizeof(struct rc_core), &host->core_fd);
     host->configs = make_segment("test-config", sizeof(struct rc_config_segment), &host->configs_fd);
     host->acceptor = make_segment("test-acceptor", sizeof(struct rc_report), &host->acceptor_fd);
     host->relay = make_segment("test-relay", sizeof(struct rc_relay_report), &host->relay_fd);
     host->keep = make_segment("test-keep", sizeof(struct rc_relay_keep), &host->keep_fd);
+    host->history = make_segment("test-history", HISTORY_BYTES, &host->history_fd);
+    rc_history_format(host->history, HISTORY_BYTES);
+    RC_ASSERT(rc_history_view_open(&view, host->history, HISTORY_BYTES, &err) == 0);
     open_report(host->acceptor);
     open_report(&host->relay->report);
     host->keep->abi = RC_CORE_ABI;
@@ -67,6 +74,7 @@ static void open_shared(struct relay_host *host, uint32_t workers)
     host->control.relay = host->control.own_relay = host->relay;
     host->control.own = &host->relay->report;
     host->control.keep = host->keep;
+    host->control.history = view;
 }
 
 void relay_host_open(struct relay_host *host, uint32_t workers, uint64_t ring_bytes, uint64_t overflow_bytes)
@@ -113,7 +121,9 @@ void relay_host_close(struct relay_host *host)
     munmap(host->acceptor, sizeof(struct rc_report));
     munmap(host->relay, sizeof(struct rc_relay_report));
     munmap(host->keep, sizeof(struct rc_relay_keep));
-    const int fds[] = {host->core_fd, host->configs_fd, host->acceptor_fd, host->relay_fd, host->keep_fd};
+    munmap(host->history, HISTORY_BYTES);
+    const int fds[] = {host->core_fd,  host->configs_fd, host->acceptor_fd,
+                       host->relay_fd, host->keep_fd,    host->history_fd};
     for (size_t i = 0; i < RC_ARRAY_COUNT(fds); i++) {
         close(fds[i]);
     }
@@ -184,7 +194,11 @@ void relay_host_open_relay(struct relay_host *host)
         .relay_generation = generation,
         .interest_count_max = 1000000,
         .idempotency = &host->keep->idempotency,
+        .history = &host->store,
+        .instance_id = "host",
     };
+    RC_ASSERT(rc_history_open(&host->store, &host->control.history, &host->configs->copies[0],
+                              &host->relay->report.metrics, HISTORY_VALUES_MAX) == 0);
     RC_ASSERT(rc_router_open(&host->router, &setup) == 0);
 }
 
@@ -199,6 +213,7 @@ void relay_host_crash_relay(struct relay_host *host)
 {
     if (host->ports != NULL) {
         rc_router_close(&host->router);
+        rc_history_close(&host->store);
         for (uint32_t i = 0; i < host->worker_count; i++) {
             rc_port_close(&host->ports[i]);
         }
@@ -253,6 +268,7 @@ void relay_host_spawn_relay(struct relay_host *host)
     args.acceptor_fd = host->acceptor_fd;
     args.own_fd = host->relay_fd;
     args.keep_fd = host->keep_fd;
+    args.history_fd = host->history_fd;
     args.life_fd = host->life_fds[0];
     args.bell_fd = host->relay_bell_fd;
     args.port_count = args.worker_count = args.worker_bell_count = (int)host->worker_count;
@@ -268,8 +284,8 @@ void relay_host_spawn_relay(struct relay_host *host)
     host->relay_pid = fork();
     RC_ASSERT(host->relay_pid >= 0);
     if (host->relay_pid == 0) {
-        const int fds[] = {host->core_fd, host->configs_fd,  host->acceptor_fd,  host->relay_fd,
-                           host->keep_fd, host->life_fds[0], host->relay_bell_fd};
+        const int fds[] = {host->core_fd, host->configs_fd,  host->acceptor_fd,   host->relay_fd,
+                           host->keep_fd, host->life_fds[0], host->relay_bell_fd, host->history_fd};
         for (size_t i = 0; i < RC_ARRAY_COUNT(fds); i++) {
             (void)fcntl(fds[i], F_SETFD, 0);
         }

@@ -36,7 +36,9 @@ struct relay_host {
     struct rc_report *acceptor;
     struct rc_relay_report *relay;
     struct rc_relay_keep *keep;
-    int core_fd, configs_fd, acceptor_fd, relay_fd, keep_fd;
+    int core_fd, configs_fd, acceptor_fd, relay_fd, keep_fd, history_fd;
+    struct rc_history_segment *history;
+    struct rc_history store;   /* of the relay in this process */
     struct rc_control control; /* as a relay in this process has it */
     int life_fds[2];           /* read end for children, write end here */
     int relay_bell_fd;

@@ -182,7 +182,8 @@ enum api_number {
     PRESENCE,
     STATS,
     INSTANCES,
-    REVOKE
+    REVOKE,
+    RETAIN
 };
 
 static const struct rc_api_route api_calls[] = {
@@ -197,6 +198,7 @@ static const struct rc_api_route api_calls[] = {
     [STATS] = {STATS, false, rc_api_stats, NULL, NULL, NULL},
     [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL},
     [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL},
+    [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published},
 };
 
 #define API_POST(name, number)                                                                              \
@@ -215,6 +217,7 @@ static const struct rc_route api_routes[] = {
     API_POST("subscribe", SUBSCRIBE), API_POST("unsubscribe", UNSUBSCRIBE), API_POST("disconnect", DISCONNECT),
     API_GET("channels", CHANNELS),    API_GET("presence", PRESENCE),        API_GET("stats", STATS),
     API_GET("instances", INSTANCES),  API_POST("revoke", REVOKE),
+    API_POST("retain", RETAIN),
 };
 
 void rc_api_open(struct rc_api *api, struct rc_clients *clients)

@@ -75,6 +75,7 @@ struct rc_api_message {
     struct rc_span key;     /* empty = none */
     struct rc_span event;   /* empty = none */
     enum rc_data_kind kind;
+    bool retain; /* it is the channel's retained value from then on */
 };
 
 /* Channels that a worker has: its data of an RC_CALL_CHANNELS reply. */
@@ -196,6 +197,7 @@ enum rc_api_member {
     RC_API_JTI,
     RC_API_ISSUED_BEFORE,
     RC_API_TTL,
+    RC_API_RETAIN,
     RC_API_MEMBER_COUNT,
 };
 
@@ -218,6 +220,7 @@ int rc_api_base64(struct rc_api_call *call, const struct rc_json_value *value, s
 /* --- routes --- */
 
 int rc_api_publish(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_retain(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_broadcast(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_direct(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_subscribe(struct rc_api_call *call, struct rc_api_fault *fault);

@@ -26,6 +26,7 @@ static const char *const member_names[RC_API_MEMBER_COUNT] = {
     [RC_API_JTI] = "jti",
     [RC_API_ISSUED_BEFORE] = "issued_before",
     [RC_API_TTL] = "ttl",
+    [RC_API_RETAIN] = "retain",
 };
 
 static int json_fault(struct rc_api_fault *fault, int error, size_t offset)

@@ -93,7 +93,19 @@ static int message_event(struct rc_api_call *call, const struct rc_json_value *v
                : 0;
 }
 
-/* What is to be said, exclude and (of a publish) key of an object. */
+static int message_retain(const struct rc_api_call *call, const struct rc_json_value *value,
+                          struct rc_api_message *message, struct rc_api_fault *fault)
+{
+    if (value->type != RC_JSON_NONE && value->type != RC_JSON_TRUE && value->type != RC_JSON_FALSE) {
+        return rc_api_fault(fault, 400, "retain must be true or false");
+    }
+    message->retain = value->type == RC_JSON_TRUE;
+    return message->retain && call->api->clients->config->limits.history_memory_bytes == 0
+               ? rc_api_fault(fault, 501, "nothing is kept here: limits.history_memory is 0")
+               : 0;
+}
+
+/* What is to be said, exclude and (of a publish) key and retain of an object. */
 static int read_message(struct rc_api_call *call, const struct rc_json_value *members, struct rc_api_message *message,
                         struct rc_api_fault *fault)
 {
@@ -104,8 +116,12 @@ static int read_message(struct rc_api_call *call, const struct rc_json_value *me
     if (check_exclude(call, &members[RC_API_EXCLUDE], &message->exclude, fault) < 0) {
         return -EINVAL;
     }
-    if (call->route->run == rc_api_publish && members[RC_API_KEY].type != RC_JSON_NONE &&
+    const bool keyed = call->route->run == rc_api_publish || call->route->run == rc_api_retain;
+    if (keyed && members[RC_API_KEY].type != RC_JSON_NONE &&
         rc_api_string(call, &members[RC_API_KEY], "key", RC_KEY_BYTES_MAX, &message->key, fault) < 0) {
+        return -EINVAL;
+    }
+    if (call->route->run == rc_api_publish && message_retain(call, &members[RC_API_RETAIN], message, fault) < 0) {
         return -EINVAL;
     }
     /* In a record an excluded client takes no more than its id between quotes does here. */
@@ -233,6 +249,24 @@ int rc_api_publish(struct rc_api_call *call, struct rc_api_fault *fault)
     return rc;
 }
 
+int rc_api_retain(struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    struct rc_json_value members[RC_API_MEMBER_COUNT];
+    if (rc_api_body_members(call, members, fault) < 0 || allocate_messages(call, 1, fault) < 0) {
+        return -EINVAL;
+    }
+    if (members[RC_API_CHANNEL].type == RC_JSON_NONE) {
+        return rc_api_fault(fault, 400, "channel is missing");
+    }
+    if (publish_channel(call, &members[RC_API_CHANNEL], &call->messages[0].channel, fault) < 0 ||
+        read_message(call, members, &call->messages[0], fault) < 0) {
+        return -EINVAL;
+    }
+    call->message_count = 1;
+    rc_api_send(call);
+    return 0;
+}
+
 int rc_api_broadcast(struct rc_api_call *call, struct rc_api_fault *fault)
 {
     struct rc_json_value members[RC_API_MEMBER_COUNT];
@@ -335,10 +369,11 @@ static int send_one(struct rc_api_call *call, uint32_t item)
                  .origin = {.worker = (uint16_t)clients->worker},
                  .target = call->target,
                  .data_bytes = (uint32_t)message->data.count,
-                 .flags = (uint16_t)(RC_ENVELOPE_API | RC_ENVELOPE_WANT_ANSWER |
-                                     (message->kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u) |
-                                     (message->kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u) |
-                                     (everybody ? RC_ENVELOPE_BROADCAST : 0u)),
+                 .flags =
+                     (uint16_t)(RC_ENVELOPE_API | RC_ENVELOPE_WANT_ANSWER |
+                                (message->kind == RC_DATA_BINARY ? RC_ENVELOPE_BINARY : 0u) |
+                                (message->kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u) |
+                                (message->retain ? RC_ENVELOPE_RETAIN : 0u) | (everybody ? RC_ENVELOPE_BROADCAST : 0u)),
                  .event_bytes = (uint8_t)message->event.count,
                  .channel_bytes = (uint8_t)message->channel.count,
                  .request_id_bytes = sizeof(tag),
@@ -352,7 +387,10 @@ static int send_one(struct rc_api_call *call, uint32_t item)
     if (!direct) {
         put_exclusion(call, message->exclude, refs, text, &view);
     }
-    const int rc = rc_uplink_write(clients->uplink, direct ? RC_UP_DIRECT : RC_UP_PUBLISH, &view);
+    const enum rc_record_type type = direct                              ? RC_UP_DIRECT
+                                     : call->route->run == rc_api_retain ? RC_UP_RETAIN
+                                                                         : RC_UP_PUBLISH;
+    const int rc = rc_uplink_write(clients->uplink, type, &view);
     if (rc == 0) {
         rc_metric_add(clients->metrics, RC_METRIC_API_MESSAGES, 1);
         if (everybody) {
@@ -408,8 +446,10 @@ void rc_api_send(struct rc_api_call *call)
 
 void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call)
 {
-    const bool direct = call->route->run == rc_api_direct;
-    rc_text_put(text, "\"%s\":%u", direct ? "sent" : "published", call->answered - call->duplicates);
+    const char *done = call->route->run == rc_api_direct   ? "sent"
+                       : call->route->run == rc_api_retain ? "retained"
+                                                           : "published";
+    rc_text_put(text, "\"%s\":%u", done, call->answered - call->duplicates);
     if (call->duplicates > 0) {
         rc_text_put(text, ",\"duplicate\":%s,\"duplicates\":%u",
                     call->duplicates == call->message_count ? "true" : "false", call->duplicates);
@@ -449,6 +489,10 @@ static void message_answered(struct rc_api_call *call, const struct rc_call_tag 
             rc_api_fault(&fault, 404, "no such client");
         } else if (head->code == RC_CODE_TOO_LARGE) {
             rc_api_fault(&fault, 413, "the message does not fit the server's rings");
+        } else if (head->code == RC_CODE_NOT_ENABLED) {
+            rc_api_fault(&fault, 501, "nothing is kept here: limits.history_memory is 0");
+        } else if (call->route->run == rc_api_retain) {
+            rc_api_fault(&fault, 503, "no room for more retained values: raise limits.history_memory");
         } else {
             rc_api_fault(&fault, 503, "the message could not be routed: try again");
         }

@@ -137,7 +137,7 @@ static void put_ago(struct rc_text *text, const char *name, uint64_t time_ms, ui
     }
 }
 
-/* The backends that tell who a client is, as the processes that ask them found them at the last call. */
+/* The backends, and Redis about sessions, as the processes that ask them found them at the last call. */
 static void health_database(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     const uint64_t now_ms = rc_clock_ms();

@@ -14,6 +14,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/metrics/backend_health.h"
 #include "common/shm/hosts.h"
 #include "common/tls/context.h"
 #include "worker/backend/backend_io.h"
@@ -26,6 +27,14 @@
 static uint64_t calls_now_ms(const struct rc_backends *backends)
 {
     return backends->io->now_ns / 1000000u;
+}
+
+/* How it stands with it, for /health/database: as the last call found it. */
+static void backend_heard(const struct rc_backends *backends, const struct rc_backend *backend, bool answered)
+{
+    if (!backend->retired) {
+        rc_backend_health_note(backends->control->own, backend->index, answered);
+    }
 }
 
 static struct rc_backend_counters *calls_counters(const struct rc_backends *backends, const struct rc_backend *backend)
@@ -184,6 +193,13 @@ static void backends_adopt(struct rc_backends *backends, const struct rc_config 
     for (struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
         backend->retired = true;
     }
+    for (uint32_t i = 0; i < RC_CONFIG_BACKENDS_MAX; i++) {
+        if (i < config->backend_count) {
+            rc_backend_health_register(backends->control->own, i, config->backends[i].name.text);
+        } else {
+            rc_backend_health_retire(backends->control->own, i);
+        }
+    }
     for (uint32_t i = 0; i < config->backend_count; i++) {
         if (next[i] != NULL) {
             next[i]->retired = false;
@@ -306,23 +322,30 @@ static void waiting_remove(struct rc_backend *backend, struct rc_calling *call)
     backend->waiting_bytes -= call->headers_bytes + call->body_bytes;
 }
 
+/* Finds the call a connection, or says why there is none. False: it has to wait for one. */
+static bool calling_start(struct rc_backends *backends, struct rc_calling *call)
+{
+    const struct rc_backend *backend = call->backend;
+    const enum rc_pool_taken taken = rc_pool_take(backends, call);
+    if (taken == RC_POOL_NONE) {
+        const bool lost = call->again && call->outcome == RC_BACKEND_LOST;
+        rc_calling_end(backends, call, RC_CALLING_ENDED, lost ? RC_BACKEND_LOST : RC_BACKEND_UNREACHABLE,
+                       backend->address_count == 0 ? "its name has no address (yet)"
+                       : call->why[0] != '\0'      ? call->why
+                                                   : "none of its addresses can be connected to");
+    }
+    return taken != RC_POOL_FULL;
+}
+
 /* Those that wait find connections, in their order. */
 static void backend_dispatch(struct rc_backends *backends, struct rc_backend *backend)
 {
     while (backend->first_waiting != NULL) {
         struct rc_calling *call = backend->first_waiting;
         waiting_remove(backend, call); /* it is the first: no search */
-        const enum rc_pool_taken taken = rc_pool_take(backends, call);
-        if (taken == RC_POOL_FULL) {
+        if (!calling_start(backends, call)) {
             waiting_add(backend, call, true);
             break;
-        }
-        if (taken == RC_POOL_NONE) {
-            const bool lost = call->again && call->outcome == RC_BACKEND_LOST;
-            rc_calling_end(backends, call, RC_CALLING_ENDED, lost ? RC_BACKEND_LOST : RC_BACKEND_UNREACHABLE,
-                           backend->address_count == 0 ? "its name has no address (yet)"
-                           : call->why[0] != '\0'      ? call->why
-                                                       : "none of its addresses can be connected to");
         }
     }
     gauges_set(backends, backend);
@@ -371,6 +394,7 @@ static void backend_judge(struct rc_backends *backends, struct rc_backend *backe
     if (reason == RC_BACKEND_REASON_REFUSED) {
         return;
     }
+    backend_heard(backends, backend, reason < 0);
     backend_log(backend, call, reason >= 0);
     if (!rc_breaker_note(&backend->breaker, calls_now_ms(backends), reason >= 0, call->probe)) {
         return;
@@ -543,6 +567,19 @@ static int call_refuse(struct rc_backends *backends, const struct rc_backend *ba
     return error;
 }
 
+/* It has to wait. False: too many do. */
+static bool call_wait(struct rc_backend *backend, struct rc_calling *call)
+{
+    if (backend->waiting >= backend->config.max_waiting ||
+        backend->waiting_bytes + call->headers_bytes + call->body_bytes > WAITING_BYTES_MAX) {
+        rc_log_limited(RC_LOG_WARN, 1, "backend_queue_full", "backend=\"%s\" waiting=%u bytes=%" PRIu64,
+                       backend->config.name.text, backend->waiting, backend->waiting_bytes);
+        return false;
+    }
+    waiting_add(backend, call, false);
+    return true;
+}
+
 static int call_begin(struct rc_backends *backends, struct rc_backend *backend,
                       const struct rc_backend_request *request, struct rc_backend_waiter waiter)
 {
@@ -550,12 +587,6 @@ static int call_begin(struct rc_backends *backends, struct rc_backend *backend,
     const uint64_t bytes = request->headers.count + request->body.count;
     if (!rc_breaker_allows(&backend->breaker, calls_now_ms(backends), &probe)) {
         return -ECONNREFUSED;
-    }
-    if (backend->first_waiting != NULL &&
-        (backend->waiting >= backend->config.max_waiting || backend->waiting_bytes + bytes > WAITING_BYTES_MAX)) {
-        rc_log_limited(RC_LOG_WARN, 1, "backend_queue_full", "backend=\"%s\" waiting=%u bytes=%" PRIu64,
-                       backend->config.name.text, backend->waiting, backend->waiting_bytes);
-        return -EBUSY;
     }
     struct rc_calling *call = bytes > UINT32_MAX / 2 ? NULL : calloc(1, sizeof(*call) + bytes);
     if (call == NULL) {
@@ -581,8 +612,14 @@ static int call_begin(struct rc_backends *backends, struct rc_backend *backend,
     call->older = backend->newest;
     *(backend->newest != NULL ? &backend->newest->newer : &backend->oldest) = call;
     backend->newest = call;
-    waiting_add(backend, call, false);
-    backend_dispatch(backends, backend);
+    /* Who comes later does not overtake those that wait. */
+    const bool starts = backend->first_waiting == NULL && calling_start(backends, call);
+    if (!starts && !call_wait(backend, call)) {
+        calling_unlink(call);
+        free(call);
+        return -EBUSY;
+    }
+    gauges_set(backends, backend);
     return 0;
 }
 
@@ -683,6 +720,7 @@ void rc_backend_reply_refused(struct rc_backends *backends, uint32_t index, enum
 {
     struct rc_backend *backend = index < backends->count ? backends->current[index] : NULL;
     if (backend != NULL) {
+        backend_heard(backends, backend, false);
         rc_backend_count_add(&backends->counters[index].calls[kind].failures[RC_BACKEND_REASON_REPLY], 1);
         rc_log_limited(RC_LOG_WARN, 1, "backend_reply_refused", "backend=\"%s\" call=\"%s\" id=\"%s\" reason=\"%s\"",
                        backend->config.name.text, rc_backend_call_name(kind), id, why);

@@ -355,12 +355,21 @@ static void connect_accepted(struct rc_backend_connect_reply *reply, struct rc_r
         connect_refuse(reply, "user has no id, or it is no text of 1 to 250 bytes without control characters");
         return;
     }
+    if (members.expired.type != RC_JSON_NONE && members.expired.type != RC_JSON_TRUE &&
+        members.expired.type != RC_JSON_FALSE) {
+        connect_refuse(reply, "expired is neither true nor false");
+        return;
+    }
     if ((members.client.type != RC_JSON_NONE && members.client.type != RC_JSON_OBJECT) ||
         (members.expire_at.type != RC_JSON_NONE && rc_json_uint64(&members.expire_at, &reply->expire_at_s) < 0)) {
         connect_refuse(reply, "client is no object, or expire_at no whole number of seconds");
         return;
     }
     reply->client = members.client.raw;
+    reply->expired = members.expired.type == RC_JSON_TRUE;
+    if (operations == NULL) {
+        return;
+    }
     if (rc_reply_read(operations, body, &err) < 0) {
         connect_refuse(reply, err.text);
     }
@@ -375,15 +384,31 @@ void rc_backend_connect_reply_read(struct rc_backend_connect_reply *reply, struc
                                    const struct rc_backend_answer *answer)
 {
     *reply = (struct rc_backend_connect_reply){.why = ""};
-    operations->count = 0;
+    if (operations != NULL) {
+        operations->count = 0;
+    }
     reply->verdict = verdict_of(answer, &reply->why);
     if (reply->verdict == RC_BACKEND_DENIED) {
         connect_denied(reply, answer->body);
     } else if (reply->verdict == RC_BACKEND_ACCEPTED && answer->status == 200) {
         connect_accepted(reply, operations, answer->body);
     }
-    if (reply->verdict != RC_BACKEND_ACCEPTED) {
+    if (reply->verdict != RC_BACKEND_ACCEPTED && operations != NULL) {
         operations->count = 0;
+    }
+}
+
+void rc_backend_refresh_reply_read(struct rc_backend_connect_reply *reply, const struct rc_backend_answer *answer)
+{
+    struct members members;
+    rc_backend_connect_reply_read(reply, NULL, answer);
+    if (reply->verdict != RC_BACKEND_ACCEPTED || reply->expired) {
+        return;
+    }
+    const bool says = answer->status == 200 && members_read(&members, answer->body) == 0 &&
+                      members.expire_at.type != RC_JSON_NONE && reply->expire_at_s <= UINT64_MAX / 1000u;
+    if (!says) {
+        connect_refuse(reply, "it has neither expire_at (Unix time) nor expired");
     }
 }
 
@@ -410,15 +435,11 @@ void rc_backend_allow_reply_read(struct rc_backend_allow_reply *reply, struct rc
         return;
     }
     const enum rc_json_type allow = members.allow.type;
-    const enum rc_json_type expired = members.expired.type;
-    if ((allow != RC_JSON_NONE && allow != RC_JSON_TRUE && allow != RC_JSON_FALSE) ||
-        (expired != RC_JSON_NONE && expired != RC_JSON_TRUE && expired != RC_JSON_FALSE) ||
-        (members.expire_at.type != RC_JSON_NONE && rc_json_uint64(&members.expire_at, &reply->expire_at_s) < 0)) {
-        allow_refuse(reply, "allow or expired is no boolean, or expire_at no whole number of seconds");
+    if (allow != RC_JSON_NONE && allow != RC_JSON_TRUE && allow != RC_JSON_FALSE) {
+        allow_refuse(reply, "allow is no boolean");
         return;
     }
     reply->verdict = allow == RC_JSON_FALSE ? RC_BACKEND_DENIED : RC_BACKEND_ACCEPTED;
-    reply->expired = expired == RC_JSON_TRUE;
     reply->data = members.data.raw;
     if (operations != NULL && rc_reply_read(operations, answer->body, &err) < 0) {
         allow_refuse(reply, err.text);

@@ -87,6 +87,7 @@ struct rc_backend_connect_reply {
     struct rc_span user;          /* ACCEPTED: the JSON object with `id` and attributes; empty: anonymous */
     struct rc_span client;        /* ACCEPTED: JSON object to be set on the connection; empty: nothing */
     uint64_t expire_at_s;         /* Unix time; 0: never */
+    bool expired;                 /* refresh: it is not renewed */
     struct rc_span message;       /* DENIED: text, in `text` or static; empty: none was given */
     struct rc_span data;          /* DENIED: JSON; empty: none */
     uint8_t text[RC_BACKEND_MESSAGE_MAX];
@@ -95,18 +96,19 @@ struct rc_backend_connect_reply {
     bool refused; /* NO_ANSWER: it was an answer 200, but no reply */
 };
 
-/* Points into the answer. `operations` gets what else is to be done (not `user` and `set`, which are above). */
+/* Points into the answer. `operations` gets what else is to be done (not `user` and `set`, which are above); NULL: nothing is. */
 void rc_backend_connect_reply_read(struct rc_backend_connect_reply *reply, struct rc_reply *operations,
                                    const struct rc_backend_answer *answer);
+/* The same of `refresh`: 200 {"expire_at":…}, with `user` and `client` where they have changed, or {"expired":true}. What says neither is no
+ * reply: nothing is renewed by mistake. */
+void rc_backend_refresh_reply_read(struct rc_backend_connect_reply *reply, const struct rc_backend_answer *answer);
 
-/* --- subscribe, publish, refresh --- */
+/* --- subscribe, publish --- */
 
 struct rc_backend_allow_reply {
     enum rc_backend_verdict verdict;
-    struct rc_span data;  /* publish: JSON to be published in place of what came; empty: that */
-    uint64_t expire_at_s; /* refresh: the new end, Unix time; 0: never */
-    bool expired;         /* refresh: it is not renewed */
-    const char *why;      /* NO_ANSWER */
+    struct rc_span data; /* publish: JSON to be published in place of what came; empty: that */
+    const char *why;     /* NO_ANSWER */
     bool refused;
 };
 /* 200 {"allow":true,…}; 204 and an empty 200 allow; 401, 403 and every other 4xx deny. `operations` may be NULL. */

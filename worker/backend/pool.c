@@ -180,7 +180,8 @@ static int conn_write(struct rc_backends *backends, const struct rc_backend_conn
                                          .body = rc_span_of(call->bytes + call->headers_bytes, call->body_bytes),
                                          .time_s = rc_clock_wall_ms() / 1000,
                                          .trace = pool_trace(backends),
-                                         .signer = backend->signer};
+                                         .signer = backend->signer,
+                                         .forwarded = rc_span_of(call->bytes, call->headers_bytes)};
     int rc = rc_backend_head_write(head, &what);
     if (rc >= 0) {
         rc = rc_hub_answer(backends->hub, conn->socket, head, (uint32_t)rc);

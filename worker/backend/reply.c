@@ -159,13 +159,15 @@ enum emit_member {
     EMIT_NSP,
     EMIT_OTHERS,
     EMIT_VOLATILE,
+    EMIT_ACK,
+    EMIT_TIMEOUT,
     EMIT_COUNT
 };
 
 static int take_emit(struct rc_reply *reply, const struct rc_json_value *value, struct rc_err *err)
 {
-    static const char *const names[EMIT_COUNT] = {"event",  "args", "attachments", "to",
-                                                  "except", "nsp",  "others",      "volatile"};
+    static const char *const names[EMIT_COUNT] = {"event", "args",   "attachments", "to",  "except",
+                                                  "nsp",   "others", "volatile",    "ack", "timeout"};
     struct rc_json_cursor cursor;
     struct rc_json_value name;
     struct rc_json_value member;
@@ -195,10 +197,20 @@ static int take_emit(struct rc_reply *reply, const struct rc_json_value *value, 
     if (!flag_ok(&its[EMIT_OTHERS]) || !flag_ok(&its[EMIT_VOLATILE])) {
         return reply_refuse(err, "others and volatile are true or false");
     }
+    uint64_t timeout_ms = 0;
+    if (its[EMIT_ACK].type != RC_JSON_NONE && !text_ok(&its[EMIT_ACK], RC_REPLY_TOKEN_MAX)) {
+        return reply_refuse(err, "ack of an emit is no text of 1 to 128 bytes without control characters");
+    }
+    if (its[EMIT_TIMEOUT].type != RC_JSON_NONE &&
+        (rc_json_uint64(&its[EMIT_TIMEOUT], &timeout_ms) < 0 || timeout_ms == 0 || timeout_ms > UINT32_MAX)) {
+        return reply_refuse(err, "timeout is no whole number of milliseconds");
+    }
     struct rc_reply_operation *operation = reply_add(reply, RC_REPLY_EMIT);
     if (operation == NULL) {
         return too_many(err);
     }
+    operation->ack = its[EMIT_ACK];
+    operation->timeout_ms = (uint32_t)timeout_ms;
     operation->name = its[EMIT_EVENT];
     operation->to = its[EMIT_TO];
     operation->except = its[EMIT_EXCEPT];

@@ -21,6 +21,7 @@
 #include "worker/backend/question.h"
 
 #define RC_REPLY_OPERATIONS_MAX 256u
+#define RC_REPLY_TOKEN_MAX 128u   /* bytes of what answers of an emit are called, decoded */
 #define RC_REPLY_MESSAGE_MAX 256u /* bytes of an error's message, decoded */
 
 enum rc_reply_type {
@@ -46,6 +47,8 @@ struct rc_reply_operation {
     struct rc_json_value except; /* EMIT: likewise; NONE: nobody */
     struct rc_json_value nsp;    /* EMIT: a string; NONE: the namespace of the call */
     struct rc_span attachments;  /* ACK, EMIT: an array of base64 texts; empty: none */
+    struct rc_json_value ack;    /* EMIT: a string, what answers are to be called; NONE: none are wanted */
+    uint32_t timeout_ms;         /* EMIT: of them; 0: as the server says */
 };
 
 struct rc_reply {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/check.h"
 
@@ -89,6 +90,21 @@ static int host_write(char *out, size_t room, const struct rc_backend_url *url)
                : bytes + snprintf(out + bytes, room - (size_t)bytes, ":%u", url->port);
 }
 
+/* Does one of the forwarded lines say whose user agent it is? Two of them would leave it to the backend which counts. */
+static bool says_agent(struct rc_span lines)
+{
+    static const char name[] = "user-agent:";
+    while (lines.count > 0) {
+        const uint8_t *end = memchr(lines.bytes, '\n', lines.count);
+        const size_t line = end == NULL ? lines.count : (size_t)(end - lines.bytes) + 1;
+        if (line >= sizeof(name) - 1 && strncasecmp((const char *)lines.bytes, name, sizeof(name) - 1) == 0) {
+            return true;
+        }
+        lines = rc_span_of(lines.bytes + line, lines.count - line);
+    }
+    return false;
+}
+
 int rc_backend_head_write(char *out, const struct rc_backend_head *head)
 {
     char host[300];
@@ -101,10 +117,11 @@ int rc_backend_head_write(char *out, const struct rc_backend_head *head)
     hex_write(trace, head->trace, TRACE_BYTES);
     hex_write(span, head->trace + TRACE_BYTES, SPAN_BYTES);
     int bytes = snprintf(out, RC_BACKEND_HEAD_MAX,
-                         "POST %.*s HTTP/1.1\r\nhost: %s\r\nuser-agent: ringcast\r\ncontent-type: application/json\r\n"
+                         "POST %.*s HTTP/1.1\r\nhost: %s\r\n%scontent-type: application/json\r\n"
                          "accept: application/json\r\ncontent-length: %zu\r\nringcast-call: %s\r\nringcast-id: %s\r\n"
                          "ringcast-time: %s\r\ntraceparent: 00-%s-%s-00\r\n",
-                         (int)head->url->target.count, (const char *)head->url->target.bytes, host, head->body.count,
+                         (int)head->url->target.count, (const char *)head->url->target.bytes, host,
+                         says_agent(head->forwarded) ? "" : "user-agent: ringcast\r\n", head->body.count,
                          rc_backend_call_name(head->kind), head->id, time, trace, span);
     RC_ASSERT(bytes > 0 && (size_t)bytes + 128 < RC_BACKEND_HEAD_MAX);
     if (head->signer != NULL) {

@@ -35,6 +35,7 @@ struct rc_backend_head {
     uint64_t time_s;                  /* Unix time */
     const uint8_t *trace;             /* 24 random bytes: trace and span (W3C Trace Context) */
     struct rc_backend_signer *signer; /* NULL: it is not signed */
+    struct rc_span forwarded;         /* the lines that follow: what one of them says the head does not say as well */
 };
 
 /* Writes the head up to, and without, the lines that are forwarded and the empty one; at most RC_BACKEND_HEAD_MAX bytes. The bytes, or -ENOMEM. */

@@ -485,12 +485,6 @@ static void polls_resumed(void *context, uint32_t client)
 
 /* --- handshake ------------------------------------------------------------------------------------------------------- */
 
-/* Who has asked for a session, while somebody else is asked who that is. */
-struct handshake {
-    bool counted; /* in the limits of its address */
-    struct rc_arrival arrival;
-};
-
 static void handshake_uncount(struct rc_clients *clients, const struct rc_exchange *exchange, bool counted)
 {
     if (counted) {
@@ -537,55 +531,28 @@ static void handshake_finish(struct rc_engines *engines, struct rc_exchange *exc
             .status = 200, .content_type = PAYLOAD_TYPE, .body = packet, .body_bytes = bytes, .headers = cookie});
 }
 
-static void handshake_go_on(struct rc_exchange *exchange)
+/* `own`: is it counted in the limits of its address? */
+static void handshake_arrived(struct rc_exchange *exchange, const struct rc_arrival *arrival, const void *own)
 {
-    struct handshake *handshake = exchange->context;
-    struct rc_engines *engines = polling_engines(exchange);
-    if (rc_arrival_identify(exchange, &handshake->arrival) == RC_ARRIVED) {
-        exchange->user = NULL; /* its end is the session's beginning */
-        exchange->context = NULL;
-        handshake_finish(engines, exchange, &handshake->arrival, handshake->counted);
-        free(handshake);
-    }
+    const bool *counted = own;
+    handshake_finish(polling_engines(exchange), exchange, arrival, *counted);
 }
 
-static void handshake_ended(struct rc_exchange *exchange, uint16_t status)
+static void handshake_gone(struct rc_exchange *exchange, const void *own)
 {
-    struct rc_clients *clients = polling_engines(exchange)->clients;
-    struct handshake *handshake = exchange->context;
-    (void)status;
-    rc_identities_forget(clients->identities, handshake->arrival.token);
-    handshake_uncount(clients, exchange, handshake->counted);
-    free(handshake);
-}
-
-static const struct rc_exchange_user handshake_user = {
-    .half_closed_is_gone = true, .room = handshake_go_on, .ended = handshake_ended};
-
-static void handshake_wait(struct rc_exchange *exchange, const struct handshake *handshake)
-{
-    struct rc_clients *clients = polling_engines(exchange)->clients;
-    struct handshake *kept = malloc(sizeof(*kept));
-    if (kept == NULL || rc_exchange_wait(exchange, RC_ARRIVAL_WAIT_MS) < 0) {
-        free(kept);
-        rc_identities_forget(clients->identities, handshake->arrival.token);
-        handshake_uncount(clients, exchange, handshake->counted);
-        rc_exchange_error(exchange, (struct rc_exchange_answer){
-                                        .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
-        return;
-    }
-    *kept = *handshake;
-    exchange->user = &handshake_user;
-    exchange->context = kept;
+    const bool *counted = own;
+    handshake_uncount(polling_engines(exchange)->clients, exchange, *counted);
 }
 
 static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
 {
+    static const struct rc_arrival_waiter waiter = {.arrived = handshake_arrived, .gone = handshake_gone};
     struct rc_clients *clients = engines->clients;
-    struct handshake handshake;
+    struct rc_arrival arrival;
+    bool counted; /* in the limits of its address */
     uint32_t at = 0;
     const struct rc_http_view *origin = rc_http_header_next(exchange->request, "origin", &at);
-    if (!rc_arrival_begin(exchange, path, &handshake.arrival) ||
+    if (!rc_arrival_begin(exchange, path, &arrival) ||
         (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
         return;
     }
@@ -594,26 +561,25 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
                           (struct rc_exchange_answer){.status = 429, .retry_after_s = 10, .message = RC_UNJOINED_TEXT});
         return;
     }
-    if (!rc_clients_admit(clients, &exchange->client,
-                          &handshake.counted)) { /* whatever connections its requests come on */
+    if (!rc_clients_admit(clients, &exchange->client, &counted)) { /* whatever connections its requests come on */
         rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
                                                                 .retry_after_s = 10,
                                                                 .message = "too many connections from your address"});
         return;
     }
-    if (!rc_arrival_take_request(exchange, &handshake.arrival)) {
-        handshake_uncount(clients, exchange, handshake.counted);
+    if (!rc_arrival_take_request(exchange, &arrival)) {
+        handshake_uncount(clients, exchange, counted);
         return;
     }
-    switch (rc_arrival_identify(exchange, &handshake.arrival)) {
+    switch (rc_arrival_identify(exchange, &arrival)) {
     case RC_ARRIVED:
-        handshake_finish(engines, exchange, &handshake.arrival, handshake.counted);
+        handshake_finish(engines, exchange, &arrival, counted);
         return;
     case RC_ARRIVED_LATER:
-        handshake_wait(exchange, &handshake);
+        rc_arrival_wait(exchange, &arrival, &waiter, &counted, sizeof(counted));
         return;
     case RC_ARRIVED_NOT:
-        handshake_uncount(clients, exchange, handshake.counted);
+        handshake_uncount(clients, exchange, counted);
         return;
     }
 }

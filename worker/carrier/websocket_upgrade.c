@@ -3,12 +3,12 @@
  *
  *   judged (upgrade_judge) ──▶ struct upgrade: all that is needed from then on ──▶ 101 and client (upgrade_finish)
  *
- * The two are apart so that an answer of somebody else may be waited for in between (rc_exchange_wait): nothing of the request is
+ * The two are apart so that an answer of somebody else may be waited for in between (rc_arrival_wait): nothing of the request is
  * looked at afterwards. See websocket.h.
  */
 #include "worker/carrier/websocket.h"
 
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "worker/carrier/polling.h"
@@ -20,14 +20,13 @@
 
 /* What was agreed; no pointers into the request. */
 struct upgrade {
-    struct rc_arrival arrival;
     uint8_t server_window_bits;
     uint8_t client_window_bits;
     bool client_takeover;
     bool engine;      /* Engine.IO: a session of its own, */
     uint32_t session; /* or one that it is to take over; 0 = of its own */
     uint32_t response_bytes;
-    char response[1024];
+    char response[1024]; /* last: as much as there is is kept of one that waits */
 };
 
 static struct rc_clients *clients_of(const struct rc_exchange *exchange)
@@ -72,10 +71,11 @@ static bool judge_handshake(struct rc_exchange *exchange, struct rc_http_upgrade
 }
 
 /* Of an Engine.IO end point: which session is it for? False: answered. */
-static bool judge_session(const struct rc_websockets *websockets, struct rc_exchange *exchange, struct upgrade *out)
+static bool judge_session(const struct rc_websockets *websockets, struct rc_exchange *exchange,
+                          const struct rc_arrival *arrival, struct upgrade *out)
 {
     struct rc_engine_query query;
-    out->engine = rc_encoding_is_engine(rc_encoding_of(out->arrival.codec, RC_FRAMING_WEBSOCKET, 0));
+    out->engine = rc_encoding_is_engine(rc_encoding_of(arrival->codec, RC_FRAMING_WEBSOCKET, 0));
     out->session = 0;
     if (!out->engine) {
         return true;
@@ -99,12 +99,12 @@ static bool session_counts(const struct rc_websockets *websockets, const struct 
 
 /* False: it was answered. */
 static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exchange *exchange, const char *path,
-                          struct upgrade *out)
+                          struct upgrade *out, struct rc_arrival *arrival)
 {
     struct rc_http_upgrade upgrade;
     struct rc_deflate_agreement agreement;
-    if (!rc_arrival_begin(exchange, path, &out->arrival) || !judge_session(websockets, exchange, out) ||
-        !judge_handshake(exchange, &upgrade, &out->arrival)) {
+    if (!rc_arrival_begin(exchange, path, arrival) || !judge_session(websockets, exchange, arrival, out) ||
+        !judge_handshake(exchange, &upgrade, arrival)) {
         return false;
     }
     struct rc_engines *engines = clients_of(exchange)->engine.context;
@@ -116,7 +116,7 @@ static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exch
     }
     agree_on_deflate(websockets, &upgrade, &agreement);
     if (!rc_arrival_admit(exchange, session_counts(websockets, exchange, out->session)) ||
-        !rc_arrival_take_request(exchange, &out->arrival)) {
+        !rc_arrival_take_request(exchange, arrival)) {
         return false;
     }
     out->server_window_bits = agreement.server_window_bits;
@@ -127,7 +127,8 @@ static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exch
 }
 
 /* The first that the client gets. */
-static void upgrade_greet(struct rc_clients *clients, uint32_t client, const struct upgrade *upgrade)
+static void upgrade_greet(struct rc_clients *clients, uint32_t client, const struct upgrade *upgrade,
+                          const struct rc_arrival *arrival)
 {
     struct rc_engines *engines = clients->engine.context;
     if (upgrade->session != 0) {
@@ -146,11 +147,12 @@ static void upgrade_greet(struct rc_clients *clients, uint32_t client, const str
         rc_unjoined_add(engines, client, &clients->truth->peers[rc_truth_client(clients->truth, client)->socket]);
         rc_engine_reply(engines, client, RC_PART_TEXT, packet, rc_engine_open_packet(engines, client, packet));
     }
-    rc_arrival_greet(clients, client, &upgrade->arrival);
+    rc_arrival_greet(clients, client, arrival);
 }
 
 /* Answers 101; the exchange is gone afterwards, and the connection a client's. */
-static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *upgrade)
+static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *upgrade,
+                           const struct rc_arrival *arrival)
 {
     struct rc_clients *clients = clients_of(exchange);
     const uint32_t socket = exchange->connection;
@@ -159,13 +161,11 @@ static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *u
     uint32_t client = 0;
     if (upgrade->response_bytes > 0 &&
         rc_hub_answer(clients->hub, socket, upgrade->response, upgrade->response_bytes) == 0) {
-        client =
-            rc_client_open_on(clients, socket, (uint8_t)upgrade->arrival.endpoint,
-                              rc_encoding_of(upgrade->arrival.codec, RC_FRAMING_WEBSOCKET, upgrade->server_window_bits),
-                              rc_arrival_identity(&upgrade->arrival, &identity));
+        client = rc_client_open_on(clients, socket, (uint8_t)arrival->endpoint,
+                                   rc_encoding_of(arrival->codec, RC_FRAMING_WEBSOCKET, upgrade->server_window_bits),
+                                   rc_arrival_identity(arrival, &identity));
     } else {
-        rc_clients_user_remove(clients, rc_span_of(upgrade->arrival.user, upgrade->arrival.user_bytes),
-                               upgrade->arrival.counted);
+        rc_clients_user_remove(clients, rc_span_of(arrival->user, arrival->user_bytes), arrival->counted);
     }
     if (client == 0) {
         rc_socket_failed_memory(clients, socket);
@@ -174,66 +174,34 @@ static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *u
     struct rc_socket *its = &clients->truth->sockets[socket];
     its->inflate_bits = upgrade->client_window_bits;
     its->flags |= upgrade->client_takeover ? RC_SOCKET_TAKEOVER : 0;
-    upgrade_greet(clients, client, upgrade);
+    upgrade_greet(clients, client, upgrade, arrival);
     if (later) {
         clients->exchanges.ops.resume(clients, socket); /* the WebSocket's first bytes may have come already */
     }
 }
 
-/* --- while somebody is asked who it is ------------------------------------------------------------------------------- */
+/* --- the request ----------------------------------------------------------------------------------------------------- */
 
-/* `upgrade` is the exchange's own: it is given up. */
-static void upgrade_go_on(struct rc_exchange *exchange)
+static void upgrade_arrived(struct rc_exchange *exchange, const struct rc_arrival *arrival, const void *own)
 {
-    struct upgrade *upgrade = exchange->context;
-    const enum rc_arrived arrived = rc_arrival_identify(exchange, &upgrade->arrival);
-    if (arrived == RC_ARRIVED) {
-        exchange->user = NULL; /* its end is the upgrade */
-        exchange->context = NULL;
-        upgrade_finish(exchange, upgrade);
-        free(upgrade);
-    }
-}
-
-static void upgrade_ended(struct rc_exchange *exchange, uint16_t status)
-{
-    struct rc_clients *clients = clients_of(exchange);
-    struct upgrade *upgrade = exchange->context;
-    (void)status;
-    rc_identities_forget(clients->identities, upgrade->arrival.token);
-    free(upgrade);
-}
-
-static const struct rc_exchange_user upgrade_user = {
-    .half_closed_is_gone = true, .room = upgrade_go_on, .ended = upgrade_ended};
-
-static void upgrade_wait(struct rc_exchange *exchange, const struct upgrade *upgrade)
-{
-    struct upgrade *kept = malloc(sizeof(*kept));
-    if (kept == NULL || rc_exchange_wait(exchange, RC_ARRIVAL_WAIT_MS) < 0) {
-        free(kept);
-        rc_identities_forget(clients_of(exchange)->identities, upgrade->arrival.token);
-        rc_exchange_error(exchange, (struct rc_exchange_answer){
-                                        .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
-        return;
-    }
-    *kept = *upgrade;
-    exchange->user = &upgrade_user;
-    exchange->context = kept;
+    upgrade_finish(exchange, own, arrival);
 }
 
 void rc_websocket_upgrade(void *context, struct rc_exchange *exchange, const char *path)
 {
+    static const struct rc_arrival_waiter waiter = {.arrived = upgrade_arrived};
     struct upgrade upgrade;
-    if (!upgrade_judge(context, exchange, path, &upgrade)) {
+    struct rc_arrival arrival;
+    if (!upgrade_judge(context, exchange, path, &upgrade, &arrival)) {
         return;
     }
-    switch (upgrade.session != 0 ? RC_ARRIVED : rc_arrival_identify(exchange, &upgrade.arrival)) {
+    switch (upgrade.session != 0 ? RC_ARRIVED : rc_arrival_identify(exchange, &arrival)) {
     case RC_ARRIVED:
-        upgrade_finish(exchange, &upgrade);
+        upgrade_finish(exchange, &upgrade, &arrival);
         return;
     case RC_ARRIVED_LATER:
-        upgrade_wait(exchange, &upgrade);
+        rc_arrival_wait(exchange, &arrival, &waiter, &upgrade,
+                        offsetof(struct upgrade, response) + upgrade.response_bytes);
         return;
     case RC_ARRIVED_NOT:
         return;

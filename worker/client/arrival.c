@@ -4,7 +4,9 @@
  */
 #include "worker/client/client.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -183,6 +185,7 @@ bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *ar
     arrival->expires_ms = 0;
     arrival->session = 0;
     arrival->identity_token.revocable = false;
+    arrival->reply = rc_span_of(NULL, 0);
     arrival->set_bytes = 0;
     arrival->websocket = rc_http_header_has_token(exchange->request, "upgrade", "websocket");
     arrival->attributes_bytes = 0;
@@ -229,17 +232,38 @@ static void arrival_known(struct rc_arrival *arrival, const struct rc_judgement 
     arrival->row = judgement->row;
 }
 
+/* As JSON, if it is somebody already. */
+static struct rc_span arrival_user(const struct rc_arrival *arrival, uint8_t *out)
+{
+    static const char head[] = "{\"id\":";
+    size_t bytes = sizeof(head) - 1;
+    if (arrival->user_bytes == 0) {
+        return rc_span_of(NULL, 0);
+    }
+    memcpy(out, head, bytes);
+    bytes += rc_json_string_encode(out + bytes, RC_JSON_STRING_BYTES_MAX(RC_IDENTITY_USER_MAX),
+                                   rc_span_of(arrival->user, arrival->user_bytes));
+    out[bytes++] = '}';
+    return rc_span_of(out, bytes);
+}
+
 static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arrival *arrival)
 {
     struct rc_clients *clients = clients_of(exchange);
     char certificate[RC_IDENTITY_USER_MAX];
     char refused[RC_BACKEND_MESSAGE_MAX + 1];
+    uint8_t user[sizeof("{\"id\":}") + RC_JSON_STRING_BYTES_MAX(RC_IDENTITY_USER_MAX)];
     struct rc_judgement judgement;
-    if (!rc_identities_any(clients->config) || arrival->user_bytes > 0) {
-        return RC_ARRIVED; /* a proxy that is trusted, or a certificate, has said it */
+    const enum rc_identity_moment moment = moment_of(arrival->codec);
+    if (!rc_identities_any(clients->config)) {
+        return RC_ARRIVED;
     }
     const struct rc_identity_question question = {
-        .moment = moment_of(arrival->codec),
+        /* A proxy that is trusted, or a certificate, may have said it. */
+        .moment = arrival->user_bytes > 0 ? RC_IDENTITY_NO_ROW : moment,
+        .connects = moment != RC_IDENTITY_HANDSHAKE, /* of the others their namespaces do */
+        .known = arrival->user_bytes > 0,
+        .user = arrival_user(arrival, user),
         .asker = {.index = exchange->connection, .token = arrival->token},
         .later = arrival->codec == RC_CODEC_JSON || arrival->codec == RC_CODEC_BINARY,
         .proxied = exchange->proxied,
@@ -251,6 +275,8 @@ static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arr
     };
     rc_identities_judge(clients->identities, &question, &judgement);
     arrival_set(arrival, &judgement);
+    arrival->reply = judgement.reply;
+    arrival->backend = judgement.backend;
     switch (judgement.verdict) {
     case RC_IDENTITY_IS_WAITS:
         return RC_ARRIVED_LATER;
@@ -285,6 +311,79 @@ enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arri
                                                             .message = "you have too many connections: close one"});
     return RC_ARRIVED_NOT;
 }
+
+/* --- while somebody is asked who it is ------------------------------------------------------------------------------- */
+
+#define WAIT_MS 15000u
+#define HEAD_BYTES offsetof(struct rc_arrival, user) /* of an arrival before its texts */
+
+struct arrival_kept {
+    const struct rc_arrival_waiter *waiter;
+    uint64_t token;
+    size_t own_bytes;
+    _Alignas(max_align_t) uint8_t bytes[]; /* the carrier's own, the arrival's head, what of its request is kept */
+};
+
+static void arrival_restore(const struct arrival_kept *kept, struct rc_arrival *arrival)
+{
+    const uint8_t *head = kept->bytes + kept->own_bytes;
+    memcpy(arrival, head, HEAD_BYTES);
+    memcpy(arrival->request, head + HEAD_BYTES, arrival->request_bytes);
+}
+
+static void arrival_go_on(struct rc_exchange *exchange)
+{
+    struct arrival_kept *kept = exchange->context;
+    struct rc_arrival arrival;
+    arrival_restore(kept, &arrival);
+    if (rc_arrival_identify(exchange, &arrival) == RC_ARRIVED) {
+        exchange->user = NULL; /* its end is the client's beginning */
+        exchange->context = NULL;
+        kept->waiter->arrived(exchange, &arrival, kept->bytes);
+        free(kept);
+    }
+}
+
+static void arrival_gone(struct rc_exchange *exchange, uint64_t token, const struct rc_arrival_waiter *waiter,
+                         const void *own)
+{
+    rc_identities_forget(clients_of(exchange)->identities, token);
+    if (waiter->gone != NULL) {
+        waiter->gone(exchange, own);
+    }
+}
+
+static void arrival_ended(struct rc_exchange *exchange, uint16_t status)
+{
+    struct arrival_kept *kept = exchange->context;
+    (void)status;
+    arrival_gone(exchange, kept->token, kept->waiter, kept->bytes);
+    free(kept);
+}
+
+void rc_arrival_wait(struct rc_exchange *exchange, const struct rc_arrival *arrival,
+                     const struct rc_arrival_waiter *waiter, const void *own, size_t own_bytes)
+{
+    static const struct rc_exchange_user user = {
+        .half_closed_is_gone = true, .room = arrival_go_on, .ended = arrival_ended};
+    struct arrival_kept *kept = malloc(sizeof(*kept) + own_bytes + HEAD_BYTES + arrival->request_bytes);
+    RC_ASSERT(arrival->user_bytes == 0 && arrival->attributes_bytes == 0 && arrival->set_bytes == 0);
+    if (kept == NULL || rc_exchange_wait(exchange, WAIT_MS) < 0) {
+        free(kept);
+        arrival_gone(exchange, arrival->token, waiter, own);
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
+        return;
+    }
+    *kept = (struct arrival_kept){.waiter = waiter, .token = arrival->token, .own_bytes = own_bytes};
+    memcpy(kept->bytes, own, own_bytes);
+    memcpy(kept->bytes + own_bytes, arrival, HEAD_BYTES);
+    memcpy(kept->bytes + own_bytes + HEAD_BYTES, arrival->request, arrival->request_bytes);
+    exchange->user = &user;
+    exchange->context = kept;
+}
+
+/* --- as whom it comes ------------------------------------------------------------------------------------------------ */
 
 const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, struct rc_identity *identity)
 {
@@ -337,7 +436,7 @@ void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span 
         rc_hub_everybody_join(clients->hub, client);
         return;
     }
-    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0})) {
+    switch (rc_hub_subscribe_name(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0}, 0)) {
     case RC_SUBSCRIBED:
     case RC_SUBSCRIBE_WAITS:
         return;
@@ -401,5 +500,6 @@ void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct 
         rc_client_hears(clients, client);
     }
     rc_hub_opened(clients->hub, client);
+    rc_client_let_in(clients, client, arrival->backend, arrival->reply);
     rc_client_await_join(clients, client);
 }

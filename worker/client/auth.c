@@ -6,21 +6,23 @@
 
 #include "common/base/check.h"
 
-void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span nsp,
-                     struct rc_span auth, struct rc_judgement *judgement)
+void rc_client_judge(struct rc_clients *clients, uint32_t client, const struct rc_client_claim *claim,
+                     struct rc_judgement *judgement)
 {
     struct rc_client *its = rc_truth_client(clients->truth, client);
     static const struct rc_address nowhere;
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
     const struct rc_identity_question question = {
-        .moment = moment,
+        .moment = claim->moment,
+        .row = claim->row,
+        .connects = claim->connects,
         .asker = {.is_client = true, .index = client, .token = its->random},
         .known = rc_client_user(clients, client).count > 0,
-        .auth = auth,
+        .auth = claim->auth,
         .request = rc_client_request_kept(clients, client),
         .user = rc_client_user_json(clients, client, user),
         .transport = its->socket == RC_SOCKET_NONE ? "polling" : "websocket",
-        .nsp = nsp,
+        .nsp = claim->nsp,
         .address = its->socket == RC_SOCKET_NONE ? nowhere : clients->truth->peers[its->socket],
     };
     rc_identities_judge(clients->identities, &question, judgement);
@@ -65,12 +67,19 @@ enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, cons
     struct rc_judgement judgement;
     const bool first = rc_truth_client(clients->truth, client)->must_say;
     const bool anonymous = rc_client_user(clients, client).count == 0;
-    if (!rc_identities_any(clients->config)) {
+    const bool renews = operation->type == RC_OPERATION_REFRESH;
+    if (clients->config->identity_count == 0) {
         auth_refused(clients, client, operation->id, RC_CODE_NOT_ENABLED,
                      RC_SPAN("this server asks nobody who they are"));
         return RC_CARRIED_REFUSED;
     }
-    rc_client_judge(clients, client, RC_IDENTITY_ALL, rc_span_of(NULL, 0), operation->data, &judgement);
+    if (renews && anonymous) {
+        auth_refused(clients, client, operation->id, RC_CODE_UNAUTHORIZED,
+                     RC_SPAN("you are nobody yet: say who you are with {\"type\":\"auth\",...}"));
+        return RC_CARRIED_REFUSED;
+    }
+    const struct rc_client_claim claim = {.moment = RC_IDENTITY_ALL, .connects = first, .auth = operation->data};
+    rc_client_judge(clients, client, &claim, &judgement);
     if (judgement.verdict == RC_IDENTITY_IS_WAITS) {
         return RC_CARRIED_LATER;
     }
@@ -95,8 +104,9 @@ enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, cons
         rc_client_failed_memory(clients, client);
         return RC_CARRIED_REFUSED;
     }
-    const struct rc_event event = {
-        .type = RC_EVENT_AUTHENTICATED, .id = operation->id, .from = rc_client_user(clients, client)};
+    const struct rc_event event = {.type = renews ? RC_EVENT_REFRESHED : RC_EVENT_AUTHENTICATED,
+                                   .id = operation->id,
+                                   .from = rc_client_user(clients, client)};
     const uint64_t random = rc_truth_client(clients->truth, client)->random;
     if (rc_hub_reply_event(clients->hub, client, &event) < 0) {
         rc_client_failed_memory(clients, client);
@@ -106,6 +116,7 @@ enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, cons
         rc_client_hears_user(clients, client);
     }
     if (rc_truth_named(clients->truth, client, random) != NULL) {
+        rc_client_let_in(clients, client, judgement.backend, judgement.reply);
         rc_client_await_join(clients, client);
     }
     return RC_CARRIED_OUT;

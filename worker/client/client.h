@@ -8,6 +8,7 @@
  *   life.c     accepted, attached, closing, ended              peer.c       who the client is behind its proxies
  *   input.c    bytes in                                        operation.c  what clients ask for
  *   heartbeat.c  what the timers find                          presence.c   who is in a channel: the relay is asked
+ *   expiry.c   credentials' ends       refresh.c  a backend is asked to renew them
  *   http.c     while it speaks HTTP, as worker/http sees it    down.c       what comes down from the relay, to whom it is for
  *   arrival.c  from a request to a client
  */
@@ -64,6 +65,9 @@ struct rc_engine_ops {
     void (*farewell)(void *context, uint32_t client);
     /* It is about to be freed. */
     void (*ended)(void *context, uint32_t client);
+    /* A backend has let it in, and wants these operations done: of a Socket.IO client as soon as it is in a namespace. The reply is copied. NULL
+     * in tests. */
+    void (*let_in)(void *context, uint32_t client, uint32_t backend, struct rc_span reply);
 };
 
 /* What becomes of sockets that are another process's: worker/carrier/handover.c's. */
@@ -93,6 +97,7 @@ struct rc_clients {
     struct rc_backends *backends;     /* borrowed: main() sets it */
     struct rc_batches *batches;       /* borrowed: likewise; NULL in tests: nobody is told */
     struct rc_decision **decisions;   /* owned, by client: decision.c; NULL until there is one */
+    struct rc_refresh **refreshes;    /* owned, by client: refresh.c; NULL until there is one */
     /* rc_client_answered, for the files below it: main() sets it. */
     void (*answered)(struct rc_clients *clients, uint32_t client);
     struct rc_asks *asks;       /* borrowed */
@@ -332,7 +337,8 @@ void rc_socket_set_peer(const struct rc_clients *clients, uint32_t socket, const
 int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *context, uint32_t socket));
 uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const uint8_t *bytes, uint32_t count);
 
-/* arrival.c: somebody who asks to become a client, as far as it has been judged; no pointers into the request. */
+/* arrival.c: somebody who asks to become a client, as far as it has been judged; no pointers into the request. Texts come last: who
+ * waits keeps what is used of them. */
 struct rc_arrival {
     int endpoint; /* index of [[endpoint]], or RC_ENDPOINT_PATH */
     enum rc_codec_id codec;
@@ -343,8 +349,10 @@ struct rc_arrival {
     uint16_t set_bytes; /* JSON that is to be set on the connection */
     uint8_t row;        /* that told; 0 = none of [[identity]] */
     bool counted;       /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
-    uint64_t expires_ms; /* CLOCK_REALTIME; 0 = never */
-    uint32_t session;    /* until the loop goes on; 0 = none */
+    uint64_t expires_ms;  /* CLOCK_REALTIME; 0 = never */
+    uint32_t session;     /* until the loop goes on; 0 = none */
+    uint32_t backend;     /* whose `reply` it is */
+    struct rc_span reply; /* with operations that it wants done; until the loop goes on; empty = none */
     struct rc_identity_token identity_token;
     uint32_t attributes_bytes;
     uint32_t request_bytes;
@@ -355,10 +363,9 @@ struct rc_arrival {
 };
 enum rc_arrived {
     RC_ARRIVED,
-    RC_ARRIVED_NOT, /* the request was answered instead */
-    RC_ARRIVED_LATER, /* somebody is asked: rc_exchange_wait, and rc_arrival_identify again when there is room (user.room) */
+    RC_ARRIVED_NOT,   /* the request was answered instead */
+    RC_ARRIVED_LATER, /* somebody is asked: rc_arrival_wait */
 };
-#define RC_ARRIVAL_WAIT_MS 15000u
 /* Which end point has this path? RC_ENDPOINT_PATH for server.path, -1 for none; *codec is what it speaks. */
 int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec);
 /* In this order, each false when the request was answered instead: may anybody become a client there now; from that origin (of who
@@ -371,6 +378,16 @@ bool rc_arrival_admit(struct rc_exchange *exchange, bool counted);
 bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *arrival);
 /* As whom. */
 enum rc_arrived rc_arrival_identify(struct rc_exchange *exchange, struct rc_arrival *arrival);
+/* A carrier whose request waits, with `own` bytes that it needs then. Static. */
+struct rc_arrival_waiter {
+    /* It is known who it is: the exchange is to be answered. */
+    void (*arrived)(struct rc_exchange *exchange, const struct rc_arrival *arrival, const void *own);
+    /* It was answered otherwise, or its client is gone. NULL: of no interest. */
+    void (*gone)(struct rc_exchange *exchange, const void *own);
+};
+/* After RC_ARRIVED_LATER: waits until the answer is there, 15 s at most, and goes on then. Without memory it is answered with 503. */
+void rc_arrival_wait(struct rc_exchange *exchange, const struct rc_arrival *arrival,
+                     const struct rc_arrival_waiter *waiter, const void *own, size_t own_bytes);
 /* The same as the new client is opened with; NULL: anonymous. In `identity`, borrowed from the arrival. */
 const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, struct rc_identity *identity);
 /* What the new client is told, and what it hears from the start: everybody, its user's channel, and what its end point joins; of who has to
@@ -380,9 +397,23 @@ void rc_client_hears(struct rc_clients *clients, uint32_t client);
 /* Its user's channel alone. */
 void rc_client_hears_user(struct rc_clients *clients, uint32_t client);
 
-/* auth.c: what a client says who it is. Judged again when it goes on (WAITS: it is RC_CLIENT_WAITS_ANSWER). `auth` is JSON. */
-void rc_client_judge(struct rc_clients *clients, uint32_t client, enum rc_identity_moment moment, struct rc_span nsp,
-                     struct rc_span auth, struct rc_judgement *judgement);
+/* auth.c: what a client says who it is. Judged again when it goes on (WAITS: it is RC_CLIENT_WAITS_ANSWER). */
+struct rc_client_claim {
+    enum rc_identity_moment moment;
+    uint32_t row;        /* ROW: its index */
+    bool connects;       /* as of struct rc_identity_question */
+    struct rc_span nsp;  /* empty: of no Socket.IO namespace */
+    struct rc_span auth; /* JSON */
+};
+void rc_client_judge(struct rc_clients *clients, uint32_t client, const struct rc_client_claim *claim,
+                     struct rc_judgement *judgement);
+/* What a backend's reply to `connect` wants done, if there is anything. */
+static inline void rc_client_let_in(struct rc_clients *clients, uint32_t client, uint32_t backend, struct rc_span reply)
+{
+    if (reply.count > 0 && clients->engine.let_in != NULL) {
+        clients->engine.let_in(clients->engine.context, client, backend, reply);
+    }
+}
 /* What a backend's answer to `connect` sets on it; more than there is room for is logged, and not kept. */
 void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* What it was found to be, a KNOWN one. As rc_client_identify. */
@@ -390,6 +421,15 @@ int rc_client_become(struct rc_clients *clients, uint32_t client, const struct r
 
 /* The client's credential ends then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */
 int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_ms);
+#define RC_REFRESH_BEFORE_MS 30000u /* its end; of a shorter life half of it */
+/* Whose call `refresh` renews its credential, as an index of config->backends; -1: nobody's. */
+int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client);
+/* When something is to be done about its end: it, or before it that call; 0 = never. CLOCK_REALTIME ms. */
+uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client);
+/* refresh.c: that has come, and its end has not: asks, if there is somebody to ask. When it is due next. */
+uint64_t rc_client_refresh(struct rc_clients *clients, uint32_t client);
+void rc_client_refreshes_close(struct rc_clients *clients);
+
 /* It is connected with a session no more; nothing else changes. */
 void rc_client_session_left(struct rc_clients *clients, uint32_t client);
 /* Whoever is connected with that session (struct rc_judgement) is sent away: it is no more. */
@@ -437,7 +477,7 @@ bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span
 bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room);
 /* Sends a client away: tells the namespaces of a session, then closes, behind what was sent before. */
 void rc_client_send_away(struct rc_clients *clients, uint32_t client, uint16_t code, const char *reason);
-/* auth.c: {"type":"auth"}, the one operation of who has to say who it is. */
+/* auth.c: {"type":"auth"}, the one operation of who has to say who it is, and {"type":"refresh"}, of who is somebody. */
 enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation);
 /* Joins a channel on the server's behalf (end point's `join`, `user:{id}`). */
 void rc_client_join(struct rc_clients *clients, uint32_t client, struct rc_span channel);

@@ -58,6 +58,7 @@ void rc_clients_close(struct rc_clients *clients)
     free(clients->rates);
     free(clients->room);
     rc_client_decisions_close(clients);
+    rc_client_refreshes_close(clients);
 }
 
 bool rc_clients_answering(const struct rc_clients *clients)

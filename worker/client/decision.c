@@ -28,16 +28,6 @@ struct rc_decision {
     char id[RC_BACKEND_ID_MAX];
 };
 
-static int decision_backend(const struct rc_clients *clients, enum rc_backend_call_kind kind)
-{
-    for (uint32_t i = 0; i < clients->config->backend_count; i++) {
-        if (rc_backend_calls(&clients->config->backends[i], kind)) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
 static void decision_free(struct rc_decision *decision)
 {
     free(decision->data);
@@ -165,7 +155,7 @@ enum rc_decided rc_client_decide(struct rc_clients *clients, uint32_t client, co
 {
     const enum rc_backend_call_kind kind =
         operation->type == RC_OPERATION_SUBSCRIBE ? RC_BACKEND_SUBSCRIBE : RC_BACKEND_PUBLISH;
-    const int backend = clients->config->backend_count == 0 ? -1 : decision_backend(clients, kind);
+    const int backend = clients->config->backend_count == 0 ? -1 : rc_backend_of_call(clients->config, kind);
     if (backend < 0) {
         return RC_DECIDED_BY_RULES;
     }

@@ -31,7 +31,12 @@ static void down_acknowledged(void *context, const struct rc_envelope_view *view
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
     const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash(view->channel, name.count), name);
     if (channel != 0 && rc_interests_acknowledged(clients->interests, channel, view->head.token, view->head.code)) {
-        rc_hub_acknowledged(clients->hub, channel, (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0, view->head.code);
+        const struct rc_hub_acknowledgement said = {.code = view->head.code,
+                                                    .local = (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0,
+                                                    .retained = (view->head.flags & RC_ENVELOPE_STATE) != 0 &&
+                                                                (view->head.token & RC_INTEREST_RETAINED) != 0,
+                                                    .values = rc_span_of(view->data, view->head.data_bytes)};
+        rc_hub_acknowledged(clients->hub, channel, &said);
     }
 }
 

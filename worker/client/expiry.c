@@ -24,8 +24,8 @@ static void client_expired(struct rc_clients *clients, uint32_t client)
         }
     }
     const uint64_t at_ms = user == NULL ? 0 : user->expires_ms;
-    if (at_ms > rc_clock_wall_ms()) { /* the clock was set back, or it is further away than a wheel counts */
-        (void)rc_client_expires(clients, client, at_ms);
+    if (at_ms > rc_clock_wall_ms()) { /* it is to be renewed, or the clock was set back, or a wheel counts no further */
+        (void)rc_client_expires(clients, client, rc_client_refresh(clients, client));
         return;
     }
     rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_EXPIRED, 1);

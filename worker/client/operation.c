@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/records/channel_name.h"
+#include "common/records/select.h"
 #include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "worker/gate/permission.h"
@@ -125,6 +126,7 @@ static const struct {
     [RC_OPERATION_ECHO] = {NULL, "", NULL, false},
     [RC_OPERATION_DISCONNECT] = {who_is_nobody, "only the server sends clients away", NULL, false},
     [RC_OPERATION_AUTH] = {NULL, "", NULL, false},
+    [RC_OPERATION_REFRESH] = {NULL, "", NULL, false},
     [RC_OPERATION_CONNECT] = {who_is_nobody, "", NULL, false},
     [RC_OPERATION_LEAVE] = {who_is_nobody, "", NULL, false},
     [RC_OPERATION_EVENT] = {who_is_nobody, "", NULL, false},
@@ -188,6 +190,23 @@ static bool request_may(const struct request *request)
     return true;
 }
 
+/* May it say what those who come later get first? Nobody's granting a publish says so. */
+static bool request_may_retain(const struct request *request)
+{
+    const struct rc_span channel = request->operation->channel;
+    const enum rc_who who = request_namespace(request)->retain;
+    if (request->clients->config->limits.history_memory_bytes == 0) {
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("nothing is kept here: limits.history_memory is 0"));
+        return false;
+    }
+    if (!rc_permission_allows(who, rc_client_user(request->clients, request->client), channel,
+                              who == RC_WHO_MEMBER && rc_client_is_in(request->clients, request->client, channel))) {
+        request_refuse(request, who, RC_SPAN("you may not set the retained value of this channel"));
+        return false;
+    }
+    return true;
+}
+
 /* Do the rules of the configuration let the client have it done? */
 static bool request_permitted(const struct request *request)
 {
@@ -212,8 +231,11 @@ static enum rc_carried request_subscribe(const struct request *request)
 {
     struct rc_clients *clients = request->clients;
     const enum rc_subscriber by = request->author == RC_AUTHOR_BACKEND ? RC_SUBSCRIBER_BACKEND : RC_SUBSCRIBER_CLIENT;
-    switch (
-        rc_hub_subscribe_name(clients->hub, request->client, request->operation->channel, by, request->operation->id)) {
+    const uint8_t wants = !request->operation->retained ? 0
+                          : by == RC_SUBSCRIBER_BACKEND ? RC_PENDING_VALUES
+                                                        : RC_PENDING_RETAINED;
+    switch (rc_hub_subscribe_name(clients->hub, request->client, request->operation->channel, by,
+                                  request->operation->id, wants)) {
     case RC_SUBSCRIBED:
         request_done(request, RC_EVENT_SUBSCRIBED);
         return RC_CARRIED_OUT;
@@ -354,6 +376,15 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
     return RC_CARRIED_OUT;
 }
 
+/* With rooms whose members do not get it. */
+static __attribute__((noinline)) enum rc_carried request_select(const struct request *request, struct rc_span channel,
+                                                                struct rc_envelope_view *view)
+{
+    char text[RC_SELECT_ONE_BYTES];
+    rc_select_one(view, channel, request->operation->except, text);
+    return request_send_up(request, RC_UP_SELECT, view, RC_METRIC_PUBLISHES);
+}
+
 static enum rc_carried request_publish(const struct request *request, struct rc_span channel, uint32_t flags)
 {
     struct rc_client_ref refs[RC_EXCLUDE_MAX];
@@ -363,8 +394,12 @@ static enum rc_carried request_publish(const struct request *request, struct rc_
     view.head.channel_bytes = (uint8_t)channel.count;
     view.head.key_bytes = (uint8_t)request->operation->key.count;
     view.key = request->operation->key.bytes;
-    view.head.flags = (uint16_t)(flags | (request->operation->echo ? 0u : RC_ENVELOPE_NO_ECHO));
+    view.head.flags = (uint16_t)(flags | (request->operation->echo ? 0u : RC_ENVELOPE_NO_ECHO) |
+                                 (request->operation->retain ? RC_ENVELOPE_RETAIN : 0u));
     request_excludes(request, refs, text, &view);
+    if (request->operation->except.count > 0) {
+        return request_select(request, channel, &view);
+    }
     return request_send_up(request, RC_UP_PUBLISH, &view,
                            (flags & RC_ENVELOPE_BROADCAST) ? RC_METRIC_BROADCASTS : RC_METRIC_PUBLISHES);
 }
@@ -496,6 +531,9 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     if (!granted && !request_permitted(&request)) {
         return RC_CARRIED_REFUSED;
     }
+    if (operation->retain && request.author == RC_AUTHOR_CLIENT && !request_may_retain(&request)) {
+        return RC_CARRIED_REFUSED;
+    }
     if (request.author == RC_AUTHOR_CLIENT && permitted[operation->type].depends && request_waits(&request)) {
         return RC_CARRIED_LATER;
     }
@@ -526,6 +564,7 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     case RC_OPERATION_DISCONNECT:
         return request_disconnect(&request);
     case RC_OPERATION_AUTH:
+    case RC_OPERATION_REFRESH:
         return rc_client_auth(clients, client, operation);
     case RC_OPERATION_CONNECT: /* worker/engine's */
     case RC_OPERATION_LEAVE:

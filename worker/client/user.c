@@ -112,6 +112,32 @@ int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_m
     return 0;
 }
 
+int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_config *config = clients->config;
+    const struct rc_user *user = user_of(clients, client);
+    const uint32_t row = user == NULL ? 0 : user->identity;
+    const bool told =
+        row > 0 && row <= config->identity_count && config->identities[row - 1].kind == RC_IDENTITY_BACKEND;
+    const int backend = told ? rc_backend_find(config, rc_span_text(config->identities[row - 1].backend.text))
+                             : rc_backend_of_call(config, RC_BACKEND_CONNECT);
+    return backend >= 0 && user != NULL && user->session == 0 &&
+                   rc_backend_calls(&config->backends[backend], RC_BACKEND_REFRESH)
+               ? backend
+               : -1;
+}
+
+uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_user *user = user_of(clients, client);
+    const uint64_t now_ms = rc_clock_wall_ms();
+    if (user == NULL || user->expires_ms <= now_ms || rc_client_refreshed_by(clients, client) < 0) {
+        return user == NULL ? 0 : user->expires_ms;
+    }
+    const uint64_t half_ms = (user->expires_ms - now_ms) / 2;
+    return user->expires_ms - (half_ms < RC_REFRESH_BEFORE_MS ? half_ms : RC_REFRESH_BEFORE_MS);
+}
+
 int rc_client_must_say(struct rc_clients *clients, uint32_t client)
 {
     const uint64_t until_ms = rc_clock_wall_ms() + clients->config->limits.handshake_timeout_ms;
@@ -212,6 +238,9 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client)
     (void)block_replace(clients, &user->token, &user->token_bytes, NULL, 0);
     (void)block_replace(clients, &user->request, &user->request_bytes, NULL, 0);
     (void)rc_client_expires(clients, client, 0);
+    if (clients->refreshes != NULL) {
+        clients->refreshes[client] = NULL; /* freed when it is answered */
+    }
     session_unlink(clients, user);
     if (user->id_bytes > 0) {
         user_count(clients, -1);
@@ -402,14 +431,13 @@ static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_
     RC_ASSERT(identity->user.count > 0 && identity->attributes.count <= RC_IDENTITY_ATTRIBUTES_MAX);
     if (block_replace(clients, &user->attributes, &user->attributes_bytes, identity->attributes.bytes,
                       identity->attributes.count) < 0 ||
-        keep_token(clients, user, identity->token) < 0 ||
-        rc_client_expires(clients, client, identity->expires_ms) < 0) {
+        keep_token(clients, user, identity->token) < 0) {
         return -ENOMEM;
     }
     user->expires_ms = identity->expires_ms;
     user->identity = identity->row;
     session_link(clients, client, user, identity->session);
-    return 0;
+    return rc_client_expires(clients, client, rc_client_expiry_due(clients, client));
 }
 
 int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)

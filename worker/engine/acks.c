@@ -61,6 +61,23 @@ static void ack_drop(struct rc_engines *engines, uint32_t index)
     rc_metric_set(acks_metrics(engines), RC_METRIC_ACKS, truth->acks.used);
 }
 
+/* A backend hears of the answer, or, without one, that there is none. It is not waited for any more. */
+static void ack_tell(struct rc_engines *engines, uint32_t index, struct rc_span args)
+{
+    const struct rc_truth *truth = engines->clients->truth;
+    const struct rc_ack *ack = rc_truth_ack(truth, index);
+    const struct rc_emit *emit = rc_truth_emit(truth, ack->emit);
+    const uint32_t client = ack->client;
+    uint8_t asker[RC_EMIT_ASKER_MAX];
+    const uint16_t bytes = emit->asker_bytes;
+    const bool hook = (emit->flags & RC_EMIT_HOOK) != 0;
+    memcpy(asker, emit->asker, bytes);
+    ack_drop(engines, index);
+    if (hook) {
+        engines->told(engines, client, rc_span_of(asker, bytes), args);
+    }
+}
+
 static void emit_free(struct rc_engines *engines, uint32_t index)
 {
     struct rc_truth *truth = engines->clients->truth;
@@ -252,6 +269,14 @@ enum rc_engine_result rc_acks_answered(struct rc_engines *engines, uint32_t clie
     const uint32_t emit_index = rc_truth_ack(truth, index)->emit;
     struct rc_emit *emit = rc_truth_emit(truth, emit_index);
     const bool tells_end = (emit->flags & RC_EMIT_TELL_END) != 0;
+    if ((emit->flags & RC_EMIT_HOOK) != 0) {
+        ack_tell(engines, index, args);
+        rc_metric_add(acks_metrics(engines), RC_METRIC_ACKS_ANSWERED, 1);
+        if (emit->waiting == 0) {
+            emit_free(engines, emit_index);
+        }
+        return RC_ENGINE_DONE;
+    }
     struct rc_answer_head answer = {.asker_bytes = emit->asker_bytes};
     rc_engine_nsp_sid(engines, client, operation->nsp, answer.sid);
     const int rc = emit_reply(engines, emit, &answer, args, tells_end && emit->waiting == 1);
@@ -289,7 +314,7 @@ void rc_acks_forget(struct rc_engines *engines, uint32_t client, uint64_t token)
         if (token != RC_ACKS_ALL && ack->token != token) {
             continue;
         }
-        ack_drop(engines, index);
+        ack_tell(engines, index, rc_span_of(NULL, 0));
         emit->unanswered++;
         rc_metric_add(acks_metrics(engines), RC_METRIC_ACKS_GONE, 1);
         if (emit->waiting == 0 && (emit->flags & RC_EMIT_TELL_END) != 0) {
@@ -305,7 +330,7 @@ static void emit_due(struct rc_engines *engines, uint32_t index)
     struct rc_emit *emit = rc_truth_emit(engines->clients->truth, index);
     const struct rc_answer_head nobody = {.asker_bytes = emit->asker_bytes};
     while (emit->first != 0) {
-        ack_drop(engines, emit->first);
+        ack_tell(engines, emit->first, rc_span_of(NULL, 0));
         emit->unanswered++;
         rc_metric_add(acks_metrics(engines), RC_METRIC_ACKS_EXPIRED, 1);
     }

@@ -19,10 +19,13 @@ struct rc_asked {
     uint64_t random; /* of the client */
     uint32_t client;
     uint32_t backend;
+    enum rc_backend_call_kind kind;
     uint32_t step;       /* of the reply, while it waits */
     uint32_t body_bytes; /* likewise */
     uint8_t *body;       /* owned: a reply that waits; NULL: not answered yet, or over with */
     bool connected;      /* the reply is that to `connect` */
+    bool quiet;          /* the client asked for nothing: it is not told what went wrong */
+    bool early;          /* that, of a client that is in no namespace yet: it waits for the first */
     uint8_t nsp_bytes;
     uint8_t id_bytes;
     char nsp[RC_NSP_MAX];
@@ -31,12 +34,21 @@ struct rc_asked {
     char call[RC_BACKEND_ID_MAX];
 };
 
+/* Its name; empty: a reload has taken it away. */
+static struct rc_span asked_backend(const struct rc_asked *asked)
+{
+    const struct rc_config *config = asked->engines->clients->config;
+    return asked->backend < config->backend_count ? rc_span_text(config->backends[asked->backend].name.text)
+                                                  : rc_span_of(NULL, 0);
+}
+
 static struct rc_does does_of(const struct rc_asked *asked)
 {
     return (struct rc_does){.engines = asked->engines,
                             .client = asked->client,
                             .random = asked->random,
-                            .nsp = rc_span_of(asked->nsp, asked->nsp_bytes),
+                            .nsp = asked->nsp_bytes == 0 ? RC_SPAN("/") : rc_span_of(asked->nsp, asked->nsp_bytes),
+                            .backend = asked_backend(asked),
                             .id = rc_span_of(asked->id, asked->id_bytes)};
 }
 
@@ -72,16 +84,17 @@ static void asked_end(struct rc_asked *asked)
     }
 }
 
-/* Is who said it still the same, in the same namespace? */
+/* Is who said it still the same, in the same namespace (of who speaks Socket.IO)? */
 static bool asked_is_there(const struct rc_asked *asked)
 {
     return rc_engine_lives(asked->engines, asked->client, asked->random) &&
-           rc_engine_is_joined_as(asked->engines, asked->client, rc_span_of(asked->nsp, asked->nsp_bytes), asked->sid);
+           (asked->nsp_bytes == 0 || rc_engine_is_joined_as(asked->engines, asked->client,
+                                                            rc_span_of(asked->nsp, asked->nsp_bytes), asked->sid));
 }
 
 static void asked_fail(struct rc_asked *asked, uint32_t code, const char *message)
 {
-    if (asked_is_there(asked)) {
+    if (!asked->quiet && asked_is_there(asked)) {
         const struct rc_does does = does_of(asked);
         rc_does_error(&does, code, rc_span_text(message));
     }
@@ -108,7 +121,7 @@ static bool asked_do(struct rc_asked *asked, struct rc_span body, const char **w
         return true;
     }
     if (rc_reply_read(engines->reply, body, &err) < 0) {
-        rc_backend_reply_refused(engines->clients->backends, asked->backend, RC_BACKEND_EVENT, asked->call, err.text);
+        rc_backend_reply_refused(engines->clients->backends, asked->backend, asked->kind, asked->call, err.text);
         *why = "the server's answer cannot be understood";
         return true;
     }
@@ -162,7 +175,7 @@ void rc_asked_work(struct rc_engines *engines)
     struct rc_asked *next;
     for (struct rc_asked *asked = engines->asked_waiting == 0 ? NULL : engines->asked; asked != NULL; asked = next) {
         next = asked->next;
-        if (asked->body == NULL) {
+        if (asked->body == NULL || asked->early) {
             continue;
         }
         if (asked_is_there(asked)) {
@@ -187,28 +200,32 @@ void rc_asked_close(struct rc_engines *engines)
     free(engines->reply);
 }
 
-/* The frame of `event`. */
-static void event_write(struct rc_backend_frame *frame, const struct rc_asked *asked,
-                        const struct rc_operation *operation, const struct rc_args_view *its)
+static void frame_begin(struct rc_backend_frame *frame, const struct rc_asked *asked, enum rc_backend_call_kind kind)
 {
     const struct rc_clients *clients = asked->engines->clients;
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
-    struct rc_span attachments[RC_CONFIG_ATTACHMENTS_MAX];
-    uint32_t count = 0;
-    size_t offset = 0;
-    uint32_t index = 0;
-    const struct rc_backend_caller caller = {.nsp = operation->nsp,
+    const struct rc_backend_caller caller = {.nsp = rc_span_of(asked->nsp, asked->nsp_bytes),
                                              .sid = rc_span_of(asked->sid, sizeof(asked->sid)),
                                              .user = rc_client_user_json(clients, asked->client, user),
                                              .client = rc_client_set(clients, asked->client)};
-    while (count < RC_CONFIG_ATTACHMENTS_MAX && rc_args_next(its, &index, &offset, &attachments[count])) {
+    rc_backend_frame_begin(frame, clients->backends, kind, &caller);
+}
+
+/* Arguments, as rc_args has them. */
+static void frame_args(struct rc_backend_frame *frame, struct rc_span args)
+{
+    struct rc_span attachments[RC_CONFIG_ATTACHMENTS_MAX];
+    struct rc_args_view its;
+    uint32_t count = 0;
+    size_t offset = 0;
+    uint32_t index = 0;
+    const int read = rc_args_read(args, &its);
+    RC_ASSERT(read == 0); /* we wrote it */
+    while (count < RC_CONFIG_ATTACHMENTS_MAX && rc_args_next(&its, &index, &offset, &attachments[count])) {
         count++;
     }
-    rc_backend_frame_begin(frame, clients->backends, RC_BACKEND_EVENT, &caller);
-    rc_backend_frame_text(frame, "event", operation->event);
-    rc_backend_frame_json(frame, "args", its->json);
+    rc_backend_frame_json(frame, "args", its.json);
     rc_backend_frame_base64(frame, "attachments", attachments, count);
-    rc_backend_frame_bool(frame, "ack", asked->id_bytes > 0);
 }
 
 static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, uint32_t backend,
@@ -224,12 +241,16 @@ static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, u
     asked->random = rc_truth_client(engines->clients->truth, client)->random;
     asked->backend = backend;
     asked->nsp_bytes = (uint8_t)operation->nsp.count;
-    memcpy(asked->nsp, operation->nsp.bytes, operation->nsp.count);
+    if (operation->nsp.count > 0) {
+        memcpy(asked->nsp, operation->nsp.bytes, operation->nsp.count);
+    }
     if (!acked && operation->id.count > 0) {
         asked->id_bytes = (uint8_t)operation->id.count;
         memcpy(asked->id, operation->id.bytes, operation->id.count);
     }
-    rc_engine_nsp_sid(engines, client, operation->nsp, asked->sid);
+    if (operation->nsp.count > 0) {
+        rc_engine_nsp_sid(engines, client, operation->nsp, asked->sid);
+    }
     asked->next = engines->asked;
     if (engines->asked != NULL) {
         engines->asked->previous = asked;
@@ -255,9 +276,83 @@ void rc_asked_connected(struct rc_engines *engines, uint32_t client, uint32_t ba
     }
     memcpy(body, reply.bytes, reply.count);
     asked->connected = true;
+    asked->kind = RC_BACKEND_CONNECT;
     asked->body = body;
     asked->body_bytes = (uint32_t)reply.count;
+    asked->early = nsp.count == 0 && rc_engine_is(engines, client) &&
+                   rc_encoding_codec(rc_truth_client(engines->clients->truth, client)->encoding) != RC_CODEC_ENGINEIO;
+    *(asked->early ? &engines->asked_early : &engines->asked_waiting) += 1;
+}
+
+static struct rc_asked *asked_early_of(const struct rc_engines *engines, uint32_t client)
+{
+    struct rc_asked *asked = engines->asked_early == 0 ? NULL : engines->asked;
+    while (asked != NULL && (asked->client != client || !asked->early)) {
+        asked = asked->next;
+    }
+    return asked;
+}
+
+void rc_asked_joined(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    struct rc_asked *asked = asked_early_of(engines, client);
+    if (asked == NULL) {
+        return;
+    }
+    RC_ASSERT(nsp.count <= sizeof(asked->nsp));
+    asked->nsp_bytes = (uint8_t)nsp.count;
+    memcpy(asked->nsp, nsp.bytes, nsp.count);
+    rc_engine_nsp_sid(engines, client, nsp, asked->sid);
+    asked->early = false;
+    engines->asked_early--;
     engines->asked_waiting++;
+}
+
+void rc_asked_forget(struct rc_engines *engines, uint32_t client)
+{
+    struct rc_asked *asked = asked_early_of(engines, client);
+    if (asked != NULL) {
+        engines->asked_early--;
+        asked_free(asked);
+    }
+}
+
+/* The frame is whole. False: it cannot be asked, and is over with. */
+static bool asked_call(struct rc_asked *asked, struct rc_backend_frame *frame)
+{
+    struct rc_engines *engines = asked->engines;
+    const struct rc_backend_waiter waiter = {
+        .context = engines, .answered = on_answered, .token = (uint64_t)(uintptr_t)asked};
+    memcpy(asked->call, frame->request.id, sizeof(asked->call));
+    asked->kind = frame->request.kind;
+    if (rc_backend_frame_call(frame, engines->clients->backends, asked->backend, waiter) < 0) {
+        asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
+        return false;
+    }
+    return true;
+}
+
+void rc_asked_ack(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
+                  struct rc_span token, struct rc_span args)
+{
+    struct rc_backend_frame frame;
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.nsp = nsp;
+    struct rc_asked *asked = asked_new(engines, client, backend, &operation, true);
+    if (asked == NULL) {
+        rc_metric_add(engines->clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        return;
+    }
+    asked->quiet = true;
+    frame_begin(&frame, asked, RC_BACKEND_ACK);
+    rc_backend_frame_text(&frame, "token", token);
+    if (args.count > 0) {
+        frame_args(&frame, args);
+    } else {
+        rc_backend_frame_bool(&frame, "timeout", true);
+    }
+    (void)asked_call(asked, &frame);
 }
 
 void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span name,
@@ -267,21 +362,17 @@ void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span 
     struct rc_client *its = rc_truth_client(clients->truth, client);
     const int backend = rc_backend_find(clients->config, name);
     struct rc_backend_frame frame;
-    struct rc_args_view view;
     RC_ASSERT(backend >= 0); /* rc_config_backends_check */
-    const int read = rc_args_read(args, &view);
-    RC_ASSERT(read == 0); /* we wrote it */
     struct rc_asked *asked = asked_new(engines, client, (uint32_t)backend, operation, acked);
     if (asked == NULL) {
         rc_client_failed_memory(clients, client);
         return;
     }
-    event_write(&frame, asked, operation, &view);
-    memcpy(asked->call, frame.request.id, sizeof(asked->call));
-    const struct rc_backend_waiter waiter = {
-        .context = engines, .answered = on_answered, .token = (uint64_t)(uintptr_t)asked};
-    if (rc_backend_frame_call(&frame, clients->backends, (uint32_t)backend, waiter) < 0) {
-        asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
+    frame_begin(&frame, asked, RC_BACKEND_EVENT);
+    rc_backend_frame_text(&frame, "event", operation->event);
+    frame_args(&frame, args);
+    rc_backend_frame_bool(&frame, "ack", asked->id_bytes > 0);
+    if (!asked_call(asked, &frame)) {
         return;
     }
     const uint32_t most = clients->config->backends[backend].per_client;

@@ -18,9 +18,19 @@
 void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span backend,
                     const struct rc_operation *operation, struct rc_span args, bool acked);
 
-/* The backend's reply to `connect`, for a socket that has just connected: what it wants done besides `user` is done in the next passes. */
+/* The backend's reply to `connect`, for a socket that has just connected: what it wants done besides `user` is done in the next passes.
+ * Without a namespace: of a client that speaks no Socket.IO, or is in none yet: then as soon as it is in the first. */
 void rc_asked_connected(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
                         struct rc_span reply);
+/* A Socket.IO client is in a namespace. */
+void rc_asked_joined(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
+/* It is about to be no more. */
+void rc_asked_forget(struct rc_engines *engines, uint32_t client);
+
+/* Tells the backend what a socket answered to an emit of its (arguments as rc_args has them), or, `args` empty, that it did not: the call `ack`. What
+ * its reply wants done is done for that socket, if it is still there; a failure is only counted. */
+void rc_asked_ack(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
+                  struct rc_span token, struct rc_span args);
 
 /* Goes on with those that wait. */
 void rc_asked_work(struct rc_engines *engines);

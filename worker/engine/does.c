@@ -9,6 +9,8 @@
 #include "common/base/log.h"
 #include "common/config/socketio.h"
 #include "common/records/args.h"
+#include "common/records/select.h"
+#include "worker/engine/asking.h"
 
 static struct rc_span does_channel(char out[RC_CHANNEL_NAME_MAX], struct rc_span nsp, struct rc_span room)
 {
@@ -23,6 +25,11 @@ static void does_reply(const struct rc_does *does, const struct rc_event *event)
     }
 }
 
+static bool does_speaks_socketio(const struct rc_does *does)
+{
+    return rc_codec_says(rc_truth_client(does->engines->clients->truth, does->client)->encoding, RC_EVENT_ACK);
+}
+
 void rc_does_error(const struct rc_does *does, uint32_t code, struct rc_span message)
 {
     char text[RC_JSON_STRING_BYTES_MAX(RC_REPLY_MESSAGE_MAX) + 64];
@@ -30,6 +37,10 @@ void rc_does_error(const struct rc_does *does, uint32_t code, struct rc_span mes
     char everybody[RC_CHANNEL_NAME_MAX];
     const size_t bytes = rc_json_string_encode(escaped, sizeof(escaped), message);
     const bool ack = does->id.count > 0;
+    if (!does_speaks_socketio(does)) {
+        does_reply(does, &(struct rc_event){.type = RC_EVENT_ERROR, .code = (enum rc_code)code, .message = message});
+        return;
+    }
     const int count = snprintf(text, sizeof(text),
                                ack ? "{\"error\":{\"code\":%u,\"message\":%.*s}}" : "{\"code\":%u,\"message\":%.*s}",
                                code, (int)bytes, (const char *)escaped);
@@ -73,22 +84,39 @@ static enum rc_carried does_carry(const struct rc_does *does, const struct rc_op
     return rc_client_carry_out(does->engines->clients, does->client, RC_AUTHOR_BACKEND, operation);
 }
 
-/* The ids of the sockets among `except`, in `ids`; rooms cannot be left out here. */
-static void does_except(const struct rc_does *does, const struct rc_json_value *except, struct rc_operation *to,
-                        char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX])
+/* Whom it is not for, as of struct rc_operation: clients and sockets of this instance by their ids, in `ids`; with rooms, or sockets of others, among
+ * them all but clients by their names, in `names`. */
+static void does_except(const struct rc_does *does, const struct rc_json_value *except, struct rc_span nsp,
+                        struct rc_operation *to, char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX],
+                        char names[RC_SELECT_EXCEPT_BYTES])
 {
     const struct rc_control *control = does->engines->clients->control;
     uint8_t scratch[RC_CHANNEL_NAME_MAX];
     struct rc_reply_rooms rooms;
     struct rc_span name;
+    struct rc_client_ref ref;
     struct rc_sid sid;
+    uint32_t bytes = 0;
+    bool others = false;
     rc_reply_rooms_begin(&rooms, except);
-    while (to->exclude_count < RC_EXCLUDE_MAX && rc_reply_rooms_next(&rooms, scratch, &name)) {
-        if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, does->engines->instance)) {
-            char *id = ids[to->exclude_count];
-            const size_t bytes = rc_client_id_write(id, control->instance_id, control->boot_nonce, &sid.client);
-            to->exclude[to->exclude_count++] = rc_span_of(id, bytes);
+    while (rc_reply_rooms_next(&rooms, scratch, &name)) {
+        const bool socket = rc_sid_read(&sid, name) && rc_sid_is_of(&sid, does->engines->instance);
+        if (socket) {
+            ref = sid.client;
         }
+        if (to->exclude_count < RC_EXCLUDE_MAX &&
+            (socket || rc_client_id_read((const char *)name.bytes, name.count, control->instance_id,
+                                         control->boot_nonce, &ref) == RC_CLIENT_ID_LOCAL)) {
+            char *id = ids[to->exclude_count];
+            const size_t count = rc_client_id_write(id, control->instance_id, control->boot_nonce, &ref);
+            to->exclude[to->exclude_count++] = rc_span_of(id, count);
+        } else {
+            others = true;
+        }
+        (void)rc_select_except_put(names, &bytes, nsp, name); /* longer than a channel's name: nobody is in it */
+    }
+    if (others) {
+        to->except = rc_span_of(names, bytes);
     }
 }
 
@@ -98,6 +126,7 @@ static enum rc_carried does_emit_to(const struct rc_does *does, const struct rc_
 {
     char channel[RC_CHANNEL_NAME_MAX];
     char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX];
+    char names[RC_SELECT_EXCEPT_BYTES];
     struct rc_operation operation;
     struct rc_sid sid;
     const struct rc_span room = rc_span_equal(to, RC_SPAN("*")) ? rc_span_of(NULL, 0) : to;
@@ -117,9 +146,45 @@ static enum rc_carried does_emit_to(const struct rc_does *does, const struct rc_
         operation.to = to;
         operation.nsp = nsp;
     } else {
-        does_except(does, &wanted->except, &operation, ids);
+        does_except(does, &wanted->except, nsp, &operation, ids, names);
     }
     return does_carry(does, &operation);
+}
+
+/* Of one that clients are to answer: to all of its rooms together, once each. False: it has to wait. */
+static bool does_emit_asking(const struct rc_does *does, const struct rc_reply_operation *wanted, struct rc_span nsp,
+                             struct rc_span event, struct rc_span args)
+{
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    uint8_t token_scratch[RC_REPLY_TOKEN_MAX];
+    struct rc_select select = {.text = does->engines->names};
+    struct rc_reply_rooms rooms;
+    struct rc_span name = {0};
+    rc_reply_rooms_begin(&rooms, &wanted->to);
+    while (rc_reply_rooms_next(&rooms, scratch, &name) && !rc_span_equal(name, RC_SPAN("*"))) {
+        rc_select_put(&select, nsp, name);
+    }
+    select.bytes = rc_span_equal(name, RC_SPAN("*")) ? 0 : select.bytes; /* everybody: no rooms */
+    rc_select_except(&select);
+    rc_reply_rooms_begin(&rooms, &wanted->except);
+    while (rc_reply_rooms_next(&rooms, scratch, &name)) {
+        rc_select_put(&select, nsp, name);
+    }
+    if (select.full) {
+        return true; /* a name is longer than a channel's can be: nobody is there */
+    }
+    const struct rc_asking asking = {.client = does->client,
+                                     .to_client = wanted->to.type == RC_JSON_NONE,
+                                     .others = wanted->others,
+                                     .is_volatile = wanted->is_volatile,
+                                     .timeout_ms = wanted->timeout_ms,
+                                     .nsp = nsp,
+                                     .names = rc_span_of(select.text, select.bytes),
+                                     .event = event,
+                                     .args = args,
+                                     .token = rc_reply_text(&wanted->ack, token_scratch, sizeof(token_scratch)),
+                                     .backend = does->backend};
+    return rc_asking_emit(does->engines, &asking);
 }
 
 /* The rooms of one emit from the `*done`th on. False: it has to wait. */
@@ -142,6 +207,9 @@ static bool does_emit(const struct rc_does *does, const struct rc_reply_operatio
     }
     if (!rc_config_nsp_valid(nsp)) {
         return true; /* nobody is there */
+    }
+    if (wanted->ack.type != RC_JSON_NONE && does->backend.count > 0) {
+        return does_emit_asking(does, wanted, nsp, event, args);
     }
     if (wanted->to.type == RC_JSON_NONE) {
         does_reply(does, &(struct rc_event){.type = RC_EVENT_DIRECT,
@@ -217,7 +285,7 @@ static void does_set(const struct rc_does *does, struct rc_span members)
 
 static void does_disconnect(const struct rc_does *does, bool closes)
 {
-    if (!closes) {
+    if (!closes && does_speaks_socketio(does)) {
         rc_engine_note_end(does->engines, does->client, RC_ENGINE_WHY_SENT_OFF);
         does->engines->dismiss(does->engines, does->client, does->nsp);
         return;
@@ -227,7 +295,9 @@ static void does_disconnect(const struct rc_does *does, bool closes)
     operation.type = RC_OPERATION_DISCONNECT;
     operation.close_code = RC_CLOSE_NORMAL;
     operation.reason = RC_SPAN("");
-    rc_engine_note_end(does->engines, does->client, RC_ENGINE_WHY_SENT_OFF);
+    if (rc_engine_is(does->engines, does->client)) {
+        rc_engine_note_end(does->engines, does->client, RC_ENGINE_WHY_SENT_OFF);
+    }
     (void)does_carry(does, &operation);
 }
 

@@ -1,6 +1,6 @@
 /*
- * does: what a backend wants done (worker/backend/reply.h), carried out for a socket of a Socket.IO namespace: by the same operations as
- * the rows of [[event]].
+ * does: what a backend wants done (worker/backend/reply.h), carried out for a socket of a Socket.IO namespace, or for a client of another
+ * protocol, whose rooms are those of "/": by the same operations as the rows of [[event]].
  *
  * Nothing is asked whether it is allowed: the backend is who decides. Owned as all of worker/engine, one thread.
  */
@@ -16,7 +16,8 @@ struct rc_does {
     uint32_t client;
     uint64_t random;
     struct rc_span nsp;
-    struct rc_span id; /* of the acknowledgement that is asked for; empty: none, or it was given */
+    struct rc_span backend; /* its name: who hears what emits are answered */
+    struct rc_span id;      /* of the acknowledgement that is asked for; empty: none, or it was given */
 };
 
 /* Does the operations from `*step` on. False: the next has to wait until the relay knows of a join before it, or for room in the up

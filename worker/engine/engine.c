@@ -12,6 +12,7 @@
 #include "common/text/base64.h"
 #include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
+#include "worker/engine/asking.h"
 #include "worker/engine/rule_wait.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
@@ -325,10 +326,17 @@ static void ops_farewell(void *context, uint32_t client)
     rc_socketio_farewell(context, client);
 }
 
+static void ops_let_in(void *context, uint32_t client, uint32_t backend, struct rc_span reply)
+{
+    rc_asked_connected(context, client, backend, rc_span_of(NULL, 0), reply);
+}
+
 void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
 {
-    *engines = (struct rc_engines){
-        .clients = clients, .dismiss = rc_socketio_dismiss, .keeps_auth = rc_rules_use_auth(clients->config)};
+    *engines = (struct rc_engines){.clients = clients,
+                                   .dismiss = rc_socketio_dismiss,
+                                   .told = rc_asking_told,
+                                   .keeps_auth = rc_rules_use_auth(clients->config)};
     rc_sid_instance(engines->instance, clients->control->instance_id);
     clients->engine = (struct rc_engine_ops){.context = engines,
                                              .message = ops_message,
@@ -336,7 +344,8 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
                                              .close = ops_close,
                                              .cut_off = ops_cut_off,
                                              .farewell = ops_farewell,
-                                             .ended = engine_ended};
+                                             .ended = engine_ended,
+                                             .let_in = ops_let_in};
 }
 
 void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *config)

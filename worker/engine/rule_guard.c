@@ -3,6 +3,7 @@
 
 #include "common/config/event_rules.h"
 #include "worker/engine/rule_eval.h"
+#include "worker/engine/rule_identify.h"
 #include "worker/gate/event_schema.h"
 #include "worker/gate/rule_find.h"
 
@@ -112,7 +113,7 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
 enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
 {
     static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_rate, guard_who, guard_schema,
-                                                                               guard_inside};
+                                                                               guard_inside, rc_rule_identify};
     run->guard = RC_GUARDS;
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
         const enum rc_rule_guarded result = guards[i](run);

@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/config/event_rules.h"
+#include "common/records/select.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rule_eval.h"
 #include "worker/engine/rule_room.h"
@@ -62,14 +63,36 @@ static void run_emit_sender(struct rc_rule_run *run, const struct rc_event_opera
     *run->done = run->step;
 }
 
+/* The rooms whose members do not get an emit, in `names`. A name that is worked out to nothing is an error, as of any room. */
+static int run_excepts(struct rc_rule_run *run, const struct rc_event_operation *operation, char *names)
+{
+    const struct rc_event_template *rooms = rc_event_excepts(run->clients->config, operation);
+    char name[RC_CHANNEL_NAME_MAX];
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < operation->except_count; i++) {
+        size_t count;
+        const int code = rc_rule_room(&run->values, &rooms[i], name, &count);
+        if (code != 0) {
+            return rc_rule_state_fail(run, code, run->values.err.text);
+        }
+        (void)rc_select_except_put(names, &bytes, run->nsp, rc_span_of(name, count)); /* too long: nobody is in it */
+    }
+    run->except = rc_span_of(names, bytes);
+    return 0;
+}
+
 /* False: it has to wait. */
 static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *operation)
 {
     const struct rc_config *config = run->clients->config;
     char scratch[RC_EVENT_NAME_MAX];
     char everybody[RC_CHANNEL_NAME_MAX];
+    char except[RC_EVENT_ROOMS_MAX * (RC_CHANNEL_NAME_MAX + 1)];
     struct rc_span event;
     struct rc_span args;
+    if (run_excepts(run, operation, except) != 0) {
+        return true;
+    }
     const int code = rc_rule_event(&run->values, &operation->event, scratch, &event);
     if (code != 0) {
         rc_rule_state_fail(run, code, run->values.err.text);

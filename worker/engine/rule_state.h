@@ -30,7 +30,8 @@ struct rc_rule_run {
     const struct rc_config_event *row;
     struct rc_rule_input input; /* as it was when the event came: a row that sets attributes has others in `values` */
     struct rc_rule_values values;
-    uint32_t step; /* the next one */
+    struct rc_span except; /* of the emit that is sent: as of struct rc_operation */
+    uint32_t step;         /* the next one */
     uint32_t *done;
     bool ends; /* it is the client's end that is being told of */
     bool dry;  /* only looks whether everything could be worked out */
@@ -39,7 +40,7 @@ struct rc_rule_run {
     struct rc_rule_wait *departs;         /* of a client that is about to be no more: where it waits (rule_wait.h) */
     const struct rc_rules_answer *answer; /* of a server that wants one; NULL = none */
     enum rc_event_guard guard;            /* the one that refused; RC_GUARDS = none did */
-    char rate_text[RC_LIMIT_TEXT_MAX + 1];
+    char rate_text[RC_BACKEND_MESSAGE_MAX + 1]; /* why, where that is made up */
     char sid[RC_SID_BYTES];
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
     uint8_t set[RC_CLIENT_SET_MAX];

@@ -95,6 +95,19 @@ bool rc_engine_is_joined_as(const struct rc_engines *engines, uint32_t client, s
     return memcmp(its, sid, sizeof(its)) == 0;
 }
 
+void rc_engine_join_user(struct rc_engines *engines, uint32_t client)
+{
+    struct rc_clients *clients = engines->clients;
+    const struct rc_span user = rc_client_user(clients, client);
+    if (user.count > 0 && rc_engine_has_joined(engines, client, RC_SPAN("/"))) {
+        char name[RC_CHANNEL_NAME_MAX];
+        RC_ASSERT(RC_USER_CHANNEL_HEAD_BYTES + user.count <= sizeof(name));
+        memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
+        memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
+        rc_client_join(clients, client, rc_span_of(name, RC_USER_CHANNEL_HEAD_BYTES + user.count));
+    }
+}
+
 size_t rc_engine_open_packet(const struct rc_engines *engines, uint32_t client, char out[RC_ENGINE_OPEN_BYTES_MAX])
 {
     const struct rc_config_socketio *settings = rc_engine_settings(engines);

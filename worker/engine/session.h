@@ -44,7 +44,8 @@ struct rc_engines {
     char instance[RC_SID_INSTANCE_BYTES];
     uint8_t *result; /* owned: arguments that a row has worked out */
     size_t result_capacity;
-    uint8_t *decoded; /* owned: a binary message that came as base64 in text */
+    char names[RC_EXCLUDE_TEXT_MAX]; /* of rooms, while an emit is put together */
+    uint8_t *decoded;                /* owned: a binary message that came as base64 in text */
     size_t decoded_capacity;
     struct rc_wheel emits; /* by struct rc_emit: until when its clients' answers are waited for */
     uint32_t *acks;        /* owned: first struct rc_ack of each client; 0 = none of whom something is waited for */
@@ -52,9 +53,11 @@ struct rc_engines {
     size_t answer_capacity;
     struct rc_asked *asked; /* owned: events that backends are asked about (asked.h); the newest first */
     uint32_t asked_waiting; /* of them, those whose reply waits to be carried out */
+    uint32_t asked_early;   /* likewise, until their client is in a namespace */
     struct rc_reply *reply; /* owned: the one that is being carried out */
-    /* rc_socketio_dismiss, for the files below it. */
+    /* rc_socketio_dismiss, rc_asking_told, for the files below them. */
     void (*dismiss)(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
+    void (*told)(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);
     uint8_t rules;                                    /* counts the reloads that changed [[event]] rows */
     bool keeps_auth;                                  /* some row but those of "connect" says {auth} */
     struct rc_rule_wait *waits[RC_RULE_WAIT_BUCKETS]; /* owned: rows that wait, by client (rule_wait.h) */
@@ -113,6 +116,8 @@ void rc_engine_nsp_sid(const struct rc_engines *engines, uint32_t client, struct
 bool rc_engine_has_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp);
 bool rc_engine_is_joined_as(const struct rc_engines *engines, uint32_t client, struct rc_span nsp,
                             const char sid[RC_SID_BYTES]);
+/* Who it is, is known: it hears its user's channel, if it is in "/". */
+void rc_engine_join_user(struct rc_engines *engines, uint32_t client);
 /* The handshake's packet, "0{…}"; its bytes, no NUL. */
 #define RC_ENGINE_OPEN_BYTES_MAX 256u
 size_t rc_engine_open_packet(const struct rc_engines *engines, uint32_t client, char out[RC_ENGINE_OPEN_BYTES_MAX]);

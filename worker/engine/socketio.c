@@ -98,18 +98,6 @@ static void refuse_connect(struct rc_engines *engines, uint32_t client, struct r
         &(struct rc_event){.type = RC_EVENT_CONNECT_ERROR, .channel = everybody_in(nsp), .message = message});
 }
 
-static void join_user(struct rc_clients *clients, uint32_t client)
-{
-    const struct rc_span user = rc_client_user(clients, client);
-    if (user.count > 0) {
-        char name[RC_CHANNEL_NAME_MAX];
-        RC_ASSERT(RC_USER_CHANNEL_HEAD_BYTES + user.count <= sizeof(name));
-        memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
-        memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
-        rc_client_join(clients, client, rc_span_of(name, RC_USER_CHANNEL_HEAD_BYTES + user.count));
-    }
-}
-
 /* What a socket hears from the start: everybody in its namespace; in "/" also "*" and its user. */
 static void join_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
@@ -117,7 +105,7 @@ static void join_namespace(struct rc_engines *engines, uint32_t client, struct r
     rc_client_join(clients, client, everybody_in(nsp));
     if (is_root(nsp)) {
         rc_client_join(clients, client, RC_SPAN("*"));
-        join_user(clients, client);
+        rc_engine_join_user(engines, client);
     }
 }
 
@@ -132,7 +120,9 @@ static bool connect_as(struct rc_engines *engines, uint32_t client, const struct
     if (!rc_identities_any(clients->config)) {
         return true;
     }
-    rc_client_judge(clients, client, RC_IDENTITY_CONNECT, operation->nsp, operation->data, &judgement);
+    const struct rc_client_claim claim = {
+        .moment = RC_IDENTITY_CONNECT, .connects = true, .nsp = operation->nsp, .auth = operation->data};
+    rc_client_judge(clients, client, &claim, &judgement);
     *reply = judgement.reply;
     *backend = judgement.backend;
     switch (judgement.verdict) {
@@ -153,8 +143,8 @@ static bool connect_as(struct rc_engines *engines, uint32_t client, const struct
     }
     const bool anonymous = rc_client_user(clients, client).count == 0;
     const int rc = rc_client_become(clients, client, &judgement);
-    if (rc == 0 && anonymous && rc_engine_has_joined(engines, client, RC_SPAN("/"))) {
-        join_user(clients, client); /* it was in "/" as nobody */
+    if (rc == 0 && anonymous) {
+        rc_engine_join_user(engines, client); /* it may be in "/" as nobody */
     }
     if (rc == -EEXIST) {
         refuse_connect(engines, client, operation->nsp, RC_SPAN("another user on this connection"));
@@ -223,6 +213,7 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
         if (!rc_engine_lives(engines, client, random)) {
             return RC_ENGINE_DONE;
         }
+        rc_asked_joined(engines, client, nsp);
         if (reply.count > 0) {
             rc_asked_connected(engines, client, backend, nsp, reply);
         }
@@ -354,6 +345,7 @@ void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
     rc_rules_forget(engines, client);
+    rc_asked_forget(engines, client);
     each_namespace(engines, client, run_disconnect);
     rc_acks_forget(engines, client, RC_ACKS_ALL);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;

@@ -78,6 +78,9 @@ struct rc_hub_handlers {
     /* No subscribe request of a client that is RC_CLIENT_WAITS_SUBSCRIBE waits any more. In the middle of the channel's settling:
      * nothing may be carried out for it here. */
     void (*subscribed)(void *context, uint32_t client);
+    /* Retained values of a channel that a client has just been subscribed to (RC_PENDING_VALUES), before anything newer can reach it. In the
+     * middle of the channel's settling, as above. May be NULL. */
+    void (*values)(void *context, uint32_t client, uint32_t channel, struct rc_span values);
     /* What a socket still has to send of its client's output, or of its own, became less: it may be read again. */
     void (*replies_drained)(void *context, uint32_t socket);
     /* All output of a client, the close frame included, has left. */
@@ -247,9 +250,10 @@ enum rc_subscribed {
     RC_SUBSCRIBE_LIMITED, /* limits.max_channels */
     RC_SUBSCRIBE_NO_ROOM,
 };
-/* The one way in. `id` is of a client's request, to be answered when it has waited. */
+/* The one way in. `id` is of a client's request, to be answered when it has waited. `wants`: enum rc_pending_wants; who wants something is
+ * in the channel from the place on for which the relay tells it, and gets it before anything newer. */
 enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client, struct rc_span name,
-                                         enum rc_subscriber by, struct rc_span id);
+                                         enum rc_subscriber by, struct rc_span id, uint8_t wants);
 
 /* Remembers a subscribe request that waits for the relay; `id` may be empty. -ENOMEM. */
 int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel, struct rc_span id);
@@ -259,8 +263,15 @@ int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel);
 /* Takes a waiting request of this client back: true and its id when there was one. */
 bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t client, uint32_t channel, uint8_t id[RC_REQUEST_ID_MAX],
                         uint8_t *id_bytes);
+/* What the relay said of a registered interest. */
+struct rc_hub_acknowledgement {
+    uint32_t code;         /* 0, or why it is not registered */
+    bool local;            /* Redis has not confirmed */
+    bool retained;         /* `values` are the channel's retained values, here and now */
+    struct rc_span values; /* entries of common/shm/history.h; of another process */
+};
 /* The relay acknowledged our interest: waiting requests become subscriptions and are answered. */
-void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel, bool local, uint32_t code);
+void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel, const struct rc_hub_acknowledgement *said);
 
 /* --- append.c --- */
 

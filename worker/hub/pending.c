@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/shm/history.h"
 
-static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_index, struct rc_span id, bool joins)
+static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_index, struct rc_span id, bool joins,
+                       uint8_t wants)
 {
     struct rc_truth *truth = hub->truth;
     struct rc_channel *channel = rc_truth_channel(truth, channel_index);
@@ -21,7 +23,9 @@ static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_ind
                                    .channel = channel_index,
                                    .client = client,
                                    .id_bytes = (uint8_t)id.count,
-                                   .joins = joins ? 1 : 0};
+                                   .joins = joins ? 1 : 0,
+                                   .wants = wants};
+    channel->flags |= wants != 0 ? RC_CHANNEL_WANTS_RETAINED : 0u;
     if (id.count > 0) {
         memcpy(pending->id, id.bytes, id.count);
     }
@@ -46,12 +50,12 @@ static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_ind
 
 int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel_index, struct rc_span id)
 {
-    return pending_add(hub, client, channel_index, id, false);
+    return pending_add(hub, client, channel_index, id, false, 0);
 }
 
 int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel_index)
 {
-    const int rc = pending_add(hub, client, channel_index, (struct rc_span){0}, true);
+    const int rc = pending_add(hub, client, channel_index, (struct rc_span){0}, true, 0);
     if (rc == 0) {
         rc_truth_client(hub->truth, client)->flags |= RC_CLIENT_WAITS_JOIN;
     }
@@ -59,7 +63,7 @@ int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel_index)
 }
 
 enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client_index, struct rc_span name,
-                                         enum rc_subscriber by, struct rc_span id)
+                                         enum rc_subscriber by, struct rc_span id, uint8_t wants)
 {
     const struct rc_truth *truth = hub->truth;
     const struct rc_client *client = rc_truth_client(truth, client_index);
@@ -67,7 +71,7 @@ enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client_ind
     const bool subscribed = existing != 0 && rc_hub_subscription(hub, client_index, existing) != 0;
     /* What others were told where Redis had not confirmed is not known to hold now. */
     const uint32_t doubts = by == RC_SUBSCRIBER_CLIENT ? RC_CHANNEL_LOCAL | RC_CHANNEL_REFUSED : 0;
-    if (subscribed && !(rc_truth_channel(truth, existing)->flags & doubts)) {
+    if (subscribed && wants == 0 && !(rc_truth_channel(truth, existing)->flags & doubts)) {
         return RC_SUBSCRIBED;
     }
     if (!subscribed && by != RC_SUBSCRIBER_SERVER &&
@@ -79,11 +83,11 @@ enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client_ind
         return RC_SUBSCRIBE_NO_ROOM;
     }
     const uint32_t state = rc_truth_channel(truth, channel)->flags & (RC_CHANNEL_ACTIVE | (doubts & RC_CHANNEL_LOCAL));
-    if (state == RC_CHANNEL_ACTIVE) {
+    if (state == RC_CHANNEL_ACTIVE && wants == 0) {
         return rc_hub_subscribe(hub, client_index, channel) != 0 ? RC_SUBSCRIBED : RC_SUBSCRIBE_NO_ROOM;
     }
     const int rc = by == RC_SUBSCRIBER_SERVER ? rc_hub_join(hub, client_index, channel)
-                                              : rc_hub_wait(hub, client_index, channel, id);
+                                              : pending_add(hub, client_index, channel, id, false, wants);
     return rc == 0 ? RC_SUBSCRIBE_WAITS : RC_SUBSCRIBE_NO_ROOM;
 }
 
@@ -170,14 +174,49 @@ static void pending_joined(struct rc_hub *hub, uint32_t client_index)
     }
 }
 
+/* --- what those who arrive are told first ---------------------------------------------------------------------------- */
+
+/* Values one by one. What a client is in already comes in the order of its channels' messages; else nothing of the channel is before them,
+ * and what is to come leaves behind replies. */
+static void tell_values(struct rc_hub *hub, uint32_t client, uint32_t channel_index, struct rc_span values, bool was_in)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const bool in_order = was_in && !rc_hub_critical(hub, channel_index);
+    struct rc_history_message message;
+    uint64_t at = 0;
+    while (at < values.count && rc_history_message_of(values.bytes + at, values.count - at, &message)) {
+        const struct rc_event event = {
+            .type = RC_EVENT_MESSAGE,
+            .data_kind = (message.entry.flags & RC_HISTORY_ARGS)     ? RC_DATA_ARGS
+                         : (message.entry.flags & RC_HISTORY_BINARY) ? RC_DATA_BINARY
+                                                                     : RC_DATA_JSON,
+            .retained = true,
+            .unnamed = hub->unnamed,
+            .channel = rc_hub_name(hub, channel),
+            .channel_json = rc_hub_name_json(hub, channel),
+            .data = message.data,
+            .event = message.event,
+        };
+        at += rc_history_entry_bytes(&message.entry);
+        if (in_order) {
+            rc_hub_append_own(hub, client, &event);
+        } else if (rc_hub_reply_event(hub, client, &event) < 0) {
+            rc_hub_break(hub, client); /* it would take what comes next for what is first */
+            return;
+        }
+        rc_metric_add(hub->metrics, RC_METRIC_RETAINED_DELIVERED, 1);
+    }
+}
+
 /* Subscribes (code 0) or refuses one connection that waited, and answers if it asked for an answer. */
-static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const struct rc_pending *pending, bool local,
-                           uint32_t code)
+static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const struct rc_pending *pending,
+                           const struct rc_hub_acknowledgement *said)
 {
     const struct rc_client *client = rc_truth_client(hub->truth, pending->client);
     const bool goes_on = client->state == RC_CLIENT_OPEN && !(client->flags & RC_CLIENT_CLOSE_QUEUED);
-    if (goes_on && code == 0 && rc_hub_subscription(hub, pending->client, channel_index) == 0 &&
-        rc_hub_subscribe(hub, pending->client, channel_index) == 0) {
+    const bool was_in = rc_hub_subscription(hub, pending->client, channel_index) != 0;
+    uint32_t code = said->code;
+    if (goes_on && code == 0 && !was_in && rc_hub_subscribe(hub, pending->client, channel_index) == 0) {
         code = RC_CODE_UNAVAILABLE;
     }
     if (pending->joins != 0 && code != 0) {
@@ -185,37 +224,82 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
         return;
     }
     pending_joined(hub, pending->client);
-    if (pending->joins != 0 || !goes_on || (code == 0 && pending->id_bytes == 0)) {
+    if (pending->joins != 0 || !goes_on) {
         return;
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const struct rc_event event = {
         .type = code == 0 ? RC_EVENT_SUBSCRIBED : RC_EVENT_ERROR,
         .code = (enum rc_code)code,
-        .local = local,
+        .local = said->local,
         .id = rc_span_of(pending->id, pending->id_bytes),
         .channel = rc_hub_name(hub, channel),
         .channel_json = rc_hub_name_json(hub, channel),
         .message = RC_SPAN("the subscription could not be registered: try again later"),
     };
-    if (rc_hub_reply_event(hub, pending->client, &event) < 0) {
+    if ((code != 0 || pending->id_bytes > 0) && rc_hub_reply_event(hub, pending->client, &event) < 0) {
         rc_hub_close_client(hub, pending->client, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+        return;
+    }
+    if (code == 0 && (pending->wants & RC_PENDING_RETAINED)) {
+        tell_values(hub, pending->client, channel_index, said->values, was_in);
+    }
+    if (code == 0 && (pending->wants & RC_PENDING_VALUES) && hub->handlers.values != NULL) {
+        hub->handlers.values(hub->handlers.context, pending->client, channel_index, said->values);
     }
 }
 
-void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, bool local, uint32_t code)
+/* The first of those who wait goes behind the others. */
+static void pending_last(struct rc_hub *hub, struct rc_channel *channel)
 {
-    struct rc_truth *truth = hub->truth;
-    struct rc_channel *channel = rc_truth_channel(truth, channel_index);
-    if (code == 0) {
+    const uint32_t index = channel->pending;
+    struct rc_pending *pending = rc_truth_pending(hub->truth, index);
+    if (pending->next == 0) {
+        return;
+    }
+    channel->pending = pending->next;
+    rc_truth_pending(hub->truth, pending->next)->previous = 0;
+    pending->next = 0;
+    pending->previous = channel->pending_last;
+    rc_truth_pending(hub->truth, channel->pending_last)->next = index;
+    channel->pending_last = index;
+}
+
+/* Settles those who wait. Who wants what was not told goes on waiting: the relay is asked again. */
+static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const struct rc_hub_acknowledgement *said)
+{
+    struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const bool told = said->retained || said->code != 0;
+    uint32_t count = 0;
+    uint32_t waiting = 0;
+    for (uint32_t index = channel->pending; index != 0; index = rc_truth_pending(hub->truth, index)->next) {
+        count++;
+    }
+    for (; channel->pending != 0 && (told || count > 0); count -= count > 0 ? 1 : 0) { /* more may be added meanwhile */
+        if (!told && rc_truth_pending(hub->truth, channel->pending)->wants != 0) {
+            pending_last(hub, channel);
+            waiting++;
+            continue;
+        }
+        const struct rc_pending pending = pending_remove(hub, channel->pending);
+        pending_settle(hub, channel_index, &pending, said);
+    }
+    if (channel->pending == 0) {
+        channel->flags &= (uint16_t)~RC_CHANNEL_WANTS_RETAINED;
+    } else if (waiting > 0) {
+        hub->handlers.interest_changed(hub->handlers.context, channel_index);
+    }
+}
+
+void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, const struct rc_hub_acknowledgement *said)
+{
+    struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    if (said->code == 0) {
         channel->flags =
-            (uint16_t)((channel->flags & ~RC_CHANNEL_LOCAL) | RC_CHANNEL_ACTIVE | (local ? RC_CHANNEL_LOCAL : 0));
+            (uint16_t)((channel->flags & ~RC_CHANNEL_LOCAL) | RC_CHANNEL_ACTIVE | (said->local ? RC_CHANNEL_LOCAL : 0));
     }
     channel->flags |= RC_CHANNEL_SETTLING;
-    while (channel->pending != 0) { /* more may be added meanwhile */
-        const struct rc_pending pending = pending_remove(hub, channel->pending);
-        pending_settle(hub, channel_index, &pending, local, code);
-    }
+    pending_settle_all(hub, channel_index, said);
     channel->flags &= (uint16_t)~RC_CHANNEL_SETTLING;
     rc_hub_update_interest(hub, channel_index);
     rc_hub_release(hub, channel_index);

@@ -82,9 +82,15 @@ static uint32_t select_clients(struct rc_hub *hub, const struct rc_envelope_view
     }
     for (uint32_t i = 0; i < view->head.exclude_count; i++) {
         const struct rc_client_ref ref = rc_envelope_exclude(view, i);
-        if (rc_hub_socket_named(hub, &ref, nsp)) {
+        if (rc_hub_socket_named(hub, &ref, nsp) ||
+            (ref.worker == hub->worker && rc_truth_named(truth, ref.slot, ref.random) != NULL)) {
             select_client(hub, ref.slot, 0, true);
         }
+    }
+    const struct rc_client_ref *origin = &view->head.origin;
+    if ((view->head.flags & RC_ENVELOPE_NO_ECHO) != 0 && origin->worker == hub->worker &&
+        rc_truth_named(truth, origin->slot, origin->random) != NULL) {
+        select_client(hub, origin->slot, 0, true);
     }
     uint32_t count = 0;
     for (uint32_t i = 0; i < list->count; i++) {

@@ -18,33 +18,25 @@
 #include "worker/identity/session_id.h"
 #include "worker/gate/rule_values.h"
 
-/* Index of the first table of sessions, which stands for them all: there is one Redis. RC_CONFIG_IDENTITIES_MAX: there is none. */
-static uint32_t first_session_row(const struct rc_config *config)
+/* The first table of sessions stands for them all: there is one Redis. NULL: there is none. */
+static const struct rc_config_identity *first_session_row(const struct rc_config *config)
 {
     for (uint32_t i = 0; i < config->identity_count; i++) {
         if (config->identities[i].kind == RC_IDENTITY_SESSION) {
-            return i;
+            return &config->identities[i];
         }
     }
-    return RC_CONFIG_IDENTITIES_MAX;
+    return NULL;
 }
-
-_Static_assert(RC_CONFIG_IDENTITIES_MAX <= RC_BACKENDS_MAX, "a table's backend is at the table's index");
 
 static void configure_health(const struct rc_identities *identities)
 {
-    const struct rc_config *config = identities->config;
-    const uint32_t sessions = first_session_row(config);
-    for (uint32_t i = 0; i < RC_CONFIG_IDENTITIES_MAX; i++) {
-        const bool asks = i < config->identity_count && config->identities[i].kind == RC_IDENTITY_BACKEND;
-        if (asks) {
-            rc_backend_health_register(identities->control->own, i, config->identities[i].backend.text);
-        } else if (i == sessions) {
-            const char *name = config->identities[i].name.text;
-            rc_backend_health_register(identities->control->own, i, name[0] == '\0' ? "sessions" : name);
-        } else {
-            rc_backend_health_retire(identities->control->own, i);
-        }
+    const struct rc_config_identity *row = first_session_row(identities->config);
+    if (row == NULL) {
+        rc_backend_health_retire(identities->control->own, RC_BACKEND_SESSIONS);
+    } else {
+        rc_backend_health_register(identities->control->own, RC_BACKEND_SESSIONS,
+                                   row->name.text[0] == '\0' ? "sessions" : row->name.text);
     }
 }
 
@@ -95,14 +87,13 @@ void rc_identities_reconfigure(struct rc_identities *identities, const struct rc
 
 bool rc_identities_any(const struct rc_config *config)
 {
-    return config->identity_count > 0;
+    return config->identity_count > 0 || rc_backend_of_call(config, RC_BACKEND_CONNECT) >= 0;
 }
 
 void rc_identities_heard(struct rc_identities *identities, bool answered)
 {
-    const uint32_t row = first_session_row(identities->config);
-    if (row < RC_CONFIG_IDENTITIES_MAX) {
-        rc_backend_health_note(identities->control->own, row, answered);
+    if (first_session_row(identities->config) != NULL) {
+        rc_backend_health_note(identities->control->own, RC_BACKEND_SESSIONS, answered);
     }
 }
 
@@ -120,10 +111,23 @@ struct judge {
     const struct rc_identity_question *question;
     const struct rc_config_identity *row;
     struct rc_judgement *judgement;
-    struct rc_span documents[RC_EVENT_DOCUMENTS];
-    struct rc_span credential; /* decoded */
+    struct rc_span documents[RC_EVENT_DOCUMENTS]; /* those of the request as they are asked for: judge_document */
+    uint32_t found;                               /* of the request: RC_EVENT_SOURCE_BIT of those that were */
+    struct rc_span credential;                    /* decoded */
     bool is_cookie;
 };
+
+/* What the client said there, its `request` being looked through for a part of it when somebody asks; empty: nothing. */
+static struct rc_span judge_document(struct judge *judge, enum rc_event_source source)
+{
+    struct rc_span *document = &judge->documents[rc_rule_document(source)];
+    if (source >= RC_EVENT_SOURCE_QUERY && source <= RC_EVENT_SOURCE_COOKIE &&
+        (judge->found & RC_EVENT_SOURCE_BIT(source)) == 0) {
+        *document = rc_credentials_part(judge->question->request, source);
+        judge->found |= RC_EVENT_SOURCE_BIT(source);
+    }
+    return *document;
+}
 
 static void judge_refuse(struct judge *judge, const char *why)
 {
@@ -135,24 +139,32 @@ static void judge_refuse(struct judge *judge, const char *why)
                                         [RC_IDENTITY_CERTIFICATE] = "certificate"};
     char address[RC_ADDRESS_TEXT_MAX];
     judgement->verdict = RC_IDENTITY_IS_REFUSED;
-    judgement->refused =
-        judgement->unavailable ? RC_SPAN("Service unavailable") : rc_span_text(judge->row->refused.text);
+    judgement->refused = judgement->unavailable ? RC_SPAN("Service unavailable")
+                         : judge->row == NULL   ? RC_SPAN("Connection refused")
+                                                : rc_span_text(judge->row->refused.text);
     (void)rc_address_format(address, &judge->question->address);
     rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_REFUSED, 1);
     rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_UNAVAILABLE, judgement->unavailable ? 1 : 0);
     rc_log_limited(RC_LOG_INFO, 10, "identity_refused", "address=%s kind=%s row=%u reason=\"%s\"", address,
-                   kinds[judge->row->kind], (unsigned)judge->judgement->row, why);
+                   judge->row == NULL ? "connect" : kinds[judge->row->kind], (unsigned)judge->judgement->row, why);
 }
 
 /* A template's JSON; empty: it cannot be worked out. */
 static struct rc_span judge_evaluate(struct judge *judge, const struct rc_event_template *template, uint8_t *out,
                                      size_t room)
 {
+    const struct rc_config *config = judge->identities->config;
+    const struct rc_event_piece *const pieces = rc_event_pieces(config, template);
     struct rc_rule_input input = {.address = judge->question->address};
     struct rc_rule_values values;
     struct rc_rule_args args;
+    for (uint32_t i = 0; i < template->piece_count; i++) {
+        if (pieces[i].type != RC_EVENT_PIECE_LITERAL && rc_event_source_is_document(pieces[i].source)) {
+            (void)judge_document(judge, (enum rc_event_source)pieces[i].source);
+        }
+    }
     memcpy(input.documents, judge->documents, sizeof(input.documents));
-    rc_rule_values_begin(&values, judge->identities->config, &input);
+    rc_rule_values_begin(&values, config, &input);
     return rc_rule_args(&values, template, out, room, &args) == 0 ? args.json : rc_span_of(NULL, 0);
 }
 
@@ -221,7 +233,7 @@ static bool put_attributes(struct judge *judge)
     uint8_t *const out = identities->attributes;
     size_t used = sizeof(head) - 1;
     judge->judgement->attributes = rc_span_of(NULL, 0);
-    if (judge->row->attributes.piece_count == 0) {
+    if (judge->row == NULL || judge->row->attributes.piece_count == 0) {
         return true; /* the id alone: nothing has to be kept beside it */
     }
     memcpy(out, head, used);
@@ -256,7 +268,6 @@ static void accept_user(struct judge *judge, struct rc_span user)
         return;
     }
     judge->judgement->verdict = RC_IDENTITY_IS_KNOWN;
-    rc_metric_add(identities->metrics, RC_METRIC_IDENTITY_ACCEPTED, 1);
 }
 
 /* The token's name, as far as it has one. False: it cannot be looked for, and so it is refused. */
@@ -440,10 +451,9 @@ static void forwarded_put(struct forwarded *forwarded, const char *name, const s
     forwarded->json_bytes += member;
 }
 
-static void forwarded_find(const struct judge *judge, const struct rc_config_backend *backend,
-                           struct forwarded *forwarded)
+static void forwarded_find(struct judge *judge, const struct rc_config_backend *backend, struct forwarded *forwarded)
 {
-    const struct rc_span headers = judge->documents[rc_rule_document(RC_EVENT_SOURCE_HEADER)];
+    const struct rc_span headers = judge_document(judge, RC_EVENT_SOURCE_HEADER);
     forwarded->lines_bytes = 0;
     forwarded->json_bytes = 0;
     for (uint32_t i = 0; i < backend->forward_count; i++) {
@@ -457,19 +467,37 @@ static void forwarded_find(const struct judge *judge, const struct rc_config_bac
     }
 }
 
-/* Everything that the backend is told of who it is makes the answer what it is: who says the same gets the same. */
+/* Who it is, as far as that is known: a JSON object, or nothing. */
+static struct rc_span judged_user(const struct judge *judge, uint8_t *scratch, size_t room)
+{
+    static const char head[] = "{\"id\":";
+    const struct rc_judgement *judgement = judge->judgement;
+    size_t bytes = sizeof(head) - 1;
+    if (judgement->verdict != RC_IDENTITY_IS_KNOWN || judgement->attributes.count > 0) {
+        return judgement->verdict == RC_IDENTITY_IS_KNOWN ? judgement->attributes : judge->question->user;
+    }
+    memcpy(scratch, head, bytes);
+    bytes += rc_json_string_encode(scratch + bytes, room - bytes - 1, judgement->user);
+    scratch[bytes++] = '}';
+    return rc_span_of(scratch, bytes);
+}
+
+/* Everything that the backend is told of who it is makes the answer what it is: who says the same gets the same. Of who says nothing
+ * that does not hold: each is asked about. */
 static int backend_ask(struct judge *judge, uint32_t backend)
 {
     static struct forwarded forwarded;
     char address[RC_ADDRESS_TEXT_MAX];
+    uint8_t scratch[sizeof("{\"id\":}") + RC_JSON_STRING_BYTES_MAX(RC_IDENTITY_USER_MAX)];
     const struct rc_identity_question *question = judge->question;
+    const struct rc_span user = judged_user(judge, scratch, sizeof(scratch));
     forwarded_find(judge, &judge->identities->config->backends[backend], &forwarded);
     const struct rc_span headers = rc_span_of(forwarded.json, forwarded.json_bytes);
-    const struct rc_span query = judge->documents[rc_rule_document(RC_EVENT_SOURCE_QUERY)];
-    const struct rc_span credentials[] = {question->nsp, question->user, question->auth, query, headers};
+    const struct rc_span query = judge_document(judge, RC_EVENT_SOURCE_QUERY);
+    const struct rc_span credentials[] = {question->nsp, user, question->auth, query, headers};
     (void)rc_address_format(address, &question->address);
     const struct rc_backend_connect connect = {
-        .caller = {.nsp = question->nsp, .user = question->user},
+        .caller = {.nsp = question->nsp, .user = user},
         .auth = question->auth,
         .query = query,
         .headers = headers,
@@ -477,24 +505,18 @@ static int backend_ask(struct judge *judge, uint32_t backend)
         .address = rc_span_text(address),
         .transport = question->transport,
         .credentials = credentials,
-        .credential_count = RC_ARRAY_COUNT(credentials),
+        .credential_count = judge->credential.count > 0 || user.count > 0 ? RC_ARRAY_COUNT(credentials) : 0,
     };
     return rc_caller_call(&judge->identities->callers, &question->asker, backend, &connect);
-}
-
-static void backend_heard(const struct judge *judge, bool answered)
-{
-    rc_backend_health_note(judge->identities->control->own, judge->judgement->row - 1u, answered);
 }
 
 /* Nobody said anything that counts. */
 static void backend_silent(struct judge *judge, uint32_t backend, const char *why)
 {
-    backend_heard(judge, false);
     judge->judgement->reply = rc_span_of(NULL, 0);
     if (judge->identities->config->backends[backend].on_failure == RC_BACKEND_FAILURE_ALLOW) {
         rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_UNAVAILABLE, 1);
-        return; /* NOBODY */
+        return; /* as it is without it */
     }
     judge->judgement->unavailable = true;
     judge_refuse(judge, why);
@@ -514,7 +536,10 @@ static void backend_accepted(struct judge *judge, const struct rc_backend_connec
         accept_user(judge, rc_reply_text(&answer->user_id, scratch, sizeof(scratch)));
         judgement->attributes = answer->user;
     }
-    judgement->expires_ms = answer->expire_at_s * 1000u;
+    if (answer->expire_at_s > 0 &&
+        (judgement->expires_ms == 0 || answer->expire_at_s * 1000u < judgement->expires_ms)) {
+        judgement->expires_ms = answer->expire_at_s * 1000u;
+    }
     judgement->set = answer->client;
     if (identities->callers.operations->count == 0) {
         judgement->reply = rc_span_of(NULL, 0);
@@ -538,7 +563,6 @@ static void backend_judged(struct judge *judge, struct rc_caller *caller)
         backend_silent(judge, backend, rc < 0 ? "no memory" : answer->why);
         return;
     }
-    backend_heard(judge, true);
     if (answer->verdict == RC_BACKEND_ACCEPTED) {
         backend_accepted(judge, answer);
         return;
@@ -550,7 +574,7 @@ static void backend_judged(struct judge *judge, struct rc_caller *caller)
     }
 }
 
-static void judge_backend(struct judge *judge)
+static void judge_by_backend(struct judge *judge, int backend)
 {
     struct rc_identities *identities = judge->identities;
     struct rc_caller *caller = rc_caller_find(&identities->callers, judge->question->asker.token);
@@ -558,13 +582,51 @@ static void judge_backend(struct judge *judge)
         backend_judged(judge, caller);
         return;
     }
-    const int backend = rc_backend_find(identities->config, rc_span_text(judge->row->backend.text));
     RC_ASSERT(backend >= 0); /* rc_config_identity_finish */
     if (caller == NULL && backend_ask(judge, (uint32_t)backend) < 0) {
         backend_silent(judge, (uint32_t)backend, "the backend cannot be asked");
         return;
     }
     judge->judgement->verdict = RC_IDENTITY_IS_WAITS;
+}
+
+static void judge_backend(struct judge *judge)
+{
+    judge_by_backend(judge, rc_backend_find(judge->identities->config, rc_span_text(judge->row->backend.text)));
+}
+
+/* Who was somebody before the backend was asked is no other than that. */
+static bool is_user(const struct rc_span json, struct rc_span id)
+{
+    uint8_t scratch[RC_IDENTITY_USER_MAX];
+    const struct rc_json_value value = rc_json_member(json, RC_SPAN("id"));
+    return rc_span_equal(scalar_text(&value, scratch, sizeof(scratch)), id);
+}
+
+/* A connection begins: the backend with the call "connect" has a say, whoever told who it is; but where it was it who did. */
+static void judge_connect(struct judge *judge)
+{
+    const struct rc_config *config = judge->identities->config;
+    struct rc_judgement *const judgement = judge->judgement;
+    const int backend = rc_backend_of_call(config, RC_BACKEND_CONNECT);
+    uint8_t before[sizeof("{\"id\":}") + RC_JSON_STRING_BYTES_MAX(RC_IDENTITY_USER_MAX)];
+    uint8_t copy[RC_IDENTITY_ATTRIBUTES_MAX];
+    judge->row = judgement->row == 0 ? NULL : &config->identities[judgement->row - 1];
+    if (backend < 0 || (judge->row != NULL && judge->row->kind == RC_IDENTITY_BACKEND)) {
+        return;
+    }
+    struct rc_span user = judged_user(judge, before, sizeof(before));
+    if (user.count > sizeof(copy)) {
+        user = rc_span_of(NULL, 0);
+    }
+    if (user.count > 0) { /* what it is in may be written anew */
+        memcpy(copy, user.bytes, user.count);
+        user.bytes = copy;
+    }
+    judge_by_backend(judge, backend);
+    if (judgement->verdict == RC_IDENTITY_IS_KNOWN && user.count > 0 && !is_user(user, judgement->user)) {
+        judge_refuse(judge, "the backend names another user");
+    }
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------------- */
@@ -580,13 +642,25 @@ static struct rc_span without_scheme(struct rc_span text)
 }
 
 /* Names in requests may have dots, and those of headers are in any case. */
-static struct rc_json_value find_value(const struct judge *judge, enum rc_event_source source, struct rc_span name)
+static struct rc_json_value find_value(struct judge *judge, enum rc_event_source source, struct rc_span name)
 {
-    const struct rc_span document = judge->documents[rc_rule_document(source)];
+    const struct rc_span document = judge_document(judge, source);
     const struct rc_json_value whole = {.type = RC_JSON_OBJECT, .raw = document};
     return source == RC_EVENT_SOURCE_AUTH     ? rc_json_path(whole, name)
            : source == RC_EVENT_SOURCE_HEADER ? rc_json_member_nocase(document, name)
                                               : rc_json_member(document, name);
+}
+
+/* Of an event whose argument is the credential itself. */
+static bool find_said(struct judge *judge)
+{
+    struct rc_json_value value;
+    if (rc_json_scan(judge->question->auth, 0, &value, NULL) != 0 || value.type == RC_JSON_OBJECT ||
+        value.type == RC_JSON_ARRAY || value.type == RC_JSON_NULL) {
+        return false;
+    }
+    judge->credential = scalar_text(&value, judge->identities->credential, sizeof(judge->identities->credential));
+    return true; /* empty: it is too long, and nobody's */
 }
 
 /* The table's credential, where the client has it: the first of `from`. An empty one, or null, is none. */
@@ -600,6 +674,9 @@ static bool find_credential(struct judge *judge)
     }
     if (judge->row->kind == RC_IDENTITY_PROXY && !question->proxied) {
         return false; /* anybody could write such a header */
+    }
+    if (question->moment == RC_IDENTITY_ROW && find_said(judge)) {
+        return true;
     }
     for (uint32_t i = 0; i < judge->row->from.count; i++) {
         struct rc_span name;
@@ -651,36 +728,32 @@ static bool is_asked(const struct rc_identity_question *question, const struct r
         return true;
     case RC_IDENTITY_ROW:
         return index == question->row;
+    case RC_IDENTITY_NO_ROW:
+        return false;
     }
     return false;
 }
 
-void rc_identities_judge(struct rc_identities *identities, const struct rc_identity_question *question,
-                         struct rc_judgement *judgement)
+/* The first table whose credential is there decides. */
+static void judge_rows(struct judge *judge)
 {
-    struct judge judge = {.identities = identities, .question = question, .judgement = judgement};
-    const struct rc_config *config = identities->config;
+    const struct rc_identity_question *question = judge->question;
+    struct rc_judgement *const judgement = judge->judgement;
+    const struct rc_config *config = judge->identities->config;
     uint32_t required = 0; /* index of the first table that is, and 1 */
     bool later = false;    /* one of them may still get its credential */
-    *judgement = (struct rc_judgement){.verdict = RC_IDENTITY_IS_NOBODY};
-    free(identities->reply);
-    identities->reply = NULL;
-    judge.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = question->auth;
-    for (enum rc_event_source i = RC_EVENT_SOURCE_QUERY; i <= RC_EVENT_SOURCE_COOKIE; i++) {
-        judge.documents[rc_rule_document(i)] = rc_credentials_part(question->request, i);
-    }
     for (uint32_t i = 0; i < config->identity_count; i++) {
-        judge.row = &config->identities[i];
-        if (!is_asked(question, judge.row, i)) {
+        judge->row = &config->identities[i];
+        if (!is_asked(question, judge->row, i)) {
             continue;
         }
         judgement->row = (uint8_t)(i + 1);
-        if (find_credential(&judge)) {
-            judge_row(&judge);
+        if (find_credential(judge)) {
+            judge_row(judge);
             return;
         }
-        later |= question->later && rc_config_identity_said_later(judge.row);
-        required = required == 0 && judge.row->required ? i + 1 : required;
+        later |= question->later && rc_config_identity_said_later(judge->row);
+        required = required == 0 && judge->row->required ? i + 1 : required;
     }
     judgement->row = 0;
     if (question->known) {
@@ -689,8 +762,24 @@ void rc_identities_judge(struct rc_identities *identities, const struct rc_ident
     if (required > 0 && later) {
         judgement->verdict = RC_IDENTITY_IS_MISSING;
     } else if (required > 0) {
-        judge.row = &config->identities[required - 1];
+        judge->row = &config->identities[required - 1];
         judgement->row = (uint8_t)required;
-        judge_refuse(&judge, "no credential");
+        judge_refuse(judge, "no credential");
     }
+}
+
+void rc_identities_judge(struct rc_identities *identities, const struct rc_identity_question *question,
+                         struct rc_judgement *judgement)
+{
+    struct judge judge = {.identities = identities, .question = question, .judgement = judgement};
+    *judgement = (struct rc_judgement){.verdict = RC_IDENTITY_IS_NOBODY};
+    free(identities->reply);
+    identities->reply = NULL;
+    judge.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = question->auth;
+    judge_rows(&judge);
+    if (question->connects &&
+        (judgement->verdict == RC_IDENTITY_IS_KNOWN || judgement->verdict == RC_IDENTITY_IS_NOBODY)) {
+        judge_connect(&judge);
+    }
+    rc_metric_add(identities->metrics, RC_METRIC_IDENTITY_ACCEPTED, judgement->verdict == RC_IDENTITY_IS_KNOWN);
 }

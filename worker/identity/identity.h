@@ -4,7 +4,10 @@
  *   what it said ──▶ rc_identities_judge ──▶ tables in their order; the first whose credential is there decides
  *                          │                    jwt: verified here · proxy, certificate: taken as they are
  *                          │                    session, backend: somebody else is asked ──▶ RC_IDENTITY_IS_WAITS
- *                          ◀──────── ready ─────┘   later, once; or rc_identities_forget
+ *                          │                          ◀──────── ready ─────┘   later, once; or rc_identities_forget
+ *                          ▼
+ *                    a connection begins: the [[backend]] with the call "connect" is told who it is, and may refuse it,
+ *                    say more of it, and what is to be done
  *
  * A client is judged with its first request and, where it may say who it is later, once more then. Owned by the worker's main(), one
  * thread; it knows no clients. Nothing of a credential goes to a log.
@@ -34,7 +37,8 @@ enum rc_identity_moment {
     RC_IDENTITY_HANDSHAKE, /* of a protocol whose clients connect later: those with at = "handshake" */
     RC_IDENTITY_CONNECT,   /* it connects: the others */
     RC_IDENTITY_ALL,       /* of protocols without a connect */
-    RC_IDENTITY_ROW,       /* one alone, whatever it says of moments */
+    RC_IDENTITY_ROW,       /* one alone, whatever it says of moments; `auth` may be the credential itself, no object */
+    RC_IDENTITY_NO_ROW,    /* none: who it is was said by somebody whom that is believed */
 };
 
 /* What a client said, for one judgement. Spans are borrowed for the call. */
@@ -42,6 +46,7 @@ struct rc_identity_question {
     enum rc_identity_moment moment;
     struct rc_identity_asker asker; /* who wants to know; its token names the judgement, whatever is waited for in it */
     bool known;                     /* it is somebody already: nothing is missing */
+    bool connects;                  /* it begins: the [[backend]] whose `calls` have "connect" has a say, too */
     uint32_t row;                   /* ROW: its index */
     bool later;                     /* it may still say something: a table that wants auth.NAME is not missing it yet */
     bool proxied;                   /* its request came through one of http.trusted_proxies */
@@ -117,7 +122,7 @@ void rc_identities_reconfigure(struct rc_identities *identities, const struct rc
 /* Redis answered about sessions, or it did not: for /health/database. */
 void rc_identities_heard(struct rc_identities *identities, bool answered);
 
-/* Is there anything to be asked at all? */
+/* Is there anything to be asked at all, of who begins? */
 bool rc_identities_any(const struct rc_config *config);
 
 /* WAITS: the same question again, once `ready` has been called with its token; or rc_identities_forget. */

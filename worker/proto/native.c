@@ -35,18 +35,27 @@ enum member {
     MEMBER_KEY,
     MEMBER_EVENT,
     MEMBER_ARGS,
+    MEMBER_RETAIN,
+    MEMBER_RETAINED,
     MEMBER_COUNT,
 };
 
 #define MEMBER_NAME_BYTES_MAX 8
 
 static const struct rc_span member_names[MEMBER_COUNT] = {
-    [MEMBER_TYPE] = {(const uint8_t *)"type", 4},       [MEMBER_ID] = {(const uint8_t *)"id", 2},
-    [MEMBER_CHANNEL] = {(const uint8_t *)"channel", 7}, [MEMBER_DATA] = {(const uint8_t *)"data", 4},
-    [MEMBER_TO] = {(const uint8_t *)"to", 2},           [MEMBER_ECHO] = {(const uint8_t *)"echo", 4},
-    [MEMBER_EXCLUDE] = {(const uint8_t *)"exclude", 7}, [MEMBER_LIMIT] = {(const uint8_t *)"limit", 5},
-    [MEMBER_KEY] = {(const uint8_t *)"key", 3},         [MEMBER_EVENT] = {(const uint8_t *)"event", 5},
+    [MEMBER_TYPE] = {(const uint8_t *)"type", 4},
+    [MEMBER_ID] = {(const uint8_t *)"id", 2},
+    [MEMBER_CHANNEL] = {(const uint8_t *)"channel", 7},
+    [MEMBER_DATA] = {(const uint8_t *)"data", 4},
+    [MEMBER_TO] = {(const uint8_t *)"to", 2},
+    [MEMBER_ECHO] = {(const uint8_t *)"echo", 4},
+    [MEMBER_EXCLUDE] = {(const uint8_t *)"exclude", 7},
+    [MEMBER_LIMIT] = {(const uint8_t *)"limit", 5},
+    [MEMBER_KEY] = {(const uint8_t *)"key", 3},
+    [MEMBER_EVENT] = {(const uint8_t *)"event", 5},
     [MEMBER_ARGS] = {(const uint8_t *)"args", 4},
+    [MEMBER_RETAIN] = {(const uint8_t *)"retain", 6},
+    [MEMBER_RETAINED] = {(const uint8_t *)"retained", 8},
 };
 
 #define BIT(member) (1U << (member))
@@ -61,13 +70,14 @@ static const struct {
     unsigned optional;
 } operations[] = {
     {"publish", RC_OPERATION_PUBLISH, BIT(MEMBER_CHANNEL) | BIT(MEMBER_DATA),
-     BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | BIT(MEMBER_KEY) | MESSAGE_OPTIONAL},
-    {"subscribe", RC_OPERATION_SUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
+     BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | BIT(MEMBER_KEY) | BIT(MEMBER_RETAIN) | MESSAGE_OPTIONAL},
+    {"subscribe", RC_OPERATION_SUBSCRIBE, BIT(MEMBER_CHANNEL), BIT(MEMBER_RETAINED)},
     {"unsubscribe", RC_OPERATION_UNSUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
     {"broadcast", RC_OPERATION_BROADCAST, BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | MESSAGE_OPTIONAL},
     {"direct", RC_OPERATION_DIRECT, BIT(MEMBER_TO) | BIT(MEMBER_DATA), MESSAGE_OPTIONAL},
     {"ping", RC_OPERATION_PING, 0, 0},
     {"auth", RC_OPERATION_AUTH, 0, 0}, /* its members are the configuration's to name: data is the whole object */
+    {"refresh", RC_OPERATION_REFRESH, 0, 0},
     {"presence", RC_OPERATION_PRESENCE, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
     {"history", RC_OPERATION_HISTORY, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
 };
@@ -264,6 +274,17 @@ static int args_take(struct rc_reader *reader, const struct rc_json_value *value
     return 0;
 }
 
+static int boolean_take(const struct rc_json_value *value, enum member member, bool *out,
+                        struct rc_operation_error *error)
+{
+    if (value->type != RC_JSON_TRUE && value->type != RC_JSON_FALSE) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s must be true or false",
+                                 (const char *)member_names[member].bytes);
+    }
+    *out = value->type == RC_JSON_TRUE;
+    return 0;
+}
+
 static int member_take(struct rc_reader *reader, enum member member, const struct rc_json_value *value,
                        struct rc_operation *operation, struct rc_operation_error *error)
 {
@@ -276,11 +297,11 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
     case MEMBER_TO:
         return string_take(reader, value, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
     case MEMBER_ECHO:
-        if (value->type != RC_JSON_TRUE && value->type != RC_JSON_FALSE) {
-            return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "echo must be true or false");
-        }
-        operation->echo = value->type == RC_JSON_TRUE;
-        return 0;
+        return boolean_take(value, member, &operation->echo, error);
+    case MEMBER_RETAIN:
+        return boolean_take(value, member, &operation->retain, error);
+    case MEMBER_RETAINED:
+        return boolean_take(value, member, &operation->retained, error);
     case MEMBER_EXCLUDE:
         return exclude_take(reader, value, operation, error);
     case MEMBER_KEY:
@@ -345,7 +366,7 @@ static int operation_read(struct rc_reader *reader, struct rc_span text, struct 
         return index;
     }
     operation->type = operations[index].type;
-    if (operation->type == RC_OPERATION_AUTH) {
+    if (operation->type == RC_OPERATION_AUTH || operation->type == RC_OPERATION_REFRESH) {
         operation->data = text;
     }
 
@@ -507,7 +528,7 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
         return RC_SPAN("{\"type\":\"message\",\"channel\":}").count + channel_bytes_max(event) +
                (event->from.count != 0 ? RC_SPAN(",\"from\":").count + RC_JSON_STRING_BYTES_MAX(event->from.count)
                                        : 0) +
-               rc_native_content_bytes_max(event);
+               (event->retained ? RC_SPAN(",\"retained\":true").count : 0) + rc_native_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return FIXED_BYTES_MAX + RC_JSON_STRING_BYTES_MAX(welcome->client.count) +
                RC_JSON_STRING_BYTES_MAX(welcome->instance.count) + RC_JSON_STRING_BYTES_MAX(welcome->user.count);
@@ -606,6 +627,9 @@ static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
     if (event->from.count != 0) {
         out = put_string(PUT(out, ",\"from\":"), event->from);
     }
+    if (event->retained) {
+        out = PUT(out, ",\"retained\":true");
+    }
     return rc_native_content_put(out, event);
 }
 
@@ -649,6 +673,10 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
         break;
     case RC_EVENT_AUTHENTICATED:
         out = put_id(PUT(out, "{\"type\":\"authenticated\""), event->id);
+        out = put_string(PUT(out, ",\"user\":"), event->from);
+        break;
+    case RC_EVENT_REFRESHED:
+        out = put_id(PUT(out, "{\"type\":\"refreshed\""), event->id);
         out = put_string(PUT(out, ",\"user\":"), event->from);
         break;
     case RC_EVENT_PRESENCE:

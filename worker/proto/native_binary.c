@@ -31,11 +31,15 @@ static const struct {
     unsigned fields;             /* enum field */
     unsigned flags;              /* enum rc_native_binary_flags that may be set */
 } operations[] = {
-    [RC_NATIVE_BINARY_SUBSCRIBE] = {RC_OPERATION_SUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
+    [RC_NATIVE_BINARY_SUBSCRIBE] = {RC_OPERATION_SUBSCRIBE, FIELD_CHANNEL,
+                                    RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_RETAINED},
     [RC_NATIVE_BINARY_UNSUBSCRIBE] = {RC_OPERATION_UNSUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_PUBLISH] = {RC_OPERATION_PUBLISH, FIELD_CHANNEL | FIELD_DATA,
                                   MESSAGE_FLAGS | RC_NATIVE_BINARY_NO_ECHO | RC_NATIVE_BINARY_EXCLUDE |
                                       RC_NATIVE_BINARY_KEY},
+    [RC_NATIVE_BINARY_RETAIN] = {RC_OPERATION_PUBLISH, FIELD_CHANNEL | FIELD_DATA,
+                                 MESSAGE_FLAGS | RC_NATIVE_BINARY_NO_ECHO | RC_NATIVE_BINARY_EXCLUDE |
+                                     RC_NATIVE_BINARY_KEY},
     [RC_NATIVE_BINARY_BROADCAST] = {RC_OPERATION_BROADCAST, FIELD_DATA,
                                     MESSAGE_FLAGS | RC_NATIVE_BINARY_NO_ECHO | RC_NATIVE_BINARY_EXCLUDE},
     [RC_NATIVE_BINARY_DIRECT] = {RC_OPERATION_DIRECT, FIELD_TO | FIELD_DATA, MESSAGE_FLAGS},
@@ -45,6 +49,7 @@ static const struct {
                                   RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_LIMIT},
     [RC_NATIVE_BINARY_PING] = {RC_OPERATION_PING, 0, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_AUTH] = {RC_OPERATION_AUTH, FIELD_DATA, RC_NATIVE_BINARY_ID_MASK},
+    [RC_NATIVE_BINARY_REFRESH] = {RC_OPERATION_REFRESH, FIELD_DATA, RC_NATIVE_BINARY_ID_MASK},
 };
 
 /* The rest of one operation. */
@@ -335,6 +340,8 @@ static int binary_operation_read(struct rc_reader *reader, struct rc_span bytes,
     if ((flags & ~operations[type].flags) != 0) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "flags 0x%02x are not for type 0x%02x", flags, type);
     }
+    operation->retain = type == RC_NATIVE_BINARY_RETAIN;
+    operation->retained = type == RC_NATIVE_BINARY_SUBSCRIBE && (flags & RC_NATIVE_BINARY_RETAINED) != 0;
     failed = fields_take(reader, &rest, operations[type].fields, flags, operation, error);
     return failed < 0 ? failed : 1;
 }
@@ -489,6 +496,7 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
         return 2 + VARINT_BYTES_MAX + event->id.count + VARINT_BYTES_MAX + 2 * LENGTH_BYTES_MAX + event->channel.count +
                strlen(rc_code_reason(event->code)) + event->message.count;
     case RC_EVENT_AUTHENTICATED:
+    case RC_EVENT_REFRESHED:
         return 2 + VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->from.count;
     case RC_EVENT_PRESENCE:
         return 2 + VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count + 3 * VARINT_BYTES_MAX +
@@ -577,7 +585,8 @@ static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
     unsigned flags = (event->data_kind == RC_DATA_BINARY ? (unsigned)RC_NATIVE_BINARY_DATA_BINARY : 0U) |
                      (event->data_kind == RC_DATA_ARGS ? (unsigned)RC_NATIVE_BINARY_HAS_ARGS : 0U) |
                      (event->event.count != 0 ? (unsigned)RC_NATIVE_BINARY_EVENT : 0U) |
-                     (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U);
+                     (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U) |
+                     (event->retained ? (unsigned)RC_NATIVE_BINARY_RETAINED : 0U);
 
     *out++ = event->type == RC_EVENT_MESSAGE ? RC_NATIVE_BINARY_MESSAGE : RC_NATIVE_BINARY_DIRECTED;
     *out++ = (uint8_t)flags;
@@ -627,6 +636,10 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         break;
     case RC_EVENT_AUTHENTICATED:
         out = put_answer(out, RC_NATIVE_BINARY_AUTHENTICATED, 0, event->id);
+        out = put_counted(out, event->from);
+        break;
+    case RC_EVENT_REFRESHED:
+        out = put_answer(out, RC_NATIVE_BINARY_REFRESHED, 0, event->id);
         out = put_counted(out, event->from);
         break;
     case RC_EVENT_PRESENCE:

@@ -29,6 +29,8 @@ enum rc_native_binary_type {
     RC_NATIVE_BINARY_HISTORY = 0x07,
     RC_NATIVE_BINARY_PING = 0x08,
     RC_NATIVE_BINARY_AUTH = 0x09,
+    RC_NATIVE_BINARY_REFRESH = 0x0a,
+    RC_NATIVE_BINARY_RETAIN = 0x0b, /* a publish, and the channel's retained value from now on */
     RC_NATIVE_BINARY_BATCH = 0x0f,
 
     RC_NATIVE_BINARY_SUBSCRIBED = 0x41,
@@ -39,6 +41,7 @@ enum rc_native_binary_type {
     RC_NATIVE_BINARY_PRESENT = 0x46,
     RC_NATIVE_BINARY_PONG = 0x48,
     RC_NATIVE_BINARY_AUTHENTICATED = 0x49,
+    RC_NATIVE_BINARY_REFRESHED = 0x4a,
     RC_NATIVE_BINARY_WELCOME = 0x50,
     RC_NATIVE_BINARY_ERROR = 0x51,
 
@@ -59,7 +62,8 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_EXCLUDE = 0x10,
     RC_NATIVE_BINARY_LIMIT = 0x20,
     RC_NATIVE_BINARY_KEY = 0x40,
-    RC_NATIVE_BINARY_ARGS = 0x20, /* publish, broadcast, direct */
+    RC_NATIVE_BINARY_ARGS = 0x20,     /* publish, broadcast, direct */
+    RC_NATIVE_BINARY_RETAINED = 0x08, /* subscribe; events: message */
 
     RC_NATIVE_BINARY_EVENT = 0x80, /* both directions: what a message is called */
 

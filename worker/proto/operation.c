@@ -13,6 +13,7 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->data_kind = RC_DATA_JSON;
     operation->echo = true;
     operation->is_volatile = false;
+    operation->retain = operation->retained = false;
     operation->limit = 0;
     operation->id = rc_span_of(NULL, 0);
     operation->channel = rc_span_of(NULL, 0);
@@ -23,6 +24,7 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->reason = rc_span_of(NULL, 0);
     operation->data = rc_span_of(NULL, 0);
     operation->nsp = rc_span_of(NULL, 0);
+    operation->except = rc_span_of(NULL, 0);
     operation->attachment_count = 0;
     operation->exclude_count = 0; /* the kilobyte behind it is not worth clearing for each operation */
 }

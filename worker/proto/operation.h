@@ -86,6 +86,7 @@ enum rc_operation_type {
     RC_OPERATION_ECHO,       /* debug.echo: the data comes back */
     RC_OPERATION_DISCONNECT, /* the client is sent away */
     RC_OPERATION_AUTH,       /* who the client is; data: the JSON object in which it says so */
+    RC_OPERATION_REFRESH,    /* the same, of who is somebody: a credential in place of the one that ends */
     /* Of Socket.IO sessions, which worker/engine carries out: */
     RC_OPERATION_CONNECT, /* to `nsp`; data: an object, or nothing */
     RC_OPERATION_LEAVE,   /* `nsp` */
@@ -112,6 +113,8 @@ struct rc_operation {
     enum rc_data_kind data_kind; /* publish, broadcast, direct, echo */
     bool echo;                   /* publish, broadcast: does the sender get it too; true unless it said no */
     bool is_volatile;            /* publish, direct: not for who cannot take it when it comes */
+    bool retain;                 /* publish: it is the channel's retained value from now on */
+    bool retained;               /* subscribe: the channel's retained values first */
     uint32_t limit;              /* presence, history: at most so many entries; 0 = not given */
     struct rc_span id;           /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel;      /* subscribe, unsubscribe, publish, presence, history */
@@ -120,12 +123,14 @@ struct rc_operation {
     struct rc_span to;           /* direct: client id */
     uint16_t close_code;         /* disconnect */
     struct rc_span reason;       /* disconnect: of the close frame, UTF-8 */
-    struct rc_span data;         /* publish, broadcast, direct, echo, auth: as the sender wrote it; connect; event,
+    struct rc_span data; /* publish, broadcast, direct, echo, auth, refresh: as the sender wrote it; connect; event,
                                                ack: the JSON array of their arguments (the name not among them) behind
                                                its '[', or with RC_DATA_ARGS all of it */
-    struct rc_span nsp;          /* connect, leave, event, ack: the namespace */
-    uint32_t attachment_count;   /* event, ack: so many are to come; 0 also when they are in `data` */
-    uint32_t exclude_count;      /* publish, broadcast */
+    struct rc_span nsp;  /* connect, leave, event, ack: the namespace */
+    struct rc_span
+        except; /* publish: names of channels, each ended by a NUL, whose members do not get it; of sockets' ids, too */
+    uint32_t attachment_count;              /* event, ack: so many are to come; 0 also when they are in `data` */
+    uint32_t exclude_count;                 /* publish, broadcast */
     struct rc_span exclude[RC_EXCLUDE_MAX]; /* client ids; entries from exclude_count on are unspecified */
 };
 
@@ -159,6 +164,7 @@ enum rc_event_type {
     RC_EVENT_DIRECT,
     RC_EVENT_GAP,
     RC_EVENT_AUTHENTICATED, /* answer; from: the user */
+    RC_EVENT_REFRESHED,     /* likewise */
     RC_EVENT_ECHO,          /* debug.echo */
     /* Of Socket.IO sessions; `channel` is the namespace's: "{nsp}#". */
     RC_EVENT_CONNECTED,     /* data: the sid */
@@ -188,6 +194,7 @@ struct rc_event {
     enum rc_event_type type;
     enum rc_data_kind data_kind; /* message, direct, echo */
     enum rc_code code;           /* error */
+    bool retained;               /* message: it is what was kept, not what was just published */
     bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
     struct rc_span id;      /* answers: the request's JSON token; message, direct: an acknowledgement is wanted with it;
                                     empty = none */

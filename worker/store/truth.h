@@ -277,6 +277,7 @@ enum rc_channel_flags {
     RC_CHANNEL_ASKED = 1u << 6,    /* the relay was told and has not answered yet: in a list of the uplink */
     RC_CHANNEL_REFUSED =
         1u << 7, /* it has subscribers, but the relay had no room to register it: nothing of it comes */
+    RC_CHANNEL_WANTS_RETAINED = 1u << 8, /* some of those who wait are to get its retained values first */
 };
 
 struct rc_channel {
@@ -376,6 +377,11 @@ struct rc_exclusion {
 };
 
 /* A subscribe request that waits for the relay's acknowledgement, or for the end of its client. */
+enum rc_pending_wants {
+    RC_PENDING_RETAINED = 1u << 0, /* to be told the channel's retained values, as messages */
+    RC_PENDING_VALUES = 1u << 1,   /* they are for who asked on the client's behalf: handlers.values */
+};
+
 struct rc_pending {
     uint32_t next; /* of the channel, oldest first; 0 = end */
     uint32_t previous;
@@ -386,8 +392,10 @@ struct rc_pending {
     uint8_t id_bytes;
     uint8_t id[RC_REQUEST_ID_MAX];
     uint8_t joins; /* the server's own: the connection stands still until it is settled */
+    uint8_t wants; /* enum rc_pending_wants */
+    uint8_t pad[3];
 };
-_Static_assert(sizeof(struct rc_pending) == 92, "pending layout");
+_Static_assert(sizeof(struct rc_pending) == 96, "pending layout");
 
 /* Output that belongs to one client alone, in the order in which it leaves: cut, replies, (channels), close; or the answers of a
  * socket without a client, as `replies`. */

@@ -65,6 +65,9 @@ static int interest_write(struct rc_interests *interest, uint32_t index, enum rc
 {
     const struct rc_channel *channel = rc_truth_channel(interest->truth, index);
     const struct rc_span name = rc_truth_channel_name(interest->truth, channel);
+    if (type == RC_UP_INTEREST_ADD && (channel->flags & RC_CHANNEL_WANTS_RETAINED)) {
+        token |= RC_INTEREST_RETAINED;
+    }
     struct rc_envelope_view view = {
         .head = {.channel_hash = channel->hash, .token = token, .channel_bytes = (uint8_t)name.count},
         .channel = (const char *)name.bytes};
@@ -235,7 +238,7 @@ static void interest_refused(struct rc_interests *interest, uint32_t index)
 bool rc_interests_acknowledged(struct rc_interests *interest, uint32_t index, uint64_t token, uint32_t code)
 {
     struct rc_channel *channel = rc_truth_channel(interest->truth, index);
-    if (channel->token != token || !(channel->flags & RC_CHANNEL_WANTED)) {
+    if (channel->token != (token & ~RC_INTEREST_RETAINED) || !(channel->flags & RC_CHANNEL_WANTED)) {
         return false;
     }
     asked_remove(interest, index);

@@ -1,14 +1,18 @@
-// Hostile clients of Engine.IO and Socket.IO over TCP: packets, payloads, polls, session ids, probes and msgpack that are wrong in some
-// way, many at a time, beside clients that must not notice. Repeatable by its seed but for the order in which connections are served.
+// Hostile clients of Engine.IO and Socket.IO over TCP, and hostile servers beside them over Redis: packets, payloads, polls, session ids,
+// probes, msgpack and adapters' messages that are wrong in some way, many at a time, beside clients that must not notice. Repeatable by its
+// seed but for the order in which connections are served.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { io } from "socket.io-client";
 import { OP, connectRaw, frame, upgradeRequest } from "./raw.mjs";
-import { SEED, random, until, within } from "./util.mjs";
+import { ROOT, SEED, random, until, within } from "./util.mjs";
 
 export const PATH = "/socket.io/";
+/* Where clients are that must not notice: what servers say to everybody in the others is what it is. */
+const QUIET = "/good";
 export const rows = [
   { on: "echo", emit: [{ event: "echo", args: ["{args}"] }], ack: ["{args}"] },
+  { on: "echo", nsp: QUIET, emit: [{ event: "echo", args: ["{args}"] }], ack: ["{args}"] },
   { on: "join", join: ["{args.0}"], ack: [] },
   { on: "say", emit: [{ to: "{args.0}", event: "said", args: ["{args.1..}"] }] },
 ];
@@ -42,9 +46,10 @@ class Lane {
     Object.assign(this, { to: { host: "127.0.0.1", port }, left: count, next, did });
   }
 
-  took(number = 1) {
+  took(kind, number = 1) {
     this.left -= number;
     this.did.inputs += number;
+    this.did.kinds[kind] = (this.did.kinds[kind] ?? 0) + number;
   }
 
   async connect() {
@@ -83,10 +88,10 @@ class Lane {
     if (next.below(3) > 0) await this.ask(`POST ${url}`, Buffer.from("40"));
     for (let i = next.below(6); i >= 0; i--) {
       const packets = Array.from({ length: 1 + next.below(4) }, () => packet(next));
-      this.took(packets.length);
+      this.took("packets in payloads", packets.length);
       const body = Buffer.concat(packets.flatMap((one, at) => (at === 0 ? [one] : [Buffer.from(SEPARATOR), one])));
       const answer = await this.ask(`POST ${url}`, body);
-      if (answer?.status !== 200) return;
+      if (answer?.status !== 200) break; // what has closed it, or only the request
     }
     await this.ask(`POST ${url}`, Buffer.from("1"));
   }
@@ -97,16 +102,16 @@ class Lane {
     const sid = await this.session();
     const sids = [sid.slice(0, -1), `${sid}x`, sid.toLowerCase(), `${sid.slice(0, 5)}${"A".repeat(15)}`, `${sid.slice(0, 7)}____________A`, "__proto__", "%00", "%zz", "é"];
     for (let i = 0; i < 4; i++) {
-      this.took();
+      this.took("polls and session ids");
       const query = next.pick([`EIO=4&transport=polling&sid=${next.pick(sids)}`, `EIO=3&transport=polling&sid=${sid}`, `EIO=4&transport=websocket&sid=${sid}`, "EIO=4", `EIO=4&transport=polling&sid=${sid}&sid=x`]);
       await this.ask(`${next.pick(["GET", "POST", "PUT", "OPTIONS"])} ${PATH}?${query}`);
     }
     const url = `${PATH}?EIO=4&transport=polling&sid=${sid}`;
     const other = await connectRaw(this.to); // two GETs at once, one of them given up
     other.write(`GET ${url} HTTP/1.1\r\nHost: x\r\n\r\n`);
-    this.took(2);
+    this.took("overlapping polls", 2);
     if (next.below(2) === 0) await this.ask(`POST ${url}`, packet(next));
-    else await this.ask(`POST ${url}`, Buffer.from("1"));
+    await this.ask(`POST ${url}`, Buffer.from("1")); // or it would be there until a ping is not answered
     other.end();
   }
 
@@ -123,9 +128,11 @@ class Lane {
     const frames = [];
     if (sid !== "" && next.below(2) === 0) frames.push(frame({ payload: "2probe" }), ...(next.below(2) === 0 ? [frame({ payload: "5" })] : []));
     if (next.below(3) > 0) frames.push(next.below(3) === 0 ? frame({ opcode: OP.BINARY, payload: MSGPACK[0] }) : frame({ payload: "40" }));
-    const count = 1 + next.below(8);
-    this.took(count);
-    for (let i = 0; i < count; i++) frames.push(next.below(3) === 0 ? frame({ opcode: OP.BINARY, payload: binary(next) }) : frame({ payload: packet(next) }));
+    for (let count = 1 + next.below(8); count > 0; count--) {
+      const packed = next.below(3) === 0;
+      this.took(`${packed ? "binary and msgpack" : "packets"} in ${sid === "" ? "WebSockets" : "probes"}`);
+      frames.push(packed ? frame({ opcode: OP.BINARY, payload: binary(next) }) : frame({ payload: packet(next) }));
+    }
     raw.write(Buffer.concat(frames));
     raw.write(frame({ payload: '42["' })); // ends it, if nothing has
     const told = () => raw.frame(20000).catch((error) => {
@@ -142,12 +149,48 @@ class Lane {
   }
 }
 
+/* --- servers and backends beside it ---------------------------------------------------------------------------------------- */
+
+const corpus = (name) => readdirSync(`${ROOT}tests/fuzz/${name}/corpus`).map((file) => readFileSync(`${ROOT}tests/fuzz/${name}/corpus/${file}`));
+
+/* By adapter: how a message of each kind is sent, and what it nearly is. */
+const FOREIGN = {
+  classic: [["classic broadcasts", ["PUBLISH", "socket.io#/#"], "socketio_adapter"], ["classic broadcasts", ["PUBLISH", "socket.io#/#r#"], "socketio_adapter"], ["classic requests", ["PUBLISH", "socket.io-request#/#"], "socketio_adapter"]],
+  sharded: [["sharded messages", ["SPUBLISH", "socket.io#/#"], "socketio_cluster"], ["sharded messages", ["SPUBLISH", "socket.io#/#r#"], "socketio_cluster"]],
+  streams: [["streams' messages", ["PUBLISH", "socket.io#/#"], "socketio_cluster"], ["streams' entries", ["XADD", "socket.io", "MAXLEN", "~", "100", "*", "uid", "u", "nsp", "/", "type"], "socketio_cluster"]],
+};
+const BACKENDS = [["python-socketio", ["PUBLISH", "socketio"], "python_socketio"], ["messages", ["PUBLISH", "ws:channel:r"], "envelope"], ["messages", ["PUBLISH", "ws:broadcast"], "envelope"], ["notifications", ["PUBLISH", "websocket:notifications"], "notifications"]];
+const AT_ONCE = 200;
+
+class ForeignLane {
+  constructor(redis, adapter, count, next, did) {
+    Object.assign(this, { redis, left: count, next, did });
+    this.kinds = [...FOREIGN[adapter], ...BACKENDS].map(([kind, command, name]) => ({ kind, command, seeds: corpus(name) }));
+  }
+
+  async run() {
+    const client = await this.redis.connect();
+    while (this.left > 0) {
+      const answers = [];
+      for (let i = 0; i < AT_ONCE && this.left > 0; i++) {
+        const { kind, command, seeds } = this.next.pick(this.kinds);
+        const bytes = mutated(this.next, this.next.pick(seeds));
+        const type = command[0] === "XADD" ? [String(this.next.below(16)), "data"] : [];
+        answers.push(client.command(...command, ...type, bytes));
+        Lane.prototype.took.call(this, kind);
+      }
+      await Promise.all(answers);
+    }
+    client.end();
+  }
+}
+
 /* Clients that are served meanwhile: each emits again as soon as it was answered, until it is told to stop. */
 class Good {
   constructor(port, transports) {
     this.answered = 0;
     this.faults = [];
-    this.socket = io(`http://127.0.0.1:${port}`, { transports, forceNew: true, reconnection: false, timeout: 60000 });
+    this.socket = io(`http://127.0.0.1:${port}${QUIET}`, { transports, forceNew: true, reconnection: false, timeout: 60000 });
     this.socket.on("disconnect", (reason) => this.ending || this.faults.push(`disconnected: ${reason}`));
     this.socket.on("connect_error", (error) => this.faults.push(error.message));
     this.socket.on("said", (...args) => this.faults.push(`it is in no room, and heard ${args}`));
@@ -173,10 +216,18 @@ async function holdings(broker) {
   return { gauges: Object.fromEntries(GAUGES.map((name) => [name, metrics(name)])), rss };
 }
 
-/* `inputs` of them against a broker: what was done. Fails if anybody else notices, or anything stays in use; memory may grow by `growth`. */
-export async function hostile(broker, inputs, { growth, seed = SEED, warm = 500 }) {
-  const did = { inputs: 0, answers: 0 };
-  const attack = (count, from) => Promise.all(Array.from({ length: LANES }, (_, lane) => new Lane(broker.port, count / LANES, random(from + lane), did).run()));
+/*
+ * `inputs` of them against a broker: what was done. Fails if anybody else notices, or anything stays in use; memory may grow by `growth`.
+ * With `redis` a third of them comes by it, as from servers with the broker's `adapter` and from backends.
+ */
+export async function hostile(broker, inputs, { growth, redis, adapter, seed = SEED, warm = 500 }) {
+  const did = { inputs: 0, answers: 0, kinds: {} };
+  const attack = (count, from) => {
+    const foreign = redis ? Math.ceil(count / 3) : 0;
+    const lanes = Array.from({ length: LANES }, (_, lane) => new Lane(broker.port, (count - foreign) / LANES, random(from + lane), did));
+    if (redis) lanes.push(new ForeignLane(redis, adapter, foreign, random(from + LANES), did));
+    return Promise.all(lanes.map((lane) => lane.run()));
+  };
   await attack(warm, seed + 1000); // buffers have their sizes
   const before = await holdings(broker);
   const good = [["polling"], ["websocket"]].map((transports) => new Good(broker.port, transports));
@@ -196,6 +247,6 @@ export async function hostile(broker, inputs, { growth, seed = SEED, warm = 500 
 
 /* Nothing of a client is kept for long: half-begun sessions end soon. */
 export const CONFIG = {
-  "socketio.path": PATH, "socketio.ping_interval": "200ms", "socketio.namespaces": ["/", "/admin"], "socketio.connect_timeout": "1s", "socketio.upgrade_timeout": "1s", "limits.handshake_timeout": "5s",
+  "socketio.path": PATH, "socketio.ping_interval": "200ms", "socketio.namespaces": ["/", "/admin", QUIET], "socketio.python_channel": "socketio", "socketio.connect_timeout": "1s", "socketio.upgrade_timeout": "1s", "limits.handshake_timeout": "5s",
   "limits.max_connections_per_address": 0, event: rows,
 };

@@ -70,6 +70,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         rc_backend_connect_reply_read(&connect, &reply, &answer);
         RC_ASSERT(connect.verdict == RC_BACKEND_ACCEPTED || reply.count == 0);
         RC_ASSERT(connect.message.count <= RC_BACKEND_MESSAGE_MAX);
+    } else if ((data[0] & 3) == 2) {
+        struct rc_backend_connect_reply refreshed;
+        reply.count = 0;
+        rc_backend_refresh_reply_read(&refreshed, &answer);
+        RC_ASSERT(refreshed.verdict != RC_BACKEND_ACCEPTED || refreshed.expired ||
+                  refreshed.expire_at_s <= UINT64_MAX / 1000u);
     } else {
         struct rc_backend_allow_reply allow;
         rc_backend_allow_reply_read(&allow, &reply, &answer);

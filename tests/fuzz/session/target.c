@@ -22,7 +22,7 @@ static void check_id(struct rc_span credential, bool is_cookie, uint32_t secrets
     char key[RC_QUERY_KEY_MAX];
     struct rc_span id;
     const char *why = NULL;
-    strcpy(row.secrets.items[0].text, "keyboard-cat");
+    strcpy(row.secrets.items[0].text, "keyboard cat");
     strcpy(row.secrets.items[1].text, "another-one");
     row.secrets.count = secrets;
     if (rc_session_id(&row, credential, is_cookie, &id, &why) < 0) {

@@ -1,49 +1,18 @@
 /* Broadcasts and requests of Socket.IO's Redis adapter (relay/bridge/adapter_wire, adapter_request): whatever the bytes, they are refused or yield views inside of
  * them; an event that was taken is one that a record may carry, and what is published of it is taken again. The same bytes as a worker's
  * reply: an answer of a client is refused, or becomes msgpack. */
-#include <errno.h>
 #include <stdlib.h>
 
-#include "common/base/check.h"
-#include "common/records/args.h"
-#include "common/text/json_scan.h"
 #include "relay/bridge/adapter_request.h"
-#include "relay/bridge/adapter_wire.h"
 #include "relay/bridge/asking.h"
+#include "tests/support/adapter_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
-static void check_rooms(struct rc_adapter_rooms rooms)
+static void check_again(struct rc_span written)
 {
-    char scratch[RC_ADAPTER_SCRATCH_BYTES];
-    struct rc_span room;
-    const uint32_t most = rooms.count;
-    uint32_t count = 0;
-    while (rc_adapter_room_next(&rooms, scratch, &room) == 1) {
-        RC_ASSERT(room.count > 0 && room.count <= RC_CHANNEL_NAME_MAX);
-        count++;
-    }
-    RC_ASSERT(count <= most);
-}
-
-static void check_again(const struct rc_adapter_event *event)
-{
-    const struct rc_envelope_view view = {
-        .head = {.flags = RC_ENVELOPE_ARGS, .data_bytes = (uint32_t)event->data.count}, .data = event->data.bytes};
-    const struct rc_adapter_message message = {.uid = RC_SPAN("~ABCDE"),
-                                               .nsp = RC_SPAN("/admin"),
-                                               .room = RC_SPAN("red"),
-                                               .event = event->name,
-                                               .view = &view};
-    const size_t room = rc_adapter_message_room(&message);
-    uint8_t *buffer = malloc(room);
-    RC_ASSERT(buffer != NULL);
-    const struct rc_span written = rc_adapter_message_write(&message, buffer, room);
     struct rc_adapter_broadcast broadcast;
-    /* A map of the sender's may say that it is a placeholder, of an attachment that is not there. */
-    RC_ASSERT(written.count > 0 || memmem(event->data.bytes, event->data.count, "_placeholder", 12) != NULL);
-    RC_ASSERT(written.count == 0 || rc_adapter_broadcast_read(&broadcast, written) == 0);
-    free(buffer);
+    RC_ASSERT(rc_adapter_broadcast_read(&broadcast, written) == 0);
 }
 
 static void check_request(struct rc_span message)
@@ -53,7 +22,7 @@ static void check_request(struct rc_span message)
         return;
     }
     RC_ASSERT(request.id.count <= RC_ADAPTER_REQUEST_ID_MAX + 2);
-    check_rooms(request.broadcast.rooms);
+    rc_adapter_check_rooms(request.broadcast.rooms);
     if (request.type == RC_ADAPTER_SERVER_EVENT) {
         uint8_t name[RC_EVENT_NAME_MAX];
         uint8_t *args = malloc(request.data.count);
@@ -93,6 +62,13 @@ static void check_reply(struct rc_span bytes)
     }
 }
 
+static void check_taken(void *context, const struct rc_adapter_event *event, const struct rc_args_view *args)
+{
+    (void)context;
+    rc_adapter_check_written(event, rc_adapter_message_room, rc_adapter_message_write, check_again);
+    check_answer(args);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     check_request(rc_span_of(bytes, count));
@@ -101,23 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     if (rc_adapter_broadcast_read(&broadcast, rc_span_of(bytes, count)) < 0) {
         return 0;
     }
-    check_rooms(broadcast.rooms);
-    check_rooms(broadcast.except);
-    const size_t room = rc_adapter_event_room(count, 1u << 20);
-    uint8_t *buffer = malloc(room);
-    struct rc_adapter_event event;
-    RC_ASSERT(buffer != NULL);
-    const int rc = rc_adapter_event_read(&event, &broadcast, buffer, room);
-    RC_ASSERT(rc != -EMSGSIZE || count > 1u << 17);
-    if (rc == 0) {
-        struct rc_args_view args;
-        struct rc_json_value value;
-        RC_ASSERT(rc_args_read(event.data, &args) == 0);
-        RC_ASSERT(rc_json_scan(args.json, RC_JSON_CHECK_UTF8, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
-        RC_ASSERT(event.name.count <= RC_EVENT_NAME_MAX && rc_json_utf8_valid(event.name));
-        check_again(&event);
-        check_answer(&args);
-    }
-    free(buffer);
+    rc_adapter_check_rooms(broadcast.rooms);
+    rc_adapter_check_rooms(broadcast.except);
+    rc_adapter_check_event(&broadcast, count, check_taken, NULL);
     return 0;
 }

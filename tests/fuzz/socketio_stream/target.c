@@ -4,19 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/check.h"
-#include "common/records/args.h"
-#include "common/text/json_scan.h"
 #include "relay/bridge/cluster_wire.h"
+#include "tests/support/adapter_check.h"
 
-#define TEXT_MAX (1u << 20)
 #define VALUES_MAX 32u
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 static int read_entry(struct rc_cluster_message *message, const struct rc_cluster_entry *entry, uint8_t **text)
 {
-    const size_t room = rc_cluster_read_room(entry->data.count, TEXT_MAX);
+    const size_t room = rc_cluster_read_room(entry->data.count, ADAPTER_CHECK_TEXT_MAX);
     *text = malloc(room);
     RC_ASSERT(*text != NULL);
     return rc_cluster_read_entry(message, entry, *text, room);
@@ -45,23 +42,19 @@ static void check_again(const struct rc_cluster_message *message, const struct r
     free(buffer);
 }
 
-static void check(struct rc_cluster_message *message, size_t count)
+static void check_taken(void *context, const struct rc_adapter_event *event, const struct rc_args_view *args)
 {
-    const size_t room = rc_adapter_event_room(count, TEXT_MAX);
-    uint8_t *buffer = malloc(room);
-    struct rc_adapter_event event;
-    RC_ASSERT(buffer != NULL);
+    (void)args;
+    check_again(context, event);
+}
+
+static void check_message(struct rc_cluster_message *message, size_t count)
+{
     RC_ASSERT(message->request.uid.count > 0 && message->request.uid.count <= RC_ADAPTER_ASKER_MAX);
     RC_ASSERT(message->nsp.count > 0 && message->nsp.count <= RC_NSP_MAX && rc_json_utf8_valid(message->nsp));
-    if (message->request.type == RC_ADAPTER_BROADCAST &&
-        rc_adapter_event_read(&event, &message->request.broadcast, buffer, room) == 0) {
-        struct rc_args_view args;
-        struct rc_json_value value;
-        RC_ASSERT(rc_args_read(event.data, &args) == 0);
-        RC_ASSERT(rc_json_scan(args.json, RC_JSON_CHECK_UTF8, &value, NULL) == 0 && value.type == RC_JSON_ARRAY);
-        check_again(message, &event);
+    if (message->request.type == RC_ADAPTER_BROADCAST) {
+        rc_adapter_check_event(&message->request.broadcast, count, check_taken, message);
     }
-    free(buffer);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
@@ -80,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     }
     const struct rc_cluster_entry entry = rc_cluster_entry_of(values, value_count);
     if (read_entry(&message, &entry, &text) == 0) {
-        check(&message, count);
+        check_message(&message, count);
     }
     free(text);
     return 0;

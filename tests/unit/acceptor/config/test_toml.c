@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/config/event_rules.h"
+#include "common/config/identity.h"
 #include "common/config/key.h"
 #include "common/config/print.h"
 #include "common/base/log.h"
@@ -51,6 +53,27 @@ Test(config_toml, empty_file_is_the_defaults)
     cr_expect_eq(memcmp(&config, &other, sizeof(config)), 0);
     cr_expect_eq(load("# only a comment\n\n[server]\n[limits]\n"), 0);
     cr_expect_eq(memcmp(&config, &other, sizeof(config)), 0);
+}
+
+/* Rows that wait end at a reload that changes rows, and at no other. */
+Test(config_toml, rows_are_the_same_whatever_identities_say)
+{
+#define EVENT(args) "[[event]]\non = \"say\"\nemit = [{ args = [" args "] }]\n"
+#define IDENTITY(user) \
+    "[[identity]]\nfrom = [\"auth.token\"]\nuser = \"" user "\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n"
+    static struct rc_config first;
+    cr_assert_eq(load(IDENTITY("{claims.sub}") EVENT("1") IDENTITY("{claims.id}")), 0);
+    memcpy(&first, &config, sizeof(first));
+    cr_assert_eq(load(IDENTITY("{claims.email}") EVENT("1")), 0);
+    cr_expect(rc_event_rules_equal(&first, &config));
+    cr_expect_not(rc_config_identities_equal(&first, &config));
+    cr_assert_eq(load(EVENT("1")), 0);
+    cr_expect(rc_event_rules_equal(&first, &config));
+    cr_assert_eq(load(EVENT("2") IDENTITY("{claims.sub}") IDENTITY("{claims.id}")), 0);
+    cr_expect_not(rc_event_rules_equal(&first, &config));
+    cr_expect(rc_config_identities_equal(&first, &config));
+#undef EVENT
+#undef IDENTITY
 }
 
 /* The library asked "is it a blank?" in undefined ways here. */
@@ -404,7 +427,7 @@ static const struct {
     {"[[event]]\non = \"a\"\ninside = \"*\"\n", "x.toml:3:10: [[event]] inside: \"*\" is everybody"},
     {"[[event]]\non = \"a\"\ninside = [\"a\"]\n", "x.toml:3:10: [[event]] inside: expected a text in quotes"},
     {"[[event]]\non = \"a\"\nrefuse = { cod = 1 }\n",
-     "x.toml:3:18: [[event]] refuse.cod: expected code, rate, who, schema, inside, event or ack"},
+     "x.toml:3:18: [[event]] refuse.cod: expected code, rate, who, schema, inside, identify, event or ack"},
     {"[[event]]\non = \"a\"\nrefuse = { who = 1 }\n",
      "x.toml:3:18: [[event]] refuse.who: expected a text of at most 255 bytes"},
     {"[[event]]\non = \"a\"\nrefuse = { code = [] }\n",

@@ -78,8 +78,8 @@ static void args_of(int index, struct rc_spawn_args *args)
 {
     rc_spawn_args_clear(args, index);
     rc_segments_args(&segments, args);
-    int *const singles[] = {&args->core_fd,  &args->config_fd, &args->own_fd,  &args->acceptor_fd,
-                            &args->relay_fd, &args->keep_fd,   &args->keys_fd, &args->limits_fd};
+    int *const singles[] = {&args->core_fd, &args->config_fd, &args->own_fd,    &args->acceptor_fd, &args->relay_fd,
+                            &args->keep_fd, &args->keys_fd,   &args->limits_fd, &args->history_fd};
     for (size_t i = 0; i < sizeof(singles) / sizeof(singles[0]); i++) {
         *singles[i] = *singles[i] < 0 ? -1 : dup(*singles[i]);
     }

@@ -8,7 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/config/config.h"
-#include "common/config/key.h"
+#include "common/config/key_set.h"
 
 static struct rc_config config;
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/config/key.h"
+#include "common/config/key_set.h"
 #include "common/config/print.h"
 #include "common/base/log.h"
 
@@ -639,7 +639,7 @@ Test(config, reload_takes_events)
     cr_expect_eq(config.event_count, 1u);
     memcpy(&other, &config, sizeof(other));
     cr_expect(rc_config_section_equal(&config, &other, section));
-    other.event_rules.arena_bytes = 4; /* what the keys do not show */
+    other.event_rules.rows_bytes = 4; /* what the keys do not show */
     cr_expect_not(rc_config_section_equal(&config, &other, section));
 }
 

@@ -117,9 +117,9 @@ Test(event_rules, differences_anywhere_are_seen)
     add(RC_EVENT_FROM_CLIENT, "/", "a");
     memcpy(&other, &config, sizeof(other));
     cr_expect(rc_event_rules_equal(&config, &other));
-    other.event_rules.arena_bytes = 4;
+    other.event_rules.rows_bytes = 4;
     cr_expect_not(rc_event_rules_equal(&config, &other));
-    config.event_rules.arena_bytes = 4;
+    config.event_rules.rows_bytes = 4;
     cr_expect(rc_event_rules_equal(&config, &other));
     other.event_rules.arena[3] = 1;
     cr_expect_not(rc_event_rules_equal(&config, &other));

@@ -36,6 +36,14 @@ Test(form, each_form_has_its_letters)
         {RC_FORM_REDIS_URL, "redis://h", "http://h"},
         {RC_FORM_SECRET, "01234567", "0123456"},
         {RC_FORM_HEADER, "X-User", "X User"},
+        {RC_FORM_FORWARD, "X-User", "X User"},
+        {RC_FORM_FORWARD, "cookie", "Host"},
+        {RC_FORM_FORWARD, "user-agent", "content-length"},
+        {RC_FORM_FORWARD, "origin", "Transfer-Encoding"},
+        {RC_FORM_FORWARD, "referer", "connection"},
+        {RC_FORM_FORWARD, "x-upgrade", "upgrade"},
+        {RC_FORM_FORWARD, "x-ringcast", "Ringcast-Signature"},
+        {RC_FORM_FORWARD, "accept-language", "accept"},
         {RC_FORM_NAMESPACE, "prices", "a:b"},
         {RC_FORM_NSP_NAME, "/admin", "/a?b"},
         {RC_FORM_NSP_NAME, "/room-*", "/a*b"},
@@ -45,6 +53,8 @@ Test(form, each_form_has_its_letters)
         {RC_FORM_EVENT, "connected", "connect"},
         {RC_FORM_ON, "disconnect", "disconnecting"},
     };
+    cr_expect(right(RC_FORM_PHRASE, "keyboard cat \xc3\xa9"), "any text");
+    cr_expect(right(RC_FORM_PHRASE, "x"), "of any length");
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
         cr_expect(right(cases[i].form, cases[i].right), "%s", cases[i].right);
         cr_expect_not(right(cases[i].form, cases[i].wrong), "%s", cases[i].wrong);

@@ -56,10 +56,13 @@ Test(backend_health, a_reload_forgets_what_was_anothers)
     rc_backend_health_register(&workers[0], 0, "a");
     cr_assert(rc_backend_health_get(&control, 0, &one));
     cr_expect_eq(one.failures, 1u);
-    rc_backend_health_register(&workers[0], 0, "a name that is longer than thirty-one bytes");
+    rc_backend_health_register(
+        &workers[0], 0,
+        "a name that is longer than ninety-five bytes, as one of a [[backend]] can never be: it has sixty-four of them");
     cr_assert(rc_backend_health_get(&control, 0, &one));
     cr_expect_eq(one.failures, 0u);
-    cr_expect_str_eq(one.name, "a name that is longer than thir");
+    cr_expect_str_eq(one.name,
+                     "a name that is longer than ninety-five bytes, as one of a [[backend]] can never be: it has sixt");
 }
 
 Test(backend_health, the_name_in_anothers_memory_may_be_anything)
@@ -69,5 +72,6 @@ Test(backend_health, the_name_in_anothers_memory_may_be_anything)
     memset(workers[0].backend_health[0].name, 0xff, sizeof(workers[0].backend_health[0].name));
     workers[0].backend_health[0].name[0] = '"';
     cr_assert(rc_backend_health_get(&control, 0, &one));
-    cr_expect_str_eq(one.name, "\"??????????????????????????????");
+    cr_expect_eq(one.name[0], '"');
+    cr_expect_eq(strspn(one.name + 1, "?"), sizeof(one.name) - 2);
 }

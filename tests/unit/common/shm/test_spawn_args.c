@@ -26,6 +26,7 @@ static struct rc_spawn_args worker_args(void)
     args.keys_fd = 17;
     args.inbox_fd = 15;
     args.limits_fd = 18;
+    args.history_fd = 19;
     args.outbox_count = 4;
     args.listen_count = 2;
     args.port_count = 1;
@@ -47,6 +48,7 @@ static struct rc_spawn_args relay_args(int workers)
     args.own_fd = 5;
     args.acceptor_fd = 6;
     args.keep_fd = 7;
+    args.history_fd = 19;
     args.life_fd = 8;
     args.bell_fd = 9;
     args.port_count = args.worker_bell_count = args.worker_count = workers;
@@ -126,7 +128,8 @@ static int parse(const char *line, struct rc_err *err)
     return rc_spawn_args_parse(&args, argc, argv, err);
 }
 
-#define BOTH "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --worker-fd 9 --port-fd 10 "
+#define BOTH \
+    "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --history-fd 19 --worker-fd 9 --port-fd 10 "
 #define WORKER \
     BOTH       \
         "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --keys-fd 17 --inbox-fd 15 --limits-fd 18 --outbox-fd 16"

@@ -280,6 +280,29 @@ Test(relay_redis_pubsub, foreign_channels_may_be_sharded)
     cr_assert_str_eq(sent(), "SUNSUBSCRIBE p*:socket.io#/#a#;UNSUBSCRIBE p*:ws:channel:a;");
 }
 
+/* After a failover the former master is a replica of its heir, which passes everything on to it. */
+Test(relay_redis_pubsub, a_sharded_channel_is_heard_at_one_node)
+{
+    const struct rc_redis_foreign_ops ops = {
+        .message = foreign_message, .missed = foreign_missed, .sharded = true, .heads = {"socket.io#"}};
+    rc_redis_pubsub_set_foreign(&pubsub, &ops);
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    rc_redis_pubsub_ready(&pubsub, 1, &conn);
+    place = 0;
+    rc_redis_pubsub_want_foreign(&pubsub, RC_SPAN("socket.io#/#a#"));
+    (void)sent();
+    push("ssubscribe", "p*:socket.io#/#a#", "1");
+    place = 1;
+    rc_redis_pubsub_place(&pubsub, 0);
+    cr_assert_str_eq(sent(), "SUNSUBSCRIBE p*:socket.io#/#a#;SSUBSCRIBE p*:socket.io#/#a#;");
+    push("smessage", "p*:socket.io#/#a#", "old");
+    cr_assert_str_eq(foreign_got, "socket.io#/#a#=old", "as long as the new one has not confirmed");
+    push_from(1, "ssubscribe", "p*:socket.io#/#a#", "1");
+    push_from(1, "smessage", "p*:socket.io#/#a#", "once");
+    push("smessage", "p*:socket.io#/#a#", "twice");
+    cr_assert_str_eq(foreign_got, "socket.io#/#a#=once");
+}
+
 Test(relay_redis_pubsub, unsubscribing_is_damped_and_subscribing_is_not)
 {
     rc_redis_pubsub_ready(&pubsub, 0, &conn);

@@ -14,7 +14,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
-#include "common/config/key.h"
+#include "common/config/key_set.h"
 #include "tests/support/hub_rig.h"
 #include "worker/backend/backend_io.h"
 
@@ -423,6 +423,24 @@ Test(backend, calls_beyond_the_bounds_are_refused_at_once)
     run_until_told(2);
     expect_told(1, 2, RC_BACKEND_ANSWERED, 200, "2");
     cr_expect_eq(server.count, 1);
+}
+
+Test(backend, none_waits_where_none_may)
+{
+    rig.config->backends[0].connections = 1;
+    rig.config->backends[0].max_waiting = 0;
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    (void)run_until_asked(&server, 0);
+    cr_expect_eq(call(RC_BACKEND_EVENT, 2), -EBUSY);
+    cr_expect_eq(rig.shared->worker.backends[0].waiting, 0);
+    answer(&server.peers[0], OK(1, "1"));
+    run_until_told(1);
+    expect_told(0, 1, RC_BACKEND_ANSWERED, 200, "1");
+    cr_assert_eq(call(RC_BACKEND_EVENT, 3), 0);
+    answer(run_until_asked(&server, 0), OK(1, "3"));
+    run_until_told(2);
+    expect_told(1, 3, RC_BACKEND_ANSWERED, 200, "3");
 }
 
 Test(backend, the_breaker_opens_and_closes)

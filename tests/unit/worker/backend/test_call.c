@@ -152,8 +152,7 @@ Test(backend_call, questions_are_allowed_denied_or_not_answered)
                  {404, "x", RC_BACKEND_DENIED},
                  {500, "", RC_BACKEND_NO_ANSWER},
                  {200, "{\"allow\":1}", RC_BACKEND_NO_ANSWER},
-                 {200, "x", RC_BACKEND_NO_ANSWER},
-                 {200, "{\"expired\":1}", RC_BACKEND_NO_ANSWER}};
+                 {200, "x", RC_BACKEND_NO_ANSWER}};
     struct rc_backend_allow_reply reply;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct rc_backend_answer answer = answer_of(cases[i].status, cases[i].body);
@@ -163,9 +162,40 @@ Test(backend_call, questions_are_allowed_denied_or_not_answered)
     const struct rc_backend_answer late = {.outcome = RC_BACKEND_LATE, .why = "late"};
     rc_backend_allow_reply_read(&reply, NULL, &late);
     cr_expect_eq(reply.verdict, RC_BACKEND_NO_ANSWER);
-    const struct rc_backend_answer full = answer_of(200, "{\"expire_at\":7,\"data\":{\"x\":1},\"set\":{}}");
+    const struct rc_backend_answer full = answer_of(200, "{\"data\":{\"x\":1},\"set\":{}}");
     rc_backend_allow_reply_read(&reply, &operations, &full);
-    cr_expect_eq(reply.expire_at_s, 7);
     cr_expect(rc_span_equal(reply.data, RC_SPAN("{\"x\":1}")));
     cr_expect_eq(operations.count, 1);
+}
+
+Test(backend_call, refresh_says_until_when_or_that_it_is_over)
+{
+    static const struct {
+        uint16_t status;
+        const char *body;
+        enum rc_backend_verdict verdict;
+        bool expired;
+        bool refused;
+    } cases[] = {{200, "{\"expire_at\":7}", RC_BACKEND_ACCEPTED, false, false},
+                 {200, "{\"expire_at\":0}", RC_BACKEND_ACCEPTED, false, false},
+                 {200, "{\"expire_at\":7,\"user\":{\"id\":\"42\"}}", RC_BACKEND_ACCEPTED, false, false},
+                 {200, "{\"expired\":true}", RC_BACKEND_ACCEPTED, true, false},
+                 {200, "{\"deny\":true}", RC_BACKEND_DENIED, false, false},
+                 {401, "", RC_BACKEND_DENIED, false, false},
+                 {200, "{\"expired\":false}", RC_BACKEND_NO_ANSWER, false, true},
+                 {200, "{\"expired\":1}", RC_BACKEND_NO_ANSWER, false, true},
+                 {200, "{\"expire_at\":\"soon\"}", RC_BACKEND_NO_ANSWER, false, true},
+                 {200, "{\"expire_at\":18446744073709551615}", RC_BACKEND_NO_ANSWER, false, true},
+                 {200, "{}", RC_BACKEND_NO_ANSWER, false, true},
+                 {200, "", RC_BACKEND_NO_ANSWER, false, true},
+                 {204, "", RC_BACKEND_NO_ANSWER, false, true},
+                 {500, "", RC_BACKEND_NO_ANSWER, false, false}};
+    struct rc_backend_connect_reply reply;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct rc_backend_answer answer = answer_of(cases[i].status, cases[i].body);
+        rc_backend_refresh_reply_read(&reply, &answer);
+        cr_expect_eq(reply.verdict, cases[i].verdict, "%u %s", cases[i].status, cases[i].body);
+        cr_expect_eq(reply.expired, cases[i].expired, "%u %s", cases[i].status, cases[i].body);
+        cr_expect_eq(reply.refused, cases[i].refused, "%u %s", cases[i].status, cases[i].body);
+    }
 }

@@ -55,6 +55,24 @@ Test(backend_request, head_names_target_and_host)
     expect_head("unix:/run/app.sock:/r", "POST /r HTTP/1.1\r\n", "\r\nhost: localhost\r\n");
 }
 
+Test(backend_request, a_client_s_user_agent_stands_in_place_of_ours)
+{
+    char out[RC_BACKEND_HEAD_MAX];
+    struct rc_backend_url url;
+    struct rc_err err;
+    cr_assert_eq(rc_backend_url_parse(&url, "http://127.0.0.1:1/", &err), 0);
+    struct rc_backend_head head = {
+        .url = &url, .kind = RC_BACKEND_CONNECT, .id = "1", .body = RC_SPAN("{}"), .trace = trace};
+    cr_assert_gt(rc_backend_head_write(out, &head), 0);
+    cr_expect_not_null(strstr(out, "\r\nuser-agent: ringcast\r\n"));
+    head.forwarded = RC_SPAN("cookie: user-agent: x\r\n");
+    cr_assert_gt(rc_backend_head_write(out, &head), 0);
+    cr_expect_not_null(strstr(out, "\r\nuser-agent: ringcast\r\n"));
+    head.forwarded = RC_SPAN("cookie: a=b\r\nUser-Agent: Firefox\r\n");
+    cr_assert_gt(rc_backend_head_write(out, &head), 0);
+    cr_expect_null(strstr(out, "user-agent"));
+}
+
 Test(backend_request, the_longest_head_fits)
 {
     char text[RC_CONFIG_TEXT_MAX];

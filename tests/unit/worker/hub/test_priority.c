@@ -347,7 +347,7 @@ Test(priority, a_handshake_that_waits_is_not_served)
             rc_hub_turn(&rig.hub);
             cr_assert_eq(hub_rig_read(&rig, slot, 0), 0, "nothing before it is registered");
         }
-        rc_hub_acknowledged(&rig.hub, channel, false, 0);
+        rc_hub_acknowledged(&rig.hub, channel, &(struct rc_hub_acknowledgement){0});
         cr_assert_eq(rig.joined, 1);
         publish("user:1", "u");
         hub_rig_drain(&rig);

@@ -7,12 +7,13 @@ static struct hub_rig rig;
 
 static enum rc_subscribed by_name(uint32_t client, const char *name, enum rc_subscriber by)
 {
-    return rc_hub_subscribe_name(&rig.hub, client, rc_span_text(name), by, (struct rc_span){0});
+    return rc_hub_subscribe_name(&rig.hub, client, rc_span_text(name), by, (struct rc_span){0}, 0);
 }
 
 static void acknowledge(const char *name, bool local)
 {
-    rc_hub_acknowledged(&rig.hub, rc_hub_channel(&rig.hub, rc_span_text(name)), local, 0);
+    rc_hub_acknowledged(&rig.hub, rc_hub_channel(&rig.hub, rc_span_text(name)),
+                        &(struct rc_hub_acknowledgement){.local = local});
 }
 
 Test(subscription, the_limit_counts_who_waits_for_clients_and_backends)

@@ -198,7 +198,7 @@ Test(uplink, waiting_ends_with_the_last_request)
     cr_assert_eq(b.rig.joined, 1);
     wait_for(slot, "d", "3");
     rc_truth_client(&b.rig.truth, slot)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
-    rc_hub_acknowledged(&b.rig.hub, rc_hub_channel(&b.rig.hub, RC_SPAN("d")), false, 0);
+    rc_hub_acknowledged(&b.rig.hub, rc_hub_channel(&b.rig.hub, RC_SPAN("d")), &(struct rc_hub_acknowledgement){0});
     cr_assert_eq(b.rig.joined, 2);
     bench_close();
 }

@@ -1,0 +1,24 @@
+/* option: see option.h. */
+#include "acceptor/console/option.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *rc_option_value(const char *word, const char *name, int argc, char **argv, int *at)
+{
+    const size_t bytes = strlen(name);
+    if (strcmp(word, name) == 0) {
+        *at += 1;
+        return *at < argc ? argv[*at] : "";
+    }
+    if (strncmp(name, "--", 2) == 0 && strncmp(word, name, bytes) == 0 && word[bytes] == '=') {
+        return word + bytes + 1;
+    }
+    return NULL;
+}
+
+void rc_option_wrong(const char *program, const char *help, const char *what, const char *word)
+{
+    (void)fprintf(stderr, "%s: %s%s%s; `%s` lists what there is\n", program, what, word != NULL ? ": " : "",
+                  word != NULL ? word : "", help);
+}

@@ -1,0 +1,146 @@
+/* blocks: see blocks.h. */
+#include "relay/history/blocks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/base/check.h"
+
+#define MARK_FREE 0x80u
+
+static uint32_t block_units(uint32_t order)
+{
+    return UINT32_C(1) << order;
+}
+
+static void free_put(struct rc_blocks *blocks, uint32_t unit, uint32_t order)
+{
+    blocks->marks[unit] = (uint8_t)(MARK_FREE | (order + 1));
+    blocks->previous[unit] = 0;
+    blocks->next[unit] = blocks->free[order];
+    if (blocks->free[order] != 0) {
+        blocks->previous[blocks->free[order] - 1] = unit + 1;
+    }
+    blocks->free[order] = unit + 1;
+}
+
+static void free_remove(struct rc_blocks *blocks, uint32_t unit, uint32_t order)
+{
+    if (blocks->previous[unit] != 0) {
+        blocks->next[blocks->previous[unit] - 1] = blocks->next[unit];
+    } else {
+        RC_ASSERT(blocks->free[order] == unit + 1);
+        blocks->free[order] = blocks->next[unit];
+    }
+    if (blocks->next[unit] != 0) {
+        blocks->previous[blocks->next[unit] - 1] = blocks->previous[unit];
+    }
+    blocks->marks[unit] = 0;
+}
+
+int rc_blocks_open(struct rc_blocks *blocks, uint32_t unit_count)
+{
+    RC_ASSERT(unit_count < UINT32_C(1) << (RC_BLOCK_ORDERS - 1));
+    *blocks = (struct rc_blocks){.unit_count = unit_count};
+    if (unit_count == 0) {
+        return 0;
+    }
+    blocks->marks = calloc(unit_count, sizeof(*blocks->marks));
+    blocks->next = calloc(unit_count, sizeof(*blocks->next));
+    blocks->previous = calloc(unit_count, sizeof(*blocks->previous));
+    if (blocks->marks == NULL || blocks->next == NULL || blocks->previous == NULL) {
+        rc_blocks_close(blocks);
+        return -ENOMEM;
+    }
+    for (uint32_t unit = 0; unit < unit_count;) {
+        uint32_t order = 0;
+        while ((unit & (block_units(order + 1) - 1)) == 0 && block_units(order + 1) <= unit_count - unit) {
+            order++;
+        }
+        free_put(blocks, unit, order);
+        unit += block_units(order);
+    }
+    return 0;
+}
+
+void rc_blocks_close(struct rc_blocks *blocks)
+{
+    free(blocks->marks);
+    free(blocks->next);
+    free(blocks->previous);
+    *blocks = (struct rc_blocks){0};
+}
+
+uint32_t rc_blocks_order(uint64_t bytes, uint64_t unit)
+{
+    uint32_t order = 0;
+    while (order < RC_BLOCK_ORDERS && unit << order < bytes) {
+        order++;
+    }
+    return order;
+}
+
+/* Makes a smaller block of the free one at `unit`: the halves that `wanted` is not in stay free. */
+static void block_split(struct rc_blocks *blocks, uint32_t unit, uint32_t order, uint32_t wanted, uint32_t wanted_order)
+{
+    free_remove(blocks, unit, order);
+    while (order > wanted_order) {
+        order--;
+        const uint32_t upper = unit + block_units(order);
+        if (wanted >= upper) {
+            free_put(blocks, unit, order);
+            unit = upper;
+        } else {
+            free_put(blocks, upper, order);
+        }
+    }
+    RC_ASSERT(unit == wanted);
+    blocks->marks[unit] = (uint8_t)(order + 1);
+    blocks->used_units += block_units(order);
+}
+
+uint32_t rc_blocks_alloc(struct rc_blocks *blocks, uint32_t order)
+{
+    for (uint32_t larger = order; larger < RC_BLOCK_ORDERS; larger++) {
+        if (blocks->free[larger] != 0) {
+            const uint32_t unit = blocks->free[larger] - 1;
+            block_split(blocks, unit, larger, unit, order);
+            return unit;
+        }
+    }
+    return RC_BLOCK_NONE;
+}
+
+void rc_blocks_free(struct rc_blocks *blocks, uint32_t unit)
+{
+    RC_ASSERT(unit < blocks->unit_count && blocks->marks[unit] != 0 && !(blocks->marks[unit] & MARK_FREE));
+    uint32_t order = blocks->marks[unit] - 1u;
+    blocks->used_units -= block_units(order);
+    blocks->marks[unit] = 0;
+    while (order + 1 < RC_BLOCK_ORDERS) {
+        const uint32_t other = unit ^ block_units(order);
+        if (other >= blocks->unit_count || blocks->marks[other] != (MARK_FREE | (order + 1))) {
+            break;
+        }
+        free_remove(blocks, other, order);
+        unit &= ~block_units(order);
+        order++;
+    }
+    free_put(blocks, unit, order);
+}
+
+bool rc_blocks_take(struct rc_blocks *blocks, uint32_t unit, uint32_t order)
+{
+    if (order >= RC_BLOCK_ORDERS - 1 || unit >= blocks->unit_count || (unit & (block_units(order) - 1)) != 0 ||
+        block_units(order) > blocks->unit_count - unit) {
+        return false;
+    }
+    for (uint32_t larger = order; larger < RC_BLOCK_ORDERS - 1; larger++) {
+        const uint32_t start = unit & ~(block_units(larger) - 1);
+        if (blocks->marks[start] == (MARK_FREE | (larger + 1))) {
+            block_split(blocks, start, larger, unit, order);
+            return true;
+        }
+    }
+    return false;
+}

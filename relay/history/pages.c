@@ -1,0 +1,470 @@
+/* pages: the messages of a channel, in a chain of pages. See store.h. */
+#include "relay/history/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+#define EVICT_PAGES_MAX 64u            /* for one block of the wanted size, before a smaller one is good enough */
+#define EVICT_PAGES_LAST_MAX 4096u     /* for one without which the message cannot be kept */
+#define PAGE_BYTES_MAX (1024u * 1024u) /* but for larger messages */
+#define PAGES_A_CHANNEL 8u             /* a page is an eighth of what its channel has */
+
+static struct rc_history_slot *pages_slot(const struct rc_history *history, uint32_t slot)
+{
+    return &history->view.slots[slot];
+}
+
+static struct rc_history_page *page_at(const struct rc_history *history, uint32_t unit_plus)
+{
+    struct rc_history_page *page =
+        (struct rc_history_page *)rc_history_at(&history->view, unit_plus, sizeof(struct rc_history_page));
+    RC_ASSERT(page != NULL); /* our own index named it */
+    return page;
+}
+
+static uint32_t page_next(const struct rc_history *history, uint32_t unit_plus)
+{
+    return atomic_load_explicit(&page_at(history, unit_plus)->next, memory_order_relaxed);
+}
+
+/* Of a page in use, from our own index: a block's size is not believed twice. */
+static uint64_t page_bytes(const struct rc_history *history, uint32_t unit_plus)
+{
+    return (uint64_t)RC_HISTORY_UNIT << ((history->blocks.marks[unit_plus - 1] & 0x7fu) - 1u);
+}
+
+/* --- the order of age ------------------------------------------------------------------------------------------------ */
+
+static void age_add(struct rc_history *history, uint32_t unit_plus, uint32_t slot)
+{
+    struct rc_history_page_index *page = &history->pages[unit_plus - 1];
+    *page = (struct rc_history_page_index){.owner = slot + 1, .older = history->newest_page};
+    *(page->older != 0 ? &history->pages[page->older - 1].newer : &history->oldest_page) = unit_plus;
+    history->newest_page = unit_plus;
+}
+
+static void age_remove(struct rc_history *history, uint32_t unit_plus)
+{
+    struct rc_history_page_index *page = &history->pages[unit_plus - 1];
+    *(page->older != 0 ? &history->pages[page->older - 1].newer : &history->oldest_page) = page->newer;
+    *(page->newer != 0 ? &history->pages[page->newer - 1].older : &history->newest_page) = page->older;
+    *page = (struct rc_history_page_index){0};
+}
+
+/* --- what goes ------------------------------------------------------------------------------------------------------- */
+
+/* The channel's oldest page is nobody's any more. Before it is used again, readers are told: HY9 pairs with HY10 and HY11 in
+ * common/shm/history.c. */
+static void drop_page(struct rc_history *history, uint32_t slot)
+{
+    struct rc_history_slot *its = pages_slot(history, slot);
+    struct rc_history_channel *channel = &history->channels[slot];
+    const uint32_t page = atomic_load_explicit(&its->page, memory_order_relaxed);
+    const uint32_t next = page == channel->tail ? 0 : page_next(history, page);
+    const uint64_t last = atomic_load_explicit(&its->last, memory_order_relaxed);
+    const uint64_t first = atomic_load_explicit(&its->first, memory_order_relaxed);
+    const uint64_t kept = next != 0 ? page_at(history, next)->first : last + 1;
+    atomic_store_explicit(&its->first, kept > first ? kept : first, memory_order_relaxed);
+    atomic_store_explicit(&its->page, next, memory_order_relaxed);
+    atomic_store_explicit(&its->moves, atomic_load_explicit(&its->moves, memory_order_relaxed) + 1,
+                          memory_order_release); /* HY9 */
+    atomic_thread_fence(memory_order_release);
+    if (next == 0) {
+        channel->tail = 0;
+    }
+    channel->bytes -= page_bytes(history, page);
+    age_remove(history, page);
+    rc_blocks_free(&history->blocks, page - 1);
+}
+
+void rc_history_clear(struct rc_history *history, uint32_t slot)
+{
+    while (history->channels[slot].tail != 0) {
+        drop_page(history, slot);
+    }
+}
+
+/* The oldest page of all is the oldest one of its channel. False: there is none. */
+static bool evict_oldest(struct rc_history *history)
+{
+    if (history->oldest_page == 0) {
+        return false;
+    }
+    drop_page(history, history->pages[history->oldest_page - 1].owner - 1);
+    rc_metric_add(history->metrics, RC_METRIC_HISTORY_EVICTED_MEMORY, 1);
+    return true;
+}
+
+static uint32_t block_evicting(struct rc_history *history, uint32_t order, uint32_t pages_max)
+{
+    uint32_t unit = rc_blocks_alloc(&history->blocks, order);
+    for (uint32_t i = 0; unit == RC_BLOCK_NONE && i < pages_max && evict_oldest(history); i++) {
+        unit = rc_blocks_alloc(&history->blocks, order);
+    }
+    return unit;
+}
+
+uint32_t rc_history_block(struct rc_history *history, uint32_t order)
+{
+    return block_evicting(history, order, EVICT_PAGES_LAST_MAX);
+}
+
+/* --- appending ------------------------------------------------------------------------------------------------------- */
+
+uint64_t rc_history_entry_need(const struct rc_envelope_view *view)
+{
+    const struct rc_envelope *head = &view->head;
+    const struct rc_history_entry entry = {.key_bytes = head->key_bytes,
+                                           .event_bytes = head->event_bytes,
+                                           .exclude_count = head->exclude_count,
+                                           .data_bytes = head->data_bytes};
+    return rc_history_entry_bytes(&entry);
+}
+
+static uint8_t *part_put(uint8_t *out, const void *bytes, size_t count)
+{
+    if (count > 0) {
+        memcpy(out, bytes, count);
+    }
+    return out + count;
+}
+
+void rc_history_entry_write(uint8_t *out, const struct rc_envelope_view *view, uint64_t now_ms)
+{
+    const struct rc_envelope *head = &view->head;
+    const struct rc_history_entry entry = {
+        .time_ms = now_ms,
+        .origin_random = head->origin.random,
+        .origin_slot = head->origin.slot,
+        .origin_worker = head->origin.worker,
+        .flags = (uint8_t)(((head->flags & RC_ENVELOPE_BINARY) ? RC_HISTORY_BINARY : 0u) |
+                           ((head->flags & RC_ENVELOPE_ARGS) ? RC_HISTORY_ARGS : 0u) |
+                           ((head->flags & RC_ENVELOPE_NO_ECHO) ? RC_HISTORY_NO_ECHO : 0u) |
+                           ((head->flags & RC_ENVELOPE_REMOTE) ? RC_HISTORY_REMOTE : 0u)),
+        .key_bytes = head->key_bytes,
+        .event_bytes = head->event_bytes,
+        .exclude_count = head->exclude_count,
+        .data_bytes = head->data_bytes,
+    };
+    out = part_put(out, &entry, sizeof(entry));
+    out = part_put(out, view->key, head->key_bytes);
+    out = part_put(out, view->event, head->event_bytes);
+    out = part_put(out, view->excludes, (size_t)head->exclude_count * sizeof(struct rc_client_ref));
+    (void)part_put(out, view->data, head->data_bytes);
+}
+
+/* A page for an entry of so many bytes behind the channel's newest one. False: there is no room for it. */
+static bool page_add(struct rc_history *history, uint32_t slot, uint64_t need, uint64_t offset)
+{
+    struct rc_history_channel *channel = &history->channels[slot];
+    const uint32_t least = rc_blocks_order(need + sizeof(struct rc_history_page), RC_HISTORY_UNIT);
+    uint64_t wanted = channel->bytes / PAGES_A_CHANNEL;
+    wanted = wanted < PAGE_BYTES_MAX ? wanted : PAGE_BYTES_MAX;
+    uint32_t order = rc_blocks_order(wanted, RC_HISTORY_UNIT);
+    order = order > least ? order : least;
+    uint32_t unit = order == least ? RC_BLOCK_NONE : block_evicting(history, order, EVICT_PAGES_MAX);
+    if (unit == RC_BLOCK_NONE) {
+        order = least;
+        unit = order < RC_BLOCK_ORDERS ? rc_history_block(history, order) : RC_BLOCK_NONE;
+    }
+    if (unit == RC_BLOCK_NONE) {
+        return false;
+    }
+    struct rc_history_page *page = page_at(history, unit + 1);
+    page->first = offset;
+    page->bytes = RC_HISTORY_UNIT << order;
+    atomic_store_explicit(&page->next, 0, memory_order_relaxed);
+    /* HY7 pairs with HY8 in common/shm/history.c: who finds the page finds its head. */
+    atomic_store_explicit(channel->tail != 0 ? &page_at(history, channel->tail)->next
+                                             : &pages_slot(history, slot)->page,
+                          unit + 1, memory_order_release);
+    channel->tail = unit + 1;
+    channel->tail_at = sizeof(*page);
+    channel->bytes += page->bytes;
+    age_add(history, unit + 1, slot);
+    return true;
+}
+
+static bool page_has_room(const struct rc_history *history, const struct rc_history_channel *channel, uint64_t need)
+{
+    return channel->tail != 0 && page_bytes(history, channel->tail) - channel->tail_at >= need;
+}
+
+/* What is beyond the policy's bounds goes; whole pages, but nobody is shown more messages than it says. */
+static void history_trim(struct rc_history *history, uint32_t slot, const struct rc_config_namespace *policy)
+{
+    struct rc_history_slot *its = pages_slot(history, slot);
+    struct rc_history_channel *channel = &history->channels[slot];
+    const uint64_t last = atomic_load_explicit(&its->last, memory_order_relaxed);
+    const uint64_t first = atomic_load_explicit(&its->first, memory_order_relaxed);
+    if (last - first >= policy->history && last >= first) {
+        atomic_store_explicit(&its->first, last - policy->history + 1, memory_order_relaxed);
+    }
+    for (;;) {
+        const uint32_t page = atomic_load_explicit(&its->page, memory_order_relaxed);
+        if (page == channel->tail) {
+            return;
+        }
+        const bool needed =
+            page_at(history, page_next(history, page))->first > atomic_load_explicit(&its->first, memory_order_relaxed);
+        if (needed && (policy->history_bytes == 0 || channel->bytes <= policy->history_bytes)) {
+            return;
+        }
+        if (needed) {
+            rc_metric_add(history->metrics, RC_METRIC_HISTORY_EVICTED_BYTES, 1);
+        }
+        drop_page(history, slot);
+    }
+}
+
+struct rc_history_place rc_history_pages_append(struct rc_history *history, uint32_t slot,
+                                                const struct rc_envelope_view *view,
+                                                const struct rc_config_namespace *policy, uint64_t now_ms)
+{
+    struct rc_history_slot *its = pages_slot(history, slot);
+    struct rc_history_channel *channel = &history->channels[slot];
+    const uint64_t epoch = atomic_load_explicit(&its->epoch, memory_order_relaxed);
+    const uint64_t last = atomic_load_explicit(&its->last, memory_order_relaxed);
+    if (last != 0 && atomic_load_explicit(&its->promised_sequence, memory_order_relaxed) == view->head.sequence &&
+        atomic_load_explicit(&its->promised_offset, memory_order_relaxed) == last) {
+        return (struct rc_history_place){.epoch = epoch, .offset = last, .slot = slot}; /* a predecessor kept it */
+    }
+    /* HP1 pairs with nothing that runs at the same time: the offset before the sequence, both before the message, so that a successor that
+     * finds the sequence finds its offset. */
+    atomic_store_explicit(&its->promised_offset, last + 1, memory_order_release);              /* HP1 */
+    atomic_store_explicit(&its->promised_sequence, view->head.sequence, memory_order_release); /* HP1 */
+    const uint64_t need = rc_history_entry_need(view);
+    if (page_has_room(history, channel, need) || page_add(history, slot, need, last + 1)) {
+        rc_history_entry_write((uint8_t *)page_at(history, channel->tail) + channel->tail_at, view, now_ms);
+        channel->tail_at += (uint32_t)need;
+    } else {
+        /* It has its offset; who misses it is told so. */
+        rc_history_clear(history, slot);
+        atomic_store_explicit(&its->first, last + 2, memory_order_relaxed);
+        rc_metric_add(history->metrics, RC_METRIC_HISTORY_REFUSED, 1);
+    }
+    atomic_store_explicit(&its->time_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&its->last, last + 1, memory_order_release); /* HY5 pairs with HY6 in common/shm/history.c */
+    history_trim(history, slot, policy);
+    rc_metric_add(history->metrics, RC_METRIC_HISTORY_MESSAGES, 1);
+    return (struct rc_history_place){.epoch = epoch, .offset = last + 1, .slot = slot};
+}
+
+/* --- what is too old ------------------------------------------------------------------------------------------------- */
+
+static uint64_t entry_time(const uint8_t *entry)
+{
+    struct rc_history_entry head;
+    memcpy(&head, entry, sizeof(head));
+    return head.time_ms;
+}
+
+static uint64_t entry_bytes_at(const uint8_t *entry)
+{
+    struct rc_history_entry head;
+    memcpy(&head, entry, sizeof(head));
+    return rc_history_entry_bytes(&head);
+}
+
+/* Messages of the oldest page that are older than `before_ms`. */
+static void expire_in_page(struct rc_history *history, uint32_t slot, uint64_t before_ms)
+{
+    struct rc_history_slot *its = pages_slot(history, slot);
+    const uint32_t page = atomic_load_explicit(&its->page, memory_order_relaxed);
+    const uint8_t *memory = (const uint8_t *)page_at(history, page);
+    const uint64_t bytes =
+        page == history->channels[slot].tail ? history->channels[slot].tail_at : page_bytes(history, page);
+    const uint64_t last = atomic_load_explicit(&its->last, memory_order_relaxed);
+    uint64_t first = atomic_load_explicit(&its->first, memory_order_relaxed);
+    uint64_t at = sizeof(struct rc_history_page);
+    for (uint64_t offset = page_at(history, page)->first;
+         offset <= last && at + sizeof(struct rc_history_entry) <= bytes && entry_time(memory + at) < before_ms;
+         offset++) {
+        first = offset + 1 > first ? offset + 1 : first;
+        at += entry_bytes_at(memory + at);
+    }
+    atomic_store_explicit(&its->first, first, memory_order_relaxed);
+}
+
+static void history_expire(struct rc_history *history, uint32_t slot, uint64_t before_ms)
+{
+    const struct rc_history_slot *its = pages_slot(history, slot);
+    const struct rc_history_channel *channel = &history->channels[slot];
+    if (channel->tail == 0) {
+        return;
+    }
+    if (atomic_load_explicit(&its->time_ms, memory_order_relaxed) < before_ms) {
+        rc_history_clear(history, slot);
+        return;
+    }
+    for (;;) {
+        const uint32_t page = atomic_load_explicit(&its->page, memory_order_relaxed);
+        const uint32_t next = page == channel->tail ? 0 : page_next(history, page);
+        /* A page without an entry has just been begun by a predecessor. */
+        if (next == 0 || page_at(history, next)->first > atomic_load_explicit(&its->last, memory_order_relaxed) ||
+            entry_time((const uint8_t *)page_at(history, next) + sizeof(struct rc_history_page)) >= before_ms) {
+            break;
+        }
+        drop_page(history, slot);
+    }
+    expire_in_page(history, slot, before_ms);
+}
+
+struct rc_history_state rc_history_stand(struct rc_history *history, uint32_t slot,
+                                         const struct rc_config_namespace *policy, uint64_t now_ms)
+{
+    if (policy != NULL && policy->history_ttl_ms > 0 && now_ms > policy->history_ttl_ms) {
+        history_expire(history, slot, now_ms - policy->history_ttl_ms);
+    }
+    if (policy != NULL) {
+        history_trim(history, slot, policy);
+    }
+    return rc_history_state(&history->view, slot);
+}
+
+/* --- taking over ----------------------------------------------------------------------------------------------------- */
+
+/* Where the next entry of the newest page goes; 0: what is there does not reach `last`. */
+static uint32_t tail_end(const struct rc_history *history, uint32_t unit_plus, uint64_t last)
+{
+    const struct rc_history_page *page = page_at(history, unit_plus);
+    const uint64_t bytes = page_bytes(history, unit_plus);
+    uint64_t at = sizeof(*page);
+    for (uint64_t offset = page->first; offset <= last; offset++) {
+        if (bytes - at < sizeof(struct rc_history_entry)) {
+            return 0;
+        }
+        const uint64_t size = entry_bytes_at((const uint8_t *)page + at);
+        if (size > bytes - at) {
+            return 0;
+        }
+        at += size;
+    }
+    return (uint32_t)at;
+}
+
+/* The page is in use. False: it cannot be, or not where the chain has it. */
+static bool adopt_page(struct rc_history *history, uint32_t slot, uint32_t unit_plus, uint64_t least, uint64_t most)
+{
+    const struct rc_history_page *page =
+        (const struct rc_history_page *)rc_history_at(&history->view, unit_plus, sizeof(*page));
+    if (page == NULL || page->first < least || page->first > most) {
+        return false;
+    }
+    const uint32_t bytes = page->bytes;
+    const uint32_t order = rc_blocks_order(bytes, RC_HISTORY_UNIT);
+    if (order >= RC_BLOCK_ORDERS - 9 || bytes != RC_HISTORY_UNIT << order ||
+        !rc_blocks_take(&history->blocks, unit_plus - 1, order)) {
+        return false;
+    }
+    history->pages[unit_plus - 1].owner = slot + 1;
+    history->channels[slot].bytes += bytes;
+    history->channels[slot].tail = unit_plus;
+    return true;
+}
+
+/* As if nothing of the chain were there. */
+static void disown_pages(struct rc_history *history, uint32_t slot, uint32_t pages)
+{
+    struct rc_history_slot *its = pages_slot(history, slot);
+    uint32_t page = atomic_load_explicit(&its->page, memory_order_relaxed);
+    for (; pages > 0; pages--) {
+        const uint32_t next = page_next(history, page);
+        history->pages[page - 1] = (struct rc_history_page_index){0};
+        rc_blocks_free(&history->blocks, page - 1);
+        page = next;
+    }
+    atomic_store_explicit(&its->page, 0, memory_order_relaxed);
+    history->channels[slot].tail = 0;
+    history->channels[slot].bytes = 0;
+}
+
+bool rc_history_adopt_pages(struct rc_history *history, uint32_t slot)
+{
+    struct rc_history_slot *its = pages_slot(history, slot);
+    struct rc_history_channel *channel = &history->channels[slot];
+    const uint64_t last = atomic_load_explicit(&its->last, memory_order_relaxed);
+    uint64_t first = atomic_load_explicit(&its->first, memory_order_relaxed);
+    uint32_t page = atomic_load_explicit(&its->page, memory_order_relaxed);
+    uint64_t least = 1;
+    uint32_t pages = 0;
+    bool whole = last < UINT64_MAX / 2 && first >= 1 && first <= last + 2;
+    for (; whole && page != 0; pages++) {
+        whole = adopt_page(history, slot, page, least, last + 1);
+        if (!whole) {
+            break;
+        }
+        least = page_at(history, page)->first + 1;
+        page = page_next(history, page);
+    }
+    if (whole && channel->tail != 0) {
+        channel->tail_at = tail_end(history, channel->tail, last);
+        whole = channel->tail_at != 0;
+    }
+    if (!whole) {
+        disown_pages(history, slot, pages);
+        return false;
+    }
+    /* It died between two stores: what was evicted is named by `first` already or not yet, and what is not kept is not there. */
+    page = atomic_load_explicit(&its->page, memory_order_relaxed);
+    const uint64_t oldest = page == 0 ? last + 1 : page_at(history, page)->first;
+    first = first > oldest ? first : oldest;
+    atomic_store_explicit(&its->first, first < last + 1 ? first : last + 1, memory_order_relaxed);
+    return true;
+}
+
+struct page_age {
+    uint64_t time_ms;
+    uint32_t unit_plus;
+};
+
+static int age_compare(const void *a, const void *b)
+{
+    const struct page_age *first = a;
+    const struct page_age *second = b;
+    return first->time_ms != second->time_ms
+               ? (first->time_ms < second->time_ms ? -1 : 1)
+               : (first->unit_plus < second->unit_plus ? -1 : first->unit_plus > second->unit_plus);
+}
+
+int rc_history_order_pages(struct rc_history *history)
+{
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < history->slots_high; slot++) {
+        for (uint32_t page = history->channels[slot].tail == 0
+                                 ? 0
+                                 : atomic_load_explicit(&pages_slot(history, slot)->page, memory_order_relaxed);
+             page != 0; page = page == history->channels[slot].tail ? 0 : page_next(history, page)) {
+            count++;
+        }
+    }
+    struct page_age *ages = count == 0 ? NULL : malloc(count * sizeof(*ages));
+    if (count > 0 && ages == NULL) {
+        return -ENOMEM;
+    }
+    uint32_t at = 0;
+    for (uint32_t slot = 0; slot < history->slots_high; slot++) {
+        uint64_t time_ms = 0;
+        for (uint32_t page = history->channels[slot].tail == 0
+                                 ? 0
+                                 : atomic_load_explicit(&pages_slot(history, slot)->page, memory_order_relaxed);
+             page != 0; page = page == history->channels[slot].tail ? 0 : page_next(history, page)) {
+            /* Within a channel the chain is the order, whatever an entry says. */
+            const uint64_t its_ms =
+                entry_time((const uint8_t *)page_at(history, page) + sizeof(struct rc_history_page));
+            time_ms = its_ms > time_ms ? its_ms : time_ms + 1;
+            ages[at++] = (struct page_age){.time_ms = time_ms, .unit_plus = page};
+        }
+    }
+    if (count > 0) {
+        qsort(ages, count, sizeof(*ages), age_compare);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        age_add(history, ages[i].unit_plus, history->pages[ages[i].unit_plus - 1].owner - 1);
+    }
+    free(ages);
+    return 0;
+}

@@ -1,0 +1,341 @@
+/* store: see store.h. */
+#include "relay/history/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+
+#define SWEEP_SLOTS 1024u
+
+static struct rc_history_slot *slot_of(const struct rc_history *history, uint32_t slot)
+{
+    return &history->view.slots[slot];
+}
+
+static struct rc_span slot_name(const struct rc_history *history, uint32_t slot)
+{
+    return rc_span_of(slot_of(history, slot)->name, slot_of(history, slot)->name_bytes);
+}
+
+void rc_history_gauges(struct rc_history *history)
+{
+    const uint64_t used = (uint64_t)history->blocks.used_units * RC_HISTORY_UNIT;
+    rc_metric_set(history->metrics, RC_METRIC_HISTORY_BYTES, used - history->value_units * RC_HISTORY_UNIT);
+    rc_metric_set(history->metrics, RC_METRIC_HISTORY_CHANNELS, history->channel_count);
+    rc_metric_set(history->metrics, RC_METRIC_RETAINED_VALUES, history->value_count);
+    rc_metric_set(history->metrics, RC_METRIC_RETAINED_BYTES, history->value_units * RC_HISTORY_UNIT);
+}
+
+/* --- names ----------------------------------------------------------------------------------------------------------- */
+
+struct name_sought {
+    const struct rc_history *history;
+    uint64_t hash;
+    struct rc_span name;
+};
+
+static bool name_equal(const void *context, uint32_t slot)
+{
+    const struct name_sought *sought = context;
+    return sought->history->channels[slot].hash == sought->hash &&
+           rc_span_equal(slot_name(sought->history, slot), sought->name);
+}
+
+uint32_t rc_history_find(const struct rc_history *history, uint64_t hash, struct rc_span name)
+{
+    const struct name_sought sought = {.history = history, .hash = hash, .name = name};
+    return history->view.slot_count == 0 ? RC_HISTORY_NO_SLOT
+                                         : rc_hashmap_find(&history->names, hash, name_equal, &sought);
+}
+
+/* --- the order of use ------------------------------------------------------------------------------------------------ */
+
+static void use_remove(struct rc_history *history, uint32_t slot)
+{
+    const struct rc_history_channel *channel = &history->channels[slot];
+    *(channel->older != 0 ? &history->channels[channel->older - 1].newer : &history->oldest_slot) = channel->newer;
+    *(channel->newer != 0 ? &history->channels[channel->newer - 1].older : &history->newest_slot) = channel->older;
+}
+
+static void use_add(struct rc_history *history, uint32_t slot)
+{
+    struct rc_history_channel *channel = &history->channels[slot];
+    channel->older = history->newest_slot;
+    channel->newer = 0;
+    *(channel->older != 0 ? &history->channels[channel->older - 1].newer : &history->oldest_slot) = slot + 1;
+    history->newest_slot = slot + 1;
+}
+
+static void use_touch(struct rc_history *history, uint32_t slot)
+{
+    if (history->newest_slot != slot + 1) {
+        use_remove(history, slot);
+        use_add(history, slot);
+    }
+}
+
+/* --- channels -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t random_epoch(void)
+{
+    uint64_t epoch = 0;
+    while (epoch == 0) {
+        const ssize_t got = getrandom(&epoch, sizeof(epoch), 0);
+        RC_ASSERT(got == (ssize_t)sizeof(epoch)); /* up to 256 bytes are never short or interrupted */
+        epoch &= (UINT64_C(1) << 63) - 1;         /* JSON readers with signed numbers read it, too */
+    }
+    return epoch;
+}
+
+static void slot_free(struct rc_history *history, uint32_t slot)
+{
+    history->channels[slot] = (struct rc_history_channel){.older = history->free_slot};
+    history->free_slot = slot + 1;
+}
+
+void rc_history_forget(struct rc_history *history, uint32_t slot)
+{
+    rc_history_drop_values(history, slot);
+    rc_history_clear(history, slot);
+    /* HY3 pairs with HY4 in common/shm/history.c: readers of the old epoch find none. */
+    atomic_store_explicit(&slot_of(history, slot)->epoch, 0, memory_order_release);
+    (void)rc_hashmap_remove(&history->names, history->channels[slot].hash, slot);
+    use_remove(history, slot);
+    slot_free(history, slot);
+    history->channel_count--;
+}
+
+/* A slot for another channel: a free one, one that never was used, or that of the channel used longest ago. */
+static uint32_t slot_take(struct rc_history *history)
+{
+    if (history->free_slot == 0 && history->slots_high == history->view.slot_count) {
+        uint32_t slot = history->oldest_slot;
+        for (uint32_t tries = 0; tries < SWEEP_SLOTS && slot != 0 && history->channels[slot - 1].values != 0; tries++) {
+            slot = history->channels[slot - 1].newer;
+        }
+        if (slot == 0 || history->channels[slot - 1].values != 0) {
+            return RC_HISTORY_NO_SLOT;
+        }
+        rc_history_forget(history, slot - 1);
+        rc_metric_add(history->metrics, RC_METRIC_HISTORY_EVICTED_CHANNELS, 1);
+    }
+    if (history->free_slot != 0) {
+        const uint32_t slot = history->free_slot - 1;
+        history->free_slot = history->channels[slot].older;
+        return slot;
+    }
+    const uint32_t slot = history->slots_high++;
+    atomic_store_explicit(&history->view.segment->slots_high, history->slots_high, memory_order_relaxed);
+    return slot;
+}
+
+uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms)
+{
+    uint32_t slot = rc_history_find(history, hash, name);
+    if (slot != RC_HISTORY_NO_SLOT) {
+        use_touch(history, slot);
+        return slot;
+    }
+    if (history->view.slot_count == 0 || name.count == 0 || name.count > RC_CHANNEL_NAME_MAX) {
+        return RC_HISTORY_NO_SLOT;
+    }
+    slot = slot_take(history);
+    if (slot == RC_HISTORY_NO_SLOT || rc_hashmap_insert(&history->names, hash, slot) != 0) {
+        if (slot != RC_HISTORY_NO_SLOT) {
+            slot_free(history, slot);
+        }
+        rc_metric_add(history->metrics, RC_METRIC_HISTORY_REFUSED, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "history_full", "channels=%u remedy=\"raise limits.history_memory\"",
+                       history->channel_count);
+        return RC_HISTORY_NO_SLOT;
+    }
+    struct rc_history_slot *its = slot_of(history, slot);
+    history->channels[slot] = (struct rc_history_channel){.hash = hash};
+    use_add(history, slot);
+    history->channel_count++;
+    atomic_store_explicit(&its->first, 1, memory_order_relaxed);
+    atomic_store_explicit(&its->last, 0, memory_order_relaxed);
+    atomic_store_explicit(&its->promised_offset, 0, memory_order_relaxed);
+    atomic_store_explicit(&its->promised_sequence, 0, memory_order_relaxed);
+    atomic_store_explicit(&its->time_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&its->page, 0, memory_order_relaxed);
+    its->name_bytes = (uint8_t)name.count;
+    memcpy(its->name, name.bytes, name.count);
+    atomic_store_explicit(&its->epoch, random_epoch(), memory_order_release); /* HY3 */
+    return slot;
+}
+
+const struct rc_config_namespace *rc_history_policy(const struct rc_history *history, struct rc_span name)
+{
+    const struct rc_config_namespace *policy =
+        history->wanted ? rc_config_namespace_of(history->config, (const char *)name.bytes, name.count) : NULL;
+    return policy != NULL && policy->history > 0 ? policy : NULL;
+}
+
+/* --- keeping --------------------------------------------------------------------------------------------------------- */
+
+struct rc_history_place rc_history_append(struct rc_history *history, const struct rc_envelope_view *view,
+                                          const struct rc_config_namespace *policy, uint64_t now_ms)
+{
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    const uint32_t slot = rc_history_make(history, view->head.channel_hash, name, now_ms);
+    if (slot == RC_HISTORY_NO_SLOT) {
+        return (struct rc_history_place){.slot = RC_HISTORY_NO_SLOT};
+    }
+    return rc_history_pages_append(history, slot, view, policy, now_ms);
+}
+
+enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc_envelope_view *view,
+                                     struct rc_history_stamp *stamp, bool grave, uint64_t now_ms)
+{
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    uint32_t slot = rc_history_find(history, view->head.channel_hash, name);
+    if (slot == RC_HISTORY_NO_SLOT && view->head.data_bytes == 0 && !grave) {
+        return RC_HISTORY_KEPT; /* there was none to delete */
+    }
+    slot = rc_history_make(history, view->head.channel_hash, name, now_ms);
+    if (slot == RC_HISTORY_NO_SLOT) {
+        rc_metric_add(history->metrics, RC_METRIC_RETAINED_REFUSED, 1);
+        return RC_HISTORY_REFUSED;
+    }
+    const struct rc_config_namespace *policy =
+        rc_config_namespace_of(history->config, (const char *)name.bytes, name.count);
+    return rc_history_values_keep(history, slot, view, stamp, policy->retained_keys, grave, now_ms);
+}
+
+/* --- what is too old ------------------------------------------------------------------------------------------------- */
+
+void rc_history_sweep(struct rc_history *history, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < SWEEP_SLOTS && i < history->slots_high; i++) {
+        history->sweep = history->sweep + 1 < history->slots_high ? history->sweep + 1 : 0;
+        const struct rc_history_slot *its = slot_of(history, history->sweep);
+        if (atomic_load_explicit(&its->epoch, memory_order_relaxed) == 0) {
+            continue;
+        }
+        const struct rc_config_namespace *policy = rc_history_policy(history, slot_name(history, history->sweep));
+        const struct rc_history_state state = rc_history_stand(history, history->sweep, policy, now_ms);
+        if (policy == NULL) {
+            rc_history_clear(history, history->sweep); /* a reload took its history away */
+        }
+        if (state.first > state.last && history->channels[history->sweep].values == 0 &&
+            now_ms - atomic_load_explicit(&its->time_ms, memory_order_relaxed) >= RC_HISTORY_EMPTY_MS) {
+            rc_history_forget(history, history->sweep);
+        }
+    }
+    rc_history_gauges(history);
+}
+
+/* --- taking over ----------------------------------------------------------------------------------------------------- */
+
+/* A slot as a predecessor left it. False: it is damaged. */
+static bool adopt_slot(struct rc_history *history, uint32_t slot)
+{
+    const struct rc_history_slot *its = slot_of(history, slot);
+    const struct rc_span name = rc_span_of(its->name, its->name_bytes);
+    const uint64_t hash = name.count == 0 ? 0 : rc_channel_hash(its->name, name.count);
+    history->channels[slot] = (struct rc_history_channel){.hash = hash};
+    if (name.count == 0 || rc_history_find(history, hash, name) != RC_HISTORY_NO_SLOT ||
+        rc_hashmap_insert(&history->names, hash, slot) != 0) {
+        return false;
+    }
+    use_add(history, slot);
+    history->channel_count++;
+    return rc_history_adopt_pages(history, slot);
+}
+
+static void adopt_slots(struct rc_history *history)
+{
+    for (uint32_t slot = history->slots_high; slot > 0; slot--) {
+        struct rc_history_slot *its = slot_of(history, slot - 1);
+        if (atomic_load_explicit(&its->epoch, memory_order_relaxed) == 0) {
+            slot_free(history, slot - 1);
+            continue;
+        }
+        const uint32_t before = history->channel_count;
+        if (adopt_slot(history, slot - 1)) {
+            continue;
+        }
+        rc_metric_add(history->metrics, RC_METRIC_HISTORY_DAMAGED, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "history_damaged", "slot=%u", slot - 1);
+        if (history->channel_count != before) {
+            rc_history_forget(history, slot - 1);
+        } else {
+            atomic_store_explicit(&its->page, 0, memory_order_relaxed);
+            atomic_store_explicit(&its->epoch, 0, memory_order_release); /* HY3 */
+            slot_free(history, slot - 1);
+        }
+    }
+}
+
+static int open_memory(struct rc_history *history)
+{
+    const struct rc_history_view *view = &history->view;
+    history->channels =
+        calloc(view->slot_count, sizeof(*history->channels)); /* pages stay untouched until they are needed */
+    history->pages = calloc(view->unit_count, sizeof(*history->pages));
+    history->values = calloc(view->reference_count, sizeof(*history->values));
+    if (history->channels == NULL || history->pages == NULL || history->values == NULL) {
+        return -ENOMEM;
+    }
+    int rc = rc_blocks_open(&history->blocks, view->unit_count);
+    if (rc == 0) {
+        rc = rc_hashmap_init(&history->names, 1, view->slot_count);
+    }
+    return rc == 0 ? rc_hashmap_init(&history->keys, 1, view->reference_count) : rc;
+}
+
+int rc_history_open(struct rc_history *history, const struct rc_history_view *view, const struct rc_config *config,
+                    struct rc_metrics *metrics, uint64_t values_bytes_max)
+{
+    *history = (struct rc_history){.view = *view, .metrics = metrics, .values_bytes_max = values_bytes_max};
+    rc_history_configure(history, config);
+    if (view->slot_count == 0) {
+        return 0;
+    }
+    int rc = open_memory(history);
+    if (rc != 0) {
+        rc_history_close(history);
+        return rc;
+    }
+    const uint32_t slots = atomic_load_explicit(&view->segment->slots_high, memory_order_relaxed);
+    const uint32_t references = atomic_load_explicit(&view->segment->references_high, memory_order_relaxed);
+    history->slots_high = slots < view->slot_count ? slots : view->slot_count;
+    history->references_high = references < view->reference_count ? references : view->reference_count;
+    adopt_slots(history);
+    for (uint32_t reference = history->references_high; reference > 0; reference--) {
+        rc_history_adopt_value(history, reference - 1);
+    }
+    rc = rc_history_order_pages(history);
+    if (rc != 0) {
+        rc_history_close(history);
+        return rc;
+    }
+    rc_history_gauges(history);
+    return 0;
+}
+
+void rc_history_close(struct rc_history *history)
+{
+    rc_hashmap_free(&history->names);
+    rc_hashmap_free(&history->keys);
+    rc_blocks_close(&history->blocks);
+    free(history->channels);
+    free(history->pages);
+    free(history->values);
+    *history = (struct rc_history){0};
+}
+
+void rc_history_configure(struct rc_history *history, const struct rc_config *config)
+{
+    history->config = config;
+    history->wanted = false;
+    for (uint32_t i = 0; i < config->namespace_count; i++) {
+        history->wanted |= config->namespaces[i].history > 0;
+    }
+    history->wanted &= history->view.slot_count > 0;
+}

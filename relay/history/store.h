@@ -1,0 +1,179 @@
+/*
+ * store: the writing side of the history segment (common/shm/history.h): channels' last messages and their retained values.
+ *
+ *   store.c   the whole: channels by name, taking over from a predecessor        pages.c   messages: append, evict, expire
+ *   blocks.c  which units are free                                               values.c  retained values
+ *
+ * Everything that a successor needs is in the segment; what is here is found out anew by rc_history_open, which believes nothing: of a
+ * channel that is not as it should be only a fresh epoch is left, counted (HISTORY_DAMAGED).
+ *
+ * Bounds: a namespace says how many messages, bytes and keys a channel has and how long it has them; all together have the segment.
+ * When it is full the oldest page of all goes, whoever's it is (HISTORY_EVICTED_MEMORY), and when there is no slot for another channel,
+ * the channel goes that was used longest ago and has no retained value. Retained values have a quarter of it to themselves and are never
+ * evicted for messages: what does not fit there is refused.
+ *
+ * Owned by the relay's main; one thread. Nothing blocks. Memory is taken at the opening, but for the two maps.
+ */
+#ifndef RC_RELAY_HISTORY_STORE_H
+#define RC_RELAY_HISTORY_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/hashmap.h"
+#include "common/config/config.h"
+#include "common/metrics/metrics.h"
+#include "common/records/envelope.h"
+#include "common/shm/history.h"
+#include "relay/history/blocks.h"
+
+#define RC_HISTORY_NO_SLOT UINT32_MAX
+#define RC_HISTORY_EMPTY_MS 3600000u /* a channel that had nothing for so long is forgotten with its epoch */
+
+/* What is known of a channel beside its slot. */
+struct rc_history_channel {
+    uint64_t hash;
+    uint64_t bytes;   /* of its pages */
+    uint32_t tail;    /* unit + 1 of its newest page; 0 = none */
+    uint32_t tail_at; /* where its next entry goes */
+    uint32_t older;   /* in the order of use: slot + 1; 0 = end. Free: the next free one */
+    uint32_t newer;
+    uint32_t values; /* the value that was changed longest ago: reference + 1; 0 = none */
+    uint32_t values_last;
+    uint32_t value_count;
+    uint32_t value_bytes; /* of their entries */
+};
+
+/* Of a page, by its first unit. */
+struct rc_history_page_index {
+    uint32_t owner; /* slot + 1; 0 = no page begins here */
+    uint32_t older; /* unit + 1; 0 = end */
+    uint32_t newer;
+};
+
+/* Of a retained value, by its reference. */
+struct rc_history_value_index {
+    uint32_t slot;
+    uint32_t older; /* of its channel, in the order of change: reference + 1; 0 = end. Free: the next free one */
+    uint32_t newer;
+};
+
+struct rc_history {
+    struct rc_history_view view;
+    struct rc_metrics *metrics;     /* borrowed: the relay's */
+    const struct rc_config *config; /* borrowed: in force */
+    struct rc_blocks blocks;
+    struct rc_hashmap names;               /* channel hash to slot */
+    struct rc_hashmap keys;                /* slot and key to reference */
+    struct rc_history_channel *channels;   /* owner: one a slot */
+    struct rc_history_page_index *pages;   /* owner: one a unit */
+    struct rc_history_value_index *values; /* owner: one a reference */
+    uint32_t free_slot;                    /* slot + 1; 0 = none below slots_high */
+    uint32_t free_reference;               /* reference + 1, likewise */
+    uint32_t slots_high;                   /* as in the segment */
+    uint32_t references_high;
+    uint32_t oldest_slot; /* used longest ago: slot + 1; 0 = none */
+    uint32_t newest_slot;
+    uint32_t oldest_page; /* made longest ago: unit + 1; 0 = none */
+    uint32_t newest_page;
+    uint32_t sweep; /* slot at which the next sweep begins */
+    uint32_t channel_count;
+    uint32_t value_count;
+    uint64_t value_units;      /* of their blocks */
+    uint64_t values_bytes_max; /* of one channel's: they have to fit one record */
+    bool wanted;               /* some namespace keeps something */
+};
+
+/* Where a message stands. Epoch 0: nothing is kept of the channel. */
+struct rc_history_place {
+    uint64_t epoch;
+    uint64_t offset;
+    uint32_t slot;
+};
+
+/* Takes over what is there. `values_bytes_max`: what a channel's retained values may have together. 0 or -ENOMEM. */
+int rc_history_open(struct rc_history *history, const struct rc_history_view *view, const struct rc_config *config,
+                    struct rc_metrics *metrics, uint64_t values_bytes_max);
+void rc_history_close(struct rc_history *history);
+/* After a reload. */
+void rc_history_configure(struct rc_history *history, const struct rc_config *config);
+/* Some channels, in turn: what is too old goes, and channels that have been empty for long. Once a second. */
+void rc_history_sweep(struct rc_history *history, uint64_t now_ms);
+
+/* The channel's slot, or RC_HISTORY_NO_SLOT. */
+uint32_t rc_history_find(const struct rc_history *history, uint64_t hash, struct rc_span name);
+/* The same, made if it is not there; RC_HISTORY_NO_SLOT: there is no room. */
+uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms);
+/* The channel with its values is gone. */
+void rc_history_forget(struct rc_history *history, uint32_t slot);
+
+/* The policy of a channel's namespace; NULL: it keeps no messages, or there is no memory for any. */
+const struct rc_config_namespace *rc_history_policy(const struct rc_history *history, struct rc_span name);
+
+/* A sequenced message is kept, once: `view` is as it goes down, view->head.channel_hash is right. */
+struct rc_history_place rc_history_append(struct rc_history *history, const struct rc_envelope_view *view,
+                                          const struct rc_config_namespace *policy, uint64_t now_ms);
+
+enum rc_history_kept {
+    RC_HISTORY_KEPT,
+    RC_HISTORY_OLDER,   /* a newer one is there */
+    RC_HISTORY_REFUSED, /* there is no room; what was there before is gone: it is not what holds now */
+};
+
+/* Of two values the one with the greater stamp holds, of the same stamp that of the greater instance. */
+struct rc_history_stamp {
+    uint64_t
+        ms; /* CLOCK_REALTIME; `own`: raised above that of the value that is there, should clocks differ or go back */
+    struct rc_span instance;
+    bool own; /* said here and now: it is the newest that this host knows of */
+};
+
+/* The message is the value of its channel and key from now on. Without data there is none any more; `grave`: what is deleted is remembered,
+ * so that an older value that comes late is known to be older. */
+enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc_envelope_view *view,
+                                     struct rc_history_stamp *stamp, bool grave, uint64_t now_ms);
+
+/* --- pages.c --- */
+
+/* As rc_history_append, of the channel's slot. */
+struct rc_history_place rc_history_pages_append(struct rc_history *history, uint32_t slot,
+                                                const struct rc_envelope_view *view,
+                                                const struct rc_config_namespace *policy, uint64_t now_ms);
+/* How the channel stands now, without what is too old. */
+struct rc_history_state rc_history_stand(struct rc_history *history, uint32_t slot,
+                                         const struct rc_config_namespace *policy, uint64_t now_ms);
+/* Its messages are gone; offsets go on. */
+void rc_history_clear(struct rc_history *history, uint32_t slot);
+/* A block of that order, for which messages go if need be; RC_BLOCK_NONE. */
+uint32_t rc_history_block(struct rc_history *history, uint32_t order);
+/* Takes the channel's chain over. False: it is damaged, and must be forgotten. */
+bool rc_history_adopt_pages(struct rc_history *history, uint32_t slot);
+/* Brings the pages of all channels, which were taken over, into the order of their age. -ENOMEM. */
+int rc_history_order_pages(struct rc_history *history);
+
+/* --- values.c --- */
+
+/* As rc_history_keep, of the channel's slot. */
+enum rc_history_kept rc_history_values_keep(struct rc_history *history, uint32_t slot,
+                                            const struct rc_envelope_view *view, struct rc_history_stamp *stamp,
+                                            uint32_t keys_max, bool grave, uint64_t now_ms);
+/* The channel's values, those changed longest ago first, as entries one behind the other: bytes written, at most `room`. */
+uint64_t rc_history_values(const struct rc_history *history, uint32_t slot, uint8_t *out, uint64_t room);
+/* The values of a channel one by one: begin with 0; NULL at the end. A view of the segment, until anything is kept or deleted. */
+const struct rc_history_value *rc_history_value_next(const struct rc_history *history, uint32_t slot, uint32_t *cursor,
+                                                     struct rc_history_message *message);
+void rc_history_drop_values(struct rc_history *history, uint32_t slot);
+void rc_history_drop_value(struct rc_history *history, uint32_t reference);
+/* Takes a reference over; what makes no sense is freed. */
+void rc_history_adopt_value(struct rc_history *history, uint32_t reference);
+
+/* --- shared --- */
+
+/* Writes an entry with the parts of a message. */
+void rc_history_entry_write(uint8_t *out, const struct rc_envelope_view *view, uint64_t now_ms);
+/* Bytes of it. */
+uint64_t rc_history_entry_need(const struct rc_envelope_view *view);
+/* The gauges of what is used. */
+void rc_history_gauges(struct rc_history *history);
+
+#endif

@@ -1,0 +1,389 @@
+/* What is kept of channels: bounds, reading, taking over, damage, and random work against a plain model. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/history_rig.h"
+
+static struct history_rig rig;
+
+static void open_rig(void)
+{
+    history_rig_open(&rig, 1u << 20);
+}
+
+static void close_rig(void)
+{
+    history_rig_close(&rig);
+}
+
+TestSuite(history_store, .init = open_rig, .fini = close_rig);
+
+static struct rc_config_namespace *policy(void)
+{
+    return &rig.config.namespaces[0];
+}
+
+static struct rc_history_state state_of(const char *channel)
+{
+    const uint32_t slot = history_rig_slot(&rig, channel);
+    cr_assert_neq(slot, RC_HISTORY_NO_SLOT, "%s", channel);
+    return rc_history_stand(&rig.store, slot, rc_history_policy(&rig.store, rc_span_text(channel)), rig.now_ms);
+}
+
+static struct rc_history_cursor cursor_at(const char *channel, uint64_t offset)
+{
+    const uint32_t slot = history_rig_slot(&rig, channel);
+    return (struct rc_history_cursor){.slot = slot, .epoch = rc_history_state(&rig.view, slot).epoch, .offset = offset};
+}
+
+/* A message "m1", "m2" and so on. */
+static void append_text(const char *channel, unsigned number)
+{
+    char text[64];
+    const int bytes = snprintf(text, sizeof(text), "m%u", number);
+    cr_assert_neq(history_rig_append(&rig, channel, text, (uint32_t)bytes).epoch, 0);
+}
+
+/* The data of the channel's messages from `offset` on, with one space between them. */
+static const char *texts_from(const char *channel, uint64_t offset)
+{
+    static char text[65536];
+    static uint8_t buffer[65536];
+    struct rc_history_cursor cursor = cursor_at(channel, offset);
+    struct rc_history_message message;
+    size_t used = 0;
+    text[0] = '\0';
+    int rc;
+    while ((rc = rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message)) == 1) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%.*s", used == 0 ? "" : " ",
+                                 (int)message.data.count, (const char *)message.data.bytes);
+    }
+    return rc == 0 ? text : rc == -ENODATA ? "gone" : "damaged";
+}
+
+Test(history_store, offsets_count_from_one_and_are_read_in_order)
+{
+    for (unsigned i = 1; i <= 5; i++) {
+        append_text("a", i);
+    }
+    append_text("b", 7);
+    cr_assert_eq(state_of("a").first, 1);
+    cr_assert_eq(state_of("a").last, 5);
+    cr_assert_str_eq(texts_from("a", 1), "m1 m2 m3 m4 m5");
+    cr_assert_str_eq(texts_from("a", 4), "m4 m5");
+    cr_assert_str_eq(texts_from("a", 6), "");
+    cr_assert_str_eq(texts_from("b", 1), "m7");
+    cr_assert_neq(state_of("a").epoch, state_of("b").epoch);
+}
+
+Test(history_store, a_namespace_without_history_keeps_nothing)
+{
+    policy()->history = 0;
+    rc_history_configure(&rig.store, &rig.config);
+    cr_assert_eq(history_rig_append(&rig, "a", "x", 1).slot, RC_HISTORY_NO_SLOT);
+    cr_assert_eq(rig.store.channel_count, 0);
+}
+
+Test(history_store, not_more_messages_than_the_policy_says_are_shown)
+{
+    policy()->history = 3;
+    for (unsigned i = 1; i <= 10; i++) {
+        append_text("a", i);
+    }
+    cr_assert_eq(state_of("a").first, 8);
+    cr_assert_str_eq(texts_from("a", 8), "m8 m9 m10");
+    cr_assert_str_eq(texts_from("a", 7), "gone");
+}
+
+Test(history_store, a_channel_has_its_bytes_and_no_more)
+{
+    char large[400];
+    memset(large, 'x', sizeof(large));
+    policy()->history_bytes = 4096;
+    for (unsigned i = 0; i < 50; i++) {
+        cr_assert_neq(history_rig_append(&rig, "a", large, sizeof(large)).epoch, 0);
+        cr_assert_leq(rig.store.channels[history_rig_slot(&rig, "a")].bytes, 4096);
+    }
+    cr_assert_gt(state_of("a").first, 40);
+    cr_assert_eq(state_of("a").last, 50);
+    cr_assert_gt(rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_EVICTED_BYTES), 0);
+}
+
+Test(history_store, what_is_older_than_the_policy_says_is_gone_to_the_message)
+{
+    policy()->history_ttl_ms = 1000;
+    for (unsigned i = 1; i <= 30; i++) {
+        append_text("a", i);
+        rig.now_ms += 100;
+    }
+    /* The 30th is 100 ms old. */
+    cr_assert_eq(state_of("a").first, 21);
+    cr_assert_str_eq(texts_from("a", 21), "m21 m22 m23 m24 m25 m26 m27 m28 m29 m30");
+    rig.now_ms += 2000;
+    cr_assert_eq(state_of("a").first, 31);
+    cr_assert_str_eq(texts_from("a", 30), "gone");
+    append_text("a", 31);
+    cr_assert_str_eq(texts_from("a", 31), "m31");
+}
+
+Test(history_store, a_sweep_frees_what_is_old_and_forgets_what_is_empty_for_long)
+{
+    policy()->history_ttl_ms = 1000;
+    append_text("a", 1);
+    append_text("b", 1);
+    (void)history_rig_keep(&rig, "b", "", "value", 1);
+    rig.now_ms += 1001;
+    rc_history_sweep(&rig.store, rig.now_ms);
+    cr_assert_eq(rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_BYTES), 0);
+    cr_assert_eq(rig.store.channel_count, 2);
+    rig.now_ms += RC_HISTORY_EMPTY_MS;
+    rc_history_sweep(&rig.store, rig.now_ms);
+    rc_history_sweep(&rig.store, rig.now_ms);
+    cr_assert_eq(history_rig_slot(&rig, "a"), RC_HISTORY_NO_SLOT);
+    cr_assert_str_eq(history_rig_values(&rig, "b"), "=value");
+}
+
+Test(history_store, three_small_messages_take_one_unit)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        append_text("a", i);
+    }
+    cr_assert_eq(rig.store.blocks.used_units, 1);
+}
+
+Test(history_store, a_kept_message_costs_its_payload_and_at_most_48_bytes)
+{
+    static uint8_t data[200];
+    policy()->history = 1000;
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)history_rig_append(&rig, "a", data, 200);
+    }
+    const uint64_t bytes =
+        rig.store.channels[history_rig_slot(&rig, "a")].bytes - (rig.store.blocks.used_units > 0 ? 0 : 1);
+    const struct rc_history_channel *channel = &rig.store.channels[history_rig_slot(&rig, "a")];
+    const uint64_t unused =
+        ((uint64_t)RC_HISTORY_UNIT << ((rig.store.blocks.marks[channel->tail - 1] & 0x7f) - 1)) - channel->tail_at;
+    cr_assert_leq((bytes - unused) / 1000, 200 + 48);
+}
+
+Test(history_store, when_memory_is_used_up_the_oldest_page_of_all_goes)
+{
+    static uint8_t data[4000];
+    append_text("quiet", 1);
+    policy()->history = 100000;
+    for (unsigned i = 0; i < 1000; i++) {
+        cr_assert_neq(history_rig_append(&rig, "busy", data, sizeof(data)).epoch, 0);
+    }
+    cr_assert_eq(state_of("busy").last, 1000);
+    cr_assert_gt(state_of("busy").first, 1);
+    cr_assert_lt(state_of("busy").first, 900, "most of the memory is its");
+    cr_assert_eq(state_of("quiet").first, 2);
+    cr_assert_eq(state_of("quiet").last, 1);
+    cr_assert_gt(rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_EVICTED_MEMORY), 0);
+}
+
+Test(history_store, a_message_larger_than_all_memory_has_an_offset_and_is_not_there)
+{
+    static uint8_t data[2u << 20];
+    append_text("a", 1);
+    cr_assert_eq(history_rig_append(&rig, "a", data, sizeof(data)).offset, 2);
+    cr_assert_eq(state_of("a").first, 3);
+    append_text("a", 3);
+    cr_assert_str_eq(texts_from("a", 2), "gone");
+    cr_assert_str_eq(texts_from("a", 3), "m3");
+}
+
+Test(history_store, when_slots_are_used_up_the_channel_used_longest_ago_goes)
+{
+    char name[32];
+    const uint32_t slots = rig.view.slot_count;
+    (void)history_rig_keep(&rig, "valued", "", "v", 1);
+    for (uint32_t i = 0; i < slots + 10; i++) {
+        (void)snprintf(name, sizeof(name), "c%u", i);
+        cr_assert_neq(history_rig_append(&rig, name, "x", 1).epoch, 0, "%u of %u", i, slots);
+    }
+    cr_assert_eq(rig.store.channel_count, slots);
+    cr_assert_eq(history_rig_slot(&rig, "c0"), RC_HISTORY_NO_SLOT);
+    cr_assert_neq(history_rig_slot(&rig, "c12"), RC_HISTORY_NO_SLOT);
+    cr_assert_str_eq(history_rig_values(&rig, "valued"), "=v");
+}
+
+/* --- taking over ----------------------------------------------------------------------------------------------------- */
+
+Test(history_store, a_successor_finds_everything_and_goes_on)
+{
+    for (unsigned i = 1; i <= 20; i++) {
+        append_text("a", i);
+    }
+    (void)history_rig_keep(&rig, "a", "k", "v1", 1);
+    const uint64_t epoch = state_of("a").epoch;
+    history_rig_restart(&rig);
+    cr_assert_eq(state_of("a").epoch, epoch);
+    append_text("a", 21);
+    cr_assert_str_eq(texts_from("a", 19), "m19 m20 m21");
+    cr_assert_str_eq(history_rig_values(&rig, "a"), "k=v1");
+}
+
+Test(history_store, a_record_that_is_routed_again_is_kept_once)
+{
+    const struct rc_envelope_view view = history_rig_record(&rig, "a", "", "x", 1);
+    const uint64_t offset = rc_history_append(&rig.store, &view, policy(), rig.now_ms).offset;
+    history_rig_restart(&rig);
+    cr_assert_eq(rc_history_append(&rig.store, &view, policy(), rig.now_ms).offset, offset);
+    cr_assert_eq(state_of("a").last, 1);
+    /* It died when the offset was promised and the message was not there yet. */
+    const struct rc_envelope_view next = history_rig_record(&rig, "a", "", "y", 1);
+    struct rc_history_slot *slot = &rig.view.slots[history_rig_slot(&rig, "a")];
+    slot->promised_offset = 2;
+    slot->promised_sequence = next.head.sequence;
+    history_rig_restart(&rig);
+    cr_assert_eq(rc_history_append(&rig.store, &next, policy(), rig.now_ms).offset, 2);
+    cr_assert_str_eq(texts_from("a", 1), "x y");
+}
+
+Test(history_store, damage_costs_the_channels_it_is_in)
+{
+    append_text("a", 1);
+    append_text("b", 1);
+    (void)history_rig_keep(&rig, "b", "", "v", 1);
+    rig.view.slots[history_rig_slot(&rig, "a")].page = 77777;
+    history_rig_restart(&rig);
+    cr_assert_eq(history_rig_slot(&rig, "a"), RC_HISTORY_NO_SLOT);
+    cr_assert_str_eq(texts_from("b", 1), "m1");
+    cr_assert_str_eq(history_rig_values(&rig, "b"), "=v");
+    cr_assert_eq(rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_DAMAGED), 1);
+    append_text("a", 1);
+    cr_assert_str_eq(texts_from("a", 1), "m1");
+}
+
+/* Words of a relay gone wild, in the head's counters, slots, references and pages: a successor makes the best of it, and neither it nor a
+ * reader reads or writes beyond the segment. */
+Test(history_store, stray_words_stop_neither_a_successor_nor_a_reader)
+{
+    static uint8_t buffer[65536];
+    srand(11);
+    for (unsigned round = 0; round < 300; round++) {
+        for (unsigned i = 0; i < 40; i++) {
+            char name[16];
+            (void)snprintf(name, sizeof(name), "c%u", (unsigned)rand() % 10);
+            (void)history_rig_append(&rig, name, buffer, (uint32_t)rand() % 900);
+            (void)history_rig_keep(&rig, name, rand() % 2 == 0 ? "k" : "", "value", round);
+        }
+        const uint32_t used = rig.store.blocks.used_units + 4;
+        for (unsigned i = 0; i < 8; i++) {
+            static const uint64_t values[] = {0, 1, 7, UINT32_MAX, UINT64_MAX, UINT64_C(1) << 40};
+            uint64_t *where[] = {
+                (uint64_t *)rig.view.slots + (size_t)rand() % (10 * sizeof(struct rc_history_slot) / 8),
+                (uint64_t *)(rig.view.units + (size_t)(rand() % (int)used) * RC_HISTORY_UNIT) + rand() % 16,
+                (uint64_t *)rig.view.references + rand() % 4,
+                (uint64_t *)&rig.segment->slots_high,
+            };
+            *where[rand() % 4] = rand() % 2 == 0 ? values[rand() % 6] : (uint64_t)rand() << 20 ^ (uint64_t)rand();
+        }
+        for (uint32_t slot = 0; slot < 12; slot++) {
+            struct rc_history_cursor cursor = {.slot = slot, .epoch = rc_history_state(&rig.view, slot).epoch};
+            struct rc_history_message message;
+            for (cursor.offset = 0; cursor.offset < 60;) {
+                if (rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message) != 1) {
+                    cursor.offset++;
+                }
+            }
+        }
+        history_rig_restart(&rig);
+        rc_history_sweep(&rig.store, rig.now_ms);
+    }
+}
+
+/* --- against a model ------------------------------------------------------------------------------------------------- */
+
+#define MODEL_CHANNELS 12u
+#define MODEL_MESSAGES 4000u
+
+struct model {
+    uint64_t epoch;
+    uint64_t last;
+    uint32_t seeds[MODEL_MESSAGES]; /* of message offset % MODEL_MESSAGES */
+    uint32_t sizes[MODEL_MESSAGES];
+};
+
+static void fill(uint8_t *out, uint32_t bytes, uint32_t seed)
+{
+    for (uint32_t i = 0; i < bytes; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        out[i] = (uint8_t)(seed >> 24);
+    }
+}
+
+static void model_check(const struct model *model, const char *name)
+{
+    static uint8_t buffer[65536];
+    static uint8_t expected[65536];
+    const struct rc_history_state state = state_of(name);
+    cr_assert_eq(state.epoch, model->epoch, "%s", name);
+    cr_assert_eq(state.last, model->last);
+    cr_assert(state.first >= 1 && state.first <= state.last + 1);
+    if (state.last >= policy()->history) {
+        cr_assert_geq(state.first, state.last - policy()->history + 1);
+    }
+    struct rc_history_cursor cursor = cursor_at(name, state.first);
+    struct rc_history_message message;
+    for (uint64_t offset = state.first; offset <= state.last; offset++) {
+        cr_assert_eq(rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message), 1, "%s %llu", name,
+                     (unsigned long long)offset);
+        fill(expected, model->sizes[offset % MODEL_MESSAGES], model->seeds[offset % MODEL_MESSAGES]);
+        cr_assert_eq(message.data.count, model->sizes[offset % MODEL_MESSAGES]);
+        cr_assert_eq(memcmp(message.data.bytes, expected, message.data.count), 0);
+    }
+    cr_assert_eq(rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message), 0);
+    if (state.first > 1) {
+        cursor = cursor_at(name, state.first - 1);
+        cr_assert_eq(rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message), -ENODATA);
+    }
+}
+
+Test(history_store, random_work_is_what_a_plain_model_says)
+{
+    static struct model models[MODEL_CHANNELS];
+    static uint8_t data[65536];
+    srand(3);
+    policy()->history = 300;
+    for (uint32_t step = 0; step < 30000; step++) {
+        const uint32_t channel = (uint32_t)rand() % MODEL_CHANNELS;
+        struct model *model = &models[channel];
+        char name[16];
+        (void)snprintf(name, sizeof(name), "c%u", channel);
+        rig.now_ms += (uint64_t)rand() % 3;
+        if (rand() % 1000 == 0) {
+            history_rig_restart(&rig);
+        } else if (rand() % 500 == 0 && model->epoch != 0) {
+            rc_history_clear(&rig.store, history_rig_slot(&rig, name));
+        } else if (rand() % 30 == 0) {
+            (void)history_rig_keep(&rig, name, rand() % 2 == 0 ? "a" : "", rand() % 3 == 0 ? "" : "value", step);
+            const uint32_t slot = history_rig_slot(&rig, name);
+            model->epoch = slot == RC_HISTORY_NO_SLOT ? model->epoch : rc_history_state(&rig.view, slot).epoch;
+        } else {
+            const uint32_t bytes = rand() % 50 == 0 ? (uint32_t)rand() % 60000 : (uint32_t)rand() % 600;
+            fill(data, bytes, step);
+            const struct rc_history_place place = history_rig_append(&rig, name, data, bytes);
+            cr_assert(model->epoch == 0 || place.epoch == model->epoch);
+            cr_assert_eq(place.offset, model->last + 1);
+            model->epoch = place.epoch;
+            model->last = place.offset;
+            model->seeds[place.offset % MODEL_MESSAGES] = step;
+            model->sizes[place.offset % MODEL_MESSAGES] = bytes;
+        }
+        if (step % 500 == 0) {
+            for (uint32_t i = 0; i < MODEL_CHANNELS; i++) {
+                (void)snprintf(name, sizeof(name), "c%u", i);
+                if (models[i].epoch != 0) {
+                    model_check(&models[i], name);
+                }
+            }
+        }
+    }
+    cr_assert_gt(rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_EVICTED_MEMORY), 100, "the memory was too large");
+    cr_assert_eq(rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_DAMAGED), 0);
+}

@@ -1,0 +1,147 @@
+/* Retained values: the newest of each key holds, bounds, and what a successor finds. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/support/history_rig.h"
+
+static struct history_rig rig;
+
+static void open_rig(void)
+{
+    history_rig_open(&rig, 1u << 20);
+}
+
+static void close_rig(void)
+{
+    history_rig_close(&rig);
+}
+
+TestSuite(history_values, .init = open_rig, .fini = close_rig);
+
+static void holds(const char *channel, const char *expected)
+{
+    const char *values = history_rig_values(&rig, channel);
+    cr_assert_str_eq(values, expected, "%s instead of %s", values, expected);
+}
+
+static enum rc_history_kept keep_as(const char *key, const char *data, uint64_t ms, const char *instance, bool own,
+                                    bool grave)
+{
+    const struct rc_envelope_view view = history_rig_record(&rig, "a", key, data, (uint32_t)strlen(data));
+    struct rc_history_stamp stamp = {.ms = ms, .instance = rc_span_text(instance), .own = own};
+    return rc_history_keep(&rig.store, &view, &stamp, grave, rig.now_ms);
+}
+
+Test(history_values, the_newest_of_each_key_holds)
+{
+    (void)history_rig_keep(&rig, "a", "", "1", 10);
+    (void)history_rig_keep(&rig, "a", "x", "2", 10);
+    (void)history_rig_keep(&rig, "b", "x", "other", 10);
+    holds("a", "=1 x=2");
+    (void)history_rig_keep(&rig, "a", "", "3", 11);
+    holds("a", "x=2 =3");
+    holds("b", "x=other");
+    cr_assert_eq(rig.store.value_count, 3);
+}
+
+Test(history_values, of_two_instances_the_later_stamp_and_then_the_greater_name_wins)
+{
+    cr_assert_eq(keep_as("", "1", 100, "m", false, false), RC_HISTORY_KEPT);
+    cr_assert_eq(keep_as("", "2", 99, "z", false, false), RC_HISTORY_OLDER);
+    cr_assert_eq(keep_as("", "3", 100, "a", false, false), RC_HISTORY_OLDER);
+    holds("a", "=1");
+    cr_assert_eq(keep_as("", "4", 100, "n", false, false), RC_HISTORY_KEPT);
+    cr_assert_eq(keep_as("", "5", 101, "a", false, false), RC_HISTORY_KEPT);
+    holds("a", "=5");
+}
+
+Test(history_values, what_is_said_here_is_newer_than_what_is_known_whatever_the_clock_says)
+{
+    cr_assert_eq(keep_as("", "1", 1000, "m", false, false), RC_HISTORY_KEPT);
+    cr_assert_eq(keep_as("", "2", 5, "a", true, false), RC_HISTORY_KEPT);
+    holds("a", "=2");
+    cr_assert_eq(keep_as("", "3", 1000, "m", false, false), RC_HISTORY_OLDER);
+}
+
+Test(history_values, deleting_leaves_nothing_or_a_grave_that_an_older_one_does_not_open)
+{
+    (void)keep_as("", "1", 10, "m", false, false);
+    (void)keep_as("", "", 20, "m", false, false);
+    holds("a", "");
+    cr_assert_eq(rig.store.value_count, 0);
+    cr_assert_eq(rig.store.blocks.used_units, 0);
+    (void)keep_as("", "2", 15, "m", false, false);
+    holds("a", "=2");
+    (void)keep_as("", "", 30, "m", false, true);
+    holds("a", "");
+    cr_assert_eq(keep_as("", "3", 29, "m", false, true), RC_HISTORY_OLDER);
+    holds("a", "");
+}
+
+Test(history_values, beyond_retained_keys_what_was_changed_longest_ago_goes)
+{
+    rig.config.namespaces[0].retained_keys = 3;
+    (void)history_rig_keep(&rig, "a", "1", "a", 1);
+    (void)history_rig_keep(&rig, "a", "2", "b", 2);
+    (void)history_rig_keep(&rig, "a", "3", "c", 3);
+    (void)history_rig_keep(&rig, "a", "1", "d", 4);
+    (void)history_rig_keep(&rig, "a", "4", "e", 5);
+    holds("a", "3=c 1=d 4=e");
+    cr_assert_eq(rc_metric_get(&rig.metrics, RC_METRIC_RETAINED_EVICTED), 1);
+}
+
+Test(history_values, a_channels_values_fit_a_record)
+{
+    static char data[10001];
+    memset(data, 'x', sizeof(data) - 1);
+    for (unsigned i = 0; i < 8; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof(key), "%u", i);
+        cr_assert_eq(history_rig_keep(&rig, "a", key, data, i), RC_HISTORY_KEPT);
+        cr_assert_leq(rig.store.channels[history_rig_slot(&rig, "a")].value_bytes, 32768);
+    }
+    cr_assert_eq(rig.store.value_count, 3);
+}
+
+Test(history_values, their_share_of_memory_is_all_they_get_and_messages_make_room_for_it)
+{
+    static char data[4001];
+    static uint8_t message[4000];
+    memset(data, 'x', sizeof(data) - 1);
+    rig.config.namespaces[0].history = 100000;
+    for (unsigned i = 0; i < 400; i++) {
+        (void)history_rig_append(&rig, "messages", message, sizeof(message));
+    }
+    unsigned kept = 0;
+    char name[16];
+    for (unsigned i = 0; i < 300; i++) {
+        (void)snprintf(name, sizeof(name), "c%u", i);
+        kept += history_rig_keep(&rig, name, "", data, i) == RC_HISTORY_KEPT;
+    }
+    cr_assert_gt(kept, 20);
+    cr_assert_leq(rig.store.value_units, rig.view.unit_count / 4);
+    cr_assert_eq(rc_metric_get(&rig.metrics, RC_METRIC_RETAINED_REFUSED), 300 - kept);
+    /* What cannot be kept must not leave an older one that holds no more. */
+    cr_assert_eq(history_rig_keep(&rig, "c0", "", "small", 1000), RC_HISTORY_KEPT);
+    static char large[30001];
+    memset(large, 'y', sizeof(large) - 1);
+    cr_assert_eq(history_rig_keep(&rig, "c0", "", large, 2000), RC_HISTORY_REFUSED);
+    holds("c0", "");
+}
+
+Test(history_values, a_successor_finds_them)
+{
+    for (unsigned i = 0; i < 50; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof(key), "%u", i);
+        (void)history_rig_keep(&rig, "a", key, "v", i);
+    }
+    (void)history_rig_keep(&rig, "a", "7", "newer", 100);
+    history_rig_restart(&rig);
+    cr_assert_eq(rig.store.value_count, 50);
+    cr_assert(strstr(history_rig_values(&rig, "a"), "7=newer") != NULL);
+    (void)history_rig_keep(&rig, "a", "7", "newest", 101);
+    cr_assert_eq(rig.store.value_count, 50);
+    cr_assert(strstr(history_rig_values(&rig, "a"), "7=newest") != NULL);
+}

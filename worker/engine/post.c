@@ -1,0 +1,63 @@
+/* post: see post.h. */
+#include "worker/engine/post.h"
+
+#include <errno.h>
+
+#include "common/base/check.h"
+#include "common/records/select.h"
+
+/* The excluded clients of this host; those of others hear of it by their own instances alone. */
+static void post_excludes(const struct rc_clients *clients, const struct rc_operation *operation,
+                          struct rc_client_ref *refs, struct rc_envelope_view *view)
+{
+    for (uint32_t i = 0; i < operation->exclude_count; i++) {
+        const struct rc_span id = operation->exclude[i];
+        if (rc_client_id_read((const char *)id.bytes, id.count, clients->control->instance_id,
+                              clients->control->boot_nonce, &refs[view->head.exclude_count]) == RC_CLIENT_ID_LOCAL) {
+            view->head.exclude_count++;
+        }
+    }
+    view->excludes = (const uint8_t *)refs;
+}
+
+enum rc_carried rc_engine_post(struct rc_engines *engines, struct rc_span nsp, const struct rc_operation *operation)
+{
+    struct rc_clients *clients = engines->clients;
+    const bool direct = operation->type == RC_OPERATION_DIRECT;
+    const bool selects = !direct && operation->except.count > 0;
+    char everybody[RC_CHANNEL_NAME_MAX];
+    char select[RC_SELECT_ONE_BYTES];
+    struct rc_client_ref refs[RC_EXCLUDE_MAX];
+    struct rc_sid sid;
+    struct rc_envelope_view view = {
+        .head = {.time_ns = clients->io->now_ns,
+                 .origin = {.worker = (uint16_t)clients->worker},
+                 .data_bytes = (uint32_t)operation->data.count,
+                 .event_bytes = (uint8_t)operation->event.count,
+                 .flags = (uint16_t)(RC_ENVELOPE_ARGS | (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
+        .event = (const char *)operation->event.bytes,
+        .data = operation->data.bytes};
+    const size_t bytes = rc_channel_of_room(everybody, sizeof(everybody), nsp, (struct rc_span){0});
+    RC_ASSERT(bytes > 0); /* RC_NSP_MAX leaves room */
+    const struct rc_span channel = direct ? rc_span_of(everybody, bytes) : operation->channel;
+    view.channel = (const char *)channel.bytes;
+    view.head.channel_bytes = (uint8_t)channel.count;
+    view.head.channel_hash = rc_channel_hash(view.channel, channel.count);
+    if (direct && rc_sid_read(&sid, operation->to)) {
+        view.head.target = sid.client;
+    }
+    if (!direct) {
+        post_excludes(clients, operation, refs, &view);
+    }
+    if (selects) {
+        rc_select_one(&view, channel, operation->except, select);
+    }
+    const enum rc_record_type type = direct ? RC_UP_DIRECT : selects ? RC_UP_SELECT : RC_UP_PUBLISH;
+    const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, &view);
+    rc_metric_add(clients->metrics,
+                  rc != 0  ? RC_METRIC_FAILED_DELIVERIES
+                  : direct ? RC_METRIC_DIRECTS
+                           : RC_METRIC_PUBLISHES,
+                  1);
+    return rc == 0 ? RC_CARRIED_OUT : rc == -EAGAIN ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
+}
