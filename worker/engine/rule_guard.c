@@ -4,6 +4,7 @@
 #include "common/config/event_rules.h"
 #include "worker/engine/rule_eval.h"
 #include "worker/engine/rule_identify.h"
+#include "worker/engine/rule_rate.h"
 #include "worker/gate/event_schema.h"
 #include "worker/gate/rule_find.h"
 
@@ -112,14 +113,17 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
 
 enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
 {
-    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_rate, guard_who, guard_schema,
-                                                                               guard_inside, rc_rule_identify};
+    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {
+        guard_rate, guard_who, guard_schema, guard_inside, rc_rule_rates, rc_rule_identify};
     run->guard = RC_GUARDS;
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
         const enum rc_rule_guarded result = guards[i](run);
         if (result == RC_RULE_WAITS && i > 0 && guard_is_rated(run)) {
             const struct rc_limit_question question = guard_question(run);
             rc_limits_unused(run->clients->limits, &question); /* it is asked again with the rest */
+        }
+        if (result == RC_RULE_WAITS && guards[i] == rc_rule_identify) {
+            rc_rule_rates_unused(run); /* likewise */
         }
         if (result != RC_RULE_PASSES) {
             return result;
