@@ -431,6 +431,11 @@ static void operation_do(struct case_at *at, const struct rc_config_event *row,
     case RC_RULE_SET:
         set_do(at, operation);
         return;
+    case RC_RULE_RETAIN:
+        if (room_name(at, rc_event_rooms(at->config, operation), RC_RULE_RETAIN, reason, &text) == 0) {
+            rc_say_text(&at->say, "retain", text);
+        }
+        return;
     case RC_RULE_ACK:
         if (args_fill(at, &operation->args, &text) == 0) {
             rc_say_json(&at->say, "ack", text);
