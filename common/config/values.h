@@ -166,6 +166,8 @@ struct rc_config_socketio {
     uint64_t max_payload_bytes;
     bool http_compression; /* of answers to polls */
     uint32_t max_attachments;
+    uint32_t max_unjoined;             /* on a worker; 0 = no bound */
+    uint32_t max_unjoined_per_address; /* likewise */
     struct rc_config_rate event_rate;
     struct rc_config_text unknown_event; /* one of the three above */
     struct rc_config_text message_event;
@@ -660,6 +662,8 @@ struct rc_config {
     struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
     struct rc_config_backend backends[RC_CONFIG_BACKENDS_MAX];
     struct rc_config_event events[RC_CONFIG_EVENTS_MAX];
+    uint32_t
+        event_lines[RC_CONFIG_EVENTS_MAX]; /* of the file, for people: not what the rows are (rc_event_rules_equal) */
     struct rc_config_identity identities[RC_CONFIG_IDENTITIES_MAX];
     struct rc_handshake_name handshake_names[RC_HANDSHAKE_NAMES_MAX];
     struct rc_event_rules event_rules;

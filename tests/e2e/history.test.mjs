@@ -1,6 +1,7 @@
 // History on one host: what is published in namespaces that keep it has an offset, is told to who asks, is forgotten as configured, and
 // survives the relay.
 import assert from "node:assert/strict";
+import { encode } from "./lib/binary.mjs";
 import { testBroker } from "./lib/broker.mjs";
 import { delay, until } from "./lib/util.mjs";
 
@@ -63,10 +64,14 @@ testBroker("messages have offsets, and are told to who asks", { workers: 2, conf
 
 testBroker("events, arguments, keys and bytes", { workers: 2, config }, async (broker) => {
   const client = await broker.connect();
+  await client.subscribe("log:b");
   await client.publish("log:b", { n: 1 }, { event: "named", key: "k" });
   await client.expect("published", { type: "publish", channel: "log:b", event: "e", args: ["x", 2] });
   await api(broker, "publish", { method: "POST", body: JSON.stringify({ channel: "log:b", data_base64: "AQL/" }) });
+  const { offset, data, binary } = await client.next((message) => message.offset === 3);
+  assert.deepEqual([offset, data, binary], [3, Buffer.from([1, 2, 255]), true]);
   const { messages } = await ask(client, "log:b");
+  assert.deepEqual((await client.request({ type: "history", channel: "log:b", since: 1, limit: 1 }, { encode })).messages, messages.slice(1, 2));
   assert.deepEqual(messages.map(({ time, ...message }) => (assert.equal(typeof time, "number"), message)), [
     { offset: 1, key: "k", event: "named", data: { n: 1 } },
     { offset: 2, event: "e", args: ["x", 2] },

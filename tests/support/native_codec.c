@@ -335,6 +335,9 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
     case 0x51:
         return good && varint_read(&event->rest, &event->code) && counted_read(&event->rest, &event->reason) &&
                ((event->flags & 0x10) == 0 || counted_read(&event->rest, &event->channel));
+    case 0x84:
+        good = varint_read(&event->rest, &event->offset) && counted_read(&event->rest, &event->channel);
+        break;
     case 0x81:
         good = counted_read(&event->rest, &event->channel);
         break;

@@ -184,6 +184,7 @@ enum api_number {
     INSTANCES,
     REVOKE,
     RETAIN,
+    DO,
     HISTORY
 };
 
@@ -200,6 +201,7 @@ static const struct rc_api_route api_calls[] = {
     [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL},
     [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL},
     [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published},
+    [DO] = {DO, true, rc_api_do, rc_api_do_room, rc_api_do_record, NULL},
     [HISTORY] = {HISTORY, false, rc_api_history, NULL, rc_api_queried, NULL},
 };
 
@@ -215,10 +217,19 @@ static const struct rc_api_route api_calls[] = {
     }
 
 static const struct rc_route api_routes[] = {
-    API_POST("publish", PUBLISH),     API_POST("broadcast", BROADCAST),     API_POST("direct", DIRECT),
-    API_POST("subscribe", SUBSCRIBE), API_POST("unsubscribe", UNSUBSCRIBE), API_POST("disconnect", DISCONNECT),
-    API_GET("channels", CHANNELS),    API_GET("presence", PRESENCE),        API_GET("stats", STATS),
-    API_GET("instances", INSTANCES),  API_POST("revoke", REVOKE),           API_POST("retain", RETAIN),
+    API_POST("publish", PUBLISH),
+    API_POST("broadcast", BROADCAST),
+    API_POST("direct", DIRECT),
+    API_POST("subscribe", SUBSCRIBE),
+    API_POST("unsubscribe", UNSUBSCRIBE),
+    API_POST("disconnect", DISCONNECT),
+    API_GET("channels", CHANNELS),
+    API_GET("presence", PRESENCE),
+    API_GET("stats", STATS),
+    API_GET("instances", INSTANCES),
+    API_POST("revoke", REVOKE),
+    API_POST("retain", RETAIN),
+    API_POST("do", DO),
     API_GET("history", HISTORY),
 };
 

@@ -342,7 +342,8 @@ static int take_disconnect(struct rc_reply *reply, const struct rc_json_value *v
     return 0;
 }
 
-static int read_object(struct rc_reply *reply, struct rc_span text, uint32_t depth, struct rc_err *err);
+static int read_object(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, uint32_t depth,
+                       struct rc_err *err);
 
 static int take_do(struct rc_reply *reply, const struct rc_json_value *value, uint32_t depth, struct rc_err *err)
 {
@@ -353,7 +354,7 @@ static int take_do(struct rc_reply *reply, const struct rc_json_value *value, ui
     }
     int rc = rc_json_array_begin(&cursor, value->raw, 0);
     while (rc >= 0 && (rc = rc_json_array_next(&cursor, &one)) == 1) {
-        rc = one.type == RC_JSON_OBJECT ? read_object(reply, one.raw, depth + 1, err)
+        rc = one.type == RC_JSON_OBJECT ? read_object(reply, NULL, one.raw, depth + 1, err)
                                         : reply_refuse(err, "do is an array of objects");
     }
     return rc;
@@ -391,7 +392,28 @@ static int member_take(struct rc_reply *reply, enum member which, const struct r
     return 0;
 }
 
-static int read_object(struct rc_reply *reply, struct rc_span text, uint32_t depth, struct rc_err *err)
+/* Is the member about whom it is for? */
+static bool aim_take(struct rc_reply_aim *aim, const struct rc_json_value *name, const struct rc_json_value *value)
+{
+    const struct {
+        const char *name;
+        struct rc_json_value *value;
+    } known[] = {{"client", &aim->client}, {"room", &aim->room}, {"nsp", &aim->nsp}, {"backend", &aim->backend}};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (rc_json_string_is(name, rc_span_text(known[i].name))) {
+            *known[i].value = value->type == RC_JSON_NULL ? (struct rc_json_value){0} : *value;
+            return true;
+        }
+    }
+    if (!rc_json_string_is(name, RC_SPAN("user")) || value->type == RC_JSON_OBJECT) {
+        return false;
+    }
+    aim->user = value->type == RC_JSON_NULL ? (struct rc_json_value){0} : *value;
+    return true;
+}
+
+static int read_object(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, uint32_t depth,
+                       struct rc_err *err)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value name;
@@ -400,6 +422,9 @@ static int read_object(struct rc_reply *reply, struct rc_span text, uint32_t dep
     memset(its, 0, sizeof(its));
     int got = rc_json_object_begin(&cursor, text, RC_JSON_CHECK_UTF8);
     while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
+        if (aim != NULL && aim_take(aim, &name, &value)) {
+            continue;
+        }
         for (uint32_t i = 0; i < MEMBER_COUNT; i++) {
             if (rc_json_string_is(&name, rc_span_text(member_names[i]))) {
                 its[i] = value; /* the last of one name, as JavaScript has it */
@@ -419,18 +444,29 @@ static int read_object(struct rc_reply *reply, struct rc_span text, uint32_t dep
     return rc;
 }
 
-int rc_reply_read(struct rc_reply *reply, struct rc_span text, struct rc_err *err)
+static int reply_read(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, struct rc_err *err)
 {
     reply->count = 0;
     (void)reply_refuse(err, "it is no JSON object");
     if (text.count == 0) {
         return 0;
     }
-    const int rc = read_object(reply, text, 0, err);
+    const int rc = read_object(reply, aim, text, 0, err);
     if (rc < 0) {
         reply->count = 0;
     }
     return rc;
+}
+
+int rc_reply_read(struct rc_reply *reply, struct rc_span text, struct rc_err *err)
+{
+    return reply_read(reply, NULL, text, err);
+}
+
+int rc_reply_read_aimed(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, struct rc_err *err)
+{
+    memset(aim, 0, sizeof(*aim));
+    return reply_read(reply, aim, text, err);
 }
 
 /* --- what is in it --- */

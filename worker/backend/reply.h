@@ -61,6 +61,17 @@ struct rc_reply {
 /* 0, or -EBADMSG. An empty text is no operation. */
 int rc_reply_read(struct rc_reply *reply, struct rc_span text, struct rc_err *err);
 
+/* Whom operations are for, beside them in the body of POST /api/do: JSON as it stands there, NONE where it is not. `user` is a text or a number; an
+ * object of that name is the operation. */
+struct rc_reply_aim {
+    struct rc_json_value client;
+    struct rc_json_value user;
+    struct rc_json_value room;
+    struct rc_json_value nsp;
+    struct rc_json_value backend;
+};
+int rc_reply_read_aimed(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, struct rc_err *err);
+
 /* A room's name, an event, a message: at most `max` bytes without control characters (which rc_reply_read has seen to). */
 struct rc_span rc_reply_text(const struct rc_json_value *value, uint8_t *scratch, size_t max);
 

@@ -28,6 +28,7 @@
 #include "worker/gate/address_limit.h"
 #include "worker/gate/pressure.h"
 #include "worker/gate/rate.h"
+#include "worker/gate/rule_set.h"
 #include "worker/http/exchange.h"
 #include "worker/http/parse.h"
 #include "worker/http/respond.h"
@@ -59,10 +60,18 @@ struct rc_engine_ops {
     void (*resumed)(void *context, uint32_t client);
     /* A client without a socket is to be closed. */
     void (*close)(void *context, uint32_t client, uint16_t code, const char *reason, bool now);
+    /* A slow consumer that nothing carries: what it was to get is gone, and it hears nothing any more. It ends with its next request. */
+    void (*cut_off)(void *context, uint32_t client);
     /* The client is about to be sent away: its last words. */
     void (*farewell)(void *context, uint32_t client);
+    /* It is no more for others: rows of "disconnect" run, backends are told. */
+    void (*gone)(void *context, uint32_t client);
     /* It is about to be freed. */
     void (*ended)(void *context, uint32_t client);
+    /* An emit with `to` of POST /api/do, of nobody. `backend`: who hears what is answered. False: there is no room in the up ring; again with the
+     * same *rooms. */
+    bool (*post)(void *context, const struct rc_reply_operation *emit, struct rc_span nsp, struct rc_span backend,
+                 uint32_t *rooms);
     /* A backend has let it in, and wants these operations done: of a Socket.IO client as soon as it is in a namespace. The reply is copied. NULL
      * in tests. */
     void (*let_in)(void *context, uint32_t client, uint32_t backend, struct rc_span reply);
@@ -154,9 +163,12 @@ void rc_socket_timer(void *context, uint32_t socket);
 void rc_socket_plain_on_tls(void *context, uint32_t socket);
 void rc_socket_terminated(void *context, uint32_t socket);
 void rc_client_flushed(void *context, uint32_t client);
+/* It is about to be in no channel any more: who wants to know of its end is told, once. */
+void rc_client_leaving(void *context, uint32_t client);
 void rc_socket_answered(void *context, uint32_t socket);
 /* Ends a client at once, and the socket that carries it. */
 void rc_client_end(void *context, uint32_t client);
+void rc_client_cut_off(void *context, uint32_t client);
 void rc_socket_replies_drained(void *context, uint32_t socket);
 void rc_client_joined(void *context, uint32_t client);
 void rc_client_subscribed(void *context, uint32_t client);
@@ -267,14 +279,14 @@ void rc_socket_resume(void *context, uint32_t socket);
 void rc_client_answered(struct rc_clients *clients, uint32_t client);
 
 /* user.c: who a client is, and what is known of it */
-#define RC_CLIENT_SET_MAX 1024u /* bytes of what rows have set, as JSON */
-#define RC_CLIENT_SET_MEMBERS_MAX 16u
 #define RC_CLIENT_USER_JSON_MAX (sizeof("{\"id\":}") + RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX))
 /* Its user's id, empty: it is anonymous. */
 struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client);
 /* The user as a JSON object: `id`, and its attributes; empty: it is anonymous. In `scratch`, or valid until it changes. */
 struct rc_span rc_client_user_json(const struct rc_clients *clients, uint32_t client,
                                    uint8_t scratch[RC_CLIENT_USER_JSON_MAX]);
+/* The connections of a user: all are in `user:{id}` from the start, or wait to be. 0 or -ENOMEM. */
+int rc_clients_of_user(struct rc_clients *clients, struct rc_span user, struct rc_index_list *found);
 /* What rows have set on its connection, a JSON object; empty: nothing. Valid until it changes. */
 struct rc_span rc_client_set(const struct rc_clients *clients, uint32_t client);
 /* What is kept of its first request: QUERY, HEADER or COOKIE, a JSON object; empty: nothing. Valid until the client changes. */
@@ -289,9 +301,7 @@ void rc_clients_user_remove(struct rc_clients *clients, struct rc_span user, boo
 void rc_clients_count_users(struct rc_clients *clients);
 /* The user of a client that is just being made. -ENOMEM. */
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
-/* Takes members over into what was set, the latter of one name; the first only says what it would be. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
- * or than RC_CLIENT_SET_MAX bytes; -ENOMEM. Nothing is changed then. */
-int rc_client_set_merged(struct rc_span before, struct rc_span members, uint8_t out[RC_CLIENT_SET_MAX], size_t *bytes);
+/* Takes members over into what was set, as rc_rule_set_merged; -ENOMEM. Nothing is changed then. */
 int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* The client is no more. */
 void rc_client_forget_user(struct rc_clients *clients, uint32_t client);
@@ -356,7 +366,7 @@ struct rc_arrival {
     char user[RC_IDENTITY_USER_MAX];
     uint8_t attributes[RC_IDENTITY_ATTRIBUTES_MAX];
     uint8_t request[RC_CREDENTIALS_BYTES_MAX]; /* rc_credentials_of */
-    uint8_t set[RC_CLIENT_SET_MAX];
+    uint8_t set[RC_RULE_SET_MAX];
 };
 enum rc_arrived {
     RC_ARRIVED,

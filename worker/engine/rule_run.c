@@ -14,6 +14,7 @@
 #include "worker/engine/rule_room.h"
 #include "worker/engine/rule_send.h"
 #include "worker/engine/rule_wait.h"
+#include "worker/gate/rule_policy.h"
 #include "worker/ws/frame.h"
 
 /* --- what is done ---------------------------------------------------------------------------------------------------- */
@@ -130,7 +131,7 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
 {
     struct rc_clients *clients = run->clients;
     struct rc_span *client = &run->values.input.documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)];
-    uint8_t json[RC_CLIENT_SET_MAX];
+    uint8_t json[RC_RULE_SET_MAX];
     struct rc_rule_args args;
     size_t bytes = 0;
     int code = rc_rule_args(&run->values, &operation->args, json, sizeof(json), &args);
@@ -142,15 +143,19 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
         rc_rule_state_fail(run, RC_CODE_BAD_REQUEST, "what is kept of a connection is no binary");
         return;
     }
-    int rc = code != 0 ? -E2BIG : rc_client_set_merged(*client, args.json, run->set, &bytes);
-    if (rc == 0 && run_step(run)) {
-        rc = rc_client_set_merge(clients, run->client, args.json);
-        *run->done = run->step;
-    }
-    if (rc != 0) {
-        rc_rule_state_fail(run, rc == -E2BIG ? RC_CODE_TOO_LARGE : RC_CODE_UNAVAILABLE,
-                           rc == -E2BIG ? "more than is kept of a connection" : "no memory");
+    code = code != 0 ? rc_rule_set_full(&run->values) : rc_rule_set(&run->values, args.json, run->set, &bytes);
+    if (code != 0) {
+        rc_rule_state_fail(run, code, run->values.err.text);
         return;
+    }
+    if (run_step(run)) {
+        const int rc = rc_client_set_merge(clients, run->client, args.json);
+        *run->done = run->step;
+        if (rc != 0) {
+            code = rc == -E2BIG ? rc_rule_set_full(&run->values) : RC_CODE_UNAVAILABLE;
+            rc_rule_state_fail(run, code, rc == -E2BIG ? run->values.err.text : "no memory");
+            return;
+        }
     }
     *client = rc_span_of(run->set, bytes);
 }
@@ -362,8 +367,11 @@ void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint3
     run->random = client == 0 ? 0 : rc_truth_client(engines->clients->truth, client)->random;
     run->nsp = nsp;
     run->event = event;
-    run->id = run->args = (struct rc_span){0};
+    run->id = run->args = run->except = (struct rc_span){0};
     run->its = (struct rc_args_view){0};
+    run->auth = NULL;
+    run->asked = false;
+    run->taken = NULL;
     run->row = NULL;
     run->input = (struct rc_rule_input){.nsp = nsp, .event = event};
     run->ends = run->dry = false;
@@ -374,31 +382,22 @@ void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint3
     run->guard = RC_GUARDS;
 }
 
-void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+/* Of its client alone. */
+static void run_ask_client(struct rc_rule_run *run, const struct rc_config_event *row)
 {
     struct rc_clients *clients = run->clients;
     struct rc_rule_input *input = &run->input;
     struct rc_span *documents = input->documents;
-    /* Those of a row before it may be gone. */
-    memset(documents, 0, sizeof(input->documents));
-    input->answers = NULL;
-    input->instance = rc_span_text(clients->control->instance_id);
-    if (rc_event_uses(row, RC_EVENT_SOURCE_NOW) || rc_event_uses(row, RC_EVENT_SOURCE_NOW_MS)) {
-        input->now_ms = input->now_ms == 0 ? rc_clock_wall_ms() : input->now_ms;
-    }
-    if (rc_event_uses(row, RC_EVENT_SOURCE_UUID) && input->random[0] == 0) {
-        input->random[0] = rc_clients_random(clients);
-        input->random[1] = rc_clients_random(clients);
-    }
-    if (run->client == 0) {
-        return;
-    }
     if (rc_event_uses(row, RC_EVENT_SOURCE_SID)) {
         rc_engine_nsp_sid(run->engines, run->client, run->nsp, run->sid);
         input->sid = rc_span_of(run->sid, sizeof(run->sid));
     }
-    /* JSON in any case: who said nothing said an object without members. */
-    documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
+    if (rc_event_uses(row, RC_EVENT_SOURCE_AUTH)) {
+        const struct rc_span auth =
+            run->auth != NULL ? *run->auth : rc_engine_auth(run->engines, run->client, run->nsp);
+        /* JSON in any case: who said nothing said an object without members. */
+        documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
+    }
     if (rc_event_uses(row, RC_EVENT_SOURCE_USER) || row->guards.who != RC_EVENT_WHO_ANYONE) {
         documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, run->client, run->user);
     }
@@ -412,5 +411,39 @@ void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row,
     }
     if (rc_event_uses(row, RC_EVENT_SOURCE_ADDRESS)) {
         input->address = rc_engine_address(run->engines, run->client);
+    }
+}
+
+#define SOURCES_OF_ALL                                                                            \
+    (RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ARGUMENT) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_REST) |  \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_NSP) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_EVENT) |      \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ROOM) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ROOM_PART) | \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ANSWER) |                                                \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ERROR)) /* whose values are there, or come */
+
+void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row)
+{
+    struct rc_clients *clients = run->clients;
+    struct rc_rule_input *input = &run->input;
+    if (run->asked) { /* what a row before it has found may be gone */
+        memset(input->documents, 0, sizeof(input->documents));
+        input->answers = NULL;
+    }
+    run->asked = true;
+    if ((row->uses & ~SOURCES_OF_ALL) == 0 && row->guards.who == RC_EVENT_WHO_ANYONE && row->set_count == 0) {
+        return;
+    }
+    if (rc_event_uses(row, RC_EVENT_SOURCE_INSTANCE)) {
+        input->instance = rc_span_text(clients->control->instance_id);
+    }
+    if (rc_event_uses(row, RC_EVENT_SOURCE_NOW) || rc_event_uses(row, RC_EVENT_SOURCE_NOW_MS)) {
+        input->now_ms = input->now_ms == 0 ? rc_clock_wall_ms() : input->now_ms;
+    }
+    if (rc_event_uses(row, RC_EVENT_SOURCE_UUID) && input->random[0] == 0) {
+        input->random[0] = rc_clients_random(clients);
+        input->random[1] = rc_clients_random(clients);
+    }
+    if (run->client != 0) {
+        run_ask_client(run, row);
     }
 }

@@ -45,6 +45,7 @@ static bool wait_fill(struct rc_rule_wait *wait, const struct rc_rule_run *run, 
 {
     struct rc_rule_input *input = &wait->input;
     *input = run->values.input;
+    input->index = NULL; /* that of the run: it ends with it */
     wait->args = run->args;
     struct rc_span *const spans[] = {&wait->args, &input->sid, &input->nsp, &input->room, &input->room_part};
     size_t bytes = 1;

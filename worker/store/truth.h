@@ -197,7 +197,8 @@ struct rc_client {
     uint8_t state;               /* client: enum rc_client_state */
     uint8_t encoding;            /* client: encoding.h */
     uint8_t endpoint;            /* client: index of [[endpoint]], or RC_ENDPOINT_PATH */
-    bool must_say;               /* client: who it is, before it may do anything, and before it hears anything */
+    bool must_say : 1;           /* client: who it is, before it may do anything, and before it hears anything */
+    bool told_gone : 1;          /* client: rows and backends were told of its end, when it was in its channels still */
 };
 _Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
 
@@ -210,6 +211,8 @@ enum rc_engine_flags {
     RC_ENGINE_ROOT = 1u << 5,     /* it has joined the Socket.IO namespace "/" */
     RC_ENGINE_UPGRADED = 1u << 6, /* it began with polling, and a WebSocket has taken it over */
     RC_ENGINE_PONG_DUE = 1u << 7, /* its ping was not answered yet: `ping_ds` is when it is given up */
+    RC_ENGINE_CUT =
+        1u << 8, /* with GOODBYE: it was too slow, and ends with its next request whatever there is for it */
 };
 
 /* Why a session ends, as [[event]] rows of "disconnect" are told. */

@@ -151,10 +151,12 @@ Test(native, reads_the_other_operations)
     cr_assert(operation.type == RC_OPERATION_PRESENCE && operation.limit == 10);
     good("{\"type\":\"history\",\"channel\":\"a\",\"limit\":4294967295}");
     cr_assert(operation.type == RC_OPERATION_HISTORY && operation.limit == UINT32_MAX);
-    good("{\"type\":\"history\",\"channel\":\"a\"}");
-    good("{\"type\":\"history\",\"channel\":\"a\",\"since\":0}");
     good("{\"type\":\"history\",\"channel\":\"a\",\"since\":9007199254740992,\"limit\":1}");
-    cr_assert_eq(operation.limit, 0);
+    cr_assert(operation.has_since && operation.since == RC_OFFSET_MAX);
+    good("{\"type\":\"history\",\"channel\":\"a\",\"since\":0}");
+    cr_assert(operation.has_since && operation.since == 0);
+    good("{\"type\":\"history\",\"channel\":\"a\"}");
+    cr_assert(operation.limit == 0 && !operation.has_since);
     good("{\"type\":\"ping\"}");
     cr_assert(operation.type == RC_OPERATION_PING && operation.id.count == 0);
 }
