@@ -162,7 +162,8 @@ static void history_put(struct rc_router *router, const struct rc_envelope_view 
     struct rc_history *history = router->setup.history;
     const struct rc_span name = rc_span_of(asked->channel, asked->head.channel_bytes);
     const struct rc_config_namespace *policy = rc_history_policy(history, name);
-    const uint32_t slot = policy == NULL ? RC_HISTORY_NO_SLOT : rc_history_find(history, asked->head.channel_hash, name);
+    const uint32_t slot =
+        policy == NULL ? RC_HISTORY_NO_SLOT : rc_history_find(history, asked->head.channel_hash, name);
     struct rc_query_history question;
     struct rc_query_kept kept = {.first = 1, .from = 1, .now_ms = rc_clock_ms()};
     uint64_t used = sizeof(kept);
@@ -199,8 +200,8 @@ static bool answer_kept(struct rc_router *router, struct rc_relay_port *port, co
         return false;
     }
     memcpy(&head, asked->data, sizeof(head));
-    const bool messages = head.kind == RC_QUERY_HISTORY &&
-                          asked->head.data_bytes == sizeof(head) + sizeof(struct rc_query_history);
+    const bool messages =
+        head.kind == RC_QUERY_HISTORY && asked->head.data_bytes == sizeof(head) + sizeof(struct rc_query_history);
     if (head.kind != RC_QUERY_RETAINED && !messages) {
         return false;
     }

@@ -226,8 +226,8 @@ size_t rc_test_operation_binary(const struct rc_operation *operation, uint8_t *o
 bool rc_test_operation_equal(const struct rc_operation *a, const struct rc_operation *b)
 {
     if (a->type != b->type || a->data_kind != b->data_kind || a->echo != b->echo || a->limit != b->limit ||
-        a->exclude_count != b->exclude_count || a->has_since != b->has_since || a->since != b->since || !rc_span_equal(a->id, b->id) ||
-        !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->event, b->event) ||
+        a->exclude_count != b->exclude_count || a->has_since != b->has_since || a->since != b->since ||
+        !rc_span_equal(a->id, b->id) || !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->event, b->event) ||
         !rc_span_equal(a->key, b->key) || !rc_span_equal(a->to, b->to) || !rc_span_equal(a->data, b->data)) {
         return false;
     }

@@ -68,8 +68,8 @@ static bool put_content(struct text *text, const struct rc_history_message *mess
     }
     if (message->event.count > 0) {
         text_copy(text, RC_SPAN(",\"event\":"));
-        text->count += rc_json_string_encode(text->bytes + text->count,
-                                             RC_JSON_STRING_BYTES_MAX(message->event.count), message->event);
+        text->count += rc_json_string_encode(text->bytes + text->count, RC_JSON_STRING_BYTES_MAX(message->event.count),
+                                             message->event);
     }
     text_copy(text, RC_SPAN(",\"data_base64\":\""));
     text->count += rc_base64_encode(text->bytes + text->count, message->data.bytes, message->data.count);
@@ -207,9 +207,9 @@ int rc_client_ask_history(struct rc_clients *clients, uint32_t client, const str
     struct {
         struct rc_query_head head;
         uint8_t which[sizeof(struct rc_query_history)];
-    } question = {.head = {.kind = RC_QUERY_HISTORY,
-                           .limit = (uint16_t)(operation->limit < RC_QUERY_LIMIT_MAX ? operation->limit
-                                                                                      : RC_QUERY_LIMIT_MAX)}};
+    } question = {
+        .head = {.kind = RC_QUERY_HISTORY,
+                 .limit = (uint16_t)(operation->limit < RC_QUERY_LIMIT_MAX ? operation->limit : RC_QUERY_LIMIT_MAX)}};
     const struct rc_query_history which = {.since = operation->since,
                                            .flags = operation->has_since ? RC_QUERY_SINCE : 0};
     uint64_t token;

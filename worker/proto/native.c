@@ -56,7 +56,8 @@ static const struct rc_span member_names[MEMBER_COUNT] = {
     [MEMBER_EVENT] = {(const uint8_t *)"event", 5},
     [MEMBER_ARGS] = {(const uint8_t *)"args", 4},
     [MEMBER_RETAIN] = {(const uint8_t *)"retain", 6},
-    [MEMBER_RETAINED] = {(const uint8_t *)"retained", 8}, [MEMBER_SINCE] = {(const uint8_t *)"since", 5},
+    [MEMBER_RETAINED] = {(const uint8_t *)"retained", 8},
+    [MEMBER_SINCE] = {(const uint8_t *)"since", 5},
 };
 
 #define BIT(member) (1U << (member))
@@ -535,7 +536,8 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
                (event->from.count != 0 ? RC_SPAN(",\"from\":").count + RC_JSON_STRING_BYTES_MAX(event->from.count)
                                        : 0) +
                (event->retained ? RC_SPAN(",\"retained\":true").count : 0) +
-               (event->offset != 0 ? RC_SPAN(",\"offset\":").count + RC_DECIMAL_BYTES_MAX : 0) + rc_native_content_bytes_max(event);
+               (event->offset != 0 ? RC_SPAN(",\"offset\":").count + RC_DECIMAL_BYTES_MAX : 0) +
+               rc_native_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return FIXED_BYTES_MAX + RC_JSON_STRING_BYTES_MAX(welcome->client.count) +
                RC_JSON_STRING_BYTES_MAX(welcome->instance.count) + RC_JSON_STRING_BYTES_MAX(welcome->user.count);

@@ -34,7 +34,7 @@ static inline enum rc_native_form rc_native_event_form(enum rc_native_form form,
 {
     bool has_data = event->type == RC_EVENT_MESSAGE || event->type == RC_EVENT_DIRECT;
 
-    return event->type == RC_EVENT_HISTORY                         ? RC_NATIVE_JSON
+    return event->type == RC_EVENT_HISTORY                  ? RC_NATIVE_JSON
            : has_data && event->data_kind == RC_DATA_BINARY ? RC_NATIVE_BINARY
                                                             : form;
 }

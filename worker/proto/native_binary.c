@@ -302,7 +302,8 @@ static int fields_take(struct rc_reader *reader, struct rest *rest, unsigned fie
         operation->limit = (uint32_t)limit;
     }
     operation->has_since = (fields & FIELD_SINCE) != 0 && (flags & RC_NATIVE_BINARY_SINCE) != 0;
-    if (failed == 0 && operation->has_since && (!varint_take(rest, &operation->since) || operation->since > RC_OFFSET_MAX)) {
+    if (failed == 0 && operation->has_since &&
+        (!varint_take(rest, &operation->since) || operation->since > RC_OFFSET_MAX)) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "since must be a whole number");
     }
     operation->echo = (fields & FIELD_DATA) == 0 || (flags & RC_NATIVE_BINARY_NO_ECHO) == 0;
@@ -492,8 +493,8 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
     switch (event->type) {
     case RC_EVENT_MESSAGE:
     case RC_EVENT_DIRECT:
-        return 2 + VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + event->channel.count + event->from.count + event->event.count +
-               binary_content_bytes_max(event);
+        return 2 + VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + event->channel.count + event->from.count +
+               event->event.count + binary_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return 2 + 3 * VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + welcome->client.count + welcome->instance.count +
                welcome->user.count;

@@ -22,11 +22,11 @@
 #define RC_CLIENT_ID_BYTES_MAX 128 /* a client id, decoded */
 #define RC_REQUEST_ID_BYTES_MAX 64 /* a request's id as written, without quotes */
 #define RC_REQUEST_ID_TOKEN_BYTES_MAX (RC_REQUEST_ID_BYTES_MAX + 2)
-#define RC_KEY_BYTES_MAX 64    /* a message's key, decoded */
-#define RC_EVENT_BYTES_MAX 255 /* a message's event, decoded */
-#define RC_EXCLUDE_MAX 64      /* clients in `exclude` */
+#define RC_KEY_BYTES_MAX 64               /* a message's key, decoded */
+#define RC_EVENT_BYTES_MAX 255            /* a message's event, decoded */
+#define RC_EXCLUDE_MAX 64                 /* clients in `exclude` */
 #define RC_OFFSET_MAX (UINT64_C(1) << 53) /* what JSON readers hold exactly */
-#define RC_BATCH_MAX 128       /* operations in one frame */
+#define RC_BATCH_MAX 128                  /* operations in one frame */
 
 /* Where codecs put strings that are not in the frame as they mean: unescaped names and ids, and made-up id tokens. */
 #define RC_OPERATION_SCRATCH_BYTES                                                                          \
@@ -142,7 +142,7 @@ struct rc_operation {
                                                its '[', or with RC_DATA_ARGS all of it */
     struct rc_span
         except; /* publish: names of channels, each ended by a NUL, whose members do not get it; of sockets' ids, too */
-    struct rc_span nsp;          /* connect, leave, event, ack: the namespace */
+    struct rc_span nsp;                     /* connect, leave, event, ack: the namespace */
     const struct rc_args_index *index;      /* event: of its arguments, in `data`; NULL: nobody has looked */
     uint32_t attachment_count;              /* event, ack: so many are to come; 0 also when they are in `data` */
     uint32_t exclude_count;                 /* publish, broadcast */
