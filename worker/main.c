@@ -247,6 +247,12 @@ static void to_member_changed(void *context, uint32_t client, uint32_t channel, 
     rc_memberships_changed(&w->memberships, client, channel, joined);
 }
 
+static void to_leaving(void *context, uint32_t client)
+{
+    struct worker *w = context;
+    rc_client_leaving(&w->clients, client);
+}
+
 static void to_flushed(void *context, uint32_t client)
 {
     struct worker *w = context;
@@ -448,9 +454,10 @@ static int open_hub(struct worker *w, struct rc_err *err)
     const struct rc_hub_handlers handlers = {.context = w,
                                              .interest_changed = to_interest_changed,
                                              .member_changed = to_member_changed,
+                                             .leaving = to_leaving,
                                              .joined = to_joined,
                                              .subscribed = to_subscribed,
-                                                 .values = to_values,
+                                             .values = to_values,
                                              .replies_drained = to_replies_drained,
                                              .flushed = to_flushed,
                                              .answered = to_answered,
