@@ -196,12 +196,15 @@ $(B)/lib/lib$(1).a: $(MEMBERS_$(1)) $(B)/sources
 endef
 $(foreach c,$(COMPONENTS) support,$(eval $(call archive_rule,$(c))))
 
+# `ringcast check --explain-event` asks the workers' own rules (worker/gate): of their archive it takes those objects alone.
+ALSO_acceptor := $(B)/lib/libworker.a
+
 define program_rule
-$(BIN)/$(PROGRAM_$(1)): $(OBJ)/$(1)/main.o $(B)/lib/lib$(1).a $(B)/lib/libcommon.a $(wildcard build/deps/inst/lib/*.a)
+$(BIN)/$(PROGRAM_$(1)): $(OBJ)/$(1)/main.o $(B)/lib/lib$(1).a $(ALSO_$(1)) $(B)/lib/libcommon.a $(wildcard build/deps/inst/lib/*.a)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
 	@$(if $(filter acceptor,$(1)),$$(CXX),$$(CC)) $$(LDFLAGS_ALL) -o $$@ $(OBJ)/$(1)/main.o \
-	    -Wl,--start-group $(B)/lib/lib$(1).a $(B)/lib/libcommon.a -Wl,--end-group $$(LIBS)
+	    -Wl,--start-group $(B)/lib/lib$(1).a $(ALSO_$(1)) $(B)/lib/libcommon.a -Wl,--end-group $$(LIBS)
 endef
 $(foreach c,acceptor worker relay bench,$(eval $(call program_rule,$(c))))
 

@@ -480,8 +480,9 @@ void load_event(loader &load, const rc_config_section &section, const toml::tabl
     rc_event_build_begin(rules.build.get(), load.config, row.get());
     load_rules(rules, table);
     if (load.problems.size() == before &&
-        told(rules, rc_event_guards_check(rules.build.get(), &rules.err), at, "[[event]]")) {
-        (void)told(rules, rc_event_build_end(rules.build.get(), &rules.err), at, "[[event]]");
+        told(rules, rc_event_guards_check(rules.build.get(), &rules.err), at, "[[event]]") &&
+        told(rules, rc_event_build_end(rules.build.get(), &rules.err), at, "[[event]]")) {
+        load.config->event_lines[load.config->event_count - 1] = at.line;
     }
 }
 

@@ -27,6 +27,8 @@ static const char usage[] =
     "\n"
     "  ringcast [run] [-c FILE]     start it in the foreground; without FILE every key has its default\n"
     "  ringcast check FILE          check a configuration file: exit code 0 (with warnings perhaps), or 2 with every error\n"
+    "  ringcast check FILE --explain-event NAME [--as WHO] [--args JSON] [--nsp NAME] [--in ROOM]... [--json]\n"
+    "                               which [[event]] row would take it, and what would come of it; exit code 1: nothing\n"
     "  ringcast status [--json]     processes, listeners and connections of the running broker\n"
     "  ringcast reload              read the configuration file again (as SIGHUP does)\n"
     "  ringcast stop [--now]        send the clients away and end (as SIGTERM does); --now: without waiting\n"
@@ -38,6 +40,8 @@ static const char usage[] =
     "status, reload and stop ask the broker that runs with -c FILE, or listens on --socket PATH; without either the one\n"
     "that is running, if it is the only one.\n"
     "tune looks at what the workers of -c FILE need: exit code 1 when something is short.\n"
+    "--explain-event: WHO is anonymous, user:42 or 'user:42 {\"tier\":\"premium\"}', JSON the array of arguments; --in names\n"
+    "rooms that it is in, --auth, --client, --query, --header and --cookie take objects, --from server is a server's event.\n"
     "Exit codes: 0 well, 1 failed, 2 wrong configuration or wrong usage.\n";
 
 static const struct {
@@ -67,6 +71,38 @@ static int usage_wrong(const char *what, const char *word)
     return -EINVAL;
 }
 
+/* Options of check --explain-event: "--as WHO" or "--as=WHO". */
+static int parse_explain(struct rc_cli *cli, int argc, char **argv, int *at)
+{
+    char name[32];
+    const char *word = argv[*at];
+    const char *equals = strchr(word, '=');
+    bool full = false;
+    if (strcmp(word, "--json") == 0) {
+        cli->explain.json = true;
+        return 0;
+    }
+    const size_t bytes = equals == NULL ? strlen(word) : (size_t)(equals - word);
+    if (bytes >= sizeof(name)) {
+        return usage_wrong("unknown argument", word);
+    }
+    memcpy(name, word, bytes);
+    name[bytes] = '\0';
+    const char *from = NULL;
+    const char **place = strcmp(name, "--from") == 0 ? &from : rc_explain_option(&cli->explain, name, &full);
+    if (place == NULL) {
+        return usage_wrong(full ? "too many rooms" : "unknown argument", word);
+    }
+    *place = equals != NULL ? equals + 1 : ++*at < argc ? argv[*at] : NULL;
+    if (*place == NULL) {
+        return usage_wrong("a value is missing after", word);
+    }
+    cli->explain.server |= from != NULL && strcmp(from, "server") == 0;
+    return from == NULL || strcmp(from, "server") == 0 || strcmp(from, "client") == 0
+               ? 0
+               : usage_wrong("--from is client or server", from);
+}
+
 static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
 {
     const char *word = argv[*at];
@@ -74,6 +110,9 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
     if (strcmp(word, "--json") == 0 && (cli->command == RC_CLI_STATUS || cli->command == RC_CLI_TUNE)) {
         cli->json = true;
         return 0;
+    }
+    if (cli->command == RC_CLI_CHECK && strncmp(word, "--", 2) == 0 && strncmp(word, "--config", 8) != 0) {
+        return parse_explain(cli, argc, argv, at);
     }
     if (strcmp(word, "--now") == 0 && cli->command == RC_CLI_STOP) {
         cli->now = true;
@@ -90,6 +129,13 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
         return usage_wrong("unknown argument", word);
     }
     return value[0] != '\0' ? 0 : usage_wrong("a value is missing after", word);
+}
+
+/* Were options given that say something of an event, but no event? */
+static bool explains_nothing(const struct rc_explain *explain)
+{
+    const struct rc_explain none = {.event = explain->event};
+    return explain->event == NULL && memcmp(explain, &none, sizeof(none)) != 0;
 }
 
 int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
@@ -116,7 +162,13 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
             return rc;
         }
     }
-    return cli->command == RC_CLI_CHECK && cli->config == NULL ? usage_wrong("check needs a FILE", NULL) : 0;
+    if (cli->command != RC_CLI_CHECK) {
+        return 0;
+    }
+    return cli->config == NULL ? usage_wrong("check needs a FILE", NULL)
+           : explains_nothing(&cli->explain)
+               ? usage_wrong("--explain-event NAME is missing: the other options are about it", NULL)
+               : 0;
 }
 
 static void print_errors(const struct rc_config_errors *errors)
@@ -163,11 +215,29 @@ static int command_run(const struct rc_cli *cli)
     return exit_code;
 }
 
+static int command_explain(const struct rc_cli *cli, const struct rc_settings *settings)
+{
+    switch (rc_explain_run(&cli->explain, cli->config, &settings->config, stdout)) {
+    case RC_EXPLAINED_DONE:
+        return RC_EXIT_OK;
+    case RC_EXPLAINED_REFUSED:
+        return RC_EXIT_FAILED;
+    case RC_EXPLAINED_WRONG:
+        break;
+    }
+    return RC_EXIT_CONFIG;
+}
+
 static int command_check(const struct rc_cli *cli)
 {
     struct rc_settings *settings = settings_load(cli->config, false, true);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
+    }
+    if (cli->explain.event != NULL) {
+        const int exit_code = command_explain(cli, settings);
+        rc_settings_free(settings);
+        return exit_code;
     }
     struct rc_config_errors warnings = {0};
     struct rc_err err = {{0}};

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#include "acceptor/console/explain.h"
+
 enum rc_cli_command {
     RC_CLI_RUN,
     RC_CLI_CHECK,
@@ -29,6 +31,7 @@ struct rc_cli {
     char **argv;
     bool json;
     bool now;
+    struct rc_explain explain; /* of `check`; its event NULL: nothing is to be explained */
 };
 
 /* 0; or -EINVAL after a line on standard error. */

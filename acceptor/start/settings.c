@@ -198,9 +198,39 @@ static void warn_redis_files(const struct rc_config *config, struct rc_config_er
     }
 }
 
+/* What deploy/examples and docs write where a secret stands. */
+#define EXAMPLE_SECRET "change-me"
+
+static void warn_example_secret(const char *key, const struct rc_config_text *texts, uint32_t count,
+                                struct rc_config_errors *warnings)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (strncmp(texts[i].text, EXAMPLE_SECRET, strlen(EXAMPLE_SECRET)) == 0) {
+            rc_config_errors_add(warnings, "%s: \"" EXAMPLE_SECRET "…\" is what examples have: everybody knows it",
+                                 key);
+        }
+    }
+}
+
+/* A file that was copied from an example, and whose secrets still are the example's. */
+static void warn_example_secrets(const struct rc_config *config, struct rc_config_errors *warnings)
+{
+    warn_example_secret("http.api_keys", config->http.api_keys.items, config->http.api_keys.count, warnings);
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        const struct rc_config_identity *identity = &config->identities[i];
+        warn_example_secret("[[identity]] secret", &identity->jwt.secret, 1, warnings);
+        warn_example_secret("[[identity]] secrets", identity->secrets.items, identity->secrets.count, warnings);
+    }
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        const struct rc_config_backend *backend = &config->backends[i];
+        warn_example_secret("[[backend]] secrets", backend->secrets, backend->secret_count, warnings);
+    }
+}
+
 void rc_settings_warnings(const struct rc_config *config, struct rc_config_errors *warnings)
 {
     rc_config_variables_unknown(environ, warnings);
+    warn_example_secrets(config, warnings);
     warn_redis_files(config, warnings);
     if (config->socketio.adapter != RC_ADAPTER_NONE && config->redis.url.text[0] == '\0') {
         rc_config_errors_add(warnings, "socketio.adapter has no effect without redis.url");

@@ -662,6 +662,8 @@ struct rc_config {
     struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
     struct rc_config_backend backends[RC_CONFIG_BACKENDS_MAX];
     struct rc_config_event events[RC_CONFIG_EVENTS_MAX];
+    uint32_t
+        event_lines[RC_CONFIG_EVENTS_MAX]; /* of the file, for people: not what the rows are (rc_event_rules_equal) */
     struct rc_config_identity identities[RC_CONFIG_IDENTITIES_MAX];
     struct rc_handshake_name handshake_names[RC_HANDSHAKE_NAMES_MAX];
     struct rc_event_rules event_rules;

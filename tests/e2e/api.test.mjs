@@ -399,6 +399,8 @@ testBroker("figures: stats, instances, and who gets /metrics as JSON", { config 
     assert.match((await broker.get("/metrics", { headers: { Accept: accept } })).headers["content-type"], /^text\/plain/);
   }
   assert.match((await broker.get("/metrics", { headers: { Accept: "text/html, application/json;q=0.9" } })).headers["content-type"], /json/);
+  // RFC 9110 12.5.5: whoever keeps an answer must know that another Accept may get another; and by Origin, as everywhere.
+  for (const accept of ["text/plain", "application/json"]) assert.deepEqual((await broker.get("/metrics", { headers: { Accept: accept } })).headers.vary.split(", ").sort(), ["Accept", "Origin"]);
   const head = await call(broker, "stats", undefined, { method: "HEAD" });
   assert.deepEqual([head.status, head.body], [200, undefined]);
 });

@@ -2,6 +2,7 @@
 // moment, and that no protocol leads round a guard.
 import assert from "node:assert/strict";
 import { io } from "socket.io-client";
+import { startBackend, table } from "./lib/backend.mjs";
 import parser from "socket.io-msgpack-parser";
 import { encode, encodeBatch } from "./lib/binary.mjs";
 import { testBroker } from "./lib/broker.mjs";
@@ -26,7 +27,8 @@ const ask = (socket, ...event) => within(5000, new Promise((done) => socket.emit
 const hears = (socket, name) => until(`it hears ${name}`, () => socket.heard.find((event) => event[0] === name)?.slice(1), { every: 2 });
 
 function testRules(name, config, body, workers = 2) {
-  testBroker(name, { workers, config: { "socketio.path": "/socket.io/", "debug.user_query": "user", ...config } }, async (broker) => {
+  const whole = typeof config === "function" ? config : { "socketio.path": "/socket.io/", "debug.user_query": "user", ...config };
+  testBroker(name, { workers, config: whole }, async (broker) => {
     const sockets = [];
     try {
       await body(broker, (options) => connect(broker, sockets, options));
@@ -333,6 +335,72 @@ for (const workers of [1, 4]) {
       sockets[left].close();
       assert.deepEqual(await until("the onlooker hears that it left", () => onlooker.heard.find(([name, told]) => name === "user left" && told.username === `u${left}`)),
         ["user left", { username: `u${left}`, numUsers: left }]);
+    }
+  }, workers);
+}
+
+/* However a client ends, its rows of "disconnect" know its rooms, and so does a backend: with a close frame, too, after which it is in none. */
+const WAYS = {
+  "of its own namespace": (socket) => socket.close(),
+  "by Engine.IO's close": (socket) => socket.io.engine.close(),
+  "by a close frame": (socket) => socket.io.engine.transport.ws.close(),
+  "by a close frame behind its last words": (socket) => {
+    for (const event of ["say", "say", "say"]) socket.emit(event, "bye");
+    socket.io.engine.transport.ws.close();
+  },
+  "without a word": (socket) => socket.io.engine.transport.ws.terminate(),
+  "by a packet that is none": (socket) => socket.io.engine.transport.ws.send("zzz"),
+  "by the API": (socket, broker) => broker.get("/api/disconnect", { method: "POST", headers: { authorization: "Bearer key-of-the-tests" }, body: JSON.stringify({ user: socket.user }) }),
+  "by its row": (socket) => socket.emit("send me away"),
+};
+const REASONS = /^(transport close|client namespace disconnect|server namespace disconnect|parse error|forced close)$/;
+
+for (const workers of [1, 2]) {
+  let backend;
+  testRules(`what it was in is known when a client has gone, whichever way, on ${workers} workers`, async () => {
+    backend = await startBackend({});
+    return {
+      "debug.user_query": "user", "socketio.path": "/socket.io/", "http.api_keys": ["key-of-the-tests"],
+      backend: [table(backend, { calls: ["disconnect"] })],
+      event: [
+        { on: "enter", join: ["doc-{args.0}", "hall"], ack: ["in"] },
+        { on: "say", inside: "hall", emit: [{ to: "hall", others: true }] },
+        { on: "send me away", close: true },
+        { on: "disconnect", each: "doc-{id}", emit: [{ to: "*", event: "left", args: ["{room.id}", "{user.id}", "{count:{room}}", "{args.0}"] }] },
+        { on: "disconnect", emit: [{ to: "*", event: "gone", args: ["{user.id}"] }] },
+      ],
+    };
+  }, async (broker, client) => {
+    try {
+      const onlooker = await client({ user: "onlooker" });
+      assert.deepEqual(await ask(onlooker, "enter", 7), ["in"]);
+      for (const [how, end] of Object.entries(WAYS)) {
+        const socket = await client({ user: how });
+        socket.user = how;
+        assert.deepEqual(await ask(socket, "enter", 7), ["in"]);
+        const sid = socket.id;
+        await end(socket, broker);
+        const [, id, , count, reason] = await until(`they hear that it left ${how}`, () => onlooker.heard.find(([name, , user]) => name === "left" && user === how));
+        assert.deepEqual([id, count], ["7", 1], how);
+        assert.match(reason, REASONS, how);
+        await until(`they hear that it went ${how}`, () => onlooker.heard.some(([name, user]) => name === "gone" && user === how));
+        const call = await until(`the backend hears of it ${how}`, () => backend.calls.flatMap(({ calls }) => calls ?? []).find((one) => one.sid === sid));
+        assert.deepEqual(call.rooms.filter((room) => !room.startsWith("user:")).sort(), ["doc-7", "hall"], how);
+      }
+      // A native client that says good-bye.
+      const native = await broker.connect({ path: "/ws?user=native" });
+      await native.subscribe("prices:x");
+      await native.close();
+      const call = await until("the backend hears of it", () => backend.calls.flatMap(({ calls }) => calls ?? []).find(({ user }) => user?.id === "native"));
+      assert.ok(call.rooms.includes("prices:x"), JSON.stringify(call));
+      const told = backend.calls.flatMap(({ calls }) => calls ?? []);
+      assert.equal(told.filter(({ user }) => user?.id === "native").length, 1);
+      for (const how of Object.keys(WAYS)) {
+        assert.equal(told.filter(({ user }) => user?.id === how).length, 1, `once ${how}`);
+        assert.equal(onlooker.heard.filter(([name, , user]) => name === "left" && user === how).length, 1, `once ${how}`);
+      }
+    } finally {
+      await backend.stop();
     }
   }, workers);
 }

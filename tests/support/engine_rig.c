@@ -41,6 +41,7 @@ TO_CLIENTS(rig_joined, rc_client_joined, client)
 TO_CLIENTS(rig_subscribed, rc_client_subscribed, client)
 TO_CLIENTS(rig_drained, rc_socket_replies_drained, socket)
 TO_CLIENTS(rig_flushed, rc_client_flushed, client)
+TO_CLIENTS(rig_leaving, rc_client_leaving, client)
 TO_CLIENTS(rig_answered, rc_socket_answered, socket)
 TO_CLIENTS(rig_end, rc_client_end, client)
 TO_CLIENTS(rig_cut_off, rc_client_cut_off, client)
@@ -85,6 +86,7 @@ void engine_rig_open(struct engine_rig *r)
                                         .subscribed = rig_subscribed,
                                         .replies_drained = rig_drained,
                                         .flushed = rig_flushed,
+                                        .leaving = rig_leaving,
                                         .answered = rig_answered,
                                         .ready = rig_ready,
                                         .end = rig_end,

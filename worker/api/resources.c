@@ -177,13 +177,23 @@ static void health_database(void *context, struct rc_exchange *exchange, const s
 
 /* --- metrics --------------------------------------------------------------------------------------------------------- */
 
+/* Whatever form it has: another Accept may get the other one (RFC 9110 12.5.5). */
+static void metrics_answer(struct rc_exchange *exchange, const char *type, const char *body, size_t body_bytes)
+{
+    rc_exchange_answer(exchange, &(struct rc_exchange_answer){.status = 200,
+                                                              .content_type = type,
+                                                              .body = body,
+                                                              .body_bytes = body_bytes,
+                                                              .headers = "Vary: Accept\r\n"});
+}
+
 static void metrics_as_json(struct rc_api *api, struct rc_exchange *exchange)
 {
     struct rc_text json = {0};
     if (rc_api_metrics_json(api, &json) < 0) {
         no_memory(exchange);
     } else {
-        resource_answer(exchange, 200, "application/json", json.bytes, json.count);
+        metrics_answer(exchange, "application/json", json.bytes, json.count);
     }
     rc_text_free(&json);
 }
@@ -220,7 +230,7 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
         rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, text + bytes, room - bytes);
     bytes = bytes < room ? bytes : room;
     bytes += rc_instance_metrics_render(control, config, text + bytes, room - bytes);
-    resource_answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
+    metrics_answer(exchange, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
     free(text);
 }
 

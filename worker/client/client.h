@@ -28,6 +28,7 @@
 #include "worker/gate/address_limit.h"
 #include "worker/gate/pressure.h"
 #include "worker/gate/rate.h"
+#include "worker/gate/rule_set.h"
 #include "worker/http/exchange.h"
 #include "worker/http/parse.h"
 #include "worker/http/respond.h"
@@ -63,6 +64,8 @@ struct rc_engine_ops {
     void (*cut_off)(void *context, uint32_t client);
     /* The client is about to be sent away: its last words. */
     void (*farewell)(void *context, uint32_t client);
+    /* It is no more for others: rows of "disconnect" run, backends are told. */
+    void (*gone)(void *context, uint32_t client);
     /* It is about to be freed. */
     void (*ended)(void *context, uint32_t client);
     /* An emit with `to` of POST /api/do, of nobody. `backend`: who hears what is answered. False: there is no room in the up ring; again with the
@@ -160,6 +163,8 @@ void rc_socket_timer(void *context, uint32_t socket);
 void rc_socket_plain_on_tls(void *context, uint32_t socket);
 void rc_socket_terminated(void *context, uint32_t socket);
 void rc_client_flushed(void *context, uint32_t client);
+/* It is about to be in no channel any more: who wants to know of its end is told, once. */
+void rc_client_leaving(void *context, uint32_t client);
 void rc_socket_answered(void *context, uint32_t socket);
 /* Ends a client at once, and the socket that carries it. */
 void rc_client_end(void *context, uint32_t client);
@@ -274,8 +279,6 @@ void rc_socket_resume(void *context, uint32_t socket);
 void rc_client_answered(struct rc_clients *clients, uint32_t client);
 
 /* user.c: who a client is, and what is known of it */
-#define RC_CLIENT_SET_MAX 1024u /* bytes of what rows have set, as JSON */
-#define RC_CLIENT_SET_MEMBERS_MAX 16u
 #define RC_CLIENT_USER_JSON_MAX (sizeof("{\"id\":}") + RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX))
 /* Its user's id, empty: it is anonymous. */
 struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client);
@@ -298,9 +301,7 @@ void rc_clients_user_remove(struct rc_clients *clients, struct rc_span user, boo
 void rc_clients_count_users(struct rc_clients *clients);
 /* The user of a client that is just being made. -ENOMEM. */
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
-/* Takes members over into what was set, the latter of one name; the first only says what it would be. -EBADMSG: no JSON object; -E2BIG: more than RC_CLIENT_SET_MEMBERS_MAX,
- * or than RC_CLIENT_SET_MAX bytes; -ENOMEM. Nothing is changed then. */
-int rc_client_set_merged(struct rc_span before, struct rc_span members, uint8_t out[RC_CLIENT_SET_MAX], size_t *bytes);
+/* Takes members over into what was set, as rc_rule_set_merged; -ENOMEM. Nothing is changed then. */
 int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* The client is no more. */
 void rc_client_forget_user(struct rc_clients *clients, uint32_t client);
@@ -365,7 +366,7 @@ struct rc_arrival {
     char user[RC_IDENTITY_USER_MAX];
     uint8_t attributes[RC_IDENTITY_ATTRIBUTES_MAX];
     uint8_t request[RC_CREDENTIALS_BYTES_MAX]; /* rc_credentials_of */
-    uint8_t set[RC_CLIENT_SET_MAX];
+    uint8_t set[RC_RULE_SET_MAX];
 };
 enum rc_arrived {
     RC_ARRIVED,

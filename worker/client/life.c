@@ -392,16 +392,30 @@ void rc_client_detach(struct rc_clients *clients, uint32_t client)
     rc_socket_linger(clients, socket);
 }
 
+void rc_client_leaving(void *context, uint32_t index)
+{
+    struct rc_clients *clients = context;
+    struct rc_client *client = rc_truth_client(clients->truth, index);
+    if (client->told_gone) {
+        return;
+    }
+    client->told_gone = true;
+    if (rc_encoding_is_engine(client->encoding)) {
+        clients->engine.gone(clients->engine.context, index);
+    } else {
+        rc_client_tell_gone(clients, index, (struct rc_span){0}, (struct rc_span){0},
+                            clients->draining ? "server shutting down" : "transport close");
+    }
+}
+
 /* The client, which nothing carries, is no more. */
 static void client_free(struct rc_clients *clients, uint32_t index)
 {
     struct rc_client *client = rc_truth_client(clients->truth, index);
     RC_ASSERT(clients->connections > 0 && client->socket == RC_SOCKET_NONE);
+    rc_client_leaving(clients, index);
     if (rc_encoding_is_engine(client->encoding)) {
         clients->engine.ended(clients->engine.context, index);
-    } else {
-        rc_client_tell_gone(clients, index, (struct rc_span){0}, (struct rc_span){0},
-                            clients->draining ? "server shutting down" : "transport close");
     }
     rc_client_decision_forget(clients, index);
     clients->connections--;
@@ -417,7 +431,7 @@ static void client_free(struct rc_clients *clients, uint32_t index)
         clients->rates[index] = (struct rc_rate){0};
     }
     rc_client_forget_user(clients, index);
-    client->must_say = false;
+    client->must_say = client->told_gone = false;
     client->flags = 0; /* lists of the hub may still name it */
     rc_pool_free(&clients->truth->clients, index);
 }

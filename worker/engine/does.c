@@ -329,7 +329,7 @@ static void does_set(const struct rc_does *does, struct rc_span members)
             *does->failed = true;
         }
         rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %u members, or %u bytes\"",
-                       RC_CLIENT_SET_MEMBERS_MAX, RC_CLIENT_SET_MAX);
+                       RC_RULE_SET_MEMBERS_MAX, RC_RULE_SET_MAX);
     }
 }
 

@@ -128,6 +128,21 @@ uint32_t rc_engines_sleep_ms(const struct rc_engines *engines, uint32_t most_ms)
 /* --- a session's end ---------------------------------------------------------------------------------------------- */
 
 /* Of clients->engine: the client is about to be freed. */
+static void engine_gone(void *context, uint32_t client)
+{
+    struct rc_engines *engines = context;
+    const struct rc_clients *clients = engines->clients;
+    if ((rc_engine_of(engines, client)->flags & RC_ENGINE_SESSION) == 0) {
+        return;
+    }
+    if (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_CLOSE_RECEIVED) {
+        /* it said so itself */
+    } else if (clients->draining || (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_CLOSE_QUEUED)) {
+        rc_engine_note_end(engines, client, RC_ENGINE_WHY_SERVER);
+    }
+    rc_socketio_gone(engines, client);
+}
+
 static void engine_ended(void *context, uint32_t client)
 {
     struct rc_engines *engines = context;
@@ -140,11 +155,6 @@ static void engine_ended(void *context, uint32_t client)
     /* Requests that are answered below may bring others of this session: they must not find it. */
     rc_engine_retire(engines, client);
     if (engine->flags & RC_ENGINE_SESSION) {
-        if (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_CLOSE_RECEIVED) {
-            /* it said so itself */
-        } else if (clients->draining || (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_CLOSE_QUEUED)) {
-            rc_engine_note_end(engines, client, RC_ENGINE_WHY_SERVER);
-        }
         rc_socketio_ended(engines, client);
         engines->polls.ended(engines->polls.context, client, RC_EIO_CLOSE);
         if (engine->flags & RC_ENGINE_COUNTED) {
@@ -353,6 +363,7 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
                                              .close = ops_close,
                                              .cut_off = ops_cut_off,
                                              .farewell = ops_farewell,
+                                             .gone = engine_gone,
                                              .ended = engine_ended,
                                              .let_in = ops_let_in,
                                              .post = ops_post};

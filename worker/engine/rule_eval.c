@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/gate/permission.h"
+#include "worker/gate/rule_policy.h"
 
 /* The template's buffer: arguments have room before them for what rc_args puts there. NULL: no memory. */
 static uint8_t *eval_buffer(struct rc_rule_run *run, size_t *room)
@@ -73,45 +73,29 @@ static bool eval_joins(struct rc_rule_run *run, struct rc_span name)
 /* May the client that names the room's channel namespace itself have this done in it? 0 or a code. */
 static int eval_permits(struct rc_rule_run *run, const struct rc_rule_target *room, enum rc_event_operation_type type)
 {
-    const struct rc_config *config = run->clients->config;
-    const struct rc_config_namespace *namespace = rc_config_namespace_of(config, room->name, room->bytes);
-    const struct rc_span user = rc_client_user(run->clients, run->client);
-    const struct rc_span name = rc_span_of(room->name, room->bytes);
-    if (rc_client_room_is_socket(run->clients, name)) {
-        if (type == RC_RULE_JOIN || type == RC_RULE_RETAIN) {
-            return rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "a socket's own room");
-        }
-        return rc_permission_allows(config->permissions.direct, user, rc_rule_target_channel(room), false)
-                   ? 0
-                   : rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "you may not send direct messages");
-    }
-    const bool says = type == RC_RULE_EMIT || type == RC_RULE_RETAIN;
-    const enum rc_who who = says ? namespace->publish : namespace->subscribe;
+    struct rc_rule_room_asked asked = {.room = rc_span_of(room->name, room->bytes),
+                                       .channel = rc_rule_target_channel(room),
+                                       .user = rc_client_user(run->clients, run->client)};
+    asked.socket = rc_client_room_is_socket(run->clients, asked.room);
     /* What the row itself joins it is in once that is done. */
-    const bool member = (who == RC_WHO_MEMBER || namespace->retain == RC_WHO_MEMBER) &&
-                        (rc_client_is_in(run->clients, run->client, rc_rule_target_channel(room)) ||
-                         (run->dry && eval_joins(run, name)));
-    if (type != RC_RULE_LEAVE && !rc_permission_allows(who, user, name, member)) {
-        return rc_rule_state_fail(run, rc_permission_refusal(who, user), "you may not use this room");
-    }
-    if (type == RC_RULE_RETAIN && !rc_permission_allows(namespace->retain, user, name, member)) {
-        return rc_rule_state_fail(run, rc_permission_refusal(namespace->retain, user),
-                                  "you may not set the retained value of this room");
-    }
-    return 0;
+    asked.member =
+        rc_rule_asks_member(run->clients->config, asked.room, type) &&
+        (rc_client_is_in(run->clients, run->client, asked.channel) || (run->dry && eval_joins(run, asked.room)));
+    const int code = rc_rule_permits(&run->values, &asked, type);
+    return code != 0 ? rc_rule_state_fail(run, code, run->values.err.text) : 0;
 }
 
 int rc_rule_eval_target(struct rc_rule_run *run, const struct rc_event_template *template,
                         enum rc_event_operation_type type, struct rc_rule_target *room)
 {
-    const int code = rc_rule_room(&run->values, template, room->name, &room->bytes);
+    struct rc_span channel = {0};
+    int code = rc_rule_room(&run->values, template, room->name, &room->bytes);
+    if (code == 0) {
+        code = rc_rule_room_channel(&run->values, rc_span_of(room->name, room->bytes), room->channel, &channel);
+    }
     if (code != 0) {
         return rc_rule_state_fail(run, code, run->values.err.text);
     }
-    room->channel_bytes =
-        rc_channel_of_room(room->channel, sizeof(room->channel), run->nsp, rc_span_of(room->name, room->bytes));
-    if (room->channel_bytes == 0) {
-        return rc_rule_state_fail(run, RC_CODE_BAD_REQUEST, "the room's name is too long");
-    }
+    room->channel_bytes = channel.count;
     return (template->flags & RC_EVENT_CLIENT_CHOOSES) != 0 && run->client != 0 ? eval_permits(run, room, type) : 0;
 }

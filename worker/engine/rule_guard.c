@@ -7,8 +7,8 @@
 #include "common/config/event_rules.h"
 #include "worker/engine/rule_eval.h"
 #include "worker/engine/rule_identify.h"
-#include "worker/gate/event_schema.h"
-#include "worker/gate/rule_find.h"
+#include "worker/engine/rule_rate.h"
+#include "worker/gate/rule_policy.h"
 
 static enum rc_rule_guarded guard_refuse(struct rc_rule_run *run, enum rc_event_guard guard, int code, const char *why)
 {
@@ -62,26 +62,21 @@ static enum rc_rule_guarded guard_rate(struct rc_rule_run *run)
 
 static enum rc_rule_guarded guard_who(struct rc_rule_run *run)
 {
-    const struct rc_event_guards *guards = &run->row->guards;
-    if (run->input.documents[rc_rule_document(RC_EVENT_SOURCE_USER)].count == 0) {
-        return guard_refuse(run, RC_GUARD_WHO, RC_CODE_UNAUTHORIZED, "only users may do this, and you are anonymous");
-    }
-    return guards->who == RC_EVENT_WHO_USER || rc_rule_holds(&run->values, guards->attributes, guards->attribute_count)
-               ? RC_RULE_PASSES
-               : guard_refuse(run, RC_GUARD_WHO, RC_CODE_FORBIDDEN, "you may not do this");
+    const int code = rc_rule_who(&run->values, &run->row->guards);
+    return code == 0 ? RC_RULE_PASSES : guard_refuse(run, RC_GUARD_WHO, code, run->values.err.text);
 }
 
 /* What an event says must be what its row's schema asks for. */
 static enum rc_rule_guarded guard_schema(struct rc_rule_run *run)
 {
-    const enum rc_json_schema_result result =
-        rc_event_schema_check(run->clients->config, run->row, run->its.json, &run->values.err);
-    if (result == RC_JSON_SCHEMA_VALID) {
+    enum rc_json_schema_result result;
+    const int code = rc_rule_schema(&run->values, run->row, &result);
+    if (code == 0) {
         return RC_RULE_PASSES;
     }
     rc_metric_add(run->clients->metrics,
                   result == RC_JSON_SCHEMA_LIMIT ? RC_METRIC_EVENTS_UNCHECKED : RC_METRIC_EVENTS_INVALID, 1);
-    return guard_refuse(run, RC_GUARD_SCHEMA, RC_CODE_BAD_REQUEST, run->values.err.text);
+    return guard_refuse(run, RC_GUARD_SCHEMA, code, run->values.err.text);
 }
 
 static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
@@ -104,7 +99,7 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
         rc_rule_state_client(run)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
         return RC_RULE_WAITS;
     }
-    return guard_refuse(run, RC_GUARD_INSIDE, RC_CODE_FORBIDDEN, "you are not in this room");
+    return guard_refuse(run, RC_GUARD_INSIDE, rc_rule_outside(&run->values), run->values.err.text);
 }
 
 enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
@@ -116,7 +111,8 @@ enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
                   {offsetof(struct rc_config_event, guards.who), guard_who},
                   {offsetof(struct rc_config_event, schema_at), guard_schema},
                   {offsetof(struct rc_config_event, guards.inside_count), guard_inside},
-                   {offsetof(struct rc_config_event, identify_at), rc_rule_identify}};
+                  {offsetof(struct rc_config_event, operation_count), rc_rule_rates},
+                  {offsetof(struct rc_config_event, identify_at), rc_rule_identify}};
     _Static_assert(RC_EVENT_WHO_ANYONE == 0 && sizeof(enum rc_event_who) == sizeof(uint32_t), "a guard that is none");
     run->guard = RC_GUARDS;
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
@@ -126,6 +122,9 @@ enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
         if (result == RC_RULE_WAITS && i > 0 && guard_is_rated(run)) {
             const struct rc_limit_question question = guard_question(run);
             rc_limits_unused(run->clients->limits, &question); /* it is asked again with the rest */
+        }
+        if (result == RC_RULE_WAITS && guards[i].judge == rc_rule_identify) {
+            rc_rule_rates_unused(run); /* likewise */
         }
         if (result != RC_RULE_PASSES) {
             return result;

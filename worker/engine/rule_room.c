@@ -10,7 +10,7 @@
 #include "common/text/json_scan.h"
 #include "worker/engine/room.h"
 #include "worker/engine/rule_retained.h"
-#include "worker/gate/permission.h"
+#include "worker/gate/rule_policy.h"
 
 /* A list of entries as it grows: what fits is bounded as any message. */
 struct list {
@@ -258,37 +258,21 @@ static int question_channel(struct rc_rule_run *run, const struct rc_event_quest
 {
     char name[RC_CHANNEL_NAME_MAX];
     size_t bytes = 0;
-    const int code = question->everybody != 0 ? 0 : rc_rule_room(&run->values, &question->room, name, &bytes);
+    int code = question->everybody != 0 ? 0 : rc_rule_room(&run->values, &question->room, name, &bytes);
     if (code != 0) {
         return rc_rule_state_fail(run, code, run->values.err.text);
     }
-    *channel = rc_span_of(out, rc_channel_of_room(out, RC_CHANNEL_NAME_MAX, run->nsp, rc_span_of(name, bytes)));
-    if (channel->count == 0) {
-        return rc_rule_state_fail(run, RC_CODE_BAD_REQUEST, "the room's name is too long");
-    }
-    if ((question->room.flags & RC_EVENT_CLIENT_CHOOSES) == 0 || run->client == 0) {
-        return 0;
-    }
-    if (rc_client_room_is_socket(run->clients, rc_span_of(name, bytes))) {
-        return rc_rule_state_fail(run, RC_CODE_FORBIDDEN, "a socket's own room");
-    }
     /* Whoever names the room sees who is in it as far as any client may; its value who may subscribe. */
-    const struct rc_config_namespace *namespace = rc_config_namespace_of(run->clients->config, name, bytes);
-    if (question->kind == RC_QUESTION_RETAINED) {
-        return rc_permission_allows(namespace->subscribe, rc_client_user(run->clients, run->client),
-                                    rc_span_of(name, bytes), false)
-                   ? 0
-                   : rc_rule_state_fail(
-                         run, rc_permission_refusal(namespace->subscribe, rc_client_user(run->clients, run->client)),
-                         "you may not see the value of this room");
+    struct rc_rule_room_asked asked = {.room = rc_span_of(name, bytes)};
+    code = rc_rule_room_channel(&run->values, asked.room, out, channel);
+    if (code == 0 && (question->room.flags & RC_EVENT_CLIENT_CHOOSES) != 0 && run->client != 0) {
+        asked.user = rc_client_user(run->clients, run->client);
+        asked.socket = rc_client_room_is_socket(run->clients, asked.room);
+        asked.member = rc_rule_sees_who(run->clients->config, asked.room, question->kind) == RC_WHO_MEMBER &&
+                       rc_client_is_in(run->clients, run->client, *channel);
+        code = rc_rule_sees(&run->values, &asked, question->kind);
     }
-    const struct rc_span user = rc_client_user(run->clients, run->client);
-    const bool member =
-        namespace->presence_who == RC_WHO_MEMBER && rc_client_is_in(run->clients, run->client, *channel);
-    return rc_permission_allows(namespace->presence_who, user, rc_span_of(name, bytes), member)
-               ? 0
-               : rc_rule_state_fail(run, rc_permission_refusal(namespace->presence_who, user),
-                                    "you may not see who is in this room");
+    return code != 0 ? rc_rule_state_fail(run, code, run->values.err.text) : 0;
 }
 
 /* Asks the others. 0, -EAGAIN: no room in the up ring, or another error. */

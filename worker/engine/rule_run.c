@@ -14,6 +14,7 @@
 #include "worker/engine/rule_room.h"
 #include "worker/engine/rule_send.h"
 #include "worker/engine/rule_wait.h"
+#include "worker/gate/rule_policy.h"
 #include "worker/ws/frame.h"
 
 /* --- what is done ---------------------------------------------------------------------------------------------------- */
@@ -130,7 +131,7 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
 {
     struct rc_clients *clients = run->clients;
     struct rc_span *client = &run->values.input.documents[rc_rule_document(RC_EVENT_SOURCE_CLIENT)];
-    uint8_t json[RC_CLIENT_SET_MAX];
+    uint8_t json[RC_RULE_SET_MAX];
     struct rc_rule_args args;
     size_t bytes = 0;
     int code = rc_rule_args(&run->values, &operation->args, json, sizeof(json), &args);
@@ -142,15 +143,19 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
         rc_rule_state_fail(run, RC_CODE_BAD_REQUEST, "what is kept of a connection is no binary");
         return;
     }
-    int rc = code != 0 ? -E2BIG : rc_client_set_merged(*client, args.json, run->set, &bytes);
-    if (rc == 0 && run_step(run)) {
-        rc = rc_client_set_merge(clients, run->client, args.json);
-        *run->done = run->step;
-    }
-    if (rc != 0) {
-        rc_rule_state_fail(run, rc == -E2BIG ? RC_CODE_TOO_LARGE : RC_CODE_UNAVAILABLE,
-                           rc == -E2BIG ? "more than is kept of a connection" : "no memory");
+    code = code != 0 ? rc_rule_set_full(&run->values) : rc_rule_set(&run->values, args.json, run->set, &bytes);
+    if (code != 0) {
+        rc_rule_state_fail(run, code, run->values.err.text);
         return;
+    }
+    if (run_step(run)) {
+        const int rc = rc_client_set_merge(clients, run->client, args.json);
+        *run->done = run->step;
+        if (rc != 0) {
+            code = rc == -E2BIG ? rc_rule_set_full(&run->values) : RC_CODE_UNAVAILABLE;
+            rc_rule_state_fail(run, code, rc == -E2BIG ? run->values.err.text : "no memory");
+            return;
+        }
     }
     *client = rc_span_of(run->set, bytes);
 }

@@ -47,7 +47,7 @@ struct rc_rule_run {
     char rate_text[RC_BACKEND_MESSAGE_MAX + 1]; /* why, where that is made up */
     char sid[RC_SID_BYTES];
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
-    uint8_t set[RC_CLIENT_SET_MAX];
+    uint8_t set[RC_RULE_SET_MAX];
 };
 
 static inline struct rc_client *rc_rule_state_client(const struct rc_rule_run *run)

@@ -341,15 +341,20 @@ static void run_disconnect(struct rc_engines *engines, uint32_t client, struct r
               why == RC_ENGINE_WHY_SERVER && engines->clients->draining ? "server shutting down" : reasons[why]);
 }
 
-void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
+void rc_socketio_gone(struct rc_engines *engines, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
     rc_rules_forget(engines, client);
     rc_asked_forget(engines, client);
     each_namespace(engines, client, run_disconnect);
-    rc_acks_forget(engines, client, RC_ACKS_ALL);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
     engine->namespaces_bytes = 0;
+}
+
+void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
+{
+    struct rc_engine *engine = rc_engine_of(engines, client);
+    rc_acks_forget(engines, client, RC_ACKS_ALL);
     rc_socket_input_free(engines->clients, &engine->namespaces);
     rc_socket_input_free(engines->clients, &engine->packet);
     rc_socket_input_free(engines->clients, &engine->auth);

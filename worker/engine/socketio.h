@@ -15,7 +15,9 @@ enum rc_engine_result rc_socketio_message(struct rc_engines *engines, uint32_t c
 void rc_socketio_dismiss(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
 /* The client is sent away: tells all its namespaces. */
 void rc_socketio_farewell(struct rc_engines *engines, uint32_t client);
-/* It is no more: what `disconnect` means, and what it holds. */
+/* It is no more for others: it is told, with the rooms that it is in still, and then it is in no namespace. */
+void rc_socketio_gone(struct rc_engines *engines, uint32_t client);
+/* What it holds is given back. */
 void rc_socketio_ended(struct rc_engines *engines, uint32_t client);
 
 #endif

@@ -216,6 +216,8 @@ int rc_hub_reply_event(struct rc_hub *hub, uint32_t client_index, const struct r
     if (to != NULL) {
         /* What is for one client alone is compressed for it alone, if it agreed to compression. */
         output_unit_done(hub, client_index, rc_event_unit_write(encoding, &hub->compressor, event, bytes_max, to));
+        /* No answer but a message, as those that come by way of a log: a rule's emit to who sent the event, or a backend's. */
+        rc_metric_add(hub->metrics, RC_METRIC_DELIVERIES, event->type == RC_EVENT_DIRECT ? 1 : 0);
     }
     return rc;
 }

@@ -162,6 +162,9 @@ void rc_hub_everybody_leave(struct rc_hub *hub, uint32_t client_index)
 void rc_hub_leave(struct rc_hub *hub, uint32_t client_index)
 {
     const struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (client->state == RC_CLIENT_OPEN && hub->handlers.leaving != NULL) {
+        hub->handlers.leaving(hub->handlers.context, client_index);
+    }
     while (client->subscriptions != 0) {
         rc_hub_unsubscribe(hub, client_index, client->subscriptions);
     }

@@ -197,7 +197,8 @@ struct rc_client {
     uint8_t state;               /* client: enum rc_client_state */
     uint8_t encoding;            /* client: encoding.h */
     uint8_t endpoint;            /* client: index of [[endpoint]], or RC_ENDPOINT_PATH */
-    bool must_say;               /* client: who it is, before it may do anything, and before it hears anything */
+    bool must_say : 1;           /* client: who it is, before it may do anything, and before it hears anything */
+    bool told_gone : 1;          /* client: rows and backends were told of its end, when it was in its channels still */
 };
 _Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
 

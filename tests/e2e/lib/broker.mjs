@@ -128,11 +128,12 @@ export class Broker {
     this.connections = new Set(); // what cleanup closes
   }
 
-  async start({ config = {}, workers = 2, env = {}, ready = true, args = [], listen = "127.0.0.1", prefix = [], stdio = ["ignore", "pipe", "pipe"] } = {}) {
+  /* `text`: a whole configuration file in place of `config`; only its port is another one, by the environment. */
+  async start({ config = {}, text, workers = 2, env = {}, ready = true, args = [], listen = "127.0.0.1", prefix = [], stdio = ["ignore", "pipe", "pipe"] } = {}) {
     this.folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-"));
     this.configPath = join(this.folder, "ringcast.toml");
     this.port = await freePort();
-    this.env = { RUNTIME_DIRECTORY: this.folder, ...env };
+    this.env = { RUNTIME_DIRECTORY: this.folder, ...(text === undefined ? {} : { PORT: String(this.port) }), ...env };
     this.host = `127.0.0.1:${this.port}`;
     this.workers = workers;
     this.config = {
@@ -142,7 +143,7 @@ export class Broker {
       "server.control_socket": join(this.folder, "control.sock"),
       ...(typeof config === "function" ? await config(this.host) : config),
     };
-    this.writeConfig(this.config);
+    this.writeConfig(text ?? this.config);
     // `prefix`: a program that executes the rest of its arguments in its own place, as env(1).
     const [program, ...words] = [...prefix, join(BIN_DIR, "ringcast"), "run", "-c", this.configPath, ...args];
     this.child = spawn(program, words, { env: environment(this.env), stdio });

@@ -47,6 +47,32 @@ Test(cli, check_needs_one_file)
     cr_assert_eq(PARSE(&cli, "check", "a", "b"), -EINVAL);
 }
 
+Test(cli, check_takes_what_an_event_is_explained_by)
+{
+    struct rc_cli cli;
+    cr_assert_eq(PARSE(&cli, "check", "a.toml", "--explain-event", "say", "--as=user:1", "--in", "r1", "--in", "r2",
+                       "--args", "[1]", "--nsp", "/x", "--auth", "{}", "--from", "server", "--json"),
+                 0);
+    cr_expect_str_eq(cli.config, "a.toml");
+    cr_expect_str_eq(cli.explain.event, "say");
+    cr_expect_str_eq(cli.explain.as, "user:1");
+    cr_expect_str_eq(cli.explain.args, "[1]");
+    cr_expect_str_eq(cli.explain.nsp, "/x");
+    cr_assert_eq(cli.explain.room_count, 2);
+    cr_expect_str_eq(cli.explain.rooms[1], "r2");
+    cr_expect(cli.explain.server && cli.explain.json);
+    cr_assert_eq(PARSE(&cli, "check", "--explain-event", "say", "a.toml"), 0);
+    cr_expect_str_eq(cli.config, "a.toml");
+    cr_assert_eq(PARSE(&cli, "check", "--config=b.toml"), 0);
+    cr_expect_null(cli.explain.event);
+    cr_expect_eq(PARSE(&cli, "check", "a.toml", "--as", "user:1"), -EINVAL, "of no event");
+    cr_expect_eq(PARSE(&cli, "check", "a.toml", "--json"), -EINVAL);
+    cr_expect_eq(PARSE(&cli, "check", "a.toml", "--explain-event"), -EINVAL);
+    cr_expect_eq(PARSE(&cli, "check", "a.toml", "--explain-event", "x", "--from", "nobody"), -EINVAL);
+    cr_expect_eq(PARSE(&cli, "check", "a.toml", "--explain-event", "x", "--frobnicate", "x"), -EINVAL);
+    cr_expect_eq(PARSE(&cli, "status", "--explain-event", "x"), -EINVAL);
+}
+
 Test(cli, options_belong_to_their_commands)
 {
     struct rc_cli cli;

@@ -223,3 +223,23 @@ Test(settings, what_has_no_effect_is_named)
     cr_assert_eq(warnings.count, 3);
     cr_expect_not_null(strstr(warnings.lines[2].text, "[[event]] tables have no effect without [socketio]"));
 }
+
+Test(settings, secrets_of_the_examples_are_named)
+{
+    struct rc_config_errors warnings = {0};
+    struct rc_settings *settings = loaded(
+        "[http]\napi_keys = [\"of-my-own\", \"change-me-key\"]\n[redis]\nurl = \"redis://127.0.0.1\"\n"
+        "[[backend]]\nname = \"a\"\nurl = [\"http://127.0.0.1:1/\"]\nsecrets = [\"change-me-shared\"]\n"
+        "[[identity]]\nfrom = [\"auth.token\"]\nsecret = \"change-me-at-least-32-bytes-of-randomness\"\n"
+        "[[identity]]\nkind = \"session\"\nfrom = [\"cookie.sid\"]\nsecrets = [\"changed-already\", \"change-me-session\"]\n",
+        false);
+    rc_settings_warnings(&settings->config, &warnings);
+    cr_assert_eq(warnings.count, 4);
+    const char *const keys[] = {
+        "http.api_keys: ", "[[identity]] secret: ", "[[identity]] secrets: ", "[[backend]] secrets: "};
+    for (uint32_t i = 0; i < warnings.count; i++) {
+        cr_expect_eq(strncmp(warnings.lines[i].text, keys[i], strlen(keys[i])), 0, "%s", warnings.lines[i].text);
+        cr_expect_null(strstr(warnings.lines[i].text, "of-randomness"), "a secret is not told");
+    }
+    rc_settings_free(settings);
+}

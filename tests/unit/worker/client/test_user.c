@@ -53,19 +53,19 @@ Test(user, what_rows_set_is_merged_and_the_latter_of_a_name_stays)
 
 Test(user, what_is_too_much_or_no_object_changes_nothing)
 {
-    char text[RC_CLIENT_SET_MAX + 64];
+    char text[RC_RULE_SET_MAX + 64];
     cr_assert_eq(merge("{\"kept\":1}"), 0);
     cr_assert_eq(merge("[1]"), -EBADMSG);
     cr_assert_eq(merge("{\"a\":1"), -EBADMSG);
     cr_assert_eq(merge("{\"a\":}"), -EBADMSG);
-    (void)snprintf(text, sizeof(text), "{\"a\":\"%0*d\"}", (int)RC_CLIENT_SET_MAX - 12, 0);
+    (void)snprintf(text, sizeof(text), "{\"a\":\"%0*d\"}", (int)RC_RULE_SET_MAX - 12, 0);
     cr_assert_eq(merge(text), -E2BIG, "beside what is there");
     size_t used = 0;
-    for (uint32_t i = 0; i < RC_CLIENT_SET_MEMBERS_MAX; i++) {
+    for (uint32_t i = 0; i < RC_RULE_SET_MEMBERS_MAX; i++) {
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\"m%u\":%u", i == 0 ? "{" : ",", i, i);
     }
     (void)snprintf(text + used, sizeof(text) - used, "}");
-    cr_assert_eq(merge(text), -E2BIG, "%u and one", RC_CLIENT_SET_MEMBERS_MAX);
+    cr_assert_eq(merge(text), -E2BIG, "%u and one", RC_RULE_SET_MEMBERS_MAX);
     expect_set("{\"kept\":1}");
 }
 

@@ -114,3 +114,17 @@ Test(rule_run, a_row_may_close_the_connection_once_all_else_is_done)
     cr_assert_eq(engine_rig_answer(&r.engine, r.get), 200);
     cr_assert_str_eq(r.get->text, "1");
 }
+
+/* What monitoring calls emitted: an event to who sent one is a message as any other; an acknowledgement is an answer. */
+Test(rule_run, events_to_who_sent_one_are_deliveries)
+{
+    rule_rig_begin(
+        &r, "[[event]]\non = \"a\"\nemit = [{}, { event = \"b\", args = [] }]\n[[event]]\non = \"ack\"\nack = [1]\n",
+        true);
+    const struct rc_metrics *metrics = r.engine.c.rig.metrics;
+    const uint64_t before = rc_metric_get(metrics, RC_METRIC_DELIVERIES);
+    rule_rig_says(&r, "42[\"a\",1]");
+    cr_assert_eq(rc_metric_get(metrics, RC_METRIC_DELIVERIES) - before, 2);
+    rule_rig_says(&r, "421[\"ack\"]");
+    cr_assert_eq(rc_metric_get(metrics, RC_METRIC_DELIVERIES) - before, 2);
+}
