@@ -26,7 +26,9 @@
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
 #include "worker/engine/asked.h"
+#include "worker/engine/doing.h"
 #include "worker/engine/requests.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/http/client_files.h"
 #include "worker/limits/limits.h"
 #include "worker/uplink/ask.h"
@@ -277,6 +279,18 @@ static void to_end(void *context, uint32_t client)
     rc_client_end(&w->clients, client);
 }
 
+static void to_cut_off(void *context, uint32_t client)
+{
+    struct worker *w = context;
+    rc_client_cut_off(&w->clients, client);
+}
+
+static void to_values(void *context, uint32_t client, uint32_t channel, struct rc_span values)
+{
+    struct worker *w = context;
+    rc_rule_retained_came(&w->engines, client, channel, values);
+}
+
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
@@ -308,6 +322,10 @@ static void to_limit_ready(void *context, const struct rc_client_ref *client)
 static void to_call(void *context, const struct rc_envelope_view *view)
 {
     (void)context; /* the clients' */
+    if (rc_doing_mine(view)) {
+        rc_doing_serve(&worker.engines, view);
+        return;
+    }
     if (rc_requests_mine(view)) {
         rc_requests_serve(&worker.engines, view);
         return;
@@ -439,11 +457,13 @@ static int open_hub(struct worker *w, struct rc_err *err)
                                              .leaving = to_leaving,
                                              .joined = to_joined,
                                              .subscribed = to_subscribed,
+                                                 .values = to_values,
                                              .replies_drained = to_replies_drained,
                                              .flushed = to_flushed,
                                              .answered = to_answered,
                                              .ready = to_ready,
                                              .end = to_end,
+                                             .cut_off = to_cut_off,
                                              .round = on_round};
     return rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &handlers, &w->control, w->config,
                        (uint32_t)w->args.index, err);
@@ -659,7 +679,8 @@ static uint32_t sleep_ms(struct worker *w)
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
     const uint32_t expiry_ms = rc_sessions_sleep_ms(&w->identities.sessions, rc_clients_sleep_ms(&w->clients, io_ms));
     const uint32_t clients_ms = rc_revocations_sleep_ms(&w->identities.revocations, expiry_ms);
-    const uint32_t engines_ms = rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms));
+    const uint32_t engines_ms = rc_doing_sleep_ms(
+        &w->engines, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms)));
     const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, engines_ms);
     const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
     const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, batches_ms));
@@ -722,6 +743,7 @@ static void worker_run(struct worker *w)
         rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
         rc_asked_work(&w->engines);
+        rc_doing_work(&w->engines);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);

@@ -358,6 +358,7 @@ void load_rules(rule_reader &rules, const toml::table &table)
     load_rooms(rules, table, "[[event]] leave", "leave", RC_RULE_LEAVE);
     load_set(rules, table);
     load_rooms(rules, table, "[[event]] join", "join", RC_RULE_JOIN);
+    load_one_text(rules, table, "[[event]] retain", "retain", rc_event_build_retain);
     if (const auto found = table.find("ack"); found != table.end()) {
         if (load_list(rules, place(found->first, found->second), "[[event]] ack", found->second)) {
             told(rules, rc_event_build_ack(rules.build.get(), &rules.err), place(found->first, found->second),

@@ -302,7 +302,7 @@ static int questions_look(struct case_at *at, const struct rc_config_event *row)
         if (code == 0 && (questions[i].room.flags & RC_EVENT_CLIENT_CHOOSES) != 0 && !at->asked->server) {
             const struct rc_span room = rc_span_of(name, bytes);
             const struct rc_rule_room_asked asked = {.room = room, .user = at->user, .member = case_is_in(at, room)};
-            code = rc_rule_sees(&at->values, &asked);
+            code = rc_rule_sees(&at->values, &asked, (enum rc_event_question_kind)questions[i].kind);
         }
         if (code != 0) {
             return case_fail(at, RC_GUARDS, code);
@@ -331,6 +331,15 @@ static void rooms_do(struct case_at *at, const struct rc_event_operation *operat
             at->rooms[at->room_count++] = room;
             at->name_count++;
         }
+    }
+}
+
+static void retain_do(struct case_at *at, const struct rc_event_operation *operation)
+{
+    char name[RC_CHANNEL_NAME_MAX];
+    struct rc_span room;
+    if (room_name(at, rc_event_rooms(at->config, operation), RC_RULE_RETAIN, name, &room) == 0) {
+        rc_say_text(&at->say, "retain", room);
     }
 }
 
@@ -429,6 +438,9 @@ static void operation_do(struct case_at *at, const struct rc_config_event *row,
         return;
     case RC_RULE_SET:
         set_do(at, operation);
+        return;
+    case RC_RULE_RETAIN:
+        retain_do(at, operation);
         return;
     case RC_RULE_ACK:
         if (args_fill(at, &operation->args, &text) == 0) {

@@ -429,6 +429,28 @@ static int templates_check(const struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
+/* What asks for something to be kept where nothing is. */
+static int kept_check(const struct rc_config *config, struct rc_err *err)
+{
+    if (config->limits.history_memory_bytes > 0) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < config->bridge_count; i++) {
+        if (config->bridges[i].retain) {
+            return rc_err_set(err, -EINVAL, "bridge \"%s\": retain: nothing is kept with limits.history_memory = \"0\"",
+                              config->bridges[i].redis.text);
+        }
+    }
+    for (uint32_t i = 0; i < config->event_count; i++) {
+        if (config->events[i].retain_count > 0) {
+            return rc_err_set(err, -EINVAL,
+                              "[[event]] on = \"%s\": retain: nothing is kept with limits.history_memory = \"0\"",
+                              config->events[i].on.text);
+        }
+    }
+    return 0;
+}
+
 /* Two listeners for one address would share its connections at random. */
 static int listeners_check(const struct rc_config *config, struct rc_err *err)
 {
@@ -617,6 +639,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = templates_check(config, err);
+    }
+    if (rc == 0) {
+        rc = kept_check(config, err);
     }
     if (rc == 0) {
         rc = rc_config_identity_finish(config, err);

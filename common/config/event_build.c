@@ -182,6 +182,9 @@ int rc_event_build_room(struct rc_event_build *build, enum rc_event_operation_ty
                         struct rc_err *err)
 {
     if (bytes == 1 && text[0] == '*') {
+        if (type == RC_RULE_RETAIN) {
+            return rc_err_set(err, -EINVAL, "\"*\" is everybody in the namespace, and no room that keeps a value");
+        }
         if (type != RC_RULE_EMIT) {
             return rc_err_set(err, -EINVAL,
                               "\"*\" is everybody in the namespace, as whom every client is there already");
@@ -276,6 +279,28 @@ int rc_event_build_rooms(struct rc_event_build *build, enum rc_event_operation_t
     *(type == RC_RULE_JOIN ? &build->row->join_count : &build->row->leave_count) = count;
     build->operations[build->operation_count++] = operation;
     return 0;
+}
+
+int rc_event_build_retain(struct rc_event_build *build, const char *room, size_t bytes, struct rc_err *err)
+{
+    struct rc_event_operation operation = {.type = RC_RULE_RETAIN};
+    if (bytes == 0) {
+        return 0;
+    }
+    build->room_count = 0;
+    int rc = rc_event_build_room(build, RC_RULE_RETAIN, room, bytes, err);
+    if (rc == 0) {
+        rc = operations_weigh(build, 1, err);
+    }
+    if (rc == 0) {
+        rc = rooms_end(build, &operation, err);
+    }
+    build->room_count = 0;
+    if (rc == 0) {
+        build->row->retain_count = 1;
+        build->operations[build->operation_count++] = operation;
+    }
+    return rc;
 }
 
 /* --- set, ack and emit ------------------------------------------------------------------------------------------------ */
@@ -510,6 +535,9 @@ static int questions_end(struct rc_event_build *build, struct rc_err *err)
         questions[i] = (struct rc_event_question){.kind = build->questions[i].kind,
                                                   .everybody = rc_span_equal(text, RC_SPAN("*"))};
         build->room_count = 0;
+        if (questions[i].everybody != 0 && questions[i].kind == RC_QUESTION_RETAINED) {
+            return rc_err_set(err, -EINVAL, "\"*\" is everybody in the namespace, and no room that keeps a value");
+        }
         const int rc = questions[i].everybody != 0
                            ? 0
                            : rc_event_build_room(build, RC_RULE_JOIN, (const char *)text.bytes, text.count, err);

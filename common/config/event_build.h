@@ -9,6 +9,7 @@
  *   leave         rc_event_build_room for each, then rc_event_build_rooms
  *   set           a value that is a table, then rc_event_build_set
  *   join          as leave
+ *   retain        rc_event_build_retain
  *   ack           a value that is a list, then rc_event_build_ack
  *   emit          for each: rc_event_emit_begin; rc_event_build_room for each of `except`, then rc_event_emit_except; rc_event_build_room
  *                 for each of `to`; rc_event_emit_event;
@@ -48,6 +49,7 @@ int rc_event_build_each(struct rc_event_build *build, const char *text, size_t b
 int rc_event_build_rooms(struct rc_event_build *build, enum rc_event_operation_type type, struct rc_err *err);
 /* `count`: attributes. */
 int rc_event_build_set(struct rc_event_build *build, uint32_t count, struct rc_err *err);
+int rc_event_build_retain(struct rc_event_build *build, const char *room, size_t bytes, struct rc_err *err);
 int rc_event_build_ack(struct rc_event_build *build, struct rc_err *err);
 int rc_event_build_close(struct rc_event_build *build, const char *reason, size_t bytes, struct rc_err *err);
 int rc_event_build_end(struct rc_event_build *build, struct rc_err *err);

@@ -18,11 +18,16 @@ static uint32_t home_of(enum rc_event_from from, struct rc_span nsp, struct rc_s
     return (uint32_t)((rc_hash_public(event.bytes, event.count) ^ place) & (RC_EVENT_BUCKETS - 1));
 }
 
+static bool text_is(const struct rc_config_text *text, struct rc_span name)
+{
+    return name.count < sizeof(text->text) && text->text[name.count] == '\0' &&
+           (name.count == 0 || memcmp(text->text, name.bytes, name.count) == 0);
+}
+
 static bool row_is_for(const struct rc_config_event *row, enum rc_event_from from, struct rc_span nsp,
                        struct rc_span event)
 {
-    return row->from == from && rc_span_equal(rc_span_text(row->on.text), event) &&
-           rc_span_equal(rc_span_text(row->nsp.text), nsp);
+    return row->from == from && text_is(&row->on, event) && text_is(&row->nsp, nsp);
 }
 
 /* "beginning*" */
@@ -100,40 +105,9 @@ const struct rc_config_event *rc_event_next(const struct rc_config *config, cons
 
 bool rc_event_life_cycle(const struct rc_config_event *row)
 {
+    const char *const on = row->on.text; /* its first character says of most that they are not */
     return row->from == RC_EVENT_FROM_CLIENT &&
-           (strcmp(row->on.text, "connect") == 0 || strcmp(row->on.text, "disconnect") == 0);
-}
-
-const struct rc_event_operation *rc_event_operations(const struct rc_config *config, const struct rc_config_event *row)
-{
-    return (const struct rc_event_operation *)(const void *)(config->event_rules.arena + row->operations);
-}
-
-const struct rc_event_template *rc_event_rooms(const struct rc_config *config,
-                                               const struct rc_event_operation *operation)
-{
-    return (const struct rc_event_template *)(const void *)(config->event_rules.arena + operation->rooms);
-}
-
-const struct rc_event_template *rc_event_excepts(const struct rc_config *config,
-                                                 const struct rc_event_operation *operation)
-{
-    return (const struct rc_event_template *)(const void *)(config->event_rules.arena + operation->excepts);
-}
-
-const struct rc_event_piece *rc_event_pieces(const struct rc_config *config, const struct rc_event_template *template)
-{
-    return (const struct rc_event_piece *)(const void *)(config->event_rules.arena + template->pieces);
-}
-
-struct rc_span rc_event_text(const struct rc_config *config, uint32_t at, uint32_t bytes)
-{
-    return rc_span_of(config->event_rules.arena + at, bytes);
-}
-
-const struct rc_event_question *rc_event_questions(const struct rc_config *config, const struct rc_config_event *row)
-{
-    return (const struct rc_event_question *)(const void *)(config->event_rules.arena + row->questions);
+           ((on[0] == 'c' && strcmp(on, "connect") == 0) || (on[0] == 'd' && strcmp(on, "disconnect") == 0));
 }
 
 bool rc_event_each_fits(const struct rc_config *config, const struct rc_config_event *row, struct rc_span room,
@@ -151,11 +125,6 @@ bool rc_event_each_fits(const struct rc_config *config, const struct rc_config_e
     }
     *part = rc_span_of(room.bytes + head.count, room.count - head.count - tail.count);
     return true;
-}
-
-const struct rc_event_condition *rc_event_conditions(const struct rc_config *config, uint32_t at)
-{
-    return (const struct rc_event_condition *)(const void *)(config->event_rules.arena + at);
 }
 
 /* Behind the others of its kind, the first of which is `first` (index + 1; 0: it is the first itself). */

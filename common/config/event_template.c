@@ -192,7 +192,8 @@ static const struct {
     bool number;
 } asked[] = {{"count:", RC_QUESTION_COUNT, true},
              {"members:", RC_QUESTION_MEMBERS, false},
-             {"users:", RC_QUESTION_USERS, false}};
+             {"users:", RC_QUESTION_USERS, false},
+             {"retained:", RC_QUESTION_RETAINED, false}};
 
 /* What a placeholder begins with. */
 static const struct {
@@ -304,11 +305,12 @@ static int placeholder_read(struct rc_event_build *build, struct rc_span name, s
                                 shown, (const char *)name.bytes);
     }
     if (!placeholder_known(name, out)) {
-        return rc_err_set(err, -EINVAL,
-                          "no such value: {%.*s}; there are {args.N}, {args.N.name}, {args.N..}, {args}, {auth.name}, "
-                          "{user.id}, {client.name}, {sid}, {nsp}, {event}, {address}, {instance}, {now}, {now_ms}, "
-                          "{uuid}, {count:ROOM}, {members:ROOM} and {users:ROOM}, and \"{{\" is a brace",
-                          shown, (const char *)name.bytes);
+        return rc_err_set(
+            err, -EINVAL,
+            "no such value: {%.*s}; there are {args.N}, {args.N.name}, {args.N..}, {args}, {auth.name}, "
+            "{user.id}, {client.name}, {sid}, {nsp}, {event}, {address}, {instance}, {now}, {now_ms}, "
+            "{uuid}, {count:ROOM}, {members:ROOM}, {users:ROOM} and {retained:ROOM}, and \"{{\" is a brace",
+            shown, (const char *)name.bytes);
     }
     return source_check(build, name, out->source, err);
 }

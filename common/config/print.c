@@ -33,6 +33,7 @@ static const struct {
     {"event", "set", "{ last = \"{args.1}\" }"},
     {"event", "leave", "[\"lobby\"]"},
     {"event", "join", "[\"room:{args.0}\"]"},
+    {"event", "retain", "\"room:{args.0}\""},
     {"event", "ack", "[\"ok\"]"},
     {"emit", "to", "\"room:{args.0}\""},
     {"emit", "event", "\"said\""},
@@ -415,6 +416,11 @@ static void operations_print(FILE *out, const struct rc_config *config, const st
         case RC_RULE_JOIN:
             (void)fputs(operations[i].type == RC_RULE_JOIN ? "join = " : "leave = ", out);
             rooms_print(out, config, rc_event_rooms(config, &operations[i]), operations[i].room_count);
+            break;
+        case RC_RULE_RETAIN:
+            (void)fputs("retain = ", out);
+            template_print(out, config, rc_event_rooms(config, &operations[i]));
+            (void)fputc('\n', out);
             break;
         case RC_RULE_SET:
             set_print(out, config, &operations[i]);

@@ -23,10 +23,11 @@ bool rc_config_nsp_valid(struct rc_span name)
 
 bool rc_config_event_reserved(struct rc_span name)
 {
-    static const char *const reserved[] = {"connect",       "connect_error", "disconnect",
-                                           "disconnecting", "newListener",   "removeListener"};
+    static const struct rc_span reserved[] = {RC_SPAN("connect"),     RC_SPAN("connect_error"),
+                                              RC_SPAN("disconnect"),  RC_SPAN("disconnecting"),
+                                              RC_SPAN("newListener"), RC_SPAN("removeListener")};
     for (size_t i = 0; i < RC_ARRAY_COUNT(reserved); i++) {
-        if (rc_span_equal(name, rc_span_text(reserved[i]))) {
+        if (rc_span_equal(name, reserved[i])) {
             return true;
         }
     }

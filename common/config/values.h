@@ -166,6 +166,8 @@ struct rc_config_socketio {
     uint64_t max_payload_bytes;
     bool http_compression; /* of answers to polls */
     uint32_t max_attachments;
+    uint32_t max_unjoined;             /* on a worker; 0 = no bound */
+    uint32_t max_unjoined_per_address; /* likewise */
     struct rc_config_rate event_rate;
     struct rc_config_text unknown_event; /* one of the three above */
     struct rc_config_text message_event;
@@ -478,10 +480,11 @@ struct rc_event_guards {
 
 /* What a row asks about a room, of this host. */
 enum rc_event_question_kind {
-    RC_QUESTION_COUNT,   /* how many are in it */
-    RC_QUESTION_MEMBERS, /* ids of its sockets */
-    RC_QUESTION_USERS,   /* ids of their users, each once */
-    RC_QUESTION_OTHERS,  /* `when`: how many besides who sent the event */
+    RC_QUESTION_COUNT,    /* how many are in it */
+    RC_QUESTION_MEMBERS,  /* ids of its sockets */
+    RC_QUESTION_USERS,    /* ids of their users, each once */
+    RC_QUESTION_OTHERS,   /* `when`: how many besides who sent the event */
+    RC_QUESTION_RETAINED, /* its retained value */
 };
 
 struct rc_event_question {
@@ -497,6 +500,7 @@ enum rc_event_operation_type {
     RC_RULE_LEAVE,
     RC_RULE_SET, /* args: a JSON object of what is set on the connection */
     RC_RULE_JOIN,
+    RC_RULE_RETAIN, /* rooms: one, whose retained value the event's arguments are from then on */
     RC_RULE_ACK,
     RC_RULE_EMIT,
     RC_RULE_CLOSE, /* args: the reason, a JSON string */
@@ -511,7 +515,7 @@ enum rc_event_operation_type {
 struct rc_event_operation {
     uint32_t type; /* enum rc_event_operation_type */
     uint32_t flags;
-    uint32_t rooms; /* LEAVE, JOIN, EMIT. Where they are: struct rc_event_template[room_count] */
+    uint32_t rooms; /* LEAVE, JOIN, RETAIN, EMIT. Where they are: struct rc_event_template[room_count] */
     uint32_t room_count;
     uint32_t excepts; /* EMIT: likewise, rooms whose members do not get it: except_count */
     uint32_t except_count;
@@ -531,10 +535,11 @@ struct rc_config_event {
     struct rc_config_text identify; /* name of an [[identity]], "": none */
     uint32_t identify_at;           /* its index + 1, 0: none */
     struct rc_event_guards guards;
-    uint32_t leave_count; /* rooms */
-    uint32_t set_count;   /* attributes */
-    uint32_t join_count;  /* rooms */
-    uint32_t ack_count;   /* 1: it is acknowledged */
+    uint32_t leave_count;  /* rooms */
+    uint32_t set_count;    /* attributes */
+    uint32_t join_count;   /* rooms */
+    uint32_t retain_count; /* 1: it sets a retained value */
+    uint32_t ack_count;    /* 1: it is acknowledged */
     uint32_t emit_count;
     uint32_t close_count; /* 1: it closes the connection */
     uint32_t uses;        /* a bit for each enum rc_event_source that its templates name */

@@ -74,10 +74,7 @@ size_t rc_args_bytes(size_t json_bytes, uint32_t attachment_count, const uint32_
 static uint8_t *write_before(uint8_t *out, size_t json_bytes, const struct rc_span *attachments,
                              uint32_t attachment_count)
 {
-    const struct rc_args_head head = {.json_bytes = (uint32_t)json_bytes, .attachment_count = attachment_count};
-    RC_ASSERT(json_bytes <= UINT32_MAX && attachment_count <= RC_ARGS_ATTACHMENTS_MAX);
-    memcpy(out, &head, sizeof(head));
-    out += sizeof(head);
+    out = rc_args_put_head(out, json_bytes, attachment_count) + sizeof(struct rc_args_head);
     for (uint32_t i = 0; i < attachment_count; i++) {
         const uint32_t size = (uint32_t)attachments[i].count;
         RC_ASSERT(attachments[i].count <= UINT32_MAX);
@@ -103,8 +100,8 @@ void rc_args_write(uint8_t *out, struct rc_span json, const struct rc_span *atta
     }
 }
 
-struct rc_span rc_args_wrap(uint8_t *json, size_t json_bytes, size_t room, const struct rc_span *attachments,
-                            uint32_t attachment_count)
+struct rc_span rc_args_wrap_attachments(uint8_t *json, size_t json_bytes, size_t room,
+                                        const struct rc_span *attachments, uint32_t attachment_count)
 {
     const size_t before = sizeof(struct rc_args_head) + attachment_count * sizeof(uint32_t);
     uint8_t *end = json + json_bytes;

@@ -16,7 +16,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/span.h"
 
 #define RC_ARGS_ATTACHMENTS_MAX 256u
@@ -26,6 +28,15 @@ struct rc_args_head {
     uint32_t attachment_count; /* 0 to RC_ARGS_ATTACHMENTS_MAX */
 };
 _Static_assert(sizeof(struct rc_args_head) == 8, "args head layout");
+
+/* Writes the head to `out`, and gives it back. */
+static inline uint8_t *rc_args_put_head(uint8_t *out, size_t json_bytes, uint32_t attachment_count)
+{
+    const struct rc_args_head head = {.json_bytes = (uint32_t)json_bytes, .attachment_count = attachment_count};
+    RC_ASSERT(json_bytes <= UINT32_MAX && attachment_count <= RC_ARGS_ATTACHMENTS_MAX);
+    memcpy(out, &head, sizeof(head));
+    return out;
+}
 
 /* What stands before the JSON text at most. */
 #define RC_ARGS_BEFORE_MAX (sizeof(struct rc_args_head) + RC_ARGS_ATTACHMENTS_MAX * sizeof(uint32_t))
@@ -56,7 +67,16 @@ void rc_args_write(uint8_t *out, struct rc_span json, const struct rc_span *atta
  * The same around JSON text that lies in a buffer already: before it RC_ARGS_BEFORE_MAX bytes are free, behind it are `room` bytes, in
  * which the attachments have to fit; they may not lie in the buffer. The data then; count 0: they do not fit.
  */
-struct rc_span rc_args_wrap(uint8_t *json, size_t json_bytes, size_t room, const struct rc_span *attachments,
-                            uint32_t attachment_count);
+struct rc_span rc_args_wrap_attachments(uint8_t *json, size_t json_bytes, size_t room,
+                                        const struct rc_span *attachments, uint32_t attachment_count);
+static inline struct rc_span rc_args_wrap(uint8_t *json, size_t json_bytes, size_t room,
+                                          const struct rc_span *attachments, uint32_t attachment_count)
+{
+    if (attachment_count > 0) {
+        return rc_args_wrap_attachments(json, json_bytes, room, attachments, attachment_count);
+    }
+    return rc_span_of(rc_args_put_head(json - sizeof(struct rc_args_head), json_bytes, 0),
+                      sizeof(struct rc_args_head) + json_bytes);
+}
 
 #endif

@@ -13,7 +13,7 @@
  * The RC_UP_REPLY of a subscribe names the channel: the relay holds it until Redis has confirmed the subscription, or 100 ms, as it does
  * for a client's `subscribed`.
  *
- * Data of a call: struct rc_call_head | user | text | client id. Data of a reply: struct rc_reply_head | entries (RC_CALL_CHANNELS).
+ * Data of a call: struct rc_call_head | user | text | client id | body (RC_CALL_DO). Data of a reply: struct rc_reply_head | entries (RC_CALL_CHANNELS).
  * Everything here comes out of another process's memory when it is read: checked, then believed.
  */
 #ifndef RC_COMMON_RECORDS_CALL_H
@@ -44,6 +44,9 @@ enum rc_call_operation {
     RC_CALL_UNSUBSCRIBE,
     RC_CALL_DISCONNECT, /* close_code, text: reason */
     RC_CALL_CHANNELS,   /* channel: names after it only; text: names that begin with it only; limit */
+    /* Operations of POST /api/do for a client, a user's, or those in the channel of a room: `limit` of them from the one at `close_code` on; text: the
+     * Socket.IO namespace. Behind all else the body. Clients that all of it could be done for count; of others RC_REPLY_PARTLY tells. */
+    RC_CALL_DO,
 };
 
 struct rc_call_head {
@@ -65,6 +68,7 @@ enum rc_reply_flags {
     RC_REPLY_LOCAL = 1u << 4,      /* nobody was asked: Redis went away */
     RC_REPLY_INCOMPLETE = 1u << 5, /* not everybody who was asked has answered in time */
     RC_REPLY_PART = 1u << 7,       /* sockets: another reply with further entries follows */
+    RC_REPLY_PARTLY = 1u << 9,     /* do: not all of it could be done for each of the clients */
     RC_REPLY_CLIENT = 1u << 8,     /* sockets: a client's answer to what the call has sent it (emit.h) */
     /* Of the relay, subscribe: Redis has not confirmed in time, or is away: what other hosts publish arrives when it has. */
     RC_REPLY_UNCONFIRMED = 1u << 6,

@@ -33,6 +33,7 @@ enum rc_query_kind {
     RC_QUERY_KEYS, /* which of these keys are there. Data: head | keys (rc_query_key_put); answer: a byte a key, 1 = it is */
     RC_QUERY_MARKS, /* what these keys say. Data as above; answer: eight bytes a key, RC_QUERY_MARK_NONE, _TEXT, or its number */
     RC_QUERY_SET, /* a key is to be written, with a time to live. Data: head | struct rc_query_set | the key | its value; code 0: done */
+    RC_QUERY_RETAINED = 16, /* the envelope's channel: its retained values. Answer: entries of common/shm/history.h */
 };
 
 struct rc_query_head {

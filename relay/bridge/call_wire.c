@@ -19,7 +19,7 @@
 static const char *const operations[] = {
     [RC_CALL_SUBSCRIBE] = "subscribe", [RC_CALL_UNSUBSCRIBE] = "unsubscribe", [RC_CALL_DISCONNECT] = "disconnect",
     [RC_CALL_CHANNELS] = "channels",   [RC_CALL_ROOM_COUNT] = "count",        [RC_CALL_ROOM_MEMBERS] = "members",
-    [RC_CALL_ROOM_USERS] = "users",
+    [RC_CALL_ROOM_USERS] = "users",    [RC_CALL_DO] = "do",
 };
 
 static bool is_of_room(uint32_t operation)
@@ -50,12 +50,18 @@ enum member {
     LAST,
     INCOMPLETE,
     UNCONFIRMED,
+    PARTLY,
+    NSP,
+    ROOM,
+    FIRST,
+    BODY,
     MEMBERS
 };
 
 static const char *const member_names[MEMBERS] = {
     "operation", "call",  "from",  "client",   "user", "channel", "code", "reason", "prefix",     "cursor",
-    "limit",     "found", "count", "channels", "ids",  "more",    "busy", "last",   "incomplete", "unconfirmed"};
+    "limit",     "found", "count", "channels", "ids",  "more",    "busy", "last",   "incomplete", "unconfirmed",
+    "partly", "nsp", "room", "first", "body"};
 
 /* Of a member that is there twice the last one counts. */
 static int call_wire_members_read(struct rc_span message, struct rc_json_value members[MEMBERS])
@@ -164,6 +170,28 @@ static const char *channels_read(struct rc_call_request *request, const struct r
     return NULL;
 }
 
+/* The operations are looked at by who carries them out. */
+static const char *do_read(struct rc_call_request *request, const struct rc_json_value *members)
+{
+    uint64_t first = 0;
+    uint64_t limit = 0;
+    if (!text_read(&members[NSP], request->text, RC_NSP_MAX, &request->text_bytes) || request->text_bytes == 0 ||
+        !text_read(&members[ROOM], request->channel, sizeof(request->channel), &request->channel_bytes)) {
+        return "nsp or room is no name";
+    }
+    if (rc_json_uint64(&members[FIRST], &first) < 0 || rc_json_uint64(&members[LIMIT], &limit) < 0 || limit == 0 ||
+        first + limit > 256) {
+        return "first and limit name no operations";
+    }
+    if (members[BODY].type != RC_JSON_OBJECT) {
+        return "body is no object";
+    }
+    request->code = (uint16_t)first;
+    request->limit = (uint16_t)limit;
+    request->body = members[BODY].raw;
+    return NULL;
+}
+
 static const char *room_read(struct rc_call_request *request, const struct rc_json_value *members)
 {
     return text_read(&members[CHANNEL], request->channel, sizeof(request->channel), &request->channel_bytes) &&
@@ -201,7 +229,8 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
         return -EINVAL;
     }
     *why = "one of client and user must be there";
-    if (request->operation != RC_CALL_CHANNELS && !is_of_room(request->operation) &&
+    const bool of_room = request->operation == RC_CALL_DO && members[ROOM].type != RC_JSON_NONE;
+    if (request->operation != RC_CALL_CHANNELS && !is_of_room(request->operation) && !of_room &&
         (request->client_bytes == 0) == (request->user_bytes == 0)) {
         return -EINVAL;
     }
@@ -212,6 +241,11 @@ int rc_call_request_read(struct rc_call_request *request, struct rc_span message
         break;
     case RC_CALL_DISCONNECT:
         *why = disconnect_read(request, members);
+        break;
+    case RC_CALL_DO:
+        request->client_bytes = of_room ? 0 : request->client_bytes;
+        request->user_bytes = of_room ? 0 : request->user_bytes;
+        *why = do_read(request, members);
         break;
     case RC_CALL_CHANNELS:
         request->client_bytes = request->user_bytes = 0;
@@ -301,7 +335,8 @@ int rc_call_reply_read(struct rc_call_reply *reply, struct rc_span message, uint
                  {BUSY, RC_REPLY_BUSY},
                  {LAST, RC_REPLY_LAST},
                  {INCOMPLETE, RC_REPLY_INCOMPLETE},
-                 {UNCONFIRMED, RC_REPLY_UNCONFIRMED}};
+                 {UNCONFIRMED, RC_REPLY_UNCONFIRMED},
+                 {PARTLY, RC_REPLY_PARTLY}};
     struct rc_json_value members[MEMBERS];
     uint64_t count = 0;
     *reply = (struct rc_call_reply){0};
@@ -372,7 +407,7 @@ static void put_member(struct text *text, const char *name, const char *value, s
 
 char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes)
 {
-    struct text text = {.capacity = 512 + RC_JSON_STRING_BYTES_MAX(sizeof(*request))};
+    struct text text = {.capacity = 512 + RC_JSON_STRING_BYTES_MAX(sizeof(*request)) + request->body.count};
     text.bytes = malloc(text.capacity);
     if (text.bytes == NULL) {
         return NULL;
@@ -388,6 +423,12 @@ char *rc_call_request_write(const struct rc_call_request *request, size_t *bytes
     case RC_CALL_DISCONNECT:
         text_put(&text, ",\"code\":%u", request->code);
         put_member(&text, "reason", request->text, request->text_bytes);
+        break;
+    case RC_CALL_DO:
+        put_member(&text, "room", request->channel, request->channel_bytes);
+        put_member(&text, "nsp", request->text, request->text_bytes);
+        text_put(&text, ",\"first\":%u,\"limit\":%u,\"body\":%.*s", request->code, request->limit,
+                 (int)request->body.count, (const char *)request->body.bytes);
         break;
     case RC_CALL_CHANNELS:
         put_member(&text, "prefix", request->text, request->text_bytes);
@@ -445,11 +486,12 @@ char *rc_call_reply_write(const struct rc_call_reply *reply, size_t *bytes)
     } else {
         text_put(&text, ",\"count\":%u", reply->count);
     }
-    text_put(&text, "%s%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
+    text_put(&text, "%s%s%s%s%s%s%s}", (reply->flags & RC_REPLY_FOUND) != 0 ? ",\"found\":true" : "",
              (reply->flags & RC_REPLY_MORE) != 0 ? ",\"more\":true" : "",
              (reply->flags & RC_REPLY_BUSY) != 0 ? ",\"busy\":true" : "",
              (reply->flags & RC_REPLY_INCOMPLETE) != 0 ? ",\"incomplete\":true" : "",
              (reply->flags & RC_REPLY_UNCONFIRMED) != 0 ? ",\"unconfirmed\":true" : "",
+             (reply->flags & RC_REPLY_PARTLY) != 0 ? ",\"partly\":true" : "",
              (reply->flags & RC_REPLY_LAST) != 0 ? ",\"last\":true" : "");
     *bytes = text.count;
     return text.bytes;

@@ -205,18 +205,21 @@ static int read_call(const struct rc_calls *calls, const struct rc_envelope_view
     }
     memcpy(&head, view->data, sizeof(head));
     const uint8_t *at = view->data + sizeof(head);
-    if (sizeof(head) + (uint64_t)head.user_bytes + head.text_bytes + head.client_bytes != view->head.data_bytes ||
-        head.operation < RC_CALL_SUBSCRIBE || (head.operation > RC_CALL_CHANNELS && !rc_sockets_of_room(view)) ||
+    const uint64_t before = sizeof(head) + (uint64_t)head.user_bytes + head.text_bytes + head.client_bytes;
+    if ((head.operation == RC_CALL_DO ? before >= view->head.data_bytes : before != view->head.data_bytes) ||
+        head.operation < RC_CALL_SUBSCRIBE || (head.operation > RC_CALL_DO && !rc_sockets_of_room(view)) ||
         head.client_bytes > sizeof(request->client)) {
         return -EINVAL;
     }
-    *request = (struct rc_call_request){.operation = head.operation,
-                                        .code = head.close_code,
-                                        .limit = head.limit,
-                                        .client_bytes = head.client_bytes,
-                                        .user_bytes = head.user_bytes,
-                                        .channel_bytes = view->head.channel_bytes,
-                                        .text_bytes = head.text_bytes};
+    *request =
+        (struct rc_call_request){.operation = head.operation,
+                                 .code = head.close_code,
+                                 .limit = head.limit,
+                                 .client_bytes = head.client_bytes,
+                                 .user_bytes = head.user_bytes,
+                                 .channel_bytes = view->head.channel_bytes,
+                                 .text_bytes = head.text_bytes,
+                                 .body = rc_span_of(view->data + before, view->head.data_bytes - (size_t)before)};
     memcpy(request->user, at, head.user_bytes);
     memcpy(request->text, at + head.user_bytes, head.text_bytes);
     memcpy(request->client, at + head.user_bytes + head.text_bytes, head.client_bytes);
@@ -342,8 +345,8 @@ static void reply_received(void *context, struct rc_span channel, struct rc_span
         return;
     }
     sent->dropped |= (reply.flags & RC_REPLY_INCOMPLETE) != 0;
-    const struct rc_reply_head head = {.flags = reply.flags &
-                                                (RC_REPLY_FOUND | RC_REPLY_MORE | RC_REPLY_BUSY | RC_REPLY_UNCONFIRMED),
+    const struct rc_reply_head head = {.flags = reply.flags & (RC_REPLY_FOUND | RC_REPLY_MORE | RC_REPLY_BUSY |
+                                                               RC_REPLY_UNCONFIRMED | RC_REPLY_PARTLY),
                                        .count = reply.count};
     tell_part(sent, head, reply.entries);
     sent->last += (reply.flags & RC_REPLY_LAST) != 0;
@@ -394,7 +397,11 @@ static bool all_replied(const struct rc_call_served *served)
 static void calls_serve(struct rc_calls *calls, struct rc_call_served *served, const struct rc_call_request *request,
                         const struct rc_client_ref *target)
 {
-    uint8_t data[sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX];
+    uint8_t *data = malloc(sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX + request->body.count);
+    if (data == NULL) {
+        end_served(calls, served, RC_REPLY_BUSY);
+        return;
+    }
     const struct rc_call_head head = {.operation = (uint8_t)request->operation,
                                       .user_bytes = request->user_bytes,
                                       .text_bytes = request->text_bytes,
@@ -408,6 +415,10 @@ static void calls_serve(struct rc_calls *calls, struct rc_call_served *served, c
     used += request->user_bytes;
     memcpy(data + used, request->text, request->text_bytes);
     used += request->text_bytes;
+    if (request->body.count > 0) {
+        memcpy(data + used, request->body.bytes, request->body.count);
+        used += request->body.count;
+    }
     const struct rc_envelope_view view = {
         .head = {.time_ns = rc_clock_ns(),
                  .channel_hash = rc_channel_hash(request->channel, request->channel_bytes),
@@ -421,6 +432,7 @@ static void calls_serve(struct rc_calls *calls, struct rc_call_served *served, c
     if (!rc_router_call(calls->router, &view, &served->asked)) {
         served->reply.flags |= RC_REPLY_BUSY;
     }
+    free(data);
     if (all_replied(served)) { /* the client's worker is not there */
         end_served(calls, served, 0);
     } else {
@@ -503,7 +515,7 @@ void rc_calls_replied(struct rc_calls *calls, uint32_t worker, const struct rc_e
     if ((head.flags & RC_REPLY_PART) == 0) {
         served->replied.bits[worker / 64] |= UINT64_C(1) << (worker % 64);
     }
-    served->reply.flags |= head.flags & (RC_REPLY_FOUND | RC_REPLY_BUSY | RC_REPLY_UNCONFIRMED);
+    served->reply.flags |= head.flags & (RC_REPLY_FOUND | RC_REPLY_BUSY | RC_REPLY_UNCONFIRMED | RC_REPLY_PARTLY);
     if (served->lists) {
         const struct rc_span entries = rc_span_of(view->data + sizeof(head), view->head.data_bytes - sizeof(head));
         if (entries.count > 0) {

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/records/query.h"
 
 /* What one worker may hand in before it is the next one's turn. */
 #define BATCH_RECORDS_MAX 256u
@@ -88,26 +89,58 @@ static inline void keep_message(struct rc_router *router, const struct rc_envelo
     }
 }
 
+static bool values_room(struct rc_router *router)
+{
+    if (router->values == NULL && router->setup.history != NULL) {
+        router->values = malloc(router->setup.history->values_bytes_max);
+    }
+    return router->values != NULL;
+}
+
+/* The channel's retained values are the record's data. */
+static void values_put(struct rc_router *router, uint64_t hash, struct rc_span name, struct rc_envelope_view *view)
+{
+    const struct rc_history *history = router->setup.history;
+    const uint32_t slot = rc_history_find(history, hash, name);
+    view->data = router->values;
+    view->head.data_bytes = 0;
+    if (slot != RC_HISTORY_NO_SLOT) {
+        view->head.data_bytes = (uint32_t)rc_history_values(history, slot, router->values, history->values_bytes_max);
+    }
+}
+
 /* How the channel stands, for the acknowledgement of an interest: it holds for the place in the ring where that is written. */
 static void tell_state(struct rc_router *router, const struct rc_interest_request *request,
                        struct rc_envelope_view *view)
 {
-    struct rc_history *history = router->setup.history;
-    if (history == NULL || (request->token & RC_INTEREST_RETAINED) == 0) {
-        return;
+    if ((request->token & RC_INTEREST_RETAINED) != 0 && values_room(router)) { /* else it is asked for again */
+        view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_STATE);
+        values_put(router, request->hash, rc_span_of(request->name, request->name_bytes), view);
     }
-    if (router->values == NULL) {
-        router->values = malloc(history->values_bytes_max);
+}
+
+/* RC_QUERY_RETAINED. False: it is another question. */
+static bool answer_retained(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *asked)
+{
+    struct rc_query_head head;
+    struct rc_envelope_view view = *asked;
+    if (asked->head.data_bytes < sizeof(head)) {
+        return false;
     }
-    if (router->values == NULL) {
-        return; /* it is asked for again */
+    memcpy(&head, asked->data, sizeof(head));
+    if (head.kind != RC_QUERY_RETAINED) {
+        return false;
     }
-    const uint32_t slot = rc_history_find(history, request->hash, rc_span_of(request->name, request->name_bytes));
-    view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_STATE);
-    view->data = router->values;
-    view->head.data_bytes = slot == RC_HISTORY_NO_SLOT
-                                ? 0
-                                : (uint32_t)rc_history_values(history, slot, router->values, history->values_bytes_max);
+    view.head.flags = (uint16_t)(asked->head.flags & RC_ENVELOPE_API);
+    view.head.code = values_room(router) ? 0 : RC_ROUTE_UNAVAILABLE;
+    view.head.key_bytes = view.head.event_bytes = 0;
+    view.head.exclude_count = 0;
+    view.head.exclude_text_bytes = view.head.data_bytes = 0;
+    if (view.head.code == 0) {
+        values_put(router, asked->head.channel_hash, rc_span_of(asked->channel, asked->head.channel_bytes), &view);
+    }
+    (void)rc_fanout_send(&router->fanout, port, RC_DOWN_QUERY, &view); /* who gets none asks again */
+    return true;
 }
 
 /* The user has no connection here. Without other instances that is nowhere. */
@@ -377,7 +410,7 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         rc_route_calls_take_reply(&router->calls, port, record);
         break;
     case RC_UP_QUERY:
-        if (router->setup.query != NULL) {
+        if (!answer_retained(router, port, &record->view) && router->setup.query != NULL) {
             router->setup.query(router->setup.query_context, port->index, &record->view);
         }
         break;

@@ -18,9 +18,15 @@ const listens = (port) => new Promise((done) => {
   socket.on("error", () => done(false));
 });
 
-for (const [language, file, program] of [["js", "backend.mjs", process.execPath], ["python", "backend.py", "python3"]]) {
+const BACKENDS = [
+  ["Node", "js", "backend.mjs", (file, port) => [process.execPath, file, port, SECRET]],
+  ["Python", "python", "backend.py", (file, port) => ["python3", file, port, SECRET]],
+  ["PHP", "php", "backend.php", (file, port) => ["php", "-S", `127.0.0.1:${port}`, file]],
+];
+
+for (const [name, language, file, command] of BACKENDS) {
   const state = {};
-  testBroker(`the backend in ${program === "python3" ? "Python" : "Node"}`, {
+  testBroker(`the backend in ${name}`, {
     workers: 1,
     config: async () => {
       state.port = await freePort();
@@ -33,7 +39,8 @@ for (const [language, file, program] of [["js", "backend.mjs", process.execPath]
   }, async (broker) => {
     const folder = mkdtempSync(join(tmpdir(), "ringcast-hook-"));
     writeFileSync(join(folder, file), block(language));
-    const backend = spawn(program, [join(folder, file), String(state.port), SECRET], { stdio: ["ignore", "inherit", "pipe"] });
+    const [program, ...args] = command(join(folder, file), String(state.port));
+    const backend = spawn(program, args, { stdio: ["ignore", "inherit", "pipe"], env: { ...process.env, SECRET, TMPDIR: folder } });
     let errors = "";
     backend.stderr.on("data", (bytes) => (errors += bytes));
     const ended = new Promise((done) => backend.once("close", done));

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { createRequire } from "node:module";
 import { testBroker } from "./lib/broker.mjs";
-import { ATTACKERS, RawAttacker, isSocketIo, names, requestsFor, sweepFor } from "./lib/attackers.mjs";
+import { ATTACKERS, RawAttacker, isName, isSocketIo, names, requestsFor, sweepFor } from "./lib/attackers.mjs";
 import { GUARDS, sourceOf } from "./lib/guards.mjs";
 import { KINDS, startNode } from "./lib/member_kinds.mjs";
 import { MEMBER_CONFIG, heardEverywhere, memberClient } from "./lib/members.mjs";
@@ -56,7 +56,7 @@ async function tried(attacker, next) {
   const requests = [];
   for (const count = 1 + next.below(CHUNK); requests.length < count; ) requests.push(...requestsFor(attacker, names(next, PRIVATE), next));
   const room = isSocketIo(attacker) && next.below(8) === 0 ? JSON.parse(names(next, PRIVATE).json) : undefined;
-  const usable = typeof room === "string" && room.length > 0 && room.length < 256 && room.isWellFormed() && !/[\u0000-\u001f]/.test(room);
+  const usable = isName(room) && room.length < 256 && !/[\u0000-\u001f]/.test(room);
   const outcomes = await attacker.run(requests, { batch: next.below(2) === 0, ...(usable ? { room } : {}) });
   if (next.below(10) === 0) await attacker.close();
   return { wrongs: wrongsOf(attacker, requests, outcomes), count: requests.length, cut: outcomes.filter((outcome) => outcome === "cut").length };
@@ -134,6 +134,14 @@ async function impersonated(broker, bob) {
     socket.close();
     assert.equal(outcome, "Authentication failed");
   }
+  for (const [auth, tokens] of [[{}, forged], [{ token: tokenOf("alice") }, [...forged, tokenOf("carol")]]]) {
+    const socket = io(`http://${broker.host}`, { transports: ["websocket"], forceNew: true, reconnection: false, auth });
+    for (const token of tokens) {
+      assert.ok((await within(5000, socket.emitWithAck("login", token), "login")).error, "login as somebody else");
+    }
+    assert.equal((await within(5000, socket.emitWithAck("join", "club:bob"), "join")).error.code, 403);
+    socket.close();
+  }
   // Whoever has a session's id may poll: it is none of the ids that others are told.
   const engine = bob.polling["/"].io.engine.id;
   const cut = (id) => [id, `${id.slice(0, -1)}${id.at(-1) === "A" ? "B" : "A"}`, `${id.slice(0, 9)}${"A".repeat(11)}`, id.toLowerCase(), `${id}A`, id.slice(0, -1)];
@@ -147,7 +155,7 @@ async function impersonated(broker, bob) {
     assert.equal((await raw.response()).status, 400, sid);
     raw.end();
   }
-  for (const [path, body] of [["/api/publish", { channel: "own:bob", data: "forged" }], ["/api/broadcast", { data: "forged" }], ["/api/direct", { client: bob.clientIds[0], data: "forged" }], ["/api/subscribe", { user: "alice", channel: "own:bob" }], ["/api/disconnect", { user: "bob" }]]) {
+  for (const [path, body] of [["/api/publish", { channel: "own:bob", data: "forged" }], ["/api/broadcast", { data: "forged" }], ["/api/direct", { client: bob.clientIds[0], data: "forged" }], ["/api/subscribe", { user: "alice", channel: "own:bob" }], ["/api/disconnect", { user: "bob" }], ["/api/do", { client: bob.clientIds[0], emit: [{ event: "said", args: ["forged"] }] }]]) {
     for (const headers of [{}, { authorization: `Bearer ${tokenOf("alice")}` }, { authorization: "Bearer key-of-the-test" }, { authorization: "Bearer " }]) {
       assert.equal((await broker.get(path, { method: "POST", headers, body: JSON.stringify(body) })).status, 401, path);
     }

@@ -2,6 +2,8 @@
 // library. Against Node and ringcast.
 import assert from "node:assert/strict";
 import { io } from "socket.io-client";
+import { testBroker } from "./lib/broker.mjs";
+import { upgradeRequest } from "./lib/raw.mjs";
 import { Relay, describeCases, openPolling, openSocketIo, targetsOf, until } from "./lib/socketio.mjs";
 
 const TRANSPORTS = { polling: ["polling"], websocket: ["websocket"] };
@@ -88,3 +90,62 @@ describeCases("reasons", targetsOf("socketio"), { rows, pingInterval: 300, pingT
     watcher.end();
   }],
 ]);
+
+/* A Node server has no such end: it keeps all for a client that does not take it. */
+testBroker("a client that is too slow is told what its library has a name for", {
+  workers: 1,
+  config: { "socketio.path": "/socket.io/", "limits.channel_log": "256KiB", event: [{ on: "join", join: ["{args.0}"], ack: [] }, ...rows], namespace: [{ name: "default", slow_consumer: "disconnect", subscribe: "anyone", publish: "anyone" }] },
+}, async (broker) => {
+  const native = await broker.connect();
+  const watcher = await watch({ port: broker.port, path: "/socket.io/" });
+  for (const transports of Object.values(TRANSPORTS)) {
+    const relay = await new Relay().start({ port: broker.port });
+    const client = io(`http://127.0.0.1:${relay.port}`, { transports, forceNew: true, reconnection: false });
+    const got = [];
+    let reason;
+    client.on("disconnect", (why) => (reason = why));
+    client.on("message", (data) => got.push(data.n));
+    await until("the client is connected", () => client.connected);
+    const sid = client.id;
+    await new Promise((done) => client.emit("join", "room", done));
+    relay.hold();
+    const before = (await broker.metrics())("ringcast_slow_disconnected_total");
+    for (let n = 0; (await broker.metrics())("ringcast_slow_disconnected_total") === before; n++) {
+      assert.ok(n < 2000, "it is cut off");
+      for (let i = 0; i < 10; i++) native.send({ type: "publish", channel: "room", data: { n, text: "x".repeat(10000) } });
+      await native.ping();
+    }
+    relay.release();
+    await until("the client is told", () => reason);
+    assert.equal(reason, "transport close");
+    assert.equal(await watcher.row(sid), "transport close");
+    await relay.stop();
+  }
+  watcher.end();
+});
+
+testBroker("sessions that join no namespace are bounded: of an address those that come, in all the oldest", {
+  workers: 1, config: { "socketio.path": "/socket.io/", "socketio.max_unjoined": 6, "socketio.max_unjoined_per_address": 4, "http.trusted_proxies": ["127.0.0.1"] },
+}, async (broker) => {
+  const metric = async (name) => (await broker.metrics())(`ringcast_engineio_unjoined${name}`);
+  const from = (address) => openPolling({ port: broker.port, path: "/socket.io/" }, { headers: { "x-forwarded-for": address } });
+  const sessions = [];
+  for (let i = 0; i < 4; i++) sessions.push(await from("192.0.2.1"));
+  const again = async () => (await broker.get("/socket.io/?EIO=4&transport=polling", { headers: { "x-forwarded-for": "192.0.2.1" } })).status;
+  assert.equal(await again(), 429);
+  const raw = await broker.raw();
+  raw.write(upgradeRequest("/socket.io/?EIO=4&transport=websocket", { "x-forwarded-for": "192.0.2.1" }));
+  assert.equal((await raw.response()).status, 429);
+  raw.end();
+  assert.equal(await metric("_refused_total"), 2);
+  await sessions[0].send("40");
+  assert.match(await sessions[0].packet(), /^40/);
+  assert.equal(await again(), 200, "who has joined does not count");
+  assert.equal(await again(), 429);
+  for (let i = 0; i < 4; i++) sessions.push(await from(`192.0.2.${i + 2}`));
+  await until("the oldest are closed", async () => (await metric("_ended_total")) === 2);
+  assert.equal(await metric(""), 6);
+  assert.equal((await sessions[1].get().catch((error) => ({ status: error.message }))).status, 400, "unknown now");
+  await sessions.at(-1).send("40");
+  assert.match(await sessions.at(-1).packet(), /^40/);
+});

@@ -44,6 +44,7 @@ TO_CLIENTS(rig_flushed, rc_client_flushed, client)
 TO_CLIENTS(rig_leaving, rc_client_leaving, client)
 TO_CLIENTS(rig_answered, rc_socket_answered, socket)
 TO_CLIENTS(rig_end, rc_client_end, client)
+TO_CLIENTS(rig_cut_off, rc_client_cut_off, client)
 TO_CLIENTS(rig_timer, rc_socket_timer, socket)
 TO_CLIENTS(rig_terminated, rc_socket_terminated, socket)
 
@@ -89,6 +90,7 @@ void engine_rig_open(struct engine_rig *r)
                                         .answered = rig_answered,
                                         .ready = rig_ready,
                                         .end = rig_end,
+                                        .cut_off = rig_cut_off,
                                         .round = rig_round};
     r->c.rig.hub.handlers = hub;
     struct rc_io_handlers *io = &r->c.rig.io.handlers;

@@ -261,6 +261,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                  .answered = rig_index,
                                                  .ready = rig_ready,
                                                  .end = rig_end,
+                                                 .cut_off = rig_end,
                                                  .round = rig_round};
     rig_must(
         rc_hub_open(&rig->hub, &rig->truth, &rig->io, rig->metrics, &hub_handlers, rig->control, rig->config, 0, &err),

@@ -68,6 +68,7 @@ static const char *type_name(enum rc_operation_type type)
     case RC_OPERATION_EVENT:
     case RC_OPERATION_ACK:
     case RC_OPERATION_DISCONNECT:
+    case RC_OPERATION_RETAIN:
         break;
     }
     return "";
@@ -89,6 +90,12 @@ size_t rc_test_operation_json(const struct rc_operation *operation, uint8_t *out
     }
     if (!operation->echo) {
         out = text(out, ",\"echo\":false");
+    }
+    if (operation->retain) {
+        out = text(out, ",\"retain\":true");
+    }
+    if (operation->retained) {
+        out = text(out, ",\"retained\":true");
     }
     if (operation->limit != 0) {
         out += sprintf((char *)out, ",\"limit\":%u", operation->limit);

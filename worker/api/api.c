@@ -183,7 +183,8 @@ enum api_number {
     STATS,
     INSTANCES,
     REVOKE,
-    RETAIN
+    RETAIN,
+    DO
 };
 
 static const struct rc_api_route api_calls[] = {
@@ -199,6 +200,7 @@ static const struct rc_api_route api_calls[] = {
     [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL},
     [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL},
     [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published},
+    [DO] = {DO, true, rc_api_do, rc_api_do_room, rc_api_do_record, NULL},
 };
 
 #define API_POST(name, number)                                                                              \
@@ -218,6 +220,7 @@ static const struct rc_route api_routes[] = {
     API_GET("channels", CHANNELS),    API_GET("presence", PRESENCE),        API_GET("stats", STATS),
     API_GET("instances", INSTANCES),  API_POST("revoke", REVOKE),
     API_POST("retain", RETAIN),
+    API_POST("do", DO),
 };
 
 void rc_api_open(struct rc_api *api, struct rc_clients *clients)

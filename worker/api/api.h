@@ -9,7 +9,8 @@
  *   api.c        keys, routes, requests                    ask.c        calls to all workers: asking, putting together
  *   call.c       life of a call                            serve.c      the same calls carried out on this worker
  *   json.c       members of a body                         stats.c      figures out of shared memory
- *   publish.c    publish, broadcast, direct                resources.c  health, metrics, the page: what needs no key
+ *   publish.c    publish, broadcast, direct                do.c         operations for clients, users, rooms
+ *                                                          resources.c  health, metrics, the page: what needs no key
  *   query.c      what the relay is asked: presence, instances
  *   revoke.c     tokens that are no good any more
  */
@@ -108,6 +109,7 @@ struct rc_api_call {
     uint32_t answered;
     uint32_t duplicates;
     struct rc_client_ref target; /* direct */
+    struct rc_api_do *does;      /* owned: of do; NULL = it is another call */
 
     /* calls to workers */
     enum rc_call_operation operation;
@@ -226,6 +228,7 @@ int rc_api_direct(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_subscribe(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_unsubscribe(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_disconnect(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_do(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_revoke(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault);
@@ -251,6 +254,10 @@ int rc_api_query_text(const struct rc_api_call *call, const char *name, char *ou
 int rc_api_query_limit(struct rc_api_call *call, uint32_t otherwise, uint32_t most, struct rc_api_fault *fault);
 /* query.c: the relay's answer. */
 void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
+/* do.c: the same of a call of its; there is room for its emits. */
+void rc_api_do_record(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
+void rc_api_do_room(struct rc_api_call *call);
+void rc_api_do_free(struct rc_api_call *call);
 /* serve.c: another worker's call. */
 void rc_api_serve(struct rc_api *api, const struct rc_envelope_view *view);
 /* An RC_DOWN_DIRECT of a call was handled: is its client here? */

@@ -196,6 +196,7 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
         break;
     case RC_QUERY_VALUE:
     case RC_QUERY_KEYS:
+    case RC_QUERY_RETAINED:
     case RC_QUERY_MARKS:
     case RC_QUERY_SET:
         break; /* not asked here */

@@ -110,39 +110,6 @@ static bool serve_act(struct rc_clients *clients, uint32_t client, const struct 
     return rc_client_carry_out(clients, client, RC_AUTHOR_BACKEND, &operation) == RC_CARRIED_OUT;
 }
 
-/* The connections of a user: all are in `user:{id}` from the start, or wait to be. 0 or -ENOMEM. */
-static int user_clients(struct rc_clients *clients, struct rc_span user, struct rc_index_list *found)
-{
-    const struct rc_truth *truth = clients->truth;
-    uint8_t name[RC_USER_CHANNEL_HEAD_BYTES + RC_CALL_TEXT_MAX];
-    memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
-    memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
-    const struct rc_span channel_name = rc_span_of(name, RC_USER_CHANNEL_HEAD_BYTES + user.count);
-    const uint32_t index =
-        channel_name.count > RC_CHANNEL_NAME_MAX
-            ? 0
-            : rc_hub_find(clients->hub, rc_channel_hash((const char *)name, channel_name.count), channel_name);
-    if (index == 0) {
-        return 0;
-    }
-    const struct rc_channel *channel = rc_truth_channel(truth, index);
-    for (uint32_t group = channel->groups; group != 0; group = rc_truth_group(truth, group)->next) {
-        struct rc_members *members = &clients->hub->members[group];
-        for (uint32_t i = 0; i < members->count; i++) {
-            const uint32_t subscription = rc_members_items(members)[i];
-            if (rc_index_list_push(found, rc_truth_subscription(truth, subscription)->client) < 0) {
-                return -ENOMEM;
-            }
-        }
-    }
-    for (uint32_t i = channel->pending; i != 0; i = rc_truth_pending(truth, i)->next) {
-        if (rc_index_list_push(found, rc_truth_pending(truth, i)->client) < 0) {
-            return -ENOMEM;
-        }
-    }
-    return 0;
-}
-
 static void serve_connections(struct rc_api *api, const struct served *served)
 {
     struct rc_clients *clients = api->clients;
@@ -164,7 +131,7 @@ static void serve_connections(struct rc_api *api, const struct served *served)
         }
     } else if (served->user.count > 0) {
         struct rc_index_list found = {0};
-        if (user_clients(clients, served->user, &found) < 0) {
+        if (rc_clients_of_user(clients, served->user, &found) < 0) {
             head.flags = RC_REPLY_BUSY;
             found.count = 0;
         }

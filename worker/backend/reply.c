@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/records/channel_name.h"
+#include "common/records/envelope.h"
 #include "common/records/placeholders.h"
 #include "common/text/base64.h"
 
@@ -17,6 +18,7 @@ enum member {
     MEMBER_SET,
     MEMBER_LEAVE,
     MEMBER_JOIN,
+    MEMBER_RETAIN,
     MEMBER_ACK,
     MEMBER_ATTACHMENTS, /* of `ack` */
     MEMBER_EMIT,
@@ -26,7 +28,7 @@ enum member {
     MEMBER_COUNT,
 };
 
-static const char *const member_names[MEMBER_COUNT] = {"user",        "set",  "leave", "join",       "ack",
+static const char *const member_names[MEMBER_COUNT] = {"user",        "set",  "leave", "join",       "retain", "ack",
                                                        "attachments", "emit", "error", "disconnect", "do"};
 
 static int reply_refuse(struct rc_err *err, const char *what)
@@ -220,19 +222,56 @@ static int take_emit(struct rc_reply *reply, const struct rc_json_value *value, 
     return args_take(operation, &its[EMIT_ARGS], &its[EMIT_ATTACHMENTS], err);
 }
 
-static int take_emits(struct rc_reply *reply, const struct rc_json_value *value, struct rc_err *err)
+enum retain_member { RETAIN_ROOM, RETAIN_DATA, RETAIN_KEY, RETAIN_COUNT };
+
+static int take_retain(struct rc_reply *reply, const struct rc_json_value *value, struct rc_err *err)
+{
+    static const char *const names[RETAIN_COUNT] = {"room", "data", "key"};
+    struct rc_json_cursor cursor;
+    struct rc_json_value name;
+    struct rc_json_value member;
+    struct rc_json_value its[RETAIN_COUNT];
+    memset(its, 0, sizeof(its));
+    if (value->type != RC_JSON_OBJECT) {
+        return reply_refuse(err, "retain is no array of objects");
+    }
+    int got = rc_json_object_begin(&cursor, value->raw, 0);
+    while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &member)) == 1) {
+        for (uint32_t i = 0; i < RETAIN_COUNT; i++) {
+            if (rc_json_string_is(&name, rc_span_text(names[i]))) {
+                its[i] = member;
+            }
+        }
+    }
+    if (!text_ok(&its[RETAIN_ROOM], RC_CHANNEL_NAME_MAX) || its[RETAIN_DATA].type == RC_JSON_NONE) {
+        return reply_refuse(err, "retain has no room, or no data");
+    }
+    if (its[RETAIN_KEY].type != RC_JSON_NONE && !text_ok(&its[RETAIN_KEY], RC_MESSAGE_KEY_MAX)) {
+        return reply_refuse(err, "the key of retain is no text of 1 to 64 bytes");
+    }
+    struct rc_reply_operation *operation = reply_add(reply, RC_REPLY_RETAIN);
+    if (operation == NULL) {
+        return too_many(err);
+    }
+    operation->name = its[RETAIN_ROOM];
+    operation->value = its[RETAIN_DATA].raw;
+    operation->key = its[RETAIN_KEY];
+    return 0;
+}
+
+/* One object, or an array of them. */
+static int take_each(struct rc_reply *reply, const struct rc_json_value *value,
+                     int (*take)(struct rc_reply *reply, const struct rc_json_value *value, struct rc_err *err),
+                     struct rc_err *err)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value one;
-    if (value->type == RC_JSON_OBJECT) {
-        return take_emit(reply, value, err);
-    }
     if (value->type != RC_JSON_ARRAY) {
-        return reply_refuse(err, "emit is no array of objects");
+        return take(reply, value, err);
     }
     int rc = rc_json_array_begin(&cursor, value->raw, 0);
     while (rc >= 0 && (rc = rc_json_array_next(&cursor, &one)) == 1) {
-        rc = take_emit(reply, &one, err);
+        rc = take(reply, &one, err);
     }
     return rc;
 }
@@ -303,7 +342,8 @@ static int take_disconnect(struct rc_reply *reply, const struct rc_json_value *v
     return 0;
 }
 
-static int read_object(struct rc_reply *reply, struct rc_span text, uint32_t depth, struct rc_err *err);
+static int read_object(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, uint32_t depth,
+                       struct rc_err *err);
 
 static int take_do(struct rc_reply *reply, const struct rc_json_value *value, uint32_t depth, struct rc_err *err)
 {
@@ -314,7 +354,7 @@ static int take_do(struct rc_reply *reply, const struct rc_json_value *value, ui
     }
     int rc = rc_json_array_begin(&cursor, value->raw, 0);
     while (rc >= 0 && (rc = rc_json_array_next(&cursor, &one)) == 1) {
-        rc = one.type == RC_JSON_OBJECT ? read_object(reply, one.raw, depth + 1, err)
+        rc = one.type == RC_JSON_OBJECT ? read_object(reply, NULL, one.raw, depth + 1, err)
                                         : reply_refuse(err, "do is an array of objects");
     }
     return rc;
@@ -333,10 +373,12 @@ static int member_take(struct rc_reply *reply, enum member which, const struct r
         return take_rooms(reply, RC_REPLY_LEAVE, value, err);
     case MEMBER_JOIN:
         return take_rooms(reply, RC_REPLY_JOIN, value, err);
+    case MEMBER_RETAIN:
+        return take_each(reply, value, take_retain, err);
     case MEMBER_ACK:
         return take_ack(reply, value, &its[MEMBER_ATTACHMENTS], err);
     case MEMBER_EMIT:
-        return take_emits(reply, value, err);
+        return take_each(reply, value, take_emit, err);
     case MEMBER_ERROR:
         return take_error(reply, value, err);
     case MEMBER_DISCONNECT:
@@ -350,7 +392,28 @@ static int member_take(struct rc_reply *reply, enum member which, const struct r
     return 0;
 }
 
-static int read_object(struct rc_reply *reply, struct rc_span text, uint32_t depth, struct rc_err *err)
+/* Is the member about whom it is for? */
+static bool aim_take(struct rc_reply_aim *aim, const struct rc_json_value *name, const struct rc_json_value *value)
+{
+    const struct {
+        const char *name;
+        struct rc_json_value *value;
+    } known[] = {{"client", &aim->client}, {"room", &aim->room}, {"nsp", &aim->nsp}, {"backend", &aim->backend}};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (rc_json_string_is(name, rc_span_text(known[i].name))) {
+            *known[i].value = value->type == RC_JSON_NULL ? (struct rc_json_value){0} : *value;
+            return true;
+        }
+    }
+    if (!rc_json_string_is(name, RC_SPAN("user")) || value->type == RC_JSON_OBJECT) {
+        return false;
+    }
+    aim->user = value->type == RC_JSON_NULL ? (struct rc_json_value){0} : *value;
+    return true;
+}
+
+static int read_object(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, uint32_t depth,
+                       struct rc_err *err)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value name;
@@ -359,6 +422,9 @@ static int read_object(struct rc_reply *reply, struct rc_span text, uint32_t dep
     memset(its, 0, sizeof(its));
     int got = rc_json_object_begin(&cursor, text, RC_JSON_CHECK_UTF8);
     while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
+        if (aim != NULL && aim_take(aim, &name, &value)) {
+            continue;
+        }
         for (uint32_t i = 0; i < MEMBER_COUNT; i++) {
             if (rc_json_string_is(&name, rc_span_text(member_names[i]))) {
                 its[i] = value; /* the last of one name, as JavaScript has it */
@@ -378,18 +444,29 @@ static int read_object(struct rc_reply *reply, struct rc_span text, uint32_t dep
     return rc;
 }
 
-int rc_reply_read(struct rc_reply *reply, struct rc_span text, struct rc_err *err)
+static int reply_read(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, struct rc_err *err)
 {
     reply->count = 0;
     (void)reply_refuse(err, "it is no JSON object");
     if (text.count == 0) {
         return 0;
     }
-    const int rc = read_object(reply, text, 0, err);
+    const int rc = read_object(reply, aim, text, 0, err);
     if (rc < 0) {
         reply->count = 0;
     }
     return rc;
+}
+
+int rc_reply_read(struct rc_reply *reply, struct rc_span text, struct rc_err *err)
+{
+    return reply_read(reply, NULL, text, err);
+}
+
+int rc_reply_read_aimed(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, struct rc_err *err)
+{
+    memset(aim, 0, sizeof(*aim));
+    return reply_read(reply, aim, text, err);
 }
 
 /* --- what is in it --- */

@@ -1,7 +1,7 @@
 /*
  * reply: what a backend's answer wants to be done: the operation list of docs/hook.md, which POST /api/do takes as well.
  *
- *   {"user":…,"set":…,"leave":[…],"join":[…],"ack":[…],"emit":[…],"error":…,"disconnect":…,"do":[{…},…]}
+ *   {"user":…,"set":…,"leave":[…],"join":[…],"retain":[…],"ack":[…],"emit":[…],"error":…,"disconnect":…,"do":[{…},…]}
  *
  * Read once and checked as a whole before anything of it is done: a member of a wrong type refuses all of it, one that is not known is passed over.
  * Everything points into the text, which is the caller's and stays. At most RC_REPLY_OPERATIONS_MAX operations, each room that is
@@ -29,6 +29,7 @@ enum rc_reply_type {
     RC_REPLY_SET,        /* value: an object */
     RC_REPLY_LEAVE,      /* name: a room */
     RC_REPLY_JOIN,       /* name: a room */
+    RC_REPLY_RETAIN,     /* name: a room; value: JSON, null takes its retained value away; key */
     RC_REPLY_ACK,        /* value: an array */
     RC_REPLY_EMIT,       /* name: the event, and the members below */
     RC_REPLY_ERROR,      /* code; name: the message */
@@ -43,6 +44,7 @@ struct rc_reply_operation {
     uint32_t code;
     struct rc_json_value name;   /* a string */
     struct rc_span value;        /* JSON: ACK, EMIT: an array of arguments; empty: none */
+    struct rc_json_value key;    /* RETAIN: a string; NONE: none */
     struct rc_json_value to;     /* EMIT: a room or an array of rooms; NONE: who sent the event */
     struct rc_json_value except; /* EMIT: likewise; NONE: nobody */
     struct rc_json_value nsp;    /* EMIT: a string; NONE: the namespace of the call */
@@ -58,6 +60,17 @@ struct rc_reply {
 
 /* 0, or -EBADMSG. An empty text is no operation. */
 int rc_reply_read(struct rc_reply *reply, struct rc_span text, struct rc_err *err);
+
+/* Whom operations are for, beside them in the body of POST /api/do: JSON as it stands there, NONE where it is not. `user` is a text or a number; an
+ * object of that name is the operation. */
+struct rc_reply_aim {
+    struct rc_json_value client;
+    struct rc_json_value user;
+    struct rc_json_value room;
+    struct rc_json_value nsp;
+    struct rc_json_value backend;
+};
+int rc_reply_read_aimed(struct rc_reply *reply, struct rc_reply_aim *aim, struct rc_span text, struct rc_err *err);
 
 /* A room's name, an event, a message: at most `max` bytes without control characters (which rc_reply_read has seen to). */
 struct rc_span rc_reply_text(const struct rc_json_value *value, uint8_t *scratch, size_t max);

@@ -10,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "worker/carrier/crossing.h"
+#include "worker/engine/unjoined.h"
 #include "worker/http/upgrade.h"
 
 #define POLL_UPGRADING_MS 100u /* a GET beside a probe is answered after this, for the client to change over */
@@ -511,6 +512,7 @@ static void handshake_finish(struct rc_engines *engines, struct rc_exchange *exc
     }
     struct rc_engine *engine = rc_engine_of(engines, client);
     engine->address = exchange->client;
+    rc_unjoined_add(engines, client, &exchange->client);
     engine->flags |= counted ? RC_ENGINE_COUNTED : 0u;
     char packet[RC_ENGINE_OPEN_BYTES_MAX];
     char cookie[400] = "";
@@ -552,6 +554,11 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
     const struct rc_http_view *origin = rc_http_header_next(exchange->request, "origin", &at);
     if (!rc_arrival_begin(exchange, path, &arrival) ||
         (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
+        return;
+    }
+    if (!rc_unjoined_admits(engines, &exchange->client)) {
+        rc_exchange_error(exchange,
+                          (struct rc_exchange_answer){.status = 429, .retry_after_s = 10, .message = RC_UNJOINED_TEXT});
         return;
     }
     if (!rc_clients_admit(clients, &exchange->client, &counted)) { /* whatever connections its requests come on */

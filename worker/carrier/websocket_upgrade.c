@@ -13,6 +13,7 @@
 
 #include "worker/carrier/polling.h"
 #include "worker/engine/upgrade.h"
+#include "worker/engine/unjoined.h"
 #include "worker/http/deflate_offer.h"
 #include "worker/http/upgrade.h"
 #include "worker/ws/frame.h"
@@ -106,6 +107,13 @@ static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exch
         !judge_handshake(exchange, &upgrade, arrival)) {
         return false;
     }
+    struct rc_engines *engines = clients_of(exchange)->engine.context;
+    if (out->engine && out->session == 0 && !rc_unjoined_admits(engines, &exchange->client)) {
+        exchange->keep_alive = false;
+        rc_exchange_error(exchange,
+                          (struct rc_exchange_answer){.status = 429, .retry_after_s = 10, .message = RC_UNJOINED_TEXT});
+        return false;
+    }
     agree_on_deflate(websockets, &upgrade, &agreement);
     if (!rc_arrival_admit(exchange, session_counts(websockets, exchange, out->session)) ||
         !rc_arrival_take_request(exchange, arrival)) {
@@ -136,6 +144,7 @@ static void upgrade_greet(struct rc_clients *clients, uint32_t client, const str
             rc_client_close(clients, client, RC_CLOSE_TRY_AGAIN_LATER, rc_close_reason(RC_CLOSE_TRY_AGAIN_LATER), true);
             return;
         }
+        rc_unjoined_add(engines, client, &clients->truth->peers[rc_truth_client(clients->truth, client)->socket]);
         rc_engine_reply(engines, client, RC_PART_TEXT, packet, rc_engine_open_packet(engines, client, packet));
     }
     rc_arrival_greet(clients, client, arrival);

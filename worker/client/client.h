@@ -60,12 +60,18 @@ struct rc_engine_ops {
     void (*resumed)(void *context, uint32_t client);
     /* A client without a socket is to be closed. */
     void (*close)(void *context, uint32_t client, uint16_t code, const char *reason, bool now);
+    /* A slow consumer that nothing carries: what it was to get is gone, and it hears nothing any more. It ends with its next request. */
+    void (*cut_off)(void *context, uint32_t client);
     /* The client is about to be sent away: its last words. */
     void (*farewell)(void *context, uint32_t client);
     /* It is no more for others: rows of "disconnect" run, backends are told. */
     void (*gone)(void *context, uint32_t client);
     /* It is about to be freed. */
     void (*ended)(void *context, uint32_t client);
+    /* An emit with `to` of POST /api/do, of nobody. `backend`: who hears what is answered. False: there is no room in the up ring; again with the
+     * same *rooms. */
+    bool (*post)(void *context, const struct rc_reply_operation *emit, struct rc_span nsp, struct rc_span backend,
+                 uint32_t *rooms);
     /* A backend has let it in, and wants these operations done: of a Socket.IO client as soon as it is in a namespace. The reply is copied. NULL
      * in tests. */
     void (*let_in)(void *context, uint32_t client, uint32_t backend, struct rc_span reply);
@@ -162,6 +168,7 @@ void rc_client_leaving(void *context, uint32_t client);
 void rc_socket_answered(void *context, uint32_t socket);
 /* Ends a client at once, and the socket that carries it. */
 void rc_client_end(void *context, uint32_t client);
+void rc_client_cut_off(void *context, uint32_t client);
 void rc_socket_replies_drained(void *context, uint32_t socket);
 void rc_client_joined(void *context, uint32_t client);
 void rc_client_subscribed(void *context, uint32_t client);
@@ -278,6 +285,8 @@ struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client)
 /* The user as a JSON object: `id`, and its attributes; empty: it is anonymous. In `scratch`, or valid until it changes. */
 struct rc_span rc_client_user_json(const struct rc_clients *clients, uint32_t client,
                                    uint8_t scratch[RC_CLIENT_USER_JSON_MAX]);
+/* The connections of a user: all are in `user:{id}` from the start, or wait to be. 0 or -ENOMEM. */
+int rc_clients_of_user(struct rc_clients *clients, struct rc_span user, struct rc_index_list *found);
 /* What rows have set on its connection, a JSON object; empty: nothing. Valid until it changes. */
 struct rc_span rc_client_set(const struct rc_clients *clients, uint32_t client);
 /* What is kept of its first request: QUERY, HEADER or COOKIE, a JSON object; empty: nothing. Valid until the client changes. */

@@ -517,6 +517,17 @@ static void socket_lingers(struct rc_clients *clients, uint32_t index)
     }
 }
 
+/* Too slow, and nothing carries it: only sessions go on without a socket, and are told when they ask. */
+void rc_client_cut_off(void *context, uint32_t index)
+{
+    struct rc_clients *clients = context;
+    if (rc_encoding_is_engine(rc_truth_client(clients->truth, index)->encoding)) {
+        clients->engine.cut_off(clients->engine.context, index);
+    } else {
+        rc_client_end(clients, index);
+    }
+}
+
 /* All output of the client has left. */
 void rc_client_flushed(void *context, uint32_t index)
 {

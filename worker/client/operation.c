@@ -125,6 +125,7 @@ static const struct {
     [RC_OPERATION_PING] = {NULL, "", NULL, false},
     [RC_OPERATION_ECHO] = {NULL, "", NULL, false},
     [RC_OPERATION_DISCONNECT] = {who_is_nobody, "only the server sends clients away", NULL, false},
+    [RC_OPERATION_RETAIN] = {who_is_nobody, "", NULL, false},
     [RC_OPERATION_AUTH] = {NULL, "", NULL, false},
     [RC_OPERATION_REFRESH] = {NULL, "", NULL, false},
     [RC_OPERATION_CONNECT] = {who_is_nobody, "", NULL, false},
@@ -397,6 +398,9 @@ static enum rc_carried request_publish(const struct request *request, struct rc_
     view.head.flags = (uint16_t)(flags | (request->operation->echo ? 0u : RC_ENVELOPE_NO_ECHO) |
                                  (request->operation->retain ? RC_ENVELOPE_RETAIN : 0u));
     request_excludes(request, refs, text, &view);
+    if (request->operation->type == RC_OPERATION_RETAIN) {
+        return request_send_up(request, RC_UP_RETAIN, &view, RC_METRIC_RETAINED);
+    }
     if (request->operation->except.count > 0) {
         return request_select(request, channel, &view);
     }
@@ -543,6 +547,7 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     case RC_OPERATION_UNSUBSCRIBE:
         return request_unsubscribe(&request);
     case RC_OPERATION_PUBLISH:
+    case RC_OPERATION_RETAIN:
         return request_publish(&request, operation->channel, 0);
     case RC_OPERATION_BROADCAST:
         return request_publish(&request, RC_SPAN("*"), RC_ENVELOPE_BROADCAST);

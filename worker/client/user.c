@@ -275,6 +275,41 @@ int rc_client_keep_request(struct rc_clients *clients, uint32_t client, struct r
                : block_replace(clients, &user->request, &user->request_bytes, credentials.bytes, credentials.count);
 }
 
+int rc_clients_of_user(struct rc_clients *clients, struct rc_span user, struct rc_index_list *found)
+{
+    const struct rc_truth *truth = clients->truth;
+    uint8_t name[RC_USER_CHANNEL_HEAD_BYTES + UINT8_MAX];
+    if (user.count > UINT8_MAX) {
+        return 0;
+    }
+    memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
+    memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
+    const struct rc_span channel_name = rc_span_of(name, RC_USER_CHANNEL_HEAD_BYTES + user.count);
+    const uint32_t index =
+        channel_name.count > RC_CHANNEL_NAME_MAX
+            ? 0
+            : rc_hub_find(clients->hub, rc_channel_hash((const char *)name, channel_name.count), channel_name);
+    if (index == 0) {
+        return 0;
+    }
+    const struct rc_channel *channel = rc_truth_channel(truth, index);
+    for (uint32_t group = channel->groups; group != 0; group = rc_truth_group(truth, group)->next) {
+        struct rc_members *members = &clients->hub->members[group];
+        for (uint32_t i = 0; i < members->count; i++) {
+            const uint32_t subscription = rc_members_items(members)[i];
+            if (rc_index_list_push(found, rc_truth_subscription(truth, subscription)->client) < 0) {
+                return -ENOMEM;
+            }
+        }
+    }
+    for (uint32_t i = channel->pending; i != 0; i = rc_truth_pending(truth, i)->next) {
+        if (rc_index_list_push(found, rc_truth_pending(truth, i)->client) < 0) {
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
 /* --- what rows set --------------------------------------------------------------------------------------------------- */
 
 int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members)

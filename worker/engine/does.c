@@ -11,6 +11,7 @@
 #include "common/records/args.h"
 #include "common/records/select.h"
 #include "worker/engine/asking.h"
+#include "worker/engine/post.h"
 
 static struct rc_span does_channel(char out[RC_CHANNEL_NAME_MAX], struct rc_span nsp, struct rc_span room)
 {
@@ -28,6 +29,16 @@ static void does_reply(const struct rc_does *does, const struct rc_event *event)
 static bool does_speaks_socketio(const struct rc_does *does)
 {
     return rc_codec_says(rc_truth_client(does->engines->clients->truth, does->client)->encoding, RC_EVENT_ACK);
+}
+
+/* Something could not be done: who asked for it hears of it, else the client. */
+static void does_failed(const struct rc_does *does, uint32_t code, struct rc_span message)
+{
+    if (does->failed != NULL) {
+        *does->failed = true;
+    } else {
+        rc_does_error(does, code, message);
+    }
 }
 
 void rc_does_error(const struct rc_does *does, uint32_t code, struct rc_span message)
@@ -81,7 +92,9 @@ static struct rc_span does_args(const struct rc_does *does, const struct rc_repl
 
 static enum rc_carried does_carry(const struct rc_does *does, const struct rc_operation *operation)
 {
-    return rc_client_carry_out(does->engines->clients, does->client, RC_AUTHOR_BACKEND, operation);
+    return does->client == 0
+               ? rc_engine_post(does->engines, operation->nsp.count > 0 ? operation->nsp : does->nsp, operation)
+               : rc_client_carry_out(does->engines->clients, does->client, RC_AUTHOR_BACKEND, operation);
 }
 
 /* Whom it is not for, as of struct rc_operation: clients and sockets of this instance by their ids, in `ids`; with rooms, or sockets of others, among
@@ -244,8 +257,38 @@ static void does_room(const struct rc_does *does, const struct rc_reply_operatio
     operation.channel = does_channel(channel, does->nsp, rc_reply_text(&wanted->name, scratch, sizeof(scratch)));
     if (operation.channel.count == 0 ||
         (does_carry(does, &operation) == RC_CARRIED_REFUSED && wanted->type == RC_REPLY_JOIN)) {
-        rc_does_error(does, RC_CODE_LIMITED, RC_SPAN("too many rooms, or no room for more on this server"));
+        does_failed(does, RC_CODE_LIMITED, RC_SPAN("too many rooms, or no room for more on this server"));
     }
+}
+
+/* Its user's channel, as who came as that user does. */
+static void does_hears_user(const struct rc_does *does)
+{
+    if (rc_engine_is(does->engines, does->client)) {
+        rc_engine_join_user(does->engines, does->client);
+    } else {
+        rc_client_hears_user(does->engines->clients, does->client);
+    }
+}
+
+/* False: it has to wait. */
+static bool does_retain(const struct rc_does *does, const struct rc_reply_operation *wanted)
+{
+    char channel[RC_CHANNEL_NAME_MAX];
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    uint8_t key_scratch[RC_KEY_BYTES_MAX];
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.type = RC_OPERATION_RETAIN;
+    operation.channel = does_channel(channel, does->nsp, rc_reply_text(&wanted->name, scratch, sizeof(scratch)));
+    operation.data = wanted->value;
+    if (wanted->key.type == RC_JSON_STRING) {
+        operation.key = rc_reply_text(&wanted->key, key_scratch, sizeof(key_scratch));
+    }
+    if (operation.channel.count == 0) {
+        return true; /* with its namespace the name is too long */
+    }
+    return does_carry(does, &operation) != RC_CARRIED_LATER;
 }
 
 static void does_user(const struct rc_does *does, struct rc_span user)
@@ -264,20 +307,27 @@ static void does_user(const struct rc_does *does, struct rc_span user)
     if (identity.user.count == 0 ||
         rc_channel_name_check((const char *)identity.user.bytes, identity.user.count, sizeof(scratch)) < 0 ||
         user.count > RC_IDENTITY_ATTRIBUTES_MAX) {
-        rc_does_error(does, RC_CODE_UNAVAILABLE, RC_SPAN("the server's answer names no user"));
+        does_failed(does, RC_CODE_UNAVAILABLE, RC_SPAN("the server's answer names no user"));
         return;
     }
+    const bool anonymous = rc_client_user(does->engines->clients, does->client).count == 0;
     const int rc = rc_client_identify(does->engines->clients, does->client, &identity);
+    if (rc == 0 && anonymous) {
+        does_hears_user(does);
+    }
     if (rc < 0) {
         rc_log_limited(RC_LOG_WARN, 1, "backend_user_refused", "reason=\"%s\"",
                        rc == -EEXIST ? "the client is another user already" : "no memory");
-        rc_does_error(does, RC_CODE_CONFLICT, RC_SPAN("this connection is another user's already"));
+        does_failed(does, RC_CODE_CONFLICT, RC_SPAN("this connection is another user's already"));
     }
 }
 
 static void does_set(const struct rc_does *does, struct rc_span members)
 {
     if (rc_client_set_merge(does->engines->clients, does->client, members) < 0) {
+        if (does->failed != NULL) {
+            *does->failed = true;
+        }
         rc_log_limited(RC_LOG_WARN, 1, "backend_set_refused", "reason=\"more than %u members, or %u bytes\"",
                        RC_RULE_SET_MEMBERS_MAX, RC_RULE_SET_MAX);
     }
@@ -336,6 +386,8 @@ static bool does_one(const struct rc_does *does, const struct rc_reply_operation
     case RC_REPLY_JOIN:
         does_room(does, wanted);
         return true;
+    case RC_REPLY_RETAIN:
+        return does_retain(does, wanted);
     case RC_REPLY_ACK:
         if (does_must_wait(does)) {
             return false;
@@ -354,6 +406,12 @@ static bool does_one(const struct rc_does *does, const struct rc_reply_operation
         return true;
     }
     return true;
+}
+
+bool rc_does_post(const struct rc_does *does, const struct rc_reply_operation *wanted, uint32_t *rooms)
+{
+    RC_ASSERT(does->client == 0 && wanted->type == RC_REPLY_EMIT && wanted->to.type != RC_JSON_NONE);
+    return does_emit(does, wanted, rooms);
 }
 
 bool rc_does(const struct rc_does *does, const struct rc_reply *reply, uint32_t *step)

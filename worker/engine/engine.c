@@ -13,9 +13,12 @@
 #include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/asking.h"
+#include "worker/engine/does.h"
+#include "worker/engine/doing.h"
 #include "worker/engine/rule_wait.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
+#include "worker/engine/unjoined.h"
 #include "worker/engine/upgrade.h"
 #include "worker/store/named.h"
 #include "worker/ws/frame.h"
@@ -85,6 +88,7 @@ void rc_engines_timers(struct rc_engines *engines)
 {
     const uint32_t now = rc_engine_now(engines);
     rc_acks_timers(engines);
+    rc_unjoined_work(engines);
     for (uint32_t i = 0; i < ENGINE_TIMERS_MAX; i++) {
         const uint32_t client = rc_wheel_expire(&engines->wheel, now);
         if (client == RC_WHEEL_NONE) {
@@ -158,6 +162,7 @@ static void engine_ended(void *context, uint32_t client)
         }
     }
     rc_wheel_clear(&engines->wheel, client);
+    rc_unjoined_remove(engines, client);
     const bool probes = (engine->flags & RC_ENGINE_PROBE) != 0;
     *engine = (struct rc_engine){0};
     if (other != 0) {
@@ -272,6 +277,10 @@ void rc_engine_ready(void *context, uint32_t client)
         rc_engine_upgrade(engines, client) || engine->poll == 0) {
         return;
     }
+    if (engine->flags & RC_ENGINE_CUT) {
+        rc_client_end(clients, client);
+        return;
+    }
     const uint64_t random = rc_truth_client(clients->truth, client)->random;
     const bool more = rc_hub_take(clients->hub, client, &engines->taken);
     if (engines->taken.count == 0) {
@@ -311,6 +320,18 @@ static void ops_close(void *context, uint32_t client, uint16_t code, const char 
     rc_engine_end(context, client, code, reason, now);
 }
 
+/* Too slow. It is told with its next request, which may be long in coming; what a client has to say meanwhile is heard as before. */
+static void ops_cut_off(void *context, uint32_t client)
+{
+    struct rc_engines *engines = context;
+    struct rc_engine *engine = rc_engine_of(engines, client);
+    engine->flags |= RC_ENGINE_GOODBYE | RC_ENGINE_CUT; /* rows of "disconnect" hear what they hear of a WebSocket */
+    engine->ping_ds = 0;
+    engine->deadline_ds = rc_engine_deadline(engines, rc_engine_settings(engines)->ping_timeout_ms);
+    rc_engine_schedule(engines, client);
+    rc_hub_touch(engines->clients->hub, client);
+}
+
 static void ops_farewell(void *context, uint32_t client)
 {
     rc_engine_note_end(context, client, RC_ENGINE_WHY_SENT_OFF);
@@ -320,6 +341,13 @@ static void ops_farewell(void *context, uint32_t client)
 static void ops_let_in(void *context, uint32_t client, uint32_t backend, struct rc_span reply)
 {
     rc_asked_connected(context, client, backend, rc_span_of(NULL, 0), reply);
+}
+
+static bool ops_post(void *context, const struct rc_reply_operation *emit, struct rc_span nsp, struct rc_span backend,
+                     uint32_t *rooms)
+{
+    const struct rc_does does = {.engines = context, .nsp = nsp, .backend = backend};
+    return rc_does_post(&does, emit, rooms);
 }
 
 void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
@@ -333,10 +361,12 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
                                              .message = ops_message,
                                              .resumed = ops_resumed,
                                              .close = ops_close,
+                                             .cut_off = ops_cut_off,
                                              .farewell = ops_farewell,
                                              .gone = engine_gone,
                                              .ended = engine_ended,
-                                             .let_in = ops_let_in};
+                                             .let_in = ops_let_in,
+                                             .post = ops_post};
 }
 
 void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *config)
@@ -350,7 +380,8 @@ void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *
 int rc_engines_start(struct rc_engines *engines)
 {
     const struct rc_clients *clients = engines->clients;
-    const int rc = rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, rc_engine_now(engines));
+    int rc = rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, rc_engine_now(engines));
+    rc = rc < 0 ? rc : rc_unjoined_open(engines);
     return rc < 0 ? rc : rc_acks_open(engines);
 }
 
@@ -364,8 +395,10 @@ void rc_engines_close(struct rc_engines *engines)
     rc_rule_waits_close(engines);
     rc_wheel_close(&engines->wheel);
     rc_acks_close(engines);
+    rc_unjoined_close(engines);
     free(engines->taken.bytes);
     free(engines->result);
     free(engines->decoded);
     rc_asked_close(engines);
+    rc_doing_close(engines);
 }

@@ -24,7 +24,7 @@ enum rc_carried rc_engine_post(struct rc_engines *engines, struct rc_span nsp, c
 {
     struct rc_clients *clients = engines->clients;
     const bool direct = operation->type == RC_OPERATION_DIRECT;
-    const bool selects = !direct && operation->except.count > 0;
+    const bool selects = operation->type == RC_OPERATION_PUBLISH && operation->except.count > 0;
     char everybody[RC_CHANNEL_NAME_MAX];
     char select[RC_SELECT_ONE_BYTES];
     struct rc_client_ref refs[RC_EXCLUDE_MAX];
@@ -34,7 +34,9 @@ enum rc_carried rc_engine_post(struct rc_engines *engines, struct rc_span nsp, c
                  .origin = {.worker = (uint16_t)clients->worker},
                  .data_bytes = (uint32_t)operation->data.count,
                  .event_bytes = (uint8_t)operation->event.count,
-                 .flags = (uint16_t)(RC_ENVELOPE_ARGS | (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
+                 .key_bytes = (uint8_t)operation->key.count,
+                 .flags = (uint16_t)((operation->data_kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u) | (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
+        .key = operation->key.bytes,
         .event = (const char *)operation->event.bytes,
         .data = operation->data.bytes};
     const size_t bytes = rc_channel_of_room(everybody, sizeof(everybody), nsp, (struct rc_span){0});
@@ -52,11 +54,16 @@ enum rc_carried rc_engine_post(struct rc_engines *engines, struct rc_span nsp, c
     if (selects) {
         rc_select_one(&view, channel, operation->except, select);
     }
-    const enum rc_record_type type = direct ? RC_UP_DIRECT : selects ? RC_UP_SELECT : RC_UP_PUBLISH;
+    const bool keeps = operation->type == RC_OPERATION_RETAIN;
+    const enum rc_record_type type = direct    ? RC_UP_DIRECT
+                                     : keeps   ? RC_UP_RETAIN
+                                     : selects ? RC_UP_SELECT
+                                               : RC_UP_PUBLISH;
     const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, &view);
     rc_metric_add(clients->metrics,
                   rc != 0  ? RC_METRIC_FAILED_DELIVERIES
                   : direct ? RC_METRIC_DIRECTS
+                  : keeps  ? RC_METRIC_RETAINED
                            : RC_METRIC_PUBLISHES,
                   1);
     return rc == 0 ? RC_CARRIED_OUT : rc == -EAGAIN ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;

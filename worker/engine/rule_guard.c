@@ -1,6 +1,9 @@
 /* rule_guard: see rule_guard.h. */
 #include "worker/engine/rule_guard.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #include "common/config/event_rules.h"
 #include "worker/engine/rule_eval.h"
 #include "worker/engine/rule_identify.h"
@@ -79,9 +82,6 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
 {
     struct rc_hub *hub = run->clients->hub;
     struct rc_rule_target room;
-    if (run->row->guards.inside_count == 0) {
-        return RC_RULE_PASSES;
-    }
     const int code = rc_rule_room(&run->values, &run->row->guards.inside, room.name, &room.bytes);
     if (code != 0) {
         return guard_refuse(run, RC_GUARDS, code, run->values.err.text);
@@ -103,11 +103,20 @@ static enum rc_rule_guarded guard_inside(struct rc_rule_run *run)
 
 enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
 {
-    static enum rc_rule_guarded (*const guards[])(struct rc_rule_run * run) = {guard_rate, guard_who, guard_schema,
-                                                                               guard_inside, rc_rule_identify};
+    static const struct {
+        size_t given; /* in struct rc_config_event: a uint32_t that is 0 where the row has no such guard */
+        enum rc_rule_guarded (*judge)(struct rc_rule_run *run);
+    } guards[] = {{offsetof(struct rc_config_event, guards.rate.count), guard_rate},
+                  {offsetof(struct rc_config_event, guards.who), guard_who},
+                  {offsetof(struct rc_config_event, schema_at), guard_schema},
+                  {offsetof(struct rc_config_event, guards.inside_count), guard_inside},
+                  {offsetof(struct rc_config_event, identify_at), rc_rule_identify}};
+    _Static_assert(RC_EVENT_WHO_ANYONE == 0 && sizeof(enum rc_event_who) == sizeof(uint32_t), "a guard that is none");
     run->guard = RC_GUARDS;
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
-        const enum rc_rule_guarded result = guards[i](run);
+        uint32_t given;
+        memcpy(&given, (const char *)run->row + guards[i].given, sizeof(given));
+        const enum rc_rule_guarded result = given == 0 ? RC_RULE_PASSES : guards[i].judge(run);
         if (result == RC_RULE_WAITS && i > 0 && guard_is_rated(run)) {
             const struct rc_limit_question question = guard_question(run);
             rc_limits_unused(run->clients->limits, &question); /* it is asked again with the rest */

@@ -1,6 +1,6 @@
 /*
- * rule_guard: whether a row is carried out for an event: its guards, in the order of docs/rules.md. A new one is a function and its place in
- * the table of rc_rule_guards. Owned as all of worker/engine.
+ * rule_guard: whether a row is carried out for an event: its guards, in the order of docs/rules.md. A new one is a function, and a row of the
+ * table of rc_rule_guards that says where a row of the configuration has it. Owned as all of worker/engine.
  */
 #ifndef RC_WORKER_ENGINE_RULE_GUARD_H
 #define RC_WORKER_ENGINE_RULE_GUARD_H

@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/text/json_scan.h"
 #include "worker/engine/room.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/gate/rule_policy.h"
 
 /* A list of entries as it grows: what fits is bounded as any message. */
@@ -119,7 +120,8 @@ static bool number_write(struct rc_rule_question *question)
 static bool question_answer(struct rc_rule_wait *wait, uint32_t index)
 {
     struct rc_rule_question *question = &wait->questions[index];
-    const bool done = call_of(question->kind) == RC_CALL_ROOM_COUNT
+    const bool done = question->kind == RC_QUESTION_RETAINED ? question->json != NULL
+                      : call_of(question->kind) == RC_CALL_ROOM_COUNT
                           ? number_write(question)
                           : list_write(question, question->kind == RC_QUESTION_USERS);
     wait->answers[index] = rc_span_of(question->json, question->bytes);
@@ -210,6 +212,13 @@ static void room_answered(const struct rc_ask *ask, enum rc_record_type type, co
     const uint32_t index = ask->id[0];
     struct rc_rule_question *question = &wait->questions[index];
     bool fine = true;
+    if (question->kind == RC_QUESTION_RETAINED) {
+        fine = type == RC_DOWN_QUERY && view->head.code == 0 &&
+               rc_rule_retained_answer(question, rc_span_of(view->data, view->head.data_bytes),
+                                       (size_t)wait->engines->clients->config->limits.max_message_size_bytes);
+        question_close(wait, index, fine);
+        return;
+    }
     if (type == RC_DOWN_ANSWER) {
         fine = view->head.code == 0 && view->head.data_bytes == sizeof(question->asked);
         if (fine) {
@@ -253,14 +262,14 @@ static int question_channel(struct rc_rule_run *run, const struct rc_event_quest
     if (code != 0) {
         return rc_rule_state_fail(run, code, run->values.err.text);
     }
-    /* Whoever names the room sees who is in it as far as any client may. */
+    /* Whoever names the room sees who is in it as far as any client may; its value who may subscribe. */
     struct rc_rule_room_asked asked = {.room = rc_span_of(name, bytes)};
     code = rc_rule_room_channel(&run->values, asked.room, out, channel);
     if (code == 0 && (question->room.flags & RC_EVENT_CLIENT_CHOOSES) != 0 && run->client != 0) {
         asked.user = rc_client_user(run->clients, run->client);
-        asked.member = rc_rule_sees_who(run->clients->config, asked.room) == RC_WHO_MEMBER &&
+        asked.member = rc_rule_seeing_counts(run->clients->config, asked.room) &&
                        rc_client_is_in(run->clients, run->client, *channel);
-        code = rc_rule_sees(&run->values, &asked);
+        code = rc_rule_sees(&run->values, &asked, (enum rc_event_question_kind)question->kind);
     }
     return code != 0 ? rc_rule_state_fail(run, code, run->values.err.text) : 0;
 }
@@ -308,11 +317,19 @@ static int question_begin(struct rc_rule_run *run, struct rc_rule_wait *wait, ui
     const struct rc_room_listener listener = {.context = &list, .entry = entry_add};
     char name[RC_CHANNEL_NAME_MAX];
     struct rc_span channel;
+    if (question->came) {
+        return question_answer(wait, index) ? 0 : -ENOMEM;
+    }
     const int code = question_channel(run, asked, name, &channel);
     if (code != 0) {
         return -EPERM;
     }
     question->kind = asked->kind;
+    if (asked->kind == RC_QUESTION_RETAINED) {
+        const int sent = rc_rule_retained_ask(wait, &room_asker, index, channel);
+        wait->open += sent == 0 ? 1 : 0;
+        return sent;
+    }
     /* Who is leaving is not there any more. */
     const uint32_t except = asked->kind == RC_QUESTION_OTHERS || run->ends ? run->client : 0;
     question->count = rc_room_tell(run->engines, call_of(asked->kind), channel, except, &listener);
@@ -334,8 +351,10 @@ static void questions_forget(struct rc_rule_wait *wait)
         if (wait->questions[i].token != 0) {
             rc_asks_end(wait->engines->clients->asks, wait->questions[i].token);
         }
-        free(wait->questions[i].json);
-        wait->questions[i] = (struct rc_rule_question){0};
+        if (!wait->questions[i].came) {
+            free(wait->questions[i].json);
+            wait->questions[i] = (struct rc_rule_question){0};
+        }
     }
     wait->question_count = 0;
     wait->open = 0;

@@ -10,6 +10,7 @@
 #include "common/records/select.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rule_eval.h"
+#include "worker/engine/rule_retained.h"
 #include "worker/engine/rule_room.h"
 #include "worker/engine/rule_send.h"
 #include "worker/engine/rule_wait.h"
@@ -188,6 +189,10 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
             rc_operation_reset(&does);
             does.type = operation->type == RC_RULE_JOIN ? RC_OPERATION_SUBSCRIBE : RC_OPERATION_UNSUBSCRIBE;
             does.channel = rc_rule_target_channel(&room);
+            does.retained = operation->type == RC_RULE_JOIN && rc_rule_retained_joins(run, does.channel);
+            if (run->code != 0) {
+                return;
+            }
             const bool refused =
                 rc_rule_send_operation(run, &does) == RC_CARRIED_REFUSED && does.type == RC_OPERATION_SUBSCRIBE;
             *run->done = run->step;
@@ -197,6 +202,21 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
             }
         }
     }
+}
+
+/* The event's arguments are a room's retained value. False: it has to wait. */
+static bool run_retain(struct rc_rule_run *run, const struct rc_event_operation *operation)
+{
+    struct rc_rule_target room;
+    if (rc_rule_eval_target(run, rc_event_rooms(run->clients->config, operation), RC_RULE_RETAIN, &room) != 0 ||
+        !run_step(run)) {
+        return true;
+    }
+    if (rc_rule_send_kept(run, rc_rule_target_channel(&room)) == RC_CARRIED_LATER) {
+        return false;
+    }
+    *run->done = run->step;
+    return true;
 }
 
 static void run_ack(struct rc_rule_run *run, const struct rc_event_operation *operation)
@@ -286,6 +306,8 @@ static bool run_operation(struct rc_rule_run *run, const struct rc_event_operati
     case RC_RULE_SET:
         run_set(run, operation);
         return true;
+    case RC_RULE_RETAIN:
+        return run_retain(run, operation);
     case RC_RULE_ACK:
         if (run_must_wait(run) || !run_answers(run)) {
             return false;
@@ -345,8 +367,11 @@ void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint3
     run->random = client == 0 ? 0 : rc_truth_client(engines->clients->truth, client)->random;
     run->nsp = nsp;
     run->event = event;
-    run->id = run->args = (struct rc_span){0};
+    run->id = run->args = run->except = (struct rc_span){0};
     run->its = (struct rc_args_view){0};
+    run->auth = NULL;
+    run->asked = false;
+    run->taken = NULL;
     run->row = NULL;
     run->input = (struct rc_rule_input){.nsp = nsp, .event = event};
     run->ends = run->dry = false;
@@ -357,31 +382,22 @@ void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint3
     run->guard = RC_GUARDS;
 }
 
-void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+/* Of its client alone. */
+static void run_ask_client(struct rc_rule_run *run, const struct rc_config_event *row)
 {
     struct rc_clients *clients = run->clients;
     struct rc_rule_input *input = &run->input;
     struct rc_span *documents = input->documents;
-    /* Those of a row before it may be gone. */
-    memset(documents, 0, sizeof(input->documents));
-    input->answers = NULL;
-    input->instance = rc_span_text(clients->control->instance_id);
-    if (rc_event_uses(row, RC_EVENT_SOURCE_NOW) || rc_event_uses(row, RC_EVENT_SOURCE_NOW_MS)) {
-        input->now_ms = input->now_ms == 0 ? rc_clock_wall_ms() : input->now_ms;
-    }
-    if (rc_event_uses(row, RC_EVENT_SOURCE_UUID) && input->random[0] == 0) {
-        input->random[0] = rc_clients_random(clients);
-        input->random[1] = rc_clients_random(clients);
-    }
-    if (run->client == 0) {
-        return;
-    }
     if (rc_event_uses(row, RC_EVENT_SOURCE_SID)) {
         rc_engine_nsp_sid(run->engines, run->client, run->nsp, run->sid);
         input->sid = rc_span_of(run->sid, sizeof(run->sid));
     }
-    /* JSON in any case: who said nothing said an object without members. */
-    documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
+    if (rc_event_uses(row, RC_EVENT_SOURCE_AUTH)) {
+        const struct rc_span auth =
+            run->auth != NULL ? *run->auth : rc_engine_auth(run->engines, run->client, run->nsp);
+        /* JSON in any case: who said nothing said an object without members. */
+        documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = auth.count > 0 ? auth : RC_SPAN("{}");
+    }
     if (rc_event_uses(row, RC_EVENT_SOURCE_USER) || row->guards.who != RC_EVENT_WHO_ANYONE) {
         documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_client_user_json(clients, run->client, run->user);
     }
@@ -395,5 +411,39 @@ void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row,
     }
     if (rc_event_uses(row, RC_EVENT_SOURCE_ADDRESS)) {
         input->address = rc_engine_address(run->engines, run->client);
+    }
+}
+
+#define SOURCES_OF_ALL                                                                            \
+    (RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ARGUMENT) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_REST) |  \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_NSP) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_EVENT) |      \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ROOM) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ROOM_PART) | \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ANSWER) |                                                \
+     RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_ERROR)) /* whose values are there, or come */
+
+void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row)
+{
+    struct rc_clients *clients = run->clients;
+    struct rc_rule_input *input = &run->input;
+    if (run->asked) { /* what a row before it has found may be gone */
+        memset(input->documents, 0, sizeof(input->documents));
+        input->answers = NULL;
+    }
+    run->asked = true;
+    if ((row->uses & ~SOURCES_OF_ALL) == 0 && row->guards.who == RC_EVENT_WHO_ANYONE && row->set_count == 0) {
+        return;
+    }
+    if (rc_event_uses(row, RC_EVENT_SOURCE_INSTANCE)) {
+        input->instance = rc_span_text(clients->control->instance_id);
+    }
+    if (rc_event_uses(row, RC_EVENT_SOURCE_NOW) || rc_event_uses(row, RC_EVENT_SOURCE_NOW_MS)) {
+        input->now_ms = input->now_ms == 0 ? rc_clock_wall_ms() : input->now_ms;
+    }
+    if (rc_event_uses(row, RC_EVENT_SOURCE_UUID) && input->random[0] == 0) {
+        input->random[0] = rc_clients_random(clients);
+        input->random[1] = rc_clients_random(clients);
+    }
+    if (run->client != 0) {
+        run_ask_client(run, row);
     }
 }

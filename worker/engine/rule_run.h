@@ -12,11 +12,11 @@
 
 #include "worker/engine/rule_state.h"
 
-/* Of a client (0: none), from its first row on; `done`, `args` and what else there is are the caller's. */
+/* Of a client (0: none), from its first row on; `done`, `args`, `auth` and what else there is are the caller's. */
 void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint32_t client, struct rc_span nsp,
                       struct rc_span event);
 /* What a row may ask of the client is found out, as far as it asks. */
-void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth);
+void rc_rule_run_ask(struct rc_rule_run *run, const struct rc_config_event *row);
 
 /* Steps of a row, whatever happens. */
 uint32_t rc_rule_steps(const struct rc_config_event *row, const struct rc_config *config);

@@ -25,6 +25,27 @@ enum rc_carried rc_rule_send_operation(struct rc_rule_run *run, const struct rc_
                             : rc_client_carry_out(run->clients, run->client, RC_AUTHOR_BACKEND, operation);
 }
 
+static enum rc_carried send_or_fail(struct rc_rule_run *run, const struct rc_operation *operation)
+{
+    const enum rc_carried carried = rc_rule_send_operation(run, operation);
+    if (carried == RC_CARRIED_REFUSED && operation->type != RC_OPERATION_DIRECT) {
+        rc_rule_state_fail(run, RC_CODE_TOO_LARGE, "the message does not fit the server's rings");
+    }
+    return carried;
+}
+
+enum rc_carried rc_rule_send_kept(struct rc_rule_run *run, struct rc_span channel)
+{
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.type = RC_OPERATION_RETAIN;
+    operation.channel = channel;
+    operation.event = run->event;
+    operation.data = run->args;
+    operation.data_kind = RC_DATA_ARGS;
+    return send_or_fail(run, &operation);
+}
+
 /* A message for a room, a socket or everybody. */
 enum rc_carried rc_rule_send_message(struct rc_rule_run *run, struct rc_span channel, struct rc_span name,
                                      struct rc_span event, struct rc_span args, uint32_t flags)
@@ -49,9 +70,5 @@ enum rc_carried rc_rule_send_message(struct rc_rule_run *run, struct rc_span cha
             return RC_CARRIED_OUT; /* to nobody */
         }
     }
-    const enum rc_carried carried = rc_rule_send_operation(run, &operation);
-    if (carried == RC_CARRIED_REFUSED && operation.type == RC_OPERATION_PUBLISH) {
-        rc_rule_state_fail(run, RC_CODE_TOO_LARGE, "the message does not fit the server's rings");
-    }
-    return carried; /* a socket that is not there any more is an empty room */
+    return send_or_fail(run, &operation); /* a socket that is not there any more is an empty room */
 }

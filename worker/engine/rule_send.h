@@ -16,6 +16,9 @@ void rc_rule_send_reply(struct rc_rule_run *run, const struct rc_event *event);
 /* RC_CARRIED_LATER: there is no room in the up ring now. */
 enum rc_carried rc_rule_send_operation(struct rc_rule_run *run, const struct rc_operation *operation);
 
+/* What was said is the retained value of a channel. One that does not fit the rings fails the run. */
+enum rc_carried rc_rule_send_kept(struct rc_rule_run *run, struct rc_span channel);
+
 /* A message for the channel of a room, a socket (by its `name`) or everybody (no name). `flags`: RC_EVENT_OTHERS, RC_EVENT_VOLATILE. One that does not fit
  * the rings fails the run. */
 enum rc_carried rc_rule_send_message(struct rc_rule_run *run, struct rc_span channel, struct rc_span name,

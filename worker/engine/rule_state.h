@@ -24,14 +24,18 @@ struct rc_rule_run {
     uint64_t random; /* the client's: it may end by what is done */
     struct rc_span nsp;
     struct rc_span event;
-    struct rc_span id;       /* of the acknowledgement that is asked for; empty = none */
-    struct rc_span args;     /* as rc_args has them; empty = none */
-    struct rc_args_view its; /* of them */
+    struct rc_span id;          /* of the acknowledgement that is asked for; empty = none */
+    struct rc_span args;        /* as rc_args has them; empty = none */
+    struct rc_args_view its;    /* of them */
+    struct rc_args_index index; /* in `its.json`, where input.index is it */
+    const struct rc_span *auth; /* what it says just now that it connects; NULL: what was kept of that counts */
     const struct rc_config_event *row;
     struct rc_rule_input input; /* as it was when the event came: a row that sets attributes has others in `values` */
     struct rc_rule_values values;
-    struct rc_span except; /* of the emit that is sent: as of struct rc_operation */
-    uint32_t step;         /* the next one */
+    struct rc_span except;               /* of the emit that is sent: as of struct rc_operation */
+    uint32_t step;                       /* the next one */
+    bool asked;                          /* true exactly when `input` may hold what a row has asked for */
+    const struct rc_config_event *taken; /* the row that `values` are of; NULL = none */
     uint32_t *done;
     bool ends; /* it is the client's end that is being told of */
     bool dry;  /* only looks whether everything could be worked out */

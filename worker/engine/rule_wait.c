@@ -45,6 +45,7 @@ static bool wait_fill(struct rc_rule_wait *wait, const struct rc_rule_run *run, 
 {
     struct rc_rule_input *input = &wait->input;
     *input = run->values.input;
+    input->index = NULL; /* that of the run: it ends with it */
     wait->args = run->args;
     struct rc_span *const spans[] = {&wait->args, &input->sid, &input->nsp, &input->room, &input->room_part};
     size_t bytes = 1;
@@ -142,7 +143,7 @@ void rc_rule_wait_end(struct rc_rule_wait *wait)
         at = &(*at)->next;
     }
     *at = wait->next;
-    for (uint32_t i = 0; i < wait->question_count; i++) {
+    for (uint32_t i = 0; i < RC_EVENT_QUESTIONS_MAX; i++) { /* some came before any was asked */
         if (wait->questions[i].token != 0) {
             rc_asks_end(wait->engines->clients->asks, wait->questions[i].token);
         }

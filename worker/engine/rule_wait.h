@@ -19,6 +19,8 @@ struct rc_rule_question {
     uint32_t kind;  /* enum rc_event_question_kind */
     uint32_t count; /* of those who have answered */
     bool asked_known;
+    bool came;             /* RETAINED: `json` is there, with the registration of its channel */
+    uint64_t channel_hash; /* RETAINED: of the channel that the row joins; 0 = it does not */
     struct rc_call_asked asked;
     struct rc_call_asked replied;
     bool others_done; /* other instances: no more comes of them */

@@ -88,10 +88,14 @@ static void run_unknown(struct rc_rule_run *run, const struct rc_operation *oper
 }
 
 /* The row is the one that is carried out: its values are worked out from now on. If it has waited, as they were then. */
-static void run_take(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+static void run_take(struct rc_rule_run *run, const struct rc_config_event *row)
 {
+    if (run->taken == row) {
+        return; /* its `match` has been looked at */
+    }
+    run->taken = row;
     const struct rc_rule_wait *wait = rc_rule_wait_of(run->engines, run->client);
-    rc_rule_run_ask(run, row, auth);
+    rc_rule_run_ask(run, row);
     if (wait != NULL && wait->row == (uint32_t)(row - run->clients->config->events)) {
         rc_rule_wait_apply(wait, run);
     }
@@ -99,35 +103,63 @@ static void run_take(struct rc_rule_run *run, const struct rc_config_event *row,
 }
 
 /* Is it for this event, by what is in it? */
-static bool run_matches(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+static bool run_matches(struct rc_rule_run *run, const struct rc_config_event *row)
 {
     if (row->guards.match_count == 0) {
         return true;
     }
-    run_take(run, row, auth);
+    run_take(run, row);
     return rc_rule_holds(&run->values, row->guards.match, row->guards.match_count);
 }
 
 /* The first row in the file's order that is for the event; NULL: none. */
-static const struct rc_config_event *run_select(struct rc_rule_run *run, enum rc_event_from from, struct rc_span auth)
+static const struct rc_config_event *run_select(struct rc_rule_run *run, enum rc_event_from from)
 {
     const struct rc_config *config = run->clients->config;
     const struct rc_config_event *row = rc_event_first(config, from, run->nsp, run->event);
     if (row != NULL && rc_event_life_cycle(row)) {
         return NULL;
     }
-    while (row != NULL && !run_matches(run, row, auth)) {
+    while (row != NULL && !run_matches(run, row)) {
         row = rc_event_next(config, row, run->nsp, run->event);
     }
     return row;
 }
 
+/* What run->args are. */
+static void args_given(struct rc_rule_run *run, const struct rc_args_view *its)
+{
+    run->its = *its;
+    run->input.args = its->json;
+    run->input.attachment_count = its->attachment_count;
+}
+
 static void args_take(struct rc_rule_run *run)
 {
-    const int rc = rc_args_read(run->args, &run->its);
+    struct rc_args_view its;
+    const int rc = rc_args_read(run->args, &its);
     RC_ASSERT(rc == 0); /* we wrote it */
-    run->input.args = run->its.json;
-    run->input.attachment_count = run->its.attachment_count;
+    args_given(run, &its);
+}
+
+/* The decoder has looked through them where they came, behind their '[': the same in what they were copied to. */
+static void args_found(struct rc_rule_run *run, const struct rc_operation *operation)
+{
+    const struct rc_args_index *found = operation->index;
+    const uint8_t *const here = run->its.json.bytes + 1;
+    const uint8_t *const there = operation->data.bytes;
+    if (found == NULL) {
+        return;
+    }
+    run->index.count = found->count;
+    if (found->count > 0) {
+        run->index.last = rc_span_of(here + (found->last.bytes - there), found->last.count);
+    }
+    for (uint32_t i = 0; i < found->count && i < RC_ARGS_INDEXED_MAX; i++) {
+        run->index.first[i] = found->first[i];
+        run->index.first[i].raw.bytes = here + (found->first[i].raw.bytes - there);
+    }
+    run->input.index = &run->index;
 }
 
 static uint32_t event_done(const struct rc_engines *engines, const struct rc_config_event *row, uint32_t steps)
@@ -178,7 +210,7 @@ void rc_rules_refuse(struct rc_engines *engines, uint32_t client, const struct r
 }
 
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
-                                     struct rc_span args, uint32_t *done)
+                                     struct rc_span args, const struct rc_args_view *its, uint32_t *done)
 {
     struct rc_clients *clients = engines->clients;
     uint32_t steps = *done & DONE_ROW_STEPS;
@@ -193,15 +225,15 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         rc_rule_tell(&run);
         return RC_ENGINE_DONE;
     }
-    args_take(&run);
-    const struct rc_span auth = rc_engine_auth(engines, client, operation->nsp);
-    run.row = *done == 0 ? run_select(&run, RC_EVENT_FROM_CLIENT, auth)
+    args_given(&run, its);
+    args_found(&run, operation);
+    run.row = *done == 0 ? run_select(&run, RC_EVENT_FROM_CLIENT)
                          : &clients->config->events[(*done & DONE_STEPS) >> DONE_ROW_AT];
     if (run.row == NULL) {
         run_unknown(&run, operation);
         return RC_ENGINE_DONE;
     }
-    run_take(&run, run.row, auth);
+    run_take(&run, run.row);
     const enum rc_rule_guarded guarded = (*done & DONE_PASSED) == 0 ? event_begin(&run) : RC_RULE_PASSES;
     if (guarded == RC_RULE_WAITS || (guarded == RC_RULE_PASSES && !rc_rule_run_row(&run))) {
         *done = event_done(engines, run.row, steps | (guarded == RC_RULE_PASSES ? DONE_PASSED : 0));
@@ -223,27 +255,27 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
 }
 
 /* Does the row run for a socket's beginning or end: is it for it, and do its guards hold? */
-static enum rc_rule_guarded life_begin(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+static enum rc_rule_guarded life_begin(struct rc_rule_run *run, const struct rc_config_event *row)
 {
     run->row = row;
     run->code = 0;
-    if (!run_matches(run, row, auth)) {
+    if (!run_matches(run, row)) {
         return RC_RULE_REFUSED;
     }
-    run_take(run, row, auth);
+    run_take(run, row);
     return rc_rule_guards(run);
 }
 
 /* One row of a socket's beginning, unless its guards do not hold. False: it has to wait. */
-static bool connect_row(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+static bool connect_row(struct rc_rule_run *run, const struct rc_config_event *row)
 {
     enum rc_rule_guarded guarded = RC_RULE_PASSES;
     if (*run->done == 0) {
-        guarded = life_begin(run, row, auth);
+        guarded = life_begin(run, row);
     } else {
         run->row = row;
         run->code = 0;
-        run_take(run, row, auth);
+        run_take(run, row);
     }
     if (guarded != RC_RULE_PASSES) {
         return guarded == RC_RULE_REFUSED;
@@ -275,13 +307,14 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
         return RC_ENGINE_DONE;
     }
     rc_rule_run_open(&run, engines, client, nsp, RC_SPAN("connect"));
+    run.auth = &auth;
     run.done = &its_done;
     for (; row != NULL && rc_engine_lives(engines, client, run.random);
          row = rc_event_next(config, row, nsp, run.event)) {
         const uint32_t steps = rc_rule_steps(row, config);
         its_done = all > before ? all - before : 0;
         if (its_done < steps) {
-            if (!connect_row(&run, row, auth)) {
+            if (!connect_row(&run, row)) {
                 *done = rc_rules_done(engines, before + its_done);
                 return run_keep(&run) ? RC_ENGINE_LATER : RC_ENGINE_DONE;
             }
@@ -333,11 +366,12 @@ static void departed_goes_on(struct rc_rule_wait *wait)
 }
 
 /* One row of a client's end, for one of its rooms or once. */
-static void end_row(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+static void end_row(struct rc_rule_run *run, const struct rc_config_event *row)
 {
     *run->done = 0;
     run->departs = NULL;
-    if (life_begin(run, row, auth) != RC_RULE_PASSES) {
+    run->taken = NULL; /* another room of the same row */
+    if (life_begin(run, row) != RC_RULE_PASSES) {
         return;
     }
     /* What asks about rooms goes on when its client is no more: whether it may is looked at now. */
@@ -371,7 +405,7 @@ static bool room_is_taken(const struct rc_rule_run *run, const struct rc_config_
 }
 
 /* Once for each room of the client that fits. */
-static void end_rooms(struct rc_rule_run *run, const struct rc_config_event *row, struct rc_span auth)
+static void end_rooms(struct rc_rule_run *run, const struct rc_config_event *row)
 {
     const struct rc_clients *clients = run->clients;
     const struct rc_truth *truth = clients->truth;
@@ -386,7 +420,7 @@ static void end_rooms(struct rc_rule_run *run, const struct rc_config_event *row
             continue;
         }
         run->input.room = room;
-        end_row(run, row, auth);
+        end_row(run, row);
     }
     run->input.room = run->input.room_part = (struct rc_span){0};
 }
@@ -411,12 +445,11 @@ void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_
     run.ends = true;
     run.args = rc_args_wrap(text + RC_ARGS_BEFORE_MAX, (size_t)bytes, 0, NULL, 0);
     args_take(&run);
-    const struct rc_span auth = rc_engine_auth(engines, client, nsp);
     for (; row != NULL; row = rc_event_next(clients->config, row, nsp, run.event)) {
         if (row->each_count > 0) {
-            end_rooms(&run, row, auth);
+            end_rooms(&run, row);
         } else {
-            end_row(&run, row, auth);
+            end_row(&run, row);
         }
     }
 }
@@ -442,13 +475,13 @@ void rc_rules_server_event(struct rc_engines *engines, struct rc_span nsp, struc
     memcpy(copy + RC_ARGS_BEFORE_MAX, json.bytes, json.count);
     run.args = rc_args_wrap(copy + RC_ARGS_BEFORE_MAX, json.count, 0, NULL, 0);
     args_take(&run);
-    run.row = run_select(&run, RC_EVENT_FROM_SERVER, (struct rc_span){0});
+    run.row = run_select(&run, RC_EVENT_FROM_SERVER);
     if (run.row == NULL) {
         rc_metric_add(clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
         free(copy);
         return;
     }
-    run_take(&run, run.row, (struct rc_span){0});
+    run_take(&run, run.row);
     if (rc_rule_run_could(&run)) {
         rc_metric_add(clients->metrics, RC_METRIC_EVENTS, 1);
         if (!rc_rule_run_row(&run)) {

@@ -21,9 +21,9 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
 void rc_rules_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason);
 /* What is kept of a row of the client that waits is not needed any more. */
 void rc_rules_forget(struct rc_engines *engines, uint32_t client);
-/* The row of an event, with its arguments as rc_args has them. */
+/* The row of an event, with its arguments as rc_args has them, and what these are. */
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
-                                     struct rc_span args, uint32_t *done);
+                                     struct rc_span args, const struct rc_args_view *its, uint32_t *done);
 /* The event's sender is told why nothing of it is done. */
 void rc_rules_refuse(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation, int code,
                      const char *why);

@@ -32,11 +32,13 @@ struct rc_poll_ops {
 };
 
 struct rc_rule_wait;
+struct rc_unjoined;
 #define RC_RULE_WAIT_BUCKETS 256u
 
 struct rc_engines {
-    struct rc_clients *clients; /* borrowed */
-    struct rc_wheel wheel;      /* by client */
+    struct rc_clients *clients;   /* borrowed */
+    struct rc_wheel wheel;        /* by client */
+    struct rc_unjoined *unjoined; /* owned: unjoined.h */
     struct rc_poll_ops polls;
     struct rc_hub_taken taken; /* of the session that is told of being ready */
     char instance[RC_SID_INSTANCE_BYTES];
@@ -53,6 +55,8 @@ struct rc_engines {
     uint32_t asked_waiting; /* of them, those whose reply waits to be carried out */
     uint32_t asked_early;   /* likewise, until their client is in a namespace */
     struct rc_reply *reply; /* owned: the one that is being carried out */
+    struct rc_doing *doing; /* owned: calls whose operations are not all done (doing.h); the newest first */
+    uint32_t doing_count;
     /* rc_socketio_dismiss, rc_asking_told, for the files below them. */
     void (*dismiss)(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
     void (*told)(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);

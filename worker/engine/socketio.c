@@ -14,6 +14,7 @@
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/rules.h"
+#include "worker/engine/unjoined.h"
 #include "worker/proto/socketio.h"
 
 /* An event whose attachments are still to come, as it stands in engine->packet: this, its text, then bytes and size of each. */
@@ -201,6 +202,7 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
         char sid[RC_SID_BYTES];
         struct rc_engine *engine = rc_engine_of(engines, client);
         engine->deadline_ds = 0;
+        rc_unjoined_remove(engines, client);
         rc_engine_schedule(engines, client);
         rc_engine_nsp_sid(engines, client, nsp, sid);
         join_namespace(engines, client, nsp);
@@ -360,9 +362,10 @@ void rc_socketio_ended(struct rc_engines *engines, uint32_t client)
 
 /* --- events ---------------------------------------------------------------------------------------------------------- */
 
-/* The text parser's arguments, which begin behind their '[', and the attachments beside them as rc_args keeps them; count 0: no
- * memory. */
-static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data, const struct incomplete *with)
+/* The text parser's arguments, which begin behind their '[', and the attachments beside them as rc_args keeps them, and what these are;
+ * count 0: no memory. */
+static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data, const struct incomplete *with,
+                                 struct rc_args_view *its)
 {
     struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
     const uint32_t count = with == NULL ? 0 : with->wanted;
@@ -382,7 +385,13 @@ static struct rc_span whole_args(struct rc_engines *engines, struct rc_span data
     uint8_t *json = buffer + RC_ARGS_BEFORE_MAX;
     json[0] = '[';
     memcpy(json + 1, data.bytes, data.count);
-    return rc_args_wrap(json, 1 + data.count, room, attachments, count);
+    const struct rc_span args = rc_args_wrap(json, 1 + data.count, room, attachments, count);
+    *its = (struct rc_args_view){.json = rc_span_of(json, 1 + data.count)};
+    if (count > 0) {
+        const int rc = rc_args_read(args, its);
+        RC_ASSERT(rc == 0); /* we wrote it */
+    }
+    return args;
 }
 
 /* Is it within socketio.event_rate? Else it was told, or (RC_CLIENT_WAITS_ANSWER is set) waits for the answer. */
@@ -391,15 +400,15 @@ static enum rc_limit_answer event_within_rate(struct rc_engines *engines, uint32
 {
     struct rc_clients *clients = engines->clients;
     const struct rc_config_rate *rate = &clients->config->socketio.event_rate;
-    const struct rc_limit_question question = {.kind = RC_LIMIT_EVENTS,
-                                               .user = rc_client_user(clients, client),
-                                               .client = rc_client_ref(clients, client),
-                                               .limit = {.count = rate->count, .window_ms = rate->window_ms}};
     char text[RC_LIMIT_TEXT_MAX];
     uint32_t retry_ms;
     if (rate->count == 0 || clients->limits == NULL) {
         return RC_LIMIT_ALLOWED;
     }
+    const struct rc_limit_question question = {.kind = RC_LIMIT_EVENTS,
+                                               .user = rc_client_user(clients, client),
+                                               .client = rc_client_ref(clients, client),
+                                               .limit = {.count = rate->count, .window_ms = rate->window_ms}};
     const enum rc_limit_answer answer = rc_limits_ask(clients->limits, &question, &retry_ms);
     if (answer == RC_LIMIT_WAITS) {
         rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_WAITS_ANSWER;
@@ -418,15 +427,18 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
         socketio_broken(engines, client, "a packet for a namespace that it has not joined");
         return RC_ENGINE_DONE;
     }
-    const struct rc_span args =
-        operation->data_kind == RC_DATA_ARGS ? operation->data : whole_args(engines, operation->data, with);
+    struct rc_args_view its;
+    struct rc_span args = operation->data;
+    if (operation->data_kind == RC_DATA_ARGS) {
+        const int rc = rc_args_read(args, &its);
+        RC_ASSERT(rc == 0); /* the codec wrote it */
+    } else {
+        args = whole_args(engines, operation->data, with, &its);
+    }
     if (args.count == 0) {
         rc_client_failed_memory(engines->clients, client);
         return RC_ENGINE_DONE;
     }
-    struct rc_args_view its;
-    const int rc = rc_args_read(args, &its);
-    RC_ASSERT(rc == 0); /* we wrote it */
     if (its.attachment_count > engines->clients->config->socketio.max_attachments) {
         socketio_broken(engines, client, "more attachments than socketio.max_attachments");
         return RC_ENGINE_DONE;
@@ -444,7 +456,7 @@ static enum rc_engine_result run_event(struct rc_engines *engines, uint32_t clie
             return answer == RC_LIMIT_WAITS ? RC_ENGINE_LATER : RC_ENGINE_DONE;
         }
     }
-    return rc_rules_event(engines, client, operation, args, done);
+    return rc_rules_event(engines, client, operation, args, &its, done);
 }
 
 /* --- packets --------------------------------------------------------------------------------------------------------- */

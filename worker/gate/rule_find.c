@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "common/text/json_path.h"
-#include "worker/proto/operation.h"
 
 #define NUMBER_MAX 64u /* bytes of a number that is compared */
 
@@ -40,25 +39,32 @@ int rc_rule_refuse_piece(struct rc_rule_values *values, const struct rc_event_pi
 /* Where the arguments are. */
 static int args_index(struct rc_rule_values *values)
 {
-    if (values->indexed) {
+    if (values->index != NULL) {
         return 0;
     }
+    struct rc_args_index *const index = &values->found;
     struct rc_json_cursor cursor;
     struct rc_json_value value;
     int got = values->input.args.count == 0 ? 0 : rc_json_array_begin(&cursor, values->input.args, 0);
-    values->arg_count = 0;
+    index->count = 0;
     while (got >= 0 && values->input.args.count > 0 && (got = rc_json_array_next(&cursor, &value)) == 1) {
-        if (values->arg_count < RC_RULE_INDEXED_MAX) {
-            values->args[values->arg_count] = value;
+        if (index->count < RC_ARGS_INDEXED_MAX) {
+            index->first[index->count] = value;
         }
-        values->arg_count++;
-        values->last = value.raw;
+        index->count++;
+        index->last = value.raw;
     }
     if (got < 0) {
         return rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "the arguments are no JSON array");
     }
-    values->indexed = true;
+    values->index = index;
     return 0;
+}
+
+/* The argument, which is there. */
+static struct rc_json_value argument_at(const struct rc_rule_values *values, uint32_t number)
+{
+    return number < RC_ARGS_INDEXED_MAX ? values->index->first[number] : rc_json_element(values->input.args, number);
 }
 
 int rc_rule_find(struct rc_rule_values *values, const struct rc_event_piece *piece, struct rc_json_value *value)
@@ -66,7 +72,9 @@ int rc_rule_find(struct rc_rule_values *values, const struct rc_event_piece *pie
     *value = (struct rc_json_value){.type = RC_JSON_NONE};
     if (rc_event_source_is_document(piece->source)) {
         const struct rc_span document = values->input.documents[rc_rule_document((enum rc_event_source)piece->source)];
-        if (document.count > 0 && rc_json_scan(document, 0, value, NULL) != 0) {
+        if (piece->bytes > 0) { /* the path looks through it */
+            *value = (struct rc_json_value){.raw = document, .type = rc_json_peek(document)};
+        } else if (document.count > 0 && rc_json_scan(document, 0, value, NULL) != 0) {
             value->type = RC_JSON_NONE;
         }
     } else if (piece->source == RC_EVENT_SOURCE_ANSWER) {
@@ -84,10 +92,12 @@ int rc_rule_find(struct rc_rule_values *values, const struct rc_event_piece *pie
         if (rc != 0) {
             return rc;
         }
-        if (piece->index < values->arg_count) {
-            *value = piece->index < RC_RULE_INDEXED_MAX ? values->args[piece->index]
-                                                        : rc_json_element(values->input.args, piece->index);
+        if (piece->index < values->index->count) {
+            *value = argument_at(values, piece->index);
         }
+    }
+    if (piece->bytes == 0) {
+        return 0; /* all of it */
     }
     const struct rc_span path = rc_event_text(values->config, piece->at, piece->bytes);
     *value = piece->source == RC_EVENT_SOURCE_HEADER ? rc_json_member_nocase(value->raw, path)
@@ -101,12 +111,12 @@ int rc_rule_find_rest(struct rc_rule_values *values, uint32_t first, struct rc_s
 {
     const int rc = args_index(values);
     *rest = rc_span_of(NULL, 0);
-    if (rc != 0 || first >= values->arg_count) {
+    if (rc != 0 || first >= values->index->count) {
         return rc;
     }
-    const struct rc_json_value from =
-        first < RC_RULE_INDEXED_MAX ? values->args[first] : rc_json_element(values->input.args, first);
-    *rest = rc_span_of(from.raw.bytes, (size_t)(values->last.bytes + values->last.count - from.raw.bytes));
+    const struct rc_span last = values->index->last;
+    const struct rc_json_value from = argument_at(values, first);
+    *rest = rc_span_of(from.raw.bytes, (size_t)(last.bytes + last.count - from.raw.bytes));
     return 0;
 }
 

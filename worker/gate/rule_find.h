@@ -17,13 +17,14 @@
 #include "common/config/values.h"
 #include "common/text/address.h"
 #include "common/text/json_scan.h"
+#include "worker/proto/operation.h"
 
 #define RC_RULE_TEXT_MAX 64u
-#define RC_RULE_INDEXED_MAX 16u /* arguments that are found at once; those behind are looked for */
 
 struct rc_rule_input {
-    struct rc_span args;       /* JSON array, with {"_placeholder":true,"num":n} for attachments; empty: no arguments */
-    uint32_t attachment_count; /* n is below it; at most RC_CONFIG_ATTACHMENTS_MAX */
+    struct rc_span args; /* JSON array, with {"_placeholder":true,"num":n} for attachments; empty: no arguments */
+    const struct rc_args_index *index;            /* of them; NULL: nobody has looked */
+    uint32_t attachment_count;                    /* n is below it; at most RC_CONFIG_ATTACHMENTS_MAX */
     struct rc_span documents[RC_EVENT_DOCUMENTS]; /* JSON, by rc_rule_document; empty: there is none */
     struct rc_span sid;
     struct rc_span nsp;
@@ -47,12 +48,9 @@ static inline uint32_t rc_rule_document(enum rc_event_source source)
 struct rc_rule_values {
     const struct rc_config *config;
     struct rc_rule_input input;
-    bool
-        indexed; /* true exactly when the four members below hold: not before somebody asks for a part of the arguments */
-    uint32_t arg_count;
-    struct rc_json_value args[RC_RULE_INDEXED_MAX];
-    struct rc_span last;         /* the last argument */
-    char text[RC_RULE_TEXT_MAX]; /* of the name or number that was asked for last */
+    const struct rc_args_index *index; /* of the arguments; NULL: nobody has asked for a part of them yet */
+    struct rc_args_index found;        /* for it, where the input has none */
+    char text[RC_RULE_TEXT_MAX];       /* of the name or number that was asked for last */
     struct rc_err err;
 };
 

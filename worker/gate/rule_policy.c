@@ -61,10 +61,15 @@ static const struct rc_config_namespace *namespace_of(const struct rc_config *co
     return rc_config_namespace_of(config, (const char *)room.bytes, room.count);
 }
 
-enum rc_who rc_rule_room_who(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type)
+static enum rc_who room_who(const struct rc_config_namespace *namespace, enum rc_event_operation_type type)
+{
+    return type == RC_RULE_EMIT || type == RC_RULE_RETAIN ? namespace->publish : namespace->subscribe;
+}
+
+bool rc_rule_member_counts(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type)
 {
     const struct rc_config_namespace *const namespace = namespace_of(config, room);
-    return type == RC_RULE_EMIT ? namespace->publish : namespace->subscribe;
+    return room_who(namespace, type) == RC_WHO_MEMBER || (type == RC_RULE_RETAIN && namespace->retain == RC_WHO_MEMBER);
 }
 
 int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
@@ -78,23 +83,33 @@ int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_ask
                    ? 0
                    : rc_rule_refuse(values, RC_CODE_FORBIDDEN, "you may not send direct messages");
     }
-    const enum rc_who who = rc_rule_room_who(values->config, asked->room, type);
-    return type == RC_RULE_LEAVE || rc_permission_allows(who, asked->user, asked->room, asked->member)
+    const struct rc_config_namespace *const namespace = namespace_of(values->config, asked->room);
+    const enum rc_who who = room_who(namespace, type);
+    if (type != RC_RULE_LEAVE && !rc_permission_allows(who, asked->user, asked->room, asked->member)) {
+        return rc_rule_refuse(values, rc_permission_refusal(who, asked->user), "you may not use this room");
+    }
+    return type != RC_RULE_RETAIN || rc_permission_allows(namespace->retain, asked->user, asked->room, asked->member)
                ? 0
-               : rc_rule_refuse(values, rc_permission_refusal(who, asked->user), "you may not use this room");
+               : rc_rule_refuse(values, rc_permission_refusal(namespace->retain, asked->user),
+                                "you may not set the retained value of this room");
 }
 
-enum rc_who rc_rule_sees_who(const struct rc_config *config, struct rc_span room)
+bool rc_rule_seeing_counts(const struct rc_config *config, struct rc_span room)
 {
-    return namespace_of(config, room)->presence_who;
+    return namespace_of(config, room)->presence_who == RC_WHO_MEMBER;
 }
 
-int rc_rule_sees(struct rc_rule_values *values, const struct rc_rule_room_asked *asked)
+int rc_rule_sees(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
+                 enum rc_event_question_kind kind)
 {
-    const enum rc_who who = rc_rule_sees_who(values->config, asked->room);
-    return rc_permission_allows(who, asked->user, asked->room, asked->member)
+    const struct rc_config_namespace *const namespace = namespace_of(values->config, asked->room);
+    const bool value = kind == RC_QUESTION_RETAINED;
+    const enum rc_who who = value ? namespace->subscribe : namespace->presence_who;
+    return rc_permission_allows(who, asked->user, asked->room, !value && asked->member)
                ? 0
-               : rc_rule_refuse(values, rc_permission_refusal(who, asked->user), "you may not see who is in this room");
+               : rc_rule_refuse(values, rc_permission_refusal(who, asked->user),
+                                value ? "you may not see the value of this room"
+                                      : "you may not see who is in this room");
 }
 
 struct rc_span rc_rule_error(const struct rc_config *config, const struct rc_event_guards *guards,

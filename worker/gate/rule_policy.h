@@ -22,7 +22,7 @@ struct rc_rule_room_asked {
     struct rc_span channel; /* of it, with its Socket.IO namespace */
     struct rc_span user;    /* who names it; empty: anonymous */
     bool socket;            /* it is a socket's own (rc_permission_socket) */
-    bool member;            /* it is in the room; looked at where rc_rule_room_who says MEMBER */
+    bool member;            /* it is in the room; looked at where the two below say that it counts */
 };
 
 /* The row's `who`. `values->input` has the user's document, empty: anonymous. */
@@ -41,14 +41,15 @@ int rc_rule_room_channel(struct rc_rule_values *values, struct rc_span room, cha
 int rc_rule_set_full(struct rc_rule_values *values);
 int rc_rule_set(struct rc_rule_values *values, struct rc_span members, uint8_t out[RC_RULE_SET_MAX], size_t *bytes);
 
-/* Whose it is to JOIN (or LEAVE) the room, or to EMIT to it. */
-enum rc_who rc_rule_room_who(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type);
+/* Does it matter whether the client is in the room, for JOIN, LEAVE, EMIT or RETAIN? */
+bool rc_rule_member_counts(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type);
 /* May the client have this done in it? To a socket's own room by permissions.direct, and nobody joins that; else as its namespace says. */
 int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
                     enum rc_event_operation_type type);
-/* May it see who is there? */
-enum rc_who rc_rule_sees_who(const struct rc_config *config, struct rc_span room);
-int rc_rule_sees(struct rc_rule_values *values, const struct rc_rule_room_asked *asked);
+/* Likewise: may it see who is there, or, of RC_QUESTION_RETAINED, the room's value, as who may subscribe? */
+bool rc_rule_seeing_counts(const struct rc_config *config, struct rc_span room);
+int rc_rule_sees(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
+                 enum rc_event_question_kind kind);
 
 /* {"code":…,"message":…}, as the row's `refuse` has it told. `guards`: the row's, NULL: there is none; `guard`: the one that refused, RC_GUARDS:
  * none did. */

@@ -23,7 +23,8 @@ struct writer {
 /* The numbers that attachments get. */
 struct numbering {
     struct rc_rule_args *args;
-    uint16_t number_plus[RC_CONFIG_ATTACHMENTS_MAX]; /* new number + 1 of each of the input's, 0: not used so far */
+    uint16_t number_plus
+        [RC_CONFIG_ATTACHMENTS_MAX]; /* new number + 1 of each of the input's, 0: not used so far; of as many as it has */
 };
 
 void rc_rule_values_begin(struct rc_rule_values *values, const struct rc_config *config,
@@ -32,9 +33,7 @@ void rc_rule_values_begin(struct rc_rule_values *values, const struct rc_config 
     RC_ASSERT(input->attachment_count <= RC_CONFIG_ATTACHMENTS_MAX);
     values->config = config;
     values->input = *input;
-    values->indexed = false;
-    values->arg_count = 0;
-    values->last = rc_span_of(NULL, 0);
+    values->index = input->index;
     values->err.text[0] = '\0';
 }
 
@@ -390,7 +389,11 @@ int rc_rule_args(struct rc_rule_values *values, const struct rc_event_template *
                  struct rc_rule_args *args)
 {
     const struct rc_event_piece *const pieces = rc_event_pieces(values->config, template);
-    struct numbering numbering = {.args = args};
+    struct numbering numbering;
+    numbering.args = args;
+    if (values->input.attachment_count > 0) {
+        memset(numbering.number_plus, 0, values->input.attachment_count * sizeof(numbering.number_plus[0]));
+    }
     args->attachment_count = 0;
     if (template_is_all(template, pieces)) {
         args->json = values->input.args.count > 0 ? values->input.args : RC_SPAN("[]");

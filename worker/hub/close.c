@@ -60,7 +60,11 @@ static void close_marked(struct rc_hub *hub, uint32_t client_index)
         rc_named_log_client("memory_disconnected", hub->truth, client_index, "what it was to get next is lost", "");
         hub->handlers.end(hub->handlers.context, client_index);
     } else if (client->socket == RC_SOCKET_NONE) {
-        hub->handlers.end(hub->handlers.context, client_index); /* there is nobody to tell */
+        client->cut = 0; /* what was begun is not finished: nothing more comes */
+        rc_hub_wait_end(hub, client_index);
+        rc_hub_leave(hub, client_index);
+        rc_hub_output_release(hub, client_index);
+        hub->handlers.cut_off(hub->handlers.context, client_index);
     } else {
         rc_hub_close_client(hub, client_index, RC_CLOSE_SLOW_CONSUMER, rc_close_reason(RC_CLOSE_SLOW_CONSUMER),
                             strlen(rc_close_reason(RC_CLOSE_SLOW_CONSUMER)), true);

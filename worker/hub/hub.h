@@ -94,6 +94,8 @@ struct rc_hub_handlers {
     void (*ready)(void *context, uint32_t client);
     /* A client cannot go on: it ends now, with the socket that carries it. */
     void (*end)(void *context, uint32_t client);
+    /* A slow consumer that nothing carries: it has left its channels, and what it was to get is gone. */
+    void (*cut_off)(void *context, uint32_t client);
     /* Once per round: heartbeat, and with has_critical what came down the ring meanwhile. */
     void (*round)(void *context);
 };

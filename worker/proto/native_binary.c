@@ -300,7 +300,7 @@ static int fields_take(struct rc_reader *reader, struct rest *rest, unsigned fie
         }
         operation->limit = (uint32_t)limit;
     }
-    operation->echo = (flags & RC_NATIVE_BINARY_NO_ECHO) == 0;
+    operation->echo = (fields & FIELD_DATA) == 0 || (flags & RC_NATIVE_BINARY_NO_ECHO) == 0;
     if (failed == 0 && (fields & FIELD_DATA) != 0) {
         failed = (flags & RC_NATIVE_BINARY_ARGS) != 0 ? binary_args_take(reader, flags, rest, operation, error)
                                                       : data_take(flags, rest, operation, error);

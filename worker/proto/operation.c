@@ -25,6 +25,7 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->data = rc_span_of(NULL, 0);
     operation->nsp = rc_span_of(NULL, 0);
     operation->except = rc_span_of(NULL, 0);
+    operation->index = NULL;
     operation->attachment_count = 0;
     operation->exclude_count = 0; /* the kilobyte behind it is not worth clearing for each operation */
 }

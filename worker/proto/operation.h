@@ -12,6 +12,7 @@
 
 #include "common/records/query.h"
 #include "common/base/span.h"
+#include "common/text/json_scan.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,8 +32,17 @@
     (RC_CHANNEL_BYTES_MAX + RC_CLIENT_ID_BYTES_MAX * (RC_EXCLUDE_MAX + 1) + RC_REQUEST_ID_TOKEN_BYTES_MAX + \
      RC_KEY_BYTES_MAX + RC_EVENT_BYTES_MAX)
 
+/* Where the arguments of an event are, which its decoder has looked through once: nobody has to do it again. */
+#define RC_ARGS_INDEXED_MAX 16u
+struct rc_args_index {
+    uint32_t count; /* of all */
+    struct rc_span last;
+    struct rc_json_value first[RC_ARGS_INDEXED_MAX]; /* those behind are to be looked for */
+};
+
 struct rc_operation_scratch {
     uint8_t bytes[RC_OPERATION_SCRATCH_BYTES];
+    struct rc_args_index index;
 };
 
 /* Codes of `error` answers: RC_CODE_BAD_REQUEST = 400 and so on. */
@@ -85,6 +95,7 @@ enum rc_operation_type {
     RC_OPERATION_PING,
     RC_OPERATION_ECHO,       /* debug.echo: the data comes back */
     RC_OPERATION_DISCONNECT, /* the client is sent away */
+    RC_OPERATION_RETAIN, /* as publish, but kept as the channel's retained value and not sent; no data: there is none any more */
     RC_OPERATION_AUTH,       /* who the client is; data: the JSON object in which it says so */
     RC_OPERATION_REFRESH,    /* the same, of who is somebody: a credential in place of the one that ends */
     /* Of Socket.IO sessions, which worker/engine carries out: */
@@ -126,9 +137,10 @@ struct rc_operation {
     struct rc_span data; /* publish, broadcast, direct, echo, auth, refresh: as the sender wrote it; connect; event,
                                                ack: the JSON array of their arguments (the name not among them) behind
                                                its '[', or with RC_DATA_ARGS all of it */
-    struct rc_span nsp;  /* connect, leave, event, ack: the namespace */
     struct rc_span
         except; /* publish: names of channels, each ended by a NUL, whose members do not get it; of sockets' ids, too */
+    struct rc_span nsp;          /* connect, leave, event, ack: the namespace */
+    const struct rc_args_index *index;      /* event: of its arguments, in `data`; NULL: nobody has looked */
     uint32_t attachment_count;              /* event, ack: so many are to come; 0 also when they are in `data` */
     uint32_t exclude_count;                 /* publish, broadcast */
     struct rc_span exclude[RC_EXCLUDE_MAX]; /* client ids; entries from exclude_count on are unspecified */

@@ -58,10 +58,19 @@ static int read_event(struct rc_span json, struct rc_reader *reader, struct rc_o
         return -EBADMSG;
     }
     int rc;
-    while ((rc = rc_json_array_next(&cursor, &value)) == 1) {}
+    struct rc_args_index *index = &reader->scratch->index;
+    struct rc_json_value *found = &index->first[0];
+    index->count = 0;
+    index->last = rc_span_of(NULL, 0);
+    while ((rc = rc_json_array_next(&cursor, found)) == 1) {
+        index->last = found->raw;
+        index->count++;
+        found = index->count < RC_ARGS_INDEXED_MAX ? &index->first[index->count] : &value;
+    }
     if (rc < 0) {
         return -EBADMSG;
     }
+    operation->index = index;
     const uint8_t *end = json.bytes + json.count;
     const uint8_t *comma = behind;
     while (end[-1] != ']') {

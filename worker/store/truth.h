@@ -211,6 +211,8 @@ enum rc_engine_flags {
     RC_ENGINE_ROOT = 1u << 5,     /* it has joined the Socket.IO namespace "/" */
     RC_ENGINE_UPGRADED = 1u << 6, /* it began with polling, and a WebSocket has taken it over */
     RC_ENGINE_PONG_DUE = 1u << 7, /* its ping was not answered yet: `ping_ds` is when it is given up */
+    RC_ENGINE_CUT =
+        1u << 8, /* with GOODBYE: it was too slow, and ends with its next request whatever there is for it */
 };
 
 /* Why a session ends, as [[event]] rows of "disconnect" are told. */

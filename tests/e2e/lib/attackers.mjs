@@ -319,7 +319,9 @@ export const isSocketIo = (attacker) => attacker instanceof SocketIoAttacker;
 const FORGED = ',"data":"forged"';
 const NATIVE = [
   { type: "subscribe", field: "channel" },
+  { type: "subscribe", field: "channel", more: ',"retained":true' },
   { type: "publish", field: "channel", more: FORGED },
+  { type: "publish", field: "channel", more: `${FORGED},"retain":true` },
   { type: "publish", field: "channel", more: ',"event":"said","args":["forged"]' },
   { type: "publish", field: "channel", more: `${FORGED},"key":"k","echo":false,"exclude":["test~x"]` },
   { type: "presence", field: "channel" },
@@ -336,9 +338,13 @@ const EVENTS = [
   (name) => [{ event: "watch", args: [`{"symbol":${name.json}}`] }],
   (name) => [{ event: "watch", args: [`{"symbol":"PUB1","symbol":${name.json}}`] }],
   (name) => [{ event: "gate", args: [`{"key":${name.json}}`] }],
+  (name) => [{ event: "login", args: [name.json] }],
   (name) => [{ event: "leave", args: [name.json], harmless: true }],
 ];
-const GUARDED = [{ event: "team" }, { event: "watch own" }, { event: "watch", args: ['{"symbol":"BOB"}'] }, { event: "lodge" }, { event: "gate", args: ['{"key":true}'] }, { event: "gate" }, { event: "vip" }, { event: "door" }];
+const GUARDED = [{ event: "team" }, { event: "watch own" }, { event: "watch", args: ['{"symbol":"BOB"}'] }, { event: "lodge" }, { event: "gate", args: ['{"key":true}'] }, { event: "gate" }, { event: "vip" }, { event: "door" }, { event: "login", args: ['"bob"'] }];
+
+/* A text that UTF-8 can say: no half of a surrogate pair. */
+export const isName = (value) => typeof value === "string" && value !== "" && Buffer.from(value).toString() === value;
 
 /* Requests to a place: as many as an attempt takes. `exact`: each must be refused. */
 export function requestsFor(attacker, name, next) {
@@ -350,7 +356,8 @@ export function requestsFor(attacker, name, next) {
   }
   const nsp = next.pick(NSPS);
   if (nsp !== "/" && next.below(3) === 0) { // its name is the room's
-    const event = typeof JSON.parse(name.json) === "string" && Buffer.byteLength(JSON.parse(name.json)) < 250 && JSON.parse(name.json) !== "" && JSON.parse(name.json).isWellFormed() ? JSON.parse(name.json) : "x";
+    const value = JSON.parse(name.json);
+    const event = isName(value) && Buffer.byteLength(value) < 250 ? value : "x";
     return [{ nsp, event, args: ['"forged"'], exact: exact && event !== "x", place: name.exact }];
   }
   if (next.below(5) === 0) return [{ ...next.pick(GUARDED), nsp: nsp === "/say" ? "/" : nsp, exact: true }];
@@ -365,6 +372,8 @@ export function sweepFor(attacker, places, { clientIds, sids }) {
     return [
       ...all.flatMap((name) => NATIVE.map((request) => ({ ...request, name, exact: true }))),
       ...[FEED, CROWD, "members:lobby"].map((channel) => ({ type: "publish", field: "channel", name: written(channel), more: FORGED, exact: true })),
+      { type: "publish", field: "channel", name: written("board:bob"), more: `${FORGED},"retain":true`, exact: true },
+      { type: "publish", field: "channel", name: written("board:bob"), more: ',"data":null,"retain":true', exact: true },
       { type: "subscribe", field: "channel", name: written(CROWD) },
       { type: "subscribe", field: "channel", name: written("members:lobby"), exact: attacker.user === null },
       { type: "presence", field: "channel", name: written(CROWD), exact: true },

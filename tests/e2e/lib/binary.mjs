@@ -1,5 +1,6 @@
 // The compact binary form of docs/protocol.md, written from that document alone.
 const OPERATIONS = { subscribe: 0x01, unsubscribe: 0x02, publish: 0x03, broadcast: 0x04, direct: 0x05, presence: 0x06, history: 0x07, ping: 0x08 };
+const PUBLISH_RETAIN = 0x0b;
 const EVENTS = { 0x41: "subscribed", 0x42: "unsubscribed", 0x43: "published", 0x44: "broadcasted", 0x45: "sent", 0x46: "presence", 0x48: "pong" };
 
 export function number(value) {
@@ -24,7 +25,7 @@ function requestId(id) {
 
 /* An operation as in the JSON form; `data` is a Buffer (bytes), or any value that becomes JSON, or { json: "text" }. */
 export function encode(operation) {
-  const type = OPERATIONS[operation.type];
+  const type = operation.retain ? PUBLISH_RETAIN : OPERATIONS[operation.type];
   const [idFlags, idFields] = requestId(operation.id);
   const exclude = operation.exclude;
   const isBytes = Buffer.isBuffer(operation.data) || operation.data instanceof Uint8Array;
@@ -32,7 +33,7 @@ export function encode(operation) {
   const parts = [...idFields];
   if (operation.channel !== undefined) parts.push(text(operation.channel));
   if (operation.to !== undefined) parts.push(text(operation.to));
-  if (operation.echo === false) flags |= 0x08;
+  if (operation.echo === false || operation.retained) flags |= 0x08;
   if (operation.key !== undefined) {
     flags |= 0x40;
     parts.push(text(operation.key));

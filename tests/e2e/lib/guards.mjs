@@ -19,7 +19,7 @@ export const GUARDS = [
   opened("guard_rate", "RC_RULE_PASSES"),
   opened("run_matches", "true"),
   // Rooms whose channel namespace the client names.
-  opened("run_permits", "0"),
+  opened("eval_permits", "0"),
   replaced("who may count", "if ((question->room.flags & RC_EVENT_CLIENT_CHOOSES) == 0 || run->client == 0) {", "if (true) {"),
   replaced("{args.N} is the client's word", "case RC_EVENT_SOURCE_ARGUMENT:\n        return SAID_BY_CLIENT;", "case RC_EVENT_SOURCE_ARGUMENT:\n        return SAID_NOTHING;"),
   replaced("{room.NAME} is the client's word", "case RC_EVENT_SOURCE_ROOM_PART:\n    case RC_EVENT_SOURCE_ARGUMENT:", "case RC_EVENT_SOURCE_ROOM_PART:\n        return SAID_NOTHING;\n    case RC_EVENT_SOURCE_ARGUMENT:"),
@@ -40,6 +40,7 @@ export const GUARDS = [
   replaced("members see who is where rows let in", "who_resolve(&space->presence_who, rules ? RC_WHO_MEMBER : space->subscribe);", "who_resolve(&space->presence_who, RC_WHO_ANYONE);"),
   // Operations.
   opened("request_permitted", "true"),
+  opened("request_may_retain", "true"),
   opened("request_within_rate", "RC_LIMIT_ALLOWED"),
   ...["who_subscribes", "who_publishes", "who_sees_presence", "who_broadcasts", "who_sends_directs"].map((name) => opened(name, "RC_WHO_ANYONE")),
   opened("rc_permission_reserved", "false"),
@@ -48,6 +49,7 @@ export const GUARDS = [
   // Who somebody is.
   opened("hmac_good", "true"),
   opened("judge_same", "true"),
+  replaced("rows that identify", "if (run->row->identify_at == 0 || run->client == 0) {", "if (true) {"),
   replaced("one connection, one user", "if (user->id_bytes > 0 && !rc_span_equal(rc_span_of(user->id, user->id_bytes), identity->user)) {", "if (false) {"),
   replaced("a session's id is a secret", "engine->secret == sid->client.random &&", ""),
   replaced("API keys", "if (!api_key_known(api, key, caller) ||", "if ((api_key_known(api, key, caller), false) ||"),

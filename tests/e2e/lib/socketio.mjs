@@ -176,6 +176,12 @@ export class Relay {
     for (const pair of this.pairs) for (const socket of pair) socket.pause();
   }
 
+  /* It goes on where it was held. */
+  release() {
+    this.isHeld = false;
+    for (const pair of this.pairs) for (const socket of pair) socket.resume();
+  }
+
   stop() {
     this.isHeld = false;
     this.cut();

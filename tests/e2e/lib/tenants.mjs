@@ -28,6 +28,8 @@ const rows = [
   { on: "gate", match: { "args.0.key": GATE_KEY }, join: ["gate:bob"], ack: ["in"] },
   { on: "gate", refuse: { code: 403 }, who: { team: "nobody's" }, ack: ["in"] },
   { on: "vip", who: blue, join: ["vip"], ack: ["in"] },
+  // Who says who it is: as itself it may, as bob it may not.
+  { on: "login", identify: "app", join: ["club:{user.id}"], ack: ["in"] },
   { on: "door", who: blue, join: ["door:bob", "bell:bob"], ack: ["in"] },
   { on: "ring", who: "user", rate: `${RINGS}/1h`, emit: [{ to: "door:bob", event: "rung", args: ["door of {user.id}"] }], ack: ["sent"] },
   // What a careless author has beside it.
@@ -53,10 +55,11 @@ export const TENANTS_CONFIG = {
   "permissions.direct": "none",
   identity: [
     { kind: "jwt", from: ["auth.session"], secret: SECRET, user: "{auth.userId}", same: { "auth.userId": "{claims.sub}" }, required: false },
-    { kind: "jwt", from: ["auth.token", "query.token", "header.authorization"], secret: SECRET, attributes: { team: "{claims.team}" }, required: false },
+    { name: "app", kind: "jwt", from: ["auth.token", "query.token", "header.authorization"], secret: SECRET, attributes: { team: "{claims.team}" }, required: false },
   ],
   namespace: [
-    { name: "own", subscribe: "owner", publish: "owner", presence: true },
+    { name: "own", subscribe: "owner", publish: "owner", presence: true, retain: "owner" },
+    { name: "board", publish: "user", retain: "owner" },
     { name: "team", publish: "member", presence: true },
     { name: "gate", subscribe: "rules" },
     { name: "feed", publish: "none" },
@@ -79,7 +82,7 @@ export const TENANTS_CONFIG = {
 };
 
 /* Where bob's canaries are told; nobody else may subscribe, publish, see or count there. */
-export const PRIVATE = ["portfolio:bob", "watch:BOB", "lodge:main", "team:blue", "gate:bob", "vip", "own:bob", "user:bob", "/any#portfolio:bob", "/say#portfolio:bob", "/vault#"];
+export const PRIVATE = ["portfolio:bob", "watch:BOB", "lodge:main", "team:blue", "gate:bob", "vip", "club:bob", "own:bob", "user:bob", "/any#portfolio:bob", "/say#portfolio:bob", "/vault#"];
 /* Who is there is nobody's business; messages are everybody's. */
 export const CROWD = "crowd:x";
 /* Everybody reads, nobody writes. */
@@ -142,13 +145,14 @@ export class Bob {
     this.ws = await this.socketIo(["websocket"], ["/", "/any", "/say", "/vault"]);
     this.polling = await this.socketIo(["polling"], ["/"]);
     for (const socket of [this.ws["/"], this.ws["/any"], this.polling["/"]]) {
-      for (const event of [["portfolio"], ["watch own"], ["team"], ["lodge"], ["gate", { key: GATE_KEY }], ["vip"], ["door"], ["join", "plaza"]]) assert.deepEqual(await ask(socket, ...event), ["in"], event[0]);
+      for (const event of [["portfolio"], ["watch own"], ["team"], ["lodge"], ["gate", { key: GATE_KEY }], ["vip"], ["login", this.token], ["door"], ["join", "plaza"]]) assert.deepEqual(await ask(socket, ...event), ["in"], event[0]);
     }
     assert.deepEqual(await ask(this.ws["/say"], "portfolio"), ["in"]);
     this.json = await this.native("JSON client");
     this.binary = await this.native("binary client", { protocols: ["ringcast.v1.binary"] });
     this.raw = await this.native("raw client", { path: `/raw?token=${this.token}`, welcome: false });
     this.raw.ondelivery = ({ bytes }) => this.hears("raw client", bytes.toString("latin1"));
+    await this.json.publish("board:bob", "what bob keeps there", { retain: true });
     this.sids = [this.ws["/"].id, this.ws["/any"].id, this.polling["/"].id];
     this.clientIds = [this.json.id, this.binary.id];
     return this;
@@ -162,7 +166,7 @@ export class Bob {
   /* One canary for each of the private places: those there are. */
   async canaries() {
     const made = [...PRIVATE.filter((name) => name !== "/vault#"), MEMBERS].map((channel) => [channel, `secret-${randomBytes(6).toString("hex")}`]);
-    for (const [channel, canary] of made) await this.api("/api/publish", { channel, data: { canary } });
+    for (const [channel, canary] of made) await this.api("/api/publish", { channel, data: { canary }, retain: true });
     for (const client of this.clientIds) {
       made.push([client, `secret-${randomBytes(6).toString("hex")}`]);
       await this.api("/api/direct", { client, data: made.at(-1)[1] });
@@ -182,6 +186,14 @@ export class Bob {
     }
   }
 
+  /* What somebody who comes now is told of a channel. */
+  async newcomer(channel) {
+    const client = await this.broker.connect({ path: `/ws?token=${this.token}` });
+    await client.expect("subscribed", { type: "subscribe", channel, retained: true });
+    await client.ping();
+    return { client, said: client.inbox.splice(0) };
+  }
+
   stop() {
     this.quiet = true;
   }
@@ -189,6 +201,9 @@ export class Bob {
   /* It is as it was: everybody heard all, nobody else is where bob is, his rates are his own. */
   async check() {
     for (const [channel, canary] of this.told) await until(`bob heard the canary of ${channel}`, () => this.heard.has(canary));
+    const { client, said } = await this.newcomer("board:bob");
+    assert.deepEqual(said.map(({ retained, data }) => [retained, data]), [[true, "what bob keeps there"]]);
+    await client.close();
     const own = await this.json.presence("own:bob");
     assert.deepEqual([own.clients, own.users, own.members.map(({ user }) => user)], [2, 1, ["bob"]]);
     for (const [socket, sids] of [[this.ws["/"], [this.sids[0], this.sids[2]]], [this.ws["/any"], [this.sids[1]]]]) {

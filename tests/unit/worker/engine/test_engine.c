@@ -156,3 +156,33 @@ Test(engine, base64_that_waits_is_decoded_once_more)
     (void)rc_engine_packet(&r.engines, client, RC_PART_TEXT, text, 5, &done);
     cr_assert_str_eq((const char *)text, "bAAEC");
 }
+
+/* It was told nothing while nothing carried it: its next request is. */
+Test(engine, who_is_cut_off_while_it_does_not_poll_is_told_with_its_next_request)
+{
+    const struct rc_config_socketio *settings = &r.c.rig.config->socketio;
+    engine_rig_begin(&r, true);
+    struct engine_rig_wire *get = engine_rig_wire(&r);
+    rc_engine_reply(&r.engines, r.session, RC_PART_TEXT, "42[\"old\"]", 9);
+    rc_hub_cut_off(r.c.clients.hub, r.session);
+    engine_rig_pass(&r);
+    cr_assert(engine_rig_lives(&r, r.session));
+    cr_assert_eq(rc_hub_unsent(r.c.clients.hub, r.session), 0, "what it was to get is gone");
+    cr_assert_eq(rc_truth_client(r.c.clients.truth, r.session)->subscriptions, 0);
+    engine_rig_wait(&r, settings->ping_timeout_ms - RC_ENGINE_TICK_MS);
+    rc_engine_reply(&r.engines, r.session, RC_PART_TEXT, "42[\"new\"]", 9);
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 200);
+    cr_assert_str_eq(get->text, "1", "nothing of what comes behind the hole");
+    cr_assert(!engine_rig_lives(&r, r.session));
+}
+
+Test(engine, who_was_cut_off_and_does_not_come_back_is_forgotten)
+{
+    engine_rig_begin(&r, true);
+    rc_hub_cut_off(r.c.clients.hub, r.session);
+    engine_rig_pass(&r);
+    cr_assert(engine_rig_lives(&r, r.session));
+    engine_rig_wait(&r, r.c.rig.config->socketio.ping_timeout_ms + RC_ENGINE_TICK_MS);
+    cr_assert(!engine_rig_lives(&r, r.session));
+}

@@ -97,3 +97,18 @@ Test(rule_eval, a_room_whose_channel_has_no_name_is_told)
     rule_rig_says(&r, packet);
     rule_rig_expect(&r, "43/admin,1[{\"error\":{\"code\":400,\"message\":\"the room's name is too long\"}}]");
 }
+
+/* The decoder has found the first arguments, those behind are looked for; white space is where the client put it. */
+Test(rule_eval, arguments_are_found_wherever_they_stand)
+{
+    rule_rig_begin(&r,
+                   "[[event]]\non = \"a\"\nemit = [{to = \"*\", args = [\"{args.0}\", \"{args.15}\", \"{args.16}\", "
+                   "\"{args.18..}\", \"{args.20}\"]}]\n",
+                   true);
+    rule_rig_says(&r, "42[\"a\" , 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14, [15 ] ,16,17, 18 ,{\"x\": 19 } ] ");
+    cr_assert_str_eq(rule_rig_went_up(&r, NULL), "[0,[15 ],16,18 ,{\"x\": 19 },null]");
+    rule_rig_says(&r, "42[\"a\"]");
+    cr_assert_str_eq(rule_rig_went_up(&r, NULL), "[null,null,null,null]");
+    rule_rig_says(&r, "42[\"a\",\"one\"]");
+    cr_assert_str_eq(rule_rig_went_up(&r, NULL), "[\"one\",null,null,null]");
+}

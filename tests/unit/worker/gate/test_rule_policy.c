@@ -81,7 +81,12 @@ Test(rule_policy, a_room_that_the_client_names_is_its_namespace_s)
     cr_expect_eq(permits("subscribe = \"none\"", "room:1", "7", RC_RULE_LEAVE, true), 0, "who is in it may leave");
     cr_expect_eq(permits("publish = \"member\"", "room:1", NULL, RC_RULE_EMIT, false), RC_CODE_FORBIDDEN);
     cr_expect_eq(permits("publish = \"member\"", "room:1", NULL, RC_RULE_EMIT, true), 0);
-    cr_expect_eq(rc_rule_room_who(&config, RC_SPAN("room:1"), RC_RULE_EMIT), RC_WHO_MEMBER);
+    cr_expect(rc_rule_member_counts(&config, RC_SPAN("room:1"), RC_RULE_EMIT));
+    cr_expect_not(rc_rule_member_counts(&config, RC_SPAN("room:1"), RC_RULE_JOIN));
+    cr_expect_eq(permits("publish = \"anyone\"\nretain = \"user\"", "room:1", NULL, RC_RULE_RETAIN, false), 401);
+    cr_expect_eq(permits("publish = \"anyone\"\nretain = \"user\"", "room:1", "7", RC_RULE_RETAIN, false), 0);
+    cr_expect_eq(permits("publish = \"none\"\nretain = \"anyone\"", "room:1", "7", RC_RULE_RETAIN, false),
+                 RC_CODE_FORBIDDEN);
 }
 
 static int permits_socket(const char *direct, enum rc_event_operation_type type)
@@ -107,11 +112,12 @@ Test(rule_policy, who_is_in_a_room_is_seen_as_its_namespace_says)
 {
     struct rc_rule_room_asked asked = {.room = RC_SPAN("room:1")};
     (void)begin("[[namespace]]\nname = \"room\"\npresence_who = \"member\"\n", "[]", NULL);
-    cr_expect_eq(rc_rule_sees_who(&config, asked.room), RC_WHO_MEMBER);
-    cr_expect_eq(rc_rule_sees(&values, &asked), RC_CODE_FORBIDDEN);
+    cr_expect(rc_rule_seeing_counts(&config, asked.room));
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_RETAINED), 0, "as who may subscribe");
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_COUNT), RC_CODE_FORBIDDEN);
     cr_expect_str_eq(values.err.text, "you may not see who is in this room");
     asked.member = true;
-    cr_expect_eq(rc_rule_sees(&values, &asked), 0);
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_COUNT), 0);
 }
 
 Test(rule_policy, rooms_have_channels_and_connections_a_bounded_memory)

@@ -285,7 +285,7 @@ Test(rule_values, all_arguments_are_the_inputs_own)
     cr_expect_eq(args.json.count, strlen(text));
     cr_expect_eq(args.attachment_count, 2u);
     cr_expect_eq(args.attachments[1], 1);
-    cr_expect_not(values.indexed);
+    cr_expect_null(values.index);
     const struct rc_event_operation *const operation = compiled("emit = [{}]");
     begin(text);
     cr_expect_eq(rc_rule_args(&values, &operation->args, out, sizeof(out), &args), 0);
