@@ -457,7 +457,7 @@ static int open_hub(struct worker *w, struct rc_err *err)
                                              .leaving = to_leaving,
                                              .joined = to_joined,
                                              .subscribed = to_subscribed,
-                                                 .values = to_values,
+                                             .values = to_values,
                                              .replies_drained = to_replies_drained,
                                              .flushed = to_flushed,
                                              .answered = to_answered,
@@ -679,8 +679,8 @@ static uint32_t sleep_ms(struct worker *w)
     const uint32_t io_ms = rc_overload_sleep_ms(&w->overload, rc_io_sleep_ms(&w->io, WAIT_MS_MAX));
     const uint32_t expiry_ms = rc_sessions_sleep_ms(&w->identities.sessions, rc_clients_sleep_ms(&w->clients, io_ms));
     const uint32_t clients_ms = rc_revocations_sleep_ms(&w->identities.revocations, expiry_ms);
-    const uint32_t engines_ms = rc_doing_sleep_ms(
-        &w->engines, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms)));
+    const uint32_t engines_ms =
+        rc_doing_sleep_ms(&w->engines, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms)));
     const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, engines_ms);
     const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
     const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, batches_ms));

@@ -301,7 +301,8 @@ static int questions_look(struct case_at *at, const struct rc_config_event *row)
         int code = questions[i].everybody != 0 ? 0 : rc_rule_room(&at->values, &questions[i].room, name, &bytes);
         if (code == 0 && (questions[i].room.flags & RC_EVENT_CLIENT_CHOOSES) != 0 && !at->asked->server) {
             const struct rc_span room = rc_span_of(name, bytes);
-            const struct rc_rule_room_asked asked = {.room = room, .user = at->user, .member = case_is_in(at, room)};
+            const struct rc_rule_room_asked asked = {
+                .room = room, .user = at->user, .socket = room_is_socket(at, room), .member = case_is_in(at, room)};
             code = rc_rule_sees(&at->values, &asked, (enum rc_event_question_kind)questions[i].kind);
         }
         if (code != 0) {
@@ -331,15 +332,6 @@ static void rooms_do(struct case_at *at, const struct rc_event_operation *operat
             at->rooms[at->room_count++] = room;
             at->name_count++;
         }
-    }
-}
-
-static void retain_do(struct case_at *at, const struct rc_event_operation *operation)
-{
-    char name[RC_CHANNEL_NAME_MAX];
-    struct rc_span room;
-    if (room_name(at, rc_event_rooms(at->config, operation), RC_RULE_RETAIN, name, &room) == 0) {
-        rc_say_text(&at->say, "retain", room);
     }
 }
 
@@ -440,7 +432,9 @@ static void operation_do(struct case_at *at, const struct rc_config_event *row,
         set_do(at, operation);
         return;
     case RC_RULE_RETAIN:
-        retain_do(at, operation);
+        if (room_name(at, rc_event_rooms(at->config, operation), RC_RULE_RETAIN, reason, &text) == 0) {
+            rc_say_text(&at->say, "retain", text);
+        }
         return;
     case RC_RULE_ACK:
         if (args_fill(at, &operation->args, &text) == 0) {

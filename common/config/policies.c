@@ -164,6 +164,60 @@ static int rows_guard(struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
+/* --- the client's word, by way of what is known of it ------------------------------------------------------------------ */
+
+/* Do attributes of clients repeat what they say? What a proxy writes is its own. */
+static bool attributes_said(const struct rc_config *config)
+{
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        const struct rc_event_template *const attributes = &config->identities[i].attributes;
+        const struct rc_event_piece *const pieces = rc_event_pieces(config, attributes);
+        for (uint32_t j = 0; config->identities[i].kind != RC_IDENTITY_PROXY && j < attributes->piece_count; j++) {
+            if (pieces[j].type != RC_EVENT_PIECE_LITERAL &&
+                (pieces[j].source == RC_EVENT_SOURCE_AUTH || pieces[j].source == RC_EVENT_SOURCE_QUERY ||
+                 pieces[j].source == RC_EVENT_SOURCE_HEADER || pieces[j].source == RC_EVENT_SOURCE_COOKIE)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A room whose channel namespace has an attribute in it is the client's choice then. The id is what was vouched for. */
+static void room_distrust(struct rc_config *config, struct rc_event_template *room)
+{
+    const struct rc_event_piece *const pieces = rc_event_pieces(config, room);
+    for (uint32_t i = 0; i < room->piece_count; i++) {
+        const struct rc_span text = rc_event_text(config, pieces[i].at, pieces[i].bytes);
+        if (pieces[i].type == RC_EVENT_PIECE_LITERAL && memchr(text.bytes, ':', text.count) != NULL) {
+            return;
+        }
+        if (pieces[i].type != RC_EVENT_PIECE_LITERAL && pieces[i].source == RC_EVENT_SOURCE_USER &&
+            !rc_span_equal(text, RC_SPAN("id"))) {
+            room->flags |= RC_EVENT_CLIENT_CHOOSES;
+        }
+    }
+}
+
+static void rows_distrust(struct rc_config *config)
+{
+    uint8_t *const arena = config->event_rules.arena;
+    for (uint32_t i = 0; i < config->event_count; i++) {
+        const struct rc_config_event *const row = &config->events[i];
+        const struct rc_event_operation *const operations = rc_event_operations(config, row);
+        struct rc_event_question *const questions = (struct rc_event_question *)(void *)(arena + row->questions);
+        for (uint32_t j = 0; j < row->operation_count; j++) {
+            struct rc_event_template *const rooms = (struct rc_event_template *)(void *)(arena + operations[j].rooms);
+            for (uint32_t k = 0; k < operations[j].room_count; k++) {
+                room_distrust(config, &rooms[k]);
+            }
+        }
+        for (uint32_t j = 0; j < row->question_count; j++) {
+            room_distrust(config, &questions[j].room);
+        }
+    }
+}
+
 static int endpoints_check(const struct rc_config *config, struct rc_err *err)
 {
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
@@ -189,6 +243,9 @@ int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err)
     const int rc = rows_guard(config, err);
     if (rc != 0) {
         return rc;
+    }
+    if (attributes_said(config)) {
+        rows_distrust(config);
     }
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         struct rc_config_namespace *const space = &config->namespaces[i];

@@ -17,9 +17,10 @@
 #define USER_BYTES_MAX (RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES)
 
 static const char *const operations[] = {
-    [RC_CALL_SUBSCRIBE] = "subscribe", [RC_CALL_UNSUBSCRIBE] = "unsubscribe", [RC_CALL_DISCONNECT] = "disconnect",
-    [RC_CALL_CHANNELS] = "channels",   [RC_CALL_ROOM_COUNT] = "count",        [RC_CALL_ROOM_MEMBERS] = "members",
-    [RC_CALL_ROOM_USERS] = "users",    [RC_CALL_DO] = "do",
+    [RC_CALL_SUBSCRIBE] = "subscribe",   [RC_CALL_UNSUBSCRIBE] = "unsubscribe",
+    [RC_CALL_DISCONNECT] = "disconnect", [RC_CALL_CHANNELS] = "channels",
+    [RC_CALL_ROOM_COUNT] = "count",      [RC_CALL_ROOM_MEMBERS] = "members",
+    [RC_CALL_ROOM_USERS] = "users",      [RC_CALL_DO] = "do",
 };
 
 static bool is_of_room(uint32_t operation)
@@ -59,9 +60,9 @@ enum member {
 };
 
 static const char *const member_names[MEMBERS] = {
-    "operation", "call",  "from",  "client",   "user", "channel", "code", "reason", "prefix",     "cursor",
-    "limit",     "found", "count", "channels", "ids",  "more",    "busy", "last",   "incomplete", "unconfirmed",
-    "partly", "nsp", "room", "first", "body"};
+    "operation",  "call",        "from",   "client", "user",     "channel", "code", "reason", "prefix",
+    "cursor",     "limit",       "found",  "count",  "channels", "ids",     "more", "busy",   "last",
+    "incomplete", "unconfirmed", "partly", "nsp",    "room",     "first",   "body"};
 
 /* Of a member that is there twice the last one counts. */
 static int call_wire_members_read(struct rc_span message, struct rc_json_value members[MEMBERS])

@@ -35,11 +35,12 @@ struct rc_call_request {
     uint8_t text_bytes;
     char call[RC_CALL_ID_MAX];
     char from[RC_INSTANCE_ID_MAX];
-    char client[RC_CLIENT_ID_MAX];     /* one of client and user; neither for channels and rooms, nor where do is for a room */
+    char client
+        [RC_CLIENT_ID_MAX]; /* one of client and user; neither for channels and rooms, nor where do is for a room */
     char user[RC_CHANNEL_NAME_MAX];    /* `user:{id}` is a channel's name */
     char channel[RC_CHANNEL_NAME_MAX]; /* subscribe, unsubscribe, rooms, do for a room; channels: names after it only */
-    char text[RC_CHANNEL_NAME_MAX];    /* disconnect: reason; channels: names that begin with it only; do: the namespace */
-    struct rc_span body;               /* do: a JSON object, borrowed; `limit` operations of it from `code` on */
+    char text[RC_CHANNEL_NAME_MAX]; /* disconnect: reason; channels: names that begin with it only; do: the namespace */
+    struct rc_span body;            /* do: a JSON object, borrowed; `limit` operations of it from `code` on */
 };
 
 /* 0, an error of json_scan, or -EINVAL with the reason in *why. */

@@ -194,3 +194,31 @@ testBroker("a row's rate is its own, or its group's, whatever the event is calle
     for (const socket of sockets) socket.close();
   }
 });
+
+testRedis("rooms that Socket.IO clients name count as channels of native clients do, those of a row's author do not", {
+  brokers: 2, workers: 2, timeout: 60000,
+  config: {
+    ...USER, "socketio.path": "/socket.io/",
+    namespace: [{ name: "a", subscribe: "anyone", publish: "anyone", publish_rate: "50/1h", subscribe_rate: "30/1h", unsubscribe_rate: "20/1h" }],
+    event: [
+      { on: "join", join: ["{args.0}"], ack: [true] }, { on: "leave", leave: ["{args.0}"], ack: [true] }, { on: "say", emit: [{ to: "{args.0}" }, { to: "a:{args.0}" }], ack: [true] },
+      { on: "own", join: ["a:own"], emit: [{ to: "a:own" }], ack: [true] }, { on: "twice", rate: "5/1h", emit: [{ to: "{args.0}" }], ack: [true] },
+    ],
+  },
+}, async ({ brokers }) => {
+  const sockets = [];
+  for (let i = 0; i < 4; i++) sockets.push(await socketIo(brokers[i % 2], "u1"));
+  const done = async (name, count, room, what) => {
+    const answers = await Promise.all(Array.from({ length: count }, (_, i) => new Promise((end) => sockets[i % 4].emit(name, room(i), end))));
+    const errors = answers.filter((answer) => answer?.error !== undefined);
+    for (const { error } of errors) assert.ok(error.code === 429 && error.message.startsWith(`too many ${what}: try again in `), JSON.stringify(error));
+    return count - errors.length;
+  };
+  assert.equal(await done("join", 60, (i) => `a:${i}`, "subscribe requests"), 30);
+  assert.equal(await done("leave", 60, (i) => `a:${i}`, "unsubscribe requests"), 20);
+  assert.equal(await passed(await connections(brokers, "u1", 2), 20, publish), 20);
+  assert.equal(await done("twice", 20, () => "a:1", "events of this kind"), 5, "the row's own rate, and the namespace's");
+  assert.equal(await done("say", 60, (i) => `a:${i}`, "messages"), 25, "what native clients have used is gone");
+  assert.equal(await done("own", 100, () => "x", ""), 100);
+  assert.equal(await done("say", 20, (i) => `b:${i}`, ""), 20, "another namespace");
+});

@@ -100,13 +100,28 @@ async function restartRedis(redis) {
   }
   const slot = await redis.nodes[0].command("CLUSTER", "KEYSLOT", "socket.io#/#red#");
   const owner = await redis.ownerOf(slot);
+  const heirBy = async (node) => (await node.command("CLUSTER", "SLOTS")).find(([from, to]) => slot >= from && slot <= to)?.[2][1];
   await owner.kill();
-  await until("an heir", async () => {
-    const found = await redis.nodes.find((node) => node !== owner).command("CLUSTER", "SLOTS");
-    const range = found.find(([from, to]) => slot >= from && slot <= to);
-    return range && range[2][1] !== owner.port;
+  const heir = await until("an heir", async () => {
+    const port = await heirBy(redis.nodes.find((node) => node !== owner));
+    return port !== owner.port && port;
   }, { timeout: 30000, every: 100 });
   await owner.start();
+  // Who asks the one that has just come back is sent to itself, until the others have told it.
+  await until("all nodes know the heir", async () => {
+    for (const node of redis.nodes) if ((await heirBy(node)) !== heir) return false;
+    return true;
+  }, { timeout: 30000, every: 100 });
+}
+
+/* Each server of a Cluster with the sharded adapter is subscribed where a channel's slot is now. */
+async function subscribedAnew(redis, servers) {
+  for (const channel of ["socket.io#/#", "socket.io#/admin#", "socket.io#/#red#"]) {
+    await until(`all are subscribed to ${channel}`, async () => {
+      const owner = await redis.ownerOf(await redis.nodes[0].command("CLUSTER", "KEYSLOT", channel));
+      return (await owner.command("PUBSUB", "SHARDNUMSUB", channel))[1] === servers;
+    }, { timeout: 30000, every: 50 });
+  }
 }
 
 for (const [name, kind] of Object.entries(KINDS)) {
@@ -175,6 +190,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
           await node.kill();
         }
         for (const i of [3, 4]) await cluster.place(await cluster.node(name, redis, `node ${i}`), `place ${i + 3}`);
+        if (kind.config === "sharded") await subscribedAnew(redis, 4);
       }
       await cluster.traffic("after a restart of Redis", calls);
       for (const place of cluster.places) place.close();

@@ -37,7 +37,9 @@ static void measure(const char *mode, uint32_t messages, uint32_t subscribers)
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = subscribers});
     configure(&rig, mode);
     for (uint32_t i = 0; i < subscribers; i++) {
-        hub_rig_subscribe(&rig, hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 1 << 20), "c");
+        const uint32_t client = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 1 << 20);
+        RC_ASSERT(client == i + 1);
+        hub_rig_subscribe(&rig, client, "c");
     }
     hub_rig_run(&rig);
     const bool keys = strcmp(mode, "keys") == 0 || strcmp(mode, "throttled") == 0;
@@ -51,11 +53,12 @@ static void measure(const char *mode, uint32_t messages, uint32_t subscribers)
             rc_hub_turn(&rig.hub);
         }
         spent_ns += rc_clock_ns() - began_ns;
-        for (uint32_t i = 0; i < subscribers; i++) {
-            (void)hub_rig_read(&rig, i, 0);
-            rig.peers[i].count = 0;
+        for (uint32_t client = 1; client <= subscribers; client++) {
+            (void)hub_rig_read(&rig, client, 0);
+            rig.peers[client].count = 0;
         }
     }
+    RC_ASSERT(keys || rc_metric_get(rig.metrics, RC_METRIC_DELIVERIES) == (uint64_t)messages * subscribers);
     printf("%-10s %u messages to %u subscribers: %.0f ns a message, %llu deliveries, %llu throttled\n", mode, messages,
            subscribers, (double)spent_ns / messages,
            (unsigned long long)rc_metric_get(rig.metrics, RC_METRIC_DELIVERIES),

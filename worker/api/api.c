@@ -215,10 +215,17 @@ static const struct rc_api_route api_calls[] = {
     }
 
 static const struct rc_route api_routes[] = {
-    API_POST("publish", PUBLISH),     API_POST("broadcast", BROADCAST),     API_POST("direct", DIRECT),
-    API_POST("subscribe", SUBSCRIBE), API_POST("unsubscribe", UNSUBSCRIBE), API_POST("disconnect", DISCONNECT),
-    API_GET("channels", CHANNELS),    API_GET("presence", PRESENCE),        API_GET("stats", STATS),
-    API_GET("instances", INSTANCES),  API_POST("revoke", REVOKE),
+    API_POST("publish", PUBLISH),
+    API_POST("broadcast", BROADCAST),
+    API_POST("direct", DIRECT),
+    API_POST("subscribe", SUBSCRIBE),
+    API_POST("unsubscribe", UNSUBSCRIBE),
+    API_POST("disconnect", DISCONNECT),
+    API_GET("channels", CHANNELS),
+    API_GET("presence", PRESENCE),
+    API_GET("stats", STATS),
+    API_GET("instances", INSTANCES),
+    API_POST("revoke", REVOKE),
     API_POST("retain", RETAIN),
     API_POST("do", DO),
 };

@@ -257,7 +257,6 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
 /* do.c: the same of a call of its; there is room for its emits. */
 void rc_api_do_record(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
 void rc_api_do_room(struct rc_api_call *call);
-void rc_api_do_free(struct rc_api_call *call);
 /* serve.c: another worker's call. */
 void rc_api_serve(struct rc_api *api, const struct rc_envelope_view *view);
 /* An RC_DOWN_DIRECT of a call was handled: is its client here? */

@@ -82,7 +82,7 @@ void rc_api_call_close(struct rc_api_call *call)
     free(call->lists);
     free(call->messages);
     free(call->sequences);
-    rc_api_do_free(call);
+    free(call->does);
     free(call);
     api->call_count--;
     rc_metric_set(api->clients->metrics, RC_METRIC_API_CALLS, api->call_count);

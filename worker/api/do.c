@@ -54,12 +54,6 @@ struct rc_api_do {
     struct do_target targets[DO_TARGETS_MAX];
 };
 
-void rc_api_do_free(struct rc_api_call *call)
-{
-    free(call->does);
-    call->does = NULL;
-}
-
 static bool do_posts(const struct rc_reply_operation *operation)
 {
     return operation->type == RC_REPLY_EMIT && operation->to.type != RC_JSON_NONE;

@@ -79,7 +79,7 @@ static int eval_permits(struct rc_rule_run *run, const struct rc_rule_target *ro
     asked.socket = rc_client_room_is_socket(run->clients, asked.room);
     /* What the row itself joins it is in once that is done. */
     asked.member =
-        rc_rule_member_counts(run->clients->config, asked.room, type) &&
+        rc_rule_asks_member(run->clients->config, asked.room, type) &&
         (rc_client_is_in(run->clients, run->client, asked.channel) || (run->dry && eval_joins(run, asked.room)));
     const int code = rc_rule_permits(&run->values, &asked, type);
     return code != 0 ? rc_rule_state_fail(run, code, run->values.err.text) : 0;

@@ -7,6 +7,7 @@
 #include "common/config/event_rules.h"
 #include "worker/engine/rule_eval.h"
 #include "worker/engine/rule_identify.h"
+#include "worker/engine/rule_rate.h"
 #include "worker/gate/rule_policy.h"
 
 static enum rc_rule_guarded guard_refuse(struct rc_rule_run *run, enum rc_event_guard guard, int code, const char *why)
@@ -110,6 +111,7 @@ enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
                   {offsetof(struct rc_config_event, guards.who), guard_who},
                   {offsetof(struct rc_config_event, schema_at), guard_schema},
                   {offsetof(struct rc_config_event, guards.inside_count), guard_inside},
+                  {offsetof(struct rc_config_event, operation_count), rc_rule_rates},
                   {offsetof(struct rc_config_event, identify_at), rc_rule_identify}};
     _Static_assert(RC_EVENT_WHO_ANYONE == 0 && sizeof(enum rc_event_who) == sizeof(uint32_t), "a guard that is none");
     run->guard = RC_GUARDS;
@@ -120,6 +122,9 @@ enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
         if (result == RC_RULE_WAITS && i > 0 && guard_is_rated(run)) {
             const struct rc_limit_question question = guard_question(run);
             rc_limits_unused(run->clients->limits, &question); /* it is asked again with the rest */
+        }
+        if (result == RC_RULE_WAITS && guards[i].judge == rc_rule_identify) {
+            rc_rule_rates_unused(run); /* likewise */
         }
         if (result != RC_RULE_PASSES) {
             return result;

@@ -267,9 +267,10 @@ static int question_channel(struct rc_rule_run *run, const struct rc_event_quest
     code = rc_rule_room_channel(&run->values, asked.room, out, channel);
     if (code == 0 && (question->room.flags & RC_EVENT_CLIENT_CHOOSES) != 0 && run->client != 0) {
         asked.user = rc_client_user(run->clients, run->client);
-        asked.member = rc_rule_seeing_counts(run->clients->config, asked.room) &&
+        asked.socket = rc_client_room_is_socket(run->clients, asked.room);
+        asked.member = rc_rule_sees_who(run->clients->config, asked.room, question->kind) == RC_WHO_MEMBER &&
                        rc_client_is_in(run->clients, run->client, *channel);
-        code = rc_rule_sees(&run->values, &asked, (enum rc_event_question_kind)question->kind);
+        code = rc_rule_sees(&run->values, &asked, question->kind);
     }
     return code != 0 ? rc_rule_state_fail(run, code, run->values.err.text) : 0;
 }

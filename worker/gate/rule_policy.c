@@ -61,21 +61,23 @@ static const struct rc_config_namespace *namespace_of(const struct rc_config *co
     return rc_config_namespace_of(config, (const char *)room.bytes, room.count);
 }
 
+/* Whose it is: what is kept is said, too. */
 static enum rc_who room_who(const struct rc_config_namespace *namespace, enum rc_event_operation_type type)
 {
     return type == RC_RULE_EMIT || type == RC_RULE_RETAIN ? namespace->publish : namespace->subscribe;
 }
 
-bool rc_rule_member_counts(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type)
+bool rc_rule_asks_member(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type)
 {
     const struct rc_config_namespace *const namespace = namespace_of(config, room);
-    return room_who(namespace, type) == RC_WHO_MEMBER || (type == RC_RULE_RETAIN && namespace->retain == RC_WHO_MEMBER);
+    return room_who(namespace, type) == RC_WHO_MEMBER ||
+           (type == RC_RULE_RETAIN && namespace->retain == RC_WHO_MEMBER);
 }
 
 int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
                     enum rc_event_operation_type type)
 {
-    if (asked->socket && type == RC_RULE_JOIN) {
+    if (asked->socket && (type == RC_RULE_JOIN || type == RC_RULE_RETAIN)) {
         return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "a socket's own room");
     }
     if (asked->socket) {
@@ -94,22 +96,24 @@ int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_ask
                                 "you may not set the retained value of this room");
 }
 
-bool rc_rule_seeing_counts(const struct rc_config *config, struct rc_span room)
+enum rc_who rc_rule_sees_who(const struct rc_config *config, struct rc_span room, enum rc_event_question_kind kind)
 {
-    return namespace_of(config, room)->presence_who == RC_WHO_MEMBER;
+    const struct rc_config_namespace *const namespace = namespace_of(config, room);
+    return kind == RC_QUESTION_RETAINED ? namespace->subscribe : namespace->presence_who;
 }
 
 int rc_rule_sees(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
                  enum rc_event_question_kind kind)
 {
-    const struct rc_config_namespace *const namespace = namespace_of(values->config, asked->room);
-    const bool value = kind == RC_QUESTION_RETAINED;
-    const enum rc_who who = value ? namespace->subscribe : namespace->presence_who;
-    return rc_permission_allows(who, asked->user, asked->room, !value && asked->member)
+    const enum rc_who who = rc_rule_sees_who(values->config, asked->room, kind);
+    if (asked->socket) {
+        return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "a socket's own room");
+    }
+    return rc_permission_allows(who, asked->user, asked->room, asked->member)
                ? 0
                : rc_rule_refuse(values, rc_permission_refusal(who, asked->user),
-                                value ? "you may not see the value of this room"
-                                      : "you may not see who is in this room");
+                                kind == RC_QUESTION_RETAINED ? "you may not see the value of this room"
+                                                             : "you may not see who is in this room");
 }
 
 struct rc_span rc_rule_error(const struct rc_config *config, const struct rc_event_guards *guards,

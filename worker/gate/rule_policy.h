@@ -22,7 +22,7 @@ struct rc_rule_room_asked {
     struct rc_span channel; /* of it, with its Socket.IO namespace */
     struct rc_span user;    /* who names it; empty: anonymous */
     bool socket;            /* it is a socket's own (rc_permission_socket) */
-    bool member;            /* it is in the room; looked at where the two below say that it counts */
+    bool member;            /* it is in the room; looked at where rc_rule_asks_member, rc_rule_sees_who ask */
 };
 
 /* The row's `who`. `values->input` has the user's document, empty: anonymous. */
@@ -41,13 +41,14 @@ int rc_rule_room_channel(struct rc_rule_values *values, struct rc_span room, cha
 int rc_rule_set_full(struct rc_rule_values *values);
 int rc_rule_set(struct rc_rule_values *values, struct rc_span members, uint8_t out[RC_RULE_SET_MAX], size_t *bytes);
 
-/* Does it matter whether the client is in the room, for JOIN, LEAVE, EMIT or RETAIN? */
-bool rc_rule_member_counts(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type);
-/* May the client have this done in it? To a socket's own room by permissions.direct, and nobody joins that; else as its namespace says. */
+/* Does it matter whether the client is in the room that it would JOIN, LEAVE, EMIT to or RETAIN a value of? */
+bool rc_rule_asks_member(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type);
+/* May the client have this done in it? To a socket's own room by permissions.direct, and nobody joins that or keeps a value for it; else as its
+ * namespace says. */
 int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
                     enum rc_event_operation_type type);
-/* Likewise: may it see who is there, or, of RC_QUESTION_RETAINED, the room's value, as who may subscribe? */
-bool rc_rule_seeing_counts(const struct rc_config *config, struct rc_span room);
+/* May it see who is there, or the room's retained value? Nobody sees a socket's own room. */
+enum rc_who rc_rule_sees_who(const struct rc_config *config, struct rc_span room, enum rc_event_question_kind kind);
 int rc_rule_sees(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
                  enum rc_event_question_kind kind);
 

@@ -405,7 +405,7 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     struct rc_group *group = rc_truth_group(hub->truth, group_index);
     const uint8_t encoding = group->encoding;
     const uint64_t bytes_max = rc_event_unit_bytes_max(encoding, event);
-    if (RC_UNLIKELY(hub->has_critical) && rc_hub_critical(hub, group->channel)) {
+    if (rc_hub_critical(hub, group->channel)) {
         const uint64_t block = group->log == 0 ? APPEND_BLOCK_MIN : rc_truth_log(hub->truth, group->log)->block_bytes;
         append_reclaim(hub, 2 * (block + bytes_max));
     }
@@ -422,7 +422,8 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     }
     const uint64_t before = log->head;
     uint8_t *tail = rc_channel_log_tail(log, &hub->truth->heap);
-    struct rc_compressor *compressor = append_compresses(hub, group->channel) ? &hub->compressor : NULL;
+    struct rc_compressor *compressor =
+        rc_encoding_window_bits(encoding) > 0 && append_compresses(hub, group->channel) ? &hub->compressor : NULL;
     const size_t bytes = rc_event_unit_write(encoding, compressor, event, bytes_max, tail);
     uint32_t flags = event->type == RC_EVENT_GAP ? RC_FRAME_GAP : 0;
     if (view != NULL && (view->head.flags & RC_ENVELOPE_VOLATILE)) {
@@ -558,11 +559,6 @@ void rc_hub_note_time(struct rc_hub_times *times, uint64_t time_ns)
     if (times->count < RC_HUB_TIMES_MAX && time_ns != 0) {
         times->ns[times->count++] = time_ns;
     }
-}
-
-uint64_t rc_hub_key(const struct rc_envelope_view *view)
-{
-    return view->head.key_bytes == 0 ? 0 : rc_channel_hash((const char *)view->key, view->head.key_bytes);
 }
 
 int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)

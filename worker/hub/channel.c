@@ -17,17 +17,6 @@ static bool channel_equal(const void *context, uint32_t index)
     return rc_span_equal(rc_hub_name(key->hub, rc_truth_channel(key->hub->truth, index)), key->name);
 }
 
-struct rc_span rc_hub_name(const struct rc_hub *hub, const struct rc_channel *channel)
-{
-    return rc_truth_channel_name(hub->truth, channel);
-}
-
-struct rc_span rc_hub_name_json(const struct rc_hub *hub, const struct rc_channel *channel)
-{
-    return rc_span_of((const uint8_t *)rc_heap_at(&hub->truth->heap, channel->name) + channel->name_bytes,
-                      channel->json_bytes);
-}
-
 uint32_t rc_hub_find(struct rc_hub *hub, uint64_t hash, struct rc_span name)
 {
     const struct channel_key key = {.hub = hub, .name = name};
@@ -112,10 +101,4 @@ void rc_hub_release(struct rc_hub *hub, uint32_t index)
     channel->name = 0; /* tells free objects from used ones */
     rc_pool_free(&truth->channels, index);
     rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);
-}
-
-bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel)
-{
-    return hub->has_critical &&
-           hub->config->namespaces[rc_truth_channel(hub->truth, channel)->namespace].priority == RC_PRIORITY_CRITICAL;
 }

@@ -72,7 +72,7 @@ static void close_marked(struct rc_hub *hub, uint32_t client_index)
     }
 }
 
-void rc_hub_end_marked(struct rc_hub *hub)
+void rc_hub_end_them(struct rc_hub *hub)
 {
     RC_ASSERT(hub->io->packet_count == 0);
     while (hub->ending.count > 0) {

@@ -186,13 +186,25 @@ void rc_hub_ended(struct rc_hub *hub, uint32_t client);
 uint32_t rc_hub_find(struct rc_hub *hub, uint64_t hash, struct rc_span name);
 /* The channel of that name, made if it is not there; 0 when there are max_channels_per_worker. */
 uint32_t rc_hub_channel(struct rc_hub *hub, struct rc_span name);
-struct rc_span rc_hub_name(const struct rc_hub *hub, const struct rc_channel *channel);
-struct rc_span rc_hub_name_json(const struct rc_hub *hub, const struct rc_channel *channel);
+static inline struct rc_span rc_hub_name(const struct rc_hub *hub, const struct rc_channel *channel)
+{
+    return rc_truth_channel_name(hub->truth, channel);
+}
+
+static inline struct rc_span rc_hub_name_json(const struct rc_hub *hub, const struct rc_channel *channel)
+{
+    return rc_span_of((const uint8_t *)rc_heap_at(&hub->truth->heap, channel->name) + channel->name_bytes,
+                      channel->json_bytes);
+}
 /* The channel is gone if nobody uses it: no subscriber, nobody pending, and the relay was told. */
 void rc_hub_release(struct rc_hub *hub, uint32_t channel);
 
 /* Is the channel's namespace critical? */
-bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel);
+static inline bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel)
+{
+    return RC_UNLIKELY(hub->has_critical) &&
+           hub->config->namespaces[rc_truth_channel(hub->truth, channel)->namespace].priority == RC_PRIORITY_CRITICAL;
+}
 
 /* --- mark.c --- */
 
@@ -282,7 +294,10 @@ void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel, const struct rc_h
  * first, then try the same message again. */
 int rc_hub_append(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
 /* What stands for a message's key in logs and throttles; 0 = it has none. */
-uint64_t rc_hub_key(const struct rc_envelope_view *view);
+static inline uint64_t rc_hub_key(const struct rc_envelope_view *view)
+{
+    return view->head.key_bytes == 0 ? 0 : rc_channel_hash((const char *)view->key, view->head.key_bytes);
+}
 /* A gap notice for a channel (empty name: for every channel). */
 int rc_hub_gap(struct rc_hub *hub, struct rc_span name);
 /* Messages of the channel did not come here: its subscribers are told before the next one, by rc_hub_tell_gaps at the latest. */

@@ -78,7 +78,13 @@ void rc_hub_leave(struct rc_hub *hub, uint32_t client);
 /* --- close.c --- */
 
 /* Ends those who were marked (rc_hub_break, rc_hub_cut_off). Nothing is queued that may point into what goes with them. */
-void rc_hub_end_marked(struct rc_hub *hub);
+void rc_hub_end_them(struct rc_hub *hub);
+static inline void rc_hub_end_marked(struct rc_hub *hub)
+{
+    if (RC_UNLIKELY(hub->ending.count > 0)) {
+        rc_hub_end_them(hub);
+    }
+}
 
 /* --- pending.c --- */
 

@@ -110,25 +110,27 @@ static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
 /* The first `count` messages of `times` have been sent. */
 static void turn_observe(struct rc_hub *hub, struct rc_hub_times *times, uint32_t count)
 {
-    const uint64_t now_ns = count > 0 ? rc_clock_ns() : 0;
+    if (count == 0) {
+        return;
+    }
+    const uint64_t now_ns = rc_clock_ns();
     for (uint32_t i = 0; i < count; i++) {
         rc_metric_observe(hub->metrics, RC_HISTOGRAM_PUBLISH_TO_SEND,
                           now_ns > times->ns[i] ? now_ns - times->ns[i] : 0);
     }
     times->count -= count;
-    memmove(times->ns, times->ns + count, times->count * sizeof(times->ns[0]));
+    if (times->count > 0) {
+        memmove(times->ns, times->ns + count, times->count * sizeof(times->ns[0]));
+    }
 }
 
 /*
  * Critical channels that have news, at the beginning of a turn and between its rounds: each is served to its end, alone, so that
  * nobody stands in the middle of its log when the turn goes on. What comes meanwhile waits for the next round.
  */
-static void turn_critical(struct rc_hub *hub)
+static __attribute__((noinline)) void turn_critical_groups(struct rc_hub *hub)
 {
     const struct rc_truth *truth = hub->truth;
-    if (hub->dirty_critical.count == 0) {
-        return;
-    }
     RC_ASSERT(hub->io->packet_count == 0 && hub->turn_critical.count == 0);
     const struct rc_index_list groups = hub->turn_critical;
     const uint32_t single_frames = hub->turn_single_frames;
@@ -159,6 +161,14 @@ static void turn_critical(struct rc_hub *hub)
     hub->turn_critical.count = 0;
     hub->turn_single_frames = single_frames;
     turn_observe(hub, &hub->critical_times, times);
+}
+
+/* Most turns have none: that is not worth a call. */
+static inline void turn_critical(struct rc_hub *hub)
+{
+    if (RC_UNLIKELY(hub->dirty_critical.count > 0)) {
+        turn_critical_groups(hub);
+    }
 }
 
 /* The end of a round: what is critical and came meanwhile goes before the rest. */
@@ -210,23 +220,25 @@ static void turn_serve_everybody(struct rc_hub *hub, uint8_t encoding)
     }
 }
 
+/* What is dirty is the turn's, whose own list is used again for what becomes dirty meanwhile. */
+static inline void turn_take(struct rc_index_list *turn, struct rc_index_list *dirty)
+{
+    turn->count = 0;
+    if (dirty->count > 0) {
+        const struct rc_index_list taken = *dirty;
+        *dirty = *turn;
+        *turn = taken;
+    }
+}
+
 static void turn_begin(struct rc_hub *hub)
 {
     struct rc_truth *truth = hub->truth;
     hub->turn = hub->turn == UINT32_MAX ? 1 : hub->turn + 1;
     hub->in_turn = true;
-    const struct rc_index_list groups = hub->turn_groups;
-    hub->turn_groups = hub->dirty_groups;
-    hub->dirty_groups = groups;
-    hub->dirty_groups.count = 0;
-    const struct rc_index_list clients = hub->turn_clients;
-    hub->turn_clients = hub->dirty_clients;
-    hub->dirty_clients = clients;
-    hub->dirty_clients.count = 0;
-    const struct rc_index_list sockets = hub->turn_sockets;
-    hub->turn_sockets = hub->dirty_sockets;
-    hub->dirty_sockets = sockets;
-    hub->dirty_sockets.count = 0;
+    turn_take(&hub->turn_groups, &hub->dirty_groups);
+    turn_take(&hub->turn_clients, &hub->dirty_clients);
+    turn_take(&hub->turn_sockets, &hub->dirty_sockets);
     hub->turn_single_frames = 0;
     for (uint32_t i = 0; i < hub->turn_groups.count; i++) {
         const struct rc_group *group = rc_truth_group(truth, hub->turn_groups.items[i]);

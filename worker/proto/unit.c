@@ -46,7 +46,7 @@ const struct rc_framing rc_framings[RC_FRAMING_COUNT] = {
 };
 
 /* The end of a part whose framing carries text alone. */
-static void unit_text_end(struct rc_unit *unit, enum rc_part_kind kind, size_t bytes)
+static __attribute__((noinline)) void unit_text_end(struct rc_unit *unit, enum rc_part_kind kind, size_t bytes)
 {
     uint8_t *out = unit->out + unit->bytes;
     const size_t head = kind == RC_PART_BINARY ? 2 : 1;
@@ -61,7 +61,7 @@ static void unit_text_end(struct rc_unit *unit, enum rc_part_kind kind, size_t b
 }
 
 /* The payload's bytes once it is compressed in place, 0 when it stays as it is. */
-static size_t unit_deflate(struct rc_unit *unit, size_t bytes)
+static __attribute__((noinline)) size_t unit_deflate(struct rc_unit *unit, size_t bytes)
 {
     struct rc_compressor *compressor = unit->compressor;
     if (!rc_deflate_wanted(bytes, compressor->threshold_bytes)) {

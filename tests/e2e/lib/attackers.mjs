@@ -334,6 +334,8 @@ const EVENTS = [
   (name) => [{ event: "join", args: [name.json, name.json] }],
   (name) => [{ event: "say", args: [name.json, '"forged"'] }],
   (name) => [{ event: "look", args: [name.json] }],
+  (name) => [{ event: "remember", args: [name.json] }],
+  (name) => [{ event: "keep", args: [name.json, '"forged"'] }],
   (name) => [{ event: "name", args: [name.json], harmless: true }, { event: "go" }, { event: "tell", args: ['"forged"'] }],
   (name) => [{ event: "watch", args: [`{"symbol":${name.json}}`] }],
   (name) => [{ event: "watch", args: [`{"symbol":"PUB1","symbol":${name.json}}`] }],
@@ -341,7 +343,7 @@ const EVENTS = [
   (name) => [{ event: "login", args: [name.json] }],
   (name) => [{ event: "leave", args: [name.json], harmless: true }],
 ];
-const GUARDED = [{ event: "team" }, { event: "watch own" }, { event: "watch", args: ['{"symbol":"BOB"}'] }, { event: "lodge" }, { event: "gate", args: ['{"key":true}'] }, { event: "gate" }, { event: "vip" }, { event: "door" }, { event: "login", args: ['"bob"'] }];
+const GUARDED = [{ event: "team" }, { event: "kept by the team" }, { event: "watch own" }, { event: "watch", args: ['{"symbol":"BOB"}'] }, { event: "lodge" }, { event: "gate", args: ['{"key":true}'] }, { event: "gate" }, { event: "vip" }, { event: "door" }, { event: "login", args: ['"bob"'] }];
 
 /* A text that UTF-8 can say: no half of a surrogate pair. */
 export const isName = (value) => typeof value === "string" && value !== "" && Buffer.from(value).toString() === value;
@@ -383,11 +385,11 @@ export function sweepFor(attacker, places, { clientIds, sids }) {
   }
   return [
     ...["/", "/any"].flatMap((nsp) => [
-      // Nobody is in a socket's own room as it is looked at: whether there is such a socket is not told.
-      ...all.flatMap((name) => EVENTS.flatMap((make) => make(name).map((request) => ({ ...request, nsp, exact: !request.harmless && !(request.event === "look" && sids.includes(name.exact)) })))),
+      ...all.flatMap((name) => EVENTS.flatMap((make) => make(name).map((request) => ({ ...request, nsp, exact: !request.harmless })))),
       ...GUARDED.map((request) => ({ ...request, nsp, exact: true })),
       { nsp, event: "look", args: [JSON.stringify(CROWD)], exact: true },
       { nsp, event: "say", args: [JSON.stringify(FEED), '"forged"'], exact: true },
+      { nsp, event: "keep", args: ['"board:bob"', '"forged"'], exact: true },
     ]),
     ...all.flatMap(({ exact: name }) => ["/any", "/say"].map((nsp) => ({ nsp, event: name, args: ['"forged"'], exact: true }))),
     // What is said when it goes; the connection is closed behind it.

@@ -37,6 +37,9 @@ const rows = [
   { on: "leave", leave: ["{args.0}"], ack: ["out"] },
   { on: "say", emit: [{ to: "{args.0}", event: "said", args: ["{args.1}"] }], ack: ["sent"] },
   { on: "look", ack: ["{count:{args.0}}", "{members:{args.0}}", "{users:{args.0}}"] },
+  { on: "kept by the team", who: blue, ack: ["{retained:team:blue}"] },
+  { on: "remember", ack: ["{retained:{args.0}}"] },
+  { on: "keep", retain: "{args.0}", ack: ["kept"] },
   { on: "name", set: { room: "{args.0}" }, ack: ["named"] },
   { on: "go", join: ["{client.room}"], ack: ["in"] },
   { on: "tell", emit: [{ to: "{client.room}", event: "said", args: ["{args.0}"] }], ack: ["sent"] },
@@ -210,6 +213,8 @@ export class Bob {
       const [count, members, users] = await ask(socket, "look", "team:blue");
       assert.deepEqual([count, [...members].sort(), users], [sids.length, [...sids].sort(), ["bob"]]);
     }
+    const kept = JSON.stringify(await ask(this.ws["/"], "kept by the team"));
+    assert.ok(canaryOf(kept) && !kept.includes("forged"), kept);
     for (const [who, count] of this.rings) assert.ok(count <= RINGS, `${who}: ${count} times`);
     for (let i = 0; i < RINGS; i++) assert.deepEqual(await ask(this.ws["/"], "ring"), ["sent"], "bob's rate is his own");
   }

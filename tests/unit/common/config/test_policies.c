@@ -8,6 +8,7 @@
 
 #include "acceptor/config/toml.h"
 #include "common/config/config.h"
+#include "common/config/event_rules.h"
 
 static struct rc_config config;
 static struct rc_err err;
@@ -69,6 +70,40 @@ Test(policies, rooms_called_as_the_event_are_guarded_by_its_beginning)
     cr_expect_str_eq(of("vip"), CLOSED);
     cr_expect_str_eq(of("inner"), OPEN);
     cr_expect_str_eq(of("in"), OPEN);
+}
+
+/* Where the first row's first room is, in the client's hands or not. */
+static bool client_chooses(const char *attributes, const char *room)
+{
+    char text[1024];
+    (void)snprintf(
+        text, sizeof(text),
+        "[http]\ntrusted_proxies = [\"10.0.0.1\"]\n[[identity]]\nsecret = \"a-secret-of-at-least-thirty-two-bytes\"\n"
+        "%s\n[[event]]\non = \"a\"\njoin = [\"%s\"]\nack = [\"{count:%s}\"]\n",
+        attributes, room, room);
+    cr_assert_eq(finish(text), 0, "%s: %s", text, err.text);
+    const struct rc_event_operation *const operations = rc_event_operations(&config, &config.events[0]);
+    const bool chooses = (rc_event_rooms(&config, &operations[0])->flags & RC_EVENT_CLIENT_CHOOSES) != 0;
+    const bool asks = (rc_event_questions(&config, &config.events[0])->room.flags & RC_EVENT_CLIENT_CHOOSES) != 0;
+    cr_assert_eq(chooses, asks);
+    return chooses;
+}
+
+/* What is known of a client may be what it says. */
+Test(policies, attributes_that_repeat_the_clients_word_are_its_word)
+{
+    static const char from[] = "from = [\"auth.token\"]\n";
+    char said[256];
+    char vouched[256];
+    (void)snprintf(said, sizeof(said), "%sattributes = { name = \"{auth.name}\", team = \"{claims.team}\" }", from);
+    (void)snprintf(vouched, sizeof(vouched), "%sattributes = { team = \"{claims.team}\" }", from);
+    cr_expect(client_chooses(said, "{user.team}"));
+    cr_expect(client_chooses(said, "x{user.team}:y"));
+    cr_expect_not(client_chooses(said, "team:{user.team}"));
+    cr_expect_not(client_chooses(said, "{user.id}"));
+    cr_expect_not(client_chooses(vouched, "{user.team}"));
+    cr_expect_not(client_chooses(
+        "kind = \"proxy\"\nfrom = [\"header.x-user\"]\nattributes = { team = \"{header.x-team}\" }", "{user.team}"));
 }
 
 Test(policies, what_a_table_says_counts)

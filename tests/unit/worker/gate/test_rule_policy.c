@@ -81,12 +81,7 @@ Test(rule_policy, a_room_that_the_client_names_is_its_namespace_s)
     cr_expect_eq(permits("subscribe = \"none\"", "room:1", "7", RC_RULE_LEAVE, true), 0, "who is in it may leave");
     cr_expect_eq(permits("publish = \"member\"", "room:1", NULL, RC_RULE_EMIT, false), RC_CODE_FORBIDDEN);
     cr_expect_eq(permits("publish = \"member\"", "room:1", NULL, RC_RULE_EMIT, true), 0);
-    cr_expect(rc_rule_member_counts(&config, RC_SPAN("room:1"), RC_RULE_EMIT));
-    cr_expect_not(rc_rule_member_counts(&config, RC_SPAN("room:1"), RC_RULE_JOIN));
-    cr_expect_eq(permits("publish = \"anyone\"\nretain = \"user\"", "room:1", NULL, RC_RULE_RETAIN, false), 401);
-    cr_expect_eq(permits("publish = \"anyone\"\nretain = \"user\"", "room:1", "7", RC_RULE_RETAIN, false), 0);
-    cr_expect_eq(permits("publish = \"none\"\nretain = \"anyone\"", "room:1", "7", RC_RULE_RETAIN, false),
-                 RC_CODE_FORBIDDEN);
+    cr_expect(rc_rule_asks_member(&config, RC_SPAN("room:1"), RC_RULE_EMIT));
 }
 
 static int permits_socket(const char *direct, enum rc_event_operation_type type)
@@ -102,6 +97,7 @@ static int permits_socket(const char *direct, enum rc_event_operation_type type)
 Test(rule_policy, a_socket_s_own_room_is_for_direct_messages)
 {
     cr_expect_eq(permits_socket("anyone", RC_RULE_EMIT), 0);
+    cr_expect_eq(permits_socket("anyone", RC_RULE_RETAIN), RC_CODE_FORBIDDEN);
     cr_expect_eq(permits_socket("anyone", RC_RULE_JOIN), RC_CODE_FORBIDDEN);
     cr_expect_str_eq(values.err.text, "a socket's own room");
     cr_expect_eq(permits_socket("none", RC_RULE_EMIT), RC_CODE_FORBIDDEN);
@@ -112,12 +108,16 @@ Test(rule_policy, who_is_in_a_room_is_seen_as_its_namespace_says)
 {
     struct rc_rule_room_asked asked = {.room = RC_SPAN("room:1")};
     (void)begin("[[namespace]]\nname = \"room\"\npresence_who = \"member\"\n", "[]", NULL);
-    cr_expect(rc_rule_seeing_counts(&config, asked.room));
-    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_RETAINED), 0, "as who may subscribe");
-    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_COUNT), RC_CODE_FORBIDDEN);
+    cr_expect_eq(rc_rule_sees_who(&config, asked.room, RC_QUESTION_MEMBERS), RC_WHO_MEMBER);
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_MEMBERS), RC_CODE_FORBIDDEN);
     cr_expect_str_eq(values.err.text, "you may not see who is in this room");
     asked.member = true;
-    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_COUNT), 0);
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_MEMBERS), 0);
+    asked.member = false; /* its value who may subscribe */
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_RETAINED), 0);
+    asked.socket = true;
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_RETAINED), RC_CODE_FORBIDDEN);
+    cr_expect_str_eq(values.err.text, "a socket's own room");
 }
 
 Test(rule_policy, rooms_have_channels_and_connections_a_bounded_memory)

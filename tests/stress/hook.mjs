@@ -1,0 +1,113 @@
+// The HTTP hook in full size: 20,000 clients reconnect at once, and each kind of bad backend of tests/e2e/lib/bad_backends.mjs for some
+// seconds beside 200 good clients. Asserted: a storm is one call a user and worker; memory is bounded; the breaker opens and closes; good
+// clients lose nothing, and their p99 is at most 1.5 times that of before (with CPUs enough for all: beyond that it is printed only).
+// Environment: RINGCAST_BIN_DIR, STRESS_SECONDS (shared by the kinds; at most 10 s each, at least 4), HOOK_CLIENTS, HOOK=part of a kind's name.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
+import { io as connectClient } from "socket.io-client";
+import { BAD, startBadBackend } from "../e2e/lib/bad_backends.mjs";
+import { startBackend, table } from "../e2e/lib/backend.mjs";
+import { startBroker } from "../e2e/lib/broker.mjs";
+import { GoodClients } from "../e2e/lib/good_clients.mjs";
+import { connectFrames } from "../e2e/lib/raw.mjs";
+import { delay, until, within } from "../e2e/lib/util.mjs";
+
+const jwt = createRequire(import.meta.url)("jsonwebtoken");
+const SECRET = "a-secret-of-at-least-thirty-two-bytes";
+const CLIENTS = Number(process.env.HOOK_CLIENTS ?? 20000);
+const USERS = 10;
+const GROWTH = 64 << 20;
+const CPUS_FOR_ALL = 6; // two workers, the relay, the good clients' thread, this one, the backend's share
+const kinds = Object.keys(BAD).filter((name) => name.includes(process.env.HOOK ?? ""));
+const ms = Math.max(4000, Math.min(10000, (Number(process.env.STRESS_SECONDS ?? 600) * 1000) / kinds.length - 3000));
+
+const rss = (broker) => broker.pids().workers.reduce((sum, pid) => sum + Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))[1]) * 1024, 0);
+const metric = async (broker, pattern) => Number(pattern.exec((await broker.get("/metrics")).body)?.[1] ?? 0);
+
+async function storm() {
+  const backend = await startBackend({ answer: ({ user }) => ({ ttl: 600, client: { seen: user.id } }) });
+  const broker = await startBroker({ workers: 2, config: { backend: [table(backend, { calls: ["connect"] })], identity: [{ from: ["query.token"], secret: SECRET }] } });
+  try {
+    const tokens = Array.from({ length: USERS }, (_, i) => jwt.sign({ sub: `u${i}` }, SECRET, { algorithm: "HS256", expiresIn: "1h" }));
+    const began = Date.now();
+    const clients = [];
+    while (clients.length < CLIENTS) {
+      clients.push(...await Promise.all(Array.from({ length: 500 }, (_, i) => connectFrames(broker.port, `/ws?token=${tokens[i % USERS]}`))));
+    }
+    await until("all are there", async () => (await broker.metrics())("ws_connections_total") === CLIENTS, { timeout: 60000 });
+    console.log(`hook: ${CLIENTS} clients of ${USERS} users in ${Date.now() - began} ms, ${backend.calls.length} calls`);
+    assert.ok(backend.calls.length <= USERS * 2, "one call a user and worker");
+    for (const client of clients) client.end();
+  } finally {
+    await broker.destroy();
+    await backend.stop();
+  }
+}
+
+async function client(port) {
+  const socket = connectClient(`http://127.0.0.1:${port}/`, { transports: ["websocket"], forceNew: true, reconnection: false });
+  await within(10000, new Promise((done, failed) => (socket.once("connect", done), socket.once("connect_error", failed))), "connect");
+  return socket;
+}
+
+async function bad() {
+  const backend = await startBadBackend();
+  backend.how = "good";
+  const broker = await startBroker({ workers: 2, config: {
+    "socketio.path": "/socket.io/", event: [{ on: "ask", ask: "app" }],
+    backend: [{ name: "app", url: [`http://127.0.0.1:${backend.port}/`], timeout: "1s" }],
+  } });
+  try {
+    const good = await new GoodClients().start({ port: broker.port, count: 200, rate: 20 });
+    const askers = await Promise.all(Array.from({ length: 100 }, () => client(broker.port)));
+    const ask = (socket) => within(20000, new Promise((done) => socket.emit("ask", 1, (its) => done(its))), "an answer");
+    console.log(`hook: 100 askers, ${ms / 1000} s a kind, ${availableParallelism()} CPUs`);
+    console.log(`${"backend".padEnd(24)} ${["answers", "calls", "p99 before", "p99 during", "ratio", "grew KiB", "opened"].map((text) => text.padStart(10)).join(" ")}`);
+    for (const kind of kinds) {
+      backend.how = "good";
+      await until("the breaker is closed", async () => (await ask(askers[0])) === 1, { every: 100, timeout: 30000 });
+      await good.report();
+      await delay(2000); // what is measured in
+      const before = await good.report();
+      const [held, asked, opened] = [rss(broker), backend.asked, await metric(broker, /^ringcast_backend_breaker_opened_total\{.*\} (\d+)$/m)];
+      backend.how = kind;
+      const until_ = Date.now() + ms;
+      let answers = 0;
+      await Promise.all(askers.map(async (socket) => {
+        while (Date.now() < until_) {
+          const its = await ask(socket);
+          assert.equal(its.error.code, BAD[kind].code, kind);
+          answers++;
+          await delay(20);
+        }
+      }));
+      const during = await good.report();
+      const grew = rss(broker) - held;
+      const row = [answers, backend.asked - asked, before.p99.toFixed(2), during.p99.toFixed(2), (during.p99 / before.p99).toFixed(2), Math.round(grew / 1024),
+        (await metric(broker, /^ringcast_backend_breaker_opened_total\{.*\} (\d+)$/m)) - opened];
+      console.log(`${kind.padEnd(24)} ${row.map((value) => String(value).padStart(10)).join(" ")}`);
+      assert.ok(grew < GROWTH, `${kind}: memory grew by ${grew}`);
+      assert.deepEqual([during.disordered, during.gone], [0, 0], "good clients stay, and in order");
+      if (availableParallelism() >= CPUS_FOR_ALL) assert.ok(during.p99 <= before.p99 * 1.5, `${kind}: p99 was ${before.p99}, is ${during.p99}`);
+    }
+    for (const socket of askers) socket.close();
+    const end = await good.stop();
+    assert.deepEqual([end.missing, end.disordered, end.gone], [0, 0, 0], "good clients lost nothing");
+  } finally {
+    await broker.destroy();
+    await backend.stop();
+  }
+}
+
+let status = 0;
+try {
+  await storm();
+  await bad();
+  console.log("hook: ok");
+} catch (error) {
+  status = 1;
+  console.error(error);
+}
+process.exit(status);
