@@ -123,7 +123,7 @@ enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
             const struct rc_limit_question question = guard_question(run);
             rc_limits_unused(run->clients->limits, &question); /* it is asked again with the rest */
         }
-        if (result == RC_RULE_WAITS && guards[i] == rc_rule_identify) {
+        if (result == RC_RULE_WAITS && guards[i].judge == rc_rule_identify) {
             rc_rule_rates_unused(run); /* likewise */
         }
         if (result != RC_RULE_PASSES) {
