@@ -99,6 +99,7 @@ static bool relay_turn(void *context)
     const bool more = rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
         rc_redis_link_turn(relay->remote.link);
+        rc_cluster_retained_turn(&relay->remote.retained);
         rc_router_ring(&relay->router); /* what the link tells workers need not wait */
     }
     if (relay->draining) {
@@ -238,8 +239,8 @@ static int open_remote(struct relay *relay, struct rc_err *err)
     if (config_of(relay)->redis.url.text[0] == '\0') {
         return 0;
     }
-    return rc_remote_open(&relay->remote, &relay->control, config_of(relay), &relay->router, &relay->loop.timers, &host,
-                          err);
+    return rc_remote_open(&relay->remote, &relay->control, config_of(relay), &relay->router, &relay->history,
+                          &relay->loop.timers, &host, err);
 }
 
 static void relay_counted(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)

@@ -182,6 +182,16 @@ static void remote_members(void *context, uint32_t worker, enum rc_members_mark 
     }
 }
 
+/* What a bridge keeps all instances have heard of: one of them tells. */
+static void remote_retained(void *context, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    const bool of_all = (view->head.flags & RC_ENVELOPE_REMOTE) != 0;
+    if (!rc_registry_refused(&remote->registry) && (!of_all || rc_registry_first(&remote->registry))) {
+        rc_cluster_retained_tell(&remote->retained, view);
+    }
+}
+
 const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
                                             .select = remote_select,
                                             .direct = remote_direct,
@@ -192,6 +202,7 @@ const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
                                             .call = remote_call,
                                             .replied = call_replied,
                                             .member = remote_member,
+                                            .retained = remote_retained,
                                             .members = remote_members};
 
 /* --- to the router --------------------------------------------------------------------------------------------------- */
@@ -230,7 +241,10 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
 
 static void remote_missed(void *context, struct rc_span name)
 {
-    const struct rc_remote *remote = context;
+    struct rc_remote *remote = context;
+    if (name.count == 0) {
+        rc_cluster_retained_missed(&remote->retained);
+    }
     rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
 }
 
@@ -369,8 +383,8 @@ bool rc_remote_leave(struct rc_remote *remote)
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const struct rc_config *config,
-                   struct rc_router *router, struct rc_timers *timers, const struct rc_redis_host *host,
-                   struct rc_err *err)
+                   struct rc_router *router, struct rc_history *history, struct rc_timers *timers,
+                   const struct rc_redis_host *host, struct rc_err *err)
 {
     *remote = (struct rc_remote){.control = control, .config = config, .router = router};
     const struct rc_redis_setup setup = {.config = &config->redis,
@@ -416,6 +430,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_direct_open(&remote->direct, &remote->bridge);
     rc_notifications_open(&remote->notifications, &remote->bridge, &remote->config->socketio.notification_event);
     rc_gaps_open(&remote->gaps, &remote->bridge);
+    rc_cluster_retained_open(&remote->retained, remote->link, timers, history, control->instance_id);
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
     rc = rc_adapter_open(&remote->adapter, &remote->bridge, &config->socketio);
     if (rc == 0) {
@@ -449,6 +464,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_presence_close(&remote->presence);
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
+        rc_cluster_retained_close(&remote->retained);
         rc_gaps_close(&remote->gaps);
         rc_application_close(&remote->application);
         rc_python_close(&remote->python);

@@ -29,6 +29,7 @@
 #include "relay/cluster/heartbeat.h"
 #include "relay/cluster/presence.h"
 #include "relay/cluster/registry.h"
+#include "relay/cluster/retained.h"
 #include "relay/route/router.h"
 #include "relay/cluster/sets.h"
 
@@ -54,6 +55,7 @@ struct rc_remote {
     struct rc_subscription_sets sets;
     struct rc_presence presence;
     struct rc_calls calls;
+    struct rc_cluster_retained retained;
 };
 
 /* What the router is opened with; context: a struct rc_remote. */
@@ -61,8 +63,8 @@ extern const struct rc_remote_ops rc_remote_ops;
 
 /* Before the router is opened. 0 also when Redis cannot be used at all; -ENOMEM. */
 int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const struct rc_config *config,
-                   struct rc_router *router, struct rc_timers *timers, const struct rc_redis_host *host,
-                   struct rc_err *err);
+                   struct rc_router *router, struct rc_history *history, struct rc_timers *timers,
+                   const struct rc_redis_host *host, struct rc_err *err);
 void rc_remote_close(struct rc_remote *remote);
 /* The broker stops: what this instance has in Redis goes; true when Redis knows. To be asked again until then. */
 bool rc_remote_leave(struct rc_remote *remote);

@@ -457,7 +457,7 @@ static int open_hub(struct worker *w, struct rc_err *err)
                                              .leaving = to_leaving,
                                              .joined = to_joined,
                                              .subscribed = to_subscribed,
-                                                 .values = to_values,
+                                             .values = to_values,
                                              .replies_drained = to_replies_drained,
                                              .flushed = to_flushed,
                                              .answered = to_answered,

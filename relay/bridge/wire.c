@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/records/args.h"
 #include "common/text/decimal.h"
+#include "common/text/base64.h"
 #include "common/text/json_scan.h"
 #include "common/base/log.h"
 
@@ -59,6 +60,7 @@ struct parsed {
     bool binary;
     bool args; /* the payload is the JSON text, an array */
     bool is_volatile;
+    uint64_t retain_ms; /* it is kept as a retained value, of this time; 0 = it is not */
     uint32_t attachment_count;
     struct rc_span sizes;       /* of the attachments, big endian */
     struct rc_span attachments; /* back to back */
@@ -169,6 +171,9 @@ static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct
         parsed->args = value->type == RC_JSON_TRUE;
     } else if (rc_json_string_is(name, RC_SPAN("volatile"))) {
         parsed->is_volatile = value->type == RC_JSON_TRUE;
+    } else if (rc_json_string_is(name, RC_SPAN("retain"))) {
+        parsed->retain_ms = 0;
+        (void)rc_json_uint64(value, &parsed->retain_ms);
     } else if (rc_json_string_is(name, RC_SPAN("boot"))) {
         (void)rc_json_uint64(value, &parsed->boot);
     } else if (rc_json_string_is(name, RC_SPAN("seq"))) {
@@ -284,7 +289,7 @@ static int binary_except(struct rc_wire *wire, struct rc_span *rest)
 static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_span rest)
 {
     const uint64_t known = RC_WIRE_FLAG_TEXT | RC_WIRE_FLAG_KEY | RC_WIRE_FLAG_EVENT | RC_WIRE_FLAG_ARGS |
-                           RC_WIRE_FLAG_VOLATILE | RC_WIRE_FLAG_EXCEPT;
+                           RC_WIRE_FLAG_VOLATILE | RC_WIRE_FLAG_EXCEPT | RC_WIRE_FLAG_RETAIN;
     uint64_t mark;
     uint64_t flags;
     uint64_t count;
@@ -309,6 +314,9 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
         return -EBADMSG;
     }
     if ((flags & RC_WIRE_FLAG_EXCEPT) != 0 && binary_except(wire, &rest) < 0) {
+        return -EBADMSG;
+    }
+    if ((flags & RC_WIRE_FLAG_RETAIN) != 0 && !take_number(&rest, 8, &parsed->retain_ms)) {
         return -EBADMSG;
     }
     parsed->is_volatile = (flags & RC_WIRE_FLAG_VOLATILE) != 0;
@@ -356,6 +364,26 @@ static struct rc_span wire_args(struct rc_wire *wire, const struct parsed *parse
     return rc_span_of(wire->args, bytes);
 }
 
+/* An instance says that it has kept the message: so is it here, of the same time. */
+static void fill_retain(struct rc_wire *wire, const struct parsed *parsed, struct rc_envelope_view *view)
+{
+    if (parsed->retain_ms == 0 || parsed->retain_ms > RC_WIRE_RETAIN_MS_MAX || parsed->source.count == 0 ||
+        parsed->source.count > sizeof(wire->source)) {
+        return;
+    }
+    for (size_t i = 0; i < parsed->source.count; i++) {
+        const uint8_t byte = parsed->source.bytes[i];
+        if (rc_base64url_value(byte) < 0 && byte != '.') {
+            return; /* no instance's name */
+        }
+    }
+    memcpy(wire->source, parsed->source.bytes, parsed->source.count);
+    view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_RETAIN);
+    view->head.token = parsed->retain_ms;
+    view->request_id = (const uint8_t *)wire->source;
+    view->head.request_id_bytes = (uint8_t)parsed->source.count;
+}
+
 static void wire_fill(struct rc_wire *wire, const struct parsed *parsed, struct rc_span data,
                       struct rc_envelope_view *view)
 {
@@ -375,6 +403,7 @@ static void wire_fill(struct rc_wire *wire, const struct parsed *parsed, struct 
         .excludes = (const uint8_t *)wire->refs,
         .data = data.bytes,
     };
+    fill_retain(wire, parsed, view);
     rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE, 1);
     rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, data.count);
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_EXCLUDES_CUT, parsed->excludes_cut);
@@ -521,9 +550,11 @@ static void write_binary(const struct rc_wire *wire, const struct writing *writi
     const bool selects = writing->form == RC_WIRE_SELECT;
     const bool has_key = writing->form == RC_WIRE_CHANNEL && view->head.key_bytes > 0;
     const bool has_event = view->head.event_bytes > 0;
+    const bool retains = writing->form == RC_WIRE_CHANNEL && (view->head.flags & RC_ENVELOPE_RETAIN) != 0;
     *out++ = RC_WIRE_BINARY;
     *out++ = (char)((has_key ? RC_WIRE_FLAG_KEY : 0) | (has_event ? RC_WIRE_FLAG_EVENT : 0) |
                     (writing->is_args ? RC_WIRE_FLAG_ARGS : 0) | (selects ? RC_WIRE_FLAG_EXCEPT : 0) |
+                    (retains ? RC_WIRE_FLAG_RETAIN : 0) |
                     ((view->head.flags & RC_ENVELOPE_VOLATILE) != 0 ? RC_WIRE_FLAG_VOLATILE : 0));
     out = put_binary(out, wire->instance_id, source_bytes);
     out = put_number(out, wire->boot_nonce, 4);
@@ -545,6 +576,9 @@ static void write_binary(const struct rc_wire *wire, const struct writing *writi
         char *names = out;
         out += 2;
         (void)put_number(names, each_except(view, &out, put_binary), 2);
+    }
+    if (retains) {
+        out = put_number(out, view->head.token, 8);
     }
     parts[1] = rc_span_of(view->data, view->head.data_bytes);
     parts[2] = (struct rc_span){0};
@@ -608,6 +642,9 @@ static void write_json(const struct rc_wire *wire, const struct writing *writing
     }
     if ((view->head.flags & RC_ENVELOPE_VOLATILE) != 0) {
         out = put_text(out, ",\"volatile\":true");
+    }
+    if (form == RC_WIRE_CHANNEL && (view->head.flags & RC_ENVELOPE_RETAIN) != 0) {
+        out = rc_decimal_write(put_text(out, ",\"retain\":"), view->head.token);
     }
     out = rc_decimal_write(put_text(out, ",\"boot\":"), wire->boot_nonce);
     out = rc_decimal_write(put_text(out, ",\"seq\":"), view->head.sequence);

@@ -13,6 +13,7 @@
  *   args            true: the payload is the array of the event's arguments
  *   volatile        true: not for clients that cannot take it when it comes
  *   except          names of channels whose members do not get it, up to 64 (of Socket.IO rooms, or ids of sockets)
+ *   retain          of ringcast instances: they keep it as a retained value; milliseconds since 1970, by which of two the newer is known
  *   boot, seq       of ringcast instances: the copy of a message that was sent again after a reconnect is known by them
  *
  * Binary, for payloads that are no JSON (and for whoever prefers it); integers are big endian:
@@ -21,7 +22,8 @@
  *   count (2), count × {n, name} | payload
  *
  *   flags: bit 0 = the payload is JSON text; bit 1 = there is a key; bit 2 = there is an event; bit 3 = the payload is arguments with
- *   binary attachments: size of the JSON text (4), count (2), count × size (4), JSON text, attachments; bit 4 = volatile; bit 5 = there are exceptions; others are 0.
+ *   binary attachments: size of the JSON text (4), count (2), count × size (4), JSON text, attachments; bit 4 = volatile; bit 5 = there are exceptions; bit 6 = it is a retained
+ *   value, its time (8) stands behind the exceptions; others are 0.
  *   seq 0 = none.
  *
  * Used by the bridges, private to the relay; nothing here touches a socket. Bytes from Redis are only ever refused (-EBADMSG,
@@ -47,6 +49,8 @@
 #define RC_WIRE_FLAG_ARGS 0x08u
 #define RC_WIRE_FLAG_VOLATILE 0x10u
 #define RC_WIRE_FLAG_EXCEPT 0x20u
+#define RC_WIRE_FLAG_RETAIN 0x40u
+#define RC_WIRE_RETAIN_MS_MAX (UINT64_C(1) << 53)
 #define RC_WIRE_PARTS 3u
 
 struct rc_wire {
@@ -63,6 +67,7 @@ struct rc_wire {
     uint8_t event[RC_EVENT_NAME_MAX];           /* likewise */
     uint32_t except_bytes;                      /* likewise: names that it is not for, each ended by a NUL */
     char except[RC_SELECT_EXCEPT_BYTES];        /* likewise */
+    char source[RC_INSTANCE_ID_MAX];            /* likewise, of one that is kept */
     uint8_t *args;                              /* owner: arguments of the message that was read last; grows */
     size_t args_room;
 };
@@ -79,7 +84,7 @@ enum rc_wire_result {
     RC_WIRE_TOO_LARGE,
 };
 
-/* A message from Redis: fills data, key, event, flags (REMOTE, BINARY, ARGS), time and the excluded clients of this host into `view` (the rest is
+/* A message from Redis: fills data, key, event, flags (REMOTE, BINARY, ARGS, RETAIN with its time as token and its instance as request id), time and the excluded clients of this host into `view` (the rest is
  * zero); they live until the next call, data as long as `message` too. Counts what it refuses. `what` names the channel's kind in the log. */
 enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, const char *what,
                                  struct rc_envelope_view *view);

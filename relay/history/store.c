@@ -219,6 +219,9 @@ void rc_history_sweep(struct rc_history *history, uint64_t now_ms)
         }
         const struct rc_config_namespace *policy = rc_history_policy(history, slot_name(history, history->sweep));
         const struct rc_history_state state = rc_history_stand(history, history->sweep, policy, now_ms);
+        if (now_ms > RC_HISTORY_GRAVE_MS) {
+            rc_history_close_graves(history, history->sweep, now_ms - RC_HISTORY_GRAVE_MS);
+        }
         if (policy == NULL) {
             rc_history_clear(history, history->sweep); /* a reload took its history away */
         }

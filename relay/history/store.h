@@ -28,7 +28,8 @@
 #include "relay/history/blocks.h"
 
 #define RC_HISTORY_NO_SLOT UINT32_MAX
-#define RC_HISTORY_EMPTY_MS 3600000u /* a channel that had nothing for so long is forgotten with its epoch */
+#define RC_HISTORY_GRAVE_MS 86400000u /* a deletion is remembered for so long */
+#define RC_HISTORY_EMPTY_MS 3600000u  /* a channel that had nothing for so long is forgotten with its epoch */
 
 /* What is known of a channel beside its slot. */
 struct rc_history_channel {
@@ -53,7 +54,9 @@ struct rc_history_page_index {
 
 /* Of a retained value, by its reference. */
 struct rc_history_value_index {
-    uint32_t slot;
+    uint32_t slot;  /* RC_HISTORY_NO_SLOT = free */
+    uint32_t mark;  /* rc_history_mark */
+    bool dirty;     /* rc_history_dirty */
     uint32_t older; /* of its channel, in the order of change: reference + 1; 0 = end. Free: the next free one */
     uint32_t newer;
 };
@@ -81,7 +84,11 @@ struct rc_history {
     uint32_t value_count;
     uint64_t value_units;      /* of their blocks */
     uint64_t values_bytes_max; /* of one channel's: they have to fit one record */
-    bool wanted;               /* some namespace keeps something */
+    /* A value went for want of room, or was deleted long ago; the views live during the call. May be NULL. */
+    void (*dropped)(void *context, uint32_t slot, const struct rc_history_value *value,
+                    const struct rc_history_message *message);
+    void *dropped_context; /* borrowed */
+    bool wanted;           /* some namespace keeps something */
 };
 
 /* Where a message stands. Epoch 0: nothing is kept of the channel. */
@@ -159,9 +166,19 @@ enum rc_history_kept rc_history_values_keep(struct rc_history *history, uint32_t
                                             uint32_t keys_max, bool grave, uint64_t now_ms);
 /* The channel's values, those changed longest ago first, as entries one behind the other: bytes written, at most `room`. */
 uint64_t rc_history_values(const struct rc_history *history, uint32_t slot, uint8_t *out, uint64_t room);
-/* The values of a channel one by one: begin with 0; NULL at the end. A view of the segment, until anything is kept or deleted. */
-const struct rc_history_value *rc_history_value_next(const struct rc_history *history, uint32_t slot, uint32_t *cursor,
-                                                     struct rc_history_message *message);
+/* The value of the key has this mark until it is changed. */
+void rc_history_mark(struct rc_history *history, uint32_t slot, struct rc_span key, uint32_t mark);
+/* The value of the key is dirty, also when it changes, until whoever is told of it makes it clean. Its reference; RC_HASHMAP_NONE: there is
+ * none, or it was dirty already. */
+uint32_t rc_history_dirty(struct rc_history *history, uint32_t slot, struct rc_span key);
+/* The value of a reference, clean from now on. False: it was, or is gone. */
+bool rc_history_clean(struct rc_history *history, uint32_t reference, const struct rc_history_value **value,
+                      struct rc_history_message *message);
+/* The first value from *reference on that has not this mark; *reference is behind it then. False: there is none. */
+bool rc_history_value_at(const struct rc_history *history, uint32_t *reference, uint32_t mark,
+                         const struct rc_history_value **value, struct rc_history_message *message);
+/* The channel's values that were deleted before `before_ms` are forgotten. */
+void rc_history_close_graves(struct rc_history *history, uint32_t slot, uint64_t before_ms);
 void rc_history_drop_values(struct rc_history *history, uint32_t slot);
 void rc_history_drop_value(struct rc_history *history, uint32_t reference);
 /* Takes a reference over; what makes no sense is freed. */

@@ -181,13 +181,78 @@ static uint32_t value_write(struct rc_history *history, uint32_t slot, const str
     return unit + 1;
 }
 
+/* A value goes that nobody took away. */
+static void value_evict(struct rc_history *history, uint32_t reference)
+{
+    struct rc_history_message message;
+    if (history->dropped != NULL && value_message(history, reference, &message)) {
+        history->dropped(history->dropped_context, history->values[reference].slot, value_of(history, reference),
+                         &message);
+    }
+    rc_history_drop_value(history, reference);
+}
+
+void rc_history_close_graves(struct rc_history *history, uint32_t slot, uint64_t before_ms)
+{
+    const struct rc_history_channel *channel = &history->channels[slot];
+    struct rc_history_message message;
+    while (channel->values != 0 && value_message(history, channel->values - 1, &message) &&
+           message.entry.data_bytes == 0 && message.entry.time_ms < before_ms) {
+        value_evict(history, channel->values - 1);
+    }
+}
+
+void rc_history_mark(struct rc_history *history, uint32_t slot, struct rc_span key, uint32_t mark)
+{
+    const uint32_t reference = value_find(history, slot, key);
+    if (reference != RC_HASHMAP_NONE) {
+        history->values[reference].mark = mark;
+    }
+}
+
+uint32_t rc_history_dirty(struct rc_history *history, uint32_t slot, struct rc_span key)
+{
+    const uint32_t reference = value_find(history, slot, key);
+    if (reference == RC_HASHMAP_NONE || history->values[reference].dirty) {
+        return RC_HASHMAP_NONE;
+    }
+    history->values[reference].dirty = true;
+    return reference;
+}
+
+bool rc_history_clean(struct rc_history *history, uint32_t reference, const struct rc_history_value **value,
+                      struct rc_history_message *message)
+{
+    if (history->values[reference].slot == RC_HISTORY_NO_SLOT || !history->values[reference].dirty ||
+        !value_message(history, reference, message)) {
+        return false;
+    }
+    history->values[reference].dirty = false;
+    *value = value_of(history, reference);
+    return true;
+}
+
+bool rc_history_value_at(const struct rc_history *history, uint32_t *reference, uint32_t mark,
+                         const struct rc_history_value **value, struct rc_history_message *message)
+{
+    while (*reference < history->references_high) {
+        const uint32_t at = (*reference)++;
+        if (history->values[at].slot != RC_HISTORY_NO_SLOT && history->values[at].mark != mark &&
+            reference_unit(history, at) != 0 && value_message(history, at, message)) {
+            *value = value_of(history, at);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What is over the channel's bounds goes, changed longest ago first; never the newest. */
 static void values_trim(struct rc_history *history, uint32_t slot, uint32_t keys_max)
 {
     const struct rc_history_channel *channel = &history->channels[slot];
     while (channel->value_count > 1 &&
            (channel->value_count > keys_max || channel->value_bytes > history->values_bytes_max)) {
-        rc_history_drop_value(history, channel->values - 1);
+        value_evict(history, channel->values - 1);
         rc_metric_add(history->metrics, RC_METRIC_RETAINED_EVICTED, 1);
     }
 }
@@ -195,7 +260,7 @@ static void values_trim(struct rc_history *history, uint32_t slot, uint32_t keys
 static enum rc_history_kept value_refuse(struct rc_history *history, uint32_t before)
 {
     if (before != RC_HASHMAP_NONE) {
-        rc_history_drop_value(history, before);
+        rc_history_drop_value(history, before); /* in Redis the newer one stands in its place */
     }
     rc_metric_add(history->metrics, RC_METRIC_RETAINED_REFUSED, 1);
     rc_log_limited(RC_LOG_WARN, 1, "retained_full", "values=%u remedy=\"raise limits.history_memory\"",
@@ -227,9 +292,11 @@ static bool value_link(struct rc_history *history, uint32_t slot, uint32_t befor
         change_remove(history, slot, reference);
         rc_blocks_free(&history->blocks, old - 1);
     }
+    const bool dirty = before != RC_HASHMAP_NONE && history->values[reference].dirty;
     /* HV2, as HV1: dying before it leaves the value before, behind it this one. */
     atomic_store_explicit(&history->view.references[reference], unit_plus, memory_order_release);
     change_add(history, slot, reference);
+    history->values[reference].dirty = dirty;
     return true;
 }
 
@@ -242,11 +309,14 @@ enum rc_history_kept rc_history_values_keep(struct rc_history *history, uint32_t
     if (before != RC_HASHMAP_NONE) {
         const struct rc_history_value *its = value_of(history, before);
         const struct rc_span its_instance = rc_span_of(its->instance, its->instance_bytes);
-        if (stamp_compare(stamp->ms, stamp->instance, its->stamp_ms, its_instance) < 0) {
-            if (!stamp->own) {
-                return RC_HISTORY_OLDER;
-            }
-            stamp->ms = its->stamp_ms + 1;
+        const int order = stamp_compare(stamp->ms, stamp->instance, its->stamp_ms, its_instance);
+        if (order <= 0 && stamp->own) {
+            stamp->ms =
+                its->stamp_ms + 1; /* each has its own: a copy of an older one that comes back is known to be older */
+        } else if (order < 0) {
+            return RC_HISTORY_OLDER;
+        } else if (order == 0) {
+            return RC_HISTORY_KEPT; /* it is there */
         }
     }
     if (view->head.data_bytes == 0 && !grave) {
@@ -271,17 +341,6 @@ enum rc_history_kept rc_history_values_keep(struct rc_history *history, uint32_t
 }
 
 /* --- what there is --------------------------------------------------------------------------------------------------- */
-
-const struct rc_history_value *rc_history_value_next(const struct rc_history *history, uint32_t slot, uint32_t *cursor,
-                                                     struct rc_history_message *message)
-{
-    const uint32_t next = *cursor == 0 ? history->channels[slot].values : history->values[*cursor - 1].newer;
-    if (next == 0 || !value_message(history, next - 1, message)) {
-        return NULL;
-    }
-    *cursor = next;
-    return value_of(history, next - 1);
-}
 
 uint64_t rc_history_values(const struct rc_history *history, uint32_t slot, uint8_t *out, uint64_t room)
 {

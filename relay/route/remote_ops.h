@@ -52,6 +52,8 @@ struct rc_remote_ops {
     void (*replied)(void *context, uint32_t worker, const struct rc_envelope_view *view);
     /* RC_UP_MEMBER_ADD, _REMOVE: view->head.origin is a client of that worker. */
     void (*member)(void *context, const struct rc_envelope_view *view, bool subscribed);
+    /* A value was kept here that is newer than what was known; without data it was taken away. */
+    void (*retained)(void *context, const struct rc_envelope_view *view);
     /* All of a worker's members are told between begin and end; gone: it died with its clients. */
     void (*members)(void *context, uint32_t worker, enum rc_members_mark mark);
 };

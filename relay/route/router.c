@@ -64,28 +64,46 @@ static bool is_null(const struct rc_envelope_view *view)
            memcmp(view->data, "null", 4) == 0;
 }
 
-/* The message is the channel's retained value from now on; without data there is none any more. 0, or the code of why not. */
-static uint16_t retain_value(struct rc_router *router, const struct rc_envelope_view *view)
+/* The message is the channel's retained value from now on; without data there is none any more. `stamp`: when another instance has said
+ * so, else it is filled. 0, or the code of why not. */
+static uint16_t retain_value(struct rc_router *router, const struct rc_envelope_view *view,
+                             struct rc_history_stamp *stamp)
 {
-    struct rc_history_stamp stamp = {
-        .ms = rc_clock_wall_ms(), .instance = rc_span_text(router->setup.instance_id), .own = true};
+    const struct rc_remote_ops *remote = router->setup.remote.ops;
+    struct rc_envelope_view value = *view;
     if (router->setup.history == NULL || router->setup.history->view.slot_count == 0) {
         return RC_ROUTE_NOT_ENABLED;
     }
-    struct rc_envelope_view value = *view;
     if (is_null(view)) {
         value.head.data_bytes = 0;
     }
-    return rc_history_keep(router->setup.history, &value, &stamp, false, rc_clock_ms()) == RC_HISTORY_REFUSED
-               ? RC_ROUTE_UNAVAILABLE
-               : 0;
+    if (stamp->ms == 0) {
+        *stamp = (struct rc_history_stamp){
+            .ms = rc_clock_wall_ms(), .instance = rc_span_text(router->setup.instance_id), .own = true};
+    }
+    if (rc_history_keep(router->setup.history, &value, stamp, remote != NULL, rc_clock_ms()) == RC_HISTORY_REFUSED) {
+        return RC_ROUTE_UNAVAILABLE;
+    }
+    if (stamp->own && remote != NULL && remote->retained != NULL) {
+        remote->retained(router->setup.remote.context, &value);
+    }
+    return 0;
 }
 
-/* Before it is handed to anybody: who asks behind it in the same ring finds it. */
-static inline void keep_message(struct rc_router *router, const struct rc_envelope_view *view, uint32_t flags)
+/* Before it is handed to anybody: who asks behind it in the same ring finds it. What goes to other instances says when it was kept. */
+static inline void keep_message(struct rc_router *router, struct rc_fanout_message *message)
 {
-    if (RC_UNLIKELY(flags & RC_ENVELOPE_RETAIN)) {
-        (void)retain_value(router, view); /* counted */
+    if (RC_UNLIKELY(message->up->head.flags & RC_ENVELOPE_RETAIN)) {
+        struct rc_envelope_view *view = &message->copy;
+        struct rc_history_stamp stamp = {0};
+        if (message->up->head.flags & RC_ENVELOPE_REMOTE) {
+            stamp.ms = message->up->head.token;
+            stamp.instance = rc_span_of(message->up->request_id, message->up->head.request_id_bytes);
+        }
+        if (retain_value(router, view, &stamp) == 0 && stamp.own) {
+            view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_RETAIN);
+            view->head.token = stamp.ms;
+        }
     }
 }
 
@@ -160,7 +178,7 @@ static void route_publish(struct rc_router *router, struct rc_relay_port *port, 
     struct rc_fanout_message message;
     rc_fanout_prepare(&message, RC_DOWN_MESSAGE, &record->view, sequence, RC_FANOUT_FLAGS,
                       rc_fanout_asker(&router->fanout, port, record));
-    keep_message(router, &message.copy, record->view.head.flags);
+    keep_message(router, &message);
     if (!rc_fanout_to_all(&router->fanout, &message) &&
         is_user(record->view.channel, record->view.head.channel_bytes)) {
         miss_user(router, &record->view);
@@ -192,7 +210,8 @@ static void route_retain(struct rc_router *router, struct rc_relay_port *port, c
     struct rc_fanout_message message;
     rc_fanout_prepare(&message, RC_DOWN_MESSAGE, &record->view, sequence, RC_FANOUT_FLAGS,
                       rc_fanout_asker(&router->fanout, port, record));
-    const uint16_t code = retain_value(router, &message.copy);
+    struct rc_history_stamp stamp = {0};
+    const uint16_t code = retain_value(router, &message.copy, &stamp);
     if (message.asker != NULL) {
         rc_fanout_answer(&router->fanout, port, &message, code);
     }
@@ -522,7 +541,7 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
     struct rc_envelope *head = &message.copy.head;
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(view->channel, head->channel_bytes) : 0;
     if (type == RC_DOWN_MESSAGE) {
-        keep_message(router, &message.copy, view->head.flags);
+        keep_message(router, &message);
         return rc_fanout_to_all(&router->fanout, &message);
     }
     if (type == RC_DOWN_SELECT) {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { io } from "socket.io-client";
 import { startBackend, table } from "./lib/backend.mjs";
-import { testBroker } from "./lib/broker.mjs";
+import { startBroker, testBroker } from "./lib/broker.mjs";
 import { testRedis } from "./lib/redis.mjs";
 import { until, within } from "./lib/util.mjs";
 
@@ -117,3 +117,26 @@ testBroker("what a backend keeps, with keys", {
   }
 });
 let backend;
+
+testRedis("what a bridge keeps is there for an instance that comes later", {
+  brokers: 2, timeout: 60000, config: { bridge: [{ redis: "lb", room: "board:{json.id}", retain: true }] },
+}, async ({ brokers, redis }) => {
+  for (let n = 1; n <= 100; n++) await redis.publish("lb", { id: n % 3, n });
+  const late = await startBroker({ config: { "redis.url": redis.url, "server.instance_id": "late" } });
+  try {
+    for (const broker of [...brokers, late]) {
+      for (const [id, n] of [[0, 99], [1, 100], [2, 98]]) {
+        await until(`board:${id} is ${n}`, async () => {
+          const client = await broker.connect();
+          await client.expect("subscribed", { type: "subscribe", channel: `board:${id}`, retained: true });
+          await client.ping();
+          client.terminate();
+          return client.inbox.length === 1 && client.inbox[0].data.n === n;
+        });
+      }
+    }
+  } finally {
+    await late.stop();
+    await late.destroy();
+  }
+});

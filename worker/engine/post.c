@@ -35,7 +35,8 @@ enum rc_carried rc_engine_post(struct rc_engines *engines, struct rc_span nsp, c
                  .data_bytes = (uint32_t)operation->data.count,
                  .event_bytes = (uint8_t)operation->event.count,
                  .key_bytes = (uint8_t)operation->key.count,
-                 .flags = (uint16_t)((operation->data_kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u) | (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
+                 .flags = (uint16_t)((operation->data_kind == RC_DATA_ARGS ? RC_ENVELOPE_ARGS : 0u) |
+                                     (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u))},
         .key = operation->key.bytes,
         .event = (const char *)operation->event.bytes,
         .data = operation->data.bytes};

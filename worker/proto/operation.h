@@ -96,8 +96,8 @@ enum rc_operation_type {
     RC_OPERATION_ECHO,       /* debug.echo: the data comes back */
     RC_OPERATION_DISCONNECT, /* the client is sent away */
     RC_OPERATION_RETAIN, /* as publish, but kept as the channel's retained value and not sent; no data: there is none any more */
-    RC_OPERATION_AUTH,       /* who the client is; data: the JSON object in which it says so */
-    RC_OPERATION_REFRESH,    /* the same, of who is somebody: a credential in place of the one that ends */
+    RC_OPERATION_AUTH,    /* who the client is; data: the JSON object in which it says so */
+    RC_OPERATION_REFRESH, /* the same, of who is somebody: a credential in place of the one that ends */
     /* Of Socket.IO sessions, which worker/engine carries out: */
     RC_OPERATION_CONNECT, /* to `nsp`; data: an object, or nothing */
     RC_OPERATION_LEAVE,   /* `nsp` */

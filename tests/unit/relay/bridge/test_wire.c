@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/records/args.h"
 #include "common/text/json_scan.h"
 #include "relay/bridge/wire.h"
@@ -246,6 +247,44 @@ Test(bridge_wire, event_of_a_message_goes_there_and_back)
         cr_assert_eq(got.head.flags, RC_ENVELOPE_REMOTE | RC_ENVELOPE_BINARY);
         expect_event(&got, "a\"\nb");
         expect_data(&got, "1");
+    }
+}
+
+Test(bridge_wire, what_is_kept_says_when_and_by_whom)
+{
+    static const uint16_t kinds[] = {0, RC_ENVELOPE_BINARY};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(kinds); i++) {
+        struct rc_envelope_view got;
+        struct rc_span parts[RC_WIRE_PARTS];
+        uint8_t bytes[512];
+        size_t count = 0;
+        const struct rc_envelope_view sent = {.head = {.sequence = i + 1,
+                                                       .token = 1700000000000,
+                                                       .flags = (uint16_t)(kinds[i] | RC_ENVELOPE_RETAIN),
+                                                       .data_bytes = 1},
+                                              .data = (const uint8_t *)"7"};
+        cr_assert(rc_wire_write(&other, RC_WIRE_CHANNEL, &sent, parts));
+        for (size_t part = 0; part < RC_WIRE_PARTS; part++) {
+            if (parts[part].count > 0) {
+                memcpy(bytes + count, parts[part].bytes, parts[part].count);
+                count += parts[part].count;
+            }
+        }
+        cr_assert_eq(read_bytes(bytes, count, &got), RC_WIRE_GOOD);
+        cr_assert_eq(got.head.flags, RC_ENVELOPE_REMOTE | RC_ENVELOPE_RETAIN | kinds[i]);
+        cr_assert_eq(got.head.token, 1700000000000);
+        cr_assert(rc_span_equal(rc_span_of(got.request_id, got.head.request_id_bytes), RC_SPAN("there")));
+        expect_data(&got, "7");
+    }
+    /* Only instances say so, and only with a time that all of them understand. */
+    static const char *const others[] = {"{\"payload\":1,\"retain\":5}",
+                                         "{\"sourceInstance\":\"a b\",\"payload\":1,\"retain\":5}",
+                                         "{\"sourceInstance\":\"a\",\"payload\":1,\"retain\":true}",
+                                         "{\"sourceInstance\":\"a\",\"payload\":1,\"retain\":18446744073709551615}"};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(others); i++) {
+        struct rc_envelope_view got;
+        cr_assert_eq(read_text(others[i], &got), RC_WIRE_GOOD);
+        cr_assert_eq(got.head.flags, RC_ENVELOPE_REMOTE, "%s", others[i]);
     }
 }
 

@@ -64,6 +64,16 @@ Test(history_values, what_is_said_here_is_newer_than_what_is_known_whatever_the_
     cr_assert_eq(keep_as("", "3", 1000, "m", false, false), RC_HISTORY_OLDER);
 }
 
+Test(history_values, a_copy_of_an_older_one_that_comes_back_changes_nothing)
+{
+    cr_assert_eq(keep_as("", "1", 1000, "m", true, false), RC_HISTORY_KEPT);
+    cr_assert_eq(keep_as("", "2", 1000, "m", true, false), RC_HISTORY_KEPT, "within the same millisecond");
+    cr_assert_eq(keep_as("", "1", 1000, "m", false, false), RC_HISTORY_OLDER);
+    holds("a", "=2");
+    cr_assert_eq(keep_as("", "3", 1001, "m", false, false), RC_HISTORY_KEPT, "of the same time: it is that one");
+    holds("a", "=2");
+}
+
 Test(history_values, deleting_leaves_nothing_or_a_grave_that_an_older_one_does_not_open)
 {
     (void)keep_as("", "1", 10, "m", false, false);
