@@ -317,7 +317,7 @@ Test(native_binary, retained_values_are_asked_for_and_kept)
     good(SPAN("\x01\x00\x01"
               "a"));
     cr_assert_not(operation.retained);
-    good(SPAN("\x0a\x40\x01"
+    good(SPAN("\x0b\x40\x01"
               "a"
               "\x01"
               "k"
@@ -372,7 +372,7 @@ Test(native_binary, says_what_is_wrong)
     bad(rc_span_of(NULL, 0), RC_CODE_BAD_REQUEST, "", "an operation has at least two bytes");
     bad(SPAN("\x08"), RC_CODE_BAD_REQUEST, "", "an operation has at least two bytes");
     bad(SPAN("\x00\x00"), RC_CODE_BAD_REQUEST, "", "type 0x00 is not one of the operations");
-    bad(SPAN("\x0b\x00"), RC_CODE_BAD_REQUEST, "", "type 0x0b is not one of the operations");
+    bad(SPAN("\x0c\x00"), RC_CODE_BAD_REQUEST, "", "type 0x0c is not one of the operations");
     bad(SPAN("\x81\x00\x01"
              "c1"),
         RC_CODE_BAD_REQUEST, "", "type 0x81 is not one of the operations");
@@ -513,11 +513,11 @@ Test(native_binary, refuses_every_truncation)
 
 Test(native_binary, a_bad_operation_does_not_spoil_its_batch)
 {
-    cr_assert_eq(first(SPAN("\x0f\x03\x08\x01\x01\x03\x0b\x01\x02\x00\x01\x0f\x04\x0f\x02\x08\x00\x03\x08\x01\x05")),
+    cr_assert_eq(first(SPAN("\x0f\x03\x08\x01\x01\x03\x0c\x01\x02\x00\x01\x0f\x04\x0f\x02\x08\x00\x03\x08\x01\x05")),
                  1);
     cr_assert(rc_span_equal(operation.id, SPAN("1")));
     cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
-    cr_assert_str_eq(error.message, "type 0x0b is not one of the operations");
+    cr_assert_str_eq(error.message, "type 0x0c is not one of the operations");
     cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
     cr_assert_str_eq(error.message, "an operation has at least two bytes");
     cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
