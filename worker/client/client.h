@@ -68,9 +68,9 @@ struct rc_engine_ops {
     void (*gone)(void *context, uint32_t client);
     /* It is about to be freed. */
     void (*ended)(void *context, uint32_t client);
-    /* An emit with `to` of POST /api/do, of nobody. `backend`: who hears what is answered. False: there is no room in the up ring; again with the
+    /* A retain, or an emit with `to`, of POST /api/do, of nobody. `backend`: who hears what is answered. False: there is no room in the up ring; again with the
      * same *rooms. */
-    bool (*post)(void *context, const struct rc_reply_operation *emit, struct rc_span nsp, struct rc_span backend,
+    bool (*post)(void *context, const struct rc_reply_operation *wanted, struct rc_span nsp, struct rc_span backend,
                  uint32_t *rooms);
     /* A backend has let it in, and wants these operations done: of a Socket.IO client as soon as it is in a namespace. The reply is copied. NULL
      * in tests. */
