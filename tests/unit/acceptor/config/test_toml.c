@@ -98,13 +98,11 @@ Test(config_toml, every_kind_of_value_is_taken)
                                "ring_size = 8388608\n"
                                "[limits]\n"
                                "max_message_size = \"64KiB\"\n"
-                               "ping_interval = \"0s\"\n"
-                               "[http]\n"
+                               "ping_interval = \"0s\"\n[http]\n"
                                "allowed_origins = [ \"https://A.example:443/\", \"*\" ]\n"
                                "trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n"
                                "api_keys = [\"0123456789\"]\n"
-                               "[cluster]\nsubscription_sets = \"instances\"\n"
-                               "[permissions]\nbroadcast = \"user\"\n"
+                               "[cluster]\nsubscription_sets = \"instances\"\n[permissions]\nbroadcast = \"user\"\n"
                                "[log]\nlevel = \"warning\"\nformat = \"json\"\n";
     cr_assert_eq(load(text), 0, "%s", errors.lines[0].text);
     cr_expect_eq(config.server.listen.count, 4u);
