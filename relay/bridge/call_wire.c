@@ -180,8 +180,11 @@ static const char *do_read(struct rc_call_request *request, const struct rc_json
         !text_read(&members[ROOM], request->channel, sizeof(request->channel), &request->channel_bytes)) {
         return "nsp or room is no name";
     }
+    if (members[ROOM].type != RC_JSON_NONE && request->channel_bytes == 0) {
+        return "room is no room";
+    }
     if (rc_json_uint64(&members[FIRST], &first) < 0 || rc_json_uint64(&members[LIMIT], &limit) < 0 || limit == 0 ||
-        first + limit > 256) {
+        first > 256 || limit > 256 - first) {
         return "first and limit name no operations";
     }
     if (members[BODY].type != RC_JSON_OBJECT) {

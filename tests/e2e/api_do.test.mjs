@@ -29,7 +29,7 @@ async function does(broker, body, { key = KEY } = {}) {
 testBroker("operations for a client, a user's and those of a room, on all workers", { workers: 2, config: CONFIG, timeout: 60000 }, async (broker) => {
   const sockets = await Promise.all([["websocket"], ["polling"], ["websocket"], ["polling"]].map((transports, i) => come(broker, { transports, query: { user: i < 3 ? "42" : "43" } })));
   const native = await broker.connect({ path: "/ws?user=42" });
-  const all = { targets: [{ user: "42", connections: 4 }], emitted: 1, status: 200 };
+  const all = { targets: [{ user: "42", connections: 4 }], emitted: 1, retained: 0, status: 200 };
   assert.deepEqual(await does(broker, { user: "42", set: { color: "red" }, join: ["room:1"], emit: [{ event: "own", args: ["x"] }, { event: "in", to: "room:1", args: [1] }] }), all);
   await until("each has both", () => sockets.slice(0, 3).every(({ heard }) => heard.length === 2));
   for (const { heard } of sockets.slice(0, 3)) assert.deepEqual(heard, [["own", "x"], ["in", 1]]);
@@ -38,10 +38,10 @@ testBroker("operations for a client, a user's and those of a room, on all worker
   assert.deepEqual(sockets[3].heard, []);
 
   const [one, two] = sockets;
-  assert.deepEqual(await does(broker, { client: one.id, leave: ["room:1"], join: ["only"] }), { targets: [{ client: one.id, connections: 1 }], emitted: 0, status: 200 });
+  assert.deepEqual(await does(broker, { client: one.id, leave: ["room:1"], join: ["only"] }), { targets: [{ client: one.id, connections: 1 }], emitted: 0, retained: 0, status: 200 });
   const { client } = native.welcome;
   assert.deepEqual(await does(broker, { client: [two.id, client, "nobody~x"], user: 43, room: ["only", "room:1", "empty"], emit: [{ event: "all", args: [{ a: 1.50 }] }] }), {
-    status: 200, emitted: 0,
+    status: 200, emitted: 0, retained: 0,
     targets: [{ client: two.id, connections: 1 }, { client, connections: 1 }, { client: "nobody~x", connections: 0 }, { user: "43", connections: 1 }, { room: "only", connections: 1 }, { room: "room:1", connections: 3 }, { room: "empty", connections: 0 }],
   });
   await until("each got it as often as it was meant", () => one.heard.length === 3 && two.heard.length === 4 && sockets[3].heard.length === 1);
@@ -55,6 +55,12 @@ testBroker("operations for a client, a user's and those of a room, on all worker
   await until("the end", () => [one, sockets[2], sockets[3]].every(({ heard }) => heard.at(-1)?.[0] === "end"));
   assert.deepEqual(one.heard.filter(([event]) => ["before", "after"].includes(event)), Array.from({ length: 10 }, (_, i) => ["after", i]));
   assert.ok(!two.heard.some(([event]) => event === "end"));
+
+  // A retained value, and who comes after it.
+  assert.deepEqual(await does(broker, { retain: [{ room: "board:1", data: { best: 7 } }] }), { targets: [], emitted: 0, retained: 1, status: 200 });
+  const late = await broker.connect();
+  await late.request({ type: "subscribe", channel: "board:1", retained: true });
+  assert.deepEqual((await late.next("message")).data, { best: 7 });
 
   // Another namespace; becoming a user; being sent away.
   const admin = await come(broker, { nsp: "/admin" });
@@ -79,7 +85,7 @@ testBroker("what is wrong is told, and nothing is done", { workers: 1, config: C
     ["", /no body/], ["no JSON", /no JSON object/], [{}, /nothing to be done/], [{ client: socket.id }, /nothing to be done/],
     [{ join: ["r"] }, /for whom/], [{ emit: [{ event: "x" }] }, /for whom/], [{ client: 7, join: ["r"] }, /client must be a string/],
     [{ client: socket.id, join: "r" }, /join and leave are arrays/], [{ client: socket.id, ack: [1] }, /ack answers an event/],
-    [{ client: socket.id, retain: "board" }, /retain/], [{ client: socket.id, join: ["r"], nsp: "x y?" }, /nsp is no namespace/],
+    [{ client: socket.id, retain: "board" }, /retain is no array/], [{ client: socket.id, join: ["r"], nsp: "x y?" }, /nsp is no namespace/],
     [{ emit: [{ event: "x", to: "r", others: true }] }, /others/], [{ emit: [{ event: "x", to: "r", ack: "t" }] }, /needs backend/],
     [{ client: socket.id, join: ["r"], backend: "none" }, /backend is not the name/],
     [{ client: socket.id, join: ["r", 7] }, /a room is no text/], [{ client: socket.id, join: Array.from({ length: 257 }, (_, i) => `r${i}`) }, /more than 256 operations/],
@@ -123,7 +129,7 @@ testRedis("clients of other instances, and exceptions there", { brokers: 2, work
   const [here, there] = [await come(web1, { query: { user: "42" } }), await come(web2, { query: { user: "42" } })];
   const native = await web2.connect({ path: "/ws?user=42" });
   await until("they know of each other", async () => (await does(web1, { user: "42", set: { a: 1 } })).targets[0].connections === 3, { every: 100 });
-  assert.deepEqual(await does(web1, { user: "42", join: ["both"], emit: [{ event: "in", to: "both" }] }), { status: 200, targets: [{ user: "42", connections: 3 }], emitted: 1 });
+  assert.deepEqual(await does(web1, { user: "42", join: ["both"], emit: [{ event: "in", to: "both" }] }), { status: 200, targets: [{ user: "42", connections: 3 }], emitted: 1, retained: 0 });
   await until("all have it", () => here.heard.length === 1 && there.heard.length === 1);
   assert.equal((await native.next("message")).event, "in");
   assert.deepEqual((await does(web1, { client: there.id, join: ["muted"] })).targets, [{ client: there.id, connections: 1 }]);

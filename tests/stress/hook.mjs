@@ -34,7 +34,7 @@ async function storm() {
     const began = Date.now();
     const clients = [];
     while (clients.length < CLIENTS) {
-      clients.push(...await Promise.all(Array.from({ length: 500 }, (_, i) => connectFrames(broker.port, `/ws?token=${tokens[i % USERS]}`))));
+      clients.push(...await Promise.all(Array.from({ length: Math.min(500, CLIENTS - clients.length) }, (_, i) => connectFrames(broker.port, `/ws?token=${tokens[i % USERS]}`))));
     }
     await until("all are there", async () => (await broker.metrics())("ws_connections_total") === CLIENTS, { timeout: 60000 });
     console.log(`hook: ${CLIENTS} clients of ${USERS} users in ${Date.now() - began} ms, ${backend.calls.length} calls`);

@@ -2,7 +2,7 @@
  * api_do: POST /api/do: the operations of docs/hook.md for clients by id, user or room, and emits to rooms. See api.h.
  *
  *   operations in their order ─▶ a run of those for the clients: RC_CALL_DO to workers and instances, their replies ─▶ the next
- *                             ─▶ an emit with `to`: sent from here, once, when what is before it is done ─▶ the next
+ *                             ─▶ a retain, or an emit with `to`: sent from here, once, when what is before it is done ─▶ the next
  */
 #include "worker/api/api.h"
 
@@ -49,6 +49,7 @@ struct rc_api_do {
     uint32_t rooms; /* of an emit that waits for room */
     uint32_t end;   /* of the run that is asked */
     uint32_t emitted;
+    uint32_t retained;
     bool waits; /* for replies */
     uint32_t target_count;
     struct do_target targets[DO_TARGETS_MAX];
@@ -56,7 +57,8 @@ struct rc_api_do {
 
 static bool do_posts(const struct rc_reply_operation *operation)
 {
-    return operation->type == RC_REPLY_EMIT && operation->to.type != RC_JSON_NONE;
+    return operation->type == RC_REPLY_RETAIN ||
+           (operation->type == RC_REPLY_EMIT && operation->to.type != RC_JSON_NONE);
 }
 
 /* --- whom it is for -------------------------------------------------------------------------------------------------- */
@@ -64,9 +66,11 @@ static bool do_posts(const struct rc_reply_operation *operation)
 static int target_room(struct rc_api_call *call, struct do_target *target, struct rc_span room,
                        struct rc_api_fault *fault)
 {
-    const bool everybody = rc_span_equal(room, RC_SPAN("*"));
-    target->channel_bytes = (uint32_t)rc_channel_of_room(target->channel, sizeof(target->channel), call->does->nsp,
-                                                         everybody ? (struct rc_span){0} : room);
+    if (rc_span_equal(room, RC_SPAN("*"))) { /* everybody in the namespace */
+        room = (struct rc_span){0};
+    }
+    target->channel_bytes =
+        (uint32_t)rc_channel_of_room(target->channel, sizeof(target->channel), call->does->nsp, room);
     return target->channel_bytes > 0 ? 0 : rc_api_fault(fault, 400, "a room's name is too long");
 }
 
@@ -277,8 +281,8 @@ static void do_finish(struct rc_api_call *call)
         rc_text_put_json(&text, target->text);
         rc_text_put(&text, ",\"connections\":%u%s}", target->connections, target->partly ? ",\"partly\":true" : "");
     }
-    rc_text_put(&text, "],\"emitted\":%u%s%s}\n", does->emitted, call->local ? ",\"scope\":\"local\"" : "",
-                call->incomplete ? ",\"incomplete\":true" : "");
+    rc_text_put(&text, "],\"emitted\":%u,\"retained\":%u%s%s}\n", does->emitted, does->retained,
+                call->local ? ",\"scope\":\"local\"" : "", call->incomplete ? ",\"incomplete\":true" : "");
     rc_api_finish(call, &text);
 }
 
@@ -314,7 +318,8 @@ static void do_go_on(struct rc_api_call *call)
         }
         call->sent = 1; /* a part of it is done: no answer in time does not mean that nothing was */
         does->rooms = 0;
-        does->emitted++;
+        does->emitted += operation->type == RC_REPLY_EMIT;
+        does->retained += operation->type == RC_REPLY_RETAIN;
         does->next++;
     }
     do_finish(call);

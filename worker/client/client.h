@@ -68,9 +68,9 @@ struct rc_engine_ops {
     void (*gone)(void *context, uint32_t client);
     /* It is about to be freed. */
     void (*ended)(void *context, uint32_t client);
-    /* An emit with `to` of POST /api/do, of nobody. `backend`: who hears what is answered. False: there is no room in the up ring; again with the
+    /* A retain, or an emit with `to`, of POST /api/do, of nobody. `backend`: who hears what is answered. False: there is no room in the up ring; again with the
      * same *rooms. */
-    bool (*post)(void *context, const struct rc_reply_operation *emit, struct rc_span nsp, struct rc_span backend,
+    bool (*post)(void *context, const struct rc_reply_operation *wanted, struct rc_span nsp, struct rc_span backend,
                  uint32_t *rooms);
     /* A backend has let it in, and wants these operations done: of a Socket.IO client as soon as it is in a namespace. The reply is copied. NULL
      * in tests. */
@@ -453,6 +453,14 @@ uint32_t rc_clients_sleep_ms(const struct rc_clients *clients, uint32_t most_ms)
 /* Nothing leaves before the relay knows what the server joined for a client: it is not read until then, nor longer than a handshake
  * may take. */
 void rc_client_await_join(struct rc_clients *clients, uint32_t client);
+
+/* --- history.c --- */
+
+/* Asks the relay for messages of the operation's channel: the client is answered. As rc_client_ask_presence. */
+int rc_client_ask_history(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation);
+/* The relay's answer as members of a JSON object, each behind a comma: epoch, first, offset, messages, more. False: no memory, or it makes no
+ * sense. *text is owned by the caller. */
+bool rc_client_history_text(const struct rc_envelope_view *view, uint8_t **text, size_t *bytes);
 
 /* presence.c: asks the relay for a client. 0; -EAGAIN: no room in the up ring; else too many such questions wait. */
 int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct rc_span channel, uint32_t limit,

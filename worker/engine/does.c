@@ -410,8 +410,8 @@ static bool does_one(const struct rc_does *does, const struct rc_reply_operation
 
 bool rc_does_post(const struct rc_does *does, const struct rc_reply_operation *wanted, uint32_t *rooms)
 {
-    RC_ASSERT(does->client == 0 && wanted->type == RC_REPLY_EMIT && wanted->to.type != RC_JSON_NONE);
-    return does_emit(does, wanted, rooms);
+    RC_ASSERT(does->client == 0 && (wanted->type == RC_REPLY_RETAIN || wanted->to.type != RC_JSON_NONE));
+    return wanted->type == RC_REPLY_RETAIN ? does_retain(does, wanted) : does_emit(does, wanted, rooms);
 }
 
 bool rc_does(const struct rc_does *does, const struct rc_reply *reply, uint32_t *step)

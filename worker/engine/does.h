@@ -25,7 +25,7 @@ struct rc_does {
  * ring: call again, with the same, after a while. */
 bool rc_does(const struct rc_does *does, const struct rc_reply *reply, uint32_t *step);
 
-/* An emit with `to`, of nobody (does->client is 0): its rooms from the `*rooms`th on. False: there is no room in the up ring. */
+/* A retain, or an emit with `to`, of nobody (does->client is 0): its rooms from the `*rooms`th on. False: there is no room in the up ring. */
 bool rc_does_post(const struct rc_does *does, const struct rc_reply_operation *wanted, uint32_t *rooms);
 
 /* The sender is told why nothing was done: in place of the acknowledgement, or as an event. */

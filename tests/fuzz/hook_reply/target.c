@@ -64,7 +64,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                                              .body = rc_span_of(copy + 1, bytes - 1),
                                              .why = ""};
     if ((data[0] & 3) == 0) {
-        RC_ASSERT(rc_reply_read(&reply, answer.body, &err) == 0 || reply.count == 0);
+        struct rc_reply_aim aim;
+        RC_ASSERT(((data[0] & 8) != 0 ? rc_reply_read_aimed(&reply, &aim, answer.body, &err)
+                                      : rc_reply_read(&reply, answer.body, &err)) == 0 ||
+                  reply.count == 0);
     } else if ((data[0] & 3) == 1) {
         struct rc_backend_connect_reply connect;
         rc_backend_connect_reply_read(&connect, &reply, &answer);

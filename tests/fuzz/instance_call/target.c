@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/records/channel_name.h"
+#include "common/records/sockets.h"
 #include "common/base/check.h"
 #include "common/text/json_scan.h"
 #include "relay/bridge/call_wire.h"
@@ -19,11 +20,17 @@ static void check_request(struct rc_span message)
         RC_ASSERT(why != NULL && why[0] != '\0');
         return;
     }
-    RC_ASSERT(request.operation >= RC_CALL_SUBSCRIBE && request.operation <= RC_CALL_CHANNELS);
+    RC_ASSERT(request.operation >= RC_CALL_SUBSCRIBE && request.operation <= RC_CALL_ROOM_USERS);
     RC_ASSERT(request.user_bytes <= RC_CHANNEL_NAME_MAX - 5 && request.client_bytes <= RC_CLIENT_ID_MAX);
     RC_ASSERT((request.call_bytes == 0) == (request.from_bytes == 0));
     if (request.operation == RC_CALL_CHANNELS) {
         RC_ASSERT(request.limit >= 1 && request.limit <= RC_CALL_LIMIT_MAX && request.from_bytes > 0);
+    } else if (request.operation >= RC_CALL_ROOM_COUNT) {
+        RC_ASSERT(request.channel_bytes > 0 && request.from_bytes > 0);
+    } else if (request.operation == RC_CALL_DO) {
+        RC_ASSERT((request.client_bytes > 0) + (request.user_bytes > 0) + (request.channel_bytes > 0) == 1);
+        RC_ASSERT(request.limit >= 1 && request.code + request.limit <= 256);
+        RC_ASSERT(request.text_bytes > 0 && request.body.count >= 2 && request.body.bytes[0] == '{');
     } else {
         RC_ASSERT((request.client_bytes == 0) != (request.user_bytes == 0));
     }
@@ -43,6 +50,7 @@ static void check_request(struct rc_span message)
         rc_span_equal(rc_span_of(again.client, again.client_bytes), rc_span_of(request.client, request.client_bytes)));
     RC_ASSERT(rc_span_equal(rc_span_of(again.channel, again.channel_bytes),
                             rc_span_of(request.channel, request.channel_bytes)));
+    RC_ASSERT(rc_span_equal(again.body, request.body));
     RC_ASSERT(rc_span_equal(rc_span_of(again.text, again.text_bytes), rc_span_of(request.text, request.text_bytes)));
     RC_ASSERT(rc_span_equal(rc_span_of(again.call, again.call_bytes), rc_span_of(request.call, request.call_bytes)));
     RC_ASSERT(rc_span_equal(rc_span_of(again.from, again.from_bytes), rc_span_of(request.from, request.from_bytes)));

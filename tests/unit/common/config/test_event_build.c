@@ -62,7 +62,7 @@ static void template_show(FILE *out, const struct rc_event_template *template)
 
 static void operation_show(FILE *out, const struct rc_event_operation *operation)
 {
-    static const char *const types[] = {"leave", "set", "join", "ack", "emit", "close"};
+    static const char *const types[] = {"leave", "set", "join", "retain", "ack", "emit", "close"};
     const struct rc_event_template *const rooms = rc_event_rooms(&config, operation);
     (void)fputs(types[operation->type], out);
     (void)fputs((operation->flags & RC_EVENT_TO_SENDER) != 0 ? " sender" : "", out);

@@ -483,3 +483,45 @@ Test(bridge_wire, binary_with_json_text_is_json)
     cr_assert_eq(read_bytes(not_json, sizeof(not_json) - 1, &view), RC_WIRE_MALFORMED);
     cr_assert_eq(read_bytes(unknown_flag, sizeof(unknown_flag) - 1, &view), RC_WIRE_MALFORMED);
 }
+
+/* What the other instance reads of it. */
+static void expect_except(const struct rc_envelope_view *view, const char *names, size_t bytes)
+{
+    struct rc_span parts[RC_WIRE_PARTS];
+    struct rc_envelope_view got;
+    uint8_t message[1024];
+    size_t count = 0;
+    cr_assert(rc_wire_write(&other, RC_WIRE_SELECT, view, parts));
+    for (uint32_t i = 0; i < RC_WIRE_PARTS; i++) {
+        if (parts[i].count > 0) {
+            memcpy(message + count, parts[i].bytes, parts[i].count);
+            count += parts[i].count;
+        }
+    }
+    cr_assert_eq(read_bytes(message, count, &got), RC_WIRE_GOOD);
+    cr_expect_eq(wire.except_bytes, bytes);
+    cr_expect_eq(memcmp(wire.except, names, bytes), 0);
+    expect_data(&got, "[1]");
+}
+
+Test(bridge_wire, exceptions_read_back_in_both_forms)
+{
+    static const char names[] = "muted\0/n#\"quoted\""; /* its NUL ends the second */
+    struct rc_envelope_view got;
+    struct rc_envelope_view view = {.head = {.sequence = 1, .data_bytes = 3, .exclude_text_bytes = sizeof(names)},
+                                    .exclude_text = names,
+                                    .data = (const uint8_t *)"[1]"};
+    expect_except(&view, names, sizeof(names));
+    view.head.sequence = 2;
+    view.head.flags = RC_ENVELOPE_BINARY;
+    expect_except(&view, names, sizeof(names));
+    /* What is no name refuses the message: it must not reach whom it is not for. */
+    cr_expect_eq(read_text("{\"payload\":1,\"except\":[\"a\",\"\"]}", &got), RC_WIRE_MALFORMED);
+    cr_expect_eq(read_text("{\"payload\":1,\"except\":\"a\"}", &got), RC_WIRE_MALFORMED);
+    cr_expect_eq(read_text("{\"payload\":1,\"except\":[7]}", &got), RC_WIRE_MALFORMED);
+    cr_expect_eq(read_text("{\"payload\":1,\"except\":[\"a\\u0000b\"]}", &got), RC_WIRE_MALFORMED);
+    cr_expect_eq(read_text("{\"payload\":1,\"except\":null}", &got), RC_WIRE_GOOD);
+    cr_expect_eq(wire.except_bytes, 0);
+    cr_expect_eq(read_text("{\"payload\":1}", &got), RC_WIRE_GOOD);
+    cr_expect_eq(wire.except_bytes, 0);
+}

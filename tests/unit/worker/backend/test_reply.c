@@ -143,3 +143,45 @@ Test(backend_reply, more_than_the_bound_is_refused)
         free(text);
     }
 }
+
+Test(backend_reply, an_emit_may_want_answers)
+{
+    uint8_t scratch[RC_REPLY_TOKEN_MAX];
+    cr_assert_eq(read_text("{\"emit\":[{\"event\":\"q\",\"ack\":\"t\\u0031\",\"timeout\":1500},{\"event\":\"q\"}]}"),
+                 0);
+    cr_expect(rc_span_equal(rc_reply_text(&reply.operations[0].ack, scratch, sizeof(scratch)), RC_SPAN("t1")));
+    cr_expect_eq(reply.operations[0].timeout_ms, 1500u);
+    cr_expect_eq(reply.operations[1].ack.type, RC_JSON_NONE);
+    cr_expect_eq(reply.operations[1].timeout_ms, 0u);
+    cr_expect_lt(read_text("{\"emit\":[{\"event\":\"q\",\"ack\":true}]}"), 0);
+    cr_expect_lt(read_text("{\"emit\":[{\"event\":\"q\",\"ack\":\"\"}]}"), 0);
+    cr_expect_lt(read_text("{\"emit\":[{\"event\":\"q\",\"ack\":\"t\",\"timeout\":0}]}"), 0);
+    cr_expect_lt(read_text("{\"emit\":[{\"event\":\"q\",\"ack\":\"t\",\"timeout\":\"1s\"}]}"), 0);
+}
+
+Test(backend_reply, operations_may_be_aimed)
+{
+    struct rc_reply_aim aim;
+    struct rc_err err;
+    cr_assert_eq(
+        rc_reply_read_aimed(&reply, &aim,
+                            RC_SPAN("{\"client\":[\"a\"],\"user\":42,\"room\":\"r\",\"nsp\":\"/n\",\"backend\":\"app\","
+                                    "\"do\":[{\"user\":{\"id\":\"7\"}},{\"join\":[\"x\"]}]}"),
+                            &err),
+        0);
+    cr_expect_eq(aim.client.type, RC_JSON_ARRAY);
+    cr_expect_eq(aim.user.type, RC_JSON_NUMBER);
+    cr_expect(rc_json_string_is(&aim.room, RC_SPAN("r")) && rc_json_string_is(&aim.nsp, RC_SPAN("/n")) &&
+              rc_json_string_is(&aim.backend, RC_SPAN("app")));
+    cr_expect_eq(reply.count, 2u);
+    cr_expect_eq(reply.operations[0].type, RC_REPLY_USER);
+    /* An object is the operation; null is nothing. */
+    cr_assert_eq(rc_reply_read_aimed(&reply, &aim, RC_SPAN("{\"user\":{\"id\":\"7\"},\"client\":null}"), &err), 0);
+    cr_expect_eq(aim.user.type, RC_JSON_NONE);
+    cr_expect_eq(aim.client.type, RC_JSON_NONE);
+    cr_expect_eq(reply.count, 1u);
+    /* Of a reply they are members that are not known, and a user is an object. */
+    cr_assert_eq(read_text("{\"client\":[\"a\"],\"room\":\"r\",\"join\":[\"x\"]}"), 0);
+    cr_expect_eq(reply.count, 1u);
+    cr_expect_lt(read_text("{\"user\":42}"), 0);
+}

@@ -49,6 +49,8 @@ static const struct {
      "05 03 03 32 2e 35 06 77 65 62 31 7e 78 5b 31 2c 32 5d"},
     {"{\"type\":\"presence\",\"channel\":\"room:1\",\"limit\":200,\"id\":4}", "06 21 04 06 72 6f 6f 6d 3a 31 c8 01"},
     {"{\"type\":\"history\",\"channel\":\"room:1\",\"id\":5}", "07 01 05 06 72 6f 6f 6d 3a 31"},
+    {"{\"type\":\"history\",\"channel\":\"room:1\",\"id\":6,\"since\":148,\"limit\":2}",
+     "07 29 06 06 72 6f 6f 6d 3a 31 02 94 01"},
     {"{\"type\":\"ping\",\"id\":0}", "08 01 00"},
     {"[{\"type\":\"subscribe\",\"channel\":\"prices:BTC\",\"id\":1},{\"type\":\"ping\",\"id\":0}]",
      "0f 0e 01 01 01 0a 70 72 69 63 65 73 3a 42 54 43 03 08 01 00"},
@@ -143,6 +145,9 @@ static const struct {
      "\"args\":[\"me\",{\"_placeholder\":true,\"num\":0}],\"attachments\":[\"AQL/\"]}",
      "81 c0 06 72 6f 6f 6d 3a 31 05 70 68 6f 74 6f 01 03 01 02 ff 5b 22 6d 65 22 2c 7b 22 5f 70 6c 61 63 65 68 6f 6c 64 "
      "65 72 22 3a 74 72 75 65 2c 22 6e 75 6d 22 3a 30 7d 5d"},
+    {{.type = RC_EVENT_MESSAGE, .channel = TEXT("log:1"), .offset = 300, .data = TEXT("\"hi\"")},
+     "{\"type\":\"message\",\"channel\":\"log:1\",\"offset\":300,\"data\":\"hi\"}",
+     "84 00 ac 02 05 6c 6f 67 3a 31 22 68 69 22"},
     {{.type = RC_EVENT_DIRECT, .data = TEXT("[1,2]")}, "{\"type\":\"direct\",\"data\":[1,2]}", "82 00 5b 31 2c 32 5d"},
     {{.type = RC_EVENT_GAP, .channel = TEXT("prices:BTC")},
      "{\"type\":\"gap\",\"channel\":\"prices:BTC\"}",
@@ -317,7 +322,7 @@ Test(native_binary, retained_values_are_asked_for_and_kept)
     good(SPAN("\x01\x00\x01"
               "a"));
     cr_assert_not(operation.retained);
-    good(SPAN("\x0a\x40\x01"
+    good(SPAN("\x0b\x40\x01"
               "a"
               "\x01"
               "k"
@@ -372,7 +377,7 @@ Test(native_binary, says_what_is_wrong)
     bad(rc_span_of(NULL, 0), RC_CODE_BAD_REQUEST, "", "an operation has at least two bytes");
     bad(SPAN("\x08"), RC_CODE_BAD_REQUEST, "", "an operation has at least two bytes");
     bad(SPAN("\x00\x00"), RC_CODE_BAD_REQUEST, "", "type 0x00 is not one of the operations");
-    bad(SPAN("\x0b\x00"), RC_CODE_BAD_REQUEST, "", "type 0x0b is not one of the operations");
+    bad(SPAN("\x0c\x00"), RC_CODE_BAD_REQUEST, "", "type 0x0c is not one of the operations");
     bad(SPAN("\x81\x00\x01"
              "c1"),
         RC_CODE_BAD_REQUEST, "", "type 0x81 is not one of the operations");
@@ -513,11 +518,11 @@ Test(native_binary, refuses_every_truncation)
 
 Test(native_binary, a_bad_operation_does_not_spoil_its_batch)
 {
-    cr_assert_eq(first(SPAN("\x0f\x03\x08\x01\x01\x03\x0b\x01\x02\x00\x01\x0f\x04\x0f\x02\x08\x00\x03\x08\x01\x05")),
+    cr_assert_eq(first(SPAN("\x0f\x03\x08\x01\x01\x03\x0c\x01\x02\x00\x01\x0f\x04\x0f\x02\x08\x00\x03\x08\x01\x05")),
                  1);
     cr_assert(rc_span_equal(operation.id, SPAN("1")));
     cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
-    cr_assert_str_eq(error.message, "type 0x0b is not one of the operations");
+    cr_assert_str_eq(error.message, "type 0x0c is not one of the operations");
     cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
     cr_assert_str_eq(error.message, "an operation has at least two bytes");
     cr_assert_eq(rc_reader_next(&reader, &operation, &error), -EBADMSG);
