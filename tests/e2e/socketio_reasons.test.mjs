@@ -118,7 +118,8 @@ testBroker("a client that is too slow is told what its library has a name for", 
     relay.release();
     await until("the client is told", () => reason);
     assert.equal(reason, "transport close");
-    assert.equal(await watcher.row(sid), "transport close");
+    const told = await watcher.row(sid); // who is closed says so itself, too: which comes first is open
+    assert.ok(["forced close", "transport close"].includes(told), told);
     await relay.stop();
   }
   watcher.end();

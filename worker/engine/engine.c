@@ -325,7 +325,8 @@ static void ops_cut_off(void *context, uint32_t client)
 {
     struct rc_engines *engines = context;
     struct rc_engine *engine = rc_engine_of(engines, client);
-    engine->flags |= RC_ENGINE_GOODBYE | RC_ENGINE_CUT; /* rows of "disconnect" hear what they hear of a WebSocket */
+    rc_engine_note_end(engines, client, RC_ENGINE_WHY_SERVER);
+    engine->flags |= RC_ENGINE_GOODBYE | RC_ENGINE_CUT;
     engine->ping_ds = 0;
     engine->deadline_ds = rc_engine_deadline(engines, rc_engine_settings(engines)->ping_timeout_ms);
     rc_engine_schedule(engines, client);
