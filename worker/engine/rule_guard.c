@@ -115,10 +115,14 @@ enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
                   {offsetof(struct rc_config_event, identify_at), rc_rule_identify}};
     _Static_assert(RC_EVENT_WHO_ANYONE == 0 && sizeof(enum rc_event_who) == sizeof(uint32_t), "a guard that is none");
     run->guard = RC_GUARDS;
+#pragma GCC unroll 8 /* every event comes here: the table is known when it is compiled */
     for (size_t i = 0; i < RC_ARRAY_COUNT(guards); i++) {
         uint32_t given;
         memcpy(&given, (const char *)run->row + guards[i].given, sizeof(given));
         const enum rc_rule_guarded result = given == 0 ? RC_RULE_PASSES : guards[i].judge(run);
+        if (result == RC_RULE_PASSES) {
+            continue;
+        }
         if (result == RC_RULE_WAITS && i > 0 && guard_is_rated(run)) {
             const struct rc_limit_question question = guard_question(run);
             rc_limits_unused(run->clients->limits, &question); /* it is asked again with the rest */
@@ -126,9 +130,7 @@ enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run)
         if (result == RC_RULE_WAITS && guards[i].judge == rc_rule_identify) {
             rc_rule_rates_unused(run); /* likewise */
         }
-        if (result != RC_RULE_PASSES) {
-            return result;
-        }
+        return result;
     }
     return RC_RULE_PASSES;
 }

@@ -68,7 +68,10 @@ static void rates_collect(struct rc_rule_run *run, struct rates *rates)
     const struct rc_config *config = run->clients->config;
     const struct rc_event_operation *operations = rc_event_operations(config, run->row);
     rates->count = 0;
-    for (uint32_t i = 0; run->client != 0 && run->clients->limits != NULL && i < run->row->operation_count; i++) {
+    if (run->client == 0 || run->clients->limits == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < run->row->operation_count; i++) {
         const struct rc_event_template *rooms = rc_event_rooms(config, &operations[i]);
         for (uint32_t room = 0; room < operations[i].room_count; room++) {
             if ((rooms[room].flags & RC_EVENT_CLIENT_CHOOSES) != 0) {
