@@ -70,8 +70,7 @@ static enum rc_who room_who(const struct rc_config_namespace *namespace, enum rc
 bool rc_rule_asks_member(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type)
 {
     const struct rc_config_namespace *const namespace = namespace_of(config, room);
-    return room_who(namespace, type) == RC_WHO_MEMBER ||
-           (type == RC_RULE_RETAIN && namespace->retain == RC_WHO_MEMBER);
+    return room_who(namespace, type) == RC_WHO_MEMBER || (type == RC_RULE_RETAIN && namespace->retain == RC_WHO_MEMBER);
 }
 
 int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,

@@ -139,7 +139,7 @@ struct rc_operation {
                                                its '[', or with RC_DATA_ARGS all of it */
     struct rc_span
         except; /* publish: names of channels, each ended by a NUL, whose members do not get it; of sockets' ids, too */
-    struct rc_span nsp;          /* connect, leave, event, ack: the namespace */
+    struct rc_span nsp;                     /* connect, leave, event, ack: the namespace */
     const struct rc_args_index *index;      /* event: of its arguments, in `data`; NULL: nobody has looked */
     uint32_t attachment_count;              /* event, ack: so many are to come; 0 also when they are in `data` */
     uint32_t exclude_count;                 /* publish, broadcast */
