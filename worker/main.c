@@ -247,17 +247,19 @@ static void to_member_changed(void *context, uint32_t client, uint32_t channel, 
     rc_memberships_changed(&w->memberships, client, channel, joined);
 }
 
-static void to_leaving(void *context, uint32_t client)
-{
-    struct worker *w = context;
-    rc_client_leaving(&w->clients, client);
-}
-
-static void to_flushed(void *context, uint32_t client)
-{
-    struct worker *w = context;
-    rc_client_flushed(&w->clients, client);
-}
+/* What the hub says of one client. */
+#define TO_CLIENTS(name, function)                   \
+    static void name(void *context, uint32_t client) \
+    {                                                \
+        struct worker *w = context;                  \
+        function(&w->clients, client);               \
+    }
+TO_CLIENTS(to_leaving, rc_client_leaving)
+TO_CLIENTS(to_flushed, rc_client_flushed)
+TO_CLIENTS(to_end, rc_client_end)
+TO_CLIENTS(to_cut_off, rc_client_cut_off)
+TO_CLIENTS(to_joined, rc_client_joined)
+TO_CLIENTS(to_subscribed, rc_client_subscribed)
 
 static void to_answered(void *context, uint32_t socket)
 {
@@ -273,18 +275,6 @@ static void to_ready(void *context, uint32_t client)
     rc_engine_ready(&w->engines, client);
 }
 
-static void to_end(void *context, uint32_t client)
-{
-    struct worker *w = context;
-    rc_client_end(&w->clients, client);
-}
-
-static void to_cut_off(void *context, uint32_t client)
-{
-    struct worker *w = context;
-    rc_client_cut_off(&w->clients, client);
-}
-
 static void to_values(void *context, uint32_t client, uint32_t channel, struct rc_span values)
 {
     struct worker *w = context;
@@ -297,18 +287,6 @@ static void to_replies_drained(void *context, uint32_t socket)
     if (!made_here(w, socket)) {
         rc_socket_replies_drained(&w->clients, socket);
     }
-}
-
-static void to_joined(void *context, uint32_t client)
-{
-    struct worker *w = context;
-    rc_client_joined(&w->clients, client);
-}
-
-static void to_subscribed(void *context, uint32_t client)
-{
-    struct worker *w = context;
-    rc_client_subscribed(&w->clients, client);
 }
 
 static void to_limit_ready(void *context, const struct rc_client_ref *client)

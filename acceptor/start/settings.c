@@ -240,11 +240,9 @@ void rc_settings_warnings(const struct rc_config *config, struct rc_config_error
     }
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         const struct rc_config_namespace *space = &config->namespaces[i];
-        if (space->history > 0) {
-            rc_config_errors_add(
-                warnings,
-                "[[namespace]] %s: history is not built yet: none is kept, and requests for it are answered 501",
-                space->name_bytes > 0 ? space->name : "default");
+        if (space->history > 0 && config->limits.history_memory_bytes == 0) {
+            rc_config_errors_add(warnings, "[[namespace]] %s: history has no effect with limits.history_memory = \"0\"",
+                                 space->name_bytes > 0 ? space->name : "default");
         }
     }
 }

@@ -33,6 +33,8 @@ enum rc_query_kind {
     RC_QUERY_KEYS, /* which of these keys are there. Data: head | keys (rc_query_key_put); answer: a byte a key, 1 = it is */
     RC_QUERY_MARKS, /* what these keys say. Data as above; answer: eight bytes a key, RC_QUERY_MARK_NONE, _TEXT, or its number */
     RC_QUERY_SET, /* a key is to be written, with a time to live. Data: head | struct rc_query_set | the key | its value; code 0: done */
+    RC_QUERY_HISTORY =
+        17, /* the envelope's channel: messages kept of it. Data: head | struct rc_query_history; answer: struct rc_query_kept | entries */
     RC_QUERY_RETAINED = 16, /* the envelope's channel: its retained values. Answer: entries of common/shm/history.h */
 };
 
@@ -55,6 +57,27 @@ struct rc_query_answer {
     uint32_t flags;   /* enum rc_query_flags */
 };
 _Static_assert(sizeof(struct rc_query_answer) == 24, "query answer layout");
+
+/* Which messages: the oldest behind `since`, at most so many as the head says; without RC_QUERY_SINCE the newest. */
+#define RC_QUERY_SINCE (1u << 0)
+struct rc_query_history {
+    uint64_t since;
+    uint32_t flags;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct rc_query_history) == 16, "query history layout");
+
+/* Messages with contiguous offsets, as entries of common/shm/history.h one behind the other. */
+struct rc_query_kept {
+    uint64_t epoch;  /* 0 = nothing was ever kept, or it is forgotten */
+    uint64_t first;  /* oldest offset that is there; last + 1: none is */
+    uint64_t last;   /* newest offset that there ever was */
+    uint64_t from;   /* offset of the first entry */
+    uint64_t now_ms; /* CLOCK_MONOTONIC, as the entries' */
+    uint32_t count;  /* entries */
+    uint32_t flags;  /* RC_QUERY_MORE: there are more behind the last entry */
+};
+_Static_assert(sizeof(struct rc_query_kept) == 48, "query kept layout");
 
 /* Those about keys have no answer of this host: 503 when Redis is away, or has too much to do. They are taken in the order in which
  * they come, and are nobody's but the worker's: the origin is not a client's. */

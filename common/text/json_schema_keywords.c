@@ -320,20 +320,36 @@ static int member_child(struct rc_schema_build *build, keyword *its, const struc
     return rc_schema_child(build, &place, its->in_place, node);
 }
 
-static int definitions_compile(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
-                               const struct rc_json_value *value)
+/* What a keyword makes of each member of its object. */
+typedef int member_take(struct rc_schema_build *build, keyword *its, const struct rc_json_value *name,
+                        const struct rc_json_value *part);
+
+static int members_take(struct rc_schema_build *build, keyword *its, const struct rc_json_value *value,
+                        member_take *take)
 {
     struct rc_schema_list list;
     struct rc_json_cursor cursor;
     struct rc_json_value name;
     struct rc_json_value part;
-    uint32_t at;
-    (void)node;
     int rc = parts_begin(build, its, value, RC_JSON_OBJECT, 0, &list, &cursor);
     while (rc == 0 && rc_json_object_next(&cursor, &name, &part) == 1) {
-        rc = member_child(build, its, &name, &part, &at);
+        rc = take(build, its, &name, &part);
     }
     return rc;
+}
+
+static int definition_take(struct rc_schema_build *build, keyword *its, const struct rc_json_value *name,
+                           const struct rc_json_value *part)
+{
+    uint32_t at;
+    return member_child(build, its, name, part, &at);
+}
+
+static int definitions_compile(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
+                               const struct rc_json_value *value)
+{
+    (void)node;
+    return members_take(build, its, value, definition_take);
 }
 
 static int ref_compile(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
@@ -381,23 +397,19 @@ static int name_index(struct rc_schema_build *build, keyword *its, const struct 
     return 0;
 }
 
+static int property_take(struct rc_schema_build *build, keyword *its, const struct rc_json_value *name,
+                         const struct rc_json_value *part)
+{
+    uint32_t index = 0;
+    const int rc = name_index(build, its, name, &index);
+    return rc == 0 ? member_child(build, its, name, part, &build->names[index].node) : rc;
+}
+
 static int properties_compile(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
                               const struct rc_json_value *value)
 {
-    struct rc_schema_list list;
-    struct rc_json_cursor cursor;
-    struct rc_json_value name;
-    struct rc_json_value part;
-    uint32_t index = 0;
     (void)node;
-    int rc = parts_begin(build, its, value, RC_JSON_OBJECT, 0, &list, &cursor);
-    while (rc == 0 && rc_json_object_next(&cursor, &name, &part) == 1) {
-        rc = name_index(build, its, &name, &index);
-        if (rc == 0) {
-            rc = member_child(build, its, &name, &part, &build->names[index].node);
-        }
-    }
-    return rc;
+    return members_take(build, its, value, property_take);
 }
 
 static int pattern_properties_compile(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
@@ -458,27 +470,27 @@ static int dependents_add(struct rc_schema_build *build, keyword *its, uint32_t 
     return rc;
 }
 
+static int dependent_take(struct rc_schema_build *build, keyword *its, const struct rc_json_value *name,
+                          const struct rc_json_value *part)
+{
+    uint32_t key = 0;
+    const int rc = name_index(build, its, name, &key);
+    if (rc != 0 || !its->in_place) {
+        return rc == 0 ? dependents_add(build, its, key, part) : rc;
+    }
+    if (build->dependent_schemas_count == RC_SCHEMA_NAMES_MAX) {
+        return rc_schema_refuse(build, keyword_name(its), "more than %u names", RC_SCHEMA_NAMES_MAX);
+    }
+    struct rc_schema_pair *const pair = &build->dependent_schemas[build->dependent_schemas_count++];
+    pair->key = key;
+    return member_child(build, its, name, part, &pair->to);
+}
+
 static int dependents_compile(struct rc_schema_build *build, keyword *its, struct rc_schema_node *node,
                               const struct rc_json_value *value)
 {
-    struct rc_schema_list list;
-    struct rc_json_cursor cursor;
-    struct rc_json_value name;
-    struct rc_json_value part;
-    uint32_t key = 0;
     (void)node;
-    int rc = parts_begin(build, its, value, RC_JSON_OBJECT, 0, &list, &cursor);
-    while (rc == 0 && rc_json_object_next(&cursor, &name, &part) == 1) {
-        rc = name_index(build, its, &name, &key);
-        if (rc == 0 && !its->in_place) {
-            rc = dependents_add(build, its, key, &part);
-        } else if (rc == 0 && build->dependent_schemas_count < RC_SCHEMA_NAMES_MAX) {
-            struct rc_schema_pair *const pair = &build->dependent_schemas[build->dependent_schemas_count++];
-            pair->key = key;
-            rc = member_child(build, its, &name, &part, &pair->to);
-        }
-    }
-    return rc;
+    return members_take(build, its, value, dependent_take);
 }
 
 /* --- the table ------------------------------------------------------------------------------------------------------- */

@@ -90,9 +90,27 @@ static uint16_t retain_value(struct rc_router *router, const struct rc_envelope_
     return 0;
 }
 
+/* The message has its place in the channel's history, before anybody gets it. */
+static void keep_history(struct rc_router *router, struct rc_fanout_message *message)
+{
+    struct rc_envelope *head = &message->copy.head;
+    const struct rc_span name = rc_span_of(message->copy.channel, head->channel_bytes);
+    const struct rc_config_namespace *policy =
+        name.count == 1 && name.bytes[0] == '*' ? NULL : rc_history_policy(router->setup.history, name);
+    if (policy != NULL) {
+        const struct rc_history_place place =
+            rc_history_append(router->setup.history, &message->copy, policy, rc_clock_ms());
+        head->epoch = place.epoch;
+        head->position = place.offset;
+    }
+}
+
 /* Before it is handed to anybody: who asks behind it in the same ring finds it. What goes to other instances says when it was kept. */
 static inline void keep_message(struct rc_router *router, struct rc_fanout_message *message)
 {
+    if (router->setup.history != NULL && router->setup.history->wanted) {
+        keep_history(router, message);
+    }
     if (RC_UNLIKELY(message->up->head.flags & RC_ENVELOPE_RETAIN)) {
         struct rc_envelope_view *view = &message->copy;
         struct rc_history_stamp stamp = {0};
@@ -137,8 +155,44 @@ static void tell_state(struct rc_router *router, const struct rc_interest_reques
     }
 }
 
-/* RC_QUERY_RETAINED. False: it is another question. */
-static bool answer_retained(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *asked)
+/* Messages of a channel as a record's data. */
+static void history_put(struct rc_router *router, const struct rc_envelope_view *asked, uint32_t limit,
+                        struct rc_envelope_view *view)
+{
+    struct rc_history *history = router->setup.history;
+    const struct rc_span name = rc_span_of(asked->channel, asked->head.channel_bytes);
+    const struct rc_config_namespace *policy = rc_history_policy(history, name);
+    const uint32_t slot =
+        policy == NULL ? RC_HISTORY_NO_SLOT : rc_history_find(history, asked->head.channel_hash, name);
+    struct rc_query_history question;
+    struct rc_query_kept kept = {.first = 1, .from = 1, .now_ms = rc_clock_ms()};
+    uint64_t used = sizeof(kept);
+    memcpy(&question, asked->data + sizeof(struct rc_query_head), sizeof(question));
+    if (slot != RC_HISTORY_NO_SLOT) {
+        const struct rc_history_state state = rc_history_stand(history, slot, policy, kept.now_ms);
+        struct rc_history_cursor cursor = {.slot = slot, .epoch = state.epoch};
+        struct rc_history_message message;
+        const uint64_t newest = state.last >= limit ? state.last - limit + 1 : 1;
+        kept.epoch = state.epoch;
+        kept.first = state.first;
+        kept.last = state.last;
+        kept.from = (question.flags & RC_QUERY_SINCE) ? question.since + 1 : newest;
+        kept.from = kept.from > state.first ? kept.from : state.first;
+        cursor.offset = kept.from;
+        while (kept.count < limit && rc_history_read(&history->view, &cursor, router->values + used,
+                                                     history->values_bytes_max - used, &message) == 1) {
+            used += rc_history_entry_bytes(&message.entry);
+            kept.count++;
+        }
+        kept.flags = cursor.offset <= state.last ? RC_QUERY_MORE : 0;
+    }
+    memcpy(router->values, &kept, sizeof(kept));
+    view->data = router->values;
+    view->head.data_bytes = (uint32_t)used;
+}
+
+/* RC_QUERY_RETAINED, RC_QUERY_HISTORY. False: it is another question. */
+static bool answer_kept(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *asked)
 {
     struct rc_query_head head;
     struct rc_envelope_view view = *asked;
@@ -146,7 +200,9 @@ static bool answer_retained(struct rc_router *router, struct rc_relay_port *port
         return false;
     }
     memcpy(&head, asked->data, sizeof(head));
-    if (head.kind != RC_QUERY_RETAINED) {
+    const bool messages =
+        head.kind == RC_QUERY_HISTORY && asked->head.data_bytes == sizeof(head) + sizeof(struct rc_query_history);
+    if (head.kind != RC_QUERY_RETAINED && !messages) {
         return false;
     }
     view.head.flags = (uint16_t)(asked->head.flags & RC_ENVELOPE_API);
@@ -154,7 +210,9 @@ static bool answer_retained(struct rc_router *router, struct rc_relay_port *port
     view.head.key_bytes = view.head.event_bytes = 0;
     view.head.exclude_count = 0;
     view.head.exclude_text_bytes = view.head.data_bytes = 0;
-    if (view.head.code == 0) {
+    if (view.head.code == 0 && messages) {
+        history_put(router, asked, head.limit > 0 ? head.limit : RC_QUERY_LIMIT_DEFAULT, &view);
+    } else if (view.head.code == 0) {
         values_put(router, asked->head.channel_hash, rc_span_of(asked->channel, asked->head.channel_bytes), &view);
     }
     (void)rc_fanout_send(&router->fanout, port, RC_DOWN_QUERY, &view); /* who gets none asks again */
@@ -429,7 +487,7 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         rc_route_calls_take_reply(&router->calls, port, record);
         break;
     case RC_UP_QUERY:
-        if (!answer_retained(router, port, &record->view) && router->setup.query != NULL) {
+        if (!answer_kept(router, port, &record->view) && router->setup.query != NULL) {
             router->setup.query(router->setup.query_context, port->index, &record->view);
         }
         break;

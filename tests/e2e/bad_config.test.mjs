@@ -92,13 +92,13 @@ test("`check` says that a listener for administrators brings others too", async 
 });
 
 test("`check` warns of what `run` warns of, and of what would keep it from starting here", async () => {
-  writeFileSync(path, '[[namespace]]\nname = "news"\nhistory = 100\n');
-  const notBuilt = /warning: \[\[namespace\]\] news: history is not built yet/;
+  writeFileSync(path, '[limits]\nhistory_memory = "0B"\n[[namespace]]\nname = "news"\nhistory = 100\n');
+  const noEffect = /warning: \[\[namespace\]\] news: history has no effect with limits\.history_memory/;
   const misspelt = /warning: environment variable RINGCAST_APIKEY is not known and sets nothing: did you mean RINGCAST_API_KEY\?/;
   const { code, stdout, stderr } = await run(["check", path], { env: { RINGCAST_APIKEY: "a-secret-value" } });
   assert.equal(code, 0, stderr);
   assert.match(stdout, /correct/);
-  assert.match(stderr, notBuilt);
+  assert.match(stderr, noEffect);
   assert.match(stderr, misspelt);
   assert.doesNotMatch(stderr, /a-secret-value/);
   writeFileSync(path, "");
@@ -108,14 +108,14 @@ test("`check` warns of what `run` warns of, and of what would keep it from start
 });
 
 testBroker("warnings are in the start-up log, and told by a reload", {
-  env: { RINGCAST_APIKEY: "a-secret-value" }, config: { namespace: [{ name: "news", history: 100 }] },
+  env: { RINGCAST_APIKEY: "a-secret-value" }, config: { "limits.history_memory": "0B", namespace: [{ name: "news", history: 100 }] },
 }, async (broker) => {
   const warned = (pattern) => broker.log.filter((line) => /WARN acceptor config_warning/.test(line) && pattern.test(line)).length;
-  assert.equal(warned(/news: history is not built yet/), 1);
+  assert.equal(warned(/news: history has no effect/), 1);
   assert.equal(warned(/RINGCAST_APIKEY.*did you mean RINGCAST_API_KEY/), 1);
   broker.writeConfig({ ...broker.config, namespace: [{ name: "news", history: 100 }, { name: "more", history: 5 }] });
   const { stdout } = await run(["reload", "-c", broker.configPath]);
-  assert.match(stdout, /warning: \[\[namespace\]\] more: history is not built yet/);
+  assert.match(stdout, /warning: \[\[namespace\]\] more: history has no effect/);
   assert.equal(warned(/more: history/), 1);
   broker.writeConfig({ ...broker.config, "server.user": "no-such-user-here" });
   const refused = await run(["reload", "-c", broker.configPath]);

@@ -15,6 +15,7 @@ test("every piece of TOML in README.md and docs is taken by `ringcast check`, an
   const folder = mkdtempSync(join(tmpdir(), "ringcast-docs-"));
   try {
     writeFileSync(join(folder, "order.json"), '{"type":"object"}');
+    writeFileSync(join(folder, "secret"), "a secret of at least thirty-two bytes");
     copyFileSync(certificate("docs").path, join(folder, "server.pem"));
     copyFileSync(CA_FILE, join(folder, "clients-ca.pem"));
     const pages = ["README.md", ...readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
@@ -25,7 +26,7 @@ test("every piece of TOML in README.md and docs is taken by `ringcast check`, an
         const text = block.replaceAll("/etc/ringcast/", `${folder}/`);
         const asks = /"app"|backend:app/.test(text) && !text.includes("[[backend]]");
         writeFileSync(file, `${text}\n${asks ? app : ""}`);
-        const { code, stderr } = await run(["check", file]);
+        const { code, stderr } = await run(["check", file], { env: { REDIS_URL: "redis://127.0.0.1:6379" } });
         assert.equal(code, 0, `${page}:\n${block}\n${stderr}`);
         assert.doesNotMatch(stderr, /not built/, page);
         count++;

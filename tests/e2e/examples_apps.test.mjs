@@ -58,7 +58,7 @@ testExample("whiteboard.toml: what one draws the others see", { ...ALONE, file: 
 
 /* excalidraw-app/collab/Portal.tsx: join on init-room; encrypted data and its IV, binary both; to the room, or to one's followers. */
 testExample("excalidraw.toml: rooms, binary and volatile changes, followers", { ...ALONE, file: "excalidraw.toml", env: () => ({ CORS_ORIGIN: "http://localhost:3000" }) }, async ({ brokers: [broker], connect }) => {
-  const ROOM = "0a1b2c3d4e5f60718293";
+  const ROOM = "0a1b2c3d4e5f60718293"; // ROOM_ID_BYTES = 10, as hexadecimal digits: as long as a socket's id
   const portal = async (room = ROOM) => {
     const socket = await connect(broker, { transports: ["websocket", "polling"] });
     await hears(socket, "init-room");

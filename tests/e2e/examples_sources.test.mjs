@@ -12,10 +12,10 @@ import { Server } from "socket.io";
 import { createAdapter } from "@socket.io/redis-adapter";
 import { Emitter } from "@socket.io/redis-emitter";
 import WebSocket from "ws";
-import { startBackend } from "./lib/backend.mjs";
 import { run } from "./lib/broker.mjs";
 import { FOLDER, example, hears, publishUntilHeard, refusal, testExample, told, valueOf } from "./lib/examples.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
+import { subscribers } from "./lib/redis.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const require = createRequire(import.meta.url);
@@ -241,19 +241,17 @@ const leaderboardHook = async (connect, broker, sub) => {
 };
 
 const LEADERBOARD = [{ playerId: "p1", elo: 1600.5 }, { playerId: "p2", elo: 1500 }];
-let app;
 testExample("s3.toml: token, subscribe, initial, update, match events and presence, on two servers", {
   file: "s3.toml",
   brokers: 2,
-  // getLeaderboard() of the backend.
-  changes: (text) => text.replace("http://127.0.0.1:4000/ringcast", app.url),
-  before: async () => (app = await startBackend({ secret: valueOf("s3.toml", "secrets"), answer: () => ({ emit: [{ event: "leaderboard:initial", args: [LEADERBOARD] }] }) })),
-  after: () => app.stop(),
 }, async ({ brokers: [one, two], redis, connect }) => {
   // "Authentication middleware"
   for (const transports of [["polling"], ["websocket"]]) {
     for (const auth of [{}, { token: null }, { token: `${s3Token("p1")}x` }]) assert.equal((await refusal(connect(one, { auth, transports }))).message, "Authentication failed");
   }
+  // The backend publishes the leaderboard once; who comes later has it at once.
+  await until("both servers listen", async () => (await subscribers(redis, "leaderboard:initial")) === 2);
+  await redis.publish("leaderboard:initial", LEADERBOARD);
   const [p1, p2] = [await leaderboardHook(connect, one, "p1"), await leaderboardHook(connect, two, "p2")];
   const onlooker = await connect(two, { auth: { token: s3Token("p3") } });
   for (const socket of [p1, p2]) await until("it has the leaderboard", () => JSON.stringify(socket.leaderboard) === JSON.stringify(LEADERBOARD));
@@ -300,9 +298,6 @@ testExample("s3.toml: token, subscribe, initial, update, match events and presen
 /* "handles 1000 concurrent connections" of the source, all with one token. */
 testExample("s3.toml: a load of connections with one token", {
   file: "s3.toml",
-  changes: (text) => text.replace("http://127.0.0.1:4000/ringcast", app.url),
-  before: async () => (app = await startBackend({ secret: valueOf("s3.toml", "secrets") })),
-  after: () => app.stop(),
 }, async ({ brokers: [one], connect }) => {
   const token = s3Token("p1");
   const clients = await Promise.all(Array.from({ length: 300 }, () => connect(one, { auth: { token }, transports: ["websocket"] })));

@@ -161,12 +161,13 @@ for (const [name, kind] of Object.entries(KINDS)) {
       await cluster.place(another, "place 5");
       await cluster.traffic("with another instance", calls);
 
-      // Node's library may take long to find out that a Cluster has another master, or never: then the instances are looked at.
+      // Node's library may never find out that a Cluster has another master, and of one Redis in ten its commands waited for ever: the instances
+      // are looked at, and the Nodes are started anew.
       const single = !redis.nodes;
       const { ms, before, after } = await cluster.traffic("Redis restarted", async () => {
         await restartRedis(redis);
         for (const broker of [brokers[0], another]) await redisHealth(broker, 200, 30000);
-      }, { whole: false, ...(single ? {} : { those: () => cluster.instances() }) });
+      }, { whole: false, those: () => cluster.instances() });
       const among = cluster.judged(before, after, cluster.instances());
       assert.deepEqual(Object.values(among), Object.values(among).map(() => ({ lost: 0, doubled: 0, disordered: 0 })), "instances lose nothing of each other");
       const isNode = (place) => place.server instanceof NodeProcess;
@@ -184,14 +185,12 @@ for (const [name, kind] of Object.entries(KINDS)) {
         const all = senders.reduce((sum, sender) => sum + after.get(sender) - before.get(sender), 0) * places.length * 2;
         console.log(`# ${name}: Redis restarted, ${Math.round(ms)} ms: clients of ${what}: ${lost} of ${all} lost`);
       }
-      if (!single) {
-        for (const node of cluster.nodes.splice(0)) {
-          cluster.leave(node).close();
-          await node.kill();
-        }
-        for (const i of [3, 4]) await cluster.place(await cluster.node(name, redis, `node ${i}`), `place ${i + 3}`);
-        if (kind.config === "sharded") await subscribedAnew(redis, 4);
+      for (const node of cluster.nodes.splice(0)) {
+        cluster.leave(node).close();
+        await node.kill();
       }
+      for (const i of [3, 4]) await cluster.place(await cluster.node(name, redis, `node ${i}`), `place ${i + 3}`);
+      if (!single && kind.config === "sharded") await subscribedAnew(redis, 4);
       await cluster.traffic("after a restart of Redis", calls);
       for (const place of cluster.places) place.close();
       await another.stop();

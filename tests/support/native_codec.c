@@ -100,6 +100,9 @@ size_t rc_test_operation_json(const struct rc_operation *operation, uint8_t *out
     if (operation->limit != 0) {
         out += sprintf((char *)out, ",\"limit\":%u", operation->limit);
     }
+    if (operation->has_since) {
+        out += sprintf((char *)out, ",\"since\":%llu", (unsigned long long)operation->since);
+    }
     if (operation->exclude_count != 0) {
         out = text(out, ",\"exclude\":[");
         for (uint32_t index = 0; index < operation->exclude_count; index++) {
@@ -194,6 +197,10 @@ size_t rc_test_operation_binary(const struct rc_operation *operation, uint8_t *o
         *flags |= 0x20;
         out = varint(out, operation->limit);
     }
+    if (operation->has_since) {
+        *flags |= 0x08;
+        out = varint(out, operation->since);
+    }
     if (operation->event.count != 0) {
         *flags |= 0x80;
         out = counted(out, operation->event);
@@ -219,8 +226,8 @@ size_t rc_test_operation_binary(const struct rc_operation *operation, uint8_t *o
 bool rc_test_operation_equal(const struct rc_operation *a, const struct rc_operation *b)
 {
     if (a->type != b->type || a->data_kind != b->data_kind || a->echo != b->echo || a->limit != b->limit ||
-        a->exclude_count != b->exclude_count || !rc_span_equal(a->id, b->id) ||
-        !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->event, b->event) ||
+        a->exclude_count != b->exclude_count || a->has_since != b->has_since || a->since != b->since ||
+        !rc_span_equal(a->id, b->id) || !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->event, b->event) ||
         !rc_span_equal(a->key, b->key) || !rc_span_equal(a->to, b->to) || !rc_span_equal(a->data, b->data)) {
         return false;
     }
@@ -328,6 +335,9 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
     case 0x51:
         return good && varint_read(&event->rest, &event->code) && counted_read(&event->rest, &event->reason) &&
                ((event->flags & 0x10) == 0 || counted_read(&event->rest, &event->channel));
+    case 0x84:
+        good = varint_read(&event->rest, &event->offset) && counted_read(&event->rest, &event->channel);
+        break;
     case 0x81:
         good = counted_read(&event->rest, &event->channel);
         break;

@@ -184,7 +184,8 @@ enum api_number {
     INSTANCES,
     REVOKE,
     RETAIN,
-    DO
+    DO,
+    HISTORY
 };
 
 static const struct rc_api_route api_calls[] = {
@@ -201,6 +202,7 @@ static const struct rc_api_route api_calls[] = {
     [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL},
     [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published},
     [DO] = {DO, true, rc_api_do, rc_api_do_room, rc_api_do_record, NULL},
+    [HISTORY] = {HISTORY, false, rc_api_history, NULL, rc_api_queried, NULL},
 };
 
 #define API_POST(name, number)                                                                              \
@@ -228,6 +230,7 @@ static const struct rc_route api_routes[] = {
     API_POST("revoke", REVOKE),
     API_POST("retain", RETAIN),
     API_POST("do", DO),
+    API_GET("history", HISTORY),
 };
 
 void rc_api_open(struct rc_api *api, struct rc_clients *clients)

@@ -232,6 +232,7 @@ int rc_api_do(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_revoke(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_history(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault);
 

@@ -66,9 +66,11 @@ static bool do_posts(const struct rc_reply_operation *operation)
 static int target_room(struct rc_api_call *call, struct do_target *target, struct rc_span room,
                        struct rc_api_fault *fault)
 {
-    const bool everybody = rc_span_equal(room, RC_SPAN("*"));
-    target->channel_bytes = (uint32_t)rc_channel_of_room(target->channel, sizeof(target->channel), call->does->nsp,
-                                                         everybody ? (struct rc_span){0} : room);
+    if (rc_span_equal(room, RC_SPAN("*"))) { /* everybody in the namespace */
+        room = (struct rc_span){0};
+    }
+    target->channel_bytes =
+        (uint32_t)rc_channel_of_room(target->channel, sizeof(target->channel), call->does->nsp, room);
     return target->channel_bytes > 0 ? 0 : rc_api_fault(fault, 400, "a room's name is too long");
 }
 

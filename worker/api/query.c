@@ -2,15 +2,18 @@
 #include "worker/api/api.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/records/channel_name.h"
 #include "common/base/clock.h"
+#include "common/text/decimal.h"
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
 
+/* `which` is behind the question's head; NULL = none. */
 static int query_relay(struct rc_api_call *call, enum rc_query_kind kind, struct rc_span channel,
-                       struct rc_api_fault *fault)
+                       const struct rc_query_history *which, struct rc_api_fault *fault)
 {
     struct rc_clients *clients = call->api->clients;
     if (rc_api_ask(call, fault) < 0) {
@@ -18,14 +21,19 @@ static int query_relay(struct rc_api_call *call, enum rc_query_kind kind, struct
     }
     const struct rc_call_tag tag = rc_api_tag(call, 0);
     const struct rc_query_head head = {.kind = (uint8_t)kind, .limit = (uint16_t)call->limit};
+    uint8_t data[sizeof(head) + sizeof(*which)];
+    memcpy(data, &head, sizeof(head));
+    if (which != NULL) {
+        memcpy(data + sizeof(head), which, sizeof(*which));
+    }
     struct rc_envelope_view view = {.head = {.time_ns = clients->io->now_ns,
                                              .flags = RC_ENVELOPE_API,
-                                             .data_bytes = sizeof(head),
+                                             .data_bytes = which != NULL ? sizeof(data) : sizeof(head),
                                              .channel_bytes = (uint8_t)channel.count,
                                              .request_id_bytes = sizeof(tag)},
                                     .channel = (const char *)channel.bytes,
                                     .request_id = (const uint8_t *)&tag,
-                                    .data = (const uint8_t *)&head};
+                                    .data = data};
     if (rc_api_pass_on(call, RC_UP_QUERY, &view, fault) < 0) {
         return -EINVAL;
     }
@@ -44,7 +52,7 @@ static int ask_user(struct rc_api_call *call, struct rc_span user, struct rc_api
     if (rc_channel_name_check(name, channel.count, sizeof(name)) < 0) {
         return rc_api_fault(fault, 400, "user has characters that are not allowed");
     }
-    return query_relay(call, RC_QUERY_USER, channel, fault);
+    return query_relay(call, RC_QUERY_USER, channel, NULL, fault);
 }
 
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault)
@@ -66,7 +74,7 @@ int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault)
         return ask_user(call, id, fault);
     }
     if (name.count == 0) {
-        return query_relay(call, RC_QUERY_USERS, name, fault);
+        return query_relay(call, RC_QUERY_USERS, name, NULL, fault);
     }
     if (rc_channel_name_check(channel, name.count, config->limits.max_channel_name) < 0) {
         return rc_api_fault(fault, 400, "the channel's name is too long or has characters that are not allowed");
@@ -74,15 +82,61 @@ int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault)
     if (!rc_config_namespace_of(config, channel, name.count)->presence) {
         return rc_api_fault(fault, 501, "presence is off for this channel's namespace");
     }
-    return query_relay(call, RC_QUERY_CHANNEL, name, fault);
+    return query_relay(call, RC_QUERY_CHANNEL, name, NULL, fault);
 }
 
 int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    return query_relay(call, RC_QUERY_INSTANCES, (struct rc_span){0}, fault);
+    return query_relay(call, RC_QUERY_INSTANCES, (struct rc_span){0}, NULL, fault);
+}
+
+int rc_api_history(struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    const struct rc_config *config = call->api->clients->config;
+    struct rc_query_history which = {0};
+    char channel[RC_CHANNEL_NAME_MAX];
+    char since[RC_DECIMAL_BYTES_MAX];
+    struct rc_span name;
+    struct rc_json_value number = {.type = RC_JSON_NUMBER};
+    if (rc_api_query_text(call, "channel", channel, sizeof(channel), &name, fault) < 0 ||
+        rc_api_query_text(call, "since", since, sizeof(since), &number.raw, fault) < 0 ||
+        rc_api_query_limit(call, RC_QUERY_LIMIT_DEFAULT, RC_QUERY_LIMIT_MAX, fault) < 0) {
+        return -EINVAL;
+    }
+    if (name.count == 0 || rc_channel_name_check(channel, name.count, config->limits.max_channel_name) < 0) {
+        return rc_api_fault(fault, 400, "channel is missing, too long, or has characters that are not allowed");
+    }
+    if (number.raw.count > 0) {
+        which.flags = RC_QUERY_SINCE;
+        if (rc_json_uint64(&number, &which.since) < 0 || which.since > RC_OFFSET_MAX) {
+            return rc_api_fault(fault, 400, "since must be a whole number");
+        }
+    }
+    if (rc_config_namespace_of(config, channel, name.count)->history == 0 || config->limits.history_memory_bytes == 0) {
+        return rc_api_fault(fault, 501, "history is off for this channel's namespace");
+    }
+    return query_relay(call, RC_QUERY_HISTORY, name, &which, fault);
 }
 
 /* --- answering ------------------------------------------------------------------------------------------------------- */
+
+static void put_history(struct rc_api_call *call, const struct rc_envelope_view *view)
+{
+    struct rc_api_fault fault;
+    struct rc_text text = {0};
+    uint8_t *members;
+    size_t bytes;
+    if (!rc_client_history_text(view, &members, &bytes)) {
+        rc_api_fault(&fault, 503, "the history cannot be read now: try again");
+        rc_api_fail(call, &fault);
+        return;
+    }
+    rc_text_put(&text, "{\"channel\":");
+    rc_text_put_json(&text, rc_span_of(view->channel, view->head.channel_bytes));
+    rc_text_put(&text, "%.*s}\n", (int)bytes, (const char *)members);
+    free(members);
+    rc_api_finish(call, &text);
+}
 
 static void put_ids(struct rc_text *text, struct rc_span ids)
 {
@@ -173,6 +227,10 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
     if (type != RC_DOWN_QUERY) {
         return;
     }
+    if (call->question == RC_QUERY_HISTORY) {
+        put_history(call, view);
+        return;
+    }
     if (view->head.code != 0 || view->head.data_bytes < sizeof(answer) ||
         (call->question == RC_QUERY_USER && name.count <= RC_USER_CHANNEL_HEAD_BYTES)) {
         rc_api_fault(&fault, 503, "too many such questions at once: try again");
@@ -197,6 +255,7 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
     case RC_QUERY_VALUE:
     case RC_QUERY_KEYS:
     case RC_QUERY_RETAINED:
+    case RC_QUERY_HISTORY:
     case RC_QUERY_MARKS:
     case RC_QUERY_SET:
         break; /* not asked here */

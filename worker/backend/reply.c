@@ -395,20 +395,21 @@ static int member_take(struct rc_reply *reply, enum member which, const struct r
 /* Is the member about whom it is for? */
 static bool aim_take(struct rc_reply_aim *aim, const struct rc_json_value *name, const struct rc_json_value *value)
 {
+    const struct rc_json_value nothing = {0};
     const struct {
         const char *name;
         struct rc_json_value *value;
     } known[] = {{"client", &aim->client}, {"room", &aim->room}, {"nsp", &aim->nsp}, {"backend", &aim->backend}};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (rc_json_string_is(name, rc_span_text(known[i].name))) {
-            *known[i].value = value->type == RC_JSON_NULL ? (struct rc_json_value){0} : *value;
+            *known[i].value = value->type == RC_JSON_NULL ? nothing : *value;
             return true;
         }
     }
     if (!rc_json_string_is(name, RC_SPAN("user")) || value->type == RC_JSON_OBJECT) {
         return false;
     }
-    aim->user = value->type == RC_JSON_NULL ? (struct rc_json_value){0} : *value;
+    aim->user = value->type == RC_JSON_NULL ? nothing : *value;
     return true;
 }
 

@@ -454,6 +454,14 @@ uint32_t rc_clients_sleep_ms(const struct rc_clients *clients, uint32_t most_ms)
  * may take. */
 void rc_client_await_join(struct rc_clients *clients, uint32_t client);
 
+/* --- history.c --- */
+
+/* Asks the relay for messages of the operation's channel: the client is answered. As rc_client_ask_presence. */
+int rc_client_ask_history(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation);
+/* The relay's answer as members of a JSON object, each behind a comma: epoch, first, offset, messages, more. False: no memory, or it makes no
+ * sense. *text is owned by the caller. */
+bool rc_client_history_text(const struct rc_envelope_view *view, uint8_t **text, size_t *bytes);
+
 /* presence.c: asks the relay for a client. 0; -EAGAIN: no room in the up ring; else too many such questions wait. */
 int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct rc_span channel, uint32_t limit,
                            struct rc_span id);

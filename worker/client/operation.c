@@ -89,6 +89,11 @@ static enum rc_who who_sees_presence(const struct request *request)
     return request_namespace(request)->presence_who;
 }
 
+static enum rc_who who_reads_history(const struct request *request)
+{
+    return request_namespace(request)->history_who;
+}
+
 static enum rc_who who_broadcasts(const struct request *request)
 {
     return request->clients->config->permissions.broadcast;
@@ -121,7 +126,8 @@ static const struct {
     [RC_OPERATION_DIRECT] = {who_sends_directs, "you may not send direct messages", NULL, false},
     [RC_OPERATION_PRESENCE] = {who_sees_presence, "you may not see who is in this channel",
                                "only the server knows who is in this channel", true},
-    [RC_OPERATION_HISTORY] = {NULL, "", NULL, false},
+    [RC_OPERATION_HISTORY] = {who_reads_history, "you may not read the history of this channel",
+                              "the history of this channel is the server's", true},
     [RC_OPERATION_PING] = {NULL, "", NULL, false},
     [RC_OPERATION_ECHO] = {NULL, "", NULL, false},
     [RC_OPERATION_DISCONNECT] = {who_is_nobody, "only the server sends clients away", NULL, false},
@@ -181,6 +187,11 @@ static bool request_may(const struct request *request)
     }
     if (operation->type == RC_OPERATION_PRESENCE && !request_namespace(request)->presence) {
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence is off for this channel's namespace"));
+        return false;
+    }
+    if (operation->type == RC_OPERATION_HISTORY &&
+        (request_namespace(request)->history == 0 || request->clients->config->limits.history_memory_bytes == 0)) {
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
         return false;
     }
     if (reserved != NULL &&
@@ -467,6 +478,23 @@ static enum rc_carried request_presence(const struct request *request)
     return RC_CARRIED_OUT;
 }
 
+/* Likewise history.c. */
+static enum rc_carried request_history(const struct request *request)
+{
+    struct rc_clients *clients = request->clients;
+    const int rc = rc_uplink_queued(clients->uplink)
+                       ? -EAGAIN
+                       : rc_client_ask_history(clients, request->client, request->operation);
+    if (rc == -EAGAIN) {
+        return RC_CARRIED_LATER;
+    }
+    if (rc < 0) {
+        request_error(request, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
+        return RC_CARRIED_REFUSED;
+    }
+    return RC_CARRIED_OUT;
+}
+
 static enum rc_carried request_disconnect(const struct request *request)
 {
     char reason[RC_WS_CLOSE_REASON_BYTES_MAX + 1];
@@ -556,8 +584,7 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     case RC_OPERATION_PRESENCE:
         return request_presence(&request);
     case RC_OPERATION_HISTORY:
-        request_error(&request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
-        return RC_CARRIED_REFUSED;
+        return request_history(&request);
     case RC_OPERATION_PING:
         /* A ping is a question by itself: it is answered with or without an id. */
         request_reply(&request, &(struct rc_event){.type = RC_EVENT_PONG, .id = operation->id});

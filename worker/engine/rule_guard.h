@@ -7,11 +7,6 @@
 
 #include "worker/engine/rule_state.h"
 
-enum rc_rule_guarded {
-    RC_RULE_PASSES,
-    RC_RULE_REFUSED, /* run->code, run->why and run->guard say why */
-    RC_RULE_WAITS,   /* it cannot be told yet: call again when the client goes on */
-};
 enum rc_rule_guarded rc_rule_guards(struct rc_rule_run *run);
 
 #endif

@@ -10,7 +10,7 @@
 #ifndef RC_WORKER_ENGINE_RULE_IDENTIFY_H
 #define RC_WORKER_ENGINE_RULE_IDENTIFY_H
 
-#include "worker/engine/rule_guard.h"
+#include "worker/engine/rule_state.h"
 
 /* The last guard: what it finds stays, whatever becomes of the row. */
 enum rc_rule_guarded rc_rule_identify(struct rc_rule_run *run);

@@ -7,7 +7,7 @@
 #ifndef RC_WORKER_ENGINE_RULE_RATE_H
 #define RC_WORKER_ENGINE_RULE_RATE_H
 
-#include "worker/engine/rule_guard.h"
+#include "worker/engine/rule_state.h"
 
 /* Of rc_rule_guards. */
 enum rc_rule_guarded rc_rule_rates(struct rc_rule_run *run);

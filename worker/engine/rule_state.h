@@ -17,6 +17,13 @@ struct rc_rules_answer {
     void (*put)(void *context, struct rc_span values);
 };
 
+/* What a guard says (rule_guard.h). */
+enum rc_rule_guarded {
+    RC_RULE_PASSES,
+    RC_RULE_REFUSED, /* run->code, run->why and run->guard say why */
+    RC_RULE_WAITS,   /* it cannot be told yet: call again when the client goes on */
+};
+
 struct rc_rule_run {
     struct rc_engines *engines;
     struct rc_clients *clients;

@@ -61,7 +61,6 @@ static void close_marked(struct rc_hub *hub, uint32_t client_index)
         hub->handlers.end(hub->handlers.context, client_index);
     } else if (client->socket == RC_SOCKET_NONE) {
         client->cut = 0; /* what was begun is not finished: nothing more comes */
-        rc_hub_wait_end(hub, client_index);
         rc_hub_leave(hub, client_index);
         rc_hub_output_release(hub, client_index);
         hub->handlers.cut_off(hub->handlers.context, client_index);

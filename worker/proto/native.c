@@ -37,6 +37,7 @@ enum member {
     MEMBER_ARGS,
     MEMBER_RETAIN,
     MEMBER_RETAINED,
+    MEMBER_SINCE,
     MEMBER_COUNT,
 };
 
@@ -56,6 +57,7 @@ static const struct rc_span member_names[MEMBER_COUNT] = {
     [MEMBER_ARGS] = {(const uint8_t *)"args", 4},
     [MEMBER_RETAIN] = {(const uint8_t *)"retain", 6},
     [MEMBER_RETAINED] = {(const uint8_t *)"retained", 8},
+    [MEMBER_SINCE] = {(const uint8_t *)"since", 5},
 };
 
 #define BIT(member) (1U << (member))
@@ -79,7 +81,7 @@ static const struct {
     {"auth", RC_OPERATION_AUTH, 0, 0}, /* its members are the configuration's to name: data is the whole object */
     {"refresh", RC_OPERATION_REFRESH, 0, 0},
     {"presence", RC_OPERATION_PRESENCE, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
-    {"history", RC_OPERATION_HISTORY, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
+    {"history", RC_OPERATION_HISTORY, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT) | BIT(MEMBER_SINCE)},
 };
 
 #define TYPE_NAME_BYTES_MAX 16
@@ -306,6 +308,11 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
         return exclude_take(reader, value, operation, error);
     case MEMBER_KEY:
         return string_take(reader, value, "key", RC_KEY_BYTES_MAX, &operation->key, error);
+    case MEMBER_SINCE:
+        operation->has_since = true;
+        return rc_json_uint64(value, &operation->since) < 0 || operation->since > RC_OFFSET_MAX
+                   ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "since must be a whole number")
+                   : 0;
     case MEMBER_LIMIT:
         return limit_take(value, operation, error);
     case MEMBER_EVENT:
@@ -528,7 +535,9 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
         return RC_SPAN("{\"type\":\"message\",\"channel\":}").count + channel_bytes_max(event) +
                (event->from.count != 0 ? RC_SPAN(",\"from\":").count + RC_JSON_STRING_BYTES_MAX(event->from.count)
                                        : 0) +
-               (event->retained ? RC_SPAN(",\"retained\":true").count : 0) + rc_native_content_bytes_max(event);
+               (event->retained ? RC_SPAN(",\"retained\":true").count : 0) +
+               (event->offset != 0 ? RC_SPAN(",\"offset\":").count + RC_DECIMAL_BYTES_MAX : 0) +
+               rc_native_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return FIXED_BYTES_MAX + RC_JSON_STRING_BYTES_MAX(welcome->client.count) +
                RC_JSON_STRING_BYTES_MAX(welcome->instance.count) + RC_JSON_STRING_BYTES_MAX(welcome->user.count);
@@ -630,6 +639,9 @@ static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
     if (event->retained) {
         out = PUT(out, ",\"retained\":true");
     }
+    if (event->offset != 0) {
+        out = put_number(PUT(out, ",\"offset\":"), event->offset);
+    }
     return rc_native_content_put(out, event);
 }
 
@@ -681,6 +693,10 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
         break;
     case RC_EVENT_PRESENCE:
         out = put_presence(out, event);
+        break;
+    case RC_EVENT_HISTORY:
+        out = put_id(PUT(out, "{\"type\":\"history\""), event->id);
+        out = native_put(put_channel(PUT(out, ",\"channel\":"), event), event->data);
         break;
     case RC_EVENT_ERROR:
         out = put_error(out, event);

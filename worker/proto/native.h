@@ -28,13 +28,15 @@ enum rc_native_form {
     RC_NATIVE_BINARY = 1, /* binary frames */
 };
 
-/* The form in which an event leaves on a connection of `form`: RC_NATIVE_BINARY for binary data, else `form`. It
+/* The form in which an event leaves on a connection of `form`: RC_NATIVE_BINARY for binary data, JSON for histories, else `form`. It
  * decides the WebSocket opcode. */
 static inline enum rc_native_form rc_native_event_form(enum rc_native_form form, const struct rc_event *event)
 {
     bool has_data = event->type == RC_EVENT_MESSAGE || event->type == RC_EVENT_DIRECT;
 
-    return has_data && event->data_kind == RC_DATA_BINARY ? RC_NATIVE_BINARY : form;
+    return event->type == RC_EVENT_HISTORY                  ? RC_NATIVE_JSON
+           : has_data && event->data_kind == RC_DATA_BINARY ? RC_NATIVE_BINARY
+                                                            : form;
 }
 
 /* Upper bound of the event's size in bytes, to reserve; close, and exact for messages whose channel_json is given. */

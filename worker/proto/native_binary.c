@@ -24,6 +24,7 @@ enum field {
     FIELD_CHANNEL = 1,
     FIELD_TO = 2,
     FIELD_DATA = 4, /* and before it what KEY and EXCLUDE say, where allowed */
+    FIELD_SINCE = 8,
 };
 
 static const struct {
@@ -45,8 +46,8 @@ static const struct {
     [RC_NATIVE_BINARY_DIRECT] = {RC_OPERATION_DIRECT, FIELD_TO | FIELD_DATA, MESSAGE_FLAGS},
     [RC_NATIVE_BINARY_PRESENCE] = {RC_OPERATION_PRESENCE, FIELD_CHANNEL,
                                    RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_LIMIT},
-    [RC_NATIVE_BINARY_HISTORY] = {RC_OPERATION_HISTORY, FIELD_CHANNEL,
-                                  RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_LIMIT},
+    [RC_NATIVE_BINARY_HISTORY] = {RC_OPERATION_HISTORY, FIELD_CHANNEL | FIELD_SINCE,
+                                  RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_LIMIT | RC_NATIVE_BINARY_SINCE},
     [RC_NATIVE_BINARY_PING] = {RC_OPERATION_PING, 0, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_AUTH] = {RC_OPERATION_AUTH, FIELD_DATA, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_REFRESH] = {RC_OPERATION_REFRESH, FIELD_DATA, RC_NATIVE_BINARY_ID_MASK},
@@ -300,6 +301,11 @@ static int fields_take(struct rc_reader *reader, struct rest *rest, unsigned fie
         }
         operation->limit = (uint32_t)limit;
     }
+    operation->has_since = (fields & FIELD_SINCE) != 0 && (flags & RC_NATIVE_BINARY_SINCE) != 0;
+    if (failed == 0 && operation->has_since &&
+        (!varint_take(rest, &operation->since) || operation->since > RC_OFFSET_MAX)) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "since must be a whole number");
+    }
     operation->echo = (fields & FIELD_DATA) == 0 || (flags & RC_NATIVE_BINARY_NO_ECHO) == 0;
     if (failed == 0 && (fields & FIELD_DATA) != 0) {
         failed = (flags & RC_NATIVE_BINARY_ARGS) != 0 ? binary_args_take(reader, flags, rest, operation, error)
@@ -487,8 +493,8 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
     switch (event->type) {
     case RC_EVENT_MESSAGE:
     case RC_EVENT_DIRECT:
-        return 2 + 3 * LENGTH_BYTES_MAX + event->channel.count + event->from.count + event->event.count +
-               binary_content_bytes_max(event);
+        return 2 + VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + event->channel.count + event->from.count +
+               event->event.count + binary_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return 2 + 3 * VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + welcome->client.count + welcome->instance.count +
                welcome->user.count;
@@ -588,8 +594,13 @@ static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
                      (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U) |
                      (event->retained ? (unsigned)RC_NATIVE_BINARY_RETAINED : 0U);
 
-    *out++ = event->type == RC_EVENT_MESSAGE ? RC_NATIVE_BINARY_MESSAGE : RC_NATIVE_BINARY_DIRECTED;
+    *out++ = event->offset != 0                ? RC_NATIVE_BINARY_KEPT
+             : event->type == RC_EVENT_MESSAGE ? RC_NATIVE_BINARY_MESSAGE
+                                               : RC_NATIVE_BINARY_DIRECTED;
     *out++ = (uint8_t)flags;
+    if (event->offset != 0) {
+        out = put_varint(out, event->offset);
+    }
     if (event->type == RC_EVENT_MESSAGE) {
         out = put_counted(out, event->channel);
     }
@@ -653,6 +664,7 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         *out++ = 0;
         out = put_counted(out, event->channel);
         break;
+    case RC_EVENT_HISTORY: /* is JSON in any case */
     case RC_EVENT_CONNECTED:
     case RC_EVENT_CONNECT_ERROR:
     case RC_EVENT_DISCONNECTED:

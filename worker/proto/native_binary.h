@@ -48,6 +48,7 @@ enum rc_native_binary_type {
     RC_NATIVE_BINARY_MESSAGE = 0x81,
     RC_NATIVE_BINARY_DIRECTED = 0x82,
     RC_NATIVE_BINARY_GAP = 0x83,
+    RC_NATIVE_BINARY_KEPT = 0x84, /* a message of a channel with history: its offset, then as 0x81 */
 };
 
 enum rc_native_binary_flags {
@@ -64,6 +65,7 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_KEY = 0x40,
     RC_NATIVE_BINARY_ARGS = 0x20,     /* publish, broadcast, direct */
     RC_NATIVE_BINARY_RETAINED = 0x08, /* subscribe; events: message */
+    RC_NATIVE_BINARY_SINCE = 0x08,    /* history */
 
     RC_NATIVE_BINARY_EVENT = 0x80, /* both directions: what a message is called */
 

@@ -15,6 +15,8 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->is_volatile = false;
     operation->retain = operation->retained = false;
     operation->limit = 0;
+    operation->has_since = false;
+    operation->since = 0;
     operation->id = rc_span_of(NULL, 0);
     operation->channel = rc_span_of(NULL, 0);
     operation->event = rc_span_of(NULL, 0);

@@ -22,10 +22,11 @@
 #define RC_CLIENT_ID_BYTES_MAX 128 /* a client id, decoded */
 #define RC_REQUEST_ID_BYTES_MAX 64 /* a request's id as written, without quotes */
 #define RC_REQUEST_ID_TOKEN_BYTES_MAX (RC_REQUEST_ID_BYTES_MAX + 2)
-#define RC_KEY_BYTES_MAX 64    /* a message's key, decoded */
-#define RC_EVENT_BYTES_MAX 255 /* a message's event, decoded */
-#define RC_EXCLUDE_MAX 64      /* clients in `exclude` */
-#define RC_BATCH_MAX 128       /* operations in one frame */
+#define RC_KEY_BYTES_MAX 64               /* a message's key, decoded */
+#define RC_EVENT_BYTES_MAX 255            /* a message's event, decoded */
+#define RC_EXCLUDE_MAX 64                 /* clients in `exclude` */
+#define RC_OFFSET_MAX (UINT64_C(1) << 53) /* what JSON readers hold exactly */
+#define RC_BATCH_MAX 128                  /* operations in one frame */
 
 /* Where codecs put strings that are not in the frame as they mean: unescaped names and ids, and made-up id tokens. */
 #define RC_OPERATION_SCRATCH_BYTES                                                                          \
@@ -127,6 +128,8 @@ struct rc_operation {
     bool retain;                 /* publish: it is the channel's retained value from now on */
     bool retained;               /* subscribe: the channel's retained values first */
     uint32_t limit;              /* presence, history: at most so many entries; 0 = not given */
+    bool has_since;              /* history: those behind `since`, else the newest */
+    uint64_t since;              /* history: an offset */
     struct rc_span id;           /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel;      /* subscribe, unsubscribe, publish, presence, history */
     struct rc_span event;        /* publish, broadcast, direct: what it is called; empty = no name */
@@ -171,6 +174,7 @@ enum rc_event_type {
     RC_EVENT_SENT,
     RC_EVENT_PONG,
     RC_EVENT_PRESENCE,
+    RC_EVENT_HISTORY, /* data: members of the answer as JSON, each behind a comma */
     RC_EVENT_ERROR,
     RC_EVENT_MESSAGE, /* deliveries */
     RC_EVENT_DIRECT,
@@ -208,6 +212,7 @@ struct rc_event {
     enum rc_code code;           /* error */
     bool retained;               /* message: it is what was kept, not what was just published */
     bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
+    uint64_t offset;             /* message: in the channel's history; 0 = it has none */
     struct rc_span id;      /* answers: the request's JSON token; message, direct: an acknowledgement is wanted with it;
                                     empty = none */
     struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */

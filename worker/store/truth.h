@@ -89,7 +89,8 @@ enum rc_socket_flags {
 
 /*
  * One socket; its index is also its direct descriptor. The peer's address stands beside it (truth->peers): it is seldom looked at.
- * A turn writes blocked_ds, flags and sent_bytes, and reads nothing else.
+ * A turn writes blocked_ds, flags and sent_bytes, and reads these, client and generation. All arrays here begin at a page: with its
+ * subscription (half a line) and its client, what is written for one delivery lies in three lines.
  */
 struct rc_socket {
     uint64_t sent_bytes;     /* io: handed to the socket since accept */

@@ -46,6 +46,10 @@ export function encode(operation) {
     flags |= 0x20;
     parts.push(number(operation.limit));
   }
+  if (operation.since !== undefined) {
+    flags |= 0x08;
+    parts.push(number(operation.since));
+  }
   if (isBytes) {
     flags |= 0x04;
     parts.push(Buffer.from(operation.data));
@@ -116,9 +120,10 @@ export function decode(bytes) {
     message.reason = readText();
     if (flags & 0x10) message.channel = readText();
     message.message = bytes.subarray(at).toString();
-  } else if (type === 0x81 || type === 0x82) {
-    message.type = type === 0x81 ? "message" : "direct";
-    if (type === 0x81) message.channel = readText();
+  } else if (type === 0x81 || type === 0x82 || type === 0x84) {
+    message.type = type === 0x82 ? "direct" : "message";
+    if (type === 0x84) message.offset = readNumber();
+    if (type !== 0x82) message.channel = readText();
     if (flags & 0x20) message.from = readText();
     if (flags & 0x80) message.event = readText();
     if (flags & 0x40) {

@@ -4,7 +4,7 @@ import WebSocket from "ws";
 import { decode } from "./binary.mjs";
 import { rawMember, within } from "./util.mjs";
 
-const ANSWERS = new Set(["authenticated", "subscribed", "unsubscribed", "published", "broadcasted", "sent", "pong", "presence", "refreshed"]);
+const ANSWERS = new Set(["authenticated", "subscribed", "unsubscribed", "published", "broadcasted", "sent", "pong", "presence", "refreshed", "history"]);
 
 /* The worker that a connection is on, out of its client id: {instance}~base64url(nonce 4, worker 2, slot 4, random 8). */
 export function workerOf(clientId) {

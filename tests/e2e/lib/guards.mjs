@@ -20,9 +20,9 @@ export const GUARDS = [
   opened("run_matches", "true"),
   // Rooms whose channel namespace the client names.
   opened("eval_permits", "0"),
-  replaced("who may count", "if ((question->room.flags & RC_EVENT_CLIENT_CHOOSES) == 0 || run->client == 0) {", "if (true) {"),
-  replaced("who may see what is kept", "return rc_permission_allows(namespace->subscribe, rc_client_user(run->clients, run->client),", "return true || rc_permission_allows(namespace->subscribe, rc_client_user(run->clients, run->client),"),
-  replaced("who may keep by rows", "if (type == RC_RULE_RETAIN && !rc_permission_allows(namespace->retain, user, name, member)) {", "if (false && member) {"),
+  opened("rc_rule_sees", "0"),
+  replaced("who may keep by rows", "return type != RC_RULE_RETAIN || rc_permission_allows(", "return true || type != RC_RULE_RETAIN || rc_permission_allows("),
+  opened("rc_rule_rates", "RC_RULE_PASSES"),
   replaced("{args.N} is the client's word", "case RC_EVENT_SOURCE_ARGUMENT:\n        return SAID_BY_CLIENT;", "case RC_EVENT_SOURCE_ARGUMENT:\n        return SAID_NOTHING;"),
   replaced("{room.NAME} is the client's word", "case RC_EVENT_SOURCE_ROOM_PART:\n    case RC_EVENT_SOURCE_ARGUMENT:", "case RC_EVENT_SOURCE_ROOM_PART:\n        return SAID_NOTHING;\n    case RC_EVENT_SOURCE_ARGUMENT:"),
   replaced("{room} with more is the client's word", "row->each_head.bytes), build->piece_count > 1);", "row->each_head.bytes), false);"),

@@ -194,14 +194,15 @@ Test(settings, a_user_that_does_not_exist_is_refused_at_the_start_and_at_a_reloa
     rc_settings_free(settings);
 }
 
-Test(settings, warnings_name_what_is_not_built_and_variables_that_set_nothing)
+Test(settings, warnings_name_what_has_no_effect_and_variables_that_set_nothing)
 {
     struct rc_config_errors warnings = {0};
-    struct rc_settings *settings =
-        loaded("[[namespace]]\nname = \"a\"\nhistory = 5\n[[namespace]]\nname = \"b\"\n", false);
+    struct rc_settings *settings = loaded(
+        "[limits]\nhistory_memory = \"0B\"\n[[namespace]]\nname = \"a\"\nhistory = 5\n[[namespace]]\nname = \"b\"\n",
+        false);
     rc_settings_warnings(&settings->config, &warnings);
     cr_assert_eq(warnings.count, 1);
-    cr_expect(strstr(warnings.lines[0].text, "a: history is not built") != NULL, "%s", warnings.lines[0].text);
+    cr_expect(strstr(warnings.lines[0].text, "a: history has no effect") != NULL, "%s", warnings.lines[0].text);
     setenv("RINGCAST_CONFIG", "x", 1);
     rc_settings_warnings(&settings->config, &warnings);
     cr_assert_eq(warnings.count, 3);

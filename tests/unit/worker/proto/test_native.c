@@ -151,8 +151,12 @@ Test(native, reads_the_other_operations)
     cr_assert(operation.type == RC_OPERATION_PRESENCE && operation.limit == 10);
     good("{\"type\":\"history\",\"channel\":\"a\",\"limit\":4294967295}");
     cr_assert(operation.type == RC_OPERATION_HISTORY && operation.limit == UINT32_MAX);
+    good("{\"type\":\"history\",\"channel\":\"a\",\"since\":9007199254740992,\"limit\":1}");
+    cr_assert(operation.has_since && operation.since == RC_OFFSET_MAX);
+    good("{\"type\":\"history\",\"channel\":\"a\",\"since\":0}");
+    cr_assert(operation.has_since && operation.since == 0);
     good("{\"type\":\"history\",\"channel\":\"a\"}");
-    cr_assert_eq(operation.limit, 0);
+    cr_assert(operation.limit == 0 && !operation.has_since);
     good("{\"type\":\"ping\"}");
     cr_assert(operation.type == RC_OPERATION_PING && operation.id.count == 0);
 }
@@ -230,6 +234,10 @@ Test(native, says_what_is_wrong)
         "exclude must be an array of client ids");
     bad("{\"type\":\"broadcast\",\"id\":7,\"data\":1,\"exclude\":[\"a\",1]}", RC_CODE_BAD_REQUEST, "7",
         "a client id in exclude must be a string");
+    bad("{\"type\":\"history\",\"id\":7,\"channel\":\"a\",\"since\":-1}", RC_CODE_BAD_REQUEST, "7",
+        "since must be a whole number");
+    bad("{\"type\":\"history\",\"id\":7,\"channel\":\"a\",\"since\":9007199254740993}", RC_CODE_BAD_REQUEST, "7",
+        "since must be a whole number");
     bad("{\"type\":\"history\",\"id\":7,\"channel\":\"a\",\"limit\":0}", RC_CODE_BAD_REQUEST, "7",
         "limit must be a whole number from 1 to 4294967295");
     bad("{\"type\":\"history\",\"id\":7,\"channel\":\"a\",\"limit\":4294967296}", RC_CODE_BAD_REQUEST, "7",

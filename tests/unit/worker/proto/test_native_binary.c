@@ -49,6 +49,8 @@ static const struct {
      "05 03 03 32 2e 35 06 77 65 62 31 7e 78 5b 31 2c 32 5d"},
     {"{\"type\":\"presence\",\"channel\":\"room:1\",\"limit\":200,\"id\":4}", "06 21 04 06 72 6f 6f 6d 3a 31 c8 01"},
     {"{\"type\":\"history\",\"channel\":\"room:1\",\"id\":5}", "07 01 05 06 72 6f 6f 6d 3a 31"},
+    {"{\"type\":\"history\",\"channel\":\"room:1\",\"id\":6,\"since\":148,\"limit\":2}",
+     "07 29 06 06 72 6f 6f 6d 3a 31 02 94 01"},
     {"{\"type\":\"ping\",\"id\":0}", "08 01 00"},
     {"[{\"type\":\"subscribe\",\"channel\":\"prices:BTC\",\"id\":1},{\"type\":\"ping\",\"id\":0}]",
      "0f 0e 01 01 01 0a 70 72 69 63 65 73 3a 42 54 43 03 08 01 00"},
@@ -143,6 +145,9 @@ static const struct {
      "\"args\":[\"me\",{\"_placeholder\":true,\"num\":0}],\"attachments\":[\"AQL/\"]}",
      "81 c0 06 72 6f 6f 6d 3a 31 05 70 68 6f 74 6f 01 03 01 02 ff 5b 22 6d 65 22 2c 7b 22 5f 70 6c 61 63 65 68 6f 6c 64 "
      "65 72 22 3a 74 72 75 65 2c 22 6e 75 6d 22 3a 30 7d 5d"},
+    {{.type = RC_EVENT_MESSAGE, .channel = TEXT("log:1"), .offset = 300, .data = TEXT("\"hi\"")},
+     "{\"type\":\"message\",\"channel\":\"log:1\",\"offset\":300,\"data\":\"hi\"}",
+     "84 00 ac 02 05 6c 6f 67 3a 31 22 68 69 22"},
     {{.type = RC_EVENT_DIRECT, .data = TEXT("[1,2]")}, "{\"type\":\"direct\",\"data\":[1,2]}", "82 00 5b 31 2c 32 5d"},
     {{.type = RC_EVENT_GAP, .channel = TEXT("prices:BTC")},
      "{\"type\":\"gap\",\"channel\":\"prices:BTC\"}",

@@ -1,0 +1,151 @@
+// History on one host: what is published in namespaces that keep it has an offset, is told to who asks, is forgotten as configured, and
+// survives the relay.
+import assert from "node:assert/strict";
+import { encode } from "./lib/binary.mjs";
+import { testBroker } from "./lib/broker.mjs";
+import { delay, until } from "./lib/util.mjs";
+
+const KEY = "key-of-the-tests";
+const config = {
+  "http.api_keys": [KEY],
+  namespace: [
+    { name: "log", history: 100, history_who: "anyone" },
+    { name: "mine", history: 5, history_who: "member" },
+    { name: "short", history: 100, history_ttl: "1s", history_who: "anyone" },
+    { name: "closed", history: 5, history_who: "none" },
+    { name: "plain", history_who: "anyone" },
+  ],
+};
+
+async function api(broker, path, options = {}, status = 200) {
+  const answer = await broker.get(`/api/${path}`, { ...options, headers: { Authorization: `Bearer ${KEY}` } });
+  assert.equal(answer.status, status, answer.body);
+  return JSON.parse(answer.body);
+}
+
+const ask = (client, channel, more) => client.expect("history", { type: "history", channel, ...more });
+const numbers = (answer) => answer.messages.map((message) => [message.offset, message.data]);
+const upTo = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => [from + i, from + i]);
+
+async function killRelay(broker) {
+  const pid = broker.kill("SIGKILL", "relay");
+  await until("another relay", () => {
+    const { relay } = broker.pids();
+    return relay && relay !== pid;
+  });
+  await until("it is ready", async () => (await broker.status()).processes.find((row) => row.process === "relay").state === "ready");
+}
+
+testBroker("messages have offsets, and are told to who asks", { workers: 2, config }, async (broker) => {
+  const publisher = await broker.connectToWorker(0);
+  const subscriber = await broker.connectToWorker(1);
+  const nothing = await ask(subscriber, "log:a");
+  assert.deepEqual([nothing.messages, nothing.offset, nothing.first, nothing.more], [[], 0, 1, false]);
+  await subscriber.subscribe("log:a");
+  await subscriber.subscribe("plain:a");
+  const before = Date.now();
+  for (let n = 1; n <= 150; n++) await publisher.publish("log:a", n);
+  await publisher.publish("plain:a", 1);
+  for (let n = 1; n <= 150; n++) assert.deepEqual(await subscriber.next("message"), { type: "message", channel: "log:a", offset: n, data: n });
+  assert.deepEqual(await subscriber.next("message"), { type: "message", channel: "plain:a", data: 1 });
+  const newest = await ask(subscriber, "log:a", { limit: 10 });
+  assert.deepEqual([newest.first, newest.offset, newest.more, newest.channel], [51, 150, false, "log:a"]);
+  assert.deepEqual(numbers(newest), upTo(141, 150));
+  assert.ok(newest.messages[0].time >= before - 1000 && newest.messages[0].time <= Date.now() + 1000, `${newest.messages[0].time}`);
+  const behind = await ask(subscriber, "log:a", { since: 60, limit: 10 });
+  assert.deepEqual([numbers(behind), behind.more], [upTo(61, 70), true]);
+  assert.deepEqual(numbers(await ask(subscriber, "log:a", { since: 0, limit: 1000 })), upTo(51, 150), "the oldest that is there");
+  assert.deepEqual(numbers(await ask(subscriber, "log:a", { since: 150 })), []);
+  assert.deepEqual(numbers(await ask(subscriber, "log:a", { since: 151 })), []);
+  const told = await api(broker, "history?channel=log:a&since=148");
+  assert.deepEqual([numbers(told), told.epoch, told.channel], [upTo(149, 150), newest.epoch, "log:a"]);
+  assert.deepEqual(numbers(await api(broker, "history?channel=log:a&limit=2")), upTo(149, 150));
+});
+
+testBroker("events, arguments, keys and bytes", { workers: 2, config }, async (broker) => {
+  const client = await broker.connect();
+  await client.subscribe("log:b");
+  await client.publish("log:b", { n: 1 }, { event: "named", key: "k" });
+  await client.expect("published", { type: "publish", channel: "log:b", event: "e", args: ["x", 2] });
+  await api(broker, "publish", { method: "POST", body: JSON.stringify({ channel: "log:b", data_base64: "AQL/" }) });
+  const { offset, data, binary } = await client.next((message) => message.offset === 3);
+  assert.deepEqual([offset, data, binary], [3, Buffer.from([1, 2, 255]), true]);
+  const { messages } = await ask(client, "log:b");
+  assert.deepEqual((await client.request({ type: "history", channel: "log:b", since: 1, limit: 1 }, { encode })).messages, messages.slice(1, 2));
+  assert.deepEqual(messages.map(({ time, ...message }) => (assert.equal(typeof time, "number"), message)), [
+    { offset: 1, key: "k", event: "named", data: { n: 1 } },
+    { offset: 2, event: "e", args: ["x", 2] },
+    { offset: 3, data_base64: "AQL/" },
+  ]);
+});
+
+testBroker("who may ask, and what makes no sense", { config }, async (broker) => {
+  const client = await broker.connect();
+  await client.refused(403, { type: "history", channel: "mine:a" });
+  await client.subscribe("mine:a");
+  assert.deepEqual((await ask(client, "mine:a")).messages, []);
+  await client.refused(403, { type: "history", channel: "closed:a" });
+  await client.refused(501, { type: "history", channel: "plain:a" });
+  await client.refused(400, { type: "history", channel: "log:a", since: -1 });
+  await client.refused(400, { type: "history", channel: "log:a", limit: 0 });
+  await api(broker, "history?channel=closed:a");
+  await api(broker, "history?channel=plain:a", {}, 501);
+  await api(broker, "history", {}, 400);
+  await api(broker, "history?channel=log:a&since=x", {}, 400);
+  assert.equal((await broker.get("/api/history?channel=log:a")).status, 401);
+});
+
+testBroker("what is too old is forgotten; offsets go on", { config }, async (broker) => {
+  const client = await broker.connect();
+  await client.subscribe("short:a");
+  for (let n = 1; n <= 3; n++) await client.publish("short:a", n);
+  assert.equal((await ask(client, "short:a")).messages.length, 3);
+  await delay(1500);
+  const { messages, first, offset, epoch } = await ask(client, "short:a");
+  assert.deepEqual([messages, first, offset], [[], 4, 3]);
+  await client.publish("short:a", 4);
+  const later = await ask(client, "short:a");
+  assert.deepEqual([numbers(later), later.epoch], [[[4, 4]], epoch]);
+});
+
+testBroker("without memory there is none", { config: { ...config, "limits.history_memory": "0B" } }, async (broker) => {
+  const client = await broker.connect();
+  await client.subscribe("log:a");
+  await client.publish("log:a", 1);
+  assert.deepEqual(await client.next("message"), { type: "message", channel: "log:a", data: 1 });
+  await client.refused(501, { type: "history", channel: "log:a" });
+});
+
+testBroker("the relay's death loses none, doubles none, and keeps the offsets", { workers: 2, config: { ...config, namespace: [{ name: "log", history: 100000, history_who: "anyone" }] }, timeout: 120000 }, async (broker) => {
+  const subscriber = await broker.connectToWorker(1);
+  await subscriber.subscribe("log:x");
+  const live = [];
+  subscriber.ondelivery = (message) => live.push([message.offset, message.data]);
+  let running = true;
+  const pumps = [];
+  for (const worker of [0, 1]) {
+    const publisher = await broker.connectToWorker(worker);
+    pumps.push((async () => {
+      let n = 0;
+      while (running) await publisher.publish("log:x", `${worker}-${++n}`);
+      return n;
+    })());
+  }
+  for (let round = 0; round < 3; round++) {
+    await delay(300);
+    await killRelay(broker);
+  }
+  await delay(300);
+  running = false;
+  const total = (await Promise.all(pumps)).reduce((a, b) => a + b);
+  await until("all is delivered", () => live.length >= total);
+  assert.deepEqual(live.map(([offset]) => offset), Array.from({ length: total }, (_, i) => i + 1));
+  assert.equal(new Set(live.map(([, data]) => data)).size, total);
+  const kept = [];
+  for (let more = true; more;) {
+    const answer = await ask(subscriber, "log:x", { since: kept.length, limit: 1000 });
+    kept.push(...numbers(answer));
+    more = answer.more;
+  }
+  assert.deepEqual(kept, live);
+});
