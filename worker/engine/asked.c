@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/records/args.h"
 #include "worker/backend/call.h"
+#include "worker/engine/asking.h"
 #include "worker/engine/does.h"
 
 #define ASKED_RETRY_MS 2u
@@ -332,8 +333,8 @@ static bool asked_call(struct rc_asked *asked, struct rc_backend_frame *frame)
     return true;
 }
 
-void rc_asked_ack(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
-                  struct rc_span token, struct rc_span args)
+static void asked_ack(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
+                      struct rc_span token, struct rc_span args)
 {
     struct rc_backend_frame frame;
     struct rc_operation operation;
@@ -353,6 +354,23 @@ void rc_asked_ack(struct rc_engines *engines, uint32_t client, uint32_t backend,
         rc_backend_frame_bool(&frame, "timeout", true);
     }
     (void)asked_call(asked, &frame);
+}
+
+void rc_asked_told(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args)
+{
+    struct rc_span nsp;
+    struct rc_span backend;
+    struct rc_span token;
+    if (!rc_asking_read(asker, &nsp, &backend, &token)) {
+        rc_metric_add(engines->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
+        return;
+    }
+    const int index = rc_backend_find(engines->clients->config, backend);
+    if (index < 0) { /* a reload took it away */
+        rc_metric_add(engines->clients->metrics, RC_METRIC_ACKS_DROPPED, 1);
+        return;
+    }
+    asked_ack(engines, client, (uint32_t)index, nsp, token, args);
 }
 
 void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span name,

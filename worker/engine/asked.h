@@ -28,9 +28,8 @@ void rc_asked_joined(struct rc_engines *engines, uint32_t client, struct rc_span
 void rc_asked_forget(struct rc_engines *engines, uint32_t client);
 
 /* Tells the backend what a socket answered to an emit of its (arguments as rc_args has them), or, `args` empty, that it did not: the call `ack`. What
- * its reply wants done is done for that socket, if it is still there; a failure is only counted. */
-void rc_asked_ack(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
-                  struct rc_span token, struct rc_span args);
+ * its reply wants done is done for that socket, if it is still there; a failure is only counted. `asker` as rc_asking_emit made it. */
+void rc_asked_told(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);
 
 /* Goes on with those that wait. */
 void rc_asked_work(struct rc_engines *engines);

@@ -9,7 +9,6 @@
 #include "common/records/channel_name.h"
 #include "common/records/emit.h"
 #include "worker/engine/acks.h"
-#include "worker/engine/asked.h"
 
 /* How an asker is laid out: this, the namespace, the backend's name, the token. */
 struct asker_head {
@@ -35,7 +34,7 @@ static struct rc_span asker_write(const struct rc_asking *asking, uint8_t out[RC
 }
 
 /* It came out of the truth, or of another process: false when it is none. */
-static bool asker_read(struct rc_span asker, struct rc_span *nsp, struct rc_span *backend, struct rc_span *token)
+bool rc_asking_read(struct rc_span asker, struct rc_span *nsp, struct rc_span *backend, struct rc_span *token)
 {
     struct asker_head head;
     if (asker.count < sizeof(head)) {
@@ -119,21 +118,4 @@ bool rc_asking_emit(struct rc_engines *engines, const struct rc_asking *asking)
                        view.head.data_bytes);
     }
     return rc != -EAGAIN;
-}
-
-void rc_asking_told(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args)
-{
-    struct rc_span nsp;
-    struct rc_span backend;
-    struct rc_span token;
-    if (!asker_read(asker, &nsp, &backend, &token)) {
-        rc_metric_add(engines->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
-        return;
-    }
-    const int index = rc_backend_find(engines->clients->config, backend);
-    if (index < 0) { /* a reload took it away */
-        rc_metric_add(engines->clients->metrics, RC_METRIC_ACKS_DROPPED, 1);
-        return;
-    }
-    rc_asked_ack(engines, client, (uint32_t)index, nsp, token, args);
 }

@@ -1,7 +1,7 @@
 /*
  * asking: emits of a backend that clients are to answer: `ack` and `timeout` of an emit in a reply or in POST /api/do.
  *
- *   rc_asking_emit ─▶ RC_CALL_SOCKETS_EMIT (acks.h) ─▶ sockets of this host ─▶ answered, or not in time ─▶ rc_asking_told
+ *   rc_asking_emit ─▶ RC_CALL_SOCKETS_EMIT (acks.h) ─▶ sockets of this host ─▶ answered, or not in time ─▶ rc_asked_told
  *                     ─▶ the call `ack` of the backend, by the worker that has the socket; its reply's operations are for that socket
  *
  * Which backend, and the token that is its own name for the answer, travel with the emit (struct rc_emit.asker), so that nobody has
@@ -30,7 +30,7 @@ struct rc_asking {
 /* False: there is no room in the up ring now. Without memory it is not sent, and counted. */
 bool rc_asking_emit(struct rc_engines *engines, const struct rc_asking *asking);
 
-/* A socket has answered (arguments as rc_args has them), or, `args` empty, will not. `asker` as rc_asking_emit made it. */
-void rc_asking_told(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);
+/* What an emit's asker says, as views of it; false: it is not one that rc_asking_emit made. */
+bool rc_asking_read(struct rc_span asker, struct rc_span *nsp, struct rc_span *backend, struct rc_span *token);
 
 #endif

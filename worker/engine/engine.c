@@ -12,7 +12,6 @@
 #include "common/text/base64.h"
 #include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
-#include "worker/engine/asking.h"
 #include "worker/engine/does.h"
 #include "worker/engine/doing.h"
 #include "worker/engine/rule_wait.h"
@@ -355,7 +354,7 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
 {
     *engines = (struct rc_engines){.clients = clients,
                                    .dismiss = rc_socketio_dismiss,
-                                   .told = rc_asking_told,
+                                   .told = rc_asked_told,
                                    .keeps_auth = rc_rules_use_auth(clients->config)};
     rc_sid_instance(engines->instance, clients->control->instance_id);
     clients->engine = (struct rc_engine_ops){.context = engines,

@@ -57,7 +57,7 @@ struct rc_engines {
     struct rc_reply *reply; /* owned: the one that is being carried out */
     struct rc_doing *doing; /* owned: calls whose operations are not all done (doing.h); the newest first */
     uint32_t doing_count;
-    /* rc_socketio_dismiss, rc_asking_told, for the files below them. */
+    /* rc_socketio_dismiss, rc_asked_told, for the files below them. */
     void (*dismiss)(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
     void (*told)(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);
     uint8_t rules;                                    /* counts the reloads that changed [[event]] rows */
