@@ -165,11 +165,11 @@ static void history_put(struct rc_router *router, const struct rc_envelope_view 
     const uint32_t slot =
         policy == NULL ? RC_HISTORY_NO_SLOT : rc_history_find(history, asked->head.channel_hash, name);
     struct rc_query_history question;
-    struct rc_query_kept kept = {.first = 1, .from = 1, .now_ms = rc_clock_ms()};
+    struct rc_query_kept kept = {.first = 1, .from = 1};
     uint64_t used = sizeof(kept);
     memcpy(&question, asked->data + sizeof(struct rc_query_head), sizeof(question));
     if (slot != RC_HISTORY_NO_SLOT) {
-        const struct rc_history_state state = rc_history_stand(history, slot, policy, kept.now_ms);
+        const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_clock_ms());
         struct rc_history_cursor cursor = {.slot = slot, .epoch = state.epoch};
         struct rc_history_message message;
         const uint64_t newest = state.last >= limit ? state.last - limit + 1 : 1;

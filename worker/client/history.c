@@ -98,7 +98,7 @@ static bool put_message(struct text *text, const struct rc_history_message *mess
 
 static bool put_messages(struct text *text, const struct rc_query_kept *kept, struct rc_span entries)
 {
-    const uint64_t wall_ms = rc_clock_wall_ms();
+    const uint64_t since_1970_ms = rc_clock_wall_ms() - rc_clock_ms(); /* of what the relay's clock counts from */
     struct rc_history_message message;
     uint64_t at = 0;
     for (uint32_t i = 0; i < kept->count; i++) {
@@ -110,7 +110,7 @@ static bool put_messages(struct text *text, const struct rc_query_kept *kept, st
         if (i > 0) {
             text_copy(text, RC_SPAN(","));
         }
-        if (!put_message(text, &message, kept->from + i, wall_ms - (kept->now_ms - message.entry.time_ms))) {
+        if (!put_message(text, &message, kept->from + i, since_1970_ms + message.entry.time_ms)) {
             return false;
         }
     }
