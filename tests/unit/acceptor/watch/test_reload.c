@@ -184,11 +184,11 @@ Test(reload, waits_until_the_broker_runs_and_is_refused_when_it_ends)
 
 Test(reload, warnings_of_the_new_file_are_told)
 {
-    supervisor_rig_write(&rig, "[limits]\nmax_channels = 10\n[[namespace]]\nname = \"a\"\nhistory = 5\n");
+    supervisor_rig_write(&rig, "[limits]\nmax_channels = 10\n[[event]]\non = \"a\"\nack = []\n");
     const int fd = ask();
     rc_reload_progress(supervisor);
     bool ended;
     const char *got = supervisor_rig_answer(&rig, fd, &ended);
-    cr_assert(strstr(got, "warning: ") != NULL && strstr(got, "history") != NULL, "%s", got);
+    cr_assert(strstr(got, "warning: ") != NULL && strstr(got, "[socketio]") != NULL, "%s", got);
     (void)close(fd);
 }
