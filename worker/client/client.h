@@ -459,8 +459,8 @@ void rc_client_await_join(struct rc_clients *clients, uint32_t client);
 /* Asks the relay for messages of the operation's channel: the client is answered. As rc_client_ask_presence. */
 int rc_client_ask_history(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation);
 /* The relay's answer as members of a JSON object, each behind a comma: epoch, first, offset, messages, more. False: no memory, or it makes no
- * sense. *text is owned by the caller. */
-bool rc_client_history_text(const struct rc_envelope_view *view, uint8_t **text, size_t *bytes);
+ * sense. *bytes is owned by the caller. */
+bool rc_client_history_text(const struct rc_envelope_view *view, uint8_t **bytes, size_t *count);
 
 /* presence.c: asks the relay for a client. 0; -EAGAIN: no room in the up ring; else too many such questions wait. */
 int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct rc_span channel, uint32_t limit,
