@@ -220,7 +220,7 @@ int rc_history_read(const struct rc_history_view *view, struct rc_history_cursor
         const uint64_t moves = atomic_load_explicit(&slot->moves, memory_order_acquire);
         const struct rc_history_state state = rc_history_state(view, cursor->slot);
         if (state.epoch != cursor->epoch || cursor->offset < state.first) {
-            return -ENODATA;
+            break;
         }
         if (cursor->offset > state.last) {
             return 0;
@@ -245,5 +245,6 @@ int rc_history_read(const struct rc_history_view *view, struct rc_history_cursor
         }
         return rc;
     }
+    cursor->page = 0; /* it goes on elsewhere, if at all */
     return -ENODATA;
 }

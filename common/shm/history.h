@@ -177,7 +177,8 @@ struct rc_history_message {
 struct rc_history_state rc_history_state(const struct rc_history_view *view, uint32_t slot);
 
 /*
- * Copies the message at the cursor's offset into `buffer` and moves on. 1; 0: there is none yet; -ENODATA: it is not there any more;
+ * Copies the message at the cursor's offset into `buffer` and moves on. 1; 0: there is none yet; -ENODATA: it is not there any more, and the
+ * cursor may be given another offset;
  * -EMSGSIZE: it is larger than `room` (the cursor stays); -EBADMSG: the segment is damaged there.
  */
 int rc_history_read(const struct rc_history_view *view, struct rc_history_cursor *cursor, uint8_t *buffer,

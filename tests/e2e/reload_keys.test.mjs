@@ -56,6 +56,20 @@ async function bytesUntilOff(broker) {
   }
 }
 
+const HISTORY = { history_who: "anyone" };
+const remembered = async (client) => (await client.expect("history", { type: "history", channel: "ns:1", since: 0, limit: 1000 })).messages;
+
+/* How many messages of 100 bytes are remembered, before the reload and after it. */
+async function kept(broker, reload, count, more, check) {
+  const client = await open(broker);
+  const publish = async (n) => { for (let i = 0; i < n; i++) await client.publish("ns:1", "x".repeat(100)); };
+  await publish(count);
+  const before = (await remembered(client)).length;
+  await reload();
+  await publish(more);
+  check(before, (await remembered(client)).length);
+}
+
 /* The status that answers a connection of the user. */
 async function refused(broker, user) {
   const raw = await broker.raw();
@@ -419,7 +433,34 @@ const KEYS = {
     assert.equal((await client.request({ type: "subscribe", channel: "b" })).code, 503);
   } },
   "backend.per_client": { not: "by itself: a table that has changed is opened anew as a whole, as the other numbers show" },
-  "namespace.history": { not: "built: a request is answered 501 whatever it is" },
+  "namespace.history": { from: 1, to: 100, namespace: HISTORY, see: (broker, reload) => kept(broker, reload, 5, 90, (before, after) => assert.deepEqual([before, after], [1, 91])) },
+  "namespace.history_bytes": { from: "512B", to: "1MiB", namespace: { ...HISTORY, history: 100 }, see: (broker, reload) => kept(broker, reload, 20, 60, (before, after) => {
+    assert.ok(before < 10, `${before} of 20`);
+    assert.equal(after, before + 60);
+  }) },
+  "namespace.history_ttl": { from: "1ms", to: "1h", namespace: { ...HISTORY, history: 100 }, see: async (broker, reload) => {
+    const client = await open(broker);
+    await client.publish("ns:1", 1);
+    await until("it is too old", async () => (await remembered(client)).length === 0, { every: 2 });
+    await reload();
+    await client.publish("ns:1", 2);
+    for (let i = 0; i < 20; i++) await client.ping();
+    assert.equal((await remembered(client)).length, 1);
+  } },
+  "namespace.retained_keys": { from: 1, to: 100, namespace: { retain: "anyone" }, see: async (broker, reload) => {
+    const values = async () => {
+      const client = await open(broker);
+      await client.expect("subscribed", { type: "subscribe", channel: "ns:1", retained: true });
+      await client.ping();
+      return client.inbox.length;
+    };
+    const client = await open(broker);
+    for (let i = 0; i < 5; i++) await client.publish("ns:1", i, { key: `a${i}`, retain: true });
+    assert.equal(await values(), 1);
+    await reload();
+    for (let i = 0; i < 90; i++) await client.publish("ns:1", i, { key: `b${i}`, retain: true });
+    assert.equal(await values(), 91);
+  } },
   "namespace.min_interval": { from: "0s", to: "1h", see: async (broker, reload) => {
     const client = await open(broker);
     await client.subscribe("ns:1");

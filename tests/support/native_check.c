@@ -185,6 +185,7 @@ static void check_events(const struct rc_operation *operation)
 
     for (int type = RC_EVENT_SUBSCRIBED; type <= RC_EVENT_GAP; type++) {
         event.type = (enum rc_event_type)type;
+        event.data = type == RC_EVENT_HISTORY ? RC_SPAN(",\"messages\":[]") : operation->data;
         if ((type == RC_EVENT_MESSAGE || type == RC_EVENT_DIRECT) && operation->data.count == 0 &&
             operation->data_kind == RC_DATA_JSON) {
             continue; /* no data, no delivery */
