@@ -111,6 +111,8 @@ void rc_history_sweep(struct rc_history *history, uint64_t now_ms);
 uint32_t rc_history_find(const struct rc_history *history, uint64_t hash, struct rc_span name);
 /* The same, made if it is not there; RC_HISTORY_NO_SLOT: there is no room. */
 uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms);
+/* As rc_history_make, but no channel of which something is kept goes for it. */
+uint32_t rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms);
 /* The channel with its values is gone. */
 void rc_history_forget(struct rc_history *history, uint32_t slot);
 
