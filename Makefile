@@ -87,7 +87,7 @@ else
 $(error FLAVOUR=$(FLAVOUR) is none of release, asan, tsan, stress, fuzz)
 endif
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -I. -Ibuild/bpf -Ibuild/gen $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -DRC_DEFAULT_CONFIG='"$(SYSCONFDIR)/ringcast/ringcast.toml"' -I. -Ibuild/bpf -Ibuild/gen $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu17 $(CPPFLAGS_ALL) $(WARN_C) $(FLAVOUR_CFLAGS) $(CFLAGS)
 CXXFLAGS_ALL = -std=gnu++17 $(CPPFLAGS_ALL) $(WARN_CXX) $(FLAVOUR_CFLAGS) $(CXXFLAGS)
 LDFLAGS_ALL = $(FLAVOUR_LDFLAGS) -Wl,--as-needed $(LDFLAGS)
