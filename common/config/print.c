@@ -28,6 +28,7 @@ static const struct {
     {"emit", "when", "\"company:room:{args.0}\""},
     {"event", "match", "{ \"args.2.kind\" = \"text\" }"},
     {"event", "rate", "\"100/1m\""},
+    {"event", "rate_bytes", "\"1MiB/1m\""},
     {"event", "rate_group", "\"talk\""},
     {"event", "inside", "\"room:{args.0}\""},
     {"event", "set", "{ last = \"{args.1}\" }"},
@@ -79,6 +80,8 @@ static const char *rule_type(enum rc_config_form form)
         return "text";
     case RC_FORM_RATE:
         return "number and duration, as \"100/1m\"";
+    case RC_FORM_RATE_BYTES:
+        return "size and duration, as \"1MiB/1m\"";
     case RC_FORM_WHO:
         return "\"anyone\", \"user\", or table of attributes";
     case RC_FORM_MATCH:
@@ -121,6 +124,9 @@ static void type_format(char *out, size_t capacity, const struct rc_config_key *
         return;
     case RC_CONFIG_RATE:
         (void)snprintf(out, capacity, "rate such as \"100/1m\"");
+        return;
+    case RC_CONFIG_RATE_BYTES:
+        (void)snprintf(out, capacity, "rate such as \"1MiB/1m\"");
         return;
     case RC_CONFIG_WORD:
         rc_config_words_format(words, sizeof(words), key->words);
@@ -579,9 +585,14 @@ static void guards_print(FILE *out, const struct rc_config *config, const struct
         source_print(out, rc_event_text(config, guards->rate.text.at, guards->rate.text.bytes));
         (void)fputc('\n', out);
     }
-    if (guards->rate.group > 0) {
+    if (guards->rate_bytes.count > 0) {
+        (void)fputs("rate_bytes = ", out);
+        source_print(out, rc_event_text(config, guards->rate_bytes.text.at, guards->rate_bytes.text.bytes));
+        (void)fputc('\n', out);
+    }
+    if (guards->rate_group > 0) {
         (void)fputs("rate_group = ", out);
-        source_print(out, rc_event_text(config, guards->rate.group_name.at, guards->rate.group_name.bytes));
+        source_print(out, rc_event_text(config, guards->rate_group_name.at, guards->rate_group_name.bytes));
         (void)fputc('\n', out);
     }
     (void)fputs(guards->who == RC_EVENT_WHO_USER ? "who = \"user\"\n" : "", out);
