@@ -7,6 +7,7 @@
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/text/decimal.h"
+#include "common/text/hex.h"
 #include "common/records/placeholders.h"
 #include "common/text/json_scan.h"
 #include "worker/proto/native_content.h"
@@ -531,13 +532,15 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
     case RC_EVENT_MESSAGE:
     case RC_EVENT_DIRECT:
         return 2 + VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + event->channel.count + event->from.count +
-               event->event.count + (event->begins ? 1 + RC_EPOCH_TEXT_MAX : 0) + binary_content_bytes_max(event);
+               event->event.count + (event->begins ? 1 + RC_HEX_BYTES_MAX : 0) + binary_content_bytes_max(event);
     case RC_EVENT_SUBSCRIBED:
         return 2 + 2 * VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count + 1 +
-               RC_EPOCH_TEXT_MAX;
+               RC_HEX_BYTES_MAX;
     case RC_EVENT_WELCOME:
         return 2 + 3 * VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + welcome->client.count + welcome->instance.count +
                welcome->user.count;
+    case RC_EVENT_PUBLISHED:
+        return 2 + 2 * VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + RC_HEX_BYTES_MAX;
     case RC_EVENT_ERROR:
         return 2 + VARINT_BYTES_MAX + event->id.count + VARINT_BYTES_MAX + 2 * LENGTH_BYTES_MAX + event->channel.count +
                strlen(rc_code_reason(event->code)) + event->message.count;
@@ -562,6 +565,19 @@ static uint8_t *binary_put_welcome(uint8_t *out, const struct rc_welcome *welcom
     out = put_varint(out, welcome->ping_interval_ms);
     out = put_varint(out, welcome->message_size_max);
     return welcome->user.count != 0 ? put_counted(out, welcome->user) : out;
+}
+
+static uint8_t *binary_put_epoch(uint8_t *out, uint64_t epoch)
+{
+    char text[RC_HEX_BYTES_MAX];
+
+    return put_counted(out, rc_span_of(text, (size_t)(rc_hex_write(text, epoch) - text)));
+}
+
+/* Where it stands in the channel's history, if it has one. */
+static uint8_t *binary_put_place(uint8_t *out, const struct rc_event *event)
+{
+    return event->epoch == 0 ? out : put_varint(binary_put_epoch(out, event->epoch), event->offset);
 }
 
 static uint8_t *binary_put_error(uint8_t *out, const struct rc_event *event)
@@ -626,23 +642,16 @@ static uint8_t *binary_put_args(uint8_t *out, struct rc_span data)
     return binary_put(out, view.json);
 }
 
-static uint8_t *binary_put_epoch(uint8_t *out, uint64_t epoch)
-{
-    uint8_t text[RC_EPOCH_TEXT_MAX];
-
-    return put_counted(out, rc_span_of(text, rc_epoch_write(text, epoch)));
-}
-
 static uint8_t *binary_put_subscribed(uint8_t *out, const struct rc_event *event)
 {
     unsigned flags = (event->local ? (unsigned)RC_NATIVE_BINARY_LOCAL : 0U) |
-                     (event->epoch != 0 ? (unsigned)RC_NATIVE_BINARY_PLACED : 0U) |
+                     (event->epoch != 0 ? (unsigned)RC_NATIVE_BINARY_PLACE : 0U) |
                      (event->recovery == RC_RECOVERED ? (unsigned)RC_NATIVE_BINARY_RECOVERED : 0U) |
                      (event->recovery == RC_NOT_RECOVERED ? (unsigned)RC_NATIVE_BINARY_NOT_RECOVERED : 0U);
 
     out = put_answer(out, RC_NATIVE_BINARY_SUBSCRIBED, flags, event->id);
     out = put_counted(out, event->channel);
-    return event->epoch != 0 ? put_varint(binary_put_epoch(out, event->epoch), event->offset) : out;
+    return binary_put_place(out, event);
 }
 
 static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
@@ -696,7 +705,8 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         out = put_counted(out, event->channel);
         break;
     case RC_EVENT_PUBLISHED:
-        out = put_answer(out, RC_NATIVE_BINARY_PUBLISHED, 0, event->id);
+        out = put_answer(out, RC_NATIVE_BINARY_PUBLISHED, event->offset != 0 ? RC_NATIVE_BINARY_PLACE : 0, event->id);
+        out = binary_put_place(out, event);
         break;
     case RC_EVENT_BROADCASTED:
         out = put_answer(out, RC_NATIVE_BINARY_BROADCASTED, 0, event->id);
