@@ -384,6 +384,10 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
             }
         }
     }
+    if (place != NULL && place->epoch != head->epoch && head->position != 1 && head->position != place->position + 1 &&
+        hub->partial_place != channel_index) {
+        rc_hub_owe_gap(hub, channel_index); /* what is missing in between is of no epoch that is there */
+    }
     const uint64_t order = hub->order;
     const int rc = rc_hub_append(hub, channel_index, view);
     if (rc < 0) {
