@@ -235,8 +235,11 @@ static void model_return(struct returning *its)
         its->former = its->ref;
         its->ref = hub_rig_ref(&rig.hub, its->client);
     }
-    const struct rc_hub_from from = {
-        .recovers = its->epoch != 0, .epoch = its->epoch, .offset = its->offset, .last = draw(3), .former = its->former};
+    const struct rc_hub_from from = {.recovers = its->epoch != 0,
+                                     .epoch = its->epoch,
+                                     .offset = its->offset,
+                                     .last = draw(3),
+                                     .former = its->former};
     if (recover_rig_subscribe(&rig, its->client, "a", &from) == RC_SUBSCRIBE_WAITS) {
         recover_rig_acknowledge(&rig, "a");
     }
@@ -283,11 +286,10 @@ static void model_step(void)
 static void run_model(uint64_t seed, enum rc_slow_policy policy)
 {
     recover_rig_close(&rig);
-    recover_rig_open(
-        &rig,
-        &(struct hub_rig_options){
-            .slots = 16, .slow_consumer = policy, .channel_log_bytes = 2048, .channel_log_messages = 8},
-        1 << 20);
+    recover_rig_open(&rig,
+                     &(struct hub_rig_options){
+                         .slots = 16, .slow_consumer = policy, .channel_log_bytes = 2048, .channel_log_messages = 8},
+                     1 << 20);
     memset(&model, 0, sizeof(model));
     model.random = seed;
     (void)recover_rig_join(&rig, "a"); /* somebody always is */
