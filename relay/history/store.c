@@ -178,6 +178,24 @@ uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_sp
     return slot;
 }
 
+/* Is nothing of the channel kept but its epoch? */
+static bool slot_empty(const struct rc_history *history, uint32_t slot)
+{
+    return history->channels[slot].values == 0 && history->channels[slot].tail == 0;
+}
+
+uint32_t rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms)
+{
+    const uint32_t slot = rc_history_find(history, hash, name);
+    if (slot != RC_HISTORY_NO_SLOT) {
+        return slot;
+    }
+    const bool full = history->free_slot == 0 && history->slots_high == history->view.slot_count;
+    return full && (history->oldest_slot == 0 || !slot_empty(history, history->oldest_slot - 1))
+               ? RC_HISTORY_NO_SLOT
+               : rc_history_make(history, hash, name, now_ms);
+}
+
 const struct rc_config_namespace *rc_history_policy(const struct rc_history *history, struct rc_span name)
 {
     const struct rc_config_namespace *policy =

@@ -113,6 +113,8 @@ uint32_t rc_history_find(const struct rc_history *history, uint64_t hash, struct
 uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms);
 /* Its messages are gone, and a new epoch begins, in which offsets go on; its retained values stay. */
 void rc_history_renew(struct rc_history *history, uint32_t slot);
+/* As rc_history_make, but no channel of which something is kept goes for it. */
+uint32_t rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms);
 /* The channel with its values is gone. */
 void rc_history_forget(struct rc_history *history, uint32_t slot);
 

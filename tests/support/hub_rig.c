@@ -333,6 +333,7 @@ void hub_rig_close(struct hub_rig *rig)
     RC_ASSERT(truth->channels.used == 1 && truth->groups.used == RC_ENCODING_COUNT);
     RC_ASSERT(rig->hub.log_bytes == 0 && rig->hub.output_bytes == 0 && rig->hub.clients_high == 0);
     RC_ASSERT(truth->throttles.used == 0 && rig->hub.held_bytes == 0);
+    RC_ASSERT(truth->replays.used == 0 && truth->places.used == 0);
     RC_ASSERT(rc_metric_get(rig->metrics, RC_METRIC_BEHIND) == 0);
     void *memory = rig->truth.layout;
     const uint64_t bytes = rig->truth.layout->bytes;
@@ -660,6 +661,11 @@ static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uin
                 RC_ASSERT(its->group == g && its->member == i);
                 if (its->flags & RC_SUBSCRIPTION_CURSOR) {
                     behind++;
+                    if (its->replay != 0) {
+                        RC_ASSERT(its->cursor == RC_CURSOR_IN_HISTORY);
+                        RC_ASSERT(rc_truth_replay(truth, its->replay)->subscription == rc_members_items(members)[i]);
+                        continue;
+                    }
                     RC_ASSERT(group->log != 0);
                     const struct rc_channel_log *log = rc_truth_log(truth, group->log);
                     RC_ASSERT(its->cursor >= log->base && its->cursor <= log->head);
