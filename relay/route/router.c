@@ -91,15 +91,14 @@ static uint16_t retain_value(struct rc_router *router, const struct rc_envelope_
 }
 
 /* The message has its place in the channel's history, before anybody gets it. */
-static void keep_history(struct rc_router *router, struct rc_fanout_message *message)
+static inline void keep_history(struct rc_router *router, struct rc_fanout_message *message)
 {
+    struct rc_history *history = router->setup.history;
     struct rc_envelope *head = &message->copy.head;
     const struct rc_span name = rc_span_of(message->copy.channel, head->channel_bytes);
-    const struct rc_config_namespace *policy =
-        name.count == 1 && name.bytes[0] == '*' ? NULL : rc_history_policy(router->setup.history, name);
-    if (policy != NULL) {
-        const struct rc_history_place place =
-            rc_history_append(router->setup.history, &message->copy, policy, rc_clock_ms());
+    const struct rc_config_namespace *policy = rc_history_policy_of(history, head->channel_hash, name);
+    if (policy != NULL && !(name.count == 1 && name.bytes[0] == '*')) {
+        const struct rc_history_place place = rc_history_append(history, &message->copy, policy, rc_clock_ms());
         head->epoch = place.epoch;
         head->position = place.offset;
         head->target.slot = place.slot;

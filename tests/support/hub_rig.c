@@ -492,6 +492,8 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                                    .exclude_count = (uint16_t)exclude_count,
                                                    .data_bytes = (uint32_t)data.count,
                                                    .flags = rig->message_flags,
+                                                   .epoch = rig->offset == 0 ? 0 : 1,
+                                                   .position = rig->offset == 0 ? 0 : rig->offset + 1,
                                                    .time_ns = rig->time_ns},
                                           .channel = channel,
                                           .key = (const uint8_t *)key,
@@ -499,6 +501,7 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                           .data = data.bytes};
     const int rc = rc_hub_message(&rig->hub, &view);
     rig->sequence += rc == 0;
+    rig->offset += rc == 0 && rig->offset > 0;
     return rc;
 }
 
