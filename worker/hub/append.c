@@ -569,6 +569,7 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
         .type = RC_EVENT_MESSAGE,
         .data_kind = append_kind(view),
         .offset = view->head.position,
+        .epoch = view->head.epoch,
         .unnamed = hub->unnamed,
         .channel = rc_hub_name(hub, channel),
         .channel_json = rc_hub_name_json(hub, channel),
