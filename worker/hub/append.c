@@ -577,7 +577,6 @@ static inline __attribute__((always_inline)) struct rc_event append_event(const 
         .begins = channel->place != 0 && rc_truth_place(hub->truth, channel->place)->epoch != view->head.epoch,
         .epoch = view->head.epoch,
         .offset = view->head.position,
-        .epoch = view->head.epoch,
         .unnamed = hub->unnamed,
         .channel = rc_hub_name(hub, channel),
         .channel_json = rc_hub_name_json(hub, channel),
