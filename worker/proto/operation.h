@@ -156,9 +156,7 @@ struct rc_operation {
 
 /* Why an operation, or a whole frame, could not be decoded: what the client is to be answered. */
 #define RC_ERROR_MESSAGE_BYTES_MAX 96
-/* An epoch as clients are told it: hexadecimal, at most so many bytes; 0 bytes for 0. And back: 0 is none of ours. */
-#define RC_EPOCH_TEXT_MAX 16
-size_t rc_epoch_write(uint8_t out[RC_EPOCH_TEXT_MAX], uint64_t epoch);
+/* An epoch as clients have it (rc_hex_write); 0: it is none of ours. */
 uint64_t rc_epoch_read(struct rc_span text);
 
 struct rc_operation_error {
@@ -230,9 +228,8 @@ struct rc_event {
     bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
     bool begins;                 /* message: the first of `epoch` that its receivers hear of */
     enum rc_recovery recovery;   /* subscribed */
-    uint64_t epoch;              /* message, published, subscribed: of `offset`; 0 = the channel has no history */
-    /* message, published: in the channel's history; 0 = it has none. Subscribed: of the newest message that there was */
-    uint64_t offset;
+    uint64_t epoch;              /* message, subscribed, published: of `offset`; 0 = the channel has no history */
+    uint64_t offset; /* message, published: in the channel's history; 0 = it has none. Subscribed: of the newest that there was */
     struct rc_span id;      /* answers: the request's JSON token; message, direct: an acknowledgement is wanted with it;
                                     empty = none */
     struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */
