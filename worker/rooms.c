@@ -228,6 +228,12 @@ static void to_values(void *context, uint32_t client, uint32_t channel, struct r
     rc_rule_retained_came(&w->engines, client, channel, values);
 }
 
+static void to_refused(void *context, uint32_t client, uint32_t code, struct rc_span message)
+{
+    struct rc_worker *w = context;
+    rc_client_refused(&w->clients, client, code, message);
+}
+
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct rc_worker *w = context;
@@ -332,6 +338,7 @@ static int open_hub(struct rc_worker *w, struct rc_err *err)
                                              .flushed = to_flushed,
                                              .answered = to_answered,
                                              .ready = to_ready,
+                                             .refused = to_refused,
                                              .end = to_end,
                                              .cut_off = to_cut_off,
                                              .round = on_round};
@@ -409,6 +416,7 @@ static int open_carriers(struct rc_worker *w, struct rc_err *err)
 {
     (void)err;
     rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
+    rc_streams_open(&w->streams, &w->clients);
     return rc_websockets_open(&w->websockets, &w->clients);
 }
 
@@ -524,6 +532,7 @@ void rc_worker_close(struct rc_worker *w)
     rc_engines_close(&w->engines);
     rc_limits_close(&w->limits);
     rc_polling_close(&w->polling);
+    rc_streams_close(&w->streams);
     rc_websockets_close(&w->websockets);
     rc_api_close(&w->api);
     rc_client_files_close(&w->client_files);

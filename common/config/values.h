@@ -78,7 +78,13 @@ enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
-enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW, RC_ENDPOINT_ENGINEIO, RC_ENDPOINT_SOCKETIO };
+enum rc_endpoint_protocol {
+    RC_ENDPOINT_NATIVE,
+    RC_ENDPOINT_RAW,
+    RC_ENDPOINT_ENGINEIO,
+    RC_ENDPOINT_SOCKETIO,
+    RC_ENDPOINT_SSE,
+};
 #define RC_UNKNOWN_EVENT_IGNORE "ignore"
 #define RC_UNKNOWN_EVENT_ERROR "error"
 #define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
@@ -154,6 +160,11 @@ struct rc_config_overload {
     uint64_t max_memory_bytes;    /* resident, of a worker; 0 = no limit */
     uint64_t min_available_bytes; /* of the host; 0 = no limit */
     uint32_t max_handshakes;      /* of a worker; 0 = no limit */
+};
+
+struct rc_config_sse {
+    struct rc_config_text path; /* "" = off */
+    uint64_t retry_ms;          /* that streams tell, give or take a half */
 };
 
 struct rc_config_socketio {
@@ -646,6 +657,7 @@ struct rc_config {
     struct rc_config_server server;
     struct rc_config_limits limits;
     struct rc_config_overload overload;
+    struct rc_config_sse sse;
     struct rc_config_socketio socketio;
     struct rc_config_redis redis;
     struct rc_config_cluster cluster;

@@ -341,6 +341,7 @@ void hub_rig_close(struct hub_rig *rig)
     RC_ASSERT(truth->channels.used == 1 && truth->groups.used == RC_ENCODING_COUNT);
     RC_ASSERT(rig->hub.log_bytes == 0 && rig->hub.output_bytes == 0 && rig->hub.clients_high == 0);
     RC_ASSERT(truth->throttles.used == 0 && rig->hub.held_bytes == 0);
+    RC_ASSERT(truth->replays.used == 0 && truth->places.used == 0);
     RC_ASSERT(rc_metric_get(rig->metrics, RC_METRIC_BEHIND) == 0);
     void *memory = rig->truth.layout;
     const uint64_t bytes = rig->truth.layout->bytes;
@@ -500,6 +501,8 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                                    .exclude_count = (uint16_t)exclude_count,
                                                    .data_bytes = (uint32_t)data.count,
                                                    .flags = rig->message_flags,
+                                                   .epoch = rig->offset == 0 ? 0 : 1,
+                                                   .position = rig->offset == 0 ? 0 : rig->offset + 1,
                                                    .time_ns = rig->time_ns},
                                           .channel = channel,
                                           .key = (const uint8_t *)key,
@@ -507,6 +510,7 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                           .data = data.bytes};
     const int rc = rc_hub_message(&rig->hub, &view);
     rig->sequence += rc == 0;
+    rig->offset += rc == 0 && rig->offset > 0;
     return rc;
 }
 
@@ -669,6 +673,11 @@ static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uin
                 RC_ASSERT(its->group == g && its->member == i);
                 if (its->flags & RC_SUBSCRIPTION_CURSOR) {
                     behind++;
+                    if (its->replay != 0) {
+                        RC_ASSERT(its->cursor == RC_CURSOR_IN_HISTORY);
+                        RC_ASSERT(rc_truth_replay(truth, its->replay)->subscription == rc_members_items(members)[i]);
+                        continue;
+                    }
                     RC_ASSERT(group->log != 0);
                     const struct rc_channel_log *log = rc_truth_log(truth, group->log);
                     RC_ASSERT(its->cursor >= log->base && its->cursor <= log->head);
