@@ -66,15 +66,16 @@ struct rc_history_slot {
     _Atomic uint32_t page;    /* unit + 1 of the oldest page; 0 = none */
     uint8_t name_bytes;
     char name[RC_CHANNEL_NAME_MAX];
-    uint8_t pad[4];
+    uint8_t shared; /* 1: epoch and offsets are those that Redis gives all instances; 0: this host counts */
+    uint8_t pad[3];
 };
 _Static_assert(sizeof(struct rc_history_slot) == 328, "history slot layout");
 
 /* A page begins with it. */
 struct rc_history_page {
-    uint64_t first;        /* offset of its first entry */
-    _Atomic uint32_t next; /* unit + 1 of the page behind it; 0 = it is the newest */
-    uint32_t bytes;        /* of the page: a power of two */
+    uint64_t first;         /* offset of its first entry */
+    _Atomic uint32_t next;  /* unit + 1 of the page behind it; 0 = it is the newest */
+    _Atomic uint32_t bytes; /* of the page: whole units; less once the next one is there */
 };
 _Static_assert(sizeof(struct rc_history_page) == 16, "history page layout");
 

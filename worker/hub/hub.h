@@ -87,6 +87,9 @@ struct rc_hub_handlers {
     /* Retained values of a channel that a client has just been subscribed to (RC_PENDING_VALUES), before anything newer can reach it. In the
      * middle of the channel's settling, as above. May be NULL. */
     void (*values)(void *context, uint32_t client, uint32_t channel, struct rc_span values);
+    /* A client that only listens asks for something that it does not get: `code` is an HTTP status, too. In the middle of what asked for it, or of
+     * a channel's settling. `message` is valid for the call. May be NULL. */
+    void (*refused)(void *context, uint32_t client, uint32_t code, struct rc_span message);
     /* What a socket still has to send of its client's output, or of its own, became less: it may be read again. */
     void (*replies_drained)(void *context, uint32_t socket);
     /* All output of a client, the close frame included, has left. */

@@ -228,9 +228,9 @@ struct rc_event {
     bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
     bool begins;                 /* message: the first of `epoch` that its receivers hear of */
     enum rc_recovery recovery;   /* subscribed */
-    uint64_t epoch;              /* message, subscribed, published: of `offset`; 0 = the channel has no history */
-    uint64_t
-        offset; /* message, published: in the channel's history; 0 = it has none. Subscribed: of the newest that there was */
+    uint64_t epoch;              /* message, published, subscribed: of `offset`; 0 = the channel has no history */
+    /* message, published: in the channel's history; 0 = it has none. Subscribed: of the newest message that there was */
+    uint64_t offset;
     struct rc_span id;      /* answers: the request's JSON token; message, direct: an acknowledgement is wanted with it;
                                     empty = none */
     struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */
