@@ -22,6 +22,7 @@
 #include "worker/carrier/crossing.h"
 #include "worker/carrier/handover.h"
 #include "worker/carrier/polling.h"
+#include "worker/carrier/stream.h"
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
@@ -62,6 +63,7 @@ struct worker {
     struct rc_handovers handovers;
     struct rc_engines engines;
     struct rc_polling polling;
+    struct rc_streams streams;
     struct rc_websockets websockets;
     struct rc_api api;
     struct rc_client_files client_files;
@@ -104,6 +106,13 @@ static void worker_beat(struct worker *w)
     atomic_store_explicit(&w->process->state, w->state, memory_order_relaxed);
     atomic_store_explicit(&w->process->heartbeat_ms, rc_clock_ms(), memory_order_relaxed);
     atomic_store_explicit(&w->process->connections, w->io.open_count, memory_order_relaxed);
+}
+
+/* A word was stored that the acceptor waits for. It looks every second anyway: an error would be one of this program's. */
+static void tell_acceptor(const struct worker *w)
+{
+    const int rc = rc_doorbell_wake(w->args.acceptor_bell_fd);
+    RC_ASSERT(rc == 0);
 }
 
 static void tell_relay(struct worker *w)
@@ -281,6 +290,12 @@ static void to_values(void *context, uint32_t client, uint32_t channel, struct r
     rc_rule_retained_came(&w->engines, client, channel, values);
 }
 
+static void to_refused(void *context, uint32_t client, uint32_t code, struct rc_span message)
+{
+    struct worker *w = context;
+    rc_client_refused(&w->clients, client, code, message);
+}
+
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
@@ -402,6 +417,7 @@ static void adopt_config(struct worker *w, bool first)
     }
     /* W1 pairs with A2 in acceptor/watch/reload.c: this was the last look at the former configuration. */
     atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
+    tell_acceptor(w);
 }
 
 /* Gauges of a predecessor are not true any more; its counters go on. */
@@ -440,6 +456,7 @@ static int open_hub(struct worker *w, struct rc_err *err)
                                              .flushed = to_flushed,
                                              .answered = to_answered,
                                              .ready = to_ready,
+                                             .refused = to_refused,
                                              .end = to_end,
                                              .cut_off = to_cut_off,
                                              .round = on_round};
@@ -517,6 +534,7 @@ static int open_carriers(struct worker *w, struct rc_err *err)
 {
     (void)err;
     rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
+    rc_streams_open(&w->streams, &w->clients);
     return rc_websockets_open(&w->websockets, &w->clients);
 }
 
@@ -632,6 +650,7 @@ static void worker_stop(struct worker *w)
     rc_engines_close(&w->engines);
     rc_limits_close(&w->limits);
     rc_polling_close(&w->polling);
+    rc_streams_close(&w->streams);
     rc_websockets_close(&w->websockets);
     rc_api_close(&w->api);
     rc_client_files_close(&w->client_files);
@@ -752,6 +771,7 @@ int main(int argc, char **argv)
     if (rc_inherited_descriptors() != 0) {
         return EXIT_SETUP;
     }
+    rc_inherited_name("ringcast-worker");
     rc_inherited_signals(ignored, NULL);
     rc_log_never_wait();
     rc_log_open("worker", -1, RC_LOG_INFO, RC_LOG_TEXT);
@@ -775,6 +795,7 @@ int main(int argc, char **argv)
     worker.state = RC_PROCESS_READY;
     /* W2 pairs with A1 in acceptor/watch/child.h: everything that is opened is there. */
     atomic_store_explicit(&worker.process->state, RC_PROCESS_READY, memory_order_release);
+    tell_acceptor(&worker);
     rc_log_info("worker_ready", "slots=%u listeners=%d", worker.control.slots_per_worker, worker.args.listen_count);
     worker_run(&worker);
     const bool corrupt = worker.uplink.corrupt;
