@@ -235,8 +235,8 @@ struct rc_history_place rc_history_append(struct rc_history *history, const stru
     return rc_history_pages_append(history, slot, view, policy, now_ms);
 }
 
-void rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t epoch, uint64_t last,
-                      uint64_t now_ms)
+void rc_history_begin_at(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t epoch, uint64_t last,
+                         uint64_t now_ms)
 {
     const uint32_t slot = rc_history_make(history, hash, name, now_ms);
     if (slot != RC_HISTORY_NO_SLOT) {
@@ -244,19 +244,21 @@ void rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span 
     }
 }
 
-void rc_history_append_at(struct rc_history *history, const struct rc_envelope_view *view,
-                          const struct rc_config_namespace *policy, uint64_t epoch, uint64_t offset, uint64_t time_ms)
+uint32_t rc_history_append_at(struct rc_history *history, const struct rc_envelope_view *view,
+                              const struct rc_config_namespace *policy, uint64_t epoch, uint64_t offset,
+                              uint64_t time_ms)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
     const uint32_t slot = rc_history_make(history, view->head.channel_hash, name, time_ms);
     if (slot == RC_HISTORY_NO_SLOT) {
-        return;
+        return slot;
     }
     if (atomic_load_explicit(&slot_of(history, slot)->epoch, memory_order_relaxed) != epoch ||
         !rc_history_pages_append_at(history, slot, view, policy, time_ms, offset)) {
         slot_begin(history, slot, epoch, offset - 1, true);
         (void)rc_history_pages_append_at(history, slot, view, policy, time_ms, offset);
     }
+    return slot;
 }
 
 struct rc_history_state rc_history_shared(const struct rc_history *history, uint64_t hash, struct rc_span name)

@@ -154,12 +154,13 @@ struct rc_history_place rc_history_append(struct rc_history *history, const stru
 /* --- a history that all instances share: Redis counts (relay/cluster/shared.h) --- */
 
 /* The channel begins anew behind `last`, without messages. Nothing happens where there is no room for it. */
-void rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t epoch, uint64_t last,
-                      uint64_t now_ms);
+void rc_history_begin_at(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t epoch, uint64_t last,
+                         uint64_t now_ms);
 /* As rc_history_append, of a message whose place is known. Where the copy that is here ends elsewhere, or is of another epoch, it begins anew
- * with this message. `time_ms`: when it was new (CLOCK_MONOTONIC). */
-void rc_history_append_at(struct rc_history *history, const struct rc_envelope_view *view,
-                          const struct rc_config_namespace *policy, uint64_t epoch, uint64_t offset, uint64_t time_ms);
+ * with this message. `time_ms`: when it was new (CLOCK_MONOTONIC). The channel's slot; RC_HISTORY_NO_SLOT: there is no room. */
+uint32_t rc_history_append_at(struct rc_history *history, const struct rc_envelope_view *view,
+                              const struct rc_config_namespace *policy, uint64_t epoch, uint64_t offset,
+                              uint64_t time_ms);
 /* How far the copy of a shared history goes; its epoch is 0 where there is none, or this host counts itself. */
 struct rc_history_state rc_history_shared(const struct rc_history *history, uint64_t hash, struct rc_span name);
 
