@@ -17,6 +17,7 @@
 #include "acceptor/console/request.h"
 #include "acceptor/watch/reload.h"
 #include "acceptor/watch/supervisor.h"
+#include "acceptor/watch/takeover.h"
 #include "acceptor/watch/watch.h"
 #include "common/base/clock.h"
 #include "common/base/inherited.h"
@@ -32,7 +33,7 @@
 #define LOOP_EVENTS_MAX 32
 
 /* Events are numbered: children by rc_broker_child, and above all of them: */
-enum { EVENT_SIGNAL = 1 << 16, EVENT_CONSOLE };
+enum { EVENT_SIGNAL = 1 << 16, EVENT_CONSOLE, EVENT_BELL };
 
 static void on_signal(struct rc_supervisor *supervisor, uint32_t number)
 {
@@ -54,6 +55,13 @@ static void read_signals(struct rc_supervisor *supervisor)
     while (read(supervisor->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         on_signal(supervisor, info.ssi_signo);
     }
+}
+
+/* A child has stored a word: broker_advance looks at all of them. */
+static void answer_bell(struct rc_supervisor *supervisor)
+{
+    uint64_t rings;
+    while (read(supervisor->broker.bell_fd, &rings, sizeof(rings)) < 0 && errno == EINTR) {}
 }
 
 static bool all_ready(struct rc_supervisor *supervisor)
@@ -193,6 +201,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
         now_running(supervisor);
     }
     rc_reload_progress(supervisor);
+    rc_takeover_progress(supervisor);
     rc_names_progress(supervisor);
     if (supervisor->now_ms - supervisor->tick_ms >= LOOP_TICK_MS) {
         /* Not twice in a row: on a starved machine every tick is late, and a stuck child is to be found there too. */
@@ -217,6 +226,7 @@ static int sleep_ms(const struct rc_supervisor *supervisor)
         supervisor->tick_ms + LOOP_TICK_MS,
         rc_watch_due_ms(supervisor),
         rc_reload_due_ms(supervisor),
+        rc_takeover_due_ms(supervisor),
         rc_names_due_ms(supervisor),
         supervisor->notify.watchdog_ms != 0 ? supervisor->notify.watchdog_due_ms : UINT64_MAX,
         rc_console_due_ms(&supervisor->console),
@@ -242,6 +252,8 @@ static void loop_run(struct rc_supervisor *supervisor)
                 read_signals(supervisor);
             } else if (number == EVENT_CONSOLE) {
                 console_due = true;
+            } else if (number == EVENT_BELL) {
+                answer_bell(supervisor);
             } else {
                 rc_watch_reap(supervisor, (uint32_t)number);
             }
@@ -306,6 +318,9 @@ static int set_up(struct rc_supervisor *supervisor, struct rc_err *err)
         rc_keyring_open(&supervisor->keyring, broker->segments.keys, &broker->identity,
                         rc_supervisor_metrics(supervisor));
         rc = rc_keyring_configure(&supervisor->keyring, 0, &supervisor->settings->config, supervisor->now_ms, err);
+        if (rc == 0 && (rc = watch_fd(supervisor, broker->bell_fd, EVENT_BELL)) != 0) {
+            rc = rc_err_set(err, rc, "cannot watch the children's bell: %s", strerror(-rc));
+        }
         if (rc == 0) {
             rc = open_console(supervisor, err);
         }

@@ -79,7 +79,13 @@ enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
-enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW, RC_ENDPOINT_ENGINEIO, RC_ENDPOINT_SOCKETIO };
+enum rc_endpoint_protocol {
+    RC_ENDPOINT_NATIVE,
+    RC_ENDPOINT_RAW,
+    RC_ENDPOINT_ENGINEIO,
+    RC_ENDPOINT_SOCKETIO,
+    RC_ENDPOINT_SSE,
+};
 #define RC_UNKNOWN_EVENT_IGNORE "ignore"
 #define RC_UNKNOWN_EVENT_ERROR "error"
 #define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
@@ -94,6 +100,9 @@ struct rc_config_rate {
     uint32_t count;
     uint32_t window_ms;
 };
+
+/* Of which connections a second reference is kept. */
+enum rc_keep { RC_KEEP_NONE, RC_KEEP_WEBSOCKET, RC_KEEP_ALL };
 
 struct rc_config_server {
     struct rc_config_list listen; /* "address:port", "[v6]:port", "port", "unix:/path" */
@@ -111,6 +120,7 @@ struct rc_config_server {
     uint64_t stuck_timeout_ms;            /* a heartbeat older than this marks a child stuck */
     uint64_t stuck_kill_timeout_ms;       /* one older than this gets it killed and restarted, 0 = never */
     uint64_t receive_buffers_bytes;       /* provided receive buffers per worker */
+    enum rc_keep keep;
 };
 
 struct rc_config_limits {
@@ -151,6 +161,11 @@ struct rc_config_overload {
     uint64_t max_memory_bytes;    /* resident, of a worker; 0 = no limit */
     uint64_t min_available_bytes; /* of the host; 0 = no limit */
     uint32_t max_handshakes;      /* of a worker; 0 = no limit */
+};
+
+struct rc_config_sse {
+    struct rc_config_text path; /* "" = off */
+    uint64_t retry_ms;          /* that streams tell, give or take a half */
 };
 
 struct rc_config_socketio {
@@ -280,6 +295,7 @@ struct rc_config_namespace {
     enum rc_who presence_who;
     enum rc_who history_who;
     struct rc_config_rate publish_rate;
+    struct rc_config_rate publish_rate_bytes;
     struct rc_config_rate subscribe_rate;
     struct rc_config_rate unsubscribe_rate;
     uint32_t history;
@@ -458,6 +474,12 @@ enum rc_event_who { RC_EVENT_WHO_ANYONE, RC_EVENT_WHO_USER, RC_EVENT_WHO_ATTRIBU
 /* What may keep an event from being carried out, in the order in which it is looked at. */
 enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARD_IDENTIFY, RC_GUARDS };
 
+struct rc_event_rate {
+    uint32_t count; /* 0 = no limit */
+    uint32_t window_ms;
+    struct rc_event_text text; /* as the file has it */
+};
+
 struct rc_event_guards {
     uint32_t match; /* where they are: struct rc_event_condition[match_count], all of which must hold */
     uint32_t match_count;
@@ -466,13 +488,11 @@ struct rc_event_guards {
     uint32_t attribute_count;
     uint32_t inside_count;           /* 1: there is one */
     struct rc_event_template inside; /* a room */
-    struct {
-        uint32_t count; /* events; 0 = no limit */
-        uint32_t group; /* index + 1 of the rate that rows share; 0: it is the event's own */
-        uint64_t window_ms;
-        struct rc_event_text text; /* as the file has it */
-        struct rc_event_text group_name;
-    } rate;
+    uint32_t rated;                  /* of these there are so many */
+    struct rc_event_rate rate;       /* of events */
+    struct rc_event_rate rate_bytes; /* of what they say */
+    uint32_t rate_group;             /* index + 1 of the rates that rows share; 0: they are the event's own */
+    struct rc_event_text rate_group_name;
     /* how it is told: JSON, where it was given */
     uint32_t refuse_count; /* keys that were given */
     struct rc_event_text code;
@@ -548,7 +568,8 @@ struct rc_config_event {
     uint32_t uses;        /* a bit for each enum rc_event_source that its templates name */
     uint32_t operations;  /* where they are: struct rc_event_operation[operation_count] */
     uint32_t operation_count;
-    uint32_t questions; /* where they are: struct rc_event_question[question_count] */
+    uint32_t chosen_count; /* rooms of these whose channel namespace the client names: RC_EVENT_CLIENT_CHOOSES */
+    uint32_t questions;    /* where they are: struct rc_event_question[question_count] */
     uint32_t question_count;
     uint32_t each_count;       /* 1: it is carried out for each of the client's rooms that fit */
     struct rc_event_text each; /* as the file has it: what stands before a name, the name, and what stands behind it */
@@ -639,6 +660,7 @@ struct rc_config {
     struct rc_config_server server;
     struct rc_config_limits limits;
     struct rc_config_overload overload;
+    struct rc_config_sse sse;
     struct rc_config_socketio socketio;
     struct rc_config_redis redis;
     struct rc_config_cluster cluster;

@@ -80,15 +80,16 @@ static void use_touch(struct rc_history *history, uint32_t slot)
 
 /* --- channels -------------------------------------------------------------------------------------------------------- */
 
+/* Also an owner: what is to be nobody else's. */
 static uint64_t random_epoch(void)
 {
-    uint64_t epoch = 0;
-    while (epoch == 0) {
-        const ssize_t got = getrandom(&epoch, sizeof(epoch), 0);
-        RC_ASSERT(got == (ssize_t)sizeof(epoch)); /* up to 256 bytes are never short or interrupted */
-        epoch &= (UINT64_C(1) << 63) - 1;         /* JSON readers with signed numbers read it, too */
+    uint64_t id = 0;
+    while (id == 0) {
+        const ssize_t got = getrandom(&id, sizeof(id), 0);
+        RC_ASSERT(got == (ssize_t)sizeof(id)); /* up to 256 bytes are never short or interrupted */
+        id &= (UINT64_C(1) << 63) - 1;         /* JSON readers with signed numbers read it, too */
     }
-    return epoch;
+    return id;
 }
 
 static void slot_free(struct rc_history *history, uint32_t slot)
@@ -107,6 +108,13 @@ void rc_history_forget(struct rc_history *history, uint32_t slot)
     use_remove(history, slot);
     slot_free(history, slot);
     history->channel_count--;
+}
+
+void rc_history_renew(struct rc_history *history, uint32_t slot)
+{
+    rc_history_clear(history, slot);
+    /* HY3. Dying before it leaves the old epoch without messages, which is as true: offsets go on in both. */
+    atomic_store_explicit(&slot_of(history, slot)->epoch, random_epoch(), memory_order_release);
 }
 
 /* A slot for another channel: a free one, one that never was used, or that of the channel used longest ago. */
@@ -166,8 +174,27 @@ uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_sp
     its->shared = 0;
     its->name_bytes = (uint8_t)name.count;
     memcpy(its->name, name.bytes, name.count);
+    its->owner = random_epoch();
     atomic_store_explicit(&its->epoch, random_epoch(), memory_order_release); /* HY3 */
     return slot;
+}
+
+/* Is nothing of the channel kept but its epoch? */
+static bool slot_empty(const struct rc_history *history, uint32_t slot)
+{
+    return history->channels[slot].values == 0 && history->channels[slot].tail == 0;
+}
+
+uint32_t rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms)
+{
+    const uint32_t slot = rc_history_find(history, hash, name);
+    if (slot != RC_HISTORY_NO_SLOT) {
+        return slot;
+    }
+    const bool full = history->free_slot == 0 && history->slots_high == history->view.slot_count;
+    return full && (history->oldest_slot == 0 || !slot_empty(history, history->oldest_slot - 1))
+               ? RC_HISTORY_NO_SLOT
+               : rc_history_make(history, hash, name, now_ms);
 }
 
 const struct rc_config_namespace *rc_history_policy(const struct rc_history *history, struct rc_span name)
@@ -208,8 +235,8 @@ struct rc_history_place rc_history_append(struct rc_history *history, const stru
     return rc_history_pages_append(history, slot, view, policy, now_ms);
 }
 
-void rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t epoch, uint64_t last,
-                      uint64_t now_ms)
+void rc_history_begin_at(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t epoch, uint64_t last,
+                         uint64_t now_ms)
 {
     const uint32_t slot = rc_history_make(history, hash, name, now_ms);
     if (slot != RC_HISTORY_NO_SLOT) {
@@ -217,19 +244,21 @@ void rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span 
     }
 }
 
-void rc_history_append_at(struct rc_history *history, const struct rc_envelope_view *view,
-                          const struct rc_config_namespace *policy, uint64_t epoch, uint64_t offset, uint64_t time_ms)
+uint32_t rc_history_append_at(struct rc_history *history, const struct rc_envelope_view *view,
+                              const struct rc_config_namespace *policy, uint64_t epoch, uint64_t offset,
+                              uint64_t time_ms)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
     const uint32_t slot = rc_history_make(history, view->head.channel_hash, name, time_ms);
     if (slot == RC_HISTORY_NO_SLOT) {
-        return;
+        return slot;
     }
     if (atomic_load_explicit(&slot_of(history, slot)->epoch, memory_order_relaxed) != epoch ||
         !rc_history_pages_append_at(history, slot, view, policy, time_ms, offset)) {
         slot_begin(history, slot, epoch, offset - 1, true);
         (void)rc_history_pages_append_at(history, slot, view, policy, time_ms, offset);
     }
+    return slot;
 }
 
 struct rc_history_state rc_history_shared(const struct rc_history *history, uint64_t hash, struct rc_span name)
@@ -387,6 +416,7 @@ void rc_history_configure(struct rc_history *history, const struct rc_config *co
 {
     history->config = config;
     history->wanted = false;
+    memset(history->known, 0, sizeof(history->known));
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         history->wanted |= config->namespaces[i].history > 0;
     }

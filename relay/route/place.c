@@ -15,11 +15,13 @@ static void place_keep(struct rc_router *router, const struct rc_router_placed *
     view->head.epoch = placed->epoch;
     view->head.position = placed->offset;
     if (policy != NULL && placed->keep == RC_ROUTER_KEEP_AT) {
-        rc_history_append_at(history, view, policy, placed->epoch, placed->offset, placed->time_ms);
+        view->head.target.slot =
+            rc_history_append_at(history, view, policy, placed->epoch, placed->offset, placed->time_ms);
     } else if (policy != NULL) {
         const struct rc_history_place place = rc_history_append(history, view, policy, placed->time_ms);
         view->head.epoch = place.epoch;
         view->head.position = place.offset;
+        view->head.target.slot = place.slot;
     }
 }
 

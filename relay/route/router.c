@@ -88,19 +88,22 @@ uint16_t rc_router_retain(struct rc_router *router, const struct rc_envelope_vie
 }
 
 /* The message has its place in the channel's history, before anybody gets it. */
-static void keep_history(struct rc_router *router, struct rc_fanout_message *message)
+static inline void keep_history(struct rc_router *router, struct rc_fanout_message *message)
 {
+    struct rc_history *history = router->setup.history;
     struct rc_envelope *head = &message->copy.head;
     const struct rc_span name = rc_span_of(message->copy.channel, head->channel_bytes);
-    const struct rc_config_namespace *policy =
-        name.count == 1 && name.bytes[0] == '*' ? NULL : rc_history_policy(router->setup.history, name);
-    const bool placeless = (message->up->head.flags & RC_ENVELOPE_REMOTE) != 0 && policy != NULL &&
+    const struct rc_config_namespace *policy = rc_history_policy_of(history, head->channel_hash, name);
+    if (policy == NULL || (name.count == 1 && name.bytes[0] == '*')) {
+        return;
+    }
+    const bool placeless = (message->up->head.flags & RC_ENVELOPE_REMOTE) != 0 &&
                            policy->history_scope == RC_HISTORY_SCOPE_CLUSTER && router->setup.remote.ops != NULL;
-    if (policy != NULL && !placeless) { /* where all count, what has no place is not in it */
-        const struct rc_history_place place =
-            rc_history_append(router->setup.history, &message->copy, policy, rc_clock_ms());
+    if (!placeless) { /* where all count, what has no place is not in it */
+        const struct rc_history_place place = rc_history_append(history, &message->copy, policy, rc_clock_ms());
         head->epoch = place.epoch;
         head->position = place.offset;
+        head->target.slot = place.slot;
     }
 }
 
@@ -144,13 +147,38 @@ static void values_put(struct rc_router *router, uint64_t hash, struct rc_span n
     }
 }
 
+/* Where the channel stands in its history. One of which nothing is there yet gets its epoch here, so that who was in it before its first
+ * message recovers that, too. */
+static void place_put(struct rc_router *router, uint64_t hash, struct rc_span name,
+                      const struct rc_config_namespace *policy, struct rc_envelope_view *view)
+{
+    struct rc_history *history = router->setup.history;
+    const uint32_t slot = rc_history_begin(history, hash, name, rc_clock_ms());
+    if (slot != RC_HISTORY_NO_SLOT) {
+        const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_clock_ms());
+        view->head.epoch = state.epoch;
+        view->head.position = state.last;
+        view->head.target.slot = slot;
+    }
+}
+
 /* How the channel stands, for the acknowledgement of an interest: it holds for the place in the ring where that is written. */
 static void tell_state(struct rc_router *router, const struct rc_interest_request *request,
                        struct rc_envelope_view *view)
 {
-    if ((request->token & RC_INTEREST_RETAINED) != 0 && values_room(router)) { /* else it is asked for again */
-        view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_STATE);
-        values_put(router, request->hash, rc_span_of(request->name, request->name_bytes), view);
+    const struct rc_span name = rc_span_of(request->name, request->name_bytes);
+    const bool values = (request->token & RC_INTEREST_RETAINED) != 0;
+    const struct rc_config_namespace *policy =
+        router->setup.history == NULL ? NULL : rc_history_policy(router->setup.history, name);
+    if (values ? !values_room(router) : policy == NULL) {
+        return; /* values are asked for again */
+    }
+    view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_STATE);
+    if (values) {
+        values_put(router, request->hash, name, view);
+    }
+    if (policy != NULL) {
+        place_put(router, request->hash, name, policy, view);
     }
 }
 
@@ -190,7 +218,32 @@ static void history_put(struct rc_router *router, const struct rc_envelope_view 
     view->head.data_bytes = (uint32_t)used;
 }
 
-/* RC_QUERY_RETAINED, RC_QUERY_HISTORY. False: it is another question. */
+/* The channel's history is no more; what there was of it, and how the channel stands now, as a record's data. */
+static void history_forget(struct rc_router *router, const struct rc_envelope_view *asked,
+                           struct rc_envelope_view *view)
+{
+    struct rc_history *history = router->setup.history;
+    const uint32_t slot =
+        rc_history_find(history, asked->head.channel_hash, rc_span_of(asked->channel, asked->head.channel_bytes));
+    struct rc_query_kept kept = {.first = 1};
+    if (slot != RC_HISTORY_NO_SLOT) {
+        const struct rc_config_namespace *policy =
+            rc_history_policy(history, rc_span_of(asked->channel, asked->head.channel_bytes));
+        const struct rc_history_state before = rc_history_stand(history, slot, policy, rc_clock_ms());
+        rc_history_renew(history, slot);
+        const struct rc_history_state state = rc_history_state(&history->view, slot);
+        kept.epoch = state.epoch;
+        kept.first = state.first;
+        kept.last = state.last;
+        kept.count = (uint32_t)(before.last + 1 - before.first);
+        rc_metric_add(router->setup.metrics, RC_METRIC_HISTORY_DELETED, kept.count);
+    }
+    memcpy(router->values, &kept, sizeof(kept));
+    view->data = router->values;
+    view->head.data_bytes = sizeof(kept);
+}
+
+/* RC_QUERY_RETAINED, RC_QUERY_HISTORY, RC_QUERY_FORGET. False: it is another question. */
 static bool answer_kept(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *asked)
 {
     struct rc_query_head head;
@@ -201,7 +254,7 @@ static bool answer_kept(struct rc_router *router, struct rc_relay_port *port, co
     memcpy(&head, asked->data, sizeof(head));
     const bool messages =
         head.kind == RC_QUERY_HISTORY && asked->head.data_bytes == sizeof(head) + sizeof(struct rc_query_history);
-    if (head.kind != RC_QUERY_RETAINED && !messages) {
+    if (head.kind != RC_QUERY_RETAINED && head.kind != RC_QUERY_FORGET && !messages) {
         return false;
     }
     view.head.flags = (uint16_t)(asked->head.flags & RC_ENVELOPE_API);
@@ -211,6 +264,8 @@ static bool answer_kept(struct rc_router *router, struct rc_relay_port *port, co
     view.head.exclude_text_bytes = view.head.data_bytes = 0;
     if (view.head.code == 0 && messages) {
         history_put(router, asked, head.limit > 0 ? head.limit : RC_QUERY_LIMIT_DEFAULT, &view);
+    } else if (view.head.code == 0 && head.kind == RC_QUERY_FORGET) {
+        history_forget(router, asked, &view);
     } else if (view.head.code == 0) {
         values_put(router, asked->head.channel_hash, rc_span_of(asked->channel, asked->head.channel_bytes), &view);
     }

@@ -10,6 +10,7 @@ import { io as connectSocketIo } from "socket.io-client";
 import { run, startBroker } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { NO_REDIS, startRedis } from "./lib/redis.mjs";
+import { openStream } from "./lib/sse.mjs";
 import { ROOT, SLOWER, until, within } from "./lib/util.mjs";
 
 const jwt = createRequire(import.meta.url)("jsonwebtoken");
@@ -104,6 +105,16 @@ async function repliesUntilPaused(broker) {
 }
 
 const KEYS = {
+  "sse.retry": { from: "10s", to: "100ms", see: async (broker, reload) => {
+    const told = async () => {
+      const stream = await openStream(broker, "/sse?channel=a");
+      await until("it begins", () => stream.retry !== null);
+      return stream.retry;
+    };
+    assert.ok((await told()) >= 5000);
+    await reload();
+    assert.ok((await told()) < 150);
+  } },
   "server.drain_timeout": { from: NEVER, to: "300ms", see: async (broker, reload) => {
     const raw = await broker.frames("/ws"); // never answers a close
     await reload();
@@ -485,6 +496,7 @@ const KEYS = {
     assert.deepEqual(client.inbox, [], "the others wait for their hour");
   } },
   "namespace.publish_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "publish", channel: "ns:1", data: i })) },
+  "namespace.publish_rate_bytes": { from: "1000B/1h", to: "10000B/1h", see: (broker, reload) => rated(broker, reload, () => ({ type: "publish", channel: "ns:1", data: "d".repeat(198) })) },
   "namespace.subscribe_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "subscribe", channel: `ns:${i}` })) },
   "namespace.unsubscribe_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "unsubscribe", channel: `ns:${i}` })) },
   "namespace.max_keys": { from: 1, to: 100, namespace: { min_interval: "1h" }, see: async (broker, reload) => {
@@ -503,7 +515,7 @@ const KEYS = {
 
 test("every number that a reload changes has an entry", () => {
   const table = readFileSync(join(ROOT, "common/config/config.def"), "utf8");
-  const found = [...table.matchAll(/^RC_CONFIG_KEY\((\w+), (\w+), (UINT|SIZE|DURATION|RATE|WORKERS), .*, (RELOAD|RESTART),$/gm)];
+  const found = [...table.matchAll(/^RC_CONFIG_KEY\((\w+), (\w+), (UINT|SIZE|DURATION|RATE|RATE_BYTES|WORKERS), .*, (RELOAD|RESTART),$/gm)];
   assert.ok(found.length > 40, "the table is read");
   const wanted = found.filter(([, , , , when]) => when === "RELOAD").map(([, section, key]) => `${section}.${key}`);
   assert.deepEqual(Object.keys(KEYS).sort(), wanted.sort());

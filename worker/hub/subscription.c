@@ -107,6 +107,9 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     const uint32_t group_index = subscription->group;
     const uint32_t channel_index = rc_truth_group(truth, group_index)->channel;
     rc_hub_keep_cut_or_break(hub, index);
+    if (RC_UNLIKELY(subscription->replay != 0)) {
+        rc_replay_end(hub, index);
+    }
     rc_hub_clear_cursor(hub, index);
     uint32_t *link = &client->subscriptions;
     while (*link != index) {
@@ -224,6 +227,11 @@ static int subscription_recode(struct rc_hub *hub, uint32_t index, uint8_t encod
     rc_members_remove(hub, &hub->members[old], subscription->member);
     subscription->group = new;
     subscription->member = hub->members[new].count - 1;
+    if (subscription->replay != 0) { /* its place is in no log */
+        rc_truth_group(hub->truth, old)->behind--;
+        rc_truth_group(hub->truth, new)->behind++;
+        rc_hub_log_release(hub, old);
+    }
     subscription_group_release(hub, old);
     return 0;
 }
@@ -231,7 +239,8 @@ static int subscription_recode(struct rc_hub *hub, uint32_t index, uint8_t encod
 int rc_hub_recode(struct rc_hub *hub, uint32_t client_index, uint8_t encoding)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    RC_ASSERT(client->output == 0 && client->direct_log == 0 && client->cursor_count == 0 && client->everybody == 0);
+    RC_ASSERT(client->output == 0 && client->direct_log == 0 && client->everybody == 0);
+    RC_ASSERT(client->cursor_count == 0 || client->in_history);
     if (encoding == client->encoding) {
         return 0;
     }

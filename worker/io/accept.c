@@ -74,7 +74,7 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
 
 static bool accept_wanted(const struct rc_io *io, uint32_t listener)
 {
-    return !io->accepts_paused || (io->accepts_admin & (1u << listener));
+    return !io->parking && (!io->accepts_paused || (io->accepts_admin & (1u << listener)));
 }
 
 void rc_io_arm_accepts(struct rc_io *io)
@@ -97,6 +97,25 @@ static void accept_cancel(struct rc_io *io, uint32_t listener)
         io_uring_prep_cancel64(sqe, rc_io_user_data(RC_OP_ACCEPT, i, listener), 0);
         io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_IGNORE, 0, 0));
     }
+}
+
+void rc_io_cancel_accepts(struct rc_io *io)
+{
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        if (io->accepts_armed & (1u << i)) {
+            accept_cancel(io, i);
+        }
+    }
+}
+
+void rc_io_renew_accepts(struct rc_io *io)
+{
+    if (io->accept_again_ds == 0 || io->now_ds < io->accept_again_ds) {
+        return;
+    }
+    io->accept_again_in_ds *= 2;
+    io->accept_again_ds = io->accept_again_in_ds <= RC_IO_ACCEPT_AGAIN_MAX_DS ? io->now_ds + io->accept_again_in_ds : 0;
+    rc_io_cancel_accepts(io); /* its last completion arms each again */
 }
 
 void rc_io_pause_accept(struct rc_io *io, bool paused)
@@ -258,6 +277,7 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const 
         rc_io_terminate(io, index);
         return;
     }
+    rc_kept_put(io, index, RC_KEEP_ALL);
     rc_io_read(io, index);
 }
 
