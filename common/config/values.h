@@ -100,6 +100,9 @@ struct rc_config_rate {
     uint32_t window_ms;
 };
 
+/* Of which connections a second reference is kept. */
+enum rc_keep { RC_KEEP_NONE, RC_KEEP_WEBSOCKET, RC_KEEP_ALL };
+
 struct rc_config_server {
     struct rc_config_list listen; /* "address:port", "[v6]:port", "port", "unix:/path" */
     uint32_t workers;             /* 0 = auto: one per CPU that the process may run on */
@@ -116,6 +119,7 @@ struct rc_config_server {
     uint64_t stuck_timeout_ms;            /* a heartbeat older than this marks a child stuck */
     uint64_t stuck_kill_timeout_ms;       /* one older than this gets it killed and restarted, 0 = never */
     uint64_t receive_buffers_bytes;       /* provided receive buffers per worker */
+    enum rc_keep keep;
 };
 
 struct rc_config_limits {

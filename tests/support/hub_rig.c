@@ -2,6 +2,7 @@
 #include "tests/support/hub_rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/vault.h"
 #include "worker/backend/backend_io.h"
 #include "worker/ws/frame.h"
 
@@ -248,6 +250,10 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
     rig->truth_fd = memfd_create("truth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     rig->bell_fd = eventfd(0, EFD_CLOEXEC);
     rig->life_fd = eventfd(0, EFD_CLOEXEC);
+    struct io_uring_params vault;
+    rig->vault_fd = rc_vault_make(options->slots, &vault, &err);
+    RC_ASSERT(rig->vault_fd >= 0);
+    memcpy(rig->control->vault_params, &vault, sizeof(vault));
     const uint64_t buffers =
         (options->receive_buffers == 0 ? 64u : options->receive_buffers) * (uint64_t)RC_IO_BUFFER_BYTES;
     rig_must(rc_truth_create(&rig->truth, rig->truth_fd, options->slots, rig->config, rc_io_truth_bytes(buffers),
@@ -281,8 +287,10 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                .terminated = rig_terminated,
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};
-    struct rc_spawn_args args = {
-        .bell_fd = rig->bell_fd, .life_fd = rig->life_fd, .inbox_fd = options->inbox_fd > 0 ? options->inbox_fd : -1};
+    struct rc_spawn_args args = {.bell_fd = rig->bell_fd,
+                                 .life_fd = rig->life_fd,
+                                 .inbox_fd = options->inbox_fd > 0 ? options->inbox_fd : -1,
+                                 .vault_fd = fcntl(rig->vault_fd, F_DUPFD_CLOEXEC, 0)};
     if (options->listen_fd > 0) {
         args.listen_fds[0] = options->listen_fd;
         args.listen_count = 1;
@@ -333,6 +341,7 @@ void hub_rig_close(struct hub_rig *rig)
     RC_ASSERT(truth->channels.used == 1 && truth->groups.used == RC_ENCODING_COUNT);
     RC_ASSERT(rig->hub.log_bytes == 0 && rig->hub.output_bytes == 0 && rig->hub.clients_high == 0);
     RC_ASSERT(truth->throttles.used == 0 && rig->hub.held_bytes == 0);
+    RC_ASSERT(truth->replays.used == 0 && truth->places.used == 0);
     RC_ASSERT(rc_metric_get(rig->metrics, RC_METRIC_BEHIND) == 0);
     void *memory = rig->truth.layout;
     const uint64_t bytes = rig->truth.layout->bytes;
@@ -343,6 +352,7 @@ void hub_rig_close(struct hub_rig *rig)
     (void)close(rig->truth_fd);
     (void)close(rig->bell_fd);
     (void)close(rig->life_fd);
+    (void)close(rig->vault_fd);
     for (uint32_t i = 0; i <= rig->slots; i++) {
         free(rig->peers[i].bytes);
     }
@@ -491,6 +501,8 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                                    .exclude_count = (uint16_t)exclude_count,
                                                    .data_bytes = (uint32_t)data.count,
                                                    .flags = rig->message_flags,
+                                                   .epoch = rig->offset == 0 ? 0 : 1,
+                                                   .position = rig->offset == 0 ? 0 : rig->offset + 1,
                                                    .time_ns = rig->time_ns},
                                           .channel = channel,
                                           .key = (const uint8_t *)key,
@@ -498,6 +510,7 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                           .data = data.bytes};
     const int rc = rc_hub_message(&rig->hub, &view);
     rig->sequence += rc == 0;
+    rig->offset += rc == 0 && rig->offset > 0;
     return rc;
 }
 
@@ -660,6 +673,11 @@ static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uin
                 RC_ASSERT(its->group == g && its->member == i);
                 if (its->flags & RC_SUBSCRIPTION_CURSOR) {
                     behind++;
+                    if (its->replay != 0) {
+                        RC_ASSERT(its->cursor == RC_CURSOR_IN_HISTORY);
+                        RC_ASSERT(rc_truth_replay(truth, its->replay)->subscription == rc_members_items(members)[i]);
+                        continue;
+                    }
                     RC_ASSERT(group->log != 0);
                     const struct rc_channel_log *log = rc_truth_log(truth, group->log);
                     RC_ASSERT(its->cursor >= log->base && its->cursor <= log->head);

@@ -41,6 +41,9 @@ void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t cod
 void rc_hub_output_settle(struct rc_hub *hub, uint32_t client_index)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (RC_UNLIKELY(client->in_history)) {
+        rc_replay_due(hub, client_index);
+    }
     if (client->output != 0 && rc_hub_output_left(hub, client)) {
         if (client->flags & RC_CLIENT_CLOSE_SENT) {
             rc_hub_leave(hub, client_index);
