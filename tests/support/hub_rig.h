@@ -81,6 +81,10 @@ struct hub_rig_options {
 enum hub_rig_socket { HUB_RIG_UNIX, HUB_RIG_TCP };
 
 void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
+/* A second rig goes on with a copy of the first one's truth, as a successor of the worker does: its hub's index is rebuilt, each socket is
+ * a new Unix one, of which nothing was read. All sockets of the first are a client's. */
+void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options,
+                   int send_bytes);
 /* Ends every connection, checks that nothing is left of them, and gives everything back. */
 void hub_rig_close(struct hub_rig *rig);
 

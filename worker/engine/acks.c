@@ -83,6 +83,8 @@ static void emit_free(struct rc_engines *engines, uint32_t index)
     struct rc_truth *truth = engines->clients->truth;
     RC_ASSERT(rc_truth_emit(truth, index)->waiting == 0);
     rc_wheel_clear(&engines->emits, index);
+    rc_truth_emit(truth, index)->id = 0; /* tells free ones from used ones */
+    RC_STORE_ORDER();
     rc_pool_free(&truth->emits, index);
 }
 
@@ -142,7 +144,6 @@ static uint32_t emit_begin(struct rc_engines *engines, const struct rc_envelope_
     const uint64_t most_ms = rc_engine_settings(engines)->ack_timeout_ms;
     const uint64_t wait_ms = head->timeout_ms == 0 || head->timeout_ms > most_ms ? most_ms : head->timeout_ms;
     struct rc_emit *emit = rc_truth_emit(truth, index);
-    emit->id = acks_next_id(truth);
     emit->deadline_ds = rc_engine_deadline(engines, wait_ms + RC_ENGINE_TICK_MS);
     emit->worker = view->head.origin.worker;
     emit->flags = head->flags;
@@ -153,6 +154,8 @@ static uint32_t emit_begin(struct rc_engines *engines, const struct rc_envelope_
     if (asker.count > 0) {
         memcpy(emit->asker, asker.bytes, asker.count);
     }
+    RC_STORE_ORDER();
+    emit->id = acks_next_id(truth); /* it is there from here on */
     return index;
 }
 

@@ -1,9 +1,11 @@
 /* hold: the throttles of a channel and key, and the message that each holds back. What they are for: throttle.c. */
 #include "worker/hub/hub_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "worker/store/truth_found.h"
 
 struct hold_key {
     const struct rc_hub *hub;
@@ -184,6 +186,28 @@ void rc_hub_throttle_drop(struct rc_hub *hub, uint32_t channel)
     while (rc_truth_channel(hub->truth, channel)->throttles != 0) {
         rc_hold_close(hub, rc_truth_channel(hub->truth, channel)->throttles);
     }
+}
+
+int rc_hold_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err)
+{
+    const struct rc_truth *truth = hub->truth;
+    for (uint32_t i = 1; i < truth->throttles.high; i++) {
+        if (!rc_truth_was_found(found, RC_TRUTH_POOL_throttles, i)) {
+            continue;
+        }
+        const struct rc_throttle *throttle = rc_truth_throttle(truth, i);
+        struct rc_throttle_queue *queue = hold_queue(hub, throttle);
+        if ((throttle->previous == 0 && queue->first != 0) || (throttle->next == 0 && queue->last != 0)) {
+            return rc_err_set(err, -EBADMSG, "throttles %u and %u begin or end one queue", i,
+                              throttle->previous == 0 ? queue->first : queue->last);
+        }
+        queue->first = throttle->previous == 0 ? i : queue->first;
+        queue->last = throttle->next == 0 ? i : queue->last;
+        if (rc_hashmap_insert(&hub->throttles, hold_hash(hub, throttle->channel, throttle->key), i) < 0) {
+            return rc_err_set(err, -ENOMEM, "no memory for the messages that a former process holds back");
+        }
+    }
+    return 0;
 }
 
 void rc_hub_throttle_sort(struct rc_hub *hub)

@@ -12,6 +12,7 @@
  *   pending.c   requests that wait for the relay   deliver.c   what one client gets
  *   output.c    replies, answers                   settle.c    what became of the sends
  *   mark.c, close.c  who is to end, and how        hub.c       the whole
+ *   rebuild.c   the index, from another process's truth
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -121,7 +122,7 @@ struct rc_hub {
     uint32_t everybody_counts[RC_ENCODING_COUNT]; /* clients that hear "*" */
     uint64_t partial_mask;                        /* encodings that have got the message which is being tried again */
     uint32_t clients_high;                        /* the highest that may be in use */
-    uint32_t turn;                                /* counts turns; 0 is never a turn */
+    uint32_t turn;                                /* counts turns, as truth->layout->turn; 0 is never a turn */
     bool in_turn;
     uint32_t turn_times;            /* of `times` those that the running turn sends */
     uint32_t turn_single_frames;    /* frames of the turn's only log, 0 when it has several */
@@ -173,6 +174,11 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
                 const struct rc_hub_handlers *handlers, const struct rc_control *control,
                 const struct rc_config *config, uint32_t worker, struct rc_err *err);
 void rc_hub_close(struct rc_hub *hub);
+/* Of a truth that another process has written (rc_truth_attach), with which the hub was opened and which has been accounted for: what can be
+ * computed from it. Between two turns of that process. -ENOMEM; -EBADMSG: it is not of this configuration. Then the hub may
+ * only be closed. */
+struct rc_truth_found;
+int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err);
 /* A new configuration is in force: policies are looked up again. */
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);
 

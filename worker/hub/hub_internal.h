@@ -8,7 +8,7 @@
  *   close  append                         how a client ends; messages into logs
  *   pending  throttle  select             requests that wait; messages that wait, or are for several rooms
  *   deliver  settle                       what one client gets, and what became of it
- *   turn  hub                             everybody; the whole
+ *   turn  hub  rebuild                    everybody; the whole
  */
 #ifndef RC_WORKER_HUB_HUB_INTERNAL_H
 #define RC_WORKER_HUB_HUB_INTERNAL_H
@@ -41,6 +41,9 @@ void rc_hold_close(struct rc_hub *hub, uint32_t throttle);
 bool rc_hold_keep(struct rc_hub *hub, uint32_t throttle, const struct rc_envelope_view *view, uint64_t key);
 /* What was held has gone into the logs: nothing is held, and the time begins anew. */
 void rc_hold_renew(struct rc_hub *hub, uint32_t throttle);
+
+/* The queues of namespaces and what is found by channel and key, from the truth's throttles. -ENOMEM, -EBADMSG. */
+int rc_hold_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err);
 
 /* --- mark.c --- */
 

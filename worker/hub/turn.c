@@ -235,6 +235,7 @@ static void turn_begin(struct rc_hub *hub)
 {
     struct rc_truth *truth = hub->truth;
     hub->turn = hub->turn == UINT32_MAX ? 1 : hub->turn + 1;
+    truth->layout->turn = hub->turn; /* what logs and clients say of the turn means this one */
     hub->in_turn = true;
     turn_take(&hub->turn_groups, &hub->dirty_groups);
     turn_take(&hub->turn_clients, &hub->dirty_clients);
