@@ -87,7 +87,7 @@ else
 $(error FLAVOUR=$(FLAVOUR) is none of release, asan, tsan, stress, fuzz)
 endif
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -I. -Ibuild/bpf -Ibuild/gen $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -DRC_DEFAULT_CONFIG='"$(SYSCONFDIR)/ringcast/ringcast.toml"' -I. -Ibuild/bpf -Ibuild/gen $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu17 $(CPPFLAGS_ALL) $(WARN_C) $(FLAVOUR_CFLAGS) $(CFLAGS)
 CXXFLAGS_ALL = -std=gnu++17 $(CPPFLAGS_ALL) $(WARN_CXX) $(FLAVOUR_CFLAGS) $(CXXFLAGS)
 LDFLAGS_ALL = $(FLAVOUR_LDFLAGS) -Wl,--as-needed $(LDFLAGS)
@@ -263,7 +263,7 @@ $(filter $(OBJ)/acceptor/% $(OBJ)/tests/%,$(call objects,$(C_SRC) $(UNIT_SRC) $(
 
 # --- doing things ----------------------------------------------------------------------------------------------------
 
-.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million scale install fresh clean distclean help
+.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million scale install uninstall deb fresh clean distclean help
 .PHONY: show-flags show-formatted
 
 DEPS ?= run
@@ -346,20 +346,45 @@ scale: ## what a delivery costs with 1,000 to 1,000,000 subscribers, beside the 
 	@$(MAKE) FLAVOUR=release programs
 	@bench/scale $(N)
 
-# @BINDIR@ and @SYSCONFDIR@ in unit files become the real folders. A configuration that is there is never overwritten.
+# What an installation is made of: source|folder|mode. Programs and generated files come beside it. @BINDIR@ and @SYSCONFDIR@ in unit
+# files become the real folders. A configuration that is there is never overwritten.
+DATADIR = $(PREFIX)/share
+DOCDIR = $(DATADIR)/doc/ringcast
+INSTALLED = $(foreach file,$(wildcard deploy/sysctl/*.conf),$(file)|$(PREFIX)/lib/sysctl.d) \
+            deploy/completion/ringcast.bash|$(DATADIR)/bash-completion/completions \
+            deploy/completion/_ringcast|$(DATADIR)/zsh/vendor-completions \
+            deploy/completion/ringcast.fish|$(DATADIR)/fish/vendor_completions.d \
+            README.md|$(DOCDIR) $(foreach file,$(wildcard docs/*.md),$(file)|$(DOCDIR)/docs) \
+            $(foreach file,$(wildcard deploy/examples/* deploy/nginx/* deploy/haproxy/* deploy/prometheus/*),$(file)|$(DOCDIR)/$(patsubst deploy/%/,%,$(dir $(file))))
+INSTALLED_PROGRAMS = $(filter-out %-bench,$(PROGRAMS))
+MANUALS = $(DATADIR)/man/man1/ringcast.1 $(DATADIR)/man/man5/ringcast.toml.5
+UNITS_DIR = $(PREFIX)/lib/systemd/system
 install: programs ## install below DESTDIR= PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(filter-out %-bench,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
-	$(if $(wildcard deploy/ringcast.toml),@install -d $(DESTDIR)$(SYSCONFDIR)/ringcast; \
-	    conf=$(DESTDIR)$(SYSCONFDIR)/ringcast/ringcast.toml; [[ ! -e $$conf ]] || cmp -s deploy/ringcast.toml $$conf || conf=$$conf.new; \
-	    install -v -m 640 deploy/ringcast.toml $$conf)
-	@for unit in $(wildcard deploy/systemd/*); do \
-	    install -d $(DESTDIR)$(PREFIX)/lib/systemd/system; target=$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; \
-	    sed -e 's|@BINDIR@|$(PREFIX)/bin|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' $$unit >$$target; chmod 644 $$target; echo "'$$unit' -> '$$target'"; \
+	install -m 755 $(INSTALLED_PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	@install -d $(DESTDIR)$(SYSCONFDIR)/ringcast; conf=$(DESTDIR)$(SYSCONFDIR)/ringcast/ringcast.toml; \
+	    [[ ! -e $$conf ]] || cmp -s deploy/ringcast.toml $$conf || conf=$$conf.new; install -v -m 640 deploy/ringcast.toml $$conf
+	@install -d $(DESTDIR)$(UNITS_DIR); for unit in $(wildcard deploy/systemd/*); do \
+	    sed -e 's|@BINDIR@|$(PREFIX)/bin|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' $$unit >$(DESTDIR)$(UNITS_DIR)/$${unit##*/}; \
+	    chmod 644 $(DESTDIR)$(UNITS_DIR)/$${unit##*/}; echo "'$$unit' -> '$(DESTDIR)$(UNITS_DIR)/$${unit##*/}'"; \
 	done
-	@for file in $(wildcard deploy/sysctl/*.conf); do \
-	    install -d $(DESTDIR)$(PREFIX)/lib/sysctl.d; install -v -m 644 $$file $(DESTDIR)$(PREFIX)/lib/sysctl.d; \
-	done
+	@for row in $(foreach row,$(INSTALLED),$(call quoted,$(row))); do install -d "$(DESTDIR)$${row#*|}"; install -m 644 "$${row%|*}" "$(DESTDIR)$${row#*|}"; done
+	@mv $(DESTDIR)$(DATADIR)/bash-completion/completions/ringcast.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/ringcast
+	@install -d $(dir $(addprefix $(DESTDIR),$(MANUALS)))
+	@$(BIN)/ringcast help --man >$(DESTDIR)$(firstword $(MANUALS))
+	@$(BIN)/ringcast help-config --man >$(DESTDIR)$(lastword $(MANUALS))
+	@echo "manual pages, shells' completion and examples -> $(DESTDIR)$(DATADIR)"
+
+# The configuration stays: it is not ours.
+uninstall: ## remove what `make install` put below DESTDIR= PREFIX=; the configuration stays
+	@rm -fv $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(INSTALLED_PROGRAMS))) $(addprefix $(DESTDIR),$(MANUALS)) \
+	    $(addprefix $(DESTDIR)$(UNITS_DIR)/,$(notdir $(wildcard deploy/systemd/*))) \
+	    $(DESTDIR)$(DATADIR)/bash-completion/completions/ringcast
+	@for row in $(foreach row,$(INSTALLED),$(call quoted,$(row))); do file=$${row%|*}; rm -fv "$(DESTDIR)$${row#*|}/$${file##*/}"; done
+	@[[ ! -d $(DESTDIR)$(DOCDIR) ]] || find $(DESTDIR)$(DOCDIR) -depth -type d -empty -delete
+
+deb: programs ## build/ringcast_VERSION_ARCHITECTURE.deb, for the release that it is built on
+	@deploy/package $(VERSION)
 
 fresh: ## prove `make run` and `make test` in new Debian 12 and 13 roots (needs root, debootstrap, a mirror)
 	@tests/fresh $(RELEASE)

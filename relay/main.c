@@ -71,6 +71,7 @@ static void acknowledge_config(struct relay *relay)
 {
     atomic_store_explicit(&relay->control.own->process.config_generation, relay->config_generation,
                           memory_order_release); /* RM1 */
+    (void)rc_doorbell_wake(relay->args.acceptor_bell_fd);
 }
 
 static void relay_drain(struct relay *relay, const char *why)
@@ -355,6 +356,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     }
     /* RM2 pairs with the acquire in rc_child_state (acceptor/watch/child.h): who sees it sees all that was opened. */
     atomic_store_explicit(&relay->control.own->process.state, RC_PROCESS_READY, memory_order_release);
+    (void)rc_doorbell_wake(relay->args.acceptor_bell_fd);
     rc_log_info("relay_started", "generation=%u workers=%u", relay->router.setup.relay_generation,
                 relay->control.worker_count);
     wake_workers(relay);
@@ -381,6 +383,7 @@ int main(int argc, char **argv)
     if (rc_inherited_descriptors() != 0) {
         return EXIT_FAILURE;
     }
+    rc_inherited_name("ringcast-relay");
     rc_log_never_wait();
     rc_log_open("relay", -1, RC_LOG_INFO, RC_LOG_TEXT);
     if (relay_run(&relay, argc, argv, &err) != 0) {

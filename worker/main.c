@@ -106,6 +106,13 @@ static void worker_beat(struct worker *w)
     atomic_store_explicit(&w->process->connections, w->io.open_count, memory_order_relaxed);
 }
 
+/* A word was stored that the acceptor waits for. It looks every second anyway: an error would be one of this program's. */
+static void tell_acceptor(const struct worker *w)
+{
+    const int rc = rc_doorbell_wake(w->args.acceptor_bell_fd);
+    RC_ASSERT(rc == 0);
+}
+
 static void tell_relay(struct worker *w)
 {
     rc_interests_flush(&w->interests);
@@ -402,6 +409,7 @@ static void adopt_config(struct worker *w, bool first)
     }
     /* W1 pairs with A2 in acceptor/watch/reload.c: this was the last look at the former configuration. */
     atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
+    tell_acceptor(w);
 }
 
 /* Gauges of a predecessor are not true any more; its counters go on. */
@@ -752,6 +760,7 @@ int main(int argc, char **argv)
     if (rc_inherited_descriptors() != 0) {
         return EXIT_SETUP;
     }
+    rc_inherited_name("ringcast-worker");
     rc_inherited_signals(ignored, NULL);
     rc_log_never_wait();
     rc_log_open("worker", -1, RC_LOG_INFO, RC_LOG_TEXT);
@@ -775,6 +784,7 @@ int main(int argc, char **argv)
     worker.state = RC_PROCESS_READY;
     /* W2 pairs with A1 in acceptor/watch/child.h: everything that is opened is there. */
     atomic_store_explicit(&worker.process->state, RC_PROCESS_READY, memory_order_release);
+    tell_acceptor(&worker);
     rc_log_info("worker_ready", "slots=%u listeners=%d", worker.control.slots_per_worker, worker.args.listen_count);
     worker_run(&worker);
     const bool corrupt = worker.uplink.corrupt;

@@ -301,6 +301,7 @@ void load_guards(rule_reader &rules, const toml::table &table)
 {
     load_match(rules, table);
     load_one_text(rules, table, "[[event]] rate", "rate", rc_event_build_rate);
+    load_one_text(rules, table, "[[event]] rate_bytes", "rate_bytes", rc_event_build_rate_bytes);
     load_one_text(rules, table, "[[event]] rate_group", "rate_group", rc_event_build_rate_group);
     load_who(rules, table);
     load_one_text(rules, table, "[[event]] inside", "inside", rc_event_build_inside);

@@ -22,48 +22,12 @@
 #include "common/config/log_settings.h"
 #include "common/base/log.h"
 
-static const char usage[] =
-    "ringcast: a WebSocket broker\n"
-    "\n"
-    "  ringcast [run] [-c FILE]     start it in the foreground; without FILE every key has its default\n"
-    "  ringcast check FILE          check a configuration file: exit code 0 (with warnings perhaps), or 2 with every error\n"
-    "  ringcast check FILE --explain-event NAME [--as WHO] [--args JSON] [--nsp NAME] [--in ROOM]... [--json]\n"
-    "                               which [[event]] row would take it, and what would come of it; exit code 1: nothing\n"
-    "  ringcast status [--json]     processes, listeners and connections of the running broker\n"
-    "  ringcast reload              read the configuration file again (as SIGHUP does)\n"
-    "  ringcast stop [--now]        send the clients away and end (as SIGTERM does); --now: without waiting\n"
-    "  ringcast tune [--json]       compare this machine with what many connections need; changes nothing\n"
-    "  ringcast token make|verify|keys   JSON Web Tokens, for tests and to see why one is refused: `ringcast token --help`\n"
-    "  ringcast version             the version of this program\n"
-    "  ringcast --help-config       every configuration key with its default and meaning\n"
-    "\n"
-    "status, reload and stop ask the broker that runs with -c FILE, or listens on --socket PATH; without either the one\n"
-    "that is running, if it is the only one.\n"
-    "tune looks at what the workers of -c FILE need: exit code 1 when something is short.\n"
-    "--explain-event: WHO is anonymous, user:42 or 'user:42 {\"tier\":\"premium\"}', JSON the array of arguments; --in names\n"
-    "rooms that it is in, --auth, --client, --query, --header and --cookie take objects, --from server is a server's event.\n"
-    "Exit codes: 0 well, 1 failed, 2 wrong configuration or wrong usage.\n";
-
-static const struct {
-    const char *word;
-    enum rc_cli_command command;
-} commands[] = {
-    {"run", RC_CLI_RUN},
-    {"check", RC_CLI_CHECK},
-    {"status", RC_CLI_STATUS},
-    {"reload", RC_CLI_RELOAD},
-    {"stop", RC_CLI_STOP},
-    {"tune", RC_CLI_TUNE},
-    {"token", RC_CLI_TOKEN},
-    {"version", RC_CLI_VERSION},
-    {"--version", RC_CLI_VERSION},
-    {"-V", RC_CLI_VERSION},
-    {"help", RC_CLI_HELP},
-    {"--help", RC_CLI_HELP},
-    {"-h", RC_CLI_HELP},
-    {"--help-config", RC_CLI_HELP_CONFIG},
-    {"help-config", RC_CLI_HELP_CONFIG},
-};
+/* Was it `make run`? */
+static bool is_quickstart(void)
+{
+    const char *value = getenv("RINGCAST_QUICKSTART");
+    return value != NULL && strcmp(value, "1") == 0;
+}
 
 static int usage_wrong(const char *what, const char *word)
 {
@@ -72,27 +36,16 @@ static int usage_wrong(const char *what, const char *word)
 }
 
 /* Options of check --explain-event: "--as WHO" or "--as=WHO". */
-static int parse_explain(struct rc_cli *cli, int argc, char **argv, int *at)
+static int parse_explain(struct rc_cli *cli, const char *name, int argc, char **argv, int *at)
 {
-    char name[32];
     const char *word = argv[*at];
-    const char *equals = strchr(word, '=');
-    bool full = false;
-    if (strcmp(word, "--json") == 0) {
-        cli->explain.json = true;
-        return 0;
-    }
-    const size_t bytes = equals == NULL ? strlen(word) : (size_t)(equals - word);
-    if (bytes >= sizeof(name)) {
-        return usage_wrong("unknown argument", word);
-    }
-    memcpy(name, word, bytes);
-    name[bytes] = '\0';
     const char *from = NULL;
+    bool full = false;
     const char **place = strcmp(name, "--from") == 0 ? &from : rc_explain_option(&cli->explain, name, &full);
     if (place == NULL) {
         return usage_wrong(full ? "too many rooms" : "unknown argument", word);
     }
+    const char *equals = strchr(word, '=');
     *place = equals != NULL ? equals + 1 : ++*at < argc ? argv[*at] : NULL;
     if (*place == NULL) {
         return usage_wrong("a value is missing after", word);
@@ -103,54 +56,76 @@ static int parse_explain(struct rc_cli *cli, int argc, char **argv, int *at)
                : usage_wrong("--from is client or server", from);
 }
 
+/* Is the word this option, or its value for one that is a word alone? */
+static bool option_is(const struct rc_cli *cli, const struct rc_command_option *option, const char *word)
+{
+    if (option->word == NULL) {
+        const char *taken;
+        memcpy(&taken, (const char *)cli + option->offset, sizeof(taken));
+        return word[0] != '-' && taken == NULL;
+    }
+    const size_t bytes = strlen(option->word);
+    return (option->alias != NULL && strcmp(word, option->alias) == 0) ||
+           (strncmp(word, option->word, bytes) == 0 &&
+            (word[bytes] == '\0' || (word[bytes] == '=' && option->value != NULL)));
+}
+
 static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
 {
     const char *word = argv[*at];
-    const char *value;
-    if (strcmp(word, "--json") == 0 && (cli->command == RC_CLI_STATUS || cli->command == RC_CLI_TUNE)) {
-        cli->json = true;
+    const struct rc_command *command = &rc_commands[cli->command];
+    const struct rc_command_option *option = NULL;
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        cli->help = true;
         return 0;
     }
-    if (cli->command == RC_CLI_CHECK && strncmp(word, "--", 2) == 0 && strncmp(word, "--config", 8) != 0) {
-        return parse_explain(cli, argc, argv, at);
+    for (size_t i = 0; option == NULL && i < RC_COMMAND_OPTIONS_MAX && command->options[i].help != NULL; i++) {
+        option = option_is(cli, &command->options[i], word) ? &command->options[i] : NULL;
     }
-    if (strcmp(word, "--now") == 0 && cli->command == RC_CLI_STOP) {
-        cli->now = true;
-        return 0;
-    }
-    if ((value = rc_option_value(word, "-c", argc, argv, at)) != NULL ||
-        (value = rc_option_value(word, "--config", argc, argv, at)) != NULL) {
-        cli->config = value;
-    } else if ((value = rc_option_value(word, "--socket", argc, argv, at)) != NULL) {
-        cli->socket = value;
-    } else if (cli->command == RC_CLI_CHECK && word[0] != '-' && cli->config == NULL) {
-        cli->config = value = word;
-    } else {
+    if (option == NULL) {
         return usage_wrong("unknown argument", word);
     }
+    if (option->kind == RC_OPTION_EXPLAIN) {
+        return parse_explain(cli, option->word, argc, argv, at);
+    }
+    if (option->kind == RC_OPTION_SWITCH) {
+        *(bool *)((char *)cli + option->offset) = true;
+        return 0;
+    }
+    const char *value = option->word == NULL ? word : NULL;
+    if (value == NULL && option->alias != NULL) {
+        value = rc_option_value(word, option->alias, argc, argv, at);
+    }
+    if (value == NULL) {
+        value = rc_option_value(word, option->word, argc, argv, at);
+    }
+    memcpy((char *)cli + option->offset, &value, sizeof(value));
     return value[0] != '\0' ? 0 : usage_wrong("a value is missing after", word);
 }
 
 /* Were options given that say something of an event, but no event? */
-static bool explains_nothing(const struct rc_explain *explain)
+static bool explains_nothing(const struct rc_cli *cli)
 {
-    const struct rc_explain none = {.event = explain->event};
-    return explain->event == NULL && memcmp(explain, &none, sizeof(none)) != 0;
+    const struct rc_explain none = {.event = cli->explain.event};
+    return cli->explain.event == NULL && (cli->json || memcmp(&cli->explain, &none, sizeof(none)) != 0);
+}
+
+/* The configuration file where none is named; NULL: there is none. What `make run` starts has its defaults. */
+static const char *default_config(void)
+{
+    const char *named = getenv("RINGCAST_CONFIG");
+    if (named != NULL && named[0] != '\0') {
+        return named;
+    }
+    return !is_quickstart() && (access(RC_DEFAULT_CONFIG, F_OK) == 0 || errno != ENOENT) ? RC_DEFAULT_CONFIG : NULL;
 }
 
 int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
 {
     memset(cli, 0, sizeof(*cli));
-    cli->command = RC_CLI_RUN;
-    int at = 1;
-    if (argc > 1) {
-        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-            if (strcmp(argv[1], commands[i].word) == 0) {
-                cli->command = commands[i].command;
-                at = 2;
-            }
-        }
-    }
+    const struct rc_command *command = argc > 1 ? rc_command_find(argv[1]) : NULL;
+    int at = command != NULL ? 2 : 1;
+    cli->command = command != NULL ? (enum rc_cli_command)(command - rc_commands) : RC_CLI_RUN;
     if (cli->command == RC_CLI_TOKEN) {
         cli->argc = argc - at;
         cli->argv = argv + at;
@@ -162,11 +137,18 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
             return rc;
         }
     }
-    if (cli->command != RC_CLI_CHECK) {
+    const bool reads = cli->command == RC_CLI_RUN || cli->command == RC_CLI_CHECK || cli->command == RC_CLI_TUNE;
+    if (cli->config == NULL && reads && !cli->help) {
+        cli->config = default_config();
+    }
+    if (cli->topic != NULL && rc_command_find(cli->topic) == NULL) {
+        return usage_wrong("there is no command", cli->topic);
+    }
+    if (cli->command != RC_CLI_CHECK || cli->help) {
         return 0;
     }
     return cli->config == NULL ? usage_wrong("check needs a FILE", NULL)
-           : explains_nothing(&cli->explain)
+           : explains_nothing(cli)
                ? usage_wrong("--explain-event NAME is missing: the other options are about it", NULL)
                : 0;
 }
@@ -201,8 +183,7 @@ static struct rc_settings *settings_load(const char *path, bool quickstart, bool
 
 static int command_run(const struct rc_cli *cli)
 {
-    const char *quickstart = getenv("RINGCAST_QUICKSTART");
-    struct rc_settings *settings = settings_load(cli->config, quickstart != NULL && strcmp(quickstart, "1") == 0, true);
+    struct rc_settings *settings = settings_load(cli->config, is_quickstart(), true);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
@@ -217,7 +198,9 @@ static int command_run(const struct rc_cli *cli)
 
 static int command_explain(const struct rc_cli *cli, const struct rc_settings *settings)
 {
-    switch (rc_explain_run(&cli->explain, cli->config, &settings->config, stdout)) {
+    struct rc_explain explain = cli->explain;
+    explain.json = cli->json;
+    switch (rc_explain_run(&explain, cli->config, &settings->config, stdout)) {
     case RC_EXPLAINED_DONE:
         return RC_EXIT_OK;
     case RC_EXPLAINED_REFUSED:
@@ -357,8 +340,39 @@ static int command_ask(const struct rc_cli *cli, const char *request)
     return rc < 0 ? RC_EXIT_FAILED : RC_EXIT_OK;
 }
 
+static int command_help(const struct rc_cli *cli)
+{
+    const struct rc_command *topic = cli->topic != NULL ? rc_command_find(cli->topic) : NULL;
+    if (cli->words) {
+        rc_command_words(stdout, topic);
+    } else if (cli->manual) {
+        rc_commands_manual(stdout, rc_token_help);
+    } else if (topic == NULL) {
+        rc_commands_list(stdout);
+    } else if (topic->own_help) {
+        (void)fputs(rc_token_help, stdout);
+    } else {
+        rc_command_page(stdout, topic);
+    }
+    return RC_EXIT_OK;
+}
+
+static int command_help_config(const struct rc_cli *cli)
+{
+    if (cli->manual) {
+        rc_config_print_manual(stdout);
+    } else {
+        rc_config_print_help(stdout);
+    }
+    return RC_EXIT_OK;
+}
+
 int rc_cli_run(const struct rc_cli *cli)
 {
+    if (cli->help) {
+        rc_command_page(stdout, &rc_commands[cli->command]);
+        return RC_EXIT_OK;
+    }
     switch (cli->command) {
     case RC_CLI_RUN:
         return command_run(cli);
@@ -378,11 +392,9 @@ int rc_cli_run(const struct rc_cli *cli)
         printf("ringcast %s\n", RC_VERSION);
         return RC_EXIT_OK;
     case RC_CLI_HELP:
-        fputs(usage, stdout);
-        return RC_EXIT_OK;
+        return command_help(cli);
     case RC_CLI_HELP_CONFIG:
-        rc_config_print_help(stdout);
-        return RC_EXIT_OK;
+        return command_help_config(cli);
     }
     return RC_EXIT_FAILED;
 }

@@ -1,5 +1,5 @@
 /*
- * cli: what a person types: `ringcast [run] [-c FILE]`, `check FILE`, `status`, `reload`, `stop`, `tune`, `token`, `version`, `help`.
+ * cli: what a person types, read by the table of commands.h, and carried out.
  *
  * Called by main() alone. Output for people goes to standard output, errors to standard error.
  */
@@ -8,29 +8,22 @@
 
 #include <stdbool.h>
 
+#include "acceptor/console/commands.h"
 #include "acceptor/console/explain.h"
-
-enum rc_cli_command {
-    RC_CLI_RUN,
-    RC_CLI_CHECK,
-    RC_CLI_STATUS,
-    RC_CLI_RELOAD,
-    RC_CLI_STOP,
-    RC_CLI_TUNE,
-    RC_CLI_TOKEN,
-    RC_CLI_VERSION,
-    RC_CLI_HELP,
-    RC_CLI_HELP_CONFIG,
-};
 
 struct rc_cli {
     enum rc_cli_command command;
-    const char *config; /* borrowed from argv: -c FILE, or check's FILE; NULL = none */
+    const char
+        *config; /* borrowed: -c FILE, or check's FILE, or the one that is used where none is named; NULL = none */
     const char *socket; /* borrowed from argv: --socket PATH; NULL = find it */
+    const char *topic;  /* borrowed from argv: what `help` is asked about; NULL = all */
     int argc;           /* of `token`: what follows */
     char **argv;
     bool json;
     bool now;
+    bool help;                 /* the page of the command, and nothing else */
+    bool manual;               /* as troff */
+    bool words;                /* for shells */
     struct rc_explain explain; /* of `check`; its event NULL: nothing is to be explained */
 };
 

@@ -82,7 +82,7 @@ const char **rc_explain_option(struct rc_explain *explain, const char *name, boo
 
 static enum rc_explained option_wrong(const char *option, const char *why)
 {
-    fprintf(stderr, "ringcast: %s %s; `ringcast help` lists what there is\n", option, why);
+    fprintf(stderr, "ringcast: %s %s; `ringcast check --help` lists what there is\n", option, why);
     return RC_EXPLAINED_WRONG;
 }
 

@@ -139,7 +139,7 @@ bool rc_say_guard_is_there(const struct rc_config_event *row, enum rc_event_guar
 {
     switch (guard) {
     case RC_GUARD_RATE:
-        return row->guards.rate.count > 0;
+        return row->guards.rated > 0;
     case RC_GUARD_WHO:
         return row->guards.who != RC_EVENT_WHO_ANYONE;
     case RC_GUARD_SCHEMA:
@@ -183,9 +183,11 @@ static void put_guard(FILE *out, const struct rc_config *config, const struct rc
     switch (guard) {
     case RC_GUARD_RATE:
         span_put(out, rc_event_text(config, guards->rate.text.at, guards->rate.text.bytes));
-        if (guards->rate.group != 0) {
+        (void)fputs(guards->rated > 1 ? ", " : "", out);
+        span_put(out, rc_event_text(config, guards->rate_bytes.text.at, guards->rate_bytes.text.bytes));
+        if (guards->rate_group != 0) {
             (void)fputs(" of the group ", out);
-            span_put(out, rc_event_text(config, guards->rate.group_name.at, guards->rate.group_name.bytes));
+            span_put(out, rc_event_text(config, guards->rate_group_name.at, guards->rate_group_name.bytes));
         }
         break;
     case RC_GUARD_WHO:

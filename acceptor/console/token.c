@@ -33,7 +33,7 @@
 #define CLAIMS_MAX 32
 #define TTL_DEFAULT_MS 3600000u
 
-static const char usage[] =
+const char rc_token_help[] =
     "ringcast token: JSON Web Tokens, for tests and for finding out why one is refused\n"
     "\n"
     "  ringcast token make   KEY [--user ID] [--claim NAME=VALUE]... [--ttl 1h] [--alg ALG] [--kid KID]\n"
@@ -498,7 +498,7 @@ int rc_token_run(int argc, char **argv)
     int rc = 0;
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            (void)fputs(usage, stdout);
+            (void)fputs(rc_token_help, stdout);
             return EXIT_GOOD;
         }
     }

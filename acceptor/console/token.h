@@ -7,6 +7,8 @@
 #ifndef RC_ACCEPTOR_CONSOLE_TOKEN_H
 #define RC_ACCEPTOR_CONSOLE_TOKEN_H
 
+extern const char rc_token_help[];
+
 /* `argv` begins behind the word "token". The exit code: 0 well; 1 refused, or it could not be done; 2 wrong usage or wrong configuration. */
 int rc_token_run(int argc, char **argv);
 

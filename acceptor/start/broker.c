@@ -126,6 +126,10 @@ static int open_bells(struct rc_broker *broker, struct rc_err *err)
         }
         atomic_store_explicit(&child->life->generation, 1, memory_order_relaxed);
     }
+    broker->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (broker->bell_fd < 0) {
+        return rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+    }
     int life[2];
     if (pipe2(life, O_CLOEXEC) != 0) {
         return rc_err_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
@@ -183,9 +187,9 @@ static uint32_t workers_auto(const struct rc_broker *broker, const struct rc_con
 /* Limits and programs: what can fail before anything was made. */
 static int broker_prepare(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
-    int rc = rc_spawn_find(broker->worker_program, "ringcast-worker", err);
+    int rc = rc_program_open(&broker->worker_program, "ringcast-worker", err);
     if (rc == 0) {
-        rc = rc_spawn_find(broker->relay_program, "ringcast-relay", err);
+        rc = rc_program_open(&broker->relay_program, "ringcast-relay", err);
     }
     if (rc == 0) {
         rc = rc_identity_resolve(&broker->identity, config->server.user.text, err);
@@ -239,9 +243,10 @@ static int open_all(struct rc_broker *broker, const struct rc_config *config, st
 int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
     memset(broker, 0, sizeof(*broker));
-    broker->life_read_fd = -1;
+    broker->bell_fd = broker->life_read_fd = -1;
     broker->life_write_fd = -1;
     broker->steer.map_fd = -1;
+    broker->worker_program.fd = broker->relay_program.fd = -1;
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
         broker->inbox_fds[i] = broker->outbox_fds[i] = -1;
     }
@@ -258,7 +263,10 @@ int rc_broker_foresee(const struct rc_config *config, struct rc_err *err)
     if (broker == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory");
     }
+    broker->worker_program.fd = broker->relay_program.fd = -1;
     const int rc = broker_prepare(broker, config, err);
+    rc_program_close(&broker->worker_program);
+    rc_program_close(&broker->relay_program);
     free(broker);
     return rc;
 }
@@ -291,8 +299,11 @@ void rc_broker_close(struct rc_broker *broker)
         close_fd(&broker->inbox_fds[i]);
         close_fd(&broker->outbox_fds[i]);
     }
+    close_fd(&broker->bell_fd);
     close_fd(&broker->life_read_fd);
     close_fd(&broker->life_write_fd);
+    rc_program_close(&broker->worker_program);
+    rc_program_close(&broker->relay_program);
     rc_segments_close(&broker->segments);
 }
 
@@ -326,6 +337,7 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
     rc_spawn_args_clear(&args, child->index);
     args.life_fd = broker->life_read_fd;
     args.bell_fd = child->bell_fd;
+    args.acceptor_bell_fd = broker->bell_fd;
     rc_segments_renew(&broker->segments, child->index);
     rc_segments_args(&broker->segments, &args);
     int truth_fd = -1;
@@ -342,7 +354,7 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
         args_of_worker(broker, child, truth_fd, &args);
     }
     const struct rc_spawn spawn = {
-        .program = child->index == RC_CHILD_RELAY ? broker->relay_program : broker->worker_program,
+        .program = child->index == RC_CHILD_RELAY ? &broker->relay_program : &broker->worker_program,
         .identity = &broker->identity,
         .cpu = atomic_load_explicit(&child->life->cpu, memory_order_relaxed),
     };

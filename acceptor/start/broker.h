@@ -9,7 +9,6 @@
 #ifndef RC_ACCEPTOR_START_BROKER_H
 #define RC_ACCEPTOR_START_BROKER_H
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,6 +17,7 @@
 #include "acceptor/start/identity.h"
 #include "acceptor/start/limits.h"
 #include "acceptor/start/listen.h"
+#include "acceptor/start/program.h"
 #include "acceptor/start/segments.h"
 #include "acceptor/steer/steer.h"
 #include "common/config/config.h"
@@ -34,8 +34,9 @@ struct rc_broker {
     struct rc_listen listens[RC_LISTENERS_MAX];
     int life_read_fd;  /* owned: inherited by children */
     int life_write_fd; /* owned: never inherited; its end of file tells children that the acceptor is gone */
-    char worker_program[PATH_MAX];
-    char relay_program[PATH_MAX];
+    struct rc_program worker_program;
+    struct rc_program relay_program;
+    int bell_fd; /* owned: children ring it when they have stored a word that the acceptor waits for */
     uint32_t worker_count;
     /* owned: of each worker, where connections that others hand over to it arrive, and the end they are sent into. Kept over
      * restarts, so that what waits there is its successor's. */

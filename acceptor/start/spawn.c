@@ -36,28 +36,6 @@ static const char *const step_names[] = {
     [STEP_EXEC] = "execute the program",
 };
 
-int rc_spawn_find(char path[PATH_MAX], const char *name, struct rc_err *err)
-{
-    char self[PATH_MAX];
-    const ssize_t bytes = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (bytes < 0) {
-        return rc_err_set(err, -errno, "cannot read /proc/self/exe: %s (is /proc mounted?)", strerror(errno));
-    }
-    self[bytes] = '\0';
-    char *slash = strrchr(self, '/');
-    if (slash != NULL) {
-        *slash = '\0';
-    }
-    if (snprintf(path, PATH_MAX, "%s/%s", self, name) >= PATH_MAX) {
-        return rc_err_set(err, -ENAMETOOLONG, "the path of %s is too long", name);
-    }
-    if (access(path, X_OK) != 0) {
-        return rc_err_set(err, -errno, "%s: %s: the programs of one build must lie in one folder", path,
-                          strerror(errno));
-    }
-    return 0;
-}
-
 static int keep_open(int fd)
 {
     return fd < 0 || fcntl(fd, F_SETFD, 0) == 0 ? 0 : -errno;
@@ -67,9 +45,10 @@ static int keep_all_open(const struct rc_spawn_args *args)
 {
     int rc = 0;
     /* What is not for this kind of child is -1 (rc_spawn_args_clear). */
-    const int single[] = {args->core_fd,  args->config_fd, args->own_fd,   args->acceptor_fd, args->relay_fd,
-                          args->keep_fd,  args->life_fd,   args->bell_fd,  args->truth_fd,    args->relay_bell_fd,
-                          args->steer_fd, args->keys_fd,   args->inbox_fd, args->limits_fd,   args->history_fd};
+    const int single[] = {args->core_fd,  args->config_fd,     args->own_fd,     args->acceptor_fd,
+                          args->relay_fd, args->keep_fd,       args->life_fd,    args->bell_fd,
+                          args->truth_fd, args->relay_bell_fd, args->steer_fd,   args->keys_fd,
+                          args->inbox_fd, args->limits_fd,     args->history_fd, args->acceptor_bell_fd};
     for (size_t i = 0; i < sizeof(single) / sizeof(single[0]) && rc == 0; i++) {
         rc = keep_open(single[i]);
     }
@@ -142,7 +121,9 @@ __attribute__((noreturn)) static void child_main(const struct rc_spawn *spawn, c
     }
     if (report.code == 0) {
         report.step = STEP_EXEC;
-        execve(spawn->program, argv, environment);
+        /* Not by path: that may be another build's by now. The kernel names the process by the descriptor's number; main() of each
+         * program names it again (rc_inherited_name). */
+        (void)execveat(spawn->program->fd, "", argv, environment, AT_EMPTY_PATH);
         report.code = errno;
     }
     (void)!write(report_fd, &report, sizeof(report));
@@ -219,7 +200,7 @@ pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *a
     if (pid < 0) {
         rc_err_set(err, rc, "cannot fork: %s", strerror(-rc));
     } else {
-        rc = await_exec(report_fds[0], spawn->program, err);
+        rc = await_exec(report_fds[0], spawn->program->path, err);
     }
     close(report_fds[0]);
     if (rc == 0) {

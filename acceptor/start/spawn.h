@@ -1,5 +1,5 @@
 /*
- * spawn: starts one child program with inherited descriptors.
+ * spawn: starts one child program, held open since the start (program.h), with inherited descriptors.
  *
  * Every descriptor of the acceptor is close-on-exec; the child keeps exactly those that `args` names. It gets its own
  * process group (Ctrl-C reaches the acceptor alone), /dev/null as standard input, its CPU, its user, and signals of which
@@ -9,22 +9,19 @@
 #ifndef RC_ACCEPTOR_START_SPAWN_H
 #define RC_ACCEPTOR_START_SPAWN_H
 
-#include <limits.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "acceptor/start/identity.h"
+#include "acceptor/start/program.h"
 #include "common/base/err.h"
 #include "common/shm/spawn_args.h"
 
 struct rc_spawn {
-    const char *program;                /* borrowed: path of the program */
+    const struct rc_program *program;   /* borrowed */
     const struct rc_identity *identity; /* borrowed */
     uint32_t cpu;                       /* UINT32_MAX = not pinned */
 };
-
-/* The path of a program that lies beside this one (/proc/self/exe). -ENOENT when it is not there or not executable. */
-int rc_spawn_find(char path[PATH_MAX], const char *name, struct rc_err *err);
 
 /* Starts the child. Returns its pid and *pidfd (owned by the caller), or negative errno with `err` set. */
 pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *args, int *pidfd, struct rc_err *err);

@@ -32,7 +32,7 @@
 #define LOOP_EVENTS_MAX 32
 
 /* Events are numbered: children by rc_broker_child, and above all of them: */
-enum { EVENT_SIGNAL = 1 << 16, EVENT_CONSOLE };
+enum { EVENT_SIGNAL = 1 << 16, EVENT_CONSOLE, EVENT_BELL };
 
 static void on_signal(struct rc_supervisor *supervisor, uint32_t number)
 {
@@ -54,6 +54,13 @@ static void read_signals(struct rc_supervisor *supervisor)
     while (read(supervisor->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         on_signal(supervisor, info.ssi_signo);
     }
+}
+
+/* A child has stored a word: broker_advance looks at all of them. */
+static void answer_bell(struct rc_supervisor *supervisor)
+{
+    uint64_t rings;
+    while (read(supervisor->broker.bell_fd, &rings, sizeof(rings)) < 0 && errno == EINTR) {}
 }
 
 static bool all_ready(struct rc_supervisor *supervisor)
@@ -242,6 +249,8 @@ static void loop_run(struct rc_supervisor *supervisor)
                 read_signals(supervisor);
             } else if (number == EVENT_CONSOLE) {
                 console_due = true;
+            } else if (number == EVENT_BELL) {
+                answer_bell(supervisor);
             } else {
                 rc_watch_reap(supervisor, (uint32_t)number);
             }
@@ -306,6 +315,9 @@ static int set_up(struct rc_supervisor *supervisor, struct rc_err *err)
         rc_keyring_open(&supervisor->keyring, broker->segments.keys, &broker->identity,
                         rc_supervisor_metrics(supervisor));
         rc = rc_keyring_configure(&supervisor->keyring, 0, &supervisor->settings->config, supervisor->now_ms, err);
+        if (rc == 0 && (rc = watch_fd(supervisor, broker->bell_fd, EVENT_BELL)) != 0) {
+            rc = rc_err_set(err, rc, "cannot watch the children's bell: %s", strerror(-rc));
+        }
         if (rc == 0) {
             rc = open_console(supervisor, err);
         }

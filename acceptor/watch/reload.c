@@ -207,5 +207,6 @@ uint64_t rc_reload_due_ms(const struct rc_supervisor *supervisor)
     if (!reload->pending) {
         return reload->wanted && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING ? supervisor->now_ms : UINT64_MAX;
     }
-    return supervisor->now_ms + (reload->warned ? 1000u : RC_WATCH_POLL_MS);
+    /* Children ring when they have taken it over. */
+    return reload->warned ? UINT64_MAX : reload->since_ms + RC_RELOAD_WARN_MS;
 }

@@ -316,7 +316,7 @@ uint64_t rc_watch_due_ms(const struct rc_supervisor *supervisor)
         if (child->pid == 0 && child->restart_due_ms != 0) {
             child_due_ms = child->restart_due_ms;
         } else if (child->pid != 0 && !child->ready && !child->killed) {
-            child_due_ms = supervisor->now_ms + RC_WATCH_POLL_MS;
+            child_due_ms = child->started_ms + RC_WATCH_START_MS; /* it rings before that */
         }
         due_ms = child_due_ms < due_ms ? child_due_ms : due_ms;
     }

@@ -13,8 +13,6 @@
 
 /* How long a child may take from its start to READY. */
 #define RC_WATCH_START_MS 15000u
-/* How often a state that children report by a word in shared memory is looked at while one is awaited. */
-#define RC_WATCH_POLL_MS 10u
 
 /* Starts a child and watches its pidfd under `number` (rc_broker_child). A failure is handled like a crash, but
  * while STARTING, when it ends the broker. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +29,11 @@ int rc_inherited_descriptors(void)
         }
     }
     return 0;
+}
+
+void rc_inherited_name(const char *name)
+{
+    (void)prctl(PR_SET_NAME, name, 0, 0, 0); /* of a string nothing can be wrong */
 }
 
 void rc_inherited_hide_descriptors(void)

@@ -1,6 +1,6 @@
 /*
- * inherited: what a process gets from whoever started it and must not depend on: descriptors 0 to 2, signal dispositions,
- * the signal mask, the mode mask of new files.
+ * inherited: what a process gets from whoever started it and must not depend on: descriptors 0 to 2, its name, signal
+ * dispositions, the signal mask, the mode mask of new files.
  *
  * Called once, first of all, by main() of each program, before there are threads; the signals also by the acceptor's child between
  * fork and exec (async-signal-safe). What stays as it is found: the working folder (relative paths of the configuration
@@ -13,6 +13,10 @@
 
 /* Descriptors 0, 1 and 2 that are closed become /dev/null: a socket or a ring with such a number would get log lines. 0 or -errno. */
 int rc_inherited_descriptors(void);
+
+/* The name under which ps, top and logs of the kernel know the process, cut to 15 bytes. One that was executed by a descriptor
+ * (acceptor/start/spawn.c) would be called by that one's number. */
+void rc_inherited_name(const char *name);
 
 /* Every other descriptor becomes close-on-exec: a child gets what it is given and nothing that somebody forgot. They stay
  * open here: one of them may be the configuration (`-c <(…)`). */

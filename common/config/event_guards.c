@@ -11,9 +11,6 @@
 #include "common/config/text.h"
 #include "common/text/json_scan.h"
 
-#define RATE_COUNT_MAX 1000000u
-#define RATE_WINDOW_MIN_MS 1000u
-#define RATE_WINDOW_MAX_MS 86400000u
 #define RATE_GROUP_MAX 64u
 
 /* --- conditions -------------------------------------------------------------------------------------------------- */
@@ -134,25 +131,33 @@ int rc_event_who_word(struct rc_event_build *build, const char *word, size_t byt
 
 /* --- rate -------------------------------------------------------------------------------------------------------- */
 
+static int rate_keep(struct rc_event_build *build, struct rc_event_rate *kept, const struct rc_config_rate *rate,
+                     struct rc_span text, struct rc_err *err)
+{
+    kept->count = rate->count;
+    kept->window_ms = rate->window_ms;
+    kept->text.bytes = (uint32_t)text.count;
+    build->row->guards.rated++;
+    return rc_event_arena_put(build, (const char *)text.bytes, text.count, &kept->text.at, err);
+}
+
 int rc_event_build_rate(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
 {
-    struct rc_event_guards *const guards = &build->row->guards;
-    const char *const slash = memchr(text, '/', bytes);
-    uint64_t count = 0;
-    uint64_t window_ms = 0;
-    if (slash == NULL || rc_config_uint_parse(text, (size_t)(slash - text), &count, NULL) != 0 ||
-        rc_config_duration_parse(slash + 1, bytes - (size_t)(slash - text) - 1, &window_ms, NULL) != 0 || count == 0 ||
-        count > RATE_COUNT_MAX || window_ms < RATE_WINDOW_MIN_MS || window_ms > RATE_WINDOW_MAX_MS) {
-        return rc_err_set(
-            err, -EINVAL,
-            "expected a number and the time in which there may be so many, as \"100/1m\": 1 to %u in 1s to "
-            "24h",
-            RATE_COUNT_MAX);
-    }
-    guards->rate.count = (uint32_t)count;
-    guards->rate.window_ms = window_ms;
-    guards->rate.text.bytes = (uint32_t)bytes;
-    return rc_event_arena_put(build, text, bytes, &guards->rate.text.at, err);
+    struct rc_config_rate rate;
+    const int rc = rc_config_rate_parse(text, bytes, &rate, err);
+    return rc == 0 ? rate_keep(build, &build->row->guards.rate, &rate, rc_span_of(text, bytes), err) : rc;
+}
+
+int rc_event_build_rate_bytes(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err)
+{
+    struct rc_config_rate rate;
+    const int rc = rc_config_rate_bytes_parse(text, bytes, &rate, err);
+    return rc == 0 ? rate_keep(build, &build->row->guards.rate_bytes, &rate, rc_span_of(text, bytes), err) : rc;
+}
+
+static bool rate_equal(const struct rc_event_rate *one, const struct rc_event_rate *other)
+{
+    return one->count == other->count && one->window_ms == other->window_ms;
 }
 
 int rc_event_build_rate_group(struct rc_event_build *build, const char *name, size_t bytes, struct rc_err *err)
@@ -162,27 +167,27 @@ int rc_event_build_rate_group(struct rc_event_build *build, const char *name, si
     if (bytes == 0 || bytes > RATE_GROUP_MAX) {
         return rc_err_set(err, -EINVAL, "expected a name of 1 to %u bytes", RATE_GROUP_MAX);
     }
-    if (guards->rate.count == 0) {
+    if (guards->rated == 0) {
         return rc_err_set(err, -EINVAL, "the row has no rate that it could share");
     }
     for (uint32_t i = 0; i < config->event_count; i++) {
         const struct rc_event_guards *const others = &config->events[i].guards;
-        if (others->rate.group == 0 ||
-            !rc_span_equal(rc_event_text(config, others->rate.group_name.at, others->rate.group_name.bytes),
+        if (others->rate_group == 0 ||
+            !rc_span_equal(rc_event_text(config, others->rate_group_name.at, others->rate_group_name.bytes),
                            rc_span_of(name, bytes))) {
             continue;
         }
-        if (others->rate.count != guards->rate.count || others->rate.window_ms != guards->rate.window_ms) {
+        if (!rate_equal(&others->rate, &guards->rate) || !rate_equal(&others->rate_bytes, &guards->rate_bytes)) {
             return rc_err_set(err, -EINVAL, "the group \"%.*s\" has another rate for \"%s\": a group has one",
                               (int)bytes, name, config->events[i].on.text);
         }
-        guards->rate.group = others->rate.group;
-        guards->rate.group_name = others->rate.group_name;
+        guards->rate_group = others->rate_group;
+        guards->rate_group_name = others->rate_group_name;
         return 0;
     }
-    guards->rate.group = ++config->event_rules.rate_group_count;
-    guards->rate.group_name.bytes = (uint32_t)bytes;
-    return rc_event_arena_put(build, name, bytes, &guards->rate.group_name.at, err);
+    guards->rate_group = ++config->event_rules.rate_group_count;
+    guards->rate_group_name.bytes = (uint32_t)bytes;
+    return rc_event_arena_put(build, name, bytes, &guards->rate_group_name.at, err);
 }
 
 /* --- refusals ---------------------------------------------------------------------------------------------------- */
@@ -271,10 +276,10 @@ int rc_event_guards_check(struct rc_event_build *build, struct rc_err *err)
     const struct rc_config_event *const row = build->row;
     const struct rc_event_guards *const guards = &row->guards;
     if (row->from == RC_EVENT_FROM_SERVER &&
-        (guards->who != RC_EVENT_WHO_ANYONE || guards->inside_count > 0 || guards->rate.count > 0)) {
+        (guards->who != RC_EVENT_WHO_ANYONE || guards->inside_count > 0 || guards->rated > 0)) {
         return rc_err_set(err, -EINVAL, "a server's event comes from no client: who, rate and inside say nothing");
     }
-    if (rc_event_life_cycle(row) && (guards->rate.count > 0 || guards->refuse_count > 0)) {
+    if (rc_event_life_cycle(row) && (guards->rated > 0 || guards->refuse_count > 0)) {
         return rc_err_set(
             err, -EINVAL,
             "\"%s\" is nothing that a client asks for: rate and refuse say nothing, and a row whose other "

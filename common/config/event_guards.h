@@ -23,6 +23,7 @@ int rc_event_build_inside(struct rc_event_build *build, const char *room, size_t
 /* "100/1m" */
 int rc_event_build_rate(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err);
 /* Behind the rate. Rows of one group have one rate. */
+int rc_event_build_rate_bytes(struct rc_event_build *build, const char *text, size_t bytes, struct rc_err *err);
 int rc_event_build_rate_group(struct rc_event_build *build, const char *name, size_t bytes, struct rc_err *err);
 
 /* Before a member of `refuse` is walked, and when it was. */

@@ -46,6 +46,7 @@ enum rc_config_form {
     RC_FORM_VALUES,        /* RULE: a list of any values */
     RC_FORM_MATCH,         /* RULE: tables, see event_guards.h */
     RC_FORM_RATE,
+    RC_FORM_RATE_BYTES,
     RC_FORM_WHO,
     RC_FORM_REFUSE,
     RC_FORM_SET, /* RULE: a table of any values */

@@ -120,6 +120,7 @@ const size_t rc_config_section_count = RC_ARRAY_COUNT(rc_config_sections);
 #define KIND_SIZE .kind = RC_CONFIG_SIZE
 #define KIND_DURATION .kind = RC_CONFIG_DURATION
 #define KIND_RATE .kind = RC_CONFIG_RATE
+#define KIND_RATE_BYTES .kind = RC_CONFIG_RATE_BYTES
 #define KIND_INCOMING .kind = RC_CONFIG_INCOMING
 #define KIND_RULE(text_form) .kind = RC_CONFIG_RULE, .form = RC_FORM_##text_form
 #define KIND_WORD(table) .kind = RC_CONFIG_WORD, .words = table

@@ -20,11 +20,12 @@
 enum rc_config_kind {
     RC_CONFIG_BOOL,
     RC_CONFIG_UINT,
-    RC_CONFIG_WORKERS,  /* a number, or "auto" kept as 0 */
-    RC_CONFIG_SIZE,     /* kept in bytes */
-    RC_CONFIG_DURATION, /* kept in milliseconds */
-    RC_CONFIG_RATE,     /* kept as struct rc_config_rate; empty: none */
-    RC_CONFIG_WORD,     /* one of a table of words, kept as its enum value */
+    RC_CONFIG_WORKERS,    /* a number, or "auto" kept as 0 */
+    RC_CONFIG_SIZE,       /* kept in bytes */
+    RC_CONFIG_DURATION,   /* kept in milliseconds */
+    RC_CONFIG_RATE,       /* kept as struct rc_config_rate; empty: none */
+    RC_CONFIG_RATE_BYTES, /* the same, of bytes */
+    RC_CONFIG_WORD,       /* one of a table of words, kept as its enum value */
     RC_CONFIG_TEXT,
     RC_CONFIG_LIST,     /* of texts */
     RC_CONFIG_INCOMING, /* "ignore", "broadcast", "publish:<channel>" */

@@ -34,10 +34,12 @@ static void url_print(FILE *out, const char *url)
     text_print(out, shown);
 }
 
-static void rate_print(FILE *out, const struct rc_config_rate *rate)
+static void rate_print(FILE *out, const struct rc_config_rate *rate, bool of_bytes)
 {
-    char text[RC_CONFIG_VALUE_MAX] = "";
-    if (rate->count > 0) {
+    char text[2 * RC_CONFIG_VALUE_MAX] = "";
+    if (rate->count > 0 && of_bytes) {
+        rc_config_rate_bytes_format(text, sizeof(text), rate);
+    } else if (rate->count > 0) {
         rc_config_rate_format(text, sizeof(text), rate);
     }
     text_print(out, text);
@@ -67,7 +69,8 @@ void rc_config_key_print(FILE *out, const struct rc_config_key *key, const void 
         text_print(out, text);
         return;
     case RC_CONFIG_RATE:
-        rate_print(out, rc_config_member_const(key, item));
+    case RC_CONFIG_RATE_BYTES:
+        rate_print(out, rc_config_member_const(key, item), key->kind == RC_CONFIG_RATE_BYTES);
         return;
     case RC_CONFIG_WORD:
         text_print(out, rc_config_word_of(key->words, (uint32_t)rc_config_member_number(key, item)));

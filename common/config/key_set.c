@@ -274,7 +274,8 @@ static int rate_set(const struct rc_config_key *key, void *item, const struct rc
     struct rc_err scratch;
     const char *const text = value->type == RC_VALUE_TEXT ? value->text : "no rate";
     const size_t bytes = value->type == RC_VALUE_TEXT ? value->bytes : strlen(text);
-    if (bytes > 0 && rc_config_rate_parse(text, bytes, &rate, &scratch) != 0) {
+    if (bytes > 0 && (key->kind == RC_CONFIG_RATE ? rc_config_rate_parse(text, bytes, &rate, &scratch)
+                                                  : rc_config_rate_bytes_parse(text, bytes, &rate, &scratch)) != 0) {
         return wrong_value(err, key, value, "%s", scratch.text);
     }
     memcpy(rc_config_member(key, item), &rate, sizeof(rate));
@@ -303,6 +304,7 @@ int rc_config_key_set(const struct rc_config_key *key, void *item, const struct 
     case RC_CONFIG_DURATION:
         return quantity_set(key, item, value, err);
     case RC_CONFIG_RATE:
+    case RC_CONFIG_RATE_BYTES:
         return rate_set(key, item, value, err);
     case RC_CONFIG_WORD:
         return word_set(key, item, value, err);

@@ -218,6 +218,22 @@ static void rows_distrust(struct rc_config *config)
     }
 }
 
+/* So that events whose rows name all of their rooms themselves need not look at each (worker/engine/rule_rate.c). */
+static void rows_choices(struct rc_config *config)
+{
+    for (uint32_t i = 0; i < config->event_count; i++) {
+        struct rc_config_event *const row = &config->events[i];
+        const struct rc_event_operation *const operations = rc_event_operations(config, row);
+        row->chosen_count = 0;
+        for (uint32_t j = 0; j < row->operation_count; j++) {
+            const struct rc_event_template *const rooms = rc_event_rooms(config, &operations[j]);
+            for (uint32_t k = 0; k < operations[j].room_count; k++) {
+                row->chosen_count += (rooms[k].flags & RC_EVENT_CLIENT_CHOOSES) != 0;
+            }
+        }
+    }
+}
+
 static int endpoints_check(const struct rc_config *config, struct rc_err *err)
 {
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
@@ -247,6 +263,7 @@ int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err)
     if (attributes_said(config)) {
         rows_distrust(config);
     }
+    rows_choices(config);
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         struct rc_config_namespace *const space = &config->namespaces[i];
         who_resolve(&space->subscribe, RC_WHO_ANYONE);

@@ -28,6 +28,7 @@ static const struct {
     {"emit", "when", "\"company:room:{args.0}\""},
     {"event", "match", "{ \"args.2.kind\" = \"text\" }"},
     {"event", "rate", "\"100/1m\""},
+    {"event", "rate_bytes", "\"1MiB/1m\""},
     {"event", "rate_group", "\"talk\""},
     {"event", "inside", "\"room:{args.0}\""},
     {"event", "set", "{ last = \"{args.1}\" }"},
@@ -79,6 +80,8 @@ static const char *rule_type(enum rc_config_form form)
         return "text";
     case RC_FORM_RATE:
         return "number and duration, as \"100/1m\"";
+    case RC_FORM_RATE_BYTES:
+        return "size and duration, as \"1MiB/1m\"";
     case RC_FORM_WHO:
         return "\"anyone\", \"user\", or table of attributes";
     case RC_FORM_MATCH:
@@ -121,6 +124,9 @@ static void type_format(char *out, size_t capacity, const struct rc_config_key *
         return;
     case RC_CONFIG_RATE:
         (void)snprintf(out, capacity, "rate such as \"100/1m\"");
+        return;
+    case RC_CONFIG_RATE_BYTES:
+        (void)snprintf(out, capacity, "rate such as \"1MiB/1m\"");
         return;
     case RC_CONFIG_WORD:
         rc_config_words_format(words, sizeof(words), key->words);
@@ -171,8 +177,7 @@ static void initial_print(FILE *out, const struct rc_config_key *key, bool examp
     (void)fputc(']', out);
 }
 
-/* Words of `text`, each line beginning with `margin` and at most WRAP_COLUMNS long. */
-static void wrapped_print(FILE *out, const char *margin, const char *text)
+void rc_config_print_wrapped(FILE *out, const char *margin, const char *text)
 {
     size_t column = 0;
     while (*text != '\0') {
@@ -205,7 +210,7 @@ void rc_config_print_help(FILE *out)
         char heading[80];
         heading_format(heading, sizeof(heading), section);
         (void)fprintf(out, "\n%s\n", heading);
-        wrapped_print(out, "  ", section->help);
+        rc_config_print_wrapped(out, "  ", section->help);
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
             char type[320];
             type_format(type, sizeof(type), key);
@@ -213,9 +218,90 @@ void rc_config_print_help(FILE *out)
             initial_print(out, key, true);
             (void)fprintf(out, "\n      %s; %s%s\n", type, key->reloadable ? "reload" : "restart",
                           must_be_given(key) ? "; must be given" : "");
-            wrapped_print(out, "      ", key->help);
+            rc_config_print_wrapped(out, "      ", key->help);
         }
     }
+}
+
+void rc_config_print_troff(FILE *out, const char *text)
+{
+    bool begins = true; /* of a line: there a dot or a quote is a request */
+    for (; *text != '\0'; text++) {
+        switch (*text) {
+        case '\\':
+            (void)fputs("\\(rs", out);
+            break;
+        case '-':
+            (void)fputs("\\-", out);
+            break;
+        case '\'':
+            (void)fputs("\\(aq", out);
+            break;
+        case '`':
+            (void)fputs("\\(ga", out);
+            break;
+        case '^':
+            (void)fputs("\\(ha", out);
+            break;
+        case '~':
+            (void)fputs("\\(ti", out);
+            break;
+        case '.':
+            (void)fputs(begins ? "\\&." : ".", out);
+            break;
+        default:
+            (void)fputc(*text, out);
+        }
+        begins = *text == '\n';
+    }
+}
+
+void rc_config_print_manual(FILE *out)
+{
+    (void)fprintf(
+        out,
+        ".TH RINGCAST.TOML 5 \"\" \"ringcast %s\" \"ringcast\"\n.SH NAME\nringcast.toml \\- configuration of the "
+        "WebSocket broker ringcast\n.SH DESCRIPTION\n",
+        RC_VERSION);
+    rc_config_print_troff(
+        out,
+        "A TOML file; an empty one has every default. Durations have units (ns, us, ms, s, m, h, d: \"1h30m\"), "
+        "sizes may (KB, MB, GB of 1000, KiB, MiB, GiB of 1024). What is marked reload is changed by SIGHUP or "
+        "`ringcast reload`; the rest needs a restart. `ringcast check` says what is wrong with a file, line by line.");
+    for (size_t i = 0; i < rc_config_section_count; i++) {
+        const struct rc_config_section *const section = &rc_config_sections[i];
+        char heading[80];
+        heading_format(heading, sizeof(heading), section);
+        (void)fprintf(out, "\n.SH \"%s\"\n", heading);
+        rc_config_print_troff(out, section->help);
+        for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
+            char type[320];
+            char initial[512] = "";
+            FILE *text = fmemopen(initial, sizeof(initial), "w");
+            if (text != NULL) {
+                initial_print(text, key, true);
+                (void)fclose(text);
+                initial[sizeof(initial) - 1] = '\0';
+            }
+            type_format(type, sizeof(type), key);
+            (void)fprintf(out, "\n.TP\n\\fB%s\\fR = ", key->name);
+            rc_config_print_troff(out, initial);
+            (void)fputc('\n', out);
+            rc_config_print_troff(out, type);
+            (void)fprintf(out, "; %s%s.\n", key->reloadable ? "reload" : "restart",
+                          must_be_given(key) ? "; must be given" : "");
+            rc_config_print_troff(out, key->help);
+        }
+    }
+    (void)fprintf(out, "\n.SH ENVIRONMENT\nThese win over the file; an empty one counts as unset.\n");
+    for (size_t i = 0; i < rc_config_variable_count; i++) {
+        if (rc_config_variables[i].help != NULL) {
+            (void)fprintf(out, ".TP\n\\fB%s\\fR\n", rc_config_variables[i].name);
+            rc_config_print_troff(out, rc_config_variables[i].help);
+            (void)fputc('\n', out);
+        }
+    }
+    (void)fprintf(out, ".SH \"SEE ALSO\"\n.BR ringcast (1)\n");
 }
 
 void rc_config_print_document(FILE *out)
@@ -233,7 +319,7 @@ void rc_config_print_document(FILE *out)
         char heading[80];
         heading_format(heading, sizeof(heading), section);
         (void)fputc('\n', out);
-        wrapped_print(out, "# ", section->help);
+        rc_config_print_wrapped(out, "# ", section->help);
         (void)fprintf(out, "%s%s\n", off, heading);
         if (section->named) {
             (void)fputs(SCHEMA_EXAMPLE, out);
@@ -242,7 +328,7 @@ void rc_config_print_document(FILE *out)
             char type[320];
             type_format(type, sizeof(type), key);
             (void)fputc('\n', out);
-            wrapped_print(out, "# ", key->help);
+            rc_config_print_wrapped(out, "# ", key->help);
             (void)fprintf(out, "# %s (%s%s)\n%s%s = ", type, key->reloadable ? "reload" : "restart",
                           must_be_given(key) ? ", must be given" : "", off, key->name);
             initial_print(out, key, true);
@@ -499,9 +585,14 @@ static void guards_print(FILE *out, const struct rc_config *config, const struct
         source_print(out, rc_event_text(config, guards->rate.text.at, guards->rate.text.bytes));
         (void)fputc('\n', out);
     }
-    if (guards->rate.group > 0) {
+    if (guards->rate_bytes.count > 0) {
+        (void)fputs("rate_bytes = ", out);
+        source_print(out, rc_event_text(config, guards->rate_bytes.text.at, guards->rate_bytes.text.bytes));
+        (void)fputc('\n', out);
+    }
+    if (guards->rate_group > 0) {
         (void)fputs("rate_group = ", out);
-        source_print(out, rc_event_text(config, guards->rate.group_name.at, guards->rate.group_name.bytes));
+        source_print(out, rc_event_text(config, guards->rate_group_name.at, guards->rate_group_name.bytes));
         (void)fputc('\n', out);
     }
     (void)fputs(guards->who == RC_EVENT_WHO_USER ? "who = \"user\"\n" : "", out);

@@ -14,6 +14,15 @@
 /* Every key with type, bounds, default, whether a reload changes it, and help: `ringcast --help-config`. */
 void rc_config_print_help(FILE *out);
 
+/* The same as the manual page ringcast.toml(5), in troff with the man macros. */
+void rc_config_print_manual(FILE *out);
+
+/* A text as troff that shows it as it is. */
+void rc_config_print_troff(FILE *out, const char *text);
+
+/* Words of `text`, each line beginning with `margin`, of a width for terminals. */
+void rc_config_print_wrapped(FILE *out, const char *margin, const char *text);
+
 /* deploy/ringcast.toml: a file that says the defaults, with all of that as comments. */
 void rc_config_print_document(FILE *out);
 

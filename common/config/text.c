@@ -151,21 +151,49 @@ int rc_config_duration_parse(const char *text, size_t bytes, uint64_t *duration_
     return 0;
 }
 
-int rc_config_rate_parse(const char *text, size_t bytes, struct rc_config_rate *rate, struct rc_err *err)
+/* How many, read by `parse`, and in which time. */
+static bool rate_parse(const char *text, size_t bytes, int (*parse)(const char *, size_t, uint64_t *, struct rc_err *),
+                       uint64_t count_max, struct rc_config_rate *rate)
 {
     const char *const slash = memchr(text, '/', bytes);
     uint64_t count = 0;
     uint64_t window_ms = 0;
-    if (slash == NULL || rc_config_uint_parse(text, (size_t)(slash - text), &count, NULL) != 0 ||
+    if (slash == NULL || parse(text, (size_t)(slash - text), &count, NULL) != 0 ||
         rc_config_duration_parse(slash + 1, bytes - (size_t)(slash - text) - 1, &window_ms, NULL) != 0 || count == 0 ||
-        count > RC_CONFIG_RATE_COUNT_MAX || window_ms < RATE_WINDOW_MIN_MS || window_ms > RATE_WINDOW_MAX_MS) {
-        return rc_err_set(err, -EINVAL,
-                          "expected a number and the time in which there may be so many, as \"100/1m\": 1 to %u in 1s "
-                          "to 24h",
-                          RC_CONFIG_RATE_COUNT_MAX);
+        count > count_max || window_ms < RATE_WINDOW_MIN_MS || window_ms > RATE_WINDOW_MAX_MS) {
+        return false;
     }
     *rate = (struct rc_config_rate){.count = (uint32_t)count, .window_ms = (uint32_t)window_ms};
-    return 0;
+    return true;
+}
+
+int rc_config_rate_parse(const char *text, size_t bytes, struct rc_config_rate *rate, struct rc_err *err)
+{
+    return rate_parse(text, bytes, rc_config_uint_parse, RC_CONFIG_RATE_COUNT_MAX, rate)
+               ? 0
+               : rc_err_set(err, -EINVAL,
+                            "expected a number and the time in which there may be so many, as \"100/1m\": 1 to %u in "
+                            "1s to 24h",
+                            RC_CONFIG_RATE_COUNT_MAX);
+}
+
+int rc_config_rate_bytes_parse(const char *text, size_t bytes, struct rc_config_rate *rate, struct rc_err *err)
+{
+    return rate_parse(text, bytes, rc_config_size_parse, RC_CONFIG_RATE_BYTES_MAX, rate)
+               ? 0
+               : rc_err_set(err, -EINVAL,
+                            "expected a size and the time in which there may be so many bytes, as \"1MiB/1m\": 1B to "
+                            "%uMiB in 1s to 24h",
+                            RC_CONFIG_RATE_BYTES_MAX >> 20);
+}
+
+void rc_config_rate_bytes_format(char *out, size_t capacity, const struct rc_config_rate *rate)
+{
+    char size[RC_CONFIG_VALUE_MAX];
+    char window[RC_CONFIG_VALUE_MAX];
+    rc_config_size_format(size, sizeof(size), rate->count);
+    rc_config_duration_format(window, sizeof(window), rate->window_ms);
+    (void)snprintf(out, capacity, "%s/%s", size, window);
 }
 
 void rc_config_rate_format(char *out, size_t capacity, const struct rc_config_rate *rate)

@@ -35,6 +35,10 @@ void rc_config_duration_format(char *out, size_t capacity, uint64_t duration_ms)
 #define RC_CONFIG_RATE_COUNT_MAX 1000000u
 int rc_config_rate_parse(const char *text, size_t bytes, struct rc_config_rate *rate, struct rc_err *err);
 void rc_config_rate_format(char *out, size_t capacity, const struct rc_config_rate *rate);
+/* "1MiB/1m": so many bytes in any such time, 1 to RC_CONFIG_RATE_BYTES_MAX. */
+#define RC_CONFIG_RATE_BYTES_MAX (512u << 20)
+int rc_config_rate_bytes_parse(const char *text, size_t bytes, struct rc_config_rate *rate, struct rc_err *err);
+void rc_config_rate_bytes_format(char *out, size_t capacity, const struct rc_config_rate *rate);
 
 /* A decimal number without sign. */
 int rc_config_uint_parse(const char *text, size_t bytes, uint64_t *number, struct rc_err *err);

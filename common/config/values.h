@@ -278,6 +278,7 @@ struct rc_config_namespace {
     enum rc_who presence_who;
     enum rc_who history_who;
     struct rc_config_rate publish_rate;
+    struct rc_config_rate publish_rate_bytes;
     struct rc_config_rate subscribe_rate;
     struct rc_config_rate unsubscribe_rate;
     uint32_t history;
@@ -455,6 +456,12 @@ enum rc_event_who { RC_EVENT_WHO_ANYONE, RC_EVENT_WHO_USER, RC_EVENT_WHO_ATTRIBU
 /* What may keep an event from being carried out, in the order in which it is looked at. */
 enum rc_event_guard { RC_GUARD_RATE, RC_GUARD_WHO, RC_GUARD_SCHEMA, RC_GUARD_INSIDE, RC_GUARD_IDENTIFY, RC_GUARDS };
 
+struct rc_event_rate {
+    uint32_t count; /* 0 = no limit */
+    uint32_t window_ms;
+    struct rc_event_text text; /* as the file has it */
+};
+
 struct rc_event_guards {
     uint32_t match; /* where they are: struct rc_event_condition[match_count], all of which must hold */
     uint32_t match_count;
@@ -463,13 +470,11 @@ struct rc_event_guards {
     uint32_t attribute_count;
     uint32_t inside_count;           /* 1: there is one */
     struct rc_event_template inside; /* a room */
-    struct {
-        uint32_t count; /* events; 0 = no limit */
-        uint32_t group; /* index + 1 of the rate that rows share; 0: it is the event's own */
-        uint64_t window_ms;
-        struct rc_event_text text; /* as the file has it */
-        struct rc_event_text group_name;
-    } rate;
+    uint32_t rated;                  /* of these there are so many */
+    struct rc_event_rate rate;       /* of events */
+    struct rc_event_rate rate_bytes; /* of what they say */
+    uint32_t rate_group;             /* index + 1 of the rates that rows share; 0: they are the event's own */
+    struct rc_event_text rate_group_name;
     /* how it is told: JSON, where it was given */
     uint32_t refuse_count; /* keys that were given */
     struct rc_event_text code;
@@ -545,7 +550,8 @@ struct rc_config_event {
     uint32_t uses;        /* a bit for each enum rc_event_source that its templates name */
     uint32_t operations;  /* where they are: struct rc_event_operation[operation_count] */
     uint32_t operation_count;
-    uint32_t questions; /* where they are: struct rc_event_question[question_count] */
+    uint32_t chosen_count; /* rooms of these whose channel namespace the client names: RC_EVENT_CLIENT_CHOOSES */
+    uint32_t questions;    /* where they are: struct rc_event_question[question_count] */
     uint32_t question_count;
     uint32_t each_count;       /* 1: it is carried out for each of the client's rooms that fit */
     struct rc_event_text each; /* as the file has it: what stands before a name, the name, and what stands behind it */

@@ -20,6 +20,7 @@ const struct rc_config_variable rc_config_variables[] = {
     {"PORT", "replaces the port of the first TCP address of `server.listen`, which keeps its host"},
     {"ENABLE_WEBSOCKET_CLUSTERING",
      "`false` or `0`: no Redis even if a URL is set; `true` without a URL is an error; unset: Redis exactly when there is a URL"},
+    {"RINGCAST_CONFIG", "the file itself, where no `-c` names one"},
     {"RINGCAST_API_KEY", "added to `http.api_keys`"},
     {"RINGCAST_QUICKSTART", NULL}, /* what `make run` sets */
 };

@@ -23,8 +23,9 @@
 struct rc_limit_head {
     uint32_t count;
     uint32_t window_ms;
+    uint32_t cost; /* of `count` */
 };
-_Static_assert(sizeof(struct rc_limit_head) == 8, "limit head layout");
+_Static_assert(sizeof(struct rc_limit_head) == 12, "limit head layout");
 
 struct rc_limit_result {
     uint32_t allowed;  /* 1: and counted; 0: not before retry_ms, and not counted */
@@ -41,7 +42,7 @@ static inline bool rc_limit_head_read(const struct rc_envelope_view *view, struc
     }
     memcpy(head, view->data, sizeof(*head));
     *name = rc_span_of(view->data + sizeof(*head), view->head.data_bytes - sizeof(*head));
-    return head->count > 0 && head->window_ms > 0;
+    return head->count > 0 && head->window_ms > 0 && head->cost > 0 && head->cost <= head->count;
 }
 
 /* False: there was no answer. */

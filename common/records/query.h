@@ -35,6 +35,8 @@ enum rc_query_kind {
     RC_QUERY_SET, /* a key is to be written, with a time to live. Data: head | struct rc_query_set | the key | its value; code 0: done */
     RC_QUERY_HISTORY =
         17, /* the envelope's channel: messages kept of it. Data: head | struct rc_query_history; answer: struct rc_query_kept | entries */
+    RC_QUERY_FORGET =
+        18, /* the envelope's channel: its history is to be forgotten. Answer: struct rc_query_kept of the new epoch; `count`: messages gone */
     RC_QUERY_RETAINED = 16, /* the envelope's channel: its retained values. Answer: entries of common/shm/history.h */
 };
 

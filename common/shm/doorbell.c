@@ -4,6 +4,16 @@
 #include <errno.h>
 #include <unistd.h>
 
+int rc_doorbell_wake(int event_fd)
+{
+    const uint64_t one = 1;
+    ssize_t written;
+    do {
+        written = write(event_fd, &one, sizeof(one));
+    } while (written < 0 && errno == EINTR);
+    return written < 0 && errno != EAGAIN ? -errno : 0;
+}
+
 int rc_doorbell_ring(const struct rc_doorbell_shared *bell, int event_fd, uint64_t *rung)
 {
     /* D2 pairs with D4 in rc_doorbell_sleep: our commit is before this fence, the consumer's flag before its own. */
@@ -13,13 +23,9 @@ int rc_doorbell_ring(const struct rc_doorbell_shared *bell, int event_fd, uint64
     if (asleep == 0 || asleep == *rung) {
         return 0;
     }
-    const uint64_t one = 1;
-    ssize_t written;
-    do {
-        written = write(event_fd, &one, sizeof(one));
-    } while (written < 0 && errno == EINTR);
-    if (written < 0 && errno != EAGAIN) {
-        return -errno;
+    const int rc = rc_doorbell_wake(event_fd);
+    if (rc < 0) {
+        return rc;
     }
     *rung = asleep; /* after the wake: one that failed is tried again */
     return 1;

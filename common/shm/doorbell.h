@@ -37,6 +37,10 @@ _Static_assert(sizeof(struct rc_doorbell_shared) == 128, "doorbell layout");
  * that is full, counts as sent). */
 int rc_doorbell_ring(const struct rc_doorbell_shared *bell, int event_fd, uint64_t *rung);
 
+/* Wakes whoever watches the eventfd, without asking whether it sleeps: for what happens seldom. 0 or negative errno of write(2);
+ * EAGAIN (a counter that is full) counts as sent. */
+int rc_doorbell_wake(int event_fd);
+
 /* Consumer, before it blocks: after this call it must re-check every source once, and block only when all are empty. */
 static inline void rc_doorbell_sleep(struct rc_doorbell_shared *bell)
 {

@@ -165,51 +165,78 @@ static bool cursor_seek(const struct rc_history_view *view, struct rc_history_cu
     return false;
 }
 
-/* The entry at the cursor, which knows its page. 1, -EMSGSIZE, or -EBADMSG: it is not there. */
-static int cursor_copy(const struct rc_history_view *view, struct rc_history_cursor *cursor, uint8_t *buffer,
-                       uint64_t room, struct rc_history_message *message)
+/* Where the cursor's entry is, whose page it knows, and its bytes; the cursor may be in the next page then. NULL: it is not there. */
+static const uint8_t *cursor_entry(const struct rc_history_view *view, struct rc_history_cursor *cursor, uint64_t *size)
 {
     uint64_t first;
     uint32_t next;
     uint32_t bytes;
     uint64_t next_first = 0;
     if (!page_read(view, cursor->page, &first, &next, &bytes)) {
-        return -EBADMSG;
+        return NULL;
     }
     /* The last entry of a page is behind us: on to the next one. */
     if (next != 0) {
         uint32_t behind;
         uint32_t next_bytes;
         if (!page_read(view, next, &next_first, &behind, &next_bytes)) {
-            return -EBADMSG;
+            return NULL;
         }
         if (next_first <= cursor->offset) {
             cursor->page = next;
             cursor->at = sizeof(struct rc_history_page);
             bytes = next_bytes;
             if (next_first != cursor->offset) {
-                return -EBADMSG;
+                return NULL;
             }
         }
     }
     const uint8_t *memory = rc_history_at(view, cursor->page, bytes);
-    const uint64_t size = memory == NULL ? 0 : entry_size(memory, bytes, cursor->at);
-    if (size == 0) {
+    *size = memory == NULL ? 0 : entry_size(memory, bytes, cursor->at);
+    return *size == 0 ? NULL : memory + cursor->at;
+}
+
+/* What is read of an entry: all of it, or its key alone. */
+struct reading {
+    uint8_t *buffer;
+    uint64_t room;
+    struct rc_history_message *message; /* NULL = the key alone */
+    struct rc_span *key;
+    struct rc_history_cursor *place; /* of the entry */
+};
+
+/* 1, -EMSGSIZE, or -EBADMSG: it is not there. */
+static int cursor_copy(const struct rc_history_view *view, struct rc_history_cursor *cursor,
+                       const struct reading *reading)
+{
+    uint64_t size;
+    const uint8_t *from = cursor_entry(view, cursor, &size);
+    if (from == NULL) {
         return -EBADMSG;
     }
-    if (size > room) {
+    if (reading->message == NULL) {
+        struct rc_history_entry entry;
+        memcpy(&entry, from, sizeof(entry));
+        if (rc_history_entry_bytes(&entry) != size) {
+            return -EBADMSG; /* it changed while it was looked at */
+        }
+        memcpy(reading->buffer, from + sizeof(entry), entry.key_bytes);
+        *reading->key = rc_span_of(reading->buffer, entry.key_bytes);
+        *reading->place = *cursor;
+    } else if (size > reading->room) {
         return -EMSGSIZE;
-    }
-    memcpy(buffer, memory + cursor->at, size);
-    if (!rc_history_message_of(buffer, size, message)) {
-        return -EBADMSG; /* it changed while it was copied */
+    } else {
+        memcpy(reading->buffer, from, size);
+        if (!rc_history_message_of(reading->buffer, size, reading->message)) {
+            return -EBADMSG; /* it changed while it was copied */
+        }
     }
     cursor->at += (uint32_t)size;
     return 1;
 }
 
-int rc_history_read(const struct rc_history_view *view, struct rc_history_cursor *cursor, uint8_t *buffer,
-                    uint64_t room, struct rc_history_message *message)
+static int read_with(const struct rc_history_view *view, struct rc_history_cursor *cursor,
+                     const struct reading *reading)
 {
     if (cursor->slot >= view->slot_count || cursor->epoch == 0) {
         return -ENODATA;
@@ -232,7 +259,7 @@ int rc_history_read(const struct rc_history_view *view, struct rc_history_cursor
             next.moves = moves;
         }
         if (next.page != 0 || cursor_seek(view, &next, atomic_load_explicit(&slot->page, memory_order_relaxed))) {
-            rc = cursor_copy(view, &next, buffer, room, message);
+            rc = cursor_copy(view, &next, reading);
         }
         /* HY11 pairs with HY9 in relay/history/store.c: who sees memory that was used again sees that it moved. */
         atomic_thread_fence(memory_order_acquire);
@@ -247,4 +274,16 @@ int rc_history_read(const struct rc_history_view *view, struct rc_history_cursor
     }
     cursor->page = 0; /* it goes on elsewhere, if at all */
     return -ENODATA;
+}
+
+int rc_history_read(const struct rc_history_view *view, struct rc_history_cursor *cursor, uint8_t *buffer,
+                    uint64_t room, struct rc_history_message *message)
+{
+    return read_with(view, cursor, &(struct reading){.buffer = buffer, .room = room, .message = message});
+}
+
+int rc_history_read_key(const struct rc_history_view *view, struct rc_history_cursor *cursor, uint8_t buffer[UINT8_MAX],
+                        struct rc_span *key, struct rc_history_cursor *place)
+{
+    return read_with(view, cursor, &(struct reading){.buffer = buffer, .key = key, .place = place});
 }

@@ -29,7 +29,7 @@
 #include "common/config/values.h"
 
 #define RC_HISTORY_READY 0x52434859u /* "RCHY" */
-#define RC_HISTORY_ABI 1u
+#define RC_HISTORY_ABI 2u
 #define RC_HISTORY_UNIT 512u
 #define RC_HISTORY_ALIGN 8u
 /* Of the memory, a slot is there for each such many units, and a reference. */
@@ -54,6 +54,7 @@ _Static_assert(sizeof(struct rc_history_segment) == 256, "history head layout");
 /* A channel. W: relay. */
 struct rc_history_slot {
     _Atomic uint64_t epoch; /* of its offsets, random; 0 = the slot is free. Stored last */
+    uint64_t owner;         /* what its retained values name it by: random, and the same in all its epochs */
     _Atomic uint64_t first; /* offset of the oldest message that is there; last + 1 = none is */
     _Atomic uint64_t last;  /* offset of the newest message that there ever was; 0 = there was none */
     _Atomic uint64_t moves; /* counts how often memory was taken from the channel */
@@ -67,7 +68,7 @@ struct rc_history_slot {
     char name[RC_CHANNEL_NAME_MAX];
     uint8_t pad[4];
 };
-_Static_assert(sizeof(struct rc_history_slot) == 320, "history slot layout");
+_Static_assert(sizeof(struct rc_history_slot) == 328, "history slot layout");
 
 /* A page begins with it. */
 struct rc_history_page {
@@ -103,7 +104,7 @@ _Static_assert(sizeof(struct rc_history_entry) == 32, "history entry layout");
 struct rc_history_value {
     uint64_t stamp_ms; /* CLOCK_REALTIME: of two the newer wins, then the greater instance */
     uint64_t sequence; /* of the record that brought it */
-    uint64_t epoch;    /* of its channel's slot: of another one it is nobody's any more */
+    uint64_t owner;    /* of its channel's slot: of another one it is nobody's any more */
     uint32_t slot;
     uint32_t bytes; /* of the block: a power of two */
     uint8_t instance_bytes;
@@ -183,6 +184,10 @@ struct rc_history_state rc_history_state(const struct rc_history_view *view, uin
  */
 int rc_history_read(const struct rc_history_view *view, struct rc_history_cursor *cursor, uint8_t *buffer,
                     uint64_t room, struct rc_history_message *message);
+
+/* The same of the message's key alone; *place: the cursor that reads the message. Never -EMSGSIZE. */
+int rc_history_read_key(const struct rc_history_view *view, struct rc_history_cursor *cursor, uint8_t buffer[UINT8_MAX],
+                        struct rc_span *key, struct rc_history_cursor *place);
 
 /* The parts of an entry of at most `bytes` that lies in `entry`, which nobody else writes. False: it does not fit them. */
 bool rc_history_message_of(const uint8_t *entry, uint64_t bytes, struct rc_history_message *message);

@@ -50,6 +50,7 @@ static const struct {
     {"--acceptor-fd", offsetof(struct rc_spawn_args, acceptor_fd), FOR_BOTH},
     {"--life-fd", offsetof(struct rc_spawn_args, life_fd), FOR_BOTH},
     {"--bell-fd", offsetof(struct rc_spawn_args, bell_fd), FOR_BOTH},
+    {"--acceptor-bell-fd", offsetof(struct rc_spawn_args, acceptor_bell_fd), FOR_BOTH},
     {"--keep-fd", offsetof(struct rc_spawn_args, keep_fd), FOR_RELAY},
     {"--relay-fd", offsetof(struct rc_spawn_args, relay_fd), FOR_WORKER},
     {"--truth-fd", offsetof(struct rc_spawn_args, truth_fd), FOR_WORKER},

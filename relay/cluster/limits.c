@@ -15,10 +15,12 @@
 #define KEY_HEAD "rate:"
 #define NAME_IN_KEY_MAX 256u /* longer ones are hashed: a key with its prefix has to fit RC_REDIS_NAME_MAX */
 
-/* KEYS: what is counted. ARGV: how many, in how many ms. {1, 0}, or {0, ms until there is room}. The log in one value: the current entry,
- * then time and count of each. A clock that was set back makes nobody younger. */
+/* KEYS: what is counted. ARGV: how many, in how many ms; how many of them now. {1, 0}, or {0, ms until there is room}. The log in one value:
+ * the current entry, then time and count of each, filled as common/shm/windows.c fills its own. A clock that was set back makes nobody
+ * younger. */
 static const char script[] = "local n=tonumber(ARGV[1])\n"
                              "local w=tonumber(ARGV[2])\n"
+                             "local m=tonumber(ARGV[3])\n"
                              "local t=redis.call('TIME')\n"
                              "local now=tonumber(t[1])*1000+math.floor(tonumber(t[2])/1000)\n"
                              "local p=math.min(n,28)\n"
@@ -34,16 +36,30 @@ static const char script[] = "local n=tonumber(ARGV[1])\n"
                              "end\n"
                              "local c=s[1]\n"
                              "if now<s[2+2*c] then now=s[2+2*c] end\n"
-                             "local share=math.floor((c+1)*n/p)-math.floor(c*n/p)\n"
-                             "if s[3+2*c]>=share then\n"
-                             "  c=(c+1)%p\n"
-                             "  local age=now-s[2+2*c]\n"
-                             "  if s[3+2*c]>0 and age<w then return {0,w-age} end\n"
-                             "  s[1]=c\n"
-                             "  s[3+2*c]=0\n"
+                             "local function share(i) return math.floor((i+1)*n/p)-math.floor(i*n/p) end\n"
+                             "local used=math.min(s[3+2*c],share(c))\n"
+                             "local room=share(c)-used\n"
+                             "local wait=0\n"
+                             "local i=c\n"
+                             "for k=1,p do\n"
+                             "  if room>=m then break end\n"
+                             "  i=(i+1)%p\n"
+                             "  local age=now-s[2+2*i]\n"
+                             "  if s[3+2*i]>0 and age<w then wait=math.max(wait,w-age) end\n"
+                             "  room=room+(i==c and used or share(i))\n"
                              "end\n"
-                             "s[2+2*c]=now\n"
-                             "s[3+2*c]=s[3+2*c]+1\n"
+                             "if wait>0 then return {0,wait} end\n"
+                             "while m>0 do\n"
+                             "  if s[3+2*c]>=share(c) then\n"
+                             "    c=(c+1)%p\n"
+                             "    s[3+2*c]=0\n"
+                             "  end\n"
+                             "  local part=math.min(m,share(c)-s[3+2*c])\n"
+                             "  s[2+2*c]=now\n"
+                             "  s[3+2*c]=s[3+2*c]+part\n"
+                             "  m=m-part\n"
+                             "end\n"
+                             "s[1]=c\n"
                              "redis.call('SET',KEYS[1],cmsgpack.pack(s),'PX',w)\n"
                              "return {1,0}";
 
@@ -91,15 +107,18 @@ static int flight_send(struct rc_limit_flight *flight)
     char key[RC_REDIS_NAME_MAX];
     char count[12];
     char window[12];
+    char cost[12];
     (void)snprintf(count, sizeof(count), "%u", flight->head.count);
     (void)snprintf(window, sizeof(window), "%u", flight->head.window_ms);
+    (void)snprintf(cost, sizeof(cost), "%u", flight->head.cost);
     const struct rc_span argv[] = {
         flight->whole ? RC_SPAN("EVAL") : RC_SPAN("EVALSHA"),
         flight->whole ? rc_span_text(script) : rc_span_text(limits->sha1),
         RC_SPAN("1"),
         rc_redis_key(limits->link, key, KEY_HEAD "%.*s", (int)flight->name_bytes, flight->name),
         rc_span_text(count),
-        rc_span_text(window)};
+        rc_span_text(window),
+        rc_span_text(cost)};
     return rc_redis_command(limits->link, flight_replied, flight, 3, RC_ARRAY_COUNT(argv), argv);
 }
 

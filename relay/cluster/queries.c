@@ -239,6 +239,7 @@ static void answer_here(struct rc_query *query)
     case RC_QUERY_KEYS:
     case RC_QUERY_RETAINED:
     case RC_QUERY_HISTORY:
+    case RC_QUERY_FORGET:
     case RC_QUERY_MARKS:
     case RC_QUERY_SET:
         break; /* are not taken here */

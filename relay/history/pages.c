@@ -56,8 +56,15 @@ static void age_remove(struct rc_history *history, uint32_t unit_plus)
 
 /* --- what goes ------------------------------------------------------------------------------------------------------- */
 
-/* The channel's oldest page is nobody's any more. Before it is used again, readers are told: HY9 pairs with HY10 and HY11 in
- * common/shm/history.c. */
+/* What a reader of the channel is looking at may be another thing from here on: HY9 pairs with HY10 and HY11 in common/shm/history.c. */
+static void tell_readers(struct rc_history_slot *its)
+{
+    atomic_store_explicit(&its->moves, atomic_load_explicit(&its->moves, memory_order_relaxed) + 1,
+                          memory_order_release); /* HY9 */
+    atomic_thread_fence(memory_order_release);
+}
+
+/* The channel's oldest page is nobody's any more; readers are told before it is used again. */
 static void drop_page(struct rc_history *history, uint32_t slot)
 {
     struct rc_history_slot *its = pages_slot(history, slot);
@@ -69,9 +76,7 @@ static void drop_page(struct rc_history *history, uint32_t slot)
     const uint64_t kept = next != 0 ? page_at(history, next)->first : last + 1;
     atomic_store_explicit(&its->first, kept > first ? kept : first, memory_order_relaxed);
     atomic_store_explicit(&its->page, next, memory_order_relaxed);
-    atomic_store_explicit(&its->moves, atomic_load_explicit(&its->moves, memory_order_relaxed) + 1,
-                          memory_order_release); /* HY9 */
-    atomic_thread_fence(memory_order_release);
+    tell_readers(its);
     if (next == 0) {
         channel->tail = 0;
     }
@@ -85,6 +90,7 @@ void rc_history_clear(struct rc_history *history, uint32_t slot)
     while (history->channels[slot].tail != 0) {
         drop_page(history, slot);
     }
+    tell_readers(pages_slot(history, slot)); /* also of a slot whose next channel begins to count anew */
 }
 
 /* The oldest page of all is the oldest one of its channel. False: there is none. */

@@ -80,15 +80,16 @@ static void use_touch(struct rc_history *history, uint32_t slot)
 
 /* --- channels -------------------------------------------------------------------------------------------------------- */
 
-static uint64_t random_epoch(void)
+/* An epoch, or what else is to be nobody else's. */
+static uint64_t random_id(void)
 {
-    uint64_t epoch = 0;
-    while (epoch == 0) {
-        const ssize_t got = getrandom(&epoch, sizeof(epoch), 0);
-        RC_ASSERT(got == (ssize_t)sizeof(epoch)); /* up to 256 bytes are never short or interrupted */
-        epoch &= (UINT64_C(1) << 63) - 1;         /* JSON readers with signed numbers read it, too */
+    uint64_t id = 0;
+    while (id == 0) {
+        const ssize_t got = getrandom(&id, sizeof(id), 0);
+        RC_ASSERT(got == (ssize_t)sizeof(id)); /* up to 256 bytes are never short or interrupted */
+        id &= (UINT64_C(1) << 63) - 1;         /* JSON readers with signed numbers read it, too */
     }
-    return epoch;
+    return id;
 }
 
 static void slot_free(struct rc_history *history, uint32_t slot)
@@ -107,6 +108,13 @@ void rc_history_forget(struct rc_history *history, uint32_t slot)
     use_remove(history, slot);
     slot_free(history, slot);
     history->channel_count--;
+}
+
+void rc_history_renew(struct rc_history *history, uint32_t slot)
+{
+    rc_history_clear(history, slot);
+    /* HY3. Dying before it leaves the old epoch without messages, which is as true: offsets go on in both. */
+    atomic_store_explicit(&slot_of(history, slot)->epoch, random_id(), memory_order_release);
 }
 
 /* A slot for another channel: a free one, one that never was used, or that of the channel used longest ago. */
@@ -165,7 +173,8 @@ uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_sp
     atomic_store_explicit(&its->page, 0, memory_order_relaxed);
     its->name_bytes = (uint8_t)name.count;
     memcpy(its->name, name.bytes, name.count);
-    atomic_store_explicit(&its->epoch, random_epoch(), memory_order_release); /* HY3 */
+    its->owner = random_id();
+    atomic_store_explicit(&its->epoch, random_id(), memory_order_release); /* HY3 */
     return slot;
 }
 

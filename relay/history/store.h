@@ -111,6 +111,8 @@ void rc_history_sweep(struct rc_history *history, uint64_t now_ms);
 uint32_t rc_history_find(const struct rc_history *history, uint64_t hash, struct rc_span name);
 /* The same, made if it is not there; RC_HISTORY_NO_SLOT: there is no room. */
 uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms);
+/* Its messages are gone, and a new epoch begins, in which offsets go on; its retained values stay. */
+void rc_history_renew(struct rc_history *history, uint32_t slot);
 /* The channel with its values is gone. */
 void rc_history_forget(struct rc_history *history, uint32_t slot);
 

@@ -171,7 +171,7 @@ static uint32_t value_write(struct rc_history *history, uint32_t slot, const str
     *value = (struct rc_history_value){
         .stamp_ms = stamp->ms,
         .sequence = view->head.sequence,
-        .epoch = atomic_load_explicit(&history->view.slots[slot].epoch, memory_order_relaxed),
+        .owner = history->view.slots[slot].owner,
         .slot = slot,
         .bytes = RC_HISTORY_UNIT << order,
         .instance_bytes = (uint8_t)stamp->instance.count,
@@ -374,8 +374,8 @@ static bool adopt_block(struct rc_history *history, uint32_t reference, uint32_t
     const struct rc_history_value head = *value;
     const uint32_t order = rc_blocks_order(head.bytes, RC_HISTORY_UNIT);
     if (order >= RC_BLOCK_ORDERS - 9 || head.bytes != RC_HISTORY_UNIT << order || head.slot >= history->slots_high ||
-        history->channels[head.slot].hash == 0 || head.instance_bytes > RC_INSTANCE_ID_MAX || head.epoch == 0 ||
-        head.epoch != atomic_load_explicit(&history->view.slots[head.slot].epoch, memory_order_relaxed) ||
+        history->channels[head.slot].hash == 0 || head.instance_bytes > RC_INSTANCE_ID_MAX || head.owner == 0 ||
+        head.owner != history->view.slots[head.slot].owner ||
         !rc_history_message_of((const uint8_t *)(value + 1), head.bytes - sizeof(head), &message) ||
         value_find(history, head.slot, message.key) != RC_HASHMAP_NONE ||
         !rc_blocks_take(&history->blocks, unit_plus - 1, order)) {

@@ -53,6 +53,8 @@ void rc_fanout_answer(struct rc_fanout *fanout, struct rc_relay_port *port, cons
     const struct rc_envelope_view *up = message->up;
     const struct rc_envelope_view answer = {
         .head = {.sequence = message->copy.head.sequence,
+                 .epoch = message->copy.head.epoch,
+                 .position = message->copy.head.position,
                  .time_ns = up->head.time_ns,
                  .channel_hash = up->head.channel_hash,
                  .origin = up->head.origin,

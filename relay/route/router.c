@@ -191,7 +191,32 @@ static void history_put(struct rc_router *router, const struct rc_envelope_view 
     view->head.data_bytes = (uint32_t)used;
 }
 
-/* RC_QUERY_RETAINED, RC_QUERY_HISTORY. False: it is another question. */
+/* The channel's history is no more; what there was of it, and how the channel stands now, as a record's data. */
+static void history_forget(struct rc_router *router, const struct rc_envelope_view *asked,
+                           struct rc_envelope_view *view)
+{
+    struct rc_history *history = router->setup.history;
+    const uint32_t slot =
+        rc_history_find(history, asked->head.channel_hash, rc_span_of(asked->channel, asked->head.channel_bytes));
+    struct rc_query_kept kept = {.first = 1};
+    if (slot != RC_HISTORY_NO_SLOT) {
+        const struct rc_config_namespace *policy =
+            rc_history_policy(history, rc_span_of(asked->channel, asked->head.channel_bytes));
+        const struct rc_history_state before = rc_history_stand(history, slot, policy, rc_clock_ms());
+        rc_history_renew(history, slot);
+        const struct rc_history_state state = rc_history_state(&history->view, slot);
+        kept.epoch = state.epoch;
+        kept.first = state.first;
+        kept.last = state.last;
+        kept.count = (uint32_t)(before.last + 1 - before.first);
+        rc_metric_add(router->setup.metrics, RC_METRIC_HISTORY_DELETED, kept.count);
+    }
+    memcpy(router->values, &kept, sizeof(kept));
+    view->data = router->values;
+    view->head.data_bytes = sizeof(kept);
+}
+
+/* RC_QUERY_RETAINED, RC_QUERY_HISTORY, RC_QUERY_FORGET. False: it is another question. */
 static bool answer_kept(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *asked)
 {
     struct rc_query_head head;
@@ -202,7 +227,7 @@ static bool answer_kept(struct rc_router *router, struct rc_relay_port *port, co
     memcpy(&head, asked->data, sizeof(head));
     const bool messages =
         head.kind == RC_QUERY_HISTORY && asked->head.data_bytes == sizeof(head) + sizeof(struct rc_query_history);
-    if (head.kind != RC_QUERY_RETAINED && !messages) {
+    if (head.kind != RC_QUERY_RETAINED && head.kind != RC_QUERY_FORGET && !messages) {
         return false;
     }
     view.head.flags = (uint16_t)(asked->head.flags & RC_ENVELOPE_API);
@@ -212,6 +237,8 @@ static bool answer_kept(struct rc_router *router, struct rc_relay_port *port, co
     view.head.exclude_text_bytes = view.head.data_bytes = 0;
     if (view.head.code == 0 && messages) {
         history_put(router, asked, head.limit > 0 ? head.limit : RC_QUERY_LIMIT_DEFAULT, &view);
+    } else if (view.head.code == 0 && head.kind == RC_QUERY_FORGET) {
+        history_forget(router, asked, &view);
     } else if (view.head.code == 0) {
         values_put(router, asked->head.channel_hash, rc_span_of(asked->channel, asked->head.channel_bytes), &view);
     }

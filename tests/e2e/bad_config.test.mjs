@@ -146,7 +146,27 @@ test("good files are good", async () => {
   assert.equal(help.code, 0);
   for (const key of ["listen", "max_message_size", "slow_consumer"]) assert.match(help.stdout, new RegExp(`^ *${key} = `, "m"));
   assert.equal((await run(["version"])).code, 0);
-  assert.equal((await run(["help"])).code, 0);
+});
+
+test("each command says what it is for, and the file may be named by the environment", async () => {
+  const help = await run(["help"]);
+  assert.equal(help.code, 0);
+  const commands = [...help.stdout.matchAll(/^ {2}ringcast ([a-z-]+) /gm)].map((match) => match[1]);
+  assert.ok(commands.includes("run") && commands.includes("token") && commands.length >= 10, help.stdout);
+  for (const command of commands) {
+    const page = await run([command, "--help"]);
+    assert.equal(page.code, 0, `${command}: ${page.stderr}`);
+    assert.match(page.stdout, /^ringcast [\s\S]*\bexit codes?\b/i, command);
+    assert.equal((await run(["help", command])).stdout, page.stdout);
+  }
+  for (const manual of [["help", "--man"], ["help-config", "--man"]]) assert.match((await run(manual)).stdout, /^\.TH RINGCAST/);
+
+  writeFileSync(path, "[server]\nworkers = 0\n");
+  const wrong = await run(["check"], { env: { RINGCAST_CONFIG: path } });
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, new RegExp(`${path}:2:`));
+  writeFileSync(path, "");
+  assert.equal((await run(["check"], { env: { RINGCAST_CONFIG: path } })).code, 0);
 });
 
 test("a port that is taken is one clear line with a remedy", async () => {

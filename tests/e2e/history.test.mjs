@@ -80,6 +80,54 @@ testBroker("events, arguments, keys and bytes", { workers: 2, config }, async (b
   ]);
 });
 
+testBroker("who publishes is told where its message stands", { workers: 2, config }, async (broker) => {
+  const publisher = await broker.connectToWorker(0);
+  const subscriber = await broker.connectToWorker(1);
+  const binary = await broker.connect({ protocol: "ringcast.v1.binary" });
+  const first = await publisher.publish("log:p", 1); // nobody of the host is subscribed
+  assert.equal(first.offset, 1);
+  assert.match(first.epoch, /^[0-9a-f]{1,16}$/);
+  await subscriber.subscribe("log:p");
+  await publisher.subscribe("log:p");
+  assert.deepEqual(await publisher.publish("log:p", 2), { type: "published", id: publisher.nextId - 1, epoch: first.epoch, offset: 2 });
+  assert.deepEqual([await binary.publish("log:p", 3)].map(({ epoch, offset }) => [epoch, offset]), [[first.epoch, 3]]);
+  assert.deepEqual(Object.keys(await publisher.publish("plain:p", 1)).sort(), ["id", "type"]);
+  const publish = (body) => api(broker, "publish", { method: "POST", body: JSON.stringify(body) });
+  const { sequences, ...alone } = await publish({ channel: "log:p", data: 4 });
+  assert.deepEqual([alone, sequences.length], [{ published: 1, epoch: first.epoch, offset: 4 }, 1]);
+  const batch = await publish({ messages: [{ channel: "log:p", data: 5 }, { channel: "plain:p", data: 1 }, { channel: "log:p", data: 6 }] });
+  assert.deepEqual([batch.epochs, batch.offsets], [[first.epoch, null, first.epoch], [5, null, 6]]);
+  const several = await publish({ channels: ["log:q", "log:p"], data: 7 });
+  assert.deepEqual([several.offsets, several.epochs[1]], [[1, 7], first.epoch]);
+  assert.deepEqual(Object.keys(await publish({ channels: ["plain:q", "plain:p"], data: 7 })), ["published", "sequences"]);
+  const keyed = { channel: "log:p", data: 8, idempotency_key: "once" };
+  assert.equal((await publish(keyed)).offset, 8);
+  const again = await publish(keyed);
+  assert.deepEqual([again.duplicate, "offset" in again], [true, false]);
+});
+
+testBroker("a history is deleted when it is answered; offsets go on in a new epoch", { workers: 2, config: { ...config, namespace: [...config.namespace, { name: "state", history: 5, retain: "anyone", history_who: "anyone" }] } }, async (broker) => {
+  const client = await broker.connectToWorker(1);
+  for (let n = 1; n <= 3; n++) await client.publish("state:a", n, { retain: n === 2 });
+  const before = await ask(client, "state:a");
+  const gone = await api(broker, "history?channel=state:a", { method: "DELETE" });
+  assert.deepEqual([gone.channel, gone.deleted, gone.offset], ["state:a", 3, 3]);
+  assert.notEqual(gone.epoch, before.epoch);
+  const after = await ask(client, "state:a", { since: 0 });
+  assert.deepEqual([after.messages, after.first, after.offset, after.epoch], [[], 4, 3, gone.epoch]);
+  const next = await client.publish("state:a", 4);
+  assert.deepEqual([next.offset, next.epoch], [4, gone.epoch]);
+  await killRelay(broker);
+  assert.deepEqual(numbers(await ask(client, "state:a", { since: 0 })), [[4, 4]]);
+  await client.expect("subscribed", { type: "subscribe", channel: "state:a", retained: true });
+  assert.equal((await client.next((message) => message.retained)).data, 2, "a retained value is no history");
+  assert.deepEqual(await api(broker, "history?channel=state:none", { method: "DELETE" }), { channel: "state:none", epoch: "0", offset: 0, deleted: 0 });
+  await api(broker, "history?channel=plain:a", { method: "DELETE" }, 501);
+  await api(broker, "history", { method: "DELETE" }, 400);
+  assert.equal((await broker.get("/api/history?channel=state:a", { method: "DELETE" })).status, 401);
+  assert.equal((await broker.get("/api/history?channel=state:a", { method: "PUT", headers: { Authorization: `Bearer ${KEY}` } })).status, 405);
+});
+
 testBroker("who may ask, and what makes no sense", { config }, async (broker) => {
   const client = await broker.connect();
   await client.refused(403, { type: "history", channel: "mine:a" });

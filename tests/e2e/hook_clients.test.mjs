@@ -1,7 +1,9 @@
 // What backends decide of clients as a whole: the calls connect, refresh and ack, identify of [[event]], except of emits. Over real sockets.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { io as connectClient } from "socket.io-client";
+import { Socket as Engine } from "engine.io-client";
+import { Manager, io as connectClient } from "socket.io-client";
+import WebSocket from "ws";
 import { startBackend, table } from "./lib/backend.mjs";
 import { testBroker } from "./lib/broker.mjs";
 import { until, within } from "./lib/util.mjs";
@@ -122,6 +124,80 @@ testHook("connect: a storm of reconnects is one call a user", {
   const clients = await Promise.all(Array.from({ length: 200 }, () => broker.connect({ path: `/ws?token=${credential}` })));
   assert.equal(backend.calls.length, 1);
   for (const client of clients) assert.equal(client.welcome.user, "42");
+});
+
+/* Clients that are nobody, over every protocol: how each ended, and when. */
+async function strangers(broker) {
+  const closed = (socket) => new Promise((done) => socket.once("close", (code) => done([code, Date.now()])));
+  const ends = { native: (await broker.connect()).closed.then(({ code }) => [code, Date.now()]) };
+  const raw = new WebSocket(`ws://127.0.0.1:${broker.port}/live`);
+  ends.raw = closed(raw);
+  const engine = new Engine(`http://127.0.0.1:${broker.port}`, { path: "/eio/", transports: ["websocket"] });
+  ends.engine = closed(engine);
+  await within(10000, Promise.all([raw, engine].map((socket) => new Promise((done) => socket.once("open", done)))), "both are open");
+  for (const transports of TRANSPORTS) {
+    const socket = await come(broker, { transports });
+    assert.equal(socket.outcome, "connected");
+    ends[transports[0]] = new Promise((done) => socket.once("disconnect", (reason) => done([reason, Date.now()])));
+  }
+  return ends;
+}
+
+testHook("connect: an end that the backend sets holds for the anonymous, over every protocol", {
+  table: { calls: ["connect"], breaker: "" },
+  config: { endpoint: [{ path: "/live", protocol: "raw" }, { path: "/eio/", protocol: "engineio" }] },
+}, async (broker, backend) => {
+  const at = seconds() + 4;
+  backend.answer = () => ({ expire_at: at, client: { a: 1 } });
+  const ends = await strangers(broker);
+  assert.ok(Date.now() < at * 1000, "all are there before it");
+  const told = { native: 4401, raw: 4401, engine: "transport close", websocket: "io server disconnect", polling: "io server disconnect" };
+  for (const [which, ended] of Object.entries(ends)) {
+    const [how, when] = await within(10000, ended, which);
+    assert.equal(how, told[which], which);
+    assert.ok(Math.abs(when - at * 1000) < 1000, `${which}: ${when - at * 1000} ms after`);
+  }
+});
+
+testHook("connect: an end that the backend sets holds whatever the credential's own is, and refresh renews it alone", {
+  table: { calls: ["connect", "refresh"], breaker: "" },
+  config: { identity: [identity({ required: false, leeway: "0s" })], "socketio.namespaces": ["/", "/admin"] },
+  timeout: 60000,
+}, async (broker, backend) => {
+  const at = seconds() + 3;
+  const refreshed = [];
+  backend.answer = (call) => {
+    const who = call.user?.id ?? "nobody";
+    if (call.call === "connect") return call.nsp === "/admin" ? {} : { expire_at: at };
+    refreshed.push(who);
+    return who === "ends" ? { expired: true } : { expire_at: seconds() + 60 };
+  };
+  const renewed = await broker.connect({ path: `/ws?token=${token("renewed")}` });
+  const stranger = await broker.connect();
+  const ends = await broker.connect({ path: `/ws?token=${token("ends")}` });
+  const short = await broker.connect({ path: `/ws?token=${token("short", {}, 2)}` });
+  assert.equal((await renewed.request({ type: "refresh", token: token("renewed") })).type, "refreshed", "a new credential does not take the bound away");
+  assert.equal((await within(10000, ends.closed, "the one that is not renewed")).code, 4401);
+  assert.equal((await within(10000, short.closed, "the one whose credential ends first")).code, 4401);
+  await until("the others were renewed", () => refreshed.includes("renewed") && refreshed.includes("nobody"));
+  await until("its time has passed", () => seconds() > at + 1);
+  for (const client of [renewed, stranger]) assert.equal((await client.request({ type: "ping" })).type, "pong");
+  assert.equal((await broker.get("/metrics")).body.match(/^ringcast_identity_expired_total\{[^}]*\} (\d+)$/m)[1], "2");
+});
+
+testHook("connect: of the bounds of two namespaces the earlier counts", {
+  table: { calls: ["connect"], breaker: "" },
+  config: { "socketio.namespaces": ["/", "/admin"] },
+}, async (broker, backend) => {
+  const at = seconds() + 2;
+  backend.answer = ({ nsp }) => (nsp === "/" ? { expire_at: at } : { expire_at: at + 60 });
+  const manager = new Manager(`http://127.0.0.1:${broker.port}`, { transports: ["websocket"], reconnection: false });
+  const ended = ["/", "/admin"].map((nsp) => {
+    const socket = manager.socket(nsp);
+    return new Promise((done) => socket.once("disconnect", done));
+  });
+  assert.deepEqual(await within(10000, Promise.all(ended), "both end"), ["io server disconnect", "io server disconnect"]);
+  assert.ok(Math.abs(Date.now() - at * 1000) < 1000);
 });
 
 testHook("refresh: before its end the backend says how a credential goes on", {

@@ -6,7 +6,8 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { io } from "socket.io-client";
 import { createClient, createCluster } from "redis";
-import { startCluster, startRedisAndWire, testRedis } from "./lib/redis.mjs";
+import { startBackend, table } from "./lib/backend.mjs";
+import { startCluster, startRedis, startRedisAndWire, testRedis } from "./lib/redis.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { until, within } from "./lib/util.mjs";
 
@@ -193,6 +194,32 @@ testRedis("a session ends to the second, unless the application makes it longer"
     assert.ok(Math.abs(Date.now() - at) < 1000, `${Date.now() - at} ms after`);
   }
   for (const client of [longer, ever]) await client.request({ type: "ping" });
+});
+
+let backend;
+testRedis("a session that goes on does not outlast the end that a backend sets", {
+  brokers: 1,
+  start: async () => {
+    backend = await startBackend({ answer: () => ({ expire_at: Math.floor(Date.now() / 1000) + 3 }) });
+    return startRedis();
+  },
+  config: {
+    identity: [row()],
+    get backend() {
+      return [table(backend, { calls: ["connect"] })];
+    },
+  },
+}, async ({ brokers: [broker], redis }) => {
+  try {
+    await redis.command("SET", "sess:bound", JSON.stringify({ userId: "1" }), "EX", 60);
+    const client = await broker.connect({ headers: { Cookie: sign("bound") } });
+    const at = Math.floor(Date.now() / 1000) * 1000 + 3000;
+    assert.equal(client.welcome.user, "1");
+    assert.equal((await within(5000, client.closed, "it is closed")).code, 4401);
+    assert.ok(Math.abs(Date.now() - at) < 1500, `${Date.now() - at} ms after`);
+  } finally {
+    await backend.stop();
+  }
 });
 
 testRedis("2,000 reconnects with one session are a few reads of it", {

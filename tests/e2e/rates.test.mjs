@@ -195,6 +195,61 @@ testBroker("a row's rate is its own, or its group's, whatever the event is calle
   }
 });
 
+/* Data of so many bytes as JSON. */
+const data = (bytes) => "d".repeat(bytes - 2);
+const BYTES = { namespace: [{ name: "a", subscribe: "anyone", publish: "anyone", publish_rate_bytes: "100KB/1h" }] };
+
+testBroker("bytes have a rate of their own, on all workers together; what is larger than all of it never passes", {
+  workers: 3, config: { ...USER, namespace: [{ ...BYTES.namespace[0], publish_rate: "300/1h" }] },
+}, async (broker) => {
+  const clients = await connections([broker], "u1", 9);
+  const refused = await clients[0].refused(429, { type: "publish", channel: "a:1", data: data(100001) });
+  assert.equal(refused.message, "too many bytes of messages: never so many at once");
+  let sum = 0;
+  let most = 0;
+  const sizes = Array.from({ length: 200 }, (_, i) => 100 + ((i * 7919) % 2000));
+  const answers = await Promise.all(sizes.map((bytes, i) => clients[i % 9].request({ type: "publish", channel: "a:1", data: data(bytes) })));
+  for (const [i, answer] of answers.entries()) {
+    if (answer.type === "published") sum += sizes[i];
+    else assert.match(answer.message, /^too many bytes of messages: try again in \d+ s$/), (most = Math.max(most, sizes[i]));
+  }
+  assert.ok(sum <= 100000 && sum > 100000 - 2100, `${sum} bytes`);
+  assert.ok(most > 0);
+  assert.equal((await clients[1].request({ type: "publish", channel: "b:1", data: data(5000) })).type, "published", "another namespace");
+  assert.equal(await passed([(await connections([broker], "u2", 1))[0]], 150, () => ({ type: "publish", channel: "a:1", data: data(10) })), 150, "another user");
+});
+
+testRedis("bytes over two instances: native messages, and events whose rooms or rows have a rate; binary counts", {
+  brokers: 2, workers: 2, timeout: 60000,
+  config: {
+    ...USER, ...BYTES, "socketio.path": "/socket.io/",
+    event: [
+      { on: "say", emit: [{ to: "{args.0}" }], ack: [true] },
+      { on: "own", rate_bytes: "50KB/1h", ack: [true] }, { on: "one", rate_bytes: "20KB/1h", rate_group: "g", ack: [true] }, { on: "two", rate_bytes: "20KB/1h", rate_group: "g", ack: [true] },
+    ],
+  },
+}, async ({ brokers, redis }) => {
+  const clients = await connections(brokers, "u1", 4);
+  const sockets = [];
+  for (let i = 0; i < 4; i++) sockets.push(await socketIo(brokers[i % 2], "u1"));
+  const done = async (count, ...event) => {
+    const answers = await Promise.all(Array.from({ length: count }, (_, i) => new Promise((end) => sockets[i % 4].emit(...event.map((arg) => (typeof arg === "function" ? arg(i) : arg)), end))));
+    for (const { error } of answers.filter((answer) => answer !== true)) assert.ok(error.code === 429 && /^too many bytes of (messages|events of this kind): /.test(error.message), JSON.stringify(error));
+    return answers.filter((answer) => answer === true).length;
+  };
+  try {
+    const sent = await Promise.all(Array.from({ length: 60 }, (_, i) => clients[i % 4].request({ type: "publish", channel: "a:1", data: data(1000) })));
+    assert.equal(sent.filter(({ type }) => type === "published").length, 60);
+    assert.equal(await done(60, "say", "a:1", data(992)), 40, "of what native messages have left: [\"a:1\",\"…\"] is 1,000 bytes");
+    assert.equal(await done(80, "own", data(998)), 50);
+    assert.equal(await done(20, (i) => ["one", "two"][i % 2], Buffer.alloc(1964)), 10, "with its placeholder 2,000 bytes");
+    assert.equal((await redis.command("KEYS", "*rate:*bytes*")).length, 3);
+    for (const broker of brokers) assert.equal(await metric(broker, "ringcast_rate_fail_open_total"), 0);
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
+});
+
 testRedis("rooms that Socket.IO clients name count as channels of native clients do, those of a row's author do not", {
   brokers: 2, workers: 2, timeout: 60000,
   config: {

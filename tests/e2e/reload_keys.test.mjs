@@ -475,6 +475,7 @@ const KEYS = {
     assert.deepEqual(client.inbox, [], "the others wait for their hour");
   } },
   "namespace.publish_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "publish", channel: "ns:1", data: i })) },
+  "namespace.publish_rate_bytes": { from: "1000B/1h", to: "10000B/1h", see: (broker, reload) => rated(broker, reload, () => ({ type: "publish", channel: "ns:1", data: "d".repeat(198) })) },
   "namespace.subscribe_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "subscribe", channel: `ns:${i}` })) },
   "namespace.unsubscribe_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "unsubscribe", channel: `ns:${i}` })) },
   "namespace.max_keys": { from: 1, to: 100, namespace: { min_interval: "1h" }, see: async (broker, reload) => {
@@ -493,7 +494,7 @@ const KEYS = {
 
 test("every number that a reload changes has an entry", () => {
   const table = readFileSync(join(ROOT, "common/config/config.def"), "utf8");
-  const found = [...table.matchAll(/^RC_CONFIG_KEY\((\w+), (\w+), (UINT|SIZE|DURATION|RATE|WORKERS), .*, (RELOAD|RESTART),$/gm)];
+  const found = [...table.matchAll(/^RC_CONFIG_KEY\((\w+), (\w+), (UINT|SIZE|DURATION|RATE|RATE_BYTES|WORKERS), .*, (RELOAD|RESTART),$/gm)];
   assert.ok(found.length > 40, "the table is read");
   const wanted = found.filter(([, , , , when]) => when === "RELOAD").map(([, section, key]) => `${section}.${key}`);
   assert.deepEqual(Object.keys(KEYS).sort(), wanted.sort());

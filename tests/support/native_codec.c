@@ -317,6 +317,10 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
     case 0x83:
         return good && counted_read(&event->rest, &event->channel) && event->rest.count == 0;
     case 0x43:
+        return good &&
+               ((event->flags & 0x10) == 0 ||
+                (counted_read(&event->rest, &event->epoch) && varint_read(&event->rest, &event->offset))) &&
+               event->rest.count == 0;
     case 0x44:
     case 0x45:
     case 0x48:

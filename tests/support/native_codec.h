@@ -39,6 +39,7 @@ struct rc_test_event {
     uint64_t attachments; /* how many stood before the arguments */
     struct rc_span rest;  /* data, arguments or message */
     uint64_t offset;      /* message */
+    struct rc_span epoch;
     uint64_t clients;     /* presence, as the two after it */
     uint64_t users;
     uint64_t members;

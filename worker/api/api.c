@@ -230,7 +230,12 @@ static const struct rc_route api_routes[] = {
     API_POST("revoke", REVOKE),
     API_POST("retain", RETAIN),
     API_POST("do", DO),
-    API_GET("history", HISTORY),
+    {.path = "history",
+     .methods = "GET, HEAD, DELETE",
+     .allow = "GET, HEAD, DELETE",
+     .wrong = "this call is a GET or a DELETE",
+     .run = api_begin,
+     .detail = &api_calls[HISTORY]},
 };
 
 void rc_api_open(struct rc_api *api, struct rc_clients *clients)

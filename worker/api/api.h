@@ -79,6 +79,13 @@ struct rc_api_message {
     bool retain; /* it is the channel's retained value from then on */
 };
 
+/* What is known of a message that was published. */
+struct rc_api_place {
+    uint64_t sequence; /* 0 = not answered yet */
+    uint64_t epoch;    /* of the offset */
+    uint64_t offset;   /* in its channel's history; 0 = it has none, or it is not known */
+};
+
 /* Channels that a worker has: its data of an RC_CALL_CHANNELS reply. */
 struct rc_api_list {
     uint8_t *bytes; /* owned: entries of {uint32 subscribers, uint8 name bytes, name} in the order of names */
@@ -103,8 +110,9 @@ struct rc_api_call {
 
     /* publish, broadcast, direct */
     struct rc_api_message *messages; /* owned, until all are sent */
-    uint64_t *sequences;             /* owned: of each message, 0 = not answered yet */
+    struct rc_api_place *places;     /* owned: of each message */
     uint32_t message_count;
+    bool listed; /* they came as a list, and so do their places */
     uint32_t sent;
     uint32_t answered;
     uint32_t duplicates;
@@ -232,7 +240,7 @@ int rc_api_do(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_revoke(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_history(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_history(struct rc_api_call *call, struct rc_api_fault *fault); /* GET, and DELETE */
 int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault);
 

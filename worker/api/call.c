@@ -81,7 +81,7 @@ void rc_api_call_close(struct rc_api_call *call)
     }
     free(call->lists);
     free(call->messages);
-    free(call->sequences);
+    free(call->places);
     free(call->does);
     free(call);
     api->call_count--;

@@ -2,6 +2,7 @@
 #include "worker/api/api.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,8 +138,8 @@ static int read_message(struct rc_api_call *call, const struct rc_json_value *me
 static int allocate_messages(struct rc_api_call *call, uint32_t capacity, struct rc_api_fault *fault)
 {
     call->messages = calloc(capacity, sizeof(*call->messages));
-    call->sequences = calloc(capacity, sizeof(*call->sequences));
-    if (call->messages == NULL || call->sequences == NULL) {
+    call->places = calloc(capacity, sizeof(*call->places));
+    if (call->messages == NULL || call->places == NULL) {
         return rc_api_fault(fault, 503, "no memory");
     }
     return 0;
@@ -229,6 +230,7 @@ int rc_api_publish(struct rc_api_call *call, struct rc_api_fault *fault)
         return rc_api_fault(fault, 400, "one of channel, channels and messages must be there");
     }
     int rc;
+    call->listed = members[RC_API_CHANNEL].type == RC_JSON_NONE;
     if (members[RC_API_CHANNELS].type != RC_JSON_NONE) {
         rc = read_channels(call, members, fault);
     } else if (members[RC_API_MESSAGES].type != RC_JSON_NONE) {
@@ -444,6 +446,49 @@ void rc_api_send(struct rc_api_call *call)
 
 /* --- answers --- */
 
+/* One number of each message, null where there is none. */
+static void put_numbers(struct rc_text *text, const struct rc_api_call *call, const char *name, size_t member)
+{
+    rc_text_put(text, ",\"%s\":[", name);
+    for (uint32_t i = 0; i < call->message_count; i++) {
+        uint64_t number;
+        memcpy(&number, (const uint8_t *)&call->places[i] + member, sizeof(number));
+        if (number == 0) {
+            rc_text_put(text, "%snull", i == 0 ? "" : ",");
+        } else {
+            rc_text_put(text, "%s%llu", i == 0 ? "" : ",", (unsigned long long)number);
+        }
+    }
+    rc_text_put(text, "]");
+}
+
+/* Where they stand in their channels' histories, as far as those have one. */
+static void put_places(struct rc_text *text, const struct rc_api_call *call)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < call->message_count; i++) {
+        kept += call->places[i].offset != 0 ? 1 : 0;
+    }
+    if (kept == 0) {
+        return;
+    }
+    if (!call->listed) {
+        rc_text_put(text, ",\"epoch\":\"%llx\",\"offset\":%llu", (unsigned long long)call->places[0].epoch,
+                    (unsigned long long)call->places[0].offset);
+        return;
+    }
+    rc_text_put(text, ",\"epochs\":[");
+    for (uint32_t i = 0; i < call->message_count; i++) {
+        if (call->places[i].offset == 0) {
+            rc_text_put(text, "%snull", i == 0 ? "" : ",");
+        } else {
+            rc_text_put(text, "%s\"%llx\"", i == 0 ? "" : ",", (unsigned long long)call->places[i].epoch);
+        }
+    }
+    rc_text_put(text, "]");
+    put_numbers(text, call, "offsets", offsetof(struct rc_api_place, offset));
+}
+
 void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call)
 {
     const char *done = call->route->run == rc_api_direct   ? "sent"
@@ -454,15 +499,8 @@ void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call)
         rc_text_put(text, ",\"duplicate\":%s,\"duplicates\":%u",
                     call->duplicates == call->message_count ? "true" : "false", call->duplicates);
     }
-    rc_text_put(text, ",\"sequences\":[");
-    for (uint32_t i = 0; i < call->message_count; i++) {
-        if (call->sequences[i] == 0) {
-            rc_text_put(text, "%snull", i == 0 ? "" : ",");
-        } else {
-            rc_text_put(text, "%s%llu", i == 0 ? "" : ",", (unsigned long long)call->sequences[i]);
-        }
-    }
-    rc_text_put(text, "]");
+    put_numbers(text, call, "sequences", offsetof(struct rc_api_place, sequence));
+    put_places(text, call);
 }
 
 static void message_done(struct rc_api_call *call)
@@ -480,7 +518,7 @@ static void message_done(struct rc_api_call *call)
 static void message_answered(struct rc_api_call *call, const struct rc_call_tag *tag, const struct rc_envelope *head)
 {
     struct rc_api_fault fault;
-    if (tag->item >= call->sent || call->sequences[tag->item] != 0) {
+    if (tag->item >= call->sent || call->places[tag->item].sequence != 0) {
         return;
     }
     if (head->code != 0) {
@@ -500,7 +538,12 @@ static void message_answered(struct rc_api_call *call, const struct rc_call_tag 
         return;
     }
     const bool duplicate = (head->flags & RC_ENVELOPE_DUPLICATE) != 0;
-    call->sequences[tag->item] = duplicate ? head->position : head->sequence;
+    struct rc_api_place *place = &call->places[tag->item];
+    place->sequence = duplicate ? head->position : head->sequence;
+    if (!duplicate) {
+        place->epoch = head->epoch;
+        place->offset = head->position;
+    }
     call->answered++;
     call->duplicates += duplicate ? 1 : 0;
     message_done(call);
@@ -516,8 +559,8 @@ static void direct_replied(struct rc_api_call *call, const struct rc_envelope_vi
         rc_api_fail(call, &fault);
         return;
     }
-    if (call->sent > 0 && call->sequences[0] == 0) {
-        call->sequences[0] = view->head.position;
+    if (call->sent > 0 && call->places[0].sequence == 0) {
+        call->places[0].sequence = view->head.position;
         call->answered++;
         message_done(call);
     }

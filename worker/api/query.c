@@ -106,14 +106,17 @@ int rc_api_history(struct rc_api_call *call, struct rc_api_fault *fault)
     if (name.count == 0 || rc_channel_name_check(channel, name.count, config->limits.max_channel_name) < 0) {
         return rc_api_fault(fault, 400, "channel is missing, too long, or has characters that are not allowed");
     }
+    if (rc_config_namespace_of(config, channel, name.count)->history == 0 || config->limits.history_memory_bytes == 0) {
+        return rc_api_fault(fault, 501, "history is off for this channel's namespace");
+    }
+    if (call->exchange->request->method == RC_HTTP_DELETE) {
+        return query_relay(call, RC_QUERY_FORGET, name, NULL, fault);
+    }
     if (number.raw.count > 0) {
         which.flags = RC_QUERY_SINCE;
         if (rc_json_uint64(&number, &which.since) < 0 || which.since > RC_OFFSET_MAX) {
             return rc_api_fault(fault, 400, "since must be a whole number");
         }
-    }
-    if (rc_config_namespace_of(config, channel, name.count)->history == 0 || config->limits.history_memory_bytes == 0) {
-        return rc_api_fault(fault, 501, "history is off for this channel's namespace");
     }
     return query_relay(call, RC_QUERY_HISTORY, name, &which, fault);
 }
@@ -135,6 +138,24 @@ static void put_history(struct rc_api_call *call, const struct rc_envelope_view 
     rc_text_put_json(&text, rc_span_of(view->channel, view->head.channel_bytes));
     rc_text_put(&text, "%.*s}\n", (int)bytes, (const char *)members);
     free(members);
+    rc_api_finish(call, &text);
+}
+
+static void put_forgotten(struct rc_api_call *call, const struct rc_envelope_view *view)
+{
+    struct rc_query_kept kept;
+    struct rc_api_fault fault;
+    struct rc_text text = {0};
+    if (view->head.code != 0 || view->head.data_bytes < sizeof(kept)) {
+        rc_api_fault(&fault, 503, "the history cannot be deleted now: try again");
+        rc_api_fail(call, &fault);
+        return;
+    }
+    memcpy(&kept, view->data, sizeof(kept));
+    rc_text_put(&text, "{\"channel\":");
+    rc_text_put_json(&text, rc_span_of(view->channel, view->head.channel_bytes));
+    rc_text_put(&text, ",\"epoch\":\"%llx\",\"offset\":%llu,\"deleted\":%u}\n", (unsigned long long)kept.epoch,
+                (unsigned long long)kept.last, kept.count);
     rc_api_finish(call, &text);
 }
 
@@ -231,6 +252,10 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
         put_history(call, view);
         return;
     }
+    if (call->question == RC_QUERY_FORGET) {
+        put_forgotten(call, view);
+        return;
+    }
     if (view->head.code != 0 || view->head.data_bytes < sizeof(answer) ||
         (call->question == RC_QUERY_USER && name.count <= RC_USER_CHANNEL_HEAD_BYTES)) {
         rc_api_fault(&fault, 503, "too many such questions at once: try again");
@@ -256,6 +281,7 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
     case RC_QUERY_KEYS:
     case RC_QUERY_RETAINED:
     case RC_QUERY_HISTORY:
+    case RC_QUERY_FORGET:
     case RC_QUERY_MARKS:
     case RC_QUERY_SET:
         break; /* not asked here */

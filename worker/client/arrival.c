@@ -183,6 +183,7 @@ bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *ar
     arrival->counted = false;
     arrival->row = 0;
     arrival->expires_ms = 0;
+    arrival->bound_ms = 0;
     arrival->session = 0;
     arrival->identity_token.revocable = false;
     arrival->reply = rc_span_of(NULL, 0);
@@ -229,7 +230,6 @@ static void arrival_known(struct rc_arrival *arrival, const struct rc_judgement 
     if (judgement->token != NULL) {
         arrival->identity_token = *judgement->token;
     }
-    arrival->row = judgement->row;
 }
 
 /* As JSON, if it is somebody already. */
@@ -277,6 +277,8 @@ static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arr
     arrival_set(arrival, &judgement);
     arrival->reply = judgement.reply;
     arrival->backend = judgement.backend;
+    arrival->bound_ms = judgement.bound_ms;
+    arrival->row = judgement.row;
     switch (judgement.verdict) {
     case RC_IDENTITY_IS_WAITS:
         return RC_ARRIVED_LATER;
@@ -390,11 +392,12 @@ const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, 
     *identity = (struct rc_identity){.user = rc_span_of(arrival->user, arrival->user_bytes),
                                      .attributes = rc_span_of(arrival->attributes, arrival->attributes_bytes),
                                      .expires_ms = arrival->expires_ms,
+                                     .bound_ms = arrival->bound_ms,
                                      .session = arrival->session,
                                      .token = arrival->identity_token.revocable ? &arrival->identity_token : NULL,
                                      .row = arrival->row,
                                      .counted = arrival->counted};
-    return arrival->user_bytes == 0 ? NULL : identity;
+    return arrival->user_bytes == 0 && arrival->bound_ms == 0 ? NULL : identity;
 }
 
 bool rc_arrival_admit(struct rc_exchange *exchange, bool counted)

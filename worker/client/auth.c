@@ -28,8 +28,13 @@ void rc_client_judge(struct rc_clients *clients, uint32_t client, const struct r
     rc_identities_judge(clients->identities, &question, judgement);
     if (judgement->verdict == RC_IDENTITY_IS_WAITS) {
         its->flags |= RC_CLIENT_WAITS_ANSWER;
-    } else {
-        rc_client_set_by_backend(clients, client, judgement->set);
+        return;
+    }
+    rc_client_set_by_backend(clients, client, judgement->set);
+    if (rc_client_bound(clients, client, judgement->bound_ms, judgement->row) < 0) {
+        judgement->verdict = RC_IDENTITY_IS_REFUSED; /* rather than let it stay for ever */
+        judgement->unavailable = true;
+        judgement->refused = RC_SPAN("no memory");
     }
 }
 

@@ -179,9 +179,10 @@ void rc_clients_uplink_room(struct rc_clients *clients);
 
 /* Somebody who was found to be who they say. Spans are borrowed. */
 struct rc_identity {
-    struct rc_span user;                   /* the id */
+    struct rc_span user;                   /* the id; empty: nobody, whose end alone is known */
     struct rc_span attributes;             /* JSON object with `id`; empty: there is nothing beside it */
     uint64_t expires_ms;                   /* CLOCK_REALTIME; 0 = never */
+    uint64_t bound_ms;                     /* likewise: rc_client_bound */
     uint32_t session;                      /* struct rc_judgement; 0 = none */
     const struct rc_identity_token *token; /* that it came with; NULL: none that may be revoked */
     uint8_t row;                           /* index of the [[identity]], and 1; 0 = none */
@@ -357,6 +358,7 @@ struct rc_arrival {
     uint8_t row;        /* that told; 0 = none of [[identity]] */
     bool counted;       /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
     uint64_t expires_ms;  /* CLOCK_REALTIME; 0 = never */
+    uint64_t bound_ms;    /* likewise: rc_client_bound */
     uint32_t session;     /* until the loop goes on; 0 = none */
     uint32_t backend;     /* whose `reply` it is */
     struct rc_span reply; /* with operations that it wants done; until the loop goes on; empty = none */
@@ -395,7 +397,7 @@ struct rc_arrival_waiter {
 /* After RC_ARRIVED_LATER: waits until the answer is there, 15 s at most, and goes on then. Without memory it is answered with 503. */
 void rc_arrival_wait(struct rc_exchange *exchange, const struct rc_arrival *arrival,
                      const struct rc_arrival_waiter *waiter, const void *own, size_t own_bytes);
-/* The same as the new client is opened with; NULL: anonymous. In `identity`, borrowed from the arrival. */
+/* The same as the new client is opened with; NULL: anonymous, and for ever. In `identity`, borrowed from the arrival. */
 const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, struct rc_identity *identity);
 /* What the new client is told, and what it hears from the start: everybody, its user's channel, and what its end point joins; of who has to
  * say who it is that comes later (rc_client_hears). */
@@ -426,11 +428,19 @@ void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struc
 /* What it was found to be, a KNOWN one. As rc_client_identify. */
 int rc_client_become(struct rc_clients *clients, uint32_t client, const struct rc_judgement *judgement);
 
-/* The client's credential ends then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */
+/* Something is to be done about the client's end then (CLOCK_REALTIME ms; 0 = never). -ENOMEM. */
 int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_ms);
+/* A backend that did not tell who it is wants it here until then, and no longer (CLOCK_REALTIME ms; 0: it says nothing of it): of several
+ * times the earliest counts. `row`: struct rc_judgement. -ENOMEM. */
+int rc_client_bound(struct rc_clients *clients, uint32_t client, uint64_t at_ms, uint8_t row);
+/* When it ends: its credential, or what a backend said; 0 = never. CLOCK_REALTIME ms. */
+uint64_t rc_client_end_ms(const struct rc_user *user);
 #define RC_REFRESH_BEFORE_MS 30000u /* its end; of a shorter life half of it */
-/* Whose call `refresh` renews its credential, as an index of config->backends; -1: nobody's. */
-int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client);
+/* Who told its end (`expire_at`) and renews it by the call `refresh`, as an index of config->backends; -1: nobody. In `*end`, which of the
+ * user's it told. */
+int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client, uint64_t **end);
+/* Its end was changed, and these are its attributes now (empty: those of before). -ENOMEM. */
+int rc_client_renew(struct rc_clients *clients, uint32_t client, struct rc_span attributes);
 /* When something is to be done about its end: it, or before it that call; 0 = never. CLOCK_REALTIME ms. */
 uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client);
 /* refresh.c: that has come, and its end has not: asks, if there is somebody to ask. When it is due next. */

@@ -46,6 +46,8 @@ static void answer_client(const struct rc_clients *clients, const struct rc_enve
     const struct rc_client_ref *origin = &view->head.origin;
     struct rc_event event = {.type = RC_EVENT_PUBLISHED,
                              .code = (enum rc_code)view->head.code,
+                             .epoch = view->head.epoch,
+                             .offset = view->head.position,
                              .id = rc_span_of(view->request_id, view->head.request_id_bytes)};
     if (!rc_client_is_here(clients, origin)) {
         return;

@@ -16,16 +16,17 @@ static void client_expired(struct rc_clients *clients, uint32_t client)
     }
     const bool silent = its->must_say;
     struct rc_user *user = silent || its->user == 0 ? NULL : rc_truth_user(clients->truth, its->user);
-    if (user != NULL && user->session != 0) {
+    const uint64_t now_ms = rc_clock_wall_ms();
+    if (user != NULL && user->session != 0 && user->expires_ms != 0 && user->expires_ms <= now_ms) {
         const uint64_t until_ms = rc_session_renewed_until(&clients->identities->sessions, user->session);
-        user->expires_ms = until_ms == UINT64_MAX ? 0 : until_ms;
-        if (until_ms == UINT64_MAX) {
-            return;
+        if (until_ms != 0) {
+            user->expires_ms = until_ms == UINT64_MAX ? 0 : until_ms;
         }
     }
-    const uint64_t at_ms = user == NULL ? 0 : user->expires_ms;
-    if (at_ms > rc_clock_wall_ms()) { /* it is to be renewed, or the clock was set back, or a wheel counts no further */
-        (void)rc_client_expires(clients, client, rc_client_refresh(clients, client));
+    const uint64_t at_ms = user == NULL ? now_ms : rc_client_end_ms(user);
+    if (at_ms == 0 ||
+        at_ms > now_ms) { /* it was or is to be renewed, or the clock was set back, or a wheel counts no further */
+        (void)rc_client_expires(clients, client, at_ms == 0 ? 0 : rc_client_refresh(clients, client));
         return;
     }
     rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_EXPIRED, 1);

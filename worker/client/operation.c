@@ -509,49 +509,85 @@ static enum rc_carried request_disconnect(const struct request *request)
 /* --- rates ----------------------------------------------------------------------------------------------------------- */
 
 /* Rates of a channel namespace. */
-static const struct {
-    const char *what; /* NULL: the operation has none */
-    size_t rate;      /* in struct rc_config_namespace */
+static const struct request_rate {
+    enum rc_operation_type type;
     enum rc_limit_kind kind;
+    size_t rate; /* in struct rc_config_namespace */
+    const char *what;
+    bool of_bytes;
 } rates[] = {
-    [RC_OPERATION_SUBSCRIBE] = {"subscribe requests", offsetof(struct rc_config_namespace, subscribe_rate),
-                                RC_LIMIT_SUBSCRIBE},
-    [RC_OPERATION_UNSUBSCRIBE] = {"unsubscribe requests", offsetof(struct rc_config_namespace, unsubscribe_rate),
-                                  RC_LIMIT_UNSUBSCRIBE},
-    [RC_OPERATION_PUBLISH] = {"messages", offsetof(struct rc_config_namespace, publish_rate), RC_LIMIT_PUBLISH},
+    {RC_OPERATION_SUBSCRIBE, RC_LIMIT_SUBSCRIBE, offsetof(struct rc_config_namespace, subscribe_rate),
+     "subscribe requests", false},
+    {RC_OPERATION_UNSUBSCRIBE, RC_LIMIT_UNSUBSCRIBE, offsetof(struct rc_config_namespace, unsubscribe_rate),
+     "unsubscribe requests", false},
+    {RC_OPERATION_PUBLISH, RC_LIMIT_PUBLISH, offsetof(struct rc_config_namespace, publish_rate), "messages", false},
+    {RC_OPERATION_PUBLISH, RC_LIMIT_PUBLISH_BYTES, offsetof(struct rc_config_namespace, publish_rate_bytes),
+     "bytes of messages", true},
 };
 
-/* Is there a rate for the operation? */
-static bool request_rate(const struct request *request, struct rc_limit_question *question)
+#define RATES_OF_REQUEST_MAX 2u
+
+/* What of it is counted. */
+struct request_rates {
+    uint32_t count;
+    const char *whats[RATES_OF_REQUEST_MAX]; /* static */
+    struct rc_limit_question questions[RATES_OF_REQUEST_MAX];
+};
+
+static void request_rates(const struct request *request, struct request_rates *found)
 {
     const struct rc_clients *clients = request->clients;
-    const enum rc_operation_type type = request->operation->type;
-    if (request->author != RC_AUTHOR_CLIENT || clients->limits == NULL || type >= RC_ARRAY_COUNT(rates) ||
-        rates[type].what == NULL) {
-        return false;
+    const struct rc_config_namespace *policy = NULL;
+    found->count = 0;
+    if (request->author != RC_AUTHOR_CLIENT || clients->limits == NULL) {
+        return;
     }
-    const struct rc_config_namespace *policy = request_namespace(request);
-    struct rc_config_rate rate;
-    memcpy(&rate, (const uint8_t *)policy + rates[type].rate, sizeof(rate));
-    question->kind = rates[type].kind;
-    question->limit = (struct rc_window_limit){.count = rate.count, .window_ms = rate.window_ms};
-    question->name = rc_span_of(policy->name, policy->name_bytes);
-    question->user = rc_client_user(clients, request->client);
-    question->client = rc_client_ref(clients, request->client);
-    return rate.count > 0;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(rates); i++) {
+        if (rates[i].type != request->operation->type) {
+            continue;
+        }
+        struct rc_config_rate rate;
+        policy = policy == NULL ? request_namespace(request) : policy;
+        memcpy(&rate, (const uint8_t *)policy + rates[i].rate, sizeof(rate));
+        if (rate.count == 0) {
+            continue;
+        }
+        found->whats[found->count] = rates[i].what;
+        found->questions[found->count++] =
+            (struct rc_limit_question){.kind = rates[i].kind,
+                                       .name = rc_span_of(policy->name, policy->name_bytes),
+                                       .user = rc_client_user(clients, request->client),
+                                       .client = rc_client_ref(clients, request->client),
+                                       .limit = {.count = rate.count, .window_ms = rate.window_ms},
+                                       .cost = rates[i].of_bytes ? rc_limit_cost(request->operation->data.count) : 1};
+    }
 }
 
-static enum rc_limit_answer request_within_rate(const struct request *request, const struct rc_limit_question *question)
+static void rates_unused(const struct request *request, const struct request_rates *its, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        rc_limits_unused(request->clients->limits, &its->questions[i]);
+    }
+}
+
+static enum rc_limit_answer request_within_rates(const struct request *request, const struct request_rates *its)
 {
     char text[RC_LIMIT_TEXT_MAX];
     uint32_t retry_ms;
-    const enum rc_limit_answer answer = rc_limits_ask(request->clients->limits, question, &retry_ms);
-    if (answer == RC_LIMIT_WAITS) {
-        rc_truth_client(request->clients->truth, request->client)->flags |= RC_CLIENT_WAITS_ANSWER;
-    } else if (answer == RC_LIMIT_EXCEEDED) {
-        request_error(request, RC_CODE_LIMITED, rc_limit_text(text, rates[request->operation->type].what, retry_ms));
+    for (uint32_t i = 0; i < its->count; i++) {
+        switch (rc_limits_ask(request->clients->limits, &its->questions[i], &retry_ms)) {
+        case RC_LIMIT_ALLOWED:
+            break;
+        case RC_LIMIT_WAITS:
+            rates_unused(request, its, i); /* it is asked again with the rest */
+            rc_truth_client(request->clients->truth, request->client)->flags |= RC_CLIENT_WAITS_ANSWER;
+            return RC_LIMIT_WAITS;
+        case RC_LIMIT_EXCEEDED:
+            request_error(request, RC_CODE_LIMITED, rc_limit_text(text, its->whats[i], retry_ms));
+            return RC_LIMIT_EXCEEDED;
+        }
     }
-    return answer;
+    return RC_LIMIT_ALLOWED;
 }
 
 static enum rc_carried carry_out(const struct request *asked, bool granted)
@@ -647,20 +683,20 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
                                     const struct rc_operation *operation)
 {
     const struct request request = {.clients = clients, .client = client, .author = author, .operation = operation};
-    struct rc_limit_question question = {0};
+    struct request_rates its;
     if (!request_may(&request)) {
         return RC_CARRIED_REFUSED;
     }
-    const bool rated = request_rate(&request, &question);
-    const enum rc_limit_answer answer = rated ? request_within_rate(&request, &question) : RC_LIMIT_ALLOWED;
+    request_rates(&request, &its);
+    const enum rc_limit_answer answer = request_within_rates(&request, &its);
     if (answer != RC_LIMIT_ALLOWED) {
         return answer == RC_LIMIT_WAITS ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
     }
     const bool decidable = author == RC_AUTHOR_CLIENT &&
                            (operation->type == RC_OPERATION_SUBSCRIBE || operation->type == RC_OPERATION_PUBLISH);
     const enum rc_carried carried = decidable ? carry_out_decided(&request) : carry_out(&request, false);
-    if (rated && carried == RC_CARRIED_LATER) {
-        rc_limits_unused(clients->limits, &question);
+    if (carried == RC_CARRIED_LATER) {
+        rates_unused(&request, &its, its.count);
     }
     return carried;
 }

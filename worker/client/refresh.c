@@ -44,22 +44,19 @@ static void refresh_end(struct rc_clients *clients, uint32_t client, const char 
 /* It goes on until then, as the backend says of it. */
 static void refresh_renew(struct rc_clients *clients, uint32_t client, const struct rc_backend_connect_reply *reply)
 {
-    const struct rc_user *user = refresh_user(clients, client);
+    uint64_t *end;
     uint8_t scratch[RC_IDENTITY_USER_MAX];
-    uint8_t json[RC_CLIENT_USER_JSON_MAX];
-    const struct rc_span before =
-        user->attributes == 0 ? rc_span_of(NULL, 0) : rc_client_user_json(clients, client, json);
     const struct rc_span id = reply->user.count == 0 ? rc_client_user(clients, client)
                                                      : rc_reply_text(&reply->user_id, scratch, sizeof(scratch));
-    const struct rc_identity identity = {.user = id,
-                                         .attributes = reply->user.count > 0 ? reply->user : before,
-                                         .expires_ms = reply->expire_at_s * 1000u,
-                                         .row = user->identity};
-    if (!rc_span_equal(id, rc_client_user(clients, client)) || identity.attributes.count > RC_IDENTITY_ATTRIBUTES_MAX) {
+    if (!rc_span_equal(id, rc_client_user(clients, client)) || reply->user.count > RC_IDENTITY_ATTRIBUTES_MAX) {
         refresh_end(clients, client, "the backend names another user, or one of more than 4 KiB");
         return;
     }
-    if (rc_client_identify(clients, client, &identity) < 0) {
+    if (rc_client_refreshed_by(clients, client, &end) < 0) {
+        return; /* a reload, or another credential: its end is not this backend's any more */
+    }
+    *end = reply->expire_at_s * 1000u;
+    if (rc_client_renew(clients, client, reply->user) < 0) {
         rc_client_failed_memory(clients, client);
         return;
     }
@@ -153,16 +150,18 @@ uint64_t rc_client_refresh(struct rc_clients *clients, uint32_t client)
 {
     const struct rc_user *user = refresh_user(clients, client);
     const uint64_t now_ms = rc_clock_wall_ms();
-    const int backend = rc_client_refreshed_by(clients, client);
+    const uint64_t end_ms = rc_client_end_ms(user);
+    uint64_t *told;
+    const int backend = rc_client_refreshed_by(clients, client, &told);
     if (backend < 0) {
-        return user->expires_ms;
+        return end_ms;
     }
-    if (user->expires_ms > now_ms + RC_REFRESH_BEFORE_MS) {
+    if (*told > now_ms + RC_REFRESH_BEFORE_MS) {
         return rc_client_expiry_due(clients, client); /* the clock was set back, or that was as far as a wheel counts */
     }
     refresh_ask(clients, client, (uint32_t)backend);
     const uint64_t again_ms = now_ms + REFRESH_AGAIN_MS;
-    return again_ms < user->expires_ms ? again_ms : user->expires_ms;
+    return again_ms < end_ms ? again_ms : end_ms;
 }
 
 void rc_client_refreshes_close(struct rc_clients *clients)

@@ -112,30 +112,55 @@ int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_m
     return 0;
 }
 
-int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client)
+uint64_t rc_client_end_ms(const struct rc_user *user)
+{
+    const bool bound = user->bound_ms > 0 && (user->expires_ms == 0 || user->bound_ms < user->expires_ms);
+    return bound ? user->bound_ms : user->expires_ms;
+}
+
+int rc_client_bound(struct rc_clients *clients, uint32_t client, uint64_t at_ms, uint8_t row)
+{
+    struct rc_user *user = at_ms == 0 ? NULL : user_need(clients, client);
+    if (user == NULL) {
+        return at_ms == 0 ? 0 : -ENOMEM;
+    }
+    if (user->bound_ms == 0 || at_ms < user->bound_ms) {
+        user->bound_ms = at_ms;
+    }
+    if (user->id_bytes == 0) {
+        user->identity = row;
+    }
+    return rc_client_expires(clients, client, rc_client_expiry_due(clients, client));
+}
+
+int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client, uint64_t **end)
 {
     const struct rc_config *config = clients->config;
-    const struct rc_user *user = user_of(clients, client);
+    struct rc_user *user = user_of(clients, client);
     const uint32_t row = user == NULL ? 0 : user->identity;
     const bool told =
         row > 0 && row <= config->identity_count && config->identities[row - 1].kind == RC_IDENTITY_BACKEND;
     const int backend = told ? rc_backend_find(config, rc_span_text(config->identities[row - 1].backend.text))
                              : rc_backend_of_call(config, RC_BACKEND_CONNECT);
-    return backend >= 0 && user != NULL && user->session == 0 &&
-                   rc_backend_calls(&config->backends[backend], RC_BACKEND_REFRESH)
-               ? backend
-               : -1;
+    if (user == NULL || backend < 0 || !rc_backend_calls(&config->backends[backend], RC_BACKEND_REFRESH)) {
+        return -1;
+    }
+    *end = told && user->expires_ms > 0 ? &user->expires_ms : &user->bound_ms;
+    return **end == 0 ? -1 : backend;
 }
 
 uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client)
 {
     const struct rc_user *user = user_of(clients, client);
     const uint64_t now_ms = rc_clock_wall_ms();
-    if (user == NULL || user->expires_ms <= now_ms || rc_client_refreshed_by(clients, client) < 0) {
-        return user == NULL ? 0 : user->expires_ms;
+    const uint64_t end_ms = user == NULL ? 0 : rc_client_end_ms(user);
+    uint64_t *told;
+    if (end_ms <= now_ms || rc_client_refreshed_by(clients, client, &told) < 0) {
+        return end_ms;
     }
-    const uint64_t half_ms = (user->expires_ms - now_ms) / 2;
-    return user->expires_ms - (half_ms < RC_REFRESH_BEFORE_MS ? half_ms : RC_REFRESH_BEFORE_MS);
+    const uint64_t half_ms = (*told - now_ms) / 2; /* it is no earlier than the end */
+    const uint64_t ask_ms = *told - (half_ms < RC_REFRESH_BEFORE_MS ? half_ms : RC_REFRESH_BEFORE_MS);
+    return ask_ms < end_ms ? ask_ms : end_ms;
 }
 
 int rc_client_must_say(struct rc_clients *clients, uint32_t client)
@@ -387,9 +412,23 @@ static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_
     return rc_client_expires(clients, client, rc_client_expiry_due(clients, client));
 }
 
+int rc_client_renew(struct rc_clients *clients, uint32_t client, struct rc_span attributes)
+{
+    struct rc_user *user = user_of(clients, client);
+    if (attributes.count > 0 &&
+        block_replace(clients, &user->attributes, &user->attributes_bytes, attributes.bytes, attributes.count) < 0) {
+        return -ENOMEM;
+    }
+    return rc_client_expires(clients, client, rc_client_expiry_due(clients, client));
+}
+
 int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)
 {
-    int rc = rc_client_set_user(clients, client, identity->user);
+    int rc = rc_client_bound(clients, client, identity->bound_ms, identity->row);
+    if (rc < 0 || identity->user.count == 0) {
+        return rc;
+    }
+    rc = rc_client_set_user(clients, client, identity->user);
     if (rc == 0) {
         rc = keep_identity(clients, client, user_of(clients, client), identity);
     }

@@ -408,7 +408,8 @@ static enum rc_limit_answer event_within_rate(struct rc_engines *engines, uint32
     const struct rc_limit_question question = {.kind = RC_LIMIT_EVENTS,
                                                .user = rc_client_user(clients, client),
                                                .client = rc_client_ref(clients, client),
-                                               .limit = {.count = rate->count, .window_ms = rate->window_ms}};
+                                               .limit = {.count = rate->count, .window_ms = rate->window_ms},
+                                               .cost = 1};
     const enum rc_limit_answer answer = rc_limits_ask(clients->limits, &question, &retry_ms);
     if (answer == RC_LIMIT_WAITS) {
         rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_WAITS_ANSWER;

@@ -536,10 +536,8 @@ static void backend_accepted(struct judge *judge, const struct rc_backend_connec
         accept_user(judge, rc_reply_text(&answer->user_id, scratch, sizeof(scratch)));
         judgement->attributes = answer->user;
     }
-    if (answer->expire_at_s > 0 &&
-        (judgement->expires_ms == 0 || answer->expire_at_s * 1000u < judgement->expires_ms)) {
-        judgement->expires_ms = answer->expire_at_s * 1000u;
-    }
+    const bool tells = answer->user.count > 0 && judge->row != NULL && judge->row->kind == RC_IDENTITY_BACKEND;
+    *(tells ? &judgement->expires_ms : &judgement->bound_ms) = answer->expire_at_s * 1000u;
     judgement->set = answer->client;
     if (identities->callers.operations->count == 0) {
         judgement->reply = rc_span_of(NULL, 0);

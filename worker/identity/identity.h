@@ -80,9 +80,11 @@ struct rc_judgement {
     enum rc_identity_verdict verdict;
     struct rc_span user;       /* KNOWN: the id */
     struct rc_span attributes; /* KNOWN: a JSON object, `id` first */
-    uint64_t expires_ms;       /* KNOWN: CLOCK_REALTIME; 0 = never */
+    uint64_t expires_ms;       /* KNOWN: of its credential, CLOCK_REALTIME; 0 = never */
+    uint64_t
+        bound_ms; /* KNOWN, NOBODY: likewise, of the connection, by a backend that did not tell who it is; 0 = none */
     uint32_t session; /* KNOWN: names its session (rc_session_first), until the loop goes on; 0 = it has none */
-    uint8_t row;      /* index of the table that decided, and 1; 0 = none did */
+    uint8_t row;      /* index of the table that decided, also that it is nobody, and 1; 0 = none did */
     const struct rc_identity_token *token; /* KNOWN: that it came with; NULL: none that may be revoked */
     struct rc_span refused;                /* REFUSED: what the client is told */
     struct rc_span data;                   /* REFUSED: JSON, with it; empty: none */

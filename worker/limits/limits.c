@@ -54,9 +54,15 @@ static void name_put(struct name *name, struct rc_span part)
 
 static struct rc_span name_of(const struct rc_limit_question *question, char out[RC_LIMIT_NAME_MAX])
 {
-    static const char *const kinds[RC_LIMIT_KINDS] = {
-        [RC_LIMIT_EVENTS] = "events",   [RC_LIMIT_EVENT] = "event",         [RC_LIMIT_GROUP] = "group",
-        [RC_LIMIT_PUBLISH] = "publish", [RC_LIMIT_SUBSCRIBE] = "subscribe", [RC_LIMIT_UNSUBSCRIBE] = "unsubscribe"};
+    static const char *const kinds[RC_LIMIT_KINDS] = {[RC_LIMIT_EVENTS] = "events",
+                                                      [RC_LIMIT_EVENT] = "event",
+                                                      [RC_LIMIT_EVENT_BYTES] = "event-bytes",
+                                                      [RC_LIMIT_GROUP] = "group",
+                                                      [RC_LIMIT_GROUP_BYTES] = "group-bytes",
+                                                      [RC_LIMIT_PUBLISH] = "publish",
+                                                      [RC_LIMIT_PUBLISH_BYTES] = "publish-bytes",
+                                                      [RC_LIMIT_SUBSCRIBE] = "subscribe",
+                                                      [RC_LIMIT_UNSUBSCRIBE] = "unsubscribe"};
     const int head = snprintf(out, RC_LIMIT_NAME_MAX, "%s:%u/%u:%zu,%zu:", kinds[question->kind], question->limit.count,
                               question->limit.window_ms, question->nsp.count, question->name.count);
     RC_ASSERT(head > 0 && (size_t)head < RC_LIMIT_NAME_MAX);
@@ -157,7 +163,8 @@ static const struct rc_asker limit_asker = {.kind = RC_ASK_LIMIT,
 static bool limits_ask_relay(struct rc_limits *limits, const struct rc_limit_question *question, struct rc_span name,
                              uint64_t key)
 {
-    const struct rc_limit_head head = {.count = question->limit.count, .window_ms = question->limit.window_ms};
+    const struct rc_limit_head head = {
+        .count = question->limit.count, .window_ms = question->limit.window_ms, .cost = question->cost};
     uint8_t data[sizeof(head) + RC_LIMIT_NAME_MAX];
     struct rc_limit_wait *wait = wait_place(limits, question->client.random);
     uint64_t token;
@@ -192,7 +199,8 @@ static enum rc_limit_answer limits_exceeded(struct rc_limits *limits)
 static enum rc_limit_answer limits_take(struct rc_limits *limits, const struct rc_limit_question *question,
                                         uint64_t key, uint32_t *retry_ms)
 {
-    switch (rc_windows_take(&limits->shared->windows, key, &question->limit, 1, now_ms(limits), retry_ms)) {
+    switch (
+        rc_windows_take(&limits->shared->windows, key, &question->limit, question->cost, now_ms(limits), retry_ms)) {
     case RC_WINDOW_TAKEN:
         break;
     case RC_WINDOW_FULL:
@@ -234,7 +242,8 @@ static enum rc_limit_answer limits_end(struct rc_limits *limits, const struct rc
         return limits_exceeded(limits);
     }
     /* The host keeps what passed here, for when Redis is away. */
-    (void)rc_windows_take(&limits->shared->windows, was.key, &question->limit, 1, now_ms(limits), &ignored);
+    (void)rc_windows_take(&limits->shared->windows, was.key, &question->limit, question->cost, now_ms(limits),
+                          &ignored);
     return RC_LIMIT_ALLOWED;
 }
 
@@ -246,6 +255,10 @@ enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_lim
     if (question->limit.count == 0) {
         return RC_LIMIT_ALLOWED;
     }
+    if (question->cost > question->limit.count) {
+        *retry_ms = RC_LIMIT_NEVER_MS;
+        return limits_exceeded(limits);
+    }
     const struct rc_span name = name_of(question, text);
     const uint64_t key = rc_hash(name.bytes, name.count);
     struct rc_limit_wait *wait = wait_find(limits, question->client.random, key);
@@ -255,7 +268,7 @@ enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_lim
     if (!limits->across || question->user.count == 0) { /* a connection is of one host */
         return limits_take(limits, question, key, retry_ms);
     }
-    if (rc_windows_look(&limits->shared->windows, key, &question->limit, 1, now_ms(limits), retry_ms) ==
+    if (rc_windows_look(&limits->shared->windows, key, &question->limit, question->cost, now_ms(limits), retry_ms) ==
         RC_WINDOW_FULL) {
         return limits_exceeded(limits); /* whatever the others have used */
     }
@@ -283,8 +296,10 @@ void rc_limits_unused(struct rc_limits *limits, const struct rc_limit_question *
 struct rc_span rc_limit_text(char out[RC_LIMIT_TEXT_MAX], const char *what, uint32_t retry_ms)
 {
     const bool soon = retry_ms < 1000;
-    const int bytes = snprintf(out, RC_LIMIT_TEXT_MAX, "too many %s: try again in %u %s", what,
-                               soon ? retry_ms : retry_ms / 1000 + (retry_ms % 1000 != 0), soon ? "ms" : "s");
+    const int bytes = retry_ms == RC_LIMIT_NEVER_MS
+                          ? snprintf(out, RC_LIMIT_TEXT_MAX, "too many %s: never so many at once", what)
+                          : snprintf(out, RC_LIMIT_TEXT_MAX, "too many %s: try again in %u %s", what,
+                                     soon ? retry_ms : retry_ms / 1000 + (retry_ms % 1000 != 0), soon ? "ms" : "s");
     RC_ASSERT(bytes > 0 && bytes < (int)RC_LIMIT_TEXT_MAX);
     return rc_span_of(out, (size_t)bytes);
 }

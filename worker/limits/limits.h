@@ -29,10 +29,13 @@
 
 /* What is counted. */
 enum rc_limit_kind {
-    RC_LIMIT_EVENTS,    /* all events of a user */
-    RC_LIMIT_EVENT,     /* of one [[event]] row: `nsp` and `name` as the row has them */
-    RC_LIMIT_GROUP,     /* of a rate_group: `name` is its name */
-    RC_LIMIT_PUBLISH,   /* of a channel namespace: `name` is its name */
+    RC_LIMIT_EVENTS,      /* all events of a user */
+    RC_LIMIT_EVENT,       /* of one [[event]] row: `nsp` and `name` as the row has them */
+    RC_LIMIT_EVENT_BYTES, /* the same, of what they say */
+    RC_LIMIT_GROUP,       /* of a rate_group: `name` is its name */
+    RC_LIMIT_GROUP_BYTES,
+    RC_LIMIT_PUBLISH, /* of a channel namespace: `name` is its name */
+    RC_LIMIT_PUBLISH_BYTES,
     RC_LIMIT_SUBSCRIBE, /* the same */
     RC_LIMIT_UNSUBSCRIBE,
     RC_LIMIT_KINDS,
@@ -46,11 +49,12 @@ struct rc_limit_question {
     struct rc_span user;          /* whose; empty: of this connection */
     struct rc_client_ref client;  /* who asks; it is who `ready` names */
     struct rc_window_limit limit; /* count 0: no limit */
+    uint32_t cost;                /* of `limit`; more than all of it is never allowed */
 };
 
 enum rc_limit_answer {
     RC_LIMIT_ALLOWED,  /* and counted */
-    RC_LIMIT_EXCEEDED, /* *retry_ms: not before so long; not counted */
+    RC_LIMIT_EXCEEDED, /* *retry_ms: not before so long, or RC_LIMIT_NEVER_MS; not counted */
     RC_LIMIT_WAITS,    /* the same question again once `ready` has been called for the client */
 };
 
@@ -79,9 +83,16 @@ void rc_limits_close(struct rc_limits *limits);
 enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_limit_question *question,
                                    uint32_t *retry_ms);
 
+/* What so many bytes cost: nothing is for nothing. */
+static inline uint32_t rc_limit_cost(size_t bytes)
+{
+    return bytes == 0 ? 1 : bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+}
+
 /* What was allowed could not be done yet: the same question again is answered so, and not counted again. */
 void rc_limits_unused(struct rc_limits *limits, const struct rc_limit_question *question);
 
+#define RC_LIMIT_NEVER_MS UINT32_MAX
 #define RC_LIMIT_TEXT_MAX 96u
 /* What who exceeded it is told: "too many {what}: try again in 12 s". In `out`. */
 struct rc_span rc_limit_text(char out[RC_LIMIT_TEXT_MAX], const char *what, uint32_t retry_ms);

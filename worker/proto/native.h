@@ -1,6 +1,6 @@
 /*
- * native: ringcast's own client protocol, docs/protocol.md: JSON text form here, compact binary form in
- * native_binary.
+ * native: ringcast's own client protocol, docs/protocol.md: JSON text form here (native_read.c, native.c), compact
+ * binary form in native_binary.
  *
  * A connection has one form in which it is answered (by the subprotocol it asked for), and may send operations in
  * either: text parts are JSON, binary parts are binary. Events with binary data always leave in the binary form,
@@ -38,6 +38,9 @@ static inline enum rc_native_form rc_native_event_form(enum rc_native_form form,
            : has_data && event->data_kind == RC_DATA_BINARY ? RC_NATIVE_BINARY
                                                             : form;
 }
+
+/* rc_codec.decode of both forms: text parts are read here (native_read.c), binary ones by native_binary.h. */
+int rc_native_decode(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error);
 
 /* Upper bound of the event's size in bytes, to reserve; close, and exact for messages whose channel_json is given. */
 size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event *event);

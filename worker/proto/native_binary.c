@@ -7,6 +7,7 @@
 #include "common/records/channel_name.h"
 #include "common/base/check.h"
 #include "common/text/decimal.h"
+#include "common/text/hex.h"
 #include "common/records/placeholders.h"
 #include "common/text/json_scan.h"
 #include "worker/proto/native_content.h"
@@ -498,6 +499,8 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
     case RC_EVENT_WELCOME:
         return 2 + 3 * VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + welcome->client.count + welcome->instance.count +
                welcome->user.count;
+    case RC_EVENT_PUBLISHED:
+        return 2 + 2 * VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + RC_HEX_BYTES_MAX;
     case RC_EVENT_ERROR:
         return 2 + VARINT_BYTES_MAX + event->id.count + VARINT_BYTES_MAX + 2 * LENGTH_BYTES_MAX + event->channel.count +
                strlen(rc_code_reason(event->code)) + event->message.count;
@@ -522,6 +525,18 @@ static uint8_t *binary_put_welcome(uint8_t *out, const struct rc_welcome *welcom
     out = put_varint(out, welcome->ping_interval_ms);
     out = put_varint(out, welcome->message_size_max);
     return welcome->user.count != 0 ? put_counted(out, welcome->user) : out;
+}
+
+/* Where it stands in the channel's history, if it has one. */
+static uint8_t *binary_put_place(uint8_t *out, const struct rc_event *event)
+{
+    char epoch[RC_HEX_BYTES_MAX];
+
+    if (event->offset == 0) {
+        return out;
+    }
+    out = put_counted(out, rc_span_of(epoch, (size_t)(rc_hex_write(epoch, event->epoch) - epoch)));
+    return put_varint(out, event->offset);
 }
 
 static uint8_t *binary_put_error(uint8_t *out, const struct rc_event *event)
@@ -634,7 +649,8 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         out = put_counted(out, event->channel);
         break;
     case RC_EVENT_PUBLISHED:
-        out = put_answer(out, RC_NATIVE_BINARY_PUBLISHED, 0, event->id);
+        out = put_answer(out, RC_NATIVE_BINARY_PUBLISHED, event->offset != 0 ? RC_NATIVE_BINARY_PLACE : 0, event->id);
+        out = binary_put_place(out, event);
         break;
     case RC_EVENT_BROADCASTED:
         out = put_answer(out, RC_NATIVE_BINARY_BROADCASTED, 0, event->id);

@@ -212,7 +212,8 @@ struct rc_event {
     enum rc_code code;           /* error */
     bool retained;               /* message: it is what was kept, not what was just published */
     bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
-    uint64_t offset;             /* message: in the channel's history; 0 = it has none */
+    uint64_t offset;             /* message, published: in the channel's history; 0 = it has none */
+    uint64_t epoch;              /* published: of the offset */
     struct rc_span id;      /* answers: the request's JSON token; message, direct: an acknowledgement is wanted with it;
                                     empty = none */
     struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */

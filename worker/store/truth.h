@@ -442,6 +442,7 @@ struct rc_input {
 /* Who a client is, and what is known of it. Written by worker/client. */
 struct rc_user {
     uint64_t expires_ms; /* CLOCK_REALTIME: until then it is who it says; 0 = for ever */
+    uint64_t bound_ms;   /* CLOCK_REALTIME: longer a backend does not want it here, whoever it is; 0 = for ever */
     uint32_t
         attributes;   /* heap block: a JSON object with `id` and what its identity tells; 0 = nothing beside the id */
     uint32_t set;     /* heap block: a JSON object of what rows have set; 0 = nothing */
@@ -455,7 +456,7 @@ struct rc_user {
     uint16_t request_bytes;
     uint16_t token_bytes;
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
-    uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set` */
+    uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set`, or for its end */
     char id[RC_CHANNEL_NAME_MAX];
     bool counted; /* in limits.max_connections_per_user */
 };

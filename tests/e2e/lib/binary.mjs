@@ -103,6 +103,10 @@ export function decode(bytes) {
       });
       message.more = (flags & 0x10) !== 0;
     }
+    if (type === 0x43 && flags & 0x10) {
+      message.epoch = readText();
+      message.offset = readNumber();
+    }
     if ((type === 0x41 || type === 0x46) && flags & 0x08) message.scope = "local";
     if (at !== bytes.length) throw new Error(`bytes left over: ${bytes.toString("hex")}`);
   } else if (type === 0x50) {

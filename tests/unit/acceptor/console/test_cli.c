@@ -1,5 +1,6 @@
 /* acceptor/cli: what a person may type. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
@@ -12,6 +13,8 @@
 
 static void quiet(void)
 {
+    (void)unsetenv("RINGCAST_CONFIG");
+    (void)setenv("RINGCAST_QUICKSTART", "1", 1); /* nothing of this machine's */
     cr_redirect_stderr();
 }
 
@@ -60,13 +63,14 @@ Test(cli, check_takes_what_an_event_is_explained_by)
     cr_expect_str_eq(cli.explain.nsp, "/x");
     cr_assert_eq(cli.explain.room_count, 2);
     cr_expect_str_eq(cli.explain.rooms[1], "r2");
-    cr_expect(cli.explain.server && cli.explain.json);
+    cr_expect(cli.explain.server && cli.json);
     cr_assert_eq(PARSE(&cli, "check", "--explain-event", "say", "a.toml"), 0);
     cr_expect_str_eq(cli.config, "a.toml");
     cr_assert_eq(PARSE(&cli, "check", "--config=b.toml"), 0);
     cr_expect_null(cli.explain.event);
     cr_expect_eq(PARSE(&cli, "check", "a.toml", "--as", "user:1"), -EINVAL, "of no event");
     cr_expect_eq(PARSE(&cli, "check", "a.toml", "--json"), -EINVAL);
+    cr_expect_eq(PARSE(&cli, "check", "a.toml", "--explain-event", "x", "--asp", "y"), -EINVAL);
     cr_expect_eq(PARSE(&cli, "check", "a.toml", "--explain-event"), -EINVAL);
     cr_expect_eq(PARSE(&cli, "check", "a.toml", "--explain-event", "x", "--from", "nobody"), -EINVAL);
     cr_expect_eq(PARSE(&cli, "check", "a.toml", "--explain-event", "x", "--frobnicate", "x"), -EINVAL);
@@ -109,4 +113,36 @@ Test(cli, help_and_version_have_their_usual_names)
     cr_assert_eq(cli.command, RC_CLI_VERSION);
     cr_assert_eq(PARSE(&cli, "--help-config"), 0);
     cr_assert_eq(cli.command, RC_CLI_HELP_CONFIG);
+}
+
+Test(cli, each_command_has_its_page)
+{
+    struct rc_cli cli;
+    cr_assert_eq(PARSE(&cli, "stop", "--help"), 0);
+    cr_assert(cli.command == RC_CLI_STOP && cli.help);
+    cr_assert_eq(PARSE(&cli, "check", "-h"), 0, "without a FILE");
+    cr_assert(cli.command == RC_CLI_CHECK && cli.help);
+    cr_assert_eq(PARSE(&cli, "help", "tune"), 0);
+    cr_assert_str_eq(cli.topic, "tune");
+    cr_assert_eq(PARSE(&cli, "help", "--words", "stop"), 0);
+    cr_assert(cli.words);
+    cr_assert_eq(PARSE(&cli, "help", "frobnicate"), -EINVAL);
+    cr_assert_eq(PARSE(&cli, "help", "stop", "tune"), -EINVAL);
+}
+
+Test(cli, the_file_may_be_named_by_the_environment)
+{
+    struct rc_cli cli;
+    (void)setenv("RINGCAST_CONFIG", "/tmp/named.toml", 1);
+    cr_assert_eq(PARSE(&cli), 0);
+    cr_assert_str_eq(cli.config, "/tmp/named.toml");
+    cr_assert_eq(PARSE(&cli, "check"), 0);
+    cr_assert_str_eq(cli.config, "/tmp/named.toml");
+    cr_assert_eq(PARSE(&cli, "tune", "-c", "other.toml"), 0);
+    cr_assert_str_eq(cli.config, "other.toml");
+    cr_assert_eq(PARSE(&cli, "status"), 0);
+    cr_assert_null(cli.config, "the broker that runs is asked, whatever its file");
+    (void)setenv("RINGCAST_CONFIG", "", 1);
+    cr_assert_eq(PARSE(&cli), 0);
+    cr_assert_null(cli.config);
 }

@@ -25,17 +25,18 @@ static const char rows[] =
     "[[event]]\n" /* line 8 */
     "on = \"subscribe:watchlist\"\n"
     "rate = \"100/1m\"\n"
+    "rate_bytes = \"1MiB/1m\"\n"
     "rate_group = \"subscribe\"\n"
     "who = { tier = [\"premium\", \"enterprise\"] }\n"
     "schema = \"symbol\"\n"
     "join = [\"watchlist:{args.0.symbol}\"]\n"
     "emit = [{ event = \"subscribed\", args = [{ ok = true, symbol = \"{args.0.symbol}\" }] }]\n"
     "refuse = { code = \"SUBSCRIPTION_ERROR\", who = \"Premium required\" }\n"
-    "[[event]]\n" /* line 17 */
+    "[[event]]\n" /* line 18 */
     "on = \"say\"\n"
     "match = { \"args.0\" = 1 }\n"
     "ack = [\"one\"]\n"
-    "[[event]]\n" /* line 21 */
+    "[[event]]\n" /* line 22 */
     "on = \"say\"\n"
     "inside = \"lobby\"\n"
     "set = { last = \"{args.0}\" }\n"
@@ -43,22 +44,22 @@ static const char rows[] =
     "ack = [\"{client.last}\"]\n"
     "emit = [{ to = [\"lobby\", \"hall\"], others = true, volatile = true, when = \"company:lobby\", except = \"mute\" }, { to = \"*\" }]\n"
     "close = \"enough\"\n"
-    "[[event]]\n" /* line 29 */
+    "[[event]]\n" /* line 30 */
     "on = \"talk\"\n"
     "join = [\"{args.0}\"]\n"
     "emit = [{ to = \"{args.0}\", args = [\"{args.1}\"] }]\n"
-    "[[event]]\n" /* line 33 */
+    "[[event]]\n" /* line 34 */
     "on = \"look\"\n"
     "ack = [\"{count:{args.0}}\"]\n"
-    "[[event]]\n" /* line 36 */
+    "[[event]]\n" /* line 37 */
     "on = \"disconnect\"\n"
     "each = \"doc-{id}\"\n"
     "emit = [{ to = \"{room}\", event = \"left\", args = [\"{room.id}\", \"{user.id}\"] }]\n"
-    "[[event]]\n" /* line 40 */
+    "[[event]]\n" /* line 41 */
     "on = \"disconnect\"\n"
     "who = \"user\"\n"
     "emit = [{ to = \"*\", event = \"gone\", args = [] }]\n"
-    "[[event]]\n" /* line 44 */
+    "[[event]]\n" /* line 45 */
     "on = \"tick\"\n"
     "from = \"server\"\n"
     "emit = [{ to = \"{args.0}\" }]\n"
@@ -112,7 +113,7 @@ Test(explain, a_row_that_is_carried_out)
     asked.as = "user:42 {\"tier\":\"premium\"}";
     asked.args = "[{\"symbol\":\"AAPL\"}]";
     expect(RC_EXPLAINED_DONE, "\"subscribe:watchlist\" in \"/\", said by {\"id\":\"42\",\"tier\":\"premium\"}\n" TAKES
-                              "  rate      100/1m of the group subscribe: counted when it is said\n"
+                              "  rate      100/1m, 1MiB/1m of the group subscribe: counted when it is said\n"
                               "  who       { tier = [\"premium\", \"enterprise\"] }: holds\n"
                               "  schema    symbol: holds\n"
                               "  join      watchlist:AAPL\n"
@@ -123,7 +124,7 @@ Test(explain, a_row_that_is_carried_out)
         RC_EXPLAINED_DONE,
         "{\"event\":\"subscribe:watchlist\",\"nsp\":\"/\",\"user\":{\"id\":\"42\",\"tier\":\"premium\"},\"rows\":["
         "{\"file\":\"x.toml\",\"line\":8,\"on\":\"subscribe:watchlist\",\"result\":\"takes it\",\"guards\":["
-        "{\"guard\":\"rate\",\"is\":\"100/1m of the group subscribe\",\"result\":\"counted when it is said\"},"
+        "{\"guard\":\"rate\",\"is\":\"100/1m, 1MiB/1m of the group subscribe\",\"result\":\"counted when it is said\"},"
         "{\"guard\":\"who\",\"is\":\"{ tier = [\\\"premium\\\", \\\"enterprise\\\"] }\",\"result\":\"holds\"},"
         "{\"guard\":\"schema\",\"is\":\"symbol\",\"result\":\"holds\"}],\"does\":["
         "{\"join\":\"watchlist:AAPL\"},"
@@ -137,7 +138,7 @@ Test(explain, a_guard_that_refuses)
     expect(
         RC_EXPLAINED_REFUSED,
         "\"subscribe:watchlist\" in \"/\", said by {\"id\":\"42\",\"tier\":\"free\"}\n" TAKES
-        "  rate      100/1m of the group subscribe: counted when it is said\n"
+        "  rate      100/1m, 1MiB/1m of the group subscribe: counted when it is said\n"
         "  who       { tier = [\"premium\", \"enterprise\"] }: refused\n"
         "  schema    symbol: not looked at\n"
         "  told      event \"error\" [{\"code\":\"SUBSCRIPTION_ERROR\",\"message\":\"Premium required\"}], or the acknowledgement "
@@ -162,8 +163,8 @@ Test(explain, rows_before_it_and_everything_that_a_row_can_do)
     expect(
         RC_EXPLAINED_DONE,
         "\"say\" in \"/\", said by somebody anonymous\n"
-        "x.toml:17: [[event]] on = \"say\": passed over, as `match` does not hold\n"
-        "x.toml:21: [[event]] on = \"say\": takes it\n"
+        "x.toml:18: [[event]] on = \"say\": passed over, as `match` does not hold\n"
+        "x.toml:22: [[event]] on = \"say\": takes it\n"
         "  inside    \"lobby\": holds\n"
         "  leave     old:r1\n"
         "  set       {\"last\":{\"b\":1.50}}\n"
@@ -214,11 +215,11 @@ Test(explain, the_end_of_a_client_room_by_room)
 {
     asked = (struct rc_explain){.event = "disconnect", .rooms = {"doc-1", "other", "doc-2"}, .room_count = 3};
     expect(RC_EXPLAINED_DONE, "\"disconnect\" in \"/\", said by somebody anonymous\n"
-                              "x.toml:36: [[event]] on = \"disconnect\", for the room \"doc-1\": takes it\n"
+                              "x.toml:37: [[event]] on = \"disconnect\", for the room \"doc-1\": takes it\n"
                               "  emit      \"left\" [\"1\",null] to \"doc-1\"\n"
-                              "x.toml:36: [[event]] on = \"disconnect\", for the room \"doc-2\": takes it\n"
+                              "x.toml:37: [[event]] on = \"disconnect\", for the room \"doc-2\": takes it\n"
                               "  emit      \"left\" [\"2\",null] to \"doc-2\"\n"
-                              "x.toml:40: [[event]] on = \"disconnect\": takes it\n"
+                              "x.toml:41: [[event]] on = \"disconnect\": takes it\n"
                               "  who       \"user\": refused\n"
                               "done\n");
 }

@@ -37,6 +37,15 @@ static void script(char path[64], const char *body)
     chmod(path, 0700);
 }
 
+/* Not close-on-exec: the kernel hands a script to its interpreter as /dev/fd/N. Real programs are ELF, and are (test_program.c). */
+static struct rc_program held(const char *path)
+{
+    struct rc_program program = {.fd = open(path, O_RDONLY)};
+    cr_assert_geq(program.fd, 0);
+    (void)snprintf(program.path, sizeof(program.path), "%s", path);
+    return program;
+}
+
 static int exit_code_of(const char *body, const struct rc_spawn_args *args, uint32_t cpu)
 {
     char path[64];
@@ -44,13 +53,15 @@ static int exit_code_of(const char *body, const struct rc_spawn_args *args, uint
     int pidfd = -1;
     int status = -1;
     script(path, body);
-    const struct rc_spawn spawn = {.program = path, .identity = &same, .cpu = cpu};
+    struct rc_program program = held(path);
+    const struct rc_spawn spawn = {.program = &program, .identity = &same, .cpu = cpu};
     const pid_t pid = rc_spawn_child(&spawn, args, &pidfd, &err);
     cr_assert_gt(pid, 0, "%s", err.text);
     struct pollfd ended = {.fd = pidfd, .events = POLLIN};
     cr_assert_eq(poll(&ended, 1, 10000), 1);
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     close(pidfd);
+    rc_program_close(&program);
     unlink(path);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
@@ -136,13 +147,15 @@ Test(spawn, new_privileges_are_forbidden)
     cr_assert_eq(exit_code_of("grep -q '^NoNewPrivs:[[:space:]]*1$' /proc/$$/status", &relay_args, RC_CPU_NONE), 0);
 }
 
-Test(spawn, missing_program_is_told)
+Test(spawn, program_that_cannot_run_is_told)
 {
     struct rc_err err;
     int pidfd = -1;
-    const struct rc_spawn spawn = {.program = "/nonexistent/program", .identity = &same, .cpu = RC_CPU_NONE};
-    cr_assert_eq(rc_spawn_child(&spawn, &relay_args, &pidfd, &err), -ENOENT);
-    cr_assert(strstr(err.text, "/nonexistent/program") != NULL, "%s", err.text);
+    struct rc_program program = held("/dev/null");
+    const struct rc_spawn spawn = {.program = &program, .identity = &same, .cpu = RC_CPU_NONE};
+    cr_assert_eq(rc_spawn_child(&spawn, &relay_args, &pidfd, &err), -EACCES);
+    cr_assert(strstr(err.text, "/dev/null") != NULL, "%s", err.text);
+    rc_program_close(&program);
     cr_assert_eq(pidfd, -1);
     cr_assert_eq(waitpid(-1, NULL, 0), -1); /* nothing is left over */
 }
@@ -153,9 +166,11 @@ Test(spawn, bad_descriptor_is_told)
     int pidfd = -1;
     struct rc_spawn_args args = relay_args;
     args.bell_fd = 987;
-    const struct rc_spawn spawn = {.program = "/bin/true", .identity = &same, .cpu = RC_CPU_NONE};
+    struct rc_program program = held("/bin/true");
+    const struct rc_spawn spawn = {.program = &program, .identity = &same, .cpu = RC_CPU_NONE};
     cr_assert_eq(rc_spawn_child(&spawn, &args, &pidfd, &err), -EBADF);
     cr_assert(strstr(err.text, "descriptor") != NULL, "%s", err.text);
+    rc_program_close(&program);
 }
 
 Test(spawn, child_takes_on_another_user_without_any_capability)
@@ -171,11 +186,13 @@ Test(spawn, child_takes_on_another_user_without_any_capability)
     chmod(path, 0755);
     int pidfd = -1;
     int status = -1;
-    const struct rc_spawn spawn = {.program = path, .identity = &same, .cpu = RC_CPU_NONE};
+    struct rc_program program = held(path);
+    const struct rc_spawn spawn = {.program = &program, .identity = &same, .cpu = RC_CPU_NONE};
     const pid_t pid = rc_spawn_child(&spawn, &relay_args, &pidfd, &err);
     cr_assert_gt(pid, 0, "%s", err.text);
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert_eq(status, 0);
+    rc_program_close(&program);
     unlink(path);
 }
 

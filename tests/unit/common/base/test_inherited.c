@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,4 +109,15 @@ Test(inherited, signals_have_a_meaning_or_none)
     cr_expect_eq(action.sa_handler, handler);
     sigprocmask(SIG_SETMASK, NULL, &set);
     cr_expect(sigismember(&set, SIGTERM) == 1 && sigismember(&set, SIGCHLD) == 0 && sigismember(&set, SIGINT) == 0);
+}
+
+Test(inherited, a_process_is_called_what_it_says)
+{
+    char name[16] = "";
+    rc_inherited_name("ringcast-worker");
+    cr_assert_eq(prctl(PR_GET_NAME, name, 0, 0, 0), 0);
+    cr_assert_str_eq(name, "ringcast-worker");
+    rc_inherited_name("longer than what the kernel keeps");
+    cr_assert_eq(prctl(PR_GET_NAME, name, 0, 0, 0), 0);
+    cr_assert_str_eq(name, "longer than wha");
 }

@@ -289,18 +289,31 @@ Test(event_build, guards_are_kept_with_what_they_compare)
     cr_expect_eq(guards->attribute_count, 1u);
     cr_expect_eq(guards->rate.count, 100u);
     cr_expect_eq(guards->rate.window_ms, 60000u);
-    cr_expect_eq(guards->rate.group, 0u);
+    cr_expect_eq(guards->rate_group, 0u);
+    cr_expect_eq(guards->rated, 1u);
     cr_expect_eq(guards->inside_count, 1u);
     cr_expect(rc_span_equal(rc_event_text(&config, guards->code.at, guards->code.bytes), RC_SPAN("\"NO\"")));
     cr_expect_eq(guards->texts[RC_GUARD_RATE].bytes, 0u);
     cr_expect_gt(guards->ack.piece_count, 0);
+    expect("rate_bytes = \"2KB/1s\"\n", "");
+    cr_expect_eq(config.events[0].guards.rate_bytes.count, 2000u);
+    cr_expect_eq(config.events[0].guards.rate_bytes.window_ms, 1000u);
+    cr_expect_eq(config.events[0].guards.rated, 1u);
+    cr_expect_neq(load("[[event]]\non = \"a\"\nrate_bytes = \"1GiB/1s\"\n"), 0);
+    cr_expect_str_eq(
+        errors.lines[0].text,
+        "x:3:14: [[event]] rate_bytes: expected a size and the time in which there may be so many bytes, as "
+        "\"1MiB/1m\": 1B to 512MiB in 1s to 24h");
+    cr_expect_neq(load("[[event]]\non = \"a\"\nrate_bytes = \"1KiB/1m\"\nrate_group = \"g\"\n[[event]]\non = \"b\"\n"
+                       "rate_bytes = \"2KiB/1m\"\nrate_group = \"g\"\n"),
+                  0, "a group has one rate");
     cr_expect_eq(
         load("[[event]]\non = \"a\"\nrate = \"1/1s\"\nrate_group = \"g\"\n[[event]]\non = \"b\"\nrate = \"2/1s\"\n"
              "rate_group = \"h\"\n[[event]]\non = \"c\"\nrate = \"1/1s\"\nrate_group = \"g\"\n"),
         0);
-    cr_expect_eq(config.events[0].guards.rate.group, 1u);
-    cr_expect_eq(config.events[1].guards.rate.group, 2u);
-    cr_expect_eq(config.events[2].guards.rate.group, 1u);
+    cr_expect_eq(config.events[0].guards.rate_group, 1u);
+    cr_expect_eq(config.events[1].guards.rate_group, 2u);
+    cr_expect_eq(config.events[2].guards.rate_group, 1u);
 }
 
 Test(event_build, a_row_has_sixteen_operations)

@@ -35,6 +35,7 @@ Test(key_print, each_kind_is_written_as_it_is_read)
     prints("socketio", "ping_interval", "1500ms", "\"1s500ms\"");
     prints("limits", "max_message_size", "65536", "\"64KiB\"");
     prints("socketio", "event_rate", "100/1m", "\"100/60s\"");
+    prints("namespace", "publish_rate_bytes", "1024KiB/1h", "\"1MiB/1h\"");
     prints("socketio", "event_rate", "", "\"\"");
     prints("socketio", "message_event", "a\"b\\c", "\"a\\\"b\\\\c\"");
     prints("socketio", "transports", "polling,websocket", "[\"polling\", \"websocket\"]");

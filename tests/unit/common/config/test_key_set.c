@@ -54,6 +54,9 @@ Test(key_set, each_kind_takes_its_own)
     cr_assert_eq(config.socketio.event_rate.count, 100);
     takes("socketio", "event_rate", "");
     cr_assert_eq(config.socketio.event_rate.count, 0);
+    takes("namespace", "publish_rate_bytes", "1MiB/1m");
+    cr_assert_eq(config.namespaces[0].publish_rate_bytes.count, 1u << 20);
+    cr_assert_eq(config.namespaces[0].publish_rate_bytes.window_ms, 60000u);
     takes("endpoint", "incoming", "publish:a:b");
     cr_assert_eq(config.endpoints[0].incoming, RC_INCOMING_PUBLISH);
     cr_assert_str_eq(config.endpoints[0].incoming_channel, "a:b");

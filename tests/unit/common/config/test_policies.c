@@ -43,6 +43,8 @@ Test(policies, rooms_that_rows_guard_or_name_by_values_are_theirs)
             "[[event]]\non = \"c\"\ninside = \"x\"\njoin = [\"deep:a\"]\n"
             "[[event]]\non = \"d\"\nrate = \"1/1s\"\njoin = [\"plain\", \"plain:a\"]\nleave = [\"left:{args.0}\"]\n"),
         0);
+    cr_expect_eq(config.events[0].chosen_count, 1u, "so many of its rooms are looked at for rates");
+    cr_expect_eq(config.events[3].chosen_count, 0u);
     cr_expect_str_eq(of("mine:1"), CLOSED);
     cr_expect_str_eq(of("mine:"), CLOSED);
     cr_expect_str_eq(of("watch:a:b"), CLOSED);

@@ -92,6 +92,19 @@ Test(doorbell, full_counter_counts_as_woken)
     close(fd);
 }
 
+Test(doorbell, wake_asks_nobody_whether_he_sleeps)
+{
+    const int fd = eventfd(0, EFD_NONBLOCK);
+    cr_assert_eq(rc_doorbell_wake(fd), 0);
+    cr_assert_eq(rc_doorbell_wake(fd), 0);
+    cr_assert_eq(rung(fd), 2);
+    const uint64_t full = UINT64_MAX - 1;
+    cr_assert_eq(write(fd, &full, sizeof(full)), (ssize_t)sizeof(full));
+    cr_assert_eq(rc_doorbell_wake(fd), 0, "a full counter wakes, too");
+    close(fd);
+    cr_assert_eq(rc_doorbell_wake(fd), -EBADF);
+}
+
 Test(doorbell, failed_wake_leaves_the_consumer_asleep_for_the_next_one)
 {
     struct rc_doorbell_shared bell = {0};

@@ -20,6 +20,7 @@ static struct rc_spawn_args worker_args(void)
     args.relay_fd = 7;
     args.life_fd = 11;
     args.bell_fd = 12;
+    args.acceptor_bell_fd = 31;
     args.truth_fd = 13;
     args.relay_bell_fd = 14;
     args.worker_count = 4;
@@ -51,6 +52,7 @@ static struct rc_spawn_args relay_args(int workers)
     args.history_fd = 19;
     args.life_fd = 8;
     args.bell_fd = 9;
+    args.acceptor_bell_fd = 32;
     args.port_count = args.worker_bell_count = args.worker_count = workers;
     for (int i = 0; i < workers; i++) {
         args.port_fds[i] = 100 + i;
@@ -129,7 +131,7 @@ static int parse(const char *line, struct rc_err *err)
 }
 
 #define BOTH \
-    "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --history-fd 19 --worker-fd 9 --port-fd 10 "
+    "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --acceptor-bell-fd 20 --history-fd 19 --worker-fd 9 --port-fd 10 "
 #define WORKER \
     BOTH       \
         "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --keys-fd 17 --inbox-fd 15 --limits-fd 18 --outbox-fd 16"

@@ -30,9 +30,9 @@ static void close_all(void)
 
 TestSuite(cluster_limits, .init = open_all, .fini = close_all);
 
-static void ask(uint64_t token, uint32_t count, const char *name, size_t name_bytes)
+static void ask_cost(uint64_t token, uint32_t count, uint32_t cost, const char *name, size_t name_bytes)
 {
-    const struct rc_limit_head head = {.count = count, .window_ms = 60000};
+    const struct rc_limit_head head = {.count = count, .window_ms = 60000, .cost = cost};
     uint8_t data[sizeof(head) + 2048];
     memcpy(data, &head, sizeof(head));
     memcpy(data + sizeof(head), name, name_bytes);
@@ -40,6 +40,11 @@ static void ask(uint64_t token, uint32_t count, const char *name, size_t name_by
         .head = {.origin = {.random = 9}, .token = token, .data_bytes = (uint32_t)(sizeof(head) + name_bytes)},
         .data = data};
     rc_cluster_limits_take(&limits, 0, &view);
+}
+
+static void ask(uint64_t token, uint32_t count, const char *name, size_t name_bytes)
+{
+    ask_cost(token, count, 1, name, name_bytes);
 }
 
 /* "token code allowed/retry" of the next answer; "" when there is none. */
@@ -72,16 +77,16 @@ static void script_says(const char *command, long long allowed, long long retry_
 Test(cluster_limits, the_script_goes_along_until_redis_has_it)
 {
     char by_hash[96];
-    (void)snprintf(by_hash, sizeof(by_hash), "EVALSHA %s 1 rate:b 5 60000", limits.sha1);
+    (void)snprintf(by_hash, sizeof(by_hash), "EVALSHA %s 1 rate:b 5 60000 1", limits.sha1);
     ask(1, 5, "a", 1);
-    script_says("EVAL script 1 rate:a 5 60000", 1, 0);
+    script_says("EVAL script 1 rate:a 5 60000 1", 1, 0);
     cr_assert_str_eq(answer(), "1 0 1/0");
     ask(2, 5, "b", 1);
     script_says(by_hash, 0, 1234);
     cr_assert_str_eq(answer(), "2 0 0/1234");
     fake.observer->changed(fake.observer->context, false); /* another Redis may come */
     ask(3, 5, "b", 1);
-    script_says("EVAL script 1 rate:b 5 60000", 1, 0);
+    script_says("EVAL script 1 rate:b 5 60000 1", 1, 0);
     cr_assert_str_eq(answer(), "3 0 1/0");
 }
 
@@ -91,7 +96,7 @@ Test(cluster_limits, a_node_without_the_script_gets_it)
     ask(1, 5, "a", 1);
     fake_error("EVALSHA", "NOSCRIPT No matching script.");
     cr_assert_str_eq(answer(), "");
-    script_says("EVAL script 1 rate:a 5 60000", 1, 0);
+    script_says("EVAL script 1 rate:a 5 60000 1", 1, 0);
     cr_assert_str_eq(answer(), "1 0 1/0");
 }
 
@@ -118,7 +123,18 @@ Test(cluster_limits, who_cannot_be_asked_is_told_so_at_once)
     cr_assert_str_eq(answer(), "6 503 0/0");
     ask(7, 5, "", 0);
     cr_assert_str_eq(answer(), "7 503 0/0");
+    ask_cost(8, 5, 6, "a", 1); /* more than there may ever be */
+    cr_assert_str_eq(answer(), "8 503 0/0");
+    ask_cost(9, 5, 0, "a", 1);
+    cr_assert_str_eq(answer(), "9 503 0/0");
     cr_assert_eq(fake.count, 0);
+}
+
+Test(cluster_limits, what_costs_more_is_told_the_script)
+{
+    ask_cost(1, 1000, 300, "a", 1);
+    script_says("EVAL script 1 rate:a 1000 60000 300", 1, 0);
+    cr_assert_str_eq(answer(), "1 0 1/0");
 }
 
 /* A key has to fit, and has to be text. */
@@ -127,7 +143,7 @@ Test(cluster_limits, long_names_and_those_with_nul_are_hashed)
     char name[RC_LIMIT_NAME_MAX];
     memset(name, 'n', sizeof(name));
     ask(1, 5, name, sizeof(name));
-    script_says("EVAL script 1 rate:52523e753b02cb8611432639224d8e9315db59de 5 60000", 1, 0);
+    script_says("EVAL script 1 rate:52523e753b02cb8611432639224d8e9315db59de 5 60000 1", 1, 0);
     ask(2, 5, "a\0b", 3);
-    cr_assert_eq(strlen(fake.commands[0].text), strlen("EVALSHA  1 rate: 5 60000") + 80);
+    cr_assert_eq(strlen(fake.commands[0].text), strlen("EVALSHA  1 rate: 5 60000 1") + 80);
 }

@@ -227,6 +227,29 @@ Test(history_store, a_successor_finds_everything_and_goes_on)
     cr_assert_str_eq(history_rig_values(&rig, "a"), "k=v1");
 }
 
+Test(history_store, a_history_that_is_renewed_is_empty_and_counts_on_in_a_new_epoch)
+{
+    for (unsigned i = 1; i <= 5; i++) {
+        append_text("a", i);
+    }
+    (void)history_rig_keep(&rig, "a", "k", "v1", 1);
+    const struct rc_history_state before = state_of("a");
+    struct rc_history_cursor old = cursor_at("a", 1);
+    struct rc_history_message message;
+    uint8_t buffer[256];
+    rc_history_renew(&rig.store, history_rig_slot(&rig, "a"));
+    cr_assert_neq(state_of("a").epoch, before.epoch);
+    cr_assert_eq(state_of("a").first, 6);
+    cr_assert_eq(state_of("a").last, 5);
+    cr_assert_eq(rc_history_read(&rig.view, &old, buffer, sizeof(buffer), &message), -ENODATA);
+    append_text("a", 6);
+    cr_assert_str_eq(texts_from("a", 6), "m6");
+    cr_assert_eq(rc_history_read(&rig.view, &old, buffer, sizeof(buffer), &message), -ENODATA);
+    history_rig_restart(&rig);
+    cr_assert_str_eq(texts_from("a", 6), "m6");
+    cr_assert_str_eq(history_rig_values(&rig, "a"), "k=v1", "a successor finds the value in the new epoch");
+}
+
 Test(history_store, a_record_that_is_routed_again_is_kept_once)
 {
     const struct rc_envelope_view view = history_rig_record(&rig, "a", "", "x", 1);

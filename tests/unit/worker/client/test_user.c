@@ -92,3 +92,24 @@ Test(user, an_identity_may_come_later_and_stays_who_it_is)
     expect_set("");
     cr_assert_eq(rc_client_user(&c.clients, slot).count, 0);
 }
+
+Test(user, an_end_that_a_backend_sets_holds_whoever_it_is)
+{
+    const struct rc_identity nobody = {.bound_ms = 9000};
+    cr_assert_eq(rc_client_begin_as(&c.clients, slot, &nobody), 0);
+    cr_assert_eq(rc_client_user(&c.clients, slot).count, 0, "it is nobody all the same");
+    cr_assert_eq(c.clients.users, 0);
+    const struct rc_user *user = rc_truth_user(&c.rig.truth, rc_truth_client(&c.rig.truth, slot)->user);
+    cr_assert_eq(rc_client_end_ms(user), 9000);
+    cr_assert_eq(c.clients.expiry.pending, 1);
+    struct rc_identity identity = {.user = RC_SPAN("ann"), .expires_ms = 12000, .row = 1};
+    cr_assert_eq(rc_client_identify(&c.clients, slot, &identity), 0);
+    cr_assert_eq(rc_client_end_ms(user), 9000, "of both the earlier");
+    cr_assert_eq(rc_client_bound(&c.clients, slot, 10000, 0), 0);
+    cr_assert_eq(rc_client_end_ms(user), 9000, "of several bounds the earliest");
+    identity.expires_ms = 8000;
+    cr_assert_eq(rc_client_identify(&c.clients, slot, &identity), 0);
+    cr_assert_eq(rc_client_end_ms(user), 8000);
+    rc_client_forget_user(&c.clients, slot);
+    cr_assert_eq(c.clients.expiry.pending, 0);
+}

@@ -467,6 +467,14 @@ Test(native, writes_answers)
     encodes(&event, "{\"type\":\"unsubscribed\",\"id\":\"x\",\"channel\":\"prepared\"}");
     event.type = RC_EVENT_PUBLISHED;
     encodes(&event, "{\"type\":\"published\",\"id\":\"x\"}");
+    event.offset = UINT64_MAX;
+    event.epoch = UINT64_MAX;
+    encodes(&event,
+            "{\"type\":\"published\",\"id\":\"x\",\"epoch\":\"ffffffffffffffff\",\"offset\":18446744073709551615}");
+    event.epoch = 1;
+    event.offset = 1;
+    encodes(&event, "{\"type\":\"published\",\"id\":\"x\",\"epoch\":\"1\",\"offset\":1}");
+    event.offset = 0;
     event.type = RC_EVENT_BROADCASTED;
     encodes(&event, "{\"type\":\"broadcasted\",\"id\":\"x\"}");
     event.type = RC_EVENT_SENT;

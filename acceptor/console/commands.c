@@ -1,0 +1,275 @@
+/* commands: see commands.h. */
+#include "acceptor/console/commands.h"
+
+#include <string.h>
+
+#include "acceptor/console/cli.h"
+#include "common/base/check.h"
+#include "common/config/print.h"
+
+#define OPTION_CONFIG(text)                                                             \
+    {                                                                                   \
+        "--config", "-c", "FILE", text, RC_OPTION_TEXT, offsetof(struct rc_cli, config) \
+    }
+#define OPTION_SOCKET                                                                               \
+    {                                                                                               \
+        "--socket", NULL, "PATH", "the control socket of the broker that is meant", RC_OPTION_TEXT, \
+            offsetof(struct rc_cli, socket)                                                         \
+    }
+#define OPTION_JSON                                                                                     \
+    {                                                                                                   \
+        "--json", NULL, NULL, "an answer for programs", RC_OPTION_SWITCH, offsetof(struct rc_cli, json) \
+    }
+#define OPTION_EXPLAIN(word, value, text)             \
+    {                                                 \
+        word, NULL, value, text, RC_OPTION_EXPLAIN, 0 \
+    }
+
+#define WHICH_CONFIG "the configuration file"
+#define WHICH_BROKER "the broker that runs with this file"
+#define ASKS "Without --config and --socket the one broker of this machine is asked; if several run, they are listed."
+
+const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
+    [RC_CLI_RUN] =
+        {.name = "run",
+         .summary = "start the broker in the foreground",
+         .details =
+             "SIGTERM and SIGINT send the clients away and end it, SIGHUP reads the file again. Without a file every key has its "
+             "default. `run` may be left out.",
+         .failed = "the broker could not be started, or gave up",
+         .options = {OPTION_CONFIG(WHICH_CONFIG)}},
+    [RC_CLI_CHECK] =
+        {.name = "check",
+         .summary = "check a configuration file, or explain what it does with an event",
+         .details =
+             "Every error is told with its line and column, then what is allowed but probably not meant. With --explain-event: "
+             "which [[event]] row would take the event, and what would come of it.",
+         .failed = "with --explain-event: nothing would be done with it",
+         .options = {{NULL, NULL, "FILE", WHICH_CONFIG, RC_OPTION_TEXT, offsetof(struct rc_cli, config)},
+                     OPTION_CONFIG("the same"),
+                     OPTION_EXPLAIN("--explain-event", "NAME", "the event"),
+                     OPTION_EXPLAIN("--as", "WHO",
+                                    "who sends it: anonymous, user:42 or 'user:42 {\"tier\":\"premium\"}'"),
+                     OPTION_EXPLAIN("--args", "JSON", "its arguments, an array"),
+                     OPTION_EXPLAIN("--nsp", "NAME", "its namespace"),
+                     OPTION_EXPLAIN("--in", "ROOM", "a room that the client is in; up to 16 times"),
+                     OPTION_EXPLAIN("--from", "SIDE", "client, or server for a server's event"),
+                     OPTION_EXPLAIN("--auth", "JSON", "the payload of its connection, an object"),
+                     OPTION_EXPLAIN("--client", "JSON", "what rows have set, an object"),
+                     OPTION_EXPLAIN("--query", "JSON", "its query, an object"),
+                     OPTION_EXPLAIN("--header", "JSON", "its headers, an object"),
+                     OPTION_EXPLAIN("--cookie", "JSON", "its cookies, an object"),
+                     OPTION_JSON}},
+    [RC_CLI_STATUS] = {.name = "status",
+                       .summary = "processes, listeners and connections of the running broker",
+                       .details = ASKS,
+                       .failed = "there is no broker to ask, or it does not answer",
+                       .options = {OPTION_JSON, OPTION_CONFIG(WHICH_BROKER), OPTION_SOCKET}},
+    [RC_CLI_RELOAD] = {.name = "reload",
+                       .summary = "read the configuration file again (as SIGHUP does)",
+                       .details = "A file that is wrong changes nothing. " ASKS,
+                       .failed = "the file is wrong, or there is no broker to ask",
+                       .options = {OPTION_CONFIG(WHICH_BROKER), OPTION_SOCKET}},
+    [RC_CLI_STOP] = {.name = "stop",
+                     .summary = "send the clients away and end (as SIGTERM does)",
+                     .details = "It waits until the broker has ended. " ASKS,
+                     .failed = "there is no broker to ask, or it does not answer",
+                     .options = {{"--now", NULL, NULL, "without waiting for the clients", RC_OPTION_SWITCH,
+                                  offsetof(struct rc_cli, now)},
+                                 OPTION_CONFIG(WHICH_BROKER),
+                                 OPTION_SOCKET}},
+    [RC_CLI_TUNE] = {.name = "tune",
+                     .summary = "compare this machine with what many connections need; changes nothing",
+                     .failed = "something is short",
+                     .options = {OPTION_JSON, OPTION_CONFIG("whose workers are looked at")}},
+    [RC_CLI_TOKEN] = {.name = "token",
+                      .summary = "make JSON Web Tokens, or see why one is refused",
+                      .words = "make verify keys",
+                      .own_help = true},
+    [RC_CLI_VERSION] = {.name = "version", .alias = "--version", .summary = "the version of this program"},
+    [RC_CLI_HELP] = {.name = "help",
+                     .alias = "--help",
+                     .summary = "what there is, or the page of a command",
+                     .options = {{NULL, NULL, "COMMAND", "the command; ringcast COMMAND --help does the same",
+                                  RC_OPTION_TEXT, offsetof(struct rc_cli, topic)},
+                                 {"--man", NULL, NULL, "write the manual page ringcast(1)", RC_OPTION_SWITCH,
+                                  offsetof(struct rc_cli, manual)},
+                                 {"--words", NULL, NULL, "write what a shell may complete", RC_OPTION_SWITCH,
+                                  offsetof(struct rc_cli, words)}}},
+    [RC_CLI_HELP_CONFIG] = {.name = "help-config",
+                            .alias = "--help-config",
+                            .summary = "every configuration key with its default and meaning",
+                            .options = {{"--man", NULL, NULL, "write the manual page ringcast.toml(5)",
+                                         RC_OPTION_SWITCH, offsetof(struct rc_cli, manual)}}},
+};
+
+static const char exit_codes[] = "Exit codes: 0 well, 1 failed, 2 wrong configuration or wrong usage.";
+
+const struct rc_command *rc_command_find(const char *word)
+{
+    for (size_t i = 0; i < RC_CLI_COMMANDS; i++) {
+        if (strcmp(word, rc_commands[i].name) == 0 ||
+            (rc_commands[i].alias != NULL && strcmp(word, rc_commands[i].alias) == 0)) {
+            return &rc_commands[i];
+        }
+    }
+    return strcmp(word, "-h") == 0   ? &rc_commands[RC_CLI_HELP]
+           : strcmp(word, "-V") == 0 ? &rc_commands[RC_CLI_VERSION]
+                                     : NULL;
+}
+
+/* "--config FILE", as `form` has word and value: bytes written. */
+static int option_print(FILE *out, const struct rc_command_option *option)
+{
+    const int alias = option->alias != NULL ? fprintf(out, "%s, ", option->alias) : 0;
+    return alias + fprintf(out, "%s%s%s", option->word != NULL ? option->word : "",
+                           option->word != NULL && option->value != NULL ? " " : "",
+                           option->value != NULL ? option->value : "");
+}
+
+static const struct rc_command_option *option_at(const struct rc_command *command, size_t at)
+{
+    return at < RC_COMMAND_OPTIONS_MAX && command->options[at].help != NULL ? &command->options[at] : NULL;
+}
+
+/* "ringcast check [FILE] [--config FILE]…" */
+static void synopsis_print(FILE *out, const struct rc_command *command)
+{
+    (void)fprintf(out, "ringcast %s", command->name);
+    if (command->words != NULL) {
+        (void)fprintf(out, " WORD");
+    }
+    const struct rc_command_option *option = option_at(command, 0);
+    if (option != NULL && option->word == NULL) {
+        (void)fprintf(out, " [%s]", option->value);
+    }
+    if (command->own_help || (option != NULL && (option->word != NULL || option_at(command, 1) != NULL))) {
+        (void)fprintf(out, " [OPTION]...");
+    }
+}
+
+void rc_commands_list(FILE *out)
+{
+    (void)fprintf(out, "ringcast: a WebSocket broker\n\n");
+    for (size_t i = 0; i < RC_CLI_COMMANDS; i++) {
+        (void)fprintf(out, "  ringcast %-12s %s\n", rc_commands[i].name, rc_commands[i].summary);
+    }
+    (void)fprintf(out, "\n`ringcast COMMAND --help` says more of each. Without a command it is `run`.\n");
+    (void)fprintf(out, "Without -c FILE run, check and tune use $RINGCAST_CONFIG, or else %s if it is there.\n%s\n",
+                  RC_DEFAULT_CONFIG, exit_codes);
+}
+
+void rc_command_page(FILE *out, const struct rc_command *command)
+{
+    const struct rc_command_option *option;
+    synopsis_print(out, command);
+    (void)fprintf(out, "\n\n");
+    rc_config_print_wrapped(out, "", command->summary);
+    if (command->details != NULL) {
+        (void)fputc('\n', out);
+        rc_config_print_wrapped(out, "", command->details);
+    }
+    for (size_t i = 0; (option = option_at(command, i)) != NULL; i++) {
+        (void)fprintf(out, "%s  ", i == 0 ? "\n" : "");
+        const int bytes = option_print(out, option);
+        (void)fprintf(out, "%*s %s\n", bytes < 24 ? 24 - bytes : 0, "", option->help);
+    }
+    (void)fprintf(out, "\nExit codes\n  0  well\n");
+    if (command->failed != NULL) {
+        (void)fprintf(out, "  1  %s\n", command->failed);
+    }
+    (void)fprintf(out, "  2  wrong configuration or wrong usage\n");
+}
+
+/* ---------------------------------------------------------------------------------------------------------- manual */
+
+static void manual_option(FILE *out, const struct rc_command_option *option)
+{
+    (void)fprintf(out, ".TP\n");
+    if (option->alias != NULL) {
+        (void)fprintf(out, "\\fB");
+        rc_config_print_troff(out, option->alias);
+        (void)fprintf(out, "\\fR, ");
+    }
+    if (option->word != NULL) {
+        (void)fprintf(out, "\\fB");
+        rc_config_print_troff(out, option->word);
+        (void)fprintf(out, "\\fR%s", option->value != NULL ? " " : "");
+    }
+    (void)fprintf(out, "\\fI%s\\fR\n", option->value != NULL ? option->value : "");
+    rc_config_print_troff(out, option->help);
+    (void)fputc('\n', out);
+}
+
+static void manual_command(FILE *out, const struct rc_command *command, const char *token)
+{
+    const struct rc_command_option *option;
+    (void)fprintf(out, ".SS \"");
+    synopsis_print(out, command);
+    (void)fprintf(out, "\"\n");
+    rc_config_print_troff(out, command->summary);
+    (void)fprintf(out, ".\n");
+    if (command->details != NULL) {
+        (void)fprintf(out, ".PP\n");
+        rc_config_print_troff(out, command->details);
+        (void)fputc('\n', out);
+    }
+    for (size_t i = 0; (option = option_at(command, i)) != NULL; i++) {
+        manual_option(out, option);
+    }
+    if (command->failed != NULL) {
+        (void)fprintf(out, ".PP\nExit code 1: ");
+        rc_config_print_troff(out, command->failed);
+        (void)fprintf(out, ".\n");
+    }
+    if (command->own_help) {
+        (void)fprintf(out, ".PP\n.nf\n");
+        rc_config_print_troff(out, token);
+        (void)fprintf(out, ".fi\n");
+    }
+}
+
+void rc_commands_manual(FILE *out, const char *token)
+{
+    (void)fprintf(out,
+                  ".TH RINGCAST 1 \"\" \"ringcast %s\" \"ringcast\"\n.SH NAME\nringcast \\- a WebSocket broker\n"
+                  ".SH SYNOPSIS\n.B ringcast\n[\\fIcommand\\fR] [\\fIoption\\fR]...\n.SH DESCRIPTION\n",
+                  RC_VERSION);
+    rc_config_print_troff(
+        out, "Broadcasts what backends and clients publish to very many clients with WebSockets or Socket.IO. One "
+             "supervising process starts the workers, each of which serves a share of the connections, and the relay "
+             "between them.");
+    (void)fprintf(out, "\n.PP\nWithout a command it is \\fBrun\\fR.\n.SH COMMANDS\n");
+    for (size_t i = 0; i < RC_CLI_COMMANDS; i++) {
+        manual_command(out, &rc_commands[i], token);
+    }
+    (void)fprintf(out, ".SH \"EXIT STATUS\"\n");
+    rc_config_print_troff(out, exit_codes);
+    (void)fprintf(out, "\n.SH ENVIRONMENT\n.TP\n.B RINGCAST_CONFIG\n");
+    rc_config_print_troff(out, "The configuration file of run, check and tune, where none is named. ");
+    rc_config_print_troff(out, "Variables that win over keys of the file are in ringcast.toml(5).");
+    (void)fprintf(out, "\n.SH FILES\n.TP\n.I ");
+    rc_config_print_troff(out, RC_DEFAULT_CONFIG);
+    (void)fprintf(out, "\nThe configuration file, where none is named.\n.SH \"SEE ALSO\"\n.BR ringcast.toml (5)\n");
+}
+
+void rc_command_words(FILE *out, const struct rc_command *command)
+{
+    const struct rc_command_option *option;
+    for (size_t i = 0; command == NULL && i < RC_CLI_COMMANDS; i++) {
+        (void)fprintf(out, "%s\n", rc_commands[i].name);
+    }
+    for (const char *word = command != NULL ? command->words : NULL; word != NULL && *word != '\0';) {
+        const size_t bytes = strcspn(word, " ");
+        (void)fprintf(out, "%.*s\n", (int)bytes, word);
+        word += bytes + strspn(word + bytes, " ");
+    }
+    for (size_t i = 0; command != NULL && (option = option_at(command, i)) != NULL; i++) {
+        if (option->word != NULL) {
+            (void)fprintf(out, "%s%s\n", option->word, option->value != NULL ? "=" : "");
+        }
+    }
+    if (command != NULL) {
+        (void)fprintf(out, "--help\n");
+    }
+}
