@@ -31,6 +31,7 @@
 #include "worker/engine/rule_retained.h"
 #include "worker/http/client_files.h"
 #include "worker/limits/limits.h"
+#include "worker/store/truth_check.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
 #include "worker/uplink/memberships.h"
@@ -67,6 +68,9 @@ struct worker {
     struct rc_client_files client_files;
     struct rc_overload overload;
     struct rc_metrics *metrics;
+#ifdef RC_DEBUG
+    struct rc_truth_watch watch;
+#endif
     bool parent_gone;
     bool more; /* the down ring had more than one batch, or a step of the API is to be continued */
     uint64_t trim_ms;
@@ -406,6 +410,7 @@ static void adopt_config(struct worker *w, bool first)
         rc_api_reconfigure(&w->api);
         rc_overload_reconfigure(&w->overload, w->config);
         rc_io_tls_reload(&w->io, &w->control, w->config);
+        w->truth.layout->config_generation = generation; /* what is in the truth is by it, from here on */
     }
     /* W1 pairs with A2 in acceptor/watch/reload.c: this was the last look at the former configuration. */
     atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
@@ -431,8 +436,12 @@ static void reset_gauges(struct rc_metrics *metrics)
 
 static int open_truth(struct worker *w, struct rc_err *err)
 {
-    return rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config,
-                           rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
+    const int rc = rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config,
+                                   rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
+    if (rc == 0) {
+        w->truth.layout->config_generation = w->config_generation;
+    }
+    return rc;
 }
 
 static int open_hub(struct worker *w, struct rc_err *err)
@@ -748,6 +757,9 @@ static void worker_run(struct worker *w)
         w->more |= w->uplink.down.position != position; /* the rest is released in the next one */
         rc_memberships_flush(&w->memberships);
         tell_relay(w);
+#ifdef RC_DEBUG
+        rc_truth_watch(&w->watch, &w->truth);
+#endif
         rc_overload_pass_ends(&w->overload);
     }
 }

@@ -432,32 +432,25 @@ static void rig_pair(enum hub_rig_socket kind, int send_bytes, int ends[2])
     }
 }
 
-/* A new socket in the place of one that the predecessor had: nothing of it is in flight here. */
-static void rig_adopt_socket(struct hub_rig *rig, uint32_t index, int send_bytes)
+int hub_rig_take_socket(struct hub_rig *rig, uint32_t index, int send_bytes)
 {
     struct rc_socket *socket = &rig->truth.sockets[index];
-    if (socket->state == RC_SOCKET_FREE) {
-        return;
-    }
-    RC_ASSERT(socket->state == RC_SOCKET_CARRYING || socket->state == RC_SOCKET_LINGER);
     int ends[2];
+    RC_ASSERT(socket->state != RC_SOCKET_FREE && socket->state < RC_SOCKET_TERMINATING);
     rig_pair(HUB_RIG_UNIX, send_bytes, ends);
     RC_ASSERT(io_uring_register_files_update(&rig->io.ring, index, &ends[0], 1) == 1);
     (void)close(ends[0]);
     socket->inflight = socket->cancelled = 0;
     rig->io.open_count++;
-    rig->peers[socket->client].fd = ends[1];
-    rig->peers[socket->client].total = socket->sent_bytes; /* what left before came to the other rig's far end */
     if (socket->flags & RC_SOCKET_BLOCKED) {
         rc_io_want_writable(&rig->io, index);
     }
     rc_io_read(&rig->io, index);
+    return ends[1];
 }
 
-void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options,
-                   int send_bytes)
+void hub_rig_succeed(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options)
 {
-    struct rc_err err = {0};
     rig_begin(rig, options);
     *rig->config = *from->config;
     rig->now_ns = from->now_ns;
@@ -466,10 +459,22 @@ void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct
     rig_open_truth(rig, options, from);
     rig_open_hub(rig);
     rig_open_io(rig, options);
+}
+
+void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options,
+                   int send_bytes)
+{
+    struct rc_err err = {0};
+    hub_rig_succeed(rig, from, options);
     const struct rc_adopt adopt = {.truth = &rig->truth, .hub = &rig->hub};
     rig_must(rc_adopt_rebuild(&adopt, &err), &err);
     for (uint32_t i = 0; i < rig->slots; i++) {
-        rig_adopt_socket(rig, i, send_bytes);
+        const struct rc_socket *socket = &rig->truth.sockets[i];
+        if (socket->state != RC_SOCKET_FREE) {
+            struct hub_rig_peer *peer = &rig->peers[socket->client];
+            peer->fd = hub_rig_take_socket(rig, i, send_bytes);
+            peer->total = socket->sent_bytes; /* what left before came to the other rig's far end */
+        }
     }
 }
 

@@ -85,6 +85,10 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
  * a new Unix one, of which nothing was read. All sockets of the first are a client's. */
 void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options,
                    int send_bytes);
+/* The same in steps, for rigs with more rooms: all is open, and nothing rebuilt; the far end of the socket that has this number from here
+ * on. */
+void hub_rig_succeed(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options);
+int hub_rig_take_socket(struct hub_rig *rig, uint32_t socket, int send_bytes);
 /* Ends every connection, checks that nothing is left of them, and gives everything back. */
 void hub_rig_close(struct hub_rig *rig);
 

@@ -20,15 +20,12 @@
 #include "worker/engine/engine.h"
 #include "worker/hub/hub.h"
 #include "worker/store/truth.h"
-#include "worker/uplink/interests.h"
-#include "worker/uplink/uplink.h"
 
-/* The rooms that have an index of the truth. All are open, and nothing has happened in them yet. Those above the hub may be NULL together: then
+/* The rooms that have an index of the truth. All are open, and nothing has happened in them yet. Those above the hub may be NULL: then
  * the hub alone is rebuilt (tests of it). */
 struct rc_adopt {
     struct rc_truth *truth; /* attached */
     struct rc_hub *hub;
-    struct rc_uplink *uplink;
     struct rc_clients *clients;
     struct rc_engines *engines; /* started: its clock runs */
 };
@@ -36,8 +33,8 @@ struct rc_adopt {
 /*
  * Looks at all of the truth (truth_check.h) and makes from it: what is free in pools and heap; of the hub names, members, throttles, budgets, what
  * is dirty, owed or about to end, and who waits; of the clients the counters, addresses, timers of sockets (io's wheel) and
- * credentials; of the sessions their timers, who is asked for acknowledgements; of the uplink who waits for room. Gauges are set to what is
- * there.
+ * credentials; of the sessions their timers, who is asked for acknowledgements. Gauges are set to what is there. (The uplink goes on in its
+ * rings by itself when it is opened with such a truth; what interests were told is truth.)
  *
  * Of the truth only the links of free objects are written. So a predecessor that goes on after all, since something failed behind this, first
  * makes its own allocators anew: rc_truth_check and rc_truth_account.

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/records/emit.h"
 #include "common/text/decimal.h"
+#include "worker/store/truth_found.h"
 
 #define ACKS_TIMERS_MAX 64u /* a pass fires: each may be many clients */
 #define ACKS_AGAIN_MS 50u   /* until the end is told again, which the up ring had no room for */
@@ -368,6 +369,22 @@ int rc_acks_open(struct rc_engines *engines)
         return -ENOMEM;
     }
     return rc_wheel_open(&engines->emits, truth->emits.count_max, rc_engine_now(engines));
+}
+
+void rc_acks_rebuild(struct rc_engines *engines, const struct rc_truth_found *found)
+{
+    const struct rc_truth *truth = engines->clients->truth;
+    for (uint32_t i = 1; i < truth->acks.high; i++) {
+        if (rc_truth_was_found(found, RC_TRUTH_POOL_acks, i) && rc_truth_ack(truth, i)->previous_of_client == 0) {
+            engines->acks[rc_truth_ack(truth, i)->client] = i;
+        }
+    }
+    for (uint32_t i = 1; i < truth->emits.high; i++) {
+        if (rc_truth_was_found(found, RC_TRUTH_POOL_emits, i)) {
+            rc_wheel_set(&engines->emits, i, rc_truth_emit(truth, i)->deadline_ds);
+        }
+    }
+    rc_metric_set(acks_metrics(engines), RC_METRIC_ACKS, truth->acks.used);
 }
 
 void rc_acks_close(struct rc_engines *engines)

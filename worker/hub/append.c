@@ -514,12 +514,16 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
                              const struct rc_envelope_view *view)
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    struct rc_truth_hub *kept = hub->kept;
+    if (kept->partial_mask == 0) {
+        kept->order = hub->order; /* newer frames than this are the record's own */
+    }
     for (uint32_t index = channel->groups; index != 0;) {
         const struct rc_group *group = rc_truth_group(hub->truth, index);
         const uint32_t next = group->next;
         const uint8_t encoding = group->encoding;
         const bool skip = !rc_codec_says(encoding, event->type) || !append_heard(hub, index, encoding) ||
-                          (hub->partial_mask & ((uint64_t)1 << encoding)) != 0;
+                          (kept->partial_mask & ((uint64_t)1 << encoding)) != 0;
         if (!skip) {
             const int rc = append_to_group(hub, index, event, view);
             if (rc == -ENOSPC) {
@@ -529,12 +533,12 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
                 append_lost(hub, index, encoding);
             }
             /* Tried again after -ENOSPC of a later group, this one must not get the message twice. */
-            hub->partial_mask |= (uint64_t)1 << encoding;
+            kept->partial_mask |= (uint64_t)1 << encoding;
         }
         index = next;
     }
-    const bool heard = hub->partial_mask != 0;
-    hub->partial_mask = 0;
+    const bool heard = kept->partial_mask != 0;
+    kept->partial_mask = 0;
     return heard;
 }
 
@@ -590,7 +594,7 @@ int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
                                ? hub->everybody
                                : rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     if (index == 0) {
-        hub->partial_mask = 0;
+        hub->kept->partial_mask = 0;
         return 0;
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
@@ -670,8 +674,10 @@ void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event
     const size_t bytes =
         rc_event_unit_write(client->encoding, NULL, event, bytes_max, rc_channel_log_tail(log, &truth->heap));
     if (hub->in_turn && log->turn != hub->turn) {
-        log->turn = hub->turn; /* it ends here for the running turn, which gets no other log's later messages either */
-        log->target = log->head;
+        log->target =
+            log->head; /* it ends here for the running turn, which gets no other log's later messages either */
+        RC_STORE_ORDER();
+        log->turn = hub->turn;
     }
     rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, ++hub->order, 0, 0);
     log->served = log->head;

@@ -166,8 +166,8 @@ bool rc_hold_keep(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     throttle->held_bytes = (uint32_t)bytes;
     throttle->held_key = key;
     rc_envelope_write(rc_heap_at(&hub->truth->heap, throttle->held), &copy);
-    throttle->partial_mask = hub->partial_mask;
-    hub->partial_mask = 0;
+    throttle->partial_mask = hub->kept->partial_mask;
+    hub->kept->partial_mask = 0;
     return true;
 }
 

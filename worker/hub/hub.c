@@ -32,6 +32,7 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
                 const struct rc_config *config, uint32_t worker, struct rc_err *err)
 {
     *hub = (struct rc_hub){.truth = truth,
+                           .kept = &truth->layout->hub,
                            .io = io,
                            .config = config,
                            .metrics = metrics,

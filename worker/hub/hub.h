@@ -109,6 +109,7 @@ struct rc_hub_times {
 
 struct rc_hub {
     struct rc_truth *truth;         /* borrowed */
+    struct rc_truth_hub *kept;      /* borrowed: in the truth */
     struct rc_io *io;               /* borrowed */
     const struct rc_config *config; /* borrowed: the one in force */
     struct rc_metrics *metrics;     /* borrowed */
@@ -120,9 +121,8 @@ struct rc_hub {
     uint32_t everybody;                           /* channel "*" */
     uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
     uint32_t everybody_counts[RC_ENCODING_COUNT]; /* clients that hear "*" */
-    uint64_t partial_mask;                        /* encodings that have got the message which is being tried again */
     uint32_t clients_high;                        /* the highest that may be in use */
-    uint32_t turn;                                /* counts turns, as truth->layout->turn; 0 is never a turn */
+    uint32_t turn;                                /* counts turns, as kept->turn; 0 is never a turn */
     bool in_turn;
     uint32_t turn_times;            /* of `times` those that the running turn sends */
     uint32_t turn_single_frames;    /* frames of the turn's only log, 0 when it has several */
@@ -136,8 +136,7 @@ struct rc_hub {
     struct rc_index_list turn_sockets;
     struct rc_index_list dirty_critical;    /* as dirty_groups, of critical namespaces: served between two rounds */
     struct rc_index_list turn_critical;     /* those that are being served */
-    const struct rc_members *serving;       /* of the critical group that is served now; NULL = none */
-    uint32_t unserved;                      /* how many of them, the first ones, have not had their turn */
+    const struct rc_members *serving;       /* of kept->critical, where that is not "*"; NULL = none */
     bool has_critical;                      /* some namespace is critical */
     uint32_t reclaim_next;                  /* group at which the next search for memory begins */
     struct rc_index_list ready;             /* clients that are RC_CLIENT_POLLED and have something to get */

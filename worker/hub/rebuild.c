@@ -197,7 +197,7 @@ static void rebuild_bytes(struct rc_hub *hub, const struct rc_truth_found *found
 int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err)
 {
     RC_ASSERT(hub->truth->adopted && hub->everybody == 0);
-    hub->turn = hub->truth->layout->turn;
+    hub->turn = hub->kept->turn;
     hub->clients_high = found->clients_high;
     int rc = rebuild_names(hub, found, err);
     rc = rc < 0 ? rc : rebuild_members(hub, found, err);

@@ -451,10 +451,12 @@ struct rc_user {
     uint32_t session; /* in Redis, that it is connected with (worker/identity/sessions.h); 0 = none */
     uint32_t session_next; /* client (+ 1) with the same one; 0 = none */
     uint32_t session_previous;
+    uint32_t session_key; /* heap block: its key, by which a successor goes on asking about it; 0 = none */
     uint16_t attributes_bytes;
     uint16_t set_bytes;
     uint16_t request_bytes;
     uint16_t token_bytes;
+    uint16_t session_key_bytes;
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set`, or for its end */
     char id[RC_CHANNEL_NAME_MAX];
@@ -520,6 +522,36 @@ struct rc_truth_pool {
     uint32_t pad;
 };
 
+/* Where the hub is in what it does. Written by it alone. */
+struct rc_truth_hub {
+    uint64_t
+        partial_mask;  /* encodings that have got the message which is being tried again, the next in the down ring */
+    uint64_t order;    /* of the newest frame when the record that is handled now came; see struct rc_frame */
+    uint32_t turn;     /* counts turns; what logs and clients say of a turn is by this count. 0 is never one */
+    uint32_t in_turn;  /* 1: it is running, and who of its groups' members has not its number was not served */
+    uint32_t critical; /* the group that is served now, between two rounds; 0 = none */
+    uint32_t unserved; /* of its members the first ones, who have not had their turn */
+};
+
+/* How far the down ring was handled. */
+struct rc_truth_down {
+    _Atomic uint64_t last_sequence; /* what is not greater was seen */
+    uint64_t done; /* position behind the last record that was handled: also of those without a sequence */
+};
+
+/* What the relay was told of the channels that are wanted (worker/uplink/interests.h). */
+struct rc_truth_interests {
+    uint64_t asked_position;   /* of the up ring, behind what asked_before was told */
+    uint64_t ask_again_ms;     /* when the period ends; CLOCK_MONOTONIC */
+    uint64_t token;            /* of the last registration */
+    uint32_t relay_generation; /* to which the last snapshot was begun */
+    uint32_t snapshot_next;    /* channel at which the running snapshot goes on; 0 = none is running */
+    uint32_t dirty;            /* first channel of those whose interest is to be told; 0 = none */
+    uint32_t asked;            /* first channel that was told in this period and not acknowledged; 0 = none */
+    uint32_t asked_before;     /* the same, of periods before */
+    uint32_t pad;
+};
+
 struct rc_truth_layout {
     _Atomic uint32_t ready;
     uint32_t abi; /* RC_TRUTH_ABI */
@@ -535,9 +567,12 @@ struct rc_truth_layout {
     uint64_t heap_bytes;
     uint64_t io_offset;
     uint64_t io_bytes;
-    _Atomic uint64_t last_sequence; /* of the down ring: what is not greater was seen */
-    uint32_t emit_count;            /* counts what clients were asked to answer: the next one's id */
-    uint32_t turn;                  /* hub: counts turns; what logs and clients say of a turn is by this count */
+    /* Which copies of the configuration the indices of namespaces, end points and [[identity]] rows here are of. */
+    uint32_t config_generation;
+    uint32_t emit_count; /* counts what clients were asked to answer: the next one's id */
+    struct rc_truth_hub hub;
+    struct rc_truth_down down;
+    struct rc_truth_interests interests;
     struct rc_truth_pool pools[RC_TRUTH_POOL_COUNT];
 };
 

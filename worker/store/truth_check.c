@@ -113,9 +113,43 @@ static int check_user(struct rc_truth_found *found, uint32_t c)
     } blocks[] = {{user->attributes, user->attributes_bytes},
                   {user->set, user->set_bytes},
                   {user->request, user->request_bytes},
-                  {user->token, user->token_bytes}};
+                  {user->token, user->token_bytes},
+                  {user->session_key, user->session_key_bytes}};
     for (size_t i = 0; i < RC_ARRAY_COUNT(blocks); i++) {
         RC_FOUND_TRY(rc_truth_found_block(found, blocks[i].block, blocks[i].bytes, RC_TRUTH_BYTES_INPUTS, "client", c));
+    }
+    RC_FOUND_MUST(found, user->session != 0 || (user->session_next | user->session_previous) == 0,
+                  "client %u is beside others in no session", c);
+    return 0;
+}
+
+/* Of the same session as its user says, and linked from its other side. */
+static bool is_beside(const struct rc_truth_found *found, uint32_t c, uint32_t other, bool next)
+{
+    const struct rc_truth *truth = found->truth;
+    const uint32_t user = rc_truth_found_is_client(found, other) ? rc_truth_client(truth, other)->user : 0;
+    if (!rc_truth_was_found(found, RC_TRUTH_POOL_users, user)) {
+        return false;
+    }
+    const struct rc_user *its = rc_truth_user(truth, user);
+    return its->session == rc_truth_user(truth, rc_truth_client(truth, c)->user)->session &&
+           (next ? its->session_previous : its->session_next) == c + 1;
+}
+
+/* Those who are connected with the same session name each other. */
+static int check_sessions(struct rc_truth_found *found)
+{
+    for (uint32_t c = 1; c < found->highs[RC_TRUTH_POOL_clients]; c++) {
+        const uint32_t index =
+            rc_truth_client(found->truth, c)->random == 0 ? 0 : rc_truth_client(found->truth, c)->user;
+        const struct rc_user *user = index == 0 ? NULL : rc_truth_user(found->truth, index);
+        if (user != NULL && user->session != 0) {
+            RC_FOUND_MUST(found,
+                          (user->session_next == 0 || is_beside(found, c, user->session_next - 1, true)) &&
+                              (user->session_previous == 0 || is_beside(found, c, user->session_previous - 1, false)),
+                          "client %u is of session %u beside clients %u and %u, which do not know", c, user->session,
+                          user->session_previous, user->session_next);
+        }
     }
     return 0;
 }
@@ -339,6 +373,7 @@ static int check_all(struct rc_truth_found *found)
 {
     RC_FOUND_TRY(rc_truth_check_channels(found));
     RC_FOUND_TRY(check_clients(found));
+    RC_FOUND_TRY(check_sessions(found));
     RC_FOUND_TRY(rc_truth_check_counts(found));
     RC_FOUND_TRY(check_places(found));
     for (uint32_t s = 0; s < found->truth->socket_count; s++) {

@@ -252,6 +252,8 @@ Test(truth_check, finds_damages_of_clients_and_sockets)
         OF(rc_truth_user(truth, is.user), rc_user, attributes, 0),
         OF(rc_truth_user(truth, is.user), rc_user, attributes_bytes, 200),
         OF(rc_truth_user(truth, is.user), rc_user, set, input->message),
+        OF(rc_truth_user(truth, is.user), rc_user, session_key, 5),
+        OF(rc_truth_user(truth, is.user), rc_user, session_next, is.session + 1),
     };
     try_all(damages, RC_ARRAY_COUNT(damages));
 }
