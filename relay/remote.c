@@ -136,7 +136,7 @@ static void user_missed(void *context, struct rc_span user)
 static int remote_call(void *context, uint32_t worker, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
-    return rc_calls_send(&remote->calls, worker, view);
+    return rc_emits_is(view) ? rc_emits_send(&remote->emits, view) : rc_calls_send(&remote->calls, worker, view);
 }
 
 static void call_replied(void *context, uint32_t worker, const struct rc_envelope_view *view)
@@ -430,6 +430,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_direct_open(&remote->direct, &remote->bridge);
     rc_notifications_open(&remote->notifications, &remote->bridge, &remote->config->socketio.notification_event);
     rc_gaps_open(&remote->gaps, &remote->bridge);
+    rc_emits_open(&remote->emits, &remote->bridge, &remote->registry);
     rc_cluster_retained_open(&remote->retained, remote->link, timers, history, control->instance_id);
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
     rc = rc_adapter_open(&remote->adapter, &remote->bridge, &config->socketio);
@@ -444,6 +445,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     }
     if (rc != 0) {
         rc_redis_link_close(remote->link);
+        rc_emits_close(&remote->emits);
         rc_application_close(&remote->application);
         rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
@@ -466,6 +468,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_calls_close(&remote->calls);
         rc_cluster_retained_close(&remote->retained);
         rc_gaps_close(&remote->gaps);
+        rc_emits_close(&remote->emits);
         rc_application_close(&remote->application);
         rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);

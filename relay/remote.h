@@ -25,6 +25,7 @@
 #include "relay/bridge/notifications.h"
 #include "relay/bridge/python.h"
 #include "relay/cluster/calls.h"
+#include "relay/cluster/emits.h"
 #include "relay/cluster/entries.h"
 #include "relay/cluster/heartbeat.h"
 #include "relay/cluster/presence.h"
@@ -55,6 +56,7 @@ struct rc_remote {
     struct rc_subscription_sets sets;
     struct rc_presence presence;
     struct rc_calls calls;
+    struct rc_emits emits;
     struct rc_cluster_retained retained;
 };
 

@@ -22,6 +22,7 @@
 #include "worker/carrier/crossing.h"
 #include "worker/carrier/handover.h"
 #include "worker/carrier/polling.h"
+#include "worker/carrier/stream.h"
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
@@ -63,6 +64,7 @@ struct worker {
     struct rc_handovers handovers;
     struct rc_engines engines;
     struct rc_polling polling;
+    struct rc_streams streams;
     struct rc_websockets websockets;
     struct rc_api api;
     struct rc_client_files client_files;
@@ -292,6 +294,12 @@ static void to_values(void *context, uint32_t client, uint32_t channel, struct r
     rc_rule_retained_came(&w->engines, client, channel, values);
 }
 
+static void to_refused(void *context, uint32_t client, uint32_t code, struct rc_span message)
+{
+    struct worker *w = context;
+    rc_client_refused(&w->clients, client, code, message);
+}
+
 static void to_replies_drained(void *context, uint32_t socket)
 {
     struct worker *w = context;
@@ -457,6 +465,7 @@ static int open_hub(struct worker *w, struct rc_err *err)
                                              .flushed = to_flushed,
                                              .answered = to_answered,
                                              .ready = to_ready,
+                                             .refused = to_refused,
                                              .end = to_end,
                                              .cut_off = to_cut_off,
                                              .round = on_round};
@@ -534,6 +543,7 @@ static int open_carriers(struct worker *w, struct rc_err *err)
 {
     (void)err;
     rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
+    rc_streams_open(&w->streams, &w->clients);
     return rc_websockets_open(&w->websockets, &w->clients);
 }
 
@@ -649,6 +659,7 @@ static void worker_stop(struct worker *w)
     rc_engines_close(&w->engines);
     rc_limits_close(&w->limits);
     rc_polling_close(&w->polling);
+    rc_streams_close(&w->streams);
     rc_websockets_close(&w->websockets);
     rc_api_close(&w->api);
     rc_client_files_close(&w->client_files);

@@ -116,7 +116,7 @@ static bool page_read(const struct rc_history_view *view, uint32_t unit_plus, ui
     *first = page->first;
     /* HY8 pairs with HY7 in relay/history/store.c: the page behind it says what it is. */
     *next = atomic_load_explicit(&page->next, memory_order_acquire);
-    *bytes = page->bytes;
+    *bytes = atomic_load_explicit(&page->bytes, memory_order_relaxed);
     return *bytes >= RC_HISTORY_UNIT && rc_history_at(view, unit_plus, *bytes) != NULL;
 }
 

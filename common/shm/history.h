@@ -72,9 +72,9 @@ _Static_assert(sizeof(struct rc_history_slot) == 328, "history slot layout");
 
 /* A page begins with it. */
 struct rc_history_page {
-    uint64_t first;        /* offset of its first entry */
-    _Atomic uint32_t next; /* unit + 1 of the page behind it; 0 = it is the newest */
-    uint32_t bytes;        /* of the page: a power of two */
+    uint64_t first;         /* offset of its first entry */
+    _Atomic uint32_t next;  /* unit + 1 of the page behind it; 0 = it is the newest */
+    _Atomic uint32_t bytes; /* of the page: whole units; less once the next one is there */
 };
 _Static_assert(sizeof(struct rc_history_page) == 16, "history page layout");
 

@@ -58,6 +58,7 @@
 #define RC_KEEP_READY 0x52434b50u   /* "RCKP" */
 #define RC_PORT_READY 0x52435054u   /* "RCPT" */
 #define RC_LISTENERS_MAX 32
+#define RC_VAULT_PARAMS_BYTES 120u
 
 /*
  * Life of the broker:  STARTING -> RUNNING -> DRAINING -> STOPPING
@@ -216,10 +217,13 @@ struct rc_core {
     struct rc_life relay;
     struct rc_life workers[RC_WORKERS_MAX];
     struct rc_hosts hosts;
+    /* struct io_uring_params of the vaults, which are all alike (common/base/vault.h); zero: there are none */
+    uint8_t vault_params[RC_VAULT_PARAMS_BYTES];
+    uint8_t pad2[8];
 };
 _Static_assert(offsetof(struct rc_core, state) % 64 == 0 && offsetof(struct rc_core, workers) % 64 == 0,
                "what everybody looks at has lines of its own");
-_Static_assert(sizeof(struct rc_core) == 12928 + 49216, "core layout: raise RC_CORE_ABI when a member moves");
+_Static_assert(sizeof(struct rc_core) == 12928 + 49216 + 128, "core layout: raise RC_CORE_ABI when a member moves");
 
 /*
  * W: acceptor, by a mapping that was there before the segment was sealed against any other (F_SEAL_FUTURE_WRITE): it holds

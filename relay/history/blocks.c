@@ -13,6 +13,18 @@ static uint32_t block_units(uint32_t order)
     return UINT32_C(1) << order;
 }
 
+/* Of the blocks that begin at `unit` and end at `end` or before. Units in a row are always the same blocks, those of this order one behind
+ * the other: what is left when the first or last ones of a block go, too. */
+static uint32_t largest_order(uint32_t unit, uint32_t end)
+{
+    uint32_t order = 0;
+    while (order + 2 < RC_BLOCK_ORDERS && (unit & (block_units(order + 1) - 1)) == 0 &&
+           block_units(order + 1) <= end - unit) {
+        order++;
+    }
+    return order;
+}
+
 static void free_put(struct rc_blocks *blocks, uint32_t unit, uint32_t order)
 {
     blocks->marks[unit] = (uint8_t)(MARK_FREE | (order + 1));
@@ -53,10 +65,7 @@ int rc_blocks_open(struct rc_blocks *blocks, uint32_t unit_count)
         return -ENOMEM;
     }
     for (uint32_t unit = 0; unit < unit_count;) {
-        uint32_t order = 0;
-        while ((unit & (block_units(order + 1) - 1)) == 0 && block_units(order + 1) <= unit_count - unit) {
-            order++;
-        }
+        const uint32_t order = largest_order(unit, unit_count);
         free_put(blocks, unit, order);
         unit += block_units(order);
     }
@@ -129,6 +138,16 @@ void rc_blocks_free(struct rc_blocks *blocks, uint32_t unit)
     free_put(blocks, unit, order);
 }
 
+void rc_blocks_free_units(struct rc_blocks *blocks, uint32_t unit, uint32_t count)
+{
+    for (uint32_t at = unit; at < unit + count;) {
+        RC_ASSERT(at < blocks->unit_count && blocks->marks[at] != 0 && !(blocks->marks[at] & MARK_FREE));
+        const uint32_t units = block_units(blocks->marks[at] - 1u);
+        rc_blocks_free(blocks, at);
+        at += units;
+    }
+}
+
 bool rc_blocks_take(struct rc_blocks *blocks, uint32_t unit, uint32_t order)
 {
     if (order >= RC_BLOCK_ORDERS - 1 || unit >= blocks->unit_count || (unit & (block_units(order) - 1)) != 0 ||
@@ -143,4 +162,30 @@ bool rc_blocks_take(struct rc_blocks *blocks, uint32_t unit, uint32_t order)
         }
     }
     return false;
+}
+
+bool rc_blocks_take_units(struct rc_blocks *blocks, uint32_t unit, uint32_t count)
+{
+    if (unit >= blocks->unit_count || count == 0 || count > blocks->unit_count - unit) {
+        return false;
+    }
+    for (uint32_t at = unit; at < unit + count;) {
+        const uint32_t order = largest_order(at, unit + count);
+        if (!rc_blocks_take(blocks, at, order)) {
+            if (at > unit) {
+                rc_blocks_free_units(blocks, unit, at - unit);
+            }
+            return false;
+        }
+        at += block_units(order);
+    }
+    return true;
+}
+
+void rc_blocks_keep_units(struct rc_blocks *blocks, uint32_t unit, uint32_t count, uint32_t kept, uint32_t kept_count)
+{
+    RC_ASSERT(kept >= unit && kept_count > 0 && kept + kept_count <= unit + count);
+    rc_blocks_free_units(blocks, unit, count);
+    const bool taken = rc_blocks_take_units(blocks, kept, kept_count);
+    RC_ASSERT(taken); /* they were free for this moment */
 }

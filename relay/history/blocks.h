@@ -34,6 +34,12 @@ uint32_t rc_blocks_order(uint64_t bytes, uint64_t unit);
 uint32_t rc_blocks_alloc(struct rc_blocks *blocks, uint32_t order);
 /* Programmer error: it is not the first one of a block in use. */
 void rc_blocks_free(struct rc_blocks *blocks, uint32_t unit);
+/* Units in a row that are in use, as rc_blocks_take_units took them, or as a block. */
+void rc_blocks_free_units(struct rc_blocks *blocks, uint32_t unit, uint32_t count);
+/* Of those only these are in use any more. */
+void rc_blocks_keep_units(struct rc_blocks *blocks, uint32_t unit, uint32_t count, uint32_t kept, uint32_t kept_count);
+/* Units that are in use already, however many: as rc_blocks_take of the blocks that they are. False: nothing was taken. */
+bool rc_blocks_take_units(struct rc_blocks *blocks, uint32_t unit, uint32_t count);
 /* A block that is in use already. False: it cannot be: beyond the end, not aligned, or a part of it is taken. */
 bool rc_blocks_take(struct rc_blocks *blocks, uint32_t unit, uint32_t order);
 

@@ -11,6 +11,8 @@
 #define EVICT_PAGES_LAST_MAX 4096u     /* for one without which the message cannot be kept */
 #define PAGE_BYTES_MAX (1024u * 1024u) /* but for larger messages */
 #define PAGES_A_CHANNEL 8u             /* a page is an eighth of what its channel has */
+#define FITTING_TRIES_MAX 16u
+#define SHORTENED_BYTES 2048u /* about so much that is over is given back at a time */
 
 static struct rc_history_slot *pages_slot(const struct rc_history *history, uint32_t slot)
 {
@@ -33,15 +35,16 @@ static uint32_t page_next(const struct rc_history *history, uint32_t unit_plus)
 /* Of a page in use, from our own index: a block's size is not believed twice. */
 static uint64_t page_bytes(const struct rc_history *history, uint32_t unit_plus)
 {
-    return (uint64_t)RC_HISTORY_UNIT << ((history->blocks.marks[unit_plus - 1] & 0x7fu) - 1u);
+    return (uint64_t)RC_HISTORY_UNIT * history->pages[unit_plus - 1].units;
 }
 
 /* --- the order of age ------------------------------------------------------------------------------------------------ */
 
-static void age_add(struct rc_history *history, uint32_t unit_plus, uint32_t slot)
+static void age_add(struct rc_history *history, uint32_t unit_plus)
 {
     struct rc_history_page_index *page = &history->pages[unit_plus - 1];
-    *page = (struct rc_history_page_index){.owner = slot + 1, .older = history->newest_page};
+    page->older = history->newest_page;
+    page->newer = 0;
     *(page->older != 0 ? &history->pages[page->older - 1].newer : &history->oldest_page) = unit_plus;
     history->newest_page = unit_plus;
 }
@@ -51,7 +54,16 @@ static void age_remove(struct rc_history *history, uint32_t unit_plus)
     struct rc_history_page_index *page = &history->pages[unit_plus - 1];
     *(page->older != 0 ? &history->pages[page->older - 1].newer : &history->oldest_page) = page->newer;
     *(page->newer != 0 ? &history->pages[page->newer - 1].older : &history->newest_page) = page->older;
-    *page = (struct rc_history_page_index){0};
+}
+
+/* The page, with its index, is elsewhere from here on; its place in the order stays. */
+static void age_move(struct rc_history *history, uint32_t unit_plus, uint32_t to)
+{
+    const struct rc_history_page_index page = history->pages[unit_plus - 1];
+    history->pages[unit_plus - 1] = (struct rc_history_page_index){0};
+    history->pages[to - 1] = page;
+    *(page.older != 0 ? &history->pages[page.older - 1].newer : &history->oldest_page) = to;
+    *(page.newer != 0 ? &history->pages[page.newer - 1].older : &history->newest_page) = to;
 }
 
 /* --- what goes ------------------------------------------------------------------------------------------------------- */
@@ -80,9 +92,11 @@ static void drop_page(struct rc_history *history, uint32_t slot)
     if (next == 0) {
         channel->tail = 0;
     }
+    channel->head = 0;
     channel->bytes -= page_bytes(history, page);
     age_remove(history, page);
-    rc_blocks_free(&history->blocks, page - 1);
+    rc_blocks_free_units(&history->blocks, page - 1, history->pages[page - 1].units);
+    history->pages[page - 1] = (struct rc_history_page_index){0};
 }
 
 void rc_history_clear(struct rc_history *history, uint32_t slot)
@@ -162,6 +176,35 @@ void rc_history_entry_write(uint8_t *out, const struct rc_envelope_view *view, u
     (void)part_put(out, view->data, head->data_bytes);
 }
 
+/* The channel's newest page gets no more messages: units behind its last one are given back. Nobody reads there. */
+static void page_complete(struct rc_history *history, struct rc_history_channel *channel)
+{
+    struct rc_history_page_index *page = &history->pages[channel->tail - 1];
+    const uint32_t used = (channel->tail_at + RC_HISTORY_UNIT - 1) / RC_HISTORY_UNIT;
+    if (used < page->units) {
+        atomic_store_explicit(&page_at(history, channel->tail)->bytes, used * RC_HISTORY_UNIT, memory_order_relaxed);
+        rc_blocks_keep_units(&history->blocks, channel->tail - 1, page->units, channel->tail - 1, used);
+        channel->bytes -= (uint64_t)(page->units - used) * RC_HISTORY_UNIT;
+        page->units = used;
+    }
+}
+
+/* Of `units`, so many that messages of this size leave little of them unused: as many messages as fit, or a few less. */
+static uint32_t units_fitting(uint32_t units, uint64_t need)
+{
+    const uint64_t fits = ((uint64_t)units * RC_HISTORY_UNIT - sizeof(struct rc_history_page)) / need;
+    uint64_t best = units;
+    uint64_t least = UINT64_MAX; /* bytes unused of a thousand messages */
+    for (uint64_t count = fits; count > 0 && 2 * count >= fits && count + FITTING_TRIES_MAX > fits; count--) {
+        const uint64_t bytes = sizeof(struct rc_history_page) + count * need;
+        const uint64_t its = (bytes + RC_HISTORY_UNIT - 1) / RC_HISTORY_UNIT;
+        const uint64_t unused = (its * RC_HISTORY_UNIT - bytes) * 1000 / count;
+        best = unused < least ? its : best;
+        least = unused < least ? unused : least;
+    }
+    return (uint32_t)best;
+}
+
 /* A page for an entry of so many bytes behind the channel's newest one. False: there is no room for it. */
 static bool page_add(struct rc_history *history, uint32_t slot, uint64_t need, uint64_t offset)
 {
@@ -179,24 +222,98 @@ static bool page_add(struct rc_history *history, uint32_t slot, uint64_t need, u
     if (unit == RC_BLOCK_NONE) {
         return false;
     }
+    const uint32_t units = UINT32_C(1) << order;
+    const uint32_t kept = units_fitting(units, need);
+    if (kept < units) {
+        rc_blocks_keep_units(&history->blocks, unit, units, unit, kept);
+    }
     struct rc_history_page *page = page_at(history, unit + 1);
     page->first = offset;
-    page->bytes = RC_HISTORY_UNIT << order;
+    atomic_store_explicit(&page->bytes, RC_HISTORY_UNIT * kept, memory_order_relaxed);
     atomic_store_explicit(&page->next, 0, memory_order_relaxed);
     /* HY7 pairs with HY8 in common/shm/history.c: who finds the page finds its head. */
     atomic_store_explicit(channel->tail != 0 ? &page_at(history, channel->tail)->next
                                              : &pages_slot(history, slot)->page,
                           unit + 1, memory_order_release);
+    if (channel->tail != 0) {
+        page_complete(history, channel);
+    }
     channel->tail = unit + 1;
     channel->tail_at = sizeof(*page);
-    channel->bytes += page->bytes;
-    age_add(history, unit + 1, slot);
+    channel->bytes += (uint64_t)RC_HISTORY_UNIT * kept;
+    history->pages[unit] = (struct rc_history_page_index){.owner = slot + 1, .units = kept};
+    age_add(history, unit + 1);
     return true;
 }
 
 static bool page_has_room(const struct rc_history *history, const struct rc_history_channel *channel, uint64_t need)
 {
     return channel->tail != 0 && page_bytes(history, channel->tail) - channel->tail_at >= need;
+}
+
+/* The oldest page begins anew at `cut`, in the middle of a message that is over: a head, and a message that stands for all before `shown`
+ * and is shown to nobody. */
+static void page_cut(struct rc_history *history, uint32_t slot, uint32_t cut, uint64_t shown, uint32_t shown_at)
+{
+    struct rc_history_slot *its = pages_slot(history, slot);
+    struct rc_history_channel *channel = &history->channels[slot];
+    const uint32_t old = atomic_load_explicit(&its->page, memory_order_relaxed);
+    const uint32_t units = history->pages[old - 1].units;
+    const uint32_t page = old + cut / RC_HISTORY_UNIT;
+    struct rc_history_page *head = page_at(history, page);
+    struct rc_history_entry entry;
+    memcpy(&entry, (const uint8_t *)page_at(history, old) + shown_at, sizeof(entry));
+    const uint64_t time_ms = entry.time_ms;
+    entry = (struct rc_history_entry){
+        .time_ms = time_ms, .data_bytes = shown_at - cut - (uint32_t)(sizeof(struct rc_history_page) + sizeof(entry))};
+    /* Who reads a message that was shown a moment ago is told before it is written over; who reads along the old page finds heads of messages
+     * where they were: what is written over is data alone. */
+    tell_readers(its);
+    head->first = shown - 1;
+    atomic_store_explicit(&head->bytes, (units - cut / RC_HISTORY_UNIT) * RC_HISTORY_UNIT, memory_order_relaxed);
+    atomic_store_explicit(&head->next, page_next(history, old), memory_order_relaxed);
+    memcpy(head + 1, &entry, sizeof(entry));
+    atomic_store_explicit(&its->page, page, memory_order_release); /* HY7 */
+    tell_readers(its);
+    age_move(history, old, page);
+    history->pages[page - 1].units = units - cut / RC_HISTORY_UNIT;
+    rc_blocks_keep_units(&history->blocks, old - 1, units, page - 1, history->pages[page - 1].units);
+    channel->bytes -= cut;
+    channel->head_at -= cut;
+}
+
+/* Gives back what the oldest page has before the messages that are shown. */
+static void page_shorten(struct rc_history *history, uint32_t slot)
+{
+    const struct rc_history_slot *its = pages_slot(history, slot);
+    struct rc_history_channel *channel = &history->channels[slot];
+    const uint64_t last = atomic_load_explicit(&its->last, memory_order_relaxed);
+    const uint64_t first = atomic_load_explicit(&its->first, memory_order_relaxed);
+    const uint32_t unit_plus = atomic_load_explicit(&its->page, memory_order_relaxed);
+    if (unit_plus == channel->tail) {
+        return;
+    }
+    if (channel->head == 0) {
+        channel->head = page_at(history, unit_plus)->first;
+        channel->head_at = sizeof(struct rc_history_page);
+    }
+    if (first <= channel->head || (first - channel->head) * channel->bytes < SHORTENED_BYTES * (last + 1 - first)) {
+        return;
+    }
+    const uint8_t *page = (const uint8_t *)page_at(history, unit_plus);
+    const uint32_t least = sizeof(struct rc_history_page) + sizeof(struct rc_history_entry); /* what stands at a cut */
+    uint32_t cut = 0;
+    for (; channel->head < first; channel->head++) {
+        struct rc_history_entry entry;
+        memcpy(&entry, page + channel->head_at, sizeof(entry));
+        const uint32_t end = channel->head_at + (uint32_t)rc_history_entry_bytes(&entry);
+        const uint32_t here = (end - least) & ~(RC_HISTORY_UNIT - 1);
+        cut = here >= channel->head_at + sizeof(entry) && end >= least ? here : cut;
+        channel->head_at = end;
+    }
+    if (cut > 0) {
+        page_cut(history, slot, cut, first, channel->head_at);
+    }
 }
 
 /* What is beyond the policy's bounds goes; whole pages, but nobody is shown more messages than it says. */
@@ -217,6 +334,7 @@ static void history_trim(struct rc_history *history, uint32_t slot, const struct
         const bool needed =
             page_at(history, page_next(history, page))->first > atomic_load_explicit(&its->first, memory_order_relaxed);
         if (needed && (policy->history_bytes == 0 || channel->bytes <= policy->history_bytes)) {
+            page_shorten(history, slot);
             return;
         }
         if (needed) {
@@ -360,13 +478,12 @@ static bool adopt_page(struct rc_history *history, uint32_t slot, uint32_t unit_
     if (page == NULL || page->first < least || page->first > most) {
         return false;
     }
-    const uint32_t bytes = page->bytes;
-    const uint32_t order = rc_blocks_order(bytes, RC_HISTORY_UNIT);
-    if (order >= RC_BLOCK_ORDERS - 9 || bytes != RC_HISTORY_UNIT << order ||
-        !rc_blocks_take(&history->blocks, unit_plus - 1, order)) {
+    const uint32_t bytes = atomic_load_explicit(&page->bytes, memory_order_relaxed);
+    if (bytes % RC_HISTORY_UNIT != 0 ||
+        !rc_blocks_take_units(&history->blocks, unit_plus - 1, bytes / RC_HISTORY_UNIT)) {
         return false;
     }
-    history->pages[unit_plus - 1].owner = slot + 1;
+    history->pages[unit_plus - 1] = (struct rc_history_page_index){.owner = slot + 1, .units = bytes / RC_HISTORY_UNIT};
     history->channels[slot].bytes += bytes;
     history->channels[slot].tail = unit_plus;
     return true;
@@ -379,8 +496,8 @@ static void disown_pages(struct rc_history *history, uint32_t slot, uint32_t pag
     uint32_t page = atomic_load_explicit(&its->page, memory_order_relaxed);
     for (; pages > 0; pages--) {
         const uint32_t next = page_next(history, page);
+        rc_blocks_free_units(&history->blocks, page - 1, history->pages[page - 1].units);
         history->pages[page - 1] = (struct rc_history_page_index){0};
-        rc_blocks_free(&history->blocks, page - 1);
         page = next;
     }
     atomic_store_explicit(&its->page, 0, memory_order_relaxed);
@@ -469,7 +586,7 @@ int rc_history_order_pages(struct rc_history *history)
         qsort(ages, count, sizeof(*ages), age_compare);
     }
     for (uint32_t i = 0; i < count; i++) {
-        age_add(history, ages[i].unit_plus, history->pages[ages[i].unit_plus - 1].owner - 1);
+        age_add(history, ages[i].unit_plus);
     }
     free(ages);
     return 0;

@@ -80,8 +80,8 @@ static void use_touch(struct rc_history *history, uint32_t slot)
 
 /* --- channels -------------------------------------------------------------------------------------------------------- */
 
-/* An epoch, or what else is to be nobody else's. */
-static uint64_t random_id(void)
+/* Also an owner: what is to be nobody else's. */
+static uint64_t random_epoch(void)
 {
     uint64_t id = 0;
     while (id == 0) {
@@ -114,7 +114,7 @@ void rc_history_renew(struct rc_history *history, uint32_t slot)
 {
     rc_history_clear(history, slot);
     /* HY3. Dying before it leaves the old epoch without messages, which is as true: offsets go on in both. */
-    atomic_store_explicit(&slot_of(history, slot)->epoch, random_id(), memory_order_release);
+    atomic_store_explicit(&slot_of(history, slot)->epoch, random_epoch(), memory_order_release);
 }
 
 /* A slot for another channel: a free one, one that never was used, or that of the channel used longest ago. */
@@ -173,9 +173,27 @@ uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_sp
     atomic_store_explicit(&its->page, 0, memory_order_relaxed);
     its->name_bytes = (uint8_t)name.count;
     memcpy(its->name, name.bytes, name.count);
-    its->owner = random_id();
-    atomic_store_explicit(&its->epoch, random_id(), memory_order_release); /* HY3 */
+    its->owner = random_epoch();
+    atomic_store_explicit(&its->epoch, random_epoch(), memory_order_release); /* HY3 */
     return slot;
+}
+
+/* Is nothing of the channel kept but its epoch? */
+static bool slot_empty(const struct rc_history *history, uint32_t slot)
+{
+    return history->channels[slot].values == 0 && history->channels[slot].tail == 0;
+}
+
+uint32_t rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms)
+{
+    const uint32_t slot = rc_history_find(history, hash, name);
+    if (slot != RC_HISTORY_NO_SLOT) {
+        return slot;
+    }
+    const bool full = history->free_slot == 0 && history->slots_high == history->view.slot_count;
+    return full && (history->oldest_slot == 0 || !slot_empty(history, history->oldest_slot - 1))
+               ? RC_HISTORY_NO_SLOT
+               : rc_history_make(history, hash, name, now_ms);
 }
 
 const struct rc_config_namespace *rc_history_policy(const struct rc_history *history, struct rc_span name)
@@ -346,6 +364,7 @@ void rc_history_configure(struct rc_history *history, const struct rc_config *co
 {
     history->config = config;
     history->wanted = false;
+    memset(history->known, 0, sizeof(history->known));
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         history->wanted |= config->namespaces[i].history > 0;
     }

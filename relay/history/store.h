@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/check.h"
 #include "common/base/hashmap.h"
 #include "common/config/config.h"
 #include "common/metrics/metrics.h"
@@ -29,12 +30,15 @@
 
 #define RC_HISTORY_NO_SLOT UINT32_MAX
 #define RC_HISTORY_GRAVE_MS 86400000u /* a deletion is remembered for so long */
+#define RC_HISTORY_KNOWN 4096u        /* policies that are remembered: a power of two */
 #define RC_HISTORY_EMPTY_MS 3600000u  /* a channel that had nothing for so long is forgotten with its epoch */
 
 /* What is known of a channel beside its slot. */
 struct rc_history_channel {
     uint64_t hash;
     uint64_t bytes;   /* of its pages */
+    uint64_t head;    /* a message of its oldest page, not behind the first one that is shown; 0 = not known */
+    uint32_t head_at; /* where it is in the page */
     uint32_t tail;    /* unit + 1 of its newest page; 0 = none */
     uint32_t tail_at; /* where its next entry goes */
     uint32_t older;   /* in the order of use: slot + 1; 0 = end. Free: the next free one */
@@ -48,6 +52,7 @@ struct rc_history_channel {
 /* Of a page, by its first unit. */
 struct rc_history_page_index {
     uint32_t owner; /* slot + 1; 0 = no page begins here */
+    uint32_t units; /* of it */
     uint32_t older; /* unit + 1; 0 = end */
     uint32_t newer;
 };
@@ -59,6 +64,12 @@ struct rc_history_value_index {
     bool dirty;     /* rc_history_dirty */
     uint32_t older; /* of its channel, in the order of change: reference + 1; 0 = end. Free: the next free one */
     uint32_t newer;
+};
+
+/* A channel's policy, looked up lately. */
+struct rc_history_known {
+    uint64_t hash;                            /* of the channel's name; 0 = none */
+    const struct rc_config_namespace *policy; /* borrowed: as rc_history_policy says */
 };
 
 struct rc_history {
@@ -87,8 +98,9 @@ struct rc_history {
     /* A value went for want of room, or was deleted long ago; the views live during the call. May be NULL. */
     void (*dropped)(void *context, uint32_t slot, const struct rc_history_value *value,
                     const struct rc_history_message *message);
-    void *dropped_context; /* borrowed */
-    bool wanted;           /* some namespace keeps something */
+    void *dropped_context;                           /* borrowed */
+    bool wanted;                                     /* some namespace keeps something */
+    struct rc_history_known known[RC_HISTORY_KNOWN]; /* by the hash's lowest bits */
 };
 
 /* Where a message stands. Epoch 0: nothing is kept of the channel. */
@@ -113,11 +125,26 @@ uint32_t rc_history_find(const struct rc_history *history, uint64_t hash, struct
 uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms);
 /* Its messages are gone, and a new epoch begins, in which offsets go on; its retained values stay. */
 void rc_history_renew(struct rc_history *history, uint32_t slot);
+/* As rc_history_make, but no channel of which something is kept goes for it. */
+uint32_t rc_history_begin(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t now_ms);
 /* The channel with its values is gone. */
 void rc_history_forget(struct rc_history *history, uint32_t slot);
 
 /* The policy of a channel's namespace; NULL: it keeps no messages, or there is no memory for any. */
 const struct rc_config_namespace *rc_history_policy(const struct rc_history *history, struct rc_span name);
+
+/* The same for the name whose hash this is, where it was asked for lately; the names of one hash, which nobody can find on purpose
+ * (common/base/hash.h), have one policy. Here, since each message asks. */
+static inline const struct rc_config_namespace *rc_history_policy_of(struct rc_history *history, uint64_t hash,
+                                                                     struct rc_span name)
+{
+    struct rc_history_known *known = &history->known[hash & (RC_HISTORY_KNOWN - 1)];
+    if (RC_UNLIKELY(known->hash != hash)) {
+        known->hash = hash;
+        known->policy = rc_history_policy(history, name);
+    }
+    return known->policy;
+}
 
 /* A sequenced message is kept, once: `view` is as it goes down, view->head.channel_hash is right. */
 struct rc_history_place rc_history_append(struct rc_history *history, const struct rc_envelope_view *view,

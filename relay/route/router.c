@@ -91,17 +91,17 @@ static uint16_t retain_value(struct rc_router *router, const struct rc_envelope_
 }
 
 /* The message has its place in the channel's history, before anybody gets it. */
-static void keep_history(struct rc_router *router, struct rc_fanout_message *message)
+static inline void keep_history(struct rc_router *router, struct rc_fanout_message *message)
 {
+    struct rc_history *history = router->setup.history;
     struct rc_envelope *head = &message->copy.head;
     const struct rc_span name = rc_span_of(message->copy.channel, head->channel_bytes);
-    const struct rc_config_namespace *policy =
-        name.count == 1 && name.bytes[0] == '*' ? NULL : rc_history_policy(router->setup.history, name);
-    if (policy != NULL) {
-        const struct rc_history_place place =
-            rc_history_append(router->setup.history, &message->copy, policy, rc_clock_ms());
+    const struct rc_config_namespace *policy = rc_history_policy_of(history, head->channel_hash, name);
+    if (policy != NULL && !(name.count == 1 && name.bytes[0] == '*')) {
+        const struct rc_history_place place = rc_history_append(history, &message->copy, policy, rc_clock_ms());
         head->epoch = place.epoch;
         head->position = place.offset;
+        head->target.slot = place.slot;
     }
 }
 
@@ -145,13 +145,38 @@ static void values_put(struct rc_router *router, uint64_t hash, struct rc_span n
     }
 }
 
+/* Where the channel stands in its history. One of which nothing is there yet gets its epoch here, so that who was in it before its first
+ * message recovers that, too. */
+static void place_put(struct rc_router *router, uint64_t hash, struct rc_span name,
+                      const struct rc_config_namespace *policy, struct rc_envelope_view *view)
+{
+    struct rc_history *history = router->setup.history;
+    const uint32_t slot = rc_history_begin(history, hash, name, rc_clock_ms());
+    if (slot != RC_HISTORY_NO_SLOT) {
+        const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_clock_ms());
+        view->head.epoch = state.epoch;
+        view->head.position = state.last;
+        view->head.target.slot = slot;
+    }
+}
+
 /* How the channel stands, for the acknowledgement of an interest: it holds for the place in the ring where that is written. */
 static void tell_state(struct rc_router *router, const struct rc_interest_request *request,
                        struct rc_envelope_view *view)
 {
-    if ((request->token & RC_INTEREST_RETAINED) != 0 && values_room(router)) { /* else it is asked for again */
-        view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_STATE);
-        values_put(router, request->hash, rc_span_of(request->name, request->name_bytes), view);
+    const struct rc_span name = rc_span_of(request->name, request->name_bytes);
+    const bool values = (request->token & RC_INTEREST_RETAINED) != 0;
+    const struct rc_config_namespace *policy =
+        router->setup.history == NULL ? NULL : rc_history_policy(router->setup.history, name);
+    if (values ? !values_room(router) : policy == NULL) {
+        return; /* values are asked for again */
+    }
+    view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_STATE);
+    if (values) {
+        values_put(router, request->hash, name, view);
+    }
+    if (policy != NULL) {
+        place_put(router, request->hash, name, policy, view);
     }
 }
 

@@ -10,6 +10,7 @@ import { io as connectSocketIo } from "socket.io-client";
 import { run, startBroker } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { NO_REDIS, startRedis } from "./lib/redis.mjs";
+import { openStream } from "./lib/sse.mjs";
 import { ROOT, SLOWER, until, within } from "./lib/util.mjs";
 
 const jwt = createRequire(import.meta.url)("jsonwebtoken");
@@ -104,6 +105,16 @@ async function repliesUntilPaused(broker) {
 }
 
 const KEYS = {
+  "sse.retry": { from: "10s", to: "100ms", see: async (broker, reload) => {
+    const told = async () => {
+      const stream = await openStream(broker, "/sse?channel=a");
+      await until("it begins", () => stream.retry !== null);
+      return stream.retry;
+    };
+    assert.ok((await told()) >= 5000);
+    await reload();
+    assert.ok((await told()) < 150);
+  } },
   "server.drain_timeout": { from: NEVER, to: "300ms", see: async (broker, reload) => {
     const raw = await broker.frames("/ws"); // never answers a close
     await reload();

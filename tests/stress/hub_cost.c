@@ -1,8 +1,8 @@
 /*
  * hub_cost: what a message costs in the worker's hub, from the record of the down ring to the send of every subscriber, over a
- * ring and sockets of its own: plain, with keys, throttled and in a critical namespace.
+ * ring and sockets of its own: plain, with keys, throttled, in a critical namespace and in a channel with history.
  *
- *   hub_cost [messages] [subscribers] [plain|keys|throttled|critical]
+ *   hub_cost [messages] [subscribers] [plain|keys|throttled|critical|history]
  *
  * The kernel's share is in the time. Instructions, which do not depend on what else the machine does, are counted by
  * `valgrind --tool=callgrind --toggle-collect=rc_hub_message --toggle-collect=rc_hub_turn`.
@@ -18,7 +18,7 @@
 #define DATA_BYTES 128u
 #define KEYS 16u
 
-static const char *const modes[] = {"plain", "keys", "throttled", "critical"};
+static const char *const modes[] = {"plain", "keys", "throttled", "critical", "history"};
 
 static void configure(struct hub_rig *rig, const char *mode)
 {
@@ -36,6 +36,7 @@ static void measure(const char *mode, uint32_t messages, uint32_t subscribers)
     memset(data, '1', sizeof(data));
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = subscribers});
     configure(&rig, mode);
+    rig.offset = strcmp(mode, "history") == 0 ? 1000000 : 0;
     for (uint32_t i = 0; i < subscribers; i++) {
         const uint32_t client = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 1 << 20);
         RC_ASSERT(client == i + 1);
@@ -71,7 +72,7 @@ int main(int argc, char **argv)
     const uint32_t messages = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 20000;
     const uint32_t subscribers = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 32;
     if (messages == 0 || subscribers == 0) {
-        fprintf(stderr, "hub_cost [messages] [subscribers] [plain|keys|throttled|critical]\n");
+        fprintf(stderr, "hub_cost [messages] [subscribers] [plain|keys|throttled|critical|history]\n");
         return 2;
     }
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {

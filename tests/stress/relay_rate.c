@@ -6,7 +6,7 @@
  *
  * Every record is checked: sequences rise, each worker gets exactly what it wants. Environment: STRESS_SECONDS (at most 3 a
  * measurement are used), RINGCAST_BIN_DIR, RELAY_WORKERS (4), RELAY_PAYLOAD (128), RELAY_TAKERS (1, then 4), RELAY_PROCESS=0 to
- * leave the process out.
+ * leave the process out, RELAY_HISTORY (0: messages kept of each channel) and RELAY_HISTORY_ELSEWHERE=1: of other channels only.
  * Exit 1 when something is lost or out of order; the figures are printed, not judged.
  */
 #include <inttypes.h>
@@ -115,6 +115,14 @@ static void set_up(uint32_t takers)
     for (uint32_t w = 0; w < rate.workers; w++) {
         relay_host_start_worker(&host, w);
     }
+    struct rc_config *config = &host.configs->copies[0];
+    struct rc_config_namespace *keeps = &config->namespaces[0];
+    if (number_from("RELAY_HISTORY_ELSEWHERE", 0) != 0) {
+        keeps = &config->namespaces[config->namespace_count++];
+        *keeps = config->namespaces[0];
+        keeps->name_bytes = (uint8_t)snprintf(keeps->name, sizeof(keeps->name), "log");
+    }
+    keeps->history = (uint32_t)number_from("RELAY_HISTORY", 0);
     for (uint32_t c = 0; c < CHANNELS; c++) {
         (void)snprintf(rate.names[c], sizeof(rate.names[c]), "prices:%u", c);
         for (uint32_t t = 0; t < rate.takers; t++) {

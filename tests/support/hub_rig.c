@@ -2,6 +2,7 @@
 #include "tests/support/hub_rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/vault.h"
 #include "common/shm/segment.h"
 #include "worker/adopt/rebuild.h"
 #include "worker/backend/backend_io.h"
@@ -320,10 +322,16 @@ static void rig_open_io(struct hub_rig *rig, const struct hub_rig_options *optio
                                                .terminated = rig_terminated,
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};
+    struct io_uring_params vault;
     rig->bell_fd = eventfd(0, EFD_CLOEXEC);
     rig->life_fd = eventfd(0, EFD_CLOEXEC);
-    struct rc_spawn_args args = {
-        .bell_fd = rig->bell_fd, .life_fd = rig->life_fd, .inbox_fd = options->inbox_fd > 0 ? options->inbox_fd : -1};
+    rig->vault_fd = rc_vault_make(options->slots, &vault, &err);
+    RC_ASSERT(rig->vault_fd >= 0);
+    memcpy(rig->control->vault_params, &vault, sizeof(vault));
+    struct rc_spawn_args args = {.bell_fd = rig->bell_fd,
+                                 .life_fd = rig->life_fd,
+                                 .inbox_fd = options->inbox_fd > 0 ? options->inbox_fd : -1,
+                                 .vault_fd = fcntl(rig->vault_fd, F_DUPFD_CLOEXEC, 0)};
     if (options->listen_fd > 0) {
         args.listen_fds[0] = options->listen_fd;
         args.listen_count = 1;
@@ -388,6 +396,7 @@ void hub_rig_close(struct hub_rig *rig)
     RC_ASSERT(truth->channels.used == 1 && truth->groups.used == RC_ENCODING_COUNT);
     RC_ASSERT(rig->hub.log_bytes == 0 && rig->hub.output_bytes == 0 && rig->hub.clients_high == 0);
     RC_ASSERT(truth->throttles.used == 0 && rig->hub.held_bytes == 0);
+    RC_ASSERT(truth->replays.used == 0 && truth->places.used == 0);
     RC_ASSERT(rc_metric_get(rig->metrics, RC_METRIC_BEHIND) == 0);
     rc_io_close(&rig->io);
     rc_hub_close(&rig->hub);
@@ -395,6 +404,7 @@ void hub_rig_close(struct hub_rig *rig)
     (void)close(rig->truth_fd);
     (void)close(rig->bell_fd);
     (void)close(rig->life_fd);
+    (void)close(rig->vault_fd);
     for (uint32_t i = 0; i <= rig->slots; i++) {
         free(rig->peers[i].bytes);
     }
@@ -594,6 +604,8 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                                    .exclude_count = (uint16_t)exclude_count,
                                                    .data_bytes = (uint32_t)data.count,
                                                    .flags = rig->message_flags,
+                                                   .epoch = rig->offset == 0 ? 0 : 1,
+                                                   .position = rig->offset == 0 ? 0 : rig->offset + 1,
                                                    .time_ns = rig->time_ns},
                                           .channel = channel,
                                           .key = (const uint8_t *)key,
@@ -601,6 +613,7 @@ int hub_rig_publish_key(struct hub_rig *rig, const char *channel, const char *ke
                                           .data = data.bytes};
     const int rc = rc_hub_message(&rig->hub, &view);
     rig->sequence += rc == 0;
+    rig->offset += rc == 0 && rig->offset > 0;
     return rc;
 }
 

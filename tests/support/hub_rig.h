@@ -46,6 +46,7 @@ struct hub_rig {
     struct rc_hub hub;
     struct rc_metrics *metrics; /* in shared */
     int truth_fd, bell_fd, life_fd;
+    int vault_fd; /* as the acceptor has it */
     uint32_t slots;
     struct hub_rig_peer *peers; /* owned, by client */
     uint64_t sequence;          /* of the last message */
@@ -56,6 +57,7 @@ struct hub_rig {
     uint64_t now_ns;        /* the hub's clock: stands still unless the test moves it */
     uint64_t time_ns;       /* origin time of what is published; 0 = not told */
     uint16_t message_flags; /* enum rc_envelope_flags of what is published */
+    uint64_t offset;        /* in a history, of what was published last; 0 = there is none */
     /* Called for bytes of a client, in the middle of a turn too. NULL = they are thrown away. */
     void (*received)(void *context, uint32_t client, const uint8_t *bytes, uint32_t count);
     void (*round)(void *context);

@@ -35,6 +35,11 @@ static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uin
                 RC_ASSERT(its->group == g && its->member == i);
                 if (its->flags & RC_SUBSCRIPTION_CURSOR) {
                     behind++;
+                    if (its->replay != 0) {
+                        RC_ASSERT(its->cursor == RC_CURSOR_IN_HISTORY);
+                        RC_ASSERT(rc_truth_replay(truth, its->replay)->subscription == rc_members_items(members)[i]);
+                        continue;
+                    }
                     RC_ASSERT(group->log != 0);
                     const struct rc_channel_log *log = rc_truth_log(truth, group->log);
                     RC_ASSERT(its->cursor >= log->base && its->cursor <= log->head);

@@ -77,6 +77,18 @@ struct rc_engine_ops {
     void (*let_in)(void *context, uint32_t client, uint32_t backend, struct rc_span reply);
 };
 
+/* Clients of server-sent events before anything carries them, while what they asked for is being registered: worker/carrier/stream.c's. */
+struct rc_stream_ops {
+    void *context; /* borrowed */
+    const struct rc_route *route;
+    /* What such a client waited for has come. */
+    void (*resumed)(void *context, uint32_t client);
+    /* It does not get what it asks for (struct rc_hub_handlers). */
+    void (*refused)(void *context, uint32_t client, uint32_t code, struct rc_span message);
+    /* It is about to be freed. */
+    void (*ended)(void *context, uint32_t client);
+};
+
 /* What becomes of sockets that are another process's: worker/carrier/handover.c's. */
 struct rc_passage_ops {
     void *context; /* borrowed */
@@ -114,6 +126,7 @@ struct rc_clients {
     uint32_t worker;
     bool draining;
     uint32_t connections;        /* open WebSockets */
+    uint32_t streams;            /* of them those that only listen, once something carries them */
     uint32_t users;              /* of them with a user */
     uint32_t handshakes;         /* connections without their first request yet */
     struct rc_pressure overload; /* as worker/overload says */
@@ -129,6 +142,7 @@ struct rc_clients {
     struct rc_rate_limits rate_limits;
     struct rc_carrier_ops carrier;
     struct rc_engine_ops engine;
+    struct rc_stream_ops stream;
     struct rc_passage_ops passage;
     struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
     struct rc_limits *limits;         /* borrowed; likewise */
@@ -175,6 +189,7 @@ void rc_client_cut_off(void *context, uint32_t client);
 void rc_socket_replies_drained(void *context, uint32_t socket);
 void rc_client_joined(void *context, uint32_t client);
 void rc_client_subscribed(void *context, uint32_t client);
+void rc_client_refused(void *context, uint32_t client, uint32_t code, struct rc_span message);
 /* There is room in the up ring again: the connections that waited for it are read on. */
 void rc_clients_uplink_room(struct rc_clients *clients);
 
@@ -218,6 +233,8 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
 int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t socket);
 /* The socket of one client carries another one from here on, which had none and has nothing left to send; the first has none. */
 void rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to);
+/* How it comes, as backends are told: "websocket", "polling", "sse". */
+const char *rc_client_transport(const struct rc_client *client);
 /* The client stays without a socket and keeps its places in its channels; the socket lingers. */
 void rc_client_detach(struct rc_clients *clients, uint32_t client);
 /* The upgrade is done: the socket carries a new WebSocket client, the result. 0: no memory. */

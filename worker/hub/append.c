@@ -101,6 +101,9 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
         rc_hub_cut_off(hub, subscription->client);
     } else if (!known) {
         RC_ASSERT(policy == RC_SLOW_SKIP); /* RC_SLOW_LATEST: conflate.c does it for all at once */
+        if (rc_replay_behind(hub, index, log, from)) {
+            return; /* it has not lost them yet */
+        }
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_SKIPPED, lost);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
         append_tell_gap(hub, subscription);
@@ -426,8 +429,9 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
         rc_encoding_window_bits(encoding) > 0 && append_compresses(hub, group->channel) ? &hub->compressor : NULL;
     const size_t bytes = rc_event_unit_write(encoding, compressor, event, bytes_max, tail);
     uint32_t flags = event->type == RC_EVENT_GAP ? RC_FRAME_GAP : 0;
-    if (view != NULL && (view->head.flags & RC_ENVELOPE_VOLATILE)) {
-        flags |= RC_FRAME_VOLATILE;
+    if (view != NULL) {
+        flags |= (view->head.flags & RC_ENVELOPE_VOLATILE) != 0 ? RC_FRAME_VOLATILE : 0u;
+        flags |= (uint32_t)(view->head.position << RC_FRAME_OFFSET_SHIFT);
     }
     if (view != NULL && append_exclude(hub, log, encoding, view) > 0) {
         flags |= RC_FRAME_EXCLUDES;
@@ -565,13 +569,17 @@ void rc_hub_note_time(struct rc_hub_times *times, uint64_t time_ns)
     }
 }
 
-int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)
+/* Inline: it is on the way of every message. */
+static inline __attribute__((always_inline)) struct rc_event append_event(const struct rc_hub *hub, uint32_t index,
+                                                                          const struct rc_envelope_view *view,
+                                                                          char from[RC_CLIENT_ID_MAX])
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
-    char from[RC_CLIENT_ID_MAX];
-    const struct rc_event event = {
+    return (struct rc_event){
         .type = RC_EVENT_MESSAGE,
         .data_kind = append_kind(view),
+        .begins = channel->place != 0 && rc_truth_place(hub->truth, channel->place)->epoch != view->head.epoch,
+        .epoch = view->head.epoch,
         .offset = view->head.position,
         .unnamed = hub->unnamed,
         .channel = rc_hub_name(hub, channel),
@@ -580,7 +588,20 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
         .event = rc_span_of(view->event, view->head.event_bytes),
         .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
     };
+}
+
+struct rc_event rc_hub_message_event(const struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view,
+                                     char from[RC_CLIENT_ID_MAX])
+{
+    return append_event(hub, channel, view, from);
+}
+
+int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)
+{
+    char from[RC_CLIENT_ID_MAX];
+    const struct rc_event event = append_event(hub, index, view, from);
     const int rc = append_to_channel(hub, index, &event, view);
+    hub->kept->partial_place = rc == -ENOSPC && event.epoch != 0 ? index : 0;
     if (rc > 0) {
         rc_hub_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
     }

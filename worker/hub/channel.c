@@ -49,7 +49,7 @@ static uint32_t channel_create(struct rc_hub *hub, uint64_t hash, struct rc_span
     *rc_truth_channel(truth, index) = (struct rc_channel){.hash = hash,
                                                           .name = block,
                                                           .name_bytes = (uint8_t)name.count,
-                                                          .json_bytes = (uint32_t)json_bytes,
+                                                          .json_bytes = (uint16_t)json_bytes,
                                                           .namespace = rc_hub_namespace(hub, name)};
     if (rc_hashmap_insert(&hub->names, hash, index) < 0) {
         rc_heap_free(&truth->heap, block);
@@ -83,6 +83,9 @@ void rc_hub_update_interest(struct rc_hub *hub, uint32_t index)
     }
     channel->flags = (uint16_t)(wanted ? channel->flags | RC_CHANNEL_WANTED
                                        : channel->flags & ~(RC_CHANNEL_WANTED | RC_CHANNEL_ACTIVE));
+    if (!wanted) {
+        rc_place_drop(hub, channel);
+    }
     hub->handlers.interest_changed(hub->handlers.context, index);
 }
 
@@ -95,6 +98,7 @@ void rc_hub_release(struct rc_hub *hub, uint32_t index)
         return;
     }
     RC_ASSERT(channel->groups == 0 && channel->throttles == 0 && !(channel->flags & RC_CHANNEL_ASKED));
+    rc_place_drop(hub, channel);
     const bool removed = rc_hashmap_remove(&hub->names, channel->hash, index);
     RC_ASSERT(removed);
     rc_heap_free(&truth->heap, channel->name);

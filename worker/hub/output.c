@@ -167,7 +167,12 @@ static uint8_t *output_unit(struct rc_hub *hub, uint32_t client_index, size_t by
 
 static void output_unit_done(struct rc_hub *hub, uint32_t client_index, size_t bytes)
 {
-    rc_truth_output(hub->truth, rc_truth_client(hub->truth, client_index)->output)->replies_bytes += (uint32_t)bytes;
+    const struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    struct rc_output *output = rc_truth_output(hub->truth, client->output);
+    output->replies_bytes += (uint32_t)bytes;
+    if (RC_UNLIKELY(rc_encoding_is_stream(client->encoding))) {
+        output->replies_frames = output->replies_bytes; /* its wire is its only one: nothing of it begins anew */
+    }
     rc_hub_touch(hub, client_index);
 }
 
@@ -206,6 +211,9 @@ int rc_hub_reply_event(struct rc_hub *hub, uint32_t client_index, const struct r
     const uint8_t encoding = rc_truth_client(hub->truth, client_index)->encoding;
     if (event->type == RC_EVENT_ERROR) {
         rc_metric_add(hub->metrics, RC_METRIC_REQUEST_ERRORS, 1); /* also of who has no words for it */
+        if (rc_encoding_is_stream(encoding) && hub->handlers.refused != NULL) {
+            hub->handlers.refused(hub->handlers.context, client_index, event->code, event->message);
+        }
     }
     if (!rc_codec_says(encoding, event->type)) {
         return 0;
@@ -452,7 +460,7 @@ static int output_prepend(struct rc_hub *hub, struct rc_client *client, uint32_t
         output->replies_capacity = (uint32_t)rc_heap_block_bytes(heap, block);
         output->replies_bytes = (uint32_t)bytes;
         output->replies_sent = 0;
-        output->replies_frames = answers_bytes;
+        output->replies_frames = rc_encoding_is_stream(client->encoding) ? (uint32_t)bytes : answers_bytes;
     }
     output_release(hub, first);
     return 0;

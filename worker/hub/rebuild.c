@@ -98,6 +98,23 @@ static int rebuild_members(struct rc_hub *hub, const struct rc_truth_found *foun
     return 0;
 }
 
+/* Who gets messages of a history: the first of a client is the one that none of its is before. */
+static void rebuild_replays(struct rc_hub *hub, const struct rc_truth_found *found)
+{
+    const struct rc_truth *truth = hub->truth;
+    uint64_t count = 0;
+    for (uint32_t i = 1; i < truth->replays.high; i++) {
+        if (!rebuild_is(found, RC_TRUTH_POOL_replays, i) || rc_truth_replay(truth, i)->subscription == 0) {
+            continue;
+        }
+        if ((found->named[i / 8] & (1u << (i % 8))) == 0) {
+            hub->replays[rc_truth_subscription(truth, rc_truth_replay(truth, i)->subscription)->client] = i;
+        }
+        count++;
+    }
+    rc_metric_set(hub->metrics, RC_METRIC_REPLAYS, count);
+}
+
 /* Clients and sockets that the next turn has to look at, by their flags. */
 static int rebuild_marks(struct rc_hub *hub, struct rc_err *err)
 {
@@ -110,6 +127,7 @@ static int rebuild_marks(struct rc_hub *hub, struct rc_err *err)
         }
         hub->everybody_counts[client->encoding] += (client->flags & RC_CLIENT_EVERYBODY) != 0;
         rc |= client->flags & RC_CLIENT_DIRTY ? rc_index_list_push(&hub->dirty_clients, i) : 0;
+        rc |= client->replay_due ? rc_index_list_push(&hub->replays_due, i) : 0;
         rc |= client->flags & RC_CLIENT_READY ? rc_index_list_push(&hub->ready, i) : 0;
         rc |= client->flags & (RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF) ? rc_index_list_push(&hub->ending, i) : 0;
     }
@@ -204,6 +222,7 @@ int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struc
     rc = rc < 0 ? rc : rebuild_marks(hub, err);
     rc = rc < 0 ? rc : rebuild_logs(hub, found, err);
     rc = rc < 0 ? rc : rc_hold_rebuild(hub, found, err);
+    rebuild_replays(hub, found);
     rebuild_bytes(hub, found);
     return rc;
 }

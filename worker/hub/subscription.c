@@ -107,6 +107,9 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     const uint32_t group_index = subscription->group;
     const uint32_t channel_index = rc_truth_group(truth, group_index)->channel;
     rc_hub_keep_cut_or_break(hub, index);
+    if (RC_UNLIKELY(subscription->replay != 0)) {
+        rc_replay_end(hub, index);
+    }
     rc_hub_clear_cursor(hub, index);
     uint32_t *link = &client->subscriptions;
     while (*link != index) {
@@ -193,8 +196,8 @@ bool rc_hub_may_recode(const struct rc_hub *hub, uint32_t client_index)
     const struct rc_truth *truth = hub->truth;
     const struct rc_client *client = rc_truth_client(truth, client_index);
     RC_ASSERT(!hub->in_turn);
-    if (rc_turn_mute(client)) {
-        return false; /* it is about to end */
+    if (rc_turn_mute(client) || client->in_history) {
+        return false; /* it is about to end, or its place is in no log */
     }
     for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
         if (!subscription_group_settled(hub, rc_truth_subscription(truth, i)->group)) {

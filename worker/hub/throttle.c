@@ -140,5 +140,10 @@ int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
     const bool throttled = hub->config->namespaces[channel->namespace].min_interval_ms > 0 || channel->throttles != 0;
-    return RC_UNLIKELY(throttled) ? rc_hub_throttle(hub, index, view) : rc_hub_append(hub, index, view);
+    if (RC_UNLIKELY(throttled)) {
+        struct rc_envelope_view plain = *view;
+        plain.head.epoch = plain.head.position = 0; /* offsets out of order would tell nobody anything */
+        return rc_hub_throttle(hub, index, &plain);
+    }
+    return view->head.epoch != 0 ? rc_recover_message(hub, index, view) : rc_hub_append(hub, index, view);
 }

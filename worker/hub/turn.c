@@ -291,6 +291,9 @@ void rc_hub_turn(struct rc_hub *hub)
     const uint64_t began_ns = rc_clock_ns();
     struct rc_truth *truth = hub->truth;
     rc_hub_end_marked(hub);
+    if (RC_UNLIKELY(hub->replays_due.count > 0)) {
+        rc_hub_replay(hub);
+    }
     turn_begin(hub);
     turn_critical(hub);
     for (uint32_t i = 0; i < hub->turn_clients.count; i++) {

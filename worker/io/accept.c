@@ -99,6 +99,20 @@ static void accept_cancel(struct rc_io *io, uint32_t listener)
     }
 }
 
+void rc_io_renew_accepts(struct rc_io *io)
+{
+    if (io->accept_again_ds == 0 || io->now_ds < io->accept_again_ds) {
+        return;
+    }
+    io->accept_again_in_ds *= 2;
+    io->accept_again_ds = io->accept_again_in_ds <= RC_IO_ACCEPT_AGAIN_MAX_DS ? io->now_ds + io->accept_again_in_ds : 0;
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        if (io->accepts_armed & (1u << i)) {
+            accept_cancel(io, i); /* its last completion arms it again */
+        }
+    }
+}
+
 void rc_io_pause_accept(struct rc_io *io, bool paused)
 {
     if (io->accepts_paused == paused) {
@@ -258,6 +272,7 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const 
         rc_io_terminate(io, index);
         return;
     }
+    rc_kept_put(io, index, RC_KEEP_ALL);
     rc_io_read(io, index);
 }
 

@@ -301,6 +301,7 @@ void rc_io_opened(struct rc_io *io, uint32_t index)
     struct rc_socket *socket = &io->truth->sockets[index];
     socket->mode = RC_IO_QUIET;
     socket->received_ds = io->now_ds - CONN_TALKING_DS;
+    rc_kept_put(io, index, RC_KEEP_WEBSOCKET);
 }
 
 void rc_io_terminate(struct rc_io *io, uint32_t index)
@@ -317,10 +318,10 @@ void rc_io_terminate(struct rc_io *io, uint32_t index)
         return; /* join: each completion comes back here */
     }
     socket->state = RC_SOCKET_CLOSED;
-    struct io_uring_sqe *sqe = rc_io_sqe(io);
-    io_uring_prep_close_direct(sqe, index);
-    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_CLOSE, index));
     socket->inflight |= RC_INFLIGHT_CLOSE;
+    if (!rc_kept_take(io, index)) {
+        rc_io_close_slot(io, index);
+    }
 }
 
 void rc_io_on_close(struct rc_io *io, uint32_t index, int result)

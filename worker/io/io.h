@@ -21,6 +21,7 @@
 #include "common/metrics/metrics.h"
 #include "common/shm/control.h"
 #include "worker/io/handover.h"
+#include "worker/io/kept.h"
 #include "worker/io/wheel.h"
 #include "worker/store/truth.h"
 
@@ -164,6 +165,7 @@ struct rc_io {
     struct rc_metrics *metrics; /* borrowed */
     struct rc_io_handlers handlers;
     struct rc_wheel wheel;
+    struct rc_kept kept;
     uint64_t boot_ms;
     uint64_t now_ns;
     uint32_t now_ds;     /* tenths of a second since boot_ms, + 1 so that it is never 0 */
@@ -191,6 +193,8 @@ struct rc_io {
     bool accepts_paused;
     uint32_t accept_retry_ds;   /* when accepts that failed are tried again; 0 = none did */
     uint32_t accept_backoff_ds; /* how long the next failure waits */
+    uint32_t accept_again_ds;   /* when accepts are made anew, see rc_io_renew_accepts; 0 = not any more */
+    uint32_t accept_again_in_ds;
     int bell_fd;
     int life_fd;
     struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */

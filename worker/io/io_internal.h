@@ -24,6 +24,7 @@ enum rc_io_op {
     RC_OP_SHUTDOWN,
     RC_OP_PLACE,   /* index: entry of io->places */
     RC_OP_CONNECT, /* index: entry of io->connects */
+    RC_OP_KEEP,    /* only when it failed */
     RC_OP_IGNORE,
 };
 
@@ -47,10 +48,20 @@ struct io_uring_sqe *rc_io_sqe(struct rc_io *io);
 /* One poll, whose completion is `op`; `bit` is its enum rc_io_inflight. */
 void rc_io_arm_poll(struct rc_io *io, uint32_t socket, unsigned events, enum rc_io_op op, uint8_t bit);
 void rc_io_arm_pollout(struct rc_io *io, uint32_t socket);
+/* Closes the direct descriptor: RC_OP_CLOSE. */
+void rc_io_close_slot(struct rc_io *io, uint32_t socket);
 
 /* --- accept.c, conn.c --- */
 
 void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
+/*
+ * A connection wakes one of those who wait at its listener. For some time after the death of a predecessor that may be its ring, which
+ * has its accepts until the kernel has taken it apart and does nothing of them: the connection would wait for the next one. So in their
+ * first seconds accepts are ended and begun anew, by which they take what is there, after 0.1, 0.3, 0.7 and 1.5 s.
+ */
+#define RC_IO_ACCEPT_AGAIN_DS 1u
+#define RC_IO_ACCEPT_AGAIN_MAX_DS 8u
+void rc_io_renew_accepts(struct rc_io *io);
 /* All that are to be and are not. */
 void rc_io_arm_accepts(struct rc_io *io);
 void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const struct io_uring_cqe *cqe);

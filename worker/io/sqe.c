@@ -32,3 +32,10 @@ void rc_io_arm_pollout(struct rc_io *io, uint32_t index)
         rc_io_arm_poll(io, index, POLLOUT, RC_OP_POLLOUT, RC_INFLIGHT_POLLOUT);
     }
 }
+
+void rc_io_close_slot(struct rc_io *io, uint32_t index)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_close_direct(sqe, index);
+    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_CLOSE, index));
+}

@@ -3,7 +3,6 @@
 
 #include "common/base/check.h"
 #include "common/text/decimal.h"
-#include "common/text/hex.h"
 #include "worker/proto/native_content.h"
 #include "worker/proto/native_binary.h"
 
@@ -75,6 +74,7 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
                                        : 0) +
                (event->retained ? RC_SPAN(",\"retained\":true").count : 0) +
                (event->offset != 0 ? RC_SPAN(",\"offset\":").count + RC_DECIMAL_BYTES_MAX : 0) +
+               (event->begins ? RC_SPAN(",\"epoch\":\"\"").count + RC_EPOCH_TEXT_MAX : 0) +
                rc_native_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return FIXED_BYTES_MAX + RC_JSON_STRING_BYTES_MAX(welcome->client.count) +
@@ -112,14 +112,17 @@ static uint8_t *put_id(uint8_t *out, struct rc_span id)
     return native_put(PUT(out, ",\"id\":"), id);
 }
 
+static uint8_t *put_epoch(uint8_t *out, uint64_t epoch)
+{
+    out = PUT(out, ",\"epoch\":\"");
+    out += rc_epoch_write(out, epoch);
+    return PUT(out, "\"");
+}
+
 /* Where it stands in the channel's history, if it has one. */
 static uint8_t *put_place(uint8_t *out, const struct rc_event *event)
 {
-    if (event->offset == 0) {
-        return out;
-    }
-    out = (uint8_t *)rc_hex_write((char *)PUT(out, ",\"epoch\":\""), event->epoch);
-    return put_number(PUT(out, "\",\"offset\":"), event->offset);
+    return event->epoch == 0 ? out : put_number(PUT(put_epoch(out, event->epoch), ",\"offset\":"), event->offset);
 }
 
 static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
@@ -189,6 +192,9 @@ static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
     }
     if (event->offset != 0) {
         out = put_number(PUT(out, ",\"offset\":"), event->offset);
+        if (event->begins) {
+            out = put_epoch(out, event->epoch);
+        }
     }
     return rc_native_content_put(out, event);
 }
@@ -214,6 +220,10 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
         if (event->local) {
             out = PUT(out, ",\"scope\":\"local\"");
         }
+        if (event->recovery != RC_RECOVERY_NOT_ASKED) {
+            out = event->recovery == RC_RECOVERED ? PUT(out, ",\"recovered\":true") : PUT(out, ",\"recovered\":false");
+        }
+        out = put_place(out, event);
         break;
     case RC_EVENT_UNSUBSCRIBED:
         out = put_id(PUT(out, "{\"type\":\"unsubscribed\""), event->id);

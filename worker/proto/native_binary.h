@@ -66,6 +66,9 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_ARGS = 0x20,     /* publish, broadcast, direct */
     RC_NATIVE_BINARY_RETAINED = 0x08, /* subscribe; events: message */
     RC_NATIVE_BINARY_SINCE = 0x08,    /* history */
+    RC_NATIVE_BINARY_RECOVER = 0x10,  /* subscribe */
+    RC_NATIVE_BINARY_LAST = 0x20,     /* subscribe */
+    RC_NATIVE_BINARY_FORMER = 0x40,   /* subscribe, with RECOVER */
 
     RC_NATIVE_BINARY_EVENT = 0x80, /* both directions: what a message is called */
 
@@ -76,6 +79,11 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_FROM = 0x20,     /* message, direct */
     RC_NATIVE_BINARY_USER = 0x40,     /* welcome */
     RC_NATIVE_BINARY_HAS_ARGS = 0x40, /* message, direct */
+
+    RC_NATIVE_BINARY_PLACED = 0x10,        /* subscribed: epoch and offset are there */
+    RC_NATIVE_BINARY_RECOVERED = 0x20,     /* subscribed */
+    RC_NATIVE_BINARY_NOT_RECOVERED = 0x40, /* subscribed */
+    RC_NATIVE_BINARY_BEGINS = 0x10,        /* kept: the epoch is there */
 };
 
 /* rc_codec.decode of a binary part. */

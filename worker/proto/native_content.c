@@ -1,6 +1,7 @@
 /* native_content: see native_content.h. */
 #include "worker/proto/native_content.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -43,6 +44,9 @@ size_t rc_native_content_bytes_max(const struct rc_event *event)
         event->event.count == 0 ? 0 : RC_SPAN(",\"event\":").count + RC_JSON_STRING_BYTES_MAX(event->event.count);
     struct rc_args_view view;
 
+    if (event->data_kind == RC_DATA_BINARY) {
+        return name + RC_SPAN(",\"data_base64\":\"\"").count + RC_BASE64_BYTES(event->data.count);
+    }
     if (event->data_kind != RC_DATA_ARGS) {
         return name + RC_SPAN(",\"data\":").count + event->data.count;
     }
@@ -98,5 +102,35 @@ uint8_t *rc_native_content_put(uint8_t *out, const struct rc_event *event)
     if (event->data_kind == RC_DATA_ARGS) {
         return content_put_args(out, event->data);
     }
+    if (event->data_kind == RC_DATA_BINARY) {
+        out = content_put(out, RC_SPAN(",\"data_base64\":\""));
+        out += rc_base64_encode(out, event->data.bytes, event->data.count);
+        return content_put(out, RC_SPAN("\""));
+    }
     return content_put(content_put(out, RC_SPAN(",\"data\":")), event->data);
+}
+
+int rc_native_string_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name,
+                          size_t bytes_max, struct rc_span *out, struct rc_operation_error *error)
+{
+    uint8_t *scratch = reader->scratch->bytes + reader->scratch_used;
+
+    RC_ASSERT_HOT(reader->scratch_used + bytes_max <= sizeof(reader->scratch->bytes));
+    switch (rc_json_string_decode(value, scratch, bytes_max, out)) {
+    case 0:
+        break;
+    case -EMSGSIZE:
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is longer than %zu bytes", name, bytes_max);
+    case -EILSEQ:
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s has half of a surrogate pair", name);
+    default:
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s must be a string", name);
+    }
+    if (out->count == 0) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is empty", name);
+    }
+    if (out->bytes == scratch) {
+        reader->scratch_used += out->count;
+    }
+    return 0;
 }

@@ -11,6 +11,7 @@
 #include "common/records/envelope.h"
 #include "worker/proto/native_content.h"
 #include "worker/proto/native_binary.h"
+#include "worker/proto/native_from.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -37,6 +38,7 @@ enum member {
     MEMBER_RETAIN,
     MEMBER_RETAINED,
     MEMBER_SINCE,
+    MEMBER_RECOVER,
     MEMBER_COUNT,
 };
 
@@ -57,6 +59,7 @@ static const struct rc_span member_names[MEMBER_COUNT] = {
     [MEMBER_RETAIN] = {(const uint8_t *)"retain", 6},
     [MEMBER_RETAINED] = {(const uint8_t *)"retained", 8},
     [MEMBER_SINCE] = {(const uint8_t *)"since", 5},
+    [MEMBER_RECOVER] = {(const uint8_t *)"recover", 7},
 };
 
 #define BIT(member) (1U << (member))
@@ -72,7 +75,8 @@ static const struct {
 } operations[] = {
     {"publish", RC_OPERATION_PUBLISH, BIT(MEMBER_CHANNEL) | BIT(MEMBER_DATA),
      BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | BIT(MEMBER_KEY) | BIT(MEMBER_RETAIN) | MESSAGE_OPTIONAL},
-    {"subscribe", RC_OPERATION_SUBSCRIBE, BIT(MEMBER_CHANNEL), BIT(MEMBER_RETAINED)},
+    {"subscribe", RC_OPERATION_SUBSCRIBE, BIT(MEMBER_CHANNEL),
+     BIT(MEMBER_RETAINED) | BIT(MEMBER_SINCE) | BIT(MEMBER_RECOVER)},
     {"unsubscribe", RC_OPERATION_UNSUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
     {"broadcast", RC_OPERATION_BROADCAST, BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | MESSAGE_OPTIONAL},
     {"direct", RC_OPERATION_DIRECT, BIT(MEMBER_TO) | BIT(MEMBER_DATA), MESSAGE_OPTIONAL},
@@ -173,36 +177,10 @@ static int id_take(const struct rc_json_value *value, struct rc_span *id, struct
     return 0;
 }
 
-/* A string of 1 to bytes_max bytes, unescaped into the scratch area where it must be. */
-static int string_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name, size_t bytes_max,
-                       struct rc_span *out, struct rc_operation_error *error)
-{
-    uint8_t *scratch = reader->scratch->bytes + reader->scratch_used;
-
-    RC_ASSERT_HOT(reader->scratch_used + bytes_max <= sizeof(reader->scratch->bytes));
-    switch (rc_json_string_decode(value, scratch, bytes_max, out)) {
-    case 0:
-        break;
-    case -EMSGSIZE:
-        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is longer than %zu bytes", name, bytes_max);
-    case -EILSEQ:
-        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s has half of a surrogate pair", name);
-    default:
-        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s must be a string", name);
-    }
-    if (out->count == 0) {
-        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is empty", name);
-    }
-    if (out->bytes == scratch) {
-        reader->scratch_used += out->count;
-    }
-    return 0;
-}
-
 static int channel_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
                         struct rc_operation_error *error)
 {
-    int failed = string_take(reader, value, "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error);
+    int failed = rc_native_string_take(reader, value, "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error);
 
     if (failed < 0) {
         return failed;
@@ -230,8 +208,8 @@ static int exclude_take(struct rc_reader *reader, const struct rc_json_value *va
         if (operation->exclude_count == RC_EXCLUDE_MAX) {
             return rc_operation_fail(error, RC_CODE_TOO_LARGE, "exclude has more than %d client ids", RC_EXCLUDE_MAX);
         }
-        failed = string_take(reader, &element, "a client id in exclude", RC_CLIENT_ID_BYTES_MAX,
-                             &operation->exclude[operation->exclude_count], error);
+        failed = rc_native_string_take(reader, &element, "a client id in exclude", RC_CLIENT_ID_BYTES_MAX,
+                                       &operation->exclude[operation->exclude_count], error);
         if (failed < 0) {
             return failed;
         }
@@ -255,7 +233,7 @@ static int limit_take(const struct rc_json_value *value, struct rc_operation *op
 static int event_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
                       struct rc_operation_error *error)
 {
-    int failed = string_take(reader, value, "event", RC_EVENT_BYTES_MAX, &operation->event, error);
+    int failed = rc_native_string_take(reader, value, "event", RC_EVENT_BYTES_MAX, &operation->event, error);
 
     return failed < 0 ? failed : rc_native_event_check(operation->event, error);
 }
@@ -294,7 +272,7 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
         operation->data = value->raw;
         return 0;
     case MEMBER_TO:
-        return string_take(reader, value, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
+        return rc_native_string_take(reader, value, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
     case MEMBER_ECHO:
         return boolean_take(value, member, &operation->echo, error);
     case MEMBER_RETAIN:
@@ -304,12 +282,11 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
     case MEMBER_EXCLUDE:
         return exclude_take(reader, value, operation, error);
     case MEMBER_KEY:
-        return string_take(reader, value, "key", RC_KEY_BYTES_MAX, &operation->key, error);
+        return rc_native_string_take(reader, value, "key", RC_KEY_BYTES_MAX, &operation->key, error);
     case MEMBER_SINCE:
-        operation->has_since = true;
-        return rc_json_uint64(value, &operation->since) < 0 || operation->since > RC_OFFSET_MAX
-                   ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "since must be a whole number")
-                   : 0;
+        return rc_native_since_take(value, operation, error);
+    case MEMBER_RECOVER:
+        return rc_native_recover_take(reader, value, operation, error);
     case MEMBER_LIMIT:
         return limit_take(value, operation, error);
     case MEMBER_EVENT:

@@ -28,6 +28,7 @@
 #include "common/records/envelope.h"
 #include "common/base/err.h"
 #include "common/base/span.h"
+#include "common/shm/history.h"
 #include "common/shm/layout.h"
 #include "common/text/address.h"
 #include "worker/store/encoding.h"
@@ -206,6 +207,8 @@ struct rc_client {
     uint8_t endpoint;            /* client: index of [[endpoint]], or RC_ENDPOINT_PATH */
     bool must_say : 1;           /* client: who it is, before it may do anything, and before it hears anything */
     bool told_gone : 1;          /* client: rows and backends were told of its end, when it was in its channels still */
+    bool in_history : 1;         /* hub: some of its subscriptions are */
+    bool replay_due : 1;         /* hub: in the list of those that are to get the next piece of it */
 };
 _Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
 
@@ -264,6 +267,9 @@ enum rc_subscription_flags {
     RC_SUBSCRIPTION_EVERYBODY = 1u << 2, /* stands for "*", exists only while behind */
 };
 
+/* subscription.cursor of one that is in its channel's history: beyond every log, so that nobody has to ask for it. */
+#define RC_CURSOR_IN_HISTORY UINT64_MAX
+
 struct rc_subscription {
     uint64_t cursor; /* absolute byte position in the group's log, maybe inside a frame */
     uint32_t client;
@@ -271,7 +277,7 @@ struct rc_subscription {
     uint32_t next;   /* of the client; 0 = end */
     uint32_t member; /* position in the group's member vector */
     uint32_t flags;  /* enum rc_subscription_flags */
-    uint32_t pad;
+    uint32_t replay; /* struct rc_replay: it gets what it lacks from the channel's history first; 0 = it does not */
 };
 _Static_assert(sizeof(struct rc_subscription) == 32, "subscription layout");
 
@@ -300,13 +306,24 @@ struct rc_channel {
     uint16_t flags;      /* enum rc_channel_flags */
     uint8_t name_bytes;
     uint8_t namespace;   /* index in config.namespaces, refreshed on reload */
-    uint32_t json_bytes; /* the name as a JSON string with quotes, behind the name in its block */
+    uint16_t json_bytes; /* the name as a JSON string with quotes, behind the name in its block */
+    uint16_t throttle_count;
     uint32_t throttles;  /* first of its throttles; 0 = none */
-    uint32_t throttle_count;
+    uint32_t place;      /* struct rc_place; 0 = it has no history, or nothing is known of it */
     uint32_t next_asked; /* with ASKED: of a list of the uplink; 0 = end */
     uint32_t previous_asked;
 };
 _Static_assert(sizeof(struct rc_channel) == 64, "a channel is one cache line");
+
+/* Where the heads of a channel's logs are in its history (common/shm/history.h). */
+struct rc_place {
+    uint64_t epoch;
+    uint64_t position; /* offset of the message that went into the logs last */
+    uint64_t order;    /* frames of this epoch have a greater rc_frame.order */
+    uint32_t slot;     /* of the history segment */
+    uint32_t channel;  /* 0 = not in use */
+};
+_Static_assert(sizeof(struct rc_place) == 32, "place layout");
 
 /*
  * A channel and key whose last message is younger than the namespace's min_interval, and the newest of those that came since.
@@ -370,6 +387,7 @@ enum rc_frame_flags {
     RC_FRAME_SUPERSEDED = 1u << 2, /* a newer one has its key: not for who gets the latest only */
     RC_FRAME_VOLATILE = 1u << 3,   /* not for who could not take it when it came */
 };
+#define RC_FRAME_OFFSET_SHIFT 8u /* above it the low bits of the message's offset in its channel's history */
 
 struct rc_frame {
     uint64_t order;  /* counts what this worker's logs took: the order on a connection that hears several */
@@ -388,7 +406,9 @@ struct rc_exclusion {
 enum rc_pending_wants {
     RC_PENDING_RETAINED = 1u << 0, /* to be told the channel's retained values, as messages */
     RC_PENDING_VALUES = 1u << 1,   /* they are for who asked on the client's behalf: handlers.values */
+    RC_PENDING_PLACE = 1u << 2,    /* where it begins in the channel's history */
 };
+#define RC_PENDING_WANTS_VALUES (RC_PENDING_RETAINED | RC_PENDING_VALUES)
 
 struct rc_pending {
     uint32_t next; /* of the channel, oldest first; 0 = end */
@@ -402,8 +422,26 @@ struct rc_pending {
     uint8_t joins; /* the server's own: the connection stands still until it is settled */
     uint8_t wants; /* enum rc_pending_wants */
     uint8_t pad[3];
+    uint32_t replay; /* struct rc_replay: what it wants of the history; 0 = nothing */
 };
-_Static_assert(sizeof(struct rc_pending) == 96, "pending layout");
+_Static_assert(sizeof(struct rc_pending) == 100, "pending layout");
+
+enum rc_replay_flags {
+    RC_REPLAY_RECOVERS =
+        1u << 0, /* asked for: what comes behind cursor.offset of cursor.epoch, if nothing of it is missing */
+    RC_REPLAY_BEGINS = 1u << 1, /* its next message is the first of an epoch that the client has not heard of */
+};
+
+/* A subscription that gets messages of its channel's history before those of the log, or a request for one. */
+struct rc_replay {
+    struct rc_history_cursor cursor; /* in the history: the message that comes next */
+    struct rc_client_ref former;     /* which client it was before: who was excluded still is; random 0 = none */
+    uint32_t subscription;           /* 0 = still a request */
+    uint32_t next_of_client;         /* of those in the history; 0 = end */
+    uint32_t last;                   /* asked for: so many of the newest when it does not recover */
+    uint32_t flags;                  /* enum rc_replay_flags */
+};
+_Static_assert(sizeof(struct rc_replay) == 72, "replay layout");
 
 /* Output that belongs to one client alone, in the order in which it leaves: cut, replies, (channels), close; or the answers of a
  * socket without a client, as `replies`. */
@@ -496,10 +534,12 @@ _Static_assert(sizeof(struct rc_ack) == 32, "ack layout");
     POOL(clients, struct rc_client)             \
     POOL(subscriptions, struct rc_subscription) \
     POOL(channels, struct rc_channel)           \
+    POOL(places, struct rc_place)               \
     POOL(groups, struct rc_group)               \
     POOL(logs, struct rc_channel_log)           \
     POOL(throttles, struct rc_throttle)         \
     POOL(pending, struct rc_pending)            \
+    POOL(replays, struct rc_replay)             \
     POOL(outputs, struct rc_output)             \
     POOL(inputs, struct rc_input)               \
     POOL(users, struct rc_user)                 \
@@ -531,6 +571,8 @@ struct rc_truth_hub {
     uint32_t in_turn;  /* 1: it is running, and who of its groups' members has not its number was not served */
     uint32_t critical; /* the group that is served now, between two rounds; 0 = none */
     uint32_t unserved; /* of its members the first ones, who have not had their turn */
+    uint32_t partial_place; /* the channel of the message that is being tried again, if it has a place in its history */
+    uint32_t pad;
 };
 
 /* How far the down ring was handled. */
@@ -586,10 +628,12 @@ struct rc_truth {
     struct rc_pool clients;       /* struct rc_client, as many as sockets */
     struct rc_pool subscriptions; /* struct rc_subscription */
     struct rc_pool channels;
+    struct rc_pool places;
     struct rc_pool groups;
     struct rc_pool logs;
     struct rc_pool throttles;
     struct rc_pool pending;
+    struct rc_pool replays;
     struct rc_pool outputs;
     struct rc_pool inputs;
     struct rc_pool users;
@@ -641,6 +685,11 @@ static inline struct rc_channel *rc_truth_channel(const struct rc_truth *truth, 
     return (struct rc_channel *)rc_pool_at(&truth->channels, index);
 }
 
+static inline struct rc_place *rc_truth_place(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_place *)rc_pool_at(&truth->places, index);
+}
+
 static inline struct rc_span rc_truth_channel_name(const struct rc_truth *truth, const struct rc_channel *channel)
 {
     return rc_span_of(rc_heap_at(&truth->heap, channel->name), channel->name_bytes);
@@ -664,6 +713,11 @@ static inline struct rc_throttle *rc_truth_throttle(const struct rc_truth *truth
 static inline struct rc_pending *rc_truth_pending(const struct rc_truth *truth, uint32_t index)
 {
     return (struct rc_pending *)rc_pool_at(&truth->pending, index);
+}
+
+static inline struct rc_replay *rc_truth_replay(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_replay *)rc_pool_at(&truth->replays, index);
 }
 
 static inline struct rc_output *rc_truth_output(const struct rc_truth *truth, uint32_t index)

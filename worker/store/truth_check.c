@@ -33,6 +33,38 @@ static int check_output(struct rc_truth_found *found, uint32_t index, const char
     return rc_truth_found_block(found, output->replies, output->replies_capacity, RC_TRUTH_BYTES_OUTPUTS, of, number);
 }
 
+/* It is at some place of its group's log, if it is not where everybody is. */
+static int check_cursor(struct rc_truth_found *found, uint32_t c, uint32_t index)
+{
+    const struct rc_subscription *its = rc_truth_subscription(found->truth, index);
+    const struct rc_group *group = rc_truth_group(found->truth, its->group);
+    if (!(its->flags & RC_SUBSCRIPTION_CURSOR)) {
+        return 0;
+    }
+    RC_FOUND_MUST(found, group->log != 0, "subscription %u of client %u is behind in no log", index, c);
+    const struct rc_channel_log *log = rc_truth_log(found->truth, group->log);
+    RC_FOUND_MUST(found, its->cursor >= log->base && its->cursor <= log->head,
+                  "subscription %u of client %u is at %llu of %llu to %llu", index, c, (unsigned long long)its->cursor,
+                  (unsigned long long)log->base, (unsigned long long)log->head);
+    return 0;
+}
+
+/* It gets messages of its channel's history first. */
+static int check_replay(struct rc_truth_found *found, uint32_t c, uint32_t index)
+{
+    const struct rc_subscription *its = rc_truth_subscription(found->truth, index);
+    RC_FOUND_TRY(rc_truth_found_object(found, RC_TRUTH_POOL_replays, its->replay, "subscription", index));
+    RC_FOUND_MUST(found, rc_truth_replay(found->truth, its->replay)->subscription == index,
+                  "replay %u of subscription %u is subscription %u's", its->replay, index,
+                  rc_truth_replay(found->truth, its->replay)->subscription);
+    RC_FOUND_MUST(found, (its->flags & RC_SUBSCRIPTION_CURSOR) && its->cursor == RC_CURSOR_IN_HISTORY,
+                  "subscription %u of client %u is in the history and at %llu", index, c,
+                  (unsigned long long)its->cursor);
+    RC_FOUND_MUST(found, rc_truth_client(found->truth, c)->in_history, "client %u is in a history and does not say so",
+                  c);
+    return 0;
+}
+
 /* A subscription of the client, in its list or (`everybody`) for "*". */
 static int check_subscription(struct rc_truth_found *found, uint32_t c, uint32_t index, bool everybody)
 {
@@ -54,13 +86,7 @@ static int check_subscription(struct rc_truth_found *found, uint32_t c, uint32_t
     RC_FOUND_MUST(found, behind || !everybody, "subscription %u of client %u is for \"*\" and not behind", index, c);
     RC_FOUND_MUST(found, behind || !(its->flags & RC_SUBSCRIPTION_LATEST),
                   "subscription %u of client %u gets the latest and is not behind", index, c);
-    if (behind) {
-        RC_FOUND_MUST(found, group->log != 0, "subscription %u of client %u is behind in no log", index, c);
-        const struct rc_channel_log *log = rc_truth_log(truth, group->log);
-        RC_FOUND_MUST(found, its->cursor >= log->base && its->cursor <= log->head,
-                      "subscription %u of client %u is at %llu of %llu to %llu", index, c,
-                      (unsigned long long)its->cursor, (unsigned long long)log->base, (unsigned long long)log->head);
-    }
+    RC_FOUND_TRY(its->replay != 0 ? check_replay(found, c, index) : check_cursor(found, c, index));
     found->groups[its->group].members++;
     found->groups[its->group].behind += behind;
     return 0;
@@ -225,6 +251,38 @@ static int check_clients(struct rc_truth_found *found)
     return 0;
 }
 
+/* Those of a client in a list whose beginning is index: each is one of the same client, and none is named twice. */
+static int check_replays(struct rc_truth_found *found)
+{
+    const struct rc_truth *truth = found->truth;
+    uint32_t left = 0;
+    for (uint32_t i = 1; i < found->highs[RC_TRUTH_POOL_replays]; i++) {
+        const struct rc_replay *its = rc_truth_replay(truth, i);
+        if (!rc_truth_was_found(found, RC_TRUTH_POOL_replays, i) || its->subscription == 0) {
+            continue;
+        }
+        const uint32_t next = its->next_of_client;
+        const uint32_t client = rc_truth_subscription(truth, its->subscription)->client;
+        left += next == 0;
+        if (next == 0) {
+            continue;
+        }
+        RC_FOUND_MUST(found,
+                      rc_truth_was_found(found, RC_TRUTH_POOL_replays, next) &&
+                          rc_truth_replay(truth, next)->subscription != 0 &&
+                          rc_truth_subscription(truth, rc_truth_replay(truth, next)->subscription)->client == client,
+                      "replay %u of client %u is before %u, which is not its", i, client, next);
+        RC_FOUND_MUST(found, (found->named[next / 8] & (1u << (next % 8))) == 0, "replay %u is behind two others",
+                      next);
+        found->named[next / 8] |= (uint8_t)(1u << (next % 8));
+    }
+    for (uint32_t c = 1; c < found->highs[RC_TRUTH_POOL_clients]; c++) {
+        left -= rc_truth_client(truth, c)->random != 0 && rc_truth_client(truth, c)->in_history;
+    }
+    RC_FOUND_MUST(found, left == 0, "clients that are in histories are %d too few", (int)left);
+    return 0;
+}
+
 /* Each subscription has a place of its own in its group's vector, and none is beyond its end. */
 static int check_places(struct rc_truth_found *found)
 {
@@ -374,6 +432,7 @@ static int check_all(struct rc_truth_found *found)
     RC_FOUND_TRY(rc_truth_check_channels(found));
     RC_FOUND_TRY(check_clients(found));
     RC_FOUND_TRY(check_sessions(found));
+    RC_FOUND_TRY(check_replays(found));
     RC_FOUND_TRY(rc_truth_check_counts(found));
     RC_FOUND_TRY(check_places(found));
     for (uint32_t s = 0; s < found->truth->socket_count; s++) {

@@ -117,6 +117,12 @@ static int check_pending(struct rc_truth_found *found, uint32_t c)
                       "request %u is of client %u, who is not there", i, pending->client);
         RC_FOUND_MUST(found, pending->id_bytes <= RC_REQUEST_ID_MAX, "request %u has an id of %u bytes", i,
                       pending->id_bytes);
+        if (pending->replay != 0) {
+            RC_FOUND_TRY(rc_truth_found_object(found, RC_TRUTH_POOL_replays, pending->replay, "request", i));
+            RC_FOUND_MUST(found, rc_truth_replay(found->truth, pending->replay)->subscription == 0,
+                          "request %u wants of a history what subscription %u gets", i,
+                          rc_truth_replay(found->truth, pending->replay)->subscription);
+        }
         found->pending[pending->client]++;
         previous = i;
     }
@@ -236,6 +242,12 @@ static int check_channel(struct rc_truth_found *found, uint32_t c)
     if (rc_span_equal(name, RC_SPAN("*"))) {
         RC_FOUND_MUST(found, found->everybody == 0, "channels %u and %u are both \"*\"", found->everybody, c);
         found->everybody = c;
+    }
+    if (channel->place != 0) {
+        RC_FOUND_TRY(rc_truth_found_object(found, RC_TRUTH_POOL_places, channel->place, "channel", c));
+        RC_FOUND_MUST(found, rc_truth_place(truth, channel->place)->channel == c,
+                      "place %u of channel %u is channel %u's", channel->place, c,
+                      rc_truth_place(truth, channel->place)->channel);
     }
     RC_FOUND_TRY(check_groups(found, c));
     RC_FOUND_TRY(check_pending(found, c));

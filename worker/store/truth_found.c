@@ -51,7 +51,8 @@ int rc_truth_found_open(struct rc_truth_found *found, const struct rc_truth *tru
     found->groups = found_pages(groups_bytes(found));
     found->pending = found_pages(pending_bytes(found));
     found->places = found_pages(bits_bytes(found->highs[RC_TRUTH_POOL_subscriptions]));
-    there = there && found->groups != NULL && found->pending != NULL && found->places != NULL;
+    found->named = found_pages(bits_bytes(found->highs[RC_TRUTH_POOL_replays]));
+    there = there && found->named != NULL && found->groups != NULL && found->pending != NULL && found->places != NULL;
     const int rc = there ? rc_heap_open(&found->heap, truth->heap.base, truth->heap.bytes, truth->heap.sizes, err)
                          : rc_err_set(err, -ENOMEM, "no memory to look at the connections of a worker");
     if (rc < 0) {
@@ -68,6 +69,7 @@ void rc_truth_found_close(struct rc_truth_found *found)
     found_give(found->groups, groups_bytes(found));
     found_give(found->pending, pending_bytes(found));
     found_give(found->places, bits_bytes(found->highs[RC_TRUTH_POOL_subscriptions]));
+    found_give(found->named, bits_bytes(found->highs[RC_TRUTH_POOL_replays]));
     rc_heap_close(&found->heap);
     *found = (struct rc_truth_found){0};
 }

@@ -42,6 +42,7 @@ struct rc_truth_found {
     struct rc_truth_group_found *groups; /* owned: by group */
     uint32_t *pending;                   /* owned: by client: requests that wait */
     uint8_t *places;                     /* owned: a bit per place in a member vector */
+    uint8_t *named;                      /* owned: a bit per replay that another one of its client is before */
     uint32_t everybody;                  /* channel "*" */
     uint32_t clients_high;               /* the highest that is in use */
 };

@@ -92,6 +92,32 @@ Test(history_blocks, a_successor_takes_what_is_in_use_and_nothing_twice)
     cr_assert_eq(capacity(), UNITS - 9);
 }
 
+Test(history_blocks, any_number_of_units_is_taken_given_back_and_shortened)
+{
+    for (unsigned round = 0; round < 20000; round++) {
+        const uint32_t unit = (uint32_t)rand() % UNITS;
+        const uint32_t count = 1 + (uint32_t)rand() % (UNITS - unit);
+        cr_assert(rc_blocks_take_units(&blocks, unit, count));
+        cr_assert_eq(blocks.used_units, count);
+        cr_assert_not(rc_blocks_take_units(&blocks, unit + count - 1, 1));
+        cr_assert_not(rc_blocks_take_units(&blocks, unit == 0 ? 0 : unit - 1, unit == 0 ? 1 : 2),
+                      "nothing is taken twice");
+        cr_assert_eq(blocks.used_units, count);
+        const uint32_t from = unit + (uint32_t)rand() % count;
+        const uint32_t kept = 1 + (uint32_t)rand() % (unit + count - from);
+        rc_blocks_keep_units(&blocks, unit, count, from, kept);
+        cr_assert_eq(blocks.used_units, kept);
+        rc_blocks_free_units(&blocks, from, kept);
+        cr_assert_eq(blocks.used_units, 0);
+    }
+    cr_assert_not(rc_blocks_take_units(&blocks, UNITS - 1, 2));
+    cr_assert_not(rc_blocks_take_units(&blocks, 0, 0));
+    const uint32_t unit = rc_blocks_alloc(&blocks, 3);
+    rc_blocks_keep_units(&blocks, unit, 8, unit, 5);
+    rc_blocks_free_units(&blocks, unit, 5);
+    cr_assert_eq(blocks.used_units, 0);
+}
+
 Test(history_blocks, orders_are_the_smallest_that_hold_it)
 {
     cr_assert_eq(rc_blocks_order(1, 512), 0);

@@ -64,6 +64,21 @@ static const char *texts_from(const char *channel, uint64_t offset)
     return rc == 0 ? text : rc == -ENODATA ? "gone" : "damaged";
 }
 
+/* How many messages are read from `offset` on. */
+static unsigned texts_count(const char *channel, uint64_t offset)
+{
+    static uint8_t buffer[65536];
+    struct rc_history_cursor cursor = cursor_at(channel, offset);
+    struct rc_history_message message;
+    unsigned count = 0;
+    int rc;
+    while ((rc = rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message)) == 1) {
+        count++;
+    }
+    cr_assert_eq(rc, 0);
+    return count;
+}
+
 Test(history_store, offsets_count_from_one_and_are_read_in_order)
 {
     for (unsigned i = 1; i <= 5; i++) {
@@ -85,6 +100,19 @@ Test(history_store, a_namespace_without_history_keeps_nothing)
     rc_history_configure(&rig.store, &rig.config);
     cr_assert_eq(history_rig_append(&rig, "a", "x", 1).slot, RC_HISTORY_NO_SLOT);
     cr_assert_eq(rig.store.channel_count, 0);
+}
+
+Test(history_store, a_policy_is_looked_up_once_and_again_after_a_reload)
+{
+    const uint64_t hash = rc_channel_hash("a", 1);
+    cr_assert_eq(rc_history_policy_of(&rig.store, hash, RC_SPAN("a")), policy());
+    cr_assert_eq(rc_history_policy_of(&rig.store, hash, RC_SPAN("another name")), policy(), "it is not looked at");
+    policy()->history = 0;
+    rc_history_configure(&rig.store, &rig.config);
+    cr_assert_null(rc_history_policy_of(&rig.store, hash, RC_SPAN("a")));
+    policy()->history = 10;
+    rc_history_configure(&rig.store, &rig.config);
+    cr_assert_eq(rc_history_policy_of(&rig.store, hash, RC_SPAN("a")), policy());
 }
 
 Test(history_store, not_more_messages_than_the_policy_says_are_shown)
@@ -156,17 +184,37 @@ Test(history_store, three_small_messages_take_one_unit)
 
 Test(history_store, a_kept_message_costs_its_payload_and_at_most_48_bytes)
 {
-    static uint8_t data[200];
-    policy()->history = 1000;
-    for (unsigned i = 0; i < 1000; i++) {
-        (void)history_rig_append(&rig, "a", data, 200);
+    static const uint32_t sizes[] = {16, 64, 100, 200, 256, 500, 1000, 2000, 4000, 10000, 0}; /* 0: of all sizes */
+    static uint8_t data[10000];
+    history_rig_close(&rig);
+    for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+        static uint32_t payload[5000];
+        uint64_t kept = 0;
+        history_rig_open(&rig, 64u << 20);
+        policy()->history = 1000;
+        for (unsigned i = 0; i < 5000; i++) {
+            payload[i] = sizes[k] > 0 ? sizes[k] : 1 + (uint32_t)rand() % 2000;
+            kept += payload[i];
+            kept -= i >= 1000 ? payload[i - 1000] : 0;
+            (void)history_rig_append(&rig, "a", data, payload[i]);
+            /* The page that is being filled takes what it needs for what will come. */
+            const struct rc_history_channel *channel = &rig.store.channels[history_rig_slot(&rig, "a")];
+            const uint64_t unused =
+                (uint64_t)RC_HISTORY_UNIT * rig.store.pages[channel->tail - 1].units - channel->tail_at;
+            const uint64_t bytes = (uint64_t)RC_HISTORY_UNIT * rig.store.blocks.used_units - unused;
+            cr_assert_eq(bytes + unused, channel->bytes);
+            /* While it grows it has small pages, which many sizes fill less well than one. */
+            cr_assert(i < (sizes[k] > 0 ? 1000 : 2000) || bytes <= kept + 1000 * 48,
+                      "%u bytes each: %llu for each of 1000 after %u", sizes[k],
+                      (unsigned long long)(bytes - kept) / 1000, i);
+        }
+        cr_assert_eq(state_of("a").first, 4001);
+        history_rig_restart(&rig);
+        cr_assert_eq(state_of("a").first, 4001);
+        cr_assert_eq(texts_count("a", 4001), 1000, "a successor finds all of them");
+        history_rig_close(&rig);
     }
-    const uint64_t bytes =
-        rig.store.channels[history_rig_slot(&rig, "a")].bytes - (rig.store.blocks.used_units > 0 ? 0 : 1);
-    const struct rc_history_channel *channel = &rig.store.channels[history_rig_slot(&rig, "a")];
-    const uint64_t unused =
-        ((uint64_t)RC_HISTORY_UNIT << ((rig.store.blocks.marks[channel->tail - 1] & 0x7f) - 1)) - channel->tail_at;
-    cr_assert_leq((bytes - unused) / 1000, 200 + 48);
+    history_rig_open(&rig, 1u << 20);
 }
 
 Test(history_store, when_memory_is_used_up_the_oldest_page_of_all_goes)
