@@ -78,9 +78,11 @@ static void hold_free_block(struct rc_hub *hub, uint32_t block)
 
 static void hold_let_go(struct rc_hub *hub, struct rc_throttle *throttle)
 {
-    if (throttle->held != 0) {
-        hold_free_block(hub, throttle->held);
-        throttle->held = 0;
+    const uint32_t block = throttle->held;
+    throttle->held = 0;
+    RC_STORE_ORDER();
+    if (block != 0) {
+        hold_free_block(hub, block);
     }
 }
 

@@ -16,6 +16,19 @@
 
 #include "worker/hub/hub.h"
 
+/* Bytes of a log, and words that say where they are, are changed in place between these two: rare, and there may be no memory for a copy. */
+static inline void rc_hub_fragile_log(struct rc_hub *hub, const struct rc_channel_log *log)
+{
+    hub->kept->fragile_log = (uint32_t)(log - (const struct rc_channel_log *)(const void *)hub->truth->logs.base);
+    RC_STORE_ORDER();
+}
+
+static inline void rc_hub_whole_log(struct rc_hub *hub)
+{
+    RC_STORE_ORDER();
+    hub->kept->fragile_log = 0;
+}
+
 /* --- members.c --- */
 
 /* -ENOMEM. */

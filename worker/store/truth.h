@@ -571,6 +571,8 @@ struct rc_truth_hub {
     uint32_t in_turn;  /* 1: it is running, and who of its groups' members has not its number was not served */
     uint32_t critical; /* the group that is served now, between two rounds; 0 = none */
     uint32_t unserved; /* of its members the first ones, who have not had their turn */
+    uint32_t fragile_log; /* whose bytes and words are just being moved: of a killed worker nothing in it can be used */
+    uint32_t fragile_output; /* the same of a struct rc_output */
     uint32_t partial_place; /* the channel of the message that is being tried again, if it has a place in its history */
     uint32_t pad;
 };

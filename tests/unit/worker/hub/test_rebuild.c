@@ -12,6 +12,7 @@
 
 #include "common/base/check.h"
 #include "common/records/select.h"
+#include "tests/support/history_rig.h"
 #include "tests/support/hub_rig.h"
 #include "worker/hub/hub_internal.h"
 #include "worker/store/truth_check.h"
@@ -299,6 +300,8 @@ static void same_index(struct rc_hub *a, struct rc_hub *b)
     cr_assert_eq(memcmp(a->everybody_counts, b->everybody_counts, sizeof(a->everybody_counts)), 0);
     cr_assert_eq(memcmp(a->throttled, b->throttled, sizeof(a->throttled)), 0);
     cr_assert_eq(memcmp(a->waiting, b->waiting, a->truth->clients.count_max * sizeof(*a->waiting)), 0);
+    cr_assert_eq(memcmp(a->replays, b->replays, a->truth->clients.count_max * sizeof(*a->replays)), 0);
+    same_set(&a->replays_due, &b->replays_due, "who reads a history");
     cr_assert(a->clients_high == b->clients_high && a->turn == b->turn && !a->in_turn && !b->in_turn);
     cr_assert(a->log_bytes == b->log_bytes && a->output_bytes == b->output_bytes && a->held_bytes == b->held_bytes &&
               a->input_bytes == b->input_bytes);
@@ -418,6 +421,53 @@ Test(rebuild, successor_is_the_same_hub)
     cr_assert(seen.clients > 0 && seen.behind > 0 && seen.latest > 0 && seen.cut > 0 && seen.direct > 0 &&
               seen.excluded > 0 && seen.held > 0 && seen.pending > 0 && seen.dirty > 0 && seen.critical > 0 &&
               seen.blocked > 0 && seen.replies > 0 && seen.bytes > 0);
+}
+
+/* Of two channels it reads what is in their histories, a piece at a time: the successor goes on behind the piece that was the last. */
+Test(rebuild, who_reads_a_history_reads_on)
+{
+    static const char *const channels[] = {"h1", "h2"};
+    static struct history_rig kept;
+    char data[600];
+    size_t before[CLIENTS + 1] = {0};
+    hub_rig_open(&first, &options);
+    history_rig_open(&kept, 1u << 20);
+    first.config->namespaces[0].history = 100;
+    first.control->history = kept.view;
+    const uint32_t client = hub_rig_connect(&first, HUB_RIG_UNIX, RC_CODEC_JSON, false, SEND_BYTES);
+    for (uint32_t c = 0; c < RC_ARRAY_COUNT(channels); c++) {
+        const struct rc_span name = rc_span_text(channels[c]);
+        const uint64_t hash = rc_channel_hash(channels[c], name.count);
+        const uint32_t slot = rc_history_begin(&kept.store, hash, name, kept.now_ms);
+        for (uint32_t i = 0; i < 60; i++) {
+            const int count = snprintf(data, sizeof(data), "\"%s %u %0500u\"", channels[c], i, i);
+            struct rc_envelope_view view = history_rig_record(&kept, channels[c], "", data, (uint32_t)count);
+            (void)rc_history_append(&kept.store, &view, rc_history_policy(&kept.store, name), kept.now_ms);
+        }
+        const struct rc_hub_from from = {.last = 60};
+        cr_assert_eq(rc_hub_subscribe_from(&first.hub, client, name, RC_SUBSCRIBER_CLIENT, RC_SPAN("id"), 0, &from),
+                     RC_SUBSCRIBE_WAITS);
+        const struct rc_history_state state = rc_history_state(&kept.view, slot);
+        const struct rc_hub_acknowledgement said = {
+            .placed = true, .slot = slot, .epoch = state.epoch, .position = state.last};
+        rc_hub_acknowledged(&first.hub, rc_hub_channel(&first.hub, name), &said);
+    }
+    hub_rig_run(&first);
+    cr_assert_neq(first.hub.replays[client], 0);
+    (void)hub_rig_read(&first, client, 0);
+    before[client] = first.peers[client].count;
+    hub_rig_adopt(&second, &first, &options, SEND_BYTES);
+    second.control->history = kept.view;
+    hub_rig_check(&second);
+    same_index(&first.hub, &second.hub);
+    hub_rig_drain(&first);
+    hub_rig_drain(&second);
+    cr_assert_eq(second.hub.replays[client], 0);
+    cr_assert_gt(second.peers[client].count, 60 * 500);
+    same_bytes(before);
+    hub_rig_close(&first);
+    hub_rig_close(&second);
+    history_rig_close(&kept);
 }
 
 Test(rebuild, truth_that_is_damaged_is_refused)
