@@ -322,6 +322,7 @@ void rc_broker_close(struct rc_broker *broker)
             if (child->process != NULL) {
                 close_fd(&child->bell_fd);
                 close_fd(&child->pidfd);
+                close_fd(&child->order_fd);
             }
         }
     }
@@ -347,6 +348,7 @@ static void args_of_worker(const struct rc_broker *broker, const struct rc_child
     args->steer_fd = broker->steer.map_fd;
     args->inbox_fd = broker->inbox_fds[index];
     args->vault_fd = broker->vault_fds[index];
+    args->order_fd = child->order_fd;
     for (uint32_t i = 0; i < broker->worker_count; i++) {
         args->outbox_fds[args->outbox_count++] = broker->outbox_fds[i];
     }
@@ -390,6 +392,12 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
         if (truth_fd < 0) {
             return truth_fd;
         }
+        child->order_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (child->order_fd < 0) {
+            close(truth_fd);
+            return rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+        }
+        atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_relaxed);
         open_vault(broker, (uint32_t)child->index);
         args_of_worker(broker, child, truth_fd, &args);
     }
@@ -413,6 +421,7 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
     }
     if (pid < 0) {
         close_vault(broker, child);
+        close_fd(&child->order_fd);
         atomic_store_explicit(&child->life->running, 0, memory_order_relaxed);
         atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_relaxed);
         return (int)pid;
@@ -439,6 +448,7 @@ void rc_broker_bury(struct rc_broker *broker, struct rc_child *child)
     atomic_store_explicit(&child->life->generation, generation, memory_order_release);
     child->pid = 0;
     close_fd(&child->pidfd);
+    close_fd(&child->order_fd);
     close_vault(broker, child); /* what nobody has any more ends here */
     rc_broker_ring_all(broker);
 }

@@ -68,8 +68,22 @@ enum rc_broker_state { RC_BROKER_STARTING, RC_BROKER_RUNNING, RC_BROKER_DRAINING
 
 /*
  * Life of a process:  DOWN -> STARTING -> READY -> DRAINED (a worker without clients that may exit) -> DOWN
+ *
+ * A worker that is told to (enum rc_order) stands still meanwhile:  READY -> PARKED -> READY. Then it touches nothing.
  */
-enum rc_process_state { RC_PROCESS_DOWN, RC_PROCESS_STARTING, RC_PROCESS_READY, RC_PROCESS_DRAINED };
+enum rc_process_state {
+    RC_PROCESS_DOWN,
+    RC_PROCESS_STARTING,
+    RC_PROCESS_READY,
+    RC_PROCESS_DRAINED,
+    RC_PROCESS_PARKED,
+};
+
+/*
+ * What a worker is told, besides the broker's state. With PARK it stands still as soon as nothing would be lost by it, or says that it
+ * cannot by staying READY until the order is RUN again.
+ */
+enum rc_order { RC_ORDER_RUN, RC_ORDER_PARK };
 
 /* What a process says of itself. W: the process; state and the two times by the acceptor while it does not run. */
 struct rc_process {
@@ -90,7 +104,8 @@ struct rc_life {
     _Atomic uint32_t running;    /* 1 from before exec until waitpid: others write to it */
     _Atomic uint32_t pid;        /* 0 = none */
     _Atomic uint32_t cpu;        /* CPU it is pinned to, UINT32_MAX = none */
-    uint8_t pad[48];
+    _Atomic uint32_t order;      /* enum rc_order */
+    uint8_t pad[44];
 };
 _Static_assert(sizeof(struct rc_life) == 64, "life layout");
 

@@ -164,12 +164,11 @@ static int recover_lost(struct rc_hub *hub, struct rc_replay *replay, uint32_t c
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
     const uint32_t client = rc_truth_subscription(hub->truth, replay->subscription)->client;
-    const struct rc_history_state state =
-        place == NULL ? (struct rc_history_state){0} : rc_history_state(hub->history, place->slot);
     const int rc = recover_tell_gap(hub, client, channel);
     if (place == NULL) {
         return rc;
     }
+    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
     if (place->epoch != replay->cursor.epoch) {
         replay->flags |= RC_REPLAY_BEGINS;
     }
@@ -384,6 +383,10 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
                 place->position = head->position - 1;
             }
         }
+    }
+    if (place != NULL && place->epoch != head->epoch && head->position != 1 && head->position != place->position + 1 &&
+        hub->kept->partial_place != channel_index) {
+        rc_hub_owe_gap(hub, channel_index); /* what is missing in between is of no epoch that is there */
     }
     const uint64_t order = hub->order;
     const int rc = rc_hub_append(hub, channel_index, view);

@@ -74,7 +74,7 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
 
 static bool accept_wanted(const struct rc_io *io, uint32_t listener)
 {
-    return !io->accepts_paused || (io->accepts_admin & (1u << listener));
+    return !io->parking && (!io->accepts_paused || (io->accepts_admin & (1u << listener)));
 }
 
 void rc_io_arm_accepts(struct rc_io *io)
@@ -99,6 +99,15 @@ static void accept_cancel(struct rc_io *io, uint32_t listener)
     }
 }
 
+void rc_io_cancel_accepts(struct rc_io *io)
+{
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        if (io->accepts_armed & (1u << i)) {
+            accept_cancel(io, i);
+        }
+    }
+}
+
 void rc_io_renew_accepts(struct rc_io *io)
 {
     if (io->accept_again_ds == 0 || io->now_ds < io->accept_again_ds) {
@@ -106,11 +115,7 @@ void rc_io_renew_accepts(struct rc_io *io)
     }
     io->accept_again_in_ds *= 2;
     io->accept_again_ds = io->accept_again_in_ds <= RC_IO_ACCEPT_AGAIN_MAX_DS ? io->now_ds + io->accept_again_in_ds : 0;
-    for (uint32_t i = 0; i < io->listener_count; i++) {
-        if (io->accepts_armed & (1u << i)) {
-            accept_cancel(io, i); /* its last completion arms it again */
-        }
-    }
+    rc_io_cancel_accepts(io); /* its last completion arms each again */
 }
 
 void rc_io_pause_accept(struct rc_io *io, bool paused)

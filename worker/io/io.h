@@ -172,6 +172,7 @@ struct rc_io {
     uint32_t open_count; /* sockets not free */
     uint32_t slots_max;  /* beyond it connections are answered 503 */
     bool input_left;     /* a socket had more than its buffer took */
+    bool parking;        /* between rc_io_park and rc_io_go_on */
 
     struct io_uring_buf_ring *buffers; /* in truth->io */
     uint8_t *buffer_memory;
@@ -266,6 +267,16 @@ void rc_io_pause_accept(struct rc_io *io, bool paused);
 void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *backlog);
 /* Tells the steering program whether others are to be preferred. */
 void rc_io_set_busy(struct rc_io *io, bool busy);
+
+/*
+ * Begins to stand still (park.c): nothing is read or accepted any more, sockets that were made here excepted. Goes on with rc_io_run as
+ * always until rc_io_parked: then what arrives stays in the sockets for as long as this process does not call rc_io_run, and the truth
+ * says all of the connections; in flight are polls at most.
+ */
+void rc_io_park(struct rc_io *io);
+bool rc_io_parked(const struct rc_io *io);
+/* Reads and accepts again, whether it stood still already or not. */
+void rc_io_go_on(struct rc_io *io);
 
 /* Arms reading as the connection's mode wants, unless paused or already armed. */
 void rc_io_read(struct rc_io *io, uint32_t socket);

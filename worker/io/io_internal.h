@@ -4,6 +4,7 @@
 #ifndef RC_WORKER_IO_IO_INTERNAL_H
 #define RC_WORKER_IO_IO_INTERNAL_H
 
+#include "common/base/check.h"
 #include "worker/io/io.h"
 
 /* The operation in the top byte of user_data; then 24 bits of the socket's generation, then the socket or listener. */
@@ -62,6 +63,7 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
 #define RC_IO_ACCEPT_AGAIN_DS 1u
 #define RC_IO_ACCEPT_AGAIN_MAX_DS 8u
 void rc_io_renew_accepts(struct rc_io *io);
+void rc_io_cancel_accepts(struct rc_io *io);
 /* All that are to be and are not. */
 void rc_io_arm_accepts(struct rc_io *io);
 void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const struct io_uring_cqe *cqe);
@@ -71,6 +73,15 @@ void rc_io_on_poll(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_pollout(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_cancel(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_close(struct rc_io *io, uint32_t socket, int result);
+
+/* Cancels its receive, if one is in flight. */
+void rc_io_cancel_receive(struct rc_io *io, uint32_t socket);
+
+/* Nothing of the socket's may be armed now (rc_io_park). */
+static inline bool rc_io_is_parking(const struct rc_io *io, uint32_t socket)
+{
+    return RC_UNLIKELY(io->parking) && io->truth->sockets[socket].listener != RC_SOCKET_MADE_HERE;
+}
 
 /* Of a socket that is GIVING: goes on if nothing is in flight any more. Of any other: nothing. */
 void rc_io_give_step(struct rc_io *io, uint32_t socket);
