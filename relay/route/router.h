@@ -122,6 +122,14 @@ uint16_t rc_router_retain(struct rc_router *router, const struct rc_envelope_vie
 /* Of a user's channel, when nobody here has it. */
 void rc_router_miss(struct rc_router *router, const struct rc_envelope_view *view);
 
+/* --- kept.c --- */
+
+/* How the channel stands, for the acknowledgement of an interest: it holds for the place in the ring where that is written. */
+void rc_router_tell_kept(struct rc_router *router, const struct rc_interest_request *request,
+                         struct rc_envelope_view *view);
+/* RC_QUERY_RETAINED, RC_QUERY_HISTORY, RC_QUERY_FORGET. False: it is another question. */
+bool rc_router_answer_kept(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *asked);
+
 /* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap); of "*", everybody. Without a name:
  * everybody is told that it may concern any channel, and direct messages. */
 void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes);
