@@ -267,3 +267,24 @@ testRedis("a failover by Sentinel that loses nothing is a pause", { brokers: 2, 
     if (round === 1) await redis.sentinels[0].command("SENTINEL", "FAILOVER", "mymaster");
   });
 });
+
+testRedis("a client that comes back on another host gets exactly what it missed", { brokers: 2, config, timeout: 60000 }, async ({ brokers: [one, two] }) => {
+  const first = await one.connect();
+  const { epoch, offset } = await first.subscribe("log:a");
+  assert.equal(offset, 0);
+  const publisher = await one.connect();
+  for (let n = 1; n <= 3; n++) await publisher.publish("log:a", n);
+  first.terminate();
+  for (let n = 4; n <= 8; n++) await publisher.publish("log:a", n);
+  for (const [from, expected] of [[3, [4, 5, 6, 7, 8]], [0, [1, 2, 3, 4, 5, 6, 7, 8]]]) {
+    const back = await two.connect();
+    const answer = await back.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset: from } });
+    assert.deepEqual([answer.recovered, answer.epoch, answer.offset], [true, epoch, 8]);
+    await until("all that was missed", () => back.inbox.length === expected.length);
+    assert.deepEqual(back.inbox.map(({ data }) => data), expected);
+    back.terminate();
+  }
+  const stranger = await two.connect();
+  const answer = await stranger.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch: "7", offset: 3 } });
+  assert.equal(answer.recovered, false);
+});
