@@ -267,7 +267,7 @@ static bool is_named(struct rc_http_view view, const char *text)
 }
 
 /* The first value of that name in the query; empty: there is none. */
-static struct rc_http_view query_value(struct rc_http_view query, const char *name)
+static struct rc_http_view value_named(struct rc_http_view query, const char *name)
 {
     struct rc_http_view found;
     struct rc_http_view value;
@@ -309,17 +309,17 @@ static bool message_write(struct rc_opening *opening, const struct rc_http_reque
     struct rc_http_view query = request->query;
     struct rc_http_view name;
     struct rc_http_view value;
-    const bool retained = is_named(query_value(query, "retained"), "true");
+    const bool retained = is_named(value_named(query, "retained"), "true");
     if (!message_line(opening, retained ? (struct rc_http_view){RC_SSE_RETAINED, strlen(RC_SSE_RETAINED)}
                                         : (struct rc_http_view){"", 0})) {
         return false;
     }
     if (header != NULL) {
         message_header(opening, header);
-    } else if (!message_line(opening, query_value(query, "lastEventId"))) {
+    } else if (!message_line(opening, value_named(query, "lastEventId"))) {
         return false;
     }
-    if (!message_line(opening, query_value(query, "last"))) {
+    if (!message_line(opening, value_named(query, "last"))) {
         return false;
     }
     while (rc_http_query_next(&query, &name, &value)) {
