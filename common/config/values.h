@@ -75,6 +75,7 @@ enum rc_who {
     RC_WHO_NONE,
 };
 enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
+enum rc_delta_format { RC_DELTA_NONE, RC_DELTA_FOSSIL };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
@@ -287,6 +288,7 @@ struct rc_config_namespace {
     enum rc_who retain;
     uint32_t retained_keys;
     enum rc_slow_policy slow_consumer;
+    enum rc_delta_format delta;
     uint64_t min_interval_ms;
     uint32_t max_keys;
     enum rc_priority priority;

@@ -243,9 +243,11 @@ static enum rc_carried request_subscribe(const struct request *request)
 {
     struct rc_clients *clients = request->clients;
     const enum rc_subscriber by = request->author == RC_AUTHOR_BACKEND ? RC_SUBSCRIBER_BACKEND : RC_SUBSCRIBER_CLIENT;
-    const uint8_t wants = !request->operation->retained ? 0
-                          : by == RC_SUBSCRIBER_BACKEND ? RC_PENDING_VALUES
-                                                        : RC_PENDING_RETAINED;
+    const uint8_t values = !request->operation->retained ? 0
+                           : by == RC_SUBSCRIBER_BACKEND ? RC_PENDING_VALUES
+                                                         : RC_PENDING_RETAINED;
+    const bool delta = request->operation->delta && request_namespace(request)->delta == RC_DELTA_FOSSIL;
+    const uint8_t wants = (uint8_t)(values | (delta ? RC_PENDING_DELTA : 0));
     switch (rc_hub_subscribe_name(clients->hub, request->client, request->operation->channel, by,
                                   request->operation->id, wants)) {
     case RC_SUBSCRIBED:

@@ -12,6 +12,7 @@
  *   pending.c   requests that wait for the relay   deliver.c   what one client gets
  *   output.c    replies, answers                   settle.c    what became of the sends
  *   mark.c, close.c  who is to end, and how        hub.c       the whole
+ *   delta.c     what a message is more than the last      exclude.c   who is left out
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -26,6 +27,7 @@
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
 #include "worker/hub/channel_log.h"
+#include "worker/hub/delta.h"
 #include "worker/io/io.h"
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
@@ -163,6 +165,7 @@ struct rc_hub {
     char instance[RC_SID_INSTANCE_BYTES];
     struct rc_selected_list selected; /* scratch of select.c */
     struct rc_compressor compressor;
+    struct rc_deltas deltas;
     uint32_t worker;         /* own index */
     const char *instance_id; /* borrowed */
     uint32_t boot_nonce;

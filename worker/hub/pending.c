@@ -25,7 +25,7 @@ static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_ind
                                    .id_bytes = (uint8_t)id.count,
                                    .joins = joins ? 1 : 0,
                                    .wants = wants};
-    channel->flags |= wants != 0 ? RC_CHANNEL_WANTS_RETAINED : 0u;
+    channel->flags |= (wants & (RC_PENDING_RETAINED | RC_PENDING_VALUES)) != 0 ? RC_CHANNEL_WANTS_RETAINED : 0u;
     if (id.count > 0) {
         memcpy(pending->id, id.bytes, id.count);
     }
@@ -208,6 +208,24 @@ static void tell_values(struct rc_hub *hub, uint32_t client, uint32_t channel_in
     }
 }
 
+/* Does the client, which has subscribed, get deltas? Who came without that wish goes on without them. */
+static bool pending_deltas(struct rc_hub *hub, uint32_t channel, const struct rc_pending *pending, bool was_in)
+{
+    const uint8_t encoding = rc_truth_client(hub->truth, pending->client)->encoding;
+    const uint32_t subscription =
+        (pending->wants & RC_PENDING_DELTA) == 0 ? 0 : rc_hub_subscription(hub, pending->client, channel);
+    if (subscription == 0 || !rc_delta_wanted(hub, channel) || rc_encoding_delta(encoding) == encoding) {
+        return false;
+    }
+    const struct rc_group *group = rc_truth_group(hub->truth, rc_truth_subscription(hub->truth, subscription)->group);
+    if (!rc_encoding_is_delta(group->encoding) &&
+        (was_in || rc_hub_regroup(hub, subscription, rc_encoding_delta(encoding)) < 0)) {
+        return false;
+    }
+    rc_delta_join(hub, subscription);
+    return true;
+}
+
 /* Subscribes (code 0) or refuses one connection that waited, and answers if it asked for an answer. */
 static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const struct rc_pending *pending,
                            const struct rc_hub_acknowledgement *said)
@@ -232,6 +250,7 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
         .type = code == 0 ? RC_EVENT_SUBSCRIBED : RC_EVENT_ERROR,
         .code = (enum rc_code)code,
         .local = said->local,
+        .deltas = code == 0 && pending_deltas(hub, channel_index, pending, was_in),
         .id = rc_span_of(pending->id, pending->id_bytes),
         .channel = rc_hub_name(hub, channel),
         .channel_json = rc_hub_name_json(hub, channel),
@@ -270,13 +289,14 @@ static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const
 {
     struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const bool told = said->retained || said->code != 0;
+    const uint8_t state = RC_PENDING_RETAINED | RC_PENDING_VALUES;
     uint32_t count = 0;
     uint32_t waiting = 0;
     for (uint32_t index = channel->pending; index != 0; index = rc_truth_pending(hub->truth, index)->next) {
         count++;
     }
     for (; channel->pending != 0 && (told || count > 0); count -= count > 0 ? 1 : 0) { /* more may be added meanwhile */
-        if (!told && rc_truth_pending(hub->truth, channel->pending)->wants != 0) {
+        if (!told && (rc_truth_pending(hub->truth, channel->pending)->wants & state) != 0) {
             pending_last(hub, channel);
             waiting++;
             continue;

@@ -34,7 +34,7 @@ static const struct {
     unsigned flags;              /* enum rc_native_binary_flags that may be set */
 } operations[] = {
     [RC_NATIVE_BINARY_SUBSCRIBE] = {RC_OPERATION_SUBSCRIBE, FIELD_CHANNEL,
-                                    RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_RETAINED},
+                                    RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_RETAINED | RC_NATIVE_BINARY_DELTA},
     [RC_NATIVE_BINARY_UNSUBSCRIBE] = {RC_OPERATION_UNSUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_PUBLISH] = {RC_OPERATION_PUBLISH, FIELD_CHANNEL | FIELD_DATA,
                                   MESSAGE_FLAGS | RC_NATIVE_BINARY_NO_ECHO | RC_NATIVE_BINARY_EXCLUDE |
@@ -349,6 +349,7 @@ static int binary_operation_read(struct rc_reader *reader, struct rc_span bytes,
     }
     operation->retain = type == RC_NATIVE_BINARY_RETAIN;
     operation->retained = type == RC_NATIVE_BINARY_SUBSCRIBE && (flags & RC_NATIVE_BINARY_RETAINED) != 0;
+    operation->delta = type == RC_NATIVE_BINARY_SUBSCRIBE && (flags & RC_NATIVE_BINARY_DELTA) != 0;
     failed = fields_take(reader, &rest, operations[type].fields, flags, operation, error);
     return failed < 0 ? failed : 1;
 }
@@ -628,6 +629,45 @@ static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
     return event->data_kind == RC_DATA_ARGS ? binary_put_args(out, event->data) : binary_put(out, event->data);
 }
 
+size_t rc_native_binary_version_bytes_max(const struct rc_event *event)
+{
+    const struct rc_event_delta *delta = event->delta;
+
+    return 2 + 2 * VARINT_BYTES_MAX + 4 * LENGTH_BYTES_MAX + event->channel.count + delta->key.count +
+           event->from.count + event->event.count + (delta->bytes.count != 0 ? delta->bytes : event->data).count;
+}
+
+size_t rc_native_binary_version_encode(const struct rc_event *event, uint8_t *out)
+{
+    const struct rc_event_delta *delta = event->delta;
+    uint8_t *begin = out;
+    unsigned flags = (event->data_kind == RC_DATA_BINARY ? (unsigned)RC_NATIVE_BINARY_DATA_BINARY : 0U) |
+                     (event->event.count != 0 ? (unsigned)RC_NATIVE_BINARY_EVENT : 0U) |
+                     (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U) |
+                     (event->offset != 0 ? (unsigned)RC_NATIVE_BINARY_OFFSET : 0U) |
+                     (delta->bytes.count != 0 ? (unsigned)RC_NATIVE_BINARY_IS_DELTA : 0U) |
+                     (delta->key.count != 0 ? (unsigned)RC_NATIVE_BINARY_HAS_KEY : 0U);
+
+    *out++ = RC_NATIVE_BINARY_VERSION;
+    *out++ = (uint8_t)flags;
+    out = put_varint(out, delta->bytes.count != 0 ? delta->base : delta->version);
+    if (event->offset != 0) {
+        out = put_varint(out, event->offset);
+    }
+    out = put_counted(out, event->channel);
+    if (delta->key.count != 0) {
+        out = put_counted(out, delta->key);
+    }
+    if (event->from.count != 0) {
+        out = put_counted(out, event->from);
+    }
+    if (event->event.count != 0) {
+        out = put_counted(out, event->event);
+    }
+    out = binary_put(out, delta->bytes.count != 0 ? delta->bytes : event->data);
+    return (size_t)(out - begin);
+}
+
 size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
 {
     uint8_t *begin = out;
@@ -641,7 +681,10 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         out = binary_put_welcome(out, event->welcome);
         break;
     case RC_EVENT_SUBSCRIBED:
-        out = put_answer(out, RC_NATIVE_BINARY_SUBSCRIBED, event->local ? RC_NATIVE_BINARY_LOCAL : 0, event->id);
+        out = put_answer(out, RC_NATIVE_BINARY_SUBSCRIBED,
+                         (event->local ? (unsigned)RC_NATIVE_BINARY_LOCAL : 0U) |
+                             (event->deltas ? (unsigned)RC_NATIVE_BINARY_DELTA : 0U),
+                         event->id);
         out = put_counted(out, event->channel);
         break;
     case RC_EVENT_UNSUBSCRIBED:

@@ -127,6 +127,7 @@ struct rc_operation {
     bool is_volatile;            /* publish, direct: not for who cannot take it when it comes */
     bool retain;                 /* publish: it is the channel's retained value from now on */
     bool retained;               /* subscribe: the channel's retained values first */
+    bool delta;                  /* subscribe: messages as deltas where the namespace has them */
     uint32_t limit;              /* presence, history: at most so many entries; 0 = not given */
     bool has_since;              /* history: those behind `since`, else the newest */
     uint64_t since;              /* history: an offset */
@@ -204,6 +205,14 @@ struct rc_presence_list {
     struct rc_span entries;        /* answer.count of them, whole: rc_query_entry_next */
 };
 
+/* A message as who gets deltas is told. */
+struct rc_event_delta {
+    struct rc_span bytes; /* what makes its data of the base's (common/text/fossil_delta.h); empty: it comes whole */
+    struct rc_span key;   /* of the message; empty = none */
+    uint32_t base;        /* version of the message that it is against */
+    uint32_t version;     /* of this one; never 0 */
+};
+
 /* What a client is told. Members that the event does not have are ignored, so a designated initialiser is enough:
  * { .type = RC_EVENT_SUBSCRIBED, .id = id, .channel = name }. */
 struct rc_event {
@@ -225,6 +234,8 @@ struct rc_event {
     struct rc_span message;           /* error: one English sentence, UTF-8 */
     const struct rc_welcome *welcome; /* borrowed: welcome */
     const struct rc_presence_list *presence; /* borrowed: presence */
+    const struct rc_event_delta *delta;      /* borrowed: message, for who gets deltas; NULL = as anybody gets it */
+    bool deltas;                             /* subscribed: it gets deltas */
 };
 
 #endif
