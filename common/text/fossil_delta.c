@@ -30,7 +30,7 @@ static uint32_t fossil_checksum(struct rc_span text)
     return sum;
 }
 
-static uint8_t *number_put(uint8_t *out, uint32_t number)
+static uint8_t *fossil_number_put(uint8_t *out, uint32_t number)
 {
     uint32_t count = 1;
     while (count < NUMBER_DIGITS_MAX && number >> (6 * count) != 0) {
@@ -244,7 +244,7 @@ static bool literal_put(struct encoding *e, uint32_t from, uint32_t to)
     if (e->room - e->used < (size_t)(to - from) + NUMBER_DIGITS_MAX + 1) {
         return false;
     }
-    uint8_t *out = number_put(e->out + e->used, to - from);
+    uint8_t *out = fossil_number_put(e->out + e->used, to - from);
     *out++ = ':';
     memcpy(out, e->target.bytes + from, to - from);
     e->used = (size_t)(out - e->out) + (to - from);
@@ -256,9 +256,9 @@ static bool copy_put(struct encoding *e, const struct match *match)
     if (e->room - e->used < 2 * NUMBER_DIGITS_MAX + 2) {
         return false;
     }
-    uint8_t *out = number_put(e->out + e->used, match->bytes);
+    uint8_t *out = fossil_number_put(e->out + e->used, match->bytes);
     *out++ = '@';
-    out = number_put(out, match->source);
+    out = fossil_number_put(out, match->source);
     *out++ = ',';
     e->used = (size_t)(out - e->out);
     return true;
@@ -275,7 +275,7 @@ size_t rc_fossil_encode(struct rc_fossil_encoder *encoder, struct rc_span source
         !source_index(&e)) {
         return 0;
     }
-    uint8_t *end = number_put(out, bytes);
+    uint8_t *end = fossil_number_put(out, bytes);
     *end++ = '\n';
     e.used = (size_t)(end - out);
     for (uint32_t at = 0; bytes >= MATCH_BYTES && at <= bytes - MATCH_BYTES;) {
@@ -296,7 +296,7 @@ size_t rc_fossil_encode(struct rc_fossil_encoder *encoder, struct rc_span source
     if (!literal_put(&e, done, bytes) || e.room - e.used < NUMBER_DIGITS_MAX + 1) {
         return 0;
     }
-    end = number_put(out + e.used, fossil_checksum(target));
+    end = fossil_number_put(out + e.used, fossil_checksum(target));
     *end++ = ';';
     return (size_t)(end - out);
 }

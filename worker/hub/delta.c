@@ -191,8 +191,7 @@ static void lacking_remove(struct rc_delta_state *state, uint32_t at)
 
 void rc_delta_lacks(struct rc_hub *hub, uint32_t subscription, bool excluded)
 {
-    const struct rc_group *group =
-        rc_truth_group(hub->truth, rc_truth_subscription(hub->truth, subscription)->group);
+    const struct rc_group *group = rc_truth_group(hub->truth, rc_truth_subscription(hub->truth, subscription)->group);
     struct rc_delta_state *state = state_find(hub, group->channel);
     if (state == NULL) {
         return; /* nothing is there to lack */
