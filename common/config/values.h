@@ -141,9 +141,10 @@ struct rc_config_limits {
     uint64_t worker_log_bytes;     /* log budget of a worker, all channels */
     uint32_t channel_log_messages; /* beyond channel_log_bytes, of large messages */
     uint64_t history_memory_bytes; /* of the history segment; 0 = nothing is kept */
-    uint64_t max_reply_bytes;      /* unsent private replies of one connection before it is not read */
-    uint64_t notsent_lowat_bytes;  /* TCP_NOTSENT_LOWAT on listeners */
-    uint64_t send_buffer_bytes;    /* SO_SNDBUF, 0 = kernel's */
+    struct rc_config_text history_file;
+    uint64_t max_reply_bytes;     /* unsent private replies of one connection before it is not read */
+    uint64_t notsent_lowat_bytes; /* TCP_NOTSENT_LOWAT on listeners */
+    uint64_t send_buffer_bytes;   /* SO_SNDBUF, 0 = kernel's */
 };
 
 struct rc_config_overload {

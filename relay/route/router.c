@@ -81,7 +81,8 @@ static uint16_t retain_value(struct rc_router *router, const struct rc_envelope_
         *stamp = (struct rc_history_stamp){
             .ms = rc_clock_wall_ms(), .instance = rc_span_text(router->setup.instance_id), .own = true};
     }
-    if (rc_history_keep(router->setup.history, &value, stamp, remote != NULL, rc_clock_ms()) == RC_HISTORY_REFUSED) {
+    if (rc_history_keep(router->setup.history, &value, stamp, remote != NULL,
+                        rc_history_now(&router->setup.history->view)) == RC_HISTORY_REFUSED) {
         return RC_ROUTE_UNAVAILABLE;
     }
     if (stamp->own && remote != NULL && remote->retained != NULL) {
@@ -98,7 +99,8 @@ static inline void keep_history(struct rc_router *router, struct rc_fanout_messa
     const struct rc_span name = rc_span_of(message->copy.channel, head->channel_bytes);
     const struct rc_config_namespace *policy = rc_history_policy_of(history, head->channel_hash, name);
     if (policy != NULL && !(name.count == 1 && name.bytes[0] == '*')) {
-        const struct rc_history_place place = rc_history_append(history, &message->copy, policy, rc_clock_ms());
+        const struct rc_history_place place =
+            rc_history_append(history, &message->copy, policy, rc_history_now(&history->view));
         head->epoch = place.epoch;
         head->position = place.offset;
     }
@@ -168,7 +170,7 @@ static void history_put(struct rc_router *router, const struct rc_envelope_view 
     uint64_t used = sizeof(kept);
     memcpy(&question, asked->data + sizeof(struct rc_query_head), sizeof(question));
     if (slot != RC_HISTORY_NO_SLOT) {
-        const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_clock_ms());
+        const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_history_now(&history->view));
         struct rc_history_cursor cursor = {.slot = slot, .epoch = state.epoch};
         struct rc_history_message message;
         const uint64_t newest = state.last >= limit ? state.last - limit + 1 : 1;
@@ -184,6 +186,7 @@ static void history_put(struct rc_router *router, const struct rc_envelope_view 
             kept.count++;
         }
         kept.flags = cursor.offset <= state.last ? RC_QUERY_MORE : 0;
+        kept.since_1970_ms = rc_clock_wall_ms() - rc_history_now(&history->view);
     }
     memcpy(router->values, &kept, sizeof(kept));
     view->data = router->values;
@@ -201,7 +204,7 @@ static void history_forget(struct rc_router *router, const struct rc_envelope_vi
     if (slot != RC_HISTORY_NO_SLOT) {
         const struct rc_config_namespace *policy =
             rc_history_policy(history, rc_span_of(asked->channel, asked->head.channel_bytes));
-        const struct rc_history_state before = rc_history_stand(history, slot, policy, rc_clock_ms());
+        const struct rc_history_state before = rc_history_stand(history, slot, policy, rc_history_now(&history->view));
         rc_history_renew(history, slot);
         const struct rc_history_state state = rc_history_state(&history->view, slot);
         kept.epoch = state.epoch;
