@@ -25,11 +25,13 @@
 #include "relay/bridge/notifications.h"
 #include "relay/bridge/python.h"
 #include "relay/cluster/calls.h"
+#include "relay/cluster/emits.h"
 #include "relay/cluster/entries.h"
 #include "relay/cluster/heartbeat.h"
 #include "relay/cluster/presence.h"
 #include "relay/cluster/registry.h"
 #include "relay/cluster/retained.h"
+#include "relay/cluster/shared.h"
 #include "relay/route/router.h"
 #include "relay/cluster/sets.h"
 
@@ -55,7 +57,9 @@ struct rc_remote {
     struct rc_subscription_sets sets;
     struct rc_presence presence;
     struct rc_calls calls;
+    struct rc_emits emits;
     struct rc_cluster_retained retained;
+    struct rc_shared shared;
 };
 
 /* What the router is opened with; context: a struct rc_remote. */

@@ -282,6 +282,10 @@ static void print_not_one(const struct rc_client_brokers *brokers, const char *c
     if (brokers->foreign > 0) {
         fprintf(stderr, "ringcast: a broker of another user is running: ask as that user or as root\n");
     }
+    if (brokers->doubtful > 0) {
+        fprintf(stderr, "ringcast: %u in /tmp of another user not asked: with --socket PATH, if it is to be trusted\n",
+                brokers->doubtful);
+    }
 }
 
 /* The one broker that is meant: that of `file` (NULL = whichever runs). Never another one instead. False after lines on standard

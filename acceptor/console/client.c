@@ -124,7 +124,11 @@ static void answer_collect(struct rc_client_brokers *brokers, const char *folder
         const int bytes = named_like_ours(entry->d_name)
                               ? snprintf(next->socket, sizeof(next->socket), "%s/%s", folder, entry->d_name)
                               : -1;
-        if (bytes < 0 || (size_t)bytes >= sizeof(next->socket) || !peer_believed(next->socket, anybody_writes)) {
+        if (bytes < 0 || (size_t)bytes >= sizeof(next->socket)) {
+            continue;
+        }
+        if (!peer_believed(next->socket, anybody_writes)) {
+            brokers->doubtful++;
             continue;
         }
         const int fd = connect_to(next->socket, RC_CLIENT_ANSWER_MS);
@@ -161,7 +165,7 @@ void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsig
 {
     const char *folders[RC_CONSOLE_FOLDERS_MAX];
     char storage[256];
-    brokers->count = brokers->foreign = *silent = 0;
+    brokers->count = brokers->foreign = brokers->doubtful = *silent = 0;
     rc_console_folders(folders, storage, sizeof(storage));
     for (size_t i = 0; folders[i] != NULL; i++) {
         if (!seen_before(folders, i)) {

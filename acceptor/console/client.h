@@ -30,6 +30,8 @@ struct rc_client_broker {
 struct rc_client_brokers {
     unsigned count;
     unsigned foreign; /* more of them that only another user may ask */
+    unsigned
+        doubtful; /* sockets in a folder that anybody writes to, of another user: not asked, anybody may have made them */
     struct rc_client_broker items[RC_CLIENT_BROKERS_MAX];
 };
 

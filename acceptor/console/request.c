@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "acceptor/watch/reload.h"
+#include "acceptor/watch/takeover.h"
 #include "acceptor/console/status.h"
 
 static void request_answer(struct rc_supervisor *supervisor, uint32_t handle, const char *text)
@@ -63,6 +64,10 @@ void rc_request_handle(void *context, uint32_t handle, const char *request)
     struct rc_supervisor *supervisor = context;
     if (strcmp(request, "reload") == 0) {
         rc_reload_ask(supervisor, handle);
+        return;
+    }
+    if (strncmp(request, "park ", 5) == 0) {
+        rc_takeover_ask(supervisor, handle, request + 5);
         return;
     }
     if (strcmp(request, "stop") == 0 || strcmp(request, "stop now") == 0) {

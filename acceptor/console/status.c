@@ -14,7 +14,7 @@
 #define RC_STATUS_HEARTBEAT_NONE UINT64_MAX
 
 static const char *const broker_states[] = {"starting", "running", "draining", "stopping"};
-static const char *const process_states[] = {"down", "starting", "ready", "drained"};
+static const char *const process_states[] = {"down", "starting", "ready", "drained", "parked"};
 
 /* One process as both forms show it. */
 struct row {
@@ -67,11 +67,11 @@ static void fill_row(struct row *row, const struct rc_supervisor *supervisor, co
     }
     const uint32_t state = rc_child_state(child);
     row->pid = (uint32_t)child->pid;
-    row->state = child->pid == 0              ? "down"
-                 : child->stuck               ? "stuck"
-                 : child->behind              ? "behind"
-                 : state > RC_PROCESS_DRAINED ? "?"
-                                              : process_states[state];
+    row->state = child->pid == 0             ? "down"
+                 : child->stuck              ? "stuck"
+                 : child->behind             ? "behind"
+                 : state > RC_PROCESS_PARKED ? "?"
+                                             : process_states[state];
     row->cpu = atomic_load_explicit(&child->life->cpu, memory_order_relaxed);
     row->generation = atomic_load_explicit(&child->life->generation, memory_order_relaxed);
     row->restarts = child->restarts;

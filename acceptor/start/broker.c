@@ -15,6 +15,7 @@
 
 #include "acceptor/start/spawn.h"
 #include "common/base/check.h"
+#include "common/base/vault.h"
 #include "common/shm/doorbell.h"
 #include "common/base/log.h"
 #include "common/shm/segment.h"
@@ -108,6 +109,34 @@ static void open_steering(struct rc_broker *broker)
         rc_steer_kernel_migrates() ? "" : "; those queued at a worker that crashes again and again wait for it",
         rc_steer_kernel_migrates() ? "start with CAP_BPF"
                                    : "start with CAP_BPF, or sysctl -w net.ipv4.tcp_migrate_req=1 for the last");
+}
+
+/* Without one everything works; a line at start has said what is lost. */
+static void open_vault(struct rc_broker *broker, uint32_t index)
+{
+    struct io_uring_params params;
+    struct rc_err err;
+    if (!broker->keeps) {
+        return;
+    }
+    broker->vault_fds[index] = rc_vault_make(broker->plan.direct_descriptors, &params, &err);
+    if (broker->vault_fds[index] < 0) {
+        broker->vault_fds[index] = -1;
+        rc_log_warn("connections_not_kept", "worker=%u reason=\"%s\"", index, err.text);
+    } else {
+        /* The same each time: it is of the same kernel. */
+        memcpy(rc_broker_core(broker)->vault_params, &params, sizeof(params));
+    }
+}
+
+static void decide_keeping(struct rc_broker *broker, const struct rc_config *config)
+{
+    broker->keeps = config->server.keep != RC_KEEP_NONE && broker->limits.vault;
+    if (config->server.keep != RC_KEEP_NONE && !broker->keeps) {
+        rc_log_warn("connections_not_kept",
+                    "reason=\"this kernel cannot hold sockets in a second io_uring\" lost=\"connections cannot outlive "
+                    "their worker\"");
+    }
 }
 
 static int open_bells(struct rc_broker *broker, struct rc_err *err)
@@ -234,6 +263,7 @@ static int open_all(struct rc_broker *broker, const struct rc_config *config, st
         core->slots_per_worker = broker->plan.slots_per_worker;
         core->direct_descriptors = broker->plan.direct_descriptors;
         open_steering(broker);
+        decide_keeping(broker, config);
         assign_cpus(broker, config->server.pin_cpus);
         rc_segments_publish(&broker->segments);
     }
@@ -248,7 +278,7 @@ int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, str
     broker->steer.map_fd = -1;
     broker->worker_program.fd = broker->relay_program.fd = -1;
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
-        broker->inbox_fds[i] = broker->outbox_fds[i] = -1;
+        broker->inbox_fds[i] = broker->outbox_fds[i] = broker->vault_fds[i] = -1;
     }
     const int rc = open_all(broker, config, err);
     if (rc != 0) {
@@ -292,12 +322,14 @@ void rc_broker_close(struct rc_broker *broker)
             if (child->process != NULL) {
                 close_fd(&child->bell_fd);
                 close_fd(&child->pidfd);
+                close_fd(&child->order_fd);
             }
         }
     }
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
         close_fd(&broker->inbox_fds[i]);
         close_fd(&broker->outbox_fds[i]);
+        close_fd(&broker->vault_fds[i]);
     }
     close_fd(&broker->bell_fd);
     close_fd(&broker->life_read_fd);
@@ -315,6 +347,8 @@ static void args_of_worker(const struct rc_broker *broker, const struct rc_child
     args->relay_bell_fd = broker->relay.bell_fd;
     args->steer_fd = broker->steer.map_fd;
     args->inbox_fd = broker->inbox_fds[index];
+    args->vault_fd = broker->vault_fds[index];
+    args->order_fd = child->order_fd;
     for (uint32_t i = 0; i < broker->worker_count; i++) {
         args->outbox_fds[args->outbox_count++] = broker->outbox_fds[i];
     }
@@ -327,6 +361,13 @@ static void args_of_relay(const struct rc_broker *broker, struct rc_spawn_args *
 {
     for (uint32_t i = 0; i < broker->worker_count; i++) {
         args->worker_bell_fds[args->worker_bell_count++] = broker->workers[i].bell_fd;
+    }
+}
+
+static void close_vault(struct rc_broker *broker, const struct rc_child *child)
+{
+    if (child->index != RC_CHILD_RELAY) {
+        close_fd(&broker->vault_fds[child->index]);
     }
 }
 
@@ -351,6 +392,13 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
         if (truth_fd < 0) {
             return truth_fd;
         }
+        child->order_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (child->order_fd < 0) {
+            close(truth_fd);
+            return rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+        }
+        atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_relaxed);
+        open_vault(broker, (uint32_t)child->index);
         args_of_worker(broker, child, truth_fd, &args);
     }
     const struct rc_spawn spawn = {
@@ -372,6 +420,8 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
         close(truth_fd);
     }
     if (pid < 0) {
+        close_vault(broker, child);
+        close_fd(&child->order_fd);
         atomic_store_explicit(&child->life->running, 0, memory_order_relaxed);
         atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_relaxed);
         return (int)pid;
@@ -398,6 +448,8 @@ void rc_broker_bury(struct rc_broker *broker, struct rc_child *child)
     atomic_store_explicit(&child->life->generation, generation, memory_order_release);
     child->pid = 0;
     close_fd(&child->pidfd);
+    close_fd(&child->order_fd);
+    close_vault(broker, child); /* what nobody has any more ends here */
     rc_broker_ring_all(broker);
 }
 

@@ -28,6 +28,7 @@ struct rc_broker {
     struct rc_cpus cpus;
     struct rc_limits limits;
     struct rc_limits_plan plan;
+    bool keeps; /* workers' sockets, in vaults */
     struct rc_segments segments;
     struct rc_steer steer;
     uint32_t listen_count;
@@ -42,6 +43,8 @@ struct rc_broker {
      * restarts, so that what waits there is its successor's. */
     int inbox_fds[RC_WORKERS_MAX];
     int outbox_fds[RC_WORKERS_MAX];
+    /* owned: of each worker's generation, what keeps its sockets (common/base/vault.h); -1 = nothing does */
+    int vault_fds[RC_WORKERS_MAX];
     struct rc_child relay;
     struct rc_child workers[RC_WORKERS_MAX];
 };

@@ -15,11 +15,13 @@
 
 #include "common/base/log.h"
 #include "common/base/uring.h"
+#include "common/base/vault.h"
 
 #define RC_LIMITS_BACKLOG_DEFAULT 4096u
 #define RC_LIMITS_BACKLOG_SMALL 1024u
 #define RC_LIMITS_BACKLOG_REMEDY 65535u
-#define RC_LIMITS_OWN_DESCRIPTORS 64u        /* log, signals, console and its sessions */
+#define RC_LIMITS_OWN_DESCRIPTORS 64u /* log, signals, console and its sessions */
+#define RC_LIMITS_PROBE_SLOTS 2u
 #define RC_LIMITS_DESCRIPTORS_MAX (1u << 21) /* above any table: an "infinite" limit is not worth asking for more */
 
 /* Raises the soft limit to `want` or to the hard limit, and the hard limit too where privileges allow it. */
@@ -59,6 +61,7 @@ static uint64_t read_number(const char *path, uint64_t otherwise)
 struct probe_report {
     int32_t code; /* 0 or negative errno */
     uint32_t memlock_counts;
+    uint32_t vault;
     struct rc_err err;
 };
 
@@ -82,7 +85,8 @@ static bool ring_memory_counts(void)
  * did not, and newer ones (seen on 6.18) do again; CAP_IPC_LOCK is always spared. A child takes on the identity that
  * workers will have, tries a ring as they will make it, and then the smallest one with no locked memory allowed.
  */
-__attribute__((noreturn)) static void probe_child(const struct rc_identity *identity, int report_fd)
+__attribute__((noreturn)) static void probe_child(const struct rc_identity *identity, int vault_fd,
+                                                  const struct io_uring_params *params, int report_fd)
 {
     struct probe_report report;
     struct rc_uring_features features;
@@ -93,21 +97,29 @@ __attribute__((noreturn)) static void probe_child(const struct rc_identity *iden
     } else {
         report.code = rc_uring_probe(&features, &report.err);
     }
+    report.vault = report.code == 0 && vault_fd >= 0 && rc_vault_probe(vault_fd, params) ? 1 : 0;
     report.memlock_counts = report.code == 0 && ring_memory_counts() ? 1 : 0;
     (void)!write(report_fd, &report, sizeof(report));
     _exit(0);
 }
 
-static int probe_ring(const struct rc_identity *identity, bool *counts, struct rc_err *err)
+/* A vault is tried as it will be used: made by this process, used by one of the children's user. */
+static int probe_ring(struct rc_limits *limits, const struct rc_identity *identity, struct rc_err *err)
 {
     int fds[2];
     struct probe_report report;
+    struct io_uring_params params;
+    struct rc_err ignored;
     if (pipe2(fds, O_CLOEXEC) != 0) {
         return rc_err_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
     }
+    const int vault_fd = rc_vault_make(RC_LIMITS_PROBE_SLOTS, &params, &ignored);
     const pid_t pid = fork();
     if (pid == 0) {
-        probe_child(identity, fds[1]);
+        probe_child(identity, vault_fd, &params, fds[1]);
+    }
+    if (vault_fd >= 0) {
+        close(vault_fd);
     }
     close(fds[1]);
     ssize_t bytes = 0;
@@ -127,7 +139,8 @@ static int probe_ring(const struct rc_identity *identity, bool *counts, struct r
     if (report.code != 0) {
         return rc_err_set(err, report.code, "%s", report.err.text);
     }
-    *counts = report.memlock_counts != 0;
+    limits->memlock_counts = report.memlock_counts != 0;
+    limits->vault = report.vault != 0;
     return 0;
 }
 
@@ -145,14 +158,14 @@ int rc_limits_read(struct rc_limits *limits, const struct rc_identity *identity,
         rc_log_warn("backlog_small", "somaxconn=%u remedy=\"sysctl -w net.core.somaxconn=%u\"", limits->backlog,
                     RC_LIMITS_BACKLOG_REMEDY);
     }
-    return probe_ring(identity, &limits->memlock_counts, err);
+    return probe_ring(limits, identity, err);
 }
 
-/* Descriptors of the acceptor itself: a report (to write, to read), a port, a bell, a process, an inbox with both its ends and the
- * listeners of every worker; programs and maps. A child inherits fewer. */
+/* Descriptors of the acceptor itself: a report (to write, to read), a port, a bell, a process, an inbox with both its ends, a vault, a
+ * bell for orders and the listeners of every worker; programs and maps. A child inherits fewer. */
 static uint64_t own_descriptors(uint32_t workers, uint32_t listeners)
 {
-    return RC_LIMITS_OWN_DESCRIPTORS + (uint64_t)workers * (7 + listeners) + (uint64_t)listeners * 8;
+    return RC_LIMITS_OWN_DESCRIPTORS + (uint64_t)workers * (9 + listeners) + (uint64_t)listeners * 8;
 }
 
 /* ", or server.workers = N" where that is a way out. */
@@ -202,7 +215,8 @@ static uint64_t memlock_of_worker(const struct rc_config *config)
 {
     const uint64_t buffers = config->server.receive_buffers_bytes / RC_LIMITS_WORKER_BUFFER_BYTES;
     return rc_uring_memory_bytes(RC_LIMITS_WORKER_SQ_ENTRIES, RC_LIMITS_WORKER_CQ_ENTRIES) +
-           2 * buffers * sizeof(struct io_uring_buf); /* their number is rounded up to a power of two */
+           2 * buffers * sizeof(struct io_uring_buf) + /* their number is rounded up to a power of two */
+           (config->server.keep == RC_KEEP_NONE ? 0 : rc_vault_memory_bytes());
 }
 
 uint64_t rc_limits_memlock_needed(const struct rc_config *config, uint32_t workers)

@@ -19,6 +19,7 @@ void rc_child_init(struct rc_child *child, int index, struct rc_life *life, stru
     child->process = process;
     child->bell_fd = -1;
     child->pidfd = -1;
+    child->order_fd = -1;
 }
 
 const char *rc_child_name(const struct rc_child *child)

@@ -17,6 +17,7 @@
 #include "acceptor/console/request.h"
 #include "acceptor/watch/reload.h"
 #include "acceptor/watch/supervisor.h"
+#include "acceptor/watch/takeover.h"
 #include "acceptor/watch/watch.h"
 #include "common/base/clock.h"
 #include "common/base/inherited.h"
@@ -200,6 +201,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
         now_running(supervisor);
     }
     rc_reload_progress(supervisor);
+    rc_takeover_progress(supervisor);
     rc_names_progress(supervisor);
     if (supervisor->now_ms - supervisor->tick_ms >= LOOP_TICK_MS) {
         /* Not twice in a row: on a starved machine every tick is late, and a stuck child is to be found there too. */
@@ -224,6 +226,7 @@ static int sleep_ms(const struct rc_supervisor *supervisor)
         supervisor->tick_ms + LOOP_TICK_MS,
         rc_watch_due_ms(supervisor),
         rc_reload_due_ms(supervisor),
+        rc_takeover_due_ms(supervisor),
         rc_names_due_ms(supervisor),
         supervisor->notify.watchdog_ms != 0 ? supervisor->notify.watchdog_due_ms : UINT64_MAX,
         rc_console_due_ms(&supervisor->console),

@@ -44,6 +44,19 @@ struct rc_reload {
     uint32_t pending_waiters[RC_CONSOLE_SESSIONS_MAX]; /* of who asked for the one that is pending */
 };
 
+/* See acceptor/watch/takeover.h. */
+enum rc_takeover_phase { RC_TAKEOVER_NONE, RC_TAKEOVER_PARKING, RC_TAKEOVER_GOING_ON };
+
+struct rc_takeover {
+    enum rc_takeover_phase phase;
+    uint32_t worker;
+    uint32_t handle; /* console handle of who asked */
+    pid_t pid;       /* of the worker */
+    uint64_t due_ms; /* when the phase takes too long */
+    uint64_t began_ns;
+    uint64_t parked_ns;
+};
+
 struct rc_supervisor {
     struct rc_broker broker;
     struct rc_settings *settings; /* borrowed: main's */
@@ -63,6 +76,7 @@ struct rc_supervisor {
     uint32_t stop_waiter_count;
     uint32_t stop_waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles that are answered by the end itself */
     struct rc_reload reload;
+    struct rc_takeover takeover;
     struct rc_recent recent;
     struct rc_names names;
 };

@@ -118,8 +118,7 @@ uint64_t rc_uring_memory_bytes(uint32_t sq_entries, uint32_t cq_entries)
     return page_up(entries + array) + page_up(256 + completions + array);
 }
 
-/* Is the feature of this name (a member of struct rc_uring_features) to be taken for missing? */
-static bool uring_without(const char *feature)
+bool rc_uring_without(const char *feature)
 {
     const char *list = getenv(RC_URING_WITHOUT);
     const size_t bytes = strlen(feature);
@@ -141,7 +140,7 @@ static int ring_make(struct io_uring *ring, uint32_t sq_entries, uint32_t cq_ent
     if (memory == NULL) {
         return io_uring_queue_init_params(sq_entries, ring, &params); /* tries NO_SQARRAY by itself */
     }
-    if (uring_without("no_mmap")) {
+    if (rc_uring_without("no_mmap")) {
         return -EINVAL; /* as a kernel that does not know the flag */
     }
     memset(memory, 0, (size_t)memory_bytes);
@@ -293,8 +292,8 @@ int rc_uring_probe(struct rc_uring_features *features, struct rc_err *err)
         return rc;
     }
     features->no_sqarray = (ring.flags & IORING_SETUP_NO_SQARRAY) != 0;
-    features->socket_getsockopt = !uring_without("socket_getsockopt") && probe_getsockopt(&ring, pair[0]);
-    features->fd_install = !uring_without("fd_install") && probe_fd_install(pair[0]);
+    features->socket_getsockopt = !rc_uring_without("socket_getsockopt") && probe_getsockopt(&ring, pair[0]);
+    features->fd_install = !rc_uring_without("fd_install") && probe_fd_install(pair[0]);
     close(pair[0]);
     close(pair[1]);
     io_uring_queue_exit(&ring);

@@ -35,6 +35,9 @@ struct rc_uring_features {
  * -EPERM, -ENOMEM, -EMFILE, … with the reason and the remedy in `err`. */
 int rc_uring_probe(struct rc_uring_features *features, struct rc_err *err);
 
+/* Is what RC_URING_WITHOUT calls by this name to be taken for missing? */
+bool rc_uring_without(const char *feature);
+
 /* Says what is lost without the missing features ("peer address by ring command (Linux 6.7); …") for the one log line
  * at start; "" when nothing is. Returns how many are missing. */
 int rc_uring_lost(const struct rc_uring_features *features, char *text, size_t text_bytes);

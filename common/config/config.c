@@ -517,7 +517,7 @@ static bool path_reserved(const char *path)
 
 static int paths_check(const struct rc_config *config, struct rc_err *err)
 {
-    const char *paths[RC_CONFIG_ENDPOINTS_MAX + 5];
+    const char *paths[RC_CONFIG_ENDPOINTS_MAX + 6];
     size_t count = 0;
     paths[count++] = config->server.path.text;
     if (config->debug.echo.text[0] != '\0') {
@@ -532,8 +532,16 @@ static int paths_check(const struct rc_config *config, struct rc_err *err)
     if (config->socketio.path.text[0] != '\0') {
         paths[count++] = config->socketio.path.text;
     }
+    if (config->sse.path.text[0] != '\0') {
+        paths[count++] = config->sse.path.text;
+    }
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
         const struct rc_config_endpoint *const endpoint = &config->endpoints[i];
+        if (endpoint->protocol == RC_ENDPOINT_SSE && endpoint->incoming != RC_INCOMING_IGNORE) {
+            return rc_err_set(err, -EINVAL,
+                              "[[endpoint]] %s: incoming is for protocol = \"raw\"; clients of \"sse\" only listen",
+                              endpoint->path.text);
+        }
         if (endpoint->protocol == RC_ENDPOINT_NATIVE && endpoint->incoming != RC_INCOMING_IGNORE) {
             return rc_err_set(
                 err, -EINVAL,
@@ -553,9 +561,10 @@ static int paths_check(const struct rc_config *config, struct rc_err *err)
         }
         for (size_t j = 0; j < i; j++) {
             if (strcmp(paths[i], paths[j]) == 0) {
-                return rc_err_set(err, -EINVAL,
-                                  "the path %s is used twice (server.path, socketio.path, [debug], [[endpoint]])",
-                                  paths[i]);
+                return rc_err_set(
+                    err, -EINVAL,
+                    "the path %s is used twice (server.path, sse.path, socketio.path, [debug], [[endpoint]])",
+                    paths[i]);
             }
         }
     }

@@ -31,16 +31,16 @@ static const struct rc_config_word who_sees[] = {{"auto", RC_WHO_DEFAULT},
 static const struct rc_config_word who_client[] = {
     {"auto", RC_WHO_DEFAULT}, {"anyone", RC_WHO_ANYONE}, {"user", RC_WHO_USER}, {"none", RC_WHO_NONE}, {NULL, 0}};
 static const struct rc_config_word deltas[] = {{"none", RC_DELTA_NONE}, {"fossil", RC_DELTA_FOSSIL}, {NULL, 0}};
+static const struct rc_config_word history_scopes[] = {
+    {"cluster", RC_HISTORY_SCOPE_CLUSTER}, {"host", RC_HISTORY_SCOPE_HOST}, {NULL, 0}};
 static const struct rc_config_word slow_policies[] = {
     {"disconnect", RC_SLOW_DISCONNECT}, {"skip", RC_SLOW_SKIP}, {"latest", RC_SLOW_LATEST}, {NULL, 0}};
 static const struct rc_config_word rate_policies[] = {{"delay", RC_RATE_DELAY}, {"close", RC_RATE_CLOSE}, {NULL, 0}};
 static const struct rc_config_word priorities[] = {
     {"normal", RC_PRIORITY_NORMAL}, {"critical", RC_PRIORITY_CRITICAL}, {NULL, 0}};
-static const struct rc_config_word endpoint_protocols[] = {{"native", RC_ENDPOINT_NATIVE},
-                                                           {"raw", RC_ENDPOINT_RAW},
-                                                           {"engineio", RC_ENDPOINT_ENGINEIO},
-                                                           {"socketio", RC_ENDPOINT_SOCKETIO},
-                                                           {NULL, 0}};
+static const struct rc_config_word endpoint_protocols[] = {
+    {"native", RC_ENDPOINT_NATIVE},     {"raw", RC_ENDPOINT_RAW}, {"engineio", RC_ENDPOINT_ENGINEIO},
+    {"socketio", RC_ENDPOINT_SOCKETIO}, {"sse", RC_ENDPOINT_SSE}, {NULL, 0}};
 static const struct rc_config_word event_froms[] = {
     {"client", RC_EVENT_FROM_CLIENT}, {"server", RC_EVENT_FROM_SERVER}, {NULL, 0}};
 static const struct rc_config_word identity_kinds[] = {
@@ -57,6 +57,8 @@ static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE},
                                                  {NULL, 0}};
 static const struct rc_config_word backend_failures[] = {
     {"deny", RC_BACKEND_FAILURE_DENY}, {"allow", RC_BACKEND_FAILURE_ALLOW}, {NULL, 0}};
+static const struct rc_config_word keeps[] = {
+    {"all", RC_KEEP_ALL}, {"websocket", RC_KEEP_WEBSOCKET}, {"none", RC_KEEP_NONE}, {NULL, 0}};
 static const struct rc_config_word log_formats[] = {{"text", RC_LOG_TEXT}, {"json", RC_LOG_JSON}, {NULL, 0}};
 static const struct rc_config_word log_redactions[] = {
     {"none", RC_LOG_KEEP}, {"hash", RC_LOG_HASH}, {"remove", RC_LOG_REMOVE}, {NULL, 0}};
@@ -75,7 +77,7 @@ _Static_assert(sizeof(enum rc_who) == 4 && sizeof(enum rc_slow_policy) == 4 && s
                    sizeof(enum rc_endpoint_protocol) == 4 && sizeof(enum rc_endpoint_incoming) == 4 &&
                    sizeof(enum rc_adapter) == 4 && sizeof(enum rc_event_from) == 4 &&
                    sizeof(enum rc_backend_failure) == 4 && sizeof(enum rc_identity_kind) == 4 &&
-                   sizeof(enum rc_identity_at) == 4,
+                   sizeof(enum rc_identity_at) == 4 && sizeof(enum rc_keep) == 4,
                "enum size");
 
 /* --- the table --------------------------------------------------------------------------------------------------- */

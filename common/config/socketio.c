@@ -118,7 +118,7 @@ static int engineio_path_check(const struct rc_config *config, const char *path,
     }
     uint32_t uses = 0;
     const char *const singles[] = {config->server.path.text, config->debug.echo.text, config->debug.engineio_echo.text,
-                                   config->socketio.path.text};
+                                   config->socketio.path.text, config->sse.path.text};
     for (size_t i = 0; i < RC_ARRAY_COUNT(singles); i++) {
         uses += rc_config_engineio_path_is(path, singles[i]) ? 1 : 0;
     }

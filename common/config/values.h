@@ -74,12 +74,19 @@ enum rc_who {
     RC_WHO_RULES,  /* [[event]] rows and backends alone; of subscribe and publish */
     RC_WHO_NONE,
 };
+enum rc_history_scope { RC_HISTORY_SCOPE_HOST, RC_HISTORY_SCOPE_CLUSTER };
 enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 enum rc_delta_format { RC_DELTA_NONE, RC_DELTA_FOSSIL };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
-enum rc_endpoint_protocol { RC_ENDPOINT_NATIVE, RC_ENDPOINT_RAW, RC_ENDPOINT_ENGINEIO, RC_ENDPOINT_SOCKETIO };
+enum rc_endpoint_protocol {
+    RC_ENDPOINT_NATIVE,
+    RC_ENDPOINT_RAW,
+    RC_ENDPOINT_ENGINEIO,
+    RC_ENDPOINT_SOCKETIO,
+    RC_ENDPOINT_SSE,
+};
 #define RC_UNKNOWN_EVENT_IGNORE "ignore"
 #define RC_UNKNOWN_EVENT_ERROR "error"
 #define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
@@ -94,6 +101,9 @@ struct rc_config_rate {
     uint32_t count;
     uint32_t window_ms;
 };
+
+/* Of which connections a second reference is kept. */
+enum rc_keep { RC_KEEP_NONE, RC_KEEP_WEBSOCKET, RC_KEEP_ALL };
 
 struct rc_config_server {
     struct rc_config_list listen; /* "address:port", "[v6]:port", "port", "unix:/path" */
@@ -111,6 +121,7 @@ struct rc_config_server {
     uint64_t stuck_timeout_ms;            /* a heartbeat older than this marks a child stuck */
     uint64_t stuck_kill_timeout_ms;       /* one older than this gets it killed and restarted, 0 = never */
     uint64_t receive_buffers_bytes;       /* provided receive buffers per worker */
+    enum rc_keep keep;
 };
 
 struct rc_config_limits {
@@ -152,6 +163,11 @@ struct rc_config_overload {
     uint64_t max_memory_bytes;    /* resident, of a worker; 0 = no limit */
     uint64_t min_available_bytes; /* of the host; 0 = no limit */
     uint32_t max_handshakes;      /* of a worker; 0 = no limit */
+};
+
+struct rc_config_sse {
+    struct rc_config_text path; /* "" = off */
+    uint64_t retry_ms;          /* that streams tell, give or take a half */
 };
 
 struct rc_config_socketio {
@@ -234,6 +250,7 @@ struct rc_config_redis {
     struct rc_config_text prefix;
     uint64_t outbox_bytes;
     uint64_t outbox_max_age_ms;
+    uint64_t history_wait_ms;
     bool sharded;
     struct rc_config_text tls_ca;
     struct rc_config_text tls_certificate;
@@ -284,6 +301,7 @@ struct rc_config_namespace {
     struct rc_config_rate subscribe_rate;
     struct rc_config_rate unsubscribe_rate;
     uint32_t history;
+    enum rc_history_scope history_scope;
     uint64_t history_ttl_ms; /* 0 = no bound */
     uint64_t history_bytes;  /* of a channel; 0 = no bound */
     enum rc_who retain;
@@ -645,6 +663,7 @@ struct rc_config {
     struct rc_config_server server;
     struct rc_config_limits limits;
     struct rc_config_overload overload;
+    struct rc_config_sse sse;
     struct rc_config_socketio socketio;
     struct rc_config_redis redis;
     struct rc_config_cluster cluster;

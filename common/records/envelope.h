@@ -65,15 +65,16 @@ enum rc_envelope_flags {
     RC_ENVELOPE_NO_ECHO = 1u << 2,     /* the origin does not get its own message */
     RC_ENVELOPE_BINARY = 1u << 3,      /* data is binary, else JSON text */
     RC_ENVELOPE_SCOPE_LOCAL = 1u << 4, /* RC_DOWN_INTEREST: Redis has not confirmed */
-    RC_ENVELOPE_REMOTE = 1u << 5,      /* came from another instance or a backend */
-    RC_ENVELOPE_BROADCAST = 1u << 6,   /* publish on "*" that came as `broadcast` (answer type differs) */
-    RC_ENVELOPE_API = 1u << 7,         /* of the HTTP API: the request id is a struct rc_call_tag */
-    RC_ENVELOPE_PRESENCE = 1u << 9,    /* RC_UP_MEMBER_ADD: of a namespace with presence */
-    RC_ENVELOPE_DUPLICATE = 1u << 8,   /* RC_DOWN_ANSWER: not sent again; `position` is the first one's sequence */
-    RC_ENVELOPE_ARGS = 1u << 10,       /* data is that of common/records/args.h; never with RC_ENVELOPE_BINARY */
-    RC_ENVELOPE_VOLATILE = 1u << 11,   /* not for who cannot take it when it comes */
-    RC_ENVELOPE_RETAIN = 1u << 12,     /* RC_UP_PUBLISH: it is the channel's retained value from now on */
-    RC_ENVELOPE_STATE = 1u << 13, /* RC_DOWN_INTEREST: what it says of the channel holds at this place of the ring */
+    RC_ENVELOPE_REMOTE =
+        1u << 5, /* came from another instance or a backend; RC_DOWN_GAP: some of it may be in no history */
+    RC_ENVELOPE_BROADCAST = 1u << 6, /* publish on "*" that came as `broadcast` (answer type differs) */
+    RC_ENVELOPE_API = 1u << 7,       /* of the HTTP API: the request id is a struct rc_call_tag */
+    RC_ENVELOPE_PRESENCE = 1u << 9,  /* RC_UP_MEMBER_ADD: of a namespace with presence */
+    RC_ENVELOPE_DUPLICATE = 1u << 8, /* RC_DOWN_ANSWER: not sent again; `position` is the first one's sequence */
+    RC_ENVELOPE_ARGS = 1u << 10,     /* data is that of common/records/args.h; never with RC_ENVELOPE_BINARY */
+    RC_ENVELOPE_VOLATILE = 1u << 11, /* not for who cannot take it when it comes */
+    RC_ENVELOPE_RETAIN = 1u << 12,   /* RC_UP_PUBLISH: it is the channel's retained value from now on */
+    RC_ENVELOPE_STATE = 1u << 13,    /* RC_DOWN_INTEREST: what it says of the channel holds at this place of the ring */
 };
 
 /* In the token of RC_UP_INTEREST_ADD: the acknowledgement is to bring the channel's retained values, as entries of common/shm/history.h
@@ -95,14 +96,17 @@ _Static_assert(sizeof(struct rc_client_ref) == 16, "client ref layout");
 struct rc_envelope {
     uint64_t
         sequence; /* host sequence, given by the relay; 0 = not sequenced (upwards, answers of errors, interest, gap) */
-    uint64_t epoch;              /* channel epoch, 0 = no history */
-    uint64_t position;           /* contiguous channel position within the epoch, 0 = none */
+    uint64_t epoch; /* channel epoch, 0 = no history */
+    uint64_t
+        position; /* contiguous channel position within the epoch, 0 = none. RC_DOWN_INTEREST: the last one that there was */
     uint64_t time_ns;            /* CLOCK_MONOTONIC when the worker (or the relay, for Redis) took it */
     uint64_t channel_hash;       /* rc_channel_hash of the name, 0 = not computed */
     uint64_t token;              /* snapshot: relay generation */
     struct rc_client_ref origin; /* publisher; random 0 = none (backend) */
-    struct rc_client_ref target; /* direct: receiver */
-    uint32_t generation;         /* up: the writing worker's generation */
+    struct rc_client_ref
+        target; /* direct: receiver. With an epoch, RC_DOWN_MESSAGE and RC_DOWN_INTEREST: `slot` is the channel's in
+                                    the history segment, `random` 0 */
+    uint32_t generation; /* up: the writing worker's generation */
     uint32_t data_bytes;
     uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances; RC_..._SELECT: names of rooms */
     uint16_t flags;              /* enum rc_envelope_flags */

@@ -58,6 +58,7 @@
 #define RC_KEEP_READY 0x52434b50u   /* "RCKP" */
 #define RC_PORT_READY 0x52435054u   /* "RCPT" */
 #define RC_LISTENERS_MAX 32
+#define RC_VAULT_PARAMS_BYTES 120u
 
 /*
  * Life of the broker:  STARTING -> RUNNING -> DRAINING -> STOPPING
@@ -67,8 +68,22 @@ enum rc_broker_state { RC_BROKER_STARTING, RC_BROKER_RUNNING, RC_BROKER_DRAINING
 
 /*
  * Life of a process:  DOWN -> STARTING -> READY -> DRAINED (a worker without clients that may exit) -> DOWN
+ *
+ * A worker that is told to (enum rc_order) stands still meanwhile:  READY -> PARKED -> READY. Then it touches nothing.
  */
-enum rc_process_state { RC_PROCESS_DOWN, RC_PROCESS_STARTING, RC_PROCESS_READY, RC_PROCESS_DRAINED };
+enum rc_process_state {
+    RC_PROCESS_DOWN,
+    RC_PROCESS_STARTING,
+    RC_PROCESS_READY,
+    RC_PROCESS_DRAINED,
+    RC_PROCESS_PARKED,
+};
+
+/*
+ * What a worker is told, besides the broker's state. With PARK it stands still as soon as nothing would be lost by it, or says that it
+ * cannot by staying READY until the order is RUN again.
+ */
+enum rc_order { RC_ORDER_RUN, RC_ORDER_PARK };
 
 /* What a process says of itself. W: the process; state and the two times by the acceptor while it does not run. */
 struct rc_process {
@@ -89,7 +104,8 @@ struct rc_life {
     _Atomic uint32_t running;    /* 1 from before exec until waitpid: others write to it */
     _Atomic uint32_t pid;        /* 0 = none */
     _Atomic uint32_t cpu;        /* CPU it is pinned to, UINT32_MAX = none */
-    uint8_t pad[48];
+    _Atomic uint32_t order;      /* enum rc_order */
+    uint8_t pad[44];
 };
 _Static_assert(sizeof(struct rc_life) == 64, "life layout");
 
@@ -216,10 +232,13 @@ struct rc_core {
     struct rc_life relay;
     struct rc_life workers[RC_WORKERS_MAX];
     struct rc_hosts hosts;
+    /* struct io_uring_params of the vaults, which are all alike (common/base/vault.h); zero: there are none */
+    uint8_t vault_params[RC_VAULT_PARAMS_BYTES];
+    uint8_t pad2[8];
 };
 _Static_assert(offsetof(struct rc_core, state) % 64 == 0 && offsetof(struct rc_core, workers) % 64 == 0,
                "what everybody looks at has lines of its own");
-_Static_assert(sizeof(struct rc_core) == 12928 + 49216, "core layout: raise RC_CORE_ABI when a member moves");
+_Static_assert(sizeof(struct rc_core) == 12928 + 49216 + 128, "core layout: raise RC_CORE_ABI when a member moves");
 
 /*
  * W: acceptor, by a mapping that was there before the segment was sealed against any other (F_SEAL_FUTURE_WRITE): it holds

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define FD_MAX (1 << 24)
-#define UNSET (-2) /* a descriptor that was not given; -1 is a value of --steer-fd */
+#define UNSET (-2) /* a descriptor that was not given; -1 is a value of those that may be missing */
 
 /* A decimal number of at least `min`, nothing around it. */
 static int number_parse(const char *text, long min, long max, int *value)
@@ -56,6 +56,8 @@ static const struct {
     {"--truth-fd", offsetof(struct rc_spawn_args, truth_fd), FOR_WORKER},
     {"--relay-bell-fd", offsetof(struct rc_spawn_args, relay_bell_fd), FOR_WORKER},
     {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
+    {"--vault-fd", offsetof(struct rc_spawn_args, vault_fd), FOR_WORKER},
+    {"--order-fd", offsetof(struct rc_spawn_args, order_fd), FOR_WORKER},
     {"--keys-fd", offsetof(struct rc_spawn_args, keys_fd), FOR_WORKER},
     {"--inbox-fd", offsetof(struct rc_spawn_args, inbox_fd), FOR_WORKER},
     {"--history-fd", offsetof(struct rc_spawn_args, history_fd), FOR_BOTH},
@@ -66,6 +68,12 @@ static const struct {
 static int *single_at(struct rc_spawn_args *args, size_t i)
 {
     return (int *)((char *)args + singles[i].offset);
+}
+
+/* May there be none? Then it is -1, or not given at all. */
+static bool single_optional(const struct rc_spawn_args *args, const int *single)
+{
+    return single == &args->steer_fd || single == &args->vault_fd;
 }
 
 /* Where a descriptor given once is kept; NULL when `name` is none of them. */
@@ -86,7 +94,7 @@ static int argument_parse(struct rc_spawn_args *args, const char *name, const ch
         return args->index != -1 ? -EINVAL : number_parse(text, 0, RC_WORKERS_MAX - 1, &args->index);
     }
     int *single = single_of(args, name);
-    if (number_parse(text, single == &args->steer_fd ? -1 : 0, FD_MAX, &value) != 0) {
+    if (number_parse(text, single_optional(args, single) ? -1 : 0, FD_MAX, &value) != 0) {
         return -EINVAL;
     }
     if (single != NULL) {
@@ -130,7 +138,7 @@ static int arguments_check(struct rc_spawn_args *args, struct rc_err *err)
                 return rc_err_set(err, -EINVAL, "%s is not for a %s", singles[i].name, worker ? "worker" : "relay");
             }
             *value = -1;
-        } else if (value == &args->steer_fd && *value == UNSET) {
+        } else if (single_optional(args, value) && *value == UNSET) {
             *value = -1;
         } else if (*value == UNSET) {
             return args_missing(err, singles[i].name);

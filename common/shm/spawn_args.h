@@ -3,7 +3,7 @@
  *
  *   ringcast-worker --index I --core-fd N --config-fd N --own-fd N --acceptor-fd N --relay-fd N --port-fd N --truth-fd N
  *                   --life-fd N --bell-fd N --acceptor-bell-fd N --relay-bell-fd N --steer-fd N --keys-fd N --inbox-fd N
- *                   --limits-fd N
+ *                   --limits-fd N --vault-fd N --order-fd N
  *                   --worker-fd N (each worker's report, in order)  --listen-fd N (each listener, in order)
  *                   --outbox-fd N (to each worker's inbox, in order)
  *   ringcast-relay  --core-fd N --config-fd N --own-fd N --acceptor-fd N --keep-fd N --life-fd N --bell-fd N
@@ -13,7 +13,7 @@
  * the others only read.
  * `life` is the read end of a pipe whose write end only the acceptor holds: end of file = the acceptor is gone, end
  * cleanly. `bell` is the child's own eventfd, `*-bell` those it rings; the acceptor's after every word that it waits for (a state, a
- * configuration taken over). `steer` is the BPF map of loads (-1 = none).
+ * configuration taken over). `steer` is the BPF map of loads, `vault` the ring that keeps the worker's sockets (-1 = none).
  * `inbox` and `outbox` are the two ends of a SOCK_SEQPACKET pair: whole messages, which wait for a worker's successor when it dies.
  */
 #ifndef RC_COMMON_SHM_SPAWN_ARGS_H
@@ -38,7 +38,9 @@ struct rc_spawn_args {
     int truth_fd;      /* worker only */
     int relay_bell_fd; /* worker only */
     int steer_fd;      /* worker only, -1 = none */
+    int vault_fd;      /* worker only, -1 = none: keeps its sockets (common/base/vault.h) */
     int keys_fd;       /* worker only */
+    int order_fd;      /* worker only: rung when its order changes while it sleeps outside of its loop */
     int limits_fd;     /* worker only */
     int inbox_fd;      /* worker only: where connections that others hand over arrive */
     int worker_count;

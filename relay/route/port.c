@@ -366,6 +366,7 @@ int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const str
     if (RC_UNLIKELY(rc != 0) && is_message(type) && port->live) {
         begin_gap(port);
         rc_gap_set_add(&port->gaps, hash, view->channel, view->head.channel_bytes);
+        port->gaps_unkept |= type != RC_DOWN_MESSAGE;
         rc_metric_add(port->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
     return rc;
@@ -417,10 +418,10 @@ static bool move_one(struct rc_relay_port *port)
     return true;
 }
 
-static bool write_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes)
+static bool write_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes, bool remote)
 {
     const struct rc_envelope_view view = {
-        .head = {.channel_bytes = (uint8_t)name_bytes, .channel_hash = hash},
+        .head = {.channel_bytes = (uint8_t)name_bytes, .channel_hash = hash, .flags = remote ? RC_ENVELOPE_REMOTE : 0},
         .channel = name,
     };
     const bool written = write_in_order(port, RC_DOWN_GAP, &view) == 0;
@@ -434,11 +435,13 @@ static void tell_gaps(struct rc_relay_port *port)
     const char *name;
     uint32_t name_bytes;
     while (rc_gap_set_next(&port->gaps, &name, &name_bytes)) {
-        if (!write_gap(port, name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0, name, name_bytes)) {
+        if (!write_gap(port, name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0, name, name_bytes,
+                       port->gaps_unkept)) {
             return;
         }
         rc_gap_set_pop(&port->gaps);
     }
+    port->gaps_unkept = false;
     if (rc_gap_set_empty(&port->gaps) && atomic_load_explicit(port->setup.gap_pending, memory_order_relaxed) != 0) {
         end_gap(port);
     }
@@ -446,10 +449,15 @@ static void tell_gaps(struct rc_relay_port *port)
 
 void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes)
 {
-    if (!port->live || rc_gap_set_covers(&port->gaps, hash, name, name_bytes)) {
-        return; /* nobody is there, or it is noted already */
+    if (!port->live) {
+        return; /* nobody is there */
     }
-    if (write_gap(port, hash, name, name_bytes)) {
+    const bool noted = rc_gap_set_covers(&port->gaps, hash, name, name_bytes);
+    if (!noted && write_gap(port, hash, name, name_bytes, true)) {
+        return;
+    }
+    port->gaps_unkept = true;
+    if (noted) {
         return;
     }
     begin_gap(port);

@@ -5,41 +5,23 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { io as connectClient } from "socket.io-client";
 import { startBackend, table } from "./lib/backend.mjs";
 import { run, testBroker } from "./lib/broker.mjs";
+import { come, testHook as testHooked } from "./lib/hook.mjs";
 import { CA_FILE, certificate } from "./lib/tls.mjs";
 import { delay, freePort, until, within } from "./lib/util.mjs";
 
 const ASK = [{ on: "ask", ask: "app" }, { on: "both", ask: "app", emit: [{ event: "row", args: ["{args}"] }] }, { on: "local", emit: [{ event: "here", args: ["{args}"] }] }];
 
-/* A client that is connected and keeps what it is told. */
-async function client(port, options = {}) {
-  const socket = connectClient(`http://127.0.0.1:${port}${options.nsp ?? "/"}`, { transports: ["websocket"], forceNew: true, reconnection: false, ...options });
-  socket.heard = [];
-  socket.onAny((...args) => socket.heard.push(args));
-  await within(5000, new Promise((done, failed) => (socket.once("connect", done), socket.once("connect_error", failed))), "connect");
+/* A client that is connected. */
+async function client(port, options) {
+  const socket = await come({ port }, options);
+  assert.equal(socket.outcome, "connected");
   return socket;
 }
 
-/* A test with a broker that knows a backend; both are ended. */
-function testHook(name, { backend: how = {}, table: more = {}, config = {}, ...options }, body) {
-  const state = {};
-  testBroker(name, {
-    workers: 1,
-    ...options,
-    config: async () => {
-      state.backend = await startBackend(how);
-      return { "socketio.path": "/socket.io/", backend: [table(state.backend, typeof more === "function" ? more(state.backend) : more)], event: ASK, ...config };
-    },
-  }, async (broker) => {
-    try {
-      await body(broker, state.backend);
-    } finally {
-      await state.backend.stop();
-    }
-  });
-}
+/* A test whose rows are those, unless it has its own. */
+const testHook = (name, options, body) => testHooked(name, { ...options, config: { event: ASK, ...options.config } }, body);
 
 const failed = async (broker) => Object.fromEntries(
   [...(await broker.get("/metrics")).body.matchAll(/^ringcast_backend_failures_total\{.*reason="(\w+)"\} (\d+)$/gm)].map(([, reason, count]) => [reason, Number(count)]).filter(([, count]) => count > 0));

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { Socket as Engine } from "engine.io-client";
-import { Manager, io as connectClient } from "socket.io-client";
+import { Manager } from "socket.io-client";
 import WebSocket from "ws";
-import { startBackend, table } from "./lib/backend.mjs";
 import { testBroker } from "./lib/broker.mjs";
+import { ask, come, testHook } from "./lib/hook.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const jwt = createRequire(import.meta.url)("jsonwebtoken");
@@ -13,38 +13,6 @@ const SECRET = "a-secret-of-at-least-thirty-two-bytes";
 const token = (user, claims = {}, expiresIn = "1h") => jwt.sign({ sub: user, ...claims }, SECRET, { algorithm: "HS256", expiresIn });
 const TRANSPORTS = [["websocket"], ["polling"]];
 const seconds = () => Math.floor(Date.now() / 1000);
-
-/* A socket.io client that keeps what it is told, and how its connect ended. */
-async function come(broker, { nsp = "/", ...options } = {}) {
-  const socket = connectClient(`http://127.0.0.1:${broker.port}${nsp}`, { transports: ["websocket"], forceNew: true, reconnection: false, ...options });
-  socket.heard = [];
-  socket.onAny((...args) => socket.heard.push(args));
-  socket.outcome = await within(10000, new Promise((done) => {
-    socket.once("connect", () => done("connected"));
-    socket.once("connect_error", (error) => done(error.message));
-  }), "the connect ends");
-  return socket;
-}
-
-const ask = (socket, ...args) => within(10000, new Promise((done) => socket.emit(...args, (...its) => done(its))), `an answer to ${args[0]}`);
-
-function testHook(name, { backend: how = {}, table: more = {}, config = {}, ...options }, body) {
-  const state = {};
-  testBroker(name, {
-    workers: 1,
-    ...options,
-    config: async () => {
-      state.backend = await startBackend(how);
-      return { "socketio.path": "/socket.io/", backend: [table(state.backend, more)], ...config };
-    },
-  }, async (broker) => {
-    try {
-      await body(broker, state.backend);
-    } finally {
-      await state.backend.stop();
-    }
-  });
-}
 
 const identity = (more = {}) => ({ name: "app", from: ["auth.token", "query.token"], secret: SECRET, attributes: { tier: "{claims.tier}" }, ...more });
 

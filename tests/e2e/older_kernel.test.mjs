@@ -48,3 +48,17 @@ testBroker("PROXY headers are believed by the peer's address, on IPv6 too", {
   raw.write("PROXY TCP6 2001:db8::1 2001:db8::2 4660 80\r\nGET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   assert.equal((await raw.response()).status, 200);
 });
+
+testBroker("sockets that cannot be kept: one line says what is lost, and all else is as it was", { env: { RINGCAST_KERNEL_WITHOUT: "vault" } }, async (broker) => {
+  const lines = broker.log.filter((text) => text.includes("connections_not_kept"));
+  assert.equal(lines.length, 1, lines.join("\n"));
+  assert.match(lines[0], /lost="connections cannot outlive their worker"/);
+  const clients = await broker.connectMany([3, 3]);
+  for (const client of clients) await client.subscribe("news");
+  assert.equal((await broker.metrics())("ringcast_kept_sockets"), 0);
+  const worker = broker.kill("SIGKILL", 0);
+  for (const client of clients) if (client.worker === 0) await client.closed;
+  await until("a new worker 0 is there", () => ![undefined, worker].includes(broker.pids().workers[0]));
+  await clients[3].publish("news", 1);
+  for (const client of clients.slice(3)) assert.equal((await client.next("message")).data, 1);
+});

@@ -10,6 +10,7 @@ import { io as connectSocketIo } from "socket.io-client";
 import { run, startBroker } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { NO_REDIS, startRedis } from "./lib/redis.mjs";
+import { openStream } from "./lib/sse.mjs";
 import { ROOT, SLOWER, until, within } from "./lib/util.mjs";
 
 const jwt = createRequire(import.meta.url)("jsonwebtoken");
@@ -104,6 +105,16 @@ async function repliesUntilPaused(broker) {
 }
 
 const KEYS = {
+  "sse.retry": { from: "10s", to: "100ms", see: async (broker, reload) => {
+    const told = async () => {
+      const stream = await openStream(broker, "/sse?channel=a");
+      await until("it begins", () => stream.retry !== null);
+      return stream.retry;
+    };
+    assert.ok((await told()) >= 5000);
+    await reload();
+    assert.ok((await told()) < 150);
+  } },
   "server.drain_timeout": { from: NEVER, to: "300ms", see: async (broker, reload) => {
     const raw = await broker.frames("/ws"); // never answers a close
     await reload();
@@ -324,6 +335,16 @@ const KEYS = {
     await reload();
     await until("what waits is too old", async () => (await metric(broker, "ringcast_redis_outbox_messages")) === 0);
     assert.ok((await metric(broker, "ringcast_redis_outbox_dropped_total")) >= 1);
+  } },
+  "redis.history_wait": { from: "60s", to: "100ms", redis: true, config: { namespace: [{ name: "ns", history: 10 }] }, see: async (broker, reload, redis) => {
+    const client = await open(broker);
+    await redis.kill();
+    await until("Redis is away", async () => (await status(broker, "/health/redis")) === 503);
+    const published = client.publish("ns:1", 1, { timeout: 20000 });
+    await until("it waits", async () => (await metric(broker, "ringcast_history_shared_waiting")) === 1);
+    await reload();
+    await published;
+    assert.equal(await metric(broker, "ringcast_history_alone_total"), 1);
   } },
   "cluster.heartbeat_interval": { from: "1h", to: "200ms", redis: true, config: { "cluster.dead_instance_threshold": NEVER }, see: async (broker, reload, redis) => {
     const watcher = await redis.connect();

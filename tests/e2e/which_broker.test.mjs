@@ -1,6 +1,7 @@
 // Several brokers on one host: `ringcast status|reload|stop` ask the one that is meant, or none.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import test from "node:test";
@@ -50,6 +51,21 @@ test("-c names one broker, and none is taken in its stead when that one is down"
   for (const broker of [a, c]) assert.ok(isAlive(broker.pid) && !broker.exit);
   assert.equal((await ask("reload", "-c", c.configPath)).code, 0);
 }));
+
+test("a socket that another user put into /tmp is not asked, and that is said", { skip: process.getuid() !== 0 && "only root can make one" }, async () => {
+  const path = `/tmp/ringcast-e2e-${process.pid}.sock`;
+  let asked = 0;
+  const impostor = createServer((socket) => { asked++; socket.end("ok\n"); });
+  await new Promise((done) => impostor.listen(path, done));
+  try {
+    chownSync(path, 65534, 65534);
+    const { stderr } = await run(["reload", "-c", "/dev/null"], { env: { RUNTIME_DIRECTORY: "/nonexistent" } });
+    assert.match(stderr, /in \/tmp of another user not asked/);
+    assert.equal(asked, 0);
+  } finally {
+    impostor.close();
+  }
+});
 
 test("a control_socket in the file is that broker's and no other's", () => together(["a"], async (ask, [a], folder) => {
   const file = join(folder, "named.toml");

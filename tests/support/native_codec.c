@@ -97,8 +97,18 @@ size_t rc_test_operation_json(const struct rc_operation *operation, uint8_t *out
     if (operation->retained) {
         out = text(out, ",\"retained\":true");
     }
+    if (operation->recovers) {
+        out = escaped(text(out, ",\"recover\":{\"epoch\":"), operation->epoch);
+        out += sprintf((char *)out, ",\"offset\":%llu", (unsigned long long)operation->since);
+        if (operation->former.count != 0) {
+            out = escaped(text(out, ",\"client\":"), operation->former);
+        }
+        out = text(out, "}");
+    }
     if (operation->limit != 0) {
-        out += sprintf((char *)out, ",\"limit\":%u", operation->limit);
+        out +=
+            sprintf((char *)out, operation->type == RC_OPERATION_SUBSCRIBE ? ",\"since\":\"last %u\"" : ",\"limit\":%u",
+                    operation->limit);
     }
     if (operation->has_since) {
         out += sprintf((char *)out, ",\"since\":%llu", (unsigned long long)operation->since);
@@ -182,6 +192,14 @@ size_t rc_test_operation_binary(const struct rc_operation *operation, uint8_t *o
     if (!operation->echo) {
         *flags |= 0x08;
     }
+    if (operation->recovers) {
+        *flags |= 0x10;
+        out = varint(counted(out, operation->epoch), operation->since);
+    }
+    if (operation->former.count != 0) {
+        *flags |= 0x40;
+        out = counted(out, operation->former);
+    }
     if (operation->key.count != 0) {
         *flags |= 0x40;
         out = counted(out, operation->key);
@@ -227,6 +245,7 @@ bool rc_test_operation_equal(const struct rc_operation *a, const struct rc_opera
 {
     if (a->type != b->type || a->data_kind != b->data_kind || a->echo != b->echo || a->limit != b->limit ||
         a->exclude_count != b->exclude_count || a->has_since != b->has_since || a->since != b->since ||
+        a->recovers != b->recovers || !rc_span_equal(a->epoch, b->epoch) || !rc_span_equal(a->former, b->former) ||
         !rc_span_equal(a->id, b->id) || !rc_span_equal(a->channel, b->channel) || !rc_span_equal(a->event, b->event) ||
         !rc_span_equal(a->key, b->key) || !rc_span_equal(a->to, b->to) || !rc_span_equal(a->data, b->data)) {
         return false;
@@ -313,6 +332,10 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
     }
     switch (event->type) {
     case 0x41:
+        return good && counted_read(&event->rest, &event->channel) &&
+               ((event->flags & 0x10) == 0 ||
+                (counted_read(&event->rest, &event->epoch) && varint_read(&event->rest, &event->offset))) &&
+               event->rest.count == 0;
     case 0x42:
     case 0x83:
         return good && counted_read(&event->rest, &event->channel) && event->rest.count == 0;
@@ -340,7 +363,9 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
         return good && varint_read(&event->rest, &event->code) && counted_read(&event->rest, &event->reason) &&
                ((event->flags & 0x10) == 0 || counted_read(&event->rest, &event->channel));
     case 0x84:
-        good = varint_read(&event->rest, &event->offset) && counted_read(&event->rest, &event->channel);
+        good = varint_read(&event->rest, &event->offset) &&
+               ((event->flags & 0x10) == 0 || counted_read(&event->rest, &event->epoch)) &&
+               counted_read(&event->rest, &event->channel);
         break;
     case 0x81:
         good = counted_read(&event->rest, &event->channel);

@@ -70,6 +70,18 @@ static bool judge_handshake(struct rc_exchange *exchange, struct rc_http_upgrade
     return true;
 }
 
+/* False: answered. */
+static bool judge_endpoint(struct rc_exchange *exchange, const struct rc_arrival *arrival)
+{
+    if (rc_encoding_is_stream(rc_encoding_of(arrival->codec, RC_FRAMING_STREAM, 0))) {
+        rc_exchange_error(
+            exchange, (struct rc_exchange_answer){
+                          .status = 400, .message = "this end point sends events: ask with GET, and without Upgrade"});
+        return false;
+    }
+    return true;
+}
+
 /* Of an Engine.IO end point: which session is it for? False: answered. */
 static bool judge_session(const struct rc_websockets *websockets, struct rc_exchange *exchange,
                           const struct rc_arrival *arrival, struct upgrade *out)
@@ -103,8 +115,8 @@ static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exch
 {
     struct rc_http_upgrade upgrade;
     struct rc_deflate_agreement agreement;
-    if (!rc_arrival_begin(exchange, path, arrival) || !judge_session(websockets, exchange, arrival, out) ||
-        !judge_handshake(exchange, &upgrade, arrival)) {
+    if (!rc_arrival_begin(exchange, path, arrival) || !judge_endpoint(exchange, arrival) ||
+        !judge_session(websockets, exchange, arrival, out) || !judge_handshake(exchange, &upgrade, arrival)) {
         return false;
     }
     struct rc_engines *engines = clients_of(exchange)->engine.context;

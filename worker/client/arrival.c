@@ -21,10 +21,9 @@ static struct rc_clients *clients_of(const struct rc_exchange *exchange)
 }
 
 static const enum rc_codec_id codecs[] = {
-    [RC_ENDPOINT_NATIVE] = RC_CODEC_JSON,
-    [RC_ENDPOINT_RAW] = RC_CODEC_RAW,
-    [RC_ENDPOINT_ENGINEIO] = RC_CODEC_ENGINEIO,
-    [RC_ENDPOINT_SOCKETIO] = RC_CODEC_SOCKETIO,
+    [RC_ENDPOINT_NATIVE] = RC_CODEC_JSON,       [RC_ENDPOINT_RAW] = RC_CODEC_RAW,
+    [RC_ENDPOINT_ENGINEIO] = RC_CODEC_ENGINEIO, [RC_ENDPOINT_SOCKETIO] = RC_CODEC_SOCKETIO,
+    [RC_ENDPOINT_SSE] = RC_CODEC_SSE,
 };
 
 int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec)
@@ -43,6 +42,10 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
     }
     if (rc_config_engineio_path_is(config->debug.engineio_echo.text, path)) {
         *codec = RC_CODEC_ENGINEIO;
+        return RC_ENDPOINT_PATH;
+    }
+    if (config->sse.path.text[0] != 0 && strcmp(path, config->sse.path.text) == 0) {
+        *codec = RC_CODEC_SSE;
         return RC_ENDPOINT_PATH;
     }
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
@@ -270,7 +273,9 @@ static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arr
         .request = rc_span_of(arrival->request, arrival->request_bytes),
         .certificate = rc_span_of(
             certificate, rc_io_tls_identity(clients->io, exchange->connection, certificate, sizeof(certificate))),
-        .transport = arrival->websocket ? "websocket" : "polling",
+        .transport = rc_encoding_is_stream(rc_encoding_of(arrival->codec, RC_FRAMING_STREAM, 0)) ? "sse"
+                     : arrival->websocket                                                        ? "websocket"
+                                                                                                 : "polling",
         .address = exchange->client,
     };
     rc_identities_judge(clients->identities, &question, &judgement);
@@ -400,8 +405,19 @@ const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, 
     return arrival->user_bytes == 0 && arrival->bound_ms == 0 ? NULL : identity;
 }
 
+/* An earlier request of the connection was counted, maybe for another client behind a proxy, and refused for something else. */
+static void admit_anew(struct rc_clients *clients, uint32_t connection)
+{
+    struct rc_socket *socket = &clients->truth->sockets[connection];
+    if (socket->flags & RC_SOCKET_COUNTED) {
+        rc_address_limit_remove(&clients->addresses, &clients->truth->peers[connection]);
+        socket->flags &= (uint16_t)~RC_SOCKET_COUNTED;
+    }
+}
+
 bool rc_arrival_admit(struct rc_exchange *exchange, bool counted)
 {
+    admit_anew(clients_of(exchange), exchange->connection);
     note_client(exchange);
     if (!counted && !rc_socket_admit(clients_of(exchange), exchange->connection)) {
         exchange->keep_alive = false; /* a proxy's next request would be somebody else's */

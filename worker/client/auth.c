@@ -21,7 +21,7 @@ void rc_client_judge(struct rc_clients *clients, uint32_t client, const struct r
         .auth = claim->auth,
         .request = rc_client_request_kept(clients, client),
         .user = rc_client_user_json(clients, client, user),
-        .transport = its->socket == RC_SOCKET_NONE ? "polling" : "websocket",
+        .transport = rc_client_transport(its),
         .nsp = claim->nsp,
         .address = its->socket == RC_SOCKET_NONE ? nowhere : clients->truth->peers[its->socket],
     };

@@ -10,7 +10,7 @@
  *   heartbeat.c  what the timers find                          presence.c   who is in a channel: the relay is asked
  *   expiry.c   credentials' ends       refresh.c  a backend is asked to renew them
  *   http.c     while it speaks HTTP, as worker/http sees it    down.c       what comes down from the relay, to whom it is for
- *   arrival.c  from a request to a client
+ *   arrival.c  from a request to a client                 rebuild.c  from another process's truth
  */
 #ifndef RC_WORKER_CLIENT_CLIENT_H
 #define RC_WORKER_CLIENT_CLIENT_H
@@ -77,6 +77,18 @@ struct rc_engine_ops {
     void (*let_in)(void *context, uint32_t client, uint32_t backend, struct rc_span reply);
 };
 
+/* Clients of server-sent events before anything carries them, while what they asked for is being registered: worker/carrier/stream.c's. */
+struct rc_stream_ops {
+    void *context; /* borrowed */
+    const struct rc_route *route;
+    /* What such a client waited for has come. */
+    void (*resumed)(void *context, uint32_t client);
+    /* It does not get what it asks for (struct rc_hub_handlers). */
+    void (*refused)(void *context, uint32_t client, uint32_t code, struct rc_span message);
+    /* It is about to be freed. */
+    void (*ended)(void *context, uint32_t client);
+};
+
 /* What becomes of sockets that are another process's: worker/carrier/handover.c's. */
 struct rc_passage_ops {
     void *context; /* borrowed */
@@ -114,6 +126,7 @@ struct rc_clients {
     uint32_t worker;
     bool draining;
     uint32_t connections;        /* open WebSockets */
+    uint32_t streams;            /* of them those that only listen, once something carries them */
     uint32_t users;              /* of them with a user */
     uint32_t handshakes;         /* connections without their first request yet */
     struct rc_pressure overload; /* as worker/overload says */
@@ -129,6 +142,7 @@ struct rc_clients {
     struct rc_rate_limits rate_limits;
     struct rc_carrier_ops carrier;
     struct rc_engine_ops engine;
+    struct rc_stream_ops stream;
     struct rc_passage_ops passage;
     struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
     struct rc_limits *limits;         /* borrowed; likewise */
@@ -142,6 +156,9 @@ int rc_clients_open(struct rc_clients *clients, const struct rc_control *control
                     struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
                     struct rc_interests *interests, struct rc_asks *asks, struct rc_metrics *metrics, uint32_t worker);
 void rc_clients_close(struct rc_clients *clients);
+/* Of a truth that another process has written, once the hub is rebuilt and io is open: counters, addresses, sessions, timers. -ENOMEM,
+ * -EBADMSG: they may only be closed. */
+int rc_clients_rebuild(struct rc_clients *clients, struct rc_err *err);
 /* True while requests wait for their answers: API calls for 2 s at the most, since a draining worker takes no new ones. */
 bool rc_clients_answering(const struct rc_clients *clients);
 /* A new configuration is in force. */
@@ -172,6 +189,7 @@ void rc_client_cut_off(void *context, uint32_t client);
 void rc_socket_replies_drained(void *context, uint32_t socket);
 void rc_client_joined(void *context, uint32_t client);
 void rc_client_subscribed(void *context, uint32_t client);
+void rc_client_refused(void *context, uint32_t client, uint32_t code, struct rc_span message);
 /* There is room in the up ring again: the connections that waited for it are read on. */
 void rc_clients_uplink_room(struct rc_clients *clients);
 
@@ -215,6 +233,8 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
 int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t socket);
 /* The socket of one client carries another one from here on, which had none and has nothing left to send; the first has none. */
 void rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to);
+/* How it comes, as backends are told: "websocket", "polling", "sse". */
+const char *rc_client_transport(const struct rc_client *client);
 /* The client stays without a socket and keeps its places in its channels; the socket lingers. */
 void rc_client_detach(struct rc_clients *clients, uint32_t client);
 /* The upgrade is done: the socket carries a new WebSocket client, the result. 0: no memory. */
@@ -447,6 +467,8 @@ uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client)
 uint64_t rc_client_refresh(struct rc_clients *clients, uint32_t client);
 void rc_client_refreshes_close(struct rc_clients *clients);
 
+/* The session that it was connected with in a former process is asked about from here on. -ENOMEM, -EBADMSG. */
+int rc_client_session_rebuild(struct rc_clients *clients, uint32_t client);
 /* It is connected with a session no more; nothing else changes. */
 void rc_client_session_left(struct rc_clients *clients, uint32_t client);
 /* Whoever is connected with that session (struct rc_judgement) is sent away: it is no more. */
@@ -457,6 +479,8 @@ uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, stru
 void rc_clients_revoked(struct rc_clients *clients, uint32_t client, uint64_t random);
 /* Who has to say who it is has so long for it. -ENOMEM. */
 int rc_client_must_say(struct rc_clients *clients, uint32_t client);
+/* The same time from now on, of who has to already. -ENOMEM. */
+int rc_client_must_say_within(struct rc_clients *clients, uint32_t client);
 /* expiry.c: closes those whose time has come; how long the loop may sleep until then, at most `most_ms`. */
 void rc_clients_expire(struct rc_clients *clients);
 uint32_t rc_clients_sleep_ms(const struct rc_clients *clients, uint32_t most_ms);

@@ -98,7 +98,7 @@ static void clients_retime(struct rc_clients *clients, uint32_t index, const str
     struct rc_socket *socket = &clients->truth->sockets[index];
     struct rc_client *client = rc_truth_client(clients->truth, socket->client);
     const struct rc_config_limits *limits = &clients->config->limits;
-    if (limits->idle_timeout_ms != old->idle_timeout_ms) {
+    if (limits->idle_timeout_ms != old->idle_timeout_ms && !rc_encoding_is_stream(client->encoding)) {
         socket->deadline_ds = limits->idle_timeout_ms == 0
                                   ? 0
                                   : client->active_ds + (uint32_t)(limits->idle_timeout_ms / RC_WHEEL_TICK_MS) + 1;

@@ -22,7 +22,8 @@ static int down_select(void *context, const struct rc_envelope_view *view)
 static int down_gap(void *context, const struct rc_envelope_view *view)
 {
     const struct rc_clients *clients = context;
-    return rc_hub_gap(clients->hub, rc_span_of(view->channel, view->head.channel_bytes));
+    return rc_hub_lost(clients->hub, rc_span_of(view->channel, view->head.channel_bytes),
+                       (view->head.flags & RC_ENVELOPE_REMOTE) != 0);
 }
 
 static void down_acknowledged(void *context, const struct rc_envelope_view *view)
@@ -31,11 +32,17 @@ static void down_acknowledged(void *context, const struct rc_envelope_view *view
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
     const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash(view->channel, name.count), name);
     if (channel != 0 && rc_interests_acknowledged(clients->interests, channel, view->head.token, view->head.code)) {
-        const struct rc_hub_acknowledgement said = {.code = view->head.code,
-                                                    .local = (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0,
-                                                    .retained = (view->head.flags & RC_ENVELOPE_STATE) != 0 &&
-                                                                (view->head.token & RC_INTEREST_RETAINED) != 0,
-                                                    .values = rc_span_of(view->data, view->head.data_bytes)};
+        const bool state = (view->head.flags & RC_ENVELOPE_STATE) != 0;
+        const struct rc_hub_acknowledgement said = {
+            .code = view->head.code,
+            .local = (view->head.flags & RC_ENVELOPE_SCOPE_LOCAL) != 0,
+            .retained = state && (view->head.token & RC_INTEREST_RETAINED) != 0,
+            .values = rc_span_of(view->data, view->head.data_bytes),
+            .placed = state,
+            .slot = view->head.target.slot,
+            .epoch = view->head.epoch,
+            .position = view->head.position,
+        };
         rc_hub_acknowledged(clients->hub, channel, &said);
     }
 }

@@ -32,7 +32,8 @@ static void heartbeat_ping(struct rc_clients *clients, const struct rc_socket *s
         return;
     }
     rc_metric_add(clients->metrics, RC_METRIC_PINGS, 1);
-    if (limits->pong_timeout_ms > 0) {
+    if (limits->pong_timeout_ms > 0 &&
+        !rc_encoding_is_stream(client->encoding)) { /* who only listens has no word for it */
         client->flags |= RC_CLIENT_PING_DUE;
         client->ping_ds = rc_io_deadline(clients->io, limits->pong_timeout_ms);
     } else {

@@ -97,6 +97,9 @@ static const struct rc_route *endpoint_route(void *context, const char *path)
     if (rc_socket_endpoint(clients->config, path, &codec) < 0) {
         return NULL;
     }
+    if (rc_encoding_is_stream(rc_encoding_of(codec, RC_FRAMING_STREAM, 0))) {
+        return clients->stream.route;
+    }
     return rc_encoding_is_engine(rc_encoding_of(codec, RC_FRAMING_WEBSOCKET, 0)) ? clients->polling : &route;
 }
 

@@ -62,6 +62,13 @@ bool rc_socket_must_wait(struct rc_clients *clients, uint32_t index)
 
 /* HTTP: whole requests are answered from the receive buffer; what is incomplete, or behind a call that waits for its answer, is
  * parked. Without bytes: looks at what is parked once more. */
+/* Does it carry a client that only listens? What comes is nobody's: a stream has no next request. */
+static bool socket_listens(const struct rc_clients *clients, const struct rc_socket *socket)
+{
+    return rc_socket_carries(socket) &&
+           rc_encoding_is_stream(rc_truth_client(clients->truth, socket->client)->encoding);
+}
+
 static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *bytes, uint32_t count)
 {
     struct rc_socket *socket = &clients->truth->sockets[index];
@@ -95,6 +102,11 @@ static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *byte
     if (!rc_socket_is_open(clients, socket)) {
         return;
     }
+    if (socket_listens(clients, socket)) {
+        rc_socket_input_release(clients, index);
+        rc_io_resume(clients->io, index);
+        return;
+    }
     /* Upgraded: what came with the request is the WebSocket's first bytes. */
     if (!parked) {
         clients->carrier.received(clients->carrier.context, index, bytes + used, count - used);
@@ -112,6 +124,8 @@ void rc_socket_received(void *context, uint32_t index, uint8_t *bytes, uint32_t 
         input_http(clients, index, bytes, count);
     } else if (socket->state == RC_SOCKET_PIPED) {
         clients->passage.received(clients->passage.context, index, bytes, count);
+    } else if (socket_listens(clients, socket)) {
+        return;
     } else if (socket->state == RC_SOCKET_LEAVING || rc_socket_waits(clients, socket)) {
         if (rc_socket_park(clients, index, bytes, count) < 0) {
             rc_socket_failed_memory(clients, index);
@@ -181,6 +195,22 @@ void rc_socket_replies_drained(void *context, uint32_t index)
     }
 }
 
+/* Somebody without a socket goes on. */
+static void unsocketed_resumed(struct rc_clients *clients, uint32_t client_index)
+{
+    if (rc_encoding_is_stream(rc_truth_client(clients->truth, client_index)->encoding)) {
+        clients->stream.resumed(clients->stream.context, client_index);
+    } else if (clients->engine.resumed != NULL) {
+        clients->engine.resumed(clients->engine.context, client_index);
+    }
+}
+
+void rc_client_refused(void *context, uint32_t client, uint32_t code, struct rc_span message)
+{
+    const struct rc_clients *clients = context;
+    clients->stream.refused(clients->stream.context, client, code, message);
+}
+
 void rc_client_joined(void *context, uint32_t client_index)
 {
     struct rc_clients *clients = context;
@@ -188,8 +218,8 @@ void rc_client_joined(void *context, uint32_t client_index)
     const struct rc_socket *socket = index == RC_SOCKET_NONE ? NULL : &clients->truth->sockets[index];
     if (socket != NULL && rc_socket_carries(socket) && !rc_socket_waits(clients, socket)) {
         rc_socket_resume(clients, index);
-    } else if (socket == NULL && clients->engine.resumed != NULL) {
-        clients->engine.resumed(clients->engine.context, client_index);
+    } else if (socket == NULL) {
+        unsocketed_resumed(clients, client_index);
     }
 }
 
@@ -201,8 +231,8 @@ static void client_goes_on(struct rc_clients *clients, uint32_t client_index, ui
     client->flags &= (uint16_t)~waited_for;
     if (socket != NULL && rc_socket_carries(socket)) {
         rc_waiters_add(&clients->uplink->waiters, client->socket);
-    } else if (socket == NULL && clients->engine.resumed != NULL) {
-        clients->engine.resumed(clients->engine.context, client_index);
+    } else if (socket == NULL) {
+        unsocketed_resumed(clients, client_index);
     }
 }
 

@@ -187,6 +187,11 @@ uint32_t rc_client_next_ping(const struct rc_clients *clients, uint64_t in_ms)
     return at_ds > clients->io->now_ds ? at_ds : clients->io->now_ds + 1;
 }
 
+const char *rc_client_transport(const struct rc_client *client)
+{
+    return rc_encoding_is_stream(client->encoding) ? "sse" : client->socket == RC_SOCKET_NONE ? "polling" : "websocket";
+}
+
 bool rc_socket_waits(const struct rc_clients *clients, const struct rc_socket *socket)
 {
     return (socket->flags & RC_SOCKET_WAITS) != 0 ||
@@ -336,7 +341,6 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
     client->state = RC_CLIENT_OPEN;
     client->endpoint = endpoint;
     client->encoding = encoding;
-    client->random = rc_clients_random(clients);
     client->active_ds = clients->io->now_ds;
     if (limits->ping_interval_ms > 0) {
         /* The first ping anywhere in an interval: connections that came together are not pinged together. Not at once: who has
@@ -344,6 +348,8 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
         client->ping_ds = rc_client_next_ping(clients, 1 + limits->ping_interval_ms / 4 +
                                                            rc_hub_random(clients->hub) % limits->ping_interval_ms);
     }
+    RC_STORE_ORDER();
+    client->random = rc_clients_random(clients); /* it is there from here on */
     clients->connections++;
     rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
     return index;
@@ -370,8 +376,17 @@ int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t index
     if (rc < 0) {
         return rc;
     }
+    struct rc_client *its = rc_truth_client(clients->truth, client);
+    const bool listens = rc_encoding_is_stream(its->encoding);
     socket->state = RC_SOCKET_CARRYING;
-    socket->deadline_ds = limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(clients->io, limits->idle_timeout_ms);
+    if (listens) {
+        its->flags |= RC_CLIENT_CLOSE_RECEIVED; /* our word is the last one */
+        clients->streams++;
+        rc_metric_set(clients->metrics, RC_METRIC_STREAMS, clients->streams);
+        rc_metric_add(clients->metrics, RC_METRIC_STREAMS_OPENED, 1);
+    }
+    socket->deadline_ds =
+        listens || limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(clients->io, limits->idle_timeout_ms);
     rc_socket_schedule(clients, index);
     rc_io_opened(clients->io, index);
     return 0;
@@ -408,6 +423,18 @@ void rc_client_leaving(void *context, uint32_t index)
     }
 }
 
+/* One that only listens: something carried it, or its request waits still. */
+static void stream_ended(struct rc_clients *clients, uint32_t index)
+{
+    if (rc_truth_client(clients->truth, index)->flags & RC_CLIENT_CLOSE_RECEIVED) {
+        RC_ASSERT(clients->streams > 0);
+        clients->streams--;
+        rc_metric_set(clients->metrics, RC_METRIC_STREAMS, clients->streams);
+    } else if (clients->stream.ended != NULL) {
+        clients->stream.ended(clients->stream.context, index);
+    }
+}
+
 /* The client, which nothing carries, is no more. */
 static void client_free(struct rc_clients *clients, uint32_t index)
 {
@@ -416,6 +443,8 @@ static void client_free(struct rc_clients *clients, uint32_t index)
     rc_client_leaving(clients, index);
     if (rc_encoding_is_engine(client->encoding)) {
         clients->engine.ended(clients->engine.context, index);
+    } else if (rc_encoding_is_stream(client->encoding)) {
+        stream_ended(clients, index);
     }
     rc_client_decision_forget(clients, index);
     clients->connections--;
@@ -537,11 +566,10 @@ void rc_client_flushed(void *context, uint32_t index)
         return; /* ended at once for want of memory */
     }
     const struct rc_socket *socket = rc_truth_socket_of(clients->truth, client);
-    if (client->state == RC_CLIENT_OPEN) {
-        if (client->flags & RC_CLIENT_CLOSE_QUEUED) {
-            client_closing(clients, client); /* by draining or by the hub (slow consumer) */
-        }
-    } else if (socket == NULL) {
+    if (client->state == RC_CLIENT_OPEN && (client->flags & RC_CLIENT_CLOSE_QUEUED)) {
+        client_closing(clients, client); /* by draining or by the hub (slow consumer) */
+    }
+    if (client->state == RC_CLIENT_OPEN || socket == NULL) {
         return;
     } else if (socket->state == RC_SOCKET_LINGER) {
         socket_lingers(clients, client->socket);

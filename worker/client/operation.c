@@ -239,20 +239,62 @@ static bool request_permitted(const struct request *request)
 
 /* --- carrying out ---------------------------------------------------------------------------------------------------- */
 
-static enum rc_carried request_subscribe(const struct request *request)
+/* May who subscribes read the channel's history? Who a backend let in, if it is for all who are in. */
+static bool request_may_read_history(const struct request *request, bool granted)
+{
+    const struct rc_config_namespace *policy = request_namespace(request);
+    const struct rc_span user = rc_client_user(request->clients, request->client);
+    return (granted && policy->history_who == policy->subscribe) ||
+           rc_permission_allows(policy->history_who, user, request->operation->channel,
+                                policy->history_who == RC_WHO_MEMBER);
+}
+
+/* Where it begins. False: it wants of the history what it may not have, and is answered. */
+static bool request_from(const struct request *request, bool granted, struct rc_hub_from *from)
+{
+    const struct rc_operation *operation = request->operation;
+    const bool may = request_may_read_history(request, granted);
+    *from = (struct rc_hub_from){.recovers = operation->recovers, .last = operation->limit};
+    if (operation->limit > 0 && request_namespace(request)->history == 0) {
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
+        return false;
+    }
+    if (operation->limit > 0 && !may) {
+        request_refuse(request, request_namespace(request)->history_who,
+                       RC_SPAN("you may not read the history of this channel"));
+        return false;
+    }
+    if (operation->recovers && may) { /* else it is none of ours: not recovered */
+        from->epoch = rc_epoch_read(operation->epoch);
+        from->offset = operation->since;
+    }
+    if (operation->former.count > 0 &&
+        rc_client_id_read((const char *)operation->former.bytes, operation->former.count,
+                          request->clients->control->instance_id, request->clients->control->boot_nonce,
+                          &from->former) != RC_CLIENT_ID_LOCAL) {
+        from->former = (struct rc_client_ref){0}; /* messages that leave it out name it in another way, or not at all */
+    }
+    return true;
+}
+
+static enum rc_carried request_subscribe(const struct request *request, bool granted)
 {
     struct rc_clients *clients = request->clients;
+    struct rc_hub_from from;
+    const bool begins = request->operation->recovers || request->operation->limit > 0;
+    if (begins && !request_from(request, granted, &from)) {
+        return RC_CARRIED_REFUSED;
+    }
     const enum rc_subscriber by = request->author == RC_AUTHOR_BACKEND ? RC_SUBSCRIBER_BACKEND : RC_SUBSCRIBER_CLIENT;
     const uint8_t values = !request->operation->retained ? 0
                            : by == RC_SUBSCRIBER_BACKEND ? RC_PENDING_VALUES
                                                          : RC_PENDING_RETAINED;
     const bool delta = request->operation->delta && request_namespace(request)->delta == RC_DELTA_FOSSIL;
     const uint8_t wants = (uint8_t)(values | (delta ? RC_PENDING_DELTA : 0));
-    switch (rc_hub_subscribe_name(clients->hub, request->client, request->operation->channel, by,
-                                  request->operation->id, wants)) {
+    const struct rc_span id = request->author == RC_AUTHOR_CLIENT ? request->operation->id : (struct rc_span){0};
+    switch (rc_hub_subscribe_from(clients->hub, request->client, request->operation->channel, by, id, wants,
+                                  begins ? &from : NULL)) {
     case RC_SUBSCRIBED:
-        request_done(request, RC_EVENT_SUBSCRIBED);
-        return RC_CARRIED_OUT;
     case RC_SUBSCRIBE_WAITS:
         return RC_CARRIED_OUT;
     case RC_SUBSCRIBE_LIMITED:
@@ -609,7 +651,7 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     }
     switch (operation->type) {
     case RC_OPERATION_SUBSCRIBE:
-        return request_subscribe(&request);
+        return request_subscribe(&request, granted);
     case RC_OPERATION_UNSUBSCRIBE:
         return request_unsubscribe(&request);
     case RC_OPERATION_PUBLISH:

@@ -655,21 +655,37 @@ int rc_http_path_decode(struct rc_http_view path, char *out, size_t capacity)
     return percent_decode(path, false, out, capacity);
 }
 
+bool rc_http_query_next(struct rc_http_view *query, struct rc_http_view *name, struct rc_http_view *value)
+{
+    if (query->bytes == 0) {
+        return false;
+    }
+    const char *end = memchr(query->text, '&', query->bytes);
+    const size_t pair_bytes = end == NULL ? query->bytes : (size_t)(end - query->text);
+    const char *equals = memchr(query->text, '=', pair_bytes);
+    const size_t name_bytes = equals == NULL ? pair_bytes : (size_t)(equals - query->text);
+    const size_t skip = equals == NULL ? pair_bytes : name_bytes + 1;
+    const size_t taken = end == NULL ? pair_bytes : pair_bytes + 1;
+    *name = (struct rc_http_view){query->text, name_bytes};
+    *value = (struct rc_http_view){query->text + skip, pair_bytes - skip};
+    *query = (struct rc_http_view){query->text + taken, query->bytes - taken};
+    return true;
+}
+
+int rc_http_query_decode(struct rc_http_view value, char *out, size_t capacity)
+{
+    return percent_decode(value, true, out, capacity);
+}
+
 int rc_http_query_find(struct rc_http_view query, const char *name, char *out, size_t capacity)
 {
-    size_t name_bytes = strlen(name);
-    while (query.bytes > 0) {
-        const char *end = memchr(query.text, '&', query.bytes);
-        size_t pair_bytes = end == NULL ? query.bytes : (size_t)(end - query.text);
-        const char *equals = memchr(query.text, '=', pair_bytes);
-        size_t found_bytes = equals == NULL ? pair_bytes : (size_t)(equals - query.text);
-        if (found_bytes == name_bytes && memcmp(query.text, name, name_bytes) == 0) {
-            size_t skip = equals == NULL ? pair_bytes : found_bytes + 1;
-            return percent_decode((struct rc_http_view){query.text + skip, pair_bytes - skip}, true, out, capacity);
+    const size_t name_bytes = strlen(name);
+    struct rc_http_view found;
+    struct rc_http_view value;
+    while (rc_http_query_next(&query, &found, &value)) {
+        if (found.bytes == name_bytes && memcmp(found.text, name, name_bytes) == 0) {
+            return rc_http_query_decode(value, out, capacity);
         }
-        size_t taken = end == NULL ? pair_bytes : pair_bytes + 1;
-        query.text += taken;
-        query.bytes -= taken;
     }
     return -ENOENT;
 }

@@ -112,6 +112,11 @@ bool rc_http_list_next(struct rc_http_view *list, struct rc_http_view *element);
  */
 int rc_http_path_decode(struct rc_http_view path, char *out, size_t capacity);
 
+/* Takes the next pair off a query string, neither name nor value decoded ("" where there is no "="). False at its end. */
+bool rc_http_query_next(struct rc_http_view *query, struct rc_http_view *name, struct rc_http_view *value);
+/* Decodes a value of a query ("+" is a space); as rc_http_query_find but for -ENOENT. */
+int rc_http_query_decode(struct rc_http_view value, char *out, size_t capacity);
+
 /*
  * Finds the first `name=value` of a query string and decodes the value ("+" is a space) into `out`. Returns its
  * bytes, -ENOENT, -EINVAL or -ENOSPC. `name` is compared with the undecoded name.

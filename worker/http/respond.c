@@ -162,6 +162,8 @@ size_t rc_http_respond(char *buffer, size_t capacity, const struct rc_http_respo
     put_header(&writer, "Date: ", response->date);
     if (!bodyless) {
         put_header(&writer, "Content-Type: ", response->content_type);
+    }
+    if (!bodyless && !response->stream) {
         respond_put(&writer, "Content-Length: ");
         put_number(&writer, response->body_bytes);
         respond_put(&writer, "\r\n");

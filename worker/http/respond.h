@@ -29,6 +29,7 @@ struct rc_http_response {
     size_t body_bytes;      /* becomes Content-Length (left out for 1xx, 204 and 304) */
     bool keep_alive;        /* Connection: keep-alive or close */
     bool head;              /* the request was HEAD: as without, but no body */
+    bool stream;            /* the body follows, and ends with the connection: no Content-Length (RFC 9112 6.3, 8.) */
     bool cacheable;         /* leave out Cache-Control: no-store */
     const char *allow;      /* methods, for 405 */
     uint32_t retry_after_s; /* 0 = none */

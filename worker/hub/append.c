@@ -23,6 +23,21 @@
 #define APPEND_GAPS_MAX 64u                  /* groups told of a loss in one pass of the loop */
 #define APPEND_RECLAIM_MAX 1024u             /* logs that are looked at for one message */
 
+static void append_compact(struct rc_hub *hub, struct rc_channel_log *log, uint64_t position)
+{
+    rc_hub_fragile_log(hub, log);
+    rc_channel_log_compact(log, &hub->truth->heap, position);
+    rc_hub_whole_log(hub);
+}
+
+static int append_move(struct rc_hub *hub, struct rc_channel_log *log, uint64_t block_bytes)
+{
+    rc_hub_fragile_log(hub, log);
+    const int rc = rc_channel_log_move(log, &hub->truth->heap, block_bytes);
+    rc_hub_whole_log(hub);
+    return rc;
+}
+
 /* The oldest position that somebody needs. Who gets the latest only does not need what is superseded: `conflate` says that
  * there is somebody before the result; in the middle of a frame it needs the rest of it all the same. */
 static uint64_t append_oldest(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log,
@@ -101,6 +116,9 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
         rc_hub_cut_off(hub, subscription->client);
     } else if (!known) {
         RC_ASSERT(policy == RC_SLOW_SKIP); /* RC_SLOW_LATEST: conflate.c does it for all at once */
+        if (rc_replay_behind(hub, index, log, from)) {
+            return; /* it has not lost them yet */
+        }
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_SKIPPED, lost);
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, lost);
         append_tell_gap(hub, subscription);
@@ -174,7 +192,7 @@ static bool append_grow(struct rc_hub *hub, struct rc_channel_log *log, uint64_t
         return false;
     }
     const uint32_t before = log->block_bytes;
-    if (rc_channel_log_move(log, &hub->truth->heap, bytes) < 0) {
+    if (append_move(hub, log, bytes) < 0) {
         return false;
     }
     hub->log_bytes += log->block_bytes - before;
@@ -204,7 +222,7 @@ static bool append_room_free(struct rc_hub *hub, uint32_t group_index, struct rc
     }
     /* Moving the live bytes is worth it when they are the smaller part. */
     if (log->head - log->base <= log->block_bytes / 2) {
-        rc_channel_log_compact(log, heap, log->base);
+        append_compact(hub, log, log->base);
         if (rc_channel_log_room(log) >= need) {
             return true;
         }
@@ -212,7 +230,7 @@ static bool append_room_free(struct rc_hub *hub, uint32_t group_index, struct rc
     if (append_grow(hub, log, need)) {
         return true;
     }
-    rc_channel_log_compact(log, heap, log->base);
+    append_compact(hub, log, log->base);
     return rc_channel_log_room(log) >= need;
 }
 
@@ -262,7 +280,7 @@ static bool append_room_cut(struct rc_hub *hub, uint32_t group_index, struct rc_
         return append_room_conflate(hub, group_index, log, keep, need);
     }
     append_cut(hub, group_index, log, keep);
-    rc_channel_log_compact(log, heap, keep);
+    append_compact(hub, log, keep);
     return true;
 }
 
@@ -325,12 +343,11 @@ static bool append_compresses(const struct rc_hub *hub, uint32_t channel)
 /* Takes what a log keeps for those behind, and most of its block. */
 static void append_strip(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log)
 {
-    struct rc_heap *heap = &hub->truth->heap;
     if (append_policy(hub, group_index) == RC_SLOW_LATEST) {
         (void)rc_hub_conflate(hub, group_index, log, log->served, UINT64_MAX);
     } else {
         append_cut(hub, group_index, log, log->served);
-        rc_channel_log_compact(log, heap, log->served);
+        append_compact(hub, log, log->served);
     }
     const uint64_t live = log->head - log->base + (uint64_t)log->frames * sizeof(struct rc_frame);
     uint64_t bytes = APPEND_BLOCK_MIN;
@@ -338,7 +355,7 @@ static void append_strip(struct rc_hub *hub, uint32_t group_index, struct rc_cha
         bytes *= 2;
     }
     const uint32_t before = log->block_bytes;
-    if (bytes < before && rc_channel_log_move(log, heap, bytes) == 0) {
+    if (bytes < before && append_move(hub, log, bytes) == 0) {
         hub->log_bytes -= before - log->block_bytes;
         rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
     }
@@ -430,8 +447,9 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
         rc_encoding_window_bits(encoding) > 0 && append_compresses(hub, group->channel) ? &hub->compressor : NULL;
     const size_t bytes = rc_event_unit_write(encoding, compressor, event, bytes_max, tail);
     uint32_t flags = event->type == RC_EVENT_GAP ? RC_FRAME_GAP : 0;
-    if (view != NULL && (view->head.flags & RC_ENVELOPE_VOLATILE)) {
-        flags |= RC_FRAME_VOLATILE;
+    if (view != NULL) {
+        flags |= (view->head.flags & RC_ENVELOPE_VOLATILE) != 0 ? RC_FRAME_VOLATILE : 0u;
+        flags |= (uint32_t)(view->head.position << RC_FRAME_OFFSET_SHIFT);
     }
     if (view != NULL && rc_hub_exclude(hub, group_index, log, view) > 0) {
         flags |= RC_FRAME_EXCLUDES;
@@ -524,12 +542,16 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
                              const struct rc_envelope_view *view)
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    struct rc_truth_hub *kept = hub->kept;
+    if (kept->partial_mask == 0) {
+        kept->order = hub->order; /* newer frames than this are the record's own */
+    }
     for (uint32_t index = channel->groups; index != 0;) {
         const struct rc_group *group = rc_truth_group(hub->truth, index);
         const uint32_t next = group->next;
         const uint8_t encoding = group->encoding;
         const bool skip = !rc_codec_says(encoding, event->type) || !append_heard(hub, index, encoding) ||
-                          (hub->partial_mask & ((uint64_t)1 << encoding)) != 0;
+                          (kept->partial_mask & ((uint64_t)1 << encoding)) != 0;
         if (!skip) {
             const int rc = append_to_group(hub, index, event, view);
             if (rc == -ENOSPC) {
@@ -539,12 +561,12 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
                 append_lost(hub, index, encoding);
             }
             /* Tried again after -ENOSPC of a later group, this one must not get the message twice. */
-            hub->partial_mask |= (uint64_t)1 << encoding;
+            kept->partial_mask |= (uint64_t)1 << encoding;
         }
         index = next;
     }
-    const bool heard = hub->partial_mask != 0;
-    hub->partial_mask = 0;
+    const bool heard = kept->partial_mask != 0;
+    kept->partial_mask = 0;
     return heard;
 }
 
@@ -571,14 +593,18 @@ void rc_hub_note_time(struct rc_hub_times *times, uint64_t time_ns)
     }
 }
 
-int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)
+/* Inline: it is on the way of every message. */
+static inline __attribute__((always_inline)) struct rc_event append_event(const struct rc_hub *hub, uint32_t index,
+                                                                          const struct rc_envelope_view *view,
+                                                                          char from[RC_CLIENT_ID_MAX])
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
-    char from[RC_CLIENT_ID_MAX];
-    struct rc_event_delta delta;
-    struct rc_event event = {
+    return (struct rc_event){
         .type = RC_EVENT_MESSAGE,
         .data_kind = append_kind(view),
+        .begins = channel->place != 0 && view->head.epoch != 0 &&
+                  rc_truth_place(hub->truth, channel->place)->epoch != view->head.epoch,
+        .epoch = view->head.epoch,
         .offset = view->head.position,
         .unnamed = hub->unnamed,
         .channel = rc_hub_name(hub, channel),
@@ -587,7 +613,20 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
         .event = rc_span_of(view->event, view->head.event_bytes),
         .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
     };
-    const bool deltas = RC_UNLIKELY((channel->flags & RC_CHANNEL_DELTA) != 0);
+}
+
+struct rc_event rc_hub_message_event(const struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view,
+                                     char from[RC_CLIENT_ID_MAX])
+{
+    return append_event(hub, channel, view, from);
+}
+
+int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)
+{
+    char from[RC_CLIENT_ID_MAX];
+    struct rc_event_delta delta;
+    struct rc_event event = append_event(hub, index, view, from);
+    const bool deltas = RC_UNLIKELY((rc_truth_channel(hub->truth, index)->flags & RC_CHANNEL_DELTA) != 0);
     if (deltas) {
         rc_delta_prepare(hub, index, view, &event, &delta);
     }
@@ -595,6 +634,7 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     if (deltas && rc >= 0) {
         rc_delta_commit(hub, index, view, &event);
     }
+    hub->kept->partial_place = rc == -ENOSPC && event.epoch != 0 ? index : 0;
     if (rc > 0) {
         rc_hub_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
     }
@@ -608,7 +648,7 @@ int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
                                ? hub->everybody
                                : rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     if (index == 0) {
-        hub->partial_mask = 0;
+        hub->kept->partial_mask = 0;
         return 0;
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
@@ -637,7 +677,7 @@ static bool append_direct_room(struct rc_hub *hub, struct rc_channel_log *log, u
     }
     const uint64_t cursor = log->base;
     log->base = rc_channel_log_frame_position(log, heap, rc_channel_log_find(log, heap, cursor));
-    rc_channel_log_compact(log, heap, log->base);
+    append_compact(hub, log, log->base);
     const bool room = rc_channel_log_room(log) >= need || append_grow(hub, log, need);
     log->base = cursor;
     return room;
@@ -679,8 +719,10 @@ static void append_own(struct rc_hub *hub, uint32_t index, uint8_t encoding, con
     }
     const size_t bytes = rc_event_unit_write(encoding, NULL, event, bytes_max, rc_channel_log_tail(log, &truth->heap));
     if (hub->in_turn && log->turn != hub->turn) {
-        log->turn = hub->turn; /* it ends here for the running turn, which gets no other log's later messages either */
-        log->target = log->head;
+        log->target =
+            log->head; /* it ends here for the running turn, which gets no other log's later messages either */
+        RC_STORE_ORDER();
+        log->turn = hub->turn;
     }
     rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, ++hub->order, 0, 0);
     log->served = log->head;

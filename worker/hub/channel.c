@@ -47,15 +47,16 @@ static uint32_t channel_create(struct rc_hub *hub, uint64_t hash, struct rc_span
     memcpy(rc_heap_at(&truth->heap, block), name.bytes, name.count);
     memcpy((uint8_t *)rc_heap_at(&truth->heap, block) + name.count, json, json_bytes);
     *rc_truth_channel(truth, index) = (struct rc_channel){.hash = hash,
-                                                          .name = block,
                                                           .name_bytes = (uint8_t)name.count,
-                                                          .json_bytes = (uint32_t)json_bytes,
+                                                          .json_bytes = (uint16_t)json_bytes,
                                                           .namespace = rc_hub_namespace(hub, name)};
     if (rc_hashmap_insert(&hub->names, hash, index) < 0) {
         rc_heap_free(&truth->heap, block);
         rc_pool_free(&truth->channels, index);
         return 0;
     }
+    RC_STORE_ORDER();
+    rc_truth_channel(truth, index)->name = block; /* it is there from here on */
     rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);
     return index;
 }
@@ -83,6 +84,9 @@ void rc_hub_update_interest(struct rc_hub *hub, uint32_t index)
     }
     channel->flags = (uint16_t)(wanted ? channel->flags | RC_CHANNEL_WANTED
                                        : channel->flags & ~(RC_CHANNEL_WANTED | RC_CHANNEL_ACTIVE));
+    if (!wanted) {
+        rc_place_drop(hub, channel);
+    }
     hub->handlers.interest_changed(hub->handlers.context, index);
 }
 
@@ -95,10 +99,10 @@ void rc_hub_release(struct rc_hub *hub, uint32_t index)
         return;
     }
     RC_ASSERT(channel->groups == 0 && channel->throttles == 0 && !(channel->flags & RC_CHANNEL_ASKED));
+    rc_place_drop(hub, channel);
     const bool removed = rc_hashmap_remove(&hub->names, channel->hash, index);
     RC_ASSERT(removed);
-    rc_heap_free(&truth->heap, channel->name);
-    channel->name = 0; /* tells free objects from used ones */
+    rc_heap_give(&truth->heap, &channel->name); /* which tells free objects from used ones */
     rc_pool_free(&truth->channels, index);
     rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);
 }

@@ -7,7 +7,6 @@
 #include "common/base/log.h"
 #include "worker/proto/codec.h"
 #include "worker/store/named.h"
-#include "worker/ws/frame.h"
 
 void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t code, const char *reason,
                          size_t reason_bytes, bool now)
@@ -28,7 +27,9 @@ void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t cod
         return;
     }
     if (output->close_bytes == 0) {
-        output->close_bytes = (uint8_t)rc_ws_close_write(output->close_frame, code, reason, reason_bytes);
+        const struct rc_framing *framing = &rc_framings[rc_encoding_framing(client->encoding)];
+        RC_ASSERT(framing->close_write != NULL); /* a socket carries it */
+        output->close_bytes = (uint8_t)framing->close_write(output->close_frame, code, reason, reason_bytes);
         client->flags |= RC_CLIENT_CLOSE_QUEUED;
     }
     if (now) {
@@ -40,6 +41,9 @@ void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t cod
 void rc_hub_output_settle(struct rc_hub *hub, uint32_t client_index)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    if (RC_UNLIKELY(client->in_history)) {
+        rc_replay_due(hub, client_index);
+    }
     if (client->output != 0 && rc_hub_output_left(hub, client)) {
         if (client->flags & RC_CLIENT_CLOSE_SENT) {
             rc_hub_leave(hub, client_index);

@@ -197,7 +197,7 @@ void rc_delta_lacks(struct rc_hub *hub, uint32_t subscription, bool excluded)
         return; /* nothing is there to lack */
     }
     /* The message that is being appended, too, if the group has it already. */
-    const bool passed = excluded || (state->appending && (hub->partial_mask >> group->encoding & 1) != 0);
+    const bool passed = excluded || (state->appending && (hub->kept->partial_mask >> group->encoding & 1) != 0);
     const uint64_t since = state->serial + (passed ? 1 : 0);
     for (uint32_t i = 0; i < state->lacking_count; i++) {
         if (state->lacking[i].subscription == subscription) {

@@ -17,17 +17,29 @@ static void hub_find_critical(struct rc_hub *hub)
     }
 }
 
+static void hub_make_everybody(struct rc_hub *hub)
+{
+    hub->everybody = rc_hub_channel(hub, RC_SPAN("*"));
+    RC_ASSERT(hub->everybody != 0);
+    for (uint8_t encoding = 0; encoding < RC_ENCODING_COUNT; encoding++) {
+        hub->everybody_groups[encoding] = rc_hub_group(hub, hub->everybody, encoding);
+        RC_ASSERT(hub->everybody_groups[encoding] != 0);
+    }
+}
+
 int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, struct rc_metrics *metrics,
                 const struct rc_hub_handlers *handlers, const struct rc_control *control,
                 const struct rc_config *config, uint32_t worker, struct rc_err *err)
 {
     *hub = (struct rc_hub){.truth = truth,
+                           .kept = &truth->layout->hub,
                            .io = io,
                            .config = config,
                            .metrics = metrics,
                            .handlers = *handlers,
                            .worker = worker,
                            .now_ns = &io->now_ns,
+                           .history = &control->history,
                            .instance_id = control->instance_id,
                            .boot_nonce = control->boot_nonce};
     if (getrandom(hub->random_state, sizeof(hub->random_state), 0) != sizeof(hub->random_state)) {
@@ -58,15 +70,13 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
                           truth->groups.count_max);
     }
     hub->waiting = calloc(truth->clients.count_max, sizeof(*hub->waiting)); /* untouched pages while nobody waits */
-    if (hub->waiting == NULL) {
+    hub->replays = calloc(truth->clients.count_max, sizeof(*hub->replays));
+    if (hub->waiting == NULL || hub->replays == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for what %u clients wait for", truth->clients.count_max);
     }
     hub_find_critical(hub);
-    hub->everybody = rc_hub_channel(hub, RC_SPAN("*"));
-    RC_ASSERT(hub->everybody != 0);
-    for (uint8_t encoding = 0; encoding < RC_ENCODING_COUNT; encoding++) {
-        hub->everybody_groups[encoding] = rc_hub_group(hub, hub->everybody, encoding);
-        RC_ASSERT(hub->everybody_groups[encoding] != 0);
+    if (!truth->adopted) { /* else rc_hub_rebuild finds it */
+        hub_make_everybody(hub);
     }
     return 0;
 }
@@ -92,6 +102,9 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->turn_sockets.items);
     free(hub->sources);
     free(hub->waiting);
+    free(hub->replays);
+    free(hub->entry);
+    free(hub->replays_due.items);
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);
@@ -116,6 +129,9 @@ void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
         rc_metric_subscribed(hub->metrics, channel->namespace, -(int64_t)channel->subscriber_count);
         channel->namespace = rc_hub_namespace(hub, rc_hub_name(hub, channel));
         rc_metric_subscribed(hub->metrics, channel->namespace, channel->subscriber_count);
+        if (!rc_place_wanted(hub, channel)) {
+            rc_place_drop(hub, channel);
+        }
     }
     rc_hub_throttle_sort(hub);
 }

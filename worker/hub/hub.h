@@ -8,11 +8,14 @@
  *   channel.c   names                              append.c    messages into logs, making room
  *   members.c   lists                              conflate.c  the newest message of each key
  *   cursor.c    places in logs                     hold.c, throttle.c  messages held back by min_interval
+ *   place.c     where logs are in histories        replay.c    who gets messages of a history first
  *   subscription.c  who hears what                 turn.c      who is served, and when
  *   pending.c   requests that wait for the relay   deliver.c   what one client gets
+ *   recover.c   what was missed, out of histories
  *   output.c    replies, answers                   settle.c    what became of the sends
  *   mark.c, close.c  who is to end, and how        hub.c       the whole
  *   delta.c     what a message is more than the last      exclude.c   who is left out
+ *   rebuild.c   the index, from another process's truth
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -26,6 +29,7 @@
 #include "common/base/hashmap.h"
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
+#include "common/shm/history.h"
 #include "worker/hub/channel_log.h"
 #include "worker/hub/delta.h"
 #include "worker/io/io.h"
@@ -86,6 +90,9 @@ struct rc_hub_handlers {
     /* Retained values of a channel that a client has just been subscribed to (RC_PENDING_VALUES), before anything newer can reach it. In the
      * middle of the channel's settling, as above. May be NULL. */
     void (*values)(void *context, uint32_t client, uint32_t channel, struct rc_span values);
+    /* A client that only listens asks for something that it does not get: `code` is an HTTP status, too. In the middle of what asked for it, or of
+     * a channel's settling. `message` is valid for the call. May be NULL. */
+    void (*refused)(void *context, uint32_t client, uint32_t code, struct rc_span message);
     /* What a socket still has to send of its client's output, or of its own, became less: it may be read again. */
     void (*replies_drained)(void *context, uint32_t socket);
     /* All output of a client, the close frame included, has left. */
@@ -110,20 +117,24 @@ struct rc_hub_times {
 
 struct rc_hub {
     struct rc_truth *truth;         /* borrowed */
+    struct rc_truth_hub *kept;      /* borrowed: in the truth */
     struct rc_io *io;               /* borrowed */
     const struct rc_config *config; /* borrowed: the one in force */
     struct rc_metrics *metrics;     /* borrowed */
     struct rc_hub_handlers handlers;
-    struct rc_hashmap names;                      /* channel hash to channel */
-    struct rc_members *members;                   /* owned: one per group, index into the groups pool */
-    uint64_t members_bytes;                       /* of the reservation */
-    uint32_t *waiting;                            /* owned: first struct rc_pending of each client; 0 = none */
+    struct rc_hashmap names;               /* channel hash to channel */
+    struct rc_members *members;            /* owned: one per group, index into the groups pool */
+    uint64_t members_bytes;                /* of the reservation */
+    uint32_t *waiting;                     /* owned: first struct rc_pending of each client; 0 = none */
+    uint32_t *replays;                     /* owned: first struct rc_replay in a history of each client; 0 = none */
+    const struct rc_history_view *history; /* borrowed */
+    uint8_t *entry;                        /* owned: scratch of recover.c: a message of a history */
+    uint64_t entry_room;
     uint32_t everybody;                           /* channel "*" */
     uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
     uint32_t everybody_counts[RC_ENCODING_COUNT]; /* clients that hear "*" */
-    uint64_t partial_mask;                        /* encodings that have got the message which is being tried again */
     uint32_t clients_high;                        /* the highest that may be in use */
-    uint32_t turn;                                /* counts turns; 0 is never a turn */
+    uint32_t turn;                                /* counts turns, as kept->turn; 0 is never a turn */
     bool in_turn;
     uint32_t turn_times;            /* of `times` those that the running turn sends */
     uint32_t turn_single_frames;    /* frames of the turn's only log, 0 when it has several */
@@ -133,12 +144,12 @@ struct rc_hub {
     struct rc_index_list turn_groups;   /* those of the running turn */
     struct rc_index_list dirty_clients; /* output of their own, or unblocked */
     struct rc_index_list turn_clients;
+    struct rc_index_list replays_due;   /* clients that are to get a piece of a history */
     struct rc_index_list dirty_sockets; /* answers, of those that carry no client */
     struct rc_index_list turn_sockets;
     struct rc_index_list dirty_critical;    /* as dirty_groups, of critical namespaces: served between two rounds */
     struct rc_index_list turn_critical;     /* those that are being served */
-    const struct rc_members *serving;       /* of the critical group that is served now; NULL = none */
-    uint32_t unserved;                      /* how many of them, the first ones, have not had their turn */
+    const struct rc_members *serving;       /* of kept->critical, where that is not "*"; NULL = none */
     bool has_critical;                      /* some namespace is critical */
     uint32_t reclaim_next;                  /* group at which the next search for memory begins */
     struct rc_index_list ready;             /* clients that are RC_CLIENT_POLLED and have something to get */
@@ -176,6 +187,11 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
                 const struct rc_hub_handlers *handlers, const struct rc_control *control,
                 const struct rc_config *config, uint32_t worker, struct rc_err *err);
 void rc_hub_close(struct rc_hub *hub);
+/* Of a truth that another process has written (rc_truth_attach), with which the hub was opened and which has been accounted for: what can be
+ * computed from it. Between two turns of that process. -ENOMEM; -EBADMSG: it is not of this configuration. Then the hub may
+ * only be closed. */
+struct rc_truth_found;
+int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err);
 /* A new configuration is in force: policies are looked up again. */
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);
 
@@ -268,10 +284,34 @@ enum rc_subscribed {
     RC_SUBSCRIBE_LIMITED, /* limits.max_channels */
     RC_SUBSCRIBE_NO_ROOM,
 };
-/* The one way in. `id` is of a client's request, to be answered when it has waited. `wants`: enum rc_pending_wants; who wants something is
- * in the channel from the place on for which the relay tells it, and gets it before anything newer. */
-enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client, struct rc_span name,
-                                         enum rc_subscriber by, struct rc_span id, uint8_t wants);
+/*
+ * Where a subscriber begins in a channel with history: behind the last message that it has, if none of those behind it is missing; else,
+ * or without that, with so many of the newest; else with what is published from now on.
+ *
+ * It gets those messages behind the answer to its request and before anything newer, each once, in order, a piece at a time as fast as it
+ * reads. Who was left out of one (no echo, exclude) still is, under its own id or that of `former`. When some of them go from the history
+ * before they are read it is told a gap. Who is in the channel already begins anew: what it has not been sent of it comes from the history.
+ */
+struct rc_hub_from {
+    bool recovers;               /* epoch and offset are meant */
+    uint64_t epoch;              /* as it was told, RC_EVENT_SUBSCRIBED and RC_EVENT_MESSAGE; 0 = none of ours */
+    uint64_t offset;             /* of the last message that it has */
+    uint32_t last;               /* 0 = none */
+    struct rc_client_ref former; /* which client of this boot it was; random 0 = none */
+};
+
+/* The one way in. `id` is of a request, which is answered with it by RC_EVENT_SUBSCRIBED, at once or when it has waited; empty: it is not.
+ * The answer says how the channel stands (epoch, offset) and what became of `from` (recovery). `wants`: RC_PENDING_RETAINED or
+ * RC_PENDING_VALUES; who wants something is in the channel from the place on for which the relay tells it, and gets it before anything
+ * newer; who recovers gets it only when it cannot. `from`: NULL = from now on. */
+enum rc_subscribed rc_hub_subscribe_from(struct rc_hub *hub, uint32_t client, struct rc_span name,
+                                         enum rc_subscriber by, struct rc_span id, uint8_t wants,
+                                         const struct rc_hub_from *from);
+static inline enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client, struct rc_span name,
+                                                       enum rc_subscriber by, struct rc_span id, uint8_t wants)
+{
+    return rc_hub_subscribe_from(hub, client, name, by, id, wants, NULL);
+}
 
 /* Remembers a subscribe request that waits for the relay; `id` may be empty. -ENOMEM. */
 int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel, struct rc_span id);
@@ -287,9 +327,26 @@ struct rc_hub_acknowledgement {
     bool local;            /* Redis has not confirmed */
     bool retained;         /* `values` are the channel's retained values, here and now */
     struct rc_span values; /* entries of common/shm/history.h; of another process */
+    bool placed;           /* how the channel stands in its history, here and now; with epoch 0 it has none */
+    uint32_t slot;
+    uint64_t epoch;
+    uint64_t position;
 };
 /* The relay acknowledged our interest: waiting requests become subscriptions and are answered. */
 void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel, const struct rc_hub_acknowledgement *said);
+
+/* --- recover.c --- */
+
+/* Every client that is due gets a piece of the histories that it reads. Between turns. */
+void rc_hub_replay(struct rc_hub *hub);
+/* May it get one? Not while unsent output takes half of its budget. */
+static inline bool rc_hub_replays(const struct rc_hub *hub)
+{
+    return hub->replays_due.count > 0 && hub->output_bytes <= hub->config->limits.worker_log_bytes / 2;
+}
+/* Messages of a channel (empty name: of any) did not come down. Those that are in its history go into its logs now; of the others, and of
+ * all if some are in no history (`unkept`), its subscribers are told a gap. 0; -ENOSPC: once more, after a turn. */
+int rc_hub_lost(struct rc_hub *hub, struct rc_span name, bool unkept);
 
 /* --- append.c --- */
 
@@ -420,7 +477,7 @@ bool rc_hub_take(struct rc_hub *hub, uint32_t client, struct rc_hub_taken *taken
 static inline bool rc_hub_pending(const struct rc_hub *hub)
 {
     return hub->dirty_groups.count > 0 || hub->dirty_clients.count > 0 || hub->dirty_sockets.count > 0 ||
-           hub->dirty_critical.count > 0 || hub->ending.count > 0 || hub->ready.count > 0;
+           hub->dirty_critical.count > 0 || hub->ending.count > 0 || hub->ready.count > 0 || rc_hub_replays(hub);
 }
 /* Serves everybody who has something to get, once. */
 void rc_hub_turn(struct rc_hub *hub);

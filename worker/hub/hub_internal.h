@@ -1,26 +1,71 @@
 /*
  * hub_internal: what the files of worker/hub share with each other and nobody else. Each calls only those above it:
  *
- *   members  channel  mark  hold          lists, names, whom the turn looks at, held messages
- *   cursor                                places in logs
+ *   members  place  channel  mark  hold   lists, places in histories, names, whom the turn looks at, held messages
+ *   cursor  replay                        places in logs; who gets messages of a history first
  *   output  conflate                      what is for one client alone; the newest of each key
  *   delta                                 messages as deltas, and to whom
  *   subscription  exclude                 who hears what, and what it is left out of
  *   close  append                         how a client ends; messages into logs
+ *   recover                               what was missed, out of histories
  *   pending  throttle  select             requests that wait; messages that wait, or are for several rooms
  *   deliver  settle                       what one client gets, and what became of it
- *   turn  hub                             everybody; the whole
+ *   turn  hub  rebuild                    everybody; the whole
  */
 #ifndef RC_WORKER_HUB_HUB_INTERNAL_H
 #define RC_WORKER_HUB_HUB_INTERNAL_H
 
 #include "worker/hub/hub.h"
 
+/* Bytes of a log, and words that say where they are, are changed in place between these two: rare, and there may be no memory for a copy. */
+static inline void rc_hub_fragile_log(struct rc_hub *hub, const struct rc_channel_log *log)
+{
+    hub->kept->fragile_log = (uint32_t)(log - (const struct rc_channel_log *)(const void *)hub->truth->logs.base);
+    RC_STORE_ORDER();
+}
+
+static inline void rc_hub_whole_log(struct rc_hub *hub)
+{
+    RC_STORE_ORDER();
+    hub->kept->fragile_log = 0;
+}
+
 /* --- members.c --- */
 
 /* -ENOMEM. */
 int rc_members_add(struct rc_members *members, uint32_t subscription);
 void rc_members_remove(struct rc_hub *hub, struct rc_members *members, uint32_t position);
+
+/* --- place.c --- */
+
+/* Do the channel's messages have a place in its history, which clients may come back to? Not where they are throttled: those that come
+ * are not in the order of their offsets. */
+bool rc_place_wanted(const struct rc_hub *hub, const struct rc_channel *channel);
+/* What goes into the channel's logs next is behind this. Without memory for it nothing is known of the channel. */
+void rc_place_set(struct rc_hub *hub, uint32_t channel, uint64_t epoch, uint64_t position, uint32_t slot);
+/* Nothing is known of the channel's history any more. */
+void rc_place_drop(struct rc_hub *hub, struct rc_channel *channel);
+/* Offset of the message that went last into the log of this encoding. */
+static inline uint64_t rc_place_position(const struct rc_hub *hub, const struct rc_place *place, uint8_t encoding)
+{
+    const bool partial = hub->kept->partial_place == place->channel && (hub->kept->partial_mask >> encoding & 1) != 0;
+    return place->position + (partial ? 1 : 0);
+}
+
+/* --- replay.c --- */
+
+/* A request for messages of a history; 0: no memory. */
+uint32_t rc_replay_ask(struct rc_hub *hub, const struct rc_hub_from *from);
+void rc_replay_forget(struct rc_hub *hub, uint32_t request);
+/* The subscription, no frame of which is cut on the wire, gets messages of the history from replay->cursor on, which is set. */
+void rc_replay_begin(struct rc_hub *hub, uint32_t subscription, uint32_t replay);
+/* It does not any more; where it stands in the log is the caller's to say. */
+void rc_replay_end(struct rc_hub *hub, uint32_t subscription);
+/* The client may have room for more. */
+void rc_replay_due(struct rc_hub *hub, uint32_t client);
+/* The subscription, which is behind in its log, goes on from that frame (or from the head) in the history in its place. False: the frame's
+ * message is not there, or no memory. */
+bool rc_replay_behind(struct rc_hub *hub, uint32_t subscription, const struct rc_channel_log *log, uint32_t frame);
 
 /* --- channel.c --- */
 
@@ -42,6 +87,9 @@ void rc_hold_close(struct rc_hub *hub, uint32_t throttle);
 bool rc_hold_keep(struct rc_hub *hub, uint32_t throttle, const struct rc_envelope_view *view, uint64_t key);
 /* What was held has gone into the logs: nothing is held, and the time begins anew. */
 void rc_hold_renew(struct rc_hub *hub, uint32_t throttle);
+
+/* The queues of namespaces and what is found by channel and key, from the truth's throttles. -ENOMEM, -EBADMSG. */
+int rc_hold_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err);
 
 /* --- mark.c --- */
 
@@ -100,6 +148,10 @@ struct rc_event rc_hub_event_of(const struct rc_hub *hub, enum rc_event_type typ
 /* The latency of a message that has gone into logs is observed when the turn has sent it. */
 void rc_hub_note_time(struct rc_hub_times *times, uint64_t time_ns);
 
+/* What a message of the channel says to its subscribers; `from` has room for a client id. */
+struct rc_event rc_hub_message_event(const struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view,
+                                     char from[RC_CLIENT_ID_MAX]);
+
 /* --- subscription.c --- */
 
 /* The channel's group of that encoding, made if there is none; 0: no memory. */
@@ -119,6 +171,15 @@ static inline void rc_hub_end_marked(struct rc_hub *hub)
         rc_hub_end_them(hub);
     }
 }
+
+/* --- recover.c --- */
+
+/* What becomes of a new subscription's request for the history, 0 = there is none; `was_in`: it is not new. The answer's epoch, offset and
+ * recovery are filled in. */
+void rc_recover_begin(struct rc_hub *hub, uint32_t subscription, uint32_t request, bool was_in,
+                      struct rc_event *answer);
+/* A message that has an epoch, or is of a channel that has a place. Not of one that is throttled. As rc_hub_append. */
+int rc_recover_message(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
 
 /* --- pending.c --- */
 

@@ -8,7 +8,7 @@
 #include "common/shm/history.h"
 
 static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_index, struct rc_span id, bool joins,
-                       uint8_t wants)
+                       uint8_t wants, uint32_t replay)
 {
     struct rc_truth *truth = hub->truth;
     struct rc_channel *channel = rc_truth_channel(truth, channel_index);
@@ -24,8 +24,9 @@ static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_ind
                                    .client = client,
                                    .id_bytes = (uint8_t)id.count,
                                    .joins = joins ? 1 : 0,
-                                   .wants = wants};
-    channel->flags |= (wants & (RC_PENDING_RETAINED | RC_PENDING_VALUES)) != 0 ? RC_CHANNEL_WANTS_RETAINED : 0u;
+                                   .wants = wants,
+                                   .replay = replay};
+    channel->flags |= (wants & RC_PENDING_WANTS_VALUES) != 0 ? RC_CHANNEL_WANTS_RETAINED : 0u;
     if (id.count > 0) {
         memcpy(pending->id, id.bytes, id.count);
     }
@@ -50,20 +51,66 @@ static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_ind
 
 int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel_index, struct rc_span id)
 {
-    return pending_add(hub, client, channel_index, id, false, 0);
+    return pending_add(hub, client, channel_index, id, false, 0, 0);
 }
 
 int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel_index)
 {
-    const int rc = pending_add(hub, client, channel_index, (struct rc_span){0}, true, 0);
+    const int rc = pending_add(hub, client, channel_index, (struct rc_span){0}, true, 0, 0);
     if (rc == 0) {
         rc_truth_client(hub->truth, client)->flags |= RC_CLIENT_WAITS_JOIN;
     }
     return rc;
 }
 
-enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client_index, struct rc_span name,
-                                         enum rc_subscriber by, struct rc_span id, uint8_t wants)
+static struct rc_event pending_answer(const struct rc_hub *hub, uint32_t channel_index, struct rc_span id)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    return (struct rc_event){.type = RC_EVENT_SUBSCRIBED,
+                             .id = id,
+                             .channel = rc_hub_name(hub, channel),
+                             .channel_json = rc_hub_name_json(hub, channel)};
+}
+
+static void pending_reply(struct rc_hub *hub, uint32_t client, const struct rc_event *answer)
+{
+    if (rc_hub_reply_event(hub, client, answer) < 0) {
+        rc_hub_close_client(hub, client, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+    }
+}
+
+/* Subscribes a client that has not to wait. */
+static enum rc_subscribed subscribe_now(struct rc_hub *hub, uint32_t client, uint32_t channel, struct rc_span id,
+                                        const struct rc_hub_from *from)
+{
+    uint32_t subscription = rc_hub_subscription(hub, client, channel);
+    const bool was_in = subscription != 0;
+    const uint32_t request = from == NULL ? 0 : rc_replay_ask(hub, from);
+    if (!was_in && (from == NULL || request != 0)) {
+        subscription = rc_hub_subscribe(hub, client, channel);
+    }
+    if (subscription == 0 || (from != NULL && request == 0)) {
+        rc_replay_forget(hub, request);
+        return RC_SUBSCRIBE_NO_ROOM;
+    }
+    struct rc_event answer = pending_answer(hub, channel, id);
+    rc_recover_begin(hub, subscription, request, was_in, &answer);
+    if (id.count > 0) {
+        pending_reply(hub, client, &answer);
+    }
+    return RC_SUBSCRIBED;
+}
+
+/* The channel has a history, of whose place nothing is known yet. */
+static bool subscribe_wants_place(const struct rc_hub *hub, uint32_t channel_index)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    return channel->place == 0 && rc_place_wanted(hub, channel);
+}
+
+enum rc_subscribed rc_hub_subscribe_from(struct rc_hub *hub, uint32_t client_index, struct rc_span name,
+                                         enum rc_subscriber by, struct rc_span id, uint8_t wants,
+                                         const struct rc_hub_from *from)
 {
     const struct rc_truth *truth = hub->truth;
     const struct rc_client *client = rc_truth_client(truth, client_index);
@@ -71,8 +118,9 @@ enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client_ind
     const bool subscribed = existing != 0 && rc_hub_subscription(hub, client_index, existing) != 0;
     /* What others were told where Redis had not confirmed is not known to hold now. */
     const uint32_t doubts = by == RC_SUBSCRIBER_CLIENT ? RC_CHANNEL_LOCAL | RC_CHANNEL_REFUSED : 0;
-    if (subscribed && wants == 0 && !(rc_truth_channel(truth, existing)->flags & doubts)) {
-        return RC_SUBSCRIBED;
+    if (subscribed && wants == 0 && !(rc_truth_channel(truth, existing)->flags & doubts) &&
+        (from == NULL || !subscribe_wants_place(hub, existing))) {
+        return subscribe_now(hub, client_index, existing, id, from);
     }
     if (!subscribed && by != RC_SUBSCRIBER_SERVER &&
         (uint32_t)client->subscription_count + client->pending_count >= hub->config->limits.max_channels) {
@@ -83,12 +131,25 @@ enum rc_subscribed rc_hub_subscribe_name(struct rc_hub *hub, uint32_t client_ind
         return RC_SUBSCRIBE_NO_ROOM;
     }
     const uint32_t state = rc_truth_channel(truth, channel)->flags & (RC_CHANNEL_ACTIVE | (doubts & RC_CHANNEL_LOCAL));
-    if (state == RC_CHANNEL_ACTIVE && wants == 0) {
-        return rc_hub_subscribe(hub, client_index, channel) != 0 ? RC_SUBSCRIBED : RC_SUBSCRIBE_NO_ROOM;
+    if ((by == RC_SUBSCRIBER_CLIENT || from != NULL) && subscribe_wants_place(hub, channel)) {
+        wants |= RC_PENDING_PLACE;
     }
-    const int rc = by == RC_SUBSCRIBER_SERVER ? rc_hub_join(hub, client_index, channel)
-                                              : pending_add(hub, client_index, channel, id, false, wants);
-    return rc == 0 ? RC_SUBSCRIBE_WAITS : RC_SUBSCRIBE_NO_ROOM;
+    if (state == RC_CHANNEL_ACTIVE && wants == 0) {
+        return subscribe_now(hub, client_index, channel, id, from);
+    }
+    if (by == RC_SUBSCRIBER_SERVER) {
+        return rc_hub_join(hub, client_index, channel) == 0 ? RC_SUBSCRIBE_WAITS : RC_SUBSCRIBE_NO_ROOM;
+    }
+    const uint32_t request = from == NULL ? 0 : rc_replay_ask(hub, from);
+    if (from != NULL && request == 0) {
+        rc_hub_release(hub, channel);
+        return RC_SUBSCRIBE_NO_ROOM;
+    }
+    if (pending_add(hub, client_index, channel, id, false, wants, request) < 0) {
+        rc_replay_forget(hub, request);
+        return RC_SUBSCRIBE_NO_ROOM;
+    }
+    return RC_SUBSCRIBE_WAITS;
 }
 
 /* One request of the client waits no more. */
@@ -134,6 +195,7 @@ static struct rc_pending pending_remove(struct rc_hub *hub, uint32_t index)
 static struct rc_pending pending_drop(struct rc_hub *hub, uint32_t index)
 {
     const struct rc_pending pending = pending_remove(hub, index);
+    rc_replay_forget(hub, pending.replay);
     rc_hub_update_interest(hub, pending.channel);
     rc_hub_release(hub, pending.channel);
     return pending;
@@ -243,24 +305,28 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
     }
     pending_joined(hub, pending->client);
     if (pending->joins != 0 || !goes_on) {
+        rc_replay_forget(hub, pending->replay);
         return;
     }
-    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
-    const struct rc_event event = {
-        .type = code == 0 ? RC_EVENT_SUBSCRIBED : RC_EVENT_ERROR,
-        .code = (enum rc_code)code,
-        .local = said->local,
-        .deltas = code == 0 && pending_deltas(hub, channel_index, pending, was_in),
-        .id = rc_span_of(pending->id, pending->id_bytes),
-        .channel = rc_hub_name(hub, channel),
-        .channel_json = rc_hub_name_json(hub, channel),
-        .message = RC_SPAN("the subscription could not be registered: try again later"),
-    };
-    if ((code != 0 || pending->id_bytes > 0) && rc_hub_reply_event(hub, pending->client, &event) < 0) {
-        rc_hub_close_client(hub, pending->client, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
-        return;
+    struct rc_event event = pending_answer(hub, channel_index, rc_span_of(pending->id, pending->id_bytes));
+    event.local = said->local;
+    if (code == 0) {
+        event.deltas = pending_deltas(hub, channel_index, pending, was_in);
+        rc_recover_begin(hub, rc_hub_subscription(hub, pending->client, channel_index), pending->replay, was_in,
+                         &event);
+    } else {
+        rc_replay_forget(hub, pending->replay);
+        event.type = RC_EVENT_ERROR;
+        event.code = (enum rc_code)code;
+        event.message = RC_SPAN("the subscription could not be registered: try again later");
     }
-    if (code == 0 && (pending->wants & RC_PENDING_RETAINED)) {
+    if (code != 0 || pending->id_bytes > 0) {
+        pending_reply(hub, pending->client, &event);
+        if (client->state != RC_CLIENT_OPEN || (client->flags & RC_CLIENT_CLOSE_QUEUED)) {
+            return;
+        }
+    }
+    if (code == 0 && (pending->wants & RC_PENDING_RETAINED) && event.recovery != RC_RECOVERED) {
         tell_values(hub, pending->client, channel_index, said->values, was_in);
     }
     if (code == 0 && (pending->wants & RC_PENDING_VALUES) && hub->handlers.values != NULL) {
@@ -288,15 +354,18 @@ static void pending_last(struct rc_hub *hub, struct rc_channel *channel)
 static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const struct rc_hub_acknowledgement *said)
 {
     struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
-    const bool told = said->retained || said->code != 0;
-    const uint8_t state = RC_PENDING_RETAINED | RC_PENDING_VALUES;
+    const uint8_t lacks =
+        said->code != 0
+            ? 0
+            : (uint8_t)((said->retained ? 0 : RC_PENDING_WANTS_VALUES) | (said->placed ? 0 : RC_PENDING_PLACE));
     uint32_t count = 0;
     uint32_t waiting = 0;
     for (uint32_t index = channel->pending; index != 0; index = rc_truth_pending(hub->truth, index)->next) {
         count++;
     }
-    for (; channel->pending != 0 && (told || count > 0); count -= count > 0 ? 1 : 0) { /* more may be added meanwhile */
-        if (!told && (rc_truth_pending(hub->truth, channel->pending)->wants & state) != 0) {
+    for (; channel->pending != 0 && (lacks == 0 || count > 0);
+         count -= count > 0 ? 1 : 0) { /* more may be added meanwhile */
+        if ((rc_truth_pending(hub->truth, channel->pending)->wants & lacks) != 0) {
             pending_last(hub, channel);
             waiting++;
             continue;
@@ -311,9 +380,24 @@ static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const
     }
 }
 
+/* Where the channel stands. With subscribers the worker knows better: what came down since, and what did not. */
+static void pending_place(struct rc_hub *hub, uint32_t channel_index, const struct rc_hub_acknowledgement *said)
+{
+    struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    if (said->code != 0 || !said->placed || (channel->place != 0 && channel->subscriber_count > 0)) {
+        return;
+    }
+    if (said->epoch != 0 && rc_place_wanted(hub, channel)) {
+        rc_place_set(hub, channel_index, said->epoch, said->position, said->slot);
+    } else {
+        rc_place_drop(hub, channel);
+    }
+}
+
 void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, const struct rc_hub_acknowledgement *said)
 {
     struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    pending_place(hub, channel_index, said);
     if (said->code == 0) {
         channel->flags =
             (uint16_t)((channel->flags & ~RC_CHANNEL_LOCAL) | RC_CHANNEL_ACTIVE | (said->local ? RC_CHANNEL_LOCAL : 0));

@@ -20,6 +20,7 @@ uint32_t rc_hub_group(struct rc_hub *hub, uint32_t index, uint8_t encoding)
         *rc_truth_group(truth, group) =
             (struct rc_group){.channel = index, .next = channel->groups, .encoding = encoding};
         hub->members[group] = (struct rc_members){0};
+        RC_STORE_ORDER();
         channel->groups = group;
     }
     return group;
@@ -99,6 +100,7 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
                                                                     .group = group_index,
                                                                     .next = client->subscriptions,
                                                                     .member = hub->members[group_index].count - 1};
+    RC_STORE_ORDER(); /* it is whole before it is linked */
     client->subscriptions = index;
     client->subscription_count++;
     rc_truth_channel(truth, channel_index)->subscriber_count++;
@@ -120,6 +122,9 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     const uint32_t group_index = subscription->group;
     const uint32_t channel_index = rc_truth_group(truth, group_index)->channel;
     rc_hub_keep_cut_or_break(hub, index);
+    if (RC_UNLIKELY(subscription->replay != 0)) {
+        rc_replay_end(hub, index);
+    }
     rc_hub_clear_cursor(hub, index);
     if (RC_UNLIKELY(rc_encoding_is_delta(rc_truth_group(truth, group_index)->encoding))) {
         rc_delta_left(hub, channel_index, index);
@@ -128,7 +133,8 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     while (*link != index) {
         link = &rc_truth_subscription(truth, *link)->next;
     }
-    *link = subscription->next;
+    *link = subscription->next; /* nobody names it from here on */
+    RC_STORE_ORDER();
     client->subscription_count--;
     rc_members_remove(hub, &hub->members[group_index], subscription->member);
     rc_pool_free(&truth->subscriptions, index);
@@ -240,6 +246,11 @@ static int subscription_recode(struct rc_hub *hub, uint32_t index, uint8_t encod
     rc_members_remove(hub, &hub->members[old], subscription->member);
     subscription->group = new;
     subscription->member = hub->members[new].count - 1;
+    if (subscription->replay != 0) { /* its place is in no log */
+        rc_truth_group(hub->truth, old)->behind--;
+        rc_truth_group(hub->truth, new)->behind++;
+        rc_hub_log_release(hub, old);
+    }
     subscription_group_release(hub, old);
     return 0;
 }
@@ -255,7 +266,8 @@ int rc_hub_regroup(struct rc_hub *hub, uint32_t index, uint8_t encoding)
 int rc_hub_recode(struct rc_hub *hub, uint32_t client_index, uint8_t encoding)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    RC_ASSERT(client->output == 0 && client->direct_log == 0 && client->cursor_count == 0 && client->everybody == 0);
+    RC_ASSERT(client->output == 0 && client->direct_log == 0 && client->everybody == 0);
+    RC_ASSERT(client->cursor_count == 0 || client->in_history);
     if (encoding == client->encoding) {
         return 0;
     }

@@ -74,7 +74,7 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
 
 static bool accept_wanted(const struct rc_io *io, uint32_t listener)
 {
-    return !io->accepts_paused || (io->accepts_admin & (1u << listener));
+    return !io->parking && (!io->accepts_paused || (io->accepts_admin & (1u << listener)));
 }
 
 void rc_io_arm_accepts(struct rc_io *io)
@@ -99,6 +99,25 @@ static void accept_cancel(struct rc_io *io, uint32_t listener)
     }
 }
 
+void rc_io_cancel_accepts(struct rc_io *io)
+{
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        if (io->accepts_armed & (1u << i)) {
+            accept_cancel(io, i);
+        }
+    }
+}
+
+void rc_io_renew_accepts(struct rc_io *io)
+{
+    if (io->accept_again_ds == 0 || io->now_ds < io->accept_again_ds) {
+        return;
+    }
+    io->accept_again_in_ds *= 2;
+    io->accept_again_ds = io->accept_again_in_ds <= RC_IO_ACCEPT_AGAIN_MAX_DS ? io->now_ds + io->accept_again_in_ds : 0;
+    rc_io_cancel_accepts(io); /* its last completion arms each again */
+}
+
 void rc_io_pause_accept(struct rc_io *io, bool paused)
 {
     if (io->accepts_paused == paused) {
@@ -117,9 +136,30 @@ void rc_io_pause_accept(struct rc_io *io, bool paused)
     }
 }
 
+/*
+ * Whom the kernel has taken off each listener's queue and this pass of the loop was the first to look at, or has not come to yet. The standing
+ * accepts empty the whole queue into the ring as soon as the worker enters the kernel, which is before it can look: without those a queue that
+ * was full to the brim while the worker was elsewhere would look empty.
+ */
+static void accept_count_here(const struct rc_io *io, uint32_t here[RC_LISTENERS_MAX])
+{
+    struct io_uring_cqe *cqe;
+    unsigned head;
+    memcpy(here, io->accepted, sizeof(io->accepted));
+    io_uring_for_each_cqe(&io->ring, head, cqe)
+    {
+        const uint32_t listener = (uint32_t)cqe->user_data;
+        if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_ACCEPT && cqe->res >= 0 && listener < RC_LISTENERS_MAX) {
+            here[listener]++;
+        }
+    }
+}
+
 void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *backlog)
 {
+    uint32_t here[RC_LISTENERS_MAX];
     *queued = *backlog = 0;
+    accept_count_here(io, here);
     for (uint32_t i = 0; i < io->listener_count; i++) {
         struct tcp_info info;
         socklen_t bytes = sizeof(info);
@@ -128,8 +168,9 @@ void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *back
             continue;
         }
         /* Of a listening socket these two are the queue and its room (tcp_get_info in Linux). */
-        if (*backlog == 0 || (uint64_t)info.tcpi_unacked * *backlog > (uint64_t)*queued * info.tcpi_sacked) {
-            *queued = info.tcpi_unacked;
+        const uint32_t all = info.tcpi_unacked + here[i];
+        if (*backlog == 0 || (uint64_t)all * *backlog > (uint64_t)*queued * info.tcpi_sacked) {
+            *queued = all;
             *backlog = info.tcpi_sacked;
         }
     }
@@ -228,6 +269,7 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const 
         return;
     }
     io->accept_backoff_ds = 0;
+    io->accepted[listener]++;
     const uint32_t index = (uint32_t)cqe->res;
     RC_ASSERT(index < io->truth->socket_count);
     struct rc_socket *socket = &io->truth->sockets[index];
@@ -258,6 +300,7 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const 
         rc_io_terminate(io, index);
         return;
     }
+    rc_kept_put(io, index, RC_KEEP_ALL);
     rc_io_read(io, index);
 }
 

@@ -49,7 +49,7 @@ static void conn_read(struct rc_io *io, uint32_t index, bool more)
 {
     const struct rc_socket *socket = &io->truth->sockets[index];
     if ((socket->flags & RC_SOCKET_PAUSED) || (socket->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_POLL)) ||
-        !conn_readable_state(&io->truth->sockets[index])) {
+        rc_io_is_parking(io, index) || !conn_readable_state(&io->truth->sockets[index])) {
         return;
     }
     switch ((enum rc_io_mode)socket->mode) {
@@ -105,6 +105,11 @@ static void conn_cancel(struct rc_io *io, uint32_t index, uint8_t wanted)
             return;
         }
     }
+}
+
+void rc_io_cancel_receive(struct rc_io *io, uint32_t index)
+{
+    conn_cancel(io, index, RC_INFLIGHT_RECEIVE);
 }
 
 /* Cancels what can be of what is in flight, all of it. False: nothing is. */
@@ -228,7 +233,7 @@ void rc_io_on_poll(struct rc_io *io, uint32_t index, int result)
         return;
     }
     if (result == -ECANCELED || (socket->flags & RC_SOCKET_PAUSED) || socket->mode == RC_IO_GIVING ||
-        !conn_readable_state(&io->truth->sockets[index])) {
+        rc_io_is_parking(io, index) || !conn_readable_state(&io->truth->sockets[index])) {
         rc_io_read(io, index);
         rc_io_give_step(io, index);
         return;
@@ -255,6 +260,9 @@ void rc_io_on_pollout(struct rc_io *io, uint32_t index, int result)
         return;
     }
     if (result > 0 && !(result & (POLLOUT | POLLERR | POLLHUP))) {
+        if (rc_io_is_parking(io, index)) {
+            return; /* rc_io_go_on asks again */
+        }
         /* The kernel ends any poll of a socket whose peer has shut its writing end (POLLRDHUP is always waited for): there may be
          * no room for as long as the peer likes, and every poll would say so at once. */
         conn_retry_pollout(io, index);
@@ -280,7 +288,7 @@ void rc_io_on_cancel(struct rc_io *io, uint32_t index, int result)
         rc_io_terminate(io, index);
         return;
     }
-    if ((socket->flags & RC_SOCKET_PAUSED) || socket->mode == RC_IO_QUIET) {
+    if ((socket->flags & RC_SOCKET_PAUSED) || socket->mode == RC_IO_QUIET || rc_io_is_parking(io, index)) {
         conn_cancel(io, index, RC_INFLIGHT_RECEIVE);
     }
     rc_io_read(io, index);
@@ -301,6 +309,7 @@ void rc_io_opened(struct rc_io *io, uint32_t index)
     struct rc_socket *socket = &io->truth->sockets[index];
     socket->mode = RC_IO_QUIET;
     socket->received_ds = io->now_ds - CONN_TALKING_DS;
+    rc_kept_put(io, index, RC_KEEP_WEBSOCKET);
 }
 
 void rc_io_terminate(struct rc_io *io, uint32_t index)
@@ -317,10 +326,10 @@ void rc_io_terminate(struct rc_io *io, uint32_t index)
         return; /* join: each completion comes back here */
     }
     socket->state = RC_SOCKET_CLOSED;
-    struct io_uring_sqe *sqe = rc_io_sqe(io);
-    io_uring_prep_close_direct(sqe, index);
-    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_CLOSE, index));
     socket->inflight |= RC_INFLIGHT_CLOSE;
+    if (!rc_kept_take(io, index)) {
+        rc_io_close_slot(io, index);
+    }
 }
 
 void rc_io_on_close(struct rc_io *io, uint32_t index, int result)

@@ -21,6 +21,7 @@
 #include "common/metrics/metrics.h"
 #include "common/shm/control.h"
 #include "worker/io/handover.h"
+#include "worker/io/kept.h"
 #include "worker/io/wheel.h"
 #include "worker/store/truth.h"
 
@@ -164,12 +165,14 @@ struct rc_io {
     struct rc_metrics *metrics; /* borrowed */
     struct rc_io_handlers handlers;
     struct rc_wheel wheel;
+    struct rc_kept kept;
     uint64_t boot_ms;
     uint64_t now_ns;
     uint32_t now_ds;     /* tenths of a second since boot_ms, + 1 so that it is never 0 */
     uint32_t open_count; /* sockets not free */
     uint32_t slots_max;  /* beyond it connections are answered 503 */
     bool input_left;     /* a socket had more than its buffer took */
+    bool parking;        /* between rc_io_park and rc_io_go_on */
 
     struct io_uring_buf_ring *buffers; /* in truth->io */
     uint8_t *buffer_memory;
@@ -185,12 +188,15 @@ struct rc_io {
     /* Owned: RC_IO_ACCEPTS_MAX of each listener. NULL where the ring tells a direct descriptor's peer (Linux 6.7): one multishot
      * accept per listener is enough then. */
     struct rc_io_accept *accepts;
-    uint32_t accepts_count; /* of `accepts`, those armed */
-    uint32_t accepts_armed; /* bit per listener: exactly while an accept of it is in flight */
-    uint32_t accepts_admin; /* bit per listener: accepted from also under pressure */
+    uint32_t accepts_count;              /* of `accepts`, those armed */
+    uint32_t accepted[RC_LISTENERS_MAX]; /* in this pass of the loop */
+    uint32_t accepts_armed;              /* bit per listener: exactly while an accept of it is in flight */
+    uint32_t accepts_admin;              /* bit per listener: accepted from also under pressure */
     bool accepts_paused;
     uint32_t accept_retry_ds;   /* when accepts that failed are tried again; 0 = none did */
     uint32_t accept_backoff_ds; /* how long the next failure waits */
+    uint32_t accept_again_ds;   /* when accepts are made anew, see rc_io_renew_accepts; 0 = not any more */
+    uint32_t accept_again_in_ds;
     int bell_fd;
     int life_fd;
     struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */
@@ -258,10 +264,21 @@ uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms);
 
 /* Stops accepting, admin listeners excepted, until called again with false: who comes waits in the listeners' queues. */
 void rc_io_pause_accept(struct rc_io *io, bool paused);
-/* The listener's queue that is fullest for its size: connections that wait in it, and its room. 0 of 0: none can be asked. */
+/* The listener's queue that is fullest for its size: connections that wait in it, or did until this pass of the loop (io/accept.c says why), and
+ * its room. 0 of 0: none can be asked. */
 void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *backlog);
 /* Tells the steering program whether others are to be preferred. */
 void rc_io_set_busy(struct rc_io *io, bool busy);
+
+/*
+ * Begins to stand still (park.c): nothing is read or accepted any more, sockets that were made here excepted. Goes on with rc_io_run as
+ * always until rc_io_parked: then what arrives stays in the sockets for as long as this process does not call rc_io_run, and the truth
+ * says all of the connections; in flight are polls at most.
+ */
+void rc_io_park(struct rc_io *io);
+bool rc_io_parked(const struct rc_io *io);
+/* Reads and accepts again, whether it stood still already or not. */
+void rc_io_go_on(struct rc_io *io);
 
 /* Arms reading as the connection's mode wants, unless paused or already armed. */
 void rc_io_read(struct rc_io *io, uint32_t socket);

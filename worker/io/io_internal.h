@@ -4,6 +4,7 @@
 #ifndef RC_WORKER_IO_IO_INTERNAL_H
 #define RC_WORKER_IO_IO_INTERNAL_H
 
+#include "common/base/check.h"
 #include "worker/io/io.h"
 
 /* The operation in the top byte of user_data; then 24 bits of the socket's generation, then the socket or listener. */
@@ -24,6 +25,7 @@ enum rc_io_op {
     RC_OP_SHUTDOWN,
     RC_OP_PLACE,   /* index: entry of io->places */
     RC_OP_CONNECT, /* index: entry of io->connects */
+    RC_OP_KEEP,    /* only when it failed */
     RC_OP_IGNORE,
 };
 
@@ -47,10 +49,21 @@ struct io_uring_sqe *rc_io_sqe(struct rc_io *io);
 /* One poll, whose completion is `op`; `bit` is its enum rc_io_inflight. */
 void rc_io_arm_poll(struct rc_io *io, uint32_t socket, unsigned events, enum rc_io_op op, uint8_t bit);
 void rc_io_arm_pollout(struct rc_io *io, uint32_t socket);
+/* Closes the direct descriptor: RC_OP_CLOSE. */
+void rc_io_close_slot(struct rc_io *io, uint32_t socket);
 
 /* --- accept.c, conn.c --- */
 
 void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
+/*
+ * A connection wakes one of those who wait at its listener. For some time after the death of a predecessor that may be its ring, which
+ * has its accepts until the kernel has taken it apart and does nothing of them: the connection would wait for the next one. So in their
+ * first seconds accepts are ended and begun anew, by which they take what is there, after 0.1, 0.3, 0.7 and 1.5 s.
+ */
+#define RC_IO_ACCEPT_AGAIN_DS 1u
+#define RC_IO_ACCEPT_AGAIN_MAX_DS 8u
+void rc_io_renew_accepts(struct rc_io *io);
+void rc_io_cancel_accepts(struct rc_io *io);
 /* All that are to be and are not. */
 void rc_io_arm_accepts(struct rc_io *io);
 void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const struct io_uring_cqe *cqe);
@@ -60,6 +73,15 @@ void rc_io_on_poll(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_pollout(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_cancel(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_close(struct rc_io *io, uint32_t socket, int result);
+
+/* Cancels its receive, if one is in flight. */
+void rc_io_cancel_receive(struct rc_io *io, uint32_t socket);
+
+/* Nothing of the socket's may be armed now (rc_io_park). */
+static inline bool rc_io_is_parking(const struct rc_io *io, uint32_t socket)
+{
+    return RC_UNLIKELY(io->parking) && io->truth->sockets[socket].listener != RC_SOCKET_MADE_HERE;
+}
 
 /* Of a socket that is GIVING: goes on if nothing is in flight any more. Of any other: nothing. */
 void rc_io_give_step(struct rc_io *io, uint32_t socket);

@@ -103,6 +103,21 @@ static void loop_read_clock(struct rc_io *io)
     io->now_ds = (uint32_t)((io->now_ns / 1000000u - io->boot_ms) / RC_WHEEL_TICK_MS) + 1;
 }
 
+/* What the loop waits for from the beginning. */
+static void loop_arm_all(struct rc_io *io)
+{
+    loop_arm_fd(io, io->bell_fd, RC_OP_BELL);
+    loop_arm_fd(io, io->life_fd, RC_OP_LIFE);
+    if (io->inbox_fd >= 0) {
+        loop_arm_fd(io, io->inbox_fd, RC_OP_INBOX);
+    }
+    for (uint32_t i = 0; i < io->listener_count; i++) {
+        rc_io_arm_accept(io, i);
+    }
+    io->accept_again_in_ds = RC_IO_ACCEPT_AGAIN_DS;
+    io->accept_again_ds = io->now_ds + RC_IO_ACCEPT_AGAIN_DS;
+}
+
 int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metrics,
                const struct rc_io_handlers *handlers, const struct rc_io_options *options, struct rc_err *err)
 {
@@ -171,14 +186,11 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     if (rc < 0) {
         return rc;
     }
-    loop_arm_fd(io, io->bell_fd, RC_OP_BELL);
-    loop_arm_fd(io, io->life_fd, RC_OP_LIFE);
-    if (io->inbox_fd >= 0) {
-        loop_arm_fd(io, io->inbox_fd, RC_OP_INBOX);
+    rc = rc_kept_open(io, args->vault_fd, options->control, options->config->server.keep, options->direct_descriptors);
+    if (rc < 0) {
+        return rc_err_set(err, rc, "the ring that keeps sockets cannot be mapped: %s", strerror(-rc));
     }
-    for (uint32_t i = 0; i < io->listener_count; i++) {
-        rc_io_arm_accept(io, i);
-    }
+    loop_arm_all(io);
     const int submitted = io_uring_submit(&io->ring);
     if (submitted < 0) {
         return rc_err_set(err, submitted, "the first io_uring submit failed: %s", strerror(-submitted));
@@ -189,6 +201,7 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
 void rc_io_close(struct rc_io *io)
 {
     rc_uring_close(&io->ring);
+    rc_kept_close(io);
     rc_io_tls_close(io);
     rc_io_places_close(io);
     rc_io_connects_close(io);
@@ -245,6 +258,9 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
         return;
     case RC_OP_CONNECT:
         rc_io_on_connect(io, index, cqe->res);
+        return;
+    case RC_OP_KEEP:
+        rc_kept_on_put(io, index, generation, cqe->res);
         return;
     case RC_OP_SEND: /* handled before everything else in rc_io_flush */
     case RC_OP_IGNORE:
@@ -318,6 +334,7 @@ static uint32_t loop_collect(struct rc_io *io, uint32_t limit, uint64_t end_ns)
 void rc_io_run(struct rc_io *io, uint32_t wait_ms)
 {
     int rc;
+    rc_kept_flush(io);
     if (wait_ms > 0 && io_uring_cq_ready(&io->ring) == 0) {
         struct __kernel_timespec timeout = {.tv_sec = wait_ms / 1000, .tv_nsec = (long long)(wait_ms % 1000) * 1000000};
         struct io_uring_cqe *cqe;
@@ -329,6 +346,7 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms)
     loop_read_clock(io);
     const uint64_t end_ns = io->now_ns + RC_IO_COLLECT_NS;
     io->input_left = false;
+    memset(io->accepted, 0, sizeof(io->accepted));
     uint32_t handled = loop_collect(io, RC_IO_COLLECT_MAX, end_ns);
     if (RC_UNLIKELY(io->inbox_left)) {
         rc_io_inbox(io);
@@ -429,6 +447,8 @@ void rc_io_timers(struct rc_io *io)
         }
         io->handlers.timer(io->handlers.context, index);
     }
+    rc_kept_sweep(io);
+    rc_io_renew_accepts(io);
     if (io->accept_retry_ds != 0 && io->now_ds >= io->accept_retry_ds) {
         io->accept_retry_ds = 0;
         rc_io_arm_accepts(io);
@@ -441,9 +461,12 @@ uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms)
         return 0; /* more timers are due than one pass takes, or more connections wait in the inbox */
     }
     uint32_t ticks = rc_wheel_sleep(&io->wheel, most_ms / RC_WHEEL_TICK_MS);
-    if (io->accept_retry_ds != 0) {
-        const uint32_t left = io->accept_retry_ds > io->now_ds ? io->accept_retry_ds - io->now_ds : 0;
-        ticks = left < ticks ? left : ticks;
+    const uint32_t dues[] = {io->accept_retry_ds, io->accept_again_ds};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(dues); i++) {
+        if (dues[i] != 0) {
+            const uint32_t left = dues[i] > io->now_ds ? dues[i] - io->now_ds : 0;
+            ticks = left < ticks ? left : ticks;
+        }
     }
     return ticks * RC_WHEEL_TICK_MS;
 }

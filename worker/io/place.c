@@ -135,6 +135,9 @@ void rc_io_on_place(struct rc_io *io, uint32_t entry, int result)
     }
     io->handlers.placed(io->handlers.context, &place, index);
     free(place.bytes);
+    if (index != RC_SOCKET_NONE && place.from.listener != RC_SOCKET_MADE_HERE) {
+        rc_kept_put(io, index, RC_KEEP_ALL);
+    }
     if (index != RC_SOCKET_NONE) {
         rc_io_read(io, index);
     }

@@ -28,7 +28,18 @@ void rc_io_arm_poll(struct rc_io *io, uint32_t index, unsigned events, enum rc_i
 
 void rc_io_arm_pollout(struct rc_io *io, uint32_t index)
 {
+    /* A TLS record that is half out has to go: it is not in the truth. */
+    if (rc_io_is_parking(io, index) && (io->tls_sockets == NULL || io->tls_sockets[index] == NULL)) {
+        return;
+    }
     if (!(io->truth->sockets[index].inflight & RC_INFLIGHT_POLLOUT)) {
         rc_io_arm_poll(io, index, POLLOUT, RC_OP_POLLOUT, RC_INFLIGHT_POLLOUT);
     }
+}
+
+void rc_io_close_slot(struct rc_io *io, uint32_t index)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_close_direct(sqe, index);
+    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_CLOSE, index));
 }

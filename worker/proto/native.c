@@ -61,12 +61,18 @@ static size_t members_bytes_max(const struct rc_presence_list *list)
     return bytes;
 }
 
+static uint8_t *put_epoch(uint8_t *out, uint64_t epoch)
+{
+    return PUT((uint8_t *)rc_hex_write((char *)PUT(out, ",\"epoch\":\""), epoch), "\"");
+}
+
 size_t rc_native_delivery_head_bytes_max(const struct rc_event *event)
 {
     return RC_SPAN("{\"type\":\"message\",\"channel\":}").count + channel_bytes_max(event) +
            (event->from.count != 0 ? RC_SPAN(",\"from\":").count + RC_JSON_STRING_BYTES_MAX(event->from.count) : 0) +
            (event->retained ? RC_SPAN(",\"retained\":true").count : 0) +
-           (event->offset != 0 ? RC_SPAN(",\"offset\":").count + RC_DECIMAL_BYTES_MAX : 0);
+           (event->offset != 0 ? RC_SPAN(",\"offset\":").count + RC_DECIMAL_BYTES_MAX : 0) +
+           (event->begins ? RC_SPAN(",\"epoch\":\"\"").count + RC_HEX_BYTES_MAX : 0);
 }
 
 uint8_t *rc_native_delivery_head_put(uint8_t *out, const struct rc_event *event)
@@ -84,6 +90,7 @@ uint8_t *rc_native_delivery_head_put(uint8_t *out, const struct rc_event *event)
     }
     if (event->offset != 0) {
         out = put_number(PUT(out, ",\"offset\":"), event->offset);
+        out = event->begins ? put_epoch(out, event->epoch) : out;
     }
     return out;
 }
@@ -137,11 +144,7 @@ static uint8_t *put_id(uint8_t *out, struct rc_span id)
 /* Where it stands in the channel's history, if it has one. */
 static uint8_t *put_place(uint8_t *out, const struct rc_event *event)
 {
-    if (event->offset == 0) {
-        return out;
-    }
-    out = (uint8_t *)rc_hex_write((char *)PUT(out, ",\"epoch\":\""), event->epoch);
-    return put_number(PUT(out, "\",\"offset\":"), event->offset);
+    return event->epoch == 0 ? out : put_number(PUT(put_epoch(out, event->epoch), ",\"offset\":"), event->offset);
 }
 
 static uint8_t *put_error(uint8_t *out, const struct rc_event *event)
@@ -220,6 +223,10 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
         if (event->local) {
             out = PUT(out, ",\"scope\":\"local\"");
         }
+        if (event->recovery != RC_RECOVERY_NOT_ASKED) {
+            out = event->recovery == RC_RECOVERED ? PUT(out, ",\"recovered\":true") : PUT(out, ",\"recovered\":false");
+        }
+        out = put_place(out, event);
         break;
     case RC_EVENT_UNSUBSCRIBED:
         out = put_id(PUT(out, "{\"type\":\"unsubscribed\""), event->id);

@@ -26,17 +26,18 @@
 enum rc_native_form {
     RC_NATIVE_JSON = 0,   /* text frames */
     RC_NATIVE_BINARY = 1, /* binary frames */
+    RC_NATIVE_TEXT = 2,   /* JSON of whatever there is: bytes as "data_base64" */
 };
 
-/* The form in which an event leaves on a connection of `form`: RC_NATIVE_BINARY for binary data, JSON for histories, else `form`. It
- * decides the WebSocket opcode. */
+/* The form in which an event leaves on a connection of `form`, JSON or BINARY: RC_NATIVE_BINARY for binary data where that may be, JSON for
+ * histories, else `form`. It decides the WebSocket opcode. */
 static inline enum rc_native_form rc_native_event_form(enum rc_native_form form, const struct rc_event *event)
 {
     bool has_data = event->type == RC_EVENT_MESSAGE || event->type == RC_EVENT_DIRECT;
 
-    return event->type == RC_EVENT_HISTORY                  ? RC_NATIVE_JSON
-           : has_data && event->data_kind == RC_DATA_BINARY ? RC_NATIVE_BINARY
-                                                            : form;
+    return event->type == RC_EVENT_HISTORY || form == RC_NATIVE_TEXT ? RC_NATIVE_JSON
+           : has_data && event->data_kind == RC_DATA_BINARY          ? RC_NATIVE_BINARY
+                                                                     : form;
 }
 
 /* rc_codec.decode of both forms: text parts are read here (native_read.c), binary ones by native_binary.h. */

@@ -26,6 +26,7 @@ enum field {
     FIELD_TO = 2,
     FIELD_DATA = 4, /* and before it what KEY and EXCLUDE say, where allowed */
     FIELD_SINCE = 8,
+    FIELD_BEGINNING = 16, /* what RECOVER, FORMER and LAST say */
 };
 
 static const struct {
@@ -33,8 +34,9 @@ static const struct {
     unsigned fields;             /* enum field */
     unsigned flags;              /* enum rc_native_binary_flags that may be set */
 } operations[] = {
-    [RC_NATIVE_BINARY_SUBSCRIBE] = {RC_OPERATION_SUBSCRIBE, FIELD_CHANNEL,
-                                    RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_RETAINED | RC_NATIVE_BINARY_DELTA},
+    [RC_NATIVE_BINARY_SUBSCRIBE] = {RC_OPERATION_SUBSCRIBE, FIELD_CHANNEL | FIELD_BEGINNING,
+                                    RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_RETAINED | RC_NATIVE_BINARY_RECOVER |
+                                        RC_NATIVE_BINARY_LAST | RC_NATIVE_BINARY_FORMER | RC_NATIVE_BINARY_DELTA},
     [RC_NATIVE_BINARY_UNSUBSCRIBE] = {RC_OPERATION_UNSUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_PUBLISH] = {RC_OPERATION_PUBLISH, FIELD_CHANNEL | FIELD_DATA,
                                   MESSAGE_FLAGS | RC_NATIVE_BINARY_NO_ECHO | RC_NATIVE_BINARY_EXCLUDE |
@@ -269,10 +271,46 @@ static int binary_args_take(struct rc_reader *reader, unsigned flags, struct res
     return 0;
 }
 
+static int count_take(struct rest *rest, const char *name, uint32_t *out, struct rc_operation_error *error)
+{
+    uint64_t count;
+
+    if (!varint_take(rest, &count) || count == 0 || count > UINT32_MAX) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s must be a whole number from 1 to %u", name,
+                                 UINT32_MAX);
+    }
+    *out = (uint32_t)count;
+    return 0;
+}
+
+/* Where a subscriber begins: epoch, offset, the client id that it had; how many of the newest. */
+static int beginning_take(struct rest *rest, unsigned flags, struct rc_operation *operation,
+                          struct rc_operation_error *error)
+{
+    int failed = 0;
+
+    operation->recovers = (flags & RC_NATIVE_BINARY_RECOVER) != 0;
+    if (!operation->recovers && (flags & RC_NATIVE_BINARY_FORMER) != 0) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "a client id is for recovering only");
+    }
+    if (operation->recovers) {
+        failed = text_take(rest, "epoch", RC_EPOCH_BYTES_MAX, &operation->epoch, error);
+        if (failed == 0 && (!varint_take(rest, &operation->since) || operation->since > RC_OFFSET_MAX)) {
+            return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "offset must be a whole number");
+        }
+    }
+    if (failed == 0 && (flags & RC_NATIVE_BINARY_FORMER) != 0) {
+        failed = text_take(rest, "client", RC_CLIENT_ID_BYTES_MAX, &operation->former, error);
+    }
+    return failed == 0 && (flags & RC_NATIVE_BINARY_LAST) != 0 ? count_take(rest, "last", &operation->limit, error)
+                                                               : failed;
+}
+
 static int fields_take(struct rc_reader *reader, struct rest *rest, unsigned fields, unsigned flags,
                        struct rc_operation *operation, struct rc_operation_error *error)
 {
-    uint64_t limit;
+    const bool opens = (fields & FIELD_BEGINNING) != 0; /* its flags mean other things */
+    const unsigned others = opens ? 0 : flags;
     int failed = 0;
 
     if ((fields & FIELD_CHANNEL) != 0) {
@@ -285,22 +323,21 @@ static int fields_take(struct rc_reader *reader, struct rest *rest, unsigned fie
     if (failed == 0 && (fields & FIELD_TO) != 0) {
         failed = text_take(rest, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
     }
-    if (failed == 0 && (flags & RC_NATIVE_BINARY_KEY) != 0) {
+    if (failed == 0 && opens) {
+        failed = beginning_take(rest, flags, operation, error);
+    }
+    if (failed == 0 && (others & RC_NATIVE_BINARY_KEY) != 0) {
         failed = text_take(rest, "key", RC_KEY_BYTES_MAX, &operation->key, error);
     }
-    if (failed == 0 && (flags & RC_NATIVE_BINARY_EXCLUDE) != 0) {
+    if (failed == 0 && (others & RC_NATIVE_BINARY_EXCLUDE) != 0) {
         failed = binary_exclude_take(rest, operation, error);
     }
     if (failed == 0 && (fields & FIELD_DATA) != 0 && (flags & RC_NATIVE_BINARY_EVENT) != 0) {
         failed = text_take(rest, "event", RC_EVENT_BYTES_MAX, &operation->event, error);
         failed = failed < 0 ? failed : rc_native_event_check(operation->event, error);
     }
-    if (failed == 0 && (fields & FIELD_DATA) == 0 && (flags & RC_NATIVE_BINARY_LIMIT) != 0) {
-        if (!varint_take(rest, &limit) || limit == 0 || limit > UINT32_MAX) {
-            return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "limit must be a whole number from 1 to %u",
-                                     UINT32_MAX);
-        }
-        operation->limit = (uint32_t)limit;
+    if (failed == 0 && (fields & FIELD_DATA) == 0 && (others & RC_NATIVE_BINARY_LIMIT) != 0) {
+        failed = count_take(rest, "limit", &operation->limit, error);
     }
     operation->has_since = (fields & FIELD_SINCE) != 0 && (flags & RC_NATIVE_BINARY_SINCE) != 0;
     if (failed == 0 && operation->has_since &&
@@ -496,7 +533,10 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
     case RC_EVENT_MESSAGE:
     case RC_EVENT_DIRECT:
         return 2 + VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + event->channel.count + event->from.count +
-               event->event.count + binary_content_bytes_max(event);
+               event->event.count + (event->begins ? 1 + RC_HEX_BYTES_MAX : 0) + binary_content_bytes_max(event);
+    case RC_EVENT_SUBSCRIBED:
+        return 2 + 2 * VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count + 1 +
+               RC_HEX_BYTES_MAX;
     case RC_EVENT_WELCOME:
         return 2 + 3 * VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + welcome->client.count + welcome->instance.count +
                welcome->user.count;
@@ -528,16 +568,17 @@ static uint8_t *binary_put_welcome(uint8_t *out, const struct rc_welcome *welcom
     return welcome->user.count != 0 ? put_counted(out, welcome->user) : out;
 }
 
+static uint8_t *binary_put_epoch(uint8_t *out, uint64_t epoch)
+{
+    char text[RC_HEX_BYTES_MAX];
+
+    return put_counted(out, rc_span_of(text, (size_t)(rc_hex_write(text, epoch) - text)));
+}
+
 /* Where it stands in the channel's history, if it has one. */
 static uint8_t *binary_put_place(uint8_t *out, const struct rc_event *event)
 {
-    char epoch[RC_HEX_BYTES_MAX];
-
-    if (event->offset == 0) {
-        return out;
-    }
-    out = put_counted(out, rc_span_of(epoch, (size_t)(rc_hex_write(epoch, event->epoch) - epoch)));
-    return put_varint(out, event->offset);
+    return event->epoch == 0 ? out : put_varint(binary_put_epoch(out, event->epoch), event->offset);
 }
 
 static uint8_t *binary_put_error(uint8_t *out, const struct rc_event *event)
@@ -602,13 +643,27 @@ static uint8_t *binary_put_args(uint8_t *out, struct rc_span data)
     return binary_put(out, view.json);
 }
 
+static uint8_t *binary_put_subscribed(uint8_t *out, const struct rc_event *event)
+{
+    unsigned flags = (event->deltas ? (unsigned)RC_NATIVE_BINARY_DELTA : 0U) |
+                     (event->local ? (unsigned)RC_NATIVE_BINARY_LOCAL : 0U) |
+                     (event->epoch != 0 ? (unsigned)RC_NATIVE_BINARY_PLACE : 0U) |
+                     (event->recovery == RC_RECOVERED ? (unsigned)RC_NATIVE_BINARY_RECOVERED : 0U) |
+                     (event->recovery == RC_NOT_RECOVERED ? (unsigned)RC_NATIVE_BINARY_NOT_RECOVERED : 0U);
+
+    out = put_answer(out, RC_NATIVE_BINARY_SUBSCRIBED, flags, event->id);
+    out = put_counted(out, event->channel);
+    return binary_put_place(out, event);
+}
+
 static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
 {
     unsigned flags = (event->data_kind == RC_DATA_BINARY ? (unsigned)RC_NATIVE_BINARY_DATA_BINARY : 0U) |
                      (event->data_kind == RC_DATA_ARGS ? (unsigned)RC_NATIVE_BINARY_HAS_ARGS : 0U) |
                      (event->event.count != 0 ? (unsigned)RC_NATIVE_BINARY_EVENT : 0U) |
                      (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U) |
-                     (event->retained ? (unsigned)RC_NATIVE_BINARY_RETAINED : 0U);
+                     (event->retained ? (unsigned)RC_NATIVE_BINARY_RETAINED : 0U) |
+                     (event->offset != 0 && event->begins ? (unsigned)RC_NATIVE_BINARY_BEGINS : 0U);
 
     *out++ = event->offset != 0                ? RC_NATIVE_BINARY_KEPT
              : event->type == RC_EVENT_MESSAGE ? RC_NATIVE_BINARY_MESSAGE
@@ -616,6 +671,9 @@ static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
     *out++ = (uint8_t)flags;
     if (event->offset != 0) {
         out = put_varint(out, event->offset);
+        if (event->begins) {
+            out = binary_put_epoch(out, event->epoch);
+        }
     }
     if (event->type == RC_EVENT_MESSAGE) {
         out = put_counted(out, event->channel);
@@ -633,8 +691,9 @@ size_t rc_native_binary_version_bytes_max(const struct rc_event *event)
 {
     const struct rc_event_delta *delta = event->delta;
 
-    return 2 + 2 * VARINT_BYTES_MAX + 4 * LENGTH_BYTES_MAX + event->channel.count + delta->key.count +
-           event->from.count + event->event.count + (delta->bytes.count != 0 ? delta->bytes : event->data).count;
+    return 2 + 2 * VARINT_BYTES_MAX + 5 * LENGTH_BYTES_MAX + RC_HEX_BYTES_MAX + event->channel.count +
+           delta->key.count + event->from.count + event->event.count +
+           (delta->bytes.count != 0 ? delta->bytes : event->data).count;
 }
 
 size_t rc_native_binary_version_encode(const struct rc_event *event, uint8_t *out)
@@ -645,6 +704,7 @@ size_t rc_native_binary_version_encode(const struct rc_event *event, uint8_t *ou
                      (event->event.count != 0 ? (unsigned)RC_NATIVE_BINARY_EVENT : 0U) |
                      (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U) |
                      (event->offset != 0 ? (unsigned)RC_NATIVE_BINARY_OFFSET : 0U) |
+                     (event->offset != 0 && event->begins ? (unsigned)RC_NATIVE_BINARY_HAS_EPOCH : 0U) |
                      (delta->bytes.count != 0 ? (unsigned)RC_NATIVE_BINARY_IS_DELTA : 0U) |
                      (delta->key.count != 0 ? (unsigned)RC_NATIVE_BINARY_HAS_KEY : 0U);
 
@@ -653,6 +713,7 @@ size_t rc_native_binary_version_encode(const struct rc_event *event, uint8_t *ou
     out = put_varint(out, delta->bytes.count != 0 ? delta->base : delta->version);
     if (event->offset != 0) {
         out = put_varint(out, event->offset);
+        out = event->begins ? binary_put_epoch(out, event->epoch) : out;
     }
     out = put_counted(out, event->channel);
     if (delta->key.count != 0) {
@@ -681,11 +742,7 @@ size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)
         out = binary_put_welcome(out, event->welcome);
         break;
     case RC_EVENT_SUBSCRIBED:
-        out = put_answer(out, RC_NATIVE_BINARY_SUBSCRIBED,
-                         (event->local ? (unsigned)RC_NATIVE_BINARY_LOCAL : 0U) |
-                             (event->deltas ? (unsigned)RC_NATIVE_BINARY_DELTA : 0U),
-                         event->id);
-        out = put_counted(out, event->channel);
+        out = binary_put_subscribed(out, event);
         break;
     case RC_EVENT_UNSUBSCRIBED:
         out = put_answer(out, RC_NATIVE_BINARY_UNSUBSCRIBED, 0, event->id);

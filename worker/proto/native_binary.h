@@ -67,16 +67,23 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_ARGS = 0x20,     /* publish, broadcast, direct */
     RC_NATIVE_BINARY_RETAINED = 0x08, /* subscribe; events: message */
     RC_NATIVE_BINARY_SINCE = 0x08,    /* history */
+    RC_NATIVE_BINARY_RECOVER = 0x10,  /* subscribe */
+    RC_NATIVE_BINARY_LAST = 0x20,     /* subscribe */
+    RC_NATIVE_BINARY_FORMER = 0x40,   /* subscribe, with RECOVER */
 
     RC_NATIVE_BINARY_EVENT = 0x80, /* both directions: what a message is called */
 
     RC_NATIVE_BINARY_LOCAL = 0x08,    /* events: subscribed, presence */
     RC_NATIVE_BINARY_MORE = 0x10,     /* presence */
     RC_NATIVE_BINARY_CHANNEL = 0x10,  /* error */
-    RC_NATIVE_BINARY_PLACE = 0x10,    /* published: its epoch and offset */
+    RC_NATIVE_BINARY_PLACE = 0x10,    /* published, subscribed: epoch and offset are there */
     RC_NATIVE_BINARY_FROM = 0x20,     /* message, direct */
     RC_NATIVE_BINARY_USER = 0x40,     /* welcome */
     RC_NATIVE_BINARY_HAS_ARGS = 0x40, /* message, direct */
+
+    RC_NATIVE_BINARY_RECOVERED = 0x20,     /* subscribed */
+    RC_NATIVE_BINARY_NOT_RECOVERED = 0x40, /* subscribed */
+    RC_NATIVE_BINARY_BEGINS = 0x10,        /* kept: the epoch is there */
 };
 
 /* Of RC_NATIVE_BINARY_SUBSCRIBE and _SUBSCRIBED. */
@@ -85,6 +92,7 @@ enum rc_native_binary_flags {
 #define RC_NATIVE_BINARY_OFFSET 0x01
 #define RC_NATIVE_BINARY_IS_DELTA 0x02
 #define RC_NATIVE_BINARY_HAS_KEY 0x10
+#define RC_NATIVE_BINARY_HAS_EPOCH 0x40
 
 /* rc_codec.decode of a binary part. */
 int rc_native_binary_next(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error);

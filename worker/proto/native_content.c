@@ -43,6 +43,9 @@ size_t rc_native_content_bytes_max(const struct rc_event *event)
         event->event.count == 0 ? 0 : RC_SPAN(",\"event\":").count + RC_JSON_STRING_BYTES_MAX(event->event.count);
     struct rc_args_view view;
 
+    if (event->data_kind == RC_DATA_BINARY) {
+        return name + RC_SPAN(",\"data_base64\":\"\"").count + RC_BASE64_BYTES(event->data.count);
+    }
     if (event->data_kind != RC_DATA_ARGS) {
         return name + RC_SPAN(",\"data\":").count + event->data.count;
     }
@@ -97,6 +100,11 @@ uint8_t *rc_native_content_put(uint8_t *out, const struct rc_event *event)
     }
     if (event->data_kind == RC_DATA_ARGS) {
         return content_put_args(out, event->data);
+    }
+    if (event->data_kind == RC_DATA_BINARY) {
+        out = content_put(out, RC_SPAN(",\"data_base64\":\""));
+        out += rc_base64_encode(out, event->data.bytes, event->data.count);
+        return content_put(out, RC_SPAN("\""));
     }
     return content_put(content_put(out, RC_SPAN(",\"data\":")), event->data);
 }

@@ -17,8 +17,8 @@ size_t rc_native_room_bytes_max(size_t message_bytes);
 void rc_native_args_take(struct rc_reader *reader, struct rc_span json, const struct rc_span *attachments,
                          uint32_t attachment_count, struct rc_operation *operation);
 
-/* The members of the JSON form, "event" and "data", or "args" and "attachments", each with a comma before it: an upper bound, exact for
- * data without an event; and where they end once written. */
+/* The members of the JSON form, "event" and "data", or "data_base64" of bytes, or "args" and "attachments", each with a comma before it: an upper
+ * bound, exact for data without an event; and where they end once written. */
 size_t rc_native_content_bytes_max(const struct rc_event *event);
 uint8_t *rc_native_content_put(uint8_t *out, const struct rc_event *event);
 

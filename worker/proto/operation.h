@@ -26,12 +26,13 @@
 #define RC_EVENT_BYTES_MAX 255            /* a message's event, decoded */
 #define RC_EXCLUDE_MAX 64                 /* clients in `exclude` */
 #define RC_OFFSET_MAX (UINT64_C(1) << 53) /* what JSON readers hold exactly */
+#define RC_EPOCH_BYTES_MAX 64             /* an epoch as a client has it, decoded */
 #define RC_BATCH_MAX 128                  /* operations in one frame */
 
 /* Where codecs put strings that are not in the frame as they mean: unescaped names and ids, and made-up id tokens. */
 #define RC_OPERATION_SCRATCH_BYTES                                                                          \
     (RC_CHANNEL_BYTES_MAX + RC_CLIENT_ID_BYTES_MAX * (RC_EXCLUDE_MAX + 1) + RC_REQUEST_ID_TOKEN_BYTES_MAX + \
-     RC_KEY_BYTES_MAX + RC_EVENT_BYTES_MAX)
+     RC_KEY_BYTES_MAX + RC_EVENT_BYTES_MAX + RC_EPOCH_BYTES_MAX)
 
 /* Where the arguments of an event are, which its decoder has looked through once: nobody has to do it again. */
 #define RC_ARGS_INDEXED_MAX 16u
@@ -128,17 +129,21 @@ struct rc_operation {
     bool retain;                 /* publish: it is the channel's retained value from now on */
     bool retained;               /* subscribe: the channel's retained values first */
     bool delta;                  /* subscribe: messages as deltas where the namespace has them */
-    uint32_t limit;              /* presence, history: at most so many entries; 0 = not given */
-    bool has_since;              /* history: those behind `since`, else the newest */
-    uint64_t since;              /* history: an offset */
-    struct rc_span id;           /* JSON token (number, or string with its quotes) to echo; empty = none */
-    struct rc_span channel;      /* subscribe, unsubscribe, publish, presence, history */
-    struct rc_span event;        /* publish, broadcast, direct: what it is called; empty = no name */
-    struct rc_span key;          /* publish: newer messages of the same key may replace it; empty = none */
-    struct rc_span to;           /* direct: client id */
-    uint16_t close_code;         /* disconnect */
-    struct rc_span reason;       /* disconnect: of the close frame, UTF-8 */
-    struct rc_span data; /* publish, broadcast, direct, echo, auth, refresh: as the sender wrote it; connect; event,
+    bool recovers;               /* subscribe: those behind `since` of `epoch` first */
+    uint32_t
+        limit; /* presence, history: at most so many entries; subscribe: so many of the newest first; 0 = not given */
+    bool has_since;         /* history: those behind `since`, else the newest */
+    uint64_t since;         /* history, subscribe: an offset */
+    struct rc_span epoch;   /* subscribe: as the client was told it, 1 to RC_EPOCH_BYTES_MAX */
+    struct rc_span former;  /* subscribe: the client id that it had; empty = none */
+    struct rc_span id;      /* JSON token (number, or string with its quotes) to echo; empty = none */
+    struct rc_span channel; /* subscribe, unsubscribe, publish, presence, history */
+    struct rc_span event;   /* publish, broadcast, direct: what it is called; empty = no name */
+    struct rc_span key;     /* publish: newer messages of the same key may replace it; empty = none */
+    struct rc_span to;      /* direct: client id */
+    uint16_t close_code;    /* disconnect */
+    struct rc_span reason;  /* disconnect: of the close frame, UTF-8 */
+    struct rc_span data;    /* publish, broadcast, direct, echo, auth, refresh: as the sender wrote it; connect; event,
                                                ack: the JSON array of their arguments (the name not among them) behind
                                                its '[', or with RC_DATA_ARGS all of it */
     struct rc_span
@@ -152,6 +157,8 @@ struct rc_operation {
 
 /* Why an operation, or a whole frame, could not be decoded: what the client is to be answered. */
 #define RC_ERROR_MESSAGE_BYTES_MAX 96
+/* An epoch as clients have it (rc_hex_write); 0: it is none of ours. */
+uint64_t rc_epoch_read(struct rc_span text);
 
 struct rc_operation_error {
     enum rc_code code;
@@ -205,6 +212,13 @@ struct rc_presence_list {
     struct rc_span entries;        /* answer.count of them, whole: rc_query_entry_next */
 };
 
+/* Whether a subscriber who had been there before gets all that it missed. */
+enum rc_recovery {
+    RC_RECOVERY_NOT_ASKED,
+    RC_RECOVERED,
+    RC_NOT_RECOVERED,
+};
+
 /* A message as who gets deltas is told. */
 struct rc_event_delta {
     struct rc_span bytes; /* what makes its data of the base's (common/text/fossil_delta.h); empty: it comes whole */
@@ -221,8 +235,11 @@ struct rc_event {
     enum rc_code code;           /* error */
     bool retained;               /* message: it is what was kept, not what was just published */
     bool local;                  /* subscribed, presence: of this host only ("scope":"local") */
-    uint64_t offset;             /* message, published: in the channel's history; 0 = it has none */
-    uint64_t epoch;              /* published: of the offset */
+    bool begins;                 /* message: the first of `epoch` that its receivers hear of */
+    enum rc_recovery recovery;   /* subscribed */
+    uint64_t epoch;              /* message, published, subscribed: of `offset`; 0 = the channel has no history */
+    /* message, published: in the channel's history; 0 = it has none. Subscribed: of the newest message that there was */
+    uint64_t offset;
     struct rc_span id;      /* answers: the request's JSON token; message, direct: an acknowledgement is wanted with it;
                                     empty = none */
     struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */

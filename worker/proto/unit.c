@@ -1,12 +1,16 @@
 /* unit: see unit.h. One row of `framings` for each way in which parts travel. */
 #include "worker/proto/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/text/base64.h"
+#include "worker/proto/operation.h"
 #include "worker/ws/frame.h"
+
+#define CLOSE_REASON_MAX 72u /* of one that a stream is told */
 
 uint8_t rc_part_opcode(enum rc_part_kind kind)
 {
@@ -40,9 +44,44 @@ static size_t polling_head_write(uint8_t *out, enum rc_part_kind kind, uint8_t m
     return 2;
 }
 
+/* What a codec of server-sent events writes is the stream. */
+static size_t stream_head_write(uint8_t *out, enum rc_part_kind kind, uint8_t mark, uint64_t payload_bytes)
+{
+    (void)out;
+    (void)kind;
+    (void)mark;
+    (void)payload_bytes;
+    return 0;
+}
+
+/* An event "close" (HTML, 9.2.6 "Interpreting an event stream"), behind which the connection ends. Who is sent elsewhere is told when to come
+ * back: its reason is the digits of that. What does not fit of another reason is cut, and what would have to be escaped ends it. */
+static size_t stream_close_write(uint8_t out[RC_CLOSE_BYTES_MAX], uint16_t code, const char *reason,
+                                 size_t reason_bytes)
+{
+    char text[RC_CLOSE_BYTES_MAX + 1];
+    int bytes;
+    if (code == RC_CLOSE_SERVICE_RESTART) {
+        bytes = snprintf(text, sizeof(text), "retry: %.*s\nevent: close\ndata: {\"code\":%u,\"reason\":\"%s\"}\n\n",
+                         (int)reason_bytes, reason, code, rc_close_reason(code));
+    } else {
+        size_t plain = 0;
+        while (plain < reason_bytes && plain < CLOSE_REASON_MAX && (uint8_t)reason[plain] >= 0x20 &&
+               (uint8_t)reason[plain] < 0x7f && reason[plain] != '"' && reason[plain] != '\\') {
+            plain++;
+        }
+        bytes = snprintf(text, sizeof(text), "event: close\ndata: {\"code\":%u,\"reason\":\"%.*s\"}\n\n", code,
+                         (int)plain, reason == NULL ? "" : reason);
+    }
+    RC_ASSERT(bytes > 0 && (size_t)bytes < sizeof(text));
+    memcpy(out, text, (size_t)bytes);
+    return (size_t)bytes;
+}
+
 const struct rc_framing rc_framings[RC_FRAMING_COUNT] = {
-    [RC_FRAMING_WEBSOCKET] = {2, 4, RC_WS_SERVER_HEADER_BYTES_MAX, false, websocket_head_write},
-    [RC_FRAMING_POLLING] = {1, 1, 2, true, polling_head_write},
+    [RC_FRAMING_WEBSOCKET] = {2, 4, RC_WS_SERVER_HEADER_BYTES_MAX, false, websocket_head_write, rc_ws_close_write},
+    [RC_FRAMING_POLLING] = {1, 1, 2, true, polling_head_write, NULL},
+    [RC_FRAMING_STREAM] = {0, 0, 0, false, stream_head_write, stream_close_write},
 };
 
 /* The end of a part whose framing carries text alone. */

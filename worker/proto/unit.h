@@ -37,6 +37,8 @@ int rc_compressor_open(struct rc_compressor *compressor, const struct rc_deflate
                        struct rc_metrics *metrics);
 void rc_compressor_close(struct rc_compressor *compressor);
 
+#define RC_CLOSE_BYTES_MAX 127u /* of what rc_framing.close_write writes */
+
 /* What wraps the payload of a part: its head. */
 struct rc_framing {
     uint8_t head_bytes_small;  /* payloads up to 125 bytes */
@@ -45,6 +47,8 @@ struct rc_framing {
     bool text; /* it carries text alone: binary parts become base64 (RFC 4648 4) behind their head */
     /* `mark` is what compression adds to the head (RFC 7692 6), or 0. The bytes written: what the three above say. */
     size_t (*head_write)(uint8_t *out, enum rc_part_kind kind, uint8_t mark, uint64_t payload_bytes);
+    /* The last that a client is told, `code` of common/records/codes.def and why; the bytes written. NULL: no socket carries such clients. */
+    size_t (*close_write)(uint8_t out[RC_CLOSE_BYTES_MAX], uint16_t code, const char *reason, size_t reason_bytes);
 };
 
 extern const struct rc_framing rc_framings[RC_FRAMING_COUNT];

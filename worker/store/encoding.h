@@ -21,19 +21,23 @@ enum rc_codec_id {
     RC_CODEC_ENGINEIO, /* from here on those of Engine.IO */
     RC_CODEC_SOCKETIO,
     RC_CODEC_SOCKETIO_MSGPACK,
+    RC_CODEC_SSE, /* from here on those of server-sent events */
+    RC_CODEC_SSE_DATA,
     RC_CODEC_COUNT,
 };
 
-enum rc_framing_id { RC_FRAMING_WEBSOCKET, RC_FRAMING_POLLING, RC_FRAMING_COUNT };
+enum rc_framing_id { RC_FRAMING_WEBSOCKET, RC_FRAMING_POLLING, RC_FRAMING_STREAM, RC_FRAMING_COUNT };
 
 #define RC_ENCODING_WINDOWS 5u /* none, 8, 9, 12, 15 bits (worker/http/deflate_offer.h) */
 
-/* Every codec in WebSocket frames with each window; those of Engine.IO also in polling payloads, which are not compressed here. */
+/* Every codec in WebSocket frames with each window; those of Engine.IO also in polling payloads, which are not compressed here; but those of
+ * server-sent events as a stream alone, which nobody compresses. */
 #define RC_ENCODING_OF_ENGINE (RC_ENCODING_WINDOWS + 1u)
 #define RC_ENCODING_ENGINE_FIRST (RC_CODEC_ENGINEIO * RC_ENCODING_WINDOWS)
-#define RC_ENCODING_COUNT (RC_ENCODING_ENGINE_FIRST + (RC_CODEC_COUNT - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE)
+#define RC_ENCODING_STREAM_FIRST (RC_ENCODING_ENGINE_FIRST + (RC_CODEC_SSE - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE)
+#define RC_ENCODING_COUNT (RC_ENCODING_STREAM_FIRST + (RC_CODEC_COUNT - RC_CODEC_SSE))
 _Static_assert(RC_ENCODING_COUNT <= 64,
-               "a set of encodings is a uint64_t: rc_hub.partial_mask, rc_throttle.partial_mask");
+               "a set of encodings is a uint64_t: rc_truth_hub.partial_mask, rc_throttle.partial_mask");
 
 struct rc_encoding_row {
     uint8_t codec;       /* enum rc_codec_id */
@@ -46,7 +50,13 @@ extern const struct rc_encoding_row rc_encodings[RC_ENCODING_COUNT];
 /* Does its client speak Engine.IO? */
 static inline bool rc_encoding_is_engine(uint8_t encoding)
 {
-    return encoding >= RC_ENCODING_ENGINE_FIRST;
+    return encoding >= RC_ENCODING_ENGINE_FIRST && encoding < RC_ENCODING_STREAM_FIRST;
+}
+
+/* Does its client only listen, to the body of an HTTP answer? */
+static inline bool rc_encoding_is_stream(uint8_t encoding)
+{
+    return encoding >= RC_ENCODING_STREAM_FIRST;
 }
 
 static inline enum rc_codec_id rc_encoding_codec(uint8_t encoding)
@@ -87,7 +97,7 @@ static inline uint8_t rc_encoding_of_client(uint8_t encoding)
     return rc_encoding_is_delta(encoding) ? (uint8_t)(encoding - RC_ENCODING_DELTA_STEP) : encoding;
 }
 
-/* `window_bits` is 0, 8, 9, 12 or 15; polling: of codecs of Engine.IO, and 0. */
+/* `window_bits` is 0, 8, 9, 12 or 15; polling: of codecs of Engine.IO, and 0. Codecs of server-sent events have one, whatever is said. */
 static inline uint8_t rc_encoding_of(enum rc_codec_id codec, enum rc_framing_id framing, uint8_t window_bits)
 {
     const uint32_t variant = framing == RC_FRAMING_POLLING ? RC_ENCODING_WINDOWS
@@ -96,10 +106,11 @@ static inline uint8_t rc_encoding_of(enum rc_codec_id codec, enum rc_framing_id 
                              : window_bits == 9            ? 2
                              : window_bits == 12           ? 3
                                                            : 4;
-    return (uint8_t)(codec < RC_CODEC_ENGINEIO
-                         ? (uint32_t)codec * RC_ENCODING_WINDOWS + variant
-                         : RC_ENCODING_ENGINE_FIRST + ((uint32_t)codec - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE +
-                               variant);
+    return (uint8_t)(codec < RC_CODEC_ENGINEIO ? (uint32_t)codec * RC_ENCODING_WINDOWS + variant
+                     : codec < RC_CODEC_SSE
+                         ? RC_ENCODING_ENGINE_FIRST + ((uint32_t)codec - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE +
+                               variant
+                         : RC_ENCODING_STREAM_FIRST + ((uint32_t)codec - RC_CODEC_SSE));
 }
 
 #endif

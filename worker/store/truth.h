@@ -5,9 +5,13 @@
  * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
  * free lists) is index: private memory of the worker.
  *
- *   | header | sockets[] | peers[] | engines[] | pools: clients, subscriptions, channels, groups, logs, pending, outputs, inputs, users, emits, acks | heap | io |
+ *   | header | sockets[] | peers[] | engines[] | pools: RC_TRUTH_POOLS | sizes of heap blocks | heap | io |
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
+ *
+ * Whoever changes something here may die before the next store. So: an object is whole before it is linked, and is not linked any more
+ * when it is given back; what several words say is made anew beside them and taken over with one; counts say nothing that links do not.
+ * docs/outlive.md has what lives where, and truth_check.h looks at all of it.
  *
  * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched. Core dumps hold what was used
  * of the pools, and neither heap nor io (common/shm/segment.h says why).
@@ -24,6 +28,7 @@
 #include "common/records/envelope.h"
 #include "common/base/err.h"
 #include "common/base/span.h"
+#include "common/shm/history.h"
 #include "common/shm/layout.h"
 #include "common/text/address.h"
 #include "worker/store/encoding.h"
@@ -32,6 +37,8 @@
 #include "worker/ws/receive.h"
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
+/* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
+#define RC_TRUTH_ABI 1u
 
 /* Nobody: client.socket of a client without one. */
 #define RC_SOCKET_NONE UINT32_MAX
@@ -200,6 +207,8 @@ struct rc_client {
     uint8_t endpoint;            /* client: index of [[endpoint]], or RC_ENDPOINT_PATH */
     bool must_say : 1;           /* client: who it is, before it may do anything, and before it hears anything */
     bool told_gone : 1;          /* client: rows and backends were told of its end, when it was in its channels still */
+    bool in_history : 1;         /* hub: some of its subscriptions are */
+    bool replay_due : 1;         /* hub: in the list of those that are to get the next piece of it */
 };
 _Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
 
@@ -258,6 +267,9 @@ enum rc_subscription_flags {
     RC_SUBSCRIPTION_EVERYBODY = 1u << 2, /* stands for "*", exists only while behind */
 };
 
+/* subscription.cursor of one that is in its channel's history: beyond every log, so that nobody has to ask for it. */
+#define RC_CURSOR_IN_HISTORY UINT64_MAX
+
 struct rc_subscription {
     uint64_t cursor; /* absolute byte position in the group's log, maybe inside a frame */
     uint32_t client;
@@ -265,7 +277,7 @@ struct rc_subscription {
     uint32_t next;   /* of the client; 0 = end */
     uint32_t member; /* position in the group's member vector */
     uint32_t flags;  /* enum rc_subscription_flags */
-    uint32_t pad;
+    uint32_t replay; /* struct rc_replay: it gets what it lacks from the channel's history first; 0 = it does not */
 };
 _Static_assert(sizeof(struct rc_subscription) == 32, "subscription layout");
 
@@ -295,13 +307,24 @@ struct rc_channel {
     uint16_t flags;      /* enum rc_channel_flags */
     uint8_t name_bytes;
     uint8_t namespace;   /* index in config.namespaces, refreshed on reload */
-    uint32_t json_bytes; /* the name as a JSON string with quotes, behind the name in its block */
+    uint16_t json_bytes; /* the name as a JSON string with quotes, behind the name in its block */
+    uint16_t throttle_count;
     uint32_t throttles;  /* first of its throttles; 0 = none */
-    uint32_t throttle_count;
+    uint32_t place;      /* struct rc_place; 0 = it has no history, or nothing is known of it */
     uint32_t next_asked; /* with ASKED: of a list of the uplink; 0 = end */
     uint32_t previous_asked;
 };
 _Static_assert(sizeof(struct rc_channel) == 64, "a channel is one cache line");
+
+/* Where the heads of a channel's logs are in its history (common/shm/history.h). */
+struct rc_place {
+    uint64_t epoch;
+    uint64_t position; /* offset of the message that went into the logs last */
+    uint64_t order;    /* frames of this epoch have a greater rc_frame.order */
+    uint32_t slot;     /* of the history segment */
+    uint32_t channel;  /* 0 = not in use */
+};
+_Static_assert(sizeof(struct rc_place) == 32, "place layout");
 
 /*
  * A channel and key whose last message is younger than the namespace's min_interval, and the newest of those that came since.
@@ -365,6 +388,7 @@ enum rc_frame_flags {
     RC_FRAME_SUPERSEDED = 1u << 2, /* a newer one has its key: not for who gets the latest only */
     RC_FRAME_VOLATILE = 1u << 3,   /* not for who could not take it when it came */
 };
+#define RC_FRAME_OFFSET_SHIFT 8u /* above it the low bits of the message's offset in its channel's history */
 
 struct rc_frame {
     uint64_t order;  /* counts what this worker's logs took: the order on a connection that hears several */
@@ -383,8 +407,10 @@ struct rc_exclusion {
 enum rc_pending_wants {
     RC_PENDING_RETAINED = 1u << 0, /* to be told the channel's retained values, as messages */
     RC_PENDING_VALUES = 1u << 1,   /* they are for who asked on the client's behalf: handlers.values */
+    RC_PENDING_PLACE = 1u << 2,    /* where it begins in the channel's history */
     RC_PENDING_DELTA = 1u << 7,    /* it is to get deltas, where the channel's namespace has them */
 };
+#define RC_PENDING_WANTS_VALUES (RC_PENDING_RETAINED | RC_PENDING_VALUES)
 
 struct rc_pending {
     uint32_t next; /* of the channel, oldest first; 0 = end */
@@ -398,8 +424,26 @@ struct rc_pending {
     uint8_t joins; /* the server's own: the connection stands still until it is settled */
     uint8_t wants; /* enum rc_pending_wants */
     uint8_t pad[3];
+    uint32_t replay; /* struct rc_replay: what it wants of the history; 0 = nothing */
 };
-_Static_assert(sizeof(struct rc_pending) == 96, "pending layout");
+_Static_assert(sizeof(struct rc_pending) == 100, "pending layout");
+
+enum rc_replay_flags {
+    RC_REPLAY_RECOVERS =
+        1u << 0, /* asked for: what comes behind cursor.offset of cursor.epoch, if nothing of it is missing */
+    RC_REPLAY_BEGINS = 1u << 1, /* its next message is the first of an epoch that the client has not heard of */
+};
+
+/* A subscription that gets messages of its channel's history before those of the log, or a request for one. */
+struct rc_replay {
+    struct rc_history_cursor cursor; /* in the history: the message that comes next */
+    struct rc_client_ref former;     /* which client it was before: who was excluded still is; random 0 = none */
+    uint32_t subscription;           /* 0 = still a request */
+    uint32_t next_of_client;         /* of those in the history; 0 = end */
+    uint32_t last;                   /* asked for: so many of the newest when it does not recover */
+    uint32_t flags;                  /* enum rc_replay_flags */
+};
+_Static_assert(sizeof(struct rc_replay) == 72, "replay layout");
 
 /* Output that belongs to one client alone, in the order in which it leaves: cut, replies, (channels), close; or the answers of a
  * socket without a client, as `replies`. */
@@ -447,10 +491,12 @@ struct rc_user {
     uint32_t session; /* in Redis, that it is connected with (worker/identity/sessions.h); 0 = none */
     uint32_t session_next; /* client (+ 1) with the same one; 0 = none */
     uint32_t session_previous;
+    uint32_t session_key; /* heap block: its key, by which a successor goes on asking about it; 0 = none */
     uint16_t attributes_bytes;
     uint16_t set_bytes;
     uint16_t request_bytes;
     uint16_t token_bytes;
+    uint16_t session_key_bytes;
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set`, or for its end */
     char id[RC_CHANNEL_NAME_MAX];
@@ -460,7 +506,7 @@ struct rc_user {
 /* An event that some clients are to answer: who wants to hear of it (common/records/emit.h). */
 struct rc_emit {
     struct rc_call_tag tag;
-    uint32_t id;          /* of the acknowledgement that its packets ask for */
+    uint32_t id;          /* of the acknowledgement that its packets ask for; 0 = free */
     uint32_t deadline_ds; /* in 1/100 s since boot: until then answers are waited for */
     uint32_t first;       /* struct rc_ack; 0 = nobody is waited for */
     uint32_t waiting;     /* how many */
@@ -485,9 +531,76 @@ struct rc_ack {
 };
 _Static_assert(sizeof(struct rc_ack) == 32, "ack layout");
 
+/* The pools: name in struct rc_truth, type of an object. In this order they lie in the segment. */
+#define RC_TRUTH_POOLS(POOL)                    \
+    POOL(clients, struct rc_client)             \
+    POOL(subscriptions, struct rc_subscription) \
+    POOL(channels, struct rc_channel)           \
+    POOL(places, struct rc_place)               \
+    POOL(groups, struct rc_group)               \
+    POOL(logs, struct rc_channel_log)           \
+    POOL(throttles, struct rc_throttle)         \
+    POOL(pending, struct rc_pending)            \
+    POOL(replays, struct rc_replay)             \
+    POOL(outputs, struct rc_output)             \
+    POOL(inputs, struct rc_input)               \
+    POOL(users, struct rc_user)                 \
+    POOL(emits, struct rc_emit)                 \
+    POOL(acks, struct rc_ack)
+
+enum rc_truth_pool_id {
+#define POOL(name, type) RC_TRUTH_POOL_##name,
+    RC_TRUTH_POOLS(POOL)
+#undef POOL
+        RC_TRUTH_POOL_COUNT,
+};
+
+/* Where a pool is. How large it is depends on configuration that a reload may change: a successor reads it here. */
+struct rc_truth_pool {
+    uint64_t offset;
+    uint32_t object_bytes;
+    uint32_t count_max;
+    uint32_t high; /* first index never used, which is the only one of these words that changes */
+    uint32_t pad;
+};
+
+/* Where the hub is in what it does. Written by it alone. */
+struct rc_truth_hub {
+    uint64_t
+        partial_mask;  /* encodings that have got the message which is being tried again, the next in the down ring */
+    uint64_t order;    /* of the newest frame when the record that is handled now came; see struct rc_frame */
+    uint32_t turn;     /* counts turns; what logs and clients say of a turn is by this count. 0 is never one */
+    uint32_t in_turn;  /* 1: it is running, and who of its groups' members has not its number was not served */
+    uint32_t critical; /* the group that is served now, between two rounds; 0 = none */
+    uint32_t unserved; /* of its members the first ones, who have not had their turn */
+    uint32_t fragile_log; /* whose bytes and words are just being moved: of a killed worker nothing in it can be used */
+    uint32_t fragile_output; /* the same of a struct rc_output */
+    uint32_t partial_place; /* the channel of the message that is being tried again, if it has a place in its history */
+    uint32_t pad;
+};
+
+/* How far the down ring was handled. */
+struct rc_truth_down {
+    _Atomic uint64_t last_sequence; /* what is not greater was seen */
+    uint64_t done; /* position behind the last record that was handled: also of those without a sequence */
+};
+
+/* What the relay was told of the channels that are wanted (worker/uplink/interests.h). */
+struct rc_truth_interests {
+    uint64_t asked_position;   /* of the up ring, behind what asked_before was told */
+    uint64_t ask_again_ms;     /* when the period ends; CLOCK_MONOTONIC */
+    uint64_t token;            /* of the last registration */
+    uint32_t relay_generation; /* to which the last snapshot was begun */
+    uint32_t snapshot_next;    /* channel at which the running snapshot goes on; 0 = none is running */
+    uint32_t dirty;            /* first channel of those whose interest is to be told; 0 = none */
+    uint32_t asked;            /* first channel that was told in this period and not acknowledged; 0 = none */
+    uint32_t asked_before;     /* the same, of periods before */
+    uint32_t pad;
+};
+
 struct rc_truth_layout {
     _Atomic uint32_t ready;
-    uint32_t version;
+    uint32_t abi; /* RC_TRUTH_ABI */
     uint64_t bytes;
     uint64_t boot_ms;
     uint32_t socket_count;
@@ -495,12 +608,18 @@ struct rc_truth_layout {
     uint64_t sockets_offset;
     uint64_t peers_offset;
     uint64_t engines_offset;
-    uint64_t pools_offset;
+    uint64_t sizes_offset;
     uint64_t heap_offset;
+    uint64_t heap_bytes;
     uint64_t io_offset;
-    _Atomic uint64_t last_sequence; /* of the down ring: what is not greater was seen */
-    uint32_t emit_count;            /* counts what clients were asked to answer: the next one's id */
-    uint8_t reserved[108];
+    uint64_t io_bytes;
+    /* Which copies of the configuration the indices of namespaces, end points and [[identity]] rows here are of. */
+    uint32_t config_generation;
+    uint32_t emit_count; /* counts what clients were asked to answer: the next one's id */
+    struct rc_truth_hub hub;
+    struct rc_truth_down down;
+    struct rc_truth_interests interests;
+    struct rc_truth_pool pools[RC_TRUTH_POOL_COUNT];
 };
 
 struct rc_truth {
@@ -509,13 +628,16 @@ struct rc_truth {
     struct rc_address *peers;  /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
     struct rc_engine *engines; /* by client */
     uint32_t socket_count;
+    bool adopted;                 /* another process has written it: rc_truth_attach */
     struct rc_pool clients;       /* struct rc_client, as many as sockets */
     struct rc_pool subscriptions; /* struct rc_subscription */
     struct rc_pool channels;
+    struct rc_pool places;
     struct rc_pool groups;
     struct rc_pool logs;
     struct rc_pool throttles;
     struct rc_pool pending;
+    struct rc_pool replays;
     struct rc_pool outputs;
     struct rc_pool inputs;
     struct rc_pool users;
@@ -529,6 +651,13 @@ struct rc_truth {
 /* Lays the segment out for `socket_count` sockets and as many clients in the empty memfd `fd` and maps it. -errno with the remedy in `err`. */
 int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const struct rc_config *config,
                     uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err);
+/* Maps a segment that a predecessor of this worker has laid out. Nothing is written to it; pools and heap have no index yet, so that nothing may
+ * be made or given back before rc_truth_account. -EBADMSG: it is none of this ABI, or its places are impossible. */
+int rc_truth_attach(struct rc_truth *truth, int fd, struct rc_err *err);
+/* Unmaps it; what is in it stays. */
+void rc_truth_detach(struct rc_truth *truth);
+/* The pool of that number. */
+struct rc_pool *rc_truth_pool(struct rc_truth *truth, enum rc_truth_pool_id id);
 
 static inline struct rc_client *rc_truth_client(const struct rc_truth *truth, uint32_t index)
 {
@@ -560,6 +689,11 @@ static inline struct rc_channel *rc_truth_channel(const struct rc_truth *truth, 
     return (struct rc_channel *)rc_pool_at(&truth->channels, index);
 }
 
+static inline struct rc_place *rc_truth_place(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_place *)rc_pool_at(&truth->places, index);
+}
+
 static inline struct rc_span rc_truth_channel_name(const struct rc_truth *truth, const struct rc_channel *channel)
 {
     return rc_span_of(rc_heap_at(&truth->heap, channel->name), channel->name_bytes);
@@ -583,6 +717,11 @@ static inline struct rc_throttle *rc_truth_throttle(const struct rc_truth *truth
 static inline struct rc_pending *rc_truth_pending(const struct rc_truth *truth, uint32_t index)
 {
     return (struct rc_pending *)rc_pool_at(&truth->pending, index);
+}
+
+static inline struct rc_replay *rc_truth_replay(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_replay *)rc_pool_at(&truth->replays, index);
 }
 
 static inline struct rc_output *rc_truth_output(const struct rc_truth *truth, uint32_t index)

@@ -272,6 +272,13 @@ Test(config, paths_do_not_collide)
     add_endpoint("/a", RC_ENDPOINT_NATIVE);
     config.endpoints[0].incoming = RC_INCOMING_BROADCAST;
     expect_refused("protocol = \"raw\"");
+    add_endpoint("/a", RC_ENDPOINT_SSE);
+    config.endpoints[0].incoming = RC_INCOMING_BROADCAST;
+    expect_refused("clients of \"sse\" only listen");
+    add_endpoint("/sse", RC_ENDPOINT_RAW);
+    expect_refused("the path /sse is used twice");
+    set("sse", "path", "");
+    expect_accepted();
 }
 
 Test(config, namespace_names_are_unique)

@@ -130,3 +130,25 @@ Test(relay_kept, a_successor_has_them)
     (void)next_of(RC_DOWN_INTEREST, &value);
     cr_assert_str_eq(value, "value");
 }
+
+Test(relay_kept, it_is_told_where_the_channel_stands_in_its_history)
+{
+    const char *value;
+    host.configs->copies[0].namespaces[0].history = 10;
+    rc_history_configure(&host.store, &host.configs->copies[0]);
+    send_up(RC_UP_INTEREST_ADD, "a", "", 0, 5);
+    struct rc_envelope head = next_of(RC_DOWN_INTEREST, &value);
+    const uint64_t epoch = head.epoch;
+    cr_assert(epoch != 0 && head.position == 0, "before its first message it has an epoch");
+    cr_assert_eq(head.flags & RC_ENVELOPE_STATE, RC_ENVELOPE_STATE);
+    send_up(RC_UP_PUBLISH, "a", "", 0, 0);
+    head = next_of(RC_DOWN_MESSAGE, &value);
+    cr_assert(head.epoch == epoch && head.position == 1);
+    cr_assert_eq(rc_history_state(&host.store.view, head.target.slot).epoch, epoch);
+    send_up(RC_UP_RETAIN, "a", "value", 0, 0);
+    send_up(RC_UP_INTEREST_ADD, "a", "", 0, 5 | RC_INTEREST_RETAINED);
+    head = next_of(RC_DOWN_INTEREST, &value);
+    cr_assert(head.epoch == epoch && head.position == 1);
+    cr_assert_eq(rc_history_state(&host.store.view, head.target.slot).last, 1);
+    cr_assert_str_eq(value, "value");
+}

@@ -309,6 +309,7 @@ Test(io, pausing_accepts_leaves_newcomers_in_the_queue)
             hub_rig_run(&rig);
         }
         cr_assert_eq(rig.io.open_count, COUNT);
+        hub_rig_run(&rig);
         rc_io_accept_queue(&rig.io, &queued, &backlog);
         cr_assert_eq(queued, 0);
         for (int i = 0; i < COUNT; i++) {
@@ -324,6 +325,37 @@ Test(io, pausing_accepts_leaves_newcomers_in_the_queue)
     close(listener);
 }
 
+/* The kernel empties the queue into the ring before anybody can look at it: who came meanwhile is counted all the same, once. */
+Test(io, who_came_while_the_worker_was_elsewhere_was_in_the_queue)
+{
+    enum { COUNT = 2 * RC_IO_COLLECT_MAX };
+    static int fds[COUNT];
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    uint32_t queued, backlog;
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = COUNT + 8, .listen_fd = listener});
+    hub_rig_run(&rig);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = connect_to(&address);
+    }
+    rc_io_run(&rig.io, 0); /* one pass */
+    cr_assert(rig.io.open_count > 0 && rig.io.open_count < COUNT);
+    rc_io_accept_queue(&rig.io, &queued, &backlog);
+    cr_assert_eq(queued, COUNT, "%u: those of this pass, in the ring, and in the kernel's queue", queued);
+    for (int i = 0; i < 100 && rig.io.open_count < COUNT; i++) {
+        hub_rig_run(&rig);
+    }
+    hub_rig_run(&rig);
+    rc_io_accept_queue(&rig.io, &queued, &backlog);
+    cr_assert_eq(queued, 0);
+    for (int i = 0; i < COUNT; i++) {
+        close(fds[i]);
+    }
+    hub_rig_close(&rig);
+    close(listener);
+}
+
 /* An accept that fails at once each time must not keep the loop busy; one connection's own failure holds nobody up. */
 Test(io, accepts_that_fail_are_tried_again_later)
 {
@@ -333,6 +365,7 @@ Test(io, accepts_that_fail_are_tried_again_later)
     struct hub_rig rig;
     const int listener = listen_on(&address);
     hub_rig_open(&rig, &(struct hub_rig_options){.slots = 8, .listen_fd = listener});
+    rig.io.accept_again_ds = 0; /* other reasons to look at them are not meant here */
     hub_rig_run(&rig);
     struct rc_io *io = &rig.io;
     for (size_t i = 0; i < RC_ARRAY_COUNT(passing); i++) {
@@ -460,4 +493,39 @@ Test(io, a_failed_send_is_settled_once)
     cr_expect_eq(rc_truth_client(&rig.truth, good)->state, RC_CLIENT_OPEN);
     rig.received = NULL;
     hub_rig_close(&rig);
+}
+
+/* The ring of a worker that was killed stands at its listener for a while yet, and the kernel wakes one of those who do. */
+Test(io, connection_that_woke_a_dead_ring_is_accepted_all_the_same)
+{
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    struct io_uring dead;
+    struct rc_err err;
+    const struct rc_uring_options options = {.sq_entries = 8, .cq_entries = 8, .direct_descriptors = 8};
+    const int listener = listen_on(&address);
+    cr_assert_eq(rc_uring_open(&dead, &options, NULL, &err), 0, "%s", err.text);
+    io_uring_prep_multishot_accept_direct(io_uring_get_sqe(&dead), listener, NULL, NULL, 0);
+    cr_assert_eq(io_uring_submit(&dead), 1);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 8, .listen_fd = listener});
+    const int first = connect_to(&address);
+    hub_rig_run(&rig);
+    hub_rig_run(&rig);
+    cr_assert_eq(rig.io.open_count, 0, "nobody runs the ring that was woken");
+    const uint64_t until_ms = rc_clock_ms() + 2000;
+    while (rig.io.open_count == 0 && rc_clock_ms() < until_ms) {
+        rc_io_run(&rig.io, rc_io_sleep_ms(&rig.io, 100));
+        rc_io_timers(&rig.io);
+    }
+    cr_assert_eq(rig.io.open_count, 1);
+    while (rig.io.accept_again_ds != 0) {
+        rc_io_run(&rig.io, rc_io_sleep_ms(&rig.io, 1000));
+        rc_io_timers(&rig.io);
+    }
+    hub_rig_run(&rig);
+    cr_assert_eq(rig.io.accepts_armed, 1, "and it goes on accepting");
+    close(first);
+    io_uring_queue_exit(&dead);
+    hub_rig_close(&rig);
+    close(listener);
 }

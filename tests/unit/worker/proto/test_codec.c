@@ -30,15 +30,18 @@ Test(codec, asks_whether_somebody_is_there_and_says_when_to_come_back)
 {
     for (uint32_t id = 0; id < RC_CODEC_COUNT; id++) {
         const struct rc_codec *codec = rc_codec_of((enum rc_codec_id)id);
-        const bool engine = id >= RC_CODEC_ENGINEIO;
-        const char *ping = engine ? "\x81\x01\x32" : "\x89\x00";
+        const bool stream = id >= RC_CODEC_SSE;
+        const bool engine = id >= RC_CODEC_ENGINEIO && !stream;
+        const char *ping = engine ? "\x81\x01\x32" : stream ? ":\n\n" : "\x89\x00";
         uint8_t out[RC_WS_SERVER_HEADER_BYTES_MAX + RC_HEARTBEAT_BYTES_MAX];
         struct rc_unit unit = rc_unit_of(rc_encoding_of((enum rc_codec_id)id, RC_FRAMING_WEBSOCKET, 0), NULL, out);
         codec->heartbeat(&unit);
-        cr_assert_eq(unit.bytes, engine ? 3 : 2);
+        cr_assert_eq(unit.bytes, engine || stream ? 3 : 2);
         cr_assert_arr_eq(out, ping, unit.bytes);
         uint8_t goodbye[RC_GOODBYE_BYTES_MAX];
-        const char *wanted = engine ? "" : "{\"reconnect_ms\":4294967295}"; /* Engine.IO has no place for it */
+        const char *wanted = engine   ? "" /* Engine.IO has no place for it */
+                             : stream ? "4294967295"
+                                      : "{\"reconnect_ms\":4294967295}";
         cr_assert_eq(codec->goodbye(goodbye, UINT32_MAX), strlen(wanted));
         cr_assert_arr_eq(goodbye, wanted, strlen(wanted));
     }
@@ -80,10 +83,11 @@ Test(codec, numbers_of_encodings_are_taken_apart_again)
     for (uint32_t codec = 0; codec < RC_CODEC_COUNT; codec++) {
         for (uint32_t framing = 0; framing < RC_FRAMING_COUNT; framing++) {
             const bool polling = framing == RC_FRAMING_POLLING; /* of codecs of Engine.IO, and not compressed */
-            if (polling && codec < RC_CODEC_ENGINEIO) {
+            const bool stream = framing == RC_FRAMING_STREAM; /* of those of server-sent events, which have no other */
+            if ((polling && codec < RC_CODEC_ENGINEIO) || stream != (codec >= RC_CODEC_SSE)) {
                 continue;
             }
-            for (size_t i = 0; i < (polling ? 1 : sizeof(windows)); i++) {
+            for (size_t i = 0; i < (polling || stream ? 1 : sizeof(windows)); i++) {
                 const uint8_t encoding =
                     rc_encoding_of((enum rc_codec_id)codec, (enum rc_framing_id)framing, windows[i]);
                 cr_assert_lt(encoding, RC_ENCODING_COUNT);
@@ -92,7 +96,7 @@ Test(codec, numbers_of_encodings_are_taken_apart_again)
                 cr_assert_eq(rc_encoding_codec(encoding), codec);
                 cr_assert_eq(rc_encoding_framing(encoding), framing);
                 cr_assert_eq(rc_encoding_window_bits(encoding), windows[i]);
-                cr_assert_eq(rc_encoding_is_engine(encoding), codec >= RC_CODEC_ENGINEIO);
+                cr_assert_eq(rc_encoding_is_engine(encoding), codec >= RC_CODEC_ENGINEIO && !stream);
                 count++;
             }
         }
@@ -197,6 +201,7 @@ Test(codec, operations_begin_empty)
         {RC_CODEC_JSON, RC_PART_TEXT, "{\"type\":\"ping\"}"},
         {RC_CODEC_BINARY, RC_PART_BINARY, "\x08\x01\x07"},
         {RC_CODEC_ECHO, RC_PART_TEXT, "x"},
+        {RC_CODEC_SSE, RC_PART_TEXT, "\n\n\n\n"},
     };
     for (size_t i = 0; i < sizeof(messages) / sizeof(*messages); i++) {
         memset(&operation, 0xa5, sizeof(operation));

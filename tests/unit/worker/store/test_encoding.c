@@ -9,9 +9,12 @@ Test(encoding, numbers_are_taken_apart_as_they_were_made)
     bool seen[RC_ENCODING_COUNT] = {false};
     uint32_t count = 0;
     for (uint32_t codec = 0; codec < RC_CODEC_COUNT; codec++) {
-        const bool engine = codec >= RC_CODEC_ENGINEIO;
-        for (uint32_t i = 0; i < RC_ENCODING_WINDOWS + (engine ? 1u : 0u); i++) {
-            const enum rc_framing_id framing = i == RC_ENCODING_WINDOWS ? RC_FRAMING_POLLING : RC_FRAMING_WEBSOCKET;
+        const bool stream = codec >= RC_CODEC_SSE;
+        const bool engine = codec >= RC_CODEC_ENGINEIO && !stream;
+        for (uint32_t i = 0; i < (stream ? 1u : RC_ENCODING_WINDOWS + (engine ? 1u : 0u)); i++) {
+            const enum rc_framing_id framing = stream                     ? RC_FRAMING_STREAM
+                                               : i == RC_ENCODING_WINDOWS ? RC_FRAMING_POLLING
+                                                                          : RC_FRAMING_WEBSOCKET;
             const uint8_t window = i == RC_ENCODING_WINDOWS ? 0 : windows[i];
             const uint8_t encoding = rc_encoding_of((enum rc_codec_id)codec, framing, window);
             cr_assert_lt(encoding, RC_ENCODING_COUNT);
@@ -22,6 +25,7 @@ Test(encoding, numbers_are_taken_apart_as_they_were_made)
             cr_assert_eq(rc_encoding_framing(encoding), framing);
             cr_assert_eq(rc_encoding_window_bits(encoding), window);
             cr_assert_eq(rc_encoding_is_engine(encoding), engine);
+            cr_assert_eq(rc_encoding_is_stream(encoding), stream);
         }
     }
     cr_assert_eq(count, RC_ENCODING_COUNT);

@@ -1,0 +1,106 @@
+// A worker that is told to stand still takes nothing and loses nothing: what comes meanwhile waits, and is there when it goes on.
+import assert from "node:assert/strict";
+import { connect as connectSocket } from "node:net";
+import { join } from "node:path";
+import { testBroker } from "./lib/broker.mjs";
+import { frame } from "./lib/raw.mjs";
+import { until, within } from "./lib/util.mjs";
+
+/* One request of the control socket; the whole answer. */
+function ask(broker, line) {
+  return within(10000, new Promise((done, failed) => {
+    const socket = connectSocket(join(broker.folder, "control.sock"));
+    let text = "";
+    socket.setEncoding("utf8").on("data", (part) => (text += part)).on("end", () => done(text)).on("error", failed);
+    socket.write(`${line}\n`);
+  }), `an answer to "${line}"`);
+}
+
+async function park(broker, worker) {
+  const answer = await ask(broker, `park ${worker}`);
+  assert.match(answer, /^ok\nworker \d+ stood still/, answer);
+}
+
+testBroker("clients of a worker that stands still again and again miss nothing while everybody publishes", { workers: 2, timeout: 90000 }, async (broker) => {
+  const MESSAGES = 600;
+  const clients = await broker.connectMany([6, 6]);
+  for (const client of clients) await client.subscribe("news");
+  const publishers = [clients.find((client) => client.worker === 0), clients.find((client) => client.worker === 1)];
+  let sent = 0;
+  const publishing = Promise.all(publishers.map(async (client, who) => {
+    for (let i = 0; i < MESSAGES; i++) {
+      await client.publish("news", { who, i });
+      sent++;
+    }
+  }));
+  let parks = 0;
+  while (sent < 2 * MESSAGES) {
+    await park(broker, parks % 2);
+    parks++;
+  }
+  await publishing;
+  assert.ok(parks >= 10, `${parks} times`);
+  for (const client of clients) {
+    const next = [0, 0];
+    for (let i = 0; i < 2 * MESSAGES; i++) {
+      const { data } = await client.next("message");
+      assert.equal(data.i, next[data.who]++, "in order, each once");
+    }
+    assert.equal(client.isClosed, false);
+  }
+  // New ones come, and everybody goes on as before.
+  const late = await broker.connectMany([2, 2]);
+  for (const client of late) await client.subscribe("news");
+  await late[0].publish("news", "late");
+  for (const client of [...clients, ...late]) assert.equal((await client.next("message")).data, "late");
+  assert.equal(broker.log.some((line) => /child_stuck|worker_not_parked/.test(line)), false);
+});
+
+testBroker("bytes of frames that were cut anywhere are put together after it", { workers: 1, timeout: 60000 }, async (broker) => {
+  const raw = await broker.frames("/ws");
+  const reader = await broker.connect();
+  await reader.subscribe("cut");
+  const bytes = frame({ payload: JSON.stringify({ type: "publish", channel: "cut", data: "x".repeat(9000) }) });
+  for (let at = 0; at < bytes.length; at += 1000) {
+    raw.write(bytes.subarray(at, at + 1000));
+    await park(broker, 0);
+  }
+  assert.equal((await reader.next("message")).data.length, 9000);
+});
+
+testBroker("a call that waits for its answer hinders it for two seconds at most, then it goes on; requests are answered", { workers: 2, timeout: 60000, config: { namespace: [{ name: "room", presence: true }] } }, async (broker) => {
+  const waits = await broker.connectToWorker(0);
+  await waits.subscribe("news");
+  await waits.subscribe("room:1");
+  assert.match(await ask(broker, "park 7"), /^error\nthere is no such worker/);
+  assert.match(await ask(broker, "park"), /^error\n/);
+  // A stopped relay answers nobody: whoever has asked something waits.
+  const relay = broker.kill("SIGSTOP", "relay");
+  try {
+    const asked = waits.refused(503, { type: "presence", channel: "room:1" }).catch(() => {}); // or answered, just in time
+    await waits.ping(); // behind the question
+    assert.match(await ask(broker, "park 0"), /^error\nworker 0 cannot stand still now/);
+    assert.ok(broker.log.some((line) => /worker_not_parked .*the relay is being asked/.test(line)), "it says why");
+    process.kill(relay, "SIGCONT");
+    await asked;
+  } finally {
+    process.kill(relay, "SIGCONT");
+  }
+  await until("it stands still again", async () => (await ask(broker, "park 0")).startsWith("ok\n"), { every: 50 });
+  await waits.publish("news", 1);
+  assert.equal((await waits.next("message")).data, 1);
+});
+
+testBroker("a worker that dies while it stands still is replaced, and the broker stops while one does", { workers: 2, timeout: 60000 }, async (broker) => {
+  const client = await broker.connectToWorker(1);
+  await broker.closeSpares();
+  const asked = ask(broker, "park 0");
+  const before = broker.kill("SIGKILL", 0);
+  assert.match(await asked, /^(ok|error)\n/);
+  await until("a new worker 0 is there", () => ![undefined, before].includes(broker.pids().workers[0]));
+  await until("it can stand still", async () => (await ask(broker, "park 0")).startsWith("ok\n"), { every: 50 });
+  assert.equal(client.isClosed, false);
+  const last = ask(broker, "park 1").catch(() => "");
+  process.kill(broker.pid, "SIGTERM");
+  await last;
+});

@@ -1,0 +1,467 @@
+/*
+ * recover: what clients, or this worker, missed of channels with history, read from the history.
+ *
+ * A client reads for itself (rc_hub_replay): what it missed goes into its own output, a piece at a time, until it has all up to where its
+ * log's head is; from there on the log has it. The log's head is one place in the history for all (struct rc_place), so that each message
+ * comes by one of the two ways. What the worker missed goes into the logs before what came behind it; what comes down of that all the same
+ * is known by its offset.
+ *
+ * Nothing that is read is believed to be there: the relay may take it away at any time, and then a gap is told.
+ */
+#include "worker/hub/hub_internal.h"
+#include "worker/hub/turn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/records/channel_name.h"
+
+#define RECOVER_TURN_BYTES (UINT64_C(1) << 20) /* into the outputs of all clients between two turns */
+#define RECOVER_UNSENT_MAX 65536u              /* unsent output of a client beyond which it gets no more of a history */
+#define RECOVER_PIECE_MAX 256u                 /* messages of one client between two turns */
+#define RECOVER_HEAL_MAX 1024u                 /* messages that go into logs before a turn has to send them */
+#define RECOVER_ENTRY_MIN 16384u               /* first room for a message */
+#define RECOVER_ENTRY_MAX (UINT64_C(1) << 30)
+
+/* --- reading --------------------------------------------------------------------------------------------------------- */
+
+/* rc_history_read into the hub's own room, which grows with the messages. 1, 0, -ENODATA, -EBADMSG, or -ENOMEM. */
+static int recover_read(struct rc_hub *hub, struct rc_history_cursor *cursor, struct rc_history_message *message)
+{
+    for (;;) {
+        const int rc = hub->entry_room == 0
+                           ? -EMSGSIZE
+                           : rc_history_read(hub->history, cursor, hub->entry, hub->entry_room, message);
+        if (rc != -EMSGSIZE) {
+            return rc;
+        }
+        const uint64_t room = hub->entry_room == 0 ? RECOVER_ENTRY_MIN : hub->entry_room * 2;
+        uint8_t *larger = room > RECOVER_ENTRY_MAX ? NULL : realloc(hub->entry, room);
+        if (larger == NULL) {
+            return -ENOMEM;
+        }
+        hub->entry = larger;
+        hub->entry_room = room;
+    }
+}
+
+/* The record that the message was. */
+static struct rc_envelope_view recover_view(const struct rc_hub *hub, const struct rc_channel *channel,
+                                            const struct rc_history_message *message, uint64_t epoch, uint64_t offset)
+{
+    const struct rc_history_entry *entry = &message->entry;
+    const struct rc_span name = rc_hub_name(hub, channel);
+    return (struct rc_envelope_view){
+        .head = {.epoch = epoch,
+                 .position = offset,
+                 .channel_hash = channel->hash,
+                 .origin = {.random = entry->origin_random, .slot = entry->origin_slot, .worker = entry->origin_worker},
+                 .data_bytes = (uint32_t)message->data.count,
+                 .flags = (uint16_t)(((entry->flags & RC_HISTORY_BINARY) ? RC_ENVELOPE_BINARY : 0u) |
+                                     ((entry->flags & RC_HISTORY_ARGS) ? RC_ENVELOPE_ARGS : 0u) |
+                                     ((entry->flags & RC_HISTORY_NO_ECHO) ? RC_ENVELOPE_NO_ECHO : 0u) |
+                                     ((entry->flags & RC_HISTORY_REMOTE) ? RC_ENVELOPE_REMOTE : 0u)),
+                 .exclude_count = (uint16_t)(message->excludes.count / sizeof(struct rc_client_ref)),
+                 .channel_bytes = (uint8_t)name.count,
+                 .key_bytes = (uint8_t)message->key.count,
+                 .event_bytes = (uint8_t)message->event.count},
+        .channel = (const char *)name.bytes,
+        .key = message->key.bytes,
+        .event = (const char *)message->event.bytes,
+        .excludes = message->excludes.bytes,
+        .data = message->data.bytes,
+    };
+}
+
+/* --- one client ------------------------------------------------------------------------------------------------------ */
+
+static bool recover_names(const struct rc_hub *hub, const struct rc_envelope_view *view,
+                          const struct rc_client_ref *ref, uint32_t client_index, const struct rc_client_ref *former)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    if (former->random != 0 && former->random == ref->random && former->slot == ref->slot &&
+        former->worker == ref->worker) {
+        return true;
+    }
+    return ref->worker == hub->worker && ref->slot == client_index &&
+           (ref->random == rc_truth_client(hub->truth, client_index)->random ||
+            (rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room) &&
+             rc_hub_socket_named(hub, ref, nsp)));
+}
+
+/* Was the client, or is what it was before, left out of the message? */
+static bool recover_excludes(const struct rc_hub *hub, const struct rc_envelope_view *view, uint32_t client,
+                             const struct rc_client_ref *former)
+{
+    if ((view->head.flags & RC_ENVELOPE_NO_ECHO) != 0 && view->head.origin.random != 0 &&
+        recover_names(hub, view, &view->head.origin, client, former)) {
+        return true;
+    }
+    for (uint32_t i = 0; i < view->head.exclude_count; i++) {
+        const struct rc_client_ref ref = rc_envelope_exclude(view, i);
+        if (recover_names(hub, view, &ref, client, former)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What comes next is not what came before: messages are missing. -ENOMEM. */
+static int recover_tell_gap(struct rc_hub *hub, uint32_t client, const struct rc_channel *channel)
+{
+    const struct rc_event event = {
+        .type = RC_EVENT_GAP, .channel = rc_hub_name(hub, channel), .channel_json = rc_hub_name_json(hub, channel)};
+    rc_metric_add(hub->metrics, RC_METRIC_GAPS, 1);
+    return rc_hub_reply_event(hub, client, &event);
+}
+
+/* Into the client's output. -ENOMEM. */
+static int recover_tell(struct rc_hub *hub, struct rc_replay *replay, uint32_t channel_index,
+                        const struct rc_history_message *message, uint64_t offset)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const uint32_t client = rc_truth_subscription(hub->truth, replay->subscription)->client;
+    const struct rc_envelope_view view = recover_view(hub, channel, message, replay->cursor.epoch, offset);
+    char from[RC_CLIENT_ID_MAX];
+    if (recover_excludes(hub, &view, client, &replay->former)) {
+        rc_metric_add(hub->metrics, RC_METRIC_EXCLUDED, 1);
+        return 0;
+    }
+    struct rc_event event = rc_hub_message_event(hub, channel_index, &view, from);
+    event.begins = (replay->flags & RC_REPLAY_BEGINS) != 0;
+    const uint32_t before = rc_hub_unsent(hub, client);
+    const int rc = rc_hub_reply_event(hub, client, &event);
+    if (rc == 0) {
+        replay->flags &= ~(uint32_t)RC_REPLAY_BEGINS;
+        rc_metric_add(hub->metrics, RC_METRIC_DELIVERIES, 1);
+        rc_metric_add(hub->metrics, RC_METRIC_REPLAYED, 1);
+        rc_metric_add(hub->metrics, RC_METRIC_REPLAYED_BYTES, rc_hub_unsent(hub, client) - before);
+    }
+    return rc;
+}
+
+/* It has all up to the head of its log. */
+static void recover_join(struct rc_hub *hub, uint32_t subscription_index)
+{
+    const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, subscription_index);
+    const struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
+    const struct rc_channel_log *log = group->log == 0 ? NULL : rc_truth_log(hub->truth, group->log);
+    rc_replay_end(hub, subscription_index);
+    if (rc_encoding_is_delta(group->encoding)) {
+        rc_delta_lacks(hub, subscription_index, false); /* what it has read has no versions */
+    }
+    if (log != NULL && log->head != log->served) {
+        rc_hub_set_cursor(hub, subscription_index, log->head);
+        rc_hub_touch(hub, subscription->client);
+    } else {
+        rc_hub_clear_cursor(hub, subscription_index);
+    }
+}
+
+/* What the cursor wants is not there any more: on to the oldest message that is, or to the log. */
+static int recover_lost(struct rc_hub *hub, struct rc_replay *replay, uint32_t channel_index, uint64_t position)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
+    const uint32_t client = rc_truth_subscription(hub->truth, replay->subscription)->client;
+    const int rc = recover_tell_gap(hub, client, channel);
+    if (place == NULL) {
+        return rc;
+    }
+    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
+    if (place->epoch != replay->cursor.epoch) {
+        replay->flags |= RC_REPLAY_BEGINS;
+    }
+    const uint64_t wanted = replay->cursor.epoch == place->epoch ? replay->cursor.offset : 0;
+    const bool there = state.epoch == place->epoch && state.first > wanted && state.first <= position;
+    const uint64_t next = there ? state.first : position + 1;
+    replay->cursor = (struct rc_history_cursor){.slot = place->slot, .epoch = place->epoch, .offset = next};
+    return rc;
+}
+
+enum recovered_step { STEP_MORE, STEP_WAITS, STEP_DONE };
+
+/* The next message of a subscription. */
+static enum recovered_step recover_step(struct rc_hub *hub, struct rc_replay *replay)
+{
+    const uint32_t subscription_index = replay->subscription;
+    const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, subscription_index);
+    const uint32_t client = subscription->client;
+    const uint32_t channel_index = rc_truth_group(hub->truth, subscription->group)->channel;
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
+    const uint64_t position =
+        place == NULL ? 0 : rc_place_position(hub, place, rc_truth_group(hub->truth, subscription->group)->encoding);
+    struct rc_history_message message;
+    int rc = -ENODATA;
+    if (place != NULL && place->epoch == replay->cursor.epoch) {
+        if (replay->cursor.offset > position) {
+            recover_join(hub, subscription_index);
+            return STEP_DONE;
+        }
+        struct rc_history_cursor next = replay->cursor;
+        rc = recover_read(hub, &next, &message);
+        if (rc == 1) {
+            rc = recover_tell(hub, replay, channel_index, &message, replay->cursor.offset);
+            replay->cursor = next;
+        } else {
+            rc = -ENODATA;
+        }
+    }
+    if (rc == -ENODATA) {
+        rc = recover_lost(hub, replay, channel_index, position);
+        if (rc == 0 && place == NULL) {
+            recover_join(hub, subscription_index);
+            return STEP_DONE;
+        }
+    }
+    if (rc < 0) {
+        rc_hub_break(hub, client); /* a message that it does not get would be silence */
+        return STEP_WAITS;
+    }
+    return STEP_MORE;
+}
+
+/* A piece of each history that the client reads. True: it may have more at once. */
+static bool recover_client(struct rc_hub *hub, uint32_t client_index, uint64_t *bytes)
+{
+    const struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    uint32_t count = 0;
+    while (client->in_history) {
+        const uint32_t before = rc_hub_unsent(hub, client_index);
+        if (client->state != RC_CLIENT_OPEN || rc_turn_mute(client) || (client->flags & RC_CLIENT_CLOSE_QUEUED) ||
+            before >= RECOVER_UNSENT_MAX) {
+            return false; /* it is due again when its output has left */
+        }
+        if (count++ == RECOVER_PIECE_MAX || *bytes >= RECOVER_TURN_BYTES ||
+            hub->output_bytes > hub->config->limits.worker_log_bytes / 2) {
+            return true;
+        }
+        (void)recover_step(hub, rc_truth_replay(hub->truth, hub->replays[client_index]));
+        const uint32_t after = rc_hub_unsent(hub, client_index);
+        *bytes += (after > before ? after - before : 0) + sizeof(struct rc_history_entry);
+    }
+    return false;
+}
+
+void rc_hub_replay(struct rc_hub *hub)
+{
+    struct rc_index_list *due = &hub->replays_due;
+    const uint32_t count = due->count;
+    uint32_t i = 0;
+    uint64_t bytes = 0;
+    RC_ASSERT(!hub->in_turn && hub->io->packet_count == 0);
+    for (; i < count && bytes < RECOVER_TURN_BYTES && rc_hub_replays(hub); i++) {
+        const uint32_t client_index = due->items[i];
+        struct rc_client *client = rc_truth_client(hub->truth, client_index);
+        if (client->replay_due) { /* else it has ended */
+            client->replay_due = false;
+            if (recover_client(hub, client_index, &bytes)) {
+                rc_replay_due(hub, client_index);
+            }
+        }
+    }
+    due->count -= i;
+    memmove(due->items, due->items + i, due->count * sizeof(*due->items));
+    rc_hub_end_marked(hub);
+}
+
+/* --- the beginning --------------------------------------------------------------------------------------------------- */
+
+/* Is all there that comes behind what the request has? */
+static uint32_t recover_outcome(const struct rc_hub *hub, const struct rc_place *place, uint64_t position,
+                                const struct rc_replay *request)
+{
+    const struct rc_history_cursor *asked = &request->cursor;
+    if (place == NULL) {
+        return RC_METRIC_RECOVERIES_NO_HISTORY;
+    }
+    if (asked->epoch != place->epoch || asked->offset > position) {
+        return RC_METRIC_RECOVERIES_EPOCH;
+    }
+    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
+    const bool there = asked->offset == position || (state.epoch == place->epoch && state.first <= asked->offset + 1);
+    return there ? RC_METRIC_RECOVERIES : RC_METRIC_RECOVERIES_GONE;
+}
+
+/* Sets where the request begins. False: with what is published from now on. */
+static bool recover_place(const struct rc_hub *hub, const struct rc_place *place, uint64_t position,
+                          struct rc_replay *request, bool recovers)
+{
+    if (place == NULL || (!recovers && request->last == 0)) {
+        return false;
+    }
+    uint64_t next = request->cursor.offset + 1;
+    if (!recovers) {
+        const struct rc_history_state state = rc_history_state(hub->history, place->slot);
+        const uint64_t first = state.epoch == place->epoch ? state.first : position + 1;
+        next = position >= request->last ? position - request->last + 1 : 1;
+        next = next > first ? next : first;
+    }
+    request->cursor = (struct rc_history_cursor){.slot = place->slot, .epoch = place->epoch, .offset = next};
+    return true;
+}
+
+void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t request_index, bool was_in,
+                      struct rc_event *answer)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_subscription *subscription = rc_truth_subscription(truth, subscription_index);
+    const struct rc_channel *channel = rc_truth_channel(truth, rc_truth_group(truth, subscription->group)->channel);
+    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(truth, channel->place);
+    uint64_t position = 0;
+    if (place != NULL) {
+        position = rc_place_position(hub, place, rc_truth_group(truth, subscription->group)->encoding);
+        answer->epoch = place->epoch;
+        answer->offset = position;
+    }
+    if (request_index == 0) {
+        return;
+    }
+    struct rc_replay *request = rc_truth_replay(truth, request_index);
+    bool recovers = false;
+    if (request->flags & RC_REPLAY_RECOVERS) {
+        const uint32_t outcome = recover_outcome(hub, place, position, request);
+        rc_metric_add(hub->metrics, outcome, 1);
+        recovers = outcome == RC_METRIC_RECOVERIES;
+        answer->recovery = recovers ? RC_RECOVERED : RC_NOT_RECOVERED;
+    }
+    if (!recover_place(hub, place, position, request, recovers) ||
+        (!was_in && request->cursor.offset == position + 1)) {
+        rc_replay_forget(hub, request_index);
+        return;
+    }
+    rc_hub_keep_cut_or_break(hub, subscription_index);
+    rc_replay_begin(hub, subscription_index, request_index);
+}
+
+/* --- the worker itself ----------------------------------------------------------------------------------------------- */
+
+/* Messages up to `until` go into the channel's logs. 0; -ENOSPC: once more, after a turn; -ENODATA: they are not there. */
+static int recover_heal(struct rc_hub *hub, uint32_t channel_index, uint64_t until)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    struct rc_place *place = rc_truth_place(hub->truth, channel->place);
+    struct rc_history_cursor cursor = {.slot = place->slot, .epoch = place->epoch, .offset = place->position + 1};
+    struct rc_history_message message;
+    for (uint32_t count = 0; place->position < until; count++) {
+        if (count == RECOVER_HEAL_MAX) {
+            return -ENOSPC;
+        }
+        if (recover_read(hub, &cursor, &message) != 1) {
+            hub->kept->partial_mask = 0;
+            return -ENODATA;
+        }
+        const struct rc_envelope_view view = recover_view(hub, channel, &message, place->epoch, place->position + 1);
+        const int rc = rc_hub_append(hub, channel_index, &view);
+        if (rc < 0) {
+            return rc;
+        }
+        place->position++;
+        rc_metric_add(hub->metrics, RC_METRIC_HEALED, 1);
+    }
+    return 0;
+}
+
+/* A message that is not in the history, though others of the channel are: who reads that gets it by itself. */
+static int recover_unplaced(struct rc_hub *hub, uint32_t channel_index, const struct rc_envelope_view *view)
+{
+    const struct rc_truth *truth = hub->truth;
+    const int rc = rc_hub_append(hub, channel_index, view);
+    if (rc < 0 || truth->replays.used == 0) {
+        return rc;
+    }
+    char from[RC_CLIENT_ID_MAX];
+    const struct rc_event event = rc_hub_message_event(hub, channel_index, view, from);
+    for (uint32_t group = rc_truth_channel(truth, channel_index)->groups; group != 0;
+         group = rc_truth_group(truth, group)->next) {
+        struct rc_members *members = &hub->members[group];
+        for (uint32_t i = 0; i < members->count; i++) {
+            const struct rc_subscription *its = rc_truth_subscription(truth, rc_members_items(members)[i]);
+            if (its->replay != 0 &&
+                !recover_excludes(hub, view, its->client, &rc_truth_replay(truth, its->replay)->former)) {
+                rc_hub_append_own(hub, its->client, &event);
+            }
+        }
+    }
+    return 0;
+}
+
+int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct rc_envelope_view *view)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const struct rc_envelope *head = &view->head;
+    if (head->epoch == 0) {
+        return recover_unplaced(hub, channel_index, view);
+    }
+    struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
+    if (place != NULL && place->epoch == head->epoch) {
+        if (head->position <= place->position) {
+            hub->kept->partial_mask = 0;
+            return 0; /* it was read from the history */
+        }
+        if (RC_UNLIKELY(head->position != place->position + 1)) {
+            const int rc = recover_heal(hub, channel_index, head->position - 1);
+            if (rc == -ENOSPC) {
+                return rc;
+            }
+            if (rc < 0) {
+                rc_hub_owe_gap(hub, channel_index);
+                place->position = head->position - 1;
+            }
+        }
+    }
+    if (place != NULL && place->epoch != head->epoch && head->position != 1 && head->position != place->position + 1 &&
+        hub->kept->partial_place != channel_index) {
+        rc_hub_owe_gap(hub, channel_index); /* what is missing in between is of no epoch that is there */
+    }
+    const uint64_t order = hub->order;
+    const int rc = rc_hub_append(hub, channel_index, view);
+    if (rc < 0) {
+        return rc;
+    }
+    if (place != NULL && place->epoch == head->epoch) {
+        place->position = head->position;
+    } else if (place != NULL || ((channel->flags & RC_CHANNEL_ACTIVE) && rc_place_wanted(hub, channel))) {
+        rc_place_set(hub, channel_index, head->epoch, head->position, head->target.slot);
+        if (channel->place != 0) {
+            rc_truth_place(hub->truth, channel->place)->order = order;
+        }
+    }
+    return 0;
+}
+
+/* Was something of the channel missing, and is it in the logs now? 1, 0, or -ENOSPC. */
+static int recover_missing(struct rc_hub *hub, uint32_t channel_index)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    if (channel->place == 0) {
+        return 0;
+    }
+    const struct rc_place *place = rc_truth_place(hub->truth, channel->place);
+    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
+    if (state.epoch != place->epoch || state.last <= place->position) {
+        return 0;
+    }
+    const int rc = recover_heal(hub, channel_index, state.last);
+    return rc == 0 ? 1 : rc == -ENOSPC ? rc : 0;
+}
+
+int rc_hub_lost(struct rc_hub *hub, struct rc_span name, bool unkept)
+{
+    if (name.count == 0) {
+        for (uint32_t i = 1; i < hub->truth->places.high; i++) {
+            const uint32_t channel = rc_truth_place(hub->truth, i)->channel;
+            if (channel != 0 && recover_missing(hub, channel) == -ENOSPC) {
+                return -ENOSPC;
+            }
+        }
+        return rc_hub_gap(hub, name);
+    }
+    const uint32_t channel = rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    const int rc = channel == 0 ? 0 : recover_missing(hub, channel);
+    return rc < 0 || (rc == 1 && !unkept) ? (rc < 0 ? rc : 0) : rc_hub_gap(hub, name);
+}

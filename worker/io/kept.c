@@ -1,0 +1,183 @@
+/* kept: see kept.h. */
+#include "worker/io/kept.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "worker/io/io_internal.h"
+
+#define KEPT_SWEEP_SLOTS 256u
+#define KEPT_SWEEP_NS 1000000000u
+_Static_assert(sizeof(struct io_uring_params) == RC_VAULT_PARAMS_BYTES, "what the core segment has of it");
+
+int rc_kept_open(struct rc_io *io, int vault_fd, const struct rc_control *control, enum rc_keep from, uint32_t slots)
+{
+    struct rc_kept *kept = &io->kept;
+    struct io_uring_params params;
+    *kept = (struct rc_kept){.from = RC_KEEP_NONE, .slots = slots};
+    if (vault_fd < 0) {
+        return 0;
+    }
+    kept->bits = calloc((slots + 7) / 8, 1);
+    memcpy(&params, control->vault_params, sizeof(params));
+    const int rc = kept->bits == NULL ? -ENOMEM : rc_vault_map(&kept->vault, vault_fd, &params);
+    if (rc < 0) {
+        free(kept->bits);
+        kept->bits = NULL;
+        close(vault_fd);
+        return rc;
+    }
+    kept->from = from;
+    return 0;
+}
+
+void rc_kept_close(struct rc_io *io)
+{
+    if (io->kept.bits != NULL) {
+        rc_vault_unmap(&io->kept.vault);
+        free(io->kept.bits);
+    }
+}
+
+static bool kept_has(const struct rc_kept *kept, uint32_t socket)
+{
+    return (kept->bits[socket / 8] & 1u << socket % 8) != 0;
+}
+
+static void kept_set(struct rc_io *io, uint32_t socket, bool has)
+{
+    struct rc_kept *kept = &io->kept;
+    const uint8_t bit = (uint8_t)(1u << socket % 8);
+    if (has) {
+        kept->bits[socket / 8] |= bit;
+        kept->count++;
+    } else {
+        kept->bits[socket / 8] &= (uint8_t)~bit;
+        kept->count--;
+    }
+    rc_metric_set(io->metrics, RC_METRIC_KEPT, kept->count);
+}
+
+void rc_kept_put(struct rc_io *io, uint32_t socket, enum rc_keep at)
+{
+    struct rc_kept *kept = &io->kept;
+    /* A TLS connection's state is in this process: without it the socket is of no use. */
+    if (kept->from == RC_KEEP_NONE || (at == RC_KEEP_ALL && kept->from != RC_KEEP_ALL) || kept_has(kept, socket) ||
+        rc_io_is_tls(io, socket) || io->truth->sockets[socket].state >= RC_SOCKET_TERMINATING) {
+        return;
+    }
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_msg_ring_fd(sqe, kept->vault.ring_fd, (int)socket, (int)socket, 0, IORING_MSG_RING_CQE_SKIP);
+    io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
+    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_KEEP, socket));
+    kept->put_tail = io->ring.sq.sqe_tail;
+    kept_set(io, socket, true);
+}
+
+void rc_kept_on_put(struct rc_io *io, uint32_t socket, uint32_t generation, int result)
+{
+    const struct rc_socket *now = &io->truth->sockets[socket];
+    rc_metric_add(io->metrics, RC_METRIC_KEEP_FAILED, 1);
+    rc_log_limited(RC_LOG_WARN, 1, "connection_not_kept", "socket=%u error=\"%s\"", socket, strerror(-result));
+    /* It may have been closed since: the vault was asked for it in vain then. */
+    if ((now->generation & RC_IO_GENERATION_MASK) == generation && kept_has(&io->kept, socket)) {
+        kept_set(io, socket, false);
+    }
+}
+
+bool rc_kept_take(struct rc_io *io, uint32_t socket)
+{
+    struct rc_kept *kept = &io->kept;
+    if (kept->bits == NULL || !kept_has(kept, socket)) {
+        return false;
+    }
+    kept_set(io, socket, false);
+    kept->taking[kept->taking_count++] = socket;
+    if (kept->taking_count == RC_VAULT_ENTRIES) {
+        rc_kept_flush(io);
+    }
+    return true;
+}
+
+static void vault_submit(struct io_uring *vault)
+{
+    while (io_uring_sq_ready(vault) > 0) {
+        const int rc = io_uring_submit(vault);
+        RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
+    }
+}
+
+static void vault_empty_slot(struct io_uring *vault, uint32_t socket, unsigned flags)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(vault);
+    RC_ASSERT(sqe != NULL); /* no more are asked for than there are, and each time all are submitted */
+    io_uring_prep_close_direct(sqe, socket);
+    io_uring_sqe_set_flags(sqe, flags);
+    io_uring_sqe_set_data64(sqe, socket);
+}
+
+/* Completions of the vault: of those without CQE_SKIP_SUCCESS, and of what failed. Returns how many say that there was something. */
+static uint32_t vault_collect(struct io_uring *vault)
+{
+    struct io_uring_cqe *cqe;
+    uint32_t done = 0;
+    while (io_uring_cq_ready(vault) > 0 && io_uring_peek_cqe(vault, &cqe) == 0) {
+        done += cqe->res == 0 ? 1u : 0u; /* -EBADF: its put had failed */
+        io_uring_cqe_seen(vault, cqe);
+    }
+    return done;
+}
+
+void rc_kept_flush(struct rc_io *io)
+{
+    struct rc_kept *kept = &io->kept;
+    const uint32_t count = kept->taking_count;
+    if (RC_LIKELY(count == 0)) {
+        return;
+    }
+    /* A put that is still in the queue would come after the take, and stay. The kernel moves the head as it takes entries. */
+    if ((int32_t)(kept->put_tail - __atomic_load_n(io->ring.sq.khead, __ATOMIC_ACQUIRE)) > 0) {
+        const int rc = io_uring_submit(&io->ring);
+        RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
+        if (rc < 0) {
+            return; /* the next pass tries again */
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        vault_empty_slot(&kept->vault, kept->taking[i], IOSQE_CQE_SKIP_SUCCESS);
+    }
+    vault_submit(&kept->vault);
+    (void)vault_collect(&kept->vault);
+    kept->taking_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        rc_io_close_slot(io, kept->taking[i]);
+    }
+}
+
+void rc_kept_sweep(struct rc_io *io)
+{
+    struct rc_kept *kept = &io->kept;
+    if (kept->bits == NULL || io->now_ns < kept->sweep_ns) {
+        return;
+    }
+    kept->sweep_ns = io->now_ns + KEPT_SWEEP_NS;
+    for (uint32_t i = 0; i < KEPT_SWEEP_SLOTS && i < kept->slots; i++) {
+        const uint32_t socket = kept->sweep_next;
+        kept->sweep_next = socket + 1 < kept->slots ? socket + 1 : 0;
+        /* One that is accepted at this moment is free here, too, but nobody has put it. */
+        if (io->truth->sockets[socket].state == RC_SOCKET_FREE) {
+            vault_empty_slot(&kept->vault, socket, 0);
+        }
+    }
+    vault_submit(&kept->vault);
+    const uint32_t leaked = vault_collect(&kept->vault);
+    if (RC_UNLIKELY(leaked > 0)) {
+        rc_metric_add(io->metrics, RC_METRIC_KEPT_LEAKED, leaked);
+        rc_log_limited(RC_LOG_WARN, 1, "connections_leaked",
+                       "count=%u reason=\"their slots are free, the vault had them\"", leaked);
+    }
+}

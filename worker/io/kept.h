@@ -1,0 +1,54 @@
+/*
+ * kept: which of a worker's sockets its vault has, too (common/base/vault.h), and how they come in and out of it.
+ *
+ *   put    at the accept, or at the upgrade (server.keep): one request of the worker's ring, without a completion
+ *   take   at the close: requests of the vault's queue, all of a pass in one submit, before the worker's own closes are submitted. So
+ *          whatever the vault has is a connection that this worker has, or had when it died; and the last close is the worker's own
+ *          one, as without a vault.
+ *   sweep  free slots are emptied, some each second: what is found there would be a connection that nobody ends
+ *
+ * Part of struct rc_io; where there is no vault nothing is put and all else does nothing. An index costs one bit.
+ */
+#ifndef RC_WORKER_IO_KEPT_H
+#define RC_WORKER_IO_KEPT_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/vault.h"
+#include "common/config/values.h"
+
+struct rc_io;
+struct rc_control;
+
+struct rc_kept {
+    struct io_uring vault;
+    enum rc_keep from; /* RC_KEEP_NONE: there is no vault */
+    uint8_t *bits;     /* owned: a bit for each socket: it was put, and not taken */
+    uint32_t slots;
+    uint32_t count;    /* bits that are set */
+    uint32_t put_tail; /* of the worker's submission queue, behind the last put */
+    uint32_t sweep_next;
+    uint64_t sweep_ns;
+    uint32_t taking_count;
+    uint32_t taking[RC_VAULT_ENTRIES]; /* sockets to be taken out, and then closed, by the next flush */
+};
+
+/* `vault_fd` -1: without. -errno; the descriptor is the room's afterwards, or closed. */
+int rc_kept_open(struct rc_io *io, int vault_fd, const struct rc_control *control, enum rc_keep from, uint32_t slots);
+/* What the vault has stays there. */
+void rc_kept_close(struct rc_io *io);
+
+/* A connection begins (`at` RC_KEEP_ALL), or is a WebSocket now: it is put if that is when, and it can outlive this process. */
+void rc_kept_put(struct rc_io *io, uint32_t socket, enum rc_keep at);
+/* The put failed. */
+void rc_kept_on_put(struct rc_io *io, uint32_t socket, uint32_t generation, int result);
+
+/* The socket is to be closed. True: the next flush does that; false: the vault does not have it. */
+bool rc_kept_take(struct rc_io *io, uint32_t socket);
+void rc_kept_flush(struct rc_io *io);
+
+void rc_kept_sweep(struct rc_io *io);
+
+#endif

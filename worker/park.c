@@ -1,0 +1,116 @@
+/*
+ * park: a worker that is told to stand still (enum rc_order), and to go on.
+ *
+ *   RUNNING ─PARK─▶ ANSWERING: nothing is read from clients any more; calls and questions are answered
+ *      ▲                │ late: it goes on, and says why
+ *      │                ▼
+ *      │            STILL: nothing is taken from the relay any more; what is in flight ends
+ *      │                ▼
+ *      └──── RUN ── PARKED: the process sleeps, and touches neither sockets nor shared memory
+ *
+ * Parked, all that is known of the connections is in the truth, what comes waits in the sockets, in the listeners' queues and in the down ring.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "worker/backend/backend_io.h"
+#include "worker/worker.h"
+
+#define PARK_ANSWERING_MS 2000u /* as for API calls of a worker that drains */
+#define PARK_STILL_MS 1000u
+#define PARK_LOOK_MS 1000u /* at what else may end it, while it sleeps */
+
+static bool park_wanted(const struct rc_worker *w)
+{
+    /* PK1 pairs with TK1 in acceptor/watch/takeover.c: the word alone counts. */
+    return atomic_load_explicit(&w->control.core->workers[w->args.index].order, memory_order_relaxed) == RC_ORDER_PARK;
+}
+
+bool rc_park_due(const struct rc_worker *w)
+{
+    return park_wanted(w) != (w->park.phase != RC_PARK_RUNNING || w->park.refused);
+}
+
+/* What others wait for, and only this process knows. */
+static const char *park_hindrance(const struct rc_worker *w)
+{
+    return rc_clients_answering(&w->clients)                              ? "requests are being answered"
+           : rc_batches_busy(w->batches) || rc_backends_busy(w->backends) ? "backends are being asked"
+           : w->asks.first != 0                                           ? "the relay is being asked"
+           : w->io.connects_used > 0 || w->io.places_used > 0             ? "connections are being made"
+           : w->io.tls_count > 0                                          ? "there are TLS connections"
+                                                                          : NULL;
+}
+
+static void park_enter(struct rc_worker *w, enum rc_park_phase phase)
+{
+    w->park.phase = phase;
+    w->park.since_ms = rc_clock_ms();
+}
+
+static void park_go_on(struct rc_worker *w, const char *hindrance)
+{
+    w->park.refused = hindrance != NULL;
+    if (hindrance != NULL) {
+        rc_log_warn("worker_not_parked", "reason=\"%s, and it takes too long\"", hindrance);
+    }
+    park_enter(w, RC_PARK_RUNNING);
+    rc_io_go_on(&w->io);
+}
+
+/* The ring is not entered here. What wakes it up in vain is the order's bell, which a former order rang. */
+static void park_sleep(struct rc_worker *w)
+{
+    struct pollfd fds[] = {{.fd = w->args.order_fd, .events = POLLIN}, {.fd = w->args.life_fd, .events = POLLIN}};
+    const uint64_t since_ns = rc_clock_ns();
+    w->state = RC_PROCESS_PARKED;
+    /* PK2 pairs with A1 in acceptor/watch/child.h: whoever sees it sees the truth as it stands. */
+    atomic_store_explicit(&w->process->state, RC_PROCESS_PARKED, memory_order_release);
+    rc_worker_tell_acceptor(w);
+    while (park_wanted(w) && rc_control_state(&w->control) < RC_BROKER_DRAINING && (fds[1].revents & POLLHUP) == 0) {
+        uint64_t rings;
+        if (poll(fds, 2, PARK_LOOK_MS) > 0 && (fds[0].revents & POLLIN) != 0) {
+            (void)!read(w->args.order_fd, &rings, sizeof(rings));
+        }
+    }
+    w->state = RC_PROCESS_READY;
+    rc_worker_beat(w);
+    rc_worker_tell_acceptor(w);
+    rc_log_info("worker_was_parked", "for_us=%llu", (unsigned long long)((rc_clock_ns() - since_ns) / 1000u));
+}
+
+void rc_park_pass(struct rc_worker *w)
+{
+    const bool wanted = park_wanted(w);
+    const uint64_t age_ms = rc_clock_ms() - w->park.since_ms;
+    if (RC_LIKELY(w->park.phase == RC_PARK_RUNNING)) {
+        w->park.refused = w->park.refused && wanted;
+        if (wanted && !w->park.refused && !w->clients.draining) {
+            park_enter(w, RC_PARK_ANSWERING);
+            rc_io_park(&w->io);
+        }
+        return;
+    }
+    if (!wanted || w->clients.draining) {
+        park_go_on(w, NULL);
+        return;
+    }
+    if (w->park.phase == RC_PARK_ANSWERING) {
+        const char *hindrance = park_hindrance(w);
+        if (hindrance == NULL) {
+            park_enter(w, RC_PARK_STILL);
+        } else if (age_ms >= PARK_ANSWERING_MS) {
+            park_go_on(w, hindrance);
+        }
+        return;
+    }
+    if (!w->more && rc_io_parked(&w->io) && !rc_hub_pending(&w->hub)) {
+        park_sleep(w);
+        park_go_on(w, NULL);
+    } else if (age_ms >= PARK_STILL_MS) {
+        park_go_on(w, "something stays in flight");
+    }
+}

@@ -1,0 +1,91 @@
+/*
+ * worker: a worker's memory, and its rooms as main.c wires them. One instance, made and owned by main(); one thread, no locks.
+ *
+ *   rooms.c   opens the rooms, in an order that is checked, and hands on what one room tells another
+ *   park.c    standing still
+ *   main.c    the start, and the loop
+ */
+#ifndef RC_WORKER_WORKER_H
+#define RC_WORKER_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/shm/control.h"
+#include "common/shm/spawn_args.h"
+#include "worker/api/api.h"
+#include "worker/carrier/handover.h"
+#include "worker/carrier/polling.h"
+#include "worker/carrier/stream.h"
+#include "worker/carrier/websocket.h"
+#include "worker/client/client.h"
+#include "worker/client/overload.h"
+#include "worker/engine/engine.h"
+#include "worker/http/client_files.h"
+#include "worker/limits/limits.h"
+#include "worker/store/truth_check.h"
+#include "worker/uplink/ask.h"
+#include "worker/uplink/interests.h"
+#include "worker/uplink/memberships.h"
+
+/* See park.c. */
+enum rc_park_phase { RC_PARK_RUNNING, RC_PARK_ANSWERING, RC_PARK_STILL };
+
+struct rc_park {
+    enum rc_park_phase phase;
+    bool refused; /* the order could not be followed, and stands still */
+    uint64_t since_ms;
+};
+
+struct rc_worker {
+    struct rc_spawn_args args;
+    struct rc_control control;
+    struct rc_process *process;
+    uint32_t state; /* enum rc_process_state */
+    struct rc_port_view port;
+    const struct rc_config *config;
+    uint32_t config_generation;
+    struct rc_truth truth;
+    struct rc_io io;
+    struct rc_hub hub;
+    struct rc_uplink uplink;
+    struct rc_interests interests;
+    struct rc_asks asks;
+    struct rc_memberships memberships;
+    struct rc_limits limits;
+    struct rc_backends *backends;
+    struct rc_batches *batches;
+    struct rc_identities identities;
+    struct rc_clients clients;
+    struct rc_handovers handovers;
+    struct rc_engines engines;
+    struct rc_polling polling;
+    struct rc_streams streams;
+    struct rc_websockets websockets;
+    struct rc_api api;
+    struct rc_client_files client_files;
+    struct rc_overload overload;
+    struct rc_park park;
+    struct rc_metrics *metrics;
+    struct rc_truth_watch watch; /* debug builds */
+    bool parent_gone;
+    bool more; /* the down ring had more than one batch, or a step of the API is to be continued */
+    uint64_t trim_ms;
+};
+
+/* Opens all rooms; negative errno with `err`, then the process is to end. */
+int rc_worker_open(struct rc_worker *w, struct rc_err *err);
+void rc_worker_close(struct rc_worker *w);
+
+/* Says that it lives. Between rounds of a turn, too. */
+void rc_worker_beat(struct rc_worker *w);
+void rc_worker_tell_relay(struct rc_worker *w);
+/* A word was stored that the acceptor waits for. */
+void rc_worker_tell_acceptor(const struct rc_worker *w);
+
+/* Is there an order to stand still, or to go on, that was not followed yet? */
+bool rc_park_due(const struct rc_worker *w);
+/* Follows it, at the end of a pass; parked, it returns only when it is to go on. */
+void rc_park_pass(struct rc_worker *w);
+
+#endif
