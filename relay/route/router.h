@@ -88,6 +88,14 @@ bool rc_router_drained(struct rc_router *router);
  * RC_DOWN_MESSAGE, RC_DOWN_SELECT, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
 
+/* --- what is kept (kept.c): the router's own --- */
+
+/* How the channel stands, for the acknowledgement of an interest: it holds for the place in the ring where that is written. */
+void rc_router_tell_state(struct rc_router *router, const struct rc_interest_request *request,
+                          struct rc_envelope_view *view);
+/* RC_QUERY_RETAINED, RC_QUERY_HISTORY, RC_QUERY_FORGET. False: it is another question. */
+bool rc_router_answer_kept(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *asked);
+
 /* --- messages with a place of their own (place.c) --- */
 
 enum rc_router_keep {

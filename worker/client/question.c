@@ -65,8 +65,10 @@ int rc_client_question(struct rc_clients *clients, uint32_t client, const struct
                  .origin = origin,
                  .token = token,
                  .data_bytes = (uint32_t)data.count,
-                 .channel_bytes = (uint8_t)channel.count},
+                 .channel_bytes = (uint8_t)channel.count,
+                 .request_id_bytes = (uint8_t)id.count},
         .channel = (const char *)channel.bytes,
+        .request_id = id.bytes,
         .data = data.bytes};
     rc = rc_uplink_write(clients->uplink, RC_UP_QUERY, &view);
     if (rc < 0) {
