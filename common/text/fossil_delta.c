@@ -53,7 +53,7 @@ static int digit_value(uint8_t digit)
 }
 
 /* Takes a number and the character behind it off. -EBADMSG: there is none, or it is too large. */
-static int number_take(struct rc_span *rest, uint32_t *number, uint8_t *behind)
+static int fossil_number_take(struct rc_span *rest, uint32_t *number, uint8_t *behind)
 {
     uint64_t value = 0;
     size_t at = 0;
@@ -77,7 +77,7 @@ size_t rc_fossil_target_bytes(struct rc_span delta)
 {
     uint32_t bytes;
     uint8_t behind;
-    return number_take(&delta, &bytes, &behind) == 0 && behind == '\n' ? bytes : SIZE_MAX;
+    return fossil_number_take(&delta, &bytes, &behind) == 0 && behind == '\n' ? bytes : SIZE_MAX;
 }
 
 int rc_fossil_apply(struct rc_span source, struct rc_span delta, uint8_t *out, size_t out_bytes)
@@ -86,10 +86,10 @@ int rc_fossil_apply(struct rc_span source, struct rc_span delta, uint8_t *out, s
     uint32_t offset;
     uint8_t behind;
     size_t made = 0;
-    if (number_take(&delta, &number, &behind) < 0 || behind != '\n' || number != out_bytes) {
+    if (fossil_number_take(&delta, &number, &behind) < 0 || behind != '\n' || number != out_bytes) {
         return -EBADMSG;
     }
-    while (number_take(&delta, &number, &behind) == 0) {
+    while (fossil_number_take(&delta, &number, &behind) == 0) {
         const uint8_t *from;
         if (behind == ';') {
             return delta.count == 0 && made == out_bytes && number == fossil_checksum(rc_span_of(out, made)) ? 0
@@ -101,7 +101,7 @@ int rc_fossil_apply(struct rc_span source, struct rc_span delta, uint8_t *out, s
         if (behind == ':' && number <= delta.count) {
             from = delta.bytes;
             delta = rc_span_of(delta.bytes + number, delta.count - number);
-        } else if (behind == '@' && number_take(&delta, &offset, &behind) == 0 && behind == ',' &&
+        } else if (behind == '@' && fossil_number_take(&delta, &offset, &behind) == 0 && behind == ',' &&
                    offset <= source.count && number <= source.count - offset) {
             from = source.bytes + offset;
         } else {
