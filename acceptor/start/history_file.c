@@ -43,9 +43,9 @@ static int file_renew(int fd, const char *path, uint64_t bytes, struct rc_err *e
         code = posix_fallocate(fd, 0, (off_t)bytes);
     }
     if (code != 0) {
-        (void)ftruncate(fd, 0);
-        return rc_err_set(err, -code, "limits.history_file %s: %llu bytes (limits.history_memory): %s", path,
-                          (unsigned long long)bytes, strerror(code));
+        const bool taken = ftruncate(fd, 0) != 0; /* what was reserved before there was no more */
+        return rc_err_set(err, -code, "limits.history_file %s: %llu bytes (limits.history_memory): %s%s", path,
+                          (unsigned long long)bytes, strerror(code), taken ? "; a part of it stays taken" : "");
     }
     return 0;
 }
