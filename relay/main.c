@@ -268,7 +268,7 @@ static int open_queries(struct relay *relay, struct rc_err *err)
 static void sweep_due(void *context, uint64_t now_ms)
 {
     struct relay *relay = context;
-    rc_history_sweep(&relay->history, now_ms);
+    rc_history_sweep(&relay->history, now_ms + relay->history.view.clock_ahead);
     rc_timer_set(&relay->loop.timers, &relay->sweep, now_ms + SWEEP_MS, sweep_due, relay);
 }
 

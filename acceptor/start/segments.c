@@ -3,6 +3,8 @@
  */
 #include "acceptor/start/segments.h"
 
+#include "acceptor/start/history_file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,7 +70,7 @@ static int segment_open_sealed(struct rc_segment *segment, const char *name, uin
     return 0;
 }
 
-static int open_shared(struct rc_segments *segments, struct rc_err *err)
+static int open_shared(struct rc_segments *segments, const struct rc_config *config, struct rc_err *err)
 {
     int rc = segment_open(&segments->core_segment, "ringcast-core", sizeof(struct rc_core), true, err);
     if (rc == 0) {
@@ -90,8 +92,11 @@ static int open_shared(struct rc_segments *segments, struct rc_err *err)
         rc = segment_open(&segments->limits_segment, "ringcast-limits", sizeof(struct rc_limits_segment), false, err);
     }
     if (rc == 0) {
-        rc = segment_open(&segments->history_segment, "ringcast-history", rc_history_bytes(segments->history_bytes),
-                          true, err);
+        rc = config->limits.history_file.text[0] == '\0'
+                 ? segment_open(&segments->history_segment, "ringcast-history",
+                                rc_history_bytes(segments->history_bytes), true, err)
+                 : rc_history_file_open(config->limits.history_file.text, rc_history_bytes(segments->history_bytes),
+                                        &segments->history_segment, err);
     }
     if (rc == 0) {
         segments->history = segments->history_segment.memory;
@@ -166,7 +171,7 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
     segments->ring_bytes = config->server.ring_bytes;
     segments->overflow_bytes = config->server.overflow_bytes;
     segments->history_bytes = config->limits.history_memory_bytes;
-    int rc = open_shared(segments, err);
+    int rc = open_shared(segments, config, err);
     for (uint32_t i = 0; rc == 0 && i < workers; i++) {
         rc = open_worker(segments, i, err);
     }
@@ -275,6 +280,7 @@ void rc_segments_close(struct rc_segments *segments)
         segment_close(&segments->relay_segment);
         segment_close(&segments->keep_segment);
         segment_close(&segments->limits_segment);
+        rc_history_file_closing(&segments->history_segment);
         segment_close(&segments->history_segment);
     }
     segments->worker_count = 0;

@@ -435,6 +435,9 @@ static int kept_check(const struct rc_config *config, struct rc_err *err)
     if (config->limits.history_memory_bytes > 0) {
         return 0;
     }
+    if (config->limits.history_file.text[0] != '\0') {
+        return rc_err_set(err, -EINVAL, "limits.history_file: nothing is kept with limits.history_memory = \"0\"");
+    }
     for (uint32_t i = 0; i < config->bridge_count; i++) {
         if (config->bridges[i].retain) {
             return rc_err_set(err, -EINVAL, "bridge \"%s\": retain: nothing is kept with limits.history_memory = \"0\"",

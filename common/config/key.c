@@ -30,6 +30,7 @@ static const struct rc_config_word who_sees[] = {{"auto", RC_WHO_DEFAULT},
 /* Outside of channels nothing has an owner. */
 static const struct rc_config_word who_client[] = {
     {"auto", RC_WHO_DEFAULT}, {"anyone", RC_WHO_ANYONE}, {"user", RC_WHO_USER}, {"none", RC_WHO_NONE}, {NULL, 0}};
+static const struct rc_config_word deltas[] = {{"none", RC_DELTA_NONE}, {"fossil", RC_DELTA_FOSSIL}, {NULL, 0}};
 static const struct rc_config_word history_scopes[] = {
     {"cluster", RC_HISTORY_SCOPE_CLUSTER}, {"host", RC_HISTORY_SCOPE_HOST}, {NULL, 0}};
 static const struct rc_config_word slow_policies[] = {

@@ -76,6 +76,7 @@ enum rc_who {
 };
 enum rc_history_scope { RC_HISTORY_SCOPE_HOST, RC_HISTORY_SCOPE_CLUSTER };
 enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
+enum rc_delta_format { RC_DELTA_NONE, RC_DELTA_FOSSIL };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
 enum rc_priority { RC_PRIORITY_NORMAL, RC_PRIORITY_CRITICAL };
@@ -151,9 +152,10 @@ struct rc_config_limits {
     uint64_t worker_log_bytes;     /* log budget of a worker, all channels */
     uint32_t channel_log_messages; /* beyond channel_log_bytes, of large messages */
     uint64_t history_memory_bytes; /* of the history segment; 0 = nothing is kept */
-    uint64_t max_reply_bytes;      /* unsent private replies of one connection before it is not read */
-    uint64_t notsent_lowat_bytes;  /* TCP_NOTSENT_LOWAT on listeners */
-    uint64_t send_buffer_bytes;    /* SO_SNDBUF, 0 = kernel's */
+    struct rc_config_text history_file;
+    uint64_t max_reply_bytes;     /* unsent private replies of one connection before it is not read */
+    uint64_t notsent_lowat_bytes; /* TCP_NOTSENT_LOWAT on listeners */
+    uint64_t send_buffer_bytes;   /* SO_SNDBUF, 0 = kernel's */
 };
 
 struct rc_config_overload {
@@ -305,6 +307,7 @@ struct rc_config_namespace {
     enum rc_who retain;
     uint32_t retained_keys;
     enum rc_slow_policy slow_consumer;
+    enum rc_delta_format delta;
     uint64_t min_interval_ms;
     uint32_t max_keys;
     enum rc_priority priority;

@@ -71,14 +71,15 @@ _Static_assert(sizeof(struct rc_query_history) == 16, "query history layout");
 
 /* Messages with contiguous offsets, as entries of common/shm/history.h one behind the other. */
 struct rc_query_kept {
-    uint64_t epoch; /* 0 = nothing was ever kept, or it is forgotten */
-    uint64_t first; /* oldest offset that is there; last + 1: none is */
-    uint64_t last;  /* newest offset that there ever was */
-    uint64_t from;  /* offset of the first entry */
-    uint32_t count; /* entries */
-    uint32_t flags; /* RC_QUERY_MORE: there are more behind the last entry */
+    uint64_t epoch;         /* 0 = nothing was ever kept, or it is forgotten */
+    uint64_t first;         /* oldest offset that is there; last + 1: none is */
+    uint64_t last;          /* newest offset that there ever was */
+    uint64_t from;          /* offset of the first entry */
+    uint32_t count;         /* entries */
+    uint32_t flags;         /* RC_QUERY_MORE: there are more behind the last entry */
+    uint64_t since_1970_ms; /* of what the entries' times count from */
 };
-_Static_assert(sizeof(struct rc_query_kept) == 40, "query kept layout");
+_Static_assert(sizeof(struct rc_query_kept) == 48, "query kept layout");
 
 /* Those about keys have no answer of this host: 503 when Redis is away, or has too much to do. They are taken in the order in which
  * they come, and are nobody's but the worker's: the origin is not a client's. */

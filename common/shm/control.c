@@ -169,10 +169,11 @@ static int attach_limits(struct rc_control *control, struct rc_spawn_args *args,
 static int attach_history(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
 {
     uint64_t bytes = 0;
-    void *memory = args->index < 0 ? rc_segment_map(args->history_fd, &bytes, err)
-                                   : (void *)(uintptr_t)rc_segment_map_read(args->history_fd, &bytes, err);
-    close(args->history_fd);
-    args->history_fd = -1;
+    void *memory = rc_segment_map_file(args->history_fd, args->index < 0, &bytes, err);
+    if (args->index >= 0) { /* the relay's stays open: the lock of a file is with it */
+        close(args->history_fd);
+        args->history_fd = -1;
+    }
     if (memory == NULL) {
         return -EBADMSG;
     }

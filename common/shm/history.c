@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 
 #define READ_TRIES_MAX \
     16u /* the channel moved on while it was read: that often in a row means that its history is short */
@@ -59,7 +60,9 @@ int rc_history_view_open(struct rc_history_view *view, void *memory, uint64_t by
                                      .slots = (struct rc_history_slot *)(segment + 1),
                                      .slot_count = segment->slot_count,
                                      .reference_count = segment->reference_count,
-                                     .unit_count = segment->unit_count};
+                                     .unit_count = segment->unit_count,
+                                     .file = segment->file == 1,
+                                     .clock_ahead = segment->clock_ahead};
     const uint64_t offset = units_offset(view->slot_count, view->reference_count);
     if ((view->slot_count == 0) != (view->unit_count == 0) ||
         (view->unit_count > 0 && (offset > bytes || view->unit_count > (bytes - offset) / RC_HISTORY_UNIT))) {
@@ -83,6 +86,26 @@ struct rc_history_state rc_history_state(const struct rc_history_view *view, uin
         state.last = atomic_load_explicit(&its->last, memory_order_acquire);
     }
     return state;
+}
+
+uint64_t rc_history_owner(uint64_t owner, struct rc_span name)
+{
+    return owner ^ rc_hash_public(name.bytes, name.count);
+}
+
+uint32_t rc_history_checksum(const uint8_t *bytes, uint64_t owner, uint64_t place)
+{
+    struct {
+        uint64_t owner;
+        uint64_t place;
+        uint64_t parts;
+        struct rc_history_entry entry;
+    } all = {.owner = owner, .place = place};
+    memcpy(&all.entry, bytes, sizeof(all.entry));
+    all.entry.checksum = 0;
+    all.parts = rc_hash_public(bytes + sizeof(all.entry), rc_history_entry_bytes(&all.entry) - sizeof(all.entry));
+    const uint64_t sum = rc_hash_public(&all, sizeof(all));
+    return (uint32_t)sum == 0 ? 1 : (uint32_t)sum;
 }
 
 bool rc_history_message_of(const uint8_t *entry, uint64_t bytes, struct rc_history_message *message)

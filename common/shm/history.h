@@ -24,12 +24,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/span.h"
 #include "common/config/values.h"
 
 #define RC_HISTORY_READY 0x52434859u /* "RCHY" */
-#define RC_HISTORY_ABI 2u
+#define RC_HISTORY_ABI 3u
 #define RC_HISTORY_UNIT 512u
 #define RC_HISTORY_ALIGN 8u
 /* Of the memory, a slot is there for each such many units, and a reference. */
@@ -43,13 +44,24 @@ struct rc_history_segment {
     uint32_t slot_count;
     uint32_t reference_count;
     uint32_t unit_count;
-    uint32_t reserved0;
-    uint8_t pad0[104];
+    uint32_t file;        /* 1: it lies in a file, and entries have checksums */
+    uint64_t clock_ahead; /* of its times before CLOCK_MONOTONIC, in ms: those of a file go on across boots */
+    uint8_t boot[16];     /* file: the boot of whoever has it open, or had */
+    uint32_t closed;      /* file: 1 = all of it was written when it was closed */
+    uint8_t pad0[76];
     _Atomic uint32_t slots_high;      /* slots from here on were never used */
     _Atomic uint32_t references_high; /* likewise */
-    uint8_t pad1[120];
+    _Atomic uint32_t doubt;           /* enum rc_history_doubt: acceptor, until the relay has looked */
+    uint8_t pad1[116];
 };
 _Static_assert(sizeof(struct rc_history_segment) == 256, "history head layout");
+
+/* What a relay is to think of what it finds. */
+enum rc_history_doubt {
+    RC_HISTORY_SURE,  /* a predecessor of the same broker has left it */
+    RC_HISTORY_OTHER, /* another broker has: every entry is looked at */
+    RC_HISTORY_UNCLOSED, /* and the machine went down on it: what clients were told last may be missing, so that all epochs end */
+};
 
 /* A channel. W: relay. */
 struct rc_history_slot {
@@ -86,18 +98,20 @@ enum rc_history_entry_flags {
     RC_HISTORY_REMOTE = 1u << 3, /* came from another instance or a backend */
 };
 
+#define RC_HISTORY_TIME_MAX ((UINT64_C(1) << 48) - 1)
+
 /* A message: this, then key | event | excludes (16 bytes each) | data, then up to RC_HISTORY_ALIGN. */
 struct rc_history_entry {
-    uint64_t time_ms;       /* CLOCK_MONOTONIC when the relay took it */
+    uint64_t time_ms : 48; /* rc_history_now when the relay took it */
+    uint64_t flags : 8;    /* enum rc_history_entry_flags */
+    uint64_t key_bytes : 8;
     uint64_t origin_random; /* the publisher (struct rc_client_ref); 0 = none */
     uint32_t origin_slot;
-    uint16_t origin_worker;
-    uint8_t flags; /* enum rc_history_entry_flags */
-    uint8_t key_bytes;
-    uint32_t data_bytes;
-    uint16_t exclude_count;
+    uint8_t origin_worker;
     uint8_t event_bytes;
-    uint8_t reserved;
+    uint16_t exclude_count;
+    uint32_t data_bytes;
+    uint32_t checksum; /* in a file: rc_history_checksum; else 0 */
 };
 _Static_assert(sizeof(struct rc_history_entry) == 32, "history entry layout");
 
@@ -130,7 +144,21 @@ struct rc_history_view {
     uint32_t slot_count; /* 0: nothing is kept */
     uint32_t reference_count;
     uint32_t unit_count;
+    bool file;
+    uint64_t clock_ahead; /* as in the segment */
 };
+
+/* The time that entries and slots have. */
+static inline uint64_t rc_history_now(const struct rc_history_view *view)
+{
+    return rc_clock_ms() + view->clock_ahead;
+}
+
+/* Never 0. Of an entry with all its parts at a place that is nobody else's: `owner` says whose, `place` which of its. The checksum that it
+ * has does not count. */
+uint32_t rc_history_checksum(const uint8_t *entry, uint64_t owner, uint64_t place);
+/* Of an entry's place in a channel of that name: another name is another owner. */
+uint64_t rc_history_owner(uint64_t owner, struct rc_span name);
 
 /* Acceptor: what a segment of so many bytes begins with; again before each relay. `bytes` is that of the mapping. */
 void rc_history_format(struct rc_history_segment *segment, uint64_t bytes);

@@ -85,7 +85,7 @@ int rc_segment_reader(int fd, struct rc_err *err)
     return reader;
 }
 
-static void *segment_map(int fd, int protection, uint64_t *bytes, struct rc_err *err)
+static void *segment_map(int fd, int protection, bool file, uint64_t *bytes, struct rc_err *err)
 {
     struct stat status;
     if (fstat(fd, &status) != 0) {
@@ -94,7 +94,8 @@ static void *segment_map(int fd, int protection, uint64_t *bytes, struct rc_err 
     }
     /* Unsealed, another process could shrink it under us, and a plain load would become SIGBUS. */
     const int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || (seals & SHM_SEALS) != SHM_SEALS || status.st_size <= 0) {
+    const bool sealed = seals >= 0 && (seals & SHM_SEALS) == SHM_SEALS;
+    if ((!sealed && !file) || !S_ISREG(status.st_mode) || status.st_size <= 0) {
         rc_err_set(err, -EBADMSG, "shared memory segment: descriptor %d is not a memfd sealed in its size", fd);
         return NULL;
     }
@@ -110,12 +111,17 @@ static void *segment_map(int fd, int protection, uint64_t *bytes, struct rc_err 
 
 void *rc_segment_map(int fd, uint64_t *bytes, struct rc_err *err)
 {
-    return segment_map(fd, PROT_READ | PROT_WRITE, bytes, err);
+    return segment_map(fd, PROT_READ | PROT_WRITE, false, bytes, err);
 }
 
 const void *rc_segment_map_read(int fd, uint64_t *bytes, struct rc_err *err)
 {
-    return segment_map(fd, PROT_READ, bytes, err);
+    return segment_map(fd, PROT_READ, false, bytes, err);
+}
+
+void *rc_segment_map_file(int fd, bool writable, uint64_t *bytes, struct rc_err *err)
+{
+    return segment_map(fd, writable ? PROT_READ | PROT_WRITE : PROT_READ, true, bytes, err);
 }
 
 void *rc_segment_create_for_reading(const char *name, uint64_t bytes, int *fd, struct rc_err *err)

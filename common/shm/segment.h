@@ -31,6 +31,9 @@ void *rc_segment_map(int fd, uint64_t *bytes, struct rc_err *err);
 /* The same for reading only: a store is SIGSEGV. */
 const void *rc_segment_map_read(int fd, uint64_t *bytes, struct rc_err *err);
 
+/* The same of a segment that may lie in a file: nothing keeps others from making that shorter, which is SIGBUS for who has it mapped. */
+void *rc_segment_map_file(int fd, bool writable, uint64_t *bytes, struct rc_err *err);
+
 /*
  * Whole pages of a mapping that core dumps leave out, or (`dump`) hold again. The kernel writes every page of a memfd, those that were
  * never touched too, and makes them for it: the reserved gigabytes would be memory and disk while the process that died is waited for.

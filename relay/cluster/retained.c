@@ -295,7 +295,8 @@ static bool value_take(struct rc_cluster_retained *retained, struct rc_span fiel
         rc_log_limited(RC_LOG_WARN, 1, "retained_malformed", "bytes=%zu", text.count);
         return true;
     }
-    const enum rc_history_kept kept = rc_history_keep(retained->history, &view, &stamp, true, rc_clock_ms());
+    const enum rc_history_kept kept =
+        rc_history_keep(retained->history, &view, &stamp, true, rc_history_now(&retained->history->view));
     const uint32_t slot =
         rc_history_find(retained->history, view.head.channel_hash, rc_span_of(view.channel, view.head.channel_bytes));
     if (kept == RC_HISTORY_KEPT && slot != RC_HISTORY_NO_SLOT) {

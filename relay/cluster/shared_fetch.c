@@ -230,7 +230,8 @@ static void fetch_anew(struct rc_shared *shared, struct rc_shared_channel *chann
     channel->epoch = epoch;
     channel->last = last;
     channel->proof = 0;
-    rc_history_begin_at(shared->setup.history, channel->hash, rc_shared_name(channel), epoch, last, rc_clock_ms());
+    rc_history_begin_at(shared->setup.history, channel->hash, rc_shared_name(channel), epoch, last,
+                        rc_history_now(&shared->setup.history->view));
 }
 
 /* This broker's own, as "instance:boot:sequence" says. */

@@ -156,14 +156,15 @@ void rc_history_entry_write(uint8_t *out, const struct rc_envelope_view *view, u
 {
     const struct rc_envelope *head = &view->head;
     const struct rc_history_entry entry = {
-        .time_ms = now_ms,
+        .time_ms = now_ms & RC_HISTORY_TIME_MAX,
         .origin_random = head->origin.random,
         .origin_slot = head->origin.slot,
-        .origin_worker = head->origin.worker,
-        .flags = (uint8_t)(((head->flags & RC_ENVELOPE_BINARY) ? RC_HISTORY_BINARY : 0u) |
-                           ((head->flags & RC_ENVELOPE_ARGS) ? RC_HISTORY_ARGS : 0u) |
-                           ((head->flags & RC_ENVELOPE_NO_ECHO) ? RC_HISTORY_NO_ECHO : 0u) |
-                           ((head->flags & RC_ENVELOPE_REMOTE) ? RC_HISTORY_REMOTE : 0u)),
+        .origin_worker = (uint8_t)head->origin.worker, /* of this host */
+        .flags = (((head->flags & RC_ENVELOPE_BINARY) ? RC_HISTORY_BINARY : 0u) |
+                  ((head->flags & RC_ENVELOPE_ARGS) ? RC_HISTORY_ARGS : 0u) |
+                  ((head->flags & RC_ENVELOPE_NO_ECHO) ? RC_HISTORY_NO_ECHO : 0u) |
+                  ((head->flags & RC_ENVELOPE_REMOTE) ? RC_HISTORY_REMOTE : 0u)) &
+                 UINT8_MAX,
         .key_bytes = head->key_bytes,
         .event_bytes = head->event_bytes,
         .exclude_count = head->exclude_count,
@@ -174,6 +175,30 @@ void rc_history_entry_write(uint8_t *out, const struct rc_envelope_view *view, u
     out = part_put(out, view->event, head->event_bytes);
     out = part_put(out, view->excludes, (size_t)head->exclude_count * sizeof(struct rc_client_ref));
     (void)part_put(out, view->data, head->data_bytes);
+}
+
+void rc_history_seal(const struct rc_history *history, uint8_t *bytes, uint64_t owner, uint64_t place)
+{
+    if (RC_UNLIKELY(history->view.file)) {
+        struct rc_history_entry entry;
+        memcpy(&entry, bytes, sizeof(entry));
+        entry.checksum = rc_history_checksum(bytes, owner, place);
+        memcpy(bytes, &entry, sizeof(entry));
+    }
+}
+
+bool rc_history_sealed(const struct rc_history *history, const uint8_t *bytes, uint64_t room, uint64_t owner,
+                       uint64_t place)
+{
+    struct rc_history_entry entry;
+    if (history->doubt == RC_HISTORY_SURE) {
+        return true;
+    }
+    if (room < sizeof(entry)) {
+        return false;
+    }
+    memcpy(&entry, bytes, sizeof(entry));
+    return rc_history_entry_bytes(&entry) <= room && rc_history_checksum(bytes, owner, place) == entry.checksum;
 }
 
 /* The channel's newest page gets no more messages: units behind its last one are given back. Nobody reads there. */
@@ -264,8 +289,9 @@ static void page_cut(struct rc_history *history, uint32_t slot, uint32_t cut, ui
     struct rc_history_entry entry;
     memcpy(&entry, (const uint8_t *)page_at(history, old) + shown_at, sizeof(entry));
     const uint64_t time_ms = entry.time_ms;
-    entry = (struct rc_history_entry){
-        .time_ms = time_ms, .data_bytes = shown_at - cut - (uint32_t)(sizeof(struct rc_history_page) + sizeof(entry))};
+    entry = (struct rc_history_entry){.time_ms = time_ms & RC_HISTORY_TIME_MAX,
+                                      .data_bytes =
+                                          shown_at - cut - (uint32_t)(sizeof(struct rc_history_page) + sizeof(entry))};
     /* Who reads a message that was shown a moment ago is told before it is written over; who reads along the old page finds heads of messages
      * where they were: what is written over is data alone. */
     tell_readers(its);
@@ -273,6 +299,7 @@ static void page_cut(struct rc_history *history, uint32_t slot, uint32_t cut, ui
     atomic_store_explicit(&head->bytes, (units - cut / RC_HISTORY_UNIT) * RC_HISTORY_UNIT, memory_order_relaxed);
     atomic_store_explicit(&head->next, page_next(history, old), memory_order_relaxed);
     memcpy(head + 1, &entry, sizeof(entry));
+    rc_history_seal(history, (uint8_t *)(head + 1), channel->owner, shown - 1);
     atomic_store_explicit(&its->page, page, memory_order_release); /* HY7 */
     tell_readers(its);
     age_move(history, old, page);
@@ -356,7 +383,9 @@ static void page_put(struct rc_history *history, uint32_t slot, const struct rc_
     atomic_store_explicit(&its->promised_sequence, view->head.sequence, memory_order_release); /* HP1 */
     const uint64_t need = rc_history_entry_need(view);
     if (page_has_room(history, channel, need) || page_add(history, slot, need, offset)) {
-        rc_history_entry_write((uint8_t *)page_at(history, channel->tail) + channel->tail_at, view, time_ms);
+        uint8_t *entry = (uint8_t *)page_at(history, channel->tail) + channel->tail_at;
+        rc_history_entry_write(entry, view, time_ms);
+        rc_history_seal(history, entry, channel->owner, offset);
         channel->tail_at += (uint32_t)need;
     } else {
         /* It has its offset; who misses it is told so. */
@@ -489,6 +518,48 @@ static uint32_t tail_end(const struct rc_history *history, uint32_t unit_plus, u
     return (uint32_t)at;
 }
 
+/* Are the entries of a page that is in doubt whole, from `first` on, and do they reach the next page? What is before `first` is shown to
+ * nobody, and may be a message that another one's head stands in. */
+static bool page_sealed(const struct rc_history *history, uint32_t slot, uint32_t unit_plus, uint64_t first,
+                        uint64_t behind)
+{
+    const uint8_t *page = (const uint8_t *)page_at(history, unit_plus);
+    const uint64_t bytes = page_bytes(history, unit_plus);
+    uint64_t at = sizeof(struct rc_history_page);
+    for (uint64_t offset = page_at(history, unit_plus)->first; offset < behind; offset++) {
+        if (bytes - at < sizeof(struct rc_history_entry) || entry_bytes_at(page + at) > bytes - at ||
+            (offset >= first &&
+             !rc_history_sealed(history, page + at, bytes - at, history->channels[slot].owner, offset))) {
+            return false;
+        }
+        at += entry_bytes_at(page + at);
+    }
+    return true;
+}
+
+/* All of the chain, in doubt; and nothing behind the newest message that `last` does not count: else `last` is not what it was. One that a
+ * relay wrote and did not count any more is promised. */
+static bool chain_sealed(const struct rc_history *history, uint32_t slot, uint64_t first, uint64_t last)
+{
+    const struct rc_history_slot *its = pages_slot(history, slot);
+    const struct rc_history_channel *channel = &history->channels[slot];
+    uint32_t page = atomic_load_explicit(&its->page, memory_order_relaxed);
+    if (history->doubt == RC_HISTORY_SURE || page == 0) {
+        return true;
+    }
+    for (; page != channel->tail; page = page_next(history, page)) {
+        if (!page_sealed(history, slot, page, first, page_at(history, page_next(history, page))->first)) {
+            return false;
+        }
+    }
+    const uint8_t *behind = (const uint8_t *)page_at(history, page) + channel->tail_at;
+    return page_sealed(history, slot, page, first, last + 1) &&
+           (atomic_load_explicit(&its->promised_offset, memory_order_relaxed) == last + 1 ||
+            page_bytes(history, page) == channel->tail_at ||
+            !rc_history_sealed(history, behind, page_bytes(history, page) - channel->tail_at, channel->owner,
+                               last + 1));
+}
+
 /* The page is in use. False: it cannot be, or not where the chain has it. */
 static bool adopt_page(struct rc_history *history, uint32_t slot, uint32_t unit_plus, uint64_t least, uint64_t most)
 {
@@ -544,7 +615,7 @@ bool rc_history_adopt_pages(struct rc_history *history, uint32_t slot)
     }
     if (whole && channel->tail != 0) {
         channel->tail_at = tail_end(history, channel->tail, last);
-        whole = channel->tail_at != 0;
+        whole = channel->tail_at != 0 && chain_sealed(history, slot, first, last);
     }
     if (!whole) {
         disown_pages(history, slot, pages);
@@ -555,6 +626,11 @@ bool rc_history_adopt_pages(struct rc_history *history, uint32_t slot)
     const uint64_t oldest = page == 0 ? last + 1 : page_at(history, page)->first;
     first = first > oldest ? first : oldest;
     atomic_store_explicit(&its->first, first < last + 1 ? first : last + 1, memory_order_relaxed);
+    if (history->doubt != RC_HISTORY_SURE) {
+        /* Sequences are those of a broker. */
+        atomic_store_explicit(&its->promised_offset, 0, memory_order_relaxed);
+        atomic_store_explicit(&its->promised_sequence, 0, memory_order_relaxed);
+    }
     return true;
 }
 

@@ -175,6 +175,7 @@ uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_sp
     its->name_bytes = (uint8_t)name.count;
     memcpy(its->name, name.bytes, name.count);
     its->owner = random_epoch();
+    history->channels[slot].owner = rc_history_owner(its->owner, name);
     atomic_store_explicit(&its->epoch, random_epoch(), memory_order_release); /* HY3 */
     return slot;
 }
@@ -305,7 +306,7 @@ void rc_history_sweep(struct rc_history *history, uint64_t now_ms)
             rc_history_clear(history, history->sweep); /* a reload took its history away */
         }
         if (state.first > state.last && history->channels[history->sweep].values == 0 &&
-            now_ms - atomic_load_explicit(&its->time_ms, memory_order_relaxed) >= RC_HISTORY_EMPTY_MS) {
+            now_ms >= atomic_load_explicit(&its->time_ms, memory_order_relaxed) + RC_HISTORY_EMPTY_MS) {
             rc_history_forget(history, history->sweep);
         }
     }
@@ -320,14 +321,20 @@ static bool adopt_slot(struct rc_history *history, uint32_t slot)
     const struct rc_history_slot *its = slot_of(history, slot);
     const struct rc_span name = rc_span_of(its->name, its->name_bytes);
     const uint64_t hash = name.count == 0 ? 0 : rc_channel_hash(its->name, name.count);
-    history->channels[slot] = (struct rc_history_channel){.hash = hash};
+    history->channels[slot] = (struct rc_history_channel){.hash = hash, .owner = rc_history_owner(its->owner, name)};
     if (name.count == 0 || rc_history_find(history, hash, name) != RC_HISTORY_NO_SLOT ||
         rc_hashmap_insert(&history->names, hash, slot) != 0) {
         return false;
     }
     use_add(history, slot);
     history->channel_count++;
-    return rc_history_adopt_pages(history, slot);
+    if (!rc_history_adopt_pages(history, slot)) {
+        return false;
+    }
+    if (history->doubt == RC_HISTORY_UNCLOSED) {
+        atomic_store_explicit(&slot_of(history, slot)->epoch, random_epoch(), memory_order_release); /* HY3 */
+    }
+    return true;
 }
 
 static void adopt_slots(struct rc_history *history)
@@ -386,6 +393,9 @@ int rc_history_open(struct rc_history *history, const struct rc_history_view *vi
     }
     const uint32_t slots = atomic_load_explicit(&view->segment->slots_high, memory_order_relaxed);
     const uint32_t references = atomic_load_explicit(&view->segment->references_high, memory_order_relaxed);
+    /* HD1 pairs with nothing that runs at the same time: who dies before the doubt is over leaves it to the next one. */
+    const uint32_t doubt = atomic_load_explicit(&view->segment->doubt, memory_order_acquire); /* HD1 */
+    history->doubt = doubt <= RC_HISTORY_UNCLOSED ? (enum rc_history_doubt)doubt : RC_HISTORY_UNCLOSED;
     history->slots_high = slots < view->slot_count ? slots : view->slot_count;
     history->references_high = references < view->reference_count ? references : view->reference_count;
     adopt_slots(history);
@@ -397,6 +407,14 @@ int rc_history_open(struct rc_history *history, const struct rc_history_view *vi
         rc_history_close(history);
         return rc;
     }
+    if (history->doubt != RC_HISTORY_SURE) {
+        rc_log_info("history_taken_over", "channels=%u values=%u damaged=%llu unclosed=%d", history->channel_count,
+                    history->value_count,
+                    (unsigned long long)rc_metric_get(history->metrics, RC_METRIC_HISTORY_DAMAGED),
+                    history->doubt == RC_HISTORY_UNCLOSED);
+    }
+    history->doubt = RC_HISTORY_SURE;
+    atomic_store_explicit(&view->segment->doubt, RC_HISTORY_SURE, memory_order_release); /* HD1 */
     rc_history_gauges(history);
     return 0;
 }

@@ -36,6 +36,7 @@
 /* What is known of a channel beside its slot. */
 struct rc_history_channel {
     uint64_t hash;
+    uint64_t owner;   /* rc_history_owner: what checksums of its entries are for */
     uint64_t bytes;   /* of its pages */
     uint64_t head;    /* a message of its oldest page, not behind the first one that is shown; 0 = not known */
     uint32_t head_at; /* where it is in the page */
@@ -99,6 +100,7 @@ struct rc_history {
     void (*dropped)(void *context, uint32_t slot, const struct rc_history_value *value,
                     const struct rc_history_message *message);
     void *dropped_context;                           /* borrowed */
+    enum rc_history_doubt doubt;                     /* while taking over */
     bool wanted;                                     /* some namespace keeps something */
     struct rc_history_known known[RC_HISTORY_KNOWN]; /* by the hash's lowest bits */
 };
@@ -234,6 +236,11 @@ void rc_history_adopt_value(struct rc_history *history, uint32_t reference);
 
 /* Writes an entry with the parts of a message. */
 void rc_history_entry_write(uint8_t *out, const struct rc_envelope_view *view, uint64_t now_ms);
+/* In a file the entry, which is whole, has its checksum from then on. */
+void rc_history_seal(const struct rc_history *history, uint8_t *entry, uint64_t owner, uint64_t place);
+/* Is the entry of at most `bytes` whole, where that is in doubt? */
+bool rc_history_sealed(const struct rc_history *history, const uint8_t *entry, uint64_t bytes, uint64_t owner,
+                       uint64_t place);
 /* Bytes of it. */
 uint64_t rc_history_entry_need(const struct rc_envelope_view *view);
 /* The gauges of what is used. */

@@ -152,6 +152,12 @@ static uint32_t reference_take(struct rc_history *history)
     return history->references_high - 1;
 }
 
+/* What a value's checksum is for, beside its channel. */
+static uint64_t value_place(const struct rc_history_value *value)
+{
+    return rc_hash_public(value, sizeof(*value));
+}
+
 /* The block of a value, whole, named by nothing yet. 0: there is no room. */
 static uint32_t value_write(struct rc_history *history, uint32_t slot, const struct rc_envelope_view *view,
                             const struct rc_history_stamp *stamp, uint64_t now_ms)
@@ -178,6 +184,7 @@ static uint32_t value_write(struct rc_history *history, uint32_t slot, const str
     };
     memcpy(value->instance, stamp->instance.bytes, stamp->instance.count);
     rc_history_entry_write((uint8_t *)(value + 1), view, now_ms);
+    rc_history_seal(history, (uint8_t *)(value + 1), history->channels[slot].owner, value_place(value));
     return unit + 1;
 }
 
@@ -377,6 +384,8 @@ static bool adopt_block(struct rc_history *history, uint32_t reference, uint32_t
         history->channels[head.slot].hash == 0 || head.instance_bytes > RC_INSTANCE_ID_MAX || head.owner == 0 ||
         head.owner != history->view.slots[head.slot].owner ||
         !rc_history_message_of((const uint8_t *)(value + 1), head.bytes - sizeof(head), &message) ||
+        !rc_history_sealed(history, (const uint8_t *)(value + 1), head.bytes - sizeof(head),
+                           history->channels[head.slot].owner, value_place(value)) ||
         value_find(history, head.slot, message.key) != RC_HASHMAP_NONE ||
         !rc_blocks_take(&history->blocks, unit_plus - 1, order)) {
         return false;

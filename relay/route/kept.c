@@ -39,9 +39,9 @@ static void place_put(struct rc_kept *kept, uint64_t hash, struct rc_span name,
                       const struct rc_config_namespace *policy, struct rc_envelope_view *view)
 {
     struct rc_history *history = kept->history;
-    const uint32_t slot = rc_history_begin(history, hash, name, rc_clock_ms());
+    const uint32_t slot = rc_history_begin(history, hash, name, rc_history_now(&history->view));
     if (slot != RC_HISTORY_NO_SLOT) {
-        const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_clock_ms());
+        const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_history_now(&history->view));
         view->head.epoch = state.epoch;
         view->head.position = state.last;
         view->head.target.slot = slot;
@@ -79,11 +79,12 @@ static void history_put(struct rc_kept *kept, const struct rc_envelope_view *ask
     uint64_t used = sizeof(answer);
     memcpy(&question, asked->data + sizeof(struct rc_query_head), sizeof(question));
     if (slot != RC_HISTORY_NO_SLOT) {
-        const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_clock_ms());
+        const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_history_now(&history->view));
         struct rc_history_cursor cursor = {.slot = slot, .epoch = state.epoch};
         struct rc_history_message message;
         const uint64_t newest = state.last >= limit ? state.last - limit + 1 : 1;
         answer.epoch = state.epoch;
+        answer.since_1970_ms = rc_clock_wall_ms() - rc_history_now(&history->view);
         answer.first = state.first;
         answer.last = state.last;
         answer.from = (question.flags & RC_QUERY_SINCE) ? question.since + 1 : newest;
@@ -118,7 +119,7 @@ static void history_forget(struct rc_kept *kept, const struct rc_envelope_view *
     } else if (slot != RC_HISTORY_NO_SLOT) {
         const struct rc_config_namespace *policy =
             rc_history_policy(history, rc_span_of(asked->channel, asked->head.channel_bytes));
-        const struct rc_history_state before = rc_history_stand(history, slot, policy, rc_clock_ms());
+        const struct rc_history_state before = rc_history_stand(history, slot, policy, rc_history_now(&history->view));
         rc_history_renew(history, slot);
         const struct rc_history_state state = rc_history_state(&history->view, slot);
         answer.epoch = state.epoch;

@@ -14,11 +14,11 @@ static void place_keep(struct rc_router *router, const struct rc_router_placed *
             : rc_history_policy(history, rc_span_of(view->channel, view->head.channel_bytes));
     view->head.epoch = placed->epoch;
     view->head.position = placed->offset;
+    const uint64_t time_ms = placed->time_ms + (history == NULL ? 0 : history->view.clock_ahead);
     if (policy != NULL && placed->keep == RC_ROUTER_KEEP_AT) {
-        view->head.target.slot =
-            rc_history_append_at(history, view, policy, placed->epoch, placed->offset, placed->time_ms);
+        view->head.target.slot = rc_history_append_at(history, view, policy, placed->epoch, placed->offset, time_ms);
     } else if (policy != NULL) {
-        const struct rc_history_place place = rc_history_append(history, view, policy, placed->time_ms);
+        const struct rc_history_place place = rc_history_append(history, view, policy, time_ms);
         view->head.epoch = place.epoch;
         view->head.position = place.offset;
         view->head.target.slot = place.slot;

@@ -77,7 +77,8 @@ uint16_t rc_router_retain(struct rc_router *router, const struct rc_envelope_vie
         *stamp = (struct rc_history_stamp){
             .ms = rc_clock_wall_ms(), .instance = rc_span_text(router->setup.instance_id), .own = true};
     }
-    if (rc_history_keep(router->setup.history, &value, stamp, remote != NULL, rc_clock_ms()) == RC_HISTORY_REFUSED) {
+    if (rc_history_keep(router->setup.history, &value, stamp, remote != NULL,
+                        rc_history_now(&router->setup.history->view)) == RC_HISTORY_REFUSED) {
         return RC_ROUTE_UNAVAILABLE;
     }
     if (stamp->own && remote != NULL && remote->retained != NULL) {
@@ -99,7 +100,8 @@ static inline void keep_history(struct rc_router *router, struct rc_fanout_messa
     const bool placeless = (message->up->head.flags & RC_ENVELOPE_REMOTE) != 0 &&
                            policy->history_scope == RC_HISTORY_SCOPE_CLUSTER && router->setup.remote.ops != NULL;
     if (!placeless) { /* where all count, what has no place is not in it */
-        const struct rc_history_place place = rc_history_append(history, &message->copy, policy, rc_clock_ms());
+        const struct rc_history_place place =
+            rc_history_append(history, &message->copy, policy, rc_history_now(&history->view));
         head->epoch = place.epoch;
         head->position = place.offset;
         head->target.slot = place.slot;

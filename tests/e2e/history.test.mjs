@@ -27,15 +27,6 @@ const ask = (client, channel, more) => client.expect("history", { type: "history
 const numbers = (answer) => answer.messages.map((message) => [message.offset, message.data]);
 const upTo = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => [from + i, from + i]);
 
-async function killRelay(broker) {
-  const pid = broker.kill("SIGKILL", "relay");
-  await until("another relay", () => {
-    const { relay } = broker.pids();
-    return relay && relay !== pid;
-  });
-  await until("it is ready", async () => (await broker.status()).processes.find((row) => row.process === "relay").state === "ready");
-}
-
 testBroker("messages have offsets, and are told to who asks", { workers: 2, config }, async (broker) => {
   const publisher = await broker.connectToWorker(0);
   const subscriber = await broker.connectToWorker(1);
@@ -117,7 +108,7 @@ testBroker("a history is deleted when it is answered; offsets go on in a new epo
   assert.deepEqual([after.messages, after.first, after.offset, after.epoch], [[], 4, 3, gone.epoch]);
   const next = await client.publish("state:a", 4);
   assert.deepEqual([next.offset, next.epoch], [4, gone.epoch]);
-  await killRelay(broker);
+  await broker.killRelay();
   assert.deepEqual(numbers(await ask(client, "state:a", { since: 0 })), [[4, 4]]);
   await client.expect("subscribed", { type: "subscribe", channel: "state:a", retained: true });
   assert.equal((await client.next((message) => message.retained)).data, 2, "a retained value is no history");
@@ -182,7 +173,7 @@ testBroker("the relay's death loses none, doubles none, and keeps the offsets", 
   }
   for (let round = 0; round < 3; round++) {
     await delay(300);
-    await killRelay(broker);
+    await broker.killRelay();
   }
   await delay(300);
   running = false;

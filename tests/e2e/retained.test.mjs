@@ -15,16 +15,6 @@ async function api(broker, path, body, status = 200) {
 
 const arrive = (client, channel, more) => client.expect("subscribed", { type: "subscribe", channel, retained: true, ...more });
 
-/* SIGKILL; another one has taken over. */
-async function killRelay(broker) {
-  const pid = broker.kill("SIGKILL", "relay");
-  await until("another relay", () => {
-    const { relay } = broker.pids();
-    return relay && relay !== pid;
-  });
-  await until("it is ready", async () => (await broker.status()).processes.find((row) => row.process === "relay").state === "ready");
-}
-
 /* A client of that worker. */
 const on = (broker, worker) => broker.connectToWorker(worker);
 
@@ -110,7 +100,7 @@ testBroker("the relay's death loses none and doubles none", { workers: 2, config
   const publisher = await broker.connect();
   for (let i = 0; i < 50; i++) await publisher.publish(`state:${i % 10}`, i, { retain: true, key: `k${i % 5}` });
   for (let round = 0; round < 3; round++) {
-    await killRelay(broker);
+    await broker.killRelay();
     for (let i = 0; i < 10; i++) {
       const got = await values(broker, `state:${i}`, 1, i % 2);
       assert.deepEqual(got.map((message) => message.data), [40 + i + round * 100], `state:${i} in round ${round}`);
@@ -128,7 +118,7 @@ testBroker("every subscriber sees the value first and then exactly the later one
   });
   const seen = [];
   for (let round = 0; round < 150; round++) {
-    if (round === 50 || round === 100) await killRelay(broker);
+    if (round === 50 || round === 100) await broker.killRelay();
     const client = await on(broker, round % 2);
     const channel = `state:loop${round % 3 === 0 ? 0 : 1}`;
     const numbers = [];

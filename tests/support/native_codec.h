@@ -40,7 +40,7 @@ struct rc_test_event {
     struct rc_span rest;  /* data, arguments or message */
     uint64_t offset;      /* message */
     struct rc_span epoch;
-    uint64_t clients;     /* presence, as the two after it */
+    uint64_t clients; /* presence, as the two after it */
     uint64_t users;
     uint64_t members;
     struct rc_welcome welcome;

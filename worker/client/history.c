@@ -1,7 +1,6 @@
 /* history: clients ask for messages that the relay has kept of a channel. See client.h. */
-#include "worker/client/client.h"
+#include "worker/client/question.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +12,7 @@
 #include "common/text/json_scan.h"
 #include "worker/proto/native_content.h"
 
-#define HISTORY_ANSWER_MS 3000u
-#define HISTORY_UNSENT_MAX 65536u /* private bytes of a client beyond which it gets no more of them */
-#define MEMBERS_MAX 160u          /* of the answer, and of a message, but for texts */
+#define MEMBERS_MAX 160u /* of the answer, and of a message, but for texts */
 
 /* --- as JSON --------------------------------------------------------------------------------------------------------- */
 
@@ -98,7 +95,7 @@ static bool put_message(struct text *text, const struct rc_history_message *mess
 
 static bool put_messages(struct text *text, const struct rc_query_kept *kept, struct rc_span entries)
 {
-    const uint64_t since_1970_ms = rc_clock_wall_ms() - rc_clock_ms(); /* of what the relay's clock counts from */
+    const uint64_t since_1970_ms = kept->since_1970_ms; /* of what the relay's clock counts from */
     struct rc_history_message message;
     uint64_t at = 0;
     for (uint32_t i = 0; i < kept->count; i++) {
@@ -145,91 +142,35 @@ bool rc_client_history_text(const struct rc_envelope_view *view, uint8_t **bytes
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
 
-static void history_tell(struct rc_clients *clients, const struct rc_ask *ask, struct rc_event *event)
-{
-    event->id = rc_span_of(ask->id, ask->id_bytes);
-    if (rc_client_is_here(clients, &ask->client) && rc_hub_reply_event(clients->hub, ask->client.slot, event) < 0) {
-        rc_hub_close_client(clients->hub, ask->client.slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
-    }
-}
-
-static void history_fail(struct rc_clients *clients, const struct rc_ask *ask, enum rc_code code,
-                         struct rc_span message)
-{
-    struct rc_event event = {.type = RC_EVENT_ERROR, .code = code, .message = message};
-    history_tell(clients, ask, &event);
-}
-
 static void history_answered(const struct rc_ask *ask, enum rc_record_type type, const struct rc_envelope_view *view)
 {
-    struct rc_clients *clients = ask->context;
     uint8_t *text;
     size_t bytes;
-    if (rc_client_is_here(clients, &ask->client) &&
-        rc_hub_unsent(clients->hub, ask->client.slot) > HISTORY_UNSENT_MAX) {
-        history_fail(clients, ask, RC_CODE_LIMITED, RC_SPAN("read the answers that you have before you ask again"));
+    if (!rc_client_question_good(ask, type, view)) {
         return;
     }
-    if (type != RC_DOWN_QUERY || !rc_client_history_text(view, &text, &bytes)) {
-        history_fail(clients, ask, RC_CODE_UNAVAILABLE, RC_SPAN("too many such questions at once: ask again later"));
+    if (!rc_client_history_text(view, &text, &bytes)) {
+        rc_client_question_fail(ask);
         return;
     }
     struct rc_event event = {.type = RC_EVENT_HISTORY,
                              .channel = rc_span_of(view->channel, view->head.channel_bytes),
                              .data = rc_span_of(text, bytes)};
-    history_tell(clients, ask, &event);
+    rc_client_question_tell(ask, &event);
     free(text);
 }
 
-static void history_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
-{
-    (void)why;
-    history_fail(ask->context, ask, RC_CODE_UNAVAILABLE, RC_SPAN("there was no answer: ask again"));
-}
-
-static bool history_wanted(const struct rc_ask *ask)
-{
-    return rc_client_is_here(ask->context, &ask->client);
-}
-
-static const struct rc_asker history_asker = {.kind = RC_ASK_CLIENT,
-                                              .in_ms = HISTORY_ANSWER_MS,
-                                              .once = true,
-                                              .of_relay = true,
-                                              .answered = history_answered,
-                                              .unanswered = history_unanswered,
-                                              .wanted = history_wanted};
-
 int rc_client_ask_history(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation)
 {
-    const struct rc_client_ref origin = rc_client_ref(clients, client);
-    const struct rc_span channel = operation->channel;
-    struct {
-        struct rc_query_head head;
-        uint8_t which[sizeof(struct rc_query_history)];
-    } question = {
-        .head = {.kind = RC_QUERY_HISTORY,
-                 .limit = (uint16_t)(operation->limit < RC_QUERY_LIMIT_MAX ? operation->limit : RC_QUERY_LIMIT_MAX)}};
+    static const struct rc_asker asker = RC_CLIENT_ASKER(history_answered);
+    const struct rc_query_head head = {
+        .kind = RC_QUERY_HISTORY,
+        .limit = (uint16_t)(operation->limit < RC_QUERY_LIMIT_MAX ? operation->limit : RC_QUERY_LIMIT_MAX)};
     const struct rc_query_history which = {.since = operation->since,
                                            .flags = operation->has_since ? RC_QUERY_SINCE : 0};
-    uint64_t token;
-    memcpy(question.which, &which, sizeof(which));
-    int rc = rc_asks_begin(clients->asks, &history_asker, clients, &origin, operation->id, &token);
-    if (rc < 0) {
-        return rc;
-    }
-    struct rc_envelope_view view = {
-        .head = {.time_ns = clients->io->now_ns,
-                 .channel_hash = rc_channel_hash((const char *)channel.bytes, channel.count),
-                 .origin = origin,
-                 .token = token,
-                 .data_bytes = sizeof(question),
-                 .channel_bytes = (uint8_t)channel.count},
-        .channel = (const char *)channel.bytes,
-        .data = (const uint8_t *)&question};
-    rc = rc_uplink_write(clients->uplink, RC_UP_QUERY, &view);
-    if (rc < 0) {
-        rc_asks_end(clients->asks, token);
-    }
-    return rc;
+    uint8_t question[sizeof(head) + sizeof(which)];
+    memcpy(question, &head, sizeof(head));
+    memcpy(question + sizeof(head), &which, sizeof(which));
+    return rc_client_question(clients, client, &asker, operation->channel, operation->id,
+                              rc_span_of(question, sizeof(question)));
 }

@@ -286,9 +286,11 @@ static enum rc_carried request_subscribe(const struct request *request, bool gra
         return RC_CARRIED_REFUSED;
     }
     const enum rc_subscriber by = request->author == RC_AUTHOR_BACKEND ? RC_SUBSCRIBER_BACKEND : RC_SUBSCRIBER_CLIENT;
-    const uint8_t wants = !request->operation->retained ? 0
-                          : by == RC_SUBSCRIBER_BACKEND ? RC_PENDING_VALUES
-                                                        : RC_PENDING_RETAINED;
+    const uint8_t values = !request->operation->retained ? 0
+                           : by == RC_SUBSCRIBER_BACKEND ? RC_PENDING_VALUES
+                                                         : RC_PENDING_RETAINED;
+    const bool delta = request->operation->delta && request_namespace(request)->delta == RC_DELTA_FOSSIL;
+    const uint8_t wants = (uint8_t)(values | (delta ? RC_PENDING_DELTA : 0));
     const struct rc_span id = request->author == RC_AUTHOR_CLIENT ? request->operation->id : (struct rc_span){0};
     switch (rc_hub_subscribe_from(clients->hub, request->client, request->operation->channel, by, id, wants,
                                   begins ? &from : NULL)) {

@@ -31,6 +31,7 @@
 })(typeof globalThis === "object" ? globalThis : this, function () {
   "use strict";
 
+  const BASES_MAX = 10000; // keys of a channel whose last messages are kept for deltas (max_keys is at most this)
   const BATCH_MAX = 128; // operations in a message (docs/protocol.md)
   // The connection ended for a reason that a new one would meet again.
   const FINAL_CODES = new Set([1000, 1002, 1003, 1007, 1008, 1009, 1010]);
@@ -44,6 +45,7 @@
     reconnectMin: 1000, // ms before the first attempt ...
     reconnectMax: 30000, // ... and at most
     reconnectFactor: 1.5,
+    delta: false, // true: of messages what they are more than the one before them, where the server has that
     heartbeat: 25000, // ms of silence before a ping asks whether anybody is there; 0 is never
   };
   const encoder = new TextEncoder();
@@ -144,6 +146,7 @@
       return decoder.decode(bytes.subarray(at, (at += count)));
     };
     const [type, flags] = bytes;
+    if (type === 0x85) return decodeVersion(bytes, flags, readNumber, readText, () => bytes.subarray(at));
     if (type !== 0x81 && type !== 0x82 && type !== 0x84) return null;
     const message = { type: type === 0x82 ? "direct" : "message" };
     if (type === 0x84) message.offset = readNumber();
@@ -164,6 +167,56 @@
     const data = bytes.subarray(at);
     message.data = flags & 0x04 ? data : JSON.parse(decoder.decode(data));
     return message;
+  }
+
+  /* A message of a channel whose messages we get as deltas; `full` or `delta` are bytes. */
+  function decodeVersion(bytes, flags, readNumber, readText, rest) {
+    const message = { type: "message", binary: (flags & 0x04) !== 0 };
+    message[flags & 0x02 ? "base" : "version"] = readNumber();
+    if (flags & 0x01) message.offset = readNumber();
+    if (flags & 0x40) message.epoch = readText();
+    message.channel = readText();
+    if (flags & 0x10) message.key = readText();
+    if (flags & 0x20) message.from = readText();
+    if (flags & 0x80) message.event = readText();
+    message[flags & 0x02 ? "delta" : "full"] = rest();
+    return message;
+  }
+
+  /* What a delta in Fossil's format makes of `base`; both and the result are Uint8Arrays. Throws a RangeError when it is none against it. */
+  function applyDelta(base, delta) {
+    const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~";
+    const wrong = () => new RangeError("this delta is against another message");
+    let at = 0, made = 0;
+    const number = () => {
+      let value = 0, digit;
+      for (const first = at; (digit = digits.indexOf(String.fromCharCode(delta[at]))) >= 0; at++) {
+        if (at - first > 5) throw wrong();
+        value = value * 64 + digit;
+      }
+      at++;
+      return value;
+    };
+    const bytes = number();
+    if (bytes > 0x4000000 || delta[at - 1] !== 10) throw wrong();
+    const target = new Uint8Array(bytes);
+    while (at < delta.length) {
+      const count = number();
+      const kind = String.fromCharCode(delta[at - 1]);
+      if (kind === ";") {
+        let sum = 0;
+        for (let i = 0; i < made; i++) sum = (sum + target[i] * [0x1000000, 0x10000, 0x100, 1][i & 3]) % 0x100000000;
+        if (made !== bytes || sum !== count) throw wrong();
+        return target;
+      }
+      const from = kind === "@" ? number() : at;
+      const source = kind === "@" ? base : delta;
+      if ((kind !== "@" && kind !== ":") || count > bytes - made || from + count > source.length) throw wrong();
+      target.set(source.subarray(from, from + count), made);
+      made += count;
+      if (kind === ":") at += count;
+    }
+    throw wrong();
   }
 
   /* Data that is sent as bytes, as a Uint8Array; null for everything that is JSON. */
@@ -199,6 +252,7 @@
       this.channels = new Map(); // name -> { handlers, confirmed: on this connection, waiters: of subscribe(), options: of subscribe(),
       //   known: it was confirmed before, epoch and offset: where we are in its history; epoch null: nowhere }
       this.former = null; // the client id that we had: who left it out of a message still does
+      this.bases = new Map(); // channel -> key -> { version, bytes } of its last message, where we get deltas
       this.requests = new Map(); // id -> { resolve, reject, timer } of what was sent and not answered
       this.queue = []; // what waits for a connection
       this.nextId = 1;
@@ -279,6 +333,7 @@
       if (handler) entry.handlers = entry.handlers.filter((other) => other !== handler);
       if (handler && entry.handlers.length > 0) return Promise.resolve({ channel });
       this.channels.delete(channel);
+      this.bases.delete(channel);
       for (const waiter of entry.waiters) waiter.reject(new RingcastError(0, "unsubscribed", "unsubscribed before the answer", channel));
       // Without a connection there is nothing to take back: only what is in `channels` is subscribed again.
       if (this.state !== "open") return Promise.resolve({ channel });
@@ -415,7 +470,7 @@
       const answers = channels.map((channel) => {
         const entry = this.channels.get(channel);
         const id = this.nextId++;
-        const text = JSON.stringify(this._subscription(channel, entry, id));
+        const text = JSON.stringify(this._withDelta(this._subscription(channel, entry, id)));
         if (batch.length === BATCH_MAX || (characters + text.length) * 3 > max) flush();
         batch.push(text);
         characters += text.length + 1;
@@ -498,6 +553,7 @@
         case "message": {
           const entry = this.channels.get(message.channel);
           if (entry && !this._isNew(entry, message)) break;
+          if (("base" in message || "version" in message) && !this._restored(message)) break;
           withArguments(message);
           this._emit("message", message);
           if (entry) for (const handler of entry.handlers.slice()) this._call(handler, [message.data, message]);
@@ -513,6 +569,36 @@
         default:
           this._answered(message);
       }
+    }
+
+    _withDelta(request) {
+      return this.options.delta ? Object.assign(request, { delta: "fossil" }) : request;
+    }
+
+    /* Gives a message that came whole, or as a delta, its data. False: it cannot be read, which is said, and the next one comes whole. */
+    _restored(message) {
+      const { channel, key = "", full, delta, base, version, binary } = message;
+      const asBytesOf = (content) => (typeof content === "string" ? encoder.encode(content) : content);
+      let bases = this.bases.get(channel);
+      if (!bases) this.bases.set(channel, (bases = new Map()));
+      const before = bases.get(key);
+      let bytes;
+      try {
+        if (delta !== undefined && (!before || before.version !== base)) throw new RangeError("it is against another message");
+        bytes = delta === undefined ? asBytesOf(full) : applyDelta(before.bytes, asBytesOf(delta));
+      } catch (error) {
+        bases.delete(key);
+        this._emit("gap", channel);
+        this.socket.send(JSON.stringify(this._withDelta({ type: "subscribe", channel })));
+        return false;
+      }
+      message.version = delta === undefined ? version : base === 0xffffffff ? 1 : base + 1;
+      bases.delete(key); // the one that changed longest ago is the first
+      bases.set(key, { version: message.version, bytes });
+      if (bases.size > BASES_MAX) bases.delete(bases.keys().next().value);
+      message.data = binary ? bytes : JSON.parse(decoder.decode(bytes));
+      for (const name of ["full", "delta", "base", "binary"]) delete message[name];
+      return true;
     }
 
     _answered(message) {
@@ -617,5 +703,6 @@
   }
 
   Ringcast.Error = RingcastError;
+  Ringcast.applyDelta = applyDelta;
   return Ringcast;
 });

@@ -124,6 +124,10 @@ static void append_fell_off(struct rc_hub *hub, uint32_t index, const struct rc_
         append_tell_gap(hub, subscription);
     }
     subscription->cursor = keep;
+    if (RC_UNLIKELY(rc_encoding_is_delta(rc_truth_group(truth, subscription->group)->encoding))) {
+        subscription->cursor = log->head; /* what is kept is deltas against what it lacks */
+        rc_delta_lacks(hub, index, false);
+    }
 }
 
 /* Cuts off everybody who needs something before `keep`. */
@@ -323,47 +327,6 @@ static void append_mark(struct rc_hub *hub, uint32_t group_index, const struct r
     }
 }
 
-/* Whom a ref leaves out: the client of that name, or the one whose socket in the channel's namespace has it; NULL: nobody here. */
-static struct rc_client *append_excluded(const struct rc_hub *hub, const struct rc_envelope_view *view,
-                                         const struct rc_client_ref *ref)
-{
-    struct rc_span nsp;
-    struct rc_span room;
-    struct rc_client *client = ref->worker == hub->worker ? rc_truth_named(hub->truth, ref->slot, ref->random) : NULL;
-    if (client == NULL && rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room) &&
-        rc_hub_socket_named(hub, ref, nsp)) {
-        client = rc_truth_client(hub->truth, ref->slot);
-    }
-    return client;
-}
-
-/* Leaves clients of this worker out of the newest frame. */
-static uint32_t append_exclude(struct rc_hub *hub, struct rc_channel_log *log, uint8_t encoding,
-                               const struct rc_envelope_view *view)
-{
-    uint32_t excluded = 0;
-    const uint64_t before = rc_channel_log_bytes(log, &hub->truth->heap);
-    const bool origin = (view->head.flags & RC_ENVELOPE_NO_ECHO) != 0;
-    for (uint32_t i = 0; i < view->head.exclude_count + (origin ? 1u : 0u); i++) {
-        const struct rc_client_ref ref =
-            i < view->head.exclude_count ? rc_envelope_exclude(view, i) : view->head.origin;
-        struct rc_client *client = append_excluded(hub, view, &ref);
-        if (client == NULL || client->encoding != encoding) {
-            continue;
-        }
-        if (rc_channel_log_exclude(log, &hub->truth->heap, log->head, client->random) == 0) {
-            client->flags |= RC_CLIENT_EXCLUDED;
-            client->excluded_turn = hub->turn;
-            excluded++;
-        } else {
-            rc_hub_break(hub, ref.slot); /* no memory to leave it out: it must not get what is not for it */
-        }
-    }
-    hub->log_bytes += rc_channel_log_bytes(log, &hub->truth->heap) - before;
-    rc_metric_add(hub->metrics, RC_METRIC_EXCLUDED, excluded);
-    return excluded;
-}
-
 /* Does anybody listen in this group? The members of "*" are all connections, its list names only those behind. */
 static bool append_heard(const struct rc_hub *hub, uint32_t group_index, uint8_t encoding)
 {
@@ -416,6 +379,47 @@ static void append_reclaim(struct rc_hub *hub, uint64_t bytes)
     }
 }
 
+static void append_own(struct rc_hub *hub, uint32_t index, uint8_t encoding, const struct rc_event *event);
+
+/* A message for a group that gets deltas: to members who lack what the delta is against it goes whole, in their own logs, and they are left
+ * out of the newest frame. How many they are. */
+static uint32_t append_version(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log,
+                               const struct rc_event *event)
+{
+    if (event->delta == NULL || event->delta->bytes.count == 0) {
+        return 0;
+    }
+    const struct rc_group *group = rc_truth_group(hub->truth, group_index);
+    const uint64_t before = rc_channel_log_bytes(log, &hub->truth->heap);
+    struct rc_event_delta delta = *event->delta;
+    struct rc_event whole = *event;
+    uint32_t count = 0;
+    uint32_t index;
+    delta.bytes = (struct rc_span){0};
+    whole.delta = &delta;
+    for (uint32_t at = 0; (index = rc_delta_lacking(hub, group->channel, &at)) != 0;) {
+        const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, index);
+        struct rc_client *client = rc_truth_client(hub->truth, subscription->client);
+        if (subscription->group != group_index) {
+            continue;
+        }
+        if (rc_channel_log_exclude(log, &hub->truth->heap, log->head, client->random) < 0) {
+            rc_hub_break(hub, subscription->client); /* no memory to leave it out: it cannot read what comes */
+            continue;
+        }
+        client->flags |= RC_CLIENT_EXCLUDED;
+        client->excluded_turn = hub->turn;
+        append_own(hub, subscription->client, group->encoding, &whole);
+        count++;
+    }
+    hub->log_bytes += rc_channel_log_bytes(log, &hub->truth->heap) - before;
+    rc_metric_add(hub->metrics, RC_METRIC_DELTAS, 1);
+    rc_metric_add(hub->metrics, RC_METRIC_DELTA_SAVED,
+                  (uint64_t)(hub->members[group_index].count - count) *
+                      (event->data.count - event->delta->bytes.count));
+    return count;
+}
+
 static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct rc_event *event,
                         const struct rc_envelope_view *view)
 {
@@ -447,7 +451,10 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
         flags |= (view->head.flags & RC_ENVELOPE_VOLATILE) != 0 ? RC_FRAME_VOLATILE : 0u;
         flags |= (uint32_t)(view->head.position << RC_FRAME_OFFSET_SHIFT);
     }
-    if (view != NULL && append_exclude(hub, log, encoding, view) > 0) {
+    if (view != NULL && rc_hub_exclude(hub, group_index, log, view) > 0) {
+        flags |= RC_FRAME_EXCLUDES;
+    }
+    if (RC_UNLIKELY(rc_encoding_is_delta(encoding)) && append_version(hub, group_index, log, event) > 0) {
         flags |= RC_FRAME_EXCLUDES;
     }
     rc_channel_log_append(log, &hub->truth->heap, (uint32_t)bytes, ++hub->order, view == NULL ? 0 : rc_hub_key(view),
@@ -512,6 +519,9 @@ static void append_lost(struct rc_hub *hub, uint32_t group_index, uint8_t encodi
     rc_log_limited(RC_LOG_WARN, 1, "log_memory_full", "bytes=%llu budget=%llu", (unsigned long long)hub->log_bytes,
                    (unsigned long long)hub->config->limits.worker_log_bytes);
     append_owe_gap(hub, group_index);
+    if (rc_encoding_is_delta(encoding)) {
+        rc_delta_lost(hub, rc_truth_group(hub->truth, group_index)->channel);
+    }
 }
 
 void rc_hub_tell_gaps(struct rc_hub *hub)
@@ -614,8 +624,16 @@ struct rc_event rc_hub_message_event(const struct rc_hub *hub, uint32_t channel,
 int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)
 {
     char from[RC_CLIENT_ID_MAX];
-    const struct rc_event event = append_event(hub, index, view, from);
+    struct rc_event_delta delta;
+    struct rc_event event = append_event(hub, index, view, from);
+    const bool deltas = RC_UNLIKELY((rc_truth_channel(hub->truth, index)->flags & RC_CHANNEL_DELTA) != 0);
+    if (deltas) {
+        rc_delta_prepare(hub, index, view, &event, &delta);
+    }
     const int rc = append_to_channel(hub, index, &event, view);
+    if (deltas && rc >= 0) {
+        rc_delta_commit(hub, index, view, &event);
+    }
     hub->kept->partial_place = rc == -ENOSPC && event.epoch != 0 ? index : 0;
     if (rc > 0) {
         rc_hub_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
@@ -681,15 +699,7 @@ static struct rc_client *append_direct_target(const struct rc_hub *hub, const st
     return rc_hub_socket_named(hub, target, nsp) ? rc_truth_client(hub->truth, target->slot) : NULL;
 }
 
-bool rc_hub_socket_named(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp)
-{
-    const struct rc_truth *truth = hub->truth;
-    return socket->worker == hub->worker && socket->slot > 0 && socket->slot < truth->clients.high &&
-           rc_truth_client(truth, socket->slot)->random != 0 &&
-           rc_truth_sid_token(truth, socket->slot, nsp) == socket->random;
-}
-
-void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event *event)
+static void append_own(struct rc_hub *hub, uint32_t index, uint8_t encoding, const struct rc_event *event)
 {
     struct rc_truth *truth = hub->truth;
     struct rc_client *client = rc_truth_client(truth, index);
@@ -697,7 +707,7 @@ void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event
         client->direct_log = rc_pool_alloc(&truth->logs);
     }
     struct rc_channel_log *log = client->direct_log == 0 ? NULL : rc_truth_log(truth, client->direct_log);
-    const size_t bytes_max = rc_event_unit_bytes_max(client->encoding, event);
+    const size_t bytes_max = rc_event_unit_bytes_max(encoding, event);
     if (log == NULL || !append_direct_room(hub, log, bytes_max)) {
         /* Directs are for one client alone: when it does not read them, it is the slow consumer. */
         rc_metric_add(hub->metrics, RC_METRIC_SLOW_DISCONNECTED, 1);
@@ -707,8 +717,7 @@ void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event
         rc_hub_cut_off(hub, index);
         return;
     }
-    const size_t bytes =
-        rc_event_unit_write(client->encoding, NULL, event, bytes_max, rc_channel_log_tail(log, &truth->heap));
+    const size_t bytes = rc_event_unit_write(encoding, NULL, event, bytes_max, rc_channel_log_tail(log, &truth->heap));
     if (hub->in_turn && log->turn != hub->turn) {
         log->target =
             log->head; /* it ends here for the running turn, which gets no other log's later messages either */
@@ -718,6 +727,11 @@ void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event
     rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, ++hub->order, 0, 0);
     log->served = log->head;
     rc_hub_touch(hub, index);
+}
+
+void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event *event)
+{
+    append_own(hub, index, rc_truth_client(hub->truth, index)->encoding, event);
 }
 
 struct rc_event rc_hub_event_of(const struct rc_hub *hub, enum rc_event_type type, const struct rc_envelope_view *view,

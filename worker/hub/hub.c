@@ -58,6 +58,9 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
         rc_hashmap_init(&hub->throttles, 64, truth->throttles.count_max) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the channel table");
     }
+    if (rc_delta_open(hub) < 0) {
+        return rc_err_set(err, -ENOMEM, "no memory for deltas");
+    }
     hub->members_bytes = (uint64_t)truth->groups.count_max * sizeof(*hub->members);
     hub->members =
         mmap(NULL, hub->members_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -90,6 +93,7 @@ void rc_hub_close(struct rc_hub *hub)
     }
     rc_hashmap_free(&hub->names);
     rc_hashmap_free(&hub->throttles);
+    rc_delta_close(hub);
     free(hub->dirty_groups.items);
     free(hub->turn_groups.items);
     free(hub->dirty_clients.items);

@@ -14,6 +14,7 @@
  *   recover.c   what was missed, out of histories
  *   output.c    replies, answers                   settle.c    what became of the sends
  *   mark.c, close.c  who is to end, and how        hub.c       the whole
+ *   delta.c     what a message is more than the last      exclude.c   who is left out
  *   rebuild.c   the index, from another process's truth
  */
 #ifndef RC_WORKER_HUB_HUB_H
@@ -30,6 +31,7 @@
 #include "common/base/span.h"
 #include "common/shm/history.h"
 #include "worker/hub/channel_log.h"
+#include "worker/hub/delta.h"
 #include "worker/io/io.h"
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
@@ -174,6 +176,7 @@ struct rc_hub {
     char instance[RC_SID_INSTANCE_BYTES];
     struct rc_selected_list selected; /* scratch of select.c */
     struct rc_compressor compressor;
+    struct rc_deltas deltas;
     uint32_t worker;         /* own index */
     const char *instance_id; /* borrowed */
     uint32_t boot_nonce;

@@ -4,7 +4,8 @@
  *   members  place  channel  mark  hold   lists, places in histories, names, whom the turn looks at, held messages
  *   cursor  replay                        places in logs; who gets messages of a history first
  *   output  conflate                      what is for one client alone; the newest of each key
- *   subscription                          who hears what
+ *   delta                                 messages as deltas, and to whom
+ *   subscription  exclude                 who hears what, and what it is left out of
  *   close  append                         how a client ends; messages into logs
  *   recover                               what was missed, out of histories
  *   pending  throttle  select             requests that wait; messages that wait, or are for several rooms
@@ -104,6 +105,39 @@ bool rc_hub_silent(const struct rc_hub *hub, const struct rc_client *client);
 /* Gives back what has left of a client's output. True: nothing is left of it, and it is gone. */
 bool rc_hub_output_left(struct rc_hub *hub, struct rc_client *client);
 
+/* --- exclude.c --- */
+
+/* Has a client of this worker a socket of that id (random: its token) in the namespace? */
+bool rc_hub_socket_named(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp);
+/* Leaves members of the group out of the newest frame, as the message says. How many. */
+uint32_t rc_hub_exclude(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log,
+                        const struct rc_envelope_view *view);
+
+/* --- delta.c --- */
+
+int rc_delta_open(struct rc_hub *hub); /* -ENOMEM */
+void rc_delta_close(struct rc_hub *hub);
+/* Do messages of the channel go out as deltas? Not where some of them may be left out. */
+bool rc_delta_wanted(const struct rc_hub *hub, uint32_t channel);
+/* The subscription is in a group that gets deltas, and gets its next message whole. */
+void rc_delta_join(struct rc_hub *hub, uint32_t subscription);
+/* The subscription, which gets deltas, has not got, or will not get, what the next one is against; `excluded`: the message that is being
+ * appended. */
+void rc_delta_lacks(struct rc_hub *hub, uint32_t subscription, bool excluded);
+/* It is about to end. A group that got deltas is gone. */
+void rc_delta_left(struct rc_hub *hub, uint32_t channel, uint32_t subscription);
+void rc_delta_released(struct rc_hub *hub, uint32_t channel);
+/* A message for the channel, before it goes into its logs: *event says so if it is a version, with *delta. Again after -ENOSPC. */
+void rc_delta_prepare(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view, struct rc_event *event,
+                      struct rc_event_delta *delta);
+/* The next subscription, from *at on, that is to get it whole; 0: there is none. */
+uint32_t rc_delta_lacking(const struct rc_hub *hub, uint32_t channel, uint32_t *at);
+/* A group did not get it. */
+void rc_delta_lost(struct rc_hub *hub, uint32_t channel);
+/* It is in all logs. */
+void rc_delta_commit(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view,
+                     const struct rc_event *event);
+
 /* --- append.c --- */
 
 /* An event for one client alone, in order with the messages of its channels. Who does not read them is cut off. */
@@ -113,8 +147,6 @@ struct rc_event rc_hub_event_of(const struct rc_hub *hub, enum rc_event_type typ
                                 char from[RC_CLIENT_ID_MAX]);
 /* The latency of a message that has gone into logs is observed when the turn has sent it. */
 void rc_hub_note_time(struct rc_hub_times *times, uint64_t time_ns);
-/* Has a client of this worker a socket of that id (random: its token) in the namespace? */
-bool rc_hub_socket_named(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp);
 
 /* What a message of the channel says to its subscribers; `from` has room for a client id. */
 struct rc_event rc_hub_message_event(const struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view,
@@ -124,6 +156,8 @@ struct rc_event rc_hub_message_event(const struct rc_hub *hub, uint32_t channel,
 
 /* The channel's group of that encoding, made if there is none; 0: no memory. */
 uint32_t rc_hub_group(struct rc_hub *hub, uint32_t channel, uint8_t encoding);
+/* The subscription, which has just been made, is another encoding's group's from here on. -ENOMEM. */
+int rc_hub_regroup(struct rc_hub *hub, uint32_t subscription, uint8_t encoding);
 /* No channel sends to the client any more. */
 void rc_hub_leave(struct rc_hub *hub, uint32_t client);
 

@@ -270,6 +270,24 @@ static void tell_values(struct rc_hub *hub, uint32_t client, uint32_t channel_in
     }
 }
 
+/* Does the client, which has subscribed, get deltas? Who came without that wish goes on without them. */
+static bool pending_deltas(struct rc_hub *hub, uint32_t channel, const struct rc_pending *pending, bool was_in)
+{
+    const uint8_t encoding = rc_truth_client(hub->truth, pending->client)->encoding;
+    const uint32_t subscription =
+        (pending->wants & RC_PENDING_DELTA) == 0 ? 0 : rc_hub_subscription(hub, pending->client, channel);
+    if (subscription == 0 || !rc_delta_wanted(hub, channel) || rc_encoding_delta(encoding) == encoding) {
+        return false;
+    }
+    const struct rc_group *group = rc_truth_group(hub->truth, rc_truth_subscription(hub->truth, subscription)->group);
+    if (!rc_encoding_is_delta(group->encoding) &&
+        (was_in || rc_hub_regroup(hub, subscription, rc_encoding_delta(encoding)) < 0)) {
+        return false;
+    }
+    rc_delta_join(hub, subscription);
+    return true;
+}
+
 /* Subscribes (code 0) or refuses one connection that waited, and answers if it asked for an answer. */
 static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const struct rc_pending *pending,
                            const struct rc_hub_acknowledgement *said)
@@ -293,6 +311,7 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
     struct rc_event event = pending_answer(hub, channel_index, rc_span_of(pending->id, pending->id_bytes));
     event.local = said->local;
     if (code == 0) {
+        event.deltas = pending_deltas(hub, channel_index, pending, was_in);
         rc_recover_begin(hub, rc_hub_subscription(hub, pending->client, channel_index), pending->replay, was_in,
                          &event);
     } else {

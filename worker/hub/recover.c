@@ -150,6 +150,9 @@ static void recover_join(struct rc_hub *hub, uint32_t subscription_index)
     const struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
     const struct rc_channel_log *log = group->log == 0 ? NULL : rc_truth_log(hub->truth, group->log);
     rc_replay_end(hub, subscription_index);
+    if (rc_encoding_is_delta(group->encoding)) {
+        rc_delta_lacks(hub, subscription_index, false); /* what it has read has no versions */
+    }
     if (log != NULL && log->head != log->served) {
         rc_hub_set_cursor(hub, subscription_index, log->head);
         rc_hub_touch(hub, subscription->client);
@@ -191,7 +194,7 @@ static enum recovered_step recover_step(struct rc_hub *hub, struct rc_replay *re
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
     const uint64_t position =
-        place == NULL ? 0 : rc_place_position(hub, place, rc_truth_client(hub->truth, client)->encoding);
+        place == NULL ? 0 : rc_place_position(hub, place, rc_truth_group(hub->truth, subscription->group)->encoding);
     struct rc_history_message message;
     int rc = -ENODATA;
     if (place != NULL && place->epoch == replay->cursor.epoch) {
@@ -311,7 +314,7 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
     const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(truth, channel->place);
     uint64_t position = 0;
     if (place != NULL) {
-        position = rc_place_position(hub, place, rc_truth_client(truth, subscription->client)->encoding);
+        position = rc_place_position(hub, place, rc_truth_group(truth, subscription->group)->encoding);
         answer->epoch = place->epoch;
         answer->offset = position;
     }

@@ -44,7 +44,12 @@ static void subscription_group_release(struct rc_hub *hub, uint32_t index)
     rc_hub_log_release(hub, index);
     RC_ASSERT(group->log == 0);
     group->owes_gap = 0; /* hub->owing_groups may still name it */
+    const uint32_t channel_index = group->channel;
+    const bool deltas = rc_encoding_is_delta(group->encoding);
     rc_pool_free(&truth->groups, index);
+    if (RC_UNLIKELY(deltas)) {
+        rc_delta_released(hub, channel_index);
+    }
 }
 
 uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t client, uint32_t channel)
@@ -58,6 +63,21 @@ uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t client, uint32_t
         index = subscription->next;
     }
     return 0;
+}
+
+/* What comes from now on is for the subscription, which is new in its group. */
+static void subscription_begin(struct rc_hub *hub, uint32_t index)
+{
+    const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, index);
+    const struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
+    if (group->log != 0) {
+        const struct rc_channel_log *log = rc_truth_log(hub->truth, group->log);
+        if (log->head != log->served) {
+            rc_hub_set_cursor(hub, index, log->head);
+            rc_hub_touch(hub,
+                         subscription->client); /* to be seen to have caught up, should the running turn be past it */
+        }
+    }
 }
 
 uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t channel_index)
@@ -76,7 +96,6 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
         rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
         return 0;
     }
-    struct rc_group *group = rc_truth_group(truth, group_index);
     *rc_truth_subscription(truth, index) = (struct rc_subscription){.client = client_index,
                                                                     .group = group_index,
                                                                     .next = client->subscriptions,
@@ -89,13 +108,7 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
     if (hub->handlers.member_changed != NULL) {
         hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, true);
     }
-    if (group->log != 0) {
-        const struct rc_channel_log *log = rc_truth_log(truth, group->log);
-        if (log->head != log->served) {
-            rc_hub_set_cursor(hub, index, log->head);
-            rc_hub_touch(hub, client_index); /* to be seen to have caught up, should the running turn be past it */
-        }
-    }
+    subscription_begin(hub, index);
     rc_hub_update_interest(hub, channel_index);
     rc_metric_set(hub->metrics, RC_METRIC_SUBSCRIPTIONS, truth->subscriptions.used);
     return index;
@@ -113,6 +126,9 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
         rc_replay_end(hub, index);
     }
     rc_hub_clear_cursor(hub, index);
+    if (RC_UNLIKELY(rc_encoding_is_delta(rc_truth_group(truth, group_index)->encoding))) {
+        rc_delta_left(hub, channel_index, index);
+    }
     uint32_t *link = &client->subscriptions;
     while (*link != index) {
         link = &rc_truth_subscription(truth, *link)->next;
@@ -237,6 +253,14 @@ static int subscription_recode(struct rc_hub *hub, uint32_t index, uint8_t encod
     }
     subscription_group_release(hub, old);
     return 0;
+}
+
+int rc_hub_regroup(struct rc_hub *hub, uint32_t index, uint8_t encoding)
+{
+    rc_hub_clear_cursor(hub, index);
+    const int rc = subscription_recode(hub, index, encoding);
+    subscription_begin(hub, index);
+    return rc;
 }
 
 int rc_hub_recode(struct rc_hub *hub, uint32_t client_index, uint8_t encoding)

@@ -72,6 +72,8 @@ extern const struct rc_codec rc_codec_json;             /* native.c */
 extern const struct rc_codec rc_codec_binary;           /* native.c */
 extern const struct rc_codec rc_codec_raw;              /* raw.c */
 extern const struct rc_codec rc_codec_echo;             /* echo.c */
+extern const struct rc_codec rc_codec_json_delta;       /* native_delta.c */
+extern const struct rc_codec rc_codec_binary_delta;     /* native_delta.c */
 extern const struct rc_codec rc_codec_engineio;         /* engineio.c */
 extern const struct rc_codec rc_codec_socketio;         /* socketio.c */
 extern const struct rc_codec rc_codec_socketio_msgpack; /* socketio_msgpack.c */

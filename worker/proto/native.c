@@ -61,6 +61,40 @@ static size_t members_bytes_max(const struct rc_presence_list *list)
     return bytes;
 }
 
+static uint8_t *put_epoch(uint8_t *out, uint64_t epoch)
+{
+    return PUT((uint8_t *)rc_hex_write((char *)PUT(out, ",\"epoch\":\""), epoch), "\"");
+}
+
+size_t rc_native_delivery_head_bytes_max(const struct rc_event *event)
+{
+    return RC_SPAN("{\"type\":\"message\",\"channel\":}").count + channel_bytes_max(event) +
+           (event->from.count != 0 ? RC_SPAN(",\"from\":").count + RC_JSON_STRING_BYTES_MAX(event->from.count) : 0) +
+           (event->retained ? RC_SPAN(",\"retained\":true").count : 0) +
+           (event->offset != 0 ? RC_SPAN(",\"offset\":").count + RC_DECIMAL_BYTES_MAX : 0) +
+           (event->begins ? RC_SPAN(",\"epoch\":\"\"").count + RC_HEX_BYTES_MAX : 0);
+}
+
+uint8_t *rc_native_delivery_head_put(uint8_t *out, const struct rc_event *event)
+{
+    if (event->type == RC_EVENT_MESSAGE) {
+        out = put_channel(PUT(out, "{\"type\":\"message\",\"channel\":"), event);
+    } else {
+        out = PUT(out, "{\"type\":\"direct\"");
+    }
+    if (event->from.count != 0) {
+        out = put_string(PUT(out, ",\"from\":"), event->from);
+    }
+    if (event->retained) {
+        out = PUT(out, ",\"retained\":true");
+    }
+    if (event->offset != 0) {
+        out = put_number(PUT(out, ",\"offset\":"), event->offset);
+        out = event->begins ? put_epoch(out, event->epoch) : out;
+    }
+    return out;
+}
+
 size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event *event)
 {
     const struct rc_welcome *welcome = event->welcome;
@@ -70,13 +104,7 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
     }
     switch (event->type) {
     case RC_EVENT_MESSAGE:
-        return RC_SPAN("{\"type\":\"message\",\"channel\":}").count + channel_bytes_max(event) +
-               (event->from.count != 0 ? RC_SPAN(",\"from\":").count + RC_JSON_STRING_BYTES_MAX(event->from.count)
-                                       : 0) +
-               (event->retained ? RC_SPAN(",\"retained\":true").count : 0) +
-               (event->offset != 0 ? RC_SPAN(",\"offset\":").count + RC_DECIMAL_BYTES_MAX : 0) +
-               (event->begins ? RC_SPAN(",\"epoch\":\"\"").count + RC_HEX_BYTES_MAX : 0) +
-               rc_native_content_bytes_max(event);
+        return rc_native_delivery_head_bytes_max(event) + rc_native_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return FIXED_BYTES_MAX + RC_JSON_STRING_BYTES_MAX(welcome->client.count) +
                RC_JSON_STRING_BYTES_MAX(welcome->instance.count) + RC_JSON_STRING_BYTES_MAX(welcome->user.count);
@@ -111,11 +139,6 @@ static uint8_t *put_id(uint8_t *out, struct rc_span id)
         return out;
     }
     return native_put(PUT(out, ",\"id\":"), id);
-}
-
-static uint8_t *put_epoch(uint8_t *out, uint64_t epoch)
-{
-    return PUT((uint8_t *)rc_hex_write((char *)PUT(out, ",\"epoch\":\""), epoch), "\"");
 }
 
 /* Where it stands in the channel's history, if it has one. */
@@ -176,26 +199,6 @@ static uint8_t *put_presence(uint8_t *out, const struct rc_event *event)
     return event->local ? PUT(out, ",\"scope\":\"local\"") : out;
 }
 
-static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
-{
-    if (event->type == RC_EVENT_MESSAGE) {
-        out = put_channel(PUT(out, "{\"type\":\"message\",\"channel\":"), event);
-    } else {
-        out = PUT(out, "{\"type\":\"direct\"");
-    }
-    if (event->from.count != 0) {
-        out = put_string(PUT(out, ",\"from\":"), event->from);
-    }
-    if (event->retained) {
-        out = PUT(out, ",\"retained\":true");
-    }
-    if (event->offset != 0) {
-        out = put_number(PUT(out, ",\"offset\":"), event->offset);
-        out = event->begins ? put_epoch(out, event->epoch) : out;
-    }
-    return rc_native_content_put(out, event);
-}
-
 size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *event, uint8_t *out)
 {
     uint8_t *begin = out;
@@ -206,7 +209,7 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
     switch (event->type) {
     case RC_EVENT_MESSAGE:
     case RC_EVENT_DIRECT:
-        out = put_delivery(out, event);
+        out = rc_native_content_put(rc_native_delivery_head_put(out, event), event);
         break;
     case RC_EVENT_WELCOME:
         out = put_welcome(out, event->welcome);
@@ -214,6 +217,9 @@ size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *e
     case RC_EVENT_SUBSCRIBED:
         out = put_id(PUT(out, "{\"type\":\"subscribed\""), event->id);
         out = put_channel(PUT(out, ",\"channel\":"), event);
+        if (event->deltas) {
+            out = PUT(out, ",\"delta\":\"fossil\"");
+        }
         if (event->local) {
             out = PUT(out, ",\"scope\":\"local\"");
         }
@@ -314,12 +320,10 @@ size_t rc_native_goodbye(uint8_t out[RC_GOODBYE_BYTES_MAX], uint32_t reconnect_m
 
 static_assert(RC_GOODBYE_BYTES_MAX >= sizeof("{\"reconnect_ms\":4294967295}"), "the longest goodbye");
 
-#define NATIVE_EVENTS (RC_EVENT_BIT(RC_EVENT_ECHO) - 1u)
-
 const struct rc_codec rc_codec_json = {
     .name = "json",
     .subprotocol = RC_NATIVE_SUBPROTOCOL,
-    .events = NATIVE_EVENTS,
+    .events = RC_NATIVE_EVENTS,
     .hears_everybody = true,
     .hears_user = true,
     .hears_channels = true,
@@ -334,7 +338,7 @@ const struct rc_codec rc_codec_json = {
 const struct rc_codec rc_codec_binary = {
     .name = "binary",
     .subprotocol = RC_NATIVE_SUBPROTOCOL_BINARY,
-    .events = NATIVE_EVENTS,
+    .events = RC_NATIVE_EVENTS,
     .hears_everybody = true,
     .hears_user = true,
     .hears_channels = true,

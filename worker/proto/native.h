@@ -51,6 +51,13 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
  * rc_native_event_form(form, event). */
 size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *event, uint8_t *out);
 
+/* How a delivery begins in the JSON form: all but its content and the closing brace. */
+size_t rc_native_delivery_head_bytes_max(const struct rc_event *event);
+uint8_t *rc_native_delivery_head_put(uint8_t *out, const struct rc_event *event);
+
+/* What the native protocol has words for. */
+#define RC_NATIVE_EVENTS (RC_EVENT_BIT(RC_EVENT_ECHO) - 1u)
+
 /* rc_codec.goodbye: {"reconnect_ms":1234}. */
 size_t rc_native_goodbye(uint8_t out[RC_GOODBYE_BYTES_MAX], uint32_t reconnect_ms);
 

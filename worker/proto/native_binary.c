@@ -36,7 +36,7 @@ static const struct {
 } operations[] = {
     [RC_NATIVE_BINARY_SUBSCRIBE] = {RC_OPERATION_SUBSCRIBE, FIELD_CHANNEL | FIELD_BEGINNING,
                                     RC_NATIVE_BINARY_ID_MASK | RC_NATIVE_BINARY_RETAINED | RC_NATIVE_BINARY_RECOVER |
-                                        RC_NATIVE_BINARY_LAST | RC_NATIVE_BINARY_FORMER},
+                                        RC_NATIVE_BINARY_LAST | RC_NATIVE_BINARY_FORMER | RC_NATIVE_BINARY_DELTA},
     [RC_NATIVE_BINARY_UNSUBSCRIBE] = {RC_OPERATION_UNSUBSCRIBE, FIELD_CHANNEL, RC_NATIVE_BINARY_ID_MASK},
     [RC_NATIVE_BINARY_PUBLISH] = {RC_OPERATION_PUBLISH, FIELD_CHANNEL | FIELD_DATA,
                                   MESSAGE_FLAGS | RC_NATIVE_BINARY_NO_ECHO | RC_NATIVE_BINARY_EXCLUDE |
@@ -386,6 +386,7 @@ static int binary_operation_read(struct rc_reader *reader, struct rc_span bytes,
     }
     operation->retain = type == RC_NATIVE_BINARY_RETAIN;
     operation->retained = type == RC_NATIVE_BINARY_SUBSCRIBE && (flags & RC_NATIVE_BINARY_RETAINED) != 0;
+    operation->delta = type == RC_NATIVE_BINARY_SUBSCRIBE && (flags & RC_NATIVE_BINARY_DELTA) != 0;
     failed = fields_take(reader, &rest, operations[type].fields, flags, operation, error);
     return failed < 0 ? failed : 1;
 }
@@ -644,7 +645,8 @@ static uint8_t *binary_put_args(uint8_t *out, struct rc_span data)
 
 static uint8_t *binary_put_subscribed(uint8_t *out, const struct rc_event *event)
 {
-    unsigned flags = (event->local ? (unsigned)RC_NATIVE_BINARY_LOCAL : 0U) |
+    unsigned flags = (event->deltas ? (unsigned)RC_NATIVE_BINARY_DELTA : 0U) |
+                     (event->local ? (unsigned)RC_NATIVE_BINARY_LOCAL : 0U) |
                      (event->epoch != 0 ? (unsigned)RC_NATIVE_BINARY_PLACE : 0U) |
                      (event->recovery == RC_RECOVERED ? (unsigned)RC_NATIVE_BINARY_RECOVERED : 0U) |
                      (event->recovery == RC_NOT_RECOVERED ? (unsigned)RC_NATIVE_BINARY_NOT_RECOVERED : 0U);
@@ -683,6 +685,48 @@ static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)
         out = put_counted(out, event->event);
     }
     return event->data_kind == RC_DATA_ARGS ? binary_put_args(out, event->data) : binary_put(out, event->data);
+}
+
+size_t rc_native_binary_version_bytes_max(const struct rc_event *event)
+{
+    const struct rc_event_delta *delta = event->delta;
+
+    return 2 + 2 * VARINT_BYTES_MAX + 5 * LENGTH_BYTES_MAX + RC_HEX_BYTES_MAX + event->channel.count +
+           delta->key.count + event->from.count + event->event.count +
+           (delta->bytes.count != 0 ? delta->bytes : event->data).count;
+}
+
+size_t rc_native_binary_version_encode(const struct rc_event *event, uint8_t *out)
+{
+    const struct rc_event_delta *delta = event->delta;
+    uint8_t *begin = out;
+    unsigned flags = (event->data_kind == RC_DATA_BINARY ? (unsigned)RC_NATIVE_BINARY_DATA_BINARY : 0U) |
+                     (event->event.count != 0 ? (unsigned)RC_NATIVE_BINARY_EVENT : 0U) |
+                     (event->from.count != 0 ? (unsigned)RC_NATIVE_BINARY_FROM : 0U) |
+                     (event->offset != 0 ? (unsigned)RC_NATIVE_BINARY_OFFSET : 0U) |
+                     (event->offset != 0 && event->begins ? (unsigned)RC_NATIVE_BINARY_HAS_EPOCH : 0U) |
+                     (delta->bytes.count != 0 ? (unsigned)RC_NATIVE_BINARY_IS_DELTA : 0U) |
+                     (delta->key.count != 0 ? (unsigned)RC_NATIVE_BINARY_HAS_KEY : 0U);
+
+    *out++ = RC_NATIVE_BINARY_VERSION;
+    *out++ = (uint8_t)flags;
+    out = put_varint(out, delta->bytes.count != 0 ? delta->base : delta->version);
+    if (event->offset != 0) {
+        out = put_varint(out, event->offset);
+        out = event->begins ? binary_put_epoch(out, event->epoch) : out;
+    }
+    out = put_counted(out, event->channel);
+    if (delta->key.count != 0) {
+        out = put_counted(out, delta->key);
+    }
+    if (event->from.count != 0) {
+        out = put_counted(out, event->from);
+    }
+    if (event->event.count != 0) {
+        out = put_counted(out, event->event);
+    }
+    out = binary_put(out, delta->bytes.count != 0 ? delta->bytes : event->data);
+    return (size_t)(out - begin);
 }
 
 size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out)

@@ -48,7 +48,8 @@ enum rc_native_binary_type {
     RC_NATIVE_BINARY_MESSAGE = 0x81,
     RC_NATIVE_BINARY_DIRECTED = 0x82,
     RC_NATIVE_BINARY_GAP = 0x83,
-    RC_NATIVE_BINARY_KEPT = 0x84, /* a message of a channel with history: its offset, then as 0x81 */
+    RC_NATIVE_BINARY_VERSION = 0x85, /* a message for who gets deltas */
+    RC_NATIVE_BINARY_KEPT = 0x84,    /* a message of a channel with history: its offset, then as 0x81 */
 };
 
 enum rc_native_binary_flags {
@@ -85,11 +86,22 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_BEGINS = 0x10,        /* kept: the epoch is there */
 };
 
+/* Of RC_NATIVE_BINARY_SUBSCRIBE and _SUBSCRIBED. */
+#define RC_NATIVE_BINARY_DELTA 0x04
+/* Of RC_NATIVE_BINARY_VERSION, beside those of a message. */
+#define RC_NATIVE_BINARY_OFFSET 0x01
+#define RC_NATIVE_BINARY_IS_DELTA 0x02
+#define RC_NATIVE_BINARY_HAS_KEY 0x10
+#define RC_NATIVE_BINARY_HAS_EPOCH 0x40
+
 /* rc_codec.decode of a binary part. */
 int rc_native_binary_next(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error);
 
 /* As rc_native_event_bytes_max and rc_native_event_encode. */
 size_t rc_native_binary_event_bytes_max(const struct rc_event *event);
 size_t rc_native_binary_event_encode(const struct rc_event *event, uint8_t *out);
+/* The same of a message with event->delta: RC_NATIVE_BINARY_VERSION. */
+size_t rc_native_binary_version_bytes_max(const struct rc_event *event);
+size_t rc_native_binary_version_encode(const struct rc_event *event, uint8_t *out);
 
 #endif

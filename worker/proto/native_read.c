@@ -38,6 +38,7 @@ enum member {
     MEMBER_RETAINED,
     MEMBER_SINCE,
     MEMBER_RECOVER,
+    MEMBER_DELTA,
     MEMBER_COUNT,
 };
 
@@ -59,6 +60,7 @@ static const struct rc_span member_names[MEMBER_COUNT] = {
     [MEMBER_RETAINED] = {(const uint8_t *)"retained", 8},
     [MEMBER_SINCE] = {(const uint8_t *)"since", 5},
     [MEMBER_RECOVER] = {(const uint8_t *)"recover", 7},
+    [MEMBER_DELTA] = {(const uint8_t *)"delta", 5},
 };
 
 #define BIT(member) (1U << (member))
@@ -75,7 +77,7 @@ static const struct {
     {"publish", RC_OPERATION_PUBLISH, BIT(MEMBER_CHANNEL) | BIT(MEMBER_DATA),
      BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | BIT(MEMBER_KEY) | BIT(MEMBER_RETAIN) | MESSAGE_OPTIONAL},
     {"subscribe", RC_OPERATION_SUBSCRIBE, BIT(MEMBER_CHANNEL),
-     BIT(MEMBER_RETAINED) | BIT(MEMBER_SINCE) | BIT(MEMBER_RECOVER)},
+     BIT(MEMBER_RETAINED) | BIT(MEMBER_SINCE) | BIT(MEMBER_RECOVER) | BIT(MEMBER_DELTA)},
     {"unsubscribe", RC_OPERATION_UNSUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
     {"broadcast", RC_OPERATION_BROADCAST, BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | MESSAGE_OPTIONAL},
     {"direct", RC_OPERATION_DIRECT, BIT(MEMBER_TO) | BIT(MEMBER_DATA), MESSAGE_OPTIONAL},
@@ -358,6 +360,21 @@ static int boolean_take(const struct rc_json_value *value, enum member member, b
     return 0;
 }
 
+/* The one format that there is. */
+static int delta_take(const struct rc_json_value *value, struct rc_operation *operation,
+                      struct rc_operation_error *error)
+{
+    uint8_t scratch[MEMBER_NAME_BYTES_MAX];
+    struct rc_span format;
+
+    if (rc_json_string_decode(value, scratch, sizeof(scratch), &format) != 0 ||
+        !rc_span_equal(format, RC_SPAN("fossil"))) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "delta must be \"fossil\"");
+    }
+    operation->delta = true;
+    return 0;
+}
+
 static int member_take(struct rc_reader *reader, enum member member, const struct rc_json_value *value,
                        struct rc_operation *operation, struct rc_operation_error *error)
 {
@@ -379,6 +396,8 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
         return exclude_take(reader, value, operation, error);
     case MEMBER_KEY:
         return string_take(reader, value, "key", RC_KEY_BYTES_MAX, &operation->key, error);
+    case MEMBER_DELTA:
+        return delta_take(value, operation, error);
     case MEMBER_SINCE:
         return since_take(value, operation, error);
     case MEMBER_RECOVER:

@@ -128,6 +128,7 @@ struct rc_operation {
     bool is_volatile;            /* publish, direct: not for who cannot take it when it comes */
     bool retain;                 /* publish: it is the channel's retained value from now on */
     bool retained;               /* subscribe: the channel's retained values first */
+    bool delta;                  /* subscribe: messages as deltas where the namespace has them */
     bool recovers;               /* subscribe: those behind `since` of `epoch` first */
     uint32_t
         limit; /* presence, history: at most so many entries; subscribe: so many of the newest first; 0 = not given */
@@ -218,6 +219,14 @@ enum rc_recovery {
     RC_NOT_RECOVERED,
 };
 
+/* A message as who gets deltas is told. */
+struct rc_event_delta {
+    struct rc_span bytes; /* what makes its data of the base's (common/text/fossil_delta.h); empty: it comes whole */
+    struct rc_span key;   /* of the message; empty = none */
+    uint32_t base;        /* version of the message that it is against */
+    uint32_t version;     /* of this one; never 0 */
+};
+
 /* What a client is told. Members that the event does not have are ignored, so a designated initialiser is enough:
  * { .type = RC_EVENT_SUBSCRIBED, .id = id, .channel = name }. */
 struct rc_event {
@@ -242,6 +251,8 @@ struct rc_event {
     struct rc_span message;           /* error: one English sentence, UTF-8 */
     const struct rc_welcome *welcome; /* borrowed: welcome */
     const struct rc_presence_list *presence; /* borrowed: presence */
+    const struct rc_event_delta *delta;      /* borrowed: message, for who gets deltas; NULL = as anybody gets it */
+    bool deltas;                             /* subscribed: it gets deltas */
 };
 
 #endif

@@ -16,6 +16,8 @@ enum rc_codec_id {
     RC_CODEC_BINARY,
     RC_CODEC_RAW,
     RC_CODEC_ECHO,
+    RC_CODEC_JSON_DELTA, /* of groups alone, whose clients speak JSON or BINARY: messages as deltas */
+    RC_CODEC_BINARY_DELTA,
     RC_CODEC_ENGINEIO, /* from here on those of Engine.IO */
     RC_CODEC_SOCKETIO,
     RC_CODEC_SOCKETIO_MSGPACK,
@@ -70,6 +72,29 @@ static inline enum rc_framing_id rc_encoding_framing(uint8_t encoding)
 static inline uint8_t rc_encoding_window_bits(uint8_t encoding)
 {
     return rc_encodings[encoding].window_bits;
+}
+
+#define RC_ENCODING_DELTA_STEP ((RC_CODEC_JSON_DELTA - RC_CODEC_JSON) * RC_ENCODING_WINDOWS)
+_Static_assert(RC_CODEC_BINARY_DELTA - RC_CODEC_BINARY == RC_CODEC_JSON_DELTA - RC_CODEC_JSON, "the same distance");
+
+/* Is it that of a group whose members get deltas? */
+static inline bool rc_encoding_is_delta(uint8_t encoding)
+{
+    return encoding >= RC_CODEC_JSON_DELTA * RC_ENCODING_WINDOWS && encoding < RC_ENCODING_ENGINE_FIRST;
+}
+
+/* What clients of this encoding get deltas in; the same encoding: they get none. */
+static inline uint8_t rc_encoding_delta(uint8_t encoding)
+{
+    return encoding <= RC_CODEC_BINARY * RC_ENCODING_WINDOWS + RC_ENCODING_WINDOWS - 1
+               ? (uint8_t)(encoding + RC_ENCODING_DELTA_STEP)
+               : encoding;
+}
+
+/* The encoding of the clients whose group it is. */
+static inline uint8_t rc_encoding_of_client(uint8_t encoding)
+{
+    return rc_encoding_is_delta(encoding) ? (uint8_t)(encoding - RC_ENCODING_DELTA_STEP) : encoding;
 }
 
 /* `window_bits` is 0, 8, 9, 12 or 15; polling: of codecs of Engine.IO, and 0. Codecs of server-sent events have one, whatever is said. */

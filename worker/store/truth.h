@@ -290,7 +290,8 @@ enum rc_channel_flags {
     RC_CHANNEL_LOCAL = 1u << 5,    /* ACTIVE on this host only: the acknowledgement said that Redis had not confirmed */
     RC_CHANNEL_ASKED = 1u << 6,    /* the relay was told and has not answered yet: in a list of the uplink */
     RC_CHANNEL_REFUSED =
-        1u << 7, /* it has subscribers, but the relay had no room to register it: nothing of it comes */
+        1u << 7,                /* it has subscribers, but the relay had no room to register it: nothing of it comes */
+    RC_CHANNEL_DELTA = 1u << 9, /* some of its groups get deltas (worker/hub/delta.h) */
     RC_CHANNEL_WANTS_RETAINED = 1u << 8, /* some of those who wait are to get its retained values first */
 };
 
@@ -407,6 +408,7 @@ enum rc_pending_wants {
     RC_PENDING_RETAINED = 1u << 0, /* to be told the channel's retained values, as messages */
     RC_PENDING_VALUES = 1u << 1,   /* they are for who asked on the client's behalf: handlers.values */
     RC_PENDING_PLACE = 1u << 2,    /* where it begins in the channel's history */
+    RC_PENDING_DELTA = 1u << 7,    /* it is to get deltas, where the channel's namespace has them */
 };
 #define RC_PENDING_WANTS_VALUES (RC_PENDING_RETAINED | RC_PENDING_VALUES)
 

@@ -81,7 +81,9 @@ static int check_subscription(struct rc_truth_found *found, uint32_t c, uint32_t
                       everybody == ((its->flags & RC_SUBSCRIPTION_EVERYBODY) != 0),
                   "subscription %u of client %u is in channel %u with the flags %x", index, c, group->channel,
                   its->flags);
-    RC_FOUND_MUST(found, group->encoding == rc_truth_client(truth, c)->encoding,
+    RC_FOUND_MUST(found,
+                  rc_encoding_of_client(group->encoding) == rc_truth_client(truth, c)->encoding &&
+                      !(everybody && rc_encoding_is_delta(group->encoding)),
                   "subscription %u of client %u is in encoding %u", index, c, group->encoding);
     RC_FOUND_MUST(found, behind || !everybody, "subscription %u of client %u is for \"*\" and not behind", index, c);
     RC_FOUND_MUST(found, behind || !(its->flags & RC_SUBSCRIPTION_LATEST),

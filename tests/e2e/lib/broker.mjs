@@ -205,6 +205,16 @@ export class Broker {
     return pid;
   }
 
+  /* SIGKILL; another relay has taken over when it resolves. */
+  async killRelay() {
+    const pid = this.kill("SIGKILL", "relay");
+    await until("another relay", () => {
+      const { relay } = this.pids();
+      return relay && relay !== pid;
+    });
+    await until("it is ready", async () => (await this.status()).processes.find((row) => row.process === "relay").state === "ready");
+  }
+
   /* What `ringcast status --json` says. */
   async status() {
     const result = await run(["status", "--json", "-c", this.configPath], { env: this.env });

@@ -407,9 +407,9 @@ Test(native_binary, says_what_is_wrong)
         RC_CODE_BAD_REQUEST, "", "type 0x81 is not one of the operations");
     bad(SPAN("{\"type\":\"ping\"}"), RC_CODE_BAD_REQUEST, "", "type 0x7b is not one of the operations");
     bad(SPAN("\x08\x11\x07"), RC_CODE_BAD_REQUEST, "7", "flags 0x11 are not for type 0x08");
-    bad(SPAN("\x01\x05\x07\x01"
+    bad(SPAN("\x01\x81\x07\x01"
              "c"),
-        RC_CODE_BAD_REQUEST, "7", "flags 0x05 are not for type 0x01");
+        RC_CODE_BAD_REQUEST, "7", "flags 0x81 are not for type 0x01");
     bad(SPAN("\x01\x80\x01"
              "c"),
         RC_CODE_BAD_REQUEST, "", "flags 0x80 are not for type 0x01");

@@ -1,0 +1,89 @@
+// A history in a file: it is there again after a restart of the whole broker, orderly or killed, and one broker has it at a time.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+import { startBroker } from "./lib/broker.mjs";
+
+const withFile = (name, body) =>
+  test(name, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ringcast-file-"));
+    const file = join(folder, "history");
+    const brokers = [];
+    const start = async (more) => {
+      const broker = await startBroker({ workers: 2, ...more, config: { "limits.history_file": file, "limits.history_memory": "1MiB", namespace: [{ name: "log", history: 100, history_who: "anyone", retain: "anyone" }], ...more?.config } });
+      brokers.push(broker);
+      return broker;
+    };
+    try {
+      await body(start, file);
+    } finally {
+      for (const broker of brokers) await broker.destroy();
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+const ask = (client, channel) => client.expect("history", { type: "history", channel, since: 0, limit: 1000 });
+const numbers = (answer) => answer.messages.map(({ offset, data }) => [offset, data]);
+
+withFile("it goes on where the last broker ended", async (start, file) => {
+  let broker = await start();
+  let client = await broker.connect();
+  for (let n = 1; n <= 5; n++) await client.publish("log:a", n, { retain: true });
+  const first = await ask(client, "log:a");
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  await broker.stop();
+  for (const end of ["stop", "kill", "kill"]) {
+    broker = await start();
+    client = await broker.connect();
+    const answer = await ask(client, "log:a");
+    const last = answer.offset;
+    assert.deepEqual([answer.epoch, answer.first, answer.messages.length], [first.epoch, 1, last]);
+    assert.ok(Math.abs(answer.messages[0].time - first.messages[0].time) < 1000, "the same message, of about the same time");
+    assert.equal((await client.publish("log:a", last + 1)).offset, last + 1);
+    await client.expect("subscribed", { type: "subscribe", channel: "log:a", retained: true });
+    assert.equal((await client.next((message) => message.retained)).data, 5);
+    if (end === "kill") {
+      const pids = broker.pids();
+      for (const pid of [pids.acceptor, pids.relay, ...pids.workers]) process.kill(pid, "SIGKILL");
+      await broker.exited;
+    } else {
+      await broker.stop();
+    }
+  }
+  broker = await start();
+  client = await broker.connect();
+  assert.deepEqual(numbers(await ask(client, "log:a")), Array.from({ length: 8 }, (_, i) => [i + 1, i + 1]));
+  await broker.stop();
+});
+
+withFile("a relay's death in between, and a file of another size", async (start, file) => {
+  let broker = await start();
+  let client = await broker.connect();
+  await client.publish("log:a", 1);
+  broker.kill("SIGKILL", "relay");
+  await client.publish("log:a", 2);
+  const { epoch } = await ask(client, "log:a");
+  await broker.stop();
+  truncateSync(file, 700000);
+  broker = await start();
+  client = await broker.connect();
+  const anew = await ask(client, "log:a");
+  assert.deepEqual([anew.messages, anew.offset], [[], 0]);
+  const { offset, epoch: next } = await client.publish("log:a", 3);
+  assert.deepEqual([offset, next === epoch], [1, false]);
+  assert.ok(broker.log.some((line) => line.includes("history_file_anew")));
+  await broker.stop();
+});
+
+withFile("it is one broker's", async (start) => {
+  const broker = await start();
+  const second = await start({ ready: false });
+  const { code } = await second.exited;
+  assert.notEqual(code, 0);
+  assert.ok(second.log.some((line) => line.includes("another broker has it")), second.log.join("\n"));
+  await broker.stop();
+  const nothing = await start({ ready: false, config: { "limits.history_memory": "0B", namespace: [] } });
+  assert.notEqual((await nothing.exited).code, 0);
+});
