@@ -321,8 +321,8 @@ static void to_revoked(void *context, uint32_t client, uint64_t random)
 
 static int open_truth(struct rc_worker *w, struct rc_err *err)
 {
-    return rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config,
-                           rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
+    return rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config, 0, w->control.boot_ms,
+                           err);
 }
 
 static int open_hub(struct rc_worker *w, struct rc_err *err)

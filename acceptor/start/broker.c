@@ -382,6 +382,7 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
     rc_segments_renew(&broker->segments, child->index);
     rc_segments_args(&broker->segments, &args);
     int truth_fd = -1;
+    int io_fd = -1;
     if (child->index == RC_CHILD_RELAY) {
         args_of_relay(broker, &args);
     } else {
@@ -392,11 +393,16 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
         if (truth_fd < 0) {
             return truth_fd;
         }
-        child->order_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        snprintf(name, sizeof(name), "ringcast-io-%d", child->index);
+        io_fd = rc_segment_create(name, 0, err);
+        child->order_fd = io_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (child->order_fd < 0) {
-            close(truth_fd);
-            return rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+            const int rc = io_fd < 0 ? io_fd : rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+            close_fd(&truth_fd);
+            close_fd(&io_fd);
+            return rc;
         }
+        args.io_fd = io_fd;
         atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_relaxed);
         open_vault(broker, (uint32_t)child->index);
         args_of_worker(broker, child, truth_fd, &args);
@@ -416,9 +422,8 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
     /* B2 pairs with P3 in relay/route/port.c, rc_port_follow: who sees 1 sees the generation that starts, and writes to it. */
     atomic_store_explicit(&child->life->running, 1, memory_order_release);
     const pid_t pid = rc_spawn_child(&spawn, &args, &child->pidfd, err);
-    if (truth_fd >= 0) {
-        close(truth_fd);
-    }
+    close_fd(&truth_fd);
+    close_fd(&io_fd);
     if (pid < 0) {
         close_vault(broker, child);
         close_fd(&child->order_fd);

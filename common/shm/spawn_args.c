@@ -57,6 +57,7 @@ static const struct {
     {"--relay-bell-fd", offsetof(struct rc_spawn_args, relay_bell_fd), FOR_WORKER},
     {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
     {"--vault-fd", offsetof(struct rc_spawn_args, vault_fd), FOR_WORKER},
+    {"--io-fd", offsetof(struct rc_spawn_args, io_fd), FOR_WORKER},
     {"--order-fd", offsetof(struct rc_spawn_args, order_fd), FOR_WORKER},
     {"--keys-fd", offsetof(struct rc_spawn_args, keys_fd), FOR_WORKER},
     {"--inbox-fd", offsetof(struct rc_spawn_args, inbox_fd), FOR_WORKER},

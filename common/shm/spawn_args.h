@@ -3,7 +3,7 @@
  *
  *   ringcast-worker --index I --core-fd N --config-fd N --own-fd N --acceptor-fd N --relay-fd N --port-fd N --truth-fd N
  *                   --life-fd N --bell-fd N --acceptor-bell-fd N --relay-bell-fd N --steer-fd N --keys-fd N --inbox-fd N
- *                   --limits-fd N --vault-fd N --order-fd N
+ *                   --limits-fd N --vault-fd N --order-fd N --io-fd N
  *                   --worker-fd N (each worker's report, in order)  --listen-fd N (each listener, in order)
  *                   --outbox-fd N (to each worker's inbox, in order)
  *   ringcast-relay  --core-fd N --config-fd N --own-fd N --acceptor-fd N --keep-fd N --life-fd N --bell-fd N
@@ -40,6 +40,7 @@ struct rc_spawn_args {
     int steer_fd;      /* worker only, -1 = none */
     int vault_fd;      /* worker only, -1 = none: keeps its sockets (common/base/vault.h) */
     int keys_fd;       /* worker only */
+    int io_fd;         /* worker only: of this process, empty (worker/io/memory.h) */
     int order_fd;      /* worker only: rung when its order changes while it sleeps outside of its loop */
     int limits_fd;     /* worker only */
     int inbox_fd;      /* worker only: where connections that others hand over arrive */

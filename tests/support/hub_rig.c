@@ -248,6 +248,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
     *rig = (struct hub_rig){.slots = options->slots};
     rig_share(rig, options);
     rig->truth_fd = memfd_create("truth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    rig->io_fd = memfd_create("io", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     rig->bell_fd = eventfd(0, EFD_CLOEXEC);
     rig->life_fd = eventfd(0, EFD_CLOEXEC);
     struct io_uring_params vault;
@@ -256,8 +257,7 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
     memcpy(rig->control->vault_params, &vault, sizeof(vault));
     const uint64_t buffers =
         (options->receive_buffers == 0 ? 64u : options->receive_buffers) * (uint64_t)RC_IO_BUFFER_BYTES;
-    rig_must(rc_truth_create(&rig->truth, rig->truth_fd, options->slots, rig->config, rc_io_truth_bytes(buffers),
-                             rig->control->boot_ms, &err),
+    rig_must(rc_truth_create(&rig->truth, rig->truth_fd, options->slots, rig->config, 0, rig->control->boot_ms, &err),
              &err);
     const struct rc_hub_handlers hub_handlers = {.context = rig,
                                                  .interest_changed = rig_index,
@@ -290,7 +290,8 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
     struct rc_spawn_args args = {.bell_fd = rig->bell_fd,
                                  .life_fd = rig->life_fd,
                                  .inbox_fd = options->inbox_fd > 0 ? options->inbox_fd : -1,
-                                 .vault_fd = fcntl(rig->vault_fd, F_DUPFD_CLOEXEC, 0)};
+                                 .vault_fd = fcntl(rig->vault_fd, F_DUPFD_CLOEXEC, 0),
+                                 .io_fd = rig->io_fd};
     if (options->listen_fd > 0) {
         args.listen_fds[0] = options->listen_fd;
         args.listen_count = 1;
@@ -353,6 +354,7 @@ void hub_rig_close(struct hub_rig *rig)
     (void)close(rig->bell_fd);
     (void)close(rig->life_fd);
     (void)close(rig->vault_fd);
+    (void)close(rig->io_fd);
     for (uint32_t i = 0; i <= rig->slots; i++) {
         free(rig->peers[i].bytes);
     }

@@ -46,6 +46,7 @@ struct hub_rig {
     struct rc_hub hub;
     struct rc_metrics *metrics; /* in shared */
     int truth_fd, bell_fd, life_fd;
+    int io_fd;
     int vault_fd; /* as the acceptor has it */
     uint32_t slots;
     struct hub_rig_peer *peers; /* owned, by client */

@@ -22,6 +22,7 @@
 #include "common/shm/control.h"
 #include "worker/io/handover.h"
 #include "worker/io/kept.h"
+#include "worker/io/memory.h"
 #include "worker/io/wheel.h"
 #include "worker/store/truth.h"
 
@@ -174,7 +175,8 @@ struct rc_io {
     bool input_left;     /* a socket had more than its buffer took */
     bool parking;        /* between rc_io_park and rc_io_go_on */
 
-    struct io_uring_buf_ring *buffers; /* in truth->io */
+    struct rc_io_memory *memory; /* owned mapping */
+    struct io_uring_buf_ring *buffers;
     uint8_t *buffer_memory;
     uint32_t buffer_count; /* power of two */
     uint8_t
@@ -230,9 +232,6 @@ struct rc_io {
     uint8_t *staging;        /* owned: RC_IO_STAGING_BYTES per packet */
     uint32_t packet_count;
     uint32_t piece_count;
-    struct io_uring_cqe *held; /* owned: completions that stood before a batch's in an overflowing queue */
-    uint32_t held_count;
-    uint32_t held_capacity;
 };
 
 struct rc_io_options {
@@ -243,9 +242,6 @@ struct rc_io_options {
     uint64_t receive_buffers_bytes;
     const struct rc_config *config; /* for tls */
 };
-
-/* Bytes that io wants of the truth segment for receive buffers. */
-uint64_t rc_io_truth_bytes(uint64_t receive_buffers_bytes);
 
 /* Sets the ring up and arms accepts, doorbell and life line. -errno with the remedy in `err`. */
 int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metrics,
