@@ -102,6 +102,7 @@ void rc_park_pass(struct rc_worker *w)
         const char *hindrance = park_hindrance(w);
         if (hindrance == NULL) {
             park_enter(w, RC_PARK_STILL);
+            rc_io_park_own(&w->io);
         } else if (age_ms >= PARK_ANSWERING_MS) {
             park_go_on(w, hindrance);
         }

@@ -84,6 +84,9 @@ struct hub_rig_options {
 enum hub_rig_socket { HUB_RIG_UNIX, HUB_RIG_TCP };
 
 void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
+/* The worker stands still, and another one, with a ring of its own, takes its sockets over out of the vault: how many. The truth and its
+ * index stay as they are. */
+uint32_t hub_rig_hand_over(struct hub_rig *rig);
 /* Ends every connection, checks that nothing is left of them, and gives everything back. */
 void hub_rig_close(struct hub_rig *rig);
 

@@ -241,6 +241,7 @@ struct rc_io_options {
     uint32_t direct_descriptors;
     uint64_t receive_buffers_bytes;
     const struct rc_config *config; /* for tls */
+    bool adopting;                  /* nothing is read or accepted before rc_io_go_on: rc_io_adopt comes first */
 };
 
 /* Sets the ring up and arms accepts, doorbell and life line. -errno with the remedy in `err`. */
@@ -270,9 +271,17 @@ void rc_io_set_busy(struct rc_io *io, bool busy);
  * says all of the connections; in flight are polls at most.
  */
 void rc_io_park(struct rc_io *io);
+/* Nobody waits for answers of those that were made here any more: they end, too. */
+void rc_io_park_own(struct rc_io *io);
 bool rc_io_parked(const struct rc_io *io);
-/* Reads and accepts again, whether it stood still already or not. */
+/* Reads and accepts again, whether it stood still already or not; or begins to, behind rc_io_adopt. */
 void rc_io_go_on(struct rc_io *io);
+
+/*
+ * The sockets of the truth that a parked predecessor has written, out of the vault; how many. What is not there (TLS, or server.keep says
+ * so), or was in the middle of a request's body, ends: handlers.terminated. The rooms above are rebuilt already.
+ */
+uint32_t rc_io_adopt(struct rc_io *io);
 
 /* Arms reading as the connection's mode wants, unless paused or already armed. */
 void rc_io_read(struct rc_io *io, uint32_t socket);

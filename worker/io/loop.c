@@ -111,9 +111,7 @@ static void loop_arm_all(struct rc_io *io)
     if (io->inbox_fd >= 0) {
         loop_arm_fd(io, io->inbox_fd, RC_OP_INBOX);
     }
-    for (uint32_t i = 0; i < io->listener_count; i++) {
-        rc_io_arm_accept(io, i);
-    }
+    rc_io_arm_accepts(io);
     io->accept_again_in_ds = RC_IO_ACCEPT_AGAIN_DS;
     io->accept_again_ds = io->now_ds + RC_IO_ACCEPT_AGAIN_DS;
 }
@@ -131,6 +129,7 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
         .bell_fd = args->bell_fd,
         .life_fd = args->life_fd,
         .listener_count = (uint32_t)args->listen_count,
+        .parking = options->adopting,
     };
     memcpy(io->listen_fds, args->listen_fds, sizeof(io->listen_fds));
     loop_read_clock(io);
@@ -308,9 +307,10 @@ static uint32_t loop_collect(struct rc_io *io, uint32_t limit, uint64_t end_ns)
         }
         /* Copied and released first: a handler may submit, and needs the room. */
         io->memory->current = *cqe;
-        atomic_signal_fence(memory_order_release);
+        /* IM2 pairs with nothing yet: who reads it after a kill sees stores in this order, if the compiler keeps it. */
+        atomic_signal_fence(memory_order_release); /* IM2 */
         io->memory->current_valid = 1;
-        atomic_signal_fence(memory_order_release);
+        atomic_signal_fence(memory_order_release); /* IM2 */
         io_uring_cqe_seen(&io->ring, cqe);
         const struct io_uring_cqe copy = io->memory->current;
         loop_dispatch(io, &copy);
