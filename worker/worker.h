@@ -3,6 +3,7 @@
  *
  *   rooms.c   opens the rooms, in an order that is checked, and hands on what one room tells another
  *   park.c    standing still
+ *   succeed.c taking over from one that does
  *   main.c    the start, and the loop
  */
 #ifndef RC_WORKER_WORKER_H
@@ -23,6 +24,7 @@
 #include "worker/engine/engine.h"
 #include "worker/http/client_files.h"
 #include "worker/limits/limits.h"
+#include "worker/store/truth_check.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
 #include "worker/uplink/memberships.h"
@@ -41,6 +43,7 @@ struct rc_worker {
     struct rc_control control;
     struct rc_process *process;
     uint32_t state; /* enum rc_process_state */
+    bool owns;      /* the words of its report about itself are its own: not those of a predecessor that runs */
     struct rc_port_view port;
     const struct rc_config *config;
     uint32_t config_generation;
@@ -66,6 +69,9 @@ struct rc_worker {
     struct rc_overload overload;
     struct rc_park park;
     struct rc_metrics *metrics;
+#ifdef RC_DEBUG
+    struct rc_truth_watch watch;
+#endif
     bool parent_gone;
     bool more; /* the down ring had more than one batch, or a step of the API is to be continued */
     uint64_t trim_ms;
@@ -80,6 +86,10 @@ void rc_worker_beat(struct rc_worker *w);
 void rc_worker_tell_relay(struct rc_worker *w);
 /* A word was stored that the acceptor waits for. */
 void rc_worker_tell_acceptor(const struct rc_worker *w);
+
+/* Instead of opening it: takes over from a worker that runs, when that one stands still. 0: it is to run the loop. Negative errno with `err`:
+ * it is to end, and nothing of the other's was touched; -ECANCELED: it was not wanted. */
+int rc_worker_succeed(struct rc_worker *w, struct rc_err *err);
 
 /* Is there an order to stand still, or to go on, that was not followed yet? */
 bool rc_park_due(const struct rc_worker *w);

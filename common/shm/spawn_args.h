@@ -5,7 +5,7 @@
  *                   --life-fd N --bell-fd N --acceptor-bell-fd N --relay-bell-fd N --steer-fd N --keys-fd N --inbox-fd N
  *                   --limits-fd N --vault-fd N --order-fd N --io-fd N
  *                   --worker-fd N (each worker's report, in order)  --listen-fd N (each listener, in order)
- *                   --outbox-fd N (to each worker's inbox, in order)
+ *                   --outbox-fd N (to each worker's inbox, in order)  --adopt 1 (a successor of one that runs)
  *   ringcast-relay  --core-fd N --config-fd N --own-fd N --acceptor-fd N --keep-fd N --life-fd N --bell-fd N
  *                   --acceptor-bell-fd N, then per worker in order: --worker-fd N --port-fd N --worker-bell-fd N
  *
@@ -25,6 +25,7 @@
 
 struct rc_spawn_args {
     int index; /* worker index, -1 for the relay */
+    int adopt; /* worker only: 1 = the truth is that of a worker which runs, and is to be taken over from it */
     int core_fd;
     int config_fd;
     int own_fd;

@@ -87,6 +87,14 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
 /* The worker stands still, and another one, with a ring of its own, takes its sockets over out of the vault: how many. The truth and its
  * index stay as they are. */
 uint32_t hub_rig_hand_over(struct hub_rig *rig);
+/* A second rig goes on with a copy of the first one's truth, as a successor of the worker does: its hub's index is rebuilt, each socket is
+ * a new Unix one, of which nothing was read. All sockets of the first are a client's. */
+void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options,
+                   int send_bytes);
+/* The same in steps, for rigs with more rooms: all is open, and nothing rebuilt; the far end of the socket that has this number from here
+ * on. */
+void hub_rig_succeed(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options);
+int hub_rig_take_socket(struct hub_rig *rig, uint32_t socket, int send_bytes);
 /* Ends every connection, checks that nothing is left of them, and gives everything back. */
 void hub_rig_close(struct hub_rig *rig);
 

@@ -350,7 +350,7 @@ static int recover_heal(struct rc_hub *hub, uint32_t channel_index, uint64_t unt
             return -ENOSPC;
         }
         if (recover_read(hub, &cursor, &message) != 1) {
-            hub->partial_mask = 0;
+            hub->kept->partial_mask = 0;
             return -ENODATA;
         }
         const struct rc_envelope_view view = recover_view(hub, channel, &message, place->epoch, place->position + 1);
@@ -371,7 +371,7 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
     struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
     if (place != NULL && place->epoch == head->epoch) {
         if (head->position <= place->position) {
-            hub->partial_mask = 0;
+            hub->kept->partial_mask = 0;
             return 0; /* it was read from the history */
         }
         if (RC_UNLIKELY(head->position != place->position + 1)) {

@@ -27,6 +27,7 @@ static struct rc_spawn_args worker_args(void)
     args.keys_fd = 17;
     args.order_fd = 33;
     args.io_fd = 34;
+    args.adopt = 1;
     args.inbox_fd = 15;
     args.limits_fd = 18;
     args.history_fd = 19;
@@ -177,6 +178,8 @@ Test(spawn_args, bad_arguments_are_named)
         {"", "--core-fd is missing"},
         {RELAY " --port-fd 8", "one of each per worker"},
         {RELAY " --truth-fd 8", "--truth-fd is not for a relay"},
+        {RELAY " --adopt 1", "--adopt is not for a relay"},
+        {WORKER " --adopt 2", "--adopt 2"},
         {RELAY " --relay-fd 8", "--relay-fd is not for a relay"},
         {RELAY " --listen-fd 8", "--listen-fd is not for a relay"},
         {RELAY " --steer-fd -1", "--steer-fd is not for a relay"},

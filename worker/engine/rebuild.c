@@ -1,0 +1,36 @@
+/*
+ * rebuild: timers of Engine.IO sessions, and of whom answers are waited for, made from a truth that another process has written. See engine.h.
+ *
+ * Rows that wait, and what backends and rooms are asked for them, are of the process: their clients go on with the same packet, and what it
+ * asks is asked anew. Nothing is written to the truth.
+ */
+#include "worker/engine/engine.h"
+
+#include "common/base/check.h"
+#include "worker/engine/acks.h"
+#include "worker/engine/unjoined.h"
+
+/* A session that has joined no namespace yet has a deadline for that; so have those that only say good-bye. */
+static bool rebuild_unjoined(const struct rc_engine *engine)
+{
+    return (engine->flags & (RC_ENGINE_SESSION | RC_ENGINE_GOODBYE)) == RC_ENGINE_SESSION && engine->deadline_ds != 0;
+}
+
+void rc_engines_rebuild(struct rc_engines *engines, const struct rc_truth_found *found)
+{
+    const struct rc_clients *clients = engines->clients;
+    const struct rc_truth *truth = clients->truth;
+    RC_ASSERT(truth->adopted);
+    for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
+        const struct rc_client *client = rc_truth_client(truth, i);
+        if (client->random == 0 || !rc_encoding_is_engine(client->encoding) || !rc_engine_is(engines, i)) {
+            continue;
+        }
+        rc_engine_schedule(engines, i);
+        if (rebuild_unjoined(rc_engine_of(engines, i))) {
+            const struct rc_address address = rc_engine_address(engines, i);
+            rc_unjoined_add(engines, i, &address);
+        }
+    }
+    rc_acks_rebuild(engines, found);
+}
