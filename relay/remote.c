@@ -12,6 +12,7 @@
 #include "common/shm/neighbours.h"
 #include "relay/bridge/adapter_interest.h"
 
+#define MISSED_NAMED_MAX 4096u      /* channels of which it is told one by one that something was missed */
 #define WAITER_REPLY RC_WORKERS_MAX /* no worker waits for the confirmation, but a reply */
 
 /* --- from the router ------------------------------------------------------------------------------------------------- */
@@ -74,6 +75,19 @@ static void remote_select(void *context, const struct rc_envelope_view *view)
     rc_adapter_select(&remote->adapter, &one, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
 }
 
+/* Everything but what gives it its place is done now. */
+static bool remote_share(void *context, const struct rc_envelope_view *view, uint32_t worker, uint32_t generation,
+                         bool answers)
+{
+    struct rc_remote *remote = context;
+    if (rc_registry_refused(&remote->registry) ||
+        !rc_shared_publish(&remote->shared, view, worker, generation, answers)) {
+        return false;
+    }
+    rc_adapter_publish(&remote->adapter, view, 0);
+    return true;
+}
+
 static bool remote_direct(void *context, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
@@ -93,6 +107,9 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
     const enum rc_redis_want want = rc_redis_channel_want(
         remote->link, request->hash, rc_span_of(request->name, request->name_bytes), request->worker, request->token);
     const bool refused = want == RC_REDIS_WANT_CONFIRMED && rc_registry_refused(&remote->registry);
+    if (want == RC_REDIS_WANT_CONFIRMED && !refused && rc_shared_wait(&remote->shared, request, true)) {
+        return true;
+    }
     if (want == RC_REDIS_WANT_LOCAL || refused) {
         rc_router_interest_done(remote->router, request, RC_ENVELOPE_SCOPE_LOCAL, 0);
     }
@@ -193,6 +210,7 @@ static void remote_retained(void *context, const struct rc_envelope_view *view)
 }
 
 const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
+                                            .share = remote_share,
                                             .select = remote_select,
                                             .direct = remote_direct,
                                             .interest_add = interest_add,
@@ -225,7 +243,7 @@ static void remote_undelivered(void *context, struct rc_span user)
 static void remote_interested(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
                               bool confirmed)
 {
-    const struct rc_remote *remote = context;
+    struct rc_remote *remote = context;
     const bool everywhere = confirmed && !rc_registry_refused(&remote->registry);
     if (worker == WAITER_REPLY) {
         rc_router_confirmed(remote->router, token, everywhere);
@@ -236,7 +254,47 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
                                                 .hash = hash,
                                                 .name = (const char *)name.bytes,
                                                 .name_bytes = (uint32_t)name.count};
+    if (everywhere && rc_shared_wait(&remote->shared, &request, everywhere)) {
+        return;
+    }
     rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
+}
+
+/* Channels that are told one by one that something was missed. */
+struct missing {
+    struct rc_remote *remote;
+    uint32_t count;
+    bool tells; /* else they are counted */
+};
+
+static void missing_one(void *context, struct rc_span name)
+{
+    struct missing *missing = context;
+    struct rc_remote *remote = missing->remote;
+    if (rc_shared_covers(&remote->shared, name)) {
+        return; /* it is repaired */
+    }
+    missing->count++;
+    if (missing->tells) {
+        rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
+    }
+}
+
+/* Of all channels: those whose history is shared are repaired, so that it is told of the others, and of "*" for broadcasts and direct messages. Where
+ * these are too many it is told of all at once. */
+static void missed_all(struct rc_remote *remote)
+{
+    struct missing missing = {.remote = remote};
+    if (remote->shared.open) {
+        rc_interest_walk(&remote->router->fanout.interest, missing_one, &missing);
+    }
+    if (!remote->shared.open || missing.count > MISSED_NAMED_MAX) {
+        rc_router_gap(remote->router, NULL, 0);
+        return;
+    }
+    missing.tells = true;
+    rc_interest_walk(&remote->router->fanout.interest, missing_one, &missing);
+    rc_router_gap(remote->router, "*", 1);
 }
 
 static void remote_missed(void *context, struct rc_span name)
@@ -244,8 +302,41 @@ static void remote_missed(void *context, struct rc_span name)
     struct rc_remote *remote = context;
     if (name.count == 0) {
         rc_cluster_retained_missed(&remote->retained);
+        missed_all(remote);
+    } else if (!rc_shared_covers(&remote->shared, name)) {
+        rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
     }
-    rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
+}
+
+static bool remote_placed(void *context, struct rc_span name, struct rc_span message)
+{
+    struct rc_remote *remote = context;
+    return !rc_registry_refused(&remote->registry) && rc_shared_received(&remote->shared, name, message);
+}
+
+static void remote_changed(void *context, uint64_t hash, struct rc_span name, enum rc_redis_change change)
+{
+    struct rc_remote *remote = context;
+    rc_shared_changed(&remote->shared, hash, name, change);
+}
+
+/* One of those that have heard it gives it its place, as if it were its own. */
+static bool remote_share_heard(void *context, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    struct rc_envelope_view own = *view;
+    if (!rc_shared_covers(&remote->shared, name) || rc_registry_refused(&remote->registry)) {
+        return false;
+    }
+    own.head.channel_hash = rc_channel_hash(view->channel, view->head.channel_bytes);
+    own.head.flags = (uint16_t)(view->head.flags & ~RC_ENVELOPE_REMOTE);
+    own.head.request_id_bytes = 0;
+    if (!rc_registry_first(&remote->registry)) {
+        return true;
+    }
+    own.head.sequence = rc_router_sequence(remote->router);
+    return rc_shared_publish(&remote->shared, &own, 0, 0, false);
 }
 
 static bool remote_wanted(void *context, struct rc_span name)
@@ -364,6 +455,20 @@ static int open_instance(struct rc_remote *remote)
     return 0;
 }
 
+/* -ENOMEM. */
+static int open_shared(struct rc_remote *remote, struct rc_history *history)
+{
+    const struct rc_shared_setup setup = {.link = remote->link,
+                                          .timers = remote->bridge.timers,
+                                          .router = remote->router,
+                                          .history = history,
+                                          .wire = &remote->wire,
+                                          .config = remote->config,
+                                          .instance_id = remote->control->instance_id,
+                                          .boot = remote->control->boot_nonce};
+    return rc_shared_open(&remote->shared, &setup);
+}
+
 bool rc_remote_leave(struct rc_remote *remote)
 {
     if (remote->registry.leaving) {
@@ -419,6 +524,9 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
         .host = {.deliver = remote_deliver,
                  .interested = remote_interested,
                  .missed = remote_missed,
+                 .placed = remote_placed,
+                 .changed = remote_changed,
+                 .share = remote_share_heard,
                  .wanted = remote_wanted,
                  .call = remote_pass_call,
                  .known = remote_known,
@@ -433,7 +541,10 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_emits_open(&remote->emits, &remote->bridge, &remote->registry);
     rc_cluster_retained_open(&remote->retained, remote->link, timers, history, control->instance_id);
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
-    rc = rc_adapter_open(&remote->adapter, &remote->bridge, &config->socketio);
+    rc = open_shared(remote, history);
+    if (rc == 0) {
+        rc = rc_adapter_open(&remote->adapter, &remote->bridge, &config->socketio);
+    }
     if (rc == 0) {
         rc = rc_adapter_requests_open(&remote->requests, &remote->adapter);
     }
@@ -446,6 +557,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     if (rc != 0) {
         rc_redis_link_close(remote->link);
         rc_emits_close(&remote->emits);
+        rc_shared_close(&remote->shared);
         rc_application_close(&remote->application);
         rc_python_close(&remote->python);
         rc_adapter_requests_close(&remote->requests);
@@ -467,6 +579,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
         rc_cluster_retained_close(&remote->retained);
+        rc_shared_close(&remote->shared);
         rc_gaps_close(&remote->gaps);
         rc_emits_close(&remote->emits);
         rc_application_close(&remote->application);
@@ -484,6 +597,7 @@ void rc_remote_configure(struct rc_remote *remote, const struct rc_config *confi
     if (remote->link != NULL) {
         rc_redis_link_configure(remote->link, &config->redis);
         rc_application_configure(&remote->application, config);
+        rc_shared_configure(&remote->shared, config);
         rc_registry_configure(&remote->registry, &config->cluster);
         rc_heartbeat_configure(&remote->heartbeat, config->cluster.heartbeat_interval_ms);
         rc_subscription_sets_configure(&remote->sets, config, &remote->router->fanout.interest);

@@ -31,6 +31,7 @@
 #include "relay/cluster/presence.h"
 #include "relay/cluster/registry.h"
 #include "relay/cluster/retained.h"
+#include "relay/cluster/shared.h"
 #include "relay/route/router.h"
 #include "relay/cluster/sets.h"
 
@@ -58,6 +59,7 @@ struct rc_remote {
     struct rc_calls calls;
     struct rc_emits emits;
     struct rc_cluster_retained retained;
+    struct rc_shared shared;
 };
 
 /* What the router is opened with; context: a struct rc_remote. */

@@ -69,9 +69,7 @@ struct rc_worker {
     struct rc_overload overload;
     struct rc_park park;
     struct rc_metrics *metrics;
-#ifdef RC_DEBUG
-    struct rc_truth_watch watch;
-#endif
+    struct rc_truth_watch watch; /* debug builds */
     bool parent_gone;
     bool more; /* the down ring had more than one batch, or a step of the API is to be continued */
     uint64_t trim_ms;

@@ -30,6 +30,8 @@ static const struct rc_config_word who_sees[] = {{"auto", RC_WHO_DEFAULT},
 /* Outside of channels nothing has an owner. */
 static const struct rc_config_word who_client[] = {
     {"auto", RC_WHO_DEFAULT}, {"anyone", RC_WHO_ANYONE}, {"user", RC_WHO_USER}, {"none", RC_WHO_NONE}, {NULL, 0}};
+static const struct rc_config_word history_scopes[] = {
+    {"cluster", RC_HISTORY_SCOPE_CLUSTER}, {"host", RC_HISTORY_SCOPE_HOST}, {NULL, 0}};
 static const struct rc_config_word slow_policies[] = {
     {"disconnect", RC_SLOW_DISCONNECT}, {"skip", RC_SLOW_SKIP}, {"latest", RC_SLOW_LATEST}, {NULL, 0}};
 static const struct rc_config_word rate_policies[] = {{"delay", RC_RATE_DELAY}, {"close", RC_RATE_CLOSE}, {NULL, 0}};

@@ -74,6 +74,7 @@ enum rc_who {
     RC_WHO_RULES,  /* [[event]] rows and backends alone; of subscribe and publish */
     RC_WHO_NONE,
 };
+enum rc_history_scope { RC_HISTORY_SCOPE_HOST, RC_HISTORY_SCOPE_CLUSTER };
 enum rc_slow_policy { RC_SLOW_DISCONNECT, RC_SLOW_SKIP, RC_SLOW_LATEST };
 /* What happens to a client that sends faster than it may: it is read more slowly, or its connection is closed (1008). */
 enum rc_rate_policy { RC_RATE_DELAY, RC_RATE_CLOSE };
@@ -247,6 +248,7 @@ struct rc_config_redis {
     struct rc_config_text prefix;
     uint64_t outbox_bytes;
     uint64_t outbox_max_age_ms;
+    uint64_t history_wait_ms;
     bool sharded;
     struct rc_config_text tls_ca;
     struct rc_config_text tls_certificate;
@@ -297,6 +299,7 @@ struct rc_config_namespace {
     struct rc_config_rate subscribe_rate;
     struct rc_config_rate unsubscribe_rate;
     uint32_t history;
+    enum rc_history_scope history_scope;
     uint64_t history_ttl_ms; /* 0 = no bound */
     uint64_t history_bytes;  /* of a channel; 0 = no bound */
     enum rc_who retain;

@@ -66,7 +66,8 @@ struct rc_history_slot {
     _Atomic uint32_t page;    /* unit + 1 of the oldest page; 0 = none */
     uint8_t name_bytes;
     char name[RC_CHANNEL_NAME_MAX];
-    uint8_t pad[4];
+    uint8_t shared; /* 1: epoch and offsets are those that Redis gives all instances; 0: this host counts */
+    uint8_t pad[3];
 };
 _Static_assert(sizeof(struct rc_history_slot) == 328, "history slot layout");
 

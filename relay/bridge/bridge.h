@@ -21,6 +21,14 @@ struct rc_bridge_host {
     /* The answer to an interest that was not answered at once. */
     void (*interested)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token,
                        bool confirmed);
+    /* A message on the Redis channel of a channel, as it came. True: it has its place in a history that all instances share, and is taken
+     * care of. May be NULL, as the two that follow. */
+    bool (*placed)(void *context, struct rc_span name, struct rc_span message);
+    /* rc_redis_channel_ops.changed. */
+    void (*changed)(void *context, uint64_t hash, struct rc_span name, enum rc_redis_change change);
+    /* A message for a channel that every instance has heard (`deliver`'s view). True: the channel's history is shared, and one instance gives
+     * it its place: it comes back. */
+    bool (*share)(void *context, const struct rc_envelope_view *view);
     /* Messages of this channel were missed while Redis was away; empty: of every channel, and direct ones. */
     void (*missed)(void *context, struct rc_span name);
     /* Does some worker of this host want the channel? Certain only when all have told (known). */

@@ -21,6 +21,9 @@ static void channel_received(void *context, struct rc_span name, struct rc_span 
     struct rc_channel_bridge *channel = context;
     const struct rc_bridge *bridge = channel->bridge;
     struct rc_envelope_view view;
+    if (bridge->host.placed != NULL && bridge->host.placed(bridge->host.context, name, message)) {
+        return;
+    }
     if (rc_wire_read(bridge->wire, message, HEAD, &view) != RC_WIRE_GOOD || name.count > RC_CHANNEL_NAME_MAX) {
         return;
     }
@@ -41,6 +44,15 @@ static void channel_wanted(void *context, uint64_t hash, struct rc_span name, ui
     bridge->host.interested(bridge->host.context, hash, name, worker, token, confirmed);
 }
 
+static void channel_changed(void *context, uint64_t hash, struct rc_span name, enum rc_redis_change change)
+{
+    const struct rc_channel_bridge *channel = context;
+    const struct rc_bridge *bridge = channel->bridge;
+    if (bridge->host.changed != NULL) {
+        bridge->host.changed(bridge->host.context, hash, name, change);
+    }
+}
+
 static void channel_missed(void *context, struct rc_span name)
 {
     const struct rc_channel_bridge *channel = context;
@@ -59,6 +71,7 @@ void rc_channel_bridge_open(struct rc_channel_bridge *channel, const struct rc_b
     const struct rc_redis_channel_ops ops = {.message = channel_received,
                                              .wanted = channel_wanted,
                                              .missed = channel_missed,
+                                             .changed = channel_changed,
                                              .known = channel_known,
                                              .context = channel,
                                              .head = HEAD};

@@ -57,5 +57,8 @@ void rc_emission_deliver(struct rc_emission *emission, enum rc_record_type type,
 {
     const struct rc_bridge *bridge = emission->bridge;
     rc_emission_fill(emission, view, event, data, received);
+    if (type == RC_DOWN_MESSAGE && bridge->host.share != NULL && bridge->host.share(bridge->host.context, view)) {
+        return;
+    }
     (void)bridge->host.deliver(bridge->host.context, type, view);
 }

@@ -74,6 +74,9 @@ int rc_foreign_deliver(const struct rc_bridge *bridge, const struct rc_foreign_m
     };
     rc_metric_add(metrics, RC_METRIC_CROSS_INSTANCE, 1);
     rc_metric_add(metrics, RC_METRIC_CROSS_INSTANCE_BYTES, message->data.count);
+    if (bridge->host.share != NULL && bridge->host.share(bridge->host.context, &view)) {
+        return 0;
+    }
     return bridge->host.deliver(bridge->host.context, RC_DOWN_MESSAGE, &view) ? 0 : -ENOENT;
 }
 

@@ -409,6 +409,56 @@ static void wire_fill(struct rc_wire *wire, const struct parsed *parsed, struct 
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_EXCLUDES_CUT, parsed->excludes_cut);
 }
 
+/* Who sent it, for those whom it concerns beyond the message. */
+static void keep_sender(struct rc_wire *wire, const struct parsed *parsed)
+{
+    wire->from_bytes = (uint8_t)(parsed->source.count <= sizeof(wire->from) ? parsed->source.count : 0);
+    if (wire->from_bytes > 0) {
+        memcpy(wire->from, parsed->source.bytes, wire->from_bytes);
+    }
+    wire->boot = parsed->boot;
+    wire->sequence = parsed->sequence;
+}
+
+/* 0, or RC_WIRE_MALFORMED, RC_WIRE_TOO_LARGE. */
+static enum rc_wire_result wire_parse(struct rc_wire *wire, struct rc_span message, const char *what,
+                                      struct parsed *parsed)
+{
+    wire->except_bytes = 0;
+    if (message.count > wire->message_bytes_max + AROUND_BYTES_MAX) {
+        return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
+    }
+    const bool binary = message.count > 0 && message.bytes[0] == RC_WIRE_BINARY;
+    const int rc = binary ? read_binary(wire, parsed, message) : read_json(wire, parsed, message);
+    if (rc < 0) {
+        return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count,
+                           rc == -EILSEQ      ? "not UTF-8"
+                           : rc == -EOVERFLOW ? "nested too deeply"
+                                              : "not a message of this channel");
+    }
+    if (!parsed->has_payload) {
+        return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count, "no payload");
+    }
+    return RC_WIRE_GOOD;
+}
+
+/* What was parsed as a record has it. */
+static enum rc_wire_result wire_finish(struct rc_wire *wire, const struct parsed *parsed, size_t bytes,
+                                       const char *what, struct rc_envelope_view *view)
+{
+    const struct rc_span data = parsed->args ? wire_args(wire, parsed) : parsed->payload;
+    if (parsed->args && data.count == 0) {
+        return wire_refuse(wire, RC_WIRE_MALFORMED, what, bytes, "no memory for its arguments");
+    }
+    wire_fill(wire, parsed, data, view);
+    return RC_WIRE_GOOD;
+}
+
+static bool wire_payload_large(const struct rc_wire *wire, const struct parsed *parsed)
+{
+    return parsed->payload.count + parsed->attachments.count > wire->message_bytes_max;
+}
+
 enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, const char *what,
                                  struct rc_envelope_view *view)
 {
@@ -419,24 +469,14 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
     if (rc_span_starts_with(message, rc_span_of(wire->own_head, wire->own_head_bytes))) {
         return wire_own(wire);
     }
-    if (message.count > wire->message_bytes_max + AROUND_BYTES_MAX) {
-        return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
-    }
-    const bool binary = message.count > 0 && message.bytes[0] == RC_WIRE_BINARY;
-    const int rc = binary ? read_binary(wire, &parsed, message) : read_json(wire, &parsed, message);
-    if (rc < 0) {
-        return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count,
-                           rc == -EILSEQ      ? "not UTF-8"
-                           : rc == -EOVERFLOW ? "nested too deeply"
-                                              : "not a message of this channel");
-    }
-    if (!parsed.has_payload) {
-        return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count, "no payload");
+    const enum rc_wire_result result = wire_parse(wire, message, what, &parsed);
+    if (result != RC_WIRE_GOOD) {
+        return result;
     }
     if (rc_span_equal(parsed.source, rc_span_text(wire->instance_id))) {
         return wire_own(wire);
     }
-    if (parsed.payload.count + parsed.attachments.count > wire->message_bytes_max) {
+    if (wire_payload_large(wire, &parsed)) {
         return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
     }
     if (parsed.source.count > 0 && parsed.boot <= UINT32_MAX &&
@@ -444,12 +484,22 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
         rc_metric_add(wire->metrics, RC_METRIC_REDIS_DUPLICATES, 1);
         return RC_WIRE_DUPLICATE;
     }
-    const struct rc_span data = parsed.args ? wire_args(wire, &parsed) : parsed.payload;
-    if (parsed.args && data.count == 0) {
-        return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count, "no memory for its arguments");
+    return wire_finish(wire, &parsed, message.count, what, view);
+}
+
+enum rc_wire_result rc_wire_read_kept(struct rc_wire *wire, struct rc_span message, const char *what,
+                                      struct rc_envelope_view *view)
+{
+    struct parsed parsed = {.has_payload = false};
+    const enum rc_wire_result result = wire_parse(wire, message, what, &parsed);
+    if (result != RC_WIRE_GOOD) {
+        return result;
     }
-    wire_fill(wire, &parsed, data, view);
-    return RC_WIRE_GOOD;
+    if (wire_payload_large(wire, &parsed)) {
+        return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
+    }
+    keep_sender(wire, &parsed);
+    return wire_finish(wire, &parsed, message.count, what, view);
 }
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */

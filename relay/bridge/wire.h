@@ -68,7 +68,11 @@ struct rc_wire {
     uint32_t except_bytes;                      /* likewise: names that it is not for, each ended by a NUL */
     char except[RC_SELECT_EXCEPT_BYTES];        /* likewise */
     char source[RC_INSTANCE_ID_MAX];            /* likewise, of one that is kept */
-    uint8_t *args;                              /* owner: arguments of the message that was read last; grows */
+    char from[RC_INSTANCE_ID_MAX];              /* likewise: the instance that sent it, if any */
+    uint8_t from_bytes;
+    uint64_t boot; /* likewise */
+    uint64_t sequence;
+    uint8_t *args; /* owner: arguments of the message that was read last; grows */
     size_t args_room;
 };
 
@@ -88,6 +92,10 @@ enum rc_wire_result {
  * zero); they live until the next call, data as long as `message` too. Counts what it refuses. `what` names the channel's kind in the log. */
 enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, const char *what,
                                  struct rc_envelope_view *view);
+
+/* The same, also of this instance's own messages and of those that were seen before: what is kept in a stream has its place there. */
+enum rc_wire_result rc_wire_read_kept(struct rc_wire *wire, struct rc_span message, const char *what,
+                                      struct rc_envelope_view *view);
 
 /* How much a message says besides its payload. */
 enum rc_wire_form {

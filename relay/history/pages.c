@@ -344,37 +344,56 @@ static void history_trim(struct rc_history *history, uint32_t slot, const struct
     }
 }
 
+/* The message is the channel's newest one, of this offset; `time_ms`: of the message. */
+static void page_put(struct rc_history *history, uint32_t slot, const struct rc_envelope_view *view,
+                     const struct rc_config_namespace *policy, uint64_t time_ms, uint64_t offset)
+{
+    struct rc_history_slot *its = pages_slot(history, slot);
+    struct rc_history_channel *channel = &history->channels[slot];
+    /* HP1 pairs with nothing that runs at the same time: the offset before the sequence, both before the message, so that a successor that
+     * finds the sequence finds its offset. */
+    atomic_store_explicit(&its->promised_offset, offset, memory_order_release);                /* HP1 */
+    atomic_store_explicit(&its->promised_sequence, view->head.sequence, memory_order_release); /* HP1 */
+    const uint64_t need = rc_history_entry_need(view);
+    if (page_has_room(history, channel, need) || page_add(history, slot, need, offset)) {
+        rc_history_entry_write((uint8_t *)page_at(history, channel->tail) + channel->tail_at, view, time_ms);
+        channel->tail_at += (uint32_t)need;
+    } else {
+        /* It has its offset; who misses it is told so. */
+        rc_history_clear(history, slot);
+        atomic_store_explicit(&its->first, offset + 1, memory_order_relaxed);
+        rc_metric_add(history->metrics, RC_METRIC_HISTORY_REFUSED, 1);
+    }
+    atomic_store_explicit(&its->time_ms, time_ms, memory_order_relaxed);
+    atomic_store_explicit(&its->last, offset, memory_order_release); /* HY5 pairs with HY6 in common/shm/history.c */
+    history_trim(history, slot, policy);
+    rc_metric_add(history->metrics, RC_METRIC_HISTORY_MESSAGES, 1);
+}
+
 struct rc_history_place rc_history_pages_append(struct rc_history *history, uint32_t slot,
                                                 const struct rc_envelope_view *view,
                                                 const struct rc_config_namespace *policy, uint64_t now_ms)
 {
-    struct rc_history_slot *its = pages_slot(history, slot);
-    struct rc_history_channel *channel = &history->channels[slot];
+    const struct rc_history_slot *its = pages_slot(history, slot);
     const uint64_t epoch = atomic_load_explicit(&its->epoch, memory_order_relaxed);
     const uint64_t last = atomic_load_explicit(&its->last, memory_order_relaxed);
     if (last != 0 && atomic_load_explicit(&its->promised_sequence, memory_order_relaxed) == view->head.sequence &&
         atomic_load_explicit(&its->promised_offset, memory_order_relaxed) == last) {
         return (struct rc_history_place){.epoch = epoch, .offset = last, .slot = slot}; /* a predecessor kept it */
     }
-    /* HP1 pairs with nothing that runs at the same time: the offset before the sequence, both before the message, so that a successor that
-     * finds the sequence finds its offset. */
-    atomic_store_explicit(&its->promised_offset, last + 1, memory_order_release);              /* HP1 */
-    atomic_store_explicit(&its->promised_sequence, view->head.sequence, memory_order_release); /* HP1 */
-    const uint64_t need = rc_history_entry_need(view);
-    if (page_has_room(history, channel, need) || page_add(history, slot, need, last + 1)) {
-        rc_history_entry_write((uint8_t *)page_at(history, channel->tail) + channel->tail_at, view, now_ms);
-        channel->tail_at += (uint32_t)need;
-    } else {
-        /* It has its offset; who misses it is told so. */
-        rc_history_clear(history, slot);
-        atomic_store_explicit(&its->first, last + 2, memory_order_relaxed);
-        rc_metric_add(history->metrics, RC_METRIC_HISTORY_REFUSED, 1);
-    }
-    atomic_store_explicit(&its->time_ms, now_ms, memory_order_relaxed);
-    atomic_store_explicit(&its->last, last + 1, memory_order_release); /* HY5 pairs with HY6 in common/shm/history.c */
-    history_trim(history, slot, policy);
-    rc_metric_add(history->metrics, RC_METRIC_HISTORY_MESSAGES, 1);
+    page_put(history, slot, view, policy, now_ms, last + 1);
     return (struct rc_history_place){.epoch = epoch, .offset = last + 1, .slot = slot};
+}
+
+bool rc_history_pages_append_at(struct rc_history *history, uint32_t slot, const struct rc_envelope_view *view,
+                                const struct rc_config_namespace *policy, uint64_t time_ms, uint64_t offset)
+{
+    const uint64_t last = atomic_load_explicit(&pages_slot(history, slot)->last, memory_order_relaxed);
+    if (offset != last + 1) {
+        return false;
+    }
+    page_put(history, slot, view, policy, time_ms, offset);
+    return true;
 }
 
 /* --- what is too old ------------------------------------------------------------------------------------------------- */

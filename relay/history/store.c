@@ -171,6 +171,7 @@ uint32_t rc_history_make(struct rc_history *history, uint64_t hash, struct rc_sp
     atomic_store_explicit(&its->promised_sequence, 0, memory_order_relaxed);
     atomic_store_explicit(&its->time_ms, now_ms, memory_order_relaxed);
     atomic_store_explicit(&its->page, 0, memory_order_relaxed);
+    its->shared = 0;
     its->name_bytes = (uint8_t)name.count;
     memcpy(its->name, name.bytes, name.count);
     its->owner = random_epoch();
@@ -205,6 +206,21 @@ const struct rc_config_namespace *rc_history_policy(const struct rc_history *his
 
 /* --- keeping --------------------------------------------------------------------------------------------------------- */
 
+/* Its messages are gone, and it goes on behind `last` in this epoch. */
+static void slot_begin(struct rc_history *history, uint32_t slot, uint64_t epoch, uint64_t last, bool shared)
+{
+    struct rc_history_slot *its = slot_of(history, slot);
+    /* HY3: who reads the old epoch's offsets finds none, and a successor of a writer that dies here finds no channel. */
+    atomic_store_explicit(&its->epoch, 0, memory_order_release);
+    rc_history_clear(history, slot);
+    atomic_store_explicit(&its->first, last + 1, memory_order_relaxed);
+    atomic_store_explicit(&its->last, last, memory_order_relaxed);
+    atomic_store_explicit(&its->promised_offset, 0, memory_order_relaxed);
+    atomic_store_explicit(&its->promised_sequence, 0, memory_order_relaxed);
+    its->shared = shared;
+    atomic_store_explicit(&its->epoch, epoch, memory_order_release); /* HY3 */
+}
+
 struct rc_history_place rc_history_append(struct rc_history *history, const struct rc_envelope_view *view,
                                           const struct rc_config_namespace *policy, uint64_t now_ms)
 {
@@ -213,7 +229,43 @@ struct rc_history_place rc_history_append(struct rc_history *history, const stru
     if (slot == RC_HISTORY_NO_SLOT) {
         return (struct rc_history_place){.slot = RC_HISTORY_NO_SLOT};
     }
+    if (slot_of(history, slot)->shared != 0) {
+        slot_begin(history, slot, random_epoch(), 0, false); /* from here on it is this host that counts */
+    }
     return rc_history_pages_append(history, slot, view, policy, now_ms);
+}
+
+void rc_history_begin_at(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t epoch, uint64_t last,
+                         uint64_t now_ms)
+{
+    const uint32_t slot = rc_history_make(history, hash, name, now_ms);
+    if (slot != RC_HISTORY_NO_SLOT) {
+        slot_begin(history, slot, epoch, last, true);
+    }
+}
+
+uint32_t rc_history_append_at(struct rc_history *history, const struct rc_envelope_view *view,
+                              const struct rc_config_namespace *policy, uint64_t epoch, uint64_t offset,
+                              uint64_t time_ms)
+{
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    const uint32_t slot = rc_history_make(history, view->head.channel_hash, name, time_ms);
+    if (slot == RC_HISTORY_NO_SLOT) {
+        return slot;
+    }
+    if (atomic_load_explicit(&slot_of(history, slot)->epoch, memory_order_relaxed) != epoch ||
+        !rc_history_pages_append_at(history, slot, view, policy, time_ms, offset)) {
+        slot_begin(history, slot, epoch, offset - 1, true);
+        (void)rc_history_pages_append_at(history, slot, view, policy, time_ms, offset);
+    }
+    return slot;
+}
+
+struct rc_history_state rc_history_shared(const struct rc_history *history, uint64_t hash, struct rc_span name)
+{
+    const uint32_t slot = rc_history_find(history, hash, name);
+    return slot != RC_HISTORY_NO_SLOT && slot_of(history, slot)->shared != 0 ? rc_history_state(&history->view, slot)
+                                                                             : (struct rc_history_state){0};
 }
 
 enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc_envelope_view *view,

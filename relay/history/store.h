@@ -146,9 +146,23 @@ static inline const struct rc_config_namespace *rc_history_policy_of(struct rc_h
     return known->policy;
 }
 
-/* A sequenced message is kept, once: `view` is as it goes down, view->head.channel_hash is right. */
+/* A sequenced message is kept, once, and this host counts it: in an epoch of its own, where the channel's was shared by all. `view` is as
+ * it goes down, view->head.channel_hash is right. */
 struct rc_history_place rc_history_append(struct rc_history *history, const struct rc_envelope_view *view,
                                           const struct rc_config_namespace *policy, uint64_t now_ms);
+
+/* --- a history that all instances share: Redis counts (relay/cluster/shared.h) --- */
+
+/* The channel begins anew behind `last`, without messages. Nothing happens where there is no room for it. */
+void rc_history_begin_at(struct rc_history *history, uint64_t hash, struct rc_span name, uint64_t epoch, uint64_t last,
+                         uint64_t now_ms);
+/* As rc_history_append, of a message whose place is known. Where the copy that is here ends elsewhere, or is of another epoch, it begins anew
+ * with this message. `time_ms`: when it was new (CLOCK_MONOTONIC). The channel's slot; RC_HISTORY_NO_SLOT: there is no room. */
+uint32_t rc_history_append_at(struct rc_history *history, const struct rc_envelope_view *view,
+                              const struct rc_config_namespace *policy, uint64_t epoch, uint64_t offset,
+                              uint64_t time_ms);
+/* How far the copy of a shared history goes; its epoch is 0 where there is none, or this host counts itself. */
+struct rc_history_state rc_history_shared(const struct rc_history *history, uint64_t hash, struct rc_span name);
 
 enum rc_history_kept {
     RC_HISTORY_KEPT,
@@ -175,6 +189,9 @@ enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc
 struct rc_history_place rc_history_pages_append(struct rc_history *history, uint32_t slot,
                                                 const struct rc_envelope_view *view,
                                                 const struct rc_config_namespace *policy, uint64_t now_ms);
+/* The same of a message whose offset is given. False: it is not the one behind the newest. */
+bool rc_history_pages_append_at(struct rc_history *history, uint32_t slot, const struct rc_envelope_view *view,
+                                const struct rc_config_namespace *policy, uint64_t time_ms, uint64_t offset);
 /* How the channel stands now, without what is too old. */
 struct rc_history_state rc_history_stand(struct rc_history *history, uint32_t slot,
                                          const struct rc_config_namespace *policy, uint64_t now_ms);

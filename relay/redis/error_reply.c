@@ -14,6 +14,7 @@ static const struct {
     {"OOM", RC_REDIS_ERROR_NOT_NOW},        /* maxmemory */
     {"TRYAGAIN", RC_REDIS_ERROR_NOT_NOW},   /* keys of one command on both sides of a move */
     {"NOREPLICAS", RC_REDIS_ERROR_NOT_NOW}, /* min-replicas-to-write */
+    {"NOSCRIPT", RC_REDIS_ERROR_SCRIPT},    /* it started again, or somebody said SCRIPT FLUSH */
     {"LOADING", RC_REDIS_ERROR_DATASET},    /* reads its data at the start, or its master's */
     {"MASTERDOWN", RC_REDIS_ERROR_DATASET}, /* replica-serve-stale-data no */
     {"MISCONF", RC_REDIS_ERROR_UNSAVED},    /* stop-writes-on-bgsave-error: said to PING as well */

@@ -16,6 +16,7 @@
 enum rc_redis_error {
     RC_REDIS_ERROR_NONE,     /* no error */
     RC_REDIS_ERROR_NOT_NOW,  /* the same command is taken later: BUSY, OOM … */
+    RC_REDIS_ERROR_SCRIPT,   /* the same, when it has been told the script: NOSCRIPT */
     RC_REDIS_ERROR_DATASET,  /* the same, but never an answer to SUBSCRIBE: LOADING, MASTERDOWN */
     RC_REDIS_ERROR_UNSAVED,  /* the same; who only publishes, subscribes and pings goes on: MISCONF */
     RC_REDIS_ERROR_DOWN,     /* the Cluster has nobody for the slot now; its map may have changed */

@@ -45,6 +45,12 @@ struct rc_redis_loss_ops {
     bool (*announce)(void *context, const struct rc_redis_losses *losses);
     void *context; /* borrowed */
 };
+struct rc_redis_script_ops {
+    /* A run (rc_redis_run) has its answer, REDIS_REPLY_ERROR included; NULL: it was given up, as a message is. `channel` is without prefix.
+     * Not for what the closing link drops. Nothing may be published in here. */
+    void (*ended)(void *context, struct rc_span channel, uint64_t token, const redisReply *reply);
+    void *context; /* borrowed */
+};
 /* A subscription for the life of the link, inside of the owner's. */
 struct rc_redis_subscription {
     const char *name; /* borrowed: a channel, or a pattern (glob), without prefix */
@@ -55,6 +61,13 @@ struct rc_redis_subscription {
     struct rc_redis_subscription *next;
     bool confirmed; /* true exactly while Redis has confirmed it on the connection that lives */
 };
+/* What became of a channel's subscription. */
+enum rc_redis_change {
+    RC_REDIS_CHANGE_GONE, /* it was given back */
+    RC_REDIS_CHANGE_HERE, /* it is confirmed, and messages before it were not wanted */
+    RC_REDIS_CHANGE_BACK, /* it is confirmed again, and what came meanwhile was missed */
+};
+
 struct rc_redis_channel_ops {
     /* A message of a wanted channel. `name` is as given to rc_redis_channel_want, without `head`. */
     void (*message)(void *context, struct rc_span name, struct rc_span message);
@@ -62,6 +75,8 @@ struct rc_redis_channel_ops {
     void (*wanted)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token, bool confirmed);
     /* The subscription was lost and is confirmed again: messages in between were missed. Empty: of every channel and direct. */
     void (*missed)(void *context, struct rc_span name);
+    /* Before `wanted` or `missed` says so. May be NULL. */
+    void (*changed)(void *context, uint64_t hash, struct rc_span name, enum rc_redis_change change);
     /* True when all interest is known: false in a relay that has a predecessor until all workers have told theirs again. */
     bool (*known)(void *context);
     void *context;    /* borrowed */

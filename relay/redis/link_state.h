@@ -16,6 +16,7 @@
 #include "relay/redis/outbox.h"
 #include "relay/redis/pubsub.h"
 
+struct rc_redis_script;
 struct rc_redis_stream;
 struct rc_redis_topology;
 
@@ -51,6 +52,8 @@ struct rc_redis_link {
     struct rc_redis_outbox outbox;   /* everything but sharded channels */
     struct rc_redis_losses losses;   /* of all outboxes */
     struct rc_redis_loss_ops loss_ops;
+    const struct rc_redis_script *scripts; /* borrowed, a list */
+    struct rc_redis_script_ops script_ops;
     uint64_t losses_ms; /* not before they are told again */
     struct rc_redis_pubsub pubsub;
     struct rc_redis_stream *stream;      /* borrowed; NULL = none */

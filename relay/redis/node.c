@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
 #include "relay/redis/error_reply.h"
+#include "relay/redis/script.h"
 #include "relay/redis/stream.h"
 #include "relay/redis/topology/topology.h"
 
@@ -151,8 +152,11 @@ static void conn_ready(void *context, struct rc_redis_conn *conn)
     struct rc_redis_link *link = node->link;
     if (!is_command(node, conn)) {
         rc_redis_pubsub_ready(&link->pubsub, node->index, conn);
-    } else if (link->topology->ready != NULL) {
-        link->topology->ready(link, node);
+    } else {
+        rc_redis_scripts_load(link, conn); /* before anything that runs them */
+        if (link->topology->ready != NULL) {
+            link->topology->ready(link, node);
+        }
     }
     node_look(link);
 }

@@ -63,9 +63,18 @@ void rc_redis_outbox_free(struct rc_redis_outbox *outbox)
     outbox->in_flight_bytes = 0;
 }
 
+static void outbox_ended(struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry, const redisReply *reply)
+{
+    if (entry->token != 0 && outbox->ops.ended != NULL) {
+        outbox->ops.ended(outbox->ops.context, rc_span_of(entry->command + entry->name_at, entry->name_bytes),
+                          entry->token, reply);
+    }
+}
+
 /* Frees an entry that is in no list any more and will never be sent. */
 static void outbox_lose(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
 {
+    outbox_ended(outbox, entry, NULL);
     if (entry->told && outbox->ops.lost != NULL) {
         outbox->ops.lost(outbox->ops.context, rc_span_of(entry->command + entry->name_at, entry->name_bytes));
     }
@@ -247,6 +256,9 @@ static void outbox_refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry 
     }
     outbox->probing = true;
     outbox->hold_until_ms = rc_clock_ms() + RC_REDIS_HOLD_MS;
+    if (error == RC_REDIS_ERROR_SCRIPT && outbox->ops.unscripted != NULL) {
+        outbox->ops.unscripted(outbox->ops.context, outbox);
+    }
     if (error == RC_REDIS_ERROR_MOVED || error == RC_REDIS_ERROR_ASK) {
         rc_metric_add(outbox->metrics, RC_METRIC_REDIS_REDIRECTS, 1);
         outbox->ops.moved(outbox->ops.context, outbox);
@@ -284,6 +296,7 @@ static void outbox_settled(struct rc_redis_outbox *outbox, struct rc_redis_entry
         rc_metric_add(outbox->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
     }
     outbox->unsure |= entry->told;
+    outbox_ended(outbox, entry, reply);
     if (outbox->refusals.left > 0) {
         outbox_overtake(outbox, entry);
     }

@@ -37,6 +37,7 @@ struct rc_redis_entry {
     bool to_one;       /* an answer of 0 receivers is a failed delivery */
     bool announcement; /* of what was lost: never dropped itself */
     bool told;         /* when it is lost, ops.lost gets its channel's name */
+    uint64_t token;    /* of a script's run (script.h), whose end is told: ops.ended; 0 = none */
     uint16_t name_at;  /* where the channel's name, without prefix, begins in the command */
     uint16_t name_bytes;
     char command[]; /* RESP */
@@ -47,6 +48,10 @@ struct rc_redis_outbox;
 struct rc_redis_outbox_ops {
     /* The server says that the slot is another one's now: the link finds out whose and moves what waits. */
     void (*moved)(void *context, struct rc_redis_outbox *outbox);
+    /* The server does not know a script. */
+    void (*unscripted)(void *context, struct rc_redis_outbox *outbox);
+    /* A script's run has its answer, or NULL: it was given up. Nothing may be added to an outbox in here. May be NULL. */
+    void (*ended)(void *context, struct rc_span channel, uint64_t token, const redisReply *reply);
     /* A message for this channel was given up; empty: nobody knows for which ones. May be NULL. */
     void (*lost)(void *context, struct rc_span channel);
     void *context; /* borrowed */

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "relay/redis/link_state.h"
+#include "relay/redis/script.h"
 #include "relay/redis/topology/slot.h"
 #include "relay/redis/topology/topology.h"
 
@@ -216,9 +217,32 @@ static void outbox_lost(void *context, struct rc_span channel)
     }
 }
 
+static void outbox_unscripted(void *context, struct rc_redis_outbox *outbox)
+{
+    const struct rc_redis_link *link = context;
+    for (uint16_t i = 0; i < link->node_count; i++) {
+        struct rc_redis_node *node = link->nodes[i];
+        if (node != NULL && (outbox == &node->outbox || (outbox == &link->outbox && i == link->home))) {
+            rc_redis_scripts_load(link, &node->command);
+        }
+    }
+}
+
+static void outbox_run_ended(void *context, struct rc_span channel, uint64_t token, const redisReply *reply)
+{
+    const struct rc_redis_link *link = context;
+    if (link->script_ops.ended != NULL) {
+        link->script_ops.ended(link->script_ops.context, channel, token, reply);
+    }
+}
+
 struct rc_redis_outbox_ops rc_redis_outbox_ops_of(struct rc_redis_link *link)
 {
-    return (struct rc_redis_outbox_ops){.moved = outbox_moved, .lost = outbox_lost, .context = link};
+    return (struct rc_redis_outbox_ops){.moved = outbox_moved,
+                                        .unscripted = outbox_unscripted,
+                                        .ended = outbox_run_ended,
+                                        .lost = outbox_lost,
+                                        .context = link};
 }
 
 void rc_redis_outboxes_inherit(struct rc_redis_link *link)

@@ -138,6 +138,13 @@ static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_no
 
 /* --- what was missed ------------------------------------------------------------------------------------------------- */
 
+static void say_changed(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name, enum rc_redis_change change)
+{
+    if (pubsub->ops.channel.changed != NULL) {
+        pubsub->ops.channel.changed(pubsub->ops.channel.context, hash, name, change);
+    }
+}
+
 static void say_missed(struct rc_redis_pubsub *pubsub, struct rc_span name)
 {
     rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_MISSED, 1);
@@ -236,6 +243,11 @@ static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal
         if (rc == 0) {
             node->confirmed--;
             pubsub->confirmed--;
+            const struct rc_redis_pubsub_entry *entry = &pubsub->entries[removal->batch[i]];
+            if (!entry->foreign) {
+                say_changed(pubsub, entry->hash, rc_span_of(rc_redis_pubsub_entry_name(entry), entry->name_bytes),
+                            RC_REDIS_CHANGE_GONE);
+            }
             rc_redis_pubsub_entry_free(pubsub, removal->batch[i]);
         } else {
             pubsub_damp(pubsub, removal->batch[i]); /* the connection takes no more now: later */
@@ -518,6 +530,9 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index
             pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
             node->confirmed++;
             pubsub->confirmed++;
+            if (!key.foreign) {
+                say_changed(pubsub, key.hash, key.name, missed ? RC_REDIS_CHANGE_BACK : RC_REDIS_CHANGE_HERE);
+            }
             rc_redis_pubsub_waiter_answer(pubsub, index, true);
             if (missed && !pubsub->missed_all) {
                 entry_missed(pubsub, &key);

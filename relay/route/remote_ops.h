@@ -32,6 +32,11 @@ enum rc_members_mark { RC_MEMBERS_BEGIN, RC_MEMBERS_END, RC_MEMBERS_GONE };
 struct rc_remote_ops {
     /* A sequenced message of a local worker goes out. Called again with the same sequence after a restart. */
     void (*publish)(void *context, const struct rc_envelope_view *view);
+    /* A message of this worker that is to get its place from all instances: true, and it is delivered (and the worker answered) by
+     * rc_router_place once it has it; `view` has its sequence and its request id. False: this host counts it itself. `answers`: the
+     * worker wants to know. May be NULL. */
+    bool (*share)(void *context, const struct rc_envelope_view *view, uint32_t worker, uint32_t generation,
+                  bool answers);
     /* The same of one with exceptions (common/records/select.h). May be NULL. */
     void (*select)(void *context, const struct rc_envelope_view *view);
     /* A direct message for a client that is not of this host. False: there is no such client. */

@@ -28,7 +28,7 @@ static void set_interest_gauge(struct rc_router *router)
 
 /* --- sequence and intent --------------------------------------------------------------------------------------------- */
 
-static uint64_t take_sequence(struct rc_router *router)
+uint64_t rc_router_sequence(struct rc_router *router)
 {
     const uint64_t sequence = router->next_sequence++;
     /* T3 pairs with T4 in take_over of a successor: behind the intent that has the sequence. */
@@ -50,7 +50,7 @@ static uint64_t store_intent(struct rc_router *router, const struct rc_relay_por
     atomic_store_explicit(&truth->intent_worker, port->index, memory_order_release);              /* T1 */
     atomic_store_explicit(&truth->intent_pair, port->up_pair, memory_order_release);              /* T1 */
     atomic_store_explicit(&truth->intent_sequence, sequence, memory_order_release);               /* T1 */
-    return take_sequence(router);
+    return rc_router_sequence(router);
 }
 
 /* --- records up ------------------------------------------------------------------------------------------------------ */
@@ -64,10 +64,7 @@ static bool is_null(const struct rc_envelope_view *view)
            memcmp(view->data, "null", 4) == 0;
 }
 
-/* The message is the channel's retained value from now on; without data there is none any more. `stamp`: when another instance has said
- * so, else it is filled. 0, or the code of why not. */
-static uint16_t retain_value(struct rc_router *router, const struct rc_envelope_view *view,
-                             struct rc_history_stamp *stamp)
+uint16_t rc_router_retain(struct rc_router *router, const struct rc_envelope_view *view, struct rc_history_stamp *stamp)
 {
     const struct rc_remote_ops *remote = router->setup.remote.ops;
     struct rc_envelope_view value = *view;
@@ -97,7 +94,12 @@ static inline void keep_history(struct rc_router *router, struct rc_fanout_messa
     struct rc_envelope *head = &message->copy.head;
     const struct rc_span name = rc_span_of(message->copy.channel, head->channel_bytes);
     const struct rc_config_namespace *policy = rc_history_policy_of(history, head->channel_hash, name);
-    if (policy != NULL && !(name.count == 1 && name.bytes[0] == '*')) {
+    if (policy == NULL || (name.count == 1 && name.bytes[0] == '*')) {
+        return;
+    }
+    const bool placeless = (message->up->head.flags & RC_ENVELOPE_REMOTE) != 0 &&
+                           policy->history_scope == RC_HISTORY_SCOPE_CLUSTER && router->setup.remote.ops != NULL;
+    if (!placeless) { /* where all count, what has no place is not in it */
         const struct rc_history_place place = rc_history_append(history, &message->copy, policy, rc_clock_ms());
         head->epoch = place.epoch;
         head->position = place.offset;
@@ -118,7 +120,7 @@ static inline void keep_message(struct rc_router *router, struct rc_fanout_messa
             stamp.ms = message->up->head.token;
             stamp.instance = rc_span_of(message->up->request_id, message->up->head.request_id_bytes);
         }
-        if (retain_value(router, view, &stamp) == 0 && stamp.own) {
+        if (rc_router_retain(router, view, &stamp) == 0 && stamp.own) {
             view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_RETAIN);
             view->head.token = stamp.ms;
         }
@@ -272,14 +274,35 @@ static bool answer_kept(struct rc_router *router, struct rc_relay_port *port, co
 }
 
 /* The user has no connection here. Without other instances that is nowhere. */
-static void miss_user(struct rc_router *router, const struct rc_envelope_view *view)
+void rc_router_miss(struct rc_router *router, const struct rc_envelope_view *view)
 {
     const struct rc_remote_ops *remote = router->setup.remote.ops;
+    if (!is_user(view->channel, view->head.channel_bytes)) {
+        return;
+    }
     if (remote == NULL) {
         rc_metric_add(router->setup.metrics, RC_METRIC_FAILED_DELIVERIES, 1);
     } else if (remote->missed != NULL) {
         remote->missed(router->setup.remote.context, rc_span_of(view->channel + 5, view->head.channel_bytes - 5u));
     }
+}
+
+/* May some history be all instances'? */
+static inline bool router_shares(const struct rc_router *router)
+{
+    return router->setup.history != NULL && router->setup.history->wanted && router->setup.remote.ops != NULL &&
+           router->setup.remote.ops->share != NULL;
+}
+
+/* True: all instances give it its place, and it is delivered then. */
+static bool share_message(struct rc_router *router, const struct rc_relay_port *port,
+                          const struct rc_port_record *record, const struct rc_fanout_message *message)
+{
+    struct rc_envelope_view view = message->copy;
+    view.head.request_id_bytes = record->view.head.request_id_bytes;
+    view.head.flags = (uint16_t)(view.head.flags | (record->view.head.flags & (RC_ENVELOPE_API | RC_ENVELOPE_RETAIN)));
+    return router->setup.remote.ops->share(router->setup.remote.context, &view, port->index, port->generation,
+                                           message->asker != NULL);
 }
 
 static void route_publish(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
@@ -288,10 +311,12 @@ static void route_publish(struct rc_router *router, struct rc_relay_port *port, 
     struct rc_fanout_message message;
     rc_fanout_prepare(&message, RC_DOWN_MESSAGE, &record->view, sequence, RC_FANOUT_FLAGS,
                       rc_fanout_asker(&router->fanout, port, record));
+    if (RC_UNLIKELY(router_shares(router)) && share_message(router, port, record, &message)) {
+        return;
+    }
     keep_message(router, &message);
-    if (!rc_fanout_to_all(&router->fanout, &message) &&
-        is_user(record->view.channel, record->view.head.channel_bytes)) {
-        miss_user(router, &record->view);
+    if (!rc_fanout_to_all(&router->fanout, &message)) {
+        rc_router_miss(router, &record->view);
     }
     if (message.asker != NULL) {
         rc_fanout_answer(&router->fanout, port, &message, 0);
@@ -321,7 +346,7 @@ static void route_retain(struct rc_router *router, struct rc_relay_port *port, c
     rc_fanout_prepare(&message, RC_DOWN_MESSAGE, &record->view, sequence, RC_FANOUT_FLAGS,
                       rc_fanout_asker(&router->fanout, port, record));
     struct rc_history_stamp stamp = {0};
-    const uint16_t code = retain_value(router, &message.copy, &stamp);
+    const uint16_t code = rc_router_retain(router, &message.copy, &stamp);
     if (message.asker != NULL) {
         rc_fanout_answer(&router->fanout, port, &message, code);
     }
@@ -647,7 +672,7 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
 {
     struct rc_fanout_message message;
     /* No intent: what comes from outside has no place in an up ring to be read from again. */
-    rc_fanout_prepare(&message, type, view, take_sequence(router), RC_FANOUT_FLAGS | RC_ENVELOPE_REMOTE, NULL);
+    rc_fanout_prepare(&message, type, view, rc_router_sequence(router), RC_FANOUT_FLAGS | RC_ENVELOPE_REMOTE, NULL);
     struct rc_envelope *head = &message.copy.head;
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(view->channel, head->channel_bytes) : 0;
     if (type == RC_DOWN_MESSAGE) {

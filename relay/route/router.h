@@ -88,6 +88,40 @@ bool rc_router_drained(struct rc_router *router);
  * RC_DOWN_MESSAGE, RC_DOWN_SELECT, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
 
+/* --- messages with a place of their own (place.c) --- */
+
+enum rc_router_keep {
+    RC_ROUTER_KEEP_AT,   /* in the history, at the place that is given */
+    RC_ROUTER_KEEP_HERE, /* in the history of this host, which counts it */
+    RC_ROUTER_KEEP_NOT,  /* the place is told, and the history has it already or not at all */
+};
+
+struct rc_router_placed {
+    const struct rc_envelope_view *view;
+    enum rc_router_keep keep;
+    uint64_t epoch; /* 0: it has no place */
+    uint64_t offset;
+    uint64_t time_ms; /* CLOCK_MONOTONIC: when it was new */
+    bool fans;        /* subscribers get it */
+    bool own;         /* of a worker of this host */
+    bool answers;     /* this worker, if it is the one that asked, gets its answer */
+    uint32_t worker;
+    uint32_t generation;
+};
+
+/* A message whose place in its channel is known by now, under a sequence of its own. */
+void rc_router_place(struct rc_router *router, const struct rc_router_placed *placed);
+
+/* --- for it --- */
+
+uint64_t rc_router_sequence(struct rc_router *router);
+/* The message is the channel's retained value from now on; `stamp`: when another instance has said so, else it is filled. 0, or the code of why
+ * not. */
+uint16_t rc_router_retain(struct rc_router *router, const struct rc_envelope_view *view,
+                          struct rc_history_stamp *stamp);
+/* Of a user's channel, when nobody here has it. */
+void rc_router_miss(struct rc_router *router, const struct rc_envelope_view *view);
+
 /* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap); of "*", everybody. Without a name:
  * everybody is told that it may concern any channel, and direct messages. */
 void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes);

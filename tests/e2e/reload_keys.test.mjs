@@ -336,6 +336,16 @@ const KEYS = {
     await until("what waits is too old", async () => (await metric(broker, "ringcast_redis_outbox_messages")) === 0);
     assert.ok((await metric(broker, "ringcast_redis_outbox_dropped_total")) >= 1);
   } },
+  "redis.history_wait": { from: "60s", to: "100ms", redis: true, config: { namespace: [{ name: "ns", history: 10 }] }, see: async (broker, reload, redis) => {
+    const client = await open(broker);
+    await redis.kill();
+    await until("Redis is away", async () => (await status(broker, "/health/redis")) === 503);
+    const published = client.publish("ns:1", 1, { timeout: 20000 });
+    await until("it waits", async () => (await metric(broker, "ringcast_history_shared_waiting")) === 1);
+    await reload();
+    await published;
+    assert.equal(await metric(broker, "ringcast_history_alone_total"), 1);
+  } },
   "cluster.heartbeat_interval": { from: "1h", to: "200ms", redis: true, config: { "cluster.dead_instance_threshold": NEVER }, see: async (broker, reload, redis) => {
     const watcher = await redis.connect();
     await watcher.command("PSUBSCRIBE", "ws:instance:*:heartbeat");

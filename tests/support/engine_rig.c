@@ -135,8 +135,14 @@ void engine_rig_adopt(struct engine_rig *r, const struct engine_rig *from)
     r->session = from->session;
     r->wire_count = from->wire_count;
     for (uint32_t i = 0; i < from->wire_count; i++) {
-        r->wires[i] = (struct engine_rig_wire){.socket = from->wires[i].socket,
-                                               .fd = hub_rig_take_socket(&r->c.rig, from->wires[i].socket, 0)};
+        const uint32_t index = from->wires[i].socket;
+        struct rc_socket *socket = &r->c.rig.truth.sockets[index];
+        r->wires[i] = (struct engine_rig_wire){.socket = index, .fd = hub_rig_take_socket(&r->c.rig, index, 0)};
+        if (socket->client == 0 &&
+            socket->exchange != 0) { /* in the middle of a request, which was the predecessor's */
+            socket->exchange = 0;
+            rc_io_terminate(&r->c.rig.io, index);
+        }
     }
 }
 

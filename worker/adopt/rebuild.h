@@ -1,9 +1,9 @@
 /*
  * rebuild: a worker's index, made from the truth that its predecessor has written.
  *
- *   rc_truth_attach ─▶ the rooms are opened as always (main.c) ─▶ rc_adopt_rebuild ─▶ sockets, polls, accepts ─▶ rc_adopt_go_on ─▶ loop
- *                                                                       │
- *                                                                       └─ refused: nothing was changed, the predecessor may go on
+ *   rc_truth_attach ─▶ the rooms are opened as always (rooms.c) ─▶ rc_adopt_rebuild ─▶ sockets, polls, accepts (worker/io) ─▶ loop
+ *                                                                        │
+ *                                                                        └─ refused: nothing was changed, the predecessor may go on
  *
  * What is rebuilt, and what is lost with which consequence, is in docs/outlive.md; nothing of it concerns bytes that a client was promised.
  * The predecessor must have stopped between two passes of its loop: its batch is settled, no turn is running, no completion is half handled.
@@ -36,7 +36,7 @@ struct rc_adopt {
  * credentials; of the sessions their timers, who is asked for acknowledgements. Gauges are set to what is there. (The uplink goes on in its
  * rings by itself when it is opened with such a truth; what interests were told is truth.)
  *
- * Of the truth only the links of free objects are written. So a predecessor that goes on after all, since something failed behind this, first
+ * Of the truth only the links of free objects are written, and which requests sessions wait with, of which who stopped has none. So a predecessor that goes on after all, since something failed behind this, first
  * makes its own allocators anew: rc_truth_check and rc_truth_account.
  *
  * Not made here, as it is the ring's: io.open_count, what is in flight, modes, who is polled (worker/io).

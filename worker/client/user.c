@@ -414,11 +414,19 @@ static int keep_token(struct rc_clients *clients, struct rc_user *user, const st
     return block_replace(clients, &user->token, &user->token_bytes, text, sizeof(token->issued_s) + token->id_bytes);
 }
 
+/* Does the table that told still ask? A reload may have switched that off, while others go on. */
+static bool token_counts(const struct rc_config *config, const struct rc_user *user)
+{
+    const struct rc_config_identity *row =
+        user->identity > 0 && user->identity <= config->identity_count ? &config->identities[user->identity - 1] : NULL;
+    return row != NULL && row->kind == RC_IDENTITY_JWT && row->jwt.revocation != RC_REVOCATION_OFF;
+}
+
 uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, struct rc_revocable *token)
 {
     const struct rc_client *its = rc_truth_client(clients->truth, client);
     const struct rc_user *user = its->random == 0 || its->state != RC_CLIENT_OPEN ? NULL : user_of(clients, client);
-    if (user == NULL || user->token == 0 || user->id_bytes == 0) {
+    if (user == NULL || user->token == 0 || user->id_bytes == 0 || !token_counts(clients->config, user)) {
         return 0;
     }
     const uint8_t *text = rc_heap_at(&clients->truth->heap, user->token);

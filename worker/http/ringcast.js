@@ -14,7 +14,9 @@
  *
  * Events, with on(name, handler) and off(name, handler):
  *   open       (welcome)           connected; also after every loss
- *   reconnect  (welcome)           after a loss: connected and subscribed again. Messages may have been missed meanwhile
+ *   reconnect  (welcome)           after a loss: connected and subscribed again. Messages may have been missed meanwhile, but for
+ *   recover    (channel, complete) the channel after a loss. true: all that was missed comes now, before anything newer, each message
+ *                                  once; false: it cannot be had (no history, or it does not go back so far): read the state afresh
  *   close      ({ code, reason, reconnectMs })   the connection ended; reconnectMs is null if it stays so
  *   message    (message)           every message of every channel, "*" (broadcasts) and "user:…" included
  *   direct     (data, message)     for this client alone
@@ -142,9 +144,11 @@
       return decoder.decode(bytes.subarray(at, (at += count)));
     };
     const [type, flags] = bytes;
-    if (type !== 0x81 && type !== 0x82) return null;
-    const message = { type: type === 0x81 ? "message" : "direct" };
-    if (type === 0x81) message.channel = readText();
+    if (type !== 0x81 && type !== 0x82 && type !== 0x84) return null;
+    const message = { type: type === 0x82 ? "direct" : "message" };
+    if (type === 0x84) message.offset = readNumber();
+    if (type === 0x84 && flags & 0x10) message.epoch = readText();
+    if (type !== 0x82) message.channel = readText();
     if (flags & 0x20) message.from = readText();
     if (flags & 0x80) message.event = readText();
     if (flags & 0x40) {
@@ -192,7 +196,9 @@
       this.state = "closed"; // "connecting", "open", "waiting" (for the next attempt) or "closed"
       this.welcome = null; // the server's welcome while open
       this.listeners = new Map(); // event -> handlers
-      this.channels = new Map(); // name -> { handlers, confirmed: on this connection, waiters: of subscribe() }
+      this.channels = new Map(); // name -> { handlers, confirmed: on this connection, waiters: of subscribe(), options: of subscribe(),
+      //   known: it was confirmed before, epoch and offset: where we are in its history; epoch null: nowhere }
+      this.former = null; // the client id that we had: who left it out of a message still does
       this.requests = new Map(); // id -> { resolve, reject, timer } of what was sent and not answered
       this.queue = []; // what waits for a connection
       this.nextId = 1;
@@ -248,11 +254,17 @@
     }
 
     /* Calls handler(data, message) for each message of the channel. Resolves when the server has subscribed us: what is
-     * published from then on arrives. It waits for a connection as long as it takes. */
-    subscribe(channel, handler) {
+     * published from then on arrives. It waits for a connection as long as it takes. After a loss we are subscribed again, and get what we
+     * missed where the channel has a history ("recover"). options, of the channel's first subscribe(): last: so many of the newest messages
+     * first; retained: true: the retained values first (message.retained), also when what was missed cannot be had; recover: false: never
+     * what was missed. */
+    subscribe(channel, handler, options) {
       let entry = this.channels.get(channel);
       const isNew = !entry;
-      if (isNew) this.channels.set(channel, (entry = { handlers: [], confirmed: false, waiters: [] }));
+      if (isNew) {
+        entry = { handlers: [], confirmed: false, waiters: [], options: options || {}, known: false, epoch: null, offset: 0 };
+        this.channels.set(channel, entry);
+      }
       if (handler) entry.handlers.push(handler);
       if (entry.confirmed) return Promise.resolve({ channel });
       const promise = new Promise((resolve, reject) => entry.waiters.push({ resolve, reject }));
@@ -403,7 +415,7 @@
       const answers = channels.map((channel) => {
         const entry = this.channels.get(channel);
         const id = this.nextId++;
-        const text = JSON.stringify({ type: "subscribe", channel, id });
+        const text = JSON.stringify(this._subscription(channel, entry, id));
         if (batch.length === BATCH_MAX || (characters + text.length) * 3 > max) flush();
         batch.push(text);
         characters += text.length + 1;
@@ -419,6 +431,38 @@
       return Promise.all(answers);
     }
 
+    _subscription(channel, entry, id) {
+      const { last, retained, recover } = entry.options;
+      const request = { type: "subscribe", channel, id };
+      if (retained) request.retained = true;
+      if (last > 0) request.since = "last " + last;
+      if (entry.epoch !== null && recover !== false) {
+        request.recover = { epoch: entry.epoch, offset: entry.offset };
+        if (this.former) request.recover.client = this.former;
+      }
+      return request;
+    }
+
+    /* Where we are in the channel's history from the answer on; what was missed, or asked for, comes behind it. */
+    _placed(channel, entry, answer) {
+      if (answer.recovered !== true) {
+        entry.epoch = answer.epoch === undefined ? null : answer.epoch;
+        entry.offset = Math.max(0, (answer.offset || 0) - (entry.options.last || 0));
+      }
+      const again = entry.known;
+      entry.known = true;
+      if (again) this._emit("recover", channel, answer.recovered === true);
+    }
+
+    /* Is the message new to us? */
+    _isNew(entry, message) {
+      if (message.offset === undefined || message.retained) return true;
+      if (message.epoch !== undefined) entry.epoch = message.epoch;
+      else if (message.offset <= entry.offset && entry.epoch !== null) return false;
+      entry.offset = message.offset;
+      return true;
+    }
+
     _subscribed(channel, entry, error, answer) {
       if (this.channels.get(channel) !== entry) return; // given up meanwhile
       // Lost on the way: the next connection subscribes again, whoever waits goes on waiting.
@@ -431,6 +475,7 @@
         if (waiters.length === 0) this._emit("error", error);
       } else {
         entry.confirmed = true;
+        this._placed(channel, entry, answer);
       }
       for (const waiter of waiters) error ? waiter.reject(error) : waiter.resolve(answer);
     }
@@ -451,9 +496,10 @@
           this._welcomed(message);
           break;
         case "message": {
+          const entry = this.channels.get(message.channel);
+          if (entry && !this._isNew(entry, message)) break;
           withArguments(message);
           this._emit("message", message);
-          const entry = this.channels.get(message.channel);
           if (entry) for (const handler of entry.handlers.slice()) this._call(handler, [message.data, message]);
           break;
         }
@@ -514,6 +560,7 @@
       clearTimeout(this.connectTimer);
       clearTimeout(this.heartbeatTimer);
       this.socket = null;
+      this.former = this.client || this.former;
       this.welcome = null;
       if (socket) socket.onmessage = socket.onclose = null;
     }

@@ -592,7 +592,8 @@ static inline __attribute__((always_inline)) struct rc_event append_event(const 
     return (struct rc_event){
         .type = RC_EVENT_MESSAGE,
         .data_kind = append_kind(view),
-        .begins = channel->place != 0 && rc_truth_place(hub->truth, channel->place)->epoch != view->head.epoch,
+        .begins = channel->place != 0 && view->head.epoch != 0 &&
+                  rc_truth_place(hub->truth, channel->place)->epoch != view->head.epoch,
         .epoch = view->head.epoch,
         .offset = view->head.position,
         .unnamed = hub->unnamed,

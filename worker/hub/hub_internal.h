@@ -144,7 +144,7 @@ static inline void rc_hub_end_marked(struct rc_hub *hub)
  * recovery are filled in. */
 void rc_recover_begin(struct rc_hub *hub, uint32_t subscription, uint32_t request, bool was_in,
                       struct rc_event *answer);
-/* A message that has an epoch, of a channel that is not throttled. As rc_hub_append. */
+/* A message that has an epoch, or is of a channel that has a place. Not of one that is throttled. As rc_hub_append. */
 int rc_recover_message(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
 
 /* --- pending.c --- */

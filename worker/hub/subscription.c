@@ -199,8 +199,8 @@ bool rc_hub_may_recode(const struct rc_hub *hub, uint32_t client_index)
     const struct rc_truth *truth = hub->truth;
     const struct rc_client *client = rc_truth_client(truth, client_index);
     RC_ASSERT(!hub->in_turn);
-    if (rc_turn_mute(client) || client->in_history) {
-        return false; /* it is about to end, or its place is in no log */
+    if (rc_turn_mute(client)) {
+        return false; /* it is about to end */
     }
     for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
         if (!subscription_group_settled(hub, rc_truth_subscription(truth, i)->group)) {
@@ -230,6 +230,11 @@ static int subscription_recode(struct rc_hub *hub, uint32_t index, uint8_t encod
     rc_members_remove(hub, &hub->members[old], subscription->member);
     subscription->group = new;
     subscription->member = hub->members[new].count - 1;
+    if (subscription->replay != 0) { /* its place is in no log */
+        rc_truth_group(hub->truth, old)->behind--;
+        rc_truth_group(hub->truth, new)->behind++;
+        rc_hub_log_release(hub, old);
+    }
     subscription_group_release(hub, old);
     return 0;
 }
@@ -237,7 +242,8 @@ static int subscription_recode(struct rc_hub *hub, uint32_t index, uint8_t encod
 int rc_hub_recode(struct rc_hub *hub, uint32_t client_index, uint8_t encoding)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    RC_ASSERT(client->output == 0 && client->direct_log == 0 && client->cursor_count == 0 && client->everybody == 0);
+    RC_ASSERT(client->output == 0 && client->direct_log == 0 && client->everybody == 0);
+    RC_ASSERT(client->cursor_count == 0 || client->in_history);
     if (encoding == client->encoding) {
         return 0;
     }

@@ -145,5 +145,6 @@ int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
         plain.head.epoch = plain.head.position = 0; /* offsets out of order would tell nobody anything */
         return rc_hub_throttle(hub, index, &plain);
     }
-    return view->head.epoch != 0 ? rc_recover_message(hub, index, view) : rc_hub_append(hub, index, view);
+    return view->head.epoch != 0 || channel->place != 0 ? rc_recover_message(hub, index, view)
+                                                        : rc_hub_append(hub, index, view);
 }

@@ -3,6 +3,7 @@
 
 #include "common/base/check.h"
 #include "common/text/decimal.h"
+#include "common/text/hex.h"
 #include "worker/proto/native_content.h"
 #include "worker/proto/native_binary.h"
 
@@ -74,7 +75,7 @@ size_t rc_native_event_bytes_max(enum rc_native_form form, const struct rc_event
                                        : 0) +
                (event->retained ? RC_SPAN(",\"retained\":true").count : 0) +
                (event->offset != 0 ? RC_SPAN(",\"offset\":").count + RC_DECIMAL_BYTES_MAX : 0) +
-               (event->begins ? RC_SPAN(",\"epoch\":\"\"").count + RC_EPOCH_TEXT_MAX : 0) +
+               (event->begins ? RC_SPAN(",\"epoch\":\"\"").count + RC_HEX_BYTES_MAX : 0) +
                rc_native_content_bytes_max(event);
     case RC_EVENT_WELCOME:
         return FIXED_BYTES_MAX + RC_JSON_STRING_BYTES_MAX(welcome->client.count) +
@@ -114,9 +115,7 @@ static uint8_t *put_id(uint8_t *out, struct rc_span id)
 
 static uint8_t *put_epoch(uint8_t *out, uint64_t epoch)
 {
-    out = PUT(out, ",\"epoch\":\"");
-    out += rc_epoch_write(out, epoch);
-    return PUT(out, "\"");
+    return PUT((uint8_t *)rc_hex_write((char *)PUT(out, ",\"epoch\":\""), epoch), "\"");
 }
 
 /* Where it stands in the channel's history, if it has one. */
@@ -192,9 +191,7 @@ static uint8_t *put_delivery(uint8_t *out, const struct rc_event *event)
     }
     if (event->offset != 0) {
         out = put_number(PUT(out, ",\"offset\":"), event->offset);
-        if (event->begins) {
-            out = put_epoch(out, event->epoch);
-        }
+        out = event->begins ? put_epoch(out, event->epoch) : out;
     }
     return rc_native_content_put(out, event);
 }

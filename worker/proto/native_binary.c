@@ -532,10 +532,10 @@ size_t rc_native_binary_event_bytes_max(const struct rc_event *event)
     case RC_EVENT_MESSAGE:
     case RC_EVENT_DIRECT:
         return 2 + VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + event->channel.count + event->from.count +
-               event->event.count + (event->begins ? 1 + RC_EPOCH_TEXT_MAX : 0) + binary_content_bytes_max(event);
+               event->event.count + (event->begins ? 1 + RC_HEX_BYTES_MAX : 0) + binary_content_bytes_max(event);
     case RC_EVENT_SUBSCRIBED:
         return 2 + 2 * VARINT_BYTES_MAX + event->id.count + LENGTH_BYTES_MAX + event->channel.count + 1 +
-               RC_EPOCH_TEXT_MAX;
+               RC_HEX_BYTES_MAX;
     case RC_EVENT_WELCOME:
         return 2 + 3 * VARINT_BYTES_MAX + 3 * LENGTH_BYTES_MAX + welcome->client.count + welcome->instance.count +
                welcome->user.count;
@@ -567,16 +567,17 @@ static uint8_t *binary_put_welcome(uint8_t *out, const struct rc_welcome *welcom
     return welcome->user.count != 0 ? put_counted(out, welcome->user) : out;
 }
 
+static uint8_t *binary_put_epoch(uint8_t *out, uint64_t epoch)
+{
+    char text[RC_HEX_BYTES_MAX];
+
+    return put_counted(out, rc_span_of(text, (size_t)(rc_hex_write(text, epoch) - text)));
+}
+
 /* Where it stands in the channel's history, if it has one. */
 static uint8_t *binary_put_place(uint8_t *out, const struct rc_event *event)
 {
-    char epoch[RC_HEX_BYTES_MAX];
-
-    if (event->offset == 0) {
-        return out;
-    }
-    out = put_counted(out, rc_span_of(epoch, (size_t)(rc_hex_write(epoch, event->epoch) - epoch)));
-    return put_varint(out, event->offset);
+    return event->epoch == 0 ? out : put_varint(binary_put_epoch(out, event->epoch), event->offset);
 }
 
 static uint8_t *binary_put_error(uint8_t *out, const struct rc_event *event)
@@ -641,23 +642,16 @@ static uint8_t *binary_put_args(uint8_t *out, struct rc_span data)
     return binary_put(out, view.json);
 }
 
-static uint8_t *binary_put_epoch(uint8_t *out, uint64_t epoch)
-{
-    uint8_t text[RC_EPOCH_TEXT_MAX];
-
-    return put_counted(out, rc_span_of(text, rc_epoch_write(text, epoch)));
-}
-
 static uint8_t *binary_put_subscribed(uint8_t *out, const struct rc_event *event)
 {
     unsigned flags = (event->local ? (unsigned)RC_NATIVE_BINARY_LOCAL : 0U) |
-                     (event->epoch != 0 ? (unsigned)RC_NATIVE_BINARY_PLACED : 0U) |
+                     (event->epoch != 0 ? (unsigned)RC_NATIVE_BINARY_PLACE : 0U) |
                      (event->recovery == RC_RECOVERED ? (unsigned)RC_NATIVE_BINARY_RECOVERED : 0U) |
                      (event->recovery == RC_NOT_RECOVERED ? (unsigned)RC_NATIVE_BINARY_NOT_RECOVERED : 0U);
 
     out = put_answer(out, RC_NATIVE_BINARY_SUBSCRIBED, flags, event->id);
     out = put_counted(out, event->channel);
-    return event->epoch != 0 ? put_varint(binary_put_epoch(out, event->epoch), event->offset) : out;
+    return binary_put_place(out, event);
 }
 
 static uint8_t *binary_put_delivery(uint8_t *out, const struct rc_event *event)

@@ -75,12 +75,11 @@ enum rc_native_binary_flags {
     RC_NATIVE_BINARY_LOCAL = 0x08,    /* events: subscribed, presence */
     RC_NATIVE_BINARY_MORE = 0x10,     /* presence */
     RC_NATIVE_BINARY_CHANNEL = 0x10,  /* error */
-    RC_NATIVE_BINARY_PLACE = 0x10,    /* published: its epoch and offset */
+    RC_NATIVE_BINARY_PLACE = 0x10,    /* published, subscribed: epoch and offset are there */
     RC_NATIVE_BINARY_FROM = 0x20,     /* message, direct */
     RC_NATIVE_BINARY_USER = 0x40,     /* welcome */
     RC_NATIVE_BINARY_HAS_ARGS = 0x40, /* message, direct */
 
-    RC_NATIVE_BINARY_PLACED = 0x10,        /* subscribed: epoch and offset are there */
     RC_NATIVE_BINARY_RECOVERED = 0x20,     /* subscribed */
     RC_NATIVE_BINARY_NOT_RECOVERED = 0x40, /* subscribed */
     RC_NATIVE_BINARY_BEGINS = 0x10,        /* kept: the epoch is there */

@@ -1,7 +1,6 @@
 /* native_content: see native_content.h. */
 #include "worker/proto/native_content.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -108,29 +107,4 @@ uint8_t *rc_native_content_put(uint8_t *out, const struct rc_event *event)
         return content_put(out, RC_SPAN("\""));
     }
     return content_put(content_put(out, RC_SPAN(",\"data\":")), event->data);
-}
-
-int rc_native_string_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name,
-                          size_t bytes_max, struct rc_span *out, struct rc_operation_error *error)
-{
-    uint8_t *scratch = reader->scratch->bytes + reader->scratch_used;
-
-    RC_ASSERT_HOT(reader->scratch_used + bytes_max <= sizeof(reader->scratch->bytes));
-    switch (rc_json_string_decode(value, scratch, bytes_max, out)) {
-    case 0:
-        break;
-    case -EMSGSIZE:
-        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is longer than %zu bytes", name, bytes_max);
-    case -EILSEQ:
-        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s has half of a surrogate pair", name);
-    default:
-        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s must be a string", name);
-    }
-    if (out->count == 0) {
-        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is empty", name);
-    }
-    if (out->bytes == scratch) {
-        reader->scratch_used += out->count;
-    }
-    return 0;
 }

@@ -22,8 +22,4 @@ void rc_native_args_take(struct rc_reader *reader, struct rc_span json, const st
 size_t rc_native_content_bytes_max(const struct rc_event *event);
 uint8_t *rc_native_content_put(uint8_t *out, const struct rc_event *event);
 
-/* A string of 1 to bytes_max bytes, called `name` in errors; unescaped into the scratch area where it must be. 0 or -EBADMSG. */
-int rc_native_string_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name,
-                          size_t bytes_max, struct rc_span *out, struct rc_operation_error *error);
-
 #endif

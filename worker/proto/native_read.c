@@ -11,7 +11,6 @@
 #include "common/records/envelope.h"
 #include "worker/proto/native_content.h"
 #include "worker/proto/native_binary.h"
-#include "worker/proto/native_from.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -177,10 +176,36 @@ static int id_take(const struct rc_json_value *value, struct rc_span *id, struct
     return 0;
 }
 
+/* A string of 1 to bytes_max bytes, unescaped into the scratch area where it must be. */
+static int string_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name, size_t bytes_max,
+                       struct rc_span *out, struct rc_operation_error *error)
+{
+    uint8_t *scratch = reader->scratch->bytes + reader->scratch_used;
+
+    RC_ASSERT_HOT(reader->scratch_used + bytes_max <= sizeof(reader->scratch->bytes));
+    switch (rc_json_string_decode(value, scratch, bytes_max, out)) {
+    case 0:
+        break;
+    case -EMSGSIZE:
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is longer than %zu bytes", name, bytes_max);
+    case -EILSEQ:
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s has half of a surrogate pair", name);
+    default:
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s must be a string", name);
+    }
+    if (out->count == 0) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s is empty", name);
+    }
+    if (out->bytes == scratch) {
+        reader->scratch_used += out->count;
+    }
+    return 0;
+}
+
 static int channel_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
                         struct rc_operation_error *error)
 {
-    int failed = rc_native_string_take(reader, value, "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error);
+    int failed = string_take(reader, value, "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error);
 
     if (failed < 0) {
         return failed;
@@ -208,8 +233,8 @@ static int exclude_take(struct rc_reader *reader, const struct rc_json_value *va
         if (operation->exclude_count == RC_EXCLUDE_MAX) {
             return rc_operation_fail(error, RC_CODE_TOO_LARGE, "exclude has more than %d client ids", RC_EXCLUDE_MAX);
         }
-        failed = rc_native_string_take(reader, &element, "a client id in exclude", RC_CLIENT_ID_BYTES_MAX,
-                                       &operation->exclude[operation->exclude_count], error);
+        failed = string_take(reader, &element, "a client id in exclude", RC_CLIENT_ID_BYTES_MAX,
+                             &operation->exclude[operation->exclude_count], error);
         if (failed < 0) {
             return failed;
         }
@@ -230,10 +255,81 @@ static int limit_take(const struct rc_json_value *value, struct rc_operation *op
     return 0;
 }
 
+static int offset_take(const struct rc_json_value *value, const char *name, struct rc_operation *operation,
+                       struct rc_operation_error *error)
+{
+    return rc_json_uint64(value, &operation->since) < 0 || operation->since > RC_OFFSET_MAX
+               ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "%s must be a whole number", name)
+               : 0;
+}
+
+/* History: an offset. Subscribe: "last 5". */
+static int since_take(const struct rc_json_value *value, struct rc_operation *operation,
+                      struct rc_operation_error *error)
+{
+    const struct rc_span text = value->raw;
+    const size_t before = RC_SPAN("\"last ").count;
+    struct rc_json_value number = {.type = RC_JSON_NUMBER};
+    uint64_t count;
+
+    if (operation->type != RC_OPERATION_SUBSCRIBE) {
+        operation->has_since = true;
+        return offset_take(value, "since", operation, error);
+    }
+    if (value->type == RC_JSON_STRING && text.count > before + 1 && memcmp(text.bytes, "\"last ", before) == 0) {
+        number.raw = rc_span_of(text.bytes + before, text.count - before - 1);
+        if (number.raw.bytes[0] >= '1' && number.raw.bytes[0] <= '9' && rc_json_uint64(&number, &count) == 0 &&
+            count <= UINT32_MAX) {
+            operation->limit = (uint32_t)count;
+            return 0;
+        }
+    }
+    return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "since must be \"last N\", N from 1 to %u; offsets: recover",
+                             UINT32_MAX);
+}
+
+/* {"epoch":"5f","offset":7,"client":"web1~x"}: the first two must be there. */
+static int recover_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
+                        struct rc_operation_error *error)
+{
+    struct rc_json_cursor cursor;
+    struct rc_json_value name, member;
+    struct rc_json_value epoch = {.type = RC_JSON_NONE}, offset = epoch, client = epoch;
+    bool twice = false;
+    int failed;
+
+    if (value->type != RC_JSON_OBJECT) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "recover must be an object with epoch and offset");
+    }
+    (void)rc_json_object_begin(&cursor, value->raw, 0); /* the value has been scanned: neither call can fail */
+    while (rc_json_object_next(&cursor, &name, &member) == 1) {
+        struct rc_json_value *its = rc_json_string_is(&name, RC_SPAN("epoch"))    ? &epoch
+                                    : rc_json_string_is(&name, RC_SPAN("offset")) ? &offset
+                                    : rc_json_string_is(&name, RC_SPAN("client")) ? &client
+                                                                                  : NULL;
+        if (its != NULL) {
+            twice |= its->type != RC_JSON_NONE;
+            *its = member;
+        }
+    }
+    if (twice) {
+        return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "recover has a member twice");
+    }
+    operation->recovers = true;
+    failed = string_take(reader, &epoch, "recover.epoch", RC_EPOCH_BYTES_MAX, &operation->epoch, error);
+    if (failed == 0) {
+        failed = offset_take(&offset, "recover.offset", operation, error);
+    }
+    if (failed == 0 && client.type != RC_JSON_NONE) {
+        failed = string_take(reader, &client, "recover.client", RC_CLIENT_ID_BYTES_MAX, &operation->former, error);
+    }
+    return failed;
+}
+
 static int event_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
                       struct rc_operation_error *error)
 {
-    int failed = rc_native_string_take(reader, value, "event", RC_EVENT_BYTES_MAX, &operation->event, error);
+    int failed = string_take(reader, value, "event", RC_EVENT_BYTES_MAX, &operation->event, error);
 
     return failed < 0 ? failed : rc_native_event_check(operation->event, error);
 }
@@ -272,7 +368,7 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
         operation->data = value->raw;
         return 0;
     case MEMBER_TO:
-        return rc_native_string_take(reader, value, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
+        return string_take(reader, value, "to", RC_CLIENT_ID_BYTES_MAX, &operation->to, error);
     case MEMBER_ECHO:
         return boolean_take(value, member, &operation->echo, error);
     case MEMBER_RETAIN:
@@ -282,11 +378,11 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
     case MEMBER_EXCLUDE:
         return exclude_take(reader, value, operation, error);
     case MEMBER_KEY:
-        return rc_native_string_take(reader, value, "key", RC_KEY_BYTES_MAX, &operation->key, error);
+        return string_take(reader, value, "key", RC_KEY_BYTES_MAX, &operation->key, error);
     case MEMBER_SINCE:
-        return rc_native_since_take(value, operation, error);
+        return since_take(value, operation, error);
     case MEMBER_RECOVER:
-        return rc_native_recover_take(reader, value, operation, error);
+        return recover_take(reader, value, operation, error);
     case MEMBER_LIMIT:
         return limit_take(value, operation, error);
     case MEMBER_EVENT:

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/text/hex.h"
+
 void rc_operation_reset(struct rc_operation *operation)
 {
     operation->type = 0;
@@ -35,26 +37,13 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->exclude_count = 0; /* the kilobyte behind it is not worth clearing for each operation */
 }
 
-size_t rc_epoch_write(uint8_t out[RC_EPOCH_TEXT_MAX], uint64_t epoch)
-{
-    static const char digits[16] = "0123456789abcdef";
-    size_t bytes = 0;
-    for (uint64_t rest = epoch; rest != 0; rest >>= 4) {
-        bytes++;
-    }
-    for (size_t i = 0; i < bytes; i++) {
-        out[i] = (uint8_t)digits[epoch >> 4 * (bytes - 1 - i) & 15];
-    }
-    return bytes;
-}
-
 uint64_t rc_epoch_read(struct rc_span text)
 {
     uint64_t epoch = 0;
     for (size_t i = 0; i < text.count; i++) {
         const uint8_t digit = text.bytes[i];
         const bool decimal = digit >= '0' && digit <= '9';
-        if (i == RC_EPOCH_TEXT_MAX || (!decimal && (digit < 'a' || digit > 'f')) || (i == 0 && digit == '0')) {
+        if (i == RC_HEX_BYTES_MAX || (!decimal && (digit < 'a' || digit > 'f')) || (i == 0 && digit == '0')) {
             return 0;
         }
         epoch = epoch << 4 | (uint64_t)(decimal ? digit - '0' : digit - 'a' + 10);

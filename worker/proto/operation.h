@@ -156,9 +156,7 @@ struct rc_operation {
 
 /* Why an operation, or a whole frame, could not be decoded: what the client is to be answered. */
 #define RC_ERROR_MESSAGE_BYTES_MAX 96
-/* An epoch as clients are told it: hexadecimal, at most so many bytes; 0 bytes for 0. And back: 0 is none of ours. */
-#define RC_EPOCH_TEXT_MAX 16
-size_t rc_epoch_write(uint8_t out[RC_EPOCH_TEXT_MAX], uint64_t epoch);
+/* An epoch as clients have it (rc_hex_write); 0: it is none of ours. */
 uint64_t rc_epoch_read(struct rc_span text);
 
 struct rc_operation_error {

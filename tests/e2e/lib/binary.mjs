@@ -46,9 +46,15 @@ export function encode(operation) {
     flags |= 0x20;
     parts.push(number(operation.limit));
   }
+  if (operation.recover) {
+    const { epoch, offset, client } = operation.recover;
+    flags |= client === undefined ? 0x10 : 0x50;
+    parts.push(text(epoch), number(offset), ...(client === undefined ? [] : [text(client)]));
+  }
   if (operation.since !== undefined) {
-    flags |= 0x08;
-    parts.push(number(operation.since));
+    const isLast = operation.type === "subscribe";
+    flags |= isLast ? 0x20 : 0x08;
+    parts.push(number(isLast ? operation.since.replace("last ", "") : operation.since));
   }
   if (isBytes) {
     flags |= 0x04;
@@ -103,7 +109,8 @@ export function decode(bytes) {
       });
       message.more = (flags & 0x10) !== 0;
     }
-    if (type === 0x43 && flags & 0x10) {
+    if (type === 0x41 && flags & 0x60) message.recovered = (flags & 0x20) !== 0;
+    if ((type === 0x41 || type === 0x43) && flags & 0x10) {
       message.epoch = readText();
       message.offset = readNumber();
     }
@@ -127,6 +134,7 @@ export function decode(bytes) {
   } else if (type === 0x81 || type === 0x82 || type === 0x84) {
     message.type = type === 0x82 ? "direct" : "message";
     if (type === 0x84) message.offset = readNumber();
+    if (type === 0x84 && flags & 0x10) message.epoch = readText();
     if (type !== 0x82) message.channel = readText();
     if (flags & 0x20) message.from = readText();
     if (flags & 0x80) message.event = readText();

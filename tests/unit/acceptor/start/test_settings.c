@@ -203,10 +203,10 @@ Test(settings, warnings_name_what_has_no_effect_and_variables_that_set_nothing)
     rc_settings_warnings(&settings->config, &warnings);
     cr_assert_eq(warnings.count, 1);
     cr_expect(strstr(warnings.lines[0].text, "a: history has no effect") != NULL, "%s", warnings.lines[0].text);
-    setenv("RINGCAST_CONFIG", "x", 1);
+    setenv("RINGCAST_CONFUSED", "x", 1);
     rc_settings_warnings(&settings->config, &warnings);
     cr_assert_eq(warnings.count, 3);
-    cr_expect(strstr(warnings.lines[1].text, "RINGCAST_CONFIG is not known") != NULL, "%s", warnings.lines[1].text);
+    cr_expect(strstr(warnings.lines[1].text, "RINGCAST_CONFUSED is not known") != NULL, "%s", warnings.lines[1].text);
     rc_settings_free(settings);
 }
 

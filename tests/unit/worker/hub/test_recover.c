@@ -1,182 +1,66 @@
 /* Recovery: each message once, in order, out of the history or the log, or a gap; whatever happens meanwhile. */
 #include <criterion/criterion.h>
+#include <criterion/logging.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
-#include "tests/support/history_rig.h"
-#include "tests/support/hub_rig.h"
+#include "tests/support/recover_rig.h"
 
-static struct hub_rig rig;
-static struct history_rig kept;
+static struct recover_rig rig;
 
-static void open_with(const struct hub_rig_options *options, uint64_t history_bytes)
+static void open_rig(void)
 {
-    hub_rig_open(&rig, options);
-    history_rig_open(&kept, history_bytes);
-    rig.config->namespaces[0].history = 100;
-    rig.control->history = kept.view;
+    recover_rig_open(&rig, &(struct hub_rig_options){.slots = 8, .slow_consumer = RC_SLOW_SKIP}, 1 << 20);
 }
 
-static void open_rigs(void)
+static void close_rig(void)
 {
-    open_with(&(struct hub_rig_options){.slots = 8, .slow_consumer = RC_SLOW_SKIP}, 1 << 20);
+    recover_rig_close(&rig);
 }
 
-static void close_rigs(void)
-{
-    hub_rig_close(&rig);
-    history_rig_close(&kept);
-}
-
-TestSuite(recover, .init = open_rigs, .fini = close_rigs);
-
-/* As the relay's: how the channel stands now. */
-static void acknowledge(const char *channel)
-{
-    const uint64_t hash = rc_channel_hash(channel, strlen(channel));
-    const uint32_t slot = rc_history_begin(&kept.store, hash, rc_span_text(channel), kept.now_ms);
-    const struct rc_history_state state = rc_history_state(&kept.view, slot);
-    rc_hub_acknowledged(
-        &rig.hub, rc_hub_channel(&rig.hub, rc_span_text(channel)),
-        &(struct rc_hub_acknowledgement){.placed = true, .slot = slot, .epoch = state.epoch, .position = state.last});
-}
-
-/* The relay takes a message in: the record that it sends down. */
-static struct rc_envelope_view route(const char *channel, const char *data, const struct rc_client_ref *origin,
-                                     const struct rc_client_ref *excluded)
-{
-    struct rc_envelope_view view = history_rig_record(&kept, channel, "", data, (uint32_t)strlen(data));
-    if (origin != NULL) {
-        view.head.origin = *origin;
-        view.head.flags = RC_ENVELOPE_NO_ECHO;
-    }
-    if (excluded != NULL) {
-        view.head.exclude_count = 1;
-        view.excludes = (const uint8_t *)excluded;
-    }
-    const struct rc_history_place place =
-        rc_history_append(&kept.store, &view, rc_history_policy(&kept.store, rc_span_text(channel)), kept.now_ms);
-    view.head.epoch = place.epoch;
-    view.head.position = place.offset;
-    view.head.target.slot = place.slot;
-    return view;
-}
-
-static int publish(const char *channel, const char *data)
-{
-    const struct rc_envelope_view view = route(channel, data, NULL, NULL);
-    int rc;
-    while ((rc = rc_hub_message(&rig.hub, &view)) == -ENOSPC) {
-        hub_rig_run(&rig);
-    }
-    return rc;
-}
-
-static void publish_many(const char *channel, int from, int to)
-{
-    for (int i = from; i <= to; i++) {
-        char text[16];
-        snprintf(text, sizeof(text), "%d", i);
-        cr_assert_eq(publish(channel, text), 0);
-    }
-}
-
-static enum rc_subscribed subscribe(uint32_t client, const char *channel, const struct rc_hub_from *from)
-{
-    return rc_hub_subscribe_from(&rig.hub, client, rc_span_text(channel), RC_SUBSCRIBER_CLIENT, RC_SPAN("1"), 0, from);
-}
-
-static uint64_t epoch_of(const char *channel)
-{
-    return rc_history_state(&kept.view, history_rig_slot(&kept, channel)).epoch;
-}
-
-/* What the client got, in short: "S" for subscribed ("+" recovered, "-" not) with its offset, "G" for a gap, offset=data for messages. */
-static const char *heard(uint32_t client)
-{
-    static char text[65536];
-    size_t used = 0;
-    uint8_t opcode;
-    struct rc_span frame;
-    hub_rig_drain(&rig);
-    text[0] = '\0';
-    while (hub_rig_frame(&rig, client, &opcode, &frame)) {
-        char json[512] = "";
-        memcpy(json, frame.bytes, frame.count < sizeof(json) - 1 ? frame.count : sizeof(json) - 1);
-        const char *offset = strstr(json, "\"offset\":");
-        const char *data = strstr(json, "\"data\":");
-        const char *of = offset == NULL ? "?" : offset + 9;
-        if (strstr(json, "\"subscribed\"") != NULL) {
-            used += (size_t)snprintf(text + used, sizeof(text) - used, " S%s%.*s",
-                                     strstr(json, "\"recovered\":true") != NULL    ? "+"
-                                     : strstr(json, "\"recovered\":false") != NULL ? "-"
-                                                                                   : "",
-                                     (int)strspn(of, "0123456789?"), of);
-        } else if (strstr(json, "\"gap\"") != NULL) {
-            used += (size_t)snprintf(text + used, sizeof(text) - used, " G");
-        } else if (data != NULL) {
-            used += (size_t)snprintf(text + used, sizeof(text) - used, " %s%.*s=%.*s",
-                                     strstr(json, "\"epoch\"") != NULL ? "E" : "", (int)strspn(of, "0123456789?"), of,
-                                     (int)strcspn(data + 7, ",}"), data + 7);
-        }
-    }
-    return used > 0 ? text + 1 : text;
-}
-
-static uint32_t connect_json(void)
-{
-    return hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-}
-
-static uint32_t join(const char *channel)
-{
-    const uint32_t client = connect_json();
-    if (subscribe(client, channel, NULL) == RC_SUBSCRIBE_WAITS) {
-        acknowledge(channel);
-    }
-    return client;
-}
+TestSuite(recover, .init = open_rig, .fini = close_rig);
 
 Test(recover, what_was_missed_comes_before_what_is_new)
 {
-    const uint32_t other = join("a");
-    publish_many("a", 1, 5);
-    cr_assert_str_eq(heard(other), "S0 1=1 2=2 3=3 4=4 5=5");
-    const uint32_t client = connect_json();
-    const struct rc_hub_from from = {.recovers = true, .epoch = epoch_of("a"), .offset = 2};
-    cr_assert_eq(subscribe(client, "a", &from), RC_SUBSCRIBED);
-    publish_many("a", 6, 7);
-    cr_assert_str_eq(heard(client), "S+5 3=3 4=4 5=5 6=6 7=7");
-    publish_many("a", 8, 8);
-    cr_assert_str_eq(heard(client), "8=8");
-    cr_assert_str_eq(heard(other), "6=6 7=7 8=8");
-    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_RECOVERIES), 1);
-    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_REPLAYED), 5, "the log has it from then on");
-    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_REPLAYS), 0);
-    hub_rig_check(&rig);
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "S0 1=1 2=2 3=3 4=4 5=5");
+    const uint32_t client = recover_rig_connect(&rig);
+    const struct rc_hub_from from = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a"), .offset = 2};
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
+    recover_rig_publish(&rig, "a", 6, 7);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S+5 3=3 4=4 5=5 6=6 7=7");
+    recover_rig_publish(&rig, "a", 8, 8);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "8=8");
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "6=6 7=7 8=8");
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_RECOVERIES), 1);
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_REPLAYED), 5, "the log has it from then on");
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_REPLAYS), 0);
+    hub_rig_check(&rig.hub);
 }
 
 Test(recover, the_relay_says_where_the_channel_stands)
 {
     for (int i = 1; i <= 4; i++) {
-        (void)history_rig_append(&kept, "a", "0", 1); /* nobody here listens */
+        (void)history_rig_append(&rig.kept, "a", "0", 1); /* nobody here listens */
     }
-    const uint32_t client = connect_json();
-    const struct rc_hub_from from = {.recovers = true, .epoch = epoch_of("a"), .offset = 3};
-    cr_assert_eq(subscribe(client, "a", &from), RC_SUBSCRIBE_WAITS);
-    acknowledge("a");
-    publish_many("a", 5, 5);
-    cr_assert_str_eq(heard(client), "S+4 4=0 5=5");
+    const uint32_t client = recover_rig_connect(&rig);
+    const struct rc_hub_from from = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a"), .offset = 3};
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBE_WAITS);
+    recover_rig_acknowledge(&rig, "a");
+    recover_rig_publish(&rig, "a", 5, 5);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S+4 4=0 5=5");
 }
 
 Test(recover, what_cannot_be_had_is_said)
 {
-    const uint32_t other = join("a");
-    publish_many("a", 1, 120); /* 21 to 120 are there */
-    (void)heard(other);
-    const uint64_t epoch = epoch_of("a");
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 120); /* 21 to 120 are there */
+    (void)recover_rig_heard(&rig, other, true);
+    const uint64_t epoch = recover_rig_epoch(&rig, "a");
     const struct {
         struct rc_hub_from from;
         const char *heard;
@@ -192,18 +76,278 @@ Test(recover, what_cannot_be_had_is_said)
         {{.last = 0}, "S120", RC_METRIC_RECOVERIES},
     };
     for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
-        const uint32_t client = connect_json();
-        const uint64_t before = rc_metric_get(rig.metrics, cases[i].metric);
-        cr_assert_eq(subscribe(client, "a", &cases[i].from), RC_SUBSCRIBED);
-        cr_assert_str_eq(heard(client), cases[i].heard);
-        cr_assert_eq(rc_metric_get(rig.metrics, cases[i].metric) - before, cases[i].from.recovers ? 1 : 0);
-        hub_rig_hang_up(&rig, client);
-        hub_rig_run(&rig);
+        const uint32_t client = recover_rig_connect(&rig);
+        const uint64_t before = rc_metric_get(rig.hub.metrics, cases[i].metric);
+        cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &cases[i].from), RC_SUBSCRIBED);
+        cr_assert_str_eq(recover_rig_heard(&rig, client, true), cases[i].heard);
+        cr_assert_eq(rc_metric_get(rig.hub.metrics, cases[i].metric) - before, cases[i].from.recovers ? 1 : 0);
+        hub_rig_hang_up(&rig.hub, client);
+        hub_rig_run(&rig.hub);
     }
-    rig.config->namespaces[0].history = 0;
-    rc_hub_reconfigure(&rig.hub, rig.config);
-    const uint32_t client = connect_json();
-    cr_assert_eq(subscribe(client, "a", &cases[4].from), RC_SUBSCRIBED);
-    cr_assert_str_eq(heard(client), "S-?");
-    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_RECOVERIES_NO_HISTORY), 1);
+    rig.hub.config->namespaces[0].history = 0;
+    rc_hub_reconfigure(&rig.hub.hub, rig.hub.config);
+    const uint32_t client = recover_rig_connect(&rig);
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &cases[4].from), RC_SUBSCRIBED);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S-?");
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_RECOVERIES_NO_HISTORY), 1);
+}
+
+Test(recover, who_was_left_out_is_left_out)
+{
+    const uint32_t writer = recover_rig_join(&rig, "a");
+    const uint32_t other = recover_rig_join(&rig, "a");
+    const struct rc_client_ref refs[] = {hub_rig_ref(&rig.hub, writer), hub_rig_ref(&rig.hub, other)};
+    struct rc_envelope_view view = recover_rig_route(&rig, "a", "1", &refs[0], NULL);
+    recover_rig_down(&rig, &view);
+    view = recover_rig_route(&rig, "a", "2", NULL, &refs[1]);
+    recover_rig_down(&rig, &view);
+    cr_assert_str_eq(recover_rig_heard(&rig, writer, true), "S0 2=2");
+    struct rc_hub_from from = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a")};
+    cr_assert_eq(recover_rig_subscribe(&rig, writer, "a", &from), RC_SUBSCRIBED);
+    cr_assert_str_eq(recover_rig_heard(&rig, writer, true), "S+2 2=2", "the same connection");
+    from.former = refs[1];
+    const uint32_t back = recover_rig_connect(&rig);
+    cr_assert_eq(recover_rig_subscribe(&rig, back, "a", &from), RC_SUBSCRIBED);
+    cr_assert_str_eq(recover_rig_heard(&rig, back, true), "S+2 1=1", "what it was before");
+}
+
+Test(recover, a_past_that_is_taken_away_is_a_gap)
+{
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 50);
+    (void)recover_rig_heard(&rig, other, true);
+    const uint32_t client = recover_rig_connect(&rig);
+    const struct rc_hub_from from = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a"), .offset = 10};
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
+    rc_history_clear(&rig.kept.store, history_rig_slot(&rig.kept, "a")); /* before it has read any of it */
+    recover_rig_publish(&rig, "a", 51, 52);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S+50 G 51=51 52=52");
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &(struct rc_hub_from){.last = 2}), RC_SUBSCRIBED);
+    rc_history_renew(&rig.kept.store, history_rig_slot(&rig.kept, "a"));
+    recover_rig_publish(&rig, "a", 53, 54);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S52 G E53=53 54=54");
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "51=51 52=52 E53=53 54=54", "it has missed nothing");
+}
+
+Test(recover, what_is_in_no_history_comes_by_itself)
+{
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 2);
+    (void)recover_rig_heard(&rig, other, true);
+    const uint32_t client = recover_rig_connect(&rig);
+    const struct rc_hub_from from = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a")};
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
+    cr_assert_eq(hub_rig_publish(&rig.hub, "a", RC_SPAN("7"), NULL, 0), 0);
+    recover_rig_publish(&rig, "a", 3, 3);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S+2 1=1 2=2 3=3 ?=7");
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "?=7 3=3");
+}
+
+/* --- against a model --- */
+
+#define CLIENTS 6
+#define MESSAGES_MAX 20000
+
+struct returning {
+    uint32_t client; /* 0 = away */
+    bool in;
+    bool anywhere; /* the next message may be any */
+    uint32_t next; /* the message that must come next */
+    uint64_t epoch, offset;
+    struct rc_client_ref ref, former;
+};
+
+static struct {
+    struct returning clients[CLIENTS];
+    uint64_t epochs[MESSAGES_MAX];  /* of each message */
+    uint64_t offsets[MESSAGES_MAX]; /* likewise */
+    struct rc_client_ref origins[MESSAGES_MAX];
+    uint32_t count; /* messages, from 1 on */
+    uint32_t down;  /* those that came down, or will not any more */
+    uint64_t random;
+} model;
+
+static uint32_t draw(uint32_t below)
+{
+    model.random = model.random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(model.random >> 33) % below;
+}
+
+static bool same(const struct rc_client_ref *a, const struct rc_client_ref *b)
+{
+    return a->random != 0 && a->random == b->random;
+}
+
+static void check_tokens(struct returning *its, const char *text)
+{
+    while (*text != '\0') {
+        char *end;
+        if (*text == 'S') {
+            its->in = true;
+            its->anywhere = text[1] != '+';
+            text += 1 + strcspn(text + 1, " ");
+        } else if (*text == 'G') {
+            its->anywhere = true;
+            text++;
+        } else {
+            text += *text == 'E';
+            const uint64_t offset = strtoull(text, &end, 10);
+            cr_assert_eq(*end, '=');
+            const uint32_t number = (uint32_t)strtoul(end + 1, &end, 10);
+            cr_assert(number > 0 && number <= model.count && model.offsets[number] == offset);
+            while (!its->anywhere && its->next < number &&
+                   (same(&model.origins[its->next], &its->ref) || same(&model.origins[its->next], &its->former))) {
+                its->next++;
+            }
+            cr_assert(its->anywhere ? number >= its->next : number == its->next, "%u came, and not %u", number,
+                      its->next);
+            its->anywhere = false;
+            its->next = number + 1;
+            its->epoch = model.epochs[number];
+            its->offset = offset;
+            text = end;
+        }
+        text += *text == ' ';
+    }
+}
+
+static void model_read(struct returning *its, size_t most)
+{
+    if (its->client != 0) {
+        (void)hub_rig_read(&rig.hub, its->client, most);
+        check_tokens(its, recover_rig_heard(&rig, its->client, false));
+    }
+}
+
+static void model_publish(void)
+{
+    char text[16];
+    const struct returning *by = &model.clients[draw(CLIENTS)];
+    const bool echo = by->client == 0 || draw(4) > 0;
+    const uint32_t number = ++model.count;
+    snprintf(text, sizeof(text), "%u", number);
+    const struct rc_envelope_view view = recover_rig_route(&rig, "a", text, echo ? NULL : &by->ref, NULL);
+    model.epochs[number] = view.head.epoch;
+    model.offsets[number] = view.head.position;
+    model.origins[number] = echo ? (struct rc_client_ref){0} : by->ref;
+    if (draw(20) == 0) {
+        return; /* it is lost on the way down */
+    }
+    if (model.down + 1 < number && draw(2) == 0) { /* that some were is told before the next one comes */
+        while (rc_hub_lost(&rig.hub.hub, RC_SPAN("a"), false) == -ENOSPC) {
+            hub_rig_run(&rig.hub);
+        }
+    }
+    recover_rig_down(&rig, &view);
+    model.down = number;
+}
+
+static void model_return(struct returning *its)
+{
+    if (its->client == 0) {
+        its->client = hub_rig_connect(&rig.hub, HUB_RIG_UNIX, RC_CODEC_JSON, false, draw(2) == 0 ? 4096 : 0);
+        its->former = its->ref;
+        its->ref = hub_rig_ref(&rig.hub, its->client);
+    }
+    const struct rc_hub_from from = {.recovers = its->epoch != 0,
+                                     .epoch = its->epoch,
+                                     .offset = its->offset,
+                                     .last = draw(3),
+                                     .former = its->former};
+    if (recover_rig_subscribe(&rig, its->client, "a", &from) == RC_SUBSCRIBE_WAITS) {
+        recover_rig_acknowledge(&rig, "a");
+    }
+}
+
+static void model_leave(struct returning *its)
+{
+    if (its->client != 0 && draw(2) == 0) {
+        hub_rig_hang_up(&rig.hub, its->client);
+        hub_rig_run(&rig.hub);
+        its->client = 0;
+        its->in = false;
+    } else if (its->client != 0 && its->in && !its->anywhere) {
+        /* Once more from where it is: what is unsent of the channel goes, what was sent comes first. */
+        hub_rig_drain(&rig.hub);
+        model_read(its, 0);
+        model_return(its);
+    }
+}
+
+static void model_step(void)
+{
+    struct returning *its = &model.clients[draw(CLIENTS)];
+    const uint32_t what = draw(100);
+    if (what < 60) {
+        model_publish();
+    } else if (what < 75) {
+        model_read(its, 1 + draw(2000));
+    } else if (what < 80) {
+        if (its->client == 0) {
+            model_return(its);
+        }
+    } else if (what < 83) {
+        model_leave(its);
+    } else if (what < 84 && draw(4) == 0) {
+        rc_history_clear(&rig.kept.store, history_rig_slot(&rig.kept, "a"));
+    } else if (what < 84 && draw(4) == 0) {
+        rc_history_renew(&rig.kept.store, history_rig_slot(&rig.kept, "a"));
+    } else {
+        hub_rig_run(&rig.hub);
+    }
+}
+
+static void run_model(uint64_t seed, enum rc_slow_policy policy)
+{
+    recover_rig_close(&rig);
+    recover_rig_open(&rig,
+                     &(struct hub_rig_options){
+                         .slots = 16, .slow_consumer = policy, .channel_log_bytes = 2048, .channel_log_messages = 8},
+                     1 << 20);
+    memset(&model, 0, sizeof(model));
+    model.random = seed;
+    (void)recover_rig_join(&rig, "a"); /* somebody always is */
+    for (uint32_t step = 0; step < 6000 && model.count < MESSAGES_MAX - 2; step++) {
+        model_step();
+        if (step % 64 == 0) {
+            hub_rig_check(&rig.hub);
+        }
+    }
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        if (model.clients[i].client == 0) {
+            model_return(&model.clients[i]);
+        }
+    }
+    model_publish();
+    while (model.down != model.count) {
+        model_publish();
+    }
+    hub_rig_drain(&rig.hub);
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        struct returning *its = &model.clients[i];
+        model_read(its, 0);
+        while (its->next <= model.count && same(&model.origins[its->next], &its->ref)) {
+            its->next++;
+        }
+        cr_assert_eq(its->next, model.count + 1, "seed %llu, client %u has all", (unsigned long long)seed, i);
+    }
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_REPLAYS), 0);
+    cr_log_info("seed %llu: %u messages, %llu recovered, %llu gone, %llu replayed, %llu fell off, %llu healed",
+                (unsigned long long)seed, model.count,
+                (unsigned long long)rc_metric_get(rig.hub.metrics, RC_METRIC_RECOVERIES),
+                (unsigned long long)rc_metric_get(rig.hub.metrics, RC_METRIC_RECOVERIES_GONE),
+                (unsigned long long)rc_metric_get(rig.hub.metrics, RC_METRIC_REPLAYED),
+                (unsigned long long)rc_metric_get(rig.hub.metrics, RC_METRIC_SLOW_HEALED),
+                (unsigned long long)rc_metric_get(rig.hub.metrics, RC_METRIC_HEALED));
+}
+
+Test(recover, each_message_once_whatever_happens_meanwhile)
+{
+    const char *seed = getenv("HUB_SEED");
+    for (uint64_t i = 1; i <= 6; i++) {
+        run_model(seed != NULL ? strtoull(seed, NULL, 10) : i, RC_SLOW_SKIP);
+    }
+    cr_assert(rc_metric_get(rig.hub.metrics, RC_METRIC_SLOW_HEALED) > 0 &&
+              rc_metric_get(rig.hub.metrics, RC_METRIC_HEALED) > 0 &&
+              rc_metric_get(rig.hub.metrics, RC_METRIC_RECOVERIES) > 0);
 }

@@ -1,0 +1,471 @@
+/* shared: see shared.h. */
+#include "relay/cluster/shared.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "relay/bridge/channel.h"
+#include "relay/cluster/shared_deliver.h"
+#include "relay/cluster/shared_fetch.h"
+
+static void shared_tick(void *context, uint64_t now_ms);
+
+static void tick_soon(struct rc_shared *shared)
+{
+    if (!shared->timer.set) {
+        rc_timer_set(shared->setup.timers, &shared->timer, rc_clock_ms() + RC_SHARED_TICK_MS, shared_tick, shared);
+    }
+}
+
+bool rc_shared_covers(const struct rc_shared *shared, struct rc_span name)
+{
+    return rc_shared_policy(shared, name) != NULL;
+}
+
+static struct rc_shared_channel *channel_make(struct rc_shared *shared, uint64_t hash, struct rc_span name)
+{
+    struct rc_shared_channel *channel = rc_shared_table_make(&shared->table, hash, name);
+    rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_CHANNELS, shared->table.map.count);
+    return channel;
+}
+
+/* --- alone ----------------------------------------------------------------------------------------------------------- */
+
+static void alone_unlist(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->alone_listed) {
+        channel->alone_listed = false;
+        TAILQ_REMOVE(&shared->alone, channel, in_alone);
+    }
+}
+
+static void go_alone(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->state != RC_SHARED_ALONE) {
+        rc_log_limited(RC_LOG_WARN, 1, "history_alone", "channel!=\"%.*s\" reason=\"Redis does not take its messages\"",
+                       (int)channel->name_bytes, channel->name);
+        rc_shared_fetch_end(shared, channel);
+        rc_shared_held_drop_all(shared, channel);
+        channel->state = RC_SHARED_ALONE;
+        rc_shared_answer_waiters(shared, channel, false);
+        if (!channel->alone_listed) {
+            channel->alone_listed = true;
+            TAILQ_INSERT_TAIL(&shared->alone, channel, in_alone);
+        }
+    }
+    rc_shared_settle_alone(shared, channel);
+    tick_soon(shared);
+}
+
+/* Redis answers again: when it has what was delivered alone, the shared epoch holds. */
+static void come_back(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (!rc_shared_is_alone(channel)) {
+        return;
+    }
+    channel->state = RC_SHARED_RETURNING;
+    if (channel->alone_left > 0) {
+        return;
+    }
+    alone_unlist(shared, channel);
+    if (channel->followed) {
+        rc_shared_fetch_begin(shared, channel, !channel->local, channel->local);
+    } else {
+        channel->state = RC_SHARED_APART;
+        channel->local = false;
+        channel->epoch = channel->last = channel->proof = 0;
+        channel->empty = false;
+        rc_shared_settle_apart(shared, channel);
+    }
+}
+
+/* --- publishing ------------------------------------------------------------------------------------------------------ */
+
+static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pending,
+                       const struct rc_config_namespace *policy, const struct rc_shared_names *names)
+{
+    struct rc_redis_run run = {.script = &shared->script,
+                               .token = pending->sequence,
+                               .part_count = RC_WIRE_PARTS,
+                               .flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING};
+    struct rc_shared_texts texts;
+    rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, pending->known);
+    return rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)
+               ? rc_redis_run(shared->setup.link, &run)
+               : -EBADMSG;
+}
+
+bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,
+                       uint32_t generation, bool answers)
+{
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    const struct rc_config_namespace *policy = rc_shared_policy(shared, name);
+    struct rc_shared_names names;
+    if (policy == NULL || !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
+        return false;
+    }
+    struct rc_shared_channel *channel = channel_make(shared, view->head.channel_hash, name);
+    struct rc_envelope_view own = *view;
+    if ((own.head.flags & RC_ENVELOPE_RETAIN) != 0) {
+        own.head.token = rc_clock_wall_ms();
+    }
+    struct rc_shared_pending *pending = channel == NULL ? NULL : rc_shared_pending_add(shared, channel, &own);
+    if (pending == NULL) {
+        return false;
+    }
+    pending->worker = worker;
+    pending->generation = generation;
+    pending->answers = answers;
+    pending->flying = true;
+    channel->flying++;
+    const int rc = publish_run(shared, pending, policy, &names);
+    if (rc != 0 && rc != -ENOBUFS) { /* that one was told */
+        channel->flying--;
+        pending->flying = false;
+        go_alone(shared, channel);
+    } else if (channel->state == RC_SHARED_ALONE) {
+        rc_shared_settle_alone(shared, channel);
+    }
+    tick_soon(shared);
+    return true;
+}
+
+/* Its place has come, but not yet over the subscription: it is waited for, and then looked for. */
+static void echo_wait(struct rc_shared *shared, struct rc_shared_channel *channel,
+                      const struct rc_shared_answer *answer)
+{
+    if (answer->epoch != channel->told_epoch || answer->offset > channel->told) {
+        channel->told_epoch = answer->epoch;
+        channel->told = answer->offset;
+    }
+    if (!channel->echo_due) {
+        channel->echo_due = true;
+        channel->since_ms = rc_clock_ms() + RC_SHARED_ECHO_MS;
+        TAILQ_INSERT_TAIL(&shared->echo, channel, in_echo);
+        tick_soon(shared);
+    }
+}
+
+/* The script has taken the message. */
+static void run_taken(struct rc_shared *shared, struct rc_shared_channel *channel, struct rc_shared_pending *pending,
+                      const struct rc_shared_answer *answer)
+{
+    pending->answered = true;
+    pending->epoch = answer->epoch;
+    pending->offset = answer->fresh ? answer->offset : 0;
+    switch ((enum rc_shared_state)channel->state) {
+    case RC_SHARED_APART:
+        rc_shared_settle_apart(shared, channel);
+        break;
+    case RC_SHARED_LIVE:
+        echo_wait(shared, channel, answer);
+        break;
+    case RC_SHARED_FETCHING:
+    case RC_SHARED_ALONE:
+    case RC_SHARED_RETURNING:
+        break; /* it is among what is fetched */
+    }
+}
+
+static void run_ended(void *context, struct rc_span name, uint64_t token, const redisReply *reply)
+{
+    struct rc_shared *shared = context;
+    const struct rc_span head = RC_SPAN(RC_CHANNEL_BRIDGE_HEAD);
+    RC_ASSERT(rc_span_starts_with(name, head)); /* as rc_shared_names made it */
+    name = rc_span_of(name.bytes + head.count, name.count - head.count);
+    struct rc_shared_channel *channel =
+        rc_shared_table_find(&shared->table, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (channel == NULL) {
+        return;
+    }
+    struct rc_shared_pending *pending = rc_shared_pending_of(channel, token);
+    struct rc_shared_answer answer;
+    const uint64_t known = pending != NULL ? pending->known : 1; /* of one that is delivered it does not matter which */
+    const bool taken = reply != NULL && rc_shared_answer_read(reply, known, &answer);
+    channel->flying -= channel->flying > 0;
+    channel->alone_left -= token <= channel->alone_sequence && channel->alone_left > 0;
+    if (pending != NULL) {
+        pending->flying = false;
+    }
+    if (reply != NULL && !taken) {
+        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
+        shared->probe_ms = rc_clock_ms() + RC_SHARED_REFUSED_MS;
+    }
+    if (taken && pending != NULL) {
+        run_taken(shared, channel, pending, &answer);
+    } else if (pending != NULL) {
+        go_alone(shared, channel);
+    }
+    if (taken || channel->state == RC_SHARED_RETURNING) {
+        come_back(shared, channel);
+    }
+    rc_shared_release(shared, channel);
+}
+
+/* --- the subscription ------------------------------------------------------------------------------------------------ */
+
+/* How far the copy goes that a predecessor, or an earlier subscription, left. */
+static void channel_copy(const struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->epoch == 0) {
+        const struct rc_history_state state =
+            rc_history_shared(shared->setup.history, channel->hash, rc_shared_name(channel));
+        channel->epoch = state.epoch;
+        channel->last = state.last;
+        channel->proof = 0;
+    }
+}
+
+static void channel_unfollow(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    channel->followed = false;
+    if (!rc_shared_is_alone(channel)) {
+        rc_shared_fetch_end(shared, channel);
+        rc_shared_held_drop_all(shared, channel);
+        channel->state = RC_SHARED_APART;
+        channel->epoch = channel->last = channel->proof = 0;
+        channel->empty = false;
+        rc_shared_answer_waiters(shared, channel, false);
+        rc_shared_settle_apart(shared, channel);
+    }
+    rc_shared_release(shared, channel);
+}
+
+void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span name, enum rc_redis_change change)
+{
+    if (change == RC_REDIS_CHANGE_GONE) {
+        struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, hash, name);
+        if (channel != NULL) {
+            channel_unfollow(shared, channel);
+        }
+        return;
+    }
+    struct rc_shared_names names;
+    if (rc_shared_policy(shared, name) == NULL ||
+        !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
+        return;
+    }
+    struct rc_shared_channel *channel = channel_make(shared, hash, name);
+    if (channel == NULL) {
+        return;
+    }
+    const bool missed = change == RC_REDIS_CHANGE_BACK;
+    channel->followed = true;
+    if (!rc_shared_is_alone(channel)) {
+        channel_copy(shared, channel);
+        channel->empty |= missed && channel->epoch == 0; /* a predecessor had heard nothing either */
+        rc_shared_fetch_begin(shared, channel, missed, false);
+        tick_soon(shared);
+    }
+}
+
+bool rc_shared_received(struct rc_shared *shared, struct rc_span name, struct rc_span text)
+{
+    struct rc_placed placed;
+    if (!shared->open || !rc_placed_read(text, &placed)) {
+        return false;
+    }
+    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
+    struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, hash, name);
+    if (channel == NULL || !channel->followed) {
+        rc_shared_changed(shared, hash, name, RC_REDIS_CHANGE_HERE); /* a reload has said so since it was subscribed */
+        channel = rc_shared_table_find(&shared->table, hash, name);
+    }
+    if (channel == NULL || !channel->followed) {
+        return false;
+    }
+    rc_metric_add(shared->metrics, RC_METRIC_REDIS_RECEIVED, 1);
+    rc_metric_add(shared->metrics, RC_METRIC_REDIS_RECEIVED_BYTES, text.count);
+    if (rc_shared_is_alone(channel)) {
+        struct rc_shared_arrival arrival = {.time_ms = rc_clock_ms(), .message = placed.message, .fans = true};
+        if (!rc_placed_own(shared->setup.wire, &placed, &arrival.sequence)) {
+            rc_shared_take_here(shared, channel, &arrival);
+        }
+    } else {
+        rc_shared_arrived(shared, channel, &placed, text);
+    }
+    return true;
+}
+
+bool rc_shared_wait(struct rc_shared *shared, const struct rc_interest_request *request, bool confirmed)
+{
+    struct rc_shared_channel *channel =
+        rc_shared_table_find(&shared->table, request->hash, rc_span_of(request->name, request->name_bytes));
+    if (channel == NULL || channel->state != RC_SHARED_FETCHING || shared->waiter_count >= RC_SHARED_WAITERS_MAX) {
+        return false;
+    }
+    struct rc_shared_waiter *waiter = malloc(sizeof(*waiter));
+    if (waiter == NULL) {
+        return false;
+    }
+    *waiter = (struct rc_shared_waiter){.due_ms = rc_clock_ms() + RC_SHARED_WAIT_MS,
+                                        .token = request->token,
+                                        .channel = channel,
+                                        .worker = request->worker,
+                                        .confirmed = confirmed};
+    TAILQ_INSERT_TAIL(&channel->waiters, waiter, of_channel);
+    TAILQ_INSERT_TAIL(&shared->waiters, waiter, of_all);
+    shared->waiter_count++;
+    tick_soon(shared);
+    return true;
+}
+
+/* --- time ------------------------------------------------------------------------------------------------------------ */
+
+static void tick_pendings(struct rc_shared *shared, uint64_t now_ms)
+{
+    const uint64_t wait_ms = shared->setup.config->redis.history_wait_ms;
+    for (struct rc_shared_pending *pending = TAILQ_FIRST(&shared->pendings);
+         pending != NULL && now_ms - pending->time_ms >= wait_ms; pending = TAILQ_FIRST(&shared->pendings)) {
+        go_alone(shared, pending->channel);
+    }
+}
+
+static void tick_echoes(struct rc_shared *shared, uint64_t now_ms)
+{
+    for (struct rc_shared_channel *channel = TAILQ_FIRST(&shared->echo); channel != NULL && channel->since_ms <= now_ms;
+         channel = TAILQ_FIRST(&shared->echo)) {
+        channel->echo_due = false;
+        TAILQ_REMOVE(&shared->echo, channel, in_echo);
+        if (channel->state == RC_SHARED_LIVE &&
+            (channel->told_epoch != channel->epoch || channel->told > channel->last)) {
+            rc_shared_fetch_begin(shared, channel, true, false);
+        } else if (channel->state == RC_SHARED_LIVE) {
+            rc_shared_settle_behind(shared, channel);
+        }
+        rc_shared_release(shared, channel);
+    }
+}
+
+static void tick_fetches(struct rc_shared *shared, uint64_t now_ms)
+{
+    const uint64_t wait_ms = shared->setup.config->redis.history_wait_ms;
+    struct rc_shared_channel *channel = TAILQ_FIRST(&shared->fetch);
+    while (channel != NULL) {
+        struct rc_shared_channel *next = TAILQ_NEXT(channel, in_fetch);
+        if (now_ms - channel->since_ms >= wait_ms && !TAILQ_EMPTY(&channel->helds)) {
+            rc_shared_fetch_give_up(shared, channel);
+        }
+        channel = next;
+    }
+    rc_shared_fetch_next(shared, now_ms);
+}
+
+static void tick_alone(struct rc_shared *shared, uint64_t now_ms)
+{
+    if (now_ms < shared->probe_ms || TAILQ_EMPTY(&shared->alone) || !rc_redis_up(shared->setup.link)) {
+        return;
+    }
+    shared->probe_ms = now_ms + RC_SHARED_PROBE_MS;
+    struct rc_shared_channel *channel = TAILQ_FIRST(&shared->alone);
+    while (channel != NULL) {
+        struct rc_shared_channel *next = TAILQ_NEXT(channel, in_alone);
+        if (channel->alone_left == 0 && TAILQ_EMPTY(&channel->pendings)) {
+            come_back(shared, channel);
+            rc_shared_release(shared, channel);
+        }
+        channel = next;
+    }
+}
+
+static void tick_waiters(struct rc_shared *shared, uint64_t now_ms)
+{
+    for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&shared->waiters); waiter != NULL && waiter->due_ms <= now_ms;
+         waiter = TAILQ_FIRST(&shared->waiters)) {
+        struct rc_shared_channel *channel = waiter->channel;
+        rc_shared_waiter_answer(shared, waiter, false);
+        rc_shared_release(shared, channel);
+    }
+}
+
+static void shared_tick(void *context, uint64_t now_ms)
+{
+    struct rc_shared *shared = context;
+    tick_pendings(shared, now_ms);
+    tick_echoes(shared, now_ms);
+    tick_fetches(shared, now_ms);
+    tick_alone(shared, now_ms);
+    tick_waiters(shared, now_ms);
+    if (!TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) ||
+        !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters)) {
+        tick_soon(shared);
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+static bool wanted_by(const struct rc_config *config)
+{
+    for (uint32_t i = 0; i < config->namespace_count; i++) {
+        if (config->namespaces[i].history > 0 && config->namespaces[i].history_scope == RC_HISTORY_SCOPE_CLUSTER) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup)
+{
+    *shared =
+        (struct rc_shared){.setup = *setup,
+                           .metrics = setup->history->metrics,
+                           .script = {.text = rc_shared_place_text},
+                           .sender = {.instance = setup->instance_id,
+                                      .boot = setup->boot,
+                                      .sharded = setup->config->redis.sharded && rc_redis_clustered(setup->link)}};
+    TAILQ_INIT(&shared->pendings);
+    TAILQ_INIT(&shared->waiters);
+    TAILQ_INIT(&shared->echo);
+    TAILQ_INIT(&shared->fetch);
+    TAILQ_INIT(&shared->alone);
+    const int rc = rc_shared_table_open(&shared->table);
+    if (rc != 0) {
+        return rc;
+    }
+    rc_shared_configure(shared, setup->config);
+    return 0;
+}
+
+/* In a Cluster a script needs a connection to every master: they are there from the start or not at all. */
+void rc_shared_configure(struct rc_shared *shared, const struct rc_config *config)
+{
+    const struct rc_redis_script_ops ops = {.ended = run_ended, .context = shared};
+    const bool first = shared->setup.config == config;
+    shared->setup.config = config;
+    if (shared->open || shared->setup.history->view.slot_count == 0 || !wanted_by(config)) {
+        return;
+    }
+    if (!first && rc_redis_clustered(shared->setup.link)) {
+        rc_log_warn("history_not_shared", "remedy=\"restart: the first namespace with a history of all instances was "
+                                          "added by a reload, and Redis is a Cluster\"");
+        return;
+    }
+    shared->open = rc_redis_scripts_open(shared->setup.link, &shared->script, &ops) == 0;
+}
+
+void rc_shared_close(struct rc_shared *shared)
+{
+    if (shared->metrics == NULL) {
+        return;
+    }
+    rc_timer_cancel(shared->setup.timers, &shared->timer);
+    while (!TAILQ_EMPTY(&shared->pendings)) {
+        rc_shared_pending_drop(shared, TAILQ_FIRST(&shared->pendings));
+    }
+    for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&shared->waiters); waiter != NULL;
+         waiter = TAILQ_FIRST(&shared->waiters)) {
+        TAILQ_REMOVE(&shared->waiters, waiter, of_all);
+        free(waiter);
+    }
+    for (uint32_t i = 0; i < shared->table.high; i++) {
+        if (shared->table.channels[i] != NULL) {
+            rc_shared_held_drop_all(shared, shared->table.channels[i]);
+        }
+    }
+    rc_shared_table_close(&shared->table);
+    shared->metrics = NULL;
+}

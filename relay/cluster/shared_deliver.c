@@ -1,0 +1,272 @@
+/* shared_deliver: see shared_deliver.h. */
+#include "relay/cluster/shared_deliver.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/records/channel_name.h"
+#include "common/records/sid.h"
+
+/* A room that is one socket has no history that others could want. */
+static bool is_socket(struct rc_span name)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    struct rc_sid sid;
+    (void)rc_channel_split(name, &nsp, &room);
+    return rc_sid_read(&sid, room);
+}
+
+const struct rc_config_namespace *rc_shared_policy(const struct rc_shared *shared, struct rc_span name)
+{
+    const struct rc_config_namespace *policy = !shared->open || (name.count == 1 && name.bytes[0] == '*')
+                                                   ? NULL
+                                                   : rc_history_policy(shared->setup.history, name);
+    return policy != NULL && policy->history_scope == RC_HISTORY_SCOPE_CLUSTER && !is_socket(name) ? policy : NULL;
+}
+
+void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel)
+{
+    rc_router_gap(shared->setup.router, channel->name, channel->name_bytes);
+}
+
+/* --- own messages that wait ------------------------------------------------------------------------------------------ */
+
+struct rc_shared_pending *rc_shared_pending_of(const struct rc_shared_channel *channel, uint64_t sequence)
+{
+    struct rc_shared_pending *pending;
+    TAILQ_FOREACH(pending, &channel->pendings, of_channel)
+    {
+        if (pending->sequence >= sequence) {
+            return pending->sequence == sequence ? pending : NULL;
+        }
+    }
+    return NULL;
+}
+
+struct rc_shared_pending *rc_shared_pending_add(struct rc_shared *shared, struct rc_shared_channel *channel,
+                                                const struct rc_envelope_view *view)
+{
+    const uint64_t bytes = rc_envelope_bytes(&view->head);
+    struct rc_shared_pending *pending = malloc(sizeof(*pending) + bytes);
+    if (pending == NULL) {
+        return NULL;
+    }
+    *pending = (struct rc_shared_pending){
+        .channel = channel, .time_ms = rc_clock_ms(), .sequence = view->head.sequence, .known = channel->epoch};
+    rc_envelope_write(pending->record, view);
+    const int rc = rc_envelope_read(&pending->view, pending->record, (uint32_t)bytes);
+    RC_ASSERT(rc == 0); /* it was one */
+    TAILQ_INSERT_TAIL(&channel->pendings, pending, of_channel);
+    TAILQ_INSERT_TAIL(&shared->pendings, pending, of_all);
+    rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SHARED_WAITING, 1);
+    return pending;
+}
+
+void rc_shared_pending_drop(struct rc_shared *shared, struct rc_shared_pending *pending)
+{
+    TAILQ_REMOVE(&pending->channel->pendings, pending, of_channel);
+    TAILQ_REMOVE(&shared->pendings, pending, of_all);
+    rc_metric_sub(shared->metrics, RC_METRIC_HISTORY_SHARED_WAITING, 1);
+    free(pending);
+}
+
+/* Delivered, answered and gone. */
+static void pending_place(struct rc_shared *shared, struct rc_shared_pending *pending, struct rc_router_placed placed)
+{
+    placed.view = &pending->view;
+    placed.own = true;
+    placed.answers = pending->answers;
+    placed.worker = pending->worker;
+    placed.generation = pending->generation;
+    rc_router_place(shared->setup.router, &placed);
+    rc_shared_pending_drop(shared, pending);
+}
+
+void rc_shared_settle_apart(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    struct rc_shared_pending *pending = TAILQ_FIRST(&channel->pendings);
+    for (; pending != NULL && pending->answered; pending = TAILQ_FIRST(&channel->pendings)) {
+        pending_place(shared, pending,
+                      (struct rc_router_placed){.keep = RC_ROUTER_KEEP_NOT,
+                                                .epoch = pending->offset != 0 ? pending->epoch : 0,
+                                                .offset = pending->offset,
+                                                .fans = true});
+    }
+}
+
+void rc_shared_settle_behind(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    struct rc_shared_pending *pending = TAILQ_FIRST(&channel->pendings);
+    while (pending != NULL) {
+        struct rc_shared_pending *next = TAILQ_NEXT(pending, of_channel);
+        if (pending->answered &&
+            (pending->offset == 0 || pending->epoch != channel->epoch || pending->offset <= channel->last)) {
+            pending_place(shared, pending,
+                          (struct rc_router_placed){.keep = RC_ROUTER_KEEP_NOT,
+                                                    .epoch = pending->offset != 0 ? pending->epoch : 0,
+                                                    .offset = pending->offset,
+                                                    .fans = false});
+        }
+        pending = next;
+    }
+}
+
+void rc_shared_settle_alone(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    struct rc_shared_pending *pending = TAILQ_FIRST(&channel->pendings);
+    if (pending != NULL && !channel->local) {
+        channel->local = true;
+        rc_shared_gap(shared, channel);
+    }
+    for (; pending != NULL; pending = TAILQ_FIRST(&channel->pendings)) {
+        channel->alone_sequence = pending->sequence;
+        channel->alone_left += pending->flying;
+        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SHARED_ALONE, 1);
+        pending_place(shared, pending,
+                      (struct rc_router_placed){.keep = RC_ROUTER_KEEP_HERE, .time_ms = rc_clock_ms(), .fans = true});
+    }
+}
+
+/* --- messages from Redis --------------------------------------------------------------------------------------------- */
+
+static uint64_t proof_of(struct rc_span instance, uint64_t boot, uint64_t sequence)
+{
+    char proof[RC_SHARED_PROOF_MAX];
+    return rc_hash(proof, rc_shared_proof(proof, instance, boot, sequence));
+}
+
+/* The message as a record has it. False: it is none. */
+static bool arrival_read(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                         const struct rc_shared_arrival *arrival, struct rc_envelope_view *view)
+{
+    struct rc_wire *wire = shared->setup.wire;
+    if (rc_wire_read_kept(wire, arrival->message, "history", view) != RC_WIRE_GOOD || wire->except_bytes > 0) {
+        return false;
+    }
+    view->channel = channel->name;
+    view->head.channel_bytes = channel->name_bytes;
+    return true;
+}
+
+void rc_shared_take(struct rc_shared *shared, struct rc_shared_channel *channel,
+                    const struct rc_shared_arrival *arrival)
+{
+    struct rc_shared_pending *pending = arrival->own ? rc_shared_pending_of(channel, arrival->sequence) : NULL;
+    struct rc_router_placed placed = {.keep = RC_ROUTER_KEEP_AT,
+                                      .epoch = arrival->epoch,
+                                      .offset = arrival->offset,
+                                      .time_ms = arrival->time_ms,
+                                      .fans = arrival->fans || pending != NULL};
+    struct rc_envelope_view view;
+    channel->epoch = arrival->epoch;
+    channel->last = arrival->offset;
+    channel->empty = false;
+    if (pending != NULL) {
+        channel->proof = proof_of(rc_span_text(shared->sender.instance), shared->sender.boot, arrival->sequence);
+        pending_place(shared, pending, placed);
+        return;
+    }
+    if (!arrival_read(shared, channel, arrival, &view)) {
+        channel->proof = 0;
+        rc_shared_gap(shared, channel); /* there is a message that nobody can read */
+        return;
+    }
+    const struct rc_wire *wire = shared->setup.wire;
+    channel->proof = proof_of(rc_span_of(wire->from, wire->from_bytes), wire->boot, wire->sequence);
+    if (arrival->own && arrival->sequence <= channel->alone_sequence) {
+        placed.fans = false; /* subscribers have it already */
+    }
+    placed.view = &view;
+    rc_router_place(shared->setup.router, &placed);
+}
+
+void rc_shared_take_here(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                         const struct rc_shared_arrival *arrival)
+{
+    struct rc_envelope_view view;
+    if (arrival_read(shared, channel, arrival, &view)) {
+        const struct rc_router_placed placed = {
+            .view = &view, .keep = RC_ROUTER_KEEP_HERE, .time_ms = arrival->time_ms, .fans = true};
+        rc_router_place(shared->setup.router, &placed);
+    }
+}
+
+/* --- messages that are held ------------------------------------------------------------------------------------------ */
+
+void rc_shared_hold(struct rc_shared *shared, struct rc_shared_channel *channel, const struct rc_placed *placed,
+                    struct rc_span text)
+{
+    if (channel->heard == 0) {
+        channel->heard_epoch = placed->epoch;
+        channel->heard = placed->offset;
+    }
+    const bool room = shared->held_bytes + text.count <= RC_SHARED_HELD_BYTES && text.count <= UINT32_MAX;
+    struct rc_shared_held *held = room ? malloc(sizeof(*held) + text.count) : NULL;
+    if (held == NULL) {
+        channel->again = true;
+        return;
+    }
+    held->bytes = (uint32_t)text.count;
+    held->fetches = 0;
+    memcpy(held->text, text.bytes, text.count);
+    shared->held_bytes += text.count;
+    TAILQ_INSERT_TAIL(&channel->helds, held, next);
+}
+
+void rc_shared_held_drop(struct rc_shared *shared, struct rc_shared_channel *channel, struct rc_shared_held *held)
+{
+    TAILQ_REMOVE(&channel->helds, held, next);
+    shared->held_bytes -= held->bytes;
+    free(held);
+}
+
+void rc_shared_held_drop_all(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    for (struct rc_shared_held *held = TAILQ_FIRST(&channel->helds); held != NULL;
+         held = TAILQ_FIRST(&channel->helds)) {
+        rc_shared_held_drop(shared, channel, held);
+    }
+    channel->heard = channel->heard_epoch = 0;
+}
+
+/* --- who waits ------------------------------------------------------------------------------------------------------- */
+
+void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *waiter, bool confirmed)
+{
+    struct rc_shared_channel *channel = waiter->channel;
+    const struct rc_interest_request request = {.worker = waiter->worker,
+                                                .token = waiter->token,
+                                                .hash = channel->hash,
+                                                .name = channel->name,
+                                                .name_bytes = channel->name_bytes};
+    const uint16_t flags = confirmed && waiter->confirmed ? 0 : RC_ENVELOPE_SCOPE_LOCAL;
+    TAILQ_REMOVE(&channel->waiters, waiter, of_channel);
+    TAILQ_REMOVE(&shared->waiters, waiter, of_all);
+    shared->waiter_count--;
+    free(waiter);
+    rc_router_interest_done(shared->setup.router, &request, flags, 0);
+}
+
+void rc_shared_answer_waiters(struct rc_shared *shared, struct rc_shared_channel *channel, bool confirmed)
+{
+    for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&channel->waiters); waiter != NULL;
+         waiter = TAILQ_FIRST(&channel->waiters)) {
+        rc_shared_waiter_answer(shared, waiter, confirmed);
+    }
+}
+
+void rc_shared_release(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->followed || channel->state != RC_SHARED_APART || channel->flying > 0 ||
+        !TAILQ_EMPTY(&channel->waiters) || channel->fetching || channel->queued || channel->echo_due ||
+        channel->alone_listed || !TAILQ_EMPTY(&channel->pendings)) {
+        return;
+    }
+    rc_shared_held_drop_all(shared, channel);
+    rc_shared_table_drop(&shared->table, channel);
+    rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_CHANNELS, shared->table.map.count);
+}

@@ -1,0 +1,69 @@
+/*
+ * shared_deliver: messages of a shared history get their place: the lowest layer of shared, which alone uses it.
+ */
+#ifndef RC_RELAY_CLUSTER_SHARED_DELIVER_H
+#define RC_RELAY_CLUSTER_SHARED_DELIVER_H
+
+#include "relay/cluster/shared_state.h"
+
+/* A message as it came from Redis. */
+struct rc_shared_arrival {
+    uint64_t epoch;
+    uint64_t offset;
+    uint64_t time_ms;       /* CLOCK_MONOTONIC when it was new */
+    struct rc_span message; /* for rc_wire_read_kept */
+    bool own;               /* of this broker, with this sequence */
+    uint64_t sequence;
+    bool fans; /* subscribers get it; own pending ones are delivered whatever stands here */
+};
+
+static inline struct rc_span rc_shared_name(const struct rc_shared_channel *channel)
+{
+    return rc_span_of(channel->name, channel->name_bytes);
+}
+
+static inline bool rc_shared_is_alone(const struct rc_shared_channel *channel)
+{
+    return channel->state == RC_SHARED_ALONE || channel->state == RC_SHARED_RETURNING;
+}
+
+/* The namespace's policy when the channel's history is shared, else NULL. */
+const struct rc_config_namespace *rc_shared_policy(const struct rc_shared *shared, struct rc_span name);
+
+/* Its subscribers are told that messages were missed. */
+void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel);
+
+/* The pending message of that sequence, or NULL. */
+struct rc_shared_pending *rc_shared_pending_of(const struct rc_shared_channel *channel, uint64_t sequence);
+/* A new one, behind all that wait; NULL: no memory. */
+struct rc_shared_pending *rc_shared_pending_add(struct rc_shared *shared, struct rc_shared_channel *channel,
+                                                const struct rc_envelope_view *view);
+void rc_shared_pending_drop(struct rc_shared *shared, struct rc_shared_pending *pending);
+
+/* Takes the arrival as the newest message of the channel, whatever was before it. */
+void rc_shared_take(struct rc_shared *shared, struct rc_shared_channel *channel,
+                    const struct rc_shared_arrival *arrival);
+/* Delivers one of others as this host's own counting has it. */
+void rc_shared_take_here(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                         const struct rc_shared_arrival *arrival);
+/* Delivers and answers what the script has answered, in order, as far as it has: nobody is subscribed here. */
+void rc_shared_settle_apart(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* Answers what can have its message no more: it is behind the channel, and did not come. */
+void rc_shared_settle_behind(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* Delivers all that wait as this host's own. */
+void rc_shared_settle_alone(struct rc_shared *shared, struct rc_shared_channel *channel);
+
+/* Keeps a message of the subscription until those before it are here; what there is no room for is read again. */
+void rc_shared_hold(struct rc_shared *shared, struct rc_shared_channel *channel, const struct rc_placed *placed,
+                    struct rc_span text);
+void rc_shared_held_drop(struct rc_shared *shared, struct rc_shared_channel *channel, struct rc_shared_held *held);
+void rc_shared_held_drop_all(struct rc_shared *shared, struct rc_shared_channel *channel);
+
+/* Answers one who waits. */
+void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *waiter, bool confirmed);
+/* Answers who waits for this channel. `confirmed`: it is complete. */
+void rc_shared_answer_waiters(struct rc_shared *shared, struct rc_shared_channel *channel, bool confirmed);
+/* Frees the channel when nothing needs it. */
+void rc_shared_release(struct rc_shared *shared, struct rc_shared_channel *channel);
+
+#endif

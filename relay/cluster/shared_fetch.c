@@ -1,0 +1,362 @@
+/* shared_fetch: see shared_fetch.h. */
+#include "relay/cluster/shared_fetch.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/base/log.h"
+#include "relay/cluster/shared_deliver.h"
+
+#define HELD_FETCHES_MAX 4u /* of which the first may have been answered before the message was published */
+
+static void fetch_replied(void *context, const redisReply *reply);
+
+/* --- asking ---------------------------------------------------------------------------------------------------------- */
+
+static void fetch_queue(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (!channel->queued && !channel->fetching) {
+        channel->queued = true;
+        TAILQ_INSERT_TAIL(&shared->fetch, channel, in_fetch);
+    }
+}
+
+void rc_shared_fetch_begin(struct rc_shared *shared, struct rc_shared_channel *channel, bool fans, bool all)
+{
+    const bool runs = channel->state == RC_SHARED_FETCHING;
+    channel->again |= runs && channel->fetching; /* what runs may have been answered too early */
+    channel->fans = fans || (runs && channel->fans);
+    channel->all = all || (runs && channel->all);
+    if (!runs) {
+        channel->state = RC_SHARED_FETCHING;
+        channel->since_ms = rc_clock_ms();
+        channel->repaired = 0;
+        channel->retry_ms = 0;
+    }
+    fetch_queue(shared, channel);
+    rc_shared_fetch_next(shared, rc_clock_ms());
+}
+
+void rc_shared_fetch_end(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->queued) {
+        channel->queued = false;
+        TAILQ_REMOVE(&shared->fetch, channel, in_fetch);
+    }
+    channel->fans = channel->all = channel->again = false;
+}
+
+static struct rc_shared_flight *flight_free(struct rc_shared *shared)
+{
+    for (uint32_t i = 0; shared->flying < RC_SHARED_FETCHES_MAX && i < RC_SHARED_FETCHES_MAX; i++) {
+        if (!shared->flights[i].busy) {
+            return &shared->flights[i];
+        }
+    }
+    return NULL;
+}
+
+static int fetch_send(struct rc_shared *shared, struct rc_shared_channel *channel, struct rc_shared_flight *flight)
+{
+    const struct rc_config_namespace *policy = rc_shared_policy(shared, rc_shared_name(channel));
+    const struct rc_shared_question question = {
+        .epoch = channel->epoch,
+        .last = channel->last,
+        .most = policy != NULL && policy->history < RC_SHARED_FILL_MAX ? policy->history : RC_SHARED_FILL_MAX,
+        .all = channel->all};
+    struct rc_shared_names names;
+    if (!rc_shared_names(&names, shared->setup.config->redis.prefix.text, rc_shared_name(channel))) {
+        return -1;
+    }
+    return rc_shared_fetch(shared->setup.link, &names, &question, fetch_replied, flight);
+}
+
+void rc_shared_fetch_next(struct rc_shared *shared, uint64_t now_ms)
+{
+    struct rc_shared_channel *channel = TAILQ_FIRST(&shared->fetch);
+    struct rc_shared_flight *flight = flight_free(shared);
+    while (channel != NULL && flight != NULL && rc_redis_up(shared->setup.link)) {
+        struct rc_shared_channel *next = TAILQ_NEXT(channel, in_fetch);
+        if (channel->retry_ms <= now_ms) {
+            *flight = (struct rc_shared_flight){.shared = shared, .channel = channel, .since_ms = now_ms, .busy = true};
+            if (fetch_send(shared, channel, flight) == 0) {
+                channel->queued = false;
+                channel->fetching = true;
+                TAILQ_REMOVE(&shared->fetch, channel, in_fetch);
+                shared->flying++;
+                flight = flight_free(shared);
+            } else {
+                flight->busy = false;
+                channel->retry_ms = now_ms + RC_SHARED_RETRY_MS;
+            }
+        }
+        channel = next;
+    }
+}
+
+/* --- what came over the subscription --------------------------------------------------------------------------------- */
+
+/* Does it go on from there? */
+static bool is_next(const struct rc_shared_channel *channel, const struct rc_placed *placed)
+{
+    return channel->epoch == 0 ? placed->offset == 1
+                               : placed->epoch == channel->epoch && placed->offset == channel->last + 1;
+}
+
+static void take_placed(struct rc_shared *shared, struct rc_shared_channel *channel, const struct rc_placed *placed)
+{
+    struct rc_shared_arrival arrival = {.epoch = placed->epoch,
+                                        .offset = placed->offset,
+                                        .time_ms = rc_clock_ms(),
+                                        .message = placed->message,
+                                        .fans = true};
+    arrival.own = rc_placed_own(shared->setup.wire, placed, &arrival.sequence);
+    rc_shared_take(shared, channel, &arrival);
+}
+
+/* Those that are held, as far as they go on. True: all of them. `fetched`: the stream was read since. What it should have brought nearer, and did
+ * not, is no message of this channel: anybody may publish. */
+static bool take_held(struct rc_shared *shared, struct rc_shared_channel *channel, bool fetched_since)
+{
+    for (struct rc_shared_held *held = TAILQ_FIRST(&channel->helds); held != NULL;
+         held = TAILQ_FIRST(&channel->helds)) {
+        struct rc_placed placed;
+        const bool good = rc_placed_read(rc_span_of(held->text, held->bytes), &placed);
+        RC_ASSERT(good); /* it was one when it came */
+        const bool known = placed.epoch == channel->epoch && placed.offset <= channel->last;
+        if (!known && !is_next(channel, &placed)) {
+            held->fetches += fetched_since;
+            if (held->fetches < HELD_FETCHES_MAX) {
+                return false;
+            }
+            rc_metric_add(shared->metrics, RC_METRIC_REDIS_MALFORMED, 1);
+        } else if (!known) {
+            take_placed(shared, channel, &placed);
+        }
+        rc_shared_held_drop(shared, channel, held);
+    }
+    channel->heard = channel->heard_epoch = 0;
+    return true;
+}
+
+void rc_shared_arrived(struct rc_shared *shared, struct rc_shared_channel *channel, const struct rc_placed *placed,
+                       struct rc_span text)
+{
+    if (placed->epoch == channel->epoch && placed->offset <= channel->last) {
+        rc_metric_add(shared->metrics, RC_METRIC_REDIS_DUPLICATES, 1);
+    } else if (channel->state == RC_SHARED_LIVE && is_next(channel, placed)) {
+        take_placed(shared, channel, placed);
+    } else {
+        rc_shared_hold(shared, channel, placed, text);
+        if (channel->state == RC_SHARED_LIVE) {
+            rc_shared_fetch_begin(shared, channel, true, false);
+        }
+    }
+}
+
+/* --- answers --------------------------------------------------------------------------------------------------------- */
+
+/* FETCHING is over. */
+static void fetch_live(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    const bool repair = channel->fans;
+    rc_shared_fetch_end(shared, channel);
+    if (repair) {
+        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRS, 1);
+        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRED, channel->repaired);
+        rc_metric_observe(shared->metrics, RC_HISTOGRAM_HISTORY_REPAIR, (rc_clock_ms() - channel->since_ms) * 1000);
+    }
+    channel->state = RC_SHARED_LIVE;
+    channel->empty = channel->epoch == 0;
+    rc_shared_settle_behind(shared, channel);
+    rc_shared_answer_waiters(shared, channel, true);
+}
+
+static void fetch_again(struct rc_shared *shared, struct rc_shared_channel *channel, uint64_t in_ms)
+{
+    channel->retry_ms = rc_clock_ms() + in_ms;
+    fetch_queue(shared, channel);
+}
+
+static void epoch_renewed(void *context, const redisReply *reply)
+{
+    const struct rc_shared *shared = context;
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
+    } /* else the next fetch sees what it did */
+}
+
+/* Redis has lost messages that were delivered: what their offsets stand for is no more what clients have. */
+static bool writes_lost(const struct rc_shared_channel *channel, const struct rc_shared_fetched *answer)
+{
+    return answer->epoch == channel->epoch && channel->epoch != 0 &&
+           (answer->last < channel->last || (answer->proof.count > 0 && channel->proof != 0 &&
+                                             rc_hash(answer->proof.bytes, answer->proof.count) != channel->proof));
+}
+
+static void end_epoch(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    struct rc_shared_names names;
+    rc_log_limited(RC_LOG_WARN, 1, "history_epoch_ended",
+                   "channel!=\"%.*s\" reason=\"Redis lost messages that it had\"", (int)channel->name_bytes,
+                   channel->name);
+    if (rc_shared_names(&names, shared->setup.config->redis.prefix.text, rc_shared_name(channel))) {
+        (void)rc_shared_renew(shared->setup.link, &names, channel->epoch, false, epoch_renewed, shared);
+    }
+    fetch_again(shared, channel, RC_SHARED_TICK_MS); /* what it did is seen then, or that it is to be said again */
+}
+
+/* The copy begins anew behind `last`; its subscribers, if they have anything from before, are told. */
+static void fetch_anew(struct rc_shared *shared, struct rc_shared_channel *channel, uint64_t epoch, uint64_t last)
+{
+    /* There was nothing, and all that there is now came since: nothing is missing before it. */
+    const bool first = channel->epoch == 0 && channel->empty && !channel->local && last == 0;
+    if (channel->epoch != 0 || channel->local || (channel->empty && !first)) {
+        rc_shared_gap(shared, channel);
+        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRS_FAILED, channel->fans);
+    }
+    channel->fans =
+        channel->fans && (first || epoch == channel->epoch) && !channel->all; /* what is there yet they have missed */
+    channel->all = channel->local = channel->empty = false;
+    channel->epoch = epoch;
+    channel->last = last;
+    channel->proof = 0;
+    rc_history_begin_at(shared->setup.history, channel->hash, rc_shared_name(channel), epoch, last, rc_clock_ms());
+}
+
+/* This broker's own, as "instance:boot:sequence" says. */
+static bool is_own(const struct rc_shared *shared, struct rc_span proof, uint64_t *sequence)
+{
+    char head[RC_SHARED_PROOF_MAX];
+    const size_t bytes = rc_shared_proof(head, rc_span_text(shared->sender.instance), shared->sender.boot, 0) - 1;
+    if (!rc_span_starts_with(proof, rc_span_of(head, bytes))) {
+        return false;
+    }
+    struct rc_span rest = rc_span_of(proof.bytes + bytes, proof.count - bytes);
+    return rc_placed_number(&rest, UINT64_MAX, sequence) && rest.count == 0;
+}
+
+static void take_entry(struct rc_shared *shared, struct rc_shared_channel *channel,
+                       const struct rc_shared_fetched *answer, const struct rc_shared_entry *entry)
+{
+    const uint64_t now_ms = rc_clock_ms();
+    const uint64_t age_ms = answer->now_ms > entry->time_ms ? answer->now_ms - entry->time_ms : 0;
+    const bool heard = channel->heard != 0 && channel->heard_epoch == answer->epoch && entry->offset >= channel->heard;
+    struct rc_shared_arrival arrival = {.epoch = answer->epoch,
+                                        .offset = entry->offset,
+                                        .time_ms = now_ms > age_ms ? now_ms - age_ms : 0,
+                                        .message = entry->message,
+                                        .fans = channel->fans || heard};
+    arrival.own = is_own(shared, entry->proof, &arrival.sequence);
+    rc_shared_take(shared, channel, &arrival);
+    channel->repaired++;
+}
+
+static void take_entries(struct rc_shared *shared, struct rc_shared_channel *channel,
+                         const struct rc_shared_fetched *answer)
+{
+    const uint64_t before = channel->last;
+    bool anew = answer->epoch != channel->epoch || channel->all;
+    for (size_t i = 0; i < answer->entries->elements; i++) {
+        struct rc_shared_entry entry;
+        if (!rc_shared_entry_read(answer->entries->element[i], &entry)) {
+            rc_metric_add(shared->metrics, RC_METRIC_REDIS_MALFORMED, 1);
+            continue; /* of somebody who writes what is not his */
+        }
+        if (!anew && entry.offset <= channel->last) {
+            continue;
+        }
+        if (anew || entry.offset != channel->last + 1) { /* it was cut since */
+            fetch_anew(shared, channel, answer->epoch, entry.offset - 1);
+            anew = false;
+        }
+        take_entry(shared, channel, answer, &entry);
+    }
+    if (anew || (channel->last == before && channel->last < answer->last)) {
+        fetch_anew(shared, channel, answer->epoch, answer->last); /* nothing of it is there any more */
+    }
+}
+
+/* Redis has nothing of the channel: there was nothing, or it lost it; then the next message begins a new epoch, of which subscribers are told. */
+static void fetch_nothing(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->local) {
+        rc_shared_gap(shared, channel);
+        channel->local = false;
+        channel->epoch = channel->last = channel->proof = 0;
+    }
+    channel->fans = channel->all = false;
+}
+
+/* A fetch failed: who was alone is alone again, others try again. */
+static void fetch_failed(struct rc_shared *shared, struct rc_shared_channel *channel, const redisReply *reply)
+{
+    rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
+    rc_log_limited(RC_LOG_WARN, 1, "history_not_read", "channel!=\"%.*s\" reason=\"%s\"", (int)channel->name_bytes,
+                   channel->name, reply->type == REDIS_REPLY_ERROR ? reply->str : "not an answer");
+    fetch_again(shared, channel, RC_SHARED_RETRY_MS);
+}
+
+static void fetch_take(struct rc_shared *shared, struct rc_shared_channel *channel, const redisReply *reply)
+{
+    struct rc_shared_fetched answer;
+    if (reply == NULL) {
+        fetch_again(shared, channel, 0); /* when Redis is back */
+        return;
+    }
+    if (!rc_shared_fetched_read(reply, &answer)) {
+        fetch_failed(shared, channel, reply);
+        return;
+    }
+    if (writes_lost(channel, &answer)) {
+        end_epoch(shared, channel);
+        return;
+    }
+    if (answer.epoch == 0) {
+        fetch_nothing(shared, channel);
+    } else {
+        take_entries(shared, channel, &answer);
+    }
+    const bool more = answer.epoch != 0 && channel->last < answer.last;
+    if (more || !take_held(shared, channel, true) || channel->again) {
+        channel->again = false;
+        fetch_again(shared, channel, 0);
+        return;
+    }
+    fetch_live(shared, channel);
+}
+
+static void fetch_replied(void *context, const redisReply *reply)
+{
+    struct rc_shared_flight *flight = context;
+    struct rc_shared *shared = flight->shared;
+    struct rc_shared_channel *channel = flight->channel;
+    flight->busy = false;
+    shared->flying--;
+    channel->fetching = false;
+    if (channel->state == RC_SHARED_FETCHING) {
+        fetch_take(shared, channel, reply);
+        rc_shared_fetch_next(shared, rc_clock_ms());
+    }
+    rc_shared_release(shared, channel);
+}
+
+void rc_shared_fetch_give_up(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    struct rc_placed placed;
+    const struct rc_shared_held *held = TAILQ_FIRST(&channel->helds);
+    if (held == NULL || !rc_placed_read(rc_span_of(held->text, held->bytes), &placed)) {
+        return;
+    }
+    rc_log_limited(RC_LOG_WARN, 1, "history_not_repaired", "channel!=\"%.*s\" after=%llu", (int)channel->name_bytes,
+                   channel->name, (unsigned long long)channel->last);
+    channel->fans = true;
+    fetch_anew(shared, channel, placed.epoch, placed.offset - 1);
+    if (take_held(shared, channel, false)) {
+        fetch_live(shared, channel);
+    } else {
+        channel->since_ms = rc_clock_ms();
+    }
+}

@@ -1,0 +1,21 @@
+/*
+ * shared_fetch: reads a channel's stream to where its subscription goes on: the middle layer of shared, which alone uses it.
+ */
+#ifndef RC_RELAY_CLUSTER_SHARED_FETCH_H
+#define RC_RELAY_CLUSTER_SHARED_FETCH_H
+
+#include "relay/cluster/shared_state.h"
+
+/* The channel is FETCHING from now on. `fans`: subscribers get what is read (they missed it); `all`: the copy begins anew. */
+void rc_shared_fetch_begin(struct rc_shared *shared, struct rc_shared_channel *channel, bool fans, bool all);
+/* Ends it, whatever is on its way; the channel is in another state. */
+void rc_shared_fetch_end(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* Sends as many as may be on their way. */
+void rc_shared_fetch_next(struct rc_shared *shared, uint64_t now_ms);
+/* The stream cannot be read for too long, and messages are held: on with these, and subscribers are told. */
+void rc_shared_fetch_give_up(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* A message of the subscription is the next one, or is held and what is between is fetched. */
+void rc_shared_arrived(struct rc_shared *shared, struct rc_shared_channel *channel, const struct rc_placed *placed,
+                       struct rc_span text);
+
+#endif

@@ -1,0 +1,275 @@
+/* shared_script: see shared_script.h. */
+#include "relay/cluster/shared_script.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/base/check.h"
+#include "common/text/decimal.h"
+#include "relay/bridge/channel.h"
+#include "relay/bridge/placed.h"
+#include "relay/redis/link.h"
+
+#define OFFSETS_HEAD "ws:offsets:"
+#define STREAM_HEAD "ws:history:"
+#define GRACE_MS 3600000u /* offsets are remembered longer than the messages */
+
+/* KEYS: offsets, stream. ARGV: channel, PUBLISH or SPUBLISH, instance, boot, sequence, entries at most, milliseconds of the stream, and of the offsets,
+ * the epoch of a channel that has none, the epoch whose answer is a number, the message. */
+const char rc_shared_place_text[] =
+    "local h=redis.call('HMGET',KEYS[1],'epoch','offset','i:'..ARGV[3])\n"
+    "local e=h[1]\n"
+    "if not e then\n"
+    "  e=ARGV[9]\n"
+    "  redis.call('DEL',KEYS[1],KEYS[2])\n"
+    "  redis.call('HSET',KEYS[1],'epoch',e)\n"
+    "elseif h[3] then\n"
+    "  local b,q=string.match(h[3],'^(%d+):(%d+)$')\n"
+    "  if b==ARGV[4] and tonumber(q)>=tonumber(ARGV[5]) then return {e,h[2] or '0',0} end\n"
+    "end\n"
+    "local o=string.format('%.0f',redis.call('HINCRBY',KEYS[1],'offset',1))\n"
+    "redis.call('HSET',KEYS[1],'i:'..ARGV[3],ARGV[4]..':'..ARGV[5])\n"
+    "local t=redis.call('TIME')\n"
+    "local m=ARGV[11]\n"
+    "redis.call('XADD',KEYS[2],'MAXLEN','~',ARGV[6],o..'-0','p',ARGV[3]..':'..ARGV[4]..':'..ARGV[5],\n"
+    "  't',t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),'m',m)\n"
+    "redis.call('PEXPIRE',KEYS[2],ARGV[7])\n"
+    "redis.call('PEXPIRE',KEYS[1],ARGV[8])\n"
+    "if string.byte(m)==1 then\n"
+    "  local p=e..' '..o\n"
+    "  m='\\2'..string.char(#p)..p..m\n"
+    "else\n"
+    "  m='{\"epoch\":\"'..e..'\",\"offset\":'..o..','..string.sub(m,2)\n"
+    "end\n"
+    "redis.call(ARGV[2],ARGV[1],m)\n"
+    "if e==ARGV[10] then return tonumber(o) end\n"
+    "return {e,o,1}";
+
+/* KEYS: offsets, stream. ARGV: the epoch that is known, offset of the last message of it, entries wanted where it is another, 1: these anyway, entries of this
+ * answer, their bytes. */
+static const char fetch_text[] =
+    "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
+    "if not h[1] then return {'0','0','','0',{}} end\n"
+    "local e,o=h[1],tonumber(h[2] or '0')\n"
+    "local last,proof,from=tonumber(ARGV[2]),'',math.max(o-tonumber(ARGV[3]),0)\n"
+    "if e==ARGV[1] then\n"
+    "  local x=redis.call('XRANGE',KEYS[2],ARGV[2]..'-0',ARGV[2]..'-0')\n"
+    "  if x[1] then proof=x[1][2][2] end\n"
+    "  if ARGV[4]~='1' then from=last end\n"
+    "end\n"
+    "local list,n,b={},0,0\n"
+    "while n<tonumber(ARGV[5]) and b<tonumber(ARGV[6]) do\n"
+    "  local part=redis.call('XRANGE',KEYS[2],string.format('%.0f-0',from+1),'+','COUNT',16)\n"
+    "  for i=1,#part do\n"
+    "    local m=part[i][2][6]\n"
+    "    n=n+1\n"
+    "    list[n]=part[i]\n"
+    "    b=b+(m and #m or 0)\n"
+    "  end\n"
+    "  if #part<16 then break end\n"
+    "  from=tonumber(string.match(part[16][1],'^%d+'))\n"
+    "end\n"
+    "local t=redis.call('TIME')\n"
+    "return {e,string.format('%.0f',o),proof,\n"
+    "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list}";
+
+/* KEYS: offsets, stream. ARGV: the epoch that is to end, the new one, 1: messages go, too. */
+static const char renew_text[] = "local e=redis.call('HGET',KEYS[1],'epoch')\n"
+                                 "if not e or e~=ARGV[1] then return 0 end\n"
+                                 "redis.call('HSET',KEYS[1],'epoch',ARGV[2])\n"
+                                 "if ARGV[3]=='1' then redis.call('DEL',KEYS[2]) end\n"
+                                 "return 1";
+
+/* --- names ----------------------------------------------------------------------------------------------------------- */
+
+static uint32_t name_put(char out[RC_REDIS_NAME_MAX], const char *prefix, const char *head, struct rc_span tag,
+                         bool bare)
+{
+    const int bytes = snprintf(out, RC_REDIS_NAME_MAX, bare ? "%s%s%.*s" : "%s%s{%.*s}", prefix, head, (int)tag.count,
+                               (const char *)tag.bytes);
+    return bytes > 0 && (size_t)bytes < RC_REDIS_NAME_MAX ? (uint32_t)bytes : 0;
+}
+
+bool rc_shared_names(struct rc_shared_names *names, const char *prefix, struct rc_span channel)
+{
+    names->channel_bytes = name_put(names->channel, prefix, RC_CHANNEL_BRIDGE_HEAD, channel, true);
+    const char *name = names->channel;
+    const size_t bytes = names->channel_bytes;
+    const char *open = bytes == 0 ? NULL : memchr(name, '{', bytes);
+    const char *close = open == NULL ? NULL : memchr(open, '}', (size_t)(name + bytes - open));
+    const size_t prefix_bytes = strlen(prefix);
+    const bool split = close != NULL && open < name + prefix_bytes && close >= name + prefix_bytes;
+    const bool tagged = close != NULL && close > open + 1 && !split;
+    struct rc_span tag = rc_span_of(name, bytes);
+    if (tagged) {
+        tag = rc_span_of(open + 1, (size_t)(close - open) - 1);
+    } else if (bytes == 0 || memchr(name, '{', bytes) != NULL || memchr(name, '}', bytes) != NULL) {
+        return false;
+    }
+    if (!tagged) {
+        names->offsets_bytes = name_put(names->offsets, prefix, OFFSETS_HEAD, tag, false);
+        names->stream_bytes = name_put(names->stream, prefix, STREAM_HEAD, tag, false);
+    } else { /* the whole name, whose first tag Redis takes; the prefix may have it */
+        names->offsets_bytes = name_put(names->offsets, prefix, OFFSETS_HEAD, channel, true);
+        names->stream_bytes = name_put(names->stream, prefix, STREAM_HEAD, channel, true);
+    }
+    return names->offsets_bytes > 0 && names->stream_bytes > 0;
+}
+
+/* --- questions ------------------------------------------------------------------------------------------------------- */
+
+static struct rc_span number_put(char *out, uint64_t number)
+{
+    return rc_span_of(out, (size_t)(rc_decimal_write(out, number) - out));
+}
+
+void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, const struct rc_shared_names *names,
+                     const struct rc_shared_sender *sender, const struct rc_config_namespace *policy, uint64_t sequence,
+                     uint64_t known)
+{
+    const uint64_t stream_ms = policy->history_ttl_ms > 0 ? policy->history_ttl_ms : RC_SHARED_IDLE_MS;
+    const struct rc_span args[] = {rc_span_of(names->offsets, names->offsets_bytes),
+                                   rc_span_of(names->stream, names->stream_bytes),
+                                   rc_span_of(names->channel, names->channel_bytes),
+                                   sender->sharded ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
+                                   rc_span_text(sender->instance),
+                                   number_put(texts->boot, sender->boot),
+                                   number_put(texts->sequence, sequence),
+                                   number_put(texts->most, policy->history),
+                                   number_put(texts->stream_ms, stream_ms),
+                                   number_put(texts->offsets_ms, stream_ms + GRACE_MS),
+                                   number_put(texts->fresh, rc_shared_random_epoch()),
+                                   known != 0 ? number_put(texts->known, known) : RC_SPAN("0")};
+    _Static_assert(RC_ARRAY_COUNT(args) <= RC_REDIS_RUN_ARGS_MAX, "arguments of a run");
+    memcpy(run->args, args, sizeof(args));
+    run->arg_count = RC_ARRAY_COUNT(args);
+    run->key_count = 2;
+    run->channel = 2;
+}
+
+int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *names,
+                    const struct rc_shared_question *question, rc_redis_replied *replied, void *context)
+{
+    char epoch[24];
+    char last[24];
+    char most[24];
+    char count[12];
+    char bytes[12];
+    const struct rc_span argv[] = {RC_SPAN("EVAL"),
+                                   rc_span_text(fetch_text),
+                                   RC_SPAN("2"),
+                                   rc_span_of(names->offsets, names->offsets_bytes),
+                                   rc_span_of(names->stream, names->stream_bytes),
+                                   number_put(epoch, question->epoch),
+                                   number_put(last, question->last),
+                                   number_put(most, question->most),
+                                   question->all ? RC_SPAN("1") : RC_SPAN("0"),
+                                   number_put(count, RC_SHARED_FETCH_COUNT),
+                                   number_put(bytes, RC_SHARED_FETCH_BYTES)};
+    return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
+}
+
+int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch, bool drop,
+                    rc_redis_replied *replied, void *context)
+{
+    char before[24];
+    char after[24];
+    const struct rc_span argv[] = {RC_SPAN("EVAL"),
+                                   rc_span_text(renew_text),
+                                   RC_SPAN("2"),
+                                   rc_span_of(names->offsets, names->offsets_bytes),
+                                   rc_span_of(names->stream, names->stream_bytes),
+                                   number_put(before, epoch),
+                                   number_put(after, rc_shared_random_epoch()),
+                                   drop ? RC_SPAN("1") : RC_SPAN("0")};
+    return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
+}
+
+size_t rc_shared_proof(char out[RC_SHARED_PROOF_MAX], struct rc_span instance, uint64_t boot, uint64_t sequence)
+{
+    const size_t count = instance.count <= RC_INSTANCE_ID_MAX ? instance.count : 0;
+    if (count > 0) {
+        memcpy(out, instance.bytes, count);
+    }
+    char *end = out + count;
+    *end++ = ':';
+    end = rc_decimal_write(end, boot & UINT32_MAX);
+    *end++ = ':';
+    return (size_t)(rc_decimal_write(end, sequence) - out);
+}
+
+uint64_t rc_shared_random_epoch(void)
+{
+    uint64_t epoch = 0;
+    while (epoch == 0) {
+        const ssize_t got = getrandom(&epoch, sizeof(epoch), 0);
+        RC_ASSERT(got == (ssize_t)sizeof(epoch)); /* up to 256 bytes are never short or interrupted */
+        epoch &= (UINT64_C(1) << 53) - 1;
+    }
+    return epoch;
+}
+
+/* --- answers --------------------------------------------------------------------------------------------------------- */
+
+static bool reply_text(const redisReply *reply, struct rc_span *text)
+{
+    if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS) {
+        return false;
+    }
+    *text = rc_span_of(reply->str, reply->len);
+    return true;
+}
+
+static bool reply_number(const redisReply *reply, uint64_t most, uint64_t *number)
+{
+    struct rc_span text;
+    return reply_text(reply, &text) && rc_placed_number(&text, most, number) && text.count == 0;
+}
+
+bool rc_shared_answer_read(const redisReply *reply, uint64_t known, struct rc_shared_answer *answer)
+{
+    if (reply->type == REDIS_REPLY_INTEGER && reply->integer > 0 && known != 0) {
+        *answer = (struct rc_shared_answer){.epoch = known, .offset = (uint64_t)reply->integer, .fresh = true};
+        return true;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || reply->element[2]->type != REDIS_REPLY_INTEGER ||
+        !reply_number(reply->element[0], UINT64_MAX / 2, &answer->epoch) || answer->epoch == 0 ||
+        !reply_number(reply->element[1], RC_PLACED_OFFSET_MAX, &answer->offset)) {
+        return false;
+    }
+    answer->fresh = reply->element[2]->integer == 1;
+    return !answer->fresh || answer->offset != 0;
+}
+
+bool rc_shared_fetched_read(const redisReply *reply, struct rc_shared_fetched *fetched)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5 ||
+        !reply_number(reply->element[0], UINT64_MAX / 2, &fetched->epoch) ||
+        !reply_number(reply->element[1], RC_PLACED_OFFSET_MAX, &fetched->last) ||
+        !reply_text(reply->element[2], &fetched->proof) ||
+        !reply_number(reply->element[3], UINT64_MAX / 2, &fetched->now_ms) ||
+        reply->element[4]->type != REDIS_REPLY_ARRAY) {
+        return false;
+    }
+    fetched->entries = reply->element[4];
+    return true;
+}
+
+bool rc_shared_entry_read(const redisReply *reply, struct rc_shared_entry *entry)
+{
+    struct rc_span id;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !reply_text(reply->element[0], &id) ||
+        !rc_placed_number(&id, RC_PLACED_OFFSET_MAX, &entry->offset) || entry->offset == 0 ||
+        !rc_span_equal(id, RC_SPAN("-0"))) {
+        return false;
+    }
+    const redisReply *list = reply->element[1];
+    if (list->type != REDIS_REPLY_ARRAY || list->elements != 6 || !reply_text(list->element[1], &entry->proof) ||
+        !reply_number(list->element[3], UINT64_MAX / 2, &entry->time_ms) ||
+        !reply_text(list->element[5], &entry->message)) {
+        entry->proof = entry->message = (struct rc_span){0};
+        entry->time_ms = 0;
+    }
+    return true;
+}

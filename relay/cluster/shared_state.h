@@ -1,0 +1,70 @@
+/*
+ * shared_state: what shared is made of, for the files that are it. Everybody else includes shared.h.
+ */
+#ifndef RC_RELAY_CLUSTER_SHARED_STATE_H
+#define RC_RELAY_CLUSTER_SHARED_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "relay/bridge/placed.h"
+#include "relay/cluster/shared_script.h"
+#include "relay/cluster/shared_table.h"
+#include "relay/history/store.h"
+#include "relay/redis/link.h"
+#include "relay/route/router.h"
+#include "relay/timer.h"
+
+#define RC_SHARED_ECHO_MS 100u
+#define RC_SHARED_TICK_MS 20u
+#define RC_SHARED_WAIT_MS 500u      /* who subscribes waits for the copy as long as this */
+#define RC_SHARED_RETRY_MS 250u     /* before a fetch that was refused is tried again */
+#define RC_SHARED_PROBE_MS 1000u    /* how often a host that is alone looks whether it still is */
+#define RC_SHARED_REFUSED_MS 10000u /* the same when Redis refuses (rights) */
+#define RC_SHARED_FETCHES_MAX 64u
+#define RC_SHARED_FILL_MAX 10000u /* messages that a copy begins with, at most */
+#define RC_SHARED_HELD_BYTES (16u << 20)
+#define RC_SHARED_WAITERS_MAX 262144u
+
+struct rc_shared;
+
+/* A fetch that runs; its channel stays while it does. */
+struct rc_shared_flight {
+    struct rc_shared *shared; /* borrowed */
+    struct rc_shared_channel *channel;
+    uint64_t since_ms;
+    bool busy;
+};
+
+struct rc_shared_setup {
+    struct rc_redis_link *link;     /* borrowed */
+    struct rc_timers *timers;       /* borrowed */
+    struct rc_router *router;       /* borrowed */
+    struct rc_history *history;     /* borrowed */
+    struct rc_wire *wire;           /* borrowed */
+    const struct rc_config *config; /* borrowed: in force */
+    const char *instance_id;        /* borrowed */
+    uint32_t boot;
+};
+
+struct rc_shared {
+    struct rc_shared_setup setup;
+    struct rc_metrics *metrics;
+    struct rc_shared_sender sender;
+    struct rc_redis_script script;
+    struct rc_shared_table table;
+    struct rc_shared_pendings pendings; /* all of them */
+    struct rc_shared_waiters waiters;   /* in the order of time */
+    struct rc_shared_channels echo;     /* by since_ms */
+    struct rc_shared_channels fetch;    /* to be fetched */
+    struct rc_shared_channels alone;
+    struct rc_shared_flight flights[RC_SHARED_FETCHES_MAX];
+    uint32_t flying; /* flights */
+    uint32_t waiter_count;
+    uint64_t held_bytes;
+    uint64_t probe_ms;
+    struct rc_timer timer;
+    bool open; /* the script is there: histories can be shared */
+};
+
+#endif

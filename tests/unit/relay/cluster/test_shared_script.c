@@ -1,0 +1,117 @@
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "relay/cluster/shared_script.h"
+#include "relay/redis/topology/slot.h"
+
+static struct rc_span text_span(const char *text, uint32_t bytes)
+{
+    return rc_span_of(text, bytes);
+}
+
+Test(shared_script, names_are_in_the_slot_of_the_channel)
+{
+    static const struct {
+        const char *prefix;
+        const char *channel;
+        bool shared;
+    } cases[] = {{"", "log:a", true},       {"app:", "log:a", true},   {"", "log:{a}", true},
+                 {"{app}:", "log:a", true}, {"app:", "{a}b{c}", true}, {"", "log:a}b", false},
+                 {"", "log:{a", false},     {"", "log:{}a", false},    {"{a", "log:b}", false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rc_shared_names names;
+        cr_assert_eq(rc_shared_names(&names, cases[i].prefix, rc_span_text(cases[i].channel)), cases[i].shared, "%s%s",
+                     cases[i].prefix, cases[i].channel);
+        if (cases[i].shared) {
+            const uint16_t slot = rc_redis_slot(text_span(names.channel, names.channel_bytes));
+            cr_expect_eq(rc_redis_slot(text_span(names.offsets, names.offsets_bytes)), slot, "%s", names.offsets);
+            cr_expect_eq(rc_redis_slot(text_span(names.stream, names.stream_bytes)), slot, "%s", names.stream);
+            cr_expect_eq(strncmp(names.stream, cases[i].prefix, strlen(cases[i].prefix)), 0);
+            cr_expect(strcmp(names.stream, names.offsets) != 0);
+        }
+    }
+    struct rc_shared_names names;
+    char longest[RC_CHANNEL_NAME_MAX + 1] = {0};
+    memset(longest, 'x', RC_CHANNEL_NAME_MAX);
+    cr_assert(rc_shared_names(&names, "0123456789012345678901234567890123456789012345678901234567890123",
+                              rc_span_text(longest)));
+}
+
+/* --- answers --------------------------------------------------------------------------------------------------------- */
+
+#define TEXT(literal)                                                                       \
+    &(redisReply)                                                                           \
+    {                                                                                       \
+        .type = REDIS_REPLY_STRING, .str = (char[]){"" literal}, .len = sizeof(literal) - 1 \
+    }
+#define NUMBER(value)                                   \
+    &(redisReply)                                       \
+    {                                                   \
+        .type = REDIS_REPLY_INTEGER, .integer = (value) \
+    }
+#define LIST(...)                                                                \
+    &(redisReply)                                                                \
+    {                                                                            \
+        .type = REDIS_REPLY_ARRAY, .element = (redisReply *[]){__VA_ARGS__},     \
+        .elements = sizeof((redisReply *[]){__VA_ARGS__}) / sizeof(redisReply *) \
+    }
+
+Test(shared_script, an_answer_is_a_number_or_says_all)
+{
+    struct rc_shared_answer answer;
+    cr_assert(rc_shared_answer_read(NUMBER(5), 9, &answer));
+    cr_assert(answer.epoch == 9 && answer.offset == 5 && answer.fresh);
+    cr_assert(rc_shared_answer_read(LIST(TEXT("12"), TEXT("34"), NUMBER(1)), 9, &answer));
+    cr_assert(answer.epoch == 12 && answer.offset == 34 && answer.fresh);
+    cr_assert(rc_shared_answer_read(LIST(TEXT("12"), TEXT("34"), NUMBER(0)), 0, &answer));
+    cr_assert(!answer.fresh);
+    cr_assert(!rc_shared_answer_read(NUMBER(5), 0, &answer), "of which epoch?");
+    cr_assert(!rc_shared_answer_read(NUMBER(0), 9, &answer));
+    cr_assert(!rc_shared_answer_read(LIST(TEXT("0"), TEXT("34"), NUMBER(1)), 9, &answer));
+    cr_assert(!rc_shared_answer_read(LIST(TEXT("12"), TEXT("0"), NUMBER(1)), 9, &answer));
+    cr_assert(!rc_shared_answer_read(LIST(TEXT("12x"), TEXT("3"), NUMBER(1)), 9, &answer));
+    cr_assert(!rc_shared_answer_read(LIST(TEXT("12"), TEXT("3")), 9, &answer));
+    cr_assert(!rc_shared_answer_read(TEXT("12"), 9, &answer));
+}
+
+Test(shared_script, what_is_fetched_is_checked)
+{
+    struct rc_shared_fetched fetched;
+    const redisReply *good = LIST(TEXT("7"), TEXT("8"), TEXT("a:1:2"), TEXT("99"), LIST(NUMBER(1)));
+    cr_assert(rc_shared_fetched_read(good, &fetched));
+    cr_assert(fetched.epoch == 7 && fetched.last == 8 && fetched.now_ms == 99 && fetched.entries->elements == 1);
+    cr_assert(rc_span_equal(fetched.proof, RC_SPAN("a:1:2")));
+    cr_assert(rc_shared_fetched_read(LIST(TEXT("0"), TEXT("0"), TEXT(""), TEXT("0"), LIST(NUMBER(1))), &fetched));
+    cr_assert_eq(fetched.epoch, 0u);
+    cr_assert(!rc_shared_fetched_read(LIST(TEXT("7"), TEXT("8"), TEXT(""), TEXT("99")), &fetched));
+    cr_assert(!rc_shared_fetched_read(LIST(TEXT("7"), TEXT("-8"), TEXT(""), TEXT("99"), LIST(NUMBER(1))), &fetched));
+    cr_assert(!rc_shared_fetched_read(LIST(TEXT("7"), TEXT("8"), NUMBER(1), TEXT("99"), LIST(NUMBER(1))), &fetched));
+    cr_assert(!rc_shared_fetched_read(LIST(TEXT("7"), TEXT("8"), TEXT(""), TEXT("99"), TEXT("")), &fetched));
+    cr_assert(!rc_shared_fetched_read(NUMBER(1), &fetched));
+}
+
+Test(shared_script, an_entry_has_a_place_and_perhaps_a_message)
+{
+    struct rc_shared_entry entry;
+    const redisReply *good =
+        LIST(TEXT("17-0"), LIST(TEXT("p"), TEXT("a:1:2"), TEXT("t"), TEXT("55"), TEXT("m"), TEXT("{}")));
+    cr_assert(rc_shared_entry_read(good, &entry));
+    cr_assert(entry.offset == 17 && entry.time_ms == 55 && rc_span_equal(entry.message, RC_SPAN("{}")));
+    cr_assert(rc_span_equal(entry.proof, RC_SPAN("a:1:2")));
+    cr_assert(rc_shared_entry_read(LIST(TEXT("18-0"), LIST(TEXT("x"), TEXT("y"))), &entry));
+    cr_assert(entry.offset == 18 && entry.message.count == 0 && entry.proof.count == 0);
+    cr_assert(!rc_shared_entry_read(LIST(TEXT("18-1"), LIST(TEXT("x"), TEXT("y"))), &entry));
+    cr_assert(!rc_shared_entry_read(LIST(TEXT("0-0"), LIST(TEXT("x"), TEXT("y"))), &entry));
+    cr_assert(!rc_shared_entry_read(LIST(TEXT("x"), LIST(TEXT("x"), TEXT("y"))), &entry));
+    cr_assert(!rc_shared_entry_read(LIST(TEXT("18-0")), &entry));
+    cr_assert(!rc_shared_entry_read(NUMBER(1), &entry));
+}
+
+Test(shared_script, a_proof_names_instance_boot_and_sequence)
+{
+    char out[RC_SHARED_PROOF_MAX];
+    cr_assert(rc_span_equal(rc_span_of(out, rc_shared_proof(out, RC_SPAN("web1"), 7, 99)), RC_SPAN("web1:7:99")));
+    char longest[RC_INSTANCE_ID_MAX];
+    memset(longest, 'x', sizeof(longest));
+    cr_assert_leq(rc_shared_proof(out, rc_span_of(longest, sizeof(longest)), UINT32_MAX, UINT64_MAX), sizeof(out));
+}
