@@ -66,8 +66,8 @@ static void adopt_config(struct rc_worker *w, bool first)
         rc_io_tls_reload(&w->io, &w->control, w->config);
         w->truth.layout->config_generation = generation; /* what is in the truth is by it, from here on */
     }
-    /* W1 pairs with A2 in acceptor/watch/reload.c: this was the last look at the former configuration. */
     if (w->owns) {
+        /* W1 pairs with A2 in acceptor/watch/reload.c: this was the last look at the former configuration. */
         atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
         rc_worker_tell_acceptor(w);
     }
@@ -185,9 +185,7 @@ static void worker_run(struct rc_worker *w)
         w->more |= w->uplink.down.position != position; /* the rest is released in the next one */
         rc_memberships_flush(&w->memberships);
         rc_worker_tell_relay(w);
-#ifdef RC_DEBUG
         rc_truth_watch(&w->watch, &w->truth);
-#endif
         rc_overload_pass_ends(&w->overload);
         rc_park_pass(w);
     }

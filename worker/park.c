@@ -30,9 +30,10 @@ static enum rc_order park_order(const struct rc_worker *w)
     return (enum rc_order)atomic_load_explicit(&w->control.core->workers[w->args.index].order, memory_order_acquire);
 }
 
+/* ADOPT is for those who stand still already, and for who stood by until then and runs now. */
 static bool park_wanted(const struct rc_worker *w)
 {
-    return park_order(w) != RC_ORDER_RUN;
+    return park_order(w) == RC_ORDER_PARK;
 }
 
 bool rc_park_due(const struct rc_worker *w)

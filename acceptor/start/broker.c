@@ -393,7 +393,7 @@ static int open_own(int index, int *io_fd, int *order_fd, struct rc_err *err)
 }
 
 /* A new truth and a new vault for each generation: the worker sizes the one, and finds both empty. */
-static int open_worker(struct rc_broker *broker, struct rc_child *child, int *io_fd, struct rc_err *err)
+static int open_generation(struct rc_broker *broker, struct rc_child *child, int *io_fd, struct rc_err *err)
 {
     char name[32];
     snprintf(name, sizeof(name), "ringcast-truth-%d", child->index);
@@ -441,7 +441,7 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
     if (child->index == RC_CHILD_RELAY) {
         args_of_relay(broker, &args);
     } else {
-        const int rc = open_worker(broker, child, &io_fd, err);
+        const int rc = open_generation(broker, child, &io_fd, err);
         if (rc < 0) {
             return rc;
         }

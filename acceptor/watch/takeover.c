@@ -224,7 +224,6 @@ static void takeover_change(struct rc_supervisor *supervisor, struct rc_child *c
     child->order_fd = successor->order_fd;
     child->started_ms = supervisor->now_ms;
     atomic_store_explicit(&child->life->pid, (uint32_t)child->pid, memory_order_relaxed);
-    atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_release); /* TK1: for who runs now */
     /* Both are in the set already: a change of what they are called cannot fail. */
     (void)takeover_watch(supervisor, EPOLL_CTL_MOD, child->pidfd, (uint64_t)child->index);
     (void)takeover_watch(supervisor, EPOLL_CTL_MOD, old.pidfd, RC_TAKEOVER_EVENT);
@@ -239,13 +238,15 @@ static void takeover_change(struct rc_supervisor *supervisor, struct rc_child *c
 static void takeover_next(struct rc_supervisor *supervisor)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
-    const struct rc_child *child = its_worker(supervisor);
+    struct rc_child *child = its_worker(supervisor);
     takeover_note(takeover, "%s was handed over: pid %d, %" PRIu64 " connections, still for %" PRIu64 " us\n",
                   rc_child_name(child), (int)child->pid,
                   atomic_load_explicit(&child->process->connections, memory_order_relaxed),
                   (takeover->taken_ns - takeover->ordered_ns) / 1000u);
     rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_TAKEOVERS, 1);
     successor_close(&takeover->successor);
+    /* Not before the predecessor is gone: it must never read this. TK1 */
+    atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_release);
     if (takeover->worker == takeover->last) {
         takeover_end(supervisor, true);
         return;
