@@ -322,8 +322,11 @@ static void to_revoked(void *context, uint32_t client, uint64_t random)
 
 static int open_truth(struct rc_worker *w, struct rc_err *err)
 {
-    const int rc = rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config,
-                                   rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
+    if (w->args.adopt != 0) {
+        return rc_truth_attach(&w->truth, w->args.truth_fd, err);
+    }
+    const int rc = rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config, 0,
+                                   w->control.boot_ms, err);
     if (rc == 0) {
         w->truth.layout->config_generation = w->config_generation;
     }
@@ -463,7 +466,8 @@ static int open_io(struct rc_worker *w, struct rc_err *err)
                                           .slots_max = w->control.slots_per_worker,
                                           .direct_descriptors = w->control.direct_descriptors,
                                           .receive_buffers_bytes = w->config->server.receive_buffers_bytes,
-                                          .config = w->config};
+                                          .config = w->config,
+                                          .adopting = w->args.adopt != 0};
     return rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
 }
 
