@@ -18,6 +18,9 @@
 #define RC_TRUTH_EMITS 16384u
 #define RC_TRUTH_ACKS(clients) (2 * (uint64_t)(clients) + 65536u)
 
+/* Sockets in namespaces, and those that the relay is still to be told of. */
+#define RC_TRUTH_RECOVERABLES(clients) (4 * (uint64_t)(clients) + 1024u)
+
 static uint64_t page_up(uint64_t bytes)
 {
     return (bytes + RC_TRUTH_PAGE - 1) & ~(uint64_t)(RC_TRUTH_PAGE - 1);
@@ -44,6 +47,17 @@ static uint64_t subscriptions_of(uint32_t client_count, const struct rc_config *
     return (wanted < most ? wanted : most) + 1;
 }
 
+static uint64_t recoverables_of(uint32_t client_count, const struct rc_config *config)
+{
+    return config->socketio.recovery_ms > 0 ? RC_TRUTH_RECOVERABLES(client_count) : 1;
+}
+
+/* Logs, replies, input and throttled messages have a budget of the same size each; names of channels stand beside them. */
+static uint64_t heap_bytes_of(const struct rc_config *config, uint64_t channels)
+{
+    return power_of_two_up(config->limits.worker_log_bytes * 5 + channels * 64);
+}
+
 int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const struct rc_config *config,
                     uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err)
 {
@@ -66,9 +80,9 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
         {&truth->users, sizeof(struct rc_user), (uint64_t)socket_count + 1},
         {&truth->emits, sizeof(struct rc_emit), RC_TRUTH_EMITS},
         {&truth->acks, sizeof(struct rc_ack), RC_TRUTH_ACKS(socket_count)},
+        {&truth->recoverables, sizeof(struct rc_recoverable), recoverables_of(socket_count, config)},
     };
-    /* Logs, replies, input and throttled messages have a budget of the same size each; names of channels stand beside them. */
-    const uint64_t heap_bytes = power_of_two_up(config->limits.worker_log_bytes * 5 + channels * 64);
+    const uint64_t heap_bytes = heap_bytes_of(config, channels);
 
     uint64_t bytes = page_up(sizeof(struct rc_truth_layout));
     const uint64_t sockets_offset = bytes;
@@ -140,10 +154,44 @@ uint32_t rc_truth_find_nsp(const struct rc_truth *truth, const struct rc_engine 
     return at;
 }
 
+struct rc_span rc_truth_recoverable_nsp(const struct rc_truth *truth, const struct rc_recoverable *recoverable)
+{
+    return recoverable->nsp == 0 ? RC_SPAN("/")
+                                 : rc_span_of(rc_heap_at(&truth->heap, recoverable->nsp), recoverable->nsp_bytes);
+}
+
+uint32_t rc_truth_recoverable_of(const struct rc_truth *truth, uint32_t client, struct rc_span nsp)
+{
+    uint32_t index = truth->recoverable == NULL ? 0 : truth->recoverable[client];
+    while (index != 0 && !rc_span_equal(rc_truth_recoverable_nsp(truth, rc_truth_recoverable(truth, index)), nsp)) {
+        index = rc_truth_recoverable(truth, index)->next;
+    }
+    return index;
+}
+
+/* The token of a sid that is not of its place; 0: its place makes it. */
+static uint64_t moved_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp)
+{
+    const uint32_t index = rc_truth_recoverable_of(truth, client, nsp);
+    struct rc_sid sid;
+    return index != 0 && (rc_truth_recoverable(truth, index)->flags & RC_RECOVERABLE_MOVED) != 0 &&
+                   rc_sid_read(&sid, rc_span_of(rc_truth_recoverable(truth, index)->sid, RC_SID_BYTES))
+               ? sid.client.random
+               : 0;
+}
+
 uint64_t rc_truth_sid_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp)
 {
     const struct rc_engine *engine = rc_truth_engine(truth, client);
     const uint64_t random = rc_truth_client(truth, client)->random;
+    if (RC_UNLIKELY(engine->flags & RC_ENGINE_MOVED)) {
+        const bool joined = nsp.count == 1 ? (engine->flags & RC_ENGINE_ROOT) != 0
+                                           : rc_truth_find_nsp(truth, engine, nsp) < engine->namespaces_bytes;
+        const uint64_t token = joined ? moved_token(truth, client, nsp) : 0;
+        if (token != 0) {
+            return token;
+        }
+    }
     if (nsp.count == 1) {
         return (engine->flags & RC_ENGINE_ROOT) ? rc_sid_token(random, nsp, engine->root_times) : 0;
     }
