@@ -336,10 +336,10 @@ static bool remote_placed(void *context, struct rc_span name, struct rc_span mes
     return !rc_registry_refused(&remote->registry) && rc_shared_received(&remote->shared, name, message);
 }
 
-static void remote_changed(void *context, uint64_t hash, struct rc_span name, bool confirmed)
+static void remote_changed(void *context, uint64_t hash, struct rc_span name, enum rc_redis_change change)
 {
     struct rc_remote *remote = context;
-    rc_shared_changed(&remote->shared, hash, name, confirmed);
+    rc_shared_changed(&remote->shared, hash, name, change);
 }
 
 /* One of those that have heard it gives it its place, as if it were its own. */
@@ -487,9 +487,7 @@ static int open_shared(struct rc_remote *remote, struct rc_history *history)
                                           .wire = &remote->wire,
                                           .config = remote->config,
                                           .instance_id = remote->control->instance_id,
-                                          .boot = remote->control->boot_nonce,
-                                          .known = remote_known,
-                                          .context = remote};
+                                          .boot = remote->control->boot_nonce};
     return rc_shared_open(&remote->shared, &setup);
 }
 

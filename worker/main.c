@@ -65,6 +65,7 @@ static void adopt_config(struct rc_worker *w, bool first)
         rc_api_reconfigure(&w->api);
         rc_overload_reconfigure(&w->overload, w->config);
         rc_io_tls_reload(&w->io, &w->control, w->config);
+        w->truth.layout->config_generation = generation; /* what is in the truth is by it, from here on */
     }
     /* W1 pairs with A2 in acceptor/watch/reload.c: this was the last look at the former configuration. */
     atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
@@ -156,8 +157,8 @@ static void worker_run(struct rc_worker *w)
         rc_clients_expire(&w->clients);
         const bool settled = rc_hub_timers(&w->hub);
         /* Who stands still leaves the relay's messages where they are, but for one that is half appended. */
-        w->more =
-            ((w->park.phase != RC_PARK_STILL || w->hub.partial_mask != 0) && rc_uplink_drain(&w->uplink)) || !settled;
+        w->more = ((w->park.phase != RC_PARK_STILL || w->hub.kept->partial_mask != 0) && rc_uplink_drain(&w->uplink)) ||
+                  !settled;
         rc_asks_expire(&w->asks);
         rc_sessions_work(&w->identities.sessions);
         rc_revocations_work(&w->identities.revocations);
@@ -184,6 +185,9 @@ static void worker_run(struct rc_worker *w)
         w->more |= w->uplink.down.position != position; /* the rest is released in the next one */
         rc_memberships_flush(&w->memberships);
         rc_worker_tell_relay(w);
+#ifdef RC_DEBUG
+        rc_truth_watch(&w->watch, &w->truth);
+#endif
         rc_overload_pass_ends(&w->overload);
         rc_park_pass(w);
     }

@@ -324,8 +324,12 @@ static void to_revoked(void *context, uint32_t client, uint64_t random)
 
 static int open_truth(struct rc_worker *w, struct rc_err *err)
 {
-    return rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config,
-                           rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
+    const int rc = rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config,
+                                   rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
+    if (rc == 0) {
+        w->truth.layout->config_generation = w->config_generation;
+    }
+    return rc;
 }
 
 static int open_hub(struct rc_worker *w, struct rc_err *err)

@@ -23,6 +23,7 @@
 #include "worker/engine/engine.h"
 #include "worker/http/client_files.h"
 #include "worker/limits/limits.h"
+#include "worker/store/truth_check.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
 #include "worker/uplink/memberships.h"
@@ -66,6 +67,7 @@ struct rc_worker {
     struct rc_overload overload;
     struct rc_park park;
     struct rc_metrics *metrics;
+    struct rc_truth_watch watch; /* debug builds */
     bool parent_gone;
     bool more; /* the down ring had more than one batch, or a step of the API is to be continued */
     uint64_t trim_ms;

@@ -25,7 +25,7 @@ struct rc_bridge_host {
      * care of. May be NULL, as the two that follow. */
     bool (*placed)(void *context, struct rc_span name, struct rc_span message);
     /* rc_redis_channel_ops.changed. */
-    void (*changed)(void *context, uint64_t hash, struct rc_span name, bool confirmed);
+    void (*changed)(void *context, uint64_t hash, struct rc_span name, enum rc_redis_change change);
     /* A message for a channel that every instance has heard (`deliver`'s view). True: the channel's history is shared, and one instance gives
      * it its place: it comes back. */
     bool (*share)(void *context, const struct rc_envelope_view *view);

@@ -44,12 +44,12 @@ static void channel_wanted(void *context, uint64_t hash, struct rc_span name, ui
     bridge->host.interested(bridge->host.context, hash, name, worker, token, confirmed);
 }
 
-static void channel_changed(void *context, uint64_t hash, struct rc_span name, bool confirmed)
+static void channel_changed(void *context, uint64_t hash, struct rc_span name, enum rc_redis_change change)
 {
     const struct rc_channel_bridge *channel = context;
     const struct rc_bridge *bridge = channel->bridge;
     if (bridge->host.changed != NULL) {
-        bridge->host.changed(bridge->host.context, hash, name, confirmed);
+        bridge->host.changed(bridge->host.context, hash, name, change);
     }
 }
 

@@ -78,6 +78,7 @@ static void come_back(struct rc_shared *shared, struct rc_shared_channel *channe
         channel->state = RC_SHARED_APART;
         channel->local = false;
         channel->epoch = channel->last = channel->proof = 0;
+        channel->empty = false;
         rc_shared_settle_apart(shared, channel);
     }
 }
@@ -227,15 +228,16 @@ static void channel_unfollow(struct rc_shared *shared, struct rc_shared_channel 
         rc_shared_held_drop_all(shared, channel);
         channel->state = RC_SHARED_APART;
         channel->epoch = channel->last = channel->proof = 0;
+        channel->empty = false;
         rc_shared_answer_waiters(shared, channel, false);
         rc_shared_settle_apart(shared, channel);
     }
     rc_shared_release(shared, channel);
 }
 
-void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span name, bool confirmed)
+void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span name, enum rc_redis_change change)
 {
-    if (!confirmed) {
+    if (change == RC_REDIS_CHANGE_GONE) {
         struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, hash, name);
         if (channel != NULL) {
             channel_unfollow(shared, channel);
@@ -251,10 +253,11 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
     if (channel == NULL) {
         return;
     }
-    const bool missed = channel->followed || !shared->setup.known(shared->setup.context);
+    const bool missed = change == RC_REDIS_CHANGE_BACK;
     channel->followed = true;
     if (!rc_shared_is_alone(channel)) {
         channel_copy(shared, channel);
+        channel->empty |= missed && channel->epoch == 0; /* a predecessor had heard nothing either */
         rc_shared_fetch_begin(shared, channel, missed, false);
         tick_soon(shared);
     }
@@ -269,7 +272,7 @@ bool rc_shared_received(struct rc_shared *shared, struct rc_span name, struct rc
     const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
     struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, hash, name);
     if (channel == NULL || !channel->followed) {
-        rc_shared_changed(shared, hash, name, true); /* a reload has said so since it was subscribed */
+        rc_shared_changed(shared, hash, name, RC_REDIS_CHANGE_HERE); /* a reload has said so since it was subscribed */
         channel = rc_shared_table_find(&shared->table, hash, name);
     }
     if (channel == NULL || !channel->followed) {

@@ -42,7 +42,7 @@ bool rc_shared_covers(const struct rc_shared *shared, struct rc_span name);
 bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,
                        uint32_t generation, bool answers);
 /* rc_redis_channel_ops.changed. */
-void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span name, bool confirmed);
+void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span name, enum rc_redis_change change);
 /* A message of the subscription. False: it has no place, or its history is not shared: it is delivered as it is. */
 bool rc_shared_received(struct rc_shared *shared, struct rc_span name, struct rc_span text);
 /* A worker's registration is to be answered: true when that is done later (rc_router_interest_done), because the copy is being filled. */

@@ -164,6 +164,7 @@ void rc_shared_take(struct rc_shared *shared, struct rc_shared_channel *channel,
     struct rc_envelope_view view;
     channel->epoch = arrival->epoch;
     channel->last = arrival->offset;
+    channel->empty = false;
     if (pending != NULL) {
         channel->proof = proof_of(rc_span_text(shared->sender.instance), shared->sender.boot, arrival->sequence);
         pending_place(shared, pending, placed);

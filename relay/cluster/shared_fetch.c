@@ -169,6 +169,7 @@ static void fetch_live(struct rc_shared *shared, struct rc_shared_channel *chann
         rc_metric_observe(shared->metrics, RC_HISTOGRAM_HISTORY_REPAIR, (rc_clock_ms() - channel->since_ms) * 1000);
     }
     channel->state = RC_SHARED_LIVE;
+    channel->empty = channel->epoch == 0;
     rc_shared_settle_behind(shared, channel);
     rc_shared_answer_waiters(shared, channel, true);
 }
@@ -210,12 +211,15 @@ static void end_epoch(struct rc_shared *shared, struct rc_shared_channel *channe
 /* The copy begins anew behind `last`; its subscribers, if they have anything from before, are told. */
 static void fetch_anew(struct rc_shared *shared, struct rc_shared_channel *channel, uint64_t epoch, uint64_t last)
 {
-    if (channel->epoch != 0 || channel->local) {
+    /* There was nothing, and all that there is now came since: nothing is missing before it. */
+    const bool first = channel->epoch == 0 && channel->empty && !channel->local && last == 0;
+    if (channel->epoch != 0 || channel->local || (channel->empty && !first)) {
         rc_shared_gap(shared, channel);
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRS_FAILED, channel->fans);
     }
-    channel->fans = channel->fans && epoch == channel->epoch && !channel->all; /* what is there yet they have missed */
-    channel->all = channel->local = false;
+    channel->fans =
+        channel->fans && (first || epoch == channel->epoch) && !channel->all; /* what is there yet they have missed */
+    channel->all = channel->local = channel->empty = false;
     channel->epoch = epoch;
     channel->last = last;
     channel->proof = 0;

@@ -45,9 +45,6 @@ struct rc_shared_setup {
     const struct rc_config *config; /* borrowed: in force */
     const char *instance_id;        /* borrowed */
     uint32_t boot;
-    /* Do all workers have told what they want? Until then this relay's predecessor was subscribed to it. */
-    bool (*known)(void *context);
-    void *context; /* borrowed */
 };
 
 struct rc_shared {

@@ -105,6 +105,7 @@ struct rc_shared_channel {
     bool fans;     /* of the fetch: subscribers get what it brings */
     bool all;      /* of the fetch: the copy begins anew */
     bool again;    /* another fetch behind this one */
+    bool empty;    /* true exactly when Redis had nothing of it when it became LIVE, and no message came since */
     bool local;    /* true exactly while its subscribers are in an epoch of this host */
     bool echo_due; /* true exactly while it is in the list of that name */
     bool queued;   /* likewise, fetch */

@@ -61,6 +61,13 @@ struct rc_redis_subscription {
     struct rc_redis_subscription *next;
     bool confirmed; /* true exactly while Redis has confirmed it on the connection that lives */
 };
+/* What became of a channel's subscription. */
+enum rc_redis_change {
+    RC_REDIS_CHANGE_GONE, /* it was given back */
+    RC_REDIS_CHANGE_HERE, /* it is confirmed, and messages before it were not wanted */
+    RC_REDIS_CHANGE_BACK, /* it is confirmed again, and what came meanwhile was missed */
+};
+
 struct rc_redis_channel_ops {
     /* A message of a wanted channel. `name` is as given to rc_redis_channel_want, without `head`. */
     void (*message)(void *context, struct rc_span name, struct rc_span message);
@@ -68,9 +75,8 @@ struct rc_redis_channel_ops {
     void (*wanted)(void *context, uint64_t hash, struct rc_span name, uint32_t worker, uint64_t token, bool confirmed);
     /* The subscription was lost and is confirmed again: messages in between were missed. Empty: of every channel and direct. */
     void (*missed)(void *context, struct rc_span name);
-    /* The subscription is there now (`confirmed`), for the first time or again, before `wanted` or `missed` says so; or it was given
-     * back. May be NULL. */
-    void (*changed)(void *context, uint64_t hash, struct rc_span name, bool confirmed);
+    /* Before `wanted` or `missed` says so. May be NULL. */
+    void (*changed)(void *context, uint64_t hash, struct rc_span name, enum rc_redis_change change);
     /* True when all interest is known: false in a relay that has a predecessor until all workers have told theirs again. */
     bool (*known)(void *context);
     void *context;    /* borrowed */

@@ -138,10 +138,10 @@ static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_no
 
 /* --- what was missed ------------------------------------------------------------------------------------------------- */
 
-static void say_changed(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name, bool confirmed)
+static void say_changed(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name, enum rc_redis_change change)
 {
     if (pubsub->ops.channel.changed != NULL) {
-        pubsub->ops.channel.changed(pubsub->ops.channel.context, hash, name, confirmed);
+        pubsub->ops.channel.changed(pubsub->ops.channel.context, hash, name, change);
     }
 }
 
@@ -246,7 +246,7 @@ static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal
             const struct rc_redis_pubsub_entry *entry = &pubsub->entries[removal->batch[i]];
             if (!entry->foreign) {
                 say_changed(pubsub, entry->hash, rc_span_of(rc_redis_pubsub_entry_name(entry), entry->name_bytes),
-                            false);
+                            RC_REDIS_CHANGE_GONE);
             }
             rc_redis_pubsub_entry_free(pubsub, removal->batch[i]);
         } else {
@@ -531,7 +531,7 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index
             node->confirmed++;
             pubsub->confirmed++;
             if (!key.foreign) {
-                say_changed(pubsub, key.hash, key.name, true);
+                say_changed(pubsub, key.hash, key.name, missed ? RC_REDIS_CHANGE_BACK : RC_REDIS_CHANGE_HERE);
             }
             rc_redis_pubsub_waiter_answer(pubsub, index, true);
             if (missed && !pubsub->missed_all) {

@@ -25,6 +25,16 @@ const told = async (broker, channel, since = 0) => {
   return answer;
 };
 
+const places = (answer) => answer.messages.map(({ offset, data }) => [offset, data]);
+
+/* Waits until every listener has so many; says what is missing where. */
+async function complete(listeners, count) {
+  await until("all of them", () => listeners.every(({ seen }) => seen.length >= count), { timeout: 15000 }).catch((error) => {
+    for (const [i, { seen, gaps }] of listeners.entries()) error.message += `\nlistener ${i}: ${seen.length} of ${count}, gaps ${JSON.stringify(gaps)}, ${JSON.stringify(seen.slice(-5))}; holes ${JSON.stringify(seen.filter(([offset], at) => at > 0 && offset !== seen[at - 1][0] + 1))}`;
+    throw error;
+  });
+}
+
 /* Offsets without a hole, data without a second copy. */
 function whole(seen, count) {
   assert.equal(seen.length, count);
@@ -39,7 +49,7 @@ testRedis("a message has the same offset and epoch on all instances, also for wh
     for (let n = 0; n < 50; n++) await publisher.publish("log:a", `${b}.${n}`);
     publisher.terminate();
   }));
-  for (const { seen } of listeners) await until("all of them", () => seen.length >= 150);
+  await complete(listeners, 150);
   for (const { seen, gaps } of listeners) {
     whole(seen, 150);
     assert.deepEqual(seen, listeners[0].seen, "one order everywhere");
@@ -48,14 +58,14 @@ testRedis("a message has the same offset and epoch on all instances, also for wh
   const answers = await Promise.all(brokers.map((broker) => told(broker, "log:a")));
   for (const answer of answers) {
     assert.equal(answer.epoch, answers[0].epoch);
-    assert.deepEqual(answer.messages.map(({ offset, data }) => [offset, data]), listeners[0].seen);
+    assert.deepEqual(places(answer), listeners[0].seen);
   }
   // Nobody is subscribed there: what is published is counted all the same, and who comes finds it.
   const publisher = await brokers[0].connect();
   for (let n = 0; n < 20; n++) await publisher.publish("log:b", n);
   const late = await listen(brokers[2], "log:b");
   const found = await told(brokers[2], "log:b");
-  assert.deepEqual(found.messages.map(({ offset, data }) => [offset, data]), Array.from({ length: 20 }, (_, n) => [n + 1, n]));
+  assert.deepEqual(places(found), Array.from({ length: 20 }, (_, n) => [n + 1, n]));
   await publisher.publish("log:b", "next");
   await until("it goes on", () => late.seen.length === 1);
   assert.deepEqual(late.seen, [[21, "next"]]);
@@ -75,7 +85,7 @@ testRedis("a subscription that is killed while messages flow costs nobody a mess
     await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
     await Promise.all(flow);
   }
-  for (const { seen } of listeners) await until("all of them", () => seen.length >= count, { timeout: 15000 });
+  await complete(listeners, count);
   for (const { seen, gaps } of listeners) {
     whole(seen, count);
     assert.deepEqual(seen, listeners[0].seen, "one order everywhere");
@@ -103,10 +113,94 @@ testRedis("Redis restarts inside of history: nothing is lost, and nobody is told
     await redis.start();
     await Promise.all(flow);
   }
-  for (const { seen } of listeners) await until("all of them", () => seen.length >= count, { timeout: 15000 });
+  await complete(listeners, count);
   for (const { seen, gaps } of listeners) {
     whole(seen, count);
     assert.deepEqual(seen, listeners[0].seen, "one order everywhere");
+    assert.deepEqual(gaps, []);
+  }
+});
+
+testRedis("the very first message, missed by a subscriber, is delivered", { brokers: 2, config, timeout: 60000 }, async ({ brokers: [one, two], redis }) => {
+  const { seen, gaps } = await listen(two, "log:first");
+  // Nobody of node-1 hears what comes now: its subscription goes, and may not come back before the message is there.
+  await redis.command("CLIENT", "PAUSE", "300", "WRITE");
+  const publisher = await one.connect();
+  const published = publisher.publish("log:first", "x");
+  await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+  await published;
+  await until("it is there", () => seen.length === 1);
+  assert.deepEqual([seen, gaps], [[[1, "x"]], []]);
+});
+
+testRedis("Redis is away for longer than history_wait: each host goes on alone, is told so, and all agree again when it is back", { brokers: 2, config: { ...config, "redis.history_wait": "300ms" }, timeout: 60000 }, async ({ brokers, redis }) => {
+  const listeners = await Promise.all(brokers.map((broker) => listen(broker, "log:a")));
+  const publishers = await Promise.all(brokers.map((broker) => broker.connect()));
+  await publishers[0].publish("log:a", "before");
+  await complete(listeners, 1);
+  const shared = (await told(brokers[0], "log:a")).epoch;
+  await redis.kill();
+  for (const broker of brokers) await redisHealth(broker, 503);
+  for (const [p, publisher] of publishers.entries()) for (const n of [1, 2]) await publisher.publish("log:a", `alone ${p}.${n}`);
+  for (const [i, { seen, gaps }] of listeners.entries()) {
+    await until("both", () => seen.length === 3);
+    assert.deepEqual(seen.slice(1), [[1, `alone ${i}.1`], [2, `alone ${i}.2`]]);
+    assert.equal(gaps.length, 1);
+  }
+  const epochs = await Promise.all(brokers.map(async (broker) => (await told(broker, "log:a")).epoch));
+  assert.equal(new Set([shared, ...epochs]).size, 3, "each in an epoch of its own");
+  await redis.start();
+  for (const broker of brokers) await redisHealth(broker, 200, 10000);
+  for (const { gaps } of listeners) await until("the shared epoch holds again", () => gaps.length === 2, { timeout: 10000 });
+  await publishers[1].publish("log:a", "after");
+  for (const { seen } of listeners) await until("it arrives", () => seen.at(-1)[1] === "after");
+  const kept = await Promise.all(brokers.map((broker) => told(broker, "log:a")));
+  assert.equal(kept[0].epoch, kept[1].epoch);
+  assert.deepEqual(places(kept[0]), places(kept[1]));
+  assert.deepEqual(kept[0].messages.map(({ data }) => data).sort(), ["after", "alone 0.1", "alone 0.2", "alone 1.1", "alone 1.2"], "what was said alone is everybody's");
+  for (const { seen } of listeners) assert.equal(new Set(seen.map(([, data]) => data)).size, seen.length, "and came once");
+});
+
+testRedis("Redis that lost what was delivered ends the epoch, which is told", { brokers: 2, config: { ...config, "redis.history_wait": "20s" }, timeout: 60000 }, async ({ brokers, redis }) => {
+  const listeners = await Promise.all(brokers.map((broker) => listen(broker, "log:a")));
+  const publisher = await brokers[0].connect();
+  for (let n = 0; n < 5; n++) await publisher.publish("log:a", n);
+  await complete(listeners, 5);
+  const { epoch } = await told(brokers[1], "log:a");
+  // As after a failover that lost writes: the newest two are gone, and others take their offsets.
+  const [key] = await redis.command("KEYS", "ws:offsets:*");
+  const stream = key.replace("offsets", "history");
+  await redis.command("XTRIM", stream, "MAXLEN", "0");
+  await redis.command("DEL", stream);
+  await redis.command("HSET", key, "offset", "3");
+  await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+  for (const { gaps } of listeners) await until("the end of the epoch is told", () => gaps.length > 0);
+  await publisher.publish("log:a", "new");
+  for (const { seen } of listeners) await until("it goes on", () => seen.at(-1)[1] === "new");
+  const after = await Promise.all(brokers.map((broker) => told(broker, "log:a")));
+  assert.notEqual(after[0].epoch, epoch);
+  assert.equal(after[0].epoch, after[1].epoch);
+  assert.deepEqual(places(after[0]), places(after[1]));
+  // And when it lost everything.
+  await redis.command("FLUSHALL");
+  await publisher.publish("log:a", "newer");
+  for (const { seen } of listeners) await until("it goes on", () => seen.at(-1)[1] === "newer");
+  assert.deepEqual(listeners[1].seen.at(-1), [1, "newer"]);
+  assert.ok(listeners.every(({ gaps }) => gaps.length >= 2));
+});
+
+testRedis("the script is told again after SCRIPT FLUSH, and a relay's successor repairs", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+  const listeners = await Promise.all(brokers.map((broker) => listen(broker, "log:a")));
+  const publisher = await brokers[0].connect();
+  await publisher.publish("log:a", 0);
+  await redis.command("SCRIPT", "FLUSH");
+  for (let n = 1; n < 20; n++) await publisher.publish("log:a", n);
+  await complete(listeners, 20);
+  brokers[1].kill("SIGKILL", "relay");
+  for (let n = 20; n < 40; n++) await publisher.publish("log:a", n);
+  await complete(listeners, 40);
+  for (const { seen, gaps } of listeners) {
+    whole(seen, 40);
     assert.deepEqual(gaps, []);
   }
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { io } from "socket.io-client";
 import { startCluster, startRedisAndWire, testRedis } from "./lib/redis.mjs";
+import { run } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { until, within } from "./lib/util.mjs";
 
@@ -151,6 +152,69 @@ testRedis("1,000 reconnects with one token are a few questions", { brokers: 1, w
   const seconds = Math.ceil((Date.now() - began) / 1000);
   const asked = (await gets()) - before; // a worker: four for who comes, and four looks at who is there
   assert.ok(asked > 0 && asked <= 2 * 8 * (seconds + 1), `${asked} questions in ${seconds} s by 2 workers`);
+});
+
+/* A second table whose tokens are always asked about: looking goes on when the first one's are not any more. */
+const OTHER_SECRET = "another-secret-of-thirty-two-bytes-x";
+const two = (revocation) => ({ identity: [row(revocation), { name: "other", from: ["query.other"], secret: OTHER_SECRET, revocation: "strict", required: false }] });
+
+testRedis("a reload switches it on, makes it lenient, switches it off and on again: for whom which holds", {
+  start: startRedisAndWire, brokers: 1, workers: 2, url: (redis) => redis.wire.url, config: { ...config("off"), ...two("off") }, timeout: 60000,
+}, async ({ brokers: [broker], redis }) => {
+  const reloaded = async (revocation) => {
+    broker.writeConfig({ ...broker.config, ...two(revocation) });
+    const result = await run(["reload", "-c", broker.configPath]);
+    assert.deepEqual([result.code, result.stderr], [0, ""]);
+    assert.doesNotMatch(result.stdout, /restart/);
+  };
+  const take = (jti) => redis.command("SET", `ws:revoked:jti:${jti}`, "1", "EX", 600);
+  const ended = async (client) => assert.deepEqual(await within(3000, client.closed, "it is closed"), { code: 4401, reason: "unauthorized" });
+  const stays = (clients) => Promise.all(clients.map((client) => client.request({ type: "ping" })));
+  /* Somebody of the other table, connected and taken back: when that one has ended, all clients have been looked at. */
+  let others = 0;
+  const looked = async () => {
+    const jti = `o${others++}`;
+    const client = await broker.connect({ path: `/ws?other=${jwt.sign({ sub: "other" }, OTHER_SECRET, { expiresIn: "1h", jwtid: jti })}` });
+    await take(jti);
+    await ended(client);
+  };
+
+  const before = await native(broker, token("ann", "a1"));
+  await take("a1");
+  await looked();
+  await stays([before]);
+  assert.equal(await upgraded(broker, token("ann", "a1")), 101, "off: nobody is asked");
+
+  await reloaded("strict");
+  await until("off to strict: it is refused", async () => (await upgraded(broker, token("ann", "a1"))) === 401);
+  await looked();
+  await stays([before]);
+  assert.equal((await before.request({ type: "refresh", token: token("ann", "a1") })).code, 401);
+  assert.equal((await before.request({ type: "refresh", token: token("ann", "a2") })).type, "refreshed");
+  await take("a2");
+  await ended(before);
+
+  const here = await native(broker, token("bob", "b1"));
+  const socket = (await come(broker, ["polling"], token("bob", "b2"))).socket;
+  const gone = new Promise((done) => socket.once("disconnect", done));
+  await reloaded("lenient");
+  redis.wire.cut();
+  await until("strict to lenient: who comes while Redis is away comes in", async () => (await upgraded(broker, token("eve", "e1"))) === 101);
+  redis.wire.mend();
+  await until("Redis is back", async () => (await upgraded(broker, token("ann", "a1"))) === 401);
+
+  await reloaded("off");
+  for (const jti of ["b1", "b2"]) await take(jti);
+  await until("lenient to off: it comes in", async () => (await upgraded(broker, token("bob", "b1"))) === 101);
+  await looked();
+  await looked();
+  await stays([here]);
+  assert.ok(socket.connected, "and nobody of this table is ended, though clients are looked at");
+
+  await reloaded("strict");
+  await ended(here);
+  assert.equal(await within(3000, gone, "it is sent away"), "io server disconnect");
+  assert.equal(await upgraded(broker, token("bob", "b1")), 401);
 });
 
 for (const [revocation, status, refused] of [["strict", 503, "Service unavailable"], ["lenient", 101, null]]) {

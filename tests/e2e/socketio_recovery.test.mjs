@@ -188,6 +188,20 @@ testBroker("on any worker: ids lead to where their sockets are", options({}, { w
   });
 });
 
+for (const transports of [["websocket"], ["polling"]]) {
+  testBroker(`sixty times over ${transports}, in rooms that are empty meanwhile`, options(), async (broker) => {
+    await meet(serverOf(broker), { transports }, async ({ watcher, one, id }) => {
+      for (let round = 0; round < 60; round++) {
+        await one.breaks(watcher);
+        await watcher.ask("say", "lobby", round);
+        assert.deepEqual(await one.comesBack(), { id, recovered: true }, `round ${round}`);
+      }
+      await one.hears((all) => all.length === 60, "all sixty");
+      assert.deepEqual(one.takeAll("said"), Array.from({ length: 60 }, (_, i) => i));
+    });
+  });
+}
+
 testBroker("a client without an offset has got nothing, and gets all", options(), async (broker) => {
   const server = serverOf(broker);
   const watcher = new Member(server);

@@ -40,7 +40,9 @@ testBroker("who listens gets what is published, on any worker", { config, worker
   await publisher.publish("log:other", 0);
   await publisher.request({ type: "broadcast", data: 3 });
   for (const stream of streams) {
-    assert.deepEqual(await stream.next(), { type: "message", data: '{"type":"message","channel":"room:1","data":{"n":1}}', id: "" });
+    const first = await stream.next();
+    assert.deepEqual([first.type, first.data], ["message", '{"type":"message","channel":"room:1","data":{"n":1}}']);
+    assert.match(first.id, /^[0-9a-f]{1,16}:0$/, "the place in log:é 1 when it began");
     const { type, data, id } = await stream.next();
     assert.deepEqual([type, JSON.parse(data)], ["named", { type: "message", channel: "log:é 1", offset: 1, event: "named", data: "two" }]);
     assert.match(id, /^[0-9a-f]{1,16}:1$/);
@@ -214,7 +216,7 @@ testBroker("comments show that a quiet stream lives, and nothing is expected of 
 testBroker("what a listener sends is nobody's", { config, workers: 1 }, async (broker) => {
   const raw = await broker.raw();
   raw.write("GET /sse?channel=a HTTP/1.1\r\nHost: x\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n" + "x".repeat(100000));
-  await until("it is answered", () => /retry: \d+\n\n$/.test(String(raw.buffer)));
+  await until("it is answered", () => /retry: \d+\n\n/.test(String(raw.buffer)));
   for (let i = 0; i < 20; i++) raw.write("\x89\x80\0\0\0\0".repeat(1000));
   await api(broker, "publish", { channel: "a", data: "still" });
   await until("it goes on", () => /"data":"still"}\n\n$/.test(String(raw.buffer)));
@@ -224,7 +226,7 @@ testBroker("what a listener sends is nobody's", { config, workers: 1 }, async (b
 testBroker("HTTP/1.0", { config, workers: 1 }, async (broker) => {
   const raw = await broker.raw();
   raw.write("GET /sse?channel=a HTTP/1.0\r\n\r\n");
-  await until("it is answered", () => /retry: \d+\n\n$/.test(String(raw.buffer)));
+  await until("it is answered", () => /retry: \d+\n\n/.test(String(raw.buffer)));
   await api(broker, "publish", { channel: "a", data: 1 });
   await until("it is told", () => /"data":1}\n\n$/.test(String(raw.buffer)));
 });
@@ -299,6 +301,118 @@ testBroker("other paths, and none", { config: { ...config, "sse.path": "", endpo
   assert.equal((await stream.next()).data, '"joined"');
 });
 
+/* --- what was missed ------------------------------------------------------------------------------------------------- */
+
+const comeBack = (broker, path, lastEventId) => openStream(broker, path, { headers: { "Last-Event-ID": lastEventId } });
+const numbers = async (stream, count) => {
+  const got = [];
+  while (got.length < count) got.push((await stream.message()).data);
+  return got;
+};
+const upTo = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+testBroker("who comes back gets what it missed, once and in order, on any worker", { config, workers: 2 }, async (broker) => {
+  const publisher = await broker.connect();
+  for (let round = 0, n = 0; round < 6; round++) {
+    const channel = `log:${round}`;
+    const first = await openStream(broker, `/sse?channel=${channel}`);
+    await publisher.publish(channel, ++n);
+    await publisher.publish(channel, ++n);
+    assert.deepEqual(await numbers(first, 2), [n - 1, n]);
+    const { lastEventId } = first;
+    first.terminate();
+    for (let i = 0; i < 20; i++) await publisher.publish(channel, ++n);
+    const second = await comeBack(broker, `/sse?channel=${channel}`, lastEventId);
+    await publisher.publish(channel, ++n);
+    assert.deepEqual(await numbers(second, 21), upTo(n - 20, n));
+    assert.equal(second.lastEventId, lastEventId.replace(/:.*/, ":23"));
+    const third = await comeBack(broker, `/sse?channel=${channel}`, second.lastEventId);
+    await publisher.publish(channel, ++n);
+    assert.deepEqual(await numbers(third, 1), [n], "nothing was missed");
+    assert.ok(![second, third].some((stream) => stream.text.includes("reset")));
+  }
+});
+
+testBroker("who has heard nothing yet knows its place, too", { config }, async (broker) => {
+  const publisher = await broker.connect();
+  await publisher.publish("log:1", 1);
+  for (const channel of ["log:1", "log:empty"]) {
+    const first = await openStream(broker, `/sse?channel=${channel}`);
+    await until("it knows its place", () => first.lastEventId !== "");
+    assert.deepEqual(first.inbox, [], "which is no event");
+    first.terminate();
+    await publisher.publish(channel, 2);
+    const second = await comeBack(broker, `/sse?channel=${channel}`, first.lastEventId);
+    assert.deepEqual(await numbers(second, 1), [2], channel);
+  }
+});
+
+testBroker("what cannot be recovered is told", { config: { ...config, namespace: [...config.namespace, { name: "short", history: 5, history_who: "anyone" }, { name: "secret", history: 5, history_who: "none" }] } }, async (broker) => {
+  const publisher = await broker.connect();
+  for (let n = 1; n <= 10; n++) await publisher.publish("short:1", n);
+  const { epoch } = await publisher.request({ type: "history", channel: "short:1" });
+  const whole = await comeBack(broker, "/sse?channel=short:1", `${epoch}:5`);
+  assert.deepEqual(await numbers(whole, 5), upTo(6, 10));
+  for (const [place, channel] of [[`${epoch}:4`, "short:1"], ["abc:5", "short:1"], ["another server's", "short:1"], [`${epoch}:11`, "short:1"], [`${epoch}:9`, "room:none"], [`${epoch}:9`, "secret:1"]]) {
+    const stream = await comeBack(broker, `/sse?channel=${channel}`, place);
+    const told = await stream.message("reset");
+    assert.deepEqual([told.type, told.channel, told.recovered], ["subscribed", channel, false], place);
+    if (channel === "short:1") assert.equal(stream.lastEventId, `${epoch}:10`);
+    stream.terminate();
+  }
+  const stream = await comeBack(broker, "/sse?channel=short:1", "abc:5");
+  await publisher.publish("short:1", "new");
+  await stream.next("reset");
+  assert.equal((await stream.message()).data, "new", "it goes on with what is published from now on");
+});
+
+testBroker("several channels: a place for each, or one of one of them", { config }, async (broker) => {
+  const publisher = await broker.connect();
+  const first = await openStream(broker, "/sse?channel=log:a&channel=log:b");
+  const places = {};
+  for (const [channel, data] of [["log:a", 1], ["log:b", 1]]) {
+    await publisher.publish(channel, data);
+    assert.equal((await first.message()).channel, channel);
+    places[channel] = first.lastEventId;
+  }
+  first.terminate();
+  await publisher.publish("log:a", 2);
+  await publisher.publish("log:b", 2);
+  const both = await openStream(broker, `/sse?channel=log:a&channel=log:b&lastEventId=${places["log:a"]},${places["log:b"]}`);
+  const got = [await both.message(), await both.message()].map(({ channel, data }) => [channel, data]);
+  assert.deepEqual(got.sort(), [["log:a", 2], ["log:b", 2]]);
+  assert.ok(!both.text.includes("reset"));
+  // EventSource knows the last one only.
+  const one = await comeBack(broker, "/sse?channel=log:a&channel=log:b", places["log:b"]);
+  assert.equal((await one.message("reset")).channel, "log:a");
+  const { channel, data } = await one.message("message");
+  assert.deepEqual([channel, data], ["log:b", 2]);
+});
+
+testBroker("the newest first; retained values only to who cannot go on", { config }, async (broker) => {
+  const publisher = await broker.connect();
+  for (let n = 1; n <= 10; n++) await publisher.publish("log:1", n, n === 5 ? { retain: true } : {});
+  assert.deepEqual(await numbers(await openStream(broker, "/sse?channel=log:1&last=3"), 3), [8, 9, 10]);
+  assert.equal((await refusedStream(broker, "/sse?channel=room:1&last=3")).status, 501);
+  const { epoch } = await publisher.request({ type: "history", channel: "log:1" });
+  const back = await comeBack(broker, "/sse?channel=log:1&last=3&retained=true", `${epoch}:8`);
+  assert.deepEqual(await numbers(back, 2), [9, 10]);
+  assert.ok(!back.text.includes("retained"));
+  const fresh = await openStream(broker, "/sse?channel=log:1&retained=true");
+  assert.deepEqual([(await fresh.message()).retained, fresh.lastEventId], [true, `${epoch}:10`]);
+});
+
+testBroker("much that was missed comes as fast as it is read", { config: { ...config, namespace: [{ name: "log", history: 5000, history_who: "anyone", publish: "anyone" }] }, workers: 1, timeout: 60000 }, async (broker) => {
+  const publisher = await broker.connect();
+  const data = "x".repeat(1000);
+  for (let n = 0; n < 3000; n += 50) await Promise.all(Array.from({ length: 50 }, (_, i) => publisher.publish("log:1", `${n + i} ${data}`)));
+  const { epoch } = await publisher.request({ type: "history", channel: "log:1", limit: 1 });
+  const stream = await comeBack(broker, "/sse?channel=log:1", `${epoch}:0`);
+  for (let n = 0; n < 3000; n++) assert.equal(Number.parseInt((await stream.message("message", 20000)).data), n);
+  await publisher.publish("log:1", "live");
+  assert.equal((await stream.message()).data, "live");
+});
+
 /* --- real clients ---------------------------------------------------------------------------------------------------- */
 
 const server = certificate("sse");
@@ -362,7 +476,8 @@ testBroker("EventSource in a browser, of another origin", { config: allowing, wo
     await api(broker, "publish", { channel: "room:1", data: { n: 1 } });
     await api(broker, "publish", { channel: "log:1", data: "two", event: "named" });
     const [, first, second] = await until("both", async () => (await got(page)).length >= 3 && got(page));
-    assert.deepEqual(first, ["message", '{"type":"message","channel":"room:1","data":{"n":1}}', ""]);
+    assert.deepEqual(first.slice(0, 2), ["message", '{"type":"message","channel":"room:1","data":{"n":1}}']);
+    assert.match(first[2], /^[0-9a-f]+:0$/);
     assert.deepEqual([second[0], JSON.parse(second[1])], ["named", { type: "message", channel: "log:1", offset: 1, event: "named", data: "two" }]);
     assert.match(second[2], /^[0-9a-f]+:1$/);
     // A refused one is over: EventSource comes back only to what it was answered 200 by.
@@ -372,14 +487,24 @@ testBroker("EventSource in a browser, of another origin", { config: allowing, wo
   });
 });
 
-testBroker("EventSource comes back by itself when its worker dies", { config: { ...allowing, "sse.retry": "200ms" }, workers: 1, timeout: 90000, skip: program ? false : "Chromium is not installed" }, async (broker) => {
+testBroker("EventSource misses nothing when its worker dies", { config: { ...allowing, "sse.retry": "200ms" }, workers: 1, timeout: 90000, skip: program ? false : "Chromium is not installed" }, async (broker) => {
   await withPage(async (page) => {
-    await listen(page, `http://${broker.host}/sse?channel=room:1`);
+    await listen(page, `http://${broker.host}/sse?channel=log:1`);
     await until("it is open", async () => (await got(page))[0]?.[0] === "open");
-    broker.kill("SIGKILL", 0);
-    await until("it is open again", async () => (await got(page)).filter(([type]) => type === "open").length === 2, { timeout: 30000 });
-    await api(broker, "publish", { channel: "room:1", data: "again" });
-    await until("it is told", async () => (await got(page)).some(([, data]) => data?.includes?.("again")));
+    await api(broker, "publish", { channel: "log:1", data: 1 });
+    await until("it is told", async () => (await got(page)).some(([type]) => type === "message"));
+    let n = 1;
+    for (let round = 0; round < 3; round++) {
+      const opened = (await got(page)).filter(([type]) => type === "open").length;
+      broker.kill("SIGKILL", 0);
+      await until("another worker", async () => (await api(broker, "publish", { channel: "log:1", data: n + 1 })).status === 200 && ++n, { timeout: 30000 });
+      await until("it is open again", async () => (await got(page)).filter(([type]) => type === "open").length > opened, { timeout: 30000 });
+    }
+    await api(broker, "publish", { channel: "log:1", data: ++n });
+    const told = async () => (await got(page)).filter(([type]) => type === "message").map(([, data]) => JSON.parse(data).data);
+    await until("the last one", async () => (await told()).includes(n));
+    assert.deepEqual(await told(), upTo(1, n));
+    assert.ok(!(await got(page)).some(([type]) => type === "reset"));
     await page.evaluate("source.close()");
   });
 });

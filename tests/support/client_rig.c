@@ -8,16 +8,20 @@
 
 #include "common/base/check.h"
 
-void client_rig_open(struct client_rig *c, uint32_t slots)
+/* What stands above a hub rig; `port`: the rings of a predecessor, or NULL. */
+static void rig_open(struct client_rig *c, const struct rc_port *port)
 {
     struct rc_err err = {0};
-    hub_rig_open(&c->rig, &(struct hub_rig_options){.slots = slots});
     RC_ASSERT(rc_clients_open(&c->clients, c->rig.control, c->rig.config, &c->rig.truth, &c->rig.io, &c->rig.hub,
                               &c->uplink, NULL, &c->asks, c->rig.metrics, 0) == 0);
     c->handlers = rc_clients_uplink_handlers(&c->clients);
     const uint64_t bytes = rc_port_bytes(CLIENT_RIG_RING_BYTES, CLIENT_RIG_RING_BYTES);
     RC_ASSERT(posix_memalign((void **)&c->port, 4096, bytes) == 0);
-    memset(c->port, 0, bytes);
+    if (port != NULL) {
+        memcpy(c->port, port, bytes);
+    } else {
+        memset(c->port, 0, bytes);
+    }
     c->view = (struct rc_port_view){
         .shared = c->port, .ring_bytes = CLIENT_RIG_RING_BYTES, .overflow_bytes = CLIENT_RIG_RING_BYTES};
     atomic_store(&c->rig.shared->core.workers[0].generation, 1);
@@ -29,6 +33,18 @@ void client_rig_open(struct client_rig *c, uint32_t slots)
     rc_asks_open(&c->asks, c->rig.control, c->rig.metrics, &c->rig.io.now_ns);
     RC_ASSERT(rc_ring_attach_consumer(&c->up, &c->port->pairs[1].up, rc_port_data(&c->view, 1, RC_PORT_UP),
                                       CLIENT_RIG_RING_BYTES) == 0);
+}
+
+void client_rig_open(struct client_rig *c, uint32_t slots)
+{
+    hub_rig_open(&c->rig, &(struct hub_rig_options){.slots = slots});
+    rig_open(c, NULL);
+}
+
+void client_rig_succeed(struct client_rig *c, const struct client_rig *from)
+{
+    hub_rig_succeed(&c->rig, &from->rig, &(struct hub_rig_options){.slots = from->rig.slots});
+    rig_open(c, from->port);
 }
 
 void client_rig_close(struct client_rig *c)

@@ -30,6 +30,8 @@ struct client_rig {
 };
 
 void client_rig_open(struct client_rig *c, uint32_t slots);
+/* On copies of another one's truth and rings (hub_rig_succeed): nothing is rebuilt yet. */
+void client_rig_succeed(struct client_rig *c, const struct client_rig *from);
 void client_rig_close(struct client_rig *c);
 
 /* The client is a user from here on. */

@@ -9,6 +9,7 @@
 #include "acceptor/config/toml.h"
 #include "common/base/check.h"
 #include "common/records/emit.h"
+#include "worker/adopt/rebuild.h"
 #include "worker/engine/requests.h"
 #include "worker/ws/frame.h"
 
@@ -73,13 +74,9 @@ static void rig_short_send(void *context, const struct rc_packet *packet, const 
     rc_hub_short_send(&r->c.rig.hub, packet, pieces, sent, error);
 }
 
-void engine_rig_open(struct engine_rig *r)
+/* Above a client rig. */
+static void rig_open(struct engine_rig *r)
 {
-    memset(r, 0, sizeof(*r));
-    client_rig_open(&r->c, ENGINE_RIG_SLOTS);
-    struct rc_config *config = r->c.rig.config;
-    strcpy(config->socketio.path.text, "/s/");
-    config->limits.ping_interval_ms = 0; /* of native clients */
     const struct rc_hub_handlers hub = {.context = r,
                                         .interest_changed = rig_changed,
                                         .joined = rig_joined,
@@ -107,6 +104,46 @@ void engine_rig_open(struct engine_rig *r)
     rc_handovers_open(&r->handovers, &r->c.clients, nobody);
     rc_polling_open(&r->polling, &r->engines, &r->handovers);
     RC_ASSERT(rc_engines_start(&r->engines) == 0);
+}
+
+void engine_rig_open(struct engine_rig *r)
+{
+    memset(r, 0, sizeof(*r));
+    client_rig_open(&r->c, ENGINE_RIG_SLOTS);
+    struct rc_config *config = r->c.rig.config;
+    strcpy(config->socketio.path.text, "/s/");
+    config->limits.ping_interval_ms = 0; /* of native clients */
+    rig_open(r);
+}
+
+void engine_rig_adopt(struct engine_rig *r, const struct engine_rig *from)
+{
+    struct rc_err err = {0};
+    memset(r, 0, sizeof(*r));
+    client_rig_succeed(&r->c, &from->c);
+    rig_open(r);
+    r->c.rig.io.now_ns = from->c.rig.io.now_ns;
+    r->c.rig.io.now_ds = from->c.rig.io.now_ds;
+    const struct rc_adopt adopt = {
+        .truth = &r->c.rig.truth, .hub = &r->c.rig.hub, .clients = &r->c.clients, .engines = &r->engines};
+    const int rc = rc_adopt_rebuild(&adopt, &err);
+    if (rc < 0) {
+        fprintf(stderr, "rig: %s\n", err.text);
+    }
+    RC_ASSERT(rc == 0);
+    memcpy(r->sid, from->sid, sizeof(r->sid));
+    r->session = from->session;
+    r->wire_count = from->wire_count;
+    for (uint32_t i = 0; i < from->wire_count; i++) {
+        const uint32_t index = from->wires[i].socket;
+        struct rc_socket *socket = &r->c.rig.truth.sockets[index];
+        r->wires[i] = (struct engine_rig_wire){.socket = index, .fd = hub_rig_take_socket(&r->c.rig, index, 0)};
+        if (socket->client == 0 &&
+            socket->exchange != 0) { /* in the middle of a request, which was the predecessor's */
+            socket->exchange = 0;
+            rc_io_terminate(&r->c.rig.io, index);
+        }
+    }
 }
 
 void engine_rig_close(struct engine_rig *r)

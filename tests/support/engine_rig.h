@@ -40,6 +40,9 @@ struct engine_rig {
 };
 
 void engine_rig_open(struct engine_rig *r);
+/* Goes on with copies of another one's truth and rings, as a successor of the worker does: the same sessions, wires of the same numbers whose
+ * far ends are new. */
+void engine_rig_adopt(struct engine_rig *r, const struct engine_rig *from);
 /* Ends every session and connection, and checks that nothing is left of them. */
 void engine_rig_close(struct engine_rig *r);
 

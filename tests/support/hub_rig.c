@@ -11,11 +11,14 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/vault.h"
+#include "common/shm/segment.h"
+#include "worker/adopt/rebuild.h"
 #include "worker/backend/backend_io.h"
 #include "worker/ws/frame.h"
 
@@ -91,6 +94,9 @@ static void rig_free_client(struct hub_rig *rig, uint32_t index)
     client->random = 0;
     client->state = RC_CLIENT_FREE;
     rc_hub_ended(&rig->hub, index);
+    if (client->user != 0) { /* a test's own, without blocks */
+        rc_pool_give(&rig->truth.users, &client->user);
+    }
     client->flags = 0;
     rc_pool_free(&rig->truth.clients, index);
 }
@@ -242,38 +248,67 @@ static void rig_share(struct hub_rig *rig, const struct hub_rig_options *options
     strcpy(rig->control->instance_id, "rig");
 }
 
-void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
+static uint64_t rig_buffers(const struct hub_rig_options *options)
+{
+    return (options->receive_buffers == 0 ? 64u : options->receive_buffers) * (uint64_t)RC_IO_BUFFER_BYTES;
+}
+
+/* The whole of a memfd, without its holes. */
+static void rig_copy(int to, int from)
+{
+    struct stat its;
+    struct rc_err err = {0};
+    RC_ASSERT(fstat(from, &its) == 0);
+    rig_must(rc_segment_size(to, (uint64_t)its.st_size, &err), &err);
+    off_t at = 0;
+    while ((at = lseek(from, at, SEEK_DATA)) >= 0) {
+        const off_t end = lseek(from, at, SEEK_HOLE);
+        while (at < end) {
+            uint8_t bytes[65536];
+            const ssize_t got =
+                pread(from, bytes, (size_t)(end - at) < sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes), at);
+            RC_ASSERT(got > 0 && pwrite(to, bytes, (size_t)got, at) == got);
+            at += got;
+        }
+    }
+}
+
+static void rig_open_truth(struct hub_rig *rig, const struct hub_rig_options *options, const struct hub_rig *from)
 {
     struct rc_err err = {0};
-    *rig = (struct hub_rig){.slots = options->slots};
-    rig_share(rig, options);
+    const uint64_t buffers = rig_buffers(options);
     rig->truth_fd = memfd_create("truth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    rig->bell_fd = eventfd(0, EFD_CLOEXEC);
-    rig->life_fd = eventfd(0, EFD_CLOEXEC);
-    struct io_uring_params vault;
-    rig->vault_fd = rc_vault_make(options->slots, &vault, &err);
-    RC_ASSERT(rig->vault_fd >= 0);
-    memcpy(rig->control->vault_params, &vault, sizeof(vault));
-    const uint64_t buffers =
-        (options->receive_buffers == 0 ? 64u : options->receive_buffers) * (uint64_t)RC_IO_BUFFER_BYTES;
-    rig_must(rc_truth_create(&rig->truth, rig->truth_fd, options->slots, rig->config, rc_io_truth_bytes(buffers),
-                             rig->control->boot_ms, &err),
+    if (from == NULL) {
+        rig_must(rc_truth_create(&rig->truth, rig->truth_fd, options->slots, rig->config, rc_io_truth_bytes(buffers),
+                                 rig->control->boot_ms, &err),
+                 &err);
+    } else {
+        rig_copy(rig->truth_fd, from->truth_fd);
+        rig_must(rc_truth_attach(&rig->truth, rig->truth_fd, &err), &err);
+    }
+}
+
+static void rig_open_hub(struct hub_rig *rig)
+{
+    struct rc_err err = {0};
+    const struct rc_hub_handlers handlers = {.context = rig,
+                                             .interest_changed = rig_index,
+                                             .joined = rig_joined,
+                                             .replies_drained = rig_drained,
+                                             .flushed = rig_flushed,
+                                             .answered = rig_index,
+                                             .ready = rig_ready,
+                                             .end = rig_end,
+                                             .cut_off = rig_end,
+                                             .round = rig_round};
+    rig_must(rc_hub_open(&rig->hub, &rig->truth, &rig->io, rig->metrics, &handlers, rig->control, rig->config, 0, &err),
              &err);
-    const struct rc_hub_handlers hub_handlers = {.context = rig,
-                                                 .interest_changed = rig_index,
-                                                 .joined = rig_joined,
-                                                 .replies_drained = rig_drained,
-                                                 .flushed = rig_flushed,
-                                                 .answered = rig_index,
-                                                 .ready = rig_ready,
-                                                 .end = rig_end,
-                                                 .cut_off = rig_end,
-                                                 .round = rig_round};
-    rig_must(
-        rc_hub_open(&rig->hub, &rig->truth, &rig->io, rig->metrics, &hub_handlers, rig->control, rig->config, 0, &err),
-        &err);
-    rig->now_ns = 1000000000u;
     rig->hub.now_ns = &rig->now_ns;
+}
+
+static void rig_open_io(struct hub_rig *rig, const struct hub_rig_options *options)
+{
+    struct rc_err err = {0};
     const struct rc_io_handlers io_handlers = {.context = rig,
                                                .accepted = rig_accepted,
                                                .received = rig_received,
@@ -287,6 +322,12 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                                .terminated = rig_terminated,
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};
+    struct io_uring_params vault;
+    rig->bell_fd = eventfd(0, EFD_CLOEXEC);
+    rig->life_fd = eventfd(0, EFD_CLOEXEC);
+    rig->vault_fd = rc_vault_make(options->slots, &vault, &err);
+    RC_ASSERT(rig->vault_fd >= 0);
+    memcpy(rig->control->vault_params, &vault, sizeof(vault));
     struct rc_spawn_args args = {.bell_fd = rig->bell_fd,
                                  .life_fd = rig->life_fd,
                                  .inbox_fd = options->inbox_fd > 0 ? options->inbox_fd : -1,
@@ -302,13 +343,27 @@ void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
                                              .config = rig->config,
                                              .slots_max = options->slots,
                                              .direct_descriptors = options->slots,
-                                             .receive_buffers_bytes = buffers};
+                                             .receive_buffers_bytes = rig_buffers(options)};
     rig_must(rc_io_open(&rig->io, &rig->truth, rig->metrics, &io_handlers, &io_options, &err), &err);
+}
+
+static void rig_begin(struct hub_rig *rig, const struct hub_rig_options *options)
+{
+    *rig = (struct hub_rig){.slots = options->slots, .now_ns = 1000000000u};
+    rig_share(rig, options);
     rig->peers = calloc(options->slots + 1, sizeof(*rig->peers));
     RC_ASSERT(rig->peers != NULL);
     for (uint32_t i = 0; i <= options->slots; i++) {
         rig->peers[i].fd = -1;
     }
+}
+
+void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options)
+{
+    rig_begin(rig, options);
+    rig_open_truth(rig, options, NULL);
+    rig_open_hub(rig);
+    rig_open_io(rig, options);
 }
 
 void hub_rig_close(struct hub_rig *rig)
@@ -343,12 +398,9 @@ void hub_rig_close(struct hub_rig *rig)
     RC_ASSERT(truth->throttles.used == 0 && rig->hub.held_bytes == 0);
     RC_ASSERT(truth->replays.used == 0 && truth->places.used == 0);
     RC_ASSERT(rc_metric_get(rig->metrics, RC_METRIC_BEHIND) == 0);
-    void *memory = rig->truth.layout;
-    const uint64_t bytes = rig->truth.layout->bytes;
     rc_io_close(&rig->io);
     rc_hub_close(&rig->hub);
-    rc_heap_close(&rig->truth.heap);
-    (void)munmap(memory, bytes);
+    rc_truth_detach(&rig->truth);
     (void)close(rig->truth_fd);
     (void)close(rig->bell_fd);
     (void)close(rig->life_fd);
@@ -378,6 +430,64 @@ static void rig_tcp_pair(int ends[2])
     (void)close(listener);
 }
 
+static void rig_pair(enum hub_rig_socket kind, int send_bytes, int ends[2])
+{
+    if (kind == HUB_RIG_TCP) {
+        rig_tcp_pair(ends);
+    } else {
+        RC_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    }
+    if (send_bytes > 0) {
+        RC_ASSERT(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes)) == 0);
+    }
+}
+
+int hub_rig_take_socket(struct hub_rig *rig, uint32_t index, int send_bytes)
+{
+    struct rc_socket *socket = &rig->truth.sockets[index];
+    int ends[2];
+    RC_ASSERT(socket->state != RC_SOCKET_FREE && socket->state < RC_SOCKET_TERMINATING);
+    rig_pair(HUB_RIG_UNIX, send_bytes, ends);
+    RC_ASSERT(io_uring_register_files_update(&rig->io.ring, index, &ends[0], 1) == 1);
+    (void)close(ends[0]);
+    socket->inflight = socket->cancelled = 0;
+    rig->io.open_count++;
+    if (socket->flags & RC_SOCKET_BLOCKED) {
+        rc_io_want_writable(&rig->io, index);
+    }
+    rc_io_read(&rig->io, index);
+    return ends[1];
+}
+
+void hub_rig_succeed(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options)
+{
+    rig_begin(rig, options);
+    *rig->config = *from->config;
+    rig->now_ns = from->now_ns;
+    rig->sequence = from->sequence;
+    rig->control->boot_ms = from->control->boot_ms;
+    rig_open_truth(rig, options, from);
+    rig_open_hub(rig);
+    rig_open_io(rig, options);
+}
+
+void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options,
+                   int send_bytes)
+{
+    struct rc_err err = {0};
+    hub_rig_succeed(rig, from, options);
+    const struct rc_adopt adopt = {.truth = &rig->truth, .hub = &rig->hub};
+    rig_must(rc_adopt_rebuild(&adopt, &err), &err);
+    for (uint32_t i = 0; i < rig->slots; i++) {
+        const struct rc_socket *socket = &rig->truth.sockets[i];
+        if (socket->state != RC_SOCKET_FREE) {
+            struct hub_rig_peer *peer = &rig->peers[socket->client];
+            peer->fd = hub_rig_take_socket(rig, i, send_bytes);
+            peer->total = socket->sent_bytes; /* what left before came to the other rig's far end */
+        }
+    }
+}
+
 /* A new socket, its far end in *fd. From the end of the table, so that no client has its socket's number by chance. */
 static uint32_t rig_socket(struct hub_rig *rig, enum hub_rig_socket kind, int send_bytes, int *fd)
 {
@@ -387,14 +497,7 @@ static uint32_t rig_socket(struct hub_rig *rig, enum hub_rig_socket kind, int se
         index--;
     }
     int ends[2];
-    if (kind == HUB_RIG_TCP) {
-        rig_tcp_pair(ends);
-    } else {
-        RC_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    }
-    if (send_bytes > 0) {
-        RC_ASSERT(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes)) == 0);
-    }
+    rig_pair(kind, send_bytes, ends);
     RC_ASSERT(io_uring_register_files_update(&rig->io.ring, index, &ends[0], 1) == 1);
     (void)close(ends[0]);
     struct rc_socket *socket = &rig->truth.sockets[index];
@@ -639,168 +742,4 @@ bool hub_rig_frame(struct hub_rig *rig, uint32_t client, uint8_t *opcode, struct
     payload->bytes = peer->bytes + peer->count + bytes;
     free(copy);
     return true;
-}
-
-/* --- the numbers --- */
-
-/* A log and its exclusions: bytes of heap blocks. */
-static uint64_t rig_log_bytes(const struct hub_rig *rig, const struct rc_channel_log *log)
-{
-    const struct rc_heap *heap = &rig->truth.heap;
-    RC_ASSERT(log->block == 0 || log->block_bytes == rc_heap_block_bytes(heap, log->block));
-    RC_ASSERT(log->origin <= log->base && log->base <= log->head && log->served <= log->head);
-    RC_ASSERT(log->frames == 0 || rc_channel_log_frame_position(log, heap, 0) == log->origin);
-    return rc_channel_log_bytes(log, heap);
-}
-
-static void rig_check_groups(const struct hub_rig *rig, uint64_t *log_bytes, uint32_t *logs, uint64_t *names_bytes)
-{
-    const struct rc_truth *truth = &rig->truth;
-    for (uint32_t c = 1; c < truth->channels.high; c++) {
-        const struct rc_channel *channel = rc_truth_channel(truth, c);
-        if (channel->name == 0) {
-            continue;
-        }
-        *names_bytes += rc_heap_block_bytes(&truth->heap, channel->name);
-        uint32_t subscribers = 0;
-        for (uint32_t g = channel->groups; g != 0; g = rc_truth_group(truth, g)->next) {
-            const struct rc_group *group = rc_truth_group(truth, g);
-            struct rc_members *members = &rig->hub.members[g];
-            uint32_t behind = 0;
-            RC_ASSERT(group->channel == c);
-            for (uint32_t i = 0; i < members->count; i++) {
-                const struct rc_subscription *its = rc_truth_subscription(truth, rc_members_items(members)[i]);
-                RC_ASSERT(its->group == g && its->member == i);
-                if (its->flags & RC_SUBSCRIPTION_CURSOR) {
-                    behind++;
-                    if (its->replay != 0) {
-                        RC_ASSERT(its->cursor == RC_CURSOR_IN_HISTORY);
-                        RC_ASSERT(rc_truth_replay(truth, its->replay)->subscription == rc_members_items(members)[i]);
-                        continue;
-                    }
-                    RC_ASSERT(group->log != 0);
-                    const struct rc_channel_log *log = rc_truth_log(truth, group->log);
-                    RC_ASSERT(its->cursor >= log->base && its->cursor <= log->head);
-                }
-            }
-            RC_ASSERT(behind == group->behind);
-            subscribers += c == rig->hub.everybody ? 0 : members->count;
-            if (group->log != 0) {
-                const struct rc_channel_log *log = rc_truth_log(truth, group->log);
-                RC_ASSERT(behind > 0 || log->head != log->served);
-                *log_bytes += rig_log_bytes(rig, log);
-                ++*logs;
-            }
-        }
-        RC_ASSERT(subscribers == channel->subscriber_count);
-    }
-}
-
-/* Every throttle is in its channel's list and in its namespace's queue, in order; the bytes held. */
-static uint64_t rig_check_throttles(const struct hub_rig *rig)
-{
-    const struct rc_truth *truth = &rig->truth;
-    uint64_t held_bytes = 0;
-    uint32_t queued = 0;
-    uint32_t listed = 0;
-    for (uint32_t i = 0; i < RC_CONFIG_NAMESPACES_MAX; i++) {
-        uint64_t opened_ms = 0;
-        uint32_t previous = 0;
-        for (uint32_t t = rig->hub.throttled[i].first; t != 0; t = rc_truth_throttle(truth, t)->next) {
-            const struct rc_throttle *throttle = rc_truth_throttle(truth, t);
-            RC_ASSERT(throttle->previous == previous && throttle->opened_ms >= opened_ms);
-            RC_ASSERT(rc_truth_channel(truth, throttle->channel)->namespace == i);
-            opened_ms = throttle->opened_ms;
-            previous = t;
-            held_bytes += throttle->held == 0 ? 0 : rc_heap_block_bytes(&truth->heap, throttle->held);
-            queued++;
-        }
-        RC_ASSERT(rig->hub.throttled[i].last == previous);
-    }
-    for (uint32_t c = 1; c < truth->channels.high; c++) {
-        const struct rc_channel *channel = rc_truth_channel(truth, c);
-        uint32_t count = 0;
-        for (uint32_t t = channel->name == 0 ? 0 : channel->throttles; t != 0;
-             t = rc_truth_throttle(truth, t)->next_of_channel) {
-            RC_ASSERT(rc_truth_throttle(truth, t)->channel == c && channel->subscriber_count > 0);
-            count++;
-        }
-        RC_ASSERT(channel->name == 0 || count == channel->throttle_count);
-        listed += count;
-    }
-    RC_ASSERT(queued == truth->throttles.used && listed == queued && rig->hub.throttles.count == queued);
-    RC_ASSERT(held_bytes == rig->hub.held_bytes);
-    return held_bytes;
-}
-
-static uint64_t rig_output_bytes(const struct hub_rig *rig, uint32_t index)
-{
-    const struct rc_heap *heap = &rig->truth.heap;
-    if (index == 0) {
-        return 0;
-    }
-    const struct rc_output *output = rc_truth_output(&rig->truth, index);
-    RC_ASSERT(output->replies_sent <= output->replies_bytes && output->replies_frames <= output->replies_bytes);
-    return (output->cut_block == 0 ? 0 : rc_heap_block_bytes(heap, output->cut_block)) +
-           (output->replies == 0 ? 0 : rc_heap_block_bytes(heap, output->replies));
-}
-
-void hub_rig_check(const struct hub_rig *rig)
-{
-    const struct rc_truth *truth = &rig->truth;
-    uint64_t log_bytes = 0;
-    uint64_t output_bytes = 0;
-    uint64_t names_bytes = 0;
-    uint32_t logs = 0;
-    uint32_t outputs = 0;
-    uint32_t subscriptions = 0;
-    uint32_t clients = 0;
-    RC_ASSERT(rig->io.packet_count == 0 && !rig->hub.in_turn);
-    rig_check_groups(rig, &log_bytes, &logs, &names_bytes);
-    for (uint32_t i = 0; i < rig->slots; i++) {
-        const struct rc_socket *socket = &truth->sockets[i];
-        /* LINGER with a client: its frames were broken, and its close frame has not left yet. */
-        RC_ASSERT(socket->client != 0 ? socket->state == RC_SOCKET_CARRYING || socket->state == RC_SOCKET_LINGER
-                                      : socket->state != RC_SOCKET_CARRYING);
-        RC_ASSERT(socket->client == 0 || rc_truth_client(truth, socket->client)->socket == i);
-        output_bytes += rig_output_bytes(rig, socket->output);
-        outputs += socket->output != 0;
-    }
-    for (uint32_t i = 1; i < truth->clients.high; i++) {
-        const struct rc_client *client = rc_truth_client(truth, i);
-        if (client->state == RC_CLIENT_FREE) {
-            RC_ASSERT(client->random == 0 && client->subscriptions == 0 && client->everybody == 0 &&
-                      client->output == 0 && client->direct_log == 0);
-            continue;
-        }
-        clients++;
-        RC_ASSERT(client->socket == RC_SOCKET_NONE || truth->sockets[client->socket].client == i);
-        uint32_t cursors = 0;
-        uint32_t count = 0;
-        for (uint32_t s = client->subscriptions; s != 0; s = rc_truth_subscription(truth, s)->next) {
-            RC_ASSERT(rc_truth_subscription(truth, s)->client == i);
-            cursors += (rc_truth_subscription(truth, s)->flags & RC_SUBSCRIPTION_CURSOR) != 0;
-            count++;
-        }
-        RC_ASSERT(count == client->subscription_count);
-        if (client->everybody != 0) {
-            RC_ASSERT(rc_truth_subscription(truth, client->everybody)->flags & RC_SUBSCRIPTION_CURSOR);
-            cursors++;
-            count++;
-        }
-        subscriptions += count;
-        RC_ASSERT(cursors == client->cursor_count);
-        if (client->direct_log != 0) {
-            const struct rc_channel_log *log = rc_truth_log(truth, client->direct_log);
-            log_bytes += rig_log_bytes(rig, log);
-            logs++;
-        }
-        output_bytes += rig_output_bytes(rig, client->output);
-        outputs += client->output != 0;
-    }
-    RC_ASSERT(log_bytes == rig->hub.log_bytes && output_bytes == rig->hub.output_bytes);
-    RC_ASSERT(clients == truth->clients.used && logs == truth->logs.used && outputs == truth->outputs.used &&
-              subscriptions == truth->subscriptions.used);
-    RC_ASSERT(names_bytes + output_bytes + log_bytes + rig->hub.input_bytes + rig_check_throttles(rig) ==
-              truth->heap.used);
 }

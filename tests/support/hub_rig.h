@@ -83,6 +83,14 @@ struct hub_rig_options {
 enum hub_rig_socket { HUB_RIG_UNIX, HUB_RIG_TCP };
 
 void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
+/* A second rig goes on with a copy of the first one's truth, as a successor of the worker does: its hub's index is rebuilt, each socket is
+ * a new Unix one, of which nothing was read. All sockets of the first are a client's. */
+void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options,
+                   int send_bytes);
+/* The same in steps, for rigs with more rooms: all is open, and nothing rebuilt; the far end of the socket that has this number from here
+ * on. */
+void hub_rig_succeed(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options);
+int hub_rig_take_socket(struct hub_rig *rig, uint32_t socket, int send_bytes);
 /* Ends every connection, checks that nothing is left of them, and gives everything back. */
 void hub_rig_close(struct hub_rig *rig);
 

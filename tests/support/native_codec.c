@@ -332,6 +332,10 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
     }
     switch (event->type) {
     case 0x41:
+        return good && counted_read(&event->rest, &event->channel) &&
+               ((event->flags & 0x10) == 0 ||
+                (counted_read(&event->rest, &event->epoch) && varint_read(&event->rest, &event->offset))) &&
+               event->rest.count == 0;
     case 0x42:
     case 0x83:
         return good && counted_read(&event->rest, &event->channel) && event->rest.count == 0;
@@ -359,7 +363,9 @@ bool rc_test_event_read(struct rc_span bytes, struct rc_test_event *event)
         return good && varint_read(&event->rest, &event->code) && counted_read(&event->rest, &event->reason) &&
                ((event->flags & 0x10) == 0 || counted_read(&event->rest, &event->channel));
     case 0x84:
-        good = varint_read(&event->rest, &event->offset) && counted_read(&event->rest, &event->channel);
+        good = varint_read(&event->rest, &event->offset) &&
+               ((event->flags & 0x10) == 0 || counted_read(&event->rest, &event->epoch)) &&
+               counted_read(&event->rest, &event->channel);
         break;
     case 0x81:
         good = counted_read(&event->rest, &event->channel);

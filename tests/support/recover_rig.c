@@ -25,9 +25,9 @@ void recover_rig_acknowledge(struct recover_rig *rig, const char *channel)
     const uint64_t hash = rc_channel_hash(channel, strlen(channel));
     const uint32_t slot = rc_history_begin(&rig->kept.store, hash, rc_span_text(channel), rig->kept.now_ms);
     const struct rc_history_state state = rc_history_state(&rig->kept.view, slot);
-    rc_hub_acknowledged(&rig->hub.hub, rc_hub_channel(&rig->hub.hub, rc_span_text(channel)),
-                        &(struct rc_hub_acknowledgement){
-                            .placed = true, .slot = slot, .epoch = state.epoch, .position = state.last});
+    rc_hub_acknowledged(
+        &rig->hub.hub, rc_hub_channel(&rig->hub.hub, rc_span_text(channel)),
+        &(struct rc_hub_acknowledgement){.placed = true, .slot = slot, .epoch = state.epoch, .position = state.last});
 }
 
 struct rc_envelope_view recover_rig_route(struct recover_rig *rig, const char *channel, const char *data,

@@ -320,6 +320,9 @@ static bool message_write(struct rc_opening *opening, const struct rc_http_reque
     } else if (!message_line(opening, query_value(query, "lastEventId"))) {
         return false;
     }
+    if (!message_line(opening, query_value(query, "last"))) {
+        return false;
+    }
     while (rc_http_query_next(&query, &name, &value)) {
         if (is_named(name, "channel") && !message_line(opening, value)) {
             return false;
@@ -334,7 +337,7 @@ static struct rc_opening *opening_make(struct rc_exchange *exchange)
     const struct rc_http_request *request = exchange->request;
     const struct rc_http_view *header = rc_http_header(request, "last-event-id");
     /* A line is no longer than what it is made of; "channel" pays for its end. */
-    const size_t bytes_max = sizeof(RC_SSE_RETAINED) + 2 + request->query.bytes + (header == NULL ? 0 : header->bytes);
+    const size_t bytes_max = sizeof(RC_SSE_RETAINED) + 3 + request->query.bytes + (header == NULL ? 0 : header->bytes);
     struct rc_opening *opening = malloc(sizeof(*opening) + bytes_max);
     if (opening == NULL) {
         stream_no_room(exchange);

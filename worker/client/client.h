@@ -10,7 +10,7 @@
  *   heartbeat.c  what the timers find                          presence.c   who is in a channel: the relay is asked
  *   expiry.c   credentials' ends       refresh.c  a backend is asked to renew them
  *   http.c     while it speaks HTTP, as worker/http sees it    down.c       what comes down from the relay, to whom it is for
- *   arrival.c  from a request to a client
+ *   arrival.c  from a request to a client                 rebuild.c  from another process's truth
  */
 #ifndef RC_WORKER_CLIENT_CLIENT_H
 #define RC_WORKER_CLIENT_CLIENT_H
@@ -158,6 +158,9 @@ int rc_clients_open(struct rc_clients *clients, const struct rc_control *control
                     struct rc_truth *truth, struct rc_io *io, struct rc_hub *hub, struct rc_uplink *uplink,
                     struct rc_interests *interests, struct rc_asks *asks, struct rc_metrics *metrics, uint32_t worker);
 void rc_clients_close(struct rc_clients *clients);
+/* Of a truth that another process has written, once the hub is rebuilt and io is open: counters, addresses, sessions, timers. -ENOMEM,
+ * -EBADMSG: they may only be closed. */
+int rc_clients_rebuild(struct rc_clients *clients, struct rc_err *err);
 /* True while requests wait for their answers: API calls for 2 s at the most, since a draining worker takes no new ones. */
 bool rc_clients_answering(const struct rc_clients *clients);
 /* A new configuration is in force. */
@@ -473,6 +476,8 @@ uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client)
 uint64_t rc_client_refresh(struct rc_clients *clients, uint32_t client);
 void rc_client_refreshes_close(struct rc_clients *clients);
 
+/* The session that it was connected with in a former process is asked about from here on. -ENOMEM, -EBADMSG. */
+int rc_client_session_rebuild(struct rc_clients *clients, uint32_t client);
 /* It is connected with a session no more; nothing else changes. */
 void rc_client_session_left(struct rc_clients *clients, uint32_t client);
 /* Whoever is connected with that session (struct rc_judgement) is sent away: it is no more. */
@@ -483,6 +488,8 @@ uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, stru
 void rc_clients_revoked(struct rc_clients *clients, uint32_t client, uint64_t random);
 /* Who has to say who it is has so long for it. -ENOMEM. */
 int rc_client_must_say(struct rc_clients *clients, uint32_t client);
+/* The same time from now on, of who has to already. -ENOMEM. */
+int rc_client_must_say_within(struct rc_clients *clients, uint32_t client);
 /* expiry.c: closes those whose time has come; how long the loop may sleep until then, at most `most_ms`. */
 void rc_clients_expire(struct rc_clients *clients);
 uint32_t rc_clients_sleep_ms(const struct rc_clients *clients, uint32_t most_ms);

@@ -341,7 +341,6 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
     client->state = RC_CLIENT_OPEN;
     client->endpoint = endpoint;
     client->encoding = encoding;
-    client->random = rc_clients_random(clients);
     client->active_ds = clients->io->now_ds;
     if (limits->ping_interval_ms > 0) {
         /* The first ping anywhere in an interval: connections that came together are not pinged together. Not at once: who has
@@ -349,6 +348,8 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
         client->ping_ds = rc_client_next_ping(clients, 1 + limits->ping_interval_ms / 4 +
                                                            rc_hub_random(clients->hub) % limits->ping_interval_ms);
     }
+    RC_STORE_ORDER();
+    client->random = rc_clients_random(clients); /* it is there from here on */
     clients->connections++;
     rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
     return index;

@@ -25,8 +25,7 @@ void rc_socket_input_free(struct rc_clients *clients, uint32_t *block)
     if (*block != 0) {
         clients->hub->input_bytes -= rc_heap_block_bytes(&clients->truth->heap, *block);
         rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
-        rc_heap_free(&clients->truth->heap, *block);
-        *block = 0;
+        rc_heap_give(&clients->truth->heap, block);
     }
 }
 
@@ -48,8 +47,11 @@ int rc_socket_input_grow(struct rc_clients *clients, uint32_t *block, uint32_t *
     if (used > 0) {
         memcpy(rc_heap_at(heap, larger), rc_heap_at(heap, *block), used);
     }
-    rc_socket_input_free(clients, block);
-    *block = larger;
+    uint32_t old = *block;
+    RC_STORE_ORDER();
+    *block = larger; /* before it has more room by what is said */
+    RC_STORE_ORDER();
+    rc_socket_input_free(clients, &old);
     *capacity = (uint32_t)rc_heap_block_bytes(heap, larger);
     clients->hub->input_bytes += *capacity;
     rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
@@ -60,11 +62,13 @@ void rc_socket_input_release(struct rc_clients *clients, uint32_t index)
 {
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->input != 0) {
-        struct rc_input *input = rc_truth_input(clients->truth, socket->input);
+        const uint32_t its = socket->input;
+        struct rc_input *input = rc_truth_input(clients->truth, its);
+        socket->input = 0; /* nobody names it from here on */
+        RC_STORE_ORDER();
         rc_socket_input_free(clients, &input->message);
         rc_socket_input_free(clients, &input->parked);
-        rc_pool_free(&clients->truth->inputs, socket->input);
-        socket->input = 0;
+        rc_pool_free(&clients->truth->inputs, its);
     }
 }
 

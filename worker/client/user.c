@@ -15,49 +15,6 @@ static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client
     return user == 0 ? NULL : rc_truth_user(clients->truth, user);
 }
 
-/* --- the session that it is connected with ------------------------------------------------------------------------------ */
-
-static void session_unlink(struct rc_clients *clients, struct rc_user *user)
-{
-    if (user->session == 0) {
-        return;
-    }
-    struct rc_sessions *sessions = &clients->identities->sessions;
-    if (user->session_previous == 0) {
-        rc_session_set_first(sessions, user->session, user->session_next);
-    } else {
-        user_of(clients, user->session_previous - 1)->session_next = user->session_next;
-    }
-    if (user->session_next != 0) {
-        user_of(clients, user->session_next - 1)->session_previous = user->session_previous;
-    }
-    user->session = 0;
-    user->session_next = 0;
-    user->session_previous = 0;
-}
-
-static void session_link(struct rc_clients *clients, uint32_t client, struct rc_user *user, uint32_t session)
-{
-    if (user->session == session) {
-        return;
-    }
-    session_unlink(clients, user);
-    if (session != 0) {
-        struct rc_sessions *sessions = &clients->identities->sessions;
-        user->session = session;
-        user->session_next = rc_session_first(sessions, session);
-        if (user->session_next != 0) {
-            user_of(clients, user->session_next - 1)->session_previous = client + 1;
-        }
-        rc_session_set_first(sessions, session, client + 1);
-    }
-}
-
-void rc_client_session_left(struct rc_clients *clients, uint32_t client)
-{
-    session_unlink(clients, user_of(clients, client));
-}
-
 /* Makes it when there is none. NULL: no memory. */
 static struct rc_user *user_need(struct rc_clients *clients, uint32_t index)
 {
@@ -88,12 +45,83 @@ static int block_replace(struct rc_clients *clients, uint32_t *block, uint16_t *
         memcpy(rc_heap_at(heap, made), text, count);
         clients->hub->input_bytes += rc_heap_block_bytes(heap, made);
     }
-    rc_socket_input_free(clients, block);
+    uint32_t old = *block;
+    *bytes = 0; /* in between it has none: better than what two of them say together */
+    RC_STORE_ORDER();
     *block = made;
-    rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
+    RC_STORE_ORDER();
     *bytes = (uint16_t)count;
+    rc_socket_input_free(clients, &old);
+    rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
     return 0;
 }
+
+/* --- the session that it is connected with --------------------------------------------------------------------------- */
+
+static void session_unlink(struct rc_clients *clients, struct rc_user *user)
+{
+    if (user->session == 0) {
+        return;
+    }
+    struct rc_sessions *sessions = &clients->identities->sessions;
+    if (user->session_previous == 0) {
+        rc_session_set_first(sessions, user->session, user->session_next);
+    } else {
+        user_of(clients, user->session_previous - 1)->session_next = user->session_next;
+    }
+    if (user->session_next != 0) {
+        user_of(clients, user->session_next - 1)->session_previous = user->session_previous;
+    }
+    user->session = 0;
+    user->session_next = 0;
+    user->session_previous = 0;
+}
+
+/* -ENOMEM: it is in none. */
+static int session_link(struct rc_clients *clients, uint32_t client, struct rc_user *user, uint32_t session)
+{
+    if (user->session == session) {
+        return 0;
+    }
+    session_unlink(clients, user);
+    if (session != 0) {
+        struct rc_sessions *sessions = &clients->identities->sessions;
+        const struct rc_span key = rc_session_key_of(sessions, session);
+        if (block_replace(clients, &user->session_key, &user->session_key_bytes, key.bytes, key.count) < 0) {
+            return -ENOMEM;
+        }
+        user->session = session;
+        user->session_next = rc_session_first(sessions, session);
+        if (user->session_next != 0) {
+            user_of(clients, user->session_next - 1)->session_previous = client + 1;
+        }
+        rc_session_set_first(sessions, session, client + 1);
+    }
+    return 0;
+}
+
+void rc_client_session_left(struct rc_clients *clients, uint32_t client)
+{
+    session_unlink(clients, user_of(clients, client));
+}
+
+int rc_client_session_rebuild(struct rc_clients *clients, uint32_t client)
+{
+    const struct rc_user *user = user_of(clients, client);
+    if (user == NULL || user->session == 0) {
+        return 0;
+    }
+    struct rc_sessions *sessions = clients->identities == NULL ? NULL : &clients->identities->sessions;
+    const struct rc_span key = rc_span_of(
+        user->session_key == 0 ? NULL : rc_heap_at(&clients->truth->heap, user->session_key), user->session_key_bytes);
+    const int rc = sessions == NULL ? -EBADMSG : rc_sessions_adopt(sessions, user->session, key, user->expires_ms);
+    if (rc == 0 && user->session_previous == 0) {
+        rc_session_set_first(sessions, user->session, client + 1);
+    }
+    return rc;
+}
+
+/* --- how long -------------------------------------------------------------------------------------------------------- */
 
 int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_ms)
 {
@@ -163,11 +191,15 @@ uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client)
     return ask_ms < end_ms ? ask_ms : end_ms;
 }
 
+int rc_client_must_say_within(struct rc_clients *clients, uint32_t client)
+{
+    return rc_client_expires(clients, client, rc_clock_wall_ms() + clients->config->limits.handshake_timeout_ms);
+}
+
 int rc_client_must_say(struct rc_clients *clients, uint32_t client)
 {
-    const uint64_t until_ms = rc_clock_wall_ms() + clients->config->limits.handshake_timeout_ms;
     rc_truth_client(clients->truth, client)->must_say = true;
-    return rc_client_expires(clients, client, until_ms);
+    return rc_client_must_say_within(clients, client);
 }
 
 struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client)
@@ -271,8 +303,8 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client)
         user_count(clients, -1);
         rc_clients_user_remove(clients, rc_span_of(user->id, user->id_bytes), user->counted);
     }
-    rc_pool_free(&clients->truth->users, rc_truth_client(clients->truth, client)->user);
-    rc_truth_client(clients->truth, client)->user = 0;
+    (void)block_replace(clients, &user->session_key, &user->session_key_bytes, NULL, 0);
+    rc_pool_give(&clients->truth->users, &rc_truth_client(clients->truth, client)->user);
 }
 
 struct rc_span rc_client_request_kept(const struct rc_clients *clients, uint32_t client)
@@ -386,11 +418,19 @@ static int keep_token(struct rc_clients *clients, struct rc_user *user, const st
     return block_replace(clients, &user->token, &user->token_bytes, text, sizeof(token->issued_s) + token->id_bytes);
 }
 
+/* Does the table that told still ask? A reload may have switched that off, while others go on. */
+static bool token_counts(const struct rc_config *config, const struct rc_user *user)
+{
+    const struct rc_config_identity *row =
+        user->identity > 0 && user->identity <= config->identity_count ? &config->identities[user->identity - 1] : NULL;
+    return row != NULL && row->kind == RC_IDENTITY_JWT && row->jwt.revocation != RC_REVOCATION_OFF;
+}
+
 uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, struct rc_revocable *token)
 {
     const struct rc_client *its = rc_truth_client(clients->truth, client);
     const struct rc_user *user = its->random == 0 || its->state != RC_CLIENT_OPEN ? NULL : user_of(clients, client);
-    if (user == NULL || user->token == 0 || user->id_bytes == 0) {
+    if (user == NULL || user->token == 0 || user->id_bytes == 0 || !token_counts(clients->config, user)) {
         return 0;
     }
     const uint8_t *text = rc_heap_at(&clients->truth->heap, user->token);
@@ -412,7 +452,9 @@ static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_
     }
     user->expires_ms = identity->expires_ms;
     user->identity = identity->row;
-    session_link(clients, client, user, identity->session);
+    if (session_link(clients, client, user, identity->session) < 0) {
+        return -ENOMEM;
+    }
     return rc_client_expires(clients, client, rc_client_expiry_due(clients, client));
 }
 

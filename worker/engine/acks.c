@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/records/emit.h"
 #include "common/text/decimal.h"
+#include "worker/store/truth_found.h"
 
 #define ACKS_TIMERS_MAX 64u /* a pass fires: each may be many clients */
 #define ACKS_AGAIN_MS 50u   /* until the end is told again, which the up ring had no room for */
@@ -83,6 +84,8 @@ static void emit_free(struct rc_engines *engines, uint32_t index)
     struct rc_truth *truth = engines->clients->truth;
     RC_ASSERT(rc_truth_emit(truth, index)->waiting == 0);
     rc_wheel_clear(&engines->emits, index);
+    rc_truth_emit(truth, index)->id = 0; /* tells free ones from used ones */
+    RC_STORE_ORDER();
     rc_pool_free(&truth->emits, index);
 }
 
@@ -142,7 +145,6 @@ static uint32_t emit_begin(struct rc_engines *engines, const struct rc_envelope_
     const uint64_t most_ms = rc_engine_settings(engines)->ack_timeout_ms;
     const uint64_t wait_ms = head->timeout_ms == 0 || head->timeout_ms > most_ms ? most_ms : head->timeout_ms;
     struct rc_emit *emit = rc_truth_emit(truth, index);
-    emit->id = acks_next_id(truth);
     emit->deadline_ds = rc_engine_deadline(engines, wait_ms + RC_ENGINE_TICK_MS);
     emit->worker = view->head.origin.worker;
     emit->flags = head->flags;
@@ -153,6 +155,8 @@ static uint32_t emit_begin(struct rc_engines *engines, const struct rc_envelope_
     if (asker.count > 0) {
         memcpy(emit->asker, asker.bytes, asker.count);
     }
+    RC_STORE_ORDER();
+    emit->id = acks_next_id(truth); /* it is there from here on */
     return index;
 }
 
@@ -365,6 +369,22 @@ int rc_acks_open(struct rc_engines *engines)
         return -ENOMEM;
     }
     return rc_wheel_open(&engines->emits, truth->emits.count_max, rc_engine_now(engines));
+}
+
+void rc_acks_rebuild(struct rc_engines *engines, const struct rc_truth_found *found)
+{
+    const struct rc_truth *truth = engines->clients->truth;
+    for (uint32_t i = 1; i < truth->acks.high; i++) {
+        if (rc_truth_was_found(found, RC_TRUTH_POOL_acks, i) && rc_truth_ack(truth, i)->previous_of_client == 0) {
+            engines->acks[rc_truth_ack(truth, i)->client] = i;
+        }
+    }
+    for (uint32_t i = 1; i < truth->emits.high; i++) {
+        if (rc_truth_was_found(found, RC_TRUTH_POOL_emits, i)) {
+            rc_wheel_set(&engines->emits, i, rc_truth_emit(truth, i)->deadline_ds);
+        }
+    }
+    rc_metric_set(acks_metrics(engines), RC_METRIC_ACKS, truth->acks.used);
 }
 
 void rc_acks_close(struct rc_engines *engines)

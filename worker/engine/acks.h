@@ -24,6 +24,9 @@
 /* io is open: time begins. -ENOMEM. */
 int rc_acks_open(struct rc_engines *engines);
 void rc_acks_close(struct rc_engines *engines);
+/* Those of a truth that another process has written. */
+struct rc_truth_found;
+void rc_acks_rebuild(struct rc_engines *engines, const struct rc_truth_found *found);
 
 /* Carries an RC_CALL_SOCKETS_EMIT out, whose tag has been read. `data`: behind its call head. How many sockets got it. */
 uint32_t rc_acks_emit(struct rc_engines *engines, const struct rc_envelope_view *view, struct rc_span data);

@@ -25,6 +25,9 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients);
 int rc_engines_start(struct rc_engines *engines);
 /* After the clients' requests have ended (rc_clients_close), which end sessions. */
 void rc_engines_close(struct rc_engines *engines);
+/* Of a truth that another process has written, once the clients are rebuilt: sessions' timers, who is to acknowledge what. */
+struct rc_truth_found;
+void rc_engines_rebuild(struct rc_engines *engines, const struct rc_truth_found *found);
 void rc_engines_set_polls(struct rc_engines *engines, const struct rc_poll_ops *ops);
 /* Another configuration will be in force; clients->config is still the former one. */
 void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *config);

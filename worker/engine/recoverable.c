@@ -158,6 +158,7 @@ static void recoverable_free(struct rc_engines *engines, uint32_t index)
     struct rc_recoverable *one = recoverable_at(engines, index);
     rc_socket_input_free(engines->clients, &one->nsp);
     rc_socket_input_free(engines->clients, &one->record);
+    one->random = 0;
     rc_pool_free(&engines->clients->truth->recoverables, index);
 }
 
@@ -236,6 +237,7 @@ void rc_recoverable_begin(struct rc_engines *engines, uint32_t client, struct rc
     if (nsp.count > 1) {
         one->nsp = rc_heap_alloc(&truth->heap, nsp.count);
         if (one->nsp == 0) {
+            one->random = 0;
             rc_pool_free(&truth->recoverables, index);
             return;
         }
@@ -326,4 +328,35 @@ void rc_recoverable_end(struct rc_engines *engines, uint32_t client, struct rc_s
     one->flags |= RC_RECOVERABLE_GONE;
     mark_dirty(engines, index);
     rc_recoverables_tell(engines); /* before the relay hears that its rooms are empty */
+}
+
+/* Of one that was coming back the question was the former process's: it is somebody new, or comes again. */
+static void rebuild_one(struct rc_engines *engines, uint32_t index)
+{
+    struct rc_recoverable *one = recoverable_at(engines, index);
+    const bool joined = (one->flags & RC_RECOVERABLE_GONE) == 0 &&
+                        rc_truth_client(engines->clients->truth, one->client)->random == one->random &&
+                        (one->flags & RC_RECOVERABLE_QUIET) == 0;
+    struct rc_sid sid;
+    one->flags &= (uint8_t) ~(RC_RECOVERABLE_QUIET | RC_RECOVERABLE_DIRTY);
+    if (!joined) {
+        one->flags |= RC_RECOVERABLE_GONE;
+    } else {
+        one->next = *first_of(engines, one->client);
+        *first_of(engines, one->client) = index;
+        if ((one->flags & RC_RECOVERABLE_MOVED) && rc_sid_read(&sid, rc_span_of(one->sid, RC_SID_BYTES)) &&
+            rc_hub_alias(engines->clients->hub, sid.client.random, one->client) < 0) {
+            rc_client_failed_memory(engines->clients, one->client);
+        }
+    }
+    mark_dirty(engines, index); /* what was to be told is not known: all of it */
+}
+
+void rc_recoverable_rebuild(struct rc_engines *engines, const struct rc_truth_found *found)
+{
+    for (uint32_t i = 1; is_on(engines) && i < engines->clients->truth->recoverables.high; i++) {
+        if (rc_truth_was_found(found, RC_TRUTH_POOL_recoverables, i)) {
+            rebuild_one(engines, i);
+        }
+    }
 }

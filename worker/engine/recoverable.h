@@ -13,10 +13,14 @@
 #define RC_WORKER_ENGINE_RECOVERABLE_H
 
 #include "worker/engine/session.h"
+#include "worker/store/truth_found.h"
 
 /* -ENOMEM. */
 int rc_recoverable_open(struct rc_engines *engines);
 void rc_recoverable_close(struct rc_engines *engines);
+
+/* Made from a truth that another process has written. */
+void rc_recoverable_rebuild(struct rc_engines *engines, const struct rc_truth_found *found);
 
 /* The client's socket in the namespace, which it has joined or is coming back to, may come back. `as`: with the pid and sid that it had; NULL: it
  * is new. */

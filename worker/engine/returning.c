@@ -65,7 +65,7 @@ static void client_hold(struct rc_returning *one)
 {
     struct rc_clients *clients = one->engines->clients;
     struct rc_client *client = rc_truth_client(clients->truth, one->client);
-    client->pending_count++;
+    rc_engine_of(one->engines, one->client)->returning = 1;
     client->flags |= RC_CLIENT_WAITS_JOIN;
     one->holds = true;
     clients->hub->returning++;
@@ -81,7 +81,7 @@ static void client_release(struct rc_returning *one)
     }
     one->holds = false;
     clients->hub->returning--;
-    client->pending_count--;
+    rc_engine_of(one->engines, one->client)->returning = 0;
     if (client->pending_count == 0) {
         client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
         rc_hub_touch(clients->hub, one->client);
@@ -256,7 +256,7 @@ void rc_returnings_work(struct rc_engines *engines)
             engines->clients->io->now_ns / 1000000u >= one->again_ms) {
             (void)returning_ask(one, RC_QUERY_SESSION);
         }
-        if (one->state != RC_RETURNING_JOINING || one->takes || client->pending_count > 1) {
+        if (one->state != RC_RETURNING_JOINING || one->takes || client->pending_count > 0) {
             continue;
         }
         const int rc = returning_ask(one, RC_QUERY_MISSED);

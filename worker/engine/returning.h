@@ -34,7 +34,7 @@ struct rc_returning {
     uint32_t client;
     enum rc_returning_state state;
     bool takes;        /* what it missed was asked for */
-    bool holds;        /* its client is held: one of its pending_count is this */
+    bool holds;        /* its client is held: rc_engine.returning */
     uint64_t token;    /* of the question; 0 = none: it is (ASKED) still to be asked, or again */
     uint64_t again_ms; /* CLOCK_MONOTONIC: not before */
     uint64_t until_ms; /* nor after: so long the end of its former connection is waited for */

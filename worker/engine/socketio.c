@@ -190,7 +190,8 @@ static void cancel_waiting(struct rc_engines *engines, uint32_t index, struct rc
             next = clients->hub->waiting[index]; /* it takes the oldest of the channel's */
         }
     }
-    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_JOIN)) {
+    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_JOIN) &&
+        !rc_engine_of(engines, index)->returning) {
         client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
         rc_hub_touch(clients->hub, index);
         rc_client_joined(clients, index);

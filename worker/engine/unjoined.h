@@ -9,8 +9,8 @@
  * there may be socketio.max_unjoined on a worker: then the oldest make room, since who joins does so with its first packet, and
  * refusing who comes would let those who never join keep everybody out.
  *
- * Owned as all of worker/engine. An index: a successor begins with none of them, and connect_timeout ends those it has. Memory is touched
- * with use only.
+ * Owned as all of worker/engine. An index: a successor has those that have a deadline to join until then, in the order of their numbers.
+ * Memory is touched with use only.
  */
 #ifndef RC_WORKER_ENGINE_UNJOINED_H
 #define RC_WORKER_ENGINE_UNJOINED_H

@@ -23,6 +23,21 @@
 #define APPEND_GAPS_MAX 64u                  /* groups told of a loss in one pass of the loop */
 #define APPEND_RECLAIM_MAX 1024u             /* logs that are looked at for one message */
 
+static void append_compact(struct rc_hub *hub, struct rc_channel_log *log, uint64_t position)
+{
+    rc_hub_fragile_log(hub, log);
+    rc_channel_log_compact(log, &hub->truth->heap, position);
+    rc_hub_whole_log(hub);
+}
+
+static int append_move(struct rc_hub *hub, struct rc_channel_log *log, uint64_t block_bytes)
+{
+    rc_hub_fragile_log(hub, log);
+    const int rc = rc_channel_log_move(log, &hub->truth->heap, block_bytes);
+    rc_hub_whole_log(hub);
+    return rc;
+}
+
 /* The oldest position that somebody needs. Who gets the latest only does not need what is superseded: `conflate` says that
  * there is somebody before the result; in the middle of a frame it needs the rest of it all the same. */
 static uint64_t append_oldest(struct rc_hub *hub, uint32_t group_index, const struct rc_channel_log *log,
@@ -173,7 +188,7 @@ static bool append_grow(struct rc_hub *hub, struct rc_channel_log *log, uint64_t
         return false;
     }
     const uint32_t before = log->block_bytes;
-    if (rc_channel_log_move(log, &hub->truth->heap, bytes) < 0) {
+    if (append_move(hub, log, bytes) < 0) {
         return false;
     }
     hub->log_bytes += log->block_bytes - before;
@@ -203,7 +218,7 @@ static bool append_room_free(struct rc_hub *hub, uint32_t group_index, struct rc
     }
     /* Moving the live bytes is worth it when they are the smaller part. */
     if (log->head - log->base <= log->block_bytes / 2) {
-        rc_channel_log_compact(log, heap, log->base);
+        append_compact(hub, log, log->base);
         if (rc_channel_log_room(log) >= need) {
             return true;
         }
@@ -211,7 +226,7 @@ static bool append_room_free(struct rc_hub *hub, uint32_t group_index, struct rc
     if (append_grow(hub, log, need)) {
         return true;
     }
-    rc_channel_log_compact(log, heap, log->base);
+    append_compact(hub, log, log->base);
     return rc_channel_log_room(log) >= need;
 }
 
@@ -261,7 +276,7 @@ static bool append_room_cut(struct rc_hub *hub, uint32_t group_index, struct rc_
         return append_room_conflate(hub, group_index, log, keep, need);
     }
     append_cut(hub, group_index, log, keep);
-    rc_channel_log_compact(log, heap, keep);
+    append_compact(hub, log, keep);
     return true;
 }
 
@@ -371,12 +386,11 @@ static bool append_compresses(const struct rc_hub *hub, uint32_t channel)
 /* Takes what a log keeps for those behind, and most of its block. */
 static void append_strip(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log)
 {
-    struct rc_heap *heap = &hub->truth->heap;
     if (append_policy(hub, group_index) == RC_SLOW_LATEST) {
         (void)rc_hub_conflate(hub, group_index, log, log->served, UINT64_MAX);
     } else {
         append_cut(hub, group_index, log, log->served);
-        rc_channel_log_compact(log, heap, log->served);
+        append_compact(hub, log, log->served);
     }
     const uint64_t live = log->head - log->base + (uint64_t)log->frames * sizeof(struct rc_frame);
     uint64_t bytes = APPEND_BLOCK_MIN;
@@ -384,7 +398,7 @@ static void append_strip(struct rc_hub *hub, uint32_t group_index, struct rc_cha
         bytes *= 2;
     }
     const uint32_t before = log->block_bytes;
-    if (bytes < before && rc_channel_log_move(log, heap, bytes) == 0) {
+    if (bytes < before && append_move(hub, log, bytes) == 0) {
         hub->log_bytes -= before - log->block_bytes;
         rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
     }
@@ -524,12 +538,16 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
                              const struct rc_envelope_view *view)
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    struct rc_truth_hub *kept = hub->kept;
+    if (kept->partial_mask == 0) {
+        kept->order = hub->order; /* newer frames than this are the record's own */
+    }
     for (uint32_t index = channel->groups; index != 0;) {
         const struct rc_group *group = rc_truth_group(hub->truth, index);
         const uint32_t next = group->next;
         const uint8_t encoding = group->encoding;
         const bool skip = !rc_codec_says(encoding, event->type) || !append_heard(hub, index, encoding) ||
-                          (hub->partial_mask & ((uint64_t)1 << encoding)) != 0;
+                          (kept->partial_mask & ((uint64_t)1 << encoding)) != 0;
         if (!skip) {
             const int rc = append_to_group(hub, index, event, view);
             if (rc == -ENOSPC) {
@@ -539,12 +557,12 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
                 append_lost(hub, index, encoding);
             }
             /* Tried again after -ENOSPC of a later group, this one must not get the message twice. */
-            hub->partial_mask |= (uint64_t)1 << encoding;
+            kept->partial_mask |= (uint64_t)1 << encoding;
         }
         index = next;
     }
-    const bool heard = hub->partial_mask != 0;
-    hub->partial_mask = 0;
+    const bool heard = kept->partial_mask != 0;
+    kept->partial_mask = 0;
     return heard;
 }
 
@@ -578,7 +596,7 @@ static struct rc_span append_offset(const struct rc_hub *hub, const struct rc_en
     if (RC_LIKELY(!hub->recovers) || view->head.sequence == 0 || (view->head.flags & RC_ENVELOPE_VOLATILE)) {
         return (struct rc_span){0};
     }
-    const uint64_t last = atomic_load_explicit(&hub->truth->layout->last_sequence, memory_order_relaxed);
+    const uint64_t last = atomic_load_explicit(&hub->truth->layout->down.last_sequence, memory_order_relaxed);
     return rc_span_of(text,
                       rc_offset_write(text, hub->offsets, view->head.sequence > last ? view->head.sequence : last));
 }
@@ -592,7 +610,8 @@ static inline __attribute__((always_inline)) struct rc_event append_event(const 
     return (struct rc_event){
         .type = RC_EVENT_MESSAGE,
         .data_kind = append_kind(view),
-        .begins = channel->place != 0 && rc_truth_place(hub->truth, channel->place)->epoch != view->head.epoch,
+        .begins = channel->place != 0 && view->head.epoch != 0 &&
+                  rc_truth_place(hub->truth, channel->place)->epoch != view->head.epoch,
         .epoch = view->head.epoch,
         .offset = view->head.position,
         .unnamed = hub->unnamed,
@@ -616,7 +635,7 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     struct rc_hub_texts texts;
     const struct rc_event event = append_event(hub, index, view, &texts);
     const int rc = append_to_channel(hub, index, &event, view);
-    hub->partial_place = rc == -ENOSPC && event.epoch != 0 ? index : 0;
+    hub->kept->partial_place = rc == -ENOSPC && event.epoch != 0 ? index : 0;
     if (rc > 0) {
         rc_hub_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
     }
@@ -630,7 +649,7 @@ int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
                                ? hub->everybody
                                : rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     if (index == 0) {
-        hub->partial_mask = 0;
+        hub->kept->partial_mask = 0;
         return 0;
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
@@ -659,7 +678,7 @@ static bool append_direct_room(struct rc_hub *hub, struct rc_channel_log *log, u
     }
     const uint64_t cursor = log->base;
     log->base = rc_channel_log_frame_position(log, heap, rc_channel_log_find(log, heap, cursor));
-    rc_channel_log_compact(log, heap, log->base);
+    append_compact(hub, log, log->base);
     const bool room = rc_channel_log_room(log) >= need || append_grow(hub, log, need);
     log->base = cursor;
     return room;
@@ -703,8 +722,10 @@ void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event
     const size_t bytes =
         rc_event_unit_write(client->encoding, NULL, event, bytes_max, rc_channel_log_tail(log, &truth->heap));
     if (hub->in_turn && log->turn != hub->turn) {
-        log->turn = hub->turn; /* it ends here for the running turn, which gets no other log's later messages either */
-        log->target = log->head;
+        log->target =
+            log->head; /* it ends here for the running turn, which gets no other log's later messages either */
+        RC_STORE_ORDER();
+        log->turn = hub->turn;
     }
     rc_channel_log_append(log, &truth->heap, (uint32_t)bytes, ++hub->order, 0, 0);
     log->served = log->head;

@@ -47,7 +47,6 @@ static uint32_t channel_create(struct rc_hub *hub, uint64_t hash, struct rc_span
     memcpy(rc_heap_at(&truth->heap, block), name.bytes, name.count);
     memcpy((uint8_t *)rc_heap_at(&truth->heap, block) + name.count, json, json_bytes);
     *rc_truth_channel(truth, index) = (struct rc_channel){.hash = hash,
-                                                          .name = block,
                                                           .name_bytes = (uint8_t)name.count,
                                                           .json_bytes = (uint16_t)json_bytes,
                                                           .namespace = rc_hub_namespace(hub, name)};
@@ -56,6 +55,8 @@ static uint32_t channel_create(struct rc_hub *hub, uint64_t hash, struct rc_span
         rc_pool_free(&truth->channels, index);
         return 0;
     }
+    RC_STORE_ORDER();
+    rc_truth_channel(truth, index)->name = block; /* it is there from here on */
     rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);
     return index;
 }
@@ -101,8 +102,7 @@ void rc_hub_release(struct rc_hub *hub, uint32_t index)
     rc_place_drop(hub, channel);
     const bool removed = rc_hashmap_remove(&hub->names, channel->hash, index);
     RC_ASSERT(removed);
-    rc_heap_free(&truth->heap, channel->name);
-    channel->name = 0; /* tells free objects from used ones */
+    rc_heap_give(&truth->heap, &channel->name); /* which tells free objects from used ones */
     rc_pool_free(&truth->channels, index);
     rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);
 }

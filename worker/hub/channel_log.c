@@ -96,8 +96,11 @@ void rc_channel_log_append(struct rc_channel_log *log, const struct rc_heap *hea
     *rc_channel_log_frame(log, heap, log->frames) =
         (struct rc_frame){.order = order, .key = key, .offset = (uint32_t)(log->head - log->origin), .flags = flags};
     log->has_volatile |= (flags & RC_FRAME_VOLATILE) != 0;
+    RC_STORE_ORDER();
+    log->head +=
+        frame_bytes; /* an entry beyond `frames` that begins before the head: that one is missing in the count */
+    RC_STORE_ORDER();
     log->frames++;
-    log->head += frame_bytes;
 }
 
 int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position, uint64_t random)
@@ -108,16 +111,22 @@ int rc_channel_log_exclude(struct rc_channel_log *log, struct rc_heap *heap, uin
         if (block == 0) {
             return -ENOMEM;
         }
-        if (log->exclusions != 0) {
-            memcpy(rc_heap_at(heap, block), rc_heap_at(heap, log->exclusions),
-                   log->exclusion_count * sizeof(struct rc_exclusion));
-            rc_heap_free(heap, log->exclusions);
+        uint32_t old = log->exclusions;
+        if (old != 0) {
+            memcpy(rc_heap_at(heap, block), rc_heap_at(heap, old), log->exclusion_count * sizeof(struct rc_exclusion));
         }
-        log->exclusions = block;
+        RC_STORE_ORDER();
+        log->exclusions = block; /* the larger one first: what it has room for is never less than what is said */
+        RC_STORE_ORDER();
+        if (old != 0) {
+            rc_heap_free(heap, old);
+        }
         log->exclusion_capacity = (uint32_t)(rc_heap_block_bytes(heap, block) / sizeof(struct rc_exclusion));
     }
     struct rc_exclusion *list = rc_heap_at(heap, log->exclusions);
-    list[log->exclusion_count++] = (struct rc_exclusion){.position = position, .random = random};
+    list[log->exclusion_count] = (struct rc_exclusion){.position = position, .random = random};
+    RC_STORE_ORDER();
+    log->exclusion_count++;
     return 0;
 }
 

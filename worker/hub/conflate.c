@@ -11,7 +11,7 @@
  *   before  | a1 b1 a2 c1 a3 b2 | c2 a4 …          after        | b2 | c2 a4 …
  *             ^base               ^keep                           ^base ^keep
  */
-#include "worker/hub/hub.h"
+#include "worker/hub/hub_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -221,9 +221,11 @@ bool rc_hub_conflate(struct rc_hub *hub, uint32_t group_index, struct rc_channel
     if (!conflate_plan(hub, log, first, last, bytes_max)) {
         return false;
     }
+    rc_hub_fragile_log(hub, log);
     conflate_members(hub, group_index, log, keep, first, last);
     conflate_exclusions(hub, log, keep, first);
     conflate_frames(hub, log, first, last);
+    rc_hub_whole_log(hub);
     return true;
 }
 

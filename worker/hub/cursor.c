@@ -10,12 +10,14 @@
 
 void rc_hub_log_free(struct rc_hub *hub, uint32_t *index)
 {
-    struct rc_channel_log *log = rc_truth_log(hub->truth, *index);
+    const uint32_t its = *index;
+    struct rc_channel_log *log = rc_truth_log(hub->truth, its);
+    *index = 0; /* nobody names it from here on */
+    RC_STORE_ORDER();
     hub->log_bytes -= rc_channel_log_bytes(log, &hub->truth->heap);
     rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
     rc_channel_log_clear(log, &hub->truth->heap);
-    rc_pool_free(&hub->truth->logs, *index);
-    *index = 0;
+    rc_pool_free(&hub->truth->logs, its);
 }
 
 void rc_hub_log_release(struct rc_hub *hub, uint32_t group_index)
@@ -105,6 +107,5 @@ void rc_hub_everybody_caught_up(struct rc_hub *hub, uint32_t client_index)
     const uint32_t group = subscription->group;
     rc_hub_clear_cursor(hub, index);
     rc_members_remove(hub, &hub->members[group], rc_truth_subscription(truth, index)->member);
-    rc_pool_free(&truth->subscriptions, index);
-    client->everybody = 0;
+    rc_pool_give(&truth->subscriptions, &client->everybody);
 }

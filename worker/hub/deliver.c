@@ -527,13 +527,11 @@ static inline __attribute__((always_inline)) void deliver_fill(struct deliver_pa
     }
 }
 
-void rc_turn_serve(struct rc_hub *hub, uint32_t client_index, enum rc_turn_scope scope, uint32_t only)
+static inline __attribute__((always_inline)) void deliver_serve(struct rc_hub *hub, uint32_t client_index,
+                                                                enum rc_turn_scope scope, uint32_t only)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
     struct deliver_packet p = {.hub = hub, .client = client, .client_index = client_index};
-    if (scope != RC_TURN_CRITICAL) {
-        client->turn = hub->turn;
-    }
     if (rc_turn_mute(client)) {
         return;
     }
@@ -571,6 +569,15 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t client_index, enum rc_turn_scope
         deliver_fill_close(&p); /* after everything else, which only its turn brings */
     }
     deliver_commit(&p);
+}
+
+void rc_turn_serve(struct rc_hub *hub, uint32_t client, enum rc_turn_scope scope, uint32_t only)
+{
+    deliver_serve(hub, client, scope, only);
+    if (scope != RC_TURN_CRITICAL) {
+        RC_STORE_ORDER(); /* whose packet was begun only has not had its turn */
+        rc_truth_client(hub->truth, client)->turn = hub->turn;
+    }
 }
 
 bool rc_hub_take(struct rc_hub *hub, uint32_t client_index, struct rc_hub_taken *taken)

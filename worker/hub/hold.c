@@ -1,9 +1,11 @@
 /* hold: the throttles of a channel and key, and the message that each holds back. What they are for: throttle.c. */
 #include "worker/hub/hub_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "worker/store/truth_found.h"
 
 struct hold_key {
     const struct rc_hub *hub;
@@ -76,9 +78,11 @@ static void hold_free_block(struct rc_hub *hub, uint32_t block)
 
 static void hold_let_go(struct rc_hub *hub, struct rc_throttle *throttle)
 {
-    if (throttle->held != 0) {
-        hold_free_block(hub, throttle->held);
-        throttle->held = 0;
+    const uint32_t block = throttle->held;
+    throttle->held = 0;
+    RC_STORE_ORDER();
+    if (block != 0) {
+        hold_free_block(hub, block);
     }
 }
 
@@ -164,8 +168,8 @@ bool rc_hold_keep(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     throttle->held_bytes = (uint32_t)bytes;
     throttle->held_key = key;
     rc_envelope_write(rc_heap_at(&hub->truth->heap, throttle->held), &copy);
-    throttle->partial_mask = hub->partial_mask;
-    hub->partial_mask = 0;
+    throttle->partial_mask = hub->kept->partial_mask;
+    hub->kept->partial_mask = 0;
     return true;
 }
 
@@ -184,6 +188,28 @@ void rc_hub_throttle_drop(struct rc_hub *hub, uint32_t channel)
     while (rc_truth_channel(hub->truth, channel)->throttles != 0) {
         rc_hold_close(hub, rc_truth_channel(hub->truth, channel)->throttles);
     }
+}
+
+int rc_hold_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err)
+{
+    const struct rc_truth *truth = hub->truth;
+    for (uint32_t i = 1; i < truth->throttles.high; i++) {
+        if (!rc_truth_was_found(found, RC_TRUTH_POOL_throttles, i)) {
+            continue;
+        }
+        const struct rc_throttle *throttle = rc_truth_throttle(truth, i);
+        struct rc_throttle_queue *queue = hold_queue(hub, throttle);
+        if ((throttle->previous == 0 && queue->first != 0) || (throttle->next == 0 && queue->last != 0)) {
+            return rc_err_set(err, -EBADMSG, "throttles %u and %u begin or end one queue", i,
+                              throttle->previous == 0 ? queue->first : queue->last);
+        }
+        queue->first = throttle->previous == 0 ? i : queue->first;
+        queue->last = throttle->next == 0 ? i : queue->last;
+        if (rc_hashmap_insert(&hub->throttles, hold_hash(hub, throttle->channel, throttle->key), i) < 0) {
+            return rc_err_set(err, -ENOMEM, "no memory for the messages that a former process holds back");
+        }
+    }
+    return 0;
 }
 
 void rc_hub_throttle_sort(struct rc_hub *hub)

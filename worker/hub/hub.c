@@ -17,11 +17,22 @@ static void hub_find_critical(struct rc_hub *hub)
     }
 }
 
+static void hub_make_everybody(struct rc_hub *hub)
+{
+    hub->everybody = rc_hub_channel(hub, RC_SPAN("*"));
+    RC_ASSERT(hub->everybody != 0);
+    for (uint8_t encoding = 0; encoding < RC_ENCODING_COUNT; encoding++) {
+        hub->everybody_groups[encoding] = rc_hub_group(hub, hub->everybody, encoding);
+        RC_ASSERT(hub->everybody_groups[encoding] != 0);
+    }
+}
+
 int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, struct rc_metrics *metrics,
                 const struct rc_hub_handlers *handlers, const struct rc_control *control,
                 const struct rc_config *config, uint32_t worker, struct rc_err *err)
 {
     *hub = (struct rc_hub){.truth = truth,
+                           .kept = &truth->layout->hub,
                            .io = io,
                            .config = config,
                            .metrics = metrics,
@@ -64,11 +75,8 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
         return rc_err_set(err, -ENOMEM, "no memory for what %u clients wait for", truth->clients.count_max);
     }
     hub_find_critical(hub);
-    hub->everybody = rc_hub_channel(hub, RC_SPAN("*"));
-    RC_ASSERT(hub->everybody != 0);
-    for (uint8_t encoding = 0; encoding < RC_ENCODING_COUNT; encoding++) {
-        hub->everybody_groups[encoding] = rc_hub_group(hub, hub->everybody, encoding);
-        RC_ASSERT(hub->everybody_groups[encoding] != 0);
+    if (!truth->adopted) { /* else rc_hub_rebuild finds it */
+        hub_make_everybody(hub);
     }
     return 0;
 }

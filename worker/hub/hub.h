@@ -15,6 +15,7 @@
  *   recover.c   what was missed, out of histories
  *   output.c    replies, answers                   settle.c    what became of the sends
  *   mark.c, close.c  who is to end, and how        hub.c       the whole
+ *   rebuild.c   the index, from another process's truth
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -116,6 +117,7 @@ struct rc_hub_times {
 
 struct rc_hub {
     struct rc_truth *truth;         /* borrowed */
+    struct rc_truth_hub *kept;      /* borrowed: in the truth */
     struct rc_io *io;               /* borrowed */
     const struct rc_config *config; /* borrowed: the one in force */
     struct rc_metrics *metrics;     /* borrowed */
@@ -131,10 +133,8 @@ struct rc_hub {
     uint32_t everybody;                           /* channel "*" */
     uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
     uint32_t everybody_counts[RC_ENCODING_COUNT]; /* clients that hear "*" */
-    uint64_t partial_mask;                        /* encodings that have got the message which is being tried again */
-    uint32_t partial_place;                       /* the channel of that message, if it has a place in its history */
     uint32_t clients_high;                        /* the highest that may be in use */
-    uint32_t turn;                                /* counts turns; 0 is never a turn */
+    uint32_t turn;                                /* counts turns, as kept->turn; 0 is never a turn */
     bool in_turn;
     uint32_t turn_times;            /* of `times` those that the running turn sends */
     uint32_t turn_single_frames;    /* frames of the turn's only log, 0 when it has several */
@@ -149,8 +149,7 @@ struct rc_hub {
     struct rc_index_list turn_sockets;
     struct rc_index_list dirty_critical;    /* as dirty_groups, of critical namespaces: served between two rounds */
     struct rc_index_list turn_critical;     /* those that are being served */
-    const struct rc_members *serving;       /* of the critical group that is served now; NULL = none */
-    uint32_t unserved;                      /* how many of them, the first ones, have not had their turn */
+    const struct rc_members *serving;       /* of kept->critical, where that is not "*"; NULL = none */
     bool has_critical;                      /* some namespace is critical */
     uint32_t reclaim_next;                  /* group at which the next search for memory begins */
     struct rc_index_list ready;             /* clients that are RC_CLIENT_POLLED and have something to get */
@@ -191,6 +190,11 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
                 const struct rc_hub_handlers *handlers, const struct rc_control *control,
                 const struct rc_config *config, uint32_t worker, struct rc_err *err);
 void rc_hub_close(struct rc_hub *hub);
+/* Of a truth that another process has written (rc_truth_attach), with which the hub was opened and which has been accounted for: what can be
+ * computed from it. Between two turns of that process. -ENOMEM; -EBADMSG: it is not of this configuration. Then the hub may
+ * only be closed. */
+struct rc_truth_found;
+int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err);
 /* A new configuration is in force: policies are looked up again. */
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);
 

@@ -9,12 +9,25 @@
  *   recover                               what was missed, out of histories
  *   pending  throttle  select             requests that wait; messages that wait, or are for several rooms
  *   deliver  settle                       what one client gets, and what became of it
- *   turn  hub                             everybody; the whole
+ *   turn  hub  rebuild                    everybody; the whole
  */
 #ifndef RC_WORKER_HUB_HUB_INTERNAL_H
 #define RC_WORKER_HUB_HUB_INTERNAL_H
 
 #include "worker/hub/hub.h"
+
+/* Bytes of a log, and words that say where they are, are changed in place between these two: rare, and there may be no memory for a copy. */
+static inline void rc_hub_fragile_log(struct rc_hub *hub, const struct rc_channel_log *log)
+{
+    hub->kept->fragile_log = (uint32_t)(log - (const struct rc_channel_log *)(const void *)hub->truth->logs.base);
+    RC_STORE_ORDER();
+}
+
+static inline void rc_hub_whole_log(struct rc_hub *hub)
+{
+    RC_STORE_ORDER();
+    hub->kept->fragile_log = 0;
+}
 
 /* --- members.c --- */
 
@@ -34,7 +47,7 @@ void rc_place_drop(struct rc_hub *hub, struct rc_channel *channel);
 /* Offset of the message that went last into the log of this encoding. */
 static inline uint64_t rc_place_position(const struct rc_hub *hub, const struct rc_place *place, uint8_t encoding)
 {
-    const bool partial = hub->partial_place == place->channel && (hub->partial_mask >> encoding & 1) != 0;
+    const bool partial = hub->kept->partial_place == place->channel && (hub->kept->partial_mask >> encoding & 1) != 0;
     return place->position + (partial ? 1 : 0);
 }
 
@@ -73,6 +86,9 @@ void rc_hold_close(struct rc_hub *hub, uint32_t throttle);
 bool rc_hold_keep(struct rc_hub *hub, uint32_t throttle, const struct rc_envelope_view *view, uint64_t key);
 /* What was held has gone into the logs: nothing is held, and the time begins anew. */
 void rc_hold_renew(struct rc_hub *hub, uint32_t throttle);
+
+/* The queues of namespaces and what is found by channel and key, from the truth's throttles. -ENOMEM, -EBADMSG. */
+int rc_hold_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err);
 
 /* --- mark.c --- */
 
@@ -130,7 +146,7 @@ static inline void rc_hub_end_marked(struct rc_hub *hub)
  * recovery are filled in. */
 void rc_recover_begin(struct rc_hub *hub, uint32_t subscription, uint32_t request, bool was_in,
                       struct rc_event *answer);
-/* A message that has an epoch, of a channel that is not throttled. As rc_hub_append. */
+/* A message that has an epoch, or is of a channel that has a place. Not of one that is throttled. As rc_hub_append. */
 int rc_recover_message(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
 
 /* --- pending.c --- */

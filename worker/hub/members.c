@@ -48,12 +48,12 @@ void rc_members_remove(struct rc_hub *hub, struct rc_members *members, uint32_t 
 {
     uint32_t *items = rc_members_items(members);
     RC_ASSERT(position < members->count);
-    if (RC_UNLIKELY(hub->serving == members) && position < hub->unserved) {
+    if (RC_UNLIKELY(hub->serving == members) && position < hub->kept->unserved) {
         /* The last one has been served: it must not come to stand among those who have not. */
-        const uint32_t waits = items[--hub->unserved];
+        const uint32_t waits = items[--hub->kept->unserved];
         items[position] = waits;
         rc_truth_subscription(hub->truth, waits)->member = position;
-        position = hub->unserved;
+        position = hub->kept->unserved;
     }
     const uint32_t last = items[--members->count];
     if (position < members->count) {

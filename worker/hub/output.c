@@ -45,9 +45,21 @@ static void output_free(struct rc_hub *hub, uint32_t *block)
     if (*block != 0) {
         hub->output_bytes -= rc_heap_block_bytes(&hub->truth->heap, *block);
         rc_metric_set(hub->metrics, RC_METRIC_REPLY_BYTES, hub->output_bytes);
-        rc_heap_free(&hub->truth->heap, *block);
-        *block = 0;
+        rc_heap_give(&hub->truth->heap, block);
     }
+}
+
+/* Between these two an output's words do not say together what they say alone. */
+static void output_fragile(struct rc_hub *hub, const struct rc_output *output)
+{
+    hub->kept->fragile_output = (uint32_t)(output - (const struct rc_output *)(const void *)hub->truth->outputs.base);
+    RC_STORE_ORDER();
+}
+
+static void output_whole(struct rc_hub *hub)
+{
+    RC_STORE_ORDER();
+    hub->kept->fragile_output = 0;
 }
 
 /* Where the frame that holds `position` of the replies begins; `position` itself among an HTTP answer's bytes. */
@@ -88,13 +100,15 @@ static int output_grow(struct rc_hub *hub, struct rc_output *output, uint32_t co
     }
     if (output->replies != 0) {
         memcpy(rc_heap_at(heap, block), (uint8_t *)rc_heap_at(heap, output->replies) + start, kept);
-        output_free(hub, &output->replies);
     }
+    output_fragile(hub, output);
+    output_free(hub, &output->replies);
     output->replies = block;
     output->replies_capacity = (uint32_t)rc_heap_block_bytes(heap, block);
     output->replies_bytes = kept;
     output->replies_sent -= start;
     output->replies_frames = output->replies_frames > start ? output->replies_frames - start : 0;
+    output_whole(hub);
     return 0;
 }
 
@@ -289,11 +303,13 @@ int rc_hub_keep_cut(struct rc_hub *hub, uint32_t client_index)
         output_free(hub, &output->cut_block);
     }
     memcpy(rc_heap_at(&truth->heap, block), rc_channel_log_at(log, &truth->heap, start), bytes);
+    output_fragile(hub, output);
     output->cut_block = block;
     output->cut_bytes = bytes;
     output->cut_sent = (uint32_t)(subscription->cursor - start);
     client->cut = 0;
     rc_hub_set_cursor(hub, index, end);
+    output_whole(hub);
     return 0;
 }
 
@@ -311,8 +327,10 @@ void rc_hub_keep_cut_or_break(struct rc_hub *hub, uint32_t index)
 static bool output_settle_replies(struct rc_hub *hub, struct rc_output *output)
 {
     if (output->replies != 0 && output->replies_sent == output->replies_bytes) {
+        output_fragile(hub, output);
         output_free(hub, &output->replies);
         output->replies_capacity = output->replies_bytes = output->replies_sent = output->replies_frames = 0;
+        output_whole(hub);
     }
     return output->replies == 0;
 }
@@ -328,8 +346,7 @@ bool rc_hub_output_left(struct rc_hub *hub, struct rc_client *client)
     if (output->cut_block != 0 || !replied || (output->close_bytes != 0 && !(client->flags & RC_CLIENT_CLOSE_SENT))) {
         return false;
     }
-    rc_pool_free(&hub->truth->outputs, client->output);
-    client->output = 0;
+    rc_pool_give(&hub->truth->outputs, &client->output);
     return true;
 }
 
@@ -337,8 +354,7 @@ void rc_hub_answers_settle(struct rc_hub *hub, uint32_t socket_index)
 {
     struct rc_socket *socket = &hub->truth->sockets[socket_index];
     if (socket->output != 0 && output_settle_replies(hub, rc_truth_output(hub->truth, socket->output))) {
-        rc_pool_free(&hub->truth->outputs, socket->output);
-        socket->output = 0;
+        rc_pool_give(&hub->truth->outputs, &socket->output);
         hub->handlers.answered(hub->handlers.context, socket_index);
     }
 }
@@ -346,11 +362,13 @@ void rc_hub_answers_settle(struct rc_hub *hub, uint32_t socket_index)
 static void output_release(struct rc_hub *hub, uint32_t *link)
 {
     if (*link != 0) {
-        struct rc_output *output = rc_truth_output(hub->truth, *link);
+        const uint32_t index = *link;
+        struct rc_output *output = rc_truth_output(hub->truth, index);
+        *link = 0; /* nobody names it from here on */
+        RC_STORE_ORDER();
         output_free(hub, &output->cut_block);
         output_free(hub, &output->replies);
-        rc_pool_free(&hub->truth->outputs, *link);
-        *link = 0;
+        rc_pool_free(&hub->truth->outputs, index);
     }
 }
 

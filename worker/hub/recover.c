@@ -349,7 +349,7 @@ static int recover_heal(struct rc_hub *hub, uint32_t channel_index, uint64_t unt
             return -ENOSPC;
         }
         if (recover_read(hub, &cursor, &message) != 1) {
-            hub->partial_mask = 0;
+            hub->kept->partial_mask = 0;
             return -ENODATA;
         }
         const struct rc_envelope_view view = recover_view(hub, channel, &message, place->epoch, place->position + 1);
@@ -363,14 +363,41 @@ static int recover_heal(struct rc_hub *hub, uint32_t channel_index, uint64_t unt
     return 0;
 }
 
+/* A message that is not in the history, though others of the channel are: who reads that gets it by itself. */
+static int recover_unplaced(struct rc_hub *hub, uint32_t channel_index, const struct rc_envelope_view *view)
+{
+    const struct rc_truth *truth = hub->truth;
+    const int rc = rc_hub_append(hub, channel_index, view);
+    if (rc < 0 || truth->replays.used == 0) {
+        return rc;
+    }
+    struct rc_hub_texts texts;
+    const struct rc_event event = rc_hub_message_event(hub, channel_index, view, &texts);
+    for (uint32_t group = rc_truth_channel(truth, channel_index)->groups; group != 0;
+         group = rc_truth_group(truth, group)->next) {
+        struct rc_members *members = &hub->members[group];
+        for (uint32_t i = 0; i < members->count; i++) {
+            const struct rc_subscription *its = rc_truth_subscription(truth, rc_members_items(members)[i]);
+            if (its->replay != 0 &&
+                !recover_excludes(hub, view, its->client, &rc_truth_replay(truth, its->replay)->former)) {
+                rc_hub_append_own(hub, its->client, &event);
+            }
+        }
+    }
+    return 0;
+}
+
 int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct rc_envelope_view *view)
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const struct rc_envelope *head = &view->head;
+    if (head->epoch == 0) {
+        return recover_unplaced(hub, channel_index, view);
+    }
     struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
     if (place != NULL && place->epoch == head->epoch) {
         if (head->position <= place->position) {
-            hub->partial_mask = 0;
+            hub->kept->partial_mask = 0;
             return 0; /* it was read from the history */
         }
         if (RC_UNLIKELY(head->position != place->position + 1)) {
@@ -385,7 +412,7 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
         }
     }
     if (place != NULL && place->epoch != head->epoch && head->position != 1 && head->position != place->position + 1 &&
-        hub->partial_place != channel_index) {
+        hub->kept->partial_place != channel_index) {
         rc_hub_owe_gap(hub, channel_index); /* what is missing in between is of no epoch that is there */
     }
     const uint64_t order = hub->order;

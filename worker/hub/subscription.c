@@ -20,6 +20,7 @@ uint32_t rc_hub_group(struct rc_hub *hub, uint32_t index, uint8_t encoding)
         *rc_truth_group(truth, group) =
             (struct rc_group){.channel = index, .next = channel->groups, .encoding = encoding};
         hub->members[group] = (struct rc_members){0};
+        RC_STORE_ORDER();
         channel->groups = group;
     }
     return group;
@@ -80,6 +81,7 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
                                                                     .group = group_index,
                                                                     .next = client->subscriptions,
                                                                     .member = hub->members[group_index].count - 1};
+    RC_STORE_ORDER(); /* it is whole before it is linked */
     client->subscriptions = index;
     client->subscription_count++;
     rc_truth_channel(truth, channel_index)->subscriber_count++;
@@ -129,7 +131,8 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     while (*link != index) {
         link = &rc_truth_subscription(truth, *link)->next;
     }
-    *link = subscription->next;
+    *link = subscription->next; /* nobody names it from here on */
+    RC_STORE_ORDER();
     client->subscription_count--;
     rc_members_remove(hub, &hub->members[group_index], subscription->member);
     rc_pool_free(&truth->subscriptions, index);

@@ -71,12 +71,12 @@ static int throttle_due(struct rc_hub *hub, uint32_t index)
     struct rc_envelope_view view;
     const uint32_t block = throttle->held;
     const int good = rc_envelope_read(&view, rc_heap_at(&hub->truth->heap, block), throttle->held_bytes);
-    RC_ASSERT(good == 0);                      /* it was written here */
-    const uint64_t others = hub->partial_mask; /* of the record that the down ring has to try again */
-    hub->partial_mask = throttle->partial_mask;
+    RC_ASSERT(good == 0);                            /* it was written here */
+    const uint64_t others = hub->kept->partial_mask; /* of the record that the down ring has to try again */
+    hub->kept->partial_mask = throttle->partial_mask;
     const int rc = rc_hub_append(hub, throttle->channel, &view);
-    const uint64_t partial = hub->partial_mask;
-    hub->partial_mask = others;
+    const uint64_t partial = hub->kept->partial_mask;
+    hub->kept->partial_mask = others;
     if (rc == -ENOSPC) {
         throttle->partial_mask = partial;
         return -ENOSPC;
@@ -135,7 +135,7 @@ int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
                                                        : rc_channel_hash(view->channel, view->head.channel_bytes);
     const uint32_t index = rc_hub_find(hub, hash, name);
     if (index == 0) {
-        hub->partial_mask = 0; /* of this message, if it was tried before */
+        hub->kept->partial_mask = 0; /* of this message, if it was tried before */
         return 0;
     }
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
@@ -145,5 +145,6 @@ int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
         plain.head.epoch = plain.head.position = 0; /* offsets out of order would tell nobody anything */
         return rc_hub_throttle(hub, index, &plain);
     }
-    return view->head.epoch != 0 ? rc_recover_message(hub, index, view) : rc_hub_append(hub, index, view);
+    return view->head.epoch != 0 || channel->place != 0 ? rc_recover_message(hub, index, view)
+                                                        : rc_hub_append(hub, index, view);
 }

@@ -86,25 +86,31 @@ static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
     struct rc_members *members = &hub->members[group_index];
     const bool everybody = group->channel == hub->everybody;
     const uint8_t encoding = group->encoding;
+    struct rc_truth_hub *kept = hub->kept;
     hub->serving = everybody ? NULL : members;
-    hub->unserved = everybody ? hub->clients_high : members->count;
-    while (hub->unserved > 0) {
+    kept->unserved = everybody ? hub->clients_high : members->count;
+    RC_STORE_ORDER();
+    kept->critical = group_index;
+    while (kept->unserved > 0) {
         if (rc_io_batch_full(hub->io)) {
             turn_flush(hub); /* before the member is looked up: clients leave in it */
             continue;
         }
-        const uint32_t i = --hub->unserved;
+        const uint32_t i = kept->unserved - 1;
         if (!everybody) {
             const uint32_t index = rc_members_items(members)[i];
             rc_turn_serve(hub, rc_truth_subscription(truth, index)->client, RC_TURN_CRITICAL, index);
         } else if (turn_hears(truth, i + 1, encoding)) {
             rc_turn_serve(hub, i + 1, RC_TURN_CRITICAL, 0);
         }
+        RC_STORE_ORDER(); /* it has its packet, or its place is remembered */
+        kept->unserved = i;
     }
     if (hub->io->packet_count > 0) {
         turn_flush(hub);
     }
     hub->serving = NULL;
+    kept->critical = 0;
 }
 
 /* The first `count` messages of `times` have been sent. */
@@ -147,8 +153,9 @@ static __attribute__((noinline)) void turn_critical_groups(struct rc_hub *hub)
             const int rc = rc_index_list_push(&hub->dirty_groups, index);
             RC_ASSERT(rc == 0);
         } else if (log != NULL) {
-            log->turn = hub->turn;
             log->target = log->head;
+            RC_STORE_ORDER(); /* the mark says that it is this turn's end */
+            log->turn = hub->turn;
             turn_serve_critical_group(hub, index);
             if (group->log != 0 && rc_truth_log(truth, group->log)->turn == hub->turn) {
                 log = rc_truth_log(truth, group->log);
@@ -236,6 +243,9 @@ static void turn_begin(struct rc_hub *hub)
     struct rc_truth *truth = hub->truth;
     hub->turn = hub->turn == UINT32_MAX ? 1 : hub->turn + 1;
     hub->in_turn = true;
+    hub->kept->turn = hub->turn;
+    RC_STORE_ORDER(); /* what was of this number before it is old: nobody takes it for this turn's */
+    hub->kept->in_turn = 1;
     turn_take(&hub->turn_groups, &hub->dirty_groups);
     turn_take(&hub->turn_clients, &hub->dirty_clients);
     turn_take(&hub->turn_sockets, &hub->dirty_sockets);
@@ -244,8 +254,9 @@ static void turn_begin(struct rc_hub *hub)
         const struct rc_group *group = rc_truth_group(truth, hub->turn_groups.items[i]);
         if (group->log != 0) {
             struct rc_channel_log *log = rc_truth_log(truth, group->log);
-            log->turn = hub->turn;
             log->target = log->head;
+            RC_STORE_ORDER(); /* as above */
+            log->turn = hub->turn;
             if (hub->turn_groups.count == 1) {
                 hub->turn_single_frames = log->frames - rc_channel_log_find(log, &truth->heap, log->served);
             }
@@ -271,6 +282,8 @@ static void turn_finish(struct rc_hub *hub)
         }
     }
     hub->turn_groups.count = 0;
+    RC_STORE_ORDER(); /* until then everybody stands where the turn's marks say */
+    hub->kept->in_turn = 0;
 }
 
 void rc_hub_turn(struct rc_hub *hub)

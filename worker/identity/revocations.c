@@ -318,7 +318,7 @@ static void marks_answered(const struct rc_ask *ask, enum rc_record_type type, c
             item->entry->token_mark = token_mark;
             item->entry->user_mark = user_mark;
             entry_known(revocations, item->entry, good);
-        } else if (is_revoked(token_mark, user_mark, item->issued_s)) {
+        } else if (revocations->used && is_revoked(token_mark, user_mark, item->issued_s)) {
             revocations->ops.revoked(revocations->ops.context, item->client, item->name);
         }
     }

@@ -21,6 +21,7 @@
 #define RENEWAL_MS 2500u   /* somebody stays while it is asked whether the session was made longer; beyond ANSWER_MS */
 #define PROBE_MS 2000u     /* between looks for a Redis that did not answer, beyond ANSWER_MS or at it */
 #define WAIT_BUCKETS 4096u /* a power of two */
+#define SESSIONS_ADOPTED_MAX (1u << 24) /* numbers of a former process are at most so large */
 
 /* NEW ──asked──▶ ASKED ──▶ KNOWN (THERE, MISSING, …) ──too old──▶ asked again, or forgotten */
 struct rc_session {
@@ -134,22 +135,13 @@ static void value_drop(struct rc_session *session)
     session->value_bytes = 0;
 }
 
-/* NULL: no memory, or too many that nobody is connected with. */
-static struct rc_session *session_make(struct rc_sessions *sessions, uint64_t hash, struct rc_span key)
+/* At a free place of the table. NULL: no memory. */
+static struct rc_session *session_make_at(struct rc_sessions *sessions, uint32_t at, uint64_t hash, struct rc_span key)
 {
-    if (sessions->count - sessions->used >= RC_SESSIONS_IDLE_MAX ||
-        (sessions->count == sessions->capacity && table_grow(sessions) < 0)) {
-        return NULL;
-    }
     struct rc_session *session = calloc(1, sizeof(*session) + key.count);
     if (session == NULL) {
         return NULL;
     }
-    uint32_t at = sessions->free % sessions->capacity;
-    while (sessions->all[at] != NULL) {
-        at = (at + 1) % sessions->capacity;
-    }
-    sessions->free = at + 1;
     sessions->all[at] = session;
     sessions->count++;
     session->owner = sessions;
@@ -159,6 +151,54 @@ static struct rc_session *session_make(struct rc_sessions *sessions, uint64_t ha
     memcpy(session->key, key.bytes, key.count);
     bucket_add(sessions, session);
     return session;
+}
+
+/* NULL: no memory, or too many that nobody is connected with. */
+static struct rc_session *session_make(struct rc_sessions *sessions, uint64_t hash, struct rc_span key)
+{
+    if (sessions->count - sessions->used >= RC_SESSIONS_IDLE_MAX ||
+        (sessions->count == sessions->capacity && table_grow(sessions) < 0)) {
+        return NULL;
+    }
+    uint32_t at = sessions->free % sessions->capacity;
+    while (sessions->all[at] != NULL) {
+        at = (at + 1) % sessions->capacity;
+    }
+    sessions->free = at + 1;
+    return session_make_at(sessions, at, hash, key);
+}
+
+int rc_sessions_adopt(struct rc_sessions *sessions, uint32_t id, struct rc_span key, uint64_t expires_ms)
+{
+    const uint64_t hash = rc_hash(key.bytes, key.count);
+    if (id == 0 || id > SESSIONS_ADOPTED_MAX || key.count == 0 || key.count > RC_QUERY_KEY_MAX) {
+        return -EBADMSG;
+    }
+    while (sessions->capacity < id) {
+        if (table_grow(sessions) < 0) {
+            return -ENOMEM;
+        }
+    }
+    struct rc_session *session = sessions->all[id - 1];
+    if (session != NULL) {
+        return rc_span_equal(rc_span_of(session->key, session->key_bytes), key) ? 0 : -EBADMSG;
+    }
+    if (session_find(sessions, hash, key) != NULL) {
+        return -EBADMSG;
+    }
+    session = session_make_at(sessions, id - 1, hash, key);
+    if (session == NULL) {
+        return -ENOMEM;
+    }
+    session->expires_ms = expires_ms;
+    session->state = RC_SESSION_THERE; /* it was, when it was looked for last; since when is not known */
+    return 0;
+}
+
+struct rc_span rc_session_key_of(const struct rc_sessions *sessions, uint32_t id)
+{
+    const struct rc_session *session = session_of(sessions, id);
+    return rc_span_of(session->key, session->key_bytes);
 }
 
 static void session_free(struct rc_session *session)

@@ -9,8 +9,8 @@
  * storm of reconnects with one session costs a worker one GET a second. What is gone from Redis is gone here: while Redis does not
  * answer nobody new comes, and who is there stays until the time that was known last.
  *
- * Whoever is connected with a session stands in its list (`first`), which the clients keep (worker/client/user.c). Owned by the
- * worker's main(), one thread, private memory. Bounded: RC_SESSIONS_WAITING_MAX wait, RC_SESSIONS_IDLE_MAX are remembered that
+ * Whoever is connected with a session stands in its list (`first`), which the clients keep (worker/client/user.c), with its key: so a
+ * successor of the worker goes on asking about it. Owned by the worker's main(), one thread, private memory. Bounded: RC_SESSIONS_WAITING_MAX wait, RC_SESSIONS_IDLE_MAX are remembered that
  * nobody is connected with, RC_SESSIONS_BYTES_MAX of values; more than that is UNAVAILABLE, and counted.
  */
 #ifndef RC_WORKER_IDENTITY_SESSIONS_H
@@ -110,6 +110,12 @@ void rc_sessions_forget(struct rc_sessions *sessions, uint64_t token);
 /* The list of those that are connected with it: whatever the owner of the list names the first one by; 0: nobody is. */
 uint32_t rc_session_first(const struct rc_sessions *sessions, uint32_t id);
 void rc_session_set_first(struct rc_sessions *sessions, uint32_t id, uint32_t first);
+
+/* Its key; valid while somebody is connected with it. */
+struct rc_span rc_session_key_of(const struct rc_sessions *sessions, uint32_t id);
+/* A former process of this worker named the session with this key so, and knew that it ends then: it is asked about from here on, as all that
+ * somebody is connected with. -ENOMEM; -EBADMSG: the number is another one's, or none. */
+int rc_sessions_adopt(struct rc_sessions *sessions, uint32_t id, struct rc_span key, uint64_t expires_ms);
 
 /* Until when somebody may stay whose session was to end now: CLOCK_REALTIME, UINT64_MAX = for ever, 0 = no longer. It is read again, as
  * applications make sessions longer that are used; until that is answered, for a moment. */

@@ -136,9 +136,30 @@ void rc_io_pause_accept(struct rc_io *io, bool paused)
     }
 }
 
+/*
+ * Whom the kernel has taken off each listener's queue and this pass of the loop was the first to look at, or has not come to yet. The standing
+ * accepts empty the whole queue into the ring as soon as the worker enters the kernel, which is before it can look: without those a queue that
+ * was full to the brim while the worker was elsewhere would look empty.
+ */
+static void accept_count_here(const struct rc_io *io, uint32_t here[RC_LISTENERS_MAX])
+{
+    struct io_uring_cqe *cqe;
+    unsigned head;
+    memcpy(here, io->accepted, sizeof(io->accepted));
+    io_uring_for_each_cqe(&io->ring, head, cqe)
+    {
+        const uint32_t listener = (uint32_t)cqe->user_data;
+        if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_ACCEPT && cqe->res >= 0 && listener < RC_LISTENERS_MAX) {
+            here[listener]++;
+        }
+    }
+}
+
 void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *backlog)
 {
+    uint32_t here[RC_LISTENERS_MAX];
     *queued = *backlog = 0;
+    accept_count_here(io, here);
     for (uint32_t i = 0; i < io->listener_count; i++) {
         struct tcp_info info;
         socklen_t bytes = sizeof(info);
@@ -147,8 +168,9 @@ void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *back
             continue;
         }
         /* Of a listening socket these two are the queue and its room (tcp_get_info in Linux). */
-        if (*backlog == 0 || (uint64_t)info.tcpi_unacked * *backlog > (uint64_t)*queued * info.tcpi_sacked) {
-            *queued = info.tcpi_unacked;
+        const uint32_t all = info.tcpi_unacked + here[i];
+        if (*backlog == 0 || (uint64_t)all * *backlog > (uint64_t)*queued * info.tcpi_sacked) {
+            *queued = all;
             *backlog = info.tcpi_sacked;
         }
     }
@@ -247,6 +269,7 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const 
         return;
     }
     io->accept_backoff_ds = 0;
+    io->accepted[listener]++;
     const uint32_t index = (uint32_t)cqe->res;
     RC_ASSERT(index < io->truth->socket_count);
     struct rc_socket *socket = &io->truth->sockets[index];

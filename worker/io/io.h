@@ -188,9 +188,10 @@ struct rc_io {
     /* Owned: RC_IO_ACCEPTS_MAX of each listener. NULL where the ring tells a direct descriptor's peer (Linux 6.7): one multishot
      * accept per listener is enough then. */
     struct rc_io_accept *accepts;
-    uint32_t accepts_count; /* of `accepts`, those armed */
-    uint32_t accepts_armed; /* bit per listener: exactly while an accept of it is in flight */
-    uint32_t accepts_admin; /* bit per listener: accepted from also under pressure */
+    uint32_t accepts_count;              /* of `accepts`, those armed */
+    uint32_t accepted[RC_LISTENERS_MAX]; /* in this pass of the loop */
+    uint32_t accepts_armed;              /* bit per listener: exactly while an accept of it is in flight */
+    uint32_t accepts_admin;              /* bit per listener: accepted from also under pressure */
     bool accepts_paused;
     uint32_t accept_retry_ds;   /* when accepts that failed are tried again; 0 = none did */
     uint32_t accept_backoff_ds; /* how long the next failure waits */
@@ -263,7 +264,8 @@ uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms);
 
 /* Stops accepting, admin listeners excepted, until called again with false: who comes waits in the listeners' queues. */
 void rc_io_pause_accept(struct rc_io *io, bool paused);
-/* The listener's queue that is fullest for its size: connections that wait in it, and its room. 0 of 0: none can be asked. */
+/* The listener's queue that is fullest for its size: connections that wait in it, or did until this pass of the loop (io/accept.c says why), and
+ * its room. 0 of 0: none can be asked. */
 void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *backlog);
 /* Tells the steering program whether others are to be preferred. */
 void rc_io_set_busy(struct rc_io *io, bool busy);

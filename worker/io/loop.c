@@ -346,6 +346,7 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms)
     loop_read_clock(io);
     const uint64_t end_ns = io->now_ns + RC_IO_COLLECT_NS;
     io->input_left = false;
+    memset(io->accepted, 0, sizeof(io->accepted));
     uint32_t handled = loop_collect(io, RC_IO_COLLECT_MAX, end_ns);
     if (RC_UNLIKELY(io->inbox_left)) {
         rc_io_inbox(io);

@@ -265,7 +265,7 @@ static int offset_take(const struct rc_json_value *value, const char *name, stru
 
 /* History: an offset. Subscribe: "last 5". */
 static int since_take(const struct rc_json_value *value, struct rc_operation *operation,
-                         struct rc_operation_error *error)
+                      struct rc_operation_error *error)
 {
     const struct rc_span text = value->raw;
     const size_t before = RC_SPAN("\"last ").count;
@@ -290,7 +290,7 @@ static int since_take(const struct rc_json_value *value, struct rc_operation *op
 
 /* {"epoch":"5f","offset":7,"client":"web1~x"}: the first two must be there. */
 static int recover_take(struct rc_reader *reader, const struct rc_json_value *value, struct rc_operation *operation,
-                           struct rc_operation_error *error)
+                        struct rc_operation_error *error)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value name, member;
@@ -321,8 +321,7 @@ static int recover_take(struct rc_reader *reader, const struct rc_json_value *va
         failed = offset_take(&offset, "recover.offset", operation, error);
     }
     if (failed == 0 && client.type != RC_JSON_NONE) {
-        failed =
-            string_take(reader, &client, "recover.client", RC_CLIENT_ID_BYTES_MAX, &operation->former, error);
+        failed = string_take(reader, &client, "recover.client", RC_CLIENT_ID_BYTES_MAX, &operation->former, error);
     }
     return failed;
 }

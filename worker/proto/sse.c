@@ -6,51 +6,60 @@
 #include "common/base/check.h"
 #include "common/text/base64.h"
 #include "common/text/decimal.h"
+#include "common/text/hex.h"
 #include "worker/proto/codec.h"
 #include "worker/proto/native.h"
 
 /* --- what a request asks for ----------------------------------------------------------------------------------------- */
 
-static int hex_of(uint8_t character)
+/* "{epoch}:{offset}": what an epoch is its channel says. */
+static bool position_read(struct rc_span text, struct rc_span *epoch, uint64_t *offset)
 {
-    return character >= '0' && character <= '9'   ? character - '0'
-           : character >= 'a' && character <= 'f' ? character - 'a' + 10
-                                                  : -1;
-}
-
-/* "{epoch in hexadecimal}:{offset}", each as rc_event has it written. */
-static bool position_read(struct rc_span text, struct rc_sse_position *position)
-{
-    size_t at = 0;
-    *position = (struct rc_sse_position){0};
-    for (; at < text.count && at < 16 && hex_of(text.bytes[at]) >= 0; at++) {
-        position->epoch = position->epoch << 4 | (uint64_t)hex_of(text.bytes[at]);
-    }
-    if (position->epoch == 0 || at == text.count || text.bytes[at] != ':' || at + 1 == text.count) {
+    const uint8_t *colon = text.count == 0 ? NULL : memchr(text.bytes, ':', text.count);
+    if (colon == NULL) {
         return false;
     }
-    for (at++; at < text.count; at++) {
-        if (text.bytes[at] < '0' || text.bytes[at] > '9' || position->offset > RC_OFFSET_MAX) {
+    *epoch = rc_span_of(text.bytes, (size_t)(colon - text.bytes));
+    *offset = 0;
+    size_t at = epoch->count + 1;
+    if (epoch->count == 0 || epoch->count > RC_EPOCH_BYTES_MAX || at == text.count) {
+        return false;
+    }
+    for (; at < text.count && *offset <= RC_OFFSET_MAX; at++) {
+        if (text.bytes[at] < '0' || text.bytes[at] > '9') {
             return false;
         }
-        position->offset = position->offset * 10 + (text.bytes[at] - '0');
+        *offset = *offset * 10 + (text.bytes[at] - '0');
     }
-    return position->offset <= RC_OFFSET_MAX;
+    return *offset <= RC_OFFSET_MAX;
 }
 
-bool rc_sse_position_next(struct rc_span *list, struct rc_sse_position *position)
+bool rc_sse_position_of(struct rc_span list, uint32_t index, struct rc_span *epoch, uint64_t *offset)
 {
-    while (list->count > 0) {
-        const uint8_t *comma = memchr(list->bytes, ',', list->count);
-        const size_t bytes = comma == NULL ? list->count : (size_t)(comma - list->bytes);
-        const struct rc_span one = rc_span_of(list->bytes, bytes);
-        const size_t taken = comma == NULL ? bytes : bytes + 1;
-        *list = rc_span_of(list->bytes + taken, list->count - taken);
-        if (position_read(one, position)) {
-            return true;
+    const bool only = list.count == 0 || memchr(list.bytes, ',', list.count) == NULL;
+    for (uint32_t i = 0; !only && i < index; i++) {
+        const uint8_t *comma = list.count == 0 ? NULL : memchr(list.bytes, ',', list.count);
+        if (comma == NULL) {
+            return false;
+        }
+        const size_t taken = (size_t)(comma - list.bytes) + 1;
+        list = rc_span_of(list.bytes + taken, list.count - taken);
+    }
+    const uint8_t *end = list.count == 0 ? NULL : memchr(list.bytes, ',', list.count);
+    return position_read(rc_span_of(list.bytes, end == NULL ? list.count : (size_t)(end - list.bytes)), epoch, offset);
+}
+
+/* Digits alone; 0 for anything else. */
+static uint32_t count_read(struct rc_span text)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < text.count; i++) {
+        count = count * 10 + (uint64_t)(text.bytes[i] - '0');
+        if (text.bytes[i] < '0' || text.bytes[i] > '9' || count > UINT32_MAX) {
+            return 0;
         }
     }
-    return false;
+    return (uint32_t)count;
 }
 
 /* The next line of a message, without its end. False: there is none. */
@@ -66,16 +75,32 @@ static bool line_next(const struct rc_reader *reader, size_t *at, struct rc_span
     return true;
 }
 
+/* Who comes back goes on behind what it has; from a place that means nothing here, of another server maybe, it is told that it cannot. */
+static void recover_from(struct rc_operation *operation, struct rc_span positions, uint32_t index)
+{
+    operation->recovers = positions.count > 0;
+    if (operation->recovers && !rc_sse_position_of(positions, index, &operation->epoch, &operation->since)) {
+        operation->epoch = RC_SPAN("0");
+        operation->since = 0;
+    }
+}
+
+enum { LINE_RETAINED, LINE_POSITIONS, LINE_LAST, LINE_COUNT };
+
 static int sse_decode(struct rc_reader *reader, struct rc_operation *operation, struct rc_operation_error *error)
 {
-    struct rc_span retained;
-    struct rc_span positions;
+    struct rc_span lines[LINE_COUNT];
     struct rc_span channel;
     size_t at = 0;
-    if (!line_next(reader, &at, &retained) || !line_next(reader, &at, &positions)) {
-        return 0;
+    uint32_t index = 0;
+    for (uint32_t i = 0; i < LINE_COUNT; i++) {
+        if (!line_next(reader, &at, &lines[i])) {
+            return 0;
+        }
     }
-    at = reader->at > at ? reader->at : at;
+    while (at < reader->at && line_next(reader, &at, &channel)) {
+        index++;
+    }
     if (!line_next(reader, &at, &channel)) {
         return 0;
     }
@@ -86,15 +111,18 @@ static int sse_decode(struct rc_reader *reader, struct rc_operation *operation, 
     }
     rc_operation_reset(operation);
     operation->type = RC_OPERATION_SUBSCRIBE;
+    operation->id = RC_SPAN("0"); /* that it is answered: sse_encode */
     operation->channel = channel;
-    operation->retained = rc_span_equal(retained, RC_SPAN(RC_SSE_RETAINED));
+    operation->retained = rc_span_equal(lines[LINE_RETAINED], RC_SPAN(RC_SSE_RETAINED));
+    operation->limit = count_read(lines[LINE_LAST]);
+    recover_from(operation, lines[LINE_POSITIONS], index);
     return 1;
 }
 
 /* --- what it is told ------------------------------------------------------------------------------------------------- */
 
 #define DATA "data: "
-#define ID_BYTES_MAX (RC_SPAN("id: :\n").count + 16 + RC_DECIMAL_BYTES_MAX)
+#define ID_BYTES_MAX (RC_SPAN("id: :\n").count + RC_HEX_BYTES_MAX + RC_DECIMAL_BYTES_MAX)
 #define NAME_BYTES_MAX (RC_SPAN("event: \n").count + RC_EVENT_BYTES_MAX)
 
 static uint8_t *sse_put(uint8_t *out, struct rc_span bytes)
@@ -150,18 +178,7 @@ static uint8_t *lines_put(uint8_t *data, size_t bytes)
 
 static uint8_t *id_put(uint8_t *out, const struct rc_event *event)
 {
-    static const char digits[] = "0123456789abcdef";
-    uint32_t shift = 60;
-    while (shift > 0 && (event->epoch >> shift) == 0) {
-        shift -= 4;
-    }
-    out = sse_put(out, RC_SPAN("id: "));
-    for (;; shift -= 4) {
-        *out++ = (uint8_t)digits[(event->epoch >> shift) & 15u];
-        if (shift == 0) {
-            break;
-        }
-    }
+    out = (uint8_t *)rc_hex_write((char *)sse_put(out, RC_SPAN("id: ")), event->epoch);
     *out++ = ':';
     out = (uint8_t *)rc_decimal_write((char *)out, event->offset);
     *out++ = '\n';
@@ -171,16 +188,17 @@ static uint8_t *id_put(uint8_t *out, const struct rc_event *event)
 /* What the event is called; empty: nothing, as that which would end its line. */
 static struct rc_span name_of(const struct rc_event *event)
 {
-    return event->type == RC_EVENT_GAP    ? RC_SPAN("gap")
-           : breaks_of(event->event) == 0 ? event->event
-                                          : rc_span_of(NULL, 0);
+    return event->type == RC_EVENT_GAP          ? RC_SPAN("gap")
+           : event->type == RC_EVENT_SUBSCRIBED ? RC_SPAN("reset")
+           : breaks_of(event->event) == 0       ? event->event
+                                                : rc_span_of(NULL, 0);
 }
 
 /* What stands before the data. */
 static uint8_t *head_put(uint8_t *out, const struct rc_event *event)
 {
     const struct rc_span name = name_of(event);
-    if (event->offset != 0 && event->epoch != 0) {
+    if (event->epoch != 0) {
         out = id_put(out, event);
     }
     if (name.count > 0) {
@@ -202,6 +220,23 @@ static void sse_end(struct rc_unit *unit, const uint8_t *begin, uint8_t *data, s
     rc_unit_part_end(unit, RC_PART_TEXT, (size_t)(end - begin));
 }
 
+#define COMMENT ":\n\n"
+
+/* The answer to a subscribe request. Who did not come back is told where it stands: an `id` without data is remembered and is no event. Who recovers has its
+ * place, and the messages behind it come next. Who does not is told so. */
+static uint8_t *subscribed_put(uint8_t *out, const struct rc_event *event)
+{
+    if (event->recovery == RC_RECOVERY_NOT_ASKED && event->epoch != 0) {
+        return sse_put(id_put(out, event), RC_SPAN("\n"));
+    }
+    return sse_put(out, RC_SPAN(COMMENT));
+}
+
+static bool is_quiet(const struct rc_event *event)
+{
+    return event->type == RC_EVENT_SUBSCRIBED && event->recovery != RC_NOT_RECOVERED;
+}
+
 static size_t sse_bytes_max(const struct rc_event *event, uint32_t *parts)
 {
     *parts = 1;
@@ -211,8 +246,14 @@ static size_t sse_bytes_max(const struct rc_event *event, uint32_t *parts)
 static void sse_encode(const struct rc_event *event, struct rc_unit *unit)
 {
     uint8_t *begin = rc_unit_part(unit, unit->payload_bytes_max);
+    if (is_quiet(event)) {
+        rc_unit_part_end(unit, RC_PART_TEXT, (size_t)(subscribed_put(begin, event) - begin));
+        return;
+    }
+    struct rc_event said = *event;
+    said.id = (struct rc_span){0}; /* of no request that the client knows of */
     uint8_t *data = head_put(begin, event);
-    sse_end(unit, begin, data, rc_native_event_encode(RC_NATIVE_TEXT, event, data));
+    sse_end(unit, begin, data, rc_native_event_encode(RC_NATIVE_TEXT, &said, data));
 }
 
 /* The payload alone; of what is no message, the same as the other form. */
@@ -252,7 +293,7 @@ static void sse_data_encode(const struct rc_event *event, struct rc_unit *unit)
 /* A comment: proxies and clients see that the connection lives, and the server whether it does. */
 static void sse_heartbeat(struct rc_unit *unit)
 {
-    const struct rc_span comment = RC_SPAN(":\n\n");
+    const struct rc_span comment = RC_SPAN(COMMENT);
     (void)sse_put(rc_unit_part(unit, comment.count), comment);
     rc_unit_part_end(unit, RC_PART_TEXT, comment.count);
 }
@@ -263,7 +304,9 @@ static size_t sse_goodbye(uint8_t out[RC_GOODBYE_BYTES_MAX], uint32_t reconnect_
     return (size_t)(rc_decimal_write((char *)out, reconnect_ms) - (char *)out);
 }
 
-#define SSE_EVENTS (RC_EVENT_BIT(RC_EVENT_MESSAGE) | RC_EVENT_BIT(RC_EVENT_DIRECT) | RC_EVENT_BIT(RC_EVENT_GAP))
+#define SSE_EVENTS                                                                                 \
+    (RC_EVENT_BIT(RC_EVENT_MESSAGE) | RC_EVENT_BIT(RC_EVENT_DIRECT) | RC_EVENT_BIT(RC_EVENT_GAP) | \
+     RC_EVENT_BIT(RC_EVENT_SUBSCRIBED))
 
 const struct rc_codec rc_codec_sse = {
     .name = "sse",

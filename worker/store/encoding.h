@@ -35,7 +35,7 @@ enum rc_framing_id { RC_FRAMING_WEBSOCKET, RC_FRAMING_POLLING, RC_FRAMING_STREAM
 #define RC_ENCODING_STREAM_FIRST (RC_ENCODING_ENGINE_FIRST + (RC_CODEC_SSE - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE)
 #define RC_ENCODING_COUNT (RC_ENCODING_STREAM_FIRST + (RC_CODEC_COUNT - RC_CODEC_SSE))
 _Static_assert(RC_ENCODING_COUNT <= 64,
-               "a set of encodings is a uint64_t: rc_hub.partial_mask, rc_throttle.partial_mask");
+               "a set of encodings is a uint64_t: rc_truth_hub.partial_mask, rc_throttle.partial_mask");
 
 struct rc_encoding_row {
     uint8_t codec;       /* enum rc_codec_id */

@@ -41,9 +41,9 @@ static void *heap_private(uint64_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-int rc_heap_open(struct rc_heap *heap, void *base, uint64_t bytes, struct rc_err *err)
+int rc_heap_open(struct rc_heap *heap, void *base, uint64_t bytes, uint8_t *sizes, struct rc_err *err)
 {
-    *heap = (struct rc_heap){.base = base};
+    *heap = (struct rc_heap){.base = base, .sizes = sizes};
     RC_ASSERT(bytes >= RC_HEAP_UNIT);
     uint32_t top = 63u - (uint32_t)__builtin_clzll(bytes / RC_HEAP_UNIT);
     if (top >= RC_HEAP_ORDERS) {
@@ -81,6 +81,13 @@ void rc_heap_close(struct rc_heap *heap)
     *heap = (struct rc_heap){0};
 }
 
+static void heap_hand_out(struct rc_heap *heap, uint32_t block, uint32_t order)
+{
+    heap->orders[block] = (uint8_t)(order + 1);
+    heap->used += (uint64_t)RC_HEAP_UNIT << order;
+    heap->touched += (uint64_t)RC_HEAP_UNIT << order;
+}
+
 uint32_t rc_heap_alloc(struct rc_heap *heap, uint64_t bytes)
 {
     const uint64_t units = (bytes + RC_HEAP_UNIT - 1) / RC_HEAP_UNIT;
@@ -101,10 +108,46 @@ uint32_t rc_heap_alloc(struct rc_heap *heap, uint64_t bytes)
         from--;
         heap_push(heap, block + (1u << from), from);
     }
-    heap->orders[block] = (uint8_t)(order + 1);
-    heap->used += (uint64_t)RC_HEAP_UNIT << order;
-    heap->touched += (uint64_t)RC_HEAP_UNIT << order;
+    heap_hand_out(heap, block, order);
+    if (heap->sizes != NULL) {
+        heap->sizes[block] = (uint8_t)(order + 1);
+    }
     return block;
+}
+
+int rc_heap_order(const struct rc_heap *heap, uint32_t block)
+{
+    if (block == 0 || block >= heap->units || heap->sizes == NULL) {
+        return -EBADMSG;
+    }
+    const uint32_t size = heap->sizes[block];
+    /* A block is aligned to its size, and the first unit is in none. */
+    return size == 0 || size > heap->top || (block & ((1u << (size - 1)) - 1)) != 0 ? -EBADMSG : (int)size - 1;
+}
+
+int rc_heap_claim(struct rc_heap *heap, uint32_t block)
+{
+    const int order = rc_heap_order(heap, block);
+    if (order < 0) {
+        return order;
+    }
+    for (uint32_t from = (uint32_t)order; from < heap->top; from++) {
+        uint32_t part = block & ~((1u << from) - 1);
+        if (part == 0 || heap->orders[part] != (RC_HEAP_FREE | (from + 1))) {
+            continue;
+        }
+        heap_unlink(heap, part, from);
+        heap->orders[part] = 0;
+        while (from > (uint32_t)order) { /* the half without it stays free */
+            from--;
+            const uint32_t upper = part + (1u << from);
+            heap_push(heap, block >= upper ? part : upper, from);
+            part = block >= upper ? upper : part;
+        }
+        heap_hand_out(heap, block, (uint32_t)order);
+        return 0;
+    }
+    return -EEXIST;
 }
 
 void rc_heap_free(struct rc_heap *heap, uint32_t block)
@@ -126,6 +169,16 @@ void rc_heap_free(struct rc_heap *heap, uint32_t block)
         RC_ASSERT_HOT(block != 0);
     }
     heap_push(heap, block, order);
+}
+
+void rc_heap_take(struct rc_heap *heap, struct rc_heap *other)
+{
+    RC_ASSERT(heap->base == other->base && heap->bytes == other->bytes);
+    const struct rc_heap taken = *other;
+    *other = (struct rc_heap){0};
+    rc_heap_close(heap);
+    *heap = taken;
+    heap->touched = heap->bytes; /* nobody knows what was */
 }
 
 void rc_heap_trim(struct rc_heap *heap)

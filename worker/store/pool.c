@@ -13,13 +13,6 @@ static uint64_t pool_pages(const struct rc_pool *pool, uint32_t count)
     return ((uint64_t)count * pool->object_bytes + POOL_PAGE - 1) & ~(uint64_t)(POOL_PAGE - 1);
 }
 
-void rc_pool_dump_used(struct rc_pool *pool)
-{
-    RC_ASSERT((uintptr_t)pool->base % POOL_PAGE == 0 && pool->object_bytes <= POOL_PAGE);
-    rc_segment_dump(pool->base, pool_pages(pool, pool->count_max), false);
-    pool->dumped = 0;
-}
-
 static void pool_dump_more(struct rc_pool *pool)
 {
     const uint64_t from = pool_pages(pool, pool->dumped);
@@ -28,6 +21,16 @@ static void pool_dump_more(struct rc_pool *pool)
     rc_segment_dump(pool->base + from, bytes, true);
     const uint64_t whole = (from + bytes) / pool->object_bytes; /* objects that begin and end in it */
     pool->dumped = whole < pool->count_max ? (uint32_t)whole : pool->count_max;
+}
+
+void rc_pool_dump_used(struct rc_pool *pool)
+{
+    RC_ASSERT((uintptr_t)pool->base % POOL_PAGE == 0 && pool->object_bytes <= POOL_PAGE);
+    rc_segment_dump(pool->base, pool_pages(pool, pool->count_max), false);
+    pool->dumped = 0;
+    while (pool->high > 1 && pool->dumped < pool->high) { /* a predecessor used them */
+        pool_dump_more(pool);
+    }
 }
 
 uint32_t rc_pool_alloc(struct rc_pool *pool)
@@ -42,6 +45,10 @@ uint32_t rc_pool_alloc(struct rc_pool *pool)
             return 0;
         }
         index = pool->high++;
+        if (pool->kept != NULL) {
+            *pool->kept = pool->high;
+            RC_STORE_ORDER(); /* before something is in it: what is below is not taken for zero */
+        }
         if (RC_UNLIKELY(index >= pool->dumped)) {
             pool_dump_more(pool);
         }
@@ -58,4 +65,18 @@ void rc_pool_free(struct rc_pool *pool, uint32_t index)
     memcpy(object, &pool->free, sizeof(pool->free));
     pool->free = index;
     pool->used--;
+}
+
+void rc_pool_adopt(struct rc_pool *pool, const uint8_t *used)
+{
+    pool->free = 0;
+    pool->used = 0;
+    for (uint32_t i = pool->high; i-- > 1;) {
+        if (used[i / 8] & (1u << (i % 8))) {
+            pool->used++;
+        } else {
+            memcpy(rc_pool_at(pool, i), &pool->free, sizeof(pool->free));
+            pool->free = i;
+        }
+    }
 }

@@ -2,7 +2,10 @@
 #include "worker/store/truth.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
 
+#include "common/base/check.h"
 #include "common/records/sid.h"
 #include "common/shm/segment.h"
 
@@ -31,13 +34,6 @@ static uint64_t power_of_two_up(uint64_t bytes)
     return bytes <= RC_TRUTH_PAGE ? RC_TRUTH_PAGE : (uint64_t)1 << (64 - __builtin_clzll(bytes - 1));
 }
 
-/* One row per pool: where it is in struct rc_truth, the size of an object, how many there may be. */
-struct pool_plan {
-    struct rc_pool *pool;
-    uint32_t object_bytes;
-    uint64_t count;
-};
-
 /* Every client may hold max_channels subscriptions and the cursor of "*" and `user:`; `room` is for a later max_channels. */
 static uint64_t subscriptions_of(uint32_t client_count, const struct rc_config *config, uint64_t room)
 {
@@ -52,95 +48,177 @@ static uint64_t recoverables_of(uint32_t client_count, const struct rc_config *c
     return config->socketio.recovery_ms > 0 ? RC_TRUTH_RECOVERABLES(client_count) : 1;
 }
 
-/* Logs, replies, input and throttled messages have a budget of the same size each; names of channels stand beside them. */
-static uint64_t heap_bytes_of(const struct rc_config *config, uint64_t channels)
+/* How many objects a pool has room for. */
+static void truth_counts(uint32_t sockets, const struct rc_config *config, uint64_t counts[RC_TRUTH_POOL_COUNT])
 {
-    return power_of_two_up(config->limits.worker_log_bytes * 5 + channels * 64);
+    const uint64_t channels = (uint64_t)config->limits.max_channels_per_worker + sockets + 2;
+    const uint64_t rows[RC_TRUTH_POOL_COUNT] = {
+        [RC_TRUTH_POOL_clients] = (uint64_t)sockets + 1,
+        [RC_TRUTH_POOL_subscriptions] = subscriptions_of(sockets, config, RC_TRUTH_SUBSCRIPTIONS_ROOM),
+        [RC_TRUTH_POOL_channels] = channels,
+        [RC_TRUTH_POOL_places] = channels,
+        [RC_TRUTH_POOL_groups] = channels * 2 + RC_ENCODING_COUNT,
+        [RC_TRUTH_POOL_logs] = channels * 2 + sockets + RC_ENCODING_COUNT,
+        [RC_TRUTH_POOL_throttles] = channels,
+        [RC_TRUTH_POOL_pending] = subscriptions_of(sockets, config, RC_TRUTH_PENDING_ROOM),
+        [RC_TRUTH_POOL_replays] = subscriptions_of(sockets, config, RC_TRUTH_PENDING_ROOM),
+        [RC_TRUTH_POOL_outputs] = 2 * (uint64_t)sockets + 1,
+        [RC_TRUTH_POOL_inputs] = (uint64_t)sockets + 1,
+        [RC_TRUTH_POOL_users] = (uint64_t)sockets + 1,
+        [RC_TRUTH_POOL_emits] = RC_TRUTH_EMITS,
+        [RC_TRUTH_POOL_acks] = RC_TRUTH_ACKS(sockets),
+        [RC_TRUTH_POOL_recoverables] = recoverables_of(sockets, config),
+    };
+    memcpy(counts, rows, sizeof(rows));
+}
+
+static const uint32_t truth_object_bytes[RC_TRUTH_POOL_COUNT] = {
+#define POOL(name, type) [RC_TRUTH_POOL_##name] = sizeof(type),
+    RC_TRUTH_POOLS(POOL)
+#undef POOL
+};
+
+struct rc_pool *rc_truth_pool(struct rc_truth *truth, enum rc_truth_pool_id id)
+{
+    struct rc_pool *const pools[RC_TRUTH_POOL_COUNT] = {
+#define POOL(name, type) [RC_TRUTH_POOL_##name] = &truth->name,
+        RC_TRUTH_POOLS(POOL)
+#undef POOL
+    };
+    return pools[id];
+}
+
+/* Where everything is, one behind the other, each at a page. */
+static void truth_plan(struct rc_truth_layout *layout, uint32_t sockets, const struct rc_config *config,
+                       uint64_t io_bytes)
+{
+    uint64_t counts[RC_TRUTH_POOL_COUNT];
+    truth_counts(sockets, config, counts);
+    uint64_t bytes = page_up(sizeof(*layout));
+    layout->sockets_offset = bytes;
+    bytes += page_up((uint64_t)sockets * sizeof(struct rc_socket));
+    layout->peers_offset = bytes;
+    bytes += page_up((uint64_t)sockets * sizeof(struct rc_address));
+    layout->engines_offset = bytes;
+    bytes += page_up(((uint64_t)sockets + 1) * sizeof(struct rc_engine));
+    for (uint32_t i = 0; i < RC_TRUTH_POOL_COUNT; i++) {
+        RC_ASSERT(counts[i] < UINT32_MAX);
+        layout->pools[i] = (struct rc_truth_pool){
+            .offset = bytes, .object_bytes = truth_object_bytes[i], .count_max = (uint32_t)counts[i], .high = 1};
+        bytes += page_up(counts[i] * truth_object_bytes[i]);
+    }
+    /* Logs, replies, input and throttled messages have a budget of the same size each; names of channels stand beside them. */
+    layout->heap_bytes = power_of_two_up(config->limits.worker_log_bytes * 5 + counts[RC_TRUTH_POOL_channels] * 64);
+    layout->sizes_offset = bytes;
+    bytes += page_up(rc_heap_sizes_bytes(layout->heap_bytes));
+    layout->heap_offset = bytes;
+    bytes += layout->heap_bytes;
+    layout->io_offset = bytes;
+    layout->io_bytes = io_bytes;
+    layout->bytes = bytes + io_bytes;
+}
+
+/* The view of a segment whose places are right. */
+static int truth_view(struct rc_truth *truth, struct rc_truth_layout *layout, struct rc_err *err)
+{
+    uint8_t *memory = (uint8_t *)layout;
+    truth->layout = layout;
+    truth->socket_count = layout->socket_count;
+    truth->sockets = (struct rc_socket *)(memory + layout->sockets_offset);
+    truth->peers = (struct rc_address *)(memory + layout->peers_offset);
+    truth->engines = (struct rc_engine *)(memory + layout->engines_offset);
+    for (uint32_t i = 0; i < RC_TRUTH_POOL_COUNT; i++) {
+        struct rc_truth_pool *its = &layout->pools[i];
+        struct rc_pool *pool = rc_truth_pool(truth, (enum rc_truth_pool_id)i);
+        rc_pool_init(pool, memory + its->offset, its->object_bytes, its->count_max);
+        pool->high = its->high;
+        pool->kept = &its->high;
+        rc_pool_dump_used(pool);
+    }
+    /* messages, and what sockets receive */
+    rc_segment_dump(memory + layout->heap_offset, layout->bytes - layout->heap_offset, false);
+    truth->io = memory + layout->io_offset;
+    truth->io_bytes = layout->io_bytes;
+    return rc_heap_open(&truth->heap, memory + layout->heap_offset, layout->heap_bytes, memory + layout->sizes_offset,
+                        err);
 }
 
 int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const struct rc_config *config,
                     uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err)
 {
-    *truth = (struct rc_truth){.socket_count = socket_count, .io_bytes = page_up(io_bytes)};
-    const uint64_t subscriptions = subscriptions_of(socket_count, config, RC_TRUTH_SUBSCRIPTIONS_ROOM);
-    const uint64_t pending = subscriptions_of(socket_count, config, RC_TRUTH_PENDING_ROOM);
-    const uint64_t channels = (uint64_t)config->limits.max_channels_per_worker + socket_count + 2;
-    const struct pool_plan plan[] = {
-        {&truth->clients, sizeof(struct rc_client), (uint64_t)socket_count + 1},
-        {&truth->subscriptions, sizeof(struct rc_subscription), subscriptions},
-        {&truth->channels, sizeof(struct rc_channel), channels},
-        {&truth->places, sizeof(struct rc_place), channels},
-        {&truth->groups, sizeof(struct rc_group), channels * 2 + RC_ENCODING_COUNT},
-        {&truth->logs, sizeof(struct rc_channel_log), channels * 2 + socket_count + RC_ENCODING_COUNT},
-        {&truth->throttles, sizeof(struct rc_throttle), channels},
-        {&truth->pending, sizeof(struct rc_pending), pending},
-        {&truth->replays, sizeof(struct rc_replay), pending},
-        {&truth->outputs, sizeof(struct rc_output), 2 * (uint64_t)socket_count + 1},
-        {&truth->inputs, sizeof(struct rc_input), (uint64_t)socket_count + 1},
-        {&truth->users, sizeof(struct rc_user), (uint64_t)socket_count + 1},
-        {&truth->emits, sizeof(struct rc_emit), RC_TRUTH_EMITS},
-        {&truth->acks, sizeof(struct rc_ack), RC_TRUTH_ACKS(socket_count)},
-        {&truth->recoverables, sizeof(struct rc_recoverable), recoverables_of(socket_count, config)},
-    };
-    const uint64_t heap_bytes = heap_bytes_of(config, channels);
-
-    uint64_t bytes = page_up(sizeof(struct rc_truth_layout));
-    const uint64_t sockets_offset = bytes;
-    bytes += page_up((uint64_t)socket_count * sizeof(struct rc_socket));
-    const uint64_t peers_offset = bytes;
-    bytes += page_up((uint64_t)socket_count * sizeof(struct rc_address));
-    const uint64_t engines_offset = bytes;
-    bytes += page_up(((uint64_t)socket_count + 1) * sizeof(struct rc_engine));
-    const uint64_t pools_offset = bytes;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
-        bytes += page_up(plan[i].count * plan[i].object_bytes);
-    }
-    const uint64_t heap_offset = bytes;
-    bytes += heap_bytes;
-    const uint64_t io_offset = bytes;
-    bytes += truth->io_bytes;
-
-    int rc = rc_segment_size(fd, bytes, err);
+    *truth = (struct rc_truth){.layout = NULL};
+    struct rc_truth_layout plan = {.abi = RC_TRUTH_ABI, .boot_ms = boot_ms, .socket_count = socket_count};
+    truth_plan(&plan, socket_count, config, page_up(io_bytes));
+    int rc = rc_segment_size(fd, plan.bytes, err);
     if (rc < 0) {
         return rc;
     }
     uint64_t mapped = 0;
-    uint8_t *memory = rc_segment_map(fd, &mapped, err);
-    if (memory == NULL) {
+    struct rc_truth_layout *layout = rc_segment_map(fd, &mapped, err);
+    if (layout == NULL) {
         return -ENOMEM;
     }
-    truth->layout = (struct rc_truth_layout *)memory;
-    truth->sockets = (struct rc_socket *)(memory + sockets_offset);
-    truth->peers = (struct rc_address *)(memory + peers_offset);
-    truth->engines = (struct rc_engine *)(memory + engines_offset);
-    uint64_t offset = pools_offset;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(plan); i++) {
-        RC_ASSERT(plan[i].count < UINT32_MAX);
-        rc_pool_init(plan[i].pool, memory + offset, plan[i].object_bytes, (uint32_t)plan[i].count);
-        rc_pool_dump_used(plan[i].pool);
-        offset += page_up(plan[i].count * plan[i].object_bytes);
+    *layout = plan;
+    rc = truth_view(truth, layout, err);
+    if (rc == 0) {
+        /* W4 pairs with A4 in rc_truth_attach: a successor sees no half laid out segment. */
+        atomic_store_explicit(&layout->ready, RC_TRUTH_READY, memory_order_release);
     }
-    rc_segment_dump(memory + heap_offset, bytes - heap_offset, false); /* messages, and what sockets receive */
-    rc = rc_heap_open(&truth->heap, memory + heap_offset, heap_bytes, err);
-    if (rc < 0) {
-        return rc;
+    return rc;
+}
+
+/* Does [offset, offset + bytes) lie behind the header and within the segment, at a page? */
+static bool truth_within(const struct rc_truth_layout *layout, uint64_t offset, uint64_t bytes)
+{
+    return offset % RC_TRUTH_PAGE == 0 && offset >= page_up(sizeof(*layout)) && offset <= layout->bytes &&
+           bytes <= layout->bytes - offset;
+}
+
+/* Places that a worker of this ABI may have written. That no two overlap follows from who writes them: one function, above. */
+static bool truth_places_right(const struct rc_truth_layout *layout)
+{
+    const uint64_t sockets = layout->socket_count;
+    bool right = sockets > 0 && sockets < UINT32_MAX / 2 &&
+                 truth_within(layout, layout->sockets_offset, sockets * sizeof(struct rc_socket)) &&
+                 truth_within(layout, layout->peers_offset, sockets * sizeof(struct rc_address)) &&
+                 truth_within(layout, layout->engines_offset, (sockets + 1) * sizeof(struct rc_engine)) &&
+                 truth_within(layout, layout->heap_offset, layout->heap_bytes) && layout->heap_bytes >= RC_TRUTH_PAGE &&
+                 (layout->heap_bytes & (layout->heap_bytes - 1)) == 0 &&
+                 truth_within(layout, layout->sizes_offset, rc_heap_sizes_bytes(layout->heap_bytes)) &&
+                 truth_within(layout, layout->io_offset, layout->io_bytes);
+    for (uint32_t i = 0; right && i < RC_TRUTH_POOL_COUNT; i++) {
+        const struct rc_truth_pool *pool = &layout->pools[i];
+        right = pool->object_bytes == truth_object_bytes[i] && pool->high > 0 && pool->high <= pool->count_max &&
+                truth_within(layout, pool->offset, (uint64_t)pool->count_max * pool->object_bytes);
     }
-    truth->io = memory + io_offset;
-    *truth->layout = (struct rc_truth_layout){
-        .version = RC_BUILD_ID,
-        .bytes = bytes,
-        .boot_ms = boot_ms,
-        .socket_count = socket_count,
-        .sockets_offset = sockets_offset,
-        .peers_offset = peers_offset,
-        .engines_offset = engines_offset,
-        .pools_offset = pools_offset,
-        .heap_offset = heap_offset,
-        .io_offset = io_offset,
-    };
-    /* W4 pairs with nothing yet: a successor that attaches will see no half laid out segment. */
-    atomic_store_explicit(&truth->layout->ready, RC_TRUTH_READY, memory_order_release);
-    return 0;
+    return right && layout->pools[RC_TRUTH_POOL_clients].count_max == sockets + 1;
+}
+
+int rc_truth_attach(struct rc_truth *truth, int fd, struct rc_err *err)
+{
+    *truth = (struct rc_truth){.adopted = true};
+    uint64_t bytes = 0;
+    struct rc_truth_layout *layout = rc_segment_map(fd, &bytes, err);
+    if (layout == NULL) {
+        return -ENOMEM;
+    }
+    /* A4 pairs with W4 in rc_truth_create: everything before it is there. */
+    if (bytes < sizeof(*layout) || atomic_load_explicit(&layout->ready, memory_order_acquire) != RC_TRUTH_READY ||
+        layout->abi != RC_TRUTH_ABI || layout->bytes != bytes || !truth_places_right(layout)) {
+        (void)munmap(layout, bytes);
+        return rc_err_set(err, -EBADMSG, "the segment of a worker's connections is not one of this release (ABI %u)",
+                          RC_TRUTH_ABI);
+    }
+    return truth_view(truth, layout, err);
+}
+
+void rc_truth_detach(struct rc_truth *truth)
+{
+    rc_heap_close(&truth->heap);
+    if (truth->layout != NULL) {
+        (void)munmap(truth->layout, truth->layout->bytes);
+        truth->layout = NULL;
+    }
 }
 
 uint32_t rc_truth_find_nsp(const struct rc_truth *truth, const struct rc_engine *engine, struct rc_span nsp)

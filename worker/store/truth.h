@@ -5,9 +5,13 @@
  * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
  * free lists) is index: private memory of the worker.
  *
- *   | header | sockets[] | peers[] | engines[] | pools: clients, subscriptions, channels, places, groups, logs, pending, replays, outputs, inputs, users, emits, acks, recoverables | heap | io |
+ *   | header | sockets[] | peers[] | engines[] | pools: RC_TRUTH_POOLS | sizes of heap blocks | heap | io |
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
+ *
+ * Whoever changes something here may die before the next store. So: an object is whole before it is linked, and is not linked any more
+ * when it is given back; what several words say is made anew beside them and taken over with one; counts say nothing that links do not.
+ * docs/outlive.md has what lives where, and truth_check.h looks at all of it.
  *
  * The memfd is sparse: a pool's full extent is reserved at start and costs memory only where it was touched. Core dumps hold what was used
  * of the pools, and neither heap nor io (common/shm/segment.h says why).
@@ -34,6 +38,8 @@
 #include "worker/ws/receive.h"
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
+/* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
+#define RC_TRUTH_ABI 1u
 
 /* Nobody: client.socket of a client without one. */
 #define RC_SOCKET_NONE UINT32_MAX
@@ -253,7 +259,7 @@ struct rc_engine {
     uint8_t left;       /* how many namespaces it has left: what makes the next sids others */
     uint8_t root_times; /* `left` when it joined "/" */
     uint8_t why;        /* enum rc_engine_why */
-    uint8_t pad[1];
+    uint8_t returning;  /* 1: a socket of it is coming back: it stays RC_CLIENT_WAITS_JOIN until that is there */
 };
 _Static_assert(sizeof(struct rc_engine) == 64, "an Engine.IO session is one cache line");
 
@@ -486,10 +492,12 @@ struct rc_user {
     uint32_t session; /* in Redis, that it is connected with (worker/identity/sessions.h); 0 = none */
     uint32_t session_next; /* client (+ 1) with the same one; 0 = none */
     uint32_t session_previous;
+    uint32_t session_key; /* heap block: its key, by which a successor goes on asking about it; 0 = none */
     uint16_t attributes_bytes;
     uint16_t set_bytes;
     uint16_t request_bytes;
     uint16_t token_bytes;
+    uint16_t session_key_bytes;
     uint8_t identity; /* index of the [[identity]] that told, and 1; 0 = none did */
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set`, or for its end */
     char id[RC_CHANNEL_NAME_MAX];
@@ -499,7 +507,7 @@ struct rc_user {
 /* An event that some clients are to answer: who wants to hear of it (common/records/emit.h). */
 struct rc_emit {
     struct rc_call_tag tag;
-    uint32_t id;          /* of the acknowledgement that its packets ask for */
+    uint32_t id;          /* of the acknowledgement that its packets ask for; 0 = free */
     uint32_t deadline_ds; /* in 1/100 s since boot: until then answers are waited for */
     uint32_t first;       /* struct rc_ack; 0 = nobody is waited for */
     uint32_t waiting;     /* how many */
@@ -536,9 +544,9 @@ enum rc_recoverable_flags {
 /* A socket in a namespace that may come back (worker/engine/recoverable.h). */
 struct rc_recoverable {
     uint64_t since_ms; /* CLOCK_MONOTONIC when it connected */
-    uint64_t random;   /* of its client */
+    uint64_t random;   /* of its client; 0 = free */
     uint32_t client;   /* GONE: index it had */
-    uint32_t next;     /* of the client; 0 = end */
+    uint32_t next;     /* of the client; 0 = end. Index: made anew by a successor */
     uint32_t nsp;      /* heap block of its namespace's name; 0 = "/" */
     uint32_t record;   /* GONE: heap block of what the relay is to be told; 0 = that it cannot come back */
     uint32_t record_bytes;
@@ -550,9 +558,77 @@ struct rc_recoverable {
 };
 _Static_assert(sizeof(struct rc_recoverable) == 80, "recoverable layout");
 
+/* The pools: name in struct rc_truth, type of an object. In this order they lie in the segment. */
+#define RC_TRUTH_POOLS(POOL)                    \
+    POOL(clients, struct rc_client)             \
+    POOL(subscriptions, struct rc_subscription) \
+    POOL(channels, struct rc_channel)           \
+    POOL(places, struct rc_place)               \
+    POOL(groups, struct rc_group)               \
+    POOL(logs, struct rc_channel_log)           \
+    POOL(throttles, struct rc_throttle)         \
+    POOL(pending, struct rc_pending)            \
+    POOL(replays, struct rc_replay)             \
+    POOL(outputs, struct rc_output)             \
+    POOL(inputs, struct rc_input)               \
+    POOL(users, struct rc_user)                 \
+    POOL(emits, struct rc_emit)                 \
+    POOL(acks, struct rc_ack)                   \
+    POOL(recoverables, struct rc_recoverable)
+
+enum rc_truth_pool_id {
+#define POOL(name, type) RC_TRUTH_POOL_##name,
+    RC_TRUTH_POOLS(POOL)
+#undef POOL
+        RC_TRUTH_POOL_COUNT,
+};
+
+/* Where a pool is. How large it is depends on configuration that a reload may change: a successor reads it here. */
+struct rc_truth_pool {
+    uint64_t offset;
+    uint32_t object_bytes;
+    uint32_t count_max;
+    uint32_t high; /* first index never used, which is the only one of these words that changes */
+    uint32_t pad;
+};
+
+/* Where the hub is in what it does. Written by it alone. */
+struct rc_truth_hub {
+    uint64_t
+        partial_mask;  /* encodings that have got the message which is being tried again, the next in the down ring */
+    uint64_t order;    /* of the newest frame when the record that is handled now came; see struct rc_frame */
+    uint32_t turn;     /* counts turns; what logs and clients say of a turn is by this count. 0 is never one */
+    uint32_t in_turn;  /* 1: it is running, and who of its groups' members has not its number was not served */
+    uint32_t critical; /* the group that is served now, between two rounds; 0 = none */
+    uint32_t unserved; /* of its members the first ones, who have not had their turn */
+    uint32_t fragile_log; /* whose bytes and words are just being moved: of a killed worker nothing in it can be used */
+    uint32_t fragile_output; /* the same of a struct rc_output */
+    uint32_t partial_place; /* the channel of the message that is being tried again, if it has a place in its history */
+    uint32_t pad;
+};
+
+/* How far the down ring was handled. */
+struct rc_truth_down {
+    _Atomic uint64_t last_sequence; /* what is not greater was seen */
+    uint64_t done; /* position behind the last record that was handled: also of those without a sequence */
+};
+
+/* What the relay was told of the channels that are wanted (worker/uplink/interests.h). */
+struct rc_truth_interests {
+    uint64_t asked_position;   /* of the up ring, behind what asked_before was told */
+    uint64_t ask_again_ms;     /* when the period ends; CLOCK_MONOTONIC */
+    uint64_t token;            /* of the last registration */
+    uint32_t relay_generation; /* to which the last snapshot was begun */
+    uint32_t snapshot_next;    /* channel at which the running snapshot goes on; 0 = none is running */
+    uint32_t dirty;            /* first channel of those whose interest is to be told; 0 = none */
+    uint32_t asked;            /* first channel that was told in this period and not acknowledged; 0 = none */
+    uint32_t asked_before;     /* the same, of periods before */
+    uint32_t pad;
+};
+
 struct rc_truth_layout {
     _Atomic uint32_t ready;
-    uint32_t version;
+    uint32_t abi; /* RC_TRUTH_ABI */
     uint64_t bytes;
     uint64_t boot_ms;
     uint32_t socket_count;
@@ -560,12 +636,18 @@ struct rc_truth_layout {
     uint64_t sockets_offset;
     uint64_t peers_offset;
     uint64_t engines_offset;
-    uint64_t pools_offset;
+    uint64_t sizes_offset;
     uint64_t heap_offset;
+    uint64_t heap_bytes;
     uint64_t io_offset;
-    _Atomic uint64_t last_sequence; /* of the down ring: what is not greater was seen */
-    uint32_t emit_count;            /* counts what clients were asked to answer: the next one's id */
-    uint8_t reserved[108];
+    uint64_t io_bytes;
+    /* Which copies of the configuration the indices of namespaces, end points and [[identity]] rows here are of. */
+    uint32_t config_generation;
+    uint32_t emit_count; /* counts what clients were asked to answer: the next one's id */
+    struct rc_truth_hub hub;
+    struct rc_truth_down down;
+    struct rc_truth_interests interests;
+    struct rc_truth_pool pools[RC_TRUTH_POOL_COUNT];
 };
 
 struct rc_truth {
@@ -574,6 +656,7 @@ struct rc_truth {
     struct rc_address *peers;  /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
     struct rc_engine *engines; /* by client */
     uint32_t socket_count;
+    bool adopted;                 /* another process has written it: rc_truth_attach */
     struct rc_pool clients;       /* struct rc_client, as many as sockets */
     struct rc_pool subscriptions; /* struct rc_subscription */
     struct rc_pool channels;
@@ -598,6 +681,13 @@ struct rc_truth {
 /* Lays the segment out for `socket_count` sockets and as many clients in the empty memfd `fd` and maps it. -errno with the remedy in `err`. */
 int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const struct rc_config *config,
                     uint64_t io_bytes, uint64_t boot_ms, struct rc_err *err);
+/* Maps a segment that a predecessor of this worker has laid out. Nothing is written to it; pools and heap have no index yet, so that nothing may
+ * be made or given back before rc_truth_account. -EBADMSG: it is none of this ABI, or its places are impossible. */
+int rc_truth_attach(struct rc_truth *truth, int fd, struct rc_err *err);
+/* Unmaps it; what is in it stays. */
+void rc_truth_detach(struct rc_truth *truth);
+/* The pool of that number. */
+struct rc_pool *rc_truth_pool(struct rc_truth *truth, enum rc_truth_pool_id id);
 
 static inline struct rc_client *rc_truth_client(const struct rc_truth *truth, uint32_t index)
 {

@@ -11,6 +11,7 @@ void rc_interests_open(struct rc_interests *interest, const struct rc_control *c
                        const struct rc_interests_handlers *handlers)
 {
     *interest = (struct rc_interests){.control = control,
+                                      .kept = &truth->layout->interests,
                                       .truth = truth,
                                       .uplink = uplink,
                                       .metrics = metrics,
@@ -23,8 +24,8 @@ void rc_interests_changed(struct rc_interests *interest, uint32_t index)
     struct rc_channel *channel = rc_truth_channel(interest->truth, index);
     if (!(channel->flags & RC_CHANNEL_DIRTY)) {
         channel->flags |= RC_CHANNEL_DIRTY;
-        channel->next_dirty = interest->dirty;
-        interest->dirty = index;
+        channel->next_dirty = interest->kept->dirty;
+        interest->kept->dirty = index;
     }
 }
 
@@ -35,7 +36,7 @@ static void asked_remove(struct rc_interests *interest, uint32_t index)
     if (!(channel->flags & RC_CHANNEL_ASKED)) {
         return;
     }
-    uint32_t *first = interest->asked == index ? &interest->asked : &interest->asked_before;
+    uint32_t *first = interest->kept->asked == index ? &interest->kept->asked : &interest->kept->asked_before;
     if (channel->previous_asked != 0) {
         rc_truth_channel(interest->truth, channel->previous_asked)->next_asked = channel->next_asked;
     } else {
@@ -53,11 +54,11 @@ static void asked_add(struct rc_interests *interest, uint32_t index)
 {
     struct rc_channel *channel = rc_truth_channel(interest->truth, index);
     asked_remove(interest, index);
-    channel->next_asked = interest->asked;
-    if (interest->asked != 0) {
-        rc_truth_channel(interest->truth, interest->asked)->previous_asked = index;
+    channel->next_asked = interest->kept->asked;
+    if (interest->kept->asked != 0) {
+        rc_truth_channel(interest->truth, interest->kept->asked)->previous_asked = index;
     }
-    interest->asked = index;
+    interest->kept->asked = index;
     channel->flags |= RC_CHANNEL_ASKED;
 }
 
@@ -78,9 +79,9 @@ static int interest_write(struct rc_interests *interest, uint32_t index, enum rc
 static int interest_register(struct rc_interests *interest, uint32_t index)
 {
     struct rc_channel *channel = rc_truth_channel(interest->truth, index);
-    const int rc = interest_write(interest, index, RC_UP_INTEREST_ADD, interest->token + 1);
+    const int rc = interest_write(interest, index, RC_UP_INTEREST_ADD, interest->kept->token + 1);
     if (rc == 0) {
-        channel->token = ++interest->token;
+        channel->token = ++interest->kept->token;
         channel->flags |= RC_CHANNEL_TOLD;
         asked_add(interest, index);
     }
@@ -111,7 +112,7 @@ static int interest_withdraw(struct rc_interests *interest, uint32_t index)
 
 static int interest_mark_snapshot(struct rc_interests *interest, enum rc_record_type type)
 {
-    struct rc_envelope_view view = {.head = {.token = interest->relay_generation}};
+    struct rc_envelope_view view = {.head = {.token = interest->kept->relay_generation}};
     return rc_uplink_write(interest->uplink, type, &view);
 }
 
@@ -119,21 +120,21 @@ static int interest_mark_snapshot(struct rc_interests *interest, enum rc_record_
 static int interest_snapshot(struct rc_interests *interest)
 {
     const uint32_t generation = rc_control_relay_generation(interest->control);
-    if (generation != interest->relay_generation) {
-        const uint32_t before = interest->relay_generation;
-        interest->relay_generation = generation;
+    if (generation != interest->kept->relay_generation) {
+        const uint32_t before = interest->kept->relay_generation;
+        interest->kept->relay_generation = generation;
         if (interest_mark_snapshot(interest, RC_UP_SNAPSHOT_BEGIN) < 0) {
-            interest->relay_generation = before;
+            interest->kept->relay_generation = before;
             return -EAGAIN;
         }
-        interest->snapshot_next = 1;
+        interest->kept->snapshot_next = 1;
     }
-    if (interest->snapshot_next == 0) {
+    if (interest->kept->snapshot_next == 0) {
         return 0;
     }
-    for (uint32_t index = interest->snapshot_next; index < interest->truth->channels.high; index++) {
+    for (uint32_t index = interest->kept->snapshot_next; index < interest->truth->channels.high; index++) {
         struct rc_channel *channel = rc_truth_channel(interest->truth, index);
-        interest->snapshot_next = index;
+        interest->kept->snapshot_next = index;
         if (channel->name == 0) {
             continue;
         }
@@ -144,17 +145,17 @@ static int interest_snapshot(struct rc_interests *interest)
         }
     }
     if (interest_mark_snapshot(interest, RC_UP_SNAPSHOT_END) < 0) {
-        interest->snapshot_next = interest->truth->channels.high;
+        interest->kept->snapshot_next = interest->truth->channels.high;
         return -EAGAIN;
     }
-    interest->snapshot_next = 0;
+    interest->kept->snapshot_next = 0;
     return 0;
 }
 
 static int interest_changes(struct rc_interests *interest)
 {
-    while (interest->dirty != 0) {
-        const uint32_t index = interest->dirty;
+    while (interest->kept->dirty != 0) {
+        const uint32_t index = interest->kept->dirty;
         struct rc_channel *channel = rc_truth_channel(interest->truth, index);
         const bool wanted = (channel->flags & RC_CHANNEL_WANTED) != 0;
         const bool told = (channel->flags & RC_CHANNEL_TOLD) != 0;
@@ -173,7 +174,7 @@ static int interest_changes(struct rc_interests *interest)
             asked_remove(interest, index);
             channel->flags &= (uint16_t)~RC_CHANNEL_REFUSED;
         }
-        interest->dirty = channel->next_dirty;
+        interest->kept->dirty = channel->next_dirty;
         channel->next_dirty = 0;
         channel->flags &= (uint16_t)~RC_CHANNEL_DIRTY;
         interest->handlers.told(interest->handlers.context, index);
@@ -197,22 +198,24 @@ void rc_interests_ask_again(struct rc_interests *interest)
 {
     const uint64_t now_ms = *interest->now_ns / 1000000u;
     const uint32_t generation = rc_control_relay_generation(interest->control);
-    if (now_ms < interest->ask_again_ms || generation != interest->relay_generation || interest->snapshot_next != 0) {
+    if (now_ms < interest->kept->ask_again_ms || generation != interest->kept->relay_generation ||
+        interest->kept->snapshot_next != 0) {
         return; /* a new relay is told everything anyhow */
     }
-    interest->ask_again_ms = now_ms + RC_INTERESTS_ASK_AGAIN_MS;
+    interest->kept->ask_again_ms = now_ms + RC_INTERESTS_ASK_AGAIN_MS;
     /* What the relay has not even read needs no second record: it would only be slower still. */
-    const bool read = interest->uplink->up.position - rc_ring_used(&interest->uplink->up) >= interest->asked_position;
-    for (uint32_t count = 0; read && interest->asked_before != 0 && count < RC_INTERESTS_ASK_AGAIN_MAX; count++) {
-        if (interest_ask_late(interest, interest->asked_before) < 0) {
+    const bool read =
+        interest->uplink->up.position - rc_ring_used(&interest->uplink->up) >= interest->kept->asked_position;
+    for (uint32_t count = 0; read && interest->kept->asked_before != 0 && count < RC_INTERESTS_ASK_AGAIN_MAX; count++) {
+        if (interest_ask_late(interest, interest->kept->asked_before) < 0) {
             return;
         }
         rc_metric_add(interest->metrics, RC_METRIC_INTERESTS_ASKED_AGAIN, 1);
     }
-    if (interest->asked_before == 0) {
-        interest->asked_before = interest->asked;
-        interest->asked = 0;
-        interest->asked_position = interest->uplink->up.position;
+    if (interest->kept->asked_before == 0) {
+        interest->kept->asked_before = interest->kept->asked;
+        interest->kept->asked = 0;
+        interest->kept->asked_position = interest->uplink->up.position;
     }
 }
 
@@ -264,6 +267,6 @@ void rc_interests_flush(struct rc_interests *interest)
 
 bool rc_interests_due(const struct rc_interests *interest)
 {
-    return !interest->blocked && (interest->dirty != 0 || interest->snapshot_next != 0 ||
-                                  rc_control_relay_generation(interest->control) != interest->relay_generation);
+    return !interest->blocked && (interest->kept->dirty != 0 || interest->kept->snapshot_next != 0 ||
+                                  rc_control_relay_generation(interest->control) != interest->kept->relay_generation);
 }

@@ -1,7 +1,7 @@
 /*
  * interests: tells the relay which channels this worker wants messages of.
  *
- * Owned by main(), one thread. A change is a mark on the channel (a list of dirty ones), written when there is room in the up ring; a
+ * Owned by main(), one thread. Where it is in all of that is truth (struct rc_truth_interests). A change is a mark on the channel (a list of dirty ones), written when there is room in the up ring; a
  * new relay is told everything (RC_UP_SNAPSHOT_BEGIN … END). It knows channels by their names and flags alone; what follows from the
  * relay's word is told upwards.
  *
@@ -38,19 +38,12 @@ struct rc_interests_handlers {
 struct rc_interests {
     const struct rc_control *control; /* borrowed */
     struct rc_truth *truth;           /* borrowed */
+    struct rc_truth_interests *kept;  /* borrowed: in the truth */
     struct rc_uplink *uplink;         /* borrowed */
     struct rc_metrics *metrics;       /* borrowed */
     const uint64_t *now_ns;           /* borrowed: CLOCK_MONOTONIC of this pass of the loop */
     struct rc_interests_handlers handlers;
-    uint32_t relay_generation; /* to which the last snapshot was begun */
-    uint32_t snapshot_next;    /* channel at which the running snapshot goes on; 0 = none is running */
-    uint32_t dirty;            /* first channel of the interest list; 0 = none */
-    uint32_t asked;            /* first channel that was told in this period and not acknowledged; 0 = none */
-    uint32_t asked_before;     /* the same, of periods before */
-    uint64_t asked_position;   /* of the up ring, behind what asked_before was told */
-    uint64_t ask_again_ms;     /* when the period ends */
-    uint64_t token;            /* of the last registration */
-    bool blocked;              /* changes wait for room in the up ring; the relay will wake us */
+    bool blocked; /* changes wait for room in the up ring; the relay will wake us */
 };
 
 void rc_interests_open(struct rc_interests *interest, const struct rc_control *control, struct rc_truth *truth,

@@ -9,6 +9,22 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
+/* The predecessor's clients are this one's: the first record that it has not handled is next. It may have died before it rang the relay. */
+static int uplink_go_on(struct rc_uplink *uplink, int worker_index, struct rc_err *err)
+{
+    const uint64_t done = uplink->truth->layout->down.done;
+    uint32_t type;
+    uint32_t bytes;
+    const void *record;
+    while (uplink->down.position < done && rc_ring_next(&uplink->down, &type, &record, &bytes) == 1) {}
+    rc_waiters_rebuild(&uplink->waiters);
+    uplink->written = true;
+    return uplink->down.position >= done
+               ? 0
+               : rc_err_set(err, -EBADMSG, "worker %d has handled its down ring up to %llu, and it ends at %llu",
+                            worker_index, (unsigned long long)done, (unsigned long long)uplink->down.position);
+}
+
 int rc_uplink_open(struct rc_uplink *uplink, const struct rc_control *control, const struct rc_port_view *port,
                    struct rc_truth *truth, struct rc_metrics *metrics, int worker_index, int relay_bell_fd,
                    const struct rc_uplink_handlers *handlers, struct rc_err *err)
@@ -37,12 +53,16 @@ int rc_uplink_open(struct rc_uplink *uplink, const struct rc_control *control, c
     if (rc < 0) {
         return rc_err_set(err, rc, "no memory for the connections that wait for the relay");
     }
+    if (truth->adopted) {
+        return uplink_go_on(uplink, worker_index, err);
+    }
     /* What a predecessor of this pair did not read was for its clients. */
     uint32_t type;
     uint32_t bytes;
     const void *record;
     while (rc_ring_next(&uplink->down, &type, &record, &bytes) == 1) {}
     rc_ring_release(&uplink->down);
+    truth->layout->down.done = uplink->down.position;
     return 0;
 }
 
@@ -144,7 +164,7 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
 {
     const struct rc_uplink_handlers *to = &uplink->handlers;
     const uint64_t sequence = view->head.sequence;
-    uint64_t last = atomic_load_explicit(&uplink->truth->layout->last_sequence, memory_order_relaxed);
+    uint64_t last = atomic_load_explicit(&uplink->truth->layout->down.last_sequence, memory_order_relaxed);
     if (sequence != 0 && sequence <= last) {
         rc_metric_add(uplink->metrics, RC_METRIC_DOWN_DUPLICATES, 1);
         return 0;
@@ -193,7 +213,7 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
         to->answered(to->context, (enum rc_record_type)type, view);
     }
     if (sequence != 0) {
-        atomic_store_explicit(&uplink->truth->layout->last_sequence, sequence, memory_order_relaxed);
+        atomic_store_explicit(&uplink->truth->layout->down.last_sequence, sequence, memory_order_relaxed);
     }
     return 0;
 }
@@ -219,13 +239,13 @@ bool rc_uplink_drain(struct rc_uplink *uplink)
         struct rc_envelope_view view;
         if (rc_envelope_read(&view, record, bytes) < 0) {
             rc_metric_add(uplink->metrics, RC_METRIC_RING_CORRUPT, 1);
-            continue;
-        }
-        if (uplink_handle(uplink, type, &view) == -ENOSPC) {
+        } else if (uplink_handle(uplink, type, &view) == -ENOSPC) {
             uplink->down.position = position; /* once more after the turn */
             return true;
+        } else {
+            rc_metric_add(uplink->metrics, RC_METRIC_DOWN_RECORDS, 1);
         }
-        rc_metric_add(uplink->metrics, RC_METRIC_DOWN_RECORDS, 1);
+        uplink->truth->layout->down.done = uplink->down.position;
     }
     return !uplink->corrupt;
 }

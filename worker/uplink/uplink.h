@@ -55,7 +55,8 @@ struct rc_uplink {
     uint32_t first_bytes;      /* that the first waiter needs room for; 0 = it has not tried yet */
 };
 
-/* -EBADMSG when a ring's positions are impossible: the rings of the next generation are others. */
+/* Of a truth that another process has written (truth->adopted) it goes on where that one was: in the down ring, and with who waits for room. -EBADMSG
+ * when a ring's positions are impossible: the rings of the next generation are others. */
 int rc_uplink_open(struct rc_uplink *uplink, const struct rc_control *control, const struct rc_port_view *port,
                    struct rc_truth *truth, struct rc_metrics *metrics, int worker_index, int relay_bell_fd,
                    const struct rc_uplink_handlers *handlers, struct rc_err *err);

@@ -29,9 +29,7 @@ void rc_waiters_close(struct rc_waiters *waiters)
 /* Between two that stand next to each other, or at an end. */
 static void waiter_insert(struct rc_waiters *waiters, uint32_t index, uint32_t previous, uint32_t next)
 {
-    struct rc_socket *socket = &waiters->truth->sockets[index];
-    RC_ASSERT(!(socket->flags & RC_SOCKET_WAITS_UPLINK));
-    socket->flags |= RC_SOCKET_WAITS_UPLINK;
+    waiters->truth->sockets[index].flags |= RC_SOCKET_WAITS_UPLINK;
     waiters->links[index] = (struct rc_waiter){.next = next, .previous = previous};
     *(previous == RC_WAITERS_NOBODY ? &waiters->first : &waiters->links[previous].next) = index;
     *(next == RC_WAITERS_NOBODY ? &waiters->last : &waiters->links[next].previous) = index;
@@ -42,6 +40,16 @@ void rc_waiters_add(struct rc_waiters *waiters, uint32_t index)
 {
     if (!(waiters->truth->sockets[index].flags & RC_SOCKET_WAITS_UPLINK)) {
         waiter_insert(waiters, index, waiters->last, RC_WAITERS_NOBODY);
+    }
+}
+
+void rc_waiters_rebuild(struct rc_waiters *waiters)
+{
+    RC_ASSERT(waiters->count == 0);
+    for (uint32_t i = 0; i < waiters->truth->socket_count; i++) {
+        if (waiters->truth->sockets[i].flags & RC_SOCKET_WAITS_UPLINK) {
+            waiter_insert(waiters, i, waiters->last, RC_WAITERS_NOBODY);
+        }
     }
 }
 

@@ -27,6 +27,8 @@ struct rc_waiters {
 /* 0 or -ENOMEM. */
 int rc_waiters_open(struct rc_waiters *waiters, struct rc_truth *truth);
 void rc_waiters_close(struct rc_waiters *waiters);
+/* Those who waited in another process, in the order of their numbers: who came first is not known any more. */
+void rc_waiters_rebuild(struct rc_waiters *waiters);
 
 /* Behind all others; nothing if it waits already. */
 void rc_waiters_add(struct rc_waiters *waiters, uint32_t socket);

@@ -51,7 +51,7 @@ Test(channel_log, keeps_frames_and_index_through_compacting_and_moving)
     static struct expected frames[FRAMES_MAX];
     struct rc_err err;
     struct rc_heap heap;
-    cr_assert_eq(rc_heap_open(&heap, memory, sizeof(memory), &err), 0);
+    cr_assert_eq(rc_heap_open(&heap, memory, sizeof(memory), NULL, &err), 0);
     struct rc_channel_log log = {0};
     uint32_t first = 0;
     uint32_t count = 0;

@@ -129,6 +129,20 @@ Test(recover, a_past_that_is_taken_away_is_a_gap)
     cr_assert_str_eq(recover_rig_heard(&rig, other, true), "51=51 52=52 E53=53 54=54", "it has missed nothing");
 }
 
+Test(recover, what_is_in_no_history_comes_by_itself)
+{
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 2);
+    (void)recover_rig_heard(&rig, other, true);
+    const uint32_t client = recover_rig_connect(&rig);
+    const struct rc_hub_from from = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a")};
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
+    cr_assert_eq(hub_rig_publish(&rig.hub, "a", RC_SPAN("7"), NULL, 0), 0);
+    recover_rig_publish(&rig, "a", 3, 3);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S+2 1=1 2=2 3=3 ?=7");
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "?=7 3=3");
+}
+
 /* --- against a model --- */
 
 #define CLIENTS 6
@@ -235,8 +249,11 @@ static void model_return(struct returning *its)
         its->former = its->ref;
         its->ref = hub_rig_ref(&rig.hub, its->client);
     }
-    const struct rc_hub_from from = {
-        .recovers = its->epoch != 0, .epoch = its->epoch, .offset = its->offset, .last = draw(3), .former = its->former};
+    const struct rc_hub_from from = {.recovers = its->epoch != 0,
+                                     .epoch = its->epoch,
+                                     .offset = its->offset,
+                                     .last = draw(3),
+                                     .former = its->former};
     if (recover_rig_subscribe(&rig, its->client, "a", &from) == RC_SUBSCRIBE_WAITS) {
         recover_rig_acknowledge(&rig, "a");
     }
@@ -283,11 +300,10 @@ static void model_step(void)
 static void run_model(uint64_t seed, enum rc_slow_policy policy)
 {
     recover_rig_close(&rig);
-    recover_rig_open(
-        &rig,
-        &(struct hub_rig_options){
-            .slots = 16, .slow_consumer = policy, .channel_log_bytes = 2048, .channel_log_messages = 8},
-        1 << 20);
+    recover_rig_open(&rig,
+                     &(struct hub_rig_options){
+                         .slots = 16, .slow_consumer = policy, .channel_log_bytes = 2048, .channel_log_messages = 8},
+                     1 << 20);
     memset(&model, 0, sizeof(model));
     model.random = seed;
     (void)recover_rig_join(&rig, "a"); /* somebody always is */

@@ -9,12 +9,11 @@ static struct recover_rig rig;
 
 static void open_rig(void)
 {
-    recover_rig_open(&rig,
-                     &(struct hub_rig_options){.slots = 4,
-                                               .slow_consumer = RC_SLOW_SKIP,
-                                               .channel_log_bytes = 2048,
-                                               .channel_log_messages = 4},
-                     1 << 20);
+    recover_rig_open(
+        &rig,
+        &(struct hub_rig_options){
+            .slots = 4, .slow_consumer = RC_SLOW_SKIP, .channel_log_bytes = 2048, .channel_log_messages = 4},
+        1 << 20);
 }
 
 static void close_rig(void)

@@ -309,6 +309,7 @@ Test(io, pausing_accepts_leaves_newcomers_in_the_queue)
             hub_rig_run(&rig);
         }
         cr_assert_eq(rig.io.open_count, COUNT);
+        hub_rig_run(&rig);
         rc_io_accept_queue(&rig.io, &queued, &backlog);
         cr_assert_eq(queued, 0);
         for (int i = 0; i < COUNT; i++) {
@@ -319,6 +320,37 @@ Test(io, pausing_accepts_leaves_newcomers_in_the_queue)
         }
         cr_assert_eq(rig.io.open_count, 0);
         cr_assert_eq(rig.io.accepts_armed, 1);
+    }
+    hub_rig_close(&rig);
+    close(listener);
+}
+
+/* The kernel empties the queue into the ring before anybody can look at it: who came meanwhile is counted all the same, once. */
+Test(io, who_came_while_the_worker_was_elsewhere_was_in_the_queue)
+{
+    enum { COUNT = 2 * RC_IO_COLLECT_MAX };
+    static int fds[COUNT];
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    uint32_t queued, backlog;
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = COUNT + 8, .listen_fd = listener});
+    hub_rig_run(&rig);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = connect_to(&address);
+    }
+    rc_io_run(&rig.io, 0); /* one pass */
+    cr_assert(rig.io.open_count > 0 && rig.io.open_count < COUNT);
+    rc_io_accept_queue(&rig.io, &queued, &backlog);
+    cr_assert_eq(queued, COUNT, "%u: those of this pass, in the ring, and in the kernel's queue", queued);
+    for (int i = 0; i < 100 && rig.io.open_count < COUNT; i++) {
+        hub_rig_run(&rig);
+    }
+    hub_rig_run(&rig);
+    rc_io_accept_queue(&rig.io, &queued, &backlog);
+    cr_assert_eq(queued, 0);
+    for (int i = 0; i < COUNT; i++) {
+        close(fds[i]);
     }
     hub_rig_close(&rig);
     close(listener);

@@ -201,7 +201,7 @@ Test(codec, operations_begin_empty)
         {RC_CODEC_JSON, RC_PART_TEXT, "{\"type\":\"ping\"}"},
         {RC_CODEC_BINARY, RC_PART_BINARY, "\x08\x01\x07"},
         {RC_CODEC_ECHO, RC_PART_TEXT, "x"},
-        {RC_CODEC_SSE, RC_PART_TEXT, "\n\n\n"},
+        {RC_CODEC_SSE, RC_PART_TEXT, "\n\n\n\n"},
     };
     for (size_t i = 0; i < sizeof(messages) / sizeof(*messages); i++) {
         memset(&operation, 0xa5, sizeof(operation));

@@ -157,6 +157,16 @@ Test(native, reads_the_other_operations)
     cr_assert(operation.has_since && operation.since == 0);
     good("{\"type\":\"history\",\"channel\":\"a\"}");
     cr_assert(operation.limit == 0 && !operation.has_since);
+    good("{\"type\":\"subscribe\",\"channel\":\"a\",\"since\":\"last 4294967295\"}");
+    cr_assert(operation.limit == UINT32_MAX && !operation.has_since && !operation.recovers);
+    good(
+        "{\"type\":\"subscribe\",\"channel\":\"a\",\"recover\":{\"offset\":9007199254740992,\"x\":1,\"epoch\":\"\\u0035f\"}}");
+    cr_assert(operation.recovers && operation.since == RC_OFFSET_MAX && operation.former.count == 0);
+    cr_assert(rc_span_equal(operation.epoch, SPAN("5f")) && rc_epoch_read(operation.epoch) == 0x5f);
+    good("{\"type\":\"subscribe\",\"channel\":\"a\",\"recover\":{\"epoch\":\"none\",\"offset\":0,\"client\":\"h~c\"}}");
+    cr_assert(operation.recovers && operation.since == 0 && rc_span_equal(operation.former, SPAN("h~c")));
+    cr_assert(rc_epoch_read(operation.epoch) == 0 && rc_epoch_read(SPAN("0")) == 0 && rc_epoch_read(SPAN("05")) == 0 &&
+              rc_epoch_read(SPAN("ffffffffffffffff")) == UINT64_MAX && rc_epoch_read(SPAN("10000000000000000")) == 0);
     good("{\"type\":\"ping\"}");
     cr_assert(operation.type == RC_OPERATION_PING && operation.id.count == 0);
 }
@@ -238,6 +248,18 @@ Test(native, says_what_is_wrong)
         "since must be a whole number");
     bad("{\"type\":\"history\",\"id\":7,\"channel\":\"a\",\"since\":9007199254740993}", RC_CODE_BAD_REQUEST, "7",
         "since must be a whole number");
+    bad("{\"type\":\"subscribe\",\"id\":7,\"channel\":\"a\",\"since\":5}", RC_CODE_BAD_REQUEST, "7",
+        "since must be \"last N\", N from 1 to 4294967295; offsets: recover");
+    bad("{\"type\":\"subscribe\",\"id\":7,\"channel\":\"a\",\"since\":\"last 05\"}", RC_CODE_BAD_REQUEST, "7",
+        "since must be \"last N\", N from 1 to 4294967295; offsets: recover");
+    bad("{\"type\":\"subscribe\",\"id\":7,\"channel\":\"a\",\"recover\":[]}", RC_CODE_BAD_REQUEST, "7",
+        "recover must be an object with epoch and offset");
+    bad("{\"type\":\"subscribe\",\"id\":7,\"channel\":\"a\",\"recover\":{\"epoch\":\"a\",\"epoch\":\"b\",\"offset\":1}}",
+        RC_CODE_BAD_REQUEST, "7", "recover has a member twice");
+    bad("{\"type\":\"subscribe\",\"id\":7,\"channel\":\"a\",\"recover\":{\"epoch\":\"a\"}}", RC_CODE_BAD_REQUEST, "7",
+        "recover.offset must be a whole number");
+    bad("{\"type\":\"subscribe\",\"id\":7,\"channel\":\"a\",\"recover\":{\"offset\":1}}", RC_CODE_BAD_REQUEST, "7",
+        "recover.epoch must be a string");
     bad("{\"type\":\"history\",\"id\":7,\"channel\":\"a\",\"limit\":0}", RC_CODE_BAD_REQUEST, "7",
         "limit must be a whole number from 1 to 4294967295");
     bad("{\"type\":\"history\",\"id\":7,\"channel\":\"a\",\"limit\":4294967296}", RC_CODE_BAD_REQUEST, "7",

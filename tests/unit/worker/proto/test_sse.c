@@ -176,7 +176,8 @@ Test(sse, the_end_is_an_event)
 
 /* --- what is asked for ----------------------------------------------------------------------------------------------- */
 
-/* The channels, with a comma behind each, "+" where retained values are wanted, and "!" for what is wrong. */
+/* The channels, with a comma behind each: "+" where retained values are wanted, "<" and how many of the newest messages, "@" and where it goes on; "!" for
+ * what is wrong. */
 static const char *asked(const char *text)
 {
     static char found[2048];
@@ -188,15 +189,23 @@ static const char *asked(const char *text)
     rc_reader_begin(&reader, &rc_codec_sse, RC_PART_TEXT, rc_span_text(text), &scratch, NULL);
     found[0] = '\0';
     while ((rc = rc_reader_next(&reader, &operation, &error)) != 0) {
-        if (rc == 1) {
-            cr_assert_eq(operation.type, RC_OPERATION_SUBSCRIBE);
-            cr_assert_eq(operation.id.count, 0);
-        } else {
+        if (rc < 0) {
             cr_assert_eq(error.code, RC_CODE_BAD_REQUEST);
+            bytes += (size_t)snprintf(found + bytes, sizeof(found) - bytes, "!,");
+            continue;
         }
-        bytes += (size_t)snprintf(
-            found + bytes, sizeof(found) - bytes, "%.*s%s%s,", rc == 1 ? (int)operation.channel.count : 1,
-            rc == 1 ? (const char *)operation.channel.bytes : "!", rc == 1 && operation.retained ? "+" : "", "");
+        cr_assert_eq(operation.type, RC_OPERATION_SUBSCRIBE);
+        cr_assert_gt(operation.id.count, 0, "it is answered");
+        bytes += (size_t)snprintf(found + bytes, sizeof(found) - bytes, "%.*s%s", (int)operation.channel.count,
+                                  (const char *)operation.channel.bytes, operation.retained ? "+" : "");
+        if (operation.limit > 0) {
+            bytes += (size_t)snprintf(found + bytes, sizeof(found) - bytes, "<%u", operation.limit);
+        }
+        if (operation.recovers) {
+            bytes += (size_t)snprintf(found + bytes, sizeof(found) - bytes, "@%.*s:%llu", (int)operation.epoch.count,
+                                      (const char *)operation.epoch.bytes, (unsigned long long)operation.since);
+        }
+        bytes += (size_t)snprintf(found + bytes, sizeof(found) - bytes, ",");
     }
     cr_assert_eq(rc_reader_next(&reader, &operation, &error), 0);
     return found;
@@ -204,34 +213,89 @@ static const char *asked(const char *text)
 
 Test(sse, a_request_asks_for_channels)
 {
-    char text[400] = "\n\n";
+    char text[400] = "\n\n\n";
     cr_expect_str_eq(asked(""), "");
-    cr_expect_str_eq(asked("\n"), "");
     cr_expect_str_eq(asked("\n\n"), "");
-    cr_expect_str_eq(asked("\n\na"), "", "it has no end");
-    cr_expect_str_eq(asked("\n\na\n"), "a,");
-    cr_expect_str_eq(asked("\n1:2\na\nb:1\nc d\n"), "a,b:1,c d,");
-    cr_expect_str_eq(asked("retained\n\na\nb\n"), "a+,b+,");
-    cr_expect_str_eq(asked("retaine\nretained\na\n"), "a,");
-    cr_expect_str_eq(asked("\n\n\n\n"), ",,", "what a channel may be called is not the codec's to say");
-    memset(text + 2, 'x', RC_CHANNEL_BYTES_MAX + 1);
-    text[2 + RC_CHANNEL_BYTES_MAX] = '\n';
+    cr_expect_str_eq(asked("\n\n\n"), "");
+    cr_expect_str_eq(asked("\n\n\na"), "", "it has no end");
+    cr_expect_str_eq(asked("\n\n\na\n"), "a,");
+    cr_expect_str_eq(asked("\n\n\na\nb:1\nc d\n"), "a,b:1,c d,");
+    cr_expect_str_eq(asked("retained\n\n\na\nb\n"), "a+,b+,");
+    cr_expect_str_eq(asked("retaine\n\n\na\n"), "a,");
+    cr_expect_str_eq(asked("\n\n\n\n\n"), ",,", "what a channel may be called is not the codec's to say");
+    cr_expect_str_eq(asked("\n5f:300\n\na\nb\n"), "a@5f:300,b@5f:300,", "it is that of one of them");
+    cr_expect_str_eq(asked("\n5f:300,x,6:7\n\na\nb\nc\nd\n"), "a@5f:300,b@0:0,c@6:7,d@0:0,");
+    cr_expect_str_eq(asked("\nanother server's\n\na\n"), "a@0:0,");
+    cr_expect_str_eq(asked("\n\n5\na\nb\n"), "a<5,b<5,");
+    cr_expect_str_eq(asked("\n\n4294967295\na\n"), "a<4294967295,");
+    cr_expect_str_eq(asked("\n\n4294967296\na\n"), "a,");
+    cr_expect_str_eq(asked("\n\n5x\na\n"), "a,");
+    memset(text + 3, 'x', RC_CHANNEL_BYTES_MAX + 1);
+    text[3 + RC_CHANNEL_BYTES_MAX] = '\n';
     cr_expect_eq(strlen(asked(text)), RC_CHANNEL_BYTES_MAX + 1);
-    memcpy(text + 2 + RC_CHANNEL_BYTES_MAX, "x\nb\n", 5);
+    memcpy(text + 3 + RC_CHANNEL_BYTES_MAX, "x\nb\n", 5);
     cr_expect_str_eq(asked(text), "!,b,");
 }
 
 Test(sse, positions_are_read_back)
 {
-    struct rc_span list =
-        RC_SPAN("5f3a1c9e22d0b417:300,x,:1,1:,0:1,g:1,1:9007199254740993,11112222333344445:1,ffffffffffffffff:"
-                "9007199254740992,,1:-1,1:1 ,2:0");
-    struct rc_sse_position position;
-    cr_assert(rc_sse_position_next(&list, &position));
-    cr_expect(position.epoch == 0x5f3a1c9e22d0b417 && position.offset == 300);
-    cr_assert(rc_sse_position_next(&list, &position));
-    cr_expect(position.epoch == UINT64_MAX && position.offset == RC_OFFSET_MAX);
-    cr_assert(rc_sse_position_next(&list, &position));
-    cr_expect(position.epoch == 2 && position.offset == 0);
-    cr_expect(!rc_sse_position_next(&list, &position));
+    static const struct {
+        const char *list;
+        uint32_t index;
+        const char *epoch; /* NULL: there is none */
+        uint64_t offset;
+    } places[] = {
+        {"5f3a1c9e22d0b417:300", 0, "5f3a1c9e22d0b417", 300},
+        {"5f3a1c9e22d0b417:300", 9, "5f3a1c9e22d0b417", 300},
+        {"a:1,b:2", 0, "a", 1},
+        {"a:1,b:2", 1, "b", 2},
+        {"a:1,b:2", 2, NULL, 0},
+        {",b:2", 0, NULL, 0},
+        {",b:2", 1, "b", 2},
+        {"a:1,", 1, NULL, 0},
+        {"", 0, NULL, 0},
+        {":1", 0, NULL, 0},
+        {"a:", 0, NULL, 0},
+        {"a", 0, NULL, 0},
+        {"a:-1", 0, NULL, 0},
+        {"a:1 ", 0, NULL, 0},
+        {"a:9007199254740992", 0, "a", RC_OFFSET_MAX},
+        {"a:9007199254740993", 0, NULL, 0},
+        {"a:99999999999999999999999999", 0, NULL, 0},
+        {"a:0", 0, "a", 0},
+    };
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        struct rc_span epoch;
+        uint64_t offset;
+        const bool is = rc_sse_position_of(rc_span_text(places[i].list), places[i].index, &epoch, &offset);
+        cr_assert_eq(is, places[i].epoch != NULL, "%s", places[i].list);
+        cr_assert(!is || (rc_span_equal(epoch, rc_span_text(places[i].epoch)) && offset == places[i].offset), "%s",
+                  places[i].list);
+    }
+}
+
+Test(sse, who_subscribes_is_told_its_place_and_who_cannot_go_on_that)
+{
+    struct rc_event event = {.type = RC_EVENT_SUBSCRIBED,
+                             .id = RC_SPAN("0"),
+                             .channel = RC_SPAN("a"),
+                             .channel_json = RC_SPAN("\"a\""),
+                             .epoch = 0x5f,
+                             .offset = 7};
+    cr_expect_str_eq(told(RC_CODEC_SSE, &event), "id: 5f:7\n\n");
+    event.offset = 0;
+    cr_expect_str_eq(told(RC_CODEC_SSE, &event), "id: 5f:0\n\n", "before its first message");
+    event.offset = 7;
+    event.recovery = RC_RECOVERED;
+    cr_expect_str_eq(told(RC_CODEC_SSE, &event), ":\n\n", "what is behind its own place comes next");
+    event.recovery = RC_NOT_RECOVERED;
+    static const char reset[] = "id: 5f:7\nevent: reset\ndata: {\"type\":\"subscribed\",\"channel\":\"a\","
+                                "\"recovered\":false,\"epoch\":\"5f\",\"offset\":7}\n\n";
+    cr_expect_str_eq(told(RC_CODEC_SSE, &event), reset);
+    cr_expect_str_eq(told(RC_CODEC_SSE_DATA, &event), reset);
+    event.epoch = event.offset = 0;
+    cr_expect_str_eq(told(RC_CODEC_SSE, &event),
+                     "event: reset\ndata: {\"type\":\"subscribed\",\"channel\":\"a\",\"recovered\":false}\n\n");
+    event.recovery = RC_RECOVERY_NOT_ASKED;
+    cr_expect_str_eq(told(RC_CODEC_SSE, &event), ":\n\n");
 }

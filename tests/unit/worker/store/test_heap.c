@@ -35,7 +35,7 @@ Test(heap, blocks_never_overlap_and_merge_again)
     struct rc_err err;
     struct rc_heap heap;
     void *memory = shared(BYTES);
-    cr_assert_eq(rc_heap_open(&heap, memory, BYTES, &err), 0);
+    cr_assert_eq(rc_heap_open(&heap, memory, BYTES, NULL, &err), 0);
     static uint8_t owner[UNITS];
     struct {
         uint32_t block;
@@ -95,7 +95,7 @@ Test(heap, sizes_at_the_edges)
     struct rc_err err;
     struct rc_heap heap;
     void *memory = shared(BYTES);
-    cr_assert_eq(rc_heap_open(&heap, memory, BYTES + 4096, &err), 0);
+    cr_assert_eq(rc_heap_open(&heap, memory, BYTES + 4096, NULL, &err), 0);
     cr_assert_eq(heap.bytes, BYTES, "rounded down");
     cr_assert_eq(rc_heap_alloc(&heap, BYTES), 0);
     cr_assert_eq(rc_heap_alloc(&heap, UINT64_MAX - RC_HEAP_UNIT), 0);
@@ -123,7 +123,7 @@ Test(heap, trim_gives_pages_of_free_blocks_back_and_keeps_the_others)
     struct rc_err err;
     struct rc_heap heap;
     uint8_t *memory = shared(BYTES);
-    cr_assert_eq(rc_heap_open(&heap, memory, BYTES, &err), 0);
+    cr_assert_eq(rc_heap_open(&heap, memory, BYTES, NULL, &err), 0);
     const uint32_t kept = rc_heap_alloc(&heap, 65536);
     const uint32_t gone = rc_heap_alloc(&heap, 65536);
     memset(rc_heap_at(&heap, kept), 7, 65536);
@@ -142,7 +142,7 @@ Test(heap, freeing_twice_is_noticed, .signal = SIGABRT)
     struct rc_err err;
     struct rc_heap heap;
     void *memory = shared(BYTES);
-    cr_assert_eq(rc_heap_open(&heap, memory, BYTES, &err), 0);
+    cr_assert_eq(rc_heap_open(&heap, memory, BYTES, NULL, &err), 0);
     const uint32_t block = rc_heap_alloc(&heap, 100);
     rc_heap_free(&heap, block);
     rc_heap_free(&heap, block);

@@ -27,8 +27,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-    rc_heap_close(&truth.heap);
-    (void)munmap(truth.layout, truth.layout->bytes);
+    rc_truth_detach(&truth);
     (void)close(fd);
 }
 
@@ -55,12 +54,14 @@ Test(truth, parts_follow_each_other_and_fill_the_segment)
     end = (const uint8_t *)(truth.sockets + SOCKETS);
     cr_assert((const uint8_t *)truth.peers >= end);
     end = (const uint8_t *)(truth.peers + SOCKETS);
-    cr_assert_eq(pools[0]->base, memory + layout->pools_offset);
+    cr_assert_eq(pools[0]->base, memory + layout->pools[0].offset);
     for (size_t i = 0; i < POOLS; i++) {
         cr_assert(pools[i]->base >= end, "pool %zu", i);
         end = pool_end(pools[i]);
     }
-    cr_assert(memory + layout->heap_offset >= end);
+    cr_assert(memory + layout->sizes_offset >= end);
+    cr_assert_eq(truth.heap.sizes, memory + layout->sizes_offset);
+    cr_assert(layout->heap_offset >= layout->sizes_offset + rc_heap_sizes_bytes(layout->heap_bytes));
     cr_assert_eq(truth.io, memory + layout->io_offset);
     cr_assert_eq(layout->io_offset + IO_BYTES, layout->bytes);
 }

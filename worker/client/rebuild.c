@@ -1,0 +1,71 @@
+/*
+ * rebuild: what is known of clients and their sockets beside the truth, made from a truth that another process has written. See client.h.
+ *
+ * Rates begin empty, and so once more lenient. What a backend is being asked is asked anew when its client goes on. Nothing is written to
+ * the truth.
+ */
+#include "worker/client/client.h"
+
+#include <errno.h>
+
+#include "common/base/check.h"
+
+static int rebuild_address(struct rc_clients *clients, const struct rc_address *address)
+{
+    return rc_address_limit_count(&clients->addresses, address);
+}
+
+static int rebuild_socket(struct rc_clients *clients, uint32_t index)
+{
+    const struct rc_socket *socket = &clients->truth->sockets[index];
+    if (socket->state == RC_SOCKET_FREE || socket->state >= RC_SOCKET_TERMINATING) {
+        return 0;
+    }
+    clients->handshakes += (socket->flags & RC_SOCKET_HANDSHAKE) != 0;
+    rc_socket_schedule(clients, index);
+    return socket->flags & RC_SOCKET_COUNTED ? rebuild_address(clients, &clients->truth->peers[index]) : 0;
+}
+
+/* Who has not said who it is has as long for it as at first. */
+static int rebuild_expiry(struct rc_clients *clients, uint32_t index)
+{
+    const struct rc_client *client = rc_truth_client(clients->truth, index);
+    return client->must_say ? rc_client_must_say_within(clients, index)
+                            : rc_client_expires(clients, index, rc_client_expiry_due(clients, index));
+}
+
+static int rebuild_client(struct rc_clients *clients, uint32_t index)
+{
+    const struct rc_truth *truth = clients->truth;
+    const struct rc_client *client = rc_truth_client(truth, index);
+    const struct rc_user *user = client->user == 0 ? NULL : rc_truth_user(truth, client->user);
+    const struct rc_engine *engine = rc_encoding_is_engine(client->encoding) ? rc_truth_engine(truth, index) : NULL;
+    clients->connections++;
+    clients->users += user != NULL && user->id_bytes > 0;
+    int rc = 0;
+    if (engine != NULL && (engine->flags & RC_ENGINE_COUNTED)) { /* a session that no socket carries */
+        rc = rebuild_address(clients, &engine->address);
+    }
+    rc = rc < 0 ? rc : rc_client_session_rebuild(clients, index);
+    return rc < 0 ? rc : rebuild_expiry(clients, index);
+}
+
+int rc_clients_rebuild(struct rc_clients *clients, struct rc_err *err)
+{
+    const struct rc_truth *truth = clients->truth;
+    RC_ASSERT(truth->adopted && clients->connections == 0);
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < truth->socket_count; i++) {
+        rc = rebuild_socket(clients, i);
+    }
+    for (uint32_t i = 1; rc == 0 && i <= clients->hub->clients_high; i++) {
+        rc = rc_truth_client(truth, i)->random == 0 ? 0 : rebuild_client(clients, i);
+    }
+    rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
+    rc_metric_set(clients->metrics, RC_METRIC_USERS, clients->users);
+    rc_metric_set(clients->metrics, RC_METRIC_HANDSHAKES, clients->handshakes);
+    return rc == 0 ? 0
+                   : rc_err_set(err, rc,
+                                rc == -EBADMSG ? "clients of a former process are of sessions that cannot be"
+                                               : "no memory for the clients of a former process");
+}
