@@ -15,6 +15,7 @@
 #include "worker/backend/backend_io.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
+#include "worker/engine/returning.h"
 #include "worker/worker.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
@@ -165,6 +166,7 @@ static void worker_run(struct rc_worker *w)
         rc_revocations_work(&w->identities.revocations);
         rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
+        rc_returnings_work(&w->engines);
         rc_asked_work(&w->engines);
         rc_doing_work(&w->engines);
         rc_interests_ask_again(&w->interests);

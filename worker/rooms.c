@@ -12,6 +12,7 @@
 #include "worker/carrier/stream.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
+#include "worker/engine/recoverable.h"
 #include "worker/engine/requests.h"
 #include "worker/engine/rule_retained.h"
 
@@ -56,6 +57,7 @@ void rc_worker_tell_acceptor(const struct rc_worker *w)
 
 void rc_worker_tell_relay(struct rc_worker *w)
 {
+    rc_recoverables_tell(&w->engines);
     rc_interests_flush(&w->interests);
     rc_uplink_flush(&w->uplink);
 }
@@ -193,6 +195,7 @@ static void to_member_changed(void *context, uint32_t client, uint32_t channel, 
 {
     struct rc_worker *w = context;
     rc_memberships_changed(&w->memberships, client, channel, joined);
+    rc_recoverable_room(&w->engines, client, channel);
 }
 
 /* What the hub says of one client. */

@@ -352,6 +352,8 @@ struct rc_relay_keep {
     _Atomic uint32_t gap_pending[RC_WORKERS_MAX];
     struct rc_idempotency idempotency; /* pages are touched with use only */
 };
+/* In its segment; behind it, at a page, are socketio.recovery_memory bytes that are the relay's own (relay/recovery/segment.h). */
+#define RC_RELAY_KEEP_BYTES ((sizeof(struct rc_relay_keep) + 4095u) & ~(uint64_t)4095u)
 
 /* One generation's rings of a worker: pair = generation & 1. */
 struct rc_port_pair {

@@ -28,6 +28,7 @@
 #include "common/shm/layout.h"
 #include "relay/cluster/roster.h"
 #include "relay/history/store.h"
+#include "relay/recovery/recovery.h"
 #include "relay/route/calls.h"
 #include "relay/route/fanout.h"
 #include "relay/route/kept.h"
@@ -43,6 +44,7 @@ struct rc_router_setup {
     uint64_t interest_count_max;        /* pairs of channel and worker */
     struct rc_idempotency *idempotency; /* borrowed; NULL = keys are not looked at */
     struct rc_history *history;         /* borrowed; NULL = nothing is kept of channels */
+    struct rc_recovery *recovery;       /* borrowed; NULL = no Socket.IO socket comes back */
     const char *instance_id;            /* borrowed: of whom retained values are that are said here */
     struct rc_roster *roster;           /* borrowed; NULL = nobody is told who is in which channel */
     /* An RC_UP_QUERY of the worker is to be answered by rc_router_send; the view lives during the call only. NULL = none are. */
@@ -146,6 +148,13 @@ void rc_router_confirmed(struct rc_router *router, uint64_t token, bool everywhe
 
 /* Does some worker want the channel? */
 bool rc_router_wanted(const struct rc_router *router, struct rc_span channel);
+/* Are lost sockets in it, which may come back for its messages? */
+static inline bool rc_router_held(const struct rc_router *router, struct rc_span channel)
+{
+    return router->setup.recovery != NULL &&
+           rc_recovery_log_wanted(&router->setup.recovery->log,
+                                  rc_channel_hash((const char *)channel.bytes, channel.count));
+}
 
 /* Tells a worker that its interest in a channel is registered (code 0; `flags` may say RC_ENVELOPE_SCOPE_LOCAL) or refused. */
 void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,
