@@ -75,6 +75,14 @@ static void remote_select(void *context, const struct rc_envelope_view *view)
     rc_adapter_select(&remote->adapter, &one, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
 }
 
+static bool remote_complete(void *context, const struct rc_envelope_view *asked, uint32_t worker, uint32_t generation,
+                            bool forget)
+{
+    struct rc_remote *remote = context;
+    return !rc_registry_refused(&remote->registry) &&
+           rc_shared_complete(&remote->shared, asked, worker, generation, forget);
+}
+
 /* Everything but what gives it its place is done now. */
 static bool remote_share(void *context, const struct rc_envelope_view *view, uint32_t worker, uint32_t generation,
                          bool answers)
@@ -211,6 +219,7 @@ static void remote_retained(void *context, const struct rc_envelope_view *view)
 
 const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
                                             .share = remote_share,
+                                            .complete = remote_complete,
                                             .select = remote_select,
                                             .direct = remote_direct,
                                             .interest_add = interest_add,

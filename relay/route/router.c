@@ -417,7 +417,7 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         rc_route_calls_take_reply(&router->calls, port, record);
         break;
     case RC_UP_QUERY:
-        if (!rc_router_answer_kept(router, port, &record->view) && router->setup.query != NULL) {
+        if (!rc_kept_answer(&router->kept, port, &record->view, true) && router->setup.query != NULL) {
             router->setup.query(router->setup.query_context, port->index, &record->view);
         }
         break;
@@ -575,6 +575,15 @@ void rc_router_confirmed(struct rc_router *router, uint64_t token, bool everywhe
     rc_route_calls_confirmed(&router->calls, token, everywhere);
 }
 
+void rc_router_asked(struct rc_router *router, uint32_t worker, uint32_t generation,
+                     const struct rc_envelope_view *asked)
+{
+    struct rc_relay_port *port = &router->setup.ports[worker];
+    if (port->generation == generation && rc_worker_set_has(&router->fanout.live, worker)) {
+        (void)rc_kept_answer(&router->kept, port, asked, false);
+    }
+}
+
 void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,
                              uint16_t code)
 {
@@ -588,7 +597,7 @@ void rc_router_interest_done(struct rc_router *router, const struct rc_interest_
         .channel = request->name,
     };
     if (code == 0) {
-        rc_router_tell_kept(router, request, &view);
+        rc_kept_state(&router->kept, request, &view);
     }
     if (rc_fanout_send(&router->fanout, port, RC_DOWN_INTEREST, &view) != 0 && port->live) {
         rc_metric_add(router->setup.metrics, RC_METRIC_ACKNOWLEDGEMENTS_DROPPED, 1); /* the worker will ask again */
@@ -645,6 +654,10 @@ int rc_router_open(struct rc_router *router, const struct rc_router_setup *setup
     if (rc != 0) {
         return rc;
     }
+    router->kept = (struct rc_kept){.history = setup->history,
+                                    .metrics = setup->metrics,
+                                    .fanout = &router->fanout,
+                                    .remote = &router->setup.remote};
     rc_route_calls_open(&router->calls, &router->fanout, &router->setup.remote, setup->idempotency);
     for (uint32_t i = 0; i < setup->port_count; i++) {
         const struct rc_relay_port *port = &setup->ports[i];
@@ -662,8 +675,7 @@ void rc_router_close(struct rc_router *router)
 {
     rc_fanout_close(&router->fanout);
     rc_route_calls_close(&router->calls);
-    free(router->values);
-    router->values = NULL;
+    rc_kept_close(&router->kept);
 }
 
 void rc_router_set_interest_max(struct rc_router *router, uint64_t interest_count_max)

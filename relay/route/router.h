@@ -30,6 +30,7 @@
 #include "relay/history/store.h"
 #include "relay/route/calls.h"
 #include "relay/route/fanout.h"
+#include "relay/route/kept.h"
 #include "relay/route/port.h"
 #include "relay/route/remote_ops.h"
 
@@ -60,8 +61,8 @@ struct rc_router {
     struct rc_route_calls calls;
     struct rc_worker_set snapshot; /* workers in the middle of their snapshot */
     uint32_t first;                /* port that the next turn begins with */
-    uint8_t *values;               /* owner: room for a channel's retained values; NULL until they are asked for */
-    uint64_t user_channels;        /* channels `user:{id}` that some worker wants: users who are here */
+    struct rc_kept kept;
+    uint64_t user_channels; /* channels `user:{id}` that some worker wants: users who are here */
 };
 
 /* Takes over from a predecessor (repairs next_sequence, routes the intent's record again). 0 or -ENOMEM. */
@@ -112,6 +113,10 @@ struct rc_router_placed {
 /* A message whose place in its channel is known by now, under a sequence of its own. */
 void rc_router_place(struct rc_router *router, const struct rc_router_placed *placed);
 
+/* The end of an rc_remote_ops.complete: answers the worker, if it is the one that asked. */
+void rc_router_asked(struct rc_router *router, uint32_t worker, uint32_t generation,
+                     const struct rc_envelope_view *asked);
+
 /* --- for it --- */
 
 uint64_t rc_router_sequence(struct rc_router *router);
@@ -121,14 +126,6 @@ uint16_t rc_router_retain(struct rc_router *router, const struct rc_envelope_vie
                           struct rc_history_stamp *stamp);
 /* Of a user's channel, when nobody here has it. */
 void rc_router_miss(struct rc_router *router, const struct rc_envelope_view *view);
-
-/* --- kept.c --- */
-
-/* How the channel stands, for the acknowledgement of an interest: it holds for the place in the ring where that is written. */
-void rc_router_tell_kept(struct rc_router *router, const struct rc_interest_request *request,
-                         struct rc_envelope_view *view);
-/* RC_QUERY_RETAINED, RC_QUERY_HISTORY, RC_QUERY_FORGET. False: it is another question. */
-bool rc_router_answer_kept(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *asked);
 
 /* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap); of "*", everybody. Without a name:
  * everybody is told that it may concern any channel, and direct messages. */
