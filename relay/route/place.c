@@ -1,8 +1,6 @@
 /* place: messages that got their place in a channel's history from all instances. Part of the router: see router.h. */
 #include "relay/route/router.h"
 
-#include <string.h>
-
 #include "common/base/clock.h"
 
 static void place_keep(struct rc_router *router, const struct rc_router_placed *placed, struct rc_envelope_view *view)
@@ -15,8 +13,11 @@ static void place_keep(struct rc_router *router, const struct rc_router_placed *
     view->head.epoch = placed->epoch;
     view->head.position = placed->offset;
     if (policy != NULL && placed->keep == RC_ROUTER_KEEP_AT) {
+        const uint64_t sequence = view->head.sequence;
+        view->head.sequence = placed->fans ? sequence : 0; /* by it a successor finds what it has to send again */
         view->head.target.slot =
             rc_history_append_at(history, view, policy, placed->epoch, placed->offset, placed->time_ms);
+        view->head.sequence = sequence;
     } else if (policy != NULL) {
         const struct rc_history_place place = rc_history_append(history, view, policy, placed->time_ms);
         view->head.epoch = place.epoch;
