@@ -99,6 +99,7 @@ void rc_park_pass(struct rc_worker *w)
         return;
     }
     if (w->park.phase == RC_PARK_ANSWERING) {
+        rc_polling_release(&w->polling); /* they may wait for as long as nothing comes */
         const char *hindrance = park_hindrance(w);
         if (hindrance == NULL) {
             park_enter(w, RC_PARK_STILL);

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "worker/backend/backend_io.h"
 #include "worker/carrier/crossing.h"
+#include "worker/carrier/stream.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
 #include "worker/engine/requests.h"
@@ -420,7 +421,7 @@ static int open_carriers(struct rc_worker *w, struct rc_err *err)
 {
     (void)err;
     rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
-    rc_streams_open(&w->streams, &w->clients);
+    rc_streams_open(&w->clients);
     return rc_websockets_open(&w->websockets, &w->clients);
 }
 
@@ -536,7 +537,6 @@ void rc_worker_close(struct rc_worker *w)
     rc_engines_close(&w->engines);
     rc_limits_close(&w->limits);
     rc_polling_close(&w->polling);
-    rc_streams_close(&w->streams);
     rc_websockets_close(&w->websockets);
     rc_api_close(&w->api);
     rc_client_files_close(&w->client_files);

@@ -16,7 +16,6 @@
 #include "worker/api/api.h"
 #include "worker/carrier/handover.h"
 #include "worker/carrier/polling.h"
-#include "worker/carrier/stream.h"
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
@@ -60,7 +59,6 @@ struct rc_worker {
     struct rc_handovers handovers;
     struct rc_engines engines;
     struct rc_polling polling;
-    struct rc_streams streams;
     struct rc_websockets websockets;
     struct rc_api api;
     struct rc_client_files client_files;

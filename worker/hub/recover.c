@@ -411,10 +411,6 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
             }
         }
     }
-    if (place != NULL && place->epoch != head->epoch && head->position != 1 && head->position != place->position + 1 &&
-        hub->kept->partial_place != channel_index) {
-        rc_hub_owe_gap(hub, channel_index); /* what is missing in between is of no epoch that is there */
-    }
     const uint64_t order = hub->order;
     const int rc = rc_hub_append(hub, channel_index, view);
     if (rc < 0) {
@@ -422,6 +418,10 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
     }
     if (place != NULL && place->epoch == head->epoch) {
         place->position = head->position;
+        if (RC_UNLIKELY(head->target.slot != place->slot) &&
+            rc_history_state(hub->history, head->target.slot).epoch == head->epoch) {
+            place->slot = head->target.slot; /* it was kept nowhere until now */
+        }
     } else if (place != NULL || ((channel->flags & RC_CHANNEL_ACTIVE) && rc_place_wanted(hub, channel))) {
         rc_place_set(hub, channel_index, head->epoch, head->position, head->target.slot);
         if (channel->place != 0) {

@@ -196,7 +196,7 @@ struct rc_client {
     uint32_t direct_log;    /* hub: log of direct messages; 0 = none pending */
     uint32_t excluded_turn; /* hub: with EXCLUDED: the turn counted last when it was excluded last */
     uint32_t user;          /* client: struct rc_user; 0 = anonymous, and nothing is known of it */
-    uint32_t active_ds;     /* client: its last message, for the idle timeout */
+    uint32_t active_ds;     /* client: its last message, for the idle timeout; what a stream not carried yet waits on */
     uint32_t ping_ds;       /* client: next ping, or the pong's deadline when RC_CLIENT_PING_DUE; 1/10 s since boot */
     uint16_t flags;         /* enum rc_client_flags */
     uint16_t cursor_count;  /* hub: its subscriptions with a cursor, "*" included */
