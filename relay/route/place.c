@@ -1,8 +1,6 @@
 /* place: messages that got their place in a channel's history from all instances. Part of the router: see router.h. */
 #include "relay/route/router.h"
 
-#include <string.h>
-
 #include "common/base/clock.h"
 
 static void place_keep(struct rc_router *router, const struct rc_router_placed *placed, struct rc_envelope_view *view)
@@ -16,7 +14,10 @@ static void place_keep(struct rc_router *router, const struct rc_router_placed *
     view->head.position = placed->offset;
     const uint64_t time_ms = placed->time_ms + (history == NULL ? 0 : history->view.clock_ahead);
     if (policy != NULL && placed->keep == RC_ROUTER_KEEP_AT) {
+        const uint64_t sequence = view->head.sequence;
+        view->head.sequence = placed->fans ? sequence : 0; /* by it a successor finds what it has to send again */
         view->head.target.slot = rc_history_append_at(history, view, policy, placed->epoch, placed->offset, time_ms);
+        view->head.sequence = sequence;
     } else if (policy != NULL) {
         const struct rc_history_place place = rc_history_append(history, view, policy, time_ms);
         view->head.epoch = place.epoch;

@@ -68,6 +68,32 @@ Test(relay_restart, dies_before_the_intent_is_complete)
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_REROUTED), 0);
 }
 
+/* It was taken into the copy of a shared history, and perhaps not written to all workers: those that have it know it. */
+Test(relay_restart, dies_between_the_copy_of_a_placed_message_and_the_workers)
+{
+    host.configs->copies[0].namespaces[0].history = 10;
+    rc_history_configure(&host.store, &host.configs->copies[0]);
+    const struct rc_envelope_view view = {
+        .head = {.data_bytes = 1, .channel_bytes = 1}, .channel = "a", .data = (const uint8_t *)"1"};
+    struct rc_router_placed placed = {.view = &view, .keep = RC_ROUTER_KEEP_AT, .epoch = 77, .offset = 5, .fans = true};
+    rc_router_place(&host.router, &placed);
+    reads(0, "message(a,#1):1");
+    relay_host_start_relay(&host);
+    relay_host_run(&host);
+    reads(0, "");
+    reads(1, "message(a,#1):1");
+    reads(2, "message(a,#1):1");
+    /* What was only filled in is nobody's. */
+    placed.offset = 6;
+    placed.fans = false;
+    rc_router_place(&host.router, &placed);
+    relay_host_start_relay(&host);
+    relay_host_run(&host);
+    for (uint32_t i = 0; i < 3; i++) {
+        reads(i, "");
+    }
+}
+
 Test(relay_restart, dies_between_intent_and_next_sequence)
 {
     relay_host_publish(&host, 0, "a", "x", "1");
