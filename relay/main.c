@@ -20,6 +20,7 @@
 #include "common/shm/spawn_args.h"
 #include "relay/loop.h"
 #include "relay/history/store.h"
+#include "relay/recovery/recovery.h"
 #include "relay/route/port.h"
 #include "relay/cluster/limits.h"
 #include "relay/cluster/queries.h"
@@ -41,7 +42,8 @@ struct relay {
     struct rc_roster roster;
     struct rc_queries queries;
     struct rc_history history;
-    struct rc_timer sweep; /* of the history */
+    struct rc_timer sweep; /* of the history, and of lost sockets */
+    struct rc_recovery recovery;
     struct rc_cluster_limits limits;
     int signal_fd; /* owner */
     uint32_t config_generation;
@@ -94,6 +96,7 @@ static bool relay_turn(void *context)
         rc_remote_configure(&relay->remote, config_of(relay));
         rc_queries_configure(&relay->queries, config_of(relay));
         rc_history_configure(&relay->history, config_of(relay));
+        rc_recovery_configure(&relay->recovery, config_of(relay));
         acknowledge_config(relay);
     }
     rc_log_catch_up();
@@ -221,6 +224,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .interest_count_max = interest_max(relay),
         .idempotency = &relay->control.keep->idempotency,
         .history = &relay->history,
+        .recovery = relay->recovery.on ? &relay->recovery : NULL,
         .instance_id = relay->control.instance_id,
         .roster = &relay->roster,
         .query = rc_queries_take,
@@ -269,6 +273,7 @@ static void sweep_due(void *context, uint64_t now_ms)
 {
     struct relay *relay = context;
     rc_history_sweep(&relay->history, now_ms + relay->history.view.clock_ahead);
+    rc_recovery_sweep(&relay->recovery, now_ms);
     rc_timer_set(&relay->loop.timers, &relay->sweep, now_ms + SWEEP_MS, sweep_due, relay);
 }
 
@@ -283,6 +288,50 @@ static int open_history(struct relay *relay, struct rc_err *err)
         return rc_err_set(err, rc, "no memory for what is kept of channels");
     }
     return 0;
+}
+
+static uint32_t recovery_generation(void *context, uint32_t worker)
+{
+    const struct relay *relay = context;
+    return relay->ports[worker].generation;
+}
+
+static int recovery_send(void *context, uint32_t worker, const struct rc_envelope_view *view)
+{
+    struct relay *relay = context;
+    return rc_router_send(&relay->router, worker, RC_DOWN_QUERY, view);
+}
+
+static void recovery_room(void *context, struct rc_span channel, bool wanted)
+{
+    struct relay *relay = context;
+    rc_remote_hold(&relay->remote, channel, wanted);
+}
+
+/* Lost sockets of Socket.IO, and what they missed. */
+static int open_recovery(struct relay *relay, struct rc_err *err)
+{
+    struct rc_recovery_view view;
+    if (rc_recovery_view_open(&view, relay->control.recovery, relay->control.recovery_bytes, err) < 0) {
+        return -EBADMSG;
+    }
+    const struct rc_recovery_setup setup = {
+        .view = &view,
+        .config = config_of(relay),
+        .metrics = &relay->control.own->metrics,
+        .instance_id = relay->control.instance_id,
+        .boot_nonce = relay->control.boot_nonce,
+        .record_bytes_max = relay->ports[0].record_bytes_max - sizeof(struct rc_envelope) - RC_CHANNEL_NAME_MAX,
+        .generation = recovery_generation,
+        .room = relay->remote.link != NULL ? recovery_room : NULL,
+        .send = recovery_send,
+        .context = relay,
+    };
+    const int rc = rc_recovery_open(&relay->recovery, &setup);
+    for (uint32_t i = 0; rc == 0 && i < relay->control.worker_count; i++) {
+        rc_recovery_worker_gone(&relay->recovery, i, relay->ports[i].generation, rc_clock_ms());
+    }
+    return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for what Socket.IO clients may come back for");
 }
 
 static int open_loop(struct relay *relay, struct rc_err *err)
@@ -349,11 +398,15 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         rc = rc == 0 ? 0 : rc_err_set(err, rc, "no memory for limits");
     }
     if (rc == 0) {
+        rc = open_recovery(relay, err);
+    }
+    if (rc == 0) {
         rc = open_router(relay, err);
     }
     if (rc != 0) {
         return rc;
     }
+    rc_recovery_tell_rooms(&relay->recovery);
     /* RM2 pairs with the acquire in rc_child_state (acceptor/watch/child.h): who sees it sees all that was opened. */
     atomic_store_explicit(&relay->control.own->process.state, RC_PROCESS_READY, memory_order_release);
     (void)rc_doorbell_wake(relay->args.acceptor_bell_fd);
@@ -367,6 +420,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     rc_queries_close(&relay->queries);
     rc_cluster_limits_close(&relay->limits);
     rc_router_close(&relay->router);
+    rc_recovery_close(&relay->recovery);
     rc_history_close(&relay->history);
     rc_roster_close(&relay->roster);
     for (int i = 0; relay->ports != NULL && i < relay->args.port_count; i++) {

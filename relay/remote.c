@@ -12,8 +12,9 @@
 #include "common/shm/neighbours.h"
 #include "relay/bridge/adapter_interest.h"
 
-#define MISSED_NAMED_MAX 4096u      /* channels of which it is told one by one that something was missed */
-#define WAITER_REPLY RC_WORKERS_MAX /* no worker waits for the confirmation, but a reply */
+#define MISSED_NAMED_MAX 4096u              /* channels of which it is told one by one that something was missed */
+#define WAITER_REPLY RC_WORKERS_MAX         /* no worker waits for the confirmation, but a reply */
+#define WAITER_NOBODY (RC_WORKERS_MAX + 1u) /* nobody does */
 
 /* --- from the router ------------------------------------------------------------------------------------------------- */
 
@@ -75,6 +76,14 @@ static void remote_select(void *context, const struct rc_envelope_view *view)
     rc_adapter_select(&remote->adapter, &one, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
 }
 
+static bool remote_complete(void *context, const struct rc_envelope_view *asked, uint32_t worker, uint32_t generation,
+                            bool forget)
+{
+    struct rc_remote *remote = context;
+    return !rc_registry_refused(&remote->registry) &&
+           rc_shared_complete(&remote->shared, asked, worker, generation, forget);
+}
+
 /* Everything but what gives it its place is done now. */
 static bool remote_share(void *context, const struct rc_envelope_view *view, uint32_t worker, uint32_t generation,
                          bool answers)
@@ -102,6 +111,8 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
     if (first) { /* a later worker waits for the same confirmation */
         rc_subscription_sets_interest(&remote->sets, name, true);
         rc_presence_interest(&remote->presence, name, true);
+    }
+    if (first && !rc_router_held(remote->router, name)) {
         rc_adapter_interest(&remote->adapter, name, true); /* before ours, whose confirmation then stands for both */
     }
     const enum rc_redis_want want = rc_redis_channel_want(
@@ -137,10 +148,26 @@ static void interest_remove(void *context, uint64_t hash, const char *name, uint
 {
     struct rc_remote *remote = context;
     const struct rc_span span = rc_span_of(name, name_bytes);
-    rc_redis_channel_unwant(remote->link, hash, span);
     rc_subscription_sets_interest(&remote->sets, span, false);
     rc_presence_interest(&remote->presence, span, false);
-    rc_adapter_interest(&remote->adapter, span, false);
+    if (!rc_router_held(remote->router, span)) {
+        rc_redis_channel_unwant(remote->link, hash, span);
+        rc_adapter_interest(&remote->adapter, span, false);
+    }
+}
+
+void rc_remote_hold(struct rc_remote *remote, struct rc_span name, bool held)
+{
+    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
+    if (remote->link == NULL || rc_router_wanted(remote->router, name)) {
+        return;
+    }
+    rc_adapter_interest(&remote->adapter, name, held);
+    if (held) {
+        (void)rc_redis_channel_want(remote->link, hash, name, WAITER_NOBODY, 0);
+    } else {
+        rc_redis_channel_unwant(remote->link, hash, name);
+    }
 }
 
 /* Of a worker of this host: nobody else looks. */
@@ -211,6 +238,7 @@ static void remote_retained(void *context, const struct rc_envelope_view *view)
 
 const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
                                             .share = remote_share,
+                                            .complete = remote_complete,
                                             .select = remote_select,
                                             .direct = remote_direct,
                                             .interest_add = interest_add,
@@ -245,6 +273,9 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
 {
     struct rc_remote *remote = context;
     const bool everywhere = confirmed && !rc_registry_refused(&remote->registry);
+    if (worker == WAITER_NOBODY) {
+        return;
+    }
     if (worker == WAITER_REPLY) {
         rc_router_confirmed(remote->router, token, everywhere);
         return;
@@ -342,7 +373,7 @@ static bool remote_share_heard(void *context, const struct rc_envelope_view *vie
 static bool remote_wanted(void *context, struct rc_span name)
 {
     const struct rc_remote *remote = context;
-    return rc_router_wanted(remote->router, name);
+    return rc_router_wanted(remote->router, name) || rc_router_held(remote->router, name);
 }
 
 static bool remote_pass_call(void *context, const struct rc_envelope_view *view, struct rc_call_asked *asked)

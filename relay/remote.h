@@ -70,6 +70,8 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
                    struct rc_router *router, struct rc_history *history, struct rc_timers *timers,
                    const struct rc_redis_host *host, struct rc_err *err);
 void rc_remote_close(struct rc_remote *remote);
+/* Lost sockets of Socket.IO are in the channel, which no worker may want: its messages are to come; they are not any more. */
+void rc_remote_hold(struct rc_remote *remote, struct rc_span name, bool held);
 /* The broker stops: what this instance has in Redis goes; true when Redis knows. To be asked again until then. */
 bool rc_remote_leave(struct rc_remote *remote);
 /* After a reload. */

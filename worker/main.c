@@ -15,6 +15,7 @@
 #include "worker/backend/backend_io.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
+#include "worker/engine/returning.h"
 #include "worker/worker.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
@@ -66,9 +67,11 @@ static void adopt_config(struct rc_worker *w, bool first)
         rc_io_tls_reload(&w->io, &w->control, w->config);
         w->truth.layout->config_generation = generation; /* what is in the truth is by it, from here on */
     }
-    /* W1 pairs with A2 in acceptor/watch/reload.c: this was the last look at the former configuration. */
-    atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
-    rc_worker_tell_acceptor(w);
+    if (w->owns) {
+        /* W1 pairs with A2 in acceptor/watch/reload.c: this was the last look at the former configuration. */
+        atomic_store_explicit(&w->process->config_generation, generation, memory_order_release);
+        rc_worker_tell_acceptor(w);
+    }
 }
 
 /* Gauges of a predecessor are not true any more; its counters go on. */
@@ -163,6 +166,7 @@ static void worker_run(struct rc_worker *w)
         rc_revocations_work(&w->identities.revocations);
         rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
+        rc_returnings_work(&w->engines);
         rc_asked_work(&w->engines);
         rc_doing_work(&w->engines);
         rc_interests_ask_again(&w->interests);
@@ -183,12 +187,28 @@ static void worker_run(struct rc_worker *w)
         w->more |= w->uplink.down.position != position; /* the rest is released in the next one */
         rc_memberships_flush(&w->memberships);
         rc_worker_tell_relay(w);
-#ifdef RC_DEBUG
         rc_truth_watch(&w->watch, &w->truth);
-#endif
         rc_overload_pass_ends(&w->overload);
         rc_park_pass(w);
     }
+}
+
+/* Opens everything; clients may come. */
+static int worker_begin(struct rc_worker *w, struct rc_err *err)
+{
+    reset_gauges(w->metrics);
+    w->state = RC_PROCESS_STARTING;
+    rc_worker_beat(w);
+    const int rc = rc_worker_open(w, err);
+    if (rc < 0) {
+        return rc;
+    }
+    w->state = RC_PROCESS_READY;
+    /* W2 pairs with A1 in acceptor/watch/child.h: everything that is opened is there. */
+    atomic_store_explicit(&w->process->state, RC_PROCESS_READY, memory_order_release);
+    rc_worker_tell_acceptor(w);
+    rc_log_info("worker_ready", "slots=%u listeners=%d", w->control.slots_per_worker, w->args.listen_count);
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -207,24 +227,17 @@ int main(int argc, char **argv)
         rc_log_error("worker_not_started", "reason=\"%s\" remedy=\"workers are started by ringcast run\"", err.text);
         return EXIT_SETUP;
     }
+    worker.owns = worker.args.adopt == 0;
     adopt_config(&worker, true);
     rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
                 (enum rc_log_format)worker.config->log.format);
     rc_log_settings_apply(&worker.config->log);
-    reset_gauges(worker.metrics);
-    worker.state = RC_PROCESS_STARTING;
-    rc_worker_beat(&worker);
-    const int rc = rc_worker_open(&worker, &err);
+    const int rc = worker.args.adopt != 0 ? rc_worker_succeed(&worker, &err) : worker_begin(&worker, &err);
     if (rc < 0) {
         rc_log_error("worker_not_started", "reason=\"%s\"", err.text);
         /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */
-        return rc == -EBADMSG ? EXIT_FAILURE : EXIT_SETUP;
+        return rc == -EBADMSG || rc == -ECANCELED ? EXIT_FAILURE : EXIT_SETUP;
     }
-    worker.state = RC_PROCESS_READY;
-    /* W2 pairs with A1 in acceptor/watch/child.h: everything that is opened is there. */
-    atomic_store_explicit(&worker.process->state, RC_PROCESS_READY, memory_order_release);
-    rc_worker_tell_acceptor(&worker);
-    rc_log_info("worker_ready", "slots=%u listeners=%d", worker.control.slots_per_worker, worker.args.listen_count);
     worker_run(&worker);
     const bool corrupt = worker.uplink.corrupt;
     worker.state = RC_PROCESS_DRAINED;

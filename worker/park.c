@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -23,10 +24,16 @@
 #define PARK_STILL_MS 1000u
 #define PARK_LOOK_MS 1000u /* at what else may end it, while it sleeps */
 
+static enum rc_order park_order(const struct rc_worker *w)
+{
+    /* PK1 pairs with TK1 in acceptor/watch/takeover.c: with RUN, a successor that has looked at the truth is gone. */
+    return (enum rc_order)atomic_load_explicit(&w->control.core->workers[w->args.index].order, memory_order_acquire);
+}
+
+/* ADOPT is for those who stand still already, and for who stood by until then and runs now. */
 static bool park_wanted(const struct rc_worker *w)
 {
-    /* PK1 pairs with TK1 in acceptor/watch/takeover.c: the word alone counts. */
-    return atomic_load_explicit(&w->control.core->workers[w->args.index].order, memory_order_relaxed) == RC_ORDER_PARK;
+    return park_order(w) == RC_ORDER_PARK;
 }
 
 bool rc_park_due(const struct rc_worker *w)
@@ -61,6 +68,20 @@ static void park_go_on(struct rc_worker *w, const char *hindrance)
     rc_io_go_on(&w->io);
 }
 
+/* A successor that failed has linked the free objects of the truth as it wanted them. */
+static void park_account(struct rc_worker *w)
+{
+    struct rc_truth_found found;
+    struct rc_err err = {0};
+    const int rc = rc_truth_check(&w->truth, &found, &err);
+    if (rc < 0) {
+        rc_log_error("truth_damaged", "reason=\"%s\"", err.text);
+        abort(); /* what would be made of it is worse than a crash, which the acceptor answers */
+    }
+    rc_truth_account(&w->truth, &found);
+    rc_truth_found_close(&found);
+}
+
 /* The ring is not entered here. What wakes it up in vain is the order's bell, which a former order rang. */
 static void park_sleep(struct rc_worker *w)
 {
@@ -70,11 +91,21 @@ static void park_sleep(struct rc_worker *w)
     /* PK2 pairs with A1 in acceptor/watch/child.h: whoever sees it sees the truth as it stands. */
     atomic_store_explicit(&w->process->state, RC_PROCESS_PARKED, memory_order_release);
     rc_worker_tell_acceptor(w);
-    while (park_wanted(w) && rc_control_state(&w->control) < RC_BROKER_DRAINING && (fds[1].revents & POLLHUP) == 0) {
+    for (enum rc_order order; (order = park_order(w)) != RC_ORDER_RUN;) {
         uint64_t rings;
+        const bool orphan = (fds[1].revents & POLLHUP) != 0;
+        if (order == RC_ORDER_PARK && (orphan || rc_control_state(&w->control) >= RC_BROKER_DRAINING)) {
+            break;
+        }
+        if (orphan) {
+            _exit(EXIT_SUCCESS); /* a successor may have taken over: never two of them */
+        }
         if (poll(fds, 2, PARK_LOOK_MS) > 0 && (fds[0].revents & POLLIN) != 0) {
             (void)!read(w->args.order_fd, &rings, sizeof(rings));
         }
+    }
+    if (atomic_load_explicit(&w->process->successor_state, memory_order_relaxed) == RC_PROCESS_ADOPTING) {
+        park_account(w);
     }
     w->state = RC_PROCESS_READY;
     rc_worker_beat(w);
@@ -99,9 +130,11 @@ void rc_park_pass(struct rc_worker *w)
         return;
     }
     if (w->park.phase == RC_PARK_ANSWERING) {
+        rc_polling_release(&w->polling); /* they may wait for as long as nothing comes */
         const char *hindrance = park_hindrance(w);
         if (hindrance == NULL) {
             park_enter(w, RC_PARK_STILL);
+            rc_io_park_own(&w->io);
         } else if (age_ms >= PARK_ANSWERING_MS) {
             park_go_on(w, hindrance);
         }

@@ -9,8 +9,10 @@
 #include "common/base/clock.h"
 #include "worker/backend/backend_io.h"
 #include "worker/carrier/crossing.h"
+#include "worker/carrier/stream.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
+#include "worker/engine/recoverable.h"
 #include "worker/engine/requests.h"
 #include "worker/engine/rule_retained.h"
 
@@ -55,6 +57,7 @@ void rc_worker_tell_acceptor(const struct rc_worker *w)
 
 void rc_worker_tell_relay(struct rc_worker *w)
 {
+    rc_recoverables_tell(&w->engines);
     rc_interests_flush(&w->interests);
     rc_uplink_flush(&w->uplink);
 }
@@ -192,6 +195,7 @@ static void to_member_changed(void *context, uint32_t client, uint32_t channel, 
 {
     struct rc_worker *w = context;
     rc_memberships_changed(&w->memberships, client, channel, joined);
+    rc_recoverable_room(&w->engines, client, channel);
 }
 
 /* What the hub says of one client. */
@@ -321,8 +325,11 @@ static void to_revoked(void *context, uint32_t client, uint64_t random)
 
 static int open_truth(struct rc_worker *w, struct rc_err *err)
 {
-    const int rc = rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config,
-                                   rc_io_truth_bytes(w->config->server.receive_buffers_bytes), w->control.boot_ms, err);
+    if (w->args.adopt != 0) {
+        return rc_truth_attach(&w->truth, w->args.truth_fd, err);
+    }
+    const int rc = rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config, 0,
+                                   w->control.boot_ms, err);
     if (rc == 0) {
         w->truth.layout->config_generation = w->config_generation;
     }
@@ -420,7 +427,7 @@ static int open_carriers(struct rc_worker *w, struct rc_err *err)
 {
     (void)err;
     rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
-    rc_streams_open(&w->streams, &w->clients);
+    rc_streams_open(&w->clients);
     return rc_websockets_open(&w->websockets, &w->clients);
 }
 
@@ -462,7 +469,8 @@ static int open_io(struct rc_worker *w, struct rc_err *err)
                                           .slots_max = w->control.slots_per_worker,
                                           .direct_descriptors = w->control.direct_descriptors,
                                           .receive_buffers_bytes = w->config->server.receive_buffers_bytes,
-                                          .config = w->config};
+                                          .config = w->config,
+                                          .adopting = w->args.adopt != 0};
     return rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
 }
 
@@ -536,7 +544,6 @@ void rc_worker_close(struct rc_worker *w)
     rc_engines_close(&w->engines);
     rc_limits_close(&w->limits);
     rc_polling_close(&w->polling);
-    rc_streams_close(&w->streams);
     rc_websockets_close(&w->websockets);
     rc_api_close(&w->api);
     rc_client_files_close(&w->client_files);

@@ -3,6 +3,7 @@
  *
  *   rooms.c   opens the rooms, in an order that is checked, and hands on what one room tells another
  *   park.c    standing still
+ *   succeed.c taking over from one that does
  *   main.c    the start, and the loop
  */
 #ifndef RC_WORKER_WORKER_H
@@ -16,7 +17,6 @@
 #include "worker/api/api.h"
 #include "worker/carrier/handover.h"
 #include "worker/carrier/polling.h"
-#include "worker/carrier/stream.h"
 #include "worker/carrier/websocket.h"
 #include "worker/client/client.h"
 #include "worker/client/overload.h"
@@ -42,6 +42,7 @@ struct rc_worker {
     struct rc_control control;
     struct rc_process *process;
     uint32_t state; /* enum rc_process_state */
+    bool owns;      /* the words of its report about itself are its own: not those of a predecessor that runs */
     struct rc_port_view port;
     const struct rc_config *config;
     uint32_t config_generation;
@@ -60,7 +61,6 @@ struct rc_worker {
     struct rc_handovers handovers;
     struct rc_engines engines;
     struct rc_polling polling;
-    struct rc_streams streams;
     struct rc_websockets websockets;
     struct rc_api api;
     struct rc_client_files client_files;
@@ -82,6 +82,10 @@ void rc_worker_beat(struct rc_worker *w);
 void rc_worker_tell_relay(struct rc_worker *w);
 /* A word was stored that the acceptor waits for. */
 void rc_worker_tell_acceptor(const struct rc_worker *w);
+
+/* Instead of opening it: takes over from a worker that runs, when that one stands still. 0: it is to run the loop. Negative errno with `err`:
+ * it is to end, and nothing of the other's was touched; -ECANCELED: it was not wanted. */
+int rc_worker_succeed(struct rc_worker *w, struct rc_err *err);
 
 /* Is there an order to stand still, or to go on, that was not followed yet? */
 bool rc_park_due(const struct rc_worker *w);

@@ -371,6 +371,18 @@ static int command_help_config(const struct rc_cli *cli)
     return RC_EXIT_OK;
 }
 
+static int command_handover(const struct rc_cli *cli)
+{
+    char request[32];
+    const char *worker = cli->worker != NULL ? cli->worker : "all";
+    if (strcmp(worker, "all") != 0 && (strspn(worker, "0123456789") != strlen(worker) || strlen(worker) > 4)) {
+        rc_option_wrong("ringcast", "ringcast help handover", "a worker is a number, or all, and not", worker);
+        return RC_EXIT_CONFIG;
+    }
+    (void)snprintf(request, sizeof(request), "handover %s", worker);
+    return command_ask(cli, request);
+}
+
 int rc_cli_run(const struct rc_cli *cli)
 {
     if (cli->help) {
@@ -386,6 +398,8 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_ask(cli, cli->json ? "status json" : "status");
     case RC_CLI_RELOAD:
         return command_ask(cli, "reload");
+    case RC_CLI_HANDOVER:
+        return command_handover(cli);
     case RC_CLI_STOP:
         return command_ask(cli, cli->now ? "stop now" : "stop");
     case RC_CLI_TOKEN:

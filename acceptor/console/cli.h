@@ -19,6 +19,7 @@ struct rc_cli {
     const char *topic;  /* borrowed from argv: what `help` is asked about; NULL = all */
     int argc;           /* of `token`: what follows */
     char **argv;
+    const char *worker; /* borrowed from argv: of `handover`; NULL = all */
     bool json;
     bool now;
     bool help;                 /* the page of the command, and nothing else */

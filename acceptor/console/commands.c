@@ -70,6 +70,17 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                        .details = "A file that is wrong changes nothing. " ASKS,
                        .failed = "the file is wrong, or there is no broker to ask",
                        .options = {OPTION_CONFIG(WHICH_BROKER), OPTION_SOCKET}},
+    [RC_CLI_HANDOVER] =
+        {.name = "handover",
+         .summary = "hand workers over to new processes of the same build; their clients stay",
+         .details =
+             "WORKER is a number, or all: one after the other. Who cannot go on in another process ends: TLS connections "
+             "hinder it, requests whose body is coming are cut off. A worker that cannot be handed over goes on. " ASKS,
+         .failed = "a worker was not handed over, and goes on; or there is no broker to ask",
+         .options = {{NULL, NULL, "WORKER", "which one; all if it is left out", RC_OPTION_TEXT,
+                      offsetof(struct rc_cli, worker)},
+                     OPTION_CONFIG(WHICH_BROKER),
+                     OPTION_SOCKET}},
     [RC_CLI_STOP] = {.name = "stop",
                      .summary = "send the clients away and end (as SIGTERM does)",
                      .details = "It waits until the broker has ended. " ASKS,

@@ -16,6 +16,7 @@ enum rc_cli_command {
     RC_CLI_CHECK,
     RC_CLI_STATUS,
     RC_CLI_RELOAD,
+    RC_CLI_HANDOVER,
     RC_CLI_STOP,
     RC_CLI_TUNE,
     RC_CLI_TOKEN,

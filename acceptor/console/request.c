@@ -66,8 +66,12 @@ void rc_request_handle(void *context, uint32_t handle, const char *request)
         rc_reload_ask(supervisor, handle);
         return;
     }
+    if (strncmp(request, "handover ", 9) == 0) {
+        rc_takeover_ask(supervisor, handle, request + 9);
+        return;
+    }
     if (strncmp(request, "park ", 5) == 0) {
-        rc_takeover_ask(supervisor, handle, request + 5);
+        rc_takeover_ask_park(supervisor, handle, request + 5);
         return;
     }
     if (strcmp(request, "stop") == 0 || strcmp(request, "stop now") == 0) {

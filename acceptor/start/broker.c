@@ -278,7 +278,7 @@ int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, str
     broker->steer.map_fd = -1;
     broker->worker_program.fd = broker->relay_program.fd = -1;
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
-        broker->inbox_fds[i] = broker->outbox_fds[i] = broker->vault_fds[i] = -1;
+        broker->inbox_fds[i] = broker->outbox_fds[i] = broker->vault_fds[i] = broker->truth_fds[i] = -1;
     }
     const int rc = open_all(broker, config, err);
     if (rc != 0) {
@@ -330,6 +330,7 @@ void rc_broker_close(struct rc_broker *broker)
         close_fd(&broker->inbox_fds[i]);
         close_fd(&broker->outbox_fds[i]);
         close_fd(&broker->vault_fds[i]);
+        close_fd(&broker->truth_fds[i]);
     }
     close_fd(&broker->bell_fd);
     close_fd(&broker->life_read_fd);
@@ -339,11 +340,10 @@ void rc_broker_close(struct rc_broker *broker)
     rc_segments_close(&broker->segments);
 }
 
-static void args_of_worker(const struct rc_broker *broker, const struct rc_child *child, int truth_fd,
-                           struct rc_spawn_args *args)
+static void args_of_worker(const struct rc_broker *broker, const struct rc_child *child, struct rc_spawn_args *args)
 {
     const uint32_t index = (uint32_t)child->index;
-    args->truth_fd = truth_fd;
+    args->truth_fd = broker->truth_fds[index];
     args->relay_bell_fd = broker->relay.bell_fd;
     args->steer_fd = broker->steer.map_fd;
     args->inbox_fd = broker->inbox_fds[index];
@@ -364,70 +364,136 @@ static void args_of_relay(const struct rc_broker *broker, struct rc_spawn_args *
     }
 }
 
-static void close_vault(struct rc_broker *broker, const struct rc_child *child)
+/* What a worker's process leaves behind: sockets that nobody else has end here. */
+static void close_kept(struct rc_broker *broker, struct rc_child *child)
 {
     if (child->index != RC_CHILD_RELAY) {
         close_fd(&broker->vault_fds[child->index]);
+        close_fd(&broker->truth_fds[child->index]);
+        close_fd(&child->order_fd);
     }
+}
+
+/* What each process of a worker has for itself: *io_fd and *order_fd. */
+static int open_own(int index, int *io_fd, int *order_fd, struct rc_err *err)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "ringcast-io-%d", index);
+    *io_fd = rc_segment_create(name, 0, err);
+    if (*io_fd < 0) {
+        return *io_fd;
+    }
+    *order_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (*order_fd < 0) {
+        const int rc = rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+        close_fd(io_fd);
+        return rc;
+    }
+    return 0;
+}
+
+/* A new truth and a new vault for each generation: the worker sizes the one, and finds both empty. */
+static int open_generation(struct rc_broker *broker, struct rc_child *child, int *io_fd, struct rc_err *err)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "ringcast-truth-%d", child->index);
+    broker->truth_fds[child->index] = rc_segment_create(name, 0, err);
+    if (broker->truth_fds[child->index] < 0) {
+        return broker->truth_fds[child->index];
+    }
+    const int rc = open_own(child->index, io_fd, &child->order_fd, err);
+    if (rc < 0) {
+        close_kept(broker, child);
+        return rc;
+    }
+    atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_relaxed);
+    open_vault(broker, (uint32_t)child->index);
+    return 0;
+}
+
+static void args_open(const struct rc_broker *broker, const struct rc_child *child, struct rc_spawn_args *args)
+{
+    rc_spawn_args_clear(args, child->index);
+    args->life_fd = broker->life_read_fd;
+    args->bell_fd = child->bell_fd;
+    args->acceptor_bell_fd = broker->bell_fd;
+    rc_segments_args(&broker->segments, args);
+}
+
+static pid_t broker_spawn(const struct rc_broker *broker, const struct rc_child *child,
+                          const struct rc_spawn_args *args, int *pidfd, struct rc_err *err)
+{
+    const struct rc_spawn spawn = {
+        .program = child->index == RC_CHILD_RELAY ? &broker->relay_program : &broker->worker_program,
+        .identity = &broker->identity,
+        .cpu = atomic_load_explicit(&child->life->cpu, memory_order_relaxed),
+    };
+    return rc_spawn_child(&spawn, args, pidfd, err);
 }
 
 int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err)
 {
     RC_ASSERT(child->pid == 0 && child->pidfd < 0);
     struct rc_spawn_args args;
-    rc_spawn_args_clear(&args, child->index);
-    args.life_fd = broker->life_read_fd;
-    args.bell_fd = child->bell_fd;
-    args.acceptor_bell_fd = broker->bell_fd;
+    int io_fd = -1;
     rc_segments_renew(&broker->segments, child->index);
-    rc_segments_args(&broker->segments, &args);
-    int truth_fd = -1;
+    args_open(broker, child, &args);
     if (child->index == RC_CHILD_RELAY) {
         args_of_relay(broker, &args);
     } else {
-        /* A new one for each generation: the worker sizes it, and finds it zero. */
-        char name[32];
-        snprintf(name, sizeof(name), "ringcast-truth-%d", child->index);
-        truth_fd = rc_segment_create(name, 0, err);
-        if (truth_fd < 0) {
-            return truth_fd;
+        const int rc = open_generation(broker, child, &io_fd, err);
+        if (rc < 0) {
+            return rc;
         }
-        child->order_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (child->order_fd < 0) {
-            close(truth_fd);
-            return rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
-        }
-        atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_relaxed);
-        open_vault(broker, (uint32_t)child->index);
-        args_of_worker(broker, child, truth_fd, &args);
+        args_of_worker(broker, child, &args);
+        args.io_fd = io_fd;
     }
-    const struct rc_spawn spawn = {
-        .program = child->index == RC_CHILD_RELAY ? &broker->relay_program : &broker->worker_program,
-        .identity = &broker->identity,
-        .cpu = atomic_load_explicit(&child->life->cpu, memory_order_relaxed),
-    };
     child->ready = child->stuck = child->behind = child->killed = false;
     child->restart_due_ms = 0;
     child->started_ms = now_ms;
     atomic_store_explicit(&child->process->heartbeat_ms, now_ms, memory_order_relaxed);
     atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
+    atomic_store_explicit(&child->process->successor_state, RC_PROCESS_DOWN, memory_order_relaxed);
     /* Relaxed, as DOWN below: who reads it concludes nothing about another word. */
     atomic_store_explicit(&child->process->state, RC_PROCESS_STARTING, memory_order_relaxed);
     /* B2 pairs with P3 in relay/route/port.c, rc_port_follow: who sees 1 sees the generation that starts, and writes to it. */
     atomic_store_explicit(&child->life->running, 1, memory_order_release);
-    const pid_t pid = rc_spawn_child(&spawn, &args, &child->pidfd, err);
-    if (truth_fd >= 0) {
-        close(truth_fd);
-    }
+    const pid_t pid = broker_spawn(broker, child, &args, &child->pidfd, err);
+    close_fd(&io_fd);
     if (pid < 0) {
-        close_vault(broker, child);
-        close_fd(&child->order_fd);
+        close_kept(broker, child);
         atomic_store_explicit(&child->life->running, 0, memory_order_relaxed);
         atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_relaxed);
         return (int)pid;
     }
     child->pid = pid;
     atomic_store_explicit(&child->life->pid, (uint32_t)pid, memory_order_relaxed);
+    return 0;
+}
+
+int rc_broker_start_successor(struct rc_broker *broker, struct rc_child *child, struct rc_successor *successor,
+                              struct rc_err *err)
+{
+    RC_ASSERT(child->pid != 0 && child->index != RC_CHILD_RELAY && successor->pid == 0);
+    struct rc_spawn_args args;
+    int io_fd = -1;
+    int rc = open_own(child->index, &io_fd, &successor->order_fd, err);
+    if (rc < 0) {
+        return rc;
+    }
+    args_open(broker, child, &args);
+    args_of_worker(broker, child, &args);
+    args.order_fd = successor->order_fd;
+    args.io_fd = io_fd;
+    args.adopt = 1;
+    atomic_store_explicit(&child->process->successor_state, RC_PROCESS_STARTING, memory_order_relaxed);
+    const pid_t pid = broker_spawn(broker, child, &args, &successor->pidfd, err);
+    close_fd(&io_fd);
+    if (pid < 0) {
+        close_fd(&successor->order_fd);
+        return (int)pid;
+    }
+    successor->pid = pid;
     return 0;
 }
 
@@ -448,8 +514,7 @@ void rc_broker_bury(struct rc_broker *broker, struct rc_child *child)
     atomic_store_explicit(&child->life->generation, generation, memory_order_release);
     child->pid = 0;
     close_fd(&child->pidfd);
-    close_fd(&child->order_fd);
-    close_vault(broker, child); /* what nobody has any more ends here */
+    close_kept(broker, child);
     rc_broker_ring_all(broker);
 }
 

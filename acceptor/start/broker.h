@@ -45,6 +45,7 @@ struct rc_broker {
     int outbox_fds[RC_WORKERS_MAX];
     /* owned: of each worker's generation, what keeps its sockets (common/base/vault.h); -1 = nothing does */
     int vault_fds[RC_WORKERS_MAX];
+    int truth_fds[RC_WORKERS_MAX]; /* owned: of each worker that runs, for a successor */
     struct rc_child relay;
     struct rc_child workers[RC_WORKERS_MAX];
 };
@@ -59,6 +60,15 @@ void rc_broker_close(struct rc_broker *broker);
 
 /* Starts a child that is not running, under the generation that the core segment holds. */
 int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err);
+
+/* A second process of a worker that runs, which is to take over from it. */
+struct rc_successor {
+    pid_t pid; /* 0 = none */
+    int pidfd; /* owned, as order_fd; -1 = none */
+    int order_fd;
+};
+int rc_broker_start_successor(struct rc_broker *broker, struct rc_child *child, struct rc_successor *successor,
+                              struct rc_err *err);
 
 /* What must happen when a child died, in this order: no new connections, no load, DOWN, a new generation,
  * everybody told. */

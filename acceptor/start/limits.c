@@ -162,10 +162,10 @@ int rc_limits_read(struct rc_limits *limits, const struct rc_identity *identity,
 }
 
 /* Descriptors of the acceptor itself: a report (to write, to read), a port, a bell, a process, an inbox with both its ends, a vault, a
- * bell for orders and the listeners of every worker; programs and maps. A child inherits fewer. */
+ * bell for orders, a truth and the listeners of every worker; programs and maps. A child inherits fewer. */
 static uint64_t own_descriptors(uint32_t workers, uint32_t listeners)
 {
-    return RC_LIMITS_OWN_DESCRIPTORS + (uint64_t)workers * (9 + listeners) + (uint64_t)listeners * 8;
+    return RC_LIMITS_OWN_DESCRIPTORS + (uint64_t)workers * (10 + listeners) + (uint64_t)listeners * 8;
 }
 
 /* ", or server.workers = N" where that is a way out. */

@@ -86,7 +86,8 @@ static int open_shared(struct rc_segments *segments, const struct rc_config *con
         rc = segment_open(&segments->relay_segment, "ringcast-report-relay", sizeof(struct rc_relay_report), true, err);
     }
     if (rc == 0) {
-        rc = segment_open(&segments->keep_segment, "ringcast-keep", sizeof(struct rc_relay_keep), false, err);
+        rc = segment_open(&segments->keep_segment, "ringcast-keep", RC_RELAY_KEEP_BYTES + segments->recovery_bytes,
+                          false, err);
     }
     if (rc == 0) {
         rc = segment_open(&segments->limits_segment, "ringcast-limits", sizeof(struct rc_limits_segment), false, err);
@@ -113,6 +114,10 @@ static int open_shared(struct rc_segments *segments, const struct rc_config *con
     segments->acceptor = segments->acceptor_segment.memory;
     segments->relay = segments->relay_segment.memory;
     segments->keep = segments->keep_segment.memory;
+    if (segments->keep != NULL) {
+        rc_segment_dump((uint8_t *)segments->keep + RC_RELAY_KEEP_BYTES, segments->recovery_bytes,
+                        false); /* messages */
+    }
     return rc;
 }
 
@@ -171,6 +176,7 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
     segments->ring_bytes = config->server.ring_bytes;
     segments->overflow_bytes = config->server.overflow_bytes;
     segments->history_bytes = config->limits.history_memory_bytes;
+    segments->recovery_bytes = config->socketio.recovery_ms == 0 ? 0 : config->socketio.recovery_memory_bytes;
     int rc = open_shared(segments, config, err);
     for (uint32_t i = 0; rc == 0 && i < workers; i++) {
         rc = open_worker(segments, i, err);

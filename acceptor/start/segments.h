@@ -21,7 +21,8 @@ struct rc_segments {
     uint32_t worker_count;
     uint64_t ring_bytes; /* of each port */
     uint64_t overflow_bytes;
-    uint64_t history_bytes; /* limits.history_memory */
+    uint64_t history_bytes;  /* limits.history_memory */
+    uint64_t recovery_bytes; /* behind `keep` in its segment; 0 = nothing is kept of Socket.IO clients that are lost */
     struct rc_segment core_segment;
     struct rc_segment config_segment; /* without a writable descriptor: only the mapping writes */
     struct rc_segment keys_segment;   /* the same */

@@ -252,6 +252,8 @@ static void loop_run(struct rc_supervisor *supervisor)
                 read_signals(supervisor);
             } else if (number == EVENT_CONSOLE) {
                 console_due = true;
+            } else if (number == RC_TAKEOVER_EVENT) {
+                /* being awake is all it asks for */
             } else if (number == EVENT_BELL) {
                 answer_bell(supervisor);
             } else {
@@ -373,6 +375,7 @@ int rc_acceptor_run(struct rc_settings *settings)
     take_recent(supervisor);
     loop_run(supervisor);
     const int exit_code = supervisor->exit_code;
+    rc_takeover_close(supervisor);
     rc_log_info("ended", "exit_code=%d uptime_ms=%" PRIu64, exit_code, supervisor->now_ms - supervisor->started_ms);
     rc_request_ended(supervisor);
     rc_log_count_dropped(NULL);

@@ -45,16 +45,32 @@ struct rc_reload {
 };
 
 /* See acceptor/watch/takeover.h. */
-enum rc_takeover_phase { RC_TAKEOVER_NONE, RC_TAKEOVER_PARKING, RC_TAKEOVER_GOING_ON };
+enum rc_takeover_phase {
+    RC_TAKEOVER_NONE,
+    RC_TAKEOVER_STANDBY,
+    RC_TAKEOVER_PARKING,
+    RC_TAKEOVER_ADOPTING,
+    RC_TAKEOVER_LEAVING,
+    RC_TAKEOVER_UNDOING,
+    RC_TAKEOVER_GOING_ON, /* of a worker that only stood still */
+};
+#define RC_TAKEOVER_EVENT (UINT64_C(1) << 32) /* of the set of the loop: a process that rc_takeover_progress looks at */
 
 struct rc_takeover {
     enum rc_takeover_phase phase;
+    bool only_park;
     uint32_t worker;
-    uint32_t handle; /* console handle of who asked */
-    pid_t pid;       /* of the worker */
-    uint64_t due_ms; /* when the phase takes too long */
+    uint32_t last;                 /* worker */
+    uint32_t handle;               /* console handle of who asked */
+    pid_t pid;                     /* of the worker when its turn began */
+    struct rc_successor successor; /* LEAVING: the predecessor */
+    uint64_t due_ms;               /* when the phase takes too long, or is to be looked at */
     uint64_t began_ns;
+    uint64_t ordered_ns;
     uint64_t parked_ns;
+    uint64_t taken_ns;
+    uint32_t text_bytes;
+    char text[16384]; /* for who asked: a line for each worker */
 };
 
 struct rc_supervisor {

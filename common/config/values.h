@@ -181,6 +181,10 @@ struct rc_config_socketio {
     uint64_t upgrade_timeout_ms;
     uint64_t connect_timeout_ms;
     uint64_t ack_timeout_ms;
+    uint64_t recovery_ms; /* 0 = who comes back is somebody new */
+    uint64_t recovery_memory_bytes;
+    uint64_t recovery_max_bytes;
+    bool recovery_rules; /* rows of "connect" run for who has come back, too */
     uint64_t max_payload_bytes;
     bool http_compression; /* of answers to polls */
     uint32_t max_attachments;

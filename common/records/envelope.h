@@ -46,6 +46,7 @@ enum rc_record_type {
     RC_UP_SELECT = 15, /* like RC_UP_PUBLISH, with whom it is for as an RC_DOWN_SELECT says it: one room at most */
     RC_UP_RETAIN =
         16, /* as RC_UP_PUBLISH, but kept as the retained value and not sent; no data: there is none any more */
+    RC_UP_SESSION = 17, /* how a Socket.IO socket that may come back stands (common/records/recovery.h) */
     /* down: relay to worker */
     RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
     RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */

@@ -37,6 +37,8 @@ enum rc_query_kind {
         17, /* the envelope's channel: messages kept of it. Data: head | struct rc_query_history; answer: struct rc_query_kept | entries */
     RC_QUERY_FORGET =
         18, /* the envelope's channel: its history is to be forgotten. Answer: struct rc_query_kept of the new epoch; `count`: messages gone */
+    RC_QUERY_SESSION = 19, /* a lost session of Socket.IO, and what it missed: common/records/recovery.h */
+    RC_QUERY_MISSED = 20,
     RC_QUERY_RETAINED = 16, /* the envelope's channel: its retained values. Answer: entries of common/shm/history.h */
 };
 

@@ -114,6 +114,28 @@ static const struct rc_report *take_report(int *fd, uint64_t bytes, struct rc_er
     return report;
 }
 
+/* What a predecessor has left, and behind it what is kept for Socket.IO clients. */
+static int attach_keep(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
+{
+    uint64_t bytes = 0;
+    uint8_t *memory = rc_segment_map(args->keep_fd, &bytes, err);
+    close(args->keep_fd);
+    args->keep_fd = -1;
+    if (memory == NULL) {
+        return -EBADMSG;
+    }
+    control->keep = (struct rc_relay_keep *)(void *)memory;
+    if (bytes < RC_RELAY_KEEP_BYTES ||
+        !head_right(&control->keep->ready, RC_KEEP_READY, control->keep->abi, RC_CORE_ABI)) {
+        return segment_refuse(err, "keep");
+    }
+    const uint64_t rest = bytes - RC_RELAY_KEEP_BYTES;
+    rc_segment_dump(memory + RC_RELAY_KEEP_BYTES, rest, false); /* messages */
+    control->recovery = memory + RC_RELAY_KEEP_BYTES;
+    control->recovery_bytes = rest;
+    return 0;
+}
+
 static int attach_own(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err)
 {
     const bool relay = args->index < 0;
@@ -132,13 +154,7 @@ static int attach_own(struct rc_control *control, struct rc_spawn_args *args, st
     }
     control->own_relay = own;
     control->relay = own;
-    control->keep = fd_take(&args->keep_fd, true, sizeof(struct rc_relay_keep), "keep", err);
-    if (control->keep == NULL) {
-        return -EBADMSG;
-    }
-    return head_right(&control->keep->ready, RC_KEEP_READY, control->keep->abi, RC_CORE_ABI)
-               ? 0
-               : segment_refuse(err, "keep");
+    return attach_keep(control, args, err);
 }
 
 /* The numbers of things that were handed over must be those of the core segment: loops go by either. */

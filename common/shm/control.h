@@ -41,6 +41,8 @@ struct rc_control {
     struct rc_report *own;             /* its report; the relay's is the first member of own_relay */
     struct rc_relay_report *own_relay; /* relay only, else NULL */
     struct rc_relay_keep *keep;        /* relay only, else NULL */
+    void *recovery;                    /* relay only, else NULL: what is behind `keep` in its segment */
+    uint64_t recovery_bytes;           /* 0 = nothing is */
     struct rc_history_view history;    /* the relay's to write, others have it mapped read-only */
     struct rc_limits_segment *limits;  /* worker only, else NULL: all workers write it */
 };

@@ -69,7 +69,11 @@ enum rc_broker_state { RC_BROKER_STARTING, RC_BROKER_RUNNING, RC_BROKER_DRAINING
 /*
  * Life of a process:  DOWN -> STARTING -> READY -> DRAINED (a worker without clients that may exit) -> DOWN
  *
- * A worker that is told to (enum rc_order) stands still meanwhile:  READY -> PARKED -> READY. Then it touches nothing.
+ * A worker that hands over to a successor (enum rc_order). Both have the same report; each has a word of its own until the successor has
+ * taken over, which is the point of no return:
+ *
+ *   state            READY -> PARKED: it stands still, and touches nothing -> READY: it goes on, or it is killed
+ *   successor_state  DOWN -> STARTING -> STANDBY: it waits -> ADOPTING: it reads -> READY: it has taken over, and writes `state` from here on
  */
 enum rc_process_state {
     RC_PROCESS_DOWN,
@@ -77,13 +81,15 @@ enum rc_process_state {
     RC_PROCESS_READY,
     RC_PROCESS_DRAINED,
     RC_PROCESS_PARKED,
+    RC_PROCESS_STANDBY,
+    RC_PROCESS_ADOPTING,
 };
 
 /*
  * What a worker is told, besides the broker's state. With PARK it stands still as soon as nothing would be lost by it, or says that it
- * cannot by staying READY until the order is RUN again.
+ * cannot by staying READY until the order is RUN again. ADOPT: who is parked stays so, and who stands by takes over.
  */
-enum rc_order { RC_ORDER_RUN, RC_ORDER_PARK };
+enum rc_order { RC_ORDER_RUN, RC_ORDER_PARK, RC_ORDER_ADOPT };
 
 /* What a process says of itself. W: the process; state and the two times by the acceptor while it does not run. */
 struct rc_process {
@@ -93,7 +99,8 @@ struct rc_process {
     _Atomic uint64_t connections;       /* worker: its true load, for the reconciliation of the steering map */
     /* worker: tokens of each [[identity]] row that named a key which is not there: the acceptor looks for newer ones */
     _Atomic uint32_t keys_missed[RC_CONFIG_IDENTITIES_MAX];
-    uint8_t pad[72];
+    _Atomic uint32_t successor_state; /* worker: of the one that is to take over from it. STARTING and DOWN by the acceptor */
+    uint8_t pad[68];
     struct rc_doorbell_shared bell; /* it sleeps here; others read, and ring by eventfd */
 };
 _Static_assert(sizeof(struct rc_process) == 256, "process layout");
@@ -345,6 +352,8 @@ struct rc_relay_keep {
     _Atomic uint32_t gap_pending[RC_WORKERS_MAX];
     struct rc_idempotency idempotency; /* pages are touched with use only */
 };
+/* In its segment; behind it, at a page, are socketio.recovery_memory bytes that are the relay's own (relay/recovery/segment.h). */
+#define RC_RELAY_KEEP_BYTES ((sizeof(struct rc_relay_keep) + 4095u) & ~(uint64_t)4095u)
 
 /* One generation's rings of a worker: pair = generation & 1. */
 struct rc_port_pair {

@@ -57,6 +57,7 @@ static const struct {
     {"--relay-bell-fd", offsetof(struct rc_spawn_args, relay_bell_fd), FOR_WORKER},
     {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
     {"--vault-fd", offsetof(struct rc_spawn_args, vault_fd), FOR_WORKER},
+    {"--io-fd", offsetof(struct rc_spawn_args, io_fd), FOR_WORKER},
     {"--order-fd", offsetof(struct rc_spawn_args, order_fd), FOR_WORKER},
     {"--keys-fd", offsetof(struct rc_spawn_args, keys_fd), FOR_WORKER},
     {"--inbox-fd", offsetof(struct rc_spawn_args, inbox_fd), FOR_WORKER},
@@ -90,6 +91,9 @@ static int *single_of(struct rc_spawn_args *args, const char *name)
 static int argument_parse(struct rc_spawn_args *args, const char *name, const char *text)
 {
     int value;
+    if (strcmp(name, "--adopt") == 0) {
+        return args->adopt != 0 ? -EINVAL : number_parse(text, 1, 1, &args->adopt);
+    }
     if (strcmp(name, "--index") == 0) {
         return args->index != -1 ? -EINVAL : number_parse(text, 0, RC_WORKERS_MAX - 1, &args->index);
     }
@@ -163,6 +167,9 @@ static int arguments_check(struct rc_spawn_args *args, struct rc_err *err)
     if (args->outbox_count != (worker ? args->worker_count : 0)) {
         return rc_err_set(err, -EINVAL, "%d times --outbox-fd: a worker has one for each worker, a relay none",
                           args->outbox_count);
+    }
+    if (!worker && args->adopt != 0) {
+        return rc_err_set(err, -EINVAL, "--adopt is not for a relay");
     }
     if (!worker && args->listen_count != 0) {
         return rc_err_set(err, -EINVAL, "--listen-fd is not for a relay");
@@ -247,6 +254,9 @@ int rc_spawn_args_format(const struct rc_spawn_args *args, char **argv, int argv
     struct writer w = {.argv = argv, .argv_max = argv_max, .argc = 1, .text = text, .text_max = text_max};
     if (args->index >= 0) {
         pair_put(&w, "--index", args->index);
+    }
+    if (args->adopt != 0) {
+        pair_put(&w, "--adopt", args->adopt);
     }
     for (size_t i = 0; i < SINGLES; i++) {
         if ((singles[i].whose & (args->index >= 0 ? FOR_WORKER : FOR_RELAY)) != 0) {

@@ -3,9 +3,9 @@
  *
  *   ringcast-worker --index I --core-fd N --config-fd N --own-fd N --acceptor-fd N --relay-fd N --port-fd N --truth-fd N
  *                   --life-fd N --bell-fd N --acceptor-bell-fd N --relay-bell-fd N --steer-fd N --keys-fd N --inbox-fd N
- *                   --limits-fd N --vault-fd N --order-fd N
+ *                   --limits-fd N --vault-fd N --order-fd N --io-fd N
  *                   --worker-fd N (each worker's report, in order)  --listen-fd N (each listener, in order)
- *                   --outbox-fd N (to each worker's inbox, in order)
+ *                   --outbox-fd N (to each worker's inbox, in order)  --adopt 1 (a successor of one that runs)
  *   ringcast-relay  --core-fd N --config-fd N --own-fd N --acceptor-fd N --keep-fd N --life-fd N --bell-fd N
  *                   --acceptor-bell-fd N, then per worker in order: --worker-fd N --port-fd N --worker-bell-fd N
  *
@@ -25,6 +25,7 @@
 
 struct rc_spawn_args {
     int index; /* worker index, -1 for the relay */
+    int adopt; /* worker only: 1 = the truth is that of a worker which runs, and is to be taken over from it */
     int core_fd;
     int config_fd;
     int own_fd;
@@ -40,6 +41,7 @@ struct rc_spawn_args {
     int steer_fd;      /* worker only, -1 = none */
     int vault_fd;      /* worker only, -1 = none: keeps its sockets (common/base/vault.h) */
     int keys_fd;       /* worker only */
+    int io_fd;         /* worker only: of this process, empty (worker/io/memory.h) */
     int order_fd;      /* worker only: rung when its order changes while it sleeps outside of its loop */
     int limits_fd;     /* worker only */
     int inbox_fd;      /* worker only: where connections that others hand over arrive */

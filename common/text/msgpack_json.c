@@ -289,6 +289,7 @@ struct json_reader {
     uint32_t attachment_count;
     uint32_t depth;
     struct msgpack_level levels[RC_MSGPACK_DEPTH_MAX];
+    struct rc_span last; /* a string behind the outermost array's elements; empty = none */
 };
 
 /* The next byte that is no white space, not taken; 0 at the end. */
@@ -507,6 +508,10 @@ static int next_element(struct rc_msgpack_writer *writer, struct json_reader *re
     if (byte == (level->map ? '}' : ']')) {
         reader->at++;
         reader->depth--;
+        if (reader->depth == 0 && reader->last.count > 0) {
+            rc_msgpack_put_string(writer, reader->last);
+            level->count++;
+        }
         if (level->map) {
             rc_msgpack_close_map(writer, level->opened, level->count);
         } else {
@@ -561,9 +566,10 @@ int rc_json_to_msgpack(struct rc_msgpack_writer *writer, struct rc_span json, co
 }
 
 int rc_json_to_msgpack_event(struct rc_msgpack_writer *writer, struct rc_span event, struct rc_span array,
-                             const struct rc_span *attachments, uint32_t attachment_count)
+                             const struct rc_span *attachments, uint32_t attachment_count, struct rc_span last)
 {
     struct json_reader reader = reader_of(array, attachments, attachment_count);
+    reader.last = last;
     if (next_byte(&reader) != '[') {
         return -EBADMSG;
     }

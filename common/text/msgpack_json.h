@@ -54,8 +54,8 @@ int rc_msgpack_to_json_array(struct rc_msgpack_reader *reader, uint32_t count, s
  */
 int rc_json_to_msgpack(struct rc_msgpack_writer *writer, struct rc_span json, const struct rc_span *attachments,
                        uint32_t attachment_count);
-/* The same of an array, with a string put before its elements: [event, ...args]. -EBADMSG also when the JSON is no array. */
+/* The same of an array, with a string put before its elements, and one behind them (`last`, if it is not empty): [event, ...args]. -EBADMSG also when the JSON is no array. */
 int rc_json_to_msgpack_event(struct rc_msgpack_writer *writer, struct rc_span event, struct rc_span array,
-                             const struct rc_span *attachments, uint32_t attachment_count);
+                             const struct rc_span *attachments, uint32_t attachment_count, struct rc_span last);
 
 #endif

@@ -357,7 +357,7 @@ static int write_data(struct rc_msgpack_writer *writer, const struct rc_adapter_
     uint32_t count = 0;
     size_t offset = 0;
     while (rc_args_next(&args, &count, &offset, &attachments[count])) {}
-    return rc_json_to_msgpack_event(writer, message->event, args.json, attachments, count);
+    return rc_json_to_msgpack_event(writer, message->event, args.json, attachments, count, (struct rc_span){0});
 }
 
 bool rc_adapter_except_next(struct rc_span *except, struct rc_span *room)

@@ -237,6 +237,8 @@ static void answer_here(struct rc_query *query)
         break;
     case RC_QUERY_VALUE:
     case RC_QUERY_KEYS:
+    case RC_QUERY_SESSION:
+    case RC_QUERY_MISSED:
     case RC_QUERY_RETAINED:
     case RC_QUERY_HISTORY:
     case RC_QUERY_FORGET:

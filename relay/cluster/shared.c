@@ -291,26 +291,69 @@ bool rc_shared_received(struct rc_shared *shared, struct rc_span name, struct rc
     return true;
 }
 
+/* One more who waits; NULL: too many do, or no memory. */
+static struct rc_shared_waiter *waiter_add(struct rc_shared *shared, struct rc_shared_channel *channel, uint32_t worker,
+                                           uint32_t bytes)
+{
+    struct rc_shared_waiter *waiter =
+        shared->waiter_count < RC_SHARED_WAITERS_MAX ? malloc(sizeof(*waiter) + bytes) : NULL;
+    if (waiter != NULL) {
+        *waiter = (struct rc_shared_waiter){
+            .due_ms = rc_clock_ms() + RC_SHARED_WAIT_MS, .channel = channel, .worker = worker, .bytes = bytes};
+        TAILQ_INSERT_TAIL(&channel->waiters, waiter, of_channel);
+        TAILQ_INSERT_TAIL(&shared->waiters, waiter, of_all);
+        shared->waiter_count++;
+        tick_soon(shared);
+    }
+    return waiter;
+}
+
 bool rc_shared_wait(struct rc_shared *shared, const struct rc_interest_request *request, bool confirmed)
 {
     struct rc_shared_channel *channel =
         rc_shared_table_find(&shared->table, request->hash, rc_span_of(request->name, request->name_bytes));
-    if (channel == NULL || channel->state != RC_SHARED_FETCHING || shared->waiter_count >= RC_SHARED_WAITERS_MAX) {
+    struct rc_shared_waiter *waiter = channel != NULL && channel->state == RC_SHARED_FETCHING
+                                          ? waiter_add(shared, channel, request->worker, 0)
+                                          : NULL;
+    if (waiter != NULL) {
+        waiter->token = request->token;
+        waiter->confirmed = confirmed;
+    }
+    return waiter != NULL;
+}
+
+bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view *asked, uint32_t worker,
+                        uint32_t generation, bool forget)
+{
+    const struct rc_span name = rc_span_of(asked->channel, asked->head.channel_bytes);
+    struct rc_envelope_view view = *asked;
+    struct rc_shared_names names;
+    if (rc_shared_policy(shared, name) == NULL || !rc_redis_up(shared->setup.link) ||
+        !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
         return false;
     }
-    struct rc_shared_waiter *waiter = malloc(sizeof(*waiter));
+    struct rc_shared_channel *channel = channel_make(shared, asked->head.channel_hash, name);
+    if (channel == NULL || rc_shared_is_alone(channel) || (channel->state == RC_SHARED_LIVE && !forget)) {
+        return false;
+    }
+    const struct rc_history_state state = rc_history_shared(shared->setup.history, channel->hash, name);
+    view.head.position = state.epoch != 0 ? state.last + 1 - state.first : 0; /* what goes, if it does */
+    const uint64_t bytes = rc_envelope_bytes(&view.head);
+    struct rc_shared_waiter *waiter =
+        forget && rc_shared_renew(shared->setup.link, &names, 0, true, shared->sender.sharded, rc_shared_fetch_renewed,
+                                  shared) != 0
+            ? NULL
+            : waiter_add(shared, channel, worker, (uint32_t)bytes);
     if (waiter == NULL) {
+        rc_shared_release(shared, channel);
         return false;
     }
-    *waiter = (struct rc_shared_waiter){.due_ms = rc_clock_ms() + RC_SHARED_WAIT_MS,
-                                        .token = request->token,
-                                        .channel = channel,
-                                        .worker = request->worker,
-                                        .confirmed = confirmed};
-    TAILQ_INSERT_TAIL(&channel->waiters, waiter, of_channel);
-    TAILQ_INSERT_TAIL(&shared->waiters, waiter, of_all);
-    shared->waiter_count++;
-    tick_soon(shared);
+    waiter->generation = generation;
+    rc_envelope_write(waiter->record, &view);
+    if (channel->state != RC_SHARED_FETCHING || forget) {
+        channel_copy(shared, channel);
+        rc_shared_fetch_begin(shared, channel, channel->state == RC_SHARED_LIVE, false);
+    }
     return true;
 }
 

@@ -45,6 +45,9 @@ bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *
 void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span name, enum rc_redis_change change);
 /* A message of the subscription. False: it has no place, or its history is not shared: it is delivered as it is. */
 bool rc_shared_received(struct rc_shared *shared, struct rc_span name, struct rc_span text);
+/* rc_remote_ops.complete. */
+bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view *asked, uint32_t worker,
+                        uint32_t generation, bool forget);
 /* A worker's registration is to be answered: true when that is done later (rc_router_interest_done), because the copy is being filled. */
 bool rc_shared_wait(struct rc_shared *shared, const struct rc_interest_request *request, bool confirmed);
 

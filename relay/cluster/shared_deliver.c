@@ -244,11 +244,16 @@ void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *
                                                 .name = channel->name,
                                                 .name_bytes = channel->name_bytes};
     const uint16_t flags = confirmed && waiter->confirmed ? 0 : RC_ENVELOPE_SCOPE_LOCAL;
+    struct rc_envelope_view asked;
     TAILQ_REMOVE(&channel->waiters, waiter, of_channel);
     TAILQ_REMOVE(&shared->waiters, waiter, of_all);
     shared->waiter_count--;
+    if (waiter->bytes == 0) {
+        rc_router_interest_done(shared->setup.router, &request, flags, 0);
+    } else if (rc_envelope_read(&asked, waiter->record, waiter->bytes) == 0) {
+        rc_router_asked(shared->setup.router, waiter->worker, waiter->generation, &asked);
+    }
     free(waiter);
-    rc_router_interest_done(shared->setup.router, &request, flags, 0);
 }
 
 void rc_shared_answer_waiters(struct rc_shared *shared, struct rc_shared_channel *channel, bool confirmed)

@@ -168,9 +168,15 @@ static void fetch_live(struct rc_shared *shared, struct rc_shared_channel *chann
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRED, channel->repaired);
         rc_metric_observe(shared->metrics, RC_HISTOGRAM_HISTORY_REPAIR, (rc_clock_ms() - channel->since_ms) * 1000);
     }
-    channel->state = RC_SHARED_LIVE;
+    channel->state = channel->followed ? RC_SHARED_LIVE : RC_SHARED_APART;
     channel->empty = channel->epoch == 0;
-    rc_shared_settle_behind(shared, channel);
+    if (channel->followed) {
+        rc_shared_settle_behind(shared, channel);
+    } else { /* it was read for who asked */
+        channel->epoch = channel->last = channel->proof = 0;
+        channel->empty = false;
+        rc_shared_settle_apart(shared, channel);
+    }
     rc_shared_answer_waiters(shared, channel, true);
 }
 
@@ -180,7 +186,7 @@ static void fetch_again(struct rc_shared *shared, struct rc_shared_channel *chan
     fetch_queue(shared, channel);
 }
 
-static void epoch_renewed(void *context, const redisReply *reply)
+void rc_shared_fetch_renewed(void *context, const redisReply *reply)
 {
     const struct rc_shared *shared = context;
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
@@ -203,7 +209,8 @@ static void end_epoch(struct rc_shared *shared, struct rc_shared_channel *channe
                    "channel!=\"%.*s\" reason=\"Redis lost messages that it had\"", (int)channel->name_bytes,
                    channel->name);
     if (rc_shared_names(&names, shared->setup.config->redis.prefix.text, rc_shared_name(channel))) {
-        (void)rc_shared_renew(shared->setup.link, &names, channel->epoch, false, epoch_renewed, shared);
+        (void)rc_shared_renew(shared->setup.link, &names, channel->epoch, false, shared->sender.sharded,
+                              rc_shared_fetch_renewed, shared);
     }
     fetch_again(shared, channel, RC_SHARED_TICK_MS); /* what it did is seen then, or that it is to be said again */
 }

@@ -10,6 +10,8 @@
 void rc_shared_fetch_begin(struct rc_shared *shared, struct rc_shared_channel *channel, bool fans, bool all);
 /* Ends it, whatever is on its way; the channel is in another state. */
 void rc_shared_fetch_end(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* The answer to rc_shared_renew; context: shared. */
+void rc_shared_fetch_renewed(void *context, const redisReply *reply);
 /* Sends as many as may be on their way. */
 void rc_shared_fetch_next(struct rc_shared *shared, uint64_t now_ms);
 /* The stream cannot be read for too long, and messages are held: on with these, and subscribers are told. */

@@ -47,11 +47,16 @@ const char rc_shared_place_text[] =
     "return {e,o,1}";
 
 /* KEYS: offsets, stream. ARGV: the epoch that is known, offset of the last message of it, entries wanted where it is another, 1: these anyway, entries of this
- * answer, their bytes. */
+ * answer, their bytes, the epoch of a channel that has none, for how long. */
 static const char fetch_text[] =
     "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
-    "if not h[1] then return {'0','0','','0',{}} end\n"
     "local e,o=h[1],tonumber(h[2] or '0')\n"
+    "if not e then\n"
+    "  e=ARGV[7]\n"
+    "  redis.call('DEL',KEYS[1],KEYS[2])\n"
+    "  redis.call('HSET',KEYS[1],'epoch',e,'offset','0')\n"
+    "  redis.call('PEXPIRE',KEYS[1],ARGV[8])\n"
+    "end\n"
     "local last,proof,from=tonumber(ARGV[2]),'',math.max(o-tonumber(ARGV[3]),0)\n"
     "if e==ARGV[1] then\n"
     "  local x=redis.call('XRANGE',KEYS[2],ARGV[2]..'-0',ARGV[2]..'-0')\n"
@@ -74,12 +79,20 @@ static const char fetch_text[] =
     "return {e,string.format('%.0f',o),proof,\n"
     "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list}";
 
-/* KEYS: offsets, stream. ARGV: the epoch that is to end, the new one, 1: messages go, too. */
-static const char renew_text[] = "local e=redis.call('HGET',KEYS[1],'epoch')\n"
-                                 "if not e or e~=ARGV[1] then return 0 end\n"
-                                 "redis.call('HSET',KEYS[1],'epoch',ARGV[2])\n"
-                                 "if ARGV[3]=='1' then redis.call('DEL',KEYS[2]) end\n"
-                                 "return 1";
+/* KEYS: offsets, stream. ARGV: the epoch that is to end (0: whichever it is), the new one, 1: messages go, too, and all instances are told so by PUBLISH
+ * or SPUBLISH on the channel: a place of the new epoch that they do not know. */
+static const char renew_text[] =
+    "local e=redis.call('HGET',KEYS[1],'epoch')\n"
+    "if not e or (ARGV[1]~='0' and e~=ARGV[1]) then return 0 end\n"
+    "redis.call('HSET',KEYS[1],'epoch',ARGV[2])\n"
+    "if ARGV[3]=='1' then\n"
+    "  redis.call('DEL',KEYS[2])\n"
+    "  local o=redis.call('HGET',KEYS[1],'offset')\n"
+    "  if o and o~='0' then\n"
+    "    redis.call(ARGV[4],ARGV[5],'{\"epoch\":\"'..ARGV[2]..'\",\"offset\":'..o..',\"renewed\":true}')\n"
+    "  end\n"
+    "end\n"
+    "return 1";
 
 /* --- names ----------------------------------------------------------------------------------------------------------- */
 
@@ -156,6 +169,8 @@ int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *na
     char most[24];
     char count[12];
     char bytes[12];
+    char fresh[24];
+    char offsets_ms[24];
     const struct rc_span argv[] = {RC_SPAN("EVAL"),
                                    rc_span_text(fetch_text),
                                    RC_SPAN("2"),
@@ -166,12 +181,14 @@ int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *na
                                    number_put(most, question->most),
                                    question->all ? RC_SPAN("1") : RC_SPAN("0"),
                                    number_put(count, RC_SHARED_FETCH_COUNT),
-                                   number_put(bytes, RC_SHARED_FETCH_BYTES)};
+                                   number_put(bytes, RC_SHARED_FETCH_BYTES),
+                                   number_put(fresh, rc_shared_random_epoch()),
+                                   number_put(offsets_ms, RC_SHARED_IDLE_MS)};
     return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
 }
 
 int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch, bool drop,
-                    rc_redis_replied *replied, void *context)
+                    bool sharded, rc_redis_replied *replied, void *context)
 {
     char before[24];
     char after[24];
@@ -182,7 +199,9 @@ int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *na
                                    rc_span_of(names->stream, names->stream_bytes),
                                    number_put(before, epoch),
                                    number_put(after, rc_shared_random_epoch()),
-                                   drop ? RC_SPAN("1") : RC_SPAN("0")};
+                                   drop ? RC_SPAN("1") : RC_SPAN("0"),
+                                   sharded ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
+                                   rc_span_of(names->channel, names->channel_bytes)};
     return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
 }
 

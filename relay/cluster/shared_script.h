@@ -8,7 +8,7 @@
  * own has the tag that Redis finds in it; one in which Redis finds none cannot be shared (rc_shared_names).
  *
  *   place   one message: is it a second copy? else the next offset, XADD, PUBLISH with the place
- *   fetch   epoch, newest offset, entries from an offset on; and who sent the one that the asker has last
+ *   fetch   epoch (a channel that has none gets one), newest offset, entries from an offset on; and who sent the one that the asker has last
  *   renew   a new epoch, if it still is the one that is known
  *
  * Pure but for rc_redis_command. Bytes from Redis are checked, never asserted.
@@ -92,9 +92,9 @@ struct rc_shared_question {
 /* As rc_redis_command. */
 int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *names,
                     const struct rc_shared_question *question, rc_redis_replied *replied, void *context);
-/* `drop`: its messages go, too. As rc_redis_command. */
+/* `epoch` ends, 0 = whichever it is. `drop`: its messages go, too. As rc_redis_command. */
 int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch, bool drop,
-                    rc_redis_replied *replied, void *context);
+                    bool sharded, rc_redis_replied *replied, void *context);
 
 struct rc_shared_fetched {
     uint64_t epoch;       /* 0: Redis has nothing of the channel */

@@ -60,7 +60,7 @@ struct rc_shared_held {
     uint8_t text[];
 };
 
-/* A worker's registration that is answered when all is here. */
+/* A worker's registration, or question, that is answered when all is here. */
 struct rc_shared_waiter {
     TAILQ_ENTRY(rc_shared_waiter) of_channel;
     TAILQ_ENTRY(rc_shared_waiter) of_all; /* in the order of time */
@@ -69,6 +69,9 @@ struct rc_shared_waiter {
     struct rc_shared_channel *channel;
     uint32_t worker;
     bool confirmed;
+    uint32_t generation;
+    uint32_t bytes;   /* of the question; 0 = it is a registration */
+    uint8_t record[]; /* the question */
 };
 
 TAILQ_HEAD(rc_shared_pendings, rc_shared_pending);

@@ -128,8 +128,11 @@ static void fanout_add_sid(const struct rc_fanout *fanout, struct rc_span name, 
     struct rc_span room;
     struct rc_sid sid;
     (void)rc_channel_split(name, &nsp, &room);
-    if (rc_sid_read(&sid, room) && sid.client.worker < fanout->port_count &&
-        rc_worker_set_has(&fanout->live, sid.client.worker)) {
+    const bool socket = rc_sid_read(&sid, room);
+    if (socket && fanout->recovery != NULL) {
+        rc_recovery_place(fanout->recovery, &sid.client);
+    }
+    if (socket && sid.client.worker < fanout->port_count && rc_worker_set_has(&fanout->live, sid.client.worker)) {
         rc_worker_set_put(targets, sid.client.worker, true);
     }
 }

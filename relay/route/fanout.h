@@ -18,6 +18,7 @@
 #include "common/base/span.h"
 #include "common/metrics/metrics.h"
 #include "common/records/envelope.h"
+#include "relay/recovery/recovery.h"
 #include "relay/route/interest.h"
 #include "relay/route/port.h"
 
@@ -35,6 +36,7 @@ struct rc_fanout {
     struct rc_relay_port *ports; /* borrowed: opened */
     uint32_t port_count;
     struct rc_metrics *metrics;   /* borrowed: the relay's */
+    struct rc_recovery *recovery; /* borrowed; NULL = no socket is elsewhere than its id says */
     struct rc_interest interest;  /* who wants which channel */
     struct rc_worker_set live;    /* workers that can be written to */
     struct rc_worker_set unknown; /* workers whose interest is unknown: they get everything */

@@ -190,6 +190,8 @@ static bool valid_record(uint32_t type, const struct rc_envelope *head)
     case RC_UP_MEMBER_ADD:
     case RC_UP_MEMBER_REMOVE:
         return head->channel_bytes > 0 && head->origin.random != 0 && head->data_bytes <= RC_CHANNEL_NAME_MAX;
+    case RC_UP_SESSION:
+        return head->channel_bytes > 0 && head->origin.random != 0;
     case RC_UP_CALL:
     case RC_UP_REPLY:
         return (head->flags & RC_ENVELOPE_API) != 0;

@@ -37,6 +37,10 @@ struct rc_remote_ops {
      * worker wants to know. May be NULL. */
     bool (*share)(void *context, const struct rc_envelope_view *view, uint32_t worker, uint32_t generation,
                   bool answers);
+    /* A worker asks for the history of a channel (RC_QUERY_HISTORY), or that it be forgotten. True: it is all instances', and rc_router_asked
+     * comes when this host has it, or has waited for it long enough. May be NULL. */
+    bool (*complete)(void *context, const struct rc_envelope_view *asked, uint32_t worker, uint32_t generation,
+                     bool forget);
     /* The same of one with exceptions (common/records/select.h). May be NULL. */
     void (*select)(void *context, const struct rc_envelope_view *view);
     /* A direct message for a client that is not of this host. False: there is no such client. */

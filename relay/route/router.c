@@ -8,7 +8,6 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/records/query.h"
 
 /* What one worker may hand in before it is the next one's turn. */
 #define BATCH_RECORDS_MAX 256u
@@ -109,12 +108,21 @@ static inline void keep_history(struct rc_router *router, struct rc_fanout_messa
     }
 }
 
+/* Clients that come back will ask for it. */
+static inline void keep_recoverable(const struct rc_router *router, const struct rc_fanout_message *message)
+{
+    if (RC_UNLIKELY(router->setup.recovery != NULL)) {
+        rc_recovery_keep(router->setup.recovery, message->type, &message->copy, rc_clock_ms());
+    }
+}
+
 /* Before it is handed to anybody: who asks behind it in the same ring finds it. What goes to other instances says when it was kept. */
 static inline void keep_message(struct rc_router *router, struct rc_fanout_message *message)
 {
     if (router->setup.history != NULL && router->setup.history->wanted) {
         keep_history(router, message);
     }
+    keep_recoverable(router, message);
     if (RC_UNLIKELY(message->up->head.flags & RC_ENVELOPE_RETAIN)) {
         struct rc_envelope_view *view = &message->copy;
         struct rc_history_stamp stamp = {0};
@@ -188,6 +196,7 @@ static void route_select(struct rc_router *router, const struct rc_port_record *
     const struct rc_remote_ops *remote = router->setup.remote.ops;
     struct rc_fanout_message message;
     rc_fanout_prepare(&message, RC_DOWN_SELECT, &record->view, sequence, RC_FANOUT_FLAGS, NULL);
+    keep_recoverable(router, &message);
     (void)rc_fanout_to_rooms(&router->fanout, &message);
     if (remote != NULL && remote->select != NULL) {
         remote->select(router->setup.remote.context, &message.copy);
@@ -220,13 +229,24 @@ static uint16_t send_direct_of_call(struct rc_router *router, struct rc_relay_po
     return rc == 0 ? 0 : rc == -EMSGSIZE ? RC_ROUTE_TOO_LARGE : RC_ROUTE_UNAVAILABLE;
 }
 
+/* The worker of whom a direct message is for, wherever its socket has come back. */
+static struct rc_relay_port *direct_target(struct rc_router *router, struct rc_fanout_message *message)
+{
+    struct rc_client_ref *target = &message->copy.head.target;
+    if (RC_UNLIKELY(router->setup.recovery != NULL) && target->worker != RC_WORKER_FOREIGN) {
+        keep_recoverable(router, message);
+        rc_recovery_place(router->setup.recovery, target);
+    }
+    return rc_fanout_target(&router->fanout, target);
+}
+
 static void route_direct(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                          uint64_t sequence)
 {
     struct rc_fanout_message message;
     rc_fanout_prepare(&message, RC_DOWN_DIRECT, &record->view, sequence, RC_FANOUT_FLAGS,
                       rc_fanout_asker(&router->fanout, port, record));
-    struct rc_relay_port *target = rc_fanout_target(&router->fanout, &record->view.head.target);
+    struct rc_relay_port *target = direct_target(router, &message);
     uint16_t code = 0;
     if (target != NULL && message.asker != NULL && (record->view.head.flags & RC_ENVELOPE_API)) {
         code = send_direct_of_call(router, target, &message);
@@ -393,6 +413,14 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         }
         return;
     }
+    if (record->type == RC_UP_SESSION) {
+        if (router->setup.recovery != NULL) {
+            head->origin.worker = (uint16_t)port->index;
+            rc_recovery_take(router->setup.recovery, port->index, head->generation, record->current, &record->view,
+                             rc_clock_ms());
+        }
+        return;
+    }
     if (!record->current) {
         return; /* the interest of a dead worker, or what it asked */
     }
@@ -420,7 +448,11 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         rc_route_calls_take_reply(&router->calls, port, record);
         break;
     case RC_UP_QUERY:
-        if (!rc_router_answer_kept(router, port, &record->view) && router->setup.query != NULL) {
+        if (router->setup.recovery != NULL &&
+            rc_recovery_asked(router->setup.recovery, port->index, &record->view, rc_clock_ms())) {
+            break;
+        }
+        if (!rc_kept_answer(&router->kept, port, &record->view, true) && router->setup.query != NULL) {
             router->setup.query(router->setup.query_context, port->index, &record->view);
         }
         break;
@@ -467,6 +499,9 @@ static void router_follow(struct rc_router *router, struct rc_relay_port *port)
     if (rc_port_follow(port)) {
         forget_interest(router, port->index);
         mark_members(router, port->index, RC_MEMBERS_GONE);
+        if (router->setup.recovery != NULL) {
+            rc_recovery_worker_gone(router->setup.recovery, port->index, port->generation, rc_clock_ms());
+        }
         /* It started while this relay runs: its interest is empty and every change of it comes up. */
         rc_worker_set_put(&router->fanout.unknown, port->index, false);
         rc_worker_set_put(&router->snapshot, port->index, false);
@@ -536,9 +571,10 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
         return rc_fanout_to_all(&router->fanout, &message);
     }
     if (type == RC_DOWN_SELECT) {
+        keep_recoverable(router, &message);
         return rc_fanout_to_rooms(&router->fanout, &message);
     }
-    struct rc_relay_port *target = rc_fanout_target(&router->fanout, &head->target);
+    struct rc_relay_port *target = direct_target(router, &message);
     if (target == NULL) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
         return false;
@@ -549,6 +585,9 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
 
 void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes)
 {
+    if (router->setup.recovery != NULL) {
+        rc_recovery_hole(router->setup.recovery, rc_span_of(name, name_bytes), router->next_sequence, rc_clock_ms());
+    }
     rc_fanout_gap(&router->fanout, name, name_bytes);
 }
 
@@ -578,6 +617,15 @@ void rc_router_confirmed(struct rc_router *router, uint64_t token, bool everywhe
     rc_route_calls_confirmed(&router->calls, token, everywhere);
 }
 
+void rc_router_asked(struct rc_router *router, uint32_t worker, uint32_t generation,
+                     const struct rc_envelope_view *asked)
+{
+    struct rc_relay_port *port = &router->setup.ports[worker];
+    if (port->generation == generation && rc_worker_set_has(&router->fanout.live, worker)) {
+        (void)rc_kept_answer(&router->kept, port, asked, false);
+    }
+}
+
 void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,
                              uint16_t code)
 {
@@ -591,7 +639,7 @@ void rc_router_interest_done(struct rc_router *router, const struct rc_interest_
         .channel = request->name,
     };
     if (code == 0) {
-        rc_router_tell_state(router, request, &view);
+        rc_kept_state(&router->kept, request, &view);
     }
     if (rc_fanout_send(&router->fanout, port, RC_DOWN_INTEREST, &view) != 0 && port->live) {
         rc_metric_add(router->setup.metrics, RC_METRIC_ACKNOWLEDGEMENTS_DROPPED, 1); /* the worker will ask again */
@@ -648,6 +696,11 @@ int rc_router_open(struct rc_router *router, const struct rc_router_setup *setup
     if (rc != 0) {
         return rc;
     }
+    router->kept = (struct rc_kept){.history = setup->history,
+                                    .metrics = setup->metrics,
+                                    .fanout = &router->fanout,
+                                    .remote = &router->setup.remote};
+    router->fanout.recovery = setup->recovery;
     rc_route_calls_open(&router->calls, &router->fanout, &router->setup.remote, setup->idempotency);
     for (uint32_t i = 0; i < setup->port_count; i++) {
         const struct rc_relay_port *port = &setup->ports[i];
@@ -665,8 +718,7 @@ void rc_router_close(struct rc_router *router)
 {
     rc_fanout_close(&router->fanout);
     rc_route_calls_close(&router->calls);
-    free(router->values);
-    router->values = NULL;
+    rc_kept_close(&router->kept);
 }
 
 void rc_router_set_interest_max(struct rc_router *router, uint64_t interest_count_max)

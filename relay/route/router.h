@@ -28,8 +28,10 @@
 #include "common/shm/layout.h"
 #include "relay/cluster/roster.h"
 #include "relay/history/store.h"
+#include "relay/recovery/recovery.h"
 #include "relay/route/calls.h"
 #include "relay/route/fanout.h"
+#include "relay/route/kept.h"
 #include "relay/route/port.h"
 #include "relay/route/remote_ops.h"
 
@@ -42,6 +44,7 @@ struct rc_router_setup {
     uint64_t interest_count_max;        /* pairs of channel and worker */
     struct rc_idempotency *idempotency; /* borrowed; NULL = keys are not looked at */
     struct rc_history *history;         /* borrowed; NULL = nothing is kept of channels */
+    struct rc_recovery *recovery;       /* borrowed; NULL = no Socket.IO socket comes back */
     const char *instance_id;            /* borrowed: of whom retained values are that are said here */
     struct rc_roster *roster;           /* borrowed; NULL = nobody is told who is in which channel */
     /* An RC_UP_QUERY of the worker is to be answered by rc_router_send; the view lives during the call only. NULL = none are. */
@@ -60,8 +63,8 @@ struct rc_router {
     struct rc_route_calls calls;
     struct rc_worker_set snapshot; /* workers in the middle of their snapshot */
     uint32_t first;                /* port that the next turn begins with */
-    uint8_t *values;               /* owner: room for a channel's retained values; NULL until they are asked for */
-    uint64_t user_channels;        /* channels `user:{id}` that some worker wants: users who are here */
+    struct rc_kept kept;
+    uint64_t user_channels; /* channels `user:{id}` that some worker wants: users who are here */
 };
 
 /* Takes over from a predecessor (repairs next_sequence, routes the intent's record again). 0 or -ENOMEM. */
@@ -88,14 +91,6 @@ bool rc_router_drained(struct rc_router *router);
  * RC_DOWN_MESSAGE, RC_DOWN_SELECT, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
 
-/* --- what is kept (kept.c): the router's own --- */
-
-/* How the channel stands, for the acknowledgement of an interest: it holds for the place in the ring where that is written. */
-void rc_router_tell_state(struct rc_router *router, const struct rc_interest_request *request,
-                          struct rc_envelope_view *view);
-/* RC_QUERY_RETAINED, RC_QUERY_HISTORY, RC_QUERY_FORGET. False: it is another question. */
-bool rc_router_answer_kept(struct rc_router *router, struct rc_relay_port *port, const struct rc_envelope_view *asked);
-
 /* --- messages with a place of their own (place.c) --- */
 
 enum rc_router_keep {
@@ -119,6 +114,10 @@ struct rc_router_placed {
 
 /* A message whose place in its channel is known by now, under a sequence of its own. */
 void rc_router_place(struct rc_router *router, const struct rc_router_placed *placed);
+
+/* The end of an rc_remote_ops.complete: answers the worker, if it is the one that asked. */
+void rc_router_asked(struct rc_router *router, uint32_t worker, uint32_t generation,
+                     const struct rc_envelope_view *asked);
 
 /* --- for it --- */
 
@@ -149,6 +148,13 @@ void rc_router_confirmed(struct rc_router *router, uint64_t token, bool everywhe
 
 /* Does some worker want the channel? */
 bool rc_router_wanted(const struct rc_router *router, struct rc_span channel);
+/* Are lost sockets in it, which may come back for its messages? */
+static inline bool rc_router_held(const struct rc_router *router, struct rc_span channel)
+{
+    return router->setup.recovery != NULL &&
+           rc_recovery_log_wanted(&router->setup.recovery->log,
+                                  rc_channel_hash((const char *)channel.bytes, channel.count));
+}
 
 /* Tells a worker that its interest in a channel is registered (code 0; `flags` may say RC_ENVELOPE_SCOPE_LOCAL) or refused. */
 void rc_router_interest_done(struct rc_router *router, const struct rc_interest_request *request, uint16_t flags,

@@ -1,8 +1,9 @@
 // A history that all instances share: the same offsets everywhere, what is lost on the way is read from Redis, and what cannot be is told.
 import assert from "node:assert/strict";
-import { redisHealth, testRedis } from "./lib/redis.mjs";
+import { redisHealth, startCluster, startRedis, startSentinels, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
+const KEY = "key-of-the-tests";
 const config = { namespace: [{ name: "log", history: 1000, history_who: "anyone" }] };
 
 /* What a client knows of a channel, in the order in which it came. */
@@ -95,10 +96,7 @@ testRedis("a subscription that is killed while messages flow costs nobody a mess
   assert.ok(repairs.every((repaired) => repaired > 0), `${repairs}`);
 });
 
-testRedis("Redis restarts inside of history: nothing is lost, and nobody is told of a gap", { brokers: 2, config: { ...config, "redis.history_wait": "20s", "redis.outbox_max_age": "30s" }, timeout: 90000, start: async () => {
-  const { startRedis } = await import("./lib/redis.mjs");
-  return startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
-} }, async ({ brokers, redis }) => {
+testRedis("Redis restarts inside of history: nothing is lost, and nobody is told of a gap", { brokers: 2, config: { ...config, "redis.history_wait": "20s", "redis.outbox_max_age": "30s" }, timeout: 90000, start: () => startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] }) }, async ({ brokers, redis }) => {
   const listeners = await Promise.all(brokers.map((broker) => listen(broker, "log:a")));
   const publishers = await Promise.all(brokers.map((broker) => broker.connect()));
   let count = 0;
@@ -203,4 +201,90 @@ testRedis("the script is told again after SCRIPT FLUSH, and a relay's successor 
     whole(seen, 40);
     assert.deepEqual(gaps, []);
   }
+});
+
+testRedis("who asks on an instance that is not subscribed is told what there is, and what is deleted is gone everywhere", { brokers: 3, config: { ...config, "http.api_keys": [KEY] }, timeout: 60000 }, async ({ brokers }) => {
+  const [one, two, three] = brokers;
+  const publisher = await one.connect();
+  for (let n = 1; n <= 5; n++) await publisher.publish("log:a", n);
+  assert.deepEqual(places(await told(two, "log:a")), [[1, 1], [2, 2], [3, 3], [4, 4], [5, 5]]);
+  for (let n = 6; n <= 9; n++) await publisher.publish("log:a", n);
+  const before = await told(two, "log:a", 5);
+  assert.deepEqual(places(before), [[6, 6], [7, 7], [8, 8], [9, 9]], "also when it was asked before");
+  const { seen } = await listen(three, "log:a");
+  const answer = await two.get("/api/history?channel=log:a", { method: "DELETE", headers: { authorization: `Bearer ${KEY}` } });
+  assert.equal(answer.status, 200, answer.body);
+  for (const broker of brokers) {
+    const after = await until("it is gone", async () => {
+      const now = await told(broker, "log:a");
+      return now.messages.length === 0 && now;
+    });
+    assert.notEqual(after.epoch, before.epoch);
+  }
+  await publisher.publish("log:a", 10);
+  await until("it goes on", () => seen.length === 1);
+  assert.deepEqual(seen, [[10, 10]]);
+});
+
+/* A channel that is in the slots of a Cluster's every master is not to be had: three of them are three masters most of the time. */
+const spread = async (brokers, listeners, publishers, channels, rounds, between) => {
+  let count = 0;
+  for (let round = 0; round < rounds; round++) {
+    const flow = publishers.map(async (publisher, p) => {
+      for (let n = 0; n < 20; n++) for (const channel of channels) await publisher.publish(channel, `${round}.${p}.${n}`, { timeout: 30000 });
+    });
+    await between(round);
+    await Promise.all(flow);
+    count += 20 * publishers.length;
+  }
+  for (const channel of channels) {
+    await complete(listeners[channel], count);
+    for (const { seen, gaps } of listeners[channel]) {
+      whole(seen, count);
+      assert.deepEqual(seen, listeners[channel][0].seen, "one order everywhere");
+      assert.deepEqual(gaps, []);
+    }
+  }
+};
+
+for (const sharded of [false, true]) {
+  testRedis(`a Cluster${sharded ? " with sharded channels" : ""}: one order and no gap while subscriptions are killed`, { brokers: 2, start: () => startCluster(), config: { ...config, "redis.sharded": sharded }, timeout: 120000 }, async ({ brokers, redis }) => {
+    const channels = ["log:a", "log:b", "log:{c}"];
+    const listeners = {};
+    for (const channel of channels) listeners[channel] = await Promise.all(brokers.map((broker) => listen(broker, channel)));
+    const publishers = await Promise.all(brokers.map((broker) => broker.connect()));
+    await spread(brokers, listeners, publishers, channels, 3, async () => {
+      for (const node of redis.nodes) await node.command("CLIENT", "KILL", "TYPE", "pubsub");
+    });
+  });
+}
+
+testRedis("a failover by Sentinel that loses nothing is a pause", { brokers: 2, start: () => startSentinels(), config: { ...config, "redis.history_wait": "30s", "redis.outbox_max_age": "60s" }, timeout: 120000 }, async ({ brokers, redis }) => {
+  const channels = ["log:a"];
+  const listeners = { "log:a": await Promise.all(brokers.map((broker) => listen(broker, "log:a"))) };
+  const publishers = await Promise.all(brokers.map((broker) => broker.connect()));
+  await spread(brokers, listeners, publishers, channels, 2, async (round) => {
+    if (round === 1) await redis.sentinels[0].command("SENTINEL", "FAILOVER", "mymaster");
+  });
+});
+
+testRedis("a client that comes back on another host gets exactly what it missed", { brokers: 2, config, timeout: 60000 }, async ({ brokers: [one, two] }) => {
+  const first = await one.connect();
+  const { epoch, offset } = await first.subscribe("log:a");
+  assert.equal(offset, 0);
+  const publisher = await one.connect();
+  for (let n = 1; n <= 3; n++) await publisher.publish("log:a", n);
+  first.terminate();
+  for (let n = 4; n <= 8; n++) await publisher.publish("log:a", n);
+  for (const [from, expected] of [[3, [4, 5, 6, 7, 8]], [0, [1, 2, 3, 4, 5, 6, 7, 8]]]) {
+    const back = await two.connect();
+    const answer = await back.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset: from } });
+    assert.deepEqual([answer.recovered, answer.epoch, answer.offset], [true, epoch, 8]);
+    await until("all that was missed", () => back.inbox.length === expected.length);
+    assert.deepEqual(back.inbox.map(({ data }) => data), expected);
+    back.terminate();
+  }
+  const stranger = await two.connect();
+  const answer = await stranger.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch: "7", offset: 3 } });
+  assert.equal(answer.recovered, false);
 });

@@ -4,6 +4,7 @@ import { connect as connectSocket } from "node:net";
 import { join } from "node:path";
 import { testBroker } from "./lib/broker.mjs";
 import { frame } from "./lib/raw.mjs";
+import { openPolling } from "./lib/socketio.mjs";
 import { until, within } from "./lib/util.mjs";
 
 /* One request of the control socket; the whole answer. */
@@ -66,6 +67,25 @@ testBroker("bytes of frames that were cut anywhere are put together after it", {
     await park(broker, 0);
   }
   assert.equal((await reader.next("message")).data.length, 9000);
+});
+
+testBroker("a session by polling whose request waits does not hinder it, and goes on", { workers: 1, timeout: 60000, config: { "socketio.path": "/socket.io/", "socketio.ping_interval": "2s" } }, async (broker) => {
+  const session = await openPolling({ port: broker.port, path: "/socket.io/" });
+  await session.send("40");
+  assert.match(await session.packet(), /^40\{"sid":/);
+  const seen = [];
+  while (!seen.includes("6")) { // it was there, and not only a ping
+    const waits = session.get();
+    await park(broker, 0);
+    const { status, body } = await waits;
+    assert.equal(status, 200, body);
+    if (body === "2") await session.send("3");
+    seen.push(body);
+  }
+  const { body } = await session.get();
+  assert.equal(body, "2", "it is pinged as before");
+  await session.send("3");
+  assert.equal(broker.log.some((line) => /worker_not_parked/.test(line)), false);
 });
 
 testBroker("a call that waits for its answer hinders it for two seconds at most, then it goes on; requests are answered", { workers: 2, timeout: 60000, config: { namespace: [{ name: "room", presence: true }] } }, async (broker) => {

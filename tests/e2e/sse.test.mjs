@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { startBackend, table } from "./lib/backend.mjs";
 import { run, testBroker } from "./lib/broker.mjs";
 import { Chromium, findChromium } from "./lib/chromium.mjs";
-import { adapt, nginx, shipped, withNginx } from "./lib/proxy.mjs";
+import { adapt, haproxy, nginx, shipped, withHaproxy, withNginx } from "./lib/proxy.mjs";
 import { openStream, refusedStream } from "./lib/sse.mjs";
 import { CA, FOLDER, certificate } from "./lib/tls.mjs";
 import { freePort, until, within } from "./lib/util.mjs";
@@ -519,6 +519,28 @@ testBroker("behind the shipped nginx each event comes at once", { config: { ...c
     ["/etc/nginx/ringcast.key", join(FOLDER, "sse-proxy.key")],
   ]);
   await withNginx("http", text, port, async () => {
+    const stream = await openStream(broker, "/sse?channel=room:1", { tls: { ca: CA, servername: "localhost" }, port });
+    assert.deepEqual([stream.status, stream.headers["content-type"]], [200, "text/event-stream"]);
+    for (let n = 0; n < 5; n++) {
+      await api(broker, "publish", { channel: "room:1", data: n });
+      assert.equal((await stream.message()).data, n);
+    }
+  });
+});
+
+testBroker("behind the shipped HAProxy each event comes at once, and a quiet stream may be as quiet as it is", { config: { ...config, "http.trusted_proxies": ["127.0.0.1"] }, workers: 1, skip: haproxy ? false : "HAProxy is not installed", timeout: 60000 }, async (broker) => {
+  const port = await freePort();
+  const passed = await freePort();
+  const text = adapt(shipped("haproxy/ringcast.cfg"), [
+    ["    server one 127.0.0.1:8080 check inter 2s", `    server one ${broker.host} check inter 2s`],
+    ["bind :443 ssl", `bind 127.0.0.1:${port} ssl`],
+    ["bind :8443", `bind 127.0.0.1:${passed}`],
+    ["/etc/haproxy/ringcast.pem", certificate("sse-haproxy").path],
+    ["maxconn 100000", "maxconn 1000"],
+  ]);
+  // The first comment comes within an interval and a quarter (limits.ping_interval, 25 s).
+  for (const [, which, seconds] of text.matchAll(/timeout (client|server) +(\d+)s/g)) assert.ok(Number(seconds) >= 60, `timeout ${which} ${seconds}s`);
+  await withHaproxy(text, port, async () => {
     const stream = await openStream(broker, "/sse?channel=room:1", { tls: { ca: CA, servername: "localhost" }, port });
     assert.deepEqual([stream.status, stream.headers["content-type"]], [200, "text/event-stream"]);
     for (let n = 0; n < 5; n++) {

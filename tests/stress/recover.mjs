@@ -17,7 +17,7 @@ const seconds = Math.max(10, Number(process.env.STRESS_SECONDS ?? 600) - 60);
 const GROWTH = 256 << 20;
 
 const rss = (broker) => broker.pids().workers.reduce((sum, pid) => sum + Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))[1]) * 1024, 0);
-const config = { namespace: [{ name: "log", history: HISTORY, slow_consumer: "skip" }], "limits.handshakes_per_second": 0 };
+const config = { namespace: [{ name: "log", history: HISTORY, slow_consumer: "skip" }] };
 
 async function massReturn(broker) {
   const publisher = await broker.connect();

@@ -276,12 +276,11 @@ static void rig_copy(int to, int from)
 static void rig_open_truth(struct hub_rig *rig, const struct hub_rig_options *options, const struct hub_rig *from)
 {
     struct rc_err err = {0};
-    const uint64_t buffers = rig_buffers(options);
     rig->truth_fd = memfd_create("truth", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (from == NULL) {
-        rig_must(rc_truth_create(&rig->truth, rig->truth_fd, options->slots, rig->config, rc_io_truth_bytes(buffers),
-                                 rig->control->boot_ms, &err),
-                 &err);
+        rig_must(
+            rc_truth_create(&rig->truth, rig->truth_fd, options->slots, rig->config, 0, rig->control->boot_ms, &err),
+            &err);
     } else {
         rig_copy(rig->truth_fd, from->truth_fd);
         rig_must(rc_truth_attach(&rig->truth, rig->truth_fd, &err), &err);
@@ -323,6 +322,7 @@ static void rig_open_io(struct hub_rig *rig, const struct hub_rig_options *optio
                                                .doorbell = rig_nothing,
                                                .parent_gone = rig_nothing};
     struct io_uring_params vault;
+    rig->io_fd = memfd_create("io", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     rig->bell_fd = eventfd(0, EFD_CLOEXEC);
     rig->life_fd = eventfd(0, EFD_CLOEXEC);
     rig->vault_fd = rc_vault_make(options->slots, &vault, &err);
@@ -331,7 +331,8 @@ static void rig_open_io(struct hub_rig *rig, const struct hub_rig_options *optio
     struct rc_spawn_args args = {.bell_fd = rig->bell_fd,
                                  .life_fd = rig->life_fd,
                                  .inbox_fd = options->inbox_fd > 0 ? options->inbox_fd : -1,
-                                 .vault_fd = fcntl(rig->vault_fd, F_DUPFD_CLOEXEC, 0)};
+                                 .vault_fd = fcntl(rig->vault_fd, F_DUPFD_CLOEXEC, 0),
+                                 .io_fd = rig->io_fd};
     if (options->listen_fd > 0) {
         args.listen_fds[0] = options->listen_fd;
         args.listen_count = 1;
@@ -405,6 +406,7 @@ void hub_rig_close(struct hub_rig *rig)
     (void)close(rig->bell_fd);
     (void)close(rig->life_fd);
     (void)close(rig->vault_fd);
+    (void)close(rig->io_fd);
     for (uint32_t i = 0; i <= rig->slots; i++) {
         free(rig->peers[i].bytes);
     }

@@ -46,6 +46,7 @@ struct hub_rig {
     struct rc_hub hub;
     struct rc_metrics *metrics; /* in shared */
     int truth_fd, bell_fd, life_fd;
+    int io_fd;
     int vault_fd; /* as the acceptor has it */
     uint32_t slots;
     struct hub_rig_peer *peers; /* owned, by client */
@@ -83,6 +84,9 @@ struct hub_rig_options {
 enum hub_rig_socket { HUB_RIG_UNIX, HUB_RIG_TCP };
 
 void hub_rig_open(struct hub_rig *rig, const struct hub_rig_options *options);
+/* The worker stands still, and another one, with a ring of its own, takes its sockets over out of the vault: how many. The truth and its
+ * index stay as they are. */
+uint32_t hub_rig_hand_over(struct hub_rig *rig);
 /* A second rig goes on with a copy of the first one's truth, as a successor of the worker does: its hub's index is rebuilt, each socket is
  * a new Unix one, of which nothing was read. All sockets of the first are a client's. */
 void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct hub_rig_options *options,

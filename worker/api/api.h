@@ -175,6 +175,8 @@ void rc_api_call_close(struct rc_api_call *call);
 /* The answer; the call is gone afterwards. The text is freed. */
 void rc_api_finish(struct rc_api_call *call, struct rc_text *text);
 void rc_api_fail(struct rc_api_call *call, const struct rc_api_fault *fault);
+/* The same: of the client that it was for nobody who was asked has said that it is there. */
+void rc_api_absent(struct rc_api_call *call);
 /* Before its records are written: from now on the call waits for answers, up to RC_API_ANSWER_MS. Full tables as a fault. */
 int rc_api_ask(struct rc_api_call *call, struct rc_api_fault *fault);
 /* Writes a record of a call that does not wait for room. 503 as a fault where there is none, or only what others wait for. */

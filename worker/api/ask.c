@@ -306,23 +306,27 @@ static void finish_channels(struct rc_api_call *call)
     rc_api_finish(call, &text);
 }
 
+void rc_api_absent(struct rc_api_call *call)
+{
+    struct rc_api_fault fault;
+    if (call->local) {
+        rc_api_fault(&fault, 503, "this client is of another instance, which cannot be asked now: try again");
+    } else if (call->incomplete) {
+        rc_api_fault(&fault, 504, "this client's instance did not answer in time; it may have been done all the same");
+    } else {
+        rc_api_fault(&fault, 404, "no such client");
+    }
+    rc_api_fail(call, &fault);
+}
+
 static void finish_affected(struct rc_api_call *call)
 {
     static const char *const names[] = {[RC_CALL_SUBSCRIBE] = "subscribed",
                                         [RC_CALL_UNSUBSCRIBE] = "unsubscribed",
                                         [RC_CALL_DISCONNECT] = "disconnected"};
-    struct rc_api_fault fault;
     struct rc_text text = {0};
     if (!call->by_user && !call->found) {
-        if (call->local) {
-            rc_api_fault(&fault, 503, "this client is of another instance, which cannot be asked now: try again");
-        } else if (call->incomplete) {
-            rc_api_fault(&fault, 504,
-                         "this client's instance did not answer in time; it may have been done all the same");
-        } else {
-            rc_api_fault(&fault, 404, "no such client");
-        }
-        rc_api_fail(call, &fault);
+        rc_api_absent(call);
         return;
     }
     rc_text_put(&text, "{\"%s\":%llu", names[call->operation], (unsigned long long)call->affected);

@@ -329,7 +329,6 @@ static void do_go_on(struct rc_api_call *call)
 static void do_done(struct rc_api_call *call)
 {
     struct rc_api_do *does = call->does;
-    struct rc_api_fault fault;
     for (uint32_t i = 0; i < does->target_count; i++) {
         if (!does->targets[i].settled) {
             return;
@@ -338,15 +337,7 @@ static void do_done(struct rc_api_call *call)
     does->waits = false;
     does->next = does->end;
     if (do_not_found(does)) {
-        if (call->local) {
-            rc_api_fault(&fault, 503, "this client is of another instance, which cannot be asked now: try again");
-        } else if (call->incomplete) {
-            rc_api_fault(&fault, 504,
-                         "this client's instance did not answer in time; it may have been done all the same");
-        } else {
-            rc_api_fault(&fault, 404, "no such client");
-        }
-        rc_api_fail(call, &fault);
+        rc_api_absent(call);
         return;
     }
     do_go_on(call);

@@ -279,6 +279,8 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
         break;
     case RC_QUERY_VALUE:
     case RC_QUERY_KEYS:
+    case RC_QUERY_SESSION:
+    case RC_QUERY_MISSED:
     case RC_QUERY_RETAINED:
     case RC_QUERY_HISTORY:
     case RC_QUERY_FORGET:

@@ -201,6 +201,24 @@ static void poll_expired(struct rc_exchange *exchange)
     answer_text(exchange, PAYLOAD_TYPE, noop, sizeof(noop));
 }
 
+void rc_polling_release(struct rc_polling *polling)
+{
+    static const char noop[] = {RC_EIO_NOOP};
+    struct rc_engines *engines = polling->engines;
+    const struct rc_clients *clients = engines->clients;
+    for (uint32_t client = 1; client <= clients->hub->clients_high; client++) {
+        const struct rc_client *its = rc_truth_client(clients->truth, client);
+        if (its->random == 0 || !rc_encoding_is_engine(its->encoding)) {
+            continue;
+        }
+        struct rc_exchange *exchange = exchange_at(engines, rc_engine_of(engines, client)->poll);
+        if (exchange != NULL) {
+            poll_over(engines, client);
+            answer_text(exchange, PAYLOAD_TYPE, noop, sizeof(noop));
+        }
+    }
+}
+
 /* Who gives its GET or POST up gives up the session. */
 static void poll_ended(struct rc_exchange *exchange, uint16_t status)
 {

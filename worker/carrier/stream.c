@@ -18,9 +18,8 @@
 
 /* A request whose client is not carried yet. Owned by its exchange, or by whoever judges it. */
 struct rc_opening {
-    struct rc_streams *streams; /* borrowed */
-    uint32_t client;            /* 0: none yet, or it is gone */
-    uint32_t connection;        /* of its exchange, once it has a client */
+    struct rc_clients *clients; /* borrowed */
+    uint32_t client;            /* 0: none yet, or it is gone; else its active_ds is the connection of the exchange */
     uint32_t done;              /* of its operations */
     bool asked;                 /* all of them */
     bool inside;                /* its client is being dealt with just now */
@@ -49,14 +48,11 @@ static void opening_refuse(struct rc_exchange *exchange)
                                                             .message = why});
 }
 
-/* The client is known no more by the exchange, and not to be answered for. */
+/* The client is not to be answered for any more. */
 static uint32_t opening_forget(struct rc_opening *opening)
 {
     const uint32_t client = opening->client;
     opening->client = 0;
-    if (client != 0) {
-        opening->streams->openings[client] = NULL;
-    }
     return client;
 }
 
@@ -107,7 +103,7 @@ static void opening_finish(struct rc_exchange *exchange)
 /* Carries its operations out. False: something has to come first, which tells of it. */
 static bool opening_ask(struct rc_opening *opening, uint32_t connection)
 {
-    struct rc_clients *clients = opening->streams->clients;
+    struct rc_clients *clients = opening->clients;
     const uint32_t client = opening->client;
     opening->inside = true;
     opening->asked = rc_client_operations(clients, client, RC_PART_TEXT, (const uint8_t *)opening->message,
@@ -125,7 +121,7 @@ static bool opening_ask(struct rc_opening *opening, uint32_t connection)
 /* Is the client in all of its channels? Else it is told when it is. */
 static bool opening_registered(const struct rc_opening *opening)
 {
-    struct rc_client *client = rc_truth_client(opening->streams->clients->truth, opening->client);
+    struct rc_client *client = rc_truth_client(opening->clients->truth, opening->client);
     if (client->pending_count > 0) {
         client->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
         return false;
@@ -156,6 +152,7 @@ static void opening_ended(struct rc_exchange *exchange, uint16_t status)
     struct rc_opening *opening = exchange->context;
     const uint32_t client = opening_forget(opening);
     (void)status;
+    exchange->user = NULL; /* its client, which ends now, has none any more */
     exchange->context = NULL;
     free(opening);
     if (client != 0) {
@@ -168,44 +165,54 @@ static const struct rc_exchange_user opening_user = {
 
 /* --- what becomes of its client -------------------------------------------------------------------------------------- */
 
-static struct rc_opening *opening_of(const struct rc_streams *streams, uint32_t client)
+/* NULL: the client is not, or not any more, one whose request waits. */
+static struct rc_opening *opening_of(const struct rc_clients *clients, uint32_t client)
 {
-    return streams->openings == NULL ? NULL : streams->openings[client];
+    const uint32_t connection = rc_truth_client(clients->truth, client)->active_ds;
+    const struct rc_exchange *exchange =
+        connection < clients->truth->socket_count ? rc_exchange_of(&clients->exchanges, connection) : NULL;
+    if (exchange == NULL || exchange->user != &opening_user) {
+        return NULL;
+    }
+    struct rc_opening *opening = exchange->context;
+    return opening->client == client ? opening : NULL;
 }
 
 /* Whoever tells is in the middle of something: it goes on in this pass of the loop. */
-static void opening_later(const struct rc_streams *streams, uint32_t client)
+static void opening_later(struct rc_clients *clients, const struct rc_opening *opening)
 {
-    struct rc_clients *clients = streams->clients;
-    const struct rc_opening *opening = opening_of(streams, client);
-    if (opening != NULL && !opening->inside) {
-        rc_waiters_add(&clients->uplink->waiters, opening->connection);
+    if (!opening->inside) {
+        rc_waiters_add(&clients->uplink->waiters, rc_truth_client(clients->truth, opening->client)->active_ds);
     }
 }
 
 static void stream_resumed(void *context, uint32_t client)
 {
-    opening_later(context, client);
+    struct rc_clients *clients = context;
+    const struct rc_opening *opening = opening_of(clients, client);
+    if (opening != NULL) {
+        opening_later(clients, opening);
+    }
 }
 
 static void stream_refused(void *context, uint32_t client, uint32_t code, struct rc_span message)
 {
-    struct rc_streams *streams = context;
-    struct rc_opening *opening = opening_of(streams, client);
+    struct rc_clients *clients = context;
+    struct rc_opening *opening = opening_of(clients, client);
     if (opening == NULL || opening->code != 0) {
         return;
     }
     opening->code = code;
     (void)snprintf(opening->why, sizeof(opening->why), "%.*s", (int)message.count, (const char *)message.bytes);
-    opening_later(streams, client);
+    opening_later(clients, opening);
 }
 
 static void stream_ended(void *context, uint32_t client)
 {
-    struct rc_streams *streams = context;
-    struct rc_opening *opening = opening_of(streams, client);
+    struct rc_clients *clients = context;
+    struct rc_opening *opening = opening_of(clients, client);
     if (opening != NULL) {
-        opening_later(streams, client);
+        opening_later(clients, opening);
         (void)opening_forget(opening);
     }
 }
@@ -221,26 +228,18 @@ static void stream_no_room(struct rc_exchange *exchange)
 /* It is known who it is. */
 static void stream_begin(struct rc_exchange *exchange, const struct rc_arrival *arrival, struct rc_opening *opening)
 {
-    struct rc_streams *streams = opening->streams;
-    struct rc_clients *clients = streams->clients;
+    struct rc_clients *clients = opening->clients;
     struct rc_identity identity;
-    if (streams->openings == NULL) {
-        streams->openings = calloc(clients->truth->clients.count_max, sizeof(struct rc_opening *));
-    }
     const uint32_t client =
         rc_client_open(clients, (uint8_t)arrival->endpoint, rc_encoding_of(arrival->codec, RC_FRAMING_STREAM, 0),
                        rc_arrival_identity(arrival, &identity));
-    if (client == 0 || streams->openings == NULL) {
-        if (client != 0) {
-            rc_client_end(clients, client);
-        }
+    if (client == 0) {
         free(opening);
         stream_no_room(exchange);
         return;
     }
-    streams->openings[client] = opening;
+    rc_truth_client(clients->truth, client)->active_ds = exchange->connection;
     opening->client = client;
-    opening->connection = exchange->connection;
     opening->inside = true;
     exchange->user = &opening_user;
     exchange->context = opening;
@@ -268,7 +267,7 @@ static bool is_named(struct rc_http_view view, const char *text)
 }
 
 /* The first value of that name in the query; empty: there is none. */
-static struct rc_http_view query_value(struct rc_http_view query, const char *name)
+static struct rc_http_view value_named(struct rc_http_view query, const char *name)
 {
     struct rc_http_view found;
     struct rc_http_view value;
@@ -310,17 +309,17 @@ static bool message_write(struct rc_opening *opening, const struct rc_http_reque
     struct rc_http_view query = request->query;
     struct rc_http_view name;
     struct rc_http_view value;
-    const bool retained = is_named(query_value(query, "retained"), "true");
+    const bool retained = is_named(value_named(query, "retained"), "true");
     if (!message_line(opening, retained ? (struct rc_http_view){RC_SSE_RETAINED, strlen(RC_SSE_RETAINED)}
                                         : (struct rc_http_view){"", 0})) {
         return false;
     }
     if (header != NULL) {
         message_header(opening, header);
-    } else if (!message_line(opening, query_value(query, "lastEventId"))) {
+    } else if (!message_line(opening, value_named(query, "lastEventId"))) {
         return false;
     }
-    if (!message_line(opening, query_value(query, "last"))) {
+    if (!message_line(opening, value_named(query, "last"))) {
         return false;
     }
     while (rc_http_query_next(&query, &name, &value)) {
@@ -343,7 +342,7 @@ static struct rc_opening *opening_make(struct rc_exchange *exchange)
         stream_no_room(exchange);
         return NULL;
     }
-    *opening = (struct rc_opening){.streams = stream_clients(exchange)->stream.context};
+    *opening = (struct rc_opening){.clients = stream_clients(exchange)};
     if (!message_write(opening, request, header)) {
         free(opening);
         rc_exchange_error(exchange, (struct rc_exchange_answer){
@@ -409,23 +408,16 @@ static void stream_asked(void *context, struct rc_exchange *exchange, const stru
     }
 }
 
-void rc_streams_open(struct rc_streams *streams, struct rc_clients *clients)
+void rc_streams_open(struct rc_clients *clients)
 {
     static const struct rc_route route = {.path = "",
                                           .methods = "GET",
                                           .allow = "GET, OPTIONS",
                                           .wrong = "events are asked for with GET",
                                           .run = stream_asked};
-    *streams = (struct rc_streams){.clients = clients};
-    clients->stream = (struct rc_stream_ops){.context = streams,
+    clients->stream = (struct rc_stream_ops){.context = clients,
                                              .route = &route,
                                              .resumed = stream_resumed,
                                              .refused = stream_refused,
                                              .ended = stream_ended};
-}
-
-void rc_streams_close(struct rc_streams *streams)
-{
-    free(streams->openings);
-    streams->openings = NULL;
 }

@@ -14,16 +14,7 @@
 
 #include "worker/client/client.h"
 
-struct rc_opening;
-
-struct rc_streams {
-    struct rc_clients *clients;   /* borrowed */
-    struct rc_opening **openings; /* owned, by client; NULL until there is one. Entries are owned by their exchanges */
-};
-
-/* Wires itself to `clients`, which are open. */
-void rc_streams_open(struct rc_streams *streams, struct rc_clients *clients);
-/* When all exchanges have ended. */
-void rc_streams_close(struct rc_streams *streams);
+/* Wires itself to `clients`, which are open. All of its state is theirs, or their exchanges'. */
+void rc_streams_open(struct rc_clients *clients);
 
 #endif

@@ -75,6 +75,8 @@ struct rc_engine_ops {
     /* A backend has let it in, and wants these operations done: of a Socket.IO client as soon as it is in a namespace. The reply is copied. NULL
      * in tests. */
     void (*let_in)(void *context, uint32_t client, uint32_t backend, struct rc_span reply);
+    /* Who it is, or what is set on it, is another now. NULL in tests. */
+    void (*changed)(void *context, uint32_t client);
 };
 
 /* Clients of server-sent events before anything carries them, while what they asked for is being registered: worker/carrier/stream.c's. */
@@ -322,6 +324,13 @@ void rc_clients_user_remove(struct rc_clients *clients, struct rc_span user, boo
 void rc_clients_count_users(struct rc_clients *clients);
 /* The user of a client that is just being made. -ENOMEM. */
 int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_span user);
+/* Who it is, or what was set on it, has changed: of a Socket.IO client that may come back others are to know. */
+static inline void rc_client_changed(struct rc_clients *clients, uint32_t client)
+{
+    if (clients->engine.changed != NULL) {
+        clients->engine.changed(clients->engine.context, client);
+    }
+}
 /* Takes members over into what was set, as rc_rule_set_merged; -ENOMEM. Nothing is changed then. */
 int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_span members);
 /* The client is no more. */

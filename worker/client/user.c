@@ -378,7 +378,11 @@ int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_s
         return rc;
     }
     struct rc_user *user = user_need(clients, client);
-    return user == NULL ? -ENOMEM : block_replace(clients, &user->set, &user->set_bytes, text, bytes);
+    if (user == NULL || block_replace(clients, &user->set, &user->set_bytes, text, bytes) < 0) {
+        return -ENOMEM;
+    }
+    rc_client_changed(clients, client);
+    return 0;
 }
 
 void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struct rc_span members)
@@ -502,5 +506,6 @@ int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct
     tell_members(clients, client, false);
     (void)rc_client_set_user(clients, client, identity->user); /* there is one */
     tell_members(clients, client, true);
+    rc_client_changed(clients, client);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "common/records/select.h"
 #include "worker/engine/asking.h"
 #include "worker/engine/post.h"
+#include "worker/engine/recoverable.h"
 
 static struct rc_span does_channel(char out[RC_CHANNEL_NAME_MAX], struct rc_span nsp, struct rc_span room)
 {
@@ -223,6 +224,12 @@ static bool does_emit(const struct rc_does *does, const struct rc_reply_operatio
     }
     if (wanted->ack.type != RC_JSON_NONE && does->backend.count > 0) {
         return does_emit_asking(does, wanted, nsp, event, args);
+    }
+    if (wanted->to.type == RC_JSON_NONE && rc_engine_is(does->engines, does->client) &&
+        rc_recoverable_emits(does->engines, does->client, nsp, wanted->is_volatile)) {
+        char sid[RC_SID_BYTES];
+        rc_engine_place_sid(does->engines, does->client, nsp, sid);
+        return does_emit_to(does, wanted, nsp, rc_span_of(sid, sizeof(sid)), event, args) != RC_CARRIED_LATER;
     }
     if (wanted->to.type == RC_JSON_NONE) {
         does_reply(does, &(struct rc_event){.type = RC_EVENT_DIRECT,

@@ -106,12 +106,11 @@ static int room_clients(struct rc_engines *engines, struct rc_span channel, stru
     struct rc_span room;
     struct rc_sid sid;
     (void)rc_channel_split(channel, &nsp, &room);
-    if (rc_sid_read(&sid, room) && rc_sid_is_of(&sid, engines->instance)) {
-        const bool here = sid.client.worker == clients->worker && sid.client.slot > 0 &&
-                          sid.client.slot <= clients->hub->clients_high &&
-                          rc_truth_client(truth, sid.client.slot)->random != 0 &&
-                          rc_truth_sid_token(truth, sid.client.slot, nsp) == sid.client.random;
-        return here ? rc_index_list_push(found, sid.client.slot) : 0;
+    if (rc_sid_read(&sid, room) && (clients->hub->aliases.count > 0 || rc_sid_is_of(&sid, engines->instance))) {
+        const uint32_t socket = rc_hub_socket(clients->hub, &sid.client, nsp);
+        if (socket != 0 || rc_sid_is_of(&sid, engines->instance)) {
+            return socket != 0 ? rc_index_list_push(found, socket) : 0;
+        }
     }
     const uint32_t index =
         rc_hub_find(clients->hub, rc_channel_hash((const char *)channel.bytes, channel.count), channel);

@@ -14,6 +14,8 @@
 #include "worker/engine/asked.h"
 #include "worker/engine/does.h"
 #include "worker/engine/doing.h"
+#include "worker/engine/recoverable.h"
+#include "worker/engine/returning.h"
 #include "worker/engine/rule_wait.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/socketio.h"
@@ -121,7 +123,8 @@ static uint32_t wheel_sleep_ms(const struct rc_engines *engines, const struct rc
 
 uint32_t rc_engines_sleep_ms(const struct rc_engines *engines, uint32_t most_ms)
 {
-    return wheel_sleep_ms(engines, &engines->emits, wheel_sleep_ms(engines, &engines->wheel, most_ms));
+    return rc_returnings_sleep_ms(
+        engines, wheel_sleep_ms(engines, &engines->emits, wheel_sleep_ms(engines, &engines->wheel, most_ms)));
 }
 
 /* --- a session's end ---------------------------------------------------------------------------------------------- */
@@ -343,6 +346,11 @@ static void ops_let_in(void *context, uint32_t client, uint32_t backend, struct 
     rc_asked_connected(context, client, backend, rc_span_of(NULL, 0), reply);
 }
 
+static void ops_changed(void *context, uint32_t client)
+{
+    rc_recoverable_changed(context, client);
+}
+
 static bool ops_post(void *context, const struct rc_reply_operation *emit, struct rc_span nsp, struct rc_span backend,
                      uint32_t *rooms)
 {
@@ -355,6 +363,7 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
     *engines = (struct rc_engines){.clients = clients,
                                    .dismiss = rc_socketio_dismiss,
                                    .told = rc_asked_told,
+                                   .came_back = rc_socketio_came_back,
                                    .keeps_auth = rc_rules_use_auth(clients->config)};
     rc_sid_instance(engines->instance, clients->control->instance_id);
     clients->engine = (struct rc_engine_ops){.context = engines,
@@ -366,6 +375,7 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
                                              .gone = engine_gone,
                                              .ended = engine_ended,
                                              .let_in = ops_let_in,
+                                             .changed = ops_changed,
                                              .post = ops_post};
 }
 
@@ -382,6 +392,7 @@ int rc_engines_start(struct rc_engines *engines)
     const struct rc_clients *clients = engines->clients;
     int rc = rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, rc_engine_now(engines));
     rc = rc < 0 ? rc : rc_unjoined_open(engines);
+    rc = rc < 0 ? rc : rc_recoverable_open(engines);
     return rc < 0 ? rc : rc_acks_open(engines);
 }
 
@@ -393,6 +404,8 @@ void rc_engines_set_polls(struct rc_engines *engines, const struct rc_poll_ops *
 void rc_engines_close(struct rc_engines *engines)
 {
     rc_rule_waits_close(engines);
+    rc_returnings_close(engines);
+    rc_recoverable_close(engines);
     rc_wheel_close(&engines->wheel);
     rc_acks_close(engines);
     rc_unjoined_close(engines);

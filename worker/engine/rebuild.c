@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "worker/engine/acks.h"
+#include "worker/engine/recoverable.h"
 #include "worker/engine/unjoined.h"
 
 /* A session that has joined no namespace yet has a deadline for that; so have those that only say good-bye. */
@@ -25,6 +26,10 @@ static void rebuild_requests(const struct rc_truth *truth, uint32_t client)
         rc_truth_client(truth, client)->flags &= (uint16_t)~RC_CLIENT_POLLED;
     }
     engine->poll = engine->post = 0;
+    if (engine->returning && rc_truth_client(truth, client)->pending_count == 0) {
+        rc_truth_client(truth, client)->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN; /* it says its CONNECT again */
+    }
+    engine->returning = 0;
 }
 
 void rc_engines_rebuild(struct rc_engines *engines, const struct rc_truth_found *found)
@@ -45,4 +50,5 @@ void rc_engines_rebuild(struct rc_engines *engines, const struct rc_truth_found 
         }
     }
     rc_acks_rebuild(engines, found);
+    rc_recoverable_rebuild(engines, found);
 }

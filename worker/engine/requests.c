@@ -58,13 +58,9 @@ static void choice_add(struct request *request, struct choice *choice, struct rc
         rc_log_limited(RC_LOG_ERROR, 1, "socketio_request_cut", "reason=\"no memory\"");
     }
     (void)rc_channel_split(name, &nsp, &room);
-    if (!rc_sid_read(&sid, room) || !rc_sid_is_of(&sid, request->engines->instance) ||
-        sid.client.worker != clients->worker || sid.client.slot == 0 || sid.client.slot > clients->hub->clients_high) {
-        return;
-    }
-    if (rc_truth_client(truth, sid.client.slot)->state == RC_CLIENT_OPEN &&
-        rc_truth_sid_token(truth, sid.client.slot, request->nsp) == sid.client.random &&
-        rc_index_list_push(&choice->clients, sid.client.slot) < 0) {
+    const uint32_t socket = rc_sid_read(&sid, room) ? rc_hub_socket(clients->hub, &sid.client, request->nsp) : 0;
+    if (socket != 0 && rc_truth_client(truth, socket)->state == RC_CLIENT_OPEN &&
+        rc_index_list_push(&choice->clients, socket) < 0) {
         rc_log_limited(RC_LOG_ERROR, 1, "socketio_request_cut", "reason=\"no memory\"");
     }
 }

@@ -1,7 +1,6 @@
 /* rule_retained: see rule_retained.h. */
 #include "worker/engine/rule_retained.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,39 +155,4 @@ void rc_rule_retained_came(void *context, uint32_t client, uint32_t channel, str
             question->came = true;
         }
     }
-}
-
-/* --- from the relay -------------------------------------------------------------------------------------------------- */
-
-int rc_rule_retained_ask(struct rc_rule_wait *wait, const struct rc_asker *asker, uint32_t index,
-                         struct rc_span channel)
-{
-    struct rc_clients *clients = wait->engines->clients;
-    struct rc_rule_question *question = &wait->questions[index];
-    const struct rc_query_head head = {.kind = RC_QUERY_RETAINED};
-    const uint8_t id = (uint8_t)index;
-    int rc = rc_uplink_queued(clients->uplink)
-                 ? -EAGAIN
-                 : rc_asks_begin(clients->asks, asker, wait, NULL, rc_span_of(&id, 1), &question->token);
-    if (rc < 0) {
-        return rc;
-    }
-    const struct rc_call_tag tag = rc_asks_tag(clients->asks, question->token, 0);
-    struct rc_envelope_view view = {
-        .head = {.time_ns = clients->io->now_ns,
-                 .channel_hash = rc_channel_hash((const char *)channel.bytes, channel.count),
-                 .origin = {.worker = (uint16_t)clients->worker},
-                 .flags = RC_ENVELOPE_API,
-                 .data_bytes = sizeof(head),
-                 .channel_bytes = (uint8_t)channel.count,
-                 .request_id_bytes = sizeof(tag)},
-        .channel = (const char *)channel.bytes,
-        .request_id = (const uint8_t *)&tag,
-        .data = (const uint8_t *)&head};
-    rc = rc_uplink_write(clients->uplink, RC_UP_QUERY, &view);
-    if (rc < 0) {
-        rc_asks_end(clients->asks, question->token);
-        question->token = 0;
-    }
-    return rc;
 }

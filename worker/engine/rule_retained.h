@@ -22,8 +22,4 @@ bool rc_rule_retained_answer(struct rc_rule_question *question, struct rc_span v
 /* Hub handler (rc_hub_handlers.values), context: struct rc_engines. */
 void rc_rule_retained_came(void *context, uint32_t client, uint32_t channel, struct rc_span values);
 
-/* Asks the relay. 0, -EAGAIN: no room in the up ring, or another error; question->token is set. */
-int rc_rule_retained_ask(struct rc_rule_wait *wait, const struct rc_asker *asker, uint32_t index,
-                         struct rc_span channel);
-
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/records/query.h"
 #include "common/text/json_scan.h"
 #include "worker/engine/room.h"
 #include "worker/engine/rule_retained.h"
@@ -275,12 +276,13 @@ static int question_channel(struct rc_rule_run *run, const struct rc_event_quest
     return code != 0 ? rc_rule_state_fail(run, code, run->values.err.text) : 0;
 }
 
-/* Asks the others. 0, -EAGAIN: no room in the up ring, or another error. */
-static int question_send(struct rc_rule_wait *wait, uint32_t index, struct rc_span channel)
+/* Asks by a record of that type with this data: the others who is in a room, the relay for its retained value. 0, -EAGAIN: no room in the up
+ * ring, or another error. */
+static int question_send(struct rc_rule_wait *wait, uint32_t index, struct rc_span channel, enum rc_record_type type,
+                         struct rc_span data)
 {
     struct rc_clients *clients = wait->engines->clients;
     struct rc_rule_question *question = &wait->questions[index];
-    const struct rc_call_head head = {.operation = (uint8_t)call_of(question->kind)};
     const uint8_t id = (uint8_t)index;
     int rc = rc_uplink_queued(clients->uplink)
                  ? -EAGAIN
@@ -294,13 +296,13 @@ static int question_send(struct rc_rule_wait *wait, uint32_t index, struct rc_sp
                  .channel_hash = rc_channel_hash((const char *)channel.bytes, channel.count),
                  .origin = {.worker = (uint16_t)clients->worker},
                  .flags = RC_ENVELOPE_API,
-                 .data_bytes = sizeof(head),
+                 .data_bytes = (uint32_t)data.count,
                  .channel_bytes = (uint8_t)channel.count,
                  .request_id_bytes = sizeof(tag)},
         .channel = (const char *)channel.bytes,
         .request_id = (const uint8_t *)&tag,
-        .data = (const uint8_t *)&head};
-    rc = rc_uplink_write(clients->uplink, RC_UP_CALL, &view);
+        .data = data.bytes};
+    rc = rc_uplink_write(clients->uplink, type, &view);
     if (rc < 0) {
         rc_asks_end(clients->asks, question->token);
         question->token = 0;
@@ -327,7 +329,8 @@ static int question_begin(struct rc_rule_run *run, struct rc_rule_wait *wait, ui
     }
     question->kind = asked->kind;
     if (asked->kind == RC_QUESTION_RETAINED) {
-        const int sent = rc_rule_retained_ask(wait, &room_asker, index, channel);
+        static const struct rc_query_head value = {.kind = RC_QUERY_RETAINED};
+        const int sent = question_send(wait, index, channel, RC_UP_QUERY, rc_span_of(&value, sizeof(value)));
         wait->open += sent == 0 ? 1 : 0;
         return sent;
     }
@@ -340,7 +343,8 @@ static int question_begin(struct rc_rule_run *run, struct rc_rule_wait *wait, ui
     if (clients->control->worker_count == 1 && clients->config->redis.url.text[0] == '\0') {
         return question_answer(wait, index) ? 0 : -ENOMEM;
     }
-    const int rc = question_send(wait, index, channel);
+    const struct rc_call_head call = {.operation = (uint8_t)call_of(asked->kind)};
+    const int rc = question_send(wait, index, channel, RC_UP_CALL, rc_span_of(&call, sizeof(call)));
     wait->open += rc == 0 ? 1 : 0;
     return rc;
 }

@@ -9,6 +9,7 @@
 #include "common/config/event_rules.h"
 #include "common/records/select.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/recoverable.h"
 #include "worker/engine/rule_eval.h"
 #include "worker/engine/rule_retained.h"
 #include "worker/engine/rule_room.h"
@@ -47,13 +48,23 @@ static bool run_emit_room(struct rc_rule_run *run, const struct rc_event_operati
     return true;
 }
 
-/* To who sent the event: it does not go round by the relay. */
-static void run_emit_sender(struct rc_rule_run *run, const struct rc_event_operation *operation, struct rc_span event,
+/* To who sent the event: it does not go round by the relay, but where it may come back for it. False: it has to wait. */
+static bool run_emit_sender(struct rc_rule_run *run, const struct rc_event_operation *operation, struct rc_span event,
                             struct rc_span args)
 {
     char everybody[RC_CHANNEL_NAME_MAX];
     if (!run_step(run) || rc_rule_state_client(run)->state != RC_CLIENT_OPEN) {
-        return;
+        return true;
+    }
+    if (rc_recoverable_emits(run->engines, run->client, run->nsp, (operation->flags & RC_EVENT_VOLATILE) != 0)) {
+        char sid[RC_SID_BYTES];
+        rc_engine_place_sid(run->engines, run->client, run->nsp, sid);
+        if (rc_rule_send_message(run, (struct rc_span){0}, rc_span_of(sid, sizeof(sid)), event, args,
+                                 operation->flags) == RC_CARRIED_LATER) {
+            return false;
+        }
+        *run->done = run->step;
+        return true;
     }
     if ((operation->flags & RC_EVENT_VOLATILE) == 0 || rc_hub_takes_volatile(run->clients->hub, run->client)) {
         rc_rule_send_reply(run, &(struct rc_event){.type = RC_EVENT_DIRECT,
@@ -63,6 +74,7 @@ static void run_emit_sender(struct rc_rule_run *run, const struct rc_event_opera
                                                    .data_kind = RC_DATA_ARGS});
     }
     *run->done = run->step;
+    return true;
 }
 
 /* The rooms whose members do not get an emit, in `names`. A name that is worked out to nothing is an error, as of any room. */
@@ -104,8 +116,7 @@ static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *o
         return true;
     }
     if (operation->flags & RC_EVENT_TO_SENDER) {
-        run_emit_sender(run, operation, event, args);
-        return true;
+        return run_emit_sender(run, operation, event, args);
     }
     if (operation->flags & RC_EVENT_TO_EVERYBODY) {
         if (run_step(run)) {

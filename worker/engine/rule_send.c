@@ -66,7 +66,7 @@ enum rc_carried rc_rule_send_message(struct rc_rule_run *run, struct rc_span cha
         operation.type = RC_OPERATION_DIRECT;
         operation.to = name;
         operation.nsp = run->nsp;
-        if (others && sid.client.worker == run->clients->worker && sid.client.slot == run->client) {
+        if (others && run->client != 0 && rc_hub_socket(run->clients->hub, &sid.client, run->nsp) == run->client) {
             return RC_CARRIED_OUT; /* to nobody */
         }
     }

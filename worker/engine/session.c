@@ -71,6 +71,19 @@ void rc_engine_sid(const struct rc_engines *engines, uint32_t client, char out[R
 
 void rc_engine_nsp_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES])
 {
+    const struct rc_truth *truth = engines->clients->truth;
+    if (RC_UNLIKELY(rc_engine_of(engines, client)->flags & RC_ENGINE_MOVED)) {
+        const uint32_t index = rc_truth_recoverable_of(truth, client, nsp);
+        if (index != 0 && (rc_truth_recoverable(truth, index)->flags & RC_RECOVERABLE_MOVED)) {
+            memcpy(out, rc_truth_recoverable(truth, index)->sid, RC_SID_BYTES);
+            return;
+        }
+    }
+    rc_engine_place_sid(engines, client, nsp, out);
+}
+
+void rc_engine_place_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES])
+{
     const struct rc_client_ref ref = {.random = rc_truth_sid_token(engines->clients->truth, client, nsp),
                                       .slot = client,
                                       .worker = (uint16_t)engines->clients->worker};

@@ -32,6 +32,7 @@ struct rc_poll_ops {
 };
 
 struct rc_rule_wait;
+struct rc_returning;
 struct rc_unjoined;
 #define RC_RULE_WAIT_BUCKETS 256u
 
@@ -60,6 +61,11 @@ struct rc_engines {
     /* rc_socketio_dismiss, rc_asked_told, for the files below them. */
     void (*dismiss)(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
     void (*told)(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);
+    /* rc_socketio_came_back. */
+    void (*came_back)(struct rc_engines *engines, uint32_t client, struct rc_returning *returning);
+    struct rc_index_list recoverables;                /* those of which the relay is to be told (recoverable.h) */
+    uint8_t *session;                                 /* owned: what it is told; NULL: nobody comes back */
+    struct rc_returning *returning;                   /* owned: clients that are coming back (returning.h) */
     uint8_t rules;                                    /* counts the reloads that changed [[event]] rows */
     bool keeps_auth;                                  /* some row but those of "connect" says {auth} */
     struct rc_rule_wait *waits[RC_RULE_WAIT_BUCKETS]; /* owned: rows that wait, by client (rule_wait.h) */
@@ -114,6 +120,8 @@ bool rc_engine_begin(struct rc_engines *engines, uint32_t client);
 /* The session's id; that of the client's socket in a Socket.IO namespace. */
 void rc_engine_sid(const struct rc_engines *engines, uint32_t client, char out[RC_SID_BYTES]);
 void rc_engine_nsp_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES]);
+/* The same as its place has it: what is sent to it finds it by that, too, wherever it was first. */
+void rc_engine_place_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES]);
 /* Is the client in the namespace; and still with this socket? */
 bool rc_engine_has_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp);
 bool rc_engine_is_joined_as(const struct rc_engines *engines, uint32_t client, struct rc_span nsp,

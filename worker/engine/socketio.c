@@ -13,6 +13,8 @@
 #include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/recoverable.h"
+#include "worker/engine/returning.h"
 #include "worker/engine/rules.h"
 #include "worker/engine/unjoined.h"
 #include "worker/proto/socketio.h"
@@ -163,66 +165,6 @@ static void socketio_broken(struct rc_engines *engines, uint32_t client, const c
     rc_engine_broken(engines, client, why);
 }
 
-/* A namespace's CONNECT. `*done`: 1 when it is connected and its rows of "connect" run. */
-static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t client,
-                                         const struct rc_operation *operation, uint32_t *done)
-{
-    struct rc_clients *clients = engines->clients;
-    const struct rc_span nsp = operation->nsp;
-    if (*done == 0) {
-        if (!rc_config_nsp_allowed(&clients->config->socketio, nsp)) {
-            refuse_connect(engines, client, nsp, RC_SPAN("Invalid namespace"));
-            return RC_ENGINE_DONE;
-        }
-        if (rc_engine_has_joined(engines, client, nsp)) {
-            socketio_broken(engines, client, "a second CONNECT for a namespace");
-            return RC_ENGINE_DONE;
-        }
-        const struct rc_client *its = rc_truth_client(clients->truth, client);
-        if ((uint32_t)its->subscription_count + its->pending_count >= clients->config->limits.max_channels) {
-            refuse_connect(engines, client, nsp, RC_SPAN("too many namespaces and rooms"));
-            return RC_ENGINE_DONE; /* each is a channel that it hears */
-        }
-        if (!rc_engine_auth_fits(engines, client, nsp, operation->data)) {
-            refuse_connect(engines, client, nsp, RC_SPAN("the auth payload is too large"));
-            return RC_ENGINE_DONE;
-        }
-        struct rc_span reply;
-        uint32_t backend = 0;
-        if (!connect_as(engines, client, operation, &reply, &backend)) {
-            return rc_engine_lives(engines, client, its->random) && (its->flags & RC_CLIENT_WAITS_ANSWER)
-                       ? RC_ENGINE_LATER
-                       : RC_ENGINE_DONE;
-        }
-        if (add_namespace(engines, client, nsp) < 0 || rc_engine_auth_keep(engines, client, nsp, operation->data) < 0) {
-            rc_client_failed_memory(clients, client);
-            return RC_ENGINE_DONE;
-        }
-        const uint64_t random = its->random;
-        char sid[RC_SID_BYTES];
-        struct rc_engine *engine = rc_engine_of(engines, client);
-        engine->deadline_ds = 0;
-        rc_unjoined_remove(engines, client);
-        rc_engine_schedule(engines, client);
-        rc_engine_nsp_sid(engines, client, nsp, sid);
-        join_namespace(engines, client, nsp);
-        socketio_reply(engines, client,
-                       &(struct rc_event){.type = RC_EVENT_CONNECTED,
-                                          .channel = everybody_in(nsp),
-                                          .data = rc_span_of(sid, sizeof(sid))});
-        if (!rc_engine_lives(engines, client, random)) {
-            return RC_ENGINE_DONE;
-        }
-        rc_asked_joined(engines, client, nsp);
-        if (reply.count > 0) {
-            rc_asked_connected(engines, client, backend, nsp, reply);
-        }
-        rc_client_await_join(clients, client);
-        *done = rc_rules_done(engines, 1);
-    }
-    return rc_rules_connect(engines, client, nsp, operation->data, done);
-}
-
 static bool channel_is_of(const struct rc_engines *engines, uint32_t channel, struct rc_span nsp)
 {
     const struct rc_hub *hub = engines->clients->hub;
@@ -248,7 +190,8 @@ static void cancel_waiting(struct rc_engines *engines, uint32_t index, struct rc
             next = clients->hub->waiting[index]; /* it takes the oldest of the channel's */
         }
     }
-    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_JOIN)) {
+    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_JOIN) &&
+        !rc_engine_of(engines, index)->returning) {
         client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
         rc_hub_touch(clients->hub, index);
         rc_client_joined(clients, index);
@@ -264,27 +207,215 @@ static void tell_gone(struct rc_engines *engines, uint32_t client, struct rc_spa
     rc_client_tell_gone(engines->clients, client, nsp, rc_span_of(sid, sizeof(sid)), reason);
 }
 
+static void unsubscribe_rooms(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    const struct rc_truth *truth = engines->clients->truth;
+    uint32_t next;
+    for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0; i = next) {
+        const struct rc_subscription *subscription = rc_truth_subscription(truth, i);
+        next = subscription->next;
+        if (channel_is_of(engines, rc_truth_group(truth, subscription->group)->channel, nsp)) {
+            rc_hub_unsubscribe(engines->clients->hub, client, i);
+        }
+    }
+}
+
 /* The socket of a namespace is no more; the session stays. */
 static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
 {
     struct rc_clients *clients = engines->clients;
     const struct rc_truth *truth = clients->truth;
     tell_gone(engines, client, nsp, reason);
-    uint32_t next;
-    for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0; i = next) {
-        const struct rc_subscription *subscription = rc_truth_subscription(truth, i);
-        next = subscription->next;
-        if (channel_is_of(engines, rc_truth_group(truth, subscription->group)->channel, nsp)) {
-            rc_hub_unsubscribe(clients->hub, client, i);
-        }
-    }
+    unsubscribe_rooms(engines, client, nsp);
     if (is_root(nsp)) {
         rc_hub_everybody_leave(clients->hub, client);
     }
     rc_engine_auth_forget(engines, client, nsp);
     rc_acks_forget(engines, client, rc_truth_sid_token(truth, client, nsp));
+    rc_recoverable_end(engines, client, nsp);
     remove_namespace(engines, client, nsp);
     cancel_waiting(engines, client, nsp); /* last: its client may go on by it */
+}
+
+/* --- connecting ------------------------------------------------------------------------------------------------------ */
+
+/* It is in a namespace: it need not hurry any more. */
+static void is_joined(struct rc_engines *engines, uint32_t client)
+{
+    rc_engine_of(engines, client)->deadline_ds = 0;
+    rc_unjoined_remove(engines, client);
+    rc_engine_schedule(engines, client);
+}
+
+static void tell_connected(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    char sid[RC_SID_BYTES];
+    rc_engine_nsp_sid(engines, client, nsp, sid);
+    socketio_reply(engines, client,
+                   &(struct rc_event){.type = RC_EVENT_CONNECTED,
+                                      .channel = everybody_in(nsp),
+                                      .data = rc_span_of(sid, sizeof(sid)),
+                                      .standing = rc_recoverable_pid(engines, client, nsp)});
+}
+
+/* May it, and as whom? False: it was told why not, or *result says that it waits. */
+static bool connect_may(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
+                        struct rc_span *reply, uint32_t *backend, enum rc_engine_result *result)
+{
+    struct rc_clients *clients = engines->clients;
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
+    const struct rc_span nsp = operation->nsp;
+    *result = RC_ENGINE_DONE;
+    if (!rc_config_nsp_allowed(&clients->config->socketio, nsp)) {
+        refuse_connect(engines, client, nsp, RC_SPAN("Invalid namespace"));
+        return false;
+    }
+    if (rc_engine_has_joined(engines, client, nsp)) {
+        socketio_broken(engines, client, "a second CONNECT for a namespace");
+        return false;
+    }
+    if ((uint32_t)its->subscription_count + its->pending_count >= clients->config->limits.max_channels) {
+        refuse_connect(engines, client, nsp, RC_SPAN("too many namespaces and rooms"));
+        return false; /* each is a channel that it hears */
+    }
+    if (!rc_engine_auth_fits(engines, client, nsp, operation->data)) {
+        refuse_connect(engines, client, nsp, RC_SPAN("the auth payload is too large"));
+        return false;
+    }
+    if (!connect_as(engines, client, operation, reply, backend)) {
+        *result = rc_engine_lives(engines, client, its->random) && (its->flags & RC_CLIENT_WAITS_ANSWER)
+                      ? RC_ENGINE_LATER
+                      : RC_ENGINE_DONE;
+        return false;
+    }
+    if (rc_returning_begin(engines, client, nsp, operation->data, *reply, *backend)) {
+        *result = RC_ENGINE_LATER;
+        return false;
+    }
+    return true;
+}
+
+/* What it came back for cannot be had: it is somebody new. */
+static void forget_returning(struct rc_engines *engines, uint32_t client, struct rc_span nsp, bool takes, bool joined)
+{
+    if (takes) {
+        rc_recoverable_end(engines, client, nsp);
+    }
+    if (joined) {
+        unsubscribe_rooms(engines, client, nsp);
+    }
+}
+
+/* The socket is a new one. False: its client ended. */
+static bool connect_new(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
+    if (add_namespace(engines, client, nsp) < 0) {
+        rc_client_failed_memory(engines->clients, client);
+        return false;
+    }
+    is_joined(engines, client);
+    rc_recoverable_begin(engines, client, nsp, NULL);
+    join_namespace(engines, client, nsp);
+    tell_connected(engines, client, nsp);
+    return rc_engine_lives(engines, client, random);
+}
+
+void rc_socketio_came_back(struct rc_engines *engines, uint32_t client, struct rc_returning *returning)
+{
+    struct rc_clients *clients = engines->clients;
+    const struct rc_truth *truth = clients->truth;
+    const struct rc_span nsp = rc_span_of(returning->nsp, returning->nsp_bytes);
+    const uint64_t random = returning->random;
+    struct rc_sio_session_head head;
+    struct rc_sio_session_parts parts;
+    rc_returning_session(returning, &head, &parts);
+    for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0;
+         i = rc_truth_subscription(truth, i)->next) {
+        if (channel_is_of(engines, rc_truth_group(truth, rc_truth_subscription(truth, i)->group)->channel, nsp)) {
+            rc_hub_skip(clients->hub, i);
+        }
+    }
+    if (add_namespace(engines, client, nsp) < 0 ||
+        (parts.set.count > 0 && rc_client_set_merge(clients, client, parts.set) == -ENOMEM)) {
+        rc_client_failed_memory(clients, client);
+        return;
+    }
+    is_joined(engines, client);
+    rc_recoverable_came(engines, client, nsp);
+    join_namespace(engines, client, nsp);
+    if (rc_engine_lives(engines, client, random)) {
+        rc_returning_write(returning);
+    }
+    if (rc_engine_lives(engines, client, random)) {
+        tell_connected(engines, client, nsp);
+    }
+}
+
+/* It is connected, or waits for it, or was told why not. True: it is, and its rows of "connect" are next. */
+static bool connect_run(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
+                        bool *recovered, enum rc_engine_result *result)
+{
+    struct rc_returning *returning = rc_returning_of(engines, client);
+    const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
+    const struct rc_span nsp = operation->nsp;
+    struct rc_span reply = {0};
+    uint32_t backend = 0;
+    *result = RC_ENGINE_LATER;
+    if (returning == NULL && !connect_may(engines, client, operation, &reply, &backend, result)) {
+        return false;
+    }
+    if (returning != NULL && returning->state < RC_RETURNING_CAME) {
+        rc_truth_client(engines->clients->truth, client)->flags |= RC_CLIENT_WAITS_ANSWER;
+        return false;
+    }
+    if (returning != NULL && (rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS_JOIN)) {
+        return false; /* its rooms are still being registered */
+    }
+    *result = RC_ENGINE_DONE;
+    *recovered = returning != NULL && returning->state == RC_RETURNING_CAME;
+    if (returning != NULL && !*recovered) {
+        forget_returning(engines, client, nsp, returning->takes, returning->session != NULL);
+    }
+    if (returning != NULL) {
+        reply = rc_span_of(returning->reply, returning->reply_bytes);
+        backend = returning->backend;
+    }
+    if (!*recovered && !connect_new(engines, client, nsp)) {
+        return false;
+    }
+    if (rc_engine_auth_keep(engines, client, nsp, operation->data) < 0) {
+        rc_client_failed_memory(engines->clients, client);
+        return false;
+    }
+    rc_asked_joined(engines, client, nsp);
+    if (reply.count > 0) {
+        rc_asked_connected(engines, client, backend, nsp, reply);
+    }
+    if (!rc_engine_lives(engines, client, random)) {
+        return false;
+    }
+    rc_returning_end(engines, client);
+    rc_client_await_join(engines->clients, client);
+    return true;
+}
+
+/* A namespace's CONNECT. `*done`: 1 when it is connected and its rows of "connect" run. */
+static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t client,
+                                         const struct rc_operation *operation, uint32_t *done)
+{
+    if (*done == 0) {
+        enum rc_engine_result result;
+        bool recovered = false;
+        if (!connect_run(engines, client, operation, &recovered, &result)) {
+            return result;
+        }
+        if (recovered && !rc_engine_settings(engines)->recovery_rules) {
+            return RC_ENGINE_DONE;
+        }
+        *done = rc_rules_done(engines, 1);
+    }
+    return rc_rules_connect(engines, client, operation->nsp, operation->data, done);
 }
 
 /* Calls `what` for each joined namespace, "/" first. */
@@ -337,13 +468,33 @@ static void run_disconnect(struct rc_engines *engines, uint32_t client, struct r
         [RC_ENGINE_WHY_SERVER] = "forced close",
     };
     const uint8_t why = rc_engine_of(engines, client)->why;
+    if (why != RC_ENGINE_WHY_BROKEN && why != RC_ENGINE_WHY_SENT_OFF) {
+        rc_recoverable_lost(engines, client, nsp);
+    }
     tell_gone(engines, client, nsp,
               why == RC_ENGINE_WHY_SERVER && engines->clients->draining ? "server shutting down" : reasons[why]);
+    rc_recoverable_end(engines, client, nsp);
+}
+
+/* It was coming back. What the relay has given for it is lost again. */
+static void leave_returning(struct rc_engines *engines, uint32_t client)
+{
+    const struct rc_returning *returning = rc_returning_of(engines, client);
+    if (returning == NULL) {
+        return;
+    }
+    const struct rc_span nsp = rc_span_of(returning->nsp, returning->nsp_bytes);
+    if (returning->takes && !rc_engine_has_joined(engines, client, nsp)) {
+        rc_recoverable_lost(engines, client, nsp);
+        rc_recoverable_end(engines, client, nsp);
+    }
+    rc_returning_end(engines, client);
 }
 
 void rc_socketio_gone(struct rc_engines *engines, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
+    leave_returning(engines, client);
     rc_rules_forget(engines, client);
     rc_asked_forget(engines, client);
     each_namespace(engines, client, run_disconnect);

@@ -17,6 +17,8 @@ void rc_socketio_dismiss(struct rc_engines *engines, uint32_t client, struct rc_
 void rc_socketio_farewell(struct rc_engines *engines, uint32_t client);
 /* It is no more for others: it is told, with the rooms that it is in still, and then it is in no namespace. */
 void rc_socketio_gone(struct rc_engines *engines, uint32_t client);
+/* All that the client missed has come, at this place of the down ring: it is in the namespace again. */
+void rc_socketio_came_back(struct rc_engines *engines, uint32_t client, struct rc_returning *returning);
 /* What it holds is given back. */
 void rc_socketio_ended(struct rc_engines *engines, uint32_t client);
 

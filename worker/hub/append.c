@@ -593,10 +593,22 @@ void rc_hub_note_time(struct rc_hub_times *times, uint64_t time_ns)
     }
 }
 
+/* What clients that may come back have as their place: the message's, or where this worker is by now, of one that was held back. */
+static struct rc_span append_offset(const struct rc_hub *hub, const struct rc_envelope_view *view,
+                                    char text[RC_OFFSET_BYTES_MAX])
+{
+    if (RC_LIKELY(!hub->recovers) || view->head.sequence == 0 || (view->head.flags & RC_ENVELOPE_VOLATILE)) {
+        return (struct rc_span){0};
+    }
+    const uint64_t last = atomic_load_explicit(&hub->truth->layout->down.last_sequence, memory_order_relaxed);
+    return rc_span_of(text,
+                      rc_offset_write(text, hub->offsets, view->head.sequence > last ? view->head.sequence : last));
+}
+
 /* Inline: it is on the way of every message. */
 static inline __attribute__((always_inline)) struct rc_event append_event(const struct rc_hub *hub, uint32_t index,
                                                                           const struct rc_envelope_view *view,
-                                                                          char from[RC_CLIENT_ID_MAX])
+                                                                          struct rc_hub_texts *texts)
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, index);
     return (struct rc_event){
@@ -611,21 +623,22 @@ static inline __attribute__((always_inline)) struct rc_event append_event(const 
         .channel_json = rc_hub_name_json(hub, channel),
         .data = rc_span_of(view->data, view->head.data_bytes),
         .event = rc_span_of(view->event, view->head.event_bytes),
-        .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, from),
+        .from = append_from(hub, view, hub->config->namespaces[channel->namespace].reveal_publisher, texts->from),
+        .standing = append_offset(hub, view, texts->offset),
     };
 }
 
 struct rc_event rc_hub_message_event(const struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view,
-                                     char from[RC_CLIENT_ID_MAX])
+                                     struct rc_hub_texts *texts)
 {
-    return append_event(hub, channel, view, from);
+    return append_event(hub, channel, view, texts);
 }
 
 int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_view *view)
 {
-    char from[RC_CLIENT_ID_MAX];
+    struct rc_hub_texts texts;
     struct rc_event_delta delta;
-    struct rc_event event = append_event(hub, index, view, from);
+    struct rc_event event = append_event(hub, index, view, &texts);
     const bool deltas = RC_UNLIKELY((rc_truth_channel(hub->truth, index)->flags & RC_CHANNEL_DELTA) != 0);
     if (deltas) {
         rc_delta_prepare(hub, index, view, &event, &delta);
@@ -691,12 +704,13 @@ static struct rc_client *append_direct_target(const struct rc_hub *hub, const st
     struct rc_span nsp;
     struct rc_span room;
     if (target->worker != hub->worker) {
-        return NULL;
+        return NULL; /* the relay puts it right for who has come back */
     }
     if (!rc_channel_split(channel, &nsp, &room)) {
         return rc_truth_named(hub->truth, target->slot, target->random);
     }
-    return rc_hub_socket_named(hub, target, nsp) ? rc_truth_client(hub->truth, target->slot) : NULL;
+    const uint32_t socket = rc_hub_socket(hub, target, nsp);
+    return socket != 0 ? rc_truth_client(hub->truth, socket) : NULL;
 }
 
 static void append_own(struct rc_hub *hub, uint32_t index, uint8_t encoding, const struct rc_event *event)
@@ -735,7 +749,7 @@ void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event
 }
 
 struct rc_event rc_hub_event_of(const struct rc_hub *hub, enum rc_event_type type, const struct rc_envelope_view *view,
-                                char from[RC_CLIENT_ID_MAX])
+                                struct rc_hub_texts *texts)
 {
     return (struct rc_event){
         .type = type,
@@ -744,24 +758,26 @@ struct rc_event rc_hub_event_of(const struct rc_hub *hub, enum rc_event_type typ
         .channel = rc_span_of(view->channel, view->head.channel_bytes), /* a namespace's, of who has some */
         .data = rc_span_of(view->data, view->head.data_bytes),
         .event = rc_span_of(view->event, view->head.event_bytes),
-        .from = append_from(hub, view, hub->config->namespaces[0].reveal_publisher, from),
+        .from = append_from(hub, view, hub->config->namespaces[0].reveal_publisher, texts->from),
+        .standing = append_offset(hub, view, texts->offset),
     };
 }
 
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     const struct rc_client *client = append_direct_target(hub, view);
-    char from[RC_CLIENT_ID_MAX];
+    struct rc_hub_texts texts;
     if (client == NULL || client->state != RC_CLIENT_OPEN || rc_turn_mute(client)) {
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         return 0;
     }
-    struct rc_event event = rc_hub_event_of(hub, RC_EVENT_DIRECT, view, from);
+    const uint32_t index = rc_hub_client_index(hub, client);
+    struct rc_event event = rc_hub_event_of(hub, RC_EVENT_DIRECT, view, &texts);
     if (view->head.channel_bytes > 0 && !(view->head.flags & (RC_ENVELOPE_ANSWER | RC_ENVELOPE_API))) {
         event.id = rc_span_of(view->request_id, view->head.request_id_bytes); /* an acknowledgement is wanted */
     }
-    if (!(view->head.flags & RC_ENVELOPE_VOLATILE) || rc_hub_takes_volatile(hub, view->head.target.slot)) {
-        rc_hub_append_own(hub, view->head.target.slot, &event);
+    if (!(view->head.flags & RC_ENVELOPE_VOLATILE) || rc_hub_takes_volatile(hub, index)) {
+        rc_hub_append_own(hub, index, &event);
     }
     rc_hub_note_time(&hub->times, view->head.time_ns);
     return 0;

@@ -3,14 +3,6 @@
 
 #include "common/records/channel_name.h"
 
-bool rc_hub_socket_named(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp)
-{
-    const struct rc_truth *truth = hub->truth;
-    return socket->worker == hub->worker && socket->slot > 0 && socket->slot < truth->clients.high &&
-           rc_truth_client(truth, socket->slot)->random != 0 &&
-           rc_truth_sid_token(truth, socket->slot, nsp) == socket->random;
-}
-
 /* Whom a ref leaves out: the client of that name, or the one whose socket in the channel's namespace has it; NULL: nobody here. */
 static struct rc_client *exclude_whom(const struct rc_hub *hub, const struct rc_envelope_view *view,
                                       const struct rc_client_ref *ref)
@@ -18,9 +10,9 @@ static struct rc_client *exclude_whom(const struct rc_hub *hub, const struct rc_
     struct rc_span nsp;
     struct rc_span room;
     struct rc_client *client = ref->worker == hub->worker ? rc_truth_named(hub->truth, ref->slot, ref->random) : NULL;
-    if (client == NULL && rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room) &&
-        rc_hub_socket_named(hub, ref, nsp)) {
-        client = rc_truth_client(hub->truth, ref->slot);
+    if (client == NULL && rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room)) {
+        const uint32_t socket = rc_hub_socket(hub, ref, nsp);
+        client = socket == 0 ? NULL : rc_truth_client(hub->truth, socket);
     }
     return client;
 }
@@ -54,7 +46,7 @@ uint32_t rc_hub_exclude(struct rc_hub *hub, uint32_t group_index, struct rc_chan
         if (client == NULL || client->encoding != rc_encoding_of_client(group->encoding)) {
             continue;
         }
-        if (RC_UNLIKELY(deltas) && !exclude_member(hub, ref.slot, group_index)) {
+        if (RC_UNLIKELY(deltas) && !exclude_member(hub, rc_hub_client_index(hub, client), group_index)) {
             continue;
         }
         if (rc_channel_log_exclude(log, &hub->truth->heap, log->head, client->random) == 0) {
@@ -62,7 +54,7 @@ uint32_t rc_hub_exclude(struct rc_hub *hub, uint32_t group_index, struct rc_chan
             client->excluded_turn = hub->turn;
             excluded++;
         } else {
-            rc_hub_break(hub, ref.slot); /* no memory to leave it out: it must not get what is not for it */
+            rc_hub_break(hub, rc_hub_client_index(hub, client)); /* no memory to leave it out: it must not get what is not for it */
         }
     }
     hub->log_bytes += rc_channel_log_bytes(log, &hub->truth->heap) - before;

@@ -53,9 +53,12 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
     }
     hub->compressor.threshold_bytes = config->compression.threshold_bytes;
     rc_sid_instance(hub->instance, control->instance_id);
+    rc_offset_origin(hub->offsets, control->instance_id, control->boot_nonce);
+    hub->recovers = config->socketio.recovery_ms > 0;
     hub->unnamed = rc_span_text(config->socketio.message_event.text);
     if (rc_hashmap_init(&hub->names, 64, truth->channels.count_max) < 0 ||
-        rc_hashmap_init(&hub->throttles, 64, truth->throttles.count_max) < 0) {
+        rc_hashmap_init(&hub->throttles, 64, truth->throttles.count_max) < 0 ||
+        rc_hashmap_init(&hub->aliases, 1, RC_HASHMAP_COUNT_MAX) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the channel table");
     }
     if (rc_delta_open(hub) < 0) {
@@ -94,6 +97,7 @@ void rc_hub_close(struct rc_hub *hub)
     rc_hashmap_free(&hub->names);
     rc_hashmap_free(&hub->throttles);
     rc_delta_close(hub);
+    rc_hashmap_free(&hub->aliases);
     free(hub->dirty_groups.items);
     free(hub->turn_groups.items);
     free(hub->dirty_clients.items);

@@ -9,6 +9,7 @@
  *   members.c   lists                              conflate.c  the newest message of each key
  *   cursor.c    places in logs                     hold.c, throttle.c  messages held back by min_interval
  *   place.c     where logs are in histories        replay.c    who gets messages of a history first
+ *   socket.c    ids of sockets
  *   subscription.c  who hears what                 turn.c      who is served, and when
  *   pending.c   requests that wait for the relay   deliver.c   what one client gets
  *   recover.c   what was missed, out of histories
@@ -30,6 +31,7 @@
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
 #include "common/shm/history.h"
+#include "common/records/recovery.h"
 #include "worker/hub/channel_log.h"
 #include "worker/hub/delta.h"
 #include "worker/io/io.h"
@@ -173,6 +175,10 @@ struct rc_hub {
     struct rc_hub_times times;
     struct rc_hub_times critical_times; /* of critical channels: sent between two rounds */
     struct rc_span unnamed;             /* socketio.message_event */
+    bool recovers;                      /* sockets of Socket.IO may come back: their messages say where they stand */
+    uint32_t returning;                 /* clients that are, and hear their rooms without being in the namespace yet */
+    struct rc_hashmap aliases;          /* token to client, of sockets whose sids are not of their place */
+    char offsets[RC_OFFSET_ORIGIN_BYTES]; /* how what they say begins */
     char instance[RC_SID_INSTANCE_BYTES];
     struct rc_selected_list selected; /* scratch of select.c */
     struct rc_compressor compressor;
@@ -256,6 +262,8 @@ void rc_hub_log_free(struct rc_hub *hub, uint32_t *index);
 uint32_t rc_hub_subscription(const struct rc_hub *hub, uint32_t client, uint32_t channel);
 /* Subscribes; the cursor starts at the log's head. 0 when memory is used up. */
 uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client, uint32_t channel);
+/* What came of the channel since the client was subscribed, of which it has got nothing, is not for it. */
+void rc_hub_skip(struct rc_hub *hub, uint32_t subscription);
 /* Drops a subscription with what is unsent of it; the rest of a cut frame is kept. */
 void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client, uint32_t subscription);
 /* The client ends: drops all its subscriptions, while it is known whose they were. */
@@ -358,6 +366,11 @@ static inline uint64_t rc_hub_key(const struct rc_envelope_view *view)
 {
     return view->head.key_bytes == 0 ? 0 : rc_channel_hash((const char *)view->key, view->head.key_bytes);
 }
+/* The client whose socket in the namespace has that id (random: its token); 0: nobody here. */
+uint32_t rc_hub_socket(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp);
+/* The client's socket has this token from here on, which its place does not make; not any more. -ENOMEM. */
+int rc_hub_alias(struct rc_hub *hub, uint64_t token, uint32_t client);
+void rc_hub_alias_end(struct rc_hub *hub, uint64_t token, uint32_t client);
 /* A gap notice for a channel (empty name: for every channel). */
 int rc_hub_gap(struct rc_hub *hub, struct rc_span name);
 /* Messages of the channel did not come here: its subscribers are told before the next one, by rc_hub_tell_gaps at the latest. */

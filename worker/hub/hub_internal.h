@@ -107,8 +107,11 @@ bool rc_hub_output_left(struct rc_hub *hub, struct rc_client *client);
 
 /* --- exclude.c --- */
 
-/* Has a client of this worker a socket of that id (random: its token) in the namespace? */
-bool rc_hub_socket_named(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp);
+static inline uint32_t rc_hub_client_index(const struct rc_hub *hub, const struct rc_client *client)
+{
+    return (uint32_t)(client - (const struct rc_client *)(const void *)hub->truth->clients.base);
+}
+
 /* Leaves members of the group out of the newest frame, as the message says. How many. */
 uint32_t rc_hub_exclude(struct rc_hub *hub, uint32_t group, struct rc_channel_log *log,
                         const struct rc_envelope_view *view);
@@ -142,15 +145,19 @@ void rc_delta_commit(struct rc_hub *hub, uint32_t channel, const struct rc_envel
 
 /* An event for one client alone, in order with the messages of its channels. Who does not read them is cut off. */
 void rc_hub_append_own(struct rc_hub *hub, uint32_t client, const struct rc_event *event);
-/* What a record with a message says; `from` has room for a client id. */
+/* What a record with a message says, with what that takes. */
+struct rc_hub_texts {
+    char from[RC_CLIENT_ID_MAX];
+    char offset[RC_OFFSET_BYTES_MAX];
+};
 struct rc_event rc_hub_event_of(const struct rc_hub *hub, enum rc_event_type type, const struct rc_envelope_view *view,
-                                char from[RC_CLIENT_ID_MAX]);
+                                struct rc_hub_texts *texts);
 /* The latency of a message that has gone into logs is observed when the turn has sent it. */
 void rc_hub_note_time(struct rc_hub_times *times, uint64_t time_ns);
 
-/* What a message of the channel says to its subscribers; `from` has room for a client id. */
+/* What a message of the channel says to its subscribers, with what that takes. */
 struct rc_event rc_hub_message_event(const struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view,
-                                     char from[RC_CLIENT_ID_MAX]);
+                                     struct rc_hub_texts *texts);
 
 /* --- subscription.c --- */
 

@@ -229,7 +229,8 @@ bool rc_hub_wait_cancel(struct rc_hub *hub, uint32_t client, uint32_t channel_in
 static void pending_joined(struct rc_hub *hub, uint32_t client_index)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
-    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_JOIN)) {
+    if (client->pending_count == 0 && (client->flags & RC_CLIENT_WAITS_JOIN) &&
+        !(hub->returning > 0 && rc_truth_engine(hub->truth, client_index)->returning)) {
         client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
         rc_hub_touch(hub, client_index);
         hub->handlers.joined(hub->handlers.context, client_index);

@@ -89,7 +89,7 @@ static bool recover_names(const struct rc_hub *hub, const struct rc_envelope_vie
     return ref->worker == hub->worker && ref->slot == client_index &&
            (ref->random == rc_truth_client(hub->truth, client_index)->random ||
             (rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room) &&
-             rc_hub_socket_named(hub, ref, nsp)));
+             rc_hub_socket(hub, ref, nsp) == client_index));
 }
 
 /* Was the client, or is what it was before, left out of the message? */
@@ -125,12 +125,12 @@ static int recover_tell(struct rc_hub *hub, struct rc_replay *replay, uint32_t c
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const uint32_t client = rc_truth_subscription(hub->truth, replay->subscription)->client;
     const struct rc_envelope_view view = recover_view(hub, channel, message, replay->cursor.epoch, offset);
-    char from[RC_CLIENT_ID_MAX];
+    struct rc_hub_texts texts;
     if (recover_excludes(hub, &view, client, &replay->former)) {
         rc_metric_add(hub->metrics, RC_METRIC_EXCLUDED, 1);
         return 0;
     }
-    struct rc_event event = rc_hub_message_event(hub, channel_index, &view, from);
+    struct rc_event event = rc_hub_message_event(hub, channel_index, &view, &texts);
     event.begins = (replay->flags & RC_REPLAY_BEGINS) != 0;
     const uint32_t before = rc_hub_unsent(hub, client);
     const int rc = rc_hub_reply_event(hub, client, &event);
@@ -374,8 +374,8 @@ static int recover_unplaced(struct rc_hub *hub, uint32_t channel_index, const st
     if (rc < 0 || truth->replays.used == 0) {
         return rc;
     }
-    char from[RC_CLIENT_ID_MAX];
-    const struct rc_event event = rc_hub_message_event(hub, channel_index, view, from);
+    struct rc_hub_texts texts;
+    const struct rc_event event = rc_hub_message_event(hub, channel_index, view, &texts);
     for (uint32_t group = rc_truth_channel(truth, channel_index)->groups; group != 0;
          group = rc_truth_group(truth, group)->next) {
         struct rc_members *members = &hub->members[group];
@@ -414,10 +414,6 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
             }
         }
     }
-    if (place != NULL && place->epoch != head->epoch && head->position != 1 && head->position != place->position + 1 &&
-        hub->kept->partial_place != channel_index) {
-        rc_hub_owe_gap(hub, channel_index); /* what is missing in between is of no epoch that is there */
-    }
     const uint64_t order = hub->order;
     const int rc = rc_hub_append(hub, channel_index, view);
     if (rc < 0) {
@@ -425,6 +421,10 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
     }
     if (place != NULL && place->epoch == head->epoch) {
         place->position = head->position;
+        if (RC_UNLIKELY(head->target.slot != place->slot) &&
+            rc_history_state(hub->history, head->target.slot).epoch == head->epoch) {
+            place->slot = head->target.slot; /* it was kept nowhere until now */
+        }
     } else if (place != NULL || ((channel->flags & RC_CHANNEL_ACTIVE) && rc_place_wanted(hub, channel))) {
         rc_place_set(hub, channel_index, head->epoch, head->position, head->target.slot);
         if (channel->place != 0) {

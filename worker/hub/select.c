@@ -42,11 +42,14 @@ static void select_room(struct rc_hub *hub, struct rc_span name, struct rc_span 
     struct rc_span room;
     struct rc_sid sid;
     (void)rc_channel_split(name, &its, &room);
-    if (rc_sid_read(&sid, room) && rc_sid_is_of(&sid, hub->instance)) {
-        if (rc_hub_socket_named(hub, &sid.client, nsp)) {
-            select_client(hub, sid.client.slot, 0, out);
+    if (rc_sid_read(&sid, room) && (hub->aliases.count > 0 || rc_sid_is_of(&sid, hub->instance))) {
+        const uint32_t socket = rc_hub_socket(hub, &sid.client, nsp);
+        if (socket != 0) {
+            select_client(hub, socket, 0, out);
         }
-        return;
+        if (socket != 0 || rc_sid_is_of(&sid, hub->instance)) {
+            return;
+        }
     }
     const uint32_t channel = rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     for (uint32_t group = channel == 0 ? 0 : rc_truth_channel(truth, channel)->groups; group != 0;
@@ -82,9 +85,9 @@ static uint32_t select_clients(struct rc_hub *hub, const struct rc_envelope_view
     }
     for (uint32_t i = 0; i < view->head.exclude_count; i++) {
         const struct rc_client_ref ref = rc_envelope_exclude(view, i);
-        if (rc_hub_socket_named(hub, &ref, nsp) ||
-            (ref.worker == hub->worker && rc_truth_named(truth, ref.slot, ref.random) != NULL)) {
-            select_client(hub, ref.slot, 0, true);
+        const uint32_t socket = rc_hub_socket(hub, &ref, nsp);
+        if (socket != 0 || (ref.worker == hub->worker && rc_truth_named(truth, ref.slot, ref.random) != NULL)) {
+            select_client(hub, socket != 0 ? socket : ref.slot, 0, true);
         }
     }
     const struct rc_client_ref *origin = &view->head.origin;
@@ -110,23 +113,31 @@ static struct rc_span select_channel(const struct rc_hub *hub, const struct rc_s
     return selected->channel == 0 ? everybody : rc_hub_name(hub, rc_truth_channel(hub->truth, selected->channel));
 }
 
-/* May the client be sent a message, and has its protocol words for it? */
-static bool select_takes(const struct rc_client *client)
+/* May the client be sent a message, and has its protocol words for it? Not who hears its rooms, but has not come back to the namespace
+ * yet: it will be told. */
+static bool select_takes(const struct rc_hub *hub, uint32_t index, struct rc_span everybody)
 {
+    const struct rc_client *client = rc_truth_client(hub->truth, index);
+    struct rc_span nsp;
+    struct rc_span room;
+    if (RC_UNLIKELY(hub->returning > 0) && rc_encoding_is_engine(client->encoding) &&
+        rc_channel_split(everybody, &nsp, &room) && rc_truth_sid_token(hub->truth, index, nsp) == 0) {
+        return false;
+    }
     return client->state == RC_CLIENT_OPEN && !rc_turn_mute(client) &&
            rc_codec_says(client->encoding, RC_EVENT_MESSAGE);
 }
 
 int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
-    char from[RC_CLIENT_ID_MAX];
-    struct rc_event event = rc_hub_event_of(hub, RC_EVENT_MESSAGE, view, from);
+    struct rc_hub_texts texts;
+    struct rc_event event = rc_hub_event_of(hub, RC_EVENT_MESSAGE, view, &texts);
     const uint32_t count = select_clients(hub, view);
     const bool is_volatile = (view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_selected *selected = &hub->selected.items[i];
-        const struct rc_client *client = rc_truth_client(hub->truth, selected->client);
-        if (select_takes(client) && (!is_volatile || rc_hub_takes_volatile(hub, selected->client))) {
+        if (select_takes(hub, selected->client, rc_span_of(view->channel, view->head.channel_bytes)) &&
+            (!is_volatile || rc_hub_takes_volatile(hub, selected->client))) {
             event.channel = select_channel(hub, selected, rc_span_of(view->channel, view->head.channel_bytes));
             rc_hub_append_own(hub, selected->client, &event);
         }
@@ -158,7 +169,7 @@ uint32_t rc_hub_ask(struct rc_hub *hub, const struct rc_envelope_view *view, str
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_selected *selected = &hub->selected.items[i];
         const uint64_t token = rc_truth_sid_token(truth, selected->client, nsp);
-        if (!select_takes(rc_truth_client(truth, selected->client))) {
+        if (!select_takes(hub, selected->client, everybody)) {
             continue;
         }
         sent += token != 0;

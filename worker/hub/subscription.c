@@ -114,6 +114,20 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
     return index;
 }
 
+void rc_hub_skip(struct rc_hub *hub, uint32_t index)
+{
+    const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, index);
+    const struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
+    const struct rc_channel_log *log = group->log == 0 ? NULL : rc_truth_log(hub->truth, group->log);
+    RC_ASSERT(rc_truth_client(hub->truth, subscription->client)->cut != index);
+    if (log != NULL && log->head != log->served) {
+        rc_hub_set_cursor(hub, index, log->head);
+        rc_hub_touch(hub, subscription->client); /* as one who has just been subscribed */
+    } else {
+        rc_hub_clear_cursor(hub, index);
+    }
+}
+
 void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t index)
 {
     struct rc_truth *truth = hub->truth;

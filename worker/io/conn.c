@@ -355,6 +355,21 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
     }
 }
 
+void rc_io_lose(struct rc_io *io, uint32_t index)
+{
+    struct rc_socket *socket = &io->truth->sockets[index];
+    if (socket->state != RC_SOCKET_TERMINATING && socket->state != RC_SOCKET_CLOSED) {
+        socket->state = RC_SOCKET_TERMINATING;
+        rc_wheel_clear(&io->wheel, index);
+        io->handlers.terminated(io->handlers.context, index);
+    }
+    socket->state = RC_SOCKET_CLOSED;
+    socket->inflight |= RC_INFLIGHT_CLOSE;
+    if (!rc_kept_take(io, index)) {
+        rc_io_on_close(io, index, 0);
+    }
+}
+
 /* --- leaving --- */
 
 bool rc_io_can_give(const struct rc_io *io, uint32_t index)

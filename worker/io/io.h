@@ -22,6 +22,7 @@
 #include "common/shm/control.h"
 #include "worker/io/handover.h"
 #include "worker/io/kept.h"
+#include "worker/io/memory.h"
 #include "worker/io/wheel.h"
 #include "worker/store/truth.h"
 
@@ -174,7 +175,8 @@ struct rc_io {
     bool input_left;     /* a socket had more than its buffer took */
     bool parking;        /* between rc_io_park and rc_io_go_on */
 
-    struct io_uring_buf_ring *buffers; /* in truth->io */
+    struct rc_io_memory *memory; /* owned mapping */
+    struct io_uring_buf_ring *buffers;
     uint8_t *buffer_memory;
     uint32_t buffer_count; /* power of two */
     uint8_t
@@ -231,9 +233,6 @@ struct rc_io {
     uint8_t *staging;        /* owned: RC_IO_STAGING_BYTES per packet */
     uint32_t packet_count;
     uint32_t piece_count;
-    struct io_uring_cqe *held; /* owned: completions that stood before a batch's in an overflowing queue */
-    uint32_t held_count;
-    uint32_t held_capacity;
 };
 
 struct rc_io_options {
@@ -243,10 +242,8 @@ struct rc_io_options {
     uint32_t direct_descriptors;
     uint64_t receive_buffers_bytes;
     const struct rc_config *config; /* for tls */
+    bool adopting;                  /* nothing is read or accepted before rc_io_go_on: rc_io_adopt comes first */
 };
-
-/* Bytes that io wants of the truth segment for receive buffers. */
-uint64_t rc_io_truth_bytes(uint64_t receive_buffers_bytes);
 
 /* Sets the ring up and arms accepts, doorbell and life line. -errno with the remedy in `err`. */
 int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metrics,
@@ -276,9 +273,17 @@ void rc_io_set_busy(struct rc_io *io, bool busy);
  * says all of the connections; in flight are polls at most.
  */
 void rc_io_park(struct rc_io *io);
+/* Nobody waits for answers of those that were made here any more: they end, too. */
+void rc_io_park_own(struct rc_io *io);
 bool rc_io_parked(const struct rc_io *io);
-/* Reads and accepts again, whether it stood still already or not. */
+/* Reads and accepts again, whether it stood still already or not; or begins to, behind rc_io_adopt. */
 void rc_io_go_on(struct rc_io *io);
+
+/*
+ * The sockets of the truth that a parked predecessor has written, out of the vault; how many. What is not there (TLS, or server.keep says
+ * so), or was in the middle of a request's body, ends: handlers.terminated. The rooms above are rebuilt already.
+ */
+uint32_t rc_io_adopt(struct rc_io *io);
 
 /* Arms reading as the connection's mode wants, unless paused or already armed. */
 void rc_io_read(struct rc_io *io, uint32_t socket);

@@ -74,6 +74,8 @@ void rc_io_on_pollout(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_cancel(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_close(struct rc_io *io, uint32_t socket, int result);
 
+/* Ends a socket of which nothing is in flight and no descriptor is there. */
+void rc_io_lose(struct rc_io *io, uint32_t socket);
 /* Cancels its receive, if one is in flight. */
 void rc_io_cancel_receive(struct rc_io *io, uint32_t socket);
 

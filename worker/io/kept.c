@@ -12,6 +12,7 @@
 
 #define KEPT_SWEEP_SLOTS 256u
 #define KEPT_SWEEP_NS 1000000000u
+#define KEPT_ADOPT_S 5
 _Static_assert(sizeof(struct io_uring_params) == RC_VAULT_PARAMS_BYTES, "what the core segment has of it");
 
 int rc_kept_open(struct rc_io *io, int vault_fd, const struct rc_control *control, enum rc_keep from, uint32_t slots)
@@ -155,6 +156,37 @@ void rc_kept_flush(struct rc_io *io)
     kept->taking_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         rc_io_close_slot(io, kept->taking[i]);
+    }
+}
+
+void rc_kept_adopt(struct rc_io *io, const uint32_t *sockets, bool *there, uint32_t count)
+{
+    struct io_uring *vault = &io->kept.vault;
+    for (uint32_t i = 0; i < count; i++) {
+        there[i] = false;
+        struct io_uring_sqe *sqe = io->kept.bits == NULL ? NULL : io_uring_get_sqe(vault);
+        if (sqe != NULL) {
+            io_uring_prep_msg_ring_fd(sqe, io->ring.ring_fd, (int)sockets[i], (int)sockets[i], 0,
+                                      IORING_MSG_RING_CQE_SKIP);
+            io_uring_sqe_set_data64(sqe, i);
+        }
+    }
+    /* The receiving end of a DEFER_TASKRUN ring is done by its own task, in this call too. */
+    for (uint32_t done = 0; io->kept.bits != NULL && done < count;) {
+        struct io_uring_cqe *cqe;
+        struct __kernel_timespec timeout = {.tv_sec = KEPT_ADOPT_S};
+        const int rc = io_uring_submit_and_wait_timeout(vault, &cqe, count - done, &timeout, NULL);
+        RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
+        while (io_uring_cq_ready(vault) > 0 && io_uring_peek_cqe(vault, &cqe) == 0) {
+            const uint32_t i = (uint32_t)cqe->user_data;
+            RC_ASSERT(i < count);
+            there[i] = cqe->res >= 0;
+            if (there[i]) {
+                kept_set(io, sockets[i], true);
+            }
+            io_uring_cqe_seen(vault, cqe);
+            done++;
+        }
     }
 }
 

@@ -49,6 +49,9 @@ void rc_kept_on_put(struct rc_io *io, uint32_t socket, uint32_t generation, int 
 bool rc_kept_take(struct rc_io *io, uint32_t socket);
 void rc_kept_flush(struct rc_io *io);
 
+/* Copies sockets of a predecessor, RC_VAULT_ENTRIES at most, from the vault into this worker's table; there[i]: it is one now. */
+void rc_kept_adopt(struct rc_io *io, const uint32_t *sockets, bool *there, uint32_t count);
+
 void rc_kept_sweep(struct rc_io *io);
 
 #endif

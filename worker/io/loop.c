@@ -18,33 +18,6 @@
 #define LOOP_WAKE_COMPLETIONS 16u
 #define LOOP_CLOCK_COMPLETIONS 8u /* between two looks at the clock, which are 25 ns each */
 
-/* Receive buffers of a worker: a power of two, bounded by what a buffer ring takes. */
-static uint32_t loop_buffer_count(uint64_t bytes)
-{
-    uint32_t count = 1;
-    while ((uint64_t)count * RC_IO_BUFFER_BYTES < bytes && count < 32768) {
-        count *= 2;
-    }
-    return count;
-}
-
-/* The buffer ring's entries stand before the buffers, in pages of their own. */
-static uint64_t loop_entries_bytes(uint32_t count)
-{
-    return (count * sizeof(struct io_uring_buf) + 4095) & ~(uint64_t)4095;
-}
-
-static uint64_t loop_buffers_bytes(uint64_t receive_buffers_bytes)
-{
-    const uint32_t count = loop_buffer_count(receive_buffers_bytes);
-    return loop_entries_bytes(count) + (uint64_t)count * RC_IO_BUFFER_BYTES;
-}
-
-uint64_t rc_io_truth_bytes(uint64_t receive_buffers_bytes)
-{
-    return loop_buffers_bytes(receive_buffers_bytes) + rc_uring_memory_bytes(RC_IO_SQ_ENTRIES, RC_IO_CQ_ENTRIES);
-}
-
 static void loop_arm_fd(struct rc_io *io, int fd, enum rc_io_op op)
 {
     struct io_uring_sqe *sqe = rc_io_sqe(io);
@@ -55,12 +28,12 @@ static void loop_arm_fd(struct rc_io *io, int fd, enum rc_io_op op)
     io_uring_sqe_set_data64(sqe, rc_io_user_data(op, 0, 0));
 }
 
-static int loop_open_buffers(struct rc_io *io, uint64_t bytes, struct rc_err *err)
+static int loop_open_buffers(struct rc_io *io, struct rc_err *err)
 {
-    const uint32_t count = loop_buffer_count(bytes);
+    const uint32_t count = io->memory->buffer_count;
     io->buffer_count = count;
-    io->buffers = (struct io_uring_buf_ring *)io->truth->io;
-    io->buffer_memory = io->truth->io + loop_entries_bytes(count);
+    io->buffers = rc_io_memory_at(io->memory, io->memory->entries);
+    io->buffer_memory = rc_io_memory_at(io->memory, io->memory->buffers);
     struct io_uring_buf_reg reg = {
         .ring_addr = (uint64_t)(uintptr_t)io->buffers, .ring_entries = count, .bgid = RC_IO_BUFFER_GROUP};
     io_uring_buf_ring_init(io->buffers);
@@ -74,6 +47,33 @@ static int loop_open_buffers(struct rc_io *io, uint64_t bytes, struct rc_err *er
     }
     io_uring_buf_ring_advance(io->buffers, (int)count);
     return 0;
+}
+
+/* The ring, in memory that can be read when this process is dead, where the kernel can use it. */
+static int loop_open_ring(struct rc_io *io, const struct rc_io_options *options, struct rc_err *err)
+{
+    const struct rc_io_memory_plan plan = {.socket_count = options->direct_descriptors,
+                                           .receive_buffers_bytes = options->receive_buffers_bytes};
+    io->memory = rc_io_memory_create(options->args->io_fd, &plan, err);
+    if (io->memory == NULL) {
+        return -ENOMEM;
+    }
+    const struct rc_uring_options ring_options = {
+        .sq_entries = RC_IO_SQ_ENTRIES,
+        .cq_entries = RC_IO_CQ_ENTRIES,
+        .direct_descriptors = options->direct_descriptors,
+        .memory = rc_io_memory_at(io->memory, io->memory->queues),
+        .memory_bytes = io->memory->queues_bytes,
+    };
+    bool in_memory = false;
+    const int rc = rc_uring_open(&io->ring, &ring_options, &in_memory, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (in_memory) {
+        rc_io_memory_found(io->memory, &io->ring);
+    }
+    return loop_open_buffers(io, err);
 }
 
 /* How the addresses of peers become known: by a command on the ring, or by accepts that bring them. -ENOMEM. */
@@ -111,9 +111,7 @@ static void loop_arm_all(struct rc_io *io)
     if (io->inbox_fd >= 0) {
         loop_arm_fd(io, io->inbox_fd, RC_OP_INBOX);
     }
-    for (uint32_t i = 0; i < io->listener_count; i++) {
-        rc_io_arm_accept(io, i);
-    }
+    rc_io_arm_accepts(io);
     io->accept_again_in_ds = RC_IO_ACCEPT_AGAIN_DS;
     io->accept_again_ds = io->now_ds + RC_IO_ACCEPT_AGAIN_DS;
 }
@@ -131,6 +129,7 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
         .bell_fd = args->bell_fd,
         .life_fd = args->life_fd,
         .listener_count = (uint32_t)args->listen_count,
+        .parking = options->adopting,
     };
     memcpy(io->listen_fds, args->listen_fds, sizeof(io->listen_fds));
     loop_read_clock(io);
@@ -154,26 +153,13 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
         rc_io_places_open(io, args, options->control, features.fd_install) < 0 || rc_io_connects_open(io) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the addresses of new connections");
     }
-    const uint64_t buffers_bytes = loop_buffers_bytes(options->receive_buffers_bytes);
-    const struct rc_uring_options ring_options = {
-        .sq_entries = RC_IO_SQ_ENTRIES,
-        .cq_entries = RC_IO_CQ_ENTRIES,
-        .direct_descriptors = options->direct_descriptors,
-        .memory = truth->io + buffers_bytes,
-        .memory_bytes = truth->io_bytes - buffers_bytes,
-    };
-    bool in_memory = false;
-    rc = rc_uring_open(&io->ring, &ring_options, &in_memory, err);
+    rc = loop_open_ring(io, options, err);
     if (rc < 0) {
         return rc;
     }
     char lost[RC_ERR_TEXT_MAX];
     if (rc_uring_lost(&features, lost, sizeof(lost)) > 0) {
         rc_log_info("kernel_features_missing", "without=\"%s\"", lost);
-    }
-    rc = loop_open_buffers(io, options->receive_buffers_bytes, err);
-    if (rc < 0) {
-        return rc;
     }
     for (uint32_t i = 0; i < io->listener_count; i++) {
         const bool admin = options->control->listeners[i].kind == RC_LISTENER_ADMIN;
@@ -213,7 +199,7 @@ void rc_io_close(struct rc_io *io)
     free(io->peernames);
     free(io->peernames_free);
     free(io->accepts);
-    free(io->held);
+    rc_io_memory_unmap(io->memory);
 }
 
 /* A multishot poll that ended (CQ overflow) is armed again: it would be deaf otherwise. */
@@ -320,11 +306,17 @@ static uint32_t loop_collect(struct rc_io *io, uint32_t limit, uint64_t end_ns)
             break; /* the rest is there in the next pass */
         }
         /* Copied and released first: a handler may submit, and needs the room. */
-        const struct io_uring_cqe copy = *cqe;
+        io->memory->current = *cqe;
+        /* IM2 pairs with nothing yet: who reads it after a kill sees stores in this order, if the compiler keeps it. */
+        atomic_signal_fence(memory_order_release); /* IM2 */
+        io->memory->current_valid = 1;
+        atomic_signal_fence(memory_order_release); /* IM2 */
         io_uring_cqe_seen(&io->ring, cqe);
+        const struct io_uring_cqe copy = io->memory->current;
         loop_dispatch(io, &copy);
         handled++;
     }
+    io->memory->current_valid = 0;
     if (RC_UNLIKELY(io_uring_cq_has_overflow(&io->ring))) {
         rc_metric_add(io->metrics, RC_METRIC_CQ_OVERFLOWS, 1);
     }
@@ -388,17 +380,15 @@ static void loop_settle_sends(struct rc_io *io)
 /* Puts everything in the queue but the sends aside, to make room for what stands behind it. */
 static void loop_hold(struct rc_io *io)
 {
+    struct rc_io_memory *memory = io->memory;
+    struct io_uring_cqe *held = rc_io_memory_at(memory, memory->held);
     struct io_uring_cqe *cqe;
     while (io_uring_cq_ready(&io->ring) > 0 && io_uring_peek_cqe(&io->ring, &cqe) == 0) {
         if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_SEND) {
             rc_io_on_send(io, (uint32_t)cqe->user_data, cqe->res);
         } else {
-            if (io->held_count == io->held_capacity) {
-                io->held_capacity = io->held_capacity == 0 ? RC_IO_CQ_ENTRIES : io->held_capacity * 2;
-                io->held = realloc(io->held, io->held_capacity * sizeof(*io->held));
-                RC_ASSERT(io->held != NULL); /* without it sends are lost without a word */
-            }
-            io->held[io->held_count++] = *cqe;
+            RC_ASSERT(memory->held_count < memory->held_max); /* it has room for all that can be in flight */
+            held[memory->held_count++] = *cqe;
         }
         io_uring_cqe_seen(&io->ring, cqe);
     }
@@ -429,12 +419,12 @@ void rc_io_flush(struct rc_io *io)
         io->packet_count = 0;
         io->piece_count = 0;
     }
-    const uint32_t held = io->held_count;
-    for (uint32_t i = 0; RC_UNLIKELY(i < held); i++) {
-        const struct io_uring_cqe copy = io->held[i];
+    const struct io_uring_cqe *held = rc_io_memory_at(io->memory, io->memory->held);
+    for (uint32_t i = 0; RC_UNLIKELY(i < io->memory->held_count); i++) {
+        const struct io_uring_cqe copy = held[i];
         loop_dispatch(io, &copy);
     }
-    io->held_count = 0;
+    io->memory->held_count = 0;
     (void)loop_collect(io, RC_IO_COLLECT_MAX, io->now_ns + RC_IO_COLLECT_NS);
 }
 

@@ -21,6 +21,17 @@ void rc_io_park(struct rc_io *io)
     }
 }
 
+void rc_io_park_own(struct rc_io *io)
+{
+    for (uint32_t i = 0; i < io->truth->socket_count; i++) {
+        const struct rc_socket *socket = &io->truth->sockets[i];
+        if (socket->listener == RC_SOCKET_MADE_HERE && socket->state != RC_SOCKET_FREE &&
+            socket->state < RC_SOCKET_TERMINATING) {
+            rc_io_terminate(io, i);
+        }
+    }
+}
+
 bool rc_io_parked(const struct rc_io *io)
 {
     if (io_uring_sq_ready(&io->ring) > 0 || io_uring_cq_ready(&io->ring) > 0 || io_uring_cq_has_overflow(&io->ring) ||
@@ -30,8 +41,8 @@ bool rc_io_parked(const struct rc_io *io)
     }
     for (uint32_t i = 0; i < io->truth->socket_count; i++) {
         const struct rc_socket *socket = &io->truth->sockets[i];
-        if ((socket->inflight & ~(RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT)) != 0 &&
-            socket->listener != RC_SOCKET_MADE_HERE) {
+        if ((socket->inflight & ~(RC_INFLIGHT_POLL | RC_INFLIGHT_POLLOUT)) != 0 ||
+            (socket->state != RC_SOCKET_FREE && socket->listener == RC_SOCKET_MADE_HERE)) {
             return false;
         }
     }

@@ -243,9 +243,12 @@ struct rc_event {
     struct rc_span id;      /* answers: the request's JSON token; message, direct: an acknowledgement is wanted with it;
                                     empty = none */
     struct rc_span channel; /* subscribed, unsubscribed, presence, message; error: may be empty; gap: empty = all */
-    struct rc_span channel_json;      /* the same as a JSON string with quotes, if made already; else empty */
-    struct rc_span data;              /* message, direct, echo */
-    struct rc_span event;             /* message, direct: what it is called; empty = it has no name */
+    struct rc_span channel_json; /* the same as a JSON string with quotes, if made already; else empty */
+    struct rc_span data;         /* message, direct, echo */
+    struct rc_span event;        /* message, direct: what it is called; empty = it has no name */
+    struct rc_span
+        standing; /* of sockets that may come back: an offset (common/records/recovery.h); connected: the pid; empty =
+                                         none */
     struct rc_span unnamed;           /* message, direct: what protocols call it that have no event without a name */
     struct rc_span from;              /* message, direct: the publisher's client id; empty = not revealed */
     struct rc_span message;           /* error: one English sentence, UTF-8 */

@@ -257,7 +257,7 @@ static size_t text_bytes_max(const struct rc_event *event, const struct argument
     const size_t strings = rc_sio_name_of(event).count + event->message.count +
                            (event->type == RC_EVENT_GAP && event->channel_json.count == 0 ? event->channel.count : 0);
     return PACKET_HEAD_MAX + PACKET_AROUND_MAX + RC_JSON_STRING_BYTES_MAX(strings) + event->channel_json.count +
-           args->json.count;
+           args->json.count + event->standing.count;
 }
 
 static size_t socketio_bytes_max(const struct rc_event *event, uint32_t *parts)
@@ -290,6 +290,7 @@ static uint8_t *put_head(uint8_t *out, uint8_t type, const struct rc_event *even
 static uint8_t *put_array(uint8_t *out, const struct rc_event *event, const struct arguments *args)
 {
     const bool ack = event->type == RC_EVENT_ACK;
+    const struct rc_span offset = rc_sio_offset_of(event);
     *out++ = RC_EIO_MESSAGE;
     if (args->attachment_count > 0) {
         *out++ = ack ? PACKET_BINARY_ACK : PACKET_BINARY_EVENT;
@@ -309,6 +310,9 @@ static uint8_t *put_array(uint8_t *out, const struct rc_event *event, const stru
             *out++ = ',';
         }
         out = packet_put(out, args->json);
+    }
+    if (offset.count > 0) {
+        out = packet_put(packet_put(packet_put(out, RC_SPAN(",\"")), offset), RC_SPAN("\""));
     }
     *out++ = ']';
     return out;
@@ -336,7 +340,11 @@ static uint8_t *put_own(uint8_t *out, const struct rc_event *event)
     switch (event->type) {
     case RC_EVENT_CONNECTED:
         out = packet_put(put_head(out, PACKET_CONNECT, event), RC_SPAN("{\"sid\":\""));
-        return packet_put(packet_put(out, event->data), RC_SPAN("\"}"));
+        out = packet_put(out, event->data);
+        if (event->standing.count > 0) {
+            out = packet_put(packet_put(out, RC_SPAN("\",\"pid\":\"")), event->standing);
+        }
+        return packet_put(out, RC_SPAN("\"}"));
     case RC_EVENT_CONNECT_ERROR:
         out = packet_put(put_head(out, PACKET_CONNECT_ERROR, event), RC_SPAN("{\"message\":"));
         out = packet_put_string(out, event->message);

@@ -24,6 +24,11 @@
 struct rc_span rc_sio_nsp_of(const struct rc_event *event);
 /* What an event is called. */
 struct rc_span rc_sio_name_of(const struct rc_event *event);
+/* What stands behind its arguments for clients that may come back; empty: nothing. Not where an acknowledgement is wanted, nor in one. */
+static inline struct rc_span rc_sio_offset_of(const struct rc_event *event)
+{
+    return event->type == RC_EVENT_ACK || event->id.count > 0 ? rc_span_of(NULL, 0) : event->standing;
+}
 /* A packet that is none. -EBADMSG. */
 int rc_sio_broken(struct rc_operation_error *error, const char *why);
 

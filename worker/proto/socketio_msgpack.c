@@ -279,7 +279,8 @@ static size_t attachments_bytes(const struct rc_args_view *view)
 
 static size_t msgpack_bytes_max(const struct rc_event *event, uint32_t *parts)
 {
-    const size_t strings = rc_sio_name_of(event).count + 2 * event->channel.count + event->message.count;
+    const size_t strings =
+        rc_sio_name_of(event).count + 2 * event->channel.count + event->message.count + event->standing.count;
     *parts = 1;
     if (event->data_kind == RC_DATA_BINARY) {
         return PACKET_AROUND_MAX + strings + event->data.count;
@@ -305,27 +306,33 @@ static void pack_name(struct rc_msgpack_writer *out, const char *name)
 static int pack_args(struct rc_msgpack_writer *out, const struct rc_event *event)
 {
     const bool ack = event->type == RC_EVENT_ACK;
+    const struct rc_span offset = rc_sio_offset_of(event);
     struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
     struct rc_args_view view;
     if (event->data_kind == RC_DATA_ARGS) {
         uint32_t count = 0;
-        size_t offset = 0;
+        size_t at = 0;
         if (rc_args_read(event->data, &view) < 0) {
             return -EBADMSG;
         }
-        while (count < RC_ARGS_ATTACHMENTS_MAX && rc_args_next(&view, &count, &offset, &attachments[count])) {}
+        while (count < RC_ARGS_ATTACHMENTS_MAX && rc_args_next(&view, &count, &at, &attachments[count])) {}
         return ack ? rc_json_to_msgpack(out, view.json, attachments, count)
-                   : rc_json_to_msgpack_event(out, rc_sio_name_of(event), view.json, attachments, count);
+                   : rc_json_to_msgpack_event(out, rc_sio_name_of(event), view.json, attachments, count, offset);
     }
-    rc_msgpack_put_array(out, ack ? 1 : 2);
+    rc_msgpack_put_array(out, ack ? 1 : 2u + (offset.count > 0));
     if (!ack) {
         rc_msgpack_put_string(out, rc_sio_name_of(event));
     }
+    int rc = 0;
     if (event->data_kind == RC_DATA_BINARY) {
         rc_msgpack_put_binary(out, event->data);
-        return 0;
+    } else {
+        rc = rc_json_to_msgpack(out, event->data, NULL, 0);
     }
-    return rc_json_to_msgpack(out, event->data, NULL, 0);
+    if (offset.count > 0) {
+        rc_msgpack_put_string(out, offset);
+    }
+    return rc;
 }
 
 /* `data` of an event or an acknowledgement. JSON out of another process's memory may be none: then it has no arguments. */
@@ -348,9 +355,13 @@ static void pack_own(struct rc_msgpack_writer *out, const struct rc_event *event
 {
     switch (event->type) {
     case RC_EVENT_CONNECTED:
-        rc_msgpack_put_map(out, 1);
+        rc_msgpack_put_map(out, event->standing.count > 0 ? 2 : 1);
         pack_name(out, "sid");
         rc_msgpack_put_string(out, event->data);
+        if (event->standing.count > 0) {
+            pack_name(out, "pid");
+            rc_msgpack_put_string(out, event->standing);
+        }
         return;
     case RC_EVENT_CONNECT_ERROR:
         rc_msgpack_put_map(out, event->data.count > 0 ? 2 : 1);

@@ -21,6 +21,9 @@
 #define RC_TRUTH_EMITS 16384u
 #define RC_TRUTH_ACKS(clients) (2 * (uint64_t)(clients) + 65536u)
 
+/* Sockets in namespaces, and those that the relay is still to be told of. */
+#define RC_TRUTH_RECOVERABLES(clients) (4 * (uint64_t)(clients) + 1024u)
+
 static uint64_t page_up(uint64_t bytes)
 {
     return (bytes + RC_TRUTH_PAGE - 1) & ~(uint64_t)(RC_TRUTH_PAGE - 1);
@@ -38,6 +41,11 @@ static uint64_t subscriptions_of(uint32_t client_count, const struct rc_config *
     const uint64_t most = (uint64_t)client_count * (RC_TRUTH_CHANNELS_MAX + 2u);
     const uint64_t wanted = now > room ? now : room;
     return (wanted < most ? wanted : most) + 1;
+}
+
+static uint64_t recoverables_of(uint32_t client_count, const struct rc_config *config)
+{
+    return config->socketio.recovery_ms > 0 ? RC_TRUTH_RECOVERABLES(client_count) : 1;
 }
 
 /* How many objects a pool has room for. */
@@ -59,6 +67,7 @@ static void truth_counts(uint32_t sockets, const struct rc_config *config, uint6
         [RC_TRUTH_POOL_users] = (uint64_t)sockets + 1,
         [RC_TRUTH_POOL_emits] = RC_TRUTH_EMITS,
         [RC_TRUTH_POOL_acks] = RC_TRUTH_ACKS(sockets),
+        [RC_TRUTH_POOL_recoverables] = recoverables_of(sockets, config),
     };
     memcpy(counts, rows, sizeof(rows));
 }
@@ -223,10 +232,44 @@ uint32_t rc_truth_find_nsp(const struct rc_truth *truth, const struct rc_engine 
     return at;
 }
 
+struct rc_span rc_truth_recoverable_nsp(const struct rc_truth *truth, const struct rc_recoverable *recoverable)
+{
+    return recoverable->nsp == 0 ? RC_SPAN("/")
+                                 : rc_span_of(rc_heap_at(&truth->heap, recoverable->nsp), recoverable->nsp_bytes);
+}
+
+uint32_t rc_truth_recoverable_of(const struct rc_truth *truth, uint32_t client, struct rc_span nsp)
+{
+    uint32_t index = truth->recoverable == NULL ? 0 : truth->recoverable[client];
+    while (index != 0 && !rc_span_equal(rc_truth_recoverable_nsp(truth, rc_truth_recoverable(truth, index)), nsp)) {
+        index = rc_truth_recoverable(truth, index)->next;
+    }
+    return index;
+}
+
+/* The token of a sid that is not of its place; 0: its place makes it. */
+static uint64_t moved_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp)
+{
+    const uint32_t index = rc_truth_recoverable_of(truth, client, nsp);
+    struct rc_sid sid;
+    return index != 0 && (rc_truth_recoverable(truth, index)->flags & RC_RECOVERABLE_MOVED) != 0 &&
+                   rc_sid_read(&sid, rc_span_of(rc_truth_recoverable(truth, index)->sid, RC_SID_BYTES))
+               ? sid.client.random
+               : 0;
+}
+
 uint64_t rc_truth_sid_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp)
 {
     const struct rc_engine *engine = rc_truth_engine(truth, client);
     const uint64_t random = rc_truth_client(truth, client)->random;
+    if (RC_UNLIKELY(engine->flags & RC_ENGINE_MOVED)) {
+        const bool joined = nsp.count == 1 ? (engine->flags & RC_ENGINE_ROOT) != 0
+                                           : rc_truth_find_nsp(truth, engine, nsp) < engine->namespaces_bytes;
+        const uint64_t token = joined ? moved_token(truth, client, nsp) : 0;
+        if (token != 0) {
+            return token;
+        }
+    }
     if (nsp.count == 1) {
         return (engine->flags & RC_ENGINE_ROOT) ? rc_sid_token(random, nsp, engine->root_times) : 0;
     }

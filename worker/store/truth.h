@@ -26,6 +26,7 @@
 
 #include "common/records/emit.h"
 #include "common/records/envelope.h"
+#include "common/records/recovery.h"
 #include "common/base/err.h"
 #include "common/base/span.h"
 #include "common/shm/history.h"
@@ -196,7 +197,7 @@ struct rc_client {
     uint32_t direct_log;    /* hub: log of direct messages; 0 = none pending */
     uint32_t excluded_turn; /* hub: with EXCLUDED: the turn counted last when it was excluded last */
     uint32_t user;          /* client: struct rc_user; 0 = anonymous, and nothing is known of it */
-    uint32_t active_ds;     /* client: its last message, for the idle timeout */
+    uint32_t active_ds;     /* client: its last message, for the idle timeout; what a stream not carried yet waits on */
     uint32_t ping_ds;       /* client: next ping, or the pong's deadline when RC_CLIENT_PING_DUE; 1/10 s since boot */
     uint16_t flags;         /* enum rc_client_flags */
     uint16_t cursor_count;  /* hub: its subscriptions with a cursor, "*" included */
@@ -223,6 +224,8 @@ enum rc_engine_flags {
     RC_ENGINE_PONG_DUE = 1u << 7, /* its ping was not answered yet: `ping_ds` is when it is given up */
     RC_ENGINE_CUT =
         1u << 8, /* with GOODBYE: it was too slow, and ends with its next request whatever there is for it */
+    RC_ENGINE_MOVED =
+        1u << 9, /* some of its sockets came back: their sids are not of this place (struct rc_recoverable) */
 };
 
 /* Why a session ends, as [[event]] rows of "disconnect" are told. */
@@ -256,7 +259,7 @@ struct rc_engine {
     uint8_t left;       /* how many namespaces it has left: what makes the next sids others */
     uint8_t root_times; /* `left` when it joined "/" */
     uint8_t why;        /* enum rc_engine_why */
-    uint8_t pad[1];
+    uint8_t returning;  /* 1: a socket of it is coming back: it stays RC_CLIENT_WAITS_JOIN until that is there */
 };
 _Static_assert(sizeof(struct rc_engine) == 64, "an Engine.IO session is one cache line");
 
@@ -531,6 +534,32 @@ struct rc_ack {
 };
 _Static_assert(sizeof(struct rc_ack) == 32, "ack layout");
 
+enum rc_recoverable_flags {
+    RC_RECOVERABLE_MOVED = 1u << 0, /* its sid is not what its place makes it */
+    RC_RECOVERABLE_DIRTY = 1u << 1, /* the relay is to be told how it stands */
+    RC_RECOVERABLE_GONE = 1u << 2,  /* its client is: the relay is to be told so, then it goes */
+    RC_RECOVERABLE_QUIET =
+        1u << 3, /* it is coming back, or lost: the relay is told nothing of it before it is there, or gone */
+    RC_RECOVERABLE_TOLD = 1u << 4, /* it is lost, and the relay was told */
+};
+
+/* A socket in a namespace that may come back (worker/engine/recoverable.h). */
+struct rc_recoverable {
+    uint64_t since_ms; /* CLOCK_MONOTONIC when it connected */
+    uint64_t random;   /* of its client; 0 = free */
+    uint32_t client;   /* GONE: index it had */
+    uint32_t next;     /* of the client; 0 = end. Index: made anew by a successor */
+    uint32_t nsp;      /* heap block of its namespace's name; 0 = "/" */
+    uint32_t record;   /* GONE: heap block of what the relay is to be told; 0 = that it cannot come back */
+    uint32_t record_bytes;
+    uint8_t nsp_bytes;
+    uint8_t flags; /* enum rc_recoverable_flags */
+    uint8_t pad[2];
+    char pid[RC_PID_BYTES];
+    char sid[RC_SID_BYTES];
+};
+_Static_assert(sizeof(struct rc_recoverable) == 80, "recoverable layout");
+
 /* The pools: name in struct rc_truth, type of an object. In this order they lie in the segment. */
 #define RC_TRUTH_POOLS(POOL)                    \
     POOL(clients, struct rc_client)             \
@@ -546,7 +575,8 @@ _Static_assert(sizeof(struct rc_ack) == 32, "ack layout");
     POOL(inputs, struct rc_input)               \
     POOL(users, struct rc_user)                 \
     POOL(emits, struct rc_emit)                 \
-    POOL(acks, struct rc_ack)
+    POOL(acks, struct rc_ack)                   \
+    POOL(recoverables, struct rc_recoverable)
 
 enum rc_truth_pool_id {
 #define POOL(name, type) RC_TRUTH_POOL_##name,
@@ -643,6 +673,8 @@ struct rc_truth {
     struct rc_pool users;
     struct rc_pool emits;
     struct rc_pool acks;
+    struct rc_pool recoverables;
+    uint32_t *recoverable; /* owned, by client: its first struct rc_recoverable; 0 = none. NULL: nobody comes back */
     struct rc_heap heap;
     uint8_t *io; /* receive buffers and ring memory */
     uint64_t io_bytes;
@@ -749,6 +781,14 @@ static inline struct rc_ack *rc_truth_ack(const struct rc_truth *truth, uint32_t
 {
     return (struct rc_ack *)rc_pool_at(&truth->acks, index);
 }
+
+static inline struct rc_recoverable *rc_truth_recoverable(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_recoverable *)rc_pool_at(&truth->recoverables, index);
+}
+/* The client's socket in the namespace that may come back; 0: there is none. */
+uint32_t rc_truth_recoverable_of(const struct rc_truth *truth, uint32_t client, struct rc_span nsp);
+struct rc_span rc_truth_recoverable_nsp(const struct rc_truth *truth, const struct rc_recoverable *recoverable);
 
 /* Token of the sid that the client has in a Socket.IO namespace; 0: it has not joined it. */
 uint64_t rc_truth_sid_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp);

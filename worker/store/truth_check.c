@@ -427,6 +427,25 @@ static int check_emits(struct rc_truth_found *found)
     return check_acks_of_clients(found);
 }
 
+/* --- who may come back ------------------------------------------------------------------------------------------------ */
+
+static int check_recoverables(struct rc_truth_found *found)
+{
+    for (uint32_t i = 1; i < found->highs[RC_TRUTH_POOL_recoverables]; i++) {
+        const struct rc_recoverable *one = rc_truth_recoverable(found->truth, i);
+        if (one->random == 0) {
+            continue;
+        }
+        RC_FOUND_TRY(rc_truth_found_object(found, RC_TRUTH_POOL_recoverables, i, "recoverable", i));
+        RC_FOUND_MUST(found, (one->flags & RC_RECOVERABLE_GONE) || rc_truth_found_is_client(found, one->client),
+                      "recoverable %u is client %u's, who is not there", i, one->client);
+        RC_FOUND_TRY(rc_truth_found_block(found, one->nsp, one->nsp_bytes, RC_TRUTH_BYTES_INPUTS, "recoverable", i));
+        RC_FOUND_TRY(
+            rc_truth_found_block(found, one->record, one->record_bytes, RC_TRUTH_BYTES_INPUTS, "recoverable", i));
+    }
+    return 0;
+}
+
 /* --- the whole ------------------------------------------------------------------------------------------------------- */
 
 static int check_all(struct rc_truth_found *found)
@@ -444,6 +463,7 @@ static int check_all(struct rc_truth_found *found)
     for (uint32_t s = 0; s < found->truth->socket_count; s++) {
         RC_FOUND_TRY(check_socket(found, s));
     }
+    RC_FOUND_TRY(check_recoverables(found));
     return check_emits(found);
 }
 

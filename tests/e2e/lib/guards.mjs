@@ -16,7 +16,7 @@ export const GUARDS = [
   opened("guard_who", "RC_RULE_PASSES"),
   opened("guard_schema", "RC_RULE_PASSES"),
   opened("guard_inside", "RC_RULE_PASSES"),
-  opened("guard_rate", "RC_RULE_PASSES"),
+  opened("rc_rule_rate", "RC_RULE_PASSES"),
   opened("run_matches", "true"),
   // Rooms whose channel namespace the client names.
   opened("eval_permits", "0"),
@@ -43,7 +43,7 @@ export const GUARDS = [
   // Operations.
   opened("request_permitted", "true"),
   opened("request_may_retain", "true"),
-  opened("request_within_rate", "RC_LIMIT_ALLOWED"),
+  opened("request_within_rates", "RC_LIMIT_ALLOWED"),
   ...["who_subscribes", "who_publishes", "who_sees_presence", "who_broadcasts", "who_sends_directs"].map((name) => opened(name, "RC_WHO_ANYONE")),
   opened("rc_permission_reserved", "false"),
   opened("request_of_socketio", "false"),

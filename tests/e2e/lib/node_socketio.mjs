@@ -90,7 +90,8 @@ if (options.kind === "engineio") {
   engine.attach(http, { path: options.path });
   engine.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
 } else {
-  const io = new Server(http, { ...settings, path: options.path, ...(options.msgpack ? { parser } : {}) });
+  const recovery = options.recovery ? { connectionStateRecovery: { maxDisconnectionDuration: options.recovery } } : {};
+  const io = new Server(http, { ...settings, path: options.path, ...recovery, ...(options.msgpack ? { parser } : {}) });
   if (options.redis) {
     const { createAdapter } = await import("@socket.io/redis-adapter");
     const { createClient } = await import("redis");

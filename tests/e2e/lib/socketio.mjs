@@ -3,6 +3,7 @@
 //
 //   { pingInterval, pingTimeout, upgradeTimeout, connectTimeout   in milliseconds
 //     maxPayload, transports, httpCompression, cookie, cors: { origin, credentials }
+//     recovery: in milliseconds, how long a client may come back
 //     namespaces, rows: the [[event]] rows, msgpack: clients use socket.io-msgpack-parser, redis: a URL, workers }
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
@@ -60,6 +61,7 @@ function brokerConfig(kind, options) {
     "ping_timeout": options.pingTimeout && `${options.pingTimeout}ms`,
     "upgrade_timeout": options.upgradeTimeout && `${options.upgradeTimeout}ms`,
     "connect_timeout": options.connectTimeout && `${options.connectTimeout}ms`,
+    "recovery": options.recovery && `${options.recovery}ms`,
     "max_payload": options.maxPayload && `${options.maxPayload}B`,
     "transports": options.transports,
     "http_compression": options.httpCompression,

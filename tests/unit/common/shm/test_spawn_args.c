@@ -26,6 +26,8 @@ static struct rc_spawn_args worker_args(void)
     args.worker_count = 4;
     args.keys_fd = 17;
     args.order_fd = 33;
+    args.io_fd = 34;
+    args.adopt = 1;
     args.inbox_fd = 15;
     args.limits_fd = 18;
     args.history_fd = 19;
@@ -135,7 +137,7 @@ static int parse(const char *line, struct rc_err *err)
     "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --acceptor-bell-fd 20 --history-fd 19 --worker-fd 9 --port-fd 10 "
 #define WORKER \
     BOTH       \
-        "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --keys-fd 17 --order-fd 21 --inbox-fd 15 --limits-fd 18 --outbox-fd 16"
+        "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15 --limits-fd 18 --outbox-fd 16"
 #define RELAY BOTH "--keep-fd 11 --worker-bell-fd 12"
 
 Test(spawn_args, bad_arguments_are_named)
@@ -161,11 +163,11 @@ Test(spawn_args, bad_arguments_are_named)
         {"--index -1", "--index -1"},
         {"--steer-fd -2", "--steer-fd -2"},
         {BOTH "--index 0 --relay-fd 12 --relay-bell-fd 13 --listen-fd 14", "--truth-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13", "--order-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --order-fd 21", "--inbox-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --order-fd 21 --inbox-fd 15",
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13", "--io-fd is missing"},
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21", "--inbox-fd is missing"},
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15",
          "--limits-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --order-fd 21 --inbox-fd 15 --limits-fd 18",
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15 --limits-fd 18",
          "--listen-fd is missing"},
         {WORKER " --outbox-fd 17", "one for each worker"},
         {WORKER " --worker-fd 17", "one for each worker"},
@@ -176,6 +178,8 @@ Test(spawn_args, bad_arguments_are_named)
         {"", "--core-fd is missing"},
         {RELAY " --port-fd 8", "one of each per worker"},
         {RELAY " --truth-fd 8", "--truth-fd is not for a relay"},
+        {RELAY " --adopt 1", "--adopt is not for a relay"},
+        {WORKER " --adopt 2", "--adopt 2"},
         {RELAY " --relay-fd 8", "--relay-fd is not for a relay"},
         {RELAY " --listen-fd 8", "--listen-fd is not for a relay"},
         {RELAY " --steer-fd -1", "--steer-fd is not for a relay"},

@@ -212,12 +212,15 @@ Test(msgpack_json, an_event_stands_before_its_arguments)
 {
     uint8_t out[128];
     struct rc_msgpack_writer writer = rc_msgpack_writer_of(out, sizeof(out));
-    cr_assert_eq(rc_json_to_msgpack_event(&writer, RC_SPAN("hi"), RC_SPAN(" [ 1 , \"\\u00e9\" ] "), NULL, 0), 0);
+    cr_assert_eq(rc_json_to_msgpack_event(&writer, RC_SPAN("hi"), RC_SPAN(" [ 1 , \"\\u00e9\" ] "), NULL, 0,
+                                          (struct rc_span){0}),
+                 0);
     cr_assert(rc_span_equal(rc_msgpack_written(&writer), BYTES(0x93, 0xa2, 'h', 'i', 1, 0xa2, 0xc3, 0xa9)));
     writer = rc_msgpack_writer_of(out, sizeof(out));
-    cr_assert_eq(rc_json_to_msgpack_event(&writer, RC_SPAN("hi"), RC_SPAN("[]"), NULL, 0), 0);
+    cr_assert_eq(rc_json_to_msgpack_event(&writer, RC_SPAN("hi"), RC_SPAN("[]"), NULL, 0, (struct rc_span){0}), 0);
     cr_assert(rc_span_equal(rc_msgpack_written(&writer), BYTES(0x91, 0xa2, 'h', 'i')));
-    cr_assert_eq(rc_json_to_msgpack_event(&writer, RC_SPAN("hi"), RC_SPAN("{}"), NULL, 0), -EBADMSG);
+    cr_assert_eq(rc_json_to_msgpack_event(&writer, RC_SPAN("hi"), RC_SPAN("{}"), NULL, 0, (struct rc_span){0}),
+                 -EBADMSG);
 
     struct text text;
     struct rc_msgpack_reader reader = rc_msgpack_reader_of(BYTES(1, 0xa1, 'x'));

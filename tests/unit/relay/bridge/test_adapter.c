@@ -8,9 +8,9 @@
 #include "common/text/msgpack.h"
 #include "relay/bridge/adapter.h"
 #include "relay/bridge/adapter_interest.h"
+#include "tests/support/fake_foreign.h"
 
 /* In place of the link. */
-static char asked[4096]; /* "+name -name …" */
 static struct rc_redis_foreign_ops foreign;
 static struct rc_redis_subscription *pattern;
 static char published_on[256];
@@ -28,24 +28,6 @@ void rc_redis_foreign(struct rc_redis_link *link, const struct rc_redis_foreign_
 {
     (void)link;
     foreign = *ops;
-}
-
-static void ask(char sign, struct rc_span name)
-{
-    const size_t used = strlen(asked);
-    (void)snprintf(asked + used, sizeof(asked) - used, "%c%.*s ", sign, (int)name.count, (const char *)name.bytes);
-}
-
-void rc_redis_foreign_want(struct rc_redis_link *link, struct rc_span name)
-{
-    (void)link;
-    ask('+', name);
-}
-
-void rc_redis_foreign_unwant(struct rc_redis_link *link, struct rc_span name)
-{
-    (void)link;
-    ask('-', name);
 }
 
 int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,

@@ -6,26 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In place of the link. */
-static char asked[4096]; /* "+name -name …" */
-
-static void ask(char sign, struct rc_span name)
-{
-    const size_t used = strlen(asked);
-    (void)snprintf(asked + used, sizeof(asked) - used, "%c%.*s ", sign, (int)name.count, (const char *)name.bytes);
-}
-
-void rc_redis_foreign_want(struct rc_redis_link *link, struct rc_span name)
-{
-    (void)link;
-    ask('+', name);
-}
-
-void rc_redis_foreign_unwant(struct rc_redis_link *link, struct rc_span name)
-{
-    (void)link;
-    ask('-', name);
-}
+#include "tests/support/fake_foreign.h"
 
 static const struct rc_bridge bridge;
 static const struct rc_adapter_kind with_rooms = {.marks = {{.mark = "#"}, {.mark = "-request#", .lasting = true}},

@@ -458,3 +458,68 @@ Test(history_store, random_work_is_what_a_plain_model_says)
     cr_assert_gt(rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_EVICTED_MEMORY), 100, "the memory was too large");
     cr_assert_eq(rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_DAMAGED), 0);
 }
+
+/* --- a history that all instances share ------------------------------------------------------------------------------ */
+
+static void append_at(const char *channel, unsigned number, uint64_t epoch, uint64_t offset)
+{
+    char text[64];
+    const int bytes = snprintf(text, sizeof(text), "m%u", number);
+    const struct rc_envelope_view view = history_rig_record(&rig, channel, "", text, (uint32_t)bytes);
+    rc_history_append_at(&rig.store, &view, policy(), epoch, offset, rig.now_ms);
+}
+
+static struct rc_history_state shared_state(const char *channel)
+{
+    return rc_history_shared(&rig.store, rc_channel_hash(channel, strlen(channel)), rc_span_text(channel));
+}
+
+Test(history_store, a_given_place_is_taken_if_it_is_the_next_one_and_else_begins_anew)
+{
+    policy()->history = 100;
+    append_at("a", 1, 77, 5);
+    append_at("a", 2, 77, 6);
+    cr_assert_str_eq(texts_from("a", 5), "m1 m2");
+    struct rc_history_state state = shared_state("a");
+    cr_assert(state.epoch == 77 && state.first == 5 && state.last == 6);
+    append_at("a", 3, 77, 9); /* a hole */
+    state = shared_state("a");
+    cr_assert(state.epoch == 77 && state.first == 9 && state.last == 9);
+    append_at("a", 4, 78, 10); /* another epoch */
+    state = shared_state("a");
+    cr_assert(state.epoch == 78 && state.first == 10 && state.last == 10);
+    rc_history_begin_at(&rig.store, rc_channel_hash("a", 1), rc_span_text("a"), 79, 20, rig.now_ms);
+    state = shared_state("a");
+    cr_assert(state.epoch == 79 && state.first == 21 && state.last == 20);
+}
+
+Test(history_store, a_copy_is_there_for_a_successor_with_its_values_and_known_as_shared)
+{
+    policy()->history = 100;
+    cr_assert_eq(history_rig_keep(&rig, "a", "k", "value", 1), RC_HISTORY_KEPT);
+    append_at("a", 1, 77, 5);
+    append_at("a", 2, 77, 6);
+    history_rig_restart(&rig);
+    const struct rc_history_state state = shared_state("a");
+    cr_assert(state.epoch == 77 && state.first == 5 && state.last == 6);
+    cr_assert_str_eq(texts_from("a", 5), "m1 m2");
+    cr_assert(rig.store.value_count == 1, "the epoch is not theirs");
+    append_at("a", 3, 77, 7);
+    cr_assert_str_eq(texts_from("a", 5), "m1 m2 m3");
+}
+
+Test(history_store, who_counts_alone_has_an_epoch_of_its_own)
+{
+    policy()->history = 100;
+    append_at("a", 1, 77, 5);
+    append_text("a", 2);
+    cr_assert_eq(shared_state("a").epoch, 0);
+    const struct rc_history_state state = state_of("a");
+    cr_assert(state.epoch != 0 && state.epoch != 77 && state.first == 1 && state.last == 1);
+    append_text("a", 3);
+    cr_assert_eq(state_of("a").epoch, state.epoch);
+    cr_assert_str_eq(texts_from("a", 1), "m2 m3");
+    append_at("a", 4, 77, 6);
+    cr_assert_eq(shared_state("a").epoch, 77);
+    cr_assert_str_eq(texts_from("a", 6), "m4");
+}

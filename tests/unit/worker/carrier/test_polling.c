@@ -290,3 +290,19 @@ Test(polling, requests_that_wait_end_with_the_worker)
     cr_assert_eq(r.c.clients.connections, 0);
     RC_ASSERT(rc_clients_http_open(&r.c.clients, rc_socket_resume) == 0);
 }
+
+Test(polling, who_waits_is_let_go_and_asks_again)
+{
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 0);
+    cr_assert_eq(r.c.clients.exchanges.waiting, 1);
+    rc_polling_release(&r.polling);
+    expect(get, 200, "6");
+    cr_assert_not(rc_clients_answering(&r.c.clients), "nothing of it is this process's alone");
+    cr_assert_eq(r.c.rig.truth.engines[r.session].poll, 0);
+    say("1");
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 200);
+    cr_assert_not_null(strstr(get->text, "1"));
+    cr_assert(engine_rig_lives(&r, r.session));
+}

@@ -233,7 +233,8 @@ static void model_publish(void)
     if (draw(20) == 0) {
         return; /* it is lost on the way down */
     }
-    if (model.down + 1 < number && draw(2) == 0) { /* that some were is told before the next one comes */
+    /* That some were is told before the next one comes, at the latest before one of another epoch. */
+    if (model.down + 1 < number && (draw(2) == 0 || model.epochs[model.down] != model.epochs[number])) {
         while (rc_hub_lost(&rig.hub.hub, RC_SPAN("a"), false) == -ENOSPC) {
             hub_rig_run(&rig.hub);
         }

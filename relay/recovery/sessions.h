@@ -1,0 +1,74 @@
+/*
+ * sessions: sockets of Socket.IO namespaces that may come back, live and lost, in shared memory (segment.h).
+ *
+ * A session is a block; what changes of it is written as another block, which counts before the old one goes: a relay that dies in
+ * between leaves two, of which a successor takes the later. When there is no room the one that was lost first goes.
+ *
+ * Owned by recovery.h; one thread. Memory is taken at the opening, but for the tables.
+ */
+#ifndef RC_RELAY_RECOVERY_SESSIONS_H
+#define RC_RELAY_RECOVERY_SESSIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/hashmap.h"
+#include "relay/recovery/segment.h"
+#include "relay/history/blocks.h"
+
+#define RC_SIO_SESSION_NONE UINT32_MAX
+
+struct rc_recovery_index {
+    uint32_t older; /* lost ones in the order of their loss: unit + 1; 0 = end */
+    uint32_t newer;
+};
+
+struct rc_recovery_sessions {
+    struct rc_recovery_view view;
+    struct rc_blocks blocks;
+    struct rc_hashmap pids;          /* to unit */
+    struct rc_hashmap tokens;        /* of their sids, to unit */
+    struct rc_recovery_index *index; /* owner: one a unit */
+    uint32_t oldest;                 /* unit + 1; 0 = none is lost */
+    uint32_t newest;
+    uint32_t count;
+    uint32_t lost_count;
+    uint32_t units_high; /* as in the segment */
+    uint64_t version;    /* of the one that was written last */
+    /* A session goes to make room: it is there during the call. */
+    void (*evicted)(void *context, uint32_t unit);
+    void *context; /* borrowed */
+};
+
+/* Takes over what is there. 0 or -ENOMEM. */
+int rc_recovery_sessions_open(struct rc_recovery_sessions *sessions, const struct rc_recovery_view *view);
+void rc_recovery_sessions_close(struct rc_recovery_sessions *sessions);
+
+static inline struct rc_recovery_session *rc_recovery_session_at(const struct rc_recovery_sessions *sessions,
+                                                                 uint32_t unit)
+{
+    return (struct rc_recovery_session *)(void *)(sessions->view.units + (uint64_t)unit * RC_RECOVERY_UNIT);
+}
+/* Its parts, which lie behind it. */
+void rc_recovery_session_parts(const struct rc_recovery_session *session, struct rc_sio_session_parts *parts);
+/* Token of its sid. */
+uint64_t rc_recovery_session_token(const struct rc_recovery_session *session);
+static inline enum rc_sio_session_state rc_recovery_session_state(const struct rc_recovery_session *session)
+{
+    return (enum rc_sio_session_state)(atomic_load_explicit(&session->state, memory_order_relaxed) - 1);
+}
+
+/* RC_SIO_SESSION_NONE: there is none. */
+uint32_t rc_recovery_sessions_find(const struct rc_recovery_sessions *sessions, const char pid[RC_PID_BYTES]);
+uint32_t rc_recovery_sessions_of_token(const struct rc_recovery_sessions *sessions, uint64_t token);
+
+/* A block with this session, in a state, is there beside the one of its pid that was; nobody finds it yet. RC_SIO_SESSION_NONE: no room. */
+uint32_t rc_recovery_sessions_make(struct rc_recovery_sessions *sessions, const struct rc_recovery_session *head,
+                                   const struct rc_sio_session_parts *parts, enum rc_sio_session_state state);
+/* It is found from here on in place of `old` (RC_SIO_SESSION_NONE: there was none), which is gone. -ENOMEM: both are. */
+int rc_recovery_sessions_replace(struct rc_recovery_sessions *sessions, uint32_t old, uint32_t unit);
+void rc_recovery_sessions_remove(struct rc_recovery_sessions *sessions, uint32_t unit);
+/* A live one is lost now. */
+void rc_recovery_sessions_lose(struct rc_recovery_sessions *sessions, uint32_t unit, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,113 @@
+// ringcast handover: workers become other processes, and their clients notice nothing.
+import assert from "node:assert/strict";
+import { run, isAlive, testBroker } from "./lib/broker.mjs";
+import { frame } from "./lib/raw.mjs";
+import { until } from "./lib/util.mjs";
+
+const handover = (broker, ...words) => run(["handover", ...words, "-c", broker.configPath], { env: broker.env, timeout: 60000 });
+
+async function handedOver(broker, ...words) {
+  const result = await handover(broker, ...words);
+  assert.equal(result.code, 0, `${result.stdout}${result.stderr}\n${broker.log.slice(-20).join("\n")}`);
+  return result.stdout;
+}
+
+testBroker("all workers, again and again, while everybody publishes: nobody is disconnected, nothing lost, twice or out of order", { workers: 2, timeout: 120000 }, async (broker) => {
+  const clients = await broker.connectMany([8, 8]);
+  for (const client of clients) await client.subscribe("news");
+  const ids = clients.map((client) => client.id);
+  const publishers = [clients.find((client) => client.worker === 0), clients.find((client) => client.worker === 1)];
+  const sent = [0, 0];
+  let ending = false;
+  const publishing = publishers.map(async (client, who) => {
+    while (!ending) await client.publish("news", { who, i: sent[who]++ });
+  });
+  const first = broker.pids().workers;
+  let before = first;
+  try {
+    for (let round = 0; round < 4; round++) {
+      const text = await handedOver(broker, ...(round === 3 ? [] : ["all"]));
+      assert.match(text, /worker 0 was handed over: pid \d+, \d+ connections/);
+      assert.match(text, /worker 1 was handed over/);
+      const now = broker.pids().workers;
+      for (const worker of [0, 1]) {
+        assert.notEqual(now[worker], before[worker], "another process");
+        assert.equal(isAlive(before[worker]), false);
+      }
+      before = now;
+    }
+  } finally {
+    ending = true;
+  }
+  await Promise.all(publishing);
+  for (const client of clients) {
+    const next = [0, 0];
+    for (let i = 0; i < sent[0] + sent[1]; i++) {
+      const { data } = await client.next("message");
+      assert.equal(data.i, next[data.who]++, "in order, each once");
+    }
+    assert.equal(client.isClosed, false);
+  }
+  // Ids go on being theirs, new ones come, subscriptions change, and the numbers are right.
+  await clients[0].direct(ids[15], "by its old id");
+  assert.equal((await clients[15].next("direct")).data, "by its old id");
+  const late = await broker.connectMany([1, 1]);
+  await late[0].subscribe("news");
+  await clients[1].unsubscribe("news");
+  await late[1].publish("news", "late");
+  for (const client of [clients[0], ...clients.slice(2), late[0]]) assert.equal((await client.next("message")).data, "late");
+  assert.deepEqual(clients[1].inbox, []);
+  const metrics = await broker.metrics();
+  assert.equal(metrics("ws_connections_total"), 18);
+  assert.equal(metrics("ringcast_worker_takeovers_total"), 8);
+  assert.equal(metrics("ringcast_worker_takeovers_failed_total"), 0);
+  assert.equal(metrics("ringcast_worker_restarts_total"), 0);
+  await clients[2].close();
+});
+
+testBroker("frames that were cut, and messages in parts, are put together by the successor", { workers: 1, timeout: 60000 }, async (broker) => {
+  const raw = await broker.frames("/ws");
+  const reader = await broker.connect();
+  await reader.subscribe("cut");
+  const payload = JSON.stringify({ type: "publish", channel: "cut", data: "x".repeat(3000) });
+  const bytes = Buffer.concat([frame({ payload: payload.slice(0, 1000), fin: false }), frame({ payload: payload.slice(1000), opcode: 0 })]);
+  for (let at = 0; at < bytes.length; at += 700) {
+    raw.write(bytes.subarray(at, at + 700));
+    await handedOver(broker, "0");
+  }
+  assert.equal((await reader.next("message")).data.length, 3000);
+});
+
+testBroker("a successor that dies before it has taken over: the worker goes on, and says so", { workers: 1, timeout: 60000 }, async (broker) => {
+  const client = await broker.connect();
+  await client.subscribe("news");
+  const worker = broker.pids().workers[0];
+  // Killed as soon as it is seen, whatever it is doing: the worker goes on, or it has been handed over already.
+  for (let i = 0; i < 5; i++) {
+    const running = handover(broker, "0");
+    const successor = await until("there is a successor", () => broker.pids().all.find((pid) => ![worker, broker.pids().relay].includes(pid)), { every: 1 });
+    try {
+      process.kill(successor, "SIGKILL");
+    } catch {
+      // it was not even a worker any more
+    }
+    const result = await running;
+    if (result.code === 0) break;
+    assert.equal(result.code, 1);
+    assert.match(result.stdout, /goes on with its clients/);
+  }
+  if (!client.isClosed) {
+    await client.publish("news", 1);
+    assert.equal((await client.next("message")).data, 1);
+  }
+});
+
+testBroker("what is not there is refused with a reason", { workers: 1, config: { "server.keep": "none" } }, async (broker) => {
+  const nothing = await handover(broker, "7");
+  assert.deepEqual([nothing.code, nothing.stdout], [1, "there is no such worker\n"]);
+  const kept = await handover(broker, "0");
+  assert.equal(kept.code, 1);
+  assert.match(kept.stdout, /connections are not kept/);
+  assert.equal((await handover(broker, "both")).code, 2);
+  assert.match((await run(["handover", "--help"])).stdout, /their clients stay/);
+});

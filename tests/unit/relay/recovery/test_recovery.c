@@ -1,0 +1,335 @@
+/* Who may come back, and what they get: rooms, exceptions, themselves, users, time, bounds, holes, a worker's and a relay's death. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/records/query.h"
+#include "relay/recovery/recovery.h"
+
+#define BYTES (256u * 1024)
+#define PID "pid-of-the-session-1"
+#define SID "sid-of-the-session-1"
+#define CLIENT 77u
+
+static void *memory;
+static struct rc_recovery_view view;
+static struct rc_recovery recovery;
+static struct rc_config config;
+static struct rc_metrics metrics;
+static uint64_t now_ms;
+static uint64_t sequence;
+static uint16_t code;      /* of the answer */
+static char answer[65536]; /* data of what was missed, with spaces; or rooms of the session */
+static int rooms;          /* told and not taken back */
+static bool full;          /* the worker takes nothing */
+
+static uint32_t generation_of(void *context, uint32_t worker)
+{
+    (void)context;
+    (void)worker;
+    return 1;
+}
+
+static void on_room(void *context, struct rc_span channel, bool wanted)
+{
+    (void)context;
+    (void)channel;
+    rooms += wanted ? 1 : -1;
+}
+
+static int on_send(void *context, uint32_t worker, const struct rc_envelope_view *down)
+{
+    struct rc_missed_entry entry;
+    struct rc_missed_parts parts;
+    (void)context;
+    (void)worker;
+    if (full) {
+        return -1;
+    }
+    code = down->head.code;
+    struct rc_span rest = rc_span_of(down->data, down->head.data_bytes);
+    if (code != 0 || rest.count < sizeof(struct rc_missed_head)) {
+        return 0;
+    }
+    if (rest.count > sizeof(struct rc_sio_session_head) && memcmp(rest.bytes + 8, PID, RC_PID_BYTES) == 0) {
+        struct rc_sio_session_head head;
+        struct rc_sio_session_parts session;
+        cr_assert_eq(rc_sio_session_read(rest, &head, &session), 0);
+        (void)snprintf(answer, sizeof(answer), "%.*s", (int)session.set.count, (const char *)session.set.bytes);
+        return 0;
+    }
+    rest = rc_span_of(rest.bytes + sizeof(struct rc_missed_head), rest.count - sizeof(struct rc_missed_head));
+    while (rc_missed_next(&rest, &entry, &parts)) {
+        const size_t used = strlen(answer);
+        (void)snprintf(answer + used, sizeof(answer) - used, "%.*s ", (int)parts.data.count,
+                       (const char *)parts.data.bytes);
+    }
+    cr_assert_eq(rest.count, 0);
+    return 0;
+}
+
+static void reopen(void)
+{
+    const struct rc_recovery_setup setup = {.view = &view,
+                                            .config = &config,
+                                            .metrics = &metrics,
+                                            .instance_id = "here",
+                                            .boot_nonce = 1,
+                                            .record_bytes_max = 4096,
+                                            .generation = generation_of,
+                                            .room = on_room,
+                                            .send = on_send};
+    cr_assert_eq(rc_recovery_open(&recovery, &setup), 0);
+    rc_recovery_tell_rooms(&recovery);
+}
+
+static void open_recovery(void)
+{
+    struct rc_err err;
+    memory = calloc(1, BYTES);
+    cr_assert_eq(rc_recovery_view_open(&view, memory, BYTES, &err), 0);
+    config.socketio.recovery_ms = 1000;
+    config.socketio.recovery_max_bytes = 20000;
+    now_ms = 100000;
+    reopen();
+}
+
+static void close_recovery(void)
+{
+    rc_recovery_close(&recovery);
+    free(memory);
+}
+
+TestSuite(recovery, .init = open_recovery, .fini = close_recovery);
+
+static void tell(enum rc_sio_session_state state, const char *names, size_t names_bytes, bool current)
+{
+    uint8_t data[1024];
+    struct rc_sio_session_head head = {.state = (uint8_t)state,
+                                       .since_ms = 100000,
+                                       .user_bytes = 3,
+                                       .set_bytes = 7,
+                                       .rooms_bytes = (uint32_t)names_bytes};
+    memcpy(head.pid, PID, RC_PID_BYTES);
+    memcpy(head.sid, SID, RC_SID_BYTES);
+    memcpy(data, &head, sizeof(head));
+    memcpy(data + sizeof(head), "ann{\"a\":1}", 10);
+    memcpy(data + sizeof(head) + 10, names, names_bytes);
+    const struct rc_envelope_view up = {.head = {.origin = {.random = CLIENT, .slot = 3},
+                                                 .channel_bytes = 2,
+                                                 .data_bytes = (uint32_t)(sizeof(head) + 10 + names_bytes)},
+                                        .channel = "/#",
+                                        .data = data};
+    rc_recovery_take(&recovery, 0, 1, current, &up, now_ms);
+}
+
+#define LOBBY "/#\0lobby", 9
+
+static void say(enum rc_record_type type, const char *channel, const char *names, size_t names_bytes, uint32_t flags,
+                uint64_t origin, const char *text)
+{
+    const struct rc_envelope_view message = {.head = {.sequence = ++sequence,
+                                                      .channel_hash = rc_channel_hash(channel, strlen(channel)),
+                                                      .channel_bytes = (uint8_t)strlen(channel),
+                                                      .origin = {.random = origin},
+                                                      .flags = (uint16_t)flags,
+                                                      .exclude_text_bytes = (uint32_t)names_bytes,
+                                                      .data_bytes = (uint32_t)strlen(text)},
+                                             .channel = channel,
+                                             .exclude_text = names,
+                                             .data = (const uint8_t *)text};
+    rc_recovery_keep(&recovery, type, &message, now_ms);
+}
+
+static void say_to(const char *channel, const char *text)
+{
+    say(RC_DOWN_MESSAGE, channel, "", 0, 0, 0, text);
+}
+
+static uint16_t ask(enum rc_query_kind kind, const char *user, const char *offset, uint64_t random)
+{
+    uint8_t data[256];
+    const struct rc_query_head head = {.kind = (uint8_t)kind};
+    struct rc_sio_session_claim claim = {.user_bytes = (uint8_t)strlen(user), .offset_bytes = (uint8_t)strlen(offset)};
+    memcpy(claim.pid, PID, RC_PID_BYTES);
+    memcpy(data, &head, sizeof(head));
+    memcpy(data + sizeof(head), &claim, sizeof(claim));
+    memcpy(data + sizeof(head) + sizeof(claim), user, strlen(user));
+    memcpy(data + sizeof(head) + sizeof(claim) + strlen(user), offset, strlen(offset));
+    const struct rc_envelope_view up = {
+        .head = {.origin = {.random = random, .slot = 9},
+                 .channel_bytes = 2,
+                 .data_bytes = (uint32_t)(sizeof(head) + sizeof(claim) + strlen(user) + strlen(offset))},
+        .channel = "/#",
+        .data = data};
+    answer[0] = '\0';
+    code = 999;
+    cr_assert(rc_recovery_asked(&recovery, 1, &up, now_ms));
+    return code;
+}
+
+static const char *offset_of(uint64_t number)
+{
+    static char text[RC_OFFSET_BYTES_MAX + 1];
+    text[rc_offset_write(text, recovery.origin, number)] = '\0';
+    return text;
+}
+
+Test(recovery, a_lost_session_gets_what_it_missed_once)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    say_to("lobby", "got");
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    say_to("lobby", "one");
+    say_to("elsewhere", "never");
+    say_to("/#", "two");
+    say_to("*", "three");
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(1), 5), 0);
+    cr_assert_str_eq(answer, "{\"a\":1}");
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(1), 5), 0);
+    cr_assert_str_eq(answer, "one two three ");
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(1), 6), RC_SIO_SESSION_CONNECTED, "it is there already");
+}
+
+Test(recovery, without_an_offset_it_has_got_nothing_yet)
+{
+    now_ms -= 10;
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    say_to("lobby", "before it came");
+    now_ms += 10;
+    say_to("lobby", "one");
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", "", 5), 0);
+    cr_assert_str_eq(answer, "one ");
+}
+
+Test(recovery, what_was_not_for_it_is_not)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    say(RC_DOWN_MESSAGE, "lobby", "", 0, RC_ENVELOPE_NO_ECHO, CLIENT, "its own");
+    say(RC_DOWN_MESSAGE, "lobby", "", 0, RC_ENVELOPE_VOLATILE, 0, "volatile");
+    say(RC_DOWN_SELECT, "/#", "lobby\0\0muted\0", 13, 0, 0, "selected");
+    say(RC_DOWN_SELECT, "/#", "\0lobby\0", 7, 0, 0, "excepted");
+    say(RC_DOWN_SELECT, "/#", "other\0lobby\0\0" SID "\0", 34, 0, 0, "excepted by its id");
+    say(RC_DOWN_SELECT, "/#", "other\0" SID "\0\0", 28, 0, 0, "by its id");
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(0), 5), 0);
+    cr_assert_str_eq(answer, "selected by its id ");
+}
+
+Test(recovery, another_user_gets_nothing_and_does_not_take_it_away)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "bob", offset_of(0), 5), RC_SIO_SESSION_FOREIGN_USER);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "", offset_of(0), 5), RC_SIO_SESSION_FOREIGN_USER);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(0), 5), 0);
+}
+
+Test(recovery, an_offset_that_is_none_or_of_elsewhere_is_no_place)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", "nonsense here", 5), RC_SIO_SESSION_TOO_OLD);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", "zzzzzA", 5), RC_SIO_SESSION_TOO_OLD);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence + 1000), 5), RC_SIO_SESSION_TOO_OLD, "of the future");
+}
+
+Test(recovery, too_late_is_somebody_new)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_CONNECTED, "it is not lost");
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    now_ms += 1001;
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_UNKNOWN);
+    cr_assert_eq(rooms, 2);
+    rc_recovery_sweep(&recovery, now_ms);
+    cr_assert_eq(recovery.sessions.count, 0);
+    cr_assert_eq(rooms, 0, "nobody waits for its rooms any more");
+}
+
+Test(recovery, who_missed_more_than_is_kept_or_allowed_is_somebody_new)
+{
+    char text[512];
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    for (int i = 0; i < 30; i++) {
+        say_to("lobby", text);
+    }
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), 0);
+    for (int i = 0; i < 30; i++) {
+        say_to("lobby", text);
+    }
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_TOO_MUCH);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence - 10), 5), 0);
+    for (int i = 0; i < 600; i++) {
+        say_to("lobby", text);
+    }
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
+Test(recovery, what_the_worker_does_not_take_is_there_the_next_time)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    say_to("lobby", "one");
+    full = true;
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(0), 5), 999);
+    full = false;
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(0), 5), 0);
+    cr_assert_str_eq(answer, "one ");
+}
+
+Test(recovery, a_hole_is_told_to_those_whose_it_is)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    rc_recovery_hole(&recovery, RC_SPAN("elsewhere"), sequence + 1, now_ms);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence), 5), 0);
+    rc_recovery_hole(&recovery, RC_SPAN("lobby"), sequence + 1, now_ms);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
+Test(recovery, clients_of_a_dead_worker_are_lost)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    say_to("lobby", "one");
+    rc_recovery_worker_gone(&recovery, 1, 2, now_ms);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_CONNECTED, "another worker");
+    rc_recovery_worker_gone(&recovery, 0, 2, now_ms);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(0), 5), 0);
+    cr_assert_str_eq(answer, "one ");
+    tell(RC_SIO_SESSION_LOST, LOBBY, false);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 6), RC_SIO_SESSION_CONNECTED,
+                 "its past says nothing of it");
+}
+
+Test(recovery, a_successor_goes_on)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    say_to("lobby", "one");
+    rc_recovery_close(&recovery);
+    rooms = 0;
+    reopen();
+    cr_assert_eq(rooms, 2);
+    say_to("lobby", "two");
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(sequence - 2), 5), 0);
+    cr_assert_str_eq(answer, "one two ");
+}
+
+Test(recovery, its_id_leads_to_where_it_is)
+{
+    struct rc_sid sid;
+    cr_assert(rc_sid_read(&sid, RC_SPAN(SID)));
+    struct rc_client_ref ref = sid.client;
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(0), 5), 0);
+    rc_recovery_place(&recovery, &ref);
+    cr_assert_eq(ref.worker, 1);
+    cr_assert_eq(ref.random, sid.client.random);
+}

@@ -1,0 +1,56 @@
+/*
+ * adopt: a predecessor's sockets become this process's, under the same numbers, out of the vault that both have used. See io.h.
+ *
+ *   rc_io_open, adopting: a ring, nothing is read or accepted ─▶ rc_io_adopt ─▶ rc_io_go_on
+ */
+#include "worker/io/io.h"
+
+#include "common/base/log.h"
+#include "worker/io/io_internal.h"
+
+/* Is there a connection that this process can go on with? A request whose body was coming is not: what was read of it was private. */
+static bool adopt_goes_on(const struct rc_socket *socket)
+{
+    return socket->state != RC_SOCKET_TERMINATING && socket->state != RC_SOCKET_CLOSED &&
+           (socket->state == RC_SOCKET_CARRYING || socket->exchange == 0);
+}
+
+static void adopt_socket(struct rc_io *io, uint32_t index, bool is_there)
+{
+    struct rc_socket *socket = &io->truth->sockets[index];
+    socket->inflight = 0;
+    socket->cancelled = 0;
+    if (socket->mode >= RC_IO_GIVING) {
+        socket->mode = RC_IO_HANDSHAKE; /* on its way to another worker: its next request takes it there again */
+    }
+    io->open_count++;
+    if (!is_there || !adopt_goes_on(socket)) {
+        if (socket->state != RC_SOCKET_CARRYING) {
+            socket->exchange = 0; /* the predecessor's, private to it */
+        }
+        rc_io_lose(io, index);
+    }
+}
+
+uint32_t rc_io_adopt(struct rc_io *io)
+{
+    uint32_t sockets[RC_VAULT_ENTRIES];
+    bool there[RC_VAULT_ENTRIES];
+    uint32_t adopted = 0;
+    uint32_t next = 0;
+    while (next < io->truth->socket_count) {
+        uint32_t count = 0;
+        for (; next < io->truth->socket_count && count < RC_VAULT_ENTRIES; next++) {
+            if (io->truth->sockets[next].state != RC_SOCKET_FREE) {
+                sockets[count++] = next;
+            }
+        }
+        rc_kept_adopt(io, sockets, there, count);
+        for (uint32_t i = 0; i < count; i++) {
+            adopt_socket(io, sockets[i], there[i]);
+            adopted += there[i] ? 1u : 0u;
+        }
+    }
+    rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
+    return adopted;
+}

@@ -1,0 +1,62 @@
+/*
+ * memory: what of io has to be readable when its process is dead: the ring's queues, receive buffers, and completions that were taken out of
+ * the queue and not handled yet. A segment of each process, not of each worker: a successor's ring lies in another one, while the kernel still
+ * writes to its predecessor's.
+ *
+ *   | struct rc_io_memory | held completions | entries of the buffer ring | receive buffers | queues of the ring |
+ *
+ * W: the worker. Sparse: what is not used costs nothing.
+ */
+#ifndef RC_WORKER_IO_MEMORY_H
+#define RC_WORKER_IO_MEMORY_H
+
+#include <liburing.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+#define RC_IO_MEMORY_READY 0x5243494fu /* "RCIO" */
+#define RC_IO_MEMORY_ABI 1u
+
+/* Offsets are from the beginning of the segment. Of a ring whose queues are the kernel's (`cq_head` 0) nothing can be read. */
+struct rc_io_memory {
+    _Atomic uint32_t ready; /* RC_IO_MEMORY_READY, stored last */
+    uint32_t abi;
+    uint64_t bytes;
+    uint64_t held;    /* struct io_uring_cqe[held_max] */
+    uint64_t entries; /* struct io_uring_buf_ring */
+    uint64_t buffers; /* buffer_count buffers of RC_IO_BUFFER_BYTES */
+    uint64_t queues;
+    uint64_t queues_bytes;
+    uint64_t cq_head; /* uint32_t each: */
+    uint64_t cq_tail;
+    uint64_t cqes; /* cq_entries of them */
+    uint32_t cq_entries;
+    uint32_t buffer_count; /* power of two */
+    uint32_t held_max;
+    uint32_t held_count; /* of `held`, in their order; before those of the queue */
+    /* The completion that is being handled, which has left the queue, while `current_valid` is 1. */
+    struct io_uring_cqe current;
+    uint32_t current_valid;
+    uint32_t reserved0;
+};
+
+/* Bytes of receive buffers are rounded up to a power of two of buffers. */
+struct rc_io_memory_plan {
+    uint32_t socket_count;
+    uint64_t receive_buffers_bytes;
+};
+
+/* Lays the empty memfd `fd` out and maps it; NULL with `err`. */
+struct rc_io_memory *rc_io_memory_create(int fd, const struct rc_io_memory_plan *plan, struct rc_err *err);
+/* The ring lies there: where what can be read of it. */
+void rc_io_memory_found(struct rc_io_memory *memory, const struct io_uring *ring);
+void rc_io_memory_unmap(struct rc_io_memory *memory);
+
+static inline void *rc_io_memory_at(struct rc_io_memory *memory, uint64_t offset)
+{
+    return (uint8_t *)memory + offset;
+}
+
+#endif
