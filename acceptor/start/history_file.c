@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/shm/history.h"
 #include "common/shm/segment.h"
 
 #define FILE_LOCK_MS 5000u /* a relay whose acceptor was killed ends within it */

@@ -8,7 +8,8 @@
 #ifndef RC_ACCEPTOR_START_HISTORY_FILE_H
 #define RC_ACCEPTOR_START_HISTORY_FILE_H
 
-#include "acceptor/start/segments.h"
+#include "acceptor/start/segment_pair.h"
+#include "common/base/err.h"
 
 /* Opens or makes the file, of `bytes`, and maps it. 0, or negative errno with `err`: it is another broker's, or no file, or there is no room
  * for it on the disk. On failure rc_segments_close tidies up. */

@@ -8,6 +8,7 @@
 #ifndef RC_ACCEPTOR_START_SEGMENTS_H
 #define RC_ACCEPTOR_START_SEGMENTS_H
 
+#include "acceptor/start/segment_pair.h"
 #include "common/config/config.h"
 #include "common/base/err.h"
 #include "common/identity/key_board.h"
@@ -15,14 +16,6 @@
 #include "common/shm/layout.h"
 #include "common/shm/spawn_args.h"
 #include "common/shm/tallies.h"
-
-/* A segment that one process writes and the others have to read. */
-struct rc_segment {
-    int fd;        /* owned, -1 = none: for the writer */
-    int reader_fd; /* owned, -1 = none: for the others */
-    void *memory;  /* owned mapping */
-    uint64_t bytes;
-};
 
 struct rc_segments {
     uint32_t worker_count;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "acceptor/start/history_file.h"
+#include "common/shm/history.h"
 
 #define BYTES (1u << 20)
 
