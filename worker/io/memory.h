@@ -36,10 +36,10 @@ struct rc_io_memory {
     uint32_t buffer_count; /* power of two */
     uint32_t held_max;
     uint32_t held_count; /* of `held`, in their order; before those of the queue */
-    /* The completion that is being handled, which has left the queue, while `current_valid` is 1. */
-    struct io_uring_cqe current;
     uint32_t current_valid;
     uint32_t reserved0;
+    /* The completion that is being handled, which has left the queue, while `current_valid` is 1. Last: its type may grow. */
+    struct io_uring_cqe current;
 };
 
 /* Bytes of receive buffers are rounded up to a power of two of buffers. */

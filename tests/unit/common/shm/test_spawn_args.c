@@ -164,10 +164,13 @@ Test(spawn_args, bad_arguments_are_named)
         {"--steer-fd -2", "--steer-fd -2"},
         {BOTH "--index 0 --relay-fd 12 --relay-bell-fd 13 --listen-fd 14", "--truth-fd is missing"},
         {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13", "--io-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21", "--inbox-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15",
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21",
+         "--inbox-fd is missing"},
+        {BOTH
+         "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15",
          "--limits-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15 --limits-fd 18",
+        {BOTH
+         "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15 --limits-fd 18",
          "--listen-fd is missing"},
         {WORKER " --outbox-fd 17", "one for each worker"},
         {WORKER " --worker-fd 17", "one for each worker"},
