@@ -538,9 +538,8 @@ enum rc_recoverable_flags {
     RC_RECOVERABLE_MOVED = 1u << 0, /* its sid is not what its place makes it */
     RC_RECOVERABLE_DIRTY = 1u << 1, /* the relay is to be told how it stands */
     RC_RECOVERABLE_GONE = 1u << 2,  /* its client is: the relay is to be told so, then it goes */
-    RC_RECOVERABLE_QUIET =
-        1u << 3, /* it is coming back, or lost: the relay is told nothing of it before it is there, or gone */
-    RC_RECOVERABLE_TOLD = 1u << 4, /* it is lost, and the relay was told */
+    RC_RECOVERABLE_QUIET = 1u << 3, /* it is coming back, or lost: the relay is told with its end */
+    RC_RECOVERABLE_TOLD = 1u << 4,  /* it is lost, and the relay was told */
 };
 
 /* A socket in a namespace that may come back (worker/engine/recoverable.h). */
@@ -559,7 +558,6 @@ struct rc_recoverable {
     char sid[RC_SID_BYTES];
 };
 _Static_assert(sizeof(struct rc_recoverable) == 80, "recoverable layout");
-
 /* The pools: name in struct rc_truth, type of an object. In this order they lie in the segment. */
 #define RC_TRUTH_POOLS(POOL)                    \
     POOL(clients, struct rc_client)             \
@@ -786,7 +784,7 @@ static inline struct rc_recoverable *rc_truth_recoverable(const struct rc_truth 
 {
     return (struct rc_recoverable *)rc_pool_at(&truth->recoverables, index);
 }
-/* The client's socket in the namespace that may come back; 0: there is none. */
+/* The client's socket in the namespace; 0: none that may come back. */
 uint32_t rc_truth_recoverable_of(const struct rc_truth *truth, uint32_t client, struct rc_span nsp);
 struct rc_span rc_truth_recoverable_nsp(const struct rc_truth *truth, const struct rc_recoverable *recoverable);
 
