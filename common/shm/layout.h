@@ -99,7 +99,8 @@ struct rc_process {
     _Atomic uint64_t connections;       /* worker: its true load, for the reconciliation of the steering map */
     /* worker: tokens of each [[identity]] row that named a key which is not there: the acceptor looks for newer ones */
     _Atomic uint32_t keys_missed[RC_CONFIG_IDENTITIES_MAX];
-    _Atomic uint32_t successor_state; /* worker: of the one that is to take over from it. STARTING and DOWN by the acceptor */
+    _Atomic uint32_t
+        successor_state; /* worker: of the one that is to take over from it. STARTING and DOWN by the acceptor */
     uint8_t pad[68];
     struct rc_doorbell_shared bell; /* it sleeps here; others read, and ring by eventfd */
 };

@@ -37,7 +37,7 @@ void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *cha
 
 struct rc_shared_pending *rc_shared_pending_of(const struct rc_shared_channel *channel, uint64_t sequence)
 {
-    struct rc_shared_pending *pending;
+    struct rc_shared_pending *pending = NULL;
     TAILQ_FOREACH(pending, &channel->pendings, of_channel)
     {
         if (pending->sequence >= sequence) {

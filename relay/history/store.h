@@ -238,8 +238,8 @@ void rc_history_adopt_value(struct rc_history *history, uint32_t reference);
 void rc_history_entry_write(uint8_t *out, const struct rc_envelope_view *view, uint64_t now_ms);
 /* In a file the entry, which is whole, has its checksum from then on. */
 void rc_history_seal(const struct rc_history *history, uint8_t *entry, uint64_t owner, uint64_t place);
-/* Is the entry of at most `bytes` whole, where that is in doubt? */
-bool rc_history_sealed(const struct rc_history *history, const uint8_t *entry, uint64_t bytes, uint64_t owner,
+/* Is the entry of at most `room` bytes whole, where that is in doubt? */
+bool rc_history_sealed(const struct rc_history *history, const uint8_t *bytes, uint64_t room, uint64_t owner,
                        uint64_t place);
 /* Bytes of it. */
 uint64_t rc_history_entry_need(const struct rc_envelope_view *view);

@@ -47,7 +47,7 @@ static void open_shared(struct relay_host *host, uint32_t workers)
     host->configs = make_segment("test-config", sizeof(struct rc_config_segment), &host->configs_fd);
     host->acceptor = make_segment("test-acceptor", sizeof(struct rc_report), &host->acceptor_fd);
     host->relay = make_segment("test-relay", sizeof(struct rc_relay_report), &host->relay_fd);
-    host->keep = make_segment("test-keep", sizeof(struct rc_relay_keep), &host->keep_fd);
+    host->keep = make_segment("test-keep", RC_RELAY_KEEP_BYTES, &host->keep_fd);
     host->history = make_segment("test-history", HISTORY_BYTES, &host->history_fd);
     rc_history_format(host->history, HISTORY_BYTES);
     RC_ASSERT(rc_history_view_open(&view, host->history, HISTORY_BYTES, &err) == 0);
@@ -121,7 +121,7 @@ void relay_host_close(struct relay_host *host)
     munmap(host->configs, sizeof(struct rc_config_segment));
     munmap(host->acceptor, sizeof(struct rc_report));
     munmap(host->relay, sizeof(struct rc_relay_report));
-    munmap(host->keep, sizeof(struct rc_relay_keep));
+    munmap(host->keep, RC_RELAY_KEEP_BYTES);
     munmap(host->history, HISTORY_BYTES);
     const int fds[] = {host->core_fd,  host->configs_fd, host->acceptor_fd,
                        host->relay_fd, host->keep_fd,    host->history_fd};

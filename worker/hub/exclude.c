@@ -54,7 +54,8 @@ uint32_t rc_hub_exclude(struct rc_hub *hub, uint32_t group_index, struct rc_chan
             client->excluded_turn = hub->turn;
             excluded++;
         } else {
-            rc_hub_break(hub, rc_hub_client_index(hub, client)); /* no memory to leave it out: it must not get what is not for it */
+            rc_hub_break(hub, rc_hub_client_index(
+                                  hub, client)); /* no memory to leave it out: it must not get what is not for it */
         }
     }
     hub->log_bytes += rc_channel_log_bytes(log, &hub->truth->heap) - before;
