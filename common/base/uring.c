@@ -24,7 +24,6 @@
 #define PROBE_SQ_ENTRIES 128u
 #define PROBE_CQ_ENTRIES 1024u
 #define PROBE_GROUP 1
-#define PROBE_TIMEOUT_S 5
 
 /* The first number in a small file of /proc, or -1. */
 static long proc_number(const char *path)
@@ -191,11 +190,10 @@ void rc_uring_close(struct io_uring *ring)
     io_uring_queue_exit(ring);
 }
 
-/* Submits the one entry that was prepared and waits for its completion; its result, or a negative errno of the ring. */
-static int submit_one(struct io_uring *ring)
+int rc_uring_submit_one(struct io_uring *ring)
 {
     struct io_uring_cqe *cqe;
-    struct __kernel_timespec timeout = {.tv_sec = PROBE_TIMEOUT_S};
+    struct __kernel_timespec timeout = {.tv_sec = RC_URING_PROBE_TIMEOUT_S};
     const int rc = io_uring_submit_and_wait_timeout(ring, &cqe, 1, &timeout, NULL);
     if (rc < 0) {
         return rc;
@@ -224,7 +222,7 @@ static bool probe_no_mmap(void)
     if (works) {
         /* Made is not enough: the completions must really arrive in our memory. */
         io_uring_prep_nop(sqe_get(&ring));
-        works = submit_one(&ring) == 0;
+        works = rc_uring_submit_one(&ring) == 0;
         io_uring_queue_exit(&ring);
     }
     munmap(memory, (size_t)bytes);
@@ -235,7 +233,7 @@ static bool probe_getsockopt(struct io_uring *ring, int fd)
 {
     int type = 0;
     io_uring_prep_cmd_sock(sqe_get(ring), SOCKET_URING_OP_GETSOCKOPT, fd, SOL_SOCKET, SO_TYPE, &type, sizeof(type));
-    return submit_one(ring) == (int)sizeof(type) && type == SOCK_STREAM;
+    return rc_uring_submit_one(ring) == (int)sizeof(type) && type == SOCK_STREAM;
 }
 
 /* Puts the descriptor into a direct table and takes it out again as another one of the process. */
@@ -251,7 +249,7 @@ static bool probe_fd_install(int fd)
     int installed = -1;
     if (io_uring_register_files_update(&ring, 0, &fd, 1) == 1) {
         io_uring_prep_fixed_fd_install(sqe_get(&ring), 0, 0);
-        installed = submit_one(&ring);
+        installed = rc_uring_submit_one(&ring);
     }
     if (installed >= 0) {
         close(installed);

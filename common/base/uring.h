@@ -62,6 +62,11 @@ uint64_t rc_uring_memory_bytes(uint32_t sq_entries, uint32_t cq_entries);
 int rc_uring_open(struct io_uring *ring, const struct rc_uring_options *options, bool *in_memory, struct rc_err *err);
 void rc_uring_close(struct io_uring *ring);
 
+/* For probes: submits the one entry that was prepared and waits for its completion, RC_URING_PROBE_TIMEOUT_S at most. Its result, or a negative
+ * errno of the ring (-ETIME: there was no completion). */
+#define RC_URING_PROBE_TIMEOUT_S 5
+int rc_uring_submit_one(struct io_uring *ring);
+
 /* The sentence and remedy for an error of io_uring set-up or registration; `doing` says what was tried ("creating the
  * ring"). Returns `code`. */
 int rc_uring_explain(int code, const char *doing, struct rc_err *err);

@@ -13,7 +13,6 @@
 #define PROBE_SLOT 1u
 #define PROBE_SLOTS 2u
 #define PROBE_ENTRIES 8u
-#define PROBE_TIMEOUT_S 5
 
 int rc_vault_make(uint32_t slots, struct io_uring_params *params, struct rc_err *err)
 {
@@ -63,27 +62,13 @@ uint64_t rc_vault_memory_bytes(void)
     return rc_uring_memory_bytes(RC_VAULT_ENTRIES, RC_VAULT_ENTRIES);
 }
 
-/* Submits the one request that was prepared in `ring`; its result, or a negative errno of the ring. */
-static int probe_submit(struct io_uring *ring)
-{
-    struct io_uring_cqe *cqe;
-    struct __kernel_timespec timeout = {.tv_sec = PROBE_TIMEOUT_S};
-    const int rc = io_uring_submit_and_wait_timeout(ring, &cqe, 1, &timeout, NULL);
-    if (rc < 0) {
-        return rc;
-    }
-    const int result = cqe->res;
-    io_uring_cqe_seen(ring, cqe);
-    return result;
-}
-
 /* Sends the probed slot of one ring into another one. */
 static bool probe_move(struct io_uring *from, int to_fd)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(from);
     RC_ASSERT(sqe != NULL);
     io_uring_prep_msg_ring_fd(sqe, to_fd, (int)PROBE_SLOT, (int)PROBE_SLOT, 0, IORING_MSG_RING_CQE_SKIP);
-    return probe_submit(from) >= 0;
+    return rc_uring_submit_one(from) >= 0;
 }
 
 static bool probe_empty(struct io_uring *ring)
@@ -91,7 +76,7 @@ static bool probe_empty(struct io_uring *ring)
     struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
     RC_ASSERT(sqe != NULL);
     io_uring_prep_close_direct(sqe, PROBE_SLOT);
-    return probe_submit(ring) == 0;
+    return rc_uring_submit_one(ring) == 0;
 }
 
 static bool ring_open(struct io_uring *ring)
@@ -131,11 +116,11 @@ static bool probe_adopt(struct io_uring *vault, int peer)
         RC_ASSERT(sqe != NULL);
         io_uring_prep_send(sqe, (int)PROBE_SLOT, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-        works = probe_submit(&ring) == 1 && recv(peer, &byte, 1, MSG_DONTWAIT) == 1 && byte == 'x';
+        works = rc_uring_submit_one(&ring) == 1 && recv(peer, &byte, 1, MSG_DONTWAIT) == 1 && byte == 'x';
     }
     works = probe_empty(vault) && works && probe_empty(&ring);
     struct pollfd ended = {.fd = peer, .events = POLLIN};
-    works = works && poll(&ended, 1, PROBE_TIMEOUT_S * 1000) == 1 && recv(peer, &byte, 1, MSG_DONTWAIT) == 0;
+    works = works && poll(&ended, 1, RC_URING_PROBE_TIMEOUT_S * 1000) == 1 && recv(peer, &byte, 1, MSG_DONTWAIT) == 0;
     rc_uring_close(&ring);
     return works;
 }

@@ -225,33 +225,17 @@ void rc_config_print_help(FILE *out)
 
 void rc_config_print_troff(FILE *out, const char *text)
 {
-    bool begins = true; /* of a line: there a dot or a quote is a request */
+    static const struct {
+        char plain;
+        const char *troff;
+    } escapes[] = {{'\\', "\\(rs"}, {'-', "\\-"}, {'\'', "\\(aq"}, {'`', "\\(ga"}, {'^', "\\(ha"}, {'~', "\\(ti"}};
+    bool begins = true; /* of a line: there a dot is a request */
     for (; *text != '\0'; text++) {
-        switch (*text) {
-        case '\\':
-            (void)fputs("\\(rs", out);
-            break;
-        case '-':
-            (void)fputs("\\-", out);
-            break;
-        case '\'':
-            (void)fputs("\\(aq", out);
-            break;
-        case '`':
-            (void)fputs("\\(ga", out);
-            break;
-        case '^':
-            (void)fputs("\\(ha", out);
-            break;
-        case '~':
-            (void)fputs("\\(ti", out);
-            break;
-        case '.':
-            (void)fputs(begins ? "\\&." : ".", out);
-            break;
-        default:
-            (void)fputc(*text, out);
+        const char *troff = begins && *text == '.' ? "\\&." : NULL;
+        for (size_t i = 0; i < RC_ARRAY_COUNT(escapes); i++) {
+            troff = escapes[i].plain == *text ? escapes[i].troff : troff;
         }
+        (void)(troff != NULL ? fputs(troff, out) : fputc(*text, out));
         begins = *text == '\n';
     }
 }
