@@ -361,7 +361,8 @@ static int check_socket(struct rc_truth_found *found, uint32_t s)
     RC_FOUND_MUST(found, socket->client == 0 || socket->output == 0, "socket %u carries client %u and has answers", s,
                   socket->client);
     RC_FOUND_MUST(found,
-                  !(socket->flags & RC_SOCKET_PIPE) || (socket->pipe & ~RC_PIPE_NEAR) < found->truth->socket_count,
+                  !(socket->flags & RC_SOCKET_PIPE) || socket->pipe == (RC_SOCKET_NONE & ~RC_PIPE_NEAR) ||
+                      (socket->pipe & ~RC_PIPE_NEAR) < found->truth->socket_count,
                   "socket %u is joined with socket %u", s, socket->pipe & ~RC_PIPE_NEAR);
     RC_FOUND_TRY(check_output(found, socket->output, "socket", s));
     RC_FOUND_TRY(check_input(found, s));
