@@ -8,6 +8,7 @@
 #define MATCH_BYTES 8u         /* equal bytes that are looked for */
 #define EVERY_PLACE_MAX 16384u /* of longer sources every MATCH_BYTES-th place is indexed */
 #define CANDIDATES_MAX 16u     /* places of the source that are compared for one of the target */
+#define BUDGET_MIN 4096u       /* such places for a whole target, and one more for each of its bytes */
 #define COPY_BYTES_MIN 10u     /* shorter copies are not worth their numbers */
 #define HEADS_MIN 256u
 #define NUMBER_DIGITS_MAX 6u /* of 32 bits */
@@ -130,6 +131,7 @@ struct encoding {
     struct rc_span target;
     uint32_t step;      /* between two places of the source that are indexed */
     uint32_t head_mask; /* of the hashes in use for this source */
+    uint32_t budget;    /* places that may still be compared: whoever chooses both texts does not choose our time */
     bool utf8;
     uint8_t *out;
     size_t used;
@@ -199,15 +201,16 @@ static bool cuts_character(struct rc_span text, uint32_t at)
 }
 
 /* The longest of the places compared that is equal to the target around `at`, from `least` on. */
-static struct match match_at(const struct encoding *e, uint32_t at, uint32_t least)
+static struct match match_at(struct encoding *e, uint32_t at, uint32_t least)
 {
     struct match best = {0};
     const uint8_t *target = e->target.bytes;
     const uint8_t *source = e->source.bytes;
     uint32_t place = e->encoder->heads[place_hash(e, target + at)];
-    for (uint32_t tries = 0; place != 0 && tries < CANDIDATES_MAX; tries++) {
+    for (uint32_t tries = 0; place != 0 && tries < CANDIDATES_MAX && e->budget > 0; tries++) {
         const uint32_t from = (place - 1) * e->step;
         place = e->encoder->older[place - 1];
+        e->budget--;
         if (memcmp(source + from, target + at, MATCH_BYTES) != 0) {
             continue;
         }
@@ -270,6 +273,7 @@ size_t rc_fossil_encode(struct rc_fossil_encoder *encoder, struct rc_span source
     struct encoding e = {
         .encoder = encoder, .source = source, .target = target, .utf8 = utf8, .out = out, .room = room};
     const uint32_t bytes = (uint32_t)target.count;
+    e.budget = BUDGET_MIN + bytes;
     uint32_t done = 0; /* of the target, what is written */
     if (source.count > RC_FOSSIL_BYTES_MAX || target.count > RC_FOSSIL_BYTES_MAX || room < NUMBER_DIGITS_MAX + 1 ||
         !source_index(&e)) {

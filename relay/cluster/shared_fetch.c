@@ -26,7 +26,8 @@ static void fetch_queue(struct rc_shared *shared, struct rc_shared_channel *chan
 void rc_shared_fetch_begin(struct rc_shared *shared, struct rc_shared_channel *channel, bool fans, bool all)
 {
     const bool runs = channel->state == RC_SHARED_FETCHING;
-    channel->again |= runs && channel->fetching; /* what runs may have been answered too early */
+    /* What is under way may be answered too early, also when it is of a fetch that was ended. */
+    channel->again |= channel->fetching;
     channel->fans = fans || (runs && channel->fans);
     channel->all = all || (runs && channel->all);
     if (!runs) {

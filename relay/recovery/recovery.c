@@ -417,13 +417,14 @@ static uint16_t find_missed(struct rc_recovery *recovery, const struct sought *s
         } else if (entry_is_for(sought, &entry, &parts)) {
             recovery->found[kept++] = recovery->found[i];
             bytes += missed_bytes(&parts);
-            if (missed_bytes(&parts) + sizeof(struct rc_missed_head) > recovery->setup.record_bytes_max) {
+            if (missed_bytes(&parts) + sizeof(struct rc_missed_head) > recovery->setup.record_bytes_max ||
+                bytes > recovery->setup.config->socketio.recovery_max_bytes) {
                 return RC_SIO_SESSION_TOO_MUCH;
             }
         }
     }
     *count = kept;
-    return bytes > recovery->setup.config->socketio.recovery_max_bytes ? RC_SIO_SESSION_TOO_MUCH : 0;
+    return 0;
 }
 
 static uint32_t missed_put(uint8_t *out, const struct rc_recovery_entry *entry, const struct rc_recovery_parts *parts)
@@ -604,6 +605,9 @@ bool rc_recovery_asked(struct rc_recovery *recovery, uint32_t worker, const stru
     if (code == 0) {
         code =
             missed ? answer_missed(recovery, worker, &view, unit, since) : answer_session(recovery, &view, unit, since);
+        if (code == RC_SIO_SESSION_TOO_OLD || code == RC_SIO_SESSION_TOO_MUCH) {
+            session_remove(recovery, unit); /* it is somebody new from here on: what it missed is looked for once */
+        }
     }
     view.head.code = code;
     if (code != 0) {

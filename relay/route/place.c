@@ -58,6 +58,9 @@ void rc_router_place(struct rc_router *router, const struct rc_router_placed *pl
     if ((placed->view->head.flags & RC_ENVELOPE_RETAIN) != 0) {
         place_retain(router, placed, &message.copy);
     }
+    if (placed->fans) {
+        rc_router_keep_recoverable(router, &message);
+    }
     if (placed->fans && !rc_fanout_to_all(&router->fanout, &message) && placed->own) {
         rc_router_miss(router, placed->view);
     }

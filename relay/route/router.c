@@ -116,6 +116,11 @@ static inline void keep_recoverable(const struct rc_router *router, const struct
     }
 }
 
+void rc_router_keep_recoverable(const struct rc_router *router, const struct rc_fanout_message *message)
+{
+    keep_recoverable(router, message);
+}
+
 /* Before it is handed to anybody: who asks behind it in the same ring finds it. What goes to other instances says when it was kept. */
 static inline void keep_message(struct rc_router *router, struct rc_fanout_message *message)
 {

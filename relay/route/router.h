@@ -122,6 +122,8 @@ void rc_router_asked(struct rc_router *router, uint32_t worker, uint32_t generat
 /* --- for it --- */
 
 uint64_t rc_router_sequence(struct rc_router *router);
+/* The message goes to a room: Socket.IO clients that come back will ask for it. */
+void rc_router_keep_recoverable(const struct rc_router *router, const struct rc_fanout_message *message);
 /* The message is the channel's retained value from now on; `stamp`: when another instance has said so, else it is filled. 0, or the code of why
  * not. */
 uint16_t rc_router_retain(struct rc_router *router, const struct rc_envelope_view *view,

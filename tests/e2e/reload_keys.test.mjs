@@ -412,6 +412,41 @@ const KEYS = {
     await reload();
     assert.equal(await age(), "1000");
   } },
+  "socketio.recovery_max": { from: "1KiB", to: "100KiB", config: { "socketio.path": "/socket.io/", "socketio.recovery": "1m", event: [
+    { on: "join", join: ["room"], ack: ["ok"] }, { on: "say", ack: ["ok"], emit: [{ to: "room", event: "said", args: ["{args.0}"] }] },
+  ] }, see: async (broker, reload) => {
+    const connected = async (options) => {
+      const socket = connectSocketIo(`http://${broker.host}/`, { transports: ["websocket"], forceNew: true, ...options });
+      await once(socket, "connect");
+      return socket;
+    };
+    const once = (socket, event) => new Promise((done) => socket.once(event, done));
+    const speaker = await connected({ reconnection: false });
+    const recovers = async () => {
+      const socket = await connected({ reconnectionDelay: 300, randomizationFactor: 0 });
+      try {
+        await socket.emitWithAck("join");
+        const said = once(socket, "said");
+        await speaker.emitWithAck("say", "first");
+        await said;
+        const gone = once(socket, "disconnect");
+        socket.io.engine.close();
+        await gone;
+        await speaker.emitWithAck("say", "x".repeat(10000));
+        await once(socket, "connect");
+        return socket.recovered;
+      } finally {
+        socket.close();
+      }
+    };
+    try {
+      assert.equal(await recovers(), false, "it missed more than that");
+      await reload();
+      assert.equal(await recovers(), true);
+    } finally {
+      speaker.close();
+    }
+  } },
   "socketio.ack_timeout": { not: "seen here, where no Node server asks: tests/unit/worker/engine/test_acks.c has a clock of its own" },
   "identity.leeway": { from: "10m", to: "0s", see: async (broker, reload) => {
     const token = jwt.sign({ sub: "1", nbf: Math.floor(Date.now() / 1000) + 300 }, IDENTITY_SECRET, { algorithm: "HS256", expiresIn: "1h" });

@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { isAlive, testBroker } from "./lib/broker.mjs";
 import { Member, ROWS } from "./lib/recovery.mjs";
 import { describeCases, targetsOf } from "./lib/socketio.mjs";
+import { testRedis } from "./lib/redis.mjs";
 import { until, within } from "./lib/util.mjs";
 
 /* A member in the lobby that has got one event, a watcher, and what follows. */
@@ -317,4 +318,9 @@ testBroker("without the option nothing of it is there", options({ "socketio.reco
   await one.hears((all) => all.length === 1, "the event");
   assert.deepEqual(one.heard, [["you", "a word"]]);
   one.close();
+});
+
+testRedis("rooms whose history all instances share: what comes by way of Redis is not missed either", { brokers: 2, config: options({ namespace: [{ name: "default", history: 100 }] }).config }, async ({ brokers }) => {
+  await meet(serverOf(brokers[0]), {}, misses);
+  assert.ok((await metric(brokers[0], "ringcast_socketio_recovered_total")) > 0);
 });

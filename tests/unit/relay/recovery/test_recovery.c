@@ -263,8 +263,12 @@ Test(recovery, who_missed_more_than_is_kept_or_allowed_is_somebody_new)
     for (int i = 0; i < 30; i++) {
         say_to("lobby", text);
     }
-    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_TOO_MUCH);
     cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence - 10), 5), 0);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_TOO_MUCH);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_UNKNOWN, "it is looked for once");
+    cr_assert_eq(recovery.sessions.count, 0);
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
     for (int i = 0; i < 600; i++) {
         say_to("lobby", text);
     }
