@@ -53,7 +53,11 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
         rc = rc_err_set(err, -EAGAIN, "the configuration was read again meanwhile");
     }
     const struct rc_adopt adopt = {.truth = &w->truth, .hub = &w->hub, .clients = &w->clients, .engines = &w->engines};
-    return rc == 0 ? rc_adopt_rebuild(&adopt, err) : rc;
+    rc = rc == 0 ? rc_adopt_rebuild(&adopt, err) : rc;
+    if (rc == 0) {
+        rc_pipes_rebuild(&w->handovers.pipes);
+    }
+    return rc;
 }
 
 int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { run, isAlive, testBroker } from "./lib/broker.mjs";
 import { frame } from "./lib/raw.mjs";
+import { openStream } from "./lib/sse.mjs";
 import { until } from "./lib/util.mjs";
 
 const handover = (broker, ...words) => run(["handover", ...words, "-c", broker.configPath], { env: broker.env, timeout: 60000 });
@@ -76,6 +77,25 @@ testBroker("frames that were cut, and messages in parts, are put together by the
     await handedOver(broker, "0");
   }
   assert.equal((await reader.next("message")).data.length, 3000);
+});
+
+testBroker("a stream of server-sent events goes on in the successor, and ends there", { workers: 1, timeout: 60000 }, async (broker) => {
+  const publisher = await broker.connect();
+  const streams = [await openStream(broker, "/sse?channel=news"), await openStream(broker, "/sse?channel=news")];
+  await handedOver(broker, "0");
+  const worker = broker.pids().workers[0];
+  await publisher.publish("news", 1);
+  for (const stream of streams) assert.equal((await stream.message()).data, 1);
+  const open = async () => (await broker.metrics())("ringcast_sse_connections");
+  assert.equal(await open(), 2);
+  streams[0].terminate();
+  await until("it is gone", async () => (await open()) === 1);
+  await publisher.publish("news", 2);
+  assert.equal((await streams[1].message()).data, 2);
+  streams[1].terminate();
+  await until("the last is gone", async () => (await open()) === 0);
+  assert.equal(broker.pids().workers[0], worker, "it has survived that");
+  assert.equal(publisher.isClosed, false);
 });
 
 testBroker("a successor that dies before it has taken over: the worker goes on, and says so", { workers: 1, timeout: 60000 }, async (broker) => {

@@ -19,6 +19,16 @@ static uint32_t other_end(const struct rc_socket *socket)
     return socket->pipe & ~RC_PIPE_NEAR;
 }
 
+void rc_pipes_rebuild(struct rc_pipes *pipes)
+{
+    const struct rc_truth *truth = pipes->clients->truth;
+    RC_ASSERT(truth->adopted && pipes->count == 0);
+    for (uint32_t i = 0; i < truth->socket_count; i++) {
+        pipes->count += truth->sockets[i].state == RC_SOCKET_PIPED && is_near(&truth->sockets[i]); /* once a pair */
+    }
+    rc_metric_set(pipes->clients->metrics, RC_METRIC_PIPES, pipes->count);
+}
+
 bool rc_pipes_wanted(const struct rc_pipes *pipes)
 {
     const struct rc_control *control = pipes->clients->control;

@@ -21,6 +21,8 @@ struct rc_pipes {
 /* The socket, which is LEAVING, stays, and its bytes go to and come from `fd` (owned: a connected stream socket): `first`, which may be
  * nothing, then what is parked, then what it receives. -EAGAIN, -ENOMEM: `fd` is closed, and it is LEAVING still. */
 int rc_pipe_open(struct rc_pipes *pipes, uint32_t socket, int fd, const void *first, uint32_t first_bytes);
+/* Counts what a predecessor had open: of a truth that another process has written. */
+void rc_pipes_rebuild(struct rc_pipes *pipes);
 /* Is a draining worker to stay for others' clients, which come through it? */
 bool rc_pipes_wanted(const struct rc_pipes *pipes);
 

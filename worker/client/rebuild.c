@@ -41,6 +41,8 @@ static int rebuild_client(struct rc_clients *clients, uint32_t index)
     const struct rc_user *user = client->user == 0 ? NULL : rc_truth_user(truth, client->user);
     const struct rc_engine *engine = rc_encoding_is_engine(client->encoding) ? rc_truth_engine(truth, index) : NULL;
     clients->connections++;
+    /* As rc_client_attach counted it: something carries it. */
+    clients->streams += rc_encoding_is_stream(client->encoding) && (client->flags & RC_CLIENT_CLOSE_RECEIVED) != 0;
     clients->users += user != NULL && user->id_bytes > 0;
     int rc = 0;
     if (engine != NULL && (engine->flags & RC_ENGINE_COUNTED)) { /* a session that no socket carries */
@@ -62,6 +64,7 @@ int rc_clients_rebuild(struct rc_clients *clients, struct rc_err *err)
         rc = rc_truth_client(truth, i)->random == 0 ? 0 : rebuild_client(clients, i);
     }
     rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
+    rc_metric_set(clients->metrics, RC_METRIC_STREAMS, clients->streams);
     rc_metric_set(clients->metrics, RC_METRIC_USERS, clients->users);
     rc_metric_set(clients->metrics, RC_METRIC_HANDSHAKES, clients->handshakes);
     return rc == 0 ? 0
