@@ -471,7 +471,10 @@ static int open_io(struct rc_worker *w, struct rc_err *err)
                                           .receive_buffers_bytes = w->config->server.receive_buffers_bytes,
                                           .config = w->config,
                                           .adopting = w->args.adopt != 0};
-    return rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
+    const int rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
+    (void)close(w->args.io_fd); /* it is mapped, or of no use */
+    w->args.io_fd = -1;
+    return rc;
 }
 
 static int open_clock(struct rc_worker *w, struct rc_err *err)

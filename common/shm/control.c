@@ -2,6 +2,7 @@
 #include "common/shm/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -186,7 +187,8 @@ static int attach_history(struct rc_control *control, struct rc_spawn_args *args
 {
     uint64_t bytes = 0;
     void *memory = rc_segment_map_file(args->history_fd, args->index < 0, &bytes, err);
-    if (args->index >= 0) { /* the relay's stays open: the lock of a file is with it */
+    /* Of a file the relay's stays open: its lock is with it. Files have no seals. */
+    if (args->index >= 0 || fcntl(args->history_fd, F_GET_SEALS) >= 0) {
         close(args->history_fd);
         args->history_fd = -1;
     }

@@ -10,7 +10,7 @@ const TIMES = Number(process.env.RINGCAST_STRAY ?? 1);
 
 testBroker("no child can write what is not its own", { workers: 3 }, async (broker) => {
   const pids = broker.pids();
-  const own = (name, who) => (who === "relay" ? /^ringcast-(report-relay|keep|history|port-\d+)$/ : new RegExp(`^(ringcast-(report-worker-${who}|port-${who}|truth-${who}|limits)|steering)$`)).test(name);
+  const own = (name, who) => (who === "relay" ? /^ringcast-(report-relay|keep|history|port-\d+)$/ : new RegExp(`^(ringcast-(report-worker-${who}|port-${who}|truth-${who}|io-${who}|limits)|steering)$`)).test(name);
   for (const [who, pid] of [["relay", pids.relay], ...pids.workers.entries()]) {
     const mappings = sharedMappings(pid);
     for (const name of ["ringcast-core", "ringcast-config", "ringcast-report-acceptor", "ringcast-report-worker-0"]) {
