@@ -403,7 +403,7 @@ static int open_limits(struct rc_worker *w, struct rc_err *err)
 {
     (void)err;
     rc_limits_open(&w->limits, &w->control, &w->asks, &w->uplink, w->metrics, &w->io.now_ns, (uint32_t)w->args.index,
-                   w->config->redis.url.text[0] != '\0', to_limit_ready, w);
+                   w->config->redis.url.text[0] != '\0', w->truth.adopted, to_limit_ready, w);
     w->clients.limits = &w->limits;
     return 0;
 }
