@@ -255,6 +255,14 @@ static void takeover_next(struct rc_supervisor *supervisor)
     takeover_begin(supervisor);
 }
 
+/* Has the successor, which is gone, taken over before? Then what the predecessor knows is not so any more. */
+static bool was_taken_over(const struct rc_supervisor *supervisor, const struct rc_child *child)
+{
+    /* TK2. Where only parking was asked for, the word is of a hand-over before. */
+    return !supervisor->takeover.only_park &&
+           atomic_load_explicit(&child->process->successor_state, memory_order_acquire) == RC_PROCESS_READY;
+}
+
 /* Steps of a process that was killed: the worker goes on only when the successor is gone. */
 static void takeover_step_ending(struct rc_supervisor *supervisor, struct rc_child *child)
 {
@@ -267,7 +275,10 @@ static void takeover_step_ending(struct rc_supervisor *supervisor, struct rc_chi
         successor_close(&takeover->successor);
         rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_TAKEOVERS_FAILED, 1);
         rc_log_warn("worker_not_handed_over", "child=\"%s\"", rc_child_name(child));
-        if (child->pid == takeover->pid) {
+        if (child->pid == takeover->pid && was_taken_over(supervisor, child)) {
+            (void)kill(child->pid, SIGKILL); /* as if both were one: watch answers its end */
+            takeover_note(takeover, "%s ended when it had just been handed over\n", rc_child_name(child));
+        } else if (child->pid == takeover->pid) {
             order_give(supervisor, child, RC_ORDER_RUN);
             takeover_note(takeover, "it goes on with its clients\n");
         }
@@ -337,14 +348,11 @@ static void takeover_step(struct rc_supervisor *supervisor, struct rc_child *chi
     }
 }
 
-/* The successor has died by itself. One that had taken over is the worker, whose end watch answers. */
+/* The successor has died by itself. One that had taken over is the worker: takeover_step_ending. */
 static void successor_died(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
-    if (atomic_load_explicit(&child->process->successor_state, memory_order_acquire) == RC_PROCESS_READY) { /* TK2 */
-        (void)kill(child->pid, SIGKILL); /* what it knows is not so any more: as if both were one */
-        takeover_note(takeover, "%s died when it had just been handed over\n", rc_child_name(child));
-    } else {
+    if (!was_taken_over(supervisor, child)) {
         takeover_note(takeover, "the successor of %s has ended: its own log line says why\n", rc_child_name(child));
     }
     takeover->successor.pid = 0;
