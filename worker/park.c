@@ -91,10 +91,13 @@ static void park_sleep(struct rc_worker *w)
     /* PK2 pairs with A1 in acceptor/watch/child.h: whoever sees it sees the truth as it stands. */
     atomic_store_explicit(&w->process->state, RC_PROCESS_PARKED, memory_order_release);
     rc_worker_tell_acceptor(w);
-    for (enum rc_order order; (order = park_order(w)) != RC_ORDER_RUN;) {
+    for (;;) {
+        /* Before the order: whoever sees DRAINING (C1) sees an ADOPT that was given before it, and does not run beside a successor. */
+        const bool draining = rc_control_state(&w->control) >= RC_BROKER_DRAINING;
+        const enum rc_order order = park_order(w);
         uint64_t rings;
         const bool orphan = (fds[1].revents & POLLHUP) != 0;
-        if (order == RC_ORDER_PARK && (orphan || rc_control_state(&w->control) >= RC_BROKER_DRAINING)) {
+        if (order == RC_ORDER_RUN || (order == RC_ORDER_PARK && (orphan || draining))) {
             break;
         }
         if (orphan) {
