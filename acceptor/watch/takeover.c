@@ -223,6 +223,7 @@ static void takeover_change(struct rc_supervisor *supervisor, struct rc_child *c
     child->pidfd = successor->pidfd;
     child->order_fd = successor->order_fd;
     child->started_ms = supervisor->now_ms;
+    child->killed = child->stuck = false; /* that was the predecessor */
     atomic_store_explicit(&child->life->pid, (uint32_t)child->pid, memory_order_relaxed);
     /* Both are in the set already: a change of what they are called cannot fail. */
     (void)takeover_watch(supervisor, EPOLL_CTL_MOD, child->pidfd, (uint64_t)child->index);
