@@ -133,6 +133,14 @@ static uint32_t vault_collect(struct io_uring *vault)
     return done;
 }
 
+/* Is the last put still in the queue? The kernel moves the head as it takes entries. */
+static bool kept_put_waits(const struct rc_io *io)
+{
+    const uint32_t head = __atomic_load_n(io->ring.sq.khead, __ATOMIC_ACQUIRE);
+    const uint32_t ahead = io->kept.put_tail - head; /* of one long ago: more than there is in the queue */
+    return ahead != 0 && ahead <= io->ring.sq.sqe_tail - head;
+}
+
 void rc_kept_flush(struct rc_io *io)
 {
     struct rc_kept *kept = &io->kept;
@@ -140,13 +148,11 @@ void rc_kept_flush(struct rc_io *io)
     if (RC_LIKELY(count == 0)) {
         return;
     }
-    /* A put that is still in the queue would come after the take, and stay. The kernel moves the head as it takes entries. */
-    if ((int32_t)(kept->put_tail - __atomic_load_n(io->ring.sq.khead, __ATOMIC_ACQUIRE)) > 0) {
+    /* A put that is still in the queue would come after the take, and stay. A submit may fail for now, or take a part only: as rc_io_sqe,
+     * until it is out, for who takes next relies on room in `taking`. */
+    while (kept_put_waits(io)) {
         const int rc = io_uring_submit(&io->ring);
         RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
-        if (rc < 0) {
-            return; /* the next pass tries again */
-        }
     }
     for (uint32_t i = 0; i < count; i++) {
         vault_empty_slot(&kept->vault, kept->taking[i], IOSQE_CQE_SKIP_SUCCESS);
