@@ -382,6 +382,21 @@ void rc_takeover_progress(struct rc_supervisor *supervisor)
     }
 }
 
+static void successor_kill(struct rc_successor *successor)
+{
+    (void)kill(successor->pid, SIGKILL);
+    while (waitpid(successor->pid, NULL, 0) < 0 && errno == EINTR) {}
+    successor->pid = 0;
+}
+
+void rc_takeover_child_ended(struct rc_supervisor *supervisor, const struct rc_child *child)
+{
+    struct rc_takeover *takeover = &supervisor->takeover;
+    if (takeover->phase != RC_TAKEOVER_NONE && takeover->successor.pid != 0 && child == its_worker(supervisor)) {
+        successor_kill(&takeover->successor); /* or the predecessor, which was killed already */
+    }
+}
+
 uint64_t rc_takeover_due_ms(const struct rc_supervisor *supervisor)
 {
     return supervisor->takeover.phase == RC_TAKEOVER_NONE ? UINT64_MAX : supervisor->takeover.due_ms;
@@ -391,8 +406,7 @@ void rc_takeover_close(struct rc_supervisor *supervisor)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
     if (takeover->phase != RC_TAKEOVER_NONE && takeover->successor.pid != 0) {
-        (void)kill(takeover->successor.pid, SIGKILL);
-        while (waitpid(takeover->successor.pid, NULL, 0) < 0 && errno == EINTR) {}
+        successor_kill(&takeover->successor);
         successor_close(&takeover->successor);
     }
 }

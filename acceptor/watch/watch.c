@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
+#include "acceptor/watch/takeover.h"
 #include "common/base/log.h"
 
 #define RC_WATCH_MOVE_QUEUE_MS 1000u /* a longer back-off than this does not keep waiting clients */
@@ -163,6 +164,7 @@ void rc_watch_reap(struct rc_supervisor *supervisor, uint32_t number)
         return;
     }
     const bool was_ready = child->ready || rc_child_state(child) >= RC_PROCESS_READY;
+    rc_takeover_child_ended(supervisor, child);
     rc_broker_bury(&supervisor->broker, child);
     after_death(supervisor, child, pid, status, was_ready);
 }
