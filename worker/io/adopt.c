@@ -15,7 +15,7 @@ static bool adopt_goes_on(const struct rc_socket *socket)
            (socket->state == RC_SOCKET_CARRYING || socket->exchange == 0);
 }
 
-static void adopt_socket(struct rc_io *io, uint32_t index, bool is_there)
+static void adopt_socket(struct rc_io *io, uint32_t index)
 {
     struct rc_socket *socket = &io->truth->sockets[index];
     socket->inflight = 0;
@@ -24,7 +24,16 @@ static void adopt_socket(struct rc_io *io, uint32_t index, bool is_there)
         socket->mode = RC_IO_HANDSHAKE; /* on its way to another worker: its next request takes it there again */
     }
     io->open_count++;
-    if (!is_there || !adopt_goes_on(socket)) {
+}
+
+/* What is not there, or cannot go on, is lost. Not what another's end has ended meanwhile (a pipe's): its close is on its way. */
+static void adopt_or_lose(struct rc_io *io, uint32_t index)
+{
+    struct rc_socket *socket = &io->truth->sockets[index];
+    if (socket->state == RC_SOCKET_FREE || (socket->inflight & RC_INFLIGHT_CLOSE)) {
+        return;
+    }
+    if (!rc_kept_has(io, index) || !adopt_goes_on(socket)) {
         if (socket->state != RC_SOCKET_CARRYING) {
             socket->exchange = 0; /* the predecessor's, private to it */
         }
@@ -47,9 +56,13 @@ uint32_t rc_io_adopt(struct rc_io *io)
         }
         rc_kept_adopt(io, sockets, there, count);
         for (uint32_t i = 0; i < count; i++) {
-            adopt_socket(io, sockets[i], there[i]);
+            adopt_socket(io, sockets[i]);
             adopted += there[i] ? 1u : 0u;
         }
+    }
+    /* All are counted, and known as they are, before the end of one touches another. */
+    for (uint32_t i = 0; i < io->truth->socket_count; i++) {
+        adopt_or_lose(io, i);
     }
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
     return adopted;

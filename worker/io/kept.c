@@ -49,6 +49,11 @@ static bool kept_has(const struct rc_kept *kept, uint32_t socket)
     return (kept->bits[socket / 8] & 1u << socket % 8) != 0;
 }
 
+bool rc_kept_has(const struct rc_io *io, uint32_t socket)
+{
+    return io->kept.bits != NULL && kept_has(&io->kept, socket);
+}
+
 static void kept_set(struct rc_io *io, uint32_t socket, bool has)
 {
     struct rc_kept *kept = &io->kept;
@@ -93,7 +98,7 @@ void rc_kept_on_put(struct rc_io *io, uint32_t socket, uint32_t generation, int 
 bool rc_kept_take(struct rc_io *io, uint32_t socket)
 {
     struct rc_kept *kept = &io->kept;
-    if (kept->bits == NULL || !kept_has(kept, socket)) {
+    if (!rc_kept_has(io, socket)) {
         return false;
     }
     kept_set(io, socket, false);

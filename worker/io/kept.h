@@ -45,6 +45,8 @@ void rc_kept_put(struct rc_io *io, uint32_t socket, enum rc_keep at);
 /* The put failed. */
 void rc_kept_on_put(struct rc_io *io, uint32_t socket, uint32_t generation, int result);
 
+/* The vault has the socket, too. */
+bool rc_kept_has(const struct rc_io *io, uint32_t socket);
 /* The socket is to be closed. True: the next flush does that; false: the vault does not have it. */
 bool rc_kept_take(struct rc_io *io, uint32_t socket);
 void rc_kept_flush(struct rc_io *io);

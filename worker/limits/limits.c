@@ -325,7 +325,8 @@ void rc_limits_user_remove(struct rc_limits *limits, struct rc_span user)
 
 void rc_limits_open(struct rc_limits *limits, const struct rc_control *control, struct rc_asks *asks,
                     struct rc_uplink *uplink, struct rc_metrics *metrics, const uint64_t *now_ns, uint32_t worker,
-                    bool across, bool adopted, void (*ready)(void *context, const struct rc_client_ref *client), void *context)
+                    bool across, bool adopted, void (*ready)(void *context, const struct rc_client_ref *client),
+                    void *context)
 {
     *limits = (struct rc_limits){.control = control,
                                  .shared = control->limits,

@@ -78,7 +78,8 @@ struct rc_limits {
  * `ready`: the client's question is answered; called from the loop, never by rc_limits_ask. */
 void rc_limits_open(struct rc_limits *limits, const struct rc_control *control, struct rc_asks *asks,
                     struct rc_uplink *uplink, struct rc_metrics *metrics, const uint64_t *now_ns, uint32_t worker,
-                    bool across, bool adopted, void (*ready)(void *context, const struct rc_client_ref *client), void *context);
+                    bool across, bool adopted, void (*ready)(void *context, const struct rc_client_ref *client),
+                    void *context);
 void rc_limits_close(struct rc_limits *limits);
 
 enum rc_limit_answer rc_limits_ask(struct rc_limits *limits, const struct rc_limit_question *question,
