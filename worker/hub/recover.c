@@ -371,6 +371,10 @@ static int recover_unplaced(struct rc_hub *hub, uint32_t channel_index, const st
 {
     const struct rc_truth *truth = hub->truth;
     const int rc = rc_hub_append(hub, channel_index, view);
+    const uint32_t place = rc_truth_channel(truth, channel_index)->place;
+    if (place != 0) {
+        rc_truth_place(truth, place)->order = hub->order; /* who falls off behind it is told a gap: rc_replay_behind */
+    }
     if (rc < 0 || truth->replays.used == 0) {
         return rc;
     }

@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "tests/support/recover_rig.h"
+#include "worker/ws/frame.h"
 
 static struct recover_rig rig;
 
@@ -141,6 +142,37 @@ Test(recover, what_is_in_no_history_comes_by_itself)
     recover_rig_publish(&rig, "a", 3, 3);
     cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S+2 1=1 2=2 3=3 ?=7");
     cr_assert_str_eq(recover_rig_heard(&rig, other, true), "?=7 3=3");
+}
+
+/* Who falls off behind it would not find it in the history. */
+Test(recover, what_is_in_no_history_is_a_gap_for_who_falls_off)
+{
+    static uint8_t filler[400000];
+    rig.hub.config->limits.channel_log_bytes = 2048;
+    const uint32_t slow = recover_rig_join(&rig, "a");
+    cr_assert_str_eq(recover_rig_heard(&rig, slow, true), "S0");
+    memset(filler, ' ', sizeof(filler));
+    cr_assert_eq(rc_hub_reply_frame(&rig.hub.hub, slow, RC_WS_TEXT, filler, sizeof(filler)), 0);
+    hub_rig_run(&rig.hub);
+    recover_rig_publish(&rig, "a", 1, 2);
+    hub_rig_run(&rig.hub);
+    cr_assert_eq(hub_rig_publish(&rig.hub, "a", RC_SPAN("7"), NULL, 0), 0);
+    for (int i = 3; i <= 60; i++) {
+        recover_rig_publish(&rig, "a", i, i);
+        hub_rig_run(&rig.hub);
+    }
+    const char *heard = recover_rig_heard(&rig, slow, true);
+    cr_assert_eq(heard[0], 'G', "%s", heard);
+    cr_assert_eq(strchr(heard + 1, 'G'), NULL, "what came behind it is in the history: %s", heard);
+    int next = (int)strtol(heard + 2, NULL, 10);
+    for (const char *at = heard + 1; *at != '\0'; next++) {
+        char text[32];
+        const int count = snprintf(text, sizeof(text), " %d=%d", next, next);
+        cr_assert_eq(strncmp(at, text, (size_t)count), 0, "%d does not come: %s", next, heard);
+        at += count;
+    }
+    cr_assert_eq(next, 61);
+    cr_assert(rc_metric_get(rig.hub.metrics, RC_METRIC_SLOW_HEALED) > 0);
 }
 
 /* --- a record that is tried again --- */
