@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "worker/proto/native_binary.h"
+#include "worker/ws/frame.h"
 
 void recover_rig_open(struct recover_rig *rig, const struct hub_rig_options *options, uint64_t history_bytes)
 {
@@ -117,6 +119,49 @@ static size_t put_frame(char *out, size_t room, const char *json)
                             (int)strcspn(data + 7, ",}"), data + 7);
 }
 
+static uint64_t binary_number(struct rc_span *fields)
+{
+    uint64_t number = 0;
+    for (unsigned shift = 0; fields->count > 0; shift += 7) {
+        const uint8_t digit = *fields->bytes++;
+        fields->count--;
+        number |= (uint64_t)(digit & 0x7f) << shift;
+        if ((digit & 0x80) == 0) {
+            break;
+        }
+    }
+    return number;
+}
+
+static void binary_skip_text(struct rc_span *fields)
+{
+    const uint64_t count = binary_number(fields);
+    RC_ASSERT(count <= fields->count);
+    *fields = rc_span_of(fields->bytes + count, fields->count - count);
+}
+
+/* The same of the binary form, of messages without from and event. */
+static size_t put_binary(char *out, size_t room, struct rc_span frame)
+{
+    RC_ASSERT(frame.count >= 2);
+    const uint8_t flags = frame.bytes[1];
+    struct rc_span fields = rc_span_of(frame.bytes + 2, frame.count - 2);
+    if (frame.bytes[0] == RC_NATIVE_BINARY_GAP) {
+        return (size_t)snprintf(out, room, " G");
+    }
+    if (frame.bytes[0] != RC_NATIVE_BINARY_KEPT) {
+        return 0;
+    }
+    const uint64_t offset = binary_number(&fields);
+    const bool begins = (flags & RC_NATIVE_BINARY_BEGINS) != 0;
+    if (begins) {
+        binary_skip_text(&fields);
+    }
+    binary_skip_text(&fields);
+    return (size_t)snprintf(out, room, " %s%llu=%.*s", begins ? "E" : "", (unsigned long long)offset, (int)fields.count,
+                            (const char *)fields.bytes);
+}
+
 const char *recover_rig_heard(struct recover_rig *rig, uint32_t client, bool drains)
 {
     static char text[262144];
@@ -128,6 +173,10 @@ const char *recover_rig_heard(struct recover_rig *rig, uint32_t client, bool dra
     }
     text[0] = '\0';
     while (hub_rig_frame(&rig->hub, client, &opcode, &frame)) {
+        if (opcode == RC_WS_BINARY) {
+            used += put_binary(text + used, sizeof(text) - used, frame);
+            continue;
+        }
         char json[512] = "";
         memcpy(json, frame.bytes, frame.count < sizeof(json) - 1 ? frame.count : sizeof(json) - 1);
         used += put_frame(text + used, sizeof(text) - used, json);

@@ -30,7 +30,7 @@ uint32_t recover_rig_join(struct recover_rig *rig, const char *channel);
 uint32_t recover_rig_connect(struct recover_rig *rig);
 uint64_t recover_rig_epoch(const struct recover_rig *rig, const char *channel);
 /* What the client got, in short: "S" for subscribed ("+" recovered, "-" not) and its offset, "G" for a gap, offset=data for messages, "E"
- * before it when it says its epoch. Valid until the next call. `drains`: everything that there is comes first. */
+ * before it when it says its epoch. Valid until the next call. Of who speaks the binary form "G" and messages only. `drains`: everything that there is comes first. */
 const char *recover_rig_heard(struct recover_rig *rig, uint32_t client, bool drains);
 
 #endif

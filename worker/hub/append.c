@@ -660,6 +660,7 @@ int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
     const uint32_t index = name.count == 0
                                ? hub->everybody
                                : rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    hub->kept->partial_place = 0; /* what is tried again is the notice, not a message before it: rc_hub_lost */
     if (index == 0) {
         hub->kept->partial_mask = 0;
         return 0;

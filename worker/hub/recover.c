@@ -371,6 +371,10 @@ static int recover_unplaced(struct rc_hub *hub, uint32_t channel_index, const st
 {
     const struct rc_truth *truth = hub->truth;
     const int rc = rc_hub_append(hub, channel_index, view);
+    const uint32_t place = rc_truth_channel(truth, channel_index)->place;
+    if (place != 0) {
+        rc_truth_place(truth, place)->order = hub->order; /* who falls off behind it is told a gap: rc_replay_behind */
+    }
     if (rc < 0 || truth->replays.used == 0) {
         return rc;
     }
@@ -438,30 +442,47 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
 static int recover_missing(struct rc_hub *hub, uint32_t channel_index)
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
-    if (channel->place == 0) {
-        return 0;
-    }
-    const struct rc_place *place = rc_truth_place(hub->truth, channel->place);
-    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
-    if (state.epoch != place->epoch || state.last <= place->position) {
+    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
+    const struct rc_history_state state =
+        place == NULL ? (struct rc_history_state){0} : rc_history_state(hub->history, place->slot);
+    if (place == NULL || state.epoch != place->epoch || state.last <= place->position) {
+        hub->kept->partial_mask = 0; /* a message of it that some groups got will not be had for the others */
         return 0;
     }
     const int rc = recover_heal(hub, channel_index, state.last);
     return rc == 0 ? 1 : rc == -ENOSPC ? rc : 0;
 }
 
+/* The same for all channels. -ENOSPC or 0. */
+static int recover_all(struct rc_hub *hub)
+{
+    /* First the one in which that was interrupted: the groups that have its next message are not those of another channel. */
+    if (hub->kept->partial_mask != 0 && recover_missing(hub, hub->kept->partial_place) == -ENOSPC) {
+        return -ENOSPC;
+    }
+    for (uint32_t i = 1; i < hub->truth->places.high; i++) {
+        const uint32_t channel = rc_truth_place(hub->truth, i)->channel;
+        if (channel != 0 && recover_missing(hub, channel) == -ENOSPC) {
+            return -ENOSPC;
+        }
+    }
+    return 0;
+}
+
 int rc_hub_lost(struct rc_hub *hub, struct rc_span name, bool unkept)
 {
+    struct rc_truth_hub *kept = hub->kept;
+    if (kept->partial_mask != 0 && kept->partial_place == 0) {
+        return rc_hub_gap(hub,
+                          name); /* it was begun before, and some groups have the notice: nothing comes in between */
+    }
     if (name.count == 0) {
-        for (uint32_t i = 1; i < hub->truth->places.high; i++) {
-            const uint32_t channel = rc_truth_place(hub->truth, i)->channel;
-            if (channel != 0 && recover_missing(hub, channel) == -ENOSPC) {
-                return -ENOSPC;
-            }
-        }
-        return rc_hub_gap(hub, name);
+        return recover_all(hub) == -ENOSPC ? -ENOSPC : rc_hub_gap(hub, name);
     }
     const uint32_t channel = rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (channel != kept->partial_place) {
+        kept->partial_mask = 0; /* of a channel that has gone */
+    }
     const int rc = channel == 0 ? 0 : recover_missing(hub, channel);
     return rc < 0 || (rc == 1 && !unkept) ? (rc < 0 ? rc : 0) : rc_hub_gap(hub, name);
 }

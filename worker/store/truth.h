@@ -322,7 +322,7 @@ _Static_assert(sizeof(struct rc_channel) == 64, "a channel is one cache line");
 struct rc_place {
     uint64_t epoch;
     uint64_t position; /* offset of the message that went into the logs last */
-    uint64_t order;    /* frames of this epoch have a greater rc_frame.order */
+    uint64_t order;    /* all frames with a greater rc_frame.order are of this epoch, or gaps */
     uint32_t slot;     /* of the history segment */
     uint32_t channel;  /* 0 = not in use */
 };

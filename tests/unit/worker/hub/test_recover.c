@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "tests/support/recover_rig.h"
+#include "worker/ws/frame.h"
 
 static struct recover_rig rig;
 
@@ -141,6 +142,148 @@ Test(recover, what_is_in_no_history_comes_by_itself)
     recover_rig_publish(&rig, "a", 3, 3);
     cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S+2 1=1 2=2 3=3 ?=7");
     cr_assert_str_eq(recover_rig_heard(&rig, other, true), "?=7 3=3");
+}
+
+/* Who falls off behind it would not find it in the history. */
+Test(recover, what_is_in_no_history_is_a_gap_for_who_falls_off)
+{
+    static uint8_t filler[400000];
+    rig.hub.config->limits.channel_log_bytes = 2048;
+    const uint32_t slow = recover_rig_join(&rig, "a");
+    cr_assert_str_eq(recover_rig_heard(&rig, slow, true), "S0");
+    memset(filler, ' ', sizeof(filler));
+    cr_assert_eq(rc_hub_reply_frame(&rig.hub.hub, slow, RC_WS_TEXT, filler, sizeof(filler)), 0);
+    hub_rig_run(&rig.hub);
+    recover_rig_publish(&rig, "a", 1, 2);
+    hub_rig_run(&rig.hub);
+    cr_assert_eq(hub_rig_publish(&rig.hub, "a", RC_SPAN("7"), NULL, 0), 0);
+    for (int i = 3; i <= 60; i++) {
+        recover_rig_publish(&rig, "a", i, i);
+        hub_rig_run(&rig.hub);
+    }
+    const char *heard = recover_rig_heard(&rig, slow, true);
+    cr_assert_eq(heard[0], 'G', "%s", heard);
+    cr_assert_eq(strchr(heard + 1, 'G'), NULL, "what came behind it is in the history: %s", heard);
+    int next = (int)strtol(heard + 2, NULL, 10);
+    for (const char *at = heard + 1; *at != '\0'; next++) {
+        char text[32];
+        const int count = snprintf(text, sizeof(text), " %d=%d", next, next);
+        cr_assert_eq(strncmp(at, text, (size_t)count), 0, "%d does not come: %s", next, heard);
+        at += count;
+    }
+    cr_assert_eq(next, 61);
+    cr_assert(rc_metric_get(rig.hub.metrics, RC_METRIC_SLOW_HEALED) > 0);
+}
+
+/* --- a record that is tried again --- */
+
+/* Two groups of different encodings, whose logs are small: what has room in one may have none in the other. */
+struct two_groups {
+    uint32_t json, binary;
+};
+
+static struct two_groups join_two(const char *channel, const struct two_groups *present)
+{
+    struct two_groups both;
+    if (present == NULL) {
+        rig.hub.config->limits.channel_log_bytes = 2048;
+        both.json = recover_rig_connect(&rig);
+        both.binary = hub_rig_connect(&rig.hub, HUB_RIG_UNIX, RC_CODEC_BINARY, false, 0);
+    } else {
+        both = *present;
+    }
+    cr_assert_eq(recover_rig_subscribe(&rig, both.json, channel, NULL), RC_SUBSCRIBE_WAITS);
+    recover_rig_acknowledge(&rig, channel);
+    cr_assert_eq(recover_rig_subscribe(&rig, both.binary, channel, NULL), RC_SUBSCRIBED);
+    (void)recover_rig_heard(&rig, both.json, true);
+    (void)recover_rig_heard(&rig, both.binary, true);
+    return both;
+}
+
+static void expect_both(const struct two_groups *both, const char *heard)
+{
+    cr_assert_str_eq(recover_rig_heard(&rig, both->json, true), heard);
+    cr_assert_str_eq(recover_rig_heard(&rig, both->binary, true), heard);
+}
+
+static void try_again(const char *channel)
+{
+    int rc;
+    hub_rig_run(&rig.hub);
+    while ((rc = rc_hub_lost(&rig.hub.hub, rc_span_text(channel), true)) == -ENOSPC) {
+        hub_rig_run(&rig.hub);
+    }
+    cr_assert_eq(rc, 0);
+    cr_assert_eq(rig.hub.hub.kept->partial_mask, 0);
+}
+
+Test(recover, a_notice_that_one_encoding_has_got_mutes_no_newer_message)
+{
+    const struct two_groups both = join_two("a", NULL);
+    char heard[4096] = "";
+    size_t used = 0;
+    int rc;
+    while ((rc = rc_hub_lost(&rig.hub.hub, RC_SPAN("a"), true)) == 0) {
+        used += (size_t)snprintf(heard + used, sizeof(heard) - used, "G ");
+        cr_assert(used < sizeof(heard) - 8);
+    }
+    cr_assert_eq(rc, -ENOSPC);
+    cr_assert(rig.hub.hub.kept->partial_mask != 0, "the test needs the binary group first");
+    const struct rc_envelope_view newer = recover_rig_route(&rig, "a", "1", NULL, NULL);
+    try_again("a");
+    recover_rig_down(&rig, &newer);
+    (void)snprintf(heard + used, sizeof(heard) - used, "G 1=1");
+    expect_both(&both, heard);
+    hub_rig_check(&rig.hub);
+}
+
+/* Of a loss everywhere: the channel with the lower place has something new when the other one's heal goes on. */
+Test(recover, a_heal_that_goes_on_mutes_no_other_channel)
+{
+    const struct two_groups both = join_two("a", NULL);
+    (void)join_two("b", &both);
+    char heard[4096] = "";
+    size_t used = 0;
+    for (int i = 1; i <= 60; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "%d", i);
+        (void)recover_rig_route(&rig, "b", text, NULL, NULL);
+        used += (size_t)snprintf(heard + used, sizeof(heard) - used, "%s%d=%d", i == 1 ? "" : " ", i, i);
+    }
+    cr_assert_eq(rc_hub_lost(&rig.hub.hub, RC_SPAN(""), true), -ENOSPC);
+    cr_assert(rig.hub.hub.kept->partial_mask != 0, "the test needs the binary group first");
+    (void)recover_rig_route(&rig, "a", "77", NULL, NULL);
+    try_again("");
+    for (uint32_t i = 0; i < 2; i++) {
+        char got[4096];
+        snprintf(got, sizeof(got), "%s", recover_rig_heard(&rig, i == 0 ? both.json : both.binary, true));
+        char *other = strstr(got, " 1=77");
+        cr_assert_not_null(other, "client %u lacks a message of the other channel: %s", i, got);
+        memmove(other, other + strlen(" 1=77"), strlen(other + strlen(" 1=77")) + 1);
+        cr_assert_str_eq(got, heard);
+    }
+    hub_rig_check(&rig.hub);
+}
+
+/* Nobody of the channel is left whose message was tried: what was said of it holds for no other. */
+Test(recover, a_heal_whose_channel_has_gone_mutes_nobody)
+{
+    const struct two_groups both = join_two("a", NULL);
+    (void)join_two("b", &both);
+    for (int i = 1; i <= 60; i++) {
+        (void)recover_rig_route(&rig, "b", "0", NULL, NULL);
+    }
+    cr_assert_eq(rc_hub_lost(&rig.hub.hub, RC_SPAN(""), true), -ENOSPC);
+    cr_assert(rig.hub.hub.kept->partial_mask != 0, "the test needs the binary group first");
+    hub_rig_unsubscribe(&rig.hub, both.json, "b");
+    hub_rig_unsubscribe(&rig.hub, both.binary, "b");
+    hub_rig_drain(&rig.hub);
+    (void)recover_rig_heard(&rig, both.json, true);
+    (void)recover_rig_heard(&rig, both.binary, true);
+    (void)recover_rig_route(&rig, "a", "77", NULL, NULL);
+    try_again("");
+    expect_both(&both, "1=77");
+    hub_rig_check(&rig.hub);
 }
 
 /* --- against a model --- */
