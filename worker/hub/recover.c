@@ -443,8 +443,10 @@ static int recover_missing(struct rc_hub *hub, uint32_t channel_index)
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
-    const struct rc_history_state state =
-        place == NULL ? (struct rc_history_state){0} : rc_history_state(hub->history, place->slot);
+    struct rc_history_state state = {0};
+    if (place != NULL) {
+        state = rc_history_state(hub->history, place->slot);
+    }
     if (place == NULL || state.epoch != place->epoch || state.last <= place->position) {
         hub->kept->partial_mask = 0; /* a message of it that some groups got will not be had for the others */
         return 0;
@@ -473,8 +475,7 @@ int rc_hub_lost(struct rc_hub *hub, struct rc_span name, bool unkept)
 {
     struct rc_truth_hub *kept = hub->kept;
     if (kept->partial_mask != 0 && kept->partial_place == 0) {
-        return rc_hub_gap(hub,
-                          name); /* it was begun before, and some groups have the notice: nothing comes in between */
+        return rc_hub_gap(hub, name); /* it was begun before, and some have the notice: nothing comes in between */
     }
     if (name.count == 0) {
         return recover_all(hub) == -ENOSPC ? -ENOSPC : rc_hub_gap(hub, name);
