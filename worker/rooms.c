@@ -41,11 +41,16 @@ static void on_short_send(void *context, const struct rc_packet *packet, const s
     rc_hub_short_send(context, packet, pieces, sent, error);
 }
 
-void rc_worker_beat(struct rc_worker *w)
+void rc_worker_alive(struct rc_worker *w)
 {
     /* Again and again: a stray write must not make the worker look as if it did not run. */
     atomic_store_explicit(&w->process->state, w->state, memory_order_relaxed);
     atomic_store_explicit(&w->process->heartbeat_ms, rc_clock_ms(), memory_order_relaxed);
+}
+
+void rc_worker_beat(struct rc_worker *w)
+{
+    rc_worker_alive(w);
     atomic_store_explicit(&w->process->connections, w->io.open_count, memory_order_relaxed);
 }
 

@@ -75,7 +75,7 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     const uint64_t rebuilt_ns = rc_clock_ns();
     w->owns = true;
     w->state = RC_PROCESS_READY;
-    rc_worker_beat(w);
+    rc_worker_alive(w); /* what its predecessor said of connections holds until they are taken */
     /* SC1, the point of no return: who dies behind it leaves nothing for the predecessor. Told when it serves. */
     atomic_store_explicit(&w->process->successor_state, RC_PROCESS_READY, memory_order_release);
     const uint32_t adopted = rc_io_adopt(&w->io);

@@ -79,6 +79,8 @@ void rc_worker_close(struct rc_worker *w);
 
 /* Says that it lives. Between rounds of a turn, too. */
 void rc_worker_beat(struct rc_worker *w);
+/* The same without how many connections it has. */
+void rc_worker_alive(struct rc_worker *w);
 void rc_worker_tell_relay(struct rc_worker *w);
 /* A word was stored that the acceptor waits for. */
 void rc_worker_tell_acceptor(const struct rc_worker *w);

@@ -30,6 +30,9 @@ testBroker("all workers, again and again, while everybody publishes: nobody is d
       const text = await handedOver(broker, ...(round === 3 ? [] : ["all"]));
       assert.match(text, /worker 0 was handed over: pid \d+, \d+ connections/);
       assert.match(text, /worker 1 was handed over/);
+      // All clients, and what asks for metrics meanwhile.
+      const told = [...text.matchAll(/(\d+) connections/g)].reduce((sum, [, count]) => sum + Number(count), 0);
+      assert.ok(told >= 16, text);
       const now = broker.pids().workers;
       for (const worker of [0, 1]) {
         assert.notEqual(now[worker], before[worker], "another process");
