@@ -116,6 +116,46 @@ testPage("the reference client sends and gets bytes, excludes, and rejects what 
 
 const KEY = "page-key-1";
 
+testPage("recovery in a page: what was missed comes once and in order, and where there is no history it is told", {
+  workers: 1, config: { "http.api_keys": [KEY], namespace: [{ name: "log", history: 100 }, { name: "plain" }] },
+}, async (broker, page) => {
+  await page.evaluate(`(async () => {
+    window.seen = [];
+    window.client = new Ringcast(undefined, { reconnectMin: 50 });
+    client.on("recover", (channel, complete) => seen.push(["recover", channel, complete]));
+    client.on("open", () => seen.push(["open"]));
+    await client.subscribe("log:a", (data, message) => seen.push(["message", data instanceof Uint8Array ? [...data] : data, message.offset]));
+    await client.subscribe("plain:a");
+  })()`);
+  const seen = (kind) => page.evaluate("seen").then((all) => all.filter(([what]) => what === kind).map(([, ...rest]) => rest));
+  const cut = async () => {
+    const opened = (await seen("open")).length;
+    const answer = await broker.get("/api/disconnect", { method: "POST", headers: { Authorization: `Bearer ${KEY}` }, body: JSON.stringify({ client: await page.evaluate("client.client"), code: 3000 }) });
+    assert.equal(answer.status, 200, answer.body);
+    return () => until("it has come back", async () => (await seen("open")).length === opened + 1 && (await page.evaluate("client.channels.get('log:a').confirmed")));
+  };
+  const other = await broker.connect();
+  await other.publish("log:a", 1);
+  await until("the first", async () => (await seen("message")).length === 1);
+  const back = await cut();
+  await other.publish("log:a", 2);
+  await page.evaluate(`(async () => {
+    const sender = new Ringcast();
+    await sender.publish("log:a", new Uint8Array([3, 255]));
+    sender.close();
+  })()`);
+  await back();
+  await other.publish("log:a", 4);
+  await until("all of it", async () => (await seen("message")).length === 4);
+  assert.deepEqual(await seen("message"), [[1, 1], [2, 2], [[3, 255], 3], [4, 4]]);
+  assert.deepEqual((await seen("recover")).sort(), [["log:a", true], ["plain:a", false]]);
+  const deleted = await broker.get("/api/history?channel=log:a", { method: "DELETE", headers: { Authorization: `Bearer ${KEY}` } });
+  assert.equal(deleted.status, 200);
+  await (await cut())();
+  await until("it cannot have all", async () => (await seen("recover")).some(([channel, complete]) => channel === "log:a" && !complete));
+  assert.equal((await seen("message")).length, 4);
+});
+
 testPage("a page of another origin reads and calls what CORS lets it, and no more", { config: { "http.api_keys": [KEY] } }, async (broker, page) => {
   const attempt = (base) => page.evaluate(`(async () => {
     const outcome = (promise) => promise.then(async (answer) => [answer.status, (await answer.json()).status ?? "done"], (error) => error.name);
