@@ -157,7 +157,7 @@ struct rc_api {
     uint32_t digest_count;
     struct rc_api_scan *scans[RC_API_SCANS_MAX]; /* owned, in the order of their arrival */
     uint32_t scan_count;
-    struct rc_cached files[RC_API_FILES_MAX]; /* of resources.c */
+    struct rc_cached files[RC_API_FILES_MAX];          /* of resources.c */
     struct rc_api_survey *surveys[RC_API_SURVEYS_MAX]; /* owned, likewise */
     uint32_t survey_count;
 };
@@ -266,6 +266,7 @@ int rc_api_channels_of(struct rc_api_call *call, struct rc_api_fault *fault); /*
 int rc_api_revoke(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_history(struct rc_api_call *call, struct rc_api_fault *fault); /* GET, and DELETE */
+int rc_api_config(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault);
 

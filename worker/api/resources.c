@@ -247,7 +247,12 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
         .gzip_end = rc_asset_##name##_gz_end, .content_type = type, .cache_control = cache, .headers = lines, \
     }
 
-enum file_number { PAGE_FILE, CLIENT_FILE, FILE_COUNT };
+/* The dashboard gets its own files and asks this host, and nobody else, whatever a channel or a user is called; nobody may frame it. */
+#define ADMIN_LINES                                                                                                 \
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src " \
+    "'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n"
+
+enum file_number { PAGE_FILE, CLIENT_FILE, ADMIN_PAGE_FILE, ADMIN_SCRIPT_FILE, ADMIN_STYLE_FILE, FILE_COUNT };
 
 static const struct file_row {
     const char *first;
@@ -260,6 +265,9 @@ static const struct file_row {
 } files[FILE_COUNT] = {
     [PAGE_FILE] = FILE_ROW(page_html, "text/html; charset=utf-8", PAGE_CACHE, NULL),
     [CLIENT_FILE] = FILE_ROW(ringcast_js, "text/javascript; charset=utf-8", CLIENT_CACHE, NULL),
+    [ADMIN_PAGE_FILE] = FILE_ROW(admin_html, "text/html; charset=utf-8", PAGE_CACHE, ADMIN_LINES),
+    [ADMIN_SCRIPT_FILE] = FILE_ROW(admin_js, "text/javascript; charset=utf-8", PAGE_CACHE, ADMIN_LINES),
+    [ADMIN_STYLE_FILE] = FILE_ROW(admin_css, "text/css; charset=utf-8", PAGE_CACHE, ADMIN_LINES),
 };
 static_assert(FILE_COUNT <= RC_API_FILES_MAX, "each has its place in struct rc_api");
 
@@ -295,6 +303,18 @@ static bool public_page(const struct rc_config_http *config)
     return config->public_page;
 }
 
+/* The dashboard is for who comes through http.admin_listen, or from this machine, whatever the configuration says. */
+static bool never_public(const struct rc_config_http *config)
+{
+    (void)config;
+    return false;
+}
+
+#define ADMIN_FILE(at, number)                                                                                       \
+    {                                                                                                                \
+        .path = at, READ_ONLY, .run = resource_file, .detail = &files[number], .shown = never_public, .hidden = 404, \
+        .why_hidden = "the dashboard is served at http.admin_listen, and to this machine"                            \
+    }
 #define READ_ONLY .methods = "GET, HEAD", .allow = "GET, HEAD, OPTIONS", .wrong = "this resource can only be read"
 
 static const struct rc_route resource_routes[] = {
@@ -306,6 +326,9 @@ static const struct rc_route resource_routes[] = {
      .hidden = 404,
      .why_hidden = "not found"},
     {.path = "/ringcast.js", READ_ONLY, .run = resource_file, .detail = &files[CLIENT_FILE]},
+    ADMIN_FILE("/admin", ADMIN_PAGE_FILE),
+    ADMIN_FILE("/admin.js", ADMIN_SCRIPT_FILE),
+    ADMIN_FILE("/admin.css", ADMIN_STYLE_FILE),
     {.path = "/health", READ_ONLY, .run = resource_health},
     {.path = "/health/websocket", READ_ONLY, .run = health_websocket},
     {.path = "/health/redis", READ_ONLY, .run = health_redis},

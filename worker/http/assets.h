@@ -14,7 +14,10 @@
 #define RC_ASSET(name) \
     extern const char rc_asset_##name[], rc_asset_##name##_end[], rc_asset_##name##_gz[], rc_asset_##name##_gz_end[]
 
-RC_ASSET(page_html);   /* worker/http/page.html: the page behind GET / */
+RC_ASSET(page_html); /* worker/http/page.html: the page behind GET / */
+RC_ASSET(admin_css); /* worker/http/admin.css, admin.html, admin.js: the dashboard behind GET /admin */
+RC_ASSET(admin_html);
+RC_ASSET(admin_js);
 RC_ASSET(ringcast_js); /* worker/http/ringcast.js: the reference client behind GET /ringcast.js */
 
 #endif
