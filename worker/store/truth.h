@@ -5,7 +5,7 @@
  * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
  * free lists) is index: private memory of the worker.
  *
- *   | header | sockets[] | peers[] | engines[] | pools: RC_TRUTH_POOLS | sizes of heap blocks | heap | io |
+ *   | header | sockets[] | peers[] | engines[] | opened[] | pools: RC_TRUTH_POOLS | sizes of heap blocks | heap | io |
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
  *
@@ -588,6 +588,7 @@ struct rc_truth_layout {
     uint64_t sockets_offset;
     uint64_t peers_offset;
     uint64_t engines_offset;
+    uint64_t opened_offset;
     uint64_t sizes_offset;
     uint64_t heap_offset;
     uint64_t heap_bytes;
@@ -610,6 +611,7 @@ struct rc_truth {
     struct rc_socket *sockets;
     struct rc_address *peers;  /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
     struct rc_engine *engines; /* by client */
+    uint32_t *opened_ds; /* by client: when it was opened, 1/10 s since boot. Written once, read by who lists clients */
     uint32_t socket_count;
     bool adopted;                 /* another process has written it: rc_truth_attach */
     bool cut;                     /* and was killed: a turn may be running */
