@@ -30,7 +30,7 @@ testBroker("clients that are quiet stay, with their ids and subscriptions", { wo
 
 testBroker("any worker, again and again, in the middle of traffic: every stream is right to the byte", { workers: 2, config: CROWD_CONFIG, timeout: 120000 }, async (broker) => {
   const chance = random();
-  const crowd = new Crowd(broker, { listeners: 10, publishers: 4, random: chance });
+  const crowd = new Crowd(broker, { listeners: 10, publishers: 4, window: 5, random: chance });
   await crowd.begin();
   const kills = 6;
   for (let i = 0; i < kills; i++) {

@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "worker/io/unread.h"
 #include "worker/store/named.h"
+#include "worker/store/receiving.h"
 
 /* --- who cannot be gone on with -------------------------------------------------------------------------------------- */
 
@@ -46,8 +47,27 @@ static void crash_poisoned(struct rc_crash *crash, const struct rc_truth *truth,
     }
 }
 
+/* Whose input was being handled, and is known: it goes on with the rest. */
+static void crash_know(struct rc_crash *crash, struct rc_truth *truth, uint64_t up_tail)
+{
+    struct rc_truth_receiving *receiving = &truth->layout->receiving;
+    const uint32_t index = receiving->socket - 1;
+    if (receiving->socket == 0 || index >= truth->socket_count || receiving->count > sizeof(receiving->bytes) ||
+        receiving->next > receiving->count || receiving->offset > receiving->next ||
+        truth->sockets[index].state != RC_SOCKET_CARRYING) {
+        return;
+    }
+    const bool done = receiving->offset < receiving->next && up_tail != receiving->up_position;
+    crash->again = receiving->socket;
+    crash->again_from = done ? receiving->next : receiving->offset;
+    truth->sockets[index].input = 0; /* what was decoded of it is decoded again */
+    if (truth->layout->working_socket == receiving->socket) {
+        truth->layout->working_socket = 0;
+    }
+}
+
 int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_metrics *metrics, int io_fd,
-                   bool by_itself, struct rc_err *err)
+                   uint64_t up_tail, bool by_itself, struct rc_err *err)
 {
     struct rc_truth_repaired before = {0};
     *crash = (struct rc_crash){.memory = rc_io_memory_attach(io_fd, err)};
@@ -57,9 +77,12 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
     truth->cut = true;
     if (by_itself) {
         crash_poisoned(crash, truth, metrics);
+        truth->layout->receiving.socket = 0;
+    } else {
+        crash_know(crash, truth, up_tail);
     }
     const uint32_t handled = rc_io_unread_working(crash->memory);
-    if (handled < truth->socket_count) {
+    if (handled < truth->socket_count && handled + 1 != crash->again) {
         rc_truth_give_up_socket(truth, handled, &before);
     }
     const bool overflowed = rc_io_unread_overflowed(crash->memory);
@@ -115,6 +138,18 @@ static void crash_park(struct rc_crash *crash, struct rc_clients *clients, const
     }
 }
 
+/* Before what it sent later. Done again, the former try is forgotten with the socket's input (crash_know). */
+static void crash_park_rest(struct rc_crash *crash, struct rc_clients *clients)
+{
+    struct rc_truth_receiving *receiving = &clients->truth->layout->receiving;
+    const uint32_t count = receiving->count - crash->again_from;
+    if (crash->again != 0 && count > 0 &&
+        rc_socket_park(clients, crash->again - 1, receiving->bytes + crash->again_from, count) < 0) {
+        rc_truth_give_up_socket(clients->truth, crash->again - 1, &crash->repaired);
+    }
+    rc_receiving_end(clients->truth);
+}
+
 static void crash_park_all(struct rc_crash *crash, struct rc_clients *clients)
 {
     struct rc_io_memory *memory = crash->memory;
@@ -149,7 +184,11 @@ void rc_crash_settle(struct rc_crash *crash, struct rc_clients *clients)
     }
     rc_io_unread_sends(crash->memory, crash_send, &sends);
     rc_hub_resume(clients->hub);
+    crash_park_rest(crash, clients);
     crash_park_all(crash, clients);
+    RC_STORE_ORDER();
+    clients->truth->layout->down.begun = 0; /* replies from here on are of nothing that was cut */
+    clients->truth->layout->hub.unit++;
 }
 
 /* --- who would have been next ---------------------------------------------------------------------------------------- */

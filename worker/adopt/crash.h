@@ -9,7 +9,8 @@
  *   rc_crash_wake     those who wait for something that the dead process knew, or would have done next
  *
  * Whose connection cannot be proven right, byte for byte, is ended: that one only, and counted. What that is:
- *   - whose input, timer, answer or request was being handled in that moment: which of its operations were carried out is not known
+ *   - whose timer, answer, or input was being handled in that moment, if it is not known which of its operations were carried out
+ *     (worker/store/receiving.h: of most of them it is)
  *   - who had an output or a log just being moved (its members in others' logs are told a gap)
  *   - whose descriptor is not in the vault yet (a pass of the loop at most), TLS, requests in progress (worker/io/adopt.c)
  *   - with completions that overflowed: whoever had a receive in flight
@@ -27,15 +28,17 @@
 struct rc_crash {
     struct rc_io_memory *memory; /* owned mapping: the dead process's */
     struct rc_truth_repaired repaired;
-    uint32_t unsent;   /* packets of which less than all had left */
-    uint32_t unread;   /* receives that were not handled */
-    uint32_t poisoned; /* who was being worked on by a process that crashed by itself */
+    uint32_t unsent;     /* packets of which less than all had left */
+    uint32_t unread;     /* receives that were not handled */
+    uint32_t again;      /* socket whose input was being handled, and 1: what is left of it is parked; 0 = none */
+    uint32_t again_from; /* of its bytes */
+    uint32_t poisoned;   /* who was being worked on by a process that crashed by itself */
 };
 
-/* `by_itself`: nobody killed it; who it was working on is to be named in the log, and counted as quarantined. -EBADMSG: its ring memory cannot
+/* `up_tail`: of its up ring. `by_itself`: nobody killed it; who it was working on is to be named in the log, and counted as quarantined. -EBADMSG: its ring memory cannot
  * be read; -ENOMEM. */
 int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_metrics *metrics, int io_fd,
-                   bool by_itself, struct rc_err *err);
+                   uint64_t up_tail, bool by_itself, struct rc_err *err);
 void rc_crash_settle(struct rc_crash *crash, struct rc_clients *clients);
 void rc_crash_wake(struct rc_clients *clients);
 void rc_crash_close(struct rc_crash *crash);

@@ -5,6 +5,7 @@
  * while the client is not read) is copied out and parked, so that no shared buffer is held.
  */
 #include "worker/client/client.h"
+#include "worker/store/receiving.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcod
         !rc_socket_is_open(clients, socket)) {
         return true;
     }
+    rc_receiving_end(clients->truth); /* it is kept, with what was carried out of it */
     const bool for_uplink = !(rc_truth_client(clients->truth, socket->client)->flags & RC_CLIENT_WAITS_OTHERS);
     struct rc_input *input = rc_socket_input(clients, index);
     if (input == NULL) {

@@ -563,6 +563,7 @@ struct rc_truth_down {
     _Atomic uint64_t last_sequence; /* what is not greater was seen */
     uint64_t done;  /* position behind the last record that was handled: also of those without a sequence */
     uint64_t begun; /* position of the record that was begun last, and 1: with `done` before it, it is in the middle */
+    uint64_t begun_sequence; /* of that one: when it is the last one seen, the record was handled to its end */
 };
 
 /* What the relay was told of the channels that are wanted (worker/uplink/interests.h). */
@@ -576,6 +577,16 @@ struct rc_truth_interests {
     uint32_t asked;            /* first channel that was told in this period and not acknowledged; 0 = none */
     uint32_t asked_before;     /* the same, of periods before */
     uint32_t pad;
+};
+
+/* See worker/store/receiving.h. */
+struct rc_truth_receiving {
+    uint32_t socket; /* and 1; 0 = nobody's input, or nothing is known of it */
+    uint32_t count;
+    uint32_t offset;
+    uint32_t next;
+    uint64_t up_position; /* of the up ring, when the message before `next` was begun */
+    uint8_t bytes[4096];
 };
 
 struct rc_truth_layout {
@@ -603,6 +614,7 @@ struct rc_truth_layout {
     struct rc_truth_hub hub;
     struct rc_truth_down down;
     struct rc_truth_interests interests;
+    struct rc_truth_receiving receiving;
     struct rc_truth_pool pools[RC_TRUTH_POOL_COUNT];
 };
 

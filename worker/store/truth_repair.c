@@ -373,7 +373,10 @@ static void repair_working(struct rc_truth *truth, struct rc_truth_repaired *rep
 int rc_truth_repair(struct rc_truth *truth, struct rc_truth_repaired *repaired, struct rc_err *err)
 {
     struct rc_truth_layout *layout = truth->layout;
-    const bool takes_back = layout->down.begun == layout->down.done + 1;
+    const uint64_t last = atomic_load_explicit(&layout->down.last_sequence, memory_order_relaxed);
+    const bool handled = layout->down.begun_sequence != 0 && layout->down.begun_sequence == last;
+    const bool takes_back = (layout->down.begun == layout->down.done + 1 && !handled) ||
+                            (layout->receiving.socket != 0 && layout->receiving.offset < layout->receiving.next);
     *repaired = (struct rc_truth_repaired){0};
     repair_working(truth, repaired);
     if (repair_in(&truth->logs, layout->hub.fragile_log)) {

@@ -7,7 +7,7 @@
  * output (hub.fragile_*). Whoever needs any of that is marked, and ends: its client by RC_CLIENT_BROKEN, a socket without one by an exchange
  * that nobody has.
  *
- * Replies of the record that was being handled are taken back, since it will be handled again.
+ * Replies of the record, or the message, that was being handled are taken back, since it will be handled again.
  *
  * Indexes are looked at before they are followed. Killed in here itself: done again, it comes to the same.
  */

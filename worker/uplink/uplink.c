@@ -240,10 +240,12 @@ bool rc_uplink_drain(struct rc_uplink *uplink)
         struct rc_envelope_view view;
         struct rc_truth_layout *layout = uplink->truth->layout;
         layout->hub.unit++;
+        const int good = rc_envelope_read(&view, record, bytes);
+        layout->down.begun_sequence = good < 0 ? 0 : view.head.sequence;
         RC_STORE_ORDER(); /* replies of this number are the record's, until it is done */
         layout->down.begun = position + 1;
         RC_STORE_ORDER();
-        if (rc_envelope_read(&view, record, bytes) < 0) {
+        if (good < 0) {
             rc_metric_add(uplink->metrics, RC_METRIC_RING_CORRUPT, 1);
         } else if (uplink_handle(uplink, type, &view) == -ENOSPC) {
             uplink->down.position = position; /* once more after the turn */

@@ -62,8 +62,8 @@ class Listener {
  * back and goes on with the next one, as nobody knows of the last.
  */
 export class Crowd {
-  constructor(broker, { listeners = 8, publishers = 3, channel = "crowd", pad = 200, random }) {
-    Object.assign(this, { broker, channel, pad, random, wanted: { listeners, publishers } });
+  constructor(broker, { listeners = 8, publishers = 3, channel = "crowd", pad = 200, window = 1, random }) {
+    Object.assign(this, { broker, channel, pad, random, window, wanted: { listeners, publishers } });
     this.listeners = [];
     this.publishers = [];
     this.closedPublishers = 0;
@@ -91,20 +91,22 @@ export class Crowd {
   async #publish(publisher) {
     const { who } = publisher;
     let client = await this.broker.connect();
-    while (!this.ending) {
-      const i = publisher.next++;
+    const publish = async (i) => {
       const pad = "p".repeat(this.random.below(4) === 0 ? this.random.below(20 * this.pad) : this.random.below(this.pad));
-      try {
-        await client.publish(this.channel, { who, i, pad }, {});
-        publisher.acknowledged.add(i);
-        this.acknowledged++;
-      } catch (error) {
-        if (!client.isClosed) throw error;
+      await client.publish(this.channel, { who, i, pad });
+      publisher.acknowledged.add(i);
+      this.acknowledged++;
+    };
+    while (!this.ending) {
+      // All at once: several messages in one receive, and in flight when it happens.
+      const all = await Promise.allSettled(Array.from({ length: this.window }, () => publish(publisher.next++)));
+      const failed = all.find(({ status }) => status === "rejected");
+      if (failed && !client.isClosed) throw failed.reason;
+      if (failed) {
         this.closedPublishers++;
         client = await until("a publisher comes back", () => this.broker.connect());
       }
     }
-    client.terminate?.();
   }
 
   /* Until so many more messages were published. */
