@@ -32,7 +32,7 @@ struct rc_redis_link;
 
 #define RC_SHARED_IDLE_MS \
     UINT64_C(604800000)            /* a channel without history_ttl goes from Redis when it was silent for a week */
-#define RC_SHARED_QUIET_MS 60000u /* nor what nobody published to: names that strangers made up do not fill Redis */
+#define RC_SHARED_QUIET_MS 60000u  /* nor what nobody published to: names that strangers made up do not fill Redis */
 #define RC_SHARED_FETCH_COUNT 512u /* entries of one fetch */
 #define RC_SHARED_FETCH_BYTES (1u << 20) /* and their bytes, but for the last few */
 
@@ -71,7 +71,8 @@ struct rc_shared_sender {
 
 struct rc_shared_epochs {
     uint64_t known; /* whose answer is a number alone; 0 = none */
-    uint64_t first; /* of a channel that has none: the one without a message that its subscribers were told; 0 = a new one */
+    uint64_t
+        first; /* of a channel that has none: the one without a message that its subscribers were told; 0 = a new one */
 };
 
 /* A run of `place` but for the message's parts, token and flags. The spans are of all these. */
