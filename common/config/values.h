@@ -122,6 +122,7 @@ struct rc_config_server {
     uint64_t stuck_kill_timeout_ms;       /* one older than this gets it killed and restarted, 0 = never */
     uint64_t receive_buffers_bytes;       /* provided receive buffers per worker */
     enum rc_keep keep;
+    bool adopt_crashed;
 };
 
 struct rc_config_limits {

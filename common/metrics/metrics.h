@@ -68,6 +68,11 @@ static inline void rc_metric_subscribed(struct rc_metrics *metrics, uint32_t nam
     atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + (uint64_t)n, memory_order_relaxed);
 }
 
+static inline void rc_metric_set_subscribed(struct rc_metrics *metrics, uint32_t namespace, uint64_t n)
+{
+    atomic_store_explicit(&metrics->subscriptions[namespace], n, memory_order_relaxed);
+}
+
 static inline uint64_t rc_metric_get(const struct rc_metrics *metrics, enum rc_metric_id id)
 {
     return atomic_load_explicit(&metrics->values[id], memory_order_relaxed);

@@ -121,6 +121,8 @@ struct rc_hub_times {
 struct rc_hub {
     struct rc_truth *truth;         /* borrowed */
     struct rc_truth_hub *kept;      /* borrowed: in the truth */
+    uint64_t again;                 /* sequence of the record that a killed worker was in the middle of; 0 = none */
+    bool caught_up;                 /* the client that is being served has a cursor where everybody stands */
     struct rc_io *io;               /* borrowed */
     const struct rc_config *config; /* borrowed: the one in force */
     struct rc_metrics *metrics;     /* borrowed */
@@ -200,6 +202,10 @@ void rc_hub_close(struct rc_hub *hub);
  * only be closed. */
 struct rc_truth_found;
 int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err);
+/* Behind that, of a process that was killed: a packet of its batch of which only `sent` bytes have left, and then the turn that was running, whose
+ * rest is the next turn's. Both come to the same when they are done again. */
+void rc_hub_put_back(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent);
+void rc_hub_resume(struct rc_hub *hub);
 /* A new configuration is in force: policies are looked up again. */
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);
 
