@@ -89,6 +89,7 @@ struct rc_exchange {
     uint64_t body_bytes_max;  /* of who is about to read it; 0 = limits.max_body */
     bool unread;              /* it has a body that nobody has read (to its end) */
     bool local;               /* it comes from this machine, or through an admin listener */
+    bool console;             /* it came over the control socket: whoever runs the broker asks */
     bool proxied;             /* the peer itself is one of http.trusted_proxies */
     uint8_t coding;           /* enum rc_content_coding: what its answer may be coded by, once its user has looked */
     struct rc_address client; /* who asks, behind trusted proxies */
