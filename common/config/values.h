@@ -222,8 +222,9 @@ struct rc_config_http {
     struct rc_config_list trusted_proxies;   /* addresses or CIDR */
     struct rc_config_list forwarded_headers; /* the three above, whatever their case */
     struct rc_config_text admin_listen;
-    bool public_metrics; /* /metrics on public listeners too */
-    bool public_page;    /* / on public listeners too */
+    bool public_metrics;         /* /metrics on public listeners too */
+    bool metrics_instance_label; /* each of its series has the instance's id */
+    bool public_page;            /* / on public listeners too */
 };
 
 struct rc_config_permissions {

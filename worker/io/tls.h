@@ -37,6 +37,9 @@ void rc_tls_close(struct rc_tls *tls);
 int rc_tls_reload(struct rc_tls *tls, const struct rc_config_tls *config, const uint8_t *ticket_keys,
                   struct rc_err *err);
 
+/* When the certificate of this place in tls.certificates expires, in seconds since 1970 (RFC 5280 4.1.2.5: notAfter); 0: there is none. */
+int64_t rc_tls_not_after_s(const struct rc_tls *tls, uint32_t index);
+
 /* A connection that has sent nothing yet. NULL: no memory. It keeps what it needs of `tls`. */
 struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls);
 /* The same for one that was made from here, whose peer is to prove that it is `host` (a name or an address, NUL-terminated), as the

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -345,6 +347,15 @@ Test(tls, other_rules_for_client_certificates_end_old_sessions)
         cr_expect_not(resumed(tls), "the session knows nothing of a certificate");
         cr_expect(resumed(tls));
     }
+    rc_tls_close(tls);
+}
+
+Test(tls, when_certificates_expire_is_told)
+{
+    struct rc_tls *tls = open_tls();
+    const int64_t left_s = rc_tls_not_after_s(tls, 0) - (int64_t)time(NULL);
+    cr_expect(left_s > 86400 - 600 && left_s <= 86400, "%lld: it was made for a day", (long long)left_s);
+    cr_expect_eq(rc_tls_not_after_s(tls, 1), 0);
     rc_tls_close(tls);
 }
 
