@@ -53,6 +53,25 @@ testBroker("messages have offsets, and are told to who asks", { workers: 2, conf
   assert.deepEqual(numbers(await api(broker, "history?channel=log:a&limit=2")), upTo(149, 150));
 });
 
+testBroker("whom a message leaves out is not told it by the history, under the id that it has or had", { workers: 2, config }, async (broker) => {
+  const publisher = await broker.connectToWorker(0);
+  const other = await broker.connectToWorker(0);
+  const one = await broker.connectToWorker(1);
+  await one.subscribe("log:a");
+  await publisher.publish("log:a", "for all");
+  await publisher.publish("log:a", "not for it", { exclude: [one.id] });
+  await publisher.publish("log:a", "for all again");
+  assert.deepEqual((await ask(other, "log:a")).messages.map(({ data }) => data), ["for all", "not for it", "for all again"]);
+  const shown = (answer) => answer.messages.map(({ offset, data, excluded }) => [offset, data, excluded]);
+  const expected = [[1, "for all", undefined], [2, undefined, true], [3, "for all again", undefined]];
+  assert.deepEqual(shown(await ask(one, "log:a")), expected);
+  const back = await broker.connectToWorker(0);
+  assert.deepEqual(shown(await ask(back, "log:a", { client: one.id })), expected, "under the id that it had");
+  await back.expect("subscribed", { type: "subscribe", channel: "log:a", since: "last 3", client: one.id });
+  assert.deepEqual([(await back.next("message")).data, (await back.next("message")).data], ["for all", "for all again"]);
+  await back.refused(400, { type: "history", channel: "log:a", client: 7 });
+});
+
 testBroker("events, arguments, keys and bytes", { workers: 2, config }, async (broker) => {
   const client = await broker.connect();
   await client.subscribe("log:b");

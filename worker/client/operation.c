@@ -1,5 +1,6 @@
 /* operation: what clients ask for, checked and carried out. See client.h and docs/protocol.md. */
 #include "worker/client/client.h"
+#include "worker/client/question.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -268,12 +269,7 @@ static bool request_from(const struct request *request, bool granted, struct rc_
         from->epoch = rc_epoch_read(operation->epoch);
         from->offset = operation->since;
     }
-    if (operation->former.count > 0 &&
-        rc_client_id_read((const char *)operation->former.bytes, operation->former.count,
-                          request->clients->control->instance_id, request->clients->control->boot_nonce,
-                          &from->former) != RC_CLIENT_ID_LOCAL) {
-        from->former = (struct rc_client_ref){0}; /* messages that leave it out name it in another way, or not at all */
-    }
+    from->former = rc_client_former(request->clients, operation);
     return true;
 }
 

@@ -135,7 +135,7 @@ struct rc_operation {
     bool has_since;         /* history: those behind `since`, else the newest */
     uint64_t since;         /* history, subscribe: an offset */
     struct rc_span epoch;   /* subscribe: as the client was told it, 1 to RC_EPOCH_BYTES_MAX */
-    struct rc_span former;  /* subscribe: the client id that it had; empty = none */
+    struct rc_span former;  /* subscribe, history: the client id that it had; empty = none */
     struct rc_span id;      /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel; /* subscribe, unsubscribe, publish, presence, history */
     struct rc_span event;   /* publish, broadcast, direct: what it is called; empty = no name */
