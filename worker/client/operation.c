@@ -255,12 +255,18 @@ static bool request_from(const struct request *request, bool granted, struct rc_
 {
     const struct rc_operation *operation = request->operation;
     const bool may = request_may_read_history(request, granted);
-    *from = (struct rc_hub_from){.recovers = operation->recovers, .last = operation->limit};
-    if (operation->limit > 0 && request_namespace(request)->history == 0) {
+    const bool reads = operation->limit > 0 || operation->snapshot;
+    *from = (struct rc_hub_from){
+        .recovers = operation->recovers, .last = operation->limit, .snapshot = operation->snapshot};
+    if (operation->limit > 0 && operation->snapshot) {
+        request_error(request, RC_CODE_BAD_REQUEST, RC_SPAN("there can be only one of since and snapshot"));
+        return false;
+    }
+    if (reads && request_namespace(request)->history == 0) {
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
         return false;
     }
-    if (operation->limit > 0 && !may) {
+    if (reads && !may) {
         request_refuse(request, request_namespace(request)->history_who,
                        RC_SPAN("you may not read the history of this channel"));
         return false;
@@ -277,7 +283,7 @@ static enum rc_carried request_subscribe(const struct request *request, bool gra
 {
     struct rc_clients *clients = request->clients;
     struct rc_hub_from from;
-    const bool begins = request->operation->recovers || request->operation->limit > 0;
+    const bool begins = request->operation->recovers || request->operation->limit > 0 || request->operation->snapshot;
     if (begins && !request_from(request, granted, &from)) {
         return RC_CARRIED_REFUSED;
     }

@@ -108,6 +108,7 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->waiting);
     free(hub->replays);
     free(hub->entry);
+    rc_history_keys_close(&hub->keys);
     free(hub->replays_due.items);
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);

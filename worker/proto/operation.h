@@ -128,6 +128,7 @@ struct rc_operation {
     bool is_volatile;            /* publish, direct: not for who cannot take it when it comes */
     bool retain;                 /* publish: it is the channel's retained value from now on */
     bool retained;               /* subscribe: the channel's retained values first */
+    bool snapshot;               /* subscribe: the newest message of each key first */
     bool delta;                  /* subscribe: messages as deltas where the namespace has them */
     bool recovers;               /* subscribe: those behind `since` of `epoch` first */
     uint32_t
