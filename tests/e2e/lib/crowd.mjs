@@ -109,6 +109,15 @@ export class Crowd {
     }
   }
 
+  /* Each listener reads on, or stops reading, by chance; all of them read. */
+  hesitate() {
+    for (const { raw } of this.listeners) this.random.below(2) === 0 ? raw.socket.pause() : raw.socket.resume();
+  }
+
+  readAll() {
+    for (const { raw } of this.listeners) raw.socket.resume();
+  }
+
   /* Until so many more messages were published. */
   async more(count) {
     const from = this.acknowledged;
@@ -119,6 +128,7 @@ export class Crowd {
   /* Ends, and checks everything; which listeners were closed. */
   async end() {
     this.ending = true;
+    this.readAll();
     await Promise.all(this.publishers.map((publisher) => publisher.done));
     if (this.error) throw this.error;
     const last = await this.broker.connect();
