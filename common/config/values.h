@@ -123,6 +123,7 @@ struct rc_config_server {
     uint64_t stuck_kill_timeout_ms;       /* one older than this gets it killed and restarted, 0 = never */
     uint64_t receive_buffers_bytes;       /* provided receive buffers per worker */
     enum rc_keep keep;
+    bool adopt_crashed;
 };
 
 struct rc_config_limits {
@@ -222,8 +223,9 @@ struct rc_config_http {
     struct rc_config_list trusted_proxies;   /* addresses or CIDR */
     struct rc_config_list forwarded_headers; /* the three above, whatever their case */
     struct rc_config_text admin_listen;
-    bool public_metrics; /* /metrics on public listeners too */
-    bool public_page;    /* / on public listeners too */
+    bool public_metrics;         /* /metrics on public listeners too */
+    bool metrics_instance_label; /* each of its series has the instance's id */
+    bool public_page;            /* / on public listeners too */
 };
 
 struct rc_config_permissions {

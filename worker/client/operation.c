@@ -12,6 +12,7 @@
 #include "common/config/socketio.h"
 #include "worker/gate/permission.h"
 #include "worker/limits/limits.h"
+#include "worker/store/receiving.h"
 #include "worker/ws/frame.h"
 
 /* One request being carried out. */
@@ -747,6 +748,11 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
     return carried;
 }
 
+/* All that it does is one record in the up ring, or an answer. */
+#define REPEATABLE                                                                           \
+    (1u << RC_OPERATION_PUBLISH | 1u << RC_OPERATION_RETAIN | 1u << RC_OPERATION_BROADCAST | \
+     1u << RC_OPERATION_DIRECT | 1u << RC_OPERATION_PING | 1u << RC_OPERATION_ECHO)
+
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,
                           size_t count, uint32_t *done)
 {
@@ -773,8 +779,11 @@ bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_p
             const struct rc_event event = {
                 .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
             request_reply(&request, &event);
-        } else if (rc_client_carry_out(clients, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
-            return false;
+        } else {
+            rc_receiving_operation(clients->truth, seen == 1 && (REPEATABLE >> operation.type & 1) != 0);
+            if (rc_client_carry_out(clients, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
+                return false;
+            }
         }
         *done = seen;
     }

@@ -393,8 +393,11 @@ static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const
             waiting++;
             continue;
         }
+        hub->kept->unit++; /* what the ones before were told stays said */
+        rc_hub_works(hub, rc_truth_pending(hub->truth, channel->pending)->client);
         const struct rc_pending pending = pending_remove(hub, channel->pending);
         pending_settle(hub, channel_index, &pending, said);
+        rc_hub_worked(hub);
     }
     if (channel->pending == 0) {
         channel->flags &= (uint16_t)~RC_CHANNEL_WANTS_RETAINED;

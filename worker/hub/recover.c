@@ -260,9 +260,11 @@ void rc_hub_replay(struct rc_hub *hub)
         struct rc_client *client = rc_truth_client(hub->truth, client_index);
         if (client->replay_due) { /* else it has ended */
             client->replay_due = false;
+            rc_hub_works(hub, client_index); /* a message that was told, and not counted as told, would come twice */
             if (recover_client(hub, client_index, &bytes)) {
                 rc_replay_due(hub, client_index);
             }
+            rc_hub_worked(hub);
         }
     }
     due->count -= i;
