@@ -49,6 +49,9 @@ struct rc_shared_setup {
     const struct rc_config *config; /* borrowed: in force */
     const char *instance_id;        /* borrowed */
     uint32_t boot;
+    /* A message with that sequence was given to Redis. `taken`: it has it; else it may not. May be NULL. */
+    void (*ended)(void *context, uint64_t sequence, bool taken);
+    void *ended_context; /* borrowed */
 };
 
 struct rc_shared {

@@ -272,7 +272,7 @@ testBroker("too late, too much: somebody new, truly", options({ "socketio.recove
     const second = await one.comesBack();
     assert.equal(second.recovered, false);
     assert.notEqual(second.id, id);
-    assert.equal(await metric(broker, "ringcast_socketio_not_recovered_much_total"), 1);
+    assert.equal(await metric(broker, 'ringcast_socketio_not_recovered_total{reason="much"}'), 1);
     await one.ask("join", "lobby");
     await one.ask("me", "a word");
     await one.hears((all) => all.length === 1, "the event");

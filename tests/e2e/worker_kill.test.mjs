@@ -49,7 +49,7 @@ testBroker("only its own clients are closed, and counters and interest are right
     return metrics("ws_connections_total") === 31 && metrics("ringcast_subscriptions") === 62 && metrics("ws_connections_total", 2) === 1;
   });
   const metrics = await broker.metrics();
-  assert.equal(metrics("ringcast_worker_restarts_total"), 1);
+  assert.equal(metrics('ringcast_restarts_total{process="worker"}'), 1);
   // A direct to a client of the dead worker reaches nobody: its successor does not answer to old ids.
   await others[0].expect("sent", { type: "direct", to: victims[0].id, data: "old" });
   await others[0].direct(back.id, "new");

@@ -1,5 +1,6 @@
 /* operation: what clients ask for, checked and carried out. See client.h and docs/protocol.md. */
 #include "worker/client/client.h"
+#include "worker/client/question.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -255,12 +256,18 @@ static bool request_from(const struct request *request, bool granted, struct rc_
 {
     const struct rc_operation *operation = request->operation;
     const bool may = request_may_read_history(request, granted);
-    *from = (struct rc_hub_from){.recovers = operation->recovers, .last = operation->limit};
-    if (operation->limit > 0 && request_namespace(request)->history == 0) {
+    const bool reads = operation->limit > 0 || operation->snapshot;
+    *from = (struct rc_hub_from){
+        .recovers = operation->recovers, .last = operation->limit, .snapshot = operation->snapshot};
+    if (operation->limit > 0 && operation->snapshot) {
+        request_error(request, RC_CODE_BAD_REQUEST, RC_SPAN("there can be only one of since and snapshot"));
+        return false;
+    }
+    if (reads && request_namespace(request)->history == 0) {
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
         return false;
     }
-    if (operation->limit > 0 && !may) {
+    if (reads && !may) {
         request_refuse(request, request_namespace(request)->history_who,
                        RC_SPAN("you may not read the history of this channel"));
         return false;
@@ -269,12 +276,7 @@ static bool request_from(const struct request *request, bool granted, struct rc_
         from->epoch = rc_epoch_read(operation->epoch);
         from->offset = operation->since;
     }
-    if (operation->former.count > 0 &&
-        rc_client_id_read((const char *)operation->former.bytes, operation->former.count,
-                          request->clients->control->instance_id, request->clients->control->boot_nonce,
-                          &from->former) != RC_CLIENT_ID_LOCAL) {
-        from->former = (struct rc_client_ref){0}; /* messages that leave it out name it in another way, or not at all */
-    }
+    from->former = rc_client_former(request->clients, operation);
     return true;
 }
 
@@ -282,7 +284,7 @@ static enum rc_carried request_subscribe(const struct request *request, bool gra
 {
     struct rc_clients *clients = request->clients;
     struct rc_hub_from from;
-    const bool begins = request->operation->recovers || request->operation->limit > 0;
+    const bool begins = request->operation->recovers || request->operation->limit > 0 || request->operation->snapshot;
     if (begins && !request_from(request, granted, &from)) {
         return RC_CARRIED_REFUSED;
     }

@@ -31,6 +31,7 @@
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
 #include "common/shm/history.h"
+#include "common/shm/history_keys.h"
 #include "common/records/recovery.h"
 #include "worker/hub/channel_log.h"
 #include "worker/hub/delta.h"
@@ -135,6 +136,8 @@ struct rc_hub {
     const struct rc_history_view *history; /* borrowed */
     uint8_t *entry;                        /* owned: scratch of recover.c: a message of a history */
     uint64_t entry_room;
+    struct rc_history_keys keys;                  /* of the snapshot that was told last; keys_max 0: none was */
+    struct rc_history_cursor keys_of;             /* its channel's slot and epoch, and the offset up to which it goes */
     uint32_t everybody;                           /* channel "*" */
     uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
     uint32_t everybody_counts[RC_ENCODING_COUNT]; /* clients that hear "*" */
@@ -313,6 +316,7 @@ struct rc_hub_from {
     uint64_t epoch;              /* as it was told, RC_EVENT_SUBSCRIBED and RC_EVENT_MESSAGE; 0 = none of ours */
     uint64_t offset;             /* of the last message that it has */
     uint32_t last;               /* 0 = none */
+    bool snapshot;               /* the newest message of each key, where it does not recover */
     struct rc_client_ref former; /* which client of this boot it was; random 0 = none */
 };
 

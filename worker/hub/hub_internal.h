@@ -52,6 +52,10 @@ static inline uint64_t rc_place_position(const struct rc_hub *hub, const struct 
     return place->position + (partial ? 1 : 0);
 }
 
+/* The newest message of each key up to where the subscription begins goes to the client, oldest first; `was_in`: what of the channel is on its
+ * way to it does not. At most namespace.max_keys of them; of those that find no room in its output a gap is told. */
+void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription, bool was_in);
+
 /* --- replay.c --- */
 
 /* A request for messages of a history; 0: no memory. */

@@ -410,6 +410,7 @@ enum rc_pending_wants {
     RC_PENDING_RETAINED = 1u << 0, /* to be told the channel's retained values, as messages */
     RC_PENDING_VALUES = 1u << 1,   /* they are for who asked on the client's behalf: handlers.values */
     RC_PENDING_PLACE = 1u << 2,    /* where it begins in the channel's history */
+    RC_PENDING_SNAPSHOT = 1u << 3, /* to be told the newest message of each key */
     RC_PENDING_DELTA = 1u << 7,    /* it is to get deltas, where the channel's namespace has them */
 };
 #define RC_PENDING_WANTS_VALUES (RC_PENDING_RETAINED | RC_PENDING_VALUES)
