@@ -120,7 +120,7 @@ int rc_worker_adopt(struct rc_worker *w, struct rc_err *err)
     w->more = true;
     w->state = RC_PROCESS_READY;
     rc_worker_beat(w);
-    /* W2, as in main.c. */
+    /* SC2 pairs with A1 in acceptor/watch/child.h: all clients are there. */
     atomic_store_explicit(&w->process->state, RC_PROCESS_READY, memory_order_release);
     rc_worker_tell_acceptor(w);
     return 0;

@@ -446,7 +446,8 @@ static pid_t broker_spawn(const struct rc_broker *broker, const struct rc_child 
 }
 
 /* What the worker's process is given: all of its own, or what a dead one has left. */
-static int open_worker(struct rc_broker *broker, struct rc_child *child, struct rc_spawn_args *args, struct rc_err *err)
+static int open_worker_process(struct rc_broker *broker, struct rc_child *child, struct rc_spawn_args *args,
+                               struct rc_err *err)
 {
     const int index = child->index;
     if (child->orphan == RC_ADOPT_NOBODY) {
@@ -480,7 +481,7 @@ static int broker_make_args(struct rc_broker *broker, struct rc_child *child, st
         args_of_relay(broker, args);
         return 0;
     }
-    return open_worker(broker, child, args, err);
+    return open_worker_process(broker, child, args, err);
 }
 
 /* Of an orphan, its clients go as well: a fresh one is what may still be had. */
