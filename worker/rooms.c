@@ -329,13 +329,13 @@ static void to_revoked(void *context, uint32_t client, uint64_t random)
 
 /* --- what is opened --- */
 
-/* How far the rings' producer, this worker's former process, came. RM1 pairs with B1 in acceptor/start/broker.c and with waitpid there: it has
+/* How far the rings' producer, this worker's former process, came. UT1 pairs with B1 in acceptor/start/broker.c and with waitpid there: it has
  * written its last. */
 static uint64_t up_tail(const struct rc_worker *w)
 {
     const uint32_t pair =
-        atomic_load_explicit(&w->control.core->workers[w->args.index].generation, memory_order_acquire) & 1; /* RM1 */
-    return atomic_load_explicit(&w->port.shared->pairs[pair].up.tail, memory_order_acquire);                 /* W3 */
+        atomic_load_explicit(&w->control.core->workers[w->args.index].generation, memory_order_acquire) & 1; /* UT1 */
+    return atomic_load_explicit(&w->port.shared->pairs[pair].up.tail, memory_order_acquire);                 /* UT1 */
 }
 
 /* What is in the truth is by the configuration that its writer had in force; the next one is taken over as always. */
