@@ -34,7 +34,8 @@ enum rc_park_phase { RC_PARK_RUNNING, RC_PARK_ANSWERING, RC_PARK_STILL };
 
 struct rc_park {
     enum rc_park_phase phase;
-    bool refused; /* the order could not be followed, and stands still */
+    bool refused;       /* the order could not be followed, and stands still */
+    uint32_t sent_away; /* clients of TLS 1.2, for this order */
     uint64_t since_ms;
 };
 

@@ -165,7 +165,9 @@ int rc_clients_rebuild(struct rc_clients *clients, struct rc_err *err);
 bool rc_clients_answering(const struct rc_clients *clients);
 /* A new configuration is in force. */
 void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *config);
-/* Sends every client away politely (1012); nobody is accepted any more. */
+/* Sends an open client away politely (1012), to come back within `spread_ms`. */
+void rc_client_goodbye(struct rc_clients *clients, uint32_t client, uint64_t spread_ms);
+/* All of them; nobody is accepted any more. */
 void rc_clients_drain(struct rc_clients *clients);
 
 /* Room for `bytes` until the next call. NULL: no memory. */
