@@ -16,6 +16,7 @@
 #include "acceptor/console/option.h"
 #include "acceptor/console/publish.h"
 #include "acceptor/console/token.h"
+#include "acceptor/console/trace.h"
 #include "acceptor/console/which.h"
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
@@ -300,6 +301,10 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_handover(cli);
     case RC_CLI_STOP:
         return command_ask(cli, cli->now ? "stop now" : "stop");
+    case RC_CLI_TRACE:
+        return rc_console_trace_run(cli);
+    case RC_CLI_POSTMORTEM:
+        return command_ask(cli, cli->json ? "postmortem json" : "postmortem");
     case RC_CLI_CLIENTS:
         return rc_list_clients(cli);
     case RC_CLI_CHANNELS:

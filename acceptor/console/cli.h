@@ -25,6 +25,8 @@ struct rc_cli {
     const char *event;
     const char *key;
     const char *user;
+    const char *client;
+    const char *seconds;
     const char *channel;
     const char *address;
     const char *protocol;
@@ -37,6 +39,7 @@ struct rc_cli {
     const char *code;
     const char *reason;
     bool names;
+    bool closed;
     bool lines;
     bool retain;
     bool retained;

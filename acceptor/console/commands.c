@@ -103,6 +103,8 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                                      RC_OPTION_TEXT, offsetof(struct rc_cli, protocol)},
                                     {"--behind", NULL, "BYTES", "who is so many bytes behind, the furthest first",
                                      RC_OPTION_TEXT, offsetof(struct rc_cli, behind)},
+                                    {"--closed", NULL, NULL, "who has ended lately, and why", RC_OPTION_SWITCH,
+                                     offsetof(struct rc_cli, closed)},
                                     {"--channels", NULL, NULL, "with the names of their channels", RC_OPTION_SWITCH,
                                      offsetof(struct rc_cli, names)},
                                     {"--limit", NULL, "N", "so many at the most; 100 unless given", RC_OPTION_TEXT,
@@ -125,6 +127,33 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                      OPTION_JSON,
                      OPTION_CONFIG(WHICH_BROKER),
                      OPTION_SOCKET}},
+    [RC_CLI_TRACE] =
+        {.name = "trace",
+         .summary = "follow messages from socket to socket, live, and see why somebody does not get them",
+         .details =
+             "By --channel and --event: what is published there. By --client or --user: what they send and are to get. By "
+             "both: what becomes of each message of the channel for this client. One trace runs at a time; without one "
+             "nothing is measured. " ASKS,
+         .failed = "there is no broker to ask, another trace runs, or the client is not there",
+         .options = {{"--client", NULL, "ID", "this client", RC_OPTION_TEXT, offsetof(struct rc_cli, client)},
+                     {"--user", NULL, "ID", "connections of this user", RC_OPTION_TEXT, offsetof(struct rc_cli, user)},
+                     {"--channel", NULL, "NAME", "messages of this channel", RC_OPTION_TEXT,
+                      offsetof(struct rc_cli, channel)},
+                     {"--event", NULL, "NAME", "messages that are called so", RC_OPTION_TEXT,
+                      offsetof(struct rc_cli, event)},
+                     {"--seconds", NULL, "N", "end after so many; until it is interrupted unless given", RC_OPTION_TEXT,
+                      offsetof(struct rc_cli, seconds)},
+                     OPTION_JSON,
+                     OPTION_CONFIG(WHICH_BROKER),
+                     OPTION_SOCKET}},
+    [RC_CLI_POSTMORTEM] =
+        {.name = "postmortem",
+         .summary = "the last log lines and ended clients of every process, also of those that died",
+         .details =
+             "They lie in shared memory, which outlives a worker or the relay, and are there also when the log has lost "
+             "lines. " ASKS,
+         .failed = "there is no broker to ask, or it does not answer",
+         .options = {OPTION_JSON, OPTION_CONFIG(WHICH_BROKER), OPTION_SOCKET}},
     [RC_CLI_PUB] = {.name = "pub",
                     .summary = "publish a message",
                     .details = "CHANNEL '*' is everybody who is connected. Rules for clients do not hold. " ASKS,

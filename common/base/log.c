@@ -19,6 +19,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/flight.h"
 #include "common/base/hash.h"
 #include "common/base/sink.h"
 #include "common/text/utf8_char.h"
@@ -51,6 +52,9 @@ struct logger {
     enum rc_log_redaction redaction[RC_LOG_KINDS];
     size_t redact_key_bytes;
     uint8_t redact_key[REDACT_KEY_MAX_BYTES];
+    struct rc_flight *flight; /* borrowed: where lines are recorded; NULL = nowhere */
+    struct rc_flight_entry *flight_entries;
+    uint32_t flight_count;
 };
 
 static struct logger logger = {.process = "ringcast",
@@ -627,9 +631,19 @@ static bool tell_dropped(void)
     return logger.dropped == 0;
 }
 
+void rc_log_record(struct rc_flight *head, struct rc_flight_entry *entries, uint32_t count)
+{
+    logger.flight = head;
+    logger.flight_entries = entries;
+    logger.flight_count = count;
+}
+
 static void line_write(struct line *line)
 {
     line_end(line);
+    if (logger.flight != NULL) { /* without its line break */
+        rc_flight_put(logger.flight, logger.flight_entries, logger.flight_count, line->text, line->bytes - 1);
+    }
     if (!tell_dropped() || !rc_sink_write(&logger.sink, line->text, line->bytes)) {
         logger.dropped++;
         counter_add(&logger.dropped_counter, 1);

@@ -149,8 +149,10 @@ struct rc_clients {
     struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
     struct rc_limits *limits;         /* borrowed; likewise */
     struct rc_wheel expiry;           /* by client, when its credential ends; open from the first one on */
-    const struct rc_route *polling;   /* borrowed: the resource of end points that speak Engine.IO */
-    void *polling_context;            /* borrowed */
+    struct rc_flight_closed
+        *closed; /* borrowed: of the report, who has ended; NULL: nobody is told (tests, or not its own yet) */
+    const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
+    void *polling_context;          /* borrowed */
 };
 
 /* -ENOMEM. */
@@ -168,6 +170,15 @@ void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *
 /* Sends every client away politely (1012); nobody is accepted any more. */
 void rc_clients_drain(struct rc_clients *clients);
 
+/* trace.c, while hub->tracing: a stage of what a client wants done; `why` of what it is told. */
+struct rc_operation;
+void rc_client_traced(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
+                      enum rc_trace_stage stage, uint32_t code, struct rc_span why);
+/* It is about to be written for the relay. */
+void rc_client_traced_up(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
+                         struct rc_envelope_view *view);
+/* trace.c: looks for what is traced now, and whom it is about: every pass of the loop. */
+void rc_clients_trace(struct rc_clients *clients);
 /* Room for `bytes` until the next call. NULL: no memory. */
 uint8_t *rc_client_room(struct rc_clients *clients, size_t bytes);
 /* Lends a reader what its codec needs for a message of so many bytes. -ENOMEM. */

@@ -33,6 +33,9 @@ static void request_error(const struct request *request, enum rc_code code, stru
     if (request->author != RC_AUTHOR_CLIENT) {
         return; /* it learns by the result */
     }
+    if (RC_UNLIKELY(request->clients->hub->tracing)) {
+        rc_client_traced(request->clients, request->client, request->operation, RC_TRACE_REFUSED, code, message);
+    }
     const struct rc_event event = {.type = RC_EVENT_ERROR,
                                    .code = code,
                                    .id = request->operation->id,
@@ -420,6 +423,9 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
                                    (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u));
     view->request_id = operation->id.bytes;
     view->data = operation->data.bytes;
+    if (RC_UNLIKELY(clients->hub->tracing)) {
+        rc_client_traced_up(clients, request->client, operation, view);
+    }
     const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, view);
     if (rc == -EAGAIN) {
         return RC_CARRIED_LATER;
@@ -640,6 +646,9 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     struct rc_clients *clients = request.clients;
     const uint32_t client = request.client;
     const struct rc_operation *operation = request.operation;
+    if (RC_UNLIKELY(clients->hub->tracing) && request.author == RC_AUTHOR_CLIENT) {
+        rc_client_traced(clients, client, operation, RC_TRACE_RECEIVED, 0, (struct rc_span){0});
+    }
     if (!granted && !request_permitted(&request)) {
         return RC_CARRIED_REFUSED;
     }
