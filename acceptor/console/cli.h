@@ -27,6 +27,7 @@ struct rc_cli {
     const char *user;
     const char *client;
     const char *seconds;
+    const char *interval;
     const char *channel;
     const char *address;
     const char *protocol;
@@ -40,6 +41,8 @@ struct rc_cli {
     const char *reason;
     bool names;
     bool closed;
+    bool once;
+    bool watch;
     bool lines;
     bool retain;
     bool retained;

@@ -181,3 +181,30 @@ testBroker("what a process said and did last outlives it", { config }, async (br
   const text = await run(["postmortem", "-c", broker.configPath], { env: broker.env });
   assert.match(text.stdout, /code=3001 by=client user="last"/);
 });
+
+testBroker("top shows the four questions at once; status --watch goes on", { config, timeout: 60000 }, async (broker) => {
+  const [a, b] = await broker.connectMany([1, 1], { path: "/ws?user=top" });
+  for (const client of [a, b]) client.ondelivery = () => {};
+  await a.subscribe("hot:1");
+  b.socket.close(3456);
+  await within(5000, b.closed, "b is closed");
+  const publisher = await broker.connect();
+  const seen = await until("top has the channel and the close", async () => {
+    for (let i = 0; i < 20; i++) await publisher.publish("hot:1", i);
+    const top = await json(broker, "top", "--once", "--interval", "0.2");
+    return top.channels[0]?.channel === "hot:1" && top.channels[0].rate > 0 && top.closes["3456"] === 1 && top;
+  });
+  assert.equal(seen.processes.length, 4);
+  for (const row of seen.processes) assert.ok(row.pid > 0 && row.cpu_percent >= 0 && row.memory_bytes > 0);
+  for (const name of ["received", "published", "delivered", "bytes_in", "bytes_out"]) assert.ok(seen.rates[name] >= 0, name);
+  assert.deepEqual(seen.behind, []);
+  const text = await run(["top", "--once", "--interval", "0.1", "-c", broker.configPath], { env: broker.env });
+  assert.equal(text.code, 0, text.stderr);
+  for (const part of [/^ringcast test, up /m, /latency ms p50/, /3456 x1/, /^worker 1 /m, /hot:1$/m]) assert.match(text.stdout, part);
+  assert.ok(!text.stdout.includes("\u001b"), "one picture clears nothing");
+  const watch = spawn(join(BIN_DIR, "ringcast"), ["status", "--watch", "-c", broker.configPath], { env: { ...process.env, ...broker.env } });
+  let out = "";
+  watch.stdout.on("data", (bytes) => (out += bytes));
+  await until("it is shown twice", () => out.split("\u001b[H\u001b[2J").length > 2);
+  watch.kill("SIGINT");
+});

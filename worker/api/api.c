@@ -190,7 +190,8 @@ enum api_number {
     RETAIN,
     DO,
     HISTORY,
-    CLIENTS
+    CLIENTS,
+    CONFIG
 };
 
 static const struct rc_api_route api_calls[] = {
@@ -203,6 +204,7 @@ static const struct rc_api_route api_calls[] = {
     [CLIENTS] = {CLIENTS, false, rc_api_clients, NULL, rc_api_gathered, NULL},
     [CHANNELS] = {CHANNELS, false, rc_api_channels_of, NULL, rc_api_gathered, NULL},
     [PRESENCE] = {PRESENCE, false, rc_api_presence, NULL, rc_api_queried, NULL},
+    [CONFIG] = {CONFIG, false, rc_api_config, NULL, NULL, NULL},
     [STATS] = {STATS, false, rc_api_stats, NULL, NULL, NULL},
     [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL},
     [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL},
@@ -232,6 +234,7 @@ static const struct rc_route api_routes[] = {
     API_GET("channels", CHANNELS),
     API_GET("clients", CLIENTS),
     API_GET("presence", PRESENCE),
+    API_GET("config", CONFIG),
     API_GET("stats", STATS),
     API_GET("instances", INSTANCES),
     API_POST("revoke", REVOKE),

@@ -28,6 +28,7 @@
 #include "common/records/query.h"
 #include "worker/api/text.h"
 #include "worker/client/client.h"
+#include "worker/http/cached.h"
 #include "worker/http/exchange.h"
 #include "worker/http/route.h"
 #include "worker/uplink/ask.h"
@@ -43,6 +44,7 @@
 #define RC_API_KEY_BYTES_MAX 64u /* of an idempotency key */
 #define RC_API_KEYS_MAX RC_CONFIG_LIST_MAX
 #define RC_API_DIGEST_BYTES 32u
+#define RC_API_FILES_MAX 8u /* that the program has in it and serves */
 
 struct rc_api;
 struct rc_api_call;
@@ -156,6 +158,7 @@ struct rc_api {
     uint32_t digest_count;
     struct rc_api_scan *scans[RC_API_SCANS_MAX]; /* owned, in the order of their arrival */
     uint32_t scan_count;
+    struct rc_cached files[RC_API_FILES_MAX];          /* of resources.c */
     struct rc_api_survey *surveys[RC_API_SURVEYS_MAX]; /* owned, likewise */
     uint32_t survey_count;
 };
@@ -265,6 +268,7 @@ int rc_api_channels_of(struct rc_api_call *call, struct rc_api_fault *fault); /*
 int rc_api_revoke(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_history(struct rc_api_call *call, struct rc_api_fault *fault); /* GET, and DELETE */
+int rc_api_config(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault);
 

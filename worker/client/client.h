@@ -170,13 +170,17 @@ void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *
 /* Sends every client away politely (1012); nobody is accepted any more. */
 void rc_clients_drain(struct rc_clients *clients);
 
-/* trace.c, while hub->tracing: a stage of what a client wants done; `why` of what it is told. */
+/* trace.c: a stage of what a client wants done, and `why` of what it is told; of RC_TRACE_UP the flags that its record is to have: the relay
+ * and other workers do not know whose it is. */
 struct rc_operation;
-void rc_client_traced(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
-                      enum rc_trace_stage stage, uint32_t code, struct rc_span why);
-/* It is about to be written for the relay. */
-void rc_client_traced_up(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
-                         struct rc_envelope_view *view);
+uint16_t rc_client_traced(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
+                          enum rc_trace_stage stage, uint32_t code, struct rc_span why);
+static inline uint16_t rc_client_trace(struct rc_clients *clients, uint32_t client,
+                                       const struct rc_operation *operation, enum rc_trace_stage stage, uint32_t code,
+                                       struct rc_span why)
+{
+    return RC_UNLIKELY(clients->hub->tracing) ? rc_client_traced(clients, client, operation, stage, code, why) : 0;
+}
 /* trace.c: looks for what is traced now, and whom it is about: every pass of the loop. */
 void rc_clients_trace(struct rc_clients *clients);
 /* Room for `bytes` until the next call. NULL: no memory. */

@@ -109,8 +109,8 @@ void rc_clients_trace(struct rc_clients *clients)
     }
 }
 
-void rc_client_traced(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
-                      enum rc_trace_stage stage, uint32_t code, struct rc_span why)
+uint16_t rc_client_traced(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
+                          enum rc_trace_stage stage, uint32_t code, struct rc_span why)
 {
     static const char *const names[] = {
         [RC_OPERATION_SUBSCRIBE] = "subscribe", [RC_OPERATION_UNSUBSCRIBE] = "unsubscribe",
@@ -125,13 +125,5 @@ void rc_client_traced(struct rc_clients *clients, uint32_t client, const struct 
                    (int)why.count, (const char *)why.bytes);
     rc_hub_trace_client(clients->hub, client, stage, operation->channel, operation->event,
                         (uint32_t)operation->data.count, (uint16_t)code, text);
-}
-
-void rc_client_traced_up(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
-                         struct rc_envelope_view *view)
-{
-    if (rc_hub_traces_client(clients->hub, client)) {
-        view->head.flags |= RC_ENVELOPE_TRACED; /* the relay and other workers do not know whose it is */
-    }
-    rc_client_traced(clients, client, operation, RC_TRACE_UP, 0, (struct rc_span){0});
+    return stage == RC_TRACE_UP && rc_hub_traces_client(clients->hub, client) ? RC_ENVELOPE_TRACED : 0;
 }

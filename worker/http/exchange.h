@@ -121,6 +121,8 @@ struct rc_exchanges {
     struct rc_http_date date;
 };
 
+#define RC_EXCHANGE_HEADERS_BYTES_MAX 512u /* of what one answer says beside its own, terminator included */
+
 /* The answer to a request; everything borrowed for the call. Zeroed members are left out. */
 struct rc_exchange_answer {
     uint16_t status;
@@ -128,7 +130,7 @@ struct rc_exchange_answer {
     const char *content_type;
     const void *body;
     size_t body_bytes;
-    const char *headers; /* further lines, each ending in CRLF */
+    const char *headers; /* further lines, each ending in CRLF; less than RC_EXCHANGE_HEADERS_BYTES_MAX */
     const char *allow;
     uint32_t retry_after_s;
     bool cacheable; /* `headers` say how */
