@@ -80,6 +80,8 @@ struct rc_worker {
 int rc_worker_open(struct rc_worker *w, struct rc_err *err);
 void rc_worker_close(struct rc_worker *w);
 
+/* From now on what it logs, and who ends, is kept in its report. */
+void rc_worker_record(struct rc_worker *w);
 /* Says that it lives. Between rounds of a turn, too. */
 void rc_worker_beat(struct rc_worker *w);
 /* The same without how many connections it has. */

@@ -634,6 +634,9 @@ struct rc_truth {
     struct rc_engine *engines; /* by client */
     uint32_t *opened_ds; /* by client: when it was opened, 1/10 s since boot. Written once, read by who lists clients */
     uint32_t socket_count;
+    const char *instance_id;      /* borrowed: of which its clients' ids are made, in log lines; NULL: they are not named (tests) */
+    uint32_t boot_nonce;          /* likewise */
+    uint32_t worker;              /* likewise */
     bool adopted;                 /* another process has written it: rc_truth_attach */
     bool cut;                     /* and was killed: a turn may be running */
     struct rc_pool clients;       /* struct rc_client, as many as sockets */
