@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -214,6 +215,16 @@ static int worker_begin(struct rc_worker *w, struct rc_err *err)
     return 0;
 }
 
+/* For tests of what becomes of it, in builds that can (worker/store/order.h): by chance, within so many steps. */
+static void die_sometime(void)
+{
+    const char *within = getenv("RINGCAST_DIES_WITHIN");
+    uint64_t random = 0;
+    if (within != NULL && getrandom(&random, sizeof(random), 0) == (ssize_t)sizeof(random)) {
+        rc_store_order_dies(1 + random % (strtoull(within, NULL, 10) + 1));
+    }
+}
+
 /* The same, with the clients of a dead one. */
 static int worker_adopt(struct rc_worker *w, struct rc_err *err)
 {
@@ -255,6 +266,7 @@ int main(int argc, char **argv)
         /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */
         return rc == -EBADMSG || rc == -ECANCELED ? EXIT_FAILURE : EXIT_SETUP;
     }
+    die_sometime();
     worker_run(&worker);
     const bool corrupt = worker.uplink.corrupt;
     worker.state = RC_PROCESS_DRAINED;
