@@ -120,6 +120,7 @@ struct rc_exchanges {
     struct rc_http_date date;
 };
 
+#define RC_EXCHANGE_HEADERS_MAX 4096u /* bytes of an answer's further lines */
 /* The answer to a request; everything borrowed for the call. Zeroed members are left out. */
 struct rc_exchange_answer {
     uint16_t status;
