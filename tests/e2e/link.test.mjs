@@ -3,43 +3,9 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Socket } from "engine.io-client";
-import { testBroker } from "./lib/broker.mjs";
-import { Application, FLAGS, linkConfig } from "./lib/application.mjs";
+import { Application, FLAGS, client, testLink } from "./lib/application.mjs";
 import { ask, openPolling } from "./lib/socketio.mjs";
-import { until, within } from "./lib/util.mjs";
-
-/* A test with a broker of `workers` whose clients are those of an application. */
-export function testLink(name, { application: how = {}, listen, backend, config = {}, ...options }, body) {
-  const state = {};
-  testBroker(name, {
-    workers: 1,
-    ...options,
-    config: async () => {
-      state.application = await new Application(how).listen(typeof listen === "function" ? listen() : listen);
-      return { "socketio.path": "/socket.io/", ...linkConfig(state.application, backend), ...config };
-    },
-  }, async (broker) => {
-    broker.path = "/socket.io/";
-    try {
-      await body(broker, state.application);
-    } finally {
-      await state.application.close();
-    }
-  });
-}
-
-/* A client of Engine.IO that keeps what it is told. */
-function client(broker, transports = ["websocket"], options = {}) {
-  const socket = new Socket(`http://${broker.host}`, { path: "/socket.io/", transports, ...options });
-  socket.heard = [];
-  socket.binaryType = "nodebuffer";
-  socket.on("message", (message) => socket.heard.push(typeof message === "string" ? message : Buffer.from(message)));
-  socket.on("close", (reason) => (socket.closed = reason));
-  socket.on("error", () => {});
-  socket.opening = within(10000, new Promise((done) => socket.once("open", done)), "the client opens");
-  return socket;
-}
+import { until } from "./lib/util.mjs";
 
 const hears = (of, ...messages) => until(`it hears ${messages}`, () => {
   assert.deepEqual(of.heard, messages);
@@ -195,9 +161,8 @@ for (const workers of [1, 3]) {
     }
     for (const name of names) await until(`${name} has heard all`, () => sockets[name].heard.at(-1) === "end");
     for (const name of names) assert.deepEqual(sockets[name].heard, expected[name], name);
-    const { body } = await broker.get("/metrics");
-    assert.match(body, /^ringcast_link_connections\{[^}]*\} 6$/m);
-    assert.match(body, new RegExp(`^ringcast_links\\{[^}]*\\} ${workers}$`, "m"));
+    const metrics = await broker.metrics();
+    assert.deepEqual([metrics("ringcast_link_connections"), metrics("ringcast_links")], [6, workers]);
     for (const name of names) sockets[name].close();
     await until("all are told", () => names.every((name) => at[name].closed));
   });
@@ -283,6 +248,5 @@ testLink("without its process clients are closed, further ones are refused, and 
   await socket.opening;
   socket.send("again");
   await until("it is heard", () => application.conns.some((connection) => connection.heard.includes("again")));
-  const { body } = await broker.get("/metrics");
-  assert.match(body, /^ringcast_link_lost_connections_total\{[^}]*\} 2$/m);
+  assert.equal((await broker.metrics())("ringcast_link_lost_connections_total"), 2);
 });

@@ -523,7 +523,7 @@ static void handshake_answer(struct rc_exchange *exchange, uint32_t client, cons
 {
     const struct rc_engines *engines = polling_engines(exchange);
     char packet[RC_ENGINE_OPEN_BYTES_MAX];
-    char lines[400 + RC_EXCHANGE_HEADERS_MAX];
+    char lines[400 + RC_EXCHANGE_HEADERS_BYTES_MAX];
     const size_t bytes = rc_engine_open_packet(engines, client, packet);
     const char *name = engines->clients->config->socketio.cookie.text;
     size_t at = 0;

@@ -48,6 +48,15 @@ bool rc_link_carry_out(struct rc_links *links, struct rc_link *link, const struc
         return true;
     case RC_LINK_BROADCAST:
         return rc_link_broadcast(links, link, head->flags, payload) == 0;
+    case RC_LINK_ENTER:
+        rc_link_bus_enter(links, link, payload);
+        return true;
+    case RC_LINK_EXIT:
+        rc_link_bus_exit(links, link, payload);
+        return true;
+    case RC_LINK_CLUSTER:
+        rc_link_bus_say(links, link, payload);
+        return true;
     default:
         return true; /* of parts that HELLO did not offer */
     }

@@ -69,6 +69,7 @@ static void link_settle(struct rc_links *links, struct rc_link *link)
         link->deadline_ms = rc_links_now_ms(links) + DIAL_LINGER_MS;
         links->ready--;
         rc_links_gauge(links);
+        rc_link_bus_left(links, link);
         rc_link_conns_go_on(links, link);
         rc_link_conns_lost(links, link);
     }
@@ -301,6 +302,7 @@ void rc_links_close(struct rc_links *links)
     free(links->members);
     free(links->conns);
     free(links->marks);
+    free(links->adapters);
     free(links->leaving);
     free(links->full.items);
     free(links->chosen.items);

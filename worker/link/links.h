@@ -117,6 +117,15 @@ struct rc_link_member {
     uint8_t *text; /* owned: nsp, sid */
 };
 
+/* An adapter of a process: one that ENTERed. */
+struct rc_link_adapter {
+    uint32_t link; /* index */
+    uint16_t nsp_bytes;
+    uint16_t uid_bytes;
+    uint8_t nsp[RC_LINK_NSP_MAX];
+    uint8_t uid[RC_LINK_UID_MAX];
+};
+
 /* Somebody who has left a room, and gets what was said there before, first. */
 struct rc_link_leaving {
     uint64_t id; /* of its connection */
@@ -144,6 +153,9 @@ struct rc_links {
     uint32_t member_capacity;
     uint32_t member_free; /* index + 1 */
     struct rc_hashmap sids;
+    struct rc_link_adapter *adapters; /* owned */
+    uint32_t adapter_count;
+    uint32_t adapter_capacity;
     struct rc_link_leaving *leaving; /* owned */
     uint32_t leaving_count;
     uint32_t leaving_capacity;
@@ -186,6 +198,14 @@ void rc_link_receive(struct rc_links *links, struct rc_link *link);
 /* A frame of the application, which is ready; checked. False: a turn has to come first, then it once more. */
 bool rc_link_carry_out(struct rc_links *links, struct rc_link *link, const struct rc_link_head *head,
                        struct rc_span payload);
+
+/* --- bus.c --- */
+
+void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_span payload);
+void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
+/* The link is over: its adapters are gone. */
+void rc_link_bus_left(struct rc_links *links, const struct rc_link *link);
+void rc_link_bus_say(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
 
 /* --- conn.c --- */
 

@@ -246,10 +246,10 @@ static bool header_valid(struct rc_span name, struct rc_span value)
 }
 
 /* Header lines of `headers`, an array of names and values in turn; those that cannot be written are passed over, and logged. */
-static void headers_write(struct rc_span headers, char lines[RC_EXCHANGE_HEADERS_MAX])
+static void headers_write(struct rc_span headers, char lines[RC_EXCHANGE_HEADERS_BYTES_MAX])
 {
     uint8_t name_text[256];
-    uint8_t value_text[RC_EXCHANGE_HEADERS_MAX];
+    uint8_t value_text[RC_EXCHANGE_HEADERS_BYTES_MAX];
     struct rc_json_cursor cursor;
     struct rc_json_value name;
     struct rc_json_value value;
@@ -263,13 +263,13 @@ static void headers_write(struct rc_span headers, char lines[RC_EXCHANGE_HEADERS
         struct rc_span its_value;
         if (rc_json_string_decode(&name, name_text, sizeof(name_text), &its_name) < 0 ||
             rc_json_string_decode(&value, value_text, sizeof(value_text), &its_value) < 0 ||
-            !header_valid(its_name, its_value) || at + its_name.count + its_value.count + 5 > RC_EXCHANGE_HEADERS_MAX) {
+            !header_valid(its_name, its_value) || at + its_name.count + its_value.count + 5 > RC_EXCHANGE_HEADERS_BYTES_MAX) {
             rc_log_limited(RC_LOG_WARN, 1, "link_header_left_out",
-                           "reason=\"no header of HTTP, or more than %u bytes of them\"", RC_EXCHANGE_HEADERS_MAX);
+                           "reason=\"no header of HTTP, or more than %u bytes of them\"", RC_EXCHANGE_HEADERS_BYTES_MAX);
             continue;
         }
         if (!header_is_ours(its_name)) {
-            at += (size_t)snprintf(lines + at, RC_EXCHANGE_HEADERS_MAX - at, "%.*s: %.*s\r\n", (int)its_name.count,
+            at += (size_t)snprintf(lines + at, RC_EXCHANGE_HEADERS_BYTES_MAX - at, "%.*s: %.*s\r\n", (int)its_name.count,
                                    (const char *)its_name.bytes, (int)its_value.count, (const char *)its_value.bytes);
         }
     }
@@ -308,7 +308,7 @@ static bool verdict_valid(struct rc_links *links, uint32_t client, struct rc_spa
 
 void rc_link_opening_accepted(struct rc_links *links, uint32_t client, struct rc_span json)
 {
-    char lines[RC_EXCHANGE_HEADERS_MAX];
+    char lines[RC_EXCHANGE_HEADERS_BYTES_MAX];
     if (!verdict_valid(links, client, json)) {
         return;
     }
@@ -325,7 +325,7 @@ void rc_link_opening_accepted(struct rc_links *links, uint32_t client, struct rc
 void rc_link_opening_rejected(struct rc_links *links, uint32_t client, struct rc_span json)
 {
     static const char forbidden[] = "{\"code\":4,\"message\":\"Forbidden\"}";
-    char lines[RC_EXCHANGE_HEADERS_MAX];
+    char lines[RC_EXCHANGE_HEADERS_BYTES_MAX];
     uint8_t type_text[65];
     struct rc_span type = {0};
     struct rc_span body = rc_span_text(forbidden);

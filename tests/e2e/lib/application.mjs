@@ -3,7 +3,9 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
-import { freePort, until } from "./util.mjs";
+import { Socket } from "engine.io-client";
+import { testBroker } from "./broker.mjs";
+import { freePort, until, within } from "./util.mjs";
 
 export const TYPES = {
   HELLO: 1, READY: 2, PING: 3, PONG: 4, ERROR: 5, ASKS: 6, OPEN: 16, ACCEPT: 17, REJECT: 18, TEXT: 19, BINARY: 20, CLOSE: 21, CLOSED: 22, UPGRADED: 23, WRITABLE: 24,
@@ -51,6 +53,7 @@ class Link {
     this.rest = Buffer.alloc(0);
     socket.on("data", (bytes) => this.received(bytes));
     socket.on("error", () => {});
+    socket.on("end", () => socket.end()); // sockets of a server of HTTP stay half open by themselves
     socket.on("close", () => { this.ended = true; application.links.delete(this); });
   }
 
@@ -179,6 +182,7 @@ export class Application {
 
   async close() {
     for (const link of this.links) link.socket.destroy();
+    if (!this.server.listening) return;
     this.server.closeAllConnections();
     await new Promise((done) => this.server.close(done));
   }
@@ -189,3 +193,37 @@ export const linkConfig = (application, more = {}) => ({
   "socketio.link": "app",
   "backend": [{ name: "app", kind: "link", url: [application.url], secrets: [application.secret], ...more }],
 });
+
+/* --- tests ------------------------------------------------------------------------------------------------------------- */
+
+/* A test with a broker of `workers` whose clients are those of an application. */
+export function testLink(name, { application: how = {}, listen, backend, config = {}, ...options }, body) {
+  const state = {};
+  testBroker(name, {
+    workers: 1,
+    ...options,
+    config: async () => {
+      state.application = await new Application(how).listen(listen);
+      return { "socketio.path": "/socket.io/", ...linkConfig(state.application, backend), ...config };
+    },
+  }, async (broker) => {
+    broker.path = "/socket.io/";
+    try {
+      await body(broker, state.application);
+    } finally {
+      await state.application.close();
+    }
+  });
+}
+
+/* A client of Engine.IO that keeps what it is told. */
+export function client(broker, transports = ["websocket"], options = {}) {
+  const socket = new Socket(`http://${broker.host}`, { path: "/socket.io/", transports, ...options });
+  socket.heard = [];
+  socket.binaryType = "nodebuffer";
+  socket.on("message", (message) => socket.heard.push(typeof message === "string" ? message : Buffer.from(message)));
+  socket.on("close", (reason) => (socket.closed = reason));
+  socket.on("error", () => {});
+  socket.opening = within(10000, new Promise((done) => socket.once("open", done)), "the client opens");
+  return socket;
+}
