@@ -17,6 +17,7 @@
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
 #include "worker/engine/returning.h"
+#include "worker/link/link_io.h"
 #include "worker/worker.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
@@ -61,6 +62,7 @@ static void adopt_config(struct rc_worker *w, bool first)
         rc_backends_reconfigure(w->backends, w->config);
         rc_batches_reconfigure(w->batches, w->config);
         rc_engines_reconfigure(&w->engines, w->config);
+        rc_links_reconfigure(w->links, w->config);
         rc_identities_reconfigure(&w->identities, w->config, generation);
         rc_clients_reconfigure(&w->clients, w->config);
         rc_api_reconfigure(&w->api);
@@ -106,7 +108,8 @@ static uint32_t sleep_ms(struct rc_worker *w)
         rc_doing_sleep_ms(&w->engines, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms)));
     const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, engines_ms);
     const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
-    const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, batches_ms));
+    const uint32_t links_ms = rc_links_sleep_ms(w->links, batches_ms);
+    const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, links_ms));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
@@ -169,6 +172,7 @@ static void worker_run(struct rc_worker *w)
         rc_revocations_work(&w->identities.revocations);
         rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
+        rc_links_work(w->links);
         rc_returnings_work(&w->engines);
         rc_asked_work(&w->engines);
         rc_doing_work(&w->engines);

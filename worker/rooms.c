@@ -17,6 +17,7 @@
 #include "worker/engine/recoverable.h"
 #include "worker/engine/requests.h"
 #include "worker/engine/rule_retained.h"
+#include "worker/link/link_io.h"
 
 /* --- what one room tells another --- */
 
@@ -109,11 +110,21 @@ static bool made_here(const struct rc_worker *w, uint32_t socket)
     return w->truth.sockets[socket].listener == RC_SOCKET_MADE_HERE;
 }
 
+/* Of those, a link with a process of the application. */
+static bool is_link(const struct rc_worker *w, uint32_t socket)
+{
+    return (w->truth.sockets[socket].exchange & RC_LINK_SOCKET) != 0;
+}
+
 static void to_received(void *context, uint32_t socket, uint8_t *bytes, uint32_t count)
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
-        rc_backend_received(w->backends, socket, bytes, count);
+        if (is_link(w, socket)) {
+            rc_link_received(w->links, socket, bytes, count);
+        } else {
+            rc_backend_received(w->backends, socket, bytes, count);
+        }
         return;
     }
     rc_socket_received(&w->clients, socket, bytes, count);
@@ -129,7 +140,11 @@ static void to_ended(void *context, uint32_t socket, int error)
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
-        rc_backend_ended(w->backends, socket, error);
+        if (is_link(w, socket)) {
+            rc_link_ended(w->links, socket, error);
+        } else {
+            rc_backend_ended(w->backends, socket, error);
+        }
         return;
     }
     rc_socket_ended(&w->clients, socket, error);
@@ -152,7 +167,9 @@ static void to_timer(void *context, uint32_t socket)
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
-        rc_backend_timer(w->backends, socket);
+        if (!is_link(w, socket)) { /* links have no timer: rc_links_work */
+            rc_backend_timer(w->backends, socket);
+        }
         return;
     }
     rc_socket_timer(&w->clients, socket);
@@ -168,7 +185,11 @@ static void to_terminated(void *context, uint32_t socket)
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
-        rc_backend_terminated(w->backends, socket);
+        if (is_link(w, socket)) {
+            rc_link_terminated(w->links, socket);
+        } else {
+            rc_backend_terminated(w->backends, socket);
+        }
         return;
     }
     rc_socket_terminated(&w->clients, socket);
@@ -183,6 +204,10 @@ static void to_given(void *context, uint32_t socket, int fd)
 static void to_connected(void *context, const struct rc_io_connect *connect, int fd, int error)
 {
     struct rc_worker *w = context;
+    if (connect->token & RC_LINK_TOKEN) {
+        rc_link_connected(w->links, connect, fd, error);
+        return;
+    }
     if (connect->token & RC_BACKEND_TOKEN) {
         rc_backend_connected(w->backends, connect, fd, error);
         return;
@@ -194,7 +219,11 @@ static void to_placed(void *context, const struct rc_io_place *place, uint32_t s
 {
     struct rc_worker *w = context;
     if (place->from.listener == RC_SOCKET_MADE_HERE) {
-        rc_backend_placed(w->backends, place, socket);
+        if (place->token & RC_LINK_TOKEN) {
+            rc_link_placed(w->links, place, socket);
+        } else {
+            rc_backend_placed(w->backends, place, socket);
+        }
         return;
     }
     rc_handover_placed(&w->handovers, place, socket);
@@ -482,6 +511,12 @@ static int open_engines(struct rc_worker *w, struct rc_err *err)
     return 0;
 }
 
+static int open_links(struct rc_worker *w, struct rc_err *err)
+{
+    w->links = rc_links_open(&w->clients, &w->engines, w->config);
+    return w->links == NULL ? rc_err_set(err, -ENOMEM, "no memory for links") : 0;
+}
+
 static int open_api(struct rc_worker *w, struct rc_err *err)
 {
     (void)err;
@@ -556,6 +591,7 @@ static int open_overload(struct rc_worker *w, struct rc_err *err)
     ROOM(backends, BEHIND(clients) | BEHIND(identities))                                                       \
     ROOM(carriers, BEHIND(clients))                                                                            \
     ROOM(engines, BEHIND(clients) | BEHIND(carriers))                                                          \
+    ROOM(links, BEHIND(clients) | BEHIND(engines))                                                             \
     ROOM(api, BEHIND(clients))                                                                                 \
     ROOM(io, BEHIND(truth) | BEHIND(hub) | BEHIND(clients) | BEHIND(carriers) | BEHIND(engines) | BEHIND(api)) \
     ROOM(clock, BEHIND(engines) | BEHIND(io))                                                                  \
@@ -596,6 +632,7 @@ void rc_worker_close(struct rc_worker *w)
     rc_asks_close(&w->asks);
     rc_identities_close(&w->identities);
     rc_io_close(&w->io);
+    rc_links_close(w->links);
     rc_batches_close(w->batches);
     rc_backends_close(w->backends);
     rc_memberships_close(&w->memberships);

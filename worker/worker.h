@@ -63,6 +63,7 @@ struct rc_worker {
     struct rc_handovers handovers;
     struct rc_engines engines;
     struct rc_polling polling;
+    struct rc_links *links;
     struct rc_websockets websockets;
     struct rc_api api;
     struct rc_client_files client_files;

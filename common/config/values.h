@@ -95,6 +95,8 @@ enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC, RC_ADAPTER_SHARDED, RC_AD
 enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
 /* What becomes of a client's connect, subscribe or publish when its backend gave no answer. */
 enum rc_backend_failure { RC_BACKEND_FAILURE_DENY, RC_BACKEND_FAILURE_ALLOW };
+/* How the application is spoken to: asked by HTTP, or by links, which have its Socket.IO clients (docs/link.md). */
+enum rc_backend_kind { RC_BACKEND_KIND_HTTP, RC_BACKEND_KIND_LINK };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
 
 /* At most `count` in any `window_ms`, as "100/1m"; count 0: no limit. */
@@ -174,6 +176,7 @@ struct rc_config_sse {
 
 struct rc_config_socketio {
     struct rc_config_text path; /* "" = off */
+    struct rc_config_text link; /* the [[backend]] of kind "link" that has all its clients; "" = none */
     uint32_t namespace_count;
     struct rc_config_text namespaces[RC_CONFIG_NSPS_MAX]; /* names, or "beginning*" */
     uint32_t transport_count;
@@ -393,6 +396,7 @@ struct rc_config_consumer {
 /* common/config/backend.h says what its texts mean. */
 struct rc_config_backend {
     struct rc_config_text name;
+    enum rc_backend_kind kind;
     uint32_t url_count;
     struct rc_config_text urls[RC_CONFIG_BACKEND_URLS_MAX];
     uint32_t secret_count;
@@ -408,6 +412,8 @@ struct rc_config_backend {
     enum rc_backend_failure on_failure;
     struct rc_config_text breaker; /* "" = never opens */
     uint64_t max_body_bytes;       /* of an answer */
+    uint64_t max_frame_bytes;      /* LINK: payload of a frame */
+    uint64_t max_unsent_bytes;     /* LINK: for one process, before its clients are not read */
     struct rc_config_text tls_ca;  /* "" = the system's */
 };
 

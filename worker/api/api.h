@@ -26,7 +26,7 @@
 #include "common/records/call.h"
 #include "common/text/json_scan.h"
 #include "common/records/query.h"
-#include "worker/api/text.h"
+#include "worker/http/text.h"
 #include "worker/client/client.h"
 #include "worker/http/cached.h"
 #include "worker/http/exchange.h"

@@ -38,7 +38,7 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
         return RC_ENDPOINT_PATH;
     }
     if (rc_config_engineio_path_is(config->socketio.path.text, path)) {
-        *codec = RC_CODEC_SOCKETIO;
+        *codec = config->socketio.link.text[0] == '\0' ? RC_CODEC_SOCKETIO : RC_CODEC_LINK;
         return RC_ENDPOINT_PATH;
     }
     if (rc_config_engineio_path_is(config->debug.engineio_echo.text, path)) {
@@ -193,7 +193,7 @@ static void note_client(const struct rc_exchange *exchange)
 /* Can clients of this kind say who they are later, or have they their connect? */
 static enum rc_identity_moment moment_of(enum rc_codec_id codec)
 {
-    return codec == RC_CODEC_SOCKETIO ? RC_IDENTITY_HANDSHAKE : RC_IDENTITY_ALL;
+    return codec == RC_CODEC_SOCKETIO || codec == RC_CODEC_LINK ? RC_IDENTITY_HANDSHAKE : RC_IDENTITY_ALL;
 }
 
 bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *arrival)

@@ -21,7 +21,8 @@ enum rc_codec_id {
     RC_CODEC_ENGINEIO, /* from here on those of Engine.IO */
     RC_CODEC_SOCKETIO,
     RC_CODEC_SOCKETIO_MSGPACK,
-    RC_CODEC_SSE, /* from here on those of server-sent events */
+    RC_CODEC_LINK, /* what is said is the application's business: messages as they are */
+    RC_CODEC_SSE,  /* from here on those of server-sent events */
     RC_CODEC_SSE_DATA,
     RC_CODEC_COUNT,
 };

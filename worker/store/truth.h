@@ -294,6 +294,7 @@ enum rc_channel_flags {
     RC_CHANNEL_REFUSED =
         1u << 7,                /* it has subscribers, but the relay had no room to register it: nothing of it comes */
     RC_CHANNEL_DELTA = 1u << 9, /* some of its groups get deltas (worker/hub/delta.h) */
+    RC_CHANNEL_HERE = 1u << 10, /* of this worker alone: the relay knows nothing of it (worker/hub/here.c) */
     RC_CHANNEL_WANTS_RETAINED = 1u << 8, /* some of those who wait are to get its retained values first */
 };
 
