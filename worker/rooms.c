@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/base/log.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker/backend/backend_io.h"
@@ -46,6 +47,14 @@ void rc_worker_alive(struct rc_worker *w)
     /* Again and again: a stray write must not make the worker look as if it did not run. */
     atomic_store_explicit(&w->process->state, w->state, memory_order_relaxed);
     atomic_store_explicit(&w->process->heartbeat_ms, rc_clock_ms(), memory_order_relaxed);
+}
+
+void rc_worker_record(struct rc_worker *w)
+{
+    struct rc_report *own = w->control.own;
+    rc_log_record(&own->lines.head, own->lines.entries, RC_FLIGHT_LINES);
+    w->clients.closed = &own->closed;
+    rc_tracer_open(&w->hub.traces.tracer, w->control.core, own);
 }
 
 void rc_worker_beat(struct rc_worker *w)
@@ -329,10 +338,35 @@ static void to_revoked(void *context, uint32_t client, uint64_t random)
 
 /* --- what is opened --- */
 
+/* How far the rings' producer, this worker's former process, came. */
+static uint64_t up_tail(const struct rc_worker *w)
+{
+    const uint32_t pair =
+        atomic_load_explicit(&w->control.core->workers[w->args.index].generation, memory_order_acquire) & 1; /* W3 */
+    return atomic_load_explicit(&w->port.shared->pairs[pair].up.tail, memory_order_acquire);                 /* W3 */
+}
+
+/* What is in the truth is by the configuration that its writer had in force; the next one is taken over as always. */
+static int open_config(struct rc_worker *w, struct rc_err *err)
+{
+    const uint32_t generation = w->truth.layout->config_generation;
+    if (generation != w->config_generation && w->config_generation - generation != 1) {
+        return rc_err_set(err, -EAGAIN, "the configuration was read again meanwhile");
+    }
+    w->config_generation = generation;
+    w->config = rc_control_config(&w->control, generation);
+    return 0;
+}
+
 static int open_truth(struct rc_worker *w, struct rc_err *err)
 {
     if (w->args.adopt != 0) {
-        return rc_truth_attach(&w->truth, w->args.truth_fd, err);
+        int rc = rc_truth_attach(&w->truth, w->args.truth_fd, err);
+        if (rc == 0 && w->args.adopt != RC_ADOPT_RUNNING) {
+            rc = rc_crash_begin(&w->crash, &w->truth, w->metrics, w->args.old_io_fd, up_tail(w),
+                                w->args.adopt == RC_ADOPT_CRASHED, err);
+        }
+        return rc == 0 ? open_config(w, err) : rc;
     }
     const int rc = rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config, 0,
                                    w->control.boot_ms, err);
@@ -370,6 +404,9 @@ static int open_uplink(struct rc_worker *w, struct rc_err *err)
     const struct rc_interests_handlers interest_handlers = rc_clients_interests_handlers(&w->clients);
     handlers.call = to_call;
     handlers.direct_called = to_direct_called;
+    w->truth.instance_id = w->control.instance_id;
+    w->truth.boot_nonce = w->control.boot_nonce;
+    w->truth.worker = (uint32_t)w->args.index;
     const int rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->truth, w->metrics, w->args.index,
                                   w->args.relay_bell_fd, &handlers, err);
     rc_interests_open(&w->interests, &w->control, &w->truth, &w->uplink, w->metrics, &w->io.now_ns, &interest_handlers);

@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
+#include "worker/io/tls_left.h"
 
 /* Is there a connection that this process can go on with? A request whose body was coming is not: what was read of it was private. */
 static bool adopt_goes_on(const struct rc_socket *socket)
@@ -27,21 +28,24 @@ static void adopt_socket(struct rc_io *io, uint32_t index)
 }
 
 /* What is not there, or cannot go on, is lost. Not what another's end has ended meanwhile (a pipe's): its close is on its way. */
-static void adopt_or_lose(struct rc_io *io, uint32_t index)
+static uint32_t adopt_or_lose(struct rc_io *io, uint32_t index)
 {
     struct rc_socket *socket = &io->truth->sockets[index];
     if (socket->state == RC_SOCKET_FREE || (socket->inflight & RC_INFLIGHT_CLOSE)) {
-        return;
+        return 0;
     }
-    if (!rc_kept_has(io, index) || !adopt_goes_on(socket)) {
+    if (!rc_kept_has(io, index) || !adopt_goes_on(socket) || rc_io_tls_lacks(io, index)) {
+        const bool counts = socket->state < RC_SOCKET_TERMINATING && socket->listener != RC_SOCKET_MADE_HERE;
         if (socket->state != RC_SOCKET_CARRYING) {
             socket->exchange = 0; /* the predecessor's, private to it */
         }
         rc_io_lose(io, index);
+        return counts ? 1 : 0;
     }
+    return 0;
 }
 
-uint32_t rc_io_adopt(struct rc_io *io)
+uint32_t rc_io_adopt(struct rc_io *io, uint32_t *lost)
 {
     uint32_t sockets[RC_VAULT_ENTRIES];
     bool there[RC_VAULT_ENTRIES];
@@ -60,9 +64,10 @@ uint32_t rc_io_adopt(struct rc_io *io)
             adopted += there[i] ? 1u : 0u;
         }
     }
+    rc_io_tls_take(io);
     /* All are counted, and known as they are, before the end of one touches another. */
     for (uint32_t i = 0; i < io->truth->socket_count; i++) {
-        adopt_or_lose(io, i);
+        *lost += adopt_or_lose(io, i);
     }
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
     return adopted;
