@@ -56,6 +56,7 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
     rc = rc == 0 ? rc_adopt_rebuild(&adopt, err) : rc;
     if (rc == 0) {
         rc_pipes_rebuild(&w->handovers.pipes);
+        rc_pushers_rebuild(&w->pushers);
     }
     return rc;
 }

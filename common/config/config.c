@@ -17,6 +17,7 @@
 #include "common/config/event_rules.h"
 #include "common/config/schemas.h"
 #include "common/config/identity.h"
+#include "common/config/pusher.h"
 #include "common/config/key.h"
 #include "common/config/key_set.h"
 #include "common/config/policies.h"
@@ -503,10 +504,11 @@ static int listeners_check(const struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
-static bool path_reserved(const char *path)
+static bool path_reserved(const struct rc_config *config, const char *path)
 {
-    static const char *const reserved[] = {"/health", "/metrics", "/api", "/ringcast.js"};
-    for (size_t i = 0; i < RC_ARRAY_COUNT(reserved); i++) {
+    static const char *const reserved[] = {"/health", "/metrics", "/api", "/ringcast.js", "/apps"};
+    const size_t count = RC_ARRAY_COUNT(reserved) - (config->pusher_app_count > 0 ? 0 : 1);
+    for (size_t i = 0; i < count; i++) {
         const size_t bytes = strlen(reserved[i]);
         if (strncmp(path, reserved[i], bytes) == 0 && (path[bytes] == '\0' || path[bytes] == '/')) {
             return true;
@@ -548,16 +550,23 @@ static int paths_check(const struct rc_config *config, struct rc_err *err)
                 "[[endpoint]] %s: incoming is for protocol = \"raw\"; native clients publish by themselves",
                 endpoint->path.text);
         }
+        if (endpoint->protocol == RC_ENDPOINT_PUSHER &&
+            (endpoint->incoming != RC_INCOMING_IGNORE ||
+             !(endpoint->join_count == 1 && strcmp(endpoint->join[0], "*") == 0))) {
+            return rc_err_set(err, -EINVAL, "[[endpoint]] %s: incoming and join are not for protocol = \"pusher\"",
+                              endpoint->path.text);
+        }
         paths[count++] = endpoint->path.text;
     }
     for (size_t i = 0; i < count; i++) {
         if (paths[i][0] != '/') {
             return rc_err_set(err, -EINVAL, "the path \"%s\" does not begin with /", paths[i]);
         }
-        if (path_reserved(paths[i])) {
-            return rc_err_set(err, -EINVAL,
-                              "the path %s is the broker's own (/health, /metrics, /api, /ringcast.js): choose another",
-                              paths[i]);
+        if (path_reserved(config, paths[i])) {
+            return rc_err_set(
+                err, -EINVAL,
+                "the path %s is the broker's own (/health, /metrics, /api, /ringcast.js, with a [[pusher_app]] /apps): choose another",
+                paths[i]);
         }
         for (size_t j = 0; j < i; j++) {
             if (strcmp(paths[i], paths[j]) == 0) {
@@ -645,6 +654,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = rc_config_backends_check(config, err);
+    }
+    if (rc == 0) {
+        rc = rc_config_pusher_check(config, err);
     }
     if (rc == 0) {
         rc = namespaces_check(config, err);

@@ -139,34 +139,41 @@ static void api_ended(struct rc_exchange *exchange, uint16_t status)
     }
 }
 
-static const struct rc_exchange_user api_user = {
+const struct rc_exchange_user rc_api_user = {
     .run = api_run, .room = api_room, .expired = api_expired, .ended = api_ended};
 
-/* Of every route: the request becomes a call. */
-static void api_begin(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct rc_api_route *route,
+                  struct rc_api_pusher *pusher)
 {
-    struct rc_api *api = context;
     const struct rc_http_request *request = exchange->request;
     const bool draining = exchange->exchanges->draining;
     const struct rc_exchange_answer busy = {.status = 503,
                                             .retry_after_s = 1,
                                             .message = draining ? "this server is going away: try again"
                                                                 : "too many API calls at once: try again"};
-    struct rc_api_call *call = draining ? NULL : rc_api_call_open(api, exchange, route->detail);
+    struct rc_api_call *call = draining ? NULL : rc_api_call_open(api, exchange, route);
     struct rc_api_fault fault;
     if (call == NULL) {
+        rc_api_pusher_free(pusher);
         rc_exchange_answer(exchange, &busy);
         return;
     }
+    call->pusher = pusher;
     exchange->context = call;
     memcpy(call->caller, api->caller, sizeof(call->caller));
     if (api_key_header(call, request, &fault) < 0) {
         rc_api_fail(call, &fault);
     } else if (!call->route->body) {
         api_run(exchange);
-    } else if (rc_exchange_read(exchange, &api_user, call) < 0) {
+    } else if (rc_exchange_read(exchange, &rc_api_user, call) < 0) {
         rc_exchange_answer(exchange, &busy);
     }
+}
+
+/* Of every route: the request becomes a call. */
+static void api_begin(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    rc_api_begin(context, exchange, route->detail, NULL);
 }
 
 /* --- routes ---------------------------------------------------------------------------------------------------------- */
@@ -189,20 +196,20 @@ enum api_number {
 };
 
 static const struct rc_api_route api_calls[] = {
-    [PUBLISH] = {PUBLISH, true, rc_api_publish, rc_api_send, rc_api_published, rc_api_put_published},
-    [BROADCAST] = {BROADCAST, true, rc_api_broadcast, rc_api_send, rc_api_published, rc_api_put_published},
-    [DIRECT] = {DIRECT, true, rc_api_direct, rc_api_send, rc_api_published, rc_api_put_published},
-    [SUBSCRIBE] = {SUBSCRIBE, true, rc_api_subscribe, NULL, rc_api_gathered, NULL},
-    [UNSUBSCRIBE] = {UNSUBSCRIBE, true, rc_api_unsubscribe, NULL, rc_api_gathered, NULL},
-    [DISCONNECT] = {DISCONNECT, true, rc_api_disconnect, NULL, rc_api_gathered, NULL},
-    [CHANNELS] = {CHANNELS, false, rc_api_channels, NULL, rc_api_gathered, NULL},
-    [PRESENCE] = {PRESENCE, false, rc_api_presence, NULL, rc_api_queried, NULL},
-    [STATS] = {STATS, false, rc_api_stats, NULL, NULL, NULL},
-    [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL},
-    [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL},
-    [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published},
-    [DO] = {DO, true, rc_api_do, rc_api_do_room, rc_api_do_record, NULL},
-    [HISTORY] = {HISTORY, false, rc_api_history, NULL, rc_api_queried, NULL},
+    [PUBLISH] = {PUBLISH, true, rc_api_publish, rc_api_send, rc_api_published, rc_api_put_published, NULL},
+    [BROADCAST] = {BROADCAST, true, rc_api_broadcast, rc_api_send, rc_api_published, rc_api_put_published, NULL},
+    [DIRECT] = {DIRECT, true, rc_api_direct, rc_api_send, rc_api_published, rc_api_put_published, NULL},
+    [SUBSCRIBE] = {SUBSCRIBE, true, rc_api_subscribe, NULL, rc_api_gathered, NULL, NULL},
+    [UNSUBSCRIBE] = {UNSUBSCRIBE, true, rc_api_unsubscribe, NULL, rc_api_gathered, NULL, NULL},
+    [DISCONNECT] = {DISCONNECT, true, rc_api_disconnect, NULL, rc_api_gathered, NULL, NULL},
+    [CHANNELS] = {CHANNELS, false, rc_api_channels, NULL, rc_api_gathered, NULL, NULL},
+    [PRESENCE] = {PRESENCE, false, rc_api_presence, NULL, rc_api_queried, NULL, NULL},
+    [STATS] = {STATS, false, rc_api_stats, NULL, NULL, NULL, NULL},
+    [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL, NULL},
+    [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL, NULL},
+    [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published, NULL},
+    [DO] = {DO, true, rc_api_do, rc_api_do_room, rc_api_do_record, NULL, NULL},
+    [HISTORY] = {HISTORY, false, rc_api_history, NULL, rc_api_queried, NULL, NULL},
 };
 
 #define API_POST(name, number)                                                                              \
@@ -245,7 +252,7 @@ void rc_api_open(struct rc_api *api, struct rc_clients *clients)
                                      .count = RC_ARRAY_COUNT(api_routes),
                                      .context = api,
                                      .missing = "no such API call",
-                                     .user = &api_user,
+                                     .user = &rc_api_user,
                                      .admit = api_admit};
     *api = (struct rc_api){.clients = clients, .asks = clients->asks};
     rc_api_reconfigure(api);

@@ -12,7 +12,7 @@
  *   publish.c    publish, broadcast, direct                do.c         operations for clients, users, rooms
  *                                                          resources.c  health, metrics, the page: what needs no key
  *   query.c      what the relay is asked: presence, instances
- *   revoke.c     tokens that are no good any more
+ *   revoke.c     tokens that are no good any more       pusher.c, pusher_auth.c, pusher_body.c   server SDKs of the Pusher protocol
  */
 #ifndef RC_WORKER_API_API_H
 #define RC_WORKER_API_API_H
@@ -61,6 +61,8 @@ struct rc_api_route {
     void (*record)(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
     /* Members of an error's answer when a part of it (call->answered) was done. */
     void (*put_partly)(struct rc_text *text, const struct rc_api_call *call);
+    /* All messages have their places, or all who were asked have replied: in the place of the answer that there would be. NULL: that one. */
+    void (*done)(struct rc_api_call *call);
 };
 
 /*
@@ -116,8 +118,9 @@ struct rc_api_call {
     uint32_t sent;
     uint32_t answered;
     uint32_t duplicates;
-    struct rc_client_ref target; /* direct */
-    struct rc_api_do *does;      /* owned: of do; NULL = it is another call */
+    struct rc_client_ref target;  /* direct */
+    struct rc_api_do *does;       /* owned: of do; NULL = it is another call */
+    struct rc_api_pusher *pusher; /* owned: of a server SDK of the Pusher protocol; NULL = it is another call */
 
     /* calls to workers */
     enum rc_call_operation operation;
@@ -228,6 +231,39 @@ int rc_api_channel(struct rc_api_call *call, const struct rc_json_value *value, 
 /* Strict base64 (RFC 4648 4); decoded into the arena. */
 int rc_api_base64(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
                   struct rc_api_fault *fault);
+
+/* --- of other files, too --- */
+
+/* api.c: of every exchange that is a call; a request that is to become one. It owns `pusher`, which may be NULL, from
+ * here on. */
+extern const struct rc_exchange_user rc_api_user;
+void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct rc_api_route *route,
+                  struct rc_api_pusher *pusher);
+
+/* ask.c: what workers are asked. */
+struct rc_api_question {
+    struct rc_span channel;
+    struct rc_span user;
+    struct rc_span text;
+    struct rc_client_ref client;
+    struct rc_span foreign; /* id of another instance's client; `client` says so */
+    uint16_t close_code;
+};
+int rc_api_ask_workers(struct rc_api_call *call, enum rc_call_operation operation,
+                       const struct rc_api_question *question, struct rc_api_fault *fault);
+/* What they replied to an earlier question goes: another one may be asked. */
+void rc_api_forget_replies(struct rc_api_call *call);
+/* Channels that they have named, in the order of names, each once, at most call->limit. The name behind which there are more to *next, of
+ * RC_CHANNEL_NAME_MAX bytes; the bytes of it, 0: there are none. -ENOMEM. */
+int rc_api_each_channel(const struct rc_api_call *call,
+                        int (*each)(void *context, struct rc_span name, uint64_t subscribers), void *context,
+                        char *next);
+/* query.c: who is in the channel. */
+int rc_api_ask_members(struct rc_api_call *call, struct rc_span channel, struct rc_api_fault *fault);
+
+/* pusher.c: what server SDKs of the Pusher Channels protocol ask for, below /apps/. Its memory. */
+void rc_api_pusher_open(struct rc_api *api);
+void rc_api_pusher_free(struct rc_api_pusher *pusher);
 
 /* --- routes --- */
 
