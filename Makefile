@@ -107,7 +107,7 @@ COMPONENTS := acceptor worker relay bench common
 C_SRC := $(call found,$(COMPONENTS),-name '*.c' ! -name '*.bpf.c')
 CXX_SRC := $(call found,acceptor common,-name '*.cpp')
 BPF_SRC := $(call found,acceptor,-name '*.bpf.c')
-ASSETS := $(call found,worker,\( -name '*.html' -o -name '*.js' \))
+ASSETS := $(call found,worker,\( -name '*.html' -o -name '*.js' -o -name '*.css' \))
 
 PROGRAM_acceptor := ringcast
 PROGRAM_worker := ringcast-worker
@@ -154,7 +154,7 @@ $(B)/sources: FORCE
 # Which build configuration and metrics in shared memory are of (common/shm/layout.h): a checksum of what they are made of.
 BUILD_ID_SRC := common/shm/layout.h common/shm/windows.h common/shm/tallies.h common/shm/doorbell.h common/config/config.def common/config/values.h \
                 common/identity/key_board.h common/identity/material.h \
-                common/metrics/metrics.def common/metrics/metrics.h common/base/histogram.h
+                common/metrics/metrics.def common/metrics/metrics.h common/records/codes.def common/base/histogram.h
 build/gen/build_id.h: $(BUILD_ID_SRC)
 	@mkdir -p $(@D)
 	@sum=$$(cat $^ | cksum); echo "#define RC_BUILD_ID $${sum%% *}u" >$@
@@ -230,15 +230,20 @@ $(B)/fuzz/$(1): $(call objects,$(wildcard tests/fuzz/$(1)/*.c)) $(filter %.o,$(F
 endef
 $(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(n))))
 
-# Files served by the worker, as symbols (worker/http/assets.h): page.html is rc_asset_page_html … rc_asset_page_html_end.
+# Files served by the worker, as symbols (worker/http/assets.h): page.html is rc_asset_page_html … rc_asset_page_html_end, and compressed
+# rc_asset_page_html_gz … rc_asset_page_html_gz_end. gzip -n: the same bytes whenever they are made.
+PACKED := $(ASSETS:%=$(B)/gen/%.gz)
+$(B)/gen/%.gz: %
+	@mkdir -p $(@D)
+	@gzip -9nc $< >$@
 $(B)/gen/assets.S: $(B)/sources
 	@mkdir -p $(@D)
-	@{ echo '.section .rodata'; for file in $(ASSETS); do \
+	@{ echo '.section .rodata'; for file in $(ASSETS) $(PACKED); do \
 	    symbol=rc_asset_$$(basename $$file | tr -c 'a-zA-Z0-9\n' _); \
 	    printf '.balign 16\n.global %s, %s_end\n%s:\n.incbin "%s"\n%s_end:\n.byte 0\n' \
 	        $$symbol $$symbol $$symbol $$file $$symbol; \
 	done; echo '.section .note.GNU-stack,"",@progbits'; } >$@
-$(OBJ)/worker/http/assets.o: $(B)/gen/assets.S $(ASSETS)
+$(OBJ)/worker/http/assets.o: $(B)/gen/assets.S $(ASSETS) $(PACKED)
 	@mkdir -p $(@D)
 	@echo "  EMBED $(ASSETS)"
 	@$(CC) -c -o $@ $<
@@ -263,7 +268,7 @@ $(filter $(OBJ)/acceptor/% $(OBJ)/tests/%,$(call objects,$(C_SRC) $(UNIT_SRC) $(
 
 # --- doing things ----------------------------------------------------------------------------------------------------
 
-.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million scale install uninstall deb fresh clean distclean help
+.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million scale install uninstall deb sbom image fresh clean distclean help
 .PHONY: show-flags show-formatted
 
 DEPS ?= run
@@ -384,7 +389,14 @@ uninstall: ## remove what `make install` put below DESTDIR= PREFIX=; the configu
 	@[[ ! -d $(DESTDIR)$(DOCDIR) ]] || find $(DESTDIR)$(DOCDIR) -depth -type d -empty -delete
 
 deb: programs ## build/ringcast_VERSION_ARCHITECTURE.deb, for the release that it is built on
-	@deploy/package $(VERSION)
+	@deploy/package $$(deploy/version $(VERSION))
+
+sbom: programs ## build/ringcast.cdx.json: what the programs are made of (CycloneDX)
+	@deploy/sbom $$(deploy/version $(VERSION)) $(INSTALLED_PROGRAMS) >build/ringcast.cdx.json
+	@echo build/ringcast.cdx.json
+
+image: ## a container image, by docker, podman or buildah (CONTAINER=docker)
+	@$(or $(CONTAINER),docker) build -f deploy/container/Containerfile -t ringcast:$$(deploy/version $(VERSION) | tr + -) .
 
 fresh: ## prove `make run` and `make test` in new Debian 12 and 13 roots (needs root, debootstrap, a mirror)
 	@tests/fresh $(RELEASE)

@@ -74,6 +74,9 @@ enum rc_broker_state { RC_BROKER_STARTING, RC_BROKER_RUNNING, RC_BROKER_DRAINING
  *
  *   state            READY -> PARKED: it stands still, and touches nothing -> READY: it goes on, or it is killed
  *   successor_state  DOWN -> STARTING -> STANDBY: it waits -> ADOPTING: it reads -> READY: it has taken over, and writes `state` from here on
+ *
+ * One that dies leaves its clients to the next one (ORPHANED -> STARTING -> READY), which says by successor_state, too, when all that they
+ * need of the dead one's ring memory is in the truth: READY.
  */
 enum rc_process_state {
     RC_PROCESS_DOWN,
@@ -83,6 +86,7 @@ enum rc_process_state {
     RC_PROCESS_PARKED,
     RC_PROCESS_STANDBY,
     RC_PROCESS_ADOPTING,
+    RC_PROCESS_ORPHANED,
 };
 
 /*
@@ -199,6 +203,10 @@ struct rc_hosts {
     _Atomic uint64_t entries[RC_HOSTS_MAX][RC_HOST_WORDS]; /* struct rc_host of each */
 };
 _Static_assert(sizeof(struct rc_hosts) == 64 + 49152, "hosts layout");
+
+/* In place of an index: a connection to the control socket whose caller asked for the HTTP API (acceptor/console). It is root's, or the
+ * broker's own user's, and needs no key. */
+#define RC_LISTENER_CONSOLE RC_LISTENERS_MAX
 
 enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
 

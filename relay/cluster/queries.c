@@ -318,7 +318,7 @@ static bool read_places(const redisReply *value, char *ids, size_t room, struct 
     }
     entry->clients = clients > UINT32_MAX ? UINT32_MAX : (uint32_t)clients;
     entry->instances = rc_span_of(ids, used);
-    entry->info = end == NULL ? (struct rc_span){0} : rc_span_of(end + 1, value->len - bytes - 1);
+    entry->info = end == NULL ? rc_span_of(NULL, 0) : rc_span_of(end + 1, value->len - bytes - 1);
     return true;
 }
 

@@ -12,15 +12,6 @@
 #include "relay/cluster/shared_deliver.h"
 #include "relay/cluster/shared_fetch.h"
 
-static void shared_tick(void *context, uint64_t now_ms);
-
-static void tick_soon(struct rc_shared *shared)
-{
-    if (!shared->timer.set) {
-        rc_timer_set(shared->setup.timers, &shared->timer, rc_clock_ms() + RC_SHARED_TICK_MS, shared_tick, shared);
-    }
-}
-
 bool rc_shared_covers(const struct rc_shared *shared, struct rc_span name)
 {
     return rc_shared_policy(shared, name) != NULL;
@@ -58,7 +49,7 @@ static void go_alone(struct rc_shared *shared, struct rc_shared_channel *channel
         }
     }
     rc_shared_settle_alone(shared, channel);
-    tick_soon(shared);
+    rc_shared_tick_soon(shared);
 }
 
 /* Redis answers again: when it has what was delivered alone, the shared epoch holds. */
@@ -86,27 +77,31 @@ static void come_back(struct rc_shared *shared, struct rc_shared_channel *channe
 /* --- publishing ------------------------------------------------------------------------------------------------------ */
 
 static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pending,
-                       const struct rc_config_namespace *policy, const struct rc_shared_names *names)
+                       const struct rc_config_namespace *policy, const struct rc_shared_names *names,
+                       const struct rc_shared_source *source)
 {
     struct rc_redis_run run = {.script = &shared->script,
                                .token = pending->sequence,
                                .part_count = RC_WIRE_PARTS,
                                .flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING};
     struct rc_shared_texts texts;
-    rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, pending->known);
+    const struct rc_shared_epochs epochs = {
+        .known = pending->known, .first = rc_shared_is_quiet(pending->channel) ? pending->channel->epoch : 0};
+    rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, epochs, source);
     return rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)
                ? rc_redis_run(shared->setup.link, &run)
                : -EBADMSG;
 }
 
-bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,
-                       uint32_t generation, bool answers)
+/* Waits for its place from here on; NULL: it cannot be had. */
+static struct rc_shared_pending *publish_pending(struct rc_shared *shared, const struct rc_envelope_view *view,
+                                                 const struct rc_shared_source *source, int *rc)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
     const struct rc_config_namespace *policy = rc_shared_policy(shared, name);
     struct rc_shared_names names;
     if (policy == NULL || !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
-        return false;
+        return NULL;
     }
     struct rc_shared_channel *channel = channel_make(shared, view->head.channel_hash, name);
     struct rc_envelope_view own = *view;
@@ -114,15 +109,26 @@ bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *
         own.head.token = rc_clock_wall_ms();
     }
     struct rc_shared_pending *pending = channel == NULL ? NULL : rc_shared_pending_add(shared, channel, &own);
+    if (pending != NULL) {
+        pending->flying = true;
+        channel->flying++;
+        *rc = publish_run(shared, pending, policy, &names, source);
+    }
+    return pending;
+}
+
+bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,
+                       uint32_t generation, bool answers)
+{
+    int rc = 0;
+    struct rc_shared_pending *pending = publish_pending(shared, view, NULL, &rc);
     if (pending == NULL) {
         return false;
     }
+    struct rc_shared_channel *channel = pending->channel;
     pending->worker = worker;
     pending->generation = generation;
     pending->answers = answers;
-    pending->flying = true;
-    channel->flying++;
-    const int rc = publish_run(shared, pending, policy, &names);
     if (rc != 0 && rc != -ENOBUFS) { /* that one was told */
         channel->flying--;
         pending->flying = false;
@@ -130,8 +136,27 @@ bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *
     } else if (channel->state == RC_SHARED_ALONE) {
         rc_shared_settle_alone(shared, channel);
     }
-    tick_soon(shared);
+    rc_shared_tick_soon(shared);
     return true;
+}
+
+bool rc_shared_publish_entry(struct rc_shared *shared, const struct rc_envelope_view *view,
+                             const struct rc_shared_source *source)
+{
+    int rc = 0;
+    struct rc_shared_pending *pending = publish_pending(shared, view, source, &rc);
+    if (pending != NULL) {
+        pending->entry = true;
+    }
+    if (pending != NULL && rc != 0) { /* it comes again, from its stream */
+        struct rc_shared_channel *channel = pending->channel;
+        channel->flying--;
+        rc_shared_pending_drop(shared, pending);
+        rc_shared_release(shared, channel);
+        return false;
+    }
+    rc_shared_tick_soon(shared);
+    return pending != NULL;
 }
 
 /* Its place has come, but not yet over the subscription: it is waited for, and then looked for. */
@@ -146,7 +171,7 @@ static void echo_wait(struct rc_shared *shared, struct rc_shared_channel *channe
         channel->echo_due = true;
         channel->since_ms = rc_clock_ms() + RC_SHARED_ECHO_MS;
         TAILQ_INSERT_TAIL(&shared->echo, channel, in_echo);
-        tick_soon(shared);
+        rc_shared_tick_soon(shared);
     }
 }
 
@@ -175,6 +200,11 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
 {
     struct rc_shared *shared = context;
     const struct rc_span head = RC_SPAN(RC_CHANNEL_BRIDGE_HEAD);
+    struct rc_shared_answer its;
+    if (shared->setup.ended != NULL) {
+        shared->setup.ended(shared->setup.ended_context, token,
+                            reply != NULL && rc_shared_answer_read(reply, 1, &its) && !its.early);
+    }
     RC_ASSERT(rc_span_starts_with(name, head)); /* as rc_shared_names made it */
     name = rc_span_of(name.bytes + head.count, name.count - head.count);
     struct rc_shared_channel *channel =
@@ -195,7 +225,9 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
         shared->probe_ms = rc_clock_ms() + RC_SHARED_REFUSED_MS;
     }
-    if (taken && pending != NULL) {
+    if (pending != NULL && pending->entry && (!taken || !answer.fresh)) {
+        rc_shared_pending_drop(shared, pending); /* it comes again, or somebody has published it */
+    } else if (taken && pending != NULL) {
         run_taken(shared, channel, pending, &answer);
     } else if (pending != NULL) {
         go_alone(shared, channel);
@@ -208,13 +240,14 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
 
 /* --- the subscription ------------------------------------------------------------------------------------------------ */
 
-/* How far the copy goes that a predecessor, or an earlier subscription, left. */
-static void channel_copy(const struct rc_shared *shared, struct rc_shared_channel *channel)
+/* How far the copy goes that a predecessor, or an earlier subscription, left. An epoch without a message may have been forgotten since: only who
+ * `followed` it misses it. */
+static void channel_copy(const struct rc_shared *shared, struct rc_shared_channel *channel, bool followed)
 {
     if (channel->epoch == 0) {
         const struct rc_history_state state =
             rc_history_shared(shared->setup.history, channel->hash, rc_shared_name(channel));
-        channel->epoch = state.epoch;
+        channel->epoch = state.last != 0 || followed ? state.epoch : 0;
         channel->last = state.last;
         channel->proof = 0;
     }
@@ -256,10 +289,10 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
     const bool missed = change == RC_REDIS_CHANGE_BACK;
     channel->followed = true;
     if (!rc_shared_is_alone(channel)) {
-        channel_copy(shared, channel);
+        channel_copy(shared, channel, missed);
         channel->empty |= missed && channel->epoch == 0; /* a predecessor had heard nothing either */
         rc_shared_fetch_begin(shared, channel, missed, false);
-        tick_soon(shared);
+        rc_shared_tick_soon(shared);
     }
 }
 
@@ -303,7 +336,7 @@ static struct rc_shared_waiter *waiter_add(struct rc_shared *shared, struct rc_s
         TAILQ_INSERT_TAIL(&channel->waiters, waiter, of_channel);
         TAILQ_INSERT_TAIL(&shared->waiters, waiter, of_all);
         shared->waiter_count++;
-        tick_soon(shared);
+        rc_shared_tick_soon(shared);
     }
     return waiter;
 }
@@ -351,7 +384,7 @@ bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view 
     waiter->generation = generation;
     rc_envelope_write(waiter->record, &view);
     if (channel->state != RC_SHARED_FETCHING || forget) {
-        channel_copy(shared, channel);
+        channel_copy(shared, channel, false);
         rc_shared_fetch_begin(shared, channel, channel->state == RC_SHARED_LIVE, false);
     }
     return true;
@@ -435,7 +468,7 @@ static void shared_tick(void *context, uint64_t now_ms)
     tick_waiters(shared, now_ms);
     if (!TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) ||
         !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters)) {
-        tick_soon(shared);
+        rc_shared_tick_soon(shared);
     }
 }
 
@@ -455,6 +488,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
 {
     *shared =
         (struct rc_shared){.setup = *setup,
+                           .tick = shared_tick,
                            .metrics = setup->history->metrics,
                            .script = {.text = rc_shared_place_text},
                            .sender = {.instance = setup->instance_id,
@@ -465,6 +499,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     TAILQ_INIT(&shared->echo);
     TAILQ_INIT(&shared->fetch);
     TAILQ_INIT(&shared->alone);
+    TAILQ_INIT(&shared->quiet);
     const int rc = rc_shared_table_open(&shared->table);
     if (rc != 0) {
         return rc;
@@ -496,6 +531,7 @@ void rc_shared_close(struct rc_shared *shared)
         return;
     }
     rc_timer_cancel(shared->setup.timers, &shared->timer);
+    rc_timer_cancel(shared->setup.timers, &shared->keep_timer);
     while (!TAILQ_EMPTY(&shared->pendings)) {
         rc_shared_pending_drop(shared, TAILQ_FIRST(&shared->pendings));
     }

@@ -13,44 +13,7 @@
 #ifndef RC_RELAY_RECOVERY_RECOVERY_H
 #define RC_RELAY_RECOVERY_RECOVERY_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "common/config/config.h"
-#include "common/metrics/metrics.h"
-#include "common/records/envelope.h"
-#include "relay/recovery/log.h"
-#include "relay/recovery/sessions.h"
-
-#define RC_RECOVERY_MISSED_MAX 16384u /* messages of one session */
-
-struct rc_recovery_setup {
-    const struct rc_recovery_view *view; /* borrowed during the call */
-    const struct rc_config *config;      /* borrowed: in force */
-    struct rc_metrics *metrics;          /* borrowed: the relay's */
-    const char *instance_id;             /* borrowed */
-    uint32_t boot_nonce;
-    uint64_t record_bytes_max; /* of what goes down */
-    /* Which generation of a worker runs, or ran last. */
-    uint32_t (*generation)(void *context, uint32_t worker);
-    /* Sessions are in the room from now on; they are not any more. May be NULL. */
-    void (*room)(void *context, struct rc_span channel, bool wanted);
-    /* One record to a worker; as rc_port_send. */
-    int (*send)(void *context, uint32_t worker, const struct rc_envelope_view *view);
-    void *context; /* borrowed */
-};
-
-struct rc_recovery {
-    struct rc_recovery_setup setup;
-    bool on;
-    bool silent; /* the rooms of a predecessor's sessions are not told yet */
-    struct rc_recovery_log log;
-    struct rc_recovery_sessions sessions;
-    struct rc_recovery_found *found; /* owner: RC_RECOVERY_MISSED_MAX */
-    uint8_t *record;                 /* owner: data of one that goes down */
-    uint64_t sequence;               /* greatest that was given while some session was there */
-    char origin[RC_OFFSET_ORIGIN_BYTES];
-};
+#include "relay/recovery/recovery_state.h"
 
 /* Takes over what is there. Without socketio.recovery it does nothing, and neither does anything else. 0 or -ENOMEM. */
 int rc_recovery_open(struct rc_recovery *recovery, const struct rc_recovery_setup *setup);
@@ -65,7 +28,8 @@ void rc_recovery_keep(struct rc_recovery *recovery, enum rc_record_type type, co
 /* Messages of a channel (no name: of any) were missed here; the next message will have `sequence`. */
 void rc_recovery_hole(struct rc_recovery *recovery, struct rc_span channel, uint64_t sequence, uint64_t now_ms);
 
-/* An RC_UP_SESSION of a worker. `current`: it runs; else it has died since. */
+/* An RC_UP_SESSION of a worker. `current`: it runs; else it has died since. Messages of its rooms that its worker did not know of when it came
+ * into them (head.position), and that nobody else made us keep, are a hole. */
 void rc_recovery_take(struct rc_recovery *recovery, uint32_t worker, uint32_t generation, bool current,
                       const struct rc_envelope_view *view, uint64_t now_ms);
 /* The worker's generation is another one now: its clients are gone. */

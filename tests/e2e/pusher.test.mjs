@@ -201,7 +201,7 @@ testBroker("apps are apart from each other, and from other clients", { config: p
   assert.deepEqual(mine.got.map(([name]) => name), ["pusher:subscription_succeeded", "e"]);
 });
 
-testBroker("a connection that is given up comes back by itself", { workers: 2, config: pusherConfig([{ ...APP }]) }, async (broker) => {
+testBroker("a connection that is given up comes back by itself", { workers: 2, config: pusherConfig([{ ...APP }], { "server.keep": "none" }) }, async (broker) => {
   const client = makeClient(broker);
   const channel = await subscribe(client, "room");
   const worker = Number((BigInt(client.connection.socket_id.split(".")[1]) >> 32n) & 0xffffn);

@@ -52,7 +52,7 @@ testBroker("as many members as there may be, and data that makes no sense", { co
   assert.deepEqual([ids(channel), channel.members.get("7").info], [["7"], { list: [1, { a: null }], text: "\u2028\u0001" }]);
 });
 
-testBroker("the worker of some members dies: the others hear that they went", { workers: 2, config: pusherConfig() }, async (broker) => {
+testBroker("the worker of some members dies with them: the others hear that they went", { workers: 2, config: pusherConfig(undefined, { "server.keep": "none" }) }, async (broker) => {
   const stays = await connectPusherTo(broker, 0, { user: "stays" });
   const channel = await subscribe(stays, "presence-room");
   const goes = await connectPusherTo(broker, 1, { user: "goes" });

@@ -69,11 +69,15 @@ static const char *api_refusal(const struct rc_api *api, const struct rc_http_re
     return NULL;
 }
 
-/* Of the set: everything below /api/ is for who has a key. */
+/* Of the set: everything below /api/ is for who has a key, or the control socket. */
 static bool api_admit(void *context, struct rc_exchange *exchange)
 {
     struct rc_api *api = context;
     struct rc_exchange_answer answer = {0};
+    if (exchange->console) {
+        memset(api->caller, 0, sizeof(api->caller)); /* the digest of no key */
+        return true;
+    }
     answer.message = api_refusal(api, exchange->request, api->caller, &answer.status, &answer.headers);
     if (answer.message == NULL) {
         return true;
@@ -142,8 +146,8 @@ static void api_ended(struct rc_exchange *exchange, uint16_t status)
 const struct rc_exchange_user rc_api_user = {
     .run = api_run, .room = api_room, .expired = api_expired, .ended = api_ended};
 
-void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct rc_api_route *route,
-                  struct rc_api_pusher *pusher)
+void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct rc_api_route *route, void *own,
+                  void (*free_own)(void *own))
 {
     const struct rc_http_request *request = exchange->request;
     const bool draining = exchange->exchanges->draining;
@@ -154,11 +158,14 @@ void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct
     struct rc_api_call *call = draining ? NULL : rc_api_call_open(api, exchange, route);
     struct rc_api_fault fault;
     if (call == NULL) {
-        rc_api_pusher_free(pusher);
+        if (own != NULL) {
+            free_own(own);
+        }
         rc_exchange_answer(exchange, &busy);
         return;
     }
-    call->pusher = pusher;
+    call->own = own;
+    call->free_own = free_own;
     exchange->context = call;
     memcpy(call->caller, api->caller, sizeof(call->caller));
     if (api_key_header(call, request, &fault) < 0) {
@@ -173,7 +180,7 @@ void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct
 /* Of every route: the request becomes a call. */
 static void api_begin(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
-    rc_api_begin(context, exchange, route->detail, NULL);
+    rc_api_begin(context, exchange, route->detail, NULL, NULL);
 }
 
 /* --- routes ---------------------------------------------------------------------------------------------------------- */
@@ -192,24 +199,28 @@ enum api_number {
     REVOKE,
     RETAIN,
     DO,
-    HISTORY
+    HISTORY,
+    CLIENTS,
+    CONFIG
 };
 
 static const struct rc_api_route api_calls[] = {
-    [PUBLISH] = {PUBLISH, true, rc_api_publish, rc_api_send, rc_api_published, rc_api_put_published, NULL},
-    [BROADCAST] = {BROADCAST, true, rc_api_broadcast, rc_api_send, rc_api_published, rc_api_put_published, NULL},
-    [DIRECT] = {DIRECT, true, rc_api_direct, rc_api_send, rc_api_published, rc_api_put_published, NULL},
-    [SUBSCRIBE] = {SUBSCRIBE, true, rc_api_subscribe, NULL, rc_api_gathered, NULL, NULL},
-    [UNSUBSCRIBE] = {UNSUBSCRIBE, true, rc_api_unsubscribe, NULL, rc_api_gathered, NULL, NULL},
-    [DISCONNECT] = {DISCONNECT, true, rc_api_disconnect, NULL, rc_api_gathered, NULL, NULL},
-    [CHANNELS] = {CHANNELS, false, rc_api_channels, NULL, rc_api_gathered, NULL, NULL},
-    [PRESENCE] = {PRESENCE, false, rc_api_presence, NULL, rc_api_queried, NULL, NULL},
-    [STATS] = {STATS, false, rc_api_stats, NULL, NULL, NULL, NULL},
-    [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL, NULL},
-    [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL, NULL},
-    [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published, NULL},
-    [DO] = {DO, true, rc_api_do, rc_api_do_room, rc_api_do_record, NULL, NULL},
-    [HISTORY] = {HISTORY, false, rc_api_history, NULL, rc_api_queried, NULL, NULL},
+    [PUBLISH] = {PUBLISH, true, rc_api_publish, rc_api_send, rc_api_published, rc_api_put_published},
+    [BROADCAST] = {BROADCAST, true, rc_api_broadcast, rc_api_send, rc_api_published, rc_api_put_published},
+    [DIRECT] = {DIRECT, true, rc_api_direct, rc_api_send, rc_api_published, rc_api_put_published},
+    [SUBSCRIBE] = {SUBSCRIBE, true, rc_api_subscribe, NULL, rc_api_gathered, NULL},
+    [UNSUBSCRIBE] = {UNSUBSCRIBE, true, rc_api_unsubscribe, NULL, rc_api_gathered, NULL},
+    [DISCONNECT] = {DISCONNECT, true, rc_api_disconnect, NULL, rc_api_gathered, NULL},
+    [CLIENTS] = {CLIENTS, false, rc_api_clients, NULL, rc_api_gathered, NULL},
+    [CHANNELS] = {CHANNELS, false, rc_api_channels_of, NULL, rc_api_gathered, NULL},
+    [PRESENCE] = {PRESENCE, false, rc_api_presence, NULL, rc_api_queried, NULL},
+    [CONFIG] = {CONFIG, false, rc_api_config, NULL, NULL, NULL},
+    [STATS] = {STATS, false, rc_api_stats, NULL, NULL, NULL},
+    [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL},
+    [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL},
+    [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published},
+    [DO] = {DO, true, rc_api_do, rc_api_do_room, rc_api_do_record, NULL},
+    [HISTORY] = {HISTORY, false, rc_api_history, NULL, rc_api_queried, NULL},
 };
 
 #define API_POST(name, number)                                                                              \
@@ -231,7 +242,9 @@ static const struct rc_route api_routes[] = {
     API_POST("unsubscribe", UNSUBSCRIBE),
     API_POST("disconnect", DISCONNECT),
     API_GET("channels", CHANNELS),
+    API_GET("clients", CLIENTS),
     API_GET("presence", PRESENCE),
+    API_GET("config", CONFIG),
     API_GET("stats", STATS),
     API_GET("instances", INSTANCES),
     API_POST("revoke", REVOKE),

@@ -179,20 +179,6 @@ int rc_api_query_limit(struct rc_api_call *call, uint32_t otherwise, uint32_t mo
     return 0;
 }
 
-int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault)
-{
-    char prefix[RC_CHANNEL_NAME_MAX];
-    char cursor[RC_CHANNEL_NAME_MAX];
-    struct rc_api_question question = {0};
-    if (rc_api_query_text(call, "prefix", prefix, sizeof(prefix), &question.text, fault) < 0 ||
-        rc_api_query_text(call, "cursor", cursor, sizeof(cursor), &question.channel, fault) < 0 ||
-        rc_api_query_limit(call, RC_API_CHANNELS_DEFAULT, RC_API_CHANNELS_MAX, fault) < 0) {
-        return -EINVAL;
-    }
-    call->listing = true;
-    return rc_api_ask_workers(call, RC_CALL_CHANNELS, &question, fault);
-}
-
 /* --- putting together --- */
 
 struct entry {
@@ -344,6 +330,21 @@ static void finish_channels(struct rc_api_call *call)
     rc_api_finish(call, &text);
 }
 
+int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    char prefix[RC_CHANNEL_NAME_MAX];
+    char cursor[RC_CHANNEL_NAME_MAX];
+    struct rc_api_question question = {0};
+    if (rc_api_query_text(call, "prefix", prefix, sizeof(prefix), &question.text, fault) < 0 ||
+        rc_api_query_text(call, "cursor", cursor, sizeof(cursor), &question.channel, fault) < 0 ||
+        rc_api_query_limit(call, RC_API_CHANNELS_DEFAULT, RC_API_CHANNELS_MAX, fault) < 0) {
+        return -EINVAL;
+    }
+    call->listing = true;
+    call->finish = finish_channels;
+    return rc_api_ask_workers(call, RC_CALL_CHANNELS, &question, fault);
+}
+
 void rc_api_absent(struct rc_api_call *call)
 {
     struct rc_api_fault fault;
@@ -383,10 +384,8 @@ static void ask_settle(struct rc_api_call *call)
     if (call->busy) {
         rc_api_fault(&fault, 503, "a worker has too much to do for this: try again");
         rc_api_fail(call, &fault);
-    } else if (call->route->done != NULL) {
-        call->route->done(call);
-    } else if (call->operation == RC_CALL_CHANNELS) {
-        finish_channels(call);
+    } else if (call->finish != NULL) {
+        call->finish(call);
     } else {
         finish_affected(call);
     }

@@ -509,8 +509,8 @@ static void message_done(struct rc_api_call *call)
     if (call->answered < call->message_count || call->state != RC_API_WAITING) {
         return;
     }
-    if (call->route->done != NULL) {
-        call->route->done(call);
+    if (call->finish != NULL) {
+        call->finish(call);
         return;
     }
     struct rc_text text = {0};

@@ -54,8 +54,9 @@ struct rc_api_pusher {
     uint32_t at; /* the one that is asked about */
 };
 
-void rc_api_pusher_free(struct rc_api_pusher *pusher)
+static void pusher_free(void *own)
 {
+    struct rc_api_pusher *pusher = own;
     if (pusher != NULL) {
         rc_pusher_post_free(&pusher->post);
         free(pusher->items);
@@ -63,9 +64,14 @@ void rc_api_pusher_free(struct rc_api_pusher *pusher)
     }
 }
 
+static struct rc_api_pusher *pusher_of(const struct rc_api_call *call)
+{
+    return call->own;
+}
+
 static const struct rc_config_pusher_app *app_of(const struct rc_api_call *call)
 {
-    return &call->api->clients->config->pusher_apps[call->pusher->app];
+    return &call->api->clients->config->pusher_apps[pusher_of(call)->app];
 }
 
 /* -ENOMEM. */
@@ -103,9 +109,9 @@ static void put_counts(struct rc_text *text, const struct item *item, const char
     }
 }
 
-static void finish(struct rc_api_call *call)
+static void pusher_finish(struct rc_api_call *call)
 {
-    const struct rc_api_pusher *pusher = call->pusher;
+    const struct rc_api_pusher *pusher = pusher_of(call);
     struct rc_text text = {0};
     bool user;
     if (pusher->one) {
@@ -139,7 +145,7 @@ static void finish(struct rc_api_call *call)
 
 /* --- counting -------------------------------------------------------------------------------------------------------- */
 
-static void fail(struct rc_api_call *call, const struct rc_api_fault *fault)
+static void pusher_fail(struct rc_api_call *call, const struct rc_api_fault *fault)
 {
     call->answered = 0; /* its messages are sent: nothing of that is told */
     rc_api_fail(call, fault);
@@ -148,7 +154,7 @@ static void fail(struct rc_api_call *call, const struct rc_api_fault *fault)
 /* The next question about the channel, or about the next one that there is a question about; after the last: the answer. */
 static void count_on(struct rc_api_call *call)
 {
-    struct rc_api_pusher *pusher = call->pusher;
+    struct rc_api_pusher *pusher = pusher_of(call);
     struct rc_api_fault fault;
     rc_api_forget_replies(call);
     for (; pusher->at < pusher->item_count; pusher->at++) {
@@ -161,7 +167,7 @@ static void count_on(struct rc_api_call *call)
                 call->limit = 1;
                 call->listing = true;
                 if (rc_api_ask_workers(call, RC_CALL_CHANNELS, &question, &fault) < 0) {
-                    fail(call, &fault);
+                    pusher_fail(call, &fault);
                 }
                 return;
             }
@@ -171,14 +177,14 @@ static void count_on(struct rc_api_call *call)
             if ((item->info & RC_PUSHER_INFO_USERS) && (item->kind & RC_PUSHER_PRESENCE)) {
                 call->limit = 1;
                 if (rc_api_ask_members(call, name, &fault) < 0) {
-                    fail(call, &fault);
+                    pusher_fail(call, &fault);
                 }
                 return;
             }
         }
         pusher->stage = PUBLISHING; /* of the next one */
     }
-    finish(call);
+    pusher_finish(call);
 }
 
 static int count_subscriptions(void *context, struct rc_span name, uint64_t subscribers)
@@ -194,7 +200,7 @@ static int count_subscriptions(void *context, struct rc_span name, uint64_t subs
 
 static int list_page(struct rc_api_call *call, struct rc_span behind, struct rc_api_fault *fault)
 {
-    struct rc_api_pusher *pusher = call->pusher;
+    struct rc_api_pusher *pusher = pusher_of(call);
     const struct rc_api_question question = {.text = rc_span_of(pusher->prefix, pusher->prefix_bytes),
                                              .channel = behind};
     pusher->stage = LISTING;
@@ -218,27 +224,27 @@ static void list_came(struct rc_api_call *call)
 {
     struct rc_api_fault fault;
     char next[RC_CHANNEL_NAME_MAX];
-    const int bytes = rc_api_each_channel(call, list_one, call->pusher, next);
+    const int bytes = rc_api_each_channel(call, list_one, pusher_of(call), next);
     if (bytes < 0) {
         rc_api_fault(&fault, 503, "no memory for so many channels: ask with filter_by_prefix");
-        fail(call, &fault);
+        pusher_fail(call, &fault);
         return;
     }
     rc_api_forget_replies(call);
     if (bytes > 0) {
         if (list_page(call, rc_span_of(next, (size_t)bytes), &fault) < 0) {
-            fail(call, &fault);
+            pusher_fail(call, &fault);
         }
         return;
     }
-    call->pusher->at = 0;
+    pusher_of(call)->at = 0;
     count_on(call);
 }
 
-/* rc_api_route.done: all messages have their places, or all who were asked have replied. */
+/* rc_api_call.finish: all messages have their places, or all who were asked have replied. */
 static void pusher_done(struct rc_api_call *call)
 {
-    struct rc_api_pusher *pusher = call->pusher;
+    struct rc_api_pusher *pusher = pusher_of(call);
     char next[RC_CHANNEL_NAME_MAX];
     switch (pusher->stage) {
     case LISTING:
@@ -254,7 +260,7 @@ static void pusher_done(struct rc_api_call *call)
     case USERS:
     case MEMBERS:
     case ENDING:
-        finish(call);
+        pusher_finish(call);
         return;
     }
 }
@@ -281,12 +287,12 @@ static void put_users(struct rc_api_call *call, struct rc_span entries)
 
 static void users_came(struct rc_api_call *call, const struct rc_envelope_view *view)
 {
-    struct rc_api_pusher *pusher = call->pusher;
+    struct rc_api_pusher *pusher = pusher_of(call);
     struct rc_query_answer answer;
     struct rc_api_fault fault;
     if (view->head.code != 0 || view->head.data_bytes < sizeof(answer)) {
         rc_api_fault(&fault, 503, "too many such questions at once: try again");
-        fail(call, &fault);
+        pusher_fail(call, &fault);
         return;
     }
     memcpy(&answer, view->data, sizeof(answer));
@@ -304,7 +310,7 @@ static void pusher_record(struct rc_api_call *call, enum rc_record_type type, co
 {
     if (type == RC_DOWN_QUERY) {
         users_came(call, view);
-    } else if (call->pusher->stage == PUBLISHING && call->message_count > call->answered) {
+    } else if (pusher_of(call)->stage == PUBLISHING && call->message_count > call->answered) {
         rc_api_published(call, type, view);
     } else {
         rc_api_gathered(call, type, view);
@@ -313,9 +319,9 @@ static void pusher_record(struct rc_api_call *call, enum rc_record_type type, co
 
 /* --- requests -------------------------------------------------------------------------------------------------------- */
 
-static int is_body(const struct rc_api_call *call, struct rc_api_fault *fault)
+static int pusher_body_good(const struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    const struct rc_api_pusher *pusher = call->pusher;
+    const struct rc_api_pusher *pusher = pusher_of(call);
     const struct rc_span body = rc_span_of(call->exchange->bytes, call->exchange->byte_count);
     if ((body.count > 0 && !pusher->has_md5) || (pusher->has_md5 && !rc_pusher_body_is(body, pusher->md5))) {
         rc_metric_add(call->api->clients->metrics, RC_METRIC_PUSHER_UNAUTHORIZED, 1);
@@ -324,11 +330,11 @@ static int is_body(const struct rc_api_call *call, struct rc_api_fault *fault)
     return 0;
 }
 
-static int publish(struct rc_api_call *call, bool batch, struct rc_api_fault *fault)
+static int pusher_publish(struct rc_api_call *call, bool batch, struct rc_api_fault *fault)
 {
-    struct rc_api_pusher *pusher = call->pusher;
+    struct rc_api_pusher *pusher = pusher_of(call);
     char why[RC_PUSHER_WHY_MAX];
-    if (is_body(call, fault) < 0 || rc_api_arena(call, fault) < 0) {
+    if (pusher_body_good(call, fault) < 0 || rc_api_arena(call, fault) < 0) {
         return -EINVAL;
     }
     const uint16_t status = rc_pusher_post_read(
@@ -363,18 +369,19 @@ static int publish(struct rc_api_call *call, bool batch, struct rc_api_fault *fa
     pusher->batched = wanted && batch;
     call->message_count = count;
     call->listed = true;
+    call->finish = pusher_done;
     rc_api_send(call);
     return 0;
 }
 
 static int run_events(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    return publish(call, false, fault);
+    return pusher_publish(call, false, fault);
 }
 
 static int run_batch(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    return publish(call, true, fault);
+    return pusher_publish(call, true, fault);
 }
 
 static int info_of(struct rc_api_call *call, struct rc_api_fault *fault)
@@ -384,15 +391,16 @@ static int info_of(struct rc_api_call *call, struct rc_api_fault *fault)
     if (rc_api_query_text(call, "info", info, sizeof(info), &text, fault) < 0) {
         return -EINVAL;
     }
-    call->pusher->info = rc_pusher_info_read(text);
-    return call->pusher->info == UINT32_MAX
+    pusher_of(call)->info = rc_pusher_info_read(text);
+    return pusher_of(call)->info == UINT32_MAX
                ? rc_api_fault(fault, 400, "info must be \"user_count\", \"subscription_count\" or both with a comma")
                : 0;
 }
 
 static int run_channels(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    struct rc_api_pusher *pusher = call->pusher;
+    struct rc_api_pusher *pusher = pusher_of(call);
+    call->finish = pusher_done;
     char filter[RC_PUSHER_NAME_MAX];
     struct rc_span prefix;
     if (info_of(call, fault) < 0 ||
@@ -409,7 +417,7 @@ static int run_channels(struct rc_api_call *call, struct rc_api_fault *fault)
 
 static int run_channel(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    struct rc_api_pusher *pusher = call->pusher;
+    struct rc_api_pusher *pusher = pusher_of(call);
     if (info_of(call, fault) < 0) {
         return -EINVAL;
     }
@@ -419,31 +427,33 @@ static int run_channel(struct rc_api_call *call, struct rc_api_fault *fault)
     }
     pusher->items[0].info = pusher->info;
     pusher->one = true;
+    call->finish = pusher_done;
     count_on(call);
     return 0;
 }
 
 static int run_users(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    const struct item *item = &call->pusher->items[0];
+    const struct item *item = &pusher_of(call)->items[0];
     if (!(item->kind & RC_PUSHER_PRESENCE)) {
         return rc_api_fault(fault, 400, "users are of presence channels");
     }
-    call->pusher->stage = MEMBERS;
+    pusher_of(call)->stage = MEMBERS;
     call->limit = RC_QUERY_LIMIT_MAX;
     return rc_api_ask_members(call, rc_span_of(item->name, item->name_bytes), fault);
 }
 
 static int run_terminate(struct rc_api_call *call, struct rc_api_fault *fault)
 {
-    const struct rc_api_pusher *pusher = call->pusher;
+    const struct rc_api_pusher *pusher = pusher_of(call);
     const struct rc_api_question question = {.user = rc_span_of(pusher->prefix, pusher->prefix_bytes),
                                              .text = RC_SPAN("terminated by app"),
                                              .close_code = RC_PUSHER_UNAUTHORIZED};
-    if (is_body(call, fault) < 0) {
+    if (pusher_body_good(call, fault) < 0) {
         return -EINVAL;
     }
-    call->pusher->stage = ENDING;
+    pusher_of(call)->stage = ENDING;
+    call->finish = pusher_done;
     return rc_api_ask_workers(call, RC_CALL_DISCONNECT, &question, fault);
 }
 
@@ -451,12 +461,12 @@ static int run_terminate(struct rc_api_call *call, struct rc_api_fault *fault)
 
 /* Numbers behind those of api.c. */
 static const struct rc_api_route calls[] = {
-    {101, true, run_events, rc_api_send, pusher_record, rc_api_put_published, pusher_done},
-    {102, true, run_batch, rc_api_send, pusher_record, rc_api_put_published, pusher_done},
-    {103, false, run_channels, NULL, pusher_record, NULL, pusher_done},
-    {104, false, run_channel, NULL, pusher_record, NULL, pusher_done},
-    {105, false, run_users, NULL, pusher_record, NULL, pusher_done},
-    {106, true, run_terminate, NULL, pusher_record, NULL, pusher_done},
+    {101, true, run_events, rc_api_send, pusher_record, rc_api_put_published},
+    {102, true, run_batch, rc_api_send, pusher_record, rc_api_put_published},
+    {103, false, run_channels, NULL, pusher_record, NULL},
+    {104, false, run_channel, NULL, pusher_record, NULL},
+    {105, false, run_users, NULL, pusher_record, NULL},
+    {106, true, run_terminate, NULL, pusher_record, NULL},
 };
 enum { EVENTS, BATCH, CHANNELS, CHANNEL, CHANNEL_USERS, TERMINATE };
 
@@ -527,7 +537,7 @@ static uint16_t take_name(struct rc_api_pusher *pusher, const struct rc_config_p
 }
 
 /* 0: the call is to begin. Else the status and *why. */
-static uint16_t judge(struct rc_api *api, const struct rc_exchange *exchange, struct rc_api_pusher *pusher,
+static uint16_t pusher_judge(struct rc_api *api, const struct rc_exchange *exchange, struct rc_api_pusher *pusher,
                       const struct rc_api_route **route, const char **why)
 {
     const struct rc_http_request *request = exchange->request;
@@ -567,16 +577,16 @@ static void pusher_begin(void *context, struct rc_exchange *exchange, const stru
     struct rc_api_pusher *pusher = calloc(1, sizeof(*pusher));
     const struct rc_api_route *route = NULL;
     const char *why = "no memory: try again";
-    const uint16_t status = pusher == NULL ? 503 : judge(api, exchange, pusher, &route, &why);
+    const uint16_t status = pusher == NULL ? 503 : pusher_judge(api, exchange, pusher, &route, &why);
     (void)unused;
     if (status != 0) {
-        rc_api_pusher_free(pusher);
+        pusher_free(pusher);
         rc_exchange_answer(exchange, &(struct rc_exchange_answer){.status = status, .message = why});
         return;
     }
     memset(api->caller, 0, sizeof(api->caller)); /* whose idempotency keys they are */
     memcpy(api->caller, &pusher->app, sizeof(pusher->app));
-    rc_api_begin(api, exchange, route, pusher);
+    rc_api_begin(api, exchange, route, pusher, pusher_free);
 }
 
 void rc_api_pusher_open(struct rc_api *api)

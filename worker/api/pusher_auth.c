@@ -23,7 +23,7 @@ struct pairs {
     size_t used;
 };
 
-static bool text_take(struct pairs *pairs, struct rc_http_view view, struct rc_span *out)
+static bool pair_text_take(struct pairs *pairs, struct rc_http_view view, struct rc_span *out)
 {
     char *at = pairs->text + pairs->used;
     const int bytes = rc_http_query_decode(view, at, sizeof(pairs->text) - pairs->used);
@@ -53,8 +53,8 @@ static bool pairs_read(struct pairs *pairs, struct rc_http_view query)
     pairs->used = 0;
     while (rc_http_query_next(&query, &name, &value)) {
         struct pair *pair = &pairs->all[pairs->count];
-        if (pairs->count == RC_PUSHER_PAIRS_MAX || !text_take(pairs, name, &pair->name) ||
-            !text_take(pairs, value, &pair->value)) {
+        if (pairs->count == RC_PUSHER_PAIRS_MAX || !pair_text_take(pairs, name, &pair->name) ||
+            !pair_text_take(pairs, value, &pair->value)) {
             return false;
         }
         char *text = (char *)(uintptr_t)pair->name.bytes; /* in pairs->text */
@@ -77,7 +77,7 @@ static struct rc_span pair_value(const struct pairs *pairs, const char *name)
     return (struct rc_span){0};
 }
 
-static size_t put(char *out, size_t at, const void *bytes, size_t count)
+static size_t signed_put(char *out, size_t at, const void *bytes, size_t count)
 {
     if (count > 0) {
         memcpy(out + at, bytes, count);
@@ -94,20 +94,20 @@ static char *text_signed(const struct rc_pusher_signed_request *request, const s
     if (text == NULL) {
         return NULL;
     }
-    at = put(text, at, request->method.text, request->method.bytes);
+    at = signed_put(text, at, request->method.text, request->method.bytes);
     text[at++] = '\n';
-    at = put(text, at, request->path.text, request->path.bytes);
+    at = signed_put(text, at, request->path.text, request->path.bytes);
     text[at++] = '\n';
     for (uint32_t i = 0; i < pairs->count; i++) {
         const struct pair *pair = &pairs->all[i];
         if (rc_span_equal(pair->name, RC_SPAN("auth_signature"))) {
             continue;
         }
-        at = put(text, at, "&", first ? 0 : 1);
+        at = signed_put(text, at, "&", first ? 0 : 1);
         first = false;
-        at = put(text, at, pair->name.bytes, pair->name.count);
+        at = signed_put(text, at, pair->name.bytes, pair->name.count);
         text[at++] = '=';
-        at = put(text, at, pair->value.bytes, pair->value.count);
+        at = signed_put(text, at, pair->value.bytes, pair->value.count);
     }
     *bytes = at;
     return text;

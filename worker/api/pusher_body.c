@@ -34,9 +34,9 @@ struct reading {
     char *why;
 };
 
-static uint16_t fail(const struct reading *reading, uint16_t status, const char *format, ...)
+static uint16_t post_fail(const struct reading *reading, uint16_t status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static uint16_t fail(const struct reading *reading, uint16_t status, const char *format, ...)
+static uint16_t post_fail(const struct reading *reading, uint16_t status, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -67,7 +67,7 @@ uint32_t rc_pusher_info_read(struct rc_span text)
 
 /* --- members --------------------------------------------------------------------------------------------------------- */
 
-static uint16_t members_read(const struct reading *reading, struct rc_span text, struct rc_json_value found[MEMBERS])
+static uint16_t post_members_read(const struct reading *reading, struct rc_span text, struct rc_json_value found[MEMBERS])
 {
     struct rc_json_cursor cursor;
     struct rc_json_value name;
@@ -83,22 +83,22 @@ static uint16_t members_read(const struct reading *reading, struct rc_span text,
             }
         }
     }
-    return got < 0 ? fail(reading, 400, "the body is not a JSON object (byte %zu)", rc_json_offset(&cursor)) : 0;
+    return got < 0 ? post_fail(reading, 400, "the body is not a JSON object (byte %zu)", rc_json_offset(&cursor)) : 0;
 }
 
 /* A string of 1 to `bytes_max` bytes, into the post's text. */
-static uint16_t text_take(const struct reading *reading, const struct rc_json_value *value, const char *name,
+static uint16_t post_text_take(const struct reading *reading, const struct rc_json_value *value, const char *name,
                           size_t bytes_max, struct rc_span *out)
 {
     struct rc_pusher_post *post = reading->post;
     uint8_t *room = post->text + post->text_used;
     if (value->type == RC_JSON_NONE) {
-        return fail(reading, 400, "%s is missing", name);
+        return post_fail(reading, 400, "%s is missing", name);
     }
     RC_ASSERT(post->text_used + bytes_max <= post->text_room);
     const int rc = rc_json_string_decode(value, room, bytes_max, out);
     if (rc < 0 || out->count == 0) {
-        return fail(reading, 400,
+        return post_fail(reading, 400,
                     rc == -EMSGSIZE ? "%s is longer than %zu bytes" : "%s must be a string of 1 to %zu bytes", name,
                     bytes_max);
     }
@@ -132,15 +132,15 @@ static uint16_t event_read(const struct reading *reading, const struct rc_json_v
     struct rc_client_ref ref;
     uint8_t scratch[64];
     *event = (struct rc_pusher_post_event){.data = found[MEMBER_DATA].raw};
-    const uint16_t status = text_take(reading, &found[MEMBER_NAME], "name", RC_PUSHER_EVENT_MAX, &event->event);
+    const uint16_t status = post_text_take(reading, &found[MEMBER_NAME], "name", RC_PUSHER_EVENT_MAX, &event->event);
     if (status != 0) {
         return status;
     }
     if (found[MEMBER_DATA].type == RC_JSON_NONE) {
-        return fail(reading, 400, "data is missing");
+        return post_fail(reading, 400, "data is missing");
     }
     if (data_bytes(&found[MEMBER_DATA]) > reading->app->max_event_bytes) {
-        return fail(reading, 413, "the data of this event is larger than the %llu bytes that it may have",
+        return post_fail(reading, 413, "the data of this event is larger than the %llu bytes that it may have",
                     (unsigned long long)reading->app->max_event_bytes);
     }
     if (found[MEMBER_INFO].type == RC_JSON_STRING &&
@@ -148,14 +148,14 @@ static uint16_t event_read(const struct reading *reading, const struct rc_json_v
         event->info = rc_pusher_info_read(info);
     }
     if (event->info == UINT32_MAX) {
-        return fail(reading, 400, "info must be \"user_count\", \"subscription_count\" or both with a comma between");
+        return post_fail(reading, 400, "info must be \"user_count\", \"subscription_count\" or both with a comma between");
     }
     if (found[MEMBER_SOCKET_ID].type == RC_JSON_NONE || found[MEMBER_SOCKET_ID].type == RC_JSON_NULL) {
         return 0;
     }
     if (rc_json_string_decode(&found[MEMBER_SOCKET_ID], scratch, sizeof(scratch), &id) < 0 ||
         rc_socket_id_read((const char *)id.bytes, id.count, 0, &ref) == RC_CLIENT_ID_INVALID) {
-        return fail(reading, 400, "socket_id is none: it has digits, a dot and digits");
+        return post_fail(reading, 400, "socket_id is none: it has digits, a dot and digits");
     }
     uint8_t *out = post->text + post->text_used;
     RC_ASSERT(post->text_used + id.count + 4 <= post->text_room);
@@ -176,7 +176,7 @@ static uint16_t event_for(const struct reading *reading, const struct rc_json_va
     struct rc_span name;
     uint8_t scratch[sizeof(RC_PUSHER_USER_CHANNEL) + RC_PUSHER_NAME_MAX + RC_PUSHER_USER_MAX];
     if (rc_json_string_decode(channel, scratch, sizeof(scratch), &name) < 0 || !rc_pusher_channel_valid(name)) {
-        return fail(reading, 400, "a channel's name has 1 to %u letters, digits and _-=@,.;", RC_PUSHER_NAME_MAX);
+        return post_fail(reading, 400, "a channel's name has 1 to %u letters, digits and _-=@,.;", RC_PUSHER_NAME_MAX);
     }
     *its = *event;
     its->kind = rc_pusher_kind_of(name);
@@ -188,7 +188,7 @@ static uint16_t event_for(const struct reading *reading, const struct rc_json_va
         char user[RC_CHANNEL_NAME_MAX];
         bytes = rc_pusher_user_write(reading->app, rc_span_of(name.bytes + head, name.count - head), user);
         if (bytes == 0 || rc_channel_name_check(user, bytes, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES) < 0) {
-            return fail(reading, 400, "the user's id is too long or has characters that are not allowed");
+            return post_fail(reading, 400, "the user's id is too long or has characters that are not allowed");
         }
         memcpy(out, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
         memcpy(out + RC_USER_CHANNEL_HEAD_BYTES, user, bytes);
@@ -196,7 +196,7 @@ static uint16_t event_for(const struct reading *reading, const struct rc_json_va
     } else {
         bytes = rc_pusher_channel_write(reading->app, name, out);
         if (bytes == 0) {
-            return fail(reading, 400, "the channel's name is too long");
+            return post_fail(reading, 400, "the channel's name is too long");
         }
     }
     its->channel = rc_span_of(out, bytes);
@@ -211,7 +211,7 @@ static uint16_t room_for(const struct reading *reading, uint32_t events)
     post->text_room = (size_t)events * EVENT_TEXT_MAX + EVENT_TEXT_MAX;
     post->events = calloc(events, sizeof(*post->events));
     post->text = malloc(post->text_room);
-    return post->events == NULL || post->text == NULL ? fail(reading, 503, "no memory for the events: try again") : 0;
+    return post->events == NULL || post->text == NULL ? post_fail(reading, 503, "no memory for the events: try again") : 0;
 }
 
 /* How many elements; *count is 0 when there is none, or it is no array. */
@@ -229,7 +229,7 @@ static uint32_t elements_of(const struct rc_json_value *array)
     return count;
 }
 
-static uint16_t read_event(const struct reading *reading, const struct rc_json_value *found)
+static uint16_t post_event_read(const struct reading *reading, const struct rc_json_value *found)
 {
     struct rc_pusher_post_event event;
     struct rc_json_cursor cursor;
@@ -237,10 +237,10 @@ static uint16_t read_event(const struct reading *reading, const struct rc_json_v
     const bool one = found[MEMBER_CHANNELS].type == RC_JSON_NONE && found[MEMBER_CHANNEL].type != RC_JSON_NONE;
     const uint32_t count = one ? 1 : elements_of(&found[MEMBER_CHANNELS]);
     if (count == 0) {
-        return fail(reading, 400, "channels must be an array of at least one name");
+        return post_fail(reading, 400, "channels must be an array of at least one name");
     }
     if (count > reading->app->max_event_channels) {
-        return fail(reading, 400, "an event may be for %u channels at most", reading->app->max_event_channels);
+        return post_fail(reading, 400, "an event may be for %u channels at most", reading->app->max_event_channels);
     }
     uint16_t status = room_for(reading, count);
     status = status == 0 ? event_read(reading, found, &event) : status;
@@ -254,7 +254,7 @@ static uint16_t read_event(const struct reading *reading, const struct rc_json_v
     return status;
 }
 
-static uint16_t read_batch(const struct reading *reading, const struct rc_json_value *batch)
+static uint16_t post_batch_read(const struct reading *reading, const struct rc_json_value *batch)
 {
     struct rc_pusher_post_event event;
     struct rc_json_cursor cursor;
@@ -262,16 +262,16 @@ static uint16_t read_batch(const struct reading *reading, const struct rc_json_v
     struct rc_json_value found[MEMBERS];
     const uint32_t count = elements_of(batch);
     if (count == 0) {
-        return fail(reading, 400, "batch must be an array of at least one event");
+        return post_fail(reading, 400, "batch must be an array of at least one event");
     }
     if (count > reading->app->max_batch) {
-        return fail(reading, 400, "a batch may have %u events at most", reading->app->max_batch);
+        return post_fail(reading, 400, "a batch may have %u events at most", reading->app->max_batch);
     }
     uint16_t status = room_for(reading, count);
     (void)rc_json_array_begin(&cursor, batch->raw, 0);
     while (status == 0 && rc_json_array_next(&cursor, &element) == 1) {
-        status = element.type == RC_JSON_OBJECT ? members_read(reading, element.raw, found)
-                                                : fail(reading, 400, "an event of a batch must be an object");
+        status = element.type == RC_JSON_OBJECT ? post_members_read(reading, element.raw, found)
+                                                : post_fail(reading, 400, "an event of a batch must be an object");
         status = status == 0 ? event_read(reading, found, &event) : status;
         status = status == 0 ? event_for(reading, &found[MEMBER_CHANNEL], &event) : status;
     }
@@ -284,8 +284,8 @@ uint16_t rc_pusher_post_read(struct rc_pusher_post *post, struct rc_span body, b
     const struct reading reading = {.post = post, .app = app, .why = why};
     struct rc_json_value found[MEMBERS];
     *post = (struct rc_pusher_post){0};
-    const uint16_t status = members_read(&reading, body, found);
-    return status != 0 ? status : batch ? read_batch(&reading, &found[MEMBER_BATCH]) : read_event(&reading, found);
+    const uint16_t status = post_members_read(&reading, body, found);
+    return status != 0 ? status : batch ? post_batch_read(&reading, &found[MEMBER_BATCH]) : post_event_read(&reading, found);
 }
 
 void rc_pusher_post_free(struct rc_pusher_post *post)

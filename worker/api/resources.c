@@ -9,11 +9,13 @@
 #include "common/base/clock.h"
 #include "common/metrics/backend_health.h"
 #include "common/metrics/bridges.h"
+#include "common/metrics/exposition.h"
 #include "common/metrics/instance.h"
 #include "common/metrics/redis_health.h"
 #include "common/text/json_scan.h"
 #include "worker/http/accept.h"
 #include "worker/http/assets.h"
+#include "worker/io/tls.h"
 
 #define JSON_QUOTED_MAX (RC_JSON_STRING_BYTES_MAX(RC_REDIS_ERROR_MAX) + 1)
 
@@ -198,6 +200,41 @@ static void metrics_as_json(struct rc_api *api, struct rc_exchange *exchange)
     rc_text_free(&json);
 }
 
+/* Of the certificates that this worker has loaded; all have loaded the same. */
+static void certificates_render(const struct rc_api *api, const struct rc_config *config, struct rc_exposition *to)
+{
+    static const char name[] = "ringcast_certificate_not_after_seconds";
+    char label[2 * RC_CONFIG_TEXT_MAX];
+    const struct rc_tls *tls = api->clients->io->tls;
+    if (tls == NULL || config->tls.certificates.count == 0) {
+        return;
+    }
+    rc_exposition_family(to, name, "When a certificate of tls.certificates expires, in seconds since 1970", "gauge");
+    for (uint32_t i = 0; i < config->tls.certificates.count; i++) {
+        rc_exposition_series(to, name, "certificate=\"%s\"",
+                             rc_exposition_label(label, sizeof(label), config->tls.certificates.items[i].text));
+        rc_exposition_put(to, "%lld\n", (long long)rc_tls_not_after_s(tls, i));
+    }
+}
+
+static void metrics_render(const struct rc_api *api, const struct rc_config *config, struct rc_exposition *to)
+{
+    const struct rc_control *control = api->clients->control;
+    struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
+    size_t count = 0;
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        sources[count++] = (struct rc_metrics_source){.metrics = &control->workers[i]->metrics, .worker = (int)i};
+    }
+    sources[count++] =
+        (struct rc_metrics_source){.metrics = &control->relay->report.metrics, .worker = RC_METRICS_RELAY};
+    sources[count++] =
+        (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = RC_METRICS_ACCEPTOR};
+    rc_metrics_render(to, sources, count);
+    rc_bridge_metrics_render(to, config, control->relay->bridges);
+    rc_instance_metrics_render(to, control, config);
+    certificates_render(api, config, to);
+}
+
 static void resource_metrics(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     const struct rc_control *control = control_of(context);
@@ -208,47 +245,77 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
         metrics_as_json(context, exchange);
         return;
     }
-    struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
-    size_t count = 0;
-    for (uint32_t i = 0; i < control->worker_count; i++) {
-        sources[count++] = (struct rc_metrics_source){.metrics = &control->workers[i]->metrics, .worker = (int)i};
-    }
-    sources[count++] = (struct rc_metrics_source){.metrics = &control->relay->report.metrics, .worker = -1};
-    sources[count++] = (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = -2};
     /* Asked for a few times a minute: the buffer is not worth keeping. Counters grow meanwhile, hence the slack. */
-    const size_t room = rc_metrics_render(sources, count, control->instance_id, NULL, 0) +
-                        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, NULL, 0) +
-                        rc_instance_metrics_render(control, config, NULL, 0) + 4096;
-    char *text = malloc(room);
-    if (text == NULL) {
+    struct rc_exposition to = {.instance = control->instance_id, .labelled = config->http.metrics_instance_label};
+    metrics_render(context, config, &to);
+    to.capacity = to.bytes + 4096;
+    to.bytes = 0;
+    to.out = malloc(to.capacity);
+    if (to.out == NULL) {
         no_memory(exchange);
         return;
     }
-    size_t bytes = rc_metrics_render(sources, count, control->instance_id, text, room);
-    bytes = bytes < room ? bytes : room;
-    bytes +=
-        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, text + bytes, room - bytes);
-    bytes = bytes < room ? bytes : room;
-    bytes += rc_instance_metrics_render(control, config, text + bytes, room - bytes);
-    metrics_answer(exchange, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
-    free(text);
+    metrics_render(context, config, &to);
+    metrics_answer(exchange, "text/plain; version=0.0.4; charset=utf-8", to.out,
+                   to.bytes < to.capacity ? to.bytes : to.capacity);
+    free(to.out);
 }
 
-/* --- the page -------------------------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------------------------------ */
 
-static void resource_page(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+/* A page of the broker itself goes with its script: it is asked for again each time, and most often answered 304. */
+#define PAGE_CACHE "public, max-age=0"
+/* The client speaks to every version of the broker, so that pages may have one of before. */
+#define CLIENT_CACHE "public, max-age=300"
+
+#define FILE_ROW(name, type, cache, lines)                                                                    \
+    {                                                                                                         \
+        .first = rc_asset_##name, .end = rc_asset_##name##_end, .gzip = rc_asset_##name##_gz,                 \
+        .gzip_end = rc_asset_##name##_gz_end, .content_type = type, .cache_control = cache, .headers = lines, \
+    }
+
+/* The dashboard gets its own files and asks this host, and nobody else, whatever a channel or a user is called; nobody may frame it. */
+#define ADMIN_LINES                                                                                                 \
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src " \
+    "'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n"
+
+enum file_number { PAGE_FILE, CLIENT_FILE, ADMIN_PAGE_FILE, ADMIN_SCRIPT_FILE, ADMIN_STYLE_FILE, FILE_COUNT };
+
+static const struct file_row {
+    const char *first;
+    const char *end;
+    const char *gzip;
+    const char *gzip_end;
+    const char *content_type;
+    const char *cache_control;
+    const char *headers;
+} files[FILE_COUNT] = {
+    [PAGE_FILE] = FILE_ROW(page_html, "text/html; charset=utf-8", PAGE_CACHE, NULL),
+    [CLIENT_FILE] = FILE_ROW(ringcast_js, "text/javascript; charset=utf-8", CLIENT_CACHE, NULL),
+    [ADMIN_PAGE_FILE] = FILE_ROW(admin_html, "text/html; charset=utf-8", PAGE_CACHE, ADMIN_LINES),
+    [ADMIN_SCRIPT_FILE] = FILE_ROW(admin_js, "text/javascript; charset=utf-8", PAGE_CACHE, ADMIN_LINES),
+    [ADMIN_STYLE_FILE] = FILE_ROW(admin_css, "text/css; charset=utf-8", PAGE_CACHE, ADMIN_LINES),
+};
+static_assert(FILE_COUNT <= RC_API_FILES_MAX, "each has its place in struct rc_api");
+
+static void files_open(struct rc_cached out[FILE_COUNT])
 {
-    (void)context;
-    (void)route;
-    resource_answer(exchange, 200, "text/html; charset=utf-8", rc_asset_page_html, RC_ASSET_BYTES(rc_asset_page_html));
+    for (size_t i = 0; i < FILE_COUNT; i++) {
+        const struct file_row *row = &files[i];
+        out[i] = (struct rc_cached){.bytes = rc_span_of(row->first, (size_t)(row->end - row->first)),
+                                    .gzip = rc_span_of(row->gzip, (size_t)(row->gzip_end - row->gzip)),
+                                    .content_type = row->content_type,
+                                    .cache_control = row->cache_control,
+                                    .headers = row->headers};
+        rc_cached_open(&out[i]);
+    }
 }
 
-static void client_script(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+static void resource_file(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
-    (void)context;
-    (void)route;
-    resource_answer(exchange, 200, "text/javascript; charset=utf-8", rc_asset_ringcast_js,
-                    RC_ASSET_BYTES(rc_asset_ringcast_js));
+    const struct rc_api *api = context;
+    const struct file_row *row = route->detail;
+    rc_cached_answer(exchange, &api->files[row - files]);
 }
 
 /* --- routes ---------------------------------------------------------------------------------------------------------- */
@@ -263,11 +330,32 @@ static bool public_page(const struct rc_config_http *config)
     return config->public_page;
 }
 
+/* The dashboard is for who comes through http.admin_listen, or from this machine, whatever the configuration says. */
+static bool never_public(const struct rc_config_http *config)
+{
+    (void)config;
+    return false;
+}
+
+#define ADMIN_FILE(at, number)                                                                                       \
+    {                                                                                                                \
+        .path = at, READ_ONLY, .run = resource_file, .detail = &files[number], .shown = never_public, .hidden = 404, \
+        .why_hidden = "the dashboard is served at http.admin_listen, and to this machine"                            \
+    }
 #define READ_ONLY .methods = "GET, HEAD", .allow = "GET, HEAD, OPTIONS", .wrong = "this resource can only be read"
 
 static const struct rc_route resource_routes[] = {
-    {.path = "/", READ_ONLY, .run = resource_page, .shown = public_page, .hidden = 404, .why_hidden = "not found"},
-    {.path = "/ringcast.js", READ_ONLY, .run = client_script},
+    {.path = "/",
+     READ_ONLY,
+     .run = resource_file,
+     .detail = &files[PAGE_FILE],
+     .shown = public_page,
+     .hidden = 404,
+     .why_hidden = "not found"},
+    {.path = "/ringcast.js", READ_ONLY, .run = resource_file, .detail = &files[CLIENT_FILE]},
+    ADMIN_FILE("/admin", ADMIN_PAGE_FILE),
+    ADMIN_FILE("/admin.js", ADMIN_SCRIPT_FILE),
+    ADMIN_FILE("/admin.css", ADMIN_STYLE_FILE),
     {.path = "/health", READ_ONLY, .run = resource_health},
     {.path = "/health/websocket", READ_ONLY, .run = health_websocket},
     {.path = "/health/redis", READ_ONLY, .run = health_redis},
@@ -282,6 +370,7 @@ static const struct rc_route resource_routes[] = {
 
 void rc_resources_add_routes(struct rc_api *api, struct rc_routes *routes)
 {
+    files_open(api->files);
     const struct rc_route_set set = {
         .below = "", .routes = resource_routes, .count = RC_ARRAY_COUNT(resource_routes), .context = api};
     rc_routes_add(routes, &set);

@@ -548,6 +548,8 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
 bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span channel);
 /* Is it a socket's own room (rc_permission_socket)? */
 bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room);
+/* reserved.c: may clients that speak no protocol of rooms not use that channel by its name? */
+bool rc_client_channel_reserved(const struct rc_clients *clients, struct rc_span channel);
 /* Sends a client away: tells the namespaces of a session, then closes, behind what was sent before. */
 void rc_client_send_away(struct rc_clients *clients, uint32_t client, uint16_t code, const char *reason);
 /* auth.c: {"type":"auth"}, the one operation of who has to say who it is, and {"type":"refresh"}, of who is somebody. */

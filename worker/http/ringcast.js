@@ -3,7 +3,8 @@
  *
  *   <script src="/ringcast.js"></script>                      makes a global Ringcast
  *   import "/ringcast.js"                                     the same, in a module
- *   import Ringcast from "./ringcast.js"  or  require(...)    in Node, with { WebSocket: require("ws") } before Node 22
+ *   import Ringcast from "ringcast"  or  require("ringcast")  in Node and with bundlers: the npm package (deploy/node/ringcast)
+ *   import Ringcast from "./ringcast.js"  or  require(...)    in Node, the file alone; before Node 22 with { WebSocket: require("ws").WebSocket }
  *
  *   const broker = new Ringcast("wss://example.com/ws");
  *   await broker.subscribe("prices:BTC", (data, message) => show(data));
@@ -278,13 +279,13 @@
       return this;
     }
 
-    /* Connects, after close() or with { connect: false }. */
+    /* Connects, after close() or with { connect: false }; at once, too, while it waits for its next attempt. */
     connect() {
       if (this.state === "connecting" || this.state === "open") return;
+      const WebSocketClass = this.options.WebSocket || globalThis.WebSocket || Ringcast.WebSocket;
+      if (!WebSocketClass) throw new TypeError("no WebSocket here: Node has one from version 22 on; before, npm install ws, or give a class as options.WebSocket");
       clearTimeout(this.reconnectTimer);
       this.state = "connecting";
-      const WebSocketClass = this.options.WebSocket || globalThis.WebSocket;
-      if (!WebSocketClass) throw new TypeError("no WebSocket here: give one as options.WebSocket");
       const socket = new WebSocketClass(this.url, this.options.protocols);
       socket.binaryType = "arraybuffer";
       this.socket = socket;
@@ -310,8 +311,8 @@
     /* Calls handler(data, message) for each message of the channel. Resolves when the server has subscribed us: what is
      * published from then on arrives. It waits for a connection as long as it takes. After a loss we are subscribed again, and get what we
      * missed where the channel has a history ("recover"). options, of the channel's first subscribe(): last: so many of the newest messages
-     * first; retained: true: the retained values first (message.retained), also when what was missed cannot be had; recover: false: never
-     * what was missed. */
+     * first; retained: true: the retained values first (message.retained), also when what was missed cannot be had; snapshot: true: likewise the
+     * newest message of each key; recover: false: never what was missed. */
     subscribe(channel, handler, options) {
       let entry = this.channels.get(channel);
       const isNew = !entry;
@@ -487,9 +488,10 @@
     }
 
     _subscription(channel, entry, id) {
-      const { last, retained, recover } = entry.options;
+      const { last, retained, snapshot, recover } = entry.options;
       const request = { type: "subscribe", channel, id };
       if (retained) request.retained = true;
+      if (snapshot) request.snapshot = true;
       if (last > 0) request.since = "last " + last;
       if (entry.epoch !== null && recover !== false) {
         request.recover = { epoch: entry.epoch, offset: entry.offset };
@@ -502,7 +504,7 @@
     _placed(channel, entry, answer) {
       if (answer.recovered !== true) {
         entry.epoch = answer.epoch === undefined ? null : answer.epoch;
-        entry.offset = Math.max(0, (answer.offset || 0) - (entry.options.last || 0));
+        entry.offset = entry.options.snapshot ? 0 : Math.max(0, (answer.offset || 0) - (entry.options.last || 0));
       }
       const again = entry.known;
       entry.known = true;
@@ -702,6 +704,7 @@
     return typeof performance === "object" ? performance.now() : Date.now();
   }
 
+  Ringcast.WebSocket = null; // where the environment has none: what the package finds instead
   Ringcast.Error = RingcastError;
   Ringcast.applyDelta = applyDelta;
   return Ringcast;

@@ -22,7 +22,7 @@ enum { MEMBER_EVENT, MEMBER_CHANNEL, MEMBER_DATA, MEMBER_AUTH, MEMBER_CHANNEL_DA
 static const char *const members[MEMBER_COUNT] = {"event", "channel", "data", "auth", "channel_data", "user_data"};
 
 /* The known members of an object; the last of several counts, as in JavaScript. Negative: it is no JSON object. */
-static int members_read(struct rc_span text, struct rc_json_value found[MEMBER_COUNT])
+static int pusher_members_read(struct rc_span text, struct rc_json_value found[MEMBER_COUNT])
 {
     struct rc_json_cursor cursor;
     struct rc_json_value name;
@@ -42,7 +42,7 @@ static int members_read(struct rc_span text, struct rc_json_value found[MEMBER_C
 }
 
 /* A string member into the scratch area. Empty when it is not there. */
-static int text_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name, size_t bytes_max,
+static int pusher_text_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name, size_t bytes_max,
                      struct rc_span *out, struct rc_operation_error *error)
 {
     *out = (struct rc_span){0};
@@ -90,7 +90,7 @@ static int details_read(struct rc_reader *reader, const struct rc_json_value *da
     } else if (data->type != RC_JSON_OBJECT) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data must be an object");
     }
-    return members_read(text, details) < 0 ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data must be an object")
+    return pusher_members_read(text, details) < 0 ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data must be an object")
                                            : 0;
 }
 
@@ -99,7 +99,7 @@ static int subscription_decode(struct rc_reader *reader, const struct rc_json_va
 {
     struct rc_json_value details[MEMBER_COUNT];
     if (details_read(reader, data, details, error) < 0 ||
-        text_take(reader, &details[MEMBER_CHANNEL], "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error) < 0) {
+        pusher_text_take(reader, &details[MEMBER_CHANNEL], "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error) < 0) {
         return -EBADMSG;
     }
     if (operation->channel.count == 0) {
@@ -108,7 +108,7 @@ static int subscription_decode(struct rc_reader *reader, const struct rc_json_va
     if (operation->type == RC_OPERATION_UNSUBSCRIBE) {
         return 1;
     }
-    return text_take(reader, &details[MEMBER_AUTH], "auth", RC_PUSHER_AUTH_MAX, &operation->to, error) < 0 ||
+    return pusher_text_take(reader, &details[MEMBER_AUTH], "auth", RC_PUSHER_AUTH_MAX, &operation->to, error) < 0 ||
                    signed_take(reader, &details[MEMBER_CHANNEL_DATA], "channel_data", &operation->data, error) < 0
                ? -EBADMSG
                : 1;
@@ -119,7 +119,7 @@ static int signin_decode(struct rc_reader *reader, const struct rc_json_value *d
 {
     struct rc_json_value details[MEMBER_COUNT];
     return details_read(reader, data, details, error) < 0 ||
-                   text_take(reader, &details[MEMBER_AUTH], "auth", RC_PUSHER_AUTH_MAX, &operation->to, error) < 0 ||
+                   pusher_text_take(reader, &details[MEMBER_AUTH], "auth", RC_PUSHER_AUTH_MAX, &operation->to, error) < 0 ||
                    signed_take(reader, &details[MEMBER_USER_DATA], "user_data", &operation->data, error) < 0
                ? -EBADMSG
                : 1;
@@ -130,7 +130,7 @@ static int client_event_decode(struct rc_reader *reader, const struct rc_json_va
 {
     operation->type = RC_OPERATION_PUBLISH;
     operation->echo = false;
-    if (text_take(reader, &found[MEMBER_CHANNEL], "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error) < 0) {
+    if (pusher_text_take(reader, &found[MEMBER_CHANNEL], "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error) < 0) {
         return -EBADMSG;
     }
     if (operation->channel.count == 0) {
@@ -157,10 +157,10 @@ static int pusher_decode(struct rc_reader *reader, struct rc_operation *operatio
     reader->scratch_used = 0;
     error->id = (struct rc_span){0};
     rc_operation_reset(operation);
-    if (reader->kind != RC_PART_TEXT || members_read(reader->frame, found) < 0) {
+    if (reader->kind != RC_PART_TEXT || pusher_members_read(reader->frame, found) < 0) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "a message must be a JSON object with an event");
     }
-    if (text_take(reader, &found[MEMBER_EVENT], "event", RC_EVENT_BYTES_MAX, &operation->event, error) < 0) {
+    if (pusher_text_take(reader, &found[MEMBER_EVENT], "event", RC_EVENT_BYTES_MAX, &operation->event, error) < 0) {
         return -EBADMSG;
     }
     const struct rc_span event = operation->event;
@@ -193,7 +193,7 @@ static size_t pusher_room_bytes_max(size_t message_bytes)
 
 /* --- what they are told ---------------------------------------------------------------------------------------------- */
 
-static uint8_t *put(uint8_t *out, struct rc_span bytes)
+static uint8_t *pusher_put(uint8_t *out, struct rc_span bytes)
 {
     if (bytes.count > 0) {
         memcpy(out, bytes.bytes, bytes.count);
@@ -201,21 +201,21 @@ static uint8_t *put(uint8_t *out, struct rc_span bytes)
     return out + bytes.count;
 }
 
-static uint8_t *put_string(uint8_t *out, struct rc_span text)
+static uint8_t *pusher_put_string(uint8_t *out, struct rc_span text)
 {
     return out + rc_json_string_encode(out, SIZE_MAX, text);
 }
 
-static uint8_t *put_channel(uint8_t *out, struct rc_span channel)
+static uint8_t *pusher_put_channel(uint8_t *out, struct rc_span channel)
 {
     uint8_t name[sizeof(RC_PUSHER_USER_CHANNEL) + RC_CHANNEL_BYTES_MAX];
     bool user;
     const struct rc_span its = rc_pusher_name_of(channel, &user);
     const size_t head = user ? sizeof(RC_PUSHER_USER_CHANNEL) - 1 : 0;
-    out = put(out, RC_SPAN("\"channel\":"));
+    out = pusher_put(out, RC_SPAN("\"channel\":"));
     memcpy(name, RC_PUSHER_USER_CHANNEL, head);
-    (void)put(name + head, its);
-    return put_string(out, rc_span_of(name, head + its.count));
+    (void)pusher_put(name + head, its);
+    return pusher_put_string(out, rc_span_of(name, head + its.count));
 }
 
 /* An event of a client is what it sent, with who it is in a presence channel. */
@@ -251,7 +251,7 @@ static struct said said_of(const struct rc_event *event)
 
 #define WORDS_BYTES 128u /* of what stands around names and data at most */
 
-static size_t channel_bytes_max(const struct rc_event *event)
+static size_t pusher_channel_bytes_max(const struct rc_event *event)
 {
     return rc_json_string_encoded_bytes(event->channel) + sizeof(RC_PUSHER_USER_CHANNEL) + WORDS_BYTES;
 }
@@ -259,50 +259,50 @@ static size_t channel_bytes_max(const struct rc_event *event)
 static size_t message_bytes_max(const struct rc_event *event)
 {
     const struct said said = said_of(event);
-    return channel_bytes_max(event) + rc_json_string_encoded_bytes(event->event) + said.user.count +
+    return pusher_channel_bytes_max(event) + rc_json_string_encoded_bytes(event->event) + said.user.count +
            (said.quoted ? rc_json_string_encoded_bytes(said.data) : said.data.count);
 }
 
 static uint8_t *message_put(uint8_t *out, const struct rc_event *event)
 {
     const struct said said = said_of(event);
-    out = put(out, RC_SPAN("{\"event\":"));
-    out = put_string(out, event->event.count > 0 ? event->event : RC_SPAN(RC_PUSHER_UNNAMED));
-    out = put_channel(put(out, RC_SPAN(",")), event->channel);
-    out = put(out, RC_SPAN(",\"data\":"));
-    out = said.quoted ? put_string(out, said.data) : put(out, said.data);
+    out = pusher_put(out, RC_SPAN("{\"event\":"));
+    out = pusher_put_string(out, event->event.count > 0 ? event->event : RC_SPAN(RC_PUSHER_UNNAMED));
+    out = pusher_put_channel(pusher_put(out, RC_SPAN(",")), event->channel);
+    out = pusher_put(out, RC_SPAN(",\"data\":"));
+    out = said.quoted ? pusher_put_string(out, said.data) : pusher_put(out, said.data);
     if (said.user.count > 0) {
-        out = put(put(out, RC_SPAN(",\"user_id\":")), said.user);
+        out = pusher_put(pusher_put(out, RC_SPAN(",\"user_id\":")), said.user);
     }
-    return put(out, RC_SPAN("}"));
+    return pusher_put(out, RC_SPAN("}"));
 }
 
 /* Where a subscription fails its channel is told, else the connection. */
 static uint8_t *error_put(uint8_t *out, const struct rc_event *event)
 {
     if (event->channel.count > 0) {
-        out = put_channel(put(out, RC_SPAN("{\"event\":\"pusher:subscription_error\",")), event->channel);
-        out = put(out, event->code == RC_CODE_UNAUTHORIZED || event->code == RC_CODE_FORBIDDEN
+        out = pusher_put_channel(pusher_put(out, RC_SPAN("{\"event\":\"pusher:subscription_error\",")), event->channel);
+        out = pusher_put(out, event->code == RC_CODE_UNAUTHORIZED || event->code == RC_CODE_FORBIDDEN
                            ? RC_SPAN(",\"data\":{\"type\":\"AuthError\",\"error\":")
                        : event->code == RC_CODE_LIMITED ? RC_SPAN(",\"data\":{\"type\":\"LimitReached\",\"error\":")
                                                         : RC_SPAN(",\"data\":{\"type\":\"Error\",\"error\":"));
-        out = put_string(out, event->message);
-        out = put(out, RC_SPAN(",\"status\":"));
+        out = pusher_put_string(out, event->message);
+        out = pusher_put(out, RC_SPAN(",\"status\":"));
         out = (uint8_t *)rc_decimal_write((char *)out, event->code);
-        return put(out, RC_SPAN("}}"));
+        return pusher_put(out, RC_SPAN("}}"));
     }
-    out = put(out, RC_SPAN("{\"event\":\"pusher:error\",\"data\":{\"code\":null,\"message\":"));
-    out = put_string(out, event->message);
-    return put(out, RC_SPAN("}}"));
+    out = pusher_put(out, RC_SPAN("{\"event\":\"pusher:error\",\"data\":{\"code\":null,\"message\":"));
+    out = pusher_put_string(out, event->message);
+    return pusher_put(out, RC_SPAN("}}"));
 }
 
 static uint8_t *welcome_put(uint8_t *out, const struct rc_event *event)
 {
-    out = put(out, RC_SPAN("{\"event\":\"pusher:connection_established\",\"data\":\"{\\\"socket_id\\\":\\\""));
-    out = put(out, event->welcome->client);
-    out = put(out, RC_SPAN("\\\",\\\"activity_timeout\\\":"));
+    out = pusher_put(out, RC_SPAN("{\"event\":\"pusher:connection_established\",\"data\":\"{\\\"socket_id\\\":\\\""));
+    out = pusher_put(out, event->welcome->client);
+    out = pusher_put(out, RC_SPAN("\\\",\\\"activity_timeout\\\":"));
     out = (uint8_t *)rc_decimal_write((char *)out, event->welcome->ping_interval_ms / 1000);
-    return put(out, RC_SPAN("}\"}"));
+    return pusher_put(out, RC_SPAN("}\"}"));
 }
 
 static size_t pusher_bytes_max(const struct rc_event *event, uint32_t *parts)
@@ -315,7 +315,7 @@ static size_t pusher_bytes_max(const struct rc_event *event, uint32_t *parts)
     case RC_EVENT_WELCOME:
         return WORDS_BYTES + event->welcome->client.count;
     default:
-        return channel_bytes_max(event) + rc_json_string_encoded_bytes(event->message);
+        return pusher_channel_bytes_max(event) + rc_json_string_encoded_bytes(event->message);
     }
 }
 
@@ -332,19 +332,19 @@ static void pusher_encode(const struct rc_event *event, struct rc_unit *unit)
         out = welcome_put(out, event);
         break;
     case RC_EVENT_SUBSCRIBED:
-        out = put_channel(put(out, RC_SPAN("{\"event\":\"pusher_internal:subscription_succeeded\",")), event->channel);
-        out = put(out, RC_SPAN(",\"data\":\"{}\"}"));
+        out = pusher_put_channel(pusher_put(out, RC_SPAN("{\"event\":\"pusher_internal:subscription_succeeded\",")), event->channel);
+        out = pusher_put(out, RC_SPAN(",\"data\":\"{}\"}"));
         break;
     case RC_EVENT_GAP: /* told, as everywhere; clients that do not know it have no handler for it */
-        out = put(out, RC_SPAN("{\"event\":\"" RC_PUSHER_GAP "\","));
-        out = event->channel.count > 0 ? put(put_channel(out, event->channel), RC_SPAN(",")) : out;
-        out = put(out, RC_SPAN("\"data\":\"{}\"}"));
+        out = pusher_put(out, RC_SPAN("{\"event\":\"" RC_PUSHER_GAP "\","));
+        out = event->channel.count > 0 ? pusher_put(pusher_put_channel(out, event->channel), RC_SPAN(",")) : out;
+        out = pusher_put(out, RC_SPAN("\"data\":\"{}\"}"));
         break;
     case RC_EVENT_ERROR:
         out = error_put(out, event);
         break;
     default: /* PONG: others are not for its clients (`events`) */
-        out = put(out, RC_SPAN("{\"event\":\"pusher:pong\",\"data\":\"{}\"}"));
+        out = pusher_put(out, RC_SPAN("{\"event\":\"pusher:pong\",\"data\":\"{}\"}"));
         break;
     }
     rc_unit_part_end(unit, RC_PART_TEXT, (size_t)(out - begin));

@@ -16,7 +16,6 @@
 /* Codes of pusher:error, and of the close frame behind it. */
 enum rc_pusher_code {
     RC_PUSHER_NO_APP = 4001,
-    RC_PUSHER_NO_PATH = 4005,
     RC_PUSHER_BAD_VERSION = 4006,
     RC_PUSHER_UNSUPPORTED_VERSION = 4007,
     RC_PUSHER_NO_VERSION = 4008,

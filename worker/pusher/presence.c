@@ -28,7 +28,7 @@ void rc_pusher_member_changed(struct rc_pushers *pushers, uint32_t client, uint3
 
 /* --- the text -------------------------------------------------------------------------------------------------------- */
 
-static uint8_t *put(uint8_t *out, struct rc_span bytes)
+static uint8_t *presence_put(uint8_t *out, struct rc_span bytes)
 {
     if (bytes.count > 0) {
         memcpy(out, bytes.bytes, bytes.count);
@@ -37,11 +37,11 @@ static uint8_t *put(uint8_t *out, struct rc_span bytes)
 }
 
 /* Its id, in the hash with what else is known of it. */
-static uint8_t *put_member(uint8_t *out, bool first, bool hash, struct rc_span user, struct rc_span info)
+static uint8_t *presence_put_member(uint8_t *out, bool first, bool hash, struct rc_span user, struct rc_span info)
 {
-    out = put(out, first ? (struct rc_span){0} : RC_SPAN(","));
+    out = presence_put(out, first ? rc_span_of(NULL, 0) : RC_SPAN(","));
     out += rc_json_string_encode(out, SIZE_MAX, user);
-    return hash ? put(put(out, RC_SPAN(":")), info.count > 0 ? info : RC_SPAN("null")) : out;
+    return hash ? presence_put(presence_put(out, RC_SPAN(":")), info.count > 0 ? info : RC_SPAN("null")) : out;
 }
 
 static uint8_t *put_members(uint8_t *out, bool hash, struct rc_span entries, const struct rc_pusher_member *own)
@@ -50,11 +50,11 @@ static uint8_t *put_members(uint8_t *out, bool hash, struct rc_span entries, con
     bool first = true;
     while (rc_query_entry_next(&entries, &entry)) {
         if (entry.user.count > 0) { /* who a backend has put there is nobody here */
-            out = put_member(out, first, hash, entry.user, entry.info);
+            out = presence_put_member(out, first, hash, entry.user, entry.info);
             first = false;
         }
     }
-    return own == NULL ? out : put_member(out, first, hash, own->user, own->info);
+    return own == NULL ? out : presence_put_member(out, first, hash, own->user, own->info);
 }
 
 /* What is there of the users, as `entries`, and whether one of them is `own`. */
@@ -73,7 +73,7 @@ static size_t members_bytes_max(struct rc_span entries, const struct rc_pusher_m
     return bytes;
 }
 
-static void tell(struct rc_pushers *pushers, uint32_t client, const struct rc_pusher_member *own,
+static void presence_tell(struct rc_pushers *pushers, uint32_t client, const struct rc_pusher_member *own,
                  struct rc_span entries)
 {
     bool found;
@@ -88,17 +88,17 @@ static void tell(struct rc_pushers *pushers, uint32_t client, const struct rc_pu
         return;
     }
     const int digits = snprintf(number, sizeof(number), "%u", count + (found ? 0 : 1));
-    uint8_t *out = put(put(inner, RC_SPAN("{\"presence\":{\"count\":")), rc_span_of(number, (size_t)digits));
-    out = put_members(put(out, RC_SPAN(",\"ids\":[")), false, entries, found ? NULL : own);
-    out = put_members(put(out, RC_SPAN("],\"hash\":{")), true, entries, found ? NULL : own);
-    out = put(out, RC_SPAN("}}}"));
+    uint8_t *out = presence_put(presence_put(inner, RC_SPAN("{\"presence\":{\"count\":")), rc_span_of(number, (size_t)digits));
+    out = put_members(presence_put(out, RC_SPAN(",\"ids\":[")), false, entries, found ? NULL : own);
+    out = put_members(presence_put(out, RC_SPAN("],\"hash\":{")), true, entries, found ? NULL : own);
+    out = presence_put(out, RC_SPAN("}}}"));
     RC_ASSERT((size_t)(out - inner) <= inner_max);
     uint8_t *text = inner + inner_max;
-    uint8_t *end = put(text, RC_SPAN("{\"event\":\"pusher_internal:subscription_succeeded\",\"channel\":"));
+    uint8_t *end = presence_put(text, RC_SPAN("{\"event\":\"pusher_internal:subscription_succeeded\",\"channel\":"));
     end += rc_json_string_encode(end, SIZE_MAX, rc_pusher_name_of(own->channel, &user));
-    end = put(end, RC_SPAN(",\"data\":"));
+    end = presence_put(end, RC_SPAN(",\"data\":"));
     end += rc_json_string_encode(end, 2 * inner_max, rc_span_of(inner, (size_t)(out - inner)));
-    end = put(end, RC_SPAN("}"));
+    end = presence_put(end, RC_SPAN("}"));
     rc_pusher_reply(pushers, client, text, (size_t)(end - text));
 }
 
@@ -146,7 +146,7 @@ static void tell_or_turn_out(struct rc_pushers *pushers, uint32_t client, struct
         return;
     }
     rc_pusher_member_mark(pushers, client, &own, RC_PUSHER_TOLD);
-    tell(pushers, client, &own, entries);
+    presence_tell(pushers, client, &own, entries);
     want_last_event(pushers, client, channel);
 }
 
@@ -237,7 +237,7 @@ static int ask_one(struct rc_pushers *pushers, uint32_t client, struct rc_span c
                                           .wanted = presence_wanted};
     const struct rc_query_head head = {.kind = RC_QUERY_CHANNEL, .limit = RC_QUERY_LIMIT_MAX};
     return rc_client_question(pushers->clients, client, &asker, channel, (struct rc_span){0},
-                              rc_span_of(&head, sizeof(head)));
+                              rc_span_of(&head, sizeof(head)), (struct rc_client_ref){0});
 }
 
 bool rc_pusher_ask(struct rc_pushers *pushers, uint32_t client)

@@ -72,7 +72,7 @@ static struct rc_span user_id_of(struct rc_span user_data, uint8_t scratch[RC_PU
             id = (struct rc_span){0};
         }
     }
-    return got < 0 ? (struct rc_span){0} : id;
+    return got < 0 ? rc_span_of(NULL, 0) : id;
 }
 
 static bool signed_in(struct rc_pushers *pushers, uint32_t client, const struct rc_operation *operation)

@@ -51,7 +51,7 @@ static const char *claim_read(struct claim *claim, struct rc_span channel_data)
 }
 
 /* Is it signed by who has the app's secret? */
-static bool authorised(struct rc_pushers *pushers, uint32_t client, const struct rc_operation *operation)
+static bool claim_authorised(struct rc_pushers *pushers, uint32_t client, const struct rc_operation *operation)
 {
     const struct rc_clients *clients = pushers->clients;
     const struct rc_config_pusher_app *app = rc_pusher_app(pushers, client);
@@ -81,7 +81,7 @@ static bool is_own_user(struct rc_pushers *pushers, uint32_t client, struct rc_s
 /* --- subscribing ----------------------------------------------------------------------------------------------------- */
 
 /* What it fails with is told of the channel's name as the client has it: that of the broker's begins before a colon that it has not. */
-static bool refuse(struct rc_pushers *pushers, uint32_t client, struct rc_span channel, enum rc_code code,
+static bool subscription_refuse(struct rc_pushers *pushers, uint32_t client, struct rc_span channel, enum rc_code code,
                    const char *message)
 {
     rc_pusher_subscription_error(pushers, client, channel, code, message);
@@ -93,7 +93,7 @@ static bool subscribe_user(struct rc_pushers *pushers, uint32_t client, struct r
     char name[RC_USER_CHANNEL_HEAD_BYTES + RC_CHANNEL_NAME_MAX];
     const struct rc_span user = rc_client_user(pushers->clients, client);
     if (!is_own_user(pushers, client, channel)) {
-        return refuse(pushers, client, channel, RC_CODE_UNAUTHORIZED, "sign in as this user first");
+        return subscription_refuse(pushers, client, channel, RC_CODE_UNAUTHORIZED, "sign in as this user first");
     }
     memcpy(name, RC_USER_CHANNEL_HEAD, RC_USER_CHANNEL_HEAD_BYTES);
     memcpy(name + RC_USER_CHANNEL_HEAD_BYTES, user.bytes, user.count);
@@ -111,16 +111,16 @@ static bool subscribe_channel(struct rc_pushers *pushers, uint32_t client, struc
     const bool presence = (kind & RC_PUSHER_PRESENCE) != 0;
     const uint8_t wants = !presence && (kind & RC_PUSHER_CACHE) ? RC_PENDING_VALUES : 0;
     switch (rc_hub_subscribe_from(clients->hub, client, name, RC_SUBSCRIBER_BACKEND,
-                                  presence ? (struct rc_span){0} : RC_SPAN("0"), wants, NULL)) {
+                                  presence ? rc_span_of(NULL, 0) : RC_SPAN("0"), wants, NULL)) {
     case RC_SUBSCRIBED:
     case RC_SUBSCRIBE_WAITS:
         return true;
     case RC_SUBSCRIBE_LIMITED:
         rc_pusher_member_drop(pushers, client, name);
-        return refuse(pushers, client, name, RC_CODE_LIMITED, "too many channels on this connection");
+        return subscription_refuse(pushers, client, name, RC_CODE_LIMITED, "too many channels on this connection");
     case RC_SUBSCRIBE_NO_ROOM:
         rc_pusher_member_drop(pushers, client, name);
-        return refuse(pushers, client, name, RC_CODE_UNAVAILABLE, "no room for more channels on this server");
+        return subscription_refuse(pushers, client, name, RC_CODE_UNAVAILABLE, "no room for more channels on this server");
     }
     return true;
 }
@@ -146,15 +146,19 @@ bool rc_pusher_subscribe(struct rc_pushers *pushers, uint32_t client, const stru
     char text[RC_CHANNEL_NAME_MAX];
     struct claim claim;
     if (!rc_pusher_channel_valid(channel)) {
-        return refuse(pushers, client, channel, RC_CODE_BAD_REQUEST,
+        return subscription_refuse(pushers, client, channel, RC_CODE_BAD_REQUEST,
                       "a channel's name has 1 to 164 letters, digits and _-=@,.;");
     }
     if (kind & RC_PUSHER_USER) {
         return subscribe_user(pushers, client, channel);
     }
     const struct rc_span name = rc_span_of(text, rc_pusher_channel_write(app, channel, text));
+    if (app->channels == RC_PUSHER_CHANNELS_PLAIN && rc_client_channel_reserved(pushers->clients, name) &&
+        !(kind & RC_PUSHER_PRIVATE)) {
+        return subscription_refuse(pushers, client, name, RC_CODE_FORBIDDEN, "a socket's own room");
+    }
     if (name.count == 0 || name.count > pushers->clients->config->limits.max_channel_name) {
-        return refuse(pushers, client, channel, RC_CODE_BAD_REQUEST, "the channel's name is too long");
+        return subscription_refuse(pushers, client, channel, RC_CODE_BAD_REQUEST, "the channel's name is too long");
     }
     if (still_pending(pushers, client, name)) {
         return false;
@@ -166,18 +170,18 @@ bool rc_pusher_subscribe(struct rc_pushers *pushers, uint32_t client, const stru
         rc_pusher_error(pushers, client, 0, message);
         return true;
     }
-    if ((kind & RC_PUSHER_PRIVATE) && !authorised(pushers, client, operation)) {
+    if ((kind & RC_PUSHER_PRIVATE) && !claim_authorised(pushers, client, operation)) {
         rc_metric_add(pushers->clients->metrics, RC_METRIC_PUSHER_UNAUTHORIZED, 1);
-        return refuse(pushers, client, name, RC_CODE_UNAUTHORIZED,
+        return subscription_refuse(pushers, client, name, RC_CODE_UNAUTHORIZED,
                       "the signature in auth is not that of this socket, channel and channel_data");
     }
     if (kind & RC_PUSHER_PRESENCE) {
         const char *why = claim_read(&claim, operation->data);
         if (why != NULL) {
-            return refuse(pushers, client, name, RC_CODE_BAD_REQUEST, why);
+            return subscription_refuse(pushers, client, name, RC_CODE_BAD_REQUEST, why);
         }
         if (rc_pusher_member_put(pushers, client, name, claim.user, claim.info) < 0) {
-            return refuse(pushers, client, name, RC_CODE_UNAVAILABLE, "no memory: try again later");
+            return subscription_refuse(pushers, client, name, RC_CODE_UNAVAILABLE, "no memory: try again later");
         }
     }
     return subscribe_channel(pushers, client, name, kind);

@@ -123,7 +123,7 @@ void rc_webhook_count(struct rc_webhooks *webhooks, uint32_t app, struct rc_span
     }
 }
 
-static uint8_t *put_member(uint8_t *out, const char *name, struct rc_span text)
+static uint8_t *webhook_put_member(uint8_t *out, const char *name, struct rc_span text)
 {
     out += sprintf((char *)out, ",\"%s\":", name);
     return out + rc_json_string_encode(out, RC_JSON_STRING_BYTES_MAX(text.count), text);
@@ -142,10 +142,10 @@ void rc_webhook_client_event(struct rc_webhooks *webhooks, const struct rc_webho
         webhook_dropped(&webhooks->of[event->app], 1, "no memory");
         return;
     }
-    uint8_t *out = put_member(more, "event", event->event);
-    out = put_member(out, "data", event->data); /* a string that holds it */
-    out = put_member(out, "socket_id", event->socket_id);
-    out = event->user.count > 0 ? put_member(out, "user_id", event->user) : out;
+    uint8_t *out = webhook_put_member(more, "event", event->event);
+    out = webhook_put_member(out, "data", event->data); /* a string that holds it */
+    out = webhook_put_member(out, "socket_id", event->socket_id);
+    out = event->user.count > 0 ? webhook_put_member(out, "user_id", event->user) : out;
     webhook_add(webhooks, event->app, RC_PUSHER_CLIENT_EVENT, event->channel, rc_span_of(more, (size_t)(out - more)));
     free(more);
 }
