@@ -265,7 +265,7 @@ static bool items_equal(uint32_t section, const void *a, const void *b)
     return true;
 }
 
-/* A repeated section changes at run time as a whole or not at all. */
+/* A repeated section changes at run time as a whole or not at all: where some keys do not, its rows are the same by them. */
 static bool section_reloadable(uint32_t section)
 {
     for (size_t i = 0; i < rc_config_key_count; i++) {
@@ -274,6 +274,30 @@ static bool section_reloadable(uint32_t section)
         }
     }
     return true;
+}
+
+static bool row_stays(uint32_t section, const void *a, const void *b)
+{
+    for (size_t i = 0; i < rc_config_key_count; i++) {
+        const struct rc_config_key *const key = &rc_config_keys[i];
+        if (key->section == section && !key->reloadable && !rc_config_key_equal(key, a, b)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool all_rows_stay(const struct rc_config *old, const struct rc_config *next, uint32_t index)
+{
+    const struct rc_config_section *const section = &rc_config_sections[index];
+    const uint32_t count = rc_config_item_count(old, section);
+    for (uint32_t i = 0; i < count; i++) {
+        const size_t offset = section->offset + i * section->item_bytes;
+        if (!row_stays(index, (const char *)old + offset, (const char *)next + offset)) {
+            return false;
+        }
+    }
+    return count == rc_config_item_count(next, section);
 }
 
 bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *b, uint32_t index)
@@ -299,7 +323,7 @@ static uint32_t reload_repeated(uint32_t index, const struct rc_config *old, str
 {
     const struct rc_config_section *const section = &rc_config_sections[index];
     const uint32_t count = rc_config_item_count(old, section);
-    if (rc_config_section_equal(old, next, index) || section_reloadable(index)) {
+    if (rc_config_section_equal(old, next, index) || section_reloadable(index) || all_rows_stay(old, next, index)) {
         return 0;
     }
     rc_config_errors_add(needs_restart, "[[%s]] tables changed: restart to apply", section->name);

@@ -11,16 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RC_CONFIG_TEXT_MAX 256      /* bytes of a string value, NUL included */
-#define RC_CONFIG_LIST_MAX 32       /* items of a list value */
-#define RC_CONFIG_NAMESPACES_MAX 64 /* [[namespace]] tables */
+#define RC_CONFIG_TEXT_MAX 256       /* bytes of a string value, NUL included */
+#define RC_CONFIG_LIST_MAX 32        /* items of a list value */
+#define RC_CONFIG_NAMESPACES_MAX 64  /* [[namespace]] tables */
 #define RC_CONFIG_PUSHER_APPS_MAX 16 /* [[pusher_app]] tables */
-#define RC_CONFIG_ENDPOINTS_MAX 16  /* [[endpoint]] tables */
-#define RC_CONFIG_BRIDGES_MAX 64    /* [[bridge]] tables */
-#define RC_CONFIG_CONSUMERS_MAX 16  /* [[consumer]] tables */
-#define RC_CONFIG_IDENTITIES_MAX 8  /* [[identity]] tables */
-#define RC_CONFIG_JOIN_MAX 8        /* channels that an endpoint joins */
-#define RC_CONFIG_NSPS_MAX 64       /* names and patterns of Socket.IO namespaces */
+#define RC_CONFIG_ENDPOINTS_MAX 16   /* [[endpoint]] tables */
+#define RC_CONFIG_BRIDGES_MAX 64     /* [[bridge]] tables */
+#define RC_CONFIG_CONSUMERS_MAX 16   /* [[consumer]] tables */
+#define RC_CONFIG_IDENTITIES_MAX 8   /* [[identity]] tables */
+#define RC_CONFIG_JOIN_MAX 8         /* channels that an endpoint joins */
+#define RC_CONFIG_NSPS_MAX 64        /* names and patterns of Socket.IO namespaces */
 #define RC_CONFIG_TRANSPORTS_MAX 2
 #define RC_CONFIG_POLLING "polling"
 #define RC_CONFIG_WEBSOCKET "websocket"

@@ -17,6 +17,18 @@ static bool is_wanted(const struct rc_newcomers *newcomers, struct rc_span chann
     return rc_pusher_roster(rc_control_config(control, rc_control_config_generation(control)), channel);
 }
 
+/* One that starts has an empty ring, and may yet go without having read it. */
+static bool worker_reads(const struct rc_control *control, uint32_t worker)
+{
+    switch (atomic_load_explicit(&control->workers[worker]->process.state, memory_order_relaxed)) {
+    case RC_PROCESS_READY:
+    case RC_PROCESS_PARKED: /* its successor reads on */
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* To one worker, the next one when that is not there: what is told of a channel keeps its order while they live. */
 static void newcomers_tell(struct rc_newcomers *newcomers, struct rc_span channel, struct rc_span user,
                            struct rc_span info, const struct rc_client_ref *ref, uint32_t changes, uint32_t clients)
@@ -44,8 +56,10 @@ static void newcomers_tell(struct rc_newcomers *newcomers, struct rc_span channe
                                                    .data_bytes = (uint32_t)bytes},
                                           .channel = (const char *)channel.bytes,
                                           .data = data};
-    for (uint32_t i = 0; i < workers; i++) {
-        if (rc_router_send(newcomers->router, (uint32_t)((hash + i) % workers), RC_DOWN_MEMBER, &view) == 0) {
+    for (uint32_t i = 0; i < 2 * workers; i++) { /* those who read, then any */
+        const uint32_t worker = (uint32_t)((hash % workers + i) % workers);
+        if (worker_reads(newcomers->control, worker) == (i < workers) &&
+            rc_router_send(newcomers->router, worker, RC_DOWN_MEMBER, &view) == 0) {
             return;
         }
     }

@@ -550,7 +550,7 @@ const KEYS = {
     assert.equal((await sdk(broker).trigger("a", "e", "x".repeat(100))).status, 200);
   } },
   "pusher_app.activity_timeout": { from: "120s", to: "7s", see: async (broker, reload) => {
-    const told = async () => (await connectPusher(broker)).connection.connection.activityTimeout;
+    const told = async () => (await connectPusher(broker)).connection.activityTimeout;
     assert.equal(await told(), 120000);
     await reload();
     assert.equal(await told(), 7000);

@@ -121,8 +121,8 @@ struct rc_api_call {
     uint32_t sent;
     uint32_t answered;
     uint32_t duplicates;
-    struct rc_client_ref target;  /* direct */
-    struct rc_api_do *does;       /* owned: of do; NULL = it is another call */
+    struct rc_client_ref target; /* direct */
+    struct rc_api_do *does;      /* owned: of do; NULL = it is another call */
     void *own;                   /* owned: of whoever began it */
     void (*free_own)(void *own);
 

@@ -538,7 +538,7 @@ static uint16_t take_name(struct rc_api_pusher *pusher, const struct rc_config_p
 
 /* 0: the call is to begin. Else the status and *why. */
 static uint16_t pusher_judge(struct rc_api *api, const struct rc_exchange *exchange, struct rc_api_pusher *pusher,
-                      const struct rc_api_route **route, const char **why)
+                             const struct rc_api_route **route, const char **why)
 {
     const struct rc_http_request *request = exchange->request;
     const struct rc_config *config = api->clients->config;

@@ -67,7 +67,8 @@ uint32_t rc_pusher_info_read(struct rc_span text)
 
 /* --- members --------------------------------------------------------------------------------------------------------- */
 
-static uint16_t post_members_read(const struct reading *reading, struct rc_span text, struct rc_json_value found[MEMBERS])
+static uint16_t post_members_read(const struct reading *reading, struct rc_span text,
+                                  struct rc_json_value found[MEMBERS])
 {
     struct rc_json_cursor cursor;
     struct rc_json_value name;
@@ -88,7 +89,7 @@ static uint16_t post_members_read(const struct reading *reading, struct rc_span 
 
 /* A string of 1 to `bytes_max` bytes, into the post's text. */
 static uint16_t post_text_take(const struct reading *reading, const struct rc_json_value *value, const char *name,
-                          size_t bytes_max, struct rc_span *out)
+                               size_t bytes_max, struct rc_span *out)
 {
     struct rc_pusher_post *post = reading->post;
     uint8_t *room = post->text + post->text_used;
@@ -99,8 +100,8 @@ static uint16_t post_text_take(const struct reading *reading, const struct rc_js
     const int rc = rc_json_string_decode(value, room, bytes_max, out);
     if (rc < 0 || out->count == 0) {
         return post_fail(reading, 400,
-                    rc == -EMSGSIZE ? "%s is longer than %zu bytes" : "%s must be a string of 1 to %zu bytes", name,
-                    bytes_max);
+                         rc == -EMSGSIZE ? "%s is longer than %zu bytes" : "%s must be a string of 1 to %zu bytes",
+                         name, bytes_max);
     }
     post->text_used += out->bytes == room ? out->count : 0;
     return 0;
@@ -141,14 +142,15 @@ static uint16_t event_read(const struct reading *reading, const struct rc_json_v
     }
     if (data_bytes(&found[MEMBER_DATA]) > reading->app->max_event_bytes) {
         return post_fail(reading, 413, "the data of this event is larger than the %llu bytes that it may have",
-                    (unsigned long long)reading->app->max_event_bytes);
+                         (unsigned long long)reading->app->max_event_bytes);
     }
     if (found[MEMBER_INFO].type == RC_JSON_STRING &&
         rc_json_string_decode(&found[MEMBER_INFO], scratch, sizeof(scratch), &info) == 0) {
         event->info = rc_pusher_info_read(info);
     }
     if (event->info == UINT32_MAX) {
-        return post_fail(reading, 400, "info must be \"user_count\", \"subscription_count\" or both with a comma between");
+        return post_fail(reading, 400,
+                         "info must be \"user_count\", \"subscription_count\" or both with a comma between");
     }
     if (found[MEMBER_SOCKET_ID].type == RC_JSON_NONE || found[MEMBER_SOCKET_ID].type == RC_JSON_NULL) {
         return 0;
@@ -211,7 +213,8 @@ static uint16_t room_for(const struct reading *reading, uint32_t events)
     post->text_room = (size_t)events * EVENT_TEXT_MAX + EVENT_TEXT_MAX;
     post->events = calloc(events, sizeof(*post->events));
     post->text = malloc(post->text_room);
-    return post->events == NULL || post->text == NULL ? post_fail(reading, 503, "no memory for the events: try again") : 0;
+    return post->events == NULL || post->text == NULL ? post_fail(reading, 503, "no memory for the events: try again")
+                                                      : 0;
 }
 
 /* How many elements; *count is 0 when there is none, or it is no array. */
@@ -285,7 +288,9 @@ uint16_t rc_pusher_post_read(struct rc_pusher_post *post, struct rc_span body, b
     struct rc_json_value found[MEMBERS];
     *post = (struct rc_pusher_post){0};
     const uint16_t status = post_members_read(&reading, body, found);
-    return status != 0 ? status : batch ? post_batch_read(&reading, &found[MEMBER_BATCH]) : post_event_read(&reading, found);
+    return status != 0 ? status
+           : batch     ? post_batch_read(&reading, &found[MEMBER_BATCH])
+                       : post_event_read(&reading, found);
 }
 
 void rc_pusher_post_free(struct rc_pusher_post *post)

@@ -42,8 +42,8 @@ static int pusher_members_read(struct rc_span text, struct rc_json_value found[M
 }
 
 /* A string member into the scratch area. Empty when it is not there. */
-static int pusher_text_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name, size_t bytes_max,
-                     struct rc_span *out, struct rc_operation_error *error)
+static int pusher_text_take(struct rc_reader *reader, const struct rc_json_value *value, const char *name,
+                            size_t bytes_max, struct rc_span *out, struct rc_operation_error *error)
 {
     *out = (struct rc_span){0};
     if (value->type == RC_JSON_NONE || value->type == RC_JSON_NULL) {
@@ -90,8 +90,9 @@ static int details_read(struct rc_reader *reader, const struct rc_json_value *da
     } else if (data->type != RC_JSON_OBJECT) {
         return rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data must be an object");
     }
-    return pusher_members_read(text, details) < 0 ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data must be an object")
-                                           : 0;
+    return pusher_members_read(text, details) < 0
+               ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "data must be an object")
+               : 0;
 }
 
 static int subscription_decode(struct rc_reader *reader, const struct rc_json_value *data,
@@ -99,7 +100,8 @@ static int subscription_decode(struct rc_reader *reader, const struct rc_json_va
 {
     struct rc_json_value details[MEMBER_COUNT];
     if (details_read(reader, data, details, error) < 0 ||
-        pusher_text_take(reader, &details[MEMBER_CHANNEL], "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error) < 0) {
+        pusher_text_take(reader, &details[MEMBER_CHANNEL], "channel", RC_CHANNEL_BYTES_MAX, &operation->channel,
+                         error) < 0) {
         return -EBADMSG;
     }
     if (operation->channel.count == 0) {
@@ -119,7 +121,8 @@ static int signin_decode(struct rc_reader *reader, const struct rc_json_value *d
 {
     struct rc_json_value details[MEMBER_COUNT];
     return details_read(reader, data, details, error) < 0 ||
-                   pusher_text_take(reader, &details[MEMBER_AUTH], "auth", RC_PUSHER_AUTH_MAX, &operation->to, error) < 0 ||
+                   pusher_text_take(reader, &details[MEMBER_AUTH], "auth", RC_PUSHER_AUTH_MAX, &operation->to, error) <
+                       0 ||
                    signed_take(reader, &details[MEMBER_USER_DATA], "user_data", &operation->data, error) < 0
                ? -EBADMSG
                : 1;
@@ -130,7 +133,8 @@ static int client_event_decode(struct rc_reader *reader, const struct rc_json_va
 {
     operation->type = RC_OPERATION_PUBLISH;
     operation->echo = false;
-    if (pusher_text_take(reader, &found[MEMBER_CHANNEL], "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error) < 0) {
+    if (pusher_text_take(reader, &found[MEMBER_CHANNEL], "channel", RC_CHANNEL_BYTES_MAX, &operation->channel, error) <
+        0) {
         return -EBADMSG;
     }
     if (operation->channel.count == 0) {
@@ -283,9 +287,10 @@ static uint8_t *error_put(uint8_t *out, const struct rc_event *event)
     if (event->channel.count > 0) {
         out = pusher_put_channel(pusher_put(out, RC_SPAN("{\"event\":\"pusher:subscription_error\",")), event->channel);
         out = pusher_put(out, event->code == RC_CODE_UNAUTHORIZED || event->code == RC_CODE_FORBIDDEN
-                           ? RC_SPAN(",\"data\":{\"type\":\"AuthError\",\"error\":")
-                       : event->code == RC_CODE_LIMITED ? RC_SPAN(",\"data\":{\"type\":\"LimitReached\",\"error\":")
-                                                        : RC_SPAN(",\"data\":{\"type\":\"Error\",\"error\":"));
+                                  ? RC_SPAN(",\"data\":{\"type\":\"AuthError\",\"error\":")
+                              : event->code == RC_CODE_LIMITED
+                                  ? RC_SPAN(",\"data\":{\"type\":\"LimitReached\",\"error\":")
+                                  : RC_SPAN(",\"data\":{\"type\":\"Error\",\"error\":"));
         out = pusher_put_string(out, event->message);
         out = pusher_put(out, RC_SPAN(",\"status\":"));
         out = (uint8_t *)rc_decimal_write((char *)out, event->code);
@@ -332,7 +337,8 @@ static void pusher_encode(const struct rc_event *event, struct rc_unit *unit)
         out = welcome_put(out, event);
         break;
     case RC_EVENT_SUBSCRIBED:
-        out = pusher_put_channel(pusher_put(out, RC_SPAN("{\"event\":\"pusher_internal:subscription_succeeded\",")), event->channel);
+        out = pusher_put_channel(pusher_put(out, RC_SPAN("{\"event\":\"pusher_internal:subscription_succeeded\",")),
+                                 event->channel);
         out = pusher_put(out, RC_SPAN(",\"data\":\"{}\"}"));
         break;
     case RC_EVENT_GAP: /* told, as everywhere; clients that do not know it have no handler for it */

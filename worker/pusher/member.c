@@ -59,7 +59,7 @@ void rc_pusher_members_flush(struct rc_pushers *pushers)
 
 /* Behind what waits. What finds no room is lost: who is there hears it when it subscribes again. */
 static void member_tell(struct rc_pushers *pushers, struct rc_span channel, struct rc_span event, struct rc_span data,
-                 const struct rc_client_ref *except)
+                        const struct rc_client_ref *except)
 {
     const struct telling head = {.except = *except,
                                  .data_bytes = (uint32_t)data.count,
@@ -110,8 +110,9 @@ static void tell_member(struct rc_pushers *pushers, struct rc_span channel, bool
     *out++ = '}';
     uint8_t *data = text + inner;
     const size_t bytes = rc_json_string_encode(data, 2 * inner + 2, rc_span_of(text, (size_t)(out - text)));
-    member_tell(pushers, channel, added ? RC_SPAN("pusher_internal:member_added") : RC_SPAN("pusher_internal:member_removed"),
-         rc_span_of(data, bytes), except);
+    member_tell(pushers, channel,
+                added ? RC_SPAN("pusher_internal:member_added") : RC_SPAN("pusher_internal:member_removed"),
+                rc_span_of(data, bytes), except);
 }
 
 static void tell_count(struct rc_pushers *pushers, struct rc_span channel, uint32_t clients)
@@ -119,7 +120,8 @@ static void tell_count(struct rc_pushers *pushers, struct rc_span channel, uint3
     const struct rc_client_ref nobody = {0};
     char data[64];
     const int bytes = snprintf(data, sizeof(data), "\"{\\\"subscription_count\\\":%u}\"", clients);
-    member_tell(pushers, channel, RC_SPAN("pusher_internal:subscription_count"), rc_span_of(data, (size_t)bytes), &nobody);
+    member_tell(pushers, channel, RC_SPAN("pusher_internal:subscription_count"), rc_span_of(data, (size_t)bytes),
+                &nobody);
 }
 
 static void told_member(struct rc_pushers *pushers, uint32_t app, struct rc_span channel,

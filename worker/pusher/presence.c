@@ -74,7 +74,7 @@ static size_t members_bytes_max(struct rc_span entries, const struct rc_pusher_m
 }
 
 static void presence_tell(struct rc_pushers *pushers, uint32_t client, const struct rc_pusher_member *own,
-                 struct rc_span entries)
+                          struct rc_span entries)
 {
     bool found;
     bool user;
@@ -88,7 +88,8 @@ static void presence_tell(struct rc_pushers *pushers, uint32_t client, const str
         return;
     }
     const int digits = snprintf(number, sizeof(number), "%u", count + (found ? 0 : 1));
-    uint8_t *out = presence_put(presence_put(inner, RC_SPAN("{\"presence\":{\"count\":")), rc_span_of(number, (size_t)digits));
+    uint8_t *out =
+        presence_put(presence_put(inner, RC_SPAN("{\"presence\":{\"count\":")), rc_span_of(number, (size_t)digits));
     out = put_members(presence_put(out, RC_SPAN(",\"ids\":[")), false, entries, found ? NULL : own);
     out = put_members(presence_put(out, RC_SPAN("],\"hash\":{")), true, entries, found ? NULL : own);
     out = presence_put(out, RC_SPAN("}}}"));

@@ -82,7 +82,7 @@ static bool is_own_user(struct rc_pushers *pushers, uint32_t client, struct rc_s
 
 /* What it fails with is told of the channel's name as the client has it: that of the broker's begins before a colon that it has not. */
 static bool subscription_refuse(struct rc_pushers *pushers, uint32_t client, struct rc_span channel, enum rc_code code,
-                   const char *message)
+                                const char *message)
 {
     rc_pusher_subscription_error(pushers, client, channel, code, message);
     return true;
@@ -120,7 +120,8 @@ static bool subscribe_channel(struct rc_pushers *pushers, uint32_t client, struc
         return subscription_refuse(pushers, client, name, RC_CODE_LIMITED, "too many channels on this connection");
     case RC_SUBSCRIBE_NO_ROOM:
         rc_pusher_member_drop(pushers, client, name);
-        return subscription_refuse(pushers, client, name, RC_CODE_UNAVAILABLE, "no room for more channels on this server");
+        return subscription_refuse(pushers, client, name, RC_CODE_UNAVAILABLE,
+                                   "no room for more channels on this server");
     }
     return true;
 }
@@ -147,7 +148,7 @@ bool rc_pusher_subscribe(struct rc_pushers *pushers, uint32_t client, const stru
     struct claim claim;
     if (!rc_pusher_channel_valid(channel)) {
         return subscription_refuse(pushers, client, channel, RC_CODE_BAD_REQUEST,
-                      "a channel's name has 1 to 164 letters, digits and _-=@,.;");
+                                   "a channel's name has 1 to 164 letters, digits and _-=@,.;");
     }
     if (kind & RC_PUSHER_USER) {
         return subscribe_user(pushers, client, channel);
@@ -173,7 +174,7 @@ bool rc_pusher_subscribe(struct rc_pushers *pushers, uint32_t client, const stru
     if ((kind & RC_PUSHER_PRIVATE) && !claim_authorised(pushers, client, operation)) {
         rc_metric_add(pushers->clients->metrics, RC_METRIC_PUSHER_UNAUTHORIZED, 1);
         return subscription_refuse(pushers, client, name, RC_CODE_UNAUTHORIZED,
-                      "the signature in auth is not that of this socket, channel and channel_data");
+                                   "the signature in auth is not that of this socket, channel and channel_data");
     }
     if (kind & RC_PUSHER_PRESENCE) {
         const char *why = claim_read(&claim, operation->data);
