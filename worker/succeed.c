@@ -58,6 +58,7 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
     if (rc == 0) {
         rc_pipes_rebuild(&w->handovers.pipes);
         rc_links_rebuild(w->links);
+        rc_pushers_rebuild(&w->pushers);
     }
     return rc;
 }
