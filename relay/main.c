@@ -17,7 +17,9 @@
 #include "common/base/log.h"
 #include "common/config/log_settings.h"
 #include "common/shm/control.h"
+#include "common/shm/numbers.h"
 #include "common/shm/spawn_args.h"
+#include "relay/leaving.h"
 #include "relay/loop.h"
 #include "relay/history/store.h"
 #include "relay/recovery/recovery.h"
@@ -27,6 +29,7 @@
 #include "relay/remote.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
+#include "relay/standby.h"
 
 /* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
 #define DRAIN_MS_MAX 2000u
@@ -45,6 +48,8 @@ struct relay {
     struct rc_timer sweep; /* of the history, and of lost sockets */
     struct rc_recovery recovery;
     struct rc_cluster_limits limits;
+    struct rc_leaving leaving;
+    struct rc_standby standby;
     int signal_fd; /* owner */
     uint32_t config_generation;
     bool draining;
@@ -100,7 +105,10 @@ static bool relay_turn(void *context)
         acknowledge_config(relay);
     }
     rc_log_catch_up();
-    const bool more = rc_router_turn(&relay->router);
+    if (rc_leaving_turn(&relay->leaving, relay->draining)) {
+        rc_relay_loop_stop(&relay->loop);
+    }
+    const bool more = !rc_leaving_still(&relay->leaving) && rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
         rc_redis_link_turn(relay->remote.link);
         rc_cluster_retained_turn(&relay->remote.retained);
@@ -121,7 +129,7 @@ static bool relay_turn(void *context)
 static bool relay_pending(void *context)
 {
     struct relay *relay = context;
-    return rc_router_pending(&relay->router) ||
+    return (!rc_leaving_still(&relay->leaving) && rc_router_pending(&relay->router)) ||
            (relay->remote.link != NULL && rc_redis_link_pending(relay->remote.link)) ||
            (relay->draining && relay->remote.link == NULL && rc_router_drained(&relay->router)) ||
            rc_control_config_generation(&relay->control) != relay->config_generation;
@@ -151,6 +159,67 @@ static void life_ended(void *context, uint32_t events)
     if ((events & (POLLHUP | POLLERR)) != 0) {
         relay_drain(context, "the acceptor is gone");
     }
+}
+
+static void life_ended_meanwhile(void *context, uint32_t events)
+{
+    struct relay *relay = context;
+    if ((events & (POLLHUP | POLLERR)) != 0) {
+        rc_standby_end(&relay->standby);
+    }
+}
+
+/* --- one relay follows another ---------------------------------------------------------------------------------------- */
+
+static bool leaving_quiet(void *context)
+{
+    struct relay *relay = context;
+    return relay->remote.link == NULL || rc_redis_link_drained(relay->remote.link);
+}
+
+static void leaving_pass(void *context)
+{
+    (void)context;
+}
+
+static bool leaving_passed(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void leaving_stay(void *context)
+{
+    (void)context;
+}
+
+static void open_leaving(struct relay *relay)
+{
+    const struct rc_leaving_ops ops = {
+        .quiet = leaving_quiet, .pass = leaving_pass, .passed = leaving_passed, .stay = leaving_stay, .context = relay};
+    rc_leaving_open(&relay->leaving, &relay->control.core->relay, &relay->loop, relay->args.acceptor_bell_fd, &ops);
+}
+
+static bool standby_prepared(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void standby_begin(void *context)
+{
+    (void)context;
+}
+
+static bool standby_heard(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void standby_turn(void *context)
+{
+    (void)context;
 }
 
 /* Whoever ends a whole host or control group at once (killall5, KillMode=control-group) sends SIGTERM to everybody: workers still
@@ -334,17 +403,49 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for what Socket.IO clients may come back for");
 }
 
+/* Waits until this is the relay: 1. 0: it is not wanted any more. */
+static int stand_by(struct relay *relay, struct rc_err *err)
+{
+    const struct rc_standby_ops ops = {.prepared = standby_prepared,
+                                       .begin = standby_begin,
+                                       .heard = standby_heard,
+                                       .turn = standby_turn,
+                                       .context = relay};
+    int rc = rc_standby_open(&relay->standby, &relay->control, &relay->loop, relay->args.acceptor_bell_fd, &ops, err);
+    if (rc != 0) {
+        return rc;
+    }
+    const int life = rc_relay_loop_poll(&relay->loop, relay->args.life_fd, POLLIN, life_ended_meanwhile, relay);
+    rc = life < 0 ? life : rc_relay_loop_watch(&relay->loop, relay->args.order_fd, true, NULL, NULL);
+    if (rc != 0) {
+        return rc_err_set(err, rc, "watching descriptors: %s", strerror(-rc));
+    }
+    rc = rc_standby_run(&relay->standby, err);
+    rc_relay_loop_unpoll(&relay->loop, life);
+    return rc;
+}
+
 static int open_loop(struct relay *relay, struct rc_err *err)
 {
     const struct rc_relay_loop_ops ops = {
         .turn = relay_turn, .pending = relay_pending, .reaped = relay_reaped, .context = relay};
-    int rc = rc_relay_loop_open(&relay->loop, &relay->control.own->process, &ops, err);
+    struct rc_process *process = &relay->control.own->process;
+    const bool stood_by = relay->args.adopt != 0;
+    int rc = 0;
+    if (stood_by) {
+        rc_relay_loop_become(&relay->loop, process, &ops);
+    } else {
+        rc = rc_relay_loop_open(&relay->loop, process, &ops, err);
+    }
     if (rc != 0) {
         return rc;
     }
     rc = rc_relay_loop_watch(&relay->loop, relay->args.bell_fd, true, NULL, NULL);
     if (rc == 0) {
         rc = rc_relay_loop_watch(&relay->loop, relay->args.life_fd, false, life_ended, relay);
+    }
+    if (rc == 0 && !stood_by) {
+        rc = rc_relay_loop_watch(&relay->loop, relay->args.order_fd, true, NULL, NULL);
     }
     if (rc == 0) {
         rc = rc_relay_loop_watch(&relay->loop, relay->signal_fd, false, relay_signalled, relay);
@@ -374,10 +475,18 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     rc_log_count_dropped(&relay->control.own->metrics.values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&relay->control.own->metrics.values[RC_METRIC_LOG_SUPPRESSED]);
     take_config(relay);
-    acknowledge_config(relay);
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);
     rc = open_signals(relay, err);
+    if (rc == 0 && relay->args.adopt != 0) {
+        rc = stand_by(relay, err);
+        if (rc <= 0) {
+            return rc;
+        }
+        take_config(relay);
+        rc = 0;
+    }
+    acknowledge_config(relay);
     if (rc == 0) {
         rc = open_ports(relay, err);
     }
@@ -406,6 +515,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     if (rc != 0) {
         return rc;
     }
+    open_leaving(relay);
     rc_recovery_tell_rooms(&relay->recovery);
     /* RM2 pairs with the acquire in rc_child_state (acceptor/watch/child.h): who sees it sees all that was opened. */
     atomic_store_explicit(&relay->control.own->process.state, RC_PROCESS_READY, memory_order_release);
@@ -436,6 +546,10 @@ int main(int argc, char **argv)
     struct rc_err err = {.text = ""};
     if (rc_inherited_descriptors() != 0) {
         return EXIT_FAILURE;
+    }
+    if (rc_numbers_wanted(argc, argv)) {
+        rc_numbers_write(stdout, NULL, 0);
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     rc_inherited_name("ringcast-relay");
     rc_log_never_wait();

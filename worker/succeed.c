@@ -35,7 +35,7 @@ static bool succeed_wait(struct rc_worker *w)
     const struct rc_life *life = &w->control.core->workers[w->args.index];
     while ((fds[1].revents & POLLHUP) == 0 && rc_control_state(&w->control) < RC_BROKER_DRAINING) {
         uint64_t rings;
-        /* PK3 pairs with TK1 in acceptor/watch/takeover.c, which saw PK2: the truth stands as the predecessor left it. */
+        /* PK3 pairs with TK1 in acceptor/start/broker.c, which saw PK2: the truth stands as the predecessor left it. */
         if (atomic_load_explicit(&life->order, memory_order_acquire) == RC_ORDER_ADOPT) {
             return true;
         }

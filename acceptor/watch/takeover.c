@@ -21,20 +21,17 @@
 #define TAKEOVER_PARK_MS 4000u     /* more than a worker tries (worker/park.c): it says by itself why it does not */
 #define TAKEOVER_ADOPT_MS 10000u
 #define TAKEOVER_GO_ON_MS 2000u
-#define TAKEOVER_LOOK_MS 2u /* at a process that was killed */
+#define TAKEOVER_NOBODY UINT32_MAX /* instead of a console handle */
+#define TAKEOVER_LOOK_MS 2u        /* at a process that was killed */
 
 static struct rc_child *its_worker(struct rc_supervisor *supervisor)
 {
     return &supervisor->broker.workers[supervisor->takeover.worker];
 }
 
-/* Whether it sleeps in its loop or outside of it: it looks. */
 static void order_give(struct rc_supervisor *supervisor, struct rc_child *child, enum rc_order order)
 {
-    /* TK1 pairs with PK1 and PK3 in worker/park.c and succeed.c: what was seen before the order is seen by who follows it. */
-    atomic_store_explicit(&child->life->order, (uint32_t)order, memory_order_release);
-    rc_broker_ring(&supervisor->broker, child);
-    (void)rc_doorbell_wake(child->order_fd); /* of eventfds of our own nothing can be wrong */
+    rc_broker_order(&supervisor->broker, child, order);
     if (supervisor->takeover.successor.pid != 0) {
         (void)rc_doorbell_wake(supervisor->takeover.successor.order_fd);
     }
@@ -68,6 +65,7 @@ static void takeover_end(struct rc_supervisor *supervisor, bool well)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
     takeover->phase = RC_TAKEOVER_NONE;
+    takeover->well = well;
     takeover->text[takeover->text_bytes] = '\0';
     rc_console_write(&supervisor->console, takeover->handle, well ? "ok\n" : "error\n", well ? 3 : 6);
     takeover_refuse(supervisor, takeover->handle, takeover->text);
@@ -187,7 +185,7 @@ static bool takeover_which(struct rc_supervisor *supervisor, uint32_t handle, co
 
 static bool takeover_busy(struct rc_supervisor *supervisor, uint32_t handle)
 {
-    if (supervisor->takeover.phase == RC_TAKEOVER_NONE) {
+    if (supervisor->takeover.phase == RC_TAKEOVER_NONE && supervisor->upgrade.phase == RC_UPGRADE_NONE) {
         return false;
     }
     takeover_refuse(supervisor, handle, "error\nanother hand-over is running: try again\n");
@@ -201,6 +199,11 @@ void rc_takeover_ask(struct rc_supervisor *supervisor, uint32_t handle, const ch
     if (!takeover_busy(supervisor, handle) && (all || takeover_which(supervisor, handle, text, &worker))) {
         takeover_start(supervisor, handle, worker, all ? supervisor->broker.worker_count - 1 : worker, false);
     }
+}
+
+void rc_takeover_upgrade(struct rc_supervisor *supervisor)
+{
+    takeover_start(supervisor, TAKEOVER_NOBODY, 0, supervisor->broker.worker_count - 1, false);
 }
 
 void rc_takeover_ask_park(struct rc_supervisor *supervisor, uint32_t handle, const char *text)
@@ -246,7 +249,7 @@ static void takeover_next(struct rc_supervisor *supervisor)
                   (takeover->taken_ns - takeover->ordered_ns) / 1000u);
     rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_TAKEOVERS, 1);
     successor_close(&takeover->successor);
-    /* Not before the predecessor is gone: it must never read this. TK1 */
+    /* TK3 pairs with PK1 in worker/park.c. Not before the predecessor is gone: it must never read this. */
     atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_release);
     if (takeover->worker == takeover->last) {
         takeover_end(supervisor, true);

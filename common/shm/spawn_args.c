@@ -58,7 +58,8 @@ static const struct {
     {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
     {"--vault-fd", offsetof(struct rc_spawn_args, vault_fd), FOR_WORKER},
     {"--io-fd", offsetof(struct rc_spawn_args, io_fd), FOR_WORKER},
-    {"--order-fd", offsetof(struct rc_spawn_args, order_fd), FOR_WORKER},
+    {"--order-fd", offsetof(struct rc_spawn_args, order_fd), FOR_BOTH},
+    {"--pass-fd", offsetof(struct rc_spawn_args, pass_fd), FOR_RELAY},
     {"--keys-fd", offsetof(struct rc_spawn_args, keys_fd), FOR_WORKER},
     {"--inbox-fd", offsetof(struct rc_spawn_args, inbox_fd), FOR_WORKER},
     {"--history-fd", offsetof(struct rc_spawn_args, history_fd), FOR_BOTH},
@@ -167,9 +168,6 @@ static int arguments_check(struct rc_spawn_args *args, struct rc_err *err)
     if (args->outbox_count != (worker ? args->worker_count : 0)) {
         return rc_err_set(err, -EINVAL, "%d times --outbox-fd: a worker has one for each worker, a relay none",
                           args->outbox_count);
-    }
-    if (!worker && args->adopt != 0) {
-        return rc_err_set(err, -EINVAL, "--adopt is not for a relay");
     }
     if (!worker && args->listen_count != 0) {
         return rc_err_set(err, -EINVAL, "--listen-fd is not for a relay");
