@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/fail.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/config/log_settings.h"
@@ -478,6 +479,9 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);
     rc = open_signals(relay, err);
+    if (rc == 0 && relay->args.adopt != 0 && rc_fail_here("relay standby")) {
+        rc = rc_err_set(err, -EINVAL, "it is to fail here");
+    }
     if (rc == 0 && relay->args.adopt != 0) {
         rc = stand_by(relay, err);
         if (rc <= 0) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/fail.h"
 #include "common/base/log.h"
 #include "worker/adopt/rebuild.h"
 #include "worker/worker.h"
@@ -62,13 +63,16 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
 
 int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
 {
+    if (rc_fail_here("standby")) {
+        return rc_err_set(err, -EINVAL, "it is to fail here");
+    }
     succeed_say(w, RC_PROCESS_STANDBY);
     if (!succeed_wait(w)) {
         return rc_err_set(err, -ECANCELED, "it is not wanted any more");
     }
     const uint64_t since_ns = rc_clock_ns();
     succeed_say(w, RC_PROCESS_ADOPTING);
-    const int rc = succeed_rebuild(w, err);
+    const int rc = rc_fail_here("adopting") ? rc_err_set(err, -EINVAL, "it is to fail here") : succeed_rebuild(w, err);
     if (rc < 0) {
         return rc;
     }

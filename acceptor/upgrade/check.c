@@ -10,6 +10,7 @@
 #include "acceptor/upgrade/image.h"
 #include "acceptor/upgrade/resume.h"
 #include "common/base/check.h"
+#include "common/base/fail.h"
 #include "common/shm/numbers.h"
 
 #define NUMBERS_MAX 1024u
@@ -121,6 +122,9 @@ static bool check_all(struct rc_supervisor *supervisor, int state_fd, FILE *out)
     char numbers[NUMBERS_MAX];
     struct rc_state state;
     struct rc_err err = {{0}};
+    if (rc_fail_here("check")) {
+        return part_say(out, "acceptor", false, "it is to fail here");
+    }
     if (rc_state_load(&state, state_fd, &err) != 0) {
         return part_say(out, "state", false, "%s", err.text);
     }
@@ -163,6 +167,9 @@ bool rc_upgrade_check(struct rc_settings *settings, int state_fd, FILE *out)
     }
     supervisor->settings = settings;
     const bool fine = check_all(supervisor, state_fd, out);
+    if (fine) {
+        (void)fprintf(out, RC_UPGRADE_CHECKED);
+    }
     rc_image_forget(supervisor);
     free(supervisor);
     return fine;

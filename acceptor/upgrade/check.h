@@ -15,6 +15,9 @@
 
 #include "acceptor/start/settings.h"
 
+/* The last line of one that can go on: a program that is something else ends well, too. */
+#define RC_UPGRADE_CHECKED "all parts       in place\n"
+
 /* True: it can. `settings` were read from the file, and are overwritten. */
 bool rc_upgrade_check(struct rc_settings *settings, int state_fd, FILE *out);
 

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "acceptor/upgrade/check.h"
 #include "acceptor/upgrade/image.h"
 #include "acceptor/upgrade/relay_change.h"
 #include "acceptor/watch/takeover.h"
@@ -226,11 +227,14 @@ static void check_progress(struct rc_supervisor *supervisor)
         upgrade->check_pid = 0;
         check_read(upgrade);
         check_end(upgrade);
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        const bool ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        if (ended && strstr(upgrade->text, RC_UPGRADE_CHECKED) != NULL) {
             upgrade_enter(supervisor, RC_UPGRADE_SETTLING, UPGRADE_SETTLE_MS);
             return;
         }
-        if (!WIFEXITED(status)) {
+        if (ended) {
+            upgrade_note(upgrade, "it is no ringcast, or one that does not know upgrades\n");
+        } else if (!WIFEXITED(status)) {
             upgrade_note(upgrade, "the new program ended by signal %d\n", WTERMSIG(status));
         }
     } else if (supervisor->now_ms < upgrade->due_ms) {

@@ -21,6 +21,7 @@
 #include "acceptor/watch/takeover.h"
 #include "acceptor/watch/watch.h"
 #include "common/base/clock.h"
+#include "common/base/fail.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/base/procfs.h"
@@ -353,7 +354,10 @@ static int set_up_again(struct rc_supervisor *supervisor, struct rc_resume *resu
 {
     supervisor->epoll_fd = supervisor->signal_fd = -1;
     supervisor->now_ms = supervisor->tick_ms = rc_clock_ms();
-    int rc = rc_resume_read(supervisor, resume, err);
+    int rc = rc_fail_here("exec") ? rc_err_set(err, -EINVAL, "it is to fail here") : 0;
+    if (rc == 0) {
+        rc = rc_resume_read(supervisor, resume, err);
+    }
     if (rc == 0) {
         rc = open_signals(supervisor, err);
     }
@@ -373,6 +377,9 @@ static int set_up_again(struct rc_supervisor *supervisor, struct rc_resume *resu
         rc = rc_keyring_configure(&supervisor->keyring,
                                   atomic_load_explicit(&segments->configs->generation, memory_order_relaxed),
                                   &supervisor->settings->config, supervisor->now_ms, err);
+    }
+    if (rc == 0 && rc_fail_here("exec late")) {
+        rc = rc_err_set(err, -EINVAL, "it is to fail here");
     }
     supervisor->console_open = rc == 0;
     return rc;

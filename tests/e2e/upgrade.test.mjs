@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { isAlive, testBroker } from "./lib/broker.mjs";
-import { buildCopy, upgrade, upgraded } from "./lib/upgrade.mjs";
+import { buildCopy, upgraded } from "./lib/upgrade.mjs";
 import { BIN_DIR, until } from "./lib/util.mjs";
 
 const programOf = (pid) => readlinkSync(`/proc/${pid}/exe`);
