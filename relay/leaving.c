@@ -6,7 +6,6 @@
 #include "common/shm/doorbell.h"
 
 #define LEAVING_ENDING_MS 2000u
-#define LEAVING_PASSED_MS 8000u /* more than the other one tries (relay/standby.c) */
 #define LEAVING_LOOK_MS 2u
 
 static enum rc_order leaving_order(const struct rc_leaving *leaving)
@@ -45,7 +44,6 @@ bool rc_leaving_turn(struct rc_leaving *leaving, bool draining)
     }
     if (order == RC_ORDER_RUN) {
         rc_log_info("relay_stays", "stood_still_ms=%llu", (unsigned long long)(now_ms - leaving->since_ms));
-        leaving->ops.stay(leaving->ops.context);
         leaving_enter(leaving, RC_LEAVING_RUNS);
         return false;
     }
@@ -54,15 +52,10 @@ bool rc_leaving_turn(struct rc_leaving *leaving, bool draining)
     }
     if (leaving->phase == RC_LEAVING_ENDING &&
         (leaving->ops.quiet(leaving->ops.context) || now_ms - leaving->since_ms >= LEAVING_ENDING_MS)) {
-        leaving->ops.pass(leaving->ops.context);
         leaving_enter(leaving, RC_LEAVING_PARKED);
     }
     if (leaving->phase == RC_LEAVING_PARKED && order == RC_ORDER_ADOPT) {
-        const bool passed = leaving->ops.passed(leaving->ops.context);
-        if (passed || now_ms - leaving->since_ms >= LEAVING_PASSED_MS) {
-            rc_log_info("relay_leaves", "passed=%s", passed ? "yes" : "no");
-            return true;
-        }
+        return leaving->ops.passed(leaving->ops.context);
     }
     rc_timer_set(&leaving->loop->timers, &leaving->timer, now_ms + LEAVING_LOOK_MS, leaving_look, leaving);
     return false;

@@ -3,9 +3,9 @@
  *
  *   RUNS ─order PARK─▶ ENDING: nothing is taken from workers any more; what Redis is asked for is answered
  *    ▲                    ▼ or after two seconds
- *    │                 PARKED: what it hears from others is written down for the next one; what comes from them still goes to the workers
+ *    │                 PARKED: what comes from Redis still goes to the workers
  *    └─── order RUN ──────┤
- *                         └─order ADOPT─▶ it ends: at once, or, with Redis, when the other one hears what it hears
+ *                         └─order ADOPT─▶ it ends, or forwards what comes from Redis to the other one (relay/redis/overlap.h), and ends then
  *
  * Owned by main; one thread. What lies in the rings, and whatever is half done there, is the successor's, as after a crash.
  */
@@ -23,12 +23,8 @@ enum rc_leaving_phase { RC_LEAVING_RUNS, RC_LEAVING_ENDING, RC_LEAVING_PARKED };
 struct rc_leaving_ops {
     /* Is nothing under way that only this process knows of? */
     bool (*quiet)(void *context);
-    /* It stands still: the other one is to know what this one hears. */
-    void (*pass)(void *context);
-    /* Does the other one hear what this one hears, or never will? */
+    /* The other one is there: may this one end? Until then it writes nothing that both have; asked again and again. */
     bool (*passed)(void *context);
-    /* It goes on. */
-    void (*stay)(void *context);
     void *context; /* borrowed */
 };
 

@@ -51,6 +51,7 @@ struct relay {
     struct rc_cluster_limits limits;
     struct rc_leaving leaving;
     struct rc_standby standby;
+    bool forwards; /* another one is the relay, and hears what this one hears */
     int signal_fd; /* owner */
     uint32_t config_generation;
     bool draining;
@@ -108,6 +109,9 @@ static bool relay_turn(void *context)
     rc_log_catch_up();
     if (rc_leaving_turn(&relay->leaving, relay->draining)) {
         rc_relay_loop_stop(&relay->loop);
+    }
+    if (relay->forwards) {
+        return false;
     }
     const bool more = !rc_leaving_still(&relay->leaving) && rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
@@ -174,53 +178,53 @@ static void life_ended_meanwhile(void *context, uint32_t events)
 
 static bool leaving_quiet(void *context)
 {
-    struct relay *relay = context;
-    return relay->remote.link == NULL || rc_redis_link_drained(relay->remote.link);
+    const struct relay *relay = context;
+    return relay->remote.link == NULL || rc_redis_link_quiet(relay->remote.link);
 }
 
-static void leaving_pass(void *context)
+/* Nothing of this process is the relay's any more, but what it hears. */
+static bool forward_turn(void *context)
 {
-    (void)context;
+    struct relay *relay = context;
+    rc_log_catch_up();
+    if (rc_redis_link_forward_turn(relay->remote.link)) {
+        rc_log_info("relay_left", "pid=%d", (int)getpid());
+        rc_log_catch_up();
+        _exit(EXIT_SUCCESS); /* what closing would tidy up is the other one's by now */
+    }
+    return false;
 }
 
+static bool forward_pending(void *context)
+{
+    const struct relay *relay = context;
+    return rc_redis_link_pending(relay->remote.link);
+}
+
+/* The rings are the other one's from here on. What this one would still say of itself nobody reads. */
 static bool leaving_passed(void *context)
 {
-    (void)context;
-    return true;
-}
-
-static void leaving_stay(void *context)
-{
-    (void)context;
+    static struct rc_relay_report nobody;
+    struct relay *relay = context;
+    if (relay->remote.link == NULL ||
+        !rc_redis_link_forward(relay->remote.link, relay->args.pass_fd, relay->args.bell_fd, &nobody.redis_health)) {
+        return true;
+    }
+    const struct rc_relay_loop_ops ops = {.turn = forward_turn, .pending = forward_pending, .context = relay};
+    relay->forwards = true;
+    relay->control.own_relay = &nobody;
+    relay->loop.timers = (struct rc_timers){0};
+    rc_log_info("relay_leaves", "forwards=yes");
+    rc_relay_loop_say(&relay->loop, RC_PROCESS_DRAINED);
+    (void)rc_doorbell_wake(relay->args.acceptor_bell_fd);
+    rc_relay_loop_become(&relay->loop, &nobody.report.process, &ops);
+    return false;
 }
 
 static void open_leaving(struct relay *relay)
 {
-    const struct rc_leaving_ops ops = {
-        .quiet = leaving_quiet, .pass = leaving_pass, .passed = leaving_passed, .stay = leaving_stay, .context = relay};
+    const struct rc_leaving_ops ops = {.quiet = leaving_quiet, .passed = leaving_passed, .context = relay};
     rc_leaving_open(&relay->leaving, &relay->control.core->relay, &relay->loop, relay->args.acceptor_bell_fd, &ops);
-}
-
-static bool standby_prepared(void *context)
-{
-    (void)context;
-    return true;
-}
-
-static void standby_begin(void *context)
-{
-    (void)context;
-}
-
-static bool standby_heard(void *context)
-{
-    (void)context;
-    return true;
-}
-
-static void standby_turn(void *context)
-{
-    (void)context;
 }
 
 /* Whoever ends a whole host or control group at once (killall5, KillMode=control-group) sends SIGTERM to everybody: workers still
@@ -315,7 +319,7 @@ static int open_remote(struct relay *relay, struct rc_err *err)
         return 0;
     }
     return rc_remote_open(&relay->remote, &relay->control, config_of(relay), &relay->router, &relay->history,
-                          &relay->loop.timers, &host, err);
+                          &relay->loop.timers, &host, relay->args.adopt != 0 ? relay->args.pass_fd : -1, err);
 }
 
 static void relay_counted(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)
@@ -407,12 +411,7 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
 /* Waits until this is the relay: 1. 0: it is not wanted any more. */
 static int stand_by(struct relay *relay, struct rc_err *err)
 {
-    const struct rc_standby_ops ops = {.prepared = standby_prepared,
-                                       .begin = standby_begin,
-                                       .heard = standby_heard,
-                                       .turn = standby_turn,
-                                       .context = relay};
-    int rc = rc_standby_open(&relay->standby, &relay->control, &relay->loop, relay->args.acceptor_bell_fd, &ops, err);
+    int rc = rc_standby_open(&relay->standby, &relay->control, &relay->loop, relay->args.acceptor_bell_fd, err);
     if (rc != 0) {
         return rc;
     }

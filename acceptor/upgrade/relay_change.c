@@ -110,6 +110,21 @@ static enum rc_relay_change change_undoing(struct rc_supervisor *supervisor, str
     return RC_RELAY_CHANGE_FAILED;
 }
 
+/* The former one has ended, or touches nothing any more that both have. As after a crash: a new generation, which the new one waits for. */
+static void change_done(struct rc_supervisor *supervisor, struct rc_child *child, bool asked)
+{
+    struct rc_upgrade *upgrade = &supervisor->upgrade;
+    struct rc_successor *successor = &upgrade->relay;
+    const pid_t old = child->pid;
+    rc_broker_bury(&supervisor->broker, child);
+    rc_broker_enthrone(&supervisor->broker, child, successor, supervisor->now_ms);
+    (void)change_watch(supervisor, EPOLL_CTL_MOD, child->pidfd, rc_broker_child_count(&supervisor->broker) - 1);
+    rc_log_info("relay_changed", "pid=%d predecessor=%d asked=%s stood_still_us=%" PRIu64, (int)child->pid, (int)old,
+                asked ? "yes" : "no", asked ? (rc_clock_ns() - upgrade->ordered_ns) / 1000u : 0);
+    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1};
+    change_enter(supervisor, RC_UPGRADE_RELAY_STARTING, CHANGE_START_MS);
+}
+
 enum rc_relay_change rc_relay_change_progress(struct rc_supervisor *supervisor, struct rc_err *err)
 {
     struct rc_upgrade *upgrade = &supervisor->upgrade;
@@ -119,8 +134,14 @@ enum rc_relay_change rc_relay_change_progress(struct rc_supervisor *supervisor, 
         return change_undoing(supervisor, err);
     }
     if (upgrade->phase == RC_UPGRADE_RELAY_STARTING) {
-        if (child->pid != 0 && child->ready) {
+        if (upgrade->relay_leaves != 0 && change_gone(upgrade->relay_leaves)) {
+            upgrade->relay_leaves = 0;
+        }
+        if (child->pid != 0 && child->ready && upgrade->relay_leaves == 0) {
             return RC_RELAY_CHANGE_DONE;
+        }
+        if (late && upgrade->relay_leaves != 0) {
+            (void)kill(upgrade->relay_leaves, SIGKILL);
         }
         if (late) {
             (void)rc_err_set(err, -ETIMEDOUT, "the new relay does not become ready");
@@ -151,6 +172,9 @@ enum rc_relay_change rc_relay_change_progress(struct rc_supervisor *supervisor, 
     } else if (upgrade->phase == RC_UPGRADE_RELAY_PARKING && rc_child_state(child) == RC_PROCESS_PARKED) {
         change_enter(supervisor, RC_UPGRADE_RELAY_ADOPTING, CHANGE_ADOPT_MS);
         change_order(supervisor, RC_ORDER_ADOPT);
+    } else if (upgrade->phase == RC_UPGRADE_RELAY_ADOPTING && rc_child_state(child) == RC_PROCESS_DRAINED) {
+        upgrade->relay_leaves = child->pid;
+        change_done(supervisor, child, true);
     }
     return RC_RELAY_CHANGE_RUNS;
 }
@@ -163,16 +187,7 @@ bool rc_relay_change_ended(struct rc_supervisor *supervisor, struct rc_child *ch
         child->index != RC_CHILD_RELAY || successor->pid == 0) {
         return false;
     }
-    const bool asked = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    const pid_t old = child->pid;
-    /* As after a crash: a new generation, which the new one waits for. */
-    rc_broker_bury(&supervisor->broker, child);
-    rc_broker_enthrone(&supervisor->broker, child, successor, supervisor->now_ms);
-    (void)change_watch(supervisor, EPOLL_CTL_MOD, child->pidfd, rc_broker_child_count(&supervisor->broker) - 1);
-    rc_log_info("relay_changed", "pid=%d predecessor=%d asked=%s stood_still_us=%" PRIu64, (int)child->pid, (int)old,
-                asked ? "yes" : "no", asked ? (rc_clock_ns() - upgrade->ordered_ns) / 1000u : 0);
-    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1};
-    change_enter(supervisor, RC_UPGRADE_RELAY_STARTING, CHANGE_START_MS);
+    change_done(supervisor, child, WIFEXITED(status) && WEXITSTATUS(status) == 0);
     return true;
 }
 
@@ -184,5 +199,10 @@ void rc_relay_change_close(struct rc_supervisor *supervisor)
         (void)kill(successor->pid, SIGKILL);
         while (waitpid(successor->pid, NULL, 0) < 0 && errno == EINTR) {}
         change_forget(successor);
+    }
+    if (supervisor->upgrade.relay_leaves != 0) {
+        (void)kill(supervisor->upgrade.relay_leaves, SIGKILL);
+        while (waitpid(supervisor->upgrade.relay_leaves, NULL, 0) < 0 && errno == EINTR) {}
+        supervisor->upgrade.relay_leaves = 0;
     }
 }

@@ -433,6 +433,9 @@ uint64_t rc_upgrade_due_ms(const struct rc_supervisor *supervisor)
     case RC_UPGRADE_CHECKING:
     case RC_UPGRADE_SETTLING:
         return supervisor->now_ms + UPGRADE_LOOK_MS; /* a pipe that is full holds the new program up */
+    case RC_UPGRADE_RELAY_STARTING:                  /* nobody rings when the former relay ends */
+        return supervisor->upgrade.relay_leaves != 0 ? supervisor->now_ms + UPGRADE_LOOK_MS
+                                                     : supervisor->upgrade.due_ms;
     default:
         return supervisor->upgrade.due_ms;
     }

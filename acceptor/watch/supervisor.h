@@ -99,6 +99,7 @@ struct rc_upgrade {
     int check_fd;      /* owned: what it says; -1 = none */
     bool refused;      /* what ends is an upgrade that failed */
     struct rc_successor relay;
+    pid_t relay_leaves;  /* the former one, which forwards to the new one; 0 = none */
     uint64_t ordered_ns; /* the relay was told to stand still */
     uint32_t text_bytes;
     char text[32768]; /* for who asked */
