@@ -107,7 +107,7 @@ COMPONENTS := acceptor worker relay bench common
 C_SRC := $(call found,$(COMPONENTS),-name '*.c' ! -name '*.bpf.c')
 CXX_SRC := $(call found,acceptor common,-name '*.cpp')
 BPF_SRC := $(call found,acceptor,-name '*.bpf.c')
-ASSETS := $(call found,worker,\( -name '*.html' -o -name '*.js' \))
+ASSETS := $(call found,worker,\( -name '*.html' -o -name '*.js' -o -name '*.css' \))
 
 PROGRAM_acceptor := ringcast
 PROGRAM_worker := ringcast-worker
@@ -230,15 +230,20 @@ $(B)/fuzz/$(1): $(call objects,$(wildcard tests/fuzz/$(1)/*.c)) $(filter %.o,$(F
 endef
 $(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(n))))
 
-# Files served by the worker, as symbols (worker/http/assets.h): page.html is rc_asset_page_html … rc_asset_page_html_end.
+# Files served by the worker, as symbols (worker/http/assets.h): page.html is rc_asset_page_html … rc_asset_page_html_end, and compressed
+# rc_asset_page_html_gz … rc_asset_page_html_gz_end. gzip -n: the same bytes whenever they are made.
+PACKED := $(ASSETS:%=$(B)/gen/%.gz)
+$(B)/gen/%.gz: %
+	@mkdir -p $(@D)
+	@gzip -9nc $< >$@
 $(B)/gen/assets.S: $(B)/sources
 	@mkdir -p $(@D)
-	@{ echo '.section .rodata'; for file in $(ASSETS); do \
+	@{ echo '.section .rodata'; for file in $(ASSETS) $(PACKED); do \
 	    symbol=rc_asset_$$(basename $$file | tr -c 'a-zA-Z0-9\n' _); \
 	    printf '.balign 16\n.global %s, %s_end\n%s:\n.incbin "%s"\n%s_end:\n.byte 0\n' \
 	        $$symbol $$symbol $$symbol $$file $$symbol; \
 	done; echo '.section .note.GNU-stack,"",@progbits'; } >$@
-$(OBJ)/worker/http/assets.o: $(B)/gen/assets.S $(ASSETS)
+$(OBJ)/worker/http/assets.o: $(B)/gen/assets.S $(ASSETS) $(PACKED)
 	@mkdir -p $(@D)
 	@echo "  EMBED $(ASSETS)"
 	@$(CC) -c -o $@ $<

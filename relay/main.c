@@ -370,6 +370,12 @@ static uint32_t recovery_generation(void *context, uint32_t worker)
     return relay->ports[worker].generation;
 }
 
+static uint64_t recovery_sent(void *context, uint32_t worker)
+{
+    const struct relay *relay = context;
+    return relay->ports[worker].sent;
+}
+
 static int recovery_send(void *context, uint32_t worker, const struct rc_envelope_view *view)
 {
     struct relay *relay = context;
@@ -397,6 +403,7 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
         .boot_nonce = relay->control.boot_nonce,
         .record_bytes_max = relay->ports[0].record_bytes_max - sizeof(struct rc_envelope) - RC_CHANNEL_NAME_MAX,
         .generation = recovery_generation,
+        .sent = recovery_sent,
         .room = relay->remote.link != NULL ? recovery_room : NULL,
         .send = recovery_send,
         .context = relay,

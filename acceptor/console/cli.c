@@ -11,8 +11,12 @@
 #include <unistd.h>
 
 #include "acceptor/console/client.h"
+#include "acceptor/console/hear.h"
+#include "acceptor/console/list.h"
 #include "acceptor/console/option.h"
+#include "acceptor/console/publish.h"
 #include "acceptor/console/token.h"
+#include "acceptor/console/which.h"
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
 #include "acceptor/upgrade/check.h"
@@ -156,34 +160,6 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
                : 0;
 }
 
-static void print_errors(const struct rc_config_errors *errors)
-{
-    for (uint32_t i = 0; i < errors->count && i < RC_CONFIG_ERRORS_MAX; i++) {
-        fprintf(stderr, "%s\n", errors->lines[i].text);
-    }
-    if (errors->count > RC_CONFIG_ERRORS_MAX) {
-        fprintf(stderr, "and %u more\n", errors->count - RC_CONFIG_ERRORS_MAX);
-    }
-}
-
-/* NULL after every error was written to standard error. `files`: those that it names must be usable too. */
-static struct rc_settings *settings_load(const char *path, bool quickstart, bool files)
-{
-    struct rc_config_errors errors = {0};
-    struct rc_settings *settings = rc_settings_new(path, quickstart);
-    if (settings == NULL) {
-        fprintf(stderr, "ringcast: no memory for the configuration\n");
-        return NULL;
-    }
-    if (rc_settings_load(settings, &errors) != 0 ||
-        (files && rc_settings_check_files(settings, &settings->config, &settings->files, &errors) != 0)) {
-        print_errors(&errors);
-        rc_settings_free(settings);
-        return NULL;
-    }
-    return settings;
-}
-
 /* A descriptor that another program of ours has named; -1 = none. */
 static int descriptor_of(const char *text)
 {
@@ -198,7 +174,7 @@ static int command_run(const struct rc_cli *cli)
                                .fallback_fd = descriptor_of(cli->fallback_fd),
                                .refused = cli->refused,
                                .old_programs = {-1, -1}};
-    struct rc_settings *settings = settings_load(cli->config, is_quickstart(), resume.refused == NULL);
+    struct rc_settings *settings = rc_which_settings(cli->config, is_quickstart(), resume.refused == NULL);
     if (settings == NULL) {
         if (resume.state_fd >= 0) {
             rc_log_open("acceptor", -1, RC_LOG_INFO, RC_LOG_TEXT);
@@ -232,7 +208,7 @@ static int command_explain(const struct rc_cli *cli, const struct rc_settings *s
 
 static int command_check(const struct rc_cli *cli)
 {
-    struct rc_settings *settings = settings_load(cli->config, false, true);
+    struct rc_settings *settings = rc_which_settings(cli->config, false, true);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
@@ -261,7 +237,7 @@ static int command_check(const struct rc_cli *cli)
 
 static int command_tune(const struct rc_cli *cli)
 {
-    struct rc_settings *settings = settings_load(cli->config, false, false);
+    struct rc_settings *settings = rc_which_settings(cli->config, false, false);
     if (settings == NULL) {
         return RC_EXIT_CONFIG;
     }
@@ -270,93 +246,15 @@ static int command_tune(const struct rc_cli *cli)
     return fine ? RC_EXIT_OK : RC_EXIT_FAILED;
 }
 
-static void print_brokers(const struct rc_client_brokers *brokers)
-{
-    for (unsigned i = 0; i < brokers->count; i++) {
-        const struct rc_client_broker *broker = &brokers->items[i];
-        if (broker->silent) {
-            fprintf(stderr, "  pid %d, which does not answer: --socket %s\n", (int)broker->pid, broker->socket);
-        } else {
-            fprintf(stderr, "  pid %d, instance %s, %s%s: --socket %s\n", (int)broker->pid, broker->instance,
-                    broker->config[0] != '\0' ? "configuration " : "no configuration file", broker->config,
-                    broker->socket);
-        }
-    }
-}
-
-/* Why there is not exactly one broker to ask. */
-static void print_not_one(const struct rc_client_brokers *brokers, const char *config, unsigned silent)
-{
-    if (brokers->count > 1) {
-        fprintf(stderr, "ringcast: %u brokers are running%s%s; name one with %s--socket PATH:\n", brokers->count,
-                config != NULL ? " with " : "", config != NULL ? config : "", config != NULL ? "" : "-c FILE or ");
-        print_brokers(brokers);
-        return;
-    }
-    fprintf(stderr, "ringcast: no running broker found%s%s: start one, or name its socket with --socket PATH\n",
-            config != NULL ? " that runs with " : "", config != NULL ? config : "");
-    if (silent > 0) {
-        fprintf(stderr, "ringcast: %u that may be it did not answer\n", silent);
-    }
-    if (brokers->foreign > 0) {
-        fprintf(stderr, "ringcast: a broker of another user is running: ask as that user or as root\n");
-    }
-    if (brokers->doubtful > 0) {
-        fprintf(stderr, "ringcast: %u in /tmp of another user not asked: with --socket PATH, if it is to be trusted\n",
-                brokers->doubtful);
-    }
-}
-
-/* The one broker that is meant: that of `file` (NULL = whichever runs). Never another one instead. False after lines on standard
- * error. */
-static bool find_socket(const char *file, char socket[sizeof(((struct sockaddr_un *)0)->sun_path)])
-{
-    char real[PATH_MAX];
-    unsigned silent = 0;
-    const char *config = file == NULL ? NULL : realpath(file, real);
-    if (file != NULL && config == NULL) {
-        fprintf(stderr, "ringcast: %s: %s\n", file, strerror(errno));
-        return false;
-    }
-    struct rc_client_brokers *brokers = malloc(sizeof(*brokers));
-    if (brokers == NULL) {
-        fprintf(stderr, "ringcast: no memory to look for brokers\n");
-        return false;
-    }
-    rc_client_find(brokers, config, &silent);
-    const bool one = brokers->count == 1;
-    if (one) {
-        memcpy(socket, brokers->items[0].socket, sizeof(brokers->items[0].socket));
-    } else {
-        print_not_one(brokers, file, silent);
-    }
-    free(brokers);
-    return one;
-}
-
 static int command_ask(const struct rc_cli *cli, const char *request)
 {
     struct rc_err err = {{0}};
-    char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
-    const char *path = cli->socket;
-    if (path == NULL && cli->config != NULL) {
-        struct rc_settings *settings = settings_load(cli->config, false, false);
-        if (settings == NULL) {
-            return RC_EXIT_CONFIG;
-        }
-        const char *named = settings->config.server.control_socket.text;
-        if (named[0] != '\0' && (size_t)snprintf(socket, sizeof(socket), "%s", named) < sizeof(socket)) {
-            path = socket;
-        }
-        rc_settings_free(settings);
+    struct rc_which which;
+    const int exit_code = rc_which_broker(&which, cli->socket, cli->config);
+    if (exit_code != RC_EXIT_OK) {
+        return exit_code;
     }
-    if (path == NULL) {
-        if (!find_socket(cli->config, socket)) {
-            return RC_EXIT_FAILED;
-        }
-        path = socket;
-    }
-    const int rc = rc_client_ask(path, request, stdout, &err);
+    const int rc = rc_client_ask(which.socket, request, stdout, &err);
     if (rc < 0 && rc != -EBADMSG) {
         fprintf(stderr, "ringcast: %s\n", err.text);
     }
@@ -427,7 +325,7 @@ static int command_upgrade(const struct rc_cli *cli)
 static int command_upgrade_check(const struct rc_cli *cli)
 {
     rc_inherited_signals(NULL, NULL);
-    struct rc_settings *settings = settings_load(cli->config, is_quickstart(), true);
+    struct rc_settings *settings = rc_which_settings(cli->config, is_quickstart(), true);
     if (settings == NULL) {
         printf("configuration   refused   the file is wrong: the log of the broker says where\n");
         return RC_EXIT_FAILED;
@@ -461,6 +359,17 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_upgrade_check(cli);
     case RC_CLI_STOP:
         return command_ask(cli, cli->now ? "stop now" : "stop");
+    case RC_CLI_CLIENTS:
+        return rc_list_clients(cli);
+    case RC_CLI_CHANNELS:
+        return rc_list_channels(cli);
+    case RC_CLI_SUB:
+        return rc_hear_run(cli);
+    case RC_CLI_PUB:
+    case RC_CLI_DIRECT:
+    case RC_CLI_RETAIN:
+    case RC_CLI_KICK:
+        return rc_publish_run(cli);
     case RC_CLI_TOKEN:
         return rc_token_run(cli->argc, cli->argv);
     case RC_CLI_TUNE:

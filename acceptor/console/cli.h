@@ -24,6 +24,27 @@ struct rc_cli {
     const char *fallback_fd;
     const char *refused;
     const char *worker; /* borrowed from argv: of `handover`; NULL = all */
+    const char *whom;   /* borrowed from argv: a channel, or a client */
+    const char *data;   /* likewise, as all of these; NULL = not given */
+    const char *event;
+    const char *key;
+    const char *user;
+    const char *channel;
+    const char *address;
+    const char *protocol;
+    const char *behind;
+    const char *limit;
+    const char *sort;
+    const char *prefix;
+    const char *count;
+    const char *path;
+    const char *code;
+    const char *reason;
+    bool names;
+    bool lines;
+    bool retain;
+    bool retained;
+    bool remove;
     bool json;
     bool now;
     bool help;                 /* the page of the command, and nothing else */

@@ -23,8 +23,7 @@
 #define RC_CLIENT_SUFFIX ".sock"
 #define RC_CLIENT_ANSWER_MAX (1u << 20)
 
-/* `timeout_ms` is for each of connecting, sending and receiving. -EAGAIN: nobody accepts. */
-static int connect_to(const char *path, uint64_t timeout_ms)
+int rc_client_connect(const char *path, uint64_t timeout_ms)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(address.sun_path)) {
@@ -131,7 +130,7 @@ static void answer_collect(struct rc_client_brokers *brokers, const char *folder
             brokers->doubtful++;
             continue;
         }
-        const int fd = connect_to(next->socket, RC_CLIENT_ANSWER_MS);
+        const int fd = rc_client_connect(next->socket, RC_CLIENT_ANSWER_MS);
         if (fd < 0 && fd != -EAGAIN) { /* nobody's any more, or another user's; EAGAIN: nobody accepts */
             brokers->foreign += fd == -EACCES ? 1u : 0u;
             continue;
@@ -201,7 +200,7 @@ static void answer_take(struct answer *answer, const char *text, size_t bytes, F
 /* Does whoever is behind the socket still answer, if only by turning us away? */
 static bool peer_lives(const char *path)
 {
-    const int fd = connect_to(path, RC_CLIENT_ANSWER_MS);
+    const int fd = rc_client_connect(path, RC_CLIENT_ANSWER_MS);
     if (fd < 0) {
         return fd != -EAGAIN;
     }
@@ -226,7 +225,7 @@ int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_er
     struct answer answer = {.first_done = false};
     struct ucred peer = {0};
     socklen_t peer_bytes = sizeof(peer);
-    const int fd = connect_to(path, RC_CLIENT_SILENCE_MS);
+    const int fd = rc_client_connect(path, RC_CLIENT_SILENCE_MS);
     if (fd == -EAGAIN) {
         return peer_hangs(path, 0, err);
     }

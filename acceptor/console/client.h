@@ -7,6 +7,7 @@
 #define RC_ACCEPTOR_CONSOLE_CLIENT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 #include <sys/un.h>
@@ -38,6 +39,10 @@ struct rc_client_brokers {
 /* Asks each socket that something listens on who it is. `config` (NULL = all): only those that run with this file. Those that do not
  * answer are left out then, and counted in *silent. */
 void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsigned *silent);
+
+/* A connection to the control socket at `path`; `timeout_ms` is for each of connecting, sending and receiving. Negative errno; -EAGAIN: nobody
+ * accepts. */
+int rc_client_connect(const char *path, uint64_t timeout_ms);
 
 /* Sends `request` to the socket at `path` and copies the answer after its first line to `out` as it comes, which takes as long as the
  * broker lives: one that says nothing for RC_CLIENT_SILENCE_MS is asked for its version. 0 when the first line was "ok", -EBADMSG when it

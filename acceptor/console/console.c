@@ -346,6 +346,31 @@ void rc_console_write(struct rc_console *console, uint32_t handle, const char *t
     (void)send_output(console, handle % RC_CONSOLE_SESSIONS_MAX);
 }
 
+int rc_console_take(struct rc_console *console, uint32_t handle)
+{
+    struct rc_console_session *session = waiting_session(console, handle);
+    if (session == NULL) {
+        return -ENOENT;
+    }
+    if (session->output_sent < session->output_bytes) {
+        return -EBUSY;
+    }
+    const int flags = fcntl(session->fd, F_GETFL);
+    const int fd = flags < 0 ? -1 : fcntl(session->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    /* The description goes on: what is not taken off here would go on telling of it. */
+    if (epoll_ctl(console->epoll_fd, EPOLL_CTL_DEL, session->fd, NULL) != 0 ||
+        fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
+        const int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    close_session(console, session);
+    return fd;
+}
+
 void rc_console_finish(struct rc_console *console, uint32_t handle, uint64_t now_ms)
 {
     struct rc_console_session *session = waiting_session(console, handle);

@@ -77,6 +77,9 @@ uint64_t rc_console_due_ms(const struct rc_console *console);
 
 /* Adds text to a session's output; too much of it ends the session. Nothing when the session is gone. */
 void rc_console_write(struct rc_console *console, uint32_t handle, const char *text, size_t bytes);
+/* The caller's connection itself, blocking, which is the taker's to close from here on; the session is gone. Only of one that has no
+ * unsent output. -ENOENT: it is gone; -EBUSY; another negative errno. */
+int rc_console_take(struct rc_console *console, uint32_t handle);
 /* No more output: the session closes when everything is sent. */
 void rc_console_finish(struct rc_console *console, uint32_t handle, uint64_t now_ms);
 

@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "acceptor/upgrade/upgrade.h"
 #include "acceptor/watch/reload.h"
 #include "acceptor/watch/takeover.h"
 #include "acceptor/console/status.h"
+#include "common/base/log.h"
+#include "common/shm/handover.h"
 
 static void request_answer(struct rc_supervisor *supervisor, uint32_t handle, const char *text)
 {
@@ -60,6 +63,45 @@ static void answer_stop(struct rc_supervisor *supervisor, uint32_t handle, bool 
     }
 }
 
+/* The next worker that is there for newcomers; NULL: none is. */
+static const struct rc_child *next_worker(struct rc_supervisor *supervisor)
+{
+    struct rc_broker *broker = &supervisor->broker;
+    for (uint32_t i = 0; i < broker->worker_count; i++) {
+        const struct rc_child *child = &broker->workers[supervisor->api_worker++ % broker->worker_count];
+        if (child->pid != 0 && child->ready && !child->stuck && rc_child_state(child) == RC_PROCESS_READY) {
+            return child;
+        }
+    }
+    return NULL;
+}
+
+/* The caller's connection goes to a worker, as one that another worker hands over. */
+static void answer_api(struct rc_supervisor *supervisor, uint32_t handle)
+{
+    const struct rc_child *worker = next_worker(supervisor);
+    if (worker == NULL) {
+        request_answer(supervisor, handle, "error\nno worker is there to answer now: try again\n");
+        rc_console_finish(&supervisor->console, handle, supervisor->now_ms);
+        return;
+    }
+    request_answer(supervisor, handle, "ok\n");
+    const int fd = rc_console_take(&supervisor->console, handle);
+    if (fd < 0) { /* the caller is gone, or does not read: it sees the end of its connection */
+        rc_console_finish(&supervisor->console, handle, supervisor->now_ms);
+        return;
+    }
+    const struct rc_handover head = {.time_ms = supervisor->now_ms,
+                                     .worker = (uint32_t)worker->index,
+                                     .listener = RC_LISTENER_CONSOLE,
+                                     .flags = RC_HANDOVER_HERE};
+    const int rc = rc_handover_send(supervisor->broker.outbox_fds[worker->index], &head, NULL, fd);
+    if (rc < 0) {
+        rc_log_warn("console_not_handed_over", "worker=%d error=\"%s\"", worker->index, strerror(-rc));
+    }
+    close(fd);
+}
+
 void rc_request_handle(void *context, uint32_t handle, const char *request)
 {
     struct rc_supervisor *supervisor = context;
@@ -77,6 +119,10 @@ void rc_request_handle(void *context, uint32_t handle, const char *request)
     }
     if (strncmp(request, "park ", 5) == 0) {
         rc_takeover_ask_park(supervisor, handle, request + 5);
+        return;
+    }
+    if (strcmp(request, "api") == 0) {
+        answer_api(supervisor, handle);
         return;
     }
     if (strcmp(request, "stop") == 0 || strcmp(request, "stop now") == 0) {

@@ -19,8 +19,8 @@ static void text_print(FILE *out, const char *text)
     (void)fputc('"', out);
 }
 
-/* A URL with its password replaced. */
-static void url_print(FILE *out, const char *url)
+/* A text; of one that is a URL the password replaced, whichever key it is of. */
+static void shown_print(FILE *out, const char *url)
 {
     char shown[RC_CONFIG_TEXT_MAX + 8];
     const char *const mark = strstr(url, "://");
@@ -79,14 +79,14 @@ void rc_config_key_print(FILE *out, const struct rc_config_key *key, const void 
         if (rc_config_form_is_secret(key->form)) {
             text_print(out, *(const char *)rc_config_member_const(key, item) != '\0' ? "***" : "");
         } else {
-            (key->form == RC_FORM_REDIS_URL ? url_print : text_print)(out, rc_config_member_const(key, item));
+            shown_print(out, rc_config_member_const(key, item));
         }
         return;
     case RC_CONFIG_LIST:
         (void)fputc('[', out);
         for (uint32_t i = 0; i < rc_config_member_count(key, item); i++) {
             (void)fputs(i == 0 ? "" : ", ", out);
-            text_print(out, rc_config_form_is_secret(key->form) ? "***" : rc_config_member_text(key, item, i));
+            shown_print(out, rc_config_form_is_secret(key->form) ? "***" : rc_config_member_text(key, item, i));
         }
         (void)fputc(']', out);
         return;

@@ -47,10 +47,12 @@ enum rc_call_operation {
     /* Operations of POST /api/do for a client, a user's, or those in the channel of a room: `limit` of them from the one at `close_code` on; text: the
      * Socket.IO namespace. Behind all else the body. Clients that all of it could be done for count; of others RC_REPLY_PARTLY tells. */
     RC_CALL_DO,
+    RC_CALL_CLIENTS, /* survey.h: clients of this host */
+    RC_CALL_HOT,     /* survey.h: its channels, by what goes through them */
 };
 
 struct rc_call_head {
-    uint8_t operation; /* enum rc_call_operation, or one of sockets.h */
+    uint8_t operation; /* enum rc_call_operation, or one of sockets.h, whose numbers are others */
     uint8_t user_bytes;
     uint8_t text_bytes;
     uint8_t client_bytes; /* of another instance's client */

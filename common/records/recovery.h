@@ -2,7 +2,8 @@
  * recovery: connection state recovery of Socket.IO, as it travels on the rings and to clients: offsets, sessions, what a client missed.
  *
  *   RC_UP_SESSION  how a socket of a namespace stands that may come back. channel "{nsp}#", origin: its client; data: struct rc_sio_session_head |
- *                  user | what was set on its connection, JSON | names of its rooms' channels, each ended by a NUL ("{nsp}#" among them).
+ *                  user | what was set on its connection, JSON | names of its rooms' channels, each ended by a NUL ("{nsp}#" among them);
+ *                  position: the sequence up to which the worker had taken messages down when what is new of it became so; 0 = not known.
  *                  Each replaces the one before
  *
  *   RC_QUERY_SESSION  is there a lost one with this pid? channel "{nsp}#", data: struct rc_query_head | struct rc_sio_session_claim | user | offset.

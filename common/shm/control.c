@@ -43,7 +43,9 @@ int rc_control_copy(struct rc_control *control, const struct rc_core *core, uint
     control->direct_descriptors = core->direct_descriptors;
     memcpy(control->tls_ticket_keys, core->tls_ticket_keys, sizeof(control->tls_ticket_keys));
     memcpy(control->vault_params, core->vault_params, sizeof(control->vault_params));
-    memcpy(control->listeners, core->listeners, sizeof(control->listeners));
+    memcpy(control->listeners, core->listeners, sizeof(core->listeners));
+    control->listeners[RC_LISTENER_CONSOLE] =
+        (struct rc_listener){.kind = RC_LISTENER_ADMIN, .loopback = 1, .unix_socket = 1, .address = "control socket"};
     for (uint32_t i = 0; i < RC_LISTENERS_MAX; i++) {
         control->listeners[i].address[sizeof(control->listeners[i].address) - 1] = '\0';
     }

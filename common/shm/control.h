@@ -26,7 +26,7 @@ struct rc_control {
     uint32_t slots_per_worker;
     uint32_t direct_descriptors;
     uint8_t tls_ticket_keys[80];
-    struct rc_listener listeners[RC_LISTENERS_MAX];
+    struct rc_listener listeners[RC_LISTENERS_MAX + 1]; /* the last is RC_LISTENER_CONSOLE */
     uint8_t vault_params[RC_VAULT_PARAMS_BYTES];
 
     /* Mapped until exit. What is read there changes at any time and may be anything: numbers to show, never bounds. */

@@ -200,6 +200,10 @@ struct rc_hosts {
 };
 _Static_assert(sizeof(struct rc_hosts) == 64 + 49152, "hosts layout");
 
+/* In place of an index: a connection to the control socket whose caller asked for the HTTP API (acceptor/console). It is root's, or the
+ * broker's own user's, and needs no key. */
+#define RC_LISTENER_CONSOLE RC_LISTENERS_MAX
+
 enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
 
 struct rc_listener {

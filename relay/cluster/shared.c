@@ -12,15 +12,6 @@
 #include "relay/cluster/shared_deliver.h"
 #include "relay/cluster/shared_fetch.h"
 
-static void shared_tick(void *context, uint64_t now_ms);
-
-static void tick_soon(struct rc_shared *shared)
-{
-    if (!shared->timer.set) {
-        rc_timer_set(shared->setup.timers, &shared->timer, rc_clock_ms() + RC_SHARED_TICK_MS, shared_tick, shared);
-    }
-}
-
 bool rc_shared_covers(const struct rc_shared *shared, struct rc_span name)
 {
     return rc_shared_policy(shared, name) != NULL;
@@ -58,7 +49,7 @@ static void go_alone(struct rc_shared *shared, struct rc_shared_channel *channel
         }
     }
     rc_shared_settle_alone(shared, channel);
-    tick_soon(shared);
+    rc_shared_tick_soon(shared);
 }
 
 /* Redis answers again: when it has what was delivered alone, the shared epoch holds. */
@@ -93,7 +84,9 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
                                .part_count = RC_WIRE_PARTS,
                                .flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING};
     struct rc_shared_texts texts;
-    rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, pending->known);
+    const struct rc_shared_epochs epochs = {
+        .known = pending->known, .first = rc_shared_is_quiet(pending->channel) ? pending->channel->epoch : 0};
+    rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, epochs);
     return rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)
                ? rc_redis_run(shared->setup.link, &run)
                : -EBADMSG;
@@ -130,7 +123,7 @@ bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *
     } else if (channel->state == RC_SHARED_ALONE) {
         rc_shared_settle_alone(shared, channel);
     }
-    tick_soon(shared);
+    rc_shared_tick_soon(shared);
     return true;
 }
 
@@ -146,7 +139,7 @@ static void echo_wait(struct rc_shared *shared, struct rc_shared_channel *channe
         channel->echo_due = true;
         channel->since_ms = rc_clock_ms() + RC_SHARED_ECHO_MS;
         TAILQ_INSERT_TAIL(&shared->echo, channel, in_echo);
-        tick_soon(shared);
+        rc_shared_tick_soon(shared);
     }
 }
 
@@ -208,13 +201,14 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
 
 /* --- the subscription ------------------------------------------------------------------------------------------------ */
 
-/* How far the copy goes that a predecessor, or an earlier subscription, left. */
-static void channel_copy(const struct rc_shared *shared, struct rc_shared_channel *channel)
+/* How far the copy goes that a predecessor, or an earlier subscription, left. An epoch without a message may have been forgotten since: only who
+ * `followed` it misses it. */
+static void channel_copy(const struct rc_shared *shared, struct rc_shared_channel *channel, bool followed)
 {
     if (channel->epoch == 0) {
         const struct rc_history_state state =
             rc_history_shared(shared->setup.history, channel->hash, rc_shared_name(channel));
-        channel->epoch = state.epoch;
+        channel->epoch = state.last != 0 || followed ? state.epoch : 0;
         channel->last = state.last;
         channel->proof = 0;
     }
@@ -256,10 +250,10 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
     const bool missed = change == RC_REDIS_CHANGE_BACK;
     channel->followed = true;
     if (!rc_shared_is_alone(channel)) {
-        channel_copy(shared, channel);
+        channel_copy(shared, channel, missed);
         channel->empty |= missed && channel->epoch == 0; /* a predecessor had heard nothing either */
         rc_shared_fetch_begin(shared, channel, missed, false);
-        tick_soon(shared);
+        rc_shared_tick_soon(shared);
     }
 }
 
@@ -303,7 +297,7 @@ static struct rc_shared_waiter *waiter_add(struct rc_shared *shared, struct rc_s
         TAILQ_INSERT_TAIL(&channel->waiters, waiter, of_channel);
         TAILQ_INSERT_TAIL(&shared->waiters, waiter, of_all);
         shared->waiter_count++;
-        tick_soon(shared);
+        rc_shared_tick_soon(shared);
     }
     return waiter;
 }
@@ -351,7 +345,7 @@ bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view 
     waiter->generation = generation;
     rc_envelope_write(waiter->record, &view);
     if (channel->state != RC_SHARED_FETCHING || forget) {
-        channel_copy(shared, channel);
+        channel_copy(shared, channel, false);
         rc_shared_fetch_begin(shared, channel, channel->state == RC_SHARED_LIVE, false);
     }
     return true;
@@ -435,7 +429,7 @@ static void shared_tick(void *context, uint64_t now_ms)
     tick_waiters(shared, now_ms);
     if (!TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) ||
         !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters)) {
-        tick_soon(shared);
+        rc_shared_tick_soon(shared);
     }
 }
 
@@ -455,6 +449,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
 {
     *shared =
         (struct rc_shared){.setup = *setup,
+                           .tick = shared_tick,
                            .metrics = setup->history->metrics,
                            .script = {.text = rc_shared_place_text},
                            .sender = {.instance = setup->instance_id,
@@ -465,6 +460,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     TAILQ_INIT(&shared->echo);
     TAILQ_INIT(&shared->fetch);
     TAILQ_INIT(&shared->alone);
+    TAILQ_INIT(&shared->quiet);
     const int rc = rc_shared_table_open(&shared->table);
     if (rc != 0) {
         return rc;
@@ -496,6 +492,7 @@ void rc_shared_close(struct rc_shared *shared)
         return;
     }
     rc_timer_cancel(shared->setup.timers, &shared->timer);
+    rc_timer_cancel(shared->setup.timers, &shared->keep_timer);
     while (!TAILQ_EMPTY(&shared->pendings)) {
         rc_shared_pending_drop(shared, TAILQ_FIRST(&shared->pendings));
     }

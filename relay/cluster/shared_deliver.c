@@ -28,6 +28,13 @@ const struct rc_config_namespace *rc_shared_policy(const struct rc_shared *share
     return policy != NULL && policy->history_scope == RC_HISTORY_SCOPE_CLUSTER && !is_socket(name) ? policy : NULL;
 }
 
+void rc_shared_tick_soon(struct rc_shared *shared)
+{
+    if (!shared->timer.set) {
+        rc_timer_set(shared->setup.timers, &shared->timer, rc_clock_ms() + RC_SHARED_TICK_MS, shared->tick, shared);
+    }
+}
+
 void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel)
 {
     rc_router_gap(shared->setup.router, channel->name, channel->name_bytes);
@@ -272,6 +279,9 @@ void rc_shared_release(struct rc_shared *shared, struct rc_shared_channel *chann
         return;
     }
     rc_shared_held_drop_all(shared, channel);
+    if (channel->quiet_listed) {
+        TAILQ_REMOVE(&shared->quiet, channel, in_quiet);
+    }
     rc_shared_table_drop(&shared->table, channel);
     rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_CHANNELS, shared->table.map.count);
 }

@@ -27,8 +27,18 @@ static inline bool rc_shared_is_alone(const struct rc_shared_channel *channel)
     return channel->state == RC_SHARED_ALONE || channel->state == RC_SHARED_RETURNING;
 }
 
+/* Its subscribers were told an epoch in which there is no message: it is theirs to hold. */
+static inline bool rc_shared_is_quiet(const struct rc_shared_channel *channel)
+{
+    return channel->state == RC_SHARED_LIVE && channel->followed && channel->epoch != 0 && channel->last == 0 &&
+           !channel->local;
+}
+
 /* The namespace's policy when the channel's history is shared, else NULL. */
 const struct rc_config_namespace *rc_shared_policy(const struct rc_shared *shared, struct rc_span name);
+
+/* It is looked at in RC_SHARED_TICK_MS what waits. */
+void rc_shared_tick_soon(struct rc_shared *shared);
 
 /* Its subscribers are told that messages were missed. */
 void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel);

@@ -20,6 +20,7 @@ static void fetch_queue(struct rc_shared *shared, struct rc_shared_channel *chan
     if (!channel->queued && !channel->fetching) {
         channel->queued = true;
         TAILQ_INSERT_TAIL(&shared->fetch, channel, in_fetch);
+        rc_shared_tick_soon(shared);
     }
 }
 
@@ -66,7 +67,8 @@ static int fetch_send(struct rc_shared *shared, struct rc_shared_channel *channe
         .epoch = channel->epoch,
         .last = channel->last,
         .most = policy != NULL && policy->history < RC_SHARED_FILL_MAX ? policy->history : RC_SHARED_FILL_MAX,
-        .all = channel->all};
+        .all = channel->all,
+        .begins = channel->followed};
     struct rc_shared_names names;
     if (!rc_shared_names(&names, shared->setup.config->redis.prefix.text, rc_shared_name(channel))) {
         return -1;
@@ -157,6 +159,53 @@ void rc_shared_arrived(struct rc_shared *shared, struct rc_shared_channel *chann
     }
 }
 
+/* --- channels without a message -------------------------------------------------------------------------------------- */
+
+static void shared_keep(void *context, uint64_t now_ms);
+
+/* Its epoch is held from now on, as long as it is followed and nobody says anything. */
+static void quiet_add(struct rc_shared *shared, struct rc_shared_channel *channel, uint64_t now_ms)
+{
+    if (!channel->quiet_listed) {
+        channel->quiet_listed = true;
+        channel->keep_ms = now_ms + RC_SHARED_KEEP_MS;
+        TAILQ_INSERT_TAIL(&shared->quiet, channel, in_quiet);
+    }
+    if (!shared->keep_timer.set) {
+        rc_timer_set(shared->setup.timers, &shared->keep_timer, now_ms + RC_SHARED_KEEP_TICK_MS, shared_keep, shared);
+    }
+}
+
+static void keep_replied(void *context, const redisReply *reply)
+{
+    const struct rc_shared *shared = context;
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
+    } /* else it is said again before the epoch is forgotten */
+}
+
+static void shared_keep(void *context, uint64_t now_ms)
+{
+    struct rc_shared *shared = context;
+    uint32_t count = 0;
+    for (struct rc_shared_channel *channel = TAILQ_FIRST(&shared->quiet);
+         channel != NULL && channel->keep_ms <= now_ms && count < RC_SHARED_KEEPS_MAX;
+         channel = TAILQ_FIRST(&shared->quiet)) {
+        struct rc_shared_names names;
+        channel->quiet_listed = false;
+        TAILQ_REMOVE(&shared->quiet, channel, in_quiet);
+        if (rc_shared_is_quiet(channel) &&
+            rc_shared_names(&names, shared->setup.config->redis.prefix.text, rc_shared_name(channel))) {
+            (void)rc_shared_keep(shared->setup.link, &names, channel->epoch, keep_replied, shared);
+            quiet_add(shared, channel, now_ms);
+            count++;
+        }
+    }
+    if (!TAILQ_EMPTY(&shared->quiet) && !shared->keep_timer.set) {
+        rc_timer_set(shared->setup.timers, &shared->keep_timer, now_ms + RC_SHARED_KEEP_TICK_MS, shared_keep, shared);
+    }
+}
+
 /* --- answers --------------------------------------------------------------------------------------------------------- */
 
 /* FETCHING is over. */
@@ -171,8 +220,12 @@ static void fetch_live(struct rc_shared *shared, struct rc_shared_channel *chann
     }
     channel->state = channel->followed ? RC_SHARED_LIVE : RC_SHARED_APART;
     channel->empty = channel->epoch == 0;
+    channel->renewals = 0;
     if (channel->followed) {
         rc_shared_settle_behind(shared, channel);
+        if (rc_shared_is_quiet(channel)) {
+            quiet_add(shared, channel, rc_clock_ms());
+        }
     } else { /* it was read for who asked */
         channel->epoch = channel->last = channel->proof = 0;
         channel->empty = false;
@@ -213,7 +266,10 @@ static void end_epoch(struct rc_shared *shared, struct rc_shared_channel *channe
         (void)rc_shared_renew(shared->setup.link, &names, channel->epoch, false, shared->sender.sharded,
                               rc_shared_fetch_renewed, shared);
     }
-    fetch_again(shared, channel, RC_SHARED_TICK_MS); /* what it did is seen then, or that it is to be said again */
+    /* What it did is seen then, or that it is to be said again: ever more seldom to a Redis that refuses it. */
+    const uint64_t wait_ms = (uint64_t)RC_SHARED_TICK_MS << (channel->renewals < 16 ? channel->renewals : 16u);
+    fetch_again(shared, channel, wait_ms < RC_SHARED_REFUSED_MS ? wait_ms : RC_SHARED_REFUSED_MS);
+    channel->renewals++;
 }
 
 /* The copy begins anew behind `last`; its subscribers, if they have anything from before, are told. */

@@ -47,16 +47,17 @@ const char rc_shared_place_text[] =
     "return {e,o,1}";
 
 /* KEYS: offsets, stream. ARGV: the epoch that is known, offset of the last message of it, entries wanted where it is another, 1: these anyway, entries of this
- * answer, their bytes, the epoch of a channel that has none, for how long. */
+ * answer, their bytes, the epoch of a channel that has none (empty: it is to have none), for how long while it has no message. */
 static const char fetch_text[] =
     "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
     "local e,o=h[1],tonumber(h[2] or '0')\n"
-    "if not e then\n"
+    "if ARGV[7]~='' and not e then\n"
     "  e=ARGV[7]\n"
     "  redis.call('DEL',KEYS[1],KEYS[2])\n"
     "  redis.call('HSET',KEYS[1],'epoch',e,'offset','0')\n"
-    "  redis.call('PEXPIRE',KEYS[1],ARGV[8])\n"
     "end\n"
+    "if ARGV[7]~='' and o==0 then redis.call('PEXPIRE',KEYS[1],ARGV[8]) end\n"
+    "e=e or '0'\n"
     "local last,proof,from=tonumber(ARGV[2]),'',math.max(o-tonumber(ARGV[3]),0)\n"
     "if e==ARGV[1] then\n"
     "  local x=redis.call('XRANGE',KEYS[2],ARGV[2]..'-0',ARGV[2]..'-0')\n"
@@ -78,6 +79,12 @@ static const char fetch_text[] =
     "local t=redis.call('TIME')\n"
     "return {e,string.format('%.0f',o),proof,\n"
     "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list}";
+
+/* KEYS: offsets. ARGV: the epoch of a channel without a message, for how long. */
+static const char keep_text[] = "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
+                                "if not h[1] then redis.call('HSET',KEYS[1],'epoch',ARGV[1],'offset','0') end\n"
+                                "if tonumber(h[2] or '0')~=0 then return 0 end\n"
+                                "return redis.call('PEXPIRE',KEYS[1],ARGV[2])";
 
 /* KEYS: offsets, stream. ARGV: the epoch that is to end (0: whichever it is), the new one, 1: messages go, too, and all instances are told so by PUBLISH
  * or SPUBLISH on the channel: a place of the new epoch that they do not know. */
@@ -139,7 +146,7 @@ static struct rc_span number_put(char *out, uint64_t number)
 
 void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, const struct rc_shared_names *names,
                      const struct rc_shared_sender *sender, const struct rc_config_namespace *policy, uint64_t sequence,
-                     uint64_t known)
+                     struct rc_shared_epochs epochs)
 {
     const uint64_t stream_ms = policy->history_ttl_ms > 0 ? policy->history_ttl_ms : RC_SHARED_IDLE_MS;
     const struct rc_span args[] = {rc_span_of(names->offsets, names->offsets_bytes),
@@ -152,8 +159,8 @@ void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, co
                                    number_put(texts->most, policy->history),
                                    number_put(texts->stream_ms, stream_ms),
                                    number_put(texts->offsets_ms, stream_ms + GRACE_MS),
-                                   number_put(texts->fresh, rc_shared_random_epoch()),
-                                   known != 0 ? number_put(texts->known, known) : RC_SPAN("0")};
+                                   number_put(texts->fresh, epochs.first != 0 ? epochs.first : rc_shared_random_epoch()),
+                                   epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0")};
     _Static_assert(RC_ARRAY_COUNT(args) <= RC_REDIS_RUN_ARGS_MAX, "arguments of a run");
     memcpy(run->args, args, sizeof(args));
     run->arg_count = RC_ARRAY_COUNT(args);
@@ -182,8 +189,22 @@ int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *na
                                    question->all ? RC_SPAN("1") : RC_SPAN("0"),
                                    number_put(count, RC_SHARED_FETCH_COUNT),
                                    number_put(bytes, RC_SHARED_FETCH_BYTES),
-                                   number_put(fresh, rc_shared_random_epoch()),
-                                   number_put(offsets_ms, RC_SHARED_IDLE_MS)};
+                                   question->begins ? number_put(fresh, rc_shared_random_epoch()) : RC_SPAN(""),
+                                   number_put(offsets_ms, RC_SHARED_QUIET_MS)};
+    return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
+}
+
+int rc_shared_keep(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch,
+                   rc_redis_replied *replied, void *context)
+{
+    char text[24];
+    char quiet_ms[24];
+    const struct rc_span argv[] = {RC_SPAN("EVAL"),
+                                   rc_span_text(keep_text),
+                                   RC_SPAN("1"),
+                                   rc_span_of(names->offsets, names->offsets_bytes),
+                                   number_put(text, epoch),
+                                   number_put(quiet_ms, RC_SHARED_QUIET_MS)};
     return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
 }
 

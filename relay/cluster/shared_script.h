@@ -8,7 +8,9 @@
  * own has the tag that Redis finds in it; one in which Redis finds none cannot be shared (rc_shared_names).
  *
  *   place   one message: is it a second copy? else the next offset, XADD, PUBLISH with the place
- *   fetch   epoch (a channel that has none gets one), newest offset, entries from an offset on; and who sent the one that the asker has last
+ *   fetch   epoch (a channel that has none gets one where it is followed, for RC_SHARED_QUIET_MS), newest offset, entries from an offset on; and
+ *           who sent the one that the asker has last
+ *   keep    the epoch of a channel without a message is remembered for another RC_SHARED_QUIET_MS
  *   renew   a new epoch, if it still is the one that is known
  *
  * Pure but for rc_redis_command. Bytes from Redis are checked, never asserted.
@@ -30,6 +32,7 @@ struct rc_redis_link;
 
 #define RC_SHARED_IDLE_MS \
     UINT64_C(604800000)            /* a channel without history_ttl goes from Redis when it was silent for a week */
+#define RC_SHARED_QUIET_MS 60000u /* nor what nobody published to: names that strangers made up do not fill Redis */
 #define RC_SHARED_FETCH_COUNT 512u /* entries of one fetch */
 #define RC_SHARED_FETCH_BYTES (1u << 20) /* and their bytes, but for the last few */
 
@@ -66,10 +69,15 @@ struct rc_shared_sender {
     bool sharded;
 };
 
-/* A run of `place` but for the message's parts, token and flags. The spans are of all these. `known`: the epoch whose answer is a number alone. */
+struct rc_shared_epochs {
+    uint64_t known; /* whose answer is a number alone; 0 = none */
+    uint64_t first; /* of a channel that has none: the one without a message that its subscribers were told; 0 = a new one */
+};
+
+/* A run of `place` but for the message's parts, token and flags. The spans are of all these. */
 void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, const struct rc_shared_names *names,
                      const struct rc_shared_sender *sender, const struct rc_config_namespace *policy, uint64_t sequence,
-                     uint64_t known);
+                     struct rc_shared_epochs epochs);
 
 /* What `place` answers. */
 struct rc_shared_answer {
@@ -87,11 +95,15 @@ struct rc_shared_question {
     uint64_t last;
     uint64_t most; /* entries that are wanted when they are not those behind `last` */
     bool all;      /* these, though the epoch is known */
+    bool begins;   /* a channel that has no epoch gets one: somebody follows it */
 };
 
 /* As rc_redis_command. */
 int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *names,
                     const struct rc_shared_question *question, rc_redis_replied *replied, void *context);
+/* The channel still has no message, and subscribers who were told its epoch. As rc_redis_command. */
+int rc_shared_keep(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch,
+                   rc_redis_replied *replied, void *context);
 /* `epoch` ends, 0 = whichever it is. `drop`: its messages go, too. As rc_redis_command. */
 int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch, bool drop,
                     bool sharded, rc_redis_replied *replied, void *context);

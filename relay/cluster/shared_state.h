@@ -21,6 +21,9 @@
 #define RC_SHARED_RETRY_MS 250u     /* before a fetch that was refused is tried again */
 #define RC_SHARED_PROBE_MS 1000u    /* how often a host that is alone looks whether it still is */
 #define RC_SHARED_REFUSED_MS 10000u /* the same when Redis refuses (rights) */
+#define RC_SHARED_KEEP_MS 20000u    /* how often Redis is told that the epoch of a followed channel without a message holds */
+#define RC_SHARED_KEEP_TICK_MS 1000u
+#define RC_SHARED_KEEPS_MAX 4096u /* in a tick: of more than 80,000 such channels some lose their epoch */
 #define RC_SHARED_FETCHES_MAX 64u
 #define RC_SHARED_FILL_MAX 10000u /* messages that a copy begins with, at most */
 #define RC_SHARED_HELD_BYTES (16u << 20)
@@ -58,12 +61,15 @@ struct rc_shared {
     struct rc_shared_channels echo;     /* by since_ms */
     struct rc_shared_channels fetch;    /* to be fetched */
     struct rc_shared_channels alone;
+    struct rc_shared_channels quiet; /* by keep_ms: followed, and without a message when they were listed */
     struct rc_shared_flight flights[RC_SHARED_FETCHES_MAX];
     uint32_t flying; /* flights */
     uint32_t waiter_count;
     uint64_t held_bytes;
     uint64_t probe_ms;
+    rc_timer_expired *tick; /* while anything waits */
     struct rc_timer timer;
+    struct rc_timer keep_timer;
     bool open; /* the script is there: histories can be shared */
 };
 

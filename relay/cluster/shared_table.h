@@ -83,6 +83,7 @@ struct rc_shared_channel {
     TAILQ_ENTRY(rc_shared_channel) in_echo;
     TAILQ_ENTRY(rc_shared_channel) in_fetch;
     TAILQ_ENTRY(rc_shared_channel) in_alone;
+    TAILQ_ENTRY(rc_shared_channel) in_quiet;
     struct rc_shared_pendings pendings;
     struct rc_shared_helds helds;
     struct rc_shared_waiters waiters;
@@ -97,10 +98,12 @@ struct rc_shared_channel {
     uint64_t alone_sequence; /* own messages up to this one were delivered alone */
     uint64_t since_ms;       /* of FETCHING, or until when it waits (echo) */
     uint64_t retry_ms;       /* of the next fetch */
+    uint64_t keep_ms;        /* when Redis is told again that its epoch holds (quiet) */
     uint32_t index;
     uint32_t flying;     /* own messages that the link has */
     uint32_t alone_left; /* of them, those that were delivered alone */
     uint32_t repaired;   /* messages of the fetch that runs */
+    uint32_t renewals;   /* of the fetch that runs: how often its epoch was to be ended */
     uint8_t state;       /* enum rc_shared_state */
     uint8_t name_bytes;
     bool followed; /* true exactly while Redis has the subscription, as far as it is known */
@@ -113,6 +116,7 @@ struct rc_shared_channel {
     bool echo_due; /* true exactly while it is in the list of that name */
     bool queued;   /* likewise, fetch */
     bool alone_listed;
+    bool quiet_listed;
     char name[];
 };
 

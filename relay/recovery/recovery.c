@@ -11,61 +11,7 @@
 #include "common/records/channel_name.h"
 #include "common/records/query.h"
 #include "common/records/select.h"
-
-#define CHAIN_HOLES UINT64_C(1)
-
-/* --- chains of a session ------------------------------------------------------------------------------------------------- */
-
-static uint64_t chain_of_token(uint64_t token)
-{
-    const uint64_t text[] = {token, CHAIN_HOLES};
-    return rc_hash(text, sizeof(text));
-}
-
-static uint64_t chain_of_name(struct rc_span name)
-{
-    return rc_channel_hash((const char *)name.bytes, name.count);
-}
-
-/* Calls `what` for each chain in which something for the session may stand; `name` is empty but for rooms. */
-static void each_chain(struct rc_recovery *recovery, const struct rc_recovery_session *session,
-                       void (*what)(struct rc_recovery *recovery, uint64_t chain, struct rc_span name))
-{
-    struct rc_sio_session_parts parts;
-    struct rc_span room;
-    rc_recovery_session_parts(session, &parts);
-    const uint64_t token = rc_recovery_session_token(session);
-    what(recovery, CHAIN_HOLES, (struct rc_span){0});
-    what(recovery, chain_of_token(token), (struct rc_span){0});
-    for (uint32_t i = 0; i < RC_RECOVERY_LIVES; i++) { /* for a client by its id */
-        if (session->lives[i] != 0 && session->lives[i] != token) {
-            what(recovery, chain_of_token(session->lives[i]), (struct rc_span){0});
-        }
-    }
-    if (session->channel_bytes == 2) { /* "/#" */
-        what(recovery, chain_of_name(RC_SPAN("*")), (struct rc_span){0});
-    }
-    while (rc_sio_session_room_next(&parts.rooms, &room)) {
-        what(recovery, chain_of_name(room), room);
-    }
-}
-
-static void chain_want(struct rc_recovery *recovery, uint64_t chain, struct rc_span name)
-{
-    const int rc = rc_recovery_log_want(&recovery->log, chain);
-    if (rc < 0) {
-        rc_metric_add(recovery->setup.metrics, RC_METRIC_SESSIONS_REFUSED, 1);
-    } else if (rc == 1 && name.count > 0 && recovery->setup.room != NULL && !recovery->silent) {
-        recovery->setup.room(recovery->setup.context, name, true);
-    }
-}
-
-static void chain_unwant(struct rc_recovery *recovery, uint64_t chain, struct rc_span name)
-{
-    if (rc_recovery_log_unwant(&recovery->log, chain) && name.count > 0 && recovery->setup.room != NULL) {
-        recovery->setup.room(recovery->setup.context, name, false);
-    }
-}
+#include "relay/recovery/chains.h"
 
 static void recovery_gauges(const struct rc_recovery *recovery)
 {
@@ -79,14 +25,14 @@ static void recovery_gauges(const struct rc_recovery *recovery)
 
 static void session_remove(struct rc_recovery *recovery, uint32_t unit)
 {
-    each_chain(recovery, rc_recovery_session_at(&recovery->sessions, unit), chain_unwant);
+    rc_recovery_chains_unwant(recovery, rc_recovery_session_at(&recovery->sessions, unit));
     rc_recovery_sessions_remove(&recovery->sessions, unit);
 }
 
 static void session_evicted(void *context, uint32_t unit)
 {
     struct rc_recovery *recovery = context;
-    each_chain(recovery, rc_recovery_session_at(&recovery->sessions, unit), chain_unwant);
+    rc_recovery_chains_unwant(recovery, rc_recovery_session_at(&recovery->sessions, unit));
     rc_metric_add(recovery->setup.metrics, RC_METRIC_SESSIONS_EVICTED, 1);
 }
 
@@ -94,12 +40,14 @@ static void session_evicted(void *context, uint32_t unit)
 static uint32_t session_put(struct rc_recovery *recovery, uint32_t old, const struct rc_recovery_session *head,
                             const struct rc_sio_session_parts *parts, enum rc_sio_session_state state)
 {
-    const uint32_t unit = rc_recovery_sessions_make(&recovery->sessions, head, parts, state);
-    if (unit != RC_SIO_SESSION_NONE) {
-        each_chain(recovery, rc_recovery_session_at(&recovery->sessions, unit), chain_want);
+    uint32_t unit = rc_recovery_sessions_make(&recovery->sessions, head, parts, state);
+    if (unit != RC_SIO_SESSION_NONE &&
+        !rc_recovery_chains_want(recovery, rc_recovery_session_at(&recovery->sessions, unit))) {
+        rc_recovery_sessions_unmake(&recovery->sessions, unit);
+        unit = RC_SIO_SESSION_NONE;
     }
     if (old != RC_SIO_SESSION_NONE) {
-        each_chain(recovery, rc_recovery_session_at(&recovery->sessions, old), chain_unwant);
+        rc_recovery_chains_unwant(recovery, rc_recovery_session_at(&recovery->sessions, old));
     }
     if (unit == RC_SIO_SESSION_NONE) {
         if (old != RC_SIO_SESSION_NONE) {
@@ -110,11 +58,13 @@ static uint32_t session_put(struct rc_recovery *recovery, uint32_t old, const st
                        recovery->sessions.count);
         return RC_SIO_SESSION_NONE;
     }
-    if (rc_recovery_sessions_replace(&recovery->sessions, old, unit) == 0) {
-        return unit;
+    if (rc_recovery_sessions_replace(&recovery->sessions, old, unit) != 0) {
+        rc_recovery_chains_unwant(recovery, rc_recovery_session_at(&recovery->sessions, unit));
+        rc_recovery_sessions_unmake(&recovery->sessions, unit);
+        rc_metric_add(recovery->setup.metrics, RC_METRIC_SESSIONS_REFUSED, 1);
+        return RC_SIO_SESSION_NONE;
     }
-    rc_metric_add(recovery->setup.metrics, RC_METRIC_SESSIONS_REFUSED, 1);
-    return RC_SIO_SESSION_NONE; /* its chains stay wanted: there is no memory for a table's entry either */
+    return unit;
 }
 
 /* --- what workers tell ----------------------------------------------------------------------------------------------------- */
@@ -170,7 +120,14 @@ void rc_recovery_take(struct rc_recovery *recovery, uint32_t worker, uint32_t ge
     session.lost_ms = now_ms;
     session.channel_bytes = view->head.channel_bytes;
     memcpy(session.channel, view->channel, view->head.channel_bytes);
+    /* A worker that had handled all that it was sent has missed nothing. */
+    const bool behind = view->head.position < recovery->setup.sent(recovery->setup.context, worker);
+    recovery->joining = current && behind ? &session : NULL;
+    recovery->joined = view->head.position;
+    recovery->joined_ms = now_ms;
     (void)session_put(recovery, old, &session, &parts, state);
+    recovery->joining = NULL;
+    recovery->joined = 0;
     recovery_gauges(recovery);
 }
 
@@ -225,33 +182,47 @@ static uint64_t chain_of_select(const struct rc_envelope_view *view)
         return view->head.channel_hash;
     }
     (void)rc_channel_split(first, &nsp, &room);
-    return rc_sid_read(&sid, room) ? chain_of_token(sid.client.random) : chain_of_name(first);
+    return rc_sid_read(&sid, room) ? rc_recovery_chain_of_token(sid.client.random) : rc_recovery_chain_of_name(first);
+}
+
+static uint64_t chain_of_message(enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    return type == RC_DOWN_DIRECT   ? rc_recovery_chain_of_token(view->head.target.random)
+           : type == RC_DOWN_SELECT ? chain_of_select(view)
+                                    : view->head.channel_hash;
 }
 
 void rc_recovery_keep(struct rc_recovery *recovery, enum rc_record_type type, const struct rc_envelope_view *view,
                       uint64_t now_ms)
 {
     const struct rc_envelope *head = &view->head;
-    if (!recovery->on || (head->flags & RC_ENVELOPE_VOLATILE) || recovery->sessions.count == 0) {
+    const bool wanted = (head->flags & RC_ENVELOPE_VOLATILE) == 0;
+    if (!recovery->on) {
+        return;
+    }
+    const uint64_t chain = chain_of_message(type, view);
+    recovery->newest = head->sequence;
+    recovery->recent[head->sequence % RC_RECOVERY_RECENT] = wanted ? chain : 0;
+    if (!wanted || recovery->sessions.count == 0) {
         return;
     }
     recovery->sequence = head->sequence;
-    struct rc_recovery_entry entry = {
-        .sequence = head->sequence, .time_ms = now_ms, .origin = head->origin.random, .flags = entry_flags(head)};
+    struct rc_recovery_entry entry = {.sequence = head->sequence,
+                                      .chain = chain,
+                                      .time_ms = now_ms,
+                                      .origin = head->origin.random,
+                                      .flags = entry_flags(head)};
     struct rc_recovery_parts parts = {
         .channel = rc_span_of(view->channel, head->channel_bytes),
         .event = rc_span_of(view->event, head->event_bytes),
         .excludes = rc_span_of(view->excludes, (size_t)head->exclude_count * sizeof(struct rc_client_ref)),
         .data = rc_span_of(view->data, head->data_bytes),
     };
-    entry.chain = head->channel_hash;
     if (type == RC_DOWN_DIRECT) {
         entry.flags |= RC_RECOVERY_DIRECT;
         entry.target = head->target.random;
-        entry.chain = chain_of_token(entry.target);
     } else if (type == RC_DOWN_SELECT) {
         entry.flags |= RC_RECOVERY_SELECT;
-        entry.chain = chain_of_select(view);
         parts.names = rc_span_of(view->exclude_text, head->exclude_text_bytes);
     }
     if (!rc_recovery_log_append(&recovery->log, &entry, &parts)) {
@@ -263,11 +234,8 @@ void rc_recovery_keep(struct rc_recovery *recovery, enum rc_record_type type, co
 
 void rc_recovery_hole(struct rc_recovery *recovery, struct rc_span channel, uint64_t sequence, uint64_t now_ms)
 {
-    const struct rc_recovery_entry entry = {
-        .sequence = sequence, .time_ms = now_ms, .chain = CHAIN_HOLES, .flags = RC_RECOVERY_HOLE};
-    const struct rc_recovery_parts parts = {.channel = channel};
     if (recovery->on) {
-        (void)rc_recovery_log_append(&recovery->log, &entry, &parts);
+        rc_recovery_chains_hole(recovery, channel, sequence, now_ms);
     }
 }
 
@@ -370,23 +338,25 @@ static int missed_collect(struct rc_recovery *recovery, const struct sought *sou
     struct rc_span rooms = sought->rooms;
     struct rc_span room;
     *count = 0;
-    int rc = rc_recovery_log_collect(log, CHAIN_HOLES, since, recovery->found, count, RC_RECOVERY_MISSED_MAX);
-    rc = rc == 0 ? rc_recovery_log_collect(log, chain_of_token(sought->token), since, recovery->found, count,
-                                           RC_RECOVERY_MISSED_MAX)
+    int rc =
+        rc_recovery_log_collect(log, RC_RECOVERY_CHAIN_HOLES, since, recovery->found, count, RC_RECOVERY_MISSED_MAX);
+    rc = rc == 0 ? rc_recovery_log_collect(log, rc_recovery_chain_of_token(sought->token), since, recovery->found,
+                                           count, RC_RECOVERY_MISSED_MAX)
                  : rc;
     for (uint32_t i = 0; i < RC_RECOVERY_LIVES && rc == 0; i++) {
         const uint64_t random = sought->session->lives[i];
         rc = random == 0 || random == sought->token
                  ? 0
-                 : rc_recovery_log_collect(log, chain_of_token(random), since, recovery->found, count,
+                 : rc_recovery_log_collect(log, rc_recovery_chain_of_token(random), since, recovery->found, count,
                                            RC_RECOVERY_MISSED_MAX);
     }
     if (rc == 0 && sought->channel.count == 2) {
-        rc = rc_recovery_log_collect(log, chain_of_name(RC_SPAN("*")), since, recovery->found, count,
+        rc = rc_recovery_log_collect(log, rc_recovery_chain_of_name(RC_SPAN("*")), since, recovery->found, count,
                                      RC_RECOVERY_MISSED_MAX);
     }
     while (rc == 0 && rc_sio_session_room_next(&rooms, &room)) {
-        rc = rc_recovery_log_collect(log, chain_of_name(room), since, recovery->found, count, RC_RECOVERY_MISSED_MAX);
+        rc = rc_recovery_log_collect(log, rc_recovery_chain_of_name(room), since, recovery->found, count,
+                                     RC_RECOVERY_MISSED_MAX);
     }
     *count = rc_recovery_log_order(recovery->found, *count);
     return rc;
@@ -639,14 +609,6 @@ void rc_recovery_sweep(struct rc_recovery *recovery, uint64_t now_ms)
     }
 }
 
-static void room_tell(struct rc_recovery *recovery, uint64_t chain, struct rc_span name)
-{
-    (void)chain;
-    if (name.count > 0) {
-        recovery->setup.room(recovery->setup.context, name, true);
-    }
-}
-
 void rc_recovery_tell_rooms(struct rc_recovery *recovery)
 {
     uint32_t cursor = 0;
@@ -654,19 +616,22 @@ void rc_recovery_tell_rooms(struct rc_recovery *recovery)
     recovery->silent = false;
     while (recovery->on && recovery->setup.room != NULL &&
            (unit = rc_hashmap_each(&recovery->sessions.pids, &cursor)) != RC_HASHMAP_NONE) {
-        each_chain(recovery, rc_recovery_session_at(&recovery->sessions, unit), room_tell);
+        rc_recovery_chains_tell(recovery, rc_recovery_session_at(&recovery->sessions, unit));
     }
 }
 
 /* A predecessor's sessions: what they want is kept on; those of workers that died meanwhile are lost. */
-static void adopt_sessions(struct rc_recovery *recovery)
+static int adopt_sessions(struct rc_recovery *recovery)
 {
     uint32_t cursor = 0;
     uint32_t unit;
     while ((unit = rc_hashmap_each(&recovery->sessions.pids, &cursor)) != RC_HASHMAP_NONE) {
-        each_chain(recovery, rc_recovery_session_at(&recovery->sessions, unit), chain_want);
+        if (!rc_recovery_chains_want(recovery, rc_recovery_session_at(&recovery->sessions, unit))) {
+            return -ENOMEM;
+        }
     }
     rc_recovery_log_link(&recovery->log);
+    return 0;
 }
 
 int rc_recovery_open(struct rc_recovery *recovery, const struct rc_recovery_setup *setup)
@@ -679,19 +644,20 @@ int rc_recovery_open(struct rc_recovery *recovery, const struct rc_recovery_setu
     recovery->found = calloc(RC_RECOVERY_MISSED_MAX, sizeof(*recovery->found));
     recovery->record =
         malloc(setup->record_bytes_max > RC_SIO_SESSION_BYTES_MAX ? setup->record_bytes_max : RC_SIO_SESSION_BYTES_MAX);
-    int rc = recovery->found == NULL || recovery->record == NULL ? -ENOMEM : 0;
+    recovery->recent = calloc(RC_RECOVERY_RECENT, sizeof(*recovery->recent));
+    int rc = recovery->found == NULL || recovery->record == NULL || recovery->recent == NULL ? -ENOMEM : 0;
     rc = rc == 0 ? rc_recovery_log_open(&recovery->log, setup->view, &damaged) : rc;
     rc = rc == 0 ? rc_recovery_sessions_open(&recovery->sessions, setup->view) : rc;
+    rc = rc == 0 ? adopt_sessions(recovery) : rc;
     if (rc != 0) {
         rc_recovery_close(recovery);
         return rc;
     }
     recovery->on = true;
-    recovery->sequence = recovery->log.sequence;
+    recovery->sequence = recovery->newest = recovery->log.sequence;
     recovery->sessions.evicted = session_evicted;
     recovery->sessions.context = recovery;
     rc_offset_origin(recovery->origin, setup->instance_id, setup->boot_nonce);
-    adopt_sessions(recovery);
     if (damaged) {
         rc_metric_add(setup->metrics, RC_METRIC_RECOVERY_DAMAGED, 1);
         rc_log_warn("recovery_damaged", "sessions=%u reason=\"the log makes no sense: nobody comes back\"",
@@ -712,6 +678,7 @@ void rc_recovery_close(struct rc_recovery *recovery)
     rc_recovery_sessions_close(&recovery->sessions);
     free(recovery->found);
     free(recovery->record);
+    free(recovery->recent);
     *recovery = (struct rc_recovery){0};
 }
 

@@ -23,6 +23,8 @@
 #include "relay/recovery/sessions.h"
 
 #define RC_RECOVERY_MISSED_MAX 16384u /* messages of one session */
+#define RC_RECOVERY_RECENT \
+    16384u /* messages that may be sequenced until it is known who came into a room before them */
 
 struct rc_recovery_setup {
     const struct rc_recovery_view *view; /* borrowed during the call */
@@ -33,6 +35,8 @@ struct rc_recovery_setup {
     uint64_t record_bytes_max; /* of what goes down */
     /* Which generation of a worker runs, or ran last. */
     uint32_t (*generation)(void *context, uint32_t worker);
+    /* Greatest sequence that the worker was sent by this process; 0 = none. */
+    uint64_t (*sent)(void *context, uint32_t worker);
     /* Sessions are in the room from now on; they are not any more. May be NULL. */
     void (*room)(void *context, struct rc_span channel, bool wanted);
     /* One record to a worker; as rc_port_send. */
@@ -49,6 +53,11 @@ struct rc_recovery {
     struct rc_recovery_found *found; /* owner: RC_RECOVERY_MISSED_MAX */
     uint8_t *record;                 /* owner: data of one that goes down */
     uint64_t sequence;               /* greatest that was given while some session was there */
+    uint64_t newest;                 /* greatest that was given */
+    uint64_t *recent;                /* owner: RC_RECOVERY_RECENT: chains of the newest messages; 0 = of none */
+    const struct rc_recovery_session *joining; /* borrowed: during rc_recovery_take */
+    uint64_t joined; /* of it: sequence that its worker had handled when it came into its newest room; 0 = not known */
+    uint64_t joined_ms; /* and when that is told */
     char origin[RC_OFFSET_ORIGIN_BYTES];
 };
 
@@ -65,7 +74,8 @@ void rc_recovery_keep(struct rc_recovery *recovery, enum rc_record_type type, co
 /* Messages of a channel (no name: of any) were missed here; the next message will have `sequence`. */
 void rc_recovery_hole(struct rc_recovery *recovery, struct rc_span channel, uint64_t sequence, uint64_t now_ms);
 
-/* An RC_UP_SESSION of a worker. `current`: it runs; else it has died since. */
+/* An RC_UP_SESSION of a worker. `current`: it runs; else it has died since. Messages of its rooms that its worker did not know of when it came
+ * into them (head.position), and that nobody else made us keep, are a hole. */
 void rc_recovery_take(struct rc_recovery *recovery, uint32_t worker, uint32_t generation, bool current,
                       const struct rc_envelope_view *view, uint64_t now_ms);
 /* The worker's generation is another one now: its clients are gone. */

@@ -178,11 +178,12 @@ int rc_recovery_sessions_replace(struct rc_recovery_sessions *sessions, uint32_t
     if (old != RC_SIO_SESSION_NONE) {
         rc_recovery_sessions_remove(sessions, old);
     }
-    const int rc = session_index(sessions, unit);
-    if (rc != 0) {
-        block_free(sessions, unit);
-    }
-    return rc;
+    return session_index(sessions, unit);
+}
+
+void rc_recovery_sessions_unmake(struct rc_recovery_sessions *sessions, uint32_t unit)
+{
+    block_free(sessions, unit);
 }
 
 void rc_recovery_sessions_lose(struct rc_recovery_sessions *sessions, uint32_t unit, uint64_t now_ms)

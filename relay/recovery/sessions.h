@@ -65,7 +65,9 @@ uint32_t rc_recovery_sessions_of_token(const struct rc_recovery_sessions *sessio
 /* A block with this session, in a state, is there beside the one of its pid that was; nobody finds it yet. RC_SIO_SESSION_NONE: no room. */
 uint32_t rc_recovery_sessions_make(struct rc_recovery_sessions *sessions, const struct rc_recovery_session *head,
                                    const struct rc_sio_session_parts *parts, enum rc_sio_session_state state);
-/* It is found from here on in place of `old` (RC_SIO_SESSION_NONE: there was none), which is gone. -ENOMEM: both are. */
+/* One that nobody finds yet goes again. */
+void rc_recovery_sessions_unmake(struct rc_recovery_sessions *sessions, uint32_t unit);
+/* It is found from here on in place of `old` (RC_SIO_SESSION_NONE: there was none), which is gone. -ENOMEM: that is gone, and nobody finds this one. */
 int rc_recovery_sessions_replace(struct rc_recovery_sessions *sessions, uint32_t old, uint32_t unit);
 void rc_recovery_sessions_remove(struct rc_recovery_sessions *sessions, uint32_t unit);
 /* A live one is lost now. */

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/records/sockets.h"
+#include "common/records/survey.h"
 
 /* Answers the asking worker without a sequence: nothing was sent, or there is nothing to send. */
 static void answer_call(struct rc_route_calls *calls, struct rc_relay_port *port, const struct rc_envelope_view *up,
@@ -139,6 +140,12 @@ static uint16_t ask_others(struct rc_route_calls *calls, const struct rc_relay_p
     }
 }
 
+/* Of this host alone. */
+static bool is_survey(const struct rc_envelope_view *view)
+{
+    return view->head.data_bytes >= sizeof(struct rc_call_head) && rc_survey_is(view->data[0]);
+}
+
 void rc_route_calls_take(struct rc_route_calls *calls, struct rc_relay_port *port, const struct rc_port_record *record)
 {
     if (rc_sockets_of_room(&record->view)) {
@@ -149,7 +156,7 @@ void rc_route_calls_take(struct rc_route_calls *calls, struct rc_relay_port *por
     const bool theirs = target->random != 0 && target->worker == RC_WORKER_FOREIGN;
     struct rc_envelope answer = {.data_bytes = sizeof(struct rc_call_asked)};
     struct rc_call_asked asked = {0};
-    if (target->random == 0 || theirs) {
+    if ((target->random == 0 && !is_survey(&record->view)) || theirs) {
         answer.code = ask_others(calls, port, &record->view, &asked);
     }
     if (answer.code == 0 && !theirs) {

@@ -153,6 +153,7 @@ bool rc_port_follow(struct rc_relay_port *port)
     if (RC_UNLIKELY(adopt)) {
         rc_log_info("worker_generation", "worker=%u from=%u to=%u", port->index, port->generation, generation);
         port->generation = generation;
+        port->sent = 0;
         if (attach_overflow(port, generation & 1) == 0) {
             discard_overflow(port); /* leftovers of the worker two generations ago */
         }
@@ -370,6 +371,9 @@ int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const str
         rc_gap_set_add(&port->gaps, hash, view->channel, view->head.channel_bytes);
         port->gaps_unkept |= type != RC_DOWN_MESSAGE;
         rc_metric_add(port->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
+    }
+    if (RC_LIKELY(rc == 0) && view->head.sequence > port->sent) {
+        port->sent = view->head.sequence;
     }
     return rc;
 }

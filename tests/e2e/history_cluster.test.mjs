@@ -288,3 +288,44 @@ testRedis("a client that comes back on another host gets exactly what it missed"
   const answer = await stranger.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch: "7", offset: 3 } });
   assert.equal(answer.recovered, false);
 });
+
+const asHex = (text) => text && BigInt(text).toString(16);
+
+testRedis("names that strangers ask for or subscribe to leave nothing lasting in Redis", { brokers: 2, config, timeout: 120000 }, async ({ brokers: [one, two], redis }) => {
+  const offsets = "ws:offsets:{ws:channel:log:quiet}";
+  for (let n = 0; n < 10; n++) assert.deepEqual((await told(one, `log:asked-${n}`)).messages, []);
+  assert.deepEqual(await redis.command("KEYS", "ws:*:{ws:channel:log:*"), [], "who asks makes nothing");
+  // Who subscribes does, for as long as somebody may have been told of it.
+  const { seen, gaps } = await listen(one, "log:quiet");
+  const { epoch } = await told(one, "log:quiet");
+  assert.equal(asHex(await redis.command("HGET", offsets, "epoch")), epoch);
+  const left = Number(await redis.command("PTTL", offsets));
+  assert.ok(left > 0 && left <= 60000, `${left}`);
+  // While it is subscribed the epoch holds, for all, also for whoever comes later, or publishes, on another instance.
+  await redis.command("DEL", offsets);
+  await until("it is kept on", async () => asHex(await redis.command("HGET", offsets, "epoch")) === epoch, { timeout: 60000 });
+  const late = await listen(two, "log:quiet");
+  await redis.command("DEL", offsets);
+  const publisher = await one.connect();
+  await publisher.publish("log:quiet", "first");
+  await complete([{ seen, gaps }, late], 1);
+  assert.deepEqual([seen, late.seen, gaps, late.gaps], [[[1, "first"]], [[1, "first"]], [], []]);
+  assert.equal((await told(two, "log:quiet")).epoch, epoch, "its first message is no new epoch");
+  assert.ok(Number(await redis.command("PTTL", offsets)) > 60000, "with a message it lasts");
+});
+
+testRedis("a Redis that refuses to end an epoch is asked ever more seldom", { brokers: 1, config: { ...config, "redis.history_wait": "60s" }, timeout: 90000 }, async ({ brokers: [broker], redis }) => {
+  const { seen, gaps } = await listen(broker, "log:a");
+  const publisher = await broker.connect();
+  for (let n = 0; n < 5; n++) await publisher.publish("log:a", n);
+  await until("all", () => seen.length === 5);
+  await redis.command("HSET", "ws:offsets:{ws:channel:log:a}", "offset", "3");
+  await redis.command("CONFIG", "SET", "maxmemory", "1");
+  const before = (await broker.metrics())("ringcast_history_script_errors_total");
+  const begun = Date.now();
+  await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+  await until("refused eight times", async () => (await broker.metrics())("ringcast_history_script_errors_total") >= before + 8, { timeout: 60000 });
+  assert.ok(Date.now() - begun >= 2500, `20 + 40 + … + 1280 ms lie between eight of them, not ${Date.now() - begun}`);
+  await redis.command("CONFIG", "SET", "maxmemory", "0");
+  await until("it ends", () => gaps.length > 0, { timeout: 30000 });
+});

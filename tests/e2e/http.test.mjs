@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { run, startBroker, testBroker } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { ROOT, until } from "./lib/util.mjs";
@@ -37,6 +38,32 @@ testBroker("the page, the client, health and metrics are served", {}, async (bro
   for (const line of metrics.text.split("\n")) assert.match(line, /^(#.*|[a-z_][a-z0-9_]*(\{[^}]*\})? [0-9.e+-]+(Inf)?|)$/i, line);
   const head = await broker.get("/", { method: "HEAD" });
   assert.deepEqual([head.status, head.body, Number(head.headers["content-length"]) > 1000], [200, "", true]);
+});
+
+testBroker("the client is kept by caches and compressed", {}, async (broker) => {
+  const ask = (path, headers) => broker.raw().then(async (raw) => {
+    raw.write(`GET ${path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n${Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`);
+    return raw.response();
+  });
+  for (const [path, file, age] of [["/ringcast.js", "ringcast.js", /^public, max-age=[1-9]\d*$/], ["/", "page.html", /^public, max-age=0$/]]) {
+    const source = readFileSync(join(ROOT, "worker/http", file));
+    const plain = await ask(path, {});
+    const packed = await ask(path, { "Accept-Encoding": "gzip, deflate, br" });
+    assert.deepEqual([plain.status, packed.status, packed.headers["content-encoding"], plain.headers["content-encoding"]], [200, 200, "gzip", undefined]);
+    assert.deepEqual(gunzipSync(packed.bytes), source);
+    assert.ok(packed.bytes.length * 2 < source.length, `${packed.bytes.length} of ${source.length} bytes`);
+    for (const { headers } of [plain, packed]) {
+      assert.match(headers["cache-control"], age);
+      assert.match(headers.vary, /Accept-Encoding/);
+      assert.match(headers.etag, /^"[0-9a-f]{16}(-gzip)?"$/);
+    }
+    assert.notEqual(plain.headers.etag, packed.headers.etag);
+    for (const [etag, more, status] of [[plain.headers.etag, {}, 304], [packed.headers.etag, { "Accept-Encoding": "gzip" }, 304], [packed.headers.etag, {}, 200], [`"x", W/${plain.headers.etag}`, {}, 304]]) {
+      const again = await ask(path, { "If-None-Match": etag, ...more });
+      assert.equal(again.status, status, `${path} ${etag}`);
+      if (status === 304) assert.deepEqual([again.body.length, again.headers["content-length"], again.headers.etag], [0, undefined, etag.replace(/^.*W\//, "")]);
+    }
+  }
 });
 
 testBroker("what is not there, not allowed or too large is answered so", {

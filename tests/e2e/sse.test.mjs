@@ -65,7 +65,8 @@ testBroker("data of any kind, in both forms", { config }, async (broker) => {
   await whole.next();
   const pretty = '{\n  "a": [1,\r\n 2]\n}\n';
   await api(broker, "publish", { channel: "room:1", data: JSON.parse(pretty) });
-  publisher.socket.send(`{"type":"publish","channel":"room:1","data":${pretty}}`);
+  const spaced = { encode: (operation) => JSON.stringify(operation).replace('"data":null', `"data":${pretty}`) };
+  await publisher.expect("published", { type: "publish", channel: "room:1", data: null }, spaced);
   await api(broker, "publish", { channel: "room:1", data_base64: "AQL/" });
   await publisher.expect("published", { type: "publish", channel: "room:1", event: "e", args: ["x", 2] });
   await publisher.expect("published", { type: "publish", channel: "room:1", event: "two\nlines", data: 5 });

@@ -69,11 +69,15 @@ static const char *api_refusal(const struct rc_api *api, const struct rc_http_re
     return NULL;
 }
 
-/* Of the set: everything below /api/ is for who has a key. */
+/* Of the set: everything below /api/ is for who has a key, or the control socket. */
 static bool api_admit(void *context, struct rc_exchange *exchange)
 {
     struct rc_api *api = context;
     struct rc_exchange_answer answer = {0};
+    if (exchange->console) {
+        memset(api->caller, 0, sizeof(api->caller)); /* the digest of no key */
+        return true;
+    }
     answer.message = api_refusal(api, exchange->request, api->caller, &answer.status, &answer.headers);
     if (answer.message == NULL) {
         return true;
@@ -185,7 +189,9 @@ enum api_number {
     REVOKE,
     RETAIN,
     DO,
-    HISTORY
+    HISTORY,
+    CLIENTS,
+    CONFIG
 };
 
 static const struct rc_api_route api_calls[] = {
@@ -195,8 +201,10 @@ static const struct rc_api_route api_calls[] = {
     [SUBSCRIBE] = {SUBSCRIBE, true, rc_api_subscribe, NULL, rc_api_gathered, NULL},
     [UNSUBSCRIBE] = {UNSUBSCRIBE, true, rc_api_unsubscribe, NULL, rc_api_gathered, NULL},
     [DISCONNECT] = {DISCONNECT, true, rc_api_disconnect, NULL, rc_api_gathered, NULL},
-    [CHANNELS] = {CHANNELS, false, rc_api_channels, NULL, rc_api_gathered, NULL},
+    [CLIENTS] = {CLIENTS, false, rc_api_clients, NULL, rc_api_gathered, NULL},
+    [CHANNELS] = {CHANNELS, false, rc_api_channels_of, NULL, rc_api_gathered, NULL},
     [PRESENCE] = {PRESENCE, false, rc_api_presence, NULL, rc_api_queried, NULL},
+    [CONFIG] = {CONFIG, false, rc_api_config, NULL, NULL, NULL},
     [STATS] = {STATS, false, rc_api_stats, NULL, NULL, NULL},
     [INSTANCES] = {INSTANCES, false, rc_api_instances, NULL, rc_api_queried, NULL},
     [REVOKE] = {REVOKE, true, rc_api_revoke, NULL, rc_api_revoked, NULL},
@@ -224,7 +232,9 @@ static const struct rc_route api_routes[] = {
     API_POST("unsubscribe", UNSUBSCRIBE),
     API_POST("disconnect", DISCONNECT),
     API_GET("channels", CHANNELS),
+    API_GET("clients", CLIENTS),
     API_GET("presence", PRESENCE),
+    API_GET("config", CONFIG),
     API_GET("stats", STATS),
     API_GET("instances", INSTANCES),
     API_POST("revoke", REVOKE),

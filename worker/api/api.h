@@ -12,6 +12,8 @@
  *   publish.c    publish, broadcast, direct                do.c         operations for clients, users, rooms
  *                                                          resources.c  health, metrics, the page: what needs no key
  *   query.c      what the relay is asked: presence, instances
+ *   clients.c    who is connected, and which channels are hot: asking, putting together
+ *   survey.c     the same, found out on this worker       reply.c      what a worker answers to another one's call
  *   revoke.c     tokens that are no good any more
  */
 #ifndef RC_WORKER_API_API_H
@@ -25,6 +27,7 @@
 #include "common/records/query.h"
 #include "worker/api/text.h"
 #include "worker/client/client.h"
+#include "worker/http/cached.h"
 #include "worker/http/exchange.h"
 #include "worker/http/route.h"
 #include "worker/uplink/ask.h"
@@ -35,10 +38,12 @@
 #define RC_API_CHANNELS_DEFAULT 100u
 #define RC_API_LISTS_MAX 1024u   /* of workers, here and elsewhere, that an answer is made of */
 #define RC_API_SCANS_MAX 16u     /* lists of channels that this worker makes at a time */
+#define RC_API_SURVEYS_MAX 8u    /* of clients or channels, likewise */
 #define RC_API_ANSWER_MS 2000u   /* from the whole request to its answer */
 #define RC_API_KEY_BYTES_MAX 64u /* of an idempotency key */
 #define RC_API_KEYS_MAX RC_CONFIG_LIST_MAX
 #define RC_API_DIGEST_BYTES 32u
+#define RC_API_FILES_MAX 8u /* that the program has in it and serves */
 
 struct rc_api;
 struct rc_api_call;
@@ -133,12 +138,15 @@ struct rc_api_call {
     bool others_done;          /* no more replies of other instances come */
     bool local;                /* other instances were not asked: Redis is away */
     bool incomplete;           /* not all of them have answered */
-    bool listing;              /* channels */
-    struct rc_api_list *lists; /* owned: of each worker and instance that replied; channels only */
+    bool listing;              /* replies are lists */
+    struct rc_api_list *lists; /* owned: of each worker and instance that replied */
     uint32_t list_count;
+    uint32_t order;                           /* of clients and sorted channels: enum rc_survey_order */
+    void (*finish)(struct rc_api_call *call); /* of these: all lists are there */
 };
 
 struct rc_api_scan;
+struct rc_api_survey;
 
 struct rc_api {
     struct rc_clients *clients; /* borrowed */
@@ -149,6 +157,19 @@ struct rc_api {
     uint32_t digest_count;
     struct rc_api_scan *scans[RC_API_SCANS_MAX]; /* owned, in the order of their arrival */
     uint32_t scan_count;
+    struct rc_cached files[RC_API_FILES_MAX];          /* of resources.c */
+    struct rc_api_survey *surveys[RC_API_SURVEYS_MAX]; /* owned, likewise */
+    uint32_t survey_count;
+};
+
+/* What workers are asked (common/records/call.h). */
+struct rc_api_question {
+    struct rc_span channel;
+    struct rc_span user;
+    struct rc_span text;
+    struct rc_client_ref client;
+    struct rc_span foreign; /* id of another instance's client; `client` says so */
+    uint16_t close_code;
 };
 
 /* --- api.c --- */
@@ -239,10 +260,13 @@ int rc_api_subscribe(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_unsubscribe(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_disconnect(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_do(struct rc_api_call *call, struct rc_api_fault *fault);
-int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault); /* in the order of their names */
+int rc_api_clients(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_channels_of(struct rc_api_call *call, struct rc_api_fault *fault); /* by `sort` */
 int rc_api_revoke(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_history(struct rc_api_call *call, struct rc_api_fault *fault); /* GET, and DELETE */
+int rc_api_config(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault);
 
@@ -256,6 +280,14 @@ void rc_api_send(struct rc_api_call *call);
 void rc_api_published(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
 /* A text for the messages answered so far. */
 void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call);
+/* ask.c: asks this host's workers, and other instances where the operation is for them. */
+int rc_api_ask_workers(struct rc_api_call *call, enum rc_call_operation operation,
+                       const struct rc_api_question *question, struct rc_api_fault *fault);
+/* reply.c: `channel`: to be confirmed by the relay before the reply goes on, or empty. */
+void rc_api_reply(struct rc_api *api, uint32_t asker, const uint8_t *request_id, uint64_t position,
+                  const struct rc_reply_head *head, const void *entries, uint32_t bytes, struct rc_span channel);
+/* A call whose reply would have no room is left alone: its asker learns from the missing reply, and nothing was done. */
+bool rc_api_may_reply(struct rc_api *api);
 /* ask.c: whom the relay asked, or the reply of one of them. */
 void rc_api_gathered(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
 /* A query's value; `*span` is empty when it is not there. */

@@ -12,17 +12,8 @@
 
 /* --- asking --- */
 
-struct question {
-    struct rc_span channel;
-    struct rc_span user;
-    struct rc_span text;
-    struct rc_client_ref client;
-    struct rc_span foreign; /* id of another instance's client; `client` says so */
-    uint16_t close_code;
-};
-
-static int ask_workers(struct rc_api_call *call, enum rc_call_operation operation, const struct question *question,
-                       struct rc_api_fault *fault)
+int rc_api_ask_workers(struct rc_api_call *call, enum rc_call_operation operation,
+                       const struct rc_api_question *question, struct rc_api_fault *fault)
 {
     struct rc_clients *clients = call->api->clients;
     uint8_t data[sizeof(struct rc_call_head) + 2 * RC_CALL_TEXT_MAX + RC_CLIENT_ID_BYTES_MAX];
@@ -71,7 +62,7 @@ static int ask_workers(struct rc_api_call *call, enum rc_call_operation operatio
 }
 
 /* Exactly one of client and user. */
-static int read_whom(struct rc_api_call *call, const struct rc_json_value *members, struct question *question,
+static int read_whom(struct rc_api_call *call, const struct rc_json_value *members, struct rc_api_question *question,
                      struct rc_api_fault *fault)
 {
     const struct rc_control *control = call->api->clients->control;
@@ -114,7 +105,7 @@ static int read_whom(struct rc_api_call *call, const struct rc_json_value *membe
 static int ask_subscription(struct rc_api_call *call, enum rc_call_operation operation, struct rc_api_fault *fault)
 {
     struct rc_json_value members[RC_API_MEMBER_COUNT];
-    struct question question = {0};
+    struct rc_api_question question = {0};
     if (rc_api_body_members(call, members, fault) < 0 ||
         rc_api_channel(call, &members[RC_API_CHANNEL], &question.channel, fault) < 0 ||
         read_whom(call, members, &question, fault) < 0) {
@@ -123,7 +114,7 @@ static int ask_subscription(struct rc_api_call *call, enum rc_call_operation ope
     if (rc_permission_reserved(question.channel)) {
         return rc_api_fault(fault, 403, "connections are in this channel by themselves");
     }
-    return ask_workers(call, operation, &question, fault);
+    return rc_api_ask_workers(call, operation, &question, fault);
 }
 
 int rc_api_subscribe(struct rc_api_call *call, struct rc_api_fault *fault)
@@ -139,8 +130,8 @@ int rc_api_unsubscribe(struct rc_api_call *call, struct rc_api_fault *fault)
 int rc_api_disconnect(struct rc_api_call *call, struct rc_api_fault *fault)
 {
     struct rc_json_value members[RC_API_MEMBER_COUNT];
-    struct question question = {.close_code = RC_CLOSE_DISCONNECTED,
-                                .text = rc_span_text(rc_close_reason(RC_CLOSE_DISCONNECTED))};
+    struct rc_api_question question = {.close_code = RC_CLOSE_DISCONNECTED,
+                                       .text = rc_span_text(rc_close_reason(RC_CLOSE_DISCONNECTED))};
     uint64_t code = RC_CLOSE_DISCONNECTED;
     if (rc_api_body_members(call, members, fault) < 0 || read_whom(call, members, &question, fault) < 0) {
         return -EINVAL;
@@ -155,7 +146,7 @@ int rc_api_disconnect(struct rc_api_call *call, struct rc_api_fault *fault)
             0) {
         return -EINVAL;
     }
-    return ask_workers(call, RC_CALL_DISCONNECT, &question, fault);
+    return rc_api_ask_workers(call, RC_CALL_DISCONNECT, &question, fault);
 }
 
 int rc_api_query_text(const struct rc_api_call *call, const char *name, char *out, size_t capacity,
@@ -186,20 +177,6 @@ int rc_api_query_limit(struct rc_api_call *call, uint32_t otherwise, uint32_t mo
     }
     call->limit = (uint32_t)value;
     return 0;
-}
-
-int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault)
-{
-    char prefix[RC_CHANNEL_NAME_MAX];
-    char cursor[RC_CHANNEL_NAME_MAX];
-    struct question question = {0};
-    if (rc_api_query_text(call, "prefix", prefix, sizeof(prefix), &question.text, fault) < 0 ||
-        rc_api_query_text(call, "cursor", cursor, sizeof(cursor), &question.channel, fault) < 0 ||
-        rc_api_query_limit(call, RC_API_CHANNELS_DEFAULT, RC_API_CHANNELS_MAX, fault) < 0) {
-        return -EINVAL;
-    }
-    call->listing = true;
-    return ask_workers(call, RC_CALL_CHANNELS, &question, fault);
 }
 
 /* --- putting together --- */
@@ -306,6 +283,21 @@ static void finish_channels(struct rc_api_call *call)
     rc_api_finish(call, &text);
 }
 
+int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    char prefix[RC_CHANNEL_NAME_MAX];
+    char cursor[RC_CHANNEL_NAME_MAX];
+    struct rc_api_question question = {0};
+    if (rc_api_query_text(call, "prefix", prefix, sizeof(prefix), &question.text, fault) < 0 ||
+        rc_api_query_text(call, "cursor", cursor, sizeof(cursor), &question.channel, fault) < 0 ||
+        rc_api_query_limit(call, RC_API_CHANNELS_DEFAULT, RC_API_CHANNELS_MAX, fault) < 0) {
+        return -EINVAL;
+    }
+    call->listing = true;
+    call->finish = finish_channels;
+    return rc_api_ask_workers(call, RC_CALL_CHANNELS, &question, fault);
+}
+
 void rc_api_absent(struct rc_api_call *call)
 {
     struct rc_api_fault fault;
@@ -345,8 +337,8 @@ static void ask_settle(struct rc_api_call *call)
     if (call->busy) {
         rc_api_fault(&fault, 503, "a worker has too much to do for this: try again");
         rc_api_fail(call, &fault);
-    } else if (call->operation == RC_CALL_CHANNELS) {
-        finish_channels(call);
+    } else if (call->finish != NULL) {
+        call->finish(call);
     } else {
         finish_affected(call);
     }

@@ -234,21 +234,61 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
     free(text);
 }
 
-/* --- the page -------------------------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------------------------------ */
 
-static void resource_page(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+/* A page of the broker itself goes with its script: it is asked for again each time, and most often answered 304. */
+#define PAGE_CACHE "public, max-age=0"
+/* The client speaks to every version of the broker, so that pages may have one of before. */
+#define CLIENT_CACHE "public, max-age=300"
+
+#define FILE_ROW(name, type, cache, lines)                                                                    \
+    {                                                                                                         \
+        .first = rc_asset_##name, .end = rc_asset_##name##_end, .gzip = rc_asset_##name##_gz,                 \
+        .gzip_end = rc_asset_##name##_gz_end, .content_type = type, .cache_control = cache, .headers = lines, \
+    }
+
+/* The dashboard gets its own files and asks this host, and nobody else, whatever a channel or a user is called; nobody may frame it. */
+#define ADMIN_LINES                                                                                                 \
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src " \
+    "'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n"
+
+enum file_number { PAGE_FILE, CLIENT_FILE, ADMIN_PAGE_FILE, ADMIN_SCRIPT_FILE, ADMIN_STYLE_FILE, FILE_COUNT };
+
+static const struct file_row {
+    const char *first;
+    const char *end;
+    const char *gzip;
+    const char *gzip_end;
+    const char *content_type;
+    const char *cache_control;
+    const char *headers;
+} files[FILE_COUNT] = {
+    [PAGE_FILE] = FILE_ROW(page_html, "text/html; charset=utf-8", PAGE_CACHE, NULL),
+    [CLIENT_FILE] = FILE_ROW(ringcast_js, "text/javascript; charset=utf-8", CLIENT_CACHE, NULL),
+    [ADMIN_PAGE_FILE] = FILE_ROW(admin_html, "text/html; charset=utf-8", PAGE_CACHE, ADMIN_LINES),
+    [ADMIN_SCRIPT_FILE] = FILE_ROW(admin_js, "text/javascript; charset=utf-8", PAGE_CACHE, ADMIN_LINES),
+    [ADMIN_STYLE_FILE] = FILE_ROW(admin_css, "text/css; charset=utf-8", PAGE_CACHE, ADMIN_LINES),
+};
+static_assert(FILE_COUNT <= RC_API_FILES_MAX, "each has its place in struct rc_api");
+
+static void files_open(struct rc_cached out[FILE_COUNT])
 {
-    (void)context;
-    (void)route;
-    resource_answer(exchange, 200, "text/html; charset=utf-8", rc_asset_page_html, RC_ASSET_BYTES(rc_asset_page_html));
+    for (size_t i = 0; i < FILE_COUNT; i++) {
+        const struct file_row *row = &files[i];
+        out[i] = (struct rc_cached){.bytes = rc_span_of(row->first, (size_t)(row->end - row->first)),
+                                    .gzip = rc_span_of(row->gzip, (size_t)(row->gzip_end - row->gzip)),
+                                    .content_type = row->content_type,
+                                    .cache_control = row->cache_control,
+                                    .headers = row->headers};
+        rc_cached_open(&out[i]);
+    }
 }
 
-static void client_script(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+static void resource_file(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
-    (void)context;
-    (void)route;
-    resource_answer(exchange, 200, "text/javascript; charset=utf-8", rc_asset_ringcast_js,
-                    RC_ASSET_BYTES(rc_asset_ringcast_js));
+    const struct rc_api *api = context;
+    const struct file_row *row = route->detail;
+    rc_cached_answer(exchange, &api->files[row - files]);
 }
 
 /* --- routes ---------------------------------------------------------------------------------------------------------- */
@@ -263,11 +303,32 @@ static bool public_page(const struct rc_config_http *config)
     return config->public_page;
 }
 
+/* The dashboard is for who comes through http.admin_listen, or from this machine, whatever the configuration says. */
+static bool never_public(const struct rc_config_http *config)
+{
+    (void)config;
+    return false;
+}
+
+#define ADMIN_FILE(at, number)                                                                                       \
+    {                                                                                                                \
+        .path = at, READ_ONLY, .run = resource_file, .detail = &files[number], .shown = never_public, .hidden = 404, \
+        .why_hidden = "the dashboard is served at http.admin_listen, and to this machine"                            \
+    }
 #define READ_ONLY .methods = "GET, HEAD", .allow = "GET, HEAD, OPTIONS", .wrong = "this resource can only be read"
 
 static const struct rc_route resource_routes[] = {
-    {.path = "/", READ_ONLY, .run = resource_page, .shown = public_page, .hidden = 404, .why_hidden = "not found"},
-    {.path = "/ringcast.js", READ_ONLY, .run = client_script},
+    {.path = "/",
+     READ_ONLY,
+     .run = resource_file,
+     .detail = &files[PAGE_FILE],
+     .shown = public_page,
+     .hidden = 404,
+     .why_hidden = "not found"},
+    {.path = "/ringcast.js", READ_ONLY, .run = resource_file, .detail = &files[CLIENT_FILE]},
+    ADMIN_FILE("/admin", ADMIN_PAGE_FILE),
+    ADMIN_FILE("/admin.js", ADMIN_SCRIPT_FILE),
+    ADMIN_FILE("/admin.css", ADMIN_STYLE_FILE),
     {.path = "/health", READ_ONLY, .run = resource_health},
     {.path = "/health/websocket", READ_ONLY, .run = health_websocket},
     {.path = "/health/redis", READ_ONLY, .run = health_redis},
@@ -282,6 +343,7 @@ static const struct rc_route resource_routes[] = {
 
 void rc_resources_add_routes(struct rc_api *api, struct rc_routes *routes)
 {
+    files_open(api->files);
     const struct rc_route_set set = {
         .below = "", .routes = resource_routes, .count = RC_ARRAY_COUNT(resource_routes), .context = api};
     rc_routes_add(routes, &set);

@@ -9,6 +9,8 @@
 #include "common/base/check.h"
 #include "common/records/channel_name.h"
 #include "common/base/log.h"
+#include "common/records/survey.h"
+#include "worker/api/survey.h"
 
 #define SCAN_STEP 4096u /* channels looked at before the loop goes on with other things */
 
@@ -19,53 +21,6 @@ struct served {
     struct rc_span user;
     struct rc_span text;
 };
-
-/* --- replies --- */
-
-/* `channel`: to be confirmed by the relay before the reply goes on, or empty. */
-static void serve_reply(struct rc_api *api, uint32_t asker, const uint8_t *request_id, uint64_t position,
-                        const struct rc_reply_head *head, const void *entries, uint32_t bytes, struct rc_span channel)
-{
-    struct rc_clients *clients = api->clients;
-    uint8_t small[sizeof(*head)];
-    uint8_t *data = bytes == 0 ? small : malloc(sizeof(*head) + bytes);
-    if (data == NULL) {
-        rc_metric_add(clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
-        return;
-    }
-    memcpy(data, head, sizeof(*head));
-    if (bytes > 0) {
-        memcpy(data + sizeof(*head), entries, bytes);
-    }
-    struct rc_envelope_view view = {.head = {.position = position,
-                                             .target = {.worker = (uint16_t)asker},
-                                             .flags = RC_ENVELOPE_API,
-                                             .data_bytes = (uint32_t)sizeof(*head) + bytes,
-                                             .channel_bytes = (uint8_t)channel.count,
-                                             .request_id_bytes = sizeof(struct rc_call_tag)},
-                                    .channel = (const char *)channel.bytes,
-                                    .request_id = request_id,
-                                    .data = data};
-    if (rc_uplink_write(clients->uplink, RC_UP_REPLY, &view) < 0) {
-        rc_metric_add(clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
-    }
-    if (data != small) {
-        free(data);
-    }
-}
-
-/* A call whose reply would have no room is left alone: its asker learns from the missing reply, and nothing was done. */
-static bool may_reply(struct rc_api *api)
-{
-    const uint64_t bytes = sizeof(struct rc_envelope) + sizeof(struct rc_call_tag) + sizeof(struct rc_reply_head) +
-                           2 * RC_CHANNEL_NAME_MAX;
-    if (rc_uplink_room_bytes(api->clients->uplink) >= bytes) {
-        return true;
-    }
-    rc_metric_add(api->clients->metrics, RC_METRIC_API_REPLIES_DROPPED, 1);
-    rc_log_limited(RC_LOG_WARN, 1, "api_call_left", "reason=\"the up ring is full\"");
-    return false;
-}
 
 void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view)
 {
@@ -79,9 +34,9 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
     const bool here =
         rc_client_is_here(api->clients, target) && rc_truth_client(truth, target->slot)->state == RC_CLIENT_OPEN;
     const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : 0, .count = here};
-    if (may_reply(api)) {
-        serve_reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
-                    (struct rc_span){0});
+    if (rc_api_may_reply(api)) {
+        rc_api_reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
+                     (struct rc_span){0});
     }
 }
 
@@ -120,7 +75,7 @@ static void serve_connections(struct rc_api *api, const struct served *served)
         rc_interests_flush(clients->interests);
         if (clients->interests->blocked) { /* its interest would wait behind others, and the reply would not */
             head.flags = RC_REPLY_BUSY;
-            serve_reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
+            rc_api_reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
             return;
         }
     }
@@ -147,7 +102,7 @@ static void serve_connections(struct rc_api *api, const struct served *served)
             channel = rc_span_of(served->view.channel, served->view.head.channel_bytes);
         }
     }
-    serve_reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
+    rc_api_reply(api, served->view.head.origin.worker, served->view.request_id, 0, &head, NULL, 0, channel);
 }
 
 /* --- lists of channels --- */
@@ -266,7 +221,7 @@ static void scan_reply(struct rc_api *api, struct rc_api_scan *scan)
         head = (struct rc_reply_head){.flags = RC_REPLY_BUSY};
         used = 0;
     }
-    serve_reply(api, scan->asker, (const uint8_t *)&scan->tag, 0, &head, bytes, used, (struct rc_span){0});
+    rc_api_reply(api, scan->asker, (const uint8_t *)&scan->tag, 0, &head, bytes, used, (struct rc_span){0});
     free(bytes);
 }
 
@@ -279,7 +234,7 @@ static void serve_channels(struct rc_api *api, const struct served *served)
     if (scan == NULL || limit == 0) {
         const struct rc_reply_head head = {.flags = RC_REPLY_BUSY};
         free(scan);
-        serve_reply(api, its->origin.worker, served->view.request_id, 0, &head, NULL, 0, (struct rc_span){0});
+        rc_api_reply(api, its->origin.worker, served->view.request_id, 0, &head, NULL, 0, (struct rc_span){0});
         return;
     }
     *scan = (struct rc_api_scan){.asker = its->origin.worker,
@@ -293,7 +248,7 @@ static void serve_channels(struct rc_api *api, const struct served *served)
     api->scans[api->scan_count++] = scan;
 }
 
-bool rc_api_work(struct rc_api *api)
+static bool scan_work(struct rc_api *api)
 {
     if (api->scan_count == 0) {
         return false;
@@ -324,11 +279,18 @@ bool rc_api_work(struct rc_api *api)
     return api->scan_count > 0;
 }
 
+bool rc_api_work(struct rc_api *api)
+{
+    const bool surveys = rc_survey_work(api);
+    return scan_work(api) || surveys;
+}
+
 void rc_api_scans_free(struct rc_api *api)
 {
     while (api->scan_count > 0) {
         free(api->scans[--api->scan_count]);
     }
+    rc_surveys_free(api);
 }
 
 /* --- what comes --- */
@@ -351,7 +313,8 @@ static bool read_call(const struct rc_envelope_view *view, struct served *served
     served->text = rc_span_of(at + served->head.user_bytes, served->head.text_bytes);
     const bool of_channel =
         served->head.operation == RC_CALL_SUBSCRIBE || served->head.operation == RC_CALL_UNSUBSCRIBE;
-    return served->head.operation >= RC_CALL_SUBSCRIBE && served->head.operation <= RC_CALL_CHANNELS &&
+    const bool surveys = rc_survey_is(served->head.operation);
+    return served->head.operation >= RC_CALL_SUBSCRIBE && (served->head.operation <= RC_CALL_CHANNELS || surveys) &&
            (!of_channel || view->head.channel_bytes > 0);
 }
 
@@ -362,11 +325,13 @@ void rc_api_serve(struct rc_api *api, const struct rc_envelope_view *view)
         rc_metric_add(api->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
-    if (!may_reply(api)) {
+    if (!rc_api_may_reply(api)) {
         return;
     }
     if (served.head.operation == RC_CALL_CHANNELS) {
         serve_channels(api, &served);
+    } else if (rc_survey_is(served.head.operation)) {
+        rc_survey_begin(api, view, &served.head, served.user, served.text);
     } else {
         serve_connections(api, &served);
     }

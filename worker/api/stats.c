@@ -1,9 +1,14 @@
 /* api_stats: figures of the whole instance, out of shared memory and /proc; nobody is asked. See api.h. */
 #include "worker/api/api.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/procfs.h"
+#include "common/config/print.h"
 #include "common/metrics/instance.h"
 
 static uint64_t stats_total(const struct rc_control *control, enum rc_metric_id id)
@@ -125,6 +130,44 @@ int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault)
         put_process(&text, control, i);
     }
     rc_text_put(&text, "]}\n");
+    rc_api_finish(call, &text);
+    return 0;
+}
+
+/* --- /api/config --- */
+
+/* As a file has it, with secrets masked (rc_config_key_print). */
+static int put_config(struct rc_text *text, const struct rc_config *config)
+{
+    char *toml = NULL;
+    size_t bytes = 0;
+    FILE *const out = open_memstream(&toml, &bytes);
+    if (out == NULL) {
+        return -ENOMEM;
+    }
+    rc_config_print_toml(out, config);
+    const bool failed = ferror(out) != 0;
+    if (fclose(out) != 0 || failed) {
+        free(toml);
+        return -ENOMEM;
+    }
+    rc_text_put_json(text, rc_span_of(toml, bytes));
+    free(toml);
+    return 0;
+}
+
+int rc_api_config(struct rc_api_call *call, struct rc_api_fault *fault)
+{
+    const struct rc_control *control = call->api->clients->control;
+    struct rc_text text = {0};
+    rc_text_put(&text, "{\"instance\":");
+    rc_text_put_json(&text, rc_span_text(control->instance_id));
+    rc_text_put(&text, ",\"version\":\"" RC_VERSION "\",\"toml\":");
+    if (put_config(&text, call->api->clients->config) < 0) {
+        rc_text_free(&text);
+        return rc_api_fault(fault, 503, "no memory for the answer");
+    }
+    rc_text_put(&text, "}\n");
     rc_api_finish(call, &text);
     return 0;
 }

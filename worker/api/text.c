@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/text/json_scan.h"
 
@@ -51,6 +52,14 @@ void rc_text_put_json(struct rc_text *text, struct rc_span string)
     const size_t bytes = rc_json_string_encoded_bytes(string);
     if (text_reserve(text, bytes)) {
         text->count += rc_json_string_encode((uint8_t *)text->bytes + text->count, bytes, string);
+    }
+}
+
+void rc_text_put_bytes(struct rc_text *text, const void *bytes, size_t count)
+{
+    if (count > 0 && text_reserve(text, count)) {
+        memcpy(text->bytes + text->count, bytes, count);
+        text->count += count;
     }
 }
 

@@ -24,6 +24,7 @@ struct rc_text {
 void rc_text_put(struct rc_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* As a JSON string with its quotes; `string` is UTF-8. */
 void rc_text_put_json(struct rc_text *text, struct rc_span string);
+void rc_text_put_bytes(struct rc_text *text, const void *bytes, size_t count);
 void rc_text_free(struct rc_text *text);
 
 #endif

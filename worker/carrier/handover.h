@@ -7,7 +7,7 @@
  *              └────────────▶ PIPED (pipe.h)                            503, LINGER
  *
  * Owned by the worker's main(), one thread. Who decides is who reads the request and knows whose it is (carriers); what is behind it on
- * the connection is the other worker's, which may send it back. The message: worker/io/handover.h.
+ * the connection is the other worker's, which may send it back. The message: common/shm/handover.h.
  */
 #ifndef RC_WORKER_CARRIER_HANDOVER_H
 #define RC_WORKER_CARRIER_HANDOVER_H

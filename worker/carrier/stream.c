@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/base/check.h"
+#include "common/records/channel_name.h"
 #include "worker/http/respond.h"
 #include "worker/proto/sse.h"
 
@@ -15,6 +16,7 @@
 #define WHY_MAX 160u
 #define HEAD_BYTES_MAX (1024u + RC_CORS_HEADERS_BYTES_MAX)
 #define FORMAT_MAX 16u
+#define MESSAGE_HEAD_LINES 3u /* before the channels: worker/proto/sse.h */
 
 /* A request whose client is not carried yet. Owned by its exchange, or by whoever judges it. */
 struct rc_opening {
@@ -22,6 +24,7 @@ struct rc_opening {
     uint32_t client;            /* 0: none yet, or it is gone; else its active_ds is the connection of the exchange */
     uint32_t done;              /* of its operations */
     bool asked;                 /* all of them */
+    bool console;               /* over the control socket */
     bool inside;                /* its client is being dealt with just now */
     uint32_t code;              /* HTTP status of the first refusal; 0 = none */
     char why[WHY_MAX];
@@ -100,12 +103,50 @@ static void opening_finish(struct rc_exchange *exchange)
 
 /* --- what it asks for ------------------------------------------------------------------------------------------------ */
 
+/* A channel of who runs the broker, whom no rule keeps from it. */
+static bool console_hears(const struct rc_opening *opening, struct rc_span channel, bool retained)
+{
+    if (rc_span_equal(channel, RC_SPAN("*"))) {
+        return true; /* it is in that */
+    }
+    if (rc_channel_name_check((const char *)channel.bytes, channel.count, RC_CHANNEL_NAME_MAX) < 0) {
+        return false;
+    }
+    const enum rc_subscribed rc =
+        rc_hub_subscribe_name(opening->clients->hub, opening->client, channel, RC_SUBSCRIBER_BACKEND,
+                              (struct rc_span){0}, retained ? RC_PENDING_RETAINED : 0);
+    return rc == RC_SUBSCRIBED || rc == RC_SUBSCRIBE_WAITS;
+}
+
+static bool console_asks(const struct rc_opening *opening)
+{
+    const char *line = opening->message;
+    const char *end = opening->message + opening->message_bytes;
+    const bool retained = rc_span_equal(rc_span_of(line, strcspn(line, "\n")), RC_SPAN(RC_SSE_RETAINED));
+    bool heard = true;
+    for (uint32_t i = 0; heard && line < end; i++) {
+        const char *behind = memchr(line, '\n', (size_t)(end - line));
+        heard = i < MESSAGE_HEAD_LINES || console_hears(opening, rc_span_of(line, (size_t)(behind - line)), retained);
+        line = behind + 1;
+    }
+    return heard;
+}
+
 /* Carries its operations out. False: something has to come first, which tells of it. */
 static bool opening_ask(struct rc_opening *opening, uint32_t connection)
 {
     struct rc_clients *clients = opening->clients;
     const uint32_t client = opening->client;
     opening->inside = true;
+    if (opening->console) {
+        opening->asked = true;
+        if (!console_asks(opening) && opening->code == 0) {
+            opening->code = 400;
+            (void)snprintf(opening->why, sizeof(opening->why), "these channels cannot be heard");
+        }
+        opening->inside = false;
+        return true;
+    }
     opening->asked = rc_client_operations(clients, client, RC_PART_TEXT, (const uint8_t *)opening->message,
                                           opening->message_bytes, &opening->done);
     opening->inside = false;
@@ -342,7 +383,7 @@ static struct rc_opening *opening_make(struct rc_exchange *exchange)
         stream_no_room(exchange);
         return NULL;
     }
-    *opening = (struct rc_opening){.clients = stream_clients(exchange)};
+    *opening = (struct rc_opening){.clients = stream_clients(exchange), .console = exchange->console};
     if (!message_write(opening, request, header)) {
         free(opening);
         rc_exchange_error(exchange, (struct rc_exchange_answer){

@@ -70,6 +70,7 @@ static void conn_begin(void *context, struct rc_exchange *exchange)
     rc_socket_handshake_over(clients, index);
     exchange->client = rc_socket_client_address(clients, index, exchange->request);
     exchange->proxied = rc_cidr_list_contains(&clients->trusted, &peer);
+    exchange->console = clients->truth->sockets[index].listener == RC_LISTENER_CONSOLE;
     exchange->local = conn_is_local(clients, index, &exchange->client);
     if (clients->truth->sockets[index].flags & RC_SOCKET_HERE) {
         exchange->keep_alive = false; /* what comes next may be for anybody: whoever piped this one looks again */

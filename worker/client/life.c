@@ -342,6 +342,7 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
     client->endpoint = endpoint;
     client->encoding = encoding;
     client->active_ds = clients->io->now_ds;
+    clients->truth->opened_ds[index] = clients->io->now_ds;
     if (limits->ping_interval_ms > 0) {
         /* The first ping anywhere in an interval: connections that came together are not pinged together. Not at once: who has
          * just come needs no ping. */

@@ -393,6 +393,7 @@ int rc_engines_start(struct rc_engines *engines)
     int rc = rc_wheel_open(&engines->wheel, clients->truth->clients.count_max, rc_engine_now(engines));
     rc = rc < 0 ? rc : rc_unjoined_open(engines);
     rc = rc < 0 ? rc : rc_recoverable_open(engines);
+    rc = rc < 0 ? rc : rc_returnings_open(engines);
     return rc < 0 ? rc : rc_acks_open(engines);
 }
 

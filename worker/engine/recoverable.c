@@ -49,6 +49,10 @@ static void mark_dirty(struct rc_engines *engines, uint32_t index)
     struct rc_recoverable *one = recoverable_at(engines, index);
     if ((one->flags & (RC_RECOVERABLE_DIRTY | RC_RECOVERABLE_QUIET)) == 0) {
         one->flags |= RC_RECOVERABLE_DIRTY;
+        if (engines->recoverables.count == 0) {
+            engines->recoverables_since =
+                atomic_load_explicit(&engines->clients->truth->layout->down.last_sequence, memory_order_relaxed);
+        }
         const int rc = rc_index_list_push(&engines->recoverables, index);
         RC_ASSERT(rc == 0); /* four bytes for each at most */
     }
@@ -146,6 +150,7 @@ static int record_write(struct rc_engines *engines, const struct rc_recoverable 
     struct rc_envelope_view view = {
         .head = {.time_ns = clients->io->now_ns,
                  .origin = {.random = one->random, .slot = one->client, .worker = (uint16_t)clients->worker},
+                 .position = engines->recoverables_since,
                  .channel_bytes = (uint8_t)rc_channel_of_room(everybody, sizeof(everybody), nsp, (struct rc_span){0}),
                  .data_bytes = (uint32_t)bytes},
         .channel = everybody,

@@ -15,11 +15,18 @@
 
 struct rc_returning *rc_returning_of(const struct rc_engines *engines, uint32_t client)
 {
-    struct rc_returning *one = engines->returning;
-    while (one != NULL && one->client != client) {
-        one = one->next;
+    return engines->returning == NULL ? NULL : engines->returning[client];
+}
+
+/* Is it looked at with every pass? Not while it waits for an answer. */
+static void set_due(struct rc_returning *one, bool due)
+{
+    if (due && !one->due) {
+        TAILQ_INSERT_TAIL(&one->engines->returnings_due, one, in_due);
+    } else if (!due && one->due) {
+        TAILQ_REMOVE(&one->engines->returnings_due, one, in_due);
     }
-    return one;
+    one->due = due;
 }
 
 static struct rc_span nsp_of(const struct rc_returning *one)
@@ -92,6 +99,7 @@ static void client_release(struct rc_returning *one)
 static void returning_over(struct rc_returning *one, enum rc_returning_state state)
 {
     one->state = state;
+    set_due(one, false);
     client_release(one);
     rc_client_answered(one->engines->clients, one->client);
 }
@@ -178,6 +186,7 @@ static void session_came(struct rc_returning *one, struct rc_span data)
     one->session_bytes = data.count;
     rc_returning_session(one, &head, &parts);
     one->state = RC_RETURNING_JOINING;
+    set_due(one, true);
     client_hold(one);
     while (rc_sio_session_room_next(&parts.rooms, &room)) {
         rc_client_join(one->engines->clients, one->client, room);
@@ -211,6 +220,7 @@ static void returning_answered(const struct rc_ask *ask, enum rc_record_type typ
     if (type == RC_DOWN_QUERY && view->head.code == RC_SIO_SESSION_CONNECTED && !one->takes && now_ms < one->until_ms) {
         ask_over(one);
         one->again_ms = now_ms + RC_RETURNING_AGAIN_MS;
+        set_due(one, true);
         return;
     }
     if (type != RC_DOWN_QUERY || view->head.code != 0) {
@@ -247,14 +257,14 @@ static void returning_answered(const struct rc_ask *ask, enum rc_record_type typ
 void rc_returnings_work(struct rc_engines *engines)
 {
     struct rc_returning *next;
-    for (struct rc_returning *one = engines->returning; one != NULL; one = next) {
+    struct rc_returning *one = engines->returning == NULL ? NULL : TAILQ_FIRST(&engines->returnings_due);
+    for (; one != NULL; one = next) {
         const struct rc_client *client = rc_truth_client(engines->clients->truth, one->client);
         struct rc_sio_session_head head;
         struct rc_sio_session_parts parts;
-        next = one->next;
-        if (one->state == RC_RETURNING_ASKED && one->token == 0 &&
-            engines->clients->io->now_ns / 1000000u >= one->again_ms) {
-            (void)returning_ask(one, RC_QUERY_SESSION);
+        next = TAILQ_NEXT(one, in_due);
+        if (one->state == RC_RETURNING_ASKED && engines->clients->io->now_ns / 1000000u >= one->again_ms) {
+            set_due(one, returning_ask(one, RC_QUERY_SESSION) != 0);
         }
         if (one->state != RC_RETURNING_JOINING || one->takes || client->pending_count > 0) {
             continue;
@@ -262,6 +272,7 @@ void rc_returnings_work(struct rc_engines *engines)
         const int rc = returning_ask(one, RC_QUERY_MISSED);
         if (rc == 0) {
             one->takes = true;
+            set_due(one, false);
             rc_returning_session(one, &head, &parts);
             rc_recoverable_begin(engines, one->client, nsp_of(one),
                                  &head); /* should its client end before it is there */
@@ -307,12 +318,22 @@ void rc_returning_write(const struct rc_returning *one)
 
 /* --- life ------------------------------------------------------------------------------------------------------------------------------ */
 
+int rc_returnings_open(struct rc_engines *engines)
+{
+    TAILQ_INIT(&engines->returnings_due);
+    if (rc_engine_settings(engines)->recovery_ms == 0) {
+        return 0;
+    }
+    engines->returning = calloc((size_t)engines->clients->truth->clients.count_max + 1, sizeof(struct rc_returning *));
+    return engines->returning == NULL ? -ENOMEM : 0;
+}
+
 bool rc_returning_begin(struct rc_engines *engines, uint32_t client, struct rc_span nsp, struct rc_span auth,
                         struct rc_span reply, uint32_t backend)
 {
     struct rc_sio_session_claim claim;
     uint8_t offset[UINT8_MAX];
-    if (engines->session == NULL || !rc_returning_read(auth, &claim, offset)) {
+    if (engines->returning == NULL || !rc_returning_read(auth, &claim, offset)) {
         return false;
     }
     struct rc_returning *one = calloc(1, sizeof(*one));
@@ -333,13 +354,12 @@ bool rc_returning_begin(struct rc_engines *engines, uint32_t client, struct rc_s
         free(one);
         return false;
     }
-    (void)returning_ask(one, RC_QUERY_SESSION); /* else with the next pass */
+    set_due(one, returning_ask(one, RC_QUERY_SESSION) != 0); /* else with the next pass */
     if (reply.count > 0) {
         memcpy(one->reply, reply.bytes, reply.count);
         one->reply_bytes = reply.count;
     }
-    one->next = engines->returning;
-    engines->returning = one;
+    engines->returning[client] = one;
     rc_truth_client(engines->clients->truth, client)->flags |= RC_CLIENT_WAITS_ANSWER;
     return true;
 }
@@ -354,11 +374,7 @@ static void returning_free(struct rc_returning *one)
 
 void rc_returning_end(struct rc_engines *engines, uint32_t client)
 {
-    struct rc_returning **link = &engines->returning;
-    while (*link != NULL && (*link)->client != client) {
-        link = &(*link)->next;
-    }
-    struct rc_returning *one = *link;
+    struct rc_returning *one = rc_returning_of(engines, client);
     if (one == NULL) {
         return;
     }
@@ -366,15 +382,18 @@ void rc_returning_end(struct rc_engines *engines, uint32_t client)
         ask_over(one);
     }
     client_release(one);
-    *link = one->next;
+    set_due(one, false);
+    engines->returning[client] = NULL;
     returning_free(one);
 }
 
 void rc_returnings_close(struct rc_engines *engines)
 {
-    while (engines->returning != NULL) {
-        struct rc_returning *next = engines->returning->next;
-        returning_free(engines->returning);
-        engines->returning = next;
+    for (uint32_t i = 0; engines->returning != NULL && i <= engines->clients->truth->clients.count_max; i++) {
+        if (engines->returning[i] != NULL) {
+            returning_free(engines->returning[i]);
+        }
     }
+    free(engines->returning);
+    engines->returning = NULL;
 }

@@ -28,12 +28,13 @@ enum rc_returning_state {
 };
 
 struct rc_returning {
-    struct rc_returning *next; /* owned */
+    TAILQ_ENTRY(rc_returning) in_due;
     struct rc_engines *engines;
     uint64_t random; /* of the client */
     uint32_t client;
     enum rc_returning_state state;
     bool takes;        /* what it missed was asked for */
+    bool due;          /* true exactly while it is in the list of that name */
     bool holds;        /* its client is held: rc_engine.returning */
     uint64_t token;    /* of the question; 0 = none: it is (ASKED) still to be asked, or again */
     uint64_t again_ms; /* CLOCK_MONOTONIC: not before */
@@ -52,6 +53,8 @@ struct rc_returning {
     uint32_t backend;
 };
 
+/* -ENOMEM. Without socketio.recovery there is nobody who comes back. */
+int rc_returnings_open(struct rc_engines *engines);
 /* Of the client's; NULL: it is not coming back. */
 struct rc_returning *rc_returning_of(const struct rc_engines *engines, uint32_t client);
 /* Its CONNECT's payload names a session: the relay is asked, and the client waits. False: it is somebody new. The reply is copied. */
@@ -63,7 +66,9 @@ void rc_returning_end(struct rc_engines *engines, uint32_t client);
 void rc_returnings_work(struct rc_engines *engines);
 static inline uint32_t rc_returnings_sleep_ms(const struct rc_engines *engines, uint32_t most_ms)
 {
-    return engines->returning != NULL && most_ms > RC_RETURNING_AGAIN_MS ? RC_RETURNING_AGAIN_MS : most_ms;
+    return engines->returning != NULL && !TAILQ_EMPTY(&engines->returnings_due) && most_ms > RC_RETURNING_AGAIN_MS
+               ? RC_RETURNING_AGAIN_MS
+               : most_ms;
 }
 void rc_returnings_close(struct rc_engines *engines);
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "common/base/span.h"
 #include "common/records/sid.h"
@@ -33,6 +34,7 @@ struct rc_poll_ops {
 
 struct rc_rule_wait;
 struct rc_returning;
+TAILQ_HEAD(rc_returnings, rc_returning);
 struct rc_unjoined;
 #define RC_RULE_WAIT_BUCKETS 256u
 
@@ -63,11 +65,13 @@ struct rc_engines {
     void (*told)(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);
     /* rc_socketio_came_back. */
     void (*came_back)(struct rc_engines *engines, uint32_t client, struct rc_returning *returning);
-    struct rc_index_list recoverables;                /* those of which the relay is to be told (recoverable.h) */
-    uint8_t *session;                                 /* owned: what it is told; NULL: nobody comes back */
-    struct rc_returning *returning;                   /* owned: clients that are coming back (returning.h) */
-    uint8_t rules;                                    /* counts the reloads that changed [[event]] rows */
-    bool keeps_auth;                                  /* some row but those of "connect" says {auth} */
+    struct rc_index_list recoverables;   /* those of which the relay is to be told (recoverable.h) */
+    uint64_t recoverables_since;         /* sequence that had come down before any of them changed */
+    uint8_t *session;                    /* owned: what it is told; NULL: nobody comes back */
+    struct rc_returning **returning;     /* owned: one a client; NULL = it is not coming back (returning.h) */
+    struct rc_returnings returnings_due; /* of them those that do not wait for the relay's answer */
+    uint8_t rules;                       /* counts the reloads that changed [[event]] rows */
+    bool keeps_auth;                     /* some row but those of "connect" says {auth} */
     struct rc_rule_wait *waits[RC_RULE_WAIT_BUCKETS]; /* owned: rows that wait, by client (rule_wait.h) */
     struct rc_rule_wait *departed;                    /* owned: rows of clients that are no more */
 };

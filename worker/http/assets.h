@@ -1,9 +1,9 @@
 /*
  * The files that a worker serves, embedded by the build (rule "assets" in the Makefile, with .incbin).
  *
- * Every .html and .js file below worker/ becomes two symbols named after it: the first byte and one past the last
- * (one NUL follows, not counted). They are read-only, exist once per process, may be used from any thread, and cannot
- * fail. A new file needs its two lines here and nothing else.
+ * Every .html, .js and .css file below worker/ becomes four symbols named after it: the first byte and one past the last (one NUL
+ * follows, not counted), of the file and of the file compressed by gzip. They are read-only, exist once per process, may be used from
+ * any thread, and cannot fail. A new file needs its line here and nothing else.
  */
 #ifndef RC_WORKER_HTTP_ASSETS_H
 #define RC_WORKER_HTTP_ASSETS_H
@@ -11,15 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* worker/http/page.html: the page behind GET / */
-extern const char rc_asset_page_html[];
-extern const char rc_asset_page_html_end[];
+#define RC_ASSET(name) \
+    extern const char rc_asset_##name[], rc_asset_##name##_end[], rc_asset_##name##_gz[], rc_asset_##name##_gz_end[]
 
-/* worker/http/ringcast.js: the browser client behind GET /ringcast.js */
-extern const char rc_asset_ringcast_js[];
-extern const char rc_asset_ringcast_js_end[];
-
-/* Length in bytes of an embedded file, by the name of its first symbol: RC_ASSET_BYTES(rc_asset_page_html) */
-#define RC_ASSET_BYTES(name) ((size_t)((uintptr_t)name##_end - (uintptr_t)name))
+RC_ASSET(page_html); /* worker/http/page.html: the page behind GET / */
+RC_ASSET(admin_css); /* worker/http/admin.css, admin.html, admin.js: the dashboard behind GET /admin */
+RC_ASSET(admin_html);
+RC_ASSET(admin_js);
+RC_ASSET(ringcast_js); /* worker/http/ringcast.js: the reference client behind GET /ringcast.js */
 
 #endif

@@ -6,50 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/hash.h"
 #include "common/base/log.h"
-
-/* Does a field name this version (RFC 9110 13.1.2: compared weakly, so "W/" makes no difference), or any? */
-static bool names_version(struct rc_http_view field, const char *etag)
-{
-    struct rc_http_view one;
-    while (rc_http_list_next(&field, &one)) {
-        if (one.bytes > 2 && memcmp(one.text, "W/", 2) == 0) {
-            one.text += 2;
-            one.bytes -= 2;
-        }
-        if (rc_http_view_equals(one, etag) || rc_http_view_equals(one, "*")) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_already(const struct rc_http_request *request, const char *etag)
-{
-    const struct rc_http_view *field;
-    uint32_t at = 0;
-    while ((field = rc_http_header_next(request, "if-none-match", &at)) != NULL) {
-        if (names_version(*field, etag)) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static void file_asked(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     const struct rc_client_file *file = route->detail;
-    const bool known = has_already(exchange->request, file->etag);
-    char headers[96];
     (void)context;
-    (void)snprintf(headers, sizeof(headers), "Cache-Control: public, max-age=0\r\nETag: %s\r\n", file->etag);
-    rc_exchange_answer(exchange, &(struct rc_exchange_answer){.status = known ? 304 : 200,
-                                                              .content_type = file->content_type,
-                                                              .body = file->bytes,
-                                                              .body_bytes = known ? 0 : file->count,
-                                                              .headers = headers,
-                                                              .cacheable = true});
+    rc_cached_answer(exchange, &file->cached);
 }
 
 /* 0; or what is wrong, -ENOENT: nothing. */
@@ -57,16 +20,19 @@ static int file_open(struct rc_client_file *file, const struct rc_config_socketi
                      struct rc_err *err)
 {
     const char *path = config->path.text;
-    const int rc = rc_client_file_read(config->client_files.text, name, &file->bytes, &file->count, err);
+    size_t count = 0;
+    const int rc = rc_client_file_read(config->client_files.text, name, &file->bytes, &count, err);
     if (rc < 0) {
         return rc;
     }
     const bool slash = path[strlen(path) - 1] == '/';
     (void)snprintf(file->path, sizeof(file->path), "%s%s%s", path, slash ? "" : "/", name);
-    (void)snprintf(file->etag, sizeof(file->etag), "\"%016llx\"",
-                   (unsigned long long)rc_hash_public(file->bytes, file->count));
-    file->content_type =
-        strstr(name, ".map") != NULL ? "application/json; charset=utf-8" : "application/javascript; charset=utf-8";
+    file->cached =
+        (struct rc_cached){.bytes = {file->bytes, count},
+                           .content_type = strstr(name, ".map") != NULL ? "application/json; charset=utf-8"
+                                                                        : "application/javascript; charset=utf-8",
+                           .cache_control = "public, max-age=0"};
+    rc_cached_open(&file->cached);
     return 0;
 }
 

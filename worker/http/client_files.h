@@ -13,13 +13,12 @@
 
 #include "common/config/client_files.h"
 #include "common/config/config.h"
+#include "worker/http/cached.h"
 #include "worker/http/route.h"
 
 struct rc_client_file {
     uint8_t *bytes; /* owned */
-    size_t count;
-    const char *content_type;
-    char etag[20]; /* quoted */
+    struct rc_cached cached;
     char path[RC_CONFIG_TEXT_MAX + RC_CLIENT_FILE_NAME_BYTES_MAX];
 };
 

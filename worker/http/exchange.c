@@ -186,7 +186,7 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
     const struct rc_exchange_ops *ops = &exchanges->ops;
     const uint32_t connection = exchange->connection;
     const bool keep_alive = exchange->keep_alive && !exchange->unread && !exchanges->draining;
-    char headers[512 + RC_CORS_HEADERS_BYTES_MAX];
+    char headers[RC_EXCHANGE_HEADERS_BYTES_MAX + RC_CORS_HEADERS_BYTES_MAX];
     (void)snprintf(headers, sizeof(headers), "%s%s", answer->headers == NULL ? "" : answer->headers,
                    exchange->cors == NULL ? "" : exchange->cors);
     const struct rc_http_response response = {

@@ -89,6 +89,7 @@ struct rc_exchange {
     uint64_t body_bytes_max;  /* of who is about to read it; 0 = limits.max_body */
     bool unread;              /* it has a body that nobody has read (to its end) */
     bool local;               /* it comes from this machine, or through an admin listener */
+    bool console;             /* it came over the control socket: whoever runs the broker asks */
     bool proxied;             /* the peer itself is one of http.trusted_proxies */
     uint8_t coding;           /* enum rc_content_coding: what its answer may be coded by, once its user has looked */
     struct rc_address client; /* who asks, behind trusted proxies */
@@ -120,6 +121,8 @@ struct rc_exchanges {
     struct rc_http_date date;
 };
 
+#define RC_EXCHANGE_HEADERS_BYTES_MAX 512u /* of what one answer says beside its own, terminator included */
+
 /* The answer to a request; everything borrowed for the call. Zeroed members are left out. */
 struct rc_exchange_answer {
     uint16_t status;
@@ -127,7 +130,7 @@ struct rc_exchange_answer {
     const char *content_type;
     const void *body;
     size_t body_bytes;
-    const char *headers; /* further lines, each ending in CRLF */
+    const char *headers; /* further lines, each ending in CRLF; less than RC_EXCHANGE_HEADERS_BYTES_MAX */
     const char *allow;
     uint32_t retry_after_s;
     bool cacheable; /* `headers` say how */

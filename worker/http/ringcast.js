@@ -3,7 +3,8 @@
  *
  *   <script src="/ringcast.js"></script>                      makes a global Ringcast
  *   import "/ringcast.js"                                     the same, in a module
- *   import Ringcast from "./ringcast.js"  or  require(...)    in Node, with { WebSocket: require("ws") } before Node 22
+ *   import Ringcast from "ringcast"  or  require("ringcast")  in Node and with bundlers: the npm package (deploy/node/ringcast)
+ *   import Ringcast from "./ringcast.js"  or  require(...)    in Node, the file alone; before Node 22 with { WebSocket: require("ws").WebSocket }
  *
  *   const broker = new Ringcast("wss://example.com/ws");
  *   await broker.subscribe("prices:BTC", (data, message) => show(data));
@@ -278,13 +279,13 @@
       return this;
     }
 
-    /* Connects, after close() or with { connect: false }. */
+    /* Connects, after close() or with { connect: false }; at once, too, while it waits for its next attempt. */
     connect() {
       if (this.state === "connecting" || this.state === "open") return;
+      const WebSocketClass = this.options.WebSocket || globalThis.WebSocket || Ringcast.WebSocket;
+      if (!WebSocketClass) throw new TypeError("no WebSocket here: Node has one from version 22 on; before, npm install ws, or give a class as options.WebSocket");
       clearTimeout(this.reconnectTimer);
       this.state = "connecting";
-      const WebSocketClass = this.options.WebSocket || globalThis.WebSocket;
-      if (!WebSocketClass) throw new TypeError("no WebSocket here: give one as options.WebSocket");
       const socket = new WebSocketClass(this.url, this.options.protocols);
       socket.binaryType = "arraybuffer";
       this.socket = socket;
@@ -702,6 +703,7 @@
     return typeof performance === "object" ? performance.now() : Date.now();
   }
 
+  Ringcast.WebSocket = null; // where the environment has none: what the package finds instead
   Ringcast.Error = RingcastError;
   Ringcast.applyDelta = applyDelta;
   return Ringcast;

@@ -649,6 +649,7 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
     }
     hub->kept->partial_place = rc == -ENOSPC && event.epoch != 0 ? index : 0;
     if (rc > 0) {
+        rc_heat_add(&hub->heats[index], hub->io->now_ds, view->head.data_bytes);
         rc_hub_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
     }
     return rc < 0 ? rc : 0;

@@ -55,6 +55,7 @@ static uint32_t channel_create(struct rc_hub *hub, uint64_t hash, struct rc_span
         rc_pool_free(&truth->channels, index);
         return 0;
     }
+    hub->heats[index] = (struct rc_heat){.at_ds = hub->io->now_ds};
     RC_STORE_ORDER();
     rc_truth_channel(truth, index)->name = block; /* it is there from here on */
     rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);

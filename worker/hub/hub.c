@@ -74,6 +74,11 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
     }
     hub->waiting = calloc(truth->clients.count_max, sizeof(*hub->waiting)); /* untouched pages while nobody waits */
     hub->replays = calloc(truth->clients.count_max, sizeof(*hub->replays));
+    hub->heats =
+        calloc(truth->channels.count_max, sizeof(*hub->heats)); /* likewise, of channels that were never used */
+    if (hub->heats == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for the rates of %u channels", truth->channels.count_max);
+    }
     if (hub->waiting == NULL || hub->replays == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for what %u clients wait for", truth->clients.count_max);
     }
@@ -107,6 +112,7 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->sources);
     free(hub->waiting);
     free(hub->replays);
+    free(hub->heats);
     free(hub->entry);
     free(hub->replays_due.items);
     rc_compressor_close(&hub->compressor);

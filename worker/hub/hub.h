@@ -34,6 +34,7 @@
 #include "common/records/recovery.h"
 #include "worker/hub/channel_log.h"
 #include "worker/hub/delta.h"
+#include "worker/hub/heat.h"
 #include "worker/io/io.h"
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
@@ -157,6 +158,7 @@ struct rc_hub {
     struct rc_index_list ready;             /* clients that are RC_CLIENT_POLLED and have something to get */
     struct rc_index_list ending;            /* clients that are broken or cut off */
     struct rc_index_list owing_groups;      /* a message was lost, and nobody was told yet */
+    struct rc_heat *heats;                  /* owned: by channel */
     uint64_t log_bytes;                     /* heap bytes in logs */
     uint64_t output_bytes;                  /* heap bytes in outputs */
     uint64_t input_bytes;                   /* heap bytes in undecoded input */

@@ -20,7 +20,7 @@
 #include "common/base/err.h"
 #include "common/metrics/metrics.h"
 #include "common/shm/control.h"
-#include "worker/io/handover.h"
+#include "common/shm/handover.h"
 #include "worker/io/kept.h"
 #include "worker/io/memory.h"
 #include "worker/io/wheel.h"

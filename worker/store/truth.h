@@ -5,7 +5,7 @@
  * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
  * free lists) is index: private memory of the worker.
  *
- *   | header | sockets[] | peers[] | engines[] | pools: RC_TRUTH_POOLS | sizes of heap blocks | heap | io |
+ *   | header | sockets[] | peers[] | engines[] | opened[] | pools: RC_TRUTH_POOLS | sizes of heap blocks | heap | io |
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
  *
@@ -38,7 +38,7 @@
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 /* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
-#define RC_TRUTH_ABI 1u
+#define RC_TRUTH_ABI 2u
 
 /* Nobody: client.socket of a client without one. */
 #define RC_SOCKET_NONE UINT32_MAX
@@ -583,6 +583,7 @@ struct rc_truth_layout {
     uint64_t sockets_offset;
     uint64_t peers_offset;
     uint64_t engines_offset;
+    uint64_t opened_offset;
     uint64_t sizes_offset;
     uint64_t heap_offset;
     uint64_t heap_bytes;
@@ -602,6 +603,7 @@ struct rc_truth {
     struct rc_socket *sockets;
     struct rc_address *peers;  /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
     struct rc_engine *engines; /* by client */
+    uint32_t *opened_ds; /* by client: when it was opened, 1/10 s since boot. Written once, read by who lists clients */
     uint32_t socket_count;
     bool adopted;                 /* another process has written it: rc_truth_attach */
     struct rc_pool clients;       /* struct rc_client, as many as sockets */

@@ -1,6 +1,6 @@
 // Headless Chromium, driven over its DevTools protocol with ws.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import WebSocket from "ws";
@@ -83,6 +83,45 @@ export class Chromium {
   }
 }
 
+/* Runs in the page. */
+function findMisfits() {
+  const found = [];
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth > width) found.push(`the page is ${document.documentElement.scrollWidth} wide, the screen ${width}`);
+  const numbers = (color) => (color.match(/[\d.]+/g) || []).map(Number);
+  const light = (color) => {
+    const [r, g, b] = numbers(color).map((part) => (part / 255 <= 0.03928 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const groundOf = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      const [, , , alpha = 1] = numbers(color);
+      if (alpha > 0.5) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  for (const element of document.body.querySelectorAll("*")) {
+    const box = element.getBoundingClientRect();
+    if (box.width === 0 || box.height === 0) continue;
+    const name = element.tagName.toLowerCase() + (element.id ? `#${element.id}` : "") + ` "${element.textContent.trim().slice(0, 20)}"`;
+    const scrolls = (at) => at && (/auto|scroll|hidden/.test(getComputedStyle(at).overflowX) || scrolls(at.parentElement));
+    if ((box.right > width + 1 || box.left < -1) && !scrolls(element.parentElement)) found.push(`${name} sticks out: ${Math.round(box.left)} to ${Math.round(box.right)}`);
+    const ownText = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim() !== "");
+    const style = getComputedStyle(element);
+    if (!ownText || element.disabled || element.closest("svg") || Number(style.opacity) < 1) continue;
+    const [a, b] = [light(style.color), light(groundOf(element))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) found.push(`${name} is hard to read: ${style.color} on ${groundOf(element)}`);
+    if (parseFloat(style.fontSize) < 11) found.push(`${name} is small: ${style.fontSize}`);
+  }
+  return found;
+}
+
+/* Screenshots to look at: in the folder RINGCAST_SCREENSHOTS, if there is one. */
+export function keep(name, png) {
+  if (process.env.RINGCAST_SCREENSHOTS) writeFileSync(join(process.env.RINGCAST_SCREENSHOTS, `${name}.png`), png);
+}
+
 class Page {
   constructor(chromium, sessionId) {
     this.chromium = chromium;
@@ -133,7 +172,20 @@ class Page {
     await this.call("Input.insertText", { text });
   }
 
-  async screenshot() {
-    return Buffer.from((await this.call("Page.captureScreenshot", { format: "png" })).data, "base64");
+  /* A screen of this size, and what its owner prefers. */
+  async device({ width, height, dark = false }) {
+    await this.call("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: width < 600 });
+    await this.call("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }] });
+  }
+
+  /* What a person could not read or reach: elements that stick out of the page or of what cuts them off, text that is hardly different
+   * from its ground (WCAG 2 asks for 4.5:1), the page itself when it is wider than the screen. Empty: all is well. */
+  misfits() {
+    return this.evaluate(`(${findMisfits})()`);
+  }
+
+  /* whole: the whole page, not only what the screen shows. */
+  async screenshot({ whole = false } = {}) {
+    return Buffer.from((await this.call("Page.captureScreenshot", { format: "png", captureBeyondViewport: whole })).data, "base64");
   }
 }

@@ -82,7 +82,7 @@ export class RawConnection {
     return this.#read("the end of the connection", () => (this.ended ? this.#take(this.buffer.length) : undefined), timeout);
   }
 
-  /* An HTTP response: status, headers (lower case; repeated ones joined), body by Content-Length. noBody: to a HEAD. */
+  /* An HTTP response: status, headers (lower case; repeated ones joined), body (and bytes) by Content-Length. noBody: to a HEAD. */
   async response({ noBody = false, timeout = 5000 } = {}) {
     const head = await this.#read(
       "an HTTP response",
@@ -103,7 +103,8 @@ export class RawConnection {
     }
     const status = Number(match[1]);
     const count = noBody || status < 200 || status === 204 ? 0 : Number(headers["content-length"] ?? 0);
-    return { status, text: match[2], headers, body: (await this.bytes(count, timeout)).toString() };
+    const bytes = await this.bytes(count, timeout);
+    return { status, text: match[2], headers, bytes, body: bytes.toString() };
   }
 
   /* A frame from the server: { fin, rsv, opcode, payload, code, reason }. */

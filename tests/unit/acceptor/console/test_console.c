@@ -1,5 +1,6 @@
 /* acceptor/console and acceptor/client: one asks, the other answers, in one process and without a thread. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,32 @@ Test(console, a_late_answer_reaches_no_other_session)
     cr_assert_not(read_all(fd, text, sizeof(text)));
     cr_assert_str_eq(text, "");
     close(fd);
+}
+
+Test(console, a_connection_that_is_taken_is_nobody_elses)
+{
+    char text[64] = "";
+    const int caller = connect_raw();
+    cr_assert_eq(send(caller, "api\n", 4, 0), 4);
+    rc_console_serve(&console, 0);
+    rc_console_serve(&console, 0);
+    rc_console_write(&console, last_handle, "ok\n", 3);
+    const int fd = rc_console_take(&console, last_handle);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    cr_assert_eq(console.open_sessions, 0);
+    cr_assert_eq(rc_console_take(&console, last_handle), -ENOENT);
+    /* What comes on it, its end included, is not the console's. */
+    cr_assert_eq(send(caller, "x", 1, 0), 1);
+    rc_console_serve(&console, RC_CONSOLE_IDLE_MS * 2);
+    cr_assert_eq(requests, 1);
+    cr_assert_eq(send(fd, "more", 4, 0), 4);
+    cr_assert_not(read_all(caller, text, sizeof(text)));
+    cr_assert_str_eq(text, "ok\nmore");
+    cr_assert(recv(fd, text, sizeof(text), 0) == 1 && text[0] == 'x');
+    close(fd);
+    cr_assert(read_all(caller, text, sizeof(text)));
+    close(caller);
 }
 
 Test(console, more_callers_than_sessions_are_turned_away)

@@ -23,12 +23,22 @@ static uint16_t code;      /* of the answer */
 static char answer[65536]; /* data of what was missed, with spaces; or rooms of the session */
 static int rooms;          /* told and not taken back */
 static bool full;          /* the worker takes nothing */
+static uint64_t handled;   /* sequence up to which the worker has taken what it was sent */
 
 static uint32_t generation_of(void *context, uint32_t worker)
 {
     (void)context;
     (void)worker;
     return 1;
+}
+
+static uint64_t sent; /* greatest sequence that the worker was sent */
+
+static uint64_t sent_to(void *context, uint32_t worker)
+{
+    (void)context;
+    (void)worker;
+    return sent;
 }
 
 static void on_room(void *context, struct rc_span channel, bool wanted)
@@ -78,6 +88,7 @@ static void reopen(void)
                                             .boot_nonce = 1,
                                             .record_bytes_max = 4096,
                                             .generation = generation_of,
+                                            .sent = sent_to,
                                             .room = on_room,
                                             .send = on_send};
     cr_assert_eq(rc_recovery_open(&recovery, &setup), 0);
@@ -118,6 +129,7 @@ static void tell(enum rc_sio_session_state state, const char *names, size_t name
     memcpy(data + sizeof(head) + 10, names, names_bytes);
     const struct rc_envelope_view up = {.head = {.origin = {.random = CLIENT, .slot = 3},
                                                  .channel_bytes = 2,
+                                                 .position = handled,
                                                  .data_bytes = (uint32_t)(sizeof(head) + 10 + names_bytes)},
                                         .channel = "/#",
                                         .data = data};
@@ -336,4 +348,55 @@ Test(recovery, its_id_leads_to_where_it_is)
     rc_recovery_place(&recovery, &ref);
     cr_assert_eq(ref.worker, 1);
     cr_assert_eq(ref.random, sid.client.random);
+}
+
+Test(recovery, messages_between_a_join_and_its_word_of_it_are_not_passed_over)
+{
+    tell(RC_SIO_SESSION_LIVE, "/#", 3, true);
+    say_to("lobby", "old");
+    handled = sequence;
+    say_to("lobby", "in the ring when it joined");
+    sent = sequence;
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    say_to("lobby", "kept");
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(handled), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
+Test(recovery, whoever_got_them_comes_back)
+{
+    tell(RC_SIO_SESSION_LIVE, "/#", 3, true);
+    handled = sequence;
+    say_to("lobby", "in the ring when it joined");
+    sent = sequence;
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    say_to("lobby", "kept");
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(sent), 5), 0);
+    cr_assert_str_eq(answer, "kept ");
+}
+
+Test(recovery, a_worker_that_had_handled_all_passed_nothing_over)
+{
+    tell(RC_SIO_SESSION_LIVE, "/#", 3, true);
+    say_to("elsewhere", "the last that it was sent");
+    handled = sent = sequence;
+    say_to("lobby", "before it came");
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    say_to("lobby", "kept");
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", "", 5), 0);
+    cr_assert_str_eq(answer, "kept ");
+}
+
+Test(recovery, a_session_of_which_not_all_can_be_kept_cannot_come_back)
+{
+    tell(RC_SIO_SESSION_LIVE, "/#", 3, true);
+    const int before = rooms;
+    recovery.log.names.count_max = recovery.log.names.count + 1; /* as without memory for the second of two rooms */
+    tell(RC_SIO_SESSION_LIVE, "/#\0one\0two", 11, true);
+    cr_assert_eq(recovery.log.names.count, 0u, "and wants nothing");
+    cr_assert_eq(rooms, before - 1);
+    cr_assert_eq(recovery.sessions.count, 0u);
+    cr_assert_eq(metrics.values[RC_METRIC_SESSIONS_REFUSED], 1u);
 }

@@ -67,3 +67,15 @@ Test(api_text, too_much_fails_and_stays_failed)
     cr_assert(text.failed && text.count == 7u << 20, "nothing is put behind a hole");
     free(piece);
 }
+
+Test(api_text, bytes_stand_as_they_are_and_count_against_the_bound)
+{
+    static const uint8_t bytes[] = {0, 1, '%', 's', 255};
+    rc_text_put(&text, "a");
+    rc_text_put_bytes(&text, bytes, sizeof(bytes));
+    rc_text_put_bytes(&text, NULL, 0);
+    cr_assert(!text.failed && text.count == 1 + sizeof(bytes));
+    cr_assert_eq(memcmp(text.bytes + 1, bytes, sizeof(bytes)), 0);
+    rc_text_put_bytes(&text, bytes, RC_TEXT_BYTES_MAX);
+    cr_assert(text.failed && text.count == 1 + sizeof(bytes));
+}

@@ -127,7 +127,7 @@ static int ask(const char *method, const char *path, const char *headers)
 static int ask_version(const char *name, const char *before, const char *after)
 {
     char headers[256];
-    (void)snprintf(headers, sizeof(headers), "%s: %s%s%s\r\n", name, before, files.items[0].etag, after);
+    (void)snprintf(headers, sizeof(headers), "%s: %s%s%s\r\n", name, before, files.items[0].cached.etag, after);
     return ask("GET", "/chat/socket.io.js", headers);
 }
 
@@ -137,7 +137,7 @@ Test(client_files, a_script_is_served_with_its_version)
     cr_assert(strstr(conn.out, "\r\nContent-Type: application/javascript; charset=utf-8\r\n") != NULL);
     cr_assert(strstr(conn.out, "\r\nCache-Control: public, max-age=0\r\n") != NULL);
     cr_assert(strstr(conn.out, "no-store") == NULL);
-    cr_assert(strstr(conn.out, files.items[0].etag) != NULL);
+    cr_assert(strstr(conn.out, files.items[0].cached.etag) != NULL);
     cr_assert(strstr(conn.out, "\r\n\r\nlet io;\n") != NULL);
     cr_assert_eq(ask("HEAD", "/chat/socket.io.js", ""), 200);
     cr_assert(strstr(conn.out, "\r\nContent-Length: 8\r\n") != NULL);
@@ -147,7 +147,7 @@ Test(client_files, a_script_is_served_with_its_version)
 Test(client_files, what_the_client_has_is_not_sent_again)
 {
     cr_assert_eq(ask_version("If-None-Match", "", ""), 304);
-    cr_assert(strstr(conn.out, files.items[0].etag) != NULL);
+    cr_assert(strstr(conn.out, files.items[0].cached.etag) != NULL);
     cr_assert(strstr(conn.out, "Cache-Control: public, max-age=0") != NULL);
     cr_assert(strstr(conn.out, "Content-Length") == NULL);
     cr_assert_eq(ask_version("If-None-Match", "W/", ""), 304);

@@ -1,10 +1,10 @@
 /*
- * handover: a connection on its way from one worker to another: one message in the inbox of the worker that it goes to.
+ * handover: a connection on its way to a worker, from another one or from the acceptor's control socket: one message in its inbox.
  *
  *   | struct rc_handover | bytes that were received and not handled |   and the socket itself (SCM_RIGHTS)
  *
  * An inbox is a SOCK_SEQPACKET pair that the acceptor makes (common/shm/spawn_args.h): each worker receives from its own and sends into
- * those of the others. What waits in it when its worker dies is the successor's. It is bounded by the sending end's buffer: when that
+ * those of the others, the acceptor into each of them. What waits in it when its worker dies is the successor's. It is bounded by the sending end's buffer: when that
  * is full the connection stays where it is. No state, no memory; what comes out is another process's and is checked.
  */
 #ifndef RC_WORKER_IO_HANDOVER_H
@@ -31,7 +31,7 @@ struct rc_handover {
     uint32_t worker;     /* that sent it, */
     uint32_t generation; /* of that worker */
     uint16_t port;       /* of the peer, host order */
-    uint8_t listener;    /* index in control->listeners: what it came in through */
+    uint8_t listener;    /* index in control->listeners: what it came in through; RC_LISTENER_CONSOLE */
     uint8_t flags;       /* RC_HANDOVER_* */
     uint8_t pad[4];
 };
@@ -39,7 +39,7 @@ _Static_assert(sizeof(struct rc_handover) == 64, "the head of a hand-over");
 
 #define RC_HANDOVER_MESSAGE_MAX (sizeof(struct rc_handover) + RC_HANDOVER_BYTES_MAX)
 
-/* Is it one that a worker of this broker can have sent, in a message of `message_bytes`? 0 or -EBADMSG. */
+/* Is it one that a process of this broker can have sent, in a message of `message_bytes`? 0 or -EBADMSG. */
 int rc_handover_check(const struct rc_handover *handover, size_t message_bytes, uint32_t listener_count,
                       uint32_t worker_count);
 

@@ -1,5 +1,5 @@
 /* handover: see handover.h. */
-#include "worker/io/handover.h"
+#include "common/shm/handover.h"
 
 #include <errno.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/shm/layout.h"
 
 #define FDS_MAX 4u /* room for more than the one that is right, so that none of a wrong message stays open */
 
@@ -15,8 +16,8 @@ int rc_handover_check(const struct rc_handover *handover, size_t message_bytes, 
 {
     return message_bytes >= sizeof(*handover) && handover->magic == RC_HANDOVER_MAGIC &&
                    handover->bytes <= RC_HANDOVER_BYTES_MAX && message_bytes - sizeof(*handover) == handover->bytes &&
-                   handover->listener < listener_count && handover->worker < worker_count &&
-                   (handover->flags & ~RC_HANDOVER_FLAGS_ALL) == 0
+                   (handover->listener < listener_count || handover->listener == RC_LISTENER_CONSOLE) &&
+                   handover->worker < worker_count && (handover->flags & ~RC_HANDOVER_FLAGS_ALL) == 0
                ? 0
                : -EBADMSG;
 }

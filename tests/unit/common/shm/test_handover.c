@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
-#include "worker/io/handover.h"
+#include "common/shm/handover.h"
+#include "common/shm/layout.h"
 
 #define LISTENERS 3u
 #define WORKERS 4u
@@ -55,6 +56,18 @@ static struct rc_handover head_of(uint32_t count)
 static int receive(int *fd)
 {
     return rc_handover_receive(boxes[0], buffer, LISTENERS, WORKERS, fd);
+}
+
+Test(handover, what_came_over_the_control_socket_is_of_no_listener)
+{
+    struct rc_handover head = head_of(0);
+    head.magic = RC_HANDOVER_MAGIC;
+    head.listener = RC_LISTENER_CONSOLE;
+    cr_assert_eq(rc_handover_check(&head, sizeof(head), LISTENERS, WORKERS), 0);
+    head.listener = LISTENERS;
+    cr_assert_eq(rc_handover_check(&head, sizeof(head), LISTENERS, WORKERS), -EBADMSG);
+    head.listener = RC_LISTENER_CONSOLE + 1;
+    cr_assert_eq(rc_handover_check(&head, sizeof(head), LISTENERS, WORKERS), -EBADMSG);
 }
 
 static int fds_open(void)

@@ -1,0 +1,125 @@
+/* hear: see hear.h. */
+#include "acceptor/console/hear.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "acceptor/console/api.h"
+#include "acceptor/console/cli.h"
+#include "acceptor/console/option.h"
+#include "acceptor/console/which.h"
+#include "acceptor/watch/supervisor.h"
+
+/* Writes the message as people read it: its channel, its event, its data; or (--json) as it came. */
+static void message_print(const struct rc_cli *cli, const char *text)
+{
+    json_t *message = cli->json ? NULL : json_loads(text, 0, NULL);
+    const char *type = json_string_value(json_object_get(message, "type"));
+    const char *channel = json_string_value(json_object_get(message, "channel"));
+    const char *event = json_string_value(json_object_get(message, "event"));
+    const char *base64 = json_string_value(json_object_get(message, "data_base64"));
+    json_t *data = json_object_get(message, "data");
+    if (message == NULL || type == NULL) {
+        printf("%s\n", text);
+    } else {
+        char *dumped = data != NULL ? json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+        printf("%s%s%s%s%s%s\n", channel != NULL ? channel : "*", event != NULL ? " " : "", event != NULL ? event : "",
+               strcmp(type, "message") == 0 || strcmp(type, "broadcast") == 0 ? "" : " ",
+               strcmp(type, "message") == 0 || strcmp(type, "broadcast") == 0 ? "" : type, "");
+        printf("  %s\n", dumped != NULL ? dumped : base64 != NULL ? base64 : "");
+        free(dumped);
+    }
+    (void)fflush(stdout);
+    json_decref(message);
+}
+
+/* The status of the answer, whose head is read; of another one than 200 what it says is written. */
+static int head_read(FILE *in)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    int status = 0;
+    if (getline(&line, &capacity, in) > 0) {
+        (void)sscanf(line, "HTTP/1.%*d %d", &status);
+    }
+    while (getline(&line, &capacity, in) > 0 && strcmp(line, "\r\n") != 0) {}
+    if (status != 200) {
+        struct rc_console_answer answer = {.status = status};
+        const ssize_t bytes = getdelim(&line, &capacity, '\0', in);
+        answer.body = bytes > 0 ? line : NULL;
+        rc_console_answer_say(&answer);
+    }
+    free(line);
+    return status;
+}
+
+/* Lines of the body until the stream ends, or as many messages as are wanted; true: they have come. */
+static bool stream_read(const struct rc_cli *cli, FILE *in, unsigned long wanted)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t bytes;
+    unsigned long count = 0;
+    while ((wanted == 0 || count < wanted) && (bytes = getline(&line, &capacity, in)) > 0) {
+        if (strncmp(line, "data: ", 6) == 0) {
+            line[bytes - 1] = '\0';
+            message_print(cli, line + 6);
+            count++;
+        }
+    }
+    free(line);
+    return wanted != 0 && count == wanted;
+}
+
+static int channel_hear(const struct rc_cli *cli, const struct rc_which *which, unsigned long wanted)
+{
+    struct rc_console_target target;
+    struct rc_err err = {{0}};
+    const struct timeval forever = {0};
+    rc_console_target_begin(&target, cli->path != NULL ? cli->path : "/sse");
+    rc_console_target_add(&target, "channel", cli->whom);
+    rc_console_target_add(&target, "retained", cli->retained ? "true" : NULL);
+    const int fd = target.failed ? rc_err_set(&err, -ENAMETOOLONG, "the channel's name is too long")
+                                 : rc_console_api_open(which->socket, target.text, NULL, 0, &err);
+    FILE *in =
+        fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever)) == 0 ? fdopen(fd, "r") : NULL;
+    if (in == NULL) {
+        fprintf(stderr, "ringcast: %s\n", fd < 0 ? err.text : strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return RC_EXIT_FAILED;
+    }
+    bool done = false;
+    const int status = head_read(in);
+    if (status == 200) {
+        fprintf(stderr, "ringcast: listening\n");
+        done = stream_read(cli, in, wanted);
+        if (!done) {
+            fprintf(stderr, "ringcast: the broker has ended the stream\n");
+        }
+    }
+    (void)fclose(in);
+    return done ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
+int rc_hear_run(const struct rc_cli *cli)
+{
+    struct rc_which which;
+    char *end = NULL;
+    const unsigned long wanted = cli->count != NULL ? strtoul(cli->count, &end, 10) : 0;
+    if (cli->whom == NULL || (end != NULL && (*end != '\0' || wanted == 0))) {
+        rc_option_wrong("ringcast", "ringcast help sub",
+                        cli->whom == NULL ? "a CHANNEL is needed" : "--count is a number from 1, and not",
+                        cli->whom == NULL ? NULL : cli->count);
+        return RC_EXIT_CONFIG;
+    }
+    const int exit_code = rc_which_broker(&which, cli->socket, cli->config);
+    return exit_code != RC_EXIT_OK ? exit_code : channel_hear(cli, &which, wanted);
+}

@@ -1,0 +1,243 @@
+/* list: see list.h. */
+#include "acceptor/console/list.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "acceptor/console/api.h"
+#include "acceptor/console/cli.h"
+#include "acceptor/console/option.h"
+#include "acceptor/console/status.h"
+#include "acceptor/console/which.h"
+#include "acceptor/watch/supervisor.h"
+
+#define PAGE_MAX 1000u
+#define LIMIT_DEFAULT 100u
+#define LIMIT_MAX 1000000u
+
+const char *rc_list_number(char text[16], double number)
+{
+    static const char units[] = " kMGTP";
+    size_t unit = 0;
+    while (number >= 1000.0 && unit < sizeof(units) - 2) {
+        number /= 1000.0;
+        unit++;
+    }
+    if (unit == 0) {
+        (void)snprintf(text, 16, "%.0f", number);
+    } else {
+        (void)snprintf(text, 16, "%.1f%c", number, units[unit]);
+    }
+    return text;
+}
+
+/* A page, parsed; NULL after a line on standard error. */
+static json_t *list_page(const struct rc_which *which, const struct rc_console_target *target)
+{
+    struct rc_console_answer answer;
+    struct rc_err err = {{0}};
+    if (target->failed || rc_console_api_ask(which->socket, target->text, NULL, 0, &answer, &err) < 0) {
+        fprintf(stderr, "ringcast: %s\n", target->failed ? "what is asked for is too long" : err.text);
+        return NULL;
+    }
+    json_t *root = answer.status == 200 ? json_loadb(answer.body, answer.bytes, 0, NULL) : NULL;
+    if (answer.status != 200) {
+        rc_console_answer_say(&answer);
+    } else if (root == NULL) {
+        fprintf(stderr, "ringcast: the answer of the broker is not JSON\n");
+    }
+    rc_console_answer_free(&answer);
+    return root;
+}
+
+static int list_limit(const struct rc_cli *cli, uint32_t *limit)
+{
+    char *end = NULL;
+    const unsigned long value = cli->limit != NULL ? strtoul(cli->limit, &end, 10) : LIMIT_DEFAULT;
+    if ((end != NULL && *end != '\0') || value == 0 || value > LIMIT_MAX) {
+        rc_option_wrong("ringcast", "ringcast COMMAND --help", "--limit is a number from 1 to 1000000, and not",
+                        cli->limit);
+        return RC_EXIT_CONFIG;
+    }
+    *limit = (uint32_t)value;
+    return RC_EXIT_OK;
+}
+
+/* A page more of `name`, a member of the answer, into `all`; false after a line on standard error. `*next` is owned, NULL = it was the last. */
+static bool list_append(json_t *all, const json_t *page, const char *name, uint32_t limit, char **next, bool *more)
+{
+    json_t *rows = json_object_get(page, name);
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        if (json_array_size(all) == limit) {
+            *more = true;
+            return true;
+        }
+        if (json_array_append(all, row) != 0) {
+            fprintf(stderr, "ringcast: no memory for the list\n");
+            return false;
+        }
+    }
+    const char *cursor = json_string_value(json_object_get(page, "next"));
+    *more = cursor != NULL || json_is_true(json_object_get(page, "more"));
+    *next = cursor != NULL ? strdup(cursor) : NULL;
+    return true;
+}
+
+/* All pages up to the limit, as {"name":[…],"more":false}; NULL after a line on standard error. */
+static json_t *list_all(const struct rc_which *which, const struct rc_console_target *asked, const char *name,
+                        uint32_t limit)
+{
+    json_t *all = json_array();
+    char *next = NULL;
+    bool more = true;
+    bool there = all != NULL;
+    for (bool first = true; there && (first || next != NULL) && json_array_size(all) < limit; first = false) {
+        const uint32_t wanted = limit - (uint32_t)json_array_size(all);
+        char count[16];
+        struct rc_console_target target = *asked;
+        (void)snprintf(count, sizeof(count), "%u", wanted < PAGE_MAX ? wanted : PAGE_MAX);
+        rc_console_target_add(&target, "limit", count);
+        rc_console_target_add(&target, "cursor", next);
+        free(next);
+        next = NULL;
+        json_t *page = list_page(which, &target);
+        there = page != NULL && list_append(all, page, name, limit, &next, &more);
+        json_decref(page);
+    }
+    free(next);
+    json_t *root = there ? json_pack("{s:O, s:b}", name, all, "more", more) : NULL;
+    json_decref(all);
+    return root;
+}
+
+static int list_dump(const json_t *root)
+{
+    const bool written = json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    return written ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
+static double number_of(const json_t *row, const char *name)
+{
+    return json_number_value(json_object_get(row, name));
+}
+
+static const char *text_of(const json_t *row, const char *name)
+{
+    const char *text = json_string_value(json_object_get(row, name));
+    return text != NULL ? text : "-";
+}
+
+/* --- clients --- */
+
+static void print_client(const json_t *row)
+{
+    char age[32];
+    char behind[16];
+    char sent[16];
+    char received[16];
+    size_t i;
+    json_t *name;
+    rc_status_format_age(age, sizeof(age), (uint64_t)number_of(row, "age_ms"));
+    printf("%-36s %-16s %-15s %-11s %-9s %6.0f %8s %8.0f %8s %8s %8s%s\n", text_of(row, "client"), text_of(row, "user"),
+           text_of(row, "address"), text_of(row, "protocol"), text_of(row, "transport"), number_of(row, "worker"), age,
+           number_of(row, "channels"), rc_list_number(behind, number_of(row, "behind_bytes")),
+           rc_list_number(sent, number_of(row, "sent_bytes")),
+           rc_list_number(received, number_of(row, "received_bytes")),
+           json_is_true(json_object_get(row, "closing")) ? "  closing" : "");
+    json_array_foreach(json_object_get(row, "names"), i, name)
+    {
+        printf("    %s\n", json_string_value(name));
+    }
+}
+
+int rc_list_clients(const struct rc_cli *cli)
+{
+    struct rc_which which;
+    struct rc_console_target target;
+    uint32_t limit;
+    int exit_code = list_limit(cli, &limit);
+    exit_code = exit_code == RC_EXIT_OK ? rc_which_broker(&which, cli->socket, cli->config) : exit_code;
+    if (exit_code != RC_EXIT_OK) {
+        return exit_code;
+    }
+    rc_console_target_begin(&target, "/api/clients");
+    rc_console_target_add(&target, "user", cli->user);
+    rc_console_target_add(&target, "channel", cli->channel);
+    rc_console_target_add(&target, "address", cli->address);
+    rc_console_target_add(&target, "protocol", cli->protocol);
+    rc_console_target_add(&target, "behind", cli->behind);
+    rc_console_target_add(&target, "names", cli->names ? "true" : NULL);
+    json_t *root = list_all(&which, &target, "clients", limit);
+    if (root == NULL) {
+        return RC_EXIT_FAILED;
+    }
+    if (cli->json) {
+        exit_code = list_dump(root);
+    } else {
+        size_t i;
+        json_t *row;
+        printf("%-36s %-16s %-15s %-11s %-9s %6s %8s %8s %8s %8s %8s\n", "CLIENT", "USER", "ADDRESS", "PROTOCOL",
+               "TRANSPORT", "WORKER", "AGE", "CHANNELS", "BEHIND", "SENT", "RECEIVED");
+        json_array_foreach(json_object_get(root, "clients"), i, row)
+        {
+            print_client(row);
+        }
+        if (json_is_true(json_object_get(root, "more"))) {
+            printf("... there are more: --limit N shows them\n");
+        }
+    }
+    json_decref(root);
+    return exit_code;
+}
+
+/* --- channels --- */
+
+int rc_list_channels(const struct rc_cli *cli)
+{
+    struct rc_which which;
+    struct rc_console_target target;
+    uint32_t limit;
+    int exit_code = list_limit(cli, &limit);
+    exit_code = exit_code == RC_EXIT_OK ? rc_which_broker(&which, cli->socket, cli->config) : exit_code;
+    if (exit_code != RC_EXIT_OK) {
+        return exit_code;
+    }
+    rc_console_target_begin(&target, "/api/channels");
+    rc_console_target_add(&target, "sort", cli->sort);
+    rc_console_target_add(&target, "prefix", cli->prefix);
+    json_t *root = list_all(&which, &target, "channels", limit);
+    if (root == NULL) {
+        return RC_EXIT_FAILED;
+    }
+    if (cli->json) {
+        exit_code = list_dump(root);
+    } else {
+        size_t i;
+        json_t *row;
+        const bool measured = cli->sort != NULL && strcmp(cli->sort, "name") != 0;
+        printf("%11s %s%s\n", "SUBSCRIBERS", measured ? "   MSG/S  BYTES/S    OUT/S   MEMORY  BEHIND " : "", "CHANNEL");
+        json_array_foreach(json_object_get(root, "channels"), i, row)
+        {
+            char bytes[3][16];
+            printf("%11.0f ", number_of(row, "subscribers"));
+            if (measured) {
+                printf("%8.1f %8s %8s %8s %7.0f ", number_of(row, "rate"),
+                       rc_list_number(bytes[0], number_of(row, "bytes")),
+                       rc_list_number(bytes[1], number_of(row, "out_bytes")),
+                       rc_list_number(bytes[2], number_of(row, "log_bytes")), number_of(row, "behind"));
+            }
+            printf("%s\n", text_of(row, "channel"));
+        }
+        if (json_is_true(json_object_get(root, "more"))) {
+            printf("... there are more: --limit N shows them\n");
+        }
+    }
+    json_decref(root);
+    return exit_code;
+}

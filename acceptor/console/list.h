@@ -1,0 +1,17 @@
+/*
+ * list: `ringcast clients` and `ringcast channels`: who is connected, and which channels are hot (docs/api.md), as tables or as JSON.
+ *
+ * Commands of cli.h: they return the exit code of the program.
+ */
+#ifndef RC_ACCEPTOR_CONSOLE_LIST_H
+#define RC_ACCEPTOR_CONSOLE_LIST_H
+
+struct rc_cli;
+
+int rc_list_clients(const struct rc_cli *cli);
+int rc_list_channels(const struct rc_cli *cli);
+
+/* "1.5M", "312": a number of bytes or messages as people read it, into `text` of 16 bytes, which is returned. */
+const char *rc_list_number(char text[16], double number);
+
+#endif

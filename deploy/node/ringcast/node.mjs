@@ -1,0 +1,4 @@
+import Ringcast from "./node.cjs";
+
+export default Ringcast;
+export const RingcastError = Ringcast.Error;

@@ -1,0 +1,280 @@
+"use strict";
+// The adapter that socket.io gets in place of its in-memory one. Rooms of this process's sockets are here as always, and in ringcast; a
+// broadcast is encoded once, is one frame, and is fanned out there. Calls that reach other processes are those of socket.io-adapter's
+// ClusterAdapter, carried by ringcast, which also knows who is there.
+const { Adapter, ClusterAdapterWithHeartbeat, MessageType } = require("socket.io-adapter");
+const { FLAGS, LIST_MAX } = require("./frames.js");
+const { nspKey, short } = require("./links.js");
+
+const EVENT = 2;
+const ROOM_MAX = 1024; // bytes, its type included
+
+/* `42` and "42" are two rooms. */
+const roomKey = (room) => {
+  if (typeof room === "string") return short(`s${room}`, ROOM_MAX);
+  return short(typeof room === "number" ? `n${room}` : `j${typeof room === "object" ? JSON.stringify(room) : String(room)}`, ROOM_MAX);
+};
+/* The room of a key; undefined where the key does not tell. */
+const roomOf = (key) => {
+  try {
+    return { s: String, n: Number, j: JSON.parse }[key[0]]?.(key.slice(1));
+  } catch {
+    return undefined;
+  }
+};
+const keysOf = (rooms) => Array.from(rooms ?? [], roomKey);
+
+/* JSON that carries bytes as well, as texts that begin with NUL b; texts that begin with NUL get another one. */
+const pack = (message) => Buffer.from(JSON.stringify(message, function (name, value) {
+  const raw = this[name];
+  if (ArrayBuffer.isView(raw) || raw instanceof ArrayBuffer) return `\0b${Buffer.from(raw.buffer ?? raw, raw.byteOffset, raw.byteLength).toString("base64")}`;
+  return typeof value === "string" && value[0] === "\0" ? `\0${value}` : value;
+}));
+const unpack = (bytes) => JSON.parse(bytes.toString(), (_, value) => {
+  if (typeof value !== "string" || value[0] !== "\0") return value;
+  return value[1] === "b" ? Buffer.from(value.slice(2), "base64") : value.slice(1);
+});
+
+/* The class for one application: socket.io makes an instance of it for each namespace. */
+const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbeat {
+  constructor(nsp) {
+    super(nsp);
+    clearInterval(this.cleanupTimer); // nobody has to be guessed dead: ringcast says who is there
+    this.key = nspKey(nsp.name);
+    this.members = new Set(); // ids of sockets that are connected
+    this.direct = new Set(); // ids of sockets that are no clients of ringcast: of an engine.io beside it
+    this.outgoing = false; // does anybody listen to what goes out?
+    this.offsets = 0;
+    this.dirty = new Set();
+    if (links.settings.resume) this.prepareResume();
+    links.enter(this);
+  }
+
+  init() {}
+
+  close() {
+    links.exit(this);
+  }
+
+  /* --- rooms ----------------------------------------------------------------------------------------------------------- */
+
+  /* What ringcast is told of a socket: from the moment when it is in its own room, which is when it is connected. */
+  tell(id, name, flags, rooms) {
+    const connection = this.nsp.sockets.get(id)?.conn;
+    if (!connection?.link || links.detached || connection.readyState === "closed") return;
+    const keys = keysOf(rooms);
+    for (let i = 0; i === 0 || i < keys.length; i += LIST_MAX) {
+      connection.link.send(name, flags, connection.number, this.key, short(id, 128), keys.slice(i, i + LIST_MAX));
+    }
+  }
+
+  /* Said before the adapter's own events, whose listeners may broadcast to the room. */
+  addAll(id, rooms) {
+    const socket = this.nsp.sockets.get(id);
+    if (this.members.has(id)) this.tell(id, "JOIN", 0, rooms);
+    else if (socket && rooms.has(id)) this.connected(socket, new Set([...(this.sids.get(id) ?? []), ...rooms]));
+    super.addAll(id, rooms);
+  }
+
+  connected(socket, rooms) {
+    this.members.add(socket.id);
+    if (!socket.conn.link) return void this.direct.add(socket.id);
+    this.tell(socket.id, "JOIN", 0, rooms);
+    this.touch(socket);
+    this.outgoing ||= (socket._anyOutgoingListeners?.length ?? 0) > 0;
+    const type = Object.getPrototypeOf(socket);
+    if (type.ringcastWatched || !type.onAnyOutgoing) return;
+    Object.defineProperty(type, "ringcastWatched", { value: true });
+    for (const name of ["onAnyOutgoing", "prependAnyOutgoing"]) {
+      const listen = type[name];
+      type[name] = function (listener) {
+        this.adapter.outgoing = true;
+        return listen.call(this, listener);
+      };
+    }
+  }
+
+  del(id, room) {
+    if (this.members.has(id) && this.sids.get(id)?.has(room)) this.tell(id, "LEAVE", 0, [room]);
+    super.del(id, room);
+  }
+
+  delAll(id) {
+    if (this.members.delete(id)) this.tell(id, "LEAVE", FLAGS.ALL, []);
+    this.direct.delete(id);
+    this.dirty.delete(id);
+    super.delAll(id);
+  }
+
+  /* --- broadcasts ------------------------------------------------------------------------------------------------------ */
+
+  broadcast(packet, opts) {
+    const { rooms, except, flags = {} } = opts;
+    if (rooms.size > LIST_MAX || except?.size > LIST_MAX) return this.broadcastOneByOne(packet, opts);
+    packet.nsp = this.nsp.name;
+    let offset = "";
+    if (this.nsp.server.opts.connectionStateRecovery && packet.type === EVENT && packet.id === undefined && flags.volatile === undefined) {
+      packet.data.push((offset = this.nextOffset()));
+    }
+    const messages = this.encoder.encode(packet);
+    if (this.outgoing || links.engine.watched) this.show(packet, messages, opts);
+    if (this.direct.size > 0) this.apply(opts, (socket) => this.direct.has(socket.id) && socket.client._packet(messages, { ...flags, preEncoded: true }));
+    // To one of its own sockets, as all emits with recovery are: the others need not look at it.
+    const own = rooms.size === 1 && this.nsp.sockets.get(rooms.values().next().value)?.conn.link;
+    const sent = links.broadcast({
+      key: this.key, rooms: keysOf(rooms), except: keysOf(except), offset, messages,
+      flags: (flags.volatile ? FLAGS.VOLATILE : 0) | (flags.compress === false ? FLAGS.PLAIN : 0) | (flags.local ? FLAGS.LOCAL : 0),
+      ...(own && { home: own, only: [own] }),
+    });
+    if (!sent) links.report("a broadcast that is larger than a link carries was not sent");
+  }
+
+  /* Each receiver's listeners are told, where there are any. */
+  show(packet, messages, opts) {
+    const options = { volatile: opts.flags?.volatile, compress: opts.flags?.compress !== false };
+    this.apply(opts, (socket) => {
+      socket.notifyOutgoingListeners?.(packet);
+      if (socket.conn.link) for (const data of messages) socket.conn.emit("packetCreate", { type: "message", data, options });
+    });
+  }
+
+  broadcastOneByOne(packet, opts) {
+    if (!opts.flags?.local) this.publish({ type: MessageType.BROADCAST, data: { packet, opts: plain(opts) } });
+    Adapter.prototype.broadcast.call(this, packet, opts);
+  }
+
+  /* Unique, and later ones sort behind: not needed, but easy to read in a log. */
+  nextOffset() {
+    return `${Date.now().toString(36)}${links.uid.slice(0, 6)}${(this.offsets++).toString(36)}`;
+  }
+
+  /* --- other processes ------------------------------------------------------------------------------------------------- */
+
+  scheduleHeartbeat() {}
+
+  async doPublish(message) {
+    links.cluster(this, "", pack(message));
+    return "";
+  }
+
+  async doPublishResponse(to, response) {
+    links.cluster(this, to, pack(response));
+  }
+
+  onCluster(bytes) {
+    let message;
+    try {
+      message = unpack(bytes);
+    } catch {
+      return links.report("a message of another server is none: are all of them of one version?");
+    }
+    const known = this.nodesMap.has(message.uid);
+    this.onMessage(message);
+    if (!known) this.nodesMap.delete(message.uid); // PEERS says who is there
+  }
+
+  onPeers(uids) {
+    const now = new Set(uids);
+    for (const uid of [...this.nodesMap.keys()]) if (!now.has(uid)) this.removeNode(uid);
+    for (const uid of now) if (uid !== this.uid) this.nodesMap.set(uid, Date.now());
+  }
+
+  /* At once for own sockets, as the in-memory adapter does. */
+  addSockets(opts, rooms) {
+    if (!opts.flags?.local) this.publish({ type: MessageType.SOCKETS_JOIN, data: { opts: plain(opts), rooms } });
+    Adapter.prototype.addSockets.call(this, opts, rooms);
+  }
+
+  delSockets(opts, rooms) {
+    if (!opts.flags?.local) this.publish({ type: MessageType.SOCKETS_LEAVE, data: { opts: plain(opts), rooms } });
+    Adapter.prototype.delSockets.call(this, opts, rooms);
+  }
+
+  disconnectSockets(opts, close) {
+    if (!opts.flags?.local) this.publish({ type: MessageType.DISCONNECT_SOCKETS, data: { opts: plain(opts), close } });
+    Adapter.prototype.disconnectSockets.call(this, opts, close);
+  }
+
+  async sockets(rooms) {
+    const sockets = await this.fetchSockets({ rooms, except: new Set(), flags: {} });
+    return new Set(sockets.map(({ id }) => id));
+  }
+
+  /* --- clients that come back ------------------------------------------------------------------------------------------ */
+
+  persistSession({ sid, pid, rooms, data }) {
+    if (links.detached || !links.settings.recovery) return;
+    links.primary?.send("KEEP", 0, 0, this.key, short(sid, 128), pid, "", bytesOf(data), keysOf(rooms).slice(0, LIST_MAX));
+  }
+
+  async restoreSession(pid, offset) {
+    const session = await links.restore(this.key, pid, offset);
+    if (!session) return null;
+    const missedPackets = [];
+    const decoder = new this.nsp.server._parser.Decoder();
+    decoder.on("decoded", ({ data }) => missedPackets.push(data));
+    for (const message of session.missed.flat()) decoder.add(message);
+    return { sid: session.sid, pid, rooms: session.rooms.map(roomOf).filter((room) => room !== undefined), data: session.data ? JSON.parse(session.data) : {}, missedPackets };
+  }
+
+  /* --- clients of a process that is gone ------------------------------------------------------------------------------- */
+
+  /* Sockets become what SESSION said of them; what changes on the top of their `data` is said, once a turn. */
+  prepareResume() {
+    const { nsp } = this;
+    if (nsp.ringcastResumes || typeof nsp._createSocket !== "function") return;
+    nsp.ringcastResumes = true;
+    // No question of a process before may be answered here.
+    nsp._ids = Math.floor(Math.random() * 2 ** 40);
+    const create = nsp._createSocket;
+    nsp._createSocket = async (client, auth) => {
+      const entry = client.conn.resuming?.get(nsp.name);
+      const { pid, offset, ...rest } = auth ?? {};
+      const socket = await create.call(nsp, client, entry ? rest : auth);
+      if (entry) {
+        Object.assign(socket, { id: entry.sid, recovered: true, ...(entry.pid && { pid: entry.pid }), data: entry.data ?? {} });
+        socket.handshake.auth = auth;
+        for (const room of entry.rooms.map(roomOf)) if (room !== undefined && room !== socket.id) socket.join(room);
+      }
+      nsp.adapter.follow?.(socket);
+      return socket;
+    };
+  }
+
+  follow(socket) {
+    const watch = (data) => (data === null || typeof data !== "object" ? data : new Proxy(data, {
+      set: (target, name, value) => (this.touch(socket), Reflect.set(target, name, value)),
+      deleteProperty: (target, name) => (this.touch(socket), Reflect.deleteProperty(target, name)),
+    }));
+    let data = watch(socket.data);
+    Object.defineProperty(socket, "data", { configurable: true, enumerable: true, get: () => data, set: (value) => (this.touch(socket), (data = watch(value))) });
+  }
+
+  touch(socket) {
+    if (!links.settings.resume || !this.nsp.sockets.has(socket.id)) return;
+    if (this.dirty.size === 0) setImmediate(() => this.sayDirty());
+    this.dirty.add(socket.id);
+  }
+
+  sayDirty() {
+    const dirty = [...this.dirty].map((id) => this.nsp.sockets.get(id));
+    this.dirty.clear();
+    for (const socket of dirty) {
+      const connection = socket?.conn;
+      if (!connection?.link?.has("resume") || links.detached || connection.readyState !== "open") continue;
+      connection.link.send("SESSION", 0, connection.number, this.key, short(socket.id, 128), socket.pid ?? "", bytesOf(socket.handshake.auth), bytesOf(socket.data));
+    }
+  }
+};
+
+const plain = ({ rooms, except, flags }) => ({ rooms: [...rooms], except: [...(except ?? [])], flags });
+
+function bytesOf(value) {
+  try {
+    return Buffer.from(JSON.stringify(value) ?? "");
+  } catch {
+    return Buffer.alloc(0); // it has circles: nothing of it is kept
+  }
+}
+
+module.exports = { adapterOf, pack, unpack, roomKey, roomOf };

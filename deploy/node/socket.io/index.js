@@ -1,0 +1,52 @@
+"use strict";
+// ringcast-socket.io: an existing Socket.IO server keeps its code, ringcast holds its clients. attach(io, httpServer, { secret }) takes
+// the place of io.attach(httpServer): see README.md.
+const { createServer } = require("node:http");
+const { adapterOf } = require("./adapter.js");
+const { Engine } = require("./engine.js");
+const { Links } = require("./links.js");
+
+const RECOVERY_MS = 2 * 60 * 1000; // socket.io's own
+
+function settingsOf(io, { secret = process.env.RINGCAST_LINK_SECRET, path, resume, dial, backend }) {
+  const secrets = [secret ?? []].flat().filter(Boolean);
+  if (secrets.length === 0) throw new Error("ringcast-socket.io: a secret is needed, the same as in [[backend]]: attach(io, server, { secret }) or RINGCAST_LINK_SECRET");
+  const recovery = io.opts.connectionStateRecovery;
+  const canResume = typeof io.sockets._createSocket === "function"; // socket.io 4.6
+  if (resume && !canResume) throw new Error("ringcast-socket.io: resume needs socket.io 4.6 or later");
+  return {
+    secrets, path, backend,
+    dial: [dial ?? process.env.RINGCAST_LINK_DIAL?.split(",") ?? []].flat(),
+    resume: resume ?? Boolean(recovery && canResume),
+    recovery: recovery ? recovery.maxDisconnectionDuration ?? RECOVERY_MS : 0,
+  };
+}
+
+/* Binds the application's `io` (a Server of the package socket.io, 3.1.2 or later) to clients that ringcast holds. Returns what watches
+ * the links: `links.size` of them, events `attach` and `detach`. */
+function attach(io, server, options = {}) {
+  if (typeof server === "function") throw new Error("ringcast-socket.io: attach needs an http.Server, not a request handler");
+  const settings = settingsOf(io, options);
+  const links = new Links(settings);
+  const engine = new Engine(io, links, { path: io.path(), ...io.opts, ...options.engine });
+  links.engine = engine;
+  // Another adapter that the application has chosen goes on working: each receiver is a frame then, not each broadcast.
+  if (!io.opts.adapter) io.adapter(adapterOf(links));
+  if (server !== undefined && server !== null) {
+    const httpServer = Number(server) == server ? createServer((_, response) => response.writeHead(404).end()).listen(Number(server)) : server;
+    links.listen(httpServer);
+    if (io.serveClient()) io.attachServe(httpServer);
+    io.httpServer = httpServer;
+  }
+  for (const url of settings.dial) links.dial(url, settings.backend);
+  io.eio = engine;
+  io.bind(engine);
+  if (settings.resume) {
+    // A process that ends in good order leaves its clients to the next one.
+    const { close } = io;
+    io.close = (...args) => (links.detach(), close.apply(io, args));
+  }
+  return links;
+}
+
+module.exports = { attach };

@@ -1,0 +1,3 @@
+import shim from "./index.js";
+
+export const { attach } = shim;

@@ -1,0 +1,147 @@
+"use strict";
+// One link: a stream of frames between a worker of ringcast and this process (docs/link.md). It proves both ends to each other by the
+// shared secret, writes what a turn of the loop has to say in one go, and says by receipts what was handed on. Events: `up` (HELLO was
+// good, READY is sent), `frame` ({ name, flags, connection, values }), `end` (error or null), once each but for `frame`.
+const { EventEmitter } = require("node:events");
+const { createHmac, randomBytes, timingSafeEqual } = require("node:crypto");
+const { Broken, FRAME_MAX, HEAD, application, broker } = require("./frames.js");
+
+const HELLO_MAX = 64 * 1024; // bytes of the first frame
+const HELLO_MS = 10000;
+const UNREAD_MAX = 256 << 20; // bytes that may wait for a worker that stands still
+const NONCE = /^[0-9a-f]{32}$/;
+
+const makeNonce = () => randomBytes(16).toString("hex");
+
+function sign(secret, what, nonces, json) {
+  return createHmac("sha256", secret).update(`ringcast-link/1 ${what}\n${nonces.broker}\n${nonces.application}\n`).update(json).digest("hex");
+}
+
+const same = (a, b) => a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+
+const open = new Set();
+// What the last turn had to say still leaves when the application calls process.exit().
+process.on("exit", () => open.forEach((link) => link.flush()));
+
+class Link extends EventEmitter {
+  /* `nonces`: { broker, application }; `ready`: () => what READY says. The socket is this link's from here on. */
+  constructor(socket, { secrets, nonces, ready }) {
+    super();
+    Object.assign(this, { socket, secrets, nonces, ready, hello: null, frameMax: HELLO_MAX, frames: 0, waiting: [], scheduled: false, ended: false });
+    this.reader = new broker.Reader(HELLO_MAX);
+    this.deadline = setTimeout(() => this.end(new Broken("no HELLO came")), HELLO_MS);
+    open.add(this);
+    socket.setTimeout(0);
+    socket.setNoDelay?.(true);
+    socket.setKeepAlive?.(true, 15000);
+    socket.on("data", (chunk) => this.onData(chunk));
+    socket.on("error", (error) => this.end(error));
+    socket.on("end", () => this.end(null));
+    socket.on("close", () => this.end(null));
+  }
+
+  get name() {
+    return this.hello ? `${this.hello.instance}/${this.hello.worker}` : "?";
+  }
+
+  has(feature) {
+    return this.hello?.features?.includes(feature) ?? false;
+  }
+
+  onData(chunk) {
+    try {
+      for (const frame of this.reader.read(chunk)) {
+        if (this.ended) return;
+        this.frames++;
+        this.onFrame(frame);
+      }
+    } catch (error) {
+      if (!(error instanceof Broken)) {
+        // The application's own: it is thrown where Node looks for it, and what came behind is still read.
+        setImmediate(() => this.onData(Buffer.alloc(0)));
+        throw error;
+      }
+      this.refuse(error);
+    }
+    this.schedule();
+  }
+
+  onFrame(frame) {
+    const [value] = frame.values;
+    if (!this.hello) this.onHello(frame);
+    else if (frame.name === "PING") this.send("PONG", 0, 0, value);
+    else if (frame.name === "ERROR") this.end(new Broken(value));
+    else if (frame.name === "HELLO") throw new Broken("a second HELLO");
+    else this.emit("frame", frame);
+  }
+
+  onHello({ name, values: [signature, json] }) {
+    if (name === "ERROR") return this.end(new Broken(signature));
+    if (name !== "HELLO") throw new Broken(`${name} before HELLO`);
+    const secret = this.secrets.find((candidate) => same(signature, sign(candidate, "hello", this.nonces, json)));
+    if (!secret) throw new Broken("HELLO is not signed with this secret");
+    let hello;
+    try {
+      hello = JSON.parse(json);
+    } catch {
+      throw new Broken("HELLO without JSON");
+    }
+    if (hello.version !== 1) throw new Broken(`version ${hello.version} of the link`);
+    clearTimeout(this.deadline);
+    this.hello = hello;
+    this.reader.max = FRAME_MAX;
+    this.frameMax = hello.frame_max ?? FRAME_MAX;
+    const ready = JSON.stringify(this.ready());
+    this.send("READY", 0, 0, sign(secret, "ready", this.nonces, ready), Buffer.from(ready));
+    this.emit("up");
+  }
+
+  /* Encodes a frame and lets it go with those of this turn; false: it is larger than a link carries, and was not sent. */
+  send(name, flags, connection, ...values) {
+    return this.write(application.encode(name, flags, connection, ...values));
+  }
+
+  write(frame) {
+    if (frame.length > HEAD + this.frameMax) return false;
+    if (!this.ended) this.waiting.push(frame);
+    this.schedule();
+    return true;
+  }
+
+  schedule() {
+    if (this.scheduled || this.ended) return;
+    this.scheduled = true;
+    setImmediate(() => this.flush());
+  }
+
+  /* By now what was read has reached its listeners: packets take two ticks, and this is another phase of the loop. */
+  flush() {
+    this.scheduled = false;
+    if (this.ended) return;
+    if (this.receipts && this.told !== this.frames) this.waiting.push(application.encode("RECEIPT", 0, 0, (this.told = this.frames)));
+    if (this.waiting.length === 0) return;
+    this.socket.write(this.waiting.length === 1 ? this.waiting[0] : Buffer.concat(this.waiting));
+    this.waiting = [];
+    this.emit("flush");
+    if (this.socket.writableLength > UNREAD_MAX) this.end(new Broken("ringcast does not read any more"));
+  }
+
+  refuse(error) {
+    this.send("ERROR", 0, 0, error.message.slice(0, 200));
+    this.end(error);
+  }
+
+  /* What was sent before still leaves. */
+  end(error = null) {
+    if (this.ended) return;
+    this.flush();
+    this.ended = true;
+    clearTimeout(this.deadline);
+    open.delete(this);
+    this.socket.end();
+    this.socket.destroySoon?.();
+    this.emit("end", error);
+  }
+}
+
+module.exports = { Link, NONCE, makeNonce };

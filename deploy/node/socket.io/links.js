@@ -1,0 +1,234 @@
+"use strict";
+// All links of this process: one to each worker of ringcast. Takes them where the application listens, or dials them; hands frames to
+// the engine's connections and to the adapters; writes broadcasts on every link, so that each client gets everything in the order in
+// which the application said it. Events: `attach` and `detach` (link, error), for who wants to watch.
+const { EventEmitter } = require("node:events");
+const { createHash, randomBytes } = require("node:crypto");
+const http = require("node:http");
+const https = require("node:https");
+const { FLAGS, application } = require("./frames.js");
+const { Link, NONCE, makeNonce } = require("./link.js");
+
+const RETRY_MS = 100;
+const RETRY_MS_MAX = 5000;
+const QUESTIONS_MAX = 4096;
+const QUESTION_MS = 5000;
+
+/* A name as the link carries it: clients may choose names, and a long one must not be what breaks the link. */
+function short(name, max) {
+  return Buffer.byteLength(name) <= max ? name : `h${createHash("sha256").update(name).digest("hex")}`;
+}
+const nspKey = (name) => short(name, 255);
+
+class Links extends EventEmitter {
+  /* `settings`: { secrets, path, resume, recovery }. */
+  constructor(settings) {
+    super();
+    Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), questions: new Map(), asked: 0, detached: false, stopped: false });
+    this.uid = randomBytes(8).toString("hex");
+  }
+
+  /* The link that speaks for the whole process: the oldest. */
+  get primary() {
+    return this.links.values().next().value;
+  }
+
+  get resumes() {
+    return this.settings.resume && [...this.links].some((link) => link.has("resume"));
+  }
+
+  /* --- how links begin ------------------------------------------------------------------------------------------------- */
+
+  /* Takes ringcast's upgrades from the server before any other listener can refuse them. */
+  listen(server) {
+    const emit = server.emit;
+    server.emit = (name, request, socket, ...rest) => {
+      const ours = name === "upgrade" && !this.stopped && this.accept(request, socket, ...rest);
+      return ours || emit.call(server, name, request, socket, ...rest);
+    };
+    // Node emits `upgrade` only if somebody listens; who else comes must not hang.
+    server.on("upgrade", (request, socket) => {
+      if (server.listenerCount("upgrade") === 1) socket.destroy();
+    });
+  }
+
+  accept(request, socket, head) {
+    if (request.headers.upgrade?.toLowerCase() !== "ringcast-link") return false;
+    const { path } = this.settings;
+    if (path && request.url.split("?")[0] !== path) return false;
+    const nonces = { broker: request.headers["ringcast-nonce"], application: makeNonce() };
+    socket.on("error", () => {});
+    if (request.headers["ringcast-link"] !== "1" || !NONCE.test(nonces.broker ?? "")) {
+      socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+      return true;
+    }
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ringcast-link\r\nRingcast-Nonce: ${nonces.application}\r\n\r\n`);
+    this.take(socket, nonces, head);
+    return true;
+  }
+
+  /* Keeps a link to each worker of the broker at `url` (http:, https:, unix:/path), where its `[link] listen` says. */
+  dial(url, backend) {
+    const dialled = new Map(); // worker: the link, or true while it is sought
+    const reach = (worker, delay) => {
+      if (this.stopped) return;
+      const again = (error) => {
+        this.report(`${url}${worker === undefined ? "" : ` (worker ${worker})`}: ${error?.message ?? "closed"}`);
+        setTimeout(reach, delay, worker, Math.min(delay * 2, RETRY_MS_MAX));
+      };
+      const nonces = { application: makeNonce() };
+      const query = new URLSearchParams({ ...(worker !== undefined && { worker }), ...(backend && { backend }) });
+      const request = dialRequest(url, `/.ringcast?${query}`, nonces.application);
+      request.on("error", again);
+      request.on("response", (response) => (response.resume(), again(new Error(`refused: ${response.statusCode}`))));
+      request.on("upgrade", (response, socket, head) => {
+        nonces.broker = response.headers["ringcast-nonce"];
+        if (!NONCE.test(nonces.broker ?? "")) return socket.destroy(), again(new Error("an answer without a nonce"));
+        const link = this.take(socket, nonces, head);
+        let mine = worker;
+        link.once("up", () => {
+          delay = RETRY_MS;
+          mine = link.hello.worker;
+          dialled.set(mine, link);
+          for (let other = 0; other < link.hello.workers; other++) if (!dialled.has(other)) dialled.set(other, true), reach(other, RETRY_MS);
+        });
+        link.once("end", (error) => {
+          worker = mine;
+          again(error);
+        });
+      });
+      request.end();
+    };
+    reach(undefined, RETRY_MS);
+  }
+
+  take(socket, nonces, head) {
+    const link = new Link(socket, { secrets: this.settings.secrets, nonces, ready: () => this.ready() });
+    link.connections = new Map();
+    link.on("up", () => this.onUp(link));
+    link.on("frame", (frame) => this.onFrame(link, frame));
+    link.on("end", (error) => this.onEnd(link, error));
+    if (head?.length > 0) link.onData(head);
+    return link;
+  }
+
+  ready() {
+    const { resume, recovery } = this.settings;
+    const { asks, opts } = this.engine;
+    const plain = Object.entries(opts).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value) || Array.isArray(value));
+    return { version: 1, process: this.uid, group: "", asks, resume, recovery_ms: recovery, options: Object.fromEntries(plain) };
+  }
+
+  /* --- their life ------------------------------------------------------------------------------------------------------ */
+
+  onUp(link) {
+    link.receipts = this.settings.resume && link.has("resume");
+    this.links.add(link);
+    if (link === this.primary) this.enterAll();
+    this.emit("attach", link);
+  }
+
+  onEnd(link, error) {
+    const was = this.primary;
+    if (!this.links.delete(link)) {
+      if (error) this.report(`a link was refused: ${error.message}`);
+      return;
+    }
+    if (error && !this.stopped) this.report(`the link to ${link.name} ended: ${error.message}`);
+    for (const connection of link.connections.values()) connection.onClosed("transport close");
+    if (was === link) this.enterAll();
+    this.emit("detach", link, error);
+  }
+
+  /* Said where somebody looks, once for each cause in a row. */
+  report(message) {
+    if (message !== this.reported && !this.stopped) process.emitWarning(message, "RingcastLink");
+    this.reported = message;
+  }
+
+  onFrame(link, { name, flags, connection, values }) {
+    const [value] = values;
+    if (name === "OPEN") return this.engine.onOpen(link, connection, value, (flags & FLAGS.HELD) !== 0);
+    if (name === "FAILED") return this.engine.onFailed(value);
+    if (name === "PEERS") return this.adapters.get(value)?.onPeers(values[1]);
+    if (name === "CLUSTER") return this.adapters.get(value)?.onCluster(values[3]);
+    if (name === "REPLY") return this.answer(value, values[1] === 1 ? values[2] : null);
+    link.connections.get(connection)?.onFrame(name, value);
+  }
+
+  /* --- what adapters say ----------------------------------------------------------------------------------------------- */
+
+  enter(adapter) {
+    this.adapters.set(adapter.key, adapter);
+    this.primary?.send("ENTER", 0, 0, adapter.key, adapter.uid);
+  }
+
+  enterAll() {
+    for (const adapter of this.adapters.values()) {
+      adapter.onPeers([]);
+      this.primary?.send("ENTER", 0, 0, adapter.key, adapter.uid);
+    }
+  }
+
+  exit(adapter) {
+    if (this.adapters.get(adapter.key) === adapter) this.adapters.delete(adapter.key);
+    this.primary?.send("EXIT", 0, 0, adapter.key, adapter.uid);
+  }
+
+  cluster(adapter, to, bytes) {
+    if (this.primary?.send("CLUSTER", 0, 0, adapter.key, adapter.uid, to, bytes) === false) this.report(`a message to other servers of ${bytes.length} bytes was not sent`);
+  }
+
+  /* One frame for all links; of those one, `home`, is the one from which the broker takes it elsewhere. False: too large. */
+  broadcast({ key, rooms, except, offset, messages, flags, home = this.primary, only = this.links }) {
+    if (this.detached || !home) return true;
+    const frame = application.encode("BROADCAST", flags, 0, key, rooms, except, offset, messages);
+    const first = Buffer.from(frame);
+    if (!(flags & FLAGS.LOCAL)) first[5] |= FLAGS.PRIMARY;
+    return [...only].every((link) => link.write(link === home ? first : frame));
+  }
+
+  /* What the broker kept of a session: { sid, data, rooms, missed }, or null. */
+  restore(key, pid, offset) {
+    const link = this.primary;
+    if (!link?.has("recovery") || this.questions.size >= QUESTIONS_MAX || pid.length > 128 || offset.length > 128) return Promise.resolve(null);
+    const question = (this.asked = (this.asked + 1) >>> 0);
+    link.send("REQUEST", 0, 0, question, key, pid, offset);
+    return new Promise((done) => this.questions.set(question, { done, timer: setTimeout(() => this.answer(question, null), QUESTION_MS) }));
+  }
+
+  answer(question, reply) {
+    const asked = this.questions.get(question);
+    if (!asked) return;
+    this.questions.delete(question);
+    clearTimeout(asked.timer);
+    asked.done(reply);
+  }
+
+  announce() {
+    for (const link of this.links) link.send("ASKS", 0, 0, this.engine.asks ? 1 : 0);
+  }
+
+  /* --- the end --------------------------------------------------------------------------------------------------------- */
+
+  /* Connections stay where they are, for the next process; what is said of them from here on is not heard. */
+  detach() {
+    if (this.detached) return;
+    for (const link of this.links) if (link.has("resume")) link.send("DETACH", 0, 0);
+    this.detached = true;
+  }
+
+  close() {
+    this.stopped = true;
+    for (const link of this.links) link.end();
+  }
+}
+
+function dialRequest(url, path, nonce) {
+  const headers = { Connection: "Upgrade", Upgrade: "ringcast-link", "Ringcast-Link": "1", "Ringcast-Nonce": nonce };
+  if (url.startsWith("unix:")) return http.request({ socketPath: url.slice(5), path, headers, agent: false });
+  const at = new URL(url.includes("://") ? url : `http://${url}`);
+  return (at.protocol === "https:" ? https : http).request({ host: at.hostname, port: at.port, path, headers, agent: false });
+}
+
+module.exports = { Links, nspKey, short };

@@ -1,0 +1,19 @@
+"use strict";
+// node -r ringcast-socket.io/register app.js, or node --import ringcast-socket.io/register app.js: every copy of the package socket.io
+// that the application loads is attached to ringcast where it would have made an engine. RINGCAST_LINK_SECRET is needed,
+// RINGCAST_LINK_DIAL (addresses of [link] listen) and RINGCAST_LINK_RESUME=1 if wanted.
+const Module = require("node:module");
+const { attach } = require("./index.js");
+
+const MAIN = /[\\/]socket\.io[\\/]dist[\\/]index\.js$/;
+const { RINGCAST_LINK_RESUME: resume } = process.env;
+
+const load = Module._extensions[".js"];
+Module._extensions[".js"] = function (module, filename) {
+  load.call(this, module, filename);
+  const { Server } = MAIN.test(filename) ? module.exports : {};
+  if (!Server?.prototype?.initEngine) return;
+  Server.prototype.initEngine = function (server, opts) {
+    attach(this, server, { engine: opts, ...(resume !== undefined && { resume: resume === "1" }) });
+  };
+};

@@ -1,0 +1,158 @@
+/* chains: see chains.h. */
+#include "relay/recovery/chains.h"
+
+#include "common/base/hash.h"
+#include "common/records/channel_name.h"
+
+uint64_t rc_recovery_chain_of_token(uint64_t token)
+{
+    const uint64_t text[] = {token, RC_RECOVERY_CHAIN_HOLES};
+    return rc_hash(text, sizeof(text));
+}
+
+uint64_t rc_recovery_chain_of_name(struct rc_span name)
+{
+    return rc_channel_hash((const char *)name.bytes, name.count);
+}
+
+/* What is done with a chain; `name` is empty but for rooms. False: it could not be done. */
+typedef bool chain_action(struct rc_recovery *recovery, uint64_t chain, struct rc_span name);
+
+struct chain_walk {
+    struct rc_recovery *recovery;
+    chain_action *what;
+    uint32_t most;
+    uint32_t done;
+};
+
+static void walk_one(struct chain_walk *walk, uint64_t chain, struct rc_span name)
+{
+    if (walk->done < walk->most) {
+        if (walk->what(walk->recovery, chain, name)) {
+            walk->done++;
+        } else {
+            walk->most = walk->done;
+        }
+    }
+}
+
+/* Calls `what` for each chain in which something for the session may stand, for `most` of them, or until it fails: for how many it did not. */
+static uint32_t each_chain(struct rc_recovery *recovery, const struct rc_recovery_session *session, chain_action *what,
+                           uint32_t most)
+{
+    struct chain_walk walk = {.recovery = recovery, .what = what, .most = most};
+    struct rc_sio_session_parts parts;
+    struct rc_span room;
+    rc_recovery_session_parts(session, &parts);
+    const uint64_t token = rc_recovery_session_token(session);
+    walk_one(&walk, RC_RECOVERY_CHAIN_HOLES, (struct rc_span){0});
+    walk_one(&walk, rc_recovery_chain_of_token(token), (struct rc_span){0});
+    for (uint32_t i = 0; i < RC_RECOVERY_LIVES; i++) { /* for a client by its id */
+        if (session->lives[i] != 0 && session->lives[i] != token) {
+            walk_one(&walk, rc_recovery_chain_of_token(session->lives[i]), (struct rc_span){0});
+        }
+    }
+    if (session->channel_bytes == 2) { /* "/#" */
+        walk_one(&walk, rc_recovery_chain_of_name(RC_SPAN("*")), (struct rc_span){0});
+    }
+    while (rc_sio_session_room_next(&parts.rooms, &room)) {
+        walk_one(&walk, rc_recovery_chain_of_name(room), room);
+    }
+    return walk.done;
+}
+
+/* From here on its messages are kept. Some of the newest, which were sequenced since the socket came into it, may not have been: it got them,
+ * unless its connection broke just then, when it is not to be told that it missed nothing. */
+static bool chain_unseen(const struct rc_recovery *recovery, uint64_t chain)
+{
+    const uint64_t newest = recovery->newest;
+    uint64_t sequence = newest > RC_RECOVERY_RECENT ? newest - RC_RECOVERY_RECENT : 0;
+    sequence = recovery->joined > sequence ? recovery->joined : sequence;
+    while (recovery->joining != NULL && sequence < newest) {
+        if (recovery->recent[++sequence % RC_RECOVERY_RECENT] == chain) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void rc_recovery_chains_hole(struct rc_recovery *recovery, struct rc_span channel, uint64_t sequence, uint64_t now_ms)
+{
+    const struct rc_recovery_entry entry = {
+        .sequence = sequence, .time_ms = now_ms, .chain = RC_RECOVERY_CHAIN_HOLES, .flags = RC_RECOVERY_HOLE};
+    const struct rc_recovery_parts parts = {.channel = channel};
+    (void)rc_recovery_log_append(&recovery->log, &entry, &parts);
+}
+
+static void chain_hole(struct rc_recovery *recovery, uint64_t chain, struct rc_span name)
+{
+    const struct rc_recovery_session *session = recovery->joining;
+    char text[RC_CHANNEL_NAME_MAX];
+    struct rc_span nsp;
+    struct rc_span room;
+    if (name.count == 0 && chain == rc_recovery_chain_of_name(RC_SPAN("*"))) {
+        name = RC_SPAN("*");
+    } else if (name.count == 0) { /* of itself */
+        (void)rc_channel_split(rc_span_of(session->channel, session->channel_bytes), &nsp, &room);
+        name =
+            rc_span_of(text, rc_channel_of_room(text, sizeof(text), nsp, rc_span_of(session->head.sid, RC_SID_BYTES)));
+    }
+    rc_recovery_chains_hole(recovery, name, recovery->newest, recovery->joined_ms);
+}
+
+static bool chain_want(struct rc_recovery *recovery, uint64_t chain, struct rc_span name)
+{
+    const int rc = rc_recovery_log_want(&recovery->log, chain);
+    if (rc == 1 && name.count > 0 && recovery->setup.room != NULL && !recovery->silent) {
+        recovery->setup.room(recovery->setup.context, name, true);
+    }
+    if (rc == 1 && chain != RC_RECOVERY_CHAIN_HOLES && chain_unseen(recovery, chain)) {
+        chain_hole(recovery, chain, name);
+    }
+    return rc >= 0;
+}
+
+static bool chain_count(struct rc_recovery *recovery, uint64_t chain, struct rc_span name)
+{
+    (void)recovery;
+    (void)chain;
+    (void)name;
+    return true;
+}
+
+static bool chain_unwant(struct rc_recovery *recovery, uint64_t chain, struct rc_span name)
+{
+    if (rc_recovery_log_unwant(&recovery->log, chain) && name.count > 0 && recovery->setup.room != NULL) {
+        recovery->setup.room(recovery->setup.context, name, false);
+    }
+    return true;
+}
+
+bool rc_recovery_chains_want(struct rc_recovery *recovery, const struct rc_recovery_session *session)
+{
+    const uint32_t all = each_chain(recovery, session, chain_count, UINT32_MAX);
+    const uint32_t done = each_chain(recovery, session, chain_want, all);
+    if (done < all) {
+        (void)each_chain(recovery, session, chain_unwant, done);
+    }
+    return done == all;
+}
+
+void rc_recovery_chains_unwant(struct rc_recovery *recovery, const struct rc_recovery_session *session)
+{
+    (void)each_chain(recovery, session, chain_unwant, UINT32_MAX);
+}
+
+static bool room_tell(struct rc_recovery *recovery, uint64_t chain, struct rc_span name)
+{
+    (void)chain;
+    if (name.count > 0) {
+        recovery->setup.room(recovery->setup.context, name, true);
+    }
+    return true;
+}
+
+void rc_recovery_chains_tell(struct rc_recovery *recovery, const struct rc_recovery_session *session)
+{
+    (void)each_chain(recovery, session, room_tell, UINT32_MAX);
+}

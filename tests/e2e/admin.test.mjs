@@ -1,0 +1,189 @@
+// The dashboard behind /admin: who gets it, what it shows of a real broker, what it does, and that it can be read on phones and by night.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import { startBroker, testBroker } from "./lib/broker.mjs";
+import { Chromium, findChromium, keep } from "./lib/chromium.mjs";
+import { NO_REDIS, startRedis } from "./lib/redis.mjs";
+import { ROOT, freePort, until } from "./lib/util.mjs";
+
+const program = findChromium();
+const KEY = "dashboard-key-1";
+const SECRETS = { "log.redact_key": "a-secret-redact-key", "http.api_keys": [KEY, "another-secret-key"] };
+const config = {
+  ...SECRETS, "debug.user_query": "user", "limits.max_channels": 77,
+  namespace: [{ name: "room", presence: true }],
+  identity: [{ kind: "jwt", from: ["auth.token"], secret: "a-secret-of-at-least-thirty-two-bytes", required: false }],
+};
+
+testBroker("the dashboard's files are for this machine, say what they may ask, and are no one else's", { config: SECRETS, workers: 1 }, async (broker) => {
+  for (const [path, file, type] of [["/admin", "admin.html", /^text\/html/], ["/admin.js", "admin.js", /^text\/javascript/], ["/admin.css", "admin.css", /^text\/css/]]) {
+    const answer = await broker.get(path);
+    assert.equal(answer.status, 200, path);
+    assert.match(answer.headers["content-type"], type);
+    assert.equal(answer.body, readFileSync(join(ROOT, "worker/http", file), "utf8"));
+    const policy = answer.headers["content-security-policy"];
+    assert.match(policy, /default-src 'none'/);
+    assert.match(policy, /frame-ancestors 'none'/);
+    assert.doesNotMatch(policy, /unsafe|\*|http:/);
+    assert.match(answer.headers.etag, /^"/);
+    assert.doesNotMatch(answer.body, /https?:\/\/(?!www\.w3\.org\/)/, "no resources of others");
+  }
+  // Nothing is told without a key.
+  for (const path of ["/api/config", "/api/stats", "/api/clients"]) assert.equal((await broker.get(path)).status, 401, path);
+  const { status, body } = await broker.get("/api/config", { headers: { Authorization: `Bearer ${KEY}` } });
+  assert.equal(status, 200);
+  const shown = JSON.parse(body);
+  assert.equal(shown.instance, "test");
+  assert.match(shown.toml, /^workers = 1$/m);
+  for (const secret of [...SECRETS["http.api_keys"], SECRETS["log.redact_key"]]) assert.ok(!body.includes(secret), `${secret} is not shown`);
+  assert.match(shown.toml, /^redact_key = "\*\*\*"$/m);
+});
+
+test("who comes by a public listener does not get the dashboard, who comes by http.admin_listen does", async () => {
+  // A forwarded client is not this machine.
+  const port = await freePort();
+  const broker = await startBroker({ workers: 1, config: { ...SECRETS, "http.trusted_proxies": ["127.0.0.1"], "http.admin_listen": `127.0.0.1:${port}` } });
+  try {
+    const answer = await fetch(`http://127.0.0.1:${port}/admin`, { headers: { "X-Forwarded-For": "203.0.113.9" } });
+    assert.equal(answer.status, 200);
+    assert.match(await answer.text(), /<title>ringcast<\/title>/);
+    for (const path of ["/admin", "/admin.js", "/admin.css"]) {
+      const answer = await broker.get(path, { headers: { "X-Forwarded-For": "203.0.113.9" } });
+      assert.equal(answer.status, 404, path);
+      assert.match(answer.body, /http\.admin_listen/);
+    }
+    await broker.stop();
+  } finally {
+    await broker.destroy();
+  }
+});
+
+/* A broker with some traffic, and the dashboard signed in. body({ broker, page, shows, clients }). */
+function testDashboard(name, options, body) {
+  test(name, { skip: !program ? "Chromium is not installed" : options.redis && NO_REDIS }, async () => {
+    const redis = options.redis ? await startRedis() : undefined;
+    let chromium;
+    let broker;
+    try {
+      broker = await startBroker({ workers: 2, config: { ...config, ...(redis ? { "redis.url": redis.url } : {}) } });
+      chromium = await new Chromium().start(program);
+      const clients = await Promise.all(["ada", "bob", "<b>&eve"].map((user) => broker.connect({ path: `/ws?user=${encodeURIComponent(user)}` })));
+      for (const client of clients) await client.subscribe("room:hot");
+      await clients[0].subscribe("room:cold & <i>quiet</i>");
+      const page = await chromium.open(`http://${broker.host}/admin`);
+      if (options.device) await page.device(options.device);
+      const shows = (selector, wanted) => until(`${selector} shows ${wanted}`, async () => wanted.test(await page.text(selector)), { timeout: 20000, every: 50 });
+      await body({ broker, page, shows, clients, redis });
+      assert.deepEqual(page.errors.filter((line) => !/status of (400|401|503) /.test(line)), []);
+      for (const url of page.requested) assert.ok(url.startsWith(`http://${broker.host}/`) || url.startsWith("data:"), `only this host is asked: ${url}`);
+      await broker.stop();
+    } catch (error) {
+      console.error(broker?.log.slice(-40).join("\n"));
+      throw error;
+    } finally {
+      await chromium?.stop();
+      await broker?.destroy();
+      await redis?.destroy();
+    }
+  });
+}
+
+async function signIn(page, key = KEY) {
+  await page.type("#key", key);
+  await page.click("#sign-in button");
+}
+
+/* Messages all the while, until stop(). */
+function traffic(client) {
+  let going = true;
+  const done = (async () => {
+    while (going) await client.publish("room:hot", { n: 1 });
+  })();
+  return () => {
+    going = false;
+    return done;
+  };
+}
+
+testDashboard("it asks for a key, shows rates, processes, channels and clients, publishes and disconnects", { redis: true }, async ({ broker, page, shows, clients, redis }) => {
+  assert.equal(await page.evaluate('document.querySelector("#board").hidden'), true);
+  await signIn(page, "not-the-key");
+  await shows("#sign-in-note", /not one of those in http\.api_keys/);
+  await signIn(page);
+  await shows("#status", /^serving$/);
+  const stop = traffic(clients[0]);
+  try {
+    const tile = (name) => page.evaluate(`document.querySelector('[data-tile=${JSON.stringify(name)}] b').textContent`);
+    await until("connections", async () => (await tile("connections")) === "3");
+    await until("messages go in and three times as many out", async () => Number.parseFloat((await tile("messages in / s")).replace(",", "")) > 0 && (await tile("messages out / s")) !== "0", { timeout: 20000 });
+    await until("a latency", async () => Number.parseFloat(await tile("p99, last minute")) > 0, { timeout: 20000 });
+    assert.equal(await tile("Redis"), "connected");
+    assert.equal(await tile("overload"), "none");
+    await shows("#processes", /acceptor.*relay.*worker 0.*worker 1/);
+    await until("the hottest channel is the first", () => page.evaluate(`document.querySelectorAll("#channels tr")[1].querySelector("td").textContent === "room:hot" && Number.parseFloat(document.querySelectorAll("#channels tr")[1].children[2].textContent) > 0`), { timeout: 20000 });
+    await shows("#channels", /room:cold & <i>quiet<\/i>/);
+    await shows("#clients", /<b>&eve/);
+    assert.equal(await page.evaluate('document.querySelectorAll("main b b, main i i").length'), 0, "names are text");
+    assert.ok((await page.evaluate('document.querySelectorAll("#chart-latency path").length')) === 3);
+    await until("a line is drawn", () => page.evaluate('document.querySelector("#chart-messages path").getAttribute("d").includes("L")'), { timeout: 20000 });
+  } finally {
+    await stop();
+  }
+
+  await page.type("#clients-user", "bob");
+  await page.click("#clients-form button");
+  await until("one client", () => page.evaluate('document.querySelectorAll("#clients td.name").length === 2'));
+  await shows("#clients", /bob/);
+  await page.click("#clients td button");
+  await until("it is gone", () => clients[1].isClosed);
+  await shows("#clients-note", /is disconnected$/);
+  await page.type("#clients-user", "");
+  await page.evaluate('document.querySelector("#clients-user").value = ""');
+  await page.type("#clients-address", "nonsense");
+  await page.click("#clients-form button");
+  await until("what is wrong is said", () => page.evaluate('document.querySelector("#clients-note.bad") !== null'));
+
+  await page.type("#publish-channel", "room:cold & <i>quiet</i>");
+  await page.type("#publish-event", "news");
+  await page.type("#publish-data", '{"from": "the dashboard"}');
+  await page.click("#publish-form button");
+  const message = await until("it arrives", async () => {
+    const next = await clients[0].next("message");
+    return next.channel.startsWith("room:cold") && next;
+  });
+  assert.deepEqual([message.event, message.data], ["news", { from: "the dashboard" }]);
+  await page.type("#publish-data", "{");
+  await page.click("#publish-form button");
+  await shows("#publish-note", /not JSON/);
+
+  await shows("#config", /max_channels = 77/);
+  const whole = await page.text("body");
+  for (const secret of ["another-secret-key", "a-secret-redact-key", "a-secret-of-at-least"]) assert.ok(!whole.includes(secret), secret);
+  await page.type("#config-only", "max_channels");
+  await shows("#config", /^\[limits\]\nmax_channels = 77/);
+
+  // Redis goes away: the page says so.
+  await redis.kill();
+  await until("Redis is away", () => page.evaluate(`document.querySelector('[data-tile="Redis"]').dataset.state === "bad"`), { timeout: 30000 });
+  await page.click("#leave");
+  await shows("#status", /^not signed in$/);
+  assert.equal(await page.evaluate('sessionStorage.length'), 0);
+});
+
+for (const [width, height, dark] of [[390, 800, false], [390, 800, true], [1600, 1000, false], [1600, 1000, true]]) {
+  testDashboard(`it fits ${width} × ${height}, ${dark ? "dark" : "light"}`, { device: { width, height, dark } }, async ({ page, shows, clients }) => {
+    keep(`admin-sign-in-${width}-${dark ? "dark" : "light"}`, await page.screenshot());
+    await signIn(page);
+    const stop = traffic(clients[0]);
+    try {
+      await shows("#clients", /ada/);
+      await until("it has looked a few times", () => page.evaluate("Number(document.body.dataset.looks) >= 4"), { timeout: 30000, every: 100 });
+      assert.deepEqual(await page.misfits(), []);
+      keep(`admin-${width}-${dark ? "dark" : "light"}`, await page.screenshot({ whole: true }));
+    } finally {
+      await stop();
+    }
+  });
+}

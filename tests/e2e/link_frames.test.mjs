@@ -1,0 +1,206 @@
+// Frames of the link, the application's side: bytes and back, and what is no frame. And a link whose other end is not ringcast.
+import assert from "node:assert/strict";
+import { createHmac, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer, request } from "node:http";
+import { dirname, join } from "node:path";
+import test from "node:test";
+import { requireIn } from "./lib/link.mjs";
+import { SEED, random, until, within } from "./lib/util.mjs";
+
+const require = await requireIn();
+const { FRAME_MAX, HEAD, Broken, application, broker, toBuffer } = require(join(dirname(require.resolve("ringcast-socket.io")), "frames.js"));
+const signature = "0123456789abcdef".repeat(4);
+const bytes = Buffer.from([0, 1, 254, 255]);
+
+/* name, flags, connection, fields */
+const FROM_BROKER = [
+  ["HELLO", 0, 0, signature, Buffer.from("{}")], ["PING", 0, 0, bytes], ["ERROR", 0, 0, "why"], ["OPEN", 1, 7, { sid: "a", headers: ["Host", "ä"] }],
+  ["TEXT", 0, 2 ** 53 - 1, "42[\"ä€😀\"]"], ["TEXT", 0, 1, ""], ["BINARY", 0, 2 ** 32, bytes], ["CLOSED", 0, 3, "transport close"], ["UPGRADED", 0, 3, "websocket"], ["WRITABLE", 0, 3, 1],
+  ["FAILED", 0, 0, { code: 1 }], ["PEERS", 0, 0, "/", ["a", "b"]], ["PEERS", 0, 0, "/", []], ["CLUSTER", 0, 0, "/ü", "from", "", bytes],
+  ["REPLY", 0, 0, 4294967295, 0, null], ["REPLY", 0, 0, 1, 1, { sid: "s", data: "{\"a\":1}", rooms: ["sx", "n1"], missed: [["2[1]"], ["51-", bytes], []] }],
+];
+const FROM_APPLICATION = [
+  ["READY", 0, 0, signature, Buffer.from("{}")], ["PONG", 0, 0, bytes], ["ERROR", 0, 0, "why"], ["ASKS", 0, 0, 1], ["ACCEPT", 0, 9, { headers: [] }], ["REJECT", 0, 9, { status: 401 }],
+  ["TEXT", 7, 9, "2[]"], ["BINARY", 4, 9, bytes], ["CLOSE", 1, 9], ["JOIN", 0, 9, "/", "sid", ["sroom", "n42", "j{}"]], ["LEAVE", 1, 9, "/", "sid", []],
+  ["CLUSTER", 0, 0, "/", "from", "to", bytes], ["BROADCAST", 27, 0, "/", ["sroom"], [], "offset", ["2[1]", bytes]], ["ENTER", 0, 0, "/", "uid"], ["EXIT", 0, 0, "/", "uid"],
+  ["SESSION", 0, 9, "/", "sid", "pid", Buffer.from("{}"), Buffer.alloc(0)], ["RESUMED", 0, 9], ["DETACH", 0, 0], ["RECEIPT", 0, 0, 2 ** 40 + 5], ["REQUEST", 0, 0, 7, "/", "pid", "offset"],
+  ["KEEP", 0, 0, "/", "sid", "pid", Buffer.alloc(0), Buffer.from("{}"), ["sroom"]],
+];
+const SIDES = [["ringcast", broker, FROM_BROKER], ["the application", application, FROM_APPLICATION]];
+/* Objects travel as the texts that JSON.stringify makes. */
+const encode = (side, [name, flags, connection, ...values]) => side.encode(name, flags, connection, ...values.map((value, i) => (i === 0 && value?.constructor === Object ? JSON.stringify(value) : value)));
+const read = (side, ...chunks) => {
+  const reader = new side.Reader();
+  return chunks.flatMap((chunk) => [...reader.read(chunk)]).map(({ name, flags, connection, values }) => [name, flags, connection, ...values]);
+};
+
+for (const [who, side, frames] of SIDES) {
+  test(`frames of ${who}: all come back as they were, whole, byte by byte and cut anywhere`, () => {
+    const stream = Buffer.concat(frames.map((frame) => encode(side, frame)));
+    assert.deepEqual(read(side, stream), frames);
+    assert.deepEqual(read(side, ...Array.from(stream, (byte) => Buffer.from([byte]))), frames);
+    for (let at = 0; at <= stream.length; at++) assert.deepEqual(read(side, stream.subarray(0, at), stream.subarray(at)), frames);
+  });
+
+  test(`frames of ${who}: whatever is cut out of a frame is no frame`, () => {
+    for (const frame of frames) {
+      const whole = encode(side, frame);
+      for (let length = HEAD; length < whole.length; length++) {
+        const cut = Buffer.from(whole.subarray(0, length));
+        cut.writeUInt32LE(length - HEAD, 0);
+        try {
+          const [[name]] = read(side, cut);
+          assert.equal(name, frame[0]);
+        } catch (error) {
+          assert.ok(error instanceof Broken, `${frame[0]} cut to ${length}: ${error.stack}`);
+        }
+      }
+      const longer = Buffer.concat([whole, Buffer.from([0])]);
+      longer.writeUInt32LE(longer.length - HEAD, 0);
+      if (typeof frame.at(-1) === "object" && Buffer.isBuffer(frame.at(-1)) && !/SESSION/.test(frame[0])) continue; // "the rest" takes it
+      if (/^(ERROR|TEXT|CLOSED|UPGRADED|OPEN|FAILED|ACCEPT|REJECT)$/.test(frame[0])) continue;
+      assert.throws(() => read(side, longer), Broken, `${frame[0]} with a byte behind it`);
+    }
+  });
+
+  test(`frames of ${who}: random changes end in frames or in Broken, never in anything else`, () => {
+    const next = random();
+    const stream = Buffer.concat(frames.map((frame) => encode(side, frame)));
+    for (let round = 0; round < 4000; round++) {
+      const broken = Buffer.from(stream);
+      for (let n = 1 + next.below(4); n > 0; n--) broken[next.below(broken.length)] = next.below(256);
+      try {
+        read(side, broken);
+      } catch (error) {
+        assert.ok(error instanceof Broken, `RINGCAST_SEED=${SEED}: ${error.stack}`);
+      }
+    }
+  });
+}
+
+test("frames: what is bounded, and what is reserved", () => {
+  const frame = (change) => {
+    const made = encode(broker, FROM_BROKER[4]);
+    change(made);
+    return made;
+  };
+  const refused = [
+    [(made) => made.writeUInt32LE(FRAME_MAX + 1, 0), /16777217 bytes/], [(made) => (made[4] = 2), /type 2/], [(made) => (made[4] = 0), /type 0/], [(made) => (made[5] = 1), /flags 1 of TEXT/],
+    [(made) => (made[6] = 1), /flags/], [(made) => made.writeUInt32LE(1 << 21, 12), /53 bits/],
+  ];
+  for (const [change, why] of refused) assert.throws(() => read(broker, frame(change)), (error) => error instanceof Broken && why.test(error.message));
+  // The length is looked at before the payload is waited for.
+  const head = Buffer.alloc(HEAD);
+  head.writeUInt32LE(0xffffffff, 0);
+  assert.throws(() => read(broker, head), Broken);
+  const list = broker.encode("PEERS", 0, 0, "/", []);
+  list.writeUInt16LE(4097, list.length - 2);
+  assert.throws(() => read(broker, list), /a list of 4097/);
+  for (const json of ["", "null", "1", "{", "[1,"]) assert.throws(() => read(broker, broker.encode("OPEN", 0, 1, json)), Broken, json);
+  const message = broker.encode("REPLY", 0, 0, 1, 1, { sid: "", data: "", rooms: [], missed: [["x"]] });
+  message[message.length - 6] = 2;
+  assert.throws(() => read(broker, message), /a message of kind 2/);
+});
+
+test("frames: to the byte as docs/link.md has them", () => {
+  assert.equal(application.encode("JOIN", 0, 0x1_0000_0002, "/", "ab", ["sr"]).toString("hex"), "0d000000" + "20" + "00" + "0000" + "0200000001000000" + "01002f" + "02006162" + "0100" + "02007372");
+  assert.equal(application.encode("BROADCAST", 17, 0, "/", [], [], "o", ["é", bytes]).toString("hex"), "1c000000" + "24" + "11" + "0000" + "0000000000000000" + "01002f" + "0000" + "0000" + "01006f" + "0200" + "00" + "02000000" + "c3a9" + "01" + "04000000" + "0001feff");
+});
+
+test("frames: binary data of any kind is taken as its own bytes", () => {
+  const words = new Uint16Array([1, 2, 3, 4]);
+  assert.equal(toBuffer(words.subarray(1, 3)).toString("hex"), "02000300");
+  assert.equal(toBuffer(words.buffer).length, 8);
+  assert.equal(toBuffer(new DataView(words.buffer, 2, 2)).toString("hex"), "0200");
+});
+
+/* --- the other end is not ringcast ----------------------------------------------------------------------------------- */
+
+const sign = (secret, nonces, json) => createHmac("sha256", secret).update(`ringcast-link/1 hello\n${nonces.broker}\n${nonces.application}\n`).update(json).digest("hex");
+
+/* A server with a link, and somebody who has come by its upgrade: { server, links, socket, nonces, errors, warnings }. */
+async function strangerAt(body) {
+  const { Server } = require("socket.io");
+  const { attach } = require("ringcast-socket.io");
+  const server = createServer((_, response) => response.end("still here"));
+  const io = new Server();
+  const links = attach(io, server, { secret: ["new", "the secret"] });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address();
+  const come = async (headers = {}) => {
+    const nonces = { broker: randomBytes(16).toString("hex") };
+    const out = request({ port, path: "/.ringcast", agent: false, headers: { Connection: "Upgrade", Upgrade: "ringcast-link", "Ringcast-Link": "1", "Ringcast-Nonce": nonces.broker, ...headers } });
+    out.end();
+    const [response, socket] = await Promise.race([once(out, "upgrade"), once(out, "response")]);
+    if (response.statusCode !== 101) return response.resume() && { status: response.statusCode };
+    nonces.application = response.headers["ringcast-nonce"];
+    const frames = [];
+    const reader = new application.Reader();
+    socket.on("data", (chunk) => frames.push(...reader.read(chunk)));
+    socket.on("error", () => {});
+    const ended = once(socket, "close");
+    return { socket, nonces, frames, ended };
+  };
+  try {
+    await within(20000, body({ come, links, io, port }), "the strangers are dealt with");
+    const [response] = await once(request({ port, path: "/", agent: false }).end(), "response");
+    assert.equal(response.statusCode, 200, "the application goes on");
+    response.resume();
+  } finally {
+    await io.close();
+  }
+}
+
+test("a link: who does not prove to be ringcast is told so and sent away, and nothing of it is carried out", () => strangerAt(async ({ come, links, io }) => {
+  io.on("connection", () => assert.fail("nobody connects"));
+  const json = JSON.stringify({ version: 1, instance: "x", worker: 0, workers: 1, features: [] });
+  const open = broker.encode("OPEN", 0, 1, JSON.stringify({ sid: "a", method: "GET", url: "/", headers: [], protocol: 4, transport: "websocket" }));
+  const hello = (secret, nonces, text = json) => broker.encode("HELLO", 0, 0, sign(secret, nonces, text), Buffer.from(text));
+  const cases = [
+    ["garbage", () => randomBytes(4096), /./],
+    ["a frame before HELLO", () => open, /OPEN before HELLO/],
+    ["another secret", ({ nonces }) => hello("other", nonces), /not signed/],
+    ["another's nonce", ({ nonces }) => hello("the secret", { ...nonces, application: "0".repeat(32) }), /not signed/],
+    ["a HELLO that is too long", () => { const head = Buffer.alloc(HEAD); head.writeUInt32LE(70000, 0); head[4] = 1; return head; }, /70000 bytes/],
+    ["another version", ({ nonces }) => hello("the secret", nonces, JSON.stringify({ version: 2 })), /version 2/],
+    ["no JSON", ({ nonces }) => hello("the secret", nonces, "{"), /without JSON/],
+    ["two HELLOs", ({ nonces }) => Buffer.concat([hello("the secret", nonces), hello("the secret", nonces)]), /second HELLO/],
+    ["garbage behind HELLO", ({ nonces }) => Buffer.concat([hello("the secret", nonces), Buffer.alloc(64, 0xee)]), /bytes|type/],
+  ];
+  for (const [what, bytesFor, why] of cases) {
+    const stranger = await come();
+    stranger.socket.write(bytesFor(stranger));
+    await within(10000, stranger.ended, `${what}: the end`);
+    const error = stranger.frames.find(({ name }) => name === "ERROR");
+    assert.ok(error && why.test(error.values[0]), `${what}: ${JSON.stringify(stranger.frames)}`);
+    await until(`${what}: no link is left`, () => links.links.size === 0);
+  }
+  const half = await come();
+  half.socket.end(hello("the secret", half.nonces).subarray(0, 40));
+  await half.ended;
+  // A connection that there never was, and one with a request that is none.
+  const good = await come();
+  good.socket.write(Buffer.concat([hello("the secret", good.nonces), ...["TEXT", "CLOSED", "UPGRADED"].map((name) => broker.encode(name, 0, 99, "x")), broker.encode("PEERS", 0, 0, "/none", ["a"]), broker.encode("CLUSTER", 0, 0, "/", "a", "", Buffer.from("{"))]));
+  good.socket.write(broker.encode("PING", 0, 0, Buffer.from("still?")));
+  await until("what is of nobody is passed over, and the link goes on", () => good.frames.some(({ name }) => name === "PONG"));
+  assert.equal(good.frames[0].name, "READY");
+  assert.ok(good.frames.some(({ name, values }) => name === "ENTER" && values[0] === "/"));
+  assert.equal(links.links.size, 1);
+  good.socket.destroy();
+  for (const headers of [{ "Ringcast-Nonce": "x" }, { "Ringcast-Link": "2" }]) assert.equal((await come(headers)).status, 400);
+}));
+
+test("a link: requests of clients that are none end the link, not the application", () => strangerAt(async ({ come, links }) => {
+  const json = JSON.stringify({ version: 1, instance: "x", worker: 0, workers: 1, features: [] });
+  const sound = { sid: "a", method: "GET", url: "/socket.io/?EIO=4", headers: ["a", "b"], address: "::1", protocol: 4, transport: "websocket" };
+  for (const open of [{}, { ...sound, url: 7 }, { ...sound, headers: "x" }, { ...sound, headers: [1, 2] }, { ...sound, sid: 5 }, { ...sound, resume: [null] }, { ...sound, resume: 3 }, []]) {
+    for (const held of [0, 1]) {
+      const peer = await come();
+      peer.socket.write(Buffer.concat([broker.encode("HELLO", 0, 0, sign("new", peer.nonces, json), Buffer.from(json)), broker.encode("OPEN", held, 1, JSON.stringify(open))]));
+      await within(10000, peer.ended, `${JSON.stringify(open)}: the end`);
+      assert.match(peer.frames.find(({ name }) => name === "ERROR")?.values[0] ?? "", /OPEN/);
+      assert.equal(links.links.size, 0);
+    }
+  }
+}));

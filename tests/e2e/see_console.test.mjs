@@ -1,0 +1,114 @@
+// The commands that see and do over the control socket: no key, no listener that the command could reach, rules for clients do not hold.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { run, testBroker } from "./lib/broker.mjs";
+import { BIN_DIR, until, within } from "./lib/util.mjs";
+
+const config = { "debug.user_query": "user", namespace: [{ name: "closed", subscribe: "none", publish: "none" }] };
+
+/* A command about this broker: its output; it must have ended well. */
+async function ringcast(broker, ...args) {
+  const result = await run([...args, "-c", broker.configPath], { env: broker.env });
+  assert.equal(result.code, 0, `ringcast ${args.join(" ")}: ${result.stderr}`);
+  return result.stdout;
+}
+
+const json = async (broker, ...args) => JSON.parse(await ringcast(broker, ...args, "--json"));
+
+/* A command with standard input. */
+async function piped(broker, input, ...args) {
+  const child = spawn(join(BIN_DIR, "ringcast"), [...args, "-c", broker.configPath], { env: { ...process.env, ...broker.env } });
+  let text = "";
+  child.stdout.on("data", (bytes) => (text += bytes));
+  child.stderr.on("data", (bytes) => (text += bytes));
+  child.stdin.end(input);
+  const code = await within(10000, new Promise((done) => child.once("close", done)), `ringcast ${args.join(" ")} ends`);
+  return { code, text };
+}
+
+testBroker("clients and channels are listed without a key", { config }, async (broker) => {
+  const clients = await broker.connectMany([2, 1], { path: "/ws?user=42" });
+  for (const client of clients) await client.subscribe("room:1");
+  const { clients: rows, more } = await json(broker, "clients", "--user", "42");
+  assert.equal(more, false);
+  assert.deepEqual(rows.map((row) => row.client).sort(), clients.map((client) => client.id).sort());
+  const table = await ringcast(broker, "clients", "--user=42", "--channels");
+  for (const client of clients) assert.ok(table.includes(client.id), table);
+  assert.match(table, /room:1/);
+  assert.equal((await json(broker, "clients", "--limit", "2")).clients.length, 2);
+  assert.equal((await json(broker, "clients", "--limit", "2")).more, true);
+  assert.deepEqual((await json(broker, "clients", "--channel", "room:none")).clients, []);
+  await clients[0].publish("room:1", "x".repeat(100));
+  const hot = await until("the rate is there", async () => {
+    const [first] = (await json(broker, "channels", "--sort", "rate", "--limit", "1")).channels;
+    return first?.rate > 0 && first;
+  });
+  assert.equal(hot.channel, "room:1");
+  assert.match(await ringcast(broker, "channels", "--sort", "subscribers"), / room:1\n/);
+  assert.match(await ringcast(broker, "channels"), /^ *3 room:1$/m);
+  for (const args of [["clients", "--limit", "0"], ["kick"], ["pub"], ["sub"], ["kick", "x", "--code", "1"]]) {
+    assert.equal((await run([...args, "-c", broker.configPath], { env: broker.env })).code, 2, args.join(" "));
+  }
+  const wrong = await run(["clients", "--address", "x", "-c", broker.configPath], { env: broker.env });
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /address/);
+});
+
+testBroker("pub, direct, retain and kick do what the API does, also where clients may not", { config }, async (broker) => {
+  const [a, b] = await broker.connectMany([1, 1], { path: "/ws?user=7" });
+  await a.subscribe("room:1");
+  await b.subscribe("room:1");
+  assert.match(await ringcast(broker, "pub", "room:1", '{"n": 1e400}'), /^published 1$/m);
+  assert.equal((await a.next("message")).raw, '{"n": 1e400}');
+  await ringcast(broker, "pub", "room:1", "no json", "--event", "said");
+  await b.next("message");
+  assert.deepEqual(await b.next("message").then(({ data, event }) => [data, event]), ["no json", "said"]);
+  await a.next("message");
+  assert.equal((await piped(broker, '{"from":\n"stdin"}\n', "pub", "room:1")).code, 0);
+  assert.deepEqual((await a.next("message")).data, { from: "stdin" });
+  assert.equal((await piped(broker, "1\ntwo\n[3]\n", "pub", "room:1", "--lines")).code, 0);
+  assert.deepEqual([(await a.next("message")).data, (await a.next("message")).data, (await a.next("message")).data], [1, "two", [3]]);
+  await ringcast(broker, "pub", "*", '"all"');
+  assert.equal((await a.next((message) => message.data === "all")).data, "all");
+  await ringcast(broker, "direct", b.id, "{}");
+  assert.deepEqual((await b.next("direct")).data, {});
+  const nobody = await run(["direct", "test~AAAAAAAAAAAAAAAAAAAAAAAA", "1", "-c", broker.configPath], { env: broker.env });
+  assert.equal(nobody.code, 1);
+  assert.match(nobody.stderr, /no such client/);
+  await ringcast(broker, "retain", "room:1", "7");
+  assert.equal((await piped(broker, "\xff", "pub", "room:1")).code, 0, "node writes it as UTF-8");
+  assert.equal((await piped(broker, Buffer.from([0xff]), "pub", "room:1")).code, 1);
+  assert.match(await ringcast(broker, "kick", a.id, "--code", "4002", "--reason", "enough"), /^disconnected 1$/m);
+  assert.deepEqual(await within(5000, a.closed, "a is closed"), { code: 4002, reason: "enough" });
+  assert.match(await ringcast(broker, "kick", "--user", "7"), /^disconnected 1$/m);
+  assert.equal((await within(5000, b.closed, "b is closed")).code, 4501);
+});
+
+testBroker("sub hears any channel and its retained value", { config }, async (broker) => {
+  await ringcast(broker, "retain", "closed:1", '"kept"');
+  const child = spawn(join(BIN_DIR, "ringcast"), ["sub", "closed:1", "--count", "3", "--json", "--retained", "-c", broker.configPath], { env: { ...process.env, ...broker.env } });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (bytes) => (out += bytes));
+  child.stderr.on("data", (bytes) => (err += bytes));
+  const ended = new Promise((done) => child.once("close", done));
+  await until("it listens", () => err.includes("listening"));
+  await ringcast(broker, "pub", "closed:1", '{"a":1}');
+  await ringcast(broker, "pub", "closed:1", "2");
+  assert.equal(await within(10000, ended, "three messages have come"), 0, err);
+  const messages = out.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(messages.map((message) => message.data), ["kept", { a: 1 }, 2]);
+  assert.ok(messages.every((message) => message.channel === "closed:1"));
+});
+
+testBroker("the way over the control socket needs no listener without TLS and outlives a worker", { config, workers: 2 }, async (broker) => {
+  const pid = broker.kill("SIGKILL", 0);
+  await until("another worker", () => broker.pids().workers[0] && broker.pids().workers[0] !== pid);
+  await until("every worker answers", async () => {
+    for (let i = 0; i < 4; i++) await json(broker, "clients");
+    return true;
+  });
+  // Whoever comes over a listener needs a key as before.
+  assert.equal((await broker.get("/api/clients")).status, 403);
+});
