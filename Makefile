@@ -154,7 +154,7 @@ $(B)/sources: FORCE
 # Which build configuration and metrics in shared memory are of (common/shm/layout.h): a checksum of what they are made of.
 BUILD_ID_SRC := common/shm/layout.h common/shm/windows.h common/shm/tallies.h common/shm/doorbell.h common/config/config.def common/config/values.h \
                 common/identity/key_board.h common/identity/material.h \
-                common/metrics/metrics.def common/metrics/metrics.h common/base/histogram.h
+                common/metrics/metrics.def common/metrics/metrics.h common/records/codes.def common/base/histogram.h
 build/gen/build_id.h: $(BUILD_ID_SRC)
 	@mkdir -p $(@D)
 	@sum=$$(cat $^ | cksum); echo "#define RC_BUILD_ID $${sum%% *}u" >$@
@@ -268,7 +268,7 @@ $(filter $(OBJ)/acceptor/% $(OBJ)/tests/%,$(call objects,$(C_SRC) $(UNIT_SRC) $(
 
 # --- doing things ----------------------------------------------------------------------------------------------------
 
-.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million scale install uninstall deb fresh clean distclean help
+.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million scale install uninstall deb sbom image fresh clean distclean help
 .PHONY: show-flags show-formatted
 
 DEPS ?= run
@@ -389,7 +389,14 @@ uninstall: ## remove what `make install` put below DESTDIR= PREFIX=; the configu
 	@[[ ! -d $(DESTDIR)$(DOCDIR) ]] || find $(DESTDIR)$(DOCDIR) -depth -type d -empty -delete
 
 deb: programs ## build/ringcast_VERSION_ARCHITECTURE.deb, for the release that it is built on
-	@deploy/package $(VERSION)
+	@deploy/package $$(deploy/version $(VERSION))
+
+sbom: programs ## build/ringcast.cdx.json: what the programs are made of (CycloneDX)
+	@deploy/sbom $$(deploy/version $(VERSION)) $(INSTALLED_PROGRAMS) >build/ringcast.cdx.json
+	@echo build/ringcast.cdx.json
+
+image: ## a container image, by docker, podman or buildah (CONTAINER=docker)
+	@$(or $(CONTAINER),docker) build -f deploy/container/Containerfile -t ringcast:$$(deploy/version $(VERSION) | tr + -) .
 
 fresh: ## prove `make run` and `make test` in new Debian 12 and 13 roots (needs root, debootstrap, a mirror)
 	@tests/fresh $(RELEASE)

@@ -177,7 +177,8 @@ static int programs_run(struct rc_steer *steer, bool attach, struct rc_err *err)
     if (rc == 0 && steer->group_count > 0 && steer->map == NULL) {
         rc = map_memory(steer, err);
     }
-    for (uint32_t worker = 0; attach && worker < steer->workers && rc == 0; worker++) {
+    /* A map that is gone on with has them already, and the kernel takes none twice. */
+    for (uint32_t worker = 0; !steer->active && worker < steer->workers && rc == 0; worker++) {
         rc = rc_steer_sockets(steer, worker, err);
     }
     for (uint32_t i = 0; attach && i < steer->group_count && rc == 0; i++) {

@@ -47,6 +47,8 @@ enum role {
     ROLE_SESSION = 19,
     ROLE_PROGRAM = 20, /* of this build: worker, relay */
     ROLE_PASS = 21,    /* from a relay to its successor */
+    ROLE_IO = 22,
+    ROLE_ADOPTER_IO = 23,
     ROLE_END,
 };
 
@@ -63,7 +65,7 @@ struct broker_record {
     uint32_t keeps;
     uint32_t slots_per_worker;
     uint32_t direct_descriptors;
-    uint32_t pad;
+    uint32_t adopts;
     uint64_t connections_max;
     uint64_t ring_bytes;
     uint64_t overflow_bytes;
@@ -99,7 +101,7 @@ struct child_record {
     uint32_t killed;
     uint32_t crashes;
     uint32_t streak;
-    uint32_t pad;
+    uint32_t adoptions_failed;
     uint64_t killed_ms;
     uint64_t crashes_ms[RC_RESTART_CRASHES_MAX];
 };
@@ -217,6 +219,10 @@ static int *fd_at(struct rc_supervisor *supervisor, enum role role, uint32_t ind
         return index == 0 ? &broker->worker_program.fd : index == 1 ? &broker->relay_program.fd : NULL;
     case ROLE_PASS:
         return index == 0 ? &broker->pass_fd : NULL;
+    case ROLE_IO:
+        return worker ? &broker->io_fds[index] : NULL;
+    case ROLE_ADOPTER_IO:
+        return worker ? &broker->adopter_io_fds[index] : NULL;
     case ROLE_END:
         break;
     }
@@ -246,6 +252,7 @@ static void write_broker(const struct rc_supervisor *supervisor, struct rc_state
     const struct broker_record record = {.worker_count = broker->worker_count,
                                          .listen_count = broker->listen_count,
                                          .keeps = broker->keeps,
+                                         .adopts = broker->adopts,
                                          .slots_per_worker = broker->plan.slots_per_worker,
                                          .direct_descriptors = broker->plan.direct_descriptors,
                                          .connections_max = broker->plan.connections_max,
@@ -286,6 +293,7 @@ static void write_children(struct rc_supervisor *supervisor, struct rc_state *st
                                       .killed = child->killed,
                                       .crashes = child->restart.crashes,
                                       .streak = child->restart.streak,
+                                      .adoptions_failed = child->adoptions_failed,
                                       .killed_ms = child->restart.killed_ms};
         memcpy(record.crashes_ms, child->restart.crashes_ms, sizeof(record.crashes_ms));
         rc_state_put(state, TAG_CHILD, &record, sizeof(record));
@@ -411,6 +419,7 @@ static bool read_broker(struct rc_supervisor *supervisor, struct rc_span payload
     broker->worker_count = broker->segments.worker_count = record.worker_count;
     broker->listen_count = record.listen_count;
     broker->keeps = record.keeps != 0;
+    broker->adopts = record.adopts != 0;
     broker->plan = (struct rc_limits_plan){.slots_per_worker = record.slots_per_worker,
                                            .direct_descriptors = record.direct_descriptors,
                                            .connections_max = record.connections_max};
@@ -477,6 +486,7 @@ static bool read_child(struct rc_supervisor *supervisor, struct rc_span payload)
     child->killed = record.killed != 0;
     child->restart.crashes = record.crashes;
     child->restart.streak = record.streak;
+    child->adoptions_failed = record.adoptions_failed;
     child->restart.killed_ms = record.killed_ms;
     memcpy(child->restart.crashes_ms, record.crashes_ms, sizeof(record.crashes_ms));
     return true;

@@ -38,7 +38,7 @@ static void change_forget(struct rc_successor *successor)
     if (successor->order_fd >= 0) {
         close(successor->order_fd);
     }
-    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1};
+    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1, .io_fd = -1};
 }
 
 static bool change_gone(pid_t pid)
@@ -68,7 +68,7 @@ enum rc_relay_change rc_relay_change_begin(struct rc_supervisor *supervisor, str
 {
     struct rc_child *child = &supervisor->broker.relay;
     struct rc_successor *successor = &supervisor->upgrade.relay;
-    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1};
+    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1, .io_fd = -1};
     if (child->pid == 0) {
         change_enter(supervisor, RC_UPGRADE_RELAY_STARTING, CHANGE_START_MS); /* the next one is of this build */
         return RC_RELAY_CHANGE_RUNS;
@@ -121,7 +121,7 @@ static void change_done(struct rc_supervisor *supervisor, struct rc_child *child
     (void)change_watch(supervisor, EPOLL_CTL_MOD, child->pidfd, rc_broker_child_count(&supervisor->broker) - 1);
     rc_log_info("relay_changed", "pid=%d predecessor=%d asked=%s stood_still_us=%" PRIu64, (int)child->pid, (int)old,
                 asked ? "yes" : "no", asked ? (rc_clock_ns() - upgrade->ordered_ns) / 1000u : 0);
-    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1};
+    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1, .io_fd = -1};
     change_enter(supervisor, RC_UPGRADE_RELAY_STARTING, CHANGE_START_MS);
 }
 

@@ -265,7 +265,7 @@ void rc_upgrade_ask(struct rc_supervisor *supervisor, uint32_t handle, const cha
                                    .program_fd = -1,
                                    .check_pidfd = -1,
                                    .check_fd = -1,
-                                   .relay = {.pidfd = -1, .order_fd = -1}};
+                                   .relay = {.pidfd = -1, .order_fd = -1, .io_fd = -1}};
     if (folder[0] != '/' || (size_t)snprintf(path, sizeof(path), "%s/ringcast", folder) >= sizeof(path)) {
         upgrade_note(upgrade, "%s: the folder is to be named from the root\n", folder);
         upgrade_end(supervisor, false);

@@ -67,6 +67,8 @@ struct rc_takeover {
     pid_t pid;                     /* of the worker when its turn began */
     struct rc_successor successor; /* LEAVING: the predecessor */
     uint64_t due_ms;               /* when the phase takes too long, or is to be looked at */
+    uint64_t ending_ms;            /* since when a killed process is waited for; 0 = none is */
+    bool ending_told;
     uint64_t began_ns;
     uint64_t ordered_ns;
     uint64_t parked_ns;

@@ -20,7 +20,8 @@
 #define TAKEOVER_STANDBY_MS 15000u /* as for any child's start */
 #define TAKEOVER_PARK_MS 4000u     /* more than a worker tries (worker/park.c): it says by itself why it does not */
 #define TAKEOVER_ADOPT_MS 10000u
-#define TAKEOVER_GO_ON_MS 2000u
+#define TAKEOVER_GO_ON_MS 5000u
+#define TAKEOVER_ENDING_MS 5000u
 #define TAKEOVER_NOBODY UINT32_MAX /* instead of a console handle */
 #define TAKEOVER_LOOK_MS 2u        /* at a process that was killed */
 
@@ -79,7 +80,10 @@ static void successor_close(struct rc_successor *successor)
     if (successor->order_fd >= 0) {
         close(successor->order_fd);
     }
-    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1};
+    if (successor->io_fd >= 0) {
+        close(successor->io_fd);
+    }
+    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1, .io_fd = -1};
 }
 
 /* Is it gone, and reaped? */
@@ -132,6 +136,8 @@ static void takeover_begin(struct rc_supervisor *supervisor)
     struct rc_child *child = its_worker(supervisor);
     struct rc_err err = {0};
     takeover->began_ns = rc_clock_ns();
+    takeover->ending_ms = 0;
+    takeover->ending_told = false;
     if (!takeover_may(supervisor, child)) {
         takeover_end(supervisor, false);
         return;
@@ -167,7 +173,7 @@ static void takeover_start(struct rc_supervisor *supervisor, uint32_t handle, ui
                                                 .worker = first,
                                                 .last = last,
                                                 .only_park = only_park,
-                                                .successor = {.pidfd = -1, .order_fd = -1}};
+                                                .successor = {.pidfd = -1, .order_fd = -1, .io_fd = -1}};
     takeover_begin(supervisor);
 }
 
@@ -219,12 +225,15 @@ static void takeover_change(struct rc_supervisor *supervisor, struct rc_child *c
 {
     struct rc_takeover *takeover = &supervisor->takeover;
     struct rc_successor *successor = &takeover->successor;
-    const struct rc_successor old = {.pid = child->pid, .pidfd = child->pidfd, .order_fd = child->order_fd};
+    int *io_fd = &supervisor->broker.io_fds[child->index];
+    const struct rc_successor old = {
+        .pid = child->pid, .pidfd = child->pidfd, .order_fd = child->order_fd, .io_fd = *io_fd};
     takeover->taken_ns = rc_clock_ns();
     (void)kill(old.pid, SIGKILL);
     child->pid = successor->pid;
     child->pidfd = successor->pidfd;
     child->order_fd = successor->order_fd;
+    *io_fd = successor->io_fd;
     child->started_ms = supervisor->now_ms;
     child->killed = child->stuck = false; /* that was the predecessor */
     atomic_store_explicit(&child->life->pid, (uint32_t)child->pid, memory_order_relaxed);
@@ -249,7 +258,7 @@ static void takeover_next(struct rc_supervisor *supervisor)
                   (takeover->taken_ns - takeover->ordered_ns) / 1000u);
     rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_TAKEOVERS, 1);
     successor_close(&takeover->successor);
-    /* TK3 pairs with PK1 in worker/park.c. Not before the predecessor is gone: it must never read this. */
+    /* TK4 pairs with PK1 in worker/park.c. Not before the predecessor is gone: it must never read this. */
     atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_release);
     if (takeover->worker == takeover->last) {
         takeover_end(supervisor, true);
@@ -267,12 +276,26 @@ static bool was_taken_over(const struct rc_supervisor *supervisor, const struct 
            atomic_load_explicit(&child->process->successor_state, memory_order_acquire) == RC_PROCESS_READY;
 }
 
+/* A process that was killed is gone at once, but for one that the kernel does not let go (a disk that does not answer): that is said, and the
+ * worker does not wait for ever. */
+static void ending_wait(struct rc_supervisor *supervisor, struct rc_child *child)
+{
+    struct rc_takeover *takeover = &supervisor->takeover;
+    takeover->due_ms = supervisor->now_ms + TAKEOVER_LOOK_MS;
+    if (takeover->ending_ms == 0) {
+        takeover->ending_ms = supervisor->now_ms;
+    } else if (supervisor->now_ms - takeover->ending_ms >= TAKEOVER_ENDING_MS && !takeover->ending_told) {
+        takeover->ending_told = true;
+        rc_log_error("process_does_not_end", "child=\"%s\" pid=%d", rc_child_name(child), (int)takeover->successor.pid);
+    }
+}
+
 /* Steps of a process that was killed: the worker goes on only when the successor is gone. */
 static void takeover_step_ending(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
     if (takeover->successor.pid != 0 && !process_gone(takeover->successor.pid)) {
-        takeover->due_ms = supervisor->now_ms + TAKEOVER_LOOK_MS;
+        ending_wait(supervisor, child);
     } else if (takeover->phase == RC_TAKEOVER_LEAVING) {
         takeover_next(supervisor);
     } else {
@@ -284,6 +307,10 @@ static void takeover_step_ending(struct rc_supervisor *supervisor, struct rc_chi
             takeover_note(takeover, "%s ended when it had just been handed over\n", rc_child_name(child));
         } else if (child->pid == takeover->pid) {
             order_give(supervisor, child, RC_ORDER_RUN);
+            if (rc_child_state(child) == RC_PROCESS_PARKED) {
+                takeover_enter(supervisor, RC_TAKEOVER_GOING_ON, TAKEOVER_GO_ON_MS);
+                return;
+            }
             takeover_note(takeover, "it goes on with its clients\n");
         }
         takeover_end(supervisor, false);
@@ -335,13 +362,21 @@ static void takeover_step(struct rc_supervisor *supervisor, struct rc_child *chi
         }
         return;
     case RC_TAKEOVER_GOING_ON:
-        if (rc_child_state(child) != RC_PROCESS_PARKED) {
+        if (rc_child_state(child) != RC_PROCESS_PARKED && !takeover->only_park) {
+            takeover_note(takeover, "it goes on with its clients\n");
+            takeover_end(supervisor, false);
+        } else if (rc_child_state(child) != RC_PROCESS_PARKED) {
             takeover_note(takeover, "%s stood still, after %" PRIu64 " us, and went on %" PRIu64 " us later\n",
                           rc_child_name(child), (takeover->parked_ns - takeover->began_ns) / 1000u,
                           (rc_clock_ns() - takeover->parked_ns) / 1000u);
             takeover_end(supervisor, true);
         } else if (late) {
-            takeover_note(takeover, "%s does not go on\n", rc_child_name(child));
+            /* Nobody judges the heartbeat of who stands still (rc_child_check), and its clients wait. */
+            takeover_note(takeover, "%s does not go on, and is killed\n", rc_child_name(child));
+            child->killed = true;
+            rc_log_error("child_killed", "child=\"%s\" pid=%d reason=\"it does not go on\"", rc_child_name(child),
+                         (int)child->pid);
+            (void)kill(child->pid, SIGKILL);
             takeover_end(supervisor, false);
         }
         return;
@@ -392,10 +427,12 @@ static void successor_kill(struct rc_successor *successor)
     successor->pid = 0;
 }
 
-void rc_takeover_child_ended(struct rc_supervisor *supervisor, const struct rc_child *child)
+void rc_takeover_child_ended(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
     if (takeover->phase != RC_TAKEOVER_NONE && takeover->successor.pid != 0 && child == its_worker(supervisor)) {
+        /* Whose ring memory tells of the truth is not known when the other one has begun to write. */
+        child->unadoptable = takeover->phase != RC_TAKEOVER_LEAVING && was_taken_over(supervisor, child);
         successor_kill(&takeover->successor); /* or the predecessor, which was killed already */
     }
 }

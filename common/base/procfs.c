@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
+
 #define TEXT_MAX_BYTES 8192u /* of a file; the longest here are memory.stat and meminfo */
 
 /* The beginning of a file as text; false: there is none. */
@@ -76,7 +78,36 @@ struct rc_procfs_sizes rc_procfs_sizes(uint32_t pid)
     }
     return (struct rc_procfs_sizes){.resident_bytes = memory_or_0(text, "VmRSS"),
                                     .anonymous_bytes = memory_or_0(text, "RssAnon") + memory_or_0(text, "RssShmem"),
-                                    .data_bytes = memory_or_0(text, "VmData")};
+                                    .data_bytes = memory_or_0(text, "VmData"),
+                                    .virtual_bytes = memory_or_0(text, "VmSize")};
+}
+
+uint64_t rc_procfs_start_ms(uint32_t pid)
+{
+    char text[TEXT_MAX_BYTES];
+    char kernel[TEXT_MAX_BYTES];
+    unsigned long long ticks = 0;
+    const char *at = process_read(pid, "stat", text) ? strrchr(text, ')') : NULL;
+    /* Field 22 of proc_pid_stat(5); the third is the first behind the name. */
+    if (at == NULL ||
+        sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &ticks) !=
+            1) {
+        return 0;
+    }
+    /* btime of /proc/stat stands behind lines that may be longer than what is read here. */
+    double uptime_s = 0;
+    if (!procfs_read("/proc/uptime", kernel) || sscanf(kernel, "%lf", &uptime_s) != 1) {
+        return 0;
+    }
+    return rc_clock_wall_ms() - (uint64_t)(uptime_s * 1000.0) + ticks * 1000u / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+uint64_t rc_procfs_max_fds(uint32_t pid)
+{
+    static const char name[] = "Max open files";
+    char text[TEXT_MAX_BYTES];
+    const char *at = process_read(pid, "limits", text) ? strstr(text, name) : NULL;
+    return at == NULL ? 0 : strtoull(at + sizeof(name) - 1, NULL, 10);
 }
 
 /* --- memory --- */

@@ -20,8 +20,14 @@ struct rc_procfs_sizes {
     uint64_t resident_bytes;
     uint64_t anonymous_bytes; /* of resident: private memory, and what it touched of shared segments */
     uint64_t data_bytes;      /* address space for data */
+    uint64_t virtual_bytes;   /* address space */
 };
 struct rc_procfs_sizes rc_procfs_sizes(uint32_t pid);
+
+/* When a process was started, in milliseconds since 1970 (to a tick of the kernel's). */
+uint64_t rc_procfs_start_ms(uint32_t pid);
+/* How many descriptors it may have: its soft RLIMIT_NOFILE. */
+uint64_t rc_procfs_max_fds(uint32_t pid);
 
 /* What this process and all that share its limit may have, and how much of it is in use and could not be had by dropping caches: of the
  * tightest control group around this process, or of the host when that has less. */

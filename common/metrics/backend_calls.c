@@ -47,7 +47,6 @@ struct summing {
     const struct rc_config *config;
     const struct rc_backend_counters *const *counters;
     size_t count;
-    const char *instance;
 };
 
 /* The sum over all processes of the number at `offset` of backend `i`'s counters. */
@@ -66,8 +65,8 @@ static void plain_counters_render(const struct summing *w)
     for (size_t n = 0; n < RC_ARRAY_COUNT(plain); n++) {
         rc_exposition_family(w->to, plain[n].name, plain[n].help, plain[n].type);
         for (uint32_t i = 0; i < w->config->backend_count; i++) {
-            rc_exposition_put(w->to, "%s{instance=\"%s\",backend=\"%s\"} %" PRId64 "\n", plain[n].name, w->instance,
-                              w->config->backends[i].name.text, (int64_t)sum_of(w, i, plain[n].offset));
+            rc_exposition_series(w->to, plain[n].name, "backend=\"%s\"", w->config->backends[i].name.text);
+            rc_exposition_put(w->to, "%" PRId64 "\n", (int64_t)sum_of(w, i, plain[n].offset));
         }
     }
 }
@@ -91,8 +90,9 @@ static void calls_render(const struct summing *w)
         for (uint32_t call = 0; call < RC_BACKEND_KINDS; call++) {
             const uint64_t made = calls_of(w, i, call);
             if (made > 0) {
-                rc_exposition_put(w->to, "%s{instance=\"%s\",backend=\"%s\",call=\"%s\"} %" PRIu64 "\n", name,
-                                  w->instance, w->config->backends[i].name.text, calls[call], made);
+                rc_exposition_series(w->to, name, "backend=\"%s\",call=\"%s\"", w->config->backends[i].name.text,
+                                     calls[call]);
+                rc_exposition_put(w->to, "%" PRIu64 "\n", made);
             }
         }
     }
@@ -104,9 +104,9 @@ static void calls_render(const struct summing *w)
             const uint32_t reason = at % RC_BACKEND_REASONS;
             const size_t offset = offsetof(struct rc_backend_call_counters, failures) + reason * sizeof(uint64_t);
             if (calls_of(w, i, call) > 0) {
-                rc_exposition_put(w->to, "%s{instance=\"%s\",backend=\"%s\",call=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
-                                  failed, w->instance, w->config->backends[i].name.text, calls[call], reasons[reason],
-                                  sum_of(w, i, call_offset(call, offset)));
+                rc_exposition_series(w->to, failed, "backend=\"%s\",call=\"%s\",reason=\"%s\"",
+                                     w->config->backends[i].name.text, calls[call], reasons[reason]);
+                rc_exposition_put(w->to, "%" PRIu64 "\n", sum_of(w, i, call_offset(call, offset)));
             }
         }
     }
@@ -114,7 +114,7 @@ static void calls_render(const struct summing *w)
 
 static void latency_render(const struct summing *w, uint32_t i, uint32_t call)
 {
-    static const char name[] = "ringcast_backend_seconds";
+    static const char labels[] = "backend=\"%s\",call=\"%s\"";
     const char *backend = w->config->backends[i].name.text;
     uint64_t below = 0;
     for (uint32_t bucket = 0; bucket < RC_BACKEND_BUCKETS; bucket++) {
@@ -124,20 +124,21 @@ static void latency_render(const struct summing *w, uint32_t i, uint32_t call)
         }
         below += sum_of(
             w, i, call_offset(call, offsetof(struct rc_backend_call_counters, buckets) + bucket * sizeof(uint64_t)));
-        rc_exposition_put(w->to, "%s_bucket{instance=\"%s\",backend=\"%s\",call=\"%s\",le=\"%s\"} %" PRIu64 "\n", name,
-                          w->instance, backend, calls[call], bound, below);
+        rc_exposition_series(w->to, "ringcast_backend_seconds_bucket", "backend=\"%s\",call=\"%s\",le=\"%s\"", backend,
+                             calls[call], bound);
+        rc_exposition_put(w->to, "%" PRIu64 "\n", below);
     }
     const uint64_t us = sum_of(w, i, call_offset(call, offsetof(struct rc_backend_call_counters, microseconds)));
-    rc_exposition_put(w->to, "%s_sum{instance=\"%s\",backend=\"%s\",call=\"%s\"} %.6f\n", name, w->instance, backend,
-                      calls[call], (double)us / 1e6);
-    rc_exposition_put(w->to, "%s_count{instance=\"%s\",backend=\"%s\",call=\"%s\"} %" PRIu64 "\n", name, w->instance,
-                      backend, calls[call], below);
+    rc_exposition_series(w->to, "ringcast_backend_seconds_sum", labels, backend, calls[call]);
+    rc_exposition_put(w->to, "%.6f\n", (double)us / 1e6);
+    rc_exposition_series(w->to, "ringcast_backend_seconds_count", labels, backend, calls[call]);
+    rc_exposition_put(w->to, "%" PRIu64 "\n", below);
 }
 
 void rc_backend_calls_render(struct rc_exposition *to, const struct rc_config *config,
-                             const struct rc_backend_counters *const *counters, size_t count, const char *instance)
+                             const struct rc_backend_counters *const *counters, size_t count)
 {
-    const struct summing w = {.to = to, .config = config, .counters = counters, .count = count, .instance = instance};
+    const struct summing w = {.to = to, .config = config, .counters = counters, .count = count};
     if (config->backend_count == 0) {
         return;
     }

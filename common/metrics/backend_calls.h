@@ -17,6 +17,6 @@ extern const uint32_t rc_backend_bounds_ms[RC_BACKEND_BUCKETS - 1];
 
 /* All backends of `config`, the sum of `count` processes' counters; nothing without backends. */
 void rc_backend_calls_render(struct rc_exposition *to, const struct rc_config *config,
-                             const struct rc_backend_counters *const *counters, size_t count, const char *instance);
+                             const struct rc_backend_counters *const *counters, size_t count);
 
 #endif

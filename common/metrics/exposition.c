@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 
+#define INSTANCE_MAX_BYTES 512
 #define LINE_MAX_BYTES 2048 /* a HELP and TYPE pair is the longest */
 
 void rc_exposition_put(struct rc_exposition *to, const char *format, ...)
@@ -22,6 +23,25 @@ void rc_exposition_put(struct rc_exposition *to, const char *format, ...)
         memcpy(to->out + to->bytes, line, (size_t)bytes < room ? (size_t)bytes : room);
     }
     to->bytes += (size_t)bytes;
+}
+
+void rc_exposition_series(struct rc_exposition *to, const char *name, const char *format, ...)
+{
+    static const char kept[] = "ws_";
+    char instance[INSTANCE_MAX_BYTES] = "";
+    char labels[LINE_MAX_BYTES];
+    va_list list;
+    va_start(list, format);
+    const int bytes = vsnprintf(labels, sizeof(labels), format, list);
+    va_end(list);
+    RC_ASSERT(bytes >= 0 && (size_t)bytes < sizeof(labels));
+    const bool told = to->labelled || strncmp(name, kept, sizeof(kept) - 1) == 0;
+    if (!told) {
+        rc_exposition_put(to, bytes == 0 ? "%s%s " : "%s{%s} ", name, labels);
+        return;
+    }
+    rc_exposition_put(to, "%s{instance=\"%s\"%s%s} ", name,
+                      rc_exposition_label(instance, sizeof(instance), to->instance), bytes == 0 ? "" : ",", labels);
 }
 
 void rc_exposition_family(struct rc_exposition *to, const char *name, const char *help, const char *type)

@@ -1,14 +1,13 @@
 /*
- * instance: what /metrics tells of an instance beside the counters of its processes (metrics.def): subscriptions by namespace, processes
- * as the kernel sees them, memory, session backends.
+ * instance: what /metrics tells of an instance beside the counters of its processes (metrics.def): which build it is, subscriptions by
+ * namespace, closes by code, processes as the kernel sees them, memory, limits, session backends.
  *
  * Any process may call; it reads a few files of /proc for each process. Nothing fails: what cannot be read is 0.
  */
 #ifndef RC_COMMON_METRICS_INSTANCE_H
 #define RC_COMMON_METRICS_INSTANCE_H
 
-#include <stddef.h>
-
+#include "common/metrics/exposition.h"
 #include "common/shm/control.h"
 
 /* The instance's processes in one order: acceptor, relay, workers. */
@@ -25,8 +24,7 @@ uint32_t rc_instance_pid(const struct rc_control *control, uint32_t index);
 /* Subscriptions of all workers to channels of the namespace at this index of config.namespaces. */
 uint64_t rc_instance_subscriptions(const struct rc_control *control, uint32_t namespace);
 
-/* Prometheus text. Writes at most `capacity` bytes, without a NUL, and returns the bytes needed: larger than capacity means it was cut. */
-size_t rc_instance_metrics_render(const struct rc_control *control, const struct rc_config *config, char *out,
-                                  size_t capacity);
+void rc_instance_metrics_render(struct rc_exposition *to, const struct rc_control *control,
+                                const struct rc_config *config);
 
 #endif

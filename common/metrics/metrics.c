@@ -3,13 +3,14 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/metrics/exposition.h"
 
-#define BOUNDS_MAX 19 /* `le` bounds of a histogram, +Inf not counted */
-#define INSTANCE_TEXT_MAX 512
+#define BOUNDS_MAX 19      /* `le` bounds of a histogram, +Inf not counted */
+#define NAME_MAX_BYTES 160 /* of a name, and of labels without the instance */
 
 enum value_kind { KIND_COUNTER, KIND_GAUGE };
 
@@ -44,62 +45,166 @@ static const struct {
 #undef RC_HISTOGRAM
 };
 
-/* Families that workers never write: a line of zeros for each worker would say nothing. */
-static const char *const not_of_workers[] = {"ringcast_relay_", "ringcast_redis_",   "ringcast_worker_",
-                                             "ringcast_stuck_", "ringcast_reloads_", "ringcast_recent_"};
+/* What several rows have in common, where a name has labels of its own. */
+static const struct {
+    const char *name;
+    const char *help;
+} families[] = {
+#define RC_COUNTER(id, name_text, help_text)
+#define RC_GAUGE(id, name_text, help_text)
+#define RC_HISTOGRAM(id, name_text, scale_units, help_text)
+#define RC_FAMILY(name_text, help_text) {.name = (name_text), .help = (help_text)},
+#include "common/metrics/metrics.def"
+#undef RC_COUNTER
+#undef RC_GAUGE
+#undef RC_HISTOGRAM
+};
 
-static bool worker_writes(const char *name)
+enum writer { WORKERS, RELAY, ACCEPTOR, ALL };
+
+static const struct {
+    enum writer writer;
+    enum rc_metric_id first;
+    enum rc_metric_id last;
+} writers[] = {
+#define RC_COUNTER(id, name_text, help_text)
+#define RC_GAUGE(id, name_text, help_text)
+#define RC_HISTOGRAM(id, name_text, scale_units, help_text)
+#define RC_WRITTEN_BY(process, first_id, last_id) \
+    {.writer = (process), .first = RC_METRIC_##first_id, .last = RC_METRIC_##last_id},
+#include "common/metrics/metrics.def"
+#undef RC_COUNTER
+#undef RC_GAUGE
+#undef RC_HISTOGRAM
+};
+
+static const struct {
+    enum rc_metric_id id;
+    double scale;
+} scaled[] = {
+#define RC_COUNTER(id, name_text, help_text)
+#define RC_GAUGE(id, name_text, help_text)
+#define RC_HISTOGRAM(id, name_text, scale_units, help_text)
+#define RC_SCALED(id_text, scale_units) {.id = RC_METRIC_##id_text, .scale = (scale_units)},
+#include "common/metrics/metrics.def"
+#undef RC_COUNTER
+#undef RC_GAUGE
+#undef RC_HISTOGRAM
+};
+
+static enum writer writer_of(enum rc_metric_id id)
 {
-    for (size_t i = 0; i < RC_ARRAY_COUNT(not_of_workers); i++) {
-        if (strncmp(name, not_of_workers[i], strlen(not_of_workers[i])) == 0) {
-            return false;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(writers); i++) {
+        if (id >= writers[i].first && id <= writers[i].last) {
+            return writers[i].writer;
         }
     }
-    return true;
+    return WORKERS;
+}
+
+static double scale_of(enum rc_metric_id id)
+{
+    for (size_t i = 0; i < RC_ARRAY_COUNT(scaled); i++) {
+        if (scaled[i].id == id) {
+            return scaled[i].scale;
+        }
+    }
+    return 1;
 }
 
 /* A gauge may be off by what a crash lost; as a signed number that is -1 and not 18446744073709551615. */
-static void value_put(struct rc_exposition *w, enum value_kind kind, uint64_t value)
+static void value_put(struct rc_exposition *to, enum rc_metric_id id, uint64_t value)
 {
-    if (kind == KIND_GAUGE) {
-        rc_exposition_put(w, "%" PRId64 "\n", (int64_t)value);
+    const double scale = scale_of(id);
+    if (scale > 1) {
+        rc_exposition_put(to, "%.9g\n", (double)(int64_t)value / scale);
+    } else if (values[id].kind == KIND_GAUGE) {
+        rc_exposition_put(to, "%" PRId64 "\n", (int64_t)value);
     } else {
-        rc_exposition_put(w, "%" PRIu64 "\n", value);
+        rc_exposition_put(to, "%" PRIu64 "\n", value);
     }
 }
 
-static void family_put(struct rc_exposition *w, const char *prefix, const char *name, const char *help,
-                       const char *suffix, const char *type)
+/* A row's name without the labels in it, and those labels without their braces. */
+static void name_split(enum rc_metric_id id, char name[NAME_MAX_BYTES], char labels[NAME_MAX_BYTES])
 {
-    rc_exposition_put(w, "# HELP %s%s %s%s\n# TYPE %s%s %s\n", prefix, name, help, suffix, prefix, name, type);
+    const char *whole = values[id].name;
+    const size_t bytes = strcspn(whole, "{");
+    const size_t rest = strlen(whole + bytes);
+    RC_ASSERT(bytes < NAME_MAX_BYTES && rest < NAME_MAX_BYTES);
+    memcpy(name, whole, bytes);
+    name[bytes] = '\0';
+    labels[0] = '\0';
+    if (rest > 2) {
+        memcpy(labels, whole + bytes + 1, rest - 2);
+        labels[rest - 2] = '\0';
+    }
 }
 
-static void value_render(struct rc_exposition *w, enum rc_metric_id id, const struct rc_metrics_source *sources,
-                         size_t count, const char *instance, bool per_worker)
+/* The two lines before the first of a family's rows, which stand one after the other. */
+static void value_family(struct rc_exposition *to, enum rc_metric_id id, const char *name)
 {
-    const char *name = values[id].name;
-    const char *type = values[id].kind == KIND_GAUGE ? "gauge" : "counter";
+    const char *help = values[id].help;
+    const size_t bytes = strlen(name);
+    if (id > 0 && strncmp(values[id - 1].name, name, bytes) == 0 && values[id - 1].name[bytes] == '{') {
+        return;
+    }
+    for (size_t i = 0; i < RC_ARRAY_COUNT(families); i++) {
+        if (strcmp(families[i].name, name) == 0) {
+            help = families[i].help;
+        }
+    }
+    rc_exposition_family(to, name, help, values[id].kind == KIND_GAUGE ? "gauge" : "counter");
+}
+
+static bool writes(enum writer writer, int source)
+{
+    return writer == ALL || (writer == WORKERS && source >= 0) || (writer == RELAY && source == RC_METRICS_RELAY) ||
+           (writer == ACCEPTOR && source == RC_METRICS_ACCEPTOR);
+}
+
+/* The labels that tell whose a series is, behind those of the row. */
+static void source_labels(char out[NAME_MAX_BYTES], const char *labels, enum writer writer, int source)
+{
+    static const char *const processes[] = {[-RC_METRICS_RELAY] = "relay", [-RC_METRICS_ACCEPTOR] = "acceptor"};
+    const char *comma = labels[0] == '\0' ? "" : ",";
+    int bytes;
+    if (writer == ALL && source < 0) {
+        bytes = snprintf(out, NAME_MAX_BYTES, "%s%sprocess=\"%s\"", labels, comma, processes[-source]);
+    } else if (writer == ALL) {
+        bytes = snprintf(out, NAME_MAX_BYTES, "%s%sprocess=\"worker\",worker=\"%d\"", labels, comma, source);
+    } else if (writer == WORKERS) {
+        bytes = snprintf(out, NAME_MAX_BYTES, "%s%sworker=\"%d\"", labels, comma, source);
+    } else {
+        bytes = snprintf(out, NAME_MAX_BYTES, "%s", labels);
+    }
+    RC_ASSERT(bytes >= 0 && bytes < (int)NAME_MAX_BYTES);
+}
+
+static void value_render(struct rc_exposition *to, enum rc_metric_id id, const struct rc_metrics_source *sources,
+                         size_t count)
+{
+    static const char kept[] = "ws_";
+    const enum writer writer = writer_of(id);
+    char name[NAME_MAX_BYTES];
+    char labels[NAME_MAX_BYTES];
+    char all[NAME_MAX_BYTES];
     uint64_t sum = 0;
+    name_split(id, name, labels);
+    value_family(to, id, name);
     for (size_t i = 0; i < count; i++) {
         sum += rc_metric_get(sources[i].metrics, id);
     }
-    family_put(w, "", name, values[id].help, "", type);
-    rc_exposition_put(w, "%s{instance=\"%s\"} ", name, instance);
-    value_put(w, values[id].kind, sum);
-
-    if (!per_worker || !worker_writes(name)) {
+    if (strncmp(name, kept, sizeof(kept) - 1) == 0) {
+        rc_exposition_series(to, name, "%s", "");
+        value_put(to, id, sum);
         return;
     }
-    /* A family of its own, so that sum() over the plain one counts nothing twice; counters keep their _total at the
-     * end. */
-    static const char own[] = "ringcast_";
-    const char *rest = strncmp(name, own, sizeof(own) - 1) == 0 ? name + sizeof(own) - 1 : name;
-    family_put(w, "ringcast_worker_", rest, values[id].help, " (each worker)", type);
     for (size_t i = 0; i < count; i++) {
-        if (sources[i].worker >= 0) {
-            rc_exposition_put(w, "ringcast_worker_%s{instance=\"%s\",worker=\"%d\"} ", rest, instance,
-                              sources[i].worker);
-            value_put(w, values[id].kind, rc_metric_get(sources[i].metrics, id));
+        if (writes(writer, sources[i].worker)) {
+            source_labels(all, labels, writer, sources[i].worker);
+            rc_exposition_series(to, name, "%s", all);
+            value_put(to, id, rc_metric_get(sources[i].metrics, id));
         }
     }
 }
@@ -124,47 +229,42 @@ static uint32_t bounds_of(uint64_t scale, uint64_t bounds[BOUNDS_MAX])
     return BOUNDS_MAX;
 }
 
-static void histogram_render(struct rc_exposition *w, enum rc_histogram_id id, const struct rc_metrics_source *sources,
-                             size_t count, const char *instance)
+static void histogram_render(struct rc_exposition *to, enum rc_histogram_id id, const struct rc_metrics_source *sources,
+                             size_t count)
 {
-    const char *name = histograms[id].name;
     const double scale = (double)histograms[id].scale;
+    char name[NAME_MAX_BYTES];
     struct rc_histogram all = {0};
     for (size_t i = 0; i < count; i++) {
         rc_histogram_merge(&all, &sources[i].metrics->histograms[id]);
     }
     uint64_t bounds[BOUNDS_MAX];
     const uint32_t bound_count = bounds_of(histograms[id].scale, bounds);
-    family_put(w, "", name, histograms[id].help, "", "histogram");
+    rc_exposition_family(to, histograms[id].name, histograms[id].help, "histogram");
+    (void)snprintf(name, sizeof(name), "%s_bucket", histograms[id].name);
     for (uint32_t i = 0; i < bound_count; i++) {
-        rc_exposition_put(w, "%s_bucket{instance=\"%s\",le=\"%.9g\"} %" PRIu64 "\n", name, instance,
-                          (double)bounds[i] / scale, rc_histogram_count_to(&all, bounds[i]));
+        rc_exposition_series(to, name, "le=\"%.9g\"", (double)bounds[i] / scale);
+        rc_exposition_put(to, "%" PRIu64 "\n", rc_histogram_count_to(&all, bounds[i]));
     }
     /* Everything is counted from the buckets: `count` may be an observation ahead of them, and +Inf must not be below
      * `le`. */
     const uint64_t total = rc_histogram_count_to(&all, UINT64_MAX);
-    rc_exposition_put(w, "%s_bucket{instance=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, instance, total);
-    rc_exposition_put(w, "%s_sum{instance=\"%s\"} %.9g\n", name, instance,
-                      (double)atomic_load_explicit(&all.sum, memory_order_relaxed) / scale);
-    rc_exposition_put(w, "%s_count{instance=\"%s\"} %" PRIu64 "\n", name, instance, total);
+    rc_exposition_series(to, name, "le=\"+Inf\"");
+    rc_exposition_put(to, "%" PRIu64 "\n", total);
+    (void)snprintf(name, sizeof(name), "%s_sum", histograms[id].name);
+    rc_exposition_series(to, name, "%s", "");
+    rc_exposition_put(to, "%.9g\n", (double)atomic_load_explicit(&all.sum, memory_order_relaxed) / scale);
+    (void)snprintf(name, sizeof(name), "%s_count", histograms[id].name);
+    rc_exposition_series(to, name, "%s", "");
+    rc_exposition_put(to, "%" PRIu64 "\n", total);
 }
 
-size_t rc_metrics_render(const struct rc_metrics_source *sources, size_t count, const char *instance, char *out,
-                         size_t capacity)
+void rc_metrics_render(struct rc_exposition *to, const struct rc_metrics_source *sources, size_t count)
 {
-    struct rc_exposition w = {.out = out, .capacity = capacity};
-    char label[INSTANCE_TEXT_MAX];
-    (void)rc_exposition_label(label, sizeof(label), instance);
-
-    size_t workers = 0;
-    for (size_t i = 0; i < count; i++) {
-        workers += sources[i].worker >= 0;
-    }
     for (size_t id = 0; id < RC_METRIC_COUNT; id++) {
-        value_render(&w, (enum rc_metric_id)id, sources, count, label, workers > 1);
+        value_render(to, (enum rc_metric_id)id, sources, count);
     }
     for (size_t id = 0; id < RC_HISTOGRAM_COUNT; id++) {
-        histogram_render(&w, (enum rc_histogram_id)id, sources, count, label);
+        histogram_render(to, (enum rc_histogram_id)id, sources, count);
     }
-    return w.bytes;
 }

@@ -36,6 +36,14 @@ enum rc_histogram_id {
     RC_HISTOGRAM_COUNT
 };
 
+/* Close codes that clients are sent, each with its place in rc_metrics.closes. */
+enum rc_metric_close {
+#define RC_CLOSE(name, code, reason, reconnect) RC_METRIC_CLOSE_##name,
+#include "common/records/codes.def"
+    RC_METRIC_CLOSE_OTHER, /* of the API's callers, and of backends */
+    RC_METRIC_CLOSES
+};
+
 /* Of the namespaces that a configuration may have; what is counted by namespace stands at its index in config.namespaces. */
 #define RC_METRIC_NAMESPACES_MAX 64
 
@@ -43,6 +51,7 @@ struct rc_metrics {
     _Atomic uint64_t values[RC_METRIC_COUNT];
     struct rc_histogram histograms[RC_HISTOGRAM_COUNT];
     _Atomic uint64_t subscriptions[RC_METRIC_NAMESPACES_MAX]; /* RC_METRIC_SUBSCRIPTIONS by namespace; workers */
+    _Atomic uint64_t closes[RC_METRIC_CLOSES];                /* close frames by code; workers */
 };
 
 static inline void rc_metric_add(struct rc_metrics *metrics, enum rc_metric_id id, uint64_t n)
@@ -68,6 +77,28 @@ static inline void rc_metric_subscribed(struct rc_metrics *metrics, uint32_t nam
     atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + (uint64_t)n, memory_order_relaxed);
 }
 
+static inline void rc_metric_set_subscribed(struct rc_metrics *metrics, uint32_t namespace, uint64_t n)
+{
+    atomic_store_explicit(&metrics->subscriptions[namespace], n, memory_order_relaxed);
+}
+
+/* A client is sent a close frame with this code. */
+static inline void rc_metric_closed(struct rc_metrics *metrics, uint32_t code)
+{
+    enum rc_metric_close place = RC_METRIC_CLOSE_OTHER;
+    switch (code) {
+#define RC_CLOSE(name, code, reason, reconnect) \
+    case code:                                  \
+        place = RC_METRIC_CLOSE_##name;         \
+        break;
+#include "common/records/codes.def"
+    default:
+        break;
+    }
+    _Atomic uint64_t *value = &metrics->closes[place];
+    atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 static inline uint64_t rc_metric_get(const struct rc_metrics *metrics, enum rc_metric_id id)
 {
     return atomic_load_explicit(&metrics->values[id], memory_order_relaxed);
@@ -78,18 +109,22 @@ static inline void rc_metric_observe(struct rc_metrics *metrics, enum rc_histogr
     rc_histogram_add(&metrics->histograms[id], value, 1);
 }
 
+#define RC_METRICS_RELAY (-1)
+#define RC_METRICS_ACCEPTOR (-2)
+
 /* What the exposition needs to know about one process's block. */
 struct rc_metrics_source {
     const struct rc_metrics *metrics; /* borrowed */
-    int worker;                       /* index, -1 = relay, -2 = acceptor */
+    int worker;                       /* index, or one of those */
 };
 
-/* Prometheus text format 0.0.4 of all sources: per metric the sum of all sources, labelled `instance`; with more than
- * one worker also what each of them counted, as a family of its own, `ringcast_worker_<name without
- * ringcast_>{instance,worker}` (so that counters keep `_total` at the end and a sum over a family counts nothing
- * twice). Histograms are summed, cumulative with `le`. Writes at most `capacity` bytes, without a NUL, and returns
- * the bytes needed: larger than capacity means it was cut. */
-size_t rc_metrics_render(const struct rc_metrics_source *sources, size_t count, const char *instance, char *out,
-                         size_t capacity);
+struct rc_exposition;
+
+/*
+ * All metrics of metrics.def. What workers count has a series for each of them, labelled `worker`; what the relay or the acceptor counts
+ * has one; what all of them count has one for each process, labelled `process`, too (RC_WRITTEN_BY). A sum over a family counts nothing twice. The
+ * names of requirements.md (ws_...) are one sum each, as those servers had them. Histograms are summed, cumulative with `le`.
+ */
+void rc_metrics_render(struct rc_exposition *to, const struct rc_metrics_source *sources, size_t count);
 
 #endif

@@ -10,7 +10,7 @@ import { SANITIZED } from "./lib/util.mjs";
 const COUNTS = { half_open: 1500, slow_loris: 200, fragments: 20, pings: 20, tiny_frames: 20, lengths: 30, resets: 60, tls_garbage: 30 };
 // What the broker must have noticed of each.
 const NOTICED = {
-  half_open: "ringcast_connections_accepted_total", slow_loris: "ringcast_handshake_timeouts_total", fragments: "ringcast_received_bytes_total",
+  half_open: "ringcast_connections_accepted_total", slow_loris: 'ringcast_timeouts_total{reason="handshake"}', fragments: "ringcast_received_bytes_total",
   pings: "ringcast_read_pauses_total", tiny_frames: "ringcast_request_errors_total", lengths: "ringcast_protocol_errors_total",
   resets: "ringcast_connection_resets_total", tls_garbage: "ringcast_tls_errors_total",
 };

@@ -78,7 +78,7 @@ testBroker("only callers with a configured key are heard", { config }, async (br
     return true;
   });
   const metrics = await broker.metrics();
-  assert.ok(metrics("ringcast_api_calls_unauthorized_total") >= 27);
+  assert.ok(metrics('ringcast_api_calls_total{result="unauthorized"}') >= 27);
 });
 
 testBroker("without a key the API says what to configure", { config: {} }, async (broker) => {

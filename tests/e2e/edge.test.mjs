@@ -33,7 +33,7 @@ testBroker("an address has as many connections as it may, and room again when on
   await open[0].socket.closed;
   await until("there is room again", async () => (await attempt(broker)).status === "open");
   const metrics = await broker.metrics();
-  assert.ok(metrics("ringcast_connections_refused_address_total") >= 1);
+  assert.ok(metrics('ringcast_connections_refused_total{reason="address"}') >= 1);
   for (const { socket } of open) socket.terminate();
 });
 
@@ -148,7 +148,7 @@ testBroker("the write timeout ends a client that takes nothing, and not one that
   stalled.socket.pause();
   const blink = setInterval(() => (slow.socket.isPaused ? slow.socket.resume() : slow.socket.pause()), 150);
   for (let i = 0; i < 60; i++) await publisher.publish("flood", `${i}:${"x".repeat(200000)}`);
-  await until("the stalled one was ended", async () => (await broker.metrics())("ringcast_write_timeouts_total") === 1);
+  await until("the stalled one was ended", async () => (await broker.metrics())('ringcast_timeouts_total{reason="write"}') === 1);
   for (let i = 0; i < 60; i++) assert.ok((await slow.next("message", 30000)).data.startsWith(`${i}:`));
   clearInterval(blink);
   slow.socket.resume();

@@ -48,8 +48,8 @@ testHook("an event is asked about, and what the reply says is done", {}, async (
   assert.equal(second.ack, false);
   assert.notEqual(second.id, call.id);
   const { body } = await broker.get("/metrics");
-  assert.match(body, /^ringcast_backend_calls_total\{instance="test",backend="app",call="event"\} [12]$/m);
-  assert.match(body, /^ringcast_backend_seconds_count\{instance="test",backend="app",call="event"\} [12]$/m);
+  assert.match(body, /^ringcast_backend_calls_total\{backend="app",call="event"\} [12]$/m);
+  assert.match(body, /^ringcast_backend_seconds_count\{backend="app",call="event"\} [12]$/m);
   one.close(), other.close();
 });
 

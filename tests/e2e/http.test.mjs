@@ -145,7 +145,7 @@ testBroker("a request that trickles in is answered, one that does not end in tim
   await slow.rest();
   const silent = await broker.raw();
   assert.equal((await silent.rest()).length, 0);
-  await until("they are counted", async () => (await broker.metrics())("ringcast_handshake_timeouts_total") >= 2);
+  await until("they are counted", async () => (await broker.metrics())('ringcast_timeouts_total{reason="handshake"}') >= 2);
 });
 
 testBroker("pages of other origins may not connect unless allowed", { config: { "http.allowed_origins": ["https://app.example", "file://", "capacitor://localhost"] } }, async (broker) => {

@@ -32,7 +32,7 @@ testBroker("ignored and blocked signals do not stay so: a killed child is replac
   await replaces(broker, "relay");
   await works(broker);
   process.kill(broker.pid, "SIGHUP");
-  await until("the reload is counted", async () => (await broker.metrics())("ringcast_reloads_total") === 1);
+  await until("the reload is counted", async () => (await broker.metrics())('ringcast_reloads_total{result="applied"}') === 1);
 });
 
 for (const [what, redirections] of [["0 to 2", "0<&- 1>&- 2>&-"], ["2", "2>&-"], ["0 and 1", "0<&- 1>&-"]]) {

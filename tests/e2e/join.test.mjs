@@ -65,7 +65,7 @@ testBroker("a handshake that the relay never hears of is given up in time", { wo
   user.write(upgrade("/ws?user=u1"));
   assert.equal((await user.rest()).length, 0);
   const metric = await broker.metrics();
-  assert.equal(metric("ringcast_handshake_timeouts_total"), 1);
+  assert.equal(metric('ringcast_timeouts_total{reason="handshake"}'), 1);
   assert.equal(metric("ws_connections_total"), 0);
   broker.kill("SIGCONT", "relay");
 });

@@ -65,7 +65,7 @@ testBroker("all workers, again and again, while everybody publishes: nobody is d
   assert.equal(metrics("ws_connections_total"), 18);
   assert.equal(metrics("ringcast_worker_takeovers_total"), 8);
   assert.equal(metrics("ringcast_worker_takeovers_failed_total"), 0);
-  assert.equal(metrics("ringcast_worker_restarts_total"), 0);
+  assert.equal(metrics('ringcast_restarts_total{process="worker"}'), 0);
   await clients[2].close();
 });
 

@@ -63,21 +63,21 @@ testBroker("a user's connections on all workers share a rate, anonymous ones hav
   assert.equal(await metric(broker, "ringcast_rate_exceeded_total"), 200 + 200 + 200 + 50 + 40);
 });
 
-testBroker("what a worker has counted outlives it", { workers: 2, config: { ...USER, ...NAMESPACES } }, async (broker) => {
+testBroker("what a worker has counted outlives it", { workers: 2, config: { ...USER, ...NAMESPACES, "server.adopt_crashed": false } }, async (broker) => {
   assert.equal(await passed(await connections([broker], "u1", 4), 60, publish), 60);
   for (const pid of broker.pids().workers) process.kill(pid, "SIGKILL");
-  await until("both were replaced", async () => (await metric(broker, "ringcast_worker_restarts_total")) === 2);
+  await until("both were replaced", async () => (await metric(broker, 'ringcast_restarts_total{process="worker"}')) === 2);
   assert.equal(await passed(await connections([broker], "u1", 4), 100, publish), 40);
 });
 
 testBroker("a user has so many connections on all workers together", {
   workers: 3,
-  config: { ...USER, "limits.max_connections_per_user": 10, "socketio.path": "/socket.io/" },
+  config: { ...USER, "limits.max_connections_per_user": 10, "socketio.path": "/socket.io/", "server.adopt_crashed": false },
 }, async (broker) => {
   const tries = async (count) => (await Promise.allSettled(Array.from({ length: count }, () => broker.connect({ path: "/ws?user=u1" })))).filter(({ status }) => status === "fulfilled").map(({ value }) => value);
   const clients = await tries(40);
   assert.equal(clients.length, 10);
-  assert.equal(await metric(broker, "ringcast_connections_refused_user_total"), 30);
+  assert.equal(await metric(broker, 'ringcast_connections_refused_total{reason="user"}'), 30);
   await assert.rejects(broker.connect({ path: "/ws?user=u1" }), /429/);
   const polling = await broker.get("/socket.io/?EIO=4&transport=polling&user=u1");
   assert.equal(polling.status, 429);
@@ -88,7 +88,7 @@ testBroker("a user has so many connections on all workers together", {
   await until("they are gone", async () => (await metric(broker, "ws_connections_total")) === 8);
   assert.equal((await tries(20)).length, 4);
   for (const pid of broker.pids().workers) process.kill(pid, "SIGKILL");
-  await until("all were replaced", async () => (await metric(broker, "ringcast_worker_restarts_total")) === 3);
+  await until("all were replaced", async () => (await metric(broker, 'ringcast_restarts_total{process="worker"}')) === 3);
   await broker.isReady(); // a successor takes out what its predecessor had counted
   assert.equal((await tries(30)).length, 10, "those of dead workers do not count");
 });

@@ -56,8 +56,8 @@ testBroker("an event that its schema does not take is refused, and says why", {
     socket.emit("name", { quotes: '"'.repeat(500) });
     await ask(socket, "free");
     assert.deepEqual(socket.errors, [{ code: 400, message: "args.0: must be string" }]);
-    assert.equal(await counted(broker, "ringcast_socketio_events_invalid_total"), 7);
-    assert.equal(await counted(broker, "ringcast_socketio_events_unchecked_total"), 0);
+    assert.equal(await counted(broker, 'ringcast_socketio_events_refused_total{reason="schema"}'), 7);
+    assert.equal(await counted(broker, 'ringcast_socketio_events_refused_total{reason="unchecked"}'), 0);
   } finally {
     socket.close();
   }

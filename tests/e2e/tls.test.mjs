@@ -231,7 +231,7 @@ testBroker("the write timeout ends a TLS client that takes nothing, and not one 
   stalled.socket._socket.pause();
   const blink = setInterval(() => (slow.socket._socket.isPaused() ? slow.socket._socket.resume() : slow.socket._socket.pause()), 150);
   for (let i = 0; i < 60; i++) await publisher.publish("flood", `${i}:${"x".repeat(200000)}`);
-  await until("the stalled one was ended", async () => (await broker.metrics())("ringcast_write_timeouts_total") === 1);
+  await until("the stalled one was ended", async () => (await broker.metrics())('ringcast_timeouts_total{reason="write"}') === 1);
   for (let i = 0; i < 60; i++) assert.ok((await slow.next("message", 30000)).data.startsWith(`${i}:`));
   clearInterval(blink);
   slow.socket._socket.resume();
@@ -357,7 +357,7 @@ testBroker("the handshake timeout covers TLS", { config: secure({ "limits.handsh
   trickling.socket.on("error", () => {});
   await Promise.all([silent.rest(3000), begun.rest(3000), shaken.rest(3000), trickling.rest(3000).catch(() => {})]);
   clearInterval(drip);
-  assert.ok((await broker.metrics())("ringcast_handshake_timeouts_total") >= 3);
+  assert.ok((await broker.metrics())('ringcast_timeouts_total{reason="handshake"}') >= 3);
   await settled(broker);
 });
 

@@ -118,3 +118,22 @@ testBroker("afterwards signals, reload, a second caller and the end work as befo
   assert.match((await stopping).stdout, /ended/);
   assert.deepEqual(await broker.exited, { code: 0, signal: null });
 });
+
+const hanging = buildCopy({ fails: "adopting hangs" });
+testBroker("a worker that was to go on when its successor hung, and does not, is noticed: it is killed, and there is another", {
+  workers: 1,
+  timeout: 90000,
+  skip,
+  prefix: ["sh", "-c", 'shift; exec "$0" "$@"', join(hanging, "ringcast")],
+}, async (broker) => {
+  const worker = broker.pids().workers[0];
+  const running = run(["handover", "0", "-c", broker.configPath], { env: broker.env, timeout: 60000 });
+  await until("it stands still", async () => (await broker.status()).processes.find((row) => row.process === "worker 0").state === "parked");
+  process.kill(worker, "SIGSTOP");
+  const result = await running;
+  assert.equal(result.code, 1, result.stdout);
+  assert.match(result.stdout, /takes too long\nworker 0 does not go on, and is killed/);
+  await until("another worker is there", async () => ![undefined, worker].includes(broker.pids().workers[0]) && (await broker.status()).processes.every((row) => row.state === "ready"), { timeout: 20000 });
+  const client = await broker.connect();
+  await client.publish("news", 1);
+});

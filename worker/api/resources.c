@@ -9,11 +9,13 @@
 #include "common/base/clock.h"
 #include "common/metrics/backend_health.h"
 #include "common/metrics/bridges.h"
+#include "common/metrics/exposition.h"
 #include "common/metrics/instance.h"
 #include "common/metrics/redis_health.h"
 #include "common/text/json_scan.h"
 #include "worker/http/accept.h"
 #include "worker/http/assets.h"
+#include "worker/io/tls.h"
 
 #define JSON_QUOTED_MAX (RC_JSON_STRING_BYTES_MAX(RC_REDIS_ERROR_MAX) + 1)
 
@@ -198,6 +200,41 @@ static void metrics_as_json(struct rc_api *api, struct rc_exchange *exchange)
     rc_text_free(&json);
 }
 
+/* Of the certificates that this worker has loaded; all have loaded the same. */
+static void certificates_render(const struct rc_api *api, const struct rc_config *config, struct rc_exposition *to)
+{
+    static const char name[] = "ringcast_certificate_not_after_seconds";
+    char label[2 * RC_CONFIG_TEXT_MAX];
+    const struct rc_tls *tls = api->clients->io->tls;
+    if (tls == NULL || config->tls.certificates.count == 0) {
+        return;
+    }
+    rc_exposition_family(to, name, "When a certificate of tls.certificates expires, in seconds since 1970", "gauge");
+    for (uint32_t i = 0; i < config->tls.certificates.count; i++) {
+        rc_exposition_series(to, name, "certificate=\"%s\"",
+                             rc_exposition_label(label, sizeof(label), config->tls.certificates.items[i].text));
+        rc_exposition_put(to, "%lld\n", (long long)rc_tls_not_after_s(tls, i));
+    }
+}
+
+static void metrics_render(const struct rc_api *api, const struct rc_config *config, struct rc_exposition *to)
+{
+    const struct rc_control *control = api->clients->control;
+    struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
+    size_t count = 0;
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        sources[count++] = (struct rc_metrics_source){.metrics = &control->workers[i]->metrics, .worker = (int)i};
+    }
+    sources[count++] =
+        (struct rc_metrics_source){.metrics = &control->relay->report.metrics, .worker = RC_METRICS_RELAY};
+    sources[count++] =
+        (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = RC_METRICS_ACCEPTOR};
+    rc_metrics_render(to, sources, count);
+    rc_bridge_metrics_render(to, config, control->relay->bridges);
+    rc_instance_metrics_render(to, control, config);
+    certificates_render(api, config, to);
+}
+
 static void resource_metrics(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     const struct rc_control *control = control_of(context);
@@ -208,30 +245,20 @@ static void resource_metrics(void *context, struct rc_exchange *exchange, const 
         metrics_as_json(context, exchange);
         return;
     }
-    struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
-    size_t count = 0;
-    for (uint32_t i = 0; i < control->worker_count; i++) {
-        sources[count++] = (struct rc_metrics_source){.metrics = &control->workers[i]->metrics, .worker = (int)i};
-    }
-    sources[count++] = (struct rc_metrics_source){.metrics = &control->relay->report.metrics, .worker = -1};
-    sources[count++] = (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = -2};
     /* Asked for a few times a minute: the buffer is not worth keeping. Counters grow meanwhile, hence the slack. */
-    const size_t room = rc_metrics_render(sources, count, control->instance_id, NULL, 0) +
-                        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, NULL, 0) +
-                        rc_instance_metrics_render(control, config, NULL, 0) + 4096;
-    char *text = malloc(room);
-    if (text == NULL) {
+    struct rc_exposition to = {.instance = control->instance_id, .labelled = config->http.metrics_instance_label};
+    metrics_render(context, config, &to);
+    to.capacity = to.bytes + 4096;
+    to.bytes = 0;
+    to.out = malloc(to.capacity);
+    if (to.out == NULL) {
         no_memory(exchange);
         return;
     }
-    size_t bytes = rc_metrics_render(sources, count, control->instance_id, text, room);
-    bytes = bytes < room ? bytes : room;
-    bytes +=
-        rc_bridge_metrics_render(config, control->relay->bridges, control->instance_id, text + bytes, room - bytes);
-    bytes = bytes < room ? bytes : room;
-    bytes += rc_instance_metrics_render(control, config, text + bytes, room - bytes);
-    metrics_answer(exchange, "text/plain; version=0.0.4; charset=utf-8", text, bytes < room ? bytes : room - 1);
-    free(text);
+    metrics_render(context, config, &to);
+    metrics_answer(exchange, "text/plain; version=0.0.4; charset=utf-8", to.out,
+                   to.bytes < to.capacity ? to.bytes : to.capacity);
+    free(to.out);
 }
 
 /* --- files ------------------------------------------------------------------------------------------------------------ */

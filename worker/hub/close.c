@@ -31,6 +31,7 @@ void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t cod
         RC_ASSERT(framing->close_write != NULL); /* a socket carries it */
         output->close_bytes = (uint8_t)framing->close_write(output->close_frame, code, reason, reason_bytes);
         client->flags |= RC_CLIENT_CLOSE_QUEUED;
+        rc_metric_closed(hub->metrics, code);
     }
     if (now) {
         rc_hub_leave(hub, client_index);

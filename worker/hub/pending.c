@@ -98,6 +98,9 @@ static enum rc_subscribed subscribe_now(struct rc_hub *hub, uint32_t client, uin
     if (id.count > 0) {
         pending_reply(hub, client, &answer);
     }
+    if (from != NULL && from->snapshot && answer.recovery != RC_RECOVERED) {
+        rc_recover_snapshot(hub, subscription, was_in);
+    }
     return RC_SUBSCRIBED;
 }
 
@@ -145,6 +148,7 @@ enum rc_subscribed rc_hub_subscribe_from(struct rc_hub *hub, uint32_t client_ind
         rc_hub_release(hub, channel);
         return RC_SUBSCRIBE_NO_ROOM;
     }
+    wants |= from != NULL && from->snapshot ? RC_PENDING_SNAPSHOT : 0;
     if (pending_add(hub, client_index, channel, id, false, wants, request) < 0) {
         rc_replay_forget(hub, request);
         return RC_SUBSCRIBE_NO_ROOM;
@@ -330,6 +334,9 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
     if (code == 0 && (pending->wants & RC_PENDING_RETAINED) && event.recovery != RC_RECOVERED) {
         tell_values(hub, pending->client, channel_index, said->values, was_in);
     }
+    if (code == 0 && (pending->wants & RC_PENDING_SNAPSHOT) && event.recovery != RC_RECOVERED) {
+        rc_recover_snapshot(hub, rc_hub_subscription(hub, pending->client, channel_index), was_in);
+    }
     if (code == 0 && (pending->wants & RC_PENDING_VALUES) && hub->handlers.values != NULL) {
         hub->handlers.values(hub->handlers.context, pending->client, channel_index, said->values);
     }
@@ -371,8 +378,11 @@ static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const
             waiting++;
             continue;
         }
+        hub->kept->unit++; /* what the ones before were told stays said */
+        rc_hub_works(hub, rc_truth_pending(hub->truth, channel->pending)->client);
         const struct rc_pending pending = pending_remove(hub, channel->pending);
         pending_settle(hub, channel_index, &pending, said);
+        rc_hub_worked(hub);
     }
     if (channel->pending == 0) {
         channel->flags &= (uint16_t)~RC_CHANNEL_WANTS_RETAINED;

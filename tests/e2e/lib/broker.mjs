@@ -238,23 +238,26 @@ export class Broker {
     return within(timeout, answered, `${method} ${path}`);
   }
 
-  /* /metrics: a function of a metric's name and, for one worker's share, its index. */
+  /* /metrics: a function of a metric's name, with labels or without ('x_total{reason="full"}'), and, for one worker's share, its index: the
+   * sum of the series that have those labels. Of a histogram's bucket: "name_bucket<0.1". */
   async metrics() {
     // A worker that a test has stopped takes connections, and never answers.
     const { status, body } = await until("/metrics answers", () => this.get("/metrics", { timeout: 1000 }));
     assert.equal(status, 200, body);
-    const values = new Map();
+    const labelsOf = (text) => Object.fromEntries([...(text ?? "").matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, name, value]) => [name, value]));
+    const families = new Map();
     for (const line of body.split("\n")) {
       const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/.exec(line);
       if (!match) continue;
-      const labels = Object.fromEntries([...(match[2] ?? "").matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, name, value]) => [name, value]));
-      const suffix = "worker" in labels ? `@${labels.worker}` : "le" in labels ? `<${labels.le}` : "";
-      values.set(match[1] + suffix, Number(match[3]));
+      if (!families.has(match[1])) families.set(match[1], []);
+      families.get(match[1]).push({ labels: labelsOf(match[2]), value: Number(match[3]) });
     }
-    const value = (name, worker) => {
-      const key = worker === undefined ? name : `ringcast_worker_${name.replace(/^ringcast_/, "")}@${worker}`;
-      assert.ok(values.has(key), `/metrics has ${key}`);
-      return values.get(key);
+    const value = (wanted, worker) => {
+      const [, name, labels, le] = /^([\w:]+)(?:\{(.*)\})?(?:<(.*))?$/.exec(wanted);
+      const filter = Object.entries({ ...labelsOf(labels), ...(le === undefined ? {} : { le }), ...(worker === undefined ? {} : { worker: String(worker) }) });
+      const found = (families.get(name) ?? []).filter((series) => filter.every(([label, text]) => series.labels[label] === text));
+      assert.ok(found.length > 0, `/metrics has ${wanted}${worker === undefined ? "" : ` of worker ${worker}`}`);
+      return found.reduce((sum, series) => sum + series.value, 0);
     };
     value.text = body;
     return value;

@@ -38,6 +38,11 @@ export class Network {
   }
 }
 
+/* The program with all that it starts in a namespace of its own: a Running. */
+export function inNetwork(command, options) {
+  return new Running(UNSHARE[0], [...UNSHARE.slice(1), "bash", "-c", 'ip link set lo up && exec "$@"', "bash", ...command], options);
+}
+
 /* A running program and what it said: `said` grows; end() ends it with a signal. */
 export class Running {
   constructor(command, args, options = {}) {

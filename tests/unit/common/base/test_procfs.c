@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/procfs.h"
 
 Test(procfs, memory_is_read_by_name)
@@ -92,4 +94,18 @@ Test(procfs, the_tightest_limit_around_the_process_counts)
     expect_room(123456, 23456);
     (void)snprintf(command, sizeof(command), "rm -r %s", root);
     cr_assert_eq(system(command), 0);
+}
+
+Test(procfs, start_and_limit_of_this_process)
+{
+    struct rlimit limit;
+    const uint64_t now_ms = rc_clock_wall_ms();
+    const uint64_t start_ms = rc_procfs_start_ms((uint32_t)getpid());
+    cr_expect(start_ms <= now_ms + 1000 && start_ms + 3600000 > now_ms, "%llu of %llu", (unsigned long long)start_ms,
+              (unsigned long long)now_ms);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_expect_eq(rc_procfs_max_fds((uint32_t)getpid()), (uint64_t)limit.rlim_cur);
+    cr_expect_eq(rc_procfs_start_ms(0), 0u);
+    cr_expect_eq(rc_procfs_max_fds(0), 0u);
+    cr_expect_gt(rc_procfs_sizes((uint32_t)getpid()).virtual_bytes, 100000u);
 }

@@ -23,16 +23,15 @@ Test(backend_calls, they_are_shown_as_sums_with_labels)
     }
     rc_backend_count_call(&other[0], RC_BACKEND_EVENT, RC_BACKEND_REASON_REPLY, 7000000);
     struct rc_exposition to = {0};
-    rc_backend_calls_render(&to, &config, both, 2, "web1");
+    rc_backend_calls_render(&to, &config, both, 2);
     const size_t bytes = to.bytes;
     char *text = calloc(1, bytes + 1);
     to = (struct rc_exposition){.out = text, .capacity = bytes};
-    rc_backend_calls_render(&to, &config, both, 2, "web1");
+    rc_backend_calls_render(&to, &config, both, 2);
     cr_assert_eq(to.bytes, bytes);
     for (int kind = 0; kind < RC_BACKEND_CALL_KINDS; kind++) { /* the names there are those of the calls */
         char line[128];
-        (void)snprintf(line, sizeof(line),
-                       "ringcast_backend_calls_total{instance=\"web1\",backend=\"app\",call=\"%s\"} %d\n",
+        (void)snprintf(line, sizeof(line), "ringcast_backend_calls_total{backend=\"app\",call=\"%s\"} %d\n",
                        rc_backend_call_name((enum rc_backend_call_kind)kind), kind == RC_BACKEND_EVENT ? 2 : 1);
         cr_expect_not_null(strstr(text, line), "%s", line);
     }
@@ -45,6 +44,6 @@ Test(backend_calls, they_are_shown_as_sums_with_labels)
     free(text);
     config.backend_count = 0;
     to = (struct rc_exposition){0};
-    rc_backend_calls_render(&to, &config, both, 2, "web1");
+    rc_backend_calls_render(&to, &config, both, 2);
     cr_expect_eq(to.bytes, 0);
 }

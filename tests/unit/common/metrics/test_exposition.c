@@ -37,3 +37,19 @@ Test(exposition, labels_are_escaped_and_cut)
     cr_expect_str_eq(rc_exposition_label(out, sizeof(out), "12345\"x"), "12345\\\"", "no half escape");
     cr_expect_str_eq(rc_exposition_label(out, 2, "abc"), "");
 }
+
+Test(exposition, a_series_has_its_labels_and_the_instance_where_it_is_wanted)
+{
+    char out[256];
+    struct rc_exposition to = {.out = out, .capacity = sizeof(out), .instance = "a\"b"};
+    rc_exposition_series(&to, "x", "%s", "");
+    rc_exposition_series(&to, "x", "n=\"%d\"", 5);
+    rc_exposition_series(&to, "ws_x", "%s", "");
+    to.labelled = true;
+    rc_exposition_series(&to, "x", "%s", "");
+    rc_exposition_series(&to, "x", "n=\"%d\"", 5);
+    static const char wanted[] =
+        "x x{n=\"5\"} ws_x{instance=\"a\\\"b\"} x{instance=\"a\\\"b\"} x{instance=\"a\\\"b\",n=\"5\"} ";
+    cr_expect_eq(to.bytes, sizeof(wanted) - 1);
+    cr_expect_eq(memcmp(out, wanted, sizeof(wanted) - 1), 0, "%.*s", (int)to.bytes, out);
+}

@@ -18,12 +18,11 @@ static struct rc_config *config;
 
 static const char *render(void)
 {
-    static char text[16384];
-    const size_t bytes = rc_instance_metrics_render(&control, config, text, sizeof(text) - 1);
-    cr_assert_lt(bytes, sizeof(text) - 1);
-    cr_assert_eq(rc_instance_metrics_render(&control, config, NULL, 0) / 100, bytes / 100,
-                 "about the same a moment later");
-    text[bytes] = '\0';
+    static char text[32768];
+    struct rc_exposition to = {.out = text, .capacity = sizeof(text) - 1, .instance = "i"};
+    rc_instance_metrics_render(&to, &control, config);
+    cr_assert_lt(to.bytes, sizeof(text) - 1);
+    text[to.bytes] = '\0';
     return text;
 }
 
@@ -61,40 +60,60 @@ Test(instance, subscriptions_are_summed_by_namespace)
     const char *text = render();
     expect_text(
         text,
-        "# TYPE ringcast_namespace_subscriptions gauge\nringcast_namespace_subscriptions{instance=\"i\",namespace=\"default\"} 7\n"
-        "ringcast_namespace_subscriptions{instance=\"i\",namespace=\"a\\\"b\"} 5\n");
+        "# TYPE ringcast_namespace_subscriptions gauge\nringcast_namespace_subscriptions{namespace=\"default\"} 7\n"
+        "ringcast_namespace_subscriptions{namespace=\"a\\\"b\"} 5\n");
 }
 
 Test(instance, processes_are_as_the_kernel_sees_them)
 {
     const char *text = render();
-    expect_text(text, "ringcast_process_resident_memory_bytes{instance=\"i\",process=\"relay\"} 0\n");
-    expect_text(text, "ringcast_process_cpu_seconds_total{instance=\"i\",process=\"relay\"} 0.000\n");
-    expect_text(text, "ringcast_process_starts_total{instance=\"i\",process=\"worker\",worker=\"1\"} 4\n");
-    static const char name[] =
-        "ringcast_process_resident_memory_bytes{instance=\"i\",process=\"worker\",worker=\"0\"} ";
+    expect_text(text, "process_resident_memory_bytes{process=\"relay\"} 0\n");
+    expect_text(text, "process_cpu_seconds_total{process=\"relay\"} 0\n");
+    expect_text(text, "ringcast_process_starts_total{process=\"worker\",worker=\"1\"} 4\n");
+    static const char name[] = "process_resident_memory_bytes{process=\"worker\",worker=\"0\"} ";
     const char *at = strstr(text, name);
     cr_assert_not_null(at);
     cr_expect_gt(strtoull(at + sizeof(name) - 1, NULL, 10), 100000u);
-    expect_text(text, "ringcast_uptime_seconds{instance=\"i\"} 0\n");
-    expect_text(text, "ringcast_memory_limit_bytes{instance=\"i\"} ");
-    expect_text(text, "ringcast_memory_used_bytes{instance=\"i\"} ");
+    expect_text(text, "ringcast_uptime_seconds 0\n");
+    expect_text(text, "ringcast_memory_limit_bytes ");
+    expect_text(text, "ringcast_memory_used_bytes ");
+}
+
+Test(instance, what_it_is_and_may_is_told)
+{
+    config->limits.history_memory_bytes = 12345;
+    config->overload.max_handshakes = 77;
+    rc_metric_closed(&workers[0].metrics, 4000);
+    rc_metric_closed(&workers[1].metrics, 4000);
+    rc_metric_closed(&workers[1].metrics, 4567);
+    const char *text = render();
+    expect_text(text, "ringcast_build_info{version=\"" RC_VERSION "\",compiler=\"");
+    expect_text(text, "ringcast_instance_info{id=\"i\"} 1\n");
+    expect_text(text, "# TYPE ringcast_history_bytes_max gauge\nringcast_history_bytes_max 12345\n");
+    expect_text(text, "ringcast_handshakes_max 77\n");
+    expect_text(text, "ringcast_closes_sent_total{code=\"4000\"} 2\n");
+    expect_text(text, "ringcast_closes_sent_total{code=\"1000\"} 0\n");
+    expect_text(text, "ringcast_closes_sent_total{code=\"other\"} 1\n");
+    static const char start[] = "process_start_time_seconds{process=\"worker\",worker=\"0\"} ";
+    const char *at = strstr(text, start);
+    cr_assert_not_null(at);
+    const double age_s = (double)rc_clock_wall_ms() / 1000 - strtod(at + sizeof(start) - 1, NULL);
+    cr_expect(age_s > -1 && age_s < 3600, "%f", age_s);
 }
 
 Test(instance, backends_are_told)
 {
     const char *text = render();
-    expect_text(text, "ringcast_session_backends{instance=\"i\"} 0\n");
-    expect_text(text, "ringcast_session_backends_failing{instance=\"i\"} 0\n");
-    expect_text(text, "ringcast_session_backend_failures_total{instance=\"i\"} 0\n");
+    expect_text(text, "ringcast_session_backends 0\n");
+    expect_text(text, "ringcast_session_backends_failing 0\n");
+    expect_text(text, "ringcast_session_backend_failures_total 0\n");
     rc_backend_health_register(&workers[0], 0, "sessions");
     rc_backend_health_register(&workers[0], 1, "web");
     rc_backend_health_note(&workers[0], 1, false);
     text = render();
-    expect_text(text, "ringcast_session_backends{instance=\"i\"} 2\n");
-    expect_text(text, "ringcast_session_backends_failing{instance=\"i\"} 1\n");
-    expect_text(text, "ringcast_session_backend_failures_total{instance=\"i\"} 1\n");
+    expect_text(text, "ringcast_session_backends 2\n");
+    expect_text(text, "ringcast_session_backends_failing 1\n");
+    expect_text(text, "ringcast_session_backend_failures_total 1\n");
     expect_text(
-        text,
-        "ringcast_session_backend_up{instance=\"i\",backend=\"sessions\"} 1\nringcast_session_backend_up{instance=\"i\",backend=\"web\"} 0\n");
+        text, "ringcast_session_backend_up{backend=\"sessions\"} 1\nringcast_session_backend_up{backend=\"web\"} 0\n");
 }

@@ -190,14 +190,18 @@ Test(application_bridge, metrics_name_each_bridge)
 {
     char text[4096];
     receive(0, "{}");
-    const size_t bytes = rc_bridge_metrics_render(&config, counters, "i", text, sizeof(text));
+    struct rc_exposition to = {.out = text, .capacity = sizeof(text), .instance = "i"};
+    rc_bridge_metrics_render(&to, &config, counters);
+    const size_t bytes = to.bytes;
     cr_assert_lt(bytes, sizeof(text));
     text[bytes] = '\0';
-    cr_assert_not_null(strstr(text, "ringcast_bridge_messages_total{instance=\"i\",bridge=\"0\",redis=\"match:result\","
+    cr_assert_not_null(strstr(text, "ringcast_bridge_messages_total{bridge=\"0\",redis=\"match:result\","
                                     "room=\"leaderboard:global\"} 1\n"));
-    cr_assert_not_null(strstr(text, "ringcast_bridge_errors_total{instance=\"i\",bridge=\"1\",redis=\"match:result\","
+    cr_assert_not_null(strstr(text, "ringcast_bridge_errors_total{bridge=\"1\",redis=\"match:result\","
                                     "room=\"match:{json.matchId}\"} 1\n"));
-    cr_assert_eq(rc_bridge_metrics_render(&config, counters, "i", text, 10), bytes);
+    to = (struct rc_exposition){.out = text, .capacity = 10};
+    rc_bridge_metrics_render(&to, &config, counters);
+    cr_assert_eq(to.bytes, bytes);
 }
 
 Test(application_bridge, templates_that_nothing_fills_are_refused)

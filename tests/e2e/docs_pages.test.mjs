@@ -1,0 +1,61 @@
+// The pages of the documentation: links lead somewhere, the index has them all, and what they name (commands, metrics, log lines) is there.
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import test from "node:test";
+import { run, testBroker } from "./lib/broker.mjs";
+import { ROOT } from "./lib/util.mjs";
+
+const PAGES = ["README.md", "deploy/node/ringcast/README.md", ...readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+const textOf = (page) => readFileSync(join(ROOT, page), "utf8");
+const withoutCode = (text) => text.replace(/^```[^]*?^```$/gm, "").replace(/`[^`\n]*`/g, "");
+
+/* As GitHub makes them of headings. */
+function anchorsOf(text) {
+  const seen = new Map();
+  return new Set([...text.replace(/^```[^]*?^```$/gm, "").matchAll(/^#+ (.*)$/gm)].map(([, heading]) => {
+    const anchor = heading.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").trim().replace(/\s/g, "-");
+    const count = seen.get(anchor) ?? 0;
+    seen.set(anchor, count + 1);
+    return count === 0 ? anchor : `${anchor}-${count}`;
+  }));
+}
+
+test("every link of a page leads to a file, and to a heading in it", () => {
+  const wrong = [];
+  for (const page of PAGES) {
+    for (const [, target] of withoutCode(textOf(page)).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const [path, anchor] = target.split("#");
+      const file = path === "" ? page : relative(ROOT, join(ROOT, dirname(page), path));
+      if (!existsSync(join(ROOT, file))) wrong.push(`${page}: ${target}`);
+      else if (anchor && !anchorsOf(textOf(file)).has(anchor)) wrong.push(`${page}: ${target}: no such heading`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("the index has every page", () => {
+  const linked = new Set([...textOf("docs/README.md").matchAll(/\]\(([\w-]+\.md)\)/g)].map(([, name]) => name));
+  const pages = PAGES.filter((page) => page.startsWith("docs/") && page !== "docs/README.md").map((page) => page.slice(5));
+  assert.deepEqual(pages.filter((name) => !linked.has(name)), []);
+});
+
+testBroker("what the page of symptoms names is there: commands, paths of the API, metrics, log lines", { config: { "http.api_keys": ["key-of-the-docs"], namespace: [{ name: "room", history: 5 }] }, workers: 1 }, async (broker) => {
+  const page = textOf("docs/troubleshooting.md") + textOf("docs/faq.md");
+  const { stdout } = await run(["help"]);
+  const commands = new Set([...stdout.matchAll(/^ {2}ringcast ([\w-]+)/gm)].map(([, name]) => name));
+  for (const [, command] of page.matchAll(/`ringcast ([\w-]+)/g)) assert.ok(commands.has(command), `ringcast ${command}`);
+  const metrics = await broker.metrics();
+  for (const [, name] of page.matchAll(/`((?:ringcast|ws|process)_\w+)/g)) assert.match(metrics.text, new RegExp(`^# TYPE ${name} `, "m"), name);
+  for (const [, command] of page.matchAll(/`curl ([^`]*\$URL[^`]*)`/g)) {
+    const [, path] = /\$URL([^\s"']*)/.exec(command);
+    if (path === "/ws" || path === "") continue;
+    const answer = await broker.get(path, { headers: { Authorization: "Bearer key-of-the-docs" } });
+    assert.equal(answer.status, 200, `${path}: ${answer.body}`);
+  }
+  const sources = ["acceptor", "worker", "relay", "common"].flatMap((folder) => readdirSync(join(ROOT, folder), { recursive: true }).filter((name) => name.endsWith(".c")).map((name) => readFileSync(join(ROOT, folder, name), "utf8"))).join("\n");
+  for (const [, cell] of page.slice(page.indexOf("## The log")).matchAll(/^\| ((?:`\w+`(?:, )?)+) \|/gm)) {
+    for (const [, name] of cell.matchAll(/`(\w+)`/g)) assert.ok(sources.includes(`"${name}"`), `log line ${name}`);
+  }
+});
