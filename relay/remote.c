@@ -567,7 +567,7 @@ bool rc_remote_leave(struct rc_remote *remote)
 
 int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const struct rc_config *config,
                    struct rc_router *router, struct rc_history *history, struct rc_timers *timers,
-                   const struct rc_redis_host *host, struct rc_err *err)
+                   const struct rc_redis_host *host, int pass_fd, struct rc_err *err)
 {
     *remote = (struct rc_remote){.control = control, .config = config, .router = router};
     const struct rc_redis_setup setup = {.config = &config->redis,
@@ -587,6 +587,10 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
         rc_log_error("redis_unusable", "reason=\"%s\" mode=local-only remedy=\"correct [redis] and restart\"",
                      why.text);
         return 0;
+    }
+    if (pass_fd >= 0) {
+        rc_direct_mark(remote->mark, sizeof(remote->mark), control->instance_id);
+        rc_redis_link_follow(remote->link, pass_fd, remote->mark);
     }
     rc = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce, config->limits.max_message_size_bytes,
                       &control->own->metrics);

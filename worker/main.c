@@ -13,11 +13,13 @@
 #include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/config/log_settings.h"
+#include "common/shm/numbers.h"
 #include "worker/backend/backend_io.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
 #include "worker/engine/returning.h"
 #include "worker/link/link_io.h"
+#include "worker/io/memory.h"
 #include "worker/worker.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
@@ -249,6 +251,11 @@ int main(int argc, char **argv)
     struct rc_err err = {0};
     if (rc_inherited_descriptors() != 0) {
         return EXIT_SETUP;
+    }
+    if (rc_numbers_wanted(argc, argv)) {
+        static const struct rc_number own[] = {{"truth", RC_TRUTH_ABI}, {"io", RC_IO_MEMORY_ABI}};
+        rc_numbers_write(stdout, own, RC_ARRAY_COUNT(own));
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     rc_inherited_name("ringcast-worker");
     rc_inherited_signals(ignored, NULL);

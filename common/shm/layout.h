@@ -271,8 +271,8 @@ _Static_assert(sizeof(struct rc_core) == 12928 + 49216 + 128 + 896,
                "core layout: raise RC_CORE_ABI when a member moves");
 
 /*
- * W: acceptor, by a mapping that was there before the segment was sealed against any other (F_SEAL_FUTURE_WRITE): it holds
- * permissions and API keys. A reload writes the copy not in force, then `generation` (release), and waits for every child's
+ * W: acceptor. It holds permissions and API keys: children map it by a descriptor for reading, which they close before they speak with
+ * anybody, and have no other way to it. A reload writes the copy not in force, then `generation` (release), and waits for every child's
  * config_generation before it writes again.
  */
 struct rc_config_segment {
