@@ -565,6 +565,15 @@ bool rc_remote_leave(struct rc_remote *remote)
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
+/* The former relay may still hear what this one does not hear yet. */
+static void remote_follow(struct rc_remote *remote, int pass_fd)
+{
+    if (pass_fd >= 0) {
+        rc_direct_mark(remote->mark, sizeof(remote->mark), remote->control->instance_id);
+        rc_redis_link_follow(remote->link, pass_fd, remote->mark);
+    }
+}
+
 int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const struct rc_config *config,
                    struct rc_router *router, struct rc_history *history, struct rc_timers *timers,
                    const struct rc_redis_host *host, int pass_fd, struct rc_err *err)
@@ -588,10 +597,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
                      why.text);
         return 0;
     }
-    if (pass_fd >= 0) {
-        rc_direct_mark(remote->mark, sizeof(remote->mark), control->instance_id);
-        rc_redis_link_follow(remote->link, pass_fd, remote->mark);
-    }
+    remote_follow(remote, pass_fd);
     rc = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce, config->limits.max_message_size_bytes,
                       &control->own->metrics);
     if (rc != 0) {

@@ -105,7 +105,7 @@ static void segments_hide(const struct rc_segments *segments)
     }
 }
 
-static int open_worker(struct rc_segments *segments, uint32_t index, struct rc_err *err)
+static int open_pair(struct rc_segments *segments, uint32_t index, struct rc_err *err)
 {
     char name[48];
     snprintf(name, sizeof(name), "ringcast-report-worker-%u", index);
@@ -190,7 +190,7 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
     segments->recovery_bytes = config->socketio.recovery_ms == 0 ? 0 : config->socketio.recovery_memory_bytes;
     int rc = open_shared(segments, config, err);
     for (uint32_t i = 0; rc == 0 && i < workers; i++) {
-        rc = open_worker(segments, i, err);
+        rc = open_pair(segments, i, err);
     }
     segments_point(segments);
     if (rc == 0) {
