@@ -265,3 +265,27 @@ testBroker("a snapshot is the newest message of each key before anything newer",
   await client.refused(400, { type: "subscribe", channel: "book:x", snapshot: true, since: "last 2" });
   await client.refused(400, { type: "subscribe", channel: "book:x", snapshot: 1 });
 });
+
+testBroker("a raw end point rewinds by its query", { workers: 2, config: { namespace: [{ name: "log", history: 100, history_who: "anyone" }, { name: "closed", history: 100, history_who: "none" }], endpoint: [{ path: "/live", protocol: "raw", join: ["log:a", "log:b", "closed:a", "plain"] }] } }, async (broker) => {
+  const publisher = await broker.connect();
+  const say = async (channel, n) => publisher.publish(channel, { channel, n });
+  for (let n = 1; n <= 30; n++) for (const channel of ["log:a", "log:b", "closed:a", "plain"]) await say(channel, n);
+  const listen = async (query) => {
+    const client = await broker.connect({ path: `/live${query}`, welcome: false });
+    const seen = () => client.inbox.map(({ text }) => JSON.parse(text));
+    return { seen, of: (channel) => seen().filter((one) => one.channel === channel).map(({ n }) => n) };
+  };
+  const clients = [];
+  for (let i = 0; i < 6; i++) clients.push(await listen("?since=last%205")); // the first on each worker waits for the relay, later ones do not
+  const others = [await listen(""), await listen("?since=last"), await listen("?since=yesterday"), await listen("?since=last+-1")];
+  for (const channel of ["log:a", "log:b", "closed:a", "plain"]) await say(channel, 31);
+  for (const { seen, of } of clients) {
+    await until("all", () => seen().length >= 14);
+    for (const channel of ["log:a", "log:b"]) assert.deepEqual(of(channel), [26, 27, 28, 29, 30, 31]);
+    for (const channel of ["closed:a", "plain"]) assert.deepEqual(of(channel), [31]);
+  }
+  for (const { seen } of others) {
+    await until("what is new", () => seen().length >= 4);
+    assert.ok(seen().every(({ n }) => n === 31));
+  }
+});
