@@ -241,6 +241,10 @@ static void to_member_changed(void *context, uint32_t client, uint32_t channel, 
 {
     struct rc_worker *w = context;
     rc_memberships_changed(&w->memberships, client, channel, joined);
+    if (rc_encoding_is_pusher(rc_truth_client(&w->truth, client)->encoding)) {
+        rc_pusher_member_changed(&w->pushers, client, channel, joined);
+        return;
+    }
     rc_recoverable_room(&w->engines, client, channel);
 }
 
@@ -275,6 +279,10 @@ static void to_ready(void *context, uint32_t client)
 static void to_values(void *context, uint32_t client, uint32_t channel, struct rc_span values)
 {
     struct rc_worker *w = context;
+    if (rc_encoding_is_pusher(rc_truth_client(&w->truth, client)->encoding)) {
+        rc_pusher_values(&w->pushers, client, channel, values);
+        return;
+    }
     rc_rule_retained_came(&w->engines, client, channel, values);
 }
 
@@ -318,6 +326,11 @@ static void to_call(void *context, const struct rc_envelope_view *view)
         return;
     }
     rc_api_serve(&w->api, view);
+}
+
+static void to_member_told(void *context, const struct rc_envelope_view *view)
+{
+    rc_pusher_member_told(&worker_of_clients(context)->pushers, view);
 }
 
 static void to_direct_called(void *context, const struct rc_envelope_view *view)
@@ -438,6 +451,7 @@ static int open_uplink(struct rc_worker *w, struct rc_err *err)
     w->truth.instance_id = w->control.instance_id;
     w->truth.boot_nonce = w->control.boot_nonce;
     w->truth.worker = (uint32_t)w->args.index;
+    handlers.member = to_member_told;
     const int rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->truth, w->metrics, w->args.index,
                                   w->args.relay_bell_fd, &handlers, err);
     rc_interests_open(&w->interests, &w->control, &w->truth, &w->uplink, w->metrics, &w->io.now_ns, &interest_handlers);
@@ -519,11 +533,19 @@ static int open_links(struct rc_worker *w, struct rc_err *err)
     return w->links == NULL ? rc_err_set(err, -ENOMEM, "no memory for links") : 0;
 }
 
+static int open_pushers(struct rc_worker *w, struct rc_err *err)
+{
+    (void)err;
+    rc_pushers_open(&w->pushers, &w->clients);
+    return 0;
+}
+
 static int open_api(struct rc_worker *w, struct rc_err *err)
 {
     (void)err;
     rc_api_open(&w->api, &w->clients);
     rc_resources_add_routes(&w->api, &w->clients.routes);
+    rc_api_pusher_open(&w->api);
     rc_client_files_open(&w->client_files, w->config, &w->clients.routes);
     return 0;
 }
@@ -594,6 +616,7 @@ static int open_overload(struct rc_worker *w, struct rc_err *err)
     ROOM(carriers, BEHIND(clients))                                                                            \
     ROOM(engines, BEHIND(clients) | BEHIND(carriers))                                                          \
     ROOM(links, BEHIND(clients) | BEHIND(engines))                                                             \
+    ROOM(pushers, BEHIND(clients) | BEHIND(backends))                                                          \
     ROOM(api, BEHIND(clients))                                                                                 \
     ROOM(io, BEHIND(truth) | BEHIND(hub) | BEHIND(clients) | BEHIND(carriers) | BEHIND(engines) | BEHIND(api)) \
     ROOM(clock, BEHIND(engines) | BEHIND(io))                                                                  \
@@ -626,6 +649,7 @@ void rc_worker_close(struct rc_worker *w)
     rc_overload_close(&w->overload);
     rc_clients_close(&w->clients);
     rc_engines_close(&w->engines);
+    rc_pushers_close(&w->pushers);
     rc_limits_close(&w->limits);
     rc_polling_close(&w->polling);
     rc_websockets_close(&w->websockets);

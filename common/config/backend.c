@@ -15,7 +15,7 @@
 static const char *const call_names[RC_BACKEND_CALL_KINDS] = {
     [RC_BACKEND_CONNECT] = "connect", [RC_BACKEND_DISCONNECT] = "disconnect", [RC_BACKEND_SUBSCRIBE] = "subscribe",
     [RC_BACKEND_PUBLISH] = "publish", [RC_BACKEND_REFRESH] = "refresh",       [RC_BACKEND_EVENT] = "event",
-    [RC_BACKEND_ACK] = "ack",
+    [RC_BACKEND_ACK] = "ack",         [RC_BACKEND_WEBHOOK] = "webhook",
 };
 
 const char *rc_backend_call_name(enum rc_backend_call_kind kind)

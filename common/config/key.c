@@ -38,9 +38,15 @@ static const struct rc_config_word slow_policies[] = {
 static const struct rc_config_word rate_policies[] = {{"delay", RC_RATE_DELAY}, {"close", RC_RATE_CLOSE}, {NULL, 0}};
 static const struct rc_config_word priorities[] = {
     {"normal", RC_PRIORITY_NORMAL}, {"critical", RC_PRIORITY_CRITICAL}, {NULL, 0}};
-static const struct rc_config_word endpoint_protocols[] = {
-    {"native", RC_ENDPOINT_NATIVE},     {"raw", RC_ENDPOINT_RAW}, {"engineio", RC_ENDPOINT_ENGINEIO},
-    {"socketio", RC_ENDPOINT_SOCKETIO}, {"sse", RC_ENDPOINT_SSE}, {NULL, 0}};
+static const struct rc_config_word endpoint_protocols[] = {{"native", RC_ENDPOINT_NATIVE},
+                                                           {"raw", RC_ENDPOINT_RAW},
+                                                           {"engineio", RC_ENDPOINT_ENGINEIO},
+                                                           {"socketio", RC_ENDPOINT_SOCKETIO},
+                                                           {"sse", RC_ENDPOINT_SSE},
+                                                           {"pusher", RC_ENDPOINT_PUSHER},
+                                                           {NULL, 0}};
+static const struct rc_config_word pusher_channels[] = {
+    {"own", RC_PUSHER_CHANNELS_OWN}, {"plain", RC_PUSHER_CHANNELS_PLAIN}, {NULL, 0}};
 static const struct rc_config_word event_froms[] = {
     {"client", RC_EVENT_FROM_CLIENT}, {"server", RC_EVENT_FROM_SERVER}, {NULL, 0}};
 static const struct rc_config_word identity_kinds[] = {

@@ -11,15 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RC_CONFIG_TEXT_MAX 256      /* bytes of a string value, NUL included */
-#define RC_CONFIG_LIST_MAX 32       /* items of a list value */
-#define RC_CONFIG_NAMESPACES_MAX 64 /* [[namespace]] tables */
-#define RC_CONFIG_ENDPOINTS_MAX 16  /* [[endpoint]] tables */
-#define RC_CONFIG_BRIDGES_MAX 64    /* [[bridge]] tables */
-#define RC_CONFIG_CONSUMERS_MAX 16  /* [[consumer]] tables */
-#define RC_CONFIG_IDENTITIES_MAX 8  /* [[identity]] tables */
-#define RC_CONFIG_JOIN_MAX 8        /* channels that an endpoint joins */
-#define RC_CONFIG_NSPS_MAX 64       /* names and patterns of Socket.IO namespaces */
+#define RC_CONFIG_TEXT_MAX 256       /* bytes of a string value, NUL included */
+#define RC_CONFIG_LIST_MAX 32        /* items of a list value */
+#define RC_CONFIG_NAMESPACES_MAX 64  /* [[namespace]] tables */
+#define RC_CONFIG_PUSHER_APPS_MAX 16 /* [[pusher_app]] tables */
+#define RC_CONFIG_ENDPOINTS_MAX 16   /* [[endpoint]] tables */
+#define RC_CONFIG_BRIDGES_MAX 64     /* [[bridge]] tables */
+#define RC_CONFIG_CONSUMERS_MAX 16   /* [[consumer]] tables */
+#define RC_CONFIG_IDENTITIES_MAX 8   /* [[identity]] tables */
+#define RC_CONFIG_JOIN_MAX 8         /* channels that an endpoint joins */
+#define RC_CONFIG_NSPS_MAX 64        /* names and patterns of Socket.IO namespaces */
 #define RC_CONFIG_TRANSPORTS_MAX 2
 #define RC_CONFIG_POLLING "polling"
 #define RC_CONFIG_WEBSOCKET "websocket"
@@ -87,7 +88,10 @@ enum rc_endpoint_protocol {
     RC_ENDPOINT_ENGINEIO,
     RC_ENDPOINT_SOCKETIO,
     RC_ENDPOINT_SSE,
+    RC_ENDPOINT_PUSHER,
 };
+/* Which channels are an app's: those of a channel namespace "pusher-{id}", or those without a namespace. */
+enum rc_pusher_channels { RC_PUSHER_CHANNELS_OWN, RC_PUSHER_CHANNELS_PLAIN };
 #define RC_UNKNOWN_EVENT_IGNORE "ignore"
 #define RC_UNKNOWN_EVENT_ERROR "error"
 #define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
@@ -337,6 +341,25 @@ struct rc_config_endpoint {
     char join[RC_CONFIG_JOIN_MAX][RC_CHANNEL_NAME_MAX + 1];
     enum rc_endpoint_incoming incoming;
     char incoming_channel[RC_CHANNEL_NAME_MAX + 1];
+};
+
+/* [[pusher_app]]: an app of the Pusher Channels protocol (common/config/pusher.h). */
+struct rc_config_pusher_app {
+    struct rc_config_text id;
+    struct rc_config_text key;
+    struct rc_config_text secret;
+    struct rc_config_text secret_file; /* "" = none; read into `secret` with the file */
+    enum rc_pusher_channels channels;
+    bool client_events;
+    struct rc_config_rate client_event_rate; /* of a connection */
+    uint32_t max_members;                    /* of a presence channel */
+    uint32_t max_event_channels;             /* that one event is for */
+    uint32_t max_batch;                      /* events of a batch */
+    uint64_t max_event_bytes;                /* of an event's data */
+    uint64_t activity_timeout_ms;
+    bool subscription_count;
+    struct rc_config_text webhook_backend; /* name of a [[backend]]; "" = none */
+    struct rc_config_list webhooks;        /* what it is told */
 };
 
 /* Whether Redis is asked for tokens that were revoked; and when it does not answer, whether clients are refused or let in. */
@@ -709,6 +732,7 @@ struct rc_config {
     uint32_t namespace_count;
     uint32_t whole_count; /* of them for whole names */
     uint32_t endpoint_count;
+    uint32_t pusher_app_count;
     uint32_t bridge_count;
     uint32_t consumer_count;
     uint32_t event_count;
@@ -719,6 +743,7 @@ struct rc_config {
     /* namespaces[0] is `default`: names without ':' and names whose namespace has no table of its own */
     struct rc_config_namespace namespaces[RC_CONFIG_NAMESPACES_MAX];
     struct rc_config_endpoint endpoints[RC_CONFIG_ENDPOINTS_MAX];
+    struct rc_config_pusher_app pusher_apps[RC_CONFIG_PUSHER_APPS_MAX];
     struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
     struct rc_config_consumer consumers[RC_CONFIG_CONSUMERS_MAX];
     struct rc_config_backend backends[RC_CONFIG_BACKENDS_MAX];

@@ -49,8 +49,3 @@ int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct r
     return rc_client_question(clients, client, &asker, channel, id, rc_span_of(&head, sizeof(head)),
                               (struct rc_client_ref){0});
 }
-
-bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room)
-{
-    return rc_permission_socket(room, clients->hub->instance, clients->config->redis.url.text[0] != '\0');
-}
