@@ -185,7 +185,9 @@ static void to_terminated(void *context, uint32_t socket)
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
-        if (is_link(w, socket)) {
+        if (w->truth.sockets[socket].exchange == 0) { /* a former process's, which nobody here knows */
+            rc_hub_answers_release(&w->hub, socket);
+        } else if (is_link(w, socket)) {
             rc_link_terminated(w->links, socket);
         } else {
             rc_backend_terminated(w->backends, socket);

@@ -250,3 +250,18 @@ testLink("without its process clients are closed, further ones are refused, and 
   await until("it is heard", () => application.conns.some((connection) => connection.heard.includes("again")));
   assert.equal((await broker.metrics())("ringcast_link_lost_connections_total"), 2);
 });
+
+testLink("with a killed worker its clients are closed, and its successor has links of its own", {}, async (broker, application) => {
+  const [link] = await application.linked(1);
+  const sockets = [client(broker), client(broker, ["polling"])];
+  for (const socket of sockets) await socket.opening;
+  await application.connected(2);
+  broker.kill("SIGKILL", 0);
+  for (const socket of sockets) await until("it is closed", () => socket.closed);
+  await until("the link has ended", () => link.ended);
+  await application.linked(1);
+  const socket = client(broker, ["polling", "websocket"]);
+  await socket.opening;
+  socket.send("again");
+  await until("it is heard", () => application.conns.some((connection) => connection.heard.includes("again")));
+});

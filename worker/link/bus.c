@@ -114,8 +114,8 @@ void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_s
         links->adapter_capacity = capacity;
     }
     struct rc_link_adapter *adapter = &links->adapters[links->adapter_count++];
-    *adapter = (struct rc_link_adapter){
-        .link = index, .nsp_bytes = (uint16_t)nsp.count, .uid_bytes = (uint16_t)uid.count};
+    *adapter =
+        (struct rc_link_adapter){.link = index, .nsp_bytes = (uint16_t)nsp.count, .uid_bytes = (uint16_t)uid.count};
     memcpy(adapter->nsp, nsp.bytes, nsp.count);
     memcpy(adapter->uid, uid.bytes, uid.count);
     peers_send(links, index, nsp);

@@ -26,7 +26,8 @@ struct rc_link *rc_links_choose(struct rc_links *links)
     for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
         struct rc_link *link = &links->links[i];
         if (link->state == RC_LINK_IS_READY && link->why == NULL && link->eof_why == NULL &&
-            link->table == links->table && rc_link_has_room(links, link) && (best == NULL || link->conns < best->conns)) {
+            link->table == links->table && rc_link_has_room(links, link) &&
+            (best == NULL || link->conns < best->conns)) {
             best = link;
         }
     }

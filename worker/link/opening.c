@@ -263,14 +263,17 @@ static void headers_write(struct rc_span headers, char lines[RC_EXCHANGE_HEADERS
         struct rc_span its_value;
         if (rc_json_string_decode(&name, name_text, sizeof(name_text), &its_name) < 0 ||
             rc_json_string_decode(&value, value_text, sizeof(value_text), &its_value) < 0 ||
-            !header_valid(its_name, its_value) || at + its_name.count + its_value.count + 5 > RC_EXCHANGE_HEADERS_BYTES_MAX) {
+            !header_valid(its_name, its_value) ||
+            at + its_name.count + its_value.count + 5 > RC_EXCHANGE_HEADERS_BYTES_MAX) {
             rc_log_limited(RC_LOG_WARN, 1, "link_header_left_out",
-                           "reason=\"no header of HTTP, or more than %u bytes of them\"", RC_EXCHANGE_HEADERS_BYTES_MAX);
+                           "reason=\"no header of HTTP, or more than %u bytes of them\"",
+                           RC_EXCHANGE_HEADERS_BYTES_MAX);
             continue;
         }
         if (!header_is_ours(its_name)) {
-            at += (size_t)snprintf(lines + at, RC_EXCHANGE_HEADERS_BYTES_MAX - at, "%.*s: %.*s\r\n", (int)its_name.count,
-                                   (const char *)its_name.bytes, (int)its_value.count, (const char *)its_value.bytes);
+            at +=
+                (size_t)snprintf(lines + at, RC_EXCHANGE_HEADERS_BYTES_MAX - at, "%.*s: %.*s\r\n", (int)its_name.count,
+                                 (const char *)its_name.bytes, (int)its_value.count, (const char *)its_value.bytes);
         }
     }
 }

@@ -38,7 +38,7 @@
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 /* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
-#define RC_TRUTH_ABI 3u
+#define RC_TRUTH_ABI 4u
 
 /* Nobody: client.socket of a client without one. */
 #define RC_SOCKET_NONE UINT32_MAX
