@@ -217,3 +217,43 @@ test("a link: requests of clients that are none end the link, not the applicatio
     }
   }
 }));
+
+test("a link that is dialled: one to each worker, again when it ends, over TCP and a Unix socket; who answers otherwise is tried again", async () => {
+  const { Server } = require("socket.io");
+  const { attach } = require("ringcast-socket.io");
+  for (const unix of [false, true]) {
+    const asked = []; // requests, in order
+    const up = new Map(); // worker: its socket
+    let refuse = 1;
+    const other = createServer();
+    other.on("upgrade", (incoming, socket) => {
+      socket.on("error", () => {});
+      asked.push(incoming);
+      if (refuse-- > 0) return socket.end("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+      const nonces = { application: incoming.headers["ringcast-nonce"], broker: randomBytes(16).toString("hex") };
+      const worker = Number(new URL(incoming.url, "http://x").searchParams.get("worker") ?? 1);
+      const json = JSON.stringify({ version: 1, instance: "x", worker, workers: 3, features: [] });
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ringcast-link\r\nRingcast-Nonce: ${nonces.broker}\r\n\r\n`);
+      socket.write(broker.encode("HELLO", 0, 0, sign("the secret", nonces, json), Buffer.from(json)));
+      socket.on("data", () => up.set(worker, socket));
+      socket.on("end", () => socket.end());
+      socket.on("close", () => up.delete(worker));
+    });
+    const path = join(dirname(require.resolve("ringcast-socket.io")), `${process.pid}.sock`);
+    await once(unix ? other.listen(path) : other.listen(0, "127.0.0.1"), "listening");
+    const io = new Server();
+    const links = attach(io, null, { secret: "the secret", backend: "shop", dial: unix ? `unix:${path}` : `127.0.0.1:${other.address().port}` });
+    try {
+      await until("all three workers have one", () => links.links.size === 3 && up.size === 3);
+      assert.equal(asked[0].headers.upgrade, "ringcast-link");
+      assert.deepEqual(asked.map(({ url }) => url).sort(), ["/.ringcast?backend=shop", "/.ringcast?backend=shop", "/.ringcast?worker=0&backend=shop", "/.ringcast?worker=2&backend=shop"]);
+      up.get(2).destroy();
+      await until("it is dialled again", () => asked.length === 5 && links.links.size === 3);
+      assert.equal(asked[4].url, "/.ringcast?worker=2&backend=shop");
+    } finally {
+      await io.close();
+      await until("nothing is left", () => up.size === 0);
+      other.close();
+    }
+  }
+});

@@ -69,7 +69,7 @@ class Links extends EventEmitter {
 
   /* Keeps a link to each worker of the broker at `url` (http:, https:, unix:/path), where it listens for links. */
   dial(url, backend) {
-    const dialled = new Map(); // worker: the link, or true while it is sought
+    const dialled = new Set(); // workers that have a link, or for which one is sought
     const reach = (worker, delay) => {
       if (this.stopped) return;
       const again = (error) => {
@@ -84,17 +84,18 @@ class Links extends EventEmitter {
       request.on("upgrade", (response, socket, head) => {
         nonces.broker = response.headers["ringcast-nonce"];
         if (!NONCE.test(nonces.broker ?? "")) return socket.destroy(), again(new Error("an answer without a nonce"));
-        const link = this.take(socket, nonces, head);
         let mine = worker;
-        link.once("up", () => {
-          delay = RETRY_MS;
-          mine = link.hello.worker;
-          dialled.set(mine, link);
-          for (let other = 0; other < link.hello.workers; other++) if (!dialled.has(other)) dialled.set(other, true), reach(other, RETRY_MS);
-        });
-        link.once("end", (error) => {
-          worker = mine;
-          again(error);
+        this.take(socket, nonces, head, (link) => {
+          link.once("up", () => {
+            delay = RETRY_MS;
+            mine = link.hello.worker;
+            dialled.add(mine);
+            for (let other = 0; other < link.hello.workers; other++) if (!dialled.has(other)) dialled.add(other), reach(other, RETRY_MS);
+          });
+          link.once("end", (error) => {
+            worker = mine;
+            again(error);
+          });
         });
       });
       request.end();
@@ -102,12 +103,14 @@ class Links extends EventEmitter {
     reach(undefined, RETRY_MS);
   }
 
-  take(socket, nonces, head) {
+  /* `watch` sees the link before anything of it is read. */
+  take(socket, nonces, head, watch = () => {}) {
     const link = new Link(socket, { secrets: this.settings.secrets, nonces, ready: () => this.ready() });
     Object.assign(link, { connections: new Map(), peers: new Map() });
     link.on("up", () => this.onUp(link));
     link.on("frame", (frame) => this.onFrame(link, frame));
     link.on("end", (error) => this.onEnd(link, error));
+    watch(link);
     if (head?.length > 0) link.onData(head);
     return link;
   }
