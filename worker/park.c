@@ -28,7 +28,7 @@
 
 static enum rc_order park_order(const struct rc_worker *w)
 {
-    /* PK1 pairs with TK1 in acceptor/watch/takeover.c: with RUN, a successor that has looked at the truth is gone. */
+    /* PK1 pairs with TK1 in acceptor/start/broker.c: with RUN, a successor that has looked at the truth is gone. */
     return (enum rc_order)atomic_load_explicit(&w->control.core->workers[w->args.index].order, memory_order_acquire);
 }
 

@@ -234,6 +234,10 @@ int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_er
     }
     (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes);
     const int length = snprintf(buffer, sizeof(buffer), "%s\n", request);
+    if (length < 0 || (size_t)length >= sizeof(buffer)) {
+        close(fd);
+        return rc_err_set(err, -E2BIG, "the request is too long");
+    }
     if (send(fd, buffer, (size_t)length, MSG_NOSIGNAL) != length) {
         const int rc = -errno;
         close(fd);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "acceptor/upgrade/upgrade.h"
 #include "acceptor/watch/reload.h"
 #include "acceptor/watch/takeover.h"
 #include "acceptor/console/postmortem.h"
@@ -151,6 +152,10 @@ void rc_request_handle(void *context, uint32_t handle, const char *request)
     }
     if (strncmp(request, "handover ", 9) == 0) {
         rc_takeover_ask(supervisor, handle, request + 9);
+        return;
+    }
+    if (strncmp(request, "upgrade ", 8) == 0) {
+        rc_upgrade_ask(supervisor, handle, request + 8);
         return;
     }
     if (strncmp(request, "park ", 5) == 0) {

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
+#include "acceptor/upgrade/relay_change.h"
 #include "acceptor/watch/takeover.h"
 #include "common/base/log.h"
 
@@ -200,6 +201,9 @@ void rc_watch_reap(struct rc_supervisor *supervisor, uint32_t number)
     }
     const pid_t pid = waitpid(child->pid, &status, WNOHANG);
     if (pid != child->pid) {
+        return;
+    }
+    if (rc_relay_change_ended(supervisor, child, status)) {
         return;
     }
     const bool adopting = child->orphan != RC_ADOPT_NOBODY;
