@@ -144,29 +144,32 @@ static int message_send(const struct rc_cli *cli, const struct rc_which *which, 
     return body_send(cli, which, everybody ? "/api/broadcast" : targets[cli->command], &body);
 }
 
+static char *input_failed(char *text)
+{
+    fprintf(stderr, "ringcast: standard input cannot be read, or is larger than 64 MiB\n");
+    free(text);
+    return NULL;
+}
+
 /* All of standard input, without the line break at its end; owned. NULL after a line on standard error. */
 static char *input_all(size_t *count)
 {
-    size_t capacity = 65536;
-    char *text = malloc(capacity);
+    size_t capacity = 0;
+    char *text = NULL;
     *count = 0;
-    while (text != NULL && !feof(stdin) && !ferror(stdin)) {
+    while (!feof(stdin)) {
         if (*count == capacity) {
-            char *larger = capacity < INPUT_BYTES_MAX ? realloc(text, capacity * 2) : NULL;
+            char *larger = capacity < INPUT_BYTES_MAX ? realloc(text, capacity == 0 ? 65536 : capacity * 2) : NULL;
             if (larger == NULL) {
-                free(text);
-                text = NULL;
-                break;
+                return input_failed(text);
             }
             text = larger;
-            capacity *= 2;
+            capacity = capacity == 0 ? 65536 : capacity * 2;
         }
         *count += fread(text + *count, 1, capacity - *count, stdin);
-    }
-    if (text == NULL || ferror(stdin)) {
-        fprintf(stderr, "ringcast: standard input cannot be read, or is larger than 64 MiB\n");
-        free(text);
-        return NULL;
+        if (ferror(stdin)) {
+            return input_failed(text);
+        }
     }
     *count -= *count > 0 && text[*count - 1] == '\n' ? 1u : 0u;
     return text;

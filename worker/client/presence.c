@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/records/query.h"
-#include "worker/gate/permission.h"
 
 /* Whole entries, as many as it says; what another process wrote may be anything. */
 static bool read_list(const struct rc_envelope_view *view, struct rc_presence_list *list)

@@ -28,7 +28,7 @@ static const struct row rows[] = {
 static const char head[] =
     "# Metrics\n\n"
     "Made from `common/metrics/metrics.def`; do not edit. What `/metrics` gives, and how to use it: [operations.md](operations.md#metrics-and-health).\n"
-    "Each is the sum of all processes; with more than one worker also `ringcast_worker_…{worker=\"0\"}`.\n\n"
+    "What workers count is told for each of them, by a label `worker`; the `ws_` names are sums.\n\n"
     "| name | type | |\n|---|---|---|\n";
 
 /* A help text in a table: no column of its own. */
