@@ -14,6 +14,7 @@ int main(int argc, char **argv)
     if (rc_inherited_descriptors() != 0) {
         return EXIT_FAILURE; /* there may be nowhere to say it */
     }
+    rc_inherited_name("ringcast");
     rc_inherited_hide_descriptors();
     rc_inherited_umask();
     if (rc_cli_parse(&cli, argc, argv) != 0) {

@@ -23,9 +23,23 @@
 int rc_relay_loop_open(struct rc_relay_loop *loop, struct rc_process *process, const struct rc_relay_loop_ops *ops,
                        struct rc_err *err)
 {
-    *loop = (struct rc_relay_loop){.process = process, .ops = *ops};
+    *loop = (struct rc_relay_loop){.process = process, .ops = *ops, .state = RC_PROCESS_READY};
     const struct rc_uring_options options = {.sq_entries = SQ_ENTRIES, .cq_entries = CQ_ENTRIES};
     return rc_uring_open(&loop->ring, &options, NULL, err);
+}
+
+void rc_relay_loop_become(struct rc_relay_loop *loop, struct rc_process *process, const struct rc_relay_loop_ops *ops)
+{
+    loop->process = process;
+    loop->ops = *ops;
+    loop->stopping = false;
+}
+
+void rc_relay_loop_say(struct rc_relay_loop *loop, enum rc_process_state state)
+{
+    loop->state = state;
+    /* RL1 pairs with A1 in acceptor/watch/child.h: what was written before it is there. */
+    atomic_store_explicit(&loop->process->state, state, memory_order_release);
 }
 
 void rc_relay_loop_close(struct rc_relay_loop *loop)
@@ -172,7 +186,7 @@ int rc_relay_loop_run(struct rc_relay_loop *loop, struct rc_err *err)
         const uint64_t now_ms = rc_clock_ms();
         atomic_store_explicit(&loop->process->heartbeat_ms, now_ms, memory_order_relaxed);
         /* Again and again: a stray write must not make the relay look as if it did not run. */
-        atomic_store_explicit(&loop->process->state, RC_PROCESS_READY, memory_order_relaxed);
+        atomic_store_explicit(&loop->process->state, loop->state, memory_order_release); /* RL1 */
         int rc = 0;
         rc_timers_run(&loop->timers, now_ms);
         if (!loop->ops.turn(loop->ops.context) && !loop->stopping) {

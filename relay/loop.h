@@ -49,12 +49,17 @@ struct rc_relay_loop {
     struct rc_relay_watch watches[RC_RELAY_WATCHES_MAX];
     uint32_t watch_count; /* places in use or free again */
     uint64_t reaped_ms;   /* when completions were looked at last */
+    uint32_t state;       /* enum rc_process_state, said again and again */
     bool stopping;        /* true exactly when rc_relay_loop_stop was called */
 };
 
 /* Makes the ring. 0, or a negative errno with the reason and the remedy in `err`. */
 int rc_relay_loop_open(struct rc_relay_loop *loop, struct rc_process *process, const struct rc_relay_loop_ops *ops,
                        struct rc_err *err);
+/* Goes on for another process than the one that it was opened for, with another task. */
+void rc_relay_loop_become(struct rc_relay_loop *loop, struct rc_process *process, const struct rc_relay_loop_ops *ops);
+/* READY is said from the start; another state from here on. */
+void rc_relay_loop_say(struct rc_relay_loop *loop, enum rc_process_state state);
 void rc_relay_loop_close(struct rc_relay_loop *loop);
 
 /* Watches a descriptor for POLLIN (and its end) until the loop is closed, edge-triggered if `edge` (then it need not be read).

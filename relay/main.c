@@ -13,11 +13,14 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/fail.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/config/log_settings.h"
 #include "common/shm/control.h"
+#include "common/shm/numbers.h"
 #include "common/shm/spawn_args.h"
+#include "relay/leaving.h"
 #include "relay/loop.h"
 #include "relay/history/store.h"
 #include "relay/recovery/recovery.h"
@@ -25,8 +28,10 @@
 #include "relay/cluster/limits.h"
 #include "relay/cluster/queries.h"
 #include "relay/remote.h"
+#include "relay/cluster/newcomer.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
+#include "relay/standby.h"
 
 /* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
 #define DRAIN_MS_MAX 2000u
@@ -40,11 +45,15 @@ struct relay {
     struct rc_relay_loop loop;
     struct rc_remote remote; /* other hosts; not opened without redis.url */
     struct rc_roster roster;
+    struct rc_newcomers newcomers;
     struct rc_queries queries;
     struct rc_history history;
     struct rc_timer sweep; /* of the history, and of lost sockets */
     struct rc_recovery recovery;
     struct rc_cluster_limits limits;
+    struct rc_leaving leaving;
+    struct rc_standby standby;
+    bool forwards; /* another one is the relay, and hears what this one hears */
     int signal_fd; /* owner */
     uint32_t config_generation;
     bool draining;
@@ -100,7 +109,14 @@ static bool relay_turn(void *context)
         acknowledge_config(relay);
     }
     rc_log_catch_up();
-    const bool more = rc_router_turn(&relay->router);
+    rc_fanout_trace(&relay->router.fanout);
+    if (rc_leaving_turn(&relay->leaving, relay->draining)) {
+        rc_relay_loop_stop(&relay->loop);
+    }
+    if (relay->forwards) {
+        return false;
+    }
+    const bool more = !rc_leaving_still(&relay->leaving) && rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
         rc_redis_link_turn(relay->remote.link);
         rc_cluster_retained_turn(&relay->remote.retained);
@@ -121,10 +137,11 @@ static bool relay_turn(void *context)
 static bool relay_pending(void *context)
 {
     struct relay *relay = context;
-    return rc_router_pending(&relay->router) ||
+    return (!rc_leaving_still(&relay->leaving) && rc_router_pending(&relay->router)) ||
            (relay->remote.link != NULL && rc_redis_link_pending(relay->remote.link)) ||
            (relay->draining && relay->remote.link == NULL && rc_router_drained(&relay->router)) ||
-           rc_control_config_generation(&relay->control) != relay->config_generation;
+           rc_control_config_generation(&relay->control) != relay->config_generation ||
+           rc_tracer_changed(&relay->router.fanout.tracer);
 }
 
 /* What came from Redis is in the rings: the workers can go on while the relay ends its turn. */
@@ -151,6 +168,67 @@ static void life_ended(void *context, uint32_t events)
     if ((events & (POLLHUP | POLLERR)) != 0) {
         relay_drain(context, "the acceptor is gone");
     }
+}
+
+static void life_ended_meanwhile(void *context, uint32_t events)
+{
+    struct relay *relay = context;
+    if ((events & (POLLHUP | POLLERR)) != 0) {
+        rc_standby_end(&relay->standby);
+    }
+}
+
+/* --- one relay follows another ---------------------------------------------------------------------------------------- */
+
+static bool leaving_quiet(void *context)
+{
+    const struct relay *relay = context;
+    return relay->remote.link == NULL || rc_redis_link_quiet(relay->remote.link);
+}
+
+/* Nothing of this process is the relay's any more, but what it hears. */
+static bool forward_turn(void *context)
+{
+    struct relay *relay = context;
+    rc_log_catch_up();
+    if (rc_redis_link_forward_turn(relay->remote.link)) {
+        rc_log_info("relay_left", "pid=%d", (int)getpid());
+        rc_log_catch_up();
+        _exit(EXIT_SUCCESS); /* what closing would tidy up is the other one's by now */
+    }
+    return false;
+}
+
+static bool forward_pending(void *context)
+{
+    const struct relay *relay = context;
+    return rc_redis_link_pending(relay->remote.link);
+}
+
+/* The rings are the other one's from here on. What this one would still say of itself nobody reads. */
+static bool leaving_passed(void *context)
+{
+    static struct rc_relay_report nobody;
+    struct relay *relay = context;
+    if (relay->remote.link == NULL ||
+        !rc_redis_link_forward(relay->remote.link, relay->args.pass_fd, relay->args.bell_fd, &nobody.redis_health)) {
+        return true;
+    }
+    const struct rc_relay_loop_ops ops = {.turn = forward_turn, .pending = forward_pending, .context = relay};
+    relay->forwards = true;
+    relay->control.own_relay = &nobody;
+    relay->loop.timers = (struct rc_timers){0};
+    rc_log_info("relay_leaves", "forwards=yes");
+    rc_relay_loop_say(&relay->loop, RC_PROCESS_DRAINED);
+    (void)rc_doorbell_wake(relay->args.acceptor_bell_fd);
+    rc_relay_loop_become(&relay->loop, &nobody.report.process, &ops);
+    return false;
+}
+
+static void open_leaving(struct relay *relay)
+{
+    const struct rc_leaving_ops ops = {.quiet = leaving_quiet, .passed = leaving_passed, .context = relay};
+    rc_leaving_open(&relay->leaving, &relay->control.core->relay, &relay->loop, relay->args.acceptor_bell_fd, &ops);
 }
 
 /* Whoever ends a whole host or control group at once (killall5, KillMode=control-group) sends SIGTERM to everybody: workers still
@@ -234,6 +312,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .remote = {.ops = relay->remote.link != NULL ? &rc_remote_ops : NULL, .context = &relay->remote},
     };
     const int rc = rc_router_open(&relay->router, &setup);
+    rc_tracer_open(&relay->router.fanout.tracer, relay->control.core, relay->control.own);
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for the interest table");
 }
 
@@ -245,13 +324,24 @@ static int open_remote(struct relay *relay, struct rc_err *err)
         return 0;
     }
     return rc_remote_open(&relay->remote, &relay->control, config_of(relay), &relay->router, &relay->history,
-                          &relay->loop.timers, &host, err);
+                          &relay->loop.timers, &host, relay->args.adopt != 0 ? relay->args.pass_fd : -1, err);
 }
 
-static void relay_counted(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)
+static void relay_changed(void *context, const struct rc_roster_change *change)
 {
     struct relay *relay = context;
-    rc_presence_count(&relay->remote.presence, channel, user, clients);
+    if (relay->remote.link == NULL) {
+        rc_newcomers_changed(&relay->newcomers, change);
+        return;
+    }
+    rc_presence_count(&relay->remote.presence, change->channel, change->user, change->info, change->clients);
+}
+
+static void relay_counted(void *context, struct rc_span channel, struct rc_span user, uint32_t changes,
+                          uint32_t clients)
+{
+    struct relay *relay = context;
+    rc_newcomers_counted(&relay->newcomers, channel, user, changes, clients);
 }
 
 /* Who is in which channel, and what is answered about it. */
@@ -263,8 +353,11 @@ static int open_queries(struct relay *relay, struct rc_err *err)
         rc = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
                              &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
     }
+    relay->roster.ops = (struct rc_roster_ops){.changed = relay_changed, .context = relay};
+    rc_newcomers_open(&relay->newcomers, &relay->control, &relay->router, &relay->roster);
     if (remote) {
-        relay->roster.ops = (struct rc_roster_ops){.changed = relay_counted, .context = relay};
+        relay->remote.presence.ops = (struct rc_presence_ops){.counted = relay_counted, .context = relay};
+        relay->remote.newcomers = &relay->newcomers;
     }
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for presence");
 }
@@ -341,17 +434,44 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for what Socket.IO clients may come back for");
 }
 
+/* Waits until this is the relay: 1. 0: it is not wanted any more. */
+static int stand_by(struct relay *relay, struct rc_err *err)
+{
+    int rc = rc_standby_open(&relay->standby, &relay->control, &relay->loop, relay->args.acceptor_bell_fd, err);
+    if (rc != 0) {
+        return rc;
+    }
+    const int life = rc_relay_loop_poll(&relay->loop, relay->args.life_fd, POLLIN, life_ended_meanwhile, relay);
+    rc = life < 0 ? life : rc_relay_loop_watch(&relay->loop, relay->args.order_fd, true, NULL, NULL);
+    if (rc != 0) {
+        return rc_err_set(err, rc, "watching descriptors: %s", strerror(-rc));
+    }
+    rc = rc_standby_run(&relay->standby, err);
+    rc_relay_loop_unpoll(&relay->loop, life);
+    return rc;
+}
+
 static int open_loop(struct relay *relay, struct rc_err *err)
 {
     const struct rc_relay_loop_ops ops = {
         .turn = relay_turn, .pending = relay_pending, .reaped = relay_reaped, .context = relay};
-    int rc = rc_relay_loop_open(&relay->loop, &relay->control.own->process, &ops, err);
+    struct rc_process *process = &relay->control.own->process;
+    const bool stood_by = relay->args.adopt != 0;
+    int rc = 0;
+    if (stood_by) {
+        rc_relay_loop_become(&relay->loop, process, &ops);
+    } else {
+        rc = rc_relay_loop_open(&relay->loop, process, &ops, err);
+    }
     if (rc != 0) {
         return rc;
     }
     rc = rc_relay_loop_watch(&relay->loop, relay->args.bell_fd, true, NULL, NULL);
     if (rc == 0) {
         rc = rc_relay_loop_watch(&relay->loop, relay->args.life_fd, false, life_ended, relay);
+    }
+    if (rc == 0 && !stood_by) {
+        rc = rc_relay_loop_watch(&relay->loop, relay->args.order_fd, true, NULL, NULL);
     }
     if (rc == 0) {
         rc = rc_relay_loop_watch(&relay->loop, relay->signal_fd, false, relay_signalled, relay);
@@ -378,13 +498,26 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     if (rc != 0) {
         return rc;
     }
+    struct rc_flight_lines *lines = &relay->control.own->lines;
+    rc_log_record(&lines->head, lines->entries, RC_FLIGHT_LINES);
     rc_log_count_dropped(&relay->control.own->metrics.values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&relay->control.own->metrics.values[RC_METRIC_LOG_SUPPRESSED]);
     take_config(relay);
-    acknowledge_config(relay);
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);
     rc = open_signals(relay, err);
+    if (rc == 0 && relay->args.adopt != 0 && rc_fail_here("relay standby")) {
+        rc = rc_err_set(err, -EINVAL, "it is to fail here");
+    }
+    if (rc == 0 && relay->args.adopt != 0) {
+        rc = stand_by(relay, err);
+        if (rc <= 0) {
+            return rc;
+        }
+        take_config(relay);
+        rc = 0;
+    }
+    acknowledge_config(relay);
     if (rc == 0) {
         rc = open_ports(relay, err);
     }
@@ -413,6 +546,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     if (rc != 0) {
         return rc;
     }
+    open_leaving(relay);
     rc_recovery_tell_rooms(&relay->recovery);
     /* RM2 pairs with the acquire in rc_child_state (acceptor/watch/child.h): who sees it sees all that was opened. */
     atomic_store_explicit(&relay->control.own->process.state, RC_PROCESS_READY, memory_order_release);
@@ -443,6 +577,10 @@ int main(int argc, char **argv)
     struct rc_err err = {.text = ""};
     if (rc_inherited_descriptors() != 0) {
         return EXIT_FAILURE;
+    }
+    if (rc_numbers_wanted(argc, argv)) {
+        rc_numbers_write(stdout, NULL, 0);
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     rc_inherited_name("ringcast-relay");
     rc_log_never_wait();

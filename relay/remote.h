@@ -29,6 +29,7 @@
 #include "relay/cluster/emits.h"
 #include "relay/cluster/entries.h"
 #include "relay/cluster/heartbeat.h"
+#include "relay/cluster/newcomer.h"
 #include "relay/cluster/presence.h"
 #include "relay/cluster/registry.h"
 #include "relay/cluster/retained.h"
@@ -37,10 +38,11 @@
 #include "relay/cluster/sets.h"
 
 struct rc_remote {
-    const struct rc_control *control; /* borrowed */
-    const struct rc_config *config;   /* borrowed: in force */
-    struct rc_router *router;         /* borrowed */
-    struct rc_redis_link *link;       /* owner; NULL = not opened */
+    const struct rc_control *control;   /* borrowed */
+    const struct rc_config *config;     /* borrowed: in force */
+    struct rc_router *router;           /* borrowed */
+    struct rc_redis_link *link;         /* owner; NULL = not opened */
+    char mark[RC_INSTANCE_ID_MAX + 32]; /* channel of this instance alone, for an overlap with a former relay */
     struct rc_wire wire;
     struct rc_bridge bridge;
     struct rc_broadcast broadcast;
@@ -62,15 +64,16 @@ struct rc_remote {
     struct rc_cluster_retained retained;
     struct rc_shared shared;
     struct rc_consumers consumers;
+    struct rc_newcomers *newcomers; /* borrowed: set by the owner */
 };
 
 /* What the router is opened with; context: a struct rc_remote. */
 extern const struct rc_remote_ops rc_remote_ops;
 
-/* Before the router is opened. 0 also when Redis cannot be used at all; -ENOMEM. */
+/* Before the router is opened. `pass_fd`: what the former relay forwards comes there; -1 = there is none, or it has ended. 0 also when Redis cannot be used at all; -ENOMEM. */
 int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const struct rc_config *config,
                    struct rc_router *router, struct rc_history *history, struct rc_timers *timers,
-                   const struct rc_redis_host *host, struct rc_err *err);
+                   const struct rc_redis_host *host, int pass_fd, struct rc_err *err);
 void rc_remote_close(struct rc_remote *remote);
 /* Lost sockets of Socket.IO are in the channel, which no worker may want: its messages are to come; they are not any more. */
 void rc_remote_hold(struct rc_remote *remote, struct rc_span name, bool held);

@@ -6,16 +6,20 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/config/log_settings.h"
+#include "common/shm/numbers.h"
 #include "worker/backend/backend_io.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
 #include "worker/engine/returning.h"
+#include "worker/link/link_io.h"
+#include "worker/io/memory.h"
 #include "worker/worker.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
@@ -60,8 +64,10 @@ static void adopt_config(struct rc_worker *w, bool first)
         rc_backends_reconfigure(w->backends, w->config);
         rc_batches_reconfigure(w->batches, w->config);
         rc_engines_reconfigure(&w->engines, w->config);
+        rc_links_reconfigure(w->links, w->config);
         rc_identities_reconfigure(&w->identities, w->config, generation);
         rc_clients_reconfigure(&w->clients, w->config);
+        rc_pushers_reconfigure(&w->pushers);
         rc_api_reconfigure(&w->api);
         rc_overload_reconfigure(&w->overload, w->config);
         rc_io_tls_reload(&w->io, &w->control, w->config);
@@ -103,13 +109,16 @@ static uint32_t sleep_ms(struct rc_worker *w)
     const uint32_t clients_ms = rc_revocations_sleep_ms(&w->identities.revocations, expiry_ms);
     const uint32_t engines_ms =
         rc_doing_sleep_ms(&w->engines, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms)));
-    const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, engines_ms);
+    const uint32_t pushers_ms = rc_webhooks_sleep_ms(&w->pushers.webhooks, engines_ms);
+    const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, pushers_ms);
     const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
-    const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, batches_ms));
+    const uint32_t links_ms = rc_links_sleep_ms(w->links, batches_ms);
+    const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, links_ms));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
-        (!w->clients.draining && rc_control_state(&w->control) >= RC_BROKER_DRAINING) || rc_park_due(w)) {
+        (!w->clients.draining && rc_control_state(&w->control) >= RC_BROKER_DRAINING) || rc_park_due(w) ||
+        rc_tracer_changed(&w->hub.traces.tracer)) {
         return 0;
     }
     return w->park.phase == RC_PARK_ANSWERING && wait_ms > PARKING_MS_MAX ? PARKING_MS_MAX : wait_ms;
@@ -141,7 +150,8 @@ static bool worker_ended(struct rc_worker *w)
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. The deadline is there:
      * C1 saw DRAINING, which is stored after it. */
     return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients) &&
-            !rc_pipes_wanted(&w->handovers.pipes) && !rc_batches_busy(w->batches) && !rc_backends_busy(w->backends)) ||
+            !rc_pipes_wanted(&w->handovers.pipes) && !rc_batches_busy(w->batches) &&
+            !rc_webhooks_busy(&w->pushers.webhooks) && !rc_backends_busy(w->backends)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
@@ -154,6 +164,7 @@ static void worker_run(struct rc_worker *w)
         rc_worker_beat(w);
         rc_log_catch_up();
         adopt_config(w, false);
+        rc_clients_trace(&w->clients);
         rc_io_timers(&w->io);
         rc_engines_timers(&w->engines);
         rc_clients_expire(&w->clients);
@@ -166,9 +177,11 @@ static void worker_run(struct rc_worker *w)
         rc_revocations_work(&w->identities.revocations);
         rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
+        rc_links_work(w->links);
         rc_returnings_work(&w->engines);
         rc_asked_work(&w->engines);
         rc_doing_work(&w->engines);
+        rc_pushers_work(&w->pushers);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);
@@ -203,12 +216,23 @@ static int worker_begin(struct rc_worker *w, struct rc_err *err)
     if (rc < 0) {
         return rc;
     }
+    rc_worker_record(w); /* of clients, too, that are opened now */
     w->state = RC_PROCESS_READY;
     /* W2 pairs with A1 in acceptor/watch/child.h: everything that is opened is there. */
     atomic_store_explicit(&w->process->state, RC_PROCESS_READY, memory_order_release);
     rc_worker_tell_acceptor(w);
     rc_log_info("worker_ready", "slots=%u listeners=%d", w->control.slots_per_worker, w->args.listen_count);
     return 0;
+}
+
+/* For tests of what becomes of it, in builds that can (worker/store/order.h): by chance, within so many steps. */
+static void die_sometime(void)
+{
+    const char *within = getenv("RINGCAST_DIES_WITHIN");
+    uint64_t random = 0;
+    if (within != NULL && getrandom(&random, sizeof(random), 0) == (ssize_t)sizeof(random)) {
+        rc_store_order_dies(1 + random % (strtoull(within, NULL, 10) + 1));
+    }
 }
 
 /* The same, with the clients of a dead one. */
@@ -228,6 +252,11 @@ int main(int argc, char **argv)
     if (rc_inherited_descriptors() != 0) {
         return EXIT_SETUP;
     }
+    if (rc_numbers_wanted(argc, argv)) {
+        static const struct rc_number own[] = {{"truth", RC_TRUTH_ABI}, {"io", RC_IO_MEMORY_ABI}};
+        rc_numbers_write(stdout, own, RC_ARRAY_COUNT(own));
+        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
     rc_inherited_name("ringcast-worker");
     rc_inherited_signals(ignored, NULL);
     rc_log_never_wait();
@@ -237,6 +266,9 @@ int main(int argc, char **argv)
         return EXIT_SETUP;
     }
     worker.owns = worker.args.adopt != RC_ADOPT_RUNNING;
+    if (worker.owns) { /* else when it has taken over: a ring has one writer */
+        rc_worker_record(&worker);
+    }
     adopt_config(&worker, true);
     rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
                 (enum rc_log_format)worker.config->log.format);
@@ -249,6 +281,7 @@ int main(int argc, char **argv)
         /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */
         return rc == -EBADMSG || rc == -ECANCELED ? EXIT_FAILURE : EXIT_SETUP;
     }
+    die_sometime();
     worker_run(&worker);
     const bool corrupt = worker.uplink.corrupt;
     worker.state = RC_PROCESS_DRAINED;

@@ -18,8 +18,10 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/fail.h"
 #include "common/base/log.h"
 #include "worker/adopt/rebuild.h"
+#include "worker/link/link_io.h"
 #include "worker/worker.h"
 
 #define SUCCEED_LOOK_MS 1000u /* at what else may end it, while it stands by */
@@ -38,7 +40,7 @@ static bool succeed_wait(struct rc_worker *w)
     const struct rc_life *life = &w->control.core->workers[w->args.index];
     while ((fds[1].revents & POLLHUP) == 0 && rc_control_state(&w->control) < RC_BROKER_DRAINING) {
         uint64_t rings;
-        /* PK3 pairs with TK1 in acceptor/watch/takeover.c, which saw PK2: the truth stands as the predecessor left it. */
+        /* PK3 pairs with TK1 in acceptor/start/broker.c, which saw PK2: the truth stands as the predecessor left it. */
         if (atomic_load_explicit(&life->order, memory_order_acquire) == RC_ORDER_ADOPT) {
             return true;
         }
@@ -56,24 +58,34 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
     rc = rc == 0 ? rc_adopt_rebuild(&adopt, err) : rc;
     if (rc == 0) {
         rc_pipes_rebuild(&w->handovers.pipes);
+        rc_links_rebuild(w->links);
+        rc_pushers_rebuild(&w->pushers);
     }
     return rc;
 }
 
 int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
 {
+    if (rc_fail_here("standby")) {
+        return rc_err_set(err, -EINVAL, "it is to fail here");
+    }
     succeed_say(w, RC_PROCESS_STANDBY);
     if (!succeed_wait(w)) {
         return rc_err_set(err, -ECANCELED, "it is not wanted any more");
     }
     const uint64_t since_ns = rc_clock_ns();
     succeed_say(w, RC_PROCESS_ADOPTING);
-    const int rc = succeed_rebuild(w, err);
+    if (rc_fail_here("adopting hangs")) {
+        struct pollfd life = {.fd = w->args.life_fd};
+        (void)poll(&life, 1, -1);
+    }
+    const int rc = rc_fail_here("adopting") ? rc_err_set(err, -EINVAL, "it is to fail here") : succeed_rebuild(w, err);
     if (rc < 0) {
         return rc;
     }
     const uint64_t rebuilt_ns = rc_clock_ns();
     w->owns = true;
+    rc_worker_record(w);
     w->state = RC_PROCESS_READY;
     rc_worker_alive(w); /* what its predecessor said of connections holds until they are taken */
     /* SC1, the point of no return: who dies behind it leaves nothing for the predecessor. Told when it serves. */

@@ -24,6 +24,7 @@
 #include "worker/engine/engine.h"
 #include "worker/http/client_files.h"
 #include "worker/limits/limits.h"
+#include "worker/pusher/pusher.h"
 #include "worker/store/truth_check.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
@@ -34,7 +35,8 @@ enum rc_park_phase { RC_PARK_RUNNING, RC_PARK_ANSWERING, RC_PARK_STILL };
 
 struct rc_park {
     enum rc_park_phase phase;
-    bool refused; /* the order could not be followed, and stands still */
+    bool refused;       /* the order could not be followed, and stands still */
+    uint32_t sent_away; /* clients of TLS 1.2, for this order */
     uint64_t since_ms;
 };
 
@@ -62,7 +64,9 @@ struct rc_worker {
     struct rc_handovers handovers;
     struct rc_engines engines;
     struct rc_polling polling;
+    struct rc_links *links;
     struct rc_websockets websockets;
+    struct rc_pushers pushers;
     struct rc_api api;
     struct rc_client_files client_files;
     struct rc_overload overload;
@@ -79,6 +83,8 @@ struct rc_worker {
 int rc_worker_open(struct rc_worker *w, struct rc_err *err);
 void rc_worker_close(struct rc_worker *w);
 
+/* From now on what it logs, and who ends, is kept in its report. */
+void rc_worker_record(struct rc_worker *w);
 /* Says that it lives. Between rounds of a turn, too. */
 void rc_worker_beat(struct rc_worker *w);
 /* The same without how many connections it has. */

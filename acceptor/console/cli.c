@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "acceptor/console/client.h"
@@ -16,14 +17,18 @@
 #include "acceptor/console/option.h"
 #include "acceptor/console/publish.h"
 #include "acceptor/console/token.h"
+#include "acceptor/console/top.h"
+#include "acceptor/console/trace.h"
 #include "acceptor/console/which.h"
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
+#include "acceptor/upgrade/check.h"
 #include "acceptor/watch/loop.h"
 #include "acceptor/watch/supervisor.h"
 #include "acceptor/tune/tune.h"
 #include "common/config/print.h"
 #include "common/config/log_settings.h"
+#include "common/base/inherited.h"
 #include "common/base/log.h"
 
 /* Was it `make run`? */
@@ -141,7 +146,8 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
             return rc;
         }
     }
-    const bool reads = cli->command == RC_CLI_RUN || cli->command == RC_CLI_CHECK || cli->command == RC_CLI_TUNE;
+    const bool reads = cli->command == RC_CLI_RUN || cli->command == RC_CLI_UPGRADE_CHECK ||
+                       cli->command == RC_CLI_CHECK || cli->command == RC_CLI_TUNE;
     if (cli->config == NULL && reads && !cli->help) {
         cli->config = default_config();
     }
@@ -157,17 +163,33 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
                : 0;
 }
 
+/* A descriptor that another program of ours has named; -1 = none. */
+static int descriptor_of(const char *text)
+{
+    char *end;
+    const long number = text != NULL && *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : -1;
+    return number >= 0 && number <= INT_MAX && *end == '\0' ? (int)number : -1;
+}
+
 static int command_run(const struct rc_cli *cli)
 {
-    struct rc_settings *settings = rc_which_settings(cli->config, is_quickstart(), true);
+    struct rc_resume resume = {.state_fd = descriptor_of(cli->state_fd),
+                               .fallback_fd = descriptor_of(cli->fallback_fd),
+                               .refused = cli->refused,
+                               .old_programs = {-1, -1}};
+    struct rc_settings *settings = rc_which_settings(cli->config, is_quickstart(), resume.refused == NULL);
     if (settings == NULL) {
+        if (resume.state_fd >= 0) {
+            rc_log_open("acceptor", -1, RC_LOG_INFO, RC_LOG_TEXT);
+            rc_resume_back(&resume, cli->config, "the configuration is wrong: the lines above say where");
+        }
         return RC_EXIT_CONFIG;
     }
     rc_log_never_wait();
     rc_log_open("acceptor", -1, (enum rc_log_level)settings->config.log.level,
                 (enum rc_log_format)settings->config.log.format);
     rc_log_settings_apply(&settings->config.log);
-    const int exit_code = rc_acceptor_run(settings);
+    const int exit_code = rc_acceptor_run(settings, &resume);
     rc_settings_free(settings);
     return exit_code;
 }
@@ -242,6 +264,23 @@ static int command_ask(const struct rc_cli *cli, const char *request)
     return rc < 0 ? RC_EXIT_FAILED : RC_EXIT_OK;
 }
 
+static int command_status(const struct rc_cli *cli)
+{
+    const char *request = cli->json ? "status json" : "status";
+    const struct timespec pause = {.tv_sec = 1};
+    int exit_code = RC_EXIT_OK;
+    if (!cli->watch) {
+        return command_ask(cli, request);
+    }
+    do {
+        if (!cli->json) {
+            printf("\033[H\033[2J"); /* ECMA-48: home, erase */
+        }
+        exit_code = command_ask(cli, request);
+    } while (exit_code == RC_EXIT_OK && fflush(stdout) == 0 && nanosleep(&pause, NULL) == 0);
+    return exit_code;
+}
+
 static int command_help(const struct rc_cli *cli)
 {
     const struct rc_command *topic = cli->topic != NULL ? rc_command_find(cli->topic) : NULL;
@@ -281,6 +320,42 @@ static int command_handover(const struct rc_cli *cli)
     return command_ask(cli, request);
 }
 
+static int command_upgrade(const struct rc_cli *cli)
+{
+    char folder[PATH_MAX];
+    char request[PATH_MAX + 16];
+    if (cli->binary_dir != NULL) {
+        if (realpath(cli->binary_dir, folder) == NULL) {
+            fprintf(stderr, "ringcast: %s: %s\n", cli->binary_dir, strerror(errno));
+            return RC_EXIT_CONFIG;
+        }
+    } else {
+        const ssize_t bytes = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
+        if (bytes <= 0) {
+            fprintf(stderr, "ringcast: /proc/self/exe: %s (is /proc mounted?)\n", strerror(errno));
+            return RC_EXIT_FAILED;
+        }
+        folder[bytes] = '\0';
+        *strrchr(folder, '/') = '\0';
+    }
+    (void)snprintf(request, sizeof(request), "upgrade %s", folder);
+    return command_ask(cli, request);
+}
+
+static int command_upgrade_check(const struct rc_cli *cli)
+{
+    rc_inherited_signals(NULL, NULL);
+    struct rc_settings *settings = rc_which_settings(cli->config, is_quickstart(), true);
+    if (settings == NULL) {
+        printf("configuration   refused   the file is wrong: the log of the broker says where\n");
+        return RC_EXIT_FAILED;
+    }
+    rc_log_open("upgrade-check", -1, RC_LOG_WARN, (enum rc_log_format)settings->config.log.format);
+    const bool can = rc_upgrade_check(settings, descriptor_of(cli->state_fd), stdout);
+    rc_settings_free(settings);
+    return can ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
 int rc_cli_run(const struct rc_cli *cli)
 {
     if (cli->help) {
@@ -293,13 +368,23 @@ int rc_cli_run(const struct rc_cli *cli)
     case RC_CLI_CHECK:
         return command_check(cli);
     case RC_CLI_STATUS:
-        return command_ask(cli, cli->json ? "status json" : "status");
+        return command_status(cli);
+    case RC_CLI_TOP:
+        return rc_top_run(cli);
     case RC_CLI_RELOAD:
         return command_ask(cli, "reload");
     case RC_CLI_HANDOVER:
         return command_handover(cli);
+    case RC_CLI_UPGRADE:
+        return command_upgrade(cli);
+    case RC_CLI_UPGRADE_CHECK:
+        return command_upgrade_check(cli);
     case RC_CLI_STOP:
         return command_ask(cli, cli->now ? "stop now" : "stop");
+    case RC_CLI_TRACE:
+        return rc_console_trace_run(cli);
+    case RC_CLI_POSTMORTEM:
+        return command_ask(cli, cli->json ? "postmortem json" : "postmortem");
     case RC_CLI_CLIENTS:
         return rc_list_clients(cli);
     case RC_CLI_CHANNELS:

@@ -19,12 +19,19 @@ struct rc_cli {
     const char *topic;  /* borrowed from argv: what `help` is asked about; NULL = all */
     int argc;           /* of `token`: what follows */
     char **argv;
+    const char *binary_dir; /* borrowed from argv: of `upgrade`; NULL = where this program is */
+    const char *state_fd;   /* borrowed from argv, as the next two: see acceptor/upgrade/resume.h */
+    const char *fallback_fd;
+    const char *refused;
     const char *worker; /* borrowed from argv: of `handover`; NULL = all */
     const char *whom;   /* borrowed from argv: a channel, or a client */
     const char *data;   /* likewise, as all of these; NULL = not given */
     const char *event;
     const char *key;
     const char *user;
+    const char *client;
+    const char *seconds;
+    const char *interval;
     const char *channel;
     const char *address;
     const char *protocol;
@@ -37,6 +44,9 @@ struct rc_cli {
     const char *code;
     const char *reason;
     bool names;
+    bool closed;
+    bool once;
+    bool watch;
     bool lines;
     bool retain;
     bool retained;

@@ -221,7 +221,7 @@ static int peer_hangs(const char *path, pid_t pid, struct rc_err *err)
 
 int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_err *err)
 {
-    char buffer[4096];
+    char buffer[8192];
     struct answer answer = {.first_done = false};
     struct ucred peer = {0};
     socklen_t peer_bytes = sizeof(peer);
@@ -234,6 +234,10 @@ int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_er
     }
     (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes);
     const int length = snprintf(buffer, sizeof(buffer), "%s\n", request);
+    if (length < 0 || (size_t)length >= sizeof(buffer)) {
+        close(fd);
+        return rc_err_set(err, -E2BIG, "the request is too long");
+    }
     if (send(fd, buffer, (size_t)length, MSG_NOSIGNAL) != length) {
         const int rc = -errno;
         close(fd);

@@ -25,6 +25,13 @@
         word, NULL, value, text, RC_OPTION_EXPLAIN, 0 \
     }
 
+/* Of a program that goes on in the process of another one (acceptor/upgrade/resume.h). */
+#define OPTION_HIDDEN(word, member)                                                         \
+    {                                                                                       \
+        word, NULL, "TEXT", "of an upgrade", RC_OPTION_OWN, offsetof(struct rc_cli, member) \
+    }
+#define OPTION_STATE OPTION_HIDDEN("--state-fd", state_fd)
+
 #define WHICH_CONFIG "the configuration file"
 #define WHICH_BROKER "the broker that runs with this file"
 #define ASKS "Without --config and --socket the one broker of this machine is asked; if several run, they are listed."
@@ -37,7 +44,8 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
              "SIGTERM and SIGINT send the clients away and end it, SIGHUP reads the file again. Without a file every key has its "
              "default. `run` may be left out.",
          .failed = "the broker could not be started, or gave up",
-         .options = {OPTION_CONFIG(WHICH_CONFIG)}},
+         .options = {OPTION_CONFIG(WHICH_CONFIG), OPTION_STATE, OPTION_HIDDEN("--fallback-fd", fallback_fd),
+                     OPTION_HIDDEN("--refused", refused)}},
     [RC_CLI_CHECK] =
         {.name = "check",
          .summary = "check a configuration file, or explain what it does with an event",
@@ -64,7 +72,11 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                        .summary = "processes, listeners and connections of the running broker",
                        .details = ASKS,
                        .failed = "there is no broker to ask, or it does not answer",
-                       .options = {OPTION_JSON, OPTION_CONFIG(WHICH_BROKER), OPTION_SOCKET}},
+                       .options = {{"--watch", NULL, NULL, "again every second, until it is interrupted",
+                                    RC_OPTION_SWITCH, offsetof(struct rc_cli, watch)},
+                                   OPTION_JSON,
+                                   OPTION_CONFIG(WHICH_BROKER),
+                                   OPTION_SOCKET}},
     [RC_CLI_RELOAD] = {.name = "reload",
                        .summary = "read the configuration file again (as SIGHUP does)",
                        .details = "A file that is wrong changes nothing. " ASKS,
@@ -81,6 +93,22 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                       offsetof(struct rc_cli, worker)},
                      OPTION_CONFIG(WHICH_BROKER),
                      OPTION_SOCKET}},
+    [RC_CLI_UPGRADE] =
+        {.name = "upgrade",
+         .summary = "go over to other programs, acceptor, relay and workers; clients stay",
+         .details =
+             "First the new program says, part by part, whether it can go on from here: what it refuses changes nothing. Then acceptor, relay "
+             "and workers are changed, one after the other; the broker keeps its pid. A part that fails goes on as it is, and "
+             "the command can be repeated. The other way round it is the same. " ASKS,
+         .failed = "it was refused, or is not complete; or there is no broker to ask",
+         .options = {{"--binary-dir", NULL, "DIR", "where the new programs are; without it: where this one is",
+                      RC_OPTION_TEXT, offsetof(struct rc_cli, binary_dir)},
+                     OPTION_CONFIG(WHICH_BROKER),
+                     OPTION_SOCKET}},
+    [RC_CLI_UPGRADE_CHECK] = {.name = "upgrade-check",
+                              .summary = "say whether this program can go on from a running one",
+                              .hidden = true,
+                              .options = {OPTION_CONFIG(WHICH_CONFIG), OPTION_STATE}},
     [RC_CLI_STOP] = {.name = "stop",
                      .summary = "send the clients away and end (as SIGTERM does)",
                      .details = "It waits until the broker has ended. " ASKS,
@@ -103,6 +131,8 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                                      RC_OPTION_TEXT, offsetof(struct rc_cli, protocol)},
                                     {"--behind", NULL, "BYTES", "who is so many bytes behind, the furthest first",
                                      RC_OPTION_TEXT, offsetof(struct rc_cli, behind)},
+                                    {"--closed", NULL, NULL, "who has ended lately, and why", RC_OPTION_SWITCH,
+                                     offsetof(struct rc_cli, closed)},
                                     {"--channels", NULL, NULL, "with the names of their channels", RC_OPTION_SWITCH,
                                      offsetof(struct rc_cli, names)},
                                     {"--limit", NULL, "N", "so many at the most; 100 unless given", RC_OPTION_TEXT,
@@ -125,6 +155,45 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                      OPTION_JSON,
                      OPTION_CONFIG(WHICH_BROKER),
                      OPTION_SOCKET}},
+    [RC_CLI_TOP] =
+        {.name = "top",
+         .summary = "the broker live: processes, rates, latencies, hottest channels, clients furthest behind, closes",
+         .details = "It fills the terminal and goes on until it is interrupted. " ASKS,
+         .failed = "there is no broker to ask, or it does not answer any more",
+         .options = {{"--interval", NULL, "SECONDS", "between two pictures; 2 unless given", RC_OPTION_TEXT,
+                      offsetof(struct rc_cli, interval)},
+                     {"--once", NULL, NULL, "one picture, without clearing the terminal", RC_OPTION_SWITCH,
+                      offsetof(struct rc_cli, once)},
+                     OPTION_JSON,
+                     OPTION_CONFIG(WHICH_BROKER),
+                     OPTION_SOCKET}},
+    [RC_CLI_TRACE] =
+        {.name = "trace",
+         .summary = "follow messages from socket to socket, live, and see why somebody does not get them",
+         .details =
+             "By --channel and --event: what is published there. By --client or --user: what they send and are to get. By "
+             "both: what becomes of each message of the channel for this client. One trace runs at a time; without one "
+             "nothing is measured. " ASKS,
+         .failed = "there is no broker to ask, another trace runs, or the client is not there",
+         .options = {{"--client", NULL, "ID", "this client", RC_OPTION_TEXT, offsetof(struct rc_cli, client)},
+                     {"--user", NULL, "ID", "connections of this user", RC_OPTION_TEXT, offsetof(struct rc_cli, user)},
+                     {"--channel", NULL, "NAME", "messages of this channel", RC_OPTION_TEXT,
+                      offsetof(struct rc_cli, channel)},
+                     {"--event", NULL, "NAME", "messages that are called so", RC_OPTION_TEXT,
+                      offsetof(struct rc_cli, event)},
+                     {"--seconds", NULL, "N", "end after so many; until it is interrupted unless given", RC_OPTION_TEXT,
+                      offsetof(struct rc_cli, seconds)},
+                     OPTION_JSON,
+                     OPTION_CONFIG(WHICH_BROKER),
+                     OPTION_SOCKET}},
+    [RC_CLI_POSTMORTEM] =
+        {.name = "postmortem",
+         .summary = "the last log lines and ended clients of every process, also of those that died",
+         .details =
+             "They lie in shared memory, which outlives a worker or the relay, and are there also when the log has lost "
+             "lines. " ASKS,
+         .failed = "there is no broker to ask, or it does not answer",
+         .options = {OPTION_JSON, OPTION_CONFIG(WHICH_BROKER), OPTION_SOCKET}},
     [RC_CLI_PUB] = {.name = "pub",
                     .summary = "publish a message",
                     .details = "CHANNEL '*' is everybody who is connected. Rules for clients do not hold. " ASKS,
@@ -248,9 +317,13 @@ static int option_print(FILE *out, const struct rc_command_option *option)
                            option->value != NULL ? option->value : "");
 }
 
+/* Hidden ones are the last. */
 static const struct rc_command_option *option_at(const struct rc_command *command, size_t at)
 {
-    return at < RC_COMMAND_OPTIONS_MAX && command->options[at].help != NULL ? &command->options[at] : NULL;
+    return at < RC_COMMAND_OPTIONS_MAX && command->options[at].help != NULL &&
+                   command->options[at].kind != RC_OPTION_OWN
+               ? &command->options[at]
+               : NULL;
 }
 
 /* "ringcast check [FILE] [--config FILE]…" */
@@ -273,7 +346,9 @@ void rc_commands_list(FILE *out)
 {
     (void)fprintf(out, "ringcast: a WebSocket broker\n\n");
     for (size_t i = 0; i < RC_CLI_COMMANDS; i++) {
-        (void)fprintf(out, "  ringcast %-12s %s\n", rc_commands[i].name, rc_commands[i].summary);
+        if (!rc_commands[i].hidden) {
+            (void)fprintf(out, "  ringcast %-12s %s\n", rc_commands[i].name, rc_commands[i].summary);
+        }
     }
     (void)fprintf(out, "\n`ringcast COMMAND --help` says more of each. Without a command it is `run`.\n");
     (void)fprintf(out, "Without -c FILE run, check and tune use $RINGCAST_CONFIG, or else %s if it is there.\n%s\n",
@@ -362,7 +437,9 @@ void rc_commands_manual(FILE *out, const char *token)
              "between them.");
     (void)fprintf(out, "\n.PP\nWithout a command it is \\fBrun\\fR.\n.SH COMMANDS\n");
     for (size_t i = 0; i < RC_CLI_COMMANDS; i++) {
-        manual_command(out, &rc_commands[i], token);
+        if (!rc_commands[i].hidden) {
+            manual_command(out, &rc_commands[i], token);
+        }
     }
     (void)fprintf(out, ".SH \"EXIT STATUS\"\n");
     rc_config_print_troff(out, exit_codes);
@@ -378,7 +455,9 @@ void rc_command_words(FILE *out, const struct rc_command *command)
 {
     const struct rc_command_option *option;
     for (size_t i = 0; command == NULL && i < RC_CLI_COMMANDS; i++) {
-        (void)fprintf(out, "%s\n", rc_commands[i].name);
+        if (!rc_commands[i].hidden) {
+            (void)fprintf(out, "%s\n", rc_commands[i].name);
+        }
     }
     for (const char *word = command != NULL ? command->words : NULL; word != NULL && *word != '\0';) {
         const size_t bytes = strcspn(word, " ");

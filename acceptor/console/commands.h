@@ -17,9 +17,14 @@ enum rc_cli_command {
     RC_CLI_STATUS,
     RC_CLI_RELOAD,
     RC_CLI_HANDOVER,
+    RC_CLI_UPGRADE,
+    RC_CLI_UPGRADE_CHECK,
     RC_CLI_STOP,
     RC_CLI_CLIENTS,
     RC_CLI_CHANNELS,
+    RC_CLI_TOP,
+    RC_CLI_TRACE,
+    RC_CLI_POSTMORTEM,
     RC_CLI_PUB,
     RC_CLI_SUB,
     RC_CLI_DIRECT,
@@ -37,6 +42,7 @@ enum rc_option_kind {
     RC_OPTION_SWITCH,  /* a bool */
     RC_OPTION_TEXT,    /* a const char *, that must not be empty */
     RC_OPTION_EXPLAIN, /* of an event (acceptor/console/explain.h) */
+    RC_OPTION_OWN,     /* text from another program of ours: nobody is told of it */
 };
 
 struct rc_command_option {
@@ -56,6 +62,7 @@ struct rc_command {
     const char *details; /* sentences; NULL = the summary says it all */
     const char *failed;  /* when the exit code is 1 */
     const char *words;   /* that may follow, for shells: "make verify keys"; NULL = none */
+    bool hidden;         /* the broker's own, not a person's */
     bool own_help;       /* it has a page of its own, and options that are not listed here */
     struct rc_command_option options[RC_COMMAND_OPTIONS_MAX]; /* the first without `help` ends the list */
 };

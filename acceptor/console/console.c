@@ -119,6 +119,25 @@ int rc_console_open(struct rc_console *console, const char *path, rc_console_han
                       rc == -EEXIST ? "there is a file of that name that is not a socket" : strerror(-rc));
 }
 
+int rc_console_adopt(struct rc_console *console, rc_console_handler *handler, void *context, struct rc_err *err)
+{
+    console->handler = handler;
+    console->context = context;
+    console->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    int rc = console->epoll_fd >= 0 ? 0 : -errno;
+    if (rc == 0) {
+        rc = session_watch(console, EPOLL_CTL_ADD, console->listen_fd, RC_CONSOLE_LISTENER, EPOLLIN);
+    }
+    for (uint32_t i = 0; i < RC_CONSOLE_SESSIONS_MAX && rc == 0; i++) {
+        const struct rc_console_session *session = &console->sessions[i];
+        if (session->state != RC_CONSOLE_FREE) {
+            rc = session_watch(console, EPOLL_CTL_ADD, session->fd, i,
+                               session->state == RC_CONSOLE_READING ? EPOLLIN | EPOLLRDHUP : EPOLLOUT | EPOLLRDHUP);
+        }
+    }
+    return rc == 0 ? 0 : rc_err_set(err, rc, "cannot watch the control socket: %s", strerror(-rc));
+}
+
 static void close_session(struct rc_console *console, struct rc_console_session *session)
 {
     close(session->fd);

@@ -17,7 +17,7 @@
 #include "common/base/err.h"
 
 #define RC_CONSOLE_SESSIONS_MAX 16
-#define RC_CONSOLE_REQUEST_MAX 128
+#define RC_CONSOLE_REQUEST_MAX 4200 /* a path and a word; what a trace looks for: three names, percent-encoded */
 #define RC_CONSOLE_OUTPUT_MAX (1u << 20)
 #define RC_CONSOLE_IDLE_MS 5000u
 
@@ -65,6 +65,8 @@ void rc_console_folders(const char *folders[RC_CONSOLE_FOLDERS_MAX], char *stora
 
 int rc_console_open(struct rc_console *console, const char *path, rc_console_handler *handler, void *context,
                     struct rc_err *err);
+/* Goes on with what another program of ours has opened: descriptors, path and sessions are in `console`, its epoll_fd is -1. */
+int rc_console_adopt(struct rc_console *console, rc_console_handler *handler, void *context, struct rc_err *err);
 void rc_console_close(struct rc_console *console);
 
 /* Accepts, reads, writes, and closes what is overdue. */

@@ -19,6 +19,21 @@ void rc_keyring_open(struct rc_keyring *keyring, struct rc_key_board *board, con
     keyring->metrics = metrics;
 }
 
+void rc_keyring_inherit(struct rc_keyring *keyring, struct rc_key_board *board, const struct rc_identity *identity,
+                        struct rc_metrics *metrics, const struct rc_config *config)
+{
+    struct rc_keyring_row *rows = keyring->rows;
+    rc_keyring_open(keyring, board, identity, metrics);
+    keyring->rows = rows;
+    for (uint32_t i = 0; rows != NULL && i < RC_CONFIG_IDENTITIES_MAX; i++) {
+        const bool there = i < config->identity_count && config->identities[i].kind == RC_IDENTITY_JWT;
+        rows[i].used &= there;
+        if (there) {
+            rows[i].jwt = config->identities[i].jwt;
+        }
+    }
+}
+
 static void rows_free(struct rc_keyring_row *rows)
 {
     if (rows != NULL) {

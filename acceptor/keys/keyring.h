@@ -53,6 +53,9 @@ struct rc_keyring {
 
 void rc_keyring_open(struct rc_keyring *keyring, struct rc_key_board *board, const struct rc_identity *identity,
                      struct rc_metrics *metrics);
+/* Instead of opening one whose `rows` another program of ours has left: what it had fetched for the rows of `config` is known. */
+void rc_keyring_inherit(struct rc_keyring *keyring, struct rc_key_board *board, const struct rc_identity *identity,
+                        struct rc_metrics *metrics, const struct rc_config *config);
 void rc_keyring_close(struct rc_keyring *keyring);
 
 /* Reads the files of all rows and writes the bank of configuration `generation`, before that is in force. What was fetched from URLs that

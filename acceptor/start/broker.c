@@ -97,7 +97,7 @@ static void open_steering(struct rc_broker *broker)
     const int rc = rc_steer_open(&broker->steer, broker->listens, broker->listen_count, broker->worker_count, &err);
     if (rc == 0) {
         if (broker->steer.active) {
-            rc_log_info("steering", "mode=bpf listeners=%u", broker->steer.program_count);
+            rc_log_info("steering", "mode=bpf listeners=%u", broker->steer.group_count);
         }
         return;
     }
@@ -146,14 +146,24 @@ static void decide_keeping(struct rc_broker *broker, const struct rc_config *con
     }
 }
 
-static int open_bells(struct rc_broker *broker, struct rc_err *err)
+void rc_broker_wire(struct rc_broker *broker)
 {
     struct rc_segments *segments = &broker->segments;
-    rc_child_init(&broker->relay, RC_CHILD_RELAY, &segments->core->relay, &segments->relay->report.process);
+    broker->relay.life = &segments->core->relay;
+    broker->relay.process = &segments->relay->report.process;
     for (uint32_t i = 0; i < broker->worker_count; i++) {
-        rc_child_init(&broker->workers[i], (int)i, &segments->core->workers[i], &segments->workers[i]->process);
+        broker->workers[i].life = &segments->core->workers[i];
+        broker->workers[i].process = &segments->workers[i]->process;
         broker->workers[i].verdict = &segments->relay->verdicts[i];
     }
+}
+
+static int open_bells(struct rc_broker *broker, struct rc_err *err)
+{
+    for (uint32_t i = 0; i < rc_broker_child_count(broker); i++) {
+        rc_child_init(rc_broker_child(broker, i), i < broker->worker_count ? (int)i : RC_CHILD_RELAY, NULL, NULL);
+    }
+    rc_broker_wire(broker);
     for (uint32_t i = 0; i < rc_broker_child_count(broker); i++) {
         struct rc_child *child = rc_broker_child(broker, i);
         child->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -165,6 +175,10 @@ static int open_bells(struct rc_broker *broker, struct rc_err *err)
     broker->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (broker->bell_fd < 0) {
         return rc_err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno));
+    }
+    broker->pass_fd = rc_segment_create("ringcast-pass", 0, err);
+    if (broker->pass_fd < 0) {
+        return broker->pass_fd;
     }
     int life[2];
     if (pipe2(life, O_CLOEXEC) != 0) {
@@ -277,17 +291,23 @@ static int open_all(struct rc_broker *broker, const struct rc_config *config, st
     return rc;
 }
 
-int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
+void rc_broker_clear(struct rc_broker *broker)
 {
     memset(broker, 0, sizeof(*broker));
+    rc_segments_clear(&broker->segments);
     broker->bell_fd = broker->life_read_fd = -1;
-    broker->life_write_fd = -1;
-    broker->steer.map_fd = -1;
+    broker->life_write_fd = broker->pass_fd = -1;
+    rc_steer_clear(&broker->steer);
     broker->worker_program.fd = broker->relay_program.fd = -1;
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
         broker->inbox_fds[i] = broker->outbox_fds[i] = broker->vault_fds[i] = broker->truth_fds[i] = -1;
         broker->io_fds[i] = broker->adopter_io_fds[i] = -1;
     }
+}
+
+int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
+{
+    rc_broker_clear(broker);
     const int rc = open_all(broker, config, err);
     if (rc != 0) {
         rc_broker_close(broker);
@@ -345,6 +365,7 @@ void rc_broker_close(struct rc_broker *broker)
     close_fd(&broker->bell_fd);
     close_fd(&broker->life_read_fd);
     close_fd(&broker->life_write_fd);
+    close_fd(&broker->pass_fd);
     rc_program_close(&broker->worker_program);
     rc_program_close(&broker->relay_program);
     rc_segments_close(&broker->segments);
@@ -369,8 +390,19 @@ static void args_of_worker(const struct rc_broker *broker, const struct rc_child
 
 static void args_of_relay(const struct rc_broker *broker, struct rc_spawn_args *args)
 {
+    args->pass_fd = broker->pass_fd;
+    args->order_fd = broker->relay.order_fd;
     for (uint32_t i = 0; i < broker->worker_count; i++) {
         args->worker_bell_fds[args->worker_bell_count++] = broker->workers[i].bell_fd;
+    }
+}
+
+static void args_of_kind(const struct rc_broker *broker, const struct rc_child *child, struct rc_spawn_args *args)
+{
+    if (child->index == RC_CHILD_RELAY) {
+        args_of_relay(broker, args);
+    } else {
+        args_of_worker(broker, child, args);
     }
 }
 
@@ -382,20 +414,22 @@ static void close_kept(struct rc_broker *broker, struct rc_child *child)
         close_fd(&broker->truth_fds[child->index]);
         close_fd(&broker->io_fds[child->index]);
         close_fd(&broker->adopter_io_fds[child->index]);
-        close_fd(&child->order_fd);
         child->orphan = RC_ADOPT_NOBODY;
         child->unadoptable = false;
     }
+    close_fd(&child->order_fd);
 }
 
-/* What each process of a worker has for itself: *io_fd and *order_fd. */
+/* What each process has for itself: *order_fd, and a worker's *io_fd. */
 static int open_own(int index, int *io_fd, int *order_fd, struct rc_err *err)
 {
     char name[32];
-    snprintf(name, sizeof(name), "ringcast-io-%d", index);
-    *io_fd = rc_segment_create(name, 0, err);
-    if (*io_fd < 0) {
-        return *io_fd;
+    if (index != RC_CHILD_RELAY) {
+        snprintf(name, sizeof(name), "ringcast-io-%d", index);
+        *io_fd = rc_segment_create(name, 0, err);
+        if (*io_fd < 0) {
+            return *io_fd;
+        }
     }
     *order_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (*order_fd < 0) {
@@ -477,8 +511,11 @@ static int broker_make_args(struct rc_broker *broker, struct rc_child *child, st
 {
     args_open(broker, child, args);
     if (child->index == RC_CHILD_RELAY) {
+        int none = -1;
+        const int rc = open_own(child->index, &none, &child->order_fd, err);
+        atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_relaxed);
         args_of_relay(broker, args);
-        return 0;
+        return rc;
     }
     return open_worker(broker, child, args, err);
 }
@@ -533,7 +570,7 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
 int rc_broker_start_successor(struct rc_broker *broker, struct rc_child *child, struct rc_successor *successor,
                               struct rc_err *err)
 {
-    RC_ASSERT(child->pid != 0 && child->index != RC_CHILD_RELAY && successor->pid == 0);
+    RC_ASSERT(child->pid != 0 && successor->pid == 0);
     struct rc_spawn_args args;
     int io_fd = -1;
     int rc = open_own(child->index, &io_fd, &successor->order_fd, err);
@@ -541,7 +578,7 @@ int rc_broker_start_successor(struct rc_broker *broker, struct rc_child *child, 
         return rc;
     }
     args_open(broker, child, &args);
-    args_of_worker(broker, child, &args);
+    args_of_kind(broker, child, &args);
     args.order_fd = successor->order_fd;
     args.io_fd = io_fd;
     args.adopt = RC_ADOPT_RUNNING;
@@ -555,6 +592,35 @@ int rc_broker_start_successor(struct rc_broker *broker, struct rc_child *child, 
     successor->io_fd = io_fd;
     successor->pid = pid;
     return 0;
+}
+
+void rc_broker_enthrone(struct rc_broker *broker, struct rc_child *child, const struct rc_successor *successor,
+                        uint64_t now_ms)
+{
+    RC_ASSERT(child->pid == 0 && successor->pid != 0);
+    rc_segments_renew(&broker->segments, child->index);
+    child->pid = successor->pid;
+    child->pidfd = successor->pidfd;
+    child->order_fd = successor->order_fd;
+    child->killed = false;
+    child->restart_due_ms = 0;
+    child->started_ms = now_ms;
+    atomic_store_explicit(&child->process->heartbeat_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&child->process->state, RC_PROCESS_STARTING, memory_order_relaxed);
+    atomic_store_explicit(&child->life->pid, (uint32_t)child->pid, memory_order_relaxed);
+    atomic_store_explicit(&child->life->running, 1, memory_order_release); /* B2 */
+    rc_broker_order(broker, child, RC_ORDER_RUN);
+}
+
+void rc_broker_order(struct rc_broker *broker, struct rc_child *child, enum rc_order order)
+{
+    /* TK1 pairs with PK1 and PK3 in worker/park.c and succeed.c, and with RS2 in relay/standby.c: what was seen before the order is seen by
+     * who follows it. */
+    atomic_store_explicit(&child->life->order, (uint32_t)order, memory_order_release);
+    rc_broker_ring(broker, child);
+    if (child->order_fd >= 0) {
+        (void)rc_doorbell_wake(child->order_fd); /* of eventfds of our own nothing can be wrong */
+    }
 }
 
 bool rc_broker_can_orphan(const struct rc_broker *broker, const struct rc_child *child)

@@ -39,6 +39,7 @@ struct rc_broker {
     struct rc_program worker_program;
     struct rc_program relay_program;
     int bell_fd; /* owned: children ring it when they have stored a word that the acceptor waits for */
+    int pass_fd; /* owned: what a relay leaves to the one that takes its place while both run */
     uint32_t worker_count;
     /* owned: of each worker, where connections that others hand over to it arrive, and the end they are sent into. Kept over
      * restarts, so that what waits there is its successor's. */
@@ -54,6 +55,11 @@ struct rc_broker {
     struct rc_child workers[RC_WORKERS_MAX];
 };
 
+/* Has nothing. */
+void rc_broker_clear(struct rc_broker *broker);
+/* The segments are mapped: makes the children, none of which runs, and ties them to their words. */
+void rc_broker_wire(struct rc_broker *broker);
+
 /* Makes everything but the children. The caller zeroes nothing. Negative errno with the remedy in `err`. */
 int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err);
 /* Would rc_broker_open refuse, here and now and by this user, before it makes anything: limits, programs, user. 0, or negative with
@@ -65,7 +71,7 @@ void rc_broker_close(struct rc_broker *broker);
 /* Starts a child that is not running, under the generation that the core segment holds. */
 int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err);
 
-/* A second process of a worker that runs, which is to take over from it. */
+/* A second process of a child that runs, which is to take over from it. */
 struct rc_successor {
     pid_t pid; /* 0 = none */
     int pidfd; /* owned, as order_fd and io_fd; -1 = none */
@@ -75,6 +81,12 @@ struct rc_successor {
 int rc_broker_start_successor(struct rc_broker *broker, struct rc_child *child, struct rc_successor *successor,
                               struct rc_err *err);
 
+/* A child that was buried goes on as the process that stood by for it. */
+void rc_broker_enthrone(struct rc_broker *broker, struct rc_child *child, const struct rc_successor *successor,
+                        uint64_t now_ms);
+
+/* Tells a child, whether it sleeps in its loop or outside of it: it looks. */
+void rc_broker_order(struct rc_broker *broker, struct rc_child *child, enum rc_order order);
 /* In place of rc_broker_bury when a worker died whose clients the next process is to go on with: truth, vault and generation stay, and
  * rc_broker_start adopts. `crashed`: it died by its own doing. */
 bool rc_broker_can_orphan(const struct rc_broker *broker, const struct rc_child *child);

@@ -132,14 +132,18 @@ static int check_free(const struct rc_listen *group)
     return 0;
 }
 
+void rc_listen_use_ipv4(struct rc_listen *group)
+{
+    const struct sockaddr_in wildcard = {.sin_family = AF_INET, .sin_port = htons(group->address.port)};
+    group->address.socket.v4 = wildcard;
+    group->address.socket_bytes = sizeof(wildcard);
+}
+
 static int open_all_tcp(struct rc_listen *group, uint32_t workers)
 {
     int rc = check_free(group);
     if (rc == -EAFNOSUPPORT && group->dual_stack) {
-        /* "*" on a host without IPv6 is the IPv4 wildcard. */
-        const struct sockaddr_in wildcard = {.sin_family = AF_INET, .sin_port = htons(group->address.port)};
-        group->address.socket.v4 = wildcard;
-        group->address.socket_bytes = sizeof(wildcard);
+        rc_listen_use_ipv4(group);
         rc = check_free(group);
     }
     if (rc != 0) {

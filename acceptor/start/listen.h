@@ -38,6 +38,9 @@ struct rc_listen {
 int rc_listen_open(struct rc_listen *group, const char *text, enum rc_listener_kind kind, uint32_t workers,
                    const struct rc_listen_options *options, struct rc_err *err);
 
+/* "*" on a host without IPv6 is the IPv4 wildcard. */
+void rc_listen_use_ipv4(struct rc_listen *group);
+
 /* The descriptor that a worker inherits. */
 int rc_listen_fd(const struct rc_listen *group, uint32_t worker);
 

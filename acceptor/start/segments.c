@@ -58,26 +58,14 @@ static int segment_open(struct rc_segment *segment, const char *name, uint64_t b
     return read && segment->reader_fd < 0 ? segment->reader_fd : 0;
 }
 
-/* One that this mapping alone writes, and that holds keys or passwords. */
-static int segment_open_sealed(struct rc_segment *segment, const char *name, uint64_t bytes, struct rc_err *err)
-{
-    segment->bytes = bytes;
-    segment->memory = rc_segment_create_for_reading(name, bytes, &segment->reader_fd, err);
-    if (segment->memory == NULL) {
-        return -ENOMEM;
-    }
-    rc_segment_dump(segment->memory, segment->bytes, false);
-    return 0;
-}
-
 static int open_shared(struct rc_segments *segments, const struct rc_config *config, struct rc_err *err)
 {
     int rc = segment_open(&segments->core_segment, "ringcast-core", sizeof(struct rc_core), true, err);
     if (rc == 0) {
-        rc = segment_open_sealed(&segments->config_segment, "ringcast-config", sizeof(struct rc_config_segment), err);
+        rc = segment_open(&segments->config_segment, "ringcast-config", sizeof(struct rc_config_segment), true, err);
     }
     if (rc == 0) {
-        rc = segment_open_sealed(&segments->keys_segment, "ringcast-keys", sizeof(struct rc_key_board), err);
+        rc = segment_open(&segments->keys_segment, "ringcast-keys", sizeof(struct rc_key_board), true, err);
     }
     if (rc == 0) {
         rc = segment_open(&segments->acceptor_segment, "ringcast-report-acceptor", sizeof(struct rc_report), true, err);
@@ -99,26 +87,22 @@ static int open_shared(struct rc_segments *segments, const struct rc_config *con
                  : rc_history_file_open(config->limits.history_file.text, rc_history_bytes(segments->history_bytes),
                                         &segments->history_segment, err);
     }
-    if (rc == 0) {
-        segments->history = segments->history_segment.memory;
-        rc_segment_dump(segments->history, segments->history_segment.bytes, false); /* messages */
-    }
-    if (rc == 0) {
-        segments->limits = segments->limits_segment.memory;
-        rc_segment_dump(segments->limits, segments->limits_segment.bytes, false);
-        rc = rc_limits_segment_open(segments->limits, err);
-    }
-    segments->core = segments->core_segment.memory;
-    segments->configs = segments->config_segment.memory;
-    segments->keys = segments->keys_segment.memory;
-    segments->acceptor = segments->acceptor_segment.memory;
-    segments->relay = segments->relay_segment.memory;
-    segments->keep = segments->keep_segment.memory;
-    if (segments->keep != NULL) {
-        rc_segment_dump((uint8_t *)segments->keep + RC_RELAY_KEEP_BYTES, segments->recovery_bytes,
-                        false); /* messages */
-    }
     return rc;
+}
+
+/* Messages, keys and passwords are not in core dumps of ours. */
+static void segments_hide(const struct rc_segments *segments)
+{
+    const struct rc_segment *secret[] = {&segments->config_segment, &segments->keys_segment, &segments->limits_segment,
+                                         &segments->history_segment};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(secret); i++) {
+        rc_segment_dump(secret[i]->memory, secret[i]->bytes, false);
+    }
+    rc_segment_dump((uint8_t *)segments->keep + RC_RELAY_KEEP_BYTES, segments->recovery_bytes, false);
+    for (uint32_t i = 0; i < segments->worker_count; i++) {
+        rc_segment_dump((uint8_t *)segments->ports[i] + RC_PORT_DATA_OFFSET,
+                        segments->port_segments[i].bytes - RC_PORT_DATA_OFFSET, false);
+    }
 }
 
 static int open_worker(struct rc_segments *segments, uint32_t index, struct rc_err *err)
@@ -126,16 +110,10 @@ static int open_worker(struct rc_segments *segments, uint32_t index, struct rc_e
     char name[48];
     snprintf(name, sizeof(name), "ringcast-report-worker-%u", index);
     int rc = segment_open(&segments->worker_segments[index], name, sizeof(struct rc_report), true, err);
-    segments->workers[index] = segments->worker_segments[index].memory;
     if (rc == 0) {
         snprintf(name, sizeof(name), "ringcast-port-%u", index);
         rc = segment_open(&segments->port_segments[index], name,
                           rc_port_bytes(segments->ring_bytes, segments->overflow_bytes), false, err);
-        segments->ports[index] = segments->port_segments[index].memory;
-        if (rc == 0) {
-            rc_segment_dump((uint8_t *)segments->ports[index] + RC_PORT_DATA_OFFSET,
-                            segments->port_segments[index].bytes - RC_PORT_DATA_OFFSET, false);
-        }
     }
     return rc;
 }
@@ -161,17 +139,50 @@ static void fill_core(struct rc_core *core, const struct rc_config *config, uint
     atomic_store_explicit(&core->acceptor.cpu, UINT32_MAX, memory_order_relaxed);
 }
 
+void rc_segments_clear(struct rc_segments *segments)
+{
+    memset(segments, 0, sizeof(*segments));
+    for (uint32_t i = 0; i < RC_SEGMENTS_MAX; i++) {
+        *rc_segments_at(segments, i) = no_segment;
+    }
+}
+
+struct rc_segment *rc_segments_at(struct rc_segments *segments, uint32_t index)
+{
+    struct rc_segment *const shared[RC_SEGMENTS_SHARED] = {
+        &segments->core_segment,  &segments->config_segment, &segments->keys_segment,   &segments->acceptor_segment,
+        &segments->relay_segment, &segments->keep_segment,   &segments->limits_segment, &segments->history_segment};
+    RC_ASSERT(index < RC_SEGMENTS_MAX);
+    if (index < RC_SEGMENTS_SHARED) {
+        return shared[index];
+    }
+    const uint32_t worker = (index - RC_SEGMENTS_SHARED) / 2;
+    return (index - RC_SEGMENTS_SHARED) % 2 == 0 ? &segments->worker_segments[worker]
+                                                 : &segments->port_segments[worker];
+}
+
+/* The same memory, by its types. */
+static void segments_point(struct rc_segments *segments)
+{
+    segments->core = segments->core_segment.memory;
+    segments->configs = segments->config_segment.memory;
+    segments->keys = segments->keys_segment.memory;
+    segments->acceptor = segments->acceptor_segment.memory;
+    segments->relay = segments->relay_segment.memory;
+    segments->keep = segments->keep_segment.memory;
+    segments->limits = segments->limits_segment.memory;
+    segments->history = segments->history_segment.memory;
+    for (uint32_t i = 0; i < segments->worker_count; i++) {
+        segments->workers[i] = segments->worker_segments[i].memory;
+        segments->ports[i] = segments->port_segments[i].memory;
+    }
+}
+
 int rc_segments_create(struct rc_segments *segments, const struct rc_config *config, uint32_t workers,
                        struct rc_err *err)
 {
     RC_ASSERT(workers >= 1 && workers <= RC_WORKERS_MAX);
-    memset(segments, 0, sizeof(*segments));
-    segments->core_segment = segments->config_segment = segments->keys_segment = segments->acceptor_segment =
-        segments->relay_segment = segments->keep_segment = segments->limits_segment = segments->history_segment =
-            no_segment;
-    for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
-        segments->worker_segments[i] = segments->port_segments[i] = no_segment;
-    }
+    rc_segments_clear(segments);
     segments->worker_count = workers;
     segments->ring_bytes = config->server.ring_bytes;
     segments->overflow_bytes = config->server.overflow_bytes;
@@ -180,6 +191,11 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
     int rc = open_shared(segments, config, err);
     for (uint32_t i = 0; rc == 0 && i < workers; i++) {
         rc = open_worker(segments, i, err);
+    }
+    segments_point(segments);
+    if (rc == 0) {
+        segments_hide(segments);
+        rc = rc_limits_segment_open(segments->limits, err);
     }
     if (rc != 0) {
         rc_segments_close(segments);
@@ -190,6 +206,63 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
     segments->configs->copies[0] = *config;
     atomic_store_explicit(&segments->keep->truth.next_sequence, 1, memory_order_relaxed);
     atomic_store_explicit(&segments->acceptor->process.state, RC_PROCESS_READY, memory_order_relaxed);
+    return 0;
+}
+
+static bool report_of_ours(const struct rc_report *report)
+{
+    /* S3 pairs with S1 of the program that made it: what it begins with is there. */
+    return atomic_load_explicit(&report->ready, memory_order_acquire) == RC_REPORT_READY &&
+           report->abi == RC_CORE_ABI && report->build == RC_BUILD_ID;
+}
+
+/* Are they, and are they as large as this program takes them to be? */
+static bool segments_right(struct rc_segments *segments)
+{
+    const uint64_t least[RC_SEGMENTS_SHARED] = {sizeof(struct rc_core),         sizeof(struct rc_config_segment),
+                                                sizeof(struct rc_key_board),    sizeof(struct rc_report),
+                                                sizeof(struct rc_relay_report), RC_RELAY_KEEP_BYTES,
+                                                sizeof(*segments->limits),      sizeof(struct rc_history_segment)};
+    bool right = true;
+    for (uint32_t i = 0; i < RC_SEGMENTS_SHARED; i++) {
+        right &= rc_segments_at(segments, i)->bytes >= least[i];
+    }
+    for (uint32_t i = 0; i < segments->worker_count; i++) {
+        right &= segments->worker_segments[i].bytes >= sizeof(struct rc_report) &&
+                 segments->port_segments[i].bytes >= rc_port_bytes(segments->ring_bytes, segments->overflow_bytes);
+    }
+    if (!right) {
+        return false;
+    }
+    right = atomic_load_explicit(&segments->core->ready, memory_order_acquire) == RC_CORE_READY && /* S3 */
+            segments->core->abi == RC_CORE_ABI && segments->core->records_abi == RC_RECORDS_ABI &&
+            segments->core->worker_count == segments->worker_count &&
+            atomic_load_explicit(&segments->configs->ready, memory_order_acquire) == RC_CONFIG_READY && /* S3 */
+            segments->configs->build == RC_BUILD_ID && report_of_ours(segments->acceptor) &&
+            report_of_ours(&segments->relay->report) && segments->keep->abi == RC_CORE_ABI;
+    for (uint32_t i = 0; i < segments->worker_count; i++) {
+        right &= report_of_ours(segments->workers[i]) && segments->ports[i]->abi == RC_PORT_ABI;
+    }
+    return right;
+}
+
+int rc_segments_adopt(struct rc_segments *segments, struct rc_err *err)
+{
+    RC_ASSERT(segments->worker_count >= 1 && segments->worker_count <= RC_WORKERS_MAX);
+    for (uint32_t i = 0; i < RC_SEGMENTS_SHARED + 2 * segments->worker_count; i++) {
+        struct rc_segment *segment = rc_segments_at(segments, i);
+        segment->memory = segment == &segments->history_segment
+                              ? rc_segment_map_file(segment->fd, true, &segment->bytes, err)
+                              : rc_segment_map(segment->fd, &segment->bytes, err);
+        if (segment->memory == NULL) {
+            return -EBADMSG;
+        }
+    }
+    segments_point(segments);
+    if (!segments_right(segments)) {
+        return rc_err_set(err, -EBADMSG, "shared memory is of another build, or damaged");
+    }
+    segments_hide(segments);
     return 0;
 }
 

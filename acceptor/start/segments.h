@@ -17,6 +17,9 @@
 #include "common/shm/spawn_args.h"
 #include "common/shm/tallies.h"
 
+#define RC_SEGMENTS_SHARED 8u
+#define RC_SEGMENTS_MAX (RC_SEGMENTS_SHARED + 2 * RC_WORKERS_MAX)
+
 struct rc_segments {
     uint32_t worker_count;
     uint64_t ring_bytes; /* of each port */
@@ -24,8 +27,8 @@ struct rc_segments {
     uint64_t history_bytes;  /* limits.history_memory */
     uint64_t recovery_bytes; /* behind `keep` in its segment; 0 = nothing is kept of Socket.IO clients that are lost */
     struct rc_segment core_segment;
-    struct rc_segment config_segment; /* without a writable descriptor: only the mapping writes */
-    struct rc_segment keys_segment;   /* the same */
+    struct rc_segment config_segment;
+    struct rc_segment keys_segment;
     struct rc_segment acceptor_segment;
     struct rc_segment relay_segment;
     struct rc_segment keep_segment;
@@ -49,6 +52,15 @@ struct rc_segments {
 /* Creates and fills everything but listeners and sizes, which the caller writes before rc_segments_publish. */
 int rc_segments_create(struct rc_segments *segments, const struct rc_config *config, uint32_t workers,
                        struct rc_err *err);
+
+/* Has nothing. */
+void rc_segments_clear(struct rc_segments *segments);
+/* Each by a number that stays the same: core, config, keys, acceptor's report, relay's, keep, limits, history, then report and port of each
+ * worker. */
+struct rc_segment *rc_segments_at(struct rc_segments *segments, uint32_t index);
+/* Goes on with the segments of another program, whose descriptors, number of workers and sizes are in `segments`: maps them. Nothing is
+ * written there. -EBADMSG: they are not of this build; rc_segments_close tidies up. */
+int rc_segments_adopt(struct rc_segments *segments, struct rc_err *err);
 
 /* Stores the ready words: from here on children may attach. */
 void rc_segments_publish(struct rc_segments *segments);

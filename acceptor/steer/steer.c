@@ -78,21 +78,39 @@ static int load_error(struct rc_err *err, int code)
                       strerror(-code));
 }
 
-static int open_program(struct rc_steer *steer, const struct rc_listen *group, struct rc_err *err)
+/* A copy of the descriptor that outlives the object which libbpf made for it. */
+static int keep_fd(int fd)
+{
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return copy >= 0 ? copy : -errno;
+}
+
+static int keep_map(int *kept, const struct bpf_map *map)
+{
+    if (*kept >= 0) {
+        return 0; /* it is that one */
+    }
+    *kept = keep_fd(bpf_map__fd(map));
+    return *kept >= 0 ? 0 : *kept;
+}
+
+/* Loaded for a group of listeners, with the maps that there are already. The caller destroys *program. */
+static int open_program(struct rc_steer *steer, uint32_t group, struct steer_bpf **opened, struct rc_err *err)
 {
     struct steer_bpf *program = steer_bpf__open();
     if (program == NULL) {
         return load_error(err, -errno);
     }
-    steer->programs[steer->program_count] = program;
-    steer->listens[steer->program_count] = group;
-    steer->program_count++;
+    *opened = program;
     int rc = 0;
     if (steer->map_fd >= 0) {
         rc = bpf_map__reuse_fd(program->maps.steer_workers, steer->map_fd);
     }
     if (rc == 0 && steer->reasons_fd >= 0) {
         rc = bpf_map__reuse_fd(program->maps.steer_reasons, steer->reasons_fd);
+    }
+    if (rc == 0 && steer->sockets_fds[group] >= 0) {
+        rc = bpf_map__reuse_fd(program->maps.steer_sockets, steer->sockets_fds[group]);
     }
     if (rc == 0) {
         rc = steer_bpf__load(program);
@@ -101,11 +119,10 @@ static int open_program(struct rc_steer *steer, const struct rc_listen *group, s
         return load_error(err, rc);
     }
     program->bss->steer_worker_count = steer->workers;
-    if (steer->map_fd < 0) {
-        steer->map_fd = bpf_map__fd(program->maps.steer_workers);
-        steer->reasons_fd = bpf_map__fd(program->maps.steer_reasons);
-    }
-    return 0;
+    rc = keep_map(&steer->map_fd, program->maps.steer_workers);
+    rc = rc == 0 ? keep_map(&steer->reasons_fd, program->maps.steer_reasons) : rc;
+    rc = rc == 0 ? keep_map(&steer->sockets_fds[group], program->maps.steer_sockets) : rc;
+    return rc == 0 ? 0 : rc_err_set(err, rc, "cannot keep a BPF map: %s", strerror(-rc));
 }
 
 static int map_memory(struct rc_steer *steer, struct rc_err *err)
@@ -122,61 +139,118 @@ static int map_memory(struct rc_steer *steer, struct rc_err *err)
     return 0;
 }
 
-static int set_socket(struct rc_steer *steer, uint32_t program, uint32_t worker)
+static int set_socket(struct rc_steer *steer, uint32_t group, uint32_t worker)
 {
-    const int fd = rc_listen_fd(steer->listens[program], worker);
-    const int sockets_fd = bpf_map__fd(steer->programs[program]->maps.steer_sockets);
+    const int fd = rc_listen_fd(steer->listens[group], worker);
     const uint64_t value = (uint64_t)fd;
-    return fd < 0 || bpf_map_update_elem(sockets_fd, &worker, &value, BPF_ANY) == 0 ? 0 : -errno;
+    return fd < 0 || bpf_map_update_elem(steer->sockets_fds[group], &worker, &value, BPF_ANY) == 0 ? 0 : -errno;
 }
 
 /* Only after the sockets are in the map: an attached program without sockets leaves everything to the hash. */
-static int program_attach(struct rc_steer *steer, uint32_t program)
+static int program_attach(struct rc_steer *steer, uint32_t group, const struct steer_bpf *program)
 {
-    const int program_fd = bpf_program__fd(steer->programs[program]->progs.steer_select);
-    const int fd = rc_listen_fd(steer->listens[program], 0);
-    /* One member is enough, the program belongs to the group; sockets that join later are under it too. */
+    const int program_fd = bpf_program__fd(program->progs.steer_select);
+    const int fd = rc_listen_fd(steer->listens[group], 0);
+    /* One member is enough, the program belongs to the group; sockets that join later are under it too. In place of another one it is at
+     * once. */
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program_fd, sizeof(program_fd)) == 0 ? 0 : -errno;
 }
 
-static int open_all(struct rc_steer *steer, const struct rc_listen *listens, uint32_t count, struct rc_err *err)
+static void groups_find(struct rc_steer *steer, const struct rc_listen *listens, uint32_t count)
 {
-    int rc = 0;
-    for (uint32_t i = 0; i < count && rc == 0; i++) {
+    steer->group_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
         if (!listens[i].address.unix_socket) {
-            rc = open_program(steer, &listens[i], err);
+            steer->listens[steer->group_count++] = &listens[i];
         }
     }
-    if (rc == 0 && steer->program_count > 0) {
+}
+
+/* Loads all, and, if it is wanted, attaches them. The kernel keeps what is attached: nothing of libbpf's is needed afterwards. */
+static int programs_run(struct rc_steer *steer, bool attach, struct rc_err *err)
+{
+    struct steer_bpf *programs[RC_LISTENERS_MAX] = {NULL};
+    int rc = 0;
+    for (uint32_t i = 0; i < steer->group_count && rc == 0; i++) {
+        rc = open_program(steer, i, &programs[i], err);
+    }
+    if (rc == 0 && steer->group_count > 0 && steer->map == NULL) {
         rc = map_memory(steer, err);
     }
-    for (uint32_t worker = 0; worker < steer->workers && rc == 0; worker++) {
+    /* A map that is gone on with has them already, and the kernel takes none twice. */
+    for (uint32_t worker = 0; !steer->active && worker < steer->workers && rc == 0; worker++) {
         rc = rc_steer_sockets(steer, worker, err);
     }
-    for (uint32_t i = 0; i < steer->program_count && rc == 0; i++) {
-        rc = program_attach(steer, i);
+    for (uint32_t i = 0; attach && i < steer->group_count && rc == 0; i++) {
+        rc = program_attach(steer, i, programs[i]);
         if (rc != 0) {
             rc_err_set(err, rc, "the BPF program cannot be attached: %s", strerror(-rc));
+        }
+    }
+    for (uint32_t i = 0; i < steer->group_count; i++) {
+        if (programs[i] != NULL) {
+            steer_bpf__destroy(programs[i]);
         }
     }
     return rc;
 }
 
-int rc_steer_open(struct rc_steer *steer, const struct rc_listen *listens, uint32_t count, uint32_t workers,
-                  struct rc_err *err)
+void rc_steer_clear(struct rc_steer *steer)
 {
     memset(steer, 0, sizeof(*steer));
     steer->map_fd = -1;
     steer->reasons_fd = -1;
+    for (uint32_t i = 0; i < RC_LISTENERS_MAX; i++) {
+        steer->sockets_fds[i] = -1;
+    }
+}
+
+int rc_steer_open(struct rc_steer *steer, const struct rc_listen *listens, uint32_t count, uint32_t workers,
+                  struct rc_err *err)
+{
+    rc_steer_clear(steer);
     steer->workers = workers;
+    groups_find(steer, listens, count);
     libbpf_set_print(print_debug);
-    const int rc = open_all(steer, listens, count, err);
+    const int rc = programs_run(steer, true, err);
     if (rc != 0) {
         rc_steer_close(steer);
         return rc;
     }
-    steer->active = steer->program_count > 0;
+    steer->active = steer->group_count > 0;
     return 0;
+}
+
+int rc_steer_adopt(struct rc_steer *steer, const struct rc_listen *listens, uint32_t count, uint32_t workers,
+                   struct rc_err *err)
+{
+    steer->workers = workers;
+    groups_find(steer, listens, count);
+    if (steer->map_fd < 0 || steer->reasons_fd < 0) {
+        return 0; /* nothing is attached */
+    }
+    for (uint32_t i = 0; i < steer->group_count; i++) {
+        if (steer->sockets_fds[i] < 0) {
+            return rc_err_set(err, -EBADMSG, "the map of sockets of listener %s is missing", steer->listens[i]->text);
+        }
+    }
+    const int rc = map_memory(steer, err);
+    steer->active = rc == 0;
+    return rc;
+}
+
+int rc_steer_renew(struct rc_steer *steer, bool attach, struct rc_err *err)
+{
+    libbpf_set_print(print_debug);
+    return steer->active ? programs_run(steer, attach, err) : 0;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
 }
 
 void rc_steer_close(struct rc_steer *steer)
@@ -189,19 +263,18 @@ void rc_steer_close(struct rc_steer *steer)
         munmap((void *)(uintptr_t)steer->reasons, reasons_bytes());
         steer->reasons = NULL;
     }
-    for (uint32_t i = 0; i < steer->program_count; i++) {
-        steer_bpf__destroy(steer->programs[i]);
-        steer->programs[i] = NULL;
+    for (uint32_t i = 0; i < steer->group_count; i++) {
+        close_fd(&steer->sockets_fds[i]);
     }
-    steer->program_count = 0;
-    steer->map_fd = -1;
-    steer->reasons_fd = -1;
+    steer->group_count = 0;
+    close_fd(&steer->map_fd);
+    close_fd(&steer->reasons_fd);
     steer->active = false;
 }
 
 int rc_steer_sockets(struct rc_steer *steer, uint32_t worker, struct rc_err *err)
 {
-    for (uint32_t i = 0; i < steer->program_count; i++) {
+    for (uint32_t i = 0; i < steer->group_count; i++) {
         const int rc = set_socket(steer, i, worker);
         if (rc != 0) {
             return rc_err_set(err, rc, "worker %u's listener cannot be put into the steering map: %s", worker,

@@ -25,7 +25,7 @@ struct rc_child {
     const struct rc_verdict *verdict; /* borrowed: in the relay's report; NULL for the relay itself */
     int bell_fd;                      /* owned: rung by everybody who produces for it, kept over restarts */
     uint64_t rung;                    /* its sleep that the acceptor rang last (doorbell.h) */
-    int order_fd;                     /* owned: of a worker that runs; -1 = none */
+    int order_fd;                     /* owned: of the process that runs; -1 = none */
     pid_t pid;                        /* 0 = not running */
     int pidfd;                        /* owned, -1 = not running */
     uint64_t started_ms;

@@ -15,11 +15,13 @@
 
 #include "acceptor/start/banner.h"
 #include "acceptor/console/request.h"
+#include "acceptor/upgrade/upgrade.h"
 #include "acceptor/watch/reload.h"
 #include "acceptor/watch/supervisor.h"
 #include "acceptor/watch/takeover.h"
 #include "acceptor/watch/watch.h"
 #include "common/base/clock.h"
+#include "common/base/fail.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "common/base/procfs.h"
@@ -202,6 +204,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
     }
     rc_reload_progress(supervisor);
     rc_takeover_progress(supervisor);
+    rc_upgrade_progress(supervisor);
     rc_names_progress(supervisor);
     if (supervisor->now_ms - supervisor->tick_ms >= LOOP_TICK_MS) {
         /* Not twice in a row: on a starved machine every tick is late, and a stuck child is to be found there too. */
@@ -213,6 +216,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
                               memory_order_relaxed);
         rc_watch_tick(supervisor, late);
         keys_tick(supervisor);
+        rc_trace_tick(&supervisor->trace, &supervisor->broker, supervisor->now_ms);
         take_recent(supervisor);
     }
     rc_log_catch_up();
@@ -227,6 +231,7 @@ static int sleep_ms(const struct rc_supervisor *supervisor)
         rc_watch_due_ms(supervisor),
         rc_reload_due_ms(supervisor),
         rc_takeover_due_ms(supervisor),
+        rc_upgrade_due_ms(supervisor),
         rc_names_due_ms(supervisor),
         supervisor->notify.watchdog_ms != 0 ? supervisor->notify.watchdog_due_ms : UINT64_MAX,
         rc_console_due_ms(&supervisor->console),
@@ -252,7 +257,7 @@ static void loop_run(struct rc_supervisor *supervisor)
                 read_signals(supervisor);
             } else if (number == EVENT_CONSOLE) {
                 console_due = true;
-            } else if (number == RC_TAKEOVER_EVENT) {
+            } else if (number == RC_TAKEOVER_EVENT || number == RC_UPGRADE_EVENT) {
                 /* being awake is all it asks for */
             } else if (number == EVENT_BELL) {
                 answer_bell(supervisor);
@@ -334,6 +339,53 @@ static int set_up(struct rc_supervisor *supervisor, struct rc_err *err)
     return rc;
 }
 
+/* The children that run are this process's, as they were. */
+static int watch_children(struct rc_supervisor *supervisor)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker) && rc == 0; i++) {
+        const struct rc_child *child = rc_broker_child(&supervisor->broker, i);
+        rc = child->pid != 0 ? watch_fd(supervisor, child->pidfd, i) : 0;
+    }
+    return rc;
+}
+
+/* The program of before has made everything. Until the end of this it can go on where it was. */
+static int set_up_again(struct rc_supervisor *supervisor, struct rc_resume *resume, struct rc_err *err)
+{
+    supervisor->epoll_fd = supervisor->signal_fd = -1;
+    supervisor->now_ms = supervisor->tick_ms = rc_clock_ms();
+    int rc = rc_fail_here("exec") ? rc_err_set(err, -EINVAL, "it is to fail here") : 0;
+    if (rc == 0) {
+        rc = rc_resume_read(supervisor, resume, err);
+    }
+    if (rc == 0) {
+        rc = open_signals(supervisor, err);
+    }
+    if (rc == 0) {
+        rc = rc_console_adopt(&supervisor->console, rc_request_handle, supervisor, err);
+    }
+    if (rc == 0) {
+        rc = watch_children(supervisor);
+        rc = rc == 0 ? watch_fd(supervisor, supervisor->broker.bell_fd, EVENT_BELL) : rc;
+        rc = rc == 0 ? watch_fd(supervisor, supervisor->console.epoll_fd, EVENT_CONSOLE) : rc;
+        rc = rc == 0 ? 0 : rc_err_set(err, rc, "cannot watch what the former program left: %s", strerror(-rc));
+    }
+    if (rc == 0) {
+        const struct rc_segments *segments = &supervisor->broker.segments;
+        rc_keyring_inherit(&supervisor->keyring, segments->keys, &supervisor->broker.identity,
+                           rc_supervisor_metrics(supervisor), &supervisor->settings->config);
+        rc = rc_keyring_configure(&supervisor->keyring,
+                                  atomic_load_explicit(&segments->configs->generation, memory_order_relaxed),
+                                  &supervisor->settings->config, supervisor->now_ms, err);
+    }
+    if (rc == 0 && rc_fail_here("exec late")) {
+        rc = rc_err_set(err, -EINVAL, "it is to fail here");
+    }
+    supervisor->console_open = rc == 0;
+    return rc;
+}
+
 static void tear_down(struct rc_supervisor *supervisor)
 {
     if (supervisor->console_open) {
@@ -349,7 +401,20 @@ static void tear_down(struct rc_supervisor *supervisor)
     }
 }
 
-int rc_acceptor_run(struct rc_settings *settings)
+/* With the children that there are. */
+static void go_on(struct rc_supervisor *supervisor, struct rc_resume *resume)
+{
+    const uint64_t since_ms = supervisor->now_ms;
+    rc_resume_keep(supervisor, resume);
+    rc_files_read(&supervisor->settings->files, &supervisor->settings->config);
+    supervisor->now_ms = supervisor->tick_ms = rc_clock_ms();
+    rc_log_info("acceptor_goes_on", "version=%s pid=%d workers=%u steering=%s took_ms=%" PRIu64, RC_VERSION,
+                (int)getpid(), supervisor->broker.worker_count, supervisor->broker.steer.active ? "bpf" : "kernel",
+                supervisor->now_ms - since_ms);
+    rc_upgrade_go_on(supervisor, resume->refused);
+}
+
+int rc_acceptor_run(struct rc_settings *settings, struct rc_resume *resume)
 {
     struct rc_err err;
     struct rc_supervisor *supervisor = calloc(1, sizeof(*supervisor));
@@ -358,26 +423,39 @@ int rc_acceptor_run(struct rc_settings *settings)
         return RC_EXIT_FAILED;
     }
     supervisor->settings = settings;
-    if (set_up(supervisor, &err) != 0) {
+    const bool again = resume->state_fd >= 0;
+    if (again && set_up_again(supervisor, resume, &err) != 0) {
+        rc_resume_back(resume, settings->path, err.text);
+        free(supervisor); /* the process ends, and all children with it */
+        return RC_EXIT_FAILED;
+    }
+    if (!again && set_up(supervisor, &err) != 0) {
         rc_log_error("start_failed", "reason=\"%s\"", err.text);
         tear_down(supervisor);
         free(supervisor);
         return RC_EXIT_FAILED;
     }
+    struct rc_flight_lines *lines = &supervisor->broker.segments.acceptor->lines;
+    rc_log_record(&lines->head, lines->entries, RC_FLIGHT_LINES);
     rc_log_count_dropped(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_SUPPRESSED]);
-    for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
+    for (uint32_t i = 0; !again && i < rc_broker_child_count(&supervisor->broker); i++) {
         if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING) {
             rc_watch_start(supervisor, i);
         }
     }
     supervisor->now_ms = supervisor->tick_ms = rc_clock_ms();
     take_recent(supervisor);
+    if (again) {
+        go_on(supervisor, resume);
+    }
     loop_run(supervisor);
     const int exit_code = supervisor->exit_code;
+    rc_upgrade_close(supervisor);
     rc_takeover_close(supervisor);
     rc_log_info("ended", "exit_code=%d uptime_ms=%" PRIu64, exit_code, supervisor->now_ms - supervisor->started_ms);
     rc_request_ended(supervisor);
+    rc_log_record(NULL, NULL, 0);
     rc_log_count_dropped(NULL);
     rc_log_count_suppressed(NULL);
     rc_keyring_close(&supervisor->keyring);

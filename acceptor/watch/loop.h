@@ -8,9 +8,10 @@
 #define RC_ACCEPTOR_WATCH_LOOP_H
 
 #include "acceptor/start/settings.h"
+#include "acceptor/upgrade/resume.h"
 
-/* Runs the broker until it ends. Returns the exit code. Nothing else of this process may have started threads or
- * children. */
-int rc_acceptor_run(struct rc_settings *settings);
+/* Runs the broker until it ends, or goes on with the one that `resume` describes. Returns the exit code. Nothing else of this process may
+ * have started threads or children. */
+int rc_acceptor_run(struct rc_settings *settings, struct rc_resume *resume);
 
 #endif

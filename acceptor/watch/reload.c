@@ -192,7 +192,8 @@ void rc_reload_progress(struct rc_supervisor *supervisor)
             waiters_dismiss(supervisor, reload->pending_waiters, &reload->pending_count);
         }
     }
-    if (reload->wanted && !reload->pending && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING) {
+    const bool may = supervisor->upgrade.phase == RC_UPGRADE_NONE || supervisor->upgrade.phase == RC_UPGRADE_SETTLING;
+    if (reload->wanted && !reload->pending && may && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING) {
         reload_begin(supervisor);
     } else if (reload->wanted && rc_supervisor_state(supervisor) >= RC_BROKER_DRAINING) {
         reload->wanted = false;

@@ -20,6 +20,7 @@
 #include "acceptor/start/broker.h"
 #include "acceptor/console/console.h"
 #include "acceptor/keys/keyring.h"
+#include "acceptor/watch/trace.h"
 #include "acceptor/watch/recent.h"
 #include "acceptor/watch/names.h"
 #include "acceptor/watch/sdnotify.h"
@@ -55,22 +56,56 @@ enum rc_takeover_phase {
     RC_TAKEOVER_GOING_ON, /* of a worker that only stood still */
 };
 #define RC_TAKEOVER_EVENT (UINT64_C(1) << 32) /* of the set of the loop: a process that rc_takeover_progress looks at */
+#define RC_UPGRADE_EVENT (UINT64_C(2) << 32)  /* the same of rc_upgrade_progress */
 
 struct rc_takeover {
     enum rc_takeover_phase phase;
     bool only_park;
+    bool well; /* how the last one ended */
     uint32_t worker;
     uint32_t last;                 /* worker */
     uint32_t handle;               /* console handle of who asked */
     pid_t pid;                     /* of the worker when its turn began */
     struct rc_successor successor; /* LEAVING: the predecessor */
     uint64_t due_ms;               /* when the phase takes too long, or is to be looked at */
+    uint64_t ending_ms;            /* since when a killed process is waited for; 0 = none is */
+    bool ending_told;
     uint64_t began_ns;
     uint64_t ordered_ns;
     uint64_t parked_ns;
     uint64_t taken_ns;
     uint32_t text_bytes;
     char text[16384]; /* for who asked: a line for each worker */
+};
+
+/* See acceptor/upgrade/upgrade.h. */
+enum rc_upgrade_phase {
+    RC_UPGRADE_NONE,
+    RC_UPGRADE_CHECKING,
+    RC_UPGRADE_SETTLING,
+    RC_UPGRADE_RELAY_STANDBY,
+    RC_UPGRADE_RELAY_PARKING,
+    RC_UPGRADE_RELAY_ADOPTING,
+    RC_UPGRADE_RELAY_UNDOING,
+    RC_UPGRADE_RELAY_STARTING,
+    RC_UPGRADE_WORKERS,
+};
+
+struct rc_upgrade {
+    enum rc_upgrade_phase phase;
+    uint32_t handle;   /* console handle of who asked */
+    uint64_t began_ms; /* CLOCK_MONOTONIC */
+    uint64_t due_ms;   /* when the phase takes too long, or is to be looked at */
+    int program_fd;    /* owned: the new program; -1 = none */
+    pid_t check_pid;   /* of the new program that checks; 0 = none */
+    int check_pidfd;   /* owned; -1 = none */
+    int check_fd;      /* owned: what it says; -1 = none */
+    bool refused;      /* what ends is an upgrade that failed */
+    struct rc_successor relay;
+    pid_t relay_leaves;  /* the former one, which forwards to the new one; 0 = none */
+    uint64_t ordered_ns; /* the relay was told to stand still */
+    uint32_t text_bytes;
+    char text[32768]; /* for who asked */
 };
 
 struct rc_supervisor {
@@ -90,10 +125,12 @@ struct rc_supervisor {
     uint64_t stop_ms;       /* DRAINING or STOPPING began */
     uint64_t relay_stop_ms; /* SIGTERM went to the relay; 0 = not yet */
     uint32_t stop_waiter_count;
+    struct rc_trace trace;
     uint32_t api_worker; /* counts: which worker gets the next caller of the API (acceptor/console/request.c) */
     uint32_t stop_waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles that are answered by the end itself */
     struct rc_reload reload;
     struct rc_takeover takeover;
+    struct rc_upgrade upgrade;
     struct rc_recent recent;
     struct rc_names names;
 };

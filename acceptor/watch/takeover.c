@@ -20,21 +20,19 @@
 #define TAKEOVER_STANDBY_MS 15000u /* as for any child's start */
 #define TAKEOVER_PARK_MS 4000u     /* more than a worker tries (worker/park.c): it says by itself why it does not */
 #define TAKEOVER_ADOPT_MS 10000u
-#define TAKEOVER_GO_ON_MS 2000u
-#define TAKEOVER_LOOK_MS 2u /* at a process that was killed */
+#define TAKEOVER_GO_ON_MS 5000u
+#define TAKEOVER_ENDING_MS 5000u
+#define TAKEOVER_NOBODY UINT32_MAX /* instead of a console handle */
+#define TAKEOVER_LOOK_MS 2u        /* at a process that was killed */
 
 static struct rc_child *its_worker(struct rc_supervisor *supervisor)
 {
     return &supervisor->broker.workers[supervisor->takeover.worker];
 }
 
-/* Whether it sleeps in its loop or outside of it: it looks. */
 static void order_give(struct rc_supervisor *supervisor, struct rc_child *child, enum rc_order order)
 {
-    /* TK1 pairs with PK1 and PK3 in worker/park.c and succeed.c: what was seen before the order is seen by who follows it. */
-    atomic_store_explicit(&child->life->order, (uint32_t)order, memory_order_release);
-    rc_broker_ring(&supervisor->broker, child);
-    (void)rc_doorbell_wake(child->order_fd); /* of eventfds of our own nothing can be wrong */
+    rc_broker_order(&supervisor->broker, child, order);
     if (supervisor->takeover.successor.pid != 0) {
         (void)rc_doorbell_wake(supervisor->takeover.successor.order_fd);
     }
@@ -68,6 +66,7 @@ static void takeover_end(struct rc_supervisor *supervisor, bool well)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
     takeover->phase = RC_TAKEOVER_NONE;
+    takeover->well = well;
     takeover->text[takeover->text_bytes] = '\0';
     rc_console_write(&supervisor->console, takeover->handle, well ? "ok\n" : "error\n", well ? 3 : 6);
     takeover_refuse(supervisor, takeover->handle, takeover->text);
@@ -137,6 +136,8 @@ static void takeover_begin(struct rc_supervisor *supervisor)
     struct rc_child *child = its_worker(supervisor);
     struct rc_err err = {0};
     takeover->began_ns = rc_clock_ns();
+    takeover->ending_ms = 0;
+    takeover->ending_told = false;
     if (!takeover_may(supervisor, child)) {
         takeover_end(supervisor, false);
         return;
@@ -190,7 +191,7 @@ static bool takeover_which(struct rc_supervisor *supervisor, uint32_t handle, co
 
 static bool takeover_busy(struct rc_supervisor *supervisor, uint32_t handle)
 {
-    if (supervisor->takeover.phase == RC_TAKEOVER_NONE) {
+    if (supervisor->takeover.phase == RC_TAKEOVER_NONE && supervisor->upgrade.phase == RC_UPGRADE_NONE) {
         return false;
     }
     takeover_refuse(supervisor, handle, "error\nanother hand-over is running: try again\n");
@@ -204,6 +205,11 @@ void rc_takeover_ask(struct rc_supervisor *supervisor, uint32_t handle, const ch
     if (!takeover_busy(supervisor, handle) && (all || takeover_which(supervisor, handle, text, &worker))) {
         takeover_start(supervisor, handle, worker, all ? supervisor->broker.worker_count - 1 : worker, false);
     }
+}
+
+void rc_takeover_upgrade(struct rc_supervisor *supervisor)
+{
+    takeover_start(supervisor, TAKEOVER_NOBODY, 0, supervisor->broker.worker_count - 1, false);
 }
 
 void rc_takeover_ask_park(struct rc_supervisor *supervisor, uint32_t handle, const char *text)
@@ -252,7 +258,7 @@ static void takeover_next(struct rc_supervisor *supervisor)
                   (takeover->taken_ns - takeover->ordered_ns) / 1000u);
     rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_TAKEOVERS, 1);
     successor_close(&takeover->successor);
-    /* Not before the predecessor is gone: it must never read this. TK1 */
+    /* TK4 pairs with PK1 in worker/park.c. Not before the predecessor is gone: it must never read this. */
     atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_release);
     if (takeover->worker == takeover->last) {
         takeover_end(supervisor, true);
@@ -270,12 +276,26 @@ static bool was_taken_over(const struct rc_supervisor *supervisor, const struct 
            atomic_load_explicit(&child->process->successor_state, memory_order_acquire) == RC_PROCESS_READY;
 }
 
+/* A process that was killed is gone at once, but for one that the kernel does not let go (a disk that does not answer): that is said, and the
+ * worker does not wait for ever. */
+static void ending_wait(struct rc_supervisor *supervisor, struct rc_child *child)
+{
+    struct rc_takeover *takeover = &supervisor->takeover;
+    takeover->due_ms = supervisor->now_ms + TAKEOVER_LOOK_MS;
+    if (takeover->ending_ms == 0) {
+        takeover->ending_ms = supervisor->now_ms;
+    } else if (supervisor->now_ms - takeover->ending_ms >= TAKEOVER_ENDING_MS && !takeover->ending_told) {
+        takeover->ending_told = true;
+        rc_log_error("process_does_not_end", "child=\"%s\" pid=%d", rc_child_name(child), (int)takeover->successor.pid);
+    }
+}
+
 /* Steps of a process that was killed: the worker goes on only when the successor is gone. */
 static void takeover_step_ending(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
     if (takeover->successor.pid != 0 && !process_gone(takeover->successor.pid)) {
-        takeover->due_ms = supervisor->now_ms + TAKEOVER_LOOK_MS;
+        ending_wait(supervisor, child);
     } else if (takeover->phase == RC_TAKEOVER_LEAVING) {
         takeover_next(supervisor);
     } else {
@@ -287,6 +307,10 @@ static void takeover_step_ending(struct rc_supervisor *supervisor, struct rc_chi
             takeover_note(takeover, "%s ended when it had just been handed over\n", rc_child_name(child));
         } else if (child->pid == takeover->pid) {
             order_give(supervisor, child, RC_ORDER_RUN);
+            if (rc_child_state(child) == RC_PROCESS_PARKED) {
+                takeover_enter(supervisor, RC_TAKEOVER_GOING_ON, TAKEOVER_GO_ON_MS);
+                return;
+            }
             takeover_note(takeover, "it goes on with its clients\n");
         }
         takeover_end(supervisor, false);
@@ -338,13 +362,21 @@ static void takeover_step(struct rc_supervisor *supervisor, struct rc_child *chi
         }
         return;
     case RC_TAKEOVER_GOING_ON:
-        if (rc_child_state(child) != RC_PROCESS_PARKED) {
+        if (rc_child_state(child) != RC_PROCESS_PARKED && !takeover->only_park) {
+            takeover_note(takeover, "it goes on with its clients\n");
+            takeover_end(supervisor, false);
+        } else if (rc_child_state(child) != RC_PROCESS_PARKED) {
             takeover_note(takeover, "%s stood still, after %" PRIu64 " us, and went on %" PRIu64 " us later\n",
                           rc_child_name(child), (takeover->parked_ns - takeover->began_ns) / 1000u,
                           (rc_clock_ns() - takeover->parked_ns) / 1000u);
             takeover_end(supervisor, true);
         } else if (late) {
-            takeover_note(takeover, "%s does not go on\n", rc_child_name(child));
+            /* Nobody judges the heartbeat of who stands still (rc_child_check), and its clients wait. */
+            takeover_note(takeover, "%s does not go on, and is killed\n", rc_child_name(child));
+            child->killed = true;
+            rc_log_error("child_killed", "child=\"%s\" pid=%d reason=\"it does not go on\"", rc_child_name(child),
+                         (int)child->pid);
+            (void)kill(child->pid, SIGKILL);
             takeover_end(supervisor, false);
         }
         return;

@@ -18,6 +18,8 @@
 
 /* The console's `handle` wants `text` ("all", or a worker's number) handed over: it is answered when that has happened, or not. */
 void rc_takeover_ask(struct rc_supervisor *supervisor, uint32_t handle, const char *text);
+/* All workers, for an upgrade, which reads the outcome in `takeover` when its phase is NONE again. */
+void rc_takeover_upgrade(struct rc_supervisor *supervisor);
 /* A worker is to stand still, and to go on at once. */
 void rc_takeover_ask_park(struct rc_supervisor *supervisor, uint32_t handle, const char *text);
 

@@ -38,10 +38,12 @@
 #include <stdint.h>
 
 #include "build_id.h"
+#include "common/base/flight.h"
 #include "common/base/hash.h"
 #include "common/config/values.h"
 #include "common/shm/doorbell.h"
 #include "common/metrics/metrics.h"
+#include "common/records/traced.h"
 #include "common/shm/ring.h"
 
 /*
@@ -51,7 +53,7 @@
  */
 #define RC_CORE_ABI 1u
 #define RC_PORT_ABI 1u
-#define RC_RECORDS_ABI 2u           /* common/records: what lies in the rings */
+#define RC_RECORDS_ABI 3u           /* common/records: what lies in the rings */
 #define RC_CORE_READY 0x5243434fu   /* "RCCO" */
 #define RC_CONFIG_READY 0x52434346u /* "RCCF" */
 #define RC_REPORT_READY 0x52435250u /* "RCRP" */
@@ -208,6 +210,16 @@ _Static_assert(sizeof(struct rc_hosts) == 64 + 49152, "hosts layout");
  * broker's own user's, and needs no key. */
 #define RC_LISTENER_CONSOLE RC_LISTENERS_MAX
 
+/* What `ringcast trace` looks for. W: acceptor, by common/shm/tracer. */
+#define RC_TRACE_WORDS (sizeof(struct rc_trace_wanted) / 8u)
+struct rc_trace_filter {
+    _Atomic uint32_t revision; /* odd while it is being written; 0: nothing was ever traced */
+    uint8_t pad[60];
+    _Atomic uint64_t words[RC_TRACE_WORDS]; /* struct rc_trace_wanted */
+    uint8_t pad1[32];
+};
+_Static_assert(sizeof(struct rc_trace_filter) == 896, "trace filter layout");
+
 enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
 
 struct rc_listener {
@@ -251,14 +263,16 @@ struct rc_core {
     /* struct io_uring_params of the vaults, which are all alike (common/base/vault.h); zero: there are none */
     uint8_t vault_params[RC_VAULT_PARAMS_BYTES];
     uint8_t pad2[8];
+    struct rc_trace_filter trace;
 };
 _Static_assert(offsetof(struct rc_core, state) % 64 == 0 && offsetof(struct rc_core, workers) % 64 == 0,
                "what everybody looks at has lines of its own");
-_Static_assert(sizeof(struct rc_core) == 12928 + 49216 + 128, "core layout: raise RC_CORE_ABI when a member moves");
+_Static_assert(sizeof(struct rc_core) == 12928 + 49216 + 128 + 896,
+               "core layout: raise RC_CORE_ABI when a member moves");
 
 /*
- * W: acceptor, by a mapping that was there before the segment was sealed against any other (F_SEAL_FUTURE_WRITE): it holds
- * permissions and API keys. A reload writes the copy not in force, then `generation` (release), and waits for every child's
+ * W: acceptor. It holds permissions and API keys: children map it by a descriptor for reading, which they close before they speak with
+ * anybody, and have no other way to it. A reload writes the copy not in force, then `generation` (release), and waits for every child's
  * config_generation before it writes again.
  */
 struct rc_config_segment {
@@ -289,7 +303,7 @@ struct rc_backend_health {
 _Static_assert(sizeof(struct rc_backend_health) == 128, "backend health layout");
 
 /* What became of the calls of one [[backend]], in the order of config.backends. W: each worker its own, by worker/backend/count. */
-#define RC_BACKEND_KINDS 7u    /* enum rc_backend_call_kind */
+#define RC_BACKEND_KINDS 8u    /* enum rc_backend_call_kind */
 #define RC_BACKEND_REASONS 8u  /* enum rc_backend_reason */
 #define RC_BACKEND_BUCKETS 13u /* rc_backend_bounds_ms, and what is above the last of them */
 enum rc_backend_reason {
@@ -321,6 +335,16 @@ struct rc_backend_counters {
 };
 _Static_assert(sizeof(struct rc_backend_counters) == 64 + 184 * RC_BACKEND_KINDS, "backend counters layout");
 
+/* What a process leaves to those who look what happened: the lines of its log as they were written (common/base/log), cut, also where nobody
+ * saw them; clients that have ended (common/records/closed.h), of workers; and what it is asked to trace (common/records/traced.h). Pages are
+ * touched with use only. */
+#define RC_FLIGHT_LINES 256u
+#define RC_FLIGHT_CLOSED 256u
+#define RC_FLIGHT_TRACED 4096u
+RC_FLIGHT_RING(rc_flight_lines, RC_FLIGHT_LINES);
+RC_FLIGHT_RING(rc_flight_closed, RC_FLIGHT_CLOSED);
+RC_FLIGHT_RING(rc_flight_traced, RC_FLIGHT_TRACED);
+
 /* What a process tells the others. W: that process. */
 struct rc_report {
     _Atomic uint32_t ready; /* RC_REPORT_READY. W: acceptor, as the next three */
@@ -332,6 +356,9 @@ struct rc_report {
     struct rc_metrics metrics;
     struct rc_backend_health backend_health[RC_BACKENDS_MAX];
     struct rc_backend_counters backends[RC_CONFIG_BACKENDS_MAX]; /* of workers */
+    struct rc_flight_lines lines;
+    struct rc_flight_closed closed; /* of workers */
+    struct rc_flight_traced traced; /* of workers and relay */
 };
 
 /* What the relay thinks of a worker. W: relay. */

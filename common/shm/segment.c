@@ -12,11 +12,6 @@
 
 #include "common/base/log.h"
 
-/* Linux 5.1; the libraries of Debian 12 name it, older ones do not. */
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
-
 /* Linux 6.3; older C libraries do not name it. Without it such kernels complain about every memfd in their log. */
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -122,29 +117,6 @@ const void *rc_segment_map_read(int fd, uint64_t *bytes, struct rc_err *err)
 void *rc_segment_map_file(int fd, bool writable, uint64_t *bytes, struct rc_err *err)
 {
     return segment_map(fd, writable ? PROT_READ | PROT_WRITE : PROT_READ, true, bytes, err);
-}
-
-void *rc_segment_create_for_reading(const char *name, uint64_t bytes, int *fd, struct rc_err *err)
-{
-    *fd = rc_segment_create(name, 0, err);
-    if (*fd < 0) {
-        return NULL;
-    }
-    /* The seal spares mappings that are there already, so it comes last. */
-    void *memory = MAP_FAILED;
-    if (ftruncate(*fd, (off_t)bytes) == 0) {
-        memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-    }
-    if (memory == MAP_FAILED || fcntl(*fd, F_ADD_SEALS, SHM_SEALS | F_SEAL_FUTURE_WRITE) != 0) {
-        rc_err_set(err, -errno, "shared memory segment %s of %" PRIu64 " bytes: %s", name, bytes, strerror(errno));
-        if (memory != MAP_FAILED) {
-            munmap(memory, bytes);
-        }
-        close(*fd);
-        *fd = -1;
-        return NULL;
-    }
-    return memory;
 }
 
 void rc_segment_dump(void *memory, uint64_t bytes, bool dump)

@@ -17,10 +17,6 @@ int rc_segment_create(const char *name, uint64_t bytes, struct rc_err *err);
  * -EBADMSG. */
 int rc_segment_size(int fd, uint64_t bytes, struct rc_err *err);
 
-/* A segment that this mapping alone writes: it is sealed against every other writable one, by whomever, and the descriptor
- * serves for reading only. The mapping, or NULL with `err` set. */
-void *rc_segment_create_for_reading(const char *name, uint64_t bytes, int *fd, struct rc_err *err);
-
 /* A second descriptor of a segment, close-on-exec, by which it can be mapped for reading only; who is not root cannot open
  * a writable one through it either. The descriptor, or negative errno. */
 int rc_segment_reader(int fd, struct rc_err *err);

@@ -58,8 +58,9 @@ static const struct {
     {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
     {"--vault-fd", offsetof(struct rc_spawn_args, vault_fd), FOR_WORKER},
     {"--io-fd", offsetof(struct rc_spawn_args, io_fd), FOR_WORKER},
+    {"--order-fd", offsetof(struct rc_spawn_args, order_fd), FOR_BOTH},
+    {"--pass-fd", offsetof(struct rc_spawn_args, pass_fd), FOR_RELAY},
     {"--old-io-fd", offsetof(struct rc_spawn_args, old_io_fd), FOR_WORKER},
-    {"--order-fd", offsetof(struct rc_spawn_args, order_fd), FOR_WORKER},
     {"--keys-fd", offsetof(struct rc_spawn_args, keys_fd), FOR_WORKER},
     {"--inbox-fd", offsetof(struct rc_spawn_args, inbox_fd), FOR_WORKER},
     {"--history-fd", offsetof(struct rc_spawn_args, history_fd), FOR_BOTH},
@@ -168,9 +169,6 @@ static int arguments_check(struct rc_spawn_args *args, struct rc_err *err)
     if (args->outbox_count != (worker ? args->worker_count : 0)) {
         return rc_err_set(err, -EINVAL, "%d times --outbox-fd: a worker has one for each worker, a relay none",
                           args->outbox_count);
-    }
-    if (!worker && args->adopt != 0) {
-        return rc_err_set(err, -EINVAL, "--adopt is not for a relay");
     }
     if (worker && (args->adopt >= RC_ADOPT_KILLED) != (args->old_io_fd >= 0)) {
         return rc_err_set(err, -EINVAL, "--old-io-fd is for a worker that adopts from a dead one");

@@ -7,7 +7,8 @@
  *                   --worker-fd N (each worker's report, in order)  --listen-fd N (each listener, in order)
  *                   --outbox-fd N (to each worker's inbox, in order)  --adopt N (enum rc_adopt_from)  --old-io-fd N (of a dead one)
  *   ringcast-relay  --core-fd N --config-fd N --own-fd N --acceptor-fd N --keep-fd N --life-fd N --bell-fd N
- *                   --acceptor-bell-fd N, then per worker in order: --worker-fd N --port-fd N --worker-bell-fd N
+ *                   --acceptor-bell-fd N --order-fd N --pass-fd N --adopt 1 (it stands by), then per worker in order: --worker-fd N
+ *                   --port-fd N --worker-bell-fd N
  *
  * Segments are those of common/shm/layout.h. `own` is the child's report; it, `keep`, `port`, `truth` and `limits` can be mapped writable,
  * the others only read.
@@ -33,7 +34,7 @@ enum rc_adopt_from {
 
 struct rc_spawn_args {
     int index; /* worker index, -1 for the relay */
-    int adopt; /* worker only: enum rc_adopt_from */
+    int adopt; /* enum rc_adopt_from; of a relay RC_ADOPT_RUNNING: it stands by */
     int core_fd;
     int config_fd;
     int own_fd;
@@ -50,8 +51,9 @@ struct rc_spawn_args {
     int vault_fd;      /* worker only, -1 = none: keeps its sockets (common/base/vault.h) */
     int keys_fd;       /* worker only */
     int io_fd;         /* worker only: of this process, empty (worker/io/memory.h) */
+    int pass_fd;       /* relay only: what one leaves to the one that takes its place while both run */
+    int order_fd;      /* rung when its order changes while it sleeps outside of its loop */
     int old_io_fd;     /* worker only: the io_fd of a dead predecessor, -1 = none */
-    int order_fd;      /* worker only: rung when its order changes while it sleeps outside of its loop */
     int limits_fd;     /* worker only */
     int inbox_fd;      /* worker only: where connections that others hand over arrive */
     int worker_count;

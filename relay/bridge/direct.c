@@ -50,6 +50,11 @@ static void direct_received(void *context, struct rc_span channel, struct rc_spa
     }
 }
 
+void rc_direct_mark(char *name, size_t capacity, const char *instance_id)
+{
+    (void)snprintf(name, capacity, HEAD "%s~upgrade", instance_id);
+}
+
 void rc_direct_open(struct rc_direct *direct, const struct rc_bridge *bridge)
 {
     *direct = (struct rc_direct){.bridge = bridge};

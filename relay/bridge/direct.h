@@ -20,6 +20,8 @@ struct rc_direct {
 };
 
 /* Subscribes for the life of the link. */
+/* A channel that this instance alone hears, and that names no client. */
+void rc_direct_mark(char *name, size_t capacity, const char *instance_id);
 void rc_direct_open(struct rc_direct *direct, const struct rc_bridge *bridge);
 /* A sequenced message for the client of another instance whose id is the view's channel. False: that is no client id. */
 bool rc_direct_publish(struct rc_direct *direct, const struct rc_envelope_view *view);

@@ -196,11 +196,71 @@ static void aging_due(void *context, uint64_t now_ms)
     rc_timer_set(link->wire.timers, &link->aging, now_ms + AGING_MS, aging_due, link);
 }
 
+void rc_redis_link_follow(struct rc_redis_link *link, int fd, const char *mark_channel)
+{
+    if (link->topology->one_master && !link->by_shard) {
+        link->mark_channel = mark_channel;
+        rc_redis_pubsub_follow(&link->pubsub, fd);
+    }
+}
+
+bool rc_redis_link_quiet(const struct rc_redis_link *link)
+{
+    const struct rc_redis_node *home = rc_redis_link_home(link);
+    return home == NULL || (rc_redis_link_drained(link) && home->command.waiting_count == 0);
+}
+
+bool rc_redis_link_forward(struct rc_redis_link *link, int fd, int bell_fd, struct rc_redis_health *health)
+{
+    struct rc_redis_node *home = rc_redis_link_home(link);
+    struct rc_err err;
+    if (home == NULL || !link->topology->one_master || link->by_shard || link->stream != NULL || link->refused ||
+        !rc_redis_conn_up(&home->subscriber) || !rc_redis_pubsub_settled(&link->pubsub)) {
+        return false;
+    }
+    if (rc_redis_overlap_forward(&link->pubsub.overlap, fd, bell_fd, &err) != 0) {
+        rc_log_warn("redis_overlap_lost", "reason=\"%s\"", err.text);
+        return false;
+    }
+    link->health = health;
+    if (home->command.handle >= 0) {
+        link->wire.host.unwatch(link->wire.host.context, home->command.handle); /* nobody would know what to answer */
+        home->command.handle = -1;
+    }
+    return true;
+}
+
+bool rc_redis_link_forward_turn(struct rc_redis_link *link)
+{
+    struct rc_redis_node *home = rc_redis_link_home(link);
+    if (home != NULL) {
+        rc_redis_conn_flush(&home->subscriber);
+    }
+    return home == NULL || rc_redis_overlap_ended(&link->pubsub.overlap);
+}
+
+/* Everything is confirmed: what comes from here on is this relay's. */
+static void link_mark(struct rc_redis_link *link, const char *mark)
+{
+    char name[RC_REDIS_NAME_MAX];
+    const struct rc_span argv[] = {RC_SPAN("PUBLISH"), rc_redis_key(link, name, "%s", link->mark_channel),
+                                   rc_span_text(mark)};
+    if (rc_redis_command(link, NULL, NULL, 0, RC_ARRAY_COUNT(argv), argv) == 0) {
+        rc_redis_overlap_marked(&link->pubsub.overlap);
+    }
+}
+
 void rc_redis_link_turn(struct rc_redis_link *link)
 {
     const uint64_t now_ms = rc_clock_ms();
     rc_redis_outboxes_pump(link, now_ms);
     rc_redis_pubsub_flush(&link->pubsub);
+    if (link->mark_channel != NULL) {
+        const char *mark = rc_redis_pubsub_mark(&link->pubsub);
+        if (mark != NULL) {
+            link_mark(link, mark);
+        }
+    }
     for (uint16_t i = 0; i < link->node_count; i++) {
         if (link->nodes[i] != NULL) {
             rc_redis_conn_flush(&link->nodes[i]->command);

@@ -61,6 +61,19 @@ bool rc_redis_link_pending(const struct rc_redis_link *link);
 /* True when nothing waits for an answer of Redis, or it is away. */
 bool rc_redis_link_drained(const struct rc_redis_link *link);
 
+/* --- one process follows another (relay/redis/overlap.h) --- */
+
+/* New, right behind rc_redis_link_open as a successor: the other one forwards into `fd`, if it does. `mark_channel` (borrowed): which both
+ * are subscribed to, and nobody else, without prefix. */
+void rc_redis_link_follow(struct rc_redis_link *link, int fd, const char *mark_channel);
+/* Is nothing under way but what others send? */
+bool rc_redis_link_quiet(const struct rc_redis_link *link);
+/* Old: from now on this link only forwards; rc_redis_link_forward_turn instead of rc_redis_link_turn, and no other call. `health`: where it
+ * says how it is, which nobody reads any more. False: it cannot be done here, and nothing has changed. */
+bool rc_redis_link_forward(struct rc_redis_link *link, int fd, int bell_fd, struct rc_redis_health *health);
+/* True: all is forwarded, or it is hopeless. */
+bool rc_redis_link_forward_turn(struct rc_redis_link *link);
+
 /* --- state --- */
 
 /* True while commands are answered: connected, greeted, and the last ping was not late. */

@@ -56,6 +56,7 @@ struct rc_redis_link {
     struct rc_redis_script_ops script_ops;
     uint64_t losses_ms; /* not before they are told again */
     struct rc_redis_pubsub pubsub;
+    const char *mark_channel;            /* borrowed; NULL = no other relay is followed */
     struct rc_redis_stream *stream;      /* borrowed; NULL = none */
     struct rc_redis_observer *observers; /* borrowed, a list */
     const struct rc_redis_topology *topology;

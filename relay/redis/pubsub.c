@@ -182,9 +182,68 @@ void rc_redis_pubsub_succeed(struct rc_redis_pubsub *pubsub)
     pubsub->missed_all = pubsub->succeeding = true;
 }
 
+/* --- two relays that hear the same --------------------------------------------------------------------------------------- */
+
+static void pubsub_hear(void *context, const struct rc_redis_heard *heard);
+
+static bool overlap_runs(const struct rc_redis_pubsub *pubsub)
+{
+    return pubsub->overlap.role == RC_REDIS_OVERLAP_FOLLOWS || pubsub->overlap.role == RC_REDIS_OVERLAP_KEEPS;
+}
+
+void rc_redis_pubsub_follow(struct rc_redis_pubsub *pubsub, int fd)
+{
+    pubsub->holding = rc_redis_overlap_follow(&pubsub->overlap, fd);
+}
+
+const char *rc_redis_pubsub_mark(const struct rc_redis_pubsub *pubsub)
+{
+    return pubsub->missed_pending == 0 && rc_redis_fixed_all(pubsub) && overlap_runs(pubsub) &&
+                   pubsub->ops.channel.known(pubsub->ops.channel.context)
+               ? rc_redis_overlap_mark(&pubsub->overlap)
+               : NULL;
+}
+
+/* From here on what comes of a channel that the other one does not hear is not dropped. */
+static void overlap_release(struct rc_redis_pubsub *pubsub)
+{
+    if (!pubsub->holding || pubsub->overlap.role == RC_REDIS_OVERLAP_FOLLOWS) {
+        return;
+    }
+    pubsub->holding = false;
+    for (uint32_t i = 1; i < pubsub->entry_max; i++) {
+        if (pubsub->entries[i].state == RC_REDIS_ENTRY_CONFIRMED) {
+            rc_redis_pubsub_waiter_answer(pubsub, i, true);
+        }
+    }
+}
+
+/* Who is to get what was forwarded is known. */
+static void overlap_step(struct rc_redis_pubsub *pubsub)
+{
+    if (!pubsub->ops.channel.known(pubsub->ops.channel.context)) {
+        return;
+    }
+    rc_redis_overlap_handle(&pubsub->overlap, pubsub_hear, pubsub);
+    if (pubsub->overlap.role == RC_REDIS_OVERLAP_OVER) {
+        pubsub->missed_all = pubsub->succeeding = false;
+    }
+    overlap_release(pubsub);
+}
+
+static bool overlap_take(struct rc_redis_pubsub *pubsub, const struct rc_redis_heard *heard)
+{
+    const bool taken = rc_redis_overlap_take(&pubsub->overlap, heard);
+    overlap_release(pubsub);
+    return taken;
+}
+
 void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub)
 {
-    if (pubsub->missed_all) {
+    if (overlap_runs(pubsub)) {
+        overlap_step(pubsub);
+    }
+    if (pubsub->missed_all && !overlap_runs(pubsub)) {
         say_missed_all(pubsub);
     }
     for (uint32_t i = 0; i < pubsub->node_end; i++) {
@@ -346,7 +405,7 @@ enum rc_redis_want rc_redis_pubsub_want(struct rc_redis_pubsub *pubsub, uint64_t
     if (entry->state == RC_REDIS_ENTRY_IDLE || !rc_redis_conn_up(pubsub->nodes[entry->node].conn)) {
         return pubsub_local(pubsub);
     }
-    if (entry->state == RC_REDIS_ENTRY_CONFIRMED) {
+    if (entry->state == RC_REDIS_ENTRY_CONFIRMED && !pubsub->holding) {
         return RC_REDIS_WANT_CONFIRMED;
     }
     return rc_redis_pubsub_waiter_add(pubsub, index, worker, token) ? RC_REDIS_WANT_LATER : pubsub_local(pubsub);
@@ -418,6 +477,10 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
     pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = NULL};
     if (node == pubsub->home) {
         rc_redis_fixed_forget(pubsub);
+        if (overlap_runs(pubsub) || pubsub->overlap.role == RC_REDIS_OVERLAP_FORWARDS) {
+            rc_redis_overlap_give_up(&pubsub->overlap, pubsub_hear, pubsub);
+            overlap_release(pubsub);
+        }
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
@@ -533,7 +596,9 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index
             if (!key.foreign) {
                 say_changed(pubsub, key.hash, key.name, missed ? RC_REDIS_CHANGE_BACK : RC_REDIS_CHANGE_HERE);
             }
-            rc_redis_pubsub_waiter_answer(pubsub, index, true);
+            if (!pubsub->holding) {
+                rc_redis_pubsub_waiter_answer(pubsub, index, true);
+            }
             if (missed && !pubsub->missed_all) {
                 entry_missed(pubsub, &key);
             }
@@ -593,6 +658,17 @@ static void pattern_message(struct rc_redis_pubsub *pubsub, uint16_t node, struc
     }
 }
 
+/* Of the one server that both relays hear. */
+static void pubsub_hear(void *context, const struct rc_redis_heard *heard)
+{
+    struct rc_redis_pubsub *pubsub = context;
+    if (heard->pattern) {
+        pattern_message(pubsub, pubsub->home, heard->by, heard->channel, heard->body);
+    } else {
+        pubsub_message(pubsub, pubsub->home, heard->channel, heard->body);
+    }
+}
+
 /* The server took a sharded channel away: its slot went elsewhere. */
 static bool taken_away(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel)
 {
@@ -620,11 +696,18 @@ bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const r
     const struct rc_span kind = pubsub_text_of(reply->element[0]);
     const struct rc_span first = pubsub_text_of(reply->element[1]);
     if (rc_span_equal(kind, RC_SPAN("message")) || rc_span_equal(kind, RC_SPAN("smessage"))) {
-        if (!pubsub_elsewhere(pubsub, node, first)) {
-            pubsub_message(pubsub, node, first, pubsub_text_of(reply->element[2]));
+        const struct rc_redis_heard heard = {.channel = first, .body = pubsub_text_of(reply->element[2])};
+        if (!pubsub_elsewhere(pubsub, node, first) && !overlap_take(pubsub, &heard)) {
+            pubsub_message(pubsub, node, first, heard.body);
         }
     } else if (rc_span_equal(kind, RC_SPAN("pmessage")) && reply->elements >= 4) {
-        pattern_message(pubsub, node, first, pubsub_text_of(reply->element[2]), pubsub_text_of(reply->element[3]));
+        const struct rc_redis_heard heard = {.pattern = true,
+                                             .by = first,
+                                             .channel = pubsub_text_of(reply->element[2]),
+                                             .body = pubsub_text_of(reply->element[3])};
+        if (!overlap_take(pubsub, &heard)) {
+            pattern_message(pubsub, node, heard.by, heard.channel, heard.body);
+        }
     } else if (rc_span_equal(kind, RC_SPAN("subscribe")) || rc_span_equal(kind, RC_SPAN("ssubscribe"))) {
         pubsub_confirmed(pubsub, node, first, false);
     } else if (rc_span_equal(kind, RC_SPAN("psubscribe"))) {
@@ -682,6 +765,7 @@ int rc_redis_pubsub_init(struct rc_redis_pubsub *pubsub, struct rc_redis_wire *w
                                        .prefix_bytes = (uint32_t)strlen(prefix),
                                        .sharded = sharded,
                                        .home = RC_REDIS_NODE_NONE};
+    rc_redis_overlap_close(&pubsub->overlap); /* there is none */
     return rc_hashmap_init(&pubsub->map, 64, RC_HASHMAP_COUNT_MAX);
 }
 
@@ -706,4 +790,5 @@ void rc_redis_pubsub_free(struct rc_redis_pubsub *pubsub)
     rc_timer_cancel(pubsub->wire->timers, &pubsub->damping);
     rc_timer_cancel(pubsub->wire->timers, &pubsub->refusing);
     rc_redis_pubsub_entries_free(pubsub);
+    rc_redis_overlap_close(&pubsub->overlap);
 }

@@ -36,6 +36,11 @@ void rc_redis_pubsub_set_ops(struct rc_redis_pubsub *pubsub, const struct rc_red
 /* A predecessor's subscriptions were lost with it: what is wanted until ops.channel.known was missed. Before the first want. */
 void rc_redis_pubsub_succeed(struct rc_redis_pubsub *pubsub);
 
+/* That one still runs, and forwards what it hears into `fd` (relay/redis/overlap.h): nothing is missed. Behind rc_redis_pubsub_succeed. */
+void rc_redis_pubsub_follow(struct rc_redis_pubsub *pubsub, int fd);
+/* What is to be published where both hear it, now that everything is confirmed; NULL: nothing. */
+const char *rc_redis_pubsub_mark(const struct rc_redis_pubsub *pubsub);
+
 /* A node's subscription connection is ready: what belongs there is asked for again. */
 void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_redis_conn *conn);
 /* It is lost: nothing there is confirmed any more. */

@@ -12,6 +12,7 @@
 
 #include "common/base/hashmap.h"
 #include "relay/redis/handlers.h"
+#include "relay/redis/overlap.h"
 #include "relay/redis/wire.h"
 #include "relay/timer.h"
 
@@ -70,9 +71,11 @@ struct rc_redis_pubsub {
     uint32_t waiter_free;
     uint32_t waiter_first; /* in order of time */
     uint32_t waiter_last;
-    uint32_t confirmed;      /* of all nodes */
-    uint32_t missed_pending; /* entries that are `missed` and on their way to be confirmed */
-    bool missed_all;         /* true exactly while `missed` for all channels is owed */
+    uint32_t confirmed;              /* of all nodes */
+    uint32_t missed_pending;         /* entries that are `missed` and on their way to be confirmed */
+    bool missed_all;                 /* true exactly while `missed` for all channels is owed */
+    struct rc_redis_overlap overlap; /* with a relay that this one follows, or that follows this one */
+    bool holding;    /* true exactly while confirmations are not told, as the other one may not hear the channel */
     bool succeeding; /* true until a predecessor's interest is known and confirmed: it was subscribed to the same */
     struct rc_redis_pubsub_node nodes[RC_REDIS_NODES_MAX];
     uint16_t node_end;                                 /* no node from here on was ever there */

@@ -46,6 +46,25 @@ testBroker("any worker, again and again, in the middle of traffic: every stream 
   assert.ok(closed + crowd.closedPublishers <= 2 * kills, `${closed} listeners and ${crowd.closedPublishers} publishers were closed by ${kills} kills`);
 });
 
+testBroker("listeners that do not read for a while: frames that were cut go on where they were", {
+  workers: 1, timeout: 120000,
+  config: { ...CROWD_CONFIG, "limits.send_buffer": "8KiB", "limits.channel_log": "64MiB", "limits.channel_log_messages": 10000, "limits.worker_log": "256MiB", "limits.write_timeout": "1h" },
+}, async (broker) => {
+  const chance = random();
+  const crowd = new Crowd(broker, { listeners: 6, publishers: 2, window: 4, pad: 8000, random: chance });
+  await crowd.begin();
+  for (let i = 0; i < 4; i++) {
+    crowd.hesitate();
+    await crowd.more(60);
+    await killWorker(broker, 0);
+  }
+  crowd.readAll();
+  await crowd.end();
+  const metrics = await broker.metrics();
+  assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
+  assert.ok(metrics("ringcast_sends_short_total") > 0, "some frames were cut");
+});
+
 testBroker("all workers at once, and the relay with them", { workers: 2, config: CROWD_CONFIG, timeout: 120000 }, async (broker) => {
   const chance = random();
   const crowd = new Crowd(broker, { listeners: 8, publishers: 3, random: chance });
@@ -78,6 +97,23 @@ testBroker("one that is killed while it adopts leaves the clients to the next on
   await crowd.more(30);
   await crowd.end();
   assert.equal((await broker.metrics())("ringcast_worker_adoptions_failed_total"), 0);
+});
+
+testBroker("three that die of adopting: the clients are given up, and the next worker begins empty", { workers: 1, timeout: 120000 }, async (broker) => {
+  // A successor that is stopped is killed before it has done anything; the supervisor does not know by whom.
+  const client = await broker.connect();
+  let last = broker.kill("SIGKILL", 0);
+  const lost = () => broker.log.some((line) => /clients_lost/.test(line));
+  for (let tries = 0; !lost(); tries++) {
+    assert.ok(tries < 30, "three in a row die while they adopt");
+    last = await until("there is a successor", () => [undefined, last].includes(broker.pids().workers[0]) ? 0 : broker.pids().workers[0], { timeout: 30000, every: 1 });
+    process.kill(last, "SIGKILL");
+    await until("it is gone, and that was answered", () => broker.pids().workers[0] !== last, { every: 1 });
+  }
+  await client.closed;
+  await until("a new worker serves", async () => (await broker.status()).processes.every((row) => row.state === "ready"), { timeout: 30000 });
+  const again = await broker.connect();
+  await again.ping();
 });
 
 testBroker("without server.adopt_crashed a worker takes its clients with it", { workers: 1, config: { "server.adopt_crashed": false } }, async (broker) => {

@@ -85,7 +85,9 @@ void relay_host_open(struct relay_host *host, uint32_t workers, uint64_t ring_by
     RC_ASSERT(pipe2(host->life_fds, O_CLOEXEC) == 0);
     host->relay_bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     host->acceptor_bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    RC_ASSERT(host->relay_bell_fd >= 0 && host->acceptor_bell_fd >= 0);
+    host->order_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    host->pass_fd = memfd_create("pass", MFD_CLOEXEC);
+    RC_ASSERT(host->relay_bell_fd >= 0 && host->acceptor_bell_fd >= 0 && host->order_fd >= 0 && host->pass_fd >= 0);
     host->worker_count = workers;
     for (uint32_t i = 0; i < workers; i++) {
         struct relay_host_worker *worker = &host->workers[i];
@@ -130,6 +132,8 @@ void relay_host_close(struct relay_host *host)
     }
     close(host->relay_bell_fd);
     close(host->acceptor_bell_fd);
+    close(host->order_fd);
+    close(host->pass_fd);
     close(host->life_fds[0]);
     close(host->life_fds[1]);
 }
@@ -274,6 +278,8 @@ void relay_host_spawn_relay(struct relay_host *host)
     args.life_fd = host->life_fds[0];
     args.bell_fd = host->relay_bell_fd;
     args.acceptor_bell_fd = host->acceptor_bell_fd;
+    args.order_fd = host->order_fd;
+    args.pass_fd = host->pass_fd;
     args.port_count = args.worker_count = args.worker_bell_count = (int)host->worker_count;
     for (uint32_t i = 0; i < host->worker_count; i++) {
         args.port_fds[i] = host->workers[i].port_fd;
@@ -287,9 +293,9 @@ void relay_host_spawn_relay(struct relay_host *host)
     host->relay_pid = fork();
     RC_ASSERT(host->relay_pid >= 0);
     if (host->relay_pid == 0) {
-        const int fds[] = {host->core_fd,       host->configs_fd, host->acceptor_fd,
-                           host->relay_fd,      host->keep_fd,    host->life_fds[0],
-                           host->relay_bell_fd, host->history_fd, host->acceptor_bell_fd};
+        const int fds[] = {host->core_fd,          host->configs_fd,  host->acceptor_fd,   host->relay_fd,
+                           host->keep_fd,          host->life_fds[0], host->relay_bell_fd, host->history_fd,
+                           host->acceptor_bell_fd, host->order_fd,    host->pass_fd};
         for (size_t i = 0; i < RC_ARRAY_COUNT(fds); i++) {
             (void)fcntl(fds[i], F_SETFD, 0);
         }

@@ -43,6 +43,8 @@ struct relay_host {
     int life_fds[2];           /* read end for children, write end here */
     int relay_bell_fd;
     int acceptor_bell_fd;
+    int order_fd;
+    int pass_fd;
     uint64_t relay_rung; /* the relay's sleep that was rung last */
     uint32_t worker_count;
     struct relay_host_worker workers[RC_WORKERS_MAX];

@@ -9,7 +9,7 @@
 #include "common/records/channel_name.h"
 #include "common/records/select.h"
 #include "common/base/check.h"
-#include "common/config/socketio.h"
+#include "common/records/socket_id.h"
 #include "worker/gate/permission.h"
 #include "worker/limits/limits.h"
 #include "worker/store/receiving.h"
@@ -35,6 +35,7 @@ static void request_error(const struct request *request, enum rc_code code, stru
     if (request->author != RC_AUTHOR_CLIENT) {
         return; /* it learns by the result */
     }
+    rc_client_trace(request->clients, request->client, request->operation, RC_TRACE_REFUSED, code, message);
     const struct rc_event event = {.type = RC_EVENT_ERROR,
                                    .code = code,
                                    .id = request->operation->id,
@@ -157,20 +158,6 @@ static bool request_channel_ok(const struct request *request)
     return true;
 }
 
-bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room)
-{
-    return rc_permission_socket(room, clients->hub->instance, clients->config->redis.url.text[0] != '\0');
-}
-
-/* Is it the name of a room of a Socket.IO namespace, or a socket's own room? Those are not for other clients while there is Socket.IO. */
-static bool request_of_socketio(const struct request *request, struct rc_span channel)
-{
-    struct rc_span nsp;
-    struct rc_span room;
-    return (rc_channel_split(channel, &nsp, &room) || rc_client_room_is_socket(request->clients, channel)) &&
-           rc_config_engineio_on(request->clients->config);
-}
-
 /* May the author have it done? Who may not is answered. What a backend's call may was judged with the call. */
 static bool request_may(const struct request *request)
 {
@@ -196,8 +183,7 @@ static bool request_may(const struct request *request)
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
         return false;
     }
-    if (reserved != NULL &&
-        (rc_permission_reserved(operation->channel) || request_of_socketio(request, operation->channel))) {
+    if (reserved != NULL && rc_client_channel_reserved(request->clients, operation->channel)) {
         request_error(request, RC_CODE_FORBIDDEN, rc_span_text(reserved));
         return false;
     }
@@ -387,8 +373,8 @@ static void request_excludes(const struct request *request, struct rc_client_ref
     for (uint32_t i = 0; i < operation->exclude_count; i++) {
         const struct rc_span id = operation->exclude[i];
         struct rc_client_ref ref;
-        switch (rc_client_id_read((const char *)id.bytes, id.count, clients->control->instance_id,
-                                  clients->control->boot_nonce, &ref)) {
+        switch (rc_any_client_id_read((const char *)id.bytes, id.count, clients->control->instance_id,
+                                      clients->control->boot_nonce, &ref)) {
         case RC_CLIENT_ID_LOCAL:
             refs[view->head.exclude_count++] = ref;
             break;
@@ -423,6 +409,7 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
                                    (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u));
     view->request_id = operation->id.bytes;
     view->data = operation->data.bytes;
+    view->head.flags |= rc_client_trace(clients, request->client, operation, RC_TRACE_UP, 0, (struct rc_span){0});
     const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, view);
     if (rc == -EAGAIN) {
         return RC_CARRIED_LATER;
@@ -643,6 +630,7 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     struct rc_clients *clients = request.clients;
     const uint32_t client = request.client;
     const struct rc_operation *operation = request.operation;
+    rc_client_trace(clients, client, operation, RC_TRACE_RECEIVED, 0, (struct rc_span){0});
     if (!granted && !request_permitted(&request)) {
         return RC_CARRIED_REFUSED;
     }
@@ -794,6 +782,9 @@ bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opco
                        uint32_t *done)
 {
     const enum rc_part_kind kind = opcode == RC_WS_BINARY ? RC_PART_BINARY : RC_PART_TEXT;
+    if (rc_encoding_is_pusher(rc_truth_client(clients->truth, client)->encoding)) {
+        return clients->pusher.message(clients->pusher.context, client, kind, bytes, count);
+    }
     return rc_encoding_is_engine(rc_truth_client(clients->truth, client)->encoding)
                ? clients->engine.message(clients->engine.context, client, kind, bytes, count, done)
                : rc_client_operations(clients, client, kind, bytes, count, done);

@@ -16,7 +16,7 @@
  *   output.c    replies, answers                   settle.c    what became of the sends
  *   mark.c, close.c  who is to end, and how        hub.c       the whole
  *   delta.c     what a message is more than the last      exclude.c   who is left out
- *   rebuild.c   the index, from another process's truth
+ *   rebuild.c   the index, from another process's truth        here.c      channels of this worker alone
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -36,12 +36,14 @@
 #include "worker/hub/channel_log.h"
 #include "worker/hub/delta.h"
 #include "worker/hub/heat.h"
+#include "worker/hub/trace.h"
 #include "worker/io/io.h"
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
 
-#define RC_HUB_TIMES_MAX 1024u /* messages of a turn whose latency is observed */
-#define RC_HUB_OUTPUT_MIN 256u /* first block of replies */
+#define RC_HUB_TIMES_MAX 1024u      /* messages of a turn whose latency is observed */
+#define RC_HUB_CLOSE_THEIRS 0x8000u /* the client's own close frame was first: close codes are below 5000 */
+#define RC_HUB_OUTPUT_MIN 256u      /* first block of replies */
 
 /* A growing list of indexes; private. */
 struct rc_index_list {
@@ -155,19 +157,21 @@ struct rc_hub {
     struct rc_index_list replays_due;   /* clients that are to get a piece of a history */
     struct rc_index_list dirty_sockets; /* answers, of those that carry no client */
     struct rc_index_list turn_sockets;
-    struct rc_index_list dirty_critical;    /* as dirty_groups, of critical namespaces: served between two rounds */
-    struct rc_index_list turn_critical;     /* those that are being served */
-    const struct rc_members *serving;       /* of kept->critical, where that is not "*"; NULL = none */
-    bool has_critical;                      /* some namespace is critical */
-    uint32_t reclaim_next;                  /* group at which the next search for memory begins */
-    struct rc_index_list ready;             /* clients that are RC_CLIENT_POLLED and have something to get */
-    struct rc_index_list ending;            /* clients that are broken or cut off */
-    struct rc_index_list owing_groups;      /* a message was lost, and nobody was told yet */
-    struct rc_heat *heats;                  /* owned: by channel */
-    uint64_t log_bytes;                     /* heap bytes in logs */
-    uint64_t output_bytes;                  /* heap bytes in outputs */
-    uint64_t input_bytes;                   /* heap bytes in undecoded input */
-    uint64_t *conflate_keys;                /* owned: scratch of conflate.c */
+    struct rc_index_list dirty_critical; /* as dirty_groups, of critical namespaces: served between two rounds */
+    struct rc_index_list turn_critical;  /* those that are being served */
+    const struct rc_members *serving;    /* of kept->critical, where that is not "*"; NULL = none */
+    bool has_critical;                   /* some namespace is critical */
+    bool tracing;                        /* messages may be traced: traces */
+    uint32_t reclaim_next;               /* group at which the next search for memory begins */
+    struct rc_index_list ready;          /* clients that are RC_CLIENT_POLLED and have something to get */
+    struct rc_index_list ending;         /* clients that are broken or cut off */
+    struct rc_index_list owing_groups;   /* a message was lost, and nobody was told yet */
+    uint16_t *closings;      /* owned, by client: code of the close frame it gets, and RC_HUB_CLOSE_THEIRS */
+    struct rc_heat *heats;   /* owned: by channel */
+    uint64_t log_bytes;      /* heap bytes in logs */
+    uint64_t output_bytes;   /* heap bytes in outputs */
+    uint64_t input_bytes;    /* heap bytes in undecoded input */
+    uint64_t *conflate_keys; /* owned: scratch of conflate.c */
     struct rc_conflate_kept *conflate_kept; /* owned: likewise */
     uint32_t conflate_slots;
     uint32_t conflate_kept_capacity;
@@ -190,6 +194,7 @@ struct rc_hub {
     struct rc_selected_list selected; /* scratch of select.c */
     struct rc_compressor compressor;
     struct rc_deltas deltas;
+    struct rc_hub_traces traces;
     uint32_t worker;         /* own index */
     const char *instance_id; /* borrowed */
     uint32_t boot_nonce;
@@ -405,6 +410,28 @@ struct rc_hub_asking {
 /* Sends it to whom the record selects, which has names as an RC_DOWN_SELECT; how many sockets of the namespace. `args`: its arguments. */
 uint32_t rc_hub_ask(struct rc_hub *hub, const struct rc_envelope_view *view, struct rc_span args,
                     const struct rc_hub_asking *asking);
+
+/* --- here.c --- */
+
+/* Names of channels of this worker alone begin with this byte, which no other name has. */
+#define RC_HUB_HERE_BYTE 0x01
+/* The channel of that name, made if it is not there, of which nobody but this worker knows; 0: no room. */
+uint32_t rc_hub_channel_here(struct rc_hub *hub, struct rc_span name);
+/*
+ * A message of this worker's own for such a channel: rc_hub_append, for who is not the down ring. Between turns. `*partial` is 0 before the
+ * first try; -ENOSPC: a turn has to come first, then the same message with the same `*partial`.
+ */
+int rc_hub_append_here(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view, uint64_t *partial);
+/* The same for one client, in order with the messages of its channels. Who does not read them is cut off. */
+void rc_hub_append_to(struct rc_hub *hub, uint32_t client, struct rc_span data);
+/* May the client still be sent anything? */
+bool rc_hub_takes(const struct rc_hub *hub, uint32_t client);
+/* Bytes that wait for the client alone. */
+uint64_t rc_hub_backlog(const struct rc_hub *hub, uint32_t client);
+/* Has the subscription got all that came for it? */
+bool rc_hub_caught_up(const struct rc_hub *hub, uint32_t subscription);
+/* Members of a channel, one after another: `*group` and `*member` are 0 at first. 0: there is no more. Not across changes of it. */
+uint32_t rc_hub_member_next(struct rc_hub *hub, uint32_t channel, uint32_t *group, uint32_t *member);
 
 /* --- hold.c --- */
 

@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/store/pusher_members.h"
 #include "worker/store/truth_check_channels.h"
 
 #define WATCH_EVERY 50u /* so many times as long as it took until the next look */
@@ -195,9 +196,21 @@ static int check_namespaces(struct rc_truth_found *found, uint32_t c, const stru
     return 0;
 }
 
+static int check_pusher(struct rc_truth_found *found, uint32_t c)
+{
+    const struct rc_pusher *pusher = rc_truth_pusher(found->truth, c);
+    RC_FOUND_TRY(rc_truth_found_block(found, pusher->members, 0, RC_TRUTH_BYTES_INPUTS, "client", c));
+    RC_FOUND_MUST(found, rc_pusher_members_whole(found->truth, c),
+                  "who client %u is in its presence channels does not end where it says", c);
+    return 0;
+}
+
 static int check_engine(struct rc_truth_found *found, uint32_t c)
 {
     const struct rc_engine *engine = &found->truth->engines[c];
+    if (rc_encoding_is_pusher(rc_truth_client(found->truth, c)->encoding)) {
+        return check_pusher(found, c);
+    }
     if (!rc_encoding_is_engine(rc_truth_client(found->truth, c)->encoding) ||
         !(engine->flags & (RC_ENGINE_SESSION | RC_ENGINE_PROBE))) {
         return 0; /* others never touch theirs */
@@ -447,6 +460,24 @@ static int check_recoverables(struct rc_truth_found *found)
     return 0;
 }
 
+/* TLS connections that were left for a successor. Blocks are claimed, so that a list which goes in a circle ends. */
+static int check_tls(struct rc_truth_found *found)
+{
+    const struct rc_truth *truth = found->truth;
+    uint32_t number = 0;
+    for (uint32_t block = truth->layout->tls_left; block != 0; number++) {
+        RC_FOUND_TRY(rc_truth_found_block(found, block, sizeof(struct rc_truth_tls), RC_TRUTH_BYTES_INPUTS,
+                                          "TLS connection", number));
+        const struct rc_truth_tls *left = rc_heap_at(&truth->heap, block);
+        RC_FOUND_MUST(found, left->bytes <= rc_heap_block_bytes(&found->heap, block) - sizeof(*left),
+                      "TLS connection %u has %u bytes, which its block has not", number, left->bytes);
+        RC_FOUND_MUST(found, left->socket < truth->socket_count, "TLS connection %u is of socket %u, of %u", number,
+                      left->socket, truth->socket_count);
+        block = left->next;
+    }
+    return 0;
+}
+
 /* --- the whole ------------------------------------------------------------------------------------------------------- */
 
 static int check_all(struct rc_truth_found *found)
@@ -465,6 +496,7 @@ static int check_all(struct rc_truth_found *found)
         RC_FOUND_TRY(check_socket(found, s));
     }
     RC_FOUND_TRY(check_recoverables(found));
+    RC_FOUND_TRY(check_tls(found));
     return check_emits(found);
 }
 

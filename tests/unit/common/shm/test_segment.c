@@ -110,26 +110,6 @@ Test(shm, reader_sees_every_store_and_can_make_none)
     cr_assert_lt(rc_segment_reader(-1, &err), 0);
 }
 
-Test(shm, segment_for_reading_is_written_by_its_maker_alone)
-{
-    struct rc_err err = {""};
-    uint64_t bytes;
-    int fd = -1;
-    uint8_t *memory = rc_segment_create_for_reading("test", 8192, &fd, &err);
-    cr_assert_not_null(memory, "%s", err.text);
-    const uint8_t *seen = rc_segment_map_read(fd, &bytes, &err);
-    cr_assert_not_null(seen, "%s", err.text);
-    cr_assert_eq(bytes, 8192);
-    memory[8000] = 9;
-    cr_assert_eq(seen[8000], 9);
-    cr_assert_null(rc_segment_map(fd, &bytes, &err));
-    cr_assert_not(writable(fd), "not even by root");
-    cr_assert_neq(mprotect((void *)(uintptr_t)seen, 8192, PROT_READ | PROT_WRITE), 0);
-    cr_assert_lt(pwrite(fd, "x", 1, 0), 0);
-    cr_assert_neq(ftruncate(fd, 4096), 0);
-    close(fd);
-}
-
 Test(shm, unsized_segment_is_sized_once_by_its_user)
 {
     struct rc_err err = {""};

@@ -56,6 +56,8 @@ static struct rc_spawn_args relay_args(int workers)
     args.life_fd = 8;
     args.bell_fd = 9;
     args.acceptor_bell_fd = 32;
+    args.order_fd = 33;
+    args.pass_fd = 35;
     args.port_count = args.worker_bell_count = args.worker_count = workers;
     for (int i = 0; i < workers; i++) {
         args.port_fds[i] = 100 + i;
@@ -134,11 +136,11 @@ static int parse(const char *line, struct rc_err *err)
 }
 
 #define BOTH \
-    "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --acceptor-bell-fd 20 --history-fd 19 --worker-fd 9 --port-fd 10 "
+    "--core-fd 3 --config-fd 4 --own-fd 5 --acceptor-fd 6 --life-fd 7 --bell-fd 8 --acceptor-bell-fd 20 --history-fd 19 --order-fd 21 --worker-fd 9 --port-fd 10 "
 #define WORKER \
     BOTH       \
-        "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15 --limits-fd 18 --outbox-fd 16"
-#define RELAY BOTH "--keep-fd 11 --worker-bell-fd 12"
+        "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --steer-fd -1 --listen-fd 14 --keys-fd 17 --io-fd 22 --inbox-fd 15 --limits-fd 18 --outbox-fd 16"
+#define RELAY BOTH "--keep-fd 11 --pass-fd 23 --worker-bell-fd 12"
 
 Test(spawn_args, bad_arguments_are_named)
 {
@@ -164,13 +166,12 @@ Test(spawn_args, bad_arguments_are_named)
         {"--steer-fd -2", "--steer-fd -2"},
         {BOTH "--index 0 --relay-fd 12 --relay-bell-fd 13 --listen-fd 14", "--truth-fd is missing"},
         {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13", "--io-fd is missing"},
-        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21",
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22",
          "--inbox-fd is missing"},
-        {BOTH
-         "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15",
+        {BOTH "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --inbox-fd 15",
          "--limits-fd is missing"},
         {BOTH
-         "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --order-fd 21 --inbox-fd 15 --limits-fd 18",
+         "--index 0 --truth-fd 11 --relay-fd 12 --relay-bell-fd 13 --keys-fd 17 --io-fd 22 --inbox-fd 15 --limits-fd 18",
          "--listen-fd is missing"},
         {WORKER " --outbox-fd 17", "one for each worker"},
         {WORKER " --worker-fd 17", "one for each worker"},
@@ -181,7 +182,7 @@ Test(spawn_args, bad_arguments_are_named)
         {"", "--core-fd is missing"},
         {RELAY " --port-fd 8", "one of each per worker"},
         {RELAY " --truth-fd 8", "--truth-fd is not for a relay"},
-        {RELAY " --adopt 1", "--adopt is not for a relay"},
+        {WORKER " --pass-fd 8", "--pass-fd is not for a worker"},
         {WORKER " --adopt 4", "--adopt 4"},
         {WORKER " --adopt 2", "--old-io-fd is for a worker that adopts from a dead one"},
         {WORKER " --old-io-fd 30", "--old-io-fd is for a worker that adopts from a dead one"},

@@ -1,0 +1,59 @@
+// ringcast upgrade with Redis: while the relay is changed nothing that others publish is missed, twice or out of order, and no gap is told.
+import assert from "node:assert/strict";
+import { startCluster, testRedis, until } from "./lib/redis.mjs";
+import { buildCopy, upgraded } from "./lib/upgrade.mjs";
+
+const metric = async (broker, name) => (await broker.metrics())(name);
+
+testRedis("all the time messages of a backend, of another instance and of our own clients: each once, in order, no gap", { brokers: 2, workers: 2, timeout: 180000 }, async ({ brokers: [a, b], redis }) => {
+  const clients = await a.connectMany([5, 5]);
+  const far = await b.connect();
+  const near = clients[9];
+  const counts = { backend: 0, far: 0, near: 0 };
+  for (const client of clients) for (const who of Object.keys(counts)) await client.subscribe(who);
+  for (const who of Object.keys(counts)) await far.subscribe(who);
+  let ending = false;
+  const load = [
+    (async () => {
+      while (!ending) await redis.publish("ws:channel:backend", { payload: counts.backend++ });
+    })(),
+    (async () => {
+      while (!ending) await far.publish("far", counts.far++);
+    })(),
+    (async () => {
+      while (!ending) await near.publish("near", counts.near++);
+    })(),
+  ];
+  const late = [];
+  try {
+    for (let round = 0; round < 3; round++) {
+      const text = await upgraded(a, buildCopy());
+      assert.match(text, /relay was changed/);
+      // Whoever subscribes is told when it is true everywhere, also right behind a change.
+      const client = await a.connect();
+      const answer = await client.subscribe(`late:${round}`);
+      assert.equal(answer.scope, undefined, JSON.stringify(answer));
+      late.push(client);
+      await far.publish(`late:${round}`, round);
+      assert.equal((await client.next("message")).data, round);
+    }
+  } finally {
+    ending = true;
+  }
+  await Promise.all(load);
+  for (const client of [...clients, far]) {
+    const next = { backend: 0, far: 0, near: 0 };
+    const left = () => Object.keys(counts).some((who) => next[who] < counts[who]);
+    while (left()) {
+      const { channel, data } = await client.next("message");
+      assert.equal(data, next[channel]++, `${channel} of ${client.id}`);
+    }
+    assert.deepEqual(client.inbox, [], "no gap, nothing twice");
+    assert.equal(client.isClosed, false);
+  }
+  assert.ok(Math.min(...Object.values(counts)) > 20, JSON.stringify(counts));
+  assert.equal(await metric(a, "ringcast_redis_missed_total"), 0);
+  assert.equal(await metric(b, "ringcast_redis_missed_total"), 0);
+  assert.equal(a.log.filter((line) => /redis_overlapped/.test(line)).length, 3, "both heard, three times");
+  assert.equal(a.log.some((line) => /redis_overlap_lost|redis_outbox_(lost|dropped)/.test(line)), false);
+});

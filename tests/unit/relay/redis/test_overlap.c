@@ -1,0 +1,150 @@
+/* relay/redis/overlap: what two relays hear beside each other is handled once, in order, wherever the mark comes. */
+#include "relay/redis/overlap.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+struct pair {
+    int fd;
+    int bell_fd;
+    struct rc_redis_overlap old;
+    struct rc_redis_overlap new;
+    char handled[4096];
+    char mark[RC_REDIS_OVERLAP_NONCE_BYTES + 1];
+};
+
+static void pair_open(struct pair *pair)
+{
+    struct rc_err err = {{0}};
+    memset(pair, 0, sizeof(*pair));
+    pair->fd = memfd_create("pass", MFD_CLOEXEC);
+    pair->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    cr_assert_eq(rc_redis_overlap_forward(&pair->old, pair->fd, pair->bell_fd, &err), 0, "%s", err.text);
+    cr_assert(rc_redis_overlap_follow(&pair->new, pair->fd));
+    cr_assert_not_null(rc_redis_overlap_mark(&pair->new));
+    snprintf(pair->mark, sizeof(pair->mark), "%s", rc_redis_overlap_mark(&pair->new));
+}
+
+static void pair_close(struct pair *pair)
+{
+    rc_redis_overlap_close(&pair->old);
+    rc_redis_overlap_close(&pair->new);
+    close(pair->fd);
+    close(pair->bell_fd);
+}
+
+static void hear(void *context, const struct rc_redis_heard *heard)
+{
+    struct pair *pair = context;
+    const size_t at = strlen(pair->handled);
+    snprintf(pair->handled + at, sizeof(pair->handled) - at, "%s%.*s=%.*s ", heard->pattern ? "p:" : "",
+             (int)heard->channel.count, (const char *)heard->channel.bytes, (int)heard->body.count,
+             (const char *)heard->body.bytes);
+}
+
+static struct rc_redis_heard message(const char *channel, const char *body)
+{
+    return (struct rc_redis_heard){.channel = rc_span_text(channel), .body = rc_span_text(body)};
+}
+
+static void old_hears(struct pair *pair, const char *channel, const char *body)
+{
+    const struct rc_redis_heard heard = message(channel, body);
+    cr_assert(rc_redis_overlap_take(&pair->old, &heard), "the old one handles nothing any more");
+}
+
+/* As the link does: what is not taken is handled at once. */
+static void new_hears(struct pair *pair, const char *channel, const char *body)
+{
+    const struct rc_redis_heard heard = message(channel, body);
+    if (!rc_redis_overlap_take(&pair->new, &heard)) {
+        hear(pair, &heard);
+    }
+}
+
+Test(overlap, each_is_handled_once_in_order_wherever_the_mark_is_seen_first)
+{
+    for (int old_first = 0; old_first < 2; old_first++) {
+        struct pair pair;
+        pair_open(&pair);
+        old_hears(&pair, "a", "1");
+        rc_redis_overlap_handle(&pair.new, hear, &pair);
+        new_hears(&pair, "a", "2"); /* both hear it: the old one forwards */
+        old_hears(&pair, "a", "2");
+        rc_redis_overlap_marked(&pair.new);
+        cr_assert_null(rc_redis_overlap_mark(&pair.new), "once");
+        if (old_first) {
+            old_hears(&pair, "m", pair.mark);
+            cr_assert(rc_redis_overlap_ended(&pair.old));
+            old_hears(&pair, "a", "3");
+            rc_redis_overlap_handle(&pair.new, hear, &pair);
+            cr_assert_str_eq(pair.handled, "a=1 a=2 ");
+            new_hears(&pair, "m", pair.mark);
+            new_hears(&pair, "a", "3");
+        } else {
+            new_hears(&pair, "m", pair.mark);
+            new_hears(&pair, "a", "3");
+            rc_redis_overlap_handle(&pair.new, hear, &pair);
+            cr_assert_str_eq(pair.handled, "a=1 a=2 ", "what is behind the mark waits for what is before it");
+            cr_assert_not(rc_redis_overlap_ended(&pair.old));
+            old_hears(&pair, "m", pair.mark);
+            old_hears(&pair, "a", "3");
+        }
+        rc_redis_overlap_handle(&pair.new, hear, &pair);
+        new_hears(&pair, "a", "4");
+        cr_assert_eq(pair.new.role, RC_REDIS_OVERLAP_OVER);
+        cr_assert_str_eq(pair.handled, "a=1 a=2 a=3 a=4 ");
+        struct rc_redis_overlap third;
+        cr_assert_not(rc_redis_overlap_follow(&third, pair.fd), "that one is over");
+        pair_close(&pair);
+    }
+}
+
+Test(overlap, patterns_and_large_messages_come_through)
+{
+    static char large[300000];
+    struct pair pair;
+    pair_open(&pair);
+    memset(large, 'x', sizeof(large) - 1);
+    const struct rc_redis_heard heard = {
+        .pattern = true, .by = RC_SPAN("ws:*"), .channel = RC_SPAN("ws:1"), .body = RC_SPAN("body")};
+    cr_assert(rc_redis_overlap_take(&pair.old, &heard));
+    old_hears(&pair, "large", large);
+    old_hears(&pair, "", "");
+    rc_redis_overlap_handle(&pair.new, hear, &pair);
+    cr_assert_eq(strncmp(pair.handled, "p:ws:1=body large=xxx", 21), 0);
+    cr_assert_eq(pair.new.role, RC_REDIS_OVERLAP_FOLLOWS);
+    pair_close(&pair);
+}
+
+Test(overlap, what_the_old_one_cannot_forward_is_known_to_be_missed)
+{
+    struct pair pair;
+    pair_open(&pair);
+    old_hears(&pair, "a", "1");
+    rc_redis_overlap_give_up(&pair.old, hear, &pair); /* its connection was lost */
+    cr_assert(rc_redis_overlap_ended(&pair.old));
+    new_hears(&pair, "m", pair.mark);
+    new_hears(&pair, "a", "9");
+    rc_redis_overlap_handle(&pair.new, hear, &pair);
+    cr_assert_eq(pair.new.role, RC_REDIS_OVERLAP_LOST);
+    cr_assert_str_eq(pair.handled, "a=1 a=9 ", "what there is is handled");
+    new_hears(&pair, "a", "10");
+    cr_assert_str_eq(pair.handled, "a=1 a=9 a=10 ");
+    pair_close(&pair);
+}
+
+Test(overlap, a_file_that_nobody_forwards_into_is_not_followed)
+{
+    struct rc_redis_overlap overlap;
+    const int fd = memfd_create("pass", MFD_CLOEXEC);
+    cr_assert_not(rc_redis_overlap_follow(&overlap, fd), "empty");
+    cr_assert_eq(ftruncate(fd, 8192), 0);
+    cr_assert_not(rc_redis_overlap_follow(&overlap, fd), "zeros");
+    close(fd);
+}
