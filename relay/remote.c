@@ -370,6 +370,30 @@ static bool remote_share_heard(void *context, const struct rc_envelope_view *vie
     return rc_shared_publish(&remote->shared, &own, 0, 0, false);
 }
 
+/* An entry of an application's stream, which only this instance reads. */
+static enum rc_consumed remote_consume(void *context, const struct rc_envelope_view *view,
+                                       const struct rc_shared_source *source, uint64_t *sequence)
+{
+    struct rc_remote *remote = context;
+    struct rc_envelope_view own = *view;
+    if (rc_registry_refused(&remote->registry)) {
+        return RC_CONSUMED_AGAIN;
+    }
+    *sequence = own.head.sequence = rc_router_sequence(remote->router);
+    if (rc_shared_covers(&remote->shared, rc_span_of(view->channel, view->head.channel_bytes))) {
+        return rc_shared_publish_entry(&remote->shared, &own, source) ? RC_CONSUMED_LATER : RC_CONSUMED_AGAIN;
+    }
+    (void)rc_router_deliver(remote->router, RC_DOWN_MESSAGE, &own);
+    remote_publish(remote, &own);
+    return RC_CONSUMED;
+}
+
+static void remote_consumed(void *context, uint64_t sequence, bool taken)
+{
+    struct rc_remote *remote = context;
+    rc_consumers_ended(&remote->consumers, sequence, taken);
+}
+
 static bool remote_wanted(void *context, struct rc_span name)
 {
     const struct rc_remote *remote = context;
@@ -496,7 +520,9 @@ static int open_shared(struct rc_remote *remote, struct rc_history *history)
                                           .wire = &remote->wire,
                                           .config = remote->config,
                                           .instance_id = remote->control->instance_id,
-                                          .boot = remote->control->boot_nonce};
+                                          .boot = remote->control->boot_nonce,
+                                          .ended = remote_consumed,
+                                          .ended_context = remote};
     return rc_shared_open(&remote->shared, &setup);
 }
 
@@ -508,6 +534,7 @@ bool rc_remote_leave(struct rc_remote *remote)
     if (!rc_registry_owned(&remote->registry) || !rc_redis_up(remote->link)) {
         return true;
     }
+    rc_consumers_leave(&remote->consumers);
     rc_entries_drop_all(&remote->entries);
     if (!rc_entries_settled(&remote->entries)) {
         return false;
@@ -597,6 +624,9 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
         remote->link = NULL;
         return rc_err_set(err, rc, "no memory for what Redis is told of this instance");
     }
+    const struct rc_consumers_ops consumers = {.publish = remote_consume, .context = remote};
+    rc_consumers_open(&remote->consumers, &remote->bridge, &remote->application, config, control->instance_id,
+                      control->boot_nonce, &consumers);
     return 0;
 }
 
@@ -610,6 +640,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_entries_close(&remote->entries);
         rc_calls_close(&remote->calls);
         rc_cluster_retained_close(&remote->retained);
+        rc_consumers_close(&remote->consumers);
         rc_shared_close(&remote->shared);
         rc_gaps_close(&remote->gaps);
         rc_emits_close(&remote->emits);

@@ -25,6 +25,7 @@
 #include "relay/bridge/notifications.h"
 #include "relay/bridge/python.h"
 #include "relay/cluster/calls.h"
+#include "relay/cluster/consumers.h"
 #include "relay/cluster/emits.h"
 #include "relay/cluster/entries.h"
 #include "relay/cluster/heartbeat.h"
@@ -60,6 +61,7 @@ struct rc_remote {
     struct rc_emits emits;
     struct rc_cluster_retained retained;
     struct rc_shared shared;
+    struct rc_consumers consumers;
 };
 
 /* What the router is opened with; context: a struct rc_remote. */

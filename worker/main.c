@@ -211,6 +211,15 @@ static int worker_begin(struct rc_worker *w, struct rc_err *err)
     return 0;
 }
 
+/* The same, with the clients of a dead one. */
+static int worker_adopt(struct rc_worker *w, struct rc_err *err)
+{
+    reset_gauges(w->metrics);
+    w->state = RC_PROCESS_STARTING;
+    rc_worker_alive(w);
+    return rc_worker_adopt(w, err);
+}
+
 int main(int argc, char **argv)
 {
     /* Not even SIGTERM: the acceptor says when a worker ends (ended), and one that goes at once would cut its clients off. */
@@ -227,12 +236,14 @@ int main(int argc, char **argv)
         rc_log_error("worker_not_started", "reason=\"%s\" remedy=\"workers are started by ringcast run\"", err.text);
         return EXIT_SETUP;
     }
-    worker.owns = worker.args.adopt == 0;
+    worker.owns = worker.args.adopt != RC_ADOPT_RUNNING;
     adopt_config(&worker, true);
     rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
                 (enum rc_log_format)worker.config->log.format);
     rc_log_settings_apply(&worker.config->log);
-    const int rc = worker.args.adopt != 0 ? rc_worker_succeed(&worker, &err) : worker_begin(&worker, &err);
+    const int rc = worker.args.adopt == RC_ADOPT_NOBODY    ? worker_begin(&worker, &err)
+                   : worker.args.adopt == RC_ADOPT_RUNNING ? rc_worker_succeed(&worker, &err)
+                                                           : worker_adopt(&worker, &err);
     if (rc < 0) {
         rc_log_error("worker_not_started", "reason=\"%s\"", err.text);
         /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */

@@ -329,10 +329,35 @@ static void to_revoked(void *context, uint32_t client, uint64_t random)
 
 /* --- what is opened --- */
 
+/* How far the rings' producer, this worker's former process, came. */
+static uint64_t up_tail(const struct rc_worker *w)
+{
+    const uint32_t pair =
+        atomic_load_explicit(&w->control.core->workers[w->args.index].generation, memory_order_acquire) & 1; /* W3 */
+    return atomic_load_explicit(&w->port.shared->pairs[pair].up.tail, memory_order_acquire);                 /* W3 */
+}
+
+/* What is in the truth is by the configuration that its writer had in force; the next one is taken over as always. */
+static int open_config(struct rc_worker *w, struct rc_err *err)
+{
+    const uint32_t generation = w->truth.layout->config_generation;
+    if (generation != w->config_generation && w->config_generation - generation != 1) {
+        return rc_err_set(err, -EAGAIN, "the configuration was read again meanwhile");
+    }
+    w->config_generation = generation;
+    w->config = rc_control_config(&w->control, generation);
+    return 0;
+}
+
 static int open_truth(struct rc_worker *w, struct rc_err *err)
 {
     if (w->args.adopt != 0) {
-        return rc_truth_attach(&w->truth, w->args.truth_fd, err);
+        int rc = rc_truth_attach(&w->truth, w->args.truth_fd, err);
+        if (rc == 0 && w->args.adopt != RC_ADOPT_RUNNING) {
+            rc = rc_crash_begin(&w->crash, &w->truth, w->metrics, w->args.old_io_fd, up_tail(w),
+                                w->args.adopt == RC_ADOPT_CRASHED, err);
+        }
+        return rc == 0 ? open_config(w, err) : rc;
     }
     const int rc = rc_truth_create(&w->truth, w->args.truth_fd, w->control.direct_descriptors, w->config, 0,
                                    w->control.boot_ms, err);

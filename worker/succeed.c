@@ -8,6 +8,9 @@
  *                       the point of no return: its word is READY, and the predecessor will never run again
  *                                                                        ▼
  *                                            sockets out of the vault, polls, accepts: the loop
+ *
+ * And from one that is dead (worker/adopt/crash.h): nothing is waited for, and its word READY says that the dead one's ring memory is of no use
+ * any more. Killed before or behind that, it leaves the next one what that needs.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -49,9 +52,6 @@ static bool succeed_wait(struct rc_worker *w)
 static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
 {
     int rc = rc_worker_open(w, err);
-    if (rc == 0 && w->truth.layout->config_generation != w->config_generation) {
-        rc = rc_err_set(err, -EAGAIN, "the configuration was read again meanwhile");
-    }
     const struct rc_adopt adopt = {.truth = &w->truth, .hub = &w->hub, .clients = &w->clients, .engines = &w->engines};
     rc = rc == 0 ? rc_adopt_rebuild(&adopt, err) : rc;
     if (rc == 0) {
@@ -78,12 +78,50 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     rc_worker_alive(w); /* what its predecessor said of connections holds until they are taken */
     /* SC1, the point of no return: who dies behind it leaves nothing for the predecessor. Told when it serves. */
     atomic_store_explicit(&w->process->successor_state, RC_PROCESS_READY, memory_order_release);
-    const uint32_t adopted = rc_io_adopt(&w->io);
+    uint32_t lost = 0;
+    const uint32_t adopted = rc_io_adopt(&w->io, &lost);
     rc_io_go_on(&w->io);
     w->more = true;
     rc_worker_beat(w);
     rc_worker_tell_acceptor(w);
     rc_log_info("worker_took_over", "sockets=%u rebuilt_us=%" PRIu64 " adopted_us=%" PRIu64, adopted,
                 (rebuilt_ns - since_ns) / 1000u, (rc_clock_ns() - rebuilt_ns) / 1000u);
+    return 0;
+}
+
+static void adopt_sockets(struct rc_worker *w, uint64_t since_ns)
+{
+    uint32_t lost = 0;
+    const uint32_t adopted = rc_io_adopt(&w->io, &lost);
+    rc_crash_wake(&w->clients);
+    rc_io_go_on(&w->io);
+    lost += w->crash.repaired.clients;
+    rc_metric_add(w->metrics, RC_METRIC_ADOPTED, adopted);
+    rc_metric_add(w->metrics, RC_METRIC_NOT_ADOPTED, lost);
+    rc_log_info("worker_adopted",
+                "sockets=%u ended=%u quarantined=%u unsent=%u unread=%u logs_given_up=%u took_us=%" PRIu64, adopted,
+                lost, w->crash.poisoned, w->crash.unsent, w->crash.unread, w->crash.repaired.logs,
+                (rc_clock_ns() - since_ns) / 1000u);
+}
+
+int rc_worker_adopt(struct rc_worker *w, struct rc_err *err)
+{
+    const uint64_t since_ns = rc_clock_ns();
+    succeed_say(w, RC_PROCESS_ADOPTING);
+    const int rc = succeed_rebuild(w, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc_crash_settle(&w->crash, &w->clients);
+    rc_crash_close(&w->crash);
+    /* SC1, also with TK3 in acceptor/start/broker.c: the truth says all. */
+    atomic_store_explicit(&w->process->successor_state, RC_PROCESS_READY, memory_order_release);
+    adopt_sockets(w, since_ns);
+    w->more = true;
+    w->state = RC_PROCESS_READY;
+    rc_worker_beat(w);
+    /* W2, as in main.c. */
+    atomic_store_explicit(&w->process->state, RC_PROCESS_READY, memory_order_release);
+    rc_worker_tell_acceptor(w);
     return 0;
 }

@@ -15,6 +15,7 @@
 #include "common/shm/control.h"
 #include "common/shm/spawn_args.h"
 #include "worker/api/api.h"
+#include "worker/adopt/crash.h"
 #include "worker/carrier/handover.h"
 #include "worker/carrier/polling.h"
 #include "worker/carrier/websocket.h"
@@ -66,6 +67,7 @@ struct rc_worker {
     struct rc_client_files client_files;
     struct rc_overload overload;
     struct rc_park park;
+    struct rc_crash crash; /* of a dead predecessor */
     struct rc_metrics *metrics;
     struct rc_truth_watch watch; /* debug builds */
     bool parent_gone;
@@ -88,6 +90,9 @@ void rc_worker_tell_acceptor(const struct rc_worker *w);
 /* Instead of opening it: takes over from a worker that runs, when that one stands still. 0: it is to run the loop. Negative errno with `err`:
  * it is to end, and nothing of the other's was touched; -ECANCELED: it was not wanted. */
 int rc_worker_succeed(struct rc_worker *w, struct rc_err *err);
+
+/* The same of one that is dead: it is to end, and the next process may try. */
+int rc_worker_adopt(struct rc_worker *w, struct rc_err *err);
 
 /* Is there an order to stand still, or to go on, that was not followed yet? */
 bool rc_park_due(const struct rc_worker *w);

@@ -224,6 +224,11 @@ void load_item(loader &load, const rc_config_section &section, const toml::table
         report(load, at, "%s", err.text);
         return;
     }
+    if (strcmp(section.name, "consumer") == 0 &&
+        rc_config_consumer_check(reinterpret_cast<const rc_config_consumer *>(memory.data()), &err) != 0) {
+        report(load, at, "%s", err.text);
+        return;
+    }
     void *target;
     if (strcmp(section.name, "namespace") == 0) {
         auto *const found = reinterpret_cast<rc_config_namespace *>(memory.data());

@@ -67,11 +67,12 @@ static void fill_row(struct row *row, const struct rc_supervisor *supervisor, co
     }
     const uint32_t state = rc_child_state(child);
     row->pid = (uint32_t)child->pid;
-    row->state = child->pid == 0             ? "down"
-                 : child->stuck              ? "stuck"
-                 : child->behind             ? "behind"
-                 : state > RC_PROCESS_PARKED ? "?"
-                                             : process_states[state];
+    row->state = child->pid == 0                    ? child->orphan != RC_ADOPT_NOBODY ? "orphaned" : "down"
+                 : child->orphan != RC_ADOPT_NOBODY ? "adopting"
+                 : child->stuck                     ? "stuck"
+                 : child->behind                    ? "behind"
+                 : state > RC_PROCESS_PARKED        ? "?"
+                                                    : process_states[state];
     row->cpu = atomic_load_explicit(&child->life->cpu, memory_order_relaxed);
     row->generation = atomic_load_explicit(&child->life->generation, memory_order_relaxed);
     row->restarts = child->restarts;

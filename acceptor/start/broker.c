@@ -137,6 +137,13 @@ static void decide_keeping(struct rc_broker *broker, const struct rc_config *con
                     "reason=\"this kernel cannot hold sockets in a second io_uring\" lost=\"connections cannot outlive "
                     "their worker\"");
     }
+    broker->adopts = broker->keeps && broker->limits.ring_memory;
+    if (broker->keeps && config->server.adopt_crashed && !broker->adopts) {
+        rc_log_warn(
+            "crashes_not_outlived",
+            "reason=\"this kernel keeps the memory of rings to itself\" lost=\"clients of a worker that dies are "
+            "disconnected\"");
+    }
 }
 
 static int open_bells(struct rc_broker *broker, struct rc_err *err)
@@ -279,6 +286,7 @@ int rc_broker_open(struct rc_broker *broker, const struct rc_config *config, str
     broker->worker_program.fd = broker->relay_program.fd = -1;
     for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
         broker->inbox_fds[i] = broker->outbox_fds[i] = broker->vault_fds[i] = broker->truth_fds[i] = -1;
+        broker->io_fds[i] = broker->adopter_io_fds[i] = -1;
     }
     const int rc = open_all(broker, config, err);
     if (rc != 0) {
@@ -331,6 +339,8 @@ void rc_broker_close(struct rc_broker *broker)
         close_fd(&broker->outbox_fds[i]);
         close_fd(&broker->vault_fds[i]);
         close_fd(&broker->truth_fds[i]);
+        close_fd(&broker->io_fds[i]);
+        close_fd(&broker->adopter_io_fds[i]);
     }
     close_fd(&broker->bell_fd);
     close_fd(&broker->life_read_fd);
@@ -370,7 +380,11 @@ static void close_kept(struct rc_broker *broker, struct rc_child *child)
     if (child->index != RC_CHILD_RELAY) {
         close_fd(&broker->vault_fds[child->index]);
         close_fd(&broker->truth_fds[child->index]);
+        close_fd(&broker->io_fds[child->index]);
+        close_fd(&broker->adopter_io_fds[child->index]);
         close_fd(&child->order_fd);
+        child->orphan = RC_ADOPT_NOBODY;
+        child->unadoptable = false;
     }
 }
 
@@ -393,7 +407,7 @@ static int open_own(int index, int *io_fd, int *order_fd, struct rc_err *err)
 }
 
 /* A new truth and a new vault for each generation: the worker sizes the one, and finds both empty. */
-static int open_generation(struct rc_broker *broker, struct rc_child *child, int *io_fd, struct rc_err *err)
+static int open_generation(struct rc_broker *broker, struct rc_child *child, struct rc_err *err)
 {
     char name[32];
     snprintf(name, sizeof(name), "ringcast-truth-%d", child->index);
@@ -401,7 +415,7 @@ static int open_generation(struct rc_broker *broker, struct rc_child *child, int
     if (broker->truth_fds[child->index] < 0) {
         return broker->truth_fds[child->index];
     }
-    const int rc = open_own(child->index, io_fd, &child->order_fd, err);
+    const int rc = open_own(child->index, &broker->io_fds[child->index], &child->order_fd, err);
     if (rc < 0) {
         close_kept(broker, child);
         return rc;
@@ -431,39 +445,84 @@ static pid_t broker_spawn(const struct rc_broker *broker, const struct rc_child 
     return rc_spawn_child(&spawn, args, pidfd, err);
 }
 
+/* What the worker's process is given: all of its own, or what a dead one has left. */
+static int open_worker(struct rc_broker *broker, struct rc_child *child, struct rc_spawn_args *args, struct rc_err *err)
+{
+    const int index = child->index;
+    if (child->orphan == RC_ADOPT_NOBODY) {
+        const int rc = open_generation(broker, child, err);
+        if (rc < 0) {
+            return rc;
+        }
+        args_of_worker(broker, child, args);
+        args->io_fd = broker->io_fds[index];
+        return 0;
+    }
+    close_fd(&broker->adopter_io_fds[index]);
+    close_fd(&child->order_fd);
+    const int rc = open_own(index, &broker->adopter_io_fds[index], &child->order_fd, err);
+    if (rc < 0) {
+        return rc;
+    }
+    atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_relaxed);
+    args_of_worker(broker, child, args);
+    args->io_fd = broker->adopter_io_fds[index];
+    args->old_io_fd = broker->io_fds[index];
+    args->adopt = (int)child->orphan;
+    return 0;
+}
+
+static int broker_make_args(struct rc_broker *broker, struct rc_child *child, struct rc_spawn_args *args,
+                            struct rc_err *err)
+{
+    args_open(broker, child, args);
+    if (child->index == RC_CHILD_RELAY) {
+        args_of_relay(broker, args);
+        return 0;
+    }
+    return open_worker(broker, child, args, err);
+}
+
+/* Of an orphan, its clients go as well: a fresh one is what may still be had. */
+static void broker_not_started(struct rc_broker *broker, struct rc_child *child, bool adopts)
+{
+    if (adopts) {
+        rc_broker_bury(broker, child);
+    } else {
+        close_kept(broker, child);
+    }
+}
+
 int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err)
 {
     RC_ASSERT(child->pid == 0 && child->pidfd < 0);
     struct rc_spawn_args args;
-    int io_fd = -1;
-    rc_segments_renew(&broker->segments, child->index);
-    args_open(broker, child, &args);
-    if (child->index == RC_CHILD_RELAY) {
-        args_of_relay(broker, &args);
-    } else {
-        const int rc = open_generation(broker, child, &io_fd, err);
-        if (rc < 0) {
-            return rc;
-        }
-        args_of_worker(broker, child, &args);
-        args.io_fd = io_fd;
+    const bool adopts = child->orphan != RC_ADOPT_NOBODY;
+    if (!adopts) {
+        rc_segments_renew(&broker->segments, child->index);
+    }
+    const int rc = broker_make_args(broker, child, &args, err);
+    if (rc < 0) {
+        broker_not_started(broker, child, adopts);
+        return rc;
     }
     child->ready = child->stuck = child->behind = child->killed = false;
     child->restart_due_ms = 0;
     child->started_ms = now_ms;
     atomic_store_explicit(&child->process->heartbeat_ms, now_ms, memory_order_relaxed);
-    atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
+    if (!adopts) {
+        atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
+    }
     atomic_store_explicit(&child->process->successor_state, RC_PROCESS_DOWN, memory_order_relaxed);
     /* Relaxed, as DOWN below: who reads it concludes nothing about another word. */
     atomic_store_explicit(&child->process->state, RC_PROCESS_STARTING, memory_order_relaxed);
     /* B2 pairs with P3 in relay/route/port.c, rc_port_follow: who sees 1 sees the generation that starts, and writes to it. */
     atomic_store_explicit(&child->life->running, 1, memory_order_release);
     const pid_t pid = broker_spawn(broker, child, &args, &child->pidfd, err);
-    close_fd(&io_fd);
     if (pid < 0) {
-        close_kept(broker, child);
         atomic_store_explicit(&child->life->running, 0, memory_order_relaxed);
         atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_relaxed);
+        broker_not_started(broker, child, adopts);
         return (int)pid;
     }
     child->pid = pid;
@@ -485,16 +544,54 @@ int rc_broker_start_successor(struct rc_broker *broker, struct rc_child *child, 
     args_of_worker(broker, child, &args);
     args.order_fd = successor->order_fd;
     args.io_fd = io_fd;
-    args.adopt = 1;
+    args.adopt = RC_ADOPT_RUNNING;
     atomic_store_explicit(&child->process->successor_state, RC_PROCESS_STARTING, memory_order_relaxed);
     const pid_t pid = broker_spawn(broker, child, &args, &successor->pidfd, err);
-    close_fd(&io_fd);
     if (pid < 0) {
+        close_fd(&io_fd);
         close_fd(&successor->order_fd);
         return (int)pid;
     }
+    successor->io_fd = io_fd;
     successor->pid = pid;
     return 0;
+}
+
+bool rc_broker_can_orphan(const struct rc_broker *broker, const struct rc_child *child)
+{
+    return broker->adopts && child->index != RC_CHILD_RELAY && broker->vault_fds[child->index] >= 0 &&
+           broker->truth_fds[child->index] >= 0 && broker->io_fds[child->index] >= 0;
+}
+
+void rc_broker_orphan(struct rc_broker *broker, struct rc_child *child, bool crashed)
+{
+    rc_steer_set_live(&broker->steer, (uint32_t)child->index, false); /* its load stays: the connections do */
+    if (child->orphan != RC_ADOPT_NOBODY) {
+        /* TK3 pairs with SC1 in worker/succeed.c: the one that has just died had all in the truth, or nothing was changed by it. */
+        const bool alone =
+            atomic_load_explicit(&child->process->successor_state, memory_order_acquire) == RC_PROCESS_READY;
+        if (alone) {
+            rc_broker_adopted(broker, child);
+        }
+        close_fd(&broker->adopter_io_fds[child->index]);
+    }
+    atomic_store_explicit(&child->life->pid, 0, memory_order_relaxed);
+    atomic_store_explicit(&child->process->state, RC_PROCESS_ORPHANED, memory_order_relaxed);
+    child->ready = child->stuck = child->behind = false;
+    child->orphan = crashed ? RC_ADOPT_CRASHED : RC_ADOPT_KILLED;
+    child->pid = 0;
+    close_fd(&child->pidfd);
+}
+
+void rc_broker_adopted(struct rc_broker *broker, struct rc_child *child)
+{
+    const int index = child->index;
+    if (broker->adopter_io_fds[index] >= 0) {
+        close_fd(&broker->io_fds[index]);
+        broker->io_fds[index] = broker->adopter_io_fds[index];
+        broker->adopter_io_fds[index] = -1;
+    }
+    child->orphan = RC_ADOPT_NOBODY;
 }
 
 void rc_broker_bury(struct rc_broker *broker, struct rc_child *child)

@@ -28,7 +28,8 @@ struct rc_broker {
     struct rc_cpus cpus;
     struct rc_limits limits;
     struct rc_limits_plan plan;
-    bool keeps; /* workers' sockets, in vaults */
+    bool keeps;  /* workers' sockets, in vaults */
+    bool adopts; /* and clients of workers that died can be gone on with */
     struct rc_segments segments;
     struct rc_steer steer;
     uint32_t listen_count;
@@ -46,6 +47,9 @@ struct rc_broker {
     /* owned: of each worker's generation, what keeps its sockets (common/base/vault.h); -1 = nothing does */
     int vault_fds[RC_WORKERS_MAX];
     int truth_fds[RC_WORKERS_MAX]; /* owned: of each worker that runs, for a successor */
+    /* owned: ring memory by which its truth is read when it is dead, and that of a process which is just adopting it; -1 = none */
+    int io_fds[RC_WORKERS_MAX];
+    int adopter_io_fds[RC_WORKERS_MAX];
     struct rc_child relay;
     struct rc_child workers[RC_WORKERS_MAX];
 };
@@ -64,11 +68,19 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
 /* A second process of a worker that runs, which is to take over from it. */
 struct rc_successor {
     pid_t pid; /* 0 = none */
-    int pidfd; /* owned, as order_fd; -1 = none */
+    int pidfd; /* owned, as order_fd and io_fd; -1 = none */
     int order_fd;
+    int io_fd;
 };
 int rc_broker_start_successor(struct rc_broker *broker, struct rc_child *child, struct rc_successor *successor,
                               struct rc_err *err);
+
+/* In place of rc_broker_bury when a worker died whose clients the next process is to go on with: truth, vault and generation stay, and
+ * rc_broker_start adopts. `crashed`: it died by its own doing. */
+bool rc_broker_can_orphan(const struct rc_broker *broker, const struct rc_child *child);
+void rc_broker_orphan(struct rc_broker *broker, struct rc_child *child, bool crashed);
+/* The process that adopts needs the dead one's ring memory no more; or it is dead, too. */
+void rc_broker_adopted(struct rc_broker *broker, struct rc_child *child);
 
 /* What must happen when a child died, in this order: no new connections, no load, DOWN, a new generation,
  * everybody told. */

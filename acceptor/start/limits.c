@@ -62,6 +62,7 @@ struct probe_report {
     int32_t code; /* 0 or negative errno */
     uint32_t memlock_counts;
     uint32_t vault;
+    uint32_t ring_memory;
     struct rc_err err;
 };
 
@@ -98,6 +99,7 @@ __attribute__((noreturn)) static void probe_child(const struct rc_identity *iden
         report.code = rc_uring_probe(&features, &report.err);
     }
     report.vault = report.code == 0 && vault_fd >= 0 && rc_vault_probe(vault_fd, params) ? 1 : 0;
+    report.ring_memory = report.code == 0 && features.no_mmap ? 1 : 0;
     report.memlock_counts = report.code == 0 && ring_memory_counts() ? 1 : 0;
     (void)!write(report_fd, &report, sizeof(report));
     _exit(0);
@@ -141,6 +143,7 @@ static int probe_ring(struct rc_limits *limits, const struct rc_identity *identi
     }
     limits->memlock_counts = report.memlock_counts != 0;
     limits->vault = report.vault != 0;
+    limits->ring_memory = report.ring_memory != 0;
     return 0;
 }
 
@@ -162,10 +165,10 @@ int rc_limits_read(struct rc_limits *limits, const struct rc_identity *identity,
 }
 
 /* Descriptors of the acceptor itself: a report (to write, to read), a port, a bell, a process, an inbox with both its ends, a vault, a
- * bell for orders, a truth and the listeners of every worker; programs and maps. A child inherits fewer. */
+ * bell for orders, a truth, two ring memories and the listeners of every worker; programs and maps. A child inherits fewer. */
 static uint64_t own_descriptors(uint32_t workers, uint32_t listeners)
 {
-    return RC_LIMITS_OWN_DESCRIPTORS + (uint64_t)workers * (10 + listeners) + (uint64_t)listeners * 8;
+    return RC_LIMITS_OWN_DESCRIPTORS + (uint64_t)workers * (12 + listeners) + (uint64_t)listeners * 8;
 }
 
 /* ", or server.workers = N" where that is a way out. */

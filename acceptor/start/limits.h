@@ -32,6 +32,7 @@ struct rc_limits {
     uint64_t memlock_bytes; /* RLIMIT_MEMLOCK after raising, UINT64_MAX = unlimited */
     bool memlock_counts;    /* ring memory of the children's user is counted against it */
     bool vault;             /* sockets can be kept for when their worker ends (common/base/vault.h) */
+    bool ring_memory;       /* what was in a dead worker's ring can be read (worker/io/memory.h) */
     uint32_t backlog;       /* net.core.somaxconn */
 };
 

@@ -49,7 +49,7 @@ static int keep_all_open(const struct rc_spawn_args *args)
                           args->relay_fd, args->keep_fd,       args->life_fd,    args->bell_fd,
                           args->truth_fd, args->relay_bell_fd, args->steer_fd,   args->keys_fd,
                           args->inbox_fd, args->limits_fd,     args->history_fd, args->acceptor_bell_fd,
-                          args->vault_fd, args->order_fd,      args->io_fd};
+                          args->vault_fd, args->order_fd,      args->io_fd,      args->old_io_fd};
     for (size_t i = 0; i < sizeof(single) / sizeof(single[0]) && rc == 0; i++) {
         rc = keep_open(single[i]);
     }

@@ -13,6 +13,7 @@
 
 #include "acceptor/watch/restart.h"
 #include "common/shm/layout.h"
+#include "common/shm/spawn_args.h"
 
 #define RC_CHILD_RELAY (-1)
 
@@ -30,12 +31,16 @@ struct rc_child {
     uint64_t started_ms;
     uint64_t restart_due_ms; /* start it again then; 0 = no restart pending */
     uint32_t restarts;
-    bool ready;              /* its state has been READY since it was started */
-    bool stuck;              /* its heartbeat is older than server.stuck_timeout */
-    bool behind;             /* the relay reports that it had to drop messages for it */
-    bool killed;             /* SIGKILL was sent to it */
-    bool listeners_replaced; /* its queue went to the others during a long back-off */
-    uint32_t load_ticks;     /* ticks that its steering load has differed by the same amount */
+    bool ready;  /* its state has been READY since it was started */
+    bool stuck;  /* its heartbeat is older than server.stuck_timeout */
+    bool behind; /* the relay reports that it had to drop messages for it */
+    bool killed; /* SIGKILL was sent to it */
+    enum rc_adopt_from
+        orphan; /* worker: its process is dead, and the next one goes on with its clients; or is adopting them */
+    uint32_t adoptions_failed; /* processes that have died of that, one after the other */
+    bool unadoptable;          /* two processes have written its truth */
+    bool listeners_replaced;   /* its queue went to the others during a long back-off */
+    uint32_t load_ticks;       /* ticks that its steering load has differed by the same amount */
     int64_t load_difference;
     struct rc_restart restart;
 };

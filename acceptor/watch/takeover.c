@@ -81,7 +81,10 @@ static void successor_close(struct rc_successor *successor)
     if (successor->order_fd >= 0) {
         close(successor->order_fd);
     }
-    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1};
+    if (successor->io_fd >= 0) {
+        close(successor->io_fd);
+    }
+    *successor = (struct rc_successor){.pidfd = -1, .order_fd = -1, .io_fd = -1};
 }
 
 /* Is it gone, and reaped? */
@@ -169,7 +172,7 @@ static void takeover_start(struct rc_supervisor *supervisor, uint32_t handle, ui
                                                 .worker = first,
                                                 .last = last,
                                                 .only_park = only_park,
-                                                .successor = {.pidfd = -1, .order_fd = -1}};
+                                                .successor = {.pidfd = -1, .order_fd = -1, .io_fd = -1}};
     takeover_begin(supervisor);
 }
 
@@ -216,12 +219,15 @@ static void takeover_change(struct rc_supervisor *supervisor, struct rc_child *c
 {
     struct rc_takeover *takeover = &supervisor->takeover;
     struct rc_successor *successor = &takeover->successor;
-    const struct rc_successor old = {.pid = child->pid, .pidfd = child->pidfd, .order_fd = child->order_fd};
+    int *io_fd = &supervisor->broker.io_fds[child->index];
+    const struct rc_successor old = {
+        .pid = child->pid, .pidfd = child->pidfd, .order_fd = child->order_fd, .io_fd = *io_fd};
     takeover->taken_ns = rc_clock_ns();
     (void)kill(old.pid, SIGKILL);
     child->pid = successor->pid;
     child->pidfd = successor->pidfd;
     child->order_fd = successor->order_fd;
+    *io_fd = successor->io_fd;
     child->started_ms = supervisor->now_ms;
     child->killed = child->stuck = false; /* that was the predecessor */
     atomic_store_explicit(&child->life->pid, (uint32_t)child->pid, memory_order_relaxed);
@@ -389,10 +395,12 @@ static void successor_kill(struct rc_successor *successor)
     successor->pid = 0;
 }
 
-void rc_takeover_child_ended(struct rc_supervisor *supervisor, const struct rc_child *child)
+void rc_takeover_child_ended(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
     if (takeover->phase != RC_TAKEOVER_NONE && takeover->successor.pid != 0 && child == its_worker(supervisor)) {
+        /* Whose ring memory tells of the truth is not known when the other one has begun to write. */
+        child->unadoptable = takeover->phase != RC_TAKEOVER_LEAVING && was_taken_over(supervisor, child);
         successor_kill(&takeover->successor); /* or the predecessor, which was killed already */
     }
 }

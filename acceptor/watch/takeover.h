@@ -25,7 +25,7 @@ void rc_takeover_ask_park(struct rc_supervisor *supervisor, uint32_t handle, con
 void rc_takeover_progress(struct rc_supervisor *supervisor);
 /* A child was reaped. Before its generation is raised, which says that its process has written its last: a successor of it is killed and
  * waited for. */
-void rc_takeover_child_ended(struct rc_supervisor *supervisor, const struct rc_child *child);
+void rc_takeover_child_ended(struct rc_supervisor *supervisor, struct rc_child *child);
 /* When rc_takeover_progress must run again; UINT64_MAX = only after an event. */
 uint64_t rc_takeover_due_ms(const struct rc_supervisor *supervisor);
 /* The broker ends: a successor that has not taken over is killed. */

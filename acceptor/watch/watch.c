@@ -14,7 +14,9 @@
 #include "acceptor/watch/takeover.h"
 #include "common/base/log.h"
 
-#define RC_WATCH_MOVE_QUEUE_MS 1000u /* a longer back-off than this does not keep waiting clients */
+#define RC_WATCH_ADOPTIONS_MAX 3u       /* that fail one after the other */
+#define RC_WATCH_ADOPTED_WELL_MS 10000u /* who crashes sooner has adopted what made it crash */
+#define RC_WATCH_MOVE_QUEUE_MS 1000u    /* a longer back-off than this does not keep waiting clients */
 
 static void restart_after_crash(struct rc_supervisor *supervisor, struct rc_child *child, const char *how);
 
@@ -123,6 +125,39 @@ static void describe_exit(int status, char *text, size_t capacity)
     }
 }
 
+/* A worker is dead, and is not buried yet. Is the next one to go on with its clients? */
+static bool adoption_wanted(const struct rc_supervisor *supervisor, struct rc_child *child, int status, bool worked,
+                            bool crashed)
+{
+    if (rc_supervisor_state(supervisor) != RC_BROKER_RUNNING || !worked ||
+        !rc_segments_config(&supervisor->broker.segments)->server.adopt_crashed ||
+        !rc_broker_can_orphan(&supervisor->broker, child)) {
+        return false;
+    }
+    const bool adopting = child->orphan != RC_ADOPT_NOBODY;
+    const bool failed = adopting || (crashed && supervisor->now_ms - child->started_ms < RC_WATCH_ADOPTED_WELL_MS);
+    child->adoptions_failed = failed ? child->adoptions_failed + 1 : 0;
+    /* Who ends by itself says that it cannot be gone on with. */
+    return WIFSIGNALED(status) && !child->unadoptable && child->adoptions_failed < RC_WATCH_ADOPTIONS_MAX;
+}
+
+/* Its clients stay, and it is an orphan, or they go. */
+static void leave_clients(struct rc_supervisor *supervisor, struct rc_child *child, int status, bool worked)
+{
+    const bool crashed = child->killed || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
+    if (adoption_wanted(supervisor, child, status, worked, crashed)) {
+        rc_broker_orphan(&supervisor->broker, child, crashed);
+        return;
+    }
+    if (worked && child->index != RC_CHILD_RELAY && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING &&
+        rc_segments_config(&supervisor->broker.segments)->server.adopt_crashed) {
+        rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_ADOPTIONS_FAILED, 1);
+        rc_log_warn("clients_lost", "child=\"%s\" attempts=%u", rc_child_name(child), child->adoptions_failed);
+    }
+    child->adoptions_failed = 0;
+    rc_broker_bury(&supervisor->broker, child);
+}
+
 static void after_death(struct rc_supervisor *supervisor, struct rc_child *child, pid_t pid, int status, bool was_ready)
 {
     char how[96];
@@ -163,10 +198,12 @@ void rc_watch_reap(struct rc_supervisor *supervisor, uint32_t number)
     if (pid != child->pid) {
         return;
     }
-    const bool was_ready = child->ready || rc_child_state(child) >= RC_PROCESS_READY;
+    const bool adopting = child->orphan != RC_ADOPT_NOBODY;
+    /* Who adopts was started because another one was: that it cannot is no reason to give up. */
+    const bool worked = adopting || child->ready || rc_child_state(child) >= RC_PROCESS_READY;
     rc_takeover_child_ended(supervisor, child);
-    rc_broker_bury(&supervisor->broker, child);
-    after_death(supervisor, child, pid, status, was_ready);
+    leave_clients(supervisor, child, status, worked);
+    after_death(supervisor, child, pid, status, worked);
 }
 
 /* Whether new connections may go to a worker. */
@@ -182,6 +219,10 @@ static void update_live(struct rc_supervisor *supervisor, const struct rc_child 
 static void became_ready(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     child->ready = true;
+    if (child->orphan != RC_ADOPT_NOBODY) {
+        rc_broker_adopted(&supervisor->broker, child);
+        rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_ADOPTIONS, 1);
+    }
     update_live(supervisor, child);
     rc_log_info("child_ready", "child=\"%s\" pid=%d generation=%u took_ms=%" PRIu64, rc_child_name(child),
                 (int)child->pid, atomic_load_explicit(&child->life->generation, memory_order_relaxed),
@@ -207,6 +248,9 @@ void rc_watch_progress(struct rc_supervisor *supervisor)
         if (child->pid == 0) {
             if (child->restart_due_ms != 0 && !restart_wanted(supervisor, child)) {
                 child->restart_due_ms = 0;
+                if (child->orphan != RC_ADOPT_NOBODY) {
+                    rc_broker_bury(&supervisor->broker, child); /* nobody comes for its clients any more */
+                }
             } else if (child->restart_due_ms != 0 && supervisor->now_ms >= child->restart_due_ms) {
                 rc_watch_start(supervisor, i);
             }
@@ -261,6 +305,7 @@ static void check_report(struct rc_supervisor *supervisor, struct rc_child *chil
     const uint64_t lost = RC_VERDICT_LOST << 32 | atomic_load_explicit(&child->life->generation, memory_order_relaxed);
     /* The relay said so of this generation: neither of a former one, nor by rubbish. Relaxed: the word says it all. */
     if (atomic_load_explicit(&child->verdict->lost, memory_order_relaxed) == lost) {
+        child->unadoptable = true;
         rc_watch_kill(supervisor, child, "its rings are damaged");
         return;
     }

@@ -65,3 +65,16 @@ int rc_config_bridge_check(const struct rc_config_bridge *bridge, struct rc_err 
                          : rc_err_set(err, -EINVAL, "{match.%u} of this [[bridge]]: its pattern has %u star%s", most,
                                       stars, stars == 1 ? "" : "s");
 }
+
+int rc_config_consumer_check(const struct rc_config_consumer *consumer, struct rc_err *err)
+{
+    const char *const texts[] = {consumer->room.text, consumer->event.text, consumer->nsp.text, consumer->key.text,
+                                 consumer->data.text};
+    for (uint32_t i = 0; i < RC_ARRAY_COUNT(texts); i++) {
+        if (stars_named(texts[i]) > 0) {
+            return rc_err_set(err, -EINVAL, "{match.%u} of this [[consumer]]: a stream has no pattern",
+                              stars_named(texts[i]));
+        }
+    }
+    return 0;
+}

@@ -25,6 +25,9 @@ struct rc_span; /* common/base/span.h, which is not for C++ */
 /* One of redis and pattern, and stars for all that is said of them. -EINVAL. */
 int rc_config_bridge_check(const struct rc_config_bridge *bridge, struct rc_err *err);
 
+/* No stars: there is no pattern. -EINVAL. */
+int rc_config_consumer_check(const struct rc_config_consumer *consumer, struct rc_err *err);
+
 /* Is that a field? (rc_template_known) */
 bool rc_config_bridge_field(struct rc_span field);
 /* Which star a field {match.N} is about, from 1; 0: it is another field. */

@@ -444,6 +444,13 @@ static int kept_check(const struct rc_config *config, struct rc_err *err)
                               config->bridges[i].redis.text);
         }
     }
+    for (uint32_t i = 0; i < config->consumer_count; i++) {
+        if (config->consumers[i].retain) {
+            return rc_err_set(err, -EINVAL,
+                              "consumer \"%s\": retain: nothing is kept with limits.history_memory = \"0\"",
+                              config->consumers[i].stream.text);
+        }
+    }
     for (uint32_t i = 0; i < config->event_count; i++) {
         if (config->events[i].retain_count > 0) {
             return rc_err_set(err, -EINVAL,

@@ -48,6 +48,12 @@ static const struct rc_config_word identity_kinds[] = {
     {"proxy", RC_IDENTITY_PROXY}, {"certificate", RC_IDENTITY_CERTIFICATE}, {NULL, 0}};
 static const struct rc_config_word identity_ats[] = {
     {"connect", RC_IDENTITY_AT_CONNECT}, {"handshake", RC_IDENTITY_AT_HANDSHAKE}, {NULL, 0}};
+static const struct rc_config_word consumer_from[] = {
+    {"newest", RC_CONSUMER_NEWEST},
+    {"oldest", RC_CONSUMER_OLDEST},
+    {NULL, 0},
+};
+
 static const struct rc_config_word revocations[] = {
     {"off", RC_REVOCATION_OFF}, {"strict", RC_REVOCATION_STRICT}, {"lenient", RC_REVOCATION_LENIENT}, {NULL, 0}};
 static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE},

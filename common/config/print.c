@@ -48,6 +48,8 @@ static const struct {
     {"identity", "jwks_file", "/etc/ringcast/keys.json"},
     {"bridge", "redis", "match:result"},
     {"bridge", "room", "leaderboard:global"},
+    {"consumer", "stream", "orders"},
+    {"consumer", "room", "orders:{json.customer}"},
 };
 
 /* A line of a section whose keys are names, switched off. */

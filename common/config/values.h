@@ -16,6 +16,7 @@
 #define RC_CONFIG_NAMESPACES_MAX 64 /* [[namespace]] tables */
 #define RC_CONFIG_ENDPOINTS_MAX 16  /* [[endpoint]] tables */
 #define RC_CONFIG_BRIDGES_MAX 64    /* [[bridge]] tables */
+#define RC_CONFIG_CONSUMERS_MAX 16  /* [[consumer]] tables */
 #define RC_CONFIG_IDENTITIES_MAX 8  /* [[identity]] tables */
 #define RC_CONFIG_JOIN_MAX 8        /* channels that an endpoint joins */
 #define RC_CONFIG_NSPS_MAX 64       /* names and patterns of Socket.IO namespaces */
@@ -122,6 +123,7 @@ struct rc_config_server {
     uint64_t stuck_kill_timeout_ms;       /* one older than this gets it killed and restarted, 0 = never */
     uint64_t receive_buffers_bytes;       /* provided receive buffers per worker */
     enum rc_keep keep;
+    bool adopt_crashed;
 };
 
 struct rc_config_limits {
@@ -367,6 +369,24 @@ struct rc_config_bridge {
     struct rc_config_text except; /* "" = nobody */
     uint32_t args_count;          /* 0 = the message is the data */
     struct rc_config_text args[RC_CONFIG_BRIDGE_ARGS_MAX];
+    bool retain;
+};
+
+enum rc_consumer_from {
+    RC_CONSUMER_NEWEST,
+    RC_CONSUMER_OLDEST,
+};
+
+/* common/config/bridge.h says what its texts may hold, but for {match.N}. */
+struct rc_config_consumer {
+    struct rc_config_text stream;
+    struct rc_config_text group;
+    enum rc_consumer_from from; /* WORD "newest" */
+    struct rc_config_text room;
+    struct rc_config_text nsp;
+    struct rc_config_text event; /* "" = none */
+    struct rc_config_text key;   /* "" = none */
+    struct rc_config_text data;
     bool retain;
 };
 
@@ -684,6 +704,7 @@ struct rc_config {
     uint32_t whole_count; /* of them for whole names */
     uint32_t endpoint_count;
     uint32_t bridge_count;
+    uint32_t consumer_count;
     uint32_t event_count;
     uint32_t schemas_count;
     uint32_t backend_count;
@@ -693,6 +714,7 @@ struct rc_config {
     struct rc_config_namespace namespaces[RC_CONFIG_NAMESPACES_MAX];
     struct rc_config_endpoint endpoints[RC_CONFIG_ENDPOINTS_MAX];
     struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
+    struct rc_config_consumer consumers[RC_CONFIG_CONSUMERS_MAX];
     struct rc_config_backend backends[RC_CONFIG_BACKENDS_MAX];
     struct rc_config_event events[RC_CONFIG_EVENTS_MAX];
     uint32_t

@@ -66,7 +66,7 @@ static double max_fds(const struct rc_control *control, uint32_t index)
     return (double)rc_procfs_max_fds(rc_instance_pid(control, index));
 }
 
-static double starts(const struct rc_control *control, uint32_t index)
+static double process_starts(const struct rc_control *control, uint32_t index)
 {
     return atomic_load_explicit(&rc_instance_life(control, index)->generation, memory_order_relaxed);
 }
@@ -85,7 +85,7 @@ static const struct process_family {
     {"process_start_time_seconds", "When the process was started, in seconds since 1970", "gauge", start_seconds},
     {"process_max_fds", "How many descriptors it may have (RLIMIT_NOFILE), and as many more in its ring", "gauge",
      max_fds},
-    {"ringcast_process_starts_total", "Times the process was started", "counter", starts},
+    {"ringcast_process_starts_total", "Times the process was started", "counter", process_starts},
 };
 
 static void processes_render(struct rc_exposition *to, const struct rc_control *control)

@@ -77,6 +77,11 @@ static inline void rc_metric_subscribed(struct rc_metrics *metrics, uint32_t nam
     atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + (uint64_t)n, memory_order_relaxed);
 }
 
+static inline void rc_metric_set_subscribed(struct rc_metrics *metrics, uint32_t namespace, uint64_t n)
+{
+    atomic_store_explicit(&metrics->subscriptions[namespace], n, memory_order_relaxed);
+}
+
 /* A client is sent a close frame with this code. */
 static inline void rc_metric_closed(struct rc_metrics *metrics, uint32_t code)
 {

@@ -74,6 +74,9 @@ enum rc_broker_state { RC_BROKER_STARTING, RC_BROKER_RUNNING, RC_BROKER_DRAINING
  *
  *   state            READY -> PARKED: it stands still, and touches nothing -> READY: it goes on, or it is killed
  *   successor_state  DOWN -> STARTING -> STANDBY: it waits -> ADOPTING: it reads -> READY: it has taken over, and writes `state` from here on
+ *
+ * One that dies leaves its clients to the next one (ORPHANED -> STARTING -> READY), which says by successor_state, too, when all that they
+ * need of the dead one's ring memory is in the truth: READY.
  */
 enum rc_process_state {
     RC_PROCESS_DOWN,
@@ -83,6 +86,7 @@ enum rc_process_state {
     RC_PROCESS_PARKED,
     RC_PROCESS_STANDBY,
     RC_PROCESS_ADOPTING,
+    RC_PROCESS_ORPHANED,
 };
 
 /*

@@ -58,6 +58,7 @@ static const struct {
     {"--steer-fd", offsetof(struct rc_spawn_args, steer_fd), FOR_WORKER},
     {"--vault-fd", offsetof(struct rc_spawn_args, vault_fd), FOR_WORKER},
     {"--io-fd", offsetof(struct rc_spawn_args, io_fd), FOR_WORKER},
+    {"--old-io-fd", offsetof(struct rc_spawn_args, old_io_fd), FOR_WORKER},
     {"--order-fd", offsetof(struct rc_spawn_args, order_fd), FOR_WORKER},
     {"--keys-fd", offsetof(struct rc_spawn_args, keys_fd), FOR_WORKER},
     {"--inbox-fd", offsetof(struct rc_spawn_args, inbox_fd), FOR_WORKER},
@@ -74,7 +75,7 @@ static int *single_at(struct rc_spawn_args *args, size_t i)
 /* May there be none? Then it is -1, or not given at all. */
 static bool single_optional(const struct rc_spawn_args *args, const int *single)
 {
-    return single == &args->steer_fd || single == &args->vault_fd;
+    return single == &args->steer_fd || single == &args->vault_fd || single == &args->old_io_fd;
 }
 
 /* Where a descriptor given once is kept; NULL when `name` is none of them. */
@@ -92,7 +93,7 @@ static int argument_parse(struct rc_spawn_args *args, const char *name, const ch
 {
     int value;
     if (strcmp(name, "--adopt") == 0) {
-        return args->adopt != 0 ? -EINVAL : number_parse(text, 1, 1, &args->adopt);
+        return args->adopt != 0 ? -EINVAL : number_parse(text, 1, RC_ADOPT_CRASHED, &args->adopt);
     }
     if (strcmp(name, "--index") == 0) {
         return args->index != -1 ? -EINVAL : number_parse(text, 0, RC_WORKERS_MAX - 1, &args->index);
@@ -170,6 +171,9 @@ static int arguments_check(struct rc_spawn_args *args, struct rc_err *err)
     }
     if (!worker && args->adopt != 0) {
         return rc_err_set(err, -EINVAL, "--adopt is not for a relay");
+    }
+    if (worker && (args->adopt >= RC_ADOPT_KILLED) != (args->old_io_fd >= 0)) {
+        return rc_err_set(err, -EINVAL, "--old-io-fd is for a worker that adopts from a dead one");
     }
     if (!worker && args->listen_count != 0) {
         return rc_err_set(err, -EINVAL, "--listen-fd is not for a relay");

@@ -5,7 +5,7 @@
  *                   --life-fd N --bell-fd N --acceptor-bell-fd N --relay-bell-fd N --steer-fd N --keys-fd N --inbox-fd N
  *                   --limits-fd N --vault-fd N --order-fd N --io-fd N
  *                   --worker-fd N (each worker's report, in order)  --listen-fd N (each listener, in order)
- *                   --outbox-fd N (to each worker's inbox, in order)  --adopt 1 (a successor of one that runs)
+ *                   --outbox-fd N (to each worker's inbox, in order)  --adopt N (enum rc_adopt_from)  --old-io-fd N (of a dead one)
  *   ringcast-relay  --core-fd N --config-fd N --own-fd N --acceptor-fd N --keep-fd N --life-fd N --bell-fd N
  *                   --acceptor-bell-fd N, then per worker in order: --worker-fd N --port-fd N --worker-bell-fd N
  *
@@ -23,9 +23,17 @@
 #include "common/base/err.h"
 #include "common/shm/layout.h"
 
+/* Whose truth it is that a worker is given. */
+enum rc_adopt_from {
+    RC_ADOPT_NOBODY,  /* it is empty */
+    RC_ADOPT_RUNNING, /* of a worker that runs, and from which it is to be taken over */
+    RC_ADOPT_KILLED,  /* of one that is dead, and was killed by somebody */
+    RC_ADOPT_CRASHED, /* of one that is dead by its own doing: by what it was handling, maybe */
+};
+
 struct rc_spawn_args {
     int index; /* worker index, -1 for the relay */
-    int adopt; /* worker only: 1 = the truth is that of a worker which runs, and is to be taken over from it */
+    int adopt; /* worker only: enum rc_adopt_from */
     int core_fd;
     int config_fd;
     int own_fd;
@@ -42,6 +50,7 @@ struct rc_spawn_args {
     int vault_fd;      /* worker only, -1 = none: keeps its sockets (common/base/vault.h) */
     int keys_fd;       /* worker only */
     int io_fd;         /* worker only: of this process, empty (worker/io/memory.h) */
+    int old_io_fd;     /* worker only: the io_fd of a dead predecessor, -1 = none */
     int order_fd;      /* worker only: rung when its order changes while it sleeps outside of its loop */
     int limits_fd;     /* worker only */
     int inbox_fd;      /* worker only: where connections that others hand over arrive */

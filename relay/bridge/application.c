@@ -150,19 +150,8 @@ static void application_count(_Atomic uint64_t *counter)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
-/* Where a message goes. The texts live as long as it. */
-struct destination {
-    uint32_t channel_bytes;
-    uint32_t event_bytes;
-    bool everywhere; /* "*", on every protocol */
-    bool excepts;
-    struct rc_client_ref except;
-    char channel[RC_CHANNEL_NAME_MAX];
-    char event[RC_EVENT_NAME_MAX];
-};
-
-static const char *destination_room(const struct rc_application_bridge *one,
-                                    const struct rc_application_message *message, struct destination *to)
+const char *rc_application_room(const struct rc_application_bridge *one, const struct rc_application_message *message,
+                                struct rc_application_destination *to)
 {
     char room[RC_CHANNEL_NAME_MAX];
     char nsp[RC_NSP_MAX];
@@ -190,9 +179,20 @@ static const char *destination_room(const struct rc_application_bridge *one,
     return to->channel_bytes == 0 ? "the room's name is too long" : NULL;
 }
 
+const char *rc_application_event(const struct rc_application_bridge *one, const struct rc_application_message *message,
+                                 struct rc_application_destination *to)
+{
+    const int bytes = rc_application_fill(&one->event, message, to->event, sizeof(to->event));
+    if (bytes < 0) {
+        return bytes == -EMSGSIZE ? "the event's name is too long" : "a field of the event is missing";
+    }
+    to->event_bytes = (uint32_t)bytes;
+    return NULL;
+}
+
 /* Whom it came from is only somebody here: other instances' sockets are excepted there. */
 static void destination_except(const struct rc_application_bridge *one, const struct rc_application_message *message,
-                               struct destination *to)
+                               struct rc_application_destination *to)
 {
     char text[RC_CHANNEL_NAME_MAX];
     struct rc_sid sid;
@@ -235,18 +235,17 @@ static const char *application_pass(const struct rc_application_bridge *one,
                                     const struct rc_application_message *message)
 {
     const struct rc_bridge *bridge = one->application->bridge;
-    struct destination to;
+    struct rc_application_destination to;
     struct rc_span data = message->json;
-    const char *why = destination_room(one, message, &to);
+    const char *why = rc_application_room(one, message, &to);
     if (why != NULL) {
         return why;
     }
     /* Protocols without events do not show it; a message that lacks it is refused all the same: all clients get the same. */
-    const int event_bytes = rc_application_fill(&one->event, message, to.event, sizeof(to.event));
-    if (event_bytes < 0) {
-        return event_bytes == -EMSGSIZE ? "the event's name is too long" : "a field of the event is missing";
+    why = rc_application_event(one, message, &to);
+    if (why != NULL) {
+        return why;
     }
-    to.event_bytes = (uint32_t)event_bytes;
     destination_except(one, message, &to);
     if (one->config->args_count > 0 && (why = application_args(one, message, &data)) != NULL) {
         return why;

@@ -57,6 +57,17 @@ void rc_application_close(struct rc_application *application);
 /* After a reload: limits. */
 void rc_application_configure(struct rc_application *application, const struct rc_config *config);
 
+/* Where a message goes. The texts live as long as it. */
+struct rc_application_destination {
+    uint32_t channel_bytes;
+    uint32_t event_bytes;
+    bool everywhere; /* "*", on every protocol */
+    bool excepts;
+    struct rc_client_ref except;
+    char channel[RC_CHANNEL_NAME_MAX];
+    char event[RC_EVENT_NAME_MAX];
+};
+
 /* A message that came: valid JSON, and what the stars of its pattern stood for. */
 struct rc_application_message {
     struct rc_span json;
@@ -71,5 +82,10 @@ int rc_application_fill(const struct rc_template *template, const struct rc_appl
  * written, and has `room` bytes as `out`. */
 int rc_application_argument(const struct rc_template *template, const struct rc_application_message *message,
                             uint8_t *out, uint8_t *scratch, size_t room);
+/* The channel, and the event's name, of a message. NULL, or why it has none. */
+const char *rc_application_room(const struct rc_application_bridge *one, const struct rc_application_message *message,
+                                struct rc_application_destination *to);
+const char *rc_application_event(const struct rc_application_bridge *one, const struct rc_application_message *message,
+                                 struct rc_application_destination *to);
 
 #endif

@@ -77,7 +77,8 @@ static void come_back(struct rc_shared *shared, struct rc_shared_channel *channe
 /* --- publishing ------------------------------------------------------------------------------------------------------ */
 
 static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pending,
-                       const struct rc_config_namespace *policy, const struct rc_shared_names *names)
+                       const struct rc_config_namespace *policy, const struct rc_shared_names *names,
+                       const struct rc_shared_source *source)
 {
     struct rc_redis_run run = {.script = &shared->script,
                                .token = pending->sequence,
@@ -86,20 +87,21 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
     struct rc_shared_texts texts;
     const struct rc_shared_epochs epochs = {
         .known = pending->known, .first = rc_shared_is_quiet(pending->channel) ? pending->channel->epoch : 0};
-    rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, epochs);
+    rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, epochs, source);
     return rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)
                ? rc_redis_run(shared->setup.link, &run)
                : -EBADMSG;
 }
 
-bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,
-                       uint32_t generation, bool answers)
+/* Waits for its place from here on; NULL: it cannot be had. */
+static struct rc_shared_pending *publish_pending(struct rc_shared *shared, const struct rc_envelope_view *view,
+                                                 const struct rc_shared_source *source, int *rc)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
     const struct rc_config_namespace *policy = rc_shared_policy(shared, name);
     struct rc_shared_names names;
     if (policy == NULL || !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
-        return false;
+        return NULL;
     }
     struct rc_shared_channel *channel = channel_make(shared, view->head.channel_hash, name);
     struct rc_envelope_view own = *view;
@@ -107,15 +109,26 @@ bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *
         own.head.token = rc_clock_wall_ms();
     }
     struct rc_shared_pending *pending = channel == NULL ? NULL : rc_shared_pending_add(shared, channel, &own);
+    if (pending != NULL) {
+        pending->flying = true;
+        channel->flying++;
+        *rc = publish_run(shared, pending, policy, &names, source);
+    }
+    return pending;
+}
+
+bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,
+                       uint32_t generation, bool answers)
+{
+    int rc = 0;
+    struct rc_shared_pending *pending = publish_pending(shared, view, NULL, &rc);
     if (pending == NULL) {
         return false;
     }
+    struct rc_shared_channel *channel = pending->channel;
     pending->worker = worker;
     pending->generation = generation;
     pending->answers = answers;
-    pending->flying = true;
-    channel->flying++;
-    const int rc = publish_run(shared, pending, policy, &names);
     if (rc != 0 && rc != -ENOBUFS) { /* that one was told */
         channel->flying--;
         pending->flying = false;
@@ -125,6 +138,25 @@ bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *
     }
     rc_shared_tick_soon(shared);
     return true;
+}
+
+bool rc_shared_publish_entry(struct rc_shared *shared, const struct rc_envelope_view *view,
+                             const struct rc_shared_source *source)
+{
+    int rc = 0;
+    struct rc_shared_pending *pending = publish_pending(shared, view, source, &rc);
+    if (pending != NULL) {
+        pending->entry = true;
+    }
+    if (pending != NULL && rc != 0) { /* it comes again, from its stream */
+        struct rc_shared_channel *channel = pending->channel;
+        channel->flying--;
+        rc_shared_pending_drop(shared, pending);
+        rc_shared_release(shared, channel);
+        return false;
+    }
+    rc_shared_tick_soon(shared);
+    return pending != NULL;
 }
 
 /* Its place has come, but not yet over the subscription: it is waited for, and then looked for. */
@@ -168,6 +200,11 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
 {
     struct rc_shared *shared = context;
     const struct rc_span head = RC_SPAN(RC_CHANNEL_BRIDGE_HEAD);
+    struct rc_shared_answer its;
+    if (shared->setup.ended != NULL) {
+        shared->setup.ended(shared->setup.ended_context, token,
+                            reply != NULL && rc_shared_answer_read(reply, 1, &its) && !its.early);
+    }
     RC_ASSERT(rc_span_starts_with(name, head)); /* as rc_shared_names made it */
     name = rc_span_of(name.bytes + head.count, name.count - head.count);
     struct rc_shared_channel *channel =
@@ -188,7 +225,9 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
         shared->probe_ms = rc_clock_ms() + RC_SHARED_REFUSED_MS;
     }
-    if (taken && pending != NULL) {
+    if (pending != NULL && pending->entry && (!taken || !answer.fresh)) {
+        rc_shared_pending_drop(shared, pending); /* it comes again, or somebody has published it */
+    } else if (taken && pending != NULL) {
         run_taken(shared, channel, pending, &answer);
     } else if (pending != NULL) {
         go_alone(shared, channel);

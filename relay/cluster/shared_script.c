@@ -16,10 +16,19 @@
 #define GRACE_MS 3600000u /* offsets are remembered longer than the messages */
 
 /* KEYS: offsets, stream. ARGV: channel, PUBLISH or SPUBLISH, instance, boot, sequence, entries at most, milliseconds of the stream, and of the offsets,
- * the epoch of a channel that has none, the epoch whose answer is a number, the message. */
+ * the epoch of a channel that has none, the epoch whose answer is a number, s:{stream} of an application's stream, the id of its entry that the
+ * message is (empty: of none), the id of the one before it for this channel (empty: not known), the message. */
 const char rc_shared_place_text[] =
-    "local h=redis.call('HMGET',KEYS[1],'epoch','offset','i:'..ARGV[3])\n"
+    "local h=redis.call('HMGET',KEYS[1],'epoch','offset','i:'..ARGV[3],ARGV[11])\n"
     "local e=h[1]\n"
+    "if ARGV[12]~='' and e then\n"
+    "  local a,b=string.match(h[4] or '','^(%d+)-(%d+)$')\n"
+    "  local c,d=string.match(ARGV[12],'^(%d+)-(%d+)$')\n"
+    "  if a and (#a>#c or (#a==#c and (a>c or (a==c and (#b>#d or (#b==#d and b>=d)))))) then\n"
+    "    return {e,h[2] or '0',0}\n"
+    "  end\n"
+    "  if ARGV[13]~='' and h[4]~=ARGV[13] then return {e,h[2] or '0',2} end\n"
+    "end\n"
     "if not e then\n"
     "  e=ARGV[9]\n"
     "  redis.call('DEL',KEYS[1],KEYS[2])\n"
@@ -30,8 +39,9 @@ const char rc_shared_place_text[] =
     "end\n"
     "local o=string.format('%.0f',redis.call('HINCRBY',KEYS[1],'offset',1))\n"
     "redis.call('HSET',KEYS[1],'i:'..ARGV[3],ARGV[4]..':'..ARGV[5])\n"
+    "if ARGV[12]~='' then redis.call('HSET',KEYS[1],ARGV[11],ARGV[12]) end\n"
     "local t=redis.call('TIME')\n"
-    "local m=ARGV[11]\n"
+    "local m=ARGV[14]\n"
     "redis.call('XADD',KEYS[2],'MAXLEN','~',ARGV[6],o..'-0','p',ARGV[3]..':'..ARGV[4]..':'..ARGV[5],\n"
     "  't',t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),'m',m)\n"
     "redis.call('PEXPIRE',KEYS[2],ARGV[7])\n"
@@ -146,21 +156,26 @@ static struct rc_span number_put(char *out, uint64_t number)
 
 void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, const struct rc_shared_names *names,
                      const struct rc_shared_sender *sender, const struct rc_config_namespace *policy, uint64_t sequence,
-                     struct rc_shared_epochs epochs)
+                     struct rc_shared_epochs epochs, const struct rc_shared_source *source)
 {
+    static const struct rc_shared_source none = {.field = {(const uint8_t *)"s", 1}};
     const uint64_t stream_ms = policy->history_ttl_ms > 0 ? policy->history_ttl_ms : RC_SHARED_IDLE_MS;
-    const struct rc_span args[] = {rc_span_of(names->offsets, names->offsets_bytes),
-                                   rc_span_of(names->stream, names->stream_bytes),
-                                   rc_span_of(names->channel, names->channel_bytes),
-                                   sender->sharded ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
-                                   rc_span_text(sender->instance),
-                                   number_put(texts->boot, sender->boot),
-                                   number_put(texts->sequence, sequence),
-                                   number_put(texts->most, policy->history),
-                                   number_put(texts->stream_ms, stream_ms),
-                                   number_put(texts->offsets_ms, stream_ms + GRACE_MS),
-                                   number_put(texts->fresh, epochs.first != 0 ? epochs.first : rc_shared_random_epoch()),
-                                   epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0")};
+    const struct rc_span args[] = {
+        rc_span_of(names->offsets, names->offsets_bytes),
+        rc_span_of(names->stream, names->stream_bytes),
+        rc_span_of(names->channel, names->channel_bytes),
+        sender->sharded ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
+        rc_span_text(sender->instance),
+        number_put(texts->boot, sender->boot),
+        number_put(texts->sequence, sequence),
+        number_put(texts->most, policy->history),
+        number_put(texts->stream_ms, stream_ms),
+        number_put(texts->offsets_ms, stream_ms + GRACE_MS),
+        number_put(texts->fresh, epochs.first != 0 ? epochs.first : rc_shared_random_epoch()),
+        epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0"),
+        (source != NULL ? source : &none)->field,
+        (source != NULL ? source : &none)->id,
+        (source != NULL ? source : &none)->before};
     _Static_assert(RC_ARRAY_COUNT(args) <= RC_REDIS_RUN_ARGS_MAX, "arguments of a run");
     memcpy(run->args, args, sizeof(args));
     run->arg_count = RC_ARRAY_COUNT(args);
@@ -279,6 +294,7 @@ bool rc_shared_answer_read(const redisReply *reply, uint64_t known, struct rc_sh
         return false;
     }
     answer->fresh = reply->element[2]->integer == 1;
+    answer->early = reply->element[2]->integer == 2;
     return !answer->fresh || answer->offset != 0;
 }
 

@@ -1,7 +1,8 @@
 /*
  * shared_script: what is said to Redis for a history that all instances share, and what it answers.
  *
- *   {prefix}ws:offsets:{…}   a hash: epoch, offset (of the newest message), i:{instance} → boot:sequence (of its newest message)
+ *   {prefix}ws:offsets:{…}   a hash: epoch, offset (of the newest message), i:{instance} → boot:sequence (of its newest message),
+ *                            s:{stream} → id (of the newest entry of an application's stream)
  *   {prefix}ws:history:{…}   a stream: id {offset}-0; p = instance:boot:sequence, t = milliseconds since 1970, m = the message (wire.h)
  *
  * {…} is the channel's name in Redis, braces included, so that in a Cluster both are in the slot of the channel. A name with braces of its
@@ -32,7 +33,7 @@ struct rc_redis_link;
 
 #define RC_SHARED_IDLE_MS \
     UINT64_C(604800000)            /* a channel without history_ttl goes from Redis when it was silent for a week */
-#define RC_SHARED_QUIET_MS 60000u /* nor what nobody published to: names that strangers made up do not fill Redis */
+#define RC_SHARED_QUIET_MS 60000u  /* nor what nobody published to: names that strangers made up do not fill Redis */
 #define RC_SHARED_FETCH_COUNT 512u /* entries of one fetch */
 #define RC_SHARED_FETCH_BYTES (1u << 20) /* and their bytes, but for the last few */
 
@@ -71,19 +72,29 @@ struct rc_shared_sender {
 
 struct rc_shared_epochs {
     uint64_t known; /* whose answer is a number alone; 0 = none */
-    uint64_t first; /* of a channel that has none: the one without a message that its subscribers were told; 0 = a new one */
+    uint64_t
+        first; /* of a channel that has none: the one without a message that its subscribers were told; 0 = a new one */
+};
+
+/* Which entry of an application's stream a message is: it is published once, whoever reads the stream, and not before the one before it. */
+struct rc_shared_source {
+    struct rc_span field; /* "s:{stream}" */
+    struct rc_span id;    /* of the entry */
+    struct rc_span
+        before; /* id of the entry before it that is for this channel, as far as it is known; empty: it is not */
 };
 
 /* A run of `place` but for the message's parts, token and flags. The spans are of all these. */
 void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, const struct rc_shared_names *names,
                      const struct rc_shared_sender *sender, const struct rc_config_namespace *policy, uint64_t sequence,
-                     struct rc_shared_epochs epochs);
+                     struct rc_shared_epochs epochs, const struct rc_shared_source *source);
 
 /* What `place` answers. */
 struct rc_shared_answer {
     uint64_t epoch;
     uint64_t offset; /* of the message; a second copy's is not known: the newest one's */
     bool fresh;      /* no second copy */
+    bool early;      /* not taken: the entry before it was not */
 };
 
 /* False: it is none. */

@@ -21,7 +21,8 @@
 #define RC_SHARED_RETRY_MS 250u     /* before a fetch that was refused is tried again */
 #define RC_SHARED_PROBE_MS 1000u    /* how often a host that is alone looks whether it still is */
 #define RC_SHARED_REFUSED_MS 10000u /* the same when Redis refuses (rights) */
-#define RC_SHARED_KEEP_MS 20000u    /* how often Redis is told that the epoch of a followed channel without a message holds */
+#define RC_SHARED_KEEP_MS \
+    20000u /* how often Redis is told that the epoch of a followed channel without a message holds */
 #define RC_SHARED_KEEP_TICK_MS 1000u
 #define RC_SHARED_KEEPS_MAX 4096u /* in a tick: of more than 80,000 such channels some lose their epoch */
 #define RC_SHARED_FETCHES_MAX 64u
@@ -48,6 +49,9 @@ struct rc_shared_setup {
     const struct rc_config *config; /* borrowed: in force */
     const char *instance_id;        /* borrowed */
     uint32_t boot;
+    /* A message with that sequence was given to Redis. `taken`: it has it; else it may not. May be NULL. */
+    void (*ended)(void *context, uint64_t sequence, bool taken);
+    void *ended_context; /* borrowed */
 };
 
 struct rc_shared {

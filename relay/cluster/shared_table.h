@@ -45,6 +45,7 @@ struct rc_shared_pending {
     uint64_t offset;
     uint32_t worker;
     uint32_t generation;
+    bool entry;    /* of an application's stream, from which it comes again unless Redis takes it */
     bool answers;  /* the worker wants to know */
     bool answered; /* true exactly when the script has answered: the place may be unknown all the same (0) */
     bool flying;   /* true exactly while the link has it */

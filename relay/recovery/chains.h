@@ -7,7 +7,7 @@
 #ifndef RC_RELAY_RECOVERY_CHAINS_H
 #define RC_RELAY_RECOVERY_CHAINS_H
 
-#include "relay/recovery/recovery.h"
+#include "relay/recovery/recovery_state.h"
 
 #define RC_RECOVERY_CHAIN_HOLES UINT64_C(1)
 

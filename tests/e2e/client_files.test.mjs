@@ -52,7 +52,7 @@ test("a folder that cannot be served is said before anything starts; one that go
     assert.match(missing.stdout + missing.stderr, /socketio\.client_files: .*dist has no socket\.io\.js/);
     symlinkSync(CLIENT_FILES, dist); // as npm's own folders may be
     assert.equal((await run(["check", file])).code, 0);
-    broker = await startBroker({ workers: 1, config: { "socketio.client_files": dist } });
+    broker = await startBroker({ workers: 1, config: { "socketio.client_files": dist, "server.adopt_crashed": false } });
     assert.equal((await broker.get("/socket.io/socket.io.js")).status, 200);
     rmSync(dist);
     broker.kill("SIGKILL", 0);

@@ -8,7 +8,7 @@ import { freePort, random, until } from "./lib/util.mjs";
 
 const WORKERS = 4;
 const server = certificate("server");
-const config = { "debug.handover": "/at" };
+const config = { "debug.handover": "/at", "server.adopt_crashed": false };
 /* A port of its own for each broker: the ring of a killed worker keeps its listeners for some milliseconds more. */
 const secure = async () => ({ ...config, "tls.listen": [`127.0.0.1:${await freePort()}`], "tls.certificates": [server.path] });
 const openTls = (broker) => connectRawTls(Number(broker.config["tls.listen"][0].split(":")[1]));

@@ -53,6 +53,25 @@ testBroker("messages have offsets, and are told to who asks", { workers: 2, conf
   assert.deepEqual(numbers(await api(broker, "history?channel=log:a&limit=2")), upTo(149, 150));
 });
 
+testBroker("whom a message leaves out is not told it by the history, under the id that it has or had", { workers: 2, config }, async (broker) => {
+  const publisher = await broker.connectToWorker(0);
+  const other = await broker.connectToWorker(0);
+  const one = await broker.connectToWorker(1);
+  await one.subscribe("log:a");
+  await publisher.publish("log:a", "for all");
+  await publisher.publish("log:a", "not for it", { exclude: [one.id] });
+  await publisher.publish("log:a", "for all again");
+  assert.deepEqual((await ask(other, "log:a")).messages.map(({ data }) => data), ["for all", "not for it", "for all again"]);
+  const shown = (answer) => answer.messages.map(({ offset, data, excluded }) => [offset, data, excluded]);
+  const expected = [[1, "for all", undefined], [2, undefined, true], [3, "for all again", undefined]];
+  assert.deepEqual(shown(await ask(one, "log:a")), expected);
+  const back = await broker.connectToWorker(0);
+  assert.deepEqual(shown(await ask(back, "log:a", { client: one.id })), expected, "under the id that it had");
+  await back.expect("subscribed", { type: "subscribe", channel: "log:a", since: "last 3", client: one.id });
+  assert.deepEqual([(await back.next("message")).data, (await back.next("message")).data], ["for all", "for all again"]);
+  await back.refused(400, { type: "history", channel: "log:a", client: 7 });
+});
+
 testBroker("events, arguments, keys and bytes", { workers: 2, config }, async (broker) => {
   const client = await broker.connect();
   await client.subscribe("log:b");
@@ -188,4 +207,85 @@ testBroker("the relay's death loses none, doubles none, and keeps the offsets", 
     more = answer.more;
   }
   assert.deepEqual(kept, live);
+});
+
+testBroker("a snapshot is the newest message of each key before anything newer", { workers: 2, config: { namespace: [{ name: "book", history: 1000, max_keys: 3, history_who: "anyone" }, { name: "closed", history: 5, history_who: "none" }, { name: "plain" }] } }, async (broker) => {
+  const publisher = await broker.connectToWorker(0);
+  for (let round = 0; round < 5; round++) for (const key of ["a", "b", "c"]) await publisher.publish("book:x", { key, round }, { key });
+  await publisher.publish("book:x", { key: "b", round: 9 }, { key: "b" });
+  const arrive = async (worker, options = {}) => {
+    const client = await broker.connectToWorker(worker);
+    return { client, answer: await client.expect("subscribed", { type: "subscribe", channel: "book:x", snapshot: true, ...options }) };
+  };
+  const next = async (client, count) => {
+    const all = [];
+    for (let i = 0; i < count; i++) all.push(await client.next("message"));
+    return all.map(({ offset, data }) => [offset, data.key, data.round]);
+  };
+  const state = [[13, "a", 4], [15, "c", 4], [16, "b", 9]];
+  for (const worker of [0, 1, 1]) { // the second there is told from what the worker knows already
+    const { client, answer } = await arrive(worker);
+    assert.equal(answer.offset, 16);
+    assert.deepEqual(await next(client, 3), state);
+  }
+  // While messages flow: each arrival has a state, and behind it all that is newer, without a hole.
+  let going = true;
+  const flow = (async () => {
+    for (let n = 0; going; n++) await publisher.publish("book:x", { key: "abc"[n % 3], round: 100 + n }, { key: "abc"[n % 3] });
+  })();
+  for (let i = 0; i < 10; i++) {
+    const { client, answer } = await arrive(i % 2);
+    const seen = await next(client, 20);
+    const old = seen.filter(([offset]) => offset <= answer.offset);
+    assert.deepEqual(old.map(([, key]) => key).sort(), ["a", "b", "c"]);
+    assert.ok(old.every(([offset], at) => at === 0 || offset > old[at - 1][0]));
+    assert.deepEqual(seen.slice(3).map(([offset]) => offset), Array.from({ length: 17 }, (_, at) => answer.offset + 1 + at));
+    client.terminate();
+  }
+  going = false;
+  await flow;
+  // A fourth key puts out the one that changed longest ago.
+  await publisher.publish("book:x", { key: "d", round: 1 }, { key: "d" });
+  const { client, answer } = await arrive(0);
+  const seen = await next(client, 3);
+  assert.deepEqual(seen.at(-1), [answer.offset, "d", 1]);
+  // Who recovers needs none; who is there already gets it anew.
+  await publisher.publish("book:x", { key: "d", round: 2 }, { key: "d" });
+  assert.deepEqual(await next(client, 1), [[answer.offset + 1, "d", 2]]);
+  const back = await arrive(1, { recover: { epoch: answer.epoch, offset: answer.offset } });
+  assert.equal(back.answer.recovered, true);
+  assert.deepEqual(await next(back.client, 1), [[answer.offset + 1, "d", 2]]);
+  const lost = await arrive(1, { recover: { epoch: "1", offset: 1 } });
+  assert.equal(lost.answer.recovered, false);
+  assert.equal((await next(lost.client, 3)).at(-1)[2], 2);
+  await client.expect("subscribed", { type: "subscribe", channel: "book:x", snapshot: true });
+  assert.deepEqual((await next(client, 3)).at(-1), [answer.offset + 1, "d", 2]);
+  await client.refused(403, { type: "subscribe", channel: "closed:x", snapshot: true });
+  await client.refused(501, { type: "subscribe", channel: "plain:x", snapshot: true });
+  await client.refused(400, { type: "subscribe", channel: "book:x", snapshot: true, since: "last 2" });
+  await client.refused(400, { type: "subscribe", channel: "book:x", snapshot: 1 });
+});
+
+testBroker("a raw end point rewinds by its query", { workers: 2, config: { namespace: [{ name: "log", history: 100, history_who: "anyone" }, { name: "closed", history: 100, history_who: "none" }], endpoint: [{ path: "/live", protocol: "raw", join: ["log:a", "log:b", "closed:a", "plain"] }] } }, async (broker) => {
+  const publisher = await broker.connect();
+  const say = async (channel, n) => publisher.publish(channel, { channel, n });
+  for (let n = 1; n <= 30; n++) for (const channel of ["log:a", "log:b", "closed:a", "plain"]) await say(channel, n);
+  const listen = async (query) => {
+    const client = await broker.connect({ path: `/live${query}`, welcome: false });
+    const seen = () => client.inbox.map(({ text }) => JSON.parse(text));
+    return { seen, of: (channel) => seen().filter((one) => one.channel === channel).map(({ n }) => n) };
+  };
+  const clients = [];
+  for (let i = 0; i < 6; i++) clients.push(await listen("?since=last%205")); // the first on each worker waits for the relay, later ones do not
+  const others = [await listen(""), await listen("?since=last"), await listen("?since=yesterday"), await listen("?since=last+-1")];
+  for (const channel of ["log:a", "log:b", "closed:a", "plain"]) await say(channel, 31);
+  for (const { seen, of } of clients) {
+    await until("all", () => seen().length >= 14);
+    for (const channel of ["log:a", "log:b"]) assert.deepEqual(of(channel), [26, 27, 28, 29, 30, 31]);
+    for (const channel of ["closed:a", "plain"]) assert.deepEqual(of(channel), [31]);
+  }
+  for (const { seen } of others) {
+    await until("what is new", () => seen().length >= 4);
+    assert.ok(seen().every(({ n }) => n === 31));
+  }
 });

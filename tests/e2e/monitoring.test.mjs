@@ -10,6 +10,7 @@ import { ROOT, freePort, program, until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
 const config = {
+  "server.adopt_crashed": false, // what becomes of clients that are lost with their worker
   "http.api_keys": [KEY], "debug.user_query": "user",
   namespace: [{ name: "portfolio" }, { name: "trades" }, { name: "watchlist" }],
 };

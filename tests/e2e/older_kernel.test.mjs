@@ -6,7 +6,7 @@ import { freePort, until } from "./lib/util.mjs";
 
 const env = { RINGCAST_KERNEL_WITHOUT: "no_mmap,socket_getsockopt" };
 
-testBroker("the start-up log says what is missing, and the broker works", { env }, async (broker) => {
+testBroker("the start-up log says what is missing, and the broker works", { env, config: { "server.adopt_crashed": false } }, async (broker) => {
   const line = await until("the line", () => broker.log.find((text) => text.includes("kernel_features_missing")));
   assert.match(line, /6\.5/);
   assert.match(line, /6\.7/);

@@ -15,7 +15,7 @@ const kept = async (broker, worker) => (await broker.metrics())("ringcast_kept_s
 // The request that asks is a connection, too.
 const keptIs = (broker, count) => until(`${count} are kept`, async () => (await kept(broker)) === count, { every: 20 });
 
-testBroker("all: from the accept to the close, whoever ends it, and a dead worker's clients hear of it", { workers: 2, timeout: 60000 }, async (broker) => {
+testBroker("all: from the accept to the close, whoever ends it, and a dead worker's clients hear of it", { workers: 2, config: { "server.adopt_crashed": false }, timeout: 60000 }, async (broker) => {
   assert.equal(rings(broker.pid), 2, "the acceptor has one for each worker");
   const clients = await broker.connectMany([5, 5]);
   const raw = await broker.raw();

@@ -111,7 +111,7 @@ testBroker("a call that waits for its answer hinders it for two seconds at most,
   assert.equal((await waits.next("message")).data, 1);
 });
 
-testBroker("a worker that dies while it stands still is replaced, and the broker stops while one does", { workers: 2, timeout: 60000 }, async (broker) => {
+testBroker("a worker that dies while it stands still is replaced, and the broker stops while one does", { workers: 2, config: { "server.adopt_crashed": false }, timeout: 60000 }, async (broker) => {
   const client = await broker.connectToWorker(1);
   await broker.closeSpares();
   const asked = ask(broker, "park 0");

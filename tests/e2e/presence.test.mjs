@@ -6,6 +6,7 @@ import { testBroker } from "./lib/broker.mjs";
 import { until } from "./lib/util.mjs";
 
 const CONFIG = {
+  "server.adopt_crashed": false, // what becomes of clients that are lost with their worker
   "debug.user_query": "user",
   "http.api_keys": ["key-of-the-tests"],
   namespace: [

@@ -63,7 +63,7 @@ testBroker("a user's connections on all workers share a rate, anonymous ones hav
   assert.equal(await metric(broker, "ringcast_rate_exceeded_total"), 200 + 200 + 200 + 50 + 40);
 });
 
-testBroker("what a worker has counted outlives it", { workers: 2, config: { ...USER, ...NAMESPACES } }, async (broker) => {
+testBroker("what a worker has counted outlives it", { workers: 2, config: { ...USER, ...NAMESPACES, "server.adopt_crashed": false } }, async (broker) => {
   assert.equal(await passed(await connections([broker], "u1", 4), 60, publish), 60);
   for (const pid of broker.pids().workers) process.kill(pid, "SIGKILL");
   await until("both were replaced", async () => (await metric(broker, 'ringcast_restarts_total{process="worker"}')) === 2);
@@ -72,7 +72,7 @@ testBroker("what a worker has counted outlives it", { workers: 2, config: { ...U
 
 testBroker("a user has so many connections on all workers together", {
   workers: 3,
-  config: { ...USER, "limits.max_connections_per_user": 10, "socketio.path": "/socket.io/" },
+  config: { ...USER, "limits.max_connections_per_user": 10, "socketio.path": "/socket.io/", "server.adopt_crashed": false },
 }, async (broker) => {
   const tries = async (count) => (await Promise.allSettled(Array.from({ length: count }, () => broker.connect({ path: "/ws?user=u1" })))).filter(({ status }) => status === "fulfilled").map(({ value }) => value);
   const clients = await tries(40);

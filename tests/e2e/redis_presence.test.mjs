@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { redisHealth, testRedis, until } from "./lib/redis.mjs";
 
 const CONFIG = {
+  "server.adopt_crashed": false, // what becomes of clients that are lost with their worker
   "debug.user_query": "user",
   "presence.offline_delay": "300ms",
   "presence.events_channel": "players",

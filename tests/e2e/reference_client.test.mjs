@@ -14,7 +14,7 @@ const event = (client, name) => new Promise((done) => {
   client.on(name, handler);
 });
 
-testBroker("it subscribes, publishes, pings, and comes back after its worker dies", { workers: 1 }, async (broker) => {
+testBroker("it subscribes, publishes, pings, and comes back after its worker dies", { workers: 1, config: { "server.adopt_crashed": false } }, async (broker) => {
   const client = new Ringcast(broker.url, { WebSocket, reconnectMin: 50 });
   const other = await broker.connect();
   const got = [];

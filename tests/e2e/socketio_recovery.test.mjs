@@ -231,7 +231,7 @@ testBroker("what was set on the connection is there again", options({ event: NAM
   });
 });
 
-testBroker("after its worker was killed", options({}, { workers: 2 }), async (broker) => {
+testBroker("after its worker was killed", options({ "server.adopt_crashed": false }, { workers: 2 }), async (broker) => {
   const server = serverOf(broker);
   await meet(server, {}, async ({ watcher, one, id }) => {
     const killed = [broker.kill("SIGKILL", 0), broker.kill("SIGKILL", 1)];

@@ -488,7 +488,7 @@ testBroker("EventSource in a browser, of another origin", { config: allowing, wo
   });
 });
 
-testBroker("EventSource misses nothing when its worker dies", { config: { ...allowing, "sse.retry": "200ms" }, workers: 1, timeout: 90000, skip: program ? false : "Chromium is not installed" }, async (broker) => {
+testBroker("EventSource misses nothing when its worker dies", { config: { ...allowing, "sse.retry": "200ms", "server.adopt_crashed": false }, workers: 1, timeout: 90000, skip: program ? false : "Chromium is not installed" }, async (broker) => {
   await withPage(async (page) => {
     await listen(page, `http://${broker.host}/sse?channel=log:1`);
     await until("it is open", async () => (await got(page))[0]?.[0] === "open");

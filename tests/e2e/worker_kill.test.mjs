@@ -4,7 +4,7 @@ import { isAlive, testBroker } from "./lib/broker.mjs";
 import { connect } from "./lib/client.mjs";
 import { SLOWER, delay, until } from "./lib/util.mjs";
 
-testBroker("only its own clients are closed, and counters and interest are right afterwards", { workers: 4, timeout: 60000 }, async (broker) => {
+testBroker("only its own clients are closed, and counters and interest are right afterwards", { workers: 4, config: { "server.adopt_crashed": false }, timeout: 60000 }, async (broker) => {
   const clients = await broker.connectMany([10, 10, 10, 10]);
   for (const [i, client] of clients.entries()) {
     await client.subscribe("all");
@@ -57,7 +57,7 @@ testBroker("only its own clients are closed, and counters and interest are right
   assert.deepEqual(back.inbox, []);
 });
 
-testBroker("no connection is refused or reset while workers die, ten times", { workers: 4, timeout: 90000 }, async (broker) => {
+testBroker("no connection is refused or reset while workers die, ten times", { workers: 4, config: { "server.adopt_crashed": false }, timeout: 90000 }, async (broker) => {
   const failures = [];
   let stop = false;
   let connected = 0;

@@ -40,7 +40,8 @@ uint32_t hub_rig_hand_over(struct hub_rig *rig)
     const struct rc_io_handlers handlers = old->handlers;
     const int rc = rc_io_open(&rig->io, &rig->truth, rig->metrics, &handlers, &options, &err);
     RC_ASSERT(rc == 0);
-    const uint32_t adopted = rc_io_adopt(&rig->io);
+    uint32_t lost = 0;
+    const uint32_t adopted = rc_io_adopt(&rig->io, &lost);
     rc_io_go_on(&rig->io);
     rc_io_close(old);
     free(old);

@@ -79,8 +79,8 @@ void pair_feed(struct pair *pair, const uint8_t *bytes, size_t count)
     rc_tls_feed(pair->tls, pair->server, bytes, count);
     for (;;) {
         size_t plain = 0;
-        pair->result = rc_tls_read(pair->tls, pair->server, pair->plain + pair->plain_bytes,
-                                   sizeof(pair->plain) - pair->plain_bytes, &plain);
+        cr_assert_leq(pair->plain_bytes, PAIR_HOLD_MAX);
+        pair->result = rc_tls_read(pair->tls, pair->server, pair->plain + pair->plain_bytes, &plain);
         pair_to_client(pair);
         if (pair->result != RC_TLS_PLAIN) {
             return;

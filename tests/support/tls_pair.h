@@ -20,7 +20,7 @@ struct pair {
     struct rc_tls_conn *server;
     SSL *client;
     enum rc_tls_result result;    /* of the last read */
-    uint8_t plain[PAIR_HOLD_MAX]; /* what the server read */
+    uint8_t plain[PAIR_HOLD_MAX + RC_TLS_PLAIN_ROOM]; /* what the server read */
     size_t plain_bytes;
     size_t chunk;     /* bytes that are fed at once; 0 = all */
     size_t flight;    /* bytes of the last flight to the client */

@@ -10,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/store/named.h"
+#include "worker/store/receiving.h"
 #include "worker/ws/frame.h"
 #include "worker/ws/receive.h"
 #include "worker/ws/utf8.h"
@@ -156,6 +157,16 @@ static bool message_inflate(struct rc_websockets *websockets, uint32_t index, st
     return false;
 }
 
+/* A message is whole. Where it ends inside of another frame, or leaves something for the next one, it cannot be repeated. */
+static void frames_message_begins(struct rc_clients *clients, const struct rc_socket *socket,
+                                  const struct rc_ws_receiver *receiver, uint32_t end)
+{
+    if (!rc_ws_receiver_idle(receiver) || (socket->flags & RC_SOCKET_TAKEOVER)) {
+        rc_receiving_end(clients->truth);
+    }
+    rc_receiving_message(clients->truth, end, clients->uplink->up.position);
+}
+
 static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint32_t count)
 {
     struct rc_websockets *websockets = context;
@@ -172,9 +183,14 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
     if (socket->input != 0) {
         receiver = rc_truth_input(clients->truth, socket->input)->receiver;
     }
+    const uint8_t *const first = bytes;
+    if (!rc_encoding_is_engine(rc_truth_client(clients->truth, socket->client)->encoding)) {
+        rc_receiving_begin(clients->truth, index, bytes, count);
+    }
     while (count > 0 && rc_socket_carries(socket)) {
         if (rc_socket_is_open(clients, socket) &&
             (rc_socket_waits(clients, socket) || rc_socket_must_wait(clients, index))) {
+            rc_receiving_end(clients->truth);
             if (rc_socket_park(clients, index, bytes, count) < 0) {
                 rc_socket_failed_memory(clients, index);
             }
@@ -186,16 +202,20 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
         bytes += used;
         count -= (uint32_t)used;
         if (event.type == RC_WS_EVENT_MESSAGE) {
+            frames_message_begins(clients, socket, &receiver, (uint32_t)(bytes - first));
             rc_metric_add(clients->metrics, RC_METRIC_FRAMES_IN, 1);
             rc_truth_client(clients->truth, socket->client)->active_ds = clients->io->now_ds;
             if (rc_socket_is_open(clients, socket) && rc_socket_within_rate(clients, index, event.bytes) &&
                 (!event.compressed || message_inflate(websockets, index, &event))) {
                 (void)rc_socket_message(clients, index, event.opcode, event.payload, event.bytes, 0);
             }
+            rc_receiving_handled(clients->truth);
         } else if (event.type != RC_WS_EVENT_NONE) {
+            rc_receiving_end(clients->truth);
             frame_control(clients, index, &event);
         }
     }
+    rc_receiving_end(clients->truth); /* what is not decoded is in the truth now */
     if (!rc_socket_carries(socket)) {
         return; /* linger or gone: the input object went, or goes, with the connection */
     }

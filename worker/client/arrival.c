@@ -3,6 +3,7 @@
  * start. See client.h.
  */
 #include "worker/client/client.h"
+#include "worker/gate/permission.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -112,11 +113,31 @@ static struct rc_span find_user(const struct rc_exchange *exchange, char *text, 
     return checked_user(text, bytes > 0 ? (size_t)bytes : 0, "debug.user_query");
 }
 
+/* `since=last N`, the wish of who knows no protocol to say it in; whatever else stands there is the application's own. */
+static uint32_t arrival_rewind(const struct rc_exchange *exchange)
+{
+    const struct rc_span head = RC_SPAN("last ");
+    char text[16];
+    uint64_t count = 0;
+    const int bytes = rc_http_query_find(exchange->request->query, "since", text, sizeof(text));
+    if (bytes <= (int)head.count || memcmp(text, head.bytes, head.count) != 0) {
+        return 0;
+    }
+    for (int i = (int)head.count; i < bytes; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return 0;
+        }
+        count = count * 10 + (uint64_t)(text[i] - '0');
+    }
+    return count <= UINT32_MAX ? (uint32_t)count : 0;
+}
+
 /* --- may it come? ---------------------------------------------------------------------------------------------------- */
 
 bool rc_arrival_begin(struct rc_exchange *exchange, const char *path, struct rc_arrival *arrival)
 {
     struct rc_clients *clients = clients_of(exchange);
+    arrival->rewind = arrival_rewind(exchange);
     arrival->endpoint = rc_socket_endpoint(clients->config, path, &arrival->codec);
     if (arrival->endpoint < 0) {
         rc_exchange_error(
@@ -489,7 +510,25 @@ void rc_client_hears_user(struct rc_clients *clients, uint32_t client)
     }
 }
 
-void rc_client_hears(struct rc_clients *clients, uint32_t client)
+/* What an end point joins comes with its newest messages for who asks so, and may read them; nobody is told that he may not. */
+static void arrival_join(struct rc_clients *clients, uint32_t client, struct rc_span name, uint32_t rewind)
+{
+    const struct rc_config_namespace *policy =
+        rc_config_namespace_of(clients->config, (const char *)name.bytes, name.count);
+    const struct rc_hub_from from = {.last = rewind};
+    if (rewind == 0 || rc_span_equal(name, RC_SPAN("*")) || policy->history == 0 ||
+        !rc_permission_allows(policy->history_who, rc_client_user(clients, client), name, true)) {
+        rc_client_join(clients, client, name);
+        return;
+    }
+    const enum rc_subscribed rc =
+        rc_hub_subscribe_from(clients->hub, client, name, RC_SUBSCRIBER_SERVER, (struct rc_span){0}, 0, &from);
+    if (rc != RC_SUBSCRIBED && rc != RC_SUBSCRIBE_WAITS) {
+        rc_hub_break(clients->hub, client); /* as rc_client_join */
+    }
+}
+
+void rc_client_hears(struct rc_clients *clients, uint32_t client, uint32_t rewind)
 {
     const struct rc_client *its = rc_truth_client(clients->truth, client);
     const struct rc_codec *codec = rc_codec_of(rc_encoding_codec(its->encoding));
@@ -501,7 +540,7 @@ void rc_client_hears(struct rc_clients *clients, uint32_t client)
     if (codec->hears_channels && endpoint != RC_ENDPOINT_PATH) {
         const struct rc_config_endpoint *on = &clients->config->endpoints[endpoint];
         for (uint32_t i = 0; i < on->join_count; i++) {
-            rc_client_join(clients, client, rc_span_text(on->join[i]));
+            arrival_join(clients, client, rc_span_text(on->join[i]), rewind);
         }
     }
 }
@@ -516,7 +555,7 @@ void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct 
         return;
     }
     if (!arrival->must_say) {
-        rc_client_hears(clients, client);
+        rc_client_hears(clients, client, arrival->rewind);
     }
     rc_hub_opened(clients->hub, client);
     rc_client_let_in(clients, client, arrival->backend, arrival->reply);

@@ -116,7 +116,7 @@ enum rc_carried rc_client_auth(struct rc_clients *clients, uint32_t client, cons
     if (rc_hub_reply_event(clients->hub, client, &event) < 0) {
         rc_client_failed_memory(clients, client);
     } else if (first) {
-        rc_client_hears(clients, client);
+        rc_client_hears(clients, client, 0);
     } else if (anonymous) {
         rc_client_hears_user(clients, client);
     }

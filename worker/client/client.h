@@ -383,6 +383,7 @@ struct rc_arrival {
     bool must_say;      /* it has to say who it is */
     uint8_t user_bytes; /* 0: anonymous */
     bool websocket;     /* how it comes; else by polling */
+    uint32_t rewind;    /* so many of the newest messages of what its end point joins first; 0 = none */
     uint16_t set_bytes; /* JSON that is to be set on the connection */
     uint8_t row;        /* that told; 0 = none of [[identity]] */
     bool counted;       /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
@@ -431,7 +432,7 @@ const struct rc_identity *rc_arrival_identity(const struct rc_arrival *arrival, 
 /* What the new client is told, and what it hears from the start: everybody, its user's channel, and what its end point joins; of who has to
  * say who it is that comes later (rc_client_hears). */
 void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct rc_arrival *arrival);
-void rc_client_hears(struct rc_clients *clients, uint32_t client);
+void rc_client_hears(struct rc_clients *clients, uint32_t client, uint32_t rewind);
 /* Its user's channel alone. */
 void rc_client_hears_user(struct rc_clients *clients, uint32_t client);
 

@@ -74,13 +74,42 @@ static bool put_content(struct text *text, const struct rc_history_message *mess
     return true;
 }
 
-static bool put_message(struct text *text, const struct rc_history_message *message, uint64_t offset, uint64_t time_ms)
+/* Who asks, by the id that it has and the one that it had. */
+struct asker {
+    struct rc_client_ref is;
+    struct rc_client_ref was;
+};
+
+static bool is_same(const struct rc_client_ref *one, const struct rc_client_ref *other)
+{
+    return one->random != 0 && one->random == other->random && one->slot == other->slot && one->worker == other->worker;
+}
+
+/* Did whoever published it leave the asker out? */
+static bool leaves_out(const struct rc_history_message *message, const struct asker *asker)
+{
+    for (size_t at = 0; at < message->excludes.count; at += sizeof(struct rc_client_ref)) {
+        struct rc_client_ref ref;
+        memcpy(&ref, message->excludes.bytes + at, sizeof(ref));
+        if (is_same(&ref, &asker->is) || is_same(&ref, &asker->was)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool put_message(struct text *text, const struct rc_history_message *message, uint64_t offset, uint64_t time_ms,
+                        const struct asker *asker)
 {
     if (!text_room(text, MEMBERS_MAX + RC_JSON_STRING_BYTES_MAX(message->key.count))) {
         return false;
     }
     text->count += (size_t)snprintf((char *)text->bytes + text->count, MEMBERS_MAX, "{\"offset\":%llu,\"time\":%llu",
                                     (unsigned long long)offset, (unsigned long long)time_ms);
+    if (message->excludes.count > 0 && leaves_out(message, asker)) { /* offsets stay contiguous */
+        text_copy(text, RC_SPAN(",\"excluded\":true}"));
+        return true;
+    }
     if (message->key.count > 0 && rc_json_utf8_valid(message->key)) {
         text_copy(text, RC_SPAN(",\"key\":"));
         text->count += rc_json_string_encode(text->bytes + text->count, RC_JSON_STRING_BYTES_MAX(message->key.count),
@@ -93,7 +122,8 @@ static bool put_message(struct text *text, const struct rc_history_message *mess
     return true;
 }
 
-static bool put_messages(struct text *text, const struct rc_query_kept *kept, struct rc_span entries)
+static bool put_messages(struct text *text, const struct rc_query_kept *kept, struct rc_span entries,
+                         const struct asker *asker)
 {
     const uint64_t since_1970_ms = kept->since_1970_ms; /* of what the relay's clock counts from */
     struct rc_history_message message;
@@ -107,7 +137,7 @@ static bool put_messages(struct text *text, const struct rc_query_kept *kept, st
         if (i > 0) {
             text_copy(text, RC_SPAN(","));
         }
-        if (!put_message(text, &message, kept->from + i, since_1970_ms + message.entry.time_ms)) {
+        if (!put_message(text, &message, kept->from + i, since_1970_ms + message.entry.time_ms, asker)) {
             return false;
         }
     }
@@ -128,7 +158,8 @@ bool rc_client_history_text(const struct rc_envelope_view *view, uint8_t **bytes
         text.count = (size_t)snprintf(
             (char *)text.bytes, MEMBERS_MAX, ",\"epoch\":\"%llx\",\"first\":%llu,\"offset\":%llu,\"messages\":[",
             (unsigned long long)kept.epoch, (unsigned long long)kept.first, (unsigned long long)kept.last);
-        good = put_messages(&text, &kept, entries) && text_room(&text, MEMBERS_MAX);
+        const struct asker asker = {.is = view->head.origin, .was = view->head.target};
+        good = put_messages(&text, &kept, entries, &asker) && text_room(&text, MEMBERS_MAX);
     }
     if (!good) {
         free(text.bytes);
@@ -172,5 +203,5 @@ int rc_client_ask_history(struct rc_clients *clients, uint32_t client, const str
     memcpy(question, &head, sizeof(head));
     memcpy(question + sizeof(head), &which, sizeof(which));
     return rc_client_question(clients, client, &asker, operation->channel, operation->id,
-                              rc_span_of(question, sizeof(question)));
+                              rc_span_of(question, sizeof(question)), rc_client_former(clients, operation));
 }

@@ -5,21 +5,39 @@
  * while the client is not read) is copied out and parked, so that no shared buffer is held.
  */
 #include "worker/client/client.h"
+#include "worker/store/receiving.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 
 #define INPUT_BEHIND_CALL_MAX 16384u /* bytes of pipelined requests before a connection is not read until its answer */
 
+/* For tests of what becomes of it: a message with that text makes the worker of a debug build crash. */
+static void input_poison(const uint8_t *bytes, size_t count)
+{
+#ifdef RC_DEBUG
+    const char *poison = getenv("RINGCAST_POISON");
+    if (poison != NULL && *poison != '\0' && memmem(bytes, count, poison, strlen(poison)) != NULL) {
+        abort();
+    }
+#else
+    (void)bytes;
+    (void)count;
+#endif
+}
+
 bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcode, uint8_t *bytes, size_t count,
                        uint32_t done)
 {
+    input_poison(bytes, count);
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (rc_client_message(clients, socket->client, opcode, bytes, count, &done) ||
         !rc_socket_is_open(clients, socket)) {
         return true;
     }
+    rc_receiving_end(clients->truth); /* it is kept, with what was carried out of it */
     const bool for_uplink = !(rc_truth_client(clients->truth, socket->client)->flags & RC_CLIENT_WAITS_OTHERS);
     struct rc_input *input = rc_socket_input(clients, index);
     if (input == NULL) {
@@ -136,9 +154,8 @@ void rc_socket_received(void *context, uint32_t index, uint8_t *bytes, uint32_t 
     /* LINGER: read and thrown away, so that the peer gets our answer and no reset. */
 }
 
-void rc_socket_resume(void *context, uint32_t index)
+static void socket_resume(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_clients *clients = context;
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->state == RC_SOCKET_HTTP) {
         rc_exchanges_room(&clients->exchanges, index);
@@ -176,6 +193,19 @@ void rc_socket_resume(void *context, uint32_t index)
     if (rc_socket_carries(socket) && !rc_socket_waits(clients, socket)) {
         rc_io_resume(clients->io, index);
     }
+}
+
+/* Maybe in the middle of another one's turn: whoever was being worked on still is. */
+void rc_socket_resume(void *context, uint32_t index)
+{
+    struct rc_clients *clients = context;
+    struct rc_truth_layout *layout = clients->truth->layout;
+    const uint32_t outer = layout->working_socket;
+    layout->working_socket = index + 1;
+    RC_STORE_ORDER();
+    socket_resume(clients, index);
+    RC_STORE_ORDER();
+    layout->working_socket = outer;
 }
 
 void rc_socket_replies_drained(void *context, uint32_t index)

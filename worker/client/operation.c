@@ -1,5 +1,6 @@
 /* operation: what clients ask for, checked and carried out. See client.h and docs/protocol.md. */
 #include "worker/client/client.h"
+#include "worker/client/question.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include "common/config/socketio.h"
 #include "worker/gate/permission.h"
 #include "worker/limits/limits.h"
+#include "worker/store/receiving.h"
 #include "worker/ws/frame.h"
 
 /* One request being carried out. */
@@ -254,12 +256,18 @@ static bool request_from(const struct request *request, bool granted, struct rc_
 {
     const struct rc_operation *operation = request->operation;
     const bool may = request_may_read_history(request, granted);
-    *from = (struct rc_hub_from){.recovers = operation->recovers, .last = operation->limit};
-    if (operation->limit > 0 && request_namespace(request)->history == 0) {
+    const bool reads = operation->limit > 0 || operation->snapshot;
+    *from = (struct rc_hub_from){
+        .recovers = operation->recovers, .last = operation->limit, .snapshot = operation->snapshot};
+    if (operation->limit > 0 && operation->snapshot) {
+        request_error(request, RC_CODE_BAD_REQUEST, RC_SPAN("there can be only one of since and snapshot"));
+        return false;
+    }
+    if (reads && request_namespace(request)->history == 0) {
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
         return false;
     }
-    if (operation->limit > 0 && !may) {
+    if (reads && !may) {
         request_refuse(request, request_namespace(request)->history_who,
                        RC_SPAN("you may not read the history of this channel"));
         return false;
@@ -268,12 +276,7 @@ static bool request_from(const struct request *request, bool granted, struct rc_
         from->epoch = rc_epoch_read(operation->epoch);
         from->offset = operation->since;
     }
-    if (operation->former.count > 0 &&
-        rc_client_id_read((const char *)operation->former.bytes, operation->former.count,
-                          request->clients->control->instance_id, request->clients->control->boot_nonce,
-                          &from->former) != RC_CLIENT_ID_LOCAL) {
-        from->former = (struct rc_client_ref){0}; /* messages that leave it out name it in another way, or not at all */
-    }
+    from->former = rc_client_former(request->clients, operation);
     return true;
 }
 
@@ -281,7 +284,7 @@ static enum rc_carried request_subscribe(const struct request *request, bool gra
 {
     struct rc_clients *clients = request->clients;
     struct rc_hub_from from;
-    const bool begins = request->operation->recovers || request->operation->limit > 0;
+    const bool begins = request->operation->recovers || request->operation->limit > 0 || request->operation->snapshot;
     if (begins && !request_from(request, granted, &from)) {
         return RC_CARRIED_REFUSED;
     }
@@ -745,6 +748,11 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
     return carried;
 }
 
+/* All that it does is one record in the up ring, or an answer. */
+#define REPEATABLE                                                                           \
+    (1u << RC_OPERATION_PUBLISH | 1u << RC_OPERATION_RETAIN | 1u << RC_OPERATION_BROADCAST | \
+     1u << RC_OPERATION_DIRECT | 1u << RC_OPERATION_PING | 1u << RC_OPERATION_ECHO)
+
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,
                           size_t count, uint32_t *done)
 {
@@ -771,8 +779,11 @@ bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_p
             const struct rc_event event = {
                 .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
             request_reply(&request, &event);
-        } else if (rc_client_carry_out(clients, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
-            return false;
+        } else {
+            rc_receiving_operation(clients->truth, seen == 1 && (REPEATABLE >> operation.type & 1) != 0);
+            if (rc_client_carry_out(clients, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
+                return false;
+            }
         }
         *done = seen;
     }

@@ -45,5 +45,6 @@ int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct r
     static const struct rc_asker asker = RC_CLIENT_ASKER(presence_answered);
     const struct rc_query_head head = {.kind = RC_QUERY_CHANNEL,
                                        .limit = (uint16_t)(limit < RC_QUERY_LIMIT_MAX ? limit : RC_QUERY_LIMIT_MAX)};
-    return rc_client_question(clients, client, &asker, channel, id, rc_span_of(&head, sizeof(head)));
+    return rc_client_question(clients, client, &asker, channel, id, rc_span_of(&head, sizeof(head)),
+                              (struct rc_client_ref){0});
 }

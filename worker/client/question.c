@@ -50,8 +50,18 @@ bool rc_client_question_wanted(const struct rc_ask *ask)
     return rc_client_is_here(ask->context, &ask->client);
 }
 
+struct rc_client_ref rc_client_former(const struct rc_clients *clients, const struct rc_operation *operation)
+{
+    struct rc_client_ref former = {0};
+    const bool local =
+        operation->former.count > 0 &&
+        rc_client_id_read((const char *)operation->former.bytes, operation->former.count, clients->control->instance_id,
+                          clients->control->boot_nonce, &former) == RC_CLIENT_ID_LOCAL;
+    return local ? former : (struct rc_client_ref){0};
+}
+
 int rc_client_question(struct rc_clients *clients, uint32_t client, const struct rc_asker *asker,
-                       struct rc_span channel, struct rc_span id, struct rc_span data)
+                       struct rc_span channel, struct rc_span id, struct rc_span data, struct rc_client_ref former)
 {
     const struct rc_client_ref origin = rc_client_ref(clients, client);
     uint64_t token;
@@ -63,6 +73,7 @@ int rc_client_question(struct rc_clients *clients, uint32_t client, const struct
         .head = {.time_ns = clients->io->now_ns,
                  .channel_hash = rc_channel_hash((const char *)channel.bytes, channel.count),
                  .origin = origin,
+                 .target = former,
                  .token = token,
                  .data_bytes = (uint32_t)data.count,
                  .channel_bytes = (uint8_t)channel.count,

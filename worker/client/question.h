@@ -18,9 +18,12 @@
         .unanswered = rc_client_question_unanswered, .wanted = rc_client_question_wanted,                              \
     }
 
-/* Asks about a channel; `data` begins with a struct rc_query_head. 0, or why not: -EAGAIN, there is no room in the ring now. */
+/* Which client of this boot the operation's says that it was; random 0: none, or messages that leave it out name it in another way. */
+struct rc_client_ref rc_client_former(const struct rc_clients *clients, const struct rc_operation *operation);
+/* Asks about a channel; `data` begins with a struct rc_query_head; the answer has `former` as its target. 0, or why not: -EAGAIN, there is no
+ * room in the ring now. */
 int rc_client_question(struct rc_clients *clients, uint32_t client, const struct rc_asker *asker,
-                       struct rc_span channel, struct rc_span id, struct rc_span data);
+                       struct rc_span channel, struct rc_span id, struct rc_span data, struct rc_client_ref former);
 
 /* May the answer be told? False: the client has been told why not. */
 bool rc_client_question_good(const struct rc_ask *ask, enum rc_record_type type, const struct rc_envelope_view *view);

@@ -311,8 +311,8 @@
     /* Calls handler(data, message) for each message of the channel. Resolves when the server has subscribed us: what is
      * published from then on arrives. It waits for a connection as long as it takes. After a loss we are subscribed again, and get what we
      * missed where the channel has a history ("recover"). options, of the channel's first subscribe(): last: so many of the newest messages
-     * first; retained: true: the retained values first (message.retained), also when what was missed cannot be had; recover: false: never
-     * what was missed. */
+     * first; retained: true: the retained values first (message.retained), also when what was missed cannot be had; snapshot: true: likewise the
+     * newest message of each key; recover: false: never what was missed. */
     subscribe(channel, handler, options) {
       let entry = this.channels.get(channel);
       const isNew = !entry;
@@ -488,9 +488,10 @@
     }
 
     _subscription(channel, entry, id) {
-      const { last, retained, recover } = entry.options;
+      const { last, retained, snapshot, recover } = entry.options;
       const request = { type: "subscribe", channel, id };
       if (retained) request.retained = true;
+      if (snapshot) request.snapshot = true;
       if (last > 0) request.since = "last " + last;
       if (entry.epoch !== null && recover !== false) {
         request.recover = { epoch: entry.epoch, offset: entry.offset };
@@ -503,7 +504,7 @@
     _placed(channel, entry, answer) {
       if (answer.recovered !== true) {
         entry.epoch = answer.epoch === undefined ? null : answer.epoch;
-        entry.offset = Math.max(0, (answer.offset || 0) - (entry.options.last || 0));
+        entry.offset = entry.options.snapshot ? 0 : Math.max(0, (answer.offset || 0) - (entry.options.last || 0));
       }
       const again = entry.known;
       entry.known = true;

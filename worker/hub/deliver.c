@@ -79,11 +79,9 @@ static bool deliver_make_source(struct rc_hub *hub, uint32_t index, struct deliv
         position = subscription->cursor;
     }
     if (position >= end) {
-        if (position == end && (subscription->flags & RC_SUBSCRIPTION_CURSOR) &&
-            !(subscription->flags & RC_SUBSCRIPTION_EVERYBODY)) {
-            rc_hub_clear_cursor(hub,
-                                index); /* it subscribed in the middle of a turn, and the others have come so far */
-        }
+        /* It subscribed in the middle of a turn, and the others have come so far. It stands there without a cursor only when it has the
+         * turn's mark: before, that would say that it was not served yet. */
+        hub->caught_up |= position == end && (subscription->flags & RC_SUBSCRIPTION_CURSOR);
         return false;
     }
     *source = (struct deliver_source){
@@ -110,11 +108,6 @@ static bool deliver_everybody_source(struct rc_hub *hub, uint32_t client_index, 
         if (deliver_make_source(hub, client->everybody, source)) {
             source->subscription = 0;
             return true;
-        }
-        const struct rc_subscription *behind = rc_truth_subscription(hub->truth, client->everybody);
-        const struct rc_group *its = rc_truth_group(hub->truth, behind->group);
-        if (its->log != 0 && behind->cursor == rc_turn_end(hub, rc_truth_log(hub->truth, its->log))) {
-            rc_hub_everybody_caught_up(hub, client_index);
         }
         return false;
     }
@@ -571,13 +564,41 @@ static inline __attribute__((always_inline)) void deliver_serve(struct rc_hub *h
     deliver_commit(&p);
 }
 
+static bool deliver_stands_at_end(const struct rc_hub *hub, uint32_t index)
+{
+    const struct rc_subscription *its = rc_truth_subscription(hub->truth, index);
+    const struct rc_group *group = rc_truth_group(hub->truth, its->group);
+    return (its->flags & RC_SUBSCRIPTION_CURSOR) && group->log != 0 &&
+           its->cursor == rc_turn_end(hub, rc_truth_log(hub->truth, group->log));
+}
+
+/* Cursors that say where everybody stands are none: see deliver_make_source. */
+static __attribute__((noinline)) void deliver_clear_caught_up(struct rc_hub *hub, uint32_t client_index)
+{
+    const struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    hub->caught_up = false;
+    if (client->everybody != 0 && deliver_stands_at_end(hub, client->everybody)) {
+        rc_hub_everybody_caught_up(hub, client_index);
+    }
+    for (uint32_t index = client->subscriptions; index != 0; index = rc_truth_subscription(hub->truth, index)->next) {
+        if (deliver_stands_at_end(hub, index)) {
+            rc_hub_clear_cursor(hub, index);
+        }
+    }
+}
+
 void rc_turn_serve(struct rc_hub *hub, uint32_t client, enum rc_turn_scope scope, uint32_t only)
 {
     deliver_serve(hub, client, scope, only);
     if (scope != RC_TURN_CRITICAL) {
         RC_STORE_ORDER(); /* whose packet was begun only has not had its turn */
         rc_truth_client(hub->truth, client)->turn = hub->turn;
+        RC_STORE_ORDER();
+        if (RC_UNLIKELY(hub->caught_up)) {
+            deliver_clear_caught_up(hub, client);
+        }
     }
+    hub->caught_up = false; /* of a critical log: until its turn */
 }
 
 bool rc_hub_take(struct rc_hub *hub, uint32_t client_index, struct rc_hub_taken *taken)
@@ -598,6 +619,9 @@ bool rc_hub_take(struct rc_hub *hub, uint32_t client_index, struct rc_hub_taken 
     }
     const uint32_t count = deliver_collect(&p, false);
     deliver_fill(&p, hub->sources, count);
+    if (hub->caught_up) {
+        deliver_clear_caught_up(hub, client_index);
+    }
     if (p.frames > 0) {
         rc_metric_add(hub->metrics, RC_METRIC_DELIVERIES, p.frames);
         rc_metric_observe(hub->metrics, RC_HISTOGRAM_FRAMES_PER_SEND, p.frames);

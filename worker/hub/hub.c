@@ -114,6 +114,7 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->replays);
     free(hub->heats);
     free(hub->entry);
+    rc_history_keys_close(&hub->keys);
     free(hub->replays_due.items);
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);

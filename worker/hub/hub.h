@@ -31,6 +31,7 @@
 #include "common/metrics/metrics.h"
 #include "common/base/span.h"
 #include "common/shm/history.h"
+#include "common/shm/history_keys.h"
 #include "common/records/recovery.h"
 #include "worker/hub/channel_log.h"
 #include "worker/hub/delta.h"
@@ -121,6 +122,8 @@ struct rc_hub_times {
 struct rc_hub {
     struct rc_truth *truth;         /* borrowed */
     struct rc_truth_hub *kept;      /* borrowed: in the truth */
+    uint64_t again;                 /* sequence of the record that a killed worker was in the middle of; 0 = none */
+    bool caught_up;                 /* the client that is being served has a cursor where everybody stands */
     struct rc_io *io;               /* borrowed */
     const struct rc_config *config; /* borrowed: the one in force */
     struct rc_metrics *metrics;     /* borrowed */
@@ -133,6 +136,8 @@ struct rc_hub {
     const struct rc_history_view *history; /* borrowed */
     uint8_t *entry;                        /* owned: scratch of recover.c: a message of a history */
     uint64_t entry_room;
+    struct rc_history_keys keys;                  /* of the snapshot that was told last; keys_max 0: none was */
+    struct rc_history_cursor keys_of;             /* its channel's slot and epoch, and the offset up to which it goes */
     uint32_t everybody;                           /* channel "*" */
     uint32_t everybody_groups[RC_ENCODING_COUNT]; /* its groups, always there */
     uint32_t everybody_counts[RC_ENCODING_COUNT]; /* clients that hear "*" */
@@ -200,6 +205,10 @@ void rc_hub_close(struct rc_hub *hub);
  * only be closed. */
 struct rc_truth_found;
 int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err);
+/* Behind that, of a process that was killed: a packet of its batch of which only `sent` bytes have left, and then the turn that was running, whose
+ * rest is the next turn's. Both come to the same when they are done again. */
+void rc_hub_put_back(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent);
+void rc_hub_resume(struct rc_hub *hub);
 /* A new configuration is in force: policies are looked up again. */
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);
 
@@ -307,6 +316,7 @@ struct rc_hub_from {
     uint64_t epoch;              /* as it was told, RC_EVENT_SUBSCRIBED and RC_EVENT_MESSAGE; 0 = none of ours */
     uint64_t offset;             /* of the last message that it has */
     uint32_t last;               /* 0 = none */
+    bool snapshot;               /* the newest message of each key, where it does not recover */
     struct rc_client_ref former; /* which client of this boot it was; random 0 = none */
 };
 

@@ -52,6 +52,10 @@ static inline uint64_t rc_place_position(const struct rc_hub *hub, const struct 
     return place->position + (partial ? 1 : 0);
 }
 
+/* The newest message of each key up to where the subscription begins goes to the client, oldest first; `was_in`: what of the channel is on its
+ * way to it does not. At most namespace.max_keys of them; of those that find no room in its output a gap is told. */
+void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription, bool was_in);
+
 /* --- replay.c --- */
 
 /* A request for messages of a history; 0: no memory. */
@@ -145,6 +149,23 @@ void rc_delta_commit(struct rc_hub *hub, uint32_t channel, const struct rc_envel
 
 /* An event for one client alone, in order with the messages of its channels. Who does not read them is cut off. */
 void rc_hub_append_own(struct rc_hub *hub, uint32_t client, const struct rc_event *event);
+/* A record that is for single clients begins; was it appended for this one by a worker that was killed in the middle of it? */
+void rc_hub_begin_own(struct rc_hub *hub, uint64_t sequence);
+bool rc_hub_has_own(const struct rc_hub *hub, uint32_t client, uint64_t sequence);
+
+/* What is done for the client until rc_hub_worked is half done if this process is killed in it: then the client ends. */
+static inline void rc_hub_works(struct rc_hub *hub, uint32_t client)
+{
+    hub->truth->layout->working_client = client;
+    RC_STORE_ORDER();
+}
+
+static inline void rc_hub_worked(struct rc_hub *hub)
+{
+    RC_STORE_ORDER();
+    hub->truth->layout->working_client = 0;
+}
+
 /* What a record with a message says, with what that takes. */
 struct rc_hub_texts {
     char from[RC_CLIENT_ID_MAX];

@@ -107,6 +107,7 @@ static int output_grow(struct rc_hub *hub, struct rc_output *output, uint32_t co
     output->replies_capacity = (uint32_t)rc_heap_block_bytes(heap, block);
     output->replies_bytes = kept;
     output->replies_sent -= start;
+    output->replies_mark = output->replies_mark > start ? output->replies_mark - start : 0;
     output->replies_frames = output->replies_frames > start ? output->replies_frames - start : 0;
     output_whole(hub);
     return 0;
@@ -183,6 +184,12 @@ static void output_unit_done(struct rc_hub *hub, uint32_t client_index, size_t b
 {
     const struct rc_client *client = rc_truth_client(hub->truth, client_index);
     struct rc_output *output = rc_truth_output(hub->truth, client->output);
+    if (output->unit != hub->kept->unit) {
+        output->replies_mark = output->replies_bytes;
+        RC_STORE_ORDER();
+        output->unit = hub->kept->unit;
+        RC_STORE_ORDER();
+    }
     output->replies_bytes += (uint32_t)bytes;
     if (RC_UNLIKELY(rc_encoding_is_stream(client->encoding))) {
         output->replies_frames = output->replies_bytes; /* its wire is its only one: nothing of it begins anew */

@@ -54,13 +54,18 @@ int rc_hub_wait(struct rc_hub *hub, uint32_t client, uint32_t channel_index, str
     return pending_add(hub, client, channel_index, id, false, 0, 0);
 }
 
-int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel_index)
+static int pending_join(struct rc_hub *hub, uint32_t client, uint32_t channel_index, uint8_t wants, uint32_t replay)
 {
-    const int rc = pending_add(hub, client, channel_index, (struct rc_span){0}, true, 0, 0);
+    const int rc = pending_add(hub, client, channel_index, (struct rc_span){0}, true, wants, replay);
     if (rc == 0) {
         rc_truth_client(hub->truth, client)->flags |= RC_CLIENT_WAITS_JOIN;
     }
     return rc;
+}
+
+int rc_hub_join(struct rc_hub *hub, uint32_t client, uint32_t channel_index)
+{
+    return pending_join(hub, client, channel_index, 0, 0);
 }
 
 static struct rc_event pending_answer(const struct rc_hub *hub, uint32_t channel_index, struct rc_span id)
@@ -97,6 +102,9 @@ static enum rc_subscribed subscribe_now(struct rc_hub *hub, uint32_t client, uin
     rc_recover_begin(hub, subscription, request, was_in, &answer);
     if (id.count > 0) {
         pending_reply(hub, client, &answer);
+    }
+    if (from != NULL && from->snapshot && answer.recovery != RC_RECOVERED) {
+        rc_recover_snapshot(hub, subscription, was_in);
     }
     return RC_SUBSCRIBED;
 }
@@ -137,7 +145,7 @@ enum rc_subscribed rc_hub_subscribe_from(struct rc_hub *hub, uint32_t client_ind
     if (state == RC_CHANNEL_ACTIVE && wants == 0) {
         return subscribe_now(hub, client_index, channel, id, from);
     }
-    if (by == RC_SUBSCRIBER_SERVER) {
+    if (by == RC_SUBSCRIBER_SERVER && from == NULL) {
         return rc_hub_join(hub, client_index, channel) == 0 ? RC_SUBSCRIBE_WAITS : RC_SUBSCRIBE_NO_ROOM;
     }
     const uint32_t request = from == NULL ? 0 : rc_replay_ask(hub, from);
@@ -145,7 +153,10 @@ enum rc_subscribed rc_hub_subscribe_from(struct rc_hub *hub, uint32_t client_ind
         rc_hub_release(hub, channel);
         return RC_SUBSCRIBE_NO_ROOM;
     }
-    if (pending_add(hub, client_index, channel, id, false, wants, request) < 0) {
+    wants |= from != NULL && from->snapshot ? RC_PENDING_SNAPSHOT : 0;
+    const int rc = by == RC_SUBSCRIBER_SERVER ? pending_join(hub, client_index, channel, wants, request)
+                                              : pending_add(hub, client_index, channel, id, false, wants, request);
+    if (rc < 0) {
         rc_replay_forget(hub, request);
         return RC_SUBSCRIBE_NO_ROOM;
     }
@@ -233,6 +244,9 @@ static void pending_joined(struct rc_hub *hub, uint32_t client_index)
         !(hub->returning > 0 && rc_truth_engine(hub->truth, client_index)->returning)) {
         client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
         rc_hub_touch(hub, client_index);
+        if (client->in_history) {
+            rc_replay_due(hub, client_index); /* nothing left towards it until now */
+        }
         hub->handlers.joined(hub->handlers.context, client_index);
     }
 }
@@ -304,12 +318,17 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
         rc_hub_break(hub, pending->client); /* it must not believe that it hears what it relies on */
         return;
     }
+    struct rc_event event = pending_answer(hub, channel_index, rc_span_of(pending->id, pending->id_bytes));
+    if (pending->joins != 0 && goes_on) {
+        rc_recover_begin(hub, rc_hub_subscription(hub, pending->client, channel_index), pending->replay, was_in,
+                         &event); /* nobody is answered */
+    } else if (!goes_on) {
+        rc_replay_forget(hub, pending->replay);
+    }
     pending_joined(hub, pending->client);
     if (pending->joins != 0 || !goes_on) {
-        rc_replay_forget(hub, pending->replay);
         return;
     }
-    struct rc_event event = pending_answer(hub, channel_index, rc_span_of(pending->id, pending->id_bytes));
     event.local = said->local;
     if (code == 0) {
         event.deltas = pending_deltas(hub, channel_index, pending, was_in);
@@ -329,6 +348,9 @@ static void pending_settle(struct rc_hub *hub, uint32_t channel_index, const str
     }
     if (code == 0 && (pending->wants & RC_PENDING_RETAINED) && event.recovery != RC_RECOVERED) {
         tell_values(hub, pending->client, channel_index, said->values, was_in);
+    }
+    if (code == 0 && (pending->wants & RC_PENDING_SNAPSHOT) && event.recovery != RC_RECOVERED) {
+        rc_recover_snapshot(hub, rc_hub_subscription(hub, pending->client, channel_index), was_in);
     }
     if (code == 0 && (pending->wants & RC_PENDING_VALUES) && hub->handlers.values != NULL) {
         hub->handlers.values(hub->handlers.context, pending->client, channel_index, said->values);
@@ -371,8 +393,11 @@ static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const
             waiting++;
             continue;
         }
+        hub->kept->unit++; /* what the ones before were told stays said */
+        rc_hub_works(hub, rc_truth_pending(hub->truth, channel->pending)->client);
         const struct rc_pending pending = pending_remove(hub, channel->pending);
         pending_settle(hub, channel_index, &pending, said);
+        rc_hub_worked(hub);
     }
     if (channel->pending == 0) {
         channel->flags &= (uint16_t)~RC_CHANNEL_WANTS_RETAINED;

@@ -27,6 +27,7 @@ static bool rebuild_is(const struct rc_truth_found *found, enum rc_truth_pool_id
 static int rebuild_names(struct rc_hub *hub, const struct rc_truth_found *found, struct rc_err *err)
 {
     const struct rc_truth *truth = hub->truth;
+    uint64_t subscribed[RC_CONFIG_NAMESPACES_MAX] = {0};
     if (rc_hashmap_reserve(&hub->names, truth->channels.used) < 0) {
         return rebuild_no_memory(err);
     }
@@ -44,7 +45,10 @@ static int rebuild_names(struct rc_hub *hub, const struct rc_truth_found *found,
         if (rc_hashmap_insert(&hub->names, channel->hash, c) < 0) {
             return rebuild_no_memory(err);
         }
-        rc_metric_subscribed(hub->metrics, channel->namespace, channel->subscriber_count);
+        subscribed[channel->namespace] += channel->subscriber_count;
+    }
+    for (uint32_t i = 0; i < hub->config->namespace_count; i++) {
+        rc_metric_set_subscribed(hub->metrics, i, subscribed[i]);
     }
     hub->everybody = found->everybody;
     for (uint32_t g = rc_truth_channel(truth, hub->everybody)->groups; g != 0; g = rc_truth_group(truth, g)->next) {
@@ -216,6 +220,7 @@ int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struc
 {
     RC_ASSERT(hub->truth->adopted && hub->everybody == 0);
     hub->turn = hub->kept->turn;
+    hub->again = hub->kept->order_of;
     hub->clients_high = found->clients_high;
     int rc = rebuild_names(hub, found, err);
     rc = rc < 0 ? rc : rebuild_members(hub, found, err);

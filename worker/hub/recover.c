@@ -21,6 +21,7 @@
 #define RECOVER_TURN_BYTES (UINT64_C(1) << 20) /* into the outputs of all clients between two turns */
 #define RECOVER_UNSENT_MAX 65536u              /* unsent output of a client beyond which it gets no more of a history */
 #define RECOVER_PIECE_MAX 256u                 /* messages of one client between two turns */
+#define RECOVER_SNAPSHOT_MAX 16384u            /* messages that a snapshot looks through, the newest */
 #define RECOVER_HEAL_MAX 1024u                 /* messages that go into logs before a turn has to send them */
 #define RECOVER_ENTRY_MIN 16384u               /* first room for a message */
 #define RECOVER_ENTRY_MAX (UINT64_C(1) << 30)
@@ -259,9 +260,11 @@ void rc_hub_replay(struct rc_hub *hub)
         struct rc_client *client = rc_truth_client(hub->truth, client_index);
         if (client->replay_due) { /* else it has ended */
             client->replay_due = false;
+            rc_hub_works(hub, client_index); /* a message that was told, and not counted as told, would come twice */
             if (recover_client(hub, client_index, &bytes)) {
                 rc_replay_due(hub, client_index);
             }
+            rc_hub_worked(hub);
         }
     }
     due->count -= i;
@@ -336,6 +339,83 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
     }
     rc_hub_keep_cut_or_break(hub, subscription_index);
     rc_replay_begin(hub, subscription_index, request_index);
+}
+
+/* The keys of the channel as of the offset: looked through once for all who arrive there. False: there are none, or no memory. */
+static bool recover_keys(struct rc_hub *hub, const struct rc_place *place, uint32_t keys_max, uint64_t position)
+{
+    const struct rc_history_cursor of = {.slot = place->slot, .epoch = place->epoch, .offset = position};
+    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
+    if (state.epoch != place->epoch) {
+        return false;
+    }
+    if (hub->keys.keys_max != keys_max) {
+        rc_history_keys_close(&hub->keys);
+        hub->keys_of = (struct rc_history_cursor){0};
+        if (rc_history_keys_open(&hub->keys, keys_max) < 0) {
+            rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+            return false;
+        }
+    }
+    if (hub->keys_of.slot != of.slot || hub->keys_of.epoch != of.epoch || hub->keys_of.offset != of.offset) {
+        hub->keys_of = of;
+        if (rc_history_keys_find(&hub->keys, hub->history, of.slot, of.epoch, state.first, position,
+                                 RECOVER_SNAPSHOT_MAX) < 0) {
+            hub->keys_of = (struct rc_history_cursor){0};
+            return false;
+        }
+    }
+    return true;
+}
+
+void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription_index, bool was_in)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_subscription *subscription = rc_truth_subscription(truth, subscription_index);
+    const struct rc_group *group = rc_truth_group(truth, subscription->group);
+    const struct rc_channel *channel = rc_truth_channel(truth, group->channel);
+    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(truth, channel->place);
+    const uint32_t client = subscription->client;
+    const struct rc_client_ref nobody = {0};
+    bool lacks = false;
+    uint32_t next = 0;
+    if (place == NULL) {
+        return;
+    }
+    if (was_in) {
+        rc_hub_keep_cut_or_break(hub, subscription_index);
+        if (subscription->replay != 0) {
+            rc_replay_end(hub, subscription_index);
+        }
+        rc_hub_skip(hub, subscription_index);
+    }
+    const uint64_t position = rc_place_position(hub, place, group->encoding);
+    if (!recover_keys(hub, place, hub->config->namespaces[channel->namespace].max_keys, position)) {
+        return;
+    }
+    for (struct rc_history_cursor at = rc_history_keys_next(&hub->keys, &next); at.epoch != 0;
+         at = rc_history_keys_next(&hub->keys, &next)) {
+        struct rc_history_message message;
+        const uint64_t offset = at.offset;
+        if (rc_hub_unsent(hub, client) >= RECOVER_TURN_BYTES || recover_read(hub, &at, &message) != 1) {
+            lacks = true;
+            continue;
+        }
+        const struct rc_envelope_view view = recover_view(hub, channel, &message, place->epoch, offset);
+        struct rc_hub_texts texts;
+        if (recover_excludes(hub, &view, client, &nobody)) {
+            continue;
+        }
+        const struct rc_event event = rc_hub_message_event(hub, group->channel, &view, &texts);
+        if (rc_hub_reply_event(hub, client, &event) < 0) {
+            rc_hub_break(hub, client);
+            return;
+        }
+        rc_metric_add(hub->metrics, RC_METRIC_REPLAYED, 1);
+    }
+    if (lacks && recover_tell_gap(hub, client, channel) < 0) {
+        rc_hub_break(hub, client);
+    }
 }
 
 /* --- the worker itself ----------------------------------------------------------------------------------------------- */

@@ -72,7 +72,8 @@ static int settle_put_back(struct rc_hub *hub, uint32_t client_index, const stru
         return 0;
     case RC_PIECE_DIRECT: {
         struct rc_channel_log *log = rc_truth_log(truth, client->direct_log);
-        if (position < log->base) {
+        if (position <=
+            log->base) { /* equal: of a predecessor it may have been put back, and nothing said of the cut */
             log->base = position;
             if (settle_inside(hub, log, position)) {
                 client->cut = RC_CUT_DIRECT;
@@ -86,7 +87,7 @@ static int settle_put_back(struct rc_hub *hub, uint32_t client_index, const stru
         const uint64_t before = settle_position(hub, client, index);
         client->flags |= RC_CLIENT_LATE;
         if (index == 0) {
-            if (client->everybody != 0 && rc_truth_subscription(truth, client->everybody)->cursor <= position) {
+            if (client->everybody != 0 && rc_truth_subscription(truth, client->everybody)->cursor < position) {
                 return 0; /* an earlier piece was put back already */
             }
             if (rc_hub_everybody_behind(hub, client_index, position) < 0) {
@@ -95,7 +96,7 @@ static int settle_put_back(struct rc_hub *hub, uint32_t client_index, const stru
             index = client->everybody;
         } else {
             const struct rc_subscription *subscription = rc_truth_subscription(truth, index);
-            if ((subscription->flags & RC_SUBSCRIPTION_CURSOR) && subscription->cursor <= position) {
+            if ((subscription->flags & RC_SUBSCRIPTION_CURSOR) && subscription->cursor < position) {
                 return 0;
             }
             rc_hub_set_cursor(hub, index, position);
@@ -135,6 +136,27 @@ static int settle_packet(struct rc_hub *hub, uint32_t client, const struct rc_pa
         sent = 0;
     }
     return rc;
+}
+
+void rc_hub_put_back(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent)
+{
+    if (packet->socket >= hub->truth->socket_count) {
+        return;
+    }
+    const struct rc_socket *socket = &hub->truth->sockets[packet->socket];
+    if (socket->generation != packet->generation || !rc_turn_socket_lives(socket)) {
+        return;
+    }
+    if (socket->client == 0) {
+        struct rc_output *output = socket->output == 0 ? NULL : rc_truth_output(hub->truth, socket->output);
+        if (output != NULL && packet->count == 1 && pieces->kind == RC_PIECE_ANSWER &&
+            pieces->position + sent <= output->replies_bytes) {
+            output->replies_sent = (uint32_t)pieces->position + sent;
+        }
+    } else if (!rc_turn_mute(rc_truth_client(hub->truth, socket->client)) &&
+               settle_packet(hub, socket->client, packet, pieces, sent) < 0) {
+        rc_hub_break(hub, socket->client);
+    }
 }
 
 void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent,

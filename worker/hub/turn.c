@@ -88,9 +88,6 @@ static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
     const uint8_t encoding = group->encoding;
     struct rc_truth_hub *kept = hub->kept;
     hub->serving = everybody ? NULL : members;
-    kept->unserved = everybody ? hub->clients_high : members->count;
-    RC_STORE_ORDER();
-    kept->critical = group_index;
     while (kept->unserved > 0) {
         if (rc_io_batch_full(hub->io)) {
             turn_flush(hub); /* before the member is looked up: clients leave in it */
@@ -110,7 +107,16 @@ static void turn_serve_critical_group(struct rc_hub *hub, uint32_t group_index)
         turn_flush(hub);
     }
     hub->serving = NULL;
-    kept->critical = 0;
+}
+
+/* Before the log says that it is the turn's: who of its members was served is said by their places, and not by the turn's marks. */
+static void turn_critical_begins(struct rc_hub *hub, uint32_t group_index)
+{
+    const bool everybody = rc_truth_group(hub->truth, group_index)->channel == hub->everybody;
+    hub->kept->unserved = everybody ? hub->clients_high : hub->members[group_index].count;
+    RC_STORE_ORDER();
+    hub->kept->critical = group_index;
+    RC_STORE_ORDER();
 }
 
 /* The first `count` messages of `times` have been sent. */
@@ -154,15 +160,18 @@ static __attribute__((noinline)) void turn_critical_groups(struct rc_hub *hub)
             RC_ASSERT(rc == 0);
         } else if (log != NULL) {
             log->target = log->head;
-            RC_STORE_ORDER(); /* the mark says that it is this turn's end */
-            log->turn = hub->turn;
+            turn_critical_begins(hub, index);
+            log->turn = hub->turn; /* the mark says that it is this turn's end */
             turn_serve_critical_group(hub, index);
             if (group->log != 0 && rc_truth_log(truth, group->log)->turn == hub->turn) {
                 log = rc_truth_log(truth, group->log);
                 log->served = log->target;
+                RC_STORE_ORDER();
                 log->turn = 0;
                 rc_hub_log_release(hub, index);
             }
+            RC_STORE_ORDER();
+            hub->kept->critical = 0;
         }
     }
     hub->turn_critical.count = 0;

@@ -27,21 +27,24 @@ static void adopt_socket(struct rc_io *io, uint32_t index)
 }
 
 /* What is not there, or cannot go on, is lost. Not what another's end has ended meanwhile (a pipe's): its close is on its way. */
-static void adopt_or_lose(struct rc_io *io, uint32_t index)
+static uint32_t adopt_or_lose(struct rc_io *io, uint32_t index)
 {
     struct rc_socket *socket = &io->truth->sockets[index];
     if (socket->state == RC_SOCKET_FREE || (socket->inflight & RC_INFLIGHT_CLOSE)) {
-        return;
+        return 0;
     }
     if (!rc_kept_has(io, index) || !adopt_goes_on(socket)) {
+        const bool counts = socket->state < RC_SOCKET_TERMINATING && socket->listener != RC_SOCKET_MADE_HERE;
         if (socket->state != RC_SOCKET_CARRYING) {
             socket->exchange = 0; /* the predecessor's, private to it */
         }
         rc_io_lose(io, index);
+        return counts ? 1 : 0;
     }
+    return 0;
 }
 
-uint32_t rc_io_adopt(struct rc_io *io)
+uint32_t rc_io_adopt(struct rc_io *io, uint32_t *lost)
 {
     uint32_t sockets[RC_VAULT_ENTRIES];
     bool there[RC_VAULT_ENTRIES];
@@ -62,7 +65,7 @@ uint32_t rc_io_adopt(struct rc_io *io)
     }
     /* All are counted, and known as they are, before the end of one touches another. */
     for (uint32_t i = 0; i < io->truth->socket_count; i++) {
-        adopt_or_lose(io, i);
+        *lost += adopt_or_lose(io, i);
     }
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
     return adopted;

@@ -16,6 +16,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
+#include "worker/store/order.h"
 
 /* A quiet connection whose polls follow each other faster than this starts to be received in one standing request... */
 #define CONN_TALKING_DS 10u
@@ -198,6 +199,8 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
             rc_metric_add(io->metrics, RC_METRIC_BYTES_IN, (uint64_t)result);
             conn_note_data(io, socket);
             conn_received(io, index, io->buffer_memory + (size_t)buffer * RC_IO_BUFFER_BYTES, (uint32_t)result);
+            RC_STORE_ORDER();
+            io->memory->current_valid = 0; /* the bytes are done with; what follows is done anew by a successor */
         }
         conn_recycle(io, buffer);
     }

@@ -96,8 +96,13 @@ struct rc_packet {
     uint32_t bytes_max; /* unless a single frame is larger: RC_IO_SEND_BYTES_MAX, of TLS one record */
     uint32_t first;     /* of its pieces in the batch */
     uint32_t count;
-    uint32_t sent; /* TLS: what was encrypted of it; else `bytes` */
+    uint32_t sent; /* TLS: what was encrypted of it; else `bytes`, or with `settled` what left */
     int error;     /* TLS: why nothing was */
+    uint32_t
+        entry; /* its number in the submission queue: the kernel has carried it out when the queue's head is beyond it */
+    uint8_t
+        open; /* it has begun, and is not committed: what was moved on for its pieces is put back should this process die */
+    uint8_t settled; /* it was short, and `sent` says how much of it left */
 };
 
 /* An accept that brings one connection and its address. */
@@ -225,12 +230,12 @@ struct rc_io {
     bool tls_listener[RC_LISTENERS_MAX];
     bool preface_listener[RC_LISTENERS_MAX]; /* connections begin with what handlers.preface reads */
 
-    /* the send batch of the current round */
-    struct rc_packet packets[RC_IO_BATCH_MAX];
-    struct rc_piece *pieces; /* owned: RC_IO_BATCH_MAX x RC_IO_PIECES_MAX */
-    struct iovec *vectors;   /* owned, parallel to pieces */
-    struct msghdr *headers;  /* owned, one per packet */
-    uint8_t *staging;        /* owned: RC_IO_STAGING_BYTES per packet */
+    /* The send batch of the current round. Packets and pieces lie in `memory`, which tells a successor what became of them (memory.h). */
+    struct rc_packet *packets; /* RC_IO_BATCH_MAX */
+    struct rc_piece *pieces;   /* RC_IO_BATCH_MAX x RC_IO_PIECES_MAX */
+    struct iovec *vectors;     /* owned, parallel to pieces */
+    struct msghdr *headers;    /* owned, one per packet */
+    uint8_t *staging;          /* owned: RC_IO_STAGING_BYTES per packet */
     uint32_t packet_count;
     uint32_t piece_count;
 };
@@ -281,9 +286,9 @@ void rc_io_go_on(struct rc_io *io);
 
 /*
  * The sockets of the truth that a parked predecessor has written, out of the vault; how many. What is not there (TLS, or server.keep says
- * so), or was in the middle of a request's body, ends: handlers.terminated. The rooms above are rebuilt already.
+ * so), or was in the middle of a request's body, ends: handlers.terminated, and is added to *lost. The rooms above are rebuilt already.
  */
-uint32_t rc_io_adopt(struct rc_io *io);
+uint32_t rc_io_adopt(struct rc_io *io, uint32_t *lost);
 
 /* Arms reading as the connection's mode wants, unless paused or already armed. */
 void rc_io_read(struct rc_io *io, uint32_t socket);

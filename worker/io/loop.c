@@ -14,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/uring.h"
 #include "worker/io/io_internal.h"
+#include "worker/store/order.h"
 
 #define LOOP_WAKE_COMPLETIONS 16u
 #define LOOP_CLOCK_COMPLETIONS 8u /* between two looks at the clock, which are 25 ns each */
@@ -58,6 +59,8 @@ static int loop_open_ring(struct rc_io *io, const struct rc_io_options *options,
     if (io->memory == NULL) {
         return -ENOMEM;
     }
+    io->packets = rc_io_memory_at(io->memory, io->memory->packets);
+    io->pieces = rc_io_memory_at(io->memory, io->memory->pieces);
     const struct rc_uring_options ring_options = {
         .sq_entries = RC_IO_SQ_ENTRIES,
         .cq_entries = RC_IO_CQ_ENTRIES,
@@ -133,15 +136,13 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     };
     memcpy(io->listen_fds, args->listen_fds, sizeof(io->listen_fds));
     loop_read_clock(io);
-    io->pieces = calloc((size_t)RC_IO_BATCH_MAX * RC_IO_PIECES_MAX, sizeof(*io->pieces));
     io->vectors = calloc((size_t)RC_IO_BATCH_MAX * RC_IO_PIECES_MAX, sizeof(*io->vectors));
     io->headers = calloc(RC_IO_BATCH_MAX, sizeof(*io->headers));
     io->staging = malloc((size_t)RC_IO_BATCH_MAX * RC_IO_STAGING_BYTES);
     io->peernames = calloc(RC_IO_PEERNAMES_MAX, sizeof(*io->peernames));
     io->peernames_free = calloc(RC_IO_PEERNAMES_MAX, sizeof(*io->peernames_free));
-    if (io->pieces == NULL || io->vectors == NULL || io->headers == NULL || io->staging == NULL ||
-        io->peernames == NULL || io->peernames_free == NULL ||
-        rc_wheel_open(&io->wheel, truth->socket_count, io->now_ds) < 0) {
+    if (io->vectors == NULL || io->headers == NULL || io->staging == NULL || io->peernames == NULL ||
+        io->peernames_free == NULL || rc_wheel_open(&io->wheel, truth->socket_count, io->now_ds) < 0) {
         return rc_err_set(err, -ENOMEM, "no memory for the index of %u connections", truth->socket_count);
     }
     struct rc_uring_features features;
@@ -192,7 +193,6 @@ void rc_io_close(struct rc_io *io)
     rc_io_places_close(io);
     rc_io_connects_close(io);
     rc_wheel_close(&io->wheel);
-    free(io->pieces);
     free(io->vectors);
     free(io->headers);
     free(io->staging);
@@ -296,6 +296,17 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
     }
 }
 
+/* Until `current_valid` is 0 again. Who reads it after a kill sees the stores in this order. */
+static void loop_handling(struct rc_io *io, const struct io_uring_cqe *cqe, uint32_t valid)
+{
+    struct rc_io_memory *memory = io->memory;
+    memory->current = *cqe;
+    memory->current_head = *io->ring.cq.khead;
+    RC_STORE_ORDER();
+    memory->current_valid = valid;
+    RC_STORE_ORDER();
+}
+
 /* Handles what is in the completion queue now, at most `limit` and hardly longer than until `end_ns`; the number handled. */
 static uint32_t loop_collect(struct rc_io *io, uint32_t limit, uint64_t end_ns)
 {
@@ -306,17 +317,14 @@ static uint32_t loop_collect(struct rc_io *io, uint32_t limit, uint64_t end_ns)
             break; /* the rest is there in the next pass */
         }
         /* Copied and released first: a handler may submit, and needs the room. */
-        io->memory->current = *cqe;
-        /* IM2 pairs with nothing yet: who reads it after a kill sees stores in this order, if the compiler keeps it. */
-        atomic_signal_fence(memory_order_release); /* IM2 */
-        io->memory->current_valid = 1;
-        atomic_signal_fence(memory_order_release); /* IM2 */
+        const struct io_uring_cqe copy = *cqe;
+        loop_handling(io, &copy, 1);
         io_uring_cqe_seen(&io->ring, cqe);
-        const struct io_uring_cqe copy = io->memory->current;
         loop_dispatch(io, &copy);
+        RC_STORE_ORDER(); /* it is done with */
+        io->memory->current_valid = 0;
         handled++;
     }
-    io->memory->current_valid = 0;
     if (RC_UNLIKELY(io_uring_cq_has_overflow(&io->ring))) {
         rc_metric_add(io->metrics, RC_METRIC_CQ_OVERFLOWS, 1);
     }
@@ -394,6 +402,25 @@ static void loop_hold(struct rc_io *io)
     }
 }
 
+static void loop_handle_held(struct rc_io *io)
+{
+    struct rc_io_memory *memory = io->memory;
+    const struct io_uring_cqe *held = rc_io_memory_at(memory, memory->held);
+    for (uint32_t i = 0; RC_UNLIKELY(i < memory->held_count); i++) {
+        const struct io_uring_cqe copy = held[i];
+        loop_handling(io, &copy, 2);
+        memory->held_next = i + 1;
+        loop_dispatch(io, &copy);
+        RC_STORE_ORDER();
+        memory->current_valid = 0;
+    }
+    if (RC_UNLIKELY(memory->held_count > 0)) {
+        memory->held_count = 0; /* before `held_next`: it is never less than that says */
+        RC_STORE_ORDER();
+        memory->held_next = 0;
+    }
+}
+
 void rc_io_flush(struct rc_io *io)
 {
     const uint32_t packets = io->packet_count;
@@ -404,11 +431,15 @@ void rc_io_flush(struct rc_io *io)
     while (RC_UNLIKELY(io_uring_sq_ready(&io->ring) > 0 || io_uring_cq_has_overflow(&io->ring))) {
         if (io_uring_cq_has_overflow(&io->ring)) {
             rc_metric_add(io->metrics, RC_METRIC_CQ_OVERFLOWS, 1);
+            io->memory->overflowing = 1;
+            RC_STORE_ORDER();
             loop_hold(io);
         }
         rc = io_uring_submit_and_get_events(&io->ring);
         RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
     }
+    RC_STORE_ORDER();
+    io->memory->overflowing = 0;
     loop_read_clock(io);
     if (packets > 0) {
         /* Short sends first: other completions may change what the packets refer to. */
@@ -418,13 +449,11 @@ void rc_io_flush(struct rc_io *io)
         }
         io->packet_count = 0;
         io->piece_count = 0;
+        RC_STORE_ORDER();
+        io->memory->packet_count = 0; /* nothing of the batch is open */
+        RC_STORE_ORDER();
     }
-    const struct io_uring_cqe *held = rc_io_memory_at(io->memory, io->memory->held);
-    for (uint32_t i = 0; RC_UNLIKELY(i < io->memory->held_count); i++) {
-        const struct io_uring_cqe copy = held[i];
-        loop_dispatch(io, &copy);
-    }
-    io->memory->held_count = 0;
+    loop_handle_held(io);
     (void)loop_collect(io, RC_IO_COLLECT_MAX, io->now_ns + RC_IO_COLLECT_NS);
 }
 
@@ -435,7 +464,11 @@ void rc_io_timers(struct rc_io *io)
         if ((index = rc_wheel_expire(&io->wheel, io->now_ds)) == RC_WHEEL_NONE) {
             break;
         }
+        io->truth->layout->working_socket = index + 1;
+        RC_STORE_ORDER();
         io->handlers.timer(io->handlers.context, index);
+        RC_STORE_ORDER();
+        io->truth->layout->working_socket = 0;
     }
     rc_kept_sweep(io);
     rc_io_renew_accepts(io);

@@ -12,6 +12,7 @@
 
 #include "common/base/check.h"
 #include "common/tls/staple.h"
+#include "worker/io/tls_record.h"
 
 struct rc_tls {
     SSL_CTX *contexts[RC_CONFIG_LIST_MAX]; /* owned; connections hold a reference of their own */
@@ -24,11 +25,26 @@ struct rc_tls {
     uint8_t *out; /* owned */
     size_t out_bytes;
     size_t out_capacity;
-    bool out_failed; /* no memory for output: the connection must end */
+    bool out_failed;                /* no memory for output: the connection must end */
+    struct rc_tls_ciphers *ciphers; /* owned */
 };
 
+/* The application traffic secrets of a handshake that is under way (RFC 8446 7.1). */
+struct secrets {
+    uint8_t client[RC_TLS_SECRET_MAX];
+    uint8_t server[RC_TLS_SECRET_MAX];
+    size_t client_bytes; /* 0: not yet */
+    size_t server_bytes;
+};
+
+/* A connection is OpenSSL's (`ssl`), or after a handshake of TLS 1.3 as a server that of tls_record alone. */
 struct rc_tls_conn {
-    SSL *ssl;
+    SSL *ssl;                /* owned */
+    struct secrets *secrets; /* owned: from the first secret to the end of the handshake */
+    struct rc_tls_keys keys; /* once `ssl` is gone */
+    uint8_t *part;           /* owned: a record of which not all has come; NULL: none */
+    uint32_t part_bytes;
+    char *identity; /* owned; NULL: nobody was named */
 };
 
 /* --- BIOs --- */
@@ -48,9 +64,9 @@ static int bio_read(BIO *bio, char *to, size_t room, size_t *count)
     return 1;
 }
 
-static int bio_write(BIO *bio, const char *from, size_t bytes, size_t *count)
+/* Room for so many bytes of output; NULL: no memory. */
+static uint8_t *out_room(struct rc_tls *tls, size_t bytes)
 {
-    struct rc_tls *tls = BIO_get_data(bio);
     if (tls->out_bytes + bytes > tls->out_capacity) {
         size_t capacity = tls->out_capacity == 0 ? 32768 : tls->out_capacity;
         while (capacity < tls->out_bytes + bytes) {
@@ -59,12 +75,22 @@ static int bio_write(BIO *bio, const char *from, size_t bytes, size_t *count)
         uint8_t *larger = realloc(tls->out, capacity);
         if (larger == NULL) {
             tls->out_failed = true;
-            return 0;
+            return NULL;
         }
         tls->out = larger;
         tls->out_capacity = capacity;
     }
-    memcpy(tls->out + tls->out_bytes, from, bytes);
+    return tls->out + tls->out_bytes;
+}
+
+static int bio_write(BIO *bio, const char *from, size_t bytes, size_t *count)
+{
+    struct rc_tls *tls = BIO_get_data(bio);
+    uint8_t *to = out_room(tls, bytes);
+    if (to == NULL) {
+        return 0;
+    }
+    memcpy(to, from, bytes);
     tls->out_bytes += bytes;
     *count = bytes;
     return 1;
@@ -130,12 +156,35 @@ static int contexts_open(struct rc_tls *tls, const struct rc_config_tls *config,
     return tls->count > 0 ? 0 : rc_err_set(err, -EINVAL, "tls.listen needs tls.certificates");
 }
 
+/* One line of the key log (NSS format: label, client random, secret, in hexadecimal digits) for each secret of a handshake. */
+static void secret_told(const SSL *ssl, const char *line)
+{
+    static const char client_label[] = "CLIENT_TRAFFIC_SECRET_0 ";
+    static const char server_label[] = "SERVER_TRAFFIC_SECRET_0 ";
+    struct rc_tls_conn *conn = SSL_get_app_data(ssl);
+    const bool client = strncmp(line, client_label, sizeof(client_label) - 1) == 0;
+    if (conn == NULL || (!client && strncmp(line, server_label, sizeof(server_label) - 1) != 0)) {
+        return;
+    }
+    if (conn->secrets == NULL) {
+        conn->secrets = calloc(1, sizeof(*conn->secrets));
+    }
+    const char *hex = strrchr(line, ' ') + 1;
+    size_t bytes = 0;
+    uint8_t *to = conn->secrets == NULL ? NULL : client ? conn->secrets->client : conn->secrets->server;
+    if (to != NULL && OPENSSL_hexstr2buf_ex(to, RC_TLS_SECRET_MAX, &bytes, hex, '\0') == 1) {
+        *(client ? &conn->secrets->client_bytes : &conn->secrets->server_bytes) = bytes;
+    }
+    ERR_clear_error();
+}
+
 /* The callbacks point to where the contexts stay. */
 static void contexts_adopt(struct rc_tls *tls)
 {
     for (uint32_t i = 0; i < tls->count; i++) {
         SSL_CTX_set_tlsext_servername_callback(tls->contexts[i], choose_certificate);
         SSL_CTX_set_tlsext_servername_arg(tls->contexts[i], tls);
+        SSL_CTX_set_keylog_callback(tls->contexts[i], secret_told);
     }
 }
 
@@ -149,7 +198,8 @@ int rc_tls_open_without(struct rc_tls **out, struct rc_err *err)
     tls->method = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "ringcast");
     if (tls->method == NULL || BIO_meth_set_read_ex(tls->method, bio_read) != 1 ||
         BIO_meth_set_write_ex(tls->method, bio_write) != 1 || BIO_meth_set_ctrl(tls->method, bio_control) != 1 ||
-        (tls->source = bio_new(tls)) == NULL || (tls->sink = bio_new(tls)) == NULL) {
+        (tls->source = bio_new(tls)) == NULL || (tls->sink = bio_new(tls)) == NULL ||
+        (tls->ciphers = rc_tls_ciphers_open()) == NULL) {
         rc_tls_close(tls);
         return rc_err_set(err, -ENOMEM, "no memory for TLS");
     }
@@ -181,6 +231,7 @@ void rc_tls_close(struct rc_tls *tls)
     BIO_free(tls->source);
     BIO_free(tls->sink);
     BIO_meth_free(tls->method);
+    rc_tls_ciphers_close(tls->ciphers);
     free(tls->out);
     free(tls);
 }
@@ -207,7 +258,7 @@ int rc_tls_reload(struct rc_tls *tls, const struct rc_config_tls *config, const 
 
 static struct rc_tls_conn *conn_new(struct rc_tls *tls, SSL_CTX *context)
 {
-    struct rc_tls_conn *conn = malloc(sizeof(*conn));
+    struct rc_tls_conn *conn = calloc(1, sizeof(*conn));
     SSL *ssl = conn == NULL ? NULL : SSL_new(context);
     if (ssl == NULL) {
         ERR_clear_error();
@@ -237,6 +288,7 @@ struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls)
     struct rc_tls_conn *conn = conn_new(tls, tls->contexts[0]);
     if (conn != NULL) {
         SSL_set_accept_state(conn->ssl);
+        SSL_set_app_data(conn->ssl, conn);
     }
     return conn;
 }
@@ -261,10 +313,23 @@ struct rc_tls_conn *rc_tls_connect(struct rc_tls *tls, SSL_CTX *context, const c
     return conn;
 }
 
+static void secrets_forget(struct rc_tls_conn *conn)
+{
+    if (conn->secrets != NULL) {
+        OPENSSL_cleanse(conn->secrets, sizeof(*conn->secrets));
+        free(conn->secrets);
+        conn->secrets = NULL;
+    }
+}
+
 void rc_tls_free(struct rc_tls_conn *conn)
 {
     if (conn != NULL) {
         SSL_free(conn->ssl);
+        secrets_forget(conn);
+        OPENSSL_cleanse(&conn->keys, sizeof(conn->keys));
+        free(conn->part);
+        free(conn->identity);
         free(conn);
     }
 }
@@ -307,38 +372,222 @@ static enum rc_tls_result tls_judge(struct rc_tls *tls, const struct rc_tls_conn
     return tls->out_failed ? RC_TLS_FAILED : result;
 }
 
-enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uint8_t *plain, size_t capacity,
-                               size_t *count)
+/* --- without OpenSSL's object ------------------------------------------------------------------------------------------ */
+
+/* The records of application data in the output from there on: those that the handshake has sealed with the last keys. */
+static uint64_t records_sealed(const struct rc_tls *tls, size_t from)
+{
+    uint64_t count = 0;
+    while (from + RC_TLS_HEADER_BYTES <= tls->out_bytes) {
+        const uint8_t *record = tls->out + from;
+        count += record[0] == RC_TLS_APPLICATION;
+        from += RC_TLS_HEADER_BYTES + ((size_t)record[3] << 8 | record[4]);
+    }
+    return count;
+}
+
+/* The handshake is over, and `sealed` records were written since the client's Finished: tickets. From here on the connection is that of tls_record, if it
+ * can be: a server's of TLS 1.3, with records of any size, nothing read ahead, and a suite that is known there. */
+static void conn_settle(struct rc_tls_conn *conn, uint64_t sealed)
+{
+    const struct secrets *secrets = conn->secrets;
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(conn->ssl);
+    const SSL_SESSION *session = SSL_get0_session(conn->ssl);
+    const uint32_t suite = cipher == NULL ? 0 : SSL_CIPHER_get_protocol_id(cipher);
+    const size_t bytes = rc_tls_secret_bytes(suite);
+    char name[RC_TLS_IDENTITY_MAX];
+    if (SSL_version(conn->ssl) == TLS1_3_VERSION && secrets != NULL && bytes > 0 && secrets->client_bytes == bytes &&
+        secrets->server_bytes == bytes && session != NULL && SSL_SESSION_get_max_fragment_length(session) == 0 &&
+        SSL_has_pending(conn->ssl) == 0) {
+        const size_t name_bytes = rc_tls_identity(conn, name, sizeof(name));
+        char *identity = name_bytes == 0 ? NULL : strndup(name, name_bytes);
+        if ((name_bytes == 0 || identity != NULL) &&
+            rc_tls_keys_set(&conn->keys, suite, secrets->client, secrets->server, sealed) == 0) {
+            /* Not ended, only out of OpenSSL's sight: its session stays good for the ticket. */
+            SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+            SSL_free(conn->ssl);
+            conn->ssl = NULL;
+            conn->identity = identity;
+        } else {
+            free(identity);
+        }
+    }
+    secrets_forget(conn);
+}
+
+static int own_seal(struct rc_tls *tls, struct rc_tls_conn *conn, enum rc_tls_content type, const uint8_t *plain,
+                    size_t count)
+{
+    uint8_t *to = out_room(tls, count + RC_TLS_SEALED_MORE);
+    const int rc = to == NULL ? -ENOMEM : rc_tls_seal(tls->ciphers, &conn->keys, type, plain, count, to);
+    tls->out_bytes += rc == 0 ? count + RC_TLS_SEALED_MORE : 0;
+    return rc;
+}
+
+static int own_update(struct rc_tls *tls, struct rc_tls_conn *conn)
+{
+    uint8_t *to = out_room(tls, 5 + RC_TLS_SEALED_MORE);
+    const int rc = to == NULL ? -ENOMEM : rc_tls_update(tls->ciphers, &conn->keys, to);
+    tls->out_bytes += rc == 0 ? 5 + RC_TLS_SEALED_MORE : 0;
+    return rc;
+}
+
+static void own_alert(struct rc_tls *tls, struct rc_tls_conn *conn, enum rc_tls_alert alert)
+{
+    const uint8_t message[] = {alert == RC_TLS_CLOSE_NOTIFY ? 1 : 2, (uint8_t)alert};
+    if (!conn->keys.told_end) {
+        conn->keys.told_end = true;
+        (void)own_seal(tls, conn, RC_TLS_ALERT, message, sizeof(message));
+    }
+}
+
+static enum rc_tls_result own_failed(struct rc_tls *tls, struct rc_tls_conn *conn, enum rc_tls_alert alert)
+{
+    own_alert(tls, conn, alert);
+    tls->in_bytes = 0;
+    return RC_TLS_FAILED;
+}
+
+/* The next whole record: of the input, or of what is kept of one. 0: there is none yet; -ENOMEM; as rc_tls_record_bytes. */
+static int own_next(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t **record, size_t *bytes)
+{
+    for (;;) {
+        const uint8_t *have = conn->part != NULL ? conn->part : tls->in;
+        const size_t have_bytes = conn->part != NULL ? conn->part_bytes : tls->in_bytes;
+        const int rc = rc_tls_record_bytes(have, have_bytes, bytes);
+        if (rc < 0) {
+            return rc;
+        }
+        if (*bytes != 0 && have_bytes >= *bytes) {
+            *record = have;
+            if (conn->part == NULL) {
+                tls->in += *bytes;
+                tls->in_bytes -= *bytes;
+            }
+            return 1;
+        }
+        if (tls->in_bytes == 0) {
+            return 0;
+        }
+        /* The rest of the header first, which says how much the rest is. */
+        const size_t wanted = *bytes != 0 ? *bytes : RC_TLS_HEADER_BYTES;
+        const size_t kept = conn->part != NULL ? conn->part_bytes : 0;
+        const size_t more = wanted - kept < tls->in_bytes ? wanted - kept : tls->in_bytes;
+        uint8_t *part = realloc(conn->part, wanted);
+        if (part == NULL) {
+            return -ENOMEM;
+        }
+        memcpy(part + kept, tls->in, more);
+        conn->part = part;
+        conn->part_bytes = (uint32_t)(kept + more);
+        tls->in += more;
+        tls->in_bytes -= more;
+    }
+}
+
+static void own_part_free(struct rc_tls_conn *conn)
+{
+    free(conn->part);
+    conn->part = NULL;
+    conn->part_bytes = 0;
+}
+
+static enum rc_tls_result own_read(struct rc_tls *tls, struct rc_tls_conn *conn, uint8_t *plain, size_t *count)
+{
+    for (;;) {
+        const uint8_t *record = NULL;
+        size_t bytes = 0;
+        enum rc_tls_alert alert = RC_TLS_INTERNAL_ERROR;
+        const int rc = own_next(tls, conn, &record, &bytes);
+        if (rc <= 0) {
+            return rc == 0           ? RC_TLS_MORE
+                   : rc == -EMSGSIZE ? own_failed(tls, conn, RC_TLS_RECORD_OVERFLOW)
+                   : rc == -EPROTO   ? own_failed(tls, conn, RC_TLS_UNEXPECTED_MESSAGE)
+                                     : own_failed(tls, conn, alert);
+        }
+        const enum rc_tls_opened opened =
+            rc_tls_open_record(tls->ciphers, &conn->keys, record, bytes, plain, count, &alert);
+        own_part_free(conn);
+        switch (opened) {
+        case RC_TLS_OPENED_DATA:
+            if (*count > 0) {
+                return RC_TLS_PLAIN;
+            }
+            break;
+        case RC_TLS_OPENED_NOTHING:
+            break;
+        case RC_TLS_OPENED_UPDATE:
+            if (own_update(tls, conn) < 0) {
+                return own_failed(tls, conn, alert);
+            }
+            return RC_TLS_PLAIN; /* of no bytes: what it made is bounded before the next one is asked for */
+        case RC_TLS_OPENED_END:
+            tls->in_bytes = 0;
+            return RC_TLS_ENDED;
+        case RC_TLS_OPENED_ENDED:
+            tls->in_bytes = 0;
+            return RC_TLS_FAILED;
+        case RC_TLS_OPENED_BAD:
+            return own_failed(tls, conn, alert);
+        }
+    }
+}
+
+/* --- both -------------------------------------------------------------------------------------------------------------- */
+
+enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uint8_t *plain, size_t *count)
 {
     ERR_clear_error(); /* what others left in the thread's queue would be taken for this connection's */
-    if (!SSL_is_init_finished(conn->ssl)) {
+    if (conn->ssl != NULL && !SSL_is_init_finished(conn->ssl)) {
+        const size_t before = tls->out_bytes;
         const int rc = SSL_do_handshake(conn->ssl);
         if (rc != 1) {
             return tls_judge(tls, conn, rc);
         }
         if (SSL_is_server(conn->ssl)) {
             rc_tls_staple_drop(conn->ssl);
+            conn_settle(conn, records_sealed(tls, before));
         }
     }
-    const int rc = SSL_read_ex(conn->ssl, plain, capacity, count);
+    if (conn->ssl == NULL) {
+        const enum rc_tls_result result = own_read(tls, conn, plain, count);
+        return tls->out_failed ? RC_TLS_FAILED : result;
+    }
+    const int rc = SSL_read_ex(conn->ssl, plain, RC_TLS_PLAIN_ROOM, count);
     return rc == 1 ? RC_TLS_PLAIN : tls_judge(tls, conn, rc);
+}
+
+static bool ssl_write(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t *plain, size_t count)
+{
+    const size_t in_bytes = tls->in_bytes; /* somebody else's */
+    size_t written = 0;
+    tls->in_bytes = 0;
+    ERR_clear_error();
+    const bool good = SSL_write_ex(conn->ssl, plain, count, &written) == 1 && written == count;
+    ERR_clear_error();
+    tls->in_bytes = in_bytes;
+    return good;
 }
 
 int rc_tls_write(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t *plain, size_t count)
 {
     RC_ASSERT_HOT(count <= RC_TLS_RECORD_MAX);
-    const size_t in_bytes = tls->in_bytes; /* somebody else's */
-    size_t written = 0;
-    tls->in_bytes = 0;
-    ERR_clear_error();
-    const bool good = SSL_write_ex(conn->ssl, plain, count, &written) == 1 && written == count && !tls->out_failed;
-    ERR_clear_error();
-    tls->in_bytes = in_bytes;
-    return good ? 0 : -EPROTO;
+    bool good;
+    if (conn->ssl != NULL) {
+        good = ssl_write(tls, conn, plain, count);
+    } else {
+        good = !conn->keys.told_end && (!rc_tls_update_due(&conn->keys) || own_update(tls, conn) == 0) &&
+               own_seal(tls, conn, RC_TLS_APPLICATION, plain, count) == 0;
+    }
+    return good && !tls->out_failed ? 0 : -EPROTO;
 }
 
 void rc_tls_shutdown(struct rc_tls *tls, struct rc_tls_conn *conn)
 {
+    if (conn->ssl == NULL) {
+        own_alert(tls, conn, RC_TLS_CLOSE_NOTIFY);
+        return;
+    }
     const size_t in_bytes = tls->in_bytes;
     tls->in_bytes = 0;
     if (SSL_is_init_finished(conn->ssl)) {
@@ -363,7 +612,12 @@ void rc_tls_output_clear(struct rc_tls *tls)
 
 bool rc_tls_ready(const struct rc_tls_conn *conn)
 {
-    return SSL_is_init_finished(conn->ssl) == 1;
+    return conn->ssl == NULL || SSL_is_init_finished(conn->ssl) == 1;
+}
+
+bool rc_tls_settled(const struct rc_tls_conn *conn)
+{
+    return conn->ssl == NULL;
 }
 
 /* Copies a name if all of it fits and can be a user's: half of one would be another user. */
@@ -405,6 +659,14 @@ static size_t identity_alternative(X509 *certificate, char *text, size_t capacit
 
 size_t rc_tls_identity(const struct rc_tls_conn *conn, char *text, size_t capacity)
 {
+    if (conn->ssl == NULL) {
+        const size_t bytes = conn->identity == NULL ? 0 : strlen(conn->identity);
+        if (bytes == 0 || bytes > capacity) {
+            return 0;
+        }
+        memcpy(text, conn->identity, bytes);
+        return bytes;
+    }
     X509 *certificate = SSL_get0_peer_certificate(conn->ssl);
     if (certificate == NULL || SSL_get_verify_result(conn->ssl) != X509_V_OK) {
         return 0;

@@ -2,8 +2,10 @@
  * tls: TLS 1.2 and 1.3 (RFC 5246, RFC 8446) by OpenSSL for the sockets of one worker.
  *
  * Owned by io; one thread. OpenSSL never touches a socket: ciphertext goes in and out through two BIOs that all connections of the
- * worker share, so that a connection costs OpenSSL's state alone (about 14 KB with released buffers). Nothing of it is truth:
- * TLS connections end with their worker. What fails is what a peer sent, or a certificate file that cannot be used.
+ * worker share, so that a connection costs OpenSSL's state alone (about 14 KB with released buffers). When the handshake of a TLS 1.3
+ * client is over that goes, too: from then on the connection's keys are enough (worker/io/tls_record.h), some 300 bytes. TLS 1.2, and
+ * connections that are made from here, stay OpenSSL's. Nothing of it is truth: TLS connections end with their worker. What fails is
+ * what a peer sent, or a certificate file that cannot be used.
  */
 #ifndef RC_WORKER_IO_TLS_H
 #define RC_WORKER_IO_TLS_H
@@ -16,7 +18,9 @@
 #include "common/base/err.h"
 #include "common/tls/context.h"
 
-#define RC_TLS_RECORD_MAX 16384u /* plaintext of one record (RFC 8446 5.1) */
+#define RC_TLS_RECORD_MAX 16384u                     /* plaintext of one record (RFC 8446 5.1) */
+#define RC_TLS_PLAIN_ROOM (RC_TLS_RECORD_MAX + 256u) /* of rc_tls_read: with a record's type and padding (5.4) */
+#define RC_TLS_IDENTITY_MAX 256u                     /* bytes of whom a certificate names */
 
 struct rc_tls;      /* a worker's certificates */
 struct rc_tls_conn; /* one connection */
@@ -46,7 +50,7 @@ void rc_tls_free(struct rc_tls_conn *conn);
 /* What became of ciphertext that was fed in. */
 enum rc_tls_result {
     RC_TLS_MORE,    /* everything was taken in: feed more when it arrives */
-    RC_TLS_PLAIN,   /* *count bytes of plaintext; call rc_tls_read again */
+    RC_TLS_PLAIN,   /* *count bytes of plaintext, perhaps none; call rc_tls_read again */
     RC_TLS_ENDED,   /* the peer said that it is done (close_notify) */
     RC_TLS_FAILED,  /* handshake or record error; an alert may wait in the output */
     RC_TLS_NOT_TLS, /* the peer speaks plain HTTP */
@@ -54,8 +58,8 @@ enum rc_tls_result {
 
 /* Gives ciphertext to the connection; it must be read until RC_TLS_MORE or an end. */
 void rc_tls_feed(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t *bytes, size_t count);
-enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uint8_t *plain, size_t capacity,
-                               size_t *count);
+/* `plain` has room for RC_TLS_PLAIN_ROOM. */
+enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uint8_t *plain, size_t *count);
 
 /* Forgets input that was not read: the connection ended meanwhile. */
 void rc_tls_drop_input(struct rc_tls *tls);
@@ -70,7 +74,8 @@ void rc_tls_shutdown(struct rc_tls *tls, struct rc_tls_conn *conn);
 const uint8_t *rc_tls_output(const struct rc_tls *tls, size_t *count);
 void rc_tls_output_clear(struct rc_tls *tls);
 
-bool rc_tls_ready(const struct rc_tls_conn *conn); /* the handshake is done */
+bool rc_tls_ready(const struct rc_tls_conn *conn);   /* the handshake is done */
+bool rc_tls_settled(const struct rc_tls_conn *conn); /* and OpenSSL's object is gone */
 /* Whom a verified client certificate names: its one common name, or without any the first address, host name or URI of its
  * alternative names; UTF-8 without NUL or control characters. The bytes written, 0 when there is none or it is longer than `capacity`. */
 size_t rc_tls_identity(const struct rc_tls_conn *conn, char *text, size_t capacity);

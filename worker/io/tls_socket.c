@@ -64,7 +64,7 @@ static int tls_index_open(struct rc_io *io)
         io->tls_sockets = calloc(io->truth->socket_count, sizeof(struct rc_io_tls *));
     }
     if (io->tls_plain == NULL) {
-        io->tls_plain = malloc(RC_TLS_RECORD_MAX);
+        io->tls_plain = malloc(RC_TLS_PLAIN_ROOM);
     }
     return io->tls_sockets == NULL || io->tls_plain == NULL ? -ENOMEM : 0;
 }
@@ -258,7 +258,7 @@ void rc_io_tls_received(struct rc_io *io, uint32_t index, const uint8_t *bytes, 
     rc_tls_feed(io->tls, tls->conn, bytes, count);
     for (;;) {
         size_t plain = 0;
-        const enum rc_tls_result result = rc_tls_read(io->tls, tls->conn, io->tls_plain, RC_TLS_RECORD_MAX, &plain);
+        const enum rc_tls_result result = rc_tls_read(io->tls, tls->conn, io->tls_plain, &plain);
         if (result == RC_TLS_NOT_TLS) {
             rc_tls_output_clear(io->tls);
             tls_to_plain(io, index);
@@ -278,7 +278,9 @@ void rc_io_tls_received(struct rc_io *io, uint32_t index, const uint8_t *bytes, 
         case RC_TLS_MORE:
             return;
         case RC_TLS_PLAIN:
-            io->handlers.received(io->handlers.context, index, io->tls_plain, (uint32_t)plain);
+            if (plain > 0) {
+                io->handlers.received(io->handlers.context, index, io->tls_plain, (uint32_t)plain);
+            }
             if (io->truth->sockets[index].generation != generation ||
                 io->truth->sockets[index].state == RC_SOCKET_TERMINATING ||
                 io->truth->sockets[index].state == RC_SOCKET_CLOSED) {

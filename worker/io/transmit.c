@@ -13,12 +13,16 @@
 #include "common/base/check.h"
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
+#include "worker/store/order.h"
 
 struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t index)
 {
     RC_ASSERT_HOT(io->packet_count < RC_IO_BATCH_MAX);
     struct rc_packet *packet = &io->packets[io->packet_count];
+    packet->count = 0;
+    RC_STORE_ORDER(); /* what an earlier batch has here is not open */
     *packet = (struct rc_packet){.socket = index,
+                                 .open = 1,
                                  .generation = io->truth->sockets[index].generation,
                                  .bytes_max = io->tls != NULL && rc_io_is_tls(io, index) ? RC_TLS_RECORD_MAX
                                                                                          : RC_IO_SEND_BYTES_MAX,
@@ -32,8 +36,21 @@ void rc_io_packet_add(struct rc_io *io, struct rc_packet *packet, enum rc_piece_
     RC_ASSERT_HOT(packet->count < RC_IO_PIECES_MAX);
     io->pieces[packet->first + packet->count] = (struct rc_piece){
         .bytes = bytes, .count = count, .source = source, .position = position, .kind = (uint8_t)kind};
+    RC_STORE_ORDER(); /* the piece, then that there is one, then what is moved on for it */
     packet->count++;
     packet->bytes += count;
+    RC_STORE_ORDER();
+}
+
+/* The packet is one of the batch. */
+static inline void transmit_committed(struct rc_io *io, struct rc_packet *packet)
+{
+    io->piece_count += packet->count;
+    io->packet_count++;
+    RC_STORE_ORDER();
+    io->memory->packet_count = io->packet_count;
+    RC_STORE_ORDER();
+    packet->open = 0;
 }
 
 void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
@@ -46,8 +63,7 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
     if (io->tls != NULL && rc_io_is_tls(io, packet->socket)) {
         packet->error = rc_io_tls_commit(io, packet, &packet->sent);
         io->truth->sockets[packet->socket].sent_bytes += packet->sent;
-        io->piece_count += packet->count;
-        io->packet_count++;
+        transmit_committed(io, packet);
         rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
         return;
     }
@@ -75,8 +91,8 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
     }
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS);
     io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_SEND, packet->generation, index));
-    io->piece_count += packet->count;
-    io->packet_count++;
+    packet->entry = io->ring.sq.sqe_tail - 1;
+    transmit_committed(io, packet);
     io->truth->sockets[packet->socket].sent_bytes += packet->bytes;
     rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
     rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, packet->bytes);
@@ -94,7 +110,7 @@ void rc_io_settle_tls(struct rc_io *io, uint32_t index)
 void rc_io_on_send(struct rc_io *io, uint32_t index, int result)
 {
     RC_ASSERT(index < io->packet_count);
-    const struct rc_packet *packet = &io->packets[index];
+    struct rc_packet *packet = &io->packets[index];
     int error = 0;
     uint32_t sent = 0;
     if (result >= 0) {
@@ -106,6 +122,10 @@ void rc_io_on_send(struct rc_io *io, uint32_t index, int result)
         return;
     }
     const uint32_t unsent = packet->bytes - sent;
+    packet->sent = sent;
+    RC_STORE_ORDER(); /* its completion goes behind this, and is not needed any more */
+    packet->settled = 1;
+    RC_STORE_ORDER();
     io->truth->sockets[packet->socket].sent_bytes -= unsent;
     rc_metric_sub(io->metrics, RC_METRIC_BYTES_OUT, unsent);
     rc_metric_add(io->metrics, RC_METRIC_SENDS_SHORT, 1);

@@ -39,6 +39,8 @@ enum member {
     MEMBER_SINCE,
     MEMBER_RECOVER,
     MEMBER_DELTA,
+    MEMBER_CLIENT,
+    MEMBER_SNAPSHOT,
     MEMBER_COUNT,
 };
 
@@ -61,6 +63,8 @@ static const struct rc_span member_names[MEMBER_COUNT] = {
     [MEMBER_SINCE] = {(const uint8_t *)"since", 5},
     [MEMBER_RECOVER] = {(const uint8_t *)"recover", 7},
     [MEMBER_DELTA] = {(const uint8_t *)"delta", 5},
+    [MEMBER_CLIENT] = {(const uint8_t *)"client", 6},
+    [MEMBER_SNAPSHOT] = {(const uint8_t *)"snapshot", 8},
 };
 
 #define BIT(member) (1U << (member))
@@ -77,7 +81,8 @@ static const struct {
     {"publish", RC_OPERATION_PUBLISH, BIT(MEMBER_CHANNEL) | BIT(MEMBER_DATA),
      BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | BIT(MEMBER_KEY) | BIT(MEMBER_RETAIN) | MESSAGE_OPTIONAL},
     {"subscribe", RC_OPERATION_SUBSCRIBE, BIT(MEMBER_CHANNEL),
-     BIT(MEMBER_RETAINED) | BIT(MEMBER_SINCE) | BIT(MEMBER_RECOVER) | BIT(MEMBER_DELTA)},
+     BIT(MEMBER_RETAINED) | BIT(MEMBER_SINCE) | BIT(MEMBER_RECOVER) | BIT(MEMBER_DELTA) | BIT(MEMBER_CLIENT) |
+         BIT(MEMBER_SNAPSHOT)},
     {"unsubscribe", RC_OPERATION_UNSUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
     {"broadcast", RC_OPERATION_BROADCAST, BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | MESSAGE_OPTIONAL},
     {"direct", RC_OPERATION_DIRECT, BIT(MEMBER_TO) | BIT(MEMBER_DATA), MESSAGE_OPTIONAL},
@@ -85,7 +90,7 @@ static const struct {
     {"auth", RC_OPERATION_AUTH, 0, 0}, /* its members are the configuration's to name: data is the whole object */
     {"refresh", RC_OPERATION_REFRESH, 0, 0},
     {"presence", RC_OPERATION_PRESENCE, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT)},
-    {"history", RC_OPERATION_HISTORY, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT) | BIT(MEMBER_SINCE)},
+    {"history", RC_OPERATION_HISTORY, BIT(MEMBER_CHANNEL), BIT(MEMBER_LIMIT) | BIT(MEMBER_SINCE) | BIT(MEMBER_CLIENT)},
 };
 
 #define TYPE_NAME_BYTES_MAX 16
@@ -392,6 +397,8 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
         return boolean_take(value, member, &operation->retain, error);
     case MEMBER_RETAINED:
         return boolean_take(value, member, &operation->retained, error);
+    case MEMBER_SNAPSHOT:
+        return boolean_take(value, member, &operation->snapshot, error);
     case MEMBER_EXCLUDE:
         return exclude_take(reader, value, operation, error);
     case MEMBER_KEY:
@@ -402,6 +409,8 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
         return since_take(value, operation, error);
     case MEMBER_RECOVER:
         return recover_take(reader, value, operation, error);
+    case MEMBER_CLIENT:
+        return string_take(reader, value, "client", RC_CLIENT_ID_BYTES_MAX, &operation->former, error);
     case MEMBER_LIMIT:
         return limit_take(value, operation, error);
     case MEMBER_EVENT:

@@ -15,7 +15,7 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->data_kind = RC_DATA_JSON;
     operation->echo = true;
     operation->is_volatile = false;
-    operation->retain = operation->retained = false;
+    operation->retain = operation->retained = operation->snapshot = false;
     operation->delta = false;
     operation->limit = 0;
     operation->has_since = false;

@@ -128,6 +128,7 @@ struct rc_operation {
     bool is_volatile;            /* publish, direct: not for who cannot take it when it comes */
     bool retain;                 /* publish: it is the channel's retained value from now on */
     bool retained;               /* subscribe: the channel's retained values first */
+    bool snapshot;               /* subscribe: the newest message of each key first */
     bool delta;                  /* subscribe: messages as deltas where the namespace has them */
     bool recovers;               /* subscribe: those behind `since` of `epoch` first */
     uint32_t
@@ -135,7 +136,7 @@ struct rc_operation {
     bool has_since;         /* history: those behind `since`, else the newest */
     uint64_t since;         /* history, subscribe: an offset */
     struct rc_span epoch;   /* subscribe: as the client was told it, 1 to RC_EPOCH_BYTES_MAX */
-    struct rc_span former;  /* subscribe: the client id that it had; empty = none */
+    struct rc_span former;  /* subscribe, history: the client id that it had; empty = none */
     struct rc_span id;      /* JSON token (number, or string with its quotes) to echo; empty = none */
     struct rc_span channel; /* subscribe, unsubscribe, publish, presence, history */
     struct rc_span event;   /* publish, broadcast, direct: what it is called; empty = no name */

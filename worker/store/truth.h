@@ -410,6 +410,7 @@ enum rc_pending_wants {
     RC_PENDING_RETAINED = 1u << 0, /* to be told the channel's retained values, as messages */
     RC_PENDING_VALUES = 1u << 1,   /* they are for who asked on the client's behalf: handlers.values */
     RC_PENDING_PLACE = 1u << 2,    /* where it begins in the channel's history */
+    RC_PENDING_SNAPSHOT = 1u << 3, /* to be told the newest message of each key */
     RC_PENDING_DELTA = 1u << 7,    /* it is to get deltas, where the channel's namespace has them */
 };
 #define RC_PENDING_WANTS_VALUES (RC_PENDING_RETAINED | RC_PENDING_VALUES)
@@ -462,6 +463,8 @@ struct rc_output {
     uint8_t close_frame[127];
     uint8_t close_sent; /* of it; once it has begun nothing else goes out */
     uint8_t pad[3];
+    uint32_t unit;         /* the one that has added to the replies last... */
+    uint32_t replies_mark; /* ...and replies_bytes before that */
 };
 
 /* Undecoded input. */
@@ -551,13 +554,17 @@ struct rc_truth_hub {
     uint32_t fragile_log; /* whose bytes and words are just being moved: of a killed worker nothing in it can be used */
     uint32_t fragile_output; /* the same of a struct rc_output */
     uint32_t partial_place; /* the channel of the message that is being tried again, if it has a place in its history */
-    uint32_t pad;
+    uint32_t
+        unit; /* counts what is done as a whole: replies of one that a killed worker has not ended are taken back */
+    uint64_t order_of; /* the sequence of the record that `order` is of; 0: of none that has one */
 };
 
 /* How far the down ring was handled. */
 struct rc_truth_down {
     _Atomic uint64_t last_sequence; /* what is not greater was seen */
-    uint64_t done; /* position behind the last record that was handled: also of those without a sequence */
+    uint64_t done;  /* position behind the last record that was handled: also of those without a sequence */
+    uint64_t begun; /* position of the record that was begun last, and 1: with `done` before it, it is in the middle */
+    uint64_t begun_sequence; /* of that one: when it is the last one seen, the record was handled to its end */
 };
 
 /* What the relay was told of the channels that are wanted (worker/uplink/interests.h). */
@@ -571,6 +578,16 @@ struct rc_truth_interests {
     uint32_t asked;            /* first channel that was told in this period and not acknowledged; 0 = none */
     uint32_t asked_before;     /* the same, of periods before */
     uint32_t pad;
+};
+
+/* See worker/store/receiving.h. */
+struct rc_truth_receiving {
+    uint32_t socket; /* and 1; 0 = nobody's input, or nothing is known of it */
+    uint32_t count;
+    uint32_t offset;
+    uint32_t next;
+    uint64_t up_position; /* of the up ring, when the message before `next` was begun */
+    uint8_t bytes[4096];
 };
 
 struct rc_truth_layout {
@@ -591,10 +608,14 @@ struct rc_truth_layout {
     uint64_t io_bytes;
     /* Which copies of the configuration the indices of namespaces, end points and [[identity]] rows here are of. */
     uint32_t config_generation;
-    uint32_t emit_count; /* counts what clients were asked to answer: the next one's id */
+    /* Whose input, timer or answer is being handled, and 1; 0: nobody's. What a killed worker did for it may be half done. */
+    uint32_t working_socket;
+    uint32_t working_client; /* the same; 0: nobody's */
+    uint32_t emit_count;     /* counts what clients were asked to answer: the next one's id */
     struct rc_truth_hub hub;
     struct rc_truth_down down;
     struct rc_truth_interests interests;
+    struct rc_truth_receiving receiving;
     struct rc_truth_pool pools[RC_TRUTH_POOL_COUNT];
 };
 
@@ -606,6 +627,7 @@ struct rc_truth {
     uint32_t *opened_ds; /* by client: when it was opened, 1/10 s since boot. Written once, read by who lists clients */
     uint32_t socket_count;
     bool adopted;                 /* another process has written it: rc_truth_attach */
+    bool cut;                     /* and was killed: a turn may be running */
     struct rc_pool clients;       /* struct rc_client, as many as sockets */
     struct rc_pool subscriptions; /* struct rc_subscription */
     struct rc_pool channels;

@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/store/order.h"
 
 /* The predecessor's clients are this one's: the first record that it has not handled is next. It may have died before it rang the relay. */
 static int uplink_go_on(struct rc_uplink *uplink, int worker_index, struct rc_err *err)
@@ -237,7 +238,14 @@ bool rc_uplink_drain(struct rc_uplink *uplink)
             return false;
         }
         struct rc_envelope_view view;
-        if (rc_envelope_read(&view, record, bytes) < 0) {
+        struct rc_truth_layout *layout = uplink->truth->layout;
+        layout->hub.unit++;
+        const int good = rc_envelope_read(&view, record, bytes);
+        layout->down.begun_sequence = good < 0 ? 0 : view.head.sequence;
+        RC_STORE_ORDER(); /* replies of this number are the record's, until it is done */
+        layout->down.begun = position + 1;
+        RC_STORE_ORDER();
+        if (good < 0) {
             rc_metric_add(uplink->metrics, RC_METRIC_RING_CORRUPT, 1);
         } else if (uplink_handle(uplink, type, &view) == -ENOSPC) {
             uplink->down.position = position; /* once more after the turn */
@@ -245,7 +253,8 @@ bool rc_uplink_drain(struct rc_uplink *uplink)
         } else {
             rc_metric_add(uplink->metrics, RC_METRIC_DOWN_RECORDS, 1);
         }
-        uplink->truth->layout->down.done = uplink->down.position;
+        RC_STORE_ORDER();
+        layout->down.done = uplink->down.position;
     }
     return !uplink->corrupt;
 }

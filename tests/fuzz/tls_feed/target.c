@@ -98,13 +98,13 @@ static void feed(struct run *run, const uint8_t *bytes, size_t count)
     memcpy(exact, bytes, count);
     rc_tls_feed(run->tls, run->server, exact, count);
     for (size_t steps = 0; !run->over; steps++) {
-        uint8_t record[RC_TLS_RECORD_MAX];
+        uint8_t record[RC_TLS_PLAIN_ROOM];
         size_t plain = 0;
-        const enum rc_tls_result result = rc_tls_read(run->tls, run->server, record, sizeof(record), &plain);
+        const enum rc_tls_result result = rc_tls_read(run->tls, run->server, record, &plain);
         take_output(run);
         RC_ASSERT(steps <= count); /* each step takes something in */
         if (result == RC_TLS_PLAIN) {
-            RC_ASSERT(plain > 0 && plain <= sizeof(record) && rc_tls_ready(run->server));
+            RC_ASSERT(plain <= RC_TLS_RECORD_MAX && rc_tls_ready(run->server));
             if (run->plain_bytes + plain <= sizeof(run->plain)) {
                 memcpy(run->plain + run->plain_bytes, record, plain);
             }

@@ -103,10 +103,10 @@ Test(spawn_args, relay_gets_what_the_acceptor_wrote)
 
 Test(spawn_args, arrays_that_are_too_small_are_refused_at_every_size)
 {
-    char *argv[64];
-    char text[1024];
+    char *argv[80];
+    char text[1280];
     const struct rc_spawn_args args = worker_args();
-    const int argc = rc_spawn_args_format(&args, argv, 64, text, sizeof(text));
+    const int argc = rc_spawn_args_format(&args, argv, 80, text, sizeof(text));
     cr_assert_gt(argc, 0);
     const int used = (int)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - text);
     for (int max = 0; max <= argc; max++) {
@@ -114,9 +114,9 @@ Test(spawn_args, arrays_that_are_too_small_are_refused_at_every_size)
     }
     cr_assert_eq(rc_spawn_args_format(&args, argv, argc + 1, text, sizeof(text)), argc);
     for (int max = 0; max < used; max++) {
-        cr_assert_eq(rc_spawn_args_format(&args, argv, 64, text, max), -E2BIG, "%d bytes", max);
+        cr_assert_eq(rc_spawn_args_format(&args, argv, 80, text, max), -E2BIG, "%d bytes", max);
     }
-    cr_assert_eq(rc_spawn_args_format(&args, argv, 64, text, used), argc);
+    cr_assert_eq(rc_spawn_args_format(&args, argv, 80, text, used), argc);
 }
 
 /* Parses `line`, split at spaces, as a child started with it. */
@@ -182,7 +182,9 @@ Test(spawn_args, bad_arguments_are_named)
         {RELAY " --port-fd 8", "one of each per worker"},
         {RELAY " --truth-fd 8", "--truth-fd is not for a relay"},
         {RELAY " --adopt 1", "--adopt is not for a relay"},
-        {WORKER " --adopt 2", "--adopt 2"},
+        {WORKER " --adopt 4", "--adopt 4"},
+        {WORKER " --adopt 2", "--old-io-fd is for a worker that adopts from a dead one"},
+        {WORKER " --old-io-fd 30", "--old-io-fd is for a worker that adopts from a dead one"},
         {RELAY " --relay-fd 8", "--relay-fd is not for a relay"},
         {RELAY " --listen-fd 8", "--listen-fd is not for a relay"},
         {RELAY " --steer-fd -1", "--steer-fd is not for a relay"},

@@ -1,0 +1,166 @@
+// [[consumer]]: entries that a backend adds to a Redis stream reach clients, each once and in order, whoever of the instances reads, and dies.
+import assert from "node:assert/strict";
+import { startCluster, startRedis, testRedis } from "./lib/redis.mjs";
+import { until } from "./lib/util.mjs";
+
+const config = {
+  namespace: [{ name: "orders", history: 10000, history_who: "anyone", retain: "anyone" }],
+  consumer: [{ stream: "orders", from: "oldest", room: "orders:{json.customer}", event: "{json.type}", key: "{json.symbol}" }],
+};
+const options = { config: { ...config, "redis.history_wait": "30s", "redis.outbox_max_age": "60s" } };
+
+const add = (redis, data, { customer = "a", type = "created", symbol = "S" } = {}) =>
+  redis.command("XADD", "orders", "*", "customer", customer, "type", type, "symbol", symbol, "data", typeof data === "string" ? data : JSON.stringify(data));
+
+async function listen(broker, channel = "orders:a") {
+  const client = await broker.connect();
+  const seen = [];
+  const gaps = [];
+  client.ondelivery = (message) => (message.type === "gap" ? gaps : seen).push(message);
+  await client.subscribe(channel);
+  return { client, seen, gaps };
+}
+
+const reader = async (brokers) => {
+  const led = await Promise.all(brokers.map(async (broker) => (await broker.metrics())("ringcast_consumers_led")));
+  return led.reduce((sum, one) => sum + one, 0) === 1 ? led.indexOf(1) : -1;
+};
+
+/* Which one reads, once one does. */
+const whoReads = async (brokers) => {
+  let index = -1;
+  await until("one reads", async () => (index = await reader(brokers)) >= 0, { timeout: 15000 });
+  return index;
+};
+
+/* All numbers up to count, once each, in their order, without a hole in the offsets. */
+function whole(seen, count, what) {
+  assert.deepEqual(seen.map(({ data }) => data.n), Array.from({ length: count }, (_, n) => n), what);
+  for (let i = 1; i < seen.length; i++) assert.equal(seen[i].offset, seen[i - 1].offset + 1, what);
+}
+
+const kept = async (broker, count) => {
+  const client = await broker.connect();
+  const messages = [];
+  while (messages.length < count) {
+    const answer = await client.expect("history", { type: "history", channel: "orders:a", since: messages.at(-1)?.offset ?? 0, limit: 1000 });
+    if (answer.messages.length === 0) break;
+    messages.push(...answer.messages);
+  }
+  client.terminate();
+  return messages;
+};
+
+/* Adds entries, at most 20 ahead of what has arrived, until its end is asked for: how many then. */
+function flow(redis, { seen }) {
+  let count = 0;
+  let going = true;
+  const done = (async () => {
+    for (; going; count++) {
+      await add(redis, { n: count });
+      await until("they arrive", () => !going || count < seen.length + 20, { timeout: 60000 });
+    }
+  })();
+  return async () => {
+    going = false;
+    await done;
+    return count;
+  };
+}
+
+testRedis("an entry is a message for clients of all instances, by its fields", { brokers: 2, timeout: 60000, ...options }, async ({ brokers, redis }) => {
+  await whoReads(brokers);
+  const listeners = await Promise.all(brokers.map((broker) => listen(broker)));
+  await add(redis, { price: 17 }, { type: "sold", symbol: "BTC" });
+  await add(redis, "plain text");
+  await add(redis, "for another", { customer: "b" });
+  await redis.command("XADD", "orders", "*", "customer", "a", "type", "bare", "symbol", "");
+  for (const { seen } of listeners) {
+    await until("three messages", () => seen.length === 3);
+    assert.deepEqual(seen.map(({ event, data, offset }) => [event, data, offset]), [["sold", { price: 17 }, 1], ["created", "plain text", 2], ["bare", null, 3]]);
+  }
+  assert.deepEqual((await kept(brokers[0], 3)).map(({ key }) => key), ["BTC", "S", undefined]);
+  // What is no message is passed over, counted, and holds nothing up.
+  await redis.command("XADD", "orders", "*", "no", "customer");
+  await redis.command("XADD", "orders", "*", "customer", "a", "type", "x", "symbol", "s", "data", Buffer.from([0xff, 0xfe]));
+  await add(redis, "after them");
+  await until("it goes on", () => listeners[1].seen.at(-1).data === "after them");
+  const index = await whoReads(brokers);
+  const metrics = await brokers[index].metrics();
+  assert.equal(metrics("ringcast_consumed_refused_total"), 2);
+  await until("all is acknowledged", async () => Number((await redis.command("XPENDING", "orders", "ringcast"))[0]) === 0);
+  await until("no lag", async () => (await brokers[index].metrics())("ringcast_consumers_lag") === 0);
+});
+
+testRedis("the reader dies, in turn its relay and all of it: each entry once, in order", { brokers: 3, timeout: 170000, ...options }, async ({ brokers, redis }) => {
+  const watch = await listen(brokers[2]);
+  let alive = [...brokers];
+  const end = flow(redis, watch);
+  const grown = async (more) => {
+    const before = watch.seen.length;
+    await until("entries arrive", () => watch.seen.length >= before + more, { timeout: 30000 });
+  };
+  await grown(20);
+  for (let i = 0; i < 3; i++) {
+    await until("its relay is killed", async () => { // a relay that was killed has left its gauge behind until the next one is there
+      try {
+        alive[await whoReads(alive)].kill("SIGKILL", "relay");
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    await grown(20);
+  }
+  const victim = alive[await whoReads(alive)];
+  if (victim !== brokers[2]) {
+    alive = alive.filter((broker) => broker !== victim);
+    await victim.destroy();
+    await grown(20);
+  }
+  const count = await end();
+  await until("all have arrived", () => watch.seen.length >= count, { timeout: 60000 });
+  whole(watch.seen, count, "what the subscriber got");
+  assert.deepEqual(watch.gaps, []);
+  whole(await kept(brokers[2], count), count, "what is kept");
+});
+
+testRedis("Redis restarts: nothing is lost, nothing comes twice", { brokers: 2, timeout: 120000, ...options, start: () => startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] }) }, async ({ brokers, redis }) => {
+  const watch = await listen(brokers[1]);
+  let count = 0;
+  for (let round = 0; round < 3; round++) {
+    await whoReads(brokers);
+    for (let i = 0; i < 50; i++) await add(redis, { n: count++ });
+    await redis.kill();
+    await redis.start();
+  }
+  for (let i = 0; i < 20; i++) await add(redis, { n: count++ });
+  await until("all have arrived", () => watch.seen.length >= count, { timeout: 60000 });
+  whole(watch.seen, count, "what the subscriber got");
+  whole(await kept(brokers[0], count), count, "what is kept");
+});
+
+testRedis("an entry that a dead reader had published, but not acknowledged, is published once", { brokers: 1, timeout: 60000, ...options }, async ({ brokers: [broker], redis }) => {
+  const watch = await listen(broker);
+  await whoReads([broker]);
+  for (let n = 0; n < 10; n++) await add(redis, { n });
+  await until("all", () => watch.seen.length === 10);
+  // As if it had died before XACK: they are pending again for whoever reads next.
+  await until("all is acknowledged", async () => Number((await redis.command("XPENDING", "orders", "ringcast"))[0]) === 0);
+  await redis.command("XGROUP", "SETID", "orders", "ringcast", "0");
+  const consumed = (await broker.metrics())("ringcast_consumed_total");
+  await until("they are read again", async () => (await broker.metrics())("ringcast_consumed_total") >= consumed + 10);
+  await add(redis, { n: 10 });
+  await until("the next one", () => watch.seen.length >= 11);
+  whole(watch.seen, 11, "what the subscriber got");
+  assert.equal((await kept(broker, 11)).length, 11);
+});
+
+testRedis("in a Cluster", { brokers: 2, timeout: 120000, ...options, start: () => startCluster() }, async ({ brokers, redis }) => {
+  const watch = await listen(brokers[1]);
+  await whoReads(brokers);
+  const owner = await redis.ownerOf(await redis.nodes[0].command("CLUSTER", "KEYSLOT", "orders"));
+  for (let n = 0; n < 100; n++) await add(owner, { n });
+  await until("all", () => watch.seen.length >= 100, { timeout: 30000 });
+  whole(watch.seen, 100, "what the subscriber got");
+});

@@ -1,0 +1,145 @@
+/* worker/adopt/crash: which clients of a worker that died are gone on with, by what it was doing. */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "tests/support/hub_rig.h"
+#include "worker/adopt/crash.h"
+#include "worker/adopt/rebuild.h"
+#include "worker/io/io_internal.h"
+#include "worker/store/receiving.h"
+
+static struct hub_rig first;
+static struct hub_rig second;
+static const struct hub_rig_options options = {.slots = 8};
+static struct rc_crash crash;
+static uint32_t clients[3];
+static uint32_t socket_index;
+
+static void open_first(void)
+{
+    hub_rig_open(&first, &options);
+    for (int i = 0; i < 3; i++) {
+        clients[i] = hub_rig_connect(&first, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
+    }
+    hub_rig_run(&first);
+    socket_index = hub_rig_socket_of(&first, clients[1]);
+}
+
+/* It was handling what the second client had sent: "0123456789", the message that ends behind six bytes. */
+static void handling(void)
+{
+    rc_receiving_begin(&first.truth, socket_index, (const uint8_t *)"0123456789", 10);
+    rc_receiving_message(&first.truth, 3, 1000);
+    rc_receiving_handled(&first.truth);
+    rc_receiving_message(&first.truth, 6, 1064);
+    first.io.memory->current.user_data = rc_io_socket_data(&first.io, RC_OP_RECEIVE, socket_index);
+    first.io.memory->current_head = *first.io.ring.cq.khead - 1;
+    first.io.memory->current_valid = 1;
+}
+
+static void begin(uint64_t up_tail, bool by_itself)
+{
+    struct rc_err err = {0};
+    hub_rig_succeed(&second, &first, &options);
+    cr_assert_eq(rc_crash_begin(&crash, &second.truth, second.metrics, first.io_fd, up_tail, by_itself, &err), 0, "%s",
+                 err.text);
+}
+
+/* The rig of the successor goes on, and both end. */
+static void end_second(void)
+{
+    struct rc_err err = {0};
+    const struct rc_adopt adopt = {.truth = &second.truth, .hub = &second.hub};
+    rc_crash_close(&crash);
+    cr_assert_eq(rc_adopt_rebuild(&adopt, &err), 0, "%s", err.text);
+    for (uint32_t i = 0; i < second.slots; i++) {
+        const struct rc_socket *socket = &second.truth.sockets[i];
+        if (socket->state != RC_SOCKET_FREE) {
+            second.peers[socket->client].fd = hub_rig_take_socket(&second, i, 0);
+        }
+    }
+    hub_rig_close(&second);
+}
+
+static void end(void)
+{
+    end_second();
+    rc_receiving_end(&first.truth);
+    first.io.memory->current_valid = first.io.memory->overflowing = 0;
+    hub_rig_close(&first);
+}
+
+static bool ends(int i)
+{
+    return (rc_truth_client(&second.truth, clients[i])->flags & RC_CLIENT_BROKEN) != 0;
+}
+
+Test(crash, an_operation_whose_record_is_in_the_ring_was_carried_out)
+{
+    open_first();
+    handling();
+    begin(1064, false);
+    cr_assert(crash.again == socket_index + 1 && crash.again_from == 3);
+    cr_assert_not(ends(0) || ends(1) || ends(2));
+    end_second();
+    begin(1128, false);
+    cr_assert(crash.again == socket_index + 1 && crash.again_from == 6);
+    cr_assert_not(ends(1));
+    cr_assert_eq(rc_metric_get(second.metrics, RC_METRIC_QUARANTINED), 0);
+    end();
+}
+
+Test(crash, what_cannot_be_known_ends_its_client_alone)
+{
+    open_first();
+    handling();
+    rc_receiving_operation(&first.truth, false);
+    begin(1064, false);
+    cr_assert_eq(crash.again, 0);
+    cr_assert(ends(1) && !ends(0) && !ends(2));
+    cr_assert_eq(crash.repaired.clients, 1);
+    end();
+}
+
+Test(crash, of_a_worker_that_crashed_it_is_not_tried_again)
+{
+    open_first();
+    handling();
+    begin(1064, true);
+    cr_assert_eq(crash.again, 0);
+    cr_assert(ends(1) && !ends(0) && !ends(2));
+    cr_assert_eq(crash.poisoned, 1);
+    cr_assert_eq(rc_metric_get(second.metrics, RC_METRIC_QUARANTINED), 1);
+    end();
+}
+
+Test(crash, completions_that_overflowed_end_who_was_received_from)
+{
+    open_first();
+    first.io.memory->overflowing = 1;
+    const uint8_t inflight = first.truth.sockets[socket_index].inflight;
+    first.truth.sockets[socket_index].inflight |= RC_INFLIGHT_RECEIVE;
+    begin(0, false);
+    first.truth.sockets[socket_index].inflight = inflight;
+    cr_assert(ends(1) && !ends(0) && !ends(2));
+    end();
+}
+
+Test(crash, ring_memory_that_cannot_be_read_is_refused)
+{
+    struct rc_err err = {0};
+    open_first();
+    hub_rig_succeed(&second, &first, &options);
+    const uint64_t cq_head = first.io.memory->cq_head;
+    first.io.memory->cq_head = 0;
+    cr_assert_eq(rc_crash_begin(&crash, &second.truth, second.metrics, first.io_fd, 0, false, &err), -EBADMSG);
+    cr_assert_not_null(strstr(err.text, "keeps them to itself"));
+    first.io.memory->cq_head = cq_head;
+    first.io.memory->held_count = UINT32_MAX;
+    cr_assert_eq(rc_crash_begin(&crash, &second.truth, second.metrics, first.io_fd, 0, false, &err), -EBADMSG);
+    cr_assert_not_null(strstr(err.text, "impossible"));
+    first.io.memory->held_count = 0;
+    end();
+}

@@ -1,0 +1,159 @@
+/* tls_settled: after the handshake, OpenSSL's clients on one side and worker/io/tls_record on the other. */
+#include <criterion/criterion.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "tests/support/certificates.h"
+#include "tests/support/tls_pair.h"
+
+static char file[] = "/tmp/ringcast-tls-settled-XXXXXX";
+static struct rc_config_tls config;
+static const uint8_t keys[RC_TLS_TICKET_KEYS_BYTES] = {1, 2, 3};
+static struct certificate authority;
+static struct pair a;
+
+static void setup(void)
+{
+    const int fd = mkstemp(file);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    authority = certificate_make("test authority", NULL, NULL, true);
+    struct certificate made = certificate_make("localhost", "DNS:localhost", &authority, false);
+    certificate_write(&made, file, true);
+    certificate_free(&made);
+    config.listen.count = 1;
+    config.min_version = RC_TLS_12;
+    config.certificates.count = 1;
+    strcpy(config.certificates.items[0].text, file);
+    pair_client_open(authority.x509);
+}
+
+static void teardown(void)
+{
+    pair_client_close();
+    certificate_free(&authority);
+    cr_assert_eq(unlink(file), 0);
+}
+
+TestSuite(tls_settled, .init = setup, .fini = teardown, .timeout = 60);
+
+static struct rc_tls *open_tls(void)
+{
+    struct rc_tls *tls;
+    struct rc_err err;
+    cr_assert_eq(rc_tls_open(&tls, &config, keys, &err), 0, "%s", err.text);
+    return tls;
+}
+
+static void speak(int version)
+{
+    SSL_CTX_set_min_proto_version(client_context, version);
+    SSL_CTX_set_max_proto_version(client_context, version);
+}
+
+Test(tls_settled, every_suite_goes_on_without_openssls_object)
+{
+    static const struct {
+        const char *name;
+        bool settles;
+    } suites[] = {{"TLS_AES_128_GCM_SHA256", true},
+                  {"TLS_AES_256_GCM_SHA384", true},
+                  {"TLS_CHACHA20_POLY1305_SHA256", true},
+                  {"TLS_AES_128_CCM_SHA256", false}};
+    struct rc_tls *tls = open_tls();
+    speak(TLS1_3_VERSION);
+    for (size_t i = 0; i < RC_ARRAY_COUNT(suites); i++) {
+        for (int resumed = 0; resumed < 2; resumed++) {
+            pair_open(&a, tls);
+            SSL_set_ciphersuites(a.client, suites[i].name);
+            if (resumed) {
+                cr_assert_eq(SSL_set_session(a.client, session), 1);
+            }
+            pair_shake(&a);
+            if (!suites[i].settles && !rc_tls_ready(a.server)) {
+                pair_close(&a);
+                continue; /* the server does not offer it */
+            }
+            cr_expect_eq(SSL_session_reused(a.client), resumed, "%s, resumed %d", suites[i].name, resumed);
+            cr_expect_eq(rc_tls_settled(a.server), suites[i].settles, "%s", suites[i].name);
+            for (int round = 0; round < 300; round++) {
+                pair_say(&a, "up");
+                pair_answer(&a, "and down");
+            }
+            pair_close(&a);
+        }
+        forget_session();
+    }
+    rc_tls_close(tls);
+}
+
+Test(tls_settled, tickets_of_any_number_leave_both_sides_in_step)
+{
+    struct rc_tls *tls = open_tls();
+    speak(TLS1_2_VERSION);
+    pair_open(&a, tls);
+    pair_talk(&a);
+    cr_expect_not(rc_tls_settled(a.server), "TLS 1.2 stays OpenSSL's");
+    pair_close(&a);
+    speak(TLS1_3_VERSION);
+    for (size_t i = 0; i < 20;
+         i++) { /* one after another with the ticket of the one before: one ticket each, the first has two */
+        pair_open(&a, tls);
+        if (i > 0) {
+            cr_assert_eq(SSL_set_session(a.client, session), 1);
+        }
+        pair_talk(&a);
+        cr_expect_eq(SSL_session_reused(a.client), i > 0);
+        cr_expect(rc_tls_settled(a.server));
+        pair_close(&a);
+    }
+    rc_tls_close(tls);
+}
+
+Test(tls_settled, records_in_pieces_of_any_size_are_the_same)
+{
+    struct rc_tls *tls = open_tls();
+    speak(TLS1_3_VERSION);
+    pair_open(&a, tls);
+    pair_shake(&a);
+    for (size_t chunk = 1; chunk < 64; chunk++) {
+        a.chunk = chunk;
+        pair_say(&a, "a message that takes a record of its own");
+        cr_assert_eq(SSL_key_update(a.client, SSL_KEY_UPDATE_REQUESTED), 1);
+        pair_say(&a, "and one under the next key");
+        pair_answer(&a, "as this is");
+    }
+    pair_close(&a);
+    rc_tls_close(tls);
+}
+
+static size_t padding_of(SSL *ssl, int type, size_t bytes, void *arg)
+{
+    (void)ssl;
+    (void)type;
+    (void)arg;
+    return bytes < 16000 ? 300 : 16384 - bytes;
+}
+
+Test(tls_settled, padding_is_taken_off)
+{
+    static uint8_t record[16300];
+    struct rc_tls *tls = open_tls();
+    speak(TLS1_3_VERSION);
+    pair_open(&a, tls);
+    pair_talk(&a);
+    SSL_set_record_padding_callback(a.client, padding_of);
+    pair_say(&a, "short");
+    a.plain_bytes = 0;
+    memset(record, 'p', sizeof(record));
+    cr_assert_eq(SSL_write(a.client, record, sizeof(record)), (int)sizeof(record));
+    cr_assert(pair_to_server(&a));
+    cr_assert_eq(a.plain_bytes, sizeof(record));
+    cr_expect_arr_eq(a.plain, record, sizeof(record));
+    pair_close(&a);
+    rc_tls_close(tls);
+}

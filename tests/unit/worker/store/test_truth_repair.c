@@ -1,0 +1,300 @@
+/*
+ * truth_repair: a worker may be killed at any instruction. A child works with a hub and is stepped through it; at every few hundredth
+ * instruction a copy of its truth is repaired, and found whole. And what is planted comes to what it should.
+ */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/records/channel_name.h"
+#include "common/shm/segment.h"
+#include "tests/support/hub_rig.h"
+#include "worker/store/truth_check.h"
+#include "worker/store/truth_repair.h"
+
+#define SLOTS 12u
+#define LOG_BYTES (UINT64_C(1) << 20)
+#define STEPS 499u /* instructions between two looks: a prime, so that loops are met everywhere */
+
+static struct hub_rig rig;
+static const struct hub_rig_options options = {
+    .slots = SLOTS, .worker_log_bytes = LOG_BYTES, .channel_log_bytes = 16384, .channel_log_messages = 8};
+
+static void copy_sparse(int to, int from)
+{
+    static uint8_t bytes[65536];
+    const off_t end = lseek(from, 0, SEEK_END);
+    struct rc_err err = {0};
+    cr_assert_eq(rc_segment_size(to, (uint64_t)end, &err), 0, "%s", err.text);
+    for (off_t at = lseek(from, 0, SEEK_DATA); at >= 0 && at < end; at = lseek(from, at, SEEK_DATA)) {
+        const off_t hole = lseek(from, at, SEEK_HOLE);
+        while (at < hole) {
+            const ssize_t got =
+                pread(from, bytes, (size_t)(hole - at) < sizeof(bytes) ? (size_t)(hole - at) : sizeof(bytes), at);
+            cr_assert(got > 0 && pwrite(to, bytes, (size_t)got, at) == got);
+            at += got;
+        }
+    }
+}
+
+/* What a successor would find: repaired, and whole. */
+static void look(int truth_fd, unsigned long step)
+{
+    struct rc_truth truth;
+    struct rc_truth_found found;
+    struct rc_truth_repaired repaired;
+    struct rc_err err = {0};
+    const int copy = memfd_create("copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    copy_sparse(copy, truth_fd);
+    cr_assert_eq(rc_truth_attach(&truth, copy, &err), 0, "%s", err.text);
+    truth.cut = true;
+    cr_assert_eq(rc_truth_repair(&truth, &repaired, &err), 0);
+    const int rc = rc_truth_check(&truth, &found, &err);
+    cr_assert_eq(rc, 0, "after %lu instructions: %s", step, err.text);
+    cr_assert_leq(repaired.clients + repaired.sockets, 2, "after %lu instructions %u clients and %u sockets end", step,
+                  repaired.clients, repaired.sockets);
+    rc_truth_found_close(&found);
+    rc_heap_close(&truth.heap);
+    rc_truth_detach(&truth);
+    (void)close(copy);
+}
+
+static void publish(const char *channel, size_t bytes)
+{
+    static uint8_t data[4096];
+    memset(data, 'x', bytes);
+    data[0] = data[bytes - 1] = '"';
+    (void)hub_rig_publish(&rig, channel, rc_span_of(data, bytes), NULL, 0);
+}
+
+static void reply(uint32_t client)
+{
+    const struct rc_event event = {.type = RC_EVENT_PONG, .id = RC_SPAN("1")};
+    (void)rc_hub_reply_event(&rig.hub, client, &event);
+}
+
+/* Everything that a hub does with its truth. */
+static void work(void)
+{
+    uint32_t clients[6];
+    for (uint32_t i = 0; i < 6; i++) {
+        clients[i] =
+            hub_rig_connect(&rig, HUB_RIG_UNIX, i % 2 == 0 ? RC_CODEC_JSON : RC_CODEC_RAW, i < 2, i == 0 ? 1 : 0);
+        (void)hub_rig_subscribe(&rig, clients[i], "news");
+        (void)hub_rig_subscribe(&rig, clients[i], i % 3 == 0 ? "a" : "b");
+    }
+    for (uint32_t round = 0; round < 4; round++) {
+        publish("news", 100 + 900 * round);
+        publish(round % 2 == 0 ? "a" : "b", 50);
+        publish("*", 40);
+        reply(clients[round % 6]);
+        const struct rc_client_ref ref = hub_rig_ref(&rig, clients[(round + 1) % 6]);
+        (void)hub_rig_direct(&rig, &ref, RC_SPAN("\"direct\""));
+        hub_rig_run(&rig);
+        for (uint32_t i = 1; i < 6; i++) {
+            (void)hub_rig_read(&rig, clients[i], 0);
+        }
+    }
+    hub_rig_unsubscribe(&rig, clients[1], "news");
+    hub_rig_unsubscribe(&rig, clients[3], "a");
+    publish("news", 3000);
+    hub_rig_run(&rig);
+    (void)hub_rig_read(&rig, clients[0], 0);
+    hub_rig_run(&rig);
+    hub_rig_hang_up(&rig, clients[0]);
+    hub_rig_hang_up(&rig, clients[4]);
+    for (int i = 0; i < 4; i++) {
+        hub_rig_run(&rig);
+    }
+}
+
+static pid_t begin_child(void)
+{
+    (void)rc_channel_hash("x", 1); /* the secret of both processes */
+    const pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        hub_rig_open(&rig, &options);
+        (void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        (void)raise(SIGSTOP);
+        work();
+        _exit(0);
+    }
+    return child;
+}
+
+Test(truth_repair, whole_at_every_instruction, .timeout = 600)
+{
+    int status = 0;
+    char path[64];
+    const pid_t child = begin_child();
+    cr_assert(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
+    errno = 0;
+    const long word = ptrace(PTRACE_PEEKDATA, child, (void *)&rig.truth_fd, NULL);
+    cr_assert_eq(errno, 0);
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)child, (int)word);
+    const int truth_fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert_geq(truth_fd, 0);
+    unsigned long steps = 0;
+    unsigned long looks = 0;
+    for (;; steps++) {
+        cr_assert_eq(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        if (!WIFSTOPPED(status)) {
+            break;
+        }
+        cr_assert_eq(WSTOPSIG(status), SIGTRAP);
+        if (steps % STEPS == 0) {
+            look(truth_fd, steps);
+            looks++;
+        }
+    }
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    cr_assert_gt(looks, 100);
+    (void)close(truth_fd);
+}
+
+/* --- planted ---------------------------------------------------------------------------------------------------------- */
+
+static uint32_t client;
+
+static void open_rig(void)
+{
+    hub_rig_open(&rig, &options);
+    for (uint32_t i = 0; i < 3; i++) {
+        client = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, true, 0);
+        (void)hub_rig_subscribe(&rig, client, "news");
+    }
+    publish("news", 100);
+    hub_rig_run(&rig);
+}
+
+static struct rc_truth_repaired repair(struct rc_truth *copy)
+{
+    struct rc_truth_repaired repaired;
+    struct rc_truth_found found;
+    struct rc_err err = {0};
+    const int fd = memfd_create("copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    copy_sparse(fd, rig.truth_fd);
+    cr_assert_eq(rc_truth_attach(copy, fd, &err), 0);
+    (void)close(fd);
+    copy->cut = true;
+    cr_assert_eq(rc_truth_repair(copy, &repaired, &err), 0);
+    cr_assert_eq(rc_truth_check(copy, &found, &err), 0, "%s", err.text);
+    rc_truth_found_close(&found);
+    return repaired;
+}
+
+static void end_repair(struct rc_truth *copy)
+{
+    rc_heap_close(&copy->heap);
+    rc_truth_detach(copy);
+}
+
+static bool is_broken(const struct rc_truth *copy, uint32_t index)
+{
+    return (rc_truth_client(copy, index)->flags & RC_CLIENT_BROKEN) != 0;
+}
+
+Test(truth_repair, nothing_is_done_to_what_is_whole)
+{
+    struct rc_truth copy;
+    open_rig();
+    const struct rc_truth_repaired repaired = repair(&copy);
+    cr_assert_eq(repaired.clients + repaired.sockets + repaired.logs, 0);
+    end_repair(&copy);
+    hub_rig_close(&rig);
+}
+
+Test(truth_repair, who_was_worked_on_ends_and_nobody_else)
+{
+    struct rc_truth copy;
+    open_rig();
+    rig.truth.layout->working_client = client;
+    struct rc_truth_repaired repaired = repair(&copy);
+    cr_assert_eq(repaired.clients, 1);
+    cr_assert(is_broken(&copy, client) && !is_broken(&copy, client - 1));
+    cr_assert_eq(copy.layout->working_client, 0);
+    end_repair(&copy);
+    rig.truth.layout->working_client = 0;
+    rig.truth.layout->working_socket = hub_rig_socket_of(&rig, client) + 1;
+    repaired = repair(&copy);
+    cr_assert_eq(repaired.clients, 1);
+    cr_assert(is_broken(&copy, client));
+    end_repair(&copy);
+    rig.truth.layout->working_socket = 0;
+    hub_rig_close(&rig);
+}
+
+Test(truth_repair, replies_of_a_record_in_the_middle_are_taken_back)
+{
+    struct rc_truth copy;
+    open_rig();
+    struct rc_truth_layout *layout = rig.truth.layout;
+    reply(client);
+    const uint32_t before = rc_truth_output(&rig.truth, rc_truth_client(&rig.truth, client)->output)->replies_bytes;
+    layout->hub.unit++;
+    layout->down.begun = layout->down.done + 1;
+    reply(client);
+    reply(client);
+    cr_assert_eq(repair(&copy).clients, 0);
+    cr_assert_eq(rc_truth_output(&copy, rc_truth_client(&copy, client)->output)->replies_bytes, before);
+    end_repair(&copy);
+    layout->down.begun = 0; /* it was handled to its end */
+    (void)repair(&copy);
+    cr_assert_gt(rc_truth_output(&copy, rc_truth_client(&copy, client)->output)->replies_bytes, before);
+    end_repair(&copy);
+    hub_rig_drain(&rig);
+    hub_rig_close(&rig);
+}
+
+Test(truth_repair, a_log_that_was_being_moved_is_a_gap)
+{
+    struct rc_truth copy;
+    open_rig();
+    publish("news", 500);
+    uint32_t group = 0;
+    for (uint32_t g = 1; g < rig.truth.groups.high; g++) {
+        group = rc_truth_group(&rig.truth, g)->log != 0 ? g : group;
+    }
+    cr_assert_neq(group, 0);
+    const uint32_t log = rc_truth_group(&rig.truth, group)->log;
+    rig.truth.layout->hub.fragile_log = log;
+    const struct rc_truth_repaired repaired = repair(&copy);
+    cr_assert_eq(repaired.clients, 0);
+    cr_assert_eq(repaired.logs, 1);
+    cr_assert_eq(rc_truth_group(&copy, group)->log, 0);
+    cr_assert_eq(rc_truth_group(&copy, group)->owes_gap, 1);
+    end_repair(&copy);
+    rig.truth.layout->hub.fragile_log = 0;
+    hub_rig_drain(&rig);
+    hub_rig_close(&rig);
+}
+
+Test(truth_repair, counts_and_places_are_made_anew)
+{
+    struct rc_truth copy;
+    open_rig();
+    struct rc_client *its = rc_truth_client(&rig.truth, client);
+    const struct rc_client kept = *its;
+    struct rc_subscription *subscription = rc_truth_subscription(&rig.truth, its->subscriptions);
+    const uint32_t member = subscription->member;
+    its->subscription_count = 7;
+    its->cursor_count = 3;
+    its->pending_count = 2;
+    subscription->member = 0; /* as another one */
+    cr_assert_eq(repair(&copy).clients, 0);
+    cr_assert_eq(rc_truth_client(&copy, client)->subscription_count, kept.subscription_count);
+    end_repair(&copy);
+    *its = kept;
+    subscription->member = member;
+    hub_rig_close(&rig);
+}

@@ -1,0 +1,250 @@
+/* crash: see crash.h. */
+#include "worker/adopt/crash.h"
+
+#include "common/base/log.h"
+#include "worker/io/unread.h"
+#include "worker/store/named.h"
+#include "worker/store/receiving.h"
+
+/* --- who cannot be gone on with -------------------------------------------------------------------------------------- */
+
+static void crash_quarantine(struct rc_crash *crash, const struct rc_truth *truth, struct rc_metrics *metrics,
+                             uint32_t socket, uint32_t client)
+{
+    const bool carries = socket < truth->socket_count && truth->sockets[socket].state != RC_SOCKET_FREE;
+    if (client != 0) {
+        rc_named_log_client("client_quarantined", truth, client, "its worker has crashed while handling it", "");
+    } else if (carries) {
+        rc_named_log_socket("client_quarantined", truth, socket, "its worker has crashed while handling it", "");
+    } else {
+        return;
+    }
+    rc_metric_add(metrics, RC_METRIC_QUARANTINED, 1);
+    crash->poisoned++;
+}
+
+static uint32_t crash_client_of(const struct rc_truth *truth, uint32_t socket)
+{
+    const uint32_t client = socket < truth->socket_count ? truth->sockets[socket].client : 0;
+    return client > 0 && client < truth->clients.high && rc_truth_client(truth, client)->random != 0 ? client : 0;
+}
+
+/* Before they are marked, and so only once. */
+static void crash_poisoned(struct rc_crash *crash, const struct rc_truth *truth, struct rc_metrics *metrics)
+{
+    const struct rc_truth_layout *layout = truth->layout;
+    const uint32_t handled = rc_io_unread_working(crash->memory);
+    const uint32_t working = layout->working_socket == 0 ? RC_SOCKET_NONE : layout->working_socket - 1;
+    const uint32_t client = layout->working_client;
+    if (handled != RC_SOCKET_NONE) {
+        crash_quarantine(crash, truth, metrics, handled, crash_client_of(truth, handled));
+    }
+    if (working != RC_SOCKET_NONE && working != handled) {
+        crash_quarantine(crash, truth, metrics, working, crash_client_of(truth, working));
+    }
+    if (client > 0 && client < truth->clients.high && rc_truth_client(truth, client)->random != 0) {
+        crash_quarantine(crash, truth, metrics, RC_SOCKET_NONE, client);
+    }
+}
+
+/* Whose input was being handled, and is known: it goes on with the rest. */
+static void crash_know(struct rc_crash *crash, struct rc_truth *truth, uint64_t up_tail)
+{
+    struct rc_truth_receiving *receiving = &truth->layout->receiving;
+    const uint32_t index = receiving->socket - 1;
+    if (receiving->socket == 0 || index >= truth->socket_count || receiving->count > sizeof(receiving->bytes) ||
+        receiving->next > receiving->count || receiving->offset > receiving->next ||
+        truth->sockets[index].state != RC_SOCKET_CARRYING) {
+        return;
+    }
+    const bool done = receiving->offset < receiving->next && up_tail != receiving->up_position;
+    crash->again = receiving->socket;
+    crash->again_from = done ? receiving->next : receiving->offset;
+    truth->sockets[index].input = 0; /* what was decoded of it is decoded again */
+    if (truth->layout->working_socket == receiving->socket) {
+        truth->layout->working_socket = 0;
+    }
+}
+
+int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_metrics *metrics, int io_fd,
+                   uint64_t up_tail, bool by_itself, struct rc_err *err)
+{
+    struct rc_truth_repaired before = {0};
+    *crash = (struct rc_crash){.memory = rc_io_memory_attach(io_fd, err)};
+    if (crash->memory == NULL) {
+        return -EBADMSG;
+    }
+    truth->cut = true;
+    if (by_itself) {
+        crash_poisoned(crash, truth, metrics);
+        truth->layout->receiving.socket = 0;
+    } else {
+        crash_know(crash, truth, up_tail);
+    }
+    const uint32_t handled = rc_io_unread_working(crash->memory);
+    if (handled < truth->socket_count && handled + 1 != crash->again) {
+        rc_truth_give_up_socket(truth, handled, &before);
+    }
+    const bool overflowed = rc_io_unread_overflowed(crash->memory);
+    for (uint32_t i = 0; i < truth->socket_count; i++) {
+        struct rc_socket *socket = &truth->sockets[i];
+        if (overflowed && (socket->inflight & RC_INFLIGHT_RECEIVE)) {
+            rc_truth_give_up_socket(truth, i, &before);
+        }
+    }
+    const int rc = rc_truth_repair(truth, &crash->repaired, err);
+    crash->repaired.clients += before.clients;
+    crash->repaired.sockets += before.sockets;
+    return rc;
+}
+
+void rc_crash_close(struct rc_crash *crash)
+{
+    if (crash->memory != NULL) {
+        rc_io_memory_unmap(crash->memory);
+        crash->memory = NULL;
+    }
+}
+
+/* --- what was under way ---------------------------------------------------------------------------------------------- */
+
+struct crash_sends {
+    struct rc_crash *crash;
+    struct rc_hub *hub;
+};
+
+static void crash_send(void *context, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent)
+{
+    const struct crash_sends *sends = context;
+    sends->crash->unsent++;
+    rc_hub_put_back(sends->hub, packet, pieces, sent);
+}
+
+/* What the socket sent is input that waits. Done again, it is parked once. */
+static void crash_park(struct rc_crash *crash, struct rc_clients *clients, const struct rc_io_unread *unread)
+{
+    struct rc_truth *truth = clients->truth;
+    struct rc_socket *socket = &truth->sockets[unread->socket];
+    if (!rc_io_unread_is(truth, unread) || socket->state == RC_SOCKET_LINGER || socket->state == RC_SOCKET_FREE ||
+        socket->state >= RC_SOCKET_TERMINATING || socket->listener == RC_SOCKET_MADE_HERE) {
+        return; /* nobody wants it */
+    }
+    crash->unread++;
+    if (socket->state == RC_SOCKET_PIPED || (socket->flags & RC_SOCKET_PREFACE) ||
+        rc_socket_park(clients, unread->socket, unread->bytes, unread->count) < 0) {
+        rc_truth_give_up_socket(truth, unread->socket, &crash->repaired);
+    } else {
+        socket->received_bytes += unread->count;
+    }
+}
+
+/* Before what it sent later. Done again, the former try is forgotten with the socket's input (crash_know). */
+static void crash_park_rest(struct rc_crash *crash, struct rc_clients *clients)
+{
+    struct rc_truth_receiving *receiving = &clients->truth->layout->receiving;
+    const uint32_t count = receiving->count - crash->again_from;
+    if (crash->again != 0 && count > 0 &&
+        rc_socket_park(clients, crash->again - 1, receiving->bytes + crash->again_from, count) < 0) {
+        rc_truth_give_up_socket(clients->truth, crash->again - 1, &crash->repaired);
+    }
+    rc_receiving_end(clients->truth);
+}
+
+static void crash_park_all(struct rc_crash *crash, struct rc_clients *clients)
+{
+    struct rc_io_memory *memory = crash->memory;
+    struct rc_truth *truth = clients->truth;
+    struct rc_io_unread unread;
+    uint32_t at = 0;
+    while (rc_io_unread_next(memory, &at, &unread)) {
+        if (at >= memory->read_next) {
+            struct rc_input *input = unread.socket < truth->socket_count && truth->sockets[unread.socket].input != 0
+                                         ? rc_truth_input(truth, truth->sockets[unread.socket].input)
+                                         : NULL;
+            if (memory->read_began == at + 1 && input != NULL && input->parked_bytes > memory->read_parked) {
+                input->parked_bytes = memory->read_parked; /* a successor was killed just here */
+            }
+            memory->read_parked = input == NULL ? 0 : input->parked_bytes;
+            RC_STORE_ORDER();
+            memory->read_began = at + 1;
+            RC_STORE_ORDER();
+            crash_park(crash, clients, &unread);
+            RC_STORE_ORDER();
+            memory->read_next = at + 1;
+        }
+        at++;
+    }
+}
+
+void rc_crash_settle(struct rc_crash *crash, struct rc_clients *clients)
+{
+    struct crash_sends sends = {.crash = crash, .hub = clients->hub};
+    for (uint32_t i = 0; i < clients->truth->socket_count; i++) {
+        clients->truth->sockets[i].inflight = 0; /* it was the dead one's */
+    }
+    rc_io_unread_sends(crash->memory, crash_send, &sends);
+    rc_hub_resume(clients->hub);
+    crash_park_rest(crash, clients);
+    crash_park_all(crash, clients);
+    RC_STORE_ORDER();
+    clients->truth->layout->down.begun = 0; /* replies from here on are of nothing that was cut */
+    clients->truth->layout->hub.unit++;
+}
+
+/* --- who would have been next ---------------------------------------------------------------------------------------- */
+
+static bool crash_has_parked(const struct rc_truth *truth, const struct rc_socket *socket)
+{
+    return socket->input != 0 && rc_truth_input(truth, socket->input)->parked_bytes > 0;
+}
+
+static void crash_wake_socket(struct rc_clients *clients, uint32_t index)
+{
+    struct rc_truth *truth = clients->truth;
+    struct rc_socket *socket = &truth->sockets[index];
+    if (socket->output != 0 || (socket->flags & RC_SOCKET_BLOCKED) ||
+        (socket->client != 0 && rc_truth_client(truth, socket->client)->output != 0)) {
+        rc_hub_writable(clients->hub, index); /* what has left already is noticed by that */
+    }
+    if (socket->state < RC_SOCKET_TERMINATING && (socket->flags & RC_SOCKET_WAITS_REPLIES)) {
+        rc_socket_replies_drained(clients, index);
+    }
+    if ((socket->state == RC_SOCKET_CARRYING || socket->state == RC_SOCKET_HTTP) && !rc_socket_waits(clients, socket) &&
+        (crash_has_parked(truth, socket) || (socket->flags & RC_SOCKET_PAUSED))) {
+        rc_waiters_add(&clients->uplink->waiters, index);
+    }
+}
+
+/* Who was marked ends before anybody is served. */
+static void crash_end(struct rc_clients *clients)
+{
+    for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
+        struct rc_client *client = rc_truth_client(clients->truth, i);
+        if (client->random != 0 && (client->flags & RC_CLIENT_BROKEN)) {
+            client->flags &= (uint16_t)~RC_CLIENT_BROKEN;
+            rc_named_log_client("client_not_adopted", clients->truth, i,
+                                "its worker died while it did something for it", "");
+            rc_client_end(clients, i);
+        }
+    }
+}
+
+void rc_crash_wake(struct rc_clients *clients)
+{
+    const struct rc_truth *truth = clients->truth;
+    crash_end(clients);
+    /* Their questions died with who asked: the operation stands whole in the input, and is begun anew. */
+    for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
+        const struct rc_client *client = rc_truth_client(truth, i);
+        if (client->random != 0 && (client->flags & RC_CLIENT_WAITS_ANSWER)) {
+            rc_client_answered(clients, i);
+        }
+    }
+    for (uint32_t i = 0; i < truth->socket_count; i++) {
+        const struct rc_socket *socket = &truth->sockets[i];
+        if (socket->state != RC_SOCKET_FREE && socket->state < RC_SOCKET_TERMINATING &&
+            socket->listener != RC_SOCKET_MADE_HERE) {
+            crash_wake_socket(clients, i);
+        }
+    }
+}

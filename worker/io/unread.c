@@ -1,0 +1,113 @@
+/* unread: see unread.h. */
+#include "worker/io/unread.h"
+
+#include "worker/io/io_internal.h"
+
+static uint32_t unread_word(const struct rc_io_memory *memory, uint64_t offset)
+{
+    return *(const uint32_t *)(const void *)((const uint8_t *)memory + offset);
+}
+
+static const void *unread_at(const struct rc_io_memory *memory, uint64_t offset)
+{
+    return (const uint8_t *)memory + offset;
+}
+
+/* Completions in the queue; more than it holds: it says impossible things. */
+static uint32_t unread_queued(const struct rc_io_memory *memory)
+{
+    const uint32_t count = unread_word(memory, memory->cq_tail) - unread_word(memory, memory->cq_head);
+    return count <= memory->cq_entries ? count : 0;
+}
+
+static const struct io_uring_cqe *unread_of_queue(const struct rc_io_memory *memory, uint32_t i)
+{
+    const struct io_uring_cqe *cqes = unread_at(memory, memory->cqes);
+    return &cqes[(unread_word(memory, memory->cq_head) + i) & (memory->cq_entries - 1)];
+}
+
+static enum rc_io_op unread_op(const struct io_uring_cqe *cqe)
+{
+    return (enum rc_io_op)(cqe->user_data >> 56);
+}
+
+uint32_t rc_io_unread_working(const struct rc_io_memory *memory)
+{
+    /* One that still is in the queue was not begun with. */
+    const bool begun = memory->current_valid == 2 ||
+                       (memory->current_valid == 1 && unread_word(memory, memory->cq_head) != memory->current_head);
+    const enum rc_io_op op = unread_op(&memory->current);
+    return begun && (op == RC_OP_RECEIVE || op == RC_OP_PEERNAME) ? (uint32_t)memory->current.user_data
+                                                                  : RC_SOCKET_NONE;
+}
+
+bool rc_io_unread_overflowed(const struct rc_io_memory *memory)
+{
+    return memory->overflowing != 0 || (unread_word(memory, memory->sq_flags) & IORING_SQ_CQ_OVERFLOW) != 0;
+}
+
+/* By the completion in the queue, if there is one. */
+static uint32_t unread_sent(const struct rc_io_memory *memory, uint32_t index, const struct rc_packet *packet)
+{
+    if (packet->settled) {
+        return packet->sent;
+    }
+    for (uint32_t i = unread_queued(memory); i-- > 0;) {
+        const struct io_uring_cqe *cqe = unread_of_queue(memory, i);
+        if (unread_op(cqe) == RC_OP_SEND && (uint32_t)cqe->user_data == index &&
+            ((cqe->user_data >> 32) & RC_IO_GENERATION_MASK) == (packet->generation & RC_IO_GENERATION_MASK)) {
+            return cqe->res > 0 ? (uint32_t)cqe->res : 0;
+        }
+    }
+    const uint32_t ahead =
+        unread_word(memory, memory->sq_head) - packet->entry; /* 0: it is the next that would be taken */
+    return ahead != 0 && ahead <= UINT32_MAX / 2 ? packet->bytes : 0;
+}
+
+void rc_io_unread_sends(const struct rc_io_memory *memory,
+                        void (*each)(void *context, const struct rc_packet *packet, const struct rc_piece *pieces,
+                                     uint32_t sent),
+                        void *context)
+{
+    const struct rc_packet *packets = unread_at(memory, memory->packets);
+    const struct rc_piece *pieces = unread_at(memory, memory->pieces);
+    for (uint32_t i = 0; i <= memory->packet_count && i < RC_IO_BATCH_MAX; i++) {
+        const struct rc_packet *packet = &packets[i];
+        if ((i == memory->packet_count && !packet->open) || packet->count > RC_IO_PIECES_MAX ||
+            packet->first > RC_IO_BATCH_MAX * RC_IO_PIECES_MAX - RC_IO_PIECES_MAX) {
+            continue;
+        }
+        const uint32_t sent = i == memory->packet_count ? 0 : unread_sent(memory, i, packet);
+        if (sent < packet->bytes || i == memory->packet_count) {
+            each(context, packet, &pieces[packet->first], sent);
+        }
+    }
+}
+
+bool rc_io_unread_next(const struct rc_io_memory *memory, uint32_t *at, struct rc_io_unread *unread)
+{
+    const uint32_t held = memory->held_count - memory->held_next;
+    const struct io_uring_cqe *held_cqes = unread_at(memory, memory->held);
+    for (; *at < held + unread_queued(memory); (*at)++) {
+        const struct io_uring_cqe *cqe =
+            *at < held ? &held_cqes[memory->held_next + *at] : unread_of_queue(memory, *at - held);
+        const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        if (unread_op(cqe) != RC_OP_RECEIVE || cqe->res <= 0 || cqe->res > (int)RC_IO_BUFFER_BYTES ||
+            !(cqe->flags & IORING_CQE_F_BUFFER) || buffer >= memory->buffer_count) {
+            continue; /* an end of file, and an error, come again */
+        }
+        const uint8_t *buffers = unread_at(memory, memory->buffers);
+        *unread = (struct rc_io_unread){.socket = (uint32_t)cqe->user_data,
+                                        .generation = (uint32_t)(cqe->user_data >> 32) & RC_IO_GENERATION_MASK,
+                                        .bytes = buffers + (size_t)buffer * RC_IO_BUFFER_BYTES,
+                                        .count = (uint32_t)cqe->res};
+        return true;
+    }
+    return false;
+}
+
+bool rc_io_unread_is(const struct rc_truth *truth, const struct rc_io_unread *unread)
+{
+    return unread->socket < truth->socket_count &&
+           (truth->sockets[unread->socket].generation & RC_IO_GENERATION_MASK) == unread->generation;
+}

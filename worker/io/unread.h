@@ -1,0 +1,36 @@
+/*
+ * unread: what a process that is dead left in its ring memory (memory.h): sends of a batch that was not settled, and what it had received and
+ * not handled. Reads only, but for how far who reads has come. Whatever lies there is looked at before it is believed.
+ */
+#ifndef RC_WORKER_IO_UNREAD_H
+#define RC_WORKER_IO_UNREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/io/io.h"
+
+/* A socket whose input was being handled; RC_SOCKET_NONE: none was. */
+uint32_t rc_io_unread_working(const struct rc_io_memory *memory);
+
+/* Completions were more than their queue holds: what sockets with a receive in flight sent may be lost. */
+bool rc_io_unread_overflowed(const struct rc_io_memory *memory);
+
+/* Calls `each` for every packet of which less than all has left, with how much. One that was not committed is among them, with 0. */
+void rc_io_unread_sends(const struct rc_io_memory *memory,
+                        void (*each)(void *context, const struct rc_packet *packet, const struct rc_piece *pieces,
+                                     uint32_t sent),
+                        void *context);
+
+/* What the socket, if it still is of that generation, had sent. */
+struct rc_io_unread {
+    uint32_t socket;
+    uint32_t generation; /* its low bits */
+    const uint8_t *bytes;
+    uint32_t count;
+};
+/* The receive at *at, the first is 0, in the order in which they came; false: there is no more. What is none is passed over. */
+bool rc_io_unread_next(const struct rc_io_memory *memory, uint32_t *at, struct rc_io_unread *unread);
+bool rc_io_unread_is(const struct rc_truth *truth, const struct rc_io_unread *unread);
+
+#endif
