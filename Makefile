@@ -152,7 +152,7 @@ $(B)/sources: FORCE
 	@$(call record,$(C_SRC) $(CXX_SRC) $(SUPPORT_SRC) $(ASSETS))
 
 # Which build configuration and metrics in shared memory are of (common/shm/layout.h): a checksum of what they are made of.
-BUILD_ID_SRC := common/shm/layout.h common/shm/windows.h common/shm/tallies.h common/shm/doorbell.h common/config/config.def common/config/values.h \
+BUILD_ID_SRC := common/shm/layout.h common/shm/windows.h common/shm/tallies.h common/shm/doorbell.h common/base/flight.h common/records/closed.h common/records/traced.h common/config/config.def common/config/values.h \
                 common/identity/key_board.h common/identity/material.h \
                 common/metrics/metrics.def common/metrics/metrics.h common/records/codes.def common/base/histogram.h
 build/gen/build_id.h: $(BUILD_ID_SRC)

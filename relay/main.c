@@ -100,6 +100,7 @@ static bool relay_turn(void *context)
         acknowledge_config(relay);
     }
     rc_log_catch_up();
+    rc_fanout_trace(&relay->router.fanout);
     const bool more = rc_router_turn(&relay->router);
     if (relay->remote.link != NULL) {
         rc_redis_link_turn(relay->remote.link);
@@ -124,7 +125,8 @@ static bool relay_pending(void *context)
     return rc_router_pending(&relay->router) ||
            (relay->remote.link != NULL && rc_redis_link_pending(relay->remote.link)) ||
            (relay->draining && relay->remote.link == NULL && rc_router_drained(&relay->router)) ||
-           rc_control_config_generation(&relay->control) != relay->config_generation;
+           rc_control_config_generation(&relay->control) != relay->config_generation ||
+           rc_tracer_changed(&relay->router.fanout.tracer);
 }
 
 /* What came from Redis is in the rings: the workers can go on while the relay ends its turn. */
@@ -234,6 +236,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .remote = {.ops = relay->remote.link != NULL ? &rc_remote_ops : NULL, .context = &relay->remote},
     };
     const int rc = rc_router_open(&relay->router, &setup);
+    rc_tracer_open(&relay->router.fanout.tracer, relay->control.core, relay->control.own);
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for the interest table");
 }
 
@@ -378,6 +381,8 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     if (rc != 0) {
         return rc;
     }
+    struct rc_flight_lines *lines = &relay->control.own->lines;
+    rc_log_record(&lines->head, lines->entries, RC_FLIGHT_LINES);
     rc_log_count_dropped(&relay->control.own->metrics.values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&relay->control.own->metrics.values[RC_METRIC_LOG_SUPPRESSED]);
     take_config(relay);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -109,7 +110,8 @@ static uint32_t sleep_ms(struct rc_worker *w)
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
-        (!w->clients.draining && rc_control_state(&w->control) >= RC_BROKER_DRAINING) || rc_park_due(w)) {
+        (!w->clients.draining && rc_control_state(&w->control) >= RC_BROKER_DRAINING) || rc_park_due(w) ||
+        rc_tracer_changed(&w->hub.traces.tracer)) {
         return 0;
     }
     return w->park.phase == RC_PARK_ANSWERING && wait_ms > PARKING_MS_MAX ? PARKING_MS_MAX : wait_ms;
@@ -154,6 +156,7 @@ static void worker_run(struct rc_worker *w)
         rc_worker_beat(w);
         rc_log_catch_up();
         adopt_config(w, false);
+        rc_clients_trace(&w->clients);
         rc_io_timers(&w->io);
         rc_engines_timers(&w->engines);
         rc_clients_expire(&w->clients);
@@ -203,12 +206,23 @@ static int worker_begin(struct rc_worker *w, struct rc_err *err)
     if (rc < 0) {
         return rc;
     }
+    rc_worker_record(w); /* of clients, too, that are opened now */
     w->state = RC_PROCESS_READY;
     /* W2 pairs with A1 in acceptor/watch/child.h: everything that is opened is there. */
     atomic_store_explicit(&w->process->state, RC_PROCESS_READY, memory_order_release);
     rc_worker_tell_acceptor(w);
     rc_log_info("worker_ready", "slots=%u listeners=%d", w->control.slots_per_worker, w->args.listen_count);
     return 0;
+}
+
+/* For tests of what becomes of it, in builds that can (worker/store/order.h): by chance, within so many steps. */
+static void die_sometime(void)
+{
+    const char *within = getenv("RINGCAST_DIES_WITHIN");
+    uint64_t random = 0;
+    if (within != NULL && getrandom(&random, sizeof(random), 0) == (ssize_t)sizeof(random)) {
+        rc_store_order_dies(1 + random % (strtoull(within, NULL, 10) + 1));
+    }
 }
 
 /* The same, with the clients of a dead one. */
@@ -237,6 +251,9 @@ int main(int argc, char **argv)
         return EXIT_SETUP;
     }
     worker.owns = worker.args.adopt != RC_ADOPT_RUNNING;
+    if (worker.owns) { /* else when it has taken over: a ring has one writer */
+        rc_worker_record(&worker);
+    }
     adopt_config(&worker, true);
     rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
                 (enum rc_log_format)worker.config->log.format);
@@ -249,6 +266,7 @@ int main(int argc, char **argv)
         /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */
         return rc == -EBADMSG || rc == -ECANCELED ? EXIT_FAILURE : EXIT_SETUP;
     }
+    die_sometime();
     worker_run(&worker);
     const bool corrupt = worker.uplink.corrupt;
     worker.state = RC_PROCESS_DRAINED;

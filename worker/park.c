@@ -18,9 +18,11 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/backend/backend_io.h"
+#include "worker/io/tls_left.h"
 #include "worker/worker.h"
 
 #define PARK_ANSWERING_MS 2000u /* as for API calls of a worker that drains */
+#define PARK_GOODBYE_MS 500u    /* for a close frame to those who cannot be kept */
 #define PARK_STILL_MS 1000u
 #define PARK_LOOK_MS 1000u /* at what else may end it, while it sleeps */
 
@@ -48,8 +50,28 @@ static const char *park_hindrance(const struct rc_worker *w)
            : rc_batches_busy(w->batches) || rc_backends_busy(w->backends) ? "backends are being asked"
            : w->asks.first != 0                                           ? "the relay is being asked"
            : w->io.connects_used > 0 || w->io.places_used > 0             ? "connections are being made"
-           : w->io.tls_count > 0                                          ? "there are TLS connections"
+           : rc_io_tls_hinders(&w->io, 0) != RC_SOCKET_NONE               ? "clients of TLS 1.2 are being sent away"
                                                                           : NULL;
+}
+
+/* TLS of which OpenSSL has the state cannot be another process's: 1012, and after a while the end. */
+static void park_end_tls(struct rc_worker *w, bool late)
+{
+    for (uint32_t i = rc_io_tls_hinders(&w->io, 0); i != RC_SOCKET_NONE; i = rc_io_tls_hinders(&w->io, i + 1)) {
+        const struct rc_socket *socket = &w->truth.sockets[i];
+        const bool carries = socket->state == RC_SOCKET_CARRYING && socket->client != 0;
+        if (socket->state >= RC_SOCKET_TERMINATING) {
+            continue;
+        }
+        if (late || !carries) {
+            rc_io_terminate(&w->io, i);
+        } else if (rc_truth_client(&w->truth, socket->client)->state == RC_CLIENT_OPEN &&
+                   !(rc_truth_client(&w->truth, socket->client)->flags & RC_CLIENT_CLOSE_QUEUED)) {
+            rc_client_goodbye(&w->clients, socket->client, w->config->server.drain_timeout_ms);
+            w->park.sent_away++;
+            w->more = true;
+        }
+    }
 }
 
 static void park_enter(struct rc_worker *w, enum rc_park_phase phase)
@@ -124,6 +146,7 @@ void rc_park_pass(struct rc_worker *w)
         w->park.refused = w->park.refused && wanted;
         if (wanted && !w->park.refused && !w->clients.draining) {
             park_enter(w, RC_PARK_ANSWERING);
+            w->park.sent_away = 0;
             rc_io_park(&w->io);
         }
         return;
@@ -134,8 +157,13 @@ void rc_park_pass(struct rc_worker *w)
     }
     if (w->park.phase == RC_PARK_ANSWERING) {
         rc_polling_release(&w->polling); /* they may wait for as long as nothing comes */
+        park_end_tls(w, age_ms >= PARK_GOODBYE_MS);
         const char *hindrance = park_hindrance(w);
         if (hindrance == NULL) {
+            if (w->park.sent_away > 0) {
+                rc_log_info("tls_clients_sent_away", "count=%u reason=\"their TLS 1.2 ends with this process\"",
+                            w->park.sent_away);
+            }
             park_enter(w, RC_PARK_STILL);
             rc_io_park_own(&w->io);
         } else if (age_ms >= PARK_ANSWERING_MS) {
@@ -144,7 +172,12 @@ void rc_park_pass(struct rc_worker *w)
         return;
     }
     if (!w->more && rc_io_parked(&w->io) && !rc_hub_pending(&w->hub)) {
+        if (rc_io_tls_leave(&w->io) < 0) {
+            park_go_on(w, "the heap has no room for TLS connections");
+            return;
+        }
         park_sleep(w);
+        rc_io_tls_stay(&w->io);
         park_go_on(w, NULL);
     } else if (age_ms >= PARK_STILL_MS) {
         park_go_on(w, "something stays in flight");

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/base/log.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker/backend/backend_io.h"
@@ -46,6 +47,14 @@ void rc_worker_alive(struct rc_worker *w)
     /* Again and again: a stray write must not make the worker look as if it did not run. */
     atomic_store_explicit(&w->process->state, w->state, memory_order_relaxed);
     atomic_store_explicit(&w->process->heartbeat_ms, rc_clock_ms(), memory_order_relaxed);
+}
+
+void rc_worker_record(struct rc_worker *w)
+{
+    struct rc_report *own = w->control.own;
+    rc_log_record(&own->lines.head, own->lines.entries, RC_FLIGHT_LINES);
+    w->clients.closed = &own->closed;
+    rc_tracer_open(&w->hub.traces.tracer, w->control.core, own);
 }
 
 void rc_worker_beat(struct rc_worker *w)
@@ -395,6 +404,9 @@ static int open_uplink(struct rc_worker *w, struct rc_err *err)
     const struct rc_interests_handlers interest_handlers = rc_clients_interests_handlers(&w->clients);
     handlers.call = to_call;
     handlers.direct_called = to_direct_called;
+    w->truth.instance_id = w->control.instance_id;
+    w->truth.boot_nonce = w->control.boot_nonce;
+    w->truth.worker = (uint32_t)w->args.index;
     const int rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->truth, w->metrics, w->args.index,
                                   w->args.relay_bell_fd, &handlers, err);
     rc_interests_open(&w->interests, &w->control, &w->truth, &w->uplink, w->metrics, &w->io.now_ns, &interest_handlers);

@@ -74,6 +74,7 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     }
     const uint64_t rebuilt_ns = rc_clock_ns();
     w->owns = true;
+    rc_worker_record(w);
     w->state = RC_PROCESS_READY;
     rc_worker_alive(w); /* what its predecessor said of connections holds until they are taken */
     /* SC1, the point of no return: who dies behind it leaves nothing for the predecessor. Told when it serves. */

@@ -34,7 +34,8 @@ enum rc_park_phase { RC_PARK_RUNNING, RC_PARK_ANSWERING, RC_PARK_STILL };
 
 struct rc_park {
     enum rc_park_phase phase;
-    bool refused; /* the order could not be followed, and stands still */
+    bool refused;       /* the order could not be followed, and stands still */
+    uint32_t sent_away; /* clients of TLS 1.2, for this order */
     uint64_t since_ms;
 };
 
@@ -79,6 +80,8 @@ struct rc_worker {
 int rc_worker_open(struct rc_worker *w, struct rc_err *err);
 void rc_worker_close(struct rc_worker *w);
 
+/* From now on what it logs, and who ends, is kept in its report. */
+void rc_worker_record(struct rc_worker *w);
 /* Says that it lives. Between rounds of a turn, too. */
 void rc_worker_beat(struct rc_worker *w);
 /* The same without how many connections it has. */

@@ -31,13 +31,10 @@ static void target_put(struct rc_console_target *target, const char *text, size_
     target->text[target->bytes] = '\0';
 }
 
-void rc_console_target_add(struct rc_console_target *target, const char *name, const char *value)
+static void target_pair(struct rc_console_target *target, const char *between, const char *name, const char *value)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-    if (value == NULL) {
-        return;
-    }
-    target_put(target, strchr(target->text, '?') == NULL ? "?" : "&", 1);
+    target_put(target, between, strlen(between));
     target_put(target, name, strlen(name));
     target_put(target, "=", 1);
     for (const char *at = value; *at != '\0'; at++) {
@@ -48,6 +45,20 @@ void rc_console_target_add(struct rc_console_target *target, const char *name, c
             (void)snprintf(code, sizeof(code), "%%%02X", (unsigned)(unsigned char)*at);
             target_put(target, code, 3);
         }
+    }
+}
+
+void rc_console_target_add(struct rc_console_target *target, const char *name, const char *value)
+{
+    if (value != NULL) {
+        target_pair(target, strchr(target->text, '?') == NULL ? "?" : "&", name, value);
+    }
+}
+
+void rc_console_target_word(struct rc_console_target *target, const char *name, const char *value)
+{
+    if (value != NULL) {
+        target_pair(target, " ", name, value);
     }
 }
 

@@ -34,6 +34,9 @@ void rc_console_target_begin(struct rc_console_target *target, const char *path)
 /* "?name=value", percent-encoded (RFC 3986); nothing when `value` is NULL. */
 void rc_console_target_add(struct rc_console_target *target, const char *name, const char *value);
 
+/* " name=value" in place of a query, for requests to the acceptor. */
+void rc_console_target_word(struct rc_console_target *target, const char *name, const char *value);
+
 /* A connection on which the request has been sent and is being answered; `body` NULL = a GET. Negative errno with `err`. */
 int rc_console_api_open(const char *socket, const char *target, const char *body, size_t body_bytes,
                         struct rc_err *err);

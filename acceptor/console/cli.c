@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "acceptor/console/client.h"
@@ -16,6 +17,8 @@
 #include "acceptor/console/option.h"
 #include "acceptor/console/publish.h"
 #include "acceptor/console/token.h"
+#include "acceptor/console/top.h"
+#include "acceptor/console/trace.h"
 #include "acceptor/console/which.h"
 #include "acceptor/start/broker.h"
 #include "acceptor/start/settings.h"
@@ -242,6 +245,23 @@ static int command_ask(const struct rc_cli *cli, const char *request)
     return rc < 0 ? RC_EXIT_FAILED : RC_EXIT_OK;
 }
 
+static int command_status(const struct rc_cli *cli)
+{
+    const char *request = cli->json ? "status json" : "status";
+    const struct timespec pause = {.tv_sec = 1};
+    int exit_code = RC_EXIT_OK;
+    if (!cli->watch) {
+        return command_ask(cli, request);
+    }
+    do {
+        if (!cli->json) {
+            printf("\033[H\033[2J"); /* ECMA-48: home, erase */
+        }
+        exit_code = command_ask(cli, request);
+    } while (exit_code == RC_EXIT_OK && fflush(stdout) == 0 && nanosleep(&pause, NULL) == 0);
+    return exit_code;
+}
+
 static int command_help(const struct rc_cli *cli)
 {
     const struct rc_command *topic = cli->topic != NULL ? rc_command_find(cli->topic) : NULL;
@@ -293,13 +313,19 @@ int rc_cli_run(const struct rc_cli *cli)
     case RC_CLI_CHECK:
         return command_check(cli);
     case RC_CLI_STATUS:
-        return command_ask(cli, cli->json ? "status json" : "status");
+        return command_status(cli);
+    case RC_CLI_TOP:
+        return rc_top_run(cli);
     case RC_CLI_RELOAD:
         return command_ask(cli, "reload");
     case RC_CLI_HANDOVER:
         return command_handover(cli);
     case RC_CLI_STOP:
         return command_ask(cli, cli->now ? "stop now" : "stop");
+    case RC_CLI_TRACE:
+        return rc_console_trace_run(cli);
+    case RC_CLI_POSTMORTEM:
+        return command_ask(cli, cli->json ? "postmortem json" : "postmortem");
     case RC_CLI_CLIENTS:
         return rc_list_clients(cli);
     case RC_CLI_CHANNELS:

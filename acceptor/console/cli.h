@@ -25,6 +25,9 @@ struct rc_cli {
     const char *event;
     const char *key;
     const char *user;
+    const char *client;
+    const char *seconds;
+    const char *interval;
     const char *channel;
     const char *address;
     const char *protocol;
@@ -37,6 +40,9 @@ struct rc_cli {
     const char *code;
     const char *reason;
     bool names;
+    bool closed;
+    bool once;
+    bool watch;
     bool lines;
     bool retain;
     bool retained;

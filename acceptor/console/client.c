@@ -221,7 +221,7 @@ static int peer_hangs(const char *path, pid_t pid, struct rc_err *err)
 
 int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_err *err)
 {
-    char buffer[4096];
+    char buffer[8192];
     struct answer answer = {.first_done = false};
     struct ucred peer = {0};
     socklen_t peer_bytes = sizeof(peer);

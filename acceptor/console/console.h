@@ -17,7 +17,7 @@
 #include "common/base/err.h"
 
 #define RC_CONSOLE_SESSIONS_MAX 16
-#define RC_CONSOLE_REQUEST_MAX 128
+#define RC_CONSOLE_REQUEST_MAX 3072 /* what a trace looks for: three names, percent-encoded */
 #define RC_CONSOLE_OUTPUT_MAX (1u << 20)
 #define RC_CONSOLE_IDLE_MS 5000u
 

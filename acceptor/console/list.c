@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "acceptor/console/api.h"
 #include "acceptor/console/cli.h"
@@ -156,6 +157,42 @@ static void print_client(const json_t *row)
     }
 }
 
+static void print_closed(const json_t *row)
+{
+    char age[32];
+    char sent[16];
+    char at[32] = "-";
+    const time_t seconds = (time_t)(number_of(row, "closed_at") / 1000.0);
+    struct tm parts;
+    if (gmtime_r(&seconds, &parts) != NULL) {
+        (void)strftime(at, sizeof(at), "%Y-%m-%d %H:%M:%SZ", &parts);
+    }
+    rc_status_format_age(age, sizeof(age), (uint64_t)number_of(row, "age_ms"));
+    printf("%-20s %5.0f %-18s %-7s %-36s %-16s %-15s %-11s %8s %8s\n", at, number_of(row, "code"),
+           text_of(row, "reason"), text_of(row, "by"), text_of(row, "client"), text_of(row, "user"),
+           text_of(row, "address"), text_of(row, "protocol"), age, rc_list_number(sent, number_of(row, "sent_bytes")));
+}
+
+static void print_clients(const json_t *root, bool closed)
+{
+    size_t i;
+    json_t *row;
+    if (closed) {
+        printf("%-20s %5s %-18s %-7s %-36s %-16s %-15s %-11s %8s %8s\n", "CLOSED", "CODE", "REASON", "BY", "CLIENT",
+               "USER", "ADDRESS", "PROTOCOL", "AGE", "SENT");
+    } else {
+        printf("%-36s %-16s %-15s %-11s %-9s %6s %8s %8s %8s %8s %8s\n", "CLIENT", "USER", "ADDRESS", "PROTOCOL",
+               "TRANSPORT", "WORKER", "AGE", "CHANNELS", "BEHIND", "SENT", "RECEIVED");
+    }
+    json_array_foreach(json_object_get(root, closed ? "closed" : "clients"), i, row)
+    {
+        (closed ? print_closed : print_client)(row);
+    }
+    if (json_is_true(json_object_get(root, "more"))) {
+        printf("... there are more: --limit N shows them\n");
+    }
+}
+
 int rc_list_clients(const struct rc_cli *cli)
 {
     struct rc_which which;
@@ -173,24 +210,15 @@ int rc_list_clients(const struct rc_cli *cli)
     rc_console_target_add(&target, "protocol", cli->protocol);
     rc_console_target_add(&target, "behind", cli->behind);
     rc_console_target_add(&target, "names", cli->names ? "true" : NULL);
-    json_t *root = list_all(&which, &target, "clients", limit);
+    rc_console_target_add(&target, "closed", cli->closed ? "true" : NULL);
+    json_t *root = list_all(&which, &target, cli->closed ? "closed" : "clients", limit);
     if (root == NULL) {
         return RC_EXIT_FAILED;
     }
     if (cli->json) {
         exit_code = list_dump(root);
     } else {
-        size_t i;
-        json_t *row;
-        printf("%-36s %-16s %-15s %-11s %-9s %6s %8s %8s %8s %8s %8s\n", "CLIENT", "USER", "ADDRESS", "PROTOCOL",
-               "TRANSPORT", "WORKER", "AGE", "CHANNELS", "BEHIND", "SENT", "RECEIVED");
-        json_array_foreach(json_object_get(root, "clients"), i, row)
-        {
-            print_client(row);
-        }
-        if (json_is_true(json_object_get(root, "more"))) {
-            printf("... there are more: --limit N shows them\n");
-        }
+        print_clients(root, cli->closed);
     }
     json_decref(root);
     return exit_code;

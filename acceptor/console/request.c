@@ -11,6 +11,7 @@
 
 #include "acceptor/watch/reload.h"
 #include "acceptor/watch/takeover.h"
+#include "acceptor/console/postmortem.h"
 #include "acceptor/console/status.h"
 #include "common/base/log.h"
 #include "common/shm/handover.h"
@@ -20,7 +21,7 @@ static void request_answer(struct rc_supervisor *supervisor, uint32_t handle, co
     rc_console_write(&supervisor->console, handle, text, strlen(text));
 }
 
-static void answer_status(struct rc_supervisor *supervisor, uint32_t handle, bool json)
+static void answer_report(struct rc_supervisor *supervisor, uint32_t handle, bool json, bool postmortem)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -30,7 +31,9 @@ static void answer_status(struct rc_supervisor *supervisor, uint32_t handle, boo
         return;
     }
     fputs("ok\n", out);
-    if (json) {
+    if (postmortem) {
+        rc_postmortem_print(out, &supervisor->broker.segments, supervisor->broker.worker_count, json);
+    } else if (json) {
         rc_status_print_json(out, supervisor);
     } else {
         rc_status_print_table(out, supervisor);
@@ -101,6 +104,44 @@ static void answer_api(struct rc_supervisor *supervisor, uint32_t handle)
     close(fd);
 }
 
+/* "begin WORDS", "read N", "end N". */
+static void answer_trace(struct rc_supervisor *supervisor, uint32_t handle, const char *words)
+{
+    struct rc_trace *trace = &supervisor->trace;
+    struct rc_broker *broker = &supervisor->broker;
+    struct rc_err err = {{0}};
+    char *text = NULL;
+    size_t bytes = 0;
+    uint32_t serial = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (out == NULL) {
+        request_answer(supervisor, handle, "error\nno memory\n");
+        return;
+    }
+    if (strncmp(words, "begin ", 6) == 0) {
+        if (rc_trace_begin(trace, broker, words + 6, supervisor->now_ms, &serial, &err) < 0) {
+            (void)fprintf(out, "error\n%s\n", err.text);
+        } else {
+            (void)fprintf(out, "ok\n%u\n", serial);
+        }
+    } else if (sscanf(words, "read %" SCNu32, &serial) == 1) {
+        (void)fputs("ok\n", out);
+        if (rc_trace_read(trace, broker, serial, supervisor->now_ms, out) < 0) {
+            rewind(out);
+            (void)fputs("error\nthis trace has ended\n", out);
+        }
+    } else if (sscanf(words, "end %" SCNu32, &serial) == 1) {
+        rc_trace_end(trace, broker, serial);
+        (void)fputs("ok\n", out);
+    } else {
+        (void)fputs("error\na trace is begun, read or ended\n", out);
+    }
+    if (fclose(out) == 0) {
+        rc_console_write(&supervisor->console, handle, text, bytes);
+    }
+    free(text);
+}
+
 void rc_request_handle(void *context, uint32_t handle, const char *request)
 {
     struct rc_supervisor *supervisor = context;
@@ -124,8 +165,12 @@ void rc_request_handle(void *context, uint32_t handle, const char *request)
         answer_stop(supervisor, handle, strcmp(request, "stop now") == 0);
         return;
     }
-    if (strcmp(request, "status") == 0 || strcmp(request, "status json") == 0) {
-        answer_status(supervisor, handle, strcmp(request, "status json") == 0);
+    if (strncmp(request, "trace ", 6) == 0) {
+        answer_trace(supervisor, handle, request + 6);
+    } else if (strcmp(request, "status") == 0 || strcmp(request, "status json") == 0) {
+        answer_report(supervisor, handle, strcmp(request, "status json") == 0, false);
+    } else if (strcmp(request, "postmortem") == 0 || strcmp(request, "postmortem json") == 0) {
+        answer_report(supervisor, handle, strcmp(request, "postmortem json") == 0, true);
     } else if (strcmp(request, "version") == 0) {
         request_answer(supervisor, handle, "ok\n" RC_VERSION "\n");
     } else {

@@ -1,5 +1,5 @@
 /*
- * request: what the console's callers may ask: "status", "status json", "version", "reload", "handover N", "stop", "stop now"; and "api",
+ * request: what the console's callers may ask: "status", "status json", "version", "reload", "handover N", "stop", "stop now", "postmortem", "postmortem json"; and "api",
  * after whose "ok" the connection is a worker's, which answers HTTP on it as on an admin listener, the API without a key.
  *
  * Functions over struct rc_supervisor, called from its loop alone. The answer's first line is "ok" or "error".

@@ -213,6 +213,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
                               memory_order_relaxed);
         rc_watch_tick(supervisor, late);
         keys_tick(supervisor);
+        rc_trace_tick(&supervisor->trace, &supervisor->broker, supervisor->now_ms);
         take_recent(supervisor);
     }
     rc_log_catch_up();
@@ -364,6 +365,8 @@ int rc_acceptor_run(struct rc_settings *settings)
         free(supervisor);
         return RC_EXIT_FAILED;
     }
+    struct rc_flight_lines *lines = &supervisor->broker.segments.acceptor->lines;
+    rc_log_record(&lines->head, lines->entries, RC_FLIGHT_LINES);
     rc_log_count_dropped(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_SUPPRESSED]);
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
@@ -378,6 +381,7 @@ int rc_acceptor_run(struct rc_settings *settings)
     rc_takeover_close(supervisor);
     rc_log_info("ended", "exit_code=%d uptime_ms=%" PRIu64, exit_code, supervisor->now_ms - supervisor->started_ms);
     rc_request_ended(supervisor);
+    rc_log_record(NULL, NULL, 0);
     rc_log_count_dropped(NULL);
     rc_log_count_suppressed(NULL);
     rc_keyring_close(&supervisor->keyring);

@@ -20,6 +20,7 @@
 #include "acceptor/start/broker.h"
 #include "acceptor/console/console.h"
 #include "acceptor/keys/keyring.h"
+#include "acceptor/watch/trace.h"
 #include "acceptor/watch/recent.h"
 #include "acceptor/watch/names.h"
 #include "acceptor/watch/sdnotify.h"
@@ -90,6 +91,7 @@ struct rc_supervisor {
     uint64_t stop_ms;       /* DRAINING or STOPPING began */
     uint64_t relay_stop_ms; /* SIGTERM went to the relay; 0 = not yet */
     uint32_t stop_waiter_count;
+    struct rc_trace trace;
     uint32_t api_worker; /* counts: which worker gets the next caller of the API (acceptor/console/request.c) */
     uint32_t stop_waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles that are answered by the end itself */
     struct rc_reload reload;

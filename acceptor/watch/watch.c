@@ -1,6 +1,7 @@
 /*
  * watch: see watch.h.
  */
+#include "acceptor/watch/last_words.h"
 #include "acceptor/watch/watch.h"
 
 #include <errno.h>
@@ -169,6 +170,9 @@ static void after_death(struct rc_supervisor *supervisor, struct rc_child *child
     } else {
         rc_log_error("child_died", "child=\"%s\" pid=%d how=\"%s\" killed_as_stuck=%s", rc_child_name(child), (int)pid,
                      how, child->killed ? "yes" : "no");
+        rc_last_words_log(child->index == RC_CHILD_RELAY ? &supervisor->broker.segments.relay->report
+                                                         : supervisor->broker.segments.workers[child->index],
+                          rc_child_name(child));
     }
     if (state == RC_BROKER_STARTING) {
         rc_log_error("start_failed", "reason=\"%s ended before it was ready (%s); its own line above says why\"",

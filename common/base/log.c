@@ -11,7 +11,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -19,6 +21,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/flight.h"
 #include "common/base/hash.h"
 #include "common/base/sink.h"
 #include "common/text/utf8_char.h"
@@ -51,6 +54,10 @@ struct logger {
     enum rc_log_redaction redaction[RC_LOG_KINDS];
     size_t redact_key_bytes;
     uint8_t redact_key[REDACT_KEY_MAX_BYTES];
+    struct rc_flight *flight; /* borrowed: where lines are recorded; NULL = nowhere */
+    struct rc_flight_entry *flight_entries;
+    uint32_t flight_count;
+    bool priorities; /* standard error is the journal, which takes a line's level from its beginning */
 };
 
 static struct logger logger = {.process = "ringcast",
@@ -89,9 +96,21 @@ void rc_log_open(const char *process, int index, enum rc_log_level level, enum r
     logger.format = format;
 }
 
+/* Is standard error the stream that systemd connected to the journal? It says which one that is (systemd.exec(5), $JOURNAL_STREAM). */
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    uintmax_t device = 0;
+    uintmax_t inode = 0;
+    struct stat status;
+    return stream != NULL && sscanf(stream, "%ju:%ju", &device, &inode) == 2 && fstat(STDERR_FILENO, &status) == 0 &&
+           (uintmax_t)status.st_dev == device && (uintmax_t)status.st_ino == inode;
+}
+
 void rc_log_never_wait(void)
 {
     rc_sink_close(&logger.sink);
+    logger.priorities = stderr_is_journal(); /* before the sink opens it anew */
     rc_sink_open(&logger.sink, STDERR_FILENO);
 }
 
@@ -207,6 +226,10 @@ static void line_start(struct line *line, enum rc_log_level level, const char *e
         (void)snprintf(process, sizeof(process), "%s/%d", logger.process, logger.index);
     } else {
         (void)snprintf(process, sizeof(process), "%s", logger.process);
+    }
+    static const char *const priorities[] = {"<7>", "<6>", "<4>", "<3>"}; /* sd-daemon(3) */
+    if (logger.priorities) {
+        line_put_text(line, priorities[level]);
     }
     const char *const level_name = (line->json ? lower : upper)[level];
     char start[256];
@@ -627,9 +650,21 @@ static bool tell_dropped(void)
     return logger.dropped == 0;
 }
 
+void rc_log_record(struct rc_flight *head, struct rc_flight_entry *entries, uint32_t count)
+{
+    logger.flight = head;
+    logger.flight_entries = entries;
+    logger.flight_count = count;
+}
+
 static void line_write(struct line *line)
 {
     line_end(line);
+    if (logger.flight != NULL) { /* without its priority and its line break */
+        const size_t from = logger.priorities ? 3 : 0;
+        rc_flight_put(logger.flight, logger.flight_entries, logger.flight_count, line->text + from,
+                      line->bytes - from - 1);
+    }
     if (!tell_dropped() || !rc_sink_write(&logger.sink, line->text, line->bytes)) {
         logger.dropped++;
         counter_add(&logger.dropped_counter, 1);

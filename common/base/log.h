@@ -33,6 +33,12 @@ void rc_log_count_suppressed(_Atomic uint64_t *counter);
  * was dropped, and one write a second while there is no room. */
 void rc_log_catch_up(void);
 
+/* Every line, cut, is written into this ring of `count` entries as well, which outlives the process (common/base/flight.h): also one that
+ * standard error does not take. The process is the ring's only writer. NULL: nowhere, before it is unmapped. */
+struct rc_flight;
+struct rc_flight_entry;
+void rc_log_record(struct rc_flight *head, struct rc_flight_entry *entries, uint32_t count);
+
 /* A text that is no log line (an assertion's), at most 4 KiB, without waiting. */
 void rc_log_raw(const char *text, size_t bytes);
 

@@ -75,6 +75,7 @@ enum rc_envelope_flags {
     RC_ENVELOPE_ARGS = 1u << 10,     /* data is that of common/records/args.h; never with RC_ENVELOPE_BINARY */
     RC_ENVELOPE_VOLATILE = 1u << 11, /* not for who cannot take it when it comes */
     RC_ENVELOPE_RETAIN = 1u << 12,   /* RC_UP_PUBLISH: it is the channel's retained value from now on */
+    RC_ENVELOPE_TRACED = 1u << 14,   /* the client that published it is traced (common/records/traced.h) */
     RC_ENVELOPE_STATE = 1u << 13,    /* RC_DOWN_INTEREST: what it says of the channel holds at this place of the ring */
 };
 

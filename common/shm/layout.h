@@ -38,10 +38,12 @@
 #include <stdint.h>
 
 #include "build_id.h"
+#include "common/base/flight.h"
 #include "common/base/hash.h"
 #include "common/config/values.h"
 #include "common/shm/doorbell.h"
 #include "common/metrics/metrics.h"
+#include "common/records/traced.h"
 #include "common/shm/ring.h"
 
 /*
@@ -208,6 +210,16 @@ _Static_assert(sizeof(struct rc_hosts) == 64 + 49152, "hosts layout");
  * broker's own user's, and needs no key. */
 #define RC_LISTENER_CONSOLE RC_LISTENERS_MAX
 
+/* What `ringcast trace` looks for. W: acceptor, by common/shm/tracer. */
+#define RC_TRACE_WORDS (sizeof(struct rc_trace_wanted) / 8u)
+struct rc_trace_filter {
+    _Atomic uint32_t revision; /* odd while it is being written; 0: nothing was ever traced */
+    uint8_t pad[60];
+    _Atomic uint64_t words[RC_TRACE_WORDS]; /* struct rc_trace_wanted */
+    uint8_t pad1[32];
+};
+_Static_assert(sizeof(struct rc_trace_filter) == 896, "trace filter layout");
+
 enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
 
 struct rc_listener {
@@ -251,10 +263,12 @@ struct rc_core {
     /* struct io_uring_params of the vaults, which are all alike (common/base/vault.h); zero: there are none */
     uint8_t vault_params[RC_VAULT_PARAMS_BYTES];
     uint8_t pad2[8];
+    struct rc_trace_filter trace;
 };
 _Static_assert(offsetof(struct rc_core, state) % 64 == 0 && offsetof(struct rc_core, workers) % 64 == 0,
                "what everybody looks at has lines of its own");
-_Static_assert(sizeof(struct rc_core) == 12928 + 49216 + 128, "core layout: raise RC_CORE_ABI when a member moves");
+_Static_assert(sizeof(struct rc_core) == 12928 + 49216 + 128 + 896,
+               "core layout: raise RC_CORE_ABI when a member moves");
 
 /*
  * W: acceptor, by a mapping that was there before the segment was sealed against any other (F_SEAL_FUTURE_WRITE): it holds
@@ -321,6 +335,16 @@ struct rc_backend_counters {
 };
 _Static_assert(sizeof(struct rc_backend_counters) == 64 + 184 * RC_BACKEND_KINDS, "backend counters layout");
 
+/* What a process leaves to those who look what happened: the lines of its log as they were written (common/base/log), cut, also where nobody
+ * saw them; clients that have ended (common/records/closed.h), of workers; and what it is asked to trace (common/records/traced.h). Pages are
+ * touched with use only. */
+#define RC_FLIGHT_LINES 256u
+#define RC_FLIGHT_CLOSED 256u
+#define RC_FLIGHT_TRACED 4096u
+RC_FLIGHT_RING(rc_flight_lines, RC_FLIGHT_LINES);
+RC_FLIGHT_RING(rc_flight_closed, RC_FLIGHT_CLOSED);
+RC_FLIGHT_RING(rc_flight_traced, RC_FLIGHT_TRACED);
+
 /* What a process tells the others. W: that process. */
 struct rc_report {
     _Atomic uint32_t ready; /* RC_REPORT_READY. W: acceptor, as the next three */
@@ -332,6 +356,9 @@ struct rc_report {
     struct rc_metrics metrics;
     struct rc_backend_health backend_health[RC_BACKENDS_MAX];
     struct rc_backend_counters backends[RC_CONFIG_BACKENDS_MAX]; /* of workers */
+    struct rc_flight_lines lines;
+    struct rc_flight_closed closed; /* of workers */
+    struct rc_flight_traced traced; /* of workers and relay */
 };
 
 /* What the relay thinks of a worker. W: relay. */

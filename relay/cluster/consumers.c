@@ -35,7 +35,7 @@ static struct rc_span key_of(const struct rc_consumer *one, char out[RC_REDIS_NA
     return rc_redis_key(link_of(one), out, "%s", one->config.stream.text);
 }
 
-static void gauges(const struct rc_consumers *consumers)
+static void consumer_gauges(const struct rc_consumers *consumers)
 {
     struct rc_metrics *metrics = consumers->bridge->wire->metrics;
     uint64_t led = 0;
@@ -50,7 +50,7 @@ static void gauges(const struct rc_consumers *consumers)
 }
 
 /* Whatever was under way is nobody's: it is among what is left. */
-static void follow(struct rc_consumer *one)
+static void consumer_follow(struct rc_consumer *one)
 {
     if (one->state != RC_CONSUMER_FOLLOWS) {
         rc_log_info("consumer_follows", "stream=\"%s\"", one->config.stream.text);
@@ -58,12 +58,12 @@ static void follow(struct rc_consumer *one)
     one->state = RC_CONSUMER_FOLLOWS;
     one->until_ms = 0;
     one->count = one->waiting = 0;
-    gauges(one->all);
+    consumer_gauges(one->all);
 }
 
 /* --- entries become messages ----------------------------------------------------------------------------------------- */
 
-static bool put(uint8_t *out, size_t room, size_t *used, struct rc_span text)
+static bool json_put(uint8_t *out, size_t room, size_t *used, struct rc_span text)
 {
     if (text.count > room - *used) {
         return false;
@@ -85,18 +85,18 @@ static bool put_string(uint8_t *out, size_t room, size_t *used, struct rc_span t
 int rc_consumer_json(const struct rc_span *values, uint32_t count, uint8_t *out, size_t room, size_t *bytes)
 {
     size_t used = 0;
-    bool fits = put(out, room, &used, RC_SPAN("{"));
+    bool fits = json_put(out, room, &used, RC_SPAN("{"));
     for (uint32_t i = 0; i + 1 < count && fits; i += 2) {
         struct rc_json_value value;
         if (!rc_json_utf8_valid(values[i]) || !rc_json_utf8_valid(values[i + 1])) {
             return -EBADMSG;
         }
         const bool json = rc_json_scan(values[i + 1], RC_JSON_CHECK_UTF8, &value, NULL) == 0;
-        fits = (i == 0 || put(out, room, &used, RC_SPAN(","))) && put_string(out, room, &used, values[i]) &&
-               put(out, room, &used, RC_SPAN(":")) &&
-               (json ? put(out, room, &used, value.raw) : put_string(out, room, &used, values[i + 1]));
+        fits = (i == 0 || json_put(out, room, &used, RC_SPAN(","))) && put_string(out, room, &used, values[i]) &&
+               json_put(out, room, &used, RC_SPAN(":")) &&
+               (json ? json_put(out, room, &used, value.raw) : put_string(out, room, &used, values[i + 1]));
     }
-    if (!fits || !put(out, room, &used, RC_SPAN("}"))) {
+    if (!fits || !json_put(out, room, &used, RC_SPAN("}"))) {
         return -EMSGSIZE;
     }
     *bytes = used;
@@ -321,7 +321,7 @@ static void read_replied(void *context, const redisReply *reply)
     const redisReply *entries = reply == NULL ? NULL : read_entries(reply);
     one->asking = false;
     if (one->state == RC_CONSUMER_FOLLOWS || reply == NULL) {
-        follow(one); /* what was read is left for whoever comes */
+        consumer_follow(one); /* what was read is left for whoever comes */
         return;
     }
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOGROUP", 7) == 0) {
@@ -382,7 +382,7 @@ static void lag_replied(void *context, const redisReply *reply)
         }
         one->lag = ours ? lag : one->lag;
     }
-    gauges(one->all);
+    consumer_gauges(one->all);
 }
 
 static void lag_ask(struct rc_consumer *one)
@@ -401,14 +401,14 @@ static void lock_replied(void *context, const redisReply *reply)
             rc_log_limited(RC_LOG_WARN, 1, "consumer_refused", "stream=\"%s\" reason=\"%s\"", one->config.stream.text,
                            reply->str);
         }
-        follow(one);
+        consumer_follow(one);
         return;
     }
     one->until_ms = one->asked_ms + RC_CONSUMER_LOCK_MS - RC_CONSUMER_RENEW_MS;
     if (one->state == RC_CONSUMER_FOLLOWS) {
         rc_log_info("consumer_reads", "stream=\"%s\"", one->config.stream.text);
         one->state = RC_CONSUMER_LEFT;
-        gauges(one->all);
+        consumer_gauges(one->all);
     }
     if (one->had) {
         lag_ask(one);
@@ -436,7 +436,7 @@ static int lock_say(const struct rc_consumer *one, const char *text, rc_redis_re
 static void consumer_tick(struct rc_consumer *one, uint64_t now_ms)
 {
     if (!rc_redis_up(link_of(one)) || (one->state != RC_CONSUMER_FOLLOWS && now_ms >= one->until_ms)) {
-        follow(one);
+        consumer_follow(one);
     }
     if (!rc_redis_up(link_of(one))) {
         one->renew_ms = now_ms;
@@ -495,7 +495,7 @@ void rc_consumers_open(struct rc_consumers *consumers, const struct rc_bridge *b
     for (uint32_t i = 0; i < consumers->count; i++) {
         consumer_open(&consumers->consumers[i], consumers, &config->consumers[i]);
     }
-    gauges(consumers);
+    consumer_gauges(consumers);
     if (consumers->count > 0) {
         rc_timer_set(bridge->timers, &consumers->timer, rc_clock_ms() + RC_CONSUMER_TICK_MS, consumers_tick, consumers);
     }
@@ -506,7 +506,7 @@ void rc_consumers_leave(struct rc_consumers *consumers)
     for (uint32_t i = 0; i < consumers->count; i++) {
         if (consumers->consumers[i].state != RC_CONSUMER_FOLLOWS) {
             (void)lock_say(&consumers->consumers[i], unlock_text, NULL, NULL);
-            follow(&consumers->consumers[i]);
+            consumer_follow(&consumers->consumers[i]);
         }
     }
     rc_timer_cancel(consumers->bridge->timers, &consumers->timer);

@@ -113,11 +113,43 @@ static inline bool fanout_to_set(struct rc_fanout *fanout, struct rc_fanout_mess
     return wanted;
 }
 
+void rc_fanout_trace(struct rc_fanout *fanout)
+{
+    if (RC_UNLIKELY(rc_tracer_changed(&fanout->tracer)) && rc_tracer_adopt(&fanout->tracer)) {
+        fanout->tracing = fanout->tracer.wanted.by != 0;
+    }
+}
+
+static __attribute__((noinline)) void fanout_traced(struct rc_fanout *fanout, const struct rc_fanout_message *message,
+                                                    const struct rc_worker_set *targets)
+{
+    const struct rc_envelope_view *view = &message->copy;
+    const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
+    const struct rc_span event = rc_span_of(view->event, view->head.event_bytes);
+    const bool by_what = (fanout->tracer.wanted.by & RC_TRACE_BY_WHAT) != 0;
+    if (!rc_tracer_fits(&fanout->tracer, channel, event) || (!by_what && !(view->head.flags & RC_ENVELOPE_TRACED))) {
+        return;
+    }
+    const struct rc_traced traced = {
+        .sequence = view->head.sequence,
+        .client = view->head.origin,
+        .stage = RC_TRACE_SEQUENCED,
+        .bytes = view->head.data_bytes,
+        .count = (uint32_t)(__builtin_popcountll(targets->bits[0]) + __builtin_popcountll(targets->bits[1]))};
+    rc_tracer_tell(&fanout->tracer, &traced, channel, event,
+                   traced.count > 0                          ? ""
+                   : (view->head.flags & RC_ENVELOPE_REMOTE) ? "of another instance; nobody here is subscribed"
+                                                             : "nobody on this instance is subscribed to the channel");
+}
+
 bool rc_fanout_to_all(struct rc_fanout *fanout, struct rc_fanout_message *message)
 {
     const struct rc_envelope *head = &message->copy.head;
     const struct rc_worker_set targets =
         fanout_targets(fanout, head->channel_hash, message->copy.channel, head->channel_bytes);
+    if (RC_UNLIKELY(fanout->tracing)) {
+        fanout_traced(fanout, message, &targets);
+    }
     return fanout_to_set(fanout, message, &targets);
 }
 

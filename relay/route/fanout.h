@@ -18,6 +18,7 @@
 #include "common/base/span.h"
 #include "common/metrics/metrics.h"
 #include "common/records/envelope.h"
+#include "common/shm/tracer.h"
 #include "relay/recovery/recovery.h"
 #include "relay/route/interest.h"
 #include "relay/route/port.h"
@@ -29,8 +30,9 @@
 #define RC_ROUTE_UNAVAILABLE 503
 
 /* What a worker may set in a record; the rest is the relay's to say. */
-#define RC_FANOUT_FLAGS \
-    (RC_ENVELOPE_NO_ECHO | RC_ENVELOPE_BINARY | RC_ENVELOPE_ARGS | RC_ENVELOPE_BROADCAST | RC_ENVELOPE_VOLATILE)
+#define RC_FANOUT_FLAGS                                                                                           \
+    (RC_ENVELOPE_NO_ECHO | RC_ENVELOPE_BINARY | RC_ENVELOPE_ARGS | RC_ENVELOPE_BROADCAST | RC_ENVELOPE_VOLATILE | \
+     RC_ENVELOPE_TRACED)
 
 struct rc_fanout {
     struct rc_relay_port *ports; /* borrowed: opened */
@@ -40,6 +42,8 @@ struct rc_fanout {
     struct rc_interest interest;  /* who wants which channel */
     struct rc_worker_set live;    /* workers that can be written to */
     struct rc_worker_set unknown; /* workers whose interest is unknown: they get everything */
+    bool tracing;                 /* what is routed may be traced (common/shm/tracer.h) */
+    struct rc_tracer tracer;
     struct rc_worker_set touched; /* workers to be rung after the batch */
 };
 
@@ -79,6 +83,8 @@ static inline void rc_fanout_prepare(struct rc_fanout_message *message, enum rc_
     head->request_id_bytes = 0;
 }
 
+/* Something else is to be traced, or nothing any more: every pass. */
+void rc_fanout_trace(struct rc_fanout *fanout);
 /* To every worker that wants the channel. False when none does. */
 bool rc_fanout_to_all(struct rc_fanout *fanout, struct rc_fanout_message *message);
 /* RC_DOWN_SELECT: to every worker that wants one of its rooms. False when none does. */

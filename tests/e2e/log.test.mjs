@@ -1,11 +1,11 @@
 // A log that nobody reads holds nobody up: lines are dropped and counted.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { startBroker } from "./lib/broker.mjs";
+import { Broker, startBroker } from "./lib/broker.mjs";
 import { until } from "./lib/util.mjs";
 
 /* A pipe that is full: { fd } to give away, drain() reads what is in it. */
@@ -94,4 +94,22 @@ testFullLog("nobody reads the log: it starts, serves, restarts children, reloads
     const told = new RegExp(`^\\S+ WARN ${who} log_dropped lines=[1-9]\\d*$`, "m");
     await until(`${who} says that lines were dropped`, () => told.test((text += pipe.drain())));
   }
+});
+
+test("under systemd each line begins with its priority for the journal, and nowhere else", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-journal-"));
+  const journal = join(folder, "journal");
+  const fd = openSync(journal, "w");
+  const { dev, ino } = fstatSync(fd);
+  for (const [stream, begins] of [[`${dev}:${ino}`, /^<[3467]>\d{4}-/], ["1:1", /^\d{4}-/]]) {
+    ftruncateSync(fd);
+    const broker = await new Broker().start({ workers: 1, env: { JOURNAL_STREAM: stream }, stdio: ["ignore", "pipe", openSync(journal, "a")] });
+    await broker.stop();
+    const lines = readFileSync(journal, "utf8").split("\n").filter(Boolean);
+    assert.ok(lines.some((line) => line.includes(" worker_ready ")) && lines.some((line) => line.includes(" relay_started ")));
+    for (const line of lines) assert.match(line, begins);
+    if (begins.source.startsWith("^<")) assert.ok(lines.some((line) => /^<6>.* INFO /.test(line)));
+  }
+  closeSync(fd);
+  rmSync(folder, { recursive: true });
 });

@@ -13,6 +13,7 @@
  *                                                          resources.c  health, metrics, the page: what needs no key
  *   query.c      what the relay is asked: presence, instances
  *   clients.c    who is connected, and which channels are hot: asking, putting together
+ *   closed.c     who was connected
  *   survey.c     the same, found out on this worker       reply.c      what a worker answers to another one's call
  *   revoke.c     tokens that are no good any more
  */
@@ -262,6 +263,7 @@ int rc_api_disconnect(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_do(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault); /* in the order of their names */
 int rc_api_clients(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_closed(struct rc_api_call *call, struct rc_api_fault *fault);      /* of GET /api/clients?closed=true */
 int rc_api_channels_of(struct rc_api_call *call, struct rc_api_fault *fault); /* by `sort` */
 int rc_api_revoke(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault);

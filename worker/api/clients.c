@@ -91,6 +91,15 @@ static int query_names(const struct rc_api_call *call, struct rc_survey_ask *ask
     return 0;
 }
 
+static bool query_is(const struct rc_api_call *call, const char *name, const char *wanted)
+{
+    struct rc_span span;
+    struct rc_api_fault fault;
+    char text[8];
+    return rc_api_query_text(call, name, text, sizeof(text), &span, &fault) == 0 &&
+           rc_span_equal(span, rc_span_text(wanted));
+}
+
 static int ask_survey(struct rc_api_call *call, enum rc_call_operation operation, struct rc_api_question *question,
                       const struct rc_survey_ask *ask, void (*finish)(struct rc_api_call *), struct rc_api_fault *fault)
 {
@@ -322,6 +331,9 @@ int rc_api_clients(struct rc_api_call *call, struct rc_api_fault *fault)
     }
     if (behind && ask.after != 0) {
         return rc_api_fault(fault, 400, "behind gives the furthest behind first, and has no cursor");
+    }
+    if (query_is(call, "closed", "true")) {
+        return rc_api_closed(call, fault);
     }
     ask.order = behind ? RC_SURVEY_BY_BEHIND : RC_SURVEY_BY_PLACE;
     return ask_survey(call, RC_CALL_CLIENTS, &question, &ask, finish_clients, fault);

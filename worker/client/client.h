@@ -149,8 +149,10 @@ struct rc_clients {
     struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
     struct rc_limits *limits;         /* borrowed; likewise */
     struct rc_wheel expiry;           /* by client, when its credential ends; open from the first one on */
-    const struct rc_route *polling;   /* borrowed: the resource of end points that speak Engine.IO */
-    void *polling_context;            /* borrowed */
+    struct rc_flight_closed
+        *closed; /* borrowed: of the report, who has ended; NULL: nobody is told (tests, or not its own yet) */
+    const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
+    void *polling_context;          /* borrowed */
 };
 
 /* -ENOMEM. */
@@ -165,9 +167,24 @@ int rc_clients_rebuild(struct rc_clients *clients, struct rc_err *err);
 bool rc_clients_answering(const struct rc_clients *clients);
 /* A new configuration is in force. */
 void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *config);
-/* Sends every client away politely (1012); nobody is accepted any more. */
+/* Sends an open client away politely (1012), to come back within `spread_ms`. */
+void rc_client_goodbye(struct rc_clients *clients, uint32_t client, uint64_t spread_ms);
+/* All of them; nobody is accepted any more. */
 void rc_clients_drain(struct rc_clients *clients);
 
+/* trace.c: a stage of what a client wants done, and `why` of what it is told; of RC_TRACE_UP the flags that its record is to have: the relay
+ * and other workers do not know whose it is. */
+struct rc_operation;
+uint16_t rc_client_traced(struct rc_clients *clients, uint32_t client, const struct rc_operation *operation,
+                          enum rc_trace_stage stage, uint32_t code, struct rc_span why);
+static inline uint16_t rc_client_trace(struct rc_clients *clients, uint32_t client,
+                                       const struct rc_operation *operation, enum rc_trace_stage stage, uint32_t code,
+                                       struct rc_span why)
+{
+    return RC_UNLIKELY(clients->hub->tracing) ? rc_client_traced(clients, client, operation, stage, code, why) : 0;
+}
+/* trace.c: looks for what is traced now, and whom it is about: every pass of the loop. */
+void rc_clients_trace(struct rc_clients *clients);
 /* Room for `bytes` until the next call. NULL: no memory. */
 uint8_t *rc_client_room(struct rc_clients *clients, size_t bytes);
 /* Lends a reader what its codec needs for a message of so many bytes. -ENOMEM. */

@@ -147,6 +147,15 @@ void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *
     }
 }
 
+void rc_client_goodbye(struct rc_clients *clients, uint32_t index, uint64_t spread_ms)
+{
+    uint8_t reason[RC_GOODBYE_BYTES_MAX + 1] = {0};
+    const struct rc_client *client = rc_truth_client(clients->truth, index);
+    const uint64_t delay_ms = spread_ms == 0 ? 0 : rc_hub_random(clients->hub) % spread_ms;
+    reason[rc_encoding_codec_of(client->encoding)->goodbye(reason, (uint32_t)delay_ms)] = 0;
+    rc_client_close(clients, index, RC_CLOSE_SERVICE_RESTART, (const char *)reason, false);
+}
+
 void rc_clients_drain(struct rc_clients *clients)
 {
     if (clients->draining) {
@@ -156,12 +165,8 @@ void rc_clients_drain(struct rc_clients *clients)
     clients->exchanges.draining = true;
     const uint64_t spread_ms = clients->config->server.drain_timeout_ms;
     for (uint32_t index = 1; index <= clients->hub->clients_high; index++) {
-        const struct rc_client *client = rc_truth_client(clients->truth, index);
-        if (client->state == RC_CLIENT_OPEN) {
-            uint8_t reason[RC_GOODBYE_BYTES_MAX + 1] = {0};
-            const uint64_t delay_ms = spread_ms == 0 ? 0 : rc_hub_random(clients->hub) % spread_ms;
-            reason[rc_encoding_codec_of(client->encoding)->goodbye(reason, (uint32_t)delay_ms)] = 0;
-            rc_client_close(clients, index, RC_CLOSE_SERVICE_RESTART, (const char *)reason, false);
+        if (rc_truth_client(clients->truth, index)->state == RC_CLIENT_OPEN) {
+            rc_client_goodbye(clients, index, spread_ms);
         }
     }
 }

@@ -1,11 +1,14 @@
 /* life: the life of a connection above its bytes. See client.h. */
 #include "worker/client/client.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/records/closed.h"
 #include "worker/store/named.h"
 #include "worker/ws/frame.h"
 
@@ -436,11 +439,47 @@ static void stream_ended(struct rc_clients *clients, uint32_t index)
     }
 }
 
-/* The client, which nothing carries, is no more. */
-static void client_free(struct rc_clients *clients, uint32_t index)
+/* Into the ring of those who have ended. `socket` is what carried it last; RC_SOCKET_NONE. */
+static void client_record(const struct rc_clients *clients, uint32_t index, uint32_t socket)
+{
+    const struct rc_truth *truth = clients->truth;
+    const struct rc_client *client = rc_truth_client(truth, index);
+    const uint16_t closing = clients->hub->closings[index];
+    const char *protocol = rc_encoding_codec_of(client->encoding)->name;
+    struct rc_named who;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    struct rc_closed closed = {
+        .wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+        .age_ms = (uint64_t)(clients->io->now_ds - truth->opened_ds[index]) * 100u,
+        .client = rc_client_ref(clients, index),
+        .code = closing == 0 ? RC_CLOSED_LOST : (uint16_t)(closing & ~RC_HUB_CLOSE_THEIRS),
+        .by = closing == 0                           ? RC_CLOSED_BY_NOBODY
+              : (closing & RC_HUB_CLOSE_THEIRS) != 0 ? RC_CLOSED_BY_CLIENT
+                                                     : RC_CLOSED_BY_SERVER,
+        .channels = client->subscription_count,
+    };
+    (void)snprintf(closed.user, sizeof(closed.user), "%s", rc_named_user(truth, index, &who));
+    (void)snprintf(closed.protocol, sizeof(closed.protocol), "%s", protocol);
+    if (socket != RC_SOCKET_NONE) {
+        closed.sent_bytes = truth->sockets[socket].sent_bytes;
+        closed.received_bytes = truth->sockets[socket].received_bytes;
+        (void)snprintf(closed.address, sizeof(closed.address), "%s", rc_named_address(truth, socket, &who));
+    } else {
+        (void)rc_address_format(closed.address, &rc_truth_engine(truth, index)->address);
+    }
+    rc_flight_put(&clients->closed->head, clients->closed->entries, RC_FLIGHT_CLOSED, &closed, sizeof(closed));
+}
+
+/* The client, which nothing carries (any more: `socket`), is no more. */
+static void client_free(struct rc_clients *clients, uint32_t index, uint32_t socket)
 {
     struct rc_client *client = rc_truth_client(clients->truth, index);
     RC_ASSERT(clients->connections > 0 && client->socket == RC_SOCKET_NONE);
+    if (clients->closed != NULL) {
+        client_record(clients, index, socket);
+    }
+    clients->hub->closings[index] = 0;
     rc_client_leaving(clients, index);
     if (rc_encoding_is_engine(client->encoding)) {
         clients->engine.ended(clients->engine.context, index);
@@ -471,7 +510,7 @@ void rc_client_end(void *context, uint32_t index)
     struct rc_clients *clients = context;
     const uint32_t socket = rc_truth_client(clients->truth, index)->socket;
     if (socket == RC_SOCKET_NONE) {
-        client_free(clients, index);
+        client_free(clients, index, RC_SOCKET_NONE);
     } else {
         rc_io_terminate(clients->io, socket); /* client_lost */
     }
@@ -480,8 +519,9 @@ void rc_client_end(void *context, uint32_t index)
 /* The socket that carries the client ends. A WebSocket's client ends with it: here others may decide to stay for a while. */
 static void client_lost(struct rc_clients *clients, uint32_t index)
 {
+    const uint32_t socket = rc_truth_client(clients->truth, index)->socket;
     rc_hub_detach(clients->hub, index);
-    client_free(clients, index);
+    client_free(clients, index, socket);
 }
 
 /* --- ending --- */

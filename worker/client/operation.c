@@ -35,6 +35,7 @@ static void request_error(const struct request *request, enum rc_code code, stru
     if (request->author != RC_AUTHOR_CLIENT) {
         return; /* it learns by the result */
     }
+    rc_client_trace(request->clients, request->client, request->operation, RC_TRACE_REFUSED, code, message);
     const struct rc_event event = {.type = RC_EVENT_ERROR,
                                    .code = code,
                                    .id = request->operation->id,
@@ -155,11 +156,6 @@ static bool request_channel_ok(const struct request *request)
         return false;
     }
     return true;
-}
-
-bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room)
-{
-    return rc_permission_socket(room, clients->hub->instance, clients->config->redis.url.text[0] != '\0');
 }
 
 /* Is it the name of a room of a Socket.IO namespace, or a socket's own room? Those are not for other clients while there is Socket.IO. */
@@ -423,6 +419,7 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
                                    (operation->is_volatile ? RC_ENVELOPE_VOLATILE : 0u));
     view->request_id = operation->id.bytes;
     view->data = operation->data.bytes;
+    view->head.flags |= rc_client_trace(clients, request->client, operation, RC_TRACE_UP, 0, (struct rc_span){0});
     const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, view);
     if (rc == -EAGAIN) {
         return RC_CARRIED_LATER;
@@ -643,6 +640,7 @@ static enum rc_carried carry_out(const struct request *asked, bool granted)
     struct rc_clients *clients = request.clients;
     const uint32_t client = request.client;
     const struct rc_operation *operation = request.operation;
+    rc_client_trace(clients, client, operation, RC_TRACE_RECEIVED, 0, (struct rc_span){0});
     if (!granted && !request_permitted(&request)) {
         return RC_CARRIED_REFUSED;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/records/query.h"
+#include "worker/gate/permission.h"
 
 /* Whole entries, as many as it says; what another process wrote may be anything. */
 static bool read_list(const struct rc_envelope_view *view, struct rc_presence_list *list)
@@ -47,4 +48,9 @@ int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct r
                                        .limit = (uint16_t)(limit < RC_QUERY_LIMIT_MAX ? limit : RC_QUERY_LIMIT_MAX)};
     return rc_client_question(clients, client, &asker, channel, id, rc_span_of(&head, sizeof(head)),
                               (struct rc_client_ref){0});
+}
+
+bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room)
+{
+    return rc_permission_socket(room, clients->hub->instance, clients->config->redis.url.text[0] != '\0');
 }

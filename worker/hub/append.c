@@ -678,6 +678,9 @@ int rc_hub_append(struct rc_hub *hub, uint32_t index, const struct rc_envelope_v
         rc_delta_commit(hub, index, view, &event);
     }
     hub->kept->partial_place = rc == -ENOSPC && event.epoch != 0 ? index : 0;
+    if (RC_UNLIKELY(hub->tracing) && rc >= 0) {
+        rc_hub_trace_message(hub, index, view, false);
+    }
     if (rc > 0) {
         rc_heat_add(&hub->heats[index], hub->io->now_ds, view->head.data_bytes);
         rc_hub_note_time(rc_hub_critical(hub, index) ? &hub->critical_times : &hub->times, view->head.time_ns);
@@ -809,6 +812,10 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     const struct rc_client *client = append_direct_target(hub, view);
     struct rc_hub_texts texts;
+    if (RC_UNLIKELY(hub->tracing)) {
+        const bool gets = client != NULL && client->state == RC_CLIENT_OPEN && !rc_turn_mute(client);
+        rc_hub_trace_direct(hub, gets ? rc_hub_client_index(hub, client) : 0, view);
+    }
     if (client == NULL || client->state != RC_CLIENT_OPEN || rc_turn_mute(client)) {
         rc_metric_add(hub->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         return 0;

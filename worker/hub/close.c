@@ -15,6 +15,11 @@ void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t cod
     if (rc_hub_silent(hub, client)) {
         return;
     }
+    if (hub->closings[client_index] == 0) {
+        const bool theirs = (client->flags & RC_CLIENT_CLOSE_RECEIVED) != 0 &&
+                            !rc_encoding_is_stream(client->encoding); /* of a stream the flag means something else */
+        hub->closings[client_index] = (uint16_t)(code | (theirs ? RC_HUB_CLOSE_THEIRS : 0u));
+    }
     if (client->socket == RC_SOCKET_NONE) { /* there is nobody to tell */
         rc_hub_cut_off(hub, client_index);
         return;

@@ -76,7 +76,8 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
     hub->replays = calloc(truth->clients.count_max, sizeof(*hub->replays));
     hub->heats =
         calloc(truth->channels.count_max, sizeof(*hub->heats)); /* likewise, of channels that were never used */
-    if (hub->heats == NULL) {
+    hub->closings = calloc(truth->clients.count_max, sizeof(*hub->closings));
+    if (hub->heats == NULL || hub->closings == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for the rates of %u channels", truth->channels.count_max);
     }
     if (hub->waiting == NULL || hub->replays == NULL) {
@@ -113,6 +114,7 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->waiting);
     free(hub->replays);
     free(hub->heats);
+    free(hub->closings);
     free(hub->entry);
     rc_history_keys_close(&hub->keys);
     free(hub->replays_due.items);

@@ -36,12 +36,14 @@
 #include "worker/hub/channel_log.h"
 #include "worker/hub/delta.h"
 #include "worker/hub/heat.h"
+#include "worker/hub/trace.h"
 #include "worker/io/io.h"
 #include "worker/proto/codec.h"
 #include "worker/store/truth.h"
 
-#define RC_HUB_TIMES_MAX 1024u /* messages of a turn whose latency is observed */
-#define RC_HUB_OUTPUT_MIN 256u /* first block of replies */
+#define RC_HUB_TIMES_MAX 1024u      /* messages of a turn whose latency is observed */
+#define RC_HUB_CLOSE_THEIRS 0x8000u /* the client's own close frame was first: close codes are below 5000 */
+#define RC_HUB_OUTPUT_MIN 256u      /* first block of replies */
 
 /* A growing list of indexes; private. */
 struct rc_index_list {
@@ -155,19 +157,21 @@ struct rc_hub {
     struct rc_index_list replays_due;   /* clients that are to get a piece of a history */
     struct rc_index_list dirty_sockets; /* answers, of those that carry no client */
     struct rc_index_list turn_sockets;
-    struct rc_index_list dirty_critical;    /* as dirty_groups, of critical namespaces: served between two rounds */
-    struct rc_index_list turn_critical;     /* those that are being served */
-    const struct rc_members *serving;       /* of kept->critical, where that is not "*"; NULL = none */
-    bool has_critical;                      /* some namespace is critical */
-    uint32_t reclaim_next;                  /* group at which the next search for memory begins */
-    struct rc_index_list ready;             /* clients that are RC_CLIENT_POLLED and have something to get */
-    struct rc_index_list ending;            /* clients that are broken or cut off */
-    struct rc_index_list owing_groups;      /* a message was lost, and nobody was told yet */
-    struct rc_heat *heats;                  /* owned: by channel */
-    uint64_t log_bytes;                     /* heap bytes in logs */
-    uint64_t output_bytes;                  /* heap bytes in outputs */
-    uint64_t input_bytes;                   /* heap bytes in undecoded input */
-    uint64_t *conflate_keys;                /* owned: scratch of conflate.c */
+    struct rc_index_list dirty_critical; /* as dirty_groups, of critical namespaces: served between two rounds */
+    struct rc_index_list turn_critical;  /* those that are being served */
+    const struct rc_members *serving;    /* of kept->critical, where that is not "*"; NULL = none */
+    bool has_critical;                   /* some namespace is critical */
+    bool tracing;                        /* messages may be traced: traces */
+    uint32_t reclaim_next;               /* group at which the next search for memory begins */
+    struct rc_index_list ready;          /* clients that are RC_CLIENT_POLLED and have something to get */
+    struct rc_index_list ending;         /* clients that are broken or cut off */
+    struct rc_index_list owing_groups;   /* a message was lost, and nobody was told yet */
+    uint16_t *closings;      /* owned, by client: code of the close frame it gets, and RC_HUB_CLOSE_THEIRS */
+    struct rc_heat *heats;   /* owned: by channel */
+    uint64_t log_bytes;      /* heap bytes in logs */
+    uint64_t output_bytes;   /* heap bytes in outputs */
+    uint64_t input_bytes;    /* heap bytes in undecoded input */
+    uint64_t *conflate_keys; /* owned: scratch of conflate.c */
     struct rc_conflate_kept *conflate_kept; /* owned: likewise */
     uint32_t conflate_slots;
     uint32_t conflate_kept_capacity;
@@ -190,6 +194,7 @@ struct rc_hub {
     struct rc_selected_list selected; /* scratch of select.c */
     struct rc_compressor compressor;
     struct rc_deltas deltas;
+    struct rc_hub_traces traces;
     uint32_t worker;         /* own index */
     const char *instance_id; /* borrowed */
     uint32_t boot_nonce;

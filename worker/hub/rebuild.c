@@ -221,6 +221,11 @@ int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struc
     RC_ASSERT(hub->truth->adopted && hub->everybody == 0);
     hub->turn = hub->kept->turn;
     hub->again = hub->kept->order_of;
+    hub->order = hub->kept->order; /* logs whose frames have all left say nothing of it */
+    for (uint32_t i = 1; i < hub->truth->places.high; i++) {
+        const struct rc_place *place = rc_truth_place(hub->truth, i);
+        hub->order = place->channel != 0 && place->order > hub->order ? place->order : hub->order;
+    }
     hub->clients_high = found->clients_high;
     int rc = rebuild_names(hub, found, err);
     rc = rc < 0 ? rc : rebuild_members(hub, found, err);

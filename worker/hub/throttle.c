@@ -143,6 +143,9 @@ int rc_hub_message(struct rc_hub *hub, const struct rc_envelope_view *view)
     if (RC_UNLIKELY(throttled)) {
         struct rc_envelope_view plain = *view;
         plain.head.epoch = plain.head.position = 0; /* offsets out of order would tell nobody anything */
+        if (RC_UNLIKELY(hub->tracing)) {
+            rc_hub_trace_message(hub, index, &plain, true);
+        }
         return rc_hub_throttle(hub, index, &plain);
     }
     return view->head.epoch != 0 || channel->place != 0 ? rc_recover_message(hub, index, view)

@@ -337,6 +337,9 @@ void rc_hub_turn(struct rc_hub *hub)
         turn_round(hub);
     }
     turn_finish(hub);
+    if (RC_UNLIKELY(hub->tracing)) {
+        rc_hub_trace_sent(hub);
+    }
     rc_metric_add(hub->metrics, RC_METRIC_TURNS, 1);
     rc_metric_observe(hub->metrics, RC_HISTOGRAM_TURN, rc_clock_ns() - began_ns);
 }

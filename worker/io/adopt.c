@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
+#include "worker/io/tls_left.h"
 
 /* Is there a connection that this process can go on with? A request whose body was coming is not: what was read of it was private. */
 static bool adopt_goes_on(const struct rc_socket *socket)
@@ -33,7 +34,7 @@ static uint32_t adopt_or_lose(struct rc_io *io, uint32_t index)
     if (socket->state == RC_SOCKET_FREE || (socket->inflight & RC_INFLIGHT_CLOSE)) {
         return 0;
     }
-    if (!rc_kept_has(io, index) || !adopt_goes_on(socket)) {
+    if (!rc_kept_has(io, index) || !adopt_goes_on(socket) || rc_io_tls_lacks(io, index)) {
         const bool counts = socket->state < RC_SOCKET_TERMINATING && socket->listener != RC_SOCKET_MADE_HERE;
         if (socket->state != RC_SOCKET_CARRYING) {
             socket->exchange = 0; /* the predecessor's, private to it */
@@ -63,6 +64,7 @@ uint32_t rc_io_adopt(struct rc_io *io, uint32_t *lost)
             adopted += there[i] ? 1u : 0u;
         }
     }
+    rc_io_tls_take(io);
     /* All are counted, and known as they are, before the end of one touches another. */
     for (uint32_t i = 0; i < io->truth->socket_count; i++) {
         *lost += adopt_or_lose(io, i);

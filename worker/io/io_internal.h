@@ -108,9 +108,23 @@ void rc_io_on_connect(struct rc_io *io, uint32_t entry, int result);
 
 /* --- tls_socket.c --- */
 
+struct rc_io_tls {
+    struct rc_tls_conn *conn; /* owned */
+    uint8_t *out;             /* owned: ciphertext that leaves; NULL when none does */
+    uint32_t out_bytes;
+    uint32_t out_sent; /* before it is in flight, waits for room (RC_INFLIGHT_POLLOUT), or is gone */
+    uint8_t *later;    /* owned: output made while `out` was leaving */
+    uint32_t later_bytes;
+    bool failed; /* ends when its alert has left */
+};
+
 int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const struct rc_config *config,
                    struct rc_err *err);
 void rc_io_tls_close(struct rc_io *io);
+/* A connection of a predecessor, which becomes the socket's: conn, out and failed of `tls`. -ENOMEM. */
+int rc_io_tls_attach(struct rc_io *io, uint32_t socket, const struct rc_io_tls *tls);
+/* The socket is TLS, and another process could not go on with it: OpenSSL's, or in its handshake. */
+bool rc_io_tls_stays(const struct rc_io *io, uint32_t socket);
 bool rc_io_tls_accept(struct rc_io *io, uint32_t socket);
 void rc_io_tls_received(struct rc_io *io, uint32_t socket, const uint8_t *bytes, uint32_t count);
 int rc_io_tls_commit(struct rc_io *io, const struct rc_packet *packet, uint32_t *sent);

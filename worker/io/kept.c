@@ -71,9 +71,9 @@ static void kept_set(struct rc_io *io, uint32_t socket, bool has)
 void rc_kept_put(struct rc_io *io, uint32_t socket, enum rc_keep at)
 {
     struct rc_kept *kept = &io->kept;
-    /* A TLS connection's state is in this process: without it the socket is of no use. */
+    /* What OpenSSL keeps of a TLS connection is in this process: without it the socket is of no use. */
     if (kept->from == RC_KEEP_NONE || (at == RC_KEEP_ALL && kept->from != RC_KEEP_ALL) || kept_has(kept, socket) ||
-        rc_io_is_tls(io, socket) || io->truth->sockets[socket].state >= RC_SOCKET_TERMINATING) {
+        rc_io_tls_stays(io, socket) || io->truth->sockets[socket].state >= RC_SOCKET_TERMINATING) {
         return;
     }
     struct io_uring_sqe *sqe = rc_io_sqe(io);

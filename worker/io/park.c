@@ -59,6 +59,9 @@ void rc_io_go_on(struct rc_io *io)
             continue;
         }
         rc_io_read(io, i);
+        if (rc_io_is_tls(io, i)) {
+            rc_io_tls_writable(io, i); /* a record that was half out */
+        }
         if (socket->flags & RC_SOCKET_BLOCKED) {
             rc_io_want_writable(io, i);
         }

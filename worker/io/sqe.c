@@ -28,8 +28,7 @@ void rc_io_arm_poll(struct rc_io *io, uint32_t index, unsigned events, enum rc_i
 
 void rc_io_arm_pollout(struct rc_io *io, uint32_t index)
 {
-    /* A TLS record that is half out has to go: it is not in the truth. */
-    if (rc_io_is_parking(io, index) && (io->tls_sockets == NULL || io->tls_sockets[index] == NULL)) {
+    if (rc_io_is_parking(io, index)) {
         return;
     }
     if (!(io->truth->sockets[index].inflight & RC_INFLIGHT_POLLOUT)) {

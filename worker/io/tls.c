@@ -12,7 +12,6 @@
 
 #include "common/base/check.h"
 #include "common/tls/staple.h"
-#include "worker/io/tls_record.h"
 
 struct rc_tls {
     SSL_CTX *contexts[RC_CONFIG_LIST_MAX]; /* owned; connections hold a reference of their own */
@@ -613,6 +612,40 @@ void rc_tls_output_clear(struct rc_tls *tls)
 bool rc_tls_ready(const struct rc_tls_conn *conn)
 {
     return conn->ssl == NULL || SSL_is_init_finished(conn->ssl) == 1;
+}
+
+void rc_tls_state_of(const struct rc_tls_conn *conn, struct rc_tls_state *state)
+{
+    RC_ASSERT(conn->ssl == NULL);
+    *state = (struct rc_tls_state){.keys = conn->keys,
+                                   .part = conn->part,
+                                   .part_bytes = conn->part_bytes,
+                                   .identity = conn->identity,
+                                   .identity_bytes = conn->identity == NULL ? 0 : (uint32_t)strlen(conn->identity)};
+}
+
+struct rc_tls_conn *rc_tls_restore(const struct rc_tls_state *state)
+{
+    if (!rc_tls_keys_valid(&state->keys) || state->part_bytes > RC_TLS_SEALED_MAX ||
+        state->identity_bytes > RC_TLS_IDENTITY_MAX) {
+        return NULL;
+    }
+    struct rc_tls_conn *conn = calloc(1, sizeof(*conn));
+    if (conn == NULL) {
+        return NULL;
+    }
+    conn->keys = state->keys;
+    conn->identity = state->identity_bytes == 0 ? NULL : strndup(state->identity, state->identity_bytes);
+    conn->part = state->part_bytes == 0 ? NULL : malloc(state->part_bytes);
+    if ((state->identity_bytes > 0 && conn->identity == NULL) || (state->part_bytes > 0 && conn->part == NULL)) {
+        rc_tls_free(conn);
+        return NULL;
+    }
+    if (state->part_bytes > 0) {
+        memcpy(conn->part, state->part, state->part_bytes);
+        conn->part_bytes = state->part_bytes;
+    }
+    return conn;
 }
 
 bool rc_tls_settled(const struct rc_tls_conn *conn)

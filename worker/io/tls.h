@@ -17,6 +17,7 @@
 #include "common/config/config.h"
 #include "common/base/err.h"
 #include "common/tls/context.h"
+#include "worker/io/tls_record.h"
 
 #define RC_TLS_RECORD_MAX 16384u                     /* plaintext of one record (RFC 8446 5.1) */
 #define RC_TLS_PLAIN_ROOM (RC_TLS_RECORD_MAX + 256u) /* of rc_tls_read: with a record's type and padding (5.4) */
@@ -73,6 +74,18 @@ void rc_tls_shutdown(struct rc_tls *tls, struct rc_tls_conn *conn);
 /* The ciphertext that the calls above produced; emptied by rc_tls_output_clear, and before the next connection's call. */
 const uint8_t *rc_tls_output(const struct rc_tls *tls, size_t *count);
 void rc_tls_output_clear(struct rc_tls *tls);
+
+/* All that there is to know of a settled connection, borrowed from it. */
+struct rc_tls_state {
+    struct rc_tls_keys keys;
+    const uint8_t *part;  /* of a record of which not all has come */
+    const char *identity; /* as rc_tls_identity, identity_bytes */
+    uint32_t part_bytes;
+    uint32_t identity_bytes;
+};
+void rc_tls_state_of(const struct rc_tls_conn *conn, struct rc_tls_state *state);
+/* A connection that goes on from there, in another process too. NULL: no memory, or it is none (its suite, its sizes). */
+struct rc_tls_conn *rc_tls_restore(const struct rc_tls_state *state);
 
 bool rc_tls_ready(const struct rc_tls_conn *conn);   /* the handshake is done */
 bool rc_tls_settled(const struct rc_tls_conn *conn); /* and OpenSSL's object is gone */

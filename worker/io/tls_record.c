@@ -149,6 +149,11 @@ int rc_tls_keys_set(struct rc_tls_keys *keys, uint32_t suite_number, const uint8
     return rc;
 }
 
+bool rc_tls_keys_valid(const struct rc_tls_keys *keys)
+{
+    return keys->suite > 0 && keys->suite <= RC_ARRAY_COUNT(suites);
+}
+
 /* RFC 8446 5.3 */
 static void nonce_of(const struct rc_tls_direction *direction, uint8_t nonce[12])
 {

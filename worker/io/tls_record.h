@@ -63,6 +63,9 @@ size_t rc_tls_secret_bytes(uint32_t suite_number);
 int rc_tls_keys_set(struct rc_tls_keys *keys, uint32_t suite_number, const uint8_t *client, const uint8_t *server,
                     uint64_t sealed);
 
+/* Keys that another process has left: can they be such? */
+bool rc_tls_keys_valid(const struct rc_tls_keys *keys);
+
 /* Seals one record with `count` bytes (at most 16,384) into `out`, which has room for count + RC_TLS_SEALED_MORE. 0 or -EIO: the connection cannot
  * go on. */
 int rc_tls_seal(struct rc_tls_ciphers *ciphers, struct rc_tls_keys *keys, enum rc_tls_content type,

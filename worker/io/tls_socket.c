@@ -21,35 +21,39 @@
  * than this without reading what it gets is sent away. */
 #define RC_IO_TLS_LATER_MAX 32768u
 
-struct rc_io_tls {
-    struct rc_tls_conn *conn; /* owned */
-    uint8_t *out;             /* owned: ciphertext that leaves; NULL when none does */
-    uint32_t out_bytes;
-    uint32_t out_sent; /* before it is in flight, waits for room (RC_INFLIGHT_POLLOUT), or is gone */
-    uint8_t *later;    /* owned: output made while `out` was leaving */
-    uint32_t later_bytes;
-    bool failed; /* ends when its alert has left */
-};
-
 static struct rc_io_tls *tls_of(const struct rc_io *io, uint32_t index)
 {
     return io->tls_sockets == NULL ? NULL : io->tls_sockets[index];
 }
 
+int rc_io_tls_attach(struct rc_io *io, uint32_t index, const struct rc_io_tls *from)
+{
+    struct rc_io_tls *tls = malloc(sizeof(*tls));
+    if (tls == NULL) {
+        return -ENOMEM;
+    }
+    *tls = *from;
+    io->tls_sockets[index] = tls;
+    io->tls_count++;
+    rc_metric_set(io->metrics, RC_METRIC_TLS_CONNECTIONS, io->tls_count);
+    return 0;
+}
+
 /* The connection, NULL: no memory for it, is the socket's. */
 static bool tls_begin(struct rc_io *io, uint32_t index, struct rc_tls_conn *conn)
 {
-    struct rc_io_tls *tls = conn == NULL ? NULL : calloc(1, sizeof(*tls));
-    if (tls == NULL) {
+    if (conn == NULL || rc_io_tls_attach(io, index, &(struct rc_io_tls){.conn = conn}) < 0) {
         rc_tls_free(conn);
         return false;
     }
-    tls->conn = conn;
-    io->tls_sockets[index] = tls;
     io->truth->sockets[index].mode = RC_IO_TLS_HANDSHAKE;
-    io->tls_count++;
-    rc_metric_set(io->metrics, RC_METRIC_TLS_CONNECTIONS, io->tls_count);
     return true;
+}
+
+bool rc_io_tls_stays(const struct rc_io *io, uint32_t index)
+{
+    const struct rc_io_tls *tls = tls_of(io, index);
+    return tls != NULL && !rc_tls_settled(tls->conn);
 }
 
 bool rc_io_tls_accept(struct rc_io *io, uint32_t index)
@@ -243,6 +247,7 @@ static void tls_end(struct rc_io *io, uint32_t index, struct rc_io_tls *tls, int
 static void tls_opened(struct rc_io *io, uint32_t index)
 {
     io->truth->sockets[index].mode = RC_IO_HANDSHAKE;
+    rc_kept_put(io, index, RC_KEEP_ALL);
     if ((io->truth->sockets[index].flags & RC_SOCKET_BLOCKED) && !rc_io_busy(io, index)) {
         io->handlers.writable(io->handlers.context, index);
     }

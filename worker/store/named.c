@@ -27,3 +27,18 @@ const char *rc_named_user(const struct rc_truth *truth, uint32_t client, struct 
     who->user[bytes] = '\0';
     return who->user;
 }
+
+const char *rc_named_client(const struct rc_truth *truth, uint32_t client, struct rc_named *who)
+{
+    size_t bytes = 0;
+    if (client != 0 && truth->instance_id != NULL) {
+        const struct rc_client_ref ref = {
+            .random = rc_truth_client(truth, client)->random, .slot = client, .worker = (uint16_t)truth->worker};
+        bytes = rc_client_id_write(who->client, truth->instance_id, truth->boot_nonce, &ref);
+    } else {
+        memcpy(who->client, "none", 4);
+        bytes = 4;
+    }
+    who->client[bytes] = '\0';
+    return who->client;
+}

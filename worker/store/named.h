@@ -10,6 +10,7 @@
 struct rc_named {
     char address[RC_ADDRESS_TEXT_MAX];
     char user[RC_CHANNEL_NAME_MAX + 1];
+    char client[RC_CLIENT_ID_MAX + 1];
 };
 
 /* The peer's address as text, "unix" of a socket without one, "none" without a socket (RC_SOCKET_NONE). */
@@ -17,14 +18,18 @@ const char *rc_named_address(const struct rc_truth *truth, uint32_t socket, stru
 /* The user's id as text; empty: anonymous, or no client (0). */
 const char *rc_named_user(const struct rc_truth *truth, uint32_t client, struct rc_named *who);
 
+/* The client's id, "none" of nobody (0). */
+const char *rc_named_client(const struct rc_truth *truth, uint32_t client, struct rc_named *who);
+
 /* The line for a connection that is ended by policy: each place in the code has five of them a second for itself. `slot` is the
  * socket's number, -1 without one. `format` are the fields that follow, with a space before each; include common/base/log.h. */
-#define rc_named_log_ended(event, truth, socket, client, reason, format, ...)                                       \
-    do {                                                                                                            \
-        struct rc_named rc_named_here;                                                                              \
-        rc_log_limited(RC_LOG_INFO, 5, event, "slot=%d address=%s user=\"%s\" reason=\"%s\"" format, (int)(socket), \
-                       rc_named_address((truth), (socket), &rc_named_here),                                         \
-                       rc_named_user((truth), (client), &rc_named_here), (reason)__VA_OPT__(, ) __VA_ARGS__);       \
+#define rc_named_log_ended(event, truth, socket, client, reason, format, ...)                                  \
+    do {                                                                                                       \
+        struct rc_named rc_named_here;                                                                         \
+        rc_log_limited(RC_LOG_INFO, 5, event, "slot=%d address=%s user=\"%s\" reason=\"%s\" client=%s" format, \
+                       (int)(socket), rc_named_address((truth), (socket), &rc_named_here),                     \
+                       rc_named_user((truth), (client), &rc_named_here), (reason),                             \
+                       rc_named_client((truth), (client), &rc_named_here) __VA_OPT__(, ) __VA_ARGS__);         \
     } while (0)
 
 #define rc_named_log_socket(event, truth, socket_index, reason, format, ...)                      \

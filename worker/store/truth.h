@@ -38,7 +38,7 @@
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 /* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
-#define RC_TRUTH_ABI 2u
+#define RC_TRUTH_ABI 3u
 
 /* Nobody: client.socket of a client without one. */
 #define RC_SOCKET_NONE UINT32_MAX
@@ -590,13 +590,21 @@ struct rc_truth_receiving {
     uint8_t bytes[4096];
 };
 
+/* A TLS connection of a worker that stands still (worker/io/tls_left.h), the beginning of a heap block. */
+struct rc_truth_tls {
+    uint32_t next;  /* heap block of the next one; 0 = none */
+    uint32_t bytes; /* behind this */
+    uint32_t socket;
+    uint32_t generation; /* of the socket */
+};
+
 struct rc_truth_layout {
     _Atomic uint32_t ready;
     uint32_t abi; /* RC_TRUTH_ABI */
     uint64_t bytes;
     uint64_t boot_ms;
     uint32_t socket_count;
-    uint32_t pad;
+    uint32_t tls_left; /* heap block of the first struct rc_truth_tls; 0 = none */
     uint64_t sockets_offset;
     uint64_t peers_offset;
     uint64_t engines_offset;
@@ -626,6 +634,9 @@ struct rc_truth {
     struct rc_engine *engines; /* by client */
     uint32_t *opened_ds; /* by client: when it was opened, 1/10 s since boot. Written once, read by who lists clients */
     uint32_t socket_count;
+    const char *instance_id;      /* borrowed: of which its clients' ids are made, in log lines; NULL: they are not named (tests) */
+    uint32_t boot_nonce;          /* likewise */
+    uint32_t worker;              /* likewise */
     bool adopted;                 /* another process has written it: rc_truth_attach */
     bool cut;                     /* and was killed: a turn may be running */
     struct rc_pool clients;       /* struct rc_client, as many as sockets */

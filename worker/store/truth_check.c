@@ -447,6 +447,24 @@ static int check_recoverables(struct rc_truth_found *found)
     return 0;
 }
 
+/* TLS connections that were left for a successor. Blocks are claimed, so that a list which goes in a circle ends. */
+static int check_tls(struct rc_truth_found *found)
+{
+    const struct rc_truth *truth = found->truth;
+    uint32_t number = 0;
+    for (uint32_t block = truth->layout->tls_left; block != 0; number++) {
+        RC_FOUND_TRY(rc_truth_found_block(found, block, sizeof(struct rc_truth_tls), RC_TRUTH_BYTES_INPUTS,
+                                          "TLS connection", number));
+        const struct rc_truth_tls *left = rc_heap_at(&truth->heap, block);
+        RC_FOUND_MUST(found, left->bytes <= rc_heap_block_bytes(&found->heap, block) - sizeof(*left),
+                      "TLS connection %u has %u bytes, which its block has not", number, left->bytes);
+        RC_FOUND_MUST(found, left->socket < truth->socket_count, "TLS connection %u is of socket %u, of %u", number,
+                      left->socket, truth->socket_count);
+        block = left->next;
+    }
+    return 0;
+}
+
 /* --- the whole ------------------------------------------------------------------------------------------------------- */
 
 static int check_all(struct rc_truth_found *found)
@@ -465,6 +483,7 @@ static int check_all(struct rc_truth_found *found)
         RC_FOUND_TRY(check_socket(found, s));
     }
     RC_FOUND_TRY(check_recoverables(found));
+    RC_FOUND_TRY(check_tls(found));
     return check_emits(found);
 }
 

@@ -119,6 +119,11 @@ static void give_up_group_log(struct rc_truth *truth, uint32_t group_index, stru
 
 static void repair_fragile_log(struct rc_truth *truth, uint32_t index, struct rc_truth_repaired *repaired)
 {
+    struct rc_channel_log *log = rc_truth_log(truth, index);
+    if (log->frames == 0 && log->head == log->origin) {
+        log->block = log->block_bytes = 0; /* it was to get its first block, or a smaller one: nothing was in it */
+        return;
+    }
     for (uint32_t c = 1; c < truth->channels.high; c++) {
         const struct rc_channel *channel = rc_truth_channel(truth, c);
         for (uint32_t g = channel->name == 0 ? 0 : channel->groups, left = truth->groups.high;

@@ -8,13 +8,13 @@ const EACH = 3; // channels of a client
 
 /* One client of some channels, over its connections. `seen`: what all clients together got at each place. */
 class Returning {
-  constructor(broker, names, seen, history) {
-    Object.assign(this, { broker, seen, history, lost: 0, recovered: 0, gaps: 0, messages: 0, connections: 0 });
+  constructor(pick, names, seen, history) {
+    Object.assign(this, { pick, seen, history, lost: 0, recovered: 0, gaps: 0, messages: 0, connections: 0 });
     this.channels = new Map(names.map((name) => [name, { epoch: null, offset: 0 }]));
   }
 
   async connect() {
-    this.client = await connect(`ws://${this.broker.host}/ws`, this.connections++ % 2 ? { protocols: ["ringcast.v1.binary"] } : {});
+    this.client = await connect(`ws://${this.pick().host}/ws`, this.connections++ % 2 ? { protocols: ["ringcast.v1.binary"] } : {});
     const client = this.client;
     client.ondelivery = (message) => this.client === client && this.got(message);
     client.subscribedTo = new Set();
@@ -108,15 +108,17 @@ async function comeAndGo(returning, draw, awayMs, run) {
   }
 }
 
-/* kill(round): what is killed in that round, or nothing. Resolves with sums. */
-export async function dropStorm(broker, { prefix, clients, channels, publishers, pauseMs, seconds, awayMs, history, kill, killEveryMs, seed }) {
+/* Of one broker, or of several that are one: clients come back on any. kill(round): what is killed in that round, or nothing. Resolves with sums. */
+export async function dropStorm(brokers, { prefix, clients, channels, publishers, pauseMs, seconds, awayMs, history, kill, killEveryMs, seed }) {
   const draw = random(seed);
+  const hosts = [brokers].flat();
+  const pick = () => hosts[Math.floor(draw() * hosts.length)];
   const names = Array.from({ length: channels }, (_, i) => `${prefix}:${i}`);
   const run = { running: true, last: new Map(), epochs: new Set() };
   run.over = new Promise((done) => (run.end = done));
   const seen = new Map();
-  const all = Array.from({ length: clients }, (_, i) => new Returning(broker, Array.from({ length: EACH }, (_, k) => names[(i + k * 7) % channels]), seen, history));
-  const pumps = Array.from({ length: publishers }, (_, i) => publish(broker, names, i, pauseMs, run));
+  const all = Array.from({ length: clients }, (_, i) => new Returning(pick, Array.from({ length: EACH }, (_, k) => names[(i + k * 7) % channels]), seen, history));
+  const pumps = Array.from({ length: publishers }, (_, i) => publish(hosts[i % hosts.length], names, i, pauseMs, run));
   const lives = all.map((returning) => comeAndGo(returning, draw, awayMs, run));
   const failed = Promise.all([...pumps, ...lives]);
   failed.catch(() => (run.running = false));

@@ -193,6 +193,35 @@ static void try_all(const struct damage *damages, size_t count)
     }
 }
 
+Test(truth_check, finds_damages_of_tls_connections_that_were_left)
+{
+    struct rc_truth *truth = &rig.truth;
+    uint32_t blocks[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        blocks[i] = rc_heap_alloc(&truth->heap, sizeof(struct rc_truth_tls) + 300);
+        cr_assert_neq(blocks[i], 0);
+        *(struct rc_truth_tls *)rc_heap_at(&truth->heap, blocks[i]) =
+            (struct rc_truth_tls){.next = truth->layout->tls_left, .bytes = 300, .socket = is.socket};
+        truth->layout->tls_left = blocks[i];
+    }
+    struct rc_truth_tls *second = rc_heap_at(&truth->heap, blocks[0]);
+    const struct damage damages[] = {
+        OF(truth->layout, rc_truth_layout, tls_left, UINT32_MAX),
+        OF(truth->layout, rc_truth_layout, tls_left, rc_truth_channel(truth, 1)->name),
+        OF(second, rc_truth_tls, next, blocks[1]), /* a circle */
+        OF(second, rc_truth_tls, next, blocks[0]),
+        OF(second, rc_truth_tls, next, truth->heap.units),
+        OF(second, rc_truth_tls, bytes, 4096),
+        OF(second, rc_truth_tls, bytes, UINT32_MAX),
+        OF(second, rc_truth_tls, socket, truth->socket_count),
+    };
+    try_all(damages, RC_ARRAY_COUNT(damages));
+    truth->layout->tls_left = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        rc_heap_free(&truth->heap, blocks[i]);
+    }
+}
+
 Test(truth_check, finds_damages_of_clients_and_sockets)
 {
     struct rc_truth *truth = &rig.truth;

@@ -1,0 +1,310 @@
+/* top: see top.h. */
+#include "acceptor/console/top.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "acceptor/console/api.h"
+#include "acceptor/console/cli.h"
+#include "acceptor/console/list.h"
+#include "acceptor/console/option.h"
+#include "acceptor/console/status.h"
+#include "acceptor/console/which.h"
+#include "acceptor/watch/supervisor.h"
+
+#define TOP_ROWS 24
+#define TOP_COLUMNS 80
+#define TOP_HEAD_ROWS 10 /* without processes and lists */
+#define TOP_LIST_MAX 50
+#define TOP_INTERVAL_MAX 3600.0
+
+/* What is shown: the members are owned; NULL = not known. */
+struct picture {
+    json_t *stats;
+    json_t *channels;
+    json_t *behind;
+    json_t *closed;
+};
+
+static void picture_free(struct picture *picture)
+{
+    json_decref(picture->stats);
+    json_decref(picture->channels);
+    json_decref(picture->behind);
+    json_decref(picture->closed);
+    *picture = (struct picture){.stats = NULL};
+}
+
+static json_t *picture_ask(const struct rc_which *which, const char *target)
+{
+    struct rc_console_answer answer;
+    struct rc_err err = {{0}};
+    if (rc_console_api_ask(which->socket, target, NULL, 0, &answer, &err) < 0) {
+        fprintf(stderr, "ringcast: %s\n", err.text);
+        return NULL;
+    }
+    json_t *root = answer.status == 200 ? json_loadb(answer.body, answer.bytes, 0, NULL) : NULL;
+    if (root == NULL) {
+        rc_console_answer_say(&answer);
+    }
+    rc_console_answer_free(&answer);
+    return root;
+}
+
+static bool picture_take(struct picture *picture, const struct rc_which *which)
+{
+    *picture = (struct picture){.stats = picture_ask(which, "/api/stats")};
+    if (picture->stats != NULL) {
+        picture->channels = picture_ask(which, "/api/channels?sort=rate&limit=50");
+        picture->behind = picture_ask(which, "/api/clients?behind=1&limit=50");
+        picture->closed = picture_ask(which, "/api/clients?closed=true&limit=1000");
+    }
+    if (picture->closed == NULL || picture->behind == NULL || picture->channels == NULL) {
+        picture_free(picture);
+        return false;
+    }
+    return true;
+}
+
+/* --- figures --- */
+
+static double figure_of(const json_t *stats, const char *group, const char *name)
+{
+    return json_number_value(json_object_get(group != NULL ? json_object_get(stats, group) : stats, name));
+}
+
+/* A second, between two pictures; since the start when there is no other. */
+static double rate_of(const json_t *now, const json_t *before, const char *group, const char *name)
+{
+    const double seconds = (figure_of(now, NULL, "timestamp") - figure_of(before, NULL, "timestamp")) / 1000.0;
+    const double grown = figure_of(now, group, name) - figure_of(before, group, name);
+    return seconds > 0 && grown > 0 ? grown / seconds : 0;
+}
+
+/* Per cent of one CPU. */
+static double cpu_of(const json_t *now, const json_t *before, size_t process)
+{
+    const double seconds = (figure_of(now, NULL, "timestamp") - figure_of(before, NULL, "timestamp")) / 1000.0;
+    const json_t *one = json_array_get(json_object_get(now, "processes"), process);
+    const json_t *other = json_array_get(json_object_get(before, "processes"), process);
+    const double used = figure_of(one, NULL, "cpu_seconds") - figure_of(other, NULL, "cpu_seconds");
+    return seconds > 0 && used > 0 ? used * 100.0 / seconds : 0;
+}
+
+/* {"1006":12,"4501":3} of those who have ended lately. */
+static json_t *closes_of(const json_t *closed)
+{
+    json_t *codes = json_object();
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(closed, "closed"), i, row)
+    {
+        char code[16];
+        (void)snprintf(code, sizeof(code), "%.0f", figure_of(row, NULL, "code"));
+        json_object_set_new(codes, code, json_integer(json_integer_value(json_object_get(codes, code)) + 1));
+    }
+    return codes;
+}
+
+/* --- as JSON --- */
+
+static int picture_dump(const struct picture *now, const struct picture *before)
+{
+    json_t *processes = json_array();
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(now->stats, "processes"), i, row)
+    {
+        json_t *one = json_copy(row);
+        json_object_set_new(one, "cpu_percent", json_real(cpu_of(now->stats, before->stats, i)));
+        json_array_append_new(processes, one);
+    }
+    json_t *rates =
+        json_pack("{s:f, s:f, s:f, s:f, s:f}", "received", rate_of(now->stats, before->stats, "messages", "received"),
+                  "published", rate_of(now->stats, before->stats, "messages", "published"), "delivered",
+                  rate_of(now->stats, before->stats, "messages", "delivered"), "bytes_in",
+                  rate_of(now->stats, before->stats, "bytes", "received"), "bytes_out",
+                  rate_of(now->stats, before->stats, "bytes", "sent"));
+    json_t *root = json_pack("{s:O, s:o, s:o, s:O, s:O, s:o}", "stats", now->stats, "rates", rates, "processes",
+                             processes, "channels", json_object_get(now->channels, "channels"), "behind",
+                             json_object_get(now->behind, "clients"), "closes", closes_of(now->closed));
+    const bool good = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    json_decref(root);
+    return good ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
+/* --- for people --- */
+
+static void print_processes(const struct picture *now, const struct picture *before, size_t most)
+{
+    size_t i;
+    json_t *row;
+    printf("%-12s %8s %6s %8s %12s %13s %9s\n", "PROCESS", "PID", "CPU%", "MEM", "CONNECTIONS", "SUBSCRIPTIONS",
+           "CHANNELS");
+    json_array_foreach(json_object_get(now->stats, "processes"), i, row)
+    {
+        char name[32];
+        char memory[16];
+        if (i == most) {
+            printf("... and %zu more\n", json_array_size(json_object_get(now->stats, "processes")) - most);
+            return;
+        }
+        const json_t *worker = json_object_get(row, "worker");
+        if (worker != NULL) {
+            (void)snprintf(name, sizeof(name), "worker %.0f", json_number_value(worker));
+        } else {
+            (void)snprintf(name, sizeof(name), "%s", json_string_value(json_object_get(row, "process")));
+        }
+        printf("%-12s %8.0f %6.1f %8s", name, figure_of(row, NULL, "pid"), cpu_of(now->stats, before->stats, i),
+               rc_list_number(memory, figure_of(row, NULL, "memory_bytes")));
+        if (worker != NULL) {
+            printf(" %12.0f %13.0f %9.0f", figure_of(row, NULL, "connections"), figure_of(row, NULL, "subscriptions"),
+                   figure_of(row, NULL, "channels"));
+        }
+        printf("\n");
+    }
+}
+
+static void print_closes(const struct picture *now)
+{
+    json_t *codes = closes_of(now->closed);
+    const char *code;
+    json_t *count;
+    printf("closed lately:");
+    json_object_foreach(codes, code, count)
+    {
+        printf(" %s x%lld", code, (long long)json_integer_value(count));
+    }
+    printf("%s\n", json_object_size(codes) == 0 ? " nobody" : "");
+    json_decref(codes);
+}
+
+static void print_channels(const struct picture *now, size_t most, int columns)
+{
+    size_t i;
+    json_t *row;
+    printf("\n%8s %8s %8s %11s %7s  %s\n", "MSG/S", "OUT/S", "MEMORY", "SUBSCRIBERS", "BEHIND", "HOTTEST CHANNELS");
+    json_array_foreach(json_object_get(now->channels, "channels"), i, row)
+    {
+        char text[2][16];
+        if (i == most) {
+            break;
+        }
+        printf("%8.1f %8s %8s %11.0f %7.0f  %.*s\n", figure_of(row, NULL, "rate"),
+               rc_list_number(text[0], figure_of(row, NULL, "out_bytes")),
+               rc_list_number(text[1], figure_of(row, NULL, "log_bytes")), figure_of(row, NULL, "subscribers"),
+               figure_of(row, NULL, "behind"), columns > 50 ? columns - 48 : 16,
+               json_string_value(json_object_get(row, "channel")));
+    }
+}
+
+static void print_behind(const struct picture *now, size_t most)
+{
+    size_t i;
+    json_t *row;
+    printf("\n%8s %9s %-16s %-16s %s\n", "BEHIND", "BLOCKED", "USER", "ADDRESS", "CLIENTS FURTHEST BEHIND");
+    json_array_foreach(json_object_get(now->behind, "clients"), i, row)
+    {
+        char behind[16];
+        char blocked[32];
+        if (i == most) {
+            break;
+        }
+        const char *user = json_string_value(json_object_get(row, "user"));
+        rc_status_format_age(blocked, sizeof(blocked), (uint64_t)figure_of(row, NULL, "blocked_ms"));
+        printf("%8s %9s %-16.16s %-16s %s\n", rc_list_number(behind, figure_of(row, NULL, "behind_bytes")), blocked,
+               user != NULL ? user : "-", json_string_value(json_object_get(row, "address")),
+               json_string_value(json_object_get(row, "client")));
+    }
+}
+
+static void picture_print(const struct picture *now, const struct picture *before)
+{
+    struct winsize size = {.ws_row = TOP_ROWS, .ws_col = TOP_COLUMNS};
+    char age[32];
+    char text[4][16];
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0) {
+        size = (struct winsize){.ws_row = TOP_ROWS, .ws_col = TOP_COLUMNS};
+    }
+    const size_t processes = json_array_size(json_object_get(now->stats, "processes"));
+    const size_t rows = size.ws_row > TOP_HEAD_ROWS + 8 ? (size_t)size.ws_row - TOP_HEAD_ROWS : 8;
+    const size_t shown = processes < rows / 2 ? processes : rows / 2;
+    const size_t left = (rows - shown) / 2;
+    const json_t *stats = now->stats;
+    rc_status_format_age(age, sizeof(age), (uint64_t)(figure_of(stats, NULL, "uptime_s") * 1000.0));
+    printf("ringcast %s, up %s; %.0f connections, %.0f users, %.0f channels\n",
+           json_string_value(json_object_get(stats, "instance")), age, figure_of(stats, "connections", "total"),
+           figure_of(stats, NULL, "users"), figure_of(stats, NULL, "channels"));
+    printf("messages/s in %s out %s; bytes/s in %s out %s; latency ms p50 %.2f p95 %.2f p99 %.2f\n",
+           rc_list_number(text[0], rate_of(stats, before->stats, "messages", "received")),
+           rc_list_number(text[1], rate_of(stats, before->stats, "messages", "delivered")),
+           rc_list_number(text[2], rate_of(stats, before->stats, "bytes", "received")),
+           rc_list_number(text[3], rate_of(stats, before->stats, "bytes", "sent")),
+           figure_of(stats, "latency_ms", "p50"), figure_of(stats, "latency_ms", "p95"),
+           figure_of(stats, "latency_ms", "p99"));
+    print_closes(now);
+    printf("\n");
+    print_processes(now, before, shown);
+    print_channels(now, left < TOP_LIST_MAX ? left : TOP_LIST_MAX, size.ws_col);
+    print_behind(now, left < TOP_LIST_MAX ? left : TOP_LIST_MAX);
+}
+
+/* False: it was interrupted. */
+static bool top_wait(double seconds)
+{
+    sigset_t ends;
+    const struct timespec pause = {.tv_sec = (time_t)seconds,
+                                   .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGINT);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
+    return sigtimedwait(&ends, NULL, &pause) < 0;
+}
+
+int rc_top_run(const struct rc_cli *cli)
+{
+    struct rc_which which;
+    struct picture before;
+    struct picture now;
+    char *end = NULL;
+    const double interval = cli->interval != NULL ? strtod(cli->interval, &end) : 2.0;
+    if ((end != NULL && *end != '\0') || !(interval >= 0.1 && interval <= TOP_INTERVAL_MAX)) {
+        rc_option_wrong("ringcast", "ringcast help top", "--interval is a number of seconds, and not", cli->interval);
+        return RC_EXIT_CONFIG;
+    }
+    int exit_code = rc_which_broker(&which, cli->socket, cli->config);
+    if (exit_code != RC_EXIT_OK) {
+        return exit_code;
+    }
+    if (!picture_take(&before, &which)) {
+        return RC_EXIT_FAILED;
+    }
+    while (top_wait(interval)) {
+        if (!picture_take(&now, &which)) {
+            exit_code = RC_EXIT_FAILED;
+            break;
+        }
+        if (!cli->once && !cli->json) {
+            printf("\033[H\033[2J"); /* ECMA-48: home, erase */
+        }
+        if (cli->json) {
+            exit_code = picture_dump(&now, &before);
+        } else {
+            picture_print(&now, &before);
+        }
+        picture_free(&before);
+        before = now;
+        if (cli->once || fflush(stdout) != 0 || exit_code != RC_EXIT_OK) {
+            break;
+        }
+    }
+    picture_free(&before);
+    return exit_code;
+}

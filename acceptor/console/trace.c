@@ -1,0 +1,175 @@
+/* trace: see trace.h. */
+#include "acceptor/console/trace.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "acceptor/console/api.h"
+#include "acceptor/console/cli.h"
+#include "acceptor/console/client.h"
+#include "acceptor/console/option.h"
+#include "acceptor/console/which.h"
+#include "acceptor/watch/supervisor.h"
+#include "common/base/clock.h"
+
+#define TRACE_EVERY_MS 200u
+
+static double stage_number(const json_t *row, const char *name)
+{
+    return json_number_value(json_object_get(row, name));
+}
+
+static const char *stage_text(const json_t *row, const char *name)
+{
+    const char *text = json_string_value(json_object_get(row, name));
+    return text != NULL ? text : "";
+}
+
+/* " name=value" when there is one. */
+static void print_text(const char *name, const char *value)
+{
+    if (value[0] != '\0') {
+        printf(" %s=%s", name, value);
+    }
+}
+
+static void print_stage(const json_t *row)
+{
+    const double wall_ms = stage_number(row, "time_ms");
+    const time_t seconds = (time_t)(wall_ms / 1000.0);
+    const char *stage = stage_text(row, "stage");
+    char clock[16] = "";
+    struct tm parts;
+    if (strcmp(stage, "dropped") == 0) {
+        printf("... %.0f stages were lost: there are more than can be read\n", stage_number(row, "count"));
+        return;
+    }
+    if (gmtime_r(&seconds, &parts) != NULL) {
+        (void)strftime(clock, sizeof(clock), "%H:%M:%S", &parts);
+    }
+    printf("%s.%06.0fZ %-9s %-9s", clock, (wall_ms - (double)seconds * 1000.0) * 1000.0, stage_text(row, "process"),
+           stage);
+    if (stage_number(row, "sequence") > 0) {
+        printf(" #%.0f", stage_number(row, "sequence"));
+    }
+    print_text("channel", stage_text(row, "channel"));
+    print_text("event", stage_text(row, "event"));
+    print_text("client", stage_text(row, "client"));
+    if (stage_number(row, "bytes") > 0) {
+        printf(" bytes=%.0f", stage_number(row, "bytes"));
+    }
+    if (strcmp(stage, "sequenced") == 0) {
+        printf(" workers=%.0f", stage_number(row, "count"));
+    } else if (strcmp(stage, "down") == 0 || strcmp(stage, "sent") == 0) {
+        printf(" clients=%.0f", stage_number(row, "count"));
+    } else if (strcmp(stage, "state") == 0) {
+        printf(" count=%.0f", stage_number(row, "count"));
+    }
+    if (stage_number(row, "behind") > 0) {
+        printf(" behind=%.0f", stage_number(row, "behind"));
+    }
+    if (stage_number(row, "code") > 0) {
+        printf(" code=%.0f", stage_number(row, "code"));
+    }
+    if (stage_text(row, "why")[0] != '\0') {
+        printf(" (%s)", stage_text(row, "why"));
+    }
+    printf("\n");
+}
+
+/* One request to the broker; its answer, owned, or NULL after a line on standard error. */
+static char *trace_ask(const struct rc_which *which, const char *request)
+{
+    struct rc_err err = {{0}};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    const int rc = out == NULL ? -1 : rc_client_ask(which->socket, request, out, &err);
+    if (out != NULL && fclose(out) == 0 && rc == 0) {
+        return text;
+    }
+    fprintf(stderr, "ringcast: %s\n", text != NULL && text[0] != '\0' ? text : err.text);
+    free(text);
+    return NULL;
+}
+
+static bool trace_read(const struct rc_cli *cli, const struct rc_which *which, const char *request)
+{
+    char *text = trace_ask(which, request);
+    char *rest = text;
+    for (char *line = NULL; text != NULL && (line = strsep(&rest, "\n")) != NULL;) {
+        json_t *row = line[0] == '\0' || cli->json ? NULL : json_loads(line, 0, NULL);
+        if (cli->json && line[0] != '\0') {
+            printf("%s\n", line);
+        } else if (row != NULL) {
+            print_stage(row);
+        }
+        json_decref(row);
+    }
+    (void)fflush(stdout);
+    free(text);
+    return text != NULL && !ferror(stdout);
+}
+
+/* Until it is interrupted, or the time is over. */
+static bool trace_follow(const struct rc_cli *cli, const struct rc_which *which, const char *serial, double seconds)
+{
+    char request[64];
+    sigset_t ends;
+    const uint64_t until_ms = seconds > 0 ? rc_clock_ms() + (uint64_t)(seconds * 1000.0) : UINT64_MAX;
+    const struct timespec pause = {.tv_nsec = (long)TRACE_EVERY_MS * 1000000};
+    bool good = true;
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGINT);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
+    (void)snprintf(request, sizeof(request), "trace read %.20s", serial);
+    while (good && rc_clock_ms() < until_ms && sigtimedwait(&ends, NULL, &pause) < 0) {
+        good = trace_read(cli, which, request);
+    }
+    (void)snprintf(request, sizeof(request), "trace end %.20s", serial);
+    char *text = trace_ask(which, request);
+    free(text);
+    return good;
+}
+
+int rc_console_trace_run(const struct rc_cli *cli)
+{
+    struct rc_which which;
+    struct rc_console_target words;
+    char *end = NULL;
+    const double seconds = cli->seconds != NULL ? strtod(cli->seconds, &end) : 0;
+    if ((end != NULL && *end != '\0') || seconds < 0) {
+        rc_option_wrong("ringcast", "ringcast help trace", "--seconds is a number, and not", cli->seconds);
+        return RC_EXIT_CONFIG;
+    }
+    if (cli->client == NULL && cli->user == NULL && cli->channel == NULL && cli->event == NULL) {
+        rc_option_wrong("ringcast", "ringcast help trace", "one of --client, --user, --channel and --event is needed",
+                        NULL);
+        return RC_EXIT_CONFIG;
+    }
+    const int exit_code = rc_which_broker(&which, cli->socket, cli->config);
+    if (exit_code != RC_EXIT_OK) {
+        return exit_code;
+    }
+    rc_console_target_begin(&words, "trace begin");
+    rc_console_target_word(&words, "client", cli->client);
+    rc_console_target_word(&words, "user", cli->user);
+    rc_console_target_word(&words, "channel", cli->channel);
+    rc_console_target_word(&words, "event", cli->event);
+    char *serial = words.failed ? NULL : trace_ask(&which, words.text);
+    if (serial == NULL) {
+        return RC_EXIT_FAILED;
+    }
+    serial[strcspn(serial, "\n")] = '\0';
+    fprintf(stderr, "ringcast: tracing\n");
+    const bool good = trace_follow(cli, &which, serial, seconds);
+    free(serial);
+    return good ? RC_EXIT_OK : RC_EXIT_FAILED;
+}

@@ -1,0 +1,150 @@
+// TLS 1.3 connections outlive their worker: what a handshake agreed on goes to the successor, with records that are half in or half out.
+import assert from "node:assert/strict";
+import { createServer, connect as connectSocket } from "node:net";
+import { run, testBroker } from "./lib/broker.mjs";
+import { CA, certificate } from "./lib/tls.mjs";
+import { freePort, until, within } from "./lib/util.mjs";
+
+const server = certificate("server");
+const port = await freePort();
+const secure = (config = {}) => ({ "tls.listen": [`127.0.0.1:${port}`], "tls.certificates": [server.path], ...config });
+const connectWss = (broker, options = {}) => broker.connect({ url: `wss://localhost:${port}/ws`, ca: CA, lookup: undefined, family: 4, ...options });
+
+async function handedOver(broker) {
+  const result = await run(["handover", "all", "-c", broker.configPath], { env: broker.env, timeout: 60000 });
+  assert.equal(result.code, 0, `${result.stdout}${result.stderr}\n${broker.log.slice(-20).join("\n")}`);
+}
+
+testBroker("every suite, again and again, while everybody publishes: nothing is lost, twice or out of order", { workers: 2, config: secure(), timeout: 120000 }, async (broker) => {
+  const suites = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+  const clients = await Promise.all(Array.from({ length: 12 }, (_, i) => connectWss(broker, { ciphers: suites[i % 3] })));
+  clients.push(await broker.connect());
+  for (const client of clients) await client.subscribe("news");
+  const sent = [0, 0];
+  let ending = false;
+  const publishing = [clients[0], clients[1]].map(async (client, who) => {
+    while (!ending) await client.publish("news", { who, i: sent[who]++, pad: "x".repeat(300) });
+  });
+  try {
+    for (let round = 0; round < 4; round++) await handedOver(broker);
+  } finally {
+    ending = true;
+  }
+  await Promise.all(publishing);
+  for (const client of clients) {
+    const next = [0, 0];
+    for (let i = 0; i < sent[0] + sent[1]; i++) {
+      const { data } = await client.next("message");
+      assert.equal(data.i, next[data.who]++, "in order, each once");
+    }
+    assert.equal(client.isClosed, false);
+  }
+  assert.ok(sent[0] > 10 && sent[1] > 10);
+  const metrics = await broker.metrics();
+  assert.equal(metrics("ringcast_tls_connections"), 12);
+  assert.equal(metrics("ringcast_tls_errors_total"), 0);
+  for (const client of clients) client.terminate();
+  await until("they are gone", async () => (await broker.metrics())("ringcast_tls_connections") === 0);
+});
+
+/* What a client sends comes to the broker through here; hold() keeps all but `bytes` of what comes next, go() sends the rest. */
+async function startHolder() {
+  let left = Infinity;
+  let held = [];
+  let upstream;
+  let told;
+  const listener = createServer((socket) => {
+    upstream = connectSocket(port, "127.0.0.1");
+    upstream.pipe(socket);
+    socket.on("error", () => {}).on("close", () => upstream.destroy());
+    upstream.on("error", () => {}).on("close", () => socket.destroy());
+    socket.on("data", (bytes) => {
+      const now = bytes.subarray(0, Math.min(left, bytes.length));
+      if (now.length > 0) upstream.write(now);
+      if (now.length < bytes.length) {
+        held.push(bytes.subarray(now.length));
+        told?.();
+      }
+      left -= now.length;
+    });
+  });
+  await new Promise((done) => listener.listen(0, "127.0.0.1", done));
+  return {
+    port: listener.address().port,
+    hold(bytes) {
+      left = bytes;
+      return new Promise((done) => (told = done));
+    },
+    go() {
+      left = Infinity;
+      for (const bytes of held.splice(0)) upstream.write(bytes);
+    },
+    stop: () => listener.close(),
+  };
+}
+
+testBroker("a record that had come in part is put together by the successor, wherever it was cut", { workers: 1, config: secure({ "limits.max_message_size": "64KiB" }), timeout: 120000 }, async (broker) => {
+  const holder = await startHolder();
+  const client = await broker.connect({ url: `wss://localhost:${holder.port}/ws`, ca: CA, lookup: undefined, family: 4 });
+  await client.subscribe("news");
+  const data = "y".repeat(15000);
+  for (const cut of [1, 4, 5, 6, 21, 22, 500, 14000]) {
+    const holding = holder.hold(cut);
+    const published = client.publish("news", `${cut}${data}`, { timeout: 30000 });
+    await within(10000, holding, "a part is held");
+    for (let i = 0; i < 2; i++) await broker.metrics(); // of the same worker: what came before it asks has been read
+    await handedOver(broker);
+    holder.go();
+    await published;
+    assert.equal((await client.next("message")).data, `${cut}${data}`);
+  }
+  assert.equal((await broker.metrics())("ringcast_tls_errors_total"), 0);
+  client.terminate();
+  holder.stop();
+});
+
+testBroker("a client that does not read keeps nobody, and gets the rest of its record from the successor", {
+  workers: 1, config: secure({ "limits.channel_log": "8MiB" }), timeout: 120000,
+}, async (broker) => {
+  const slow = await connectWss(broker);
+  await slow.subscribe("news");
+  slow.socket.pause();
+  const publisher = await broker.connect();
+  let sent = 0;
+  const publish = () => publisher.publish("news", { i: sent++, pad: "z".repeat(8000) });
+  await until("it is behind", async () => {
+    for (let i = 0; i < 20; i++) await publish();
+    return (await broker.metrics())("ringcast_subscriptions_behind") === 1;
+  }, { timeout: 20000 });
+  await handedOver(broker);
+  await handedOver(broker);
+  for (let i = 0; i < 5; i++) await publish();
+  slow.socket.resume();
+  for (let i = 0; i < sent; i++) assert.equal((await slow.next("message")).data.i, i);
+  await slow.ping();
+});
+
+testBroker("clients of TLS 1.2 are told to come again, others stay", { workers: 1, config: secure(), timeout: 60000 }, async (broker) => {
+  const old = await connectWss(broker, { maxVersion: "TLSv1.2" });
+  const current = await connectWss(broker, { minVersion: "TLSv1.3" });
+  await handedOver(broker);
+  const closed = await within(10000, old.closed, "the one of TLS 1.2 is closed");
+  assert.equal(closed.code, 1012);
+  await current.ping();
+  assert.equal(broker.log.filter((line) => /tls_clients_sent_away count=1/.test(line)).length, 1);
+  const again = await connectWss(broker, { maxVersion: "TLSv1.2" });
+  await again.ping();
+});
+
+testBroker("a worker that is killed takes its TLS clients with it, and no others", { workers: 1, config: secure(), timeout: 60000 }, async (broker) => {
+  const over = await connectWss(broker);
+  const plain = await broker.connect();
+  broker.kill("SIGKILL", 0);
+  await within(10000, over.closed, "the one over TLS ends");
+  await plain.ping();
+  const again = await connectWss(broker);
+  await again.ping();
+  await handedOver(broker);
+  await again.ping();
+  assert.equal(plain.isClosed, false);
+});

@@ -1,0 +1,59 @@
+// Recovery over three brokers and one Redis: clients drop at random and come back on any of the brokers, while workers, relays and Redis itself
+// are killed in turn. Asserted, message by message: every stream is complete and in order, the same on all brokers, or it was said that it is not,
+// exactly where the history had been exceeded. Then, printed, not judged: how many publishes a second one relay takes into a shared history.
+// Environment: RINGCAST_BIN_DIR, STRESS_SECONDS, RECOVER_CLIENTS (300), RECOVER_CHANNELS (60).
+import assert from "node:assert/strict";
+import { startBrokers, startRedis } from "../e2e/lib/redis.mjs";
+import { dropStorm, killInTurn } from "../e2e/lib/recover.mjs";
+import { SEED, until } from "../e2e/lib/util.mjs";
+
+const HISTORY = 2000;
+const WORKERS = 2;
+const clients = Number(process.env.RECOVER_CLIENTS ?? 300);
+const channels = Number(process.env.RECOVER_CHANNELS ?? 60);
+const seconds = Math.max(5, Number(process.env.STRESS_SECONDS ?? 600) - 30);
+
+/* Each round one process of one broker, or Redis. */
+function killAll(brokers, redis) {
+  const kills = brokers.map((broker) => killInTurn(broker, WORKERS));
+  return async (round) => {
+    const who = round % (brokers.length + 1);
+    if (who < brokers.length) return kills[who](Math.floor(round / (brokers.length + 1)));
+    await redis.kill();
+    await redis.start();
+  };
+}
+
+async function rate(broker) {
+  const publishers = await Promise.all(Array.from({ length: 4 }, () => broker.connect()));
+  const listener = await broker.connect();
+  await listener.subscribe("log:rate");
+  listener.ondelivery = () => {};
+  const began = performance.now();
+  let count = 0;
+  await Promise.all(publishers.map(async (publisher) => {
+    while (performance.now() - began < 3000) {
+      await Promise.all(Array.from({ length: 250 }, () => publisher.publish("log:rate", "x".repeat(100))));
+      count += 250;
+    }
+  }));
+  console.log(`recover_cluster: ${Math.round(count / (performance.now() - began) * 1000)} publishes/s into a shared history, by one relay`);
+}
+
+const redis = await startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
+let brokers = [];
+try {
+  brokers = await startBrokers(3, redis.url, { workers: WORKERS, config: { namespace: [{ name: "log", history: HISTORY, slow_consumer: "skip" }], "redis.history_wait": "60s", "redis.outbox_max_age": "120s" } });
+  const sums = await dropStorm(brokers, { prefix: "log", clients, channels, publishers: 9, pauseMs: 2, seconds, awayMs: 4000, history: HISTORY, kill: killAll(brokers, redis), killEveryMs: 2000, seed: SEED });
+  console.log(`recover_cluster: RINGCAST_SEED=${SEED} ${JSON.stringify(sums)}`);
+  assert.ok(sums.recovered > clients && sums.messages > 0);
+  await until("nothing waits for Redis", async () => (await brokers[0].metrics())("ringcast_history_shared_waiting") === 0, { timeout: 60000 });
+  await rate(brokers[0]);
+  for (const broker of brokers) await broker.stop();
+} catch (error) {
+  for (const broker of brokers) console.error(broker.log.slice(-60).join("\n"));
+  throw error;
+} finally {
+  for (const broker of brokers) await broker.destroy();
+  await redis.destroy();
+}
