@@ -25,6 +25,7 @@
 #include "relay/cluster/limits.h"
 #include "relay/cluster/queries.h"
 #include "relay/remote.h"
+#include "relay/cluster/newcomer.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
 
@@ -40,6 +41,7 @@ struct relay {
     struct rc_relay_loop loop;
     struct rc_remote remote; /* other hosts; not opened without redis.url */
     struct rc_roster roster;
+    struct rc_newcomers newcomers;
     struct rc_queries queries;
     struct rc_history history;
     struct rc_timer sweep; /* of the history, and of lost sockets */
@@ -251,10 +253,21 @@ static int open_remote(struct relay *relay, struct rc_err *err)
                           &relay->loop.timers, &host, err);
 }
 
-static void relay_counted(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)
+static void relay_changed(void *context, const struct rc_roster_change *change)
 {
     struct relay *relay = context;
-    rc_presence_count(&relay->remote.presence, channel, user, clients);
+    if (relay->remote.link == NULL) {
+        rc_newcomers_changed(&relay->newcomers, change);
+        return;
+    }
+    rc_presence_count(&relay->remote.presence, change->channel, change->user, change->info, change->clients);
+}
+
+static void relay_counted(void *context, struct rc_span channel, struct rc_span user, uint32_t changes,
+                          uint32_t clients)
+{
+    struct relay *relay = context;
+    rc_newcomers_counted(&relay->newcomers, channel, user, changes, clients);
 }
 
 /* Who is in which channel, and what is answered about it. */
@@ -266,8 +279,11 @@ static int open_queries(struct relay *relay, struct rc_err *err)
         rc = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
                              &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
     }
+    relay->roster.ops = (struct rc_roster_ops){.changed = relay_changed, .context = relay};
+    rc_newcomers_open(&relay->newcomers, &relay->control, &relay->router, &relay->roster);
     if (remote) {
-        relay->roster.ops = (struct rc_roster_ops){.changed = relay_counted, .context = relay};
+        relay->remote.presence.ops = (struct rc_presence_ops){.counted = relay_counted, .context = relay};
+        relay->remote.newcomers = &relay->newcomers;
     }
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for presence");
 }

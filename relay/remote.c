@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
 #include "common/records/channel_name.h"
+#include "common/records/member.h"
 #include "common/records/select.h"
 #include "common/records/sid.h"
 #include "common/shm/neighbours.h"
@@ -195,7 +196,11 @@ static void remote_member(void *context, const struct rc_envelope_view *view, bo
 {
     struct rc_remote *remote = context;
     const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
-    const struct rc_span user = rc_span_of(view->data, view->head.data_bytes);
+    struct rc_span user = rc_span_of(view->data, view->head.data_bytes);
+    struct rc_span info;
+    if ((view->head.flags & RC_ENVELOPE_MEMBER) && !rc_member_read(user, &user, &info)) {
+        user = (struct rc_span){0};
+    }
     rc_subscription_sets_member(&remote->sets, channel, &view->head.origin, subscribed);
     rc_presence_member(&remote->presence, channel, &view->head.origin, user, subscribed);
 }
@@ -385,6 +390,9 @@ static enum rc_consumed remote_consume(void *context, const struct rc_envelope_v
     }
     (void)rc_router_deliver(remote->router, RC_DOWN_MESSAGE, &own);
     remote_publish(remote, &own);
+    if ((own.head.flags & RC_ENVELOPE_RETAIN) != 0) { /* others have not heard the entry itself, as they have what a bridge keeps */
+        rc_cluster_retained_tell(&remote->retained, &own);
+    }
     return RC_CONSUMED;
 }
 
@@ -452,6 +460,17 @@ static int remote_clean_user(void *context, struct rc_span user, const char *ins
     return rc_presence_clean_user(&remote->presence, user, instance, replied, replied_context);
 }
 
+static void remote_clean_member(void *context, struct rc_span channel, struct rc_span user, bool gone, bool vacated,
+                                uint32_t clients)
+{
+    const struct rc_remote *remote = context;
+    if (remote->newcomers != NULL) {
+        rc_newcomers_cleaned(remote->newcomers, channel, user,
+                             (gone ? RC_MEMBER_REMOVED : 0u) | (vacated ? RC_MEMBER_VACATED : 0u) | RC_MEMBER_COUNTED,
+                             clients);
+    }
+}
+
 static int write_entry(void *context, const struct rc_entry *entry, bool add, rc_redis_replied *replied,
                        void *replied_context)
 {
@@ -480,11 +499,12 @@ static int open_instance(struct rc_remote *remote)
     struct rc_metrics *metrics = remote->wire.metrics;
     struct rc_timers *timers = remote->bridge.timers;
     const struct rc_entries_ops entries = {.write = write_entry, .context = remote};
-    const struct rc_registry_ops ops = {.registered = remote_registered,
-                                        .unregistered = remote_unregistered,
-                                        .reachable = remote_reachable,
-                                        .cleanup = {.user = remote_clean_user, .context = remote},
-                                        .context = remote};
+    const struct rc_registry_ops ops = {
+        .registered = remote_registered,
+        .unregistered = remote_unregistered,
+        .reachable = remote_reachable,
+        .cleanup = {.user = remote_clean_user, .member = remote_clean_member, .context = remote},
+        .context = remote};
     int rc = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
     if (rc != 0) {
         return rc;

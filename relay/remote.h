@@ -29,6 +29,7 @@
 #include "relay/cluster/emits.h"
 #include "relay/cluster/entries.h"
 #include "relay/cluster/heartbeat.h"
+#include "relay/cluster/newcomer.h"
 #include "relay/cluster/presence.h"
 #include "relay/cluster/registry.h"
 #include "relay/cluster/retained.h"
@@ -62,6 +63,7 @@ struct rc_remote {
     struct rc_cluster_retained retained;
     struct rc_shared shared;
     struct rc_consumers consumers;
+    struct rc_newcomers *newcomers; /* borrowed: set by the owner */
 };
 
 /* What the router is opened with; context: a struct rc_remote. */

@@ -17,6 +17,7 @@
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
 #include "worker/engine/returning.h"
+#include "worker/link/link_io.h"
 #include "worker/worker.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
@@ -61,8 +62,10 @@ static void adopt_config(struct rc_worker *w, bool first)
         rc_backends_reconfigure(w->backends, w->config);
         rc_batches_reconfigure(w->batches, w->config);
         rc_engines_reconfigure(&w->engines, w->config);
+        rc_links_reconfigure(w->links, w->config);
         rc_identities_reconfigure(&w->identities, w->config, generation);
         rc_clients_reconfigure(&w->clients, w->config);
+        rc_pushers_reconfigure(&w->pushers);
         rc_api_reconfigure(&w->api);
         rc_overload_reconfigure(&w->overload, w->config);
         rc_io_tls_reload(&w->io, &w->control, w->config);
@@ -104,9 +107,11 @@ static uint32_t sleep_ms(struct rc_worker *w)
     const uint32_t clients_ms = rc_revocations_sleep_ms(&w->identities.revocations, expiry_ms);
     const uint32_t engines_ms =
         rc_doing_sleep_ms(&w->engines, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms)));
-    const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, engines_ms);
+    const uint32_t pushers_ms = rc_webhooks_sleep_ms(&w->pushers.webhooks, engines_ms);
+    const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, pushers_ms);
     const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
-    const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, batches_ms));
+    const uint32_t links_ms = rc_links_sleep_ms(w->links, batches_ms);
+    const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, links_ms));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
         rc_control_config_generation(&w->control) != w->config_generation ||
@@ -143,7 +148,8 @@ static bool worker_ended(struct rc_worker *w)
     /* Requests without a WebSocket are answered within a turn: but for API calls, nobody has to be waited for. The deadline is there:
      * C1 saw DRAINING, which is stored after it. */
     return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients) &&
-            !rc_pipes_wanted(&w->handovers.pipes) && !rc_batches_busy(w->batches) && !rc_backends_busy(w->backends)) ||
+            !rc_pipes_wanted(&w->handovers.pipes) && !rc_batches_busy(w->batches) &&
+            !rc_webhooks_busy(&w->pushers.webhooks) && !rc_backends_busy(w->backends)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
@@ -169,9 +175,11 @@ static void worker_run(struct rc_worker *w)
         rc_revocations_work(&w->identities.revocations);
         rc_batches_work(w->batches, w->io.now_ns / 1000000u);
         rc_backends_work(w->backends);
+        rc_links_work(w->links);
         rc_returnings_work(&w->engines);
         rc_asked_work(&w->engines);
         rc_doing_work(&w->engines);
+        rc_pushers_work(&w->pushers);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);

@@ -17,6 +17,7 @@
 #include "worker/engine/recoverable.h"
 #include "worker/engine/requests.h"
 #include "worker/engine/rule_retained.h"
+#include "worker/link/link_io.h"
 
 /* --- what one room tells another --- */
 
@@ -109,11 +110,21 @@ static bool made_here(const struct rc_worker *w, uint32_t socket)
     return w->truth.sockets[socket].listener == RC_SOCKET_MADE_HERE;
 }
 
+/* Of those, a link with a process of the application. */
+static bool is_link(const struct rc_worker *w, uint32_t socket)
+{
+    return (w->truth.sockets[socket].exchange & RC_LINK_SOCKET) != 0;
+}
+
 static void to_received(void *context, uint32_t socket, uint8_t *bytes, uint32_t count)
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
-        rc_backend_received(w->backends, socket, bytes, count);
+        if (is_link(w, socket)) {
+            rc_link_received(w->links, socket, bytes, count);
+        } else {
+            rc_backend_received(w->backends, socket, bytes, count);
+        }
         return;
     }
     rc_socket_received(&w->clients, socket, bytes, count);
@@ -129,7 +140,11 @@ static void to_ended(void *context, uint32_t socket, int error)
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
-        rc_backend_ended(w->backends, socket, error);
+        if (is_link(w, socket)) {
+            rc_link_ended(w->links, socket, error);
+        } else {
+            rc_backend_ended(w->backends, socket, error);
+        }
         return;
     }
     rc_socket_ended(&w->clients, socket, error);
@@ -152,7 +167,9 @@ static void to_timer(void *context, uint32_t socket)
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
-        rc_backend_timer(w->backends, socket);
+        if (!is_link(w, socket)) { /* links have no timer: rc_links_work */
+            rc_backend_timer(w->backends, socket);
+        }
         return;
     }
     rc_socket_timer(&w->clients, socket);
@@ -168,7 +185,11 @@ static void to_terminated(void *context, uint32_t socket)
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
-        rc_backend_terminated(w->backends, socket);
+        if (is_link(w, socket)) {
+            rc_link_terminated(w->links, socket);
+        } else {
+            rc_backend_terminated(w->backends, socket);
+        }
         return;
     }
     rc_socket_terminated(&w->clients, socket);
@@ -183,6 +204,10 @@ static void to_given(void *context, uint32_t socket, int fd)
 static void to_connected(void *context, const struct rc_io_connect *connect, int fd, int error)
 {
     struct rc_worker *w = context;
+    if (connect->token & RC_LINK_TOKEN) {
+        rc_link_connected(w->links, connect, fd, error);
+        return;
+    }
     if (connect->token & RC_BACKEND_TOKEN) {
         rc_backend_connected(w->backends, connect, fd, error);
         return;
@@ -194,7 +219,11 @@ static void to_placed(void *context, const struct rc_io_place *place, uint32_t s
 {
     struct rc_worker *w = context;
     if (place->from.listener == RC_SOCKET_MADE_HERE) {
-        rc_backend_placed(w->backends, place, socket);
+        if (place->token & RC_LINK_TOKEN) {
+            rc_link_placed(w->links, place, socket);
+        } else {
+            rc_backend_placed(w->backends, place, socket);
+        }
         return;
     }
     rc_handover_placed(&w->handovers, place, socket);
@@ -210,6 +239,10 @@ static void to_member_changed(void *context, uint32_t client, uint32_t channel, 
 {
     struct rc_worker *w = context;
     rc_memberships_changed(&w->memberships, client, channel, joined);
+    if (rc_encoding_is_pusher(rc_truth_client(&w->truth, client)->encoding)) {
+        rc_pusher_member_changed(&w->pushers, client, channel, joined);
+        return;
+    }
     rc_recoverable_room(&w->engines, client, channel);
 }
 
@@ -244,6 +277,10 @@ static void to_ready(void *context, uint32_t client)
 static void to_values(void *context, uint32_t client, uint32_t channel, struct rc_span values)
 {
     struct rc_worker *w = context;
+    if (rc_encoding_is_pusher(rc_truth_client(&w->truth, client)->encoding)) {
+        rc_pusher_values(&w->pushers, client, channel, values);
+        return;
+    }
     rc_rule_retained_came(&w->engines, client, channel, values);
 }
 
@@ -287,6 +324,11 @@ static void to_call(void *context, const struct rc_envelope_view *view)
         return;
     }
     rc_api_serve(&w->api, view);
+}
+
+static void to_member_told(void *context, const struct rc_envelope_view *view)
+{
+    rc_pusher_member_told(&worker_of_clients(context)->pushers, view);
 }
 
 static void to_direct_called(void *context, const struct rc_envelope_view *view)
@@ -407,6 +449,7 @@ static int open_uplink(struct rc_worker *w, struct rc_err *err)
     w->truth.instance_id = w->control.instance_id;
     w->truth.boot_nonce = w->control.boot_nonce;
     w->truth.worker = (uint32_t)w->args.index;
+    handlers.member = to_member_told;
     const int rc = rc_uplink_open(&w->uplink, &w->control, &w->port, &w->truth, w->metrics, w->args.index,
                                   w->args.relay_bell_fd, &handlers, err);
     rc_interests_open(&w->interests, &w->control, &w->truth, &w->uplink, w->metrics, &w->io.now_ns, &interest_handlers);
@@ -482,11 +525,25 @@ static int open_engines(struct rc_worker *w, struct rc_err *err)
     return 0;
 }
 
+static int open_links(struct rc_worker *w, struct rc_err *err)
+{
+    w->links = rc_links_open(&w->clients, &w->engines, w->config);
+    return w->links == NULL ? rc_err_set(err, -ENOMEM, "no memory for links") : 0;
+}
+
+static int open_pushers(struct rc_worker *w, struct rc_err *err)
+{
+    (void)err;
+    rc_pushers_open(&w->pushers, &w->clients);
+    return 0;
+}
+
 static int open_api(struct rc_worker *w, struct rc_err *err)
 {
     (void)err;
     rc_api_open(&w->api, &w->clients);
     rc_resources_add_routes(&w->api, &w->clients.routes);
+    rc_api_pusher_open(&w->api);
     rc_client_files_open(&w->client_files, w->config, &w->clients.routes);
     return 0;
 }
@@ -556,6 +613,8 @@ static int open_overload(struct rc_worker *w, struct rc_err *err)
     ROOM(backends, BEHIND(clients) | BEHIND(identities))                                                       \
     ROOM(carriers, BEHIND(clients))                                                                            \
     ROOM(engines, BEHIND(clients) | BEHIND(carriers))                                                          \
+    ROOM(links, BEHIND(clients) | BEHIND(engines))                                                             \
+    ROOM(pushers, BEHIND(clients) | BEHIND(backends))                                                          \
     ROOM(api, BEHIND(clients))                                                                                 \
     ROOM(io, BEHIND(truth) | BEHIND(hub) | BEHIND(clients) | BEHIND(carriers) | BEHIND(engines) | BEHIND(api)) \
     ROOM(clock, BEHIND(engines) | BEHIND(io))                                                                  \
@@ -588,6 +647,7 @@ void rc_worker_close(struct rc_worker *w)
     rc_overload_close(&w->overload);
     rc_clients_close(&w->clients);
     rc_engines_close(&w->engines);
+    rc_pushers_close(&w->pushers);
     rc_limits_close(&w->limits);
     rc_polling_close(&w->polling);
     rc_websockets_close(&w->websockets);
@@ -596,6 +656,7 @@ void rc_worker_close(struct rc_worker *w)
     rc_asks_close(&w->asks);
     rc_identities_close(&w->identities);
     rc_io_close(&w->io);
+    rc_links_close(w->links);
     rc_batches_close(w->batches);
     rc_backends_close(w->backends);
     rc_memberships_close(&w->memberships);

@@ -20,6 +20,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/adopt/rebuild.h"
+#include "worker/link/link_io.h"
 #include "worker/worker.h"
 
 #define SUCCEED_LOOK_MS 1000u /* at what else may end it, while it stands by */
@@ -56,6 +57,8 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
     rc = rc == 0 ? rc_adopt_rebuild(&adopt, err) : rc;
     if (rc == 0) {
         rc_pipes_rebuild(&w->handovers.pipes);
+        rc_links_rebuild(w->links);
+        rc_pushers_rebuild(&w->pushers);
     }
     return rc;
 }

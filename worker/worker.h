@@ -24,6 +24,7 @@
 #include "worker/engine/engine.h"
 #include "worker/http/client_files.h"
 #include "worker/limits/limits.h"
+#include "worker/pusher/pusher.h"
 #include "worker/store/truth_check.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
@@ -63,7 +64,9 @@ struct rc_worker {
     struct rc_handovers handovers;
     struct rc_engines engines;
     struct rc_polling polling;
+    struct rc_links *links;
     struct rc_websockets websockets;
+    struct rc_pushers pushers;
     struct rc_api api;
     struct rc_client_files client_files;
     struct rc_overload overload;

@@ -11,6 +11,7 @@
 #include <vector>
 
 extern "C" {
+#include "common/config/pusher_secret.h"
 #include "common/base/err.h"
 #include "common/config/key_set.h"
 }

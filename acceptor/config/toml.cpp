@@ -224,6 +224,11 @@ void load_item(loader &load, const rc_config_section &section, const toml::table
         report(load, at, "%s", err.text);
         return;
     }
+    if (strcmp(section.name, "pusher_app") == 0 &&
+        rc_pusher_secret_load(reinterpret_cast<rc_config_pusher_app *>(memory.data()), &err) != 0) {
+        report(load, at, "%s", err.text);
+        return;
+    }
     if (strcmp(section.name, "consumer") == 0 &&
         rc_config_consumer_check(reinterpret_cast<const rc_config_consumer *>(memory.data()), &err) != 0) {
         report(load, at, "%s", err.text);

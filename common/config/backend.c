@@ -15,7 +15,7 @@
 static const char *const call_names[RC_BACKEND_CALL_KINDS] = {
     [RC_BACKEND_CONNECT] = "connect", [RC_BACKEND_DISCONNECT] = "disconnect", [RC_BACKEND_SUBSCRIBE] = "subscribe",
     [RC_BACKEND_PUBLISH] = "publish", [RC_BACKEND_REFRESH] = "refresh",       [RC_BACKEND_EVENT] = "event",
-    [RC_BACKEND_ACK] = "ack",
+    [RC_BACKEND_ACK] = "ack",         [RC_BACKEND_WEBHOOK] = "webhook",
 };
 
 const char *rc_backend_call_name(enum rc_backend_call_kind kind)
@@ -190,6 +190,41 @@ int rc_backend_breaker_parse(const char *text, uint32_t *failures, uint64_t *wit
 
 /* --- all of them --- */
 
+/* What a link needs, and who may need one. */
+static int links_check(const struct rc_config *config, struct rc_err *err)
+{
+    const char *wanted = config->socketio.link.text;
+    const int link = wanted[0] == '\0' ? -1 : rc_backend_find(config, rc_span_text(wanted));
+    if (wanted[0] != '\0' && (link < 0 || config->backends[link].kind != RC_BACKEND_KIND_LINK)) {
+        return rc_err_set(err, -EINVAL, "socketio.link: there is no [[backend]] named \"%s\" with kind = \"link\"",
+                          wanted);
+    }
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        const struct rc_config_backend *backend = &config->backends[i];
+        if (backend->kind != RC_BACKEND_KIND_LINK) {
+            continue;
+        }
+        if (backend->secret_count == 0) {
+            return rc_err_set(
+                err, -EINVAL,
+                "[[backend]] \"%s\" of kind \"link\" needs `secrets`: both ends prove by them who they are",
+                backend->name.text);
+        }
+        if (backend->call_count > 0) {
+            return rc_err_set(err, -EINVAL, "[[backend]] \"%s\" of kind \"link\" has no `calls`: they are for \"http\"",
+                              backend->name.text);
+        }
+    }
+    return 0;
+}
+
+/* Is the backend of that name one that can be asked? */
+static bool backend_is_asked(const struct rc_config *config, const char *name)
+{
+    const int backend = rc_backend_find(config, rc_span_text(name));
+    return backend >= 0 && config->backends[backend].kind == RC_BACKEND_KIND_HTTP;
+}
+
 int rc_config_backends_check(const struct rc_config *config, struct rc_err *err)
 {
     for (uint32_t i = 0; i < config->backend_count; i++) {
@@ -205,18 +240,24 @@ int rc_config_backends_check(const struct rc_config *config, struct rc_err *err)
     }
     const char *unknown = config->socketio.unknown_event.text;
     const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
-    if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0 &&
-        rc_backend_find(config, rc_span_text(unknown + head)) < 0) {
-        return rc_err_set(err, -EINVAL, "socketio.unknown_event: there is no [[backend]] named \"%s\"", unknown + head);
+    if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0 && !backend_is_asked(config, unknown + head)) {
+        return rc_err_set(err, -EINVAL,
+                          "socketio.unknown_event: there is no [[backend]] named \"%s\" that is asked by HTTP",
+                          unknown + head);
+    }
+    const int linked = links_check(config, err);
+    if (linked < 0) {
+        return linked;
     }
     for (uint32_t i = 0; i < config->event_count; i++) {
         const struct rc_config_event *row = &config->events[i];
         if (row->ask.text[0] == '\0') {
             continue;
         }
-        if (rc_backend_find(config, rc_span_text(row->ask.text)) < 0) {
-            return rc_err_set(err, -EINVAL, "[[event]] \"%s\": ask: there is no [[backend]] named \"%s\"", row->on.text,
-                              row->ask.text);
+        if (!backend_is_asked(config, row->ask.text)) {
+            return rc_err_set(err, -EINVAL,
+                              "[[event]] \"%s\": ask: there is no [[backend]] named \"%s\" that is asked by HTTP",
+                              row->on.text, row->ask.text);
         }
         if (row->from != RC_EVENT_FROM_CLIENT || rc_event_life_cycle(row)) {
             return rc_err_set(err, -EINVAL,

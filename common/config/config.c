@@ -17,6 +17,7 @@
 #include "common/config/event_rules.h"
 #include "common/config/schemas.h"
 #include "common/config/identity.h"
+#include "common/config/pusher.h"
 #include "common/config/key.h"
 #include "common/config/key_set.h"
 #include "common/config/policies.h"
@@ -264,7 +265,7 @@ static bool items_equal(uint32_t section, const void *a, const void *b)
     return true;
 }
 
-/* A repeated section changes at run time as a whole or not at all. */
+/* A repeated section changes at run time as a whole or not at all: where some keys do not, its rows are the same by them. */
 static bool section_reloadable(uint32_t section)
 {
     for (size_t i = 0; i < rc_config_key_count; i++) {
@@ -273,6 +274,30 @@ static bool section_reloadable(uint32_t section)
         }
     }
     return true;
+}
+
+static bool row_stays(uint32_t section, const void *a, const void *b)
+{
+    for (size_t i = 0; i < rc_config_key_count; i++) {
+        const struct rc_config_key *const key = &rc_config_keys[i];
+        if (key->section == section && !key->reloadable && !rc_config_key_equal(key, a, b)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool all_rows_stay(const struct rc_config *old, const struct rc_config *next, uint32_t index)
+{
+    const struct rc_config_section *const section = &rc_config_sections[index];
+    const uint32_t count = rc_config_item_count(old, section);
+    for (uint32_t i = 0; i < count; i++) {
+        const size_t offset = section->offset + i * section->item_bytes;
+        if (!row_stays(index, (const char *)old + offset, (const char *)next + offset)) {
+            return false;
+        }
+    }
+    return count == rc_config_item_count(next, section);
 }
 
 bool rc_config_section_equal(const struct rc_config *a, const struct rc_config *b, uint32_t index)
@@ -298,7 +323,7 @@ static uint32_t reload_repeated(uint32_t index, const struct rc_config *old, str
 {
     const struct rc_config_section *const section = &rc_config_sections[index];
     const uint32_t count = rc_config_item_count(old, section);
-    if (rc_config_section_equal(old, next, index) || section_reloadable(index)) {
+    if (rc_config_section_equal(old, next, index) || section_reloadable(index) || all_rows_stay(old, next, index)) {
         return 0;
     }
     rc_config_errors_add(needs_restart, "[[%s]] tables changed: restart to apply", section->name);
@@ -510,10 +535,11 @@ static int listeners_check(const struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
-static bool path_reserved(const char *path)
+static bool path_reserved(const struct rc_config *config, const char *path)
 {
-    static const char *const reserved[] = {"/health", "/metrics", "/api", "/ringcast.js"};
-    for (size_t i = 0; i < RC_ARRAY_COUNT(reserved); i++) {
+    static const char *const reserved[] = {"/health", "/metrics", "/api", "/ringcast.js", "/apps"};
+    const size_t count = RC_ARRAY_COUNT(reserved) - (config->pusher_app_count > 0 ? 0 : 1);
+    for (size_t i = 0; i < count; i++) {
         const size_t bytes = strlen(reserved[i]);
         if (strncmp(path, reserved[i], bytes) == 0 && (path[bytes] == '\0' || path[bytes] == '/')) {
             return true;
@@ -555,16 +581,23 @@ static int paths_check(const struct rc_config *config, struct rc_err *err)
                 "[[endpoint]] %s: incoming is for protocol = \"raw\"; native clients publish by themselves",
                 endpoint->path.text);
         }
+        if (endpoint->protocol == RC_ENDPOINT_PUSHER &&
+            (endpoint->incoming != RC_INCOMING_IGNORE ||
+             !(endpoint->join_count == 1 && strcmp(endpoint->join[0], "*") == 0))) {
+            return rc_err_set(err, -EINVAL, "[[endpoint]] %s: incoming and join are not for protocol = \"pusher\"",
+                              endpoint->path.text);
+        }
         paths[count++] = endpoint->path.text;
     }
     for (size_t i = 0; i < count; i++) {
         if (paths[i][0] != '/') {
             return rc_err_set(err, -EINVAL, "the path \"%s\" does not begin with /", paths[i]);
         }
-        if (path_reserved(paths[i])) {
-            return rc_err_set(err, -EINVAL,
-                              "the path %s is the broker's own (/health, /metrics, /api, /ringcast.js): choose another",
-                              paths[i]);
+        if (path_reserved(config, paths[i])) {
+            return rc_err_set(
+                err, -EINVAL,
+                "the path %s is the broker's own (/health, /metrics, /api, /ringcast.js, with a [[pusher_app]] /apps): choose another",
+                paths[i]);
         }
         for (size_t j = 0; j < i; j++) {
             if (strcmp(paths[i], paths[j]) == 0) {
@@ -652,6 +685,9 @@ int rc_config_finish(struct rc_config *config, struct rc_err *err)
     }
     if (rc == 0) {
         rc = rc_config_backends_check(config, err);
+    }
+    if (rc == 0) {
+        rc = rc_config_pusher_check(config, err);
     }
     if (rc == 0) {
         rc = namespaces_check(config, err);

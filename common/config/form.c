@@ -7,6 +7,7 @@
 
 #include "common/config/backend.h"
 #include "common/config/bridge.h"
+#include "common/config/pusher.h"
 #include "common/config/redis_url.h"
 #include "common/config/socketio.h"
 #include "common/config/text.h"
@@ -150,6 +151,11 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
         return rc_backend_call_of(text) >= 0
                    ? NULL
                    : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
+    case RC_FORM_PUSHER_WEBHOOK:
+        return rc_pusher_webhook_of(rc_span_of(text, bytes)) != 0
+                   ? NULL
+                   : "expected \"channel_occupied\", \"channel_vacated\", \"member_added\", \"member_removed\", "
+                     "\"client_event\", \"cache_miss\" or \"subscription_count\"";
     case RC_FORM_UNKNOWN_EVENT:
         return unknown_event_problem(text, bytes);
     case RC_FORM_USER:

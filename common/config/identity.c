@@ -220,7 +220,7 @@ static int backend_check(const struct rc_config *config, const struct rc_config_
 {
     const int backend = rc_backend_find(config, rc_span_text(identity->backend.text));
     const int connects = rc_backend_of_call(config, RC_BACKEND_CONNECT);
-    if (backend < 0) {
+    if (backend < 0 || config->backends[backend].kind != RC_BACKEND_KIND_HTTP) {
         return rc_err_set(err, -EINVAL,
                           "[[identity]] %u: kind \"backend\" needs backend, the name of a [[backend]]; there is none "
                           "named \"%s\"",

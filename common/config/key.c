@@ -38,9 +38,15 @@ static const struct rc_config_word slow_policies[] = {
 static const struct rc_config_word rate_policies[] = {{"delay", RC_RATE_DELAY}, {"close", RC_RATE_CLOSE}, {NULL, 0}};
 static const struct rc_config_word priorities[] = {
     {"normal", RC_PRIORITY_NORMAL}, {"critical", RC_PRIORITY_CRITICAL}, {NULL, 0}};
-static const struct rc_config_word endpoint_protocols[] = {
-    {"native", RC_ENDPOINT_NATIVE},     {"raw", RC_ENDPOINT_RAW}, {"engineio", RC_ENDPOINT_ENGINEIO},
-    {"socketio", RC_ENDPOINT_SOCKETIO}, {"sse", RC_ENDPOINT_SSE}, {NULL, 0}};
+static const struct rc_config_word endpoint_protocols[] = {{"native", RC_ENDPOINT_NATIVE},
+                                                           {"raw", RC_ENDPOINT_RAW},
+                                                           {"engineio", RC_ENDPOINT_ENGINEIO},
+                                                           {"socketio", RC_ENDPOINT_SOCKETIO},
+                                                           {"sse", RC_ENDPOINT_SSE},
+                                                           {"pusher", RC_ENDPOINT_PUSHER},
+                                                           {NULL, 0}};
+static const struct rc_config_word pusher_channels[] = {
+    {"own", RC_PUSHER_CHANNELS_OWN}, {"plain", RC_PUSHER_CHANNELS_PLAIN}, {NULL, 0}};
 static const struct rc_config_word event_froms[] = {
     {"client", RC_EVENT_FROM_CLIENT}, {"server", RC_EVENT_FROM_SERVER}, {NULL, 0}};
 static const struct rc_config_word identity_kinds[] = {
@@ -61,6 +67,8 @@ static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE},
                                                  {"sharded", RC_ADAPTER_SHARDED},
                                                  {"streams", RC_ADAPTER_STREAMS},
                                                  {NULL, 0}};
+static const struct rc_config_word backend_kinds[] = {
+    {"http", RC_BACKEND_KIND_HTTP}, {"link", RC_BACKEND_KIND_LINK}, {NULL, 0}};
 static const struct rc_config_word backend_failures[] = {
     {"deny", RC_BACKEND_FAILURE_DENY}, {"allow", RC_BACKEND_FAILURE_ALLOW}, {NULL, 0}};
 static const struct rc_config_word keeps[] = {
@@ -82,8 +90,8 @@ static const struct rc_config_word tls_versions[] = {{"1.2", RC_TLS_12}, {"1.3",
 _Static_assert(sizeof(enum rc_who) == 4 && sizeof(enum rc_slow_policy) == 4 && sizeof(enum rc_priority) == 4 &&
                    sizeof(enum rc_endpoint_protocol) == 4 && sizeof(enum rc_endpoint_incoming) == 4 &&
                    sizeof(enum rc_adapter) == 4 && sizeof(enum rc_event_from) == 4 &&
-                   sizeof(enum rc_backend_failure) == 4 && sizeof(enum rc_identity_kind) == 4 &&
-                   sizeof(enum rc_identity_at) == 4 && sizeof(enum rc_keep) == 4,
+                   sizeof(enum rc_backend_failure) == 4 && sizeof(enum rc_backend_kind) == 4 &&
+                   sizeof(enum rc_identity_kind) == 4 && sizeof(enum rc_identity_at) == 4 && sizeof(enum rc_keep) == 4,
                "enum size");
 
 /* --- the table --------------------------------------------------------------------------------------------------- */

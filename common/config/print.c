@@ -24,6 +24,9 @@ static const struct {
 } examples[] = {
     {"namespace", "name", "prices"},
     {"endpoint", "path", "/live"},
+    {"pusher_app", "id", "1"},
+    {"pusher_app", "key", "app-key"},
+    {"pusher_app", "secret", "change-this-secret"},
     {"event", "on", "say"},
     {"emit", "when", "\"company:room:{args.0}\""},
     {"event", "match", "{ \"args.2.kind\" = \"text\" }"},

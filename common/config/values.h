@@ -11,15 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RC_CONFIG_TEXT_MAX 256      /* bytes of a string value, NUL included */
-#define RC_CONFIG_LIST_MAX 32       /* items of a list value */
-#define RC_CONFIG_NAMESPACES_MAX 64 /* [[namespace]] tables */
-#define RC_CONFIG_ENDPOINTS_MAX 16  /* [[endpoint]] tables */
-#define RC_CONFIG_BRIDGES_MAX 64    /* [[bridge]] tables */
-#define RC_CONFIG_CONSUMERS_MAX 16  /* [[consumer]] tables */
-#define RC_CONFIG_IDENTITIES_MAX 8  /* [[identity]] tables */
-#define RC_CONFIG_JOIN_MAX 8        /* channels that an endpoint joins */
-#define RC_CONFIG_NSPS_MAX 64       /* names and patterns of Socket.IO namespaces */
+#define RC_CONFIG_TEXT_MAX 256       /* bytes of a string value, NUL included */
+#define RC_CONFIG_LIST_MAX 32        /* items of a list value */
+#define RC_CONFIG_NAMESPACES_MAX 64  /* [[namespace]] tables */
+#define RC_CONFIG_PUSHER_APPS_MAX 16 /* [[pusher_app]] tables */
+#define RC_CONFIG_ENDPOINTS_MAX 16   /* [[endpoint]] tables */
+#define RC_CONFIG_BRIDGES_MAX 64     /* [[bridge]] tables */
+#define RC_CONFIG_CONSUMERS_MAX 16   /* [[consumer]] tables */
+#define RC_CONFIG_IDENTITIES_MAX 8   /* [[identity]] tables */
+#define RC_CONFIG_JOIN_MAX 8         /* channels that an endpoint joins */
+#define RC_CONFIG_NSPS_MAX 64        /* names and patterns of Socket.IO namespaces */
 #define RC_CONFIG_TRANSPORTS_MAX 2
 #define RC_CONFIG_POLLING "polling"
 #define RC_CONFIG_WEBSOCKET "websocket"
@@ -87,7 +88,10 @@ enum rc_endpoint_protocol {
     RC_ENDPOINT_ENGINEIO,
     RC_ENDPOINT_SOCKETIO,
     RC_ENDPOINT_SSE,
+    RC_ENDPOINT_PUSHER,
 };
+/* Which channels are an app's: those of a channel namespace "pusher-{id}", or those without a namespace. */
+enum rc_pusher_channels { RC_PUSHER_CHANNELS_OWN, RC_PUSHER_CHANNELS_PLAIN };
 #define RC_UNKNOWN_EVENT_IGNORE "ignore"
 #define RC_UNKNOWN_EVENT_ERROR "error"
 #define RC_UNKNOWN_EVENT_BACKEND "backend:" /* and its name */
@@ -95,6 +99,8 @@ enum rc_adapter { RC_ADAPTER_NONE, RC_ADAPTER_CLASSIC, RC_ADAPTER_SHARDED, RC_AD
 enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_SETS_INSTANCES };
 /* What becomes of a client's connect, subscribe or publish when its backend gave no answer. */
 enum rc_backend_failure { RC_BACKEND_FAILURE_DENY, RC_BACKEND_FAILURE_ALLOW };
+/* How the application is spoken to: asked by HTTP, or by links, which have its Socket.IO clients (docs/link.md). */
+enum rc_backend_kind { RC_BACKEND_KIND_HTTP, RC_BACKEND_KIND_LINK };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
 
 /* At most `count` in any `window_ms`, as "100/1m"; count 0: no limit. */
@@ -174,6 +180,7 @@ struct rc_config_sse {
 
 struct rc_config_socketio {
     struct rc_config_text path; /* "" = off */
+    struct rc_config_text link; /* the [[backend]] of kind "link" that has all its clients; "" = none */
     uint32_t namespace_count;
     struct rc_config_text namespaces[RC_CONFIG_NSPS_MAX]; /* names, or "beginning*" */
     uint32_t transport_count;
@@ -336,6 +343,25 @@ struct rc_config_endpoint {
     char incoming_channel[RC_CHANNEL_NAME_MAX + 1];
 };
 
+/* [[pusher_app]]: an app of the Pusher Channels protocol (common/config/pusher.h). */
+struct rc_config_pusher_app {
+    struct rc_config_text id;
+    struct rc_config_text key;
+    struct rc_config_text secret;
+    struct rc_config_text secret_file; /* "" = none; read into `secret` with the file */
+    enum rc_pusher_channels channels;
+    bool client_events;
+    struct rc_config_rate client_event_rate; /* of a connection */
+    uint32_t max_members;                    /* of a presence channel */
+    uint32_t max_event_channels;             /* that one event is for */
+    uint32_t max_batch;                      /* events of a batch */
+    uint64_t max_event_bytes;                /* of an event's data */
+    uint64_t activity_timeout_ms;
+    bool subscription_count;
+    struct rc_config_text webhook_backend; /* name of a [[backend]]; "" = none */
+    struct rc_config_list webhooks;        /* what it is told */
+};
+
 /* Whether Redis is asked for tokens that were revoked; and when it does not answer, whether clients are refused or let in. */
 enum rc_revocation_check { RC_REVOCATION_OFF, RC_REVOCATION_STRICT, RC_REVOCATION_LENIENT };
 
@@ -393,6 +419,7 @@ struct rc_config_consumer {
 /* common/config/backend.h says what its texts mean. */
 struct rc_config_backend {
     struct rc_config_text name;
+    enum rc_backend_kind kind;
     uint32_t url_count;
     struct rc_config_text urls[RC_CONFIG_BACKEND_URLS_MAX];
     uint32_t secret_count;
@@ -408,6 +435,8 @@ struct rc_config_backend {
     enum rc_backend_failure on_failure;
     struct rc_config_text breaker; /* "" = never opens */
     uint64_t max_body_bytes;       /* of an answer */
+    uint64_t max_frame_bytes;      /* LINK: payload of a frame */
+    uint64_t max_unsent_bytes;     /* LINK: for one process, before its clients are not read */
     struct rc_config_text tls_ca;  /* "" = the system's */
 };
 
@@ -703,6 +732,7 @@ struct rc_config {
     uint32_t namespace_count;
     uint32_t whole_count; /* of them for whole names */
     uint32_t endpoint_count;
+    uint32_t pusher_app_count;
     uint32_t bridge_count;
     uint32_t consumer_count;
     uint32_t event_count;
@@ -713,6 +743,7 @@ struct rc_config {
     /* namespaces[0] is `default`: names without ':' and names whose namespace has no table of its own */
     struct rc_config_namespace namespaces[RC_CONFIG_NAMESPACES_MAX];
     struct rc_config_endpoint endpoints[RC_CONFIG_ENDPOINTS_MAX];
+    struct rc_config_pusher_app pusher_apps[RC_CONFIG_PUSHER_APPS_MAX];
     struct rc_config_bridge bridges[RC_CONFIG_BRIDGES_MAX];
     struct rc_config_consumer consumers[RC_CONFIG_CONSUMERS_MAX];
     struct rc_config_backend backends[RC_CONFIG_BACKENDS_MAX];

@@ -21,6 +21,7 @@ const struct rc_config_variable rc_config_variables[] = {
     {"ENABLE_WEBSOCKET_CLUSTERING",
      "`false` or `0`: no Redis even if a URL is set; `true` without a URL is an error; unset: Redis exactly when there is a URL"},
     {"RINGCAST_CONFIG", "the file itself, where no `-c` names one"},
+    {"PUSHER_APP_SECRET", "`secret` of each `[[pusher_app]]` that has neither `secret` nor `secret_file`"},
     {"RINGCAST_API_KEY", "added to `http.api_keys`"},
     {"RINGCAST_QUICKSTART", NULL}, /* what `make run` sets */
 };

@@ -10,7 +10,7 @@ const uint32_t rc_backend_bounds_ms[RC_BACKEND_BUCKETS - 1] = {1, 2, 5, 10, 20, 
 
 /* enum rc_backend_call_kind; the names of common/config/backend.c, which this room does not know. */
 static const char *const calls[RC_BACKEND_KINDS] = {"connect", "disconnect", "subscribe", "publish",
-                                                    "refresh", "event",      "ack"};
+                                                    "refresh", "event",      "ack",       "webhook"};
 static const char *const reasons[RC_BACKEND_REASONS] = {
     [RC_BACKEND_REASON_LATE] = "timeout",   [RC_BACKEND_REASON_UNREACHABLE] = "unreachable",
     [RC_BACKEND_REASON_LOST] = "lost",      [RC_BACKEND_REASON_GARBAGE] = "garbage",

@@ -57,6 +57,7 @@ enum rc_record_type {
     RC_DOWN_REPLY = 38,    /* of the worker `origin.worker` */
     RC_DOWN_QUERY = 39,    /* the answer to an RC_UP_QUERY */
     RC_DOWN_LIMIT = 41,    /* the answer to an RC_UP_LIMIT */
+    RC_DOWN_MEMBER = 42,   /* somebody came to a channel or left it (common/records/member.h) */
     RC_DOWN_SELECT = 40,   /* a sequenced message for the members of several rooms (common/records/select.h) */
 };
 
@@ -76,6 +77,7 @@ enum rc_envelope_flags {
     RC_ENVELOPE_VOLATILE = 1u << 11, /* not for who cannot take it when it comes */
     RC_ENVELOPE_RETAIN = 1u << 12,   /* RC_UP_PUBLISH: it is the channel's retained value from now on */
     RC_ENVELOPE_TRACED = 1u << 14,   /* the client that published it is traced (common/records/traced.h) */
+    RC_ENVELOPE_MEMBER = 1u << 15,   /* RC_UP_MEMBER_ADD, _REMOVE: data is as common/records/member.h says */
     RC_ENVELOPE_STATE = 1u << 13,    /* RC_DOWN_INTEREST: what it says of the channel holds at this place of the ring */
 };
 

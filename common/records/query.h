@@ -22,7 +22,7 @@
 #define RC_QUERY_MS 1000u           /* what Redis may take */
 #define RC_QUERY_LIMIT_DEFAULT 100u /* entries of an answer, unless the asker says how many */
 #define RC_QUERY_LIMIT_MAX 1000u
-#define RC_QUERY_BYTES_MAX 65536u /* data of one answer */
+#define RC_QUERY_BYTES_MAX 524288u /* data of one answer */
 
 enum rc_query_kind {
     RC_QUERY_CHANNEL = 1, /* the envelope's channel: its members, by user */
@@ -149,6 +149,7 @@ struct rc_query_entry {
     uint32_t clients;
     struct rc_span user;
     struct rc_span instances; /* ids with one comma between them */
+    struct rc_span info;      /* what else is known of it there, JSON (common/records/member.h); empty = nothing */
 };
 
 /* An instance. */
@@ -159,28 +160,34 @@ struct rc_query_instance {
     struct rc_span id;
 };
 
-#define RC_QUERY_ENTRY_HEAD 8u     /* bytes: clients, user's bytes (1), 0, instances' bytes (2) */
+#define RC_QUERY_ENTRY_HEAD 10u    /* bytes: clients, user's bytes (1), 0, instances' bytes (2), info's bytes (2) */
 #define RC_QUERY_INSTANCE_HEAD 25u /* bytes: three numbers and the id's bytes (1) */
 
 /* Writes an entry behind `used` bytes; the bytes then, or 0 when it does not fit `room`. */
 static inline uint32_t rc_query_entry_put(uint8_t *out, uint32_t used, uint32_t room,
                                           const struct rc_query_entry *entry)
 {
-    const uint64_t bytes = RC_QUERY_ENTRY_HEAD + entry->user.count + entry->instances.count;
-    if (bytes > room - used || entry->user.count > UINT8_MAX || entry->instances.count > UINT16_MAX) {
+    const uint64_t bytes = RC_QUERY_ENTRY_HEAD + entry->user.count + entry->instances.count + entry->info.count;
+    if (bytes > room - used || entry->user.count > UINT8_MAX || entry->instances.count > UINT16_MAX ||
+        entry->info.count > UINT16_MAX) {
         return 0;
     }
     const uint16_t instances = (uint16_t)entry->instances.count;
+    const uint16_t info = (uint16_t)entry->info.count;
     uint8_t *at = out + used;
     memcpy(at, &entry->clients, 4);
     at[4] = (uint8_t)entry->user.count;
     at[5] = 0;
     memcpy(at + 6, &instances, 2);
+    memcpy(at + 8, &info, 2);
     if (entry->user.count > 0) {
         memcpy(at + RC_QUERY_ENTRY_HEAD, entry->user.bytes, entry->user.count);
     }
     if (instances > 0) {
         memcpy(at + RC_QUERY_ENTRY_HEAD + entry->user.count, entry->instances.bytes, instances);
+    }
+    if (info > 0) {
+        memcpy(at + RC_QUERY_ENTRY_HEAD + entry->user.count + instances, entry->info.bytes, info);
     }
     return used + (uint32_t)bytes;
 }
@@ -189,17 +196,20 @@ static inline uint32_t rc_query_entry_put(uint8_t *out, uint32_t used, uint32_t 
 static inline bool rc_query_entry_next(struct rc_span *rest, struct rc_query_entry *entry)
 {
     uint16_t instances;
+    uint16_t info;
     if (rest->count < RC_QUERY_ENTRY_HEAD) {
         return false;
     }
     memcpy(&entry->clients, rest->bytes, 4);
     memcpy(&instances, rest->bytes + 6, 2);
-    const size_t bytes = RC_QUERY_ENTRY_HEAD + rest->bytes[4] + (size_t)instances;
+    memcpy(&info, rest->bytes + 8, 2);
+    const size_t bytes = RC_QUERY_ENTRY_HEAD + rest->bytes[4] + (size_t)instances + info;
     if (rest->count < bytes) {
         return false;
     }
     entry->user = rc_span_of(rest->bytes + RC_QUERY_ENTRY_HEAD, rest->bytes[4]);
     entry->instances = rc_span_of(entry->user.bytes + entry->user.count, instances);
+    entry->info = rc_span_of(entry->instances.bytes + instances, info);
     *rest = rc_span_of(rest->bytes + bytes, rest->count - bytes);
     return true;
 }

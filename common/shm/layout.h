@@ -53,7 +53,7 @@
  */
 #define RC_CORE_ABI 1u
 #define RC_PORT_ABI 1u
-#define RC_RECORDS_ABI 2u           /* common/records: what lies in the rings */
+#define RC_RECORDS_ABI 3u           /* common/records: what lies in the rings */
 #define RC_CORE_READY 0x5243434fu   /* "RCCO" */
 #define RC_CONFIG_READY 0x52434346u /* "RCCF" */
 #define RC_REPORT_READY 0x52435250u /* "RCRP" */
@@ -303,7 +303,7 @@ struct rc_backend_health {
 _Static_assert(sizeof(struct rc_backend_health) == 128, "backend health layout");
 
 /* What became of the calls of one [[backend]], in the order of config.backends. W: each worker its own, by worker/backend/count. */
-#define RC_BACKEND_KINDS 7u    /* enum rc_backend_call_kind */
+#define RC_BACKEND_KINDS 8u    /* enum rc_backend_call_kind */
 #define RC_BACKEND_REASONS 8u  /* enum rc_backend_reason */
 #define RC_BACKEND_BUCKETS 13u /* rc_backend_bounds_ms, and what is above the last of them */
 enum rc_backend_reason {

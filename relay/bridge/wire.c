@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/records/args.h"
+#include "common/records/socket_id.h"
 #include "common/text/decimal.h"
 #include "common/text/base64.h"
 #include "common/text/json_scan.h"
@@ -74,7 +75,7 @@ struct parsed {
 static void wire_exclude(struct rc_wire *wire, struct parsed *parsed, struct rc_span id)
 {
     struct rc_client_ref ref;
-    if (rc_client_id_read((const char *)id.bytes, id.count, wire->instance_id, wire->boot_nonce, &ref) !=
+    if (rc_any_client_id_read((const char *)id.bytes, id.count, wire->instance_id, wire->boot_nonce, &ref) !=
         RC_CLIENT_ID_LOCAL) {
         return; /* another host's, or nobody's */
     }

@@ -17,22 +17,34 @@ static const char renew_script[] =
 static const char unlock_script[] =
     "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('DEL',KEYS[1]) end return 0";
 
-/* KEYS: a hash of users. ARGV: instance, cursor, count. Takes the instance out of a page of values "id:clients,id:clients"; the
- * cursor of the next page. */
+/* KEYS: a hash of users. ARGV: instance, cursor, count. Takes the instance out of a page of values "id:clients,id:clients", behind which
+ * after a line's end is what is known of the user. The cursor of the next page; whether nobody is left; then of each user that was there: its id, and
+ * how many clients it has elsewhere. */
 static const char members_script[] = "local page=redis.call('HSCAN',KEYS[1],ARGV[2],'COUNT',ARGV[3])\n"
+                                     "local told={page[1],0}\n"
+                                     "local any=false\n"
                                      "for i=1,#page[2],2 do\n"
+                                     "  local places,info=string.match(page[2][i+1],'^([^\\n]*)(.*)$')\n"
                                      "  local rest={}\n"
+                                     "  local left=0\n"
                                      "  local found=false\n"
-                                     "  for id,n in string.gmatch(page[2][i+1],'([^,:]+):(%d+)') do\n"
-                                     "    if id==ARGV[1] then found=true else rest[#rest+1]=id..':'..n end\n"
+                                     "  for id,n in string.gmatch(places,'([^,:]+):(%d+)') do\n"
+                                     "    if id==ARGV[1] then found=true\n"
+                                     "    else rest[#rest+1]=id..':'..n left=left+tonumber(n) end\n"
                                      "  end\n"
-                                     "  if found and #rest==0 then\n"
-                                     "    redis.call('HDEL',KEYS[1],page[2][i])\n"
-                                     "  elseif found then\n"
-                                     "    redis.call('HSET',KEYS[1],page[2][i],table.concat(rest,','))\n"
+                                     "  if found then\n"
+                                     "    any=true\n"
+                                     "    told[#told+1]=page[2][i]\n"
+                                     "    told[#told+1]=left\n"
+                                     "    if #rest==0 then\n"
+                                     "      redis.call('HDEL',KEYS[1],page[2][i])\n"
+                                     "    else\n"
+                                     "      redis.call('HSET',KEYS[1],page[2][i],table.concat(rest,',')..info)\n"
+                                     "    end\n"
                                      "  end\n"
                                      "end\n"
-                                     "return page[1]";
+                                     "if any and redis.call('EXISTS',KEYS[1])==0 then told[2]=1 end\n"
+                                     "return told";
 
 void rc_cleanup_init(struct rc_cleanup *cleanup, struct rc_redis_link *link, const char *nonce,
                      const struct rc_cleanup_ops *ops)
@@ -158,15 +170,39 @@ static void item_strip(struct rc_cleanup_item *item)
     }
 }
 
+/* Others hear that they are gone. Of a predecessor of this instance they are not, or will be here again in a moment. */
+static void tell_gone(const struct rc_cleanup_item *item, const redisReply *reply)
+{
+    const struct rc_cleanup *cleanup = item->cleanup;
+    const struct rc_span head = RC_SPAN("mws:presence:members:");
+    const struct rc_span name = rc_span_of(item->text, item->bytes);
+    const struct rc_span channel = rc_span_of(name.bytes + head.count, name.count - head.count);
+    if (cleanup->own || cleanup->ops.member == NULL) {
+        return;
+    }
+    for (size_t i = 2; i + 1 < reply->elements; i += 2) {
+        const redisReply *user = reply->element[i];
+        const redisReply *left = reply->element[i + 1];
+        if (user->type == REDIS_REPLY_STRING && left->type == REDIS_REPLY_INTEGER) {
+            const bool last = i + 3 >= reply->elements;
+            const bool vacated = last && reply->element[1]->type == REDIS_REPLY_INTEGER && reply->element[1]->integer;
+            cleanup->ops.member(cleanup->ops.context, channel, rc_span_of(user->str, user->len), left->integer == 0,
+                                vacated, (uint32_t)left->integer);
+        }
+    }
+}
+
 static void item_stripped(void *context, const redisReply *reply)
 {
     struct rc_cleanup_item *item = context;
-    if (cleanup_failed(reply) || reply->type != REDIS_REPLY_STRING || reply->len >= RC_CLEANUP_CURSOR_MAX) {
+    if (cleanup_failed(reply) || reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING || reply->element[0]->len >= RC_CLEANUP_CURSOR_MAX) {
         item_done(item, false);
         return;
     }
-    memcpy(item->cursor, reply->str, reply->len);
-    item->cursor[reply->len] = '\0';
+    memcpy(item->cursor, reply->element[0]->str, reply->element[0]->len);
+    item->cursor[reply->element[0]->len] = '\0';
+    tell_gone(item, reply);
     if (strcmp(item->cursor, "0") == 0) {
         item_forget(item);
     } else {

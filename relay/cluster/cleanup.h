@@ -40,6 +40,10 @@ struct rc_cleanup_ops {
     /* The user is not online on that instance any more. 0 when `replied` will be called with `context`, as rc_redis_command.
      * `replied` NULL: a predecessor of this instance had the user, who is taken over and may still be there. */
     int (*user)(void *ops_context, struct rc_span user, const char *instance, rc_redis_replied *replied, void *context);
+    /* The user (empty: the anonymous) has so many clients in the channel, none on that instance any more. `gone`: none at all; `vacated`: nobody is in
+     * it. May be NULL. */
+    void (*member)(void *ops_context, struct rc_span channel, struct rc_span user, bool gone, bool vacated,
+                   uint32_t clients);
     /* Tells how it ended. */
     void (*done)(void *ops_context, const char *instance, enum rc_cleanup_result result);
     void *context; /* borrowed */

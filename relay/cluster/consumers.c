@@ -118,10 +118,6 @@ static const char *read_json(const struct rc_consumer *one, const redisReply *li
         }
         values[i] = rc_span_of(list->element[i]->str, list->element[i]->len);
     }
-    if (!rc_scratch_room(&all->json, room) || !rc_scratch_room(&all->data, room) ||
-        !rc_scratch_room(&all->text, room)) {
-        return "no memory";
-    }
     const int rc = rc_consumer_json(values, (uint32_t)list->elements, all->json.bytes, room, &bytes);
     *json = rc_span_of(all->json.bytes, bytes);
     return rc == 0 ? NULL : rc == -EBADMSG ? "not UTF-8" : "larger than limits.max_message_size";
@@ -135,6 +131,12 @@ static const char *entry_publish(struct rc_consumer *one, struct rc_consumer_ent
     struct rc_application_destination to;
     struct rc_application_message message = {.json = {0}};
     char key[RC_MESSAGE_KEY_MAX];
+    const size_t room = all->bridge->wire->message_bytes_max;
+    if (!rc_scratch_room(&all->json, room) || !rc_scratch_room(&all->data, room) ||
+        !rc_scratch_room(&all->text, room)) {
+        *how = RC_CONSUMED_AGAIN;
+        return NULL;
+    }
     const char *why = read_json(one, list, &message.json);
     why = why == NULL ? rc_application_room(&one->texts, &message, &to) : why;
     why = why == NULL && to.everywhere ? "the room is everybody" : why;

@@ -31,7 +31,7 @@ struct slot {
     uint32_t collection;
     uint32_t index;
     uint32_t next; /* of the queue, or of the free list */
-    uint8_t value_bytes;
+    uint16_t value_bytes;
     uint8_t flags; /* 0 = free */
 };
 
@@ -368,7 +368,7 @@ static struct slot *slot_make(struct rc_entries *entries, struct rc_span name, u
     slot->source = source;
     slot->ref = *ref;
     slot->collection = collection;
-    slot->value_bytes = (uint8_t)value.count;
+    slot->value_bytes = (uint16_t)value.count;
     slot->value = value.count > 0 ? malloc(value.count) : NULL;
     if ((value.count > 0 && slot->value == NULL) ||
         rc_hashmap_insert(&entries->map, slot_hash(collection, ref), slot->index) < 0) {
@@ -400,7 +400,7 @@ static bool set_value(struct slot *slot, struct rc_span value)
     }
     free(slot->value);
     slot->value = copy;
-    slot->value_bytes = (uint8_t)value.count;
+    slot->value_bytes = (uint16_t)value.count;
     slot->flags |= RENEW;
     return true;
 }
@@ -408,7 +408,7 @@ static bool set_value(struct slot *slot, struct rc_span value)
 int rc_entries_add(struct rc_entries *entries, struct rc_span name, uint64_t source, const struct rc_client_ref *ref,
                    struct rc_span value)
 {
-    RC_ASSERT(name.count > 1 && name.count <= RC_ENTRY_NAME_MAX && value.count <= UINT8_MAX);
+    RC_ASSERT(name.count > 1 && name.count <= RC_ENTRY_NAME_MAX && value.count <= RC_ENTRY_VALUE_MAX);
     struct slot *slot = slot_find(entries, name, source, ref);
     if (slot == NULL) {
         const bool full = entries->count >= RC_ENTRIES_MAX;

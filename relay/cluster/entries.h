@@ -35,6 +35,8 @@
 #define RC_ENTRIES_RETRY_MS 1000u
 #define RC_ENTRY_NAME_MAX (RC_CHANNEL_NAME_MAX + 64u) /* bytes of a collection's name with its letter */
 
+#define RC_ENTRY_VALUE_MAX 4096u /* bytes of an entry's value */
+
 struct rc_entry {
     struct rc_span name;      /* of the collection, with its letter; NUL-terminated */
     struct rc_client_ref ref; /* whose membership; zero: the instance's */

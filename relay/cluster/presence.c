@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/records/member.h"
 #include "common/text/json_scan.h"
 #include "common/base/log.h"
 #include "relay/bridge/foreign.h"
@@ -47,15 +48,30 @@ static const char leave_script[] = "local v=redis.call('HGET',KEYS[1],ARGV[1])\n
                                    "redis.call('PUBLISH',ARGV[3],ARGV[4])\n"
                                    "return 1";
 
-/* KEYS: a channel's members. ARGV: user, instance, clients there (0 = none). */
-static const char count_script[] = "local v=redis.call('HGET',KEYS[1],ARGV[1]) or ''\n"
+/* KEYS: a channel's members. ARGV: user, instance, clients there (0 = none), what is known of the user. What changed by that (enum
+ * rc_member_change), and how many clients the user has there: which instance was the first or the last is decided in the same step. */
+static const char count_script[] = "local v=redis.call('HGET',KEYS[1],ARGV[1])\n"
+                                   "local there=redis.call('EXISTS',KEYS[1])\n"
+                                   "local places,info=string.match(v or '','^([^\\n]*)\\n?(.*)$')\n"
                                    "local out={}\n"
-                                   "for id,n in string.gmatch(v,'([^,:]+):(%d+)') do\n"
-                                   "  if id~=ARGV[2] then out[#out+1]=id..':'..n end\n"
+                                   "local total=0\n"
+                                   "for id,n in string.gmatch(places,'([^,:]+):(%d+)') do\n"
+                                   "  if id~=ARGV[2] then out[#out+1]=id..':'..n total=total+tonumber(n) end\n"
                                    "end\n"
-                                   "if ARGV[3]~='0' then out[#out+1]=ARGV[2]..':'..ARGV[3] end\n"
-                                   "if #out==0 then return redis.call('HDEL',KEYS[1],ARGV[1]) end\n"
-                                   "return redis.call('HSET',KEYS[1],ARGV[1],table.concat(out,','))";
+                                   "if ARGV[3]~='0' then\n"
+                                   "  out[#out+1]=ARGV[2]..':'..ARGV[3]\n"
+                                   "  total=total+tonumber(ARGV[3])\n"
+                                   "end\n"
+                                   "if #out==0 then\n"
+                                   "  if not v then return {0,0} end\n"
+                                   "  redis.call('HDEL',KEYS[1],ARGV[1])\n"
+                                   "  return {redis.call('EXISTS',KEYS[1])==0 and 2+8 or 2,0}\n"
+                                   "end\n"
+                                   "if info=='' then info=ARGV[4] end\n"
+                                   "local value=table.concat(out,',')\n"
+                                   "if info~='' then value=value..'\\n'..info end\n"
+                                   "redis.call('HSET',KEYS[1],ARGV[1],value)\n"
+                                   "return {(v and 0 or 1)+(there==0 and 4 or 0),total}";
 
 struct rc_presence_leaving {
     char *user; /* owner; NULL = free */
@@ -109,26 +125,101 @@ static int write_client(const struct rc_presence *presence, const struct rc_entr
     return rc_redis_command(presence->bridge->link, replied, context, 1, add ? 4 : 3, argv);
 }
 
-/* The entry's value is how many clients (4 bytes), then the user. */
-static int write_count(const struct rc_presence *presence, const struct rc_entry *entry, bool add,
-                       rc_redis_replied *replied, void *context)
+/* The command of a count that is out: what came of it others are told. */
+struct rc_presence_counted {
+    struct rc_presence_counted *next;
+    struct rc_presence_counted *previous;
+    struct rc_presence *presence; /* borrowed */
+    rc_redis_replied *replied;    /* the entry's own */
+    void *context;
+    uint32_t channel_bytes;
+    uint32_t user_bytes;
+    char text[]; /* channel, user */
+};
+
+static void counted_free(struct rc_presence_counted *counted)
 {
+    *(counted->previous != NULL ? &counted->previous->next : &counted->presence->counted) = counted->next;
+    if (counted->next != NULL) {
+        counted->next->previous = counted->previous;
+    }
+    free(counted);
+}
+
+static struct rc_presence_counted *counted_make(struct rc_presence *presence, struct rc_span channel,
+                                                struct rc_span user, rc_redis_replied *replied, void *context)
+{
+    struct rc_presence_counted *counted = malloc(sizeof(*counted) + channel.count + user.count);
+    if (counted == NULL) {
+        return NULL;
+    }
+    *counted = (struct rc_presence_counted){.next = presence->counted,
+                                            .presence = presence,
+                                            .replied = replied,
+                                            .context = context,
+                                            .channel_bytes = (uint32_t)channel.count,
+                                            .user_bytes = (uint32_t)user.count};
+    memcpy(counted->text, channel.bytes, channel.count);
+    if (user.count > 0) {
+        memcpy(counted->text + channel.count, user.bytes, user.count);
+    }
+    if (presence->counted != NULL) {
+        presence->counted->previous = counted;
+    }
+    presence->counted = counted;
+    return counted;
+}
+
+static void counted_replied(void *context, const redisReply *reply)
+{
+    struct rc_presence_counted *counted = context;
+    const struct rc_presence *presence = counted->presence;
+    counted->replied(counted->context, reply);
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[1]->type == REDIS_REPLY_INTEGER &&
+        presence->ops.counted != NULL) {
+        presence->ops.counted(presence->ops.context, rc_span_of(counted->text, counted->channel_bytes),
+                              rc_span_of(counted->text + counted->channel_bytes, counted->user_bytes),
+                              (uint32_t)reply->element[0]->integer, (uint32_t)reply->element[1]->integer);
+    }
+    counted_free(counted);
+}
+
+/* The value of an entry of a count: how many clients (4 bytes), then user and info (common/records/member.h). */
+static int write_count(struct rc_presence *presence, const struct rc_entry *entry, bool add, rc_redis_replied *replied,
+                       void *context)
+{
+    const size_t head_bytes = strlen("m" RC_PRESENCE_MEMBERS);
     char key[RC_REDIS_NAME_MAX];
     char count[16];
     uint32_t clients;
-    RC_ASSERT(entry->value.count >= sizeof(clients));
+    struct rc_span user;
+    struct rc_span info;
+    RC_ASSERT(entry->value.count > sizeof(clients) && entry->name.count >= head_bytes);
     memcpy(&clients, entry->value.bytes, sizeof(clients));
+    const bool whole = rc_member_read(
+        rc_span_of(entry->value.bytes + sizeof(clients), entry->value.count - sizeof(clients)), &user, &info);
+    RC_ASSERT(whole);
     (void)snprintf(count, sizeof(count), "%u", add ? clients : 0);
-    const struct rc_span argv[] = {
-        RC_SPAN("EVAL"),
-        rc_span_text(count_script),
-        RC_SPAN("1"),
-        rc_redis_key(presence->bridge->link, key, "%.*s", (int)entry->name.count - 1,
-                     (const char *)entry->name.bytes + 1),
-        rc_span_of(entry->value.bytes + sizeof(clients), entry->value.count - sizeof(clients)),
-        rc_span_text(presence->instance_id),
-        rc_span_text(count)};
-    return rc_redis_command(presence->bridge->link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
+    struct rc_presence_counted *counted = counted_make(
+        presence, rc_span_of(entry->name.bytes + head_bytes, entry->name.count - head_bytes), user, replied, context);
+    if (counted == NULL) {
+        return -ENOMEM;
+    }
+    const struct rc_span argv[] = {RC_SPAN("EVAL"),
+                                   rc_span_text(count_script),
+                                   RC_SPAN("1"),
+                                   rc_redis_key(presence->bridge->link, key, "%.*s", (int)entry->name.count - 1,
+                                                (const char *)entry->name.bytes + 1),
+                                   user,
+                                   rc_span_text(presence->instance_id),
+                                   rc_span_text(count),
+                                   info};
+    const int rc = rc_redis_command(presence->bridge->link, counted_replied, counted, 3, RC_ARRAY_COUNT(argv), argv);
+    if (rc < 0) {
+        counted_free(counted);
+    }
+    return rc;
 }
 
 int rc_presence_write(struct rc_presence *presence, const struct rc_entry *entry, bool add, rc_redis_replied *replied,
@@ -349,29 +440,28 @@ void rc_presence_member(struct rc_presence *presence, struct rc_span channel, co
     }
 }
 
-void rc_presence_count(struct rc_presence *presence, struct rc_span channel, struct rc_span user, uint32_t clients)
+void rc_presence_count(struct rc_presence *presence, struct rc_span channel, struct rc_span user, struct rc_span info,
+                       uint32_t clients)
 {
     char name[RC_ENTRY_NAME_MAX];
-    uint8_t value[UINT8_MAX];
+    uint8_t value[sizeof(clients) + RC_MEMBER_BYTES_MAX];
     const size_t head_bytes = strlen("m" RC_PRESENCE_MEMBERS);
     /* Of the instance, not of one client, so no worker's; told apart by the hash of the user's id. */
     const struct rc_client_ref ref = {.random =
                                           user.count == 0 ? 1 : rc_channel_hash((const char *)user.bytes, user.count),
                                       .worker = RC_WORKER_FOREIGN};
-    if (user.count > sizeof(value) - sizeof(clients)) {
+    if (user.count > RC_CHANNEL_NAME_MAX) {
         return; /* no user's id is that long: `user:{id}` is a channel */
     }
     memcpy(name, "m" RC_PRESENCE_MEMBERS, head_bytes);
     memcpy(name + head_bytes, channel.bytes, channel.count);
     memcpy(value, &clients, sizeof(clients));
-    if (user.count > 0) {
-        memcpy(value + sizeof(clients), user.bytes, user.count);
-    }
+    const size_t bytes = sizeof(clients) + rc_member_write(value + sizeof(clients), user, info);
     const struct rc_span span = rc_span_of(name, head_bytes + channel.count);
     if (clients == 0) {
         rc_entries_remove(presence->entries, span, 0, &ref);
     } else {
-        (void)rc_entries_add(presence->entries, span, 0, &ref, rc_span_of(value, sizeof(clients) + user.count));
+        (void)rc_entries_add(presence->entries, span, 0, &ref, rc_span_of(value, bytes));
     }
 }
 
@@ -446,6 +536,9 @@ void rc_presence_close(struct rc_presence *presence)
         free(presence->leaving[i].user);
     }
     free(presence->leaving);
+    while (presence->counted != NULL) { /* no answer comes any more */
+        counted_free(presence->counted);
+    }
     rc_hashmap_free(&presence->leaving_names);
 }
 

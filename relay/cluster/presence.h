@@ -4,7 +4,8 @@
  *   ws:presence:users              hash: user id → ids of the instances that have connections of it, separated by commas
  *   ws:presence:channel:{channel}  hash: client id → user id ("" = anonymous); namespaces with presence = true
  *   ws:presence:members:{channel}  hash: user id ("" = all anonymous together) → "instance:clients" of each instance where the user is
- *                                  in the channel, separated by commas: HLEN counts users in O(1)
+ *                                  in the channel, separated by commas: HLEN counts users in O(1). Behind a line's end what else is known of
+ *                                  it there (JSON)
  *   ws:presence (publish)          {"event":…,"userId":…,"timestamp":…} of a user's first and last connection
  *
  * One hash holds all users, so that one script on one key decides which connection was the first or the last of the cluster and
@@ -27,6 +28,14 @@
 #define RC_PRESENCE_MEMBERS "ws:presence:members:"
 
 struct rc_presence_leaving;
+struct rc_presence_counted;
+
+struct rc_presence_ops {
+    /* A count of this instance is in Redis: what it changed for the cluster (enum rc_member_change), and how many clients the user has in the channel. May be
+     * NULL. */
+    void (*counted)(void *context, struct rc_span channel, struct rc_span user, uint32_t changes, uint32_t clients);
+    void *context; /* borrowed */
+};
 
 struct rc_presence {
     const struct rc_bridge *bridge; /* borrowed */
@@ -45,6 +54,8 @@ struct rc_presence {
     uint32_t leaving_first;
     uint32_t leaving_last;
     struct rc_timer timer;
+    struct rc_presence_ops ops;          /* set by the owner */
+    struct rc_presence_counted *counted; /* owner: commands that are out */
 };
 
 /* 0 or -ENOMEM. */
@@ -59,7 +70,8 @@ void rc_presence_interest(struct rc_presence *presence, struct rc_span channel, 
 void rc_presence_member(struct rc_presence *presence, struct rc_span channel, const struct rc_client_ref *ref,
                         struct rc_span user, bool subscribed);
 /* For the roster: so many clients of the user are in the channel on this host. */
-void rc_presence_count(struct rc_presence *presence, struct rc_span channel, struct rc_span user, uint32_t clients);
+void rc_presence_count(struct rc_presence *presence, struct rc_span channel, struct rc_span user, struct rc_span info,
+                       uint32_t clients);
 
 /* A message for the user found no connection here: a failed delivery if there is none in the cluster either (presence.users). */
 void rc_presence_missed(struct rc_presence *presence, struct rc_span user);

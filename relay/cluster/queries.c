@@ -162,6 +162,7 @@ static uint32_t put_members(struct rc_query *query, struct rc_query_answer *answ
     answer->clients = counts.clients;
     answer->users = counts.users;
     while (rc_roster_next(queries->roster, &counts, &cursor, &entry.user, &entry.clients)) {
+        entry.info = rc_roster_info(queries->roster, cursor);
         const uint32_t after =
             answer->count == limit_of(query) ? 0 : rc_query_entry_put(queries->bytes, used, room_of(query), &entry);
         if (!put_one(answer, after, &used)) {
@@ -286,10 +287,12 @@ static void queries_answered(struct rc_query *query, bool good)
     queries_release(query);
 }
 
-/* "web1:2,web2:1" as its ids and the sum of the numbers. False when it is something else. */
+/* "web1:2,web2:1" as its ids and the sum of the numbers; behind a line's end, what else is known. False when it is something else. */
 static bool read_places(const redisReply *value, char *ids, size_t room, struct rc_query_entry *entry)
 {
-    struct rc_span rest = rc_span_of(value->str, value->len);
+    const char *end = memchr(value->str, '\n', value->len);
+    const size_t bytes = end == NULL ? value->len : (size_t)(end - value->str);
+    struct rc_span rest = rc_span_of(value->str, bytes);
     struct rc_span place;
     size_t used = 0;
     uint64_t clients = 0;
@@ -315,7 +318,14 @@ static bool read_places(const redisReply *value, char *ids, size_t room, struct 
     }
     entry->clients = clients > UINT32_MAX ? UINT32_MAX : (uint32_t)clients;
     entry->instances = rc_span_of(ids, used);
+    entry->info = end == NULL ? rc_span_of(NULL, 0) : rc_span_of(end + 1, value->len - bytes - 1);
     return true;
+}
+
+static bool info_valid(struct rc_span info)
+{
+    struct rc_json_value value;
+    return info.count == 0 || rc_json_scan(info, RC_JSON_CHECK_UTF8, &value, NULL) == 0;
 }
 
 /* What stands in Redis may be anybody's: what makes no sense is left out. */
@@ -333,7 +343,8 @@ static void take_members(struct rc_query *query, const redisReply *reply)
         if (user->type != REDIS_REPLY_STRING || user->len > USER_BYTES_MAX ||
             reply->element[i + 1]->type != REDIS_REPLY_STRING ||
             !rc_json_utf8_valid(rc_span_of(user->str, user->len)) ||
-            !read_places(reply->element[i + 1], ids, sizeof(ids), &entry) || !rc_json_utf8_valid(entry.instances)) {
+            !read_places(reply->element[i + 1], ids, sizeof(ids), &entry) || !rc_json_utf8_valid(entry.instances) ||
+            !info_valid(entry.info)) {
             rc_metric_add(query->owner->router->setup.metrics, RC_METRIC_REDIS_MALFORMED, 1);
             continue;
         }

@@ -572,6 +572,15 @@ static int registry_clean_user(void *context, struct rc_span user, const char *i
     return registry->ops.cleanup.user(registry->ops.cleanup.context, user, instance, replied, replied_context);
 }
 
+static void registry_clean_member(void *context, struct rc_span channel, struct rc_span user, bool gone, bool vacated,
+                                  uint32_t clients)
+{
+    const struct rc_registry *registry = context;
+    if (registry->ops.cleanup.member != NULL) {
+        registry->ops.cleanup.member(registry->ops.cleanup.context, channel, user, gone, vacated, clients);
+    }
+}
+
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 static void link_changed(void *context, bool up)
@@ -601,7 +610,8 @@ void rc_registry_open(struct rc_registry *registry, struct rc_redis_link *link, 
     (void)snprintf(registry->claim_channel, sizeof(registry->claim_channel), "ws:instance:%s:claim", instance_id);
     (void)snprintf(registry->address, sizeof(registry->address), "%.*s", (int)sizeof(registry->address) - 1,
                    config->advertise.text);
-    const struct rc_cleanup_ops cleanup = {.user = registry_clean_user, .done = registry_cleaned, .context = registry};
+    const struct rc_cleanup_ops cleanup = {
+        .user = registry_clean_user, .member = registry_clean_member, .done = registry_cleaned, .context = registry};
     rc_cleanup_init(&registry->cleanup, link, registry->nonce, &cleanup);
     registry->claims =
         (struct rc_redis_subscription){.name = registry->claim_channel, .message = claim_heard, .context = registry};

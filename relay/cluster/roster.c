@@ -16,16 +16,21 @@ struct channel {
     uint32_t clients;
     uint32_t users;
     uint32_t first; /* of its people; of a free one the next free one */
+    bool announced; /* others know that somebody is there */
 };
 
 struct person {
     char *user; /* owner; NULL = anonymous, or free */
+    char *info; /* owner; NULL = none */
     uint64_t hash;
     uint32_t bytes;
     uint32_t clients; /* 0 = free */
     uint32_t channel;
     uint32_t next; /* of the channel's people, or of the free list */
     uint32_t previous;
+    uint32_t info_bytes;
+    struct rc_client_ref ref; /* with which it came */
+    bool announced;           /* others know that it is there */
 };
 
 struct member {
@@ -161,11 +166,13 @@ static void person_free(struct rc_roster *roster, uint32_t index)
 {
     struct person *one = person_at(roster, index);
     free(one->user);
+    free(one->info);
     *one = (struct person){.next = roster->people.free};
     roster->people.free = index;
 }
 
-static uint32_t person_make(struct rc_roster *roster, uint32_t channel, struct rc_span user, uint64_t hash)
+static uint32_t person_make(struct rc_roster *roster, uint32_t channel, struct rc_span user, struct rc_span info,
+                            uint64_t hash)
 {
     uint32_t index = roster->people.free;
     if (index != NONE) {
@@ -179,12 +186,15 @@ static uint32_t person_make(struct rc_roster *roster, uint32_t channel, struct r
     struct person *one = person_at(roster, index);
     struct channel *its = channel_at(roster, channel);
     *one = (struct person){.user = user.count == 0 ? NULL : strndup((const char *)user.bytes, user.count),
+                           .info = info.count == 0 ? NULL : strndup((const char *)info.bytes, info.count),
+                           .info_bytes = (uint32_t)info.count,
                            .hash = hash,
                            .bytes = (uint32_t)user.count,
                            .channel = channel,
                            .next = its->first,
                            .previous = NONE};
-    if ((user.count > 0 && one->user == NULL) || rc_hashmap_insert(&roster->people.map, hash, index) < 0) {
+    if ((user.count > 0 && one->user == NULL) || (info.count > 0 && one->info == NULL) ||
+        rc_hashmap_insert(&roster->people.map, hash, index) < 0) {
         person_free(roster, index);
         return NONE;
     }
@@ -196,12 +206,17 @@ static uint32_t person_make(struct rc_roster *roster, uint32_t channel, struct r
     return index;
 }
 
-static uint32_t person_get(struct rc_roster *roster, uint32_t channel, struct rc_span user)
+static uint32_t person_find(const struct rc_roster *roster, uint32_t channel, struct rc_span user)
 {
     const struct person_key key = {.roster = roster, .user = user, .channel = channel};
-    const uint64_t hash = person_hash(roster, channel, user);
-    const uint32_t index = rc_hashmap_find(&roster->people.map, hash, person_equal, &key);
-    return index != RC_HASHMAP_NONE ? index : person_make(roster, channel, user, hash);
+    return rc_hashmap_find(&roster->people.map, person_hash(roster, channel, user), person_equal, &key);
+}
+
+static uint32_t person_get(struct rc_roster *roster, uint32_t channel, struct rc_span user, struct rc_span info)
+{
+    const uint32_t index = person_find(roster, channel, user);
+    return index != RC_HASHMAP_NONE ? index
+                                    : person_make(roster, channel, user, info, person_hash(roster, channel, user));
 }
 
 /* Nobody is left of it. */
@@ -223,12 +238,35 @@ static void person_remove(struct rc_roster *roster, uint32_t index)
     person_free(roster, index);
 }
 
-static void roster_tell(const struct rc_roster *roster, const struct person *one)
+/* One client more, or less. */
+static void roster_tell(const struct rc_roster *roster, const struct person *one, bool more, bool quiet)
 {
     const struct channel *its = channel_at(roster, one->channel);
+    const struct rc_roster_change change = {.channel = rc_span_of(its->name, its->bytes),
+                                            .user = rc_span_of(one->user, one->bytes),
+                                            .info = rc_span_of(one->info, one->info_bytes),
+                                            .ref = one->ref,
+                                            .clients = one->clients,
+                                            .before = more ? one->clients - 1 : one->clients + 1,
+                                            .channel_clients = its->clients,
+                                            .channel_before = more ? its->clients - 1 : its->clients + 1,
+                                            .quiet = quiet};
     if (roster->ops.changed != NULL) {
-        roster->ops.changed(roster->ops.context, rc_span_of(its->name, its->bytes), rc_span_of(one->user, one->bytes),
-                            one->clients);
+        roster->ops.changed(roster->ops.context, &change);
+    }
+}
+
+static bool is_telling(const struct rc_roster *roster, uint32_t worker)
+{
+    return worker < RC_WORKERS_MAX && (roster->telling[worker / 64] >> (worker % 64) & 1) != 0;
+}
+
+static void set_telling(struct rc_roster *roster, uint32_t worker, bool telling)
+{
+    if (worker < RC_WORKERS_MAX) {
+        const uint64_t bit = UINT64_C(1) << (worker % 64);
+        roster->telling[worker / 64] =
+            telling ? roster->telling[worker / 64] | bit : roster->telling[worker / 64] & ~bit;
     }
 }
 
@@ -298,7 +336,25 @@ static void roster_refuse(struct rc_roster *roster, uint32_t channel, uint32_t p
     }
 }
 
-void rc_roster_add(struct rc_roster *roster, struct rc_span name, const struct rc_client_ref *ref, struct rc_span user)
+/* What was told to a predecessor of this relay others know. */
+static void member_came(struct rc_roster *roster, uint32_t channel, uint32_t person, const struct rc_client_ref *ref)
+{
+    struct channel *its = channel_at(roster, channel);
+    struct person *one = person_at(roster, person);
+    const bool quiet = is_telling(roster, ref->worker);
+    if (one->clients == 0) {
+        one->ref = *ref;
+        one->announced = quiet;
+    }
+    its->announced = its->clients == 0 ? quiet : its->announced;
+    its->clients++;
+    one->clients++;
+    roster_set_gauge(roster);
+    roster_tell(roster, one, true, quiet);
+}
+
+void rc_roster_add_member(struct rc_roster *roster, struct rc_span name, const struct rc_client_ref *ref,
+                          struct rc_span user, struct rc_span info)
 {
     const uint32_t channel = channel_get(roster, name);
     uint32_t index = channel != NONE ? member_find(roster, channel, ref) : RC_HASHMAP_NONE;
@@ -306,16 +362,13 @@ void rc_roster_add(struct rc_roster *roster, struct rc_span name, const struct r
         member_at(roster, index)->stale = false;
         return;
     }
-    const uint32_t person = channel != NONE ? person_get(roster, channel, user) : NONE;
+    const uint32_t person = channel != NONE ? person_get(roster, channel, user, info) : NONE;
     index = person != NONE ? member_make(roster, person, ref) : NONE;
     if (index == NONE) {
         roster_refuse(roster, channel, person);
         return;
     }
-    channel_at(roster, channel)->clients++;
-    person_at(roster, person)->clients++;
-    roster_set_gauge(roster);
-    roster_tell(roster, person_at(roster, person));
+    member_came(roster, channel, person, ref);
 }
 
 static void member_remove(struct rc_roster *roster, uint32_t index)
@@ -323,6 +376,9 @@ static void member_remove(struct rc_roster *roster, uint32_t index)
     struct member *one = member_at(roster, index);
     const uint32_t person = one->person;
     const uint32_t channel = person_at(roster, person)->channel;
+    if (person_at(roster, person)->ref.random == one->ref.random) {
+        person_at(roster, person)->ref = (struct rc_client_ref){0};
+    }
     const bool removed = rc_hashmap_remove(&roster->members.map, member_hash(roster, channel, &one->ref), index);
     RC_ASSERT(removed);
     *one = (struct member){.next = roster->members.free};
@@ -330,7 +386,7 @@ static void member_remove(struct rc_roster *roster, uint32_t index)
     channel_at(roster, channel)->clients--;
     person_at(roster, person)->clients--;
     roster_set_gauge(roster);
-    roster_tell(roster, person_at(roster, person));
+    roster_tell(roster, person_at(roster, person), false, false);
     if (person_at(roster, person)->clients == 0) {
         person_remove(roster, person);
         channel_release(roster, channel);
@@ -350,6 +406,7 @@ void rc_roster_remove(struct rc_roster *roster, struct rc_span name, const struc
 
 void rc_roster_worker_begin(struct rc_roster *roster, uint32_t worker)
 {
+    set_telling(roster, worker, true);
     for (uint32_t i = 0; i < roster->members.used; i++) {
         struct member *one = member_at(roster, i);
         one->stale |= one->used && one->ref.worker == worker;
@@ -358,6 +415,7 @@ void rc_roster_worker_begin(struct rc_roster *roster, uint32_t worker)
 
 void rc_roster_worker_end(struct rc_roster *roster, uint32_t worker)
 {
+    set_telling(roster, worker, false);
     for (uint32_t i = 0; i < roster->members.used; i++) {
         const struct member *one = member_at(roster, i);
         if (one->used && one->stale && one->ref.worker == worker) {
@@ -402,6 +460,36 @@ bool rc_roster_next(const struct rc_roster *roster, const struct rc_roster_count
     return true;
 }
 
+struct rc_span rc_roster_info(const struct rc_roster *roster, uint32_t cursor)
+{
+    const struct person *one = person_at(roster, cursor);
+    return rc_span_of(one->info, one->info_bytes);
+}
+
+bool rc_roster_announce(struct rc_roster *roster, struct rc_span name, const struct rc_span *user,
+                        struct rc_client_ref *ref, struct rc_span *info)
+{
+    const uint32_t channel = channel_find(roster, name);
+    *ref = (struct rc_client_ref){0};
+    *info = (struct rc_span){0};
+    if (channel == RC_HASHMAP_NONE) {
+        return false;
+    }
+    bool *announced = &channel_at(roster, channel)->announced;
+    if (user != NULL) {
+        const uint32_t person = person_find(roster, channel, *user);
+        if (person == RC_HASHMAP_NONE) {
+            return false;
+        }
+        announced = &person_at(roster, person)->announced;
+        *ref = person_at(roster, person)->ref;
+        *info = rc_roster_info(roster, person);
+    }
+    const bool before = *announced;
+    *announced = true;
+    return before;
+}
+
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 int rc_roster_open(struct rc_roster *roster, struct rc_metrics *metrics)
@@ -426,6 +514,7 @@ void rc_roster_close(struct rc_roster *roster)
     }
     for (uint32_t i = 0; i < roster->people.used; i++) {
         free(person_at(roster, i)->user);
+        free(person_at(roster, i)->info);
     }
     struct rc_roster_table *const tables[] = {&roster->channels, &roster->people, &roster->members};
     for (uint32_t i = 0; i < RC_ARRAY_COUNT(tables); i++) {

@@ -21,9 +21,22 @@
 
 #define RC_ROSTER_MAX (UINT32_C(1) << 24)
 
+/* What has become of a channel. Spans live during the call. */
+struct rc_roster_change {
+    struct rc_span channel;
+    struct rc_span user;      /* empty = the anonymous together */
+    struct rc_span info;      /* what else is known of the user there; empty = nothing */
+    struct rc_client_ref ref; /* of the client with which the user came; random 0: it is not here any more */
+    uint32_t clients;         /* of the user, in the channel now */
+    uint32_t before;          /* and before */
+    uint32_t channel_clients; /* in the channel now */
+    uint32_t channel_before;
+    bool quiet; /* a worker only tells again what it has told a relay before */
+};
+
 struct rc_roster_ops {
-    /* So many clients of the user (empty = the anonymous together) are in the channel now. May be NULL. */
-    void (*changed)(void *context, struct rc_span channel, struct rc_span user, uint32_t clients);
+    /* May be NULL. */
+    void (*changed)(void *context, const struct rc_roster_change *change);
     void *context; /* borrowed */
 };
 
@@ -42,6 +55,7 @@ struct rc_roster {
     struct rc_roster_table channels;
     struct rc_roster_table people; /* pairs of channel and user */
     struct rc_roster_table members;
+    uint64_t telling[(RC_WORKERS_MAX + 63) / 64]; /* workers that tell everything again */
 };
 
 struct rc_roster_counts {
@@ -55,8 +69,13 @@ int rc_roster_open(struct rc_roster *roster, struct rc_metrics *metrics);
 void rc_roster_close(struct rc_roster *roster);
 
 /* The client subscribed or unsubscribed. Telling it again changes nothing. */
-void rc_roster_add(struct rc_roster *roster, struct rc_span channel, const struct rc_client_ref *ref,
-                   struct rc_span user);
+void rc_roster_add_member(struct rc_roster *roster, struct rc_span channel, const struct rc_client_ref *ref,
+                          struct rc_span user, struct rc_span info);
+static inline void rc_roster_add(struct rc_roster *roster, struct rc_span channel, const struct rc_client_ref *ref,
+                                 struct rc_span user)
+{
+    rc_roster_add_member(roster, channel, ref, user, (struct rc_span){0});
+}
 void rc_roster_remove(struct rc_roster *roster, struct rc_span channel, const struct rc_client_ref *ref);
 /* A worker tells all its clients' memberships between begin and end: what it does not tell again goes. */
 void rc_roster_worker_begin(struct rc_roster *roster, uint32_t worker);
@@ -69,5 +88,11 @@ bool rc_roster_find(const struct rc_roster *roster, struct rc_span channel, stru
 /* The users of a channel one by one, those who came last first: begin with *cursor = UINT32_MAX. False at the end. */
 bool rc_roster_next(const struct rc_roster *roster, const struct rc_roster_counts *counts, uint32_t *cursor,
                     struct rc_span *user, uint32_t *clients);
+/* What else is known of the user at the cursor. */
+struct rc_span rc_roster_info(const struct rc_roster *roster, uint32_t cursor);
+/* Notes that the others were told of the user in the channel, or (user NULL) of the channel itself. True: they were already. *ref: with which
+ * client it came. False also when nobody is there. */
+bool rc_roster_announce(struct rc_roster *roster, struct rc_span channel, const struct rc_span *user,
+                        struct rc_client_ref *ref, struct rc_span *info);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/records/member.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
@@ -348,10 +349,14 @@ static void take_presence(struct rc_router *router, const struct rc_port_record 
 {
     const struct rc_envelope *head = &record->view.head;
     const struct rc_span channel = rc_span_of(record->view.channel, head->channel_bytes);
+    struct rc_span user = rc_span_of(record->view.data, head->data_bytes);
+    struct rc_span info = {0};
     if (record->type == RC_UP_MEMBER_REMOVE) {
         rc_roster_remove(router->setup.roster, channel, &head->origin);
+    } else if ((head->flags & RC_ENVELOPE_MEMBER) && !rc_member_read(user, &user, &info)) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_PRESENCE_REFUSED, 1); /* out of another process's memory */
     } else if (head->flags & RC_ENVELOPE_PRESENCE) {
-        rc_roster_add(router->setup.roster, channel, &head->origin, rc_span_of(record->view.data, head->data_bytes));
+        rc_roster_add_member(router->setup.roster, channel, &head->origin, user, info);
     }
 }
 

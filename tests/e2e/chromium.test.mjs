@@ -141,7 +141,7 @@ for (const [width, height, dark] of [[390, 800, false], [390, 800, true], [1280,
   });
 }
 
-testPage("the page comes back after its worker dies with its clients", { workers: 1, config: { "server.adopt_crashed": false } }, async (broker, page, shows) => {
+testPage("the page comes back after its worker dies", { workers: 1, config: { "server.adopt_crashed": false } }, async (broker, page, shows) => {
   await page.click("#subscribe");
   await shows("#channels", /room:1/);
   broker.kill("SIGKILL", 0);

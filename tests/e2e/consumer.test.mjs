@@ -4,7 +4,7 @@ import { startCluster, startRedis, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
 const config = {
-  namespace: [{ name: "orders", history: 10000, history_who: "anyone", retain: "anyone" }],
+  namespace: [{ name: "orders", history: 10000, history_who: "anyone" }],
   consumer: [{ stream: "orders", from: "oldest", room: "orders:{json.customer}", event: "{json.type}", key: "{json.symbol}" }],
 };
 const options = { config: { ...config, "redis.history_wait": "30s", "redis.outbox_max_age": "60s" } };
@@ -90,6 +90,25 @@ testRedis("an entry is a message for clients of all instances, by its fields", {
   assert.equal(metrics("ringcast_consumed_refused_total"), 2);
   await until("all is acknowledged", async () => Number((await redis.command("XPENDING", "orders", "ringcast"))[0]) === 0);
   await until("no lag", async () => (await brokers[index].metrics())("ringcast_consumers_lag") === 0);
+});
+
+testRedis("an entry for a channel without history reaches all instances, and stays as its value", { brokers: 2, timeout: 60000, config: { consumer: [{ stream: "states", from: "oldest", room: "state:{json.id}", data: "{json}", retain: true }] } }, async ({ brokers, redis }) => {
+  const listeners = await Promise.all(brokers.map((broker) => listen(broker, "state:one")));
+  await redis.command("XADD", "states", "*", "id", "one", "n", "1");
+  await redis.command("XADD", "states", "*", "id", "two", "n", "2");
+  for (const { seen } of listeners) {
+    await until("it is there", () => seen.length === 1);
+    assert.deepEqual(seen[0].data, { id: "one", n: 1 });
+  }
+  for (const broker of brokers) {
+    await until("its value is everywhere", async () => {
+      const client = await broker.connect();
+      await client.expect("subscribed", { type: "subscribe", channel: "state:two", retained: true });
+      await client.ping();
+      client.terminate();
+      return client.inbox.length === 1 && client.inbox[0].data.n === 2;
+    });
+  }
 });
 
 testRedis("the reader dies, in turn its relay and all of it: each entry once, in order", { brokers: 3, timeout: 170000, ...options }, async ({ brokers, redis }) => {

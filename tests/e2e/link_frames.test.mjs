@@ -10,6 +10,7 @@ import { SEED, random, until, within } from "./lib/util.mjs";
 
 const require = await requireIn();
 const { FRAME_MAX, HEAD, Broken, application, broker, toBuffer } = require(join(dirname(require.resolve("ringcast-socket.io")), "frames.js"));
+const { pack, unpack, roomKey, roomOf } = require(join(dirname(require.resolve("ringcast-socket.io")), "adapter.js"));
 const signature = "0123456789abcdef".repeat(4);
 const bytes = Buffer.from([0, 1, 254, 255]);
 
@@ -113,6 +114,18 @@ test("frames: binary data of any kind is taken as its own bytes", () => {
   assert.equal(toBuffer(words.subarray(1, 3)).toString("hex"), "02000300");
   assert.equal(toBuffer(words.buffer).length, 8);
   assert.equal(toBuffer(new DataView(words.buffer, 2, 2)).toString("hex"), "0200");
+});
+
+test("rooms and messages between servers come back as what they were", () => {
+  const rooms = ["", "room", "42", 42, -1.5, "n42", "ü", true, null, { a: 1 }];
+  assert.deepEqual(rooms.map(roomKey).map(roomOf), rooms);
+  assert.equal(new Set(rooms.map(roomKey)).size, rooms.length);
+  for (const odd of [undefined, Symbol("s"), () => {}, 2n ** 70n]) assert.equal(typeof roomKey(odd), "string");
+  assert.equal(roomKey("x".repeat(1023)).length, 1024);
+  assert.match(roomKey("x".repeat(1024)), /^h[0-9a-f]{64}$/);
+  assert.notEqual(roomKey("x".repeat(2000)), roomKey("x".repeat(2001)));
+  const message = { type: 3, data: [bytes, new Uint8Array([5]), "\0", "\0b", "b", { deep: [new Uint16Array([258]).buffer] }, new Date(0), null] };
+  assert.deepEqual(unpack(pack(message)), { type: 3, data: [bytes, Buffer.from([5]), "\0", "\0b", "b", { deep: [Buffer.from([2, 1])] }, "1970-01-01T00:00:00.000Z", null] });
 });
 
 /* --- the other end is not ringcast ----------------------------------------------------------------------------------- */

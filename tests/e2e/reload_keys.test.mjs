@@ -9,6 +9,7 @@ import { startBackend } from "./lib/backend.mjs";
 import { io as connectSocketIo } from "socket.io-client";
 import { run, startBroker } from "./lib/broker.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
+import { APP, connectPusher, pusherConfig, refused as pusherRefused, sdk, subscribe } from "./lib/pusher.mjs";
 import { NO_REDIS, startRedis } from "./lib/redis.mjs";
 import { openStream } from "./lib/sse.mjs";
 import { ROOT, SLOWER, until, within } from "./lib/util.mjs";
@@ -517,6 +518,43 @@ const KEYS = {
     for (let i = 0; i < 90; i++) await client.publish("ns:1", i, { key: `b${i}`, retain: true });
     assert.equal(await values(), 91);
   } },
+  "pusher_app.client_event_rate": { from: "2/24h", to: "500/24h", see: async (broker, reload) => {
+    const [one, two] = [await connectPusher(broker), await connectPusher(broker)];
+    const [from, to] = [await subscribe(one, "private-a"), await subscribe(two, "private-a")];
+    for (let i = 0; i < 4; i++) from.trigger("client-x", i);
+    await until("two are refused", () => one.errors.length === 2);
+    await reload();
+    for (let i = 0; i < 50; i++) from.trigger("client-y", i);
+    await until("they come", () => to.got.filter(([name]) => name === "client-y").length === 50);
+  } },
+  "pusher_app.max_members": { from: 1, to: 2, see: async (broker, reload) => {
+    await subscribe(await connectPusher(broker, { user: "1" }), "presence-a");
+    await pusherRefused(await connectPusher(broker, { user: "2" }), "presence-a");
+    await reload();
+    await subscribe(await connectPusher(broker, { user: "3" }), "presence-a");
+  } },
+  "pusher_app.max_event_channels": { from: 1, to: 2, see: async (broker, reload) => {
+    await assert.rejects(sdk(broker).trigger(["a", "b"], "e", 1), (error) => error.status === 400);
+    await reload();
+    assert.equal((await sdk(broker).trigger(["a", "b"], "e", 1)).status, 200);
+  } },
+  "pusher_app.max_batch": { from: 1, to: 2, see: async (broker, reload) => {
+    const batch = () => sdk(broker).triggerBatch([{ channel: "a", name: "e", data: 1 }, { channel: "b", name: "e", data: 1 }]);
+    await assert.rejects(batch(), (error) => error.status === 400);
+    await reload();
+    assert.equal((await batch()).status, 200);
+  } },
+  "pusher_app.max_event_size": { from: 10, to: 1000, see: async (broker, reload) => {
+    await assert.rejects(sdk(broker).trigger("a", "e", "x".repeat(100)), (error) => error.status === 413);
+    await reload();
+    assert.equal((await sdk(broker).trigger("a", "e", "x".repeat(100))).status, 200);
+  } },
+  "pusher_app.activity_timeout": { from: "120s", to: "7s", see: async (broker, reload) => {
+    const told = async () => (await connectPusher(broker)).connection.activityTimeout;
+    assert.equal(await told(), 120000);
+    await reload();
+    assert.equal(await told(), 7000);
+  } },
   "namespace.min_interval": { from: "0s", to: "1h", see: async (broker, reload) => {
     const client = await open(broker);
     await client.subscribe("ns:1");
@@ -564,7 +602,7 @@ for (const [key, entry] of Object.entries(KEYS)) {
     const identity = key.startsWith("identity.");
     const backend = key.startsWith("backend.") ? await startBackend({ secret: "" }) : null;
     const app = (what) => ({ name: "app", url: [backend.url], calls: ["subscribe"], breaker: "", ...entry.backend, [key.split(".")[1]]: what });
-    const value = (what) => (backend ? { backend: [app(what)] } : identity ? { identity: [{ from: ["header.authorization"], secret: IDENTITY_SECRET, [key.split(".")[1]]: what }] } : own ? { namespace: [{ name: "ns", ...entry.namespace, [key.split(".")[1]]: what }] } : { [key]: what });
+    const value = (what) => (key.startsWith("pusher_app.") ? pusherConfig([{ ...APP, client_events: true, [key.split(".")[1]]: what }]) : backend ? { backend: [app(what)] } : identity ? { identity: [{ from: ["header.authorization"], secret: IDENTITY_SECRET, [key.split(".")[1]]: what }] } : own ? { namespace: [{ name: "ns", ...entry.namespace, [key.split(".")[1]]: what }] } : { [key]: what });
     let broker;
     try {
       broker = await startBroker({ workers: 1, config: { ...(redis ? { "redis.url": redis.url } : {}), ...entry.config, ...value(entry.from) } });

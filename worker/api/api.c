@@ -143,34 +143,44 @@ static void api_ended(struct rc_exchange *exchange, uint16_t status)
     }
 }
 
-static const struct rc_exchange_user api_user = {
+const struct rc_exchange_user rc_api_user = {
     .run = api_run, .room = api_room, .expired = api_expired, .ended = api_ended};
 
-/* Of every route: the request becomes a call. */
-static void api_begin(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct rc_api_route *route, void *own,
+                  void (*free_own)(void *own))
 {
-    struct rc_api *api = context;
     const struct rc_http_request *request = exchange->request;
     const bool draining = exchange->exchanges->draining;
     const struct rc_exchange_answer busy = {.status = 503,
                                             .retry_after_s = 1,
                                             .message = draining ? "this server is going away: try again"
                                                                 : "too many API calls at once: try again"};
-    struct rc_api_call *call = draining ? NULL : rc_api_call_open(api, exchange, route->detail);
+    struct rc_api_call *call = draining ? NULL : rc_api_call_open(api, exchange, route);
     struct rc_api_fault fault;
     if (call == NULL) {
+        if (own != NULL) {
+            free_own(own);
+        }
         rc_exchange_answer(exchange, &busy);
         return;
     }
+    call->own = own;
+    call->free_own = free_own;
     exchange->context = call;
     memcpy(call->caller, api->caller, sizeof(call->caller));
     if (api_key_header(call, request, &fault) < 0) {
         rc_api_fail(call, &fault);
     } else if (!call->route->body) {
         api_run(exchange);
-    } else if (rc_exchange_read(exchange, &api_user, call) < 0) {
+    } else if (rc_exchange_read(exchange, &rc_api_user, call) < 0) {
         rc_exchange_answer(exchange, &busy);
     }
+}
+
+/* Of every route: the request becomes a call. */
+static void api_begin(void *context, struct rc_exchange *exchange, const struct rc_route *route)
+{
+    rc_api_begin(context, exchange, route->detail, NULL, NULL);
 }
 
 /* --- routes ---------------------------------------------------------------------------------------------------------- */
@@ -255,7 +265,7 @@ void rc_api_open(struct rc_api *api, struct rc_clients *clients)
                                      .count = RC_ARRAY_COUNT(api_routes),
                                      .context = api,
                                      .missing = "no such API call",
-                                     .user = &api_user,
+                                     .user = &rc_api_user,
                                      .admit = api_admit};
     *api = (struct rc_api){.clients = clients, .asks = clients->asks};
     rc_api_reconfigure(api);

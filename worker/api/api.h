@@ -15,7 +15,7 @@
  *   clients.c    who is connected, and which channels are hot: asking, putting together
  *   closed.c     who was connected
  *   survey.c     the same, found out on this worker       reply.c      what a worker answers to another one's call
- *   revoke.c     tokens that are no good any more
+ *   revoke.c     tokens that are no good any more       pusher.c, pusher_auth.c, pusher_body.c   server SDKs of the Pusher protocol
  */
 #ifndef RC_WORKER_API_API_H
 #define RC_WORKER_API_API_H
@@ -26,7 +26,7 @@
 #include "common/records/call.h"
 #include "common/text/json_scan.h"
 #include "common/records/query.h"
-#include "worker/api/text.h"
+#include "worker/http/text.h"
 #include "worker/client/client.h"
 #include "worker/http/cached.h"
 #include "worker/http/exchange.h"
@@ -124,6 +124,8 @@ struct rc_api_call {
     uint32_t duplicates;
     struct rc_client_ref target; /* direct */
     struct rc_api_do *does;      /* owned: of do; NULL = it is another call */
+    void *own;                   /* owned: of whoever began it */
+    void (*free_own)(void *own);
 
     /* calls to workers */
     enum rc_call_operation operation;
@@ -143,7 +145,7 @@ struct rc_api_call {
     struct rc_api_list *lists; /* owned: of each worker and instance that replied */
     uint32_t list_count;
     uint32_t order;                           /* of clients and sorted channels: enum rc_survey_order */
-    void (*finish)(struct rc_api_call *call); /* of these: all lists are there */
+    void (*finish)(struct rc_api_call *call); /* of these: all lists are there; of others that have one: all is there */
 };
 
 struct rc_api_scan;
@@ -250,6 +252,24 @@ int rc_api_channel(struct rc_api_call *call, const struct rc_json_value *value, 
 /* Strict base64 (RFC 4648 4); decoded into the arena. */
 int rc_api_base64(struct rc_api_call *call, const struct rc_json_value *value, struct rc_span *out,
                   struct rc_api_fault *fault);
+
+/* --- of other files, too --- */
+
+/* api.c: of every exchange that is a call; a request that is to become one. `own`, which may be NULL, is freed with it by `free_own`. */
+extern const struct rc_exchange_user rc_api_user;
+void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct rc_api_route *route, void *own,
+                  void (*free_own)(void *own));
+/* ask.c: what workers replied to an earlier question goes: another one may be asked. */
+void rc_api_forget_replies(struct rc_api_call *call);
+/* Channels that they have named, in the order of names, each once, at most call->limit. The name behind which there are more to *next, of
+ * RC_CHANNEL_NAME_MAX bytes; the bytes of it, 0: there are none. -ENOMEM. */
+int rc_api_each_channel(const struct rc_api_call *call,
+                        int (*each)(void *context, struct rc_span name, uint64_t subscribers), void *context,
+                        char *next);
+/* query.c: who is in the channel. */
+int rc_api_ask_members(struct rc_api_call *call, struct rc_span channel, struct rc_api_fault *fault);
+/* pusher.c: what server SDKs of the Pusher Channels protocol ask for, below /apps/. */
+void rc_api_pusher_open(struct rc_api *api);
 
 /* --- routes --- */
 

@@ -23,7 +23,7 @@ int rc_api_ask_workers(struct rc_api_call *call, enum rc_call_operation operatio
                                       .client_bytes = (uint8_t)question->foreign.count,
                                       .close_code = question->close_code,
                                       .limit = (uint16_t)call->limit};
-    if (rc_api_ask(call, fault) < 0) {
+    if (!call->asking && rc_api_ask(call, fault) < 0) {
         return -EINVAL;
     }
     const struct rc_call_tag tag = rc_api_tag(call, 0);
@@ -262,6 +262,53 @@ static void put_channels(struct rc_text *text, const struct rc_api_call *call, s
         rc_text_put(text, "null");
     }
     put_scope(text, call);
+}
+
+void rc_api_forget_replies(struct rc_api_call *call)
+{
+    for (uint32_t i = 0; i < call->list_count; i++) {
+        free(call->lists[i].bytes);
+    }
+    call->list_count = 0;
+    call->asked_known = call->others_done = call->busy = call->found = false;
+    call->asked = call->replied = (struct rc_call_asked){0};
+    call->affected = 0;
+}
+
+int rc_api_each_channel(const struct rc_api_call *call,
+                        int (*each)(void *context, struct rc_span name, uint64_t subscribers), void *context,
+                        char *next)
+{
+    struct entry end;
+    uint32_t capacity = 0;
+    for (uint32_t i = 0; i < call->list_count; i++) {
+        capacity += call->lists[i].count;
+    }
+    struct entry *entries = malloc((capacity + 1) * sizeof(*entries));
+    if (entries == NULL) {
+        return -ENOMEM;
+    }
+    const uint32_t count = ask_gather(call, entries, capacity, &end);
+    uint32_t written = 0;
+    uint32_t i = 0;
+    int rc = 0;
+    qsort(entries, count, sizeof(*entries), entry_compare);
+    while (rc == 0 && i < count && written < call->limit &&
+           (end.name_bytes == 0 || entry_compare(&entries[i], &end) <= 0)) {
+        const struct entry *first = &entries[i];
+        uint64_t subscribers = 0;
+        for (; i < count && entry_compare(&entries[i], first) == 0; i++) {
+            subscribers += entries[i].subscribers;
+        }
+        written++;
+        rc = each(context, rc_span_of(first->name, first->name_bytes), subscribers);
+    }
+    if (rc == 0 && i > 0 && (i < count || end.name_bytes > 0)) {
+        memcpy(next, entries[i - 1].name, entries[i - 1].name_bytes);
+        rc = entries[i - 1].name_bytes;
+    }
+    free(entries);
+    return rc;
 }
 
 static void finish_channels(struct rc_api_call *call)

@@ -83,6 +83,9 @@ void rc_api_call_close(struct rc_api_call *call)
     free(call->messages);
     free(call->places);
     free(call->does);
+    if (call->own != NULL) {
+        call->free_own(call->own);
+    }
     free(call);
     api->call_count--;
     rc_metric_set(api->clients->metrics, RC_METRIC_API_CALLS, api->call_count);

@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/config/socketio.h"
 #include "common/records/args.h"
+#include "common/records/socket_id.h"
 #include "worker/gate/permission.h"
 
 /* --- what is asked for --- */
@@ -345,7 +346,7 @@ static void put_exclusion(struct rc_api_call *call, struct rc_span array, struct
             break; /* was checked */
         }
         const enum rc_client_id_kind kind =
-            rc_client_id_read((const char *)id.bytes, id.count, control->instance_id, control->boot_nonce, &ref);
+            rc_any_client_id_read((const char *)id.bytes, id.count, control->instance_id, control->boot_nonce, &ref);
         if (kind == RC_CLIENT_ID_LOCAL) {
             refs[view->head.exclude_count++] = ref;
         } else if (kind == RC_CLIENT_ID_FOREIGN) {
@@ -506,6 +507,10 @@ void rc_api_put_published(struct rc_text *text, const struct rc_api_call *call)
 static void message_done(struct rc_api_call *call)
 {
     if (call->answered < call->message_count || call->state != RC_API_WAITING) {
+        return;
+    }
+    if (call->finish != NULL) {
+        call->finish(call);
         return;
     }
     struct rc_text text = {0};

@@ -16,7 +16,7 @@ static int query_relay(struct rc_api_call *call, enum rc_query_kind kind, struct
                        const struct rc_query_history *which, struct rc_api_fault *fault)
 {
     struct rc_clients *clients = call->api->clients;
-    if (rc_api_ask(call, fault) < 0) {
+    if (!call->asking && rc_api_ask(call, fault) < 0) {
         return -EINVAL;
     }
     const struct rc_call_tag tag = rc_api_tag(call, 0);
@@ -40,6 +40,11 @@ static int query_relay(struct rc_api_call *call, enum rc_query_kind kind, struct
     call->question = kind;
     call->state = RC_API_WAITING;
     return 0;
+}
+
+int rc_api_ask_members(struct rc_api_call *call, struct rc_span channel, struct rc_api_fault *fault)
+{
+    return query_relay(call, RC_QUERY_CHANNEL, channel, NULL, fault);
 }
 
 static int ask_user(struct rc_api_call *call, struct rc_span user, struct rc_api_fault *fault)

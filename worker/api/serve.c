@@ -46,7 +46,7 @@ static bool is_open(const struct rc_clients *clients, uint32_t client)
 {
     const struct rc_client *its = rc_truth_client(clients->truth, client);
     return its->state == RC_CLIENT_OPEN && !(its->flags & RC_CLIENT_CLOSE_QUEUED) &&
-           rc_encoding_codec_of(its->encoding)->hears_channels;
+           (rc_encoding_codec_of(its->encoding)->hears_channels || rc_encoding_is_pusher(its->encoding));
 }
 
 static bool serve_act(struct rc_clients *clients, uint32_t client, const struct served *served)

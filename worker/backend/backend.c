@@ -1,22 +1,20 @@
 /* backend: calls: begun, waiting, ended, and who is told. See backend.h and backend_io.h. */
 #include "worker/backend/backend.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/un.h>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/metrics/backend_health.h"
 #include "common/shm/hosts.h"
 #include "common/tls/context.h"
+#include "worker/backend/addresses.h"
 #include "worker/backend/backend_io.h"
 #include "worker/backend/count.h"
 #include "worker/backend/flight.h"
@@ -45,8 +43,9 @@ static struct rc_backend_counters *calls_counters(const struct rc_backends *back
 /* --- addresses --- */
 
 /* Adds what is not there yet; what is there stays. */
-static void address_add(struct rc_backend *backend, uint32_t url, const void *name, socklen_t bytes)
+static void address_add(void *context, uint32_t url, const void *name, socklen_t bytes)
 {
+    struct rc_backend *backend = context;
     uint32_t place = backend->address_count;
     for (uint32_t i = 0; i < backend->address_count; i++) {
         struct rc_backend_address *address = &backend->addresses[i];
@@ -67,44 +66,14 @@ static void address_add(struct rc_backend *backend, uint32_t url, const void *na
     backend->address_count += place == backend->address_count;
 }
 
-static void address_add_ip(struct rc_backend *backend, uint32_t url, const struct rc_address *ip)
-{
-    const in_port_t port = htons(backend->urls[url].port);
-    if (rc_address_is_v4(ip)) {
-        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = port};
-        memcpy(&v4.sin_addr, ip->bytes + 12, 4);
-        address_add(backend, url, &v4, sizeof(v4));
-    } else {
-        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = port};
-        memcpy(&v6.sin6_addr, ip->bytes, 16);
-        address_add(backend, url, &v6, sizeof(v6));
-    }
-}
-
 /* As the names are known now. */
 static void backend_find_addresses(struct rc_backends *backends, struct rc_backend *backend)
 {
     for (uint32_t i = 0; i < backend->address_count; i++) {
         backend->addresses[i].gone = true;
     }
-    for (uint32_t i = 0; i < backend->config.url_count; i++) {
-        const struct rc_backend_url *url = &backend->urls[i];
-        struct rc_address found[RC_HOST_ADDRESSES_MAX];
-        struct sockaddr_un local = {.sun_family = AF_UNIX};
-        if (url->scheme == RC_BACKEND_UNIX) {
-            memcpy(local.sun_path, url->host.bytes, url->host.count);
-            address_add(backend, i, &local, sizeof(local));
-            continue;
-        }
-        if (rc_address_parse(&found[0], (const char *)url->host.bytes, url->host.count)) {
-            address_add_ip(backend, i, &found[0]);
-            continue;
-        }
-        const int count = rc_hosts_find(&backends->control->core->hosts, url->host, found);
-        for (int n = 0; n < count; n++) {
-            address_add_ip(backend, i, &found[n]);
-        }
-    }
+    rc_backend_addresses_each(&backends->control->core->hosts, backend->urls, backend->config.url_count, address_add,
+                              backend);
     rc_pool_trim(backends, backend, false);
 }
 

@@ -12,6 +12,7 @@
 #include "worker/carrier/crossing.h"
 #include "worker/engine/unjoined.h"
 #include "worker/http/upgrade.h"
+#include "worker/link/opening.h"
 
 #define POLL_UPGRADING_MS 100u /* a GET beside a probe is answered after this, for the client to change over */
 #define QUERY_VALUE_MAX 64u
@@ -503,16 +504,46 @@ static void polls_resumed(void *context, uint32_t client)
 
 /* --- handshake ------------------------------------------------------------------------------------------------------- */
 
-static void handshake_uncount(struct rc_clients *clients, const struct rc_exchange *exchange, bool counted)
+/* A handshake on its way. */
+struct handshake {
+    bool counted;           /* in the limits of its address */
+    struct rc_text opening; /* what the application is told of the request; empty when none has its clients */
+};
+
+static void handshake_drop(struct rc_clients *clients, const struct rc_exchange *exchange, struct handshake *handshake)
 {
-    if (counted) {
+    if (handshake->counted) {
         rc_address_limit_remove(&clients->addresses, &exchange->client);
     }
+    rc_text_free(&handshake->opening);
 }
 
-/* Answers with a new session. */
+/* The session's first answer, with these header lines beside its own. */
+static void handshake_answer(struct rc_exchange *exchange, uint32_t client, const char *headers, const void *own)
+{
+    const struct rc_engines *engines = polling_engines(exchange);
+    char packet[RC_ENGINE_OPEN_BYTES_MAX];
+    char lines[400 + RC_EXCHANGE_HEADERS_BYTES_MAX];
+    const size_t bytes = rc_engine_open_packet(engines, client, packet);
+    const char *name = engines->clients->config->socketio.cookie.text;
+    size_t at = 0;
+    (void)own;
+    if (name[0] != '\0') {
+        char sid[RC_SID_BYTES];
+        rc_engine_sid(engines, client, sid);
+        at = (size_t)snprintf(lines, sizeof(lines), "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n", name,
+                              (int)sizeof(sid), sid);
+    }
+    (void)snprintf(lines + at, sizeof(lines) - at, "%s", headers);
+    rc_exchange_answer(
+        exchange,
+        &(struct rc_exchange_answer){
+            .status = 200, .content_type = PAYLOAD_TYPE, .body = packet, .body_bytes = bytes, .headers = lines});
+}
+
+/* Answers with a new session, once the application has it, if it has them all. */
 static void handshake_finish(struct rc_engines *engines, struct rc_exchange *exchange, const struct rc_arrival *arrival,
-                             bool counted)
+                             struct handshake *handshake)
 {
     struct rc_clients *clients = engines->clients;
     struct rc_identity identity;
@@ -523,7 +554,7 @@ static void handshake_finish(struct rc_engines *engines, struct rc_exchange *exc
         if (client != 0) {
             rc_client_end(clients, client);
         }
-        handshake_uncount(clients, exchange, counted);
+        handshake_drop(clients, exchange, handshake);
         rc_exchange_error(exchange, (struct rc_exchange_answer){
                                         .status = 503, .retry_after_s = 1, .message = "no room for more sessions"});
         return;
@@ -531,35 +562,29 @@ static void handshake_finish(struct rc_engines *engines, struct rc_exchange *exc
     struct rc_engine *engine = rc_engine_of(engines, client);
     engine->address = exchange->client;
     rc_unjoined_add(engines, client, &exchange->client);
-    engine->flags |= counted ? RC_ENGINE_COUNTED : 0u;
-    char packet[RC_ENGINE_OPEN_BYTES_MAX];
-    char cookie[400] = "";
-    const size_t bytes = rc_engine_open_packet(engines, client, packet);
-    const char *name = clients->config->socketio.cookie.text;
-    if (name[0] != '\0') {
-        char sid[RC_SID_BYTES];
-        rc_engine_sid(engines, client, sid);
-        (void)snprintf(cookie, sizeof(cookie), "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n", name,
-                       (int)sizeof(sid), sid);
-    }
+    engine->flags |= handshake->counted ? RC_ENGINE_COUNTED : 0u;
     rc_arrival_greet(clients, client, arrival);
-    rc_exchange_answer(
-        exchange,
-        &(struct rc_exchange_answer){
-            .status = 200, .content_type = PAYLOAD_TYPE, .body = packet, .body_bytes = bytes, .headers = cookie});
+    if (arrival->codec == RC_CODEC_LINK) {
+        rc_link_open(engines->link.context, exchange, client,
+                     rc_span_of(handshake->opening.bytes, handshake->opening.count), handshake_answer, NULL, 0);
+        rc_text_free(&handshake->opening);
+    } else {
+        handshake_answer(exchange, client, "", NULL);
+    }
 }
 
-/* `own`: is it counted in the limits of its address? */
 static void handshake_arrived(struct rc_exchange *exchange, const struct rc_arrival *arrival, const void *own)
 {
-    const bool *counted = own;
-    handshake_finish(polling_engines(exchange), exchange, arrival, *counted);
+    struct handshake handshake;
+    memcpy(&handshake, own, sizeof(handshake));
+    handshake_finish(polling_engines(exchange), exchange, arrival, &handshake);
 }
 
 static void handshake_gone(struct rc_exchange *exchange, const void *own)
 {
-    const bool *counted = own;
-    handshake_uncount(polling_engines(exchange)->clients, exchange, *counted);
+    struct handshake handshake;
+    memcpy(&handshake, own, sizeof(handshake));
+    handshake_drop(polling_engines(exchange)->clients, exchange, &handshake);
 }
 
 static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
@@ -567,7 +592,7 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
     static const struct rc_arrival_waiter waiter = {.arrived = handshake_arrived, .gone = handshake_gone};
     struct rc_clients *clients = engines->clients;
     struct rc_arrival arrival;
-    bool counted; /* in the limits of its address */
+    struct handshake handshake = {0};
     uint32_t at = 0;
     const struct rc_http_view *origin = rc_http_header_next(exchange->request, "origin", &at);
     if (!rc_arrival_begin(exchange, path, &arrival) ||
@@ -579,25 +604,28 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
                           (struct rc_exchange_answer){.status = 429, .retry_after_s = 10, .message = RC_UNJOINED_TEXT});
         return;
     }
-    if (!rc_clients_admit(clients, &exchange->client, &counted)) { /* whatever connections its requests come on */
+    /* Whatever connections its requests come on. */
+    if (!rc_clients_admit(clients, &exchange->client, &handshake.counted)) {
         rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 429,
                                                                 .retry_after_s = 10,
                                                                 .message = "too many connections from your address"});
         return;
     }
-    if (!rc_arrival_take_request(exchange, &arrival)) {
-        handshake_uncount(clients, exchange, counted);
+    if (!rc_arrival_take_request(exchange, &arrival) ||
+        (arrival.codec == RC_CODEC_LINK &&
+         !rc_link_opening_of(engines->link.context, exchange, false, &handshake.opening))) {
+        handshake_drop(clients, exchange, &handshake);
         return;
     }
     switch (rc_arrival_identify(exchange, &arrival)) {
     case RC_ARRIVED:
-        handshake_finish(engines, exchange, &arrival, counted);
+        handshake_finish(engines, exchange, &arrival, &handshake);
         return;
     case RC_ARRIVED_LATER:
-        rc_arrival_wait(exchange, &arrival, &waiter, &counted, sizeof(counted));
+        rc_arrival_wait(exchange, &arrival, &waiter, &handshake, sizeof(handshake));
         return;
     case RC_ARRIVED_NOT:
-        handshake_uncount(clients, exchange, counted);
+        handshake_drop(clients, exchange, &handshake);
         return;
     }
 }

@@ -16,6 +16,7 @@
 #include "worker/engine/unjoined.h"
 #include "worker/http/deflate_offer.h"
 #include "worker/http/upgrade.h"
+#include "worker/link/opening.h"
 #include "worker/ws/frame.h"
 
 /* What was agreed; no pointers into the request. */
@@ -23,11 +24,18 @@ struct upgrade {
     uint8_t server_window_bits;
     uint8_t client_window_bits;
     bool client_takeover;
-    bool engine;      /* Engine.IO: a session of its own, */
-    uint32_t session; /* or one that it is to take over; 0 = of its own */
+    struct rc_text opening; /* what the application is told of the request; empty when none has its clients */
+    bool engine;            /* Engine.IO: a session of its own, */
+    uint32_t session;       /* or one that it is to take over; 0 = of its own */
     uint32_t response_bytes;
     char response[1024]; /* last: as much as there is is kept of one that waits */
 };
+
+static struct rc_links *links_of(const struct rc_exchange *exchange)
+{
+    const struct rc_clients *clients = exchange->exchanges->ops.context;
+    return ((struct rc_engines *)clients->engine.context)->link.context;
+}
 
 static struct rc_clients *clients_of(const struct rc_exchange *exchange)
 {
@@ -131,6 +139,10 @@ static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exch
         !rc_arrival_take_request(exchange, arrival)) {
         return false;
     }
+    if (arrival->codec == RC_CODEC_LINK && out->session == 0 &&
+        !rc_link_opening_of(links_of(exchange), exchange, true, &out->opening)) {
+        return false;
+    }
     out->server_window_bits = agreement.server_window_bits;
     out->client_window_bits = agreement.client_window_bits;
     out->client_takeover = agreement.client_window_bits > 0 && !agreement.client_no_context_takeover;
@@ -162,11 +174,74 @@ static void upgrade_greet(struct rc_clients *clients, uint32_t client, const str
     rc_arrival_greet(clients, client, arrival);
 }
 
-/* Answers 101; the exchange is gone afterwards, and the connection a client's. */
-static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *upgrade,
-                           const struct rc_arrival *arrival)
+/* What was agreed holds from here on for the client that the socket carries. */
+static void upgrade_apply(struct rc_clients *clients, uint32_t socket, const struct upgrade *upgrade)
+{
+    struct rc_socket *its = &clients->truth->sockets[socket];
+    its->inflate_bits = upgrade->client_window_bits;
+    its->flags |= upgrade->client_takeover ? RC_SOCKET_TAKEOVER : 0;
+}
+
+/* 101 with these header lines beside its own, for a session that the application has. */
+static void upgrade_opened(struct rc_exchange *exchange, uint32_t client, const char *headers, const void *own)
+{
+    const struct upgrade *upgrade = own;
+    struct rc_clients *clients = clients_of(exchange);
+    struct rc_engines *engines = clients->engine.context;
+    char packet[RC_ENGINE_OPEN_BYTES_MAX];
+    const uint32_t socket = exchange->connection;
+    const bool later = rc_exchange_upgraded(exchange);
+    const uint32_t head_bytes = upgrade->response_bytes - 2; /* without the empty line */
+    int rc = rc_hub_answer(clients->hub, socket, upgrade->response, head_bytes);
+    rc = rc < 0 ? rc : rc_hub_answer(clients->hub, socket, headers, (uint32_t)strlen(headers));
+    rc = rc < 0 ? rc : rc_hub_answer(clients->hub, socket, "\r\n", 2);
+    if (rc < 0 || rc_client_attach(clients, client, socket) < 0) {
+        rc_client_end(clients, client);
+        rc_socket_failed_memory(clients, socket);
+        return;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_UPGRADED, 1);
+    upgrade_apply(clients, socket, upgrade);
+    rc_engine_reply(engines, client, RC_PART_TEXT, packet, rc_engine_open_packet(engines, client, packet));
+    if (later) {
+        clients->exchanges.ops.resume(clients, socket);
+    }
+}
+
+/* The application is asked, or told, first; until then nothing carries the client. */
+static void upgrade_link(struct rc_exchange *exchange, struct upgrade *upgrade, const struct rc_arrival *arrival)
 {
     struct rc_clients *clients = clients_of(exchange);
+    struct rc_engines *engines = clients->engine.context;
+    struct rc_identity identity;
+    const uint32_t client =
+        rc_client_open(clients, (uint8_t)arrival->endpoint,
+                       rc_encoding_of(arrival->codec, RC_FRAMING_WEBSOCKET, upgrade->server_window_bits),
+                       rc_arrival_identity(arrival, &identity));
+    if (client == 0 || upgrade->response_bytes < 2 || !rc_engine_begin(engines, client)) {
+        if (client != 0) {
+            rc_client_end(clients, client);
+        }
+        rc_exchange_error(exchange, (struct rc_exchange_answer){
+                                        .status = 503, .retry_after_s = 1, .message = "no room for more sessions"});
+    } else {
+        rc_engine_of(engines, client)->address = exchange->client;
+        rc_arrival_greet(clients, client, arrival);
+        rc_link_open(engines->link.context, exchange, client,
+                     rc_span_of(upgrade->opening.bytes, upgrade->opening.count), upgrade_opened, upgrade,
+                     sizeof(*upgrade));
+    }
+    rc_text_free(&upgrade->opening);
+}
+
+/* Answers 101; the exchange is gone afterwards, and the connection a client's. */
+static void upgrade_finish(struct rc_exchange *exchange, struct upgrade *upgrade, const struct rc_arrival *arrival)
+{
+    struct rc_clients *clients = clients_of(exchange);
+    if (arrival->codec == RC_CODEC_LINK && upgrade->session == 0) {
+        upgrade_link(exchange, upgrade, arrival);
+        return;
+    }
     const uint32_t socket = exchange->connection;
     const bool later = rc_exchange_upgraded(exchange);
     struct rc_identity identity;
@@ -183,9 +258,7 @@ static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *u
         rc_socket_failed_memory(clients, socket);
         return;
     }
-    struct rc_socket *its = &clients->truth->sockets[socket];
-    its->inflate_bits = upgrade->client_window_bits;
-    its->flags |= upgrade->client_takeover ? RC_SOCKET_TAKEOVER : 0;
+    upgrade_apply(clients, socket, upgrade);
     upgrade_greet(clients, client, upgrade, arrival);
     if (later) {
         clients->exchanges.ops.resume(clients, socket); /* the WebSocket's first bytes may have come already */
@@ -196,14 +269,26 @@ static void upgrade_finish(struct rc_exchange *exchange, const struct upgrade *u
 
 static void upgrade_arrived(struct rc_exchange *exchange, const struct rc_arrival *arrival, const void *own)
 {
-    upgrade_finish(exchange, own, arrival);
+    struct upgrade upgrade = {0};
+    memcpy(&upgrade, own, offsetof(struct upgrade, response));
+    memcpy(upgrade.response, (const uint8_t *)own + offsetof(struct upgrade, response), upgrade.response_bytes);
+    upgrade_finish(exchange, &upgrade, arrival);
+}
+
+static void upgrade_gone(struct rc_exchange *exchange, const void *own)
+{
+    struct rc_text opening;
+    (void)exchange;
+    memcpy(&opening, (const uint8_t *)own + offsetof(struct upgrade, opening), sizeof(opening));
+    rc_text_free(&opening);
 }
 
 void rc_websocket_upgrade(void *context, struct rc_exchange *exchange, const char *path)
 {
-    static const struct rc_arrival_waiter waiter = {.arrived = upgrade_arrived};
+    static const struct rc_arrival_waiter waiter = {.arrived = upgrade_arrived, .gone = upgrade_gone};
     struct upgrade upgrade;
     struct rc_arrival arrival;
+    upgrade.opening = (struct rc_text){0};
     if (!upgrade_judge(context, exchange, path, &upgrade, &arrival)) {
         return;
     }
@@ -216,6 +301,7 @@ void rc_websocket_upgrade(void *context, struct rc_exchange *exchange, const cha
                         offsetof(struct upgrade, response) + upgrade.response_bytes);
         return;
     case RC_ARRIVED_NOT:
+        rc_text_free(&upgrade.opening);
         return;
     }
 }

@@ -5,6 +5,7 @@
 #include "worker/client/client.h"
 #include "worker/gate/permission.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,11 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/config/pusher.h"
 #include "common/config/socketio.h"
 #include "common/records/channel_name.h"
 #include "worker/http/origin.h"
+#include "worker/proto/pusher.h"
 
 static struct rc_clients *clients_of(const struct rc_exchange *exchange)
 {
@@ -24,8 +27,16 @@ static struct rc_clients *clients_of(const struct rc_exchange *exchange)
 static const enum rc_codec_id codecs[] = {
     [RC_ENDPOINT_NATIVE] = RC_CODEC_JSON,       [RC_ENDPOINT_RAW] = RC_CODEC_RAW,
     [RC_ENDPOINT_ENGINEIO] = RC_CODEC_ENGINEIO, [RC_ENDPOINT_SOCKETIO] = RC_CODEC_SOCKETIO,
-    [RC_ENDPOINT_SSE] = RC_CODEC_SSE,
+    [RC_ENDPOINT_SSE] = RC_CODEC_SSE,           [RC_ENDPOINT_PUSHER] = RC_CODEC_PUSHER,
 };
+
+/* What stands behind an end point's path and a slash: an app's key. No bytes: it is another path. */
+static struct rc_span pusher_key(const struct rc_config_endpoint *endpoint, const char *path)
+{
+    const size_t head = strlen(endpoint->path.text);
+    return strncmp(path, endpoint->path.text, head) == 0 && path[head] == '/' ? rc_span_text(path + head + 1)
+                                                                              : (struct rc_span){0};
+}
 
 int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc_codec_id *codec)
 {
@@ -38,7 +49,7 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
         return RC_ENDPOINT_PATH;
     }
     if (rc_config_engineio_path_is(config->socketio.path.text, path)) {
-        *codec = RC_CODEC_SOCKETIO;
+        *codec = config->socketio.link.text[0] == '\0' ? RC_CODEC_SOCKETIO : RC_CODEC_LINK;
         return RC_ENDPOINT_PATH;
     }
     if (rc_config_engineio_path_is(config->debug.engineio_echo.text, path)) {
@@ -52,6 +63,12 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
     for (uint32_t i = 0; i < config->endpoint_count; i++) {
         const struct rc_config_endpoint *endpoint = &config->endpoints[i];
         *codec = codecs[endpoint->protocol];
+        if (*codec == RC_CODEC_PUSHER) {
+            if (pusher_key(endpoint, path).bytes != NULL) {
+                return (int)i;
+            }
+            continue;
+        }
         if (rc_encoding_is_engine(rc_encoding_of(*codec, RC_FRAMING_WEBSOCKET, 0))
                 ? rc_config_engineio_path_is(endpoint->path.text, path)
                 : strcmp(path, endpoint->path.text) == 0) {
@@ -134,15 +151,39 @@ static uint32_t arrival_rewind(const struct rc_exchange *exchange)
 
 /* --- may it come? ---------------------------------------------------------------------------------------------------- */
 
+/* Who is not let in is told so as a client, and closed: pages cannot read an answer to an upgrade. */
+static void arrival_app(const struct rc_exchange *exchange, const char *path, struct rc_arrival *arrival)
+{
+    const struct rc_config *config = clients_of(exchange)->config;
+    char version[8];
+    const int bytes = rc_http_query_find(exchange->request->query, "protocol", version, sizeof(version));
+    arrival->pusher_app =
+        (int16_t)rc_pusher_app_of_key(config, pusher_key(&config->endpoints[arrival->endpoint], path));
+    bool digits = bytes > 0;
+    for (int i = 0; i < bytes; i++) {
+        digits &= version[i] >= '0' && version[i] <= '9';
+    }
+    arrival->pusher_code = bytes == -ENOENT || bytes == 0                       ? RC_PUSHER_NO_VERSION
+                           : !digits                                            ? RC_PUSHER_BAD_VERSION
+                           : bytes != 1 || version[0] < '5' || version[0] > '7' ? RC_PUSHER_UNSUPPORTED_VERSION
+                           : arrival->pusher_app < 0                            ? RC_PUSHER_NO_APP
+                                                                                : 0;
+}
+
 bool rc_arrival_begin(struct rc_exchange *exchange, const char *path, struct rc_arrival *arrival)
 {
     struct rc_clients *clients = clients_of(exchange);
     arrival->rewind = arrival_rewind(exchange);
     arrival->endpoint = rc_socket_endpoint(clients->config, path, &arrival->codec);
+    arrival->pusher_app = -1;
+    arrival->pusher_code = 0;
     if (arrival->endpoint < 0) {
         rc_exchange_error(
             exchange, (struct rc_exchange_answer){.status = 404, .message = "no WebSocket end point has this path"});
         return false;
+    }
+    if (arrival->codec == RC_CODEC_PUSHER) {
+        arrival_app(exchange, path, arrival);
     }
     if (clients->draining) {
         rc_exchange_error(exchange, (struct rc_exchange_answer){.status = 503,
@@ -193,7 +234,7 @@ static void note_client(const struct rc_exchange *exchange)
 /* Can clients of this kind say who they are later, or have they their connect? */
 static enum rc_identity_moment moment_of(enum rc_codec_id codec)
 {
-    return codec == RC_CODEC_SOCKETIO ? RC_IDENTITY_HANDSHAKE : RC_IDENTITY_ALL;
+    return codec == RC_CODEC_SOCKETIO || codec == RC_CODEC_LINK ? RC_IDENTITY_HANDSHAKE : RC_IDENTITY_ALL;
 }
 
 bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *arrival)
@@ -547,7 +588,11 @@ void rc_client_hears(struct rc_clients *clients, uint32_t client, uint32_t rewin
 
 void rc_arrival_greet(struct rc_clients *clients, uint32_t client, const struct rc_arrival *arrival)
 {
-    arrival_welcome(clients, client);
+    if (arrival->codec == RC_CODEC_PUSHER) {
+        clients->pusher.begin(clients->pusher.context, client, arrival->pusher_app, arrival->pusher_code);
+    } else {
+        arrival_welcome(clients, client);
+    }
     rc_client_set_by_backend(clients, client, rc_span_of(arrival->set, arrival->set_bytes));
     if (rc_client_keep_request(clients, client, rc_span_of(arrival->request, arrival->request_bytes)) < 0 ||
         (arrival->must_say && rc_client_must_say(clients, client) < 0)) {

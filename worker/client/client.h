@@ -79,6 +79,18 @@ struct rc_engine_ops {
     void (*changed)(void *context, uint32_t client);
 };
 
+/* Who knows what clients of the Pusher Channels protocol mean: worker/pusher's. */
+struct rc_pusher_ops {
+    void *context; /* borrowed */
+    /* A new client, of that app (index in config->pusher_apps, -1: none); `code`: why it is not let in (enum rc_pusher_code), 0: it is. It is greeted,
+     * or told so and closed. */
+    void (*begin)(void *context, uint32_t client, int app, uint32_t code);
+    /* A message of the client; false: it waits, as rc_client_message. */
+    bool (*message)(void *context, uint32_t client, enum rc_part_kind kind, uint8_t *bytes, size_t count);
+    /* It is in no channel any more, and about to be freed. */
+    void (*ended)(void *context, uint32_t client);
+};
+
 /* Clients of server-sent events before anything carries them, while what they asked for is being registered: worker/carrier/stream.c's. */
 struct rc_stream_ops {
     void *context; /* borrowed */
@@ -145,6 +157,7 @@ struct rc_clients {
     struct rc_carrier_ops carrier;
     struct rc_engine_ops engine;
     struct rc_stream_ops stream;
+    struct rc_pusher_ops pusher;
     struct rc_passage_ops passage;
     struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
     struct rc_limits *limits;         /* borrowed; likewise */
@@ -396,14 +409,16 @@ uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const u
 struct rc_arrival {
     int endpoint; /* index of [[endpoint]], or RC_ENDPOINT_PATH */
     enum rc_codec_id codec;
-    uint64_t token;     /* names the judgement while somebody else is asked who it is */
-    bool must_say;      /* it has to say who it is */
-    uint8_t user_bytes; /* 0: anonymous */
-    bool websocket;     /* how it comes; else by polling */
-    uint32_t rewind;    /* so many of the newest messages of what its end point joins first; 0 = none */
-    uint16_t set_bytes; /* JSON that is to be set on the connection */
-    uint8_t row;        /* that told; 0 = none of [[identity]] */
-    bool counted;       /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
+    uint64_t token;       /* names the judgement while somebody else is asked who it is */
+    bool must_say;        /* it has to say who it is */
+    int16_t pusher_app;   /* of a client of the Pusher Channels protocol, -1: none */
+    uint16_t pusher_code; /* why it is not let in; 0: it is */
+    uint8_t user_bytes;   /* 0: anonymous */
+    bool websocket;       /* how it comes; else by polling */
+    uint32_t rewind;      /* so many of the newest messages of what its end point joins first; 0 = none */
+    uint16_t set_bytes;   /* JSON that is to be set on the connection */
+    uint8_t row;          /* that told; 0 = none of [[identity]] */
+    bool counted; /* among its user's connections, from rc_arrival_identify on until a client is opened with it */
     uint64_t expires_ms;  /* CLOCK_REALTIME; 0 = never */
     uint64_t bound_ms;    /* likewise: rc_client_bound */
     uint32_t session;     /* until the loop goes on; 0 = none */
@@ -551,6 +566,8 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
 bool rc_client_is_in(struct rc_clients *clients, uint32_t client, struct rc_span channel);
 /* Is it a socket's own room (rc_permission_socket)? */
 bool rc_client_room_is_socket(const struct rc_clients *clients, struct rc_span room);
+/* reserved.c: may clients that speak no protocol of rooms not use that channel by its name? */
+bool rc_client_channel_reserved(const struct rc_clients *clients, struct rc_span channel);
 /* Sends a client away: tells the namespaces of a session, then closes, behind what was sent before. */
 void rc_client_send_away(struct rc_clients *clients, uint32_t client, uint16_t code, const char *reason);
 /* auth.c: {"type":"auth"}, the one operation of who has to say who it is, and {"type":"refresh"}, of who is somebody. */

@@ -490,6 +490,9 @@ static void client_free(struct rc_clients *clients, uint32_t index, uint32_t soc
     clients->connections--;
     rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
     rc_hub_unsubscribe_all(clients->hub, index); /* told with the client's id */
+    if (rc_encoding_is_pusher(client->encoding)) {
+        clients->pusher.ended(clients->pusher.context, index);
+    }
     if (clients->identities != NULL && (client->flags & RC_CLIENT_WAITS_ANSWER)) {
         rc_identities_forget(clients->identities, client->random);
     }

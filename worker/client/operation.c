@@ -9,7 +9,7 @@
 #include "common/records/channel_name.h"
 #include "common/records/select.h"
 #include "common/base/check.h"
-#include "common/config/socketio.h"
+#include "common/records/socket_id.h"
 #include "worker/gate/permission.h"
 #include "worker/limits/limits.h"
 #include "worker/store/receiving.h"
@@ -158,15 +158,6 @@ static bool request_channel_ok(const struct request *request)
     return true;
 }
 
-/* Is it the name of a room of a Socket.IO namespace, or a socket's own room? Those are not for other clients while there is Socket.IO. */
-static bool request_of_socketio(const struct request *request, struct rc_span channel)
-{
-    struct rc_span nsp;
-    struct rc_span room;
-    return (rc_channel_split(channel, &nsp, &room) || rc_client_room_is_socket(request->clients, channel)) &&
-           rc_config_engineio_on(request->clients->config);
-}
-
 /* May the author have it done? Who may not is answered. What a backend's call may was judged with the call. */
 static bool request_may(const struct request *request)
 {
@@ -192,8 +183,7 @@ static bool request_may(const struct request *request)
         request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("history is off for this channel's namespace"));
         return false;
     }
-    if (reserved != NULL &&
-        (rc_permission_reserved(operation->channel) || request_of_socketio(request, operation->channel))) {
+    if (reserved != NULL && rc_client_channel_reserved(request->clients, operation->channel)) {
         request_error(request, RC_CODE_FORBIDDEN, rc_span_text(reserved));
         return false;
     }
@@ -383,8 +373,8 @@ static void request_excludes(const struct request *request, struct rc_client_ref
     for (uint32_t i = 0; i < operation->exclude_count; i++) {
         const struct rc_span id = operation->exclude[i];
         struct rc_client_ref ref;
-        switch (rc_client_id_read((const char *)id.bytes, id.count, clients->control->instance_id,
-                                  clients->control->boot_nonce, &ref)) {
+        switch (rc_any_client_id_read((const char *)id.bytes, id.count, clients->control->instance_id,
+                                      clients->control->boot_nonce, &ref)) {
         case RC_CLIENT_ID_LOCAL:
             refs[view->head.exclude_count++] = ref;
             break;
@@ -792,6 +782,9 @@ bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opco
                        uint32_t *done)
 {
     const enum rc_part_kind kind = opcode == RC_WS_BINARY ? RC_PART_BINARY : RC_PART_TEXT;
+    if (rc_encoding_is_pusher(rc_truth_client(clients->truth, client)->encoding)) {
+        return clients->pusher.message(clients->pusher.context, client, kind, bytes, count);
+    }
     return rc_encoding_is_engine(rc_truth_client(clients->truth, client)->encoding)
                ? clients->engine.message(clients->engine.context, client, kind, bytes, count, done)
                : rc_client_operations(clients, client, kind, bytes, count, done);

@@ -399,6 +399,9 @@ void rc_client_set_by_backend(struct rc_clients *clients, uint32_t client, struc
 static void tell_members(struct rc_clients *clients, uint32_t client, bool joined)
 {
     const struct rc_truth *truth = clients->truth;
+    if (rc_encoding_is_pusher(rc_truth_client(truth, client)->encoding)) {
+        return; /* who it is in a channel its authorisation for that says */
+    }
     for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0;
          i = rc_truth_subscription(truth, i)->next) {
         const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, i)->group);

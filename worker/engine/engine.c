@@ -142,7 +142,11 @@ static void engine_gone(void *context, uint32_t client)
     } else if (clients->draining || (rc_truth_client(clients->truth, client)->flags & RC_CLIENT_CLOSE_QUEUED)) {
         rc_engine_note_end(engines, client, RC_ENGINE_WHY_SERVER);
     }
-    rc_socketio_gone(engines, client);
+    if (rc_engine_is_linked(engines, client)) {
+        engines->link.gone(engines->link.context, client, (enum rc_engine_why)rc_engine_of(engines, client)->why);
+    } else {
+        rc_socketio_gone(engines, client);
+    }
 }
 
 static void engine_ended(void *context, uint32_t client)
@@ -195,6 +199,10 @@ static enum rc_engine_result engine_message(struct rc_engines *engines, uint32_t
 {
     struct rc_clients *clients = engines->clients;
     const enum rc_codec_id codec = rc_encoding_codec(rc_truth_client(clients->truth, client)->encoding);
+    if (codec == RC_CODEC_LINK) {
+        return engines->link.message(engines->link.context, client, kind, bytes, count) ? RC_ENGINE_DONE
+                                                                                        : RC_ENGINE_LATER;
+    }
     if (codec != RC_CODEC_ENGINEIO) {
         return rc_socketio_message(engines, client, kind, bytes, count, done);
     }

@@ -54,7 +54,7 @@ bool rc_engine_begin(struct rc_engines *engines, uint32_t index)
         .secret = rc_clients_random(clients),
         .flags = RC_ENGINE_SESSION,
         .ping_ds = rc_engine_deadline(engines, settings->ping_interval_ms),
-        .deadline_ds = rc_encoding_codec(client->encoding) == RC_CODEC_ENGINEIO
+        .deadline_ds = rc_encoding_codec(client->encoding) == RC_CODEC_ENGINEIO || rc_engine_is_linked(engines, index)
                            ? 0
                            : rc_engine_deadline(engines, settings->connect_timeout_ms),
     };

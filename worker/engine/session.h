@@ -32,6 +32,17 @@ struct rc_poll_ops {
     void (*resumed)(void *context, uint32_t client);
 };
 
+/* Who has what clients of RC_CODEC_LINK say: worker/link. */
+struct rc_engine_link {
+    void *context; /* borrowed */
+    /* One message. False: not now; it is RC_CLIENT_WAITS_ANSWER, and told to go on. */
+    bool (*message)(void *context, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes, size_t count);
+    /* The session is about to end: it hears nothing any more. Once. */
+    void (*gone)(void *context, uint32_t client, enum rc_engine_why why);
+    /* A WebSocket has taken it over. */
+    void (*upgraded)(void *context, uint32_t client);
+};
+
 struct rc_rule_wait;
 struct rc_returning;
 TAILQ_HEAD(rc_returnings, rc_returning);
@@ -43,6 +54,7 @@ struct rc_engines {
     struct rc_wheel wheel;        /* by client */
     struct rc_unjoined *unjoined; /* owned: unjoined.h */
     struct rc_poll_ops polls;
+    struct rc_engine_link link;
     struct rc_hub_taken taken; /* of the session that is told of being ready */
     char instance[RC_SID_INSTANCE_BYTES];
     uint8_t *result; /* owned: arguments that a row has worked out */
@@ -104,6 +116,12 @@ static inline const struct rc_config_socketio *rc_engine_settings(const struct r
 static inline bool rc_engine_is(const struct rc_engines *engines, uint32_t client)
 {
     return (rc_engine_of(engines, client)->flags & (RC_ENGINE_SESSION | RC_ENGINE_PROBE)) != 0;
+}
+
+/* Is what the client says the application's own business? */
+static inline bool rc_engine_is_linked(const struct rc_engines *engines, uint32_t client)
+{
+    return rc_encoding_codec(rc_truth_client(engines->clients->truth, client)->encoding) == RC_CODEC_LINK;
 }
 
 /* Is the client still the one of that name, and open? */

@@ -142,6 +142,9 @@ static void upgrade_change_over(struct rc_engines *engines, uint32_t session, ui
     rc_client_move(clients, probe, session);
     rc_client_end(clients, probe);
     rc_metric_add(clients->metrics, RC_METRIC_ENGINE_UPGRADES, 1);
+    if (rc_engine_is_linked(engines, session)) {
+        engines->link.upgraded(engines->link.context, session);
+    }
     if (count > 0) {
         upgrade_rewrap(engines, session, random, taken + 1, count - 1);
     }

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/config/policies.h"
+#include "common/config/pusher.h"
 #include "common/records/channel_name.h"
 #include "worker/gate/event_schema.h"
 #include "worker/gate/permission.h"
@@ -73,9 +74,18 @@ bool rc_rule_asks_member(const struct rc_config *config, struct rc_span room, en
     return room_who(namespace, type) == RC_WHO_MEMBER || (type == RC_RULE_RETAIN && namespace->retain == RC_WHO_MEMBER);
 }
 
+/* Is the room a channel that an app of the Pusher protocol has for itself? Rooms of other Socket.IO namespaces are no such channels. */
+static bool room_of_app(const struct rc_rule_values *values, struct rc_span room)
+{
+    return rc_span_equal(values->input.nsp, RC_SPAN("/")) && rc_pusher_guards(values->config, room);
+}
+
 int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
                     enum rc_event_operation_type type)
 {
+    if (room_of_app(values, asked->room)) {
+        return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "a channel of a [[pusher_app]]");
+    }
     if (asked->socket && (type == RC_RULE_JOIN || type == RC_RULE_RETAIN)) {
         return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "a socket's own room");
     }
@@ -105,6 +115,9 @@ int rc_rule_sees(struct rc_rule_values *values, const struct rc_rule_room_asked 
                  enum rc_event_question_kind kind)
 {
     const enum rc_who who = rc_rule_sees_who(values->config, asked->room, kind);
+    if (room_of_app(values, asked->room)) {
+        return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "a channel of a [[pusher_app]]");
+    }
     if (asked->socket) {
         return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "a socket's own room");
     }

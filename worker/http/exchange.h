@@ -121,7 +121,7 @@ struct rc_exchanges {
     struct rc_http_date date;
 };
 
-#define RC_EXCHANGE_HEADERS_BYTES_MAX 512u /* of what one answer says beside its own, terminator included */
+#define RC_EXCHANGE_HEADERS_BYTES_MAX 4096u /* of what one answer says beside its own, terminator included */
 
 /* The answer to a request; everything borrowed for the call. Zeroed members are left out. */
 struct rc_exchange_answer {

@@ -19,7 +19,8 @@ void rc_routes_add(struct rc_routes *routes, const struct rc_route_set *set)
 static const struct rc_route *route_in(const struct rc_route_set *set, const char *path)
 {
     for (size_t i = 0; i < set->count; i++) {
-        if (strcmp(path + strlen(set->below), set->routes[i].path) == 0) {
+        const char *its = set->routes[i].path;
+        if (strcmp(path + strlen(set->below), its) == 0 || strcmp(its, RC_ROUTE_ANY) == 0) {
             return &set->routes[i];
         }
     }

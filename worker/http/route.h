@@ -14,7 +14,8 @@
 #include "common/config/config.h"
 #include "worker/http/exchange.h"
 
-#define RC_ROUTE_SETS_MAX 6u
+#define RC_ROUTE_ANY "*" /* path of a route: everything below its set that no route before it has */
+#define RC_ROUTE_SETS_MAX 7u
 #define RC_ROUTE_PATH_BYTES_MAX 256u /* of a request's path once decoded, its NUL included */
 
 /* One resource. Static. */

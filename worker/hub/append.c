@@ -536,34 +536,6 @@ void rc_hub_tell_gaps(struct rc_hub *hub)
     }
 }
 
-/* What the record adds is newer than `kept->order` from here on, also should it be handled again by a successor. */
-static void append_begin(struct rc_hub *hub, uint64_t sequence)
-{
-    struct rc_truth_hub *kept = hub->kept;
-    if (sequence == 0 || kept->order_of != sequence) {
-        kept->order_of = 0;
-        RC_STORE_ORDER();
-        kept->order = hub->order;
-        RC_STORE_ORDER();
-        kept->order_of = sequence;
-    }
-}
-
-/* Did a worker that was killed in the middle of the record append it to this log already? */
-static bool append_has(const struct rc_hub *hub, uint32_t log_index)
-{
-    const struct rc_channel_log *log = log_index == 0 ? NULL : rc_truth_log(hub->truth, log_index);
-    const struct rc_frame *newest =
-        log == NULL || log->frames == 0 ? NULL : rc_channel_log_frame(log, &hub->truth->heap, log->frames - 1);
-    return newest != NULL && newest->order > hub->kept->order && !(newest->flags & RC_FRAME_GAP);
-}
-
-/* Is the record the one that a killed worker was in the middle of? */
-static inline bool append_again(const struct rc_hub *hub, uint64_t sequence)
-{
-    return RC_UNLIKELY(sequence != 0 && sequence == hub->again);
-}
-
 /* Appends to every group of a channel, or to none of those that could not be reached before a -ENOSPC. 1: somebody of this worker
  * hears it; 0: nobody does. */
 static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const struct rc_event *event,
@@ -573,9 +545,8 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
     struct rc_truth_hub *kept = hub->kept;
     const uint64_t sequence = view == NULL ? 0 : view->head.sequence;
     if (kept->partial_mask == 0) {
-        append_begin(hub, sequence);
+        rc_record_begin(hub, sequence);
     }
-    const bool again = append_again(hub, sequence);
     for (uint32_t index = channel->groups; index != 0;) {
         const struct rc_group *group = rc_truth_group(hub->truth, index);
         const uint32_t next = group->next;
@@ -583,7 +554,7 @@ static int append_to_channel(struct rc_hub *hub, uint32_t channel_index, const s
         const bool skip = !rc_codec_says(encoding, event->type) || !append_heard(hub, index, encoding) ||
                           (kept->partial_mask & ((uint64_t)1 << encoding)) != 0;
         if (!skip) {
-            const int rc = again && append_has(hub, group->log) ? 0 : append_to_group(hub, index, event, view);
+            const int rc = rc_record_is_in(hub, sequence, group->log) ? 0 : append_to_group(hub, index, event, view);
             if (rc == -ENOSPC) {
                 return rc;
             }
@@ -778,16 +749,6 @@ static void append_own(struct rc_hub *hub, uint32_t index, uint8_t encoding, con
     rc_hub_touch(hub, index);
 }
 
-void rc_hub_begin_own(struct rc_hub *hub, uint64_t sequence)
-{
-    append_begin(hub, sequence);
-}
-
-bool rc_hub_has_own(const struct rc_hub *hub, uint32_t client, uint64_t sequence)
-{
-    return append_again(hub, sequence) && append_has(hub, rc_truth_client(hub->truth, client)->direct_log);
-}
-
 void rc_hub_append_own(struct rc_hub *hub, uint32_t index, const struct rc_event *event)
 {
     append_own(hub, index, rc_truth_client(hub->truth, index)->encoding, event);
@@ -821,8 +782,8 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         return 0;
     }
     const uint32_t index = rc_hub_client_index(hub, client);
-    rc_hub_begin_own(hub, view->head.sequence);
-    if (rc_hub_has_own(hub, index, view->head.sequence)) {
+    rc_record_begin(hub, view->head.sequence);
+    if (rc_record_is_in(hub, view->head.sequence, client->direct_log)) {
         return 0;
     }
     struct rc_event event = rc_hub_event_of(hub, RC_EVENT_DIRECT, view, &texts);

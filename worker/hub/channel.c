@@ -80,7 +80,8 @@ void rc_hub_update_interest(struct rc_hub *hub, uint32_t index)
 {
     struct rc_channel *channel = rc_truth_channel(hub->truth, index);
     const bool wanted = channel->subscriber_count > 0 || channel->pending != 0;
-    if (wanted == ((channel->flags & RC_CHANNEL_WANTED) != 0) || index == hub->everybody) {
+    if (wanted == ((channel->flags & RC_CHANNEL_WANTED) != 0) || index == hub->everybody ||
+        (channel->flags & RC_CHANNEL_HERE)) {
         return;
     }
     channel->flags = (uint16_t)(wanted ? channel->flags | RC_CHANNEL_WANTED

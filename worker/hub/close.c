@@ -24,6 +24,8 @@ void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t cod
         rc_hub_cut_off(hub, client_index);
         return;
     }
+    const struct rc_codec *codec = rc_encoding_codec_of(client->encoding);
+    code = codec->close_code == NULL ? code : codec->close_code(code);
     struct rc_output *output = rc_hub_output_of(hub, &client->output);
     if (output == NULL || (now && rc_hub_keep_cut(hub, client_index) < 0)) {
         rc_named_log_client("memory_disconnected", hub->truth, client_index, "no memory for the close frame",

@@ -16,7 +16,7 @@
  *   output.c    replies, answers                   settle.c    what became of the sends
  *   mark.c, close.c  who is to end, and how        hub.c       the whole
  *   delta.c     what a message is more than the last      exclude.c   who is left out
- *   rebuild.c   the index, from another process's truth
+ *   rebuild.c   the index, from another process's truth        here.c      channels of this worker alone
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -410,6 +410,28 @@ struct rc_hub_asking {
 /* Sends it to whom the record selects, which has names as an RC_DOWN_SELECT; how many sockets of the namespace. `args`: its arguments. */
 uint32_t rc_hub_ask(struct rc_hub *hub, const struct rc_envelope_view *view, struct rc_span args,
                     const struct rc_hub_asking *asking);
+
+/* --- here.c --- */
+
+/* Names of channels of this worker alone begin with this byte, which no other name has. */
+#define RC_HUB_HERE_BYTE 0x01
+/* The channel of that name, made if it is not there, of which nobody but this worker knows; 0: no room. */
+uint32_t rc_hub_channel_here(struct rc_hub *hub, struct rc_span name);
+/*
+ * A message of this worker's own for such a channel: rc_hub_append, for who is not the down ring. Between turns. `*partial` is 0 before the
+ * first try; -ENOSPC: a turn has to come first, then the same message with the same `*partial`.
+ */
+int rc_hub_append_here(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view, uint64_t *partial);
+/* The same for one client, in order with the messages of its channels. Who does not read them is cut off. */
+void rc_hub_append_to(struct rc_hub *hub, uint32_t client, struct rc_span data);
+/* May the client still be sent anything? */
+bool rc_hub_takes(const struct rc_hub *hub, uint32_t client);
+/* Bytes that wait for the client alone. */
+uint64_t rc_hub_backlog(const struct rc_hub *hub, uint32_t client);
+/* Has the subscription got all that came for it? */
+bool rc_hub_caught_up(const struct rc_hub *hub, uint32_t subscription);
+/* Members of a channel, one after another: `*group` and `*member` are 0 at first. 0: there is no more. Not across changes of it. */
+uint32_t rc_hub_member_next(struct rc_hub *hub, uint32_t channel, uint32_t *group, uint32_t *member);
 
 /* --- hold.c --- */
 

@@ -1,7 +1,8 @@
 /*
  * hub_internal: what the files of worker/hub share with each other and nobody else. Each calls only those above it:
  *
- *   members  place  channel  mark  hold   lists, places in histories, names, whom the turn looks at, held messages
+ *   members  record  place  channel  mark  hold
+ *                                         lists, what records have added, places in histories, names, whom the turn looks at, held messages
  *   cursor  replay                        places in logs; who gets messages of a history first
  *   output  conflate                      what is for one client alone; the newest of each key
  *   delta                                 messages as deltas, and to whom
@@ -10,7 +11,7 @@
  *   recover                               what was missed, out of histories
  *   pending  throttle  select             requests that wait; messages that wait, or are for several rooms
  *   deliver  settle                       what one client gets, and what became of it
- *   turn  hub  rebuild                    everybody; the whole
+ *   turn  hub  rebuild  resume            everybody; the whole
  */
 #ifndef RC_WORKER_HUB_HUB_INTERNAL_H
 #define RC_WORKER_HUB_HUB_INTERNAL_H
@@ -35,6 +36,18 @@ static inline void rc_hub_whole_log(struct rc_hub *hub)
 /* -ENOMEM. */
 int rc_members_add(struct rc_members *members, uint32_t subscription);
 void rc_members_remove(struct rc_hub *hub, struct rc_members *members, uint32_t position);
+
+/* --- record.c --- */
+
+/* A record of that sequence begins: what it adds to logs is newer than hub.kept->order from here on, also should a successor handle it again. */
+void rc_record_begin(struct rc_hub *hub, uint64_t sequence);
+/* The same of one that a killed worker was in the middle of. */
+bool rc_record_was_added(const struct rc_hub *hub, uint32_t log);
+/* Was the record, which is the one that a killed worker was in the middle of, added to the log (0: there is none) by that? */
+static inline bool rc_record_is_in(const struct rc_hub *hub, uint64_t sequence, uint32_t log)
+{
+    return RC_UNLIKELY(sequence != 0 && sequence == hub->again) && rc_record_was_added(hub, log);
+}
 
 /* --- place.c --- */
 
@@ -149,9 +162,6 @@ void rc_delta_commit(struct rc_hub *hub, uint32_t channel, const struct rc_envel
 
 /* An event for one client alone, in order with the messages of its channels. Who does not read them is cut off. */
 void rc_hub_append_own(struct rc_hub *hub, uint32_t client, const struct rc_event *event);
-/* A record that is for single clients begins; was it appended for this one by a worker that was killed in the middle of it? */
-void rc_hub_begin_own(struct rc_hub *hub, uint64_t sequence);
-bool rc_hub_has_own(const struct rc_hub *hub, uint32_t client, uint64_t sequence);
 
 /* What is done for the client until rc_hub_worked is half done if this process is killed in it: then the client ends. */
 static inline void rc_hub_works(struct rc_hub *hub, uint32_t client)

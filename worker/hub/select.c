@@ -134,10 +134,11 @@ int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
     struct rc_event event = rc_hub_event_of(hub, RC_EVENT_MESSAGE, view, &texts);
     const uint32_t count = select_clients(hub, view);
     const bool is_volatile = (view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
-    rc_hub_begin_own(hub, view->head.sequence);
+    rc_record_begin(hub, view->head.sequence);
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_selected *selected = &hub->selected.items[i];
-        if (!rc_hub_has_own(hub, selected->client, view->head.sequence) &&
+        const uint32_t log = rc_truth_client(hub->truth, selected->client)->direct_log;
+        if (!rc_record_is_in(hub, view->head.sequence, log) &&
             select_takes(hub, selected->client, rc_span_of(view->channel, view->head.channel_bytes)) &&
             (!is_volatile || rc_hub_takes_volatile(hub, selected->client))) {
             event.channel = select_channel(hub, selected, rc_span_of(view->channel, view->head.channel_bytes));

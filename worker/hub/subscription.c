@@ -105,7 +105,7 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
     client->subscription_count++;
     rc_truth_channel(truth, channel_index)->subscriber_count++;
     rc_metric_subscribed(hub->metrics, rc_truth_channel(truth, channel_index)->namespace, 1);
-    if (hub->handlers.member_changed != NULL) {
+    if (hub->handlers.member_changed != NULL && !(rc_truth_channel(truth, channel_index)->flags & RC_CHANNEL_HERE)) {
         hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, true);
     }
     subscription_begin(hub, index);
@@ -158,7 +158,7 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     if (channel->subscriber_count == 0 && channel->throttles != 0) {
         rc_hub_throttle_drop(hub, channel_index);
     }
-    if (hub->handlers.member_changed != NULL) {
+    if (hub->handlers.member_changed != NULL && !(channel->flags & RC_CHANNEL_HERE)) {
         hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, false);
     }
     subscription_group_release(hub, group_index);

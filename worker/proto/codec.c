@@ -10,11 +10,13 @@ const struct rc_codec *const rc_codecs[RC_CODEC_COUNT] = {
     [RC_CODEC_BINARY] = &rc_codec_binary,
     [RC_CODEC_RAW] = &rc_codec_raw,
     [RC_CODEC_ECHO] = &rc_codec_echo,
+    [RC_CODEC_PUSHER] = &rc_codec_pusher,
     [RC_CODEC_JSON_DELTA] = &rc_codec_json_delta,
     [RC_CODEC_BINARY_DELTA] = &rc_codec_binary_delta,
     [RC_CODEC_ENGINEIO] = &rc_codec_engineio,
     [RC_CODEC_SOCKETIO] = &rc_codec_socketio,
     [RC_CODEC_SOCKETIO_MSGPACK] = &rc_codec_socketio_msgpack,
+    [RC_CODEC_LINK] = &rc_codec_link,
     [RC_CODEC_SSE] = &rc_codec_sse,
     [RC_CODEC_SSE_DATA] = &rc_codec_sse_data,
 };

@@ -63,6 +63,8 @@ struct rc_codec {
     void (*heartbeat)(struct rc_unit *unit);
     /* What a close frame says to who shall come back after `reconnect_ms`; its bytes, no NUL. */
     size_t (*goodbye)(uint8_t out[RC_GOODBYE_BYTES_MAX], uint32_t reconnect_ms);
+    /* The protocol's own number for a close code of ours. NULL: they are its own. */
+    uint16_t (*close_code)(uint16_t code);
 };
 
 #define RC_EVENT_BIT(type) (1u << (type))
@@ -74,9 +76,11 @@ extern const struct rc_codec rc_codec_raw;              /* raw.c */
 extern const struct rc_codec rc_codec_echo;             /* echo.c */
 extern const struct rc_codec rc_codec_json_delta;       /* native_delta.c */
 extern const struct rc_codec rc_codec_binary_delta;     /* native_delta.c */
+extern const struct rc_codec rc_codec_pusher;           /* pusher.c */
 extern const struct rc_codec rc_codec_engineio;         /* engineio.c */
 extern const struct rc_codec rc_codec_socketio;         /* socketio.c */
 extern const struct rc_codec rc_codec_socketio_msgpack; /* socketio_msgpack.c */
+extern const struct rc_codec rc_codec_link;             /* link.c */
 extern const struct rc_codec rc_codec_sse;              /* sse.c */
 extern const struct rc_codec rc_codec_sse_data;         /* sse.c */
 

@@ -16,12 +16,14 @@ enum rc_codec_id {
     RC_CODEC_BINARY,
     RC_CODEC_RAW,
     RC_CODEC_ECHO,
+    RC_CODEC_PUSHER,
     RC_CODEC_JSON_DELTA, /* of groups alone, whose clients speak JSON or BINARY: messages as deltas */
     RC_CODEC_BINARY_DELTA,
     RC_CODEC_ENGINEIO, /* from here on those of Engine.IO */
     RC_CODEC_SOCKETIO,
     RC_CODEC_SOCKETIO_MSGPACK,
-    RC_CODEC_SSE, /* from here on those of server-sent events */
+    RC_CODEC_LINK, /* what is said is the application's business: messages as they are */
+    RC_CODEC_SSE,  /* from here on those of server-sent events */
     RC_CODEC_SSE_DATA,
     RC_CODEC_COUNT,
 };
@@ -51,6 +53,12 @@ extern const struct rc_encoding_row rc_encodings[RC_ENCODING_COUNT];
 static inline bool rc_encoding_is_engine(uint8_t encoding)
 {
     return encoding >= RC_ENCODING_ENGINE_FIRST && encoding < RC_ENCODING_STREAM_FIRST;
+}
+
+/* Does its client speak the Pusher Channels protocol? */
+static inline bool rc_encoding_is_pusher(uint8_t encoding)
+{
+    return encoding >= RC_CODEC_PUSHER * RC_ENCODING_WINDOWS && encoding < (RC_CODEC_PUSHER + 1) * RC_ENCODING_WINDOWS;
 }
 
 /* Does its client only listen, to the body of an HTTP answer? */

@@ -262,6 +262,19 @@ struct rc_engine {
 };
 _Static_assert(sizeof(struct rc_engine) == 64, "an Engine.IO session is one cache line");
 
+/*
+ * The same of a client of the Pusher Channels protocol, in the same place: it is no session of Engine.IO. Written by worker/pusher.
+ */
+struct rc_pusher {
+    uint32_t members;    /* heap block: who it is in its presence channels (pusher_members.h); 0 = it is in none */
+    uint32_t rate_ds;    /* when the running time of its client events began, in 1/10 s since boot */
+    uint32_t rate_count; /* so many in it */
+    uint8_t app;         /* index in config.pusher_apps; they do not change their places while the broker runs */
+    bool ended;          /* it was told an error that ends it: what it still says means nothing */
+    uint8_t pad[50];
+};
+_Static_assert(sizeof(struct rc_pusher) == sizeof(struct rc_engine), "they share their places");
+
 enum rc_subscription_flags {
     RC_SUBSCRIPTION_CURSOR = 1u << 0, /* `cursor` is meaningful: the subscription is not at group.served */
     RC_SUBSCRIPTION_LATEST =
@@ -294,6 +307,7 @@ enum rc_channel_flags {
     RC_CHANNEL_REFUSED =
         1u << 7,                /* it has subscribers, but the relay had no room to register it: nothing of it comes */
     RC_CHANNEL_DELTA = 1u << 9, /* some of its groups get deltas (worker/hub/delta.h) */
+    RC_CHANNEL_HERE = 1u << 10, /* of this worker alone: the relay knows nothing of it (worker/hub/here.c) */
     RC_CHANNEL_WANTS_RETAINED = 1u << 8, /* some of those who wait are to get its retained values first */
 };
 
@@ -682,6 +696,11 @@ static inline struct rc_client *rc_truth_client(const struct rc_truth *truth, ui
 static inline struct rc_socket *rc_truth_socket_of(const struct rc_truth *truth, const struct rc_client *client)
 {
     return client->socket == RC_SOCKET_NONE ? NULL : &truth->sockets[client->socket];
+}
+
+static inline struct rc_pusher *rc_truth_pusher(const struct rc_truth *truth, uint32_t client)
+{
+    return (struct rc_pusher *)(void *)&truth->engines[client];
 }
 
 /* The client of that name, or NULL: it is gone, or was never here. */

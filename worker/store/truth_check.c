@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/store/pusher_members.h"
 #include "worker/store/truth_check_channels.h"
 
 #define WATCH_EVERY 50u /* so many times as long as it took until the next look */
@@ -195,9 +196,21 @@ static int check_namespaces(struct rc_truth_found *found, uint32_t c, const stru
     return 0;
 }
 
+static int check_pusher(struct rc_truth_found *found, uint32_t c)
+{
+    const struct rc_pusher *pusher = rc_truth_pusher(found->truth, c);
+    RC_FOUND_TRY(rc_truth_found_block(found, pusher->members, 0, RC_TRUTH_BYTES_INPUTS, "client", c));
+    RC_FOUND_MUST(found, rc_pusher_members_whole(found->truth, c),
+                  "who client %u is in its presence channels does not end where it says", c);
+    return 0;
+}
+
 static int check_engine(struct rc_truth_found *found, uint32_t c)
 {
     const struct rc_engine *engine = &found->truth->engines[c];
+    if (rc_encoding_is_pusher(rc_truth_client(found->truth, c)->encoding)) {
+        return check_pusher(found, c);
+    }
     if (!rc_encoding_is_engine(rc_truth_client(found->truth, c)->encoding) ||
         !(engine->flags & (RC_ENGINE_SESSION | RC_ENGINE_PROBE))) {
         return 0; /* others never touch theirs */

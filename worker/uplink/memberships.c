@@ -6,29 +6,40 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/config/pusher.h"
+#include "common/records/member.h"
+#include "worker/store/pusher_members.h"
 
 /* A change that waits for room. */
 struct queued {
     struct rc_client_ref ref;
     uint8_t joined;
     uint8_t channel_bytes;
-    uint8_t user_bytes;
-    uint8_t pad[5];
+    uint16_t user_bytes;
+    uint16_t flags;
+    uint8_t pad[2];
     /* followed by channel and user */
+};
+
+/* Who somebody is in a channel. */
+struct as_whom {
+    struct rc_span user; /* its id; with the flag as common/records/member.h says */
+    uint16_t flags;      /* RC_ENVELOPE_MEMBER, or 0 */
+    uint8_t scratch[RC_MEMBER_BYTES_MAX];
 };
 
 static bool member_wanted(const struct rc_memberships *members, const struct rc_channel *channel)
 {
     const struct rc_config *config = members->config;
     const struct rc_config_namespace *policy = &config->namespaces[channel->namespace];
-    return policy->presence ||
+    return policy->presence || rc_pusher_roster(config, rc_truth_channel_name(members->truth, channel)) ||
            (config->redis.url.text[0] != '\0' && config->cluster.subscription_sets == RC_SUBSCRIPTION_SETS_CLIENTS &&
             policy->subscription_set.text[0] != '\0');
 }
 
 static bool anything_wanted(const struct rc_config *config)
 {
-    bool presence = false;
+    bool presence = config->pusher_app_count > 0;
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         presence |= config->namespaces[i].presence;
     }
@@ -37,11 +48,11 @@ static bool anything_wanted(const struct rc_config *config)
 }
 
 static int write_change(struct rc_memberships *members, const struct rc_client_ref *ref, struct rc_span channel,
-                        struct rc_span user, bool joined)
+                        struct rc_span user, uint16_t flags, bool joined)
 {
-    const bool presence = rc_config_namespace_of(members->config, (const char *)channel.bytes, channel.count)->presence;
+    const bool presence = rc_pusher_or_presence(members->config, channel);
     struct rc_envelope_view view = {.head = {.origin = *ref,
-                                             .flags = presence ? RC_ENVELOPE_PRESENCE : 0,
+                                             .flags = (uint16_t)(flags | (presence ? RC_ENVELOPE_PRESENCE : 0u)),
                                              .channel_bytes = (uint8_t)channel.count,
                                              .data_bytes = (uint32_t)user.count},
                                     .channel = (const char *)channel.bytes,
@@ -80,10 +91,13 @@ static bool queue_reserve(struct rc_memberships *members, uint32_t bytes)
 }
 
 static void member_enqueue(struct rc_memberships *members, const struct rc_client_ref *ref, struct rc_span channel,
-                           struct rc_span user, bool joined)
+                           struct rc_span user, uint16_t flags, bool joined)
 {
-    const struct queued head = {
-        .ref = *ref, .joined = joined, .channel_bytes = (uint8_t)channel.count, .user_bytes = (uint8_t)user.count};
+    const struct queued head = {.ref = *ref,
+                                .joined = joined,
+                                .channel_bytes = (uint8_t)channel.count,
+                                .user_bytes = (uint16_t)user.count,
+                                .flags = flags};
     if (!queue_reserve(members, (uint32_t)(sizeof(head) + channel.count + user.count))) {
         tell_again(members);
         return;
@@ -105,7 +119,7 @@ static int write_queue(struct rc_memberships *members)
         memcpy(&head, at, sizeof(head));
         const struct rc_span channel = rc_span_of(at + sizeof(head), head.channel_bytes);
         const struct rc_span user = rc_span_of(channel.bytes + channel.count, head.user_bytes);
-        if (write_change(members, &head.ref, channel, user, head.joined != 0) < 0) {
+        if (write_change(members, &head.ref, channel, user, head.flags, head.joined != 0) < 0) {
             return -EAGAIN;
         }
         members->queue_read += (uint32_t)(sizeof(head) + channel.count + user.count);
@@ -118,13 +132,21 @@ static int write_queue(struct rc_memberships *members)
 
 /* --- changes --------------------------------------------------------------------------------------------------------- */
 
-static struct rc_span user_of(const struct rc_memberships *members, const struct rc_client *client)
+static void user_of(const struct rc_memberships *members, uint32_t index, struct rc_span channel, struct as_whom *whom)
 {
-    if (client->user == 0) {
-        return (struct rc_span){0};
+    const struct rc_client *client = rc_truth_client(members->truth, index);
+    struct rc_pusher_member member;
+    whom->user = (struct rc_span){0};
+    whom->flags = 0;
+    if (rc_encoding_is_pusher(client->encoding)) { /* each of its authorisations says so */
+        if (rc_pusher_member_find(members->truth, index, channel, &member)) {
+            whom->user = rc_span_of(whom->scratch, rc_member_write(whom->scratch, member.user, member.info));
+            whom->flags = RC_ENVELOPE_MEMBER;
+        }
+    } else if (client->user != 0) {
+        const struct rc_user *user = rc_truth_user(members->truth, client->user);
+        whom->user = rc_span_of(user->id, user->id_bytes);
     }
-    const struct rc_user *user = rc_truth_user(members->truth, client->user);
-    return rc_span_of(user->id, user->id_bytes);
 }
 
 void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint32_t channel_index, bool joined)
@@ -140,9 +162,10 @@ void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint
     }
     const struct rc_client_ref ref = {.random = client->random, .slot = index, .worker = (uint16_t)members->worker};
     const struct rc_span name = rc_truth_channel_name(members->truth, channel);
-    const struct rc_span user = user_of(members, client);
-    if (members->queue != NULL || write_change(members, &ref, name, user, joined) < 0) {
-        member_enqueue(members, &ref, name, user, joined);
+    struct as_whom whom;
+    user_of(members, index, name, &whom);
+    if (members->queue != NULL || write_change(members, &ref, name, whom.user, whom.flags, joined) < 0) {
+        member_enqueue(members, &ref, name, whom.user, whom.flags, joined);
     }
 }
 
@@ -167,8 +190,10 @@ static int tell_client(struct rc_memberships *members, uint32_t index)
         if (place < members->next_subscription || !member_wanted(members, channel)) {
             continue;
         }
-        if (write_change(members, &ref, rc_truth_channel_name(members->truth, channel), user_of(members, client),
-                         true) < 0) {
+        struct as_whom whom;
+        const struct rc_span name = rc_truth_channel_name(members->truth, channel);
+        user_of(members, index, name, &whom);
+        if (write_change(members, &ref, name, whom.user, whom.flags, true) < 0) {
             members->next_subscription = place;
             return -EAGAIN;
         }

@@ -195,6 +195,11 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
     case RC_DOWN_CALL:
         to->call(to->context, view);
         return 0;
+    case RC_DOWN_MEMBER:
+        if (to->member != NULL) {
+            to->member(to->context, view);
+        }
+        return 0;
     case RC_DOWN_ANSWER:
         answers = true;
         break;

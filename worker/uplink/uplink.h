@@ -30,6 +30,8 @@ struct rc_uplink_handlers {
     void (*acknowledged)(void *context, const struct rc_envelope_view *view);
     /* RC_DOWN_CALL: another worker's API call is to be carried out here. */
     void (*call)(void *context, const struct rc_envelope_view *view);
+    /* RC_DOWN_MEMBER. NULL: nobody wants to know. */
+    void (*member)(void *context, const struct rc_envelope_view *view);
     /* An RC_DOWN_DIRECT that was an API call's has been handled: the caller wants to know whether its target is here. */
     void (*direct_called)(void *context, const struct rc_envelope_view *view);
     /* RC_DOWN_ANSWER, RC_DOWN_REPLY, RC_DOWN_QUERY, RC_DOWN_LIMIT, and what else has RC_ENVELOPE_ANSWER: for a client, or (RC_ENVELOPE_API) a call. */

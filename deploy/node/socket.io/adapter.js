@@ -195,8 +195,13 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
     Adapter.prototype.disconnectSockets.call(this, opts, close);
   }
 
+  /* Older versions of socket.io give fewer members. */
+  fetchSockets(opts) {
+    return super.fetchSockets({ ...opts, except: opts.except ?? new Set(), flags: opts.flags ?? {} });
+  }
+
   async sockets(rooms) {
-    const sockets = await this.fetchSockets({ rooms, except: new Set(), flags: {} });
+    const sockets = await this.fetchSockets({ rooms });
     return new Set(sockets.map(({ id }) => id));
   }
 
@@ -234,7 +239,7 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
       if (entry) {
         Object.assign(socket, { id: entry.sid, recovered: true, ...(entry.pid && { pid: entry.pid }), data: entry.data ?? {} });
         socket.handshake.auth = auth;
-        for (const room of entry.rooms.map(roomOf)) if (room !== undefined && room !== socket.id) socket.join(room);
+        for (const room of entry.rooms.map(roomOf)) if (room !== undefined) socket.join(room);
       }
       nsp.adapter.follow?.(socket);
       return socket;

@@ -253,7 +253,7 @@ class Engine extends EventEmitter {
     };
     const accept = once(() => {
       const headers = {};
-      if (this.opts.cookie) headers["Set-Cookie"] = [cookieOf(this.opts.cookie, open.sid)];
+      if (this.opts.cookie && open.transport === "polling") headers["Set-Cookie"] = [cookieOf(this.opts.cookie, open.sid)];
       this.emit("initial_headers", headers, request);
       this.emit("headers", headers, request);
       answer.writeHead(200, headers);

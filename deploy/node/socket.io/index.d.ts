@@ -6,11 +6,11 @@ export interface LinkOptions {
   secret?: string | string[];
   /** The path of `url` in `[[backend]]`, where several servers share one port. Without it: any. */
   path?: string;
-  /** Addresses of `[link] listen`, for processes that dial out: `10.0.0.1:7000`, `https://…`, `unix:/run/ringcast/link.sock`. */
+  /** Where the broker listens for links, for processes that dial out: `10.0.0.1:7000`, `https://…`, `unix:/run/ringcast/link.sock`. */
   dial?: string | string[];
   /** The name of the `[[backend]]` when dialling. Without it: the first of kind "link". */
   backend?: string;
-  /** Do clients outlive this process? Without it: if `connectionStateRecovery` is on. */
+  /** Do clients outlive this process, where the broker offers that? Without it: if `connectionStateRecovery` is on. */
   resume?: boolean;
   /** Options of the engine in place of those of the server. */
   engine?: Record<string, unknown>;

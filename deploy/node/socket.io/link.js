@@ -27,6 +27,7 @@ class Link extends EventEmitter {
   /* `nonces`: { broker, application }; `ready`: () => what READY says. The socket is this link's from here on. */
   constructor(socket, { secrets, nonces, ready }) {
     super();
+    this.setMaxListeners(0); // each callback of a write is one
     Object.assign(this, { socket, secrets, nonces, ready, hello: null, frameMax: HELLO_MAX, frames: 0, waiting: [], scheduled: false, ended: false });
     this.reader = new broker.Reader(HELLO_MAX);
     this.deadline = setTimeout(() => this.end(new Broken("no HELLO came")), HELLO_MS);

@@ -67,7 +67,7 @@ class Links extends EventEmitter {
     return true;
   }
 
-  /* Keeps a link to each worker of the broker at `url` (http:, https:, unix:/path), where its `[link] listen` says. */
+  /* Keeps a link to each worker of the broker at `url` (http:, https:, unix:/path), where it listens for links. */
   dial(url, backend) {
     const dialled = new Map(); // worker: the link, or true while it is sought
     const reach = (worker, delay) => {
@@ -104,7 +104,7 @@ class Links extends EventEmitter {
 
   take(socket, nonces, head) {
     const link = new Link(socket, { secrets: this.settings.secrets, nonces, ready: () => this.ready() });
-    link.connections = new Map();
+    Object.assign(link, { connections: new Map(), peers: new Map() });
     link.on("up", () => this.onUp(link));
     link.on("frame", (frame) => this.onFrame(link, frame));
     link.on("end", (error) => this.onEnd(link, error));
@@ -124,7 +124,7 @@ class Links extends EventEmitter {
   onUp(link) {
     link.receipts = this.settings.resume && link.has("resume");
     this.links.add(link);
-    if (link === this.primary) this.enterAll();
+    for (const adapter of this.adapters.values()) link.send("ENTER", 0, 0, adapter.key, adapter.uid);
     this.emit("attach", link);
   }
 
@@ -136,7 +136,7 @@ class Links extends EventEmitter {
     }
     if (error && !this.stopped) this.report(`the link to ${link.name} ended: ${error.message}`);
     for (const connection of link.connections.values()) connection.onClosed("transport close");
-    if (was === link) this.enterAll();
+    if (was === link) for (const adapter of this.adapters.values()) adapter.onPeers(this.primary?.peers.get(adapter.key) ?? []);
     this.emit("detach", link, error);
   }
 
@@ -150,7 +150,7 @@ class Links extends EventEmitter {
     const [value] = values;
     if (name === "OPEN") return this.engine.onOpen(link, connection, value, (flags & FLAGS.HELD) !== 0);
     if (name === "FAILED") return this.engine.onFailed(value);
-    if (name === "PEERS") return this.adapters.get(value)?.onPeers(values[1]);
+    if (name === "PEERS") return this.onPeers(link, ...values);
     if (name === "CLUSTER") return this.adapters.get(value)?.onCluster(values[3]);
     if (name === "REPLY") return this.answer(value, values[1] === 1 ? values[2] : null);
     link.connections.get(connection)?.onFrame(name, value);
@@ -160,19 +160,18 @@ class Links extends EventEmitter {
 
   enter(adapter) {
     this.adapters.set(adapter.key, adapter);
-    this.primary?.send("ENTER", 0, 0, adapter.key, adapter.uid);
-  }
-
-  enterAll() {
-    for (const adapter of this.adapters.values()) {
-      adapter.onPeers([]);
-      this.primary?.send("ENTER", 0, 0, adapter.key, adapter.uid);
-    }
+    for (const link of this.links) link.send("ENTER", 0, 0, adapter.key, adapter.uid);
   }
 
   exit(adapter) {
     if (this.adapters.get(adapter.key) === adapter) this.adapters.delete(adapter.key);
-    this.primary?.send("EXIT", 0, 0, adapter.key, adapter.uid);
+    for (const link of this.links) link.send("EXIT", 0, 0, adapter.key, adapter.uid);
+  }
+
+  /* Each link says who is there; the primary's word counts, because it carries what is said to them. */
+  onPeers(link, key, uids) {
+    link.peers.set(key, uids);
+    if (link === this.primary) this.adapters.get(key)?.onPeers(uids);
   }
 
   cluster(adapter, to, bytes) {

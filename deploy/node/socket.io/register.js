@@ -1,7 +1,7 @@
 "use strict";
 // node -r ringcast-socket.io/register app.js, or node --import ringcast-socket.io/register app.js: every copy of the package socket.io
 // that the application loads is attached to ringcast where it would have made an engine. RINGCAST_LINK_SECRET is needed,
-// RINGCAST_LINK_DIAL (addresses of [link] listen) and RINGCAST_LINK_RESUME=1 if wanted.
+// RINGCAST_LINK_DIAL (where the broker listens for links) and RINGCAST_LINK_RESUME=1 if wanted.
 const Module = require("node:module");
 const { attach } = require("./index.js");
 

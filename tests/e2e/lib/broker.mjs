@@ -93,7 +93,7 @@ function environment(env) {
   const base = { ...process.env };
   // Settings of the person who runs the tests must not become the broker's.
   for (const name of Object.keys(base)) {
-    if (/^(PORT|HOST|REDIS_|INSTANCE_ID|SERVER_ID|CORS_ORIGIN|CLIENT_URL|LOG_LEVEL|RINGCAST_|WS_|API_KEY|JWT_|NOTIFY_SOCKET|RUNTIME_DIRECTORY)/.test(name)) delete base[name];
+    if (/^(PORT|HOST|REDIS_|INSTANCE_ID|SERVER_ID|CORS_ORIGIN|CLIENT_URL|LOG_LEVEL|RINGCAST_|WS_|PUSHER_|API_KEY|JWT_|NOTIFY_SOCKET|RUNTIME_DIRECTORY)/.test(name)) delete base[name];
   }
   base.ASAN_OPTIONS ??= "detect_leaks=1:abort_on_error=1:disable_coredump=1";
   base.UBSAN_OPTIONS ??= "print_stacktrace=1:halt_on_error=1";

@@ -363,7 +363,7 @@ static const struct {
      "x.toml:3:12: [[endpoint]] incoming: expected \"ignore\", \"broadcast\" or"},
     {"[[bridge]]\nredis = \"a\"\n", "x.toml:1:1: this [[bridge]] needs a room"},
     {"[[endpoint]]\npath = \"/a\"\nprotocol = \"socket.io\"\n",
-     "x.toml:3:12: [[endpoint]] protocol: expected one of \"native\", \"raw\", \"engineio\", \"socketio\", \"sse\", found \"socket.io\""},
+     "x.toml:3:12: [[endpoint]] protocol: expected one of \"native\", \"raw\", \"engineio\", \"socketio\", \"sse\", \"pusher\", found \"socket.io\""},
     /* Socket.IO */
     {"[socketio]\npath = \"socket.io\"\n", "x.toml:2:8: socketio.path: expected a path"},
     {"[socketio]\nnamespaces = [\"admin\"]\n", "x.toml:2:15: socketio.namespaces: expected a namespace such as \"/\""},

@@ -165,3 +165,28 @@ Test(config_backend, tables_that_contradict_each_other_are_refused)
     call(backend("b"), "disconnect");
     cr_expect_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
 }
+
+Test(config_backend, links_have_secrets_and_are_not_asked)
+{
+    struct rc_err err;
+    struct rc_config_backend *app = backend("app");
+    app->kind = RC_BACKEND_KIND_LINK;
+    (void)snprintf(config.socketio.link.text, sizeof(config.socketio.link.text), "app");
+    expect_refused("needs `secrets`");
+    app = backend("app");
+    app->kind = RC_BACKEND_KIND_LINK;
+    app->secret_count = 1;
+    (void)snprintf(app->secrets[0].text, sizeof(app->secrets[0].text), "a-secret");
+    (void)snprintf(config.socketio.link.text, sizeof(config.socketio.link.text), "app");
+    cr_assert_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    call(app, "connect");
+    expect_refused("has no `calls`");
+    (void)backend("app");
+    (void)snprintf(config.socketio.link.text, sizeof(config.socketio.link.text), "app");
+    expect_refused("socketio.link: there is no [[backend]] named \"app\" with kind = \"link\"");
+    app = backend("app");
+    app->kind = RC_BACKEND_KIND_LINK;
+    app->secret_count = 1;
+    (void)snprintf(config.socketio.unknown_event.text, sizeof(config.socketio.unknown_event.text), "backend:app");
+    expect_refused("socketio.unknown_event: there is no [[backend]] named \"app\" that is asked by HTTP");
+}

@@ -631,6 +631,24 @@ Test(config, reload_takes_namespaces_but_not_endpoints)
     cr_expect_eq(config.namespace_count, 2u);
 }
 
+Test(config, reload_takes_an_app_that_is_the_same_by_its_id)
+{
+    struct rc_config_pusher_app *const app = &config.pusher_apps[config.pusher_app_count++];
+    rc_config_item_defaults(rc_config_section_find("pusher_app", strlen("pusher_app")), app);
+    (void)snprintf(app->id.text, sizeof(app->id.text), "1");
+    memcpy(&other, &config, sizeof(other));
+    app->max_batch = 7;
+    cr_expect_eq(rc_config_reload_diff(&other, &config, &restarts), 0u);
+    cr_expect_eq(app->max_batch, 7u);
+    (void)snprintf(app->id.text, sizeof(app->id.text), "2");
+    cr_expect_eq(rc_config_reload_diff(&other, &config, &restarts), 1u);
+    cr_expect_str_eq(restarts.lines[0].text, "[[pusher_app]] tables changed: restart to apply");
+    cr_expect_eq(app->max_batch, other.pusher_apps[0].max_batch);
+    config.pusher_app_count = 2;
+    cr_expect_eq(rc_config_reload_diff(&other, &config, &restarts), 1u);
+    cr_expect_eq(config.pusher_app_count, 1u);
+}
+
 Test(config, reload_takes_events)
 {
     struct rc_config_event *const row = &config.events[config.event_count++];

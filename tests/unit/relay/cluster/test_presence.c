@@ -169,26 +169,27 @@ Test(presence, clients_of_a_channel_with_their_users)
 
 Test(presence, users_of_a_channel_with_how_many_clients_they_have)
 {
-    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), 1);
-    rc_presence_count(&presence, RC_SPAN("room"), (struct rc_span){0}, 3);
+    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), (struct rc_span){0}, 1);
+    rc_presence_count(&presence, RC_SPAN("room"), (struct rc_span){0}, (struct rc_span){0}, 3);
     fake_pass(0);
     fake_integer("SADD ws:instance:a:index mws:presence:members:room", 1);
-    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), 2); /* while the first is on its way */
+    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), (struct rc_span){0},
+                      2); /* while the first is on its way */
     fake_integer("EVAL script 1 ws:presence:members:room u1 a 1", 1);
     fake_integer("EVAL script 1 ws:presence:members:room  a 3", 1);
     fake_pass(0);
     fake_integer("EVAL script 1 ws:presence:members:room u1 a 2", 0);
-    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), 2);
+    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), (struct rc_span){0}, 2);
     fake_pass(0);
     cr_assert_eq(fake.count, 0, "nothing new");
-    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), 0);
-    rc_presence_count(&presence, RC_SPAN("room"), (struct rc_span){0}, 0);
+    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), (struct rc_span){0}, 0);
+    rc_presence_count(&presence, RC_SPAN("room"), (struct rc_span){0}, (struct rc_span){0}, 0);
     fake_pass(0);
     fake_integer("EVAL script 1 ws:presence:members:room u1 a 0", 1);
     fake_integer("EVAL script 1 ws:presence:members:room  a 0", 1);
     fake_integer("SREM ws:instance:a:index mws:presence:members:room", 1);
     cr_assert_eq(entries.count, 0);
-    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), 1);
+    rc_presence_count(&presence, RC_SPAN("room"), RC_SPAN("u1"), (struct rc_span){0}, 1);
     rc_entries_worker_gone(&entries, 1); /* a count is of no worker */
     rc_entries_worker_gone(&entries, 0);
     cr_assert_eq(entries.count, 1);

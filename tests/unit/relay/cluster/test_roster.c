@@ -8,8 +8,11 @@ static struct rc_metrics metrics;
 static struct rc_roster roster;
 static char told[512];
 
-static void changed(void *context, struct rc_span channel, struct rc_span user, uint32_t clients)
+static void changed(void *context, const struct rc_roster_change *change)
 {
+    const struct rc_span channel = change->channel;
+    const struct rc_span user = change->user;
+    const uint32_t clients = change->clients;
     (void)context;
     const size_t at = strlen(told);
     (void)snprintf(told + at, sizeof(told) - at, "%.*s/%.*s=%u ", (int)channel.count, channel.bytes, (int)user.count,

@@ -130,3 +130,20 @@ Test(operation, backends_may_what_clients_may_not)
     cr_assert_eq(carry_out(user, RC_AUTHOR_CLIENT, RC_OPERATION_DISCONNECT, ""), RC_CARRIED_REFUSED);
     expect_error(user, "", 403);
 }
+
+Test(operation, channels_of_apps_of_the_pusher_protocol_are_not_for_others)
+{
+    static struct rc_config config; /* too large for a stack */
+    config = *c.clients.config;
+    config.pusher_app_count = 2;
+    (void)snprintf(config.pusher_apps[0].id.text, sizeof(config.pusher_apps[0].id.text), "7");
+    config.pusher_apps[1].channels = RC_PUSHER_CHANNELS_PLAIN;
+    c.clients.config = &config;
+    static const char *const theirs[] = {"pusher-7:room", "pusher-7:private-a", "private-a", "presence-a"};
+    for (size_t i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++) {
+        cr_assert_eq(carry_out(user, RC_AUTHOR_CLIENT, RC_OPERATION_SUBSCRIBE, theirs[i]), RC_CARRIED_REFUSED);
+        cr_assert_eq(carry_out(user, RC_AUTHOR_CLIENT, RC_OPERATION_PUBLISH, theirs[i]), RC_CARRIED_REFUSED);
+    }
+    cr_assert_eq(carry_out(user, RC_AUTHOR_CLIENT, RC_OPERATION_SUBSCRIBE, "room"), RC_CARRIED_OUT);
+    cr_assert_eq(carry_out(user, RC_AUTHOR_BACKEND, RC_OPERATION_PUBLISH, theirs[0]), RC_CARRIED_OUT);
+}

@@ -1,11 +1,11 @@
 /*
- * text: a text that grows while it is written: bodies of HTTP answers.
+ * text: a text that grows while it is written: bodies of HTTP answers, JSON of links.
  *
  * Owned by whoever declared it, freed with rc_text_free. Private memory, bounded: what does not fit, or finds no memory, sets
  * `failed`, and later writes do nothing; the writer looks once, at the end.
  */
-#ifndef RC_WORKER_API_TEXT_H
-#define RC_WORKER_API_TEXT_H
+#ifndef RC_WORKER_HTTP_TEXT_H
+#define RC_WORKER_HTTP_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

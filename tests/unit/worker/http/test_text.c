@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/api/text.h"
+#include "worker/http/text.h"
 
 static struct rc_text text;
 

@@ -1,5 +1,5 @@
 /* text: see text.h. */
-#include "worker/api/text.h"
+#include "worker/http/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,0 +1,122 @@
+// Several processes of one application behind one broker, without an adapter of their own and without sticky sessions: each reaches the
+// clients of all, and knows at once who of the others is there.
+import assert from "node:assert/strict";
+import { io as connectClient } from "socket.io-client";
+import { testLink } from "./lib/link.mjs";
+import { until, within } from "./lib/util.mjs";
+
+const CLIENTS = 8;
+
+function setup({ io, state }) {
+  state.heard = [];
+  io.on("connection", (socket) => {
+    socket.data.name = socket.handshake.auth.name;
+    socket.join(["all", socket.data.name]);
+    socket.on("echo", (answer) => answer());
+  });
+  io.on("news", (what, answer) => {
+    state.heard.push(what);
+    answer?.(`${process.pid} heard ${what}`);
+  });
+}
+
+/* CLIENTS of them over both transports, and a function that brings what each has heard since. */
+async function comeAll(broker) {
+  const sockets = Array.from({ length: CLIENTS }, (_, i) => {
+    const transports = i % 2 === 0 ? ["websocket"] : ["polling"];
+    const socket = connectClient(`http://${broker.host}`, { transports, forceNew: true, reconnection: false, auth: { name: `client ${i}` } });
+    socket.heard = [];
+    socket.onAny((...args) => socket.heard.push(args.map((arg) => (typeof arg === "function" ? arg(i) : arg))));
+    socket.on("disconnect", (reason) => socket.heard.push(["disconnect", reason]));
+    return socket;
+  });
+  await within(20000, Promise.all(sockets.map((socket) => new Promise((done, failed) => socket.once("connect", done).once("connect_error", failed)))), "all have come");
+  const heard = async () => {
+    await Promise.all(sockets.map((socket) => socket.connected && within(10000, new Promise((done) => socket.emit("echo", done)), "an echo")));
+    return sockets.map((socket) => socket.heard.splice(0));
+  };
+  return { sockets, heard, end: () => sockets.forEach((socket) => socket.disconnect()) };
+}
+
+const counts = (apps) => Promise.all(apps.map((app) => app.call(({ io }) => io.sockets.sockets.size)));
+const fetched = (app, room) => app.call(async ({ io }, name) => (await (name ? io.in(name) : io).fetchSockets()).map(({ id, data, rooms, handshake }) => ({ id, name: data.name, auth: handshake.auth.name, rooms: [...rooms].filter((other) => other !== id).sort() })).sort((a, b) => (a.name < b.name ? -1 : 1)), room);
+
+for (const [number, version] of [["4.8", "socket.io"], ["4.0", "socket.io-4.0"]]) {
+  testLink(`socket.io ${number}: two processes are one server`, { applications: 2, application: { version, setup }, timeout: 90000 }, async ({ broker, apps }) => {
+    const { sockets, heard, end } = await comeAll(broker);
+    const own = await counts(apps);
+    assert.equal(own[0] + own[1], CLIENTS);
+    assert.ok(own[0] > 0 && own[1] > 0, `both have clients: ${own}`);
+    const all = sockets.map(({ id }, i) => ({ id, name: `client ${i}`, auth: `client ${i}`, rooms: ["all", `client ${i}`] }));
+    for (const app of apps) await until("each knows all clients", async () => (await fetched(app)).length === CLIENTS);
+    for (const app of apps) {
+      assert.deepEqual(await fetched(app), all);
+      assert.deepEqual(await fetched(app, "client 3"), [all[3]]);
+      assert.deepEqual((await app.call(async ({ io }) => [...(await io.allSockets())])).sort(), sockets.map(({ id }) => id).sort());
+    }
+
+    await heard();
+    for (const [from, app] of apps.entries()) {
+      await app.call(({ io }, who) => {
+        io.emit("to all", who, Buffer.from("b"));
+        io.to("client 2").to("client 3").to("all").emit("once", who);
+        io.to("client 2").to("client 3").emit("two", who);
+        io.of("/").except("client 0").emit("but one", who);
+        io.of("/").local.emit("own", who);
+      }, from);
+      const lists = await heard();
+      for (const [i, list] of lists.entries()) {
+        const names = list.map(([name, who]) => (assert.equal(who, from), name)).filter((name) => name !== "own");
+        assert.deepEqual(names, ["to all", "once", ...(i === 2 || i === 3 ? ["two"] : []), ...(i === 0 ? [] : ["but one"])], `client ${i}`);
+      }
+      assert.equal(lists.filter((list) => list.some(([name]) => name === "own")).length, own[from]);
+    }
+
+    await apps[0].call(({ io }) => io.in("all").socketsJoin(["late", 7]));
+    await until("all are in it", async () => (await fetched(apps[1], "late")).length === CLIENTS);
+    await apps[1].call(({ io }) => io.in("client 1").socketsLeave("late"));
+    await until("one has left", async () => (await fetched(apps[0], "late")).length === CLIENTS - 1);
+    await apps[1].call(({ io }) => io.to("late").emit("late"));
+    assert.deepEqual((await heard()).map((list) => list.length), [1, 0, 1, 1, 1, 1, 1, 1]);
+
+    if (number === "4.8") {
+      await apps[0].call(({ io }) => io.serverSideEmit("news", "first"));
+      await until("the other heard it", async () => (await apps[1].call(({ state }) => state.heard)).length === 1);
+      assert.deepEqual(await apps[0].call(({ state }) => state.heard), [], "not who said it");
+      const answers = await apps[1].call(({ io }) => new Promise((done, failed) => io.serverSideEmit("news", "second", (error, list) => (error ? failed(error) : done(list)))));
+      assert.deepEqual(answers, [`${apps[0].child.pid} heard second`]);
+      for (const app of apps) assert.deepEqual((await app.call(({ io }) => io.timeout(20000).emitWithAck("who are you"))).sort(), sockets.map((_, i) => i));
+      await heard();
+      await apps[0].call(async ({ io }) => { for (const socket of await io.in("client 5").fetchSockets()) socket.emit("to one", socket.id); });
+      await apps[1].call(async ({ io }) => { for (const socket of await io.in("client 5").fetchSockets()) socket.emit("to one", socket.id); });
+      assert.deepEqual((await heard())[5], [["to one", sockets[5].id], ["to one", sockets[5].id]]);
+    }
+    await apps[0].call(({ io }) => (io.in("client 6").disconnectSockets(), io.in("client 7").disconnectSockets(true)));
+    await until("they know", () => sockets[6].disconnected && sockets[7].disconnected);
+    assert.deepEqual((await heard()).slice(6), [[["disconnect", "io server disconnect"]], [["disconnect", sockets[7].io.engine.transport ? "io server disconnect" : ""]]]);
+    end();
+  });
+}
+
+testLink("a process that is killed: its clients are told, the others stay, nobody waits for it, and it comes back", { applications: 2, application: { setup }, timeout: 90000 }, async ({ broker, apps }) => {
+  const { sockets, heard, end } = await comeAll(broker);
+  const ids = await Promise.all(apps.map((app) => app.call(({ io }) => [...io.sockets.sockets.keys()])));
+  await until("they know each other", async () => (await fetched(apps[0])).length === CLIENTS);
+  await apps[1].kill();
+  await until("its clients know", () => sockets.filter(({ disconnected }) => disconnected).length === ids[1].length);
+  const reasons = (await heard()).flat().filter(([what]) => what === "disconnect");
+  assert.deepEqual(reasons, ids[1].map(() => ["disconnect", "transport close"]));
+  assert.deepEqual((await until("it is known to be gone", async () => {
+    const list = await fetched(apps[0]);
+    return list.length === ids[0].length && list;
+  })).map(({ id }) => id).sort(), [...ids[0]].sort());
+  assert.deepEqual(await apps[0].call(({ io }) => io.serverSideEmitWithAck("news", "anybody?")), []);
+  await apps[1].start();
+  await apps[1].isLinked(2);
+  await until("they hear each other again", async () => (await apps[0].call(({ io }) => io.serverSideEmitWithAck("news", "back?"))).length === 1);
+  for (const socket of sockets) if (socket.disconnected) socket.connect();
+  await until("all are there again", async () => (await fetched(apps[1])).length === CLIENTS);
+  await apps[1].call(({ io }) => io.emit("to all"));
+  assert.deepEqual((await heard()).map((list) => list.length), sockets.map(() => 1));
+  end();
+});

@@ -1,0 +1,182 @@
+// What clients notice when a process of the application dies or is deployed anew: with resume nothing, without it what Node's clients do.
+import assert from "node:assert/strict";
+import { io as connectClient } from "socket.io-client";
+import { testLink } from "./lib/link.mjs";
+import { until, within } from "./lib/util.mjs";
+
+const CLIENTS = 12;
+const TRANSPORTS = [["polling"], ["websocket"], ["polling", "websocket"]];
+
+function setup({ io, state }) {
+  Object.assign(state, { connections: 0, middlewares: 0, reasons: [], recovered: 0 });
+  io.use((socket, next) => (state.middlewares++, next()));
+  const serve = (socket) => {
+    state.connections++;
+    if (socket.recovered) state.recovered++;
+    else {
+      socket.data.visits = 0;
+      socket.join(["all", 42, socket.handshake.auth.name]);
+    }
+    socket.on("visit", (answer) => answer(++socket.data.visits));
+    socket.on("rooms", (answer) => answer([...socket.rooms].map((room) => (room === socket.id ? "itself" : room)).sort(), socket.handshake.auth.name, process.pid));
+    socket.on("say", (n) => io.to("all").emit("said", socket.handshake.auth.name, n));
+    socket.on("disconnect", (reason) => state.reasons.push(reason));
+  };
+  io.on("connection", serve);
+  io.of("/second").on("connection", serve);
+}
+
+class Client {
+  constructor(broker, i) {
+    this.name = `client ${i}`;
+    this.events = [];
+    this.said = [];
+    const options = { transports: TRANSPORTS[i % 3], forceNew: true, reconnectionDelay: 100, auth: { name: this.name } };
+    this.socket = connectClient(`http://${broker.host}`, options);
+    this.second = this.socket.io.socket("/second", options);
+    for (const socket of [this.socket, this.second]) {
+      socket.on("disconnect", (reason) => this.events.push(`disconnect: ${reason}`));
+      socket.on("connect_error", (error) => this.events.push(`connect_error: ${error.message}`));
+    }
+    this.socket.on("said", (who, n) => this.said.push(`${who} ${n}`));
+  }
+
+  async come() {
+    await within(20000, Promise.all([this.socket, this.second].map((socket) => new Promise((done) => socket.once("connect", done)))), `${this.name} comes`);
+    if (this.socket.io.opts.transports.length === 2) await until("the upgrade", () => this.socket.io.engine.transport.name === "websocket");
+    this.ids = [this.socket.id, this.second.id];
+    return this;
+  }
+
+  ask(event, socket = this.socket) {
+    return within(20000, new Promise((done) => socket.emit(event, (...answer) => done(answer))), `${this.name} is answered ${event}`);
+  }
+
+  end() {
+    this.socket.io._close();
+  }
+}
+
+const comeAll = (broker) => Promise.all(Array.from({ length: CLIENTS }, (_, i) => new Client(broker, i).come()));
+const stateOf = (app) => app.call(({ state }) => state);
+
+/* Nobody noticed, and all is as it was: ids, rooms, data, the second namespace; `visits` so far. */
+async function asBefore(clients, visits) {
+  for (const client of clients) {
+    assert.deepEqual(client.events, [], client.name);
+    assert.deepEqual([client.socket.id, client.second.id], client.ids);
+    assert.deepEqual((await client.ask("rooms")).slice(0, 2), [[42, "all", client.name, "itself"], client.name]);
+    assert.deepEqual(await client.ask("visit"), [visits]);
+    assert.deepEqual(await client.ask("visit", client.second), [visits]);
+  }
+}
+
+/* What all say is heard by all, once each, in the order of each. */
+async function sayAll(clients, from, count, during = () => {}) {
+  for (const client of clients) client.said.length = 0;
+  for (let n = from; n < from + count; n++) {
+    for (const client of clients) client.socket.emit("say", n);
+    if (n === from) await during();
+  }
+  const wanted = clients.length * count;
+  await until("all have heard all", () => clients.every(({ said }) => said.length >= wanted));
+  for (const { said } of clients) {
+    assert.equal(new Set(said).size, said.length, "nothing comes twice");
+    for (const { name } of clients) assert.deepEqual(said.filter((line) => line.startsWith(`${name} `)), Array.from({ length: count }, (_, i) => `${name} ${from + i}`));
+  }
+}
+
+for (const [title, options, link, recovered] of [
+  ["recovery on", { connectionStateRecovery: {} }, {}, { middlewares: 0 }],
+  ["recovery off", {}, { resume: true }, { middlewares: 1 }],
+]) {
+  testLink(`kill -9 with resume, ${title}: no client notices`, { needs: "resume", application: { setup, options, link }, timeout: 90000 }, async ({ broker, app }) => {
+    const clients = await comeAll(broker);
+    await asBefore(clients, 1);
+    await sayAll(clients, 0, 3);
+    for (let round = 2; round < 4; round++) {
+      await app.kill();
+      // While it is away: what they say waits.
+      await sayAll(clients, round * 10, 5, () => app.start());
+      await asBefore(clients, round);
+      const { connections, middlewares, recovered: again } = await stateOf(app);
+      assert.deepEqual([connections, again], [2 * CLIENTS, 2 * CLIENTS], "each socket was connected again, and told that it was");
+      assert.equal(middlewares, recovered.middlewares * CLIENTS, "as skipMiddlewares says");
+    }
+    for (const client of clients) client.end();
+    await until("they have gone", async () => (await stateOf(app)).reasons.length === 2 * CLIENTS);
+    assert.deepEqual([...new Set((await stateOf(app)).reasons)], ["transport close"]);
+  });
+}
+
+testLink("a deploy: SIGTERM, io.close(), another process: no client notices, no handler speaks of an end to others", {
+  needs: "resume",
+  application: { setup: `(context) => {
+    (${setup})(context);
+    const { io } = context;
+    io.on("connection", (socket) => socket.on("disconnect", () => io.emit("said", "somebody", "has gone")));
+    process.on("SIGTERM", () => io.close().then(() => process.exit()));
+  }`, options: { connectionStateRecovery: {} } }, timeout: 90000,
+}, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  assert.deepEqual(await app.kill("SIGTERM"), { code: 0, signal: null });
+  await sayAll(clients, 0, 5, () => app.start());
+  await asBefore(clients, 2);
+  for (const client of clients) client.end();
+});
+
+testLink("two processes, one is killed: its clients go on at the other at once", { needs: "resume", applications: 2, application: { setup, options: { connectionStateRecovery: {} } }, timeout: 90000 }, async ({ broker, apps }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  const own = await Promise.all(apps.map((app) => app.call(({ io }) => io.sockets.sockets.size)));
+  assert.ok(own[0] > 0 && own[1] > 0, `both have clients: ${own}`);
+  await apps[0].kill();
+  await sayAll(clients, 0, 5);
+  await asBefore(clients, 2);
+  for (const client of clients) assert.equal((await client.ask("rooms"))[2], apps[1].child.pid);
+  for (const client of clients) client.end();
+});
+
+testLink("kill -9 without resume: every client is told, and comes back as somebody new, as with Node", { application: { setup }, timeout: 90000 }, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  await app.kill();
+  await until("all know", () => clients.every(({ events }) => events.filter((event) => event.startsWith("disconnect")).length === 2));
+  for (const { events } of clients) assert.deepEqual(events.slice(0, 2), ["disconnect: transport close", "disconnect: transport close"]);
+  await app.start();
+  await until("all are back", () => clients.every(({ socket, second }) => socket.connected && second.connected));
+  for (const client of clients) {
+    assert.ok(!client.ids.includes(client.socket.id), "as somebody new");
+    assert.deepEqual(await client.ask("visit"), [1]);
+  }
+  const { connections, recovered } = await stateOf(app);
+  assert.deepEqual([connections, recovered], [2 * CLIENTS, 0]);
+  for (const client of clients) client.end();
+});
+
+testLink("a client whose connection breaks comes back to its session: what it missed, once, before anything else", { needs: "recovery", application: { setup, options: { connectionStateRecovery: {} } }, timeout: 60000 }, async ({ broker, app }) => {
+  const clients = await Promise.all(Array.from({ length: 6 }, (_, i) => new Client(broker, i).come()));
+  await sayAll(clients, 0, 1); // who has got nothing yet has no offset, and is somebody new
+  for (const client of clients.slice(0, 3)) {
+    const before = (await stateOf(app)).reasons.length;
+    client.socket.io.reconnection(false);
+    client.socket.io.engine.close();
+    await until("it is lost", async () => (await stateOf(app)).reasons.length >= before + 2);
+  }
+  clients[3].socket.emit("say", 1);
+  clients[3].socket.emit("say", 2);
+  await until("the others heard it", () => clients.slice(3).every(({ said }) => said.length === clients.length + 2));
+  for (const client of clients.slice(0, 3)) {
+    client.socket.io.reconnection(true);
+    client.socket.connect();
+    await within(20000, new Promise((done) => (client.socket.connected ? done() : client.socket.once("connect", done))), "it is back");
+    assert.equal(client.socket.recovered, true, client.name);
+    assert.equal(client.socket.id, client.ids[0]);
+    await until("what it missed has come", () => client.said.length >= clients.length + 2);
+    assert.deepEqual(client.said.slice(-2), ["client 3 1", "client 3 2"]);
+    assert.equal(client.said.length, clients.length + 2);
+    assert.deepEqual((await client.ask("rooms")).slice(0, 2), [[42, "all", client.name, "itself"], client.name]);
+  }
+  for (const client of clients) client.end();
+});

@@ -1,0 +1,63 @@
+/* carry: what frames of the application ask for. See links.h. */
+#include "common/base/check.h"
+#include "worker/link/links.h"
+
+/* A frame of one connection; of one that is no more it means nothing. */
+static void carry_connection(struct rc_links *links, struct rc_link *link, const struct rc_link_head *head,
+                             struct rc_span payload)
+{
+    const uint32_t client = rc_link_client(links, link, head->connection);
+    if (client == 0) {
+        return;
+    }
+    switch ((enum rc_link_type)head->type) {
+    case RC_LINK_ACCEPT:
+        rc_link_opening_accepted(links, client, payload);
+        return;
+    case RC_LINK_REJECT:
+        rc_link_opening_rejected(links, client, payload);
+        return;
+    case RC_LINK_TEXT:
+    case RC_LINK_BINARY:
+        rc_link_conn_say(links, client, head, payload);
+        return;
+    case RC_LINK_CLOSE:
+        rc_link_conn_close(links, client, (head->flags & RC_LINK_DISCARD) != 0);
+        return;
+    case RC_LINK_JOIN:
+        rc_link_join(links, client, payload);
+        return;
+    case RC_LINK_LEAVE:
+        rc_link_leave(links, client, (head->flags & RC_LINK_ALL) != 0, payload);
+        return;
+    default:
+        return; /* SESSION, RESUMED: HELLO did not offer `resume` */
+    }
+}
+
+bool rc_link_carry_out(struct rc_links *links, struct rc_link *link, const struct rc_link_head *head,
+                       struct rc_span payload)
+{
+    if (head->connection != 0) {
+        carry_connection(links, link, head, payload);
+        return true;
+    }
+    switch ((enum rc_link_type)head->type) {
+    case RC_LINK_ASKS:
+        link->ready.asks = payload.bytes[0] != 0;
+        return true;
+    case RC_LINK_BROADCAST:
+        return rc_link_broadcast(links, link, head->flags, payload) == 0;
+    case RC_LINK_ENTER:
+        rc_link_bus_enter(links, link, payload);
+        return true;
+    case RC_LINK_EXIT:
+        rc_link_bus_exit(links, link, payload);
+        return true;
+    case RC_LINK_CLUSTER:
+        rc_link_bus_say(links, link, payload);
+        return true;
+    default:
+        return true; /* of parts that HELLO did not offer */
+    }
+}

@@ -1,0 +1,223 @@
+/* conn: connections: a client here, a `conn` at the application. See links.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "worker/link/links.h"
+
+#define CONN_PACKET_FRAMES_MAX 1024u
+
+/* --- who it is ------------------------------------------------------------------------------------------------------- */
+
+uint32_t rc_link_client(const struct rc_links *links, const struct rc_link *link, uint64_t connection)
+{
+    const uint32_t client = (uint32_t)(connection & ((1u << RC_LINK_SLOT_BITS) - 1));
+    if (client == 0 || client >= links->conn_count) {
+        return 0;
+    }
+    const struct rc_link_conn *conn = &links->conns[client];
+    return conn->id == connection && &links->links[conn->link] == link ? client : 0;
+}
+
+struct rc_link *rc_links_choose(struct rc_links *links)
+{
+    struct rc_link *best = NULL;
+    for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
+        struct rc_link *link = &links->links[i];
+        if (link->state == RC_LINK_IS_READY && link->why == NULL && link->eof_why == NULL &&
+            link->table == links->table && rc_link_has_room(links, link) && (best == NULL || link->conns < best->conns)) {
+            best = link;
+        }
+    }
+    return best;
+}
+
+static struct rc_link *link_of(struct rc_links *links, const struct rc_link_conn *conn)
+{
+    RC_ASSERT(conn->id != 0);
+    return &links->links[conn->link];
+}
+
+static void gauge_set(const struct rc_links *links)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
+        count += links->links[i].conns;
+    }
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_CONNECTIONS, count);
+}
+
+void rc_link_conn_begin(struct rc_links *links, struct rc_link *link, uint32_t client)
+{
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    RC_ASSERT(conn->id == 0 && conn->member == 0 && conn->exchange == 0 && client <= RC_SID_SLOT_MAX);
+    links->serial = (links->serial + 1) & (RC_LINK_CONNECTION_MAX >> RC_LINK_SLOT_BITS);
+    links->serial += links->serial == 0;
+    *conn = (struct rc_link_conn){.id = links->serial << RC_LINK_SLOT_BITS | client,
+                                  .link = (uint32_t)(link - links->links),
+                                  .next = link->first};
+    if (link->first != 0) {
+        links->conns[link->first].previous = client;
+    }
+    link->first = client;
+    link->conns++;
+    gauge_set(links);
+}
+
+void rc_link_conn_forget(struct rc_links *links, uint32_t client)
+{
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    struct rc_link *link = link_of(links, conn);
+    rc_link_members_forget(links, client);
+    *(conn->previous != 0 ? &links->conns[conn->previous].next : &link->first) = conn->next;
+    if (conn->next != 0) {
+        links->conns[conn->next].previous = conn->previous;
+    }
+    RC_ASSERT(link->conns > 0);
+    link->conns--;
+    free(conn->unit);
+    *conn = (struct rc_link_conn){0};
+    gauge_set(links);
+}
+
+/* --- what the client does -------------------------------------------------------------------------------------------- */
+
+bool rc_link_conn_message(void *context, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes, size_t count)
+{
+    struct rc_links *links = context;
+    const struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    struct rc_link *link = conn->id == 0 ? NULL : link_of(links, conn);
+    if (link == NULL || link->why != NULL || link->state != RC_LINK_IS_READY) {
+        return true; /* its end is on its way */
+    }
+    if (!rc_link_has_room(links, link)) {
+        struct rc_client *its = rc_truth_client(links->clients->truth, client);
+        if (rc_index_list_push(&link->waiting, client) < 0) {
+            rc_client_failed_memory(links->clients, client);
+            return true;
+        }
+        its->flags |= RC_CLIENT_WAITS_ANSWER;
+        rc_metric_add(links->clients->metrics, RC_METRIC_LINK_WAITS, 1);
+        return false;
+    }
+    return rc_link_tell(links, client, kind == RC_PART_TEXT ? RC_LINK_TEXT : RC_LINK_BINARY,
+                        rc_span_of(bytes, count)) ||
+           true;
+}
+
+void rc_link_conn_upgraded(void *context, uint32_t client)
+{
+    struct rc_links *links = context;
+    if (rc_link_conn_of(links, client)->id != 0) {
+        (void)rc_link_tell(links, client, RC_LINK_UPGRADED, RC_SPAN("websocket"));
+    }
+}
+
+void rc_link_conn_gone(void *context, uint32_t client, enum rc_engine_why why)
+{
+    static const char *const reasons[] = {
+        [RC_ENGINE_WHY_CLOSED] = "transport close", [RC_ENGINE_WHY_SILENT] = "ping timeout",
+        [RC_ENGINE_WHY_BROKEN] = "parse error",     [RC_ENGINE_WHY_OVERLAP] = "transport error",
+        [RC_ENGINE_WHY_SENT_OFF] = "forced close",  [RC_ENGINE_WHY_SERVER] = "forced close",
+    };
+    struct rc_links *links = context;
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    if (conn->id == 0) {
+        return; /* no link was there for it */
+    }
+    const bool ours = why == RC_ENGINE_WHY_SERVER || why == RC_ENGINE_WHY_SENT_OFF;
+    (void)rc_link_tell(links, client, RC_LINK_CLOSED,
+                       rc_span_text(ours && links->clients->draining ? "server shutting down" : reasons[why]));
+    rc_link_conn_forget(links, client);
+}
+
+/* --- what the application says --------------------------------------------------------------------------------------- */
+
+/* Room for `bytes` more of a packet. NULL: no memory. */
+static uint8_t *unit_room(struct rc_link_conn *conn, size_t bytes)
+{
+    const size_t need = (size_t)conn->unit_count + bytes;
+    if (need > UINT32_MAX / 2) {
+        return NULL;
+    }
+    if (need > conn->unit_capacity) {
+        size_t capacity = conn->unit_capacity == 0 ? 256 : conn->unit_capacity;
+        while (capacity < need) {
+            capacity *= 2;
+        }
+        uint8_t *larger = realloc(conn->unit, capacity);
+        if (larger == NULL) {
+            return NULL;
+        }
+        conn->unit = larger;
+        conn->unit_capacity = (uint32_t)capacity;
+    }
+    return conn->unit + conn->unit_count;
+}
+
+/* Another frame of the packet is put behind the others. False: no memory. */
+static bool unit_put(struct rc_link_conn *conn, enum rc_part_kind kind, struct rc_span message)
+{
+    const size_t head = (conn->unit_count == 0 ? RC_LINK_MESSAGES_HEAD_BYTES : 0) + RC_LINK_MESSAGE_HEAD_BYTES;
+    uint8_t *to = unit_room(conn, head + message.count);
+    if (to == NULL) {
+        return false;
+    }
+    if (conn->unit_count == 0) {
+        rc_link_put_u16(to, 0);
+        to += RC_LINK_MESSAGES_HEAD_BYTES;
+    }
+    rc_link_put_u16(conn->unit, (uint16_t)(rc_link_u16(conn->unit) + 1));
+    rc_link_message_head(to, kind, (uint32_t)message.count);
+    if (message.count > 0) {
+        memcpy(to + RC_LINK_MESSAGE_HEAD_BYTES, message.bytes, message.count);
+    }
+    conn->unit_count += (uint32_t)(head + message.count);
+    return true;
+}
+
+/* The packet is whole, or was dropped. */
+static void unit_over(struct rc_link_conn *conn)
+{
+    if (conn->unit_capacity > 4096) {
+        free(conn->unit);
+        conn->unit = NULL;
+        conn->unit_capacity = 0;
+    }
+    conn->unit_count = 0;
+    conn->in_packet = conn->dropped = false;
+}
+
+void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_link_head *head, struct rc_span payload)
+{
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    struct rc_hub *hub = links->clients->hub;
+    const bool more = (head->flags & RC_LINK_MORE) != 0;
+    if (conn->exchange != 0) {
+        rc_link_broken(links, link_of(links, conn), "a message before its handshake was accepted");
+        return;
+    }
+    if (!conn->in_packet) {
+        conn->dropped = (head->flags & RC_LINK_VOLATILE) != 0 && !rc_link_conn_takes_volatile(links, client);
+    }
+    conn->in_packet = more;
+    if (!conn->dropped) {
+        if (conn->unit_count > 0 && rc_link_u16(conn->unit) >= CONN_PACKET_FRAMES_MAX) {
+            rc_link_broken(links, link_of(links, conn), "a packet of more than 1,024 frames");
+            return;
+        }
+        if (!unit_put(conn, head->type == RC_LINK_TEXT ? RC_PART_TEXT : RC_PART_BINARY, payload)) {
+            rc_client_failed_memory(links->clients, client);
+            return;
+        }
+    }
+    if (more) {
+        return;
+    }
+    if (!conn->dropped) {
+        rc_hub_append_to(hub, client, rc_span_of(conn->unit, conn->unit_count));
+    }
+    unit_over(conn);
+    rc_link_conn_look(links, client);
+}

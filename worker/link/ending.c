@@ -1,0 +1,34 @@
+/* ending: connections end: because the application wants it, or with their link. See links.h. */
+#include "worker/link/links.h"
+#include "worker/ws/frame.h"
+
+void rc_link_conn_close(struct rc_links *links, uint32_t client, bool now)
+{
+    const struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    if (conn->exchange != 0) {
+        rc_link_opening_lost(links, client);
+        return;
+    }
+    rc_engine_note_end(links->engines, client, RC_ENGINE_WHY_SERVER);
+    rc_engine_end(links->engines, client, RC_WS_CLOSE_NORMAL, NULL, now);
+}
+
+void rc_link_conns_lost(struct rc_links *links, struct rc_link *link)
+{
+    while (link->first != 0) {
+        const uint32_t client = link->first;
+        const bool held = rc_link_conn_of(links, client)->exchange != 0;
+        rc_metric_add(links->clients->metrics, RC_METRIC_LINK_LOST_CONNECTIONS, 1);
+        if (held) {
+            rc_link_opening_lost(links, client);
+        }
+        if (rc_link_conn_of(links, client)->id == 0) {
+            continue;
+        }
+        rc_link_conn_forget(links, client);
+        if (rc_truth_client(links->clients->truth, client)->state == RC_CLIENT_OPEN) {
+            rc_engine_note_end(links->engines, client, RC_ENGINE_WHY_SERVER);
+            rc_engine_end(links->engines, client, RC_WS_CLOSE_NORMAL, NULL, false);
+        }
+    }
+}

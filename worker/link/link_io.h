@@ -1,0 +1,40 @@
+/*
+ * link_io: what main() wires of links: their life, and what io tells of their sockets. See links.h.
+ *
+ * Sockets whose listener is RC_SOCKET_MADE_HERE and whose `exchange` has RC_LINK_SOCKET, and connects whose token has RC_LINK_TOKEN, are
+ * theirs. Owned by the worker's main(); one thread.
+ */
+#ifndef RC_WORKER_LINK_LINK_IO_H
+#define RC_WORKER_LINK_LINK_IO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/engine/session.h"
+#include "worker/io/io.h"
+
+#define RC_LINK_TOKEN 0x40000000u  /* in the lower half of a token, which is neither a backend's nor a socket's then */
+#define RC_LINK_SOCKET 0x80000000u /* in `exchange` of a socket that was made here */
+
+struct rc_links;
+
+/* NULL: no memory. Wires itself to the engines. */
+struct rc_links *rc_links_open(struct rc_clients *clients, struct rc_engines *engines, const struct rc_config *config);
+/* After io was closed. */
+void rc_links_close(struct rc_links *links);
+void rc_links_reconfigure(struct rc_links *links, const struct rc_config *config);
+/* Of a truth that another process has written: its clients' application knows nothing of this process. They end. */
+void rc_links_rebuild(struct rc_links *links);
+/* What has come, and what is due. Once in each pass, before the turn. */
+void rc_links_work(struct rc_links *links);
+/* How long the loop may sleep, at most `wait_ms`. */
+uint32_t rc_links_sleep_ms(const struct rc_links *links, uint32_t wait_ms);
+
+/* Handlers of io. */
+void rc_link_connected(struct rc_links *links, const struct rc_io_connect *connect, int fd, int error);
+void rc_link_placed(struct rc_links *links, const struct rc_io_place *place, uint32_t socket);
+void rc_link_received(struct rc_links *links, uint32_t socket, const uint8_t *bytes, uint32_t count);
+void rc_link_ended(struct rc_links *links, uint32_t socket, int error);
+void rc_link_terminated(struct rc_links *links, uint32_t socket);
+
+#endif

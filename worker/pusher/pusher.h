@@ -1,0 +1,86 @@
+/*
+ * pusher: clients of the Pusher Channels protocol: what they ask for, checked and carried out (docs/pusher.md).
+ *
+ *   pusher.c     a client's life; its messages, one by one       sign.c      signatures
+ *   subscribe.c  channels: who may, who is there, what was last  member.c    who comes and goes, as the relay finds
+ *   presence.c   who is in a channel: the relay is asked         webhook.c   what the app's server is told
+ *   members.c    who a client is in its presence channels        tell.c      answers and errors
+ *
+ * Owned by the worker's main(), above client; one thread. What a successor needs is in the truth: struct rc_pusher, and who a client is
+ * in its presence channels. Questions to the relay are private: a successor asks again.
+ */
+#ifndef RC_WORKER_PUSHER_PUSHER_H
+#define RC_WORKER_PUSHER_PUSHER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/config/pusher.h"
+#include "worker/client/client.h"
+#include "worker/proto/pusher.h"
+#include "worker/pusher/webhook.h"
+#include "worker/store/pusher_members.h"
+
+struct rc_pushers {
+    struct rc_clients *clients; /* borrowed */
+    uint8_t *room;              /* owned: what is put together for one client */
+    size_t room_bytes;
+    struct rc_index_list asking; /* clients that are to be told who is in a channel */
+    struct rc_webhooks webhooks;
+    uint8_t *telling; /* owned: records of member.c that wait for room in the ring */
+    size_t telling_bytes;
+    size_t telling_room;
+};
+
+void rc_pushers_open(struct rc_pushers *pushers, struct rc_clients *clients);
+void rc_pushers_close(struct rc_pushers *pushers);
+void rc_pushers_reconfigure(struct rc_pushers *pushers);
+/* Of a truth that another process has written: who was not told yet who is in a channel is. */
+void rc_pushers_rebuild(struct rc_pushers *pushers);
+/* Asks for those who are to be told who is there, and sends webhooks that are due. Every pass of the loop. */
+void rc_pushers_work(struct rc_pushers *pushers);
+
+/* Hub handlers. In the middle of a channel's settling: nothing is carried out here. */
+void rc_pusher_member_changed(struct rc_pushers *pushers, uint32_t client, uint32_t channel, bool joined);
+void rc_pusher_values(struct rc_pushers *pushers, uint32_t client, uint32_t channel, struct rc_span values);
+/* The relay found that somebody came or went (common/records/member.h). */
+void rc_pusher_member_told(struct rc_pushers *pushers, const struct rc_envelope_view *view);
+
+/* --- shared by the files of worker/pusher --- */
+
+/* tell.c */
+
+/* The app of a client. */
+const struct rc_config_pusher_app *rc_pusher_app(const struct rc_pushers *pushers, uint32_t client);
+/* Room for `bytes` until the next call. NULL: no memory. */
+uint8_t *rc_pusher_room(struct rc_pushers *pushers, size_t bytes);
+/* Sends one text; without memory the client ends. */
+void rc_pusher_reply(struct rc_pushers *pushers, uint32_t client, const void *text, size_t bytes);
+/* pusher:error; 0: a code that is none of the protocol's. */
+void rc_pusher_error(struct rc_pushers *pushers, uint32_t client, uint32_t code, const char *message);
+/* pusher:subscription_error of a channel, as the broker has it. */
+void rc_pusher_subscription_error(struct rc_pushers *pushers, uint32_t client, struct rc_span channel,
+                                  enum rc_code code, const char *message);
+
+/* member.c: what waits for room in the ring is published as far as there is some. */
+void rc_pusher_members_flush(struct rc_pushers *pushers);
+
+/* subscribe.c: true: done; false: it waits, and is to come again. */
+bool rc_pusher_subscribe(struct rc_pushers *pushers, uint32_t client, const struct rc_operation *operation);
+bool rc_pusher_unsubscribe(struct rc_pushers *pushers, uint32_t client, const struct rc_operation *operation);
+/* presence.c: the relay is asked who is in the client's channels that it was not told of; false: there is no room in the ring. */
+bool rc_pusher_ask(struct rc_pushers *pushers, uint32_t client);
+/* What was asked for it is asked once more. */
+void rc_pusher_ask_again(struct rc_pushers *pushers, uint32_t client);
+
+/* members.c: it is that user in the channel from here on. -ENOMEM: unchanged. */
+int rc_pusher_member_put(struct rc_pushers *pushers, uint32_t client, struct rc_span channel, struct rc_span user,
+                         struct rc_span info);
+void rc_pusher_member_drop(struct rc_pushers *pushers, uint32_t client, struct rc_span channel);
+/* Whether it has been told who is there. */
+void rc_pusher_member_mark(struct rc_pushers *pushers, uint32_t client, const struct rc_pusher_member *member,
+                           enum rc_pusher_told told);
+/* The client ends. */
+void rc_pusher_members_free(struct rc_pushers *pushers, uint32_t client);
+
+#endif
