@@ -66,7 +66,7 @@ static double max_fds(const struct rc_control *control, uint32_t index)
     return (double)rc_procfs_max_fds(rc_instance_pid(control, index));
 }
 
-static double starts(const struct rc_control *control, uint32_t index)
+static double process_starts(const struct rc_control *control, uint32_t index)
 {
     return atomic_load_explicit(&rc_instance_life(control, index)->generation, memory_order_relaxed);
 }
@@ -85,7 +85,7 @@ static const struct process_family {
     {"process_start_time_seconds", "When the process was started, in seconds since 1970", "gauge", start_seconds},
     {"process_max_fds", "How many descriptors it may have (RLIMIT_NOFILE), and as many more in its ring", "gauge",
      max_fds},
-    {"ringcast_process_starts_total", "Times the process was started", "counter", starts},
+    {"ringcast_process_starts_total", "Times the process was started", "counter", process_starts},
 };
 
 static void processes_render(struct rc_exposition *to, const struct rc_control *control)
@@ -179,6 +179,18 @@ static void namespaces_render(struct rc_exposition *to, const struct rc_control 
     }
 }
 
+/* The names of requirements.md are sums: here is what each worker has. */
+static void connections_render(struct rc_exposition *to, const struct rc_control *control)
+{
+    rc_exposition_family(to, "ringcast_connections", "Open WebSocket connections; ws_connections_total is their sum",
+                         "gauge");
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        rc_exposition_series(to, "ringcast_connections", "worker=\"%u\"", i);
+        rc_exposition_put(to, "%" PRId64 "\n",
+                          (int64_t)rc_metric_get(&control->workers[i]->metrics, RC_METRIC_CONNECTIONS));
+    }
+}
+
 static const uint32_t close_codes[RC_METRIC_CLOSES] = {
 #define RC_CLOSE(name, code, reason, reconnect) [RC_METRIC_CLOSE_##name] = (code),
 #include "common/records/codes.def"
@@ -239,6 +251,7 @@ void rc_instance_metrics_render(struct rc_exposition *to, const struct rc_contro
     const struct rc_procfs_room room = rc_procfs_room("");
     build_render(to, control);
     namespaces_render(to, control, config);
+    connections_render(to, control);
     closes_render(to, control);
     processes_render(to, control);
     number_put(to, "ringcast_uptime_seconds", "Time since the broker was started", "gauge",

@@ -157,7 +157,7 @@ static void value_family(struct rc_exposition *to, enum rc_metric_id id, const c
     rc_exposition_family(to, name, help, values[id].kind == KIND_GAUGE ? "gauge" : "counter");
 }
 
-static bool writes(enum writer writer, int source)
+static bool source_writes(enum writer writer, int source)
 {
     return writer == ALL || (writer == WORKERS && source >= 0) || (writer == RELAY && source == RC_METRICS_RELAY) ||
            (writer == ACCEPTOR && source == RC_METRICS_ACCEPTOR);
@@ -201,7 +201,7 @@ static void value_render(struct rc_exposition *to, enum rc_metric_id id, const s
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        if (writes(writer, sources[i].worker)) {
+        if (source_writes(writer, sources[i].worker)) {
             source_labels(all, labels, writer, sources[i].worker);
             rc_exposition_series(to, name, "%s", all);
             value_put(to, id, rc_metric_get(sources[i].metrics, id));

@@ -12,7 +12,7 @@ const program = findChromium();
 const KEY = "dashboard-key-1";
 const SECRETS = { "log.redact_key": "a-secret-redact-key", "http.api_keys": [KEY, "another-secret-key"] };
 const config = {
-  ...SECRETS, "debug.user_query": "user", "limits.max_channels": 77,
+  ...SECRETS, "debug.user_query": "user", "limits.max_channels": 77, "http.allowed_origins": ["https://app.example"],
   namespace: [{ name: "room", presence: true }],
   identity: [{ kind: "jwt", from: ["auth.token"], secret: "a-secret-of-at-least-thirty-two-bytes", required: false }],
 };

@@ -46,6 +46,14 @@ testBroker("what the page of symptoms names is there: commands, paths of the API
   const { stdout } = await run(["help"]);
   const commands = new Set([...stdout.matchAll(/^ {2}ringcast ([\w-]+)/gm)].map(([, name]) => name));
   for (const [, command] of page.matchAll(/`ringcast ([\w-]+)/g)) assert.ok(commands.has(command), `ringcast ${command}`);
+  const client = await broker.connect();
+  await client.subscribe("room:1");
+  for (const [, line] of page.matchAll(/`ringcast ((?:clients|channels|status)(?: [^`|]*)?)`/g)) {
+    if (line.includes("FILE")) continue;
+    const words = line.split(" ");
+    const result = await run([...words, "-c", broker.configPath], { env: broker.env });
+    assert.equal(result.code, 0, `ringcast ${line}: ${result.stderr}`);
+  }
   const metrics = await broker.metrics();
   for (const [, name] of page.matchAll(/`((?:ringcast|ws|process)_\w+)/g)) assert.match(metrics.text, new RegExp(`^# TYPE ${name} `, "m"), name);
   for (const [, command] of page.matchAll(/`curl ([^`]*\$URL[^`]*)`/g)) {

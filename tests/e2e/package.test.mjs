@@ -145,6 +145,12 @@ test("the types say what the client has, and the other way round", () => {
   const { options } = new Ringcast("ws://127.0.0.1:1", { connect: false });
   const optionsOf = types.slice(types.indexOf("interface Options"), types.indexOf("interface Welcome"));
   assert.deepEqual([...optionsOf.matchAll(/^ {4}(\w+)\?:/gm)].map(([, name]) => name).sort(), Object.keys(options).sort());
+  const members = (of) => [...types.slice(types.indexOf(`interface ${of} {`)).split("\n  }")[0].matchAll(/^ {4}(\w+)\??:/gm)].map(([, name]) => name).sort();
+  const taken = (text, pattern) => [...new Set([...text.matchAll(pattern)].map(([, name]) => name))].sort();
+  const [, subscribed] = /const \{ ([\w, ]+) \} = entry\.options/.exec(client);
+  assert.deepEqual(members("SubscribeOptions"), subscribed.split(", ").sort());
+  const request = client.slice(client.indexOf("    _request(request, options) {"), client.indexOf("    _timedOut("));
+  assert.deepEqual(members("PublishOptions"), taken(request, /(?<!this\.)\boptions\.(\w+)/g));
   const events = types.slice(types.indexOf("interface Events"), types.indexOf("/** What promises"));
   assert.deepEqual([...events.matchAll(/^ {4}(\w+):/gm)].map(([, name]) => name).sort(), [...new Set([...client.matchAll(/this\._emit\("(\w+)"/g)].map(([, name]) => name))].sort());
 });

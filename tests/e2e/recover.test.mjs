@@ -212,9 +212,11 @@ testBroker("the reference client recovers by itself", { workers: 2, config }, as
     assert.deepEqual(got.filter((data) => data instanceof Uint8Array), [new Uint8Array([7])]);
     // Its own, which it did not want to get, it does not get as what it missed.
     await client.publish("log:r", "mine", { echo: false });
+    client.options.reconnectMin = client.options.reconnectMax = 3600000; // however long the publishing takes
     client.socket.terminate();
     await until("it is gone", () => client.state === "waiting");
     for (let n = 0; n < 101; n++) await publisher.publish("log:r", "lost");
+    client.connect();
     await until("it is back", () => told.length === 8);
     assert.deepEqual(of("log:r").at(-1), false, "too long away");
     await publisher.publish("log:r", "new");

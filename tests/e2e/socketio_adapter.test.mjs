@@ -353,7 +353,7 @@ testRedis("who answers twice, wrongly, late, or leaves instead harms nobody and 
     await wrong.joined("blue"); // it is still there, and what it said before was looked at
     const metrics = await broker.metrics();
     assert.deepEqual(
-      ["waiting", "asked_total", "answered_total", "late_total", "unknown_total", "gone_total", "expired_total", "refused_total", "dropped_total"].map((name) => metrics(`ringcast_socketio_acks_${name}`)),
+      ["acks_waiting", "acks_asked_total", ...["answered", "late", "unknown", "gone", "expired", "refused", "dropped"].map((result) => `acks_total{result="${result}"}`)].map((name) => metrics(`ringcast_socketio_${name}`)),
       [0, 4, 2, 2, 3, 1, 1, 0, 0],
     );
     assert.equal(its, id, "one emit is one id");

@@ -95,6 +95,7 @@ async function tutorial() {
 
     const said = await run(look);
     assert.match(said, /worker/);
+    assert.match(said, /room:lobby/);
     assert.match(said, /"user":"ada"/);
     assert.match(said, /^ws_connections_total\{/m);
     const admin = await browser.open("http://127.0.0.1:8080/admin");

@@ -46,7 +46,7 @@ testBroker("only its own clients are closed, and counters and interest are right
 
   await until("the gauges are those of who is there", async () => {
     const metrics = await broker.metrics();
-    return metrics("ws_connections_total") === 31 && metrics("ringcast_subscriptions") === 62 && metrics("ws_connections_total", 2) === 1;
+    return metrics("ws_connections_total") === 31 && metrics("ringcast_subscriptions") === 62 && metrics("ringcast_connections", 2) === 1;
   });
   const metrics = await broker.metrics();
   assert.equal(metrics('ringcast_restarts_total{process="worker"}'), 1);

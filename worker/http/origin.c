@@ -67,6 +67,12 @@ static bool is_own(struct rc_span origin, struct rc_span host)
     return false;
 }
 
+bool rc_origin_own(struct rc_span sent, struct rc_span host)
+{
+    static const struct rc_config_list none;
+    return sent.count > 0 && rc_origin_allowed(&none, sent, host);
+}
+
 bool rc_origin_allowed(const struct rc_config_list *allowed, struct rc_span sent, struct rc_span host)
 {
     char text[RC_CONFIG_TEXT_MAX];

@@ -19,6 +19,9 @@
  */
 bool rc_origin_allowed(const struct rc_config_list *allowed, struct rc_span origin, struct rc_span host);
 
+/* Is it the origin of a page of this server itself, whatever the entries are? */
+bool rc_origin_own(struct rc_span origin, struct rc_span host);
+
 /* Is "*" among the entries? */
 bool rc_origin_any(const struct rc_config_list *allowed);
 

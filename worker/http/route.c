@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "worker/http/cors.h"
+#include "worker/http/origin.h"
 #include "worker/http/upgrade.h"
 
 void rc_routes_add(struct rc_routes *routes, const struct rc_route_set *set)
@@ -138,6 +139,15 @@ static bool body_fits(struct rc_exchange *exchange)
     return true;
 }
 
+/* Does a page of this server ask it, as the dashboard does? Entries of http.allowed_origins are about other pages. */
+static bool asks_itself(const struct rc_http_request *request)
+{
+    uint32_t index = 0;
+    const struct rc_http_view *origin = rc_http_header_next(request, "Origin", &index);
+    return origin != NULL && rc_http_header_next(request, "Origin", &index) == NULL &&
+           rc_origin_own(rc_span_of(origin->text, origin->bytes), rc_span_of(request->host.text, request->host.bytes));
+}
+
 void rc_routes_begin(const struct rc_routes *routes, struct rc_exchange *exchange)
 {
     const struct rc_http_request *request = exchange->request;
@@ -160,7 +170,8 @@ void rc_routes_begin(const struct rc_routes *routes, struct rc_exchange *exchang
     }
     const bool below = set != NULL && set->below[0] != '\0';
     if (below && !upgrade && request->method != RC_HTTP_OPTIONS) {
-        if (verdict == RC_CORS_REFUSED && request->method != RC_HTTP_GET && request->method != RC_HTTP_HEAD) {
+        if (verdict == RC_CORS_REFUSED && request->method != RC_HTTP_GET && request->method != RC_HTTP_HEAD &&
+            !asks_itself(request)) {
             /* The browser would only hide the answer from the page; what it asks for would be done. */
             exchange->keep_alive = false;
             rc_exchange_error(exchange,

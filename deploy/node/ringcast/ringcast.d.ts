@@ -68,6 +68,8 @@ declare namespace Ringcast {
     last?: number;
     /** The retained values first. */
     retained?: boolean;
+    /** The newest message of each key first: the channel's state. */
+    snapshot?: boolean;
     /** false: never what was missed during a loss. */
     recover?: boolean;
   }

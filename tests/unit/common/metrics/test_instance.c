@@ -88,6 +88,9 @@ Test(instance, what_it_is_and_may_is_told)
     rc_metric_closed(&workers[1].metrics, 4567);
     const char *text = render();
     expect_text(text, "ringcast_build_info{version=\"" RC_VERSION "\",compiler=\"");
+    expect_text(
+        text,
+        "# TYPE ringcast_connections gauge\nringcast_connections{worker=\"0\"} 0\nringcast_connections{worker=\"1\"} 0\n");
     expect_text(text, "ringcast_instance_info{id=\"i\"} 1\n");
     expect_text(text, "# TYPE ringcast_history_bytes_max gauge\nringcast_history_bytes_max 12345\n");
     expect_text(text, "ringcast_handshakes_max 77\n");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/metrics/instance.h"
 #include "common/metrics/metrics.h"
 
 #define REFERENCE "docs/metrics.md"
@@ -25,11 +26,56 @@ static const struct row rows[] = {
 #undef RC_HISTOGRAM
 };
 
+enum writer { WORKERS, RELAY, ACCEPTOR, ALL };
+
+static const struct {
+    enum writer writer;
+    enum rc_metric_id first;
+    enum rc_metric_id last;
+} writers[] = {
+#define RC_COUNTER(id, name, help)
+#define RC_GAUGE(id, name, help)
+#define RC_HISTOGRAM(id, name, scale, help)
+#define RC_WRITTEN_BY(process, first_id, last_id) {process, RC_METRIC_##first_id, RC_METRIC_##last_id},
+#include "common/metrics/metrics.def"
+#undef RC_COUNTER
+#undef RC_GAUGE
+#undef RC_HISTOGRAM
+};
+
+/* In the order of the rows that are no histograms. */
+static const enum rc_metric_id ids[] = {
+#define RC_COUNTER(id, name, help) RC_METRIC_##id,
+#define RC_GAUGE(id, name, help) RC_METRIC_##id,
+#define RC_HISTOGRAM(id, name, scale, help) RC_METRIC_COUNT,
+#include "common/metrics/metrics.def"
+#undef RC_COUNTER
+#undef RC_GAUGE
+#undef RC_HISTOGRAM
+};
+
 static const char head[] =
     "# Metrics\n\n"
-    "Made from `common/metrics/metrics.def`; do not edit. What `/metrics` gives, and how to use it: [operations.md](operations.md#metrics-and-health).\n"
-    "What workers count is told for each of them, by a label `worker`; the `ws_` names are sums.\n\n"
-    "| name | type | |\n|---|---|---|\n";
+    "Made from `common/metrics/metrics.def`; do not edit. What `/metrics` gives, and how to use it:\n"
+    "[operations.md](operations.md#metrics-and-health). \"By\" says who has a series of its own, by the label `worker` or `process`.\n\n"
+    "| name | type | by | |\n|---|---|---|---|\n";
+static const char beside[] =
+    "\n## Beside the table\n\nProcesses, limits, and what is counted by names of the configuration: `common/metrics/instance.c`. With `[[backend]]` and\n"
+    "`[[bridge]]` tables `ringcast_backend_…` and `ringcast_bridge_…` are there, too, and with `tls.certificates`\n"
+    "`ringcast_certificate_not_after_seconds`.\n\n| name | type | |\n|---|---|---|\n";
+
+static const char *by_whom(size_t row)
+{
+    if (strcmp(rows[row].kind, "histogram") == 0 || strncmp(rows[row].name, "ws_", 3) == 0) {
+        return "";
+    }
+    for (size_t i = 0; i < sizeof(writers) / sizeof(writers[0]); i++) {
+        if (ids[row] >= writers[i].first && ids[row] <= writers[i].last) {
+            return writers[i].writer == ALL ? "process" : "";
+        }
+    }
+    return "worker";
+}
 
 /* A help text in a table: no column of its own. */
 static void put_help(FILE *out, const char *help)
@@ -42,6 +88,30 @@ static void put_help(FILE *out, const char *help)
     }
 }
 
+/* Families of an instance with nothing configured, as its exposition heads them. */
+static void put_families(FILE *out)
+{
+    static struct rc_core core;
+    static struct rc_relay_report relay;
+    static struct rc_report worker;
+    static struct rc_control control = {
+        .worker_count = 1, .instance_id = "i", .core = &core, .relay = &relay, .workers = {&worker}};
+    static struct rc_config config;
+    static char text[65536];
+    struct rc_exposition to = {.out = text, .capacity = sizeof(text) - 1, .instance = "i"};
+    rc_instance_metrics_render(&to, &control, &config);
+    cr_assert_lt(to.bytes, sizeof(text));
+    for (char *line = strstr(text, "# HELP "); line != NULL; line = strstr(line + 1, "# HELP ")) {
+        char name[128];
+        char help[512];
+        char kind[16];
+        cr_assert_eq(sscanf(line, "# HELP %127s %511[^\n]\n# TYPE %*s %15s", name, help, kind), 3, "%.80s", line);
+        (void)fprintf(out, "| `%s` | %s | ", name, kind);
+        put_help(out, help);
+        (void)fputs(" |\n", out);
+    }
+}
+
 static char *reference(void)
 {
     char *text = NULL;
@@ -50,10 +120,12 @@ static char *reference(void)
     cr_assert(out != NULL);
     (void)fputs(head, out);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        (void)fprintf(out, "| `%s` | %s | ", rows[i].name, rows[i].kind);
+        (void)fprintf(out, "| `%s` | %s | %s | ", rows[i].name, rows[i].kind, by_whom(i));
         put_help(out, rows[i].help);
         (void)fputs(" |\n", out);
     }
+    (void)fputs(beside, out);
+    put_families(out);
     cr_assert_eq(fclose(out), 0);
     return text;
 }

@@ -97,6 +97,15 @@ Test(http_origin, entries_match_what_they_say_and_nothing_more)
     }
 }
 
+Test(http_origin, a_page_of_the_server_itself_is_known)
+{
+    cr_expect(rc_origin_own(RC_SPAN("http://x:8080"), RC_SPAN("x:8080")));
+    cr_expect(rc_origin_own(RC_SPAN("https://X"), RC_SPAN("x:443")));
+    cr_expect_not(rc_origin_own(RC_SPAN("http://x:8081"), RC_SPAN("x:8080")));
+    cr_expect_not(rc_origin_own(RC_SPAN("null"), RC_SPAN("x")));
+    cr_expect_not(rc_origin_own(RC_SPAN(""), RC_SPAN("x")), "no page asks");
+}
+
 Test(http_origin, a_star_among_the_entries_is_all)
 {
     struct rc_config_list list = list_of("https://a.example", "*");

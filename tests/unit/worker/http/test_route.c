@@ -263,6 +263,19 @@ Test(route, pages_of_other_origins_change_nothing)
     config.http.allowed_origins.count = 0;
 }
 
+Test(route, pages_of_the_server_itself_may_whatever_the_entries_are)
+{
+    admitted = true;
+    config.http.allowed_origins.count = 1;
+    (void)snprintf(config.http.allowed_origins.items[0].text, sizeof(config.http.allowed_origins.items[0].text),
+                   "https://b.example");
+    cr_assert(ask("POST /calls/do", "Origin: http://a\r\n", 200) && !said("Access-Control-Allow-Origin"));
+    cr_assert(ask("POST /calls/do", "Origin: http://a:81\r\n", 403) && asked == NULL);
+    cr_assert(ask("POST /calls/do", "Origin: http://a\r\nOrigin: http://a\r\n", 403) && asked == NULL);
+    cr_assert(ask("POST /calls/do", "Origin: null\r\n", 403) && asked == NULL);
+    config.http.allowed_origins.count = 0;
+}
+
 Test(route, bodies_that_nobody_takes)
 {
     cr_assert(ask("GET /page", "Content-Length: 1001\r\n", 413) && conn.lingers);
