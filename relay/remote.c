@@ -390,7 +390,8 @@ static enum rc_consumed remote_consume(void *context, const struct rc_envelope_v
     }
     (void)rc_router_deliver(remote->router, RC_DOWN_MESSAGE, &own);
     remote_publish(remote, &own);
-    if ((own.head.flags & RC_ENVELOPE_RETAIN) != 0) { /* others have not heard the entry itself, as they have what a bridge keeps */
+    if ((own.head.flags & RC_ENVELOPE_RETAIN) !=
+        0) { /* others have not heard the entry itself, as they have what a bridge keeps */
         rc_cluster_retained_tell(&remote->retained, &own);
     }
     return RC_CONSUMED;

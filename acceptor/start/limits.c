@@ -90,7 +90,7 @@ __attribute__((noreturn)) static void probe_child(const struct rc_identity *iden
                                                   const struct io_uring_params *params, int report_fd)
 {
     struct probe_report report;
-    struct rc_uring_features features;
+    struct rc_uring_features features = {0};
     memset(&report, 0, sizeof(report));
     report.code = rc_identity_assume(identity);
     if (report.code != 0) {

@@ -125,6 +125,14 @@ static const char *unknown_event_problem(const char *text, size_t bytes)
                : "expected \"ignore\", \"error\" or \"backend:NAME\"";
 }
 
+static const char *pusher_webhook_problem(const char *text, size_t bytes)
+{
+    return rc_pusher_webhook_of(rc_span_of(text, bytes)) != 0
+               ? NULL
+               : "expected \"channel_occupied\", \"channel_vacated\", \"member_added\", \"member_removed\", "
+                 "\"client_event\", \"cache_miss\" or \"subscription_count\"";
+}
+
 const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
 {
     const int parsed = form_parse(form, text, bytes, scratch);
@@ -152,10 +160,7 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
                    ? NULL
                    : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
     case RC_FORM_PUSHER_WEBHOOK:
-        return rc_pusher_webhook_of(rc_span_of(text, bytes)) != 0
-                   ? NULL
-                   : "expected \"channel_occupied\", \"channel_vacated\", \"member_added\", \"member_removed\", "
-                     "\"client_event\", \"cache_miss\" or \"subscription_count\"";
+        return pusher_webhook_problem(text, bytes);
     case RC_FORM_UNKNOWN_EVENT:
         return unknown_event_problem(text, bytes);
     case RC_FORM_USER:

@@ -7,8 +7,8 @@
  * those of the others, the acceptor into each of them. What waits in it when its worker dies is the successor's. It is bounded by the sending end's buffer: when that
  * is full the connection stays where it is. No state, no memory; what comes out is another process's and is checked.
  */
-#ifndef RC_WORKER_IO_HANDOVER_H
-#define RC_WORKER_IO_HANDOVER_H
+#ifndef RC_COMMON_SHM_HANDOVER_H
+#define RC_COMMON_SHM_HANDOVER_H
 
 #include <stddef.h>
 #include <stdint.h>

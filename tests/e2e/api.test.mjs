@@ -554,7 +554,7 @@ testBroker("while the relay is away calls wait for it, or are told that they too
   assert.equal((await broker.metrics())("ringcast_api_calls"), 0);
 });
 
-testBroker("a worker that dies or hangs is told of, and the next call is right again", { config: { ...config, "server.stuck_timeout": "1500ms", "server.stuck_kill_timeout": "3s" } }, async (broker) => {
+testBroker("a worker that dies or hangs is told of, and the next call is right again", { config: { ...config, "server.adopt_crashed": false, "server.stuck_timeout": "1500ms", "server.stuck_kill_timeout": "3s" } }, async (broker) => {
   const [a, b] = await broker.connectMany([1, 1]);
   await a.subscribe("w");
   await b.subscribe("w");

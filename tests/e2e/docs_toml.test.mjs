@@ -16,6 +16,7 @@ test("every piece of TOML in README.md and docs is taken by `ringcast check`, an
   try {
     writeFileSync(join(folder, "order.json"), '{"type":"object"}');
     writeFileSync(join(folder, "secret"), "a secret of at least thirty-two bytes");
+    writeFileSync(join(folder, "pusher-secret"), "a-secret-of-an-application", { mode: 0o600 });
     copyFileSync(certificate("docs").path, join(folder, "server.pem"));
     copyFileSync(CA_FILE, join(folder, "clients-ca.pem"));
     const pages = ["README.md", ...readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];

@@ -19,7 +19,7 @@ struct pair {
     struct rc_tls *tls;
     struct rc_tls_conn *server;
     SSL *client;
-    enum rc_tls_result result;    /* of the last read */
+    enum rc_tls_result result;                        /* of the last read */
     uint8_t plain[PAIR_HOLD_MAX + RC_TLS_PLAIN_ROOM]; /* what the server read */
     size_t plain_bytes;
     size_t chunk;     /* bytes that are fed at once; 0 = all */

@@ -30,7 +30,7 @@ uint32_t rc_io_tls_hinders(const struct rc_io *io, uint32_t from)
 
 /* --- out of a process ------------------------------------------------------------------------------------------------- */
 
-static uint8_t *put(uint8_t *to, const void *bytes, size_t count)
+static uint8_t *left_put(uint8_t *to, const void *bytes, size_t count)
 {
     if (count > 0) {
         memcpy(to, bytes, count);
@@ -59,11 +59,11 @@ static int leave_one(struct rc_io *io, uint32_t index)
                                   .bytes = bytes,
                                   .socket = index,
                                   .generation = io->truth->sockets[index].generation};
-    uint8_t *to = put((uint8_t *)(head + 1), &left, sizeof(left));
-    to = put(to, state.part, state.part_bytes);
-    to = put(to, state.identity, state.identity_bytes);
-    to = put(to, tls->out == NULL ? NULL : tls->out + tls->out_sent, unsent);
-    (void)put(to, tls->later, tls->later_bytes);
+    uint8_t *to = left_put((uint8_t *)(head + 1), &left, sizeof(left));
+    to = left_put(to, state.part, state.part_bytes);
+    to = left_put(to, state.identity, state.identity_bytes);
+    to = left_put(to, tls->out == NULL ? NULL : tls->out + tls->out_sent, unsent);
+    (void)left_put(to, tls->later, tls->later_bytes);
     RC_STORE_ORDER();
     io->truth->layout->tls_left = block;
     OPENSSL_cleanse(&state, sizeof(state));

@@ -247,7 +247,6 @@ static void tls_end(struct rc_io *io, uint32_t index, struct rc_io_tls *tls, int
 static void tls_opened(struct rc_io *io, uint32_t index)
 {
     io->truth->sockets[index].mode = RC_IO_HANDSHAKE;
-    rc_kept_put(io, index, RC_KEEP_ALL);
     if ((io->truth->sockets[index].flags & RC_SOCKET_BLOCKED) && !rc_io_busy(io, index)) {
         io->handlers.writable(io->handlers.context, index);
     }

@@ -27,7 +27,9 @@ static inline void rc_receiving_begin(struct rc_truth *truth, uint32_t socket, c
         rc_receiving_end(truth); /* in the middle of another one's: neither is known */
         return;
     }
-    memcpy(receiving->bytes, bytes, count);
+    if (count > 0) { /* what was read on from a head alone is nothing yet */
+        memcpy(receiving->bytes, bytes, count);
+    }
     receiving->count = count;
     receiving->offset = receiving->next = 0;
     RC_STORE_ORDER();
