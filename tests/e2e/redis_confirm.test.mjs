@@ -22,6 +22,7 @@ testRedis("a confirmation that meets a full overflow comes later, and whoever wa
   broker.kill("SIGSTOP", 1);
   const pad = "x".repeat(1000);
   for (let n = 0; n < 1000; n++) publisher.send({ type: "publish", channel: "feed", data: pad });
+  for (let n = 0; n < 1000; n++) publisher.send({ type: "publish", channel: "feed", data: 0 }); // what room the large ones leave, however large a record is
   await until("worker 0 has published", async () => (await broker.metrics())("ringcast_up_ring_full_total", 0) > 0);
   broker.kill("SIGCONT", "relay");
   await until("the overflow is full and the confirmation waits", async () => {

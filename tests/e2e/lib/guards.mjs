@@ -46,7 +46,7 @@ export const GUARDS = [
   opened("request_within_rates", "RC_LIMIT_ALLOWED"),
   ...["who_subscribes", "who_publishes", "who_sees_presence", "who_broadcasts", "who_sends_directs"].map((name) => opened(name, "RC_WHO_ANYONE")),
   opened("rc_permission_reserved", "false"),
-  opened("request_of_socketio", "false"),
+  opened("reserved_for_socketio", "false"),
   opened("rc_permission_socket", "false"),
   // Who somebody is.
   opened("hmac_good", "true"),
