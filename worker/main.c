@@ -109,7 +109,7 @@ static uint32_t sleep_ms(struct rc_worker *w)
     const uint32_t clients_ms = rc_revocations_sleep_ms(&w->identities.revocations, expiry_ms);
     const uint32_t engines_ms =
         rc_doing_sleep_ms(&w->engines, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms)));
-    const uint32_t pushers_ms = rc_webhooks_sleep_ms(&w->pushers.webhooks, engines_ms);
+    const uint32_t pushers_ms = rc_pushers_sleep_ms(&w->pushers, engines_ms);
     const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, pushers_ms);
     const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
     const uint32_t links_ms = rc_links_sleep_ms(w->links, batches_ms);

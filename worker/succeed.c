@@ -58,10 +58,15 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
     rc = rc == 0 ? rc_adopt_rebuild(&adopt, err) : rc;
     if (rc == 0) {
         rc_pipes_rebuild(&w->handovers.pipes);
-        rc_links_rebuild(w->links);
-        rc_pushers_rebuild(&w->pushers);
     }
     return rc;
+}
+
+/* Both say in the truth what is to be done next: not before it is this process's. */
+static void succeed_goes_on(struct rc_worker *w)
+{
+    rc_links_rebuild(w->links);
+    rc_pushers_rebuild(&w->pushers);
 }
 
 int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
@@ -91,6 +96,7 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     /* SC1, the point of no return: who dies behind it leaves nothing for the predecessor. Told when it serves. */
     atomic_store_explicit(&w->process->successor_state, RC_PROCESS_READY, memory_order_release);
     uint32_t lost = 0;
+    succeed_goes_on(w);
     const uint32_t adopted = rc_io_adopt(&w->io, &lost);
     rc_io_go_on(&w->io);
     w->more = true;
@@ -124,6 +130,7 @@ int rc_worker_adopt(struct rc_worker *w, struct rc_err *err)
     if (rc < 0) {
         return rc;
     }
+    succeed_goes_on(w);
     rc_crash_settle(&w->crash, &w->clients);
     rc_crash_close(&w->crash);
     /* SC1, also with TK3 in acceptor/start/broker.c: the truth says all. */

@@ -105,6 +105,11 @@ static enum rc_relay_change change_undoing(struct rc_supervisor *supervisor, str
     }
     successor->pid = 0;
     change_forget(successor);
+    const struct rc_child *child = &supervisor->broker.relay;
+    if (child->pid != 0 && rc_child_state(child) == RC_PROCESS_DRAINED) {
+        (void)kill(child->pid,
+                   SIGKILL); /* it routes no more, and only hands on what Redis says: watch starts another one */
+    }
     change_order(supervisor, RC_ORDER_RUN);
     (void)rc_err_set(err, -ECANCELED, "the relay was not changed: its log line relay_not_changed says why");
     return RC_RELAY_CHANGE_FAILED;
@@ -185,6 +190,11 @@ bool rc_relay_change_ended(struct rc_supervisor *supervisor, struct rc_child *ch
     struct rc_successor *successor = &upgrade->relay;
     if (upgrade->phase < RC_UPGRADE_RELAY_STANDBY || upgrade->phase > RC_UPGRADE_RELAY_ADOPTING ||
         child->index != RC_CHILD_RELAY || successor->pid == 0) {
+        return false;
+    }
+    if (atomic_load_explicit(&child->process->successor_state, memory_order_relaxed) == RC_PROCESS_STARTING) {
+        /* It has not read the generation that it would wait for the end of: it goes, and watch starts another one. */
+        (void)change_fail(supervisor, "the former relay has died while the new one was being started");
         return false;
     }
     change_done(supervisor, child, WIFEXITED(status) && WEXITSTATUS(status) == 0);

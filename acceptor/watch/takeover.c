@@ -299,6 +299,13 @@ static void takeover_step_ending(struct rc_supervisor *supervisor, struct rc_chi
     } else if (takeover->phase == RC_TAKEOVER_LEAVING) {
         takeover_next(supervisor);
     } else {
+        if (child->pid == takeover->pid && was_taken_over(supervisor, child)) {
+            /* What the truth says goes on in the successor's ring memory: whoever adopts reads that one. */
+            int *io_fd = &supervisor->broker.io_fds[child->index];
+            const int predecessors = *io_fd;
+            *io_fd = takeover->successor.io_fd;
+            takeover->successor.io_fd = predecessors;
+        }
         successor_close(&takeover->successor);
         rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_TAKEOVERS_FAILED, 1);
         rc_log_warn("worker_not_handed_over", "child=\"%s\"", rc_child_name(child));
@@ -430,10 +437,12 @@ static void successor_kill(struct rc_successor *successor)
 void rc_takeover_child_ended(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     struct rc_takeover *takeover = &supervisor->takeover;
-    if (takeover->phase != RC_TAKEOVER_NONE && takeover->successor.pid != 0 && child == its_worker(supervisor)) {
-        /* Whose ring memory tells of the truth is not known when the other one has begun to write. */
-        child->unadoptable = takeover->phase != RC_TAKEOVER_LEAVING && was_taken_over(supervisor, child);
-        successor_kill(&takeover->successor); /* or the predecessor, which was killed already */
+    if (takeover->phase != RC_TAKEOVER_NONE && child == its_worker(supervisor)) {
+        if (takeover->successor.pid != 0) {
+            successor_kill(&takeover->successor); /* or the predecessor, which was killed already */
+        }
+        /* Whose ring memory tells of the truth is not known when the other one has begun to write. Asked when that can write no more. */
+        child->unadoptable |= takeover->phase != RC_TAKEOVER_LEAVING && was_taken_over(supervisor, child);
     }
 }
 

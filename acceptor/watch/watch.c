@@ -254,7 +254,8 @@ void rc_watch_progress(struct rc_supervisor *supervisor)
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         struct rc_child *child = rc_broker_child(&supervisor->broker, i);
         if (child->pid == 0) {
-            if (child->restart_due_ms != 0 && !restart_wanted(supervisor, child)) {
+            if ((child->restart_due_ms != 0 || child->orphan != RC_ADOPT_NOBODY) &&
+                !restart_wanted(supervisor, child)) {
                 child->restart_due_ms = 0;
                 if (child->orphan != RC_ADOPT_NOBODY) {
                     rc_broker_bury(&supervisor->broker, child); /* nobody comes for its clients any more */

@@ -133,6 +133,13 @@ static const char *pusher_webhook_problem(const char *text, size_t bytes)
                  "\"client_event\", \"cache_miss\" or \"subscription_count\"";
 }
 
+static const char *backend_call_problem(const char *text)
+{
+    return rc_backend_call_of(text) >= 0
+               ? NULL
+               : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
+}
+
 const char *rc_config_form_problem(enum rc_config_form form, const char *text, size_t bytes, struct rc_err *scratch)
 {
     const int parsed = form_parse(form, text, bytes, scratch);
@@ -156,9 +163,7 @@ const char *rc_config_form_problem(enum rc_config_form form, const char *text, s
     case RC_FORM_QUERY:
         return made_of(text, WORD_BYTES "_.-") ? NULL : "expected letters, digits, _, . and -";
     case RC_FORM_BACKEND_CALL:
-        return rc_backend_call_of(text) >= 0
-                   ? NULL
-                   : "expected \"connect\", \"disconnect\", \"subscribe\", \"publish\" or \"refresh\"";
+        return backend_call_problem(text);
     case RC_FORM_PUSHER_WEBHOOK:
         return pusher_webhook_problem(text, bytes);
     case RC_FORM_UNKNOWN_EVENT:

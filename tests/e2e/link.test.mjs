@@ -1,11 +1,14 @@
 // Links: an application's process has clients that the broker holds (docs/link.md). Its end is lib/application.mjs, which says each frame by hand.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Application, FLAGS, client, testLink } from "./lib/application.mjs";
 import { ask, openPolling } from "./lib/socketio.mjs";
 import { until } from "./lib/util.mjs";
+
+const jwt = createRequire(import.meta.url)("jsonwebtoken");
 
 const hears = (of, ...messages) => until(`it hears ${messages}`, () => {
   assert.deepEqual(of.heard, messages);
@@ -100,6 +103,22 @@ testLink("who is given up while the application decides is closed there, and its
   const polling = await openPolling(broker);
   assert.ok(polling.sid);
   assert.equal(application.all.length, 1);
+});
+
+const IDENTITY = { name: "app", kind: "jwt", from: ["query.token"], algorithms: ["HS256"], secret: "a-secret-of-at-least-thirty-two-bytes", at: "handshake", required: false };
+
+testLink("a credential that ends while the application decides ends the handshake, and the worker goes on", { application: { asks: true }, config: { identity: [IDENTITY] } }, async (broker, application) => {
+  const [worker] = broker.pids().workers;
+  const token = jwt.sign({ sub: "ann" }, IDENTITY.secret, { expiresIn: 2 });
+  const answer = ask(broker, "GET", `/socket.io/?EIO=4&transport=polling&token=${token}`, { timeout: 20000 });
+  const [connection] = await application.connected(1);
+  await until("it is told", () => connection.closed);
+  assert.ok((await answer).status >= 400);
+  connection.accept([]);
+  application.opened = (next) => next.accept([]);
+  const polling = await openPolling(broker);
+  assert.ok(polling.sid);
+  assert.deepEqual(broker.pids().workers, [worker]);
 });
 
 testLink("asking begins and ends with ASKS", {}, async (broker, application) => {

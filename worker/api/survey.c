@@ -386,7 +386,9 @@ static void survey_answer(struct rc_api *api, const struct rc_api_survey *survey
 {
     struct rc_reply_head head = {.flags = survey->more ? RC_REPLY_MORE : 0, .count = survey->told};
     uint32_t bytes = (uint32_t)survey->reply.count;
-    if (survey->reply.failed || (survey->told == 0 && survey->written < survey->count) || bytes > reply_room(api)) {
+    if (survey->reply.failed ||
+        (survey->told == 0 && (survey->written < survey->count || (survey->more && survey->count > 0))) ||
+        bytes > reply_room(api)) {
         head = (struct rc_reply_head){.flags = RC_REPLY_BUSY};
         bytes = 0;
     }

@@ -173,13 +173,14 @@ void rc_kept_flush(struct rc_io *io)
 void rc_kept_adopt(struct rc_io *io, const uint32_t *sockets, bool *there, uint32_t count)
 {
     struct io_uring *vault = &io->kept.vault;
+    const uint64_t own = (uint64_t)getpid() << 32; /* processes before this one have had the queue, too */
     for (uint32_t i = 0; i < count; i++) {
         there[i] = false;
         struct io_uring_sqe *sqe = io->kept.bits == NULL ? NULL : io_uring_get_sqe(vault);
         if (sqe != NULL) {
             io_uring_prep_msg_ring_fd(sqe, io->ring.ring_fd, (int)sockets[i], (int)sockets[i], 0,
                                       IORING_MSG_RING_CQE_SKIP);
-            io_uring_sqe_set_data64(sqe, i);
+            io_uring_sqe_set_data64(sqe, own | i);
         }
     }
     /* The receiving end of a DEFER_TASKRUN ring is done by its own task, in this call too. */
@@ -190,7 +191,10 @@ void rc_kept_adopt(struct rc_io *io, const uint32_t *sockets, bool *there, uint3
         RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
         while (io_uring_cq_ready(vault) > 0 && io_uring_peek_cqe(vault, &cqe) == 0) {
             const uint32_t i = (uint32_t)cqe->user_data;
-            RC_ASSERT(i < count);
+            if ((cqe->user_data & ~(uint64_t)UINT32_MAX) != own || i >= count) {
+                io_uring_cqe_seen(vault, cqe); /* of a predecessor that was killed before it had looked */
+                continue;
+            }
             there[i] = cqe->res >= 0;
             if (there[i]) {
                 kept_set(io, sockets[i], true);

@@ -38,38 +38,45 @@ static uint8_t *left_put(uint8_t *to, const void *bytes, size_t count)
     return to + count;
 }
 
+static void leave_in(struct rc_io *io, uint32_t index, uint32_t block, const struct left *left,
+                     const struct rc_tls_state *state)
+{
+    const struct rc_io_tls *tls = io->tls_sockets[index];
+    struct rc_truth_tls *head = rc_heap_at(&io->truth->heap, block);
+    *head = (struct rc_truth_tls){.next = io->truth->layout->tls_left,
+                                  .bytes = (uint32_t)sizeof(*left) + left->part_bytes + left->identity_bytes +
+                                           left->out_bytes,
+                                  .socket = index,
+                                  .generation = io->truth->sockets[index].generation};
+    uint8_t *to = left_put((uint8_t *)(head + 1), left, sizeof(*left));
+    to = left_put(to, state->part, state->part_bytes);
+    to = left_put(to, state->identity, state->identity_bytes);
+    to = left_put(to, tls->out == NULL ? NULL : tls->out + tls->out_sent, left->out_bytes - tls->later_bytes);
+    (void)left_put(to, tls->later, tls->later_bytes);
+    RC_STORE_ORDER();
+    io->truth->layout->tls_left = block;
+}
+
 static int leave_one(struct rc_io *io, uint32_t index)
 {
     const struct rc_io_tls *tls = io->tls_sockets[index];
     struct rc_tls_state state;
     rc_tls_state_of(tls->conn, &state);
     const uint32_t unsent = tls->out_bytes - tls->out_sent;
-    const struct left left = {.keys = state.keys,
-                              .part_bytes = state.part_bytes,
-                              .identity_bytes = state.identity_bytes,
-                              .out_bytes = unsent + tls->later_bytes,
-                              .failed = tls->failed};
+    struct left left = {.keys = state.keys,
+                        .part_bytes = state.part_bytes,
+                        .identity_bytes = state.identity_bytes,
+                        .out_bytes = unsent + tls->later_bytes,
+                        .failed = tls->failed};
     const uint32_t bytes = (uint32_t)sizeof(left) + left.part_bytes + left.identity_bytes + left.out_bytes;
     const uint32_t block = rc_heap_alloc(&io->truth->heap, sizeof(struct rc_truth_tls) + bytes);
-    if (block == 0) {
-        return -ENOMEM;
+    if (block != 0) {
+        leave_in(io, index, block, &left, &state);
     }
-    struct rc_truth_tls *head = rc_heap_at(&io->truth->heap, block);
-    *head = (struct rc_truth_tls){.next = io->truth->layout->tls_left,
-                                  .bytes = bytes,
-                                  .socket = index,
-                                  .generation = io->truth->sockets[index].generation};
-    uint8_t *to = left_put((uint8_t *)(head + 1), &left, sizeof(left));
-    to = left_put(to, state.part, state.part_bytes);
-    to = left_put(to, state.identity, state.identity_bytes);
-    to = left_put(to, tls->out == NULL ? NULL : tls->out + tls->out_sent, unsent);
-    (void)left_put(to, tls->later, tls->later_bytes);
-    RC_STORE_ORDER();
-    io->truth->layout->tls_left = block;
+    OPENSSL_cleanse(&left, sizeof(left));
     OPENSSL_cleanse(&state, sizeof(state));
-    return 0;
+    return block != 0 ? 0 : -ENOMEM;
 }
-
 int rc_io_tls_leave(struct rc_io *io)
 {
     int rc = 0;

@@ -110,9 +110,15 @@ static int expand_label(const struct suite *suite, const uint8_t *secret, const 
 /* RFC 8446 7.3 */
 static int direction_begin(struct rc_tls_direction *direction, const struct suite *suite)
 {
-    direction->sequence = 0;
-    const int rc = expand_label(suite, direction->secret, "tls13 key", direction->key, suite->key_bytes);
-    return rc < 0 ? rc : expand_label(suite, direction->secret, "tls13 iv", direction->iv, sizeof(direction->iv));
+    int rc = expand_label(suite, direction->secret, "tls13 key", direction->key, suite->key_bytes);
+    if (rc == 0) {
+        rc = expand_label(suite, direction->secret, "tls13 iv", direction->iv, sizeof(direction->iv));
+    }
+    if (rc == 0) {
+        direction->sequence =
+            0; /* not before: a number must never come twice under one key, also where an alert is all that follows */
+    }
+    return rc;
 }
 
 /* RFC 8446 7.2 */

@@ -139,9 +139,6 @@ void rc_link_conn_gone(void *context, uint32_t client, enum rc_engine_why why)
 static uint8_t *unit_room(struct rc_link_conn *conn, size_t bytes)
 {
     const size_t need = (size_t)conn->unit_count + bytes;
-    if (need > UINT32_MAX / 2) {
-        return NULL;
-    }
     if (need > conn->unit_capacity) {
         size_t capacity = conn->unit_capacity == 0 ? 256 : conn->unit_capacity;
         while (capacity < need) {
@@ -206,6 +203,10 @@ void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_l
     if (!conn->dropped) {
         if (conn->unit_count > 0 && rc_link_u16(conn->unit) >= CONN_PACKET_FRAMES_MAX) {
             rc_link_broken(links, link_of(links, conn), "a packet of more than 1,024 frames");
+            return;
+        }
+        if (payload.count + conn->unit_count > link_of(links, conn)->table->config.max_frame_bytes) {
+            rc_link_broken(links, link_of(links, conn), "a packet larger than max_frame");
             return;
         }
         if (!unit_put(conn, head->type == RC_LINK_TEXT ? RC_PART_TEXT : RC_PART_BINARY, payload)) {

@@ -1,5 +1,6 @@
 /* dial: links: made, proved, kept alive, ended, made anew. See links.h and link_io.h. */
 #include "worker/link/links.h"
+#include "worker/link/opening.h"
 
 #include <errno.h>
 #include <openssl/ssl.h>
@@ -272,7 +273,7 @@ struct rc_links *rc_links_open(struct rc_clients *clients, struct rc_engines *en
     }
     engines->link = (struct rc_engine_link){.context = links,
                                             .message = rc_link_conn_message,
-                                            .gone = rc_link_conn_gone,
+                                            .gone = rc_link_opening_gone,
                                             .upgraded = rc_link_conn_upgraded};
     tables_adopt(links, config);
     return links;

@@ -153,6 +153,17 @@ static void held_expired(struct rc_exchange *exchange)
 static const struct rc_exchange_user held_user = {
     .half_closed_is_gone = true, .expired = held_expired, .ended = held_ended};
 
+void rc_link_opening_gone(void *context, uint32_t client, enum rc_engine_why why)
+{
+    struct rc_links *links = context;
+    const struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    struct rc_exchange *exchange = conn->id != 0 && conn->exchange != 0 ? held_exchange(links, client) : NULL;
+    rc_link_conn_gone(links, client, why);
+    if (exchange != NULL) {
+        opening_refuse(links, exchange); /* its client was ended otherwise: by its credential's end, say */
+    }
+}
+
 void rc_link_opening_lost(struct rc_links *links, uint32_t client)
 {
     struct rc_exchange *exchange = held_exchange(links, client);

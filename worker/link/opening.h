@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "worker/client/client.h"
+#include "worker/engine/session.h"
 #include "worker/http/text.h"
 
 struct rc_links;
@@ -28,5 +29,8 @@ bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bo
  */
 void rc_link_open(struct rc_links *links, struct rc_exchange *exchange, uint32_t client, struct rc_span request,
                   rc_link_opened *opened, const void *own, size_t own_bytes);
+
+/* rc_engine_link.gone: as rc_link_conn_gone, and a handshake of the client's that waits still is refused. */
+void rc_link_opening_gone(void *context, uint32_t client, enum rc_engine_why why);
 
 #endif

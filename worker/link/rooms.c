@@ -399,6 +399,7 @@ struct broadcast {
     uint32_t except_count;
     struct rc_span messages;
     bool is_volatile;
+    uint64_t had; /* the same for a channel was begun: encodings whose clients have it */
 };
 
 /* Marks a client; the first time it goes into links->chosen. Without memory nobody knows whom it is for: they end. */
@@ -462,6 +463,7 @@ static void broadcast_each(const struct broadcast *broadcast)
         const uint32_t client = links->chosen.items[i];
         const struct rc_link_conn *conn = rc_link_conn_of(links, client);
         if (links->marks[client] == MARK_CHOSEN && conn->id != 0 &&
+            (broadcast->had >> rc_truth_client(hub->truth, client)->encoding & 1) == 0 &&
             (broadcast->link == NULL || &links->links[conn->link] == broadcast->link) &&
             (!broadcast->is_volatile || rc_link_conn_takes_volatile(links, client))) {
             rc_hub_append_to(hub, client, broadcast->messages);
@@ -546,9 +548,12 @@ int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flag
         rc_metric_add(links->clients->metrics, RC_METRIC_LINK_BROADCASTS, 1);
     }
     if (nobody) {
+        link->partial = 0;
         return 0;
     }
     if (channel == 0 || !broadcast_excludes(&broadcast, channel, refs, &excluded)) {
+        broadcast.had = link->partial; /* it was begun as one for a channel */
+        link->partial = 0;
         broadcast_each(&broadcast);
         return 0;
     }

@@ -9,7 +9,8 @@
 #include "common/records/query.h"
 #include "worker/client/question.h"
 
-#define WORDS_BYTES 160u /* what stands around names and numbers */
+#define ASK_AGAIN_NS 100000000u /* while the relay has no place for more questions: 100 ms */
+#define WORDS_BYTES 160u        /* what stands around names and numbers */
 
 void rc_pusher_member_changed(struct rc_pushers *pushers, uint32_t client, uint32_t channel, bool joined)
 {
@@ -189,6 +190,7 @@ void rc_pusher_ask_again(struct rc_pushers *pushers, uint32_t client)
 static void ask_again(const struct rc_ask *ask)
 {
     struct rc_pushers *pushers = pushers_of(ask);
+    pushers->asking_ns = pushers->clients->io->now_ns + ASK_AGAIN_NS;
     if (rc_client_is_here(pushers->clients, &ask->client)) {
         rc_pusher_ask_again(pushers, ask->client.slot);
     }

@@ -331,11 +331,25 @@ void rc_pushers_rebuild(struct rc_pushers *pushers)
     }
 }
 
+uint32_t rc_pushers_sleep_ms(const struct rc_pushers *pushers, uint32_t most_ms)
+{
+    const uint32_t webhooks_ms = rc_webhooks_sleep_ms(&pushers->webhooks, most_ms);
+    const uint64_t now_ns = pushers->clients->io->now_ns;
+    if (pushers->asking.count == 0 || pushers->asking_ns <= now_ns) {
+        return webhooks_ms; /* what waits for room in the ring is told of that */
+    }
+    const uint64_t asking_ms = (pushers->asking_ns - now_ns) / 1000000u + 1;
+    return asking_ms < webhooks_ms ? (uint32_t)asking_ms : webhooks_ms;
+}
+
 void rc_pushers_work(struct rc_pushers *pushers)
 {
     const uint32_t count = pushers->asking.count;
     rc_pusher_members_flush(pushers);
     rc_webhooks_work(&pushers->webhooks);
+    if (pushers->clients->io->now_ns < pushers->asking_ns) {
+        return; /* who could not be answered now is not asked again at once */
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (!rc_pusher_ask(pushers, pushers->asking.items[i])) {
             memmove(pushers->asking.items, pushers->asking.items + i,

@@ -26,6 +26,7 @@ struct rc_pushers {
     uint8_t *room;              /* owned: what is put together for one client */
     size_t room_bytes;
     struct rc_index_list asking; /* clients that are to be told who is in a channel */
+    uint64_t asking_ns;          /* not before that: the last question had no answer */
     struct rc_webhooks webhooks;
     uint8_t *telling; /* owned: records of member.c that wait for room in the ring */
     size_t telling_bytes;
@@ -39,6 +40,7 @@ void rc_pushers_reconfigure(struct rc_pushers *pushers);
 void rc_pushers_rebuild(struct rc_pushers *pushers);
 /* Asks for those who are to be told who is there, and sends webhooks that are due. Every pass of the loop. */
 void rc_pushers_work(struct rc_pushers *pushers);
+uint32_t rc_pushers_sleep_ms(const struct rc_pushers *pushers, uint32_t most_ms);
 
 /* Hub handlers. In the middle of a channel's settling: nothing is carried out here. */
 void rc_pusher_member_changed(struct rc_pushers *pushers, uint32_t client, uint32_t channel, bool joined);

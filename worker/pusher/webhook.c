@@ -39,7 +39,7 @@ static void webhook_remove_first(struct rc_webhook_queue *queue)
     queue->first = told->next;
     queue->last = queue->first == NULL ? NULL : queue->last;
     queue->count--;
-    queue->bytes -= told->bytes;
+    queue->bytes -= told->bytes + sizeof(*told);
     free(told);
 }
 
@@ -77,10 +77,12 @@ static void webhook_add(struct rc_webhooks *webhooks, uint32_t app, enum rc_push
     told->next = NULL;
     told->added_ms = webhooks_now_ms(webhooks);
     told->bytes = (uint32_t)(out - told->text);
+    struct rc_webhook_told *fitted = realloc(told, sizeof(*told) + told->bytes);
+    told = fitted != NULL ? fitted : told;
     *(queue->last != NULL ? &queue->last->next : &queue->first) = told;
     queue->last = told;
     queue->count++;
-    queue->bytes += told->bytes;
+    queue->bytes += told->bytes + sizeof(*told);
 }
 
 /* --- what is told ---------------------------------------------------------------------------------------------------- */

@@ -39,6 +39,34 @@ static int clean_user(void *context, struct rc_span user, const char *instance, 
     return 0;
 }
 
+static char gone_member[64];
+
+static void member_gone(void *context, struct rc_span channel, struct rc_span user, bool gone, bool vacated,
+                        uint32_t left)
+{
+    (void)context;
+    (void)snprintf(gone_member, sizeof(gone_member), "%.*s: %.*s, %u left%s%s", (int)channel.count, channel.bytes,
+                   (int)user.count, user.bytes, left, gone ? ", gone" : "", vacated ? ", vacated" : "");
+}
+
+/* What is told of a page of members: one of the dead instance's users, and how many clients it has elsewhere. */
+struct gone {
+    const char *user;
+    long long left;
+    long long vacated;
+};
+
+static void fake_gone(const char *text, const char *cursor, const struct gone *gone)
+{
+    redisReply at = {.type = REDIS_REPLY_STRING, .str = (char *)(uintptr_t)cursor, .len = strlen(cursor)};
+    redisReply user = {.type = REDIS_REPLY_STRING, .str = (char *)(uintptr_t)gone->user, .len = strlen(gone->user)};
+    redisReply vacated = {.type = REDIS_REPLY_INTEGER, .integer = gone->vacated};
+    redisReply left = {.type = REDIS_REPLY_INTEGER, .integer = gone->left};
+    redisReply *all[] = {&at, &vacated, &user, &left};
+    const redisReply reply = {.type = REDIS_REPLY_ARRAY, .elements = 4, .element = all};
+    fake_answer(text, &reply);
+}
+
 static void reachable(void *context)
 {
     (void)context;
@@ -50,7 +78,7 @@ static void open_all(void)
     const struct rc_registry_ops ops = {.registered = registered,
                                         .unregistered = unregistered,
                                         .reachable = reachable,
-                                        .cleanup = {.user = clean_user}};
+                                        .cleanup = {.user = clean_user, .member = member_gone}};
     rc_registry_open(&registry, NULL, &fake.timers, &metrics, "a", 0x10, 0xabc, &config, &ops);
     cr_assert_eq(registry.state, RC_REGISTRY_AWAY);
     fake_return();
@@ -209,12 +237,16 @@ Test(registry, dead_instance_is_cleaned_up_after)
     fake_integer("SREM subs-instances:BTC b", 1);
     fake_scan("HSCAN ws:presence:channel:r 0 MATCH b~* COUNT", "0", 2, fields);
     fake_integer("LEAVE u1", 1);
-    fake_string("EVAL script 1 ws:presence:members:r b 0 256", "17");
+    const struct gone first = {"u1", 3, 0};
+    const struct gone last = {"u2", 0, 1};
+    fake_gone("EVAL script 1 ws:presence:members:r b 0 256", "17", &first);
     fake_integer("SREM subs:BTC b:b~1 b:b~2", 2);
     fake_integer("SREM ws:instance:b:index isubs-instances:BTC", 1);
     fake_integer("HDEL ws:presence:channel:r b~1", 1);
     fake_integer("SREM ws:instance:b:index uu1", 1);
-    fake_string("EVAL script 1 ws:presence:members:r b 17 256", "0");
+    cr_assert_str_eq(gone_member, "r: u1, 3 left");
+    fake_gone("EVAL script 1 ws:presence:members:r b 17 256", "0", &last);
+    cr_assert_str_eq(gone_member, "r: u2, 0 left, gone, vacated");
     fake_integer("SREM ws:instance:b:index csubs:BTC", 1);
     fake_integer("SREM ws:instance:b:index pws:presence:channel:r", 1);
     fake_integer("SREM ws:instance:b:index mws:presence:members:r", 1);

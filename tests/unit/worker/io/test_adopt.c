@@ -81,6 +81,33 @@ Test(adopt, nothing_is_lost_in_either_direction_however_often)
     }
 }
 
+Test(adopt, completions_that_a_predecessor_has_not_looked_at_mean_nothing)
+{
+    uint32_t clients[4];
+    for (int i = 0; i < 4; i++) {
+        clients[i] = hub_rig_connect(&rig, HUB_RIG_TCP, RC_CODEC_RAW, false, 0);
+        received[clients[i]] = 0;
+    }
+    hub_rig_run(&rig);
+    /* As one leaves them that was killed while it swept the vault, or while it adopted: for slots beyond, and as if for its own. */
+    for (uint64_t i = 0; i < 40; i++) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe(&rig.io.kept.vault);
+        cr_assert_not_null(sqe);
+        io_uring_prep_nop(sqe);
+        io_uring_sqe_set_data64(sqe, i % 2 == 0 ? i : UINT32_MAX - i);
+    }
+    cr_assert_eq(io_uring_submit(&rig.io.kept.vault), 40);
+    cr_assert_eq(hub_rig_hand_over(&rig), 4);
+    cr_assert_eq(rig.io.kept.count, 4);
+    for (int i = 0; i < 4; i++) {
+        say(clients[i], "here");
+    }
+    hub_rig_run(&rig);
+    for (int i = 0; i < 4; i++) {
+        cr_expect_eq(received[clients[i]], 4);
+    }
+}
+
 Test(adopt, what_was_cut_goes_on_where_it_was_cut)
 {
     static uint8_t large[300000];

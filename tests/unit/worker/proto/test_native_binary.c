@@ -69,11 +69,11 @@ static const struct rc_welcome welcome_example = {.client = {(const uint8_t *)"w
 
 static const struct rc_presence_list presence_example = {
     .answer = {.clients = 4, .users = 1, .count = 2, .flags = RC_QUERY_MORE | RC_QUERY_LOCAL},
-    .entries = {(const uint8_t *)"\3\0\0\0\2\0\11\0"
+    .entries = {(const uint8_t *)"\3\0\0\0\2\0\11\0\0\0"
                                  "42web1,web2"
-                                 "\1\0\0\0\0\0\4\0"
+                                 "\1\0\0\0\0\0\4\0\0\0"
                                  "web1",
-                31}};
+                35}};
 
 #define TEXT(literal)                                   \
     {                                                   \
