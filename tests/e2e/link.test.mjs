@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Application, FLAGS, client, testLink } from "./lib/application.mjs";
+import { Application, FLAGS, client, linkConfig, testLink } from "./lib/application.mjs";
+import { run } from "./lib/broker.mjs";
 import { ask, openPolling } from "./lib/socketio.mjs";
 import { until } from "./lib/util.mjs";
 
@@ -103,6 +104,21 @@ testLink("who is given up while the application decides is closed there, and its
   const polling = await openPolling(broker);
   assert.ok(polling.sid);
   assert.equal(application.all.length, 1);
+});
+
+testLink("a reload makes the link anew, with what its table says now", { backend: { max_frame: "64KiB" } }, async (broker, application) => {
+  const [first] = await application.linked(1);
+  assert.equal(first.hello.frame_max, 65536);
+  broker.writeConfig({ ...broker.config, ...linkConfig(application, { max_frame: "6MiB" }) });
+  const result = await run(["reload", "-c", broker.configPath]);
+  assert.equal(result.code, 0, result.stderr);
+  assert.doesNotMatch(result.stdout, /restart/);
+  const second = await until("another link", async () => [...application.links].find((link) => link !== first && link.hello));
+  assert.equal(second.hello.frame_max, 6 << 20);
+  application.opened = (connection) => connection.text("x".repeat(200000));
+  const socket = client(broker);
+  await socket.opening;
+  await until("a frame of its size comes", () => socket.heard[0]?.length === 200000);
 });
 
 const IDENTITY = { name: "app", kind: "jwt", from: ["query.token"], algorithms: ["HS256"], secret: "a-secret-of-at-least-thirty-two-bytes", at: "handshake", required: false };

@@ -489,6 +489,8 @@ const KEYS = {
     await reload();
     assert.equal((await client.request({ type: "subscribe", channel: "b" })).code, 503);
   } },
+  "backend.max_frame": { not: "here, where the backend is asked call by call: tests/e2e/link.test.mjs has a link" },
+  "backend.max_unsent": { not: "by itself: a link whose table has changed is made anew as a whole, as max_frame shows" },
   "backend.per_client": { not: "by itself: a table that has changed is opened anew as a whole, as the other numbers show" },
   "namespace.history": { from: 1, to: 100, namespace: HISTORY, see: (broker, reload) => kept(broker, reload, 5, 90, (before, after) => assert.deepEqual([before, after], [1, 91])) },
   "namespace.history_bytes": { from: "512B", to: "1MiB", namespace: { ...HISTORY, history: 100 }, see: (broker, reload) => kept(broker, reload, 20, 60, (before, after) => {

@@ -359,6 +359,7 @@ static void link_watch(struct rc_links *links, struct rc_link *link)
 void rc_links_work(struct rc_links *links)
 {
     if (links->all == NULL) {
+        links->due = false; /* or who has no links would never sleep */
         return;
     }
     const uint32_t revision = rc_hosts_revision(&links->control->core->hosts);

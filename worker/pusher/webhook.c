@@ -78,7 +78,9 @@ static void webhook_add(struct rc_webhooks *webhooks, uint32_t app, enum rc_push
     told->added_ms = webhooks_now_ms(webhooks);
     told->bytes = (uint32_t)(out - told->text);
     struct rc_webhook_told *fitted = realloc(told, sizeof(*told) + told->bytes);
-    told = fitted != NULL ? fitted : told;
+    if (fitted != NULL) {
+        told = fitted;
+    }
     *(queue->last != NULL ? &queue->last->next : &queue->first) = told;
     queue->last = told;
     queue->count++;

@@ -398,7 +398,8 @@ struct rc_input {
         parked; /* heap block of raw bytes not yet looked at: an incomplete HTTP head, or input while reading is paused */
     uint32_t parked_capacity;
     uint32_t parked_bytes;
-    uint32_t parked_scanned; /* HTTP: where the search for the head's end goes on */
+    uint32_t
+        parked_scanned; /* HTTP: twice the offset at which the search for the head's end goes on, and 1 in a line (http/parse.h) */
     /* A message that waits for room in the up ring stands whole in `message`; what came behind it is parked. */
     uint32_t waiting_bytes;
     uint32_t waiting_done;  /* its operations that were carried out already */
