@@ -64,6 +64,7 @@ async function tutorial() {
     const second = await open();
     await until("both are here", async () => (await first.text("#here")) === "2 (anonymous)");
     await say(first, "hello");
+    for (const one of [first, second]) await hears(one, ["somebody: hello"]); // a line that comes moves the button
     await say(second, "hello yourself");
     for (const one of [first, second]) await hears(one, ["somebody: hello", "somebody: hello yourself"]);
     // Opened again: history.
@@ -87,6 +88,7 @@ async function tutorial() {
       await until("she is connected", () => one.evaluate('client.state === "open"'), { timeout: 1000 });
       return (await one.evaluate("client.welcome.user")) === "ada" && one;
     });
+    await until("she sees what was said", async () => (await lines(ada)).at(-1) === "somebody: still here");
     await say(ada, "it is me");
     await until("with her name", async () => (await lines(ada)).at(-1) === "ada: it is me");
     await until("she is in the list", async () => (await ada.text("#here")).includes("ada"));
