@@ -140,7 +140,8 @@ testRedis("the reader dies, in turn its relay and all of it: each entry once, in
   const count = await end();
   await until("all have arrived", () => watch.seen.length >= count, { timeout: 60000 });
   whole(watch.seen, count, "what the subscriber got");
-  assert.deepEqual(watch.gaps, []);
+  /* A relay's death is a gap of what nobody keeps, broadcasts to everybody; where the one that reads is the subscriber's own it hears of it. */
+  assert.deepEqual(watch.gaps.filter(({ channel }) => channel !== "*"), []);
   whole(await kept(brokers[2], count), count, "what is kept");
 });
 
