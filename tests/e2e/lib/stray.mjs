@@ -89,7 +89,7 @@ function strayWrite(pid, mapping, next, random) {
     writeSync(fd, word, 0, 4, mapping.from + at);
     return { at, old, value };
   } catch (error) {
-    if (isAlive(pid)) throw error;
+    if (error.code !== "ESRCH" && isAlive(pid)) throw error; // who ends has no memory any more, and is there until it is waited for
     return null;
   } finally {
     if (fd !== undefined) closeSync(fd);
