@@ -229,6 +229,7 @@ Test(truth_check, finds_damages_of_clients_and_sockets)
     struct rc_socket *socket = &truth->sockets[is.socket];
     struct rc_output *output = rc_truth_output(truth, is.output);
     struct rc_input *input = rc_truth_input(truth, is.input);
+    input->waiting_opcode = 1; /* its message waits */
     const struct damage damages[] = {
         OF(client, rc_client, socket, SLOTS),
         OF(client, rc_client, socket, is.socket - 1),
