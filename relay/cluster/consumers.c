@@ -13,6 +13,7 @@
 #include "common/records/channel_name.h"
 #include "common/text/decimal.h"
 #include "common/text/json_scan.h"
+#include "relay/redis/stream.h"
 
 #define READER "reader" /* the one consumer of the group */
 #define VALUES_MAX 128u /* fields and values of an entry; one with more is no message */
@@ -279,19 +280,6 @@ static void batch_take(struct rc_consumer *one, const redisReply *entries)
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */
 
-/* The entries of the one stream that was asked for: a map from its key (RESP3), or an array of pairs. */
-static const redisReply *read_entries(const redisReply *reply)
-{
-    const redisReply *pair = reply;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1) {
-        pair = reply->element[0];
-    } else if (reply->type != REDIS_REPLY_MAP) {
-        return NULL;
-    }
-    const bool is_pair = (pair->type == REDIS_REPLY_ARRAY || pair->type == REDIS_REPLY_MAP) && pair->elements == 2;
-    return is_pair && pair->element[1]->type == REDIS_REPLY_ARRAY ? pair->element[1] : NULL;
-}
-
 static void group_replied(void *context, const redisReply *reply)
 {
     struct rc_consumer *one = context;
@@ -320,7 +308,7 @@ static void group_make(struct rc_consumer *one)
 static void read_replied(void *context, const redisReply *reply)
 {
     struct rc_consumer *one = context;
-    const redisReply *entries = reply == NULL ? NULL : read_entries(reply);
+    const redisReply *entries = reply == NULL ? NULL : rc_redis_stream_entries(reply);
     one->asking = false;
     if (one->state == RC_CONSUMER_FOLLOWS || reply == NULL) {
         consumer_follow(one); /* what was read is left for whoever comes */

@@ -153,8 +153,7 @@ static bool stream_entry(struct rc_redis_stream *stream, const redisReply *entry
     return true;
 }
 
-/* The entries of the one stream that was asked for: a map from its key (RESP3), or an array of pairs. */
-static const redisReply *read_entries(const redisReply *reply)
+const redisReply *rc_redis_stream_entries(const redisReply *reply)
 {
     const redisReply *pair = reply;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 1) {
@@ -176,7 +175,7 @@ static void read_replied(void *context, const redisReply *reply)
         stream_next(stream);
         return;
     }
-    const redisReply *entries = read_entries(reply);
+    const redisReply *entries = rc_redis_stream_entries(reply);
     bool understood = entries != NULL && entries->elements > 0;
     for (size_t i = 0; understood && i < entries->elements; i++) {
         understood = stream_entry(stream, entries->element[i]);

@@ -60,4 +60,7 @@ void rc_redis_stream_open(struct rc_redis_stream *stream, struct rc_redis_link *
 void rc_redis_stream_turn(struct rc_redis_stream *stream);
 void rc_redis_stream_close(struct rc_redis_stream *stream);
 
+/* The entries in an answer to XREAD or XREADGROUP of one stream: a map from its key (RESP3), or an array of pairs. NULL: it is none. */
+const redisReply *rc_redis_stream_entries(const redisReply *reply);
+
 #endif
