@@ -43,7 +43,7 @@ static int map_shared(struct rc_worker *w, struct rc_err *err)
         return -EINVAL;
     }
     w->process = &w->control.own->process;
-    w->metrics = &w->control.own->metrics;
+    w->metrics = w->control.metrics;
     rc_log_count_dropped(&w->metrics->values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&w->metrics->values[RC_METRIC_LOG_SUPPRESSED]);
     return rc_port_view_open(&w->port, port, bytes, err);

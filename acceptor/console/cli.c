@@ -177,7 +177,9 @@ static int command_run(const struct rc_cli *cli)
                                .fallback_fd = descriptor_of(cli->fallback_fd),
                                .refused = cli->refused,
                                .old_programs = {-1, -1}};
-    struct rc_settings *settings = rc_which_settings(cli->config, is_quickstart(), resume.refused == NULL);
+    /* Who goes back has the configuration that is in force: the file may be of the other build by now. */
+    struct rc_settings *settings = resume.refused != NULL ? rc_which_settings_none(cli->config, is_quickstart())
+                                                          : rc_which_settings(cli->config, is_quickstart(), true);
     if (settings == NULL) {
         if (resume.state_fd >= 0) {
             rc_log_open("acceptor", -1, RC_LOG_INFO, RC_LOG_TEXT);

@@ -698,7 +698,7 @@ void rc_broker_ring(struct rc_broker *broker, struct rc_child *child)
 {
     const int rc = rc_doorbell_ring(&child->process->bell, child->bell_fd, &child->rung);
     if (rc == 1) {
-        rc_metric_add(&broker->segments.acceptor->metrics, RC_METRIC_WAKES_SENT, 1);
+        rc_metric_add(broker->segments.metrics, RC_METRIC_WAKES_SENT, 1);
     }
 }
 
