@@ -322,6 +322,20 @@ static int command_handover(const struct rc_cli *cli)
     return command_ask(cli, request);
 }
 
+static int command_workers(const struct rc_cli *cli)
+{
+    char request[32];
+    if (cli->worker == NULL) {
+        return command_ask(cli, "workers");
+    }
+    if (strspn(cli->worker, "0123456789") != strlen(cli->worker) || strlen(cli->worker) > 4) {
+        rc_option_wrong("ringcast", "ringcast help workers", "how many workers is a number, and not", cli->worker);
+        return RC_EXIT_CONFIG;
+    }
+    (void)snprintf(request, sizeof(request), "workers %s%s", cli->worker, cli->drain ? " drain" : "");
+    return command_ask(cli, request);
+}
+
 static int command_upgrade(const struct rc_cli *cli)
 {
     char folder[PATH_MAX];
@@ -377,6 +391,8 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_ask(cli, "reload");
     case RC_CLI_HANDOVER:
         return command_handover(cli);
+    case RC_CLI_WORKERS:
+        return command_workers(cli);
     case RC_CLI_UPGRADE:
         return command_upgrade(cli);
     case RC_CLI_UPGRADE_CHECK:

@@ -102,6 +102,12 @@ enum rc_process_state {
  */
 enum rc_order { RC_ORDER_RUN, RC_ORDER_PARK, RC_ORDER_ADOPT };
 
+/*
+ * Whether a worker's place is in use:  UNUSED -> USED -> LEAVING (its connections go to the others; no new ones) -> UNUSED
+ * SENDING_AWAY is LEAVING that waits for nobody: who cannot be moved is sent away.
+ */
+enum rc_worker_use { RC_WORKER_USED, RC_WORKER_UNUSED, RC_WORKER_LEAVING, RC_WORKER_SENDING_AWAY };
+
 /* What a process says of itself. W: the process; state and the two times by the acceptor while it does not run. */
 struct rc_process {
     _Atomic uint32_t state;             /* STARTING and DOWN by the acceptor */
@@ -124,7 +130,8 @@ struct rc_life {
     _Atomic uint32_t pid;        /* 0 = none */
     _Atomic uint32_t cpu;        /* CPU it is pinned to, UINT32_MAX = none */
     _Atomic uint32_t order;      /* enum rc_order */
-    uint8_t pad[44];
+    _Atomic uint32_t use;        /* worker: enum rc_worker_use */
+    uint8_t pad[40];
 };
 _Static_assert(sizeof(struct rc_life) == 64, "life layout");
 
