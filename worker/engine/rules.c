@@ -1,25 +1,6 @@
 /* rules: see rules.h. */
 #include "worker/engine/rules.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "common/base/check.h"
-#include "common/base/log.h"
-#include "common/config/event_rules.h"
-#include "worker/engine/asked.h"
-#include "worker/engine/auth.h"
-#include "worker/engine/rule_guard.h"
-#include "worker/engine/rule_run.h"
-#include "worker/engine/rule_tell.h"
-#include "worker/engine/rule_wait.h"
-#include "worker/gate/permission.h"
-#include "worker/gate/rule_find.h"
-
-/* rules: see rules.h. */
-#include "worker/engine/rules.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +12,12 @@
 #include "common/records/args.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/rule_guard.h"
+#include "worker/engine/rule_run.h"
+#include "worker/engine/rule_tell.h"
+#include "worker/engine/rule_wait.h"
 #include "worker/gate/permission.h"
+#include "worker/gate/rule_find.h"
 #include "worker/gate/rule_values.h"
 
 /* `*done` of a row that waits, never 0: DONE_WAITS, the reloads that there were, of an event its row and DONE_PASSED, and the
