@@ -182,7 +182,7 @@ static void worker_run(struct rc_worker *w)
         rc_returnings_work(&w->engines);
         rc_asked_work(&w->engines);
         rc_doing_work(&w->engines);
-        rc_pushers_work(&w->pushers);
+        rc_pushers_work(&w->pushers, w->park.phase != RC_PARK_RUNNING);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);

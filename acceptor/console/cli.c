@@ -14,6 +14,7 @@
 #include "acceptor/console/client.h"
 #include "acceptor/console/hear.h"
 #include "acceptor/console/list.h"
+#include "acceptor/console/memory.h"
 #include "acceptor/console/option.h"
 #include "acceptor/console/publish.h"
 #include "acceptor/console/token.h"
@@ -387,6 +388,8 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_status(cli);
     case RC_CLI_TOP:
         return rc_top_run(cli);
+    case RC_CLI_MEMORY:
+        return rc_console_memory_run(cli);
     case RC_CLI_RELOAD:
         return command_ask(cli, "reload");
     case RC_CLI_HANDOVER:
