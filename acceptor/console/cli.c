@@ -14,6 +14,7 @@
 #include "acceptor/console/client.h"
 #include "acceptor/console/hear.h"
 #include "acceptor/console/list.h"
+#include "acceptor/console/memory.h"
 #include "acceptor/console/option.h"
 #include "acceptor/console/publish.h"
 #include "acceptor/console/token.h"
@@ -322,6 +323,20 @@ static int command_handover(const struct rc_cli *cli)
     return command_ask(cli, request);
 }
 
+static int command_workers(const struct rc_cli *cli)
+{
+    char request[32];
+    if (cli->worker == NULL) {
+        return command_ask(cli, "workers");
+    }
+    if (strspn(cli->worker, "0123456789") != strlen(cli->worker) || strlen(cli->worker) > 4) {
+        rc_option_wrong("ringcast", "ringcast help workers", "how many workers is a number, and not", cli->worker);
+        return RC_EXIT_CONFIG;
+    }
+    (void)snprintf(request, sizeof(request), "workers %s%s", cli->worker, cli->drain ? " drain" : "");
+    return command_ask(cli, request);
+}
+
 static int command_upgrade(const struct rc_cli *cli)
 {
     char folder[PATH_MAX];
@@ -373,10 +388,14 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_status(cli);
     case RC_CLI_TOP:
         return rc_top_run(cli);
+    case RC_CLI_MEMORY:
+        return rc_console_memory_run(cli);
     case RC_CLI_RELOAD:
         return command_ask(cli, "reload");
     case RC_CLI_HANDOVER:
         return command_handover(cli);
+    case RC_CLI_WORKERS:
+        return command_workers(cli);
     case RC_CLI_UPGRADE:
         return command_upgrade(cli);
     case RC_CLI_UPGRADE_CHECK:

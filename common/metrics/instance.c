@@ -10,6 +10,7 @@
 #include "common/metrics/backend_calls.h"
 #include "common/metrics/backend_health.h"
 #include "common/metrics/exposition.h"
+#include "common/shm/worker_use.h"
 
 #define LABEL_MAX (2 * RC_CHANNEL_NAME_MAX + 1)
 
@@ -94,6 +95,9 @@ static void processes_render(struct rc_exposition *to, const struct rc_control *
         const struct process_family *family = &process_families[n];
         rc_exposition_family(to, family->name, family->help, family->type);
         for (uint32_t i = 0; i < rc_instance_process_count(control); i++) {
+            if (i >= 2 && !rc_worker_was_used(control->core, i - 2)) {
+                continue;
+            }
             if (i < 2) {
                 rc_exposition_series(to, family->name, "process=\"%s\"", rc_instance_process_name(i));
             } else {
@@ -185,8 +189,11 @@ static void connections_render(struct rc_exposition *to, const struct rc_control
     rc_exposition_family(to, "ringcast_connections", "Open WebSocket connections; ws_connections_total is their sum",
                          "gauge");
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        rc_exposition_series(to, "ringcast_connections", "worker=\"%u\"", i);
-        rc_exposition_put(to, "%" PRId64 "\n", (int64_t)rc_report_value(control->workers[i], RC_METRIC_CONNECTIONS));
+        if (rc_worker_was_used(control->core, i)) {
+            rc_exposition_series(to, "ringcast_connections", "worker=\"%u\"", i);
+            rc_exposition_put(to, "%" PRId64 "\n",
+                              (int64_t)rc_report_value(control->workers[i], RC_METRIC_CONNECTIONS));
+        }
     }
 }
 

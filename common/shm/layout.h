@@ -102,6 +102,12 @@ enum rc_process_state {
  */
 enum rc_order { RC_ORDER_RUN, RC_ORDER_PARK, RC_ORDER_ADOPT };
 
+/*
+ * Whether a worker's place is in use:  UNUSED -> USED -> LEAVING (its connections go to the others; no new ones) -> UNUSED
+ * SENDING_AWAY is LEAVING that waits for nobody: who cannot be moved is sent away.
+ */
+enum rc_worker_use { RC_WORKER_USED, RC_WORKER_UNUSED, RC_WORKER_LEAVING, RC_WORKER_SENDING_AWAY };
+
 /* What a process says of itself. W: the process; state and the two times by the acceptor while it does not run. */
 struct rc_process {
     _Atomic uint32_t state;             /* STARTING and DOWN by the acceptor */
@@ -124,7 +130,8 @@ struct rc_life {
     _Atomic uint32_t pid;        /* 0 = none */
     _Atomic uint32_t cpu;        /* CPU it is pinned to, UINT32_MAX = none */
     _Atomic uint32_t order;      /* enum rc_order */
-    uint8_t pad[44];
+    _Atomic uint32_t use;        /* worker: enum rc_worker_use */
+    uint8_t pad[40];
 };
 _Static_assert(sizeof(struct rc_life) == 64, "life layout");
 
@@ -350,6 +357,15 @@ RC_FLIGHT_RING(rc_flight_lines, RC_FLIGHT_LINES);
 RC_FLIGHT_RING(rc_flight_closed, RC_FLIGHT_CLOSED);
 RC_FLIGHT_RING(rc_flight_traced, RC_FLIGHT_TRACED);
 
+/* What GET /api/trace of a worker asks of the acceptor, who alone writes struct rc_trace_filter of the core. W: that worker. */
+struct rc_trace_ask {
+    struct rc_trace_filter wanted; /* `by` 0: the trace of that serial is to end */
+    _Atomic uint64_t read_ms;      /* CLOCK_MONOTONIC: when it was asked or read last */
+    _Atomic uint32_t read_serial;  /* of the trace that was read */
+    uint8_t pad[52];
+};
+_Static_assert(sizeof(struct rc_trace_ask) == 896 + 64, "trace ask layout");
+
 /* What a process tells the others. W: that process. */
 struct rc_report {
     _Atomic uint32_t ready; /* RC_REPORT_READY. W: acceptor, as the next three */
@@ -363,11 +379,13 @@ struct rc_report {
     struct rc_flight_lines lines;
     struct rc_flight_closed closed; /* of workers */
     struct rc_flight_traced traced; /* of workers and relay */
+    struct rc_trace_ask trace_ask;  /* of workers */
     uint8_t pad1[64];
     struct rc_banks banks;
 };
 _Static_assert(offsetof(struct rc_report, banks) ==
-                   128 + 256 + 128 * 17 + (64 + 184 * 8) * 16 + 256 * (1 + 256) * 2 + 256 * (1 + 4096) + 64,
+                   128 + 256 + 128 * 17 + (64 + 184 * 8) * 16 + 256 * (1 + 256) * 2 + 256 * (1 + 4096) +
+                       sizeof(struct rc_trace_ask) + 64,
                "report layout: raise RC_REPORT_ABI when a member moves");
 
 static inline uint64_t rc_report_value(const struct rc_report *report, enum rc_metric_id id)

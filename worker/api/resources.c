@@ -14,6 +14,7 @@
 #include "common/metrics/render.h"
 #include "common/metrics/redis_health.h"
 #include "common/text/json_scan.h"
+#include "common/shm/worker_use.h"
 #include "worker/http/accept.h"
 #include "worker/http/assets.h"
 #include "worker/io/tls.h"
@@ -71,7 +72,7 @@ static void resource_health(void *context, struct rc_exchange *exchange, const s
         "{\"healthy\":%s,\"status\":\"%s\",\"overload\":\"%s\",\"instance\":\"%s\",\"workers\":%u,\"connections\":%llu,"
         "\"uptime_s\":%llu,\"timestamp\":%llu}\n",
         draining ? "false" : "true", draining ? "draining" : "ok", overload_of(control), control->instance_id,
-        control->worker_count, total_of(control, RC_METRIC_CONNECTIONS),
+        rc_workers_used(control->core, control->worker_count), total_of(control, RC_METRIC_CONNECTIONS),
         (unsigned long long)((rc_clock_ms() - control->boot_ms) / 1000), (unsigned long long)rc_clock_wall_ms());
     resource_answer(exchange, draining ? 503 : 200, "application/json", body, (size_t)bytes);
 }
@@ -224,8 +225,10 @@ static void metrics_render(const struct rc_api *api, const struct rc_config *con
     struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
     size_t count = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        sources[count++] =
-            (struct rc_metrics_source){.bank = rc_banks_current(&control->workers[i]->banks), .worker = (int)i};
+        if (rc_worker_was_used(control->core, i)) {
+            sources[count++] =
+                (struct rc_metrics_source){.bank = rc_banks_current(&control->workers[i]->banks), .worker = (int)i};
+        }
     }
     sources[count++] =
         (struct rc_metrics_source){.bank = rc_banks_current(&control->relay->report.banks), .worker = RC_METRICS_RELAY};
