@@ -81,6 +81,7 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     }
     const uint64_t since_ns = rc_clock_ns();
     succeed_say(w, RC_PROCESS_ADOPTING);
+    rc_banks_inherit(&w->control.own->banks); /* its predecessor stands still, and counts no more */
     if (rc_fail_here("adopting hangs")) {
         struct pollfd life = {.fd = w->args.life_fd};
         (void)poll(&life, 1, -1);
@@ -91,6 +92,7 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     }
     const uint64_t rebuilt_ns = rc_clock_ns();
     w->owns = true;
+    rc_banks_take(&w->control.own->banks);
     rc_worker_record(w);
     w->state = RC_PROCESS_READY;
     rc_worker_alive(w); /* what its predecessor said of connections holds until they are taken */

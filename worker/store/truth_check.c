@@ -544,6 +544,7 @@ void rc_truth_account(struct rc_truth *truth, struct rc_truth_found *found)
     rc_heap_take(&truth->heap, &found->heap);
 }
 
+#ifdef RC_DEBUG
 void rc_truth_watch(struct rc_truth_watch *watch, const struct rc_truth *truth)
 {
     const uint64_t began_ns = rc_clock_ns();
@@ -559,3 +560,4 @@ void rc_truth_watch(struct rc_truth_watch *watch, const struct rc_truth *truth)
     const uint64_t now_ns = rc_clock_ns();
     watch->next_ns = now_ns + WATCH_EVERY * (now_ns - began_ns);
 }
+#endif
