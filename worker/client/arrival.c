@@ -406,6 +406,7 @@ static void arrival_go_on(struct rc_exchange *exchange)
     if (rc_arrival_identify(exchange, &arrival) == RC_ARRIVED) {
         exchange->user = NULL; /* its end is the client's beginning */
         exchange->context = NULL;
+        exchange->again = false;
         kept->waiter->arrived(exchange, &arrival, kept->bytes);
         free(kept);
     }
@@ -448,6 +449,7 @@ void rc_arrival_wait(struct rc_exchange *exchange, const struct rc_arrival *arri
     memcpy(kept->bytes + own_bytes + HEAD_BYTES, arrival->request, arrival->request_bytes);
     exchange->user = &user;
     exchange->context = kept;
+    exchange->again = true; /* it is asked once more who it is */
 }
 
 /* --- as whom it comes ------------------------------------------------------------------------------------------------ */

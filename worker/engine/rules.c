@@ -15,6 +15,7 @@
 #include "worker/engine/rule_guard.h"
 #include "worker/engine/rule_run.h"
 #include "worker/engine/rule_tell.h"
+#include "worker/engine/rule_trace.h"
 #include "worker/engine/rule_wait.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_find.h"
@@ -215,6 +216,9 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     args_found(&run, operation);
     run.row = *done == 0 ? run_select(&run, RC_EVENT_FROM_CLIENT)
                          : &clients->config->events[(*done & DONE_STEPS) >> DONE_ROW_AT];
+    if (rc_rule_traces(clients) && *done == 0) {
+        rc_rule_trace_row(&run);
+    }
     if (run.row == NULL) {
         run_unknown(&run, operation);
         return RC_ENGINE_DONE;
