@@ -154,36 +154,53 @@ static void print_closed(const json_t *row)
            text_of(row, "address"), text_of(row, "protocol"), age, rc_list_number(sent, number_of(row, "sent_bytes")));
 }
 
-static void print_clients(const json_t *root, bool closed)
+static void print_clients(const struct rc_cli *cli, const json_t *rows)
 {
     size_t i;
     json_t *row;
-    if (closed) {
+    if (cli->closed) {
         printf("%-20s %5s %-18s %-7s %-36s %-16s %-15s %-11s %8s %8s\n", "CLOSED", "CODE", "REASON", "BY", "CLIENT",
                "USER", "ADDRESS", "PROTOCOL", "AGE", "SENT");
     } else {
         printf("%-36s %-16s %-15s %-11s %-9s %6s %8s %8s %8s %8s %8s\n", "CLIENT", "USER", "ADDRESS", "PROTOCOL",
                "TRANSPORT", "WORKER", "AGE", "CHANNELS", "BEHIND", "SENT", "RECEIVED");
     }
-    json_array_foreach(json_object_get(root, closed ? "closed" : "clients"), i, row)
+    json_array_foreach(rows, i, row)
     {
-        (closed ? print_closed : print_client)(row);
-    }
-    if (json_is_true(json_object_get(root, "more"))) {
-        printf("... there are more: --limit N shows them\n");
+        (cli->closed ? print_closed : print_client)(row);
     }
 }
 
-int rc_list_clients(const struct rc_cli *cli)
+/* Asks the broker for the list of that name, and prints it. */
+static int list_print(const struct rc_cli *cli, struct rc_console_target *target, const char *name,
+                      void (*print)(const struct rc_cli *cli, const json_t *rows))
 {
     struct rc_which which;
-    struct rc_console_target target;
     uint32_t limit;
     int exit_code = list_limit(cli, &limit);
     exit_code = exit_code == RC_EXIT_OK ? rc_which_broker(&which, cli->socket, cli->config) : exit_code;
     if (exit_code != RC_EXIT_OK) {
         return exit_code;
     }
+    json_t *root = list_all(&which, target, name, limit);
+    if (root == NULL) {
+        return RC_EXIT_FAILED;
+    }
+    if (cli->json) {
+        exit_code = list_dump(root);
+    } else {
+        print(cli, json_object_get(root, name));
+        if (json_is_true(json_object_get(root, "more"))) {
+            printf("... there are more: --limit N shows them\n");
+        }
+    }
+    json_decref(root);
+    return exit_code;
+}
+
+int rc_list_clients(const struct rc_cli *cli)
+{
+    struct rc_console_target target;
     rc_console_target_begin(&target, "/api/clients");
     rc_console_target_add(&target, "user", cli->user);
     rc_console_target_add(&target, "channel", cli->channel);
@@ -192,61 +209,36 @@ int rc_list_clients(const struct rc_cli *cli)
     rc_console_target_add(&target, "behind", cli->behind);
     rc_console_target_add(&target, "names", cli->names ? "true" : NULL);
     rc_console_target_add(&target, "closed", cli->closed ? "true" : NULL);
-    json_t *root = list_all(&which, &target, cli->closed ? "closed" : "clients", limit);
-    if (root == NULL) {
-        return RC_EXIT_FAILED;
-    }
-    if (cli->json) {
-        exit_code = list_dump(root);
-    } else {
-        print_clients(root, cli->closed);
-    }
-    json_decref(root);
-    return exit_code;
+    return list_print(cli, &target, cli->closed ? "closed" : "clients", print_clients);
 }
 
 /* --- channels --- */
 
+static void print_channels(const struct rc_cli *cli, const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    const bool measured = cli->sort != NULL && strcmp(cli->sort, "name") != 0;
+    printf("%11s %s%s\n", "SUBSCRIBERS", measured ? "   MSG/S  BYTES/S    OUT/S   MEMORY  BEHIND " : "", "CHANNEL");
+    json_array_foreach(rows, i, row)
+    {
+        char bytes[3][16];
+        printf("%11.0f ", number_of(row, "subscribers"));
+        if (measured) {
+            printf("%8.1f %8s %8s %8s %7.0f ", number_of(row, "rate"),
+                   rc_list_number(bytes[0], number_of(row, "bytes")),
+                   rc_list_number(bytes[1], number_of(row, "out_bytes")),
+                   rc_list_number(bytes[2], number_of(row, "log_bytes")), number_of(row, "behind"));
+        }
+        printf("%s\n", text_of(row, "channel"));
+    }
+}
+
 int rc_list_channels(const struct rc_cli *cli)
 {
-    struct rc_which which;
     struct rc_console_target target;
-    uint32_t limit;
-    int exit_code = list_limit(cli, &limit);
-    exit_code = exit_code == RC_EXIT_OK ? rc_which_broker(&which, cli->socket, cli->config) : exit_code;
-    if (exit_code != RC_EXIT_OK) {
-        return exit_code;
-    }
     rc_console_target_begin(&target, "/api/channels");
     rc_console_target_add(&target, "sort", cli->sort);
     rc_console_target_add(&target, "prefix", cli->prefix);
-    json_t *root = list_all(&which, &target, "channels", limit);
-    if (root == NULL) {
-        return RC_EXIT_FAILED;
-    }
-    if (cli->json) {
-        exit_code = list_dump(root);
-    } else {
-        size_t i;
-        json_t *row;
-        const bool measured = cli->sort != NULL && strcmp(cli->sort, "name") != 0;
-        printf("%11s %s%s\n", "SUBSCRIBERS", measured ? "   MSG/S  BYTES/S    OUT/S   MEMORY  BEHIND " : "", "CHANNEL");
-        json_array_foreach(json_object_get(root, "channels"), i, row)
-        {
-            char bytes[3][16];
-            printf("%11.0f ", number_of(row, "subscribers"));
-            if (measured) {
-                printf("%8.1f %8s %8s %8s %7.0f ", number_of(row, "rate"),
-                       rc_list_number(bytes[0], number_of(row, "bytes")),
-                       rc_list_number(bytes[1], number_of(row, "out_bytes")),
-                       rc_list_number(bytes[2], number_of(row, "log_bytes")), number_of(row, "behind"));
-            }
-            printf("%s\n", text_of(row, "channel"));
-        }
-        if (json_is_true(json_object_get(root, "more"))) {
-            printf("... there are more: --limit N shows them\n");
-        }
-    }
-    json_decref(root);
-    return exit_code;
+    return list_print(cli, &target, "channels", print_channels);
 }
