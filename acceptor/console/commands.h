@@ -17,6 +17,7 @@ enum rc_cli_command {
     RC_CLI_STATUS,
     RC_CLI_RELOAD,
     RC_CLI_HANDOVER,
+    RC_CLI_WORKERS,
     RC_CLI_UPGRADE,
     RC_CLI_UPGRADE_CHECK,
     RC_CLI_STOP,

@@ -167,6 +167,7 @@ void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct
     call->own = own;
     call->free_own = free_own;
     exchange->context = call;
+    exchange->again = request->method == RC_HTTP_GET; /* it changes nothing (RFC 9110 section 9.2.1) */
     memcpy(call->caller, api->caller, sizeof(call->caller));
     if (api_key_header(call, request, &fault) < 0) {
         rc_api_fail(call, &fault);
