@@ -386,14 +386,14 @@ static int command_workers(const struct rc_cli *cli)
 {
     char request[32];
     if (cli->worker == NULL) {
-        return command_ask(cli, "workers");
+        return command_tell(cli, "workers");
     }
     if (strspn(cli->worker, "0123456789") != strlen(cli->worker) || strlen(cli->worker) > 4) {
         rc_option_wrong("ringcast", "ringcast help workers", "how many workers is a number, and not", cli->worker);
         return RC_EXIT_CONFIG;
     }
     (void)snprintf(request, sizeof(request), "workers %s%s", cli->worker, cli->drain ? " drain" : "");
-    return command_ask(cli, request);
+    return command_tell(cli, request);
 }
 
 static int command_upgrade(const struct rc_cli *cli)

@@ -107,6 +107,7 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                       offsetof(struct rc_cli, worker)},
                      {"--drain", NULL, NULL, "send away who cannot be moved (code 1012)", RC_OPTION_SWITCH,
                       offsetof(struct rc_cli, drain)},
+                     OPTION_JSON,
                      OPTION_CONFIG(WHICH_BROKER),
                      OPTION_SOCKET}},
     [RC_CLI_UPGRADE] =

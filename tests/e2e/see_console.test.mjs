@@ -132,6 +132,7 @@ testBroker("every command has --help with exit codes, and --json but for those t
   assert.match((await json(["version"])).version, /^\d+\.\d+/);
   assert.deepEqual(await json(["check", broker.configPath]), { file: broker.configPath, correct: true, warnings: [] });
   assert.equal((await json(["reload", ...file])).ok, true);
+  assert.ok((await json(["workers", ...file])).lines.length > 0);
   const handed = await json(["handover", "0", ...file]);
   assert.ok(handed.ok && handed.lines.some((line) => /worker 0 was handed over/.test(line)), JSON.stringify(handed));
   const refused = await json(["handover", "77", ...file], 1);
