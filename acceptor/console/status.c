@@ -202,8 +202,12 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
             config_path(supervisor) != NULL ? config_path(supervisor) : "none (defaults)",
             atomic_load_explicit(&segments->configs->generation, memory_order_relaxed));
     for (uint32_t i = 0; i < broker->listen_count; i++) {
+        const enum rc_listener_kind kind = broker->listens[i].kind;
         fprintf(out, "listen      %s%s\n", broker->listens[i].text,
-                broker->listens[i].kind == RC_LISTENER_ADMIN ? " (admin)" : "");
+                kind == RC_LISTENER_ADMIN      ? " (admin)"
+                : kind == RC_LISTENER_LINK     ? " (links)"
+                : kind == RC_LISTENER_LINK_TLS ? " (links, TLS)"
+                                               : "");
     }
     print_steering(out, &broker->steer);
     print_redis(out, supervisor, config);

@@ -174,7 +174,7 @@ void rc_link_opening_lost(struct rc_links *links, uint32_t client)
 void rc_link_open(struct rc_links *links, struct rc_exchange *exchange, uint32_t client, struct rc_span request,
                   rc_link_opened *opened, const void *own, size_t own_bytes)
 {
-    struct rc_link *link = rc_links_choose(links);
+    struct rc_link *link = rc_links_choose_for(links, client);
     struct rc_text text = {0};
     char sid[RC_SID_BYTES];
     struct held *held = NULL;
