@@ -5,10 +5,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Application, client, testLink } from "./lib/application.mjs";
+import { Application, TYPES, client, frame, testLink, u32 } from "./lib/application.mjs";
 import { run } from "./lib/broker.mjs";
 import { ask } from "./lib/socketio.mjs";
-import { CA, certificate } from "./lib/tls.mjs";
+import { CA, CA_FILE, certificate } from "./lib/tls.mjs";
 import { freePort, until, within } from "./lib/util.mjs";
 
 const server = certificate("link");
@@ -180,6 +180,66 @@ testLink("a worker that ends takes its links with it, and the next one takes the
   });
   await until("HELLO", () => again.hello);
   assert.equal(again.hello.worker, 1);
-  assert.ok(again.hello.generation > links[1].hello.generation);
   await within(20000, clientOf(broker, application, 1), "a client of it");
+});
+
+const BROKEN = [
+  ["no frame", (link) => link.write(Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))],
+  ["random bytes", (link) => link.write(randomBytes(4096))],
+  ["a huge frame", (link) => link.write(Buffer.concat([u32(0xffffffff), Buffer.from([TYPES.BROADCAST]), Buffer.alloc(11)]))],
+  ["the other side's type", (link) => link.send("OPEN", { connection: 1n, payload: Buffer.from("{}") })],
+  ["READY again", (link) => link.ready()],
+  ["half a frame, and an end", (link) => { link.write(frame(TYPES.TEXT, { connection: 1n, payload: Buffer.alloc(1000) }).subarray(0, 500)); link.socket.end(); }],
+  ["an end at once", (link) => link.socket.destroy()],
+];
+for (const [name, at, tls] of [WAYS[0], WAYS[2]]) {
+  testLink(`whatever a process that has dialled over ${name} sends, its link alone ends`, { listen: false, workers: 1, config, timeout: 90000 }, async (broker, good) => {
+    const [worker] = broker.pids().workers;
+    await good.dial(at, { tls });
+    await until("a good one is there", async () => await metric(broker, "ringcast_links") === 1);
+    const socket = client(broker);
+    await socket.opening;
+    for (const [what, send] of BROKEN) {
+      const bad = new Application();
+      try {
+        const link = await bad.dial(at, { tls });
+        await until(`${what}: it is linked`, async () => await metric(broker, "ringcast_links") === 2);
+        const lost = client(broker); // the fewest: it is the bad one's
+        await lost.opening;
+        await bad.connected(1);
+        send(link);
+        await until(`${what}: it ends`, () => link.ended);
+        await until(`${what}: its client is closed`, () => lost.closed);
+        await until(`${what}: it is forgotten`, async () => await metric(broker, "ringcast_links") === 1);
+      } finally {
+        await bad.close();
+      }
+    }
+    socket.send("still");
+    await until("the good one hears", () => good.conns[0].heard.includes("still"));
+    assert.equal(good.all[0].ended, false);
+    assert.equal(broker.pids().workers[0], worker, "the worker lives");
+  });
+}
+
+testLink("ringcast dials an application over TLS, and only one whose certificate is right", { listen: { tls: { cert: server.cert, key: server.key } }, backend: { tls_ca: CA_FILE }, timeout: 60000 }, async (broker, application) => {
+  await until("it is linked", async () => await metric(broker, "ringcast_links") === 1);
+  const socket = client(broker);
+  await socket.opening;
+  const [connection] = await application.connected(1);
+  const large = "x".repeat(500000);
+  socket.send(large);
+  await until("it hears", () => connection.heard.length === 1);
+  assert.equal(connection.heard[0], large);
+  connection.text(large);
+  await until("it is heard", () => socket.heard.length === 1);
+  assert.equal(socket.heard[0], large);
+  // One of another name is not it.
+  const other = certificate("other", { names: ["DNS:elsewhere.example"] });
+  application.server.setSecureContext({ cert: other.cert, key: other.key });
+  for (const link of application.links) link.socket.destroy();
+  await until("it is refused", () => broker.log.some((line) => /link_not_made .*TLS handshake failed/.test(line)), { timeout: 20000 });
+  assert.equal(await metric(broker, "ringcast_links"), 0);
+  application.server.setSecureContext({ cert: server.cert, key: server.key });
+  await until("the right one is linked again", async () => await metric(broker, "ringcast_links") === 1, { timeout: 20000 });
 });

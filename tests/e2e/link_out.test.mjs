@@ -40,8 +40,9 @@ for (const [name, dial, env] of [["tcp", `tcp://127.0.0.1:${ports.tcp}`], ["TLS"
   testLink(`over ${name}: a link to each worker, and again to one that comes after a crash`, { application: { setup, link: { dial }, env }, config, workers: 2, timeout: 90000 }, async ({ broker, app }) => {
     await talk(broker);
     for (const worker of [0, 1]) {
+      await app.call(({ links }) => [...links.links].forEach((link) => (link.was = true)));
       broker.kill("SIGKILL", worker);
-      await until("its link is gone, or made again", async () => (await app.call(({ links }, index) => [...links.links].every(({ hello }) => hello.worker !== index || hello.generation > 1), worker)));
+      await until("its link is gone, or made again", async () => (await app.call(({ links }, index) => [...links.links].every(({ hello, was }) => hello.worker !== index || !was), worker)));
       await app.isLinked(2);
       await until("both workers have it", async () => (await broker.metrics())("ringcast_links") === 2);
       await talk(broker);

@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/config/text.h"
+#include "common/shm/worker_use.h"
 #include "worker/link/hello.h"
 #include "worker/link/link_io.h"
 
@@ -56,6 +57,7 @@ static void dialled_asked(void *context, struct rc_exchange *exchange)
 {
     struct rc_handovers *handovers = context;
     const struct rc_http_request *request = exchange->request;
+    const struct rc_control *control = handovers->clients->control;
     struct rc_http_view nonce;
     uint64_t worker = handovers->clients->worker;
     const char *why = rc_link_request_judge(request, &nonce);
@@ -68,7 +70,7 @@ static void dialled_asked(void *context, struct rc_exchange *exchange)
         return;
     }
     int rc = worker_wanted(request, &worker);
-    if (rc == -EINVAL || worker >= handovers->clients->control->worker_count) {
+    if (rc == -EINVAL || worker >= rc_workers_used(control->core, control->worker_count)) {
         dialled_refuse(exchange, 404, "there is no such worker");
         return;
     }

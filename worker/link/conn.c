@@ -136,6 +136,7 @@ bool rc_link_conn_message(void *context, uint32_t client, enum rc_part_kind kind
             return true;
         }
         links->waiting++;
+        rc_metric_set(links->clients->metrics, RC_METRIC_LINK_WAITING, links->waiting);
         its->flags |= RC_CLIENT_WAITS_ANSWER;
         rc_metric_add(links->clients->metrics, RC_METRIC_LINK_WAITS, 1);
         return false;

@@ -5,7 +5,7 @@
  *   dial.c     made or taken, watched, ended, made anew (link_io.h) ─▶ stream.c  bytes to frames ─▶ carry.c  what they ask for
  *      ─▶ ending.c  connections end ─▶ opening.c  handshakes ─▶ conn.c  a client here, a `conn` there ─▶ rooms.c  namespaces, rooms,
  *      broadcasts ─▶ waits.c  who waits for whom ─▶ link.c  what one link is sent, that it ends
- *   beside them: hello.c  who the other end is; frame.c  frames, to the byte
+ *   beside them: options.c  what READY says otherwise than [socketio]; hello.c  who the other end is; frame.c  frames, to the byte
  *
  *   FREE ─▶ CONNECTING ─▶ ASKING (HTTP) ─▶ GREETING (HELLO sent) ─▶ READY ─▶ FREE, and after a while anew by who had dialled
  *              └───────────────┴──────────────────┴─ failed ──────────▲
@@ -163,6 +163,8 @@ struct rc_links {
     struct rc_link_leaving *leaving; /* owned */
     uint32_t leaving_count;
     uint32_t leaving_capacity;
+    uint64_t failed_second; /* in which `failed` refused requests were told */
+    uint32_t failed;
     uint32_t waiting;            /* entries of `waiting` of all links */
     struct rc_index_list full;   /* clients whose application is told when they take more */
     struct rc_index_list chosen; /* scratch: whom a broadcast is for */
@@ -205,6 +207,11 @@ void rc_link_receive(struct rc_links *links, struct rc_link *link);
 /* A frame of the application, which is ready; checked. False: a turn has to come first, then it once more. */
 bool rc_link_carry_out(struct rc_links *links, struct rc_link *link, const struct rc_link_head *head,
                        struct rc_span payload);
+
+/* --- options.c --- */
+
+/* Logs what READY's options say otherwise than [socketio]. */
+void rc_link_options_look(const struct rc_links *links, const struct rc_link *link);
 
 /* --- bus.c --- */
 

@@ -8,6 +8,7 @@ void rc_link_conns_go_on(struct rc_links *links, struct rc_link *link)
     struct rc_index_list waiting = link->waiting;
     link->waiting = (struct rc_index_list){0};
     links->waiting -= waiting.count;
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_WAITING, links->waiting);
     for (uint32_t i = 0; i < waiting.count; i++) {
         const uint32_t client = waiting.items[i];
         const struct rc_link_conn *conn = rc_link_conn_of(links, client);
