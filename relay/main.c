@@ -32,6 +32,7 @@
 #include "relay/cluster/presence_events.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
+#include "relay/redis/overlap.h"
 #include "relay/standby.h"
 
 /* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
@@ -282,7 +283,7 @@ static int open_ports(struct relay *relay, struct rc_err *err)
                                                   .bell = &relay->control.workers[i]->process.bell,
                                                   .verdict = &relay->control.own_relay->verdicts[i],
                                                   .gap_pending = &relay->control.keep->gap_pending[i],
-                                                  .metrics = &relay->control.own->metrics,
+                                                  .metrics = relay->control.metrics,
                                                   .index = i,
                                                   .bell_fd = relay->args.worker_bell_fds[i]};
         const int rc = rc_port_open(&relay->ports[i], shared, bytes, &setup, err);
@@ -299,7 +300,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .ports = relay->ports,
         .port_count = relay->control.worker_count,
         .truth = &relay->control.keep->truth,
-        .metrics = &relay->control.own->metrics,
+        .metrics = relay->control.metrics,
         .relay_generation = rc_control_relay_generation(&relay->control),
         .interest_count_max = interest_max(relay),
         .idempotency = &relay->control.keep->idempotency,
@@ -354,7 +355,7 @@ static void relay_counted(void *context, struct rc_span channel, struct rc_span 
 static int open_queries(struct relay *relay, struct rc_err *err)
 {
     const bool remote = relay->remote.link != NULL;
-    int rc = rc_roster_open(&relay->roster, &relay->control.own->metrics);
+    int rc = rc_roster_open(&relay->roster, relay->control.metrics);
     if (rc == 0) {
         rc = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
                              &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
@@ -387,8 +388,8 @@ static int open_history(struct relay *relay, struct rc_err *err)
 {
     /* A channel's retained values go down in one record, with head and name. */
     const uint64_t record_max = relay->ports[0].record_bytes_max - sizeof(struct rc_envelope) - RC_CHANNEL_NAME_MAX;
-    const int rc = rc_history_open(&relay->history, &relay->control.history, config_of(relay),
-                                   &relay->control.own->metrics, record_max);
+    const int rc =
+        rc_history_open(&relay->history, &relay->control.history, config_of(relay), relay->control.metrics, record_max);
     if (rc != 0) {
         return rc_err_set(err, rc, "no memory for what is kept of channels");
     }
@@ -429,7 +430,7 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
     const struct rc_recovery_setup setup = {
         .view = &view,
         .config = config_of(relay),
-        .metrics = &relay->control.own->metrics,
+        .metrics = relay->control.metrics,
         .instance_id = relay->control.instance_id,
         .boot_nonce = relay->control.boot_nonce,
         .record_bytes_max = relay->ports[0].record_bytes_max - sizeof(struct rc_envelope) - RC_CHANNEL_NAME_MAX,
@@ -512,8 +513,8 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     }
     struct rc_flight_lines *lines = &relay->control.own->lines;
     rc_log_record(&lines->head, lines->entries, RC_FLIGHT_LINES);
-    rc_log_count_dropped(&relay->control.own->metrics.values[RC_METRIC_LOG_DROPPED]);
-    rc_log_count_suppressed(&relay->control.own->metrics.values[RC_METRIC_LOG_SUPPRESSED]);
+    rc_log_count_dropped(&relay->control.metrics->values[RC_METRIC_LOG_DROPPED]);
+    rc_log_count_suppressed(&relay->control.metrics->values[RC_METRIC_LOG_SUPPRESSED]);
     take_config(relay);
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);
@@ -522,11 +523,14 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         rc = rc_err_set(err, -EINVAL, "it is to fail here");
     }
     if (rc == 0 && relay->args.adopt != 0) {
+        rc_redis_overlap_forget(relay->args.pass_fd);
         rc = stand_by(relay, err);
         if (rc <= 0) {
             return rc;
         }
         take_config(relay);
+        rc_banks_inherit(&relay->control.own->banks); /* the other one counts no more, but for what it forwards */
+        rc_banks_take(&relay->control.own->banks);
         rc = 0;
     }
     acknowledge_config(relay);

@@ -506,7 +506,7 @@ static uint64_t client_count(void *context)
     const struct rc_remote *remote = context;
     uint64_t total = 0;
     for (uint32_t i = 0; i < remote->control->worker_count; i++) {
-        total += rc_metric_get(&remote->control->workers[i]->metrics, RC_METRIC_CONNECTIONS);
+        total += rc_report_value(remote->control->workers[i], RC_METRIC_CONNECTIONS);
     }
     return total;
 }
@@ -601,7 +601,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     *remote = (struct rc_remote){.control = control, .config = config, .router = router};
     const struct rc_redis_setup setup = {.config = &config->redis,
                                          .instance_id = control->instance_id,
-                                         .metrics = &control->own->metrics,
+                                         .metrics = control->metrics,
                                          .health = &control->own_relay->redis_health,
                                          .timers = timers,
                                          .host = *host,
@@ -619,7 +619,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     }
     remote_follow(remote, pass_fd);
     rc = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce, config->limits.max_message_size_bytes,
-                      &control->own->metrics);
+                      control->metrics);
     if (rc != 0) {
         rc_redis_link_close(remote->link);
         remote->link = NULL;

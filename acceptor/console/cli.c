@@ -14,6 +14,7 @@
 #include "acceptor/console/client.h"
 #include "acceptor/console/hear.h"
 #include "acceptor/console/list.h"
+#include "acceptor/console/memory.h"
 #include "acceptor/console/option.h"
 #include "acceptor/console/publish.h"
 #include "acceptor/console/token.h"
@@ -177,7 +178,9 @@ static int command_run(const struct rc_cli *cli)
                                .fallback_fd = descriptor_of(cli->fallback_fd),
                                .refused = cli->refused,
                                .old_programs = {-1, -1}};
-    struct rc_settings *settings = rc_which_settings(cli->config, is_quickstart(), resume.refused == NULL);
+    /* Who goes back has the configuration that is in force: the file may be of the other build by now. */
+    struct rc_settings *settings = resume.refused != NULL ? rc_which_settings_none(cli->config, is_quickstart())
+                                                          : rc_which_settings(cli->config, is_quickstart(), true);
     if (settings == NULL) {
         if (resume.state_fd >= 0) {
             rc_log_open("acceptor", -1, RC_LOG_INFO, RC_LOG_TEXT);
@@ -320,6 +323,20 @@ static int command_handover(const struct rc_cli *cli)
     return command_ask(cli, request);
 }
 
+static int command_workers(const struct rc_cli *cli)
+{
+    char request[32];
+    if (cli->worker == NULL) {
+        return command_ask(cli, "workers");
+    }
+    if (strspn(cli->worker, "0123456789") != strlen(cli->worker) || strlen(cli->worker) > 4) {
+        rc_option_wrong("ringcast", "ringcast help workers", "how many workers is a number, and not", cli->worker);
+        return RC_EXIT_CONFIG;
+    }
+    (void)snprintf(request, sizeof(request), "workers %s%s", cli->worker, cli->drain ? " drain" : "");
+    return command_ask(cli, request);
+}
+
 static int command_upgrade(const struct rc_cli *cli)
 {
     char folder[PATH_MAX];
@@ -371,10 +388,14 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_status(cli);
     case RC_CLI_TOP:
         return rc_top_run(cli);
+    case RC_CLI_MEMORY:
+        return rc_console_memory_run(cli);
     case RC_CLI_RELOAD:
         return command_ask(cli, "reload");
     case RC_CLI_HANDOVER:
         return command_handover(cli);
+    case RC_CLI_WORKERS:
+        return command_workers(cli);
     case RC_CLI_UPGRADE:
         return command_upgrade(cli);
     case RC_CLI_UPGRADE_CHECK:

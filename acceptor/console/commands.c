@@ -93,6 +93,21 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                       offsetof(struct rc_cli, worker)},
                      OPTION_CONFIG(WHICH_BROKER),
                      OPTION_SOCKET}},
+    [RC_CLI_WORKERS] =
+        {.name = "workers",
+         .summary = "show the workers, or change how many there are; clients stay",
+         .details =
+             "With N: workers are started, or those with the highest numbers move their connections to the others and end, "
+             "server.max_workers at the most. What cannot be moved keeps its worker until it ends, which the answer tells; "
+             "--drain sends it away instead. " ASKS,
+         .failed =
+             "there are not so many places, or it is not done yet, as the answer says; or there is no broker to ask",
+         .options = {{NULL, NULL, "N", "how many there are to be; without it they are shown", RC_OPTION_TEXT,
+                      offsetof(struct rc_cli, worker)},
+                     {"--drain", NULL, NULL, "send away who cannot be moved (code 1012)", RC_OPTION_SWITCH,
+                      offsetof(struct rc_cli, drain)},
+                     OPTION_CONFIG(WHICH_BROKER),
+                     OPTION_SOCKET}},
     [RC_CLI_UPGRADE] =
         {.name = "upgrade",
          .summary = "go over to other programs, acceptor, relay and workers; clients stay",
@@ -167,6 +182,17 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                      OPTION_JSON,
                      OPTION_CONFIG(WHICH_BROKER),
                      OPTION_SOCKET}},
+    [RC_CLI_MEMORY] = {.name = "memory",
+                       .summary = "why memory grows: who holds it, what grows, and the clients and channels behind it",
+                       .details = "It looks twice, --interval apart: what grows most comes first. " ASKS,
+                       .failed = "there is no broker to ask, or it refuses",
+                       .options = {{"--interval", NULL, "SECONDS", "between the two looks; 2 unless given",
+                                    RC_OPTION_TEXT, offsetof(struct rc_cli, interval)},
+                                   {"--limit", NULL, "N", "so many clients and channels; 5 unless given",
+                                    RC_OPTION_TEXT, offsetof(struct rc_cli, limit)},
+                                   OPTION_JSON,
+                                   OPTION_CONFIG(WHICH_BROKER),
+                                   OPTION_SOCKET}},
     [RC_CLI_TRACE] =
         {.name = "trace",
          .summary = "follow messages from socket to socket, live, and see why somebody does not get them",

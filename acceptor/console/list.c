@@ -35,25 +35,6 @@ const char *rc_list_number(char text[16], double number)
     return text;
 }
 
-/* A page, parsed; NULL after a line on standard error. */
-static json_t *list_page(const struct rc_which *which, const struct rc_console_target *target)
-{
-    struct rc_console_answer answer;
-    struct rc_err err = {{0}};
-    if (target->failed || rc_console_api_ask(which->socket, target->text, NULL, 0, &answer, &err) < 0) {
-        fprintf(stderr, "ringcast: %s\n", target->failed ? "what is asked for is too long" : err.text);
-        return NULL;
-    }
-    json_t *root = answer.status == 200 ? json_loadb(answer.body, answer.bytes, 0, NULL) : NULL;
-    if (answer.status != 200) {
-        rc_console_answer_say(&answer);
-    } else if (root == NULL) {
-        fprintf(stderr, "ringcast: the answer of the broker is not JSON\n");
-    }
-    rc_console_answer_free(&answer);
-    return root;
-}
-
 static int list_limit(const struct rc_cli *cli, uint32_t *limit)
 {
     char *end = NULL;
@@ -107,7 +88,7 @@ static json_t *list_all(const struct rc_which *which, const struct rc_console_ta
         rc_console_target_add(&target, "cursor", next);
         free(next);
         next = NULL;
-        json_t *page = list_page(which, &target);
+        json_t *page = rc_console_api_json(which->socket, &target);
         there = page != NULL && list_append(all, page, name, limit, &next, &more);
         json_decref(page);
     }

@@ -66,11 +66,13 @@ static void fill_row(struct row *row, const struct rc_supervisor *supervisor, co
                         : child->pid != 0 && child->ready;
     }
     const uint32_t state = rc_child_state(child);
+    const bool leaving = rc_broker_use(&supervisor->broker, child) >= RC_WORKER_LEAVING && state == RC_PROCESS_READY;
     row->pid = (uint32_t)child->pid;
     row->state = child->pid == 0                    ? child->orphan != RC_ADOPT_NOBODY ? "orphaned" : "down"
                  : child->orphan != RC_ADOPT_NOBODY ? "adopting"
                  : child->stuck                     ? "stuck"
                  : child->behind                    ? "behind"
+                 : leaving                          ? "leaving"
                  : state > RC_PROCESS_PARKED        ? "?"
                                                     : process_states[state];
     row->cpu = atomic_load_explicit(&child->life->cpu, memory_order_relaxed);
@@ -216,8 +218,10 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
     fill_row(&row, supervisor, &broker->relay);
     print_row(out, &row);
     for (uint32_t i = 0; i < broker->worker_count; i++) {
-        fill_row(&row, supervisor, &broker->workers[i]);
-        print_row(out, &row);
+        if (rc_broker_use(broker, &broker->workers[i]) != RC_WORKER_UNUSED) {
+            fill_row(&row, supervisor, &broker->workers[i]);
+            print_row(out, &row);
+        }
     }
 }
 
@@ -255,8 +259,10 @@ void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
     fill_row(&row, supervisor, &broker->relay);
     json_array_append_new(processes, row_json(&row));
     for (uint32_t i = 0; i < broker->worker_count; i++) {
-        fill_row(&row, supervisor, &broker->workers[i]);
-        json_array_append_new(processes, row_json(&row));
+        if (rc_broker_use(broker, &broker->workers[i]) != RC_WORKER_UNUSED) {
+            fill_row(&row, supervisor, &broker->workers[i]);
+            json_array_append_new(processes, row_json(&row));
+        }
     }
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         json_array_append_new(listeners, json_pack("{s:s, s:s}", "address", broker->listens[i].text, "kind",

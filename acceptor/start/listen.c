@@ -251,6 +251,14 @@ int rc_listen_replace(struct rc_listen *group, uint32_t worker, struct rc_err *e
     return 0;
 }
 
+void rc_listen_close_one(struct rc_listen *group, uint32_t worker)
+{
+    if (!group->address.unix_socket && group->fds[worker] >= 0) {
+        close(group->fds[worker]);
+        group->fds[worker] = -1;
+    }
+}
+
 void rc_listen_describe(const struct rc_listen *group, struct rc_listener *listener)
 {
     memset(listener, 0, sizeof(*listener));

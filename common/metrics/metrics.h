@@ -112,10 +112,12 @@ static inline void rc_metric_observe(struct rc_metrics *metrics, enum rc_histogr
 #define RC_METRICS_RELAY (-1)
 #define RC_METRICS_ACCEPTOR (-2)
 
+struct rc_bank;
+
 /* What the exposition needs to know about one process's block. */
 struct rc_metrics_source {
-    const struct rc_metrics *metrics; /* borrowed */
-    int worker;                       /* index, or one of those */
+    const struct rc_bank *bank; /* borrowed */
+    int worker;                 /* index, or one of those */
 };
 
 struct rc_exposition;

@@ -10,6 +10,7 @@
 #include "worker/backend/call.h"
 #include "worker/engine/asking.h"
 #include "worker/engine/does.h"
+#include "worker/engine/rule_trace.h"
 
 #define ASKED_RETRY_MS 2u
 
@@ -23,6 +24,7 @@ struct rc_asked {
     enum rc_backend_call_kind kind;
     uint32_t step;       /* of the reply, while it waits */
     uint32_t body_bytes; /* likewise */
+    char *event;         /* owned, while something is traced: its name; NULL = it is not known */
     uint8_t *body;       /* owned: a reply that waits; NULL: not answered yet, or over with */
     bool connected;      /* the reply is that to `connect` */
     bool quiet;          /* the client asked for nothing: it is not told what went wrong */
@@ -68,6 +70,7 @@ static void asked_free(struct rc_asked *asked)
     if (asked->next != NULL) {
         asked->next->previous = asked->previous;
     }
+    free(asked->event);
     free(asked->body);
     free(asked);
 }
@@ -162,6 +165,12 @@ static void on_answered(void *context, uint64_t token, const struct rc_backend_a
 {
     struct rc_asked *asked = (struct rc_asked *)(uintptr_t)token;
     (void)context;
+    if (rc_rule_traces(asked->engines->clients)) {
+        rc_rule_trace_answered(asked->engines->clients, asked->client,
+                               rc_span_text(asked->event != NULL ? asked->event : ""), asked_backend(asked),
+                               answer->outcome == RC_BACKEND_ANSWERED ? answer->status : 0,
+                               answer->outcome == RC_BACKEND_ANSWERED ? (uint32_t)answer->body.count : 0);
+    }
     if (!asked_is_there(asked)) {
         asked_end(asked);
     } else if (answer->outcome != RC_BACKEND_ANSWERED || (answer->status != 200 && answer->status != 204)) {
@@ -325,6 +334,10 @@ static bool asked_call(struct rc_asked *asked, struct rc_backend_frame *frame)
     const struct rc_backend_waiter waiter = {
         .context = engines, .answered = on_answered, .token = (uint64_t)(uintptr_t)asked};
     memcpy(asked->call, frame->request.id, sizeof(asked->call));
+    if (rc_rule_traces(engines->clients)) {
+        rc_rule_trace_asked(engines->clients, asked->client, rc_span_text(asked->event != NULL ? asked->event : ""),
+                            asked_backend(asked), rc_span_of(asked->call, strnlen(asked->call, sizeof(asked->call))));
+    }
     asked->kind = frame->request.kind;
     if (rc_backend_frame_call(frame, engines->clients->backends, asked->backend, waiter) < 0) {
         asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
@@ -385,6 +398,9 @@ void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span 
     if (asked == NULL) {
         rc_client_failed_memory(clients, client);
         return;
+    }
+    if (rc_rule_traces(clients)) { /* without it the trace has a stage less that it can be looked for by */
+        asked->event = strndup((const char *)operation->event.bytes, operation->event.count);
     }
     frame_begin(&frame, asked, RC_BACKEND_EVENT);
     rc_backend_frame_text(&frame, "event", operation->event);

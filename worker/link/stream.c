@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/shm/worker_use.h"
 #include "worker/link/links.h"
 
 #define STREAM_KEPT_BYTES 262144u /* of a buffer that is empty */
@@ -20,7 +21,8 @@ static void stream_greet(struct rc_links *links, struct rc_link *link)
     rc_text_put(&text, "{\"version\":%u,\"broker\":\"ringcast\",\"instance\":", RC_LINK_VERSION);
     rc_text_put_json(&text, rc_span_text(links->control->instance_id));
     rc_text_put(&text, ",\"worker\":%u,\"workers\":%u,\"generation\":%u,\"name\":", links->clients->worker,
-                links->control->worker_count, links->clients->uplink->generation);
+                rc_workers_used(links->control->core, links->control->worker_count),
+                links->clients->uplink->generation);
     rc_text_put_json(&text, rc_span_text(backend->name.text));
     rc_text_put(&text,
                 ",\"frame_max\":%llu,\"ping_interval\":%llu,\"ping_timeout\":%llu,\"max_payload\":%llu,\"features\":[],"

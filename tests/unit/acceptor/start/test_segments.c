@@ -142,9 +142,9 @@ Test(segments, attached_child_has_copies_and_read_only_mappings)
     segments.core->worker_count = 1000; /* nobody can; and if: */
     cr_assert_eq(control.worker_count, 3);
     cr_assert_str_eq(control.instance_id, config->server.instance_id.text);
-    rc_metric_add(&control.own->metrics, RC_METRIC_TURNS, 5);
-    cr_assert_eq(rc_metric_get(&control.workers[1]->metrics, RC_METRIC_TURNS), 5);
-    cr_assert_eq(rc_metric_get(&control.workers[2]->metrics, RC_METRIC_TURNS), 0);
+    rc_metric_add(control.metrics, RC_METRIC_TURNS, 5);
+    cr_assert_eq(rc_report_value(control.workers[1], RC_METRIC_TURNS), 5);
+    cr_assert_eq(rc_report_value(control.workers[2], RC_METRIC_TURNS), 0);
     const void *const shared[] = {control.core,       control.configs,    control.acceptor, control.relay,
                                   control.workers[0], control.workers[1], control.keys};
     for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
@@ -165,8 +165,8 @@ Test(segments, damaged_or_foreign_segments_are_refused)
     uint32_t *const numbers[] = {
         &segments.core->abi,         &segments.core->records_abi,    &segments.core->worker_count,
         &segments.core->boot_nonce,  &segments.core->listener_count, &segments.configs->build,
-        &segments.workers[1]->abi,   &segments.workers[1]->build,    &segments.workers[2]->build,
-        &segments.relay->report.abi, &segments.acceptor->build,
+        &segments.workers[1]->abi,   &segments.workers[1]->layout,   &segments.workers[2]->layout,
+        &segments.relay->report.abi, &segments.acceptor->layout,
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         const uint32_t right = *numbers[i];
@@ -179,9 +179,9 @@ Test(segments, damaged_or_foreign_segments_are_refused)
     args_of(1, &args);
     cr_assert_eq(rc_control_attach(&control, &args, &err), 0, "%s", err.text);
     /* What a dead child left behind is no reason for its successor not to start. */
-    segments.workers[1]->build = 0;
+    segments.workers[1]->layout = 0;
     segments.ports[1]->ring_bytes = 3;
-    segments.limits->windows.build = 0;
+    segments.limits->windows.abi = 0;
     atomic_store(&segments.workers[1]->ready, 0);
     rc_segments_renew(&segments, 1);
     args_of(1, &args);

@@ -116,11 +116,12 @@ static int ask(const char *method, const char *path, const char *headers)
 {
     char text[2048];
     uint32_t scanned = 0;
+    uint32_t began;
     const int bytes = snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n", method, path, headers);
     conn.lingers = false;
     conn.out_bytes = 0;
     conn.out[0] = '\0';
-    (void)rc_exchanges_feed(&exchanges, 0, (const uint8_t *)text, (uint32_t)bytes, &scanned);
+    (void)rc_exchanges_feed(&exchanges, 0, (const uint8_t *)text, (uint32_t)bytes, &scanned, &began);
     return atoi(conn.out + strlen("HTTP/1.1 "));
 }
 

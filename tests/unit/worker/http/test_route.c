@@ -177,13 +177,14 @@ static bool ask(const char *request, const char *headers, int status)
     char text[2048];
     char begins[32];
     uint32_t scanned = 0;
+    uint32_t began;
     const int bytes = snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: a\r\n%s\r\n", request, headers);
     const int begin_bytes = snprintf(begins, sizeof(begins), "HTTP/1.1 %d ", status);
     conn.lingers = false;
     conn.out_bytes = 0;
     conn.out[0] = '\0';
     asked = NULL;
-    (void)rc_exchanges_feed(&exchanges, 0, (const uint8_t *)text, (uint32_t)bytes, &scanned);
+    (void)rc_exchanges_feed(&exchanges, 0, (const uint8_t *)text, (uint32_t)bytes, &scanned, &began);
     cr_assert_eq(conn.place, 0);
     return strncmp(conn.out, begins, (size_t)begin_bytes) == 0;
 }
