@@ -383,9 +383,8 @@ struct rc_report {
     uint8_t pad1[64];
     struct rc_banks banks;
 };
-_Static_assert(offsetof(struct rc_report, banks) ==
-                   128 + 256 + 128 * 17 + (64 + 184 * 8) * 16 + 256 * (1 + 256) * 2 + 256 * (1 + 4096) +
-                       sizeof(struct rc_trace_ask) + 64,
+_Static_assert(offsetof(struct rc_report, banks) == 128 + 256 + 128 * 17 + (64 + 184 * 8) * 16 + 256 * (1 + 256) * 2 +
+                                                        256 * (1 + 4096) + sizeof(struct rc_trace_ask) + 64,
                "report layout: raise RC_REPORT_ABI when a member moves");
 
 static inline uint64_t rc_report_value(const struct rc_report *report, enum rc_metric_id id)

@@ -82,9 +82,9 @@ static uint64_t holder_value(const struct rc_control *control, const struct hold
 {
     uint64_t value = 0;
     for (uint32_t i = 0; (holder->source & WORKERS) != 0 && i < control->worker_count; i++) {
-        value += rc_metric_get(&control->workers[i]->metrics, holder->id);
+        value += rc_report_value(control->workers[i], holder->id);
     }
-    return value + ((holder->source & RELAY) != 0 ? rc_metric_get(&control->relay->report.metrics, holder->id) : 0);
+    return value + ((holder->source & RELAY) != 0 ? rc_report_value(&control->relay->report, holder->id) : 0);
 }
 
 static void put_holder(struct rc_text *text, const struct rc_control *control, const struct rc_config *config,

@@ -23,7 +23,7 @@ static void open_all(void)
     caller = hub_rig_socket(&c.rig, HUB_RIG_UNIX, 0, &caller_fd);
     for (uint32_t i = 0; i < RC_METRIC_COUNT; i++) {
         rc_metric_set(c.rig.metrics, i, 1000 + i);
-        rc_metric_set(&c.rig.shared->relay.report.metrics, i, 500000 + i);
+        rc_metric_set(rc_banks_own(&c.rig.shared->relay.report.banks), i, 500000 + i);
     }
 }
 
