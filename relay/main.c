@@ -29,6 +29,7 @@
 #include "relay/cluster/queries.h"
 #include "relay/remote.h"
 #include "relay/cluster/newcomer.h"
+#include "relay/cluster/presence_events.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
 #include "relay/redis/overlap.h"
@@ -46,6 +47,7 @@ struct relay {
     struct rc_relay_loop loop;
     struct rc_remote remote; /* other hosts; not opened without redis.url */
     struct rc_roster roster;
+    struct rc_presence_events presence_events;
     struct rc_newcomers newcomers;
     struct rc_queries queries;
     struct rc_history history;
@@ -310,6 +312,8 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .query_context = &relay->queries,
         .limit = rc_cluster_limits_take,
         .limit_context = &relay->limits,
+        .presence = rc_presence_events_list,
+        .presence_context = &relay->presence_events,
         .remote = {.ops = relay->remote.link != NULL ? &rc_remote_ops : NULL, .context = &relay->remote},
     };
     const int rc = rc_router_open(&relay->router, &setup);
@@ -331,6 +335,7 @@ static int open_remote(struct relay *relay, struct rc_err *err)
 static void relay_changed(void *context, const struct rc_roster_change *change)
 {
     struct relay *relay = context;
+    rc_presence_events_changed(&relay->presence_events, change->channel);
     if (relay->remote.link == NULL) {
         rc_newcomers_changed(&relay->newcomers, change);
         return;
@@ -342,6 +347,7 @@ static void relay_counted(void *context, struct rc_span channel, struct rc_span 
                           uint32_t clients)
 {
     struct relay *relay = context;
+    rc_presence_events_counted(&relay->presence_events, channel);
     rc_newcomers_counted(&relay->newcomers, channel, user, changes, clients);
 }
 
@@ -354,11 +360,17 @@ static int open_queries(struct relay *relay, struct rc_err *err)
         rc = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
                              &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
     }
+    if (rc == 0) {
+        rc = rc_presence_events_open(&relay->presence_events, &relay->control, &relay->router, &relay->roster,
+                                     &relay->loop.timers, relay->control.metrics, relay->remote.link,
+                                     remote ? &relay->remote.registry : NULL);
+    }
     relay->roster.ops = (struct rc_roster_ops){.changed = relay_changed, .context = relay};
     rc_newcomers_open(&relay->newcomers, &relay->control, &relay->router, &relay->roster);
     if (remote) {
         relay->remote.presence.ops = (struct rc_presence_ops){.counted = relay_counted, .context = relay};
         relay->remote.newcomers = &relay->newcomers;
+        relay->remote.presence_events = &relay->presence_events;
     }
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for presence");
 }
@@ -565,6 +577,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     rc_timer_cancel(&relay->loop.timers, &relay->sweep);
     rc_relay_loop_close(&relay->loop);
     rc_queries_close(&relay->queries);
+    rc_presence_events_close(&relay->presence_events);
     rc_cluster_limits_close(&relay->limits);
     rc_router_close(&relay->router);
     rc_recovery_close(&relay->recovery);
