@@ -450,6 +450,7 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
 /* Waits until this is the relay: 1. 0: it is not wanted any more. */
 static int stand_by(struct relay *relay, struct rc_err *err)
 {
+    rc_redis_overlap_forget(relay->args.pass_fd);
     int rc = rc_standby_open(&relay->standby, &relay->control, &relay->loop, relay->args.acceptor_bell_fd, err);
     if (rc != 0) {
         return rc;
@@ -461,6 +462,11 @@ static int stand_by(struct relay *relay, struct rc_err *err)
     }
     rc = rc_standby_run(&relay->standby, err);
     rc_relay_loop_unpoll(&relay->loop, life);
+    if (rc == 1) {
+        take_config(relay);
+        rc_banks_inherit(&relay->control.own->banks); /* the other one counts no more, but for what it forwards */
+        rc_banks_take(&relay->control.own->banks);
+    }
     return rc;
 }
 
@@ -523,14 +529,10 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         rc = rc_err_set(err, -EINVAL, "it is to fail here");
     }
     if (rc == 0 && relay->args.adopt != 0) {
-        rc_redis_overlap_forget(relay->args.pass_fd);
         rc = stand_by(relay, err);
         if (rc <= 0) {
             return rc;
         }
-        take_config(relay);
-        rc_banks_inherit(&relay->control.own->banks); /* the other one counts no more, but for what it forwards */
-        rc_banks_take(&relay->control.own->banks);
         rc = 0;
     }
     acknowledge_config(relay);

@@ -191,7 +191,13 @@ static void user_missed(void *context, struct rc_span user)
 static int remote_call(void *context, uint32_t worker, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
-    return rc_emits_is(view) ? rc_emits_send(&remote->emits, view) : rc_calls_send(&remote->calls, worker, view);
+    if (!rc_emits_is(view)) {
+        return rc_calls_send(&remote->calls, worker, view);
+    }
+    if (!rc_registry_refused(&remote->registry)) {
+        rc_adapter_asks_emit(&remote->asks, worker, view);
+    }
+    return rc_emits_send(&remote->emits, view);
 }
 
 static void call_replied(void *context, uint32_t worker, const struct rc_envelope_view *view)
@@ -200,6 +206,42 @@ static void call_replied(void *context, uint32_t worker, const struct rc_envelop
     if (!rc_adapter_requests_replied(&remote->requests, worker, view) && !rc_python_replied(&remote->python, view)) {
         rc_calls_replied(&remote->calls, worker, view);
     }
+}
+
+/* Socket.IO servers beside this instance know who is in a room, too. */
+static int remote_ask(void *context, struct rc_span channel, uint64_t token)
+{
+    struct rc_remote *remote = context;
+    return rc_adapter_asks_room(&remote->asks, channel, token);
+}
+
+static void room_told(void *context, uint64_t token, struct rc_span ids, uint32_t count)
+{
+    struct rc_remote *remote = context;
+    rc_calls_told(&remote->calls, token, ids, count);
+}
+
+static void room_told_all(void *context, uint64_t token, bool whole)
+{
+    struct rc_remote *remote = context;
+    rc_calls_told_all(&remote->calls, token, whole);
+}
+
+static int open_adapter(struct rc_remote *remote)
+{
+    const struct rc_adapter_asks_ops ops = {.room = room_told, .room_done = room_told_all, .context = remote};
+    int rc = rc_adapter_open(&remote->adapter, &remote->bridge, &remote->config->socketio);
+    if (rc == 0) {
+        rc = rc_adapter_requests_open(&remote->requests, &remote->adapter);
+    }
+    return rc == 0 ? rc_adapter_asks_open(&remote->asks, &remote->adapter, remote->config, &ops) : rc;
+}
+
+static void close_adapter(struct rc_remote *remote)
+{
+    rc_adapter_asks_close(&remote->asks);
+    rc_adapter_requests_close(&remote->requests);
+    rc_adapter_close(&remote->adapter);
 }
 
 static void remote_member(void *context, const struct rc_envelope_view *view, bool subscribed)
@@ -525,7 +567,9 @@ static int open_instance(struct rc_remote *remote)
         .reachable = remote_reachable,
         .cleanup = {.user = remote_clean_user, .member = remote_clean_member, .context = remote},
         .context = remote};
-    int rc = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
+    const struct rc_calls_others others = {.ask = rc_adapter_off(&remote->adapter) ? NULL : remote_ask,
+                                           .context = remote};
+    int rc = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router, &others);
     if (rc != 0) {
         return rc;
     }
@@ -651,10 +695,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
     rc = open_shared(remote, history);
     if (rc == 0) {
-        rc = rc_adapter_open(&remote->adapter, &remote->bridge, &config->socketio);
-    }
-    if (rc == 0) {
-        rc = rc_adapter_requests_open(&remote->requests, &remote->adapter);
+        rc = open_adapter(remote);
     }
     if (rc == 0) {
         rc = rc_python_open(&remote->python, &remote->bridge, &config->socketio);
@@ -668,8 +709,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
         rc_shared_close(&remote->shared);
         rc_application_close(&remote->application);
         rc_python_close(&remote->python);
-        rc_adapter_requests_close(&remote->requests);
-        rc_adapter_close(&remote->adapter);
+        close_adapter(remote);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
         return rc_err_set(err, rc, "no memory for what Redis is told of this instance");
@@ -696,8 +736,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_emits_close(&remote->emits);
         rc_application_close(&remote->application);
         rc_python_close(&remote->python);
-        rc_adapter_requests_close(&remote->requests);
-        rc_adapter_close(&remote->adapter);
+        close_adapter(remote);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
     }
@@ -709,6 +748,7 @@ void rc_remote_configure(struct rc_remote *remote, const struct rc_config *confi
     if (remote->link != NULL) {
         rc_redis_link_configure(remote->link, &config->redis);
         rc_application_configure(&remote->application, config);
+        rc_adapter_asks_configure(&remote->asks, config);
         rc_shared_configure(&remote->shared, config);
         rc_registry_configure(&remote->registry, &config->cluster);
         rc_heartbeat_configure(&remote->heartbeat, config->cluster.heartbeat_interval_ms);

@@ -15,6 +15,7 @@
 
 #include "common/shm/control.h"
 #include "relay/bridge/adapter.h"
+#include "relay/bridge/adapter_asks.h"
 #include "relay/bridge/adapter_requests.h"
 #include "relay/bridge/application.h"
 #include "relay/bridge/bridge.h"
@@ -54,6 +55,7 @@ struct rc_remote {
     struct rc_application application;
     struct rc_adapter_bridge adapter;
     struct rc_adapter_requests requests;
+    struct rc_adapter_asks asks;
     struct rc_python_bridge python;
     struct rc_registry registry;
     struct rc_heartbeat heartbeat;

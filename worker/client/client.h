@@ -166,6 +166,9 @@ struct rc_clients {
         *closed; /* borrowed: of the report, who has ended; NULL: nobody is told (tests, or not its own yet) */
     const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
     void *polling_context;          /* borrowed */
+    /* A request of who came through a listener of [link]. */
+    void (*dialled)(void *context, struct rc_exchange *exchange);
+    void *dialled_context; /* borrowed */
 };
 
 /* -ENOMEM. */

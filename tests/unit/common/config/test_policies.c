@@ -159,6 +159,19 @@ Test(policies, there_are_only_so_many_namespaces)
     cr_expect_not_null(strstr(err.text, "more than 64 channel namespaces"), "%s", err.text);
 }
 
+Test(policies, certificates_are_looked_at_where_somebody_speaks_tls)
+{
+    (void)snprintf(config.tls.certificates.items[config.tls.certificates.count++].text, RC_CONFIG_TEXT_MAX, "/x.pem");
+    cr_expect_not(rc_config_serves_tls(&config));
+    cr_expect_not(rc_config_links_listen(&config));
+    config.tls.listen.count = 1;
+    cr_expect(rc_config_serves_tls(&config));
+    config.tls.listen.count = 0;
+    config.link.tls_listen.count = 1;
+    cr_expect(rc_config_serves_tls(&config));
+    cr_expect(rc_config_links_listen(&config));
+}
+
 /* What travels on channels of presence events nobody may say, keep or hold back, whatever the default is. */
 Test(policies, presence_events_have_a_namespace_of_their_own)
 {
