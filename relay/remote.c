@@ -105,6 +105,14 @@ static bool remote_direct(void *context, const struct rc_envelope_view *view)
            rc_direct_publish(&remote->direct, view);
 }
 
+/* Is Redis to be read before the worker is answered? */
+static bool remote_waits(struct rc_remote *remote, const struct rc_interest_request *request, bool everywhere)
+{
+    return rc_channel_is_presence(rc_span_of(request->name, request->name_bytes))
+               ? rc_presence_events_wait(remote->presence_events, request, everywhere)
+               : everywhere && rc_shared_wait(&remote->shared, request, everywhere);
+}
+
 static bool interest_add(void *context, const struct rc_interest_request *request, bool first)
 {
     struct rc_remote *remote = context;
@@ -113,13 +121,13 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
         rc_subscription_sets_interest(&remote->sets, name, true);
         rc_presence_interest(&remote->presence, name, true);
     }
-    if (first && !rc_router_held(remote->router, name)) {
+    if (first && !rc_channel_is_presence(name) && !rc_router_held(remote->router, name)) {
         rc_adapter_interest(&remote->adapter, name, true); /* before ours, whose confirmation then stands for both */
     }
     const enum rc_redis_want want = rc_redis_channel_want(
         remote->link, request->hash, rc_span_of(request->name, request->name_bytes), request->worker, request->token);
     const bool refused = want == RC_REDIS_WANT_CONFIRMED && rc_registry_refused(&remote->registry);
-    if (want == RC_REDIS_WANT_CONFIRMED && !refused && rc_shared_wait(&remote->shared, request, true)) {
+    if (want != RC_REDIS_WANT_LATER && !refused && remote_waits(remote, request, want == RC_REDIS_WANT_CONFIRMED)) {
         return true;
     }
     if (want == RC_REDIS_WANT_LOCAL || refused) {
@@ -153,7 +161,9 @@ static void interest_remove(void *context, uint64_t hash, const char *name, uint
     rc_presence_interest(&remote->presence, span, false);
     if (!rc_router_held(remote->router, span)) {
         rc_redis_channel_unwant(remote->link, hash, span);
-        rc_adapter_interest(&remote->adapter, span, false);
+        if (!rc_channel_is_presence(span)) {
+            rc_adapter_interest(&remote->adapter, span, false);
+        }
     }
 }
 
@@ -332,7 +342,7 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
                                                 .hash = hash,
                                                 .name = (const char *)name.bytes,
                                                 .name_bytes = (uint32_t)name.count};
-    if (everywhere && rc_shared_wait(&remote->shared, &request, everywhere)) {
+    if (!rc_registry_refused(&remote->registry) && remote_waits(remote, &request, everywhere)) {
         return;
     }
     rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
@@ -349,7 +359,7 @@ static void missing_one(void *context, struct rc_span name)
 {
     struct missing *missing = context;
     struct rc_remote *remote = missing->remote;
-    if (rc_shared_covers(&remote->shared, name)) {
+    if (rc_shared_covers(&remote->shared, name) || rc_channel_is_presence(name)) {
         return; /* it is repaired */
     }
     missing->count++;
@@ -381,6 +391,8 @@ static void remote_missed(void *context, struct rc_span name)
     if (name.count == 0) {
         rc_cluster_retained_missed(&remote->retained);
         missed_all(remote);
+    } else if (rc_channel_is_presence(name)) {
+        rc_presence_events_heard(remote->presence_events, name);
     } else if (!rc_shared_covers(&remote->shared, name)) {
         rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
     }
@@ -389,6 +401,10 @@ static void remote_missed(void *context, struct rc_span name)
 static bool remote_placed(void *context, struct rc_span name, struct rc_span message)
 {
     struct rc_remote *remote = context;
+    if (rc_channel_is_presence(name)) {
+        rc_presence_events_heard(remote->presence_events, name);
+        return true;
+    }
     return !rc_registry_refused(&remote->registry) && rc_shared_received(&remote->shared, name, message);
 }
 
@@ -507,6 +523,9 @@ static void remote_clean_member(void *context, struct rc_span channel, struct rc
                                 uint32_t clients)
 {
     const struct rc_remote *remote = context;
+    if (remote->presence_events != NULL) {
+        rc_presence_events_counted(remote->presence_events, channel);
+    }
     if (remote->newcomers != NULL) {
         rc_newcomers_cleaned(remote->newcomers, channel, user,
                              (gone ? RC_MEMBER_REMOVED : 0u) | (vacated ? RC_MEMBER_VACATED : 0u) | RC_MEMBER_COUNTED,

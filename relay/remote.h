@@ -32,6 +32,7 @@
 #include "relay/cluster/heartbeat.h"
 #include "relay/cluster/newcomer.h"
 #include "relay/cluster/presence.h"
+#include "relay/cluster/presence_events.h"
 #include "relay/cluster/registry.h"
 #include "relay/cluster/retained.h"
 #include "relay/cluster/shared.h"
@@ -66,7 +67,8 @@ struct rc_remote {
     struct rc_cluster_retained retained;
     struct rc_shared shared;
     struct rc_consumers consumers;
-    struct rc_newcomers *newcomers; /* borrowed: set by the owner */
+    struct rc_newcomers *newcomers;             /* borrowed: set by the owner */
+    struct rc_presence_events *presence_events; /* likewise */
 };
 
 /* What the router is opened with; context: a struct rc_remote. */
