@@ -342,18 +342,18 @@ void rc_adapter_asks_emit(struct rc_adapter_asks *asks, uint32_t worker, const s
 
 /* --- a room ---------------------------------------------------------------------------------------------------------- */
 
-struct text {
+struct question {
     uint8_t *bytes;
     size_t count;
 };
 
-static void text_put(struct text *text, struct rc_span part)
+static void question_put(struct question *text, struct rc_span part)
 {
     memcpy(text->bytes + text->count, part.bytes, part.count);
     text->count += part.count;
 }
 
-static void text_string(struct text *text, struct rc_span part)
+static void question_put_string(struct question *text, struct rc_span part)
 {
     text->count += rc_json_string_encode(text->bytes + text->count, RC_JSON_STRING_BYTES_MAX(part.count), part);
 }
@@ -369,24 +369,24 @@ static struct rc_span room_question(struct rc_adapter_asks *asks, struct rc_span
     if (!rc_scratch_room(&asks->data, QUESTION_BYTES_MAX + packed)) {
         return (struct rc_span){0};
     }
-    struct text text = {.bytes = asks->data.bytes};
-    text_put(&text, RC_SPAN("{\"uid\":"));
-    text_string(&text, rc_span_of(asks->adapter->uid, sizeof(asks->adapter->uid)));
+    struct question text = {.bytes = asks->data.bytes};
+    question_put(&text, RC_SPAN("{\"uid\":"));
+    question_put_string(&text, rc_span_of(asks->adapter->uid, sizeof(asks->adapter->uid)));
     if (kind->answers.mark != NULL) {
-        text_put(&text, RC_SPAN(",\"type\":0,\"requestId\":"));
-        text_string(&text, rc_span_text(id));
-        text_put(&text, RC_SPAN(",\"rooms\":["));
+        question_put(&text, RC_SPAN(",\"type\":0,\"requestId\":"));
+        question_put_string(&text, rc_span_text(id));
+        question_put(&text, RC_SPAN(",\"rooms\":["));
     } else {
-        text_put(&text, RC_SPAN(",\"nsp\":"));
-        text_string(&text, nsp);
-        text_put(&text, RC_SPAN(",\"type\":7,\"data\":{\"requestId\":"));
-        text_string(&text, rc_span_text(id));
-        text_put(&text, RC_SPAN(",\"opts\":{\"except\":[],\"flags\":{},\"rooms\":["));
+        question_put(&text, RC_SPAN(",\"nsp\":"));
+        question_put_string(&text, nsp);
+        question_put(&text, RC_SPAN(",\"type\":7,\"data\":{\"requestId\":"));
+        question_put_string(&text, rc_span_text(id));
+        question_put(&text, RC_SPAN(",\"opts\":{\"except\":[],\"flags\":{},\"rooms\":["));
     }
     if (room.count > 0) {
-        text_string(&text, room);
+        question_put_string(&text, room);
     }
-    text_put(&text, kind->answers.mark != NULL ? RC_SPAN("]}") : RC_SPAN("]}}}"));
+    question_put(&text, kind->answers.mark != NULL ? RC_SPAN("]}") : RC_SPAN("]}}}"));
     if (!kind->answers.packed) {
         return rc_span_of(text.bytes, text.count);
     }
