@@ -335,6 +335,9 @@ struct rc_config_namespace {
     uint32_t max_keys;
     enum rc_priority priority;
     bool presence;
+    bool presence_events; /* who comes and goes is told; `presence` is on, too */
+    uint64_t presence_interval_ms;
+    uint32_t presence_members; /* of more users only how many there are is told */
     bool reveal_publisher;
     struct rc_config_text subscription_set; /* template; "" = none */
     bool compression;
@@ -742,6 +745,8 @@ struct rc_config {
     struct rc_config_debug debug;
     uint32_t namespace_count;
     uint32_t whole_count; /* of them for whole names */
+    uint32_t
+        presence_namespace; /* of channels that carry presence events (common/records/channel_name.h); 0 = there are none */
     uint32_t endpoint_count;
     uint32_t pusher_app_count;
     uint32_t bridge_count;
