@@ -1,6 +1,6 @@
 // What the application and operators see of links: refused requests (FAILED), options that count for nothing, `ringcast status` (docs/link.md).
 import assert from "node:assert/strict";
-import { testLink, client } from "./lib/application.mjs";
+import { FLAGS, TYPES, client, frame, list, messages, testLink, text } from "./lib/application.mjs";
 import { run } from "./lib/broker.mjs";
 import { ask, openPolling } from "./lib/socketio.mjs";
 import { connectRaw } from "./lib/raw.mjs";
@@ -90,4 +90,24 @@ testLink("ringcast status says how it stands with the application", { workers: 2
     const status = await broker.status();
     return status.links.ready === 0 && status.links.lost_connections === 3;
   });
+});
+
+testLink("a volatile broadcast right behind another one to the same room is dropped, and one that comes later is not", {}, async (broker, application) => {
+  const sockets = [];
+  for (const name of ["one", "two"]) {
+    const socket = client(broker);
+    await socket.opening;
+    sockets.push(socket);
+    const connection = (await application.connected(sockets.length)).at(-1);
+    connection.join("/", name, ["sroom"]);
+  }
+  const [link] = application.links;
+  const broadcast = (rooms, flags, what) => frame(TYPES.BROADCAST, { flags, payload: Buffer.concat([text("/"), list(rooms), list([]), text(""), messages([what])]) });
+  // In one read of the link, so that nothing has left in between.
+  link.write(Buffer.concat([broadcast([], 0, "all"), broadcast([], FLAGS.VOLATILE, "never"), broadcast(["sroom"], FLAGS.VOLATILE, "room"), broadcast(["sroom"], FLAGS.VOLATILE, "never")]));
+  await until("they hear", () => sockets.every(({ heard }) => heard.length === 2));
+  link.write(broadcast([], FLAGS.VOLATILE, "later"));
+  await until("they hear it", () => sockets.every(({ heard }) => heard.length === 3));
+  for (const { heard } of sockets) assert.deepEqual(heard, ["all", "room", "later"]);
+  assert.equal(await metric(broker, "ringcast_volatile_dropped_total"), 4);
 });
