@@ -43,7 +43,7 @@ static int map_shared(struct rc_worker *w, struct rc_err *err)
         return -EINVAL;
     }
     w->process = &w->control.own->process;
-    w->metrics = &w->control.own->metrics;
+    w->metrics = w->control.metrics;
     rc_log_count_dropped(&w->metrics->values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&w->metrics->values[RC_METRIC_LOG_SUPPRESSED]);
     return rc_port_view_open(&w->port, port, bytes, err);
@@ -182,7 +182,7 @@ static void worker_run(struct rc_worker *w)
         rc_returnings_work(&w->engines);
         rc_asked_work(&w->engines);
         rc_doing_work(&w->engines);
-        rc_pushers_work(&w->pushers);
+        rc_pushers_work(&w->pushers, w->park.phase != RC_PARK_RUNNING);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);

@@ -24,6 +24,7 @@ enum rc_cli_command {
     RC_CLI_CLIENTS,
     RC_CLI_CHANNELS,
     RC_CLI_TOP,
+    RC_CLI_MEMORY,
     RC_CLI_TRACE,
     RC_CLI_POSTMORTEM,
     RC_CLI_PUB,

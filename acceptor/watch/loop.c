@@ -25,6 +25,7 @@
 #include "common/base/fail.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
+#include "common/config/log_settings.h"
 #include "common/base/procfs.h"
 #include "common/records/sid.h"
 
@@ -191,7 +192,7 @@ static void take_recent(struct rc_supervisor *supervisor)
         sample->cpu_ms += rc_procfs_cpu_ms((uint32_t)rc_broker_child(&supervisor->broker, i)->pid);
     }
     for (uint32_t i = 0; i < segments->worker_count; i++) {
-        rc_recent_add(sample, &segments->workers[i]->metrics);
+        rc_recent_add(sample, rc_banks_current(&segments->workers[i]->banks));
     }
     rc_recent_tell(&supervisor->recent, rc_supervisor_metrics(supervisor));
 }
@@ -375,7 +376,8 @@ static int set_up_again(struct rc_supervisor *supervisor, struct rc_resume *resu
         rc = rc == 0 ? 0 : rc_err_set(err, rc, "cannot watch what the former program left: %s", strerror(-rc));
     }
     if (rc == 0) {
-        const struct rc_segments *segments = &supervisor->broker.segments;
+        struct rc_segments *segments = &supervisor->broker.segments;
+        rc_segments_count(segments);
         rc_keyring_inherit(&supervisor->keyring, segments->keys, &supervisor->broker.identity,
                            rc_supervisor_metrics(supervisor), &supervisor->settings->config);
         rc = rc_keyring_configure(&supervisor->keyring,
@@ -409,6 +411,7 @@ static void go_on(struct rc_supervisor *supervisor, struct rc_resume *resume)
 {
     const uint64_t since_ms = supervisor->now_ms;
     rc_resume_keep(supervisor, resume);
+    rc_log_settings_apply(&supervisor->settings->config.log);
     rc_files_read(&supervisor->settings->files, &supervisor->settings->config);
     supervisor->now_ms = supervisor->tick_ms = rc_clock_ms();
     rc_log_info("acceptor_goes_on", "version=%s pid=%d workers=%u steering=%s took_ms=%" PRIu64, RC_VERSION,

@@ -35,7 +35,7 @@ uint64_t rc_instance_subscriptions(const struct rc_control *control, uint32_t na
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        sum += atomic_load_explicit(&control->workers[i]->metrics.subscriptions[namespace], memory_order_relaxed);
+        sum += rc_bank_subscriptions(rc_banks_current(&control->workers[i]->banks), namespace);
     }
     return sum;
 }
@@ -192,7 +192,7 @@ static void connections_render(struct rc_exposition *to, const struct rc_control
         if (rc_worker_was_used(control->core, i)) {
             rc_exposition_series(to, "ringcast_connections", "worker=\"%u\"", i);
             rc_exposition_put(to, "%" PRId64 "\n",
-                              (int64_t)rc_metric_get(&control->workers[i]->metrics, RC_METRIC_CONNECTIONS));
+                              (int64_t)rc_report_value(control->workers[i], RC_METRIC_CONNECTIONS));
         }
     }
 }
@@ -210,7 +210,7 @@ static void closes_render(struct rc_exposition *to, const struct rc_control *con
     for (uint32_t code = 0; code < RC_METRIC_CLOSES; code++) {
         uint64_t sum = 0;
         for (uint32_t i = 0; i < control->worker_count; i++) {
-            sum += atomic_load_explicit(&control->workers[i]->metrics.closes[code], memory_order_relaxed);
+            sum += rc_bank_closes(rc_banks_current(&control->workers[i]->banks), (enum rc_metric_close)code);
         }
         if (code < RC_METRIC_CLOSE_OTHER) {
             rc_exposition_series(to, "ringcast_closes_sent_total", "code=\"%u\"", close_codes[code]);

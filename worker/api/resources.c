@@ -11,6 +11,7 @@
 #include "common/metrics/bridges.h"
 #include "common/metrics/exposition.h"
 #include "common/metrics/instance.h"
+#include "common/metrics/render.h"
 #include "common/metrics/redis_health.h"
 #include "common/text/json_scan.h"
 #include "common/shm/worker_use.h"
@@ -44,7 +45,7 @@ static unsigned long long total_of(const struct rc_control *control, enum rc_met
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        total += rc_metric_get(&control->workers[i]->metrics, id);
+        total += rc_report_value(control->workers[i], id);
     }
     return total;
 }
@@ -54,7 +55,7 @@ static const char *overload_of(const struct rc_control *control)
 {
     uint64_t worst = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        const uint64_t level = rc_metric_get(&control->workers[i]->metrics, RC_METRIC_OVERLOAD);
+        const uint64_t level = rc_report_value(control->workers[i], RC_METRIC_OVERLOAD);
         worst = level > worst ? level : worst;
     }
     return worst == RC_PRESSURE_NONE ? "none" : worst == RC_PRESSURE_PAUSED ? "paused" : "shedding";
@@ -224,15 +225,15 @@ static void metrics_render(const struct rc_api *api, const struct rc_config *con
     struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
     size_t count = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        if (!rc_worker_was_used(control->core, i)) {
-            continue;
+        if (rc_worker_was_used(control->core, i)) {
+            sources[count++] =
+                (struct rc_metrics_source){.bank = rc_banks_current(&control->workers[i]->banks), .worker = (int)i};
         }
-        sources[count++] = (struct rc_metrics_source){.metrics = &control->workers[i]->metrics, .worker = (int)i};
     }
     sources[count++] =
-        (struct rc_metrics_source){.metrics = &control->relay->report.metrics, .worker = RC_METRICS_RELAY};
+        (struct rc_metrics_source){.bank = rc_banks_current(&control->relay->report.banks), .worker = RC_METRICS_RELAY};
     sources[count++] =
-        (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = RC_METRICS_ACCEPTOR};
+        (struct rc_metrics_source){.bank = rc_banks_current(&control->acceptor->banks), .worker = RC_METRICS_ACCEPTOR};
     rc_metrics_render(to, sources, count);
     rc_bridge_metrics_render(to, config, control->relay->bridges);
     rc_instance_metrics_render(to, control, config);
