@@ -1,8 +1,12 @@
 /*
- * leave: a worker whose place is to be empty (common/shm/worker_use.h): it ends when nobody is here any more.
+ * leave: a worker that has more connections than it should: it gives some to others (worker/move).
  *
- * Newcomers are steered to the others; who comes all the same (a kernel without steering) is let in. With SENDING_AWAY clients are told to come
- * again.
+ * One whose place is to be empty (common/shm/worker_use.h) gives all, and ends when nobody is here any more. Newcomers are steered to the others; who
+ * comes all the same (a kernel without steering) is let in. Who cannot be moved stays until it ends; with SENDING_AWAY such clients are told to
+ * come again.
+ *
+ * With server.rebalance one that has so much more than the average gives until it has a quarter of that more: in between nothing moves, so that
+ * nobody goes to and fro.
  */
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -11,6 +15,11 @@
 #include "worker/worker.h"
 
 #define LEAVE_LOOK_MS 100u
+#define LEAVE_TELL_MS 5000u
+#define LEAVE_BUSY_MS 20u /* while something is being moved */
+#define LEAVE_REBALANCE_LOOK_MS 1000u
+#define LEAVE_REBALANCE_PACE_MS 50u /* between two batches */
+#define LEAVE_REBALANCE_LEAST 16u   /* connections more than the average, below which nothing is moved */
 
 static enum rc_worker_use leave_use(const struct rc_worker *w)
 {
@@ -24,7 +33,88 @@ bool rc_leave_wanted(const struct rc_worker *w)
 
 uint32_t rc_leave_sleep_ms(const struct rc_worker *w, uint32_t most_ms)
 {
-    return rc_leave_wanted(w) && most_ms > LEAVE_LOOK_MS ? LEAVE_LOOK_MS : most_ms;
+    const uint32_t wait_ms = rc_moves_busy(&w->moves) ? LEAVE_BUSY_MS
+                             : w->leave.rebalancing   ? LEAVE_REBALANCE_PACE_MS
+                             : rc_leave_wanted(w)     ? LEAVE_LOOK_MS
+                                                      : most_ms;
+    return most_ms < wait_ms ? most_ms : wait_ms;
+}
+
+/* --- to whom --------------------------------------------------------------------------------------------------------- */
+
+/* The worker with the fewest connections but this one, and theirs; *sum: of all that stay, and *count of them. False: there is none. */
+static bool leave_peer(const struct rc_worker *w, uint32_t *peer, uint64_t *least, uint64_t *sum, uint32_t *count)
+{
+    *least = UINT64_MAX;
+    *sum = 0;
+    *count = 0;
+    for (uint32_t i = 0; i < w->control.worker_count; i++) {
+        const struct rc_process *process = &w->control.workers[i]->process;
+        const uint64_t its = atomic_load_explicit(&process->connections, memory_order_relaxed);
+        if (rc_worker_use(w->control.core, i) != RC_WORKER_USED ||
+            atomic_load_explicit(&process->state, memory_order_relaxed) != RC_PROCESS_READY) {
+            continue;
+        }
+        *sum += its;
+        *count += 1;
+        if (i != (uint32_t)w->args.index && its < *least && its < w->control.slots_per_worker) {
+            *least = its;
+            *peer = i;
+        }
+    }
+    return *least != UINT64_MAX;
+}
+
+/* Who is still here, and cannot go. */
+static void leave_tell(struct rc_worker *w, uint64_t now_ms)
+{
+    if (w->clients.connections > 0 && now_ms - w->leave.told_ms >= LEAVE_TELL_MS) {
+        w->leave.told_ms = now_ms;
+        rc_log_info("connections_stay", "count=%u reason=\"%s\"", w->moves.give.stayed,
+                    w->moves.give.why != NULL ? w->moves.give.why : "no other worker is ready");
+    }
+}
+
+static void leave_give(struct rc_worker *w, uint64_t now_ms)
+{
+    uint32_t peer = 0;
+    uint64_t least;
+    uint64_t sum;
+    uint32_t count;
+    if (w->moves.give.phase == RC_GIVE_IDLE && w->clients.connections > 0 &&
+        (!leave_peer(w, &peer, &least, &sum, &count) || !rc_moves_begin(&w->moves, peer, RC_MOVE_CLIENTS_MAX))) {
+        leave_tell(w, now_ms);
+    }
+}
+
+/* More than the others by the configured share? */
+static void leave_rebalance(struct rc_worker *w, uint64_t now_ms)
+{
+    const uint32_t percent = w->config->server.rebalance_percent;
+    uint32_t peer = 0;
+    uint64_t least;
+    uint64_t sum;
+    uint32_t count;
+    w->leave.look_ms = now_ms + (w->leave.rebalancing ? LEAVE_REBALANCE_PACE_MS : LEAVE_REBALANCE_LOOK_MS);
+    if (w->moves.give.phase != RC_GIVE_IDLE || !leave_peer(w, &peer, &least, &sum, &count)) {
+        return;
+    }
+    const uint64_t own = w->io.open_count;
+    const uint64_t average = sum / count;
+    const uint64_t most = average + average * percent / (w->leave.rebalancing ? 400u : 100u);
+    const bool wanted = own > most && own - average >= (w->leave.rebalancing ? 1u : LEAVE_REBALANCE_LEAST);
+    if (wanted != w->leave.rebalancing) {
+        w->leave.rebalancing = wanted;
+        rc_log_info(wanted ? "rebalancing" : "rebalanced", "connections=%llu average=%llu", (unsigned long long)own,
+                    (unsigned long long)average);
+    }
+    const uint64_t over = wanted ? own - average : 0;
+    const uint64_t room = average > least ? average - least : 0;
+    const uint64_t give = over < room ? over : room;
+    if (wanted && (give == 0 || !rc_moves_begin(&w->moves, peer,
+                                                give < RC_MOVE_CLIENTS_MAX ? (uint32_t)give : RC_MOVE_CLIENTS_MAX))) {
+        w->leave.rebalancing = false; /* who could go is looked for again later */
+    }
 }
 
 /* Has no peer a connection here? Those to backends were made here. */
@@ -44,18 +134,30 @@ static bool leave_idle(const struct rc_worker *w)
 {
     return w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients) &&
            !rc_pipes_wanted(&w->handovers.pipes) && !rc_batches_busy(w->batches) &&
-           !rc_webhooks_busy(&w->pushers.webhooks) && !rc_backends_busy(w->backends) && w->io.places_used == 0;
+           !rc_webhooks_busy(&w->pushers.webhooks) && !rc_backends_busy(w->backends) && w->io.places_used == 0 &&
+           !rc_moves_busy(&w->moves);
 }
 
 void rc_leave_pass(struct rc_worker *w)
 {
     const uint64_t now_ms = rc_clock_ms();
-    if (RC_LIKELY(!rc_leave_wanted(w)) || now_ms < w->leave.look_ms || w->park.phase != RC_PARK_RUNNING) {
+    const bool leaves = rc_leave_wanted(w);
+    if ((!leaves && w->config->server.rebalance_percent == 0) || now_ms < w->leave.look_ms ||
+        w->park.phase != RC_PARK_RUNNING || w->clients.draining) {
+        w->leave.over = leaves && w->clients.draining && leave_idle(w) && leave_empty(w);
         return;
     }
-    w->leave.look_ms = now_ms + LEAVE_LOOK_MS;
-    if (leave_use(w) == RC_WORKER_SENDING_AWAY) {
-        rc_clients_drain(&w->clients);
+    if (!leaves) {
+        leave_rebalance(w, now_ms);
+        w->more |= w->moves.give.phase == RC_GIVE_ASKING;
+        return;
+    }
+    w->leave.look_ms =
+        now_ms + (w->moves.give.moved > 0 ? 0 : LEAVE_LOOK_MS); /* as long as some go, the next ones at once */
+    leave_give(w, now_ms);
+    w->more |= w->moves.give.phase == RC_GIVE_ASKING;
+    if (leave_use(w) == RC_WORKER_SENDING_AWAY && w->moves.give.phase == RC_GIVE_IDLE) {
+        rc_clients_drain(&w->clients); /* nobody else can go */
     }
     w->leave.over = leave_idle(w) && leave_empty(w);
 }

@@ -52,7 +52,7 @@ static int map_shared(struct rc_worker *w, struct rc_err *err)
 static void adopt_config(struct rc_worker *w, bool first)
 {
     const uint32_t generation = rc_control_config_generation(&w->control);
-    if (!first && generation == w->config_generation) {
+    if (!first && (generation == w->config_generation || rc_moves_fixed(&w->moves))) {
         return;
     }
     w->config_generation = generation;
@@ -199,6 +199,7 @@ static void worker_run(struct rc_worker *w)
         }
         rc_uplink_release(&w->uplink, position);
         w->more |= w->uplink.down.position != position; /* the rest is released in the next one */
+        w->more |= rc_moves_pass(&w->moves);
         rc_memberships_flush(&w->memberships);
         rc_worker_tell_relay(w);
         rc_truth_watch(&w->watch, &w->truth);

@@ -49,6 +49,7 @@ static const char *park_hindrance(const struct rc_worker *w)
     return rc_clients_answering_once(&w->clients)                         ? "requests are being answered"
            : rc_batches_busy(w->batches) || rc_backends_busy(w->backends) ? "backends are being asked"
            : w->asks.first != 0                                           ? "the relay is being asked"
+           : rc_moves_busy(&w->moves)                                     ? "connections are being moved"
            : w->io.accepts_armed != 0                                     ? "connections are being accepted"
            : w->io.connects_used > 0 || w->io.places_used > 0             ? "connections are being made"
            : rc_io_tls_hinders(&w->io, 0) != RC_SOCKET_NONE               ? "clients of TLS 1.2 are being sent away"

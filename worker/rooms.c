@@ -201,6 +201,10 @@ static void to_terminated(void *context, uint32_t socket)
 static void to_given(void *context, uint32_t socket, int fd)
 {
     struct rc_worker *w = context;
+    if (w->truth.sockets[socket].state == RC_SOCKET_CARRYING) {
+        rc_moves_given(&w->moves, socket, fd);
+        return;
+    }
     rc_handover_given(&w->handovers, socket, fd);
 }
 
@@ -229,7 +233,23 @@ static void to_placed(void *context, const struct rc_io_place *place, uint32_t s
         }
         return;
     }
+    if (place->from.flags & RC_HANDOVER_CLIENT) {
+        rc_moves_placed(&w->moves, place, socket);
+        return;
+    }
     rc_handover_placed(&w->handovers, place, socket);
+}
+
+static void to_word(void *context, const struct rc_handover *from, const uint8_t *bytes)
+{
+    struct rc_worker *w = context;
+    rc_moves_word(&w->moves, from, bytes);
+}
+
+static int to_stray(void *context, const struct rc_envelope_view *view)
+{
+    struct rc_worker *w = context;
+    return rc_moves_stray(&w->moves, view);
 }
 
 static void to_interest_changed(void *context, uint32_t channel)
@@ -304,8 +324,9 @@ static void to_replies_drained(void *context, uint32_t socket)
 static void to_limit_ready(void *context, const struct rc_client_ref *client)
 {
     struct rc_worker *w = context;
-    if (rc_client_is_here(&w->clients, client)) {
-        rc_client_answered(&w->clients, client->slot);
+    const uint32_t here = rc_client_here(&w->clients, client);
+    if (here != 0) {
+        rc_client_answered(&w->clients, here);
     }
 }
 
@@ -327,6 +348,16 @@ static void to_call(void *context, const struct rc_envelope_view *view)
         return;
     }
     rc_api_serve(&w->api, view);
+}
+
+static void to_barrier(void *context, const struct rc_envelope_view *view)
+{
+    rc_moves_barrier(&worker_of_clients(context)->moves, view);
+}
+
+static int to_guests(void *context)
+{
+    return rc_moves_tell_guests(&worker_of_clients(context)->moves);
 }
 
 static void to_member_told(void *context, const struct rc_envelope_view *view)
@@ -438,6 +469,7 @@ static int open_hub(struct rc_worker *w, struct rc_err *err)
                                              .refused = to_refused,
                                              .end = to_end,
                                              .cut_off = to_cut_off,
+                                             .stray = to_stray,
                                              .round = on_round};
     return rc_hub_open(&w->hub, &w->truth, &w->io, w->metrics, &handlers, &w->control, w->config,
                        (uint32_t)w->args.index, err);
@@ -447,7 +479,9 @@ static int open_hub(struct rc_worker *w, struct rc_err *err)
 static int open_uplink(struct rc_worker *w, struct rc_err *err)
 {
     struct rc_uplink_handlers handlers = rc_clients_uplink_handlers(&w->clients);
-    const struct rc_interests_handlers interest_handlers = rc_clients_interests_handlers(&w->clients);
+    struct rc_interests_handlers interest_handlers = rc_clients_interests_handlers(&w->clients);
+    interest_handlers.guests = to_guests;
+    handlers.barrier = to_barrier;
     handlers.call = to_call;
     handlers.direct_called = to_direct_called;
     w->truth.instance_id = w->control.instance_id;
@@ -517,6 +551,7 @@ static int open_carriers(struct rc_worker *w, struct rc_err *err)
 {
     (void)err;
     rc_handovers_open(&w->handovers, &w->clients, w->args.outbox_fds);
+    rc_moves_open(&w->moves, &w->clients, &w->memberships, w->args.outbox_fds);
     rc_streams_open(&w->clients);
     return rc_websockets_open(&w->websockets, &w->clients);
 }
@@ -570,6 +605,7 @@ static int open_io(struct rc_worker *w, struct rc_err *err)
     handlers.plain_on_tls = to_plain_on_tls;
     handlers.given = to_given;
     handlers.placed = to_placed;
+    handlers.word = to_word;
     handlers.connected = to_connected;
     handlers.terminated = to_terminated;
     const struct rc_io_options options = {.args = &w->args,
@@ -653,6 +689,7 @@ int rc_worker_open(struct rc_worker *w, struct rc_err *err)
 void rc_worker_close(struct rc_worker *w)
 {
     rc_overload_close(&w->overload);
+    rc_moves_close(&w->moves);
     rc_clients_close(&w->clients);
     rc_engines_close(&w->engines);
     rc_pushers_close(&w->pushers);

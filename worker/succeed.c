@@ -65,6 +65,7 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
 /* All say in the truth what is to be done next: not before it is this process's. */
 static void succeed_goes_on(struct rc_worker *w)
 {
+    rc_moves_rebuild(&w->moves);
     rc_engines_taken(&w->engines);
     rc_links_rebuild(w->links);
     rc_pushers_rebuild(&w->pushers);

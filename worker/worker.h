@@ -28,6 +28,7 @@
 #include "worker/store/truth_check.h"
 #include "worker/uplink/ask.h"
 #include "worker/uplink/interests.h"
+#include "worker/move/move.h"
 #include "worker/uplink/memberships.h"
 
 /* See park.c. */
@@ -43,6 +44,8 @@ struct rc_park {
 /* See leave.c. */
 struct rc_leave {
     uint64_t look_ms; /* CLOCK_MONOTONIC: when it is looked at again */
+    uint64_t told_ms; /* when it was told last who stays */
+    bool rebalancing; /* it has too many, and goes on until it has hardly more than others */
     bool over;        /* nobody is here any more, and nobody comes */
 };
 
@@ -68,6 +71,7 @@ struct rc_worker {
     struct rc_identities identities;
     struct rc_clients clients;
     struct rc_handovers handovers;
+    struct rc_moves moves;
     struct rc_engines engines;
     struct rc_polling polling;
     struct rc_links *links;

@@ -117,6 +117,7 @@ enum rc_keep { RC_KEEP_NONE, RC_KEEP_WEBSOCKET, RC_KEEP_ALL };
 struct rc_config_server {
     struct rc_config_list listen; /* "address:port", "[v6]:port", "port", "unix:/path" */
     uint32_t workers;             /* 0 = auto: one per CPU that the process may run on */
+    uint32_t rebalance_percent;   /* 0 = never */
     uint32_t max_workers;         /* places for workers; 0 or less than there are = as many as there are */
     struct rc_config_text instance_id;
     bool proxy_protocol;        /* http.trusted_proxies begin connections with a PROXY header */

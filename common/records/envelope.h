@@ -47,6 +47,11 @@ enum rc_record_type {
     RC_UP_RETAIN =
         16, /* as RC_UP_PUBLISH, but kept as the retained value and not sent; no data: there is none any more */
     RC_UP_SESSION = 17, /* how a Socket.IO socket that may come back stands (common/records/recovery.h) */
+    /* Clients of this worker (data: their struct rc_client_ref) become target.worker's from this place of the order on; token: whose moving it is
+     * (worker/move). Sequenced; answered RC_DOWN_BARRIER. */
+    RC_UP_BARRIER = 18,
+    RC_UP_GUEST =
+        19, /* origin, the client of another place or a former one, is this worker's; with a code: it is not any more */
     /* down: relay to worker */
     RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
     RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */
@@ -58,7 +63,9 @@ enum rc_record_type {
     RC_DOWN_QUERY = 39,    /* the answer to an RC_UP_QUERY */
     RC_DOWN_LIMIT = 41,    /* the answer to an RC_UP_LIMIT */
     RC_DOWN_MEMBER = 42,   /* somebody came to a channel or left it (common/records/member.h) */
-    RC_DOWN_SELECT = 40,   /* a sequenced message for the members of several rooms (common/records/select.h) */
+    RC_DOWN_BARRIER =
+        43, /* an RC_UP_BARRIER of origin.worker, in both workers' rings at one place of the order; code: it is in none */
+    RC_DOWN_SELECT = 40, /* a sequenced message for the members of several rooms (common/records/select.h) */
 };
 
 enum rc_envelope_flags {
@@ -92,9 +99,17 @@ enum rc_envelope_flags {
 struct rc_client_ref {
     uint64_t random; /* 64 random bits made when the connection opened */
     uint32_t slot;   /* of the client in its worker (struct rc_client) */
-    uint16_t worker; /* home worker */
-    uint16_t reserved;
+    uint16_t worker; /* home worker: where it was opened */
+    uint16_t keeper; /* of a membership as the relay keeps it: the worker that has it now, and 1; else 0 */
 };
+/* Which worker has the client of a membership (keeper). */
+static inline uint32_t rc_client_ref_keeper(const struct rc_client_ref *ref)
+{
+    return ref->keeper != 0 ? ref->keeper - 1u : ref->worker;
+}
+
+/* Clients that move in one go (RC_UP_BARRIER). */
+#define RC_MOVE_CLIENTS_MAX 64u
 _Static_assert(sizeof(struct rc_client_ref) == 16, "client ref layout");
 
 struct rc_envelope {

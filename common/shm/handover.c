@@ -37,13 +37,16 @@ int rc_handover_send(int outbox_fd, const struct rc_handover *handover, const vo
                              {.iov_base = (void *)(uintptr_t)bytes, .iov_len = head.bytes}};
     const struct msghdr message = {.msg_iov = vector,
                                    .msg_iovlen = head.bytes > 0 ? 2 : 1,
-                                   .msg_control = control.bytes,
-                                   .msg_controllen = sizeof(control.bytes)};
+                                   .msg_control = fd < 0 ? NULL : control.bytes,
+                                   .msg_controllen = fd < 0 ? 0 : sizeof(control.bytes)};
+    RC_ASSERT((fd < 0) == ((head.flags & RC_HANDOVER_WORD) != 0));
     struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(fd));
-    memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
+    if (rights != NULL) {
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(fd));
+        memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
+    }
     ssize_t sent;
     do {
         sent = sendmsg(outbox_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -98,7 +101,7 @@ int rc_handover_receive(int inbox_fd, uint8_t *buffer, uint32_t listener_count, 
     const int passed = only_fd(&message);
     struct rc_handover head = {0};
     memcpy(&head, buffer, (size_t)bytes < sizeof(head) ? (size_t)bytes : sizeof(head));
-    if (passed < 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+    if ((passed < 0) != ((head.flags & RC_HANDOVER_WORD) != 0) || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
         rc_handover_check(&head, (size_t)bytes, listener_count, worker_count) < 0) {
         if (passed >= 0) {
             close(passed);

@@ -19,7 +19,9 @@
 #define RC_HANDOVER_BYTES_MAX 65536u  /* of what was received */
 #define RC_HANDOVER_COUNTED (1u << 0) /* the connection counts in the limits of its address */
 #define RC_HANDOVER_HERE (1u << 1)    /* RC_SOCKET_HERE */
-#define RC_HANDOVER_FLAGS_ALL 3u
+#define RC_HANDOVER_CLIENT (1u << 2)  /* it carries a client: worker/move/state.h */
+#define RC_HANDOVER_WORD (1u << 3) /* without a descriptor: what workers say of moving clients (worker/move/word.h) */
+#define RC_HANDOVER_FLAGS_ALL 15u
 
 struct rc_handover {
     uint32_t magic;
@@ -43,11 +45,11 @@ _Static_assert(sizeof(struct rc_handover) == 64, "the head of a hand-over");
 int rc_handover_check(const struct rc_handover *handover, size_t message_bytes, uint32_t listener_count,
                       uint32_t worker_count);
 
-/* Sends the message with the socket `fd`, of which the receiver gets a descriptor of its own; the magic is set here. 0; -EAGAIN: the inbox is
+/* Sends the message with the socket `fd`, of which the receiver gets a descriptor of its own (RC_HANDOVER_WORD: -1); the magic is set here. 0; -EAGAIN: the inbox is
  * full, or too many descriptors are under way; -EMSGSIZE; another error: it cannot be sent. Never waits. */
 int rc_handover_send(int outbox_fd, const struct rc_handover *handover, const void *bytes, int fd);
 
-/* Takes one message out: `buffer` has RC_HANDOVER_MESSAGE_MAX bytes, the head first; *fd is the caller's. 0; -EAGAIN: there is none;
+/* Takes one message out: `buffer` has RC_HANDOVER_MESSAGE_MAX bytes, the head first; *fd is the caller's (-1 with RC_HANDOVER_WORD). 0; -EAGAIN: there is none;
  * -EBADMSG: it was none of ours, and is gone with its descriptors; another error of recvmsg(2). Never waits. */
 int rc_handover_receive(int inbox_fd, uint8_t *buffer, uint32_t listener_count, uint32_t worker_count, int *fd);
 

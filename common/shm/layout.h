@@ -58,7 +58,7 @@
 #define RC_CORE_ABI 1u
 #define RC_REPORT_ABI 1u /* reports, common/records/closed.h and traced.h included, but for the metrics in them */
 #define RC_PORT_ABI 1u
-#define RC_RECORDS_ABI 3u           /* common/records: what lies in the rings */
+#define RC_RECORDS_ABI 4u           /* common/records: what lies in the rings */
 #define RC_CORE_READY 0x5243434fu   /* "RCCO" */
 #define RC_CONFIG_READY 0x52434346u /* "RCCF" */
 #define RC_REPORT_READY 0x52435250u /* "RCRP" */

@@ -419,6 +419,7 @@ int rc_entries_add(struct rc_entries *entries, struct rc_span name, uint64_t sou
         }
     }
     slot->flags &= (uint8_t)~STALE;
+    slot->ref.keeper = ref->keeper; /* it may have moved */
     if (!set_value(slot, value)) {
         rc_metric_add(entries->metrics, RC_METRIC_REDIS_ENTRIES_REFUSED, 1);
         return -ENOMEM;
@@ -621,7 +622,7 @@ static void entries_schedule(struct rc_entries *entries, uint64_t in_ms)
 /* Of a client, not of the instance. */
 static bool is_of(const struct slot *slot, uint32_t worker)
 {
-    return slot->flags != 0 && slot->ref.random != 0 && slot->ref.worker == worker;
+    return slot->flags != 0 && slot->ref.random != 0 && rc_client_ref_keeper(&slot->ref) == worker;
 }
 
 void rc_entries_worker_begin(struct rc_entries *entries, uint32_t worker)

@@ -341,7 +341,7 @@ static void member_came(struct rc_roster *roster, uint32_t channel, uint32_t per
 {
     struct channel *its = channel_at(roster, channel);
     struct person *one = person_at(roster, person);
-    const bool quiet = is_telling(roster, ref->worker);
+    const bool quiet = is_telling(roster, rc_client_ref_keeper(ref));
     if (one->clients == 0) {
         one->ref = *ref;
         one->announced = quiet;
@@ -360,6 +360,7 @@ void rc_roster_add_member(struct rc_roster *roster, struct rc_span name, const s
     uint32_t index = channel != NONE ? member_find(roster, channel, ref) : RC_HASHMAP_NONE;
     if (index != RC_HASHMAP_NONE) {
         member_at(roster, index)->stale = false;
+        member_at(roster, index)->ref.keeper = ref->keeper; /* it may have moved */
         return;
     }
     const uint32_t person = channel != NONE ? person_get(roster, channel, user, info) : NONE;
@@ -397,7 +398,7 @@ void rc_roster_remove(struct rc_roster *roster, struct rc_span name, const struc
 {
     const uint32_t channel = channel_find(roster, name);
     const uint32_t index = channel != RC_HASHMAP_NONE ? member_find(roster, channel, ref) : RC_HASHMAP_NONE;
-    if (index != RC_HASHMAP_NONE) {
+    if (index != RC_HASHMAP_NONE && rc_client_ref_keeper(&member_at(roster, index)->ref) == rc_client_ref_keeper(ref)) {
         member_remove(roster, index);
     }
 }
@@ -409,7 +410,7 @@ void rc_roster_worker_begin(struct rc_roster *roster, uint32_t worker)
     set_telling(roster, worker, true);
     for (uint32_t i = 0; i < roster->members.used; i++) {
         struct member *one = member_at(roster, i);
-        one->stale |= one->used && one->ref.worker == worker;
+        one->stale |= one->used && rc_client_ref_keeper(&one->ref) == worker;
     }
 }
 
@@ -426,7 +427,7 @@ void rc_roster_worker_end(struct rc_roster *roster, uint32_t worker)
     }
     for (uint32_t i = 0; i < roster->members.used; i++) {
         const struct member *one = member_at(roster, i);
-        if (one->used && one->stale && one->ref.worker == worker) {
+        if (one->used && one->stale && rc_client_ref_keeper(&one->ref) == worker) {
             member_remove(roster, i);
         }
     }

@@ -13,11 +13,13 @@ int rc_fanout_open(struct rc_fanout *fanout, struct rc_relay_port *ports, uint32
                    struct rc_metrics *metrics, uint64_t interest_count_max)
 {
     *fanout = (struct rc_fanout){.ports = ports, .port_count = port_count, .metrics = metrics};
-    return rc_interest_open(&fanout->interest, interest_count_max);
+    const int rc = rc_guests_open(&fanout->guests);
+    return rc < 0 ? rc : rc_interest_open(&fanout->interest, interest_count_max);
 }
 
 void rc_fanout_close(struct rc_fanout *fanout)
 {
+    rc_guests_close(&fanout->guests);
     rc_interest_close(&fanout->interest);
 }
 
@@ -47,6 +49,17 @@ int rc_fanout_send(struct rc_fanout *fanout, struct rc_relay_port *port, enum rc
     return fanout_put(fanout, port, type, view);
 }
 
+struct rc_relay_port *rc_fanout_answered(struct rc_fanout *fanout, struct rc_relay_port *port,
+                                         const struct rc_client_ref *origin)
+{
+    if (RC_LIKELY(fanout->guests.map.count == 0) || origin->random == 0) {
+        return port;
+    }
+    const uint32_t worker = rc_guests_place(&fanout->guests, origin);
+    /* The record is of who had the client then; without an entry it is at home, and has always been or is again. */
+    return worker < fanout->port_count && rc_worker_set_has(&fanout->live, worker) ? &fanout->ports[worker] : port;
+}
+
 void rc_fanout_answer(struct rc_fanout *fanout, struct rc_relay_port *port, const struct rc_fanout_message *message,
                       uint16_t code)
 {
@@ -66,7 +79,7 @@ void rc_fanout_answer(struct rc_fanout *fanout, struct rc_relay_port *port, cons
         .channel = up->channel,
         .request_id = up->request_id,
     };
-    if (fanout_put(fanout, port, RC_DOWN_ANSWER, &answer) != 0) {
+    if (fanout_put(fanout, rc_fanout_answered(fanout, port, &up->head.origin), RC_DOWN_ANSWER, &answer) != 0) {
         /* Only when this very record was written by a predecessor already: see rc_port_stalled. */
         rc_metric_add(fanout->metrics, RC_METRIC_DOWN_DROPPED, 1);
     }
@@ -95,6 +108,15 @@ static inline void fanout_copy(struct rc_fanout *fanout, struct rc_relay_port *p
 void rc_fanout_to_one(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message)
 {
     fanout_copy(fanout, port, message);
+}
+
+void rc_fanout_to_unknown(struct rc_fanout *fanout, struct rc_fanout_message *message)
+{
+    for (uint32_t i = 0; i < fanout->port_count; i++) {
+        if (rc_worker_set_has(&fanout->unknown, i) && rc_worker_set_has(&fanout->live, i)) {
+            fanout_copy(fanout, &fanout->ports[i], message); /* who had it already drops the second one */
+        }
+    }
 }
 
 /* False when the set is empty. */
@@ -191,11 +213,12 @@ bool rc_fanout_to_rooms(struct rc_fanout *fanout, struct rc_fanout_message *mess
 
 struct rc_relay_port *rc_fanout_target(struct rc_fanout *fanout, const struct rc_client_ref *target)
 {
-    if (target->random == 0 || target->worker >= fanout->port_count ||
-        !rc_worker_set_has(&fanout->live, target->worker)) {
+    const bool moved = RC_UNLIKELY(fanout->guests.map.count > 0) && target->worker != RC_WORKER_FOREIGN;
+    const uint32_t worker = moved ? rc_guests_place(&fanout->guests, target) : target->worker;
+    if (target->random == 0 || worker >= fanout->port_count || !rc_worker_set_has(&fanout->live, worker)) {
         return NULL;
     }
-    return &fanout->ports[target->worker];
+    return &fanout->ports[worker];
 }
 
 void rc_fanout_ring(struct rc_fanout *fanout)

@@ -20,6 +20,7 @@
 #include "common/records/envelope.h"
 #include "common/shm/tracer.h"
 #include "relay/recovery/recovery.h"
+#include "relay/route/guests.h"
 #include "relay/route/interest.h"
 #include "relay/route/port.h"
 
@@ -40,6 +41,7 @@ struct rc_fanout {
     struct rc_metrics *metrics;   /* borrowed: the relay's */
     struct rc_recovery *recovery; /* borrowed; NULL = no socket is elsewhere than its id says */
     struct rc_interest interest;  /* who wants which channel */
+    struct rc_guests guests;      /* whom another worker has than its id says */
     struct rc_worker_set live;    /* workers that can be written to */
     struct rc_worker_set unknown; /* workers whose interest is unknown: they get everything */
     bool tracing;                 /* what is routed may be traced (common/shm/tracer.h) */
@@ -91,6 +93,8 @@ bool rc_fanout_to_all(struct rc_fanout *fanout, struct rc_fanout_message *messag
 bool rc_fanout_to_rooms(struct rc_fanout *fanout, struct rc_fanout_message *message);
 /* To one worker; to the asker's with the answer in the same record. */
 void rc_fanout_to_one(struct rc_fanout *fanout, struct rc_relay_port *port, struct rc_fanout_message *message);
+/* Besides: to all workers of which is not known yet which clients moved there. Who does not have its target drops it. */
+void rc_fanout_to_unknown(struct rc_fanout *fanout, struct rc_fanout_message *message);
 /* The answer alone. The sequence makes it the one record of this message for this worker, so that a repeated one is dropped. */
 void rc_fanout_answer(struct rc_fanout *fanout, struct rc_relay_port *port, const struct rc_fanout_message *message,
                       uint16_t code);
@@ -105,6 +109,9 @@ void rc_fanout_gap(struct rc_fanout *fanout, const char *name, uint32_t name_byt
 /* Rings the workers that were written to since the last time. */
 void rc_fanout_ring(struct rc_fanout *fanout);
 
+/* Who has the client that asked by now: where its answer goes. `port`: who wrote the record. */
+struct rc_relay_port *rc_fanout_answered(struct rc_fanout *fanout, struct rc_relay_port *port,
+                                         const struct rc_client_ref *origin);
 /* The worker of a direct message's client; NULL when the client is not on this host or died with its worker. */
 struct rc_relay_port *rc_fanout_target(struct rc_fanout *fanout, const struct rc_client_ref *target);
 /* Who is to be told how it went: the worker itself, or NULL when it did not ask or is another one by now. */

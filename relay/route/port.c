@@ -193,6 +193,11 @@ static bool valid_record(uint32_t type, const struct rc_envelope *head)
         return head->channel_bytes > 0 && head->origin.random != 0 && head->data_bytes <= RC_CHANNEL_NAME_MAX;
     case RC_UP_SESSION:
         return head->channel_bytes > 0 && head->origin.random != 0;
+    case RC_UP_GUEST:
+        return head->origin.random != 0;
+    case RC_UP_BARRIER:
+        return head->flags == 0 && head->data_bytes % sizeof(struct rc_client_ref) == 0 &&
+               head->data_bytes <= RC_MOVE_CLIENTS_MAX * sizeof(struct rc_client_ref);
     case RC_UP_CALL:
     case RC_UP_REPLY:
         return (head->flags & RC_ENVELOPE_API) != 0;

@@ -261,6 +261,9 @@ static void route_direct(struct rc_router *router, struct rc_relay_port *port, c
         }
     } else if (target != NULL) {
         rc_fanout_to_one(&router->fanout, target, &message);
+        if (RC_UNLIKELY(!rc_worker_set_empty(&router->fanout.unknown))) {
+            rc_fanout_to_unknown(&router->fanout, &message);
+        }
     } else if (router->setup.remote.ops == NULL ||
                !router->setup.remote.ops->direct(router->setup.remote.context, &message.copy)) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
@@ -363,7 +366,8 @@ static void take_presence(struct rc_router *router, const struct rc_port_record 
 static void take_member(struct rc_router *router, struct rc_relay_port *port, struct rc_port_record *record)
 {
     const struct rc_remote_ops *remote = router->setup.remote.ops;
-    record->view.head.origin.worker = (uint16_t)port->index; /* a worker speaks for its own clients only */
+    /* A worker speaks for its own clients only: they are who it keeps, whatever their ids name. */
+    record->view.head.origin.keeper = (uint16_t)(port->index + 1);
     if (router->setup.roster != NULL) {
         take_presence(router, record);
     }
@@ -401,7 +405,7 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
     /* Computed here and not believed: a wrong one in the table would lose messages of others. */
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(record->view.channel, head->channel_bytes) : 0;
     if (record->type == RC_UP_PUBLISH || record->type == RC_UP_DIRECT || record->type == RC_UP_SELECT ||
-        record->type == RC_UP_RETAIN) {
+        record->type == RC_UP_RETAIN || record->type == RC_UP_BARRIER) {
         if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API) &&
             rc_route_calls_is_duplicate(&router->calls, port, record, sequence)) {
             return;
@@ -418,6 +422,8 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
             route_select(router, record, sequence);
         } else if (record->type == RC_UP_RETAIN) {
             route_retain(router, port, record, sequence);
+        } else if (record->type == RC_UP_BARRIER) {
+            rc_router_barrier(router, port, record, sequence);
         } else {
             route_direct(router, port, record, sequence);
         }
@@ -450,6 +456,9 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         if (head->token == router->setup.relay_generation) { /* else for a predecessor, which took the beginning */
             mark_members(router, port->index, record->type == RC_UP_MEMBERS_BEGIN ? RC_MEMBERS_BEGIN : RC_MEMBERS_END);
         }
+        break;
+    case RC_UP_GUEST:
+        rc_router_guest(router, port, &record->view);
         break;
     case RC_UP_CALL:
         rc_route_calls_take(&router->calls, port, record);
@@ -509,6 +518,7 @@ static void router_follow(struct rc_router *router, struct rc_relay_port *port)
     if (rc_port_follow(port)) {
         forget_interest(router, port->index);
         mark_members(router, port->index, RC_MEMBERS_GONE);
+        rc_guests_forget(&router->fanout.guests, port->index);
         if (router->setup.recovery != NULL) {
             rc_recovery_worker_gone(router->setup.recovery, port->index, port->generation, rc_clock_ms());
         }
@@ -684,61 +694,6 @@ static void route_intent(struct rc_router *router, uint64_t sequence)
     rc_port_resume(port);
 }
 
-/* A kept message as it went to workers. */
-static struct rc_envelope_view kept_view(const struct rc_history_slot *slot, const struct rc_history_message *message)
-{
-    const uint8_t flags = message->entry.flags;
-    return (struct rc_envelope_view){
-        .head = {.origin = {.random = message->entry.origin_random,
-                            .slot = message->entry.origin_slot,
-                            .worker = message->entry.origin_worker},
-                 .time_ns = rc_clock_ns(),
-                 .channel_hash = rc_channel_hash(slot->name, slot->name_bytes),
-                 .flags = (uint16_t)(((flags & RC_HISTORY_BINARY) ? RC_ENVELOPE_BINARY : 0u) |
-                                     ((flags & RC_HISTORY_ARGS) ? RC_ENVELOPE_ARGS : 0u) |
-                                     ((flags & RC_HISTORY_NO_ECHO) ? RC_ENVELOPE_NO_ECHO : 0u) |
-                                     ((flags & RC_HISTORY_REMOTE) ? RC_ENVELOPE_REMOTE : 0u)),
-                 .data_bytes = message->entry.data_bytes,
-                 .exclude_count = message->entry.exclude_count,
-                 .channel_bytes = slot->name_bytes,
-                 .key_bytes = message->entry.key_bytes,
-                 .event_bytes = message->entry.event_bytes},
-        .channel = slot->name,
-        .key = message->key.bytes,
-        .event = (const char *)message->event.bytes,
-        .excludes = message->excludes.bytes,
-        .data = message->data.bytes,
-    };
-}
-
-/* The last message that a predecessor took into a shared history it may not have written to all workers: once more, with its sequence, which
- * those that have it know. */
-static void place_again(struct rc_router *router, uint64_t sequence)
-{
-    const struct rc_history *history = router->setup.history;
-    const uint32_t slots = history == NULL || !history->wanted ? 0 : history->slots_high;
-    uint8_t *buffer = slots == 0 ? NULL : malloc(history->values_bytes_max);
-    for (uint32_t i = 0; buffer != NULL && i < slots; i++) {
-        const struct rc_history_slot *slot = &history->view.slots[i];
-        const struct rc_history_state state = rc_history_state(&history->view, i);
-        struct rc_history_cursor cursor = {.slot = i, .epoch = state.epoch, .offset = state.last};
-        struct rc_history_message message;
-        if (state.epoch != 0 && slot->shared != 0 && state.last >= state.first &&
-            atomic_load_explicit(&slot->promised_sequence, memory_order_relaxed) == sequence &&
-            rc_history_read(&history->view, &cursor, buffer, history->values_bytes_max, &message) == 1) {
-            const struct rc_envelope_view view = kept_view(slot, &message);
-            struct rc_fanout_message copy;
-            rc_fanout_prepare(&copy, RC_DOWN_MESSAGE, &view, sequence, RC_FANOUT_FLAGS | RC_ENVELOPE_REMOTE, NULL);
-            copy.copy.head.epoch = state.epoch;
-            copy.copy.head.position = state.last;
-            copy.copy.head.target.slot = i;
-            (void)rc_fanout_to_all(&router->fanout, &copy);
-            break;
-        }
-    }
-    free(buffer);
-}
-
 static void take_over(struct rc_router *router)
 {
     struct rc_relay_truth *truth = router->setup.truth;
@@ -748,7 +703,7 @@ static void take_over(struct rc_router *router)
     router->next_sequence = next;
     atomic_store_explicit(&truth->next_sequence, next, memory_order_release); /* T3 */
     if (next > 1 && router->setup.relay_generation > 1) {
-        place_again(router, next - 1);
+        rc_router_place_again(router, next - 1);
     }
     if (intent != 0) {
         route_intent(router, intent);

@@ -119,6 +119,19 @@ struct rc_router_placed {
 /* A message whose place in its channel is known by now, under a sequence of its own. */
 void rc_router_place(struct rc_router *router, const struct rc_router_placed *placed);
 
+/* The last message that a predecessor took into a shared history it may not have written to all workers: once more, with its sequence, which
+ * those that have it know. */
+void rc_router_place_again(struct rc_router *router, uint64_t sequence);
+
+/* --- clients that move (barrier.c) --- */
+
+/* RC_UP_BARRIER: both workers are told at the same place of the order, from which on what is for the clients goes to the other worker; or the one
+ * that asked is told that nobody was. */
+void rc_router_barrier(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
+                       uint64_t sequence);
+/* RC_UP_GUEST. */
+void rc_router_guest(struct rc_router *router, const struct rc_relay_port *port, const struct rc_envelope_view *view);
+
 /* The end of an rc_remote_ops.complete: answers the worker, if it is the one that asked. */
 void rc_router_asked(struct rc_router *router, uint32_t worker, uint32_t generation,
                      const struct rc_envelope_view *asked);

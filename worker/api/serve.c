@@ -31,8 +31,8 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
         rc_metric_add(api->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
-    const bool here =
-        rc_client_is_here(api->clients, target) && rc_truth_client(truth, target->slot)->state == RC_CLIENT_OPEN;
+    const uint32_t client = rc_client_here(api->clients, target);
+    const bool here = client != 0 && rc_truth_client(truth, client)->state == RC_CLIENT_OPEN;
     const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : 0, .count = here};
     if (rc_api_may_reply(api)) {
         rc_api_reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
@@ -80,9 +80,10 @@ static void serve_connections(struct rc_api *api, const struct served *served)
         }
     }
     if (client->random != 0) {
-        if (rc_client_is_here(clients, client) && is_open(clients, client->slot)) {
+        const uint32_t here = rc_client_here(clients, client);
+        if (here != 0 && is_open(clients, here)) {
             head.flags = RC_REPLY_FOUND;
-            head.count = serve_act(clients, client->slot, served);
+            head.count = serve_act(clients, here, served);
         }
     } else if (served->user.count > 0) {
         struct rc_index_list found = {0};

@@ -119,6 +119,24 @@ struct rc_passage_ops {
     void (*terminated)(void *context, uint32_t socket);
 };
 
+/* Who moves clients from worker to worker: worker/move. */
+struct rc_move_ops {
+    void *context; /* borrowed */
+    /* A client whose id names another place has ended here. */
+    void (*guest_ended)(void *context, const struct rc_client_ref *client);
+};
+
+/* A client of another worker that is to be one here. */
+struct rc_client_coming {
+    struct rc_client_ref home; /* as its id names it */
+    uint32_t opened_ds;
+    uint32_t active_ds;
+    uint32_t ping_ds;
+    uint16_t flags; /* enum rc_client_flags, those that say something elsewhere, too */
+    uint8_t endpoint;
+    uint8_t encoding;
+};
+
 struct rc_clients {
     const struct rc_control *control; /* borrowed */
     const struct rc_config *config;   /* borrowed: the one in force */
@@ -159,6 +177,7 @@ struct rc_clients {
     struct rc_stream_ops stream;
     struct rc_pusher_ops pusher;
     struct rc_passage_ops passage;
+    struct rc_move_ops move;
     struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
     struct rc_limits *limits;         /* borrowed; likewise */
     struct rc_wheel expiry;           /* by client, when its credential ends; open from the first one on */
@@ -252,6 +271,11 @@ struct rc_identity {
 /* As many random bits as a sid has; never 0. */
 uint64_t rc_clients_random(struct rc_clients *clients);
 struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client);
+/* The client of that name, if it is still here; 0: it is not. */
+static inline uint32_t rc_client_here(const struct rc_clients *clients, const struct rc_client_ref *client)
+{
+    return rc_hub_here(clients->hub, client);
+}
 /* Is the client still who it was? */
 bool rc_client_is_here(const struct rc_clients *clients, const struct rc_client_ref *client);
 /* Ends the conversation with a close frame: `now` drops what else is unsent. */
@@ -272,6 +296,10 @@ uint32_t rc_client_open(struct rc_clients *clients, uint8_t endpoint, uint8_t en
 int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t socket);
 /* The socket of one client carries another one from here on, which had none and has nothing left to send; the first has none. */
 void rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to);
+/* The client (moving) is another worker's: it ends here, and nobody is told; its connection goes on there. */
+void rc_client_went(struct rc_clients *clients, uint32_t client);
+/* It came, and the socket, which was placed just now, carries it; in no channel yet. 0: no memory. */
+uint32_t rc_client_came(struct rc_clients *clients, uint32_t socket, const struct rc_client_coming *coming);
 /* How it comes, as backends are told: "websocket", "polling", "sse". */
 const char *rc_client_transport(const struct rc_client *client);
 /* The client stays without a socket and keeps its places in its channels; the socket lingers. */
@@ -375,6 +403,22 @@ void rc_client_forget_user(struct rc_clients *clients, uint32_t client);
 
 /* A client that is just being made is this user; nobody is told. -ENOMEM. */
 int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);
+/* What is known of a client beside it, for another worker; spans into the heap. False: it cannot be known there. */
+struct rc_client_user_state {
+    struct rc_span id; /* empty: nobody in particular */
+    struct rc_span attributes;
+    struct rc_span set;
+    struct rc_span request;
+    struct rc_span token;
+    uint64_t expires_ms;
+    uint64_t bound_ms;
+    uint8_t identity;
+    bool counted;
+    bool there; /* false: nothing is known */
+};
+bool rc_client_user_moves(const struct rc_clients *clients, uint32_t client, struct rc_client_user_state *state);
+/* The same there. -ENOMEM. */
+int rc_client_user_came(struct rc_clients *clients, uint32_t client, const struct rc_client_user_state *state);
 /* An open client is from here on this user, or the same one with new attributes: it hears user:{id}, and is present as it in its
  * channels. -ENOMEM; -EEXIST: it is another user already; -EDQUOT: who has too many connections. */
 int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity);

@@ -56,7 +56,8 @@ static void answer_client(const struct rc_clients *clients, const struct rc_enve
                              .epoch = view->head.epoch,
                              .offset = view->head.position,
                              .id = rc_span_of(view->request_id, view->head.request_id_bytes)};
-    if (!rc_client_is_here(clients, origin)) {
+    const uint32_t client = rc_client_here(clients, origin);
+    if (client == 0) {
         return;
     }
     if (view->head.code != 0) {
@@ -67,8 +68,8 @@ static void answer_client(const struct rc_clients *clients, const struct rc_enve
     } else if (view->head.flags & RC_ENVELOPE_BROADCAST) {
         event.type = RC_EVENT_BROADCASTED;
     }
-    if (rc_hub_reply_event(clients->hub, origin->slot, &event) < 0) {
-        rc_hub_close_client(clients->hub, origin->slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+    if (rc_hub_reply_event(clients->hub, client, &event) < 0) {
+        rc_hub_close_client(clients->hub, client, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
     }
 }
 

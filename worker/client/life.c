@@ -109,8 +109,7 @@ uint64_t rc_clients_random(struct rc_clients *clients)
 
 bool rc_client_is_here(const struct rc_clients *clients, const struct rc_client_ref *client)
 {
-    return client->worker == (uint16_t)clients->worker &&
-           rc_truth_named(clients->truth, client->slot, client->random) != NULL;
+    return rc_client_here(clients, client) != 0;
 }
 
 void rc_client_failed_memory(struct rc_clients *clients, uint32_t client)
@@ -472,16 +471,34 @@ static void client_record(const struct rc_clients *clients, uint32_t index, uint
     rc_flight_put(&clients->closed->head, clients->closed->entries, RC_FLIGHT_CLOSED, &closed, sizeof(closed));
 }
 
+/* Its id names another place: who looks for it by that need not come here any more. */
+static void client_guest_ends(struct rc_clients *clients, uint32_t index)
+{
+    const struct rc_client_ref ref = rc_client_ref(clients, index);
+    rc_hub_alias_end(clients->hub, ref.random, index);
+    if (clients->move.guest_ended != NULL && !rc_truth_client(clients->truth, index)->moving) {
+        clients->move.guest_ended(clients->move.context, &ref);
+    }
+}
+
 /* The client, which nothing carries (any more: `socket`), is no more. */
 static void client_free(struct rc_clients *clients, uint32_t index, uint32_t socket)
 {
     struct rc_client *client = rc_truth_client(clients->truth, index);
     RC_ASSERT(clients->connections > 0 && client->socket == RC_SOCKET_NONE);
-    if (clients->closed != NULL) {
+    if (client->moving) { /* another worker has it: it has not ended */
+        client->told_gone = true;
+        if (client->user != 0) {
+            rc_truth_user(clients->truth, client->user)->counted = false; /* that one counts it on */
+        }
+    } else if (clients->closed != NULL) {
         client_record(clients, index, socket);
     }
     clients->hub->closings[index] = 0;
     rc_client_leaving(clients, index);
+    if (client->guest) {
+        client_guest_ends(clients, index);
+    }
     if (rc_encoding_is_engine(client->encoding)) {
         clients->engine.ended(clients->engine.context, index);
     } else if (rc_encoding_is_stream(client->encoding)) {
@@ -504,7 +521,7 @@ static void client_free(struct rc_clients *clients, uint32_t index, uint32_t soc
         clients->rates[index] = (struct rc_rate){0};
     }
     rc_client_forget_user(clients, index);
-    client->must_say = client->told_gone = false;
+    client->must_say = client->told_gone = client->guest = client->moving = false;
     client->flags = 0; /* lists of the hub may still name it */
     rc_pool_free(&clients->truth->clients, index);
 }
@@ -526,6 +543,54 @@ static void client_lost(struct rc_clients *clients, uint32_t index)
     const uint32_t socket = rc_truth_client(clients->truth, index)->socket;
     rc_hub_detach(clients->hub, index);
     client_free(clients, index, socket);
+}
+
+/* --- from worker to worker --- */
+
+void rc_client_went(struct rc_clients *clients, uint32_t index)
+{
+    struct rc_client *client = rc_truth_client(clients->truth, index);
+    const uint32_t socket = client->socket;
+    RC_ASSERT(client->moving && socket != RC_SOCKET_NONE);
+    rc_socket_input_release(clients, socket);
+    rc_socket_history_release(clients, socket);
+    rc_uplink_leave(clients->uplink, socket);
+    rc_hub_detach(clients->hub, index);
+    client_free(clients, index, socket);
+    rc_io_left(clients->io, socket);
+}
+
+uint32_t rc_client_came(struct rc_clients *clients, uint32_t socket, const struct rc_client_coming *coming)
+{
+    struct rc_truth *truth = clients->truth;
+    const uint32_t index = rc_pool_alloc(&truth->clients);
+    if (index == 0) {
+        return 0;
+    }
+    struct rc_client *client = rc_truth_client(truth, index);
+    client->socket = RC_SOCKET_NONE;
+    client->state = RC_CLIENT_OPEN;
+    client->endpoint = coming->endpoint;
+    client->encoding = coming->encoding;
+    client->flags = coming->flags;
+    client->active_ds = coming->active_ds;
+    client->ping_ds = coming->ping_ds;
+    truth->opened_ds[index] = coming->opened_ds;
+    client->guest = coming->home.worker != clients->worker || coming->home.slot != index;
+    truth->homes[index] = (struct rc_home){.slot = coming->home.slot, .worker = coming->home.worker};
+    if (client->guest && rc_hub_alias(clients->hub, coming->home.random, index) < 0) {
+        client->guest = false;
+        rc_pool_free(&truth->clients, index);
+        return 0;
+    }
+    RC_STORE_ORDER();
+    client->random = coming->home.random; /* it is there from here on */
+    rc_hub_opened(clients->hub, index);
+    clients->connections++;
+    rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
+    const int rc = rc_client_attach(clients, index, socket);
+    RC_ASSERT(rc == 0); /* neither has output of its own yet */
+    return index;
 }
 
 /* --- ending --- */

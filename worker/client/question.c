@@ -7,8 +7,9 @@ void rc_client_question_tell(const struct rc_ask *ask, struct rc_event *event)
 {
     struct rc_clients *clients = ask->context;
     event->id = rc_span_of(ask->id, ask->id_bytes);
-    if (rc_client_is_here(clients, &ask->client) && rc_hub_reply_event(clients->hub, ask->client.slot, event) < 0) {
-        rc_hub_close_client(clients->hub, ask->client.slot, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
+    const uint32_t client = rc_client_here(clients, &ask->client);
+    if (client != 0 && rc_hub_reply_event(clients->hub, client, event) < 0) {
+        rc_hub_close_client(clients->hub, client, RC_CLOSE_TRY_AGAIN_LATER, NULL, 0, true);
     }
 }
 
@@ -30,8 +31,8 @@ bool rc_client_question_good(const struct rc_ask *ask, enum rc_record_type type,
         rc_client_question_fail(ask);
         return false;
     }
-    if (rc_client_is_here(clients, &ask->client) &&
-        rc_hub_unsent(clients->hub, ask->client.slot) > QUESTION_UNSENT_MAX) {
+    const uint32_t client = rc_client_here(clients, &ask->client);
+    if (client != 0 && rc_hub_unsent(clients->hub, client) > QUESTION_UNSENT_MAX) {
         question_refuse(ask, RC_CODE_LIMITED, RC_SPAN("read the answers that you have before you ask again"));
         return false;
     }

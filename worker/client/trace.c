@@ -72,8 +72,9 @@ static void trace_find(struct rc_clients *clients)
     struct rc_hub_traces *traces = &clients->hub->traces;
     const struct rc_trace_wanted *wanted = &traces->tracer.wanted;
     trace_forget(clients);
-    if ((wanted->by & RC_TRACE_BY_CLIENT) && rc_client_is_here(clients, &wanted->client)) {
-        trace_take(clients, wanted->client.slot);
+    const uint32_t client = (wanted->by & RC_TRACE_BY_CLIENT) ? rc_client_here(clients, &wanted->client) : 0;
+    if (client != 0) {
+        trace_take(clients, client);
     }
     struct rc_index_list found = {0};
     if ((wanted->by & RC_TRACE_BY_USER) &&

@@ -204,8 +204,7 @@ int rc_client_must_say(struct rc_clients *clients, uint32_t client)
 
 struct rc_client_ref rc_client_ref(const struct rc_clients *clients, uint32_t client)
 {
-    return (struct rc_client_ref){
-        .random = rc_truth_client(clients->truth, client)->random, .slot = client, .worker = (uint16_t)clients->worker};
+    return rc_truth_ref(clients->truth, clients->worker, client);
 }
 
 struct rc_span rc_client_user(const struct rc_clients *clients, uint32_t client)
@@ -485,6 +484,59 @@ int rc_client_begin_as(struct rc_clients *clients, uint32_t client, const struct
         user_of(clients, client)->counted = identity->counted;
     }
     return rc;
+}
+
+bool rc_client_user_moves(const struct rc_clients *clients, uint32_t client, struct rc_client_user_state *state)
+{
+    const struct rc_user *user = user_of(clients, client);
+    const struct rc_heap *heap = &clients->truth->heap;
+    *state = (struct rc_client_user_state){0};
+    if (user == NULL) {
+        return true;
+    }
+    if (user->session != 0) {
+        return false; /* its session is known by a table of this worker's */
+    }
+#define PART(name)                                                                  \
+    if (user->name != 0) {                                                          \
+        state->name = rc_span_of(rc_heap_at(heap, user->name), user->name##_bytes); \
+    }
+    PART(attributes)
+    PART(set)
+    PART(request)
+    PART(token)
+#undef PART
+    state->there = true;
+    state->id = rc_span_of(user->id, user->id_bytes);
+    state->expires_ms = user->expires_ms;
+    state->bound_ms = user->bound_ms;
+    state->identity = user->identity;
+    state->counted = user->counted;
+    return true;
+}
+
+int rc_client_user_came(struct rc_clients *clients, uint32_t client, const struct rc_client_user_state *state)
+{
+    struct rc_user *user = state->there ? user_need(clients, client) : NULL;
+    if (user == NULL) {
+        return state->there ? -ENOMEM : 0;
+    }
+#define PART(name) block_replace(clients, &user->name, &user->name##_bytes, state->name.bytes, state->name.count) < 0
+    if (PART(attributes) || PART(set) || PART(request) || PART(token)) {
+        return -ENOMEM;
+    }
+#undef PART
+    user->expires_ms = state->expires_ms;
+    user->bound_ms = state->bound_ms;
+    user->identity = state->identity;
+    if (state->id.count > 0) {
+        const int rc = rc_client_set_user(clients, client, state->id);
+        if (rc < 0) {
+            return rc;
+        }
+        user->counted = state->counted;
+    }
+    return rc_client_expires(clients, client, rc_client_expiry_due(clients, client));
 }
 
 int rc_client_identify(struct rc_clients *clients, uint32_t client, const struct rc_identity *identity)

@@ -132,7 +132,8 @@ static int call_clients(struct rc_engines *engines, const struct rc_envelope_vie
 {
     struct rc_clients *clients = engines->clients;
     if (view->head.target.random != 0) {
-        return rc_client_is_here(clients, &view->head.target) ? rc_index_list_push(found, view->head.target.slot) : 0;
+        const uint32_t client = rc_client_here(clients, &view->head.target);
+        return client != 0 ? rc_index_list_push(found, client) : 0;
     }
     return call->user.count > 0 ? rc_clients_of_user(clients, call->user, found)
                                 : room_clients(engines, rc_span_of(view->channel, view->head.channel_bytes), found);

@@ -79,7 +79,8 @@ uint32_t rc_hub_channel(struct rc_hub *hub, struct rc_span name)
 void rc_hub_update_interest(struct rc_hub *hub, uint32_t index)
 {
     struct rc_channel *channel = rc_truth_channel(hub->truth, index);
-    const bool wanted = channel->subscriber_count > 0 || channel->pending != 0;
+    const bool wanted =
+        channel->subscriber_count > 0 || channel->pending != 0 || (channel->flags & RC_CHANNEL_HELD) != 0;
     if (wanted == ((channel->flags & RC_CHANNEL_WANTED) != 0) || index == hub->everybody ||
         (channel->flags & RC_CHANNEL_HERE)) {
         return;
@@ -90,6 +91,20 @@ void rc_hub_update_interest(struct rc_hub *hub, uint32_t index)
         rc_place_drop(hub, channel);
     }
     hub->handlers.interest_changed(hub->handlers.context, index);
+}
+
+void rc_hub_hold_channel(struct rc_hub *hub, uint32_t index)
+{
+    rc_truth_channel(hub->truth, index)->flags |= RC_CHANNEL_HELD;
+    rc_hub_update_interest(hub, index);
+}
+
+void rc_hub_let_go_channel(struct rc_hub *hub, uint32_t index)
+{
+    struct rc_channel *channel = rc_truth_channel(hub->truth, index);
+    channel->flags &= (uint16_t)~RC_CHANNEL_HELD;
+    rc_hub_update_interest(hub, index);
+    rc_hub_release(hub, index);
 }
 
 void rc_hub_release(struct rc_hub *hub, uint32_t index)

@@ -9,7 +9,8 @@ static struct rc_client *exclude_whom(const struct rc_hub *hub, const struct rc_
 {
     struct rc_span nsp;
     struct rc_span room;
-    struct rc_client *client = ref->worker == hub->worker ? rc_truth_named(hub->truth, ref->slot, ref->random) : NULL;
+    const uint32_t here = rc_hub_here(hub, ref);
+    struct rc_client *client = here == 0 ? NULL : rc_truth_client(hub->truth, here);
     if (client == NULL && rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room)) {
         const uint32_t socket = rc_hub_socket(hub, ref, nsp);
         client = socket == 0 ? NULL : rc_truth_client(hub->truth, socket);

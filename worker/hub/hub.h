@@ -111,6 +111,9 @@ struct rc_hub_handlers {
     void (*end)(void *context, uint32_t client);
     /* A slow consumer that nothing carries: it has left its channels, and what it was to get is gone. */
     void (*cut_off)(void *context, uint32_t client);
+    /* A direct message that is for nobody here. 0; -ENOSPC: it is, or is to go to another worker, and there is no room now: again after a turn. May
+     * be NULL. */
+    int (*stray)(void *context, const struct rc_envelope_view *view);
     /* Once per round: heartbeat, and with has_critical what came down the ring meanwhile. */
     void (*round)(void *context);
 };
@@ -247,6 +250,10 @@ static inline bool rc_hub_critical(const struct rc_hub *hub, uint32_t channel)
     return RC_UNLIKELY(hub->has_critical) &&
            hub->config->namespaces[rc_truth_channel(hub->truth, channel)->namespace].priority == RC_PRIORITY_CRITICAL;
 }
+
+/* The channel is wanted, whether anybody is in it or not; not any more for that. */
+void rc_hub_hold_channel(struct rc_hub *hub, uint32_t channel);
+void rc_hub_let_go_channel(struct rc_hub *hub, uint32_t channel);
 
 /* --- mark.c --- */
 
@@ -386,6 +393,15 @@ static inline uint64_t rc_hub_key(const struct rc_envelope_view *view)
 }
 /* The client whose socket in the namespace has that id (random: its token); 0: nobody here. */
 uint32_t rc_hub_socket(const struct rc_hub *hub, const struct rc_client_ref *socket, struct rc_span nsp);
+/* The client of that name, wherever its id says it was opened; 0: nobody here. */
+uint32_t rc_hub_guest(const struct rc_hub *hub, const struct rc_client_ref *ref);
+static inline uint32_t rc_hub_here(const struct rc_hub *hub, const struct rc_client_ref *ref)
+{
+    if (ref->worker == hub->worker && rc_truth_named(hub->truth, ref->slot, ref->random) != NULL) {
+        return ref->slot;
+    }
+    return RC_LIKELY(hub->aliases.count == 0) ? 0 : rc_hub_guest(hub, ref);
+}
 /* The client's socket has this token from here on, which its place does not make; not any more. -ENOMEM. */
 int rc_hub_alias(struct rc_hub *hub, uint64_t token, uint32_t client);
 void rc_hub_alias_end(struct rc_hub *hub, uint64_t token, uint32_t client);

@@ -78,19 +78,23 @@ static struct rc_envelope_view recover_view(const struct rc_hub *hub, const stru
 
 /* --- one client ------------------------------------------------------------------------------------------------------ */
 
+static bool recover_is(const struct rc_client_ref *one, const struct rc_client_ref *other)
+{
+    return one->random == other->random && one->slot == other->slot && one->worker == other->worker;
+}
+
 static bool recover_names(const struct rc_hub *hub, const struct rc_envelope_view *view,
                           const struct rc_client_ref *ref, uint32_t client_index, const struct rc_client_ref *former)
 {
     struct rc_span nsp;
     struct rc_span room;
-    if (former->random != 0 && former->random == ref->random && former->slot == ref->slot &&
-        former->worker == ref->worker) {
+    const struct rc_client_ref own = rc_truth_ref(hub->truth, hub->worker, client_index);
+    if ((former->random != 0 && recover_is(former, ref)) || recover_is(&own, ref)) {
         return true;
     }
     return ref->worker == hub->worker && ref->slot == client_index &&
-           (ref->random == rc_truth_client(hub->truth, client_index)->random ||
-            (rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room) &&
-             rc_hub_socket(hub, ref, nsp) == client_index));
+           rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room) &&
+           rc_hub_socket(hub, ref, nsp) == client_index;
 }
 
 /* Was the client, or is what it was before, left out of the message? */

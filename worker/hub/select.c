@@ -86,14 +86,14 @@ static uint32_t select_clients(struct rc_hub *hub, const struct rc_envelope_view
     for (uint32_t i = 0; i < view->head.exclude_count; i++) {
         const struct rc_client_ref ref = rc_envelope_exclude(view, i);
         const uint32_t socket = rc_hub_socket(hub, &ref, nsp);
-        if (socket != 0 || (ref.worker == hub->worker && rc_truth_named(truth, ref.slot, ref.random) != NULL)) {
-            select_client(hub, socket != 0 ? socket : ref.slot, 0, true);
+        const uint32_t excluded = socket != 0 ? socket : rc_hub_here(hub, &ref);
+        if (excluded != 0) {
+            select_client(hub, excluded, 0, true);
         }
     }
-    const struct rc_client_ref *origin = &view->head.origin;
-    if ((view->head.flags & RC_ENVELOPE_NO_ECHO) != 0 && origin->worker == hub->worker &&
-        rc_truth_named(truth, origin->slot, origin->random) != NULL) {
-        select_client(hub, origin->slot, 0, true);
+    const uint32_t origin = (view->head.flags & RC_ENVELOPE_NO_ECHO) != 0 ? rc_hub_here(hub, &view->head.origin) : 0;
+    if (origin != 0) {
+        select_client(hub, origin, 0, true);
     }
     uint32_t count = 0;
     for (uint32_t i = 0; i < list->count; i++) {

@@ -34,6 +34,21 @@ uint32_t rc_hub_socket(const struct rc_hub *hub, const struct rc_client_ref *soc
     return client == RC_HASHMAP_NONE ? 0 : client;
 }
 
+static bool guest_equal(const void *context, uint32_t client)
+{
+    const struct alias_sought *sought = context;
+    const struct rc_client *its = rc_truth_client(sought->hub->truth, client);
+    return its->guest && its->random == sought->token;
+}
+
+uint32_t rc_hub_guest(const struct rc_hub *hub, const struct rc_client_ref *ref)
+{
+    const struct alias_sought sought = {.hub = hub, .token = ref->random};
+    const uint32_t client =
+        rc_hashmap_find(&hub->aliases, rc_hash(&ref->random, sizeof(ref->random)), guest_equal, &sought);
+    return client == RC_HASHMAP_NONE ? 0 : client;
+}
+
 int rc_hub_alias(struct rc_hub *hub, uint64_t token, uint32_t client)
 {
     return rc_hashmap_insert(&hub->aliases, rc_hash(&token, sizeof(token)), client);

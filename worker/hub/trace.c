@@ -6,9 +6,8 @@
 
 static struct rc_client_ref trace_ref(const struct rc_hub *hub, uint32_t client)
 {
-    return (struct rc_client_ref){.random = client == 0 ? 0 : rc_truth_client(hub->truth, client)->random,
-                                  .slot = client,
-                                  .worker = (uint16_t)hub->worker};
+    const struct rc_client_ref nobody = {.worker = (uint16_t)hub->worker};
+    return client == 0 ? nobody : rc_truth_ref(hub->truth, hub->worker, client);
 }
 
 bool rc_hub_traces_client(const struct rc_hub *hub, uint32_t client)

@@ -24,6 +24,7 @@ static bool adopt_request(const struct rc_truth *truth, const struct rc_socket *
 static bool adopt_goes_on(const struct rc_truth *truth, const struct rc_socket *socket)
 {
     return socket->state != RC_SOCKET_TERMINATING && socket->state != RC_SOCKET_CLOSED &&
+           socket->mode != RC_IO_LEFT && /* another worker may have it: the connection ends only if that has not */
            (socket->state == RC_SOCKET_CARRYING || adopt_request(truth, socket));
 }
 
@@ -43,7 +44,7 @@ static void adopt_socket(struct rc_io *io, uint32_t index)
     struct rc_socket *socket = &io->truth->sockets[index];
     socket->inflight = 0;
     socket->cancelled = 0;
-    if (socket->mode >= RC_IO_GIVING) {
+    if (socket->mode >= RC_IO_GIVING && socket->mode != RC_IO_LEFT) {
         socket->mode = RC_IO_HANDSHAKE; /* on its way to another worker: its next request takes it there again */
     }
     io->open_count++;

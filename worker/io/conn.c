@@ -434,6 +434,13 @@ void rc_io_left(struct rc_io *io, uint32_t index)
     rc_io_terminate(io, index);
 }
 
+void rc_io_leaves(struct rc_io *io, uint32_t index, bool leaves)
+{
+    RC_STORE_ORDER();
+    io->truth->sockets[index].mode = leaves ? RC_IO_LEFT : RC_IO_GIVEN;
+    RC_STORE_ORDER();
+}
+
 void rc_io_keep(struct rc_io *io, uint32_t index)
 {
     io->truth->sockets[index].mode = RC_IO_HANDSHAKE;

@@ -157,6 +157,8 @@ struct rc_io_handlers {
     void (*given)(void *context, uint32_t socket, int fd);
     /* The place's socket has begun; RC_SOCKET_NONE: there was no room for it, and it is closed. It is read when this returns. */
     void (*placed)(void *context, const struct rc_io_place *place, uint32_t socket);
+    /* A message of another worker's without a connection (RC_HANDOVER_WORD); `bytes` for the time of the call. */
+    void (*word)(void *context, const struct rc_handover *from, const uint8_t *bytes);
     /* A connection was made, and `fd` is the handler's; or not: -1, and `error` is a negative errno (-ECANCELED: not in time). */
     void (*connected)(void *context, const struct rc_io_connect *connect, int fd, int error);
     /* The socket terminates: give back everything that it owns. Nothing is called for it afterwards. */
@@ -212,6 +214,7 @@ struct rc_io {
     uint32_t worker_count;
     struct rc_io_place *places; /* owned, RC_IO_PLACES_MAX */
     uint32_t places_used;
+    uint32_t clients_arriving;      /* of them, with a client of another worker */
     uint32_t places_next;           /* where the search for a free one begins */
     uint8_t *inbox_message;         /* owned: the one being taken out */
     bool inbox_left;                /* there may be more */
@@ -309,6 +312,8 @@ bool rc_io_can_give(const struct rc_io *io, uint32_t socket);
 void rc_io_give(struct rc_io *io, uint32_t socket);
 /* Another process has it: its end here is not the connection's. */
 void rc_io_left(struct rc_io *io, uint32_t socket);
+/* Says so before it is sent, in case this process dies of that; RC_IO_GIVEN again when it was not. */
+void rc_io_leaves(struct rc_io *io, uint32_t socket, bool leaves);
 /* It stays after all: it is read as an HTTP connection again. */
 void rc_io_keep(struct rc_io *io, uint32_t socket);
 /* Puts a stream socket into the direct table: handlers.placed. 0, and `fd` is io's; -EAGAIN: too many are on their way. */

@@ -107,6 +107,7 @@ void rc_io_on_place(struct rc_io *io, uint32_t entry, int result)
     struct rc_io_place place = io->places[entry];
     io->places[entry] = (struct rc_io_place){.fd = -1};
     io->places_used--;
+    io->clients_arriving -= (place.from.flags & RC_HANDOVER_CLIENT) != 0;
     uint32_t index = RC_SOCKET_NONE;
     if (result == 1) {
         index = (uint32_t)place.slot;
@@ -157,13 +158,22 @@ static bool inbox_take(struct rc_io *io, struct rc_io_place *place)
                        rc == -EBADMSG ? "the message is damaged" : strerror(-rc));
         return rc == -EBADMSG;
     }
-    *place = (struct rc_io_place){.fd = fd, .token = RC_IO_PLACE_ARRIVED};
-    memcpy(&place->from, io->inbox_message, sizeof(place->from));
+    struct rc_handover from;
+    memcpy(&from, io->inbox_message, sizeof(from));
+    if (fd < 0) {
+        io->handlers.word(io->handlers.context, &from, io->inbox_message + sizeof(from));
+        return true;
+    }
+    *place = (struct rc_io_place){.fd = fd, .token = RC_IO_PLACE_ARRIVED, .from = from};
+    if (from.flags & RC_HANDOVER_CLIENT) {
+        io->clients_arriving++;
+    }
     if (place->from.bytes > 0) {
         place->bytes = malloc(place->from.bytes);
         if (place->bytes == NULL) {
             close(fd);
             place->fd = -1;
+            io->clients_arriving -= (from.flags & RC_HANDOVER_CLIENT) != 0;
             rc_metric_add(io->metrics, RC_METRIC_HANDOVERS_LOST, 1);
             return true;
         }

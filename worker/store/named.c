@@ -32,8 +32,7 @@ const char *rc_named_client(const struct rc_truth *truth, uint32_t client, struc
 {
     size_t bytes = 0;
     if (client != 0 && truth->instance_id != NULL) {
-        const struct rc_client_ref ref = {
-            .random = rc_truth_client(truth, client)->random, .slot = client, .worker = (uint16_t)truth->worker};
+        const struct rc_client_ref ref = rc_truth_ref(truth, truth->worker, client);
         bytes = rc_client_id_write(who->client, truth->instance_id, truth->boot_nonce, &ref);
     } else {
         memcpy(who->client, "none", 4);

@@ -115,6 +115,8 @@ struct rc_client {
     uint8_t endpoint;            /* client: index of [[endpoint]], or RC_ENDPOINT_PATH */
     bool must_say : 1;           /* client: who it is, before it may do anything, and before it hears anything */
     bool told_gone : 1;          /* client: rows and backends were told of its end, when it was in its channels still */
+    bool guest : 1;              /* client: it came from another worker: its id names truth->homes */
+    bool moving : 1;             /* move: it goes to another worker, and its end here is nobody's */
     bool in_history : 1;         /* hub: some of its subscriptions are */
     bool replay_due : 1;         /* hub: in the list of those that are to get the next piece of it */
 };
@@ -216,6 +218,7 @@ enum rc_channel_flags {
         1u << 7,                /* it has subscribers, but the relay had no room to register it: nothing of it comes */
     RC_CHANNEL_DELTA = 1u << 9, /* some of its groups get deltas (worker/hub/delta.h) */
     RC_CHANNEL_HERE = 1u << 10, /* of this worker alone: the relay knows nothing of it (worker/hub/here.c) */
+    RC_CHANNEL_HELD = 1u << 11, /* clients who hear it are about to come from another worker: it is wanted */
     RC_CHANNEL_WANTS_RETAINED = 1u << 8, /* some of those who wait are to get its retained values first */
 };
 
@@ -524,6 +527,30 @@ struct rc_truth_receiving {
     uint8_t bytes[4096];
 };
 
+/* The place that a client's id names, where that is not its place here: truth->homes, by client. */
+struct rc_home {
+    uint32_t slot;
+    uint16_t worker;
+    uint16_t pad;
+};
+
+enum rc_move_role {
+    RC_MOVE_NONE,
+    RC_MOVE_GIVES, /* from the RC_UP_BARRIER on until the other worker was told of the end */
+    RC_MOVE_TAKES, /* from the RC_DOWN_BARRIER on until that: the down ring stands still */
+};
+
+/* Clients that are moving to or from another worker (worker/move): what a successor needs to end it. */
+struct rc_truth_move {
+    uint64_t token;
+    uint32_t role; /* enum rc_move_role */
+    uint32_t peer; /* worker */
+    uint32_t count;
+    uint32_t pad;
+    struct rc_client_ref
+        refs[RC_MOVE_CLIENTS_MAX]; /* of the last barrier, also when it is over: who may be asked for here in vain */
+};
+
 /* A TLS connection of a worker that stands still (worker/io/tls_left.h), the beginning of a heap block. */
 struct rc_truth_tls {
     uint32_t next;  /* heap block of the next one; 0 = none */
@@ -559,6 +586,8 @@ struct rc_truth_layout {
     struct rc_truth_interests interests;
     struct rc_truth_receiving receiving;
     struct rc_truth_pool pools[RC_TRUTH_POOL_COUNT];
+    uint64_t homes_offset;
+    struct rc_truth_move move;
 };
 
 struct rc_truth {
@@ -566,6 +595,7 @@ struct rc_truth {
     struct rc_socket *sockets;
     struct rc_address *peers;  /* of each socket: IPv6 or v4-mapped; zero for Unix sockets */
     struct rc_engine *engines; /* by client */
+    struct rc_home *homes;     /* by client: of those that are guests */
     uint32_t *opened_ds; /* by client: when it was opened, 1/10 s since boot. Written once, read by who lists clients */
     uint32_t socket_count;
     const char
@@ -629,6 +659,18 @@ static inline struct rc_client *rc_truth_named(const struct rc_truth *truth, uin
 {
     struct rc_client *client = index > 0 && index < truth->clients.high ? rc_truth_client(truth, index) : NULL;
     return client != NULL && random != 0 && client->random == random ? client : NULL;
+}
+
+/* The client as ids and records name it; `worker` is this one. */
+static inline struct rc_client_ref rc_truth_ref(const struct rc_truth *truth, uint32_t worker, uint32_t index)
+{
+    const struct rc_client *client = rc_truth_client(truth, index);
+    struct rc_client_ref ref = {.random = client->random, .slot = index, .worker = (uint16_t)worker};
+    if (RC_UNLIKELY(client->guest)) {
+        ref.slot = truth->homes[index].slot;
+        ref.worker = truth->homes[index].worker;
+    }
+    return ref;
 }
 
 static inline struct rc_subscription *rc_truth_subscription(const struct rc_truth *truth, uint32_t index)

@@ -144,7 +144,8 @@ static int interest_snapshot(struct rc_interests *interest)
             return -EAGAIN;
         }
     }
-    if (interest_mark_snapshot(interest, RC_UP_SNAPSHOT_END) < 0) {
+    if ((interest->handlers.guests != NULL && interest->handlers.guests(interest->handlers.context) < 0) ||
+        interest_mark_snapshot(interest, RC_UP_SNAPSHOT_END) < 0) {
         interest->kept->snapshot_next = interest->truth->channels.high;
         return -EAGAIN;
     }

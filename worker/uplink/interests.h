@@ -33,6 +33,9 @@ struct rc_interests_handlers {
     void (*told)(void *context, uint32_t channel);
     /* Messages of the channel did not come here: its subscribers are to be told. */
     void (*missed)(void *context, uint32_t channel);
+    /* A new relay is told everything: also which clients of others are here. 0; -EAGAIN: there is no room, and it goes on there the next time. NULL:
+     * nobody moves. */
+    int (*guests)(void *context);
 };
 
 struct rc_interests {

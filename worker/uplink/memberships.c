@@ -160,7 +160,10 @@ void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint
     if (members->telling && !joined && index == members->next_client) {
         members->next_subscription = 0; /* those behind it have moved up */
     }
-    const struct rc_client_ref ref = {.random = client->random, .slot = index, .worker = (uint16_t)members->worker};
+    if (client->moving && !joined) {
+        return; /* the worker that has it now tells, and it was there all along */
+    }
+    const struct rc_client_ref ref = rc_truth_ref(truth, members->worker, index);
     const struct rc_span name = rc_truth_channel_name(members->truth, channel);
     struct as_whom whom;
     user_of(members, index, name, &whom);
@@ -181,7 +184,7 @@ static int tell_client(struct rc_memberships *members, uint32_t index)
 {
     const struct rc_truth *truth = members->truth;
     const struct rc_client *client = rc_truth_client(truth, index);
-    const struct rc_client_ref ref = {.random = client->random, .slot = index, .worker = (uint16_t)members->worker};
+    const struct rc_client_ref ref = rc_truth_ref(truth, members->worker, index);
     uint32_t place = 0;
     for (uint32_t at = client->random != 0 ? client->subscriptions : 0; at != 0; place++) {
         const struct rc_subscription *subscription = rc_truth_subscription(truth, at);
@@ -233,6 +236,12 @@ static int tell_everything(struct rc_memberships *members)
         members->telling = false;
     }
     return 0;
+}
+
+bool rc_memberships_told(const struct rc_memberships *members)
+{
+    return members->queue == NULL && !members->again && !members->telling &&
+           rc_control_relay_generation(members->uplink->control) == members->relay_generation;
 }
 
 void rc_memberships_flush(struct rc_memberships *members)

@@ -45,6 +45,7 @@ void rc_memberships_reconfigure(struct rc_memberships *members, const struct rc_
 /* Hub handler: the connection subscribed to the channel, or does not any more. Its random must still be that of the client. */
 void rc_memberships_changed(struct rc_memberships *members, uint32_t client, uint32_t channel, bool joined);
 /* Tells what waits, as far as there is room; before rc_uplink_flush, every turn. */
+bool rc_memberships_told(const struct rc_memberships *members);
 void rc_memberships_flush(struct rc_memberships *members);
 
 #endif

@@ -200,6 +200,11 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
             to->member(to->context, view);
         }
         return 0;
+    case RC_DOWN_BARRIER:
+        if (to->barrier != NULL) {
+            to->barrier(to->context, view);
+        }
+        break;
     case RC_DOWN_ANSWER:
         answers = true;
         break;
@@ -226,7 +231,7 @@ static int uplink_handle(struct rc_uplink *uplink, uint32_t type, const struct r
 
 bool rc_uplink_drain(struct rc_uplink *uplink)
 {
-    for (uint32_t count = 0; count < RC_UPLINK_BATCH_MAX && !uplink->corrupt; count++) {
+    for (uint32_t count = 0; count < RC_UPLINK_BATCH_MAX && !uplink->corrupt && !uplink->held; count++) {
         uint32_t type;
         uint32_t bytes;
         const void *record;
@@ -261,7 +266,7 @@ bool rc_uplink_drain(struct rc_uplink *uplink)
         RC_STORE_ORDER();
         layout->down.done = uplink->down.position;
     }
-    return !uplink->corrupt;
+    return !uplink->corrupt && !uplink->held;
 }
 
 void rc_uplink_release(struct rc_uplink *uplink, uint64_t position)
@@ -274,5 +279,5 @@ void rc_uplink_release(struct rc_uplink *uplink, uint64_t position)
 
 bool rc_uplink_due(struct rc_uplink *uplink)
 {
-    return rc_ring_readable(&uplink->down) || (uplink->waiters.count > 0 && rc_uplink_room(uplink));
+    return (!uplink->held && rc_ring_readable(&uplink->down)) || (uplink->waiters.count > 0 && rc_uplink_room(uplink));
 }

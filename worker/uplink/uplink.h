@@ -28,6 +28,8 @@ struct rc_uplink_handlers {
     int (*select)(void *context, const struct rc_envelope_view *view); /* RC_DOWN_SELECT, likewise */
     /* RC_DOWN_INTEREST. */
     void (*acknowledged)(void *context, const struct rc_envelope_view *view);
+    /* RC_DOWN_BARRIER; may hold the ring. NULL: nobody moves. */
+    void (*barrier)(void *context, const struct rc_envelope_view *view);
     /* RC_DOWN_CALL: another worker's API call is to be carried out here. */
     void (*call)(void *context, const struct rc_envelope_view *view);
     /* RC_DOWN_MEMBER. NULL: nobody wants to know. */
@@ -51,6 +53,7 @@ struct rc_uplink {
     uint32_t generation;       /* of this worker's start */
     bool written;              /* something was committed since the relay's bell was rung */
     bool corrupt;              /* the down ring cannot be read any more */
+    bool held;                 /* nothing is taken from it for now */
     struct rc_waiters waiters; /* connections that are not read until there is room */
     bool serving;              /* the first of them has its turn */
     uint32_t refused_bytes;    /* of the last record that found no room */

@@ -105,6 +105,22 @@ Test(handover, message_comes_out_as_it_was_sent)
     cr_assert_eq(receive(&fd), -EAGAIN);
 }
 
+Test(handover, word_has_no_connection_and_nothing_else_goes_without)
+{
+    struct rc_handover head = head_of(5);
+    int fd = 7;
+    head.flags = RC_HANDOVER_WORD;
+    cr_assert_eq(rc_handover_send(boxes[1], &head, bytes, -1), 0);
+    cr_assert_eq(receive(&fd), 0);
+    cr_assert_eq(fd, -1);
+    cr_assert_eq(memcmp(buffer + sizeof(head), bytes, 5), 0);
+    head.magic = RC_HANDOVER_MAGIC;
+    head.bytes = 0;
+    head.flags = RC_HANDOVER_CLIENT;
+    cr_assert_eq(send(boxes[1], &head, sizeof(head), 0), (ssize_t)sizeof(head));
+    cr_assert_eq(receive(&fd), -EBADMSG, "a client comes with its connection");
+}
+
 /* A full inbox takes no more and loses nothing; what it holds is there after its receiver has died. */
 Test(handover, full_inbox_refuses_and_keeps)
 {

@@ -1,0 +1,52 @@
+/* barrier: clients that move from one worker to another (worker/move). Part of the router: see router.h. */
+#include "relay/route/router.h"
+
+#include <string.h>
+
+/* Can the worker be told of a place in the order: is nothing missing before it, and is there room for it whatever waits? */
+static bool barrier_may(const struct rc_router *router, uint32_t worker)
+{
+    const struct rc_relay_port *port = worker < router->setup.port_count ? &router->setup.ports[worker] : NULL;
+    return port != NULL && rc_worker_set_has(&router->fanout.live, worker) && !rc_port_stalled(port) &&
+           rc_gap_set_empty(&port->gaps) && rc_acknowledgements_empty(&port->acknowledgements);
+}
+
+void rc_router_barrier(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
+                       uint64_t sequence)
+{
+    const struct rc_envelope *head = &record->view.head;
+    const uint32_t to = head->target.worker;
+    struct rc_envelope_view down = {.head = {.sequence = sequence,
+                                             .token = head->token,
+                                             .origin = {.worker = (uint16_t)port->index},
+                                             .data_bytes = head->data_bytes},
+                                    .data = record->view.data};
+    if (!record->current || !rc_worker_set_has(&router->fanout.live, port->index)) {
+        return; /* it died, and its clients with it */
+    }
+    const bool may = to != port->index && barrier_may(router, port->index) && barrier_may(router, to);
+    if (!may || rc_fanout_send(&router->fanout, &router->setup.ports[to], RC_DOWN_BARRIER, &down) != 0) {
+        down.head.code = RC_ROUTE_UNAVAILABLE;
+    }
+    for (uint32_t at = 0; down.head.code == 0 && at < head->data_bytes; at += sizeof(struct rc_client_ref)) {
+        struct rc_client_ref client;
+        memcpy(&client, record->view.data + at, sizeof(client));
+        if (rc_guests_put(&router->fanout.guests, &client, to) < 0) {
+            rc_metric_add(router->setup.metrics, RC_METRIC_GUESTS_REFUSED, 1);
+        }
+    }
+    rc_metric_set(router->setup.metrics, RC_METRIC_GUESTS, router->fanout.guests.map.count);
+    if (rc_fanout_send(&router->fanout, port, RC_DOWN_BARRIER, &down) != 0) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
+    }
+}
+
+void rc_router_guest(struct rc_router *router, const struct rc_relay_port *port, const struct rc_envelope_view *view)
+{
+    if (view->head.code != 0) {
+        rc_guests_remove(&router->fanout.guests, &view->head.origin, port->index);
+    } else if (rc_guests_put(&router->fanout.guests, &view->head.origin, port->index) < 0) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_GUESTS_REFUSED, 1);
+    }
+    rc_metric_set(router->setup.metrics, RC_METRIC_GUESTS, router->fanout.guests.map.count);
+}

@@ -1,0 +1,479 @@
+/* give: clients that go to another worker. See move.h. */
+#include "worker/move/move.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "worker/move/state.h"
+
+#define GIVE_NAMES_BYTES_MAX 32768u /* of the channels of a batch, so that they fit into one word */
+#define GIVE_ASKED_MS 10000u
+#define GIVE_STOPPING_MS 2000u
+#define GIVE_SETTLING_MS 200u /* until the turn at the barrier is over for all; who is not served by then stays */
+#define GIVE_SENDING_MS 2000u /* until the other one has made room in its inbox */
+
+static void give_enter(struct rc_give *give, enum rc_give_phase phase)
+{
+    give->phase = phase;
+    give->since_ms = rc_clock_ms();
+}
+
+static uint64_t give_age_ms(const struct rc_give *give)
+{
+    return rc_clock_ms() - give->since_ms;
+}
+
+/* The client of the item, as long as it is who it was. 0: it has ended, or stays. */
+static uint32_t give_client(const struct rc_moves *moves, const struct rc_give_item *item)
+{
+    const struct rc_client *client =
+        item->client == 0 ? NULL : rc_truth_named(moves->clients->truth, item->client, item->random);
+    return client != NULL && client->socket == item->socket ? item->client : 0;
+}
+
+/* It stays here, and is read again. */
+static void give_stays(struct rc_moves *moves, struct rc_give_item *item)
+{
+    struct rc_clients *clients = moves->clients;
+    const uint32_t client = give_client(moves, item);
+    if (item->fd >= 0) {
+        close(item->fd);
+    }
+    if (client != 0) {
+        struct rc_socket *socket = &clients->truth->sockets[item->socket];
+        const bool told = clients->truth->layout->move.role == RC_MOVE_GIVES;
+        const struct rc_client_ref ref = rc_client_ref(clients, client);
+        rc_metric_add(clients->metrics, RC_METRIC_CLIENTS_NOT_MOVED, 1);
+        if (told) { /* the relay has been told that it goes */
+            rc_move_tell(moves, &ref, false);
+        }
+        if (socket->mode == RC_IO_GIVEN && socket->state == RC_SOCKET_CARRYING) {
+            rc_io_keep(clients->io, item->socket); /* else when it is given: rc_moves_given */
+        }
+    }
+    item->client = 0;
+    item->fd = -1;
+}
+
+/* --- whom ------------------------------------------------------------------------------------------------------------ */
+
+/* The names of the client's channels behind those that are there. False: there is no room for them. */
+static bool give_names(struct rc_moves *moves, uint32_t index)
+{
+    struct rc_give *give = &moves->give;
+    const struct rc_truth *truth = moves->clients->truth;
+    uint32_t bytes = give->names_bytes;
+    for (uint32_t i = rc_truth_client(truth, index)->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
+        const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, i)->group);
+        const struct rc_span name = rc_truth_channel_name(truth, rc_truth_channel(truth, group->channel));
+        if (bytes + 1 + name.count > GIVE_NAMES_BYTES_MAX) {
+            return false;
+        }
+        give->names[bytes] = (uint8_t)name.count;
+        memcpy(give->names + bytes + 1, name.bytes, name.count);
+        bytes += 1 + (uint32_t)name.count;
+    }
+    give->names_bytes = bytes;
+    return true;
+}
+
+/* The next clients that can go, up to `count`, from where the last search ended. */
+static void give_choose(struct rc_moves *moves, uint32_t count)
+{
+    struct rc_give *give = &moves->give;
+    struct rc_clients *clients = moves->clients;
+    const uint32_t high = clients->hub->clients_high;
+    uint32_t stayed = 0;
+    give->count = give->names_bytes = 0;
+    for (uint32_t tried = 0; tried < high && give->count < count; tried++) {
+        give->next = give->next >= high ? 1 : give->next + 1;
+        struct rc_client *client = rc_truth_client(clients->truth, give->next);
+        if (client->random == 0) {
+            continue;
+        }
+        const char *hindrance = rc_move_hindrance(moves, give->next);
+        if (hindrance == NULL && !give_names(moves, give->next)) {
+            if (give->count > 0) { /* with the next batch */
+                give->next--;
+                break;
+            }
+            hindrance = "it hears too many channels";
+        }
+        if (hindrance != NULL) {
+            give->why = hindrance;
+            stayed++;
+            continue;
+        }
+        give->items[give->count++] = (struct rc_give_item){.random = client->random,
+                                                           .channels = rc_move_channels(moves, give->next),
+                                                           .client = give->next,
+                                                           .socket = client->socket,
+                                                           .fd = -1};
+    }
+    give->stayed = stayed;
+}
+
+bool rc_moves_begin(struct rc_moves *moves, uint32_t peer, uint32_t count)
+{
+    struct rc_give *give = &moves->give;
+    if (give->names == NULL) {
+        give->names = malloc(RC_HANDOVER_BYTES_MAX);
+    }
+    if (give->phase != RC_GIVE_IDLE || moves->take.phase != RC_TAKE_IDLE || give->names == NULL ||
+        moves->clients->draining || moves->clients->io->parking) {
+        return false;
+    }
+    give_choose(moves, count < RC_MOVE_CLIENTS_MAX ? count : RC_MOVE_CLIENTS_MAX);
+    if (give->count == 0) {
+        return false;
+    }
+    give->peer = peer;
+    give->moved = 0;
+    give->held = false;
+    give->config_generation = moves->clients->truth->layout->config_generation;
+    give->token = rc_hub_random(moves->clients->hub);
+    give_enter(give, RC_GIVE_ASKING);
+    return true;
+}
+
+/* --- steps ----------------------------------------------------------------------------------------------------------- */
+
+/* The rest of the batch stays, and the other one is told that nothing more comes. */
+static void give_end(struct rc_moves *moves)
+{
+    struct rc_give *give = &moves->give;
+    for (uint32_t i = 0; i < give->count; i++) {
+        give_stays(moves, &give->items[i]);
+    }
+    give->count = 0;
+    give_enter(give, RC_GIVE_ENDING);
+}
+
+static void give_stop(struct rc_moves *moves)
+{
+    struct rc_give *give = &moves->give;
+    struct rc_clients *clients = moves->clients;
+    give_enter(give, RC_GIVE_STOPPING);
+    for (uint32_t i = 0; i < give->count; i++) {
+        struct rc_give_item *item = &give->items[i];
+        if (give_client(moves, item) == 0 || rc_move_hindrance(moves, item->client) != NULL ||
+            rc_move_channels(moves, item->client) != item->channels) {
+            item->client = 0;
+        } else {
+            rc_io_give(clients->io, item->socket); /* maybe it is given in this call */
+        }
+    }
+}
+
+void rc_moves_given(struct rc_moves *moves, uint32_t socket, int fd)
+{
+    struct rc_give *give = &moves->give;
+    for (uint32_t i = 0; give->phase == RC_GIVE_STOPPING && i < give->count; i++) {
+        struct rc_give_item *item = &give->items[i];
+        if (item->socket == socket && give_client(moves, item) != 0) {
+            item->fd = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+            if (item->fd < 0) {
+                give_stays(moves, item);
+            }
+            return;
+        }
+    }
+    rc_io_keep(moves->clients->io, socket); /* it was given up meanwhile */
+}
+
+/* Is there a descriptor of each, and nothing that came from them under way? */
+static bool give_stopped(struct rc_moves *moves)
+{
+    struct rc_give *give = &moves->give;
+    const bool late = give_age_ms(give) >= GIVE_STOPPING_MS;
+    bool stopped = true;
+    for (uint32_t i = 0; i < give->count; i++) {
+        struct rc_give_item *item = &give->items[i];
+        if (give_client(moves, item) == 0 || (item->fd < 0 && late)) {
+            give_stays(moves, item);
+        } else if (item->fd < 0) {
+            stopped = false;
+        }
+    }
+    return stopped;
+}
+
+/* What the last bytes of a client have begun may be in its way now. */
+static uint32_t give_order_refs(struct rc_moves *moves, struct rc_client_ref *refs)
+{
+    struct rc_give *give = &moves->give;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < give->count; i++) {
+        struct rc_give_item *item = &give->items[i];
+        const uint32_t client = give_client(moves, item);
+        if (client == 0 || rc_truth_client(moves->clients->truth, client)->pending_count > 0 ||
+            moves->clients->truth->sockets[item->socket].input != 0 ||
+            rc_move_channels(moves, client) != item->channels) {
+            give_stays(moves, item);
+        } else {
+            refs[count++] = rc_client_ref(moves->clients, client);
+        }
+    }
+    return count;
+}
+
+/* Everything that they have sent is in the up ring; so is what is told of their channels. The barrier goes behind it. */
+static void give_order(struct rc_moves *moves)
+{
+    struct rc_give *give = &moves->give;
+    struct rc_truth_move *kept = &moves->clients->truth->layout->move;
+    struct rc_client_ref refs[RC_MOVE_CLIENTS_MAX];
+    if (!rc_memberships_told(moves->memberships) && give_age_ms(give) < GIVE_STOPPING_MS) {
+        return;
+    }
+    const bool same = give->config_generation == moves->clients->truth->layout->config_generation;
+    const uint32_t count = same && rc_memberships_told(moves->memberships) ? give_order_refs(moves, refs) : 0;
+    if (count == 0) {
+        give_end(moves);
+        return;
+    }
+    struct rc_envelope_view view = {.head = {.token = give->token,
+                                             .target = {.worker = (uint16_t)give->peer},
+                                             .data_bytes = count * (uint32_t)sizeof(refs[0])},
+                                    .data = (const uint8_t *)refs};
+    kept->token = give->token;
+    kept->peer = give->peer;
+    kept->count = count;
+    memcpy(kept->refs, refs, count * sizeof(refs[0]));
+    RC_STORE_ORDER();
+    kept->role = RC_MOVE_GIVES;
+    RC_STORE_ORDER();
+    if (rc_uplink_write(moves->clients->uplink, RC_UP_BARRIER, &view) == 0) {
+        give_enter(give, RC_GIVE_ORDERED);
+        return;
+    }
+    kept->role = RC_MOVE_NONE; /* again when there is room */
+    if (give_age_ms(give) >= GIVE_STOPPING_MS) {
+        give_end(moves);
+    }
+}
+
+void rc_give_barrier(struct rc_moves *moves, const struct rc_envelope_view *view)
+{
+    struct rc_give *give = &moves->give;
+    if (give->phase != RC_GIVE_ORDERED || view->head.token != give->token) {
+        return; /* a predecessor's, whose clients stay */
+    }
+    if (view->head.code != 0) {
+        give_end(moves);
+        return;
+    }
+    moves->clients->uplink->held = true;
+    give_enter(give, RC_GIVE_GIVING);
+}
+
+/* One client as bytes, behind the buffer's names, which are not needed any more. 0: it is too much. */
+static uint32_t give_write(const struct rc_moves *moves, uint32_t index)
+{
+    const struct rc_clients *clients = moves->clients;
+    const struct rc_truth *truth = clients->truth;
+    const struct rc_client *client = rc_truth_client(truth, index);
+    const struct rc_socket *socket = &truth->sockets[client->socket];
+    uint8_t names[GIVE_NAMES_BYTES_MAX];
+    uint32_t bytes = 0;
+    for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
+        const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, i)->group);
+        const struct rc_span name = rc_truth_channel_name(truth, rc_truth_channel(truth, group->channel));
+        RC_ASSERT(bytes + 1 + name.count <= sizeof(names)); /* they are those that were in the word */
+        names[bytes] = (uint8_t)name.count;
+        memcpy(names + bytes + 1, name.bytes, name.count);
+        bytes += 1 + (uint32_t)name.count;
+    }
+    struct rc_move_state state = {
+        .token = moves->give.token,
+        .client = {.home = rc_client_ref(clients, index),
+                   .opened_ds = truth->opened_ds[index],
+                   .active_ds = client->active_ds,
+                   .ping_ds = client->ping_ds,
+                   .flags = client->flags & RC_CLIENT_PING_DUE,
+                   .endpoint = client->endpoint,
+                   .encoding = client->encoding},
+        .history = rc_span_of(socket->history == 0 ? NULL : rc_heap_at(&truth->heap, socket->history),
+                              socket->history == 0 ? 0 : socket->history_bytes),
+        .names = rc_span_of(names, bytes),
+        .config_generation = truth->layout->config_generation,
+        .inflate_bits = socket->inflate_bits,
+        .takeover = (socket->flags & RC_SOCKET_TAKEOVER) != 0,
+        .everybody = (client->flags & RC_CLIENT_EVERYBODY) != 0};
+    (void)rc_client_user_moves(clients, index, &state.user);
+    return rc_move_state_write(moves->give.names, &state);
+}
+
+/* 0: it has gone, or stays; -EAGAIN: the other one has no room now. */
+static int give_one(struct rc_moves *moves, struct rc_give_item *item)
+{
+    struct rc_give *give = &moves->give;
+    struct rc_clients *clients = moves->clients;
+    const uint32_t client = give_client(moves, item);
+    const bool same = client != 0 && rc_move_channels(moves, client) == item->channels;
+    const uint32_t bytes = same && rc_move_hindrance(moves, client) == NULL ? give_write(moves, client) : 0;
+    if (bytes == 0) {
+        give_stays(moves, item);
+        return 0;
+    }
+    const struct rc_socket *socket = &clients->truth->sockets[item->socket];
+    const struct rc_handover head = {
+        .bytes = bytes,
+        .sent_bytes = socket->sent_bytes,
+        .received_bytes = socket->received_bytes,
+        .time_ms = rc_clock_ms(),
+        .peer = clients->truth->peers[item->socket],
+        .worker = clients->worker,
+        .generation =
+            atomic_load_explicit(&clients->control->core->workers[clients->worker].generation, memory_order_relaxed),
+        .port = socket->port,
+        .listener = socket->listener,
+        .flags = (uint8_t)(RC_HANDOVER_CLIENT | ((socket->flags & RC_SOCKET_COUNTED) ? RC_HANDOVER_COUNTED : 0u)),
+    };
+    rc_truth_client(clients->truth, client)->moving = true;
+    rc_io_leaves(clients->io, item->socket, true);
+    const int rc = rc_handover_send(moves->outbox_fds[give->peer], &head, give->names, item->fd);
+    if (rc < 0) {
+        rc_io_leaves(clients->io, item->socket, false);
+        rc_truth_client(clients->truth, client)->moving = false;
+        if (rc != -EAGAIN || give_age_ms(give) >= GIVE_SENDING_MS) {
+            give_stays(moves, item);
+            return 0;
+        }
+        return -EAGAIN;
+    }
+    close(item->fd);
+    item->fd = -1;
+    item->client = 0;
+    rc_client_went(clients, client);
+    give->moved++;
+    rc_metric_add(clients->metrics, RC_METRIC_CLIENTS_MOVED, 1);
+    return 0;
+}
+
+/* At the barrier. True: at once again. */
+static bool give_clients(struct rc_moves *moves)
+{
+    struct rc_give *give = &moves->give;
+    if (!give->held) {
+        if (give_age_ms(give) >= GIVE_SENDING_MS) { /* it died, or stands still */
+            give_end(moves);
+            moves->clients->uplink->held = false;
+        }
+        return false;
+    }
+    if (rc_hub_pending(moves->clients->hub) && give_age_ms(give) < GIVE_SETTLING_MS) {
+        return true;
+    }
+    for (uint32_t i = 0; i < give->count; i++) {
+        if (give->items[i].client != 0 && give_one(moves, &give->items[i]) == -EAGAIN) {
+            return true;
+        }
+    }
+    give_end(moves);
+    moves->clients->uplink->held = false;
+    return true;
+}
+
+static bool give_say_end(struct rc_moves *moves)
+{
+    struct rc_give *give = &moves->give;
+    struct rc_truth_move *kept = &moves->clients->truth->layout->move;
+    if (moves->told_count > 0) {
+        return false; /* the relay first: what the other one sends back is to find its client */
+    }
+    if (rc_move_say(moves, give->peer, RC_MOVE_END, give->token, NULL, 0) == -EAGAIN) {
+        return true;
+    }
+    kept->role = RC_MOVE_NONE;
+    give_enter(give, RC_GIVE_IDLE);
+    if (give->moved > 0) {
+        rc_log_info("clients_moved", "to=%u count=%u", give->peer, give->moved);
+    }
+    return false;
+}
+
+bool rc_give_pass(struct rc_moves *moves)
+{
+    struct rc_give *give = &moves->give;
+    switch (give->phase) {
+    case RC_GIVE_IDLE:
+        return false;
+    case RC_GIVE_ASKING: {
+        const int rc = rc_move_say(moves, give->peer, RC_MOVE_ASKS, give->token, give->names, give->names_bytes);
+        if (rc == 0) {
+            give_enter(give, RC_GIVE_ASKED);
+        } else if (rc != -EAGAIN || give_age_ms(give) >= GIVE_ASKED_MS) {
+            give->count = 0;
+            give_enter(give, RC_GIVE_IDLE);
+        }
+        return rc == -EAGAIN;
+    }
+    case RC_GIVE_ASKED:
+        if (give_age_ms(give) >= GIVE_ASKED_MS) {
+            give_end(moves);
+        }
+        return false;
+    case RC_GIVE_STOPPING:
+        if (give_stopped(moves)) {
+            give_enter(give, RC_GIVE_ORDERING);
+        }
+        return give->phase == RC_GIVE_ORDERING;
+    case RC_GIVE_ORDERING:
+        give_order(moves);
+        return give->phase == RC_GIVE_ORDERING;
+    case RC_GIVE_ORDERED: /* the relay answers, this one or the next; until then its clients are served, and not read */
+        return false;
+    case RC_GIVE_GIVING:
+        return give_clients(moves);
+    case RC_GIVE_ENDING:
+        return give_say_end(moves);
+    }
+    return false;
+}
+
+void rc_give_heard(struct rc_moves *moves, const struct rc_handover *from, const struct rc_move_word *word)
+{
+    struct rc_give *give = &moves->give;
+    if (from->worker != give->peer || word->token != give->token) {
+        return; /* of a batch that was given up */
+    }
+    if (word->kind == RC_MOVE_HOLDS) {
+        give->held = true; /* maybe before the barrier has come here */
+    } else if (word->kind == RC_MOVE_REFUSES && give->phase == RC_GIVE_GIVING && !give->held) {
+        give_end(moves); /* another process than the one that was ready */
+        moves->clients->uplink->held = false;
+    } else if (give->phase != RC_GIVE_ASKED) {
+        return;
+    } else if (word->kind == RC_MOVE_READY) {
+        give_stop(moves);
+    } else {
+        give->count = 0;
+        give_enter(give, RC_GIVE_IDLE);
+    }
+}
+
+/* A predecessor's batch: who is still here stays, but for the one that may have gone (rc_io_leaves), which rc_io_adopt ends. */
+void rc_give_rebuild(struct rc_moves *moves)
+{
+    struct rc_clients *clients = moves->clients;
+    const struct rc_truth_move *kept = &clients->truth->layout->move;
+    if (kept->role != RC_MOVE_GIVES) {
+        return;
+    }
+    for (uint32_t i = 0; i < kept->count; i++) {
+        const uint32_t client = rc_hub_here(clients->hub, &kept->refs[i]);
+        if (client != 0 && !rc_truth_client(clients->truth, client)->moving) {
+            rc_move_tell(moves, &kept->refs[i], false);
+        }
+    }
+    moves->give.peer = kept->peer;
+    moves->give.token = kept->token;
+    give_enter(&moves->give, RC_GIVE_ENDING);
+}

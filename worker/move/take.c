@@ -1,0 +1,335 @@
+/* take: clients that come from another worker. See move.h. */
+#include "worker/move/move.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "worker/move/state.h"
+#include "worker/store/order.h"
+
+#define TAKE_HOLDING_MS 8000u /* for the channels to be registered: less than the other one waits */
+#define TAKE_STRAYS_MS 2000u  /* what went here for who stayed there is sent back for so long */
+
+static void take_enter(struct rc_take *take, enum rc_take_phase phase)
+{
+    take->phase = phase;
+    take->since_ms = rc_clock_ms();
+}
+
+/* Is the process that gives the one that asked? Its successor says the end itself, when there was a barrier. */
+static bool take_alone(const struct rc_moves *moves)
+{
+    const struct rc_take *take = &moves->take;
+    const struct rc_life *life = &moves->clients->control->core->workers[take->from];
+    const bool changed =
+        atomic_load_explicit(&life->generation, memory_order_relaxed) != take->from_generation ||
+        (take->phase != RC_TAKE_TAKING && atomic_load_explicit(&life->pid, memory_order_relaxed) != take->from_pid);
+    return changed;
+}
+
+static void take_know(struct rc_moves *moves, uint32_t from)
+{
+    const struct rc_life *life = &moves->clients->control->core->workers[from];
+    moves->take.from = from;
+    moves->take.from_pid = atomic_load_explicit(&life->pid, memory_order_relaxed);
+    moves->take.from_generation = atomic_load_explicit(&life->generation, memory_order_relaxed);
+}
+
+static void take_let_go(struct rc_moves *moves)
+{
+    struct rc_take *take = &moves->take;
+    for (uint32_t i = 0; i < take->held.count; i++) {
+        rc_hub_let_go_channel(moves->clients->hub, take->held.items[i]);
+    }
+    take->held.count = 0;
+}
+
+static void take_finish(struct rc_moves *moves)
+{
+    struct rc_take *take = &moves->take;
+    take_let_go(moves);
+    if (take->phase == RC_TAKE_TAKING) {
+        moves->clients->truth->layout->move.role = RC_MOVE_NONE;
+        moves->clients->uplink->held = false;
+        take->ended_ms = rc_clock_ms();
+        if (take->taken > 0) {
+            rc_log_info("clients_taken", "from=%u count=%u", take->from, take->taken);
+        }
+    }
+    take_enter(take, RC_TAKE_IDLE);
+}
+
+/* --- channels -------------------------------------------------------------------------------------------------------- */
+
+/* False: there is no room for one of them. */
+static bool take_hold(struct rc_moves *moves, struct rc_span names)
+{
+    struct rc_take *take = &moves->take;
+    struct rc_hub *hub = moves->clients->hub;
+    struct rc_span name;
+    while (rc_move_name_next(&names, &name)) {
+        const uint32_t channel = rc_hub_channel(hub, name);
+        if (channel == 0) {
+            return false;
+        }
+        if (rc_truth_channel(hub->truth, channel)->flags & RC_CHANNEL_HELD) {
+            continue; /* several hear it */
+        }
+        if (rc_index_list_push(&take->held, channel) < 0) {
+            rc_hub_release(hub, channel);
+            return false;
+        }
+        rc_hub_hold_channel(hub, channel);
+    }
+    return names.count == 0;
+}
+
+static bool take_held_active(const struct rc_moves *moves)
+{
+    const struct rc_take *take = &moves->take;
+    for (uint32_t i = 0; i < take->held.count; i++) {
+        const struct rc_channel *channel = rc_truth_channel(moves->clients->truth, take->held.items[i]);
+        if ((channel->flags & (RC_CHANNEL_ACTIVE | RC_CHANNEL_REFUSED)) != RC_CHANNEL_ACTIVE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_asked(struct rc_moves *moves, const struct rc_handover *from, const struct rc_move_word *word,
+                       struct rc_span names)
+{
+    struct rc_take *take = &moves->take;
+    const bool idle = take->phase == RC_TAKE_IDLE && moves->give.phase == RC_GIVE_IDLE && !moves->clients->draining &&
+                      !moves->clients->io->parking && from->worker != moves->clients->worker &&
+                      word->config_generation == moves->clients->truth->layout->config_generation;
+    take->token = word->token;
+    if (!idle || !take_hold(moves, names)) {
+        if (idle) {
+            take_let_go(moves);
+        }
+        (void)rc_move_say(moves, from->worker, RC_MOVE_REFUSES, word->token, NULL,
+                          0); /* or it waits in vain, for a while */
+        return;
+    }
+    take_know(moves, from->worker);
+    take->ended = take->said = false;
+    take->config_generation = word->config_generation;
+    take->taken = 0;
+    take_enter(take, RC_TAKE_HOLDING);
+}
+
+void rc_take_heard(struct rc_moves *moves, const struct rc_handover *from, const struct rc_move_word *word,
+                   struct rc_span rest)
+{
+    struct rc_take *take = &moves->take;
+    if (word->kind == RC_MOVE_ASKS && take->phase == RC_TAKE_IDLE) {
+        take_asked(moves, from, word, rest);
+    } else if (word->kind == RC_MOVE_ASKS) {
+        (void)rc_move_say(moves, from->worker, RC_MOVE_REFUSES, word->token, NULL, 0);
+    } else if (word->kind == RC_MOVE_END && take->phase != RC_TAKE_IDLE && word->token == take->token) {
+        take->ended = true;
+    }
+}
+
+/* --- at the barrier -------------------------------------------------------------------------------------------------- */
+
+void rc_take_barrier(struct rc_moves *moves, const struct rc_envelope_view *view)
+{
+    struct rc_take *take = &moves->take;
+    struct rc_truth_move *kept = &moves->clients->truth->layout->move;
+    const bool mine = take->phase == RC_TAKE_READY && view->head.token == take->token && !take->ended &&
+                      take->config_generation == moves->clients->truth->layout->config_generation;
+    if (moves->give.phase != RC_GIVE_IDLE && kept->role == RC_MOVE_GIVES) {
+        return; /* cannot be: it was refused; who may have been to come stays where it is */
+    }
+    kept->count = view->head.data_bytes / (uint32_t)sizeof(kept->refs[0]);
+    memcpy(kept->refs, view->data, kept->count * sizeof(kept->refs[0]));
+    take->ended_ms = rc_clock_ms();
+    if (!mine) {
+        (void)rc_move_say(moves, view->head.origin.worker, RC_MOVE_REFUSES, view->head.token, NULL, 0);
+        return; /* it was given up, or asked of a predecessor: its clients stay, and what comes for them goes back */
+    }
+    kept->token = take->token;
+    kept->peer = take->from;
+    RC_STORE_ORDER();
+    kept->role = RC_MOVE_TAKES;
+    moves->clients->uplink->held = true;
+    take_enter(take, RC_TAKE_TAKING);
+}
+
+/* It is here: nobody looks for it in vain. */
+static void take_strike(struct rc_moves *moves, const struct rc_client_ref *ref)
+{
+    struct rc_truth_move *kept = &moves->clients->truth->layout->move;
+    for (uint32_t i = 0; i < kept->count; i++) {
+        if (kept->refs[i].random == ref->random) {
+            kept->refs[i] = (struct rc_client_ref){0};
+        }
+    }
+}
+
+/* Into its channels, which are held. -ENOMEM. */
+static int take_channels(struct rc_moves *moves, uint32_t client, const struct rc_move_state *state)
+{
+    struct rc_hub *hub = moves->clients->hub;
+    struct rc_span names = state->names;
+    struct rc_span name;
+    while (rc_move_name_next(&names, &name)) {
+        const uint32_t channel = rc_hub_channel(hub, name);
+        if (channel == 0 || rc_hub_subscribe(hub, client, channel) == 0) {
+            return -ENOMEM;
+        }
+    }
+    if (state->everybody) {
+        rc_hub_everybody_join(hub, client);
+    }
+    return 0;
+}
+
+static int take_history(struct rc_moves *moves, uint32_t index, const struct rc_move_state *state)
+{
+    struct rc_socket *socket = &moves->clients->truth->sockets[index];
+    uint32_t capacity = 0;
+    socket->inflate_bits = state->inflate_bits;
+    socket->flags |= state->takeover ? RC_SOCKET_TAKEOVER : 0u;
+    if (state->history.count == 0) {
+        return 0;
+    }
+    const int rc = rc_socket_input_grow(moves->clients, &socket->history, &capacity, state->history.count, 0);
+    if (rc == 0) {
+        memcpy(rc_heap_at(&moves->clients->truth->heap, socket->history), state->history.bytes, state->history.count);
+        socket->history_bytes = (uint16_t)state->history.count;
+    }
+    return rc;
+}
+
+/* Negative: it is not here. */
+static int take_client(struct rc_moves *moves, const struct rc_io_place *place, uint32_t socket)
+{
+    struct rc_clients *clients = moves->clients;
+    struct rc_truth *truth = clients->truth;
+    struct rc_move_state state;
+    int rc = place->bytes == NULL ? -EBADMSG : rc_move_state_read(&state, place->bytes, place->from.bytes);
+    if (rc < 0 || moves->take.phase != RC_TAKE_TAKING || state.token != moves->take.token ||
+        state.config_generation != truth->layout->config_generation) {
+        return rc < 0 ? rc : -ESTALE;
+    }
+    rc_socket_came_in(clients, socket);
+    if ((place->from.flags & RC_HANDOVER_COUNTED) &&
+        rc_address_limit_count(&clients->addresses, &truth->peers[socket]) == 0) {
+        truth->sockets[socket].flags |= RC_SOCKET_COUNTED;
+    }
+    const uint32_t client = rc_client_came(clients, socket, &state.client);
+    if (client == 0) {
+        return -ENOMEM;
+    }
+    truth->layout->working_client = client; /* of a killed worker it ends: it is half here */
+    RC_STORE_ORDER();
+    take_strike(moves, &state.client.home);
+    rc = rc_client_user_came(clients, client, &state.user);
+    rc = rc == 0 ? take_history(moves, socket, &state) : rc;
+    rc = rc == 0 ? take_channels(moves, client, &state) : rc;
+    RC_STORE_ORDER();
+    truth->layout->working_client = 0;
+    rc_move_tell(moves, &state.client.home, false);
+    if (rc < 0) {
+        rc_client_failed_memory(clients, client);
+    }
+    return 0;
+}
+
+void rc_moves_placed(struct rc_moves *moves, const struct rc_io_place *place, uint32_t socket)
+{
+    struct rc_clients *clients = moves->clients;
+    const int rc = socket == RC_SOCKET_NONE ? -ENOMEM : take_client(moves, place, socket);
+    if (rc == 0) {
+        moves->take.taken++;
+        rc_metric_add(clients->metrics, RC_METRIC_CLIENTS_TAKEN, 1);
+        return;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_CLIENTS_NOT_TAKEN, 1);
+    rc_log_limited(RC_LOG_WARN, 1, "client_not_taken", "from=%u reason=\"%s\"", place->from.worker, strerror(-rc));
+    if (socket != RC_SOCKET_NONE) {
+        rc_socket_linger(clients, socket); /* with nothing to send: it ends */
+    }
+}
+
+int rc_moves_stray(struct rc_moves *moves, const struct rc_envelope_view *view)
+{
+    const struct rc_truth_move *kept = &moves->clients->truth->layout->move;
+    const uint64_t random = view->head.target.random;
+    bool stayed = false;
+    if (RC_LIKELY(kept->count == 0) || (view->head.flags & RC_ENVELOPE_API) ||
+        rc_clock_ms() - moves->take.ended_ms > TAKE_STRAYS_MS) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < kept->count; i++) {
+        stayed |= random != 0 && kept->refs[i].random == random;
+    }
+    if (!stayed) {
+        return 0;
+    }
+    struct rc_envelope_view back = *view;
+    back.head.flags =
+        (uint16_t)(view->head.flags & ~(RC_ENVELOPE_WANT_ANSWER | RC_ENVELOPE_ANSWER | RC_ENVELOPE_REMOTE));
+    back.head.sequence = 0;
+    back.head.request_id_bytes = 0;
+    return rc_uplink_write(moves->clients->uplink, RC_UP_DIRECT, &back) == -EAGAIN ? -ENOSPC : 0;
+}
+
+/* --- */
+
+bool rc_take_pass(struct rc_moves *moves)
+{
+    struct rc_take *take = &moves->take;
+    const uint64_t age_ms = rc_clock_ms() - take->since_ms;
+    if (take->phase == RC_TAKE_IDLE) {
+        return false;
+    }
+    if (take->ended || take_alone(moves)) {
+        if (moves->clients->io->clients_arriving > 0 || moves->clients->io->inbox_left) {
+            return true;
+        }
+        take_finish(moves);
+        return true;
+    }
+    if (take->phase == RC_TAKE_TAKING && !take->said) {
+        take->said = rc_move_say(moves, take->from, RC_MOVE_HOLDS, take->token, NULL, 0) != -EAGAIN;
+        return !take->said;
+    }
+    if (take->phase == RC_TAKE_HOLDING && take_held_active(moves)) {
+        if (rc_move_say(moves, take->from, RC_MOVE_READY, take->token, NULL, 0) == -EAGAIN) {
+            return true;
+        }
+        take_enter(take, RC_TAKE_READY);
+    } else if (take->phase == RC_TAKE_HOLDING && age_ms >= TAKE_HOLDING_MS) {
+        (void)rc_move_say(moves, take->from, RC_MOVE_REFUSES, take->token, NULL, 0);
+        take_finish(moves);
+    }
+    return false;
+}
+
+void rc_take_rebuild(struct rc_moves *moves)
+{
+    struct rc_truth *truth = moves->clients->truth;
+    struct rc_take *take = &moves->take;
+    const bool taking = truth->layout->move.role == RC_MOVE_TAKES;
+    for (uint32_t i = 1; i < truth->channels.high; i++) {
+        struct rc_channel *channel = rc_truth_channel(truth, i);
+        if (channel->name != 0 && (channel->flags & RC_CHANNEL_HELD) &&
+            (!taking || rc_index_list_push(&take->held, i) < 0)) {
+            rc_hub_let_go_channel(moves->clients->hub, i);
+        }
+    }
+    if (taking) {
+        take->token = truth->layout->move.token;
+        take_know(moves, truth->layout->move.peer);
+        take_enter(take, RC_TAKE_TAKING);
+        moves->clients->uplink->held = true;
+    }
+}
