@@ -115,7 +115,8 @@ struct rc_io_tls {
     uint32_t out_sent; /* before it is in flight, waits for room (RC_INFLIGHT_POLLOUT), or is gone */
     uint8_t *later;    /* owned: output made while `out` was leaving */
     uint32_t later_bytes;
-    bool failed; /* ends when its alert has left */
+    uint32_t out_before; /* of what the truth has as its output, how much came before `out` and has left */
+    bool failed;         /* ends when its alert has left */
 };
 
 int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const struct rc_config *config,

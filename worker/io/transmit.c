@@ -13,6 +13,7 @@
 #include "common/base/check.h"
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
+#include "worker/io/tls_left.h"
 #include "worker/store/order.h"
 
 struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t index)
@@ -64,6 +65,7 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
         packet->error = rc_io_tls_commit(io, packet, &packet->sent);
         io->truth->sockets[packet->socket].sent_bytes += packet->sent;
         transmit_committed(io, packet);
+        rc_io_tls_changes(io, packet->socket, false);
         rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
         return;
     }
