@@ -29,6 +29,7 @@
 #include "relay/cluster/queries.h"
 #include "relay/remote.h"
 #include "relay/cluster/newcomer.h"
+#include "relay/cluster/presence_events.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
 #include "relay/redis/overlap.h"
@@ -46,6 +47,7 @@ struct relay {
     struct rc_relay_loop loop;
     struct rc_remote remote; /* other hosts; not opened without redis.url */
     struct rc_roster roster;
+    struct rc_presence_events presence_events;
     struct rc_newcomers newcomers;
     struct rc_queries queries;
     struct rc_history history;
@@ -310,6 +312,8 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .query_context = &relay->queries,
         .limit = rc_cluster_limits_take,
         .limit_context = &relay->limits,
+        .presence = rc_presence_events_list,
+        .presence_context = &relay->presence_events,
         .remote = {.ops = relay->remote.link != NULL ? &rc_remote_ops : NULL, .context = &relay->remote},
     };
     const int rc = rc_router_open(&relay->router, &setup);
@@ -331,6 +335,7 @@ static int open_remote(struct relay *relay, struct rc_err *err)
 static void relay_changed(void *context, const struct rc_roster_change *change)
 {
     struct relay *relay = context;
+    rc_presence_events_changed(&relay->presence_events, change->channel);
     if (relay->remote.link == NULL) {
         rc_newcomers_changed(&relay->newcomers, change);
         return;
@@ -342,6 +347,7 @@ static void relay_counted(void *context, struct rc_span channel, struct rc_span 
                           uint32_t clients)
 {
     struct relay *relay = context;
+    rc_presence_events_counted(&relay->presence_events, channel);
     rc_newcomers_counted(&relay->newcomers, channel, user, changes, clients);
 }
 
@@ -354,11 +360,17 @@ static int open_queries(struct relay *relay, struct rc_err *err)
         rc = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
                              &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
     }
+    if (rc == 0) {
+        rc = rc_presence_events_open(&relay->presence_events, &relay->control, &relay->router, &relay->roster,
+                                     &relay->loop.timers, relay->control.metrics, relay->remote.link,
+                                     remote ? &relay->remote.registry : NULL);
+    }
     relay->roster.ops = (struct rc_roster_ops){.changed = relay_changed, .context = relay};
     rc_newcomers_open(&relay->newcomers, &relay->control, &relay->router, &relay->roster);
     if (remote) {
         relay->remote.presence.ops = (struct rc_presence_ops){.counted = relay_counted, .context = relay};
         relay->remote.newcomers = &relay->newcomers;
+        relay->remote.presence_events = &relay->presence_events;
     }
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for presence");
 }
@@ -438,6 +450,7 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
 /* Waits until this is the relay: 1. 0: it is not wanted any more. */
 static int stand_by(struct relay *relay, struct rc_err *err)
 {
+    rc_redis_overlap_forget(relay->args.pass_fd);
     int rc = rc_standby_open(&relay->standby, &relay->control, &relay->loop, relay->args.acceptor_bell_fd, err);
     if (rc != 0) {
         return rc;
@@ -449,6 +462,11 @@ static int stand_by(struct relay *relay, struct rc_err *err)
     }
     rc = rc_standby_run(&relay->standby, err);
     rc_relay_loop_unpoll(&relay->loop, life);
+    if (rc == 1) {
+        take_config(relay);
+        rc_banks_inherit(&relay->control.own->banks); /* the other one counts no more, but for what it forwards */
+        rc_banks_take(&relay->control.own->banks);
+    }
     return rc;
 }
 
@@ -511,14 +529,10 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         rc = rc_err_set(err, -EINVAL, "it is to fail here");
     }
     if (rc == 0 && relay->args.adopt != 0) {
-        rc_redis_overlap_forget(relay->args.pass_fd);
         rc = stand_by(relay, err);
         if (rc <= 0) {
             return rc;
         }
-        take_config(relay);
-        rc_banks_inherit(&relay->control.own->banks); /* the other one counts no more, but for what it forwards */
-        rc_banks_take(&relay->control.own->banks);
         rc = 0;
     }
     acknowledge_config(relay);
@@ -563,6 +577,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     rc_timer_cancel(&relay->loop.timers, &relay->sweep);
     rc_relay_loop_close(&relay->loop);
     rc_queries_close(&relay->queries);
+    rc_presence_events_close(&relay->presence_events);
     rc_cluster_limits_close(&relay->limits);
     rc_router_close(&relay->router);
     rc_recovery_close(&relay->recovery);

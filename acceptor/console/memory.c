@@ -17,17 +17,6 @@
 #define MEMORY_LIMIT_DEFAULT "5"
 #define MEMORY_COLUMNS 100
 
-static double number_of(const json_t *row, const char *name)
-{
-    return json_number_value(json_object_get(row, name));
-}
-
-static const char *text_of(const json_t *row, const char *name)
-{
-    const char *text = json_string_value(json_object_get(row, name));
-    return text != NULL ? text : "";
-}
-
 static json_t *memory_ask(const struct rc_which *which, const char *path, const char *limit)
 {
     struct rc_console_target target;
@@ -44,7 +33,7 @@ static void rows_grow(json_t *now, const json_t *before, const char *name, doubl
     json_array_foreach(now, i, row)
     {
         const json_t *other = json_array_get(before, i);
-        const double grown = other == NULL ? 0 : number_of(row, name) - number_of(other, name);
+        const double grown = other == NULL ? 0 : rc_list_figure(row, name) - rc_list_figure(other, name);
         (void)json_object_set_new(row, "grown_bytes", json_real(grown / seconds));
     }
 }
@@ -53,8 +42,8 @@ static int row_compare(const void *left, const void *right)
 {
     const json_t *a = *(json_t *const *)left;
     const json_t *b = *(json_t *const *)right;
-    const double grown = number_of(b, "grown_bytes") - number_of(a, "grown_bytes");
-    const double bytes = number_of(b, "bytes") - number_of(a, "bytes");
+    const double grown = rc_list_figure(b, "grown_bytes") - rc_list_figure(a, "grown_bytes");
+    const double bytes = rc_list_figure(b, "bytes") - rc_list_figure(a, "bytes");
     return grown != 0 ? (grown > 0) - (grown < 0) : (bytes > 0) - (bytes < 0);
 }
 
@@ -84,7 +73,7 @@ static bool holders_sort(json_t *memory)
 static const char *grown_text(char text[24], const json_t *row)
 {
     char number[16];
-    const double grown = number_of(row, "grown_bytes");
+    const double grown = rc_list_figure(row, "grown_bytes");
     (void)snprintf(text, 24, "%s%s",
                    grown == 0  ? "-"
                    : grown < 0 ? "-"
@@ -99,23 +88,23 @@ static void print_holders(const json_t *memory, double seconds)
     char growth[24];
     size_t i;
     json_t *row;
-    printf("%s: %s of %s in use; in %.1f s:\n\n", text_of(memory, "instance"),
-           rc_list_number(text[0], number_of(memory, "used_bytes")),
-           rc_list_number(text[1], number_of(memory, "limit_bytes")), seconds);
+    printf("%s: %s of %s in use; in %.1f s:\n\n", rc_list_text(memory, "instance"),
+           rc_list_number(text[0], rc_list_figure(memory, "used_bytes")),
+           rc_list_number(text[1], rc_list_figure(memory, "limit_bytes")), seconds);
     printf("%8s %8s %8s  %s\n", "GROWN/S", "BYTES", "MOST", "HELD FOR");
     json_array_foreach(json_object_get(memory, "holders"), i, row)
     {
-        const double most = number_of(row, "bytes_max");
-        if (number_of(row, "bytes") == 0 && number_of(row, "grown_bytes") == 0) {
+        const double most = rc_list_figure(row, "bytes_max");
+        if (rc_list_figure(row, "bytes") == 0 && rc_list_figure(row, "grown_bytes") == 0) {
             continue;
         }
         printf("%8s %8s %8s  %-18s %s (%s)\n", grown_text(growth, row),
-               rc_list_number(text[0], number_of(row, "bytes")), most > 0 ? rc_list_number(text[1], most) : "-",
-               text_of(row, "what"), text_of(row, "why"), text_of(row, "look"));
+               rc_list_number(text[0], rc_list_figure(row, "bytes")), most > 0 ? rc_list_number(text[1], most) : "-",
+               rc_list_text(row, "what"), rc_list_text(row, "why"), rc_list_text(row, "look"));
     }
 }
 
-static void print_processes(const json_t *memory)
+static void print_resident(const json_t *memory)
 {
     char text[2][16];
     char growth[24];
@@ -125,8 +114,9 @@ static void print_processes(const json_t *memory)
     json_array_foreach(json_object_get(memory, "processes"), i, row)
     {
         const json_t *worker = json_object_get(row, "worker");
-        printf("%8s %8s %8s  %s", grown_text(growth, row), rc_list_number(text[0], number_of(row, "resident_bytes")),
-               rc_list_number(text[1], number_of(row, "private_bytes")), text_of(row, "process"));
+        printf("%8s %8s %8s  %s", grown_text(growth, row),
+               rc_list_number(text[0], rc_list_figure(row, "resident_bytes")),
+               rc_list_number(text[1], rc_list_figure(row, "private_bytes")), rc_list_text(row, "process"));
         if (worker != NULL) {
             printf(" %.0f", json_number_value(worker));
         }
@@ -137,7 +127,7 @@ static void print_processes(const json_t *memory)
 static int memory_print(const json_t *memory, const json_t *channels, const json_t *clients, double seconds)
 {
     print_holders(memory, seconds);
-    print_processes(memory);
+    print_resident(memory);
     rc_top_print_channels(channels, "CHANNELS THAT KEEP MOST", SIZE_MAX, MEMORY_COLUMNS);
     rc_top_print_behind(clients, SIZE_MAX);
     return fflush(stdout) == 0 ? RC_EXIT_OK : RC_EXIT_FAILED;

@@ -67,7 +67,8 @@ static int open_listener(struct rc_broker *broker, const struct rc_config *confi
                          enum rc_listener_kind kind, struct rc_err *err)
 {
     if (broker->listen_count == RC_LISTENERS_MAX) {
-        return rc_err_set(err, -E2BIG, "more than %d listeners in server.listen and http.admin_listen",
+        return rc_err_set(err, -E2BIG,
+                          "more than %d listeners in server.listen, tls.listen, http.admin_listen and [link]",
                           RC_LISTENERS_MAX);
     }
     const struct rc_listen_options options = {
@@ -85,18 +86,24 @@ static int open_listener(struct rc_broker *broker, const struct rc_config *confi
 
 static uint32_t listeners_wanted(const struct rc_config *config)
 {
-    return config->server.listen.count + config->tls.listen.count +
-           (config->http.admin_listen.text[0] != '\0' ? 1u : 0u);
+    return config->server.listen.count + config->tls.listen.count + config->link.listen.count +
+           config->link.tls_listen.count + (config->http.admin_listen.text[0] != '\0' ? 1u : 0u);
 }
 
 static int open_listeners(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
+    const struct {
+        const struct rc_config_list *list;
+        enum rc_listener_kind kind;
+    } lists[] = {{&config->server.listen, RC_LISTENER_CLIENT},
+                 {&config->tls.listen, RC_LISTENER_TLS},
+                 {&config->link.listen, RC_LISTENER_LINK},
+                 {&config->link.tls_listen, RC_LISTENER_LINK_TLS}};
     int rc = 0;
-    for (uint32_t i = 0; i < config->server.listen.count && rc == 0; i++) {
-        rc = open_listener(broker, config, config->server.listen.items[i].text, RC_LISTENER_CLIENT, err);
-    }
-    for (uint32_t i = 0; i < config->tls.listen.count && rc == 0; i++) {
-        rc = open_listener(broker, config, config->tls.listen.items[i].text, RC_LISTENER_TLS, err);
+    for (size_t i = 0; i < RC_ARRAY_COUNT(lists); i++) {
+        for (uint32_t j = 0; j < lists[i].list->count && rc == 0; j++) {
+            rc = open_listener(broker, config, lists[i].list->items[j].text, lists[i].kind, err);
+        }
     }
     if (rc == 0 && config->http.admin_listen.text[0] != '\0') {
         rc = open_listener(broker, config, config->http.admin_listen.text, RC_LISTENER_ADMIN, err);

@@ -55,7 +55,7 @@ void rc_listen_close_one(struct rc_listen *group, uint32_t worker);
 /* What children and people see of it. */
 void rc_listen_describe(const struct rc_listen *group, struct rc_listener *listener);
 
-/* "client", "admin" or "tls". */
+/* "client", "admin", "tls", "link" or "link_tls". */
 const char *rc_listen_kind_name(enum rc_listener_kind kind);
 
 /* Closes the acceptor's copies; workers' copies live on. */

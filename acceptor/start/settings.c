@@ -166,7 +166,7 @@ int rc_settings_check_files(struct rc_settings *settings, const struct rc_config
     }
     /* Who may not become that user (`check` by somebody else) looks with own rights. */
     const bool borrowed = rc == 0 && rc_identity_borrow(&identity, &own) == 0;
-    rc = rc_tls_context_check(&config->tls, &err);
+    rc = rc_config_serves_tls(config) ? rc_tls_context_check(&config->tls, &err) : 0;
     if (rc == 0) {
         rc = rc_tls_backends_check(config, &err);
     }

@@ -469,7 +469,7 @@ static bool read_listen(struct rc_supervisor *supervisor, struct rc_span payload
     struct rc_span rest;
     struct rc_err unused;
     if (!take_head(payload, &record, sizeof(record), &rest) || record.index >= supervisor->broker.listen_count ||
-        record.kind > RC_LISTENER_TLS || record.count > supervisor->broker.worker_count) {
+        record.kind >= RC_LISTENER_KIND_COUNT || record.count > supervisor->broker.worker_count) {
         return false;
     }
     struct rc_listen *group = &supervisor->broker.listens[record.index];

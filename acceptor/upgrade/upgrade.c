@@ -326,7 +326,8 @@ static bool upgrade_settled(struct rc_supervisor *supervisor)
     bool settled = !supervisor->reload.pending && !supervisor->reload.wanted;
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         const struct rc_child *child = rc_broker_child(&supervisor->broker, i);
-        settled &= child->pid != 0 && child->ready;
+        const bool wanted = rc_broker_use(&supervisor->broker, child) != RC_WORKER_UNUSED;
+        settled &= !wanted || (child->pid != 0 && child->ready);
     }
     return settled;
 }

@@ -4,91 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/base/check.h"
+#include "acceptor/watch/trace_words.h"
 #include "common/base/log.h"
 #include "common/shm/tracer.h"
-
-/* --- what is looked for --- */
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
-/* A value up to its space; its bytes, -EINVAL when it is too long or not rightly encoded. */
-static int value_read(const char *value, char *out, size_t capacity)
-{
-    size_t bytes = 0;
-    while (*value != '\0' && *value != ' ') {
-        int c = (unsigned char)*value++;
-        if (c == '%') {
-            const int high = hex_digit(value[0]);
-            const int low = high < 0 ? -1 : hex_digit(value[1]);
-            if (low < 0) {
-                return -EINVAL;
-            }
-            c = high * 16 + low;
-            value += 2;
-        }
-        if (bytes == capacity) {
-            return -EINVAL;
-        }
-        out[bytes++] = (char)c;
-    }
-    return (int)bytes;
-}
-
-static int wanted_client(struct rc_trace_wanted *wanted, const struct rc_core *core, const char *id, size_t bytes,
-                         struct rc_err *err)
-{
-    if (rc_client_id_read(id, bytes, core->instance_id, core->boot_nonce, &wanted->client) != RC_CLIENT_ID_LOCAL) {
-        return rc_err_set(err, -EINVAL, "this is no client of this instance since its start");
-    }
-    return 0;
-}
-
-static int wanted_read(struct rc_trace_wanted *wanted, const struct rc_core *core, const char *words,
-                       struct rc_err *err)
-{
-    static const struct {
-        const char *word;
-        uint32_t by;
-    } kinds[] = {{"client=", RC_TRACE_BY_CLIENT},
-                 {"user=", RC_TRACE_BY_USER},
-                 {"channel=", RC_TRACE_BY_CHANNEL},
-                 {"event=", RC_TRACE_BY_EVENT}};
-    while (*words != '\0') {
-        size_t kind = 0;
-        while (kind < RC_ARRAY_COUNT(kinds) && strncmp(words, kinds[kind].word, strlen(kinds[kind].word)) != 0) {
-            kind++;
-        }
-        if (kind == RC_ARRAY_COUNT(kinds)) {
-            return rc_err_set(err, -EINVAL, "it can be looked for client, user, channel and event");
-        }
-        char id[RC_CLIENT_ID_MAX];
-        const char *value = words + strlen(kinds[kind].word);
-        char *const places[] = {id, wanted->user, wanted->channel, wanted->event};
-        const size_t sizes[] = {sizeof(id), 255, 255, 255};
-        const int bytes = value_read(value, places[kind], sizes[kind]);
-        if (bytes <= 0) {
-            return rc_err_set(err, -EINVAL, "the value of %s is empty, too long or not rightly encoded",
-                              kinds[kind].word);
-        }
-        uint16_t *const lengths[] = {NULL, &wanted->user_bytes, &wanted->channel_bytes, &wanted->event_bytes};
-        if (lengths[kind] != NULL) {
-            *lengths[kind] = (uint16_t)bytes;
-        } else if (wanted_client(wanted, core, id, (size_t)bytes, err) < 0) {
-            return -EINVAL;
-        }
-        wanted->by |= kinds[kind].by;
-        words = value + strcspn(value, " ");
-        words += strspn(words, " ");
-    }
-    return wanted->by != 0 ? 0 : rc_err_set(err, -EINVAL, "what is to be looked for is missing");
-}
 
 static struct rc_trace_source trace_source(const struct rc_broker *broker)
 {
@@ -122,11 +40,12 @@ static void trace_start(struct rc_trace *trace, struct rc_broker *broker, struct
 int rc_trace_begin(struct rc_trace *trace, struct rc_broker *broker, const char *words, uint64_t now_ms,
                    uint32_t *serial, struct rc_err *err)
 {
+    const struct rc_core *core = rc_broker_core(broker);
     struct rc_trace_wanted wanted = {.by = 0};
     if (trace->runs) {
         return rc_err_set(err, -EBUSY, "another trace runs: one at a time");
     }
-    const int rc = wanted_read(&wanted, rc_broker_core(broker), words, err);
+    const int rc = rc_trace_words_read(&wanted, core->instance_id, core->boot_nonce, words, err);
     if (rc < 0) {
         return rc;
     }

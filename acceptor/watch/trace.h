@@ -17,7 +17,8 @@
 #include "common/shm/trace_reader.h"
 
 #define RC_TRACE_IDLE_MS 5000u
-#define RC_TRACE_READ_MAX 2000u /* stages of one read; others stay until the next */
+/* Stages of one read, which fit RC_CONSOLE_OUTPUT_MAX however long they are; others stay until the next. */
+#define RC_TRACE_READ_MAX 700u
 
 struct rc_trace {
     uint32_t serial;                /* of the last one */
@@ -27,7 +28,7 @@ struct rc_trace {
     uint32_t asked[RC_WORKERS_MAX]; /* revision of what each worker asked for last (struct rc_trace_ask) */
 };
 
-/* `words`: client=… user=… channel=… event=…, percent-encoded, with spaces between them. The serial of the trace; -EINVAL, or -EBUSY: another
+/* `words`: as acceptor/watch/trace_words.h has them. The serial of the trace; -EINVAL, or -EBUSY: another
  * one runs; with `err`. */
 int rc_trace_begin(struct rc_trace *trace, struct rc_broker *broker, const char *words, uint64_t now_ms,
                    uint32_t *serial, struct rc_err *err);

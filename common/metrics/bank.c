@@ -54,7 +54,7 @@ static uint64_t name_of(uint32_t row)
     if (row < ROW_OF_SUBSCRIPTIONS) {
         const uint32_t id = row - RC_METRIC_COUNT;
         bytes = snprintf(text, sizeof(text), "histogram %s %llu %u", histogram_names[id].name,
-                         (unsigned long long)histogram_names[id].scale, RC_HISTOGRAM_BUCKETS);
+                         (unsigned long long)histogram_names[id].scale, (unsigned)RC_HISTOGRAM_BUCKETS);
     } else if (row == ROW_OF_SUBSCRIPTIONS) {
         bytes = snprintf(text, sizeof(text), "subscriptions");
     } else {

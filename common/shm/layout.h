@@ -232,7 +232,22 @@ struct rc_trace_filter {
 };
 _Static_assert(sizeof(struct rc_trace_filter) == 896, "trace filter layout");
 
-enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
+enum rc_listener_kind {
+    RC_LISTENER_CLIENT,
+    RC_LISTENER_ADMIN,
+    RC_LISTENER_TLS,
+    RC_LISTENER_LINK, /* applications dial links; no client is served */
+    RC_LISTENER_LINK_TLS,
+    RC_LISTENER_KIND_COUNT,
+};
+static inline bool rc_listener_is_link(uint32_t kind)
+{
+    return kind == RC_LISTENER_LINK || kind == RC_LISTENER_LINK_TLS;
+}
+static inline bool rc_listener_is_tls(uint32_t kind)
+{
+    return kind == RC_LISTENER_TLS || kind == RC_LISTENER_LINK_TLS;
+}
 
 struct rc_listener {
     uint32_t kind;    /* enum rc_listener_kind */

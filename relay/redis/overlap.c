@@ -131,9 +131,9 @@ void rc_redis_overlap_forget(int fd)
     if (fstat(fd, &status) != 0 || status.st_size < (off_t)HEAD_BYTES || head_map(&overlap) != 0) {
         return;
     }
-    /* OV2, OV1: of a process that is gone. One that follows it, still, gives up. */
+    /* OV2: of a process that is gone. One that follows it, still, gives up. */
     if (atomic_load_explicit(&overlap.head->state, memory_order_acquire) == STATE_FORWARDS) {
-        atomic_store_explicit(&overlap.head->state, STATE_LOST, memory_order_release);
+        atomic_store_explicit(&overlap.head->state, STATE_LOST, memory_order_release); /* OV1 */
     }
     rc_redis_overlap_close(&overlap);
 }

@@ -258,7 +258,7 @@ testBroker(`nothing of bob's is reached by ${REQUESTS} requests over every proto
         count += more;
       }
     }
-    for (const user of ["alice", null]) wrongs.push(...await pried(broker, user, user === null ? undefined : tokenOf(user), NativeAttacker));
+    for (const user of ["alice", null]) wrongs.push(...await pried(bob, user, user === null ? undefined : tokenOf(user), NativeAttacker));
     assert.deepEqual([...wrongs, ...bob.wrongs].slice(0, 10), [], "the diary");
     await impersonated(broker, bob);
     await unsigned(broker);

@@ -207,13 +207,13 @@ testBroker("why does memory grow: a client that does not read, and the channel w
   const data = "x".repeat(1000);
   const memory = await memoryWhile(broker, () => publisher.publish("feed:1", data),
     ({ holders, clients, channels }) => holders[0].what === "unread_messages" && holders[0].grown_bytes > 0 && clients.length > 0 && channels[0]?.log_bytes > 0);
-  assert.deepEqual(memory.clients.map(({ client }) => client), [slow.id], "who it is");
+  assert.equal(memory.clients[0].client, slow.id, "who it is: the furthest behind first");
   assert.ok(memory.clients[0].behind_bytes > 0);
   assert.equal(memory.channels[0].channel, "feed:1");
   assert.match(memory.holders[0].look, /^ringcast clients --behind/);
   const held = Object.fromEntries(memory.holders.map((row) => [row.what, row]));
   assert.ok(held.unread_messages.bytes <= held.unread_messages.bytes_max);
-  assert.equal(held.clients.count, 2);
+  assert.ok(held.clients.count >= 2);
   assert.equal(memory.processes.length, 4);
   for (const row of memory.processes) assert.ok(row.resident_bytes > 0, row.process);
   await until("people read the same", async () => {

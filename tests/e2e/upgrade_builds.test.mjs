@@ -1,9 +1,14 @@
 // ringcast upgrade to builds with other configuration keys and other metrics, and back: everything goes over by its name.
 import assert from "node:assert/strict";
+import { generateKeyPairSync, sign } from "node:crypto";
+import { once } from "node:events";
 import { readlinkSync, rmSync } from "node:fs";
+import { createServer } from "node:https";
 import { join } from "node:path";
+import { after } from "node:test";
 import { run, testBroker } from "./lib/broker.mjs";
 import { CROWD_CONFIG, Crowd, killWorker } from "./lib/crowd.mjs";
+import { CA_FILE, certificate } from "./lib/tls.mjs";
 import { buildCopy, buildVariant } from "./lib/upgrade.mjs";
 import { BIN_DIR, delay, random, until } from "./lib/util.mjs";
 
@@ -192,4 +197,61 @@ testBroker("three builds in a row without an end in between: what one could not 
   broker.writeConfig({ ...broker.config, "limits.max_channels": 66 });
   assert.match((await reload(broker)).stdout, /changed: limits\.max_channels/);
   await end(crowd, watcher);
+});
+
+testBroker("places for workers that are not in use hold nothing up, and are there afterwards", { workers: 2, timeout: 120000, config: { ...CROWD_CONFIG, ...NAMESPACES, "server.max_workers": 3 } }, async (broker) => {
+  const { crowd, watcher } = await begin(broker, { listeners: 4, publishers: 2 });
+  await upgraded(broker, buildVariant());
+  const more = await ask(broker, "workers", "3");
+  assert.equal(more.code, 0, more.stdout + more.stderr);
+  await until("three workers", () => broker.pids().workers.filter(Boolean).length === 3);
+  await upgraded(broker, BIN_DIR);
+  for (const pid of broker.pids().all) assert.ok(programOf(pid).startsWith(BIN_DIR), programOf(pid));
+  await end(crowd, watcher);
+});
+
+/* RFC 7515, ES256. */
+function tokenOf(privateKey, claims) {
+  const text = [{ alg: "ES256", typ: "JWT" }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+  return `${text}.${sign("sha256", Buffer.from(text), { key: privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url")}`;
+}
+
+const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const jwks = createServer(certificate("localhost"), (request, response) => response.end(JSON.stringify({ keys: [publicKey.export({ format: "jwk" })] })));
+jwks.listen(0, "127.0.0.1");
+await once(jwks, "listening");
+after(() => jwks.close());
+
+testBroker("what limits have counted, and keys that were fetched, go over as well", {
+  workers: 2,
+  timeout: 120000,
+  config: {
+    "debug.user_query": "user",
+    "limits.max_connections_per_user": 3,
+    namespace: [{ name: "a", publish_rate: "100/1h" }],
+    identity: [{ name: "url", kind: "jwt", from: ["query.token"], jwks_url: `https://localhost:${jwks.address().port}/`, jwks_ca: CA_FILE }],
+  },
+}, async (broker) => {
+  const clients = [];
+  for (let i = 0; i < 3; i++) clients.push(await broker.connect({ path: "/ws?user=u1" }));
+  const passed = async (count) => {
+    const answers = await Promise.all(Array.from({ length: count }, (_, i) => clients[i % 3].request({ type: "publish", channel: "a:1", data: i })));
+    return answers.filter(({ type }) => type !== "error").length;
+  };
+  const full = () => assert.rejects(broker.connect({ path: "/ws?user=u1" }), /429/);
+  await until("keys are there", () => broker.log.some((line) => /jwks_fetched .*keys=1/.test(line)), { timeout: 20000 });
+  jwks.closeAllConnections();
+  jwks.close(); // from here on there is nobody to ask
+  const token = tokenOf(privateKey, { sub: "somebody", exp: Math.floor(Date.now() / 1000) + 3600 });
+  await (await broker.connect({ path: `/ws?token=${token}` })).close();
+  assert.equal(await passed(60), 60);
+  await full();
+  for (const folder of [buildVariant(), BIN_DIR]) {
+    await upgraded(broker, folder);
+    await full();
+    await (await broker.connect({ path: `/ws?token=${token}` })).close();
+    await assert.rejects(broker.connect({ path: `/ws?token=${token}x` }), /401/);
+  }
+  assert.equal(await passed(100), 40);
+  for (const client of clients) assert.equal(client.isClosed, false);
 });

@@ -107,7 +107,7 @@ static void put_holder(struct rc_text *text, const struct rc_control *control, c
     rc_text_put(text, ",\"why\":\"%s\",\"look\":\"ringcast %s\"}", holder->why, holder->look);
 }
 
-static void put_process(struct rc_text *text, const struct rc_control *control, uint32_t index)
+static void put_sizes(struct rc_text *text, const struct rc_control *control, uint32_t index)
 {
     const struct rc_procfs_sizes sizes = rc_procfs_sizes(rc_instance_pid(control, index));
     rc_text_put(text, "{\"process\":\"%s\"", rc_instance_process_name(index));
@@ -136,7 +136,7 @@ int rc_api_memory(struct rc_api_call *call, struct rc_api_fault *fault)
     rc_text_put(&text, "],\"processes\":[");
     for (uint32_t i = 0; i < rc_instance_process_count(control); i++) {
         rc_text_put(&text, i == 0 ? "" : ",");
-        put_process(&text, control, i);
+        put_sizes(&text, control, i);
     }
     rc_text_put(&text, "]}\n");
     rc_api_finish(call, &text);

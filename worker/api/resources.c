@@ -11,6 +11,7 @@
 #include "common/metrics/bridges.h"
 #include "common/metrics/exposition.h"
 #include "common/metrics/instance.h"
+#include "common/metrics/render.h"
 #include "common/metrics/redis_health.h"
 #include "common/text/json_scan.h"
 #include "common/shm/worker_use.h"

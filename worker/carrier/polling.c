@@ -102,6 +102,16 @@ static bool query_read(const struct rc_engines *engines, const struct rc_exchang
     return true;
 }
 
+/* Is it for the end point whose clients are an application's? */
+static bool polling_is_linked(const struct rc_polling *polling, const struct rc_exchange *exchange)
+{
+    enum rc_codec_id codec;
+    char path[RC_ROUTE_PATH_BYTES_MAX];
+    const int bytes = rc_http_path_decode(exchange->request->path, path, sizeof(path) - 1);
+    path[bytes < 0 ? 0 : bytes] = '\0';
+    return rc_socket_endpoint(polling->engines->clients->config, path, &codec) >= 0 && codec == RC_CODEC_LINK;
+}
+
 bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
                       struct rc_engine_query *query)
 {
@@ -122,6 +132,10 @@ bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, 
     }
     rc_metric_add(polling->engines->clients->metrics, RC_METRIC_ENGINE_REVISION_REFUSED,
                   error == RC_EIO_UNSUPPORTED_VERSION);
+    if (polling_is_linked(polling, exchange)) {
+        rc_link_failed(polling->engines->link.context, exchange, (unsigned)error,
+                       rc_eio_error_message((enum rc_eio_error)error));
+    }
     polling_refuse(exchange, (enum rc_eio_error)error, upgrade);
     return false;
 }

@@ -6,7 +6,7 @@
  *
  *   clients.c  all of them: made, reconfigured, sent away      park.c       received and not handled yet
  *   life.c     accepted, attached, closing, ended              peer.c       who the client is behind its proxies
- *   input.c    bytes in                                        operation.c  what clients ask for
+ *   input.c    bytes in                                        operation.c  what clients ask for, read by message.c
  *   heartbeat.c  what the timers find                          presence.c   who is in a channel: the relay is asked
  *   expiry.c   credentials' ends       refresh.c  a backend is asked to renew them
  *   http.c     while it speaks HTTP, as worker/http sees it    down.c       what comes down from the relay, to whom it is for
@@ -166,6 +166,9 @@ struct rc_clients {
         *closed; /* borrowed: of the report, who has ended; NULL: nobody is told (tests, or not its own yet) */
     const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
     void *polling_context;          /* borrowed */
+    /* A request of who came through a listener of [link]. */
+    void (*dialled)(void *context, struct rc_exchange *exchange);
+    void *dialled_context; /* borrowed */
 };
 
 /* -ENOMEM. */
@@ -554,6 +557,11 @@ bool rc_client_history_text(const struct rc_envelope_view *view, uint8_t **bytes
 /* presence.c: asks the relay for a client. 0; -EAGAIN: no room in the up ring; else too many such questions wait. */
 int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct rc_span channel, uint32_t limit,
                            struct rc_span id);
+
+/* A client that subscribes, or is subscribed, to the channel, a byte shorter than the longest, follows who comes and goes there : first who is
+ * there, which it gets anew when it does so again. Not any more; nothing happens where it does not. */
+enum rc_subscribed rc_client_presence_begin(struct rc_clients *clients, uint32_t client, struct rc_span channel);
+void rc_client_presence_end(struct rc_clients *clients, uint32_t client, struct rc_span channel);
 
 /* down.c: what the uplink tells, but for calls of the API, which main() adds. */
 struct rc_uplink_handlers rc_clients_uplink_handlers(struct rc_clients *clients);

@@ -62,6 +62,12 @@ static bool conn_is_local(const struct rc_clients *clients, uint32_t index, cons
            ((flags & (RC_SOCKET_LOOPBACK | RC_SOCKET_UNIX)) != 0 && rc_address_is_loopback(client));
 }
 
+/* Is it an application, that dials a link? */
+static bool conn_dials(const struct rc_clients *clients, uint32_t index)
+{
+    return rc_listener_is_link(clients->control->listeners[clients->truth->sockets[index].listener].kind);
+}
+
 /* --- requests that a successor may begin anew ------------------------------------------------------------------------ */
 
 static struct rc_input *input_of(const struct rc_clients *clients, uint32_t index)
@@ -135,6 +141,10 @@ static void conn_begin(void *context, struct rc_exchange *exchange)
     exchange->local = conn_is_local(clients, index, &exchange->client);
     if (clients->truth->sockets[index].flags & RC_SOCKET_HERE) {
         exchange->keep_alive = false; /* what comes next may be for anybody: whoever piped this one looks again */
+    }
+    if (conn_dials(clients, index)) {
+        clients->dialled(clients->dialled_context, exchange);
+        return;
     }
     rc_routes_begin(&clients->routes, exchange);
 }

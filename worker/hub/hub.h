@@ -155,6 +155,7 @@ struct rc_hub {
     struct rc_index_list dirty_clients; /* output of their own, or unblocked */
     struct rc_index_list turn_clients;
     struct rc_index_list replays_due;   /* clients that are to get a piece of a history */
+    struct rc_index_list ahead;         /* clients that have more of a history than this host: due when it gets some */
     struct rc_index_list dirty_sockets; /* answers, of those that carry no client */
     struct rc_index_list turn_sockets;
     struct rc_index_list dirty_critical; /* as dirty_groups, of critical namespaces: served between two rounds */
@@ -430,6 +431,9 @@ bool rc_hub_takes(const struct rc_hub *hub, uint32_t client);
 uint64_t rc_hub_backlog(const struct rc_hub *hub, uint32_t client);
 /* Has the subscription got all that came for it? */
 bool rc_hub_caught_up(const struct rc_hub *hub, uint32_t subscription);
+/* Encodings (bits) in which something waits in the channel's log for who has got all before it: who reads them is not to be sent anything
+ * volatile, which is counted for each. */
+uint64_t rc_hub_encodings_behind(struct rc_hub *hub, uint32_t channel);
 /* Members of a channel, one after another: `*group` and `*member` are 0 at first. 0: there is no more. Not across changes of it. */
 uint32_t rc_hub_member_next(struct rc_hub *hub, uint32_t channel, uint32_t *group, uint32_t *member);
 

@@ -23,24 +23,8 @@
 
 #include "worker/io/io.h"
 
-struct rc_io_tls;
-
 /* A socket from `from` on whose TLS no other process could go on with (TLS 1.2, a handshake, no room); RC_SOCKET_NONE: there is none. */
 uint32_t rc_io_tls_hinders(const struct rc_io *io, uint32_t from);
-
-/* --- while it goes on: nothing, of a connection that does not lie there --- */
-void rc_io_tls_left_begin(struct rc_io *io, uint32_t socket, struct rc_io_tls *tls);
-void rc_io_tls_left_drop(struct rc_io *io, uint32_t socket);
-/* Its keys are about to be used, and what they made is not whole; and when it is. */
-void rc_io_tls_changes(struct rc_io *io, uint32_t socket, bool changing);
-/* There is more of out and later; a send of `out` is asked for; some of it has left; the next one is `later`. */
-void rc_io_tls_left_out(struct rc_io *io, uint32_t socket, struct rc_io_tls *tls);
-void rc_io_tls_left_asked(struct rc_io *io, uint32_t socket, const struct rc_io_tls *tls);
-void rc_io_tls_left_sent(struct rc_io *io, uint32_t socket, const struct rc_io_tls *tls);
-void rc_io_tls_left_next(struct rc_io *io, uint32_t socket, struct rc_io_tls *tls);
-/* What there is of a record of which not all has come. */
-void rc_io_tls_left_part(struct rc_io *io, uint32_t socket, struct rc_io_tls *tls);
-void rc_io_tls_left_failed(struct rc_io *io, uint32_t socket);
 
 /* --- what a killed process had not looked at --- */
 /* Bytes that were received, behind `before` (what there was of such ones, for who does it again). -ENOMEM; -ENOENT: its keys are not there. */

@@ -16,7 +16,6 @@
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
-#include "worker/io/tls_left.h"
 
 /* Output that OpenSSL makes on its own (tickets, key updates, alerts) while a record is under way. A peer that asks for more of it
  * than this without reading what it gets is sent away. */
@@ -363,7 +362,7 @@ int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const str
 {
     bool wanted = false;
     for (uint32_t i = 0; i < io->listener_count; i++) {
-        io->tls_listener[i] = control->listeners[i].kind == RC_LISTENER_TLS;
+        io->tls_listener[i] = rc_listener_is_tls(control->listeners[i].kind);
         wanted |= io->tls_listener[i];
     }
     if (!wanted) {

@@ -13,7 +13,6 @@
 #include "common/base/check.h"
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
-#include "worker/io/tls_left.h"
 #include "worker/store/order.h"
 
 struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t index)

@@ -7,6 +7,8 @@ void rc_link_conns_go_on(struct rc_links *links, struct rc_link *link)
 {
     struct rc_index_list waiting = link->waiting;
     link->waiting = (struct rc_index_list){0};
+    links->waiting -= waiting.count;
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_WAITING, links->waiting);
     for (uint32_t i = 0; i < waiting.count; i++) {
         const uint32_t client = waiting.items[i];
         const struct rc_link_conn *conn = rc_link_conn_of(links, client);
@@ -36,6 +38,12 @@ void rc_link_conn_look(struct rc_links *links, uint32_t client)
     (void)rc_link_tell(links, client, RC_LINK_WRITABLE, rc_span_of(&no, 1));
 }
 
+/* Does the client take more again? */
+static bool conn_takes_more(const struct rc_links *links, uint32_t client)
+{
+    return rc_hub_backlog(links->clients->hub, client) < RC_LINK_FULL_BYTES / 2;
+}
+
 void rc_link_conns_writable(struct rc_links *links)
 {
     static const uint8_t yes = 1;
@@ -46,7 +54,7 @@ void rc_link_conns_writable(struct rc_links *links)
         if (!conn->full) {
             continue; /* it is gone, or another one */
         }
-        if (rc_hub_backlog(links->clients->hub, client) >= RC_LINK_FULL_BYTES / 2) {
+        if (!conn_takes_more(links, client)) {
             links->full.items[kept++] = client;
             continue;
         }
@@ -54,4 +62,20 @@ void rc_link_conns_writable(struct rc_links *links)
         (void)rc_link_tell(links, client, RC_LINK_WRITABLE, rc_span_of(&yes, 1));
     }
     links->full.count = kept;
+}
+
+bool rc_link_conns_ready(const struct rc_links *links)
+{
+    for (uint32_t i = 0; links->waiting > 0 && i < RC_LINKS_MAX; i++) {
+        const struct rc_link *link = &links->links[i];
+        if (link->waiting.count > 0 && link->why == NULL && rc_link_has_room(links, link)) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < links->full.count; i++) {
+        if (conn_takes_more(links, links->full.items[i])) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -8,14 +8,14 @@ const { Links } = require("./links.js");
 
 const RECOVERY_MS = 2 * 60 * 1000; // socket.io's own
 
-function settingsOf(io, { secret = process.env.RINGCAST_LINK_SECRET, path, resume, dial, backend }) {
+function settingsOf(io, { secret = process.env.RINGCAST_LINK_SECRET, path, resume, dial, tls, backend }) {
   const secrets = [secret ?? []].flat().filter(Boolean);
   if (secrets.length === 0) throw new Error("ringcast-socket.io: a secret is needed, the same as in [[backend]]: attach(io, server, { secret }) or RINGCAST_LINK_SECRET");
   const recovery = io.opts.connectionStateRecovery;
   const canResume = typeof io.sockets._createSocket === "function"; // socket.io 4.6
   if (resume && !canResume) throw new Error("ringcast-socket.io: resume needs socket.io 4.6 or later");
   return {
-    secrets, path, backend,
+    secrets, path, backend, tls,
     dial: [dial ?? process.env.RINGCAST_LINK_DIAL?.split(",") ?? []].flat(),
     resume: resume ?? Boolean(recovery && canResume),
     recovery: recovery ? recovery.maxDisconnectionDuration ?? RECOVERY_MS : 0,

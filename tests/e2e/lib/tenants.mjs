@@ -65,7 +65,7 @@ export const TENANTS_CONFIG = {
   ],
   namespace: [
     { name: "own", subscribe: "owner", publish: "owner", presence: true, retain: "owner", history: 20, delta: "fossil" },
-    { name: "diary", publish: "none", history: 10, history_who: "owner" },
+    { name: "diary", publish: "none", history: 1000, history_who: "owner" },
     { name: "board", publish: "user", retain: "owner" },
     { name: "team", publish: "member", presence: true },
     { name: "gate", subscribe: "rules" },
@@ -238,7 +238,7 @@ export class Bob {
     const { client, said } = await this.newcomer("board:bob");
     assert.deepEqual(said.map(({ retained, data }) => [retained, data]), [[true, "what bob keeps there"]]);
     await client.close();
-    const diary = await this.json.request({ type: "history", channel: DIARY });
+    const diary = await this.json.request({ type: "history", channel: DIARY, limit: 100 });
     assert.ok(JSON.stringify(diary).includes(this.entry), "bob reads his diary");
     const own = await this.json.presence("own:bob");
     assert.deepEqual([own.clients, own.users, own.members.map(({ user }) => user)], [2, 1, ["bob"]]);

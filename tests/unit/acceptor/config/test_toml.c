@@ -341,7 +341,6 @@ static const struct {
     {"[[namespace]]\nname = \"a\"\nhistory = -1\n",
      "x.toml:3:11: [[namespace]] history: expected a number from 0 to 1000000, found -1"},
     {"[[endpoint]]\nprotocol = \"raw\"\n", "x.toml:1:1: this [[endpoint]] needs a path"},
-    {"[[backend]]\nname = \"app\"\n", "x.toml:1:1: this [[backend]] needs a url"},
     {"[[backend]]\nname = \"a\"\nurl = [\"ftp://a/\"]\n", "x.toml:3:8: [[backend]] url: expected \"http://"},
     {"[[backend]]\nname = \"a b\"\nurl = [\"http://a/\"]\n",
      "x.toml:2:8: [[backend]] name: expected letters, digits, _, . and -"},

@@ -25,7 +25,7 @@ static void open_all(void)
     cr_assert_eq(rc_wire_open(&wire, "a", 7, 1000000, host.control.metrics), 0);
     bridge = (struct rc_bridge){.timers = &fake.timers, .wire = &wire};
     fake.up = true;
-    cr_assert_eq(rc_calls_open(&calls, &bridge, &registry, &host.router), 0);
+    cr_assert_eq(rc_calls_open(&calls, &bridge, &registry, &host.router, NULL), 0);
     calls.everybody.confirmed = true;
     calls.serial = 4; /* its first call is the fifth */
 }

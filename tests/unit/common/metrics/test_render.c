@@ -1,4 +1,4 @@
-/* metrics: the exposition as Prometheus reads it. */
+/* common/metrics/render: the exposition as Prometheus reads it. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -6,9 +6,8 @@
 #include <string.h>
 
 #include "build_id.h"
-#include "common/metrics/bank.h"
 #include "common/metrics/exposition.h"
-#include "common/metrics/metrics.h"
+#include "common/metrics/render.h"
 
 /* Acceptor, relay and two workers, as /metrics has them. */
 static struct rc_bank banks[4];
@@ -22,7 +21,7 @@ static void open_banks(void)
     }
 }
 
-TestSuite(metrics, .init = open_banks);
+TestSuite(render, .init = open_banks);
 
 static char *render_as(size_t count, const char *instance, bool labelled)
 {
@@ -57,7 +56,7 @@ static bool has_line(const char *text, const char *line)
 
 #define expect_line(text, line) cr_expect(has_line(text, line), "missing: %s", line)
 
-Test(metrics, names_of_the_requirements_are_kept)
+Test(render, names_of_the_requirements_are_kept)
 {
     rc_metric_set(&banks[2].metrics, RC_METRIC_CONNECTIONS, 3);
     rc_metric_set(&banks[3].metrics, RC_METRIC_CONNECTIONS, 4);
@@ -80,7 +79,7 @@ Test(metrics, names_of_the_requirements_are_kept)
     free(text);
 }
 
-Test(metrics, who_counts_is_a_label)
+Test(render, who_counts_is_a_label)
 {
     rc_metric_add(&banks[2].metrics, RC_METRIC_SENDS, 10);
     rc_metric_add(&banks[3].metrics, RC_METRIC_SENDS, 20);
@@ -105,7 +104,7 @@ Test(metrics, who_counts_is_a_label)
     free(text);
 }
 
-Test(metrics, rows_of_a_family_have_one_head)
+Test(render, rows_of_a_family_have_one_head)
 {
     rc_metric_add(&banks[2].metrics, RC_METRIC_REFUSED_FULL, 3);
     rc_metric_add(&banks[3].metrics, RC_METRIC_REFUSED_USER, 4);
@@ -119,7 +118,7 @@ Test(metrics, rows_of_a_family_have_one_head)
     free(text);
 }
 
-Test(metrics, gauges_of_other_units_are_told_in_seconds)
+Test(render, gauges_of_other_units_are_told_in_seconds)
 {
     rc_metric_set(&banks[0].metrics, RC_METRIC_RECENT_P95, 1500);
     rc_metric_set(&banks[0].metrics, RC_METRIC_RECENT_CPU, 250);
@@ -129,7 +128,7 @@ Test(metrics, gauges_of_other_units_are_told_in_seconds)
     free(text);
 }
 
-Test(metrics, the_instance_is_a_label_when_it_is_wanted)
+Test(render, the_instance_is_a_label_when_it_is_wanted)
 {
     char *text = render_as(4, "web1", true);
     expect_line(text, "ringcast_sends_total{instance=\"web1\",worker=\"0\"} 0");
@@ -143,7 +142,7 @@ Test(metrics, the_instance_is_a_label_when_it_is_wanted)
     free(text);
 }
 
-Test(metrics, closes_are_counted_by_code)
+Test(render, closes_are_counted_by_code)
 {
     rc_metric_closed(&banks[2].metrics, 4000);
     rc_metric_closed(&banks[2].metrics, 4000);
@@ -152,7 +151,7 @@ Test(metrics, closes_are_counted_by_code)
     cr_expect_eq(banks[2].metrics.closes[RC_METRIC_CLOSE_OTHER], 1u);
 }
 
-Test(metrics, gauge_below_zero_is_a_negative_number)
+Test(render, gauge_below_zero_is_a_negative_number)
 {
     rc_metric_sub(&banks[2].metrics, RC_METRIC_SUBSCRIPTIONS, 1);
     char *text = render(4, "n");
@@ -160,7 +159,7 @@ Test(metrics, gauge_below_zero_is_a_negative_number)
     free(text);
 }
 
-Test(metrics, label_values_are_escaped)
+Test(render, label_values_are_escaped)
 {
     char *text = render(1, "a\"b\\c\nd");
     expect_line(text, "ws_connections_total{instance=\"a\\\"b\\\\c\\nd\"} 0");
@@ -173,7 +172,7 @@ Test(metrics, label_values_are_escaped)
     free(text);
 }
 
-Test(metrics, every_line_is_well_formed_and_no_family_comes_twice)
+Test(render, every_line_is_well_formed_and_no_family_comes_twice)
 {
     char *text = render(4, "n");
     char *families[1024];
@@ -200,7 +199,7 @@ Test(metrics, every_line_is_well_formed_and_no_family_comes_twice)
     free(text);
 }
 
-Test(metrics, histogram_bounds_rise_and_counts_with_them)
+Test(render, histogram_bounds_rise_and_counts_with_them)
 {
     static const char *const names[] = {"ws_redis_latency_ms", "ringcast_publish_to_send_seconds",
                                         "ringcast_turn_seconds", "ringcast_frames_per_send"};
@@ -245,7 +244,7 @@ static size_t render_to(char *out, size_t capacity)
     return to.bytes;
 }
 
-Test(metrics, output_is_cut_at_every_capacity_and_the_need_is_told)
+Test(render, output_is_cut_at_every_capacity_and_the_need_is_told)
 {
     const size_t bytes = render_to(NULL, 0);
     char *whole = malloc(bytes);

@@ -1,5 +1,5 @@
-/* metrics: see metrics.h. The exposition format is Prometheus' text format 0.0.4. */
-#include "common/metrics/metrics.h"
+/* render: see render.h. The exposition format is Prometheus' text format 0.0.4. */
+#include "common/metrics/render.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/metrics/bank.h"
 #include "common/metrics/exposition.h"
 
 #define BOUNDS_MAX 19      /* `le` bounds of a histogram, +Inf not counted */
