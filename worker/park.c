@@ -174,12 +174,7 @@ void rc_park_pass(struct rc_worker *w)
         return;
     }
     if (!w->more && rc_io_parked(&w->io) && !rc_hub_pending(&w->hub)) {
-        if (rc_io_tls_leave(&w->io) < 0) {
-            park_go_on(w, "the heap has no room for TLS connections");
-            return;
-        }
         park_sleep(w);
-        rc_io_tls_stay(&w->io);
         park_go_on(w, NULL);
     } else if (age_ms >= PARK_STILL_MS) {
         park_go_on(w, "something stays in flight");

@@ -1,18 +1,14 @@
 // HTTP connections outlive their worker: those of Socket.IO by polling, requests whose body is coming, answers that are leaving.
 import assert from "node:assert/strict";
-import { run, testBroker } from "./lib/broker.mjs";
+import { testBroker } from "./lib/broker.mjs";
 import { killWorker } from "./lib/crowd.mjs";
+import { handedOver } from "./lib/outlive.mjs";
 import { openPolling } from "./lib/socketio.mjs";
 import { CROWD_ROWS, CROWD_SOCKETIO, SocketioCrowd } from "./lib/socketio_crowd.mjs";
 import { openStream } from "./lib/sse.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const POLLING = { "socketio.path": "/socket.io/", event: CROWD_ROWS };
-
-async function handedOver(broker, ...words) {
-  const result = await run(["handover", ...words, "-c", broker.configPath], { env: broker.env, timeout: 60000 });
-  assert.equal(result.code, 0, `${result.stdout}${result.stderr}\n${broker.log.slice(-20).join("\n")}`);
-}
 
 const ways = {
   "a planned hand-over": (broker) => handedOver(broker, "0"),

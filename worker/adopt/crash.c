@@ -2,6 +2,7 @@
 #include "worker/adopt/crash.h"
 
 #include "common/base/log.h"
+#include "worker/io/tls_left.h"
 #include "worker/io/unread.h"
 #include "worker/store/named.h"
 #include "worker/store/receiving.h"
@@ -52,9 +53,9 @@ static void crash_know(struct rc_crash *crash, struct rc_truth *truth, uint64_t 
 {
     struct rc_truth_receiving *receiving = &truth->layout->receiving;
     const uint32_t index = receiving->socket - 1;
-    if (receiving->socket == 0 || index >= truth->socket_count || receiving->count > sizeof(receiving->bytes) ||
-        receiving->next > receiving->count || receiving->offset > receiving->next ||
-        truth->sockets[index].state != RC_SOCKET_CARRYING) {
+    if (receiving->socket == 0 || index >= truth->socket_count || truth->tls[index] != 0 ||
+        receiving->count > sizeof(receiving->bytes) || receiving->next > receiving->count ||
+        receiving->offset > receiving->next || truth->sockets[index].state != RC_SOCKET_CARRYING) {
         return;
     }
     const bool done = receiving->offset < receiving->next && up_tail != receiving->up_position;
@@ -88,7 +89,7 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
     const bool overflowed = rc_io_unread_overflowed(crash->memory);
     for (uint32_t i = 0; i < truth->socket_count; i++) {
         struct rc_socket *socket = &truth->sockets[i];
-        if (overflowed && (socket->inflight & RC_INFLIGHT_RECEIVE)) {
+        if (overflowed && (socket->inflight & (RC_INFLIGHT_RECEIVE | RC_INFLIGHT_TLS))) {
             rc_truth_give_up_socket(truth, i, &before);
         }
     }
@@ -121,15 +122,27 @@ static void crash_send(void *context, const struct rc_packet *packet, const stru
 }
 
 /* What the socket sent is input that waits. Done again, it is parked once. */
-static void crash_park(struct rc_crash *crash, struct rc_clients *clients, const struct rc_io_unread *unread)
+static void crash_park(struct rc_crash *crash, struct rc_clients *clients, const struct rc_io_unread *unread,
+                       uint32_t before)
 {
     struct rc_truth *truth = clients->truth;
     struct rc_socket *socket = &truth->sockets[unread->socket];
-    if (!rc_io_unread_is(truth, unread) || socket->state == RC_SOCKET_LINGER || socket->state == RC_SOCKET_FREE ||
-        socket->state >= RC_SOCKET_TERMINATING || socket->listener == RC_SOCKET_MADE_HERE) {
+    const bool tls =
+        rc_io_unread_is(truth, unread) && truth->tls[unread->socket] != 0; /* none of its records is nobody's */
+    if (!rc_io_unread_is(truth, unread) || (socket->state == RC_SOCKET_LINGER && !tls) ||
+        socket->state == RC_SOCKET_FREE || socket->state >= RC_SOCKET_TERMINATING ||
+        socket->listener == RC_SOCKET_MADE_HERE) {
         return; /* nobody wants it */
     }
     crash->unread++;
+    if (tls) {
+        if (rc_io_tls_left_unread(truth, unread->socket, before, unread->bytes, unread->count) < 0) {
+            rc_truth_give_up_socket(truth, unread->socket, &crash->repaired);
+        } else {
+            socket->received_bytes += unread->count;
+        }
+        return;
+    }
     if (socket->state == RC_SOCKET_PIPED || (socket->flags & RC_SOCKET_PREFACE) ||
         rc_socket_park(clients, unread->socket, unread->bytes, unread->count) < 0) {
         rc_truth_give_up_socket(truth, unread->socket, &crash->repaired);
@@ -164,11 +177,16 @@ static void crash_park_all(struct rc_crash *crash, struct rc_clients *clients)
             if (memory->read_began == at + 1 && input != NULL && input->parked_bytes > memory->read_parked) {
                 input->parked_bytes = memory->read_parked; /* a successor was killed just here */
             }
-            memory->read_parked = input == NULL ? 0 : input->parked_bytes;
+            const bool tls = unread.socket < truth->socket_count && truth->tls[unread.socket] != 0;
+            if (!tls || memory->read_began != at + 1) { /* of TLS it says what there was before the first try */
+                memory->read_parked = tls             ? rc_io_tls_left_unread_bytes(truth, unread.socket)
+                                      : input == NULL ? 0
+                                                      : input->parked_bytes;
+            }
             RC_STORE_ORDER();
             memory->read_began = at + 1;
             RC_STORE_ORDER();
-            crash_park(crash, clients, &unread);
+            crash_park(crash, clients, &unread, memory->read_parked);
             RC_STORE_ORDER();
             memory->read_next = at + 1;
         }
@@ -183,6 +201,7 @@ void rc_crash_settle(struct rc_crash *crash, struct rc_clients *clients)
         clients->truth->sockets[i].inflight = 0; /* it was the dead one's */
     }
     rc_io_unread_sends(crash->memory, crash_send, &sends);
+    rc_io_unread_tls(crash->memory, clients->truth);
     rc_hub_resume(clients->hub);
     crash_park_rest(crash, clients);
     crash_park_all(crash, clients);
@@ -229,10 +248,26 @@ static void crash_end(struct rc_clients *clients)
     }
 }
 
+/* Records that had come and were not looked at. */
+static void crash_read_left(struct rc_clients *clients)
+{
+    struct rc_truth *truth = clients->truth;
+    for (uint32_t i = 0; i < truth->socket_count; i++) {
+        if (rc_io_tls_left_unread_bytes(truth, i) > 0 && truth->sockets[i].state < RC_SOCKET_TERMINATING) {
+            truth->layout->working_socket = i + 1;
+            RC_STORE_ORDER();
+            rc_io_tls_read_left(clients->io, i);
+            RC_STORE_ORDER();
+            truth->layout->working_socket = 0;
+        }
+    }
+}
+
 void rc_crash_wake(struct rc_clients *clients)
 {
     const struct rc_truth *truth = clients->truth;
     crash_end(clients);
+    crash_read_left(clients);
     /* Their questions died with who asked: the operation stands whole in the input, and is begun anew. */
     for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
         const struct rc_client *client = rc_truth_client(truth, i);

@@ -170,7 +170,7 @@ struct rc_clients {
     uint8_t *room; /* owned: for what codecs convert; rc_client_room */
     size_t room_capacity;
     struct rc_address_limit addresses;
-    struct rc_rate *rates; /* owned, per client; NULL until a rate is configured */
+    struct rc_rate *rates; /* in the truth, per client; NULL until a rate is configured */
     struct rc_rate_limits rate_limits;
     struct rc_carrier_ops carrier;
     struct rc_engine_ops engine;

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/log.h"
-
 /* Takes the limits over from the configuration. */
 static void clients_limits(struct rc_clients *clients)
 {
@@ -19,11 +17,8 @@ static void clients_limits(struct rc_clients *clients)
                                                    .bytes_per_s = limits->byte_rate_bytes,
                                                    .bytes_burst = limits->byte_rate_bytes};
     if (clients->rates == NULL && (limits->message_rate > 0 || limits->byte_rate_bytes > 0)) {
-        clients->rates = calloc(clients->truth->clients.count_max, sizeof(*clients->rates));
-        if (clients->rates == NULL) {
-            rc_log_error("rates_off", "reason=\"no memory for the rates of %u clients\"",
-                         clients->truth->clients.count_max);
-        }
+        _Static_assert(sizeof(struct rc_rate) == sizeof(struct rc_truth_rate), "rates lie in the truth");
+        clients->rates = (struct rc_rate *)(void *)clients->truth->rates;
     }
 }
 
@@ -55,7 +50,6 @@ void rc_clients_close(struct rc_clients *clients)
 {
     rc_exchanges_close(&clients->exchanges);
     rc_address_limit_close(&clients->addresses);
-    free(clients->rates);
     free(clients->room);
     rc_client_decisions_close(clients);
     rc_client_refreshes_close(clients);

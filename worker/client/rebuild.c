@@ -1,8 +1,7 @@
 /*
  * rebuild: what is known of clients and their sockets beside the truth, made from a truth that another process has written. See client.h.
  *
- * Rates begin empty, and so once more lenient. What a backend is being asked is asked anew when its client goes on. Nothing is written to
- * the truth before rc_clients_taken.
+ * What a backend is being asked is asked anew when its client goes on. Nothing is written to the truth before rc_clients_taken.
  */
 #include "worker/client/client.h"
 

@@ -115,7 +115,8 @@ struct rc_io_tls {
     uint32_t out_sent; /* before it is in flight, waits for room (RC_INFLIGHT_POLLOUT), or is gone */
     uint8_t *later;    /* owned: output made while `out` was leaving */
     uint32_t later_bytes;
-    bool failed; /* ends when its alert has left */
+    uint32_t out_before; /* of what the truth has as its output, how much came before `out` and has left */
+    bool failed;         /* ends when its alert has left */
 };
 
 int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const struct rc_config *config,
@@ -132,6 +133,28 @@ void rc_io_tls_writable(struct rc_io *io, uint32_t socket);
 void rc_io_tls_on_sent(struct rc_io *io, uint32_t socket, int result);
 void rc_io_tls_shutdown(struct rc_io *io, uint32_t socket);
 void rc_io_tls_freed(struct rc_io *io, uint32_t socket);
+
+/* --- tls_truth.c: nothing, of a connection that does not lie there --- */
+
+/* NULL: it does not. */
+struct rc_truth_tls *rc_io_tls_left(const struct rc_truth *truth, uint32_t socket);
+/* None of them for block 0. */
+const struct rc_truth_block *rc_io_tls_left_bytes(const struct rc_truth *truth, uint32_t block);
+/* The link says both of them, one behind the other, from one store on. -ENOMEM: unchanged. */
+int rc_io_tls_left_put(struct rc_truth *truth, uint32_t *link, const void *first, uint32_t first_bytes,
+                       const void *second, uint32_t second_bytes);
+void rc_io_tls_left_begin(struct rc_io *io, uint32_t socket, struct rc_io_tls *tls);
+void rc_io_tls_left_drop(struct rc_io *io, uint32_t socket);
+/* Its keys are about to be used, and what they made is not whole; and when it is. */
+void rc_io_tls_changes(struct rc_io *io, uint32_t socket, bool changing);
+/* There is more of out and later; a send of `out` is asked for; some of it has left; the next one is `later`. */
+void rc_io_tls_left_out(struct rc_io *io, uint32_t socket, struct rc_io_tls *tls);
+void rc_io_tls_left_asked(struct rc_io *io, uint32_t socket, const struct rc_io_tls *tls);
+void rc_io_tls_left_sent(struct rc_io *io, uint32_t socket, const struct rc_io_tls *tls);
+void rc_io_tls_left_next(struct rc_io *io, uint32_t socket, struct rc_io_tls *tls);
+/* What there is of a record of which not all has come. */
+void rc_io_tls_left_part(struct rc_io *io, uint32_t socket, struct rc_io_tls *tls);
+void rc_io_tls_left_failed(struct rc_io *io, uint32_t socket);
 
 /* --- transmit.c --- */
 

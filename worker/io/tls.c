@@ -38,10 +38,11 @@ struct secrets {
 
 /* A connection is OpenSSL's (`ssl`), or after a handshake of TLS 1.3 as a server that of tls_record alone. */
 struct rc_tls_conn {
-    SSL *ssl;                /* owned */
-    struct secrets *secrets; /* owned: from the first secret to the end of the handshake */
-    struct rc_tls_keys keys; /* once `ssl` is gone */
-    uint8_t *part;           /* owned: a record of which not all has come; NULL: none */
+    SSL *ssl;                 /* owned */
+    struct secrets *secrets;  /* owned: from the first secret to the end of the handshake */
+    struct rc_tls_keys *keys; /* borrowed, once `ssl` is gone: `own`, or where they are kept */
+    struct rc_tls_keys own;
+    uint8_t *part; /* owned: a record of which not all has come; NULL: none */
     uint32_t part_bytes;
     char *identity; /* owned; NULL: nobody was named */
 };
@@ -326,7 +327,7 @@ void rc_tls_free(struct rc_tls_conn *conn)
     if (conn != NULL) {
         SSL_free(conn->ssl);
         secrets_forget(conn);
-        OPENSSL_cleanse(&conn->keys, sizeof(conn->keys));
+        OPENSSL_cleanse(&conn->own, sizeof(conn->own));
         free(conn->part);
         free(conn->identity);
         free(conn);
@@ -401,7 +402,8 @@ static void conn_settle(struct rc_tls_conn *conn, uint64_t sealed)
         const size_t name_bytes = rc_tls_identity(conn, name, sizeof(name));
         char *identity = name_bytes == 0 ? NULL : strndup(name, name_bytes);
         if ((name_bytes == 0 || identity != NULL) &&
-            rc_tls_keys_set(&conn->keys, suite, secrets->client, secrets->server, sealed) == 0) {
+            rc_tls_keys_set(&conn->own, suite, secrets->client, secrets->server, sealed) == 0) {
+            conn->keys = &conn->own;
             /* Not ended, only out of OpenSSL's sight: its session stays good for the ticket. */
             SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
             SSL_free(conn->ssl);
@@ -418,7 +420,7 @@ static int own_seal(struct rc_tls *tls, struct rc_tls_conn *conn, enum rc_tls_co
                     size_t count)
 {
     uint8_t *to = out_room(tls, count + RC_TLS_SEALED_MORE);
-    const int rc = to == NULL ? -ENOMEM : rc_tls_seal(tls->ciphers, &conn->keys, type, plain, count, to);
+    const int rc = to == NULL ? -ENOMEM : rc_tls_seal(tls->ciphers, conn->keys, type, plain, count, to);
     tls->out_bytes += rc == 0 ? count + RC_TLS_SEALED_MORE : 0;
     return rc;
 }
@@ -426,7 +428,7 @@ static int own_seal(struct rc_tls *tls, struct rc_tls_conn *conn, enum rc_tls_co
 static int own_update(struct rc_tls *tls, struct rc_tls_conn *conn)
 {
     uint8_t *to = out_room(tls, 5 + RC_TLS_SEALED_MORE);
-    const int rc = to == NULL ? -ENOMEM : rc_tls_update(tls->ciphers, &conn->keys, to);
+    const int rc = to == NULL ? -ENOMEM : rc_tls_update(tls->ciphers, conn->keys, to);
     tls->out_bytes += rc == 0 ? 5 + RC_TLS_SEALED_MORE : 0;
     return rc;
 }
@@ -434,8 +436,8 @@ static int own_update(struct rc_tls *tls, struct rc_tls_conn *conn)
 static void own_alert(struct rc_tls *tls, struct rc_tls_conn *conn, enum rc_tls_alert alert)
 {
     const uint8_t message[] = {alert == RC_TLS_CLOSE_NOTIFY ? 1 : 2, (uint8_t)alert};
-    if (!conn->keys.told_end) {
-        conn->keys.told_end = true;
+    if (!conn->keys->told_end) {
+        conn->keys->told_end = true;
         (void)own_seal(tls, conn, RC_TLS_ALERT, message, sizeof(message));
     }
 }
@@ -505,7 +507,7 @@ static enum rc_tls_result own_read(struct rc_tls *tls, struct rc_tls_conn *conn,
                                      : own_failed(tls, conn, alert);
         }
         const enum rc_tls_opened opened =
-            rc_tls_open_record(tls->ciphers, &conn->keys, record, bytes, plain, count, &alert);
+            rc_tls_open_record(tls->ciphers, conn->keys, record, bytes, plain, count, &alert);
         own_part_free(conn);
         switch (opened) {
         case RC_TLS_OPENED_DATA:
@@ -575,7 +577,7 @@ int rc_tls_write(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t *pl
     if (conn->ssl != NULL) {
         good = ssl_write(tls, conn, plain, count);
     } else {
-        good = !conn->keys.told_end && (!rc_tls_update_due(&conn->keys) || own_update(tls, conn) == 0) &&
+        good = !conn->keys->told_end && (!rc_tls_update_due(conn->keys) || own_update(tls, conn) == 0) &&
                own_seal(tls, conn, RC_TLS_APPLICATION, plain, count) == 0;
     }
     return good && !tls->out_failed ? 0 : -EPROTO;
@@ -617,7 +619,7 @@ bool rc_tls_ready(const struct rc_tls_conn *conn)
 void rc_tls_state_of(const struct rc_tls_conn *conn, struct rc_tls_state *state)
 {
     RC_ASSERT(conn->ssl == NULL);
-    *state = (struct rc_tls_state){.keys = conn->keys,
+    *state = (struct rc_tls_state){.keys = *conn->keys,
                                    .part = conn->part,
                                    .part_bytes = conn->part_bytes,
                                    .identity = conn->identity,
@@ -634,7 +636,8 @@ struct rc_tls_conn *rc_tls_restore(const struct rc_tls_state *state)
     if (conn == NULL) {
         return NULL;
     }
-    conn->keys = state->keys;
+    conn->own = state->keys;
+    conn->keys = &conn->own;
     conn->identity = state->identity_bytes == 0 ? NULL : strndup(state->identity, state->identity_bytes);
     conn->part = state->part_bytes == 0 ? NULL : malloc(state->part_bytes);
     if ((state->identity_bytes > 0 && conn->identity == NULL) || (state->part_bytes > 0 && conn->part == NULL)) {
@@ -646,6 +649,16 @@ struct rc_tls_conn *rc_tls_restore(const struct rc_tls_state *state)
         conn->part_bytes = state->part_bytes;
     }
     return conn;
+}
+
+void rc_tls_keep_keys(struct rc_tls_conn *conn, void *where)
+{
+    struct rc_tls_keys *keys = where == NULL ? &conn->own : where;
+    memmove(keys, conn->keys, sizeof(*keys));
+    conn->keys = keys;
+    if (where != NULL) {
+        OPENSSL_cleanse(&conn->own, sizeof(conn->own));
+    }
 }
 
 bool rc_tls_settled(const struct rc_tls_conn *conn)

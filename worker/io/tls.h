@@ -4,8 +4,8 @@
  * Owned by io; one thread. OpenSSL never touches a socket: ciphertext goes in and out through two BIOs that all connections of the
  * worker share, so that a connection costs OpenSSL's state alone (about 14 KB with released buffers). When the handshake of a TLS 1.3
  * client is over that goes, too: from then on the connection's keys are enough (worker/io/tls_record.h), some 300 bytes. TLS 1.2, and
- * connections that are made from here, stay OpenSSL's. Nothing of it is truth: TLS connections end with their worker. What fails is
- * what a peer sent, or a certificate file that cannot be used.
+ * connections that are made from here, stay OpenSSL's, and end with their worker. What fails is what a peer sent, or a certificate file that
+ * cannot be used.
  */
 #ifndef RC_WORKER_IO_TLS_H
 #define RC_WORKER_IO_TLS_H
@@ -84,6 +84,9 @@ struct rc_tls_state {
     uint32_t identity_bytes;
 };
 void rc_tls_state_of(const struct rc_tls_conn *conn, struct rc_tls_state *state);
+/* The keys of a settled connection are there from here on (room for struct rc_tls_keys, for as long as it lives), and nowhere else.
+ * NULL: the connection has them itself again. */
+void rc_tls_keep_keys(struct rc_tls_conn *conn, void *where);
 /* A connection that goes on from there, in another process too. NULL: no memory, or it is none (its suite, its sizes). */
 struct rc_tls_conn *rc_tls_restore(const struct rc_tls_state *state);
 

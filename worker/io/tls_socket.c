@@ -95,6 +95,7 @@ void rc_io_tls_freed(struct rc_io *io, uint32_t index)
     if (tls != NULL) {
         io->tls_sockets[index] = NULL;
         rc_tls_free(tls->conn);
+        rc_io_tls_left_drop(io, index); /* its keys among it */
         free(tls->out);
         free(tls->later);
         free(tls);
@@ -118,6 +119,7 @@ size_t rc_io_tls_identity(const struct rc_io *io, uint32_t index, char *text, si
 static void tls_send(struct rc_io *io, uint32_t index, struct rc_io_tls *tls)
 {
     struct io_uring_sqe *sqe = rc_io_sqe(io);
+    rc_io_tls_left_asked(io, index, tls);
     io_uring_prep_send(sqe, (int)index, tls->out + tls->out_sent, tls->out_bytes - tls->out_sent,
                        MSG_NOSIGNAL | MSG_DONTWAIT);
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
@@ -149,7 +151,8 @@ static int tls_take_output(struct rc_io *io, uint32_t index, struct rc_io_tls *t
     if (count == 0) {
         return 0;
     }
-    if (tls->out != NULL) {
+    const bool sends = tls->out == NULL;
+    if (!sends) {
         rc = tls_keep_later(tls, bytes, count);
     } else {
         tls->out = malloc(count);
@@ -157,18 +160,24 @@ static int tls_take_output(struct rc_io *io, uint32_t index, struct rc_io_tls *t
             memcpy(tls->out, bytes, count);
             tls->out_bytes = (uint32_t)count;
             tls->out_sent = 0;
-            tls_send(io, index, tls);
         } else {
             rc = -ENOMEM;
         }
     }
     rc_tls_output_clear(io->tls);
+    if (rc == 0) {
+        rc_io_tls_left_out(io, index, tls); /* in the truth before any of it can leave */
+        if (sends) {
+            tls_send(io, index, tls);
+        }
+    }
     return rc;
 }
 
 /* `out` has left, or never will: what came behind it is next. */
-static void tls_next_output(struct rc_io_tls *tls)
+static void tls_next_output(struct rc_io *io, uint32_t index, struct rc_io_tls *tls)
 {
+    rc_io_tls_left_next(io, index, tls);
     free(tls->out);
     tls->out = tls->later;
     tls->out_bytes = tls->later_bytes;
@@ -183,10 +192,11 @@ void rc_io_tls_on_sent(struct rc_io *io, uint32_t index, int result)
     io->truth->sockets[index].inflight &= (uint8_t)~RC_INFLIGHT_TLS;
     if (result > 0) {
         tls->out_sent += (uint32_t)result;
+        rc_io_tls_left_sent(io, index, tls);
         rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, (uint64_t)result);
     }
     if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
-        tls_next_output(tls); /* the loop goes on with its end */
+        tls_next_output(io, index, tls); /* the loop goes on with its end */
         return;
     }
     if (result == -EAGAIN || result == -EINTR || result == -ENOBUFS || result == -ENOMEM) {
@@ -194,13 +204,13 @@ void rc_io_tls_on_sent(struct rc_io *io, uint32_t index, int result)
         return;
     }
     if (result <= 0) {
-        tls_next_output(tls);
+        tls_next_output(io, index, tls);
         io->truth->sockets[index].flags |= RC_SOCKET_PEER_ENDED;
         io->handlers.ended(io->handlers.context, index, result < 0 ? result : -ECONNRESET);
         return;
     }
     if (tls->out_sent == tls->out_bytes) {
-        tls_next_output(tls);
+        tls_next_output(io, index, tls);
     }
     if (tls->out != NULL) {
         tls_send(io, index, tls);
@@ -235,6 +245,7 @@ static void tls_end(struct rc_io *io, uint32_t index, struct rc_io_tls *tls, int
     if (error < 0) {
         rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
         tls->failed = true;
+        rc_io_tls_left_failed(io, index);
         if (tls->out != NULL) {
             return; /* the alert goes first; how long that may take is up to the connection's timers */
         }
@@ -262,6 +273,7 @@ void rc_io_tls_received(struct rc_io *io, uint32_t index, const uint8_t *bytes, 
     rc_tls_feed(io->tls, tls->conn, bytes, count);
     for (;;) {
         size_t plain = 0;
+        rc_io_tls_changes(io, index, true);
         const enum rc_tls_result result = rc_tls_read(io->tls, tls->conn, io->tls_plain, &plain);
         if (result == RC_TLS_NOT_TLS) {
             rc_tls_output_clear(io->tls);
@@ -275,7 +287,10 @@ void rc_io_tls_received(struct rc_io *io, uint32_t index, const uint8_t *bytes, 
             io->handlers.ended(io->handlers.context, index, rc);
             return;
         }
+        rc_io_tls_left_part(io, index, tls);
+        rc_io_tls_changes(io, index, false);
         if (io->truth->sockets[index].mode == RC_IO_TLS_HANDSHAKE && rc_tls_ready(tls->conn)) {
+            rc_io_tls_left_begin(io, index, tls);
             tls_opened(io, index);
         }
         switch (result) {
@@ -322,6 +337,7 @@ int rc_io_tls_commit(struct rc_io *io, const struct rc_packet *packet, uint32_t 
         count += bytes;
     }
     *sent = 0;
+    rc_io_tls_changes(io, packet->socket, true); /* until the packet is committed: rc_io_packet_commit */
     if (rc_tls_write(io->tls, tls->conn, io->tls_plain, count) < 0 || tls_take_output(io, packet->socket, tls) < 0) {
         rc_tls_output_clear(io->tls);
         return -EPROTO;
@@ -334,8 +350,10 @@ void rc_io_tls_shutdown(struct rc_io *io, uint32_t index)
 {
     struct rc_io_tls *tls = tls_of(io, index);
     if (tls != NULL && !rc_io_busy(io, index) && !tls->failed) {
+        rc_io_tls_changes(io, index, true);
         rc_tls_shutdown(io->tls, tls->conn);
         (void)tls_take_output(io, index, tls);
+        rc_io_tls_changes(io, index, false);
     }
 }
 

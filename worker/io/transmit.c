@@ -64,6 +64,7 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
         packet->error = rc_io_tls_commit(io, packet, &packet->sent);
         io->truth->sockets[packet->socket].sent_bytes += packet->sent;
         transmit_committed(io, packet);
+        rc_io_tls_changes(io, packet->socket, false);
         rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
         return;
     }

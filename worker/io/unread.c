@@ -2,6 +2,7 @@
 #include "worker/io/unread.h"
 
 #include "worker/io/io_internal.h"
+#include "worker/io/tls.h"
 
 static uint32_t unread_word(const struct rc_io_memory *memory, uint64_t offset)
 {
@@ -37,8 +38,9 @@ uint32_t rc_io_unread_working(const struct rc_io_memory *memory)
     const bool begun = memory->current_valid == 2 ||
                        (memory->current_valid == 1 && unread_word(memory, memory->cq_head) != memory->current_head);
     const enum rc_io_op op = unread_op(&memory->current);
-    return begun && (op == RC_OP_RECEIVE || op == RC_OP_PEERNAME) ? (uint32_t)memory->current.user_data
-                                                                  : RC_SOCKET_NONE;
+    return begun && (op == RC_OP_RECEIVE || op == RC_OP_PEERNAME || op == RC_OP_TLS_SEND)
+               ? (uint32_t)memory->current.user_data
+               : RC_SOCKET_NONE;
 }
 
 bool rc_io_unread_overflowed(const struct rc_io_memory *memory)
@@ -51,6 +53,9 @@ static uint32_t unread_sent(const struct rc_io_memory *memory, uint32_t index, c
 {
     if (packet->settled) {
         return packet->sent;
+    }
+    if (packet->bytes_max == RC_TLS_RECORD_MAX) { /* its record is in the truth, whether it has left or not */
+        return packet->error < 0 ? 0 : packet->sent;
     }
     for (uint32_t i = unread_queued(memory); i-- > 0;) {
         const struct io_uring_cqe *cqe = unread_of_queue(memory, i);
@@ -84,13 +89,42 @@ void rc_io_unread_sends(const struct rc_io_memory *memory,
     }
 }
 
-bool rc_io_unread_next(const struct rc_io_memory *memory, uint32_t *at, struct rc_io_unread *unread)
+static const struct io_uring_cqe *unread_completion(const struct rc_io_memory *memory, uint32_t at)
 {
     const uint32_t held = memory->held_count - memory->held_next;
     const struct io_uring_cqe *held_cqes = unread_at(memory, memory->held);
-    for (; *at < held + unread_queued(memory); (*at)++) {
-        const struct io_uring_cqe *cqe =
-            *at < held ? &held_cqes[memory->held_next + *at] : unread_of_queue(memory, *at - held);
+    return at < held ? &held_cqes[memory->held_next + at] : unread_of_queue(memory, at - held);
+}
+
+static uint32_t unread_completions(const struct rc_io_memory *memory)
+{
+    return memory->held_count - memory->held_next + unread_queued(memory);
+}
+
+void rc_io_unread_tls(const struct rc_io_memory *memory, struct rc_truth *truth)
+{
+    for (uint32_t at = 0; at < unread_completions(memory); at++) {
+        const struct io_uring_cqe *cqe = unread_completion(memory, at);
+        const uint32_t socket = (uint32_t)cqe->user_data;
+        if (unread_op(cqe) != RC_OP_TLS_SEND || cqe->res <= 0 || socket >= truth->socket_count ||
+            truth->tls[socket] == 0 ||
+            ((cqe->user_data >> 32) & RC_IO_GENERATION_MASK) !=
+                (truth->sockets[socket].generation & RC_IO_GENERATION_MASK)) {
+            continue;
+        }
+        struct rc_truth_tls *tls = rc_heap_at(&truth->heap, truth->tls[socket]);
+        const struct rc_truth_block *out = tls->out == 0 ? NULL : rc_heap_at(&truth->heap, tls->out);
+        const uint64_t sent = (uint64_t)tls->out_asked + (uint32_t)cqe->res;
+        if (out != NULL && sent <= out->count) {
+            tls->out_sent = (uint32_t)sent;
+        }
+    }
+}
+
+bool rc_io_unread_next(const struct rc_io_memory *memory, uint32_t *at, struct rc_io_unread *unread)
+{
+    for (; *at < unread_completions(memory); (*at)++) {
+        const struct io_uring_cqe *cqe = unread_completion(memory, *at);
         const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
         if (unread_op(cqe) != RC_OP_RECEIVE || cqe->res <= 0 || cqe->res > (int)RC_IO_BUFFER_BYTES ||
             !(cqe->flags & IORING_CQE_F_BUFFER) || buffer >= memory->buffer_count) {

@@ -22,6 +22,9 @@ void rc_io_unread_sends(const struct rc_io_memory *memory,
                                      uint32_t sent),
                         void *context);
 
+/* What of TLS records a send had taken that was carried out and not handled is said in the truth. Done again, it comes to the same. */
+void rc_io_unread_tls(const struct rc_io_memory *memory, struct rc_truth *truth);
+
 /* What the socket, if it still is of that generation, had sent. */
 struct rc_io_unread {
     uint32_t socket;

@@ -105,6 +105,10 @@ static void truth_plan(struct rc_truth_layout *layout, uint32_t sockets, const s
     bytes += page_up(((uint64_t)sockets + 1) * sizeof(uint32_t));
     layout->homes_offset = bytes;
     bytes += page_up(((uint64_t)sockets + 1) * sizeof(struct rc_home));
+    layout->tls_offset = bytes;
+    bytes += page_up((uint64_t)sockets * sizeof(uint32_t));
+    layout->rates_offset = bytes;
+    bytes += page_up(((uint64_t)sockets + 1) * sizeof(struct rc_truth_rate));
     for (uint32_t i = 0; i < RC_TRUTH_POOL_COUNT; i++) {
         RC_ASSERT(counts[i] < UINT32_MAX);
         layout->pools[i] = (struct rc_truth_pool){
@@ -133,6 +137,8 @@ static int truth_view(struct rc_truth *truth, struct rc_truth_layout *layout, st
     truth->engines = (struct rc_engine *)(memory + layout->engines_offset);
     truth->opened_ds = (uint32_t *)(void *)(memory + layout->opened_offset);
     truth->homes = (struct rc_home *)(void *)(memory + layout->homes_offset);
+    truth->tls = (uint32_t *)(void *)(memory + layout->tls_offset);
+    truth->rates = (struct rc_truth_rate *)(void *)(memory + layout->rates_offset);
     for (uint32_t i = 0; i < RC_TRUTH_POOL_COUNT; i++) {
         struct rc_truth_pool *its = &layout->pools[i];
         struct rc_pool *pool = rc_truth_pool(truth, (enum rc_truth_pool_id)i);
@@ -190,6 +196,8 @@ static bool truth_places_right(const struct rc_truth_layout *layout)
                  truth_within(layout, layout->engines_offset, (sockets + 1) * sizeof(struct rc_engine)) &&
                  truth_within(layout, layout->opened_offset, (sockets + 1) * sizeof(uint32_t)) &&
                  truth_within(layout, layout->homes_offset, (sockets + 1) * sizeof(struct rc_home)) &&
+                 truth_within(layout, layout->tls_offset, sockets * sizeof(uint32_t)) &&
+                 truth_within(layout, layout->rates_offset, (sockets + 1) * sizeof(struct rc_truth_rate)) &&
                  truth_within(layout, layout->heap_offset, layout->heap_bytes) && layout->heap_bytes >= RC_TRUTH_PAGE &&
                  (layout->heap_bytes & (layout->heap_bytes - 1)) == 0 &&
                  truth_within(layout, layout->sizes_offset, rc_heap_sizes_bytes(layout->heap_bytes)) &&

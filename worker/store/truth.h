@@ -5,7 +5,7 @@
  * linked by index or block number, never by pointer. What can be computed from here (hash tables, member vectors, timers,
  * free lists) is index: private memory of the worker.
  *
- *   | header | sockets[] | peers[] | engines[] | opened[] | pools: RC_TRUTH_POOLS | sizes of heap blocks | heap | io |
+ *   | header | sockets[] | peers[] | engines[] | opened[] | tls[] | rates[] | pools: RC_TRUTH_POOLS | sizes of heap blocks | heap | io |
  *
  * A socket and the client that it carries name each other. Each of their fields says which room of the worker writes it.
  *
@@ -551,12 +551,33 @@ struct rc_truth_move {
         refs[RC_MOVE_CLIENTS_MAX]; /* of the last barrier, also when it is over: who may be asked for here in vain */
 };
 
-/* A TLS connection of a worker that stands still (worker/io/tls_left.h), the beginning of a heap block. */
+/* So many bytes, the whole of a heap block. */
+struct rc_truth_block {
+    uint32_t count;
+    uint8_t bytes[];
+};
+
+#define RC_TRUTH_TLS_KEYS_BYTES 216u
+
+/* A TLS 1.3 connection behind its handshake (worker/io/tls_left.h), a heap block of truth->tls. Written by worker/io. */
 struct rc_truth_tls {
-    uint32_t next;  /* heap block of the next one; 0 = none */
-    uint32_t bytes; /* behind this */
-    uint32_t socket;
     uint32_t generation; /* of the socket */
+    uint32_t identity;  /* heap block: struct rc_truth_block, as the next three; 0 = none. Whom its certificate names */
+    uint32_t part;      /* what has come of a record of which not all has */
+    uint32_t unread;    /* what a killed process had received of it, and not looked at */
+    uint32_t out;       /* records that leave */
+    uint32_t out_sent;  /* of them */
+    uint32_t out_asked; /* `out_sent` when the send in flight was asked for */
+    uint8_t failed;     /* it ends when its alert has left */
+    uint8_t
+        changing; /* 1: a record is being made, or taken apart: of a killed worker nobody seals with these keys again */
+    uint8_t pad[2];
+    _Alignas(8) uint8_t keys[RC_TRUTH_TLS_KEYS_BYTES]; /* struct rc_tls_keys */
+};
+
+/* Of struct rc_rate (worker/gate/rate.h). */
+struct rc_truth_rate {
+    uint64_t levels[2];
 };
 
 struct rc_truth_layout {
@@ -565,11 +586,13 @@ struct rc_truth_layout {
     uint64_t bytes;
     uint64_t boot_ms;
     uint32_t socket_count;
-    uint32_t tls_left; /* heap block of the first struct rc_truth_tls; 0 = none */
+    uint32_t pad;
     uint64_t sockets_offset;
     uint64_t peers_offset;
     uint64_t engines_offset;
     uint64_t opened_offset;
+    uint64_t tls_offset;
+    uint64_t rates_offset;
     uint64_t sizes_offset;
     uint64_t heap_offset;
     uint64_t heap_bytes;
@@ -597,6 +620,8 @@ struct rc_truth {
     struct rc_engine *engines; /* by client */
     struct rc_home *homes;     /* by client: of those that are guests */
     uint32_t *opened_ds; /* by client: when it was opened, 1/10 s since boot. Written once, read by who lists clients */
+    uint32_t *tls;       /* by socket: heap block of its struct rc_truth_tls; 0 = none */
+    struct rc_truth_rate *rates; /* by client: how much it sends; not looked at where there is no limit */
     uint32_t socket_count;
     const char
         *instance_id; /* borrowed: of which its clients' ids are made, in log lines; NULL: they are not named (tests) */

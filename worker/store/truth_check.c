@@ -463,20 +463,34 @@ static int check_recoverables(struct rc_truth_found *found)
     return 0;
 }
 
-/* TLS connections that were left for a successor. Blocks are claimed, so that a list which goes in a circle ends. */
+static int check_tls_bytes(struct rc_truth_found *found, uint32_t s, uint32_t block, uint32_t sent)
+{
+    if (block == 0) {
+        return 0;
+    }
+    RC_FOUND_TRY(
+        rc_truth_found_block(found, block, sizeof(struct rc_truth_block), RC_TRUTH_BYTES_TLS, "TLS of socket", s));
+    const struct rc_truth_block *its = rc_heap_at(&found->truth->heap, block);
+    RC_FOUND_MUST(found, its->count <= rc_heap_block_bytes(&found->heap, block) - sizeof(*its) && sent <= its->count,
+                  "TLS of socket %u has %u bytes, %u of them sent, which its block has not", s, its->count, sent);
+    return 0;
+}
+
+/* TLS connections behind their handshake. */
 static int check_tls(struct rc_truth_found *found)
 {
     const struct rc_truth *truth = found->truth;
-    uint32_t number = 0;
-    for (uint32_t block = truth->layout->tls_left; block != 0; number++) {
-        RC_FOUND_TRY(rc_truth_found_block(found, block, sizeof(struct rc_truth_tls), RC_TRUTH_BYTES_INPUTS,
-                                          "TLS connection", number));
-        const struct rc_truth_tls *left = rc_heap_at(&truth->heap, block);
-        RC_FOUND_MUST(found, left->bytes <= rc_heap_block_bytes(&found->heap, block) - sizeof(*left),
-                      "TLS connection %u has %u bytes, which its block has not", number, left->bytes);
-        RC_FOUND_MUST(found, left->socket < truth->socket_count, "TLS connection %u is of socket %u, of %u", number,
-                      left->socket, truth->socket_count);
-        block = left->next;
+    for (uint32_t s = 0; s < truth->socket_count; s++) {
+        if (truth->tls[s] == 0) {
+            continue;
+        }
+        RC_FOUND_TRY(rc_truth_found_block(found, truth->tls[s], sizeof(struct rc_truth_tls), RC_TRUTH_BYTES_TLS,
+                                          "TLS of socket", s));
+        const struct rc_truth_tls *its = rc_heap_at(&truth->heap, truth->tls[s]);
+        RC_FOUND_TRY(check_tls_bytes(found, s, its->identity, 0));
+        RC_FOUND_TRY(check_tls_bytes(found, s, its->part, 0));
+        RC_FOUND_TRY(check_tls_bytes(found, s, its->unread, 0));
+        RC_FOUND_TRY(check_tls_bytes(found, s, its->out, its->out_sent));
     }
     return 0;
 }

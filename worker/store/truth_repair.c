@@ -330,6 +330,20 @@ static void repair_input(struct rc_truth *truth, uint32_t s, struct rc_truth_rep
     }
 }
 
+/* Who was just sealing or opening a record with its keys is given up: nothing is ever sealed with them again. */
+static void repair_tls(struct rc_truth *truth, uint32_t s, struct rc_truth_repaired *repaired)
+{
+    struct rc_truth_tls *tls =
+        truth->tls[s] == 0 || truth->tls[s] >= truth->heap.units ? NULL : rc_heap_at(&truth->heap, truth->tls[s]);
+    if (tls == NULL || truth->sockets[s].state == RC_SOCKET_FREE || tls->generation != truth->sockets[s].generation) {
+        truth->tls[s] = 0;
+    } else if (tls->changing) {
+        rc_truth_give_up_socket(truth, s, repaired);
+    } else if (tls->out == 0) {
+        tls->out_sent = tls->out_asked = 0;
+    }
+}
+
 static void repair_socket(struct rc_truth *truth, uint32_t s, bool takes_back, struct rc_truth_repaired *repaired)
 {
     struct rc_socket *socket = &truth->sockets[s];
@@ -403,6 +417,7 @@ int rc_truth_repair(struct rc_truth *truth, struct rc_truth_repaired *repaired, 
         }
     }
     for (uint32_t s = 0; s < truth->socket_count; s++) {
+        repair_tls(truth, s, repaired);
         repair_socket(truth, s, takes_back, repaired);
     }
     const int rc = rc_truth_repair_lists(truth);

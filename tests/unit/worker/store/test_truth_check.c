@@ -193,32 +193,40 @@ static void try_all(const struct damage *damages, size_t count)
     }
 }
 
-Test(truth_check, finds_damages_of_tls_connections_that_were_left)
+static uint32_t bytes_of(struct rc_heap *heap, uint32_t count)
+{
+    const uint32_t block = rc_heap_alloc(heap, sizeof(struct rc_truth_block) + count);
+    cr_assert_neq(block, 0);
+    ((struct rc_truth_block *)rc_heap_at(heap, block))->count = count;
+    return block;
+}
+
+Test(truth_check, finds_damages_of_tls_connections)
 {
     struct rc_truth *truth = &rig.truth;
-    uint32_t blocks[2];
-    for (uint32_t i = 0; i < 2; i++) {
-        blocks[i] = rc_heap_alloc(&truth->heap, sizeof(struct rc_truth_tls) + 300);
-        cr_assert_neq(blocks[i], 0);
-        *(struct rc_truth_tls *)rc_heap_at(&truth->heap, blocks[i]) =
-            (struct rc_truth_tls){.next = truth->layout->tls_left, .bytes = 300, .socket = is.socket};
-        truth->layout->tls_left = blocks[i];
-    }
-    struct rc_truth_tls *second = rc_heap_at(&truth->heap, blocks[0]);
+    struct rc_heap *heap = &truth->heap;
+    const uint32_t block = rc_heap_alloc(heap, sizeof(struct rc_truth_tls));
+    cr_assert_neq(block, 0);
+    truth->tls[is.socket] = block;
+    struct rc_truth_tls *tls = rc_heap_at(heap, block);
+    *tls = (struct rc_truth_tls){
+        .identity = bytes_of(heap, 5), .part = bytes_of(heap, 100), .out = bytes_of(heap, 300), .out_sent = 20};
+    struct rc_truth_block *part = rc_heap_at(heap, tls->part);
+    struct rc_truth_block *out = rc_heap_at(heap, tls->out);
+    struct tls_of {
+        uint32_t block;
+    } *link = (struct tls_of *)(void *)&truth->tls[is.socket];
     const struct damage damages[] = {
-        OF(truth->layout, rc_truth_layout, tls_left, UINT32_MAX),
-        OF(truth->layout, rc_truth_layout, tls_left, rc_truth_channel(truth, 1)->name),
-        OF(second, rc_truth_tls, next, blocks[1]), /* a circle */
-        OF(second, rc_truth_tls, next, blocks[0]),
-        OF(second, rc_truth_tls, next, truth->heap.units),
-        OF(second, rc_truth_tls, bytes, 4096),
-        OF(second, rc_truth_tls, bytes, UINT32_MAX),
-        OF(second, rc_truth_tls, socket, truth->socket_count),
+        OF(link, tls_of, block, UINT32_MAX),          OF(link, tls_of, block, rc_truth_channel(truth, 1)->name),
+        OF(tls, rc_truth_tls, part, tls->out),        OF(tls, rc_truth_tls, unread, block),
+        OF(tls, rc_truth_tls, identity, heap->units), OF(tls, rc_truth_tls, out_sent, 301),
+        OF(part, rc_truth_block, count, 4096),        OF(out, rc_truth_block, count, UINT32_MAX),
     };
     try_all(damages, RC_ARRAY_COUNT(damages));
-    truth->layout->tls_left = 0;
-    for (uint32_t i = 0; i < 2; i++) {
-        rc_heap_free(&truth->heap, blocks[i]);
+    truth->tls[is.socket] = 0;
+    const uint32_t blocks[] = {tls->identity, tls->part, tls->out, block};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(blocks); i++) {
+        rc_heap_free(heap, blocks[i]);
     }
 }
 
