@@ -22,12 +22,14 @@ static void stream_greet(struct rc_links *links, struct rc_link *link)
     rc_text_put(&text, ",\"worker\":%u,\"workers\":%u,\"generation\":%u,\"name\":", links->clients->worker,
                 links->control->worker_count, links->clients->uplink->generation);
     rc_text_put_json(&text, rc_span_text(backend->name.text));
-    rc_text_put(&text,
-                ",\"frame_max\":%llu,\"ping_interval\":%llu,\"ping_timeout\":%llu,\"max_payload\":%llu,\"features\":[],"
-                "\"others\":%s}",
-                (unsigned long long)backend->max_frame_bytes, (unsigned long long)settings->ping_interval_ms,
-                (unsigned long long)settings->ping_timeout_ms, (unsigned long long)settings->max_payload_bytes,
-                links->config->redis.url.text[0] == '\0' ? "false" : "true");
+    rc_text_put(
+        &text,
+        ",\"frame_max\":%llu,\"ping_interval\":%llu,\"ping_timeout\":%llu,\"max_payload\":%llu,\"features\":[%s],"
+        "\"grace\":%llu,\"others\":%s}",
+        (unsigned long long)backend->max_frame_bytes, (unsigned long long)settings->ping_interval_ms,
+        (unsigned long long)settings->ping_timeout_ms, (unsigned long long)settings->max_payload_bytes,
+        backend->grace_ms > 0 ? "\"resume\"" : "", (unsigned long long)backend->grace_ms,
+        links->config->redis.url.text[0] == '\0' ? "false" : "true");
     link->state = RC_LINK_GREETING;
     if (text.failed) {
         rc_link_end(links, link, "no memory for HELLO");
@@ -78,6 +80,7 @@ static void stream_is_ready(struct rc_links *links, struct rc_link *link)
     rc_log_info("link_ready", "backend=\"%s\" url=\"%s\" process=\"%s\" asks=%d resume=%d",
                 link->table->config.name.text, rc_link_url(link), link->ready.process, link->ready.asks,
                 link->ready.resume);
+    rc_line_begin(links, link);
 }
 
 /* The other end says why it ends the link. */
@@ -166,8 +169,10 @@ static bool stream_next(struct rc_links *links, struct rc_link *link)
         rc_link_broken(links, link, why);
         return false;
     }
+    rc_line_take(links, link, &head);
     link->stalled = !stream_carry_out(links, link, &head, payload);
     if (link->stalled) {
+        rc_line_untake(links, link);
         return false;
     }
     link->input_at += RC_LINK_HEAD_BYTES + head.length;
@@ -184,6 +189,7 @@ void rc_link_receive(struct rc_links *links, struct rc_link *link)
     while (link->why == NULL && stream_next(links, link)) {
         /* the next one */
     }
+    rc_line_tell(links, link);
     if (link->stalled) {
         links->due = true;
     } else if (link->paused && link->why == NULL) {

@@ -6,7 +6,7 @@ const HEAD = 16;
 const FRAME_MAX = 16 << 20; // bytes of a payload, unless HELLO says otherwise
 const LIST_MAX = 4096; // entries of a list
 
-const FLAGS = { HELD: 1, VOLATILE: 1, PLAIN: 2, MORE: 4, DISCARD: 1, ALL: 1, LOCAL: 8, PRIMARY: 16 };
+const FLAGS = { HELD: 1, VOLATILE: 1, PLAIN: 2, MORE: 4, DISCARD: 1, ALL: 1, LOCAL: 8, PRIMARY: 16, CONTINUES: 1, HOLD: 1 };
 
 /* type, flags that it may have, fields in order. `to`: who may send it. */
 const BROKER = {
@@ -22,6 +22,7 @@ const BROKER = {
   FAILED: [25, 0, "json"],
   PEERS: [34, 0, "text", "list"],
   CLUSTER: [35, 0, "text", "text", "text", "rest"],
+  RECEIPT: [43, 1, "u64"],
   REPLY: [44, 0, "u32", "u8", "session"],
 };
 const APPLICATION = {
@@ -42,11 +43,14 @@ const APPLICATION = {
   EXIT: [38, 0, "text", "text"],
   SESSION: [40, 0, "text", "text", "text", "bytes", "bytes"],
   RESUMED: [41, 0],
-  DETACH: [42, 0],
+  DETACH: [42, 1],
   RECEIPT: [43, 0, "u64"],
   REQUEST: [45, 0, "u32", "text", "text", "text"],
   KEEP: [46, 0, "text", "text", "text", "bytes", "bytes", "list"],
 };
+
+const OPEN = BROKER.OPEN[0];
+const RECEIPT = BROKER.RECEIPT[0];
 
 /* The link cannot go on: what came is not what docs/link.md says. */
 class Broken extends Error {}
@@ -191,7 +195,7 @@ function direction(table) {
     return out;
   }
 
-  /* One frame: { name, flags, connection, values }. */
+  /* One frame: { type, name, flags, connection, values }. */
   function decode(head, payload) {
     const [type, flags] = [head[4], head[5]];
     const frame = byType.get(type);
@@ -201,7 +205,7 @@ function direction(table) {
     const cursor = new Cursor(payload);
     const values = frame.fields.map((field) => field.read(cursor));
     if (cursor.at !== payload.length) throw new Broken(`${frame.name} is longer than its fields`);
-    return { name: frame.name, flags, connection, values };
+    return { type, name: frame.name, flags, connection, values };
   }
 
   /* Cuts a stream into frames. At most one frame is held, of at most `max` bytes. */
@@ -235,4 +239,4 @@ function direction(table) {
   return { encode, Reader };
 }
 
-module.exports = { FLAGS, FRAME_MAX, HEAD, LIST_MAX, Broken, broker: direction(BROKER), application: direction(APPLICATION), toBuffer };
+module.exports = { FLAGS, FRAME_MAX, HEAD, LIST_MAX, OPEN, RECEIPT, Broken, broker: direction(BROKER), application: direction(APPLICATION), toBuffer };
