@@ -1,13 +1,14 @@
 # ringcast: `make run` on a fresh Debian 12 or 13 machine, `make help` for the rest.
 #
 # Sources are found, not listed: a new file in acceptor/, worker/, relay/, bench/, common/ or tests/ is built without a
-# change here. One flavour is built at a time (FLAVOUR=release|asan|tsan|stress|fuzz), each in its own folder:
+# change here. One flavour is built at a time (FLAVOUR=release|asan|tsan|stress|fuzz|variant), each in its own folder:
 #
 #   build/ringcast …            release programs          build/asan/ringcast …   the same names in other flavours
 #   build/FLAVOUR/obj, lib      objects, one archive per component
 #   build/FLAVOUR/tests         unit tests in the folders of what they test, stress/ beside them
 #   build/FLAVOUR/fuzz          fuzz targets: libFuzzer in flavour fuzz, else replay of the corpus
 #   build/gen                   headers made from sources: RC_BUILD_ID
+#   build/variant               programs of another build, with other keys and metrics, for tests of upgrades
 #   build/bpf                   BPF object and skeleton    build/deps   what deploy/deps made
 #
 # Nothing is asked of a compiler, pkg-config or git while this file is read: it must work before `make deps` has.
@@ -83,11 +84,21 @@ FLAVOUR_CFLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-saniti
                   -fno-omit-frame-pointer -DRC_DEBUG=1 -DRC_FUZZ=1
 # clang, unlike clang++, leaves out the runtime that the C++ file needs.
 FLAVOUR_LDFLAGS := -fsanitize=address,undefined -fsanitize-link-c++-runtime
+else ifeq ($(FLAVOUR),variant)
+# Warnings are for the other flavours: without optimisation there are others.
+FLAVOUR_CFLAGS := -O0 -w -DRC_DEBUG=1
+FLAVOUR_LDFLAGS :=
 else
-$(error FLAVOUR=$(FLAVOUR) is none of release, asan, tsan, stress, fuzz)
+$(error FLAVOUR=$(FLAVOUR) is none of release, asan, tsan, stress, fuzz, variant)
 endif
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -DRC_DEFAULT_CONFIG='"$(SYSCONFDIR)/ringcast/ringcast.toml"' -I. -Ibuild/bpf -Ibuild/gen $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
+# Another build: some headers are others. They stand before those of the tree.
+OVERLAY := $(if $(filter variant,$(FLAVOUR)),build/variant/overlay)
+OVERLAID := common/config/config.def common/config/values.h common/metrics/metrics.def
+OVERLAY_FILES := $(if $(OVERLAY),$(OVERLAID:%=$(OVERLAY)/%))
+GEN := $(if $(OVERLAY),build/variant/gen,build/gen)
+
+CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -DRC_DEFAULT_CONFIG='"$(SYSCONFDIR)/ringcast/ringcast.toml"' $(OVERLAY:%=-I%) -I. -Ibuild/bpf -I$(GEN) $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu17 $(CPPFLAGS_ALL) $(WARN_C) $(FLAVOUR_CFLAGS) $(CFLAGS)
 CXXFLAGS_ALL = -std=gnu++17 $(CPPFLAGS_ALL) $(WARN_CXX) $(FLAVOUR_CFLAGS) $(CXXFLAGS)
 LDFLAGS_ALL = $(FLAVOUR_LDFLAGS) -Wl,--as-needed $(LDFLAGS)
@@ -129,10 +140,12 @@ FORMATTED := $(call found,$(COMPONENTS) tests,\( -name '*.c' -o -name '*.h' -o -
 
 # --- rules -----------------------------------------------------------------------------------------------------------
 
-.PHONY: all programs archives unit stress-programs fuzz-targets bpf FORCE
+.PHONY: all programs broker-programs archives unit stress-programs fuzz-targets bpf FORCE
 all: programs ## build the release programs into build/ (the default)
 # The archives too: a component without a main.c must compile all the same.
 programs: $(PROGRAMS) archives
+# Without the load generator.
+broker-programs: $(BIN)/ringcast $(BIN)/ringcast-worker $(BIN)/ringcast-relay
 unit: $(UNITS)
 stress-programs: $(STRESSES)
 fuzz-targets: $(FUZZES)
@@ -152,19 +165,22 @@ $(B)/sources: FORCE
 	@$(call record,$(C_SRC) $(CXX_SRC) $(SUPPORT_SRC) $(ASSETS))
 
 # Which build configuration and metrics in shared memory are of (common/shm/layout.h): a checksum of what they are made of.
-BUILD_ID_SRC := common/shm/layout.h common/shm/windows.h common/shm/tallies.h common/shm/doorbell.h common/base/flight.h common/records/closed.h common/records/traced.h common/config/config.def common/config/values.h \
-                common/identity/key_board.h common/identity/material.h \
+BUILD_ID_SRC := common/config/config.def common/config/values.h common/identity/key_board.h common/identity/material.h \
                 common/metrics/metrics.def common/metrics/metrics.h common/records/codes.def common/base/histogram.h
-build/gen/build_id.h: $(BUILD_ID_SRC)
+$(GEN)/build_id.h: $(foreach f,$(BUILD_ID_SRC),$(if $(filter $(f),$(OVERLAID)),$(OVERLAY:%=%/))$(f))
 	@mkdir -p $(@D)
 	@sum=$$(cat $^ | cksum); echo "#define RC_BUILD_ID $${sum%% *}u" >$@
 
-$(OBJ)/%.o: %.c $(B)/flags $(wildcard $(DEPS_MK)) | build/gen/build_id.h
+build/variant/overlay/%: % tests/support/variant.awk
+	@mkdir -p $(@D)
+	@awk -v file=$* -f tests/support/variant.awk $< >$@
+
+$(OBJ)/%.o: %.c $(B)/flags $(wildcard $(DEPS_MK)) | $(GEN)/build_id.h $(OVERLAY_FILES)
 	@mkdir -p $(@D)
 	@echo "  CC    $< [$(FLAVOUR)]"
 	@$(CC) $(CFLAGS_ALL) $(UNIT_FLAGS) -MMD -MP -c -o $@ $<
 
-$(OBJ)/%.o: %.cpp $(B)/flags $(wildcard $(DEPS_MK))
+$(OBJ)/%.o: %.cpp $(B)/flags $(wildcard $(DEPS_MK)) | $(OVERLAY_FILES)
 	@mkdir -p $(@D)
 	@echo "  CXX   $< [$(FLAVOUR)]"
 	@$(CXX) $(CXXFLAGS_ALL) -MMD -MP -c -o $@ $<

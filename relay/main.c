@@ -29,8 +29,10 @@
 #include "relay/cluster/queries.h"
 #include "relay/remote.h"
 #include "relay/cluster/newcomer.h"
+#include "relay/cluster/presence_events.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
+#include "relay/redis/overlap.h"
 #include "relay/standby.h"
 
 /* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
@@ -45,6 +47,7 @@ struct relay {
     struct rc_relay_loop loop;
     struct rc_remote remote; /* other hosts; not opened without redis.url */
     struct rc_roster roster;
+    struct rc_presence_events presence_events;
     struct rc_newcomers newcomers;
     struct rc_queries queries;
     struct rc_history history;
@@ -280,7 +283,7 @@ static int open_ports(struct relay *relay, struct rc_err *err)
                                                   .bell = &relay->control.workers[i]->process.bell,
                                                   .verdict = &relay->control.own_relay->verdicts[i],
                                                   .gap_pending = &relay->control.keep->gap_pending[i],
-                                                  .metrics = &relay->control.own->metrics,
+                                                  .metrics = relay->control.metrics,
                                                   .index = i,
                                                   .bell_fd = relay->args.worker_bell_fds[i]};
         const int rc = rc_port_open(&relay->ports[i], shared, bytes, &setup, err);
@@ -297,7 +300,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .ports = relay->ports,
         .port_count = relay->control.worker_count,
         .truth = &relay->control.keep->truth,
-        .metrics = &relay->control.own->metrics,
+        .metrics = relay->control.metrics,
         .relay_generation = rc_control_relay_generation(&relay->control),
         .interest_count_max = interest_max(relay),
         .idempotency = &relay->control.keep->idempotency,
@@ -309,6 +312,8 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .query_context = &relay->queries,
         .limit = rc_cluster_limits_take,
         .limit_context = &relay->limits,
+        .presence = rc_presence_events_list,
+        .presence_context = &relay->presence_events,
         .remote = {.ops = relay->remote.link != NULL ? &rc_remote_ops : NULL, .context = &relay->remote},
     };
     const int rc = rc_router_open(&relay->router, &setup);
@@ -330,6 +335,7 @@ static int open_remote(struct relay *relay, struct rc_err *err)
 static void relay_changed(void *context, const struct rc_roster_change *change)
 {
     struct relay *relay = context;
+    rc_presence_events_changed(&relay->presence_events, change->channel);
     if (relay->remote.link == NULL) {
         rc_newcomers_changed(&relay->newcomers, change);
         return;
@@ -341,6 +347,7 @@ static void relay_counted(void *context, struct rc_span channel, struct rc_span 
                           uint32_t clients)
 {
     struct relay *relay = context;
+    rc_presence_events_counted(&relay->presence_events, channel);
     rc_newcomers_counted(&relay->newcomers, channel, user, changes, clients);
 }
 
@@ -348,16 +355,22 @@ static void relay_counted(void *context, struct rc_span channel, struct rc_span 
 static int open_queries(struct relay *relay, struct rc_err *err)
 {
     const bool remote = relay->remote.link != NULL;
-    int rc = rc_roster_open(&relay->roster, &relay->control.own->metrics);
+    int rc = rc_roster_open(&relay->roster, relay->control.metrics);
     if (rc == 0) {
         rc = rc_queries_open(&relay->queries, &relay->control, config_of(relay), &relay->router, &relay->roster,
                              &relay->loop.timers, relay->remote.link, remote ? &relay->remote.registry : NULL);
+    }
+    if (rc == 0) {
+        rc = rc_presence_events_open(&relay->presence_events, &relay->control, &relay->router, &relay->roster,
+                                     &relay->loop.timers, &relay->control.own->metrics, relay->remote.link,
+                                     remote ? &relay->remote.registry : NULL);
     }
     relay->roster.ops = (struct rc_roster_ops){.changed = relay_changed, .context = relay};
     rc_newcomers_open(&relay->newcomers, &relay->control, &relay->router, &relay->roster);
     if (remote) {
         relay->remote.presence.ops = (struct rc_presence_ops){.counted = relay_counted, .context = relay};
         relay->remote.newcomers = &relay->newcomers;
+        relay->remote.presence_events = &relay->presence_events;
     }
     return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for presence");
 }
@@ -375,8 +388,8 @@ static int open_history(struct relay *relay, struct rc_err *err)
 {
     /* A channel's retained values go down in one record, with head and name. */
     const uint64_t record_max = relay->ports[0].record_bytes_max - sizeof(struct rc_envelope) - RC_CHANNEL_NAME_MAX;
-    const int rc = rc_history_open(&relay->history, &relay->control.history, config_of(relay),
-                                   &relay->control.own->metrics, record_max);
+    const int rc =
+        rc_history_open(&relay->history, &relay->control.history, config_of(relay), relay->control.metrics, record_max);
     if (rc != 0) {
         return rc_err_set(err, rc, "no memory for what is kept of channels");
     }
@@ -417,7 +430,7 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
     const struct rc_recovery_setup setup = {
         .view = &view,
         .config = config_of(relay),
-        .metrics = &relay->control.own->metrics,
+        .metrics = relay->control.metrics,
         .instance_id = relay->control.instance_id,
         .boot_nonce = relay->control.boot_nonce,
         .record_bytes_max = relay->ports[0].record_bytes_max - sizeof(struct rc_envelope) - RC_CHANNEL_NAME_MAX,
@@ -437,6 +450,7 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
 /* Waits until this is the relay: 1. 0: it is not wanted any more. */
 static int stand_by(struct relay *relay, struct rc_err *err)
 {
+    rc_redis_overlap_forget(relay->args.pass_fd);
     int rc = rc_standby_open(&relay->standby, &relay->control, &relay->loop, relay->args.acceptor_bell_fd, err);
     if (rc != 0) {
         return rc;
@@ -448,6 +462,11 @@ static int stand_by(struct relay *relay, struct rc_err *err)
     }
     rc = rc_standby_run(&relay->standby, err);
     rc_relay_loop_unpoll(&relay->loop, life);
+    if (rc == 1) {
+        take_config(relay);
+        rc_banks_inherit(&relay->control.own->banks); /* the other one counts no more, but for what it forwards */
+        rc_banks_take(&relay->control.own->banks);
+    }
     return rc;
 }
 
@@ -500,8 +519,8 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     }
     struct rc_flight_lines *lines = &relay->control.own->lines;
     rc_log_record(&lines->head, lines->entries, RC_FLIGHT_LINES);
-    rc_log_count_dropped(&relay->control.own->metrics.values[RC_METRIC_LOG_DROPPED]);
-    rc_log_count_suppressed(&relay->control.own->metrics.values[RC_METRIC_LOG_SUPPRESSED]);
+    rc_log_count_dropped(&relay->control.metrics->values[RC_METRIC_LOG_DROPPED]);
+    rc_log_count_suppressed(&relay->control.metrics->values[RC_METRIC_LOG_SUPPRESSED]);
     take_config(relay);
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);
@@ -514,7 +533,6 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         if (rc <= 0) {
             return rc;
         }
-        take_config(relay);
         rc = 0;
     }
     acknowledge_config(relay);
@@ -559,6 +577,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     rc_timer_cancel(&relay->loop.timers, &relay->sweep);
     rc_relay_loop_close(&relay->loop);
     rc_queries_close(&relay->queries);
+    rc_presence_events_close(&relay->presence_events);
     rc_cluster_limits_close(&relay->limits);
     rc_router_close(&relay->router);
     rc_recovery_close(&relay->recovery);

@@ -105,6 +105,14 @@ static bool remote_direct(void *context, const struct rc_envelope_view *view)
            rc_direct_publish(&remote->direct, view);
 }
 
+/* Is Redis to be read before the worker is answered? */
+static bool remote_waits(struct rc_remote *remote, const struct rc_interest_request *request, bool everywhere)
+{
+    return rc_channel_is_presence(rc_span_of(request->name, request->name_bytes))
+               ? rc_presence_events_wait(remote->presence_events, request, everywhere)
+               : everywhere && rc_shared_wait(&remote->shared, request, everywhere);
+}
+
 static bool interest_add(void *context, const struct rc_interest_request *request, bool first)
 {
     struct rc_remote *remote = context;
@@ -113,13 +121,13 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
         rc_subscription_sets_interest(&remote->sets, name, true);
         rc_presence_interest(&remote->presence, name, true);
     }
-    if (first && !rc_router_held(remote->router, name)) {
+    if (first && !rc_channel_is_presence(name) && !rc_router_held(remote->router, name)) {
         rc_adapter_interest(&remote->adapter, name, true); /* before ours, whose confirmation then stands for both */
     }
     const enum rc_redis_want want = rc_redis_channel_want(
         remote->link, request->hash, rc_span_of(request->name, request->name_bytes), request->worker, request->token);
     const bool refused = want == RC_REDIS_WANT_CONFIRMED && rc_registry_refused(&remote->registry);
-    if (want == RC_REDIS_WANT_CONFIRMED && !refused && rc_shared_wait(&remote->shared, request, true)) {
+    if (want != RC_REDIS_WANT_LATER && !refused && remote_waits(remote, request, want == RC_REDIS_WANT_CONFIRMED)) {
         return true;
     }
     if (want == RC_REDIS_WANT_LOCAL || refused) {
@@ -153,7 +161,9 @@ static void interest_remove(void *context, uint64_t hash, const char *name, uint
     rc_presence_interest(&remote->presence, span, false);
     if (!rc_router_held(remote->router, span)) {
         rc_redis_channel_unwant(remote->link, hash, span);
-        rc_adapter_interest(&remote->adapter, span, false);
+        if (!rc_channel_is_presence(span)) {
+            rc_adapter_interest(&remote->adapter, span, false);
+        }
     }
 }
 
@@ -181,7 +191,13 @@ static void user_missed(void *context, struct rc_span user)
 static int remote_call(void *context, uint32_t worker, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
-    return rc_emits_is(view) ? rc_emits_send(&remote->emits, view) : rc_calls_send(&remote->calls, worker, view);
+    if (!rc_emits_is(view)) {
+        return rc_calls_send(&remote->calls, worker, view);
+    }
+    if (!rc_registry_refused(&remote->registry)) {
+        rc_adapter_asks_emit(&remote->asks, worker, view);
+    }
+    return rc_emits_send(&remote->emits, view);
 }
 
 static void call_replied(void *context, uint32_t worker, const struct rc_envelope_view *view)
@@ -190,6 +206,42 @@ static void call_replied(void *context, uint32_t worker, const struct rc_envelop
     if (!rc_adapter_requests_replied(&remote->requests, worker, view) && !rc_python_replied(&remote->python, view)) {
         rc_calls_replied(&remote->calls, worker, view);
     }
+}
+
+/* Socket.IO servers beside this instance know who is in a room, too. */
+static int remote_ask(void *context, struct rc_span channel, uint64_t token)
+{
+    struct rc_remote *remote = context;
+    return rc_adapter_asks_room(&remote->asks, channel, token);
+}
+
+static void room_told(void *context, uint64_t token, struct rc_span ids, uint32_t count)
+{
+    struct rc_remote *remote = context;
+    rc_calls_told(&remote->calls, token, ids, count);
+}
+
+static void room_told_all(void *context, uint64_t token, bool whole)
+{
+    struct rc_remote *remote = context;
+    rc_calls_told_all(&remote->calls, token, whole);
+}
+
+static int open_adapter(struct rc_remote *remote)
+{
+    const struct rc_adapter_asks_ops ops = {.room = room_told, .room_done = room_told_all, .context = remote};
+    int rc = rc_adapter_open(&remote->adapter, &remote->bridge, &remote->config->socketio);
+    if (rc == 0) {
+        rc = rc_adapter_requests_open(&remote->requests, &remote->adapter);
+    }
+    return rc == 0 ? rc_adapter_asks_open(&remote->asks, &remote->adapter, remote->config, &ops) : rc;
+}
+
+static void close_adapter(struct rc_remote *remote)
+{
+    rc_adapter_asks_close(&remote->asks);
+    rc_adapter_requests_close(&remote->requests);
+    rc_adapter_close(&remote->adapter);
 }
 
 static void remote_member(void *context, const struct rc_envelope_view *view, bool subscribed)
@@ -290,7 +342,7 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
                                                 .hash = hash,
                                                 .name = (const char *)name.bytes,
                                                 .name_bytes = (uint32_t)name.count};
-    if (everywhere && rc_shared_wait(&remote->shared, &request, everywhere)) {
+    if (!rc_registry_refused(&remote->registry) && remote_waits(remote, &request, everywhere)) {
         return;
     }
     rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
@@ -307,7 +359,7 @@ static void missing_one(void *context, struct rc_span name)
 {
     struct missing *missing = context;
     struct rc_remote *remote = missing->remote;
-    if (rc_shared_covers(&remote->shared, name)) {
+    if (rc_shared_covers(&remote->shared, name) || rc_channel_is_presence(name)) {
         return; /* it is repaired */
     }
     missing->count++;
@@ -339,6 +391,8 @@ static void remote_missed(void *context, struct rc_span name)
     if (name.count == 0) {
         rc_cluster_retained_missed(&remote->retained);
         missed_all(remote);
+    } else if (rc_channel_is_presence(name)) {
+        rc_presence_events_heard(remote->presence_events, name);
     } else if (!rc_shared_covers(&remote->shared, name)) {
         rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
     }
@@ -347,6 +401,10 @@ static void remote_missed(void *context, struct rc_span name)
 static bool remote_placed(void *context, struct rc_span name, struct rc_span message)
 {
     struct rc_remote *remote = context;
+    if (rc_channel_is_presence(name)) {
+        rc_presence_events_heard(remote->presence_events, name);
+        return true;
+    }
     return !rc_registry_refused(&remote->registry) && rc_shared_received(&remote->shared, name, message);
 }
 
@@ -465,6 +523,9 @@ static void remote_clean_member(void *context, struct rc_span channel, struct rc
                                 uint32_t clients)
 {
     const struct rc_remote *remote = context;
+    if (remote->presence_events != NULL) {
+        rc_presence_events_counted(remote->presence_events, channel);
+    }
     if (remote->newcomers != NULL) {
         rc_newcomers_cleaned(remote->newcomers, channel, user,
                              (gone ? RC_MEMBER_REMOVED : 0u) | (vacated ? RC_MEMBER_VACATED : 0u) | RC_MEMBER_COUNTED,
@@ -487,7 +548,7 @@ static uint64_t client_count(void *context)
     const struct rc_remote *remote = context;
     uint64_t total = 0;
     for (uint32_t i = 0; i < remote->control->worker_count; i++) {
-        total += rc_metric_get(&remote->control->workers[i]->metrics, RC_METRIC_CONNECTIONS);
+        total += rc_report_value(remote->control->workers[i], RC_METRIC_CONNECTIONS);
     }
     return total;
 }
@@ -506,7 +567,9 @@ static int open_instance(struct rc_remote *remote)
         .reachable = remote_reachable,
         .cleanup = {.user = remote_clean_user, .member = remote_clean_member, .context = remote},
         .context = remote};
-    int rc = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router);
+    const struct rc_calls_others others = {.ask = rc_adapter_off(&remote->adapter) ? NULL : remote_ask,
+                                           .context = remote};
+    int rc = rc_calls_open(&remote->calls, &remote->bridge, &remote->registry, remote->router, &others);
     if (rc != 0) {
         return rc;
     }
@@ -582,7 +645,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     *remote = (struct rc_remote){.control = control, .config = config, .router = router};
     const struct rc_redis_setup setup = {.config = &config->redis,
                                          .instance_id = control->instance_id,
-                                         .metrics = &control->own->metrics,
+                                         .metrics = control->metrics,
                                          .health = &control->own_relay->redis_health,
                                          .timers = timers,
                                          .host = *host,
@@ -600,7 +663,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     }
     remote_follow(remote, pass_fd);
     rc = rc_wire_open(&remote->wire, control->instance_id, control->boot_nonce, config->limits.max_message_size_bytes,
-                      &control->own->metrics);
+                      control->metrics);
     if (rc != 0) {
         rc_redis_link_close(remote->link);
         remote->link = NULL;
@@ -632,10 +695,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
     rc_application_open(&remote->application, &remote->bridge, config, control->own_relay->bridges);
     rc = open_shared(remote, history);
     if (rc == 0) {
-        rc = rc_adapter_open(&remote->adapter, &remote->bridge, &config->socketio);
-    }
-    if (rc == 0) {
-        rc = rc_adapter_requests_open(&remote->requests, &remote->adapter);
+        rc = open_adapter(remote);
     }
     if (rc == 0) {
         rc = rc_python_open(&remote->python, &remote->bridge, &config->socketio);
@@ -649,8 +709,7 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
         rc_shared_close(&remote->shared);
         rc_application_close(&remote->application);
         rc_python_close(&remote->python);
-        rc_adapter_requests_close(&remote->requests);
-        rc_adapter_close(&remote->adapter);
+        close_adapter(remote);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
         return rc_err_set(err, rc, "no memory for what Redis is told of this instance");
@@ -677,8 +736,7 @@ void rc_remote_close(struct rc_remote *remote)
         rc_emits_close(&remote->emits);
         rc_application_close(&remote->application);
         rc_python_close(&remote->python);
-        rc_adapter_requests_close(&remote->requests);
-        rc_adapter_close(&remote->adapter);
+        close_adapter(remote);
         rc_wire_close(&remote->wire);
         remote->link = NULL;
     }
@@ -690,6 +748,7 @@ void rc_remote_configure(struct rc_remote *remote, const struct rc_config *confi
     if (remote->link != NULL) {
         rc_redis_link_configure(remote->link, &config->redis);
         rc_application_configure(&remote->application, config);
+        rc_adapter_asks_configure(&remote->asks, config);
         rc_shared_configure(&remote->shared, config);
         rc_registry_configure(&remote->registry, &config->cluster);
         rc_heartbeat_configure(&remote->heartbeat, config->cluster.heartbeat_interval_ms);

@@ -15,6 +15,7 @@
 
 #include "common/shm/control.h"
 #include "relay/bridge/adapter.h"
+#include "relay/bridge/adapter_asks.h"
 #include "relay/bridge/adapter_requests.h"
 #include "relay/bridge/application.h"
 #include "relay/bridge/bridge.h"
@@ -31,6 +32,7 @@
 #include "relay/cluster/heartbeat.h"
 #include "relay/cluster/newcomer.h"
 #include "relay/cluster/presence.h"
+#include "relay/cluster/presence_events.h"
 #include "relay/cluster/registry.h"
 #include "relay/cluster/retained.h"
 #include "relay/cluster/shared.h"
@@ -53,6 +55,7 @@ struct rc_remote {
     struct rc_application application;
     struct rc_adapter_bridge adapter;
     struct rc_adapter_requests requests;
+    struct rc_adapter_asks asks;
     struct rc_python_bridge python;
     struct rc_registry registry;
     struct rc_heartbeat heartbeat;
@@ -64,7 +67,8 @@ struct rc_remote {
     struct rc_cluster_retained retained;
     struct rc_shared shared;
     struct rc_consumers consumers;
-    struct rc_newcomers *newcomers; /* borrowed: set by the owner */
+    struct rc_newcomers *newcomers;             /* borrowed: set by the owner */
+    struct rc_presence_events *presence_events; /* likewise */
 };
 
 /* What the router is opened with; context: a struct rc_remote. */

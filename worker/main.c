@@ -43,7 +43,7 @@ static int map_shared(struct rc_worker *w, struct rc_err *err)
         return -EINVAL;
     }
     w->process = &w->control.own->process;
-    w->metrics = &w->control.own->metrics;
+    w->metrics = w->control.metrics;
     rc_log_count_dropped(&w->metrics->values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&w->metrics->values[RC_METRIC_LOG_SUPPRESSED]);
     return rc_port_view_open(&w->port, port, bytes, err);
@@ -121,7 +121,8 @@ static uint32_t sleep_ms(struct rc_worker *w)
         rc_tracer_changed(&w->hub.traces.tracer)) {
         return 0;
     }
-    return w->park.phase == RC_PARK_ANSWERING && wait_ms > PARKING_MS_MAX ? PARKING_MS_MAX : wait_ms;
+    return rc_leave_sleep_ms(w,
+                             w->park.phase == RC_PARK_ANSWERING && wait_ms > PARKING_MS_MAX ? PARKING_MS_MAX : wait_ms);
 }
 
 static void worker_trim(struct rc_worker *w)
@@ -137,7 +138,7 @@ static void worker_trim(struct rc_worker *w)
 static bool worker_ended(struct rc_worker *w)
 {
     const uint32_t state = rc_control_state(&w->control);
-    if (w->parent_gone || state == RC_BROKER_STOPPING || w->uplink.corrupt) {
+    if (w->parent_gone || state == RC_BROKER_STOPPING || w->uplink.corrupt || w->leave.over) {
         return true;
     }
     if (state != RC_BROKER_DRAINING) {
@@ -181,7 +182,7 @@ static void worker_run(struct rc_worker *w)
         rc_returnings_work(&w->engines);
         rc_asked_work(&w->engines);
         rc_doing_work(&w->engines);
-        rc_pushers_work(&w->pushers);
+        rc_pushers_work(&w->pushers, w->park.phase != RC_PARK_RUNNING);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);
@@ -203,6 +204,7 @@ static void worker_run(struct rc_worker *w)
         rc_truth_watch(&w->watch, &w->truth);
         rc_overload_pass_ends(&w->overload);
         rc_park_pass(w);
+        rc_leave_pass(w);
     }
 }
 

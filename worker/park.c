@@ -46,7 +46,7 @@ bool rc_park_due(const struct rc_worker *w)
 /* What others wait for, and only this process knows. */
 static const char *park_hindrance(const struct rc_worker *w)
 {
-    return rc_clients_answering(&w->clients)                              ? "requests are being answered"
+    return rc_clients_answering_once(&w->clients)                         ? "requests are being answered"
            : rc_batches_busy(w->batches) || rc_backends_busy(w->backends) ? "backends are being asked"
            : w->asks.first != 0                                           ? "the relay is being asked"
            : w->io.accepts_armed != 0                                     ? "connections are being accepted"

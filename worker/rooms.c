@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "worker/backend/backend_io.h"
 #include "worker/carrier/crossing.h"
+#include "worker/carrier/dialled.h"
 #include "worker/carrier/stream.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
@@ -531,7 +532,11 @@ static int open_engines(struct rc_worker *w, struct rc_err *err)
 static int open_links(struct rc_worker *w, struct rc_err *err)
 {
     w->links = rc_links_open(&w->clients, &w->engines, w->config);
-    return w->links == NULL ? rc_err_set(err, -ENOMEM, "no memory for links") : 0;
+    if (w->links == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for links");
+    }
+    rc_dialled_open(&w->handovers, w->links);
+    return 0;
 }
 
 static int open_pushers(struct rc_worker *w, struct rc_err *err)
@@ -616,7 +621,7 @@ static int open_overload(struct rc_worker *w, struct rc_err *err)
     ROOM(backends, BEHIND(clients) | BEHIND(identities))                                                       \
     ROOM(carriers, BEHIND(clients))                                                                            \
     ROOM(engines, BEHIND(clients) | BEHIND(carriers))                                                          \
-    ROOM(links, BEHIND(clients) | BEHIND(engines))                                                             \
+    ROOM(links, BEHIND(clients) | BEHIND(carriers) | BEHIND(engines))                                          \
     ROOM(pushers, BEHIND(clients) | BEHIND(backends))                                                          \
     ROOM(api, BEHIND(clients))                                                                                 \
     ROOM(io, BEHIND(truth) | BEHIND(hub) | BEHIND(clients) | BEHIND(carriers) | BEHIND(engines) | BEHIND(api)) \

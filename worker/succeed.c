@@ -62,9 +62,10 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
     return rc;
 }
 
-/* Both say in the truth what is to be done next: not before it is this process's. */
+/* All say in the truth what is to be done next: not before it is this process's. */
 static void succeed_goes_on(struct rc_worker *w)
 {
+    rc_engines_taken(&w->engines);
     rc_links_rebuild(w->links);
     rc_pushers_rebuild(&w->pushers);
 }
@@ -80,6 +81,7 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     }
     const uint64_t since_ns = rc_clock_ns();
     succeed_say(w, RC_PROCESS_ADOPTING);
+    rc_banks_inherit(&w->control.own->banks); /* its predecessor stands still, and counts no more */
     if (rc_fail_here("adopting hangs")) {
         struct pollfd life = {.fd = w->args.life_fd};
         (void)poll(&life, 1, -1);
@@ -90,6 +92,7 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     }
     const uint64_t rebuilt_ns = rc_clock_ns();
     w->owns = true;
+    rc_banks_take(&w->control.own->banks);
     rc_worker_record(w);
     w->state = RC_PROCESS_READY;
     rc_worker_alive(w); /* what its predecessor said of connections holds until they are taken */
@@ -98,6 +101,7 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     uint32_t lost = 0;
     succeed_goes_on(w);
     const uint32_t adopted = rc_io_adopt(&w->io, &lost);
+    rc_clients_taken(&w->clients);
     rc_io_go_on(&w->io);
     w->more = true;
     rc_worker_beat(w);
@@ -111,6 +115,7 @@ static void adopt_sockets(struct rc_worker *w, uint64_t since_ns)
 {
     uint32_t lost = 0;
     const uint32_t adopted = rc_io_adopt(&w->io, &lost);
+    rc_clients_taken(&w->clients);
     rc_crash_wake(&w->clients);
     rc_io_go_on(&w->io);
     lost += w->crash.repaired.clients;

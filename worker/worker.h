@@ -40,6 +40,12 @@ struct rc_park {
     uint64_t since_ms;
 };
 
+/* See leave.c. */
+struct rc_leave {
+    uint64_t look_ms; /* CLOCK_MONOTONIC: when it is looked at again */
+    bool over;        /* nobody is here any more, and nobody comes */
+};
+
 struct rc_worker {
     struct rc_spawn_args args;
     struct rc_control control;
@@ -71,6 +77,7 @@ struct rc_worker {
     struct rc_client_files client_files;
     struct rc_overload overload;
     struct rc_park park;
+    struct rc_leave leave;
     struct rc_crash crash; /* of a dead predecessor */
     struct rc_metrics *metrics;
     struct rc_truth_watch watch; /* debug builds */
@@ -99,6 +106,12 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err);
 
 /* The same of one that is dead: it is to end, and the next process may try. */
 int rc_worker_adopt(struct rc_worker *w, struct rc_err *err);
+
+/* Is its place to be empty, and it is not over yet? Then what there is to do for it now and then, at the end of a pass. */
+bool rc_leave_wanted(const struct rc_worker *w);
+void rc_leave_pass(struct rc_worker *w);
+/* How long the loop may sleep, at most `most_ms`. */
+uint32_t rc_leave_sleep_ms(const struct rc_worker *w, uint32_t most_ms);
 
 /* Is there an order to stand still, or to go on, that was not followed yet? */
 bool rc_park_due(const struct rc_worker *w);

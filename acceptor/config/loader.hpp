@@ -27,6 +27,7 @@ struct problem {
 struct loader {
     rc_config *config;
     std::vector<problem> problems;
+    bool lenient = false;      /* names that this build does not know are passed over */
     bool default_seen = false; /* a [[namespace]] named "default" */
 };
 

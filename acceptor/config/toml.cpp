@@ -150,7 +150,7 @@ void load_table(loader &load, const rc_config_section &section, const toml::tabl
         if (key != nullptr && key->kind != RC_CONFIG_RULE) {
             load_key(load, section, *key, name, node, item);
         }
-        if (key != nullptr || section_within(section, text) != nullptr) {
+        if (key != nullptr || section_within(section, text) != nullptr || load.lenient) {
             continue;
         }
         const char *const nearest = rc_config_name_nearest(&section, text.data(), text.size());
@@ -295,6 +295,9 @@ void load_root(loader &load, const toml::table &root)
             }
             continue;
         }
+        if (load.lenient) {
+            continue;
+        }
         const char *const nearest = rc_config_name_nearest(nullptr, text.data(), text.size());
         const bool table = node.is_table() || node.is_array_of_tables();
         report(load, name.source().begin, "unknown %s \"%s\"%s%s%s", table ? "section" : "key outside of a section",
@@ -399,10 +402,11 @@ unsigned breaking_line(std::string_view text)
     return static_cast<unsigned>(first - ends.begin()) + (first == ends.end() ? 0 : 1);
 }
 
-int load_parsed(rc_config *config, const toml::table &root, const char *name, rc_config_errors *errors)
+int load_parsed(rc_config *config, const toml::table &root, const char *name, bool lenient, rc_config_errors *errors)
 {
     loader load = {};
     load.config = config;
+    load.lenient = lenient;
     load_root(load, root);
     std::stable_sort(load.problems.begin(), load.problems.end(), [](const problem &a, const problem &b) {
         return a.at.line != b.at.line ? a.at.line < b.at.line : a.at.column < b.at.column;
@@ -413,7 +417,7 @@ int load_parsed(rc_config *config, const toml::table &root, const char *name, rc
     return load.problems.empty() ? 0 : -EINVAL;
 }
 
-int parse(rc_config *config, std::string_view text, const char *name, rc_config_errors *errors)
+int parse(rc_config *config, std::string_view text, const char *name, bool lenient, rc_config_errors *errors)
 {
     key_meter meter(text);
     if (!meter.measure()) {
@@ -421,7 +425,7 @@ int parse(rc_config *config, std::string_view text, const char *name, rc_config_
         return -EINVAL;
     }
     try {
-        return load_parsed(config, toml::parse(text, std::string_view(name)), name, errors);
+        return load_parsed(config, toml::parse(text, std::string_view(name)), name, lenient, errors);
     } catch (const toml::parse_error &error) {
         const std::string reason(error.description());
         add_error(errors, name, error.source().begin, reason.c_str());
@@ -429,16 +433,6 @@ int parse(rc_config *config, std::string_view text, const char *name, rc_config_
         add_error(errors, name, {breaking_line(text), 1}, "this line is not TOML");
     }
     return -EINVAL;
-}
-
-/* Reads at most RC_CONFIG_FILE_MAX bytes and a little; rc_config_load_text refuses more. */
-int read_file(const char *path, std::string &text, rc_config_errors *errors)
-{
-    const int rc = read_text(path, 0, text, RC_CONFIG_FILE_MAX);
-    if (rc != 0) {
-        rc_config_errors_add(errors, "%s: cannot read the configuration: %s", path, strerror(-rc));
-    }
-    return rc;
 }
 
 /* Runs `work` and turns what C++ throws into an error line. */
@@ -458,22 +452,31 @@ template <typename Work> int guarded(const char *name, rc_config_errors *errors,
 } /* namespace */
 } /* namespace rc_toml */
 
-extern "C" int rc_config_load_text(struct rc_config *config, const char *text, size_t bytes, const char *name,
-                                   struct rc_config_errors *errors)
+namespace rc_toml
 {
-    if (bytes > RC_CONFIG_FILE_MAX) {
+namespace
+{
+
+int load_text(rc_config *config, std::string_view text, const char *name, bool lenient, rc_config_errors *errors)
+{
+    if (text.size() > RC_CONFIG_FILE_MAX) {
         rc_config_errors_add(errors, "%s: more than %u bytes, which is no configuration", name, RC_CONFIG_FILE_MAX);
         return -EINVAL;
     }
-    return rc_toml::guarded(name, errors,
-                            [&] { return rc_toml::parse(config, std::string_view(text, bytes), name, errors); });
+    return guarded(name, errors, [&] { return parse(config, text, name, lenient, errors); });
 }
 
-extern "C" int rc_config_load_file(struct rc_config *config, const char *path, struct rc_config_errors *errors)
+} /* namespace */
+} /* namespace rc_toml */
+
+extern "C" int rc_config_load_text(struct rc_config *config, const char *text, size_t bytes, const char *name,
+                                   struct rc_config_errors *errors)
 {
-    return rc_toml::guarded(path, errors, [&] {
-        std::string text;
-        const int rc = rc_toml::read_file(path, text, errors);
-        return rc != 0 ? rc : rc_config_load_text(config, text.data(), text.size(), path, errors);
-    });
+    return rc_toml::load_text(config, std::string_view(text, bytes), name, false, errors);
+}
+
+extern "C" int rc_config_load_former(struct rc_config *config, const char *text, size_t bytes, const char *name,
+                                     struct rc_config_errors *errors)
+{
+    return rc_toml::load_text(config, std::string_view(text, bytes), name, true, errors);
 }

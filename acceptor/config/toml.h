@@ -22,13 +22,13 @@ extern "C" { /* before the include: common/ knows no C++ */
 #define RC_CONFIG_FILE_MAX (1024u * 1024u) /* bytes of a configuration file */
 #define RC_CONFIG_KEY_PARTS_MAX 8u         /* parts of a dotted key; ours have two */
 
-/* Sets in `config`, which holds the defaults (rc_config_defaults), what the file says. 0; or -EINVAL for a wrong
- * file, or the negative errno of opening or reading it, with `errors` filled; `config` is then to be thrown away. */
-int rc_config_load_file(struct rc_config *config, const char *path, struct rc_config_errors *errors);
-
-/* The same from memory; `name` stands for the file in messages. */
+/* Sets in `config`, which holds the defaults (rc_config_defaults), what the text of a file says; `name` stands for the file in messages. 0;
+ * or -EINVAL for a wrong text with `errors` filled; `config` is then to be thrown away. */
 int rc_config_load_text(struct rc_config *config, const char *text, size_t bytes, const char *name,
                         struct rc_config_errors *errors);
+/* The same of a text that another build has found right: keys and sections that this one does not know are passed over. */
+int rc_config_load_former(struct rc_config *config, const char *text, size_t bytes, const char *name,
+                          struct rc_config_errors *errors);
 
 #ifdef __cplusplus
 }

@@ -211,3 +211,21 @@ void rc_console_answer_say(const struct rc_console_answer *answer)
     fprintf(stderr, "ringcast: %s (%d)\n", message != NULL ? message : "the broker has refused", answer->status);
     json_decref(root);
 }
+
+json_t *rc_console_api_json(const char *socket, const struct rc_console_target *target)
+{
+    struct rc_console_answer answer;
+    struct rc_err err = {{0}};
+    if (target->failed || rc_console_api_ask(socket, target->text, NULL, 0, &answer, &err) < 0) {
+        fprintf(stderr, "ringcast: %s\n", target->failed ? "what is asked for is too long" : err.text);
+        return NULL;
+    }
+    json_t *root = answer.status == 200 ? json_loadb(answer.body, answer.bytes, 0, NULL) : NULL;
+    if (answer.status != 200) {
+        rc_console_answer_say(&answer);
+    } else if (root == NULL) {
+        fprintf(stderr, "ringcast: the answer of the broker is not JSON\n");
+    }
+    rc_console_answer_free(&answer);
+    return root;
+}

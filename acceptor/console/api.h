@@ -8,6 +8,7 @@
 #ifndef RC_ACCEPTOR_CONSOLE_API_H
 #define RC_ACCEPTOR_CONSOLE_API_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,5 +47,7 @@ int rc_console_api_ask(const char *socket, const char *target, const char *body,
 void rc_console_answer_free(struct rc_console_answer *answer);
 /* What an answer other than 200 says, as a line on standard error. */
 void rc_console_answer_say(const struct rc_console_answer *answer);
+/* The answer to a GET, parsed and owned; NULL after a line on standard error. */
+json_t *rc_console_api_json(const char *socket, const struct rc_console_target *target);
 
 #endif

@@ -4,6 +4,7 @@
 #include "acceptor/console/cli.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "acceptor/console/client.h"
 #include "acceptor/console/hear.h"
 #include "acceptor/console/list.h"
+#include "acceptor/console/memory.h"
 #include "acceptor/console/option.h"
 #include "acceptor/console/publish.h"
 #include "acceptor/console/token.h"
@@ -116,7 +118,7 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
 static bool explains_nothing(const struct rc_cli *cli)
 {
     const struct rc_explain none = {.event = cli->explain.event};
-    return cli->explain.event == NULL && (cli->json || memcmp(&cli->explain, &none, sizeof(none)) != 0);
+    return cli->explain.event == NULL && memcmp(&cli->explain, &none, sizeof(none)) != 0;
 }
 
 /* The configuration file where none is named; NULL: there is none. What `make run` starts has its defaults. */
@@ -177,7 +179,9 @@ static int command_run(const struct rc_cli *cli)
                                .fallback_fd = descriptor_of(cli->fallback_fd),
                                .refused = cli->refused,
                                .old_programs = {-1, -1}};
-    struct rc_settings *settings = rc_which_settings(cli->config, is_quickstart(), resume.refused == NULL);
+    /* Who goes back has the configuration that is in force: the file may be of the other build by now. */
+    struct rc_settings *settings = resume.refused != NULL ? rc_which_settings_none(cli->config, is_quickstart())
+                                                          : rc_which_settings(cli->config, is_quickstart(), true);
     if (settings == NULL) {
         if (resume.state_fd >= 0) {
             rc_log_open("acceptor", -1, RC_LOG_INFO, RC_LOG_TEXT);
@@ -209,6 +213,19 @@ static int command_explain(const struct rc_cli *cli, const struct rc_settings *s
     return RC_EXIT_CONFIG;
 }
 
+/* A file that is correct, for programs; what is wrong in another one stands on standard error. */
+static int check_dump(const char *config, const struct rc_config_errors *warnings)
+{
+    json_t *lines = json_array();
+    for (uint32_t i = 0; i < warnings->count && i < RC_CONFIG_ERRORS_MAX; i++) {
+        (void)json_array_append_new(lines, json_string(warnings->lines[i].text));
+    }
+    json_t *root = json_pack("{s:s, s:b, s:o}", "file", config, "correct", true, "warnings", lines);
+    const bool written = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    json_decref(root);
+    return written ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
 static int command_check(const struct rc_cli *cli)
 {
     struct rc_settings *settings = rc_which_settings(cli->config, false, true);
@@ -225,6 +242,10 @@ static int command_check(const struct rc_cli *cli)
     rc_settings_warnings(&settings->config, &warnings);
     if (rc_broker_foresee(&settings->config, &err) != 0) {
         rc_config_errors_add(&warnings, "it would not start here, now and by this user: %s", err.text);
+    }
+    if (cli->json) {
+        rc_settings_free(settings);
+        return check_dump(cli->config, &warnings);
     }
     for (uint32_t i = 0; i < warnings.count && i < RC_CONFIG_ERRORS_MAX; i++) {
         fprintf(stderr, "%s: warning: %s\n", cli->config, warnings.lines[i].text);
@@ -262,6 +283,47 @@ static int command_ask(const struct rc_cli *cli, const char *request)
         fprintf(stderr, "ringcast: %s\n", err.text);
     }
     return rc < 0 ? RC_EXIT_FAILED : RC_EXIT_OK;
+}
+
+/* Of what a command has done, or would not: {"ok":true,"lines":["…"]}. */
+static int answer_dump(bool ok, const char *text)
+{
+    json_t *lines = json_array();
+    while (*text != '\0') {
+        const size_t bytes = strcspn(text, "\n");
+        (void)json_array_append_new(lines, json_stringn(text, bytes));
+        text += bytes + (text[bytes] == '\n');
+    }
+    json_t *root = json_pack("{s:b, s:o}", "ok", ok, "lines", lines);
+    const bool written = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    json_decref(root);
+    return ok && written ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
+/* As command_ask, and with --json as an object: the whole answer at its end. */
+static int command_tell(const struct rc_cli *cli, const char *request)
+{
+    struct rc_err err = {{0}};
+    struct rc_which which;
+    char *text = NULL;
+    size_t bytes = 0;
+    if (!cli->json) {
+        return command_ask(cli, request);
+    }
+    int exit_code = rc_which_broker(&which, cli->socket, cli->config);
+    if (exit_code != RC_EXIT_OK) {
+        return exit_code;
+    }
+    FILE *out = open_memstream(&text, &bytes);
+    const int rc = out == NULL ? -ENOMEM : rc_client_ask(which.socket, request, out, &err);
+    if (out == NULL || fclose(out) != 0 || (rc < 0 && rc != -EBADMSG)) {
+        fprintf(stderr, "ringcast: %s\n", out == NULL ? "no memory for the answer" : err.text);
+        exit_code = RC_EXIT_FAILED;
+    } else {
+        exit_code = answer_dump(rc == 0, text);
+    }
+    free(text);
+    return exit_code;
 }
 
 static int command_status(const struct rc_cli *cli)
@@ -317,7 +379,21 @@ static int command_handover(const struct rc_cli *cli)
         return RC_EXIT_CONFIG;
     }
     (void)snprintf(request, sizeof(request), "handover %s", worker);
-    return command_ask(cli, request);
+    return command_tell(cli, request);
+}
+
+static int command_workers(const struct rc_cli *cli)
+{
+    char request[32];
+    if (cli->worker == NULL) {
+        return command_tell(cli, "workers");
+    }
+    if (strspn(cli->worker, "0123456789") != strlen(cli->worker) || strlen(cli->worker) > 4) {
+        rc_option_wrong("ringcast", "ringcast help workers", "how many workers is a number, and not", cli->worker);
+        return RC_EXIT_CONFIG;
+    }
+    (void)snprintf(request, sizeof(request), "workers %s%s", cli->worker, cli->drain ? " drain" : "");
+    return command_tell(cli, request);
 }
 
 static int command_upgrade(const struct rc_cli *cli)
@@ -339,7 +415,7 @@ static int command_upgrade(const struct rc_cli *cli)
         *strrchr(folder, '/') = '\0';
     }
     (void)snprintf(request, sizeof(request), "upgrade %s", folder);
-    return command_ask(cli, request);
+    return command_tell(cli, request);
 }
 
 static int command_upgrade_check(const struct rc_cli *cli)
@@ -371,16 +447,20 @@ int rc_cli_run(const struct rc_cli *cli)
         return command_status(cli);
     case RC_CLI_TOP:
         return rc_top_run(cli);
+    case RC_CLI_MEMORY:
+        return rc_console_memory_run(cli);
     case RC_CLI_RELOAD:
-        return command_ask(cli, "reload");
+        return command_tell(cli, "reload");
     case RC_CLI_HANDOVER:
         return command_handover(cli);
+    case RC_CLI_WORKERS:
+        return command_workers(cli);
     case RC_CLI_UPGRADE:
         return command_upgrade(cli);
     case RC_CLI_UPGRADE_CHECK:
         return command_upgrade_check(cli);
     case RC_CLI_STOP:
-        return command_ask(cli, cli->now ? "stop now" : "stop");
+        return command_tell(cli, cli->now ? "stop now" : "stop");
     case RC_CLI_TRACE:
         return rc_console_trace_run(cli);
     case RC_CLI_POSTMORTEM:
@@ -401,7 +481,7 @@ int rc_cli_run(const struct rc_cli *cli)
     case RC_CLI_TUNE:
         return command_tune(cli);
     case RC_CLI_VERSION:
-        printf("ringcast %s\n", RC_VERSION);
+        printf(cli->json ? "{\"version\":\"%s\"}\n" : "ringcast %s\n", RC_VERSION);
         return RC_EXIT_OK;
     case RC_CLI_HELP:
         return command_help(cli);

@@ -23,7 +23,7 @@ struct rc_cli {
     const char *state_fd;   /* borrowed from argv, as the next two: see acceptor/upgrade/resume.h */
     const char *fallback_fd;
     const char *refused;
-    const char *worker; /* borrowed from argv: of `handover`; NULL = all */
+    const char *worker; /* borrowed from argv: of `handover`; NULL = all. Of `workers`: how many */
     const char *whom;   /* borrowed from argv: a channel, or a client */
     const char *data;   /* likewise, as all of these; NULL = not given */
     const char *event;
@@ -53,6 +53,7 @@ struct rc_cli {
     bool remove;
     bool json;
     bool now;
+    bool drain;
     bool help;                 /* the page of the command, and nothing else */
     bool manual;               /* as troff */
     bool words;                /* for shells */

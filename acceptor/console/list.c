@@ -35,25 +35,6 @@ const char *rc_list_number(char text[16], double number)
     return text;
 }
 
-/* A page, parsed; NULL after a line on standard error. */
-static json_t *list_page(const struct rc_which *which, const struct rc_console_target *target)
-{
-    struct rc_console_answer answer;
-    struct rc_err err = {{0}};
-    if (target->failed || rc_console_api_ask(which->socket, target->text, NULL, 0, &answer, &err) < 0) {
-        fprintf(stderr, "ringcast: %s\n", target->failed ? "what is asked for is too long" : err.text);
-        return NULL;
-    }
-    json_t *root = answer.status == 200 ? json_loadb(answer.body, answer.bytes, 0, NULL) : NULL;
-    if (answer.status != 200) {
-        rc_console_answer_say(&answer);
-    } else if (root == NULL) {
-        fprintf(stderr, "ringcast: the answer of the broker is not JSON\n");
-    }
-    rc_console_answer_free(&answer);
-    return root;
-}
-
 static int list_limit(const struct rc_cli *cli, uint32_t *limit)
 {
     char *end = NULL;
@@ -107,7 +88,7 @@ static json_t *list_all(const struct rc_which *which, const struct rc_console_ta
         rc_console_target_add(&target, "cursor", next);
         free(next);
         next = NULL;
-        json_t *page = list_page(which, &target);
+        json_t *page = rc_console_api_json(which->socket, &target);
         there = page != NULL && list_append(all, page, name, limit, &next, &more);
         json_decref(page);
     }
@@ -123,12 +104,12 @@ static int list_dump(const json_t *root)
     return written ? RC_EXIT_OK : RC_EXIT_FAILED;
 }
 
-static double number_of(const json_t *row, const char *name)
+double rc_list_figure(const json_t *row, const char *name)
 {
     return json_number_value(json_object_get(row, name));
 }
 
-static const char *text_of(const json_t *row, const char *name)
+const char *rc_list_text(const json_t *row, const char *name)
 {
     const char *text = json_string_value(json_object_get(row, name));
     return text != NULL ? text : "-";
@@ -144,12 +125,13 @@ static void print_client(const json_t *row)
     char received[16];
     size_t i;
     json_t *name;
-    rc_status_format_age(age, sizeof(age), (uint64_t)number_of(row, "age_ms"));
-    printf("%-36s %-16s %-15s %-11s %-9s %6.0f %8s %8.0f %8s %8s %8s%s\n", text_of(row, "client"), text_of(row, "user"),
-           text_of(row, "address"), text_of(row, "protocol"), text_of(row, "transport"), number_of(row, "worker"), age,
-           number_of(row, "channels"), rc_list_number(behind, number_of(row, "behind_bytes")),
-           rc_list_number(sent, number_of(row, "sent_bytes")),
-           rc_list_number(received, number_of(row, "received_bytes")),
+    rc_status_format_age(age, sizeof(age), (uint64_t)rc_list_figure(row, "age_ms"));
+    printf("%-36s %-16s %-15s %-11s %-9s %6.0f %8s %8.0f %8s %8s %8s%s\n", rc_list_text(row, "client"),
+           rc_list_text(row, "user"), rc_list_text(row, "address"), rc_list_text(row, "protocol"),
+           rc_list_text(row, "transport"), rc_list_figure(row, "worker"), age, rc_list_figure(row, "channels"),
+           rc_list_number(behind, rc_list_figure(row, "behind_bytes")),
+           rc_list_number(sent, rc_list_figure(row, "sent_bytes")),
+           rc_list_number(received, rc_list_figure(row, "received_bytes")),
            json_is_true(json_object_get(row, "closing")) ? "  closing" : "");
     json_array_foreach(json_object_get(row, "names"), i, name)
     {
@@ -162,47 +144,65 @@ static void print_closed(const json_t *row)
     char age[32];
     char sent[16];
     char at[32] = "-";
-    const time_t seconds = (time_t)(number_of(row, "closed_at") / 1000.0);
+    const time_t seconds = (time_t)(rc_list_figure(row, "closed_at") / 1000.0);
     struct tm parts;
     if (gmtime_r(&seconds, &parts) != NULL) {
         (void)strftime(at, sizeof(at), "%Y-%m-%d %H:%M:%SZ", &parts);
     }
-    rc_status_format_age(age, sizeof(age), (uint64_t)number_of(row, "age_ms"));
-    printf("%-20s %5.0f %-18s %-7s %-36s %-16s %-15s %-11s %8s %8s\n", at, number_of(row, "code"),
-           text_of(row, "reason"), text_of(row, "by"), text_of(row, "client"), text_of(row, "user"),
-           text_of(row, "address"), text_of(row, "protocol"), age, rc_list_number(sent, number_of(row, "sent_bytes")));
+    rc_status_format_age(age, sizeof(age), (uint64_t)rc_list_figure(row, "age_ms"));
+    printf("%-20s %5.0f %-18s %-7s %-36s %-16s %-15s %-11s %8s %8s\n", at, rc_list_figure(row, "code"),
+           rc_list_text(row, "reason"), rc_list_text(row, "by"), rc_list_text(row, "client"), rc_list_text(row, "user"),
+           rc_list_text(row, "address"), rc_list_text(row, "protocol"), age,
+           rc_list_number(sent, rc_list_figure(row, "sent_bytes")));
 }
 
-static void print_clients(const json_t *root, bool closed)
+static void print_clients(const struct rc_cli *cli, const json_t *rows)
 {
     size_t i;
     json_t *row;
-    if (closed) {
+    if (cli->closed) {
         printf("%-20s %5s %-18s %-7s %-36s %-16s %-15s %-11s %8s %8s\n", "CLOSED", "CODE", "REASON", "BY", "CLIENT",
                "USER", "ADDRESS", "PROTOCOL", "AGE", "SENT");
     } else {
         printf("%-36s %-16s %-15s %-11s %-9s %6s %8s %8s %8s %8s %8s\n", "CLIENT", "USER", "ADDRESS", "PROTOCOL",
                "TRANSPORT", "WORKER", "AGE", "CHANNELS", "BEHIND", "SENT", "RECEIVED");
     }
-    json_array_foreach(json_object_get(root, closed ? "closed" : "clients"), i, row)
+    json_array_foreach(rows, i, row)
     {
-        (closed ? print_closed : print_client)(row);
-    }
-    if (json_is_true(json_object_get(root, "more"))) {
-        printf("... there are more: --limit N shows them\n");
+        (cli->closed ? print_closed : print_client)(row);
     }
 }
 
-int rc_list_clients(const struct rc_cli *cli)
+/* Asks the broker for the list of that name, and prints it. */
+static int list_print(const struct rc_cli *cli, struct rc_console_target *target, const char *name,
+                      void (*print)(const struct rc_cli *cli, const json_t *rows))
 {
     struct rc_which which;
-    struct rc_console_target target;
     uint32_t limit;
     int exit_code = list_limit(cli, &limit);
     exit_code = exit_code == RC_EXIT_OK ? rc_which_broker(&which, cli->socket, cli->config) : exit_code;
     if (exit_code != RC_EXIT_OK) {
         return exit_code;
     }
+    json_t *root = list_all(&which, target, name, limit);
+    if (root == NULL) {
+        return RC_EXIT_FAILED;
+    }
+    if (cli->json) {
+        exit_code = list_dump(root);
+    } else {
+        print(cli, json_object_get(root, name));
+        if (json_is_true(json_object_get(root, "more"))) {
+            printf("... there are more: --limit N shows them\n");
+        }
+    }
+    json_decref(root);
+    return exit_code;
+}
+
+int rc_list_clients(const struct rc_cli *cli)
+{
+    struct rc_console_target target;
     rc_console_target_begin(&target, "/api/clients");
     rc_console_target_add(&target, "user", cli->user);
     rc_console_target_add(&target, "channel", cli->channel);
@@ -211,61 +211,36 @@ int rc_list_clients(const struct rc_cli *cli)
     rc_console_target_add(&target, "behind", cli->behind);
     rc_console_target_add(&target, "names", cli->names ? "true" : NULL);
     rc_console_target_add(&target, "closed", cli->closed ? "true" : NULL);
-    json_t *root = list_all(&which, &target, cli->closed ? "closed" : "clients", limit);
-    if (root == NULL) {
-        return RC_EXIT_FAILED;
-    }
-    if (cli->json) {
-        exit_code = list_dump(root);
-    } else {
-        print_clients(root, cli->closed);
-    }
-    json_decref(root);
-    return exit_code;
+    return list_print(cli, &target, cli->closed ? "closed" : "clients", print_clients);
 }
 
 /* --- channels --- */
 
+static void print_channels(const struct rc_cli *cli, const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    const bool measured = cli->sort != NULL && strcmp(cli->sort, "name") != 0;
+    printf("%11s %s%s\n", "SUBSCRIBERS", measured ? "   MSG/S  BYTES/S    OUT/S   MEMORY  BEHIND " : "", "CHANNEL");
+    json_array_foreach(rows, i, row)
+    {
+        char bytes[3][16];
+        printf("%11.0f ", rc_list_figure(row, "subscribers"));
+        if (measured) {
+            printf("%8.1f %8s %8s %8s %7.0f ", rc_list_figure(row, "rate"),
+                   rc_list_number(bytes[0], rc_list_figure(row, "bytes")),
+                   rc_list_number(bytes[1], rc_list_figure(row, "out_bytes")),
+                   rc_list_number(bytes[2], rc_list_figure(row, "log_bytes")), rc_list_figure(row, "behind"));
+        }
+        printf("%s\n", rc_list_text(row, "channel"));
+    }
+}
+
 int rc_list_channels(const struct rc_cli *cli)
 {
-    struct rc_which which;
     struct rc_console_target target;
-    uint32_t limit;
-    int exit_code = list_limit(cli, &limit);
-    exit_code = exit_code == RC_EXIT_OK ? rc_which_broker(&which, cli->socket, cli->config) : exit_code;
-    if (exit_code != RC_EXIT_OK) {
-        return exit_code;
-    }
     rc_console_target_begin(&target, "/api/channels");
     rc_console_target_add(&target, "sort", cli->sort);
     rc_console_target_add(&target, "prefix", cli->prefix);
-    json_t *root = list_all(&which, &target, "channels", limit);
-    if (root == NULL) {
-        return RC_EXIT_FAILED;
-    }
-    if (cli->json) {
-        exit_code = list_dump(root);
-    } else {
-        size_t i;
-        json_t *row;
-        const bool measured = cli->sort != NULL && strcmp(cli->sort, "name") != 0;
-        printf("%11s %s%s\n", "SUBSCRIBERS", measured ? "   MSG/S  BYTES/S    OUT/S   MEMORY  BEHIND " : "", "CHANNEL");
-        json_array_foreach(json_object_get(root, "channels"), i, row)
-        {
-            char bytes[3][16];
-            printf("%11.0f ", number_of(row, "subscribers"));
-            if (measured) {
-                printf("%8.1f %8s %8s %8s %7.0f ", number_of(row, "rate"),
-                       rc_list_number(bytes[0], number_of(row, "bytes")),
-                       rc_list_number(bytes[1], number_of(row, "out_bytes")),
-                       rc_list_number(bytes[2], number_of(row, "log_bytes")), number_of(row, "behind"));
-            }
-            printf("%s\n", text_of(row, "channel"));
-        }
-        if (json_is_true(json_object_get(root, "more"))) {
-            printf("... there are more: --limit N shows them\n");
-        }
-    }
-    json_decref(root);
-    return exit_code;
+    return list_print(cli, &target, "channels", print_channels);
 }

@@ -6,6 +6,8 @@
 #ifndef RC_ACCEPTOR_CONSOLE_LIST_H
 #define RC_ACCEPTOR_CONSOLE_LIST_H
 
+#include <jansson.h>
+
 struct rc_cli;
 
 int rc_list_clients(const struct rc_cli *cli);
@@ -13,5 +15,9 @@ int rc_list_channels(const struct rc_cli *cli);
 
 /* "1.5M", "312": a number of bytes or messages as people read it, into `text` of 16 bytes, which is returned. */
 const char *rc_list_number(char text[16], double number);
+
+/* A member of a row of an answer: 0 when it is no number, "-" when it is no text. */
+double rc_list_figure(const json_t *row, const char *name);
+const char *rc_list_text(const json_t *row, const char *name);
 
 #endif

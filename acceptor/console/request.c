@@ -12,6 +12,7 @@
 #include "acceptor/upgrade/upgrade.h"
 #include "acceptor/watch/reload.h"
 #include "acceptor/watch/takeover.h"
+#include "acceptor/watch/workers.h"
 #include "acceptor/console/postmortem.h"
 #include "acceptor/console/status.h"
 #include "common/base/log.h"
@@ -72,7 +73,8 @@ static const struct rc_child *next_worker(struct rc_supervisor *supervisor)
     struct rc_broker *broker = &supervisor->broker;
     for (uint32_t i = 0; i < broker->worker_count; i++) {
         const struct rc_child *child = &broker->workers[supervisor->api_worker++ % broker->worker_count];
-        if (child->pid != 0 && child->ready && !child->stuck && rc_child_state(child) == RC_PROCESS_READY) {
+        if (child->pid != 0 && child->ready && !child->stuck && rc_child_state(child) == RC_PROCESS_READY &&
+            rc_broker_use(broker, child) == RC_WORKER_USED) {
             return child;
         }
     }
@@ -152,6 +154,10 @@ void rc_request_handle(void *context, uint32_t handle, const char *request)
     }
     if (strncmp(request, "handover ", 9) == 0) {
         rc_takeover_ask(supervisor, handle, request + 9);
+        return;
+    }
+    if (strncmp(request, "workers", 7) == 0 && (request[7] == ' ' || request[7] == '\0')) {
+        rc_workers_ask(supervisor, handle, request[7] == ' ' ? request + 8 : "");
         return;
     }
     if (strncmp(request, "upgrade ", 8) == 0) {

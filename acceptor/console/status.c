@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/check.h"
 #include "common/base/procfs.h"
 #include "common/metrics/redis_health.h"
 
@@ -66,11 +67,13 @@ static void fill_row(struct row *row, const struct rc_supervisor *supervisor, co
                         : child->pid != 0 && child->ready;
     }
     const uint32_t state = rc_child_state(child);
+    const bool leaving = rc_broker_use(&supervisor->broker, child) >= RC_WORKER_LEAVING && state == RC_PROCESS_READY;
     row->pid = (uint32_t)child->pid;
     row->state = child->pid == 0                    ? child->orphan != RC_ADOPT_NOBODY ? "orphaned" : "down"
                  : child->orphan != RC_ADOPT_NOBODY ? "adopting"
                  : child->stuck                     ? "stuck"
                  : child->behind                    ? "behind"
+                 : leaving                          ? "leaving"
                  : state > RC_PROCESS_PARKED        ? "?"
                                                     : process_states[state];
     row->cpu = atomic_load_explicit(&child->life->cpu, memory_order_relaxed);
@@ -167,6 +170,56 @@ static json_t *redis_json(const struct rc_supervisor *supervisor, const struct r
                      errors.latest[0] != '\0' ? json_string(errors.latest) : json_null());
 }
 
+/* The application whose clients this broker holds (docs/link.md). */
+static const struct link_figure {
+    const char *name; /* in JSON */
+    enum rc_metric_id id;
+} link_figures[] = {{"ready", RC_METRIC_LINKS},
+                    {"connections", RC_METRIC_LINK_CONNECTIONS},
+                    {"waiting", RC_METRIC_LINK_WAITING},
+                    {"frames_in", RC_METRIC_LINK_FRAMES_IN},
+                    {"frames_out", RC_METRIC_LINK_FRAMES_OUT},
+                    {"broadcasts", RC_METRIC_LINK_BROADCASTS},
+                    {"broken", RC_METRIC_LINK_BROKEN},
+                    {"lost_connections", RC_METRIC_LINK_LOST_CONNECTIONS},
+                    {"refused", RC_METRIC_LINK_REFUSED}};
+
+static uint64_t link_figure(const struct rc_broker *broker, enum rc_metric_id id)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < broker->worker_count; i++) {
+        sum += rc_report_value(broker->segments.workers[i], id);
+    }
+    return sum;
+}
+
+static void print_links(FILE *out, const struct rc_broker *broker, const struct rc_config *config)
+{
+    if (config->socketio.link.text[0] == '\0') {
+        return;
+    }
+    fprintf(out,
+            "backend     %s: %" PRIu64 " links, %" PRIu64 " connections, %" PRIu64 " clients wait, %" PRIu64
+            " links were broken, %" PRIu64 " connections lost, %" PRIu64 " handshakes refused\n",
+            config->socketio.link.text, link_figure(broker, RC_METRIC_LINKS),
+            link_figure(broker, RC_METRIC_LINK_CONNECTIONS), link_figure(broker, RC_METRIC_LINK_WAITING),
+            link_figure(broker, RC_METRIC_LINK_BROKEN), link_figure(broker, RC_METRIC_LINK_LOST_CONNECTIONS),
+            link_figure(broker, RC_METRIC_LINK_REFUSED));
+}
+
+static json_t *links_json(const struct rc_broker *broker, const struct rc_config *config)
+{
+    if (config->socketio.link.text[0] == '\0') {
+        return json_null();
+    }
+    json_t *links = json_pack("{s:s}", "backend", config->socketio.link.text);
+    for (size_t i = 0; i < RC_ARRAY_COUNT(link_figures); i++) {
+        (void)json_object_set_new(links, link_figures[i].name,
+                                  json_integer((json_int_t)link_figure(broker, link_figures[i].id)));
+    }
+    return links;
+}
+
 /* By which the console's callers know whose broker it is. */
 static const char *config_path(const struct rc_supervisor *supervisor)
 {
@@ -202,11 +255,16 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
             config_path(supervisor) != NULL ? config_path(supervisor) : "none (defaults)",
             atomic_load_explicit(&segments->configs->generation, memory_order_relaxed));
     for (uint32_t i = 0; i < broker->listen_count; i++) {
+        const enum rc_listener_kind kind = broker->listens[i].kind;
         fprintf(out, "listen      %s%s\n", broker->listens[i].text,
-                broker->listens[i].kind == RC_LISTENER_ADMIN ? " (admin)" : "");
+                kind == RC_LISTENER_ADMIN      ? " (admin)"
+                : kind == RC_LISTENER_LINK     ? " (links)"
+                : kind == RC_LISTENER_LINK_TLS ? " (links, TLS)"
+                                               : "");
     }
     print_steering(out, &broker->steer);
     print_redis(out, supervisor, config);
+    print_links(out, broker, config);
     fprintf(out, "limits      %" PRIu64 " connections, %u a worker, backlog %u\n\n", broker->plan.connections_max,
             broker->plan.slots_per_worker, broker->limits.backlog);
     fprintf(out, "%-11s %8s %-9s %4s %10s %8s %12s %11s %9s %9s\n", "PROCESS", "PID", "STATE", "CPU", "CPU TIME",
@@ -216,8 +274,10 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
     fill_row(&row, supervisor, &broker->relay);
     print_row(out, &row);
     for (uint32_t i = 0; i < broker->worker_count; i++) {
-        fill_row(&row, supervisor, &broker->workers[i]);
-        print_row(out, &row);
+        if (rc_broker_use(broker, &broker->workers[i]) != RC_WORKER_UNUSED) {
+            fill_row(&row, supervisor, &broker->workers[i]);
+            print_row(out, &row);
+        }
     }
 }
 
@@ -255,20 +315,23 @@ void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
     fill_row(&row, supervisor, &broker->relay);
     json_array_append_new(processes, row_json(&row));
     for (uint32_t i = 0; i < broker->worker_count; i++) {
-        fill_row(&row, supervisor, &broker->workers[i]);
-        json_array_append_new(processes, row_json(&row));
+        if (rc_broker_use(broker, &broker->workers[i]) != RC_WORKER_UNUSED) {
+            fill_row(&row, supervisor, &broker->workers[i]);
+            json_array_append_new(processes, row_json(&row));
+        }
     }
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         json_array_append_new(listeners, json_pack("{s:s, s:s}", "address", broker->listens[i].text, "kind",
                                                    rc_listen_kind_name(broker->listens[i].kind)));
     }
     json_t *object =
-        json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION, "instance",
-                  segments->core->instance_id, "state", broker_states[rc_supervisor_state(supervisor)], "uptime_ms",
-                  (json_int_t)(supervisor->now_ms - supervisor->started_ms), "config",
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION,
+                  "instance", segments->core->instance_id, "state", broker_states[rc_supervisor_state(supervisor)],
+                  "uptime_ms", (json_int_t)(supervisor->now_ms - supervisor->started_ms), "config",
                   config_path(supervisor) != NULL ? json_string(config_path(supervisor)) : json_null(),
                   "config_generation", (int)atomic_load_explicit(&segments->configs->generation, memory_order_relaxed),
-                  "redis", redis_json(supervisor, rc_segments_config(&broker->segments)), "connections_max",
+                  "redis", redis_json(supervisor, rc_segments_config(&broker->segments)), "links",
+                  links_json(broker, rc_segments_config(&broker->segments)), "connections_max",
                   (json_int_t)broker->plan.connections_max, "slots_per_worker", (int)broker->plan.slots_per_worker,
                   "steering", steering_json(&broker->steer), "listeners", listeners, "processes", processes);
     if (object == NULL || json_dumpf(object, out, JSON_INDENT(2)) != 0) {

@@ -41,20 +41,11 @@ static void picture_free(struct picture *picture)
     *picture = (struct picture){.stats = NULL};
 }
 
-static json_t *picture_ask(const struct rc_which *which, const char *target)
+static json_t *picture_ask(const struct rc_which *which, const char *path)
 {
-    struct rc_console_answer answer;
-    struct rc_err err = {{0}};
-    if (rc_console_api_ask(which->socket, target, NULL, 0, &answer, &err) < 0) {
-        fprintf(stderr, "ringcast: %s\n", err.text);
-        return NULL;
-    }
-    json_t *root = answer.status == 200 ? json_loadb(answer.body, answer.bytes, 0, NULL) : NULL;
-    if (root == NULL) {
-        rc_console_answer_say(&answer);
-    }
-    rc_console_answer_free(&answer);
-    return root;
+    struct rc_console_target target;
+    rc_console_target_begin(&target, path);
+    return rc_console_api_json(which->socket, &target);
 }
 
 static bool picture_take(struct picture *picture, const struct rc_which *which)
@@ -185,12 +176,12 @@ static void print_closes(const struct picture *now)
     json_decref(codes);
 }
 
-static void print_channels(const struct picture *now, size_t most, int columns)
+void rc_top_print_channels(const json_t *channels, const char *title, size_t most, int columns)
 {
     size_t i;
     json_t *row;
-    printf("\n%8s %8s %8s %11s %7s  %s\n", "MSG/S", "OUT/S", "MEMORY", "SUBSCRIBERS", "BEHIND", "HOTTEST CHANNELS");
-    json_array_foreach(json_object_get(now->channels, "channels"), i, row)
+    printf("\n%8s %8s %8s %11s %7s  %s\n", "MSG/S", "OUT/S", "MEMORY", "SUBSCRIBERS", "BEHIND", title);
+    json_array_foreach(json_object_get(channels, "channels"), i, row)
     {
         char text[2][16];
         if (i == most) {
@@ -204,12 +195,12 @@ static void print_channels(const struct picture *now, size_t most, int columns)
     }
 }
 
-static void print_behind(const struct picture *now, size_t most)
+void rc_top_print_behind(const json_t *clients, size_t most)
 {
     size_t i;
     json_t *row;
     printf("\n%8s %9s %-16s %-16s %s\n", "BEHIND", "BLOCKED", "USER", "ADDRESS", "CLIENTS FURTHEST BEHIND");
-    json_array_foreach(json_object_get(now->behind, "clients"), i, row)
+    json_array_foreach(json_object_get(clients, "clients"), i, row)
     {
         char behind[16];
         char blocked[32];
@@ -251,12 +242,23 @@ static void picture_print(const struct picture *now, const struct picture *befor
     print_closes(now);
     printf("\n");
     print_processes(now, before, shown);
-    print_channels(now, left < TOP_LIST_MAX ? left : TOP_LIST_MAX, size.ws_col);
-    print_behind(now, left < TOP_LIST_MAX ? left : TOP_LIST_MAX);
+    rc_top_print_channels(now->channels, "HOTTEST CHANNELS", left < TOP_LIST_MAX ? left : TOP_LIST_MAX, size.ws_col);
+    rc_top_print_behind(now->behind, left < TOP_LIST_MAX ? left : TOP_LIST_MAX);
 }
 
-/* False: it was interrupted. */
-static bool top_wait(double seconds)
+int rc_top_interval(const struct rc_cli *cli, const char *page, double *seconds)
+{
+    char *end = NULL;
+    *seconds = cli->interval != NULL ? strtod(cli->interval, &end) : 2.0;
+    if ((end != NULL && *end != '\0') || !(*seconds >= 0.1 && *seconds <= TOP_INTERVAL_MAX)) {
+        rc_option_wrong("ringcast", page, "--interval is a number of seconds, from 0.1 to 3600, and not",
+                        cli->interval);
+        return RC_EXIT_CONFIG;
+    }
+    return RC_EXIT_OK;
+}
+
+bool rc_top_wait(double seconds)
 {
     sigset_t ends;
     const struct timespec pause = {.tv_sec = (time_t)seconds,
@@ -273,20 +275,18 @@ int rc_top_run(const struct rc_cli *cli)
     struct rc_which which;
     struct picture before;
     struct picture now;
-    char *end = NULL;
-    const double interval = cli->interval != NULL ? strtod(cli->interval, &end) : 2.0;
-    if ((end != NULL && *end != '\0') || !(interval >= 0.1 && interval <= TOP_INTERVAL_MAX)) {
-        rc_option_wrong("ringcast", "ringcast help top", "--interval is a number of seconds, and not", cli->interval);
-        return RC_EXIT_CONFIG;
+    double interval;
+    int exit_code = rc_top_interval(cli, "ringcast help top", &interval);
+    if (exit_code == RC_EXIT_OK) {
+        exit_code = rc_which_broker(&which, cli->socket, cli->config);
     }
-    int exit_code = rc_which_broker(&which, cli->socket, cli->config);
     if (exit_code != RC_EXIT_OK) {
         return exit_code;
     }
     if (!picture_take(&before, &which)) {
         return RC_EXIT_FAILED;
     }
-    while (top_wait(interval)) {
+    while (rc_top_wait(interval)) {
         if (!picture_take(&now, &which)) {
             exit_code = RC_EXIT_FAILED;
             break;

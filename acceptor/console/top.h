@@ -8,8 +8,20 @@
 #ifndef RC_ACCEPTOR_CONSOLE_TOP_H
 #define RC_ACCEPTOR_CONSOLE_TOP_H
 
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
 struct rc_cli;
 
 int rc_top_run(const struct rc_cli *cli);
+
+/* Of --interval; RC_EXIT_CONFIG after a line on standard error, which names the page of help. */
+int rc_top_interval(const struct rc_cli *cli, const char *page, double *seconds);
+/* Waits so long. False: it was interrupted. */
+bool rc_top_wait(double seconds);
+/* Tables of the answers of /api/channels?sort= and /api/clients?behind=, so many rows of them. */
+void rc_top_print_channels(const json_t *channels, const char *title, size_t most, int columns);
+void rc_top_print_behind(const json_t *clients, size_t most);
 
 #endif

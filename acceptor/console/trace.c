@@ -99,12 +99,15 @@ static char *trace_ask(const struct rc_which *which, const char *request)
     return NULL;
 }
 
-static bool trace_read(const struct rc_cli *cli, const struct rc_which *which, const char *request)
+/* What has been told since: how many lines, or -1 after one on standard error. */
+static int trace_read(const struct rc_cli *cli, const struct rc_which *which, const char *request)
 {
+    int count = 0;
     char *text = trace_ask(which, request);
     char *rest = text;
     for (char *line = NULL; text != NULL && (line = strsep(&rest, "\n")) != NULL;) {
         json_t *row = line[0] == '\0' || cli->json ? NULL : json_loads(line, 0, NULL);
+        count += line[0] != '\0';
         if (cli->json && line[0] != '\0') {
             printf("%s\n", line);
         } else if (row != NULL) {
@@ -114,7 +117,7 @@ static bool trace_read(const struct rc_cli *cli, const struct rc_which *which, c
     }
     (void)fflush(stdout);
     free(text);
-    return text != NULL && !ferror(stdout);
+    return text != NULL && !ferror(stdout) ? count : -1;
 }
 
 /* Until it is interrupted, or the time is over. */
@@ -124,19 +127,22 @@ static bool trace_follow(const struct rc_cli *cli, const struct rc_which *which,
     sigset_t ends;
     const uint64_t until_ms = seconds > 0 ? rc_clock_ms() + (uint64_t)(seconds * 1000.0) : UINT64_MAX;
     const struct timespec pause = {.tv_nsec = (long)TRACE_EVERY_MS * 1000000};
-    bool good = true;
+    const struct timespec at_once = {.tv_sec = 0};
+    int count = 0;
     (void)sigemptyset(&ends);
     (void)sigaddset(&ends, SIGINT);
     (void)sigaddset(&ends, SIGTERM);
     (void)sigprocmask(SIG_BLOCK, &ends, NULL);
     (void)snprintf(request, sizeof(request), "trace read %.20s", serial);
-    while (good && rc_clock_ms() < until_ms && sigtimedwait(&ends, NULL, &pause) < 0) {
-        good = trace_read(cli, which, request);
+    /* A full answer has others behind it, which are overwritten soon. */
+    while (count >= 0 && rc_clock_ms() < until_ms &&
+           sigtimedwait(&ends, NULL, count >= (int)RC_TRACE_READ_MAX ? &at_once : &pause) < 0) {
+        count = trace_read(cli, which, request);
     }
     (void)snprintf(request, sizeof(request), "trace end %.20s", serial);
     char *text = trace_ask(which, request);
     free(text);
-    return good;
+    return count >= 0;
 }
 
 int rc_console_trace_run(const struct rc_cli *cli)

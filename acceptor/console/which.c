@@ -37,6 +37,17 @@ struct rc_settings *rc_which_settings(const char *path, bool quickstart, bool fi
     return settings;
 }
 
+struct rc_settings *rc_which_settings_none(const char *path, bool quickstart)
+{
+    struct rc_settings *settings = rc_settings_new(path, quickstart);
+    if (settings == NULL) {
+        fprintf(stderr, "ringcast: no memory for the configuration\n");
+        return NULL;
+    }
+    rc_config_defaults(&settings->config);
+    return settings;
+}
+
 static void print_brokers(const struct rc_client_brokers *brokers)
 {
     for (unsigned i = 0; i < brokers->count; i++) {

@@ -22,4 +22,7 @@ int rc_which_broker(struct rc_which *which, const char *socket, const char *conf
 /* NULL after every error was written to standard error. `files`: those that it names must be usable too. */
 struct rc_settings *rc_which_settings(const char *path, bool quickstart, bool files);
 
+/* Of defaults, for who goes on with a configuration that is in force. */
+struct rc_settings *rc_which_settings_none(const char *path, bool quickstart);
+
 #endif

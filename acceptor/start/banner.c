@@ -58,7 +58,7 @@ static void print_all(FILE *out, const struct rc_settings *settings, const struc
 {
     char host[RC_CONFIG_VALUE_MAX];
     fprintf(out, "\n  ringcast %s is running: %u worker%s, up to %llu connections\n\n", RC_VERSION,
-            broker->worker_count, broker->worker_count == 1 ? "" : "s",
+            rc_broker_used(broker), rc_broker_used(broker) == 1 ? "" : "s",
             (unsigned long long)broker->plan.connections_max);
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         const struct rc_listen *group = &broker->listens[i];

@@ -38,11 +38,37 @@ struct rc_child *rc_broker_child(struct rc_broker *broker, uint32_t number)
     return number < broker->worker_count ? &broker->workers[number] : &broker->relay;
 }
 
+uint32_t rc_broker_used(const struct rc_broker *broker)
+{
+    return rc_workers_used(rc_broker_core(broker), broker->worker_count);
+}
+
+enum rc_worker_use rc_broker_use(const struct rc_broker *broker, const struct rc_child *child)
+{
+    return child->index == RC_CHILD_RELAY ? RC_WORKER_USED
+                                          : rc_worker_use(rc_broker_core(broker), (uint32_t)child->index);
+}
+
+void rc_broker_set_use(struct rc_broker *broker, struct rc_child *child, enum rc_worker_use use)
+{
+    RC_ASSERT(child->index != RC_CHILD_RELAY);
+    atomic_store_explicit(&child->life->use, (uint32_t)use, memory_order_relaxed); /* read by rc_worker_use */
+    rc_broker_ring_all(broker);
+}
+
+void rc_broker_close_listeners(struct rc_broker *broker, const struct rc_child *child)
+{
+    for (uint32_t i = 0; i < broker->listen_count; i++) {
+        rc_listen_close_one(&broker->listens[i], (uint32_t)child->index);
+    }
+}
+
 static int open_listener(struct rc_broker *broker, const struct rc_config *config, const char *text,
                          enum rc_listener_kind kind, struct rc_err *err)
 {
     if (broker->listen_count == RC_LISTENERS_MAX) {
-        return rc_err_set(err, -E2BIG, "more than %d listeners in server.listen and http.admin_listen",
+        return rc_err_set(err, -E2BIG,
+                          "more than %d listeners in server.listen, tls.listen, http.admin_listen and [link]",
                           RC_LISTENERS_MAX);
     }
     const struct rc_listen_options options = {
@@ -51,7 +77,7 @@ static int open_listener(struct rc_broker *broker, const struct rc_config *confi
         .send_buffer_bytes = config->limits.send_buffer_bytes,
     };
     const int rc =
-        rc_listen_open(&broker->listens[broker->listen_count], text, kind, broker->worker_count, &options, err);
+        rc_listen_open(&broker->listens[broker->listen_count], text, kind, rc_broker_used(broker), &options, err);
     if (rc == 0) {
         broker->listen_count++;
     }
@@ -60,18 +86,24 @@ static int open_listener(struct rc_broker *broker, const struct rc_config *confi
 
 static uint32_t listeners_wanted(const struct rc_config *config)
 {
-    return config->server.listen.count + config->tls.listen.count +
-           (config->http.admin_listen.text[0] != '\0' ? 1u : 0u);
+    return config->server.listen.count + config->tls.listen.count + config->link.listen.count +
+           config->link.tls_listen.count + (config->http.admin_listen.text[0] != '\0' ? 1u : 0u);
 }
 
 static int open_listeners(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
+    const struct {
+        const struct rc_config_list *list;
+        enum rc_listener_kind kind;
+    } lists[] = {{&config->server.listen, RC_LISTENER_CLIENT},
+                 {&config->tls.listen, RC_LISTENER_TLS},
+                 {&config->link.listen, RC_LISTENER_LINK},
+                 {&config->link.tls_listen, RC_LISTENER_LINK_TLS}};
     int rc = 0;
-    for (uint32_t i = 0; i < config->server.listen.count && rc == 0; i++) {
-        rc = open_listener(broker, config, config->server.listen.items[i].text, RC_LISTENER_CLIENT, err);
-    }
-    for (uint32_t i = 0; i < config->tls.listen.count && rc == 0; i++) {
-        rc = open_listener(broker, config, config->tls.listen.items[i].text, RC_LISTENER_TLS, err);
+    for (size_t i = 0; i < RC_ARRAY_COUNT(lists); i++) {
+        for (uint32_t j = 0; j < lists[i].list->count && rc == 0; j++) {
+            rc = open_listener(broker, config, lists[i].list->items[j].text, lists[i].kind, err);
+        }
     }
     if (rc == 0 && config->http.admin_listen.text[0] != '\0') {
         rc = open_listener(broker, config, config->http.admin_listen.text, RC_LISTENER_ADMIN, err);
@@ -234,8 +266,8 @@ static uint32_t workers_auto(const struct rc_broker *broker, const struct rc_con
     return fitting;
 }
 
-/* Limits and programs: what can fail before anything was made. */
-static int broker_prepare(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
+/* Limits and programs: what can fail before anything was made. *used: of the places for workers, so many begin. */
+static int broker_prepare(struct rc_broker *broker, const struct rc_config *config, uint32_t *used, struct rc_err *err)
 {
     int rc = rc_program_open(&broker->worker_program, "ringcast-worker", err);
     if (rc == 0) {
@@ -251,24 +283,28 @@ static int broker_prepare(struct rc_broker *broker, const struct rc_config *conf
         rc = rc_limits_read(&broker->limits, &broker->identity, err);
     }
     if (rc == 0) {
-        broker->worker_count = config->server.workers != 0 ? config->server.workers : workers_auto(broker, config);
-        RC_ASSERT(broker->worker_count >= 1 && broker->worker_count <= RC_WORKERS_MAX);
+        *used = config->server.workers != 0 ? config->server.workers : workers_auto(broker, config);
+        broker->worker_count = config->server.max_workers > *used ? config->server.max_workers : *used;
+        RC_ASSERT(*used >= 1 && broker->worker_count <= RC_WORKERS_MAX);
+        const struct rc_limits_counts counts = {
+            .workers = *used, .places = broker->worker_count, .listeners = listeners_wanted(config)};
+        rc = rc_limits_plan(&broker->plan, &broker->limits, config, &counts, err);
     }
     if (rc == 0) {
-        rc =
-            rc_limits_plan(&broker->plan, &broker->limits, config, broker->worker_count, listeners_wanted(config), err);
-    }
-    if (rc == 0) {
-        rc = rc_limits_check_memlock(&broker->limits, config, broker->worker_count, err);
+        rc = rc_limits_check_memlock(&broker->limits, config, *used, err);
     }
     return rc;
 }
 
 static int open_all(struct rc_broker *broker, const struct rc_config *config, struct rc_err *err)
 {
-    int rc = broker_prepare(broker, config, err);
+    uint32_t used = 0;
+    int rc = broker_prepare(broker, config, &used, err);
     if (rc == 0) {
         rc = rc_segments_create(&broker->segments, config, broker->worker_count, err);
+    }
+    for (uint32_t i = used; rc == 0 && i < broker->worker_count; i++) {
+        atomic_store_explicit(&rc_broker_core(broker)->workers[i].use, RC_WORKER_UNUSED, memory_order_relaxed);
     }
     if (rc == 0) {
         rc = open_bells(broker, err);
@@ -322,7 +358,8 @@ int rc_broker_foresee(const struct rc_config *config, struct rc_err *err)
         return rc_err_set(err, -ENOMEM, "no memory");
     }
     broker->worker_program.fd = broker->relay_program.fd = -1;
-    const int rc = broker_prepare(broker, config, err);
+    uint32_t used = 0;
+    const int rc = broker_prepare(broker, config, &used, err);
     rc_program_close(&broker->worker_program);
     rc_program_close(&broker->relay_program);
     free(broker);
@@ -698,7 +735,7 @@ void rc_broker_ring(struct rc_broker *broker, struct rc_child *child)
 {
     const int rc = rc_doorbell_ring(&child->process->bell, child->bell_fd, &child->rung);
     if (rc == 1) {
-        rc_metric_add(&broker->segments.acceptor->metrics, RC_METRIC_WAKES_SENT, 1);
+        rc_metric_add(broker->segments.metrics, RC_METRIC_WAKES_SENT, 1);
     }
 }
 

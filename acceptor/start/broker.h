@@ -22,6 +22,7 @@
 #include "acceptor/steer/steer.h"
 #include "common/config/config.h"
 #include "common/base/err.h"
+#include "common/shm/worker_use.h"
 
 struct rc_broker {
     struct rc_identity identity;
@@ -38,9 +39,9 @@ struct rc_broker {
     int life_write_fd; /* owned: never inherited; its end of file tells children that the acceptor is gone */
     struct rc_program worker_program;
     struct rc_program relay_program;
-    int bell_fd; /* owned: children ring it when they have stored a word that the acceptor waits for */
-    int pass_fd; /* owned: what a relay leaves to the one that takes its place while both run */
-    uint32_t worker_count;
+    int bell_fd;           /* owned: children ring it when they have stored a word that the acceptor waits for */
+    int pass_fd;           /* owned: what a relay leaves to the one that takes its place while both run */
+    uint32_t worker_count; /* places for workers (server.max_workers); which are in use is in the core segment */
     /* owned: of each worker, where connections that others hand over to it arrive, and the end they are sent into. Kept over
      * restarts, so that what waits there is its successor's. */
     int inbox_fds[RC_WORKERS_MAX];
@@ -98,8 +99,14 @@ void rc_broker_adopted(struct rc_broker *broker, struct rc_child *child);
  * everybody told. */
 void rc_broker_bury(struct rc_broker *broker, struct rc_child *child);
 
-/* Makes a down worker's listeners anew, so that what waits at the old ones moves to the others. */
+/* Makes a down worker's listeners anew, so that what waits at the old ones moves to the others; or for the first time. */
 int rc_broker_move_queue(struct rc_broker *broker, struct rc_child *child, struct rc_err *err);
+
+/* Workers' places that are in use; whether this one is, and from here on (everybody is woken); the listeners of one that is gone. */
+uint32_t rc_broker_used(const struct rc_broker *broker);
+enum rc_worker_use rc_broker_use(const struct rc_broker *broker, const struct rc_child *child);
+void rc_broker_set_use(struct rc_broker *broker, struct rc_child *child, enum rc_worker_use use);
+void rc_broker_close_listeners(struct rc_broker *broker, const struct rc_child *child);
 
 /* Wakes one child, or all of them: something in the core or config segment changed. */
 void rc_broker_ring(struct rc_broker *broker, struct rc_child *child);

@@ -46,11 +46,12 @@ static void files_add(struct rc_files *files, const char *key, const char *path,
 void rc_files_read(struct rc_files *files, const struct rc_config *config)
 {
     files->count = 0;
-    for (uint32_t i = 0; config->tls.listen.count > 0 && i < config->tls.certificates.count; i++) {
+    const bool tls = rc_config_serves_tls(config);
+    for (uint32_t i = 0; tls && i < config->tls.certificates.count; i++) {
         files_add(files, "tls.certificates", config->tls.certificates.items[i].text, "");
         files_add(files, "tls.certificates", config->tls.certificates.items[i].text, ".ocsp");
     }
-    if (config->tls.listen.count > 0) {
+    if (tls) {
         files_add(files, "tls.client_ca", config->tls.client_ca.text, "");
     }
     if (config->redis.url.text[0] != '\0') {

@@ -181,10 +181,11 @@ static void other_way(char text[48], uint64_t workers)
 }
 
 int rc_limits_plan(struct rc_limits_plan *plan, const struct rc_limits *limits, const struct rc_config *config,
-                   uint32_t workers, uint32_t listeners, struct rc_err *err)
+                   const struct rc_limits_counts *counts, struct rc_err *err)
 {
-    const uint64_t overhead = RC_LIMITS_SPARE_SLOTS + listeners;
-    const uint64_t own = own_descriptors(workers, listeners);
+    const uint32_t workers = counts->workers;
+    const uint64_t overhead = RC_LIMITS_SPARE_SLOTS + counts->listeners;
+    const uint64_t own = own_descriptors(counts->places, counts->listeners);
     const uint64_t least = own > overhead + 1 ? own : overhead + 1;
     const uint64_t table = limits->descriptors < RC_LIMITS_TABLE_MAX ? limits->descriptors : RC_LIMITS_TABLE_MAX;
     const uint64_t wanted = config->server.max_connections;

@@ -46,10 +46,16 @@ struct rc_limits_plan {
  * can be made. */
 int rc_limits_read(struct rc_limits *limits, const struct rc_identity *identity, struct rc_err *err);
 
+struct rc_limits_counts {
+    uint32_t workers; /* among which connections are divided at the start */
+    uint32_t places;  /* for workers, those included */
+    uint32_t listeners;
+};
+
 /* -EMFILE when max_connections, a minimal table or the acceptor's own descriptors do not fit into the limit: the
  * message names the limit, the value that is needed and the number of workers that would do instead. */
 int rc_limits_plan(struct rc_limits_plan *plan, const struct rc_limits *limits, const struct rc_config *config,
-                   uint32_t workers, uint32_t listeners, struct rc_err *err);
+                   const struct rc_limits_counts *counts, struct rc_err *err);
 
 /* Bytes that the rings of all children lock when the kernel counts them. */
 uint64_t rc_limits_memlock_needed(const struct rc_config *config, uint32_t workers);

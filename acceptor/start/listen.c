@@ -16,11 +16,20 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 
+static const struct {
+    const char *name;
+    const char *key; /* of the configuration */
+} kinds[RC_LISTENER_KIND_COUNT] = {
+    [RC_LISTENER_CLIENT] = {"client", "server.listen"},
+    [RC_LISTENER_ADMIN] = {"admin", "http.admin_listen"},
+    [RC_LISTENER_TLS] = {"tls", "tls.listen"},
+    [RC_LISTENER_LINK] = {"link", "link.listen"},
+    [RC_LISTENER_LINK_TLS] = {"link_tls", "link.tls_listen"},
+};
+
 static int listen_error(const struct rc_listen *group, int code, struct rc_err *err)
 {
-    const char *key = group->kind == RC_LISTENER_ADMIN ? "http.admin_listen"
-                      : group->kind == RC_LISTENER_TLS ? "tls.listen"
-                                                       : "server.listen";
+    const char *key = kinds[group->kind].key;
     switch (code) {
     case -EADDRINUSE:
         if (group->address.unix_socket) {
@@ -218,15 +227,8 @@ int rc_listen_open(struct rc_listen *group, const char *text, enum rc_listener_k
 
 const char *rc_listen_kind_name(enum rc_listener_kind kind)
 {
-    switch (kind) {
-    case RC_LISTENER_ADMIN:
-        return "admin";
-    case RC_LISTENER_TLS:
-        return "tls";
-    case RC_LISTENER_CLIENT:
-        return "client";
-    }
-    return "client";
+    RC_ASSERT(kind < RC_LISTENER_KIND_COUNT);
+    return kinds[kind].name;
 }
 
 int rc_listen_fd(const struct rc_listen *group, uint32_t worker)
@@ -249,6 +251,14 @@ int rc_listen_replace(struct rc_listen *group, uint32_t worker, struct rc_err *e
         close(old);
     }
     return 0;
+}
+
+void rc_listen_close_one(struct rc_listen *group, uint32_t worker)
+{
+    if (!group->address.unix_socket && group->fds[worker] >= 0) {
+        close(group->fds[worker]);
+        group->fds[worker] = -1;
+    }
 }
 
 void rc_listen_describe(const struct rc_listen *group, struct rc_listener *listener)

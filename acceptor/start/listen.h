@@ -49,10 +49,13 @@ int rc_listen_fd(const struct rc_listen *group, uint32_t worker);
  * caller tells steering about the new one. Nothing to do for Unix. */
 int rc_listen_replace(struct rc_listen *group, uint32_t worker, struct rc_err *err);
 
+/* A worker is no more: closes its socket. Nothing to do for Unix. */
+void rc_listen_close_one(struct rc_listen *group, uint32_t worker);
+
 /* What children and people see of it. */
 void rc_listen_describe(const struct rc_listen *group, struct rc_listener *listener);
 
-/* "client", "admin" or "tls". */
+/* "client", "admin", "tls", "link" or "link_tls". */
 const char *rc_listen_kind_name(enum rc_listener_kind kind);
 
 /* Closes the acceptor's copies; workers' copies live on. */

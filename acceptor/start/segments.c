@@ -142,6 +142,7 @@ static void fill_core(struct rc_core *core, const struct rc_config *config, uint
 void rc_segments_clear(struct rc_segments *segments)
 {
     memset(segments, 0, sizeof(*segments));
+    segments->former_config_segment = segments->former_keys_segment = no_segment;
     for (uint32_t i = 0; i < RC_SEGMENTS_MAX; i++) {
         *rc_segments_at(segments, i) = no_segment;
     }
@@ -201,6 +202,7 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
         rc_segments_close(segments);
         return rc;
     }
+    segments->metrics = rc_banks_own(&segments->acceptor->banks);
     fill_core(segments->core, config, workers);
     segments->configs->build = RC_BUILD_ID;
     segments->configs->copies[0] = *config;
@@ -213,16 +215,20 @@ static bool report_of_ours(const struct rc_report *report)
 {
     /* S3 pairs with S1 of the program that made it: what it begins with is there. */
     return atomic_load_explicit(&report->ready, memory_order_acquire) == RC_REPORT_READY &&
-           report->abi == RC_CORE_ABI && report->build == RC_BUILD_ID;
+           report->abi == RC_CORE_ABI && report->layout == RC_REPORT_ABI;
 }
 
 /* Are they, and are they as large as this program takes them to be? */
 static bool segments_right(struct rc_segments *segments)
 {
-    const uint64_t least[RC_SEGMENTS_SHARED] = {sizeof(struct rc_core),         sizeof(struct rc_config_segment),
-                                                sizeof(struct rc_key_board),    sizeof(struct rc_report),
-                                                sizeof(struct rc_relay_report), RC_RELAY_KEEP_BYTES,
-                                                sizeof(*segments->limits),      sizeof(struct rc_history_segment)};
+    const uint64_t least[RC_SEGMENTS_SHARED] = {sizeof(struct rc_core),
+                                                offsetof(struct rc_config_segment, copies),
+                                                0,
+                                                /* of the build */ sizeof(struct rc_report),
+                                                sizeof(struct rc_relay_report),
+                                                RC_RELAY_KEEP_BYTES,
+                                                sizeof(*segments->limits),
+                                                sizeof(struct rc_history_segment)};
     bool right = true;
     for (uint32_t i = 0; i < RC_SEGMENTS_SHARED; i++) {
         right &= rc_segments_at(segments, i)->bytes >= least[i];
@@ -236,14 +242,38 @@ static bool segments_right(struct rc_segments *segments)
     }
     right = atomic_load_explicit(&segments->core->ready, memory_order_acquire) == RC_CORE_READY && /* S3 */
             segments->core->abi == RC_CORE_ABI && segments->core->records_abi == RC_RECORDS_ABI &&
-            segments->core->worker_count == segments->worker_count &&
-            atomic_load_explicit(&segments->configs->ready, memory_order_acquire) == RC_CONFIG_READY && /* S3 */
-            segments->configs->build == RC_BUILD_ID && report_of_ours(segments->acceptor) &&
-            report_of_ours(&segments->relay->report) && segments->keep->abi == RC_CORE_ABI;
+            segments->core->worker_count == segments->worker_count && report_of_ours(segments->acceptor) &&
+            report_of_ours(&segments->relay->report) && segments->keep->abi == RC_CORE_ABI &&
+            rc_windows_right(&segments->limits->windows);
     for (uint32_t i = 0; i < segments->worker_count; i++) {
         right &= report_of_ours(segments->workers[i]) && segments->ports[i]->abi == RC_PORT_ABI;
     }
     return right;
+}
+
+/* Another build's configuration is not read, but for its head. New segments for both that are laid out by the build. */
+static int segments_anew(struct rc_segments *segments, struct rc_err *err)
+{
+    const struct rc_config_segment *former = segments->config_segment.memory;
+    /* S3 */
+    if (atomic_load_explicit(&former->ready, memory_order_acquire) != RC_CONFIG_READY) {
+        return rc_err_set(err, -EBADMSG, "the configuration in shared memory is damaged");
+    }
+    segments->former_config_segment = segments->config_segment;
+    segments->former_keys_segment = segments->keys_segment;
+    segments->config_segment = segments->keys_segment = no_segment;
+    int rc = segment_open(&segments->config_segment, "ringcast-config", sizeof(struct rc_config_segment), true, err);
+    if (rc == 0) {
+        rc = segment_open(&segments->keys_segment, "ringcast-keys", sizeof(struct rc_key_board), true, err);
+    }
+    return rc == 0 ? 1 : rc;
+}
+
+static bool config_of_ours(const struct rc_segments *segments)
+{
+    const struct rc_config_segment *configs = segments->config_segment.memory;
+    return configs->build == RC_BUILD_ID && segments->config_segment.bytes >= sizeof(*configs) &&
+           segments->keys_segment.bytes >= sizeof(struct rc_key_board);
 }
 
 int rc_segments_adopt(struct rc_segments *segments, struct rc_err *err)
@@ -260,16 +290,52 @@ int rc_segments_adopt(struct rc_segments *segments, struct rc_err *err)
     }
     segments_point(segments);
     if (!segments_right(segments)) {
-        return rc_err_set(err, -EBADMSG, "shared memory is of another build, or damaged");
+        return rc_err_set(err, -EBADMSG, "shared memory is of another kind, or damaged");
     }
-    segments_hide(segments);
-    return 0;
+    const int rc = config_of_ours(segments) ? 0 : segments_anew(segments, err);
+    if (rc >= 0) {
+        segments_point(segments);
+        segments_hide(segments);
+    }
+    return rc;
+}
+
+void rc_segments_fill(struct rc_segments *segments, const struct rc_config *config)
+{
+    const struct rc_config_segment *former = segments->former_config_segment.memory;
+    struct rc_config_segment *configs = segments->configs;
+    configs->build = RC_BUILD_ID;
+    configs->copies[0] = configs->copies[1] = *config;
+    /* Indices in the truths of workers are of this generation. */
+    atomic_store_explicit(&configs->generation, atomic_load_explicit(&former->generation, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&configs->ready, RC_CONFIG_READY, memory_order_release); /* S1d */
+}
+
+void rc_segments_count(struct rc_segments *segments)
+{
+    segments->metrics = rc_banks_open(&segments->acceptor->banks);
+    rc_banks_inherit(&segments->acceptor->banks);
+}
+
+void rc_segments_settle(struct rc_segments *segments)
+{
+    rc_banks_take(&segments->acceptor->banks);
+    segment_close(&segments->former_config_segment);
+    segment_close(&segments->former_keys_segment);
+}
+
+bool rc_segments_foreign(const struct rc_segments *segments, int index)
+{
+    const struct rc_report *report = index < 0 ? &segments->relay->report : segments->workers[index];
+    const struct rc_bank *bank = rc_banks_current(&report->banks);
+    return atomic_load_explicit(&bank->build, memory_order_relaxed) != 0 && !rc_bank_ours(bank);
 }
 
 static void renew_report(struct rc_report *report)
 {
     report->abi = RC_CORE_ABI;
-    report->build = RC_BUILD_ID;
+    report->layout = RC_REPORT_ABI;
     atomic_store_explicit(&report->ready, RC_REPORT_READY, memory_order_release); /* S1a */
 }
 
@@ -354,6 +420,8 @@ void rc_segments_close(struct rc_segments *segments)
     if (segments->worker_count > 0) { /* else nothing was ever made */
         segment_close(&segments->core_segment);
         segment_close(&segments->config_segment);
+        segment_close(&segments->former_config_segment);
+        segment_close(&segments->former_keys_segment);
         segment_close(&segments->keys_segment);
         segment_close(&segments->acceptor_segment);
         segment_close(&segments->relay_segment);
@@ -367,6 +435,7 @@ void rc_segments_close(struct rc_segments *segments)
     segments->configs = NULL;
     segments->keys = NULL;
     segments->acceptor = NULL;
+    segments->metrics = NULL;
     segments->relay = NULL;
     segments->keep = NULL;
     segments->limits = NULL;

@@ -36,11 +36,15 @@ struct rc_segments {
     struct rc_segment history_segment;
     struct rc_segment worker_segments[RC_WORKERS_MAX];
     struct rc_segment port_segments[RC_WORKERS_MAX];
+    /* Of the build of before, until rc_segments_settle: where that one has its configuration and keys. */
+    struct rc_segment former_config_segment;
+    struct rc_segment former_keys_segment;
     /* The same memory. */
     struct rc_core *core;
     struct rc_config_segment *configs;
     struct rc_key_board *keys;
     struct rc_report *acceptor;
+    struct rc_metrics *metrics; /* in `acceptor`: what this program counts */
     struct rc_relay_report *relay;
     struct rc_relay_keep *keep;
     struct rc_limits_segment *limits;
@@ -59,8 +63,17 @@ void rc_segments_clear(struct rc_segments *segments);
  * worker. */
 struct rc_segment *rc_segments_at(struct rc_segments *segments, uint32_t index);
 /* Goes on with the segments of another program, whose descriptors, number of workers and sizes are in `segments`: maps them. Nothing is
- * written there. -EBADMSG: they are not of this build; rc_segments_close tidies up. */
+ * written there. 1: that program is of another build, configuration and keys are new, empty segments, and rc_segments_fill is next.
+ * -EBADMSG: they are not what this program shares; rc_segments_close tidies up. */
 int rc_segments_adopt(struct rc_segments *segments, struct rc_err *err);
+/* The configuration that is in force there, as this build has it, under the same generation. */
+void rc_segments_fill(struct rc_segments *segments, const struct rc_config *config);
+/* This program counts from where the former one stopped. Others do not see it yet. */
+void rc_segments_count(struct rc_segments *segments);
+/* It goes on with this program: others see what it counts, and what only the former one needed is closed. */
+void rc_segments_settle(struct rc_segments *segments);
+/* Is a child's process of another build? Of one that was never started: no. */
+bool rc_segments_foreign(const struct rc_segments *segments, int index);
 
 /* Stores the ready words: from here on children may attach. */
 void rc_segments_publish(struct rc_segments *segments);

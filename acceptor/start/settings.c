@@ -53,18 +53,26 @@ struct rc_settings *rc_settings_new(const char *path, bool quickstart)
 void rc_settings_free(struct rc_settings *settings)
 {
     if (settings != NULL) {
+        rc_source_free(&settings->source);
+        rc_source_free(&settings->base);
+        rc_source_free(&settings->next);
+        rc_source_free(&settings->former_rows);
         free(settings->real_path);
         free(settings);
     }
 }
 
+typedef int load_text(struct rc_config *config, const char *text, size_t bytes, const char *name,
+                      struct rc_config_errors *errors);
+
 /* Everything before rc_config_finish. */
-static int settings_gather(const struct rc_settings *settings, struct rc_config *config,
-                           struct rc_config_errors *errors)
+static int settings_gather(const struct rc_settings *settings, const struct rc_source *source, load_text *load,
+                           struct rc_config *config, struct rc_config_errors *errors)
 {
     struct rc_err err;
     rc_config_defaults(config);
-    int rc = settings->path != NULL ? rc_config_load_file(config, settings->path, errors) : 0;
+    int rc =
+        load(config, source->text, source->bytes, settings->path != NULL ? settings->path : "configuration", errors);
     if (rc == 0) {
         rc = rc_config_environment(config, &err);
         if (rc != 0) {
@@ -78,8 +86,7 @@ static int settings_gather(const struct rc_settings *settings, struct rc_config 
     return rc;
 }
 
-static int settings_finish(const struct rc_settings *settings, struct rc_config *config,
-                           struct rc_config_errors *errors)
+int rc_settings_finish(const struct rc_settings *settings, struct rc_config *config, struct rc_config_errors *errors)
 {
     struct rc_err err;
     const int rc = rc_config_finish(config, &err);
@@ -88,6 +95,12 @@ static int settings_finish(const struct rc_settings *settings, struct rc_config 
                              settings->path != NULL ? ": " : "", err.text);
     }
     return rc;
+}
+
+int rc_settings_former(const struct rc_settings *settings, const struct rc_source *source, struct rc_config *config,
+                       struct rc_config_errors *errors)
+{
+    return settings_gather(settings, source, rc_config_load_former, config, errors);
 }
 
 /* With the file in front, as errors in it have it. */
@@ -153,7 +166,7 @@ int rc_settings_check_files(struct rc_settings *settings, const struct rc_config
     }
     /* Who may not become that user (`check` by somebody else) looks with own rights. */
     const bool borrowed = rc == 0 && rc_identity_borrow(&identity, &own) == 0;
-    rc = rc_tls_context_check(&config->tls, &err);
+    rc = rc_config_serves_tls(config) ? rc_tls_context_check(&config->tls, &err) : 0;
     if (rc == 0) {
         rc = rc_tls_backends_check(config, &err);
     }
@@ -250,8 +263,12 @@ void rc_settings_warnings(const struct rc_config *config, struct rc_config_error
 int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *errors)
 {
     errors->count = 0;
-    const int rc = settings_gather(settings, &settings->config, errors);
-    return rc == 0 ? settings_finish(settings, &settings->config, errors) : rc;
+    rc_source_free(&settings->source);
+    int rc = rc_source_read(&settings->source, settings->path, errors);
+    if (rc == 0) {
+        rc = settings_gather(settings, &settings->source, rc_config_load_text, &settings->config, errors);
+    }
+    return rc == 0 ? rc_settings_finish(settings, &settings->config, errors) : rc;
 }
 
 /* What a restart would find: `config` as the file has it, before what needs a restart is taken back. */
@@ -259,7 +276,7 @@ static int check_whole(struct rc_settings *settings, struct rc_config *whole, st
 {
     struct rc_identity identity;
     struct rc_err err = {{0}};
-    int rc = settings_finish(settings, whole, errors);
+    int rc = rc_settings_finish(settings, whole, errors);
     if (rc == 0 && settings_identify(settings, whole, &identity, &err) == -ENOENT) {
         add_error(settings, errors, err.text);
         rc = -ENOENT;
@@ -272,7 +289,11 @@ int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, str
 {
     errors->count = 0;
     needs_restart->count = 0;
-    int rc = settings_gather(settings, next, errors);
+    rc_source_free(&settings->next);
+    int rc = rc_source_read(&settings->next, settings->path, errors);
+    if (rc == 0) {
+        rc = settings_gather(settings, &settings->next, rc_config_load_text, next, errors);
+    }
     if (rc != 0) {
         return rc;
     }
@@ -289,8 +310,22 @@ int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, str
         return rc;
     }
     (void)rc_config_reload_diff(&settings->config, next, needs_restart);
-    rc = settings_finish(settings, next, errors);
+    rc = rc_settings_finish(settings, next, errors);
     return rc == 0 ? rc_settings_check_files(settings, next, files, errors) : rc;
+}
+
+void rc_settings_accept(struct rc_settings *settings, const struct rc_config *next, bool whole)
+{
+    settings->config = *next;
+    if (whole) {
+        rc_source_free(&settings->base);
+    } else if (settings->base.text == NULL) {
+        settings->base = settings->source;
+        settings->source = (struct rc_source){0};
+    }
+    rc_source_free(&settings->source);
+    settings->source = settings->next;
+    settings->next = (struct rc_source){0};
 }
 
 struct names {

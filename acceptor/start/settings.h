@@ -11,6 +11,7 @@
 
 #include "acceptor/start/files.h"
 #include "acceptor/start/identity.h"
+#include "acceptor/start/source.h"
 #include "common/config/config.h"
 #include "common/base/err.h"
 
@@ -26,6 +27,11 @@ struct rc_settings {
     struct rc_files files;       /* as they were when they were checked last */
     struct rc_identity identity; /* the children's user, while it is known: asked for once, not at each reload */
     bool identity_known;
+    struct rc_source source; /* the text of `config` */
+    struct rc_source base;   /* of the one before that has what only a restart changes; none: `source` has it, too */
+    struct rc_source next;   /* of what rc_settings_reload has read, until rc_settings_accept */
+    struct rc_source
+        former_rows; /* of the program that has handed its configuration over (carry.h); none: there was none */
 };
 
 /* NULL when there is no memory. `quickstart` makes up the key that stays for the life of the process. */
@@ -50,6 +56,15 @@ void rc_settings_warnings(const struct rc_config *config, struct rc_config_error
  * are those of `next`. Nothing in force changes. Errors as above. */
 int rc_settings_reload(struct rc_settings *settings, struct rc_config *next, struct rc_files *files,
                        struct rc_config_errors *needs_restart, struct rc_config_errors *errors);
+
+/* What rc_settings_reload has read is in force from here on; `whole`: nothing of it needs a restart. */
+void rc_settings_accept(struct rc_settings *settings, const struct rc_config *next, bool whole);
+
+/* Steps of it: everything before rc_config_finish, of a text that another build has found right; and that, with the file's name in front of what
+ * is wrong. Errors as above. */
+int rc_settings_former(const struct rc_settings *settings, const struct rc_source *source, struct rc_config *config,
+                       struct rc_config_errors *errors);
+int rc_settings_finish(const struct rc_settings *settings, struct rc_config *config, struct rc_config_errors *errors);
 
 /* Names of the keys in which two configurations differ, separated by ", ", cut to `capacity`. Returns their number. */
 unsigned rc_settings_changed(const struct rc_config *old, const struct rc_config *next, char *names, size_t capacity);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,11 +16,15 @@
 #include <unistd.h>
 
 #include "acceptor/start/cpus.h"
+#include "common/base/clock.h"
+#include "common/base/fail.h"
 #include "common/base/inherited.h"
+#include "common/base/log.h"
 #include "common/config/variable.h"
 
 #define RC_SPAWN_ARGV_MAX (2 * (3 * RC_WORKERS_MAX + RC_LISTENERS_MAX + 16))
 #define RC_SPAWN_TEXT_MAX (RC_SPAWN_ARGV_MAX * 20)
+#define SPAWN_END_MS 1000u
 
 /* What the child was doing when it failed; sent through the report pipe. */
 enum spawn_step { STEP_STDIN, STEP_DESCRIPTOR, STEP_IDENTITY, STEP_EXEC };
@@ -120,6 +125,9 @@ __attribute__((noreturn)) static void child_main(const struct rc_spawn *spawn, c
         report.step = STEP_IDENTITY;
         report.code = -rc_identity_assume(spawn->identity);
     }
+    if (report.code == 0 && rc_fail_here("before a child runs")) {
+        (void)pause();
+    }
     if (report.code == 0) {
         report.step = STEP_EXEC;
         /* Not by path: that may be another build's by now. The kernel names the process by the descriptor's number; main() of each
@@ -131,14 +139,28 @@ __attribute__((noreturn)) static void child_main(const struct rc_spawn *spawn, c
     _exit(127);
 }
 
-/* Waits until the child runs its program (end of file: the pipe is close-on-exec) or reports why not. */
+/* Waits until the child runs its program (end of file: the pipe is close-on-exec) or reports why not. A disk that does not answer holds it up,
+ * and nobody is served by an acceptor that waits with it. */
 static int await_exec(int report_fd, const char *program, struct rc_err *err)
 {
+    const uint64_t end_ms = rc_clock_ms() + RC_SPAWN_EXEC_MS;
     struct spawn_report report;
     ssize_t bytes;
-    do {
+    for (;;) {
+        struct pollfd poller = {.fd = report_fd, .events = POLLIN};
+        const uint64_t now_ms = rc_clock_ms();
+        if (now_ms >= end_ms) {
+            return rc_err_set(err, -ETIMEDOUT, "cannot start %s: it does not run within %u ms", program,
+                              RC_SPAWN_EXEC_MS);
+        }
+        if (poll(&poller, 1, (int)(end_ms - now_ms)) <= 0) {
+            continue;
+        }
         bytes = read(report_fd, &report, sizeof(report));
-    } while (bytes < 0 && errno == EINTR);
+        if (bytes >= 0 || errno != EINTR) {
+            break;
+        }
+    }
     if (bytes == 0) {
         return 0;
     }
@@ -165,6 +187,24 @@ static char **environment_of_child(void)
         }
     }
     return environment;
+}
+
+/* One that is not wanted. Who hangs in the kernel stays until that lets it go, and is nobody's then: it has nothing that others wait for. */
+static void child_end(pid_t pid)
+{
+    const uint64_t end_ms = rc_clock_ms() + SPAWN_END_MS;
+    (void)kill(pid, SIGKILL);
+    for (;;) {
+        const pid_t rc = waitpid(pid, NULL, WNOHANG);
+        if (rc == pid || (rc < 0 && errno != EINTR)) {
+            return;
+        }
+        if (rc_clock_ms() >= end_ms) {
+            rc_log_error("process_does_not_end", "child=\"%s\" pid=%d", "a child that never ran", (int)pid);
+            return;
+        }
+        (void)poll(NULL, 0, 1);
+    }
 }
 
 pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *args, int *pidfd, struct rc_err *err)
@@ -208,11 +248,10 @@ pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *a
         *pidfd = pidfd_open(pid, 0);
         if (*pidfd < 0) {
             rc = rc_err_set(err, -errno, "cannot watch a child: pidfd_open: %s", strerror(errno));
-            (void)kill(pid, SIGKILL);
         }
     }
     if (rc != 0 && pid > 0) {
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+        child_end(pid);
     }
     return rc == 0 ? pid : rc;
 }

@@ -17,13 +17,15 @@
 #include "common/base/err.h"
 #include "common/shm/spawn_args.h"
 
+#define RC_SPAWN_EXEC_MS 5000u /* until its program must run: the acceptor waits for that */
+
 struct rc_spawn {
     const struct rc_program *program;   /* borrowed */
     const struct rc_identity *identity; /* borrowed */
     uint32_t cpu;                       /* UINT32_MAX = not pinned */
 };
 
-/* Starts the child. Returns its pid and *pidfd (owned by the caller), or negative errno with `err` set. */
+/* Starts the child. Returns its pid and *pidfd (owned by the caller), or negative errno with `err` set; -ETIMEDOUT: it does not run. */
 pid_t rc_spawn_child(const struct rc_spawn *spawn, const struct rc_spawn_args *args, int *pidfd, struct rc_err *err);
 
 #endif

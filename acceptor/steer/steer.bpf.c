@@ -44,6 +44,9 @@ struct {
 } steer_reasons SEC(".maps");
 
 __u32 steer_worker_count; /* written by the loader before the program is attached */
+/* 0, which the verifier does not know. Before Linux 6.7 it takes a loop's callback for called once: with what it knows of the state before,
+ * it would take the comparisons with other workers for decided, and cut them out. */
+__u32 steer_zero;
 
 struct pick {
     __u64 least;
@@ -86,7 +89,7 @@ static long candidate_consider(__u32 index, void *context)
 /* A loop helper, not an open loop: the verifier would walk every path through 128 workers and give up. */
 static __u32 worker_choose(__u32 skip)
 {
-    struct pick pick = {.least = ~0ull, .choice = NOBODY, .skip = skip};
+    struct pick pick = {.least = ~0ull - steer_zero, .choice = NOBODY - steer_zero, .ties = steer_zero, .skip = skip};
     bpf_loop(steer_worker_count, candidate_consider, &pick, 0);
     return pick.choice;
 }

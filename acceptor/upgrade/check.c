@@ -20,15 +20,18 @@ static const struct {
     const char *number;
     bool of_worker; /* only workers say it */
     bool own;
+    bool carried; /* by name, from one to the other */
     const char *what;
 } parts[] = {
-    {"core", false, false, "identity, listeners, processes"},
-    {"port", false, false, "rings"},
-    {"records", false, false, "what lies in rings"},
-    {"history", false, false, "what is kept of channels"},
-    {"build", false, false, "configuration, keys, metrics, limits"},
-    {"truth", true, false, "connections of workers"},
-    {"io", true, true, "ring memory of one process"},
+    {"core", false, false, false, "identity, listeners, processes"},
+    {"port", false, false, false, "rings"},
+    {"records", false, false, false, "what lies in rings"},
+    {"history", false, false, false, "what is kept of channels"},
+    {"report", false, false, false, "what processes say of themselves"},
+    {"limits", false, false, false, "what limits have counted"},
+    {"build", false, false, true, "configuration, keys, metrics"},
+    {"truth", true, false, false, "connections of workers"},
+    {"io", true, true, false, "ring memory of one process"},
 };
 
 __attribute__((format(printf, 4, 5))) static bool part_say(FILE *out, const char *part, bool fine, const char *format,
@@ -56,6 +59,9 @@ static bool compare_part(FILE *out, size_t i, const char *running, const char *o
     }
     if (!rc_numbers_find(ours, parts[i].number, &is)) {
         return part_say(out, parts[i].number, false, "%s: the new program does not say its number", parts[i].what);
+    }
+    if (was != is && parts[i].carried) {
+        return part_say(out, parts[i].number, true, "%s: of another version, go over by their names", parts[i].what);
     }
     if (was != is && !parts[i].own) {
         return part_say(out, parts[i].number, false,

@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acceptor/start/carry.h"
 #include "common/base/check.h"
 #include "common/shm/numbers.h"
 
 /* Tags, for ever (state.h). */
 #define TAG_VERSION 1u
 #define TAG_NUMBERS 2u
-#define TAG_KEYS 3u /* of one row: RC_BUILD_ID, row, material */
+#define TAG_KEYS 3u /* of one row: RC_MATERIAL_ABI, row, material */
 #define TAG_BROKER (10u | RC_STATE_MUST)
 #define TAG_FD (11u | RC_STATE_MUST)
 #define TAG_LISTEN (12u | RC_STATE_MUST)
@@ -23,6 +24,11 @@
 #define TAG_SESSION (16u | RC_STATE_MUST)
 #define TAG_QUICKSTART (17u | RC_STATE_MUST)
 #define TAG_UPGRADE (18u | RC_STATE_MUST)
+#define TAG_SOURCE (19u | RC_STATE_MUST) /* text of the configuration in force */
+#define TAG_BASE (20u | RC_STATE_MUST)   /* of the one that has what only a restart changes */
+#define TAG_ROWS 21u                     /* of tables in force: rc_settings_rows */
+
+#define ROWS_BYTES_MAX (64u * 1024u)
 
 /* What a descriptor is, for ever. `index`: which of its kind. */
 enum role {
@@ -128,7 +134,7 @@ struct session_record {
 };
 
 struct keys_record {
-    uint32_t build;
+    uint32_t abi;
     uint32_t row;
     uint32_t failures;
     uint32_t missed;
@@ -336,7 +342,7 @@ static void write_keys(const struct rc_supervisor *supervisor, struct rc_state *
     for (uint32_t i = 0; supervisor->keyring.rows != NULL && i < RC_CONFIG_IDENTITIES_MAX; i++) {
         const struct rc_keyring_row *row = &supervisor->keyring.rows[i];
         if (row->used && row->fetched_once) {
-            const struct keys_record record = {.build = RC_BUILD_ID,
+            const struct keys_record record = {.abi = RC_MATERIAL_ABI,
                                                .row = i,
                                                .failures = row->failures,
                                                .missed = row->missed,
@@ -345,6 +351,22 @@ static void write_keys(const struct rc_supervisor *supervisor, struct rc_state *
             rc_state_put_with(state, TAG_KEYS, &record, sizeof(record), &row->fetched, sizeof(row->fetched));
         }
     }
+}
+
+/* What another build makes its configuration of. */
+static void write_config(const struct rc_settings *settings, struct rc_state *state)
+{
+    struct rc_source rows = {0};
+    if (rc_settings_rows(&rows, &settings->config) < 0) {
+        state->rc = -ENOMEM;
+    } else {
+        rc_state_put(state, TAG_SOURCE, settings->source.text, settings->source.bytes);
+        if (settings->base.text != NULL) {
+            rc_state_put(state, TAG_BASE, settings->base.text, settings->base.bytes);
+        }
+        rc_state_put(state, TAG_ROWS, rows.text, rows.bytes);
+    }
+    rc_source_free(&rows);
 }
 
 void rc_image_write(struct rc_supervisor *supervisor, struct rc_state *state)
@@ -367,6 +389,7 @@ void rc_image_write(struct rc_supervisor *supervisor, struct rc_state *state)
     write_children(supervisor, state);
     write_console(supervisor, state);
     write_keys(supervisor, state);
+    write_config(supervisor->settings, state);
     const struct rc_sdnotify *notify = &supervisor->notify;
     const struct notify_record notified = {.watchdog_ms = notify->watchdog_ms,
                                            .watchdog_due_ms = notify->watchdog_due_ms};
@@ -446,7 +469,7 @@ static bool read_listen(struct rc_supervisor *supervisor, struct rc_span payload
     struct rc_span rest;
     struct rc_err unused;
     if (!take_head(payload, &record, sizeof(record), &rest) || record.index >= supervisor->broker.listen_count ||
-        record.kind > RC_LISTENER_TLS || record.count > supervisor->broker.worker_count) {
+        record.kind >= RC_LISTENER_KIND_COUNT || record.count > supervisor->broker.worker_count) {
         return false;
     }
     struct rc_listen *group = &supervisor->broker.listens[record.index];
@@ -558,7 +581,7 @@ static bool read_keys(struct rc_supervisor *supervisor, struct rc_span payload)
     if (!take_head(payload, &record, sizeof(record), &rest)) {
         return false;
     }
-    if (record.build != RC_BUILD_ID) {
+    if (record.abi != RC_MATERIAL_ABI) {
         return true; /* of another form: they are fetched again */
     }
     if (record.row >= RC_CONFIG_IDENTITIES_MAX || rest.count != sizeof(struct rc_jwt_material)) {
@@ -604,6 +627,27 @@ static bool read_quickstart(struct rc_supervisor *supervisor, struct rc_span pay
     return true;
 }
 
+static bool read_text(struct rc_source *to, struct rc_span payload, size_t bytes_max)
+{
+    return payload.count <= bytes_max && memchr(payload.bytes, '\0', payload.count) == NULL &&
+           rc_source_set(to, payload.bytes, payload.count) == 0;
+}
+
+static bool read_source(struct rc_supervisor *supervisor, struct rc_span payload)
+{
+    return read_text(&supervisor->settings->source, payload, RC_CONFIG_FILE_MAX);
+}
+
+static bool read_base(struct rc_supervisor *supervisor, struct rc_span payload)
+{
+    return read_text(&supervisor->settings->base, payload, RC_CONFIG_FILE_MAX);
+}
+
+static bool read_rows(struct rc_supervisor *supervisor, struct rc_span payload)
+{
+    return read_text(&supervisor->settings->former_rows, payload, ROWS_BYTES_MAX);
+}
+
 static bool read_fd(struct rc_supervisor *supervisor, struct rc_span payload)
 {
     struct fd_record record;
@@ -643,9 +687,12 @@ static const struct {
     uint32_t tag;
     bool (*read)(struct rc_supervisor *supervisor, struct rc_span payload);
 } readers[] = {
-    {TAG_BROKER, read_broker}, {TAG_LISTEN, read_listen},         {TAG_CHILD, read_child},
-    {TAG_NOTIFY, read_notify}, {TAG_CONSOLE, read_console},       {TAG_SESSION, read_session},
-    {TAG_KEYS, read_keys},     {TAG_QUICKSTART, read_quickstart}, {TAG_UPGRADE, read_upgrade},
+    {TAG_BROKER, read_broker},   {TAG_LISTEN, read_listen},
+    {TAG_CHILD, read_child},     {TAG_NOTIFY, read_notify},
+    {TAG_CONSOLE, read_console}, {TAG_SESSION, read_session},
+    {TAG_KEYS, read_keys},       {TAG_QUICKSTART, read_quickstart},
+    {TAG_UPGRADE, read_upgrade}, {TAG_SOURCE, read_source},
+    {TAG_BASE, read_base},       {TAG_ROWS, read_rows},
     {TAG_FD, read_fd},
 };
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "acceptor/start/carry.h"
 #include "acceptor/upgrade/image.h"
 #include "acceptor/upgrade/state.h"
 #include "common/base/log.h"
@@ -29,14 +30,34 @@ static int resume_programs(struct rc_broker *broker, struct rc_resume *resume, s
     return rc == 0 ? rc_program_open(relay, "ringcast-relay", err) : rc;
 }
 
+/* What is in force is what runs, not what the file says by now: that is for the next reload. */
+static int resume_config(struct rc_supervisor *supervisor, bool foreign, struct rc_err *err)
+{
+    struct rc_settings *settings = supervisor->settings;
+    struct rc_segments *segments = &supervisor->broker.segments;
+    struct rc_config_errors errors = {0};
+    if (!foreign) {
+        settings->config = *rc_segments_config(segments);
+        return 0;
+    }
+    const int rc = rc_settings_carry(settings, segments->core->instance_id, &errors);
+    if (rc != 0) {
+        return rc_err_set(err, rc, "the configuration in force: %.400s", errors.lines[0].text);
+    }
+    rc_segments_fill(segments, &settings->config);
+    return 0;
+}
+
 static int resume_broker(struct rc_supervisor *supervisor, struct rc_resume *resume, struct rc_err *err)
 {
     struct rc_broker *broker = &supervisor->broker;
     int rc = rc_segments_adopt(&broker->segments, err);
-    if (rc == 0) {
+    if (rc >= 0) {
         rc_broker_wire(broker);
-        /* What is in force is what runs, not what the file says by now: that is for the next reload. */
-        supervisor->settings->config = *rc_segments_config(&broker->segments);
+        resume->foreign = rc == 1;
+        rc = resume_config(supervisor, resume->foreign, err);
+    }
+    if (rc == 0) {
         rc = resume_programs(broker, resume, err);
     }
     if (rc == 0) {
@@ -83,6 +104,7 @@ void rc_resume_keep(struct rc_supervisor *supervisor, struct rc_resume *resume)
     if (resume->refused == NULL && rc_steer_renew(&supervisor->broker.steer, true, &err) != 0) {
         rc_log_warn("steering", "mode=bpf reason=\"%s\" effect=\"the program of the former build goes on\"", err.text);
     }
+    rc_segments_settle(&supervisor->broker.segments);
     held_close(&resume->old_programs[0]);
     held_close(&resume->old_programs[1]);
     held_close(&resume->fallback_fd);

@@ -21,6 +21,7 @@ struct rc_resume {
     int state_fd;        /* -1: by a person, there is nothing to resume */
     int fallback_fd;     /* the program that was there before; -1: this is that one, again */
     const char *refused; /* borrowed: why the other one could not go on; NULL = this is the new one */
+    bool foreign;        /* filled by rc_resume_read: the former program is of another build */
     int old_programs[2]; /* filled by rc_resume_read: descriptors of the old worker and relay; -1 = none */
 };
 

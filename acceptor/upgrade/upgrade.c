@@ -19,6 +19,7 @@
 #include "acceptor/upgrade/image.h"
 #include "acceptor/upgrade/relay_change.h"
 #include "acceptor/watch/takeover.h"
+#include "acceptor/watch/workers.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
@@ -253,7 +254,7 @@ void rc_upgrade_ask(struct rc_supervisor *supervisor, uint32_t handle, const cha
     char path[PATH_MAX];
     struct rc_err err = {{0}};
     if (rc_upgrade_runs(supervisor) || supervisor->takeover.phase != RC_TAKEOVER_NONE ||
-        rc_supervisor_state(supervisor) != RC_BROKER_RUNNING) {
+        rc_workers_changing(supervisor) || rc_supervisor_state(supervisor) != RC_BROKER_RUNNING) {
         upgrade_tell(supervisor, handle,
                      rc_supervisor_state(supervisor) == RC_BROKER_RUNNING
                          ? "error\nan upgrade or a hand-over is running: try again\n"
@@ -325,7 +326,8 @@ static bool upgrade_settled(struct rc_supervisor *supervisor)
     bool settled = !supervisor->reload.pending && !supervisor->reload.wanted;
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         const struct rc_child *child = rc_broker_child(&supervisor->broker, i);
-        settled &= child->pid != 0 && child->ready;
+        const bool wanted = rc_broker_use(&supervisor->broker, child) != RC_WORKER_UNUSED;
+        settled &= !wanted || (child->pid != 0 && child->ready);
     }
     return settled;
 }

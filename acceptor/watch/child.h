@@ -31,6 +31,7 @@ struct rc_child {
     uint64_t started_ms;
     uint64_t restart_due_ms; /* start it again then; 0 = no restart pending */
     uint32_t restarts;
+    bool added;  /* worker: its place came into use while the broker ran, and its first process is not ready yet */
     bool ready;  /* its state has been READY since it was started */
     bool stuck;  /* its heartbeat is older than server.stuck_timeout */
     bool behind; /* the relay reports that it had to drop messages for it */

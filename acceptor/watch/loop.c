@@ -20,10 +20,12 @@
 #include "acceptor/watch/supervisor.h"
 #include "acceptor/watch/takeover.h"
 #include "acceptor/watch/watch.h"
+#include "acceptor/watch/workers.h"
 #include "common/base/clock.h"
 #include "common/base/fail.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
+#include "common/config/log_settings.h"
 #include "common/base/procfs.h"
 #include "common/records/sid.h"
 
@@ -70,7 +72,7 @@ static bool all_ready(struct rc_supervisor *supervisor)
 {
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         const struct rc_child *child = rc_broker_child(&supervisor->broker, i);
-        if (child->pid == 0 || !child->ready) {
+        if (rc_broker_use(&supervisor->broker, child) != RC_WORKER_UNUSED && (child->pid == 0 || !child->ready)) {
             return false;
         }
     }
@@ -87,7 +89,7 @@ static void now_running(struct rc_supervisor *supervisor)
     rc_log_info("running",
                 "version=%s instance=%s sids=%.*s workers=%u connections_max=%" PRIu64
                 " steering=%s control=%s took_ms=%" PRIu64,
-                RC_VERSION, config->server.instance_id.text, (int)sizeof(sids), sids, broker->worker_count,
+                RC_VERSION, config->server.instance_id.text, (int)sizeof(sids), sids, rc_broker_used(broker),
                 broker->plan.connections_max, broker->steer.active ? "bpf" : "kernel", supervisor->console.path,
                 supervisor->now_ms - supervisor->started_ms);
     for (uint32_t i = 0; i < broker->listen_count; i++) {
@@ -190,7 +192,7 @@ static void take_recent(struct rc_supervisor *supervisor)
         sample->cpu_ms += rc_procfs_cpu_ms((uint32_t)rc_broker_child(&supervisor->broker, i)->pid);
     }
     for (uint32_t i = 0; i < segments->worker_count; i++) {
-        rc_recent_add(sample, &segments->workers[i]->metrics);
+        rc_recent_add(sample, rc_banks_current(&segments->workers[i]->banks));
     }
     rc_recent_tell(&supervisor->recent, rc_supervisor_metrics(supervisor));
 }
@@ -204,6 +206,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
     }
     rc_reload_progress(supervisor);
     rc_takeover_progress(supervisor);
+    rc_workers_progress(supervisor);
     rc_upgrade_progress(supervisor);
     rc_names_progress(supervisor);
     if (supervisor->now_ms - supervisor->tick_ms >= LOOP_TICK_MS) {
@@ -231,6 +234,7 @@ static int sleep_ms(const struct rc_supervisor *supervisor)
         rc_watch_due_ms(supervisor),
         rc_reload_due_ms(supervisor),
         rc_takeover_due_ms(supervisor),
+        rc_workers_due_ms(supervisor),
         rc_upgrade_due_ms(supervisor),
         rc_names_due_ms(supervisor),
         supervisor->notify.watchdog_ms != 0 ? supervisor->notify.watchdog_due_ms : UINT64_MAX,
@@ -372,7 +376,8 @@ static int set_up_again(struct rc_supervisor *supervisor, struct rc_resume *resu
         rc = rc == 0 ? 0 : rc_err_set(err, rc, "cannot watch what the former program left: %s", strerror(-rc));
     }
     if (rc == 0) {
-        const struct rc_segments *segments = &supervisor->broker.segments;
+        struct rc_segments *segments = &supervisor->broker.segments;
+        rc_segments_count(segments);
         rc_keyring_inherit(&supervisor->keyring, segments->keys, &supervisor->broker.identity,
                            rc_supervisor_metrics(supervisor), &supervisor->settings->config);
         rc = rc_keyring_configure(&supervisor->keyring,
@@ -406,10 +411,11 @@ static void go_on(struct rc_supervisor *supervisor, struct rc_resume *resume)
 {
     const uint64_t since_ms = supervisor->now_ms;
     rc_resume_keep(supervisor, resume);
+    rc_log_settings_apply(&supervisor->settings->config.log);
     rc_files_read(&supervisor->settings->files, &supervisor->settings->config);
     supervisor->now_ms = supervisor->tick_ms = rc_clock_ms();
     rc_log_info("acceptor_goes_on", "version=%s pid=%d workers=%u steering=%s took_ms=%" PRIu64, RC_VERSION,
-                (int)getpid(), supervisor->broker.worker_count, supervisor->broker.steer.active ? "bpf" : "kernel",
+                (int)getpid(), rc_broker_used(&supervisor->broker), supervisor->broker.steer.active ? "bpf" : "kernel",
                 supervisor->now_ms - since_ms);
     rc_upgrade_go_on(supervisor, resume->refused);
 }
@@ -440,7 +446,9 @@ int rc_acceptor_run(struct rc_settings *settings, struct rc_resume *resume)
     rc_log_count_dropped(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_DROPPED]);
     rc_log_count_suppressed(&rc_supervisor_metrics(supervisor)->values[RC_METRIC_LOG_SUPPRESSED]);
     for (uint32_t i = 0; !again && i < rc_broker_child_count(&supervisor->broker); i++) {
-        if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING) {
+        const struct rc_child *child = rc_broker_child(&supervisor->broker, i);
+        if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING &&
+            rc_broker_use(&supervisor->broker, child) != RC_WORKER_UNUSED) {
             rc_watch_start(supervisor, i);
         }
     }

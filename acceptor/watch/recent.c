@@ -13,12 +13,12 @@ struct rc_recent_sample *rc_recent_next(struct rc_recent *recent, uint64_t now_m
     return sample;
 }
 
-void rc_recent_add(struct rc_recent_sample *sample, const struct rc_metrics *metrics)
+void rc_recent_add(struct rc_recent_sample *sample, const struct rc_bank *bank)
 {
-    sample->messages += rc_metric_get(metrics, RC_METRIC_FRAMES_IN) + rc_metric_get(metrics, RC_METRIC_DELIVERIES);
-    sample->errors += rc_metric_get(metrics, RC_METRIC_REQUEST_ERRORS) +
-                      rc_metric_get(metrics, RC_METRIC_PROTOCOL_ERRORS) + rc_metric_get(metrics, RC_METRIC_HTTP_ERRORS);
-    rc_histogram_merge(&sample->latency, &metrics->histograms[RC_HISTOGRAM_PUBLISH_TO_SEND]);
+    sample->messages += rc_bank_value(bank, RC_METRIC_FRAMES_IN) + rc_bank_value(bank, RC_METRIC_DELIVERIES);
+    sample->errors += rc_bank_value(bank, RC_METRIC_REQUEST_ERRORS) + rc_bank_value(bank, RC_METRIC_PROTOCOL_ERRORS) +
+                      rc_bank_value(bank, RC_METRIC_HTTP_ERRORS);
+    rc_bank_merge(&sample->latency, bank, RC_HISTOGRAM_PUBLISH_TO_SEND);
 }
 
 static const struct rc_recent_sample *recent_newest(const struct rc_recent *recent)

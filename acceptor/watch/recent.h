@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "common/base/histogram.h"
-#include "common/metrics/metrics.h"
+#include "common/metrics/bank.h"
 
 #define RC_RECENT_RATE_MS 10000u /* what messages and CPU time are counted over */
 #define RC_RECENT_LONG_MS 60000u /* the same for errors and latency */
@@ -34,7 +34,7 @@ struct rc_recent {
 /* Where the next sample goes; zeroed but for its time. */
 struct rc_recent_sample *rc_recent_next(struct rc_recent *recent, uint64_t now_ms);
 /* Adds a process's counters to the sample. */
-void rc_recent_add(struct rc_recent_sample *sample, const struct rc_metrics *metrics);
+void rc_recent_add(struct rc_recent_sample *sample, const struct rc_bank *bank);
 /* The sample is complete: sets the RC_METRIC_RECENT_ gauges. */
 void rc_recent_tell(const struct rc_recent *recent, struct rc_metrics *own);
 

@@ -81,7 +81,7 @@ static void reload_apply(struct rc_supervisor *supervisor, const struct rc_confi
     const unsigned count = rc_settings_changed(&supervisor->settings->config, next, changed, sizeof(changed));
     const unsigned renewed = rc_files_changed(&supervisor->settings->files, files, names, RC_RELOAD_TEXT_MAX);
     supervisor->settings->files = *files;
-    supervisor->settings->config = *next;
+    rc_settings_accept(supervisor->settings, next, needs_restart->count == 0);
     const uint32_t generation = rc_segments_configure(&supervisor->broker.segments, next);
     rc_log_settings_apply(&next->log);
     rc_broker_ring_all(&supervisor->broker);
@@ -113,11 +113,30 @@ static void reload_apply(struct rc_supervisor *supervisor, const struct rc_confi
     reload->since_ms = supervisor->now_ms;
 }
 
+/* A child of another build has its configuration from an acceptor that is gone: it would never take this one over. NULL: there is none. */
+static const struct rc_child *child_foreign(struct rc_supervisor *supervisor)
+{
+    for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
+        const struct rc_child *child = rc_broker_child(&supervisor->broker, i);
+        if (child->pid != 0 && rc_segments_foreign(&supervisor->broker.segments, child->index)) {
+            return child;
+        }
+    }
+    return NULL;
+}
+
 static void reload_begin(struct rc_supervisor *supervisor)
 {
     struct rc_config_errors errors = {0};
     struct rc_config_errors needs_restart = {0};
     supervisor->reload.wanted = false;
+    const struct rc_child *foreign = child_foreign(supervisor);
+    if (foreign != NULL) {
+        rc_config_errors_add(&errors, "%s still runs with the program of another version: repeat `ringcast upgrade`",
+                             rc_child_name(foreign));
+        reload_refuse(supervisor, &errors);
+        return;
+    }
     struct rc_config *next = malloc(sizeof(*next));
     struct rc_files *files = malloc(sizeof(*files));
     if (next == NULL || files == NULL) {

@@ -15,7 +15,7 @@ enum rc_broker_state rc_supervisor_state(const struct rc_supervisor *supervisor)
 
 struct rc_metrics *rc_supervisor_metrics(const struct rc_supervisor *supervisor)
 {
-    return &supervisor->broker.segments.acceptor->metrics;
+    return supervisor->broker.segments.metrics;
 }
 
 void rc_supervisor_enter(struct rc_supervisor *supervisor, enum rc_broker_state state)

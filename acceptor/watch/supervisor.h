@@ -108,6 +108,16 @@ struct rc_upgrade {
     char text[32768]; /* for who asked */
 };
 
+/* See acceptor/watch/workers.h. */
+struct rc_workers {
+    bool waits;      /* somebody waits for the number to be what it is to be */
+    uint32_t handle; /* console handle of who */
+    uint64_t since_ms;
+    uint64_t due_ms; /* when it is told how far it is */
+    uint32_t text_bytes;
+    char text[4096]; /* what is told then: who could not be started */
+};
+
 struct rc_supervisor {
     struct rc_broker broker;
     struct rc_settings *settings; /* borrowed: main's */
@@ -130,6 +140,7 @@ struct rc_supervisor {
     uint32_t stop_waiters[RC_CONSOLE_SESSIONS_MAX]; /* console handles that are answered by the end itself */
     struct rc_reload reload;
     struct rc_takeover takeover;
+    struct rc_workers workers;
     struct rc_upgrade upgrade;
     struct rc_recent recent;
     struct rc_names names;

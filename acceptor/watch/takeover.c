@@ -2,6 +2,7 @@
  * takeover: see takeover.h.
  */
 #include "acceptor/watch/takeover.h"
+#include "acceptor/watch/workers.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -177,11 +178,22 @@ static void takeover_start(struct rc_supervisor *supervisor, uint32_t handle, ui
     takeover_begin(supervisor);
 }
 
+/* The first worker from this place on; there is one in the first place. */
+static uint32_t worker_from(const struct rc_supervisor *supervisor, uint32_t place)
+{
+    while (place < supervisor->broker.worker_count &&
+           rc_broker_use(&supervisor->broker, &supervisor->broker.workers[place]) == RC_WORKER_UNUSED) {
+        place++;
+    }
+    return place;
+}
+
 static bool takeover_which(struct rc_supervisor *supervisor, uint32_t handle, const char *text, uint32_t *worker)
 {
     char *end;
     const unsigned long number = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || number >= supervisor->broker.worker_count) {
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || number >= supervisor->broker.worker_count ||
+        rc_broker_use(&supervisor->broker, &supervisor->broker.workers[number]) == RC_WORKER_UNUSED) {
         takeover_refuse(supervisor, handle, "error\nthere is no such worker\n");
         return false;
     }
@@ -191,6 +203,10 @@ static bool takeover_which(struct rc_supervisor *supervisor, uint32_t handle, co
 
 static bool takeover_busy(struct rc_supervisor *supervisor, uint32_t handle)
 {
+    if (rc_workers_changing(supervisor)) {
+        takeover_refuse(supervisor, handle, "error\nthe number of workers is being changed: try again\n");
+        return true;
+    }
     if (supervisor->takeover.phase == RC_TAKEOVER_NONE && supervisor->upgrade.phase == RC_UPGRADE_NONE) {
         return false;
     }
@@ -260,11 +276,12 @@ static void takeover_next(struct rc_supervisor *supervisor)
     successor_close(&takeover->successor);
     /* TK4 pairs with PK1 in worker/park.c. Not before the predecessor is gone: it must never read this. */
     atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_release);
-    if (takeover->worker == takeover->last) {
+    takeover->worker = worker_from(supervisor, takeover->worker + 1);
+    if (takeover->worker > takeover->last) {
+        takeover->worker = takeover->last;
         takeover_end(supervisor, true);
         return;
     }
-    takeover->worker++;
     takeover_begin(supervisor);
 }
 

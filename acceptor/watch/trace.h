@@ -1,5 +1,6 @@
 /*
- * trace: the one trace that a broker makes at a time, for `ringcast trace`: what is looked for, and what the processes have told of it.
+ * trace: the one trace that a broker makes at a time, for `ringcast trace` and, by what workers ask in their reports, for GET /api/trace: what is
+ * looked for, and what the processes have told of it (common/shm/trace_reader.h).
  *
  *   begin ─▶ the filter, in the core segment ─▶ workers and relay write stages into their reports ─▶ read, again and again ─▶ end
  *
@@ -13,26 +14,28 @@
 
 #include "acceptor/start/broker.h"
 #include "common/base/err.h"
+#include "common/shm/trace_reader.h"
 
 #define RC_TRACE_IDLE_MS 5000u
-#define RC_TRACE_READ_MAX 2000u /* stages of one read; others stay until the next */
+/* Stages of one read, which fit RC_CONSOLE_OUTPUT_MAX however long they are; others stay until the next. */
+#define RC_TRACE_READ_MAX 700u
 
 struct rc_trace {
-    uint32_t serial;                   /* of the last one */
-    bool runs;                         /* it is looked for something */
-    uint64_t deadline_ms;              /* of who reads */
-    uint64_t dropped;                  /* stages that were overwritten before they were read */
-    uint64_t next[RC_WORKERS_MAX + 1]; /* number of the record to read next, of each worker and (last) the relay */
+    uint32_t serial;                /* of the last one */
+    bool runs;                      /* it is looked for something */
+    uint64_t deadline_ms;           /* of who reads */
+    struct rc_trace_place place;    /* how far `ringcast trace` has read */
+    uint32_t asked[RC_WORKERS_MAX]; /* revision of what each worker asked for last (struct rc_trace_ask) */
 };
 
-/* `words`: client=… user=… channel=… event=…, percent-encoded, with spaces between them. The serial of the trace; -EINVAL, or -EBUSY: another
+/* `words`: as acceptor/watch/trace_words.h has them. The serial of the trace; -EINVAL, or -EBUSY: another
  * one runs; with `err`. */
 int rc_trace_begin(struct rc_trace *trace, struct rc_broker *broker, const char *words, uint64_t now_ms,
                    uint32_t *serial, struct rc_err *err);
 /* What has been told since the last time, a JSON object a line, in the order of time. -ENOENT: that trace does not run. */
 int rc_trace_read(struct rc_trace *trace, const struct rc_broker *broker, uint32_t serial, uint64_t now_ms, FILE *out);
 void rc_trace_end(struct rc_trace *trace, struct rc_broker *broker, uint32_t serial);
-/* Ends one that nobody reads. */
+/* Begins and ends what workers ask for, and ends one that nobody reads. */
 void rc_trace_tick(struct rc_trace *trace, struct rc_broker *broker, uint64_t now_ms);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "acceptor/upgrade/relay_change.h"
 #include "acceptor/watch/takeover.h"
+#include "acceptor/watch/workers.h"
 #include "common/base/log.h"
 
 #define RC_WATCH_ADOPTIONS_MAX 3u       /* that fail one after the other */
@@ -40,6 +41,8 @@ void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
     rc_log_error("child_start_failed", "child=\"%s\" reason=\"%s\"", rc_child_name(child), err.text);
     if (rc_supervisor_state(supervisor) == RC_BROKER_STARTING) {
         rc_supervisor_stop(supervisor, RC_EXIT_FAILED, "a child could not be started");
+    } else if (child->added) {
+        rc_workers_not_added(supervisor, child, err.text);
     } else {
         restart_after_crash(supervisor, child, "start failed");
     }
@@ -48,6 +51,9 @@ void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
 /* Whether a dead child gets a successor in the state that the broker is in. */
 static bool restart_wanted(const struct rc_supervisor *supervisor, const struct rc_child *child)
 {
+    if (rc_broker_use(&supervisor->broker, child) == RC_WORKER_UNUSED) {
+        return false;
+    }
     switch (rc_supervisor_state(supervisor)) {
     case RC_BROKER_RUNNING:
         return true;
@@ -211,6 +217,9 @@ void rc_watch_reap(struct rc_supervisor *supervisor, uint32_t number)
     const bool worked = adopting || child->ready || rc_child_state(child) >= RC_PROCESS_READY;
     rc_takeover_child_ended(supervisor, child);
     leave_clients(supervisor, child, status, worked);
+    if (rc_workers_ended(supervisor, child, status)) {
+        return;
+    }
     after_death(supervisor, child, pid, status, worked);
 }
 
@@ -219,6 +228,7 @@ static void update_live(struct rc_supervisor *supervisor, const struct rc_child 
 {
     if (child->index != RC_CHILD_RELAY) {
         const bool live = child->pid != 0 && child->ready && !child->stuck && !child->behind &&
+                          rc_broker_use(&supervisor->broker, child) == RC_WORKER_USED &&
                           rc_supervisor_state(supervisor) <= RC_BROKER_RUNNING;
         rc_steer_set_live(&supervisor->broker.steer, (uint32_t)child->index, live);
     }
@@ -227,6 +237,7 @@ static void update_live(struct rc_supervisor *supervisor, const struct rc_child 
 static void became_ready(struct rc_supervisor *supervisor, struct rc_child *child)
 {
     child->ready = true;
+    child->added = false;
     if (child->orphan != RC_ADOPT_NOBODY) {
         rc_broker_adopted(&supervisor->broker, child);
         rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_ADOPTIONS, 1);

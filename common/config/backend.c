@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/config/event_rules.h"
+#include "common/config/policies.h"
 #include "common/config/text.h"
 
 #define BREAKER_FAILURES_MAX 1000u
@@ -199,6 +200,11 @@ static int links_check(const struct rc_config *config, struct rc_err *err)
         return rc_err_set(err, -EINVAL, "socketio.link: there is no [[backend]] named \"%s\" with kind = \"link\"",
                           wanted);
     }
+    if (link < 0 && rc_config_links_listen(config)) {
+        return rc_err_set(err, -EINVAL,
+                          "[link] listens for an application, and socketio.link names none: it is to be the name of a "
+                          "[[backend]] with kind = \"link\"");
+    }
     for (uint32_t i = 0; i < config->backend_count; i++) {
         const struct rc_config_backend *backend = &config->backends[i];
         if (backend->kind != RC_BACKEND_KIND_LINK) {
@@ -232,10 +238,10 @@ int rc_config_backends_check(const struct rc_config *config, struct rc_err *err)
         if (rc_backend_find(config, rc_span_text(backend->name.text)) != (int)i) {
             return rc_err_set(err, -EINVAL, "there are two [[backend]] tables named \"%s\"", backend->name.text);
         }
-        if (backend->url_count == 0) {
-            return rc_err_set(err, -EINVAL,
-                              "[[backend]] \"%s\" needs a url, as in [\"http://127.0.0.1:3000/ringcast\"]",
-                              backend->name.text);
+        if (backend->url_count == 0 && !(backend->kind == RC_BACKEND_KIND_LINK && rc_config_links_listen(config))) {
+            return rc_err_set(err, -EINVAL, "[[backend]] \"%s\" needs a url, as in [\"http://127.0.0.1:3000%s\"]%s",
+                              backend->name.text, backend->kind == RC_BACKEND_KIND_LINK ? "" : "/ringcast",
+                              backend->kind == RC_BACKEND_KIND_LINK ? ", or [link] listen, where it dials" : "");
         }
     }
     const char *unknown = config->socketio.unknown_event.text;

@@ -489,21 +489,22 @@ static int kept_check(const struct rc_config *config, struct rc_err *err)
 /* Two listeners for one address would share its connections at random. */
 static int listeners_check(const struct rc_config *config, struct rc_err *err)
 {
-    const char *texts[2 * RC_CONFIG_LIST_MAX + 1];
+    const struct rc_config_list *const lists[] = {&config->server.listen, &config->tls.listen, &config->link.listen,
+                                                  &config->link.tls_listen};
+    const char *texts[RC_ARRAY_COUNT(lists) * RC_CONFIG_LIST_MAX + 1];
     size_t count = 0;
-    for (uint32_t i = 0; i < config->server.listen.count; i++) {
-        texts[count++] = config->server.listen.items[i].text;
-    }
-    for (uint32_t i = 0; i < config->tls.listen.count; i++) {
-        texts[count++] = config->tls.listen.items[i].text;
-    }
-    if (count == 0) {
+    if (config->server.listen.count + config->tls.listen.count == 0) {
         return rc_err_set(err, -EINVAL, "nothing to listen on: server.listen and tls.listen are both empty");
+    }
+    for (size_t i = 0; i < RC_ARRAY_COUNT(lists); i++) {
+        for (uint32_t j = 0; j < lists[i]->count; j++) {
+            texts[count++] = lists[i]->items[j].text;
+        }
     }
     if (config->http.admin_listen.text[0] != '\0') {
         texts[count++] = config->http.admin_listen.text;
     }
-    char shown[2 * RC_CONFIG_LIST_MAX + 1][128];
+    char shown[RC_ARRAY_COUNT(texts)][128];
     for (size_t i = 0; i < count; i++) {
         struct rc_listen_address address;
         const int rc = rc_listen_address_parse(&address, texts[i], strlen(texts[i]), err);
@@ -514,13 +515,15 @@ static int listeners_check(const struct rc_config *config, struct rc_err *err)
         for (size_t j = 0; j < i; j++) {
             if (strcmp(shown[i], shown[j]) == 0) {
                 return rc_err_set(err, -EINVAL,
-                                  "%s is to be listened on twice (server.listen, tls.listen, http.admin_listen)",
+                                  "%s is to be listened on twice (server.listen, tls.listen, http.admin_listen, "
+                                  "link.listen, link.tls_listen)",
                                   shown[i]);
             }
         }
     }
-    if (config->tls.listen.count > 0 && config->tls.certificates.count == 0) {
-        return rc_err_set(err, -EINVAL, "tls.listen needs tls.certificates");
+    if (rc_config_serves_tls(config) && config->tls.certificates.count == 0) {
+        return rc_err_set(err, -EINVAL, "%s needs tls.certificates",
+                          config->tls.listen.count > 0 ? "tls.listen" : "link.tls_listen");
     }
     if (config->tls.client_required && config->tls.client_ca.text[0] == '\0') {
         return rc_err_set(err, -EINVAL,

@@ -30,7 +30,7 @@ void rc_config_errors_add(struct rc_config_errors *errors, const char *format, .
 /*
  * The way of a configuration, at start and at every reload:
  *
- *   rc_config_defaults, rc_config_load_file (acceptor/config/toml.h), rc_config_environment,
+ *   rc_config_defaults, rc_config_load_text (acceptor/config/toml.h), rc_config_environment,
  *   at a reload rc_config_reload_diff (before finish: who may do what depends on the listeners that stay),
  *   rc_config_finish
  */

@@ -69,6 +69,8 @@ static const struct rc_config_word adapters[] = {{"", RC_ADAPTER_NONE},
                                                  {NULL, 0}};
 static const struct rc_config_word backend_kinds[] = {
     {"http", RC_BACKEND_KIND_HTTP}, {"link", RC_BACKEND_KIND_LINK}, {NULL, 0}};
+static const struct rc_config_word backend_balances[] = {
+    {"least", RC_BACKEND_BALANCE_LEAST}, {"user", RC_BACKEND_BALANCE_USER}, {NULL, 0}};
 static const struct rc_config_word backend_failures[] = {
     {"deny", RC_BACKEND_FAILURE_DENY}, {"allow", RC_BACKEND_FAILURE_ALLOW}, {NULL, 0}};
 static const struct rc_config_word keeps[] = {
@@ -91,7 +93,8 @@ _Static_assert(sizeof(enum rc_who) == 4 && sizeof(enum rc_slow_policy) == 4 && s
                    sizeof(enum rc_endpoint_protocol) == 4 && sizeof(enum rc_endpoint_incoming) == 4 &&
                    sizeof(enum rc_adapter) == 4 && sizeof(enum rc_event_from) == 4 &&
                    sizeof(enum rc_backend_failure) == 4 && sizeof(enum rc_backend_kind) == 4 &&
-                   sizeof(enum rc_identity_kind) == 4 && sizeof(enum rc_identity_at) == 4 && sizeof(enum rc_keep) == 4,
+                   sizeof(enum rc_backend_balance) == 4 && sizeof(enum rc_identity_kind) == 4 &&
+                   sizeof(enum rc_identity_at) == 4 && sizeof(enum rc_keep) == 4,
                "enum size");
 
 /* --- the table --------------------------------------------------------------------------------------------------- */

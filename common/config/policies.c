@@ -9,6 +9,8 @@
 #include "common/config/text.h"
 #include "common/records/channel_name.h"
 
+#define PRESENCE_NAME "presence events" /* as metrics call it */
+
 static bool listener_private(const char *text)
 {
     struct rc_listen_address address;
@@ -26,6 +28,16 @@ bool rc_config_listeners_private(const struct rc_config *config)
         }
     }
     return config->http.admin_listen.text[0] == '\0' || listener_private(config->http.admin_listen.text);
+}
+
+bool rc_config_links_listen(const struct rc_config *config)
+{
+    return config->link.listen.count + config->link.tls_listen.count > 0;
+}
+
+bool rc_config_serves_tls(const struct rc_config *config)
+{
+    return config->tls.listen.count + config->link.tls_listen.count > 0;
 }
 
 const char *rc_config_outsiders(const struct rc_config *config)
@@ -52,6 +64,9 @@ const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config 
 {
     struct rc_span nsp;
     struct rc_span room = rc_span_of(name, bytes);
+    if (bytes > 0 && name[0] == RC_CHANNEL_PRESENCE_BYTE) {
+        return &config->namespaces[config->presence_namespace];
+    }
     if (bytes > 0 && name[0] == '/') {
         (void)rc_channel_split(rc_span_of(name, bytes), &nsp, &room);
     }
@@ -120,6 +135,44 @@ static struct rc_config_namespace *namespace_need(struct rc_config *config, stru
     memcpy(made->name, name.bytes, name.count);
     config->whole_count += whole ? 1 : 0;
     return made;
+}
+
+/* Channels that carry presence events have a namespace of their own: nobody may anything there, nothing is kept or held back, and who reads too
+ * slowly is told that it missed something. */
+static int presence_namespace_make(struct rc_config *config, struct rc_err *err)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < config->namespace_count; i++) {
+        struct rc_config_namespace *const space = &config->namespaces[i];
+        space->presence |= space->presence_events;
+        any |= space->presence_events;
+    }
+    if (!any) {
+        return 0;
+    }
+    if (config->namespace_count == RC_CONFIG_NAMESPACES_MAX) {
+        return rc_err_set(err, -EINVAL,
+                          "presence_events needs a place among the channel namespaces, of which there are at most %d",
+                          RC_CONFIG_NAMESPACES_MAX);
+    }
+    config->presence_namespace = config->namespace_count++;
+    struct rc_config_namespace *const made = &config->namespaces[config->presence_namespace];
+    *made = config->namespaces[0];
+    made->made = true;
+    memset(made->name, 0, sizeof(made->name));
+    memcpy(made->name, PRESENCE_NAME, sizeof(PRESENCE_NAME));
+    made->name_bytes = 0; /* what stands before a colon never means it */
+    made->subscribe = made->publish = made->presence_who = made->history_who = made->retain = RC_WHO_NONE;
+    made->publish_rate = made->publish_rate_bytes = made->subscribe_rate = made->unsubscribe_rate =
+        (struct rc_config_rate){0};
+    made->history = 0;
+    made->slow_consumer = RC_SLOW_SKIP;
+    made->min_interval_ms = 0;
+    made->delta = RC_DELTA_NONE;
+    made->priority = RC_PRIORITY_NORMAL;
+    made->presence = made->presence_events = made->reveal_publisher = made->outbox = false;
+    made->subscription_set.text[0] = '\0';
+    return 0;
 }
 
 static int room_guard(struct rc_config *config, const struct rc_config_event *row, const struct rc_event_template *room,
@@ -256,7 +309,10 @@ int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err)
     const enum rc_who writer = rc_config_outsiders(config) == NULL ? RC_WHO_ANYONE : RC_WHO_NONE;
     who_resolve(&config->permissions.broadcast, writer);
     who_resolve(&config->permissions.direct, writer);
-    const int rc = rows_guard(config, err);
+    int rc = rows_guard(config, err);
+    if (rc == 0) {
+        rc = presence_namespace_make(config, err);
+    }
     if (rc != 0) {
         return rc;
     }

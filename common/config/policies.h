@@ -13,8 +13,13 @@
 #include "common/base/err.h"
 #include "common/config/values.h"
 
-/* True when every listener is loopback or a Unix socket: http.admin_listen serves clients too. */
+/* True when every listener is loopback or a Unix socket: http.admin_listen serves clients too; those of [link] serve none. */
 bool rc_config_listeners_private(const struct rc_config *config);
+
+/* Are there listeners for links ([link])? */
+bool rc_config_links_listen(const struct rc_config *config);
+/* Is there a listener that speaks TLS? Without one tls.certificates are not looked at. */
+bool rc_config_serves_tls(const struct rc_config *config);
 
 /* How clients of other machines may come, for people to read; NULL when none do: every listener is private and no proxy
  * is believed to bring others. Then `anyone` is the default of all permissions. */

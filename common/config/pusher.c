@@ -164,6 +164,14 @@ int rc_pusher_app_of_channel(const struct rc_config *config, struct rc_span chan
     return app;
 }
 
+bool rc_pusher_user_is(const struct rc_config *config, struct rc_span user)
+{
+    const size_t begin = sizeof(RC_PUSHER_NAMESPACE) - 1;
+    const size_t head = RC_LIKELY(config->pusher_app_count == 0) || user.count == 0 ? 0 : user_head(user);
+    const int app = head == 0 ? -1 : rc_pusher_app_of_id(config, rc_span_of(user.bytes + begin, head - 1 - begin));
+    return app >= 0 && config->pusher_apps[app].channels == RC_PUSHER_CHANNELS_OWN;
+}
+
 bool rc_pusher_guards(const struct rc_config *config, struct rc_span channel)
 {
     struct rc_span name;

@@ -51,6 +51,8 @@ size_t rc_pusher_channel_write(const struct rc_config_pusher_app *app, struct rc
                                char out[RC_CHANNEL_NAME_MAX]);
 /* The user here of an app's user, likewise; 0: it is too long, or looks like that of another app. */
 size_t rc_pusher_user_write(const struct rc_config_pusher_app *app, struct rc_span user, char out[RC_CHANNEL_NAME_MAX]);
+/* Is that the user here of a user of an app whose channels are its own? The app alone says who that is. */
+bool rc_pusher_user_is(const struct rc_config *config, struct rc_span user);
 /* What an app calls a channel, whichever app's it is: what stands before its first colon is left out. Of a user's channel its id is in the
  * result, and *user is set. */
 struct rc_span rc_pusher_name_of(struct rc_span channel, bool *user);

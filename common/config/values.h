@@ -101,6 +101,8 @@ enum rc_subscription_sets_mode { RC_SUBSCRIPTION_SETS_CLIENTS, RC_SUBSCRIPTION_S
 enum rc_backend_failure { RC_BACKEND_FAILURE_DENY, RC_BACKEND_FAILURE_ALLOW };
 /* How the application is spoken to: asked by HTTP, or by links, which have its Socket.IO clients (docs/link.md). */
 enum rc_backend_kind { RC_BACKEND_KIND_HTTP, RC_BACKEND_KIND_LINK };
+/* Which process of an application a client comes to: the one with the fewest, or always the same of its user. */
+enum rc_backend_balance { RC_BACKEND_BALANCE_LEAST, RC_BACKEND_BALANCE_USER };
 enum rc_endpoint_incoming { RC_INCOMING_IGNORE, RC_INCOMING_BROADCAST, RC_INCOMING_PUBLISH };
 
 /* At most `count` in any `window_ms`, as "100/1m"; count 0: no limit. */
@@ -115,6 +117,7 @@ enum rc_keep { RC_KEEP_NONE, RC_KEEP_WEBSOCKET, RC_KEEP_ALL };
 struct rc_config_server {
     struct rc_config_list listen; /* "address:port", "[v6]:port", "port", "unix:/path" */
     uint32_t workers;             /* 0 = auto: one per CPU that the process may run on */
+    uint32_t max_workers;         /* places for workers; 0 or less than there are = as many as there are */
     struct rc_config_text instance_id;
     bool proxy_protocol;        /* http.trusted_proxies begin connections with a PROXY header */
     struct rc_config_text path; /* native end point */
@@ -259,6 +262,12 @@ struct rc_config_debug {
     struct rc_config_text user_query;
 };
 
+/* Where applications dial that no worker can dial (docs/link.md). */
+struct rc_config_link {
+    struct rc_config_list listen;     /* as server.listen */
+    struct rc_config_list tls_listen; /* with tls.certificates */
+};
+
 struct rc_config_redis {
     struct rc_config_text url;
     struct rc_config_text prefix;
@@ -326,6 +335,9 @@ struct rc_config_namespace {
     uint32_t max_keys;
     enum rc_priority priority;
     bool presence;
+    bool presence_events; /* who comes and goes is told; `presence` is on, too */
+    uint64_t presence_interval_ms;
+    uint32_t presence_members; /* of more users only how many there are is told */
     bool reveal_publisher;
     struct rc_config_text subscription_set; /* template; "" = none */
     bool compression;
@@ -433,14 +445,15 @@ struct rc_config_backend {
     uint32_t call_count;
     struct rc_config_text calls[RC_CONFIG_BACKEND_CALLS_MAX];
     enum rc_backend_failure on_failure;
-    struct rc_config_text breaker; /* "" = never opens */
-    uint64_t max_body_bytes;       /* of an answer */
-    uint64_t max_frame_bytes;      /* LINK: payload of a frame */
-    uint64_t max_unsent_bytes;     /* LINK: for one process, before its clients are not read */
-    uint64_t grace_ms;             /* LINK: how long clients of a process that is gone stay; 0 = they do not */
-    uint64_t max_held_bytes;       /* LINK: what is held of one of them meanwhile */
-    uint64_t max_held_all_bytes;   /* LINK: of all, in a worker */
-    struct rc_config_text tls_ca;  /* "" = the system's */
+    struct rc_config_text breaker;   /* "" = never opens */
+    uint64_t max_body_bytes;         /* of an answer */
+    uint64_t max_frame_bytes;        /* LINK: payload of a frame */
+    uint64_t max_unsent_bytes;       /* LINK: for one process, before its clients are not read */
+    uint64_t grace_ms;               /* LINK: how long clients of a process that is gone stay; 0 = they do not */
+    uint64_t max_held_bytes;         /* LINK: what is held of one of them meanwhile */
+    uint64_t max_held_all_bytes;     /* LINK: of all, in a worker */
+    enum rc_backend_balance balance; /* LINK */
+    struct rc_config_text tls_ca;    /* "" = the system's */
 };
 
 /*
@@ -722,6 +735,7 @@ struct rc_config {
     struct rc_config_overload overload;
     struct rc_config_sse sse;
     struct rc_config_socketio socketio;
+    struct rc_config_link link;
     struct rc_config_redis redis;
     struct rc_config_cluster cluster;
     struct rc_config_presence presence;
@@ -734,6 +748,8 @@ struct rc_config {
     struct rc_config_debug debug;
     uint32_t namespace_count;
     uint32_t whole_count; /* of them for whole names */
+    uint32_t
+        presence_namespace; /* of channels that carry presence events (common/records/channel_name.h); 0 = there are none */
     uint32_t endpoint_count;
     uint32_t pusher_app_count;
     uint32_t bridge_count;

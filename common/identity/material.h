@@ -26,6 +26,8 @@
 #define RC_JWT_RSA_BITS_MAX 8192
 #define RC_JWT_MATERIAL_BYTES (40u * 1024u)
 
+/* A program of another build goes on with what was fetched: raised when this, or what `data` holds, changes. */
+#define RC_MATERIAL_ABI 1u
 struct rc_jwt_material {
     uint32_t count; /* keys */
     uint32_t bytes; /* in use */

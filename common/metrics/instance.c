@@ -10,6 +10,7 @@
 #include "common/metrics/backend_calls.h"
 #include "common/metrics/backend_health.h"
 #include "common/metrics/exposition.h"
+#include "common/shm/worker_use.h"
 
 #define LABEL_MAX (2 * RC_CHANNEL_NAME_MAX + 1)
 
@@ -34,7 +35,7 @@ uint64_t rc_instance_subscriptions(const struct rc_control *control, uint32_t na
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        sum += atomic_load_explicit(&control->workers[i]->metrics.subscriptions[namespace], memory_order_relaxed);
+        sum += rc_bank_subscriptions(rc_banks_current(&control->workers[i]->banks), namespace);
     }
     return sum;
 }
@@ -94,6 +95,9 @@ static void processes_render(struct rc_exposition *to, const struct rc_control *
         const struct process_family *family = &process_families[n];
         rc_exposition_family(to, family->name, family->help, family->type);
         for (uint32_t i = 0; i < rc_instance_process_count(control); i++) {
+            if (i >= 2 && !rc_worker_was_used(control->core, i - 2)) {
+                continue;
+            }
             if (i < 2) {
                 rc_exposition_series(to, family->name, "process=\"%s\"", rc_instance_process_name(i));
             } else {
@@ -185,9 +189,11 @@ static void connections_render(struct rc_exposition *to, const struct rc_control
     rc_exposition_family(to, "ringcast_connections", "Open WebSocket connections; ws_connections_total is their sum",
                          "gauge");
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        rc_exposition_series(to, "ringcast_connections", "worker=\"%u\"", i);
-        rc_exposition_put(to, "%" PRId64 "\n",
-                          (int64_t)rc_metric_get(&control->workers[i]->metrics, RC_METRIC_CONNECTIONS));
+        if (rc_worker_was_used(control->core, i)) {
+            rc_exposition_series(to, "ringcast_connections", "worker=\"%u\"", i);
+            rc_exposition_put(to, "%" PRId64 "\n",
+                              (int64_t)rc_report_value(control->workers[i], RC_METRIC_CONNECTIONS));
+        }
     }
 }
 
@@ -204,7 +210,7 @@ static void closes_render(struct rc_exposition *to, const struct rc_control *con
     for (uint32_t code = 0; code < RC_METRIC_CLOSES; code++) {
         uint64_t sum = 0;
         for (uint32_t i = 0; i < control->worker_count; i++) {
-            sum += atomic_load_explicit(&control->workers[i]->metrics.closes[code], memory_order_relaxed);
+            sum += rc_bank_closes(rc_banks_current(&control->workers[i]->banks), (enum rc_metric_close)code);
         }
         if (code < RC_METRIC_CLOSE_OTHER) {
             rc_exposition_series(to, "ringcast_closes_sent_total", "code=\"%u\"", close_codes[code]);

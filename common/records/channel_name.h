@@ -15,6 +15,14 @@
 #define RC_USER_CHANNEL_HEAD "user:"
 #define RC_USER_CHANNEL_HEAD_BYTES (sizeof(RC_USER_CHANNEL_HEAD) - 1)
 
+/* The presence events of a channel go over a channel of their own, whose name is this byte and the channel's: no other name begins with it. */
+#define RC_CHANNEL_PRESENCE_BYTE 0x02
+
+static inline bool rc_channel_is_presence(struct rc_span name)
+{
+    return name.count > 0 && name.bytes[0] == RC_CHANNEL_PRESENCE_BYTE;
+}
+
 /* 0 when `name` is 1 to `max` bytes of well-formed UTF-8 without control characters (U+0000-001F, U+007F-009F); -EINVAL
  * otherwise, -ENAMETOOLONG when only the length is wrong. */
 int rc_channel_name_check(const char *name, size_t bytes, size_t max);

@@ -12,7 +12,11 @@
  * With RC_EMIT_TELL_END the last reply has RC_REPLY_LAST: the last answer, or, when no more come, a reply with `count` 0; and
  * RC_REPLY_INCOMPLETE when some socket has not answered. A `count` of 0 in the first reply is the end.
  *
- * A worker may ask as well, by an RC_UP_CALL with a tag of its own: of this host's sockets, other instances are not asked.
+ * A worker may ask as well, by an RC_UP_CALL with a tag of its own: of this host's sockets, other instances are not asked. With RC_EMIT_HOOK they
+ * are, and Socket.IO servers beside them, whose clients' answers the relay hands to a worker:
+ *
+ *   RC_DOWN_CALL   RC_CALL_ASKED, data behind struct rc_call_head: struct rc_answer_head (of no sid) | asker | arguments (args.h); without arguments
+ *                  `limit` clients have not answered
  *
  * Everything here comes out of another process's memory when it is read: checked, then believed. Pure; any process may call.
  */
@@ -54,7 +58,8 @@ struct rc_answer_head {
 _Static_assert(sizeof(struct rc_answer_head) == 24, "answer head layout");
 
 /* What stands before the arguments at most, in either. */
-#define RC_EMIT_BEFORE_MAX (sizeof(struct rc_call_head) + sizeof(struct rc_emit_head) + RC_EMIT_ASKER_MAX)
+#define RC_EMIT_BEFORE_MAX (sizeof(struct rc_call_head) + sizeof(struct rc_answer_head) + RC_EMIT_ASKER_MAX)
+_Static_assert(sizeof(struct rc_answer_head) >= sizeof(struct rc_emit_head), "either head fits");
 #define RC_ANSWER_BEFORE_MAX (sizeof(struct rc_reply_head) + sizeof(struct rc_answer_head) + RC_EMIT_ASKER_MAX)
 
 /* Takes a part of `count` bytes off; false: there are not so many. */
@@ -82,6 +87,39 @@ static inline uint8_t *rc_emit_put(uint8_t *args, const struct rc_emit_head *hea
     at -= sizeof(call);
     memcpy(at, &call, sizeof(call));
     return at;
+}
+
+/* The same of RC_CALL_ASKED. */
+static inline uint8_t *rc_emit_put_asked(uint8_t *args, struct rc_span asker, uint16_t missing)
+{
+    const struct rc_call_head call = {.operation = RC_CALL_ASKED, .limit = missing};
+    const struct rc_answer_head head = {.asker_bytes = (uint16_t)asker.count};
+    uint8_t *at = args - asker.count;
+    if (asker.count > 0) {
+        memcpy(at, asker.bytes, asker.count);
+    }
+    at -= sizeof(head);
+    memcpy(at, &head, sizeof(head));
+    at -= sizeof(call);
+    memcpy(at, &call, sizeof(call));
+    return at;
+}
+
+/* What stands behind struct rc_call_head of RC_CALL_ASKED; `args` empty: there are none. -EBADMSG. */
+static inline int rc_emit_asked_read(struct rc_span data, struct rc_span *asker, struct rc_span *args)
+{
+    struct rc_answer_head head;
+    struct rc_span part;
+    struct rc_args_view view;
+    if (!rc_emit_take(&data, sizeof(head), &part)) {
+        return -EBADMSG;
+    }
+    memcpy(&head, part.bytes, sizeof(head));
+    if (head.asker_bytes > RC_EMIT_ASKER_MAX || !rc_emit_take(&data, head.asker_bytes, asker)) {
+        return -EBADMSG;
+    }
+    *args = data;
+    return data.count == 0 ? 0 : rc_args_read(data, &view);
 }
 
 /* What stands behind struct rc_call_head. -EBADMSG. */

@@ -15,6 +15,7 @@
  *   RC_CALL_SOCKETS_CLOSE   close_code 1: the connections too, 0: the namespace alone
  *   RC_CALL_SERVER_EVENT    to one worker. event: its name; data: JSON array of its arguments; close_code 1: an acknowledgement is wanted,
  *                           which is the one entry. For [[event]] rows from = "server"
+ *   RC_CALL_ASKED           to one worker: what a client of another server answers to an event of a backend, or that it does not (emit.h)
  *   RC_CALL_SOCKETS_EMIT    an event that the sockets are to answer (emit.h). No entries, `count` = sockets that got it
  *
  * Workers ask each other, too, by RC_UP_CALL, which the relay hands to those workers besides it that have somebody in the channel:
@@ -48,6 +49,7 @@ enum rc_sockets_operation {
     RC_CALL_ROOM_COUNT,
     RC_CALL_ROOM_MEMBERS,
     RC_CALL_ROOM_USERS,
+    RC_CALL_ASKED,
 };
 
 /* Is it a question about a room, of a worker's row? Its first byte is struct rc_call_head's. */

@@ -1,7 +1,7 @@
 /*
  * traced: what `ringcast trace` asks of the processes, and a stage of a message as they tell of it.
  *
- * The acceptor writes struct rc_trace_wanted into the core segment (common/shm/trace.h); a process that sees it writes struct rc_traced into
+ * The acceptor writes struct rc_trace_wanted into the core segment (common/shm/tracer.h); a process that sees it writes struct rc_traced into
  * its report, a ring whose oldest records go first: nobody waits for who reads them. Comes out of another process's memory: texts
  * have their lengths, which the reader bounds.
  */
@@ -42,6 +42,9 @@ _Static_assert(sizeof(struct rc_trace_wanted) == 800, "wanted layout: whole word
 #define RC_TRACE_STAGES(STAGE)                                                                               \
     STAGE(STATE, "state", "who is traced is here, when the trace begins or it comes")                        \
     STAGE(RECEIVED, "received", "the operation of a client was read from its socket")                        \
+    STAGE(RULE, "rule", "which [[event]] row takes the event, and what it does")                             \
+    STAGE(ASKED, "asked", "the application is asked, by which backend and call")                             \
+    STAGE(ANSWERED, "answered", "it has answered, with which status, or has not")                            \
     STAGE(REFUSED, "refused", "a rule or a bound refused it; the code and the text that the client is told") \
     STAGE(UP, "up", "it was written for the relay")                                                          \
     STAGE(SEQUENCED, "sequenced", "the relay gave it its number; how many workers get it")                   \

@@ -104,7 +104,7 @@ static void *fd_take(int *fd, bool writable, uint64_t least, const char *what, s
 
 static bool report_right(const struct rc_report *report)
 {
-    return head_right(&report->ready, RC_REPORT_READY, report->abi, RC_CORE_ABI) && report->build == RC_BUILD_ID;
+    return head_right(&report->ready, RC_REPORT_READY, report->abi, RC_CORE_ABI) && report->layout == RC_REPORT_ABI;
 }
 
 static const struct rc_report *take_report(int *fd, uint64_t bytes, struct rc_err *err)
@@ -151,6 +151,8 @@ static int attach_own(struct rc_control *control, struct rc_spawn_args *args, st
     if (!report_right(control->own)) {
         return segment_refuse(err, "report");
     }
+    control->metrics =
+        args->adopt == RC_ADOPT_RUNNING ? rc_banks_open(&control->own->banks) : rc_banks_own(&control->own->banks);
     if (!relay) {
         control->relay = (const void *)take_report(&args->relay_fd, sizeof(struct rc_relay_report), err);
         return control->relay == NULL ? -EBADMSG : 0;

@@ -39,6 +39,7 @@ struct rc_control {
 
     /* What this process writes. */
     struct rc_report *own;             /* its report; the relay's is the first member of own_relay */
+    struct rc_metrics *metrics;        /* in it: what it counts; of a successor, others see it when it has taken over */
     struct rc_relay_report *own_relay; /* relay only, else NULL */
     struct rc_relay_keep *keep;        /* relay only, else NULL */
     void *recovery;                    /* relay only, else NULL: what is behind `keep` in its segment */

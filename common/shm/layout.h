@@ -4,11 +4,11 @@
  *
  *   segment     of             written by          numbers                     what is in it
  *   core        (1)            acceptor            RC_CORE_ABI                 identity, listeners, state, table of processes
- *   config      (1)            acceptor            RC_BUILD_ID                 two copies of the configuration, which is in force
- *   keys        (1)            acceptor            RC_BUILD_ID                 struct rc_key_board: what tokens are verified with
- *   report      (1/process)    that process        RC_CORE_ABI, RC_BUILD_ID    struct rc_report; the relay's is longer
+ *   config      (1/build)      acceptor            RC_BUILD_ID                 two copies of the configuration, which is in force
+ *   keys        (1/build)      acceptor            RC_BUILD_ID                 struct rc_key_board: what tokens are verified with
+ *   report      (1/process)    that process        RC_CORE_ABI, RC_REPORT_ABI  struct rc_report; the relay's is longer
  *   keep        (1)            relay               RC_CORE_ABI                 what a relay leaves to its successor
- *   limits      (1)            workers             RC_BUILD_ID                 struct rc_limits_segment: what limits have counted
+ *   limits      (1)            workers             RC_LIMITS_ABI               struct rc_limits_segment: what limits have counted
  *   history     (1)            relay               RC_HISTORY_ABI              what is kept of channels: common/shm/history.h
  *   port        (1/worker)     relay, worker       RC_PORT_ABI                 struct rc_port, then two pairs of ring data
  *
@@ -27,6 +27,9 @@
  * What is read once and used as a bound (counts, sizes, the table of listeners) is copied at mapping and checked in the
  * copy; struct rc_control and struct rc_port_view are these copies, and nobody reads the originals again.
  *
+ * Programs of two builds may share all of it but `config` and `keys`, while a broker goes over to another build: those an acceptor of another
+ * build makes anew, and children keep the ones that they were started with. The metrics in a report are found by name (common/metrics/bank.h).
+ *
  * Segments are memfds made by the acceptor, sealed in size, inherited as descriptors. Fixed-width types, no pointers.
  * "W:" says who writes a field. Each segment's `ready` word is stored last with release.
  */
@@ -42,16 +45,18 @@
 #include "common/base/hash.h"
 #include "common/config/values.h"
 #include "common/shm/doorbell.h"
-#include "common/metrics/metrics.h"
+#include "common/metrics/bank.h"
 #include "common/records/traced.h"
 #include "common/shm/ring.h"
 
 /*
- * Programs that share memory must agree on it. Core, port and records outlive builds: their numbers are raised when a
+ * Programs that share memory must agree on it. Core, report, port, limits and records outlive builds: their numbers are raised when a
  * member changes its place or its meaning, and members are only added at the end. Configuration and metrics change with
- * nearly every release: RC_BUILD_ID is a checksum of the headers and tables that they are made of (Makefile).
+ * nearly every release: RC_BUILD_ID is a checksum of the headers and tables that they are made of (Makefile), and programs of two of them
+ * go on from each other.
  */
 #define RC_CORE_ABI 1u
+#define RC_REPORT_ABI 1u /* reports, common/records/closed.h and traced.h included, but for the metrics in them */
 #define RC_PORT_ABI 1u
 #define RC_RECORDS_ABI 3u           /* common/records: what lies in the rings */
 #define RC_CORE_READY 0x5243434fu   /* "RCCO" */
@@ -97,6 +102,12 @@ enum rc_process_state {
  */
 enum rc_order { RC_ORDER_RUN, RC_ORDER_PARK, RC_ORDER_ADOPT };
 
+/*
+ * Whether a worker's place is in use:  UNUSED -> USED -> LEAVING (its connections go to the others; no new ones) -> UNUSED
+ * SENDING_AWAY is LEAVING that waits for nobody: who cannot be moved is sent away.
+ */
+enum rc_worker_use { RC_WORKER_USED, RC_WORKER_UNUSED, RC_WORKER_LEAVING, RC_WORKER_SENDING_AWAY };
+
 /* What a process says of itself. W: the process; state and the two times by the acceptor while it does not run. */
 struct rc_process {
     _Atomic uint32_t state;             /* STARTING and DOWN by the acceptor */
@@ -119,7 +130,8 @@ struct rc_life {
     _Atomic uint32_t pid;        /* 0 = none */
     _Atomic uint32_t cpu;        /* CPU it is pinned to, UINT32_MAX = none */
     _Atomic uint32_t order;      /* enum rc_order */
-    uint8_t pad[44];
+    _Atomic uint32_t use;        /* worker: enum rc_worker_use */
+    uint8_t pad[40];
 };
 _Static_assert(sizeof(struct rc_life) == 64, "life layout");
 
@@ -220,7 +232,22 @@ struct rc_trace_filter {
 };
 _Static_assert(sizeof(struct rc_trace_filter) == 896, "trace filter layout");
 
-enum rc_listener_kind { RC_LISTENER_CLIENT, RC_LISTENER_ADMIN, RC_LISTENER_TLS };
+enum rc_listener_kind {
+    RC_LISTENER_CLIENT,
+    RC_LISTENER_ADMIN,
+    RC_LISTENER_TLS,
+    RC_LISTENER_LINK, /* applications dial links; no client is served */
+    RC_LISTENER_LINK_TLS,
+    RC_LISTENER_KIND_COUNT,
+};
+static inline bool rc_listener_is_link(uint32_t kind)
+{
+    return kind == RC_LISTENER_LINK || kind == RC_LISTENER_LINK_TLS;
+}
+static inline bool rc_listener_is_tls(uint32_t kind)
+{
+    return kind == RC_LISTENER_TLS || kind == RC_LISTENER_LINK_TLS;
+}
 
 struct rc_listener {
     uint32_t kind;    /* enum rc_listener_kind */
@@ -345,21 +372,40 @@ RC_FLIGHT_RING(rc_flight_lines, RC_FLIGHT_LINES);
 RC_FLIGHT_RING(rc_flight_closed, RC_FLIGHT_CLOSED);
 RC_FLIGHT_RING(rc_flight_traced, RC_FLIGHT_TRACED);
 
+/* What GET /api/trace of a worker asks of the acceptor, who alone writes struct rc_trace_filter of the core. W: that worker. */
+struct rc_trace_ask {
+    struct rc_trace_filter wanted; /* `by` 0: the trace of that serial is to end */
+    _Atomic uint64_t read_ms;      /* CLOCK_MONOTONIC: when it was asked or read last */
+    _Atomic uint32_t read_serial;  /* of the trace that was read */
+    uint8_t pad[52];
+};
+_Static_assert(sizeof(struct rc_trace_ask) == 896 + 64, "trace ask layout");
+
 /* What a process tells the others. W: that process. */
 struct rc_report {
     _Atomic uint32_t ready; /* RC_REPORT_READY. W: acceptor, as the next three */
-    uint32_t abi;           /* RC_CORE_ABI: of all before `metrics` */
-    uint32_t build;         /* RC_BUILD_ID: of all from `metrics` on */
+    uint32_t abi;           /* RC_CORE_ABI: up to the end of `process` */
+    uint32_t layout;        /* RC_REPORT_ABI: of all behind it */
     uint32_t reserved0;
     uint8_t pad[112];
     struct rc_process process;
-    struct rc_metrics metrics;
     struct rc_backend_health backend_health[RC_BACKENDS_MAX];
     struct rc_backend_counters backends[RC_CONFIG_BACKENDS_MAX]; /* of workers */
     struct rc_flight_lines lines;
     struct rc_flight_closed closed; /* of workers */
     struct rc_flight_traced traced; /* of workers and relay */
+    struct rc_trace_ask trace_ask;  /* of workers */
+    uint8_t pad1[64];
+    struct rc_banks banks;
 };
+_Static_assert(offsetof(struct rc_report, banks) == 128 + 256 + 128 * 17 + (64 + 184 * 8) * 16 + 256 * (1 + 256) * 2 +
+                                                        256 * (1 + 4096) + sizeof(struct rc_trace_ask) + 64,
+               "report layout: raise RC_REPORT_ABI when a member moves");
+
+static inline uint64_t rc_report_value(const struct rc_report *report, enum rc_metric_id id)
+{
+    return rc_bank_value(rc_banks_current(&report->banks), id);
+}
 
 /* What the relay thinks of a worker. W: relay. */
 #define RC_VERDICT_LOST UINT64_C(0x4c4f5354) /* "LOST" */
@@ -376,6 +422,8 @@ struct rc_relay_report {
     struct rc_verdict verdicts[RC_WORKERS_MAX];
     struct rc_neighbours neighbours;
 };
+_Static_assert(sizeof(struct rc_relay_report) == sizeof(struct rc_report) + 512 + 16 * 64 + 16 * 128 + 8256,
+               "report layout: raise RC_REPORT_ABI when a member moves");
 
 /* What a relay leaves to its successor. W: relay; nobody else has it. */
 struct rc_relay_keep {

@@ -9,10 +9,11 @@
 #include "common/base/check.h"
 #include "common/shm/history.h"
 #include "common/shm/layout.h"
+#include "common/shm/windows.h"
 
 const struct rc_number rc_numbers[] = {
-    {"core", RC_CORE_ABI},       {"port", RC_PORT_ABI},  {"records", RC_RECORDS_ABI},
-    {"history", RC_HISTORY_ABI}, {"build", RC_BUILD_ID},
+    {"core", RC_CORE_ABI},     {"port", RC_PORT_ABI},     {"records", RC_RECORDS_ABI}, {"history", RC_HISTORY_ABI},
+    {"report", RC_REPORT_ABI}, {"limits", RC_LIMITS_ABI}, {"build", RC_BUILD_ID},
 };
 const size_t rc_numbers_count = RC_ARRAY_COUNT(rc_numbers);
 

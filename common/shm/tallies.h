@@ -31,6 +31,8 @@ struct rc_tallies {
     uint32_t used[RC_TALLY_SETS]; /* entries up to here were ever used */
     struct rc_tally sets[RC_TALLY_SETS][RC_TALLY_WAYS];
 };
+_Static_assert(sizeof(struct rc_tallies) == 4096 * (64 + 4 + 256 * 16),
+               "tallies layout: raise RC_LIMITS_ABI when a member moves");
 
 /* What workers share about limits. */
 struct rc_limits_segment {

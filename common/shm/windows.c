@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "build_id.h"
 #include "common/base/check.h"
 
 /* ThreadSanitizer does not see pthread_mutex_clocklock take a lock. */
@@ -46,7 +45,7 @@ int rc_windows_open(struct rc_windows *windows, struct rc_err *err)
 
 void rc_windows_renew(struct rc_windows *windows)
 {
-    windows->build = RC_BUILD_ID;
+    windows->abi = RC_LIMITS_ABI;
     /* NW1 pairs with NW2 in rc_windows_right: whoever sees it sees the locks. */
     atomic_store_explicit(&windows->ready, RC_WINDOWS_READY, memory_order_release);
 }
@@ -55,7 +54,7 @@ bool rc_windows_right(const struct rc_windows *windows)
 {
     /* NW2 pairs with NW1 in rc_windows_renew. */
     return atomic_load_explicit(&windows->ready, memory_order_acquire) == RC_WINDOWS_READY &&
-           windows->build == RC_BUILD_ID;
+           windows->abi == RC_LIMITS_ABI;
 }
 
 bool rc_window_lock(struct rc_window_lock *lock)

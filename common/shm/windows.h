@@ -25,6 +25,7 @@
 
 #include "common/base/err.h"
 
+#define RC_LIMITS_ABI 1u /* of these, and of common/shm/tallies.h: raised when a member moves or changes its meaning */
 #define RC_WINDOWS_READY 0x5243574eu /* "RCWN" */
 #define RC_WINDOW_SETS 4096u
 #define RC_WINDOW_WAYS 30u
@@ -69,11 +70,13 @@ _Static_assert(sizeof(struct rc_window_set) == 8192, "window set layout");
 /* W: acceptor until it is ready, then whoever has a set's lock. Pages of sets are touched with use only. */
 struct rc_windows {
     _Atomic uint32_t ready; /* RC_WINDOWS_READY, stored last */
-    uint32_t build;         /* RC_BUILD_ID */
+    uint32_t abi;           /* RC_LIMITS_ABI */
     uint8_t pad[4088];
     struct rc_window_lock locks[RC_WINDOW_SETS];
     struct rc_window_set sets[RC_WINDOW_SETS];
 };
+_Static_assert(sizeof(struct rc_windows) == 4096 + 4096 * (64 + 8192),
+               "windows layout: raise RC_LIMITS_ABI when a member moves");
 
 enum rc_window_answer {
     RC_WINDOW_TAKEN,

@@ -209,7 +209,7 @@ int rc_tls_context_open(SSL_CTX **out, const struct rc_config_tls *config, const
 
 int rc_tls_context_check(const struct rc_config_tls *config, struct rc_err *err)
 {
-    for (uint32_t i = 0; config->listen.count > 0 && i < config->certificates.count; i++) {
+    for (uint32_t i = 0; i < config->certificates.count; i++) {
         SSL_CTX *context;
         const int rc = rc_tls_context_open(&context, config, config->certificates.items[i].text, NULL, err);
         if (rc < 0) {

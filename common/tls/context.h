@@ -31,7 +31,7 @@ int rc_tls_backends_check(const struct rc_config *config, struct rc_err *err);
 /* Is `file`, which the configuration's `key` names, a file that this user may read? Negative with what to do. */
 int rc_tls_file_readable(const char *key, const char *file, struct rc_err *err);
 
-/* Could every file of `config` be used now, by this user? Without tls.listen nothing is looked at. */
+/* Could every file of `config` be used now, by this user? */
 int rc_tls_context_check(const struct rc_config_tls *config, struct rc_err *err);
 
 #endif

@@ -112,6 +112,24 @@ static void classic_received(struct rc_adapter_bridge *adapter, struct rc_span n
     adapter_deliver(adapter, nsp, &broadcast, message);
 }
 
+/*
+ * What an instance of ringcast asks of servers, this one too: it counts on an answer of each who hears it, and has asked its own kind in its own
+ * format, so nobody is here. True: it was such a one.
+ */
+static bool adapter_answers_own(struct rc_adapter_bridge *adapter, struct rc_span nsp,
+                                const struct rc_adapter_request *request)
+{
+    const struct rc_adapter_asker asker = {.nsp = nsp, .uid = request->uid, .id = request->id};
+    if (!rc_adapter_is_ringcast(adapter, request->uid)) {
+        return false;
+    }
+    if (request->id.count > 0 && (request->type == RC_ADAPTER_SOCKETS || request->type == RC_ADAPTER_FETCH ||
+                                  request->type == RC_ADAPTER_BROADCAST)) {
+        rc_adapter_answer(adapter, &asker, request->type, (struct rc_span){0});
+    }
+    return true;
+}
+
 /* A request of the classic adapter on KEY-request#`nsp`# */
 static void classic_asked(struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_span message)
 {
@@ -124,12 +142,18 @@ static void classic_asked(struct rc_adapter_bridge *adapter, struct rc_span nsp,
         rc_foreign_refused(adapter->bridge, "-request#", message, rc, "not a request");
         return;
     }
-    if (!rc_adapter_is_ringcast(adapter, request.uid)) {
+    if (!adapter_answers_own(adapter, nsp, &request)) {
         adapter->requested(adapter->requested_context, nsp, &request, message);
     }
 }
 
 /* --- what comes in: cluster_wire.h ----------------------------------------------------------------------------------- */
+
+static bool cluster_is_echo(struct rc_adapter_bridge *adapter, const struct rc_cluster_message *cluster)
+{
+    return adapter_is_echo(adapter, cluster->request.uid) &&
+           adapter_answers_own(adapter, cluster->nsp, &cluster->request);
+}
 
 /* A message that has been read, or `rc`. */
 static void cluster_take(struct rc_adapter_bridge *adapter, struct rc_cluster_message *cluster, int rc,
@@ -138,7 +162,7 @@ static void cluster_take(struct rc_adapter_bridge *adapter, struct rc_cluster_me
     struct rc_adapter_request *request = &cluster->request;
     if (rc < 0) {
         adapter_refused(adapter, message, rc, "not a message of a cluster's server");
-    } else if (!adapter_is_echo(adapter, request->uid) && request->type != RC_ADAPTER_NOTHING) {
+    } else if (!cluster_is_echo(adapter, cluster) && request->type != RC_ADAPTER_NOTHING) {
         if (request->type == RC_ADAPTER_BROADCAST && request->id.count == 0) {
             adapter_deliver(adapter, cluster->nsp, &request->broadcast, message);
         } else if (adapter->requested != NULL) {
@@ -215,9 +239,19 @@ static void room_received(void *context, struct rc_span channel, struct rc_span 
         }
         return;
     }
-    if (!rc_adapter_split(rc_adapter_head(adapter), channel, &nsp, &room) ||
-        (room.count > 0 &&
-         !rc_targets_wanted(adapter->bridge, nsp, room))) { /* it is given back a while after the last one went */
+    if (adapter->responded != NULL && rc_span_starts_with(channel, rc_span_text(adapter->response_head))) {
+        if (rc_adapter_split(rc_span_text(adapter->response_head), channel, &nsp, &room)) {
+            adapter->responded(adapter->responded_context, nsp, message);
+        }
+        return;
+    }
+    const bool split = rc_adapter_split(rc_adapter_head(adapter), channel, &nsp, &room);
+    if (split && adapter->responded != NULL && rc_span_equal(room, rc_span_of(adapter->uid, sizeof(adapter->uid)))) {
+        adapter->responded(adapter->responded_context, nsp, message);
+        return;
+    }
+    if (!split || (room.count > 0 && !rc_targets_wanted(adapter->bridge, nsp,
+                                                        room))) { /* it is given back a while after the last one went */
         return;
     }
     adapter->kind->received(adapter, nsp, message);
@@ -347,6 +381,8 @@ static const struct rc_adapter_kind kinds[] = {
                             .received = classic_received,
                             .write_room = rc_adapter_message_room,
                             .write = rc_adapter_message_write,
+                            .ask_mark = "-request#",
+                            .ask_write = rc_adapter_ask_write,
                             .ack_room = rc_adapter_ack_room,
                             .ack_write = rc_adapter_ack_write,
                             .answers = {.mark = "-response#", .of = rc_adapter_classic_forms}},
@@ -357,6 +393,8 @@ static const struct rc_adapter_kind kinds[] = {
                             .received = cluster_received,
                             .write_room = rc_cluster_write_room,
                             .write = rc_cluster_write,
+                            .ask_mark = "#",
+                            .ask_write = rc_cluster_write,
                             .ack_room = rc_cluster_ack_room,
                             .ack_write = rc_cluster_ack_write,
                             .answers = {.of = rc_adapter_cluster_forms}},
@@ -365,6 +403,8 @@ static const struct rc_adapter_kind kinds[] = {
                             .received = cluster_received,
                             .write_room = rc_cluster_write_room,
                             .write = rc_cluster_write_entry,
+                            .ask_mark = "#",
+                            .ask_write = rc_cluster_pack,
                             .ack_room = rc_cluster_ack_room,
                             .ack_write = rc_cluster_ack_pack,
                             .answers = {.of = rc_adapter_cluster_forms, .packed = true}},
@@ -386,6 +426,7 @@ static int adapter_prepare(struct rc_adapter_bridge *adapter, const struct rc_br
     adapter->kind = &kinds[config->adapter];
     adapter->head_bytes = (uint32_t)snprintf(adapter->head, sizeof(adapter->head), "%s#", config->adapter_key.text);
     (void)snprintf(adapter->request_head, sizeof(adapter->request_head), "%s-request#", config->adapter_key.text);
+    (void)snprintf(adapter->response_head, sizeof(adapter->response_head), "%s-response#", config->adapter_key.text);
     adapter->config = *config;
     adapter->uid[0] = '~';
     memcpy(adapter->uid + 1, adapter->emission.instance, RC_SID_INSTANCE_BYTES);
@@ -408,7 +449,7 @@ int rc_adapter_open(struct rc_adapter_bridge *adapter, const struct rc_bridge *b
                                              .missed = room_missed,
                                              .context = adapter,
                                              .sharded = kind->sharded,
-                                             .heads = {adapter->head, adapter->request_head}};
+                                             .heads = {adapter->head, adapter->request_head, adapter->response_head}};
     rc_redis_foreign(bridge->link, &ops);
     if (kind->pattern) {
         adapter_pattern(adapter);

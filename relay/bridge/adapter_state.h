@@ -32,6 +32,9 @@ struct rc_adapter_nsp {
 typedef void rc_adapter_requested(void *context, struct rc_span nsp, struct rc_adapter_request *request,
                                   struct rc_span message);
 
+/* A server answers what this instance asked it, or another server what that one asked. */
+typedef void rc_adapter_responded(void *context, struct rc_span nsp, struct rc_span message);
+
 struct rc_adapter_bridge;
 
 /* How an answer is written: {head}{id}{middle}{values, or none}{tail}, and of a cluster's server who says it. */
@@ -61,6 +64,9 @@ struct rc_adapter_kind {
     /* A broadcast of ours in emission.buffer. */
     size_t (*write_room)(const struct rc_adapter_message *message);
     struct rc_span (*write)(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
+    const char *ask_mark; /* of the channel on which servers are asked */
+    /* The same of one whose clients are to answer. */
+    struct rc_span (*ask_write)(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
     /* What a client of ours answers, likewise. */
     size_t (*ack_room)(const struct rc_adapter_ack *ack);
     struct rc_span (*ack_write)(const struct rc_adapter_ack *ack, uint8_t *buffer, size_t room);
@@ -77,10 +83,13 @@ struct rc_adapter_bridge {
     const struct rc_adapter_kind *kind; /* static */
     char head[RC_CONFIG_TEXT_MAX + 1];  /* KEY# */
     uint32_t head_bytes;
-    char request_head[RC_CONFIG_TEXT_MAX + 16]; /* KEY-request# */
-    rc_adapter_requested *requested;            /* NULL = requests are not heard */
-    void *requested_context;                    /* borrowed */
-    struct rc_config_socketio config;           /* at the start: namespaces that it names are heard of for good */
+    char request_head[RC_CONFIG_TEXT_MAX + 16];  /* KEY-request# */
+    rc_adapter_requested *requested;             /* NULL = requests are not heard */
+    void *requested_context;                     /* borrowed */
+    char response_head[RC_CONFIG_TEXT_MAX + 16]; /* KEY-response# */
+    rc_adapter_responded *responded;             /* NULL = nothing is asked */
+    void *responded_context;                     /* borrowed */
+    struct rc_config_socketio config;            /* at the start: namespaces that it names are heard of for good */
     char uid[RC_ADAPTER_UID_BYTES];
     char pattern[2 * RC_CONFIG_TEXT_MAX + 16];
     struct rc_redis_subscription clients;

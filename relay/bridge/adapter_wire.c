@@ -331,8 +331,8 @@ size_t rc_adapter_message_room(const struct rc_adapter_message *message)
 {
     const size_t data = message->view->head.data_bytes;
     return AROUND_BYTES + message->uid.count + message->nsp.count + message->room.count + message->event.count +
-           5 * message->except.count + /* each name has a head of at most 5 bytes */
-           RC_JSON_MSGPACK_BYTES_MAX(data, data, RC_ARGS_ATTACHMENTS_MAX);
+           5 * (message->except.count + message->rooms.count) + /* each name has a head of at most 5 bytes */
+           message->id.count + RC_JSON_MSGPACK_BYTES_MAX(data, data, RC_ARGS_ATTACHMENTS_MAX);
 }
 
 /* [event, …args] */
@@ -360,15 +360,64 @@ static int write_data(struct rc_msgpack_writer *writer, const struct rc_adapter_
     return rc_json_to_msgpack_event(writer, message->event, args.json, attachments, count, (struct rc_span){0});
 }
 
-bool rc_adapter_except_next(struct rc_span *except, struct rc_span *room)
+bool rc_adapter_name_next(struct rc_span *names, struct rc_span *room)
 {
     struct rc_span name;
     struct rc_span nsp;
-    if (!rc_select_next(except, &name)) {
+    if (!rc_select_next(names, &name)) {
         return false;
     }
     (void)rc_channel_split(name, &nsp, room);
     return true;
+}
+
+static void write_names(struct rc_msgpack_writer *writer, struct rc_span names)
+{
+    struct rc_span rest = names;
+    struct rc_span room;
+    uint32_t count = 0;
+    while (rc_adapter_name_next(&rest, &room)) {
+        count++;
+    }
+    rc_msgpack_put_array(writer, count);
+    while (rc_adapter_name_next(&names, &room)) {
+        rc_msgpack_put_string(writer, room);
+    }
+}
+
+static int write_packet(struct rc_msgpack_writer *writer, const struct rc_adapter_message *message)
+{
+    rc_msgpack_put_map(writer, 3);
+    rc_msgpack_put_string(writer, RC_SPAN("type"));
+    rc_msgpack_put_unsigned(writer, RC_ADAPTER_EVENT);
+    rc_msgpack_put_string(writer, RC_SPAN("data"));
+    if (write_data(writer, message) < 0) {
+        return -EBADMSG;
+    }
+    rc_msgpack_put_string(writer, RC_SPAN("nsp"));
+    rc_msgpack_put_string(writer, message->nsp);
+    return 0;
+}
+
+static void write_options(struct rc_msgpack_writer *writer, const struct rc_adapter_message *message)
+{
+    const bool is_volatile = (message->view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
+    rc_msgpack_put_map(writer, 3);
+    rc_msgpack_put_string(writer, RC_SPAN("rooms"));
+    if (message->room.count > 0) {
+        rc_msgpack_put_array(writer, 1);
+        rc_msgpack_put_string(writer, message->room);
+    } else {
+        write_names(writer, message->rooms);
+    }
+    rc_msgpack_put_string(writer, RC_SPAN("except"));
+    write_names(writer, message->except);
+    rc_msgpack_put_string(writer, RC_SPAN("flags"));
+    rc_msgpack_put_map(writer, is_volatile ? 1 : 0);
+    if (is_volatile) {
+        rc_msgpack_put_string(writer, RC_SPAN("volatile"));
+        rc_msgpack_put_boolean(writer, true);
+    }
 }
 
 struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room)
@@ -376,39 +425,29 @@ struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message
     struct rc_msgpack_writer writer = rc_msgpack_writer_of(buffer, room);
     rc_msgpack_put_array(&writer, 3);
     rc_msgpack_put_string(&writer, message->uid);
-    rc_msgpack_put_map(&writer, 3);
-    rc_msgpack_put_string(&writer, RC_SPAN("type"));
-    rc_msgpack_put_unsigned(&writer, RC_ADAPTER_EVENT);
-    rc_msgpack_put_string(&writer, RC_SPAN("data"));
-    if (write_data(&writer, message) < 0) {
+    if (write_packet(&writer, message) < 0) {
         return (struct rc_span){0};
     }
-    rc_msgpack_put_string(&writer, RC_SPAN("nsp"));
-    rc_msgpack_put_string(&writer, message->nsp);
-    rc_msgpack_put_map(&writer, 3);
-    rc_msgpack_put_string(&writer, RC_SPAN("rooms"));
-    rc_msgpack_put_array(&writer, message->room.count > 0 ? 1 : 0);
-    if (message->room.count > 0) {
-        rc_msgpack_put_string(&writer, message->room);
+    write_options(&writer, message);
+    return rc_msgpack_written(&writer);
+}
+
+struct rc_span rc_adapter_ask_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room)
+{
+    struct rc_msgpack_writer writer = rc_msgpack_writer_of(buffer, room);
+    rc_msgpack_put_map(&writer, 5);
+    rc_msgpack_put_string(&writer, RC_SPAN("uid"));
+    rc_msgpack_put_string(&writer, message->uid);
+    rc_msgpack_put_string(&writer, RC_SPAN("requestId"));
+    rc_msgpack_put_string(&writer, message->id);
+    rc_msgpack_put_string(&writer, RC_SPAN("type"));
+    rc_msgpack_put_unsigned(&writer, RC_ADAPTER_BROADCAST_ASK);
+    rc_msgpack_put_string(&writer, RC_SPAN("packet"));
+    if (write_packet(&writer, message) < 0) {
+        return (struct rc_span){0};
     }
-    rc_msgpack_put_string(&writer, RC_SPAN("except"));
-    struct rc_span except = message->except;
-    struct rc_span excepted;
-    uint32_t count = 0;
-    while (rc_adapter_except_next(&except, &excepted)) {
-        count++;
-    }
-    rc_msgpack_put_array(&writer, count);
-    for (except = message->except; rc_adapter_except_next(&except, &excepted);) {
-        rc_msgpack_put_string(&writer, excepted);
-    }
-    rc_msgpack_put_string(&writer, RC_SPAN("flags"));
-    const bool is_volatile = (message->view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
-    rc_msgpack_put_map(&writer, is_volatile ? 1 : 0);
-    if (is_volatile) {
-        rc_msgpack_put_string(&writer, RC_SPAN("volatile"));
-        rc_msgpack_put_boolean(&writer, true);
-    }
+    rc_msgpack_put_string(&writer, RC_SPAN("opts"));
+    write_options(&writer, message);
     return rc_msgpack_written(&writer);
 }
 

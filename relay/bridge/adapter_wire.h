@@ -80,19 +80,23 @@ int rc_adapter_event_split(struct rc_span data, uint8_t out[RC_EVENT_NAME_MAX], 
 struct rc_adapter_message {
     struct rc_span uid;
     struct rc_span nsp;
-    struct rc_span room;   /* empty: everybody */
+    struct rc_span room;   /* empty: everybody, or */
+    struct rc_span rooms;  /* names of channels, each ended by a NUL, whose members get it */
     struct rc_span event;  /* its name */
-    struct rc_span except; /* names of channels, each ended by a NUL, whose members do not get it */
+    struct rc_span except; /* names of channels likewise, whose members do not get it */
+    struct rc_span id;     /* of those whose clients are to answer: by which their servers answer. Else empty */
     const struct rc_envelope_view *view;
 };
 
-/* Takes the room of the first channel off `except`, which begins as the message's. False: there are no more. */
-bool rc_adapter_except_next(struct rc_span *except, struct rc_span *room);
+/* Takes the room of the first channel off such names, which begin as the message's. False: there are no more. */
+bool rc_adapter_name_next(struct rc_span *names, struct rc_span *room);
 
 /* Bytes of a buffer in which it surely fits. */
 size_t rc_adapter_message_room(const struct rc_adapter_message *message);
 /* Writes it. An empty span: its data is not what its flags say. */
 struct rc_span rc_adapter_message_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
+/* The same of one whose clients are to answer: {type: 7, uid, requestId, packet, opts}, as servers ask one another (adapter_request.h). */
+struct rc_span rc_adapter_ask_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
 
 /* What a client answers to a broadcast of which acknowledgements are wanted: {type: 9, requestId, packet: its first argument}. */
 struct rc_adapter_ack {
@@ -102,6 +106,7 @@ struct rc_adapter_ack {
     struct rc_args_view args; /* without arguments there is no packet in it, as notepack leaves undefined out */
 };
 
+#define RC_ADAPTER_BROADCAST_ASK 7u
 #define RC_ADAPTER_BROADCAST_ACK 9u
 /* Bytes of a buffer in which it fits, unless it names an attachment more than once. */
 size_t rc_adapter_ack_room(const struct rc_adapter_ack *answer);

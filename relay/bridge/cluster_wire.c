@@ -339,7 +339,17 @@ static void out_string(struct text_out *out, struct rc_span text)
     out->count += bytes;
 }
 
-/* {"packet":…,"opts":…} */
+/* Names of rooms, without the brackets. */
+static void out_names(struct text_out *out, struct rc_span names)
+{
+    struct rc_span room;
+    for (bool any = false; rc_adapter_name_next(&names, &room); any = true) {
+        out_put(out, any ? RC_SPAN(",") : (struct rc_span){0});
+        out_string(out, room);
+    }
+}
+
+/* {"packet":…[,"requestId":…],"opts":…} */
 static void out_data(struct text_out *out, const struct rc_adapter_message *message, const struct cluster_args *args)
 {
     struct rc_json_cursor cursor;
@@ -355,18 +365,20 @@ static void out_data(struct text_out *out, const struct rc_adapter_message *mess
     out_string(out, message->event);
     out_put(out, some ? RC_SPAN(",") : (struct rc_span){0});
     out_put(out, rest); /* of an array with its closing bracket */
-    out_put(out, args->is_array ? RC_SPAN("},\"opts\":{\"rooms\":[") : RC_SPAN("]},\"opts\":{\"rooms\":["));
+    out_put(out, args->is_array ? RC_SPAN("}") : RC_SPAN("]}"));
+    if (message->id.count > 0) {
+        out_put(out, RC_SPAN(",\"requestId\":"));
+        out_string(out, message->id);
+    }
+    out_put(out, RC_SPAN(",\"opts\":{\"rooms\":["));
     if (message->room.count > 0) {
         out_string(out, message->room);
+    } else {
+        out_names(out, message->rooms);
     }
     const bool is_volatile = (message->view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
-    struct rc_span except = message->except;
-    struct rc_span room;
     out_put(out, RC_SPAN("],\"except\":["));
-    for (bool any = false; rc_adapter_except_next(&except, &room); any = true) {
-        out_put(out, any ? RC_SPAN(",") : (struct rc_span){0});
-        out_string(out, room);
-    }
+    out_names(out, message->except);
     out_put(out, is_volatile ? RC_SPAN("],\"flags\":{\"volatile\":true}}}") : RC_SPAN("],\"flags\":{}}}"));
 }
 
@@ -374,8 +386,10 @@ static size_t text_room(const struct rc_adapter_message *message)
 {
     return AROUND_BYTES + message->view->head.data_bytes + RC_JSON_STRING_BYTES_MAX(message->uid.count) +
            RC_JSON_STRING_BYTES_MAX(message->nsp.count) + RC_JSON_STRING_BYTES_MAX(message->room.count) +
-           RC_JSON_STRING_BYTES_MAX(message->event.count) + RC_JSON_STRING_BYTES_MAX(message->except.count) +
-           3 * message->except.count; /* quotes and a comma for each of its names, of which a byte is the shortest */
+           RC_JSON_STRING_BYTES_MAX(message->event.count) + RC_JSON_STRING_BYTES_MAX(message->id.count) +
+           RC_JSON_STRING_BYTES_MAX(message->except.count) + RC_JSON_STRING_BYTES_MAX(message->rooms.count) +
+           /* quotes and a comma for each of the names, of which a byte is the shortest */
+           3 * (message->except.count + message->rooms.count);
 }
 
 static size_t packed_room(const struct rc_adapter_message *message)
@@ -403,22 +417,36 @@ static struct rc_span cluster_pack(const struct text_out *text, const struct clu
     return args->attachment_count == 0 ? rc_span_of(text->bytes, text->count) : text_pack(text, args, room);
 }
 
+/* False: its data is not what its flags say. */
+static bool message_text(const struct rc_adapter_message *message, struct text_out *out, struct cluster_args *args)
+{
+    if (args_of(message->view, args) < 0) {
+        return false;
+    }
+    out_put(out, RC_SPAN("{\"uid\":"));
+    out_string(out, message->uid);
+    out_put(out, RC_SPAN(",\"nsp\":"));
+    out_string(out, message->nsp);
+    out_put(out, RC_SPAN(",\"type\":3,\"data\":"));
+    out_data(out, message, args);
+    out_put(out, RC_SPAN("}"));
+    return true;
+}
+
 struct rc_span rc_cluster_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room)
 {
     struct cluster_args args;
     struct text_out out = {.bytes = buffer, .room = text_room(message)};
     RC_ASSERT(room >= rc_cluster_write_room(message));
-    if (args_of(message->view, &args) < 0) {
-        return (struct rc_span){0};
-    }
-    out_put(&out, RC_SPAN("{\"uid\":"));
-    out_string(&out, message->uid);
-    out_put(&out, RC_SPAN(",\"nsp\":"));
-    out_string(&out, message->nsp);
-    out_put(&out, RC_SPAN(",\"type\":3,\"data\":"));
-    out_data(&out, message, &args);
-    out_put(&out, RC_SPAN("}"));
-    return cluster_pack(&out, &args, room);
+    return message_text(message, &out, &args) ? cluster_pack(&out, &args, room) : (struct rc_span){0};
+}
+
+struct rc_span rc_cluster_pack(const struct rc_adapter_message *message, uint8_t *buffer, size_t room)
+{
+    struct cluster_args args;
+    struct text_out out = {.bytes = buffer, .room = text_room(message)};
+    RC_ASSERT(room >= rc_cluster_write_room(message));
+    return message_text(message, &out, &args) ? text_pack(&out, &args, room) : (struct rc_span){0};
 }
 
 struct rc_span rc_cluster_write_entry(const struct rc_adapter_message *message, uint8_t *buffer, size_t room)

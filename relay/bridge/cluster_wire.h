@@ -57,7 +57,9 @@ int rc_cluster_read_entry(struct rc_cluster_message *message, const struct rc_cl
 size_t rc_cluster_write_room(const struct rc_adapter_message *message);
 /* Writes it. An empty span: its data is not what its flags say. */
 struct rc_span rc_cluster_write(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
-/* The same, `data` of a stream's entry alone. */
+/* The same, as msgpack. */
+struct rc_span rc_cluster_pack(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
+/* The same as rc_cluster_write, `data` of a stream's entry alone. */
 struct rc_span rc_cluster_write_entry(const struct rc_adapter_message *message, uint8_t *buffer, size_t room);
 /* Bytes of a buffer in which a client's answer to a broadcast (12) fits, in either form, unless it names an attachment more than once. */
 size_t rc_cluster_ack_room(const struct rc_adapter_ack *ack);

@@ -31,6 +31,8 @@ struct rc_call_sent {
     uint32_t expected; /* instances that got it; UNKNOWN until Redis has told */
     uint32_t last;     /* of them have sent their last reply */
     bool texts;        /* entries are those of a room */
+    bool counts;       /* of a room only how many there are is asked for */
+    bool others;       /* calls->others have not told all that they know of it */
     bool dropped;      /* a reply did not reach the worker */
     bool late;         /* all that are known have replied: the others have RC_CALLS_LATE_MS */
     uint64_t due_ms;
@@ -158,7 +160,7 @@ static void calls_finish(struct rc_call_sent *sent, uint32_t flags)
 /* Whoever else listens (a person with a pattern, an instance that has just come) replies soon or never. */
 static void calls_settle(struct rc_call_sent *sent)
 {
-    if (sent->state != WAITING) {
+    if (sent->state != WAITING || sent->others) {
         return;
     }
     if (sent->last >= sent->expected) {
@@ -249,32 +251,58 @@ static struct rc_span calls_channel_of(const struct rc_calls *calls, const struc
                         request->client);
 }
 
-int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envelope_view *view)
+/* Others are asked who is in the room, if that is what is asked: of users they know nothing. False: they are not. */
+static bool ask_others(struct rc_calls *calls, struct rc_call_sent *sent, const struct rc_envelope_view *view)
+{
+    const uint64_t token = (uint64_t)sent->serial << 32 | (uint64_t)(sent - calls->sent);
+    const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
+    return calls->others.ask != NULL && rc_sockets_of_room(view) && view->data[0] != RC_CALL_ROOM_USERS &&
+           calls->others.ask(calls->others.context, channel, token) == 0;
+}
+
+static struct rc_call_sent *told_of(const struct rc_calls *calls, uint64_t token)
+{
+    struct rc_call_sent *sent = (uint32_t)token < RC_CALLS_MAX ? &calls->sent[(uint32_t)token] : NULL;
+    const bool waits = sent != NULL && (sent->state == PUBLISHING || sent->state == WAITING) && sent->others;
+    return waits && sent->serial == token >> 32 ? sent : NULL;
+}
+
+void rc_calls_told(struct rc_calls *calls, uint64_t token, struct rc_span ids, uint32_t count)
+{
+    struct rc_call_sent *sent = told_of(calls, token);
+    const struct rc_reply_head head = {.count = count};
+    if (sent != NULL) {
+        tell_part(sent, head, sent->counts ? (struct rc_span){0} : ids);
+    }
+}
+
+void rc_calls_told_all(struct rc_calls *calls, uint64_t token, bool whole)
+{
+    struct rc_call_sent *sent = told_of(calls, token);
+    if (sent != NULL) {
+        sent->others = false;
+        sent->dropped |= !whole;
+        calls_settle(sent);
+    }
+}
+
+static struct rc_call_sent *sent_place(const struct rc_calls *calls)
+{
+    for (uint32_t i = 0; i < RC_CALLS_MAX; i++) {
+        if (calls->sent[i].state == FREE) {
+            return &calls->sent[i];
+        }
+    }
+    return NULL;
+}
+
+/* The call as other instances read it is published. 0, or why not. */
+static int calls_publish(struct rc_calls *calls, struct rc_call_sent *sent, const struct rc_envelope_view *view)
 {
     char name[RC_REDIS_NAME_MAX];
     struct rc_call_request request;
-    struct rc_call_sent *sent = NULL;
-    struct rc_call_tag tag;
     size_t bytes;
-    const bool of_room = rc_sockets_of_room(view);
-    if (view->head.data_bytes > 0 && view->data[0] >= RC_CALL_SOCKETS && !of_room) {
-        return -ENOSYS; /* of this host's sockets (common/records/sockets.h): it has no form between instances */
-    }
-    if (!calls_connected(calls)) {
-        return -ENOTCONN;
-    }
-    if (of_room && calls->registry->instance_count == 0) {
-        return -ENOSYS; /* there is nobody to ask */
-    }
-    for (uint32_t i = 0; sent == NULL && i < RC_CALLS_MAX; i++) {
-        sent = calls->sent[i].state == FREE ? &calls->sent[i] : NULL;
-    }
-    if (sent == NULL) {
-        rc_metric_add(metrics_of(calls), RC_METRIC_CALLS_REFUSED, 1);
-        return -ENOBUFS;
-    }
-    calls->serial++;
-    if (!rc_call_tag_read(view, &tag) || read_call(calls, view, &request) < 0) {
+    if (read_call(calls, view, &request) < 0) {
         return -EINVAL;
     }
     const struct rc_span channel = calls_channel_of(calls, &request, name);
@@ -288,18 +316,49 @@ int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envel
     const struct rc_span argv[] = {RC_SPAN("PUBLISH"), channel, rc_span_of(text, bytes)};
     const int rc = rc_redis_command(calls->bridge->link, calls_published, sent, 0, RC_ARRAY_COUNT(argv), argv);
     free(text);
+    sent->to_one = request.client_bytes > 0;
+    return rc;
+}
+
+int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envelope_view *view)
+{
+    struct rc_call_sent call = {.owner = calls, .worker = worker, .expected = UNKNOWN};
+    const bool of_room = rc_sockets_of_room(view);
+    const bool alone = of_room && calls->registry->instance_count == 0; /* no other instance is to be asked */
+    if (view->head.data_bytes > 0 && view->data[0] >= RC_CALL_SOCKETS && !of_room) {
+        return -ENOSYS; /* of this host's sockets (common/records/sockets.h): it has no form between instances */
+    }
+    if (!calls_connected(calls)) {
+        return -ENOTCONN;
+    }
+    if (alone && (calls->others.ask == NULL || view->data[0] == RC_CALL_ROOM_USERS)) {
+        return -ENOSYS; /* there is nobody to ask */
+    }
+    struct rc_call_sent *sent = sent_place(calls);
+    if (sent == NULL) {
+        rc_metric_add(metrics_of(calls), RC_METRIC_CALLS_REFUSED, 1);
+        return -ENOBUFS;
+    }
+    call.serial = ++calls->serial;
+    if (!rc_call_tag_read(view, &call.tag)) {
+        return -EINVAL;
+    }
+    *sent = call;
+    const int rc = alone ? 0 : calls_publish(calls, sent, view);
     if (rc < 0) {
+        sent->state = FREE;
         return rc;
     }
-    *sent = (struct rc_call_sent){.owner = calls,
-                                  .state = PUBLISHING,
-                                  .serial = calls->serial,
-                                  .worker = worker,
-                                  .to_one = request.client_bytes > 0,
-                                  .texts = of_room,
-                                  .expected = UNKNOWN,
-                                  .due_ms = rc_clock_ms() + (of_room ? RC_CALLS_ROOM_MS : RC_CALLS_MS),
-                                  .tag = tag};
+    sent->texts = of_room;
+    sent->counts = of_room && view->data[0] == RC_CALL_ROOM_COUNT;
+    sent->others = ask_others(calls, sent, view);
+    if (alone && !sent->others) {
+        sent->state = FREE;
+        return -ENOTCONN; /* they could not be asked: what this host knows is not all */
+    }
+    sent->state = alone ? WAITING : PUBLISHING;
+    sent->expected = alone ? 0 : UNKNOWN;
+    sent->due_ms = rc_clock_ms() + (of_room ? RC_CALLS_ROOM_MS : RC_CALLS_MS);
     rc_metric_add(metrics_of(calls), RC_METRIC_CALLS_SENT, 1);
     calls_schedule(calls);
     return 0;
@@ -539,7 +598,7 @@ static void calls_due(void *context, uint64_t now_ms)
         struct rc_call_sent *sent = &calls->sent[i];
         struct rc_call_served *served = &calls->served[i];
         if ((sent->state == PUBLISHING || sent->state == WAITING) && sent->due_ms <= now_ms) {
-            calls_finish(sent, sent->late ? 0 : RC_REPLY_INCOMPLETE);
+            calls_finish(sent, sent->late && !sent->others ? 0 : RC_REPLY_INCOMPLETE);
             sent->state = sent->state == PUBLISHING ? LATE : FREE;
         }
         if (served->used && served->due_ms <= now_ms) {
@@ -552,13 +611,14 @@ static void calls_due(void *context, uint64_t now_ms)
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
 int rc_calls_open(struct rc_calls *calls, const struct rc_bridge *bridge, const struct rc_registry *registry,
-                  struct rc_router *router)
+                  struct rc_router *router, const struct rc_calls_others *others)
 {
     const char *id = bridge->wire->instance_id;
     *calls = (struct rc_calls){.bridge = bridge,
                                .registry = registry,
                                .router = router,
                                .boot_nonce = bridge->wire->boot_nonce,
+                               .others = others != NULL ? *others : (struct rc_calls_others){0},
                                .serial = (uint32_t)rc_clock_ns(), /* not that of a predecessor's calls */
                                .sent = calloc(RC_CALLS_MAX, sizeof(struct rc_call_sent)),
                                .served = calloc(RC_CALLS_MAX, sizeof(struct rc_call_served))};

@@ -34,12 +34,21 @@
 struct rc_call_sent;
 struct rc_call_served;
 
+/* Servers of another kind beside the instances, who have clients in rooms, too (relay/bridge/adapter_asks.h). */
+struct rc_calls_others {
+    /* Who of theirs is in the room of the channel? 0: rc_calls_told will say, with the token, and not within this; else nobody is asked. NULL: there
+     * are none. */
+    int (*ask)(void *context, struct rc_span channel, uint64_t token);
+    void *context; /* borrowed */
+};
+
 struct rc_calls {
     const struct rc_bridge *bridge;     /* borrowed */
     const struct rc_registry *registry; /* borrowed */
     struct rc_router *router;           /* borrowed */
     uint32_t boot_nonce;
-    uint32_t serial;               /* of the last call, sent or served */
+    uint32_t serial; /* of the last call, sent or served */
+    struct rc_calls_others others;
     struct rc_call_sent *sent;     /* owner: RC_CALLS_MAX */
     struct rc_call_served *served; /* owner: RC_CALLS_MAX */
     struct rc_timer timer;
@@ -53,12 +62,17 @@ struct rc_calls {
 
 /* Subscribes for the life of the link. 0 or -ENOMEM. */
 int rc_calls_open(struct rc_calls *calls, const struct rc_bridge *bridge, const struct rc_registry *registry,
-                  struct rc_router *router);
+                  struct rc_router *router, const struct rc_calls_others *others);
 /* After the link was closed. */
 void rc_calls_close(struct rc_calls *calls);
 
 /* For the router: rc_remote_ops.call and .replied. */
 int rc_calls_send(struct rc_calls *calls, uint32_t worker, const struct rc_envelope_view *view);
 void rc_calls_replied(struct rc_calls *calls, uint32_t worker, const struct rc_envelope_view *view);
+
+/* What others know of a room: ids of some who are there, as entries of common/records/sockets.h, `count` of them. */
+void rc_calls_told(struct rc_calls *calls, uint64_t token, struct rc_span ids, uint32_t count);
+/* No more come; `whole`: all of them have said what they know. */
+void rc_calls_told_all(struct rc_calls *calls, uint64_t token, bool whole);
 
 #endif

@@ -185,7 +185,7 @@ static uint64_t own_clients(const struct rc_queries *queries)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < queries->control->worker_count; i++) {
-        total += rc_metric_get(&queries->control->workers[i]->metrics, RC_METRIC_CONNECTIONS);
+        total += rc_report_value(queries->control->workers[i], RC_METRIC_CONNECTIONS);
     }
     return total;
 }

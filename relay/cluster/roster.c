@@ -413,9 +413,17 @@ void rc_roster_worker_begin(struct rc_roster *roster, uint32_t worker)
     }
 }
 
+bool rc_roster_told(const struct rc_roster *roster, uint32_t worker)
+{
+    return worker < RC_WORKERS_MAX && (roster->told[worker / 64] >> (worker % 64) & 1) != 0;
+}
+
 void rc_roster_worker_end(struct rc_roster *roster, uint32_t worker)
 {
     set_telling(roster, worker, false);
+    if (worker < RC_WORKERS_MAX) {
+        roster->told[worker / 64] |= UINT64_C(1) << (worker % 64);
+    }
     for (uint32_t i = 0; i < roster->members.used; i++) {
         const struct member *one = member_at(roster, i);
         if (one->used && one->stale && one->ref.worker == worker) {

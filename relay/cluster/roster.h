@@ -56,6 +56,7 @@ struct rc_roster {
     struct rc_roster_table people; /* pairs of channel and user */
     struct rc_roster_table members;
     uint64_t telling[(RC_WORKERS_MAX + 63) / 64]; /* workers that tell everything again */
+    uint64_t told[(RC_WORKERS_MAX + 63) / 64];    /* those that have told everything */
 };
 
 struct rc_roster_counts {
@@ -80,6 +81,8 @@ void rc_roster_remove(struct rc_roster *roster, struct rc_span channel, const st
 /* A worker tells all its clients' memberships between begin and end: what it does not tell again goes. */
 void rc_roster_worker_begin(struct rc_roster *roster, uint32_t worker);
 void rc_roster_worker_end(struct rc_roster *roster, uint32_t worker);
+/* Has the worker told everything? */
+bool rc_roster_told(const struct rc_roster *roster, uint32_t worker);
 /* The worker died with its clients. */
 void rc_roster_worker_gone(struct rc_roster *roster, uint32_t worker);
 

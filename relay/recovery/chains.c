@@ -76,10 +76,15 @@ static bool chain_unseen(const struct rc_recovery *recovery, uint64_t chain)
     return false;
 }
 
+/* A chain is looked through from its newest entry to the first that is old enough, so no hole is older than the one before it: one that was
+ * missed before the next message stays in the way of who has all messages before that. */
 void rc_recovery_chains_hole(struct rc_recovery *recovery, struct rc_span channel, uint64_t sequence, uint64_t now_ms)
 {
-    const struct rc_recovery_entry entry = {
-        .sequence = sequence, .time_ms = now_ms, .chain = RC_RECOVERY_CHAIN_HOLES, .flags = RC_RECOVERY_HOLE};
+    const uint64_t last = rc_recovery_log_last(&recovery->log, RC_RECOVERY_CHAIN_HOLES);
+    const struct rc_recovery_entry entry = {.sequence = sequence > last ? sequence : last,
+                                            .time_ms = now_ms,
+                                            .chain = RC_RECOVERY_CHAIN_HOLES,
+                                            .flags = RC_RECOVERY_HOLE};
     const struct rc_recovery_parts parts = {.channel = channel};
     (void)rc_recovery_log_append(&recovery->log, &entry, &parts);
 }

@@ -177,6 +177,16 @@ bool rc_recovery_log_append(struct rc_recovery_log *log, const struct rc_recover
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */
 
+uint64_t rc_recovery_log_last(const struct rc_recovery_log *log, uint64_t hash)
+{
+    const struct rc_recovery_chain *chain = chain_of(log, hash);
+    struct rc_recovery_entry entry = {.sequence = 0};
+    if (chain != NULL && chain->last != 0 && chain->last - 1 >= log->tail) {
+        memcpy(&entry, entry_at(log, chain->last - 1), sizeof(entry));
+    }
+    return entry.sequence;
+}
+
 int rc_recovery_log_collect(const struct rc_recovery_log *log, uint64_t hash, uint64_t since,
                             struct rc_recovery_found *found, uint32_t *count, uint32_t most)
 {

@@ -68,6 +68,8 @@ bool rc_recovery_log_wanted(const struct rc_recovery_log *log, uint64_t chain);
 bool rc_recovery_log_append(struct rc_recovery_log *log, const struct rc_recovery_entry *head,
                             const struct rc_recovery_parts *parts);
 
+/* The sequence of the newest entry of a chain; 0: there is none, or not any more. */
+uint64_t rc_recovery_log_last(const struct rc_recovery_log *log, uint64_t hash);
 /* Adds the chain's entries behind `since` to found[*count], in no order, at most `most`. 0; -ENODATA: some are gone; -E2BIG: there are more. */
 int rc_recovery_log_collect(const struct rc_recovery_log *log, uint64_t chain, uint64_t since,
                             struct rc_recovery_found *found, uint32_t *count, uint32_t most);

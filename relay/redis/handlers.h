@@ -82,7 +82,7 @@ struct rc_redis_channel_ops {
     void *context;    /* borrowed */
     const char *head; /* borrowed: precedes every name in Redis, "ws:channel:" */
 };
-#define RC_REDIS_FOREIGN_HEADS 2u
+#define RC_REDIS_FOREIGN_HEADS 3u
 
 /* Channels of another format that come and go with those above. */
 struct rc_redis_foreign_ops {

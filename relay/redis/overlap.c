@@ -124,6 +124,20 @@ int rc_redis_overlap_forward(struct rc_redis_overlap *overlap, int fd, int bell_
     return 0;
 }
 
+void rc_redis_overlap_forget(int fd)
+{
+    struct rc_redis_overlap overlap = {.fd = fd, .bell_fd = -1};
+    struct stat status;
+    if (fstat(fd, &status) != 0 || status.st_size < (off_t)HEAD_BYTES || head_map(&overlap) != 0) {
+        return;
+    }
+    /* OV2: of a process that is gone. One that follows it, still, gives up. */
+    if (atomic_load_explicit(&overlap.head->state, memory_order_acquire) == STATE_FORWARDS) {
+        atomic_store_explicit(&overlap.head->state, STATE_LOST, memory_order_release); /* OV1 */
+    }
+    rc_redis_overlap_close(&overlap);
+}
+
 bool rc_redis_overlap_follow(struct rc_redis_overlap *overlap, int fd)
 {
     struct stat status;
@@ -310,7 +324,11 @@ void rc_redis_overlap_give_up(struct rc_redis_overlap *overlap, rc_redis_hear *h
     kept_handle(overlap, hear, context);
 }
 
-bool rc_redis_overlap_ended(const struct rc_redis_overlap *overlap)
+bool rc_redis_overlap_ended(struct rc_redis_overlap *overlap)
 {
-    return overlap->role != RC_REDIS_OVERLAP_FORWARDS || rc_clock_ms() - overlap->since_ms >= RC_REDIS_OVERLAP_MS;
+    if (overlap->role == RC_REDIS_OVERLAP_FORWARDS && rc_clock_ms() - overlap->since_ms >= RC_REDIS_OVERLAP_MS) {
+        overlap_lose(overlap,
+                     "nobody has published the mark"); /* the file outlives this process: it forwards no more */
+    }
+    return overlap->role != RC_REDIS_OVERLAP_FORWARDS;
 }

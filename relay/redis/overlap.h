@@ -64,6 +64,8 @@ struct rc_redis_overlap {
 
 /* Old: from now on all that is heard goes into the file. Negative errno with `err`: it does not. */
 int rc_redis_overlap_forward(struct rc_redis_overlap *overlap, int fd, int bell_fd, struct rc_err *err);
+/* New, before the old one is told to leave: nobody forwards yet. Whoever was to, in an upgrade before, has died. */
+void rc_redis_overlap_forget(int fd);
 /* New: does somebody forward? False: there is no overlap. */
 bool rc_redis_overlap_follow(struct rc_redis_overlap *overlap, int fd);
 void rc_redis_overlap_close(struct rc_redis_overlap *overlap);
@@ -81,6 +83,6 @@ void rc_redis_overlap_marked(struct rc_redis_overlap *overlap);
 void rc_redis_overlap_give_up(struct rc_redis_overlap *overlap, rc_redis_hear *hear, void *context);
 
 /* Old: has the mark come, or can it not come any more? */
-bool rc_redis_overlap_ended(const struct rc_redis_overlap *overlap);
+bool rc_redis_overlap_ended(struct rc_redis_overlap *overlap);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/records/channel_name.h"
 #include "common/records/query.h"
 
 void rc_kept_close(struct rc_kept *kept)
@@ -48,11 +49,28 @@ static void place_put(struct rc_kept *kept, uint64_t hash, struct rc_span name,
     }
 }
 
+/* Who is in a channel, as whoever wants its presence events was told last. */
+static void presence_put(struct rc_kept *kept, struct rc_span name, bool values, struct rc_envelope_view *view)
+{
+    const bool room = values && values_room(kept);
+    const uint32_t bytes = kept->presence(kept->presence_context, name, room ? kept->values : NULL,
+                                          room ? kept->history->values_bytes_max : 0);
+    if (room) { /* else it is asked for again */
+        view->head.flags = (uint16_t)(view->head.flags | RC_ENVELOPE_STATE);
+        view->data = kept->values;
+        view->head.data_bytes = bytes;
+    }
+}
+
 void rc_kept_state(struct rc_kept *kept, const struct rc_interest_request *request, struct rc_envelope_view *view)
 {
     const struct rc_span name = rc_span_of(request->name, request->name_bytes);
     const bool values = (request->token & RC_INTEREST_RETAINED) != 0;
     const struct rc_config_namespace *policy = kept->history == NULL ? NULL : rc_history_policy(kept->history, name);
+    if (kept->presence != NULL && rc_channel_is_presence(name)) {
+        presence_put(kept, name, values, view);
+        return;
+    }
     if (values ? !values_room(kept) : policy == NULL) {
         return; /* values are asked for again */
     }

@@ -16,7 +16,10 @@ struct rc_kept {
     struct rc_metrics *metrics;         /* borrowed */
     struct rc_fanout *fanout;           /* borrowed */
     const struct rc_remote_way *remote; /* borrowed */
-    uint8_t *values;                    /* owner: room for a channel's retained values; NULL until they are asked for */
+    /* rc_router_setup.presence */
+    uint32_t (*presence)(void *context, struct rc_span channel, uint8_t *out, uint64_t room);
+    void *presence_context;
+    uint8_t *values; /* owner: room for a channel's retained values; NULL until they are asked for */
 };
 
 void rc_kept_close(struct rc_kept *kept);

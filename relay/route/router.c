@@ -767,7 +767,9 @@ int rc_router_open(struct rc_router *router, const struct rc_router_setup *setup
     router->kept = (struct rc_kept){.history = setup->history,
                                     .metrics = setup->metrics,
                                     .fanout = &router->fanout,
-                                    .remote = &router->setup.remote};
+                                    .remote = &router->setup.remote,
+                                    .presence = setup->presence,
+                                    .presence_context = setup->presence_context};
     router->fanout.recovery = setup->recovery;
     rc_route_calls_open(&router->calls, &router->fanout, &router->setup.remote, setup->idempotency);
     for (uint32_t i = 0; i < setup->port_count; i++) {

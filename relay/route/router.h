@@ -53,6 +53,10 @@ struct rc_router_setup {
     /* An RC_UP_LIMIT, likewise. */
     void (*limit)(void *context, uint32_t worker, const struct rc_envelope_view *view);
     void *limit_context; /* borrowed */
+    /* All that is known of a channel of presence events (rc_channel_is_presence), which a worker wants now, as an entry of common/shm/history.h: its bytes.
+     * `out` NULL: it does not ask. NULL = there are none. */
+    uint32_t (*presence)(void *context, struct rc_span channel, uint8_t *out, uint64_t room);
+    void *presence_context; /* borrowed */
     struct rc_remote_way remote;
 };
 

@@ -76,7 +76,7 @@ function testDashboard(name, options, body) {
       if (options.device) await page.device(options.device);
       const shows = (selector, wanted) => until(`${selector} shows ${wanted}`, async () => wanted.test(await page.text(selector)), { timeout: 20000, every: 50 });
       await body({ broker, page, shows, clients, redis });
-      assert.deepEqual(page.errors.filter((line) => !/status of (400|401|503) /.test(line)), []);
+      assert.deepEqual(page.errors.filter((line) => !/status of (400|401|409|503) /.test(line)), []);
       for (const url of page.requested) assert.ok(url.startsWith(`http://${broker.host}/`) || url.startsWith("data:"), `only this host is asked: ${url}`);
       await broker.stop();
     } catch (error) {
@@ -163,6 +163,29 @@ testDashboard("it asks for a key, shows rates, processes, channels and clients, 
   for (const secret of ["another-secret-key", "a-secret-redact-key", "a-secret-of-at-least"]) assert.ok(!whole.includes(secret), secret);
   await page.type("#config-only", "max_channels");
   await shows("#config", /^\[limits\]\nmax_channels = 77/);
+
+  // A trace: each stage with its time, and why somebody does not get it; the next one takes its place.
+  await page.type("#trace-channel", "room:hot");
+  await page.type("#trace-user", "ada");
+  await page.click("#trace-begin");
+  await until("the trace runs", async () => /clients on this worker/.test(await page.text("#trace")), { timeout: 30000 });
+  await clients[2].publish("room:hot", 1);
+  await until("each stage is there", async () => {
+    const rows = await page.evaluate('[...document.querySelectorAll("#trace tr")].slice(1).map((row) => [...row.children].map((cell) => cell.textContent))');
+    const of = (stage) => rows.find((row) => row[1] === stage);
+    for (const stage of ["received", "up", "sequenced", "down", "sent"]) if (!of(stage)) return false;
+    const times = ["received", "up", "sequenced", "down", "sent"].map((stage) => Number(of(stage)[0]));
+    assert.ok(times.every((time, i) => i === 0 || time >= times[i - 1]), times.join());
+    assert.equal(of("sent")[6], clients[0].id);
+    return true;
+  }, { timeout: 30000 });
+  keep("admin-trace", await page.screenshot({ whole: true }));
+  await page.type("#trace-user", "<b>&eve");
+  await page.click("#trace-begin");
+  await until("another trace runs", async () => /<b>&eve|connected, and subscribed/.test(await page.text("#trace")), { timeout: 30000 });
+  await page.click("#trace-end");
+  await shows("#trace-note", /^stopped$/);
+  await shows("#memory", /subscriptions/);
 
   // Redis goes away: the page says so.
   await redis.kill();

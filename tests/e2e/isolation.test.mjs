@@ -3,21 +3,27 @@
 // expects this to fail.
 import assert from "node:assert/strict";
 import test from "node:test";
+import { createHash, createHmac } from "node:crypto";
 import { createRequire } from "node:module";
-import { testBroker } from "./lib/broker.mjs";
-import { ATTACKERS, RawAttacker, isName, isSocketIo, names, requestsFor, sweepFor } from "./lib/attackers.mjs";
+import { io } from "socket.io-client";
+import { startBroker, testBroker } from "./lib/broker.mjs";
+import { ATTACKERS as PLAIN, NativeAttacker, RawAttacker, isName, isSocketIo, names, requestsFor, sweepFor } from "./lib/attackers.mjs";
+import { PusherAttacker, SseAttacker, pried } from "./lib/attackers_more.mjs";
 import { GUARDS, sourceOf } from "./lib/guards.mjs";
 import { KINDS, startNode } from "./lib/member_kinds.mjs";
 import { MEMBER_CONFIG, heardEverywhere, memberClient } from "./lib/members.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
 import { testRedis } from "./lib/redis.mjs";
-import { openSocketIo } from "./lib/socketio.mjs";
+import { openSocket, openSocketIo } from "./lib/socketio.mjs";
 import { SEED, random, until, within } from "./lib/util.mjs";
-import { Bob, PRIVATE, RINGS, TENANTS_CONFIG, tokenOf } from "./lib/tenants.mjs";
+import { API_KEY, Bob, PRIVATE, PUSHER_APP, RINGS, TENANTS_CONFIG, tokenOf } from "./lib/tenants.mjs";
 
 const jwt = createRequire(import.meta.url)("jsonwebtoken");
 const REQUESTS = Number(process.env.ISOLATION_REQUESTS ?? 10000);
 const CHUNK = 24;
+const ATTACKERS = { ...PLAIN, SseAttacker, PusherAttacker };
+/* Who can say something in the plaza, and is answered. */
+const talks = (attacker) => !(attacker instanceof RawAttacker) && !attacker.listens;
 /* Users who would like to be taken for bob, and nobody. */
 const USERS = ["alice", "bobby", "bo", "Bob", "BOB", "bob ", " bob", "b\u00f6b", "bo\u0062\u0301", "bob:x", "bob#", "bob,", "user:bob", "*", "/any#bob", "b%6fb", null];
 
@@ -29,13 +35,13 @@ function wrongsOf(attacker, requests, outcomes) {
 
 async function swept(attacker, bob) {
   const wrongs = [];
-  const sweep = sweepFor(attacker, PRIVATE, bob);
+  const sweep = attacker.sweep?.(PRIVATE) ?? sweepFor(attacker, PRIVATE, bob);
   const cuts = [];
   for (let at = 0; at < sweep.length; at += CHUNK) {
     const some = sweep.slice(at, at + CHUNK);
     const outcomes = await attacker.run(some, { batch: at % 2 === 0 });
     wrongs.push(...wrongsOf(attacker, some, outcomes));
-    cuts.push(...some.filter((_, i) => outcomes[i] === "cut"));
+    cuts.push(...some.filter(({ mayCut }, i) => !mayCut && outcomes[i] === "cut"));
   }
   assert.deepEqual(cuts, [], "every plain request is answered");
   await attacker.close(); // rows of its end run now
@@ -54,7 +60,10 @@ async function swept(attacker, bob) {
 /* A chunk of requests by chance. */
 async function tried(attacker, next) {
   const requests = [];
-  for (const count = 1 + next.below(CHUNK); requests.length < count; ) requests.push(...requestsFor(attacker, names(next, PRIVATE), next));
+  for (const count = 1 + next.below(CHUNK); requests.length < count; ) {
+    const name = names(next, PRIVATE);
+    requests.push(...(attacker.requests?.(name, next) ?? requestsFor(attacker, name, next)));
+  }
   const room = isSocketIo(attacker) && next.below(8) === 0 ? JSON.parse(names(next, PRIVATE).json) : undefined;
   const usable = isName(room) && room.length < 256 && !/[\u0000-\u001f]/.test(room);
   const outcomes = await attacker.run(requests, { batch: next.below(2) === 0, ...(usable ? { room } : {}) });
@@ -64,7 +73,7 @@ async function tried(attacker, next) {
 
 /* Who rings as often as he can, by a row with a rate and by a namespace with one: by rows, too, whose room he names. */
 async function rung(attacker) {
-  if (attacker instanceof RawAttacker) return;
+  if (!talks(attacker)) return;
   const words = JSON.stringify(`bell of ${attacker.user}`);
   const ways = isSocketIo(attacker) ? [{ nsp: "/", event: "ring" }, { nsp: "/", event: "say", args: ['"bell:bob"', words] }] : [{ type: "publish", field: "channel", name: { json: '"bell:bob"' }, more: `,"data":${words}` }];
   for (const way of ways) {
@@ -77,7 +86,7 @@ async function rung(attacker) {
 /* One public place, where the attack would be seen if it were one. */
 async function control(attackers, bob) {
   const before = bob.hellos;
-  const talkers = attackers.filter((attacker) => !(attacker instanceof RawAttacker));
+  const talkers = attackers.filter(talks);
   for (const attacker of talkers) {
     const requests = isSocketIo(attacker) ? [{ event: "join", args: ['"plaza"'] }, { event: "say", args: ['"plaza"', '"hello"'] }]
       : [{ type: "subscribe", field: "channel", name: { json: '"plaza"' } }, { type: "publish", field: "channel", name: { json: '"plaza"' }, more: ',"data":"hello"' }];
@@ -114,7 +123,7 @@ async function alike(attacker, bob) {
 
 /* Being bob, or having his session, without his token. */
 async function impersonated(broker, bob) {
-  const forged = [tokenOf("bob", {}, "another-secret-of-thirty-two-bytes!!"), jwt.sign({ sub: "bob", exp: 9999999999 }, "", { algorithm: "none" }), `${tokenOf("alice").split(".")[0]}.${tokenOf("bob").split(".")[1]}.${tokenOf("alice").split(".")[2]}`];
+  const forged = [tokenOf("pusher-7/bob"), tokenOf("bob", {}, "another-secret-of-thirty-two-bytes!!"), jwt.sign({ sub: "bob", exp: 9999999999 }, "", { algorithm: "none" }), `${tokenOf("alice").split(".")[0]}.${tokenOf("bob").split(".")[1]}.${tokenOf("alice").split(".")[2]}`];
   for (const token of forged) {
     const raw = await broker.raw();
     raw.write(upgradeRequest(`/ws?token=${token}`));
@@ -128,7 +137,6 @@ async function impersonated(broker, bob) {
   }
   assert.equal((await client.request({ type: "auth", session: tokenOf("alice"), userId: "alice" })).user, "alice");
   await client.refused(409, { type: "auth", session: tokenOf("carol"), userId: "carol" });
-  const { io } = await import("socket.io-client");
   for (const auth of [...forged.map((token) => ({ token })), { session: tokenOf("alice"), userId: "bob" }]) {
     const socket = io(`http://${broker.host}`, { transports: ["websocket"], forceNew: true, reconnection: false, auth });
     const outcome = await new Promise((done) => socket.once("connect", () => done("connected")).once("connect_error", (error) => done(error.message)));
@@ -156,12 +164,78 @@ async function impersonated(broker, bob) {
     assert.equal((await raw.response()).status, 400, sid);
     raw.end();
   }
-  for (const [path, body] of [["/api/publish", { channel: "own:bob", data: "forged" }], ["/api/broadcast", { data: "forged" }], ["/api/direct", { client: bob.clientIds[0], data: "forged" }], ["/api/subscribe", { user: "alice", channel: "own:bob" }], ["/api/disconnect", { user: "bob" }], ["/api/do", { client: bob.clientIds[0], emit: [{ event: "said", args: ["forged"] }] }]]) {
+  for (const [path, body] of [["/api/publish", { channel: "own:bob", data: "forged" }], ["/api/broadcast", { data: "forged" }], ["/api/direct", { client: bob.clientIds[0], data: "forged" }], ["/api/subscribe", { user: "alice", channel: "own:bob" }], ["/api/disconnect", { user: "bob" }], ["/api/do", { client: bob.clientIds[0], emit: [{ event: "said", args: ["forged"] }] }], ["/api/retain", { channel: "board:bob", data: "forged" }], ["/api/unsubscribe", { user: "bob", channel: "own:bob" }], ["/api/revoke", { user: "bob" }]]) {
     for (const headers of [{}, { authorization: `Bearer ${tokenOf("alice")}` }, { authorization: "Bearer key-of-the-test" }, { authorization: "Bearer " }]) {
       assert.equal((await broker.get(path, { method: "POST", headers, body: JSON.stringify(body) })).status, 401, path);
     }
   }
-  for (const path of ["/api/presence?user=bob", "/api/channels", "/api/presence?channel=own:bob"]) assert.equal((await broker.get(path)).status, 401, path);
+  for (const path of ["/api/presence?user=bob", "/api/channels", "/api/channels?sort=rate", "/api/clients?user=bob&names=true", "/api/presence?channel=own:bob", "/api/history?channel=own:bob", "/api/config", "/api/stats", "/api/instances"]) assert.equal((await broker.get(path)).status, 401, path);
+}
+
+/* The app's HTTP API without its signature, or with one of something else. */
+async function unsigned(broker) {
+  const signed = (path, body, app = PUSHER_APP) => `${path}?${createSignedQuery({ method: "POST", path, body, app })}`;
+  const body = JSON.stringify({ name: "told", channels: ["private-bob"], data: "forged" });
+  const harmless = JSON.stringify({ name: "told", channels: ["elsewhere"], data: "harmless" });
+  assert.equal((await broker.get(signed("/apps/7/events", harmless), { method: "POST", body: harmless })).status, 200, "so it would be signed");
+  for (const path of ["/apps/7/events", signed("/apps/7/events", harmless), signed("/apps/7/events", body, { ...PUSHER_APP, secret: "another" }), signed("/apps/7/batch_events", body).replace("batch_events", "events")]) {
+    assert.equal((await broker.get(path, { method: "POST", body })).status, 401, path);
+  }
+  for (const path of ["/apps/7/channels", "/apps/7/channels/presence-bob/users", "/apps/7/channels/private-bob"]) assert.equal((await broker.get(path)).status, 401, path);
+  assert.equal((await broker.get("/apps/7/users/bob/terminate_connections", { method: "POST", body: "{}" })).status, 401);
+}
+
+/* As docs/pusher.md and pusher.com/docs/channels/library_auth_reference say. */
+function createSignedQuery({ method, path, body, app }) {
+  const query = `auth_key=${app.key}&auth_timestamp=${Math.floor(Date.now() / 1000)}&auth_version=1.0&body_md5=${createHash("md5").update(body).digest("hex")}`;
+  return `${query}&auth_signature=${createHmac("sha256", app.secret).update(`${method}\n${path}\n${query}`).digest("hex")}`;
+}
+
+/* A session that waits for bob is had by nobody else, whatever he knows of it. */
+async function returned(broker, bob) {
+  const connects = (token) => io(`http://${broker.host}`, { transports: ["websocket"], forceNew: true, reconnection: false, auth: { token } });
+  const socket = connects(bob.token);
+  const came = () => within(10000, new Promise((done) => socket.once("connect", done)), "bob's connects");
+  await came();
+  socket.onAny(() => {}); // an offset is taken off what it hears
+  const heard = new Promise((done) => socket.once("said", done));
+  await within(5000, socket.emitWithAck("join", "plaza"), "join");
+  socket.emit("say", "plaza", "something");
+  await within(5000, heard, "it is heard");
+  const [id, pid, offset] = [socket.id, socket._pid, socket._lastOffset];
+  assert.ok(pid && offset, "it may come back");
+  socket.io.engine.close();
+  for (const token of [tokenOf("alice"), tokenOf("carol"), undefined]) {
+    const engine = await openSocket({ port: broker.port, host: broker.host, path: "/socket.io/" });
+    engine.answerPings = true;
+    engine.send(`40${JSON.stringify({ token, pid, offset })}`);
+    assert.notEqual(JSON.parse((await engine.next(20000)).slice(2)).sid, id, "the session is bob's");
+    engine.end();
+  }
+  const again = came();
+  socket.connect();
+  await again;
+  assert.deepEqual([socket.recovered, socket.id], [true, id]);
+  socket.close();
+}
+
+/* Who has to say who it is hears and does nothing before. */
+async function nameless() {
+  const broker = await startBroker({ workers: 1, config: { "http.api_keys": [API_KEY], identity: [{ from: ["auth.token"], secret: TENANTS_CONFIG.identity[1].secret }] } });
+  try {
+    const told = async (data) => assert.equal((await broker.get("/api/broadcast", { method: "POST", headers: { authorization: `Bearer ${API_KEY}` }, body: JSON.stringify({ data }) })).status, 200);
+    const client = await broker.connect();
+    for (const type of ["subscribe", "publish"]) await client.refused(401, { type, channel: "plaza", data: 1 });
+    await told("before");
+    await client.ping();
+    assert.deepEqual(client.inbox.map(({ data }) => data), [], "it hears nothing before");
+    assert.equal((await client.request({ type: "auth", token: tokenOf("alice") })).user, "alice");
+    await client.subscribe("plaza");
+    await told("after");
+    await until("it hears it", () => client.inbox.some(({ data }) => data === "after"));
+  } finally {
+    await broker.destroy();
+  }
 }
 
 testBroker(`nothing of bob's is reached by ${REQUESTS} requests over every protocol`, { workers: 2, config: TENANTS_CONFIG, timeout: 120000, logLines: 20 }, async (broker) => {
@@ -184,7 +258,12 @@ testBroker(`nothing of bob's is reached by ${REQUESTS} requests over every proto
         count += more;
       }
     }
+    for (const user of ["alice", null]) wrongs.push(...await pried(bob, user, user === null ? undefined : tokenOf(user), NativeAttacker));
+    assert.deepEqual([...wrongs, ...bob.wrongs].slice(0, 10), [], "the diary");
     await impersonated(broker, bob);
+    await unsigned(broker);
+    await returned(broker, bob);
+    await nameless();
     for (const [i, Kind] of Object.values(ATTACKERS).entries()) {
       for (let j = 0; j < 3; j++) {
         const user = USERS[(3 * i + j + next.below(USERS.length)) % USERS.length];
@@ -193,7 +272,7 @@ testBroker(`nothing of bob's is reached by ${REQUESTS} requests over every proto
       }
     }
     await control(attackers, bob);
-    const share = Math.ceil((REQUESTS - count) / attackers.length);
+    const share = Math.ceil(Math.max(REQUESTS - count, REQUESTS / 2) / attackers.length); // what is plainly said may be as many already
     const shares = await Promise.all(attackers.map(async (attacker, i) => {
       const own = random(SEED + i);
       let its = 0;
@@ -208,7 +287,7 @@ testBroker(`nothing of bob's is reached by ${REQUESTS} requests over every proto
     }));
     count = shares.reduce((sum, its) => sum + its, count);
     await control(attackers, bob);
-    for (const attacker of attackers.filter((one) => !(one instanceof RawAttacker))) await alike(attacker, bob);
+    for (const attacker of attackers.filter(talks)) await alike(attacker, bob);
     for (const attacker of attackers) await attacker.close();
     bob.stop();
     await telling;

@@ -120,3 +120,14 @@ testLink("a process that is killed: its clients are told, the others stay, nobod
   assert.deepEqual((await heard()).map((list) => list.length), sockets.map(() => 1));
   end();
 });
+
+testLink("a process of an older socket.io goes on when another one's serverSideEmit() comes", { applications: 2, application: (i) => ({ version: i === 0 ? "socket.io" : "socket.io-4.0", setup }), timeout: 60000 }, async ({ broker, apps }) => {
+  const { sockets, heard, end } = await comeAll(broker);
+  await until("each knows the other", async () => (await fetched(apps[0])).length === CLIENTS);
+  await apps[0].call(({ io }) => io.serverSideEmit("news", "old"));
+  await apps[0].call(({ io }) => io.emit("still", "here")); // behind it, to the clients of both
+  await until("it is said", () => apps[1].output.includes("needs socket.io 4.1"));
+  const said = await heard();
+  assert.deepEqual(said, sockets.map(() => [["still", "here"]]));
+  end();
+});

@@ -1,17 +1,10 @@
 // ringcast handover: workers become other processes, and their clients notice nothing.
 import assert from "node:assert/strict";
 import { run, isAlive, testBroker } from "./lib/broker.mjs";
+import { handedOver, handover, heardInOrder } from "./lib/outlive.mjs";
 import { frame } from "./lib/raw.mjs";
 import { openStream } from "./lib/sse.mjs";
 import { until } from "./lib/util.mjs";
-
-const handover = (broker, ...words) => run(["handover", ...words, "-c", broker.configPath], { env: broker.env, timeout: 60000 });
-
-async function handedOver(broker, ...words) {
-  const result = await handover(broker, ...words);
-  assert.equal(result.code, 0, `${result.stdout}${result.stderr}\n${broker.log.slice(-20).join("\n")}`);
-  return result.stdout;
-}
 
 testBroker("all workers, again and again, while everybody publishes: nobody is disconnected, nothing lost, twice or out of order", { workers: 2, timeout: 120000 }, async (broker) => {
   const clients = await broker.connectMany([8, 8]);
@@ -44,14 +37,7 @@ testBroker("all workers, again and again, while everybody publishes: nobody is d
     ending = true;
   }
   await Promise.all(publishing);
-  for (const client of clients) {
-    const next = [0, 0];
-    for (let i = 0; i < sent[0] + sent[1]; i++) {
-      const { data } = await client.next("message");
-      assert.equal(data.i, next[data.who]++, "in order, each once");
-    }
-    assert.equal(client.isClosed, false);
-  }
+  await heardInOrder(clients, sent);
   // Ids go on being theirs, new ones come, subscriptions change, and the numbers are right.
   await clients[0].direct(ids[15], "by its old id");
   assert.equal((await clients[15].next("direct")).data, "by its old id");

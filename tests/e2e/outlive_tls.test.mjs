@@ -1,7 +1,8 @@
 // TLS 1.3 connections outlive their worker: what a handshake agreed on goes to the successor, with records that are half in or half out.
 import assert from "node:assert/strict";
 import { createServer, connect as connectSocket } from "node:net";
-import { run, testBroker } from "./lib/broker.mjs";
+import { testBroker } from "./lib/broker.mjs";
+import { handedOver, heardInOrder } from "./lib/outlive.mjs";
 import { CA, certificate } from "./lib/tls.mjs";
 import { freePort, until, within } from "./lib/util.mjs";
 
@@ -9,11 +10,6 @@ const server = certificate("server");
 const port = await freePort();
 const secure = (config = {}) => ({ "tls.listen": [`127.0.0.1:${port}`], "tls.certificates": [server.path], ...config });
 const connectWss = (broker, options = {}) => broker.connect({ url: `wss://localhost:${port}/ws`, ca: CA, lookup: undefined, family: 4, ...options });
-
-async function handedOver(broker) {
-  const result = await run(["handover", "all", "-c", broker.configPath], { env: broker.env, timeout: 60000 });
-  assert.equal(result.code, 0, `${result.stdout}${result.stderr}\n${broker.log.slice(-20).join("\n")}`);
-}
 
 testBroker("every suite, again and again, while everybody publishes: nothing is lost, twice or out of order", { workers: 2, config: secure(), timeout: 120000 }, async (broker) => {
   const suites = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
@@ -26,19 +22,12 @@ testBroker("every suite, again and again, while everybody publishes: nothing is 
     while (!ending) await client.publish("news", { who, i: sent[who]++, pad: "x".repeat(300) });
   });
   try {
-    for (let round = 0; round < 4; round++) await handedOver(broker);
+    for (let round = 0; round < 4; round++) await handedOver(broker, "all");
   } finally {
     ending = true;
   }
   await Promise.all(publishing);
-  for (const client of clients) {
-    const next = [0, 0];
-    for (let i = 0; i < sent[0] + sent[1]; i++) {
-      const { data } = await client.next("message");
-      assert.equal(data.i, next[data.who]++, "in order, each once");
-    }
-    assert.equal(client.isClosed, false);
-  }
+  await heardInOrder(clients, sent);
   assert.ok(sent[0] > 10 && sent[1] > 10);
   const metrics = await broker.metrics();
   assert.equal(metrics("ringcast_tls_connections"), 12);
@@ -93,7 +82,7 @@ testBroker("a record that had come in part is put together by the successor, whe
     const published = client.publish("news", `${cut}${data}`, { timeout: 30000 });
     await within(10000, holding, "a part is held");
     for (let i = 0; i < 2; i++) await broker.metrics(); // of the same worker: what came before it asks has been read
-    await handedOver(broker);
+    await handedOver(broker, "all");
     holder.go();
     await published;
     assert.equal((await client.next("message")).data, `${cut}${data}`);
@@ -116,8 +105,8 @@ testBroker("a client that does not read keeps nobody, and gets the rest of its r
     for (let i = 0; i < 20; i++) await publish();
     return (await broker.metrics())("ringcast_subscriptions_behind") === 1;
   }, { timeout: 20000 });
-  await handedOver(broker);
-  await handedOver(broker);
+  await handedOver(broker, "all");
+  await handedOver(broker, "all");
   for (let i = 0; i < 5; i++) await publish();
   slow.socket.resume();
   for (let i = 0; i < sent; i++) assert.equal((await slow.next("message")).data.i, i);
@@ -127,7 +116,7 @@ testBroker("a client that does not read keeps nobody, and gets the rest of its r
 testBroker("clients of TLS 1.2 are told to come again, others stay", { workers: 1, config: secure(), timeout: 60000 }, async (broker) => {
   const old = await connectWss(broker, { maxVersion: "TLSv1.2" });
   const current = await connectWss(broker, { minVersion: "TLSv1.3" });
-  await handedOver(broker);
+  await handedOver(broker, "all");
   const closed = await within(10000, old.closed, "the one of TLS 1.2 is closed");
   assert.equal(closed.code, 1012);
   await current.ping();
@@ -144,7 +133,7 @@ testBroker("a worker that is killed takes its TLS clients with it, and no others
   await plain.ping();
   const again = await connectWss(broker);
   await again.ping();
-  await handedOver(broker);
+  await handedOver(broker, "all");
   await again.ping();
   assert.equal(plain.isClosed, false);
 });

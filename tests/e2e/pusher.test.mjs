@@ -1,10 +1,18 @@
 // The Pusher Channels protocol with the real clients and server SDK: channels, authorisation, events, what is refused.
 import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { startBackend, table } from "./lib/backend.mjs";
 import { testBroker } from "./lib/broker.mjs";
+import { ask, come } from "./lib/hook.mjs";
 import { APP, OTHER, nacl, connectPusher, connectPusherTo, event, makeClient, pusherConfig, refused, sdk, subscribe } from "./lib/pusher.mjs";
 import { connect } from "./lib/client.mjs";
+import { upgradeRequest } from "./lib/raw.mjs";
 import { until, within } from "./lib/util.mjs";
 import WebSocket from "ws";
+
+const jwt = createRequire(import.meta.url)("jsonwebtoken");
+const SECRET = "a-secret-of-at-least-thirty-two-bytes";
+let backend;
 
 /* A bare connection that speaks the protocol: {say, next}. */
 async function bare(broker, path) {
@@ -212,4 +220,38 @@ testBroker("a connection that is given up comes back by itself", { workers: 2, c
     await sdk(broker).trigger("room", "again", 1);
     return channel.got.some(([name]) => name === "again");
   });
+});
+
+// Whatever says it: a token, a proxy, an application's answer.
+testBroker("nobody but an app names its users", {
+  workers: 1,
+  config: async () => pusherConfig([{ ...APP }], {
+    "http.trusted_proxies": ["127.0.0.1"], "auth.user_header": "X-User", "debug.user_query": "user", "socketio.path": "/socket.io/",
+    identity: [{ from: ["query.token", "auth.token"], secret: SECRET, required: false }],
+    backend: [table(backend = await startBackend({ answer: () => ({ user: { id: "pusher-7/42" } }) }))],
+    event: [{ on: "become", ask: "app" }],
+  }),
+}, async (broker) => {
+  try {
+    const user = await connectPusher(broker, { user: "42" });
+    await within(5000, new Promise((done) => (user.user.bind("signed_in", done), user.user.signin(), user.bind("pusher:signin_success", done))), "signed in");
+    const named = async (path, headers) => (await broker.connect({ path, headers })).welcome.user;
+    const token = (sub) => jwt.sign({ sub }, SECRET, { expiresIn: "1h" });
+    assert.equal(await named("/ws", { "X-User": "pusher-7/42" }), null);
+    assert.equal(await named("/ws?user=pusher-7/42"), null);
+    assert.equal(await named("/ws", { "X-User": "pusher-8/42" }), "pusher-8/42", "there is no such app");
+    assert.equal(await named(`/ws?token=${token("42")}`), "42");
+    const raw = await broker.raw();
+    raw.write(upgradeRequest(`/ws?token=${token("pusher-7/42")}`));
+    assert.equal((await raw.response()).status, 401);
+    raw.end();
+    const socket = await come(broker);
+    assert.equal((await ask(socket, "become"))[0].error.code, 503);
+    socket.close();
+    await sdk(broker).sendToUser("42", "for", "one");
+    await until("it is told", () => user.seen.some(([event]) => event === "for"));
+    assert.ok(broker.log.some((line) => line.includes("a user of a Pusher app")));
+  } finally {
+    await backend.stop();
+  }
 });

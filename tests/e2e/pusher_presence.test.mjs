@@ -1,7 +1,7 @@
 // Presence channels of the Pusher protocol: who is there, who comes and goes, over workers and their deaths; and Laravel Echo.
 import assert from "node:assert/strict";
 import Echo from "laravel-echo";
-import { testBroker } from "./lib/broker.mjs";
+import { run, testBroker } from "./lib/broker.mjs";
 import { APP, connectPusher, connectPusherTo, event, makeClient, pusherConfig, refused, sdk, subscribe, workerOf } from "./lib/pusher.mjs";
 import { until, within } from "./lib/util.mjs";
 
@@ -107,6 +107,24 @@ testBroker("how many are subscribed, told as it changes", { config: pusherConfig
   await until("two", () => channel.subscriptionCount === 2);
   other.disconnect();
   await until("one", () => channel.subscriptionCount === 1);
+});
+
+testBroker("a crowd that comes is counted once a second, and the last count is told, also before a hand-over", { config: pusherConfig([{ ...APP, subscription_count: true }]) }, async (broker) => {
+  const CROWD = 30;
+  const channel = await subscribe(await connectPusherTo(broker, 0), "room");
+  let told = 0;
+  channel.bind("pusher:subscription_count", () => told++);
+  const began = performance.now();
+  await Promise.all(Array.from({ length: CROWD }, async () => subscribe(await connectPusher(broker), "room")));
+  await until("all are counted", () => channel.subscriptionCount === CROWD + 1);
+  const most = Math.ceil((performance.now() - began) / 1000) + 1;
+  assert.ok(told <= most, `told ${told} times, and not ${most} at the most`);
+  // Two in a second, and the worker goes in between: what waits is told before, not lost.
+  const late = await Promise.all([0, 1].map(() => connectPusher(broker)));
+  for (const one of late) await subscribe(one, "room");
+  const { code, stderr } = await run(["handover", "-c", broker.configPath], { env: broker.env, timeout: 60000 });
+  assert.equal(code, 0, stderr);
+  await until("the last is counted", () => channel.subscriptionCount === CROWD + 3);
 });
 
 testBroker("Laravel Echo, unchanged", { workers: 2, config: pusherConfig() }, async (broker) => {

@@ -43,9 +43,11 @@ testRedis("two instances are one", { brokers: 2, workers: 2, config: CONFIG }, a
   // Users, and their end, from the other instance.
   two.signin();
   await until("signed in", () => two.seen.some(([name]) => name === "pusher:signin_success"));
-  const told = new Promise((done) => two.user.bind("news", done));
+  const told = [];
+  two.user.bind("news", (data) => told.push(data));
   await sdk(a).sendToUser("2", "news", "hello");
-  assert.equal(await told, "hello");
+  await until("the user of the other instance hears it", () => told.length > 0);
+  assert.deepEqual(told, ["hello"]);
   const before = two.connection.socket_id;
   await sdk(a).terminateUserConnections("2");
   await until("it was sent away", () => two.connection.state !== "connected" || two.connection.socket_id !== before);

@@ -112,3 +112,31 @@ testBroker("the way over the control socket needs no listener without TLS and ou
   // Whoever comes over a listener needs a key as before.
   assert.equal((await broker.get("/api/clients")).status, 403);
 });
+
+testBroker("every command has --help with exit codes, and --json but for those that run, or print pages", {}, async (broker) => {
+  const listed = (await run(["help"])).stdout;
+  const names = [...listed.matchAll(/^ {2}ringcast ([a-z][a-z-]+) /gm)].map(([, name]) => name);
+  assert.ok(names.includes("memory") && names.length > 15, names.join());
+  for (const name of names) {
+    const { code, stdout } = await run([name, "--help"]);
+    assert.equal(code, 0, name);
+    assert.match(stdout, /exit codes/i, name);
+    if (!["run", "token", "help", "help-config"].includes(name)) assert.match(stdout, /--json/, name);
+  }
+  const json = async (words, wanted = 0) => {
+    const { code, stdout, stderr } = await run([...words, "--json"], { env: broker.env, timeout: 60000 });
+    assert.equal(code, wanted, `${words.join(" ")}: ${stderr}`);
+    return JSON.parse(stdout);
+  };
+  const file = ["-c", broker.configPath];
+  assert.match((await json(["version"])).version, /^\d+\.\d+/);
+  assert.deepEqual(await json(["check", broker.configPath]), { file: broker.configPath, correct: true, warnings: [] });
+  assert.equal((await json(["reload", ...file])).ok, true);
+  assert.ok((await json(["workers", ...file])).lines.length > 0);
+  const handed = await json(["handover", "0", ...file]);
+  assert.ok(handed.ok && handed.lines.some((line) => /worker 0 was handed over/.test(line)), JSON.stringify(handed));
+  const refused = await json(["handover", "77", ...file], 1);
+  assert.ok(!refused.ok && refused.lines.length > 0, JSON.stringify(refused));
+  const stopped = await json(["stop", "--now", ...file]);
+  assert.ok(stopped.ok && stopped.lines.at(-1) === "ended", JSON.stringify(stopped));
+});

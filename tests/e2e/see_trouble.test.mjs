@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { io } from "socket.io-client";
 import { run, testBroker } from "./lib/broker.mjs";
-import { BIN_DIR, until, within } from "./lib/util.mjs";
+import { BIN_DIR, freePort, until, within } from "./lib/util.mjs";
 
 const config = { "debug.user_query": "user" };
 
@@ -180,6 +181,136 @@ testBroker("what a process said and did last outlives it", { config }, async (br
   assert.ok(found.closed.some((row) => row.user === "last" && row.code === 3001 && row.by === "client"), "also of the dead one");
   const text = await run(["postmortem", "-c", broker.configPath], { env: broker.env });
   assert.match(text.stdout, /code=3001 by=client user="last"/);
+});
+
+/* Looks again and again, while body() makes the trouble, until what `ringcast memory` says fits. */
+async function memoryWhile(broker, body, fits) {
+  return until("memory says who holds it", async () => {
+    const looked = json(broker, "memory", "--interval", "0.3");
+    let going = true;
+    const trouble = (async () => {
+      while (going) await body();
+    })();
+    const memory = await looked.finally(() => (going = false));
+    await trouble;
+    return fits(memory) && memory;
+  }, { timeout: 30000 });
+}
+
+testBroker("why does memory grow: a client that does not read, and the channel whose messages wait for it", {
+  config: { ...config, namespace: [{ name: "feed" }], "limits.notsent_lowat": "16KiB", "limits.channel_log": "64MiB", "limits.worker_log": "128MiB" }, timeout: 60000,
+}, async (broker) => {
+  const [slow, publisher] = await broker.connectMany([1, 1], { path: "/ws?user=slow" });
+  for (const client of [slow, publisher]) client.ondelivery = () => {};
+  await slow.subscribe("feed:1");
+  slow.socket.pause();
+  const data = "x".repeat(1000);
+  const memory = await memoryWhile(broker, () => publisher.publish("feed:1", data),
+    ({ holders, clients, channels }) => holders[0].what === "unread_messages" && holders[0].grown_bytes > 0 && clients.length > 0 && channels[0]?.log_bytes > 0);
+  assert.equal(memory.clients[0].client, slow.id, "who it is: the furthest behind first");
+  assert.ok(memory.clients[0].behind_bytes > 0);
+  assert.equal(memory.channels[0].channel, "feed:1");
+  assert.match(memory.holders[0].look, /^ringcast clients --behind/);
+  const held = Object.fromEntries(memory.holders.map((row) => [row.what, row]));
+  assert.ok(held.unread_messages.bytes <= held.unread_messages.bytes_max);
+  assert.ok(held.clients.count >= 2);
+  assert.equal(memory.processes.length, 4);
+  for (const row of memory.processes) assert.ok(row.resident_bytes > 0, row.process);
+  await until("people read the same", async () => {
+    const [text] = await Promise.all([run(["memory", "--interval", "0.1", "--limit", "1", "-c", broker.configPath], { env: broker.env }), publisher.publish("feed:1", data)]);
+    assert.equal(text.code, 0, text.stderr);
+    return [/unread_messages .*have not read yet \(ringcast clients --behind 1\)/, /CHANNELS THAT KEEP MOST\n.*feed:1$/m, new RegExp(`slow .*${slow.id}`)].every((part) => part.test(text.stdout));
+  }, { timeout: 30000 });
+  slow.socket.resume();
+});
+
+testBroker("why does memory grow: histories, retained values, what the relay keeps of Socket.IO clients", {
+  config: { ...config, namespace: [{ name: "log", history: 10000 }, { name: "kept", retain: "anyone" }] }, timeout: 60000,
+}, async (broker) => {
+  const publisher = await broker.connect();
+  let n = 0;
+  const data = "x".repeat(2000);
+  const memory = await memoryWhile(broker, () => publisher.publish(`log:${n++ % 50}`, data), ({ holders }) => holders[0].what === "history" && holders[0].grown_bytes > 0);
+  assert.ok(memory.holders[0].bytes_max > memory.holders[0].bytes);
+  const retained = await memoryWhile(broker, () => publisher.publish(`kept:${n++}`, data, { retain: true }), ({ holders }) => holders[0].what === "retained" && holders[0].grown_bytes > 0);
+  assert.ok(retained.holders[0].bytes > 0);
+  for (const args of [["--interval", "0"], ["--interval", "x"]]) assert.equal((await run(["memory", ...args, "-c", broker.configPath], { env: broker.env })).code, 2);
+});
+
+testBroker("why did X not get Y: which row took the event, what it does, and what the application said", {
+  config: async () => ({
+    "socketio.unknown_event": "error",
+    backend: [{ name: "app", url: [`http://127.0.0.1:${await freePort()}/`] }],
+    event: [
+      { on: "join", schema: "room", join: ["{args.0}"], emit: [{ to: "{args.0}", event: "joined" }] },
+      { on: "ask", ask: "app" },
+    ],
+    "schemas.room": '{"type":"array","prefixItems":[{"type":"string"}]}',
+  }), workers: 1,
+}, async (broker) => {
+  const client = io(`http://${broker.host}`, { transports: ["websocket"], reconnection: false });
+  try {
+    await within(10000, new Promise((done, failed) => client.once("connect", done).once("connect_error", failed)), "it connects");
+    const [{ client: id }] = (await json(broker, "clients", "--protocol", "socketio")).clients;
+    const traced = await trace(broker, "--client", id);
+    client.emit("join", "r1");
+    const row = await traced.stage("rule", ({ event }) => event === "join");
+    assert.equal(row.why, 'row 1, on "join": join, emit');
+    assert.equal(row.client, id);
+    client.emit("join", 1);
+    const refused = await traced.stage("refused", ({ event }) => event === "join");
+    assert.match(refused.why, /^row 1, schema: /);
+    client.emit("nothing");
+    assert.match((await traced.stage("rule", ({ event }) => event === "nothing")).why, /no \[\[event\]\] row takes it: socketio\.unknown_event = "error"/);
+    client.emit("ask", 1);
+    assert.equal((await traced.stage("rule", ({ event }) => event === "ask")).why, 'row 2, on "ask": ask');
+    assert.match((await traced.stage("asked", ({ event }) => event === "ask")).why, /^backend "app", call ./);
+    const answered = await traced.stage("answered", ({ event }) => event === "ask");
+    assert.match(answered.why, /^backend "app" could not be asked/);
+    const stages = traced.stages.filter(({ event }) => event === "ask").map(({ stage }) => stage);
+    assert.ok(stages.indexOf("rule") < stages.indexOf("asked") && stages.indexOf("asked") < stages.indexOf("answered"), stages.join());
+    await traced.end();
+  } finally {
+    client.close();
+  }
+});
+
+testBroker("GET /api/trace is the same for who has HTTP alone, of any worker; one trace at a time", { config: { ...config, "http.api_keys": ["trace-key"] } }, async (broker) => {
+  const [x, publisher] = await broker.connectMany([1, 1], { path: "/ws?user=x" });
+  for (const client of [x, publisher]) client.ondelivery = () => {};
+  const ask = async (query, method = "GET") => {
+    const { status, body } = await broker.get(`/api/trace?${query}`, { method, headers: { Authorization: "Bearer trace-key" } });
+    return { status, ...JSON.parse(body) };
+  };
+  assert.equal((await broker.get("/api/trace?user=x")).status, 401);
+  assert.equal((await ask("")).status, 400);
+  assert.equal((await ask("client=nobody")).status, 404);
+  const query = "user=x&channel=room:1";
+  const stages = [];
+  let next = "";
+  const read = async () => {
+    const answer = await ask(`${query}&next=${next}`);
+    assert.equal(answer.status, 200);
+    next = answer.next;
+    stages.push(...answer.stages);
+    return answer;
+  };
+  await until("it runs, in each worker", async () => (await read()).state === "running" && stages.filter(({ why }) => why === "clients on this worker").length === 2, { timeout: 20000 });
+  await publisher.publish("room:1", 1);
+  await until("it is said why", async () => (await read()) && stages.some(({ stage, count }) => stage === "sequenced" && count === 0));
+  await x.subscribe("room:1");
+  await publisher.publish("room:1", 2);
+  await until("it is sent", async () => (await read()) && stages.some(({ stage, client }) => stage === "sent" && client === x.id));
+  assert.equal(new Set(stages.map((row) => JSON.stringify(row))).size, stages.length, "each stage once");
+  assert.equal((await ask("user=y")).status, 409);
+  assert.equal((await ask("user=y", "DELETE")).status, 409);
+  assert.match((await run(["trace", "--channel", "x", "--seconds", "1", "-c", broker.configPath], { env: broker.env })).stderr, /another trace runs/);
+  for (const wrong of ["x", "."]) assert.equal((await ask(`${query}&next=${next}${wrong}`)).status, 400);
+  assert.equal((await ask(query, "DELETE")).state, "ended");
+  await until("it has ended", () => broker.log.some((line) => /trace_ended .*its reader ended it/.test(line)), { timeout: 20000 });
+  // Nobody reads the next one: it ends as well.
+  await until("another one runs", async () => (await ask("channel=room:2")).state === "running", { timeout: 20000 });
+  await until("it ends by itself", () => broker.log.some((line) => /trace_ended .*nobody reads it/.test(line)), { timeout: 30000 });
 });
 
 testBroker("top shows the four questions at once; status --watch goes on", { config, timeout: 60000 }, async (broker) => {

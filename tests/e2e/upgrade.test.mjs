@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { isAlive, testBroker } from "./lib/broker.mjs";
+import { heardInOrder } from "./lib/outlive.mjs";
 import { buildCopy, upgraded } from "./lib/upgrade.mjs";
 import { BIN_DIR, until } from "./lib/util.mjs";
 
@@ -49,15 +50,8 @@ testBroker("to another build, to a third and back, while everybody publishes: sa
   }
   await Promise.all(publishing);
   assert.equal(answers, sent[0] + sent[1], "each answered once");
-  for (const client of clients) {
-    const next = [0, 0];
-    for (let i = 0; i < sent[0] + sent[1]; i++) {
-      const { data } = await client.next("message");
-      assert.equal(data.i, next[data.who]++, "in order, each once");
-    }
-    assert.equal(client.isClosed, false);
-    assert.deepEqual(client.inbox, []);
-  }
+  await heardInOrder(clients, sent);
+  for (const client of clients) assert.deepEqual(client.inbox, []);
   await clients[0].direct(ids[219], "by its old id");
   assert.equal((await clients[219].next("direct")).data, "by its old id");
   const late = await broker.connectMany([1, 1]);

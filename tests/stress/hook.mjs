@@ -3,6 +3,7 @@
 // clients lose nothing, and their p99 is at most 1.5 times that of before (with CPUs enough for all: beyond that it is printed only).
 // Environment: RINGCAST_BIN_DIR, STRESS_SECONDS (shared by the kinds; at most 10 s each, at least 4), HOOK_CLIENTS, HOOK=part of a kind's name.
 import assert from "node:assert/strict";
+import { fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
@@ -13,12 +14,14 @@ import { startBroker } from "../e2e/lib/broker.mjs";
 import { GoodClients } from "../e2e/lib/good_clients.mjs";
 import { connectFrames } from "../e2e/lib/raw.mjs";
 import { delay, until, within } from "../e2e/lib/util.mjs";
+import { fileURLToPath } from "node:url";
 
 const jwt = createRequire(import.meta.url)("jsonwebtoken");
 const SECRET = "a-secret-of-at-least-thirty-two-bytes";
 const CLIENTS = Number(process.env.HOOK_CLIENTS ?? 20000);
 const USERS = 10;
 const GROWTH = 64 << 20;
+const CROWDS = 4; // processes that hold the storm's clients: one may not have so many descriptors
 const CPUS_FOR_ALL = 6; // two workers, the relay, the good clients' thread, this one, the backend's share
 const kinds = Object.keys(BAD).filter((name) => name.includes(process.env.HOOK ?? ""));
 const ms = Math.max(4000, Math.min(10000, (Number(process.env.STRESS_SECONDS ?? 600) * 1000) / kinds.length - 3000));
@@ -26,20 +29,32 @@ const ms = Math.max(4000, Math.min(10000, (Number(process.env.STRESS_SECONDS ?? 
 const rss = (broker) => broker.pids().workers.reduce((sum, pid) => sum + Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "latin1"))[1]) * 1024, 0);
 const metric = async (broker, pattern) => Number(pattern.exec((await broker.get("/metrics")).body)?.[1] ?? 0);
 
+/* A process of the storm: says when its clients are there, and ends, with all of them, when it is told to. */
+async function crowd({ port, count, tokens }) {
+  const clients = [];
+  while (clients.length < count) {
+    clients.push(...await Promise.all(Array.from({ length: Math.min(250, count - clients.length) }, (_, i) => connectFrames(port, `/ws?token=${tokens[i % tokens.length]}`))));
+  }
+  process.send(clients.length);
+}
+
 async function storm() {
   const backend = await startBackend({ answer: ({ user }) => ({ ttl: 600, client: { seen: user.id } }) });
   const broker = await startBroker({ workers: 2, config: { backend: [table(backend, { calls: ["connect"] })], identity: [{ from: ["query.token"], secret: SECRET }] } });
   try {
     const tokens = Array.from({ length: USERS }, (_, i) => jwt.sign({ sub: `u${i}` }, SECRET, { algorithm: "HS256", expiresIn: "1h" }));
     const began = Date.now();
-    const clients = [];
-    while (clients.length < CLIENTS) {
-      clients.push(...await Promise.all(Array.from({ length: Math.min(500, CLIENTS - clients.length) }, (_, i) => connectFrames(broker.port, `/ws?token=${tokens[i % USERS]}`))));
-    }
+    const crowds = Array.from({ length: CROWDS }, () => fork(fileURLToPath(import.meta.url), ["crowd"]));
+    process.on("exit", () => crowds.forEach((one) => one.kill("SIGKILL")));
+    const counts = await within(300000, Promise.all(crowds.map((one, i) => new Promise((done, failed) => {
+      one.once("message", done).once("exit", (code) => failed(new Error(`a crowd ended with ${code}`)));
+      one.send({ port: broker.port, count: Math.floor(CLIENTS / CROWDS) + (i < CLIENTS % CROWDS ? 1 : 0), tokens });
+    }))), "all crowds are there");
+    assert.equal(counts.reduce((sum, count) => sum + count), CLIENTS);
     await until("all are there", async () => (await broker.metrics())("ws_connections_total") === CLIENTS, { timeout: 60000 });
     console.log(`hook: ${CLIENTS} clients of ${USERS} users in ${Date.now() - began} ms, ${backend.calls.length} calls`);
     assert.ok(backend.calls.length <= USERS * 2, "one call a user and worker");
-    for (const client of clients) client.end();
+    for (const one of crowds) one.removeAllListeners("exit").kill("SIGKILL");
   } finally {
     await broker.destroy();
     await backend.stop();
@@ -101,13 +116,17 @@ async function bad() {
   }
 }
 
-let status = 0;
-try {
-  await storm();
-  await bad();
-  console.log("hook: ok");
-} catch (error) {
-  status = 1;
-  console.error(error);
+if (process.argv[2] === "crowd") {
+  process.once("message", crowd);
+} else {
+  let status = 0;
+  try {
+    await storm();
+    await bad();
+    console.log("hook: ok");
+  } catch (error) {
+    status = 1;
+    console.error(error);
+  }
+  process.exit(status);
 }
-process.exit(status);

@@ -1,6 +1,6 @@
 // Does tests/e2e/isolation.test.mjs see that a guard is gone? Each of tests/e2e/lib/guards.mjs is taken out of a copy of the tree, in
 // build/isolation, which is then built and attacked: the attack must succeed. Prints a table; a quarter of a minute for each guard on two
-// CPUs, so ten minutes for all. Environment: GUARD=a regular expression for guards' names, ISOLATION_FLAVOUR (stress).
+// CPUs, so a quarter of an hour for all. Environment: GUARD=a regular expression for guards' names, ISOLATION_FLAVOUR (stress).
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -229,7 +229,7 @@ static void rig_share(struct hub_rig *rig, const struct hub_rig_options *options
     rig->control->own = &rig->shared->worker;
     rig->control->workers[0] = &rig->shared->worker;
     rig->config = &rig->shared->configs.copies[0];
-    rig->metrics = &rig->shared->worker.metrics;
+    rig->metrics = rc_banks_own(&rig->shared->worker.banks);
     rc_config_defaults(rig->config);
     rig->config->limits.max_channels_per_worker = 4096;
     if (options->channel_log_bytes > 0) {

@@ -35,7 +35,8 @@ static void *make_segment(const char *name, uint64_t bytes, int *fd)
 static void open_report(struct rc_report *report)
 {
     report->abi = RC_CORE_ABI;
-    report->build = RC_BUILD_ID;
+    report->layout = RC_REPORT_ABI;
+    (void)rc_banks_own(&report->banks);
     atomic_store(&report->ready, RC_REPORT_READY);
 }
 
@@ -73,6 +74,7 @@ static void open_shared(struct relay_host *host, uint32_t workers)
     host->control.acceptor = host->acceptor;
     host->control.relay = host->control.own_relay = host->relay;
     host->control.own = &host->relay->report;
+    host->control.metrics = rc_banks_own(&host->relay->report.banks);
     host->control.keep = host->keep;
     host->control.history = view;
 }
@@ -176,7 +178,7 @@ struct rc_relay_port_setup relay_host_port_setup(struct relay_host *host, uint32
                                         .bell = &host->workers[worker].report->process.bell,
                                         .verdict = &host->relay->verdicts[worker],
                                         .gap_pending = &host->keep->gap_pending[worker],
-                                        .metrics = &host->relay->report.metrics,
+                                        .metrics = host->control.metrics,
                                         .index = worker,
                                         .bell_fd = host->workers[worker].bell_fd};
 }
@@ -196,15 +198,15 @@ void relay_host_open_relay(struct relay_host *host)
         .ports = host->ports,
         .port_count = host->worker_count,
         .truth = &host->keep->truth,
-        .metrics = &host->relay->report.metrics,
+        .metrics = host->control.metrics,
         .relay_generation = generation,
         .interest_count_max = 1000000,
         .idempotency = &host->keep->idempotency,
         .history = &host->store,
         .instance_id = "host",
     };
-    RC_ASSERT(rc_history_open(&host->store, &host->control.history, &host->configs->copies[0],
-                              &host->relay->report.metrics, HISTORY_VALUES_MAX) == 0);
+    RC_ASSERT(rc_history_open(&host->store, &host->control.history, &host->configs->copies[0], host->control.metrics,
+                              HISTORY_VALUES_MAX) == 0);
     RC_ASSERT(rc_router_open(&host->router, &setup) == 0);
 }
 
@@ -472,5 +474,5 @@ const char *relay_host_read(struct relay_host *host, uint32_t worker)
 
 uint64_t relay_host_metric(const struct relay_host *host, enum rc_metric_id id)
 {
-    return rc_metric_get(&host->relay->report.metrics, id);
+    return rc_metric_get(host->control.metrics, id);
 }

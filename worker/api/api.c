@@ -167,6 +167,7 @@ void rc_api_begin(struct rc_api *api, struct rc_exchange *exchange, const struct
     call->own = own;
     call->free_own = free_own;
     exchange->context = call;
+    exchange->again = request->method == RC_HTTP_GET; /* it changes nothing (RFC 9110 section 9.2.1) */
     memcpy(call->caller, api->caller, sizeof(call->caller));
     if (api_key_header(call, request, &fault) < 0) {
         rc_api_fail(call, &fault);
@@ -201,7 +202,9 @@ enum api_number {
     DO,
     HISTORY,
     CLIENTS,
-    CONFIG
+    CONFIG,
+    MEMORY,
+    TRACE
 };
 
 static const struct rc_api_route api_calls[] = {
@@ -221,12 +224,19 @@ static const struct rc_api_route api_calls[] = {
     [RETAIN] = {RETAIN, true, rc_api_retain, rc_api_send, rc_api_published, rc_api_put_published},
     [DO] = {DO, true, rc_api_do, rc_api_do_room, rc_api_do_record, NULL},
     [HISTORY] = {HISTORY, false, rc_api_history, NULL, rc_api_queried, NULL},
+    [MEMORY] = {MEMORY, false, rc_api_memory, NULL, NULL, NULL},
+    [TRACE] = {TRACE, false, rc_api_trace, NULL, NULL, NULL},
 };
 
 #define API_POST(name, number)                                                                              \
     {                                                                                                       \
         .path = name, .methods = "POST", .allow = "POST", .wrong = "this call is a POST", .run = api_begin, \
         .detail = &api_calls[number]                                                                        \
+    }
+#define API_GET_DELETE(name, number)                                                              \
+    {                                                                                             \
+        .path = name, .methods = "GET, HEAD, DELETE", .allow = "GET, HEAD, DELETE",               \
+        .wrong = "this call is a GET or a DELETE", .run = api_begin, .detail = &api_calls[number] \
     }
 #define API_GET(name, number)                                                                                        \
     {                                                                                                                \
@@ -250,12 +260,9 @@ static const struct rc_route api_routes[] = {
     API_POST("revoke", REVOKE),
     API_POST("retain", RETAIN),
     API_POST("do", DO),
-    {.path = "history",
-     .methods = "GET, HEAD, DELETE",
-     .allow = "GET, HEAD, DELETE",
-     .wrong = "this call is a GET or a DELETE",
-     .run = api_begin,
-     .detail = &api_calls[HISTORY]},
+    API_GET("memory", MEMORY),
+    API_GET_DELETE("history", HISTORY),
+    API_GET_DELETE("trace", TRACE),
 };
 
 void rc_api_open(struct rc_api *api, struct rc_clients *clients)

@@ -15,6 +15,7 @@
  *   clients.c    who is connected, and which channels are hot: asking, putting together
  *   closed.c     who was connected
  *   survey.c     the same, found out on this worker       reply.c      what a worker answers to another one's call
+ *   memory.c     who holds memory                      trace.c      messages on their way
  *   revoke.c     tokens that are no good any more       pusher.c, pusher_auth.c, pusher_body.c   server SDKs of the Pusher protocol
  */
 #ifndef RC_WORKER_API_API_H
@@ -289,6 +290,8 @@ int rc_api_revoke(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_presence(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_history(struct rc_api_call *call, struct rc_api_fault *fault); /* GET, and DELETE */
 int rc_api_config(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_memory(struct rc_api_call *call, struct rc_api_fault *fault);
+int rc_api_trace(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_stats(struct rc_api_call *call, struct rc_api_fault *fault);
 int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault);
 

@@ -7,6 +7,7 @@
 
 #include "common/records/channel_name.h"
 #include "common/base/clock.h"
+#include "common/shm/worker_use.h"
 #include "common/text/decimal.h"
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
@@ -235,7 +236,8 @@ static void put_instances(struct rc_text *text, const struct rc_api *api, const 
         put_number_or_null(text, "started", one.started_ms, one.started_ms != 0);
         put_number_or_null(text, "uptime_s", (wall_ms - one.started_ms) / 1000, known);
         if (self) {
-            rc_text_put(text, ",\"workers\":%u,\"local_only\":%s}", control->worker_count,
+            rc_text_put(text, ",\"workers\":%u,\"local_only\":%s}",
+                        rc_workers_used(control->core, control->worker_count),
                         (answer->flags & RC_QUERY_LOCAL) != 0 ? "true" : "false");
         } else {
             rc_text_put(text, ",\"heard_ms\":%llu}", (unsigned long long)one.heard_ms);

@@ -11,8 +11,10 @@
 #include "common/metrics/bridges.h"
 #include "common/metrics/exposition.h"
 #include "common/metrics/instance.h"
+#include "common/metrics/render.h"
 #include "common/metrics/redis_health.h"
 #include "common/text/json_scan.h"
+#include "common/shm/worker_use.h"
 #include "worker/http/accept.h"
 #include "worker/http/assets.h"
 #include "worker/io/tls.h"
@@ -43,7 +45,7 @@ static unsigned long long total_of(const struct rc_control *control, enum rc_met
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        total += rc_metric_get(&control->workers[i]->metrics, id);
+        total += rc_report_value(control->workers[i], id);
     }
     return total;
 }
@@ -53,7 +55,7 @@ static const char *overload_of(const struct rc_control *control)
 {
     uint64_t worst = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        const uint64_t level = rc_metric_get(&control->workers[i]->metrics, RC_METRIC_OVERLOAD);
+        const uint64_t level = rc_report_value(control->workers[i], RC_METRIC_OVERLOAD);
         worst = level > worst ? level : worst;
     }
     return worst == RC_PRESSURE_NONE ? "none" : worst == RC_PRESSURE_PAUSED ? "paused" : "shedding";
@@ -70,7 +72,7 @@ static void resource_health(void *context, struct rc_exchange *exchange, const s
         "{\"healthy\":%s,\"status\":\"%s\",\"overload\":\"%s\",\"instance\":\"%s\",\"workers\":%u,\"connections\":%llu,"
         "\"uptime_s\":%llu,\"timestamp\":%llu}\n",
         draining ? "false" : "true", draining ? "draining" : "ok", overload_of(control), control->instance_id,
-        control->worker_count, total_of(control, RC_METRIC_CONNECTIONS),
+        rc_workers_used(control->core, control->worker_count), total_of(control, RC_METRIC_CONNECTIONS),
         (unsigned long long)((rc_clock_ms() - control->boot_ms) / 1000), (unsigned long long)rc_clock_wall_ms());
     resource_answer(exchange, draining ? 503 : 200, "application/json", body, (size_t)bytes);
 }
@@ -223,12 +225,15 @@ static void metrics_render(const struct rc_api *api, const struct rc_config *con
     struct rc_metrics_source sources[RC_WORKERS_MAX + 2];
     size_t count = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        sources[count++] = (struct rc_metrics_source){.metrics = &control->workers[i]->metrics, .worker = (int)i};
+        if (rc_worker_was_used(control->core, i)) {
+            sources[count++] =
+                (struct rc_metrics_source){.bank = rc_banks_current(&control->workers[i]->banks), .worker = (int)i};
+        }
     }
     sources[count++] =
-        (struct rc_metrics_source){.metrics = &control->relay->report.metrics, .worker = RC_METRICS_RELAY};
+        (struct rc_metrics_source){.bank = rc_banks_current(&control->relay->report.banks), .worker = RC_METRICS_RELAY};
     sources[count++] =
-        (struct rc_metrics_source){.metrics = &control->acceptor->metrics, .worker = RC_METRICS_ACCEPTOR};
+        (struct rc_metrics_source){.bank = rc_banks_current(&control->acceptor->banks), .worker = RC_METRICS_ACCEPTOR};
     rc_metrics_render(to, sources, count);
     rc_bridge_metrics_render(to, config, control->relay->bridges);
     rc_instance_metrics_render(to, control, config);

@@ -15,7 +15,7 @@ static uint64_t stats_total(const struct rc_control *control, enum rc_metric_id 
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < control->worker_count; i++) {
-        sum += rc_metric_get(&control->workers[i]->metrics, id);
+        sum += rc_report_value(control->workers[i], id);
     }
     return sum;
 }
@@ -24,7 +24,7 @@ static uint64_t stats_total(const struct rc_control *control, enum rc_metric_id 
 
 static double stats_recent(const struct rc_control *control, enum rc_metric_id id)
 {
-    return (double)rc_metric_get(&control->acceptor->metrics, id);
+    return (double)rc_report_value(control->acceptor, id);
 }
 
 static void put_latency(struct rc_text *text, const struct rc_control *control)
@@ -83,7 +83,7 @@ static void put_counters(struct rc_text *text, const struct rc_control *control,
             value += stats_total(control, counters[i].id);
         }
         if (counters[i].source & RELAY) {
-            value += rc_metric_get(&control->relay->report.metrics, counters[i].id);
+            value += rc_report_value(&control->relay->report, counters[i].id);
         }
         rc_text_put(text, "%s%llu", name, (unsigned long long)value);
     }
@@ -101,11 +101,11 @@ static void put_process(struct rc_text *text, const struct rc_control *control, 
     const uint32_t pid = rc_instance_pid(control, index);
     rc_text_put(text, "%s{\"process\":\"%s\"", index == 0 ? "" : ",", rc_instance_process_name(index));
     if (index >= 2) {
-        const struct rc_metrics *metrics = &control->workers[index - 2]->metrics;
+        const struct rc_report *report = control->workers[index - 2];
         rc_text_put(text, ",\"worker\":%u,\"connections\":%llu,\"subscriptions\":%llu,\"channels\":%llu", index - 2,
-                    (unsigned long long)rc_metric_get(metrics, RC_METRIC_CONNECTIONS),
-                    (unsigned long long)rc_metric_get(metrics, RC_METRIC_SUBSCRIPTIONS),
-                    (unsigned long long)rc_metric_get(metrics, RC_METRIC_CHANNELS));
+                    (unsigned long long)rc_report_value(report, RC_METRIC_CONNECTIONS),
+                    (unsigned long long)rc_report_value(report, RC_METRIC_SUBSCRIPTIONS),
+                    (unsigned long long)rc_report_value(report, RC_METRIC_CHANNELS));
     }
     rc_text_put(text, ",\"pid\":%u,\"starts\":%u,\"memory_bytes\":%llu,\"cpu_seconds\":%.2f}", pid,
                 atomic_load_explicit(&rc_instance_life(control, index)->generation, memory_order_relaxed),

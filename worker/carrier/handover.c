@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/link/link_io.h"
 #include "worker/store/named.h"
 
 #define HANDOVER_TRIES_MAX 10u
@@ -89,6 +90,10 @@ static int leave_send(const struct rc_handovers *handovers, uint32_t index, int 
 {
     const struct rc_clients *clients = handovers->clients;
     const struct rc_socket *socket = &clients->truth->sockets[index];
+    if (leaving_to(socket) == RC_LEAVING_LINKS) {
+        const struct rc_address peer = rc_socket_peer(clients, index);
+        return rc_links_take(handovers->links, fd, rc_span_of(leaving_bytes(clients, index).bytes, bytes), &peer);
+    }
     const struct rc_handover head = {
         .bytes = bytes,
         .sent_bytes = socket->sent_bytes,

@@ -14,8 +14,11 @@
 
 #include "worker/carrier/pipe.h"
 
+struct rc_links;
+
 struct rc_handovers {
     struct rc_clients *clients; /* borrowed */
+    struct rc_links *links;     /* borrowed: whom applications dial (dialled.h) */
     const int *outbox_fds;      /* borrowed: into each worker's inbox */
     struct rc_pipes pipes;
     struct rc_route asked[RC_WORKERS_MAX]; /* debug.handover: a resource for each worker */

@@ -33,7 +33,7 @@ bool rc_pipes_wanted(const struct rc_pipes *pipes)
 {
     const struct rc_control *control = pipes->clients->control;
     for (uint32_t i = 0; pipes->count > 0 && i < control->worker_count; i++) {
-        if (i != pipes->clients->worker && rc_metric_get(&control->workers[i]->metrics, RC_METRIC_CONNECTIONS) > 0) {
+        if (i != pipes->clients->worker && rc_report_value(control->workers[i], RC_METRIC_CONNECTIONS) > 0) {
             return true;
         }
     }

@@ -102,6 +102,16 @@ static bool query_read(const struct rc_engines *engines, const struct rc_exchang
     return true;
 }
 
+/* Is it for the end point whose clients are an application's? */
+static bool polling_is_linked(const struct rc_polling *polling, const struct rc_exchange *exchange)
+{
+    enum rc_codec_id codec;
+    char path[RC_ROUTE_PATH_BYTES_MAX];
+    const int bytes = rc_http_path_decode(exchange->request->path, path, sizeof(path) - 1);
+    path[bytes < 0 ? 0 : bytes] = '\0';
+    return rc_socket_endpoint(polling->engines->clients->config, path, &codec) >= 0 && codec == RC_CODEC_LINK;
+}
+
 bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
                       struct rc_engine_query *query)
 {
@@ -122,6 +132,10 @@ bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, 
     }
     rc_metric_add(polling->engines->clients->metrics, RC_METRIC_ENGINE_REVISION_REFUSED,
                   error == RC_EIO_UNSUPPORTED_VERSION);
+    if (polling_is_linked(polling, exchange)) {
+        rc_link_failed(polling->engines->link.context, exchange, (unsigned)error,
+                       rc_eio_error_message((enum rc_eio_error)error));
+    }
     polling_refuse(exchange, (enum rc_eio_error)error, upgrade);
     return false;
 }
@@ -213,7 +227,7 @@ void rc_polling_release(struct rc_polling *polling)
             continue;
         }
         struct rc_exchange *exchange = exchange_at(engines, rc_engine_of(engines, client)->poll);
-        if (exchange != NULL) {
+        if (exchange != NULL && !rc_socket_request_kept(clients, exchange->connection)) {
             poll_over(engines, client);
             answer_text(exchange, PAYLOAD_TYPE, noop, sizeof(noop));
         }
@@ -256,6 +270,7 @@ static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange
                                         .status = 503, .retry_after_s = 1, .message = "too many requests wait"});
         return;
     }
+    exchange->again = true;
     engine->poll = exchange->connection + 1;
     rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_POLLED;
     rc_hub_touch(clients->hub, client);
@@ -267,7 +282,9 @@ static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange
 struct post {
     struct rc_engines *engines;    /* borrowed */
     uint32_t client;               /* the session; 0: it has ended */
-    uint32_t done;                 /* of the running packet */
+    uint32_t packets;              /* that were carried out */
+    uint32_t done;                 /* of the running one */
+    uint32_t done_before;          /* the same of the next one, in another process */
     struct rc_eio_payload payload; /* what follows the running packet */
     struct rc_eio_packet packet;   /* the running one */
     bool running;                  /* there is one */
@@ -339,7 +356,8 @@ static bool post_next(struct post *post)
     }
     post->not_before_ns = wait_ms == 0 ? 0 : clients->io->now_ns + (uint64_t)wait_ms * 1000000u;
     post->running = true;
-    post->done = 0;
+    post->done = post->done_before;
+    post->done_before = 0;
     rc_truth_client(clients->truth, post->client)->active_ds = clients->io->now_ds;
     return true;
 }
@@ -364,6 +382,7 @@ static bool post_packets(struct post *post, uint32_t connection)
             return post->client == 0;
         }
         post->running = false;
+        post->packets++;
     }
     return true;
 }
@@ -379,6 +398,7 @@ static void post_go_on(struct rc_exchange *exchange)
     post->inside = true;
     const bool over = post_packets(post, exchange->connection);
     post->inside = false;
+    exchange->done = (uint64_t)post->packets << 32 | post->done;
     if (over) {
         post_answer(exchange);
         return;
@@ -422,6 +442,16 @@ static void post_ended(struct rc_exchange *exchange, uint16_t status)
     post_free(exchange);
 }
 
+/* Another process had begun it: what it had carried out is not carried out again. */
+static void post_pass_done(struct post *post, uint64_t done)
+{
+    const uint32_t packets = (uint32_t)(done >> 32);
+    while (post->packets < packets && rc_eio_payload_next(&post->payload, &post->packet) > 0) {
+        post->packets++;
+    }
+    post->done_before = (uint32_t)done;
+}
+
 static void post_run(struct rc_exchange *exchange)
 {
     struct post *post = exchange->context;
@@ -433,6 +463,8 @@ static void post_run(struct rc_exchange *exchange)
         return;
     }
     post->payload = rc_eio_payload_of(exchange->bytes, exchange->byte_count);
+    post_pass_done(post, exchange->done);
+    exchange->again = true;
     post_go_on(exchange);
 }
 

@@ -21,7 +21,8 @@ struct rc_polling {
 /* Wires itself to the sessions and to the routes of their clients. */
 void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines, struct rc_handovers *handovers);
 void rc_polling_close(struct rc_polling *polling);
-/* Every GET that waits is answered with a noop, so that its client asks again: nothing of a session is then this process's alone. */
+/* A GET that waits and is not kept for a successor is answered with a noop, so that its client asks again: nothing of a session is then this
+ * process's alone. */
 void rc_polling_release(struct rc_polling *polling);
 
 /* What a request asks for by its query, after what engine.io verifies of every request. */

@@ -284,6 +284,7 @@ static void stream_begin(struct rc_exchange *exchange, const struct rc_arrival *
     opening->inside = true;
     exchange->user = &opening_user;
     exchange->context = opening;
+    exchange->again = true; /* what it asks for changes nothing but its client, which goes with this process */
     rc_arrival_greet(clients, client, arrival);
     opening->inside = false;
     opening_go_on(exchange);

@@ -80,15 +80,13 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
 
 /* --- who it is ------------------------------------------------------------------------------------------------------- */
 
-/* What every user's id must be, wherever it comes from: it is part of a channel's name and stands in JSON. Who is called something
- * else is nobody. */
-static struct rc_span checked_user(const char *text, size_t bytes, const char *source)
+/* Who is called what no user may be called is nobody. */
+static struct rc_span checked_user(const struct rc_config *config, const char *text, size_t bytes, const char *source)
 {
-    if (bytes > 0 && rc_channel_name_check(text, bytes, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES) < 0) {
-        rc_log_limited(
-            RC_LOG_WARN, 1, "user_refused",
-            "source=\"%s\" effect=\"the client is anonymous\" reason=\"too long, control characters, or no UTF-8\"",
-            source);
+    const char *why = bytes == 0 ? NULL : rc_permission_user(config, rc_span_of(text, bytes));
+    if (why != NULL) {
+        rc_log_limited(RC_LOG_WARN, 1, "user_refused", "source=\"%s\" effect=\"the client is anonymous\" reason=\"%s\"",
+                       source, why);
         return (struct rc_span){0};
     }
     return rc_span_of(text, bytes);
@@ -109,7 +107,7 @@ static struct rc_span header_user(const struct rc_exchange *exchange)
                        "source=\"%s\" effect=\"the client is anonymous\" reason=\"the header is there twice\"", name);
         return (struct rc_span){0};
     }
-    return checked_user(value->text, value->bytes, name);
+    return checked_user(exchange->exchanges->config, value->text, value->bytes, name);
 }
 
 static struct rc_span find_user(const struct rc_exchange *exchange, char *text, size_t capacity)
@@ -117,7 +115,7 @@ static struct rc_span find_user(const struct rc_exchange *exchange, char *text, 
     const struct rc_config *config = exchange->exchanges->config;
     const size_t name_bytes = rc_io_tls_identity(clients_of(exchange)->io, exchange->connection, text, capacity);
     if (name_bytes > 0) {
-        return checked_user(text, name_bytes, "client certificate"); /* a verified one */
+        return checked_user(config, text, name_bytes, "client certificate"); /* a verified one */
     }
     const struct rc_span header = header_user(exchange);
     if (header.count > 0) {
@@ -127,7 +125,7 @@ static struct rc_span find_user(const struct rc_exchange *exchange, char *text, 
         return (struct rc_span){0};
     }
     const int bytes = rc_http_query_find(exchange->request->query, config->debug.user_query.text, text, capacity);
-    return checked_user(text, bytes > 0 ? (size_t)bytes : 0, "debug.user_query");
+    return checked_user(config, text, bytes > 0 ? (size_t)bytes : 0, "debug.user_query");
 }
 
 /* `since=last N`, the wish of who knows no protocol to say it in; whatever else stands there is the application's own. */
@@ -408,6 +406,7 @@ static void arrival_go_on(struct rc_exchange *exchange)
     if (rc_arrival_identify(exchange, &arrival) == RC_ARRIVED) {
         exchange->user = NULL; /* its end is the client's beginning */
         exchange->context = NULL;
+        exchange->again = false;
         kept->waiter->arrived(exchange, &arrival, kept->bytes);
         free(kept);
     }
@@ -450,6 +449,7 @@ void rc_arrival_wait(struct rc_exchange *exchange, const struct rc_arrival *arri
     memcpy(kept->bytes + own_bytes + HEAD_BYTES, arrival->request, arrival->request_bytes);
     exchange->user = &user;
     exchange->context = kept;
+    exchange->again = true; /* it is asked once more who it is */
 }
 
 /* --- as whom it comes ------------------------------------------------------------------------------------------------ */

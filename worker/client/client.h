@@ -6,7 +6,7 @@
  *
  *   clients.c  all of them: made, reconfigured, sent away      park.c       received and not handled yet
  *   life.c     accepted, attached, closing, ended              peer.c       who the client is behind its proxies
- *   input.c    bytes in                                        operation.c  what clients ask for
+ *   input.c    bytes in                                        operation.c  what clients ask for, read by message.c
  *   heartbeat.c  what the timers find                          presence.c   who is in a channel: the relay is asked
  *   expiry.c   credentials' ends       refresh.c  a backend is asked to renew them
  *   http.c     while it speaks HTTP, as worker/http sees it    down.c       what comes down from the relay, to whom it is for
@@ -166,6 +166,9 @@ struct rc_clients {
         *closed; /* borrowed: of the report, who has ended; NULL: nobody is told (tests, or not its own yet) */
     const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
     void *polling_context;          /* borrowed */
+    /* A request of who came through a listener of [link]. */
+    void (*dialled)(void *context, struct rc_exchange *exchange);
+    void *dialled_context; /* borrowed */
 };
 
 /* -ENOMEM. */
@@ -176,8 +179,12 @@ void rc_clients_close(struct rc_clients *clients);
 /* Of a truth that another process has written, once the hub is rebuilt and io is open: counters, addresses, sessions, timers. -ENOMEM,
  * -EBADMSG: they may only be closed. */
 int rc_clients_rebuild(struct rc_clients *clients, struct rc_err *err);
+/* The truth and its sockets are this process's own from here on: requests that were in progress in another one are begun anew. */
+void rc_clients_taken(struct rc_clients *clients);
 /* True while requests wait for their answers: API calls for 2 s at the most, since a draining worker takes no new ones. */
 bool rc_clients_answering(const struct rc_clients *clients);
+/* Likewise, of those that a successor cannot begin anew. */
+bool rc_clients_answering_once(const struct rc_clients *clients);
 /* A new configuration is in force. */
 void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *config);
 /* Sends an open client away politely (1012), to come back within `spread_ms`. */
@@ -400,9 +407,18 @@ void rc_clients_trust(struct rc_clients *clients);
 
 void rc_socket_set_peer(const struct rc_clients *clients, uint32_t socket, const struct rc_address *client);
 
-/* http.c: requests in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). -ENOMEM. */
+/* http.c: requests of connections. -ENOMEM. */
 int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *context, uint32_t socket));
-uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const uint8_t *bytes, uint32_t count);
+/* Those in `bytes`; the bytes consumed (the rest is incomplete, or belongs to the WebSocket). The last *held of them, and with `before` all those
+ * that were held before them, are of a request in progress, which waits for its answer or for more of it. */
+uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const uint8_t *bytes, uint32_t count,
+                            uint32_t *held, bool *before);
+/* The request in the input is worked on: no successor may begin it anew. */
+void rc_socket_request_once(struct rc_clients *clients, uint32_t socket);
+/* The request in progress, if there is one, is kept in the first `held` parked bytes, for a successor to begin it anew where that may be. */
+void rc_socket_keep_request(struct rc_clients *clients, uint32_t socket, uint32_t held);
+/* Is it kept so that a successor begins it anew? */
+bool rc_socket_request_kept(const struct rc_clients *clients, uint32_t socket);
 
 /* arrival.c: somebody who asks to become a client, as far as it has been judged; no pointers into the request. Texts come last: who
  * waits keeps what is used of them. */
@@ -541,6 +557,11 @@ bool rc_client_history_text(const struct rc_envelope_view *view, uint8_t **bytes
 /* presence.c: asks the relay for a client. 0; -EAGAIN: no room in the up ring; else too many such questions wait. */
 int rc_client_ask_presence(struct rc_clients *clients, uint32_t client, struct rc_span channel, uint32_t limit,
                            struct rc_span id);
+
+/* A client that subscribes, or is subscribed, to the channel, a byte shorter than the longest, follows who comes and goes there : first who is
+ * there, which it gets anew when it does so again. Not any more; nothing happens where it does not. */
+enum rc_subscribed rc_client_presence_begin(struct rc_clients *clients, uint32_t client, struct rc_span channel);
+void rc_client_presence_end(struct rc_clients *clients, uint32_t client, struct rc_span channel);
 
 /* down.c: what the uplink tells, but for calls of the API, which main() adds. */
 struct rc_uplink_handlers rc_clients_uplink_handlers(struct rc_clients *clients);

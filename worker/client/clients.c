@@ -66,6 +66,19 @@ bool rc_clients_answering(const struct rc_clients *clients)
     return clients->exchanges.waiting > 0;
 }
 
+bool rc_clients_answering_once(const struct rc_clients *clients)
+{
+    const struct rc_exchanges *exchanges = &clients->exchanges;
+    for (uint32_t i = 0; exchanges->waiting > 0 && i <= exchanges->kept_max; i++) {
+        const struct rc_exchange *exchange = exchanges->items[i];
+        if (exchange != NULL && exchange->state == RC_EXCHANGE_WAITING &&
+            !rc_socket_request_kept(clients, exchange->connection)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A connection that was there before the limits of its address were. */
 static void clients_count_address(struct rc_clients *clients, uint32_t index)
 {

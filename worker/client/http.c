@@ -62,6 +62,73 @@ static bool conn_is_local(const struct rc_clients *clients, uint32_t index, cons
            ((flags & (RC_SOCKET_LOOPBACK | RC_SOCKET_UNIX)) != 0 && rc_address_is_loopback(client));
 }
 
+/* Is it an application, that dials a link? */
+static bool conn_dials(const struct rc_clients *clients, uint32_t index)
+{
+    return rc_listener_is_link(clients->control->listeners[clients->truth->sockets[index].listener].kind);
+}
+
+/* --- requests that a successor may begin anew ------------------------------------------------------------------------ */
+
+static struct rc_input *input_of(const struct rc_clients *clients, uint32_t index)
+{
+    const uint32_t input = clients->truth->sockets[index].input;
+    return input == 0 ? NULL : rc_truth_input(clients->truth, input);
+}
+
+void rc_socket_request_once(struct rc_clients *clients, uint32_t index)
+{
+    struct rc_input *input = input_of(clients, index);
+    if (input != NULL) {
+        RC_STORE_ORDER();
+        input->request = RC_REQUEST_ONCE;
+        RC_STORE_ORDER();
+    }
+}
+
+static void conn_once(void *context, uint32_t index)
+{
+    rc_socket_request_once(context, index);
+}
+
+/* It is taken out of the input when the connection goes on (rc_socket_resume). */
+static void conn_over(void *context, uint32_t index)
+{
+    struct rc_input *input = input_of(context, index);
+    if (input != NULL) {
+        input->request_done = 0;
+        RC_STORE_ORDER();
+        input->request = RC_REQUEST_NONE;
+    }
+}
+
+static uint64_t conn_done(void *context, uint32_t index)
+{
+    const struct rc_input *input = input_of(context, index);
+    return input == NULL ? 0 : input->request_done;
+}
+
+void rc_socket_keep_request(struct rc_clients *clients, uint32_t index, uint32_t held)
+{
+    struct rc_input *input = input_of(clients, index);
+    const struct rc_exchange *exchange = rc_exchange_of(&clients->exchanges, index);
+    if (input == NULL) {
+        return;
+    }
+    input->request_bytes = exchange == NULL ? 0 : held;
+    input->request_done = input->request_bytes == 0 ? 0 : exchange->done;
+    RC_STORE_ORDER();
+    input->request = input->request_bytes == 0       ? RC_REQUEST_NONE
+                     : rc_exchange_repeats(exchange) ? RC_REQUEST_AGAIN
+                                                     : RC_REQUEST_ONCE;
+}
+
+bool rc_socket_request_kept(const struct rc_clients *clients, uint32_t index)
+{
+    const struct rc_input *input = input_of(clients, index);
+    return input != NULL && input->request == RC_REQUEST_AGAIN;
+}
+
 static void conn_begin(void *context, struct rc_exchange *exchange)
 {
     struct rc_clients *clients = context;
@@ -74,6 +141,10 @@ static void conn_begin(void *context, struct rc_exchange *exchange)
     exchange->local = conn_is_local(clients, index, &exchange->client);
     if (clients->truth->sockets[index].flags & RC_SOCKET_HERE) {
         exchange->keep_alive = false; /* what comes next may be for anybody: whoever piped this one looks again */
+    }
+    if (conn_dials(clients, index)) {
+        clients->dialled(clients->dialled_context, exchange);
+        return;
     }
     rc_routes_begin(&clients->routes, exchange);
 }
@@ -116,18 +187,27 @@ int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *contex
                                         .deadline = conn_deadline,
                                         .linger = conn_linger,
                                         .fail = conn_fail,
+                                        .once = conn_once,
+                                        .over = conn_over,
+                                        .done = conn_done,
                                         .resume = resume};
     clients->routes = (struct rc_routes){.context = clients, .other = endpoint_route};
     return rc_exchanges_open(&clients->exchanges, &ops, clients->config, clients->metrics,
                              clients->truth->socket_count);
 }
 
-uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count)
+uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count,
+                            uint32_t *held, bool *before)
 {
     const struct rc_socket *socket = &clients->truth->sockets[index];
-    uint32_t scanned = socket->input == 0 ? 0 : rc_truth_input(clients->truth, socket->input)->parked_scanned;
-    const uint32_t used = rc_exchanges_feed(&clients->exchanges, index, bytes, count, &scanned);
-    if (socket->state == RC_SOCKET_HTTP && used == 0 && socket->input != 0) {
+    const struct rc_input *input = input_of(clients, index);
+    uint32_t scanned = input == NULL || input->request_bytes > 0 ? 0 : input->parked_scanned;
+    uint32_t began;
+    const uint32_t used = rc_exchanges_feed(&clients->exchanges, index, bytes, count, &scanned, &began);
+    const bool goes_on = rc_exchange_of(&clients->exchanges, index) != NULL;
+    *before = goes_on && began == RC_EXCHANGE_BEGAN_BEFORE;
+    *held = !goes_on ? 0 : *before ? used : used - began;
+    if (socket->state == RC_SOCKET_HTTP && used == 0 && socket->input != 0 && !goes_on) {
         rc_truth_input(clients->truth, socket->input)->parked_scanned = scanned;
     }
     return used;

@@ -78,8 +78,14 @@ bool rc_socket_must_wait(struct rc_clients *clients, uint32_t index)
     return true;
 }
 
-/* HTTP: whole requests are answered from the receive buffer; what is incomplete, or behind a call that waits for its answer, is
- * parked. Without bytes: looks at what is parked once more. */
+/* What was done with bytes of a connection that speaks HTTP. */
+struct http_used {
+    uint32_t kept;  /* bytes of a request in progress, before them */
+    uint32_t bytes; /* used of them */
+    uint32_t held;  /* the last of those, of a request in progress... */
+    bool before;    /* ...which had begun before them */
+};
+
 /* Does it carry a client that only listens? What comes is nobody's: a stream has no next request. */
 static bool socket_listens(const struct rc_clients *clients, const struct rc_socket *socket)
 {
@@ -87,36 +93,86 @@ static bool socket_listens(const struct rc_clients *clients, const struct rc_soc
            rc_encoding_is_stream(rc_truth_client(clients->truth, socket->client)->encoding);
 }
 
+/* Requests in progress are kept in less than half of what input may have: who needs a place for the rest of a message goes first. */
+static bool request_keeps(const struct rc_clients *clients, uint32_t bytes)
+{
+    return clients->hub->input_bytes + bytes <= clients->config->limits.worker_log_bytes / 2;
+}
+
+/* More of what is parked. False: it has no place, nor is it the rest of a request that can do without what is kept of it. */
+static bool http_park(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count, bool *parked)
+{
+    const struct rc_input *input = rc_truth_input(clients->truth, clients->truth->sockets[index].input);
+    const struct rc_exchange *exchange = rc_exchange_of(&clients->exchanges, index);
+    const bool body = exchange != NULL && exchange->state == RC_EXCHANGE_READING && input->request_bytes > 0 &&
+                      input->request_bytes == input->parked_bytes;
+    if ((!body || request_keeps(clients, count)) && rc_socket_park(clients, index, bytes, count) == 0) {
+        return true;
+    }
+    if (body) {
+        rc_socket_unpark(clients, index, input->request_bytes);
+        *parked = false;
+    }
+    return body;
+}
+
+/* Behind `kept` bytes of a request in progress, `count` were looked at, so many of them used. What stays, and how much of it is the request. */
+static bool http_keep(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count, bool parked,
+                      const struct http_used *used)
+{
+    uint32_t held = !used->before ? used->held : used->kept > 0 ? used->kept + used->held : 0;
+    if (parked) {
+        rc_socket_unpark(clients, index, used->kept + used->bytes - held);
+    } else {
+        held = held > 0 && !request_keeps(clients, held) ? 0 : held;
+        const uint32_t drop = used->bytes - held;
+        if (drop < count && rc_socket_park(clients, index, bytes + drop, count - drop) < 0) {
+            if (held == 0 || count > used->bytes) {
+                return false;
+            }
+            held = 0;
+        }
+    }
+    rc_socket_keep_request(clients, index, held);
+    return true;
+}
+
+/* HTTP: whole requests are answered from the receive buffer; what is incomplete, or behind a call that waits for its answer, is
+ * parked, and so is what has come of a request in progress, that a successor may begin it anew. Without bytes: looks at what is parked once
+ * more. */
 static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *bytes, uint32_t count)
 {
     struct rc_socket *socket = &clients->truth->sockets[index];
-    const bool parked = socket->input != 0 && rc_truth_input(clients->truth, socket->input)->parked_bytes > 0;
-    if (parked) {
-        if (count > 0 && rc_socket_park(clients, index, bytes, count) < 0) {
-            rc_socket_failed_memory(clients, index);
-            return;
-        }
-        const struct rc_input *input = rc_truth_input(clients->truth, socket->input);
-        bytes = rc_heap_at(&clients->truth->heap, input->parked);
-        count = input->parked_bytes;
+    struct http_used used = {0};
+    bool parked = socket->input != 0 && rc_truth_input(clients->truth, socket->input)->parked_bytes > 0;
+    rc_socket_request_once(clients, index);
+    if (parked && count > 0 && !http_park(clients, index, bytes, count, &parked)) {
+        rc_socket_failed_memory(clients, index);
+        return;
     }
-    const uint32_t used = rc_socket_requests(clients, index, bytes, count);
+    if (parked) {
+        const struct rc_input *input = rc_truth_input(clients->truth, socket->input);
+        used.kept = input->request_bytes;
+        bytes = (uint8_t *)rc_heap_at(&clients->truth->heap, input->parked) + used.kept;
+        count = input->parked_bytes - used.kept;
+    }
+    used.bytes = rc_socket_requests(clients, index, bytes, count, &used.held, &used.before);
     if (socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LEAVING) {
-        if (parked) {
-            rc_socket_unpark(clients, index, used);
-        } else if (used < count && rc_socket_park(clients, index, bytes + used, count - used) < 0) {
+        if (!http_keep(clients, index, bytes, count, parked, &used)) {
             rc_socket_failed_memory(clients, index);
             return;
         }
+        const struct rc_input *input = socket->input == 0 ? NULL : rc_truth_input(clients->truth, socket->input);
         if (socket->state == RC_SOCKET_LEAVING) {
             clients->passage.leaves(clients->passage.context, index);
-        } else if (socket->exchange != 0 && socket->input != 0 &&
-                   rc_truth_input(clients->truth, socket->input)->parked_bytes > INPUT_BEHIND_CALL_MAX) {
+        } else if (socket->exchange != 0 && input != NULL &&
+                   input->parked_bytes - input->request_bytes > INPUT_BEHIND_CALL_MAX) {
             rc_metric_add(clients->metrics, RC_METRIC_READ_PAUSES, 1);
             rc_io_pause(clients->io, index);
         }
         return;
     }
+    rc_socket_keep_request(clients, index, 0);
     if (!rc_socket_is_open(clients, socket)) {
         return;
     }
@@ -127,10 +183,10 @@ static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *byte
     }
     /* Upgraded: what came with the request is the WebSocket's first bytes. */
     if (!parked) {
-        clients->carrier.received(clients->carrier.context, index, bytes + used, count - used);
+        clients->carrier.received(clients->carrier.context, index, bytes + used.bytes, count - used.bytes);
         return;
     }
-    rc_socket_unpark(clients, index, used);
+    rc_socket_unpark(clients, index, used.kept + used.bytes);
     rc_socket_resume(clients, index);
 }
 
@@ -169,6 +225,11 @@ static void socket_resume(struct rc_clients *clients, uint32_t index)
     }
     if (socket->state == RC_SOCKET_LEAVING || socket->state == RC_SOCKET_PIPED) {
         return;
+    }
+    if (socket->input != 0 && rc_truth_input(clients->truth, socket->input)->request_bytes > 0) {
+        const uint32_t request = rc_truth_input(clients->truth, socket->input)->request_bytes;
+        rc_socket_keep_request(clients, index, 0); /* by which it was upgraded */
+        rc_socket_unpark(clients, index, request);
     }
     if (socket->input != 0 && rc_truth_input(clients->truth, socket->input)->waiting_opcode != 0) {
         struct rc_input *input = rc_truth_input(clients->truth, socket->input);

@@ -283,15 +283,16 @@ bool rc_socket_accepted(void *context, uint32_t index, uint32_t listener)
     if (rc_socket_too_many(clients, index)) {
         return socket_refuse(clients, index, "this server is full: try again");
     }
-    if (from->kind != RC_LISTENER_ADMIN && !rc_address_limit_accept(&clients->addresses, socket_now_ms(clients))) {
+    const bool client = from->kind != RC_LISTENER_ADMIN && !rc_listener_is_link(from->kind);
+    if (client && !rc_address_limit_accept(&clients->addresses, socket_now_ms(clients))) {
         rc_metric_add(clients->metrics, RC_METRIC_REFUSED_RATE, 1);
         rc_log_limited(RC_LOG_WARN, 1, "accept_rate_reached", "limit=%u", clients->config->limits.accept_rate);
         return socket_refuse(clients, index, "too many connections at once: try again");
     }
     /* Where the answer would need a TLS handshake the connection is closed: that is what is to be saved. */
-    const bool tls = from->kind == RC_LISTENER_TLS;
+    const bool tls = rc_listener_is_tls(from->kind);
     const uint32_t handshakes_max = clients->config->overload.max_handshakes;
-    if (handshakes_max > 0 && clients->handshakes >= handshakes_max && from->kind != RC_LISTENER_ADMIN) {
+    if (handshakes_max > 0 && clients->handshakes >= handshakes_max && client) {
         rc_metric_add(clients->metrics, RC_METRIC_REFUSED_HANDSHAKES, 1);
         rc_log_limited(RC_LOG_WARN, 1, "too_many_handshakes", "limit=%u", handshakes_max);
         return !tls && socket_refuse(clients, index, "too many connections at once: try again");

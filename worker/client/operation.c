@@ -12,7 +12,6 @@
 #include "common/records/socket_id.h"
 #include "worker/gate/permission.h"
 #include "worker/limits/limits.h"
-#include "worker/store/receiving.h"
 #include "worker/ws/frame.h"
 
 /* One request being carried out. */
@@ -266,12 +265,32 @@ static bool request_from(const struct request *request, bool granted, struct rc_
     return true;
 }
 
+/* May who subscribes follow who comes and goes? It is in the channel then. */
+static bool request_may_follow(const struct request *request)
+{
+    const struct rc_config_namespace *policy = request_namespace(request);
+    const struct rc_span user = rc_client_user(request->clients, request->client);
+    if (!policy->presence_events || request->operation->channel.count >= RC_CHANNEL_NAME_MAX) {
+        request_error(request, RC_CODE_NOT_ENABLED, RC_SPAN("presence events are off for this channel's namespace"));
+        return false;
+    }
+    if (!rc_permission_allows(policy->presence_who, user, request->operation->channel,
+                              policy->presence_who == RC_WHO_MEMBER)) {
+        request_refuse(request, policy->presence_who, RC_SPAN("you may not see who is in this channel"));
+        return false;
+    }
+    return true;
+}
+
 static enum rc_carried request_subscribe(const struct request *request, bool granted)
 {
     struct rc_clients *clients = request->clients;
     struct rc_hub_from from;
     const bool begins = request->operation->recovers || request->operation->limit > 0 || request->operation->snapshot;
     if (begins && !request_from(request, granted, &from)) {
+        return RC_CARRIED_REFUSED;
+    }
+    if (request->operation->presence && !request_may_follow(request)) {
         return RC_CARRIED_REFUSED;
     }
     const enum rc_subscriber by = request->author == RC_AUTHOR_BACKEND ? RC_SUBSCRIBER_BACKEND : RC_SUBSCRIBER_CLIENT;
@@ -281,8 +300,12 @@ static enum rc_carried request_subscribe(const struct request *request, bool gra
     const bool delta = request->operation->delta && request_namespace(request)->delta == RC_DELTA_FOSSIL;
     const uint8_t wants = (uint8_t)(values | (delta ? RC_PENDING_DELTA : 0));
     const struct rc_span id = request->author == RC_AUTHOR_CLIENT ? request->operation->id : (struct rc_span){0};
-    switch (rc_hub_subscribe_from(clients->hub, request->client, request->operation->channel, by, id, wants,
-                                  begins ? &from : NULL)) {
+    enum rc_subscribed subscribed = rc_hub_subscribe_from(clients->hub, request->client, request->operation->channel,
+                                                          by, id, wants, begins ? &from : NULL);
+    if (request->operation->presence && (subscribed == RC_SUBSCRIBED || subscribed == RC_SUBSCRIBE_WAITS)) {
+        subscribed = rc_client_presence_begin(clients, request->client, request->operation->channel);
+    }
+    switch (subscribed) {
     case RC_SUBSCRIBED:
     case RC_SUBSCRIBE_WAITS:
         return RC_CARRIED_OUT;
@@ -355,6 +378,7 @@ static enum rc_carried request_unsubscribe(const struct request *request)
     const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscription(clients->hub, request->client, channel);
     bool was = subscription != 0;
+    rc_client_presence_end(clients, request->client, name);
     if (was) {
         rc_hub_unsubscribe(clients->hub, request->client, subscription);
     } else if (channel != 0) {
@@ -734,58 +758,4 @@ enum rc_carried rc_client_carry_out(struct rc_clients *clients, uint32_t client,
         rates_unused(&request, &its, its.count);
     }
     return carried;
-}
-
-/* All that it does is one record in the up ring, or an answer. */
-#define REPEATABLE                                                                           \
-    (1u << RC_OPERATION_PUBLISH | 1u << RC_OPERATION_RETAIN | 1u << RC_OPERATION_BROADCAST | \
-     1u << RC_OPERATION_DIRECT | 1u << RC_OPERATION_PING | 1u << RC_OPERATION_ECHO)
-
-bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,
-                          size_t count, uint32_t *done)
-{
-    const struct rc_client *its = rc_truth_client(clients->truth, client);
-    const struct rc_config_endpoint *endpoint =
-        its->endpoint == RC_ENDPOINT_PATH ? NULL : &clients->config->endpoints[its->endpoint];
-    struct rc_reader reader;
-    struct rc_operation operation;
-    struct rc_operation_error error;
-    uint32_t seen = 0;
-    rc_reader_begin(&reader, rc_encoding_codec_of(its->encoding), kind, rc_span_of(bytes, count), &clients->scratch,
-                    endpoint);
-    if (rc_client_lend_room(clients, &reader, count) < 0) {
-        rc_client_failed_memory(clients, client);
-        return true;
-    }
-    int rc;
-    while (its->state == RC_CLIENT_OPEN && (rc = rc_reader_next(&reader, &operation, &error)) != 0) {
-        if (seen++ < *done) {
-            continue;
-        }
-        if (rc < 0) {
-            const struct request request = {.clients = clients, .client = client};
-            const struct rc_event event = {
-                .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
-            request_reply(&request, &event);
-        } else {
-            rc_receiving_operation(clients->truth, seen == 1 && (REPEATABLE >> operation.type & 1) != 0);
-            if (rc_client_carry_out(clients, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
-                return false;
-            }
-        }
-        *done = seen;
-    }
-    return true;
-}
-
-bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opcode, uint8_t *bytes, size_t count,
-                       uint32_t *done)
-{
-    const enum rc_part_kind kind = opcode == RC_WS_BINARY ? RC_PART_BINARY : RC_PART_TEXT;
-    if (rc_encoding_is_pusher(rc_truth_client(clients->truth, client)->encoding)) {
-        return clients->pusher.message(clients->pusher.context, client, kind, bytes, count);
-    }
-    return rc_encoding_is_engine(rc_truth_client(clients->truth, client)->encoding)
-               ? clients->engine.message(clients->engine.context, client, kind, bytes, count, done)
-               : rc_client_operations(clients, client, kind, bytes, count, done);
 }

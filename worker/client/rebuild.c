@@ -2,7 +2,7 @@
  * rebuild: what is known of clients and their sockets beside the truth, made from a truth that another process has written. See client.h.
  *
  * Rates begin empty, and so once more lenient. What a backend is being asked is asked anew when its client goes on. Nothing is written to
- * the truth.
+ * the truth before rc_clients_taken.
  */
 #include "worker/client/client.h"
 
@@ -71,4 +71,22 @@ int rc_clients_rebuild(struct rc_clients *clients, struct rc_err *err)
                    : rc_err_set(err, rc,
                                 rc == -EBADMSG ? "clients of a former process are of sessions that cannot be"
                                                : "no memory for the clients of a former process");
+}
+
+void rc_clients_taken(struct rc_clients *clients)
+{
+    const struct rc_truth *truth = clients->truth;
+    for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
+        const struct rc_client *client = rc_truth_client(truth, i);
+        if (client->random != 0 && client->socket == RC_SOCKET_NONE && rc_encoding_is_stream(client->encoding)) {
+            rc_client_end(clients, i); /* its request makes another one */
+        }
+    }
+    for (uint32_t i = 0; i < truth->socket_count; i++) {
+        const struct rc_socket *socket = &truth->sockets[i];
+        if (socket->state == RC_SOCKET_HTTP && socket->listener != RC_SOCKET_MADE_HERE && socket->input != 0 &&
+            rc_truth_input(truth, socket->input)->parked_bytes > 0 && !rc_socket_waits(clients, socket)) {
+            rc_waiters_add(&clients->uplink->waiters, i);
+        }
+    }
 }

@@ -7,9 +7,12 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/records/args.h"
+#include "common/records/emit.h"
+#include "common/text/decimal.h"
 #include "worker/backend/call.h"
 #include "worker/engine/asking.h"
 #include "worker/engine/does.h"
+#include "worker/engine/rule_trace.h"
 
 #define ASKED_RETRY_MS 2u
 
@@ -23,9 +26,11 @@ struct rc_asked {
     enum rc_backend_call_kind kind;
     uint32_t step;       /* of the reply, while it waits */
     uint32_t body_bytes; /* likewise */
+    char *event;         /* owned, while something is traced: its name; NULL = it is not known */
     uint8_t *body;       /* owned: a reply that waits; NULL: not answered yet, or over with */
     bool connected;      /* the reply is that to `connect` */
     bool quiet;          /* the client asked for nothing: it is not told what went wrong */
+    bool elsewhere;      /* it is another server's: there is no client */
     bool early;          /* that, of a client that is in no namespace yet: it waits for the first */
     uint8_t nsp_bytes;
     uint8_t id_bytes;
@@ -68,6 +73,7 @@ static void asked_free(struct rc_asked *asked)
     if (asked->next != NULL) {
         asked->next->previous = asked->previous;
     }
+    free(asked->event);
     free(asked->body);
     free(asked);
 }
@@ -78,8 +84,9 @@ static void asked_end(struct rc_asked *asked)
     struct rc_engines *engines = asked->engines;
     const uint32_t client = asked->client;
     const uint64_t random = asked->random;
+    const bool elsewhere = asked->elsewhere;
     asked_free(asked);
-    if (rc_engine_lives(engines, client, random) &&
+    if (!elsewhere && rc_engine_lives(engines, client, random) &&
         (rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS_ANSWER) != 0) {
         rc_client_answered(engines->clients, client);
     }
@@ -88,6 +95,9 @@ static void asked_end(struct rc_asked *asked)
 /* Is who said it still the same, in the same namespace (of who speaks Socket.IO)? */
 static bool asked_is_there(const struct rc_asked *asked)
 {
+    if (asked->elsewhere) {
+        return true;
+    }
     return rc_engine_lives(asked->engines, asked->client, asked->random) &&
            (asked->nsp_bytes == 0 || rc_engine_is_joined_as(asked->engines, asked->client,
                                                             rc_span_of(asked->nsp, asked->nsp_bytes), asked->sid));
@@ -95,7 +105,7 @@ static bool asked_is_there(const struct rc_asked *asked)
 
 static void asked_fail(struct rc_asked *asked, uint32_t code, const char *message)
 {
-    if (!asked->quiet && asked_is_there(asked)) {
+    if (!asked->quiet && !asked->elsewhere && asked_is_there(asked)) {
         const struct rc_does does = does_of(asked);
         rc_does_error(&does, code, rc_span_text(message));
     }
@@ -109,6 +119,22 @@ static void user_drop(struct rc_reply *reply)
         reply->count--;
         memmove(reply->operations, reply->operations + 1, reply->count * sizeof(reply->operations[0]));
     }
+}
+
+/* Of nobody: what needs no client. */
+static bool asked_post(const struct rc_does *does, const struct rc_reply *reply, uint32_t *step)
+{
+    for (; *step >> 16 < reply->count; *step = ((*step >> 16) + 1) << 16) {
+        const struct rc_reply_operation *wanted = &reply->operations[*step >> 16];
+        uint32_t rooms = *step & UINT16_MAX;
+        const bool posts =
+            wanted->type == RC_REPLY_RETAIN || (wanted->type == RC_REPLY_EMIT && wanted->to.type != RC_JSON_NONE);
+        if (posts && !rc_does_post(does, wanted, &rooms)) {
+            *step = (*step & ~(uint32_t)UINT16_MAX) | rooms;
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Its operations, from asked->step on. False: they have to wait. */
@@ -129,7 +155,12 @@ static bool asked_do(struct rc_asked *asked, struct rc_span body, const char **w
     if (asked->connected) {
         user_drop(engines->reply);
     }
-    const struct rc_does does = does_of(asked);
+    struct rc_does does = does_of(asked);
+    bool failed = false; /* there is nobody to be told */
+    if (asked->elsewhere) {
+        does.failed = &failed;
+        return asked_post(&does, engines->reply, &asked->step);
+    }
     return rc_does(&does, engines->reply, &asked->step);
 }
 
@@ -162,6 +193,12 @@ static void on_answered(void *context, uint64_t token, const struct rc_backend_a
 {
     struct rc_asked *asked = (struct rc_asked *)(uintptr_t)token;
     (void)context;
+    if (rc_rule_traces(asked->engines->clients)) {
+        rc_rule_trace_answered(asked->engines->clients, asked->client,
+                               rc_span_text(asked->event != NULL ? asked->event : ""), asked_backend(asked),
+                               answer->outcome == RC_BACKEND_ANSWERED ? answer->status : 0,
+                               answer->outcome == RC_BACKEND_ANSWERED ? (uint32_t)answer->body.count : 0);
+    }
     if (!asked_is_there(asked)) {
         asked_end(asked);
     } else if (answer->outcome != RC_BACKEND_ANSWERED || (answer->status != 200 && answer->status != 204)) {
@@ -205,11 +242,16 @@ static void frame_begin(struct rc_backend_frame *frame, const struct rc_asked *a
 {
     const struct rc_clients *clients = asked->engines->clients;
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
-    const struct rc_backend_caller caller = {.nsp = rc_span_of(asked->nsp, asked->nsp_bytes),
-                                             .sid = rc_span_of(asked->sid, sizeof(asked->sid)),
-                                             .user = rc_client_user_json(clients, asked->client, user),
-                                             .client = rc_client_set(clients, asked->client)};
+    struct rc_backend_caller caller = {.nsp = rc_span_of(asked->nsp, asked->nsp_bytes)};
+    if (!asked->elsewhere) {
+        caller.sid = rc_span_of(asked->sid, sizeof(asked->sid));
+        caller.user = rc_client_user_json(clients, asked->client, user);
+        caller.client = rc_client_set(clients, asked->client);
+    }
     rc_backend_frame_begin(frame, clients->backends, kind, &caller);
+    if (asked->elsewhere) {
+        rc_backend_frame_json(frame, "sid", (struct rc_span){0});
+    }
 }
 
 /* Arguments, as rc_args has them. */
@@ -229,6 +271,7 @@ static void frame_args(struct rc_backend_frame *frame, struct rc_span args)
     rc_backend_frame_base64(frame, "attachments", attachments, count);
 }
 
+/* `client` 0: of another server's. */
 static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, uint32_t backend,
                                   const struct rc_operation *operation, bool acked)
 {
@@ -239,7 +282,8 @@ static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, u
     RC_ASSERT(operation->nsp.count <= sizeof(asked->nsp) && operation->id.count <= sizeof(asked->id));
     asked->engines = engines;
     asked->client = client;
-    asked->random = rc_truth_client(engines->clients->truth, client)->random;
+    asked->elsewhere = client == 0;
+    asked->random = asked->elsewhere ? 0 : rc_truth_client(engines->clients->truth, client)->random;
     asked->backend = backend;
     asked->nsp_bytes = (uint8_t)operation->nsp.count;
     if (operation->nsp.count > 0) {
@@ -249,7 +293,7 @@ static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, u
         asked->id_bytes = (uint8_t)operation->id.count;
         memcpy(asked->id, operation->id.bytes, operation->id.count);
     }
-    if (operation->nsp.count > 0) {
+    if (operation->nsp.count > 0 && !asked->elsewhere) {
         rc_engine_nsp_sid(engines, client, operation->nsp, asked->sid);
     }
     asked->next = engines->asked;
@@ -325,6 +369,10 @@ static bool asked_call(struct rc_asked *asked, struct rc_backend_frame *frame)
     const struct rc_backend_waiter waiter = {
         .context = engines, .answered = on_answered, .token = (uint64_t)(uintptr_t)asked};
     memcpy(asked->call, frame->request.id, sizeof(asked->call));
+    if (rc_rule_traces(engines->clients)) {
+        rc_rule_trace_asked(engines->clients, asked->client, rc_span_text(asked->event != NULL ? asked->event : ""),
+                            asked_backend(asked), rc_span_of(asked->call, strnlen(asked->call, sizeof(asked->call))));
+    }
     asked->kind = frame->request.kind;
     if (rc_backend_frame_call(frame, engines->clients->backends, asked->backend, waiter) < 0) {
         asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
@@ -333,14 +381,25 @@ static bool asked_call(struct rc_asked *asked, struct rc_backend_frame *frame)
     return true;
 }
 
-static void asked_ack(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
-                      struct rc_span token, struct rc_span args)
+/* Who has answered an emit, and with what; no arguments: who has not, and how many they are, if they are clients of other servers. */
+static void asked_ack(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args,
+                      uint16_t missing)
 {
     struct rc_backend_frame frame;
     struct rc_operation operation;
+    struct rc_span backend;
+    struct rc_span token;
     rc_operation_reset(&operation);
-    operation.nsp = nsp;
-    struct rc_asked *asked = asked_new(engines, client, backend, &operation, true);
+    if (!rc_asking_read(asker, &operation.nsp, &backend, &token)) {
+        rc_metric_add(engines->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
+        return;
+    }
+    const int index = rc_backend_find(engines->clients->config, backend);
+    if (index < 0) { /* a reload took it away */
+        rc_metric_add(engines->clients->metrics, RC_METRIC_ACKS_DROPPED, 1);
+        return;
+    }
+    struct rc_asked *asked = asked_new(engines, client, (uint32_t)index, &operation, true);
     if (asked == NULL) {
         rc_metric_add(engines->clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
         return;
@@ -353,24 +412,28 @@ static void asked_ack(struct rc_engines *engines, uint32_t client, uint32_t back
     } else {
         rc_backend_frame_bool(&frame, "timeout", true);
     }
+    if (missing > 0) {
+        char digits[RC_DECIMAL_BYTES_MAX];
+        rc_backend_frame_json(&frame, "missing",
+                              rc_span_of(digits, (size_t)(rc_decimal_write(digits, missing) - digits)));
+    }
     (void)asked_call(asked, &frame);
 }
 
 void rc_asked_told(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args)
 {
-    struct rc_span nsp;
-    struct rc_span backend;
-    struct rc_span token;
-    if (!rc_asking_read(asker, &nsp, &backend, &token)) {
+    asked_ack(engines, client, asker, args, 0);
+}
+
+void rc_asked_elsewhere(struct rc_engines *engines, struct rc_span data, uint16_t missing)
+{
+    struct rc_span asker;
+    struct rc_span args;
+    if (rc_emit_asked_read(data, &asker, &args) < 0) {
         rc_metric_add(engines->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
-    const int index = rc_backend_find(engines->clients->config, backend);
-    if (index < 0) { /* a reload took it away */
-        rc_metric_add(engines->clients->metrics, RC_METRIC_ACKS_DROPPED, 1);
-        return;
-    }
-    asked_ack(engines, client, (uint32_t)index, nsp, token, args);
+    asked_ack(engines, 0, asker, args, args.count > 0 ? 0 : missing);
 }
 
 void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span name,
@@ -385,6 +448,9 @@ void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span 
     if (asked == NULL) {
         rc_client_failed_memory(clients, client);
         return;
+    }
+    if (rc_rule_traces(clients)) { /* without it the trace has a stage less that it can be looked for by */
+        asked->event = strndup((const char *)operation->event.bytes, operation->event.count);
     }
     frame_begin(&frame, asked, RC_BACKEND_EVENT);
     rc_backend_frame_text(&frame, "event", operation->event);

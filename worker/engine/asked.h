@@ -31,6 +31,10 @@ void rc_asked_forget(struct rc_engines *engines, uint32_t client);
  * its reply wants done is done for that socket, if it is still there; a failure is only counted. `asker` as rc_asking_emit made it. */
 void rc_asked_told(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);
 
+/* The same of a client of another server beside this instance (RC_CALL_ASKED, common/records/emit.h; `data` behind its call head), or, without arguments,
+ * of the `missing` ones of them that did not. It is nobody's here: of what the reply wants done only retains and emits with a `to` are. */
+void rc_asked_elsewhere(struct rc_engines *engines, struct rc_span data, uint16_t missing);
+
 /* Goes on with those that wait. */
 void rc_asked_work(struct rc_engines *engines);
 /* How long the loop may sleep, at most `most_ms`. */

@@ -13,6 +13,7 @@
 #include "worker/engine/asking.h"
 #include "worker/engine/post.h"
 #include "worker/engine/recoverable.h"
+#include "worker/gate/permission.h"
 
 static struct rc_span does_channel(char out[RC_CHANNEL_NAME_MAX], struct rc_span nsp, struct rc_span room)
 {
@@ -311,8 +312,7 @@ static void does_user(const struct rc_does *does, struct rc_span user)
             identity.user = rc_reply_text(&value, scratch, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES);
         }
     }
-    if (identity.user.count == 0 ||
-        rc_channel_name_check((const char *)identity.user.bytes, identity.user.count, sizeof(scratch)) < 0 ||
+    if (rc_permission_user(does->engines->clients->config, identity.user) != NULL ||
         user.count > RC_IDENTITY_ATTRIBUTES_MAX) {
         does_failed(does, RC_CODE_UNAVAILABLE, RC_SPAN("the server's answer names no user"));
         return;

@@ -28,6 +28,8 @@ void rc_engines_close(struct rc_engines *engines);
 /* Of a truth that another process has written, once the clients are rebuilt: sessions' timers, who is to acknowledge what. */
 struct rc_truth_found;
 void rc_engines_rebuild(struct rc_engines *engines, const struct rc_truth_found *found);
+/* The truth is this process's own from here on, and what its sessions' requests were in another one is over. Before anything is served. */
+void rc_engines_taken(struct rc_engines *engines);
 void rc_engines_set_polls(struct rc_engines *engines, const struct rc_poll_ops *ops);
 /* Another configuration will be in force; clients->config is still the former one. */
 void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *config);

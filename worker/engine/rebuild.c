@@ -17,9 +17,8 @@ static bool rebuild_unjoined(const struct rc_engine *engine)
     return (engine->flags & (RC_ENGINE_SESSION | RC_ENGINE_GOODBYE)) == RC_ENGINE_SESSION && engine->deadline_ds != 0;
 }
 
-/* Requests of a session are the former process's: who stopped had answered them, of a killed one their connections end. The session waits for
- * the next ones. */
-static void rebuild_requests(const struct rc_truth *truth, uint32_t client)
+/* Requests of a session are the former process's: those that it kept are begun anew, others are answered, or their connections end. */
+static void forget_requests(const struct rc_truth *truth, uint32_t client)
 {
     struct rc_engine *engine = rc_truth_engine(truth, client);
     if (engine->poll != 0) {
@@ -32,6 +31,17 @@ static void rebuild_requests(const struct rc_truth *truth, uint32_t client)
     engine->returning = 0;
 }
 
+void rc_engines_taken(struct rc_engines *engines)
+{
+    const struct rc_clients *clients = engines->clients;
+    for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
+        const struct rc_client *client = rc_truth_client(clients->truth, i);
+        if (client->random != 0 && rc_encoding_is_engine(client->encoding) && rc_engine_is(engines, i)) {
+            forget_requests(clients->truth, i);
+        }
+    }
+}
+
 void rc_engines_rebuild(struct rc_engines *engines, const struct rc_truth_found *found)
 {
     const struct rc_clients *clients = engines->clients;
@@ -42,7 +52,6 @@ void rc_engines_rebuild(struct rc_engines *engines, const struct rc_truth_found 
         if (client->random == 0 || !rc_encoding_is_engine(client->encoding) || !rc_engine_is(engines, i)) {
             continue;
         }
-        rebuild_requests(truth, i);
         rc_engine_schedule(engines, i);
         if (rebuild_unjoined(rc_engine_of(engines, i))) {
             const struct rc_address address = rc_engine_address(engines, i);

@@ -10,6 +10,7 @@
 #include "common/records/sockets.h"
 #include "common/text/json_scan.h"
 #include "worker/engine/acks.h"
+#include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/room.h"
 #include "worker/engine/rules.h"
@@ -386,6 +387,8 @@ void rc_requests_serve(struct rc_engines *engines, const struct rc_envelope_view
         server_event(request);
     } else if (request->head.operation == RC_CALL_SOCKETS_EMIT && request->nsp.count > 0) {
         request->reply.count = rc_acks_emit(engines, view, request->data);
+    } else if (request->head.operation == RC_CALL_ASKED) {
+        rc_asked_elsewhere(engines, request->data, request->head.limit);
     } else if (rc_sockets_of_room(view)) {
         room_tell(request);
     } else if (request->head.operation < RC_ARRAY_COUNT(what) && what[request->head.operation] != NULL &&

@@ -5,6 +5,7 @@
 
 #include "worker/engine/rule_eval.h"
 #include "worker/engine/rule_send.h"
+#include "worker/engine/rule_trace.h"
 #include "worker/gate/rule_policy.h"
 
 /* In place of the acknowledgement that was asked for. */
@@ -38,6 +39,9 @@ void rc_rule_tell(struct rc_rule_run *run)
     const struct rc_event_guards *guards = run->row == NULL ? NULL : &run->row->guards;
     const struct rc_span json = rc_rule_error(config, guards, run->guard, run->code, run->why, error);
     rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    if (rc_rule_traces(run->clients)) {
+        rc_rule_trace_refused(run);
+    }
     if (run->id.count > 0) {
         tell_ack(run, json);
         return;

@@ -1,25 +1,6 @@
 /* rules: see rules.h. */
 #include "worker/engine/rules.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "common/base/check.h"
-#include "common/base/log.h"
-#include "common/config/event_rules.h"
-#include "worker/engine/asked.h"
-#include "worker/engine/auth.h"
-#include "worker/engine/rule_guard.h"
-#include "worker/engine/rule_run.h"
-#include "worker/engine/rule_tell.h"
-#include "worker/engine/rule_wait.h"
-#include "worker/gate/permission.h"
-#include "worker/gate/rule_find.h"
-
-/* rules: see rules.h. */
-#include "worker/engine/rules.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +12,13 @@
 #include "common/records/args.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/rule_guard.h"
+#include "worker/engine/rule_run.h"
+#include "worker/engine/rule_tell.h"
+#include "worker/engine/rule_trace.h"
+#include "worker/engine/rule_wait.h"
 #include "worker/gate/permission.h"
+#include "worker/gate/rule_find.h"
 #include "worker/gate/rule_values.h"
 
 /* `*done` of a row that waits, never 0: DONE_WAITS, the reloads that there were, of an event its row and DONE_PASSED, and the
@@ -229,6 +216,9 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     args_found(&run, operation);
     run.row = *done == 0 ? run_select(&run, RC_EVENT_FROM_CLIENT)
                          : &clients->config->events[(*done & DONE_STEPS) >> DONE_ROW_AT];
+    if (rc_rule_traces(clients) && *done == 0) {
+        rc_rule_trace_row(&run);
+    }
     if (run.row == NULL) {
         run_unknown(&run, operation);
         return RC_ENGINE_DONE;

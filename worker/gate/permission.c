@@ -3,11 +3,24 @@
 
 #include <string.h>
 
+#include "common/config/pusher.h"
 #include "common/records/channel_name.h"
 
 bool rc_permission_reserved(struct rc_span channel)
 {
     return rc_span_equal(channel, RC_SPAN("*")) || rc_span_starts_with(channel, RC_SPAN(RC_USER_CHANNEL_HEAD));
+}
+
+const char *rc_permission_user(const struct rc_config *config, struct rc_span user)
+{
+    if (user.count == 0) {
+        return "there is none";
+    }
+    if (rc_channel_name_check((const char *)user.bytes, user.count, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES) <
+        0) {
+        return "too long, control characters, or no UTF-8";
+    }
+    return rc_pusher_user_is(config, user) ? "a user of a Pusher app, which says itself who that is" : NULL;
 }
 
 static bool all_hexadecimal(struct rc_span text)

@@ -17,6 +17,12 @@
 bool rc_permission_reserved(struct rc_span channel);
 
 /*
+ * Why nobody is this user, whoever says so (a token, a session, a backend, a proxy, a certificate): for people to read; NULL: it may be. An id
+ * is a part of the channel user:{id} and stands in JSON; those of a Pusher app's users are the app's alone to give.
+ */
+const char *rc_permission_user(const struct rc_config *config, struct rc_span user);
+
+/*
  * Is the room a socket's own (its id), which nobody else may hear or use for more than direct messages? One of this instance is known by
  * its beginning. `others`: there may be those of other servers, Node's among them, which are known by their form alone; a name of 20
  * hexadecimal digits, which applications do give to rooms, is one of theirs as seldom as once in 2^40.

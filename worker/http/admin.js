@@ -4,6 +4,8 @@
 
 const EVERY_MS = 2000;
 const SAMPLES_MAX = 150; // of a chart: five minutes
+const TRACE_EVERY_MS = 500;
+const STAGES_MAX = 500; // that are shown
 const KEY_NAME = "ringcast.key";
 const byId = (id) => document.getElementById(id);
 
@@ -14,6 +16,10 @@ let before = null; // the sample before, of which rates are made
 const samples = [];
 let clientsAsked = new URLSearchParams({ limit: "25" });
 let configText = "";
+let memoryBefore = null; // bytes by what they were held for, at the look before
+let traceAsked = null; // what is followed, and how far it was read; null = nothing
+let traceTimer = null;
+const stages = [];
 
 class Refused extends Error {
   constructor(status, message) {
@@ -247,6 +253,103 @@ async function showClients() {
   byId("clients").dataset.more = String(Boolean(more));
 }
 
+/* What holds nothing is left out. */
+async function showMemory() {
+  const memory = await ask("api/memory");
+  const grown = (row) => (memoryBefore ? row.bytes - (memoryBefore.get(row.what) ?? 0) : 0);
+  const rows = memory.holders.filter((row) => row.bytes > 0 || grown(row) !== 0).sort((a, b) => b.bytes - a.bytes);
+  fill("memory", [
+    ["held for", (row) => row.what.replaceAll("_", " ")],
+    ["bytes", (row) => bytes(row.bytes), "number"],
+    ["since the last look", (row) => (grown(row) === 0 ? "" : (grown(row) > 0 ? "+" : "−") + bytes(Math.abs(grown(row)))), "number"],
+    ["at the most", (row) => (row.bytes_max === null ? "" : bytes(row.bytes_max)), "number"],
+    ["what it is", (row) => row.why],
+    ["who", (row) => row.look],
+  ], rows, "nothing is held");
+  memoryBefore = new Map(memory.holders.map((row) => [row.what, row.bytes]));
+  note("memory-note", bytes(memory.used_bytes) + " of " + bytes(memory.limit_bytes) + " are in use, by all that shares the limit");
+}
+
+// --- the trace: one at a time; it ends by itself when nobody reads it ---
+
+function showStages() {
+  const first = stages.length > 0 ? stages[0].time_ms : 0;
+  fill("trace", [
+    ["ms", (row) => (row.time_ms - first).toFixed(3), "number"],
+    ["stage", (row) => row.stage],
+    ["process", (row) => row.process],
+    ["number", (row) => row.sequence || "", "number"],
+    ["channel", (row) => row.channel, "name"],
+    ["event", (row) => row.event, "name"],
+    ["client", (row) => row.client, "name"],
+    ["bytes", (row) => row.bytes || "", "number"],
+    ["of", (row) => row.count || "", "number"],
+    ["behind", (row) => row.behind || "", "number"],
+    ["why", (row) => (row.code ? row.code + " " : "") + row.why],
+  ], stages, "nothing yet");
+}
+
+async function readTrace() {
+  clearTimeout(traceTimer);
+  const asked = traceAsked;
+  if (!asked || !key) return;
+  let again = TRACE_EVERY_MS;
+  try {
+    const answer = await ask("api/trace?" + asked);
+    if (asked !== traceAsked) return;
+    if (answer.state === "running") {
+      asked.set("next", answer.next);
+      stages.push(...answer.stages);
+      stages.splice(0, stages.length - STAGES_MAX);
+      if (answer.stages.length > 0) showStages();
+      if (answer.more) again = 0;
+      note("trace-note", answer.lost > 0 ? answer.lost + " stages were lost: there are more than can be read" : "following", "good");
+    } else {
+      note("trace-note", "beginning");
+    }
+  } catch (error) {
+    note("trace-note", error.message, "bad");
+    if (error instanceof Refused && error.status !== 409) { // another one may be just ending
+      forgetTrace();
+      return;
+    }
+  }
+  traceTimer = setTimeout(readTrace, again);
+}
+
+function forgetTrace() {
+  clearTimeout(traceTimer);
+  traceAsked = null;
+  byId("trace-end").disabled = true;
+}
+
+async function endTrace() {
+  const asked = traceAsked;
+  forgetTrace();
+  if (!asked) return;
+  asked.delete("next");
+  try {
+    await ask("api/trace?" + asked, { method: "DELETE" });
+    note("trace-note", "stopped");
+  } catch (error) {
+    note("trace-note", error.message, "bad");
+  }
+}
+
+async function beginTrace() {
+  const wanted = new URLSearchParams();
+  for (const name of ["client", "user", "channel", "event"]) {
+    const value = byId("trace-" + name).value.trim();
+    if (value !== "") wanted.set(name, value);
+  }
+  await endTrace();
+  stages.length = 0;
+  showStages();
+  traceAsked = wanted;
+  byId("trace-end").disabled = false;
+  readTrace();
+}
+
 async function showConfig() {
   configText = (await ask("api/config")).toml;
   filterConfig();
@@ -293,6 +396,7 @@ async function look() {
       showStats(stats, health, redis);
       await showChannels();
       await showClients();
+      await showMemory();
       document.body.dataset.looks = String(Number(document.body.dataset.looks || 0) + 1);
     } catch (error) {
       if (error.status === 401 || error.status === 403) {
@@ -307,8 +411,9 @@ async function look() {
 
 function signOut(why) {
   clearTimeout(timer);
+  forgetTrace();
   key = null;
-  before = null;
+  before = memoryBefore = null;
   samples.length = 0;
   sessionStorage.removeItem(KEY_NAME);
   for (const id of ["board", "pause", "leave"]) byId(id).hidden = true;
@@ -360,6 +465,8 @@ onSubmit("sign-in", () => {
   signIn();
 });
 onSubmit("publish-form", publish);
+onSubmit("trace-form", beginTrace);
+byId("trace-end").addEventListener("click", endTrace);
 onSubmit("clients-form", () => {
   clientsAsked = new URLSearchParams({ limit: "25" });
   for (const name of ["user", "channel", "address", "behind"]) {

@@ -137,6 +137,22 @@ static int exchange_keep(struct rc_exchange *exchange)
     return 0;
 }
 
+/* --- what is kept for another process -------------------------------------------------------------------------------- */
+
+static void tell_once(const struct rc_exchanges *exchanges, uint32_t connection)
+{
+    if (exchanges->ops.once != NULL) {
+        exchanges->ops.once(exchanges->ops.context, connection);
+    }
+}
+
+static void tell_over(const struct rc_exchanges *exchanges, uint32_t connection)
+{
+    if (exchanges->ops.over != NULL) {
+        exchanges->ops.over(exchanges->ops.context, connection);
+    }
+}
+
 /* --- answers --------------------------------------------------------------------------------------------------------- */
 
 /* The answer's head, or an error whole. -ENOMEM: it does not fit, or the connection may have no more. */
@@ -201,6 +217,10 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
         .date = rc_http_date_at(&exchanges->date, (int64_t)time(NULL)),
         .headers = headers,
     };
+    const bool kept = exchange->kept;
+    if (kept) {
+        tell_once(exchanges, connection);
+    }
     end_exchange(exchange, answer->status); /* before writing: that may end the connection */
     rc_metric_add(exchanges->metrics, RC_METRIC_HTTP_REQUESTS, 1);
     if (answer->status >= 400) {
@@ -209,6 +229,9 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
     if (write_answer(exchanges, connection, &response, answer) < 0) {
         ops->fail(ops->context, connection);
         return;
+    }
+    if (kept) {
+        tell_over(exchanges, connection);
     }
     if (keep_alive) { /* the next request has its time from now on */
         ops->deadline(ops->context, connection, exchanges->config->limits.handshake_timeout_ms);
@@ -233,7 +256,11 @@ void rc_exchange_error(struct rc_exchange *exchange, struct rc_exchange_answer a
 
 bool rc_exchange_upgraded(struct rc_exchange *exchange)
 {
-    const bool later = exchange->exchanges->feeding != exchange->connection + 1;
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    const bool later = exchanges->feeding != exchange->connection + 1;
+    if (exchange->kept) {
+        tell_once(exchanges, exchange->connection);
+    }
     end_exchange(exchange, 101);
     return later;
 }
@@ -393,6 +420,7 @@ static void exchange_begin(struct rc_exchanges *exchanges, uint32_t connection, 
     }
     const uint32_t number = exchange->index + 1;
     exchange->request = request;
+    exchange->done = ops->done == NULL ? 0 : ops->done(ops->context, connection);
     exchange->keep_alive = request->keep_alive && !exchanges->draining;
     exchange->head = request->method == RC_HTTP_HEAD;
     exchange->unread = request->chunked || (request->has_content_length && request->content_length > 0);
@@ -405,7 +433,7 @@ static void exchange_begin(struct rc_exchanges *exchanges, uint32_t connection, 
 }
 
 static uint32_t exchange_feed(struct rc_exchanges *exchanges, uint32_t connection, const uint8_t *bytes, uint32_t count,
-                              uint32_t *scanned)
+                              uint32_t *scanned, uint32_t *began)
 {
     const struct rc_exchange_ops *ops = &exchanges->ops;
     const struct rc_config_limits *config = &exchanges->config->limits;
@@ -433,6 +461,7 @@ static uint32_t exchange_feed(struct rc_exchanges *exchanges, uint32_t connectio
             *scanned = used == 0 ? (uint32_t)searched : 0;
             return used;
         }
+        *began = used;
         if (rc < 0) {
             exchange_begin(exchanges, connection, NULL, (uint16_t)-rc, why);
             return count;
@@ -448,10 +477,11 @@ static uint32_t exchange_feed(struct rc_exchanges *exchanges, uint32_t connectio
 }
 
 uint32_t rc_exchanges_feed(struct rc_exchanges *exchanges, uint32_t connection, const uint8_t *bytes, uint32_t count,
-                           uint32_t *scanned)
+                           uint32_t *scanned, uint32_t *began)
 {
     const uint32_t before = feed_begin(exchanges, connection);
-    const uint32_t used = exchange_feed(exchanges, connection, bytes, count, scanned);
+    *began = RC_EXCHANGE_BEGAN_BEFORE;
+    const uint32_t used = exchange_feed(exchanges, connection, bytes, count, scanned, began);
     feed_end(exchanges, before);
     return used;
 }
@@ -493,6 +523,7 @@ void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection)
     if (exchange != NULL && exchange->state == RC_EXCHANGE_WAITING && exchange->user != NULL &&
         exchange->user->room != NULL) {
         const uint32_t before = feed_begin(exchanges, connection);
+        tell_once(exchanges, connection);
         exchange->user->room(exchange);
         feed_end(exchanges, before);
     }
@@ -504,6 +535,11 @@ void rc_exchanges_gone(struct rc_exchanges *exchanges, uint32_t connection)
     if (exchange != NULL) {
         end_exchange(exchange, 0);
     }
+}
+
+bool rc_exchange_repeats(const struct rc_exchange *exchange)
+{
+    return exchange->state == RC_EXCHANGE_READING || (exchange->state == RC_EXCHANGE_WAITING && exchange->again);
 }
 
 bool rc_exchanges_waits(const struct rc_exchanges *exchanges, uint32_t connection)

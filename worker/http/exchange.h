@@ -15,6 +15,9 @@
  *   (none) ◀── rc_exchange_put_back                 somebody else is to see this request
  *   (none) ◀── rc_exchanges_gone                    the client went away: user.ended with status 0
  *
+ * The owner may keep what has come of a request that is READING or WAITING, so that another process can begin it anew: rc_exchanges_feed says
+ * where it began, rc_exchange_repeats whether it may be, and ops.once and ops.over when that is over.
+ *
  * READING and WAITING have a deadline (rc_exchanges_expired). Those two are bounded in number (kept_max, counted when full)
  * and in the memory of their bodies (limits.worker_log); who is RUNNING is answered in the call that began it, or becomes one of them,
  * which costs it a copy of what it said about CORS.
@@ -56,6 +59,12 @@ struct rc_exchange_ops {
     void (*linger)(void *context, uint32_t connection);
     /* There is no memory for it: it ends. */
     void (*fail)(void *context, uint32_t connection);
+    /* Of an owner that keeps requests for another process; else NULL, all three. From here on its request is not to be begun anew; over: nor is
+     * it in progress, its answer is written. */
+    void (*once)(void *context, uint32_t connection);
+    void (*over)(void *context, uint32_t connection);
+    /* How much a former process had done of the request that begins now (exchange->done); 0: nothing. */
+    uint64_t (*done)(void *context, uint32_t connection);
     /* It was answered later: what is pipelined behind may go on. Not in the middle of another connection's request, but behind it. */
     void (*resume)(void *context, uint32_t connection);
 };
@@ -83,7 +92,9 @@ struct rc_exchange {
     uint32_t connection;
     uint32_t index; /* in rc_exchanges.items */
     enum rc_exchange_state state;
-    bool kept; /* counted: it is READING or WAITING, or was */
+    bool kept;     /* counted: it is READING or WAITING, or was */
+    bool again;    /* while it waits another process may begin it anew, and find `done` there */
+    uint64_t done; /* how much of it was carried out, as its user counts it */
     bool keep_alive;
     bool head;                /* a HEAD request */
     uint64_t body_bytes_max;  /* of who is about to read it; 0 = limits.max_body */
@@ -144,10 +155,12 @@ void rc_exchanges_close(struct rc_exchanges *exchanges);
 
 /* --- of the connection's owner --- */
 
+#define RC_EXCHANGE_BEGAN_BEFORE UINT32_MAX
 /* Handles what came; the bytes consumed. The rest is incomplete (of its head `*scanned` bytes were searched, 0 with other bytes), is
- * pipelined behind an exchange that waits, or belongs to what the connection speaks now. */
+ * pipelined behind an exchange that waits, or belongs to what the connection speaks now. At *began in them begins the request in progress,
+ * if there is one; RC_EXCHANGE_BEGAN_BEFORE: it did before them. */
 uint32_t rc_exchanges_feed(struct rc_exchanges *exchanges, uint32_t connection, const uint8_t *bytes, uint32_t count,
-                           uint32_t *scanned);
+                           uint32_t *scanned, uint32_t *began);
 /* The deadline has come; false: no exchange has one, the connection itself is late. */
 bool rc_exchanges_expired(struct rc_exchanges *exchanges, uint32_t connection);
 /* There is room in the up ring; the owner goes on with what is pipelined by itself. */
@@ -156,6 +169,8 @@ void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection);
 void rc_exchanges_gone(struct rc_exchanges *exchanges, uint32_t connection);
 /* The connection's exchange; NULL: it has none. */
 struct rc_exchange *rc_exchange_of(const struct rc_exchanges *exchanges, uint32_t connection);
+/* May another process begin the request in progress anew, from its first byte on? */
+bool rc_exchange_repeats(const struct rc_exchange *exchange);
 /* Does a whole request of it wait for its answer, although the client sends nothing any more? */
 bool rc_exchanges_waits(const struct rc_exchanges *exchanges, uint32_t connection);
 

@@ -22,6 +22,9 @@
  *   message    (message)           every message of every channel, "*" (broadcasts) and "user:…" included
  *   direct     (data, message)     for this client alone
  *   gap        (channel)           messages of this channel were left out; undefined: of any channel
+ *   presence   (channel, change)   of channels subscribed to with { presence: true }: { joined, left, members, clients, users, more }:
+ *                                  users who came and went, and all who are there now, as arrays of ids, null for those without one;
+ *                                  more: there are too many to be named, and members is empty. Also after a loss, with what changed
  *   error      (error)             what no promise tells: failures of requests without acknowledgement, broken messages
  */
 (function (root, make) {
@@ -312,12 +315,12 @@
      * published from then on arrives. It waits for a connection as long as it takes. After a loss we are subscribed again, and get what we
      * missed where the channel has a history ("recover"). options, of the channel's first subscribe(): last: so many of the newest messages
      * first; retained: true: the retained values first (message.retained), also when what was missed cannot be had; snapshot: true: likewise the
-     * newest message of each key; recover: false: never what was missed. */
+     * newest message of each key; recover: false: never what was missed; presence: true: who comes and goes ("presence"). */
     subscribe(channel, handler, options) {
       let entry = this.channels.get(channel);
       const isNew = !entry;
       if (isNew) {
-        entry = { handlers: [], confirmed: false, waiters: [], options: options || {}, known: false, epoch: null, offset: 0 };
+        entry = { handlers: [], confirmed: false, waiters: [], options: options || {}, known: false, epoch: null, offset: 0, members: null };
         this.channels.set(channel, entry);
       }
       if (handler) entry.handlers.push(handler);
@@ -488,8 +491,9 @@
     }
 
     _subscription(channel, entry, id) {
-      const { last, retained, snapshot, recover } = entry.options;
+      const { last, retained, snapshot, recover, presence } = entry.options;
       const request = { type: "subscribe", channel, id };
+      if (presence) request.presence = true;
       if (retained) request.retained = true;
       if (snapshot) request.snapshot = true;
       if (last > 0) request.since = "last " + last;
@@ -567,10 +571,41 @@
           break;
         case "gap":
           this._emit("gap", message.channel);
+          if (message.channel === undefined) for (const channel of this.channels.keys()) this._askPresence(channel);
+          break;
+        case "presence_state":
+        case "presence_diff":
+          this._present(message);
+          break;
+        case "presence_gap":
+          this._askPresence(message.channel);
           break;
         default:
           this._answered(message);
       }
+    }
+
+    /* Who is there, anew: something of who came and went was missed. */
+    _askPresence(channel) {
+      const entry = this.channels.get(channel);
+      if (entry && entry.confirmed && entry.options.presence) this.socket.send(JSON.stringify({ type: "subscribe", channel, presence: true }));
+    }
+
+    /* Who is there in place of what we knew, or who came and went. */
+    _present({ type, channel, members, joined, left, clients, users, more }) {
+      const entry = this.channels.get(channel);
+      if (!entry || !entry.options.presence) return;
+      const before = entry.members || new Set();
+      const ids = (list) => list.map(({ user }) => user);
+      if (type === "presence_state") {
+        entry.members = new Set(ids(members));
+      } else {
+        entry.members = new Set(before);
+        for (const user of ids(left)) entry.members.delete(user);
+        for (const user of ids(joined)) entry.members.add(user);
+      }
+      const of = (some, others) => (more ? [] : [...some].filter((user) => !others.has(user)));
+      this._emit("presence", channel, { joined: of(entry.members, before), left: of(before, entry.members), members: [...entry.members], clients, users, more: more === true });
     }
 
     _withDelta(request) {

@@ -450,9 +450,10 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
     if (view != NULL) {
         flags |= (view->head.flags & RC_ENVELOPE_VOLATILE) != 0 ? RC_FRAME_VOLATILE : 0u;
         flags |= (uint32_t)(view->head.position << RC_FRAME_OFFSET_SHIFT);
-    }
-    if (view != NULL && rc_hub_exclude(hub, group_index, log, view) > 0) {
-        flags |= RC_FRAME_EXCLUDES;
+        if ((view->head.exclude_count > 0 || (view->head.flags & RC_ENVELOPE_NO_ECHO) != 0) &&
+            rc_hub_exclude(hub, group_index, log, view) > 0) {
+            flags |= RC_FRAME_EXCLUDES;
+        }
     }
     if (RC_UNLIKELY(rc_encoding_is_delta(encoding)) && append_version(hub, group_index, log, event) > 0) {
         flags |= RC_FRAME_EXCLUDES;

@@ -558,7 +558,7 @@ static inline __attribute__((always_inline)) void deliver_serve(struct rc_hub *h
         const uint32_t count = deliver_collect(&p, false);
         deliver_fill(&p, hub->sources, count);
     }
-    if (scope != RC_TURN_CRITICAL) {
+    if (RC_UNLIKELY(client->flags & RC_CLIENT_CLOSE_QUEUED) && scope != RC_TURN_CRITICAL) {
         deliver_fill_close(&p); /* after everything else, which only its turn brings */
     }
     deliver_commit(&p);

@@ -61,6 +61,21 @@ bool rc_hub_caught_up(const struct rc_hub *hub, uint32_t index)
     return !(subscription->flags & RC_SUBSCRIPTION_CURSOR) && (log == NULL || log->head == log->served);
 }
 
+uint64_t rc_hub_encodings_behind(struct rc_hub *hub, uint32_t channel)
+{
+    const struct rc_truth *truth = hub->truth;
+    uint64_t behind = 0;
+    for (uint32_t i = rc_truth_channel(truth, channel)->groups; i != 0; i = rc_truth_group(truth, i)->next) {
+        const struct rc_group *group = rc_truth_group(truth, i);
+        const struct rc_channel_log *log = group->log == 0 ? NULL : rc_truth_log(truth, group->log);
+        if (log != NULL && log->head != log->served) {
+            behind |= UINT64_C(1) << group->encoding;
+            rc_metric_add(hub->metrics, RC_METRIC_VOLATILE_DROPPED, hub->members[i].count);
+        }
+    }
+    return behind;
+}
+
 uint32_t rc_hub_member_next(struct rc_hub *hub, uint32_t channel, uint32_t *group, uint32_t *member)
 {
     if (*group == 0) {

@@ -430,6 +430,9 @@ bool rc_hub_takes(const struct rc_hub *hub, uint32_t client);
 uint64_t rc_hub_backlog(const struct rc_hub *hub, uint32_t client);
 /* Has the subscription got all that came for it? */
 bool rc_hub_caught_up(const struct rc_hub *hub, uint32_t subscription);
+/* Encodings (bits) in which something waits in the channel's log for who has got all before it: who reads them is not to be sent anything
+ * volatile, which is counted for each. */
+uint64_t rc_hub_encodings_behind(struct rc_hub *hub, uint32_t channel);
 /* Members of a channel, one after another: `*group` and `*member` are 0 at first. 0: there is no more. Not across changes of it. */
 uint32_t rc_hub_member_next(struct rc_hub *hub, uint32_t channel, uint32_t *group, uint32_t *member);
 

@@ -16,6 +16,7 @@
 #include "common/records/channel_name.h"
 #include "common/text/json_path.h"
 #include "worker/identity/session_id.h"
+#include "worker/gate/permission.h"
 #include "worker/gate/rule_values.h"
 
 /* The first table of sessions stands for them all: there is one Redis. NULL: there is none. */
@@ -255,10 +256,9 @@ static bool put_attributes(struct judge *judge)
 static void accept_user(struct judge *judge, struct rc_span user)
 {
     struct rc_identities *identities = judge->identities;
-    if (user.count == 0 || user.count > sizeof(identities->user) ||
-        rc_channel_name_check((const char *)user.bytes, user.count, sizeof(identities->user)) != 0) {
-        judge_refuse(judge,
-                     user.count == 0 ? "user: there is none" : "user: too long, control characters, or no UTF-8");
+    const char *why = rc_permission_user(identities->config, user);
+    if (why != NULL) {
+        judge_refuse(judge, why);
         return;
     }
     memcpy(identities->user, user.bytes, user.count);

@@ -8,12 +8,34 @@
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
 #include "worker/io/tls_left.h"
+#include "worker/store/truth_repair.h"
 
-/* Is there a connection that this process can go on with? A request whose body was coming is not: what was read of it was private. */
-static bool adopt_goes_on(const struct rc_socket *socket)
+/* Of one that speaks HTTP: its request in progress, the predecessor's alone, can be begun anew, or there is none. */
+static bool adopt_request(const struct rc_truth *truth, const struct rc_socket *socket)
+{
+    const enum rc_request kept =
+        socket->input == 0 ? RC_REQUEST_NONE : (enum rc_request)rc_truth_input(truth, socket->input)->request;
+    const bool in_progress = socket->exchange != 0 && socket->state != RC_SOCKET_LINGER;
+    return socket->exchange != RC_EXCHANGE_LOST && kept != RC_REQUEST_ONCE &&
+           (!in_progress || (kept == RC_REQUEST_AGAIN && socket->listener != RC_SOCKET_MADE_HERE));
+}
+
+/* Is there a connection that this process can go on with? */
+static bool adopt_goes_on(const struct rc_truth *truth, const struct rc_socket *socket)
 {
     return socket->state != RC_SOCKET_TERMINATING && socket->state != RC_SOCKET_CLOSED &&
-           (socket->state == RC_SOCKET_CARRYING || socket->exchange == 0);
+           (socket->state == RC_SOCKET_CARRYING || adopt_request(truth, socket));
+}
+
+/* The request that was begun is what lies in the input, from its first byte on. */
+static void adopt_begin_anew(const struct rc_truth *truth, struct rc_socket *socket)
+{
+    struct rc_input *input = socket->input == 0 ? NULL : rc_truth_input(truth, socket->input);
+    if (input != NULL && input->request == RC_REQUEST_AGAIN) {
+        input->request_bytes = 0;
+        RC_STORE_ORDER();
+    }
+    socket->exchange = 0;
 }
 
 static void adopt_socket(struct rc_io *io, uint32_t index)
@@ -34,13 +56,16 @@ static uint32_t adopt_or_lose(struct rc_io *io, uint32_t index)
     if (socket->state == RC_SOCKET_FREE || (socket->inflight & RC_INFLIGHT_CLOSE)) {
         return 0;
     }
-    if (!rc_kept_has(io, index) || !adopt_goes_on(socket) || rc_io_tls_lacks(io, index)) {
+    if (!rc_kept_has(io, index) || !adopt_goes_on(io->truth, socket) || rc_io_tls_lacks(io, index)) {
         const bool counts = socket->state < RC_SOCKET_TERMINATING && socket->listener != RC_SOCKET_MADE_HERE;
         if (socket->state != RC_SOCKET_CARRYING) {
             socket->exchange = 0; /* the predecessor's, private to it */
         }
         rc_io_lose(io, index);
         return counts ? 1 : 0;
+    }
+    if (socket->state != RC_SOCKET_CARRYING) {
+        adopt_begin_anew(io->truth, socket);
     }
     return 0;
 }

@@ -163,9 +163,10 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
         rc_log_info("kernel_features_missing", "without=\"%s\"", lost);
     }
     for (uint32_t i = 0; i < io->listener_count; i++) {
-        const bool admin = options->control->listeners[i].kind == RC_LISTENER_ADMIN;
-        const bool plain = options->control->listeners[i].kind == RC_LISTENER_CLIENT;
-        io->preface_listener[i] = (options->config->server.proxy_protocol && !admin) ||
+        const uint32_t kind = options->control->listeners[i].kind;
+        const bool admin = kind == RC_LISTENER_ADMIN;
+        const bool plain = kind == RC_LISTENER_CLIENT;
+        io->preface_listener[i] = (options->config->server.proxy_protocol && !admin && !rc_listener_is_link(kind)) ||
                                   (options->config->cluster.advertise.text[0] != '\0' && plain);
         io->accepts_admin |= admin ? 1u << i : 0;
     }

@@ -152,7 +152,7 @@ static int contexts_open(struct rc_tls *tls, const struct rc_config_tls *config,
         }
         tls->count++;
     }
-    return tls->count > 0 ? 0 : rc_err_set(err, -EINVAL, "tls.listen needs tls.certificates");
+    return tls->count > 0 ? 0 : rc_err_set(err, -EINVAL, "listeners with TLS need tls.certificates");
 }
 
 /* One line of the key log (NSS format: label, client random, secret, in hexadecimal digits) for each secret of a handshake. */

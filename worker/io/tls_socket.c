@@ -344,7 +344,7 @@ int rc_io_tls_open(struct rc_io *io, const struct rc_control *control, const str
 {
     bool wanted = false;
     for (uint32_t i = 0; i < io->listener_count; i++) {
-        io->tls_listener[i] = control->listeners[i].kind == RC_LISTENER_TLS;
+        io->tls_listener[i] = rc_listener_is_tls(control->listeners[i].kind);
         wanted |= io->tls_listener[i];
     }
     if (!wanted) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 #include "worker/link/links.h"
 
@@ -20,15 +21,51 @@ uint32_t rc_link_client(const struct rc_links *links, const struct rc_link *link
     return conn->id == connection && conn->link == (uint32_t)(link - links->links) ? client : 0;
 }
 
+/* May clients come to it? */
+static bool link_takes(const struct rc_links *links, const struct rc_link *link)
+{
+    return link->state == RC_LINK_IS_READY && link->why == NULL && link->eof_why == NULL &&
+           !link->detached && link->table == links->table && rc_link_has_room(links, link);
+}
+
 struct rc_link *rc_links_choose(struct rc_links *links)
 {
     struct rc_link *best = NULL;
     for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
         struct rc_link *link = &links->links[i];
-        if (link->state == RC_LINK_IS_READY && link->why == NULL && link->eof_why == NULL && !link->detached &&
-            link->table == links->table && rc_link_has_room(links, link) &&
-            (best == NULL || link->conns < best->conns)) {
+        if (link_takes(links, link) && (best == NULL || link->conns < best->conns)) {
             best = link;
+        }
+    }
+    return best;
+}
+
+/* How much the process is the user's: the highest has him (rendezvous hashing). The same in every worker and instance; when a process comes or goes,
+ * only its own users have another one. */
+static uint64_t link_weight(const struct rc_link *link, struct rc_span user)
+{
+    uint8_t text[RC_LINK_PROCESS_MAX + 1 + RC_CHANNEL_NAME_MAX];
+    const size_t process = strlen(link->ready.process) + 1;
+    const size_t bytes = user.count < RC_CHANNEL_NAME_MAX ? user.count : RC_CHANNEL_NAME_MAX;
+    memcpy(text, link->ready.process, process);
+    memcpy(text + process, user.bytes, bytes);
+    return rc_hash_public(text, process + bytes);
+}
+
+struct rc_link *rc_links_choose_for(struct rc_links *links, uint32_t client)
+{
+    const struct rc_span user = rc_client_user(links->clients, client);
+    struct rc_link *best = NULL;
+    uint64_t most = 0;
+    if (user.count == 0 || links->table == NULL || links->table->config.balance != RC_BACKEND_BALANCE_USER) {
+        return rc_links_choose(links);
+    }
+    for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
+        struct rc_link *link = &links->links[i];
+        const uint64_t weight = link_takes(links, link) ? link_weight(link, user) : 0;
+        if (weight > most) {
+            best = link;
+            most = weight;
         }
     }
     return best;
@@ -195,7 +232,7 @@ bool rc_link_conn_message(void *context, uint32_t client, enum rc_part_kind kind
     struct rc_link *link = conn->id == 0 ? NULL : rc_link_of(links, client);
     if (conn->bond != 0 && (conn->holding || link == NULL)) {
         if (!message_held(links, client, type, rc_span_of(bytes, count))) {
-            rc_link_conn_wait(links, client, &links->waiting);
+            rc_link_conn_wait(links, client, &links->unheld);
             return false;
         }
         return true;

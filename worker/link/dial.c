@@ -3,6 +3,7 @@
 #include "worker/link/opening.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +33,11 @@ static void link_free(struct rc_links *links, struct rc_link *link)
     struct rc_link_table *table = link->table;
     struct rc_link_target *target = rc_link_target_of(link);
     RC_ASSERT(link->conns == 0 && table->links > 0);
-    target->link = 0;
-    target->next_ms = rc_links_now_ms(links) + target->wait_ms;
-    target->wait_ms = target->wait_ms * 2 < DIAL_WAIT_MAX_MS ? target->wait_ms * 2 : DIAL_WAIT_MAX_MS;
+    if (target != NULL) {
+        target->link = 0;
+        target->next_ms = rc_links_now_ms(links) + target->wait_ms;
+        target->wait_ms = target->wait_ms * 2 < DIAL_WAIT_MAX_MS ? target->wait_ms * 2 : DIAL_WAIT_MAX_MS;
+    }
     table->links--;
     free(link->input);
     free(link->waiting.items);
@@ -52,13 +55,19 @@ static void link_log(struct rc_links *links, struct rc_link *link)
     if (link->state == RC_LINK_IS_READY) {
         rc_log_warn("link_lost", "backend=\"%s\" url=\"%s\" process=\"%s\" connections=%u reason=\"%s\"",
                     link->table->config.name.text, rc_link_url(link), link->ready.process, link->conns, link->why);
+    } else if (target == NULL) {
+        rc_log_limited(RC_LOG_WARN, 1, "link_not_taken", "backend=\"%s\" url=\"%s\" reason=\"%s\"",
+                       link->table->config.name.text, rc_link_url(link), link->why);
     } else if (!target->failing) {
         target->failing = true;
         rc_log_warn("link_not_made", "backend=\"%s\" url=\"%s\" reason=\"%s\" effect=\"it is dialled again\"",
                     link->table->config.name.text, rc_link_url(link), link->why);
     }
+    if (target != NULL ||
+        link->state == RC_LINK_IS_READY) { /* a stranger says nothing of how it stands with the backend */
+        rc_link_note(links, link->table, false);
+    }
     link->logged = true;
-    rc_link_note(links, link->table, false);
 }
 
 /* What was noted is done: its connections end, then it. */
@@ -71,8 +80,8 @@ static void link_settle(struct rc_links *links, struct rc_link *link)
         links->ready--;
         rc_links_gauge(links);
         rc_link_bus_left(links, link);
-        rc_link_conns_go_on(links, link);
         rc_link_conns_lost(links, link);
+        rc_link_conns_go_on(links, link); /* as those of whoever has them now */
     }
     if (link->socket == RC_SOCKET_NONE) {
         if (link->state != RC_LINK_CONNECTING) {
@@ -98,12 +107,20 @@ static struct rc_link *link_alloc(struct rc_links *links, struct rc_link_table *
                                      .table = table,
                                      .target = target,
                                      .socket = RC_SOCKET_NONE};
-            table->targets[target].link = i + 1;
+            if (target != RC_LINK_NO_TARGET) {
+                table->targets[target].link = i + 1;
+            }
             table->links++;
             return link;
         }
     }
     return NULL;
+}
+
+/* In a token of io's. */
+static uint64_t link_token(const struct rc_links *links, const struct rc_link *link)
+{
+    return (uint64_t)link->generation << 32 | RC_LINK_TOKEN | (uint64_t)(link - links->links);
 }
 
 static void link_dial(struct rc_links *links, struct rc_link_table *table, uint32_t at)
@@ -113,10 +130,8 @@ static void link_dial(struct rc_links *links, struct rc_link_table *table, uint3
     if (link == NULL) {
         return; /* those of a former configuration end first */
     }
-    const uint64_t index = (uint64_t)(link - links->links);
-    const int rc =
-        rc_io_connect(links->clients->io, (const struct sockaddr *)&target->name, target->name_bytes, DIAL_CONNECT_MS,
-                      (uint64_t)link->generation << 32 | RC_LINK_TOKEN | index, (const uint8_t *)"", 0);
+    const int rc = rc_io_connect(links->clients->io, (const struct sockaddr *)&target->name, target->name_bytes,
+                                 DIAL_CONNECT_MS, link_token(links, link), (const uint8_t *)"", 0);
     if (rc < 0) {
         link->state = RC_LINK_ASKING;
         rc_link_end(links, link, strerror(-rc));
@@ -138,6 +153,54 @@ static void link_ask(struct rc_links *links, struct rc_link *link)
         rc_link_end(links, link, "no memory for the request");
     }
     rc_text_free(&text);
+}
+
+/* --- taking ---------------------------------------------------------------------------------------------------------- */
+
+int rc_links_may_take(const struct rc_links *links, struct rc_span backend)
+{
+    uint32_t dialled = 0;
+    uint32_t strange = 0;
+    if (links->table == NULL ||
+        (backend.count > 0 && !rc_span_equal(backend, rc_span_text(links->table->config.name.text)))) {
+        return -ENOENT;
+    }
+    for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
+        const struct rc_link *link = &links->links[i];
+        if (link->state != RC_LINK_FREE && link->target == RC_LINK_NO_TARGET) {
+            dialled++;
+            strange += link->state != RC_LINK_IS_READY;
+        }
+    }
+    return dialled >= RC_LINKS_DIALLED_MAX || strange >= RC_LINKS_STRANGE_MAX ? -ENOSPC : 0;
+}
+
+int rc_links_take(struct rc_links *links, int fd, struct rc_span bytes, const struct rc_address *peer)
+{
+    const struct rc_handover from = {.listener = RC_SOCKET_MADE_HERE};
+    int rc = rc_links_may_take(links, (struct rc_span){0});
+    struct rc_link *link = rc < 0 ? NULL : link_alloc(links, links->table, RC_LINK_NO_TARGET);
+    if (link == NULL) {
+        return rc < 0 ? rc : -ENOSPC;
+    }
+    const size_t at = (size_t)snprintf(link->from, sizeof(link->from), "from ");
+    (void)rc_address_format(link->from + at, peer);
+    link->input = malloc(bytes.count + 1);
+    link->input_capacity = bytes.count + 1;
+    const int own = link->input == NULL ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    rc = link->input == NULL ? -ENOMEM : own < 0 ? -errno : 0;
+    if (rc == 0) {
+        memcpy(link->input, bytes.bytes, bytes.count);
+        link->input_count = bytes.count;
+        rc = rc_io_place(links->clients->io, own, &from, link_token(links, link));
+    }
+    if (rc < 0) {
+        if (own >= 0) {
+            (void)close(own);
+        }
+        link_free(links, link);
+    }
+    return rc;
 }
 
 /* --- tables ---------------------------------------------------------------------------------------------------------- */
@@ -304,7 +367,7 @@ void rc_links_close(struct rc_links *links)
     free(links->full.items);
     free(links->away.items);
     free(links->holding.items);
-    free(links->waiting.items);
+    free(links->unheld.items);
     free(links->chosen.items);
     free(links);
 }
@@ -378,7 +441,7 @@ void rc_links_work(struct rc_links *links)
             continue;
         }
         link_watch(links, link);
-        if (link->why == NULL && link->input_at < link->input_count) {
+        if (link->why == NULL && link->state != RC_LINK_CONNECTING && link->input_at < link->input_count) {
             rc_link_receive(links, link);
         }
         if (link->eof_why != NULL && !link->stalled) {
@@ -401,7 +464,7 @@ void rc_links_work(struct rc_links *links)
 
 uint32_t rc_links_sleep_ms(const struct rc_links *links, uint32_t wait_ms)
 {
-    if (links->due) {
+    if (links->due || rc_link_conns_ready(links)) {
         return 0;
     }
     wait_ms = rc_resume_sleep_ms(links, wait_ms);
@@ -412,9 +475,10 @@ uint32_t rc_links_sleep_ms(const struct rc_links *links, uint32_t wait_ms)
         if (target->link == 0 && !target->gone) {
             const uint64_t left = target->next_ms > now ? target->next_ms - now : 1;
             wait_ms = left < wait_ms ? (uint32_t)left : wait_ms;
-        } else if (target->link != 0) {
-            wait_ms = wait_ms < DIAL_LOOK_MS ? wait_ms : DIAL_LOOK_MS;
         }
+    }
+    for (const struct rc_link_table *table = links->all; table != NULL; table = table->next) {
+        wait_ms = table->links > 0 && wait_ms > DIAL_LOOK_MS ? DIAL_LOOK_MS : wait_ms;
     }
     return wait_ms;
 }
@@ -451,11 +515,13 @@ void rc_link_placed(struct rc_links *links, const struct rc_io_place *place, uin
         rc_link_end(links, link, "no room for its socket");
         return;
     }
-    const struct rc_backend_url *url = &link->table->urls[rc_link_target_of(link)->url];
+    const struct rc_link_target *target = rc_link_target_of(link);
+    const struct rc_backend_url *url = target == NULL ? NULL : &link->table->urls[target->url];
     link->socket = socket;
     links->clients->truth->sockets[socket].exchange = RC_LINK_SOCKET | (uint32_t)(link - links->links);
-    if (link->why != NULL) {
+    if (link->why != NULL || url == NULL) { /* what it asks for is there, or comes */
         link->state = RC_LINK_ASKING;
+        link->deadline_ms = rc_links_now_ms(links) + DIAL_GREET_MS;
         links->due = true;
         return;
     }

@@ -93,6 +93,55 @@ static bool nonce_valid(struct rc_span text)
     return text.count == RC_LINK_NONCE_BYTES;
 }
 
+const char *rc_link_request_judge(const struct rc_http_request *request, struct rc_http_view *nonce)
+{
+    const struct rc_http_view *version = rc_http_header(request, "Ringcast-Link");
+    const struct rc_http_view *its = rc_http_header(request, "Ringcast-Nonce");
+    char expected[12];
+    (void)snprintf(expected, sizeof(expected), "%u", RC_LINK_VERSION);
+    if (request->method != RC_HTTP_GET || request->version != RC_HTTP_1_1 ||
+        !rc_http_header_has_token(request, "Connection", "upgrade") ||
+        !rc_http_header_has_token(request, "Upgrade", "ringcast-link")) {
+        return "it does not ask for an upgrade to ringcast-link";
+    }
+    if (version == NULL || !rc_http_view_equals(*version, expected)) {
+        return "it speaks another version of the link";
+    }
+    if (its == NULL || !nonce_valid(rc_span_of(its->text, its->bytes))) {
+        return "its Ringcast-Nonce is not 32 hex digits";
+    }
+    *nonce = *its;
+    return NULL;
+}
+
+int rc_link_request_read(struct rc_span bytes, char nonce[RC_LINK_NONCE_BYTES], const char **why)
+{
+    struct rc_http_request request;
+    struct rc_http_view its;
+    size_t scanned = 0;
+    const struct rc_http_limits limits = {.head_bytes_max = RC_LINK_ANSWER_MAX};
+    const int used = rc_http_request_parse(bytes.bytes, bytes.count, &scanned, &limits, &request, why);
+    if (used == 0) {
+        return 0;
+    }
+    if (used > 0) {
+        *why = rc_link_request_judge(&request, &its);
+    }
+    if (used < 0 || *why != NULL) {
+        return -EBADMSG;
+    }
+    memcpy(nonce, its.text, RC_LINK_NONCE_BYTES);
+    return used;
+}
+
+void rc_link_answer_write(struct rc_text *out, const char nonce[RC_LINK_NONCE_BYTES])
+{
+    rc_text_put(out,
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ringcast-link\r\nRingcast-Nonce: "
+                "%.*s\r\n\r\n",
+                (int)RC_LINK_NONCE_BYTES, nonce);
+}
+
 /* The value of a header line of that name, without the white space around it; `found` stays as it is when it is another one's. */
 static void line_value(struct rc_span line, const char *name, struct rc_span *found)
 {

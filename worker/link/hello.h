@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/config/values.h"
+#include "worker/http/parse.h"
 #include "worker/http/text.h"
 #include "worker/link/frame.h"
 #include "worker/store/linked.h"
@@ -41,6 +42,12 @@ bool rc_link_signature_right(struct rc_span signature, enum rc_link_signed what,
 /* The request of who dials; `host` as it stands in the Host header. */
 void rc_link_request_write(struct rc_text *out, struct rc_span target, struct rc_span host, const char *instance,
                            uint32_t worker, const char nonce[RC_LINK_NONCE_BYTES]);
+/* Is it such a request? Its bytes, and the nonce of who dials; 0: it is not whole; -EBADMSG likewise. */
+int rc_link_request_read(struct rc_span bytes, char nonce[RC_LINK_NONCE_BYTES], const char **why);
+/* Says whether it is one: NULL, or what is wrong, a static sentence. */
+const char *rc_link_request_judge(const struct rc_http_request *request, struct rc_http_view *nonce);
+/* The answer to it. */
+void rc_link_answer_write(struct rc_text *out, const char nonce[RC_LINK_NONCE_BYTES]);
 /*
  * The answer to it at the beginning of `bytes`. Its bytes, and the application's nonce; 0: it is not whole; -EBADMSG: it refuses, or is none:
  * `*why`, a static sentence, and `*status` (0: no HTTP).

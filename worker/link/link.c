@@ -10,12 +10,13 @@
 
 struct rc_link_target *rc_link_target_of(const struct rc_link *link)
 {
-    return &link->table->targets[link->target];
+    return link->target == RC_LINK_NO_TARGET ? NULL : &link->table->targets[link->target];
 }
 
 const char *rc_link_url(const struct rc_link *link)
 {
-    return link->table->config.urls[rc_link_target_of(link)->url].text;
+    const struct rc_link_target *target = rc_link_target_of(link);
+    return target == NULL ? link->from : link->table->config.urls[target->url].text;
 }
 
 void rc_link_note(const struct rc_links *links, const struct rc_link_table *table, bool answered)
@@ -120,7 +121,9 @@ void rc_link_broken(struct rc_links *links, struct rc_link *link, const char *wh
     if (link->why != NULL) {
         return;
     }
-    target->wait_ms = target->wait_ms > LINK_BROKEN_MS ? target->wait_ms : LINK_BROKEN_MS;
+    if (target != NULL && target->wait_ms < LINK_BROKEN_MS) {
+        target->wait_ms = LINK_BROKEN_MS;
+    }
     link->told = true;
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_BROKEN, 1);
     rc_log_limited(RC_LOG_WARN, 1, "link_broken", "backend=\"%s\" url=\"%s\" process=\"%s\" reason=\"%s\"",

@@ -2,13 +2,13 @@
  * links: streams between this worker and the processes of an existing Socket.IO application, whose clients the worker holds (docs/link.md).
  * Private to worker/link; others use link_io.h and opening.h.
  *
- *   dial.c     made, watched, ended, made anew (link_io.h) ─▶ stream.c  bytes to frames ─▶ carry.c  what they ask for
+ *   dial.c     made or taken, watched, ended, made anew (link_io.h) ─▶ stream.c  bytes to frames ─▶ carry.c  what they ask for
  *      ─▶ ending.c  connections end ─▶ resume.c  or go to the next process ─▶ line.c  or on with the same one ─▶ opening.c  handshakes
  *      ─▶ conn.c  a client here, a `conn` there ─▶ rooms.c  namespaces, rooms, broadcasts ─▶ member.c  sockets in namespaces
  *      ─▶ waits.c  who waits for whom ─▶ bond.c  what of a connection outlives its process ─▶ link.c  what one link is sent, that it ends
- *   beside them: hello.c  who the other end is; frame.c  frames, to the byte
+ *   beside them: options.c  what READY says otherwise than [socketio]; hello.c  who the other end is; frame.c  frames, to the byte
  *
- *   FREE ─▶ CONNECTING ─▶ ASKING (HTTP) ─▶ GREETING (HELLO sent) ─▶ READY ─▶ FREE, and after a while anew
+ *   FREE ─▶ CONNECTING ─▶ ASKING (HTTP) ─▶ GREETING (HELLO sent) ─▶ READY ─▶ FREE, and after a while anew by who had dialled
  *              └───────────────┴──────────────────┴─ failed ──────────▲
  *
  * Owned by the worker's main(), one thread. Frames are carried out between turns (rc_links_work), and whatever ends a link is only noted
@@ -41,6 +41,9 @@
 #define RC_LINK_TARGETS_MAX 64u /* processes of an application */
 #define RC_LINKS_MAX (2u * RC_LINK_TARGETS_MAX)
 #define RC_LINK_NONE RC_LINKS_MAX  /* conn.link: no link has it */
+#define RC_LINKS_DIALLED_MAX RC_LINK_TARGETS_MAX /* by applications, of RC_LINKS_MAX */
+#define RC_LINKS_STRANGE_MAX 16u                 /* of them, those that have not proved who they are yet */
+#define RC_LINK_NO_TARGET UINT32_MAX
 #define RC_LINK_WAIT_MIN_MS 100u   /* before it is dialled again; doubled each time */
 #define RC_LINK_FULL_BYTES 262144u /* for one client: its application is told that it is not writable */
 #define RC_LINK_SLOT_BITS 20u      /* of a connection's id: the client */
@@ -76,13 +79,14 @@ struct rc_link_table {
 struct rc_link {
     enum rc_link_state state;
     uint32_t generation;
-    struct rc_link_table *table; /* borrowed */
-    uint32_t target;
-    uint32_t socket;     /* RC_SOCKET_NONE before it has its place, and once it is gone */
-    const char *why;     /* static: it is to end, or has ended, for this; NULL: it goes on */
-    const char *eof_why; /* static: nothing more comes, for this: it ends behind what has come */
-    bool told;           /* its last frame says why: it is to leave */
-    bool logged;         /* that it has ended */
+    struct rc_link_table *table;        /* borrowed */
+    uint32_t target;                    /* RC_LINK_NO_TARGET: the application has dialled */
+    char from[RC_ADDRESS_TEXT_MAX + 8]; /* then: "from 192.0.2.1" */
+    uint32_t socket;                    /* RC_SOCKET_NONE before it has its place, and once it is gone */
+    const char *why;                    /* static: it is to end, or has ended, for this; NULL: it goes on */
+    const char *eof_why;                /* static: nothing more comes, for this: it ends behind what has come */
+    bool told;                          /* its last frame says why: it is to leave */
+    bool logged;                        /* that it has ended */
     struct rc_link_nonces nonces;
     struct rc_link_ready ready;
     uint8_t *input; /* owned: what has come and was not carried out */
@@ -170,13 +174,16 @@ struct rc_links {
     uint64_t held_bytes;              /* of all bonds */
     struct rc_index_list away;        /* clients that go to the next process; some are gone, or there, already */
     struct rc_index_list holding;     /* clients whose process is there, and is still to be sent what was held */
-    struct rc_index_list waiting;     /* clients that are not read before there is room to hold what they say */
+    struct rc_index_list unheld;      /* clients that are not read before there is room to hold what they say */
     struct rc_link_adapter *adapters; /* owned */
     uint32_t adapter_count;
     uint32_t adapter_capacity;
     struct rc_link_leaving *leaving; /* owned */
     uint32_t leaving_count;
     uint32_t leaving_capacity;
+    uint64_t failed_second; /* in which `failed` refused requests were told */
+    uint32_t failed;
+    uint32_t waiting;            /* entries of `waiting` of all links */
     struct rc_index_list full;   /* clients whose application is told when they take more */
     struct rc_index_list chosen; /* scratch: whom a broadcast is for */
     uint8_t *marks;              /* owned, by client: scratch */
@@ -189,7 +196,9 @@ static inline uint64_t rc_links_now_ms(const struct rc_links *links)
 
 /* --- link.c --- */
 
+/* NULL: the application has dialled. */
 struct rc_link_target *rc_link_target_of(const struct rc_link *link);
+/* Where its other end is, for people. */
 const char *rc_link_url(const struct rc_link *link);
 /* How it stands with the backend, for /health/database. */
 void rc_link_note(const struct rc_links *links, const struct rc_link_table *table, bool answered);
@@ -235,6 +244,11 @@ void rc_link_receive(struct rc_links *links, struct rc_link *link);
 /* A frame of the application, which is ready; checked. False: a turn has to come first, then it once more. */
 bool rc_link_carry_out(struct rc_links *links, struct rc_link *link, const struct rc_link_head *head,
                        struct rc_span payload);
+
+/* --- options.c --- */
+
+/* Logs what READY's options say otherwise than [socketio]. */
+void rc_link_options_look(const struct rc_links *links, const struct rc_link *link);
 
 /* --- bus.c --- */
 
@@ -302,6 +316,8 @@ static inline struct rc_link_conn *rc_link_conn_of(const struct rc_links *links,
 uint32_t rc_link_client(const struct rc_links *links, const struct rc_link *link, uint64_t connection);
 /* The link with the fewest connections; NULL: none is ready. */
 struct rc_link *rc_links_choose(struct rc_links *links);
+/* The link that `balance` gives the client: of whom it is known who he is; else as above. */
+struct rc_link *rc_links_choose_for(struct rc_links *links, uint32_t client);
 /* The client is the application's from here on; its id is new. */
 void rc_link_conn_begin(struct rc_links *links, struct rc_link *link, uint32_t client);
 /* It is not any more; nobody is told. */
@@ -326,7 +342,7 @@ void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_l
 void rc_link_conns_go_on(struct rc_links *links, struct rc_link *link);
 /* The client is not read before it is woken with the others of the list. */
 void rc_link_conn_wait(struct rc_links *links, uint32_t client, struct rc_index_list *list);
-/* Those of rc_links.waiting try again. */
+/* Those of rc_links.unheld try again. */
 void rc_link_conns_wake(struct rc_links *links);
 /* May the client be given something volatile: nothing waits for it? */
 bool rc_link_conn_takes_volatile(struct rc_links *links, uint32_t client);
@@ -334,6 +350,8 @@ bool rc_link_conn_takes_volatile(struct rc_links *links, uint32_t client);
 void rc_link_conn_look(struct rc_links *links, uint32_t client);
 /* Tells the application of clients that take more again. */
 void rc_link_conns_writable(struct rc_links *links);
+/* Has the last turn made room: for those that wait for a link, or at clients that were full? */
+bool rc_link_conns_ready(const struct rc_links *links);
 
 /* --- ending.c --- */
 

@@ -14,6 +14,7 @@
 
 #define OPENING_HELD_MS 10000u /* for the application's verdict */
 #define OPENING_BODY_MAX 65536u
+#define OPENING_FAILED_MAX 100u /* a second: refused requests that the application is told of */
 #define OPENING_ABSENT "the application is not there: try again"
 
 /* --- what the application is told ------------------------------------------------------------------------------------ */
@@ -57,19 +58,13 @@ static void opening_refuse(struct rc_links *links, struct rc_exchange *exchange)
                       (struct rc_exchange_answer){.status = 503, .retry_after_s = 1, .message = OPENING_ABSENT});
 }
 
-bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bool websocket, struct rc_text *text)
+/* Members of OPEN and FAILED that are the request itself. */
+static void request_put(struct rc_text *text, const struct rc_clients *clients, const struct rc_exchange *exchange)
 {
     const struct rc_http_request *request = exchange->request;
-    const struct rc_clients *clients = links->clients;
     char address[RC_ADDRESS_TEXT_MAX];
-    *text = (struct rc_text){0};
-    if (rc_links_choose(links) == NULL) {
-        opening_refuse(links, exchange);
-        return false;
-    }
     (void)rc_address_format(address, &exchange->client);
-    /* Its first member is what becomes another one. */
-    rc_text_put(text, "\"transport\":\"%s\",\"method\":", websocket ? "websocket" : "polling");
+    rc_text_put(text, "\"method\":");
     put_latin1(text, request->method_text);
     rc_text_put(text, ",\"url\":");
     put_latin1(text, request->target);
@@ -80,9 +75,21 @@ bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bo
         rc_text_put(text, ",");
         put_latin1(text, request->headers[i].value);
     }
-    rc_text_put(text, "],\"address\":\"%s\",\"port\":%u,\"secure\":%s,\"protocol\":4", address,
+    rc_text_put(text, "],\"address\":\"%s\",\"port\":%u,\"secure\":%s", address,
                 clients->truth->sockets[exchange->connection].port,
                 rc_io_is_tls(clients->io, exchange->connection) ? "true" : "false");
+}
+
+bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bool websocket, struct rc_text *text)
+{
+    *text = (struct rc_text){0};
+    if (rc_links_choose(links) == NULL) {
+        opening_refuse(links, exchange);
+        return false;
+    }
+    /* Its first member is what becomes another one. */
+    rc_text_put(text, "\"transport\":\"%s\",\"protocol\":4,", websocket ? "websocket" : "polling");
+    request_put(text, links->clients, exchange);
     if (text->failed) {
         rc_text_free(text);
         rc_exchange_error(exchange,
@@ -90,6 +97,29 @@ bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bo
         return false;
     }
     return true;
+}
+
+void rc_link_failed(struct rc_links *links, const struct rc_exchange *exchange, unsigned code, const char *message)
+{
+    const uint64_t second = rc_links_now_ms(links) / 1000u;
+    struct rc_link *link = rc_links_choose(links);
+    struct rc_text text = {0};
+    rc_metric_add(links->clients->metrics, RC_METRIC_LINK_FAILED, 1);
+    if (second != links->failed_second) {
+        links->failed_second = second;
+        links->failed = 0;
+    }
+    if (link == NULL || links->failed >= OPENING_FAILED_MAX) {
+        return;
+    }
+    links->failed++;
+    rc_text_put(&text, "{\"code\":%u,\"message\":\"%s\",", code, message);
+    request_put(&text, links->clients, exchange);
+    rc_text_put(&text, "}");
+    if (!text.failed) { /* else one less: nobody waits for it */
+        (void)rc_link_send(links, link, RC_LINK_FAILED, 0, 0, rc_span_of(text.bytes, text.count), (struct rc_span){0});
+    }
+    rc_text_free(&text);
 }
 
 /* --- while it decides ------------------------------------------------------------------------------------------------ */
@@ -206,7 +236,7 @@ static struct held *held_new(struct rc_span request, size_t own_bytes)
 void rc_link_open(struct rc_links *links, struct rc_exchange *exchange, uint32_t client, struct rc_span request,
                   rc_link_opened *opened, const void *own, size_t own_bytes)
 {
-    struct rc_link *link = rc_links_choose(links);
+    struct rc_link *link = rc_links_choose_for(links, client);
     struct rc_text text = {0};
     char sid[RC_SID_BYTES];
     const struct rc_span rest = request_rest(request);

@@ -30,6 +30,9 @@ bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bo
 void rc_link_open(struct rc_links *links, struct rc_exchange *exchange, uint32_t client, struct rc_span request,
                   rc_link_opened *opened, const void *own, size_t own_bytes);
 
+/* A request was refused, with this code of engine.io's: a process of the application is told (connection_error), if there is one. */
+void rc_link_failed(struct rc_links *links, const struct rc_exchange *exchange, unsigned code, const char *message);
+
 /* rc_engine_link.gone: as rc_link_conn_gone, and a handshake of the client's that waits still is refused. */
 void rc_link_opening_gone(void *context, uint32_t client, enum rc_engine_why why);
 

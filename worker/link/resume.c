@@ -106,7 +106,7 @@ static void away_look(struct rc_links *links)
         if (!is_away(links, client)) {
             continue; /* it is gone, or there */
         }
-        struct rc_link *link = opened < RESUME_BATCH ? rc_links_choose(links) : NULL;
+        struct rc_link *link = opened < RESUME_BATCH ? rc_links_choose_for(links, client) : NULL;
         if (link != NULL && link->line != 0) {
             opened++;
             open_again(links, link, client);
@@ -236,8 +236,10 @@ void rc_resume_rebuild(struct rc_links *links)
         }
         rc_link_rooms_rebuild(links, client);
         const bool waits = (rc_truth_client(links->clients->truth, client)->flags & RC_CLIENT_WAITS_ANSWER) != 0;
-        if ((waits && rc_index_list_push(&links->waiting, client) < 0) ||
-            (conn->full && rc_index_list_push(&links->full, client) < 0) ||
+        if (waits) {
+            rc_link_conn_wait(links, client, &links->unheld);
+        }
+        if ((conn->full && rc_index_list_push(&links->full, client) < 0) ||
             (conn->holding && rc_index_list_push(&links->holding, client) < 0)) {
             rc_hub_break(links->clients->hub, client);
         }

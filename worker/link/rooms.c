@@ -560,6 +560,11 @@ int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flag
         broadcast_each(&broadcast);
         return 0;
     }
+    if (broadcast.is_volatile && link->partial == 0 &&
+        (broadcast.had = rc_hub_encodings_behind(links->clients->hub, channel)) != 0) {
+        broadcast_each(&broadcast); /* those for whom nothing waits */
+        return 0;
+    }
     const struct rc_envelope_view view = {
         .head = {.time_ns = links->clients->io->now_ns,
                  .data_bytes = (uint32_t)broadcast.messages.count,

@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/shm/worker_use.h"
 #include "worker/link/links.h"
 
 #define STREAM_KEPT_BYTES 262144u /* of a buffer that is empty */
@@ -20,7 +21,8 @@ static void stream_greet(struct rc_links *links, struct rc_link *link)
     rc_text_put(&text, "{\"version\":%u,\"broker\":\"ringcast\",\"instance\":", RC_LINK_VERSION);
     rc_text_put_json(&text, rc_span_text(links->control->instance_id));
     rc_text_put(&text, ",\"worker\":%u,\"workers\":%u,\"generation\":%u,\"name\":", links->clients->worker,
-                links->control->worker_count, links->clients->uplink->generation);
+                rc_workers_used(links->control->core, links->control->worker_count),
+                links->clients->uplink->generation);
     rc_text_put_json(&text, rc_span_text(backend->name.text));
     rc_text_put(
         &text,
@@ -31,7 +33,7 @@ static void stream_greet(struct rc_links *links, struct rc_link *link)
         backend->grace_ms > 0 ? "\"resume\"" : "", (unsigned long long)backend->grace_ms,
         links->config->redis.url.text[0] == '\0' ? "false" : "true");
     link->state = RC_LINK_GREETING;
-    if (text.failed) {
+    if (text.failed || link->why != NULL) {
         rc_link_end(links, link, "no memory for HELLO");
     } else {
         const struct rc_span json = rc_span_of(text.bytes, text.count);
@@ -41,17 +43,35 @@ static void stream_greet(struct rc_links *links, struct rc_link *link)
     rc_text_free(&text);
 }
 
-/* The answer to the upgrade. False: it is not whole, or there is none. */
-static bool stream_answered(struct rc_links *links, struct rc_link *link)
+/* The upgrade that the application asks for. */
+static void stream_answer(struct rc_links *links, struct rc_link *link)
+{
+    struct rc_text text = {0};
+    rc_link_nonce(link->nonces.broker);
+    rc_link_answer_write(&text, link->nonces.broker);
+    if (text.failed || rc_hub_answer(links->clients->hub, link->socket, text.bytes, (uint32_t)text.count) < 0) {
+        rc_link_end(links, link, "no memory for the answer");
+    }
+    rc_text_free(&text);
+}
+
+/* What the link begins with, of who has dialled or who was: the answer to the upgrade, or the request for it, which is answered. False: it is not
+ * whole, or not that. */
+static bool stream_begins(struct rc_links *links, struct rc_link *link)
 {
     uint32_t status;
     const char *why;
-    const int used =
-        rc_link_answer_read(rc_span_of(link->input, link->input_count), link->nonces.application, &status, &why);
+    const bool dialled = link->target == RC_LINK_NO_TARGET;
+    const struct rc_span input = rc_span_of(link->input, link->input_count);
+    const int used = dialled ? rc_link_request_read(input, link->nonces.application, &why)
+                             : rc_link_answer_read(input, link->nonces.application, &status, &why);
     if (used < 0) {
         rc_link_end(links, link, why);
     } else if (used > 0) {
         link->input_at = (size_t)used;
+        if (dialled) {
+            stream_answer(links, link);
+        }
         stream_greet(links, link);
     }
     return used > 0;
@@ -74,12 +94,15 @@ static void stream_is_ready(struct rc_links *links, struct rc_link *link)
     link->heard_ms = rc_links_now_ms(links);
     links->ready++;
     rc_links_gauge(links);
-    target->failing = false;
-    target->wait_ms = RC_LINK_WAIT_MIN_MS;
+    if (target != NULL) {
+        target->failing = false;
+        target->wait_ms = RC_LINK_WAIT_MIN_MS;
+    }
     rc_link_note(links, link->table, true);
     rc_log_info("link_ready", "backend=\"%s\" url=\"%s\" process=\"%s\" asks=%d resume=%d",
                 link->table->config.name.text, rc_link_url(link), link->ready.process, link->ready.asks,
                 link->ready.resume);
+    rc_link_options_look(links, link);
     rc_line_begin(links, link);
 }
 
@@ -183,7 +206,7 @@ static bool stream_next(struct rc_links *links, struct rc_link *link)
 
 void rc_link_receive(struct rc_links *links, struct rc_link *link)
 {
-    if (link->state == RC_LINK_ASKING && !stream_answered(links, link)) {
+    if (link->state == RC_LINK_ASKING && !stream_begins(links, link)) {
         return;
     }
     while (link->why == NULL && stream_next(links, link)) {

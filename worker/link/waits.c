@@ -3,19 +3,31 @@
 
 #include "worker/link/links.h"
 
-void rc_link_conns_go_on(struct rc_links *links, struct rc_link *link)
+/* Those of the list try again: each may have to wait once more, behind the others. */
+static void list_wake(struct rc_links *links, struct rc_index_list *list)
 {
-    struct rc_index_list waiting = link->waiting;
-    link->waiting = (struct rc_index_list){0};
+    const struct rc_index_list waiting = *list;
+    *list = (struct rc_index_list){0};
+    links->waiting -= waiting.count;
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_WAITING, links->waiting);
     for (uint32_t i = 0; i < waiting.count; i++) {
         const uint32_t client = waiting.items[i];
-        const struct rc_link_conn *conn = rc_link_conn_of(links, client);
-        if (conn->id != 0 && &links->links[conn->link] == link &&
+        if (rc_link_conn_of(links, client)->id != 0 &&
             (rc_truth_client(links->clients->truth, client)->flags & RC_CLIENT_WAITS_ANSWER)) {
-            rc_client_answered(links->clients, client); /* it may have to wait again, behind the others */
+            rc_client_answered(links->clients, client);
         }
     }
     free(waiting.items);
+}
+
+void rc_link_conns_go_on(struct rc_links *links, struct rc_link *link)
+{
+    list_wake(links, &link->waiting);
+}
+
+void rc_link_conns_wake(struct rc_links *links)
+{
+    list_wake(links, &links->unheld);
 }
 
 void rc_link_conn_wait(struct rc_links *links, uint32_t client, struct rc_index_list *list)
@@ -24,22 +36,10 @@ void rc_link_conn_wait(struct rc_links *links, uint32_t client, struct rc_index_
         rc_client_failed_memory(links->clients, client);
         return;
     }
+    links->waiting++;
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_WAITING, links->waiting);
     rc_truth_client(links->clients->truth, client)->flags |= RC_CLIENT_WAITS_ANSWER;
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_WAITS, 1);
-}
-
-void rc_link_conns_wake(struct rc_links *links)
-{
-    struct rc_index_list waiting = links->waiting;
-    links->waiting = (struct rc_index_list){0};
-    for (uint32_t i = 0; i < waiting.count; i++) {
-        const uint32_t client = waiting.items[i];
-        if (rc_link_conn_of(links, client)->id != 0 &&
-            (rc_truth_client(links->clients->truth, client)->flags & RC_CLIENT_WAITS_ANSWER)) {
-            rc_client_answered(links->clients, client); /* it may have to wait again, behind the others */
-        }
-    }
-    free(waiting.items);
 }
 
 bool rc_link_conn_takes_volatile(struct rc_links *links, uint32_t client)
@@ -63,6 +63,12 @@ void rc_link_conn_look(struct rc_links *links, uint32_t client)
     (void)rc_link_tell(links, client, RC_LINK_WRITABLE, rc_span_of(&no, 1));
 }
 
+/* Does the client take more again? */
+static bool conn_takes_more(const struct rc_links *links, uint32_t client)
+{
+    return rc_hub_backlog(links->clients->hub, client) < RC_LINK_FULL_BYTES / 2;
+}
+
 void rc_link_conns_writable(struct rc_links *links)
 {
     static const uint8_t yes = 1;
@@ -73,7 +79,7 @@ void rc_link_conns_writable(struct rc_links *links)
         if (!conn->full) {
             continue; /* it is gone, or another one */
         }
-        if (rc_hub_backlog(links->clients->hub, client) >= RC_LINK_FULL_BYTES / 2) {
+        if (!conn_takes_more(links, client)) {
             links->full.items[kept++] = client;
             continue;
         }
@@ -84,4 +90,20 @@ void rc_link_conns_writable(struct rc_links *links)
         (void)rc_link_tell(links, client, RC_LINK_WRITABLE, rc_span_of(&yes, 1));
     }
     links->full.count = kept;
+}
+
+bool rc_link_conns_ready(const struct rc_links *links)
+{
+    for (uint32_t i = 0; links->waiting > 0 && i < RC_LINKS_MAX; i++) {
+        const struct rc_link *link = &links->links[i];
+        if (link->waiting.count > 0 && link->why == NULL && rc_link_has_room(links, link)) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < links->full.count; i++) {
+        if (conn_takes_more(links, links->full.items[i])) {
+            return true;
+        }
+    }
+    return false;
 }

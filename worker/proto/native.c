@@ -199,12 +199,26 @@ static uint8_t *put_presence(uint8_t *out, const struct rc_event *event)
     return event->local ? PUT(out, ",\"scope\":\"local\"") : out;
 }
 
+/* Who comes and goes in a channel, in JSON in both forms: the relay has written all but what it is. A loss of that, too. */
+static uint8_t *put_presence_event(uint8_t *out, const struct rc_event *event)
+{
+    if (event->type == RC_EVENT_GAP) {
+        const struct rc_span channel = rc_span_of(event->channel.bytes + 1, event->channel.count - 1);
+        return put_string(PUT(out, "{\"type\":\"presence_gap\",\"channel\":"), channel);
+    }
+    out = PUT(native_put(PUT(out, "{\"type\":\""), event->event), "\",");
+    return native_put(out, rc_span_of(event->data.bytes + 1, event->data.count - 2)); /* between its braces */
+}
+
 size_t rc_native_event_encode(enum rc_native_form form, const struct rc_event *event, uint8_t *out)
 {
     uint8_t *begin = out;
 
     if (rc_native_event_form(form, event) == RC_NATIVE_BINARY) {
         return rc_native_binary_event_encode(event, out);
+    }
+    if (rc_native_is_presence_event(event)) {
+        return (size_t)(PUT(put_presence_event(out, event), "}") - begin);
     }
     switch (event->type) {
     case RC_EVENT_MESSAGE:

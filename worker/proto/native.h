@@ -13,6 +13,7 @@
 #define RC_WORKER_PROTO_NATIVE_H
 
 #include "common/base/span.h"
+#include "common/records/channel_name.h"
 #include "worker/proto/codec.h"
 #include "worker/proto/native_binary.h"
 
@@ -29,15 +30,29 @@ enum rc_native_form {
     RC_NATIVE_TEXT = 2,   /* JSON of whatever there is: bytes as "data_base64" */
 };
 
+/* Is it who comes and goes in a channel, or that something of that was missed? What another process has written of it is looked at. */
+static inline bool rc_native_is_presence_event(const struct rc_event *event)
+{
+    if (!rc_channel_is_presence(event->channel)) {
+        return false;
+    }
+    return event->type == RC_EVENT_GAP ||
+           (event->type == RC_EVENT_MESSAGE && event->data_kind == RC_DATA_JSON && event->data.count > 2 &&
+            event->data.bytes[0] == '{' && event->data.bytes[event->data.count - 1] == '}' &&
+            (rc_span_equal(event->event, RC_SPAN("presence_state")) ||
+             rc_span_equal(event->event, RC_SPAN("presence_diff"))));
+}
+
 /* The form in which an event leaves on a connection of `form`, JSON or BINARY: RC_NATIVE_BINARY for binary data where that may be, JSON for
- * histories, else `form`. It decides the WebSocket opcode. */
+ * histories and presence events, else `form`. It decides the WebSocket opcode. */
 static inline enum rc_native_form rc_native_event_form(enum rc_native_form form, const struct rc_event *event)
 {
     bool has_data = event->type == RC_EVENT_MESSAGE || event->type == RC_EVENT_DIRECT;
 
-    return event->type == RC_EVENT_HISTORY || form == RC_NATIVE_TEXT ? RC_NATIVE_JSON
-           : has_data && event->data_kind == RC_DATA_BINARY          ? RC_NATIVE_BINARY
-                                                                     : form;
+    return event->type == RC_EVENT_HISTORY || form == RC_NATIVE_TEXT || rc_native_is_presence_event(event)
+               ? RC_NATIVE_JSON
+           : has_data && event->data_kind == RC_DATA_BINARY ? RC_NATIVE_BINARY
+                                                            : form;
 }
 
 /* rc_codec.decode of both forms: text parts are read here (native_read.c), binary ones by native_binary.h. */

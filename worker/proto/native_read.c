@@ -41,6 +41,7 @@ enum member {
     MEMBER_DELTA,
     MEMBER_CLIENT,
     MEMBER_SNAPSHOT,
+    MEMBER_PRESENCE,
     MEMBER_COUNT,
 };
 
@@ -65,6 +66,7 @@ static const struct rc_span member_names[MEMBER_COUNT] = {
     [MEMBER_DELTA] = {(const uint8_t *)"delta", 5},
     [MEMBER_CLIENT] = {(const uint8_t *)"client", 6},
     [MEMBER_SNAPSHOT] = {(const uint8_t *)"snapshot", 8},
+    [MEMBER_PRESENCE] = {(const uint8_t *)"presence", 8},
 };
 
 #define BIT(member) (1U << (member))
@@ -82,7 +84,7 @@ static const struct {
      BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | BIT(MEMBER_KEY) | BIT(MEMBER_RETAIN) | MESSAGE_OPTIONAL},
     {"subscribe", RC_OPERATION_SUBSCRIBE, BIT(MEMBER_CHANNEL),
      BIT(MEMBER_RETAINED) | BIT(MEMBER_SINCE) | BIT(MEMBER_RECOVER) | BIT(MEMBER_DELTA) | BIT(MEMBER_CLIENT) |
-         BIT(MEMBER_SNAPSHOT)},
+         BIT(MEMBER_SNAPSHOT) | BIT(MEMBER_PRESENCE)},
     {"unsubscribe", RC_OPERATION_UNSUBSCRIBE, BIT(MEMBER_CHANNEL), 0},
     {"broadcast", RC_OPERATION_BROADCAST, BIT(MEMBER_DATA), BIT(MEMBER_ECHO) | BIT(MEMBER_EXCLUDE) | MESSAGE_OPTIONAL},
     {"direct", RC_OPERATION_DIRECT, BIT(MEMBER_TO) | BIT(MEMBER_DATA), MESSAGE_OPTIONAL},
@@ -399,6 +401,8 @@ static int member_take(struct rc_reader *reader, enum member member, const struc
         return boolean_take(value, member, &operation->retained, error);
     case MEMBER_SNAPSHOT:
         return boolean_take(value, member, &operation->snapshot, error);
+    case MEMBER_PRESENCE:
+        return boolean_take(value, member, &operation->presence, error);
     case MEMBER_EXCLUDE:
         return exclude_take(reader, value, operation, error);
     case MEMBER_KEY:

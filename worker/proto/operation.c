@@ -16,7 +16,7 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->echo = true;
     operation->is_volatile = false;
     operation->retain = operation->retained = operation->snapshot = false;
-    operation->delta = false;
+    operation->delta = operation->presence = false;
     operation->limit = 0;
     operation->has_since = false;
     operation->since = 0;

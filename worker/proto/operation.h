@@ -130,6 +130,7 @@ struct rc_operation {
     bool retained;               /* subscribe: the channel's retained values first */
     bool snapshot;               /* subscribe: the newest message of each key first */
     bool delta;                  /* subscribe: messages as deltas where the namespace has them */
+    bool presence;               /* subscribe: who is there first, then who comes and goes */
     bool recovers;               /* subscribe: those behind `since` of `epoch` first */
     uint32_t
         limit; /* presence, history: at most so many entries; subscribe: so many of the newest first; 0 = not given */

@@ -124,6 +124,29 @@ static void tell_count(struct rc_pushers *pushers, struct rc_span channel, uint3
                 &nobody);
 }
 
+static void count_told(struct rc_pushers *pushers, uint32_t app, struct rc_span channel, uint32_t clients)
+{
+    if (pushers->clients->config->pusher_apps[app].subscription_count && clients > 0) {
+        tell_count(pushers, channel, clients);
+    }
+    rc_webhook_count(&pushers->webhooks, app, channel, clients);
+}
+
+void rc_pusher_counts_tell(struct rc_pushers *pushers, bool all)
+{
+    const uint64_t now_ms = pushers->clients->io->now_ns / 1000000u;
+    struct rc_span channel;
+    struct rc_span name;
+    uint32_t clients;
+    uint32_t at = 0;
+    while (rc_pusher_counts_next(&pushers->counts, now_ms, all, &at, &channel, &clients)) {
+        const int app = rc_pusher_app_of_channel(pushers->clients->config, channel, &name);
+        if (app >= 0) { /* else it is not configured any more */
+            count_told(pushers, (uint32_t)app, channel, clients);
+        }
+    }
+}
+
 static void told_member(struct rc_pushers *pushers, uint32_t app, struct rc_span channel,
                         const struct rc_member_told *told, struct rc_span user, struct rc_span info,
                         const struct rc_client_ref *ref)
@@ -162,10 +185,10 @@ void rc_pusher_member_told(struct rc_pushers *pushers, const struct rc_envelope_
     if (presence && user.count > 0) {
         told_member(pushers, (uint32_t)app, channel, &told, user, info, &view->head.origin);
     } else if (!presence && user.count == 0 && (told.changes & RC_MEMBER_COUNTED)) {
-        if (config->pusher_apps[app].subscription_count && told.clients > 0) {
-            tell_count(pushers, channel, told.clients);
+        if (rc_pusher_counts_put(&pushers->counts, view->head.channel_hash, channel, told.clients,
+                                 pushers->clients->io->now_ns / 1000000u)) {
+            count_told(pushers, (uint32_t)app, channel, told.clients);
         }
-        rc_webhook_count(&pushers->webhooks, (uint32_t)app, channel, told.clients);
     }
     if (told.changes & RC_MEMBER_VACATED) {
         rc_webhook_channel(&pushers->webhooks, (uint32_t)app, RC_PUSHER_VACATED, channel);

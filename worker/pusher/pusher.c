@@ -308,6 +308,7 @@ void rc_pushers_open(struct rc_pushers *pushers, struct rc_clients *clients)
 
 void rc_pushers_close(struct rc_pushers *pushers)
 {
+    rc_pusher_counts_close(&pushers->counts);
     rc_webhooks_close(&pushers->webhooks);
     free(pushers->asking.items);
     free(pushers->telling);
@@ -333,8 +334,9 @@ void rc_pushers_rebuild(struct rc_pushers *pushers)
 
 uint32_t rc_pushers_sleep_ms(const struct rc_pushers *pushers, uint32_t most_ms)
 {
-    const uint32_t webhooks_ms = rc_webhooks_sleep_ms(&pushers->webhooks, most_ms);
     const uint64_t now_ns = pushers->clients->io->now_ns;
+    const uint32_t counts_ms = rc_pusher_counts_sleep_ms(&pushers->counts, now_ns / 1000000u, most_ms);
+    const uint32_t webhooks_ms = rc_webhooks_sleep_ms(&pushers->webhooks, counts_ms);
     if (pushers->asking.count == 0 || pushers->asking_ns <= now_ns) {
         return webhooks_ms; /* what waits for room in the ring is told of that */
     }
@@ -342,9 +344,10 @@ uint32_t rc_pushers_sleep_ms(const struct rc_pushers *pushers, uint32_t most_ms)
     return asking_ms < webhooks_ms ? (uint32_t)asking_ms : webhooks_ms;
 }
 
-void rc_pushers_work(struct rc_pushers *pushers)
+void rc_pushers_work(struct rc_pushers *pushers, bool leaves)
 {
     const uint32_t count = pushers->asking.count;
+    rc_pusher_counts_tell(pushers, leaves);
     rc_pusher_members_flush(pushers);
     rc_webhooks_work(&pushers->webhooks);
     if (pushers->clients->io->now_ns < pushers->asking_ns) {

@@ -5,6 +5,7 @@
  *   subscribe.c  channels: who may, who is there, what was last  member.c    who comes and goes, as the relay finds
  *   presence.c   who is in a channel: the relay is asked         webhook.c   what the app's server is told
  *   members.c    who a client is in its presence channels        tell.c      answers and errors
+ *   count.c      how often a channel is told how many there are
  *
  * Owned by the worker's main(), above client; one thread. What a successor needs is in the truth: struct rc_pusher, and who a client is
  * in its presence channels. Questions to the relay are private: a successor asks again.
@@ -18,6 +19,7 @@
 #include "common/config/pusher.h"
 #include "worker/client/client.h"
 #include "worker/proto/pusher.h"
+#include "worker/pusher/count.h"
 #include "worker/pusher/webhook.h"
 #include "worker/store/pusher_members.h"
 
@@ -28,6 +30,7 @@ struct rc_pushers {
     struct rc_index_list asking; /* clients that are to be told who is in a channel */
     uint64_t asking_ns;          /* not before that: the last question had no answer */
     struct rc_webhooks webhooks;
+    struct rc_pusher_counts counts;
     uint8_t *telling; /* owned: records of member.c that wait for room in the ring */
     size_t telling_bytes;
     size_t telling_room;
@@ -38,8 +41,9 @@ void rc_pushers_close(struct rc_pushers *pushers);
 void rc_pushers_reconfigure(struct rc_pushers *pushers);
 /* Of a truth that another process has written: who was not told yet who is in a channel is. */
 void rc_pushers_rebuild(struct rc_pushers *pushers);
-/* Asks for those who are to be told who is there, and sends webhooks that are due. Every pass of the loop. */
-void rc_pushers_work(struct rc_pushers *pushers);
+/* Asks for those who are to be told who is there, and sends webhooks and counts that are due. Every pass of the loop. `leaves`: another process
+ * goes on with the clients soon, and counts that wait are told before. */
+void rc_pushers_work(struct rc_pushers *pushers, bool leaves);
 uint32_t rc_pushers_sleep_ms(const struct rc_pushers *pushers, uint32_t most_ms);
 
 /* Hub handlers. In the middle of a channel's settling: nothing is carried out here. */
@@ -64,7 +68,9 @@ void rc_pusher_error(struct rc_pushers *pushers, uint32_t client, uint32_t code,
 void rc_pusher_subscription_error(struct rc_pushers *pushers, uint32_t client, struct rc_span channel,
                                   enum rc_code code, const char *message);
 
-/* member.c: what waits for room in the ring is published as far as there is some. */
+/* member.c: counts that are to be told now, or all that wait. */
+void rc_pusher_counts_tell(struct rc_pushers *pushers, bool all);
+/* What waits for room in the ring is published as far as there is some. */
 void rc_pusher_members_flush(struct rc_pushers *pushers);
 
 /* subscribe.c: true: done; false: it waits, and is to come again. */

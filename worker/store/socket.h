@@ -57,6 +57,7 @@ enum rc_socket_flags {
     0xffu /* socket.listener: a connection to a backend. HTTP, and never anything else; all else of it is worker/backend's */
 #define RC_PIPE_NEAR 0x80000000u   /* in socket.pipe */
 #define RC_LEAVING_CROSSES 0xffffu /* in socket.leaving: another instance is being connected to */
+#define RC_LEAVING_LINKS 0xfffeu   /* in socket.leaving: it becomes a link of this worker (worker/link) */
 
 /* Reading is put off for any of these. */
 #define RC_SOCKET_WAITS (RC_SOCKET_WAITS_UPLINK | RC_SOCKET_WAITS_REPLIES | RC_SOCKET_WAITS_RATE)

@@ -391,6 +391,13 @@ struct rc_output {
     uint32_t replies_mark; /* ...and replies_bytes before that */
 };
 
+/* What a successor does with the request in progress that it finds in the input of a socket that speaks HTTP. */
+enum rc_request {
+    RC_REQUEST_NONE,  /* nothing of it is kept, or it is over: what is there of it goes */
+    RC_REQUEST_AGAIN, /* it begins it anew */
+    RC_REQUEST_ONCE,  /* it ends the connection: what was done of it is not known */
+};
+
 /* Undecoded input. */
 struct rc_input {
     struct rc_ws_receiver receiver;
@@ -406,7 +413,11 @@ struct rc_input {
     uint32_t waiting_bytes;
     uint32_t waiting_done;  /* its operations that were carried out already */
     uint8_t waiting_opcode; /* 0 = none waits */
-    uint8_t pad[7];
+    uint8_t request;        /* enum rc_request */
+    uint8_t pad[2];
+    /* HTTP: so many bytes of `parked` are the request in progress, head and all, as far as it has come. */
+    uint32_t request_bytes;
+    uint64_t request_done; /* how much of it was carried out, as who does it counts that (worker/http/exchange.h) */
 };
 
 /* Who a client is, and what is known of it. Written by worker/client. */

@@ -337,6 +337,9 @@ static int check_input(struct rc_truth_found *found, uint32_t s)
                   input->parked_bytes <= input->parked_capacity && input->parked_scanned / 2 <= input->parked_capacity,
                   "socket %u has %u parked bytes, %u of them looked at, in room for %u", s, input->parked_bytes,
                   input->parked_scanned / 2, input->parked_capacity);
+    RC_FOUND_MUST(found, input->request_bytes <= input->parked_bytes && input->request <= RC_REQUEST_ONCE,
+                  "socket %u has %u parked bytes, of which %u are a request in state %u", s, input->parked_bytes,
+                  input->request_bytes, input->request);
     RC_FOUND_MUST(found, input->waiting_opcode == 0 || input->waiting_bytes <= input->message_capacity,
                   "socket %u has a message of %u bytes in room for %u", s, input->waiting_bytes,
                   input->message_capacity);
@@ -543,6 +546,7 @@ void rc_truth_account(struct rc_truth *truth, struct rc_truth_found *found)
     rc_heap_take(&truth->heap, &found->heap);
 }
 
+#ifdef RC_DEBUG
 void rc_truth_watch(struct rc_truth_watch *watch, const struct rc_truth *truth)
 {
     const uint64_t began_ns = rc_clock_ns();
@@ -558,3 +562,4 @@ void rc_truth_watch(struct rc_truth_watch *watch, const struct rc_truth *truth)
     const uint64_t now_ns = rc_clock_ns();
     watch->next_ns = now_ns + WATCH_EVERY * (now_ns - began_ns);
 }
+#endif

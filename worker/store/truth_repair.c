@@ -319,6 +319,10 @@ static void repair_input(struct rc_truth *truth, uint32_t s, struct rc_truth_rep
     if (input->parked == 0) {
         input->parked_capacity = input->parked_bytes = input->parked_scanned = 0;
     }
+    if (input->request_bytes > input->parked_bytes || input->request > RC_REQUEST_ONCE) {
+        input->request_bytes = 0; /* it was just being taken out, by who is given up */
+        input->request = RC_REQUEST_ONCE;
+    }
     if (input->waiting_bytes > input->message_capacity ||
         (input->receiver.buffer_bytes != 0 && input->receiver.message_bytes > input->message_capacity)) {
         socket->input = 0;

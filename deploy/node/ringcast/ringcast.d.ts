@@ -72,6 +72,8 @@ declare namespace Ringcast {
     snapshot?: boolean;
     /** false: never what was missed during a loss. */
     recover?: boolean;
+    /** Who comes and goes ("presence"). */
+    presence?: boolean;
   }
 
   interface PublishOptions {
@@ -110,6 +112,18 @@ declare namespace Ringcast {
     [member: string]: unknown;
   }
 
+  interface PresenceChange {
+    /** Ids of users; null: those who have none. */
+    joined: (string | null)[];
+    left: (string | null)[];
+    /** All who are there now. */
+    members: (string | null)[];
+    clients: number;
+    users: number;
+    /** There are too many to be named: members is empty. */
+    more: boolean;
+  }
+
   interface Events {
     open: (welcome: Welcome) => void;
     reconnect: (welcome: Welcome) => void;
@@ -118,6 +132,7 @@ declare namespace Ringcast {
     message: (message: Message) => void;
     direct: (data: any, message: Message) => void;
     gap: (channel: string | undefined) => void;
+    presence: (channel: string, change: PresenceChange) => void;
     error: (error: RingcastError) => void;
   }
 

@@ -168,6 +168,8 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
     } catch {
       return links.report("a message of another server is none: are all of them of one version?");
     }
+    // Of socket.io before 4.1 there is nothing that it could reach, and its caller is not to end this process.
+    if (message.type === MessageType.SERVER_SIDE_EMIT && typeof this.nsp._onServerSideEmit !== "function") return links.report("another server's serverSideEmit() needs socket.io 4.1 here");
     const known = this.nodesMap.has(message.uid);
     this.onMessage(message);
     if (!known) this.nodesMap.delete(message.uid); // PEERS says who is there

@@ -8,49 +8,42 @@ const LIST_MAX = 4096; // entries of a list
 
 const FLAGS = { HELD: 1, VOLATILE: 1, PLAIN: 2, MORE: 4, DISCARD: 1, ALL: 1, LOCAL: 8, PRIMARY: 16, CONTINUES: 1, HOLD: 1 };
 
-/* type, flags that it may have, fields in order. `to`: who may send it. */
-const BROKER = {
-  HELLO: [1, 0, "signature", "rest"],
-  PING: [3, 0, "rest"],
-  ERROR: [5, 0, "string"],
-  OPEN: [16, 1, "json"],
-  TEXT: [19, 0, "string"],
-  BINARY: [20, 0, "rest"],
-  CLOSED: [22, 0, "string"],
-  UPGRADED: [23, 0, "string"],
-  WRITABLE: [24, 0, "u8"],
-  FAILED: [25, 0, "json"],
-  PEERS: [34, 0, "text", "list"],
-  CLUSTER: [35, 0, "text", "text", "text", "rest"],
-  RECEIPT: [43, 1, "u64"],
-  REPLY: [44, 0, "u32", "u8", "session"],
-};
-const APPLICATION = {
-  READY: [2, 0, "signature", "rest"],
-  PONG: [4, 0, "rest"],
-  ERROR: [5, 0, "string"],
-  ASKS: [6, 0, "u8"],
-  ACCEPT: [17, 0, "json"],
-  REJECT: [18, 0, "json"],
-  TEXT: [19, 7, "string"],
-  BINARY: [20, 7, "rest"],
-  CLOSE: [21, 1],
-  JOIN: [32, 0, "text", "text", "list"],
-  LEAVE: [33, 1, "text", "text", "list"],
-  CLUSTER: [35, 0, "text", "text", "text", "rest"],
-  BROADCAST: [36, 27, "text", "list", "list", "text", "messages"],
-  ENTER: [37, 0, "text", "text"],
-  EXIT: [38, 0, "text", "text"],
-  SESSION: [40, 0, "text", "text", "text", "bytes", "bytes"],
-  RESUMED: [41, 0],
-  DETACH: [42, 1],
-  RECEIPT: [43, 0, "u64"],
-  REQUEST: [45, 0, "u32", "text", "text", "text"],
-  KEEP: [46, 0, "text", "text", "text", "bytes", "bytes", "list"],
+/* type; flags that it may have when ringcast sends it, and when this process does (null: it does not); fields in order. */
+const FRAMES = {
+  HELLO: [1, 0, null, "signature", "rest"],
+  READY: [2, null, 0, "signature", "rest"],
+  PING: [3, 0, null, "rest"],
+  PONG: [4, null, 0, "rest"],
+  ERROR: [5, 0, 0, "string"],
+  ASKS: [6, null, 0, "u8"],
+  OPEN: [16, 1, null, "json"],
+  ACCEPT: [17, null, 0, "json"],
+  REJECT: [18, null, 0, "json"],
+  TEXT: [19, 0, 7, "string"],
+  BINARY: [20, 0, 7, "rest"],
+  CLOSE: [21, null, 1],
+  CLOSED: [22, 0, null, "string"],
+  UPGRADED: [23, 0, null, "string"],
+  WRITABLE: [24, 0, null, "u8"],
+  FAILED: [25, 0, null, "json"],
+  JOIN: [32, null, 0, "text", "text", "list"],
+  LEAVE: [33, null, 1, "text", "text", "list"],
+  PEERS: [34, 0, null, "text", "list"],
+  CLUSTER: [35, 0, 0, "text", "text", "text", "rest"],
+  BROADCAST: [36, null, 27, "text", "list", "list", "text", "messages"],
+  ENTER: [37, null, 0, "text", "text"],
+  EXIT: [38, null, 0, "text", "text"],
+  SESSION: [40, null, 0, "text", "text", "text", "bytes", "bytes"],
+  RESUMED: [41, null, 0],
+  DETACH: [42, null, 1],
+  RECEIPT: [43, 1, 0, "u64"],
+  REPLY: [44, 0, null, "u32", "u8", "session"],
+  REQUEST: [45, null, 0, "u32", "text", "text", "text"],
+  KEEP: [46, null, 0, "text", "text", "text", "bytes", "bytes", "list"],
 };
 
-const OPEN = BROKER.OPEN[0];
-const RECEIPT = BROKER.RECEIPT[0];
+const OPEN = FRAMES.OPEN[0];
+const RECEIPT = FRAMES.RECEIPT[0];
 
 /* The link cannot go on: what came is not what docs/link.md says. */
 class Broken extends Error {}
@@ -178,10 +171,11 @@ KINDS.session = {
   },
 };
 
-/* A coder of one direction: encode() makes frames of the table's, Reader reads them. */
-function direction(table) {
-  const byType = new Map(Object.entries(table).map(([name, [type, flags, ...fields]]) => [type, { name, flags, fields: fields.map((kind) => KINDS[kind]) }]));
-  const byName = new Map(Object.entries(table).map(([name, [type, , ...fields]]) => [name, { type, fields: fields.map((kind) => KINDS[kind]) }]));
+/* A coder of one direction, whose flags are in that column: encode() makes frames of its own, Reader reads them. */
+function direction(column) {
+  const frames = Object.entries(FRAMES).filter(([, row]) => row[column] !== null).map(([name, row]) => ({ name, type: row[0], flags: row[column], fields: row.slice(3).map((kind) => KINDS[kind]) }));
+  const byType = new Map(frames.map((frame) => [frame.type, frame]));
+  const byName = new Map(frames.map((frame) => [frame.name, frame]));
 
   /* One frame as a Buffer. */
   function encode(name, flags, connection, ...values) {
@@ -239,4 +233,4 @@ function direction(table) {
   return { encode, Reader };
 }
 
-module.exports = { FLAGS, FRAME_MAX, HEAD, LIST_MAX, OPEN, RECEIPT, Broken, broker: direction(BROKER), application: direction(APPLICATION), toBuffer };
+module.exports = { FLAGS, FRAME_MAX, HEAD, LIST_MAX, OPEN, RECEIPT, Broken, broker: direction(1), application: direction(2), toBuffer };

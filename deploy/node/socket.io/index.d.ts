@@ -6,8 +6,10 @@ export interface LinkOptions {
   secret?: string | string[];
   /** The path of `url` in `[[backend]]`, where several servers share one port. Without it: any. */
   path?: string;
-  /** Where the broker listens for links, for processes that dial out: `10.0.0.1:7000`, `https://…`, `unix:/run/ringcast/link.sock`. */
+  /** Where the broker listens for links ([link] listen), for processes that dial out: `tcp://10.0.0.1:7000`, `tls://…`, `unix:/run/ringcast/link.sock`. */
   dial?: string | string[];
+  /** What `tls://` is dialled with: options of node:tls' connect(), such as `ca`. */
+  tls?: import("node:tls").ConnectionOptions;
   /** The name of the `[[backend]]` when dialling. Without it: the first of kind "link". */
   backend?: string;
   /** Do clients outlive this process, where the broker offers that? Without it: if `connectionStateRecovery` is on. */

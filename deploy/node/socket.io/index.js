@@ -9,14 +9,14 @@ const { Links } = require("./links.js");
 const RECOVERY_MS = 2 * 60 * 1000; // socket.io's own
 const DRAIN_MS = 2000; // for answers that clients wait for, when this process ends in good order
 
-function settingsOf(io, { secret = process.env.RINGCAST_LINK_SECRET, path, resume, drain = DRAIN_MS, dial, backend }) {
+function settingsOf(io, { secret = process.env.RINGCAST_LINK_SECRET, path, resume, drain = DRAIN_MS, dial, tls, backend }) {
   const secrets = [secret ?? []].flat().filter(Boolean);
   if (secrets.length === 0) throw new Error("ringcast-socket.io: a secret is needed, the same as in [[backend]]: attach(io, server, { secret }) or RINGCAST_LINK_SECRET");
   const recovery = io.opts.connectionStateRecovery;
   const canResume = typeof io.sockets._createSocket === "function"; // socket.io 4.6
   if (resume && !canResume) throw new Error("ringcast-socket.io: resume needs socket.io 4.6 or later");
   return {
-    secrets, path, backend, drain,
+    secrets, path, backend, tls, drain,
     dial: [dial ?? process.env.RINGCAST_LINK_DIAL?.split(",") ?? []].flat(),
     resume: resume ?? Boolean(recovery && canResume),
     recovery: recovery ? recovery.maxDisconnectionDuration ?? RECOVERY_MS : 0,

@@ -12,6 +12,7 @@ const { Link, NONCE, makeNonce } = require("./link.js");
 
 const RETRY_MS = 100;
 const RETRY_MS_MAX = 5000;
+const ANSWER_MS = 10000;
 const QUESTIONS_MAX = 4096;
 const QUESTION_MS = 5000;
 
@@ -64,7 +65,7 @@ class Links extends EventEmitter {
     return true;
   }
 
-  /* Keeps a link to each worker of the broker at `url` (http:, https:, unix:/path), where it listens for links. */
+  /* Keeps a link to each worker of the broker at `url` (tcp:, tls:, also as http:, https:; unix:/path), where it listens for links. */
   dial(url, backend) {
     const dialled = new Set(); // workers that have a link, or for which one is sought
     const reach = (worker, delay) => {
@@ -75,22 +76,31 @@ class Links extends EventEmitter {
       };
       const nonces = { application: makeNonce() };
       const query = new URLSearchParams({ ...(worker !== undefined && { worker }), ...(backend && { backend }) });
-      const request = dialRequest(url, `/.ringcast?${query}`, nonces.application);
+      const request = dialRequest(url, `/.ringcast?${query}`, nonces.application, this.settings.tls);
       request.on("error", again);
-      request.on("response", (response) => (response.resume(), again(new Error(`refused: ${response.statusCode}`))));
+      request.setTimeout(ANSWER_MS, () => request.destroy(new Error("no answer")));
+      request.on("response", (response) => {
+        response.resume();
+        // It has fewer workers now than it had; whichever it has is looked for when none is linked any more.
+        if (response.statusCode === 404 && worker !== undefined && dialled.delete(worker) && dialled.size > 0) return;
+        if (dialled.size === 0) worker = undefined;
+        again(new Error(`refused: ${response.statusCode}`));
+      });
       request.on("upgrade", (response, socket, head) => {
         nonces.broker = response.headers["ringcast-nonce"];
         if (!NONCE.test(nonces.broker ?? "")) return socket.destroy(), again(new Error("an answer without a nonce"));
         let mine = worker;
+        let since = Infinity;
         this.take(socket, nonces, head, (link) => {
           link.once("up", () => {
-            delay = RETRY_MS;
+            since = Date.now();
             mine = link.hello.worker;
             dialled.add(mine);
             for (let other = 0; other < link.hello.workers; other++) if (!dialled.has(other)) dialled.add(other), reach(other, RETRY_MS);
           });
           link.once("end", (error) => {
             worker = mine;
+            if (Date.now() - since > RETRY_MS_MAX) delay = RETRY_MS; // one that is refused at once is not asked ten times a second
             again(error);
           });
         });
@@ -253,7 +263,7 @@ class Links extends EventEmitter {
   }
 
   announce() {
-    for (const link of this.links) link.send("ASKS", 0, 0, this.engine.asks ? 1 : 0);
+    for (const line of this.links) line.send("ASKS", 0, 0, this.engine.asks ? 1 : 0);
   }
 
   /* --- the end --------------------------------------------------------------------------------------------------------- */
@@ -302,11 +312,12 @@ class Links extends EventEmitter {
 /* Which worker of which broker it is, whatever process that is. */
 const keyOf = ({ instance, worker, name }) => `${instance}/${worker}/${name}`;
 
-function dialRequest(url, path, nonce) {
+function dialRequest(url, path, nonce, tls) {
   const headers = { Connection: "Upgrade", Upgrade: "ringcast-link", "Ringcast-Link": "1", "Ringcast-Nonce": nonce };
   if (url.startsWith("unix:")) return http.request({ socketPath: url.slice(5), path, headers, agent: false });
   const at = new URL(url.includes("://") ? url : `http://${url}`);
-  return (at.protocol === "https:" ? https : http).request({ host: at.hostname, port: at.port, path, headers, agent: false });
+  const secure = /^(https|tls|wss):$/.test(at.protocol);
+  return (secure ? https : http).request({ host: at.hostname.replace(/^\[|\]$/g, ""), port: at.port, path, headers, agent: false, ...(secure && tls) });
 }
 
 module.exports = { Links, nspKey, short };

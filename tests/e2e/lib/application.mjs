@@ -1,8 +1,8 @@
 // The application's end of links (docs/link.md), written from that page and from nothing else: a server that takes upgrades to ringcast-link
 // and says frames, for tests that look at each of them. Applications with npm's socket.io are tested with its own package.
 import { createHmac, randomBytes } from "node:crypto";
-import { createServer } from "node:http";
-import { createServer as createSecureServer } from "node:https";
+import { createServer, request as httpRequest } from "node:http";
+import { createServer as createSecureServer, request as httpsRequest } from "node:https";
 import { Socket } from "engine.io-client";
 import { testBroker } from "./broker.mjs";
 import { freePort, until, within } from "./util.mjs";
@@ -138,6 +138,32 @@ export class Application {
     this.all.push(link);
   }
 
+  /* Dials a listener of [link]: `at` is what node:http is told of it, `tls` what node:https is told beside it. The link, or a refusal: { status, body }. */
+  async dial(at, { worker, backend, tls, path = "/.ringcast", headers = {} } = {}) {
+    const nonce = randomBytes(16).toString("hex");
+    const query = new URLSearchParams({ ...(worker !== undefined && { worker }), ...(backend && { backend }) }).toString();
+    const asked = (tls ? httpsRequest : httpRequest)({
+      ...at, ...tls, path: query ? `${path}?${query}` : path, agent: false,
+      headers: { Connection: "Upgrade", Upgrade: "ringcast-link", "Ringcast-Link": "1", "Ringcast-Nonce": nonce, ...headers },
+    });
+    asked.end();
+    return within(20000, new Promise((done, failed) => {
+      asked.on("error", failed);
+      asked.on("response", (response) => {
+        let body = "";
+        response.on("data", (bytes) => (body += bytes));
+        response.on("end", () => done({ status: response.statusCode, body }));
+      });
+      asked.on("upgrade", (response, socket, first) => {
+        const link = new Link(this, socket, { broker: response.headers["ringcast-nonce"], application: nonce });
+        this.links.add(link);
+        this.all.push(link);
+        if (first.length > 0) link.received(first);
+        done(link);
+      });
+    }), "the broker answers");
+  }
+
   frame(link, { type, connection: id, payload, flags }) {
     const key = `${this.all.indexOf(link)}:${id}`;
     const connection = this.connections.get(key);
@@ -182,7 +208,7 @@ export class Application {
 
   async close() {
     for (const link of this.links) link.socket.destroy();
-    if (!this.server.listening) return;
+    if (!this.server?.listening) return;
     this.server.closeAllConnections();
     await new Promise((done) => this.server.close(done));
   }
@@ -191,7 +217,7 @@ export class Application {
 /* The configuration of a broker whose Socket.IO clients are the application's. */
 export const linkConfig = (application, more = {}) => ({
   "socketio.link": "app",
-  "backend": [{ name: "app", kind: "link", url: [application.url], secrets: [application.secret], ...more }],
+  "backend": [{ name: "app", kind: "link", ...(application.server && { url: [application.url] }), secrets: [application.secret], ...more }],
 });
 
 /* --- tests ------------------------------------------------------------------------------------------------------------- */
@@ -203,8 +229,9 @@ export function testLink(name, { application: how = {}, listen, backend, config 
     workers: 1,
     ...options,
     config: async () => {
-      state.application = await new Application(how).listen(listen);
-      return { "socketio.path": "/socket.io/", ...linkConfig(state.application, backend), ...config };
+      state.application = new Application(how);
+      if (listen !== false) await state.application.listen(listen); // false: it dials
+      return { "socketio.path": "/socket.io/", ...linkConfig(state.application, backend), ...(typeof config === "function" ? await config() : config) };
     },
   }, async (broker) => {
     broker.path = "/socket.io/";

@@ -3,14 +3,14 @@
 // them are looked through for canaries.
 import { encode, encodeBatch } from "./binary.mjs";
 import { SEPARATOR, openPolling, openSocket } from "./socketio.mjs";
-import { CROWD, canaryOf, FEED } from "./tenants.mjs";
+import { CROWD, DIARY, FEED, PUSHER_PRIVATE, canaryOf } from "./tenants.mjs";
 import { within } from "./util.mjs";
 
 /*
  * A name as an attacker writes it: { json: how it stands in JSON, exact: the private name that this is, if it is one }.
  * The same name in other words is the same name; what only looks like it is another one.
  */
-const written = (name) => ({ json: JSON.stringify(name), exact: name });
+export const written = (name) => ({ json: JSON.stringify(name), exact: name });
 const escaped = (name) => ({ json: `"${[...name].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")}"`, exact: name });
 const slashed = (name) => ({ json: JSON.stringify(name).replaceAll("/", "\\/"), exact: name });
 const other = (value) => ({ json: typeof value === "object" && value?.json ? value.json : JSON.stringify(value) });
@@ -158,7 +158,7 @@ export class BinaryAttacker extends NativeAttacker {
 
   write(all) {
     const operations = all.map(({ type, id, field, name, more }) => ({ type, id, ...(field ? { [field]: JSON.parse(name.json) } : {}), ...JSON.parse(`{${(more ?? "").slice(1)}}`) }));
-    const sayable = operations.every((operation, i) => !all[i].field || typeof operation[all[i].field] === "string") && !operations.some(({ args, event }) => args || event);
+    const sayable = operations.every((operation, i) => !all[i].field || typeof operation[all[i].field] === "string") && !operations.some(({ args, event, snapshot, delta }) => args || event || snapshot || delta);
     if (!sayable) return super.write(all);
     return operations.length === 1 ? encode(operations[0]) : encodeBatch(operations);
   }
@@ -327,6 +327,11 @@ const NATIVE = [
   { type: "presence", field: "channel" },
   { type: "presence", field: "channel", more: ',"limit":1000' },
   { type: "history", field: "channel" },
+  { type: "history", field: "channel", more: ',"since":1,"limit":100' },
+  { type: "subscribe", field: "channel", more: ',"since":"last 5"' },
+  { type: "subscribe", field: "channel", more: ',"snapshot":true' },
+  { type: "subscribe", field: "channel", more: ',"delta":"fossil"' },
+  { type: "subscribe", field: "channel", more: ',"recover":{"epoch":"5f3a1c9e22d0b417","offset":0}' },
 ];
 /* An event of these with a name as an argument. */
 const EVENTS = [
@@ -372,7 +377,8 @@ export function sweepFor(attacker, places, { clientIds, sids }) {
   if (attacker instanceof RawAttacker) return all.map((name) => ({ name }));
   if (!isSocketIo(attacker)) {
     return [
-      ...all.flatMap((name) => NATIVE.map((request) => ({ ...request, name, exact: true }))),
+      ...[...all, ...PUSHER_PRIVATE.map(written)].flatMap((name) => NATIVE.map((request) => ({ ...request, name, exact: true }))),
+      ...NATIVE.filter(({ type, more = "" }) => type === "history" || /since|snapshot/.test(more)).map((request) => ({ ...request, name: written(DIARY), exact: true })),
       ...[FEED, CROWD, "members:lobby"].map((channel) => ({ type: "publish", field: "channel", name: written(channel), more: FORGED, exact: true })),
       { type: "publish", field: "channel", name: written("board:bob"), more: `${FORGED},"retain":true`, exact: true },
       { type: "publish", field: "channel", name: written("board:bob"), more: ',"data":null,"retain":true', exact: true },
@@ -391,6 +397,7 @@ export function sweepFor(attacker, places, { clientIds, sids }) {
       { nsp, event: "say", args: [JSON.stringify(FEED), '"forged"'], exact: true },
       { nsp, event: "keep", args: ['"board:bob"', '"forged"'], exact: true },
     ]),
+    ...PUSHER_PRIVATE.flatMap((name) => EVENTS.flatMap((make) => make(written(name)).map((request) => ({ ...request, nsp: "/", exact: !request.harmless })))),
     ...all.flatMap(({ exact: name }) => ["/any", "/say"].map((nsp) => ({ nsp, event: name, args: ['"forged"'], exact: true }))),
     // What is said when it goes; the connection is closed behind it.
     ...places.flatMap((name) => ["follow@", "peek@"].map((head) => ({ nsp: "/", event: "join", args: [JSON.stringify(`${head}${name}`)] }))),

@@ -44,16 +44,33 @@ export const GUARDS = [
   opened("request_permitted", "true"),
   opened("request_may_retain", "true"),
   opened("request_within_rates", "RC_LIMIT_ALLOWED"),
-  ...["who_subscribes", "who_publishes", "who_sees_presence", "who_broadcasts", "who_sends_directs"].map((name) => opened(name, "RC_WHO_ANYONE")),
+  ...["who_subscribes", "who_publishes", "who_sees_presence", "who_reads_history", "who_broadcasts", "who_sends_directs"].map((name) => opened(name, "RC_WHO_ANYONE")),
   opened("rc_permission_reserved", "false"),
   opened("reserved_for_socketio", "false"),
   opened("rc_permission_socket", "false"),
+  opened("rc_pusher_guards", "false"),
+  // What a channel has had.
+  opened("request_may_read_history", "true"),
+  replaced("an end point's newest messages", "!rc_permission_allows(policy->history_who, rc_client_user(clients, client), name, true)", "false"),
+  // Who has to say who it is.
+  replaced("nothing is asked before", "if (rc_truth_client(request->clients->truth, request->client)->must_say &&", "if (false &&"),
+  replaced("nothing is heard before", "if (!arrival->must_say) {\n        rc_client_hears(", "if (true) {\n        rc_client_hears("),
+  // Apps of the Pusher protocol.
+  opened("claim_authorised", "true"),
+  opened("signed_in", "true"),
+  opened("is_own_user", "true"),
+  replaced("client events are of who is in", "name.count == 0 || !rc_client_is_in(pushers->clients, client, name)", "name.count == 0"),
+  opened("signature_refusal", "NULL"),
+  opened("rc_pusher_body_is", "true"),
+  opened("rc_pusher_user_is", "false"),
   // Who somebody is.
   opened("hmac_good", "true"),
   opened("judge_same", "true"),
   replaced("rows that identify", "if (run->row->identify_at == 0 || run->client == 0) {", "if (true) {"),
   replaced("one connection, one user", "if (user->id_bytes > 0 && !rc_span_equal(rc_span_of(user->id, user->id_bytes), identity->user)) {", "if (false) {"),
   replaced("a session's id is a secret", "engine->secret == sid->client.random &&", ""),
+  replaced("a lost session is its user's", "if (!rc_span_equal(parts.user, user)) {", "if (false) {"),
+  replaced("the console is a socket of its own", "exchange->console = clients->truth->sockets[index].listener == RC_LISTENER_CONSOLE;", "exchange->console = true;"),
   replaced("API keys", "if (!api_key_known(api, key, caller) ||", "if ((api_key_known(api, key, caller), false) ||"),
 ];
 

@@ -92,6 +92,10 @@ export class Application {
     return `http://127.0.0.1:${this.port}`;
   }
 
+  get dials() {
+    return Boolean(this.config.link.dial);
+  }
+
   /* All of `count` links are there. */
   isLinked(count) {
     return until(`${count} links are up`, async () => (await this.call(({ links }) => links.links.size)) === count);
@@ -115,7 +119,7 @@ export const SKIP = keys.includes("max_unsent") ? false : "this broker has no li
 export const linkConfig = (applications, more = {}) => ({
   "socketio.path": "/socket.io/",
   "socketio.link": "app",
-  backend: [{ name: "app", kind: "link", url: applications.map(({ url }) => url), secrets: [SECRET] }],
+  backend: [{ name: "app", kind: "link", ...(applications.some(({ dials }) => !dials) && { url: applications.filter(({ dials }) => !dials).map(({ url }) => url) }), secrets: [SECRET] }],
   ...more,
 });
 

@@ -5,13 +5,15 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { io } from "socket.io-client";
+import { connectPusher, sdk, subscribe as subscribePusher } from "./pusher.mjs";
 import { until, within } from "./util.mjs";
 
 const jwt = createRequire(import.meta.url)("jsonwebtoken");
 const SECRET = "a-secret-of-at-least-thirty-two-bytes";
-const API_KEY = "key-of-the-tests";
+export const API_KEY = "key-of-the-tests";
 const GATE_KEY = "the key of bob's gate";
 export const RINGS = 5; // so often may a user ring
+export const PUSHER_APP = { id: "7", key: "app-key", secret: "app-secret-of-the-tests" };
 
 export const tokenOf = (user, claims = {}, secret = SECRET) => jwt.sign({ sub: user, ...claims }, secret, { algorithm: "HS256", expiresIn: "1h" });
 
@@ -53,6 +55,7 @@ export const TENANTS_CONFIG = {
   "http.api_keys": [API_KEY],
   "socketio.path": "/socket.io/",
   "socketio.namespaces": ["/", "/any", "/say", "/vault"],
+  "socketio.recovery": "2m",
   "limits.max_channels": 10000,
   "permissions.broadcast": "none",
   "permissions.direct": "none",
@@ -61,7 +64,8 @@ export const TENANTS_CONFIG = {
     { name: "app", kind: "jwt", from: ["auth.token", "query.token", "header.authorization"], secret: SECRET, attributes: { team: "{claims.team}" }, required: false },
   ],
   namespace: [
-    { name: "own", subscribe: "owner", publish: "owner", presence: true, retain: "owner" },
+    { name: "own", subscribe: "owner", publish: "owner", presence: true, retain: "owner", history: 20, delta: "fossil" },
+    { name: "diary", publish: "none", history: 1000, history_who: "owner" },
     { name: "board", publish: "user", retain: "owner" },
     { name: "team", publish: "member", presence: true },
     { name: "gate", subscribe: "rules" },
@@ -81,11 +85,20 @@ export const TENANTS_CONFIG = {
     { on: "disconnect", each: "peek@{target}", emit: [{ to: "plaza", event: "peeked", args: ["{count:{room.target}}", "{members:{room.target}}", "{users:{room.target}}"] }] },
     { on: "disconnect", each: "{any}", emit: [{ to: "{room}:bob", event: "said", args: ["forged when it went"] }] },
   ],
-  endpoint: [{ path: "/raw", protocol: "raw", join: ["feed:news"], incoming: "publish:feed:news" }],
+  endpoint: [
+    { path: "/raw", protocol: "raw", join: ["feed:news"], incoming: "publish:feed:news" },
+    { path: "/diary", protocol: "raw", join: ["diary:bob"] },
+    { path: "/app", protocol: "pusher" },
+  ],
+  pusher_app: [{ ...PUSHER_APP, client_events: true }],
 };
 
 /* Where bob's canaries are told; nobody else may subscribe, publish, see or count there. */
 export const PRIVATE = ["portfolio:bob", "watch:BOB", "lodge:main", "team:blue", "gate:bob", "vip", "club:bob", "own:bob", "user:bob", "/any#portfolio:bob", "/say#portfolio:bob", "/vault#"];
+/* What is an app's of the Pusher protocol, as others would call it. */
+export const PUSHER_PRIVATE = ["pusher-7:private-bob", "pusher-7:presence-bob"];
+/* Everybody hears it, and nobody else reads what it has had. */
+export const DIARY = "diary:bob";
 /* Who is there is nobody's business; messages are everybody's. */
 export const CROWD = "crowd:x";
 /* Everybody reads, nobody writes. */
@@ -155,10 +168,24 @@ export class Bob {
     this.binary = await this.native("binary client", { protocols: ["ringcast.v1.binary"] });
     this.raw = await this.native("raw client", { path: `/raw?token=${this.token}`, welcome: false });
     this.raw.ondelivery = ({ bytes }) => this.hears("raw client", bytes.toString("latin1"));
+    await this.pusher();
+    this.entry = `secret-${randomBytes(6).toString("hex")}`;
+    await this.api("/api/publish", { channel: DIARY, data: { entry: this.entry } });
     await this.json.publish("board:bob", "what bob keeps there", { retain: true });
     this.sids = [this.ws["/"].id, this.ws["/any"].id, this.polling["/"].id];
     this.clientIds = [this.json.id, this.binary.id];
     return this;
+  }
+
+  /* His client of the app's, signed in and in its channels. */
+  async pusher() {
+    this.app = sdk(this.broker, PUSHER_APP);
+    const client = await connectPusher(this.broker, { app: PUSHER_APP, user: "bob" });
+    client.bind_global((event, data) => this.hears("Pusher client", JSON.stringify([event, data])));
+    const signed = new Promise((done) => client.bind("pusher:signin_success", done));
+    client.user.signin();
+    await within(10000, signed, "bob signs in");
+    for (const name of ["private-bob", "presence-bob"]) await subscribePusher(client, name);
   }
 
   async api(path, body) {
@@ -174,6 +201,10 @@ export class Bob {
       made.push([client, `secret-${randomBytes(6).toString("hex")}`]);
       await this.api("/api/direct", { client, data: made.at(-1)[1] });
     }
+    made.push(["private-bob", `secret-${randomBytes(6).toString("hex")}`]);
+    await this.app.trigger("private-bob", "told", made.at(-1)[1]);
+    made.push(["#server-to-user-bob", `secret-${randomBytes(6).toString("hex")}`]);
+    await this.app.sendToUser("bob", "told", made.at(-1)[1]);
     made.push(["/vault#", `secret-${randomBytes(6).toString("hex")}`]);
     this.ws["/vault"].emit("all", made.at(-1)[1]);
     made.push(["own:bob", `secret-${randomBytes(6).toString("hex")}`]);
@@ -207,6 +238,8 @@ export class Bob {
     const { client, said } = await this.newcomer("board:bob");
     assert.deepEqual(said.map(({ retained, data }) => [retained, data]), [[true, "what bob keeps there"]]);
     await client.close();
+    const diary = await this.json.request({ type: "history", channel: DIARY, limit: 100 });
+    assert.ok(JSON.stringify(diary).includes(this.entry), "bob reads his diary");
     const own = await this.json.presence("own:bob");
     assert.deepEqual([own.clients, own.users, own.members.map(({ user }) => user)], [2, 1, ["bob"]]);
     for (const [socket, sids] of [[this.ws["/"], [this.sids[0], this.sids[2]]], [this.ws["/any"], [this.sids[1]]]]) {

@@ -1,11 +1,11 @@
 // Second builds for tests of `ringcast upgrade`: copies of the programs in folders of their own.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "./broker.mjs";
-import { BIN_DIR, until } from "./util.mjs";
+import { BIN_DIR, ROOT, until } from "./util.mjs";
 
 const PROGRAMS = ["ringcast", "ringcast-worker", "ringcast-relay"];
 const folders = [];
@@ -14,12 +14,20 @@ process.on("exit", () => {
 });
 
 /* A folder with all programs. `fails`: where those of a debug build fail (common/base/fail.h). */
-export function buildCopy({ fails } = {}) {
+export function buildCopy({ fails, from = BIN_DIR } = {}) {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "ringcast-build-")));
   folders.push(folder);
-  for (const name of PROGRAMS) copyFileSync(join(BIN_DIR, name), join(folder, name));
+  for (const name of PROGRAMS) copyFileSync(join(from, name), join(folder, name));
   if (fails !== undefined) writeFileSync(join(folder, "fails"), fails);
   return folder;
+}
+
+/* The same of another build: it has the keys server.variant_fixed and limits.variant_only and the metric ringcast_variant_total more, in front
+ * of all others (tests/support/variant.awk). They fail where it is wanted, whatever the others are. */
+export function buildVariant(options = {}) {
+  const from = join(ROOT, "build/variant");
+  assert.ok(existsSync(join(from, "ringcast")), "make FLAVOUR=variant broker-programs comes first");
+  return buildCopy({ ...options, from });
 }
 
 export const upgrade = (broker, folder) => run(["upgrade", "--binary-dir", folder, "-c", broker.configPath], { env: broker.env, timeout: 60000 });

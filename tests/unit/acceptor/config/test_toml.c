@@ -341,7 +341,6 @@ static const struct {
     {"[[namespace]]\nname = \"a\"\nhistory = -1\n",
      "x.toml:3:11: [[namespace]] history: expected a number from 0 to 1000000, found -1"},
     {"[[endpoint]]\nprotocol = \"raw\"\n", "x.toml:1:1: this [[endpoint]] needs a path"},
-    {"[[backend]]\nname = \"app\"\n", "x.toml:1:1: this [[backend]] needs a url"},
     {"[[backend]]\nname = \"a\"\nurl = [\"ftp://a/\"]\n", "x.toml:3:8: [[backend]] url: expected \"http://"},
     {"[[backend]]\nname = \"a b\"\nurl = [\"http://a/\"]\n",
      "x.toml:2:8: [[backend]] name: expected letters, digits, _, . and -"},
@@ -637,37 +636,28 @@ Test(config_toml, a_file_that_is_too_large_is_refused)
     free(text);
 }
 
-/* --- files on disk ----------------------------------------------------------------------------------------------- */
+/* --- a text that another build has found right --------------------------------------------------------------------- */
 
-Test(config_toml, file_is_read_and_named_in_errors)
+Test(config_toml, what_only_another_build_knows_is_passed_over)
 {
-    char path[] = "/tmp/ringcast-config-XXXXXX";
-    const int fd = mkstemp(path);
-    cr_assert_geq(fd, 0);
-    static const char text[] = "[server]\nworkers = 2\n";
-    cr_assert_eq(write(fd, text, sizeof(text) - 1), (ssize_t)sizeof(text) - 1);
-    cr_expect_eq(rc_config_load_file(&config, path, &errors), 0);
+    static const char text[] = "[server]\nworkers = 2\nnever_heard = [1, {a = 2}]\n"
+                               "[nowhere]\nx = 1\n[[row]]\nname = \"a\"\n"
+                               "[[namespace]]\nname = \"news\"\nnever_heard = true\n"
+                               "[[event]]\non = \"e\"\nnever_heard = 7\n";
+    cr_expect_eq(rc_config_load_former(&config, text, sizeof(text) - 1, "x", &errors), 0, "%s", errors.lines[0].text);
     cr_expect_eq(config.server.workers, 2u);
-    cr_assert_eq(write(fd, "x\n", 2), 2);
-    cr_expect_eq(rc_config_load_file(&config, path, &errors), -EINVAL);
-    cr_expect_eq(strncmp(errors.lines[0].text, path, strlen(path)), 0, "%s", errors.lines[0].text);
-    cr_expect_not_null(strstr(errors.lines[0].text, ":3:"), "%s", errors.lines[0].text);
-    cr_assert_eq(ftruncate(fd, RC_CONFIG_FILE_MAX + 100), 0);
+    cr_expect_eq(config.namespace_count, 2u);
+    cr_expect_eq(config.event_count, 1u);
     errors.count = 0;
-    cr_expect_eq(rc_config_load_file(&config, path, &errors), -EINVAL);
-    cr_expect_eq(errors.count, 1u);
-    close(fd);
-    unlink(path);
+    cr_expect_eq(rc_config_load_text(&other, text, sizeof(text) - 1, "x", &errors), -EINVAL);
+    cr_expect_eq(errors.count, 5u, "each of them: %u", errors.count);
 }
 
-Test(config_toml, file_that_cannot_be_read_is_told)
+Test(config_toml, values_that_are_wrong_are_so_for_every_build)
 {
-    cr_expect_eq(rc_config_load_file(&config, "/nonexistent/x.toml", &errors), -ENOENT);
-    cr_expect_str_eq(errors.lines[0].text,
-                     "/nonexistent/x.toml: cannot read the configuration: No such file or directory");
-    errors.count = 0;
-    cr_expect_eq(rc_config_load_file(&config, "/", &errors), -EISDIR);
-    cr_expect_str_eq(errors.lines[0].text, "/: cannot read the configuration: Is a directory");
+    static const char text[] = "[server]\nworkers = -2\n";
+    cr_expect_eq(rc_config_load_former(&config, text, sizeof(text) - 1, "x", &errors), -EINVAL);
+    cr_expect_not_null(strstr(errors.lines[0].text, "server.workers"), "%s", errors.lines[0].text);
 }
 
 /* --- what is made from config.def --------------------------------------------------------------------------------- */
@@ -720,9 +710,10 @@ Test(config_toml, reference_page_is_made_from_the_table)
 
 Test(config_toml, documented_file_says_the_defaults)
 {
-    cr_expect_eq(rc_config_load_file(&config, "deploy/ringcast.toml", &errors), 0, "%s", errors.lines[0].text);
-    cr_expect_eq(memcmp(&config, &other, sizeof(config)), 0);
     char *const text = file_text("deploy/ringcast.toml");
+    cr_expect_eq(rc_config_load_text(&config, text, strlen(text), "deploy/ringcast.toml", &errors), 0, "%s",
+                 errors.lines[0].text);
+    cr_expect_eq(memcmp(&config, &other, sizeof(config)), 0);
     for (size_t i = 0; i < rc_config_key_count; i++) {
         char line[80];
         (void)snprintf(line, sizeof(line), "\n%s%s = ",

@@ -16,13 +16,20 @@ static struct rc_config *config_new(uint64_t max_connections)
     return config;
 }
 
+static int plan_for(struct rc_limits_plan *plan, const struct rc_limits *limits, const struct rc_config *config,
+                    uint32_t workers, uint32_t listeners, struct rc_err *err)
+{
+    const struct rc_limits_counts counts = {.workers = workers, .places = workers, .listeners = listeners};
+    return rc_limits_plan(plan, limits, config, &counts, err);
+}
+
 Test(limits, without_max_connections_the_whole_table_is_used)
 {
     struct rc_config *config = config_new(0);
     const struct rc_limits limits = {.descriptors = 20000};
     struct rc_limits_plan plan;
     struct rc_err err;
-    cr_assert_eq(rc_limits_plan(&plan, &limits, config, 2, 3, &err), 0);
+    cr_assert_eq(plan_for(&plan, &limits, config, 2, 3, &err), 0);
     cr_assert_eq(plan.direct_descriptors, 20000);
     cr_assert_eq(plan.slots_per_worker, 20000 - RC_LIMITS_SPARE_SLOTS - 3);
     cr_assert_eq(plan.connections_max, 2 * (20000 - RC_LIMITS_SPARE_SLOTS - 3));
@@ -35,7 +42,7 @@ Test(limits, max_connections_is_shared_out_rounded_up)
     const struct rc_limits limits = {.descriptors = 20000};
     struct rc_limits_plan plan;
     struct rc_err err;
-    cr_assert_eq(rc_limits_plan(&plan, &limits, config, 4, 1, &err), 0);
+    cr_assert_eq(plan_for(&plan, &limits, config, 4, 1, &err), 0);
     cr_assert_eq(plan.slots_per_worker, 251);
     cr_assert_eq(plan.direct_descriptors, 251 + RC_LIMITS_SPARE_SLOTS + 1);
     cr_assert_eq(plan.connections_max, 1001);
@@ -48,7 +55,7 @@ Test(limits, a_table_is_never_larger_than_the_kernels)
     const struct rc_limits limits = {.descriptors = RC_LIMITS_TABLE_MAX * 2ull};
     struct rc_limits_plan plan;
     struct rc_err err;
-    cr_assert_eq(rc_limits_plan(&plan, &limits, config, 1, 1, &err), 0);
+    cr_assert_eq(plan_for(&plan, &limits, config, 1, 1, &err), 0);
     cr_assert_eq(plan.direct_descriptors, RC_LIMITS_TABLE_MAX);
     free(config);
 }
@@ -59,11 +66,11 @@ Test(limits, too_few_descriptors_say_how_many_and_how_many_workers_would_do)
     const struct rc_limits limits = {.descriptors = 20000};
     struct rc_limits_plan plan;
     struct rc_err err;
-    cr_assert_eq(rc_limits_plan(&plan, &limits, config, 2, 1, &err), -EMFILE);
+    cr_assert_eq(plan_for(&plan, &limits, config, 2, 1, &err), -EMFILE);
     cr_assert(strstr(err.text, "LimitNOFILE=500065") != NULL, "%s", err.text);
     cr_assert(strstr(err.text, "server.workers = 51") != NULL, "%s", err.text);
     config->server.max_connections = 51 * 19935u;
-    cr_assert_eq(rc_limits_plan(&plan, &limits, config, 51, 1, &err), 0);
+    cr_assert_eq(plan_for(&plan, &limits, config, 51, 1, &err), 0);
     free(config);
 }
 
@@ -73,7 +80,7 @@ Test(limits, workers_are_no_way_out_above_their_maximum)
     const struct rc_limits limits = {.descriptors = 20000};
     struct rc_limits_plan plan;
     struct rc_err err;
-    cr_assert_eq(rc_limits_plan(&plan, &limits, config, 2, 1, &err), -EMFILE);
+    cr_assert_eq(plan_for(&plan, &limits, config, 2, 1, &err), -EMFILE);
     cr_assert(strstr(err.text, "server.workers") == NULL, "%s", err.text);
     free(config);
 }
@@ -84,10 +91,10 @@ Test(limits, the_acceptors_own_descriptors_count)
     struct rc_limits limits = {.descriptors = 65};
     struct rc_limits_plan plan;
     struct rc_err err;
-    cr_assert_eq(rc_limits_plan(&plan, &limits, config, 1, 1, &err), -EMFILE);
+    cr_assert_eq(plan_for(&plan, &limits, config, 1, 1, &err), -EMFILE);
     limits.descriptors = 256;
-    cr_assert_eq(rc_limits_plan(&plan, &limits, config, 1, 1, &err), 0);
-    cr_assert_eq(rc_limits_plan(&plan, &limits, config, 64, 4, &err), -EMFILE);
+    cr_assert_eq(plan_for(&plan, &limits, config, 1, 1, &err), 0);
+    cr_assert_eq(plan_for(&plan, &limits, config, 64, 4, &err), -EMFILE);
     free(config);
 }
 

@@ -1,4 +1,5 @@
 /* acceptor/segments: what children find in the shared memory. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -142,9 +143,9 @@ Test(segments, attached_child_has_copies_and_read_only_mappings)
     segments.core->worker_count = 1000; /* nobody can; and if: */
     cr_assert_eq(control.worker_count, 3);
     cr_assert_str_eq(control.instance_id, config->server.instance_id.text);
-    rc_metric_add(&control.own->metrics, RC_METRIC_TURNS, 5);
-    cr_assert_eq(rc_metric_get(&control.workers[1]->metrics, RC_METRIC_TURNS), 5);
-    cr_assert_eq(rc_metric_get(&control.workers[2]->metrics, RC_METRIC_TURNS), 0);
+    rc_metric_add(control.metrics, RC_METRIC_TURNS, 5);
+    cr_assert_eq(rc_report_value(control.workers[1], RC_METRIC_TURNS), 5);
+    cr_assert_eq(rc_report_value(control.workers[2], RC_METRIC_TURNS), 0);
     const void *const shared[] = {control.core,       control.configs,    control.acceptor, control.relay,
                                   control.workers[0], control.workers[1], control.keys};
     for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
@@ -165,8 +166,8 @@ Test(segments, damaged_or_foreign_segments_are_refused)
     uint32_t *const numbers[] = {
         &segments.core->abi,         &segments.core->records_abi,    &segments.core->worker_count,
         &segments.core->boot_nonce,  &segments.core->listener_count, &segments.configs->build,
-        &segments.workers[1]->abi,   &segments.workers[1]->build,    &segments.workers[2]->build,
-        &segments.relay->report.abi, &segments.acceptor->build,
+        &segments.workers[1]->abi,   &segments.workers[1]->layout,   &segments.workers[2]->layout,
+        &segments.relay->report.abi, &segments.acceptor->layout,
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         const uint32_t right = *numbers[i];
@@ -179,9 +180,9 @@ Test(segments, damaged_or_foreign_segments_are_refused)
     args_of(1, &args);
     cr_assert_eq(rc_control_attach(&control, &args, &err), 0, "%s", err.text);
     /* What a dead child left behind is no reason for its successor not to start. */
-    segments.workers[1]->build = 0;
+    segments.workers[1]->layout = 0;
     segments.ports[1]->ring_bytes = 3;
-    segments.limits->windows.build = 0;
+    segments.limits->windows.abi = 0;
     atomic_store(&segments.workers[1]->ready, 0);
     rc_segments_renew(&segments, 1);
     args_of(1, &args);
@@ -210,4 +211,85 @@ Test(segments, configure_writes_the_copy_that_is_not_in_force)
     cr_assert_neq(first->limits.ping_interval_ms, 1234);
     cr_assert_eq(rc_segments_configure(&segments, config), 2);
     cr_assert_eq(rc_segments_config(&segments), first);
+}
+
+/* As after an exec: the same descriptors. */
+static struct rc_segments *adopter(void)
+{
+    struct rc_segments *next = calloc(1, sizeof(*next));
+    cr_assert_not_null(next);
+    rc_segments_clear(next);
+    next->worker_count = segments.worker_count;
+    next->ring_bytes = segments.ring_bytes;
+    next->overflow_bytes = segments.overflow_bytes;
+    next->history_bytes = segments.history_bytes;
+    next->recovery_bytes = segments.recovery_bytes;
+    for (uint32_t i = 0; i < RC_SEGMENTS_SHARED + 2 * segments.worker_count; i++) {
+        const struct rc_segment *from = rc_segments_at(&segments, i);
+        struct rc_segment *to = rc_segments_at(next, i);
+        to->fd = dup(from->fd);
+        to->reader_fd = from->reader_fd >= 0 ? dup(from->reader_fd) : -1;
+    }
+    return next;
+}
+
+Test(segments, a_program_of_the_same_build_goes_on_with_all_of_them)
+{
+    struct rc_err err = {{0}};
+    rc_segments_publish(&segments);
+    rc_metric_add(segments.metrics, RC_METRIC_RELOADS, 3);
+    struct rc_segments *next = adopter();
+    cr_assert_eq(rc_segments_adopt(next, &err), 0, "%s", err.text);
+    rc_segments_count(next);
+    cr_assert_eq(rc_metric_get(next->metrics, RC_METRIC_RELOADS), 3u);
+    rc_segments_settle(next);
+    cr_assert_eq(next->configs->build, RC_BUILD_ID);
+    cr_assert_not(rc_segments_foreign(next, 0), "nobody was ever started");
+    rc_segments_close(next);
+    free(next);
+}
+
+Test(segments, of_another_build_configuration_and_keys_are_made_anew_under_the_same_generation)
+{
+    struct rc_err err = {{0}};
+    rc_segments_publish(&segments);
+    (void)rc_segments_configure(&segments, config);
+    segments.configs->build ^= 1;
+    /* As that build has them: nothing but the head is read. */
+    memset(segments.configs->copies, 0xee, sizeof(segments.configs->copies));
+    struct rc_segments *next = adopter();
+    cr_assert_eq(rc_segments_adopt(next, &err), 1, "%s", err.text);
+    config->limits.max_channels = 4321;
+    rc_segments_fill(next, config);
+    cr_assert_eq(atomic_load(&next->configs->generation), 1u);
+    cr_assert_eq(rc_segments_config(next)->limits.max_channels, 4321u);
+    cr_assert_eq(segments.configs->build, RC_BUILD_ID ^ 1, "what it goes back with stays as it is");
+    cr_assert_geq(next->former_config_segment.fd, 0);
+    rc_segments_count(next);
+    rc_segments_settle(next);
+    cr_assert_eq(next->former_config_segment.fd, -1);
+    cr_assert_eq(next->former_keys_segment.fd, -1);
+    /* A worker of the former build runs; then one of this build. */
+    atomic_store(&next->workers[1]->banks.banks[0].build, RC_BUILD_ID ^ 1);
+    cr_assert(rc_segments_foreign(next, 1));
+    (void)rc_banks_own(&next->workers[1]->banks);
+    cr_assert_not(rc_segments_foreign(next, 1));
+    rc_segments_close(next);
+    free(next);
+}
+
+Test(segments, of_another_kind_they_are_refused)
+{
+    struct rc_err err = {{0}};
+    rc_segments_publish(&segments);
+    uint32_t *const numbers[] = {&segments.workers[2]->layout, &segments.core->abi, &segments.limits->windows.abi,
+                                 &segments.keep->abi};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        *numbers[i] ^= 1;
+        struct rc_segments *next = adopter();
+        cr_assert_eq(rc_segments_adopt(next, &err), -EBADMSG, "number %zu", i);
+        rc_segments_close(next);
+        free(next);
+        *numbers[i] ^= 1;
+    }
 }

@@ -14,6 +14,7 @@
 
 #include "acceptor/start/cpus.h"
 #include "acceptor/start/spawn.h"
+#include "common/base/clock.h"
 
 static struct rc_identity same;
 static struct rc_spawn_args relay_args; /* without descriptors */
@@ -72,6 +73,34 @@ Test(spawn, child_has_its_own_process_group_and_no_terminal)
                               "[ \"$1\" = \"$2\" ] && [ \"$(readlink /proc/$$/fd/0)\" = /dev/null ]",
                               &relay_args, RC_CPU_NONE),
                  0);
+}
+
+/* As on a disk that does not answer: the file "fails" beside the program is looked at by debug builds (common/base/fail.h). */
+Test(spawn, child_that_never_runs_its_program_is_given_up, .timeout = 60)
+{
+    char fails[512] = "";
+    char path[64];
+    struct rc_err err = {{0}};
+    int pidfd = -1;
+    cr_assert_gt(readlink("/proc/self/exe", fails, sizeof(fails) - 16), 0);
+    memcpy(strrchr(fails, '/'), "/fails", sizeof("/fails"));
+    FILE *file = fopen(fails, "w");
+    cr_assert_not_null(file);
+    fputs("before a child runs\n", file);
+    fclose(file);
+    script(path, "exit 0");
+    struct rc_program program = held(path);
+    const struct rc_spawn spawn = {.program = &program, .identity = &same, .cpu = RC_CPU_NONE};
+    const uint64_t since_ms = rc_clock_ms();
+    const pid_t pid = rc_spawn_child(&spawn, &relay_args, &pidfd, &err);
+    const uint64_t took_ms = rc_clock_ms() - since_ms;
+    unlink(fails);
+    cr_expect_eq(pid, -ETIMEDOUT);
+    cr_expect_not_null(strstr(err.text, "it does not run within"), "%s", err.text);
+    cr_expect_geq(took_ms, RC_SPAWN_EXEC_MS);
+    cr_expect_eq(waitpid(-1, NULL, WNOHANG), -1, "nothing is left of it");
+    rc_program_close(&program);
+    unlink(path);
 }
 
 Test(spawn, child_keeps_named_descriptors_only)

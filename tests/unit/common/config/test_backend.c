@@ -1,5 +1,6 @@
 /* What the values of a [[backend]] mean: URLs, breakers, calls, and all of them together. */
 #include "common/config/backend.h"
+#include "common/config/policies.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -189,4 +190,47 @@ Test(config_backend, links_have_secrets_and_are_not_asked)
     app->secret_count = 1;
     (void)snprintf(config.socketio.unknown_event.text, sizeof(config.socketio.unknown_event.text), "backend:app");
     expect_refused("socketio.unknown_event: there is no [[backend]] named \"app\" that is asked by HTTP");
+}
+
+static struct rc_config_backend *link_backend(void)
+{
+    struct rc_config_backend *app = backend("app");
+    app->kind = RC_BACKEND_KIND_LINK;
+    app->secret_count = 1;
+    (void)snprintf(app->secrets[0].text, sizeof(app->secrets[0].text), "a-secret");
+    (void)snprintf(config.socketio.link.text, sizeof(config.socketio.link.text), "app");
+    return app;
+}
+
+static void listen_on(struct rc_config_list *list, const char *address)
+{
+    (void)snprintf(list->items[list->count++].text, sizeof(list->items[0].text), "%s", address);
+}
+
+Test(config_backend, applications_that_dial_need_no_url)
+{
+    struct rc_err err;
+    link_backend()->url_count = 0;
+    expect_refused("or [link] listen, where it dials");
+    link_backend()->url_count = 0;
+    listen_on(&config.link.listen, "127.0.0.1:7000");
+    cr_assert_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    cr_assert(rc_config_links_listen(&config));
+    cr_assert(rc_config_listeners_private(&config));
+    config.socketio.link.text[0] = '\0';
+    expect_refused("socketio.link names none");
+    (void)link_backend();
+    listen_on(&config.link.tls_listen, "0.0.0.0:7001");
+    cr_assert(rc_config_serves_tls(&config));
+    expect_refused("link.tls_listen needs tls.certificates");
+    (void)link_backend();
+    listen_on(&config.link.listen, "127.0.0.1:7000");
+    listen_on(&config.link.tls_listen, "7000");
+    listen_on(&config.tls.certificates, "/x.pem");
+    expect_refused("is to be listened on twice");
+    link_backend()->kind = RC_BACKEND_KIND_HTTP;
+    config.socketio.link.text[0] = '\0';
+    config.backends[0].url_count = 0;
+    listen_on(&config.link.listen, "127.0.0.1:7000");
+    expect_refused("needs a url");
 }

@@ -9,6 +9,7 @@
 #include "acceptor/config/toml.h"
 #include "common/config/config.h"
 #include "common/config/event_rules.h"
+#include "common/records/channel_name.h"
 
 static struct rc_config config;
 static struct rc_err err;
@@ -156,4 +157,38 @@ Test(policies, there_are_only_so_many_namespaces)
     }
     cr_expect_eq(finish(text), -EINVAL);
     cr_expect_not_null(strstr(err.text, "more than 64 channel namespaces"), "%s", err.text);
+}
+
+Test(policies, certificates_are_looked_at_where_somebody_speaks_tls)
+{
+    (void)snprintf(config.tls.certificates.items[config.tls.certificates.count++].text, RC_CONFIG_TEXT_MAX, "/x.pem");
+    cr_expect_not(rc_config_serves_tls(&config));
+    cr_expect_not(rc_config_links_listen(&config));
+    config.tls.listen.count = 1;
+    cr_expect(rc_config_serves_tls(&config));
+    config.tls.listen.count = 0;
+    config.link.tls_listen.count = 1;
+    cr_expect(rc_config_serves_tls(&config));
+    cr_expect(rc_config_links_listen(&config));
+}
+
+/* What travels on channels of presence events nobody may say, keep or hold back, whatever the default is. */
+Test(policies, presence_events_have_a_namespace_of_their_own)
+{
+    cr_assert_eq(finish("[[namespace]]\nname = \"default\"\nhistory = 5\nmin_interval = \"1s\"\nslow_consumer = "
+                        "\"latest\"\n[[namespace]]\nname = \"room\"\npresence_events = true\n"),
+                 0, "%s", err.text);
+    const char name[] = {RC_CHANNEL_PRESENCE_BYTE, 'r', 'o', 'o', 'm', ':', '1'};
+    const struct rc_config_namespace *const space = rc_config_namespace_of(&config, name, sizeof(name));
+    cr_assert_neq(config.presence_namespace, 0);
+    cr_assert_eq(space, &config.namespaces[config.presence_namespace]);
+    cr_assert_eq(space->publish, RC_WHO_NONE);
+    cr_assert_eq(space->subscribe, RC_WHO_NONE);
+    cr_assert_eq(space->history, 0);
+    cr_assert_eq(space->min_interval_ms, 0);
+    cr_assert_eq(space->slow_consumer, RC_SLOW_SKIP);
+    cr_assert(rc_config_namespace_of(&config, "room:1", 6)->presence, "presence_events is presence, too");
+    cr_assert_eq(rc_config_namespace_of(&config, "presence events:1", 17), &config.namespaces[0]);
+    cr_assert_eq(finish(""), 0);
+    cr_assert_eq(config.presence_namespace, 0);
 }

@@ -108,6 +108,13 @@ Test(pusher, users_of_apps_are_apart)
     memset(longest, 'x', sizeof(longest));
     cr_expect_gt(rc_pusher_user_write(&config.pusher_apps[0], rc_span_of(longest, RC_PUSHER_USER_MAX), out), 0);
     cr_expect_eq(rc_pusher_user_write(&config.pusher_apps[0], rc_span_of(longest, RC_PUSHER_USER_MAX + 1), out), 0);
+    cr_expect(rc_pusher_user_is(&config, RC_SPAN("pusher-7/42")));
+    cr_expect(rc_pusher_user_is(&config, RC_SPAN("pusher-7/")));
+    cr_expect(!rc_pusher_user_is(&config, RC_SPAN("pusher-7")));
+    cr_expect(!rc_pusher_user_is(&config, RC_SPAN("pusher-7:42")));
+    cr_expect(!rc_pusher_user_is(&config, RC_SPAN("pusher-77/42")), "there is no such app");
+    cr_expect(!rc_pusher_user_is(&config, RC_SPAN("42")));
+    cr_expect(!rc_pusher_user_is(&config, RC_SPAN("")));
     cr_expect(rc_span_equal(rc_pusher_name_of(RC_SPAN("user:pusher-7/42"), &user), RC_SPAN("42")) && user);
     cr_expect(rc_span_equal(rc_pusher_name_of(RC_SPAN("user:42"), &user), RC_SPAN("42")) && user);
 }

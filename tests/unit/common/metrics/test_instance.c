@@ -53,10 +53,10 @@ Test(instance, subscriptions_are_summed_by_namespace)
 {
     config->namespace_count = 2;
     strcpy(config->namespaces[1].name, "a\"b");
-    rc_metric_subscribed(&workers[0].metrics, 0, 3);
-    rc_metric_subscribed(&workers[1].metrics, 0, 4);
-    rc_metric_subscribed(&workers[1].metrics, 1, 6);
-    rc_metric_subscribed(&workers[1].metrics, 1, -1);
+    rc_metric_subscribed(rc_banks_own(&workers[0].banks), 0, 3);
+    rc_metric_subscribed(rc_banks_own(&workers[1].banks), 0, 4);
+    rc_metric_subscribed(rc_banks_own(&workers[1].banks), 1, 6);
+    rc_metric_subscribed(rc_banks_own(&workers[1].banks), 1, -1);
     const char *text = render();
     expect_text(
         text,
@@ -83,9 +83,9 @@ Test(instance, what_it_is_and_may_is_told)
 {
     config->limits.history_memory_bytes = 12345;
     config->overload.max_handshakes = 77;
-    rc_metric_closed(&workers[0].metrics, 4000);
-    rc_metric_closed(&workers[1].metrics, 4000);
-    rc_metric_closed(&workers[1].metrics, 4567);
+    rc_metric_closed(rc_banks_own(&workers[0].banks), 4000);
+    rc_metric_closed(rc_banks_own(&workers[1].banks), 4000);
+    rc_metric_closed(rc_banks_own(&workers[1].banks), 4567);
     const char *text = render();
     expect_text(text, "ringcast_build_info{version=\"" RC_VERSION "\",compiler=\"");
     expect_text(

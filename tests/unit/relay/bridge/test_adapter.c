@@ -35,10 +35,14 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
 {
     (void)link;
     published_flags = flags;
-    cr_assert_eq(part_count, 1);
+    published_bytes = 0;
     (void)snprintf(published_on, sizeof(published_on), "%.*s", (int)channel.count, (const char *)channel.bytes);
-    memcpy(published, parts[0].bytes, parts[0].count);
-    published_bytes = parts[0].count;
+    for (uint32_t i = 0; i < part_count; i++) {
+        if (parts[i].count > 0) {
+            memcpy(published + published_bytes, parts[i].bytes, parts[i].count);
+            published_bytes += parts[i].count;
+        }
+    }
     return 0;
 }
 
@@ -408,7 +412,16 @@ Test(adapter_sharded, what_is_asked_is_handed_on)
     requested[0] = '\0';
     receive("socket*io#/#",
             RC_SPAN("{\"uid\":\"~abcde\",\"nsp\":\"/\",\"type\":7,\"data\":{\"opts\":{},\"requestId\":\"r\"}}"), "");
-    cr_assert_str_eq(requested, "", "ringcast's own");
+    cr_assert_str_eq(requested, "", "ringcast's own: nobody is here for it, and it is told so");
+    cr_assert_str_eq(published_on, "socket*io#/#~abcde#");
+    const struct rc_span answer = RC_SPAN("{\"type\":8,\"data\":{\"requestId\":\"r\",\"sockets\":[]}");
+    cr_assert(published_bytes > answer.count && memcmp(published, answer.bytes, answer.count) == 0);
+    receive("socket*io#/#",
+            RC_SPAN("{\"uid\":\"~abcde\",\"nsp\":\"/\",\"type\":3,\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\"]},"
+                    "\"opts\":{\"rooms\":[]},\"requestId\":\"r2\"}}"),
+            "");
+    const struct rc_span none = RC_SPAN("\"type\":11,\"data\":{\"requestId\":\"r2\",\"clientCount\":0}");
+    cr_assert_not_null(memmem(published, published_bytes, none.bytes, none.count));
 }
 
 static void emit_number(const char *channel)

@@ -22,10 +22,10 @@ static void open_all(void)
     relay_host_start_relay(&host);
     registry.state = RC_REGISTRY_OWNED;
     registry.instance_count = 2;
-    cr_assert_eq(rc_wire_open(&wire, "a", 7, 1000000, &host.relay->report.metrics), 0);
+    cr_assert_eq(rc_wire_open(&wire, "a", 7, 1000000, host.control.metrics), 0);
     bridge = (struct rc_bridge){.timers = &fake.timers, .wire = &wire};
     fake.up = true;
-    cr_assert_eq(rc_calls_open(&calls, &bridge, &registry, &host.router), 0);
+    cr_assert_eq(rc_calls_open(&calls, &bridge, &registry, &host.router, NULL), 0);
     calls.everybody.confirmed = true;
     calls.serial = 4; /* its first call is the fifth */
 }

@@ -20,7 +20,7 @@ static void open_all(void)
     relay_host_start_relay(&host);
     (void)snprintf(host.control.instance_id, sizeof(host.control.instance_id), "a");
     rc_config_defaults(&config);
-    cr_assert_eq(rc_roster_open(&roster, &host.relay->report.metrics), 0);
+    cr_assert_eq(rc_roster_open(&roster, host.control.metrics), 0);
     registry.state = RC_REGISTRY_OWNED;
     fake.up = true;
     cr_assert_eq(

@@ -150,3 +150,14 @@ Test(roster, a_worker_dies_with_its_clients)
     cr_assert_eq(roster.members.used, used);
     cr_assert_str_eq(list("again"), "1000/1 u=1000");
 }
+
+Test(roster, knows_which_workers_have_told_everything)
+{
+    cr_assert_not(rc_roster_told(&roster, 1));
+    rc_roster_worker_begin(&roster, 1);
+    cr_assert_not(rc_roster_told(&roster, 1));
+    rc_roster_worker_end(&roster, 1);
+    cr_assert(rc_roster_told(&roster, 1));
+    cr_assert_not(rc_roster_told(&roster, 0));
+    cr_assert_not(rc_roster_told(&roster, RC_WORKERS_MAX));
+}

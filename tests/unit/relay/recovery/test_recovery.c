@@ -309,6 +309,15 @@ Test(recovery, a_hole_is_told_to_those_whose_it_is)
     cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence), 5), RC_SIO_SESSION_TOO_OLD);
 }
 
+Test(recovery, a_hole_is_not_hidden_by_one_that_counts_from_before_it)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    rc_recovery_hole(&recovery, RC_SPAN("lobby"), sequence + 1, now_ms);
+    rc_recovery_hole(&recovery, RC_SPAN("elsewhere"), sequence, now_ms); /* as of who came into a room just now */
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
 Test(recovery, clients_of_a_dead_worker_are_lost)
 {
     tell(RC_SIO_SESSION_LIVE, LOBBY, true);

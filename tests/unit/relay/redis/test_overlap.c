@@ -67,6 +67,38 @@ static void new_hears(struct pair *pair, const char *channel, const char *body)
     }
 }
 
+/* An upgrade before, whose new relay has died. */
+Test(overlap, who_forwards_in_vain_says_at_its_end_that_it_does_not)
+{
+    struct pair pair;
+    pair_open(&pair);
+    old_hears(&pair, "a", "1");
+    cr_assert_not(rc_redis_overlap_ended(&pair.old));
+    pair.old.since_ms -= RC_REDIS_OVERLAP_MS; /* as if it had begun so long ago */
+    cr_assert(rc_redis_overlap_ended(&pair.old));
+    struct rc_redis_overlap later;
+    cr_assert_not(rc_redis_overlap_follow(&later, pair.fd), "nobody is to wait for it");
+    pair_close(&pair);
+}
+
+Test(overlap, what_a_dead_one_has_begun_is_forgotten)
+{
+    struct pair pair;
+    struct rc_redis_overlap later;
+    pair_open(&pair);
+    rc_redis_overlap_forget(pair.fd); /* it was killed before its time was up */
+    cr_assert_not(rc_redis_overlap_follow(&later, pair.fd));
+    new_hears(&pair, "a", "2");
+    rc_redis_overlap_handle(&pair.new, hear, &pair);
+    cr_assert_eq(pair.new.role, RC_REDIS_OVERLAP_LOST, "who follows it, still, gives up");
+    rc_redis_overlap_forget(pair.fd);
+    pair_close(&pair);
+    const int empty = memfd_create("pass", MFD_CLOEXEC);
+    rc_redis_overlap_forget(empty);
+    cr_assert_not(rc_redis_overlap_follow(&later, empty));
+    close(empty);
+}
+
 Test(overlap, each_is_handled_once_in_order_wherever_the_mark_is_seen_first)
 {
     for (int old_first = 0; old_first < 2; old_first++) {

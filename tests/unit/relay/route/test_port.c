@@ -588,7 +588,7 @@ Test(relay_port, acknowledgements_that_wait_are_bounded_and_die_with_their_worke
         cr_assert(dropped > 0 && dropped < COUNT);
         if (round == 0) {
             cr_assert_eq(acknowledged(0), COUNT - dropped);
-            atomic_store(&host.relay->report.metrics.values[RC_METRIC_ACKNOWLEDGEMENTS_DROPPED], 0);
+            atomic_store(&host.control.metrics->values[RC_METRIC_ACKNOWLEDGEMENTS_DROPPED], 0);
         }
     }
     relay_host_kill_worker(&host, 1);

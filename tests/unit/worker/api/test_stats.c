@@ -24,9 +24,9 @@ static void open_all(void)
     /* Every counter is its number and 1000; of the relay and 5000. */
     for (uint32_t i = 0; i < RC_METRIC_COUNT; i++) {
         rc_metric_set(c.rig.metrics, i, 1000 + i);
-        rc_metric_set(&c.rig.shared->relay.report.metrics, i, 5000 + i);
+        rc_metric_set(rc_banks_own(&c.rig.shared->relay.report.banks), i, 5000 + i);
     }
-    struct rc_metrics *recent = &c.rig.shared->acceptor.metrics;
+    struct rc_metrics *recent = rc_banks_own(&c.rig.shared->acceptor.banks);
     rc_metric_set(recent, RC_METRIC_RECENT_P50, 1500);
     rc_metric_set(recent, RC_METRIC_RECENT_P95, 2500);
     rc_metric_set(recent, RC_METRIC_RECENT_P99, 3500);

@@ -291,11 +291,22 @@ Test(polling, requests_that_wait_end_with_the_worker)
     RC_ASSERT(rc_clients_http_open(&r.c.clients, rc_socket_resume) == 0);
 }
 
-Test(polling, who_waits_is_let_go_and_asks_again)
+/* Answered with a noop is only who cannot be begun anew by a successor: what came of its request found no place. */
+Test(polling, who_waits_is_let_go_and_asks_again_unless_its_request_is_kept)
 {
     engine_rig_request(&r, get, r.sid, NULL);
     cr_assert_eq(engine_rig_answer(&r, get), 0);
     cr_assert_eq(r.c.clients.exchanges.waiting, 1);
+    cr_assert_not(rc_clients_answering_once(&r.c.clients));
+    rc_polling_release(&r.polling);
+    cr_assert_eq(engine_rig_answer(&r, get), 0);
+    say("0");
+    expect(get, 200, "42[\"message\",0]");
+    const uint64_t budget = r.c.rig.config->limits.worker_log_bytes;
+    r.c.rig.config->limits.worker_log_bytes = 64;
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert(rc_clients_answering_once(&r.c.clients));
+    r.c.rig.config->limits.worker_log_bytes = budget;
     rc_polling_release(&r.polling);
     expect(get, 200, "6");
     cr_assert_not(rc_clients_answering(&r.c.clients), "nothing of it is this process's alone");

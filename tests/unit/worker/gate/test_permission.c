@@ -1,6 +1,8 @@
 /* Who may do what: every kind of `who`, and the names that are the server's. */
 #include <criterion/criterion.h>
+#include <string.h>
 
+#include "common/records/channel_name.h"
 #include "worker/gate/permission.h"
 
 #define NOBODY ((struct rc_span){0})
@@ -58,4 +60,24 @@ Test(permission, who)
     cr_assert(rc_permission_allows(RC_WHO_MEMBER, NOBODY, RC_SPAN("a"), true));
     cr_assert_not(rc_permission_allows(RC_WHO_RULES, RC_SPAN("u"), RC_SPAN("a"), true));
     cr_assert_not(rc_permission_allows(RC_WHO_NONE, RC_SPAN("u"), RC_SPAN("a"), true));
+}
+
+Test(permission, who_nobody_is)
+{
+    static struct rc_config config;
+    char longest[RC_CHANNEL_NAME_MAX];
+    memset(longest, 'x', sizeof(longest));
+    (void)strcpy(config.pusher_apps[0].id.text, "7");
+    config.pusher_apps[0].channels = RC_PUSHER_CHANNELS_OWN;
+    cr_assert_null(rc_permission_user(&config, RC_SPAN("42")));
+    cr_assert_null(rc_permission_user(&config, rc_span_of(longest, 250)));
+    cr_assert_null(rc_permission_user(&config, RC_SPAN("pusher-7/42")), "there is no app");
+    cr_assert_not_null(rc_permission_user(&config, NOBODY));
+    cr_assert_not_null(rc_permission_user(&config, rc_span_of(longest, 251)));
+    cr_assert_not_null(rc_permission_user(&config, RC_SPAN("a\nb")));
+    cr_assert_not_null(rc_permission_user(&config, RC_SPAN("\xff")));
+    config.pusher_app_count = 1;
+    cr_assert_not_null(rc_permission_user(&config, RC_SPAN("pusher-7/42")));
+    cr_assert_null(rc_permission_user(&config, RC_SPAN("pusher-8/42")));
+    cr_assert_null(rc_permission_user(&config, RC_SPAN("42")));
 }

@@ -5,32 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/exchange_rig.h"
 #include "worker/http/cached.h"
 
-static struct {
-    uint32_t place;
-    char out[4096];
-    size_t out_bytes;
-} conn;
-
-static struct rc_config config;
-static struct rc_metrics metrics;
-static struct rc_exchanges exchanges;
 static struct rc_cached file;
-
-static bool conn_speaks(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    return true;
-}
-
-static uint32_t *conn_place(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    return &conn.place;
-}
 
 static void conn_begin(void *context, struct rc_exchange *exchange)
 {
@@ -38,52 +16,9 @@ static void conn_begin(void *context, struct rc_exchange *exchange)
     rc_cached_answer(exchange, &file);
 }
 
-static int conn_write(void *context, uint32_t index, const void *bytes, uint32_t count)
-{
-    (void)context;
-    (void)index;
-    cr_assert(conn.out_bytes + count < sizeof(conn.out));
-    memcpy(conn.out + conn.out_bytes, bytes, count);
-    conn.out_bytes += count;
-    conn.out[conn.out_bytes] = '\0';
-    return 0;
-}
-
-static uint32_t conn_unsent(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    return 0;
-}
-
-static void conn_deadline(void *context, uint32_t index, uint64_t in_ms)
-{
-    (void)context;
-    (void)index;
-    (void)in_ms;
-}
-
-static void conn_ends(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-}
-
 static void open_all(void)
 {
-    const struct rc_exchange_ops ops = {.speaks = conn_speaks,
-                                        .place = conn_place,
-                                        .begin = conn_begin,
-                                        .write = conn_write,
-                                        .unsent = conn_unsent,
-                                        .deadline = conn_deadline,
-                                        .linger = conn_ends,
-                                        .fail = conn_ends,
-                                        .resume = conn_ends};
-    config.limits.max_request_bytes = 4096;
-    config.limits.max_request_headers = 50;
-    config.limits.max_reply_bytes = 32768;
-    cr_assert_eq(rc_exchanges_open(&exchanges, &ops, &config, &metrics, 4), 0);
+    exchange_rig_open(conn_begin);
     file = (struct rc_cached){.bytes = RC_SPAN("as it is"),
                               .gzip = RC_SPAN("packed"),
                               .content_type = "text/plain",
@@ -102,11 +37,8 @@ TestSuite(cached, .init = open_all, .fini = close_all);
 static int ask(const char *headers)
 {
     char text[1024];
-    uint32_t scanned = 0;
     const int bytes = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", headers);
-    conn.out_bytes = 0;
-    conn.out[0] = '\0';
-    (void)rc_exchanges_feed(&exchanges, 0, (const uint8_t *)text, (uint32_t)bytes, &scanned);
+    exchange_rig_feed(text, (size_t)bytes);
     return atoi(conn.out + strlen("HTTP/1.1 "));
 }
 

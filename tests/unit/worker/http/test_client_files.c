@@ -6,36 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/support/exchange_rig.h"
 #include "worker/http/client_files.h"
-
-static struct {
-    uint32_t place;
-    bool lingers;
-    char out[16384];
-    size_t out_bytes;
-} conn;
 
 static char folder[64];
 static char script[96];
-static struct rc_config config;
-static struct rc_metrics metrics;
-static struct rc_exchanges exchanges;
 static struct rc_routes routes;
 static struct rc_client_files files;
-
-static bool conn_speaks(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    return !conn.lingers;
-}
-
-static uint32_t *conn_place(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    return &conn.place;
-}
 
 static void conn_begin(void *context, struct rc_exchange *exchange)
 {
@@ -43,49 +20,8 @@ static void conn_begin(void *context, struct rc_exchange *exchange)
     rc_routes_begin(&routes, exchange);
 }
 
-static int conn_write(void *context, uint32_t index, const void *bytes, uint32_t count)
-{
-    (void)context;
-    (void)index;
-    cr_assert(conn.out_bytes + count < sizeof(conn.out));
-    memcpy(conn.out + conn.out_bytes, bytes, count);
-    conn.out_bytes += count;
-    conn.out[conn.out_bytes] = '\0';
-    return 0;
-}
-
-static uint32_t conn_unsent(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    return 0;
-}
-
-static void conn_deadline(void *context, uint32_t index, uint64_t in_ms)
-{
-    (void)context;
-    (void)index;
-    (void)in_ms;
-}
-
-static void conn_ends(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    conn.lingers = true;
-}
-
 static void open_all(void)
 {
-    const struct rc_exchange_ops ops = {.speaks = conn_speaks,
-                                        .place = conn_place,
-                                        .begin = conn_begin,
-                                        .write = conn_write,
-                                        .unsent = conn_unsent,
-                                        .deadline = conn_deadline,
-                                        .linger = conn_ends,
-                                        .fail = conn_ends,
-                                        .resume = conn_ends};
     (void)snprintf(folder, sizeof(folder), "/tmp/ringcast-client-files-XXXXXX");
     cr_assert(mkdtemp(folder) != NULL);
     (void)snprintf(script, sizeof(script), "%s/socket.io.js", folder);
@@ -95,11 +31,8 @@ static void open_all(void)
     fclose(file);
     (void)snprintf(config.socketio.client_files.text, sizeof(config.socketio.client_files.text), "%s", folder);
     (void)snprintf(config.socketio.path.text, sizeof(config.socketio.path.text), "/chat");
-    config.limits.max_request_bytes = 4096;
-    config.limits.max_request_headers = 50;
-    config.limits.max_reply_bytes = 32768;
     rc_client_files_open(&files, &config, &routes);
-    cr_assert_eq(rc_exchanges_open(&exchanges, &ops, &config, &metrics, 4), 0);
+    exchange_rig_open(conn_begin);
 }
 
 static void close_all(void)
@@ -115,12 +48,8 @@ TestSuite(client_files, .init = open_all, .fini = close_all);
 static int ask(const char *method, const char *path, const char *headers)
 {
     char text[2048];
-    uint32_t scanned = 0;
     const int bytes = snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n", method, path, headers);
-    conn.lingers = false;
-    conn.out_bytes = 0;
-    conn.out[0] = '\0';
-    (void)rc_exchanges_feed(&exchanges, 0, (const uint8_t *)text, (uint32_t)bytes, &scanned);
+    exchange_rig_feed(text, (size_t)bytes);
     return atoi(conn.out + strlen("HTTP/1.1 "));
 }
 

@@ -26,6 +26,9 @@ struct conn {
     char in[65536];
     size_t in_bytes;
     uint32_t scanned;
+    uint32_t began; /* where the request in progress began in what was fed last */
+    bool once;      /* the one in progress is not to be begun anew */
+    uint32_t over;
 };
 
 static struct conn conns[CONNECTIONS];
@@ -108,11 +111,25 @@ static void conn_fail(void *context, uint32_t index)
     rc_exchanges_gone(&exchanges, index);
 }
 
+static void conn_once(void *context, uint32_t index)
+{
+    (void)context;
+    conns[index].once = true;
+}
+
+static void conn_over(void *context, uint32_t index)
+{
+    (void)context;
+    cr_assert(conns[index].once && conns[index].out_bytes > 0, "its answer was written in between");
+    conns[index].once = false;
+    conns[index].over++;
+}
+
 static void feed_parked(uint32_t index)
 {
     struct conn *conn = &conns[index];
-    const uint32_t used =
-        rc_exchanges_feed(&exchanges, index, (const uint8_t *)conn->in, (uint32_t)conn->in_bytes, &conn->scanned);
+    const uint32_t used = rc_exchanges_feed(&exchanges, index, (const uint8_t *)conn->in, (uint32_t)conn->in_bytes,
+                                            &conn->scanned, &conn->began);
     cr_assert(used <= conn->in_bytes);
     memmove(conn->in, conn->in + used, conn->in_bytes - used);
     conn->in_bytes -= used;
@@ -218,6 +235,8 @@ static void open_all(void)
                                         .deadline = conn_deadline,
                                         .linger = conn_linger,
                                         .fail = conn_fail,
+                                        .once = conn_once,
+                                        .over = conn_over,
                                         .resume = conn_resume};
     memset(conns, 0, sizeof(conns));
     memset(&resource, 0, sizeof(resource));
@@ -283,6 +302,30 @@ static void expect(uint32_t index, const char *part)
     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: r\r\n\r\n"
 
 /* --- tests ----------------------------------------------------------------------------------------------------------- */
+
+/* What another process begins anew: it is told where the request begins, and when it is too late. */
+Test(exchange, a_request_in_progress_may_be_begun_anew_until_it_is_done_or_answered)
+{
+    resource.does = READ_AND_WAIT;
+    feed(0, GET POST_5, sizeof(GET) - 1 + 49); /* a GET has nothing to read */
+    cr_assert_eq(conns[0].began, 0);
+    struct rc_exchange *exchange = rc_exchange_of(&exchanges, 0);
+    cr_assert(exchange != NULL && !rc_exchange_repeats(exchange), "its user has not said so");
+    exchange->again = true;
+    cr_assert(rc_exchange_repeats(exchange));
+    say(exchange, "done");
+    cr_assert_eq(conns[0].over, 1);
+    cr_assert_eq(conns[0].resumed, 1, "the next one begins");
+    cr_assert_eq(conns[0].began, 0);
+    exchange = rc_exchange_of(&exchanges, 0);
+    cr_assert(exchange != NULL && exchange->state == RC_EXCHANGE_READING && rc_exchange_repeats(exchange));
+    feed_text(0, &POST_5[49]);
+    cr_assert_eq(conns[0].began, RC_EXCHANGE_BEGAN_BEFORE);
+    cr_assert_eq(exchange->state, RC_EXCHANGE_WAITING);
+    say(exchange, "done");
+    cr_assert_eq(conns[0].over, 2);
+    expect(0, "done");
+}
 
 Test(exchange, is_answered_at_once_and_the_next_one_follows)
 {

@@ -5,75 +5,20 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "tests/support/exchange_rig.h"
 #include "worker/http/route.h"
 
-static struct {
-    uint32_t place;
-    bool lingers;
-    char out[16384];
-    size_t out_bytes;
-} conn;
-
-static struct rc_config config;
-static struct rc_metrics metrics;
-static struct rc_exchanges exchanges;
 static struct rc_routes routes;
 static bool local;        /* the request comes from this machine */
 static bool admitted;     /* below /calls/ */
 static const char *asked; /* the path of the resource that was asked */
 static uint32_t counted;  /* answers below /calls/ */
 
-static bool conn_speaks(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    return !conn.lingers;
-}
-
-static uint32_t *conn_place(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    return &conn.place;
-}
-
 static void conn_begin(void *context, struct rc_exchange *exchange)
 {
     (void)context;
     exchange->local = local;
     rc_routes_begin(&routes, exchange);
-}
-
-static int conn_write(void *context, uint32_t index, const void *bytes, uint32_t count)
-{
-    (void)context;
-    (void)index;
-    cr_assert(conn.out_bytes + count < sizeof(conn.out));
-    memcpy(conn.out + conn.out_bytes, bytes, count);
-    conn.out_bytes += count;
-    conn.out[conn.out_bytes] = '\0';
-    return 0;
-}
-
-static uint32_t conn_unsent(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    return 0;
-}
-
-static void conn_deadline(void *context, uint32_t index, uint64_t in_ms)
-{
-    (void)context;
-    (void)index;
-    (void)in_ms;
-}
-
-static void conn_ends(void *context, uint32_t index)
-{
-    (void)context;
-    (void)index;
-    conn.lingers = true;
 }
 
 static void say(struct rc_exchange *exchange, const char *path)
@@ -141,27 +86,14 @@ static const struct rc_route calls[] = {
 
 static void open_all(void)
 {
-    const struct rc_exchange_ops ops = {.speaks = conn_speaks,
-                                        .place = conn_place,
-                                        .begin = conn_begin,
-                                        .write = conn_write,
-                                        .unsent = conn_unsent,
-                                        .deadline = conn_deadline,
-                                        .linger = conn_ends,
-                                        .fail = conn_ends,
-                                        .resume = conn_ends};
-    memset(&conn, 0, sizeof(conn));
     config.limits.max_body_bytes = 1000;
-    config.limits.max_request_bytes = 4096;
-    config.limits.max_request_headers = 50;
-    config.limits.max_reply_bytes = 32768;
     routes = (struct rc_routes){.other = other, .upgrade = upgrade};
     rc_routes_add(
         &routes,
         &(struct rc_route_set){
             .below = "/calls/", .routes = calls, .count = 1, .missing = "no such call", .user = &user, .admit = admit});
     rc_routes_add(&routes, &(struct rc_route_set){.below = "", .routes = pages, .count = RC_ARRAY_COUNT(pages)});
-    cr_assert_eq(rc_exchanges_open(&exchanges, &ops, &config, &metrics, 4), 0);
+    exchange_rig_open(conn_begin);
 }
 
 static void close_all(void)
@@ -176,14 +108,10 @@ static bool ask(const char *request, const char *headers, int status)
 {
     char text[2048];
     char begins[32];
-    uint32_t scanned = 0;
     const int bytes = snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: a\r\n%s\r\n", request, headers);
     const int begin_bytes = snprintf(begins, sizeof(begins), "HTTP/1.1 %d ", status);
-    conn.lingers = false;
-    conn.out_bytes = 0;
-    conn.out[0] = '\0';
     asked = NULL;
-    (void)rc_exchanges_feed(&exchanges, 0, (const uint8_t *)text, (uint32_t)bytes, &scanned);
+    exchange_rig_feed(text, (size_t)bytes);
     cr_assert_eq(conn.place, 0);
     return strncmp(conn.out, begins, (size_t)begin_bytes) == 0;
 }

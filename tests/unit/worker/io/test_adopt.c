@@ -1,10 +1,9 @@
 /* worker/io/adopt: another ring goes on with every connection where the former one stood. */
 #include <criterion/criterion.h>
-#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/support/hub_rig.h"
+#include "tests/support/hub_rig_listen.h"
 #include "worker/io/io_internal.h"
 
 enum { CLIENTS = 60 };
@@ -23,28 +22,16 @@ static void count_received(void *context, uint32_t client, const uint8_t *bytes,
 
 static void open_rig(void)
 {
-    socklen_t bytes = sizeof(address);
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    cr_assert(bind(listener, (struct sockaddr *)&address, bytes) == 0 && listen(listener, 64) == 0 &&
-              getsockname(listener, (struct sockaddr *)&address, &bytes) == 0);
-    hub_rig_open(&rig, &(struct hub_rig_options){.slots = CLIENTS + 8, .listen_fd = listener});
+    listener = hub_rig_listen_open(&rig, CLIENTS + 8, &address);
     rig.received = count_received;
-    hub_rig_run(&rig);
 }
 
 static void close_rig(void)
 {
-    hub_rig_close(&rig);
-    close(listener);
+    hub_rig_listen_close(&rig, listener);
 }
 
 TestSuite(adopt, .init = open_rig, .fini = close_rig);
-
-static void say(uint32_t client, const char *text)
-{
-    cr_assert_eq(send(rig.peers[client].fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
 
 Test(adopt, nothing_is_lost_in_either_direction_however_often)
 {
@@ -60,13 +47,13 @@ Test(adopt, nothing_is_lost_in_either_direction_however_often)
     for (int round = 0; round < 5; round++) {
         for (int i = 0; i < CLIENTS; i++) {
             received[clients[i]] = 0;
-            say(clients[i], "before ");
+            hub_rig_say(&rig, clients[i], "before ");
         }
         cr_assert_eq(hub_rig_hand_over(&rig), CLIENTS);
         cr_assert_eq(rig.io.open_count, CLIENTS);
         cr_assert_eq(rig.io.kept.count, CLIENTS);
         for (int i = 0; i < CLIENTS; i++) {
-            say(clients[i], "behind");
+            hub_rig_say(&rig, clients[i], "behind");
         }
         cr_assert_eq(hub_rig_publish(&rig, "news", RC_SPAN("\"to all\""), NULL, 0), 0);
         hub_rig_drain(&rig);
@@ -100,7 +87,7 @@ Test(adopt, completions_that_a_predecessor_has_not_looked_at_mean_nothing)
     cr_assert_eq(hub_rig_hand_over(&rig), 4);
     cr_assert_eq(rig.io.kept.count, 4);
     for (int i = 0; i < 4; i++) {
-        say(clients[i], "here");
+        hub_rig_say(&rig, clients[i], "here");
     }
     hub_rig_run(&rig);
     for (int i = 0; i < 4; i++) {

@@ -1,11 +1,10 @@
 /* worker/io/park: who stands still takes nothing from sockets and listeners, and has all of it when it goes on. */
 #include <criterion/criterion.h>
-#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
-#include "tests/support/hub_rig.h"
+#include "tests/support/hub_rig_listen.h"
 #include "worker/io/io_internal.h"
 
 enum { CLIENTS = 40 };
@@ -24,20 +23,13 @@ static void count_received(void *context, uint32_t client, const uint8_t *bytes,
 
 static void open_rig(void)
 {
-    socklen_t bytes = sizeof(address);
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    cr_assert(bind(listener, (struct sockaddr *)&address, bytes) == 0 && listen(listener, 64) == 0 &&
-              getsockname(listener, (struct sockaddr *)&address, &bytes) == 0);
-    hub_rig_open(&rig, &(struct hub_rig_options){.slots = CLIENTS + 8, .listen_fd = listener});
+    listener = hub_rig_listen_open(&rig, CLIENTS + 8, &address);
     rig.received = count_received;
-    hub_rig_run(&rig);
 }
 
 static void close_rig(void)
 {
-    hub_rig_close(&rig);
-    close(listener);
+    hub_rig_listen_close(&rig, listener);
 }
 
 TestSuite(park, .init = open_rig, .fini = close_rig);
@@ -51,11 +43,6 @@ static void stand_still(void)
     }
 }
 
-static void say(uint32_t client, const char *text)
-{
-    cr_assert_eq(send(rig.peers[client].fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
 Test(park, what_arrives_stays_in_the_sockets_and_comes_when_it_goes_on)
 {
     uint32_t clients[CLIENTS];
@@ -64,7 +51,7 @@ Test(park, what_arrives_stays_in_the_sockets_and_comes_when_it_goes_on)
         if (i % 4 < 2) { /* one standing receive, as of those who talk */
             rig.truth.sockets[hub_rig_socket_of(&rig, clients[i])].mode = RC_IO_TALKING;
         }
-        say(clients[i], "first");
+        hub_rig_say(&rig, clients[i], "first");
     }
     for (int i = 0; i < 10; i++) {
         hub_rig_run(&rig);
@@ -74,7 +61,7 @@ Test(park, what_arrives_stays_in_the_sockets_and_comes_when_it_goes_on)
         stand_still();
         for (int i = 0; i < CLIENTS; i++) {
             before[i] = received[clients[i]];
-            say(clients[i], "and more");
+            hub_rig_say(&rig, clients[i], "and more");
         }
         for (int i = 0; i < 10; i++) {
             hub_rig_run(&rig); /* nothing is armed: not even what enters the kernel takes anything */

@@ -431,14 +431,6 @@ Test(tls, files_that_cannot_be_used_are_named_with_the_reason)
     expect_refused("tls.client_ca");
 }
 
-Test(tls, nothing_is_checked_without_a_listener)
-{
-    const char *file = path_of("none.pem");
-    configure(1, &file);
-    config.listen.count = 0;
-    cr_expect_eq(rc_tls_context_check(&config, &err), 0);
-}
-
 /* --- client certificates --- */
 
 static size_t identity(struct rc_tls *tls, const struct certificate *mine, char *text, size_t capacity)

@@ -67,6 +67,59 @@ Test(link_hello, requests_say_who_dials)
     rc_text_free(&text);
 }
 
+#define DIALLED                                                                                        \
+    "GET /.ringcast?worker=1 HTTP/1.1\r\nHost: b\r\nconnection: upgrade\r\nUPGRADE: Ringcast-Link\r\n" \
+    "Ringcast-Link: 1\r\nRingcast-Nonce: fedcba9876543210fedcba9876543210\r\n\r\n"
+
+Test(link_hello, requests_of_applications_are_taken_in_any_pieces)
+{
+    static const char request[] = DIALLED "frames";
+    const size_t bytes = sizeof(DIALLED) - 1;
+    char nonce[RC_LINK_NONCE_BYTES];
+    const char *why;
+    for (size_t count = 0; count < bytes; count++) {
+        cr_assert_eq(rc_link_request_read(rc_span_of(request, count), nonce, &why), 0, "%zu", count);
+    }
+    for (size_t count = bytes; count < sizeof(request); count++) {
+        cr_assert_eq(rc_link_request_read(rc_span_of(request, count), nonce, &why), (int)bytes);
+        cr_assert_arr_eq(nonce, nonces.application, sizeof(nonce));
+    }
+    struct rc_text text = {0};
+    uint32_t status;
+    rc_link_answer_write(&text, nonces.broker);
+    cr_assert_eq(rc_link_answer_read(rc_span_of(text.bytes, text.count), nonce, &status, &why), (int)text.count);
+    cr_assert_arr_eq(nonce, nonces.broker, sizeof(nonce));
+    rc_text_free(&text);
+}
+
+Test(link_hello, requests_that_are_none_are_refused_with_a_sentence)
+{
+    static const struct {
+        const char *text;
+        const char *why;
+    } rows[] = {
+        {"POST /.ringcast HTTP/1.1\r\nHost: b\r\nConnection: Upgrade\r\nUpgrade: ringcast-link\r\n\r\n",
+         "it does not ask for an upgrade to ringcast-link"},
+        {"GET /.ringcast HTTP/1.1\r\nHost: b\r\nUpgrade: ringcast-link\r\n\r\n",
+         "it does not ask for an upgrade to ringcast-link"},
+        {"GET /.ringcast HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: ringcast-link\r\n\r\n",
+         "it does not ask for an upgrade to ringcast-link"},
+        {"GET /.ringcast HTTP/1.1\r\nHost: b\r\nConnection: Upgrade\r\nUpgrade: ringcast-link\r\n"
+         "Ringcast-Link: 2\r\n\r\n",
+         "it speaks another version of the link"},
+        {"GET /.ringcast HTTP/1.1\r\nHost: b\r\nConnection: Upgrade\r\nUpgrade: ringcast-link\r\n"
+         "Ringcast-Link: 1\r\nRingcast-Nonce: FEDC\r\n\r\n",
+         "its Ringcast-Nonce is not 32 hex digits"},
+        {"\x01\x02\x03\x04garbage\r\n\r\n", NULL},
+    };
+    char nonce[RC_LINK_NONCE_BYTES];
+    const char *why;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cr_assert_eq(rc_link_request_read(rc_span_text(rows[i].text), nonce, &why), -EBADMSG, "%zu", i);
+        cr_assert(why != NULL && (rows[i].why == NULL || strcmp(why, rows[i].why) == 0), "%zu: %s", i, why);
+    }
+}
+
 Test(link_hello, answers_are_taken_in_any_pieces)
 {
     static const char answer[] =

@@ -544,6 +544,39 @@ Test(native, writes_deliveries)
     encodes(&event, "{\"type\":\"gap\"}");
 }
 
+/* What the relay has written of who comes and goes, in both forms as JSON; what is none of that is a message as any. */
+Test(native, writes_presence_events)
+{
+    struct rc_event event = {.type = RC_EVENT_MESSAGE,
+                             .channel = SPAN("\x02room:1"),
+                             .event = SPAN("presence_diff"),
+                             .data = SPAN("{\"channel\":\"room:1\",\"clients\":1}")};
+
+    encodes(&event, "{\"type\":\"presence_diff\",\"channel\":\"room:1\",\"clients\":1}");
+    cr_assert_eq(rc_native_event_form(RC_NATIVE_BINARY, &event), RC_NATIVE_JSON);
+    event.retained = true;
+    event.event = SPAN("presence_state");
+    event.channel_json = SPAN("\"\\u0002room:1\"");
+    encodes(&event, "{\"type\":\"presence_state\",\"channel\":\"room:1\",\"clients\":1}");
+    event.retained = false;
+    event.data = SPAN("[]");
+    encodes(&event, "{\"type\":\"message\",\"channel\":\"\\u0002room:1\",\"event\":\"presence_state\",\"data\":[]}");
+    event.data = SPAN("{\"a\":1}");
+    event.event = SPAN("x\"");
+    encodes(&event, "{\"type\":\"message\",\"channel\":\"\\u0002room:1\",\"event\":\"x\\\"\",\"data\":{\"a\":1}}");
+    event.type = RC_EVENT_GAP;
+    encodes(&event, "{\"type\":\"presence_gap\",\"channel\":\"room:1\"}");
+    cr_assert_eq(rc_native_event_form(RC_NATIVE_BINARY, &event), RC_NATIVE_JSON);
+}
+
+Test(native, reads_whether_presence_is_followed)
+{
+    good("{\"type\":\"subscribe\",\"channel\":\"a\",\"presence\":true}");
+    cr_assert(operation.presence);
+    good("{\"type\":\"subscribe\",\"channel\":\"a\"}");
+    cr_assert_not(operation.presence);
+}
+
 /* Texts of which every byte must be escaped still fit the room that was asked for. */
 Test(native, bounds_hold_for_the_worst_texts)
 {

@@ -1,17 +1,27 @@
-/* metrics: the exposition as Prometheus reads it. */
+/* common/metrics/render: the exposition as Prometheus reads it. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "build_id.h"
 #include "common/metrics/exposition.h"
-#include "common/metrics/metrics.h"
+#include "common/metrics/render.h"
 
 /* Acceptor, relay and two workers, as /metrics has them. */
-static struct rc_metrics blocks[4];
+static struct rc_bank banks[4];
 static const struct rc_metrics_source sources[4] = {
-    {&blocks[0], RC_METRICS_ACCEPTOR}, {&blocks[1], RC_METRICS_RELAY}, {&blocks[2], 0}, {&blocks[3], 1}};
+    {&banks[0], RC_METRICS_ACCEPTOR}, {&banks[1], RC_METRICS_RELAY}, {&banks[2], 0}, {&banks[3], 1}};
+
+static void open_banks(void)
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        atomic_store(&banks[i].build, RC_BUILD_ID);
+    }
+}
+
+TestSuite(render, .init = open_banks);
 
 static char *render_as(size_t count, const char *instance, bool labelled)
 {
@@ -46,13 +56,13 @@ static bool has_line(const char *text, const char *line)
 
 #define expect_line(text, line) cr_expect(has_line(text, line), "missing: %s", line)
 
-Test(metrics, names_of_the_requirements_are_kept)
+Test(render, names_of_the_requirements_are_kept)
 {
-    rc_metric_set(&blocks[2], RC_METRIC_CONNECTIONS, 3);
-    rc_metric_set(&blocks[3], RC_METRIC_CONNECTIONS, 4);
-    rc_metric_add(&blocks[2], RC_METRIC_BROADCASTS, 5);
-    rc_metric_add(&blocks[1], RC_METRIC_CROSS_INSTANCE, 6);
-    rc_metric_observe(&blocks[1], RC_HISTOGRAM_REDIS_LATENCY, 1500); /* 1.5 ms in microseconds */
+    rc_metric_set(&banks[2].metrics, RC_METRIC_CONNECTIONS, 3);
+    rc_metric_set(&banks[3].metrics, RC_METRIC_CONNECTIONS, 4);
+    rc_metric_add(&banks[2].metrics, RC_METRIC_BROADCASTS, 5);
+    rc_metric_add(&banks[1].metrics, RC_METRIC_CROSS_INSTANCE, 6);
+    rc_metric_observe(&banks[1].metrics, RC_HISTOGRAM_REDIS_LATENCY, 1500); /* 1.5 ms in microseconds */
     char *text = render(4, "node-1");
     expect_line(text, "# TYPE ws_connections_total gauge");
     expect_line(text, "ws_connections_total{instance=\"node-1\"} 7");
@@ -69,13 +79,13 @@ Test(metrics, names_of_the_requirements_are_kept)
     free(text);
 }
 
-Test(metrics, who_counts_is_a_label)
+Test(render, who_counts_is_a_label)
 {
-    rc_metric_add(&blocks[2], RC_METRIC_SENDS, 10);
-    rc_metric_add(&blocks[3], RC_METRIC_SENDS, 20);
-    rc_metric_add(&blocks[1], RC_METRIC_SEQUENCED, 100);
-    rc_metric_add(&blocks[0], RC_METRIC_RELOADS, 2);
-    rc_metric_add(&blocks[1], RC_METRIC_LOG_DROPPED, 7);
+    rc_metric_add(&banks[2].metrics, RC_METRIC_SENDS, 10);
+    rc_metric_add(&banks[3].metrics, RC_METRIC_SENDS, 20);
+    rc_metric_add(&banks[1].metrics, RC_METRIC_SEQUENCED, 100);
+    rc_metric_add(&banks[0].metrics, RC_METRIC_RELOADS, 2);
+    rc_metric_add(&banks[1].metrics, RC_METRIC_LOG_DROPPED, 7);
     char *text = render(4, "n");
     expect_line(text, "# TYPE ringcast_sends_total counter");
     expect_line(text, "ringcast_sends_total{worker=\"0\"} 10");
@@ -94,10 +104,10 @@ Test(metrics, who_counts_is_a_label)
     free(text);
 }
 
-Test(metrics, rows_of_a_family_have_one_head)
+Test(render, rows_of_a_family_have_one_head)
 {
-    rc_metric_add(&blocks[2], RC_METRIC_REFUSED_FULL, 3);
-    rc_metric_add(&blocks[3], RC_METRIC_REFUSED_USER, 4);
+    rc_metric_add(&banks[2].metrics, RC_METRIC_REFUSED_FULL, 3);
+    rc_metric_add(&banks[3].metrics, RC_METRIC_REFUSED_USER, 4);
     char *text = render(4, "n");
     const char *head = strstr(text, "# TYPE ringcast_connections_refused_total counter\n");
     cr_assert_not_null(head);
@@ -108,17 +118,17 @@ Test(metrics, rows_of_a_family_have_one_head)
     free(text);
 }
 
-Test(metrics, gauges_of_other_units_are_told_in_seconds)
+Test(render, gauges_of_other_units_are_told_in_seconds)
 {
-    rc_metric_set(&blocks[0], RC_METRIC_RECENT_P95, 1500);
-    rc_metric_set(&blocks[0], RC_METRIC_RECENT_CPU, 250);
+    rc_metric_set(&banks[0].metrics, RC_METRIC_RECENT_P95, 1500);
+    rc_metric_set(&banks[0].metrics, RC_METRIC_RECENT_CPU, 250);
     char *text = render(4, "n");
     expect_line(text, "ringcast_recent_latency_p95_seconds 0.0015");
     expect_line(text, "ringcast_recent_cpu_seconds 0.25");
     free(text);
 }
 
-Test(metrics, the_instance_is_a_label_when_it_is_wanted)
+Test(render, the_instance_is_a_label_when_it_is_wanted)
 {
     char *text = render_as(4, "web1", true);
     expect_line(text, "ringcast_sends_total{instance=\"web1\",worker=\"0\"} 0");
@@ -132,24 +142,24 @@ Test(metrics, the_instance_is_a_label_when_it_is_wanted)
     free(text);
 }
 
-Test(metrics, closes_are_counted_by_code)
+Test(render, closes_are_counted_by_code)
 {
-    rc_metric_closed(&blocks[2], 4000);
-    rc_metric_closed(&blocks[2], 4000);
-    rc_metric_closed(&blocks[2], 3999);
-    cr_expect_eq(blocks[2].closes[RC_METRIC_CLOSE_SLOW_CONSUMER], 2u);
-    cr_expect_eq(blocks[2].closes[RC_METRIC_CLOSE_OTHER], 1u);
+    rc_metric_closed(&banks[2].metrics, 4000);
+    rc_metric_closed(&banks[2].metrics, 4000);
+    rc_metric_closed(&banks[2].metrics, 3999);
+    cr_expect_eq(banks[2].metrics.closes[RC_METRIC_CLOSE_SLOW_CONSUMER], 2u);
+    cr_expect_eq(banks[2].metrics.closes[RC_METRIC_CLOSE_OTHER], 1u);
 }
 
-Test(metrics, gauge_below_zero_is_a_negative_number)
+Test(render, gauge_below_zero_is_a_negative_number)
 {
-    rc_metric_sub(&blocks[2], RC_METRIC_SUBSCRIPTIONS, 1);
+    rc_metric_sub(&banks[2].metrics, RC_METRIC_SUBSCRIPTIONS, 1);
     char *text = render(4, "n");
     expect_line(text, "ringcast_subscriptions{worker=\"0\"} -1");
     free(text);
 }
 
-Test(metrics, label_values_are_escaped)
+Test(render, label_values_are_escaped)
 {
     char *text = render(1, "a\"b\\c\nd");
     expect_line(text, "ws_connections_total{instance=\"a\\\"b\\\\c\\nd\"} 0");
@@ -162,7 +172,7 @@ Test(metrics, label_values_are_escaped)
     free(text);
 }
 
-Test(metrics, every_line_is_well_formed_and_no_family_comes_twice)
+Test(render, every_line_is_well_formed_and_no_family_comes_twice)
 {
     char *text = render(4, "n");
     char *families[1024];
@@ -189,13 +199,13 @@ Test(metrics, every_line_is_well_formed_and_no_family_comes_twice)
     free(text);
 }
 
-Test(metrics, histogram_bounds_rise_and_counts_with_them)
+Test(render, histogram_bounds_rise_and_counts_with_them)
 {
     static const char *const names[] = {"ws_redis_latency_ms", "ringcast_publish_to_send_seconds",
                                         "ringcast_turn_seconds", "ringcast_frames_per_send"};
     for (uint64_t value = 1; value < UINT64_C(20000000000); value = value * 3 / 2 + 1) {
         for (int id = 0; id < RC_HISTOGRAM_COUNT; id++) {
-            rc_metric_observe(&blocks[id % 4], (enum rc_histogram_id)id, value);
+            rc_metric_observe(&banks[id % 4].metrics, (enum rc_histogram_id)id, value);
         }
     }
     char *text = render(4, "n");
@@ -234,7 +244,7 @@ static size_t render_to(char *out, size_t capacity)
     return to.bytes;
 }
 
-Test(metrics, output_is_cut_at_every_capacity_and_the_need_is_told)
+Test(render, output_is_cut_at_every_capacity_and_the_need_is_told)
 {
     const size_t bytes = render_to(NULL, 0);
     char *whole = malloc(bytes);

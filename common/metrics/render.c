@@ -1,5 +1,5 @@
-/* metrics: see metrics.h. The exposition format is Prometheus' text format 0.0.4. */
-#include "common/metrics/metrics.h"
+/* render: see render.h. The exposition format is Prometheus' text format 0.0.4. */
+#include "common/metrics/render.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -193,7 +193,7 @@ static void value_render(struct rc_exposition *to, enum rc_metric_id id, const s
     name_split(id, name, labels);
     value_family(to, id, name);
     for (size_t i = 0; i < count; i++) {
-        sum += rc_metric_get(sources[i].metrics, id);
+        sum += rc_bank_value(sources[i].bank, id);
     }
     if (strncmp(name, kept, sizeof(kept) - 1) == 0) {
         rc_exposition_series(to, name, "%s", "");
@@ -204,7 +204,7 @@ static void value_render(struct rc_exposition *to, enum rc_metric_id id, const s
         if (source_writes(writer, sources[i].worker)) {
             source_labels(all, labels, writer, sources[i].worker);
             rc_exposition_series(to, name, "%s", all);
-            value_put(to, id, rc_metric_get(sources[i].metrics, id));
+            value_put(to, id, rc_bank_value(sources[i].bank, id));
         }
     }
 }
@@ -236,7 +236,7 @@ static void histogram_render(struct rc_exposition *to, enum rc_histogram_id id, 
     char name[NAME_MAX_BYTES];
     struct rc_histogram all = {0};
     for (size_t i = 0; i < count; i++) {
-        rc_histogram_merge(&all, &sources[i].metrics->histograms[id]);
+        rc_bank_merge(&all, sources[i].bank, id);
     }
     uint64_t bounds[BOUNDS_MAX];
     const uint32_t bound_count = bounds_of(histograms[id].scale, bounds);

@@ -1,0 +1,54 @@
+// Workers that are killed: Socket.IO clients over every transport stay connected, and what they are told is whole.
+import assert from "node:assert/strict";
+import { testBroker } from "./lib/broker.mjs";
+import { killWorker } from "./lib/crowd.mjs";
+import { CROWD_SOCKETIO, SocketioCrowd } from "./lib/socketio_crowd.mjs";
+import { random, until } from "./lib/util.mjs";
+
+const KINDS = [{ transports: ["polling"] }, { transports: ["websocket"] }];
+
+testBroker("in the middle of traffic, again and again: whoever is not just being worked for stays, and nothing is lost or doubled", {
+  workers: 2, timeout: 180000, config: CROWD_SOCKETIO,
+}, async (broker) => {
+  const chance = random();
+  const crowd = new SocketioCrowd(broker.port, Array.from({ length: 8 }, (_, i) => KINDS[i % 2]));
+  await crowd.begin();
+  const kills = 8;
+  for (let i = 0; i < kills; i++) {
+    await crowd.more(10 + chance.below(30));
+    await killWorker(broker, chance.below(2));
+  }
+  await crowd.more(20);
+  await crowd.end();
+  const metrics = await broker.metrics();
+  assert.equal(metrics("ringcast_worker_adoptions_total"), kills);
+  assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
+  assert.ok(crowd.disconnects.length <= 2 * kills, `${crowd.disconnects.length} of 8 clients were disconnected by ${kills} kills: ${crowd.disconnects}`);
+});
+
+testBroker("quiet ones, over every transport: their sessions, pings and acknowledgements go on", {
+  workers: 1, timeout: 120000, config: { ...CROWD_SOCKETIO, "socketio.ping_interval": "10s" },
+}, async (broker) => {
+  const crowd = new SocketioCrowd(broker.port, [...KINDS, {}, ...KINDS]);
+  await crowd.begin();
+  await until("who may upgrade has", () => crowd.members[2].socket.io.engine.transport.name === "websocket");
+  crowd.ending = true;
+  await Promise.all(crowd.running);
+  crowd.ending = false;
+  // A connection that is just being accepted when the worker dies is lost: their next requests have come, and wait.
+  const quiet = () => until("they poll", async () => (await broker.metrics())("ringcast_http_waiting") === 2, { timeout: 30000 });
+  for (let i = 0; i < 5; i++) {
+    await quiet();
+    await killWorker(broker, 0);
+  }
+  await quiet();
+  const before = (await broker.metrics())("ringcast_pongs_received_total");
+  await until("they are pinged on", async () => (await broker.metrics())("ringcast_pongs_received_total") >= before + 5, { timeout: 60000, every: 50 });
+  for (const life of crowd.lives) {
+    assert.equal(life.reason, undefined, `${life.id}, ${life.socket.io.engine.transport?.name}`);
+    await life.round();
+  }
+  await crowd.end();
+  assert.deepEqual(crowd.disconnects, []);
+  assert.equal((await broker.metrics())("ringcast_not_adopted_sockets_total"), 0);
+});

@@ -1,0 +1,26 @@
+// What outlives a process: workers are handed over, and whoever listens hears each message once and in order.
+import assert from "node:assert/strict";
+import { run } from "./broker.mjs";
+
+export function handover(broker, ...words) {
+  return run(["handover", ...words, "-c", broker.configPath], { env: broker.env, timeout: 60000 });
+}
+
+/* It must succeed; what the command said. */
+export async function handedOver(broker, ...words) {
+  const result = await handover(broker, ...words);
+  assert.equal(result.code, 0, `${result.stdout}${result.stderr}\n${broker.log.slice(-20).join("\n")}`);
+  return result.stdout;
+}
+
+/* Each client has got all that two publishers sent, sent[who] messages { who, i }, and is still there. */
+export async function heardInOrder(clients, sent) {
+  for (const client of clients) {
+    const next = [0, 0];
+    for (let i = 0; i < sent[0] + sent[1]; i++) {
+      const { data } = await client.next("message");
+      assert.equal(data.i, next[data.who]++, "in order, each once");
+    }
+    assert.equal(client.isClosed, false);
+  }
+}

@@ -1,0 +1,61 @@
+// Applications that dial the broker with the package ringcast-socket.io (docs/link.md): a process that nobody can reach has all its clients.
+import assert from "node:assert/strict";
+import { io as connectClient } from "socket.io-client";
+import { testLink } from "./lib/link.mjs";
+import { CA_FILE, certificate } from "./lib/tls.mjs";
+import { freePort, until, within } from "./lib/util.mjs";
+
+const server = certificate("link");
+const ports = { tcp: await freePort(), tls: await freePort() };
+const config = { "link.listen": [`127.0.0.1:${ports.tcp}`], "link.tls_listen": [`127.0.0.1:${ports.tls}`], "tls.certificates": [server.path] };
+
+function setup({ io, state }) {
+  state.heard = [];
+  io.on("connection", (socket) => {
+    socket.join("all");
+    socket.on("say", (what, answer) => {
+      io.to("all").emit("said", what);
+      answer(`heard ${what}`);
+    });
+  });
+}
+
+async function comes(broker, transports) {
+  const socket = connectClient(`http://${broker.host}`, { transports, forceNew: true, reconnection: false });
+  await within(20000, new Promise((done, failed) => socket.once("connect", done).once("connect_error", failed)), "a client comes");
+  return socket;
+}
+
+/* Clients on both workers hear each other. */
+async function talk(broker) {
+  const sockets = [];
+  for (let i = 0; i < 8; i++) sockets.push(await comes(broker, [i % 2 === 0 ? "websocket" : "polling"]));
+  const said = sockets.map((socket) => within(10000, new Promise((done) => socket.once("said", done)), "all hear it"));
+  assert.equal(await within(10000, new Promise((done) => sockets[0].emit("say", "hello", done)), "an answer"), "heard hello");
+  assert.deepEqual(await Promise.all(said), sockets.map(() => "hello"));
+  for (const socket of sockets) socket.disconnect();
+}
+
+for (const [name, dial, env] of [["tcp", `tcp://127.0.0.1:${ports.tcp}`], ["TLS", `tls://localhost:${ports.tls}`, { NODE_EXTRA_CA_CERTS: CA_FILE }]]) {
+  testLink(`over ${name}: a link to each worker, and again to one that comes after a crash`, { application: { setup, link: { dial }, env }, config, workers: 2, timeout: 90000 }, async ({ broker, app }) => {
+    await talk(broker);
+    for (const worker of [0, 1]) {
+      await app.call(({ links }) => [...links.links].forEach((link) => (link.was = true)));
+      broker.kill("SIGKILL", worker);
+      await until("its link is gone, or made again", async () => (await app.call(({ links }, index) => [...links.links].every(({ hello, was }) => hello.worker !== index || !was), worker)));
+      await app.isLinked(2);
+      await until("both workers have it", async () => (await broker.metrics())("ringcast_links") === 2);
+      await talk(broker);
+    }
+    const names = await app.call(({ links }) => [...links.links].map(({ name }) => name).sort());
+    assert.deepEqual(names, ["test/0", "test/1"]);
+  });
+}
+
+testLink("processes that dial and processes that are dialled are one application", { applications: 2, application: (i) => ({ setup, ...(i === 0 && { link: { dial: `tcp://127.0.0.1:${ports.tcp}` } }) }), config, workers: 2, timeout: 90000 }, async ({ broker, apps }) => {
+  await until("all links are ready", async () => (await broker.metrics())("ringcast_links") === 4);
+  await talk(broker);
+  const sockets = await Promise.all(Array.from({ length: 6 }, () => comes(broker, ["websocket"])));
+  for (const app of apps) await until("each knows all", async () => (await app.call(async ({ io }) => (await io.fetchSockets()).length)) === 6);
+  for (const socket of sockets) socket.disconnect();
+});
