@@ -362,7 +362,7 @@ static int open_queries(struct relay *relay, struct rc_err *err)
     }
     if (rc == 0) {
         rc = rc_presence_events_open(&relay->presence_events, &relay->control, &relay->router, &relay->roster,
-                                     &relay->loop.timers, &relay->control.own->metrics, relay->remote.link,
+                                     &relay->loop.timers, relay->control.metrics, relay->remote.link,
                                      remote ? &relay->remote.registry : NULL);
     }
     relay->roster.ops = (struct rc_roster_ops){.changed = relay_changed, .context = relay};

@@ -471,7 +471,14 @@ static void channel_work(struct rc_presence_channel *channel, uint64_t now_ms)
 
 static void look_again(struct rc_presence_events *events, uint64_t now_ms)
 {
-    struct rc_presence_channel *channel;
+    struct rc_presence_channel *channel = NULL;
+    if (events->doubts && events->trusted_ms <= now_ms) {
+        events->doubts = false;
+        TAILQ_FOREACH(channel, &events->looked, in_looked)
+        {
+            channel_dirty(channel);
+        }
+    }
     while ((channel = TAILQ_FIRST(&events->looked)) != NULL && channel->looked_ms + RC_PRESENCE_AGAIN_MS <= now_ms) {
         channel->looked_ms = now_ms;
         TAILQ_REMOVE(&events->looked, channel, in_looked);
@@ -505,6 +512,7 @@ static void events_due(void *context, uint64_t now_ms)
     if (!TAILQ_EMPTY(&events->looked)) {
         const uint64_t again_ms = TAILQ_FIRST(&events->looked)->looked_ms + RC_PRESENCE_AGAIN_MS;
         next_ms = again_ms < next_ms ? again_ms : next_ms;
+        next_ms = events->doubts && events->trusted_ms < next_ms ? events->trusted_ms : next_ms;
     }
     if (next_ms != RC_TIMER_NEVER) {
         rc_timer_set(events->timers, &events->timer, next_ms > now_ms ? next_ms : now_ms + 1, events_due, events);
@@ -518,6 +526,7 @@ static void redis_changed(void *context, bool up)
     struct rc_presence_channel *channel = NULL;
     const struct rc_config *config = rc_control_config(events->control, rc_control_config_generation(events->control));
     if (up && events->lost) {
+        events->doubts = true;
         events->trusted_ms = rc_clock_ms() + config->cluster.dead_instance_threshold_ms;
     }
     events->lost = !up;

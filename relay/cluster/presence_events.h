@@ -58,6 +58,7 @@ struct rc_presence_events {
     struct rc_timer timer;
     struct rc_redis_observer observer;
     bool lost;           /* the connection to Redis was lost since it was there last */
+    bool doubts;         /* and all are to be looked at once more when it is trusted again */
     uint64_t trusted_ms; /* from then on who is not in Redis has gone */
     struct rc_presence_text text;
 };

@@ -500,6 +500,8 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     TAILQ_INIT(&shared->fetch);
     TAILQ_INIT(&shared->alone);
     TAILQ_INIT(&shared->quiet);
+    rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_WAITING, 0); /* a predecessor's went with it */
+    rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_CHANNELS, 0);
     const int rc = rc_shared_table_open(&shared->table);
     if (rc != 0) {
         return rc;

@@ -329,3 +329,18 @@ testRedis("a Redis that refuses to end an epoch is asked ever more seldom", { br
   await redis.command("CONFIG", "SET", "maxmemory", "0");
   await until("it ends", () => gaps.length > 0, { timeout: 30000 });
 });
+
+testRedis("what waited for Redis in a relay that died waits no more, also where it is counted", { brokers: 1, config: { ...config, "redis.history_wait": "60s" }, timeout: 60000 }, async ({ brokers: [broker], redis }) => {
+  const waiting = async () => (await broker.metrics())("ringcast_history_shared_waiting");
+  const { client } = await listen(broker, "log:waits");
+  await client.publish("log:waits", "before");
+  await redis.kill();
+  await redisHealth(broker, 503);
+  for (let n = 0; n < 3; n++) client.send({ type: "publish", channel: "log:waits", data: n });
+  await until("three wait", async () => (await waiting()) === 3);
+  await broker.killRelay();
+  await until("none does", async () => (await waiting()) === 0);
+  await redis.start();
+  await redisHealth(broker, 200, 30000);
+  assert.equal((await client.publish("log:waits", "after")).type, "published");
+});

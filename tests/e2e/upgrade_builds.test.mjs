@@ -199,6 +199,17 @@ testBroker("three builds in a row without an end in between: what one could not 
   await end(crowd, watcher);
 });
 
+testBroker("places for workers that are not in use hold nothing up, and are there afterwards", { workers: 2, timeout: 120000, config: { ...CROWD_CONFIG, ...NAMESPACES, "server.max_workers": 3 } }, async (broker) => {
+  const { crowd, watcher } = await begin(broker, { listeners: 4, publishers: 2 });
+  await upgraded(broker, buildVariant());
+  const more = await ask(broker, "workers", "3");
+  assert.equal(more.code, 0, more.stdout + more.stderr);
+  await until("three workers", () => broker.pids().workers.filter(Boolean).length === 3);
+  await upgraded(broker, BIN_DIR);
+  for (const pid of broker.pids().all) assert.ok(programOf(pid).startsWith(BIN_DIR), programOf(pid));
+  await end(crowd, watcher);
+});
+
 /* RFC 7515, ES256. */
 function tokenOf(privateKey, claims) {
   const text = [{ alg: "ES256", typ: "JWT" }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");

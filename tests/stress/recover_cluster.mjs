@@ -1,9 +1,10 @@
 // Recovery over three brokers and one Redis: clients drop at random and come back on any of the brokers, while workers, relays and Redis itself
 // are killed in turn. Asserted, message by message: every stream is complete and in order, the same on all brokers, or it was said that it is not,
 // exactly where the history had been exceeded. Then, printed, not judged: how many publishes a second one relay takes into a shared history.
-// Environment: RINGCAST_BIN_DIR, STRESS_SECONDS, RECOVER_CLIENTS (300), RECOVER_CHANNELS (60).
+// Environment: RINGCAST_BIN_DIR, STRESS_SECONDS, RECOVER_CLIENTS (300), RECOVER_CHANNELS (60), RECOVER_REDIS: "restart" (one Redis, killed and
+// started again with its data), "failover" (Sentinel gives the master's place to its replica), "slots" (a Cluster's slots move).
 import assert from "node:assert/strict";
-import { startBrokers, startRedis } from "../e2e/lib/redis.mjs";
+import { startBrokers, startCluster, startRedis, startSentinels } from "../e2e/lib/redis.mjs";
 import { dropStorm, killInTurn } from "../e2e/lib/recover.mjs";
 import { SEED, until } from "../e2e/lib/util.mjs";
 
@@ -19,10 +20,33 @@ function killAll(brokers, redis) {
   return async (round) => {
     const who = round % (brokers.length + 1);
     if (who < brokers.length) return kills[who](Math.floor(round / (brokers.length + 1)));
-    await redis.kill();
-    await redis.start();
+    await redis.trouble(Math.floor(round / (brokers.length + 1)));
   };
 }
+
+/* Each kind of Redis, and what happens to it: url, trouble(round), destroy(). */
+const KINDS = {
+  async restart() {
+    const redis = await startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
+    return { url: redis.url, destroy: () => redis.destroy(), trouble: async () => {
+      await redis.kill();
+      await redis.start();
+    } };
+  },
+  async failover() {
+    const redis = await startSentinels();
+    return { url: redis.url, destroy: () => redis.destroy(), trouble: async () => {
+      const before = (await redis.master()).port;
+      // Right behind the one before it there is no replica that is good enough yet.
+      await until("a failover begins", () => redis.sentinels[0].command("SENTINEL", "FAILOVER", "mymaster").then(() => true, () => false), { timeout: 60000, every: 200 });
+      await until("another is the master", async () => (await redis.master())?.port !== before, { timeout: 60000, every: 100 });
+    } };
+  },
+  async slots() {
+    const redis = await startCluster({ replicas: 0 });
+    return { url: redis.url, destroy: () => redis.destroy(), trouble: (round) => redis.reshard(redis.nodes[round % 3], redis.nodes[(round + 1) % 3], 1500) };
+  },
+};
 
 async function rate(broker) {
   const publishers = await Promise.all(Array.from({ length: 4 }, () => broker.connect()));
@@ -40,7 +64,7 @@ async function rate(broker) {
   console.log(`recover_cluster: ${Math.round(count / (performance.now() - began) * 1000)} publishes/s into a shared history, by one relay`);
 }
 
-const redis = await startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
+const redis = await KINDS[process.env.RECOVER_REDIS ?? "restart"]();
 let brokers = [];
 try {
   brokers = await startBrokers(3, redis.url, { workers: WORKERS, config: { namespace: [{ name: "log", history: HISTORY, slow_consumer: "skip" }], "redis.history_wait": "60s", "redis.outbox_max_age": "120s" } });

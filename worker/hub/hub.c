@@ -118,6 +118,7 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->entry);
     rc_history_keys_close(&hub->keys);
     free(hub->replays_due.items);
+    free(hub->ahead.items);
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);

@@ -200,6 +200,7 @@ static enum recovered_step recover_step(struct rc_hub *hub, struct rc_replay *re
     int rc = -ENODATA;
     if (place != NULL && place->epoch == replay->cursor.epoch) {
         if (replay->cursor.offset > position) {
+            RC_ASSERT(replay->cursor.offset == position + 1); /* recover_next */
             recover_join(hub, subscription_index);
             return STEP_DONE;
         }
@@ -226,6 +227,43 @@ static enum recovered_step recover_step(struct rc_hub *hub, struct rc_replay *re
     return STEP_MORE;
 }
 
+/* Has the subscription messages that are not here yet? It got them of another instance; of a history that is all instances' they come. */
+static bool recover_ahead(const struct rc_hub *hub, const struct rc_replay *replay)
+{
+    const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, replay->subscription);
+    const struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, group->channel);
+    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
+    return place != NULL && place->epoch == replay->cursor.epoch &&
+           replay->cursor.offset > rc_place_position(hub, place, group->encoding) + 1;
+}
+
+/* The first of the client's that is not; NULL: none, and it waits until something comes. */
+static struct rc_replay *recover_next(struct rc_hub *hub, uint32_t client)
+{
+    for (uint32_t i = hub->replays[client]; i != 0; i = rc_truth_replay(hub->truth, i)->next_of_client) {
+        if (!recover_ahead(hub, rc_truth_replay(hub->truth, i))) {
+            return rc_truth_replay(hub->truth, i);
+        }
+    }
+    if (rc_index_list_push(&hub->ahead, client) < 0) {
+        rc_hub_break(hub, client); /* it would wait for ever */
+    }
+    return NULL;
+}
+
+/* Something has come. */
+static void recover_wake(struct rc_hub *hub)
+{
+    for (uint32_t i = 0; i < hub->ahead.count; i++) {
+        const uint32_t client = hub->ahead.items[i];
+        if (hub->replays[client] != 0) { /* else it has ended */
+            rc_replay_due(hub, client);
+        }
+    }
+    hub->ahead.count = 0;
+}
+
 /* A piece of each history that the client reads. True: it may have more at once. */
 static bool recover_client(struct rc_hub *hub, uint32_t client_index, uint64_t *bytes)
 {
@@ -241,7 +279,11 @@ static bool recover_client(struct rc_hub *hub, uint32_t client_index, uint64_t *
             hub->output_bytes > hub->config->limits.worker_log_bytes / 2) {
             return true;
         }
-        (void)recover_step(hub, rc_truth_replay(hub->truth, hub->replays[client_index]));
+        struct rc_replay *replay = recover_next(hub, client_index);
+        if (replay == NULL) {
+            return false;
+        }
+        (void)recover_step(hub, replay);
         const uint32_t after = rc_hub_unsent(hub, client_index);
         *bytes += (after > before ? after - before : 0) + sizeof(struct rc_history_entry);
     }
@@ -282,8 +324,13 @@ static uint32_t recover_outcome(const struct rc_hub *hub, const struct rc_place 
     if (place == NULL) {
         return RC_METRIC_RECOVERIES_NO_HISTORY;
     }
-    if (asked->epoch != place->epoch || asked->offset > position) {
+    if (asked->epoch != place->epoch) {
         return RC_METRIC_RECOVERIES_EPOCH;
+    }
+    if (asked->offset > position) { /* another instance was faster, or there is no such offset */
+        return place->slot < hub->history->slot_count && hub->history->slots[place->slot].shared != 0
+                   ? RC_METRIC_RECOVERIES
+                   : RC_METRIC_RECOVERIES_EPOCH;
     }
     const struct rc_history_state state = rc_history_state(hub->history, place->slot);
     const bool there = asked->offset == position || (state.epoch == place->epoch && state.first <= asked->offset + 1);
@@ -331,6 +378,9 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
         rc_metric_add(hub->metrics, outcome, 1);
         recovers = outcome == RC_METRIC_RECOVERIES;
         answer->recovery = recovers ? RC_RECOVERED : RC_NOT_RECOVERED;
+        if (recovers && request->cursor.offset > position) {
+            answer->offset = request->cursor.offset; /* what is to come has the offsets behind it */
+        }
     }
     if (!recover_place(hub, place, position, request, recovers) ||
         (!was_in && request->cursor.offset == position + 1)) {
@@ -443,6 +493,7 @@ static int recover_heal(struct rc_hub *hub, uint32_t channel_index, uint64_t unt
         place->position++;
         rc_metric_add(hub->metrics, RC_METRIC_HEALED, 1);
     }
+    recover_wake(hub);
     return 0;
 }
 
@@ -514,6 +565,9 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
         if (channel->place != 0) {
             rc_truth_place(hub->truth, channel->place)->order = order;
         }
+    }
+    if (RC_UNLIKELY(hub->ahead.count > 0)) {
+        recover_wake(hub);
     }
     return 0;
 }

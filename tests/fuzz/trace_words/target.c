@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     }
     words[count] = '\0';
     if (rc_trace_words_read(&wanted, "i", 1, words, &err) == 0) {
-        RC_ASSERT(wanted.serial == 7 && wanted.by != 0 && (wanted.by & ~(RC_TRACE_BY_WHO | RC_TRACE_BY_WHAT)) == 0);
+        RC_ASSERT(wanted.serial == 7 && wanted.by != 0 &&
+                  (wanted.by & ~(uint32_t)(RC_TRACE_BY_WHO | RC_TRACE_BY_WHAT)) == 0);
         RC_ASSERT((wanted.client.random != 0) == ((wanted.by & RC_TRACE_BY_CLIENT) != 0));
         check_text(wanted.user, wanted.user_bytes, wanted.by, RC_TRACE_BY_USER);
         check_text(wanted.channel, wanted.channel_bytes, wanted.by, RC_TRACE_BY_CHANNEL);

@@ -93,6 +93,47 @@ Test(recover, what_cannot_be_had_is_said)
     cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_RECOVERIES_NO_HISTORY), 1);
 }
 
+static void share(bool shared)
+{
+    rig.kept.view.slots[history_rig_slot(&rig.kept, "a")].shared = shared;
+}
+
+/* It was on another instance, which had messages of the shared history that have not come here yet. */
+Test(recover, who_has_more_than_this_host_gets_what_it_lacks_once)
+{
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    (void)recover_rig_heard(&rig, other, true);
+    const uint32_t client = recover_rig_connect(&rig);
+    struct rc_hub_from from = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a"), .offset = 7};
+    share(true);
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
+    share(false);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S+7");
+    cr_assert_eq(rig.hub.hub.replays_due.count, 0, "it waits, and costs nothing");
+    recover_rig_publish(&rig, "a", 6, 6);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "");
+    recover_rig_publish(&rig, "a", 7, 9);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "8=8 9=9");
+    recover_rig_publish(&rig, "a", 10, 10);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "10=10");
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "6=6 7=7 8=8 9=9 10=10");
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_REPLAYS), 0);
+    /* What it has never comes: the epoch ends before. */
+    const uint32_t lost = recover_rig_connect(&rig);
+    from.offset = 12;
+    share(true);
+    cr_assert_eq(recover_rig_subscribe(&rig, lost, "a", &from), RC_SUBSCRIBED);
+    share(false);
+    cr_assert_str_eq(recover_rig_heard(&rig, lost, true), "S+12");
+    rc_history_renew(&rig.kept.store, history_rig_slot(&rig.kept, "a"));
+    recover_rig_publish(&rig, "a", 11, 11);
+    const char *heard = recover_rig_heard(&rig, lost, true);
+    cr_assert_eq(heard[0], 'G', "%s", heard);
+    cr_assert_not_null(strstr(heard, "11=11"), "%s", heard);
+    hub_rig_check(&rig.hub);
+}
+
 Test(recover, who_was_left_out_is_left_out)
 {
     const uint32_t writer = recover_rig_join(&rig, "a");
