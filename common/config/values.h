@@ -450,6 +450,9 @@ struct rc_config_backend {
     uint64_t max_body_bytes;         /* of an answer */
     uint64_t max_frame_bytes;        /* LINK: payload of a frame */
     uint64_t max_unsent_bytes;       /* LINK: for one process, before its clients are not read */
+    uint64_t grace_ms;               /* LINK: how long clients of a process that is gone stay; 0 = they do not */
+    uint64_t max_held_bytes;         /* LINK: what is held of one of them meanwhile */
+    uint64_t max_held_all_bytes;     /* LINK: of all, in a worker */
     enum rc_backend_balance balance; /* LINK */
     struct rc_config_text tls_ca;    /* "" = the system's */
 };

@@ -26,7 +26,7 @@ for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]])
     const [connection] = await application.connected(1);
     const { open } = connection;
     assert.equal(connection.held, false);
-    assert.deepEqual([open.sid, open.method, open.protocol, open.secure, open.resume], [socket.id, "GET", 4, false, []]);
+    assert.deepEqual([open.sid, open.method, open.protocol, open.secure, open.resume], [socket.id, "GET", 4, false, undefined]);
     assert.equal(open.transport, transports[0]);
     assert.equal(open.address, "127.0.0.1");
     assert.equal(new URL(open.url, "http://x").searchParams.get("room"), "a b");

@@ -490,6 +490,9 @@ const KEYS = {
     assert.equal((await client.request({ type: "subscribe", channel: "b" })).code, 503);
   } },
   "backend.max_frame": { not: "here, where the backend is asked call by call: tests/e2e/link.test.mjs has a link" },
+  "backend.grace": { not: "here, where the backend is asked call by call: tests/e2e/link_resume_broker.test.mjs has links" },
+  "backend.max_held": { not: "by itself: a link whose table has changed is made anew as a whole" },
+  "backend.max_held_all": { not: "by itself: likewise" },
   "backend.max_unsent": { not: "by itself: a link whose table has changed is made anew as a whole, as max_frame shows" },
   "backend.per_client": { not: "by itself: a table that has changed is opened anew as a whole, as the other numbers show" },
   "namespace.history": { from: 1, to: 100, namespace: HISTORY, see: (broker, reload) => kept(broker, reload, 5, 90, (before, after) => assert.deepEqual([before, after], [1, 91])) },

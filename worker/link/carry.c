@@ -30,8 +30,14 @@ static void carry_connection(struct rc_links *links, struct rc_link *link, const
     case RC_LINK_LEAVE:
         rc_link_leave(links, client, (head->flags & RC_LINK_ALL) != 0, payload);
         return;
+    case RC_LINK_SESSION:
+        rc_link_session(links, client, payload);
+        return;
+    case RC_LINK_RESUMED:
+        rc_resume_resumed(links, client);
+        return;
     default:
-        return; /* SESSION, RESUMED: HELLO did not offer `resume` */
+        return;
     }
 }
 
@@ -56,6 +62,12 @@ bool rc_link_carry_out(struct rc_links *links, struct rc_link *link, const struc
         return true;
     case RC_LINK_CLUSTER:
         rc_link_bus_say(links, link, payload);
+        return true;
+    case RC_LINK_RECEIPT:
+        rc_line_receipt(links, link, payload);
+        return true;
+    case RC_LINK_DETACH:
+        rc_resume_detach(links, link, (head->flags & RC_LINK_HOLD) != 0);
         return true;
     default:
         return true; /* of parts that HELLO did not offer */

@@ -18,14 +18,14 @@ uint32_t rc_link_client(const struct rc_links *links, const struct rc_link *link
         return 0;
     }
     const struct rc_link_conn *conn = &links->conns[client];
-    return conn->id == connection && &links->links[conn->link] == link ? client : 0;
+    return conn->id == connection && conn->link == (uint32_t)(link - links->links) ? client : 0;
 }
 
 /* May clients come to it? */
 static bool link_takes(const struct rc_links *links, const struct rc_link *link)
 {
     return link->state == RC_LINK_IS_READY && link->why == NULL && link->eof_why == NULL &&
-           link->table == links->table && rc_link_has_room(links, link);
+           !link->detached && link->table == links->table && rc_link_has_room(links, link);
 }
 
 struct rc_link *rc_links_choose(struct rc_links *links)
@@ -71,19 +71,60 @@ struct rc_link *rc_links_choose_for(struct rc_links *links, uint32_t client)
     return best;
 }
 
-static struct rc_link *link_of(struct rc_links *links, const struct rc_link_conn *conn)
-{
-    RC_ASSERT(conn->id != 0);
-    return &links->links[conn->link];
-}
-
-static void gauge_set(const struct rc_links *links)
+void rc_link_conns_gauge(const struct rc_links *links)
 {
     uint64_t count = 0;
     for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
         count += links->links[i].conns;
     }
     rc_metric_set(links->clients->metrics, RC_METRIC_LINK_CONNECTIONS, count);
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_APART, links->apart);
+}
+
+/* --- whose it is ----------------------------------------------------------------------------------------------------- */
+
+/* Where the list begins that the connection is in, and what counts it; NULL: it is in none. */
+static uint32_t *list_of(struct rc_links *links, const struct rc_link_conn *conn, uint32_t **count)
+{
+    const uint32_t line = conn->bond == 0 ? 0 : rc_truth_link_bond(links->clients->truth, conn->bond)->line;
+    struct rc_link *link = conn->link == RC_LINK_NONE ? NULL : &links->links[conn->link];
+    *count = link != NULL ? &link->conns : &links->lines[line].conns;
+    return link != NULL ? &link->first : line != 0 ? &links->lines[line].first : NULL;
+}
+
+static void list_add(struct rc_links *links, uint32_t client)
+{
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    uint32_t *count;
+    uint32_t *first = list_of(links, conn, &count);
+    links->apart += conn->link == RC_LINK_NONE;
+    conn->next = conn->previous = 0;
+    if (first == NULL) {
+        return;
+    }
+    conn->next = *first;
+    if (*first != 0) {
+        links->conns[*first].previous = client;
+    }
+    *first = client;
+    (*count)++;
+}
+
+static void list_remove(struct rc_links *links, uint32_t client)
+{
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    uint32_t *count;
+    uint32_t *first = list_of(links, conn, &count);
+    links->apart -= conn->link == RC_LINK_NONE;
+    if (first == NULL) {
+        return;
+    }
+    *(conn->previous != 0 ? &links->conns[conn->previous].next : first) = conn->next;
+    if (conn->next != 0) {
+        links->conns[conn->next].previous = conn->previous;
+    }
+    RC_ASSERT(*count > 0);
+    (*count)--;
 }
 
 void rc_link_conn_begin(struct rc_links *links, struct rc_link *link, uint32_t client)
@@ -93,57 +134,117 @@ void rc_link_conn_begin(struct rc_links *links, struct rc_link *link, uint32_t c
     links->serial = (links->serial + 1) & (RC_LINK_CONNECTION_MAX >> RC_LINK_SLOT_BITS);
     links->serial += links->serial == 0;
     *conn = (struct rc_link_conn){.id = links->serial << RC_LINK_SLOT_BITS | client,
-                                  .link = (uint32_t)(link - links->links),
-                                  .next = link->first};
-    if (link->first != 0) {
-        links->conns[link->first].previous = client;
-    }
-    link->first = client;
-    link->conns++;
-    gauge_set(links);
+                                  .link = (uint32_t)(link - links->links)};
+    list_add(links, client);
+    rc_link_conns_gauge(links);
 }
 
 void rc_link_conn_forget(struct rc_links *links, uint32_t client)
 {
     struct rc_link_conn *conn = rc_link_conn_of(links, client);
-    struct rc_link *link = link_of(links, conn);
     rc_link_members_forget(links, client);
-    *(conn->previous != 0 ? &links->conns[conn->previous].next : &link->first) = conn->next;
-    if (conn->next != 0) {
-        links->conns[conn->next].previous = conn->previous;
-    }
-    RC_ASSERT(link->conns > 0);
-    link->conns--;
+    list_remove(links, client);
+    rc_bond_break(links, client);
     free(conn->unit);
     *conn = (struct rc_link_conn){0};
-    gauge_set(links);
+    rc_link_conns_gauge(links);
+}
+
+/* Half a packet of a process that is gone is none. */
+static void unit_forget(struct rc_link_conn *conn)
+{
+    free(conn->unit);
+    conn->unit = NULL;
+    conn->unit_count = conn->unit_capacity = 0;
+    conn->in_packet = conn->dropped = false;
+}
+
+void rc_link_conns_move(struct rc_links *links, struct rc_link *link, struct rc_link_line_own *own, bool to_link)
+{
+    uint32_t *from = to_link ? &own->first : &link->first;
+    uint32_t *to = to_link ? &link->first : &own->first;
+    RC_ASSERT(*to == 0);
+    for (uint32_t client = *from; client != 0; client = links->conns[client].next) {
+        struct rc_link_conn *conn = rc_link_conn_of(links, client);
+        conn->link = to_link ? (uint32_t)(link - links->links) : RC_LINK_NONE;
+        unit_forget(conn);
+        if (conn->holding && to_link && rc_index_list_push(&links->holding, client) < 0) {
+            rc_hub_break(links->clients->hub, client);
+        }
+    }
+    *to = *from;
+    *from = 0;
+    uint32_t *count = to_link ? &own->conns : &link->conns;
+    *(to_link ? &link->conns : &own->conns) = *count;
+    links->apart = to_link ? links->apart - *count : links->apart + *count;
+    *count = 0;
+    rc_link_conns_gauge(links);
+}
+
+void rc_link_conn_give(struct rc_links *links, uint32_t client, struct rc_link *link)
+{
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    struct rc_link_bond *bond = rc_link_bond_of(links, client);
+    list_remove(links, client);
+    bond->line = link == NULL ? 0 : link->line;
+    conn->link = link == NULL ? RC_LINK_NONE : (uint32_t)(link - links->links);
+    conn->holding = true; /* until the next process has said RESUMED, and has what was held */
+    list_add(links, client);
+    if (link == NULL && rc_index_list_push(&links->away, client) < 0) {
+        rc_hub_break(links->clients->hub, client);
+    }
+    links->due = true;
+}
+
+void rc_link_conn_adopt(struct rc_links *links, uint32_t client)
+{
+    list_add(links, client);
+    if (rc_link_bond_of(links, client)->line == 0 && rc_index_list_push(&links->away, client) < 0) {
+        rc_hub_break(links->clients->hub, client);
+    }
 }
 
 /* --- what the client does -------------------------------------------------------------------------------------------- */
+
+/* The same while no link has it; what it says next waits when there is no room. */
+static bool message_held(struct rc_links *links, uint32_t client, enum rc_link_type type, struct rc_span message)
+{
+    const struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    const struct rc_link_bond *bond = rc_link_bond_of(links, client);
+    if (conn->holding) {
+        return rc_bond_hold(links, client, type, message);
+    }
+    const uint64_t most = links->table == NULL ? RC_LINK_FULL_BYTES : links->table->config.max_unsent_bytes;
+    if (rc_truth_link_line(links->clients->truth, bond->line)->kept.bytes >= most) {
+        return false;
+    }
+    if (!rc_link_tell(links, client, type, message)) {
+        rc_client_failed_memory(links->clients, client);
+    }
+    return true;
+}
 
 bool rc_link_conn_message(void *context, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes, size_t count)
 {
     struct rc_links *links = context;
     const struct rc_link_conn *conn = rc_link_conn_of(links, client);
-    struct rc_link *link = conn->id == 0 ? NULL : link_of(links, conn);
-    if (link == NULL || link->why != NULL || link->state != RC_LINK_IS_READY) {
+    const enum rc_link_type type = kind == RC_PART_TEXT ? RC_LINK_TEXT : RC_LINK_BINARY;
+    struct rc_link *link = conn->id == 0 ? NULL : rc_link_of(links, client);
+    if (conn->bond != 0 && (conn->holding || link == NULL)) {
+        if (!message_held(links, client, type, rc_span_of(bytes, count))) {
+            rc_link_conn_wait(links, client, &links->unheld);
+            return false;
+        }
+        return true;
+    }
+    if (link == NULL || (conn->bond == 0 && (link->why != NULL || link->state != RC_LINK_IS_READY))) {
         return true; /* its end is on its way */
     }
     if (!rc_link_has_room(links, link)) {
-        struct rc_client *its = rc_truth_client(links->clients->truth, client);
-        if (rc_index_list_push(&link->waiting, client) < 0) {
-            rc_client_failed_memory(links->clients, client);
-            return true;
-        }
-        links->waiting++;
-        rc_metric_set(links->clients->metrics, RC_METRIC_LINK_WAITING, links->waiting);
-        its->flags |= RC_CLIENT_WAITS_ANSWER;
-        rc_metric_add(links->clients->metrics, RC_METRIC_LINK_WAITS, 1);
+        rc_link_conn_wait(links, client, &link->waiting);
         return false;
     }
-    return rc_link_tell(links, client, kind == RC_PART_TEXT ? RC_LINK_TEXT : RC_LINK_BINARY,
-                        rc_span_of(bytes, count)) ||
-           true;
+    return rc_link_tell(links, client, type, rc_span_of(bytes, count)) || true;
 }
 
 void rc_link_conn_upgraded(void *context, uint32_t client)
@@ -232,7 +333,7 @@ void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_l
     struct rc_hub *hub = links->clients->hub;
     const bool more = (head->flags & RC_LINK_MORE) != 0;
     if (conn->exchange != 0) {
-        rc_link_broken(links, link_of(links, conn), "a message before its handshake was accepted");
+        rc_link_broken(links, rc_link_of(links, client), "a message before its handshake was accepted");
         return;
     }
     if (!conn->in_packet) {
@@ -241,11 +342,11 @@ void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_l
     conn->in_packet = more;
     if (!conn->dropped) {
         if (conn->unit_count > 0 && rc_link_u16(conn->unit) >= CONN_PACKET_FRAMES_MAX) {
-            rc_link_broken(links, link_of(links, conn), "a packet of more than 1,024 frames");
+            rc_link_broken(links, rc_link_of(links, client), "a packet of more than 1,024 frames");
             return;
         }
-        if (payload.count + conn->unit_count > link_of(links, conn)->table->config.max_frame_bytes) {
-            rc_link_broken(links, link_of(links, conn), "a packet larger than max_frame");
+        if (payload.count + conn->unit_count > rc_link_of(links, client)->table->config.max_frame_bytes) {
+            rc_link_broken(links, rc_link_of(links, client), "a packet larger than max_frame");
             return;
         }
         if (!unit_put(conn, head->type == RC_LINK_TEXT ? RC_PART_TEXT : RC_PART_BINARY, payload)) {

@@ -80,8 +80,8 @@ static void link_settle(struct rc_links *links, struct rc_link *link)
         links->ready--;
         rc_links_gauge(links);
         rc_link_bus_left(links, link);
-        rc_link_conns_go_on(links, link);
         rc_link_conns_lost(links, link);
+        rc_link_conns_go_on(links, link); /* as those of whoever has them now */
     }
     if (link->socket == RC_SOCKET_NONE) {
         if (link->state != RC_LINK_CONNECTING) {
@@ -359,16 +359,15 @@ void rc_links_close(struct rc_links *links)
     for (uint32_t i = 0; links->conns != NULL && i < links->conn_count; i++) {
         free(links->conns[i].unit);
     }
-    for (uint32_t i = 0; i < links->member_count; i++) {
-        free(links->members[i].text);
-    }
     rc_hashmap_free(&links->sids);
-    free(links->members);
     free(links->conns);
     free(links->marks);
     free(links->adapters);
     free(links->leaving);
     free(links->full.items);
+    free(links->away.items);
+    free(links->holding.items);
+    free(links->unheld.items);
     free(links->chosen.items);
     free(links);
 }
@@ -381,13 +380,17 @@ void rc_links_reconfigure(struct rc_links *links, const struct rc_config *config
 void rc_links_rebuild(struct rc_links *links)
 {
     const struct rc_truth *truth = links->clients->truth;
+    rc_lines_rebuild(links);
+    rc_link_members_rebuild(links);
+    rc_resume_rebuild(links);
     for (uint32_t i = 1; i <= links->clients->hub->clients_high; i++) {
         const struct rc_client *client = rc_truth_client(truth, i);
-        if (client->random != 0 && client->state == RC_CLIENT_OPEN &&
+        if (client->random != 0 && client->state == RC_CLIENT_OPEN && rc_link_conn_of(links, i)->id == 0 &&
             rc_encoding_codec(client->encoding) == RC_CODEC_LINK) {
             rc_hub_cut_off(links->clients->hub, i);
         }
     }
+    links->due = true;
 }
 
 static void targets_dial(struct rc_links *links, struct rc_link_table *table)
@@ -421,7 +424,7 @@ static void link_watch(struct rc_links *links, struct rc_link *link)
 
 void rc_links_work(struct rc_links *links)
 {
-    if (links->all == NULL) {
+    if (links->all == NULL && links->apart == 0) {
         links->due = false; /* or who has no links would never sleep */
         return;
     }
@@ -451,6 +454,7 @@ void rc_links_work(struct rc_links *links)
             link_settle(links, link);
         }
     }
+    rc_resume_work(links);
     rc_link_conns_writable(links);
     tables_free_retired(links);
     if (links->table != NULL && !links->clients->io->parking && !links->clients->draining) {
@@ -463,6 +467,7 @@ uint32_t rc_links_sleep_ms(const struct rc_links *links, uint32_t wait_ms)
     if (links->due || rc_link_conns_ready(links)) {
         return 0;
     }
+    wait_ms = rc_resume_sleep_ms(links, wait_ms);
     wait_ms = links->ending && wait_ms > DIAL_LINGER_LOOK_MS ? DIAL_LINGER_LOOK_MS : wait_ms;
     const uint64_t now = rc_links_now_ms(links);
     for (uint32_t i = 0; links->table != NULL && i < links->table->target_count; i++) {

@@ -13,22 +13,32 @@ void rc_link_conn_close(struct rc_links *links, uint32_t client, bool now)
     rc_engine_end(links->engines, client, RC_WS_CLOSE_NORMAL, NULL, now);
 }
 
+static void conn_lost(struct rc_links *links, uint32_t client)
+{
+    rc_metric_add(links->clients->metrics, RC_METRIC_LINK_LOST_CONNECTIONS, 1);
+    if (rc_link_conn_of(links, client)->exchange != 0) {
+        rc_link_opening_lost(links, client);
+    }
+    if (rc_link_conn_of(links, client)->id == 0) {
+        return;
+    }
+    rc_link_conn_forget(links, client);
+    if (rc_truth_client(links->clients->truth, client)->state == RC_CLIENT_OPEN) {
+        rc_engine_note_end(links->engines, client, RC_ENGINE_WHY_SERVER);
+        rc_engine_end(links->engines, client, RC_WS_CLOSE_NORMAL, NULL, false);
+    }
+}
+
 void rc_link_conns_lost(struct rc_links *links, struct rc_link *link)
 {
-    while (link->first != 0) {
-        const uint32_t client = link->first;
-        const bool held = rc_link_conn_of(links, client)->exchange != 0;
-        rc_metric_add(links->clients->metrics, RC_METRIC_LINK_LOST_CONNECTIONS, 1);
-        if (held) {
-            rc_link_opening_lost(links, client);
+    for (uint32_t client = link->first; client != 0;) {
+        const uint32_t next = rc_link_conn_of(links, client)->next;
+        if (rc_link_conn_of(links, client)->bond == 0) {
+            conn_lost(links, client);
         }
-        if (rc_link_conn_of(links, client)->id == 0) {
-            continue;
-        }
-        rc_link_conn_forget(links, client);
-        if (rc_truth_client(links->clients->truth, client)->state == RC_CLIENT_OPEN) {
-            rc_engine_note_end(links->engines, client, RC_ENGINE_WHY_SERVER);
-            rc_engine_end(links->engines, client, RC_WS_CLOSE_NORMAL, NULL, false);
-        }
+        client = next;
+    }
+    if (link->line != 0) {
+        rc_line_cut(links, link);
     }
 }

@@ -65,10 +65,12 @@ enum rc_link_flags {
     RC_LINK_VOLATILE = 1u << 0, /* TEXT, BINARY, BROADCAST, as the next two (BROADCAST: not MORE) */
     RC_LINK_PLAIN = 1u << 1,
     RC_LINK_MORE = 1u << 2,
-    RC_LINK_LOCAL = 1u << 3,   /* BROADCAST */
-    RC_LINK_PRIMARY = 1u << 4, /* BROADCAST */
-    RC_LINK_DISCARD = 1u << 0, /* CLOSE */
-    RC_LINK_ALL = 1u << 0,     /* LEAVE */
+    RC_LINK_LOCAL = 1u << 3,     /* BROADCAST */
+    RC_LINK_PRIMARY = 1u << 4,   /* BROADCAST */
+    RC_LINK_DISCARD = 1u << 0,   /* CLOSE */
+    RC_LINK_ALL = 1u << 0,       /* LEAVE */
+    RC_LINK_HOLD = 1u << 0,      /* DETACH */
+    RC_LINK_CONTINUES = 1u << 0, /* RECEIPT of ringcast, the first of a link */
 };
 
 enum rc_link_side { RC_LINK_BROKER, RC_LINK_APPLICATION };

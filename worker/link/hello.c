@@ -256,6 +256,8 @@ static int ready_member(struct rc_link_ready *ready, const struct rc_json_value 
         ready->asks = value->type == RC_JSON_TRUE;
     } else if (rc_json_string_is(name, RC_SPAN("resume"))) {
         ready->resume = value->type == RC_JSON_TRUE;
+    } else if (rc_json_string_is(name, RC_SPAN("frames"))) {
+        ready->continues = rc_json_uint64(value, &ready->frames) == 0;
     } else if (rc_json_string_is(name, RC_SPAN("options"))) {
         ready->options = value->type == RC_JSON_OBJECT ? value->raw : (struct rc_span){0};
     }

@@ -15,10 +15,10 @@
 #include "worker/http/parse.h"
 #include "worker/http/text.h"
 #include "worker/link/frame.h"
+#include "worker/store/linked.h"
 
 #define RC_LINK_NONCE_BYTES 32u /* hex digits */
 #define RC_LINK_ANSWER_MAX 8192u
-#define RC_LINK_PROCESS_MAX 64u
 #define RC_LINK_PATH "/.ringcast"
 
 /* What both ends have said by HTTP. */
@@ -59,6 +59,8 @@ struct rc_link_ready {
     char process[RC_LINK_PROCESS_MAX + 1];
     bool asks;
     bool resume;
+    bool continues;         /* it has said how many frames of ours it has handed on over former links */
+    uint64_t frames;        /* so many */
     struct rc_span options; /* of the text; empty: none */
 };
 /* -EBADMSG: the text is none: `*why`. */

@@ -34,42 +34,85 @@ void rc_link_end(struct rc_links *links, struct rc_link *link, const char *why)
     }
 }
 
-bool rc_link_send(struct rc_links *links, struct rc_link *link, enum rc_link_type type, uint8_t flags,
-                  uint64_t connection, struct rc_span first, struct rc_span second)
+/* Bytes leave, or the link ends. */
+static bool link_write(struct rc_links *links, struct rc_link *link, const struct rc_span *parts, size_t count)
 {
-    struct rc_hub *hub = links->clients->hub;
-    uint8_t bytes[RC_LINK_HEAD_BYTES];
-    const struct rc_link_head head = {.length = (uint32_t)(first.count + second.count),
-                                      .type = (uint8_t)type,
-                                      .flags = flags,
-                                      .connection = connection};
     if (link->why != NULL || link->socket == RC_SOCKET_NONE) {
         return false;
     }
-    rc_link_head_write(bytes, &head);
-    int rc = rc_hub_answer(hub, link->socket, bytes, sizeof(bytes));
-    rc = rc < 0 || first.count == 0 ? rc : rc_hub_answer(hub, link->socket, first.bytes, (uint32_t)first.count);
-    rc = rc < 0 || second.count == 0 ? rc : rc_hub_answer(hub, link->socket, second.bytes, (uint32_t)second.count);
-    if (rc < 0) { /* half a frame may be there */
-        rc_link_end(links, link, "no memory for what it is sent");
-        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].count > 0 && rc_hub_answer(links->clients->hub, link->socket, parts[i].bytes,
+                                                (uint32_t)parts[i].count) < 0) { /* half a frame may be there */
+            rc_link_end(links, link, "no memory for what it is sent");
+            return false;
+        }
     }
     link->frames_out++;
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_FRAMES_OUT, 1);
     return true;
 }
 
+bool rc_line_keep(struct rc_links *links, uint32_t line, const struct rc_link_head *head, struct rc_span first,
+                  struct rc_span second)
+{
+    struct rc_truth *truth = links->clients->truth;
+    struct rc_link_line *its = rc_truth_link_line(truth, line);
+    uint8_t bytes[RC_LINK_HEAD_BYTES];
+    const struct rc_span parts[] = {rc_span_of(bytes, sizeof(bytes)), first, second};
+    rc_link_head_write(bytes, head);
+    if (rc_chunks_put(&truth->heap, &its->kept, (uint32_t)(its->handed + its->kept.count + 1), parts, 3)) {
+        return true;
+    }
+    rc_metric_add(links->clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+    return false;
+}
+
+uint64_t *rc_line_partial(struct rc_links *links, struct rc_link *link)
+{
+    return link->line == 0 ? &link->partial : &rc_truth_link_line(links->clients->truth, link->line)->partial;
+}
+
+bool rc_link_send(struct rc_links *links, struct rc_link *link, enum rc_link_type type, uint8_t flags,
+                  uint64_t connection, struct rc_span first, struct rc_span second)
+{
+    uint8_t bytes[RC_LINK_HEAD_BYTES];
+    const struct rc_link_head head = {.length = (uint32_t)(first.count + second.count),
+                                      .type = (uint8_t)type,
+                                      .flags = flags,
+                                      .connection = connection};
+    const struct rc_span parts[] = {rc_span_of(bytes, sizeof(bytes)), first, second};
+    const bool kept = link->line != 0 && rc_link_is_numbered((uint8_t)type);
+    if (kept && !rc_line_keep(links, link->line, &head, first, second)) {
+        rc_link_end(links, link, "no memory for what it is sent");
+        return false;
+    }
+    rc_link_head_write(bytes, &head);
+    return link_write(links, link, parts, 3) || kept;
+}
+
+bool rc_link_send_again(struct rc_links *links, struct rc_link *link, struct rc_span frame)
+{
+    return link_write(links, link, &frame, 1);
+}
+
 bool rc_link_has_room(const struct rc_links *links, const struct rc_link *link)
 {
     const uint64_t most = link->table->config.max_unsent_bytes / (link->waiting.count > 0 ? LINK_ROOM_PART : 1);
-    return rc_hub_unsent_on(links->clients->hub, link->socket) < most;
+    const uint64_t kept = link->line == 0 ? 0 : rc_truth_link_line(links->clients->truth, link->line)->kept.bytes;
+    return kept < most && rc_hub_unsent_on(links->clients->hub, link->socket) < most;
 }
 
 bool rc_link_tell(struct rc_links *links, uint32_t client, enum rc_link_type type, struct rc_span text)
 {
     const struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    struct rc_link *link = rc_link_of(links, client);
+    const struct rc_link_bond *bond = rc_link_bond_of(links, client);
     RC_ASSERT(conn->id != 0);
-    return rc_link_send(links, &links->links[conn->link], type, 0, conn->id, text, (struct rc_span){0});
+    if (link != NULL) {
+        return rc_link_send(links, link, type, 0, conn->id, text, (struct rc_span){0});
+    }
+    const struct rc_link_head head = {.length = (uint32_t)text.count, .type = (uint8_t)type, .connection = conn->id};
+    return bond != NULL && bond->line != 0 && rc_line_keep(links, bond->line, &head, text, (struct rc_span){0});
 }
 
 void rc_link_broken(struct rc_links *links, struct rc_link *link, const char *why)

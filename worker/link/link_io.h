@@ -23,7 +23,7 @@ struct rc_links *rc_links_open(struct rc_clients *clients, struct rc_engines *en
 /* After io was closed. */
 void rc_links_close(struct rc_links *links);
 void rc_links_reconfigure(struct rc_links *links, const struct rc_config *config);
-/* Of a truth that another process has written: its clients' application knows nothing of this process. They end. */
+/* Of a truth that another process has written: connections that outlive their link go on, the others end. */
 void rc_links_rebuild(struct rc_links *links);
 /* What has come, and what is due. Once in each pass, before the turn. */
 void rc_links_work(struct rc_links *links);

@@ -3,15 +3,25 @@
  * Private to worker/link; others use link_io.h and opening.h.
  *
  *   dial.c     made or taken, watched, ended, made anew (link_io.h) ─▶ stream.c  bytes to frames ─▶ carry.c  what they ask for
- *      ─▶ ending.c  connections end ─▶ opening.c  handshakes ─▶ conn.c  a client here, a `conn` there ─▶ rooms.c  namespaces, rooms,
- *      broadcasts ─▶ waits.c  who waits for whom ─▶ link.c  what one link is sent, that it ends
+ *      ─▶ ending.c  connections end ─▶ resume.c  or go to the next process ─▶ line.c  or on with the same one ─▶ opening.c  handshakes
+ *      ─▶ conn.c  a client here, a `conn` there ─▶ rooms.c  namespaces, rooms, broadcasts ─▶ member.c  sockets in namespaces
+ *      ─▶ waits.c  who waits for whom ─▶ bond.c  what of a connection outlives its process ─▶ link.c  what one link is sent, that it ends
  *   beside them: options.c  what READY says otherwise than [socketio]; hello.c  who the other end is; frame.c  frames, to the byte
  *
  *   FREE ─▶ CONNECTING ─▶ ASKING (HTTP) ─▶ GREETING (HELLO sent) ─▶ READY ─▶ FREE, and after a while anew by who had dialled
  *              └───────────────┴──────────────────┴─ failed ──────────▲
  *
  * Owned by the worker's main(), one thread. Frames are carried out between turns (rc_links_work), and whatever ends a link is only noted
- * until then. All of it is private memory: a link ends with its process, and with it, as long as nobody takes them over, its connections.
+ * until then.
+ *
+ * A link ends with its stream, and with it its connections, unless the application resumes them (READY `resume`): then the truth has a line
+ * for each process of the application (what was said and not acknowledged, both ways) and a bond for each connection
+ * (worker/store/linked.h), from which this process or its successor goes on:
+ *
+ *   a connection:  of a link ─stream ends─▶ apart (its line has no link) ─the same process is back─▶ of its new link, nobody noticed
+ *                     ▲                        └─it is not, or DETACH─▶ away (of no line) ─a process is ready─▶ opening (OPEN with `resume`)
+ *                     └────────────────RESUMED──────────────────────────────┼─grace is over─▶ closed                  │
+ *                     └─────────────────────────────────────────────────────┴─────────────────────────────────────────┘
  */
 #ifndef RC_WORKER_LINK_LINKS_H
 #define RC_WORKER_LINK_LINKS_H
@@ -24,11 +34,13 @@
 #include "common/base/hashmap.h"
 #include "common/config/backend.h"
 #include "worker/engine/session.h"
+#include "worker/http/text.h"
 #include "worker/link/frame.h"
 #include "worker/link/hello.h"
 
 #define RC_LINK_TARGETS_MAX 64u /* processes of an application */
 #define RC_LINKS_MAX (2u * RC_LINK_TARGETS_MAX)
+#define RC_LINK_NONE RC_LINKS_MAX  /* conn.link: no link has it */
 #define RC_LINKS_DIALLED_MAX RC_LINK_TARGETS_MAX /* by applications, of RC_LINKS_MAX */
 #define RC_LINKS_STRANGE_MAX 16u                 /* of them, those that have not proved who they are yet */
 #define RC_LINK_NO_TARGET UINT32_MAX
@@ -88,8 +100,12 @@ struct rc_link {
     uint64_t deadline_ms; /* ASKING, GREETING */
     uint64_t frames_in;
     uint64_t frames_out;
-    uint64_t partial; /* rc_hub_append_here of the frame that is being tried again */
-    uint32_t first;   /* client of its first connection; 0: none */
+    uint64_t partial;      /* rc_hub_append_here of the frame that is being tried again, of one without a line */
+    uint32_t line;         /* struct rc_link_line; 0: its connections end with it */
+    uint32_t line_untaken; /* frames of a packet whose last one is still to come: not taken before that */
+    uint64_t line_told;    /* what RECEIPT has told of line->taken */
+    bool detached;         /* DETACH: it is to have no connections */
+    uint32_t first;        /* client of its first connection; 0: none */
     uint32_t conns;
     struct rc_index_list waiting; /* clients that are not read before there is room */
 };
@@ -97,28 +113,28 @@ struct rc_link {
 /* A client's connection at the application; by the client's index. */
 struct rc_link_conn {
     uint64_t id;   /* 0: none */
-    uint32_t link; /* index */
-    uint32_t next; /* of the link: clients */
+    uint32_t link; /* index; RC_LINK_NONE: it is apart or away */
+    uint32_t next; /* of the link, or of its line: clients */
     uint32_t previous;
-    uint32_t member;   /* first of its sockets in namespaces: index + 1 in rc_links.members; 0: none */
+    uint32_t bond;     /* struct rc_link_bond; 0: it ends with its link */
+    uint32_t member;   /* struct rc_link_member: first of its sockets in namespaces; 0: none */
     uint32_t exchange; /* connection + 1 of the handshake that waits for ACCEPT; 0: none does */
     uint8_t *unit;     /* owned: frames of a packet whose last one is still to come (MORE) */
     uint32_t unit_count;
     uint32_t unit_capacity;
+    bool holding;     /* what it says is held: no process has it, or what was held is still to be sent first */
     bool in_packet;   /* MORE was said */
     bool dropped;     /* that packet is volatile, and it cannot be given it */
     bool full;        /* WRITABLE 0 was said; it is in rc_links.full */
     uint32_t leaving; /* entries of rc_links.leaving */
 };
 
-/* A connection's socket in a namespace. */
-struct rc_link_member {
-    uint64_t hash; /* of nsp and sid */
-    uint32_t client;
-    uint32_t next; /* of the connection, or free: index + 1 */
-    uint16_t nsp_bytes;
-    uint16_t sid_bytes;
-    uint8_t *text; /* owned: nsp, sid */
+/* What this process knows of a struct rc_link_line. */
+struct rc_link_line_own {
+    uint32_t link;     /* index + 1; 0: its stream has ended */
+    uint32_t first;    /* then: client of its first connection */
+    uint32_t conns;    /* then */
+    uint64_t since_ms; /* then */
 };
 
 /* An adapter of a process: one that ENTERed. */
@@ -151,12 +167,14 @@ struct rc_links {
     bool ending;                /* somebody's last frame is leaving */
     struct rc_link_conn *conns; /* owned, by client */
     uint32_t conn_count;
-    uint64_t serial;                /* of connections */
-    struct rc_link_member *members; /* owned */
-    uint32_t member_count;          /* of it, those that were ever used */
-    uint32_t member_capacity;
-    uint32_t member_free; /* index + 1 */
-    struct rc_hashmap sids;
+    uint64_t serial;        /* of connections */
+    struct rc_hashmap sids; /* struct rc_link_member by nsp and sid */
+    struct rc_link_line_own lines[RC_LINK_LINES];
+    uint32_t apart;                   /* connections of no link: of lines without one, and of none */
+    uint64_t held_bytes;              /* of all bonds */
+    struct rc_index_list away;        /* clients that go to the next process; some are gone, or there, already */
+    struct rc_index_list holding;     /* clients whose process is there, and is still to be sent what was held */
+    struct rc_index_list unheld;      /* clients that are not read before there is room to hold what they say */
     struct rc_link_adapter *adapters; /* owned */
     uint32_t adapter_count;
     uint32_t adapter_capacity;
@@ -197,6 +215,25 @@ bool rc_link_tell(struct rc_links *links, uint32_t client, enum rc_link_type typ
 /* May frames of clients be sent now? */
 bool rc_link_has_room(const struct rc_links *links, const struct rc_link *link);
 
+/* The link of a client's connection; NULL: none has it now. */
+static inline struct rc_link *rc_link_of(struct rc_links *links, uint32_t client)
+{
+    const uint32_t link = links->conns[client].link;
+    return link == RC_LINK_NONE ? NULL : &links->links[link];
+}
+/* Is it one of those that are counted, kept and told again? */
+static inline bool rc_link_is_numbered(uint8_t type)
+{
+    return type >= RC_LINK_OPEN && type != RC_LINK_RECEIPT;
+}
+/* Bytes of a frame, which stand in the truth, are sent once more. */
+bool rc_link_send_again(struct rc_links *links, struct rc_link *link, struct rc_span frame);
+/* A frame of the line is kept until its process has handed it on. False: no memory. */
+bool rc_line_keep(struct rc_links *links, uint32_t line, const struct rc_link_head *head, struct rc_span first,
+                  struct rc_span second);
+/* Where a broadcast of the link that is tried again goes on. */
+uint64_t *rc_line_partial(struct rc_links *links, struct rc_link *link);
+
 /* --- stream.c --- */
 
 /* Carries out what has come, frame by frame, until a turn has to come first. */
@@ -221,6 +258,54 @@ void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct
 void rc_link_bus_left(struct rc_links *links, const struct rc_link *link);
 void rc_link_bus_say(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
 
+/* --- line.c --- */
+
+/* READY came: what the process and this worker have said to each other goes on, or begins anew. */
+void rc_line_begin(struct rc_links *links, struct rc_link *link);
+/* A frame of its is to be carried out; undone by rc_line_untake. */
+void rc_line_take(struct rc_links *links, struct rc_link *link, const struct rc_link_head *head);
+void rc_line_untake(struct rc_links *links, struct rc_link *link);
+/* RECEIPT came. */
+void rc_line_receipt(struct rc_links *links, struct rc_link *link, struct rc_span payload);
+/* Tells the process how many of its frames were carried out. */
+void rc_line_tell(struct rc_links *links, struct rc_link *link);
+/* The link's stream is over: its connections are the line's. */
+void rc_line_cut(struct rc_links *links, struct rc_link *link);
+/* The process is gone, or wants no connections: what it was sent and has not handed on is held for the next one, and its connections are away. */
+void rc_line_lost(struct rc_links *links, uint32_t line);
+/* Lines and their connections, of a truth that another process has written. */
+void rc_lines_rebuild(struct rc_links *links);
+
+/* --- resume.c --- */
+
+/* Lines whose process does not come back, connections that go to another one or whose grace is over, and what was held. Once in each pass. */
+void rc_resume_work(struct rc_links *links);
+uint32_t rc_resume_sleep_ms(const struct rc_links *links, uint32_t wait_ms);
+/* RESUMED came: what was held follows. */
+void rc_resume_resumed(struct rc_links *links, uint32_t client);
+/* A successor goes on with who waited, was full, or leaving a room. */
+void rc_resume_rebuild(struct rc_links *links);
+/* DETACH came; `hold`: what it has to say of its connections still counts. */
+void rc_resume_detach(struct rc_links *links, struct rc_link *link, bool hold);
+
+/* --- bond.c --- */
+
+static inline struct rc_link_bond *rc_link_bond_of(const struct rc_links *links, uint32_t client)
+{
+    const uint32_t bond = links->conns[client].bond;
+    return bond == 0 ? NULL : rc_truth_link_bond(links->clients->truth, bond);
+}
+/* The connection, which is the link's, outlives it from here on; `request`: of rc_link_opening_of. Not, and logged, without memory. */
+void rc_bond_make(struct rc_links *links, uint32_t client, struct rc_span request);
+/* It is no more. */
+void rc_bond_break(struct rc_links *links, uint32_t client);
+/* What the client says is held. False: no room, it has to wait; the client ends without memory. */
+bool rc_bond_hold(struct rc_links *links, uint32_t client, enum rc_link_type type, struct rc_span message);
+/* The same of what the truth has, whatever the bounds. */
+bool rc_bond_hold_frame(struct rc_links *links, struct rc_link_bond *bond, struct rc_span frame);
+/* The oldest of what is held goes. */
+void rc_bond_drop(struct rc_links *links, struct rc_link_bond *bond);
+
 /* --- conn.c --- */
 
 static inline struct rc_link_conn *rc_link_conn_of(const struct rc_links *links, uint32_t client)
@@ -237,6 +322,13 @@ struct rc_link *rc_links_choose_for(struct rc_links *links, uint32_t client);
 void rc_link_conn_begin(struct rc_links *links, struct rc_link *link, uint32_t client);
 /* It is not any more; nobody is told. */
 void rc_link_conn_forget(struct rc_links *links, uint32_t client);
+/* All of a link are its line's, and the other way round. */
+void rc_link_conns_move(struct rc_links *links, struct rc_link *link, struct rc_link_line_own *own, bool to_link);
+/* The connection becomes a link's, or (NULL) nobody's. */
+void rc_link_conn_give(struct rc_links *links, uint32_t client, struct rc_link *link);
+/* The same of one of a bond that a predecessor has left. */
+void rc_link_conn_adopt(struct rc_links *links, uint32_t client);
+void rc_link_conns_gauge(const struct rc_links *links);
 /* Of the engine (struct rc_engine_link). */
 bool rc_link_conn_message(void *context, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes, size_t count);
 void rc_link_conn_gone(void *context, uint32_t client, enum rc_engine_why why);
@@ -248,6 +340,10 @@ void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_l
 
 /* Those that waited for the link are read again. */
 void rc_link_conns_go_on(struct rc_links *links, struct rc_link *link);
+/* The client is not read before it is woken with the others of the list. */
+void rc_link_conn_wait(struct rc_links *links, uint32_t client, struct rc_index_list *list);
+/* Those of rc_links.unheld try again. */
+void rc_link_conns_wake(struct rc_links *links);
 /* May the client be given something volatile: nothing waits for it? */
 bool rc_link_conn_takes_volatile(struct rc_links *links, uint32_t client);
 /* Something was put there for the client: its application is told when that is much. */
@@ -277,9 +373,35 @@ void rc_link_join(struct rc_links *links, uint32_t client, struct rc_span payloa
 void rc_link_leave(struct rc_links *links, uint32_t client, bool all, struct rc_span payload);
 /* Who has left rooms and got all that was said there until then leaves their channels. Right behind a turn. */
 void rc_link_rooms_settle(struct rc_links *links);
-/* The connection is no more: its sockets are not found any longer. Its rooms go with the client. */
-void rc_link_members_forget(struct rc_links *links, uint32_t client);
+/* LEAVE with ALL. */
+void rc_link_leave_all(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid);
+/* `resume` of OPEN: an array of all sockets, which have to JOIN anew. */
+void rc_link_members_write(struct rc_links *links, uint32_t client, struct rc_text *text);
+/* Those that have not are in no namespace any more. */
+void rc_link_members_leave(struct rc_links *links, uint32_t client);
+/* A successor goes on with who was leaving. */
+void rc_link_rooms_rebuild(struct rc_links *links, uint32_t client);
 /* 0; -ENOSPC: once more, behind a turn. */
 int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flags, struct rc_span payload);
+
+/* --- member.c --- */
+
+struct rc_span rc_link_member_nsp(const struct rc_links *links, const struct rc_link_member *member);
+struct rc_span rc_link_member_sid(const struct rc_links *links, const struct rc_link_member *member);
+/* Index of the socket; 0: nobody here. */
+uint32_t rc_link_member_find(const struct rc_links *links, struct rc_span nsp, struct rc_span sid);
+/* The socket is found from here on. -ENOMEM; -EEXIST: another one has its id, of which nobody could tell which is meant. */
+int rc_link_member_add(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid);
+/* It is found no more. False: it was not there. */
+bool rc_link_member_remove(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid);
+/* Has the connection a socket in the namespace? */
+bool rc_link_member_in(const struct rc_links *links, uint32_t client, struct rc_span nsp);
+/* The connection is no more: its sockets are not found any longer. Its rooms go with the client. */
+void rc_link_members_forget(struct rc_links *links, uint32_t client);
+void rc_link_members_rebuild(struct rc_links *links);
+/* SESSION: what is known of a socket now. */
+void rc_link_session(struct rc_links *links, uint32_t client, struct rc_span payload);
+/* A room whose channel has another name is noted beside the socket, or is not any more. */
+void rc_link_member_room(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span room, bool joined);
 
 #endif

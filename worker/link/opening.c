@@ -87,8 +87,9 @@ bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bo
         opening_refuse(links, exchange);
         return false;
     }
+    /* Its first member is what becomes another one. */
+    rc_text_put(text, "\"transport\":\"%s\",\"protocol\":4,", websocket ? "websocket" : "polling");
     request_put(text, links->clients, exchange);
-    rc_text_put(text, ",\"protocol\":4,\"transport\":\"%s\"", websocket ? "websocket" : "polling");
     if (text->failed) {
         rc_text_free(text);
         rc_exchange_error(exchange,
@@ -127,6 +128,8 @@ void rc_link_failed(struct rc_links *links, const struct rc_exchange *exchange, 
 struct held {
     struct rc_links *links;
     uint32_t client;
+    uint32_t request_bytes;
+    uint8_t *request; /* owned: for its bond, once it is accepted */
     rc_link_opened *opened;
     _Alignas(max_align_t) uint8_t own[];
 };
@@ -156,13 +159,21 @@ static struct rc_exchange *held_exchange(struct rc_links *links, uint32_t client
     return exchange;
 }
 
+static void held_free(struct held *held)
+{
+    if (held != NULL) {
+        free(held->request);
+        free(held);
+    }
+}
+
 static void held_ended(struct rc_exchange *exchange, uint16_t status)
 {
     struct held *held = exchange->context;
     struct rc_links *links = held->links;
     const uint32_t client = held->client;
     exchange->context = NULL;
-    free(held);
+    held_free(held);
     if (status == 0 && rc_link_conn_of(links, client)->exchange == exchange->connection + 1) { /* who asked is gone */
         rc_link_conn_of(links, client)->exchange = 0;
         rc_client_end(links->clients, client);
@@ -200,17 +211,40 @@ void rc_link_opening_lost(struct rc_links *links, uint32_t client)
     opening_refuse(links, exchange);
 }
 
+/* What of the request another process is told, too: all but its transport. */
+static struct rc_span request_rest(struct rc_span request)
+{
+    const uint8_t *comma = memchr(request.bytes, ',', request.count);
+    RC_ASSERT(comma != NULL);
+    return rc_span_of(comma + 1, request.count - (size_t)(comma + 1 - request.bytes));
+}
+
+static struct held *held_new(struct rc_span request, size_t own_bytes)
+{
+    struct held *held = malloc(sizeof(*held) + own_bytes);
+    uint8_t *copy = malloc(request.count);
+    if (held == NULL || copy == NULL) {
+        free(held);
+        free(copy);
+        return NULL;
+    }
+    memcpy(copy, request.bytes, request.count);
+    *held = (struct held){.request = copy, .request_bytes = (uint32_t)request.count};
+    return held;
+}
+
 void rc_link_open(struct rc_links *links, struct rc_exchange *exchange, uint32_t client, struct rc_span request,
                   rc_link_opened *opened, const void *own, size_t own_bytes)
 {
     struct rc_link *link = rc_links_choose_for(links, client);
     struct rc_text text = {0};
     char sid[RC_SID_BYTES];
+    const struct rc_span rest = request_rest(request);
     struct held *held = NULL;
     if (link != NULL && link->ready.asks) {
-        held = malloc(sizeof(*held) + own_bytes);
+        held = held_new(rest, own_bytes);
         if (held == NULL || rc_exchange_wait(exchange, OPENING_HELD_MS) < 0) {
-            free(held);
+            held_free(held);
             link = NULL;
         }
     }
@@ -220,7 +254,7 @@ void rc_link_open(struct rc_links *links, struct rc_exchange *exchange, uint32_t
         return;
     }
     rc_engine_sid(links->engines, client, sid);
-    rc_text_put(&text, "{\"sid\":\"%.*s\",%.*s,\"resume\":[]}", (int)sizeof(sid), sid, (int)request.count,
+    rc_text_put(&text, "{\"sid\":\"%.*s\",%.*s}", (int)sizeof(sid), sid, (int)request.count,
                 (const char *)request.bytes);
     rc_link_conn_begin(links, link, client);
     const bool sent = !text.failed && rc_link_send(links, link, RC_LINK_OPEN, link->ready.asks ? RC_LINK_HELD : 0,
@@ -228,17 +262,20 @@ void rc_link_open(struct rc_links *links, struct rc_exchange *exchange, uint32_t
                                                    rc_span_of(text.bytes, text.count), (struct rc_span){0});
     rc_text_free(&text);
     if (!sent) {
-        free(held);
+        held_free(held);
         rc_link_conn_forget(links, client);
         rc_client_end(links->clients, client);
         opening_refuse(links, exchange);
         return;
     }
     if (held == NULL) {
+        rc_bond_make(links, client, rest);
         opened(exchange, client, "", own);
         return;
     }
-    *held = (struct held){.links = links, .client = client, .opened = opened};
+    held->links = links;
+    held->client = client;
+    held->opened = opened;
     if (own_bytes > 0) {
         memcpy(held->own, own, own_bytes);
     }
@@ -343,7 +380,7 @@ static bool verdict_valid(struct rc_links *links, uint32_t client, struct rc_spa
     if (conn->exchange != 0 && rc_json_scan(json, 0, &value, NULL) == 0 && value.type == RC_JSON_OBJECT) {
         return true;
     }
-    rc_link_broken(links, &links->links[conn->link],
+    rc_link_broken(links, rc_link_of(links, client),
                    conn->exchange == 0 ? "a verdict on a handshake that waits for none"
                                        : "a verdict that is no object");
     return false;
@@ -361,8 +398,9 @@ void rc_link_opening_accepted(struct rc_links *links, uint32_t client, struct rc
     exchange->user = NULL; /* its end is the client's beginning */
     exchange->context = NULL;
     session_goes_on(links, client);
+    rc_bond_make(links, client, rc_span_of(held->request, held->request_bytes));
     held->opened(exchange, client, lines, held->own);
-    free(held);
+    held_free(held);
 }
 
 void rc_link_opening_rejected(struct rc_links *links, uint32_t client, struct rc_span json)

@@ -53,48 +53,28 @@ static struct rc_span channel_name(uint8_t out[RC_CHANNEL_NAME_MAX], struct rc_s
     return rc_span_of(out, 2 + nsp_bytes + name_part(out + 2 + nsp_bytes, room, RC_CHANNEL_NAME_MAX - 2 - nsp_bytes));
 }
 
-static uint32_t channel_find(struct rc_links *links, struct rc_span nsp, struct rc_span room)
+static bool room_of(const struct rc_links *links, uint32_t subscription, struct rc_span nsp, struct rc_span *room)
+{
+    const struct rc_truth *truth = links->clients->truth;
+    const struct rc_subscription *its = rc_truth_subscription(truth, subscription);
+    const struct rc_channel *channel = rc_truth_channel(truth, rc_truth_group(truth, its->group)->channel);
+    const struct rc_span name = rc_truth_channel_name(truth, channel);
+    uint8_t text[RC_CHANNEL_NAME_MAX];
+    const struct rc_span head = channel_name(text, nsp, (struct rc_span){0});
+    if ((its->flags & RC_SUBSCRIPTION_LEAVING) || !rc_span_starts_with(name, head) || name.count == head.count ||
+        name.bytes[head.count] == ROOMS_DIGEST) {
+        return false;
+    }
+    *room = rc_span_of(name.bytes + head.count, name.count - head.count);
+    return true;
+}
+
+/* Has its channel another name, by which nobody could tell which room it is? */
+static bool room_is_digest(struct rc_span nsp, struct rc_span room)
 {
     uint8_t text[RC_CHANNEL_NAME_MAX];
-    const struct rc_span name = channel_name(text, nsp, room);
-    return rc_hub_find(links->clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-}
-
-/* --- sockets --------------------------------------------------------------------------------------------------------- */
-
-struct member_key {
-    const struct rc_links *links;
-    struct rc_span nsp;
-    struct rc_span sid;
-};
-
-static bool member_equal(const void *context, uint32_t index)
-{
-    const struct member_key *key = context;
-    const struct rc_link_member *member = &key->links->members[index];
-    return rc_span_equal(rc_span_of(member->text, member->nsp_bytes), key->nsp) &&
-           rc_span_equal(rc_span_of(member->text + member->nsp_bytes, member->sid_bytes), key->sid);
-}
-
-static uint64_t member_hash(struct rc_span nsp, struct rc_span sid)
-{
-    uint8_t text[RC_LINK_NSP_MAX + RC_LINK_SID_MAX];
-    memcpy(text, nsp.bytes, nsp.count);
-    if (sid.count > 0) {
-        memcpy(text + nsp.count, sid.bytes, sid.count);
-    }
-    return rc_hash(text, nsp.count + sid.count);
-}
-
-/* Index + 1 of the socket; 0: nobody here. */
-static uint32_t member_find(const struct rc_links *links, struct rc_span nsp, struct rc_span sid)
-{
-    if (sid.count > RC_LINK_SID_MAX || links->sids.count == 0) {
-        return 0;
-    }
-    const struct member_key key = {.links = links, .nsp = nsp, .sid = sid};
-    const uint32_t index = rc_hashmap_find(&links->sids, member_hash(nsp, sid), member_equal, &key);
-    return index == RC_HASHMAP_NONE ? 0 : index + 1;
+    const struct rc_span head = channel_name(text, nsp, (struct rc_span){0});
+    return room.count > RC_CHANNEL_NAME_MAX - head.count || (room.count > 0 && room.bytes[0] == ROOMS_DIGEST);
 }
 
 /* The client whose own room that is; 0: none. */
@@ -103,108 +83,15 @@ static uint32_t member_of_room(const struct rc_links *links, struct rc_span nsp,
     if (room.count < 2 || room.bytes[0] != 's') {
         return 0;
     }
-    const uint32_t member = member_find(links, nsp, rc_span_of(room.bytes + 1, room.count - 1));
-    return member == 0 ? 0 : links->members[member - 1].client;
+    const uint32_t member = rc_link_member_find(links, nsp, rc_span_of(room.bytes + 1, room.count - 1));
+    return member == 0 ? 0 : rc_truth_link_member(links->clients->truth, member)->client;
 }
 
-static uint32_t member_alloc(struct rc_links *links)
+static uint32_t channel_find(struct rc_links *links, struct rc_span nsp, struct rc_span room)
 {
-    if (links->member_free != 0) {
-        const uint32_t index = links->member_free - 1;
-        links->member_free = links->members[index].next;
-        return index;
-    }
-    if (links->member_count == links->member_capacity) {
-        const uint32_t capacity = links->member_capacity == 0 ? 64 : links->member_capacity * 2;
-        struct rc_link_member *larger = realloc(links->members, capacity * sizeof(*larger));
-        if (larger == NULL) {
-            return UINT32_MAX;
-        }
-        links->members = larger;
-        links->member_capacity = capacity;
-    }
-    return links->member_count++;
-}
-
-static void member_free(struct rc_links *links, uint32_t index)
-{
-    free(links->members[index].text);
-    links->members[index] = (struct rc_link_member){.next = links->member_free};
-    links->member_free = index + 1;
-}
-
-/* The socket is found from here on. -ENOMEM; -EEXIST: another one has its id, of which nobody could tell which is meant. */
-static int member_add(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid)
-{
-    struct rc_link_conn *conn = rc_link_conn_of(links, client);
-    const uint32_t known = member_find(links, nsp, sid);
-    if (known != 0) {
-        return links->members[known - 1].client == client ? 0 : -EEXIST;
-    }
-    const uint32_t index = member_alloc(links);
-    uint8_t *text = index == UINT32_MAX ? NULL : malloc(nsp.count + sid.count);
-    if (index == UINT32_MAX) {
-        return -ENOMEM;
-    }
-    links->members[index] = (struct rc_link_member){.text = text};
-    const uint64_t hash = member_hash(nsp, sid);
-    if (text == NULL || rc_hashmap_insert(&links->sids, hash, index) < 0) {
-        member_free(links, index);
-        return -ENOMEM;
-    }
-    memcpy(text, nsp.bytes, nsp.count);
-    if (sid.count > 0) {
-        memcpy(text + nsp.count, sid.bytes, sid.count);
-    }
-    links->members[index] = (struct rc_link_member){.hash = hash,
-                                                    .client = client,
-                                                    .next = conn->member,
-                                                    .nsp_bytes = (uint16_t)nsp.count,
-                                                    .sid_bytes = (uint16_t)sid.count,
-                                                    .text = text};
-    conn->member = index + 1;
-    return 0;
-}
-
-/* It is found no more. False: it was not there. */
-static bool member_remove(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid)
-{
-    const uint32_t member = member_find(links, nsp, sid);
-    if (member == 0 || links->members[member - 1].client != client) {
-        return false;
-    }
-    uint32_t *link = &rc_link_conn_of(links, client)->member;
-    while (*link != member) {
-        link = &links->members[*link - 1].next;
-    }
-    *link = links->members[member - 1].next;
-    const bool removed = rc_hashmap_remove(&links->sids, links->members[member - 1].hash, member - 1);
-    RC_ASSERT(removed);
-    member_free(links, member - 1);
-    return true;
-}
-
-/* Has the connection another socket in the namespace? */
-static bool member_in(const struct rc_links *links, uint32_t client, struct rc_span nsp)
-{
-    for (uint32_t i = links->conns[client].member; i != 0; i = links->members[i - 1].next) {
-        if (rc_span_equal(rc_span_of(links->members[i - 1].text, links->members[i - 1].nsp_bytes), nsp)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void rc_link_members_forget(struct rc_links *links, uint32_t client)
-{
-    struct rc_link_conn *conn = rc_link_conn_of(links, client);
-    while (conn->member != 0) {
-        const uint32_t index = conn->member - 1;
-        conn->member = links->members[index].next;
-        const bool removed = rc_hashmap_remove(&links->sids, links->members[index].hash, index);
-        RC_ASSERT(removed);
-        member_free(links, index);
-    }
+    uint8_t text[RC_CHANNEL_NAME_MAX];
+    const struct rc_span name = channel_name(text, nsp, room);
+    return rc_hub_find(links->clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
 }
 
 /* --- leaving --------------------------------------------------------------------------------------------------------- */
@@ -233,12 +120,16 @@ static void leaving_remove(struct rc_links *links, uint32_t index)
     struct rc_link_conn *conn = rc_link_conn_of(links, entry->client);
     if (conn->id == entry->id) {
         conn->leaving--;
+        const uint32_t subscription = rc_hub_subscription(links->clients->hub, entry->client, entry->channel);
+        if (subscription != 0) {
+            rc_truth_subscription(links->clients->truth, subscription)->flags &= ~(uint32_t)RC_SUBSCRIPTION_LEAVING;
+        }
     }
     links->leaving[index] = links->leaving[--links->leaving_count];
 }
 
 /* False: no memory. */
-static bool leaving_add(struct rc_links *links, uint32_t client, uint32_t channel)
+static bool leaving_add(struct rc_links *links, uint32_t client, uint32_t channel, uint32_t subscription)
 {
     struct rc_link_conn *conn = rc_link_conn_of(links, client);
     if (leaving_find(links, client, channel) != UINT32_MAX) {
@@ -256,8 +147,22 @@ static bool leaving_add(struct rc_links *links, uint32_t client, uint32_t channe
     links->leaving[links->leaving_count++] =
         (struct rc_link_leaving){.id = conn->id, .client = client, .channel = channel};
     conn->leaving++;
+    rc_truth_subscription(links->clients->truth, subscription)->flags |= RC_SUBSCRIPTION_LEAVING;
     links->due = true;
     return true;
+}
+
+void rc_link_rooms_rebuild(struct rc_links *links, uint32_t client)
+{
+    const struct rc_truth *truth = links->clients->truth;
+    for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0;
+         i = rc_truth_subscription(truth, i)->next) {
+        const struct rc_subscription *its = rc_truth_subscription(truth, i);
+        if ((its->flags & RC_SUBSCRIPTION_LEAVING) &&
+            !leaving_add(links, client, rc_truth_group(truth, its->group)->channel, i)) {
+            rc_hub_break(links->clients->hub, client);
+        }
+    }
 }
 
 void rc_link_rooms_settle(struct rc_links *links)
@@ -303,7 +208,7 @@ static void channel_leave(struct rc_links *links, uint32_t client, uint32_t chan
     struct rc_hub *hub = links->clients->hub;
     if (rc_hub_caught_up(hub, subscription)) {
         rc_hub_unsubscribe(hub, client, subscription);
-    } else if (!leaving_add(links, client, channel)) {
+    } else if (!leaving_add(links, client, channel, subscription)) {
         rc_hub_break(hub, client); /* it would miss what is for it */
     }
 }
@@ -331,16 +236,18 @@ void rc_link_join(struct rc_links *links, uint32_t client, struct rc_span payloa
     if (!rc_hub_takes(links->clients->hub, client)) {
         return; /* it is on its way out */
     }
-    const int rc = member_add(links, client, nsp, sid);
+    const int rc = rc_link_member_add(links, client, nsp, sid);
     if (rc == -EEXIST) {
-        rc_link_broken(links, &links->links[rc_link_conn_of(links, client)->link],
-                       "a socket's id that another connection's has");
+        rc_link_broken(links, rc_link_of(links, client), "a socket's id that another connection's has");
         return;
     }
     bool joined = rc == 0 && room_join(links, client, nsp, (struct rc_span){0});
     for (uint32_t left = rc_link_read_list(&reader); joined && left > 0; left--) {
         const struct rc_span room = rc_link_read_text(&reader);
         joined = room_is_own(room, sid) || room_join(links, client, nsp, room);
+        if (joined && room_is_digest(nsp, room)) {
+            rc_link_member_room(links, client, nsp, room, true);
+        }
     }
     if (!joined) { /* it would never hear what it relies on, without a word */
         rc_log_limited(
@@ -368,19 +275,111 @@ static void rooms_leave(struct rc_links *links, uint32_t client, struct rc_span 
     }
 }
 
+void rc_link_leave_all(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid)
+{
+    uint8_t text[RC_LINK_NSP_MAX]; /* what it is called goes with it */
+    const struct rc_span its = rc_span_of(text, nsp.count);
+    memcpy(text, nsp.bytes, nsp.count);
+    if (rc_link_member_remove(links, client, nsp, sid) && !rc_link_member_in(links, client, its)) {
+        rooms_leave(links, client, its);
+    }
+}
+
 void rc_link_leave(struct rc_links *links, uint32_t client, bool all, struct rc_span payload)
 {
     struct rc_link_reader reader = rc_link_reader_of(payload);
     const struct rc_span nsp = rc_link_read_text(&reader);
     const struct rc_span sid = rc_link_read_text(&reader);
     if (all) {
-        if (member_remove(links, client, nsp, sid) && !member_in(links, client, nsp)) {
-            rooms_leave(links, client, nsp);
-        }
+        rc_link_leave_all(links, client, nsp, sid);
         return;
     }
     for (uint32_t left = rc_link_read_list(&reader); left > 0; left--) {
-        room_leave(links, client, nsp, rc_link_read_text(&reader));
+        const struct rc_span room = rc_link_read_text(&reader);
+        room_leave(links, client, nsp, room);
+        if (room_is_digest(nsp, room)) {
+            rc_link_member_room(links, client, nsp, room, false);
+        }
+    }
+}
+
+/* --- what the next process is told of them --------------------------------------------------------------------------- */
+
+static void put_json(struct rc_text *text, const char *name, const uint8_t *json, uint32_t bytes)
+{
+    rc_text_put(text, ",\"%s\":", name);
+    if (bytes == 0) {
+        rc_text_put(text, "null");
+    } else {
+        rc_text_put_bytes(text, json, bytes);
+    }
+}
+
+static void put_session(struct rc_links *links, const struct rc_link_member *member, struct rc_text *text)
+{
+    static const struct rc_link_session nothing;
+    const struct rc_link_session *session =
+        member->session == 0 ? &nothing : rc_heap_at(&links->clients->truth->heap, member->session);
+    const uint8_t *at = (const uint8_t *)(session + 1);
+    rc_text_put(text, ",\"pid\":");
+    rc_text_put_json(text, rc_span_of(session->pid_bytes == 0 ? NULL : at, session->pid_bytes));
+    put_json(text, "auth", at + session->pid_bytes, session->auth_bytes);
+    put_json(text, "data", at + session->pid_bytes + session->auth_bytes, session->data_bytes);
+}
+
+static void put_room(struct rc_text *text, struct rc_span room, bool *some)
+{
+    rc_text_put(text, *some ? "," : "");
+    rc_text_put_json(text, room);
+    *some = true;
+}
+
+static void put_rooms(struct rc_links *links, uint32_t client, const struct rc_link_member *member,
+                      struct rc_text *text)
+{
+    const struct rc_truth *truth = links->clients->truth;
+    const uint8_t *rooms = member->rooms == 0 ? NULL : rc_heap_at(&truth->heap, member->rooms);
+    bool some = false;
+    rc_text_put(text, ",\"rooms\":[");
+    for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0;
+         i = rc_truth_subscription(truth, i)->next) {
+        struct rc_span room;
+        if (room_of(links, i, rc_link_member_nsp(links, member), &room)) {
+            put_room(text, room, &some);
+        }
+    }
+    for (uint32_t at = 0; at < member->rooms_bytes;) {
+        const struct rc_span room = rc_span_of(rooms + at + 2, rc_link_u16(rooms + at));
+        put_room(text, room, &some);
+        at += 2 + (uint32_t)room.count;
+    }
+    rc_text_put(text, "]}");
+}
+
+void rc_link_members_write(struct rc_links *links, uint32_t client, struct rc_text *text)
+{
+    rc_text_put(text, "[");
+    for (uint32_t i = links->conns[client].member; i != 0; i = rc_truth_link_member(links->clients->truth, i)->next) {
+        struct rc_link_member *member = rc_truth_link_member(links->clients->truth, i);
+        member->joined = 0;
+        rc_text_put(text, i == links->conns[client].member ? "{\"nsp\":" : ",{\"nsp\":");
+        rc_text_put_json(text, rc_link_member_nsp(links, member));
+        rc_text_put(text, ",\"sid\":");
+        rc_text_put_json(text, rc_link_member_sid(links, member));
+        put_session(links, member, text);
+        put_rooms(links, client, member, text);
+    }
+    rc_text_put(text, "]");
+}
+
+void rc_link_members_leave(struct rc_links *links, uint32_t client)
+{
+    for (uint32_t i = links->conns[client].member; i != 0;) {
+        const struct rc_link_member *member = rc_truth_link_member(links->clients->truth, i);
+        i = member->next;
+        if (!member->joined) {
+            rc_link_leave_all(links, client, rc_link_member_nsp(links, member), rc_link_member_sid(links, member));
+        }
     }
 }
 
@@ -464,7 +463,7 @@ static void broadcast_each(const struct broadcast *broadcast)
         const struct rc_link_conn *conn = rc_link_conn_of(links, client);
         if (links->marks[client] == MARK_CHOSEN && conn->id != 0 &&
             (broadcast->had >> rc_truth_client(hub->truth, client)->encoding & 1) == 0 &&
-            (broadcast->link == NULL || &links->links[conn->link] == broadcast->link) &&
+            (broadcast->link == NULL || rc_link_of(links, client) == broadcast->link) &&
             (!broadcast->is_volatile || rc_link_conn_takes_volatile(links, client))) {
             rc_hub_append_to(hub, client, broadcast->messages);
             rc_link_conn_look(links, client);
@@ -519,6 +518,9 @@ static bool broadcast_excludes(const struct broadcast *broadcast, uint32_t chann
 /* Are all connections here that link's? */
 static bool link_has_all(const struct rc_links *links, const struct rc_link *link)
 {
+    if (links->apart > 0) {
+        return false;
+    }
     for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
         if (&links->links[i] != link && links->links[i].conns > 0) {
             return false;
@@ -534,6 +536,7 @@ int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flag
     struct broadcast broadcast = {.links = links,
                                   .link = (flags & RC_LINK_LOCAL) && !link_has_all(links, link) ? link : NULL,
                                   .is_volatile = (flags & RC_LINK_VOLATILE) != 0};
+    uint64_t *partial = rc_line_partial(links, link);
     uint8_t excluded;
     bool nobody;
     broadcast.nsp = rc_link_read_text(&reader);
@@ -544,16 +547,16 @@ int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flag
     (void)rc_link_read_text(&reader); /* its offset */
     broadcast.messages = rc_link_read_rest(&reader);
     const uint32_t channel = broadcast_channel(&broadcast, &nobody);
-    if (link->partial == 0) {
+    if (*partial == 0) {
         rc_metric_add(links->clients->metrics, RC_METRIC_LINK_BROADCASTS, 1);
     }
     if (nobody) {
-        link->partial = 0;
+        *partial = 0;
         return 0;
     }
     if (channel == 0 || !broadcast_excludes(&broadcast, channel, refs, &excluded)) {
-        broadcast.had = link->partial; /* it was begun as one for a channel */
-        link->partial = 0;
+        broadcast.had = *partial; /* it was begun as one for a channel */
+        *partial = 0;
         broadcast_each(&broadcast);
         return 0;
     }
@@ -569,5 +572,5 @@ int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flag
                  .flags = (uint16_t)(broadcast.is_volatile ? RC_ENVELOPE_VOLATILE : 0)},
         .excludes = (const uint8_t *)refs,
         .data = broadcast.messages.bytes};
-    return rc_hub_append_here(links->clients->hub, channel, &view, &link->partial) == -ENOSPC ? -ENOSPC : 0;
+    return rc_hub_append_here(links->clients->hub, channel, &view, partial) == -ENOSPC ? -ENOSPC : 0;
 }

@@ -24,12 +24,14 @@ static void stream_greet(struct rc_links *links, struct rc_link *link)
                 rc_workers_used(links->control->core, links->control->worker_count),
                 links->clients->uplink->generation);
     rc_text_put_json(&text, rc_span_text(backend->name.text));
-    rc_text_put(&text,
-                ",\"frame_max\":%llu,\"ping_interval\":%llu,\"ping_timeout\":%llu,\"max_payload\":%llu,\"features\":[],"
-                "\"others\":%s}",
-                (unsigned long long)backend->max_frame_bytes, (unsigned long long)settings->ping_interval_ms,
-                (unsigned long long)settings->ping_timeout_ms, (unsigned long long)settings->max_payload_bytes,
-                links->config->redis.url.text[0] == '\0' ? "false" : "true");
+    rc_text_put(
+        &text,
+        ",\"frame_max\":%llu,\"ping_interval\":%llu,\"ping_timeout\":%llu,\"max_payload\":%llu,\"features\":[%s],"
+        "\"grace\":%llu,\"others\":%s}",
+        (unsigned long long)backend->max_frame_bytes, (unsigned long long)settings->ping_interval_ms,
+        (unsigned long long)settings->ping_timeout_ms, (unsigned long long)settings->max_payload_bytes,
+        backend->grace_ms > 0 ? "\"resume\"" : "", (unsigned long long)backend->grace_ms,
+        links->config->redis.url.text[0] == '\0' ? "false" : "true");
     link->state = RC_LINK_GREETING;
     if (text.failed || link->why != NULL) {
         rc_link_end(links, link, "no memory for HELLO");
@@ -101,6 +103,7 @@ static void stream_is_ready(struct rc_links *links, struct rc_link *link)
                 link->table->config.name.text, rc_link_url(link), link->ready.process, link->ready.asks,
                 link->ready.resume);
     rc_link_options_look(links, link);
+    rc_line_begin(links, link);
 }
 
 /* The other end says why it ends the link. */
@@ -189,8 +192,10 @@ static bool stream_next(struct rc_links *links, struct rc_link *link)
         rc_link_broken(links, link, why);
         return false;
     }
+    rc_line_take(links, link, &head);
     link->stalled = !stream_carry_out(links, link, &head, payload);
     if (link->stalled) {
+        rc_line_untake(links, link);
         return false;
     }
     link->input_at += RC_LINK_HEAD_BYTES + head.length;
@@ -207,6 +212,7 @@ void rc_link_receive(struct rc_links *links, struct rc_link *link)
     while (link->why == NULL && stream_next(links, link)) {
         /* the next one */
     }
+    rc_line_tell(links, link);
     if (link->stalled) {
         links->due = true;
     } else if (link->paused && link->why == NULL) {

@@ -3,21 +3,43 @@
 
 #include "worker/link/links.h"
 
-void rc_link_conns_go_on(struct rc_links *links, struct rc_link *link)
+/* Those of the list try again: each may have to wait once more, behind the others. */
+static void list_wake(struct rc_links *links, struct rc_index_list *list)
 {
-    struct rc_index_list waiting = link->waiting;
-    link->waiting = (struct rc_index_list){0};
+    const struct rc_index_list waiting = *list;
+    *list = (struct rc_index_list){0};
     links->waiting -= waiting.count;
     rc_metric_set(links->clients->metrics, RC_METRIC_LINK_WAITING, links->waiting);
     for (uint32_t i = 0; i < waiting.count; i++) {
         const uint32_t client = waiting.items[i];
-        const struct rc_link_conn *conn = rc_link_conn_of(links, client);
-        if (conn->id != 0 && &links->links[conn->link] == link &&
+        if (rc_link_conn_of(links, client)->id != 0 &&
             (rc_truth_client(links->clients->truth, client)->flags & RC_CLIENT_WAITS_ANSWER)) {
-            rc_client_answered(links->clients, client); /* it may have to wait again, behind the others */
+            rc_client_answered(links->clients, client);
         }
     }
     free(waiting.items);
+}
+
+void rc_link_conns_go_on(struct rc_links *links, struct rc_link *link)
+{
+    list_wake(links, &link->waiting);
+}
+
+void rc_link_conns_wake(struct rc_links *links)
+{
+    list_wake(links, &links->unheld);
+}
+
+void rc_link_conn_wait(struct rc_links *links, uint32_t client, struct rc_index_list *list)
+{
+    if (rc_index_list_push(list, client) < 0) {
+        rc_client_failed_memory(links->clients, client);
+        return;
+    }
+    links->waiting++;
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_WAITING, links->waiting);
+    rc_truth_client(links->clients->truth, client)->flags |= RC_CLIENT_WAITS_ANSWER;
+    rc_metric_add(links->clients->metrics, RC_METRIC_LINK_WAITS, 1);
 }
 
 bool rc_link_conn_takes_volatile(struct rc_links *links, uint32_t client)
@@ -35,6 +57,9 @@ void rc_link_conn_look(struct rc_links *links, uint32_t client)
         return;
     }
     conn->full = true;
+    if (conn->bond != 0) {
+        rc_link_bond_of(links, client)->flags |= RC_LINK_BOND_FULL;
+    }
     (void)rc_link_tell(links, client, RC_LINK_WRITABLE, rc_span_of(&no, 1));
 }
 
@@ -59,6 +84,9 @@ void rc_link_conns_writable(struct rc_links *links)
             continue;
         }
         conn->full = false;
+        if (conn->bond != 0) {
+            rc_link_bond_of(links, client)->flags &= (uint8_t) ~(unsigned)RC_LINK_BOND_FULL;
+        }
         (void)rc_link_tell(links, client, RC_LINK_WRITABLE, rc_span_of(&yes, 1));
     }
     links->full.count = kept;

@@ -24,6 +24,9 @@
 /* Sockets in namespaces, and those that the relay is still to be told of. */
 #define RC_TRUTH_RECOVERABLES(clients) (4 * (uint64_t)(clients) + 1024u)
 
+/* Sockets of an application in its namespaces. */
+#define RC_TRUTH_LINK_MEMBERS(clients) (4 * (uint64_t)(clients) + 1024u)
+
 static uint64_t page_up(uint64_t bytes)
 {
     return (bytes + RC_TRUTH_PAGE - 1) & ~(uint64_t)(RC_TRUTH_PAGE - 1);
@@ -68,6 +71,9 @@ static void truth_counts(uint32_t sockets, const struct rc_config *config, uint6
         [RC_TRUTH_POOL_emits] = RC_TRUTH_EMITS,
         [RC_TRUTH_POOL_acks] = RC_TRUTH_ACKS(sockets),
         [RC_TRUTH_POOL_recoverables] = recoverables_of(sockets, config),
+        [RC_TRUTH_POOL_link_lines] = RC_LINK_LINES,
+        [RC_TRUTH_POOL_link_bonds] = (uint64_t)sockets + 1,
+        [RC_TRUTH_POOL_link_members] = RC_TRUTH_LINK_MEMBERS(sockets),
     };
     memcpy(counts, rows, sizeof(rows));
 }
@@ -115,8 +121,9 @@ static void truth_plan(struct rc_truth_layout *layout, uint32_t sockets, const s
             .offset = bytes, .object_bytes = truth_object_bytes[i], .count_max = (uint32_t)counts[i], .high = 1};
         bytes += page_up(counts[i] * truth_object_bytes[i]);
     }
-    /* Logs, replies, input and throttled messages have a budget of the same size each; names of channels stand beside them. */
-    layout->heap_bytes = power_of_two_up(config->limits.worker_log_bytes * 5 + counts[RC_TRUTH_POOL_channels] * 64);
+    /* Logs, replies, input, throttled messages and what is kept for an application have a budget of the same size each; names of channels stand beside
+     * them. */
+    layout->heap_bytes = power_of_two_up(config->limits.worker_log_bytes * 6 + counts[RC_TRUTH_POOL_channels] * 64);
     layout->sizes_offset = bytes;
     bytes += page_up(rc_heap_sizes_bytes(layout->heap_bytes));
     layout->heap_offset = bytes;

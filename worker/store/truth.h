@@ -33,6 +33,7 @@
 #include "worker/store/answering.h"
 #include "worker/store/encoding.h"
 #include "worker/store/heap.h"
+#include "worker/store/linked.h"
 #include "worker/store/pool.h"
 #include "worker/store/socket.h"
 #include "worker/ws/receive.h"
@@ -190,6 +191,7 @@ enum rc_subscription_flags {
     RC_SUBSCRIPTION_LATEST =
         1u << 1, /* fell off under policy `latest`: passes superseded frames over until it has caught up */
     RC_SUBSCRIPTION_EVERYBODY = 1u << 2, /* stands for "*", exists only while behind */
+    RC_SUBSCRIPTION_LEAVING = 1u << 3,   /* has left, and gets what was said before (worker/link/rooms.c) */
 };
 
 /* subscription.cursor of one that is in its channel's history: beyond every log, so that nobody has to ask for it. */
@@ -461,7 +463,10 @@ struct rc_user {
     POOL(users, struct rc_user)                 \
     POOL(emits, struct rc_emit)                 \
     POOL(acks, struct rc_ack)                   \
-    POOL(recoverables, struct rc_recoverable)
+    POOL(recoverables, struct rc_recoverable)   \
+    POOL(link_lines, struct rc_link_line)       \
+    POOL(link_bonds, struct rc_link_bond)       \
+    POOL(link_members, struct rc_link_member)
 
 enum rc_truth_pool_id {
 #define POOL(name, type) RC_TRUTH_POOL_##name,
@@ -644,6 +649,9 @@ struct rc_truth {
     struct rc_pool emits;
     struct rc_pool acks;
     struct rc_pool recoverables;
+    struct rc_pool link_lines;
+    struct rc_pool link_bonds;
+    struct rc_pool link_members;
     uint32_t *recoverable; /* owned, by client: its first struct rc_recoverable; 0 = none. NULL: nobody comes back */
     struct rc_heap heap;
     uint8_t *io; /* receive buffers and ring memory */
@@ -773,6 +781,21 @@ static inline struct rc_recoverable *rc_truth_recoverable(const struct rc_truth 
 {
     return (struct rc_recoverable *)rc_pool_at(&truth->recoverables, index);
 }
+static inline struct rc_link_line *rc_truth_link_line(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_link_line *)rc_pool_at(&truth->link_lines, index);
+}
+
+static inline struct rc_link_bond *rc_truth_link_bond(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_link_bond *)rc_pool_at(&truth->link_bonds, index);
+}
+
+static inline struct rc_link_member *rc_truth_link_member(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_link_member *)rc_pool_at(&truth->link_members, index);
+}
+
 /* The client's socket in the namespace; 0: none that may come back. */
 uint32_t rc_truth_recoverable_of(const struct rc_truth *truth, uint32_t client, struct rc_span nsp);
 struct rc_span rc_truth_recoverable_nsp(const struct rc_truth *truth, const struct rc_recoverable *recoverable);

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "worker/store/pusher_members.h"
 #include "worker/store/truth_check_channels.h"
+#include "worker/store/truth_check_links.h"
 
 #define WATCH_EVERY 50u /* so many times as long as it took until the next look */
 
@@ -513,6 +514,7 @@ static int check_all(struct rc_truth_found *found)
         RC_FOUND_TRY(check_socket(found, s));
     }
     RC_FOUND_TRY(check_recoverables(found));
+    RC_FOUND_TRY(rc_truth_check_links(found));
     RC_FOUND_TRY(check_tls(found));
     return check_emits(found);
 }

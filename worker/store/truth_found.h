@@ -22,6 +22,7 @@ enum rc_truth_bytes {
     RC_TRUTH_BYTES_INPUTS,  /* undecoded input, and what is kept of who clients are */
     RC_TRUTH_BYTES_HELD,    /* throttled messages */
     RC_TRUTH_BYTES_TLS,     /* of TLS connections */
+    RC_TRUTH_BYTES_LINKS,   /* what is kept for an application behind links */
     RC_TRUTH_BYTES_KINDS,
 };
 

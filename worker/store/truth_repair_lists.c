@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "worker/store/truth_check_links.h"
+
 struct lists {
     struct rc_truth *truth;
     uint32_t *members; /* of each group: its subscriptions */
@@ -370,6 +372,7 @@ int rc_truth_repair_lists(struct rc_truth *truth)
         lists_channels(&lists);
         lists_sessions(&lists);
         lists_answers(&lists);
+        rc_truth_repair_links(truth);
     }
     free(lists.members);
     free(lists.behind);

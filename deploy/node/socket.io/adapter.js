@@ -234,6 +234,16 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
     // No question of a process before may be answered here.
     nsp._ids = Math.floor(Math.random() * 2 ** 40);
     const create = nsp._createSocket;
+    // What a client has asked, and was not answered: io.close() waits for it.
+    const watchAnswers = (socket) => {
+      const { ack } = socket;
+      if (typeof ack !== "function") return;
+      socket.ack = function (id) {
+        const answer = ack.call(this, id);
+        const over = links.answers();
+        return (...values) => (over(), answer(...values));
+      };
+    };
     nsp._createSocket = async (client, auth) => {
       const entry = client.conn.resuming?.get(nsp.name);
       const { pid, offset, ...rest } = auth ?? {};
@@ -243,6 +253,7 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
         socket.handshake.auth = auth;
         for (const room of entry.rooms.map(roomOf)) if (room !== undefined) socket.join(room);
       }
+      watchAnswers(socket);
       nsp.adapter.follow?.(socket);
       return socket;
     };

@@ -125,12 +125,23 @@ class Connection extends EventEmitter {
   /* Packets need two ticks to reach their listeners: what the client said before it went is heard before its end. */
   onClosed(reason, description) {
     this.link.connections.delete(this.number);
-    this.over ??= setImmediate(() => {
-      this.readyState = "closed";
-      this.transport.writable = false;
-      this.server.forget(this);
-      this.emit("close", reason, description);
-    });
+    this.over ??= setImmediate(() => this.end(reason, description));
+  }
+
+  /* The same with its line: whoever comes next may be this client once more. */
+  onLost(reason) {
+    clearImmediate(this.over);
+    this.over = true;
+    this.link.connections.delete(this.number);
+    this.end(reason);
+  }
+
+  end(reason, description) {
+    if (this.readyState === "closed") return;
+    this.readyState = "closed";
+    this.transport.writable = false;
+    this.server.forget(this);
+    this.emit("close", reason, description);
   }
 
   write(data, options = {}, callback) {
@@ -262,7 +273,7 @@ class Engine extends EventEmitter {
       this.connect(link, number, open, request);
     });
     // The client may go while middlewares think.
-    link.connections.set(number, { onFrame: once(() => {}), onClosed: once(() => {}) });
+    link.connections.set(number, { onFrame: once(() => {}), onLost: once(() => {}), onClosed: once(() => {}) });
     this.run(request, answer, (error) => {
       if (error) return fail(BAD_REQUEST, { name: "MIDDLEWARE_FAILURE" });
       if (!this.opts.allowRequest) return accept();

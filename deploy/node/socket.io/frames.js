@@ -6,7 +6,7 @@ const HEAD = 16;
 const FRAME_MAX = 16 << 20; // bytes of a payload, unless HELLO says otherwise
 const LIST_MAX = 4096; // entries of a list
 
-const FLAGS = { HELD: 1, VOLATILE: 1, PLAIN: 2, MORE: 4, DISCARD: 1, ALL: 1, LOCAL: 8, PRIMARY: 16 };
+const FLAGS = { HELD: 1, VOLATILE: 1, PLAIN: 2, MORE: 4, DISCARD: 1, ALL: 1, LOCAL: 8, PRIMARY: 16, CONTINUES: 1, HOLD: 1 };
 
 /* type; flags that it may have when ringcast sends it, and when this process does (null: it does not); fields in order. */
 const FRAMES = {
@@ -35,12 +35,15 @@ const FRAMES = {
   EXIT: [38, null, 0, "text", "text"],
   SESSION: [40, null, 0, "text", "text", "text", "bytes", "bytes"],
   RESUMED: [41, null, 0],
-  DETACH: [42, null, 0],
-  RECEIPT: [43, null, 0, "u64"],
+  DETACH: [42, null, 1],
+  RECEIPT: [43, 1, 0, "u64"],
   REPLY: [44, 0, null, "u32", "u8", "session"],
   REQUEST: [45, null, 0, "u32", "text", "text", "text"],
   KEEP: [46, null, 0, "text", "text", "text", "bytes", "bytes", "list"],
 };
+
+const OPEN = FRAMES.OPEN[0];
+const RECEIPT = FRAMES.RECEIPT[0];
 
 /* The link cannot go on: what came is not what docs/link.md says. */
 class Broken extends Error {}
@@ -186,7 +189,7 @@ function direction(column) {
     return out;
   }
 
-  /* One frame: { name, flags, connection, values }. */
+  /* One frame: { type, name, flags, connection, values }. */
   function decode(head, payload) {
     const [type, flags] = [head[4], head[5]];
     const frame = byType.get(type);
@@ -196,7 +199,7 @@ function direction(column) {
     const cursor = new Cursor(payload);
     const values = frame.fields.map((field) => field.read(cursor));
     if (cursor.at !== payload.length) throw new Broken(`${frame.name} is longer than its fields`);
-    return { name: frame.name, flags, connection, values };
+    return { type, name: frame.name, flags, connection, values };
   }
 
   /* Cuts a stream into frames. At most one frame is held, of at most `max` bytes. */
@@ -230,4 +233,4 @@ function direction(column) {
   return { encode, Reader };
 }
 
-module.exports = { FLAGS, FRAME_MAX, HEAD, LIST_MAX, Broken, broker: direction(1), application: direction(2), toBuffer };
+module.exports = { FLAGS, FRAME_MAX, HEAD, LIST_MAX, OPEN, RECEIPT, Broken, broker: direction(1), application: direction(2), toBuffer };

@@ -14,6 +14,8 @@ export interface LinkOptions {
   backend?: string;
   /** Do clients outlive this process, where the broker offers that? Without it: if `connectionStateRecovery` is on. */
   resume?: boolean;
+  /** With `resume`: for how many milliseconds `io.close()` waits for answers that clients have asked for. Without it: 2000. */
+  drain?: number;
   /** Options of the engine in place of those of the server. */
   engine?: Record<string, unknown>;
 }
@@ -24,6 +26,8 @@ export interface Link {
 }
 
 export interface Links extends EventEmitter {
+  /** Clients stay at ringcast for the next process from here on; `io.close()` does it. */
+  detach(): void;
   readonly links: ReadonlySet<Link>;
   on(event: "attach", listener: (link: Link) => void): this;
   on(event: "detach", listener: (link: Link, error: Error | null) => void): this;

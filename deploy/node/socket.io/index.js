@@ -7,15 +7,16 @@ const { Engine } = require("./engine.js");
 const { Links } = require("./links.js");
 
 const RECOVERY_MS = 2 * 60 * 1000; // socket.io's own
+const DRAIN_MS = 2000; // for answers that clients wait for, when this process ends in good order
 
-function settingsOf(io, { secret = process.env.RINGCAST_LINK_SECRET, path, resume, dial, tls, backend }) {
+function settingsOf(io, { secret = process.env.RINGCAST_LINK_SECRET, path, resume, drain = DRAIN_MS, dial, tls, backend }) {
   const secrets = [secret ?? []].flat().filter(Boolean);
   if (secrets.length === 0) throw new Error("ringcast-socket.io: a secret is needed, the same as in [[backend]]: attach(io, server, { secret }) or RINGCAST_LINK_SECRET");
   const recovery = io.opts.connectionStateRecovery;
   const canResume = typeof io.sockets._createSocket === "function"; // socket.io 4.6
   if (resume && !canResume) throw new Error("ringcast-socket.io: resume needs socket.io 4.6 or later");
   return {
-    secrets, path, backend, tls,
+    secrets, path, backend, tls, drain,
     dial: [dial ?? process.env.RINGCAST_LINK_DIAL?.split(",") ?? []].flat(),
     resume: resume ?? Boolean(recovery && canResume),
     recovery: recovery ? recovery.maxDisconnectionDuration ?? RECOVERY_MS : 0,
@@ -44,7 +45,11 @@ function attach(io, server, options = {}) {
   if (settings.resume) {
     // A process that ends in good order leaves its clients to the next one.
     const { close } = io;
-    io.close = (...args) => (links.detach(), close.apply(io, args));
+    io.close = async (...args) => {
+      await links.drain();
+      links.detach();
+      return close.apply(io, args);
+    };
   }
   return links;
 }

@@ -1,7 +1,7 @@
 "use strict";
 // One link: a stream of frames between a worker of ringcast and this process (docs/link.md). It proves both ends to each other by the
-// shared secret, writes what a turn of the loop has to say in one go, and says by receipts what was handed on. Events: `up` (HELLO was
-// good, READY is sent), `frame` ({ name, flags, connection, values }), `end` (error or null), once each but for `frame`.
+// shared secret, and writes what a turn of the loop has to say in one go. Events: `up` (HELLO was good, READY is sent), `frame` ({ name,
+// flags, connection, values }), `end` (error or null), once each but for `frame`. What outlives it is its line (line.js).
 const { EventEmitter } = require("node:events");
 const { createHmac, randomBytes, timingSafeEqual } = require("node:crypto");
 const { Broken, FRAME_MAX, HEAD, application, broker } = require("./frames.js");
@@ -24,11 +24,10 @@ const open = new Set();
 process.on("exit", () => open.forEach((link) => link.flush()));
 
 class Link extends EventEmitter {
-  /* `nonces`: { broker, application }; `ready`: () => what READY says. The socket is this link's from here on. */
+  /* `nonces`: { broker, application }; `ready`: (HELLO) => what READY says. The socket is this link's from here on. */
   constructor(socket, { secrets, nonces, ready }) {
     super();
-    this.setMaxListeners(0); // each callback of a write is one
-    Object.assign(this, { socket, secrets, nonces, ready, hello: null, frameMax: HELLO_MAX, frames: 0, waiting: [], scheduled: false, ended: false });
+    Object.assign(this, { socket, secrets, nonces, ready, hello: null, frameMax: HELLO_MAX, line: null, waiting: [], scheduled: false, ended: false });
     this.reader = new broker.Reader(HELLO_MAX);
     this.deadline = setTimeout(() => this.end(new Broken("no HELLO came")), HELLO_MS);
     open.add(this);
@@ -53,7 +52,6 @@ class Link extends EventEmitter {
     try {
       for (const frame of this.reader.read(chunk)) {
         if (this.ended) return;
-        this.frames++;
         this.onFrame(frame);
       }
     } catch (error) {
@@ -92,7 +90,7 @@ class Link extends EventEmitter {
     this.hello = hello;
     this.reader.max = FRAME_MAX;
     this.frameMax = hello.frame_max ?? FRAME_MAX;
-    const ready = JSON.stringify(this.ready());
+    const ready = JSON.stringify(this.ready(hello));
     this.send("READY", 0, 0, sign(secret, "ready", this.nonces, ready), Buffer.from(ready));
     this.emit("up");
   }
@@ -119,11 +117,13 @@ class Link extends EventEmitter {
   flush() {
     this.scheduled = false;
     if (this.ended) return;
-    if (this.receipts && this.told !== this.frames) this.waiting.push(application.encode("RECEIPT", 0, 0, (this.told = this.frames)));
+    // Before what came of it: half of a write is better without its end than said twice.
+    const receipt = this.line?.receipt();
+    if (receipt !== undefined) this.waiting.unshift(application.encode("RECEIPT", 0, 0, receipt));
     if (this.waiting.length === 0) return;
     this.socket.write(this.waiting.length === 1 ? this.waiting[0] : Buffer.concat(this.waiting));
     this.waiting = [];
-    this.emit("flush");
+    this.line?.emit("flush");
     if (this.socket.writableLength > UNREAD_MAX) this.end(new Broken("ringcast does not read any more"));
   }
 

@@ -6,7 +6,8 @@ const { EventEmitter } = require("node:events");
 const { createHash, randomBytes } = require("node:crypto");
 const http = require("node:http");
 const https = require("node:https");
-const { FLAGS, application } = require("./frames.js");
+const { FLAGS, Broken, application } = require("./frames.js");
+const { Line } = require("./line.js");
 const { Link, NONCE, makeNonce } = require("./link.js");
 
 const RETRY_MS = 100;
@@ -22,20 +23,16 @@ function short(name, max) {
 const nspKey = (name) => short(name, 255);
 
 class Links extends EventEmitter {
-  /* `settings`: { secrets, path, resume, recovery }. */
+  /* `settings`: { secrets, path, resume, drain, recovery }. `links`: lines that have a link now; `lines`: the others, too. */
   constructor(settings) {
     super();
-    Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), questions: new Map(), asked: 0, detached: false, stopped: false });
+    Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), lines: new Map(), answering: 0, questions: new Map(), asked: 0, detached: false, stopped: false });
     this.uid = randomBytes(8).toString("hex");
   }
 
   /* The link that speaks for the whole process: the oldest. */
   get primary() {
-    return this.links.values().next().value;
-  }
-
-  get resumes() {
-    return this.settings.resume && [...this.links].some((link) => link.has("resume"));
+    return this.links.values().next().value ?? this.lines.values().next().value;
   }
 
   /* --- how links begin ------------------------------------------------------------------------------------------------- */
@@ -115,8 +112,7 @@ class Links extends EventEmitter {
 
   /* `watch` sees the link before anything of it is read. */
   take(socket, nonces, head, watch = () => {}) {
-    const link = new Link(socket, { secrets: this.settings.secrets, nonces, ready: () => this.ready() });
-    Object.assign(link, { connections: new Map(), peers: new Map() });
+    const link = new Link(socket, { secrets: this.settings.secrets, nonces, ready: (hello) => this.ready(hello) });
     link.on("up", () => this.onUp(link));
     link.on("frame", (frame) => this.onFrame(link, frame));
     link.on("end", (error) => this.onEnd(link, error));
@@ -125,32 +121,76 @@ class Links extends EventEmitter {
     return link;
   }
 
-  ready() {
+  ready(hello) {
     const { resume, recovery } = this.settings;
     const { asks, opts } = this.engine;
+    const line = this.lines.get(keyOf(hello));
     const plain = Object.entries(opts).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value) || Array.isArray(value));
-    return { version: 1, process: this.uid, group: "", asks, resume, recovery_ms: recovery, options: Object.fromEntries(plain) };
+    return { version: 1, process: this.uid, group: "", asks, resume, ...(line && { frames: line.received }), recovery_ms: recovery, options: Object.fromEntries(plain) };
   }
 
   /* --- their life ------------------------------------------------------------------------------------------------------ */
 
+  /* Where both ends resume, the worker's first word says what becomes of what was before. */
   onUp(link) {
-    link.receipts = this.settings.resume && link.has("resume");
-    this.links.add(link);
-    for (const adapter of this.adapters.values()) link.send("ENTER", 0, 0, adapter.key, adapter.uid);
-    this.emit("attach", link);
+    const former = this.lines.get(keyOf(link.hello));
+    if (former?.link) former.link.end();
+    link.resumes = this.settings.resume && link.has("resume");
+    if (!link.resumes) return this.begin(link);
+    // Clients of the other workers hear what is said before these have their links.
+    for (let worker = 0; worker < link.hello.workers; worker++) this.expect({ ...link.hello, worker });
+  }
+
+  expect(hello) {
+    if (this.lines.has(keyOf(hello))) return;
+    const line = this.make(hello, true);
+    line.expected = true;
+    line.cut();
+  }
+
+  make(hello, resumes) {
+    const key = keyOf(hello);
+    const line = new Line(hello, resumes);
+    line.once("over", () => this.lines.get(key) === line && this.lines.delete(key));
+    this.lines.set(key, line);
+    return line;
+  }
+
+  /* The first RECEIPT. */
+  onBegin(link, continues, carriedOut) {
+    const former = this.lines.get(keyOf(link.hello));
+    if (!former || !(continues || former.expected)) return this.begin(link);
+    former.expected = false;
+    former.attach(link, carriedOut);
+    this.onAttached(former);
+  }
+
+  begin(link) {
+    this.lines.get(keyOf(link.hello))?.end();
+    const line = this.make(link.hello, link.resumes);
+    line.attach(link);
+    this.onAttached(line);
+  }
+
+  onAttached(line) {
+    this.links.add(line);
+    for (const adapter of this.adapters.values()) line.send("ENTER", 0, 0, adapter.key, adapter.uid);
+    this.emit("attach", line);
   }
 
   onEnd(link, error) {
+    const { line } = link;
     const was = this.primary;
-    if (!this.links.delete(link)) {
+    if (!line) {
       if (error) this.report(`a link was refused: ${error.message}`);
       return;
     }
-    if (error && !this.stopped) this.report(`the link to ${link.name} ended: ${error.message}`);
-    for (const connection of link.connections.values()) connection.onClosed("transport close");
-    if (was === link) for (const adapter of this.adapters.values()) adapter.onPeers(this.primary?.peers.get(adapter.key) ?? []);
-    this.emit("detach", link, error);
+    if (error && !this.stopped) this.report(`the link to ${line.name} ended: ${error.message}`);
+    this.links.delete(line);
+    if (line.resumes && !line.detached && !this.stopped) line.cut();
+    else line.end();
+    if (was === line) for (const adapter of this.adapters.values()) adapter.onPeers(this.primary?.peers.get(adapter.key) ?? []);
+    this.emit("detach", line, error);
   }
 
   /* Said where somebody looks, once for each cause in a row. */
@@ -159,26 +199,31 @@ class Links extends EventEmitter {
     this.reported = message;
   }
 
-  onFrame(link, { name, flags, connection, values }) {
+  onFrame(link, { type, name, flags, connection, values }) {
     const [value] = values;
-    if (name === "OPEN") return this.engine.onOpen(link, connection, value, (flags & FLAGS.HELD) !== 0);
+    const { line } = link;
+    if (name === "RECEIPT") return line ? line.onReceipt(value) : this.onBegin(link, (flags & FLAGS.CONTINUES) !== 0, value);
+    if (!line) throw new Broken(`${name} before the first RECEIPT`);
+    if (line.detached && connection !== 0) return; // it is the next process's
+    line.onNumbered(type);
+    if (name === "OPEN") return this.engine.onOpen(line, connection, value, (flags & FLAGS.HELD) !== 0);
     if (name === "FAILED") return this.engine.onFailed(value);
-    if (name === "PEERS") return this.onPeers(link, ...values);
+    if (name === "PEERS") return this.onPeers(line, ...values);
     if (name === "CLUSTER") return this.adapters.get(value)?.onCluster(values[3]);
     if (name === "REPLY") return this.answer(value, values[1] === 1 ? values[2] : null);
-    link.connections.get(connection)?.onFrame(name, value);
+    line.connections.get(connection)?.onFrame(name, value);
   }
 
   /* --- what adapters say ----------------------------------------------------------------------------------------------- */
 
   enter(adapter) {
     this.adapters.set(adapter.key, adapter);
-    for (const link of this.links) link.send("ENTER", 0, 0, adapter.key, adapter.uid);
+    for (const line of this.lines.values()) line.send("ENTER", 0, 0, adapter.key, adapter.uid);
   }
 
   exit(adapter) {
     if (this.adapters.get(adapter.key) === adapter) this.adapters.delete(adapter.key);
-    for (const link of this.links) link.send("EXIT", 0, 0, adapter.key, adapter.uid);
+    for (const line of this.lines.values()) line.send("EXIT", 0, 0, adapter.key, adapter.uid);
   }
 
   /* Each link says who is there; the primary's word counts, because it carries what is said to them. */
@@ -192,7 +237,7 @@ class Links extends EventEmitter {
   }
 
   /* One frame for all links; of those one, `home`, is the one from which the broker takes it elsewhere. False: too large. */
-  broadcast({ key, rooms, except, offset, messages, flags, home = this.primary, only = this.links }) {
+  broadcast({ key, rooms, except, offset, messages, flags, home = this.primary, only = this.lines.values() }) {
     if (this.detached || !home) return true;
     const frame = application.encode("BROADCAST", flags, 0, key, rooms, except, offset, messages);
     const first = Buffer.from(frame);
@@ -218,23 +263,54 @@ class Links extends EventEmitter {
   }
 
   announce() {
-    for (const link of this.links) link.send("ASKS", 0, 0, this.engine.asks ? 1 : 0);
+    for (const line of this.links) line.send("ASKS", 0, 0, this.engine.asks ? 1 : 0);
   }
 
   /* --- the end --------------------------------------------------------------------------------------------------------- */
 
+  /* An answer to a client is on its way; the function that is returned says that it is not any more. */
+  answers() {
+    this.answering++;
+    let over = false;
+    return () => {
+      if (!over && --this.answering === 0) this.emit("answered");
+      over = true;
+    };
+  }
+
+  /* Nothing more comes of clients; what they have asked is still answered, for at most `drain` milliseconds. */
+  async drain() {
+    if (this.detached) return;
+    for (const line of this.lines.values()) if (line.resumes) line.send("DETACH", FLAGS.HOLD, 0);
+    for (const line of this.links) line.link.flush();
+    if (this.answering > 0 && this.settings.drain > 0) {
+      await new Promise((done) => {
+        const timer = setTimeout(done, this.settings.drain);
+        this.once("answered", () => (clearTimeout(timer), done()));
+      });
+    }
+  }
+
   /* Connections stay where they are, for the next process; what is said of them from here on is not heard. */
   detach() {
     if (this.detached) return;
-    for (const link of this.links) if (link.has("resume")) link.send("DETACH", 0, 0);
+    for (const line of this.lines.values()) {
+      if (!line.resumes) continue;
+      line.send("DETACH", 0, 0);
+      line.link?.flush(); // with the last receipt
+      line.detached = true;
+    }
     this.detached = true;
   }
 
   close() {
     this.stopped = true;
-    for (const link of this.links) link.end();
+    for (const line of [...this.lines.values()]) (line.link ? line.link.end() : line.end());
   }
 }
+
+/* Which worker of which broker it is, whatever process that is. */
+const keyOf = ({ instance, worker, name }) => `${instance}/${worker}/${name}`;
 
 function dialRequest(url, path, nonce, tls) {
   const headers = { Connection: "Upgrade", Upgrade: "ringcast-link", "Ringcast-Link": "1", "Ringcast-Nonce": nonce };
