@@ -62,6 +62,15 @@ const HISTORY = { history_who: "anyone" };
 const remembered = async (client) => (await client.expect("history", { type: "history", channel: "ns:1", since: 0, limit: 1000 })).messages;
 
 /* How many messages of 100 bytes are remembered, before the reload and after it. */
+/* A client that follows who comes and goes in ns:1. */
+async function followed(broker) {
+  const client = await broker.connect({ path: "/ws?user=a" });
+  const said = [];
+  client.ondelivery = (message) => said.push(message);
+  await client.expect("subscribed", { type: "subscribe", channel: "ns:1", presence: true });
+  return { last: () => said.at(-1), told: (user) => said.some(({ joined, members }) => [...(joined ?? []), ...(members ?? [])].some((one) => one.user === user)) };
+}
+
 async function kept(broker, reload, count, more, check) {
   const client = await open(broker);
   const publish = async (n) => { for (let i = 0; i < n; i++) await client.publish("ns:1", "x".repeat(100)); };
@@ -577,6 +586,24 @@ const KEYS = {
   "namespace.publish_rate_bytes": { from: "1000B/1h", to: "10000B/1h", see: (broker, reload) => rated(broker, reload, () => ({ type: "publish", channel: "ns:1", data: "d".repeat(198) })) },
   "namespace.subscribe_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "subscribe", channel: `ns:${i}` })) },
   "namespace.unsubscribe_rate": { from: "5/1h", to: "50/1h", see: (broker, reload) => rated(broker, reload, (i) => ({ type: "unsubscribe", channel: `ns:${i}` })) },
+  "namespace.presence_interval": { from: "1h", to: "50ms", namespace: { presence_events: true }, config: { "debug.user_query": "user" }, see: async (broker, reload) => {
+    const { told } = await followed(broker);
+    await (await broker.connect({ path: "/ws?user=b" })).subscribe("ns:1");
+    const c = await broker.connect({ path: "/ws?user=c" });
+    for (let i = 0; i < 20; i++) await c.ping();
+    assert.ok(!told("b"));
+    await reload();
+    await c.subscribe("ns:1");
+    await until("it is told of both", () => told("b") && told("c"));
+  } },
+  "namespace.presence_members": { from: 1, to: 100, namespace: { presence_events: true, presence_interval: "50ms" }, config: { "debug.user_query": "user" }, see: async (broker, reload) => {
+    const { last } = await followed(broker);
+    await (await broker.connect({ path: "/ws?user=b" })).subscribe("ns:1");
+    await until("they are too many", () => last()?.more === true && last().users === 2);
+    await reload();
+    await (await broker.connect({ path: "/ws?user=c" })).subscribe("ns:1");
+    await until("they are named", () => last().more === false && last().members.length === 3);
+  } },
   "namespace.max_keys": { from: 1, to: 100, namespace: { min_interval: "1h" }, see: async (broker, reload) => {
     const client = await open(broker);
     await client.subscribe("ns:1");
