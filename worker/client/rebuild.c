@@ -83,6 +83,9 @@ void rc_clients_taken(struct rc_clients *clients)
     }
     for (uint32_t i = 0; i < truth->socket_count; i++) {
         const struct rc_socket *socket = &truth->sockets[i];
+        if (socket->state == RC_SOCKET_HTTP && rc_socket_request_kept(clients, i)) {
+            rc_socket_deadline(clients, i, 0); /* the former try's, which may be over: it gets another one */
+        }
         if (socket->state == RC_SOCKET_HTTP && socket->listener != RC_SOCKET_MADE_HERE && socket->input != 0 &&
             rc_truth_input(truth, socket->input)->parked_bytes > 0 && !rc_socket_waits(clients, socket)) {
             rc_waiters_add(&clients->uplink->waiters, i);
