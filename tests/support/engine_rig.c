@@ -138,12 +138,12 @@ void engine_rig_adopt(struct engine_rig *r, const struct engine_rig *from)
         const uint32_t index = from->wires[i].socket;
         struct rc_socket *socket = &r->c.rig.truth.sockets[index];
         r->wires[i] = (struct engine_rig_wire){.socket = index, .fd = hub_rig_take_socket(&r->c.rig, index, 0)};
-        if (socket->client == 0 &&
-            socket->exchange != 0) { /* in the middle of a request, which was the predecessor's */
-            socket->exchange = 0;
-            rc_io_terminate(&r->c.rig.io, index);
+        if (socket->client == 0) {
+            socket->exchange = 0; /* the predecessor's: it is begun anew (worker/io/adopt.c) */
         }
     }
+    rc_engines_taken(&r->engines);
+    rc_clients_taken(&r->c.clients);
 }
 
 void engine_rig_close(struct engine_rig *r)

@@ -84,7 +84,7 @@ Test(commands, shells_are_told_what_may_follow)
     cr_expect_not_null(strstr(words, "status\n"));
     free(words);
     words = WRITTEN(rc_command_words(out, &rc_commands[RC_CLI_STOP]));
-    cr_expect_str_eq(words, "--now\n--config=\n--socket=\n--help\n");
+    cr_expect_str_eq(words, "--now\n--json\n--config=\n--socket=\n--help\n");
     free(words);
     words = WRITTEN(rc_command_words(out, &rc_commands[RC_CLI_TOKEN]));
     cr_expect_str_eq(words, "make\nverify\nkeys\n--help\n");

@@ -381,6 +381,9 @@ Test(relay_restart, dies_at_any_instruction_of_a_turn, .timeout = 240)
             }
             /* "two" on a channel of nobody goes to those whose interest is unknown, if it is routed by the successor. */
             counts[1] = expected[w][1];
+            if (w != 2 && counts[2] <= 1) {
+                counts[2] = 0; /* and "three" to those whose guests are unknown */
+            }
             if (w == 2 && counts[0] == 0) {
                 /* Routed before worker 2 asked for the channel: it need not have it. */
                 counts[0] = 1;

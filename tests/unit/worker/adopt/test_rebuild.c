@@ -85,30 +85,6 @@ Test(adopt, rooms_above_the_hub_know_the_same, .timeout = 20)
     engine_rig_close(&first);
 }
 
-/* Of a killed worker: the connection whose GET waited ends, the session does not, and its next GET is no second one. */
-Test(adopt, sessions_outlive_a_request_that_waited, .timeout = 20)
-{
-    open_all();
-    engine_rig_request(&first, get, polling_sid, NULL);
-    cr_assert_eq(engine_rig_answer(&first, get), 200); /* the event */
-    engine_rig_request(&first, get, polling_sid, NULL);
-    cr_assert_eq(engine_rig_answer(&first, get), 0);
-    cr_assert_neq(first.c.rig.truth.engines[polling].poll, 0);
-    engine_rig_adopt(&second, &first);
-    engine_rig_pass(&second);
-    cr_assert(second.c.rig.truth.sockets[get->socket].state == RC_SOCKET_FREE ||
-              second.c.rig.truth.sockets[get->socket].state >= RC_SOCKET_TERMINATING);
-    struct engine_rig_wire *next = engine_rig_wire(&second);
-    engine_rig_request(&second, next, polling_sid, NULL);
-    cr_assert_eq(engine_rig_answer(&second, next), 0, "it waits");
-    engine_rig_ask(&second, "/", 5000, 0);
-    cr_assert_eq(engine_rig_answer(&second, next), 200);
-    cr_assert_not_null(strstr(next->text, "[\"q\",1]"));
-    cr_assert(engine_rig_lives(&second, polling));
-    engine_rig_close(&second);
-    engine_rig_close(&first);
-}
-
 Test(adopt, sessions_go_on, .timeout = 20)
 {
     char answer[32];

@@ -73,7 +73,7 @@ Test(link_frame, each_type_is_of_its_side)
         {RC_LINK_CLUSTER, 0, "\x01\x00/\x01\x00u\x00\x00rest", 12, true, true},
         {RC_LINK_SESSION, 7, "\x01\x00/\x01\x00s\x00\x00\x01\x00\x00\x00{\x00\x00\x00\x00", 17, false, true},
         {RC_LINK_KEEP, 0, "\x01\x00/\x01\x00s\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 18, false, true},
-        {RC_LINK_RECEIPT, 0, "12345678", 8, false, true},
+        {RC_LINK_RECEIPT, 0, "12345678", 8, true, true},
         {RC_LINK_REQUEST, 0, "1234\x01\x00/\x01\x00p\x00\x00", 12, false, true},
         {RC_LINK_REPLY, 0, "1234\x00", 5, true, false},
         {RC_LINK_REPLY, 0, "1234\x01\x01\x00s\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x01\x00\x00\x00m", 24, true,
