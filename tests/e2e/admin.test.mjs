@@ -150,8 +150,10 @@ testDashboard("it asks for a key, shows rates, processes, channels and clients, 
   await page.type("#publish-data", '{"from": "the dashboard"}');
   await page.click("#publish-form button");
   const message = await until("it arrives", async () => {
-    const next = await clients[0].next("message");
-    return next.channel.startsWith("room:cold") && next;
+    for (;;) {
+      const next = await clients[0].next("message"); // behind all that the traffic was
+      if (next.channel.startsWith("room:cold")) return next;
+    }
   });
   assert.deepEqual([message.event, message.data], ["news", { from: "the dashboard" }]);
   await page.type("#publish-data", "{");
