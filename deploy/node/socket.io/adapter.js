@@ -226,7 +226,8 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
 
   /* --- clients of a process that is gone ------------------------------------------------------------------------------- */
 
-  /* Sockets become what SESSION said of them; what changes on the top of their `data` is said, once a turn. */
+  /* Sockets become what SESSION said of them; what changes on the top of their `data` is said, at once behind whoever changes it: in the
+   * same write as the answer that it is given, so that no process dies between both. */
   prepareResume() {
     const { nsp } = this;
     if (nsp.ringcastResumes || typeof nsp._createSocket !== "function") return;
@@ -270,7 +271,7 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
 
   touch(socket) {
     if (!links.settings.resume || !this.nsp.sockets.has(socket.id)) return;
-    if (this.dirty.size === 0) setImmediate(() => this.sayDirty());
+    if (this.dirty.size === 0) queueMicrotask(() => this.sayDirty());
     this.dirty.add(socket.id);
   }
 
