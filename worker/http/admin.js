@@ -308,6 +308,7 @@ async function readTrace() {
       note("trace-note", "beginning");
     }
   } catch (error) {
+    if (asked !== traceAsked) return; // it was ended meanwhile, and that is what is said
     note("trace-note", error.message, "bad");
     if (error instanceof Refused && error.status !== 409) { // another one may be just ending
       forgetTrace();
