@@ -24,8 +24,8 @@ uint32_t rc_link_client(const struct rc_links *links, const struct rc_link *link
 /* May clients come to it? */
 static bool link_takes(const struct rc_links *links, const struct rc_link *link)
 {
-    return link->state == RC_LINK_IS_READY && link->why == NULL && link->eof_why == NULL &&
-           !link->detached && link->table == links->table && rc_link_has_room(links, link);
+    return link->state == RC_LINK_IS_READY && link->why == NULL && link->eof_why == NULL && !link->detached &&
+           link->table == links->table && rc_link_has_room(links, link);
 }
 
 struct rc_link *rc_links_choose(struct rc_links *links)

@@ -40,7 +40,7 @@
 
 #define RC_LINK_TARGETS_MAX 64u /* processes of an application */
 #define RC_LINKS_MAX (2u * RC_LINK_TARGETS_MAX)
-#define RC_LINK_NONE RC_LINKS_MAX  /* conn.link: no link has it */
+#define RC_LINK_NONE RC_LINKS_MAX                /* conn.link: no link has it */
 #define RC_LINKS_DIALLED_MAX RC_LINK_TARGETS_MAX /* by applications, of RC_LINKS_MAX */
 #define RC_LINKS_STRANGE_MAX 16u                 /* of them, those that have not proved who they are yet */
 #define RC_LINK_NO_TARGET UINT32_MAX
