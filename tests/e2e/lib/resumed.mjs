@@ -84,3 +84,25 @@ export async function sayAll(clients, from, count, during = () => {}) {
     for (const { name } of clients) assert.deepEqual(said.filter((line) => line.startsWith(`${name} `)), Array.from({ length: count }, (_, i) => `${name} ${from + i}`));
   }
 }
+
+/* All say one thing after the other until that is settled, at most AHEAD of what all have heard: each is heard by all once, in the order of each. */
+const AHEAD = 4;
+export async function sayWhile(clients, during) {
+  let over = false;
+  const settled = during.finally(() => (over = true));
+  settled.catch(() => {}); // it is looked at below
+  for (const client of clients) client.said.length = 0;
+  let said = 0;
+  const heard = () => clients.every((client) => client.said.length >= (said - AHEAD) * clients.length);
+  while (!over) {
+    for (const client of clients) client.socket.emit("say", said);
+    said++;
+    await until("what was said is heard", heard);
+  }
+  await settled;
+  await until("all have heard all", () => clients.every((client) => client.said.length >= said * clients.length));
+  for (const client of clients) {
+    assert.equal(client.said.length, said * clients.length, "nothing comes twice");
+    for (const { name } of clients) assert.deepEqual(client.said.filter((line) => line.startsWith(`${name} `)), Array.from({ length: said }, (_, i) => `${name} ${i}`));
+  }
+}
