@@ -27,6 +27,22 @@ for (const [title, options, link, recovered] of [
   });
 }
 
+testLink("an answer that a client has counts: what the handler made of its socket's data is known to the next process", { needs: "resume", application: { setup, options: { connectionStateRecovery: {} } }, timeout: 90000 }, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  let round = 1;
+  for (const client of clients.slice(0, 3)) {
+    assert.deepEqual(await client.ask("last visit"), [++round]);
+    await within(15000, app.exited, "it has died");
+    await app.start();
+    for (const other of clients) if (other !== client) assert.deepEqual(await other.ask("visit"), [round]);
+    assert.deepEqual(await client.ask("visit", client.second), [round]);
+    for (const other of clients) if (other !== client) assert.deepEqual(await other.ask("visit", other.second), [round]);
+    await asBefore(clients, ++round);
+  }
+  for (const client of clients) client.end();
+});
+
 testLink("a deploy: SIGTERM, io.close(), another process: no client notices, no handler speaks of an end to others", {
   needs: "resume",
   application: { setup: `(context) => {

@@ -1,9 +1,11 @@
 // What clients of an application behind a link notice when it does not come back, and when it is the broker that goes: docs/link.md, "When a process goes".
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
 import { run } from "./lib/broker.mjs";
 import { testLink } from "./lib/link.mjs";
 import { handedOver } from "./lib/outlive.mjs";
-import { asBefore, comeAll, sayAll, sayWhile, setup, stateOf } from "./lib/resumed.mjs";
+import { asBefore, comeAll, sayAll, sayWhile, setup, stateOf, talkWhile } from "./lib/resumed.mjs";
 import { until } from "./lib/util.mjs";
 
 const application = { setup, options: { connectionStateRecovery: {} } };
@@ -98,5 +100,109 @@ testLink("the application goes, then all workers, and another application comes:
   await asBefore(clients, 2);
   const { connections, recovered } = await stateOf(app);
   assert.deepEqual([connections, recovered], [2 * clients.length, 2 * clients.length]);
+  for (const client of clients) client.end();
+});
+
+testLink("kill -9 of a worker while everybody talks, and of another one while the application is away: nothing comes twice, all go on", { needs: "resume", application, table: { grace: "1h" }, timeout: 120000 }, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  const other = async (worker) => {
+    const pid = broker.kill("SIGKILL", worker);
+    await until("another worker", () => broker.pids().workers[worker] && broker.pids().workers[worker] !== pid);
+    await until("it is ready", async () => (await broker.status()).processes.every((row) => row.state === "ready"));
+  };
+  await talkWhile(clients, other(0));
+  await asBefore(clients, 2);
+  await wentOn(app, clients);
+  await app.kill();
+  await sayAll(clients, 0, 3, async () => {
+    await until("no process has them", () => away(broker) === clients.length);
+    await other(1);
+    for (const { events } of clients) assert.deepEqual(events, []);
+    await app.start();
+  });
+  await asBefore(clients, 3);
+  for (const client of clients) client.end();
+});
+
+/* Ways to the application that can be cut. */
+async function cuttable(port) {
+  const pairs = new Set();
+  const server = createServer((from) => {
+    const to = connect(port, "127.0.0.1");
+    const pair = [from, to];
+    pairs.add(pair);
+    for (const [one, other] of [pair, [to, from]]) {
+      one.on("error", () => {});
+      one.on("close", () => (other.destroy(), pairs.delete(pair)));
+      one.on("data", (bytes) => other.write(bytes));
+    }
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { url: `http://127.0.0.1:${server.address().port}`, cut: () => pairs.forEach(([from, to]) => (from.destroy(), to.destroy())), end: () => server.close() };
+}
+
+testLink("a network that is cut again and again while everybody talks: nobody notices", { needs: "resume", application, table: { grace: "1h" }, timeout: 120000 }, async ({ broker, app }) => {
+  const way = await cuttable(app.port);
+  await reload(broker, { url: [way.url] });
+  const moved = () => broker.log.filter((line) => /\blink_ready\b/.test(line) && line.includes(way.url)).length;
+  await until("the links go that way", () => moved() === 2);
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  for (let round = 2; round < 6; round++) {
+    const again = async () => {
+      await until("links are there again", () => moved() === 2 * round);
+    };
+    way.cut();
+    await sayWhile(clients, again());
+    await asBefore(clients, round);
+    await wentOn(app, clients);
+  }
+  assert.deepEqual(await counted(broker, "continued", "resumed", "lost_connections"), [4 * clients.length, 0, 0]);
+  for (const client of clients) client.end();
+  way.cut();
+  way.end();
+});
+
+testLink("an application that stands still: what clients say waits, and nobody notices", { needs: "resume", application, table: { max_unsent: "64KiB" }, timeout: 120000 }, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  const large = "x".repeat(20000);
+  app.child.kill("SIGSTOP");
+  for (const client of clients) for (let n = 0; n < 10; n++) client.socket.emit("say", `${n} ${large}`);
+  await until("clients wait", async () => (await metric(broker, "ringcast_link_waiting")) > 0);
+  app.child.kill("SIGCONT");
+  await until("all have heard all", () => clients.every(({ said }) => said.length === 10 * clients.length));
+  for (const { said } of clients) {
+    for (const { name } of clients) assert.deepEqual(said.filter((line) => line.startsWith(`${name} `)), Array.from({ length: 10 }, (_, n) => `${name} ${n} ${large}`));
+  }
+  await asBefore(clients, 2);
+  await wentOn(app, clients);
+  for (const client of clients) client.end();
+});
+
+testLink("max_held bounds what is held of a client and max_held_all of all; who says more is not read, and loses nothing", { needs: "resume", application, table: { grace: "1h", max_held: "16KiB", max_held_all: "64KiB" }, workers: 1, timeout: 120000 }, async ({ broker, app }) => {
+  const COUNT = 64;
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  const text = "x".repeat(1000);
+  await app.kill();
+  await until("no process has them", () => away(broker) === clients.length);
+  const held = () => metric(broker, "ringcast_link_held_bytes");
+  for (let n = 0; n < COUNT; n++) clients[1].socket.emit("say", `${n} ${text}`);
+  await until("it waits", async () => (await metric(broker, "ringcast_link_waiting")) === 1);
+  assert.ok((await held()) <= 16384, "by max_held");
+  assert.equal(await metric(broker, "ringcast_link_held_total"), 15);
+  for (const client of clients.filter((_, i) => i !== 1)) for (let n = 0; n < COUNT; n++) client.socket.emit("say", `${n} ${text}`);
+  await until("all wait", async () => (await metric(broker, "ringcast_link_waiting")) === clients.length);
+  assert.ok((await held()) <= 65536 && (await held()) > 49152, "by max_held_all");
+  for (const { events } of clients) assert.deepEqual(events, []);
+  await app.start();
+  await until("all have heard all", () => clients.every(({ said }) => said.length === COUNT * clients.length));
+  for (const { said } of clients) {
+    for (const { name } of clients) assert.deepEqual(said.filter((line) => line.startsWith(`${name} `)), Array.from({ length: COUNT }, (_, n) => `${name} ${n} ${text}`));
+  }
+  assert.equal(await held(), 0);
+  await asBefore(clients, 2);
   for (const client of clients) client.end();
 });

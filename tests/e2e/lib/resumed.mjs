@@ -17,6 +17,7 @@ export function setup({ io, state }) {
       socket.join(["all", 42, socket.handshake.auth.name]);
     }
     socket.on("visit", (answer) => answer(++socket.data.visits));
+    socket.on("last visit", (answer) => (answer(++socket.data.visits), setImmediate(() => process.kill(process.pid, "SIGKILL"))));
     socket.on("rooms", (answer) => answer([...socket.rooms].map((room) => (room === socket.id ? "itself" : room)).sort(), socket.handshake.auth.name, process.pid));
     socket.on("say", (n) => io.to("all").emit("said", socket.handshake.auth.name, n));
     socket.on("disconnect", (reason) => state.reasons.push(reason));
@@ -82,6 +83,28 @@ export async function sayAll(clients, from, count, during = () => {}) {
   for (const { said } of clients) {
     assert.equal(new Set(said).size, said.length, "nothing comes twice");
     for (const { name } of clients) assert.deepEqual(said.filter((line) => line.startsWith(`${name} `)), Array.from({ length: count }, (_, i) => `${name} ${from + i}`));
+  }
+}
+
+/*
+ * The same where what somebody was just doing may be lost: all talk until that is settled, and on until all have heard something of all that was said
+ * behind it. Nothing comes twice, and in the order of each.
+ */
+export async function talkWhile(clients, during) {
+  const heard = (client, { name }) => client.said.filter((line) => line.startsWith(`${name} `)).map((line) => Number(line.slice(name.length + 1)));
+  let behind = Infinity;
+  let said = 0;
+  const settled = during.finally(() => (behind = said));
+  settled.catch(() => {}); // it is looked at below
+  for (const client of clients) client.said.length = 0;
+  await until("all have heard of all what was said behind it", () => {
+    for (const client of clients) client.socket.emit("say", said);
+    said++;
+    return clients.every((client) => clients.every((other) => heard(client, other).at(-1) >= behind));
+  }, { every: 30, timeout: 20000 });
+  await settled;
+  for (const client of clients) {
+    for (const other of clients) heard(client, other).forEach((n, i, all) => assert.ok(i === 0 || n > all[i - 1], `${other.name}: ${all}`));
   }
 }
 
