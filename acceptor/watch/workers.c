@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 
 #include "acceptor/upgrade/upgrade.h"
-#include "acceptor/watch/watch.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/shm/worker_use.h"
@@ -111,7 +110,7 @@ static void worker_add(struct rc_supervisor *supervisor, uint32_t number)
     child->restart = (struct rc_restart){0};
     rc_broker_set_use(&supervisor->broker, child, RC_WORKER_USED);
     rc_log_info("worker_added", "child=\"%s\"", rc_child_name(child));
-    rc_watch_start(supervisor, number);
+    child->restart_due_ms = supervisor->now_ms; /* watch starts it */
 }
 
 /* The lowest free numbers, those that are still leaving first. */

@@ -271,8 +271,9 @@ void rc_calls_told(struct rc_calls *calls, uint64_t token, struct rc_span ids, u
 {
     struct rc_call_sent *sent = told_of(calls, token);
     const struct rc_reply_head head = {.count = count};
+    const struct rc_span none = {0};
     if (sent != NULL) {
-        tell_part(sent, head, sent->counts ? (struct rc_span){0} : ids);
+        tell_part(sent, head, sent->counts ? none : ids);
     }
 }
 

@@ -397,36 +397,48 @@ static void mark_members(struct rc_router *router, uint32_t worker, enum rc_memb
     }
 }
 
+/* Has a place in the host's order of messages. */
+static bool record_is_sequenced(uint32_t type)
+{
+    return type == RC_UP_PUBLISH || type == RC_UP_DIRECT || type == RC_UP_SELECT || type == RC_UP_RETAIN ||
+           type == RC_UP_BARRIER;
+}
+
 /* `sequence`: what a predecessor gave the record, 0 = it is new. */
+static void route_sequenced(struct rc_router *router, struct rc_relay_port *port, struct rc_port_record *record,
+                            uint64_t sequence)
+{
+    const bool api = (record->view.head.flags & RC_ENVELOPE_API) != 0;
+    if (RC_UNLIKELY(api) && rc_route_calls_is_duplicate(&router->calls, port, record, sequence)) {
+        return;
+    }
+    if (sequence == 0) {
+        sequence = store_intent(router, port);
+    }
+    if (RC_UNLIKELY(api)) {
+        rc_route_calls_remember_key(&router->calls, &record->view, sequence);
+    }
+    if (record->type == RC_UP_PUBLISH) {
+        route_publish(router, port, record, sequence);
+    } else if (record->type == RC_UP_SELECT) {
+        route_select(router, record, sequence);
+    } else if (record->type == RC_UP_RETAIN) {
+        route_retain(router, port, record, sequence);
+    } else if (record->type == RC_UP_BARRIER) {
+        rc_router_barrier(router, port, record, sequence);
+    } else {
+        route_direct(router, port, record, sequence);
+    }
+}
+
 static void route_record(struct rc_router *router, struct rc_relay_port *port, struct rc_port_record *record,
                          uint64_t sequence)
 {
     struct rc_envelope *head = &record->view.head;
     /* Computed here and not believed: a wrong one in the table would lose messages of others. */
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(record->view.channel, head->channel_bytes) : 0;
-    if (record->type == RC_UP_PUBLISH || record->type == RC_UP_DIRECT || record->type == RC_UP_SELECT ||
-        record->type == RC_UP_RETAIN || record->type == RC_UP_BARRIER) {
-        if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API) &&
-            rc_route_calls_is_duplicate(&router->calls, port, record, sequence)) {
-            return;
-        }
-        if (sequence == 0) {
-            sequence = store_intent(router, port);
-        }
-        if (RC_UNLIKELY(head->flags & RC_ENVELOPE_API)) {
-            rc_route_calls_remember_key(&router->calls, &record->view, sequence);
-        }
-        if (record->type == RC_UP_PUBLISH) {
-            route_publish(router, port, record, sequence);
-        } else if (record->type == RC_UP_SELECT) {
-            route_select(router, record, sequence);
-        } else if (record->type == RC_UP_RETAIN) {
-            route_retain(router, port, record, sequence);
-        } else if (record->type == RC_UP_BARRIER) {
-            rc_router_barrier(router, port, record, sequence);
-        } else {
-            route_direct(router, port, record, sequence);
-        }
+    if (record_is_sequenced(record->type)) {
+        route_sequenced(router, port, record, sequence);
         return;
     }
     if (record->type == RC_UP_SESSION) {

@@ -109,6 +109,7 @@ for (const [name, replace] of Object.entries(ways)) {
     const first = await raw.response(20000);
     assert.equal(first.body, `42["echo","${pad}"]`);
     ask();
+    await broker.metrics(); // of the same worker: the request was read, and waits
     await replace(broker);
     await session.send('42["echo",2]');
     assert.equal((await raw.response(20000)).body, '42["echo",2]');

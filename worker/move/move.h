@@ -157,6 +157,8 @@ int rc_move_say(const struct rc_moves *moves, uint32_t peer, enum rc_move_word_k
                 const uint8_t *bytes, uint32_t count);
 /* The relay is told, as soon as there is room, that the client is here, or not any more. */
 void rc_move_tell(struct rc_moves *moves, const struct rc_client_ref *client, bool gone);
+/* What the relay was not told for lack of room. */
+void rc_move_tell_waiting(struct rc_moves *moves);
 /* give.c */
 void rc_give_heard(struct rc_moves *moves, const struct rc_handover *from, const struct rc_move_word *word);
 void rc_give_barrier(struct rc_moves *moves, const struct rc_envelope_view *view);

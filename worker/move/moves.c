@@ -1,39 +1,8 @@
-/* moves: both sides, their words, and what the relay is told. See move.h. */
+/* moves: both sides, and their words. See move.h. */
 #include "worker/move/move.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "common/base/clock.h"
-#include "common/base/log.h"
-
-int rc_move_say(const struct rc_moves *moves, uint32_t peer, enum rc_move_word_kind kind, uint64_t token,
-                const uint8_t *bytes, uint32_t count)
-{
-    const struct rc_control *control = moves->clients->control;
-    const struct rc_move_word word = {
-        .token = token, .kind = (uint32_t)kind, .config_generation = moves->clients->truth->layout->config_generation};
-    const struct rc_handover head = {
-        .bytes = (uint32_t)sizeof(word) + count,
-        .time_ms = rc_clock_ms(),
-        .worker = moves->clients->worker,
-        .generation =
-            atomic_load_explicit(&control->core->workers[moves->clients->worker].generation, memory_order_relaxed),
-        .flags = RC_HANDOVER_WORD,
-    };
-    uint8_t *all = malloc(head.bytes);
-    if (all == NULL) {
-        return -EAGAIN;
-    }
-    memcpy(all, &word, sizeof(word));
-    if (count > 0) {
-        memcpy(all + sizeof(word), bytes, count);
-    }
-    const int rc = rc_handover_send(moves->outbox_fds[peer], &head, all, -1);
-    free(all);
-    return rc;
-}
 
 void rc_moves_word(struct rc_moves *moves, const struct rc_handover *from, const uint8_t *bytes)
 {
@@ -61,85 +30,17 @@ void rc_moves_barrier(struct rc_moves *moves, const struct rc_envelope_view *vie
     }
 }
 
-/* --- the relay ------------------------------------------------------------------------------------------------------- */
-
-static int tell_one(const struct rc_moves *moves, const struct rc_client_ref *client, bool gone)
-{
-    struct rc_envelope_view view = {.head = {.origin = *client, .code = gone ? 1 : 0}};
-    return rc_uplink_write(moves->clients->uplink, RC_UP_GUEST, &view);
-}
-
-void rc_move_tell(struct rc_moves *moves, const struct rc_client_ref *client, bool gone)
-{
-    if (moves->told_count == 0 && tell_one(moves, client, gone) == 0) {
-        return;
-    }
-    if (moves->told_count == moves->told_capacity) {
-        const uint32_t capacity = moves->told_capacity == 0 ? 64 : moves->told_capacity * 2;
-        struct rc_move_told *more = realloc(moves->told, capacity * sizeof(*more));
-        if (more == NULL) { /* it is found where the relay believes it, or not */
-            rc_metric_add(moves->clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-            return;
-        }
-        moves->told = more;
-        moves->told_capacity = capacity;
-    }
-    moves->told[moves->told_count++] = (struct rc_move_told){.client = *client, .gone = gone};
-}
-
-static void tell_waiting(struct rc_moves *moves)
-{
-    uint32_t done = 0;
-    while (done < moves->told_count && tell_one(moves, &moves->told[done].client, moves->told[done].gone) == 0) {
-        done++;
-    }
-    if (done > 0) {
-        moves->told_count -= done;
-        memmove(moves->told, moves->told + done, moves->told_count * sizeof(*moves->told));
-    }
-}
-
-int rc_moves_tell_guests(struct rc_moves *moves)
-{
-    const struct rc_clients *clients = moves->clients;
-    const struct rc_truth *truth = clients->truth;
-    const struct rc_truth_move *kept = &truth->layout->move;
-    const uint32_t generation = rc_control_relay_generation(clients->control);
-    if (moves->snapshot_generation != generation) {
-        moves->snapshot_generation = generation;
-        moves->snapshot_next = 1;
-    }
-    for (; moves->snapshot_next <= clients->hub->clients_high; moves->snapshot_next++) {
-        const struct rc_client *client = rc_truth_client(truth, moves->snapshot_next);
-        if (client->random != 0 && client->guest) {
-            const struct rc_client_ref ref = rc_client_ref(clients, moves->snapshot_next);
-            if (tell_one(moves, &ref, false) < 0) {
-                return -EAGAIN;
-            }
-        }
-    }
-    /* Those who are just coming: all of them again, if there is no room for all. */
-    for (uint32_t i = 0; kept->role == RC_MOVE_TAKES && i < kept->count; i++) {
-        if (kept->refs[i].random != 0 && tell_one(moves, &kept->refs[i], false) < 0) {
-            return -EAGAIN;
-        }
-    }
-    return 0;
-}
-
 static void guest_ended(void *context, const struct rc_client_ref *client)
 {
     rc_move_tell(context, client, true);
 }
-
-/* --- */
 
 bool rc_moves_pass(struct rc_moves *moves)
 {
     if (RC_LIKELY(!rc_moves_busy(moves))) {
         return false;
     }
-    tell_waiting(moves);
+    rc_move_tell_waiting(moves);
     const bool more = rc_give_pass(moves);
     return rc_take_pass(moves) || more;
 }

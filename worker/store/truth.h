@@ -34,7 +34,9 @@
 #include "worker/store/encoding.h"
 #include "worker/store/heap.h"
 #include "worker/store/linked.h"
+#include "worker/store/moving.h"
 #include "worker/store/pool.h"
+#include "worker/store/sealed.h"
 #include "worker/store/socket.h"
 #include "worker/ws/receive.h"
 
@@ -530,54 +532,6 @@ struct rc_truth_receiving {
     uint32_t next;
     uint64_t up_position; /* of the up ring, when the message before `next` was begun */
     uint8_t bytes[4096];
-};
-
-/* The place that a client's id names, where that is not its place here: truth->homes, by client. */
-struct rc_home {
-    uint32_t slot;
-    uint16_t worker;
-    uint16_t pad;
-};
-
-enum rc_move_role {
-    RC_MOVE_NONE,
-    RC_MOVE_GIVES, /* from the RC_UP_BARRIER on until the other worker was told of the end */
-    RC_MOVE_TAKES, /* from the RC_DOWN_BARRIER on until that: the down ring stands still */
-};
-
-/* Clients that are moving to or from another worker (worker/move): what a successor needs to end it. */
-struct rc_truth_move {
-    uint64_t token;
-    uint32_t role; /* enum rc_move_role */
-    uint32_t peer; /* worker */
-    uint32_t count;
-    uint32_t pad;
-    struct rc_client_ref
-        refs[RC_MOVE_CLIENTS_MAX]; /* of the last barrier, also when it is over: who may be asked for here in vain */
-};
-
-/* So many bytes, the whole of a heap block. */
-struct rc_truth_block {
-    uint32_t count;
-    uint8_t bytes[];
-};
-
-#define RC_TRUTH_TLS_KEYS_BYTES 216u
-
-/* A TLS 1.3 connection behind its handshake (worker/io/tls_left.h), a heap block of truth->tls. Written by worker/io. */
-struct rc_truth_tls {
-    uint32_t generation; /* of the socket */
-    uint32_t identity;  /* heap block: struct rc_truth_block, as the next three; 0 = none. Whom its certificate names */
-    uint32_t part;      /* what has come of a record of which not all has */
-    uint32_t unread;    /* what a killed process had received of it, and not looked at */
-    uint32_t out;       /* records that leave */
-    uint32_t out_sent;  /* of them */
-    uint32_t out_asked; /* `out_sent` when the send in flight was asked for */
-    uint8_t failed;     /* it ends when its alert has left */
-    uint8_t
-        changing; /* 1: a record is being made, or taken apart: of a killed worker nobody seals with these keys again */
-    uint8_t pad[2];
-    _Alignas(8) uint8_t keys[RC_TRUTH_TLS_KEYS_BYTES]; /* struct rc_tls_keys */
 };
 
 /* Of struct rc_rate (worker/gate/rate.h). */
