@@ -6,7 +6,7 @@ import { run } from "./lib/broker.mjs";
 import { testLink } from "./lib/link.mjs";
 import { handedOver } from "./lib/outlive.mjs";
 import { asBefore, comeAll, sayAll, sayWhile, setup, stateOf, talkWhile } from "./lib/resumed.mjs";
-import { until } from "./lib/util.mjs";
+import { freePort, until, within } from "./lib/util.mjs";
 
 const application = { setup, options: { connectionStateRecovery: {} } };
 const metric = async (broker, name) => (await broker.metrics())(name);
@@ -73,6 +73,74 @@ testLink("hand-over of all workers while everybody talks: neither clients nor th
   for (const client of clients) client.end();
 });
 
+const port = await freePort();
+testLink("the same with an application that dials; then it dies, and another one dials: no client notices", {
+  needs: "resume", application: { ...application, link: { dial: `tcp://127.0.0.1:${port}` } }, config: { "link.listen": [`127.0.0.1:${port}`] }, table: { grace: "1h" }, timeout: 120000,
+}, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  await sayWhile(clients, handedOver(broker));
+  await app.isLinked(2);
+  await asBefore(clients, 2);
+  for (let round = 3; round < 5; round++) {
+    await app.kill();
+    await sayAll(clients, 0, 3, () => app.start());
+    await asBefore(clients, round);
+  }
+  const { connections, recovered } = await stateOf(app);
+  assert.deepEqual([connections, recovered], [2 * clients.length, 2 * clients.length]);
+  for (const client of clients) client.end();
+});
+
+/* Asks for large bytes back, one time after the other, until that is settled: each answer is what was asked. */
+async function echoWhile(clients, during) {
+  let over = false;
+  const settled = during.finally(() => (over = true));
+  settled.catch(() => {}); // it is looked at below
+  await Promise.all(clients.map(async (client, i) => {
+    for (let n = 0; n === 0 || !over; n++) {
+      const bytes = Buffer.alloc(60000 + i, n);
+      const [answer, again] = await within(20000, new Promise((done) => client.socket.emit("echo", bytes, n, (...answer) => done(answer))), `${client.name} has its bytes back`);
+      assert.equal(again, n);
+      assert.ok(bytes.equals(Buffer.from(answer)), client.name);
+    }
+  }));
+  await settled;
+}
+
+testLink("large binary packets both ways, cut off in the middle by hand-overs: whole, each once", { needs: "resume", application, timeout: 120000 }, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  for (let round = 2; round < 5; round++) {
+    await echoWhile(clients, handedOver(broker));
+    await asBefore(clients, round);
+  }
+  await wentOn(app, clients);
+  for (const client of clients) client.end();
+});
+
+testLink("clients that go while no process has them: the next one hears of the others only; whoever goes while links are cut is heard of", { needs: "resume", application, table: { grace: "1h" }, timeout: 120000 }, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  await app.kill();
+  await until("no process has them", () => away(broker) === clients.length);
+  const gone = clients.splice(0, 4);
+  for (const client of gone) client.end();
+  await until("they have gone", async () => (await metric(broker, "ringcast_link_apart")) === clients.length);
+  await app.start();
+  await asBefore(clients, 2);
+  assert.equal((await stateOf(app)).connections, 2 * clients.length);
+  app.child.kill("SIGSTOP");
+  await handedOver(broker);
+  const late = clients.splice(0, 4);
+  for (const client of late) client.end();
+  app.child.kill("SIGCONT");
+  await until("it is told", async () => (await stateOf(app)).reasons.length === 2 * late.length);
+  assert.deepEqual([...new Set((await stateOf(app)).reasons)], ["transport close"]);
+  await asBefore(clients, 3);
+  for (const client of clients) client.end();
+});
+
 testLink("kill -9 of a worker while nobody talks: neither clients nor the application notice", { needs: "resume", application, timeout: 120000 }, async ({ broker, app }) => {
   const clients = await comeAll(broker);
   await asBefore(clients, 1);
@@ -112,16 +180,17 @@ testLink("kill -9 of a worker while everybody talks, and of another one while th
     await until("it is ready", async () => (await broker.status()).processes.every((row) => row.state === "ready"));
   };
   await talkWhile(clients, other(0));
-  await asBefore(clients, 2);
-  await wentOn(app, clients);
+  // Whoever was being handled in that moment may have been ended (docs/outlive.md).
+  const stayed = clients.filter(({ events }) => events.length === 0);
+  assert.ok(clients.length - stayed.length <= await metric(broker, "ringcast_not_adopted_sockets_total"));
+  await asBefore(stayed, 2);
   await app.kill();
   await sayAll(clients, 0, 3, async () => {
     await until("no process has them", () => away(broker) === clients.length);
     await other(1);
-    for (const { events } of clients) assert.deepEqual(events, []);
     await app.start();
   });
-  await asBefore(clients, 3);
+  await asBefore(stayed, 3);
   for (const client of clients) client.end();
 });
 
@@ -154,7 +223,7 @@ testLink("a network that is cut again and again while everybody talks: nobody no
       await until("links are there again", () => moved() === 2 * round);
     };
     way.cut();
-    await sayWhile(clients, again());
+    await Promise.all([sayWhile(clients, again()), echoWhile(clients, again())]);
     await asBefore(clients, round);
     await wentOn(app, clients);
   }

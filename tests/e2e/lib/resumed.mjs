@@ -17,6 +17,7 @@ export function setup({ io, state }) {
       socket.join(["all", 42, socket.handshake.auth.name]);
     }
     socket.on("visit", (answer) => answer(++socket.data.visits));
+    socket.on("echo", (bytes, n, answer) => answer(bytes, n));
     socket.on("last visit", (answer) => (answer(++socket.data.visits), setImmediate(() => process.kill(process.pid, "SIGKILL"))));
     socket.on("rooms", (answer) => answer([...socket.rooms].map((room) => (room === socket.id ? "itself" : room)).sort(), socket.handshake.auth.name, process.pid));
     socket.on("say", (n) => io.to("all").emit("said", socket.handshake.auth.name, n));
