@@ -32,6 +32,8 @@ struct rc_broker {
     bool keeps;  /* workers' sockets, in vaults */
     bool adopts; /* and clients of workers that died can be gone on with */
     struct rc_segments segments;
+    uint64_t
+        config_since_ms; /* CLOCK_MONOTONIC: who was started before has its configuration from other segments (upgrades); 0: nobody */
     struct rc_steer steer;
     uint32_t listen_count;
     struct rc_listen listens[RC_LISTENERS_MAX];

@@ -27,6 +27,7 @@
 #define TAG_SOURCE (19u | RC_STATE_MUST) /* text of the configuration in force */
 #define TAG_BASE (20u | RC_STATE_MUST)   /* of the one that has what only a restart changes */
 #define TAG_ROWS 21u                     /* of tables in force: rc_settings_rows */
+#define TAG_CONFIG_SINCE 22u             /* struct rc_broker.config_since_ms */
 
 #define ROWS_BYTES_MAX (64u * 1024u)
 
@@ -268,6 +269,7 @@ static void write_broker(const struct rc_supervisor *supervisor, struct rc_state
                                          .recovery_bytes = broker->segments.recovery_bytes,
                                          .started_ms = supervisor->started_ms};
     rc_state_put(state, TAG_BROKER, &record, sizeof(record));
+    rc_state_put(state, TAG_CONFIG_SINCE, &broker->config_since_ms, sizeof(broker->config_since_ms));
     for (uint32_t i = 0; i < broker->listen_count; i++) {
         const struct rc_listen *group = &broker->listens[i];
         const struct listen_record one = {.index = i,
@@ -648,6 +650,13 @@ static bool read_rows(struct rc_supervisor *supervisor, struct rc_span payload)
     return read_text(&supervisor->settings->former_rows, payload, ROWS_BYTES_MAX);
 }
 
+static bool read_config_since(struct rc_supervisor *supervisor, struct rc_span payload)
+{
+    struct rc_span rest;
+    uint64_t *since_ms = &supervisor->broker.config_since_ms;
+    return take_head(payload, since_ms, sizeof(*since_ms), &rest);
+}
+
 static bool read_fd(struct rc_supervisor *supervisor, struct rc_span payload)
 {
     struct fd_record record;
@@ -693,7 +702,7 @@ static const struct {
     {TAG_KEYS, read_keys},       {TAG_QUICKSTART, read_quickstart},
     {TAG_UPGRADE, read_upgrade}, {TAG_SOURCE, read_source},
     {TAG_BASE, read_base},       {TAG_ROWS, read_rows},
-    {TAG_FD, read_fd},
+    {TAG_FD, read_fd},           {TAG_CONFIG_SINCE, read_config_since},
 };
 
 int rc_image_read(struct rc_supervisor *supervisor, const struct rc_state *state, struct rc_err *err)

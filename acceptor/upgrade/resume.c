@@ -55,6 +55,9 @@ static int resume_broker(struct rc_supervisor *supervisor, struct rc_resume *res
     if (rc >= 0) {
         rc_broker_wire(broker);
         resume->foreign = rc == 1;
+        if (resume->foreign) {
+            broker->config_since_ms = rc_clock_ms();
+        }
         rc = resume_config(supervisor, resume->foreign, err);
     }
     if (rc == 0) {

@@ -113,12 +113,14 @@ static void reload_apply(struct rc_supervisor *supervisor, const struct rc_confi
     reload->since_ms = supervisor->now_ms;
 }
 
-/* A child of another build has its configuration from an acceptor that is gone: it would never take this one over. NULL: there is none. */
+/* A child of another build, or from before an upgrade that made the configuration's memory anew, has its configuration from an acceptor that is
+ * gone: it would never take this one over. NULL: there is none. */
 static const struct rc_child *child_foreign(struct rc_supervisor *supervisor)
 {
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         const struct rc_child *child = rc_broker_child(&supervisor->broker, i);
-        if (child->pid != 0 && rc_segments_foreign(&supervisor->broker.segments, child->index)) {
+        if (child->pid != 0 && (child->started_ms < supervisor->broker.config_since_ms ||
+                                rc_segments_foreign(&supervisor->broker.segments, child->index))) {
             return child;
         }
     }
@@ -132,7 +134,8 @@ static void reload_begin(struct rc_supervisor *supervisor)
     supervisor->reload.wanted = false;
     const struct rc_child *foreign = child_foreign(supervisor);
     if (foreign != NULL) {
-        rc_config_errors_add(&errors, "%s still runs with the program of another version: repeat `ringcast upgrade`",
+        rc_config_errors_add(&errors,
+                             "%s still runs with the configuration of another version: repeat `ringcast upgrade`",
                              rc_child_name(foreign));
         reload_refuse(supervisor, &errors);
         return;

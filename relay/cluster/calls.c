@@ -256,8 +256,12 @@ static bool ask_others(struct rc_calls *calls, struct rc_call_sent *sent, const 
 {
     const uint64_t token = (uint64_t)sent->serial << 32 | (uint64_t)(sent - calls->sent);
     const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
-    return calls->others.ask != NULL && rc_sockets_of_room(view) && view->data[0] != RC_CALL_ROOM_USERS &&
-           calls->others.ask(calls->others.context, channel, token) == 0;
+    if (calls->others.ask == NULL || !rc_sockets_of_room(view) || view->data[0] == RC_CALL_ROOM_USERS) {
+        return false;
+    }
+    const int rc = calls->others.ask(calls->others.context, channel, token);
+    sent->dropped |= rc < 0 && rc != -ENOSYS; /* -ENOSYS: there are none to ask; else the answer is not all */
+    return rc == 0;
 }
 
 static struct rc_call_sent *told_of(const struct rc_calls *calls, uint64_t token)

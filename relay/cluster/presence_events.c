@@ -607,7 +607,9 @@ uint32_t rc_presence_events_list(void *context, struct rc_span name, uint8_t *ou
         return 0;
     }
     channel_watch(channel);
-    if (!channel->view.begun && channel->flying == 0) {
+    if (!channel->view.begun) {
+        channel->failed |=
+            channel->flying > 0; /* what is being read is told as what has changed since this list, or read again */
         tell_own(channel, true);
         channel_dirty(channel);
     }

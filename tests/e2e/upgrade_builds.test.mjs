@@ -146,7 +146,7 @@ testBroker("an upgrade that stops half way: both builds run beside each other, a
   broker.writeConfig({ ...broker.config, "limits.max_channels": 55 });
   const reloaded = await reload(broker);
   assert.equal(reloaded.code, 1);
-  assert.match(reloaded.stdout + reloaded.stderr, /worker 0 still runs with the program of another version: repeat `ringcast upgrade`/);
+  assert.match(reloaded.stdout + reloaded.stderr, /worker 0 still runs with the configuration of another version: repeat `ringcast upgrade`/);
   await broker.killRelay();
   await crowd.more(50);
   rmSync(join(variant, "fails"));

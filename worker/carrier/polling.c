@@ -398,7 +398,8 @@ static void post_go_on(struct rc_exchange *exchange)
     post->inside = true;
     const bool over = post_packets(post, exchange->connection);
     post->inside = false;
-    exchange->done = (uint64_t)post->packets << 32 | post->done;
+    /* `done` is of the packet that runs: one that has to wait has got no further than a process before this one. */
+    exchange->done = (uint64_t)post->packets << 32 | (post->running ? post->done : post->done_before);
     if (over) {
         post_answer(exchange);
         return;

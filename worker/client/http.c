@@ -104,8 +104,13 @@ static void conn_over(void *context, uint32_t index)
 
 static uint64_t conn_done(void *context, uint32_t index)
 {
-    const struct rc_input *input = input_of(context, index);
-    return input == NULL ? 0 : input->request_done;
+    struct rc_input *input = input_of(context, index);
+    const uint64_t done = input == NULL ? 0 : input->request_done;
+    if (input != NULL) {
+        input->request_done =
+            0; /* of the first that begins, not of those behind it; until it is kept again the request is ONCE */
+    }
+    return done;
 }
 
 void rc_socket_keep_request(struct rc_clients *clients, uint32_t index, uint32_t held)

@@ -74,13 +74,14 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
     }
     hub->waiting = calloc(truth->clients.count_max, sizeof(*hub->waiting)); /* untouched pages while nobody waits */
     hub->replays = calloc(truth->clients.count_max, sizeof(*hub->replays));
+    hub->is_ahead = calloc(truth->clients.count_max, sizeof(*hub->is_ahead));
     hub->heats =
         calloc(truth->channels.count_max, sizeof(*hub->heats)); /* likewise, of channels that were never used */
     hub->closings = calloc(truth->clients.count_max, sizeof(*hub->closings));
     if (hub->heats == NULL || hub->closings == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for the rates of %u channels", truth->channels.count_max);
     }
-    if (hub->waiting == NULL || hub->replays == NULL) {
+    if (hub->waiting == NULL || hub->replays == NULL || hub->is_ahead == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for what %u clients wait for", truth->clients.count_max);
     }
     hub_find_critical(hub);
@@ -113,6 +114,7 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->sources);
     free(hub->waiting);
     free(hub->replays);
+    free(hub->is_ahead);
     free(hub->heats);
     free(hub->closings);
     free(hub->entry);

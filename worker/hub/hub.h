@@ -159,6 +159,7 @@ struct rc_hub {
     struct rc_index_list turn_clients;
     struct rc_index_list replays_due;   /* clients that are to get a piece of a history */
     struct rc_index_list ahead;         /* clients that have more of a history than this host: due when it gets some */
+    uint8_t *is_ahead;                  /* by client: it is in that list */
     struct rc_index_list dirty_sockets; /* answers, of those that carry no client */
     struct rc_index_list turn_sockets;
     struct rc_index_list dirty_critical; /* as dirty_groups, of critical namespaces: served between two rounds */

@@ -80,6 +80,8 @@ void rc_replay_begin(struct rc_hub *hub, uint32_t subscription, uint32_t replay)
 void rc_replay_end(struct rc_hub *hub, uint32_t subscription);
 /* The client may have room for more. */
 void rc_replay_due(struct rc_hub *hub, uint32_t client);
+/* It has more of its histories than this host, and waits until something comes. -ENOMEM. */
+int rc_recover_waits(struct rc_hub *hub, uint32_t client);
 /* The subscription, which is behind in its log, goes on from that frame (or from the head) in the history in its place. False: the frame's
  * message is not there, or no memory. */
 bool rc_replay_behind(struct rc_hub *hub, uint32_t subscription, const struct rc_channel_log *log, uint32_t frame);

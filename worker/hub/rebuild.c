@@ -133,7 +133,7 @@ static int rebuild_marks(struct rc_hub *hub, struct rc_err *err)
         rc |= client->guest ? rc_hub_alias(hub, client->random, i) : 0;
         rc |= client->flags & RC_CLIENT_DIRTY ? rc_index_list_push(&hub->dirty_clients, i) : 0;
         rc |= client->replay_due ? rc_index_list_push(&hub->replays_due, i) : 0;
-        rc |= client->in_history && !client->replay_due ? rc_index_list_push(&hub->ahead, i) : 0; /* it may be */
+        rc |= client->in_history && !client->replay_due ? rc_recover_waits(hub, i) : 0; /* it may be */
         rc |= client->flags & RC_CLIENT_READY ? rc_index_list_push(&hub->ready, i) : 0;
         rc |= client->flags & (RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF) ? rc_index_list_push(&hub->ending, i) : 0;
     }

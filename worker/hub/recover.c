@@ -242,6 +242,16 @@ static bool recover_ahead(const struct rc_hub *hub, const struct rc_replay *repl
            replay->cursor.offset > rc_place_position(hub, place, group->encoding) + 1;
 }
 
+int rc_recover_waits(struct rc_hub *hub, uint32_t client)
+{
+    if (hub->is_ahead[client]) {
+        return 0;
+    }
+    const int rc = rc_index_list_push(&hub->ahead, client);
+    hub->is_ahead[client] = rc == 0;
+    return rc;
+}
+
 /* The first of the client's that is not; NULL: none, and it waits until something comes. */
 static struct rc_replay *recover_next(struct rc_hub *hub, uint32_t client)
 {
@@ -250,7 +260,7 @@ static struct rc_replay *recover_next(struct rc_hub *hub, uint32_t client)
             return rc_truth_replay(hub->truth, i);
         }
     }
-    if (rc_index_list_push(&hub->ahead, client) < 0) {
+    if (rc_recover_waits(hub, client) < 0) {
         rc_hub_break(hub, client); /* it would wait for ever */
     }
     return NULL;
@@ -261,6 +271,7 @@ static void recover_wake(struct rc_hub *hub)
 {
     for (uint32_t i = 0; i < hub->ahead.count; i++) {
         const uint32_t client = hub->ahead.items[i];
+        hub->is_ahead[client] = 0;
         if (hub->replays[client] != 0) { /* else it has ended */
             rc_replay_due(hub, client);
         }

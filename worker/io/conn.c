@@ -346,8 +346,8 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
     /* -EBADF: a predecessor's that was not in the vault, and was ended with another before it was found missing (adopt.c). */
     RC_ASSERT(socket->state == RC_SOCKET_CLOSED && (result == 0 || (result == -EBADF && io->truth->adopted)));
     socket->inflight = 0;
+    rc_io_tls_freed(io, index); /* while it is somebody's: keys are wiped */
     socket->state = RC_SOCKET_FREE;
-    rc_io_tls_freed(io, index);
     if (io->kept_fds != NULL && io->kept_fds[index] >= 0) {
         close(io->kept_fds[index]);
         io->kept_fds[index] = -1;

@@ -87,7 +87,9 @@ void rc_io_tls_take(struct rc_io *io)
         if (left == NULL) {
             continue;
         }
-        const bool goes_on = socket->state != RC_SOCKET_FREE && socket->state < RC_SOCKET_TERMINATING &&
+        /* One that had failed, and has sent its alert, has nothing left to do. */
+        const bool over = left->failed && rc_io_tls_left_bytes(io->truth, left->out)->count <= left->out_sent;
+        const bool goes_on = !over && socket->state != RC_SOCKET_FREE && socket->state < RC_SOCKET_TERMINATING &&
                              left->generation == socket->generation && !left->changing && io->tls_sockets != NULL &&
                              io->tls_sockets[i] == NULL && !(io->truth->cut && left_given_up(io->truth, socket));
         if (!goes_on || take_one(io, i, left) < 0) {

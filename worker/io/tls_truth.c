@@ -20,10 +20,17 @@ const struct rc_truth_block *rc_io_tls_left_bytes(const struct rc_truth *truth, 
     return block == 0 ? &none : rc_heap_at(&truth->heap, block);
 }
 
+/* What TLS keeps goes before logs and replies of all do, which have budgets of their own. A block may be nearly twice as large as asked for. */
+static uint32_t left_alloc(struct rc_heap *heap, uint64_t bytes)
+{
+    return heap->used + 2 * bytes <= heap->bytes / 4 * 3 ? rc_heap_alloc(heap, bytes) : 0;
+}
+
 int rc_io_tls_left_put(struct rc_truth *truth, uint32_t *link, const void *first, uint32_t first_bytes,
                        const void *second, uint32_t second_bytes)
 {
-    const uint32_t block = rc_heap_alloc(&truth->heap, sizeof(struct rc_truth_block) + first_bytes + second_bytes);
+    const uint32_t block =
+        left_alloc(&truth->heap, sizeof(struct rc_truth_block) + (uint64_t)first_bytes + second_bytes);
     if (block == 0) {
         return -ENOMEM;
     }
@@ -56,6 +63,10 @@ void rc_io_tls_left_drop(struct rc_io *io, uint32_t index)
     }
     const uint32_t block = truth->tls[index];
     uint32_t *const links[] = {&left->identity, &left->part, &left->unread, &left->out};
+    left->changing = 1; /* killed from here on, nobody goes on with it, and no key is left behind */
+    RC_STORE_ORDER();
+    OPENSSL_cleanse(left->keys, sizeof(left->keys));
+    RC_STORE_ORDER();
     truth->tls[index] = 0; /* nobody names any of it from here on */
     RC_STORE_ORDER();
     for (size_t i = 0; i < RC_ARRAY_COUNT(links); i++) {
@@ -82,7 +93,7 @@ void rc_io_tls_left_begin(struct rc_io *io, uint32_t index, struct rc_io_tls *tl
     if (!rc_tls_settled(tls->conn) || truth->sockets[index].listener == RC_SOCKET_MADE_HERE) {
         return;
     }
-    const uint32_t block = rc_heap_alloc(&truth->heap, sizeof(struct rc_truth_tls));
+    const uint32_t block = left_alloc(&truth->heap, sizeof(struct rc_truth_tls));
     if (block == 0) {
         rc_metric_add(io->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
         return;
@@ -90,11 +101,11 @@ void rc_io_tls_left_begin(struct rc_io *io, uint32_t index, struct rc_io_tls *tl
     struct rc_tls_state state;
     struct rc_truth_tls *left = rc_heap_at(&truth->heap, block);
     *left = (struct rc_truth_tls){.generation = truth->sockets[index].generation, .changing = 1};
+    RC_STORE_ORDER();
+    truth->tls[index] = block; /* before keys are in it: who is killed leaves none that nobody wipes */
+    RC_STORE_ORDER();
     rc_tls_keep_keys(tls->conn, left->keys);
     rc_tls_state_of(tls->conn, &state);
-    RC_STORE_ORDER();
-    truth->tls[index] = block;
-    RC_STORE_ORDER();
     if (state.identity_bytes > 0 &&
         rc_io_tls_left_put(truth, &left->identity, state.identity, state.identity_bytes, NULL, 0) < 0) {
         left_give_up(io, index, tls);

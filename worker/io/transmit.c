@@ -64,7 +64,9 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
         packet->error = rc_io_tls_commit(io, packet, &packet->sent);
         io->truth->sockets[packet->socket].sent_bytes += packet->sent;
         transmit_committed(io, packet);
-        rc_io_tls_changes(io, packet->socket, false);
+        if (packet->error == 0) {
+            rc_io_tls_changes(io, packet->socket, false); /* else a record was lost: nobody goes on with these keys */
+        }
         rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
         return;
     }
