@@ -1,90 +1,8 @@
 // What clients notice when a process of the application dies or is deployed anew: with resume nothing, without it what Node's clients do.
 import assert from "node:assert/strict";
-import { io as connectClient } from "socket.io-client";
 import { testLink } from "./lib/link.mjs";
+import { CLIENTS, Client, asBefore, comeAll, sayAll, setup, stateOf } from "./lib/resumed.mjs";
 import { until, within } from "./lib/util.mjs";
-
-const CLIENTS = 12;
-const TRANSPORTS = [["polling"], ["websocket"], ["polling", "websocket"]];
-
-function setup({ io, state }) {
-  Object.assign(state, { connections: 0, middlewares: 0, reasons: [], recovered: 0 });
-  io.use((socket, next) => (state.middlewares++, next()));
-  const serve = (socket) => {
-    state.connections++;
-    if (socket.recovered) state.recovered++;
-    else {
-      socket.data.visits = 0;
-      socket.join(["all", 42, socket.handshake.auth.name]);
-    }
-    socket.on("visit", (answer) => answer(++socket.data.visits));
-    socket.on("rooms", (answer) => answer([...socket.rooms].map((room) => (room === socket.id ? "itself" : room)).sort(), socket.handshake.auth.name, process.pid));
-    socket.on("say", (n) => io.to("all").emit("said", socket.handshake.auth.name, n));
-    socket.on("disconnect", (reason) => state.reasons.push(reason));
-  };
-  io.on("connection", serve);
-  io.of("/second").on("connection", serve);
-}
-
-class Client {
-  constructor(broker, i) {
-    this.name = `client ${i}`;
-    this.events = [];
-    this.said = [];
-    const options = { transports: TRANSPORTS[i % 3], forceNew: true, reconnectionDelay: 100, auth: { name: this.name } };
-    this.socket = connectClient(`http://${broker.host}`, options);
-    this.second = this.socket.io.socket("/second", options);
-    for (const socket of [this.socket, this.second]) {
-      socket.on("disconnect", (reason) => this.events.push(`disconnect: ${reason}`));
-      socket.on("connect_error", (error) => this.events.push(`connect_error: ${error.message}`));
-    }
-    this.socket.on("said", (who, n) => this.said.push(`${who} ${n}`));
-  }
-
-  async come() {
-    await within(20000, Promise.all([this.socket, this.second].map((socket) => new Promise((done) => socket.once("connect", done)))), `${this.name} comes`);
-    if (this.socket.io.opts.transports.length === 2) await until("the upgrade", () => this.socket.io.engine.transport.name === "websocket");
-    this.ids = [this.socket.id, this.second.id];
-    return this;
-  }
-
-  ask(event, socket = this.socket) {
-    return within(20000, new Promise((done) => socket.emit(event, (...answer) => done(answer))), `${this.name} is answered ${event}`);
-  }
-
-  end() {
-    this.socket.io._close();
-  }
-}
-
-const comeAll = (broker) => Promise.all(Array.from({ length: CLIENTS }, (_, i) => new Client(broker, i).come()));
-const stateOf = (app) => app.call(({ state }) => state);
-
-/* Nobody noticed, and all is as it was: ids, rooms, data, the second namespace; `visits` so far. */
-async function asBefore(clients, visits) {
-  for (const client of clients) {
-    assert.deepEqual(client.events, [], client.name);
-    assert.deepEqual([client.socket.id, client.second.id], client.ids);
-    assert.deepEqual((await client.ask("rooms")).slice(0, 2), [[42, "all", client.name, "itself"], client.name]);
-    assert.deepEqual(await client.ask("visit"), [visits]);
-    assert.deepEqual(await client.ask("visit", client.second), [visits]);
-  }
-}
-
-/* What all say is heard by all, once each, in the order of each. */
-async function sayAll(clients, from, count, during = () => {}) {
-  for (const client of clients) client.said.length = 0;
-  for (let n = from; n < from + count; n++) {
-    for (const client of clients) client.socket.emit("say", n);
-    if (n === from) await during();
-  }
-  const wanted = clients.length * count;
-  await until("all have heard all", () => clients.every(({ said }) => said.length >= wanted));
-  for (const { said } of clients) {
-    assert.equal(new Set(said).size, said.length, "nothing comes twice");
-    for (const { name } of clients) assert.deepEqual(said.filter((line) => line.startsWith(`${name} `)), Array.from({ length: count }, (_, i) => `${name} ${from + i}`));
-  }
-}
 
 for (const [title, options, link, recovered] of [
   ["recovery on", { connectionStateRecovery: {} }, {}, { middlewares: 0 }],
@@ -108,6 +26,22 @@ for (const [title, options, link, recovered] of [
     assert.deepEqual([...new Set((await stateOf(app)).reasons)], ["transport close"]);
   });
 }
+
+testLink("an answer that a client has counts: what the handler made of its socket's data is known to the next process", { needs: "resume", application: { setup, options: { connectionStateRecovery: {} } }, timeout: 90000 }, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  let round = 1;
+  for (const client of clients.slice(0, 3)) {
+    assert.deepEqual(await client.ask("last visit"), [++round]);
+    await within(15000, app.exited, "it has died");
+    await app.start();
+    for (const other of clients) if (other !== client) assert.deepEqual(await other.ask("visit"), [round]);
+    assert.deepEqual(await client.ask("visit", client.second), [round]);
+    for (const other of clients) if (other !== client) assert.deepEqual(await other.ask("visit", other.second), [round]);
+    await asBefore(clients, ++round);
+  }
+  for (const client of clients) client.end();
+});
 
 testLink("a deploy: SIGTERM, io.close(), another process: no client notices, no handler speaks of an end to others", {
   needs: "resume",

@@ -209,7 +209,6 @@ void rc_line_lost(struct rc_links *links, uint32_t index)
     struct rc_heap *heap = &links->clients->truth->heap;
     struct rc_link_line *line = line_at(links, index);
     struct rc_link_line_own *own = &links->lines[index];
-    const uint64_t grace = links->table == NULL ? 0 : links->table->config.grace_ms;
     uint32_t conns = 0;
     RC_ASSERT(own->link == 0);
     for (uint32_t client = own->first; client != 0; client = rc_link_conn_of(links, client)->next) {
@@ -222,7 +221,7 @@ void rc_line_lost(struct rc_links *links, uint32_t index)
         const uint32_t client = own->first;
         struct rc_link_bond *bond = rc_link_bond_of(links, client);
         rc_chunks_join(heap, &bond->held, &bond->rest);
-        bond->until_ms = (own->since_ms != 0 ? own->since_ms : rc_links_now_ms(links)) + grace;
+        bond->away_ms = own->since_ms != 0 ? own->since_ms : rc_links_now_ms(links);
         bond->flags &= (uint8_t) ~(unsigned)RC_LINK_BOND_OPENING;
         rc_link_conn_give(links, client, NULL);
         conns++;

@@ -99,6 +99,8 @@ static bool is_away(const struct rc_links *links, uint32_t client)
 static void away_look(struct rc_links *links)
 {
     const uint64_t now = rc_links_now_ms(links);
+    const uint64_t grace =
+        links->table == NULL ? 0 : links->table->config.grace_ms; /* as it is now: a reload counts for all */
     uint32_t kept = 0;
     uint32_t opened = 0;
     for (uint32_t i = 0; i < links->away.count; i++) {
@@ -110,7 +112,7 @@ static void away_look(struct rc_links *links)
         if (link != NULL && link->line != 0) {
             opened++;
             open_again(links, link, client);
-        } else if (now >= rc_link_bond_of(links, client)->until_ms || links->table == NULL) {
+        } else if (now - rc_link_bond_of(links, client)->away_ms >= grace) {
             close_away(links, client);
         } else {
             links->away.items[kept++] = client;
@@ -174,7 +176,7 @@ void rc_resume_resumed(struct rc_links *links, uint32_t client)
         return; /* it has said so already, or was not asked */
     }
     bond->flags &= (uint8_t) ~(unsigned)RC_LINK_BOND_OPENING;
-    bond->until_ms = 0;
+    bond->away_ms = 0;
     rc_link_members_leave(links, client);
     if (rc_index_list_push(&links->holding, client) < 0) {
         rc_client_failed_memory(links->clients, client);

@@ -33,7 +33,7 @@ enum rc_link_bond_flags {
 /* A client's connection at the application, which outlives its process. */
 struct rc_link_bond {
     uint64_t id;           /* that it has on links */
-    uint64_t until_ms;     /* CLOCK_MONOTONIC: closed then; 0 = a process has it */
+    uint64_t away_ms;      /* CLOCK_MONOTONIC: since then no process has it; 0 = one has */
     struct rc_chunks held; /* what the client says meanwhile: whole frames */
     struct rc_chunks rest; /* of `held`, while older ones are put before it */
     uint32_t client;       /* 0 = not in use */

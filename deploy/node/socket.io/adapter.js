@@ -226,8 +226,8 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
 
   /* --- clients of a process that is gone ------------------------------------------------------------------------------- */
 
-  /* Sockets become what SESSION said of them; what changes on the top of their `data` is said, at once behind whoever changes it: in the
-   * same write as the answer that it is given, so that no process dies between both. */
+  /* Sockets become what SESSION said of them; what changes on the top of their `data` is said, once a turn, and
+   * leaves no later than what that turn answers: whoever has the answer counts on it. */
   prepareResume() {
     const { nsp } = this;
     if (nsp.ringcastResumes || typeof nsp._createSocket !== "function") return;
@@ -271,13 +271,15 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
 
   touch(socket) {
     if (!links.settings.resume || !this.nsp.sockets.has(socket.id)) return;
-    if (this.dirty.size === 0) queueMicrotask(() => this.sayDirty());
+    if (this.dirty.size === 0) setImmediate(() => this.sayDirty());
     this.dirty.add(socket.id);
+    links.unsaid.add(this);
   }
 
   sayDirty() {
     const dirty = [...this.dirty].map((id) => this.nsp.sockets.get(id));
     this.dirty.clear();
+    links.unsaid.delete(this);
     for (const socket of dirty) {
       const connection = socket?.conn;
       if (!connection?.link?.has("resume") || links.detached || connection.readyState !== "open") continue;

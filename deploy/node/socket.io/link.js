@@ -1,7 +1,8 @@
 "use strict";
 // One link: a stream of frames between a worker of ringcast and this process (docs/link.md). It proves both ends to each other by the
 // shared secret, and writes what a turn of the loop has to say in one go. Events: `up` (HELLO was good, READY is sent), `frame` ({ name,
-// flags, connection, values }), `end` (error or null), once each but for `frame`. What outlives it is its line (line.js).
+// flags, connection, values }) for each, `flush` (what a turn has to say leaves) in each turn, `end` (error or null). What outlives it is its
+// line (line.js).
 const { EventEmitter } = require("node:events");
 const { createHmac, randomBytes, timingSafeEqual } = require("node:crypto");
 const { Broken, FRAME_MAX, HEAD, application, broker } = require("./frames.js");
@@ -115,8 +116,9 @@ class Link extends EventEmitter {
 
   /* By now what was read has reached its listeners: packets take two ticks, and this is another phase of the loop. */
   flush() {
-    this.scheduled = false;
     if (this.ended) return;
+    this.emit("flush"); // what is written now leaves, too
+    this.scheduled = false;
     // Before what came of it: half of a write is better without its end than said twice.
     const receipt = this.line?.receipt();
     if (receipt !== undefined) this.waiting.unshift(application.encode("RECEIPT", 0, 0, receipt));

@@ -26,7 +26,7 @@ class Links extends EventEmitter {
   /* `settings`: { secrets, path, resume, drain, recovery }. `links`: lines that have a link now; `lines`: the others, too. */
   constructor(settings) {
     super();
-    Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), lines: new Map(), answering: 0, questions: new Map(), asked: 0, detached: false, stopped: false });
+    Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), lines: new Map(), answering: 0, unsaid: new Set(), questions: new Map(), asked: 0, detached: false, stopped: false });
     this.uid = randomBytes(8).toString("hex");
   }
 
@@ -114,6 +114,7 @@ class Links extends EventEmitter {
   take(socket, nonces, head, watch = () => {}) {
     const link = new Link(socket, { secrets: this.settings.secrets, nonces, ready: (hello) => this.ready(hello) });
     link.on("up", () => this.onUp(link));
+    link.on("flush", () => this.saySessions());
     link.on("frame", (frame) => this.onFrame(link, frame));
     link.on("end", (error) => this.onEnd(link, error));
     watch(link);
@@ -262,6 +263,11 @@ class Links extends EventEmitter {
     asked.done(reply);
   }
 
+  /* What sockets have become in this turn. */
+  saySessions() {
+    for (const adapter of this.unsaid) adapter.sayDirty();
+  }
+
   announce() {
     for (const line of this.links) line.send("ASKS", 0, 0, this.engine.asks ? 1 : 0);
   }
@@ -294,6 +300,7 @@ class Links extends EventEmitter {
   /* Connections stay where they are, for the next process; what is said of them from here on is not heard. */
   detach() {
     if (this.detached) return;
+    this.saySessions();
     for (const line of this.lines.values()) {
       if (!line.resumes) continue;
       line.send("DETACH", 0, 0);

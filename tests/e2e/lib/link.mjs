@@ -116,18 +116,18 @@ const { stdout: keys } = await program(join(BIN_DIR, "ringcast"), ["--help-confi
 export const SKIP = keys.includes("max_unsent") ? false : "this broker has no links";
 
 /* What a broker needs to hold the clients of these. */
-export const linkConfig = (applications, more = {}) => ({
+export const linkConfig = (applications, more = {}, table = {}) => ({
   "socketio.path": "/socket.io/",
   "socketio.link": "app",
-  backend: [{ name: "app", kind: "link", ...(applications.some(({ dials }) => !dials) && { url: applications.filter(({ dials }) => !dials).map(({ url }) => url) }), secrets: [SECRET] }],
+  backend: [{ name: "app", kind: "link", ...(applications.some(({ dials }) => !dials) && { url: applications.filter(({ dials }) => !dials).map(({ url }) => url) }), secrets: [SECRET], ...table }],
   ...more,
 });
 
 /*
- * A test with a broker and `applications` processes behind it: body({ broker, app, apps }). All are ended. `config`: more of the broker's;
- * `needs`: what the broker has to say in HELLO (docs/link.md, features); else the test is skipped.
+ * A test with a broker and `applications` processes behind it: body({ broker, app, apps }). All are ended. `config`: more of the broker's; `table`: of
+ * its [[backend]]; `needs`: what the broker has to say in HELLO (docs/link.md, features); else the test is skipped.
  */
-export function testLink(name, { applications = 1, application = {}, config = {}, workers = 2, needs, ...options }, body) {
+export function testLink(name, { applications = 1, application = {}, config = {}, table = {}, workers = 2, needs, ...options }, body) {
   const apps = Array.from({ length: applications }, (_, i) => new Application(typeof application === "function" ? application(i) : application));
   after(() => Promise.all(apps.map((app) => app.stop()))); // also where no broker came to be
   testBroker(name, {
@@ -136,7 +136,7 @@ export function testLink(name, { applications = 1, application = {}, config = {}
     ...options,
     config: async () => {
       for (const app of apps) await app.start();
-      return linkConfig(apps, config);
+      return linkConfig(apps, config, table);
     },
   }, async (broker, t) => {
     try {
