@@ -184,7 +184,7 @@ testDashboard("it asks for a key, shows rates, processes, channels and clients, 
   keep("admin-trace", await page.screenshot({ whole: true }));
   await page.type("#trace-user", "<b>&eve");
   await page.click("#trace-begin");
-  await until("another trace runs", async () => /<b>&eve|connected, and subscribed/.test(await page.text("#trace")), { timeout: 30000 });
+  await until("the one before has ended, and another trace runs", async () => await page.evaluate('!document.querySelector("#trace-end").disabled') && /<b>&eve|connected, and subscribed/.test(await page.text("#trace")), { timeout: 30000 });
   await page.click("#trace-end");
   await shows("#trace-note", /^stopped$/);
   await shows("#memory", /subscriptions/);
