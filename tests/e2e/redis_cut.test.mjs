@@ -108,7 +108,7 @@ if (!INSIDE) {
       await say();
       await until("the next one arrives", () => remote.length === heard + 1 && remote.at(-1) === fromB - 1);
     }
-    await until("it arrives", () => got.get(away).remote.length === fromA);
+    await until("it arrives", () => got.get(away).remote.length === fromA && got.get(here).local.length === fromA && got.get(away).local.length === fromB);
     assert.deepEqual(got.get(away).remote, numbers(fromA), "in order, once");
     assert.deepEqual(got.get(here).local, numbers(fromA));
     assert.deepEqual(got.get(away).local, numbers(fromB));
