@@ -75,14 +75,21 @@ static void leave_tell(struct rc_worker *w, uint64_t now_ms)
     }
 }
 
+/* No more than the other one has room for. */
+static uint32_t leave_batch(uint64_t room)
+{
+    return room < RC_MOVE_CLIENTS_MAX ? (uint32_t)room : RC_MOVE_CLIENTS_MAX;
+}
+
 static void leave_give(struct rc_worker *w, uint64_t now_ms)
 {
     uint32_t peer = 0;
     uint64_t least;
     uint64_t sum;
     uint32_t count;
-    if (w->moves.give.phase == RC_GIVE_IDLE && w->clients.connections > 0 &&
-        (!leave_peer(w, &peer, &least, &sum, &count) || !rc_moves_begin(&w->moves, peer, RC_MOVE_CLIENTS_MAX))) {
+    if (w->moves.give.phase == RC_GIVE_IDLE && w->clients.connections > 0 && !rc_moves_pause(&w->moves, now_ms) &&
+        (!leave_peer(w, &peer, &least, &sum, &count) ||
+         !rc_moves_begin(&w->moves, peer, leave_batch(w->control.slots_per_worker - least)))) {
         leave_tell(w, now_ms);
     }
 }
@@ -96,7 +103,8 @@ static void leave_rebalance(struct rc_worker *w, uint64_t now_ms)
     uint64_t sum;
     uint32_t count;
     w->leave.look_ms = now_ms + (w->leave.rebalancing ? LEAVE_REBALANCE_PACE_MS : LEAVE_REBALANCE_LOOK_MS);
-    if (w->moves.give.phase != RC_GIVE_IDLE || !leave_peer(w, &peer, &least, &sum, &count)) {
+    if (w->moves.give.phase != RC_GIVE_IDLE || rc_moves_pause(&w->moves, now_ms) ||
+        !leave_peer(w, &peer, &least, &sum, &count)) {
         return;
     }
     const uint64_t own = w->io.open_count;
@@ -111,8 +119,7 @@ static void leave_rebalance(struct rc_worker *w, uint64_t now_ms)
     const uint64_t over = wanted ? own - average : 0;
     const uint64_t room = average > least ? average - least : 0;
     const uint64_t give = over < room ? over : room;
-    if (wanted && (give == 0 || !rc_moves_begin(&w->moves, peer,
-                                                give < RC_MOVE_CLIENTS_MAX ? (uint32_t)give : RC_MOVE_CLIENTS_MAX))) {
+    if (wanted && (give == 0 || !rc_moves_begin(&w->moves, peer, leave_batch(give)))) {
         w->leave.rebalancing = false; /* who could go is looked for again later */
     }
 }
@@ -156,7 +163,8 @@ void rc_leave_pass(struct rc_worker *w)
         now_ms + (w->moves.give.moved > 0 ? 0 : LEAVE_LOOK_MS); /* as long as some go, the next ones at once */
     leave_give(w, now_ms);
     w->more |= w->moves.give.phase == RC_GIVE_ASKING;
-    if (leave_use(w) == RC_WORKER_SENDING_AWAY && w->moves.give.phase == RC_GIVE_IDLE) {
+    if (leave_use(w) == RC_WORKER_SENDING_AWAY && w->moves.give.phase == RC_GIVE_IDLE &&
+        !rc_moves_pause(&w->moves, now_ms)) {
         rc_clients_drain(&w->clients); /* nobody else can go */
     }
     w->leave.over = leave_idle(w) && leave_empty(w);

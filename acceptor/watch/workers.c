@@ -113,16 +113,24 @@ static void worker_add(struct rc_supervisor *supervisor, uint32_t number)
     child->restart_due_ms = supervisor->now_ms; /* watch starts it */
 }
 
-/* The lowest free numbers, those that are still leaving first. */
+/* The lowest free numbers, those that are still leaving first. Who sends its clients away answers everybody 503 by now: its place is free when its
+ * process has ended. */
 static void workers_more(struct rc_supervisor *supervisor, uint32_t count)
 {
-    static const enum rc_worker_use order[] = {RC_WORKER_LEAVING, RC_WORKER_SENDING_AWAY, RC_WORKER_UNUSED};
+    static const enum rc_worker_use order[] = {RC_WORKER_LEAVING, RC_WORKER_UNUSED};
     for (size_t kind = 0; kind < RC_ARRAY_COUNT(order); kind++) {
         for (uint32_t i = 0; i < supervisor->broker.worker_count && count > 0; i++) {
             if (use_of(supervisor, i) == order[kind]) {
                 worker_add(supervisor, i);
                 count--;
             }
+        }
+    }
+    for (uint32_t i = 0; i < supervisor->broker.worker_count && count > 0; i++) {
+        if (use_of(supervisor, i) == RC_WORKER_SENDING_AWAY) {
+            workers_note(&supervisor->workers, "%s is sending its clients away: try again when it has ended\n",
+                         rc_child_name(&supervisor->broker.workers[i]));
+            count--;
         }
     }
 }

@@ -6,7 +6,8 @@
  *
  *   UNUSED ─more─▶ USED: listeners, a process ─fewer, highest number first─▶ LEAVING: no newcomers; the worker moves its connections (worker/move)
  *      ▲                     ▲────────────────────more again────────────────────┘ │
- *      └──────────────── its process has ended: listeners closed ◀────────────────┘
+ *      ├──────────────── its process has ended: listeners closed ◀────────────────┤
+ *      └──────────────────────────────────── likewise ◀─ SENDING_AWAY ◀─ --drain ─┘ who cannot be moved is told to come again: no way back
  *
  * Who asks is answered when all workers in use run and none is leaving, or told after a while what is still to be done, which goes on.
  */

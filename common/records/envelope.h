@@ -129,7 +129,8 @@ struct rc_envelope {
     uint32_t data_bytes;
     uint32_t exclude_text_bytes; /* NUL-terminated client ids of other instances; RC_..._SELECT: names of rooms */
     uint16_t flags;              /* enum rc_envelope_flags */
-    uint16_t code;               /* RC_DOWN_ANSWER: 0 = done, else error code of the native protocol */
+    uint16_t
+        code; /* RC_DOWN_ANSWER: 0 = done, else error code of the native protocol. RC_DOWN_DIRECT: what an API call hears if nobody is there */
     uint16_t exclude_count;
     uint8_t channel_bytes;    /* 0..255 */
     uint8_t request_id_bytes; /* 0..66, the id as the client wrote it (JSON token or binary form) */

@@ -3,12 +3,13 @@
 
 #include <string.h>
 
-/* Can the worker be told of a place in the order: is nothing missing before it, and is there room for it whatever waits? */
+/* Can the worker be told of a place in the order: is nothing missing before it, and does it read, so that the other one does not wait long? */
 static bool barrier_may(const struct rc_router *router, uint32_t worker)
 {
     const struct rc_relay_port *port = worker < router->setup.port_count ? &router->setup.ports[worker] : NULL;
-    return port != NULL && rc_worker_set_has(&router->fanout.live, worker) && !rc_port_stalled(port) &&
-           rc_gap_set_empty(&port->gaps) && rc_acknowledgements_empty(&port->acknowledgements);
+    return port != NULL && rc_worker_set_has(&router->fanout.live, worker) && rc_port_overflow_used(port) == 0 &&
+           !rc_port_stalled(port) && rc_gap_set_empty(&port->gaps) &&
+           rc_acknowledgements_empty(&port->acknowledgements);
 }
 
 void rc_router_barrier(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,

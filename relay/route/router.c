@@ -223,6 +223,27 @@ static void route_retain(struct rc_router *router, struct rc_relay_port *port, c
     }
 }
 
+/* May a worker have the client of which this relay has not heard yet? */
+static bool direct_unsure(const struct rc_router *router, const struct rc_fanout_message *message)
+{
+    const struct rc_client_ref *target = &message->copy.head.target;
+    return RC_UNLIKELY(!rc_worker_set_empty(&router->fanout.unknown)) && target->random != 0 &&
+           target->worker != RC_WORKER_FOREIGN;
+}
+
+/* To the target's worker, which may be NULL, and whoever else may have it. False: nobody may. */
+static bool send_direct(struct rc_router *router, struct rc_relay_port *target, struct rc_fanout_message *message)
+{
+    const bool unsure = direct_unsure(router, message);
+    if (target != NULL) {
+        rc_fanout_to_one(&router->fanout, target, message);
+    }
+    if (unsure) {
+        rc_fanout_to_unknown(&router->fanout, message);
+    }
+    return target != NULL || unsure;
+}
+
 /* The API wants to know whether the client is there: the target's worker answers. 0, or the code of why it did not get the message. */
 static uint16_t send_direct_of_call(struct rc_router *router, struct rc_relay_port *target,
                                     struct rc_fanout_message *message)
@@ -231,6 +252,7 @@ static uint16_t send_direct_of_call(struct rc_router *router, struct rc_relay_po
     view.head.origin = (struct rc_client_ref){.worker = (uint16_t)message->asker->index};
     view.head.request_id_bytes = message->up->head.request_id_bytes;
     view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_API);
+    view.head.code = direct_unsure(router, message) ? RC_ROUTE_UNAVAILABLE : 0; /* when it is not there */
     const int rc = rc_fanout_send(&router->fanout, target, RC_DOWN_DIRECT, &view);
     return rc == 0 ? 0 : rc == -EMSGSIZE ? RC_ROUTE_TOO_LARGE : RC_ROUTE_UNAVAILABLE;
 }
@@ -254,18 +276,15 @@ static void route_direct(struct rc_router *router, struct rc_relay_port *port, c
                       rc_fanout_asker(&router->fanout, port, record));
     struct rc_relay_port *target = direct_target(router, &message);
     uint16_t code = 0;
-    if (target != NULL && message.asker != NULL && (record->view.head.flags & RC_ENVELOPE_API)) {
-        code = send_direct_of_call(router, target, &message);
+    if (message.asker != NULL && (record->view.head.flags & RC_ENVELOPE_API) &&
+        (target != NULL || direct_unsure(router, &message))) {
+        code = target != NULL ? send_direct_of_call(router, target, &message) : RC_ROUTE_UNAVAILABLE;
         if (code == 0) {
             return;
         }
-    } else if (target != NULL) {
-        rc_fanout_to_one(&router->fanout, target, &message);
-        if (RC_UNLIKELY(!rc_worker_set_empty(&router->fanout.unknown))) {
-            rc_fanout_to_unknown(&router->fanout, &message);
-        }
-    } else if (router->setup.remote.ops == NULL ||
-               !router->setup.remote.ops->direct(router->setup.remote.context, &message.copy)) {
+    } else if (!send_direct(router, target, &message) &&
+               (router->setup.remote.ops == NULL ||
+                !router->setup.remote.ops->direct(router->setup.remote.context, &message.copy))) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
         code = RC_ROUTE_NOT_FOUND;
     }
@@ -606,12 +625,10 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
         keep_recoverable(router, &message);
         return rc_fanout_to_rooms(&router->fanout, &message);
     }
-    struct rc_relay_port *target = direct_target(router, &message);
-    if (target == NULL) {
+    if (!send_direct(router, direct_target(router, &message), &message)) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
         return false;
     }
-    rc_fanout_to_one(&router->fanout, target, &message);
     return true;
 }
 

@@ -173,3 +173,38 @@ testBroker("a worker that is killed while it takes: its successor goes on with t
   assert.ok(open.length >= clients.length - 1, `${clients.length - open.length} clients were disconnected`);
   for (const client of open) for (let i = 0; i < sent; i++) assert.equal((await client.next("message")).data, i);
 });
+
+testBroker("who has moved counts once, where it is", { workers: 2, timeout: 120000, config: { "limits.max_connections_per_user": 1, "debug.user_query": "user" } }, async (broker) => {
+  const ada = await until("ada is on worker 1", async () => {
+    const client = await broker.connect({ path: "/ws?user=ada" }).catch(() => null); // the one before may still be ending
+    if (client === null || client.worker === 1) return client;
+    await client.close();
+    await broker.connect({}); // there the next one goes elsewhere
+    return null;
+  });
+  await changed(broker, 1);
+  await assert.rejects(broker.connect({ path: "/ws?user=ada" }), /429|409|403|503/);
+  await ada.close();
+  await until("it is not counted any more", () => broker.connect({ path: "/ws?user=ada" }).then(() => true, () => false));
+});
+
+testBroker("a worker that is stopped at its barrier holds up nobody for long", { workers: 2, timeout: 120000 }, async (broker) => {
+  const clients = await broker.connectMany([2, 20]);
+  for (const client of clients) await client.subscribe("news");
+  broker.kill("SIGSTOP", "relay");
+  const leaving = workers(broker, 1);
+  await new Promise((done) => setTimeout(done, 1500)); // by then the barrier is asked for
+  broker.kill("SIGSTOP", 1);
+  broker.kill("SIGCONT", "relay");
+  await clients[0].publish("news", 1);
+  await until("it does not wait any more", () => broker.log.some((line) => /taking_given_up/.test(line)));
+  for (const client of clients.slice(0, 2)) assert.equal((await client.next("message")).data, 1);
+  broker.kill("SIGCONT", 1);
+  const result = await leaving;
+  assert.equal(result.code, 0, result.stdout);
+  await clients[0].publish("news", 2);
+  for (const client of clients.slice(2)) assert.equal((await client.next("message")).data, 1);
+  for (const client of clients) assert.equal((await client.next("message")).data, 2);
+  await clients[0].direct(clients[5].id, "by its id");
+  assert.equal((await clients[5].next("direct")).data, "by its id");
+});

@@ -560,7 +560,8 @@ static void direct_replied(struct rc_api_call *call, const struct rc_envelope_vi
     struct rc_api_fault fault;
     memcpy(&reply, view->data, sizeof(reply));
     if (!(reply.flags & RC_REPLY_FOUND)) {
-        rc_api_fault(&fault, 404, "no such client");
+        const bool busy = (reply.flags & RC_REPLY_BUSY) != 0;
+        rc_api_fault(&fault, busy ? 503 : 404, busy ? "the client is not found yet: try again" : "no such client");
         rc_api_fail(call, &fault);
         return;
     }

@@ -33,7 +33,9 @@ void rc_api_serve_direct(struct rc_api *api, const struct rc_envelope_view *view
     }
     const uint32_t client = rc_client_here(api->clients, target);
     const bool here = client != 0 && rc_truth_client(truth, client)->state == RC_CLIENT_OPEN;
-    const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : 0, .count = here};
+    const uint32_t missing =
+        view->head.code != 0 ? RC_REPLY_BUSY : 0; /* the relay has not heard from all workers yet */
+    const struct rc_reply_head head = {.flags = here ? RC_REPLY_FOUND : missing, .count = here};
     if (rc_api_may_reply(api)) {
         rc_api_reply(api, view->head.origin.worker, view->request_id, view->head.sequence, &head, NULL, 0,
                      (struct rc_span){0});

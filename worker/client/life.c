@@ -488,9 +488,6 @@ static void client_free(struct rc_clients *clients, uint32_t index, uint32_t soc
     RC_ASSERT(clients->connections > 0 && client->socket == RC_SOCKET_NONE);
     if (client->moving) { /* another worker has it: it has not ended */
         client->told_gone = true;
-        if (client->user != 0) {
-            rc_truth_user(clients->truth, client->user)->counted = false; /* that one counts it on */
-        }
     } else if (clients->closed != NULL) {
         client_record(clients, index, socket);
     }

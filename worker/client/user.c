@@ -534,7 +534,9 @@ int rc_client_user_came(struct rc_clients *clients, uint32_t client, const struc
         if (rc < 0) {
             return rc;
         }
-        user->counted = state->counted;
+        if (state->counted && clients->limits != NULL) { /* each worker counts its own; who was let in stays */
+            (void)rc_limits_user_add(clients->limits, state->id, 0, &user->counted);
+        }
     }
     return rc_client_expires(clients, client, rc_client_expiry_due(clients, client));
 }

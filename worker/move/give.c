@@ -17,6 +17,7 @@
 #define GIVE_STOPPING_MS 2000u
 #define GIVE_SETTLING_MS 200u /* until the turn at the barrier is over for all; who is not served by then stays */
 #define GIVE_SENDING_MS 2000u /* until the other one has made room in its inbox */
+#define GIVE_HELD_MS 2500u    /* of the other one: well before it goes on without an end (TAKE_TAKING_MS) */
 
 static void give_enter(struct rc_give *give, enum rc_give_phase phase)
 {
@@ -135,7 +136,7 @@ bool rc_moves_begin(struct rc_moves *moves, uint32_t peer, uint32_t count)
     }
     give->peer = peer;
     give->moved = 0;
-    give->held = false;
+    give->held = give->ordered = give->refused = false;
     give->config_generation = moves->clients->truth->layout->config_generation;
     give->token = rc_hub_random(moves->clients->hub);
     give_enter(give, RC_GIVE_ASKING);
@@ -250,6 +251,7 @@ static void give_order(struct rc_moves *moves)
     kept->role = RC_MOVE_GIVES;
     RC_STORE_ORDER();
     if (rc_uplink_write(moves->clients->uplink, RC_UP_BARRIER, &view) == 0) {
+        give->ordered = true;
         give_enter(give, RC_GIVE_ORDERED);
         return;
     }
@@ -265,7 +267,7 @@ void rc_give_barrier(struct rc_moves *moves, const struct rc_envelope_view *view
     if (give->phase != RC_GIVE_ORDERED || view->head.token != give->token) {
         return; /* a predecessor's, whose clients stay */
     }
-    if (view->head.code != 0) {
+    if (view->head.code != 0 || give->refused) {
         give_end(moves);
         return;
     }
@@ -357,6 +359,12 @@ static int give_one(struct rc_moves *moves, struct rc_give_item *item)
     return 0;
 }
 
+/* This one was stopped, or is slow: who goes now may come when the other one does not wait any more. */
+static bool give_late(const struct rc_give *give)
+{
+    return rc_clock_ms() - give->held_ms >= GIVE_HELD_MS;
+}
+
 /* At the barrier. True: at once again. */
 static bool give_clients(struct rc_moves *moves)
 {
@@ -368,10 +376,10 @@ static bool give_clients(struct rc_moves *moves)
         }
         return false;
     }
-    if (rc_hub_pending(moves->clients->hub) && give_age_ms(give) < GIVE_SETTLING_MS) {
+    if (rc_hub_pending(moves->clients->hub) && give_age_ms(give) < GIVE_SETTLING_MS && !give_late(give)) {
         return true;
     }
-    for (uint32_t i = 0; i < give->count; i++) {
+    for (uint32_t i = 0; i < give->count && !give_late(give); i++) {
         if (give->items[i].client != 0 && give_one(moves, &give->items[i]) == -EAGAIN) {
             return true;
         }
@@ -446,6 +454,9 @@ void rc_give_heard(struct rc_moves *moves, const struct rc_handover *from, const
     }
     if (word->kind == RC_MOVE_HOLDS) {
         give->held = true; /* maybe before the barrier has come here */
+        give->held_ms = from->time_ms;
+    } else if (word->kind == RC_MOVE_REFUSES && give->phase == RC_GIVE_ORDERED) {
+        give->refused = true; /* it was at its barrier before this one is */
     } else if (word->kind == RC_MOVE_REFUSES && give->phase == RC_GIVE_GIVING && !give->held) {
         give_end(moves); /* another process than the one that was ready */
         moves->clients->uplink->held = false;

@@ -74,8 +74,11 @@ struct rc_give {
     const char *why; /* one of them */
     uint32_t names_bytes;
     uint32_t config_generation;
-    bool held;      /* the other one stands at the barrier, too */
-    uint32_t moved; /* of the batch */
+    bool held;        /* the other one stands at the barrier, too, */
+    uint64_t held_ms; /* since then by what it says: CLOCK_MONOTONIC */
+    bool ordered;     /* the barrier was asked for */
+    bool refused;     /* the other one does not stand at it */
+    uint32_t moved;   /* of the batch */
     uint8_t *
         names; /* owned: RC_HANDOVER_BYTES_MAX, from the first batch on: a word with the names behind it, or a client */
     struct rc_give_item items[RC_MOVE_CLIENTS_MAX];
@@ -87,13 +90,14 @@ struct rc_take {
     enum rc_take_phase phase;
     uint64_t token;
     uint64_t since_ms;
-    uint64_t ended_ms; /* when the last one ended */
+    uint64_t ended_ms; /* when the last one ended, or stood at its barrier */
     uint32_t from;     /* worker, */
     uint32_t from_pid; /* its process, */
     uint32_t from_generation;
     uint32_t config_generation;
     bool said;  /* that it holds */
     bool ended; /* its word has come */
+    bool late;  /* it has not, for too long */
     uint32_t taken;
     struct rc_index_list held; /* channels */
 };
@@ -140,6 +144,13 @@ static inline bool rc_moves_fixed(const struct rc_moves *moves)
 static inline bool rc_moves_busy(const struct rc_moves *moves)
 {
     return moves->give.phase != RC_GIVE_IDLE || moves->take.phase != RC_TAKE_IDLE || moves->told_count > 0;
+}
+
+/* Has a batch just come to nothing at its barrier? The next one would, too: a worker is behind. */
+static inline bool rc_moves_pause(const struct rc_moves *moves, uint64_t now_ms)
+{
+    const struct rc_give *give = &moves->give;
+    return give->phase == RC_GIVE_IDLE && give->ordered && give->moved == 0 && now_ms - give->since_ms < 1000u;
 }
 
 /* Handlers: of io (a socket that carries a client; a message with one; a word), the uplink, the hub, the interests. */

@@ -12,6 +12,8 @@
 #include "worker/store/order.h"
 
 #define TAKE_HOLDING_MS 8000u /* for the channels to be registered: less than the other one waits */
+#define TAKE_SAYING_MS 2000u  /* at the barrier, until there is room for the word in the other one's inbox, */
+#define TAKE_TAKING_MS 5000u  /* and then: the other one gives for half of that (GIVE_HELD_MS), so it is stopped */
 #define TAKE_STRAYS_MS 2000u  /* what went here for who stayed there is sent back for so long */
 
 static void take_enter(struct rc_take *take, enum rc_take_phase phase)
@@ -48,11 +50,24 @@ static void take_let_go(struct rc_moves *moves)
     take->held.count = 0;
 }
 
+/* Those that have not come are not here: they stay where they were, or have ended there meanwhile, of which the relay believes only where it sends
+ * what is for them. */
+static void take_tell_missing(struct rc_moves *moves)
+{
+    const struct rc_truth_move *kept = &moves->clients->truth->layout->move;
+    for (uint32_t i = 0; i < kept->count; i++) {
+        if (kept->refs[i].random != 0 && rc_hub_here(moves->clients->hub, &kept->refs[i]) == 0) {
+            rc_move_tell(moves, &kept->refs[i], true);
+        }
+    }
+}
+
 static void take_finish(struct rc_moves *moves)
 {
     struct rc_take *take = &moves->take;
     take_let_go(moves);
     if (take->phase == RC_TAKE_TAKING) {
+        take_tell_missing(moves);
         moves->clients->truth->layout->move.role = RC_MOVE_NONE;
         moves->clients->uplink->held = false;
         take->ended_ms = rc_clock_ms();
@@ -100,12 +115,19 @@ static bool take_held_active(const struct rc_moves *moves)
     return true;
 }
 
+/* For a whole batch, whatever else comes: who finds no place is lost. */
+static bool take_room(const struct rc_io *io)
+{
+    return (uint64_t)io->open_count + io->places_used + RC_MOVE_CLIENTS_MAX <= io->truth->socket_count;
+}
+
 static void take_asked(struct rc_moves *moves, const struct rc_handover *from, const struct rc_move_word *word,
                        struct rc_span names)
 {
     struct rc_take *take = &moves->take;
     const bool idle = take->phase == RC_TAKE_IDLE && moves->give.phase == RC_GIVE_IDLE && !moves->clients->draining &&
                       !moves->clients->io->parking && from->worker != moves->clients->worker &&
+                      take_room(moves->clients->io) &&
                       word->config_generation == moves->clients->truth->layout->config_generation;
     take->token = word->token;
     if (!idle || !take_hold(moves, names)) {
@@ -117,7 +139,7 @@ static void take_asked(struct rc_moves *moves, const struct rc_handover *from, c
         return;
     }
     take_know(moves, from->worker);
-    take->ended = take->said = false;
+    take->ended = take->said = take->late = false;
     take->config_generation = word->config_generation;
     take->taken = 0;
     take_enter(take, RC_TAKE_HOLDING);
@@ -254,6 +276,10 @@ void rc_moves_placed(struct rc_moves *moves, const struct rc_io_place *place, ui
     }
     rc_metric_add(clients->metrics, RC_METRIC_CLIENTS_NOT_TAKEN, 1);
     rc_log_limited(RC_LOG_WARN, 1, "client_not_taken", "from=%u reason=\"%s\"", place->from.worker, strerror(-rc));
+    struct rc_move_state state;
+    if (place->bytes != NULL && rc_move_state_read(&state, place->bytes, place->from.bytes) == 0) {
+        rc_move_tell(moves, &state.client.home, true); /* it is nowhere */
+    }
     if (socket != RC_SOCKET_NONE) {
         rc_socket_linger(clients, socket); /* with nothing to send: it ends */
     }
@@ -291,7 +317,12 @@ bool rc_take_pass(struct rc_moves *moves)
     if (take->phase == RC_TAKE_IDLE) {
         return false;
     }
-    if (take->ended || take_alone(moves)) {
+    if (take->phase == RC_TAKE_TAKING && !take->late && age_ms >= (take->said ? TAKE_TAKING_MS : TAKE_SAYING_MS)) {
+        take->late = true;
+        moves->clients->io->inbox_left = true; /* whoever came before is taken, if it was this one that was stopped */
+        rc_log_limited(RC_LOG_WARN, 1, "taking_given_up", "from=%u taken=%u", take->from, take->taken);
+    }
+    if (take->ended || take->late || take_alone(moves)) {
         if (moves->clients->io->clients_arriving > 0 || moves->clients->io->inbox_left) {
             return true;
         }

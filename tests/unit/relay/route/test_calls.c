@@ -168,6 +168,18 @@ Test(relay_calls, a_direct_is_confirmed_by_the_clients_worker)
     cr_assert_eq(down(0, RC_DOWN_ANSWER, &tag).head.code, 404);
 }
 
+/* A new relay does not know yet who was moved: nobody is said not to be there. */
+Test(relay_calls, a_direct_while_workers_have_not_told_their_guests_is_to_be_tried_again)
+{
+    const struct rc_call_tag tag = tag_of(1, 0);
+    relay_host_start_relay(&host);
+    up(0, RC_UP_DIRECT, &tag, (struct rc_client_ref){.random = 9, .slot = 1, .worker = 1}, "", "x");
+    up(0, RC_UP_DIRECT, &tag, (struct rc_client_ref){.random = 9, .worker = 7}, "", "x");
+    relay_host_run(&host);
+    cr_assert_eq(down(1, RC_DOWN_DIRECT, &tag).head.code, 503, "when it is not there");
+    cr_assert_eq(down(0, RC_DOWN_ANSWER, &tag).head.code, 503);
+}
+
 Test(relay_calls, a_key_is_used_once_by_whichever_worker)
 {
     relay_host_interest(&host, 2, true, "a");

@@ -211,6 +211,37 @@ Test(relay_router, direct_to_nobody_is_answered_404)
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_UNROUTED), 5);
 }
 
+static uint16_t barrier_code(uint32_t worker)
+{
+    struct rc_envelope_view view;
+    uint32_t type = 0;
+    while (relay_host_down_fresh(&host, worker, &type, &view) && type != RC_DOWN_BARRIER) {}
+    cr_assert_eq(type, RC_DOWN_BARRIER, "worker %u", worker);
+    return view.head.code;
+}
+
+/* A worker that does not read would let the other one wait. */
+Test(relay_router, clients_move_only_between_workers_that_are_not_behind)
+{
+    const struct rc_client_ref client = {.random = 8, .slot = 1, .worker = 0};
+    struct rc_envelope_view up = {.head = {.token = 5, .target = {.worker = 1}, .data_bytes = sizeof(client)},
+                                  .data = (const uint8_t *)&client};
+    cr_assert(relay_host_up(&host, 0, RC_UP_BARRIER, &up));
+    relay_host_run(&host);
+    cr_assert_eq(barrier_code(0), 0);
+    cr_assert_eq(barrier_code(1), 0);
+    cr_assert_eq(rc_guests_place(&host.router.fanout.guests, &client), 1);
+    relay_host_interest(&host, 1, true, "a");
+    for (int i = 0; i < 1000 && rc_port_overflow_used(&host.ports[1]) == 0; i++) {
+        relay_host_publish(&host, 2, "a", "some data", NULL);
+        relay_host_run(&host);
+    }
+    cr_assert_gt(rc_port_overflow_used(&host.ports[1]), 0);
+    cr_assert(relay_host_up(&host, 0, RC_UP_BARRIER, &up));
+    relay_host_run(&host);
+    cr_assert_eq(barrier_code(0), 503);
+}
+
 Test(relay_router, all_workers_see_one_order)
 {
     char channel[8], data[32], text[3][65536];
