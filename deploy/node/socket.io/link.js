@@ -28,7 +28,7 @@ class Link extends EventEmitter {
   /* `nonces`: { broker, application }; `ready`: (HELLO) => what READY says. The socket is this link's from here on. */
   constructor(socket, { secrets, nonces, ready }) {
     super();
-    Object.assign(this, { socket, secrets, nonces, ready, hello: null, frameMax: HELLO_MAX, line: null, waiting: [], scheduled: false, ended: false });
+    Object.assign(this, { socket, secrets, nonces, ready, hello: null, heard: 0, frameMax: HELLO_MAX, line: null, waiting: [], scheduled: false, ended: false });
     this.reader = new broker.Reader(HELLO_MAX);
     this.deadline = setTimeout(() => this.end(new Broken("no HELLO came")), HELLO_MS);
     open.add(this);
@@ -50,6 +50,7 @@ class Link extends EventEmitter {
   }
 
   onData(chunk) {
+    this.heard = Date.now();
     try {
       for (const frame of this.reader.read(chunk)) {
         if (this.ended) return;
