@@ -112,7 +112,7 @@ static void away_look(struct rc_links *links)
         if (link != NULL && link->line != 0) {
             opened++;
             open_again(links, link, client);
-        } else if (now - rc_link_bond_of(links, client)->away_ms >= grace) {
+        } else if (opened < RESUME_BATCH && now - rc_link_bond_of(links, client)->away_ms >= grace) {
             close_away(links, client);
         } else {
             links->away.items[kept++] = client;
