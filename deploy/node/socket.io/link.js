@@ -90,7 +90,7 @@ class Link extends EventEmitter {
     if (hello.version !== 1) throw new Broken(`version ${hello.version} of the link`);
     clearTimeout(this.deadline);
     this.hello = hello;
-    this.reader.max = FRAME_MAX;
+    this.reader.max = Math.max(FRAME_MAX, hello.frame_max ?? 0, hello.max_payload ?? 0); // what clients say is as large as max_payload allows
     this.frameMax = hello.frame_max ?? FRAME_MAX;
     const ready = JSON.stringify(this.ready(hello));
     this.send("READY", 0, 0, sign(secret, "ready", this.nonces, ready), Buffer.from(ready));
