@@ -221,7 +221,9 @@ void rc_line_lost(struct rc_links *links, uint32_t index)
         const uint32_t client = own->first;
         struct rc_link_bond *bond = rc_link_bond_of(links, client);
         rc_chunks_join(heap, &bond->held, &bond->rest);
-        bond->away_ms = own->since_ms != 0 ? own->since_ms : rc_links_now_ms(links);
+        if (!(bond->flags & RC_LINK_BOND_OPENING)) { /* else it has been away since it was opened, or longer */
+            bond->away_ms = own->since_ms != 0 ? own->since_ms : rc_links_now_ms(links);
+        }
         bond->flags &= (uint8_t) ~(unsigned)RC_LINK_BOND_OPENING;
         rc_link_conn_give(links, client, NULL);
         conns++;
