@@ -254,7 +254,8 @@ void rc_lines_rebuild(struct rc_links *links)
             .id = bond->id, .link = RC_LINK_NONE, .bond = i, .full = (bond->flags & RC_LINK_BOND_FULL) != 0};
         links->serial = bond->id >> RC_LINK_SLOT_BITS > links->serial ? bond->id >> RC_LINK_SLOT_BITS : links->serial;
         links->held_bytes += bond->held.bytes + bond->rest.bytes;
-        conn->holding = bond->line == 0 || (bond->flags & RC_LINK_BOND_OPENING) || bond->held.count > 0;
+        conn->holding = bond->line == 0 || (bond->flags & RC_LINK_BOND_OPENING) || bond->held.count > 0 ||
+                        line_at(links, bond->line)->draining;
         rc_link_conn_adopt(links, bond->client);
     }
 }

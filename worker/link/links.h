@@ -171,7 +171,7 @@ struct rc_links {
     struct rc_link_line_own lines[RC_LINK_LINES];
     uint32_t apart;                   /* connections of no link: of lines without one, and of none */
     uint64_t held_bytes;              /* of all bonds */
-    struct rc_index_list away;        /* clients that go to the next process, until it has said RESUMED; some are gone, or there, already */
+    struct rc_index_list away;        /* clients that go to the next process, until RESUMED; some are gone or there */
     struct rc_index_list holding;     /* clients whose process is there, and is still to be sent what was held */
     struct rc_index_list unheld;      /* clients that are not read before there is room to hold what they say */
     struct rc_link_adapter *adapters; /* owned */
