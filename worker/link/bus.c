@@ -43,11 +43,29 @@ static bool link_is_in(const struct rc_links *links, uint32_t link, struct rc_sp
     return false;
 }
 
+/* May it be told more of others? Who takes too little of that is ended, and what is kept of it goes with its line. */
+static bool bus_takes(struct rc_links *links, struct rc_link *link)
+{
+    const uint64_t most = link->table->config.max_unsent_bytes * BUS_UNSENT_FACTOR;
+    const uint64_t kept = link->line == 0 ? 0 : rc_truth_link_line(links->clients->truth, link->line)->kept.bytes;
+    if (link->state != RC_LINK_IS_READY || link->why != NULL) {
+        return false;
+    }
+    if (kept > most || rc_hub_unsent_on(links->clients->hub, link->socket) > most) {
+        rc_link_broken(links, link, "it does not take what other processes say");
+        return false;
+    }
+    return true;
+}
+
 /* PEERS of the namespace for a link: everybody's but its own process's. */
 static void peers_send(struct rc_links *links, uint32_t to, struct rc_span nsp)
 {
     size_t bytes = 2 + nsp.count + 2;
     uint32_t count = 0;
+    if (!bus_takes(links, &links->links[to])) {
+        return;
+    }
     for (uint32_t i = 0; i < links->adapter_count; i++) {
         const struct rc_link_adapter *adapter = &links->adapters[i];
         if (adapter->link != to && entry_is_in(adapter, nsp)) {
@@ -152,15 +170,9 @@ void rc_link_bus_left(struct rc_links *links, const struct rc_link *link)
 static void bus_hand_on(struct rc_links *links, uint32_t to, struct rc_span payload)
 {
     struct rc_link *link = &links->links[to];
-    const uint64_t most = link->table->config.max_unsent_bytes * BUS_UNSENT_FACTOR;
-    if (link->state != RC_LINK_IS_READY || link->why != NULL) {
-        return;
+    if (bus_takes(links, link)) {
+        (void)rc_link_send(links, link, RC_LINK_CLUSTER, 0, 0, payload, (struct rc_span){0});
     }
-    if (rc_hub_unsent_on(links->clients->hub, link->socket) > most) {
-        rc_link_end(links, link, "it does not take what other processes say");
-        return;
-    }
-    (void)rc_link_send(links, link, RC_LINK_CLUSTER, 0, 0, payload, (struct rc_span){0});
 }
 
 void rc_link_bus_say(struct rc_links *links, const struct rc_link *link, struct rc_span payload)

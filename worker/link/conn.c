@@ -198,8 +198,10 @@ void rc_link_conn_give(struct rc_links *links, uint32_t client, struct rc_link *
 
 void rc_link_conn_adopt(struct rc_links *links, uint32_t client)
 {
+    const struct rc_link_bond *bond = rc_link_bond_of(links, client);
+    const bool goes = bond->line == 0 || (bond->flags & RC_LINK_BOND_OPENING) != 0;
     list_add(links, client);
-    if (rc_link_bond_of(links, client)->line == 0 && rc_index_list_push(&links->away, client) < 0) {
+    if (goes && rc_index_list_push(&links->away, client) < 0) {
         rc_hub_break(links->clients->hub, client);
     }
 }

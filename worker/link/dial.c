@@ -157,8 +157,9 @@ static void link_ask(struct rc_links *links, struct rc_link *link)
 
 /* --- taking ---------------------------------------------------------------------------------------------------------- */
 
-int rc_links_may_take(const struct rc_links *links, struct rc_span backend)
+int rc_links_may_take(struct rc_links *links, struct rc_span backend)
 {
+    struct rc_link *oldest = NULL;
     uint32_t dialled = 0;
     uint32_t strange = 0;
     if (links->table == NULL ||
@@ -166,13 +167,25 @@ int rc_links_may_take(const struct rc_links *links, struct rc_span backend)
         return -ENOENT;
     }
     for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
-        const struct rc_link *link = &links->links[i];
-        if (link->state != RC_LINK_FREE && link->target == RC_LINK_NO_TARGET) {
-            dialled++;
-            strange += link->state != RC_LINK_IS_READY;
+        struct rc_link *link = &links->links[i];
+        if (link->state == RC_LINK_FREE || link->target != RC_LINK_NO_TARGET || link->why != NULL) {
+            continue;
+        }
+        dialled++;
+        strange += link->state != RC_LINK_IS_READY;
+        if ((link->state == RC_LINK_ASKING || link->state == RC_LINK_GREETING) &&
+            (oldest == NULL || link->deadline_ms < oldest->deadline_ms)) {
+            oldest = link;
         }
     }
-    return dialled >= RC_LINKS_DIALLED_MAX || strange >= RC_LINKS_STRANGE_MAX ? -ENOSPC : 0;
+    if (dialled < RC_LINKS_DIALLED_MAX && strange < RC_LINKS_STRANGE_MAX) {
+        return 0;
+    }
+    if (oldest == NULL) {
+        return -ENOSPC;
+    }
+    rc_link_end(links, oldest, "others come to prove who they are"); /* who can has done so by now */
+    return 0;
 }
 
 int rc_links_take(struct rc_links *links, int fd, struct rc_span bytes, const struct rc_address *peer)

@@ -39,6 +39,10 @@ void rc_link_conns_lost(struct rc_links *links, struct rc_link *link)
         client = next;
     }
     if (link->line != 0) {
+        const uint32_t line = link->line;
         rc_line_cut(links, link);
+        if (link->told) { /* what broke it would break it again: it begins anew */
+            rc_line_lost(links, line);
+        }
     }
 }

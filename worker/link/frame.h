@@ -13,12 +13,10 @@
 
 #include "common/base/span.h"
 #include "worker/proto/link.h"
+#include "worker/store/linked.h"
 
 #define RC_LINK_VERSION 1u
-#define RC_LINK_HEAD_BYTES 16u
 #define RC_LINK_CONNECTION_MAX ((UINT64_C(1) << 53) - 1u)
-#define RC_LINK_NSP_MAX 255u
-#define RC_LINK_SID_MAX 128u
 #define RC_LINK_UID_MAX 64u
 #define RC_LINK_ROOM_MAX 1024u
 #define RC_LINK_ROOMS_MAX 4096u /* of one list */

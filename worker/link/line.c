@@ -221,7 +221,9 @@ void rc_line_lost(struct rc_links *links, uint32_t index)
         const uint32_t client = own->first;
         struct rc_link_bond *bond = rc_link_bond_of(links, client);
         rc_chunks_join(heap, &bond->held, &bond->rest);
-        bond->away_ms = own->since_ms != 0 ? own->since_ms : rc_links_now_ms(links);
+        if (!(bond->flags & RC_LINK_BOND_OPENING)) { /* else it has been away since it was opened, or longer */
+            bond->away_ms = own->since_ms != 0 ? own->since_ms : rc_links_now_ms(links);
+        }
         bond->flags &= (uint8_t) ~(unsigned)RC_LINK_BOND_OPENING;
         rc_link_conn_give(links, client, NULL);
         conns++;
@@ -252,7 +254,8 @@ void rc_lines_rebuild(struct rc_links *links)
             .id = bond->id, .link = RC_LINK_NONE, .bond = i, .full = (bond->flags & RC_LINK_BOND_FULL) != 0};
         links->serial = bond->id >> RC_LINK_SLOT_BITS > links->serial ? bond->id >> RC_LINK_SLOT_BITS : links->serial;
         links->held_bytes += bond->held.bytes + bond->rest.bytes;
-        conn->holding = bond->line == 0 || (bond->flags & RC_LINK_BOND_OPENING) || bond->held.count > 0;
+        conn->holding = bond->line == 0 || (bond->flags & RC_LINK_BOND_OPENING) || bond->held.count > 0 ||
+                        line_at(links, bond->line)->draining;
         rc_link_conn_adopt(links, bond->client);
     }
 }

@@ -30,8 +30,9 @@ void rc_links_work(struct rc_links *links);
 /* How long the loop may sleep, at most `wait_ms`. */
 uint32_t rc_links_sleep_ms(const struct rc_links *links, uint32_t wait_ms);
 
-/* May one be taken that the application `backend` (empty: any) has dialled? 0; -ENOENT: there is no such; -ENOSPC: there are too many. */
-int rc_links_may_take(const struct rc_links *links, struct rc_span backend);
+/* May one be taken that the application `backend` (empty: any) has dialled? 0: so it may, and a stranger has given way if there were too many;
+ * -ENOENT: there is no such; -ENOSPC: there are too many. */
+int rc_links_may_take(struct rc_links *links, struct rc_span backend);
 /* A connection on which an application asks for a link: `bytes` of its request have come. The caller's descriptor stays the caller's. 0; as above,
  * or what it cannot be had for. */
 int rc_links_take(struct rc_links *links, int fd, struct rc_span bytes, const struct rc_address *peer);

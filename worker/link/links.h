@@ -46,7 +46,6 @@
 #define RC_LINK_NO_TARGET UINT32_MAX
 #define RC_LINK_WAIT_MIN_MS 100u   /* before it is dialled again; doubled each time */
 #define RC_LINK_FULL_BYTES 262144u /* for one client: its application is told that it is not writable */
-#define RC_LINK_SLOT_BITS 20u      /* of a connection's id: the client */
 _Static_assert(RC_SID_SLOT_MAX < 1u << RC_LINK_SLOT_BITS, "a client with a sid fits");
 
 enum rc_link_state { RC_LINK_FREE, RC_LINK_CONNECTING, RC_LINK_ASKING, RC_LINK_GREETING, RC_LINK_IS_READY };
@@ -85,7 +84,7 @@ struct rc_link {
     uint32_t socket;                    /* RC_SOCKET_NONE before it has its place, and once it is gone */
     const char *why;                    /* static: it is to end, or has ended, for this; NULL: it goes on */
     const char *eof_why;                /* static: nothing more comes, for this: it ends behind what has come */
-    bool told;                          /* its last frame says why: it is to leave */
+    bool told;                          /* one end has broken the protocol, the last frame says how: it is to leave */
     bool logged;                        /* that it has ended */
     struct rc_link_nonces nonces;
     struct rc_link_ready ready;
@@ -172,7 +171,7 @@ struct rc_links {
     struct rc_link_line_own lines[RC_LINK_LINES];
     uint32_t apart;                   /* connections of no link: of lines without one, and of none */
     uint64_t held_bytes;              /* of all bonds */
-    struct rc_index_list away;        /* clients that go to the next process; some are gone, or there, already */
+    struct rc_index_list away;        /* clients that go to the next process, until RESUMED; some are gone or there */
     struct rc_index_list holding;     /* clients whose process is there, and is still to be sent what was held */
     struct rc_index_list unheld;      /* clients that are not read before there is room to hold what they say */
     struct rc_link_adapter *adapters; /* owned */
@@ -357,7 +356,7 @@ bool rc_link_conns_ready(const struct rc_links *links);
 
 /* The application wants it closed: behind what was sent to it, or now. */
 void rc_link_conn_close(struct rc_links *links, uint32_t client, bool now);
-/* All of a link that is gone: their clients are closed. */
+/* All of a link that is gone: their clients are closed, or its line's from here on. */
 void rc_link_conns_lost(struct rc_links *links, struct rc_link *link);
 
 /* --- opening.c --- */

@@ -10,6 +10,7 @@
 #define RESUME_FIRST_MS 1000u /* one that dials in has no address here */
 #define RESUME_BATCH 256u     /* connections that are opened in one pass */
 #define RESUME_LOOK_MS 20u
+#define RESUME_OPENING_MS 10000u /* grace of one that was opened, if that is more: until RESUMED */
 
 /* --- lines without a link -------------------------------------------------------------------------------------------- */
 
@@ -67,6 +68,7 @@ static void open_again(struct rc_links *links, struct rc_link *link, uint32_t cl
     rc_link_conn_give(links, client, link);
     bond->flags = RC_LINK_BOND_OPENING; /* at first it is writable */
     bond->line = link->line;
+    bond->away_ms = rc_links_now_ms(links);
     conn->full = false;
     const bool sent = !text.failed && rc_link_tell(links, client, RC_LINK_OPEN, rc_span_of(text.bytes, text.count));
     rc_text_free(&text);
@@ -96,6 +98,20 @@ static bool is_away(const struct rc_links *links, uint32_t client)
     return conn->id != 0 && conn->link == RC_LINK_NONE && bond != NULL && bond->line == 0;
 }
 
+/* Was a process told of it, which has not said RESUMED yet? */
+static bool is_opening(const struct rc_links *links, uint32_t client)
+{
+    const struct rc_link_bond *bond = rc_link_bond_of(links, client);
+    return rc_link_conn_of(links, client)->id != 0 && bond != NULL && (bond->flags & RC_LINK_BOND_OPENING) != 0;
+}
+
+/* It is kept in links.away: once, whatever the list has of it. */
+static void away_keep(struct rc_links *links, uint32_t client, uint32_t *kept)
+{
+    links->away.items[(*kept)++] = client;
+    links->marks[client] = 1;
+}
+
 static void away_look(struct rc_links *links)
 {
     const uint64_t now = rc_links_now_ms(links);
@@ -105,6 +121,19 @@ static void away_look(struct rc_links *links)
     uint32_t opened = 0;
     for (uint32_t i = 0; i < links->away.count; i++) {
         const uint32_t client = links->away.items[i];
+        const struct rc_link_bond *bond = rc_link_bond_of(links, client);
+        if (links->marks[client] != 0) {
+            continue;
+        }
+        if (is_opening(links, client)) {
+            if (now - bond->away_ms < (grace > RESUME_OPENING_MS ? grace : RESUME_OPENING_MS)) {
+                away_keep(links, client, &kept);
+            } else {
+                (void)rc_link_tell(links, client, RC_LINK_CLOSED, RC_SPAN("forced close"));
+                close_away(links, client);
+            }
+            continue;
+        }
         if (!is_away(links, client)) {
             continue; /* it is gone, or there */
         }
@@ -112,11 +141,15 @@ static void away_look(struct rc_links *links)
         if (link != NULL && link->line != 0) {
             opened++;
             open_again(links, link, client);
-        } else if (now - rc_link_bond_of(links, client)->away_ms >= grace) {
+            away_keep(links, client, &kept);
+        } else if (opened < RESUME_BATCH && now - bond->away_ms >= grace) {
             close_away(links, client);
         } else {
-            links->away.items[kept++] = client;
+            away_keep(links, client, &kept);
         }
+    }
+    for (uint32_t i = 0; i < kept; i++) {
+        links->marks[links->away.items[i]] = 0;
     }
     links->due |= opened == RESUME_BATCH;
     links->away.count = kept;
@@ -225,7 +258,7 @@ void rc_resume_work(struct rc_links *links)
 
 uint32_t rc_resume_sleep_ms(const struct rc_links *links, uint32_t wait_ms)
 {
-    const bool look = links->apart > 0 || links->holding.count > 0;
+    const bool look = links->apart > 0 || links->away.count > 0 || links->holding.count > 0;
     return look && wait_ms > RESUME_LOOK_MS ? RESUME_LOOK_MS : wait_ms;
 }
 

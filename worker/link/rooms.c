@@ -560,7 +560,7 @@ int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flag
         broadcast_each(&broadcast);
         return 0;
     }
-    if (broadcast.is_volatile && link->partial == 0 &&
+    if (broadcast.is_volatile && *partial == 0 &&
         (broadcast.had = rc_hub_encodings_behind(links->clients->hub, channel)) != 0) {
         broadcast_each(&broadcast); /* those for whom nothing waits */
         return 0;

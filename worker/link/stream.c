@@ -117,6 +117,7 @@ static void stream_refused(struct rc_links *links, struct rc_link *link, struct 
     }
     text[at] = '\0';
     rc_log_limited(RC_LOG_WARN, 1, "link_refused", "backend=\"%s\" reason=\"%s\"", link->table->config.name.text, text);
+    link->told = true; /* it knows why */
     rc_link_end(links, link, "it ends the link: see link_refused");
 }
 

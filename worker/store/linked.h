@@ -11,6 +11,10 @@
 
 #define RC_LINK_LINES 257u /* indexes of struct rc_link_line: 0 is none */
 #define RC_LINK_PROCESS_MAX 64u
+#define RC_LINK_NSP_MAX 255u /* bytes of a namespace */
+#define RC_LINK_SID_MAX 128u
+#define RC_LINK_HEAD_BYTES 16u /* of a frame: u32 bytes behind it, and more */
+#define RC_LINK_SLOT_BITS 20u  /* of a connection's id: the client */
 
 /* What this worker and one process of the application have said to each other, whatever stream it goes over. */
 struct rc_link_line {

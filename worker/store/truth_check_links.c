@@ -2,20 +2,27 @@
 #include "worker/store/truth_check_links.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- checking -------------------------------------------------------------------------------------------------------- */
 
-/* The entries of one chunk, each of which ends where the next one begins. */
+/* The entries of one chunk, each of which ends where the next one begins, and is a frame as long as it says. */
 static int check_entries(struct rc_truth_found *found, const struct rc_chunk *chunk, struct rc_chunks *sum,
                          const char *of, uint32_t number)
 {
     for (uint32_t at = chunk->begin; at < chunk->end;) {
         uint32_t bytes;
+        uint32_t length = 0; /* of the frame, behind its head */
         RC_FOUND_MUST(found, chunk->end - at >= RC_CHUNKS_ENTRY_HEAD, "%s %u keeps half an entry", of, number);
         memcpy(&bytes, (const uint8_t *)chunk + at, sizeof(bytes));
         RC_FOUND_MUST(found, bytes <= chunk->end - at - RC_CHUNKS_ENTRY_HEAD,
                       "%s %u keeps an entry of %u bytes beyond its chunk", of, number, bytes);
+        if (bytes >= RC_LINK_HEAD_BYTES) {
+            memcpy(&length, (const uint8_t *)chunk + at + RC_CHUNKS_ENTRY_HEAD, sizeof(length));
+        }
+        RC_FOUND_MUST(found, bytes >= RC_LINK_HEAD_BYTES && length == bytes - RC_LINK_HEAD_BYTES,
+                      "%s %u keeps an entry of %u bytes, which is no frame", of, number, bytes);
         at += RC_CHUNKS_ENTRY_HEAD + bytes;
         sum->count++;
         sum->bytes += RC_CHUNKS_ENTRY_HEAD + bytes;
@@ -65,16 +72,24 @@ static int check_lines(struct rc_truth_found *found)
     return 0;
 }
 
-static int check_bonds(struct rc_truth_found *found)
+/* `bonded`: a bit for each client that has one. */
+static int check_bonds(struct rc_truth_found *found, uint8_t *bonded)
 {
     for (uint32_t i = 1; i < found->highs[RC_TRUTH_POOL_link_bonds]; i++) {
         const struct rc_link_bond *bond = rc_truth_link_bond(found->truth, i);
-        if (bond->client == 0) {
+        const uint32_t client = bond->client;
+        if (client == 0) {
             continue;
         }
         RC_FOUND_TRY(rc_truth_found_object(found, RC_TRUTH_POOL_link_bonds, i, "connection of a link", i));
-        RC_FOUND_MUST(found, rc_truth_found_is_client(found, bond->client),
-                      "connection %u of a link is client %u's, who is not there", i, bond->client);
+        RC_FOUND_MUST(found, rc_truth_found_is_client(found, client),
+                      "connection %u of a link is client %u's, who is not there", i, client);
+        RC_FOUND_MUST(found, (bonded[client / 8] & (1u << (client % 8))) == 0,
+                      "connection %u of a link is client %u's, who has another one", i, client);
+        bonded[client / 8] |= (uint8_t)(1u << (client % 8));
+        RC_FOUND_MUST(found, (bond->id & ((1u << RC_LINK_SLOT_BITS) - 1)) == client,
+                      "connection %u of a link is client %u's, and is called %llu", i, client,
+                      (unsigned long long)bond->id);
         RC_FOUND_MUST(found, bond->line == 0 || rc_truth_was_found(found, RC_TRUTH_POOL_link_lines, bond->line),
                       "connection %u is of link %u, which is not there", i, bond->line);
         RC_FOUND_TRY(rc_truth_found_block(found, bond->request, bond->request_bytes, RC_TRUTH_BYTES_LINKS,
@@ -90,6 +105,9 @@ static int check_member(struct rc_truth_found *found, uint32_t i, const struct r
     RC_FOUND_TRY(rc_truth_found_object(found, RC_TRUTH_POOL_link_members, i, "socket of a link", i));
     RC_FOUND_MUST(found, rc_truth_found_is_client(found, member->client),
                   "socket %u of a link is client %u's, who is not there", i, member->client);
+    RC_FOUND_MUST(found,
+                  member->nsp_bytes > 0 && member->nsp_bytes <= RC_LINK_NSP_MAX && member->sid_bytes <= RC_LINK_SID_MAX,
+                  "socket %u of a link has names of %u and %u bytes", i, member->nsp_bytes, member->sid_bytes);
     RC_FOUND_TRY(rc_truth_found_block(found, member->text, (uint64_t)member->nsp_bytes + member->sid_bytes,
                                       RC_TRUTH_BYTES_LINKS, "socket of a link", i));
     RC_FOUND_TRY(
@@ -118,8 +136,12 @@ static int check_member(struct rc_truth_found *found, uint32_t i, const struct r
 
 int rc_truth_check_links(struct rc_truth_found *found)
 {
-    RC_FOUND_TRY(check_lines(found));
-    RC_FOUND_TRY(check_bonds(found));
+    uint8_t *bonded = calloc(found->highs[RC_TRUTH_POOL_clients] / 8 + 1, 1);
+    RC_FOUND_TRY(bonded == NULL ? rc_err_set(found->err, -ENOMEM, "no memory to look at connections of links") : 0);
+    int rc = check_lines(found);
+    rc = rc < 0 ? rc : check_bonds(found, bonded);
+    free(bonded);
+    RC_FOUND_TRY(rc);
     for (uint32_t i = 1; i < found->highs[RC_TRUTH_POOL_link_members]; i++) {
         const struct rc_link_member *member = rc_truth_link_member(found->truth, i);
         if (member->client != 0) {

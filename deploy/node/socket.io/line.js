@@ -45,7 +45,7 @@ class Line extends EventEmitter {
     if (this.resumes && !this.over && isNumbered(frame[4])) {
       this.kept.push(frame);
       this.keptBytes += frame.length;
-      if (!this.link && this.keptBytes > KEPT_MAX) setImmediate(() => this.end());
+      if (!this.link && this.keptBytes > KEPT_MAX) setImmediate(() => this.link || this.end());
     }
     this.link?.write(frame);
     return true;

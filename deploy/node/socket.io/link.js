@@ -28,7 +28,7 @@ class Link extends EventEmitter {
   /* `nonces`: { broker, application }; `ready`: (HELLO) => what READY says. The socket is this link's from here on. */
   constructor(socket, { secrets, nonces, ready }) {
     super();
-    Object.assign(this, { socket, secrets, nonces, ready, hello: null, frameMax: HELLO_MAX, line: null, waiting: [], scheduled: false, ended: false });
+    Object.assign(this, { socket, secrets, nonces, ready, hello: null, heard: 0, frameMax: HELLO_MAX, line: null, waiting: [], scheduled: false, ended: false });
     this.reader = new broker.Reader(HELLO_MAX);
     this.deadline = setTimeout(() => this.end(new Broken("no HELLO came")), HELLO_MS);
     open.add(this);
@@ -50,6 +50,7 @@ class Link extends EventEmitter {
   }
 
   onData(chunk) {
+    this.heard = Date.now();
     try {
       for (const frame of this.reader.read(chunk)) {
         if (this.ended) return;
@@ -89,7 +90,7 @@ class Link extends EventEmitter {
     if (hello.version !== 1) throw new Broken(`version ${hello.version} of the link`);
     clearTimeout(this.deadline);
     this.hello = hello;
-    this.reader.max = FRAME_MAX;
+    this.reader.max = Math.max(FRAME_MAX, hello.frame_max ?? 0, hello.max_payload ?? 0); // what clients say is as large as max_payload allows
     this.frameMax = hello.frame_max ?? FRAME_MAX;
     const ready = JSON.stringify(this.ready(hello));
     this.send("READY", 0, 0, sign(secret, "ready", this.nonces, ready), Buffer.from(ready));

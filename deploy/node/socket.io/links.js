@@ -15,6 +15,7 @@ const RETRY_MS_MAX = 5000;
 const ANSWER_MS = 10000;
 const QUESTIONS_MAX = 4096;
 const QUESTION_MS = 5000;
+const HEARD_MS = 15000; // ringcast says something each ten seconds
 
 /* A name as the link carries it: clients may choose names, and a long one must not be what breaks the link. */
 function short(name, max) {
@@ -126,6 +127,9 @@ class Links extends EventEmitter {
     const { resume, recovery } = this.settings;
     const { asks, opts } = this.engine;
     const line = this.lines.get(keyOf(hello));
+    const former = line?.link;
+    // Who is dialled and dials has two ways to each worker: the second one must not be the end of the one that lives.
+    if (former && !former.ended && former.hello.generation === hello.generation && Date.now() - former.heard < HEARD_MS) throw new Broken("already linked");
     const plain = Object.entries(opts).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value) || Array.isArray(value));
     return { version: 1, process: this.uid, group: "", asks, resume, ...(line && { frames: line.received }), recovery_ms: recovery, options: Object.fromEntries(plain) };
   }
