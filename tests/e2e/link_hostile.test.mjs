@@ -52,6 +52,27 @@ testLink("whatever a process sends, its link alone ends, and says why", { timeou
   assert.equal(broker.log.filter((line) => /child_died/.test(line)).length, 0);
 });
 
+const resumes = (link) => link.ready({ resume: true, frames: 0 });
+testLink("a link that resumes and is broken begins anew; of whom no RESUMED comes is closed", { backend: { grace: "5s" }, application: { greet: resumes }, timeout: 60000 }, async (broker, application) => {
+  const [link] = await application.linked(1);
+  await until("it is ready", () => link.of("RECEIPT").length === 1);
+  const sockets = [client(broker), client(broker)];
+  for (const socket of sockets) await socket.opening;
+  await application.connected(2);
+  link.write(frame(200));
+  await until("it ends", () => link.ended);
+  const again = await until("both are opened at the next one", () => application.conns.length === 4 && application.conns.slice(2));
+  assert.deepEqual(again[0].link.of("RECEIPT").map(({ flags }) => flags), [0], "nothing goes on");
+  const [stays, goes] = sockets.map(({ id }) => again.find(({ open }) => open.sid === id));
+  assert.ok(stays.open.resume && goes.open.resume);
+  again[0].link.send("RESUMED", { connection: stays.id });
+  sockets[0].send("still here");
+  await until("it is heard", () => stays.heard.includes("still here"));
+  await until("the other one is closed", () => sockets[1].closed, 20000);
+  assert.equal(goes.closed, "forced close");
+  assert.equal(sockets[0].closed, undefined);
+});
+
 testLink("half a frame, half an answer, and an end in the middle", { application: { answer: (request, socket) => socket.end("HTTP/1.1 101 Switching Pro") } }, async (broker, application) => {
   await until("it is dialled again", () => application.requests.length >= 3);
   assert.equal(await refused(broker), 503);
