@@ -200,13 +200,6 @@ test("a link: who does not prove to be ringcast is told so and sent away, and no
   assert.equal(good.frames[0].name, "READY");
   assert.ok(good.frames.some(({ name, values }) => name === "ENTER" && values[0] === "/"));
   assert.equal(links.links.size, 1);
-  // The same worker once more, as who is dialled and dials has it: the first link goes on.
-  const second = await come();
-  second.socket.write(hello("the secret", second.nonces));
-  await within(10000, second.ended, "the second link ends");
-  assert.deepEqual(second.frames.map(({ name, values }) => [name, values[0]]), [["ERROR", "already linked"]]);
-  good.socket.write(broker.encode("PING", 0, 0, Buffer.from("and now?")));
-  await until("the first one goes on", () => good.frames.filter(({ name }) => name === "PONG").length === 2);
   good.socket.destroy();
   for (const headers of [{ "Ringcast-Nonce": "x" }, { "Ringcast-Link": "2" }]) assert.equal((await come(headers)).status, 400);
 }));

@@ -112,24 +112,26 @@ class Links extends EventEmitter {
   }
 
   /* `watch` sees the link before anything of it is read. */
-  take(socket, nonces, head, watch = () => {}) {
-    const link = new Link(socket, { secrets: this.settings.secrets, nonces, ready: (hello) => this.ready(hello) });
+  take(socket, nonces, head, watch) {
+    const link = new Link(socket, { secrets: this.settings.secrets, nonces, ready: (hello) => this.ready(hello, link) });
+    link.dialled = watch !== undefined;
     link.on("up", () => this.onUp(link));
     link.on("flush", () => this.saySessions());
     link.on("frame", (frame) => this.onFrame(link, frame));
     link.on("end", (error) => this.onEnd(link, error));
-    watch(link);
+    watch?.(link);
     if (head?.length > 0) link.onData(head);
     return link;
   }
 
-  ready(hello) {
+  ready(hello, link) {
     const { resume, recovery } = this.settings;
     const { asks, opts } = this.engine;
     const line = this.lines.get(keyOf(hello));
     const former = line?.link;
-    // Who is dialled and dials has two ways to each worker: the second one must not be the end of the one that lives.
-    if (former && !former.ended && former.hello.generation === hello.generation && Date.now() - former.heard < HEARD_MS) throw new Broken("already linked");
+    // Who is dialled and dials has two ways to each worker: the second one must not be the end of the one that lives. By the same way comes
+    // who has lost the former link, and that may be known there first.
+    if (former && !former.ended && former.dialled !== link.dialled && former.hello.generation === hello.generation && Date.now() - former.heard < HEARD_MS) throw new Broken("already linked");
     const plain = Object.entries(opts).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value) || Array.isArray(value));
     return { version: 1, process: this.uid, group: "", asks, resume, ...(line && { frames: line.received }), recovery_ms: recovery, options: Object.fromEntries(plain) };
   }
