@@ -7,7 +7,7 @@
 #   build/FLAVOUR/obj, lib      objects, one archive per component
 #   build/FLAVOUR/tests         unit tests in the folders of what they test, stress/ beside them
 #   build/FLAVOUR/fuzz          fuzz targets: libFuzzer in flavour fuzz, else replay of the corpus
-#   build/gen                   headers made from sources: RC_BUILD_ID
+#   build/gen                   headers made from sources: RC_BUILD_ID, RC_VERSION
 #   build/variant               programs of another build, with other keys and metrics, for tests of upgrades
 #   build/bpf                   BPF object and skeleton    build/deps   what deploy/deps made
 #
@@ -98,7 +98,7 @@ OVERLAID := common/config/config.def common/config/values.h common/metrics/metri
 OVERLAY_FILES := $(if $(OVERLAY),$(OVERLAID:%=$(OVERLAY)/%))
 GEN := $(if $(OVERLAY),build/variant/gen,build/gen)
 
-CPPFLAGS_ALL = -D_GNU_SOURCE -DRC_VERSION='"$(VERSION)"' -DRC_DEFAULT_CONFIG='"$(SYSCONFDIR)/ringcast/ringcast.toml"' $(OVERLAY:%=-I%) -I. -Ibuild/bpf -I$(GEN) $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE $(OVERLAY:%=-I%) -I. -Ibuild/bpf -I$(GEN) $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu17 $(CPPFLAGS_ALL) $(WARN_C) $(FLAVOUR_CFLAGS) $(CFLAGS)
 CXXFLAGS_ALL = -std=gnu++17 $(CPPFLAGS_ALL) $(WARN_CXX) $(FLAVOUR_CFLAGS) $(CXXFLAGS)
 LDFLAGS_ALL = $(FLAVOUR_LDFLAGS) -Wl,--as-needed $(LDFLAGS)
@@ -140,7 +140,7 @@ FORMATTED := $(call found,$(COMPONENTS) tests,\( -name '*.c' -o -name '*.h' -o -
 
 # --- rules -----------------------------------------------------------------------------------------------------------
 
-.PHONY: all programs broker-programs archives unit stress-programs fuzz-targets bpf FORCE
+.PHONY: all programs broker-programs archives unit stress-programs fuzz-targets bpf generated FORCE
 all: programs ## build the release programs into build/ (the default)
 # The archives too: a component without a main.c must compile all the same.
 programs: $(PROGRAMS) archives
@@ -171,11 +171,17 @@ $(GEN)/build_id.h: $(foreach f,$(BUILD_ID_SRC),$(if $(filter $(f),$(OVERLAID)),$
 	@mkdir -p $(@D)
 	@sum=$$(cat $^ | cksum); echo "#define RC_BUILD_ID $${sum%% *}u" >$@
 
+# Of a header, not a flag: the next version compiles those files alone that say which one they are.
+$(GEN)/version.h: FORCE
+	@$(call record,'#define RC_VERSION "$(VERSION)"' '#define RC_DEFAULT_CONFIG "$(SYSCONFDIR)/ringcast/ringcast.toml"')
+
+generated: $(GEN)/build_id.h $(GEN)/version.h
+
 build/variant/overlay/%: % tests/support/variant.awk
 	@mkdir -p $(@D)
 	@awk -v file=$* -f tests/support/variant.awk $< >$@
 
-$(OBJ)/%.o: %.c $(B)/flags $(wildcard $(DEPS_MK)) | $(GEN)/build_id.h $(OVERLAY_FILES)
+$(OBJ)/%.o: %.c $(B)/flags $(wildcard $(DEPS_MK)) | $(GEN)/build_id.h $(GEN)/version.h $(OVERLAY_FILES)
 	@mkdir -p $(@D)
 	@echo "  CC    $< [$(FLAVOUR)]"
 	@$(CC) $(CFLAGS_ALL) $(UNIT_FLAGS) -MMD -MP -c -o $@ $<
@@ -380,7 +386,7 @@ INSTALLED = $(foreach file,$(wildcard deploy/sysctl/*.conf),$(file)|$(PREFIX)/li
 INSTALLED_PROGRAMS = $(filter-out %-bench,$(PROGRAMS))
 MANUALS = $(DATADIR)/man/man1/ringcast.1 $(DATADIR)/man/man5/ringcast.toml.5
 UNITS_DIR = $(PREFIX)/lib/systemd/system
-install: programs ## install below DESTDIR= PREFIX=/usr/local
+install: broker-programs ## install below DESTDIR= PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(INSTALLED_PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	@install -d $(DESTDIR)$(SYSCONFDIR)/ringcast; conf=$(DESTDIR)$(SYSCONFDIR)/ringcast/ringcast.toml; \
@@ -404,15 +410,19 @@ uninstall: ## remove what `make install` put below DESTDIR= PREFIX=; the configu
 	@for row in $(foreach row,$(INSTALLED),$(call quoted,$(row))); do file=$${row%|*}; rm -fv "$(DESTDIR)$${row#*|}/$${file##*/}"; done
 	@[[ ! -d $(DESTDIR)$(DOCDIR) ]] || find $(DESTDIR)$(DOCDIR) -depth -type d -empty -delete
 
-deb: programs ## build/ringcast_VERSION_ARCHITECTURE.deb, for the release that it is built on
+deb: broker-programs ## build/ringcast_VERSION_ARCHITECTURE.deb, for the release that it is built on
 	@deploy/package $$(deploy/version $(VERSION))
 
-sbom: programs ## build/ringcast.cdx.json: what the programs are made of (CycloneDX)
+sbom: broker-programs ## build/ringcast.cdx.json: what the programs are made of (CycloneDX)
 	@deploy/sbom $$(deploy/version $(VERSION)) $(INSTALLED_PROGRAMS) >build/ringcast.cdx.json
 	@echo build/ringcast.cdx.json
 
-image: ## a container image, by docker, podman or buildah (CONTAINER=docker)
-	@$(or $(CONTAINER),docker) build -f deploy/container/Containerfile -t ringcast:$$(deploy/version $(VERSION) | tr + -) .
+# Docker's format of an image has a HEALTHCHECK, that of OCI has none: podman and buildah have to be told.
+image: ## a container image, by the first of docker, podman and buildah that is here (CONTAINER=podman)
+	@tool="$(or $(CONTAINER),$$(for one in docker podman buildah; do command -v $$one && break; done || true))"; \
+	[[ -n $$tool ]] || { echo "image: docker, podman or buildah is needed: apt-get install podman" >&2; exit 2; }; \
+	format=(); [[ $${tool%% *} == *docker ]] || format=(--format docker); \
+	exec $$tool build "$${format[@]}" $(IMAGE_OPTIONS) -f deploy/container/Containerfile -t ringcast:$$(deploy/version $(VERSION) | tr + -) -t ringcast:latest .
 
 fresh: ## prove `make run` and `make test` in new Debian 12 and 13 roots (needs root, debootstrap, a mirror)
 	@tests/fresh $(RELEASE)

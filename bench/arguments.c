@@ -25,6 +25,7 @@ enum kind {
     KIND_SHARE, /* double 0..1; "0.1" or "10%" */
     KIND_CPU,   /* int; "none" is -1 */
     KIND_PIDS,
+    KIND_PART_PIDS,
     KIND_SWEEP,
     KIND_VERSUS,
     KIND_ENGINE,
@@ -71,6 +72,8 @@ static const struct option_row rows[] = {
     {"--drain", KIND_TIME, AT(drain_s), 0, 3600, "S", "longest wait at the end for what is under way (default 10s)"},
     {"--server-pid", KIND_PIDS, 0, 0, 0, "PID[,PID]",
      "the server's processes (with all their children): for CPU and memory"},
+    {"--part-pid", KIND_PART_PIDS, 0, 0, 0, "PID[,PID]",
+     "some of them, whose CPU is shown apart: the application behind a broker"},
     {"--processes", KIND_COUNT, AT(processes), 1, RC_BENCH_PROCESSES_MAX, "N",
      "client processes (default: as few as descriptors allow)"},
     {"--connect-window", KIND_COUNT, AT(connect_window), 1, 16384, "N",
@@ -157,15 +160,15 @@ static int seconds_parse(const char *text, double *value)
     return 0;
 }
 
-static int pids_parse(struct rc_bench_options *options, const char *text)
+static int pids_parse(pid_t pids[RC_BENCH_PIDS_MAX], uint32_t *count, const char *text)
 {
     for (const char *at = text; *at != '\0';) {
         char *end;
         const long pid = strtol(at, &end, 10);
-        if (end == at || pid <= 0 || options->server_pid_count == RC_BENCH_PIDS_MAX || (*end != '\0' && *end != ',')) {
+        if (end == at || pid <= 0 || *count == RC_BENCH_PIDS_MAX || (*end != '\0' && *end != ',')) {
             return -EINVAL;
         }
-        options->server_pids[options->server_pid_count++] = (pid_t)pid;
+        pids[(*count)++] = (pid_t)pid;
         at = *end == ',' ? end + 1 : end;
     }
     return 0;
@@ -261,7 +264,9 @@ static int option_set(struct rc_bench_options *options, const struct option_row 
         *(const char **)at = text;
         return 0;
     case KIND_PIDS:
-        return pids_parse(options, text);
+        return pids_parse(options->server_pids, &options->server_pid_count, text);
+    case KIND_PART_PIDS:
+        return pids_parse(options->part_pids, &options->part_pid_count, text);
     case KIND_SWEEP:
         return sweep_parse(options, text);
     case KIND_VERSUS:

@@ -66,6 +66,8 @@ struct rc_bench_options {
     uint32_t warmup_rounds; /* messages per stream, at least */
     pid_t server_pids[RC_BENCH_PIDS_MAX];
     uint32_t server_pid_count;
+    pid_t part_pids[RC_BENCH_PIDS_MAX]; /* of the server's processes: whose CPU is shown apart */
+    uint32_t part_pid_count;
     int cpu;        /* of the client processes; -1: not pinned */
     int server_cpu; /* of floor servers; -1: not pinned */
     enum rc_bench_engine engine;

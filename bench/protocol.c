@@ -157,7 +157,7 @@ static size_t raw_after(char *out)
 
 /* --- Socket.IO 5 over Engine.IO 4: WebSocket, polling, or one after the other -----------------------------------------
  * The application behind it (bench/compare/socketio.mjs) has the events hello(acknowledge), subscribe(channel, acknowledge),
- * publish(channel, data) and direct(id, data), and emits message(data); ringcast has them as [[event]] rows. */
+ * publish(channel, data), direct(id, data) and echo(data, acknowledge), and emits message(data); ringcast has them as [[event]] rows. */
 
 static size_t socketio_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
 {
@@ -207,6 +207,25 @@ static size_t socketio_before(char *out, bool direct, const char *name, size_t p
 static size_t socketio_after(char *out)
 {
     return request_put(out, "\"]", "", "");
+}
+
+/* Events that the application acknowledges with what they say. A number of their own: 0 is that of joining. */
+static size_t socketio_ack_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
+{
+    (void)direct;
+    (void)name;
+    (void)payload_bytes;
+    (void)host;
+    return request_put(out, "421[\"echo\",\"", "", "");
+}
+
+static enum rc_bench_verdict socketio_ack_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
+                                                size_t payload_bytes, struct rc_span *found)
+{
+    if (starts_with(text, "431[")) {
+        return string_after(text, "431[\"", 2, payload_bytes, found) ? RC_BENCH_PAYLOAD : RC_BENCH_REFUSED;
+    }
+    return socketio_judge(role, step, text, payload_bytes, found);
 }
 
 /* Where publishers are native clients of the same broker. */
@@ -358,6 +377,18 @@ static const struct rc_bench_protocol protocols[] = {
         .join = socketio_join,
         .judge = socketio_judge,
         .before = socketio_before,
+        .after = socketio_after,
+    },
+    {
+        .name = "socketio-ack",
+        .help = "Socket.IO 5 over WebSocket, whose events come back as acknowledgements (echo)",
+        .paths = {SOCKETIO_WS, SOCKETIO_WS, SOCKETIO_WS},
+        .framing = ALL_WS,
+        .steps = {3, 2, 2},
+        .channels = true,
+        .join = socketio_join,
+        .judge = socketio_ack_judge,
+        .before = socketio_ack_before,
         .after = socketio_after,
     },
     {

@@ -4,6 +4,7 @@
 #include "bench/scenario.h"
 
 #include "common/base/check.h"
+#include "version.h"
 
 #include <errno.h>
 #include <math.h>
@@ -81,6 +82,7 @@ VALUE(v_delivered_rate,
       name_is(result, "connect") || !has_traffic(result) ? NAN : rate_per(DELIVERIES, result->seconds))
 VALUE(v_megabytes, has_traffic(result) ? rate_per((double)result->bytes, result->seconds) : NAN)
 VALUE(v_cpu, result->server_cpu_ns > 0 && has_traffic(result) ? rate_per(result->server_cpu_ns, DELIVERIES) : NAN)
+VALUE(v_part, result->part_cpu_ns > 0 && has_traffic(result) ? rate_per(result->part_cpu_ns, DELIVERIES) : NAN)
 VALUE(v_cpu_share, result->server_processes > 0 && result->seconds > 0
                        ? 100 * rate_per(result->server_cpu_ns / 1e9, result->seconds)
                        : NAN)
@@ -164,6 +166,7 @@ static const struct row rows[] = {
     {"latency_max_ns", "latency max", UNIT_TIME, v_max},
     {"latency_mean_ns", "latency mean", UNIT_TIME, v_mean},
     {"server_cpu_ns_per_delivery", "server CPU per delivery, ns", UNIT_NS, v_cpu},
+    {"part_cpu_ns_per_delivery", "  of that its part (--part-pid), ns", UNIT_NS, v_part},
     {"ksoftirqd_ns_per_delivery", "  ksoftirqd of its CPUs, ns", UNIT_NS, v_softirq},
     {"cost_ns_per_delivery", "  both, ns", UNIT_NS, v_cost},
     {"deliveries_per_send", "  deliveries per send", UNIT_RATIO, v_per_send},

@@ -46,6 +46,7 @@ struct rc_bench_result {
     uint64_t segments;
     uint64_t sends;       /* of the server: segments with data, the client's own taken off; 0: not known */
     double server_cpu_ns; /* of the server's processes; 0 without --server-pid */
+    double part_cpu_ns;   /* of them, those of --part-pid */
     double ksoftirqd_ns;  /* of the CPUs that these may run on; negative: not shown here */
     double client_cpu_ns;
     /* Over the whole run. */

@@ -46,6 +46,8 @@ struct run {
     uint64_t rss_ns; /* when the server's memory was looked at */
     pid_t tree[RC_BENCH_TREE_MAX];
     uint32_t tree_count;
+    pid_t part[RC_BENCH_TREE_MAX];
+    uint32_t part_count;
     cpu_set_t server_cpus; /* where the processes of `tree` may run */
     char server_net[40];   /* /proc/PID/net of the server's namespace */
     bool same_namespace;   /* as the clients': its counters hold their sends too */
@@ -63,6 +65,7 @@ struct sample {
     struct rc_bench_tcp tcp;
     uint64_t sent_segments;
     uint64_t server_cpu_ns;
+    uint64_t part_cpu_ns;
     int64_t ksoftirqd_ns;
     uint64_t client_cpu_ns;
 };
@@ -302,6 +305,9 @@ static void take_sample(struct run *run, struct sample *sample)
     for (uint32_t i = 0; i < run->tree_count; i++) {
         sample->server_cpu_ns += rc_bench_procstat_cpu_ns(run->tree[i]);
     }
+    for (uint32_t i = 0; i < run->part_count; i++) {
+        sample->part_cpu_ns += rc_bench_procstat_cpu_ns(run->part[i]);
+    }
     sample->at_ns = rc_clock_ns();
     sample->published = SUM(run, published);
     sample->deliveries = SUM(run, deliveries);
@@ -321,6 +327,8 @@ static void find_tree(struct run *run)
 {
     run->tree_count =
         rc_bench_procstat_tree(run->options->server_pids, run->options->server_pid_count, run->tree, RC_BENCH_TREE_MAX);
+    run->part_count =
+        rc_bench_procstat_tree(run->options->part_pids, run->options->part_pid_count, run->part, RC_BENCH_TREE_MAX);
     run->result->server_processes = run->tree_count;
     rc_bench_procstat_cpus(run->tree, run->tree_count, &run->server_cpus);
     run->same_namespace = run->tree_count == 0 || rc_bench_procstat_same_namespace(run->tree[0]);
@@ -577,6 +585,7 @@ static void run_measure(struct run *run)
     result->sends = rc_bench_result_sends(to.tcp.data_segments - from.tcp.data_segments,
                                           run->same_namespace ? to.sent_segments - from.sent_segments : 0);
     result->server_cpu_ns = (double)(to.server_cpu_ns - from.server_cpu_ns);
+    result->part_cpu_ns = (double)(to.part_cpu_ns - from.part_cpu_ns);
     result->ksoftirqd_ns = to.ksoftirqd_ns < 0 ? -1 : (double)(to.ksoftirqd_ns - from.ksoftirqd_ns);
     result->client_cpu_ns = (double)(to.client_cpu_ns - from.client_cpu_ns);
 }

@@ -11,7 +11,7 @@
 
 struct echo {
     struct rc_bench_track *tracks; /* [subscribers] */
-    char *text;                    /* one payload */
+    char *text;                    /* one message: a payload, and what its protocol puts around it */
     uint64_t sent;
     uint32_t next; /* open loop: whose turn it is */
     bool running;
@@ -25,7 +25,7 @@ static int echo_start(struct rc_bench_client *client)
     }
     client->state = echo;
     echo->tracks = calloc(client->subscribers + 1, sizeof(*echo->tracks));
-    echo->text = malloc(client->plan->options->payload_bytes);
+    echo->text = malloc(client->plan->options->payload_bytes + RC_BENCH_ENVELOPE_BYTES_MAX);
     return echo->tracks == NULL || echo->text == NULL ? -ENOMEM : 0;
 }
 
@@ -46,8 +46,10 @@ static void send_one(struct rc_bench_client *client, uint32_t slot, uint64_t sch
         .scheduled_ns = scheduled_ns - client->plan->base_ns,
     };
     const uint32_t bytes = client->plan->options->payload_bytes;
-    rc_bench_payload_write(echo->text, bytes, &payload);
-    rc_bench_client_send(client, slot, rc_span_of(echo->text, bytes));
+    const size_t before = client->protocol->before(echo->text, false, "", bytes, client->plan->publish_at.host);
+    rc_bench_payload_write(echo->text + before, bytes, &payload);
+    const size_t after = client->protocol->after(echo->text + before + bytes);
+    rc_bench_client_send(client, slot, rc_span_of(echo->text, before + bytes + after));
     rc_bench_count(&client->tally->published, 1);
     echo->sent++;
 }

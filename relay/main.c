@@ -25,6 +25,7 @@
 #include "relay/history/store.h"
 #include "relay/recovery/recovery.h"
 #include "relay/route/port.h"
+#include "relay/cluster/comeback.h"
 #include "relay/cluster/limits.h"
 #include "relay/cluster/queries.h"
 #include "relay/remote.h"
@@ -53,6 +54,7 @@ struct relay {
     struct rc_history history;
     struct rc_timer sweep; /* of the history, and of lost sockets */
     struct rc_recovery recovery;
+    struct rc_comeback comeback; /* sockets that come back from other hosts */
     struct rc_cluster_limits limits;
     struct rc_leaving leaving;
     struct rc_standby standby;
@@ -90,8 +92,8 @@ static void acknowledge_config(struct relay *relay)
 
 static void relay_drain(struct relay *relay, const char *why)
 {
-    if (relay->draining) {
-        rc_relay_loop_stop(&relay->loop); /* told twice: now */
+    if (relay->draining || relay->forwards) {
+        rc_relay_loop_stop(&relay->loop); /* told twice, or nothing is left to drain: now */
         return;
     }
     rc_log_info("relay_draining", "why=\"%s\"", why);
@@ -195,11 +197,22 @@ static bool forward_turn(void *context)
     struct relay *relay = context;
     rc_log_catch_up();
     if (rc_redis_link_forward_turn(relay->remote.link)) {
-        rc_log_info("relay_left", "pid=%d", (int)getpid());
-        rc_log_catch_up();
-        _exit(EXIT_SUCCESS); /* what closing would tidy up is the other one's by now */
+        rc_relay_loop_stop(&relay->loop);
     }
     return false;
+}
+
+/* What closing would tidy up is the other one's by now. */
+static _Noreturn void forward_end(struct relay *relay, int rc, const struct rc_err *err)
+{
+    rc_redis_link_forward_end(relay->remote.link);
+    if (rc == 0) {
+        rc_log_info("relay_left", "pid=%d", (int)getpid());
+    } else {
+        rc_log_error("relay_failed", "reason=\"%s\"", err->text);
+    }
+    rc_log_catch_up();
+    _exit(rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 static bool forward_pending(void *context)
@@ -214,13 +227,13 @@ static bool leaving_passed(void *context)
     static struct rc_relay_report nobody;
     struct relay *relay = context;
     if (relay->remote.link == NULL ||
-        !rc_redis_link_forward(relay->remote.link, relay->args.pass_fd, relay->args.bell_fd, &nobody.redis_health)) {
+        !rc_redis_link_forward(relay->remote.link, relay->args.pass_fd, relay->args.bell_fd)) {
         return true;
     }
     const struct rc_relay_loop_ops ops = {.turn = forward_turn, .pending = forward_pending, .context = relay};
     relay->forwards = true;
     relay->control.own_relay = &nobody;
-    relay->loop.timers = (struct rc_timers){0};
+    rc_timers_clear(&relay->loop.timers);
     rc_log_info("relay_leaves", "forwards=yes");
     rc_relay_loop_say(&relay->loop, RC_PROCESS_DRAINED);
     (void)rc_doorbell_wake(relay->args.acceptor_bell_fd);
@@ -305,7 +318,7 @@ static int open_router(struct relay *relay, struct rc_err *err)
         .interest_count_max = interest_max(relay),
         .idempotency = &relay->control.keep->idempotency,
         .history = &relay->history,
-        .recovery = relay->recovery.on ? &relay->recovery : NULL,
+        .recovery = relay->recovery.on || rc_recovery_is_linked(&relay->recovery) ? &relay->recovery : NULL,
         .instance_id = relay->control.instance_id,
         .roster = &relay->roster,
         .query = rc_queries_take,
@@ -420,6 +433,54 @@ static void recovery_room(void *context, struct rc_span channel, bool wanted)
     rc_remote_hold(&relay->remote, channel, wanted);
 }
 
+static uint64_t recovery_sequence(void *context)
+{
+    struct relay *relay = context;
+    return rc_router_sequence(&relay->router);
+}
+
+static uint16_t recovery_elsewhere(void *context, struct rc_span channel, struct rc_span claim)
+{
+    struct relay *relay = context;
+    return rc_comeback_ask(&relay->comeback, channel, claim);
+}
+
+static bool recovery_moved(void *context, uint64_t token)
+{
+    const struct relay *relay = context;
+    return rc_comeback_moved(&relay->comeback, token) != NULL;
+}
+
+static bool comeback_hears(void *context, struct rc_span channel)
+{
+    struct relay *relay = context;
+    return rc_remote_hears(&relay->remote, channel);
+}
+
+/* -ENOMEM. */
+static int open_comeback(struct relay *relay, struct rc_err *err)
+{
+    const struct rc_comeback_setup setup = {.bridge = &relay->remote.bridge,
+                                            .registry = &relay->remote.registry,
+                                            .recovery = &relay->recovery,
+                                            .direct = &relay->remote.direct,
+                                            .hears = comeback_hears,
+                                            .context = relay};
+    relay->remote.comeback = &relay->comeback;
+    const int rc = relay->remote.link == NULL ? 0 : rc_comeback_open(&relay->comeback, &setup);
+    return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for Socket.IO clients that come back from other hosts");
+}
+
+/* Greatest sequence that predecessors gave; 0 = there was none, or it gave none. */
+static uint64_t given_before(const struct relay *relay)
+{
+    const struct rc_relay_truth *truth = &relay->control.keep->truth;
+    const uint64_t intent = atomic_load_explicit(&truth->intent_sequence, memory_order_relaxed);
+    const uint64_t next = atomic_load_explicit(&truth->next_sequence, memory_order_relaxed);
+    const uint64_t given = next > 0 ? next - 1 : 0;
+    return rc_control_relay_generation(&relay->control) <= 1 ? 0 : intent > given ? intent : given;
+}
+
 /* Lost sockets of Socket.IO, and what they missed. */
 static int open_recovery(struct relay *relay, struct rc_err *err)
 {
@@ -434,9 +495,13 @@ static int open_recovery(struct relay *relay, struct rc_err *err)
         .instance_id = relay->control.instance_id,
         .boot_nonce = relay->control.boot_nonce,
         .record_bytes_max = relay->ports[0].record_bytes_max - sizeof(struct rc_envelope) - RC_CHANNEL_NAME_MAX,
+        .began = given_before(relay),
         .generation = recovery_generation,
         .sent = recovery_sent,
         .room = relay->remote.link != NULL ? recovery_room : NULL,
+        .sequence = recovery_sequence,
+        .moved = relay->remote.link != NULL ? recovery_moved : NULL,
+        .elsewhere = relay->remote.link != NULL ? recovery_elsewhere : NULL,
         .send = recovery_send,
         .context = relay,
     };
@@ -508,6 +573,18 @@ static void wake_workers(struct relay *relay)
     }
 }
 
+static int open_limits(struct relay *relay, struct rc_err *err)
+{
+    const int rc = rc_cluster_limits_open(&relay->limits, &relay->router, relay->remote.link);
+    return rc == 0 ? 0 : rc_err_set(err, rc, "no memory for limits");
+}
+
+/* Each needs what those before it have opened. */
+static int (*const opened_in_turn[])(struct relay *, struct rc_err *) = {
+    open_ports,  open_history,  open_loop,     open_remote, open_queries,
+    open_limits, open_recovery, open_comeback, open_router,
+};
+
 static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *err)
 {
     int rc = rc_spawn_args_parse(&relay->args, argc, argv, err);
@@ -535,31 +612,12 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         }
         rc = 0;
     }
+    if (relay->args.adopt == 0) {
+        rc_redis_overlap_drop(relay->args.pass_fd);
+    }
     acknowledge_config(relay);
-    if (rc == 0) {
-        rc = open_ports(relay, err);
-    }
-    if (rc == 0) {
-        rc = open_history(relay, err);
-    }
-    if (rc == 0) {
-        rc = open_loop(relay, err);
-    }
-    if (rc == 0) {
-        rc = open_remote(relay, err);
-    }
-    if (rc == 0) {
-        rc = open_queries(relay, err);
-    }
-    if (rc == 0) {
-        rc = rc_cluster_limits_open(&relay->limits, &relay->router, relay->remote.link);
-        rc = rc == 0 ? 0 : rc_err_set(err, rc, "no memory for limits");
-    }
-    if (rc == 0) {
-        rc = open_recovery(relay, err);
-    }
-    if (rc == 0) {
-        rc = open_router(relay, err);
+    for (size_t i = 0; rc == 0 && i < RC_ARRAY_COUNT(opened_in_turn); i++) {
+        rc = opened_in_turn[i](relay, err);
     }
     if (rc != 0) {
         return rc;
@@ -573,7 +631,11 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
                 relay->control.worker_count);
     wake_workers(relay);
     rc = rc_relay_loop_run(&relay->loop, err);
+    if (relay->forwards) {
+        forward_end(relay, rc, err);
+    }
     rc_remote_close(&relay->remote);
+    rc_comeback_close(&relay->comeback);
     rc_timer_cancel(&relay->loop.timers, &relay->sweep);
     rc_relay_loop_close(&relay->loop);
     rc_queries_close(&relay->queries);

@@ -6,42 +6,36 @@
 
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
-#include "common/records/channel_name.h"
 #include "common/records/member.h"
 #include "common/records/select.h"
-#include "common/records/sid.h"
 #include "common/shm/neighbours.h"
 #include "relay/bridge/adapter_interest.h"
+#include "relay/to_sockets.h"
 
 #define MISSED_NAMED_MAX 4096u              /* channels of which it is told one by one that something was missed */
 #define WAITER_REPLY RC_WORKERS_MAX         /* no worker waits for the confirmation, but a reply */
 #define WAITER_NOBODY (RC_WORKERS_MAX + 1u) /* nobody does */
 
-/* --- from the router ------------------------------------------------------------------------------------------------- */
-
-/* Is it for the room of a socket of another instance? Nobody there is subscribed to it. */
-static bool publish_to_socket(struct rc_remote *remote, const struct rc_envelope_view *view)
+static struct rc_to_sockets sockets_of(struct rc_remote *remote)
 {
-    struct rc_span nsp;
-    struct rc_span room;
-    struct rc_sid sid;
-    (void)rc_channel_split(rc_span_of(view->channel, view->head.channel_bytes), &nsp, &room);
-    const char *instance = rc_sid_read(&sid, room) ? rc_registry_of_socket(&remote->registry, &sid) : NULL;
-    if (instance != NULL) {
-        rc_direct_publish_socket(&remote->direct, instance, view);
-    }
-    return instance != NULL;
+    return (struct rc_to_sockets){.router = remote->router,
+                                  .registry = &remote->registry,
+                                  .direct = &remote->direct,
+                                  .comeback = remote->comeback};
 }
+
+/* --- from the router ------------------------------------------------------------------------------------------------- */
 
 static void remote_publish(void *context, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
     const struct rc_config_namespace *policy =
         rc_config_namespace_of(remote->config, view->channel, view->head.channel_bytes);
+    const struct rc_to_sockets sockets = sockets_of(remote);
     if (rc_registry_refused(&remote->registry)) {
         return; /* others would take it for the message of the owner of our id */
     }
-    if (publish_to_socket(remote, view)) {
+    if (rc_to_sockets_room(&sockets, view)) {
         return;
     }
     const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
@@ -101,16 +95,18 @@ static bool remote_share(void *context, const struct rc_envelope_view *view, uin
 static bool remote_direct(void *context, const struct rc_envelope_view *view)
 {
     struct rc_remote *remote = context;
+    const struct rc_to_sockets sockets = sockets_of(remote);
     return view->head.target.worker == RC_WORKER_FOREIGN && !rc_registry_refused(&remote->registry) &&
-           rc_direct_publish(&remote->direct, view);
+           (rc_to_sockets_moved(&sockets, view) || rc_direct_publish(&remote->direct, view));
 }
 
-/* Is Redis to be read before the worker is answered? */
-static bool remote_waits(struct rc_remote *remote, const struct rc_interest_request *request, bool everywhere)
+/* Is Redis to be read before the worker is answered? `asked`: it has been asked for the subscription. */
+static bool remote_waits(struct rc_remote *remote, const struct rc_interest_request *request, bool everywhere,
+                         bool asked)
 {
     return rc_channel_is_presence(rc_span_of(request->name, request->name_bytes))
                ? rc_presence_events_wait(remote->presence_events, request, everywhere)
-               : everywhere && rc_shared_wait(&remote->shared, request, everywhere);
+               : asked && rc_shared_wait(&remote->shared, request, everywhere);
 }
 
 static bool interest_add(void *context, const struct rc_interest_request *request, bool first)
@@ -127,7 +123,8 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
     const enum rc_redis_want want = rc_redis_channel_want(
         remote->link, request->hash, rc_span_of(request->name, request->name_bytes), request->worker, request->token);
     const bool refused = want == RC_REDIS_WANT_CONFIRMED && rc_registry_refused(&remote->registry);
-    if (want != RC_REDIS_WANT_LATER && !refused && remote_waits(remote, request, want == RC_REDIS_WANT_CONFIRMED)) {
+    const bool everywhere = want == RC_REDIS_WANT_CONFIRMED;
+    if (want != RC_REDIS_WANT_LATER && !refused && remote_waits(remote, request, everywhere, everywhere)) {
         return true;
     }
     if (want == RC_REDIS_WANT_LOCAL || refused) {
@@ -179,6 +176,14 @@ void rc_remote_hold(struct rc_remote *remote, struct rc_span name, bool held)
     } else {
         rc_redis_channel_unwant(remote->link, hash, name);
     }
+}
+
+bool rc_remote_hears(struct rc_remote *remote, struct rc_span name)
+{
+    const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
+    return remote->link != NULL &&
+           rc_redis_channel_want(remote->link, hash, name, WAITER_NOBODY, 0) == RC_REDIS_WANT_CONFIRMED &&
+           rc_adapter_hears(&remote->adapter, name) && rc_shared_settled(&remote->shared, hash, name);
 }
 
 /* Of a worker of this host: nobody else looks. */
@@ -312,8 +317,11 @@ const struct rc_remote_ops rc_remote_ops = {.publish = remote_publish,
 
 static bool remote_deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)
 {
-    const struct rc_remote *remote = context;
-    return !rc_registry_refused(&remote->registry) && rc_router_deliver(remote->router, type, view);
+    struct rc_remote *remote = context;
+    const struct rc_to_sockets sockets = sockets_of(remote);
+    return !rc_registry_refused(&remote->registry) &&
+           ((type == RC_DOWN_DIRECT && rc_to_sockets_moved(&sockets, view)) ||
+            rc_router_deliver(remote->router, type, view));
 }
 
 /* Of a message that every instance has heard: one of them looks. */
@@ -342,7 +350,7 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
                                                 .hash = hash,
                                                 .name = (const char *)name.bytes,
                                                 .name_bytes = (uint32_t)name.count};
-    if (!rc_registry_refused(&remote->registry) && remote_waits(remote, &request, everywhere)) {
+    if (!rc_registry_refused(&remote->registry) && remote_waits(remote, &request, everywhere, true)) {
         return;
     }
     rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
@@ -619,6 +627,15 @@ bool rc_remote_leave(struct rc_remote *remote)
         return true;
     }
     rc_consumers_leave(&remote->consumers);
+    const uint32_t members = remote->newcomers == NULL ? 0 : rc_roster_count(remote->newcomers->roster);
+    if (members > 0) {
+        rc_log_warn("members_left",
+                    "count=%u reason=\"their workers ended at once: other instances tell that they have gone, after "
+                    "cluster.dead_instance_threshold, or this one when it is started again\"",
+                    members);
+        rc_registry_abandon(&remote->registry);
+        return true;
+    }
     rc_entries_drop_all(&remote->entries);
     if (!rc_entries_settled(&remote->entries)) {
         return false;

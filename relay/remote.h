@@ -26,6 +26,7 @@
 #include "relay/bridge/notifications.h"
 #include "relay/bridge/python.h"
 #include "relay/cluster/calls.h"
+#include "relay/cluster/comeback.h"
 #include "relay/cluster/consumers.h"
 #include "relay/cluster/emits.h"
 #include "relay/cluster/entries.h"
@@ -69,6 +70,7 @@ struct rc_remote {
     struct rc_consumers consumers;
     struct rc_newcomers *newcomers;             /* borrowed: set by the owner */
     struct rc_presence_events *presence_events; /* likewise */
+    struct rc_comeback *comeback;               /* likewise */
 };
 
 /* What the router is opened with; context: a struct rc_remote. */
@@ -81,6 +83,8 @@ int rc_remote_open(struct rc_remote *remote, struct rc_control *control, const s
 void rc_remote_close(struct rc_remote *remote);
 /* Lost sockets of Socket.IO are in the channel, which no worker may want: its messages are to come; they are not any more. */
 void rc_remote_hold(struct rc_remote *remote, struct rc_span name, bool held);
+/* Redis has confirmed the channel, which is wanted, and all that came over it is delivered. */
+bool rc_remote_hears(struct rc_remote *remote, struct rc_span name);
 /* The broker stops: what this instance has in Redis goes; true when Redis knows. To be asked again until then. */
 bool rc_remote_leave(struct rc_remote *remote);
 /* After a reload. */

@@ -27,6 +27,13 @@ void rc_timer_set(struct rc_timers *timers, struct rc_timer *timer, uint64_t due
     *place = timer;
 }
 
+void rc_timers_clear(struct rc_timers *timers)
+{
+    while (timers->first != NULL) {
+        rc_timer_cancel(timers, timers->first);
+    }
+}
+
 void rc_timers_run(struct rc_timers *timers, uint64_t now_ms)
 {
     /* One that sets itself again for now waits for the next round: a round is bounded by the timers that are due. */

@@ -36,6 +36,9 @@ void rc_timer_set(struct rc_timers *timers, struct rc_timer *timer, uint64_t due
 /* Nothing happens when it is not set. Must be called before the owner of a set timer goes. */
 void rc_timer_cancel(struct rc_timers *timers, struct rc_timer *timer);
 
+/* Cancels all of them. */
+void rc_timers_clear(struct rc_timers *timers);
+
 /* Calls those that are due at `now_ms`, each at most once. */
 void rc_timers_run(struct rc_timers *timers, uint64_t now_ms);
 

@@ -25,6 +25,8 @@
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
 #define WAIT_MS_MAX 1000u /* heartbeat */
 #define TRIM_AFTER_MS 5000u
+#define DRAINED_MS_MAX \
+    5u /* until the relay has heard the last words: it rings for what it says, not for what it has heard */
 #define PARKING_MS_MAX 10u /* what is waited for says nothing when it is there */
 
 static struct rc_worker worker; /* the one file-level state: this is main.c */
@@ -121,8 +123,10 @@ static uint32_t sleep_ms(struct rc_worker *w)
         rc_tracer_changed(&w->hub.traces.tracer)) {
         return 0;
     }
-    return rc_leave_sleep_ms(w,
-                             w->park.phase == RC_PARK_ANSWERING && wait_ms > PARKING_MS_MAX ? PARKING_MS_MAX : wait_ms);
+    const uint32_t most_ms = w->park.phase == RC_PARK_ANSWERING                   ? PARKING_MS_MAX
+                             : w->clients.draining && w->clients.connections == 0 ? DRAINED_MS_MAX
+                                                                                  : wait_ms;
+    return rc_leave_sleep_ms(w, wait_ms < most_ms ? wait_ms : most_ms);
 }
 
 static void worker_trim(struct rc_worker *w)
@@ -152,7 +156,8 @@ static bool worker_ended(struct rc_worker *w)
      * C1 saw DRAINING, which is stored after it. */
     return (w->clients.connections == 0 && !rc_hub_pending(&w->hub) && !rc_clients_answering(&w->clients) &&
             !rc_pipes_wanted(&w->handovers.pipes) && !rc_batches_busy(w->batches) &&
-            !rc_webhooks_busy(&w->pushers.webhooks) && !rc_backends_busy(w->backends)) ||
+            !rc_webhooks_busy(&w->pushers.webhooks) && !rc_backends_busy(w->backends) &&
+            w->pushers.telling_bytes == 0 && rc_leave_told(w)) ||
            rc_clock_ms() >= atomic_load_explicit(&w->control.core->drain_deadline_ms, memory_order_relaxed);
 }
 
@@ -168,7 +173,10 @@ static void worker_run(struct rc_worker *w)
         rc_clients_trace(&w->clients);
         rc_io_timers(&w->io);
         rc_engines_timers(&w->engines);
-        rc_clients_expire(&w->clients);
+        if (w->park.phase !=
+            RC_PARK_STILL) { /* a backend would be asked of them: the successor's wheel has them, too */
+            rc_clients_expire(&w->clients);
+        }
         const bool settled = rc_hub_timers(&w->hub);
         /* Who stands still leaves the relay's messages where they are, but for one that is half appended. */
         w->more = ((w->park.phase != RC_PARK_STILL || w->hub.kept->partial_mask != 0) && rc_uplink_drain(&w->uplink)) ||
@@ -176,13 +184,24 @@ static void worker_run(struct rc_worker *w)
         rc_asks_expire(&w->asks);
         rc_sessions_work(&w->identities.sessions);
         rc_revocations_work(&w->identities.revocations);
-        rc_batches_work(w->batches, w->io.now_ns / 1000000u);
+        /* What would be asked now is a successor's; what is only told waits for it as soon as this process is to stand still, or there
+         * would always be a call that it has to wait for. */
+        const bool still = w->park.phase == RC_PARK_STILL;
+        const bool runs = w->park.phase == RC_PARK_RUNNING;
+        if (runs) {
+            rc_batches_work(w->batches, w->io.now_ns / 1000000u);
+        }
         rc_backends_work(w->backends);
         rc_links_work(w->links);
         rc_returnings_work(&w->engines);
-        rc_asked_work(&w->engines);
+        if (!still) { /* also those that wait for what the relay says */
+            rc_asked_work(&w->engines);
+        }
+        if (runs) {
+            rc_webhooks_work(&w->pushers.webhooks);
+        }
         rc_doing_work(&w->engines);
-        rc_pushers_work(&w->pushers, w->park.phase != RC_PARK_RUNNING);
+        rc_pushers_work(&w->pushers, !runs);
         rc_interests_ask_again(&w->interests);
         rc_clients_uplink_room(&w->clients);
         w->more |= rc_api_work(&w->api);
@@ -200,6 +219,9 @@ static void worker_run(struct rc_worker *w)
         rc_uplink_release(&w->uplink, position);
         w->more |= w->uplink.down.position != position; /* the rest is released in the next one */
         w->more |= rc_moves_pass(&w->moves);
+        if (!rc_moves_held(&w->moves)) {
+            rc_handovers_go_on(&w->handovers);
+        }
         rc_memberships_flush(&w->memberships);
         rc_worker_tell_relay(w);
         rc_truth_watch(&w->watch, &w->truth);
@@ -291,5 +313,6 @@ int main(int argc, char **argv)
     atomic_store_explicit(&worker.process->state, RC_PROCESS_DRAINED, memory_order_release); /* W2a */
     rc_log_info("worker_ended", "connections=%u", worker.io.open_count);
     rc_worker_close(&worker);
+    reset_gauges(worker.metrics); /* nobody else may come in this place who would */
     return corrupt ? EXIT_FAILURE : EXIT_SUCCESS;
 }

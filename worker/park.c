@@ -18,10 +18,12 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/backend/backend_io.h"
+#include "worker/engine/asked.h"
 #include "worker/io/tls_left.h"
 #include "worker/worker.h"
 
 #define PARK_ANSWERING_MS 2000u /* as for API calls of a worker that drains */
+#define PARK_LEAVE_MS 100u      /* for answers of backends that can be asked again */
 #define PARK_GOODBYE_MS 500u    /* for a close frame to those who cannot be kept */
 #define PARK_STILL_MS 1000u
 #define PARK_LOOK_MS 1000u /* at what else may end it, while it sleeps */
@@ -44,16 +46,18 @@ bool rc_park_due(const struct rc_worker *w)
 }
 
 /* What others wait for, and only this process knows. */
-static const char *park_hindrance(const struct rc_worker *w)
+static const char *park_hindrance(const struct rc_worker *w, uint64_t age_ms)
 {
-    return rc_clients_answering_once(&w->clients)                         ? "requests are being answered"
-           : rc_batches_busy(w->batches) || rc_backends_busy(w->backends) ? "backends are being asked"
-           : w->asks.first != 0                                           ? "the relay is being asked"
-           : rc_moves_busy(&w->moves)                                     ? "connections are being moved"
-           : w->io.accepts_armed != 0                                     ? "connections are being accepted"
-           : w->io.connects_used > 0 || w->io.places_used > 0             ? "connections are being made"
-           : rc_io_tls_hinders(&w->io, 0) != RC_SOCKET_NONE               ? "clients of TLS 1.2 are being sent away"
-                                                                          : NULL;
+    const bool asks = age_ms < PARK_LEAVE_MS ? rc_backends_busy(w->backends) : rc_backends_hinder(w->backends);
+    return rc_clients_answering_once(&w->clients)             ? "requests are being answered"
+           : asks                                             ? "backends are being asked"
+           : w->pushers.telling_bytes > 0                     ? "events of members wait for the relay"
+           : w->asks.first != 0                               ? "the relay is being asked"
+           : rc_moves_busy(&w->moves)                         ? "connections are being moved"
+           : w->io.accepts_armed != 0                         ? "connections are being accepted"
+           : w->io.connects_used > 0 || w->io.places_used > 0 ? "connections are being made"
+           : rc_io_tls_hinders(&w->io, 0) != RC_SOCKET_NONE   ? "clients of TLS 1.2 are being sent away"
+                                                              : NULL;
 }
 
 /* TLS of which OpenSSL has the state cannot be another process's: 1012, and after a while the end. */
@@ -160,20 +164,23 @@ void rc_park_pass(struct rc_worker *w)
     if (w->park.phase == RC_PARK_ANSWERING) {
         rc_polling_release(&w->polling); /* they may wait for as long as nothing comes */
         park_end_tls(w, age_ms >= PARK_GOODBYE_MS);
-        const char *hindrance = park_hindrance(w);
+        const char *hindrance = park_hindrance(w, age_ms);
         if (hindrance == NULL) {
             if (w->park.sent_away > 0) {
                 rc_log_info("tls_clients_sent_away", "count=%u reason=\"their TLS 1.2 ends with this process\"",
                             w->park.sent_away);
             }
             park_enter(w, RC_PARK_STILL);
+            rc_asked_leave(&w->engines);
+            rc_batches_leave(w->batches);
+            rc_webhooks_leave(&w->pushers.webhooks);
             rc_io_park_own(&w->io);
         } else if (age_ms >= PARK_ANSWERING_MS) {
             park_go_on(w, hindrance);
         }
         return;
     }
-    if (!w->more && rc_io_parked(&w->io) && !rc_hub_pending(&w->hub)) {
+    if (!w->more && rc_io_parked(&w->io) && !rc_hub_pending(&w->hub) && w->pushers.telling_bytes == 0) {
         park_sleep(w);
         park_go_on(w, NULL);
     } else if (age_ms >= PARK_STILL_MS) {

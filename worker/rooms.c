@@ -240,6 +240,14 @@ static void to_placed(void *context, const struct rc_io_place *place, uint32_t s
     rc_handover_placed(&w->handovers, place, socket);
 }
 
+static void to_taken(void *context, const struct rc_io_place *place, uint32_t socket)
+{
+    struct rc_worker *w = context;
+    if (!(place->from.flags & RC_HANDOVER_CLIENT)) {
+        rc_handover_taken(&w->handovers, place, socket);
+    }
+}
+
 static void to_word(void *context, const struct rc_handover *from, const uint8_t *bytes)
 {
     struct rc_worker *w = context;
@@ -256,6 +264,18 @@ static void to_interest_changed(void *context, uint32_t channel)
 {
     struct rc_worker *w = context;
     rc_interests_changed(&w->interests, channel);
+}
+
+static void to_here_gone(void *context, uint64_t token)
+{
+    struct rc_worker *w = context;
+    rc_links_share_gave(w->links, token);
+}
+
+static uint32_t to_here_kept(void *context)
+{
+    const struct rc_worker *w = context;
+    return rc_links_share_kept(w->links);
 }
 
 static void to_member_changed(void *context, uint32_t client, uint32_t channel, bool joined)
@@ -457,6 +477,8 @@ static int open_hub(struct rc_worker *w, struct rc_err *err)
 {
     const struct rc_hub_handlers handlers = {.context = w,
                                              .interest_changed = to_interest_changed,
+                                             .here_gone = to_here_gone,
+                                             .here_kept = to_here_kept,
                                              .member_changed = to_member_changed,
                                              .leaving = to_leaving,
                                              .joined = to_joined,
@@ -535,7 +557,7 @@ static int open_limits(struct rc_worker *w, struct rc_err *err)
 static int open_backends(struct rc_worker *w, struct rc_err *err)
 {
     w->backends = rc_backends_open(&w->control, &w->truth, &w->io, &w->hub, w->config, (uint32_t)w->args.index);
-    w->batches = rc_batches_open(w->backends, w->control.own->backends);
+    w->batches = rc_batches_open(w->backends, &w->hub, w->control.own->backends);
     if (w->backends == NULL || w->batches == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for backends");
     }
@@ -605,6 +627,7 @@ static int open_io(struct rc_worker *w, struct rc_err *err)
     handlers.plain_on_tls = to_plain_on_tls;
     handlers.given = to_given;
     handlers.placed = to_placed;
+    handlers.taken = to_taken;
     handlers.word = to_word;
     handlers.connected = to_connected;
     handlers.terminated = to_terminated;
@@ -702,6 +725,7 @@ void rc_worker_close(struct rc_worker *w)
     rc_identities_close(&w->identities);
     rc_io_close(&w->io);
     rc_links_close(w->links);
+    w->links = NULL; /* the hub may still give channels back */
     rc_batches_close(w->batches);
     rc_backends_close(w->backends);
     rc_memberships_close(&w->memberships);

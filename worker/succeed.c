@@ -62,13 +62,31 @@ static int succeed_rebuild(struct rc_worker *w, struct rc_err *err)
     return rc;
 }
 
+/* For tests: what differs from what the kernel counts, or does not fit together, was not right in the truth, or was not rebuilt so. */
+static void succeed_verify(struct rc_worker *w)
+{
+    struct rc_err err = {0};
+    uint32_t looked = 0;
+    if (!w->config->debug.adopt_verify) {
+        return;
+    }
+    const uint32_t different = rc_io_verify(&w->io, &looked);
+    const bool damaged = rc_truth_check_own(&w->truth, &err) < 0;
+    if (damaged) {
+        rc_log_error("adopted_damaged", "reason=\"%s\"", err.text);
+        rc_metric_add(w->metrics, RC_METRIC_ADOPT_DIFFERENCES, 1);
+    }
+    rc_log_info("adopted_verified", "sockets=%u different=%u damaged=%s", looked, different, damaged ? "yes" : "no");
+}
+
 /* All say in the truth what is to be done next: not before it is this process's. */
 static void succeed_goes_on(struct rc_worker *w)
 {
-    rc_moves_rebuild(&w->moves);
     rc_engines_taken(&w->engines);
+    rc_moves_rebuild(&w->moves); /* behind that: it may end a session, whose requests are forgotten by now */
     rc_links_rebuild(w->links);
     rc_pushers_rebuild(&w->pushers);
+    rc_batches_taken(w->batches);
 }
 
 int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
@@ -102,12 +120,13 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     uint32_t lost = 0;
     succeed_goes_on(w);
     const uint32_t adopted = rc_io_adopt(&w->io, &lost);
+    succeed_verify(w);
     rc_clients_taken(&w->clients);
     rc_io_go_on(&w->io);
     w->more = true;
     rc_worker_beat(w);
     rc_worker_tell_acceptor(w);
-    rc_log_info("worker_took_over", "sockets=%u rebuilt_us=%" PRIu64 " adopted_us=%" PRIu64, adopted,
+    rc_log_info("worker_took_over", "sockets=%u ended=%u rebuilt_us=%" PRIu64 " adopted_us=%" PRIu64, adopted, lost,
                 (rebuilt_ns - since_ns) / 1000u, (rc_clock_ns() - rebuilt_ns) / 1000u);
     return 0;
 }
@@ -116,8 +135,9 @@ static void adopt_sockets(struct rc_worker *w, uint64_t since_ns)
 {
     uint32_t lost = 0;
     const uint32_t adopted = rc_io_adopt(&w->io, &lost);
+    succeed_verify(w);
     rc_clients_taken(&w->clients);
-    rc_crash_wake(&w->clients);
+    rc_crash_wake(&w->clients, &w->engines);
     rc_io_go_on(&w->io);
     lost += w->crash.repaired.clients;
     rc_metric_add(w->metrics, RC_METRIC_ADOPTED, adopted);

@@ -45,6 +45,7 @@ struct rc_park {
 struct rc_leave {
     uint64_t look_ms; /* CLOCK_MONOTONIC: when it is looked at again */
     uint64_t told_ms; /* when it was told last who stays */
+    uint64_t away_ms; /* since when nobody is waited for (SENDING_AWAY); 0 = not yet */
     bool rebalancing; /* it has too many, and goes on until it has hardly more than others */
     bool over;        /* nobody is here any more, and nobody comes */
 };
@@ -112,6 +113,9 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err);
 int rc_worker_adopt(struct rc_worker *w, struct rc_err *err);
 
 /* Is its place to be empty, and it is not over yet? Then what there is to do for it now and then, at the end of a pass. */
+/* Of one that is to end: the relay has taken its last words, and what it makes of them was read: of the last member of a channel that is whom this host's
+ * server is told of. A relay that does not run is not waited for. */
+bool rc_leave_told(struct rc_worker *w);
 bool rc_leave_wanted(const struct rc_worker *w);
 void rc_leave_pass(struct rc_worker *w);
 /* How long the loop may sleep, at most `most_ms`. */

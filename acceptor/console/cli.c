@@ -17,7 +17,9 @@
 #include "acceptor/console/list.h"
 #include "acceptor/console/memory.h"
 #include "acceptor/console/option.h"
+#include "acceptor/console/print_json.h"
 #include "acceptor/console/publish.h"
+#include "acceptor/console/reference.h"
 #include "acceptor/console/token.h"
 #include "acceptor/console/top.h"
 #include "acceptor/console/trace.h"
@@ -32,6 +34,7 @@
 #include "common/config/log_settings.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
+#include "version.h"
 
 /* Was it `make run`? */
 static bool is_quickstart(void)
@@ -40,9 +43,9 @@ static bool is_quickstart(void)
     return value != NULL && strcmp(value, "1") == 0;
 }
 
-static int usage_wrong(const char *what, const char *word)
+static int usage_wrong(const struct rc_cli *cli, const char *what, const char *word)
 {
-    rc_option_wrong("ringcast", "ringcast help", what, word);
+    (void)rc_option_misused(cli, what, word);
     return -EINVAL;
 }
 
@@ -54,17 +57,17 @@ static int parse_explain(struct rc_cli *cli, const char *name, int argc, char **
     bool full = false;
     const char **place = strcmp(name, "--from") == 0 ? &from : rc_explain_option(&cli->explain, name, &full);
     if (place == NULL) {
-        return usage_wrong(full ? "too many rooms" : "unknown argument", word);
+        return usage_wrong(cli, full ? "too many rooms" : "unknown argument", word);
     }
     const char *equals = strchr(word, '=');
     *place = equals != NULL ? equals + 1 : ++*at < argc ? argv[*at] : NULL;
     if (*place == NULL) {
-        return usage_wrong("a value is missing after", word);
+        return usage_wrong(cli, "a value is missing after", word);
     }
     cli->explain.server |= from != NULL && strcmp(from, "server") == 0;
     return from == NULL || strcmp(from, "server") == 0 || strcmp(from, "client") == 0
                ? 0
-               : usage_wrong("--from is client or server", from);
+               : usage_wrong(cli, "--from is client or server", from);
 }
 
 /* Is the word this option, or its value for one that is a word alone? */
@@ -94,7 +97,7 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
         option = option_is(cli, &command->options[i], word) ? &command->options[i] : NULL;
     }
     if (option == NULL) {
-        return usage_wrong("unknown argument", word);
+        return usage_wrong(cli, cli->named || word[0] == '-' ? "unknown argument" : "there is no command", word);
     }
     if (option->kind == RC_OPTION_EXPLAIN) {
         return parse_explain(cli, option->word, argc, argv, at);
@@ -111,7 +114,7 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
         value = rc_option_value(word, option->word, argc, argv, at);
     }
     memcpy((char *)cli + option->offset, &value, sizeof(value));
-    return value[0] != '\0' ? 0 : usage_wrong("a value is missing after", word);
+    return value[0] != '\0' ? 0 : usage_wrong(cli, "a value is missing after", word);
 }
 
 /* Were options given that say something of an event, but no event? */
@@ -136,6 +139,7 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
     memset(cli, 0, sizeof(*cli));
     const struct rc_command *command = argc > 1 ? rc_command_find(argv[1]) : NULL;
     int at = command != NULL ? 2 : 1;
+    cli->named = command != NULL;
     cli->command = command != NULL ? (enum rc_cli_command)(command - rc_commands) : RC_CLI_RUN;
     if (cli->command == RC_CLI_TOKEN) {
         cli->argc = argc - at;
@@ -154,14 +158,14 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
         cli->config = default_config();
     }
     if (cli->topic != NULL && rc_command_find(cli->topic) == NULL) {
-        return usage_wrong("there is no command", cli->topic);
+        return usage_wrong(cli, "there is no command", cli->topic);
     }
     if (cli->command != RC_CLI_CHECK || cli->help) {
         return 0;
     }
-    return cli->config == NULL ? usage_wrong("check needs a FILE", NULL)
+    return cli->config == NULL ? usage_wrong(cli, "check needs a FILE", NULL)
            : explains_nothing(cli)
-               ? usage_wrong("--explain-event NAME is missing: the other options are about it", NULL)
+               ? usage_wrong(cli, "--explain-event NAME is missing: the other options are about it", NULL)
                : 0;
 }
 
@@ -213,24 +217,27 @@ static int command_explain(const struct rc_cli *cli, const struct rc_settings *s
     return RC_EXIT_CONFIG;
 }
 
-/* A file that is correct, for programs; what is wrong in another one stands on standard error. */
-static int check_dump(const char *config, const struct rc_config_errors *warnings)
+/* What is to be said of a file, for programs: warnings of a correct one, errors of another. */
+static int check_dump(const char *config, bool correct, const struct rc_config_errors *said)
 {
     json_t *lines = json_array();
-    for (uint32_t i = 0; i < warnings->count && i < RC_CONFIG_ERRORS_MAX; i++) {
-        (void)json_array_append_new(lines, json_string(warnings->lines[i].text));
+    for (uint32_t i = 0; i < said->count && i < RC_CONFIG_ERRORS_MAX; i++) {
+        (void)json_array_append_new(lines, json_string(said->lines[i].text));
     }
-    json_t *root = json_pack("{s:s, s:b, s:o}", "file", config, "correct", true, "warnings", lines);
-    const bool written = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    json_t *root =
+        json_pack("{s:s, s:b, s:o}", "file", config, "correct", correct, correct ? "warnings" : "errors", lines);
+    const bool written = rc_json_print(stdout, root);
     json_decref(root);
-    return written ? RC_EXIT_OK : RC_EXIT_FAILED;
+    return !written ? RC_EXIT_FAILED : correct ? RC_EXIT_OK : RC_EXIT_CONFIG;
 }
 
 static int command_check(const struct rc_cli *cli)
 {
-    struct rc_settings *settings = rc_which_settings(cli->config, false, true);
+    struct rc_config_errors errors = {0};
+    struct rc_settings *settings = cli->json ? rc_which_settings_told(cli->config, false, true, &errors)
+                                             : rc_which_settings(cli->config, false, true);
     if (settings == NULL) {
-        return RC_EXIT_CONFIG;
+        return cli->json ? check_dump(cli->config, false, &errors) : RC_EXIT_CONFIG;
     }
     if (cli->explain.event != NULL) {
         const int exit_code = command_explain(cli, settings);
@@ -239,13 +246,13 @@ static int command_check(const struct rc_cli *cli)
     }
     struct rc_config_errors warnings = {0};
     struct rc_err err = {{0}};
-    rc_settings_warnings(&settings->config, &warnings);
+    rc_settings_warnings(&settings->config, &settings->files, &warnings);
     if (rc_broker_foresee(&settings->config, &err) != 0) {
         rc_config_errors_add(&warnings, "it would not start here, now and by this user: %s", err.text);
     }
     if (cli->json) {
         rc_settings_free(settings);
-        return check_dump(cli->config, &warnings);
+        return check_dump(cli->config, true, &warnings);
     }
     for (uint32_t i = 0; i < warnings.count && i < RC_CONFIG_ERRORS_MAX; i++) {
         fprintf(stderr, "%s: warning: %s\n", cli->config, warnings.lines[i].text);
@@ -295,7 +302,7 @@ static int answer_dump(bool ok, const char *text)
         text += bytes + (text[bytes] == '\n');
     }
     json_t *root = json_pack("{s:b, s:o}", "ok", ok, "lines", lines);
-    const bool written = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    const bool written = rc_json_print(stdout, root);
     json_decref(root);
     return ok && written ? RC_EXIT_OK : RC_EXIT_FAILED;
 }
@@ -343,9 +350,20 @@ static int command_status(const struct rc_cli *cli)
     return exit_code;
 }
 
+/* Prints a reference for programs, and lets go of it. */
+static int reference_dump(json_t *reference)
+{
+    const bool written = rc_json_print(stdout, reference);
+    json_decref(reference);
+    return written ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
 static int command_help(const struct rc_cli *cli)
 {
     const struct rc_command *topic = cli->topic != NULL ? rc_command_find(cli->topic) : NULL;
+    if (cli->json) {
+        return reference_dump(rc_reference_commands(topic));
+    }
     if (cli->words) {
         rc_command_words(stdout, topic);
     } else if (cli->manual) {
@@ -362,6 +380,9 @@ static int command_help(const struct rc_cli *cli)
 
 static int command_help_config(const struct rc_cli *cli)
 {
+    if (cli->json) {
+        return reference_dump(rc_reference_config());
+    }
     if (cli->manual) {
         rc_config_print_manual(stdout);
     } else {
@@ -375,8 +396,7 @@ static int command_handover(const struct rc_cli *cli)
     char request[32];
     const char *worker = cli->worker != NULL ? cli->worker : "all";
     if (strcmp(worker, "all") != 0 && (strspn(worker, "0123456789") != strlen(worker) || strlen(worker) > 4)) {
-        rc_option_wrong("ringcast", "ringcast help handover", "a worker is a number, or all, and not", worker);
-        return RC_EXIT_CONFIG;
+        return rc_option_misused(cli, "a worker is a number, or all, and not", worker);
     }
     (void)snprintf(request, sizeof(request), "handover %s", worker);
     return command_tell(cli, request);
@@ -389,8 +409,7 @@ static int command_workers(const struct rc_cli *cli)
         return command_tell(cli, "workers");
     }
     if (strspn(cli->worker, "0123456789") != strlen(cli->worker) || strlen(cli->worker) > 4) {
-        rc_option_wrong("ringcast", "ringcast help workers", "how many workers is a number, and not", cli->worker);
-        return RC_EXIT_CONFIG;
+        return rc_option_misused(cli, "how many workers is a number, and not", cli->worker);
     }
     (void)snprintf(request, sizeof(request), "workers %s%s", cli->worker, cli->drain ? " drain" : "");
     return command_tell(cli, request);

@@ -13,6 +13,7 @@
 
 struct rc_cli {
     enum rc_cli_command command;
+    bool named; /* it was given: not `run` because there was none */
     const char
         *config; /* borrowed: -c FILE, or check's FILE, or the one that is used where none is named; NULL = none */
     const char *socket; /* borrowed from argv: --socket PATH; NULL = find it */

@@ -6,6 +6,7 @@
 #include "acceptor/console/cli.h"
 #include "common/base/check.h"
 #include "common/config/print.h"
+#include "version.h"
 
 #define OPTION_CONFIG(text)                                                             \
     {                                                                                   \
@@ -86,8 +87,8 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
         {.name = "handover",
          .summary = "hand workers over to new processes of the same build; their clients stay",
          .details =
-             "WORKER is a number, or all: one after the other. Who cannot go on in another process ends: TLS connections "
-             "hinder it, requests whose body is coming are cut off. A worker that cannot be handed over goes on. " ASKS,
+             "WORKER is a number, or all: one after the other. Who cannot go on in another process ends: clients of TLS "
+             "1.2 are told to come again. A worker that cannot be handed over goes on. " ASKS,
          .failed = "a worker was not handed over, and goes on; or there is no broker to ask",
          .options = {{NULL, NULL, "WORKER", "which one; all if it is left out", RC_OPTION_TEXT,
                       offsetof(struct rc_cli, worker)},
@@ -228,7 +229,7 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                     .summary = "publish a message",
                     .details = "CHANNEL '*' is everybody who is connected. Rules for clients do not hold. " ASKS,
                     .failed = "there is no broker to ask, or it refuses",
-                    .options = {{NULL, NULL, "CHANNEL", "where to", RC_OPTION_TEXT, offsetof(struct rc_cli, whom)},
+                    .options = {{NULL, NULL, "CHANNEL", "where to", RC_OPTION_NEEDED, offsetof(struct rc_cli, whom)},
                                 {NULL, NULL, "DATA", "the message: JSON, or text; standard input if it is left out",
                                  RC_OPTION_TEXT, offsetof(struct rc_cli, data)},
                                 {"--lines", NULL, NULL, "each line of standard input is a message", RC_OPTION_SWITCH,
@@ -246,7 +247,7 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                     .summary = "show what is published in a channel, until it is interrupted",
                     .details = "Broadcasts are shown as well. Rules for clients do not hold. " ASKS,
                     .failed = "there is no broker to ask, it refuses, or it has ended the stream",
-                    .options = {{NULL, NULL, "CHANNEL", "which one", RC_OPTION_TEXT, offsetof(struct rc_cli, whom)},
+                    .options = {{NULL, NULL, "CHANNEL", "which one", RC_OPTION_NEEDED, offsetof(struct rc_cli, whom)},
                                 {"--count", NULL, "N", "end after so many messages", RC_OPTION_TEXT,
                                  offsetof(struct rc_cli, count)},
                                 {"--retained", NULL, NULL, "the retained values first", RC_OPTION_SWITCH,
@@ -260,7 +261,7 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                        .summary = "send a message to one client",
                        .details = ASKS,
                        .failed = "the client is not there, or there is no broker to ask",
-                       .options = {{NULL, NULL, "CLIENT", "its id", RC_OPTION_TEXT, offsetof(struct rc_cli, whom)},
+                       .options = {{NULL, NULL, "CLIENT", "its id", RC_OPTION_NEEDED, offsetof(struct rc_cli, whom)},
                                    {NULL, NULL, "DATA", "the message: JSON, or text; standard input if it is left out",
                                     RC_OPTION_TEXT, offsetof(struct rc_cli, data)},
                                    {"--lines", NULL, NULL, "each line of standard input is a message", RC_OPTION_SWITCH,
@@ -275,7 +276,7 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
          .summary = "set or remove the retained value of a channel; nothing is sent",
          .details = ASKS,
          .failed = "there is no broker to ask, or it refuses",
-         .options = {{NULL, NULL, "CHANNEL", "whose", RC_OPTION_TEXT, offsetof(struct rc_cli, whom)},
+         .options = {{NULL, NULL, "CHANNEL", "whose", RC_OPTION_NEEDED, offsetof(struct rc_cli, whom)},
                      {NULL, NULL, "DATA", "the message: JSON, or text; standard input if it is left out",
                       RC_OPTION_TEXT, offsetof(struct rc_cli, data)},
                      {"--delete", NULL, NULL, "remove it", RC_OPTION_SWITCH, offsetof(struct rc_cli, remove)},
@@ -302,10 +303,12 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                      .summary = "compare this machine with what many connections need; changes nothing",
                      .failed = "something is short",
                      .options = {OPTION_JSON, OPTION_CONFIG("whose workers are looked at")}},
-    [RC_CLI_TOKEN] = {.name = "token",
-                      .summary = "make JSON Web Tokens, or see why one is refused",
-                      .words = "make verify keys",
-                      .own_help = true},
+    [RC_CLI_TOKEN] =
+        {.name = "token",
+         .summary = "make JSON Web Tokens, or see why one is refused",
+         .words = "make verify keys --config= --identity= --secret-file= --key= --jwks= --jwks-url= --jwks-ca= "
+                  "--jwks-insecure --user= --claim= --ttl= --alg= --kid= --issuer= --audience= --leeway= --json",
+         .own_help = true},
     [RC_CLI_VERSION] = {.name = "version",
                         .alias = "--version",
                         .summary = "the version of this program",
@@ -318,12 +321,14 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                                  {"--man", NULL, NULL, "write the manual page ringcast(1)", RC_OPTION_SWITCH,
                                   offsetof(struct rc_cli, manual)},
                                  {"--words", NULL, NULL, "write what a shell may complete", RC_OPTION_SWITCH,
-                                  offsetof(struct rc_cli, words)}}},
+                                  offsetof(struct rc_cli, words)},
+                                 OPTION_JSON}},
     [RC_CLI_HELP_CONFIG] = {.name = "help-config",
                             .alias = "--help-config",
                             .summary = "every configuration key with its default and meaning",
                             .options = {{"--man", NULL, NULL, "write the manual page ringcast.toml(5)",
-                                         RC_OPTION_SWITCH, offsetof(struct rc_cli, manual)}}},
+                                         RC_OPTION_SWITCH, offsetof(struct rc_cli, manual)},
+                                        OPTION_JSON}},
 };
 
 static const char exit_codes[] = "Exit codes: 0 well, 1 failed, 2 wrong configuration or wrong usage.";
@@ -359,18 +364,19 @@ static const struct rc_command_option *option_at(const struct rc_command *comman
                : NULL;
 }
 
-/* "ringcast check [FILE] [--config FILE]…" */
+/* "ringcast pub CHANNEL [DATA] [OPTION]..." */
 static void synopsis_print(FILE *out, const struct rc_command *command)
 {
+    const struct rc_command_option *option;
+    size_t at = 0;
     (void)fprintf(out, "ringcast %s", command->name);
     if (command->words != NULL) {
         (void)fprintf(out, " WORD");
     }
-    const struct rc_command_option *option = option_at(command, 0);
-    if (option != NULL && option->word == NULL) {
-        (void)fprintf(out, " [%s]", option->value);
+    for (; (option = option_at(command, at)) != NULL && option->word == NULL; at++) {
+        (void)fprintf(out, option->kind == RC_OPTION_NEEDED ? " %s" : " [%s]", option->value);
     }
-    if (command->own_help || (option != NULL && (option->word != NULL || option_at(command, 1) != NULL))) {
+    if (command->own_help || option != NULL) {
         (void)fprintf(out, " [OPTION]...");
     }
 }

@@ -43,6 +43,7 @@ enum rc_cli_command {
 enum rc_option_kind {
     RC_OPTION_SWITCH,  /* a bool */
     RC_OPTION_TEXT,    /* a const char *, that must not be empty */
+    RC_OPTION_NEEDED,  /* the same, without which the command makes no sense */
     RC_OPTION_EXPLAIN, /* of an event (acceptor/console/explain.h) */
     RC_OPTION_OWN,     /* text from another program of ours: nobody is told of it */
 };
@@ -63,7 +64,7 @@ struct rc_command {
     const char *summary; /* one line */
     const char *details; /* sentences; NULL = the summary says it all */
     const char *failed;  /* when the exit code is 1 */
-    const char *words;   /* that may follow, for shells: "make verify keys"; NULL = none */
+    const char *words;   /* that may follow besides `options`, for shells: "make verify keys"; NULL = none */
     bool hidden;         /* the broker's own, not a person's */
     bool own_help;       /* it has a page of its own, and options that are not listed here */
     struct rc_command_option options[RC_COMMAND_OPTIONS_MAX]; /* the first without `help` ends the list */

@@ -170,6 +170,7 @@ static void case_input(struct case_at *at)
         at->input.documents[rc_rule_document(RC_EVENT_SOURCE_USER)] = rc_span_text(at->user_json);
     }
     at->room_count = 0;
+    at->name_count = 0;
     for (uint32_t i = 0; i < asked->room_count; i++) {
         at->rooms[at->room_count++] = rc_span_text(asked->rooms[i]);
     }
@@ -323,9 +324,9 @@ static void rooms_do(struct case_at *at, const struct rc_event_operation *operat
             return;
         }
         rc_say_text(&at->say, join ? "join" : "leave", room);
-        for (uint32_t j = 0; !join && j < at->room_count; j++) {
-            if (rc_span_equal(at->rooms[j], room)) {
-                at->rooms[j] = at->rooms[--at->room_count];
+        for (uint32_t j = at->room_count; !join && j > 0; j--) { /* it may have been said twice */
+            if (rc_span_equal(at->rooms[j - 1], room)) {
+                at->rooms[j - 1] = at->rooms[--at->room_count];
             }
         }
         if (join && at->room_count < ROOMS_MAX && at->name_count < ROOMS_MAX) {

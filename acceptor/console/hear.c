@@ -115,10 +115,8 @@ int rc_hear_run(const struct rc_cli *cli)
     char *end = NULL;
     const unsigned long wanted = cli->count != NULL ? strtoul(cli->count, &end, 10) : 0;
     if (cli->whom == NULL || (end != NULL && (*end != '\0' || wanted == 0))) {
-        rc_option_wrong("ringcast", "ringcast help sub",
-                        cli->whom == NULL ? "a CHANNEL is needed" : "--count is a number from 1, and not",
-                        cli->whom == NULL ? NULL : cli->count);
-        return RC_EXIT_CONFIG;
+        return rc_option_misused(cli, cli->whom == NULL ? "a CHANNEL is needed" : "--count is a number from 1, and not",
+                                 cli->whom == NULL ? NULL : cli->count);
     }
     const int exit_code = rc_which_broker(&which, cli->socket, cli->config);
     return exit_code != RC_EXIT_OK ? exit_code : channel_hear(cli, &which, wanted);

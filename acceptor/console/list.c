@@ -11,9 +11,11 @@
 #include "acceptor/console/api.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/console/option.h"
+#include "acceptor/console/print_json.h"
 #include "acceptor/console/status.h"
 #include "acceptor/console/which.h"
 #include "acceptor/watch/supervisor.h"
+#include "common/base/check.h"
 
 #define PAGE_MAX 1000u
 #define LIMIT_DEFAULT 100u
@@ -40,9 +42,7 @@ static int list_limit(const struct rc_cli *cli, uint32_t *limit)
     char *end = NULL;
     const unsigned long value = cli->limit != NULL ? strtoul(cli->limit, &end, 10) : LIMIT_DEFAULT;
     if ((end != NULL && *end != '\0') || value == 0 || value > LIMIT_MAX) {
-        rc_option_wrong("ringcast", "ringcast COMMAND --help", "--limit is a number from 1 to 1000000, and not",
-                        cli->limit);
-        return RC_EXIT_CONFIG;
+        return rc_option_misused(cli, "--limit is a number from 1 to 1000000, and not", cli->limit);
     }
     *limit = (uint32_t)value;
     return RC_EXIT_OK;
@@ -100,7 +100,7 @@ static json_t *list_all(const struct rc_which *which, const struct rc_console_ta
 
 static int list_dump(const json_t *root)
 {
-    const bool written = json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    const bool written = rc_json_print(stdout, root);
     return written ? RC_EXIT_OK : RC_EXIT_FAILED;
 }
 
@@ -178,7 +178,7 @@ static int list_print(const struct rc_cli *cli, struct rc_console_target *target
                       void (*print)(const struct rc_cli *cli, const json_t *rows))
 {
     struct rc_which which;
-    uint32_t limit;
+    uint32_t limit = LIMIT_DEFAULT;
     int exit_code = list_limit(cli, &limit);
     exit_code = exit_code == RC_EXIT_OK ? rc_which_broker(&which, cli->socket, cli->config) : exit_code;
     if (exit_code != RC_EXIT_OK) {
@@ -203,6 +203,9 @@ static int list_print(const struct rc_cli *cli, struct rc_console_target *target
 int rc_list_clients(const struct rc_cli *cli)
 {
     struct rc_console_target target;
+    if (cli->behind != NULL && strspn(cli->behind, "0123456789") != strlen(cli->behind)) {
+        return rc_option_misused(cli, "--behind is a number of bytes, and not", cli->behind);
+    }
     rc_console_target_begin(&target, "/api/clients");
     rc_console_target_add(&target, "user", cli->user);
     rc_console_target_add(&target, "channel", cli->channel);
@@ -236,8 +239,22 @@ static void print_channels(const struct rc_cli *cli, const json_t *rows)
     }
 }
 
+/* What --sort takes, as the API does. */
+static bool sort_known(const char *word)
+{
+    static const char *const words[] = {"name", "rate", "subscribers", "bytes", "memory"};
+    bool known = false;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(words); i++) {
+        known = known || strcmp(word, words[i]) == 0;
+    }
+    return known;
+}
+
 int rc_list_channels(const struct rc_cli *cli)
 {
+    if (cli->sort != NULL && !sort_known(cli->sort)) {
+        return rc_option_misused(cli, "--sort is name, rate, subscribers, bytes or memory, and not", cli->sort);
+    }
     struct rc_console_target target;
     rc_console_target_begin(&target, "/api/channels");
     rc_console_target_add(&target, "sort", cli->sort);

@@ -9,7 +9,7 @@
 #include "acceptor/console/api.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/console/list.h"
-#include "acceptor/console/option.h"
+#include "acceptor/console/print_json.h"
 #include "acceptor/console/top.h"
 #include "acceptor/console/which.h"
 #include "acceptor/watch/supervisor.h"
@@ -137,7 +137,7 @@ static int memory_dump(json_t *memory, const json_t *channels, const json_t *cli
 {
     (void)json_object_set(memory, "channels", json_object_get(channels, "channels"));
     (void)json_object_set(memory, "clients", json_object_get(clients, "clients"));
-    const bool good = json_dumpf(memory, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    const bool good = rc_json_print(stdout, memory);
     return good ? RC_EXIT_OK : RC_EXIT_FAILED;
 }
 
@@ -164,7 +164,7 @@ int rc_console_memory_run(const struct rc_cli *cli)
     struct rc_which which;
     double seconds;
     const char *limit = cli->limit != NULL ? cli->limit : MEMORY_LIMIT_DEFAULT;
-    int exit_code = rc_top_interval(cli, "ringcast help memory", &seconds);
+    int exit_code = rc_top_interval(cli, &seconds);
     if (exit_code == RC_EXIT_OK) {
         exit_code = rc_which_broker(&which, cli->socket, cli->config);
     }

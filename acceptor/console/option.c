@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "acceptor/console/cli.h"
+#include "acceptor/watch/supervisor.h"
+
 const char *rc_option_value(const char *word, const char *name, int argc, char **argv, int *at)
 {
     const size_t bytes = strlen(name);
@@ -21,4 +24,13 @@ void rc_option_wrong(const char *program, const char *help, const char *what, co
 {
     (void)fprintf(stderr, "%s: %s%s%s; `%s` lists what there is\n", program, what, word != NULL ? ": " : "",
                   word != NULL ? word : "", help);
+}
+
+int rc_option_misused(const struct rc_cli *cli, const char *what, const char *word)
+{
+    char page[64];
+    (void)snprintf(page, sizeof(page), "ringcast help%s%s", cli->named ? " " : "",
+                   cli->named ? rc_commands[cli->command].name : "");
+    rc_option_wrong("ringcast", page, what, word);
+    return RC_EXIT_CONFIG;
 }

@@ -11,4 +11,8 @@ const char *rc_option_value(const char *word, const char *name, int argc, char *
 /* Says on stderr what is wrong with a word (NULL: with none), and which command lists what there is. */
 void rc_option_wrong(const char *program, const char *help, const char *what, const char *word);
 
+/* The same of a command's own words, with its page: RC_EXIT_CONFIG. */
+struct rc_cli;
+int rc_option_misused(const struct rc_cli *cli, const char *what, const char *word);
+
 #endif

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "acceptor/console/print_json.h"
 #include "acceptor/watch/last_words.h"
 #include "common/records/closed.h"
+#include "common/text/utf8_char.h"
 
 #define LINES_SHOWN 100u
 #define CLOSED_SHOWN 40u
@@ -41,6 +43,20 @@ static int closed_compare(const void *left, const void *right)
     return (a->wall_ms > b->wall_ms) - (a->wall_ms < b->wall_ms);
 }
 
+/* As it can be shown, in JSON, too: characters of another process's memory, cut at the end of the room. */
+static void text_clean(char *text, size_t room)
+{
+    text[room - 1] = '\0';
+    for (size_t at = 0; text[at] != '\0';) {
+        uint32_t code = 0;
+        const size_t bytes = rc_utf8_char((const uint8_t *)text + at, strlen(text + at), &code);
+        if (bytes == 0 || code < 0x20 || (code >= 0x7f && code <= 0x9f)) {
+            memset(text + at, '?', bytes == 0 ? 1 : bytes);
+        }
+        at += bytes == 0 ? 1 : bytes;
+    }
+}
+
 static void found_take(struct found *found, const struct rc_report *report, const char *name)
 {
     uint8_t record[RC_FLIGHT_BYTES];
@@ -48,15 +64,19 @@ static void found_take(struct found *found, const struct rc_report *report, cons
     for (uint64_t number = last > RC_FLIGHT_LINES ? last - RC_FLIGHT_LINES + 1 : 1; number <= last; number++) {
         struct line *line = &found->lines[found->line_count];
         (void)snprintf(line->process, sizeof(line->process), "%s", name);
-        found->line_count += rc_last_words_line(report, number, line->text) ? 1u : 0u;
+        if (rc_last_words_line(report, number, line->text)) {
+            text_clean(line->text, sizeof(line->text));
+            found->line_count++;
+        }
     }
     last = rc_flight_last(&report->closed.head);
     for (uint64_t number = last > RC_FLIGHT_CLOSED ? last - RC_FLIGHT_CLOSED + 1 : 1; number <= last; number++) {
         if (rc_flight_get(report->closed.entries, RC_FLIGHT_CLOSED, number, record)) {
             struct rc_closed *closed = &found->closed[found->closed_count++];
             memcpy(closed, record, sizeof(*closed));
-            closed->user[sizeof(closed->user) - 1] = closed->address[sizeof(closed->address) - 1] =
-                closed->protocol[sizeof(closed->protocol) - 1] = '\0';
+            text_clean(closed->user, sizeof(closed->user));
+            text_clean(closed->address, sizeof(closed->address));
+            text_clean(closed->protocol, sizeof(closed->protocol));
         }
     }
 }
@@ -114,10 +134,9 @@ static void found_dump(FILE *out, const struct found *found)
                                                 (json_int_t)one->age_ms, "channels", (int)one->channels));
     }
     json_t *root = json_pack("{s:o, s:o}", "lines", lines, "closed", closed);
-    if (root == NULL || json_dumpf(root, out, JSON_INDENT(2)) != 0) {
-        (void)fprintf(out, "{}");
+    if (!rc_json_print(out, root)) {
+        (void)fprintf(out, "{}\n");
     }
-    (void)fprintf(out, "\n");
     json_decref(root);
 }
 

@@ -106,7 +106,7 @@ static int body_send(const struct rc_cli *cli, const struct rc_which *which, con
         json_object_foreach(root, name, value)
         {
             if (json_is_integer(value)) {
-                printf("%s %lld\n", name, (long long)json_integer_value(value));
+                printf("%s %lld\n", cli->remove ? "removed" : name, (long long)json_integer_value(value));
             }
         }
         json_decref(root);
@@ -224,27 +224,22 @@ static int kick_run(const struct rc_cli *cli, const struct rc_which *which)
     return body_send(cli, which, "/api/disconnect", &body);
 }
 
-static int publish_wrong(const char *what, const char *word)
-{
-    rc_option_wrong("ringcast", "ringcast COMMAND --help", what, word);
-    return RC_EXIT_CONFIG;
-}
-
 int rc_publish_run(const struct rc_cli *cli)
 {
     struct rc_which which;
     const bool kicks = cli->command == RC_CLI_KICK;
     if (kicks && (cli->whom == NULL) == (cli->user == NULL)) {
-        return publish_wrong("one of CLIENT and --user is needed", NULL);
+        return rc_option_misused(cli, "one of CLIENT and --user is needed", NULL);
     }
     if (cli->code != NULL && (strspn(cli->code, "0123456789") != strlen(cli->code) || strlen(cli->code) != 4)) {
-        return publish_wrong("a close code is 1000, or a number from 3000 to 4999, and not", cli->code);
+        return rc_option_misused(cli, "a close code is 1000, or a number from 3000 to 4999, and not", cli->code);
     }
     if (!kicks && cli->whom == NULL) {
-        return publish_wrong(cli->command == RC_CLI_DIRECT ? "a CLIENT is needed" : "a CHANNEL is needed", NULL);
+        return rc_option_misused(cli, cli->command == RC_CLI_DIRECT ? "a CLIENT is needed" : "a CHANNEL is needed",
+                                 NULL);
     }
     if (cli->data != NULL && (cli->lines || cli->remove)) {
-        return publish_wrong("DATA is there, and an option that says where it comes from", NULL);
+        return rc_option_misused(cli, "DATA is there, and an option that says where it comes from", NULL);
     }
     const int exit_code = rc_which_broker(&which, cli->socket, cli->config);
     return exit_code != RC_EXIT_OK ? exit_code : kicks ? kick_run(cli, &which) : message_run(cli, &which);

@@ -17,6 +17,7 @@
 #include "acceptor/console/status.h"
 #include "common/base/log.h"
 #include "common/shm/handover.h"
+#include "version.h"
 
 static void request_answer(struct rc_supervisor *supervisor, uint32_t handle, const char *text)
 {

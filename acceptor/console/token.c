@@ -23,6 +23,7 @@
 #include "common/base/clock.h"
 #include "common/config/text.h"
 #include "common/identity/jwt.h"
+#include "common/identity/members.h"
 #include "common/identity/pkey.h"
 #include "common/identity/sources.h"
 #include "common/text/json_scan.h"
@@ -50,6 +51,7 @@ const char rc_token_help[] =
     "make writes a token: --user is its claim sub; a VALUE that is JSON (42, true, [\"a\"]) is that, else a text.\n"
     "verify reads TOKEN, or a line of standard input, and writes its claims, or why it is refused.\n"
     "keys writes one line for each key that would be used: kid, type, algorithms.\n"
+    "--json, of all three: an answer for programs.\n"
     "Exit codes: 0 well, 1 refused or failed, 2 wrong usage or configuration.\n";
 
 struct options {
@@ -61,6 +63,7 @@ struct options {
     const char *jwks_url;
     const char *jwks_ca;
     bool jwks_insecure;
+    bool json;
     const char *user;
     const char *ttl;
     const char *alg;
@@ -121,6 +124,10 @@ static int option_parse(struct options *options, int who, int argc, char **argv,
     const char *word = argv[*at];
     if (strcmp(word, "--jwks-insecure") == 0 && (who & (VERIFY | KEYS)) != 0) {
         options->jwks_insecure = true;
+        return 0;
+    }
+    if (strcmp(word, "--json") == 0) {
+        options->json = true;
         return 0;
     }
     const char **place = NULL;
@@ -264,23 +271,43 @@ static int keys_load(const struct rc_identity_jwt *row, struct rc_jwt_material *
     return row->jwks_url.text[0] != '\0' ? url_fetch(row, material) : 0;
 }
 
-static int keys_print(const struct rc_identity_jwt *row)
+/* A key as a line, or as an object of a list that has `before` in front of it (NULL: a line). */
+static void key_print(const struct rc_jwt_key *key, const char *before)
 {
     static const char *const types[RC_JWT_KEY_TYPE_COUNT] = {"secret", "RSA", "P-256", "P-384", "P-521", "Ed25519"};
+    char kid[RC_JSON_STRING_BYTES_MAX(RC_JWT_KID_BYTES_MAX)];
+    const int bytes = (int)rc_json_string_encode((uint8_t *)kid, sizeof(kid), key->kid);
+    const bool named = key->kid.count > 0;
+    const char *between = "";
+    if (before == NULL) {
+        printf("%.*s %s", named ? bytes : 1, named ? kid : "-", types[key->type]);
+    } else {
+        printf("%s{\"kid\":%.*s,\"type\":\"%s\",\"algorithms\":[", before, named ? bytes : 4, named ? kid : "null",
+               types[key->type]);
+    }
+    for (uint32_t alg = 0; alg < RC_JWT_ALG_COUNT; alg++) {
+        if ((key->algs & RC_JWT_ALG_BIT(alg)) != 0) {
+            const char *quote = before != NULL ? "\"" : "";
+            printf("%s%s%s%s", before != NULL ? between : " ", quote, rc_jwt_algs[alg].name, quote);
+            between = ",";
+        }
+    }
+    printf(before == NULL ? "\n" : "]}");
+}
+
+static int keys_print(const struct options *options, const struct rc_identity_jwt *row)
+{
     static struct rc_jwt_material material;
     struct rc_jwt_key key;
     uint32_t at = 0;
+    const char *before = options->json ? "[" : NULL;
     const int rc = keys_load(row, &material);
     while (rc == 0 && rc_jwt_material_next(&material, &at, &key) == 1) {
-        char kid[RC_JSON_STRING_BYTES_MAX(RC_JWT_KID_BYTES_MAX)];
-        const size_t bytes = rc_json_string_encode((uint8_t *)kid, sizeof(kid), key.kid);
-        printf("%.*s %s", key.kid.count > 0 ? (int)bytes : 1, key.kid.count > 0 ? kid : "-", types[key.type]);
-        for (uint32_t alg = 0; alg < RC_JWT_ALG_COUNT; alg++) {
-            if ((key.algs & RC_JWT_ALG_BIT(alg)) != 0) {
-                printf(" %s", rc_jwt_algs[alg].name);
-            }
-        }
-        printf("\n");
+        key_print(&key, before);
+        before = options->json ? "," : NULL;
+    }
+    if (rc == 0 && options->json) {
+        printf("%s\n", before[0] == '[' ? "[]" : "]");
     }
     rc_jwt_material_clear(&material);
     return rc;
@@ -318,6 +345,9 @@ static int token_verify(const struct options *options, const struct rc_identity_
     if (rc_jwt_verify(&policy, keys, token, (int64_t)(rc_clock_wall_ms() / 1000u), &result) == 0) {
         (void)fwrite(result.claims, 1, result.claims_bytes, stdout);
         (void)fputc('\n', stdout);
+    } else if (options->json) {
+        printf("{\"refused\":\"%s\"}\n", rc_jwt_refusal_text(result.refusal));
+        rc = EXIT_REFUSED;
     } else {
         rc = token_failed(EXIT_REFUSED, "refused: %s", rc_jwt_refusal_text(result.refusal));
     }
@@ -366,6 +396,21 @@ static void json_time(struct json *json, struct rc_span name, int64_t seconds)
     json_member(json, name, rc_span_text(text), false);
 }
 
+/* Ends an object. What is signed must be read as one thing by everybody (members.h): what verify would refuse is not made. */
+static int json_end(struct json *json, const char *what)
+{
+    json_put(json, RC_SPAN("}"), false);
+    if (json->full) {
+        return token_failed(EXIT_REFUSED, "the %s is longer than a token can be", what);
+    }
+    const int rc = rc_members_take(rc_span_of(json->text, json->bytes), NULL, 0);
+    return rc == 0 ? 0
+           : rc == -EEXIST
+               ? token_failed(EXIT_USAGE, "the %s has a name twice: each --claim once, and --user is sub", what)
+           : rc == -EMSGSIZE ? token_failed(EXIT_USAGE, "the %s has too many names, or too long ones", what)
+                             : token_failed(EXIT_USAGE, "the %s is not UTF-8, or nested too deep", what);
+}
+
 static bool claim_given(const struct options *options, const char *name)
 {
     const size_t bytes = strlen(name);
@@ -410,8 +455,7 @@ static int claims_make(const struct options *options, const struct rc_identity_j
         json_member(json, rc_span_of(options->claims[i], (size_t)(equals - options->claims[i])),
                     rc_span_text(equals + 1), text);
     }
-    json_put(json, RC_SPAN("}"), false);
-    return json->full ? token_failed(EXIT_REFUSED, "the claims are longer than a token can be") : 0;
+    return json_end(json, "set of claims");
 }
 
 /* The file's private key, and its usual algorithm. */
@@ -473,7 +517,9 @@ static int token_make(const struct options *options, const struct rc_identity_jw
         if (options->kid != NULL) {
             json_member(&header, RC_SPAN("kid"), rc_span_text(options->kid), true);
         }
-        json_put(&header, RC_SPAN("}"), false);
+        rc = json_end(&header, "header");
+    }
+    if (rc == 0) {
         rc = claims_make(options, row, &claims);
     }
     if (rc == 0) {
@@ -481,7 +527,7 @@ static int token_make(const struct options *options, const struct rc_identity_jw
                         token, sizeof(token)) < 0) {
             rc = token_failed(EXIT_REFUSED, "the key is not one for %s", rc_jwt_algs[alg].name);
         } else {
-            printf("%s\n", token);
+            printf(options->json ? "{\"token\":\"%s\"}\n" : "%s\n", token);
         }
     }
     EVP_PKEY_free(signer.pkey);
@@ -515,7 +561,9 @@ int rc_token_run(int argc, char **argv)
         rc = row_make(&options, who, &row);
     }
     if (rc == 0) {
-        rc = who == MAKE ? token_make(&options, &row) : who == VERIFY ? token_verify(&options, &row) : keys_print(&row);
+        rc = who == MAKE     ? token_make(&options, &row)
+             : who == VERIFY ? token_verify(&options, &row)
+                             : keys_print(&options, &row);
     }
     OPENSSL_cleanse(&row, sizeof(row));
     return rc;

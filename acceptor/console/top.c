@@ -1,6 +1,7 @@
 /* top: see top.h. */
 #include "acceptor/console/top.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,20 +13,26 @@
 
 #include "acceptor/console/api.h"
 #include "acceptor/console/cli.h"
+#include "acceptor/console/client.h"
 #include "acceptor/console/list.h"
 #include "acceptor/console/option.h"
+#include "acceptor/console/print_json.h"
 #include "acceptor/console/status.h"
 #include "acceptor/console/which.h"
+#include "acceptor/start/settings.h"
 #include "acceptor/watch/supervisor.h"
+#include "common/base/clock.h"
 
 #define TOP_ROWS 24
 #define TOP_COLUMNS 80
-#define TOP_HEAD_ROWS 10 /* without processes and lists */
+#define TOP_HEAD_ROWS 11 /* without processes and lists */
 #define TOP_LIST_MAX 50
 #define TOP_INTERVAL_MAX 3600.0
 
 /* What is shown: the members are owned; NULL = not known. */
 struct picture {
+    uint64_t taken_ms; /* CLOCK_MONOTONIC: rates are no matter of what the broker's clock is set to */
+    json_t *status;
     json_t *stats;
     json_t *channels;
     json_t *behind;
@@ -34,11 +41,28 @@ struct picture {
 
 static void picture_free(struct picture *picture)
 {
+    json_decref(picture->status);
     json_decref(picture->stats);
     json_decref(picture->channels);
     json_decref(picture->behind);
     json_decref(picture->closed);
     *picture = (struct picture){.stats = NULL};
+}
+
+/* What `ringcast status --json` says; NULL after a line on standard error. */
+static json_t *picture_status(const struct rc_which *which)
+{
+    struct rc_err err = {{0}};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    const int rc = out == NULL ? -ENOMEM : rc_client_ask(which->socket, "status json", out, &err);
+    json_t *status = out != NULL && fclose(out) == 0 && rc == 0 ? json_loadb(text, bytes, 0, NULL) : NULL;
+    if (status == NULL) {
+        fprintf(stderr, "ringcast: %s\n", err.text[0] != '\0' ? err.text : "the broker's status cannot be read");
+    }
+    free(text);
+    return status;
 }
 
 static json_t *picture_ask(const struct rc_which *which, const char *path)
@@ -50,7 +74,9 @@ static json_t *picture_ask(const struct rc_which *which, const char *path)
 
 static bool picture_take(struct picture *picture, const struct rc_which *which)
 {
-    *picture = (struct picture){.stats = picture_ask(which, "/api/stats")};
+    *picture = (struct picture){.status = picture_status(which)};
+    picture->stats = picture->status != NULL ? picture_ask(which, "/api/stats") : NULL;
+    picture->taken_ms = rc_clock_ms();
     if (picture->stats != NULL) {
         picture->channels = picture_ask(which, "/api/channels?sort=rate&limit=50");
         picture->behind = picture_ask(which, "/api/clients?behind=1&limit=50");
@@ -70,20 +96,25 @@ static double figure_of(const json_t *stats, const char *group, const char *name
     return json_number_value(json_object_get(group != NULL ? json_object_get(stats, group) : stats, name));
 }
 
-/* A second, between two pictures; since the start when there is no other. */
-static double rate_of(const json_t *now, const json_t *before, const char *group, const char *name)
+static double seconds_between(const struct picture *now, const struct picture *before)
 {
-    const double seconds = (figure_of(now, NULL, "timestamp") - figure_of(before, NULL, "timestamp")) / 1000.0;
-    const double grown = figure_of(now, group, name) - figure_of(before, group, name);
+    return (double)(now->taken_ms - before->taken_ms) / 1000.0;
+}
+
+/* A second, between two pictures. */
+static double rate_of(const struct picture *now, const struct picture *before, const char *group, const char *name)
+{
+    const double seconds = seconds_between(now, before);
+    const double grown = figure_of(now->stats, group, name) - figure_of(before->stats, group, name);
     return seconds > 0 && grown > 0 ? grown / seconds : 0;
 }
 
 /* Per cent of one CPU. */
-static double cpu_of(const json_t *now, const json_t *before, size_t process)
+static double cpu_of(const struct picture *now, const struct picture *before, size_t process)
 {
-    const double seconds = (figure_of(now, NULL, "timestamp") - figure_of(before, NULL, "timestamp")) / 1000.0;
-    const json_t *one = json_array_get(json_object_get(now, "processes"), process);
-    const json_t *other = json_array_get(json_object_get(before, "processes"), process);
+    const double seconds = seconds_between(now, before);
+    const json_t *one = json_array_get(json_object_get(now->stats, "processes"), process);
+    const json_t *other = json_array_get(json_object_get(before->stats, "processes"), process);
     const double used = figure_of(one, NULL, "cpu_seconds") - figure_of(other, NULL, "cpu_seconds");
     return seconds > 0 && used > 0 ? used * 100.0 / seconds : 0;
 }
@@ -113,19 +144,17 @@ static int picture_dump(const struct picture *now, const struct picture *before)
     json_array_foreach(json_object_get(now->stats, "processes"), i, row)
     {
         json_t *one = json_copy(row);
-        json_object_set_new(one, "cpu_percent", json_real(cpu_of(now->stats, before->stats, i)));
+        json_object_set_new(one, "cpu_percent", json_real(cpu_of(now, before, i)));
         json_array_append_new(processes, one);
     }
-    json_t *rates =
-        json_pack("{s:f, s:f, s:f, s:f, s:f}", "received", rate_of(now->stats, before->stats, "messages", "received"),
-                  "published", rate_of(now->stats, before->stats, "messages", "published"), "delivered",
-                  rate_of(now->stats, before->stats, "messages", "delivered"), "bytes_in",
-                  rate_of(now->stats, before->stats, "bytes", "received"), "bytes_out",
-                  rate_of(now->stats, before->stats, "bytes", "sent"));
-    json_t *root = json_pack("{s:O, s:o, s:o, s:O, s:O, s:o}", "stats", now->stats, "rates", rates, "processes",
-                             processes, "channels", json_object_get(now->channels, "channels"), "behind",
-                             json_object_get(now->behind, "clients"), "closes", closes_of(now->closed));
-    const bool good = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && fputc('\n', stdout) != EOF;
+    json_t *rates = json_pack(
+        "{s:f, s:f, s:f, s:f, s:f}", "received", rate_of(now, before, "messages", "received"), "published",
+        rate_of(now, before, "messages", "published"), "delivered", rate_of(now, before, "messages", "delivered"),
+        "bytes_in", rate_of(now, before, "bytes", "received"), "bytes_out", rate_of(now, before, "bytes", "sent"));
+    json_t *root = json_pack("{s:O, s:O, s:o, s:o, s:O, s:O, s:o}", "status", now->status, "stats", now->stats, "rates",
+                             rates, "processes", processes, "channels", json_object_get(now->channels, "channels"),
+                             "behind", json_object_get(now->behind, "clients"), "closes", closes_of(now->closed));
+    const bool good = rc_json_print(stdout, root);
     json_decref(root);
     return good ? RC_EXIT_OK : RC_EXIT_FAILED;
 }
@@ -152,7 +181,7 @@ static void print_processes(const struct picture *now, const struct picture *bef
         } else {
             (void)snprintf(name, sizeof(name), "%s", json_string_value(json_object_get(row, "process")));
         }
-        printf("%-12s %8.0f %6.1f %8s", name, figure_of(row, NULL, "pid"), cpu_of(now->stats, before->stats, i),
+        printf("%-12s %8.0f %6.1f %8s", name, figure_of(row, NULL, "pid"), cpu_of(now, before, i),
                rc_list_number(memory, figure_of(row, NULL, "memory_bytes")));
         if (worker != NULL) {
             printf(" %12.0f %13.0f %9.0f", figure_of(row, NULL, "connections"), figure_of(row, NULL, "subscriptions"),
@@ -160,6 +189,50 @@ static void print_processes(const struct picture *now, const struct picture *bef
         }
         printf("\n");
     }
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "";
+}
+
+/* Does it say something else than that? A broker of an older version says nothing of what it does not know. */
+static bool says_other(const char *text, const char *well)
+{
+    return text[0] != '\0' && strcmp(text, well) != 0;
+}
+
+/* What is not as it should be: Redis, processes, certificates. */
+static void print_troubles(const json_t *status)
+{
+    const json_t *redis = json_object_get(status, "redis");
+    const char *state = text_of(redis, "state");
+    const int64_t now_s = (int64_t)(rc_clock_wall_ms() / 1000u);
+    size_t i;
+    json_t *row;
+    printf("state: %s", text_of(status, "state"));
+    if (says_other(state, "none") && says_other(state, "connected")) {
+        printf("; redis %s: %s", state, text_of(redis, "error"));
+    }
+    json_array_foreach(json_object_get(status, "processes"), i, row)
+    {
+        if (says_other(text_of(row, "state"), "ready")) {
+            printf("; %s %s", text_of(row, "process"), text_of(row, "state"));
+        }
+        if (says_other(text_of(row, "overload"), "none")) {
+            printf("; %s overloaded: %s", text_of(row, "process"), text_of(row, "overload"));
+        }
+    }
+    json_array_foreach(json_object_get(status, "certificates"), i, row)
+    {
+        const int64_t not_after_s = (int64_t)json_integer_value(json_object_get(row, "not_after_s"));
+        char when[64];
+        if (rc_settings_expiry_format(when, sizeof(when), not_after_s, now_s)) {
+            printf("; %s %s", text_of(row, "file"), when);
+        }
+    }
+    printf("\n");
 }
 
 static void print_closes(const struct picture *now)
@@ -233,12 +306,12 @@ static void picture_print(const struct picture *now, const struct picture *befor
            json_string_value(json_object_get(stats, "instance")), age, figure_of(stats, "connections", "total"),
            figure_of(stats, NULL, "users"), figure_of(stats, NULL, "channels"));
     printf("messages/s in %s out %s; bytes/s in %s out %s; latency ms p50 %.2f p95 %.2f p99 %.2f\n",
-           rc_list_number(text[0], rate_of(stats, before->stats, "messages", "received")),
-           rc_list_number(text[1], rate_of(stats, before->stats, "messages", "delivered")),
-           rc_list_number(text[2], rate_of(stats, before->stats, "bytes", "received")),
-           rc_list_number(text[3], rate_of(stats, before->stats, "bytes", "sent")),
-           figure_of(stats, "latency_ms", "p50"), figure_of(stats, "latency_ms", "p95"),
-           figure_of(stats, "latency_ms", "p99"));
+           rc_list_number(text[0], rate_of(now, before, "messages", "received")),
+           rc_list_number(text[1], rate_of(now, before, "messages", "delivered")),
+           rc_list_number(text[2], rate_of(now, before, "bytes", "received")),
+           rc_list_number(text[3], rate_of(now, before, "bytes", "sent")), figure_of(stats, "latency_ms", "p50"),
+           figure_of(stats, "latency_ms", "p95"), figure_of(stats, "latency_ms", "p99"));
+    print_troubles(now->status);
     print_closes(now);
     printf("\n");
     print_processes(now, before, shown);
@@ -246,14 +319,12 @@ static void picture_print(const struct picture *now, const struct picture *befor
     rc_top_print_behind(now->behind, left < TOP_LIST_MAX ? left : TOP_LIST_MAX);
 }
 
-int rc_top_interval(const struct rc_cli *cli, const char *page, double *seconds)
+int rc_top_interval(const struct rc_cli *cli, double *seconds)
 {
     char *end = NULL;
     *seconds = cli->interval != NULL ? strtod(cli->interval, &end) : 2.0;
     if ((end != NULL && *end != '\0') || !(*seconds >= 0.1 && *seconds <= TOP_INTERVAL_MAX)) {
-        rc_option_wrong("ringcast", page, "--interval is a number of seconds, from 0.1 to 3600, and not",
-                        cli->interval);
-        return RC_EXIT_CONFIG;
+        return rc_option_misused(cli, "--interval is a number of seconds, from 0.1 to 3600, and not", cli->interval);
     }
     return RC_EXIT_OK;
 }
@@ -267,7 +338,10 @@ bool rc_top_wait(double seconds)
     (void)sigaddset(&ends, SIGINT);
     (void)sigaddset(&ends, SIGTERM);
     (void)sigprocmask(SIG_BLOCK, &ends, NULL);
-    return sigtimedwait(&ends, NULL, &pause) < 0;
+    const bool over = sigtimedwait(&ends, NULL, &pause) < 0;
+    /* While a broker is asked that may not answer, they end the program as ever. */
+    (void)sigprocmask(SIG_UNBLOCK, &ends, NULL);
+    return over;
 }
 
 int rc_top_run(const struct rc_cli *cli)
@@ -276,7 +350,7 @@ int rc_top_run(const struct rc_cli *cli)
     struct picture before;
     struct picture now;
     double interval;
-    int exit_code = rc_top_interval(cli, "ringcast help top", &interval);
+    int exit_code = rc_top_interval(cli, &interval);
     if (exit_code == RC_EXIT_OK) {
         exit_code = rc_which_broker(&which, cli->socket, cli->config);
     }

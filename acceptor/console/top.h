@@ -17,7 +17,7 @@ struct rc_cli;
 int rc_top_run(const struct rc_cli *cli);
 
 /* Of --interval; RC_EXIT_CONFIG after a line on standard error, which names the page of help. */
-int rc_top_interval(const struct rc_cli *cli, const char *page, double *seconds);
+int rc_top_interval(const struct rc_cli *cli, double *seconds);
 /* Waits so long. False: it was interrupted. */
 bool rc_top_wait(double seconds);
 /* Tables of the answers of /api/channels?sort= and /api/clients?behind=, so many rows of them. */

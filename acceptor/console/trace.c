@@ -50,6 +50,10 @@ static void print_stage(const json_t *row)
         printf("... %.0f stages were lost: there are more than can be read\n", stage_number(row, "count"));
         return;
     }
+    if (strcmp(stage, "nobody") == 0) {
+        printf("... %s\n", stage_text(row, "why"));
+        return;
+    }
     if (gmtime_r(&seconds, &parts) != NULL) {
         (void)strftime(clock, sizeof(clock), "%H:%M:%S", &parts);
     }
@@ -94,7 +98,8 @@ static char *trace_ask(const struct rc_which *which, const char *request)
     if (out != NULL && fclose(out) == 0 && rc == 0) {
         return text;
     }
-    fprintf(stderr, "ringcast: %s\n", text != NULL && text[0] != '\0' ? text : err.text);
+    const char *why = text != NULL && text[0] != '\0' ? text : err.text;
+    fprintf(stderr, "ringcast: %.*s\n", (int)strcspn(why, "\n"), why);
     free(text);
     return NULL;
 }
@@ -152,13 +157,10 @@ int rc_console_trace_run(const struct rc_cli *cli)
     char *end = NULL;
     const double seconds = cli->seconds != NULL ? strtod(cli->seconds, &end) : 0;
     if ((end != NULL && *end != '\0') || seconds < 0) {
-        rc_option_wrong("ringcast", "ringcast help trace", "--seconds is a number, and not", cli->seconds);
-        return RC_EXIT_CONFIG;
+        return rc_option_misused(cli, "--seconds is a number, and not", cli->seconds);
     }
     if (cli->client == NULL && cli->user == NULL && cli->channel == NULL && cli->event == NULL) {
-        rc_option_wrong("ringcast", "ringcast help trace", "one of --client, --user, --channel and --event is needed",
-                        NULL);
-        return RC_EXIT_CONFIG;
+        return rc_option_misused(cli, "one of --client, --user, --channel and --event is needed", NULL);
     }
     const int exit_code = rc_which_broker(&which, cli->socket, cli->config);
     if (exit_code != RC_EXIT_OK) {

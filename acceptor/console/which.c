@@ -20,19 +20,28 @@ static void print_errors(const struct rc_config_errors *errors)
     }
 }
 
+struct rc_settings *rc_which_settings_told(const char *path, bool quickstart, bool files,
+                                           struct rc_config_errors *errors)
+{
+    struct rc_settings *settings = rc_settings_new(path, quickstart);
+    if (settings == NULL) {
+        rc_config_errors_add(errors, "ringcast: no memory for the configuration");
+        return NULL;
+    }
+    if (rc_settings_load(settings, errors) != 0 ||
+        (files && rc_settings_check_files(settings, &settings->config, &settings->files, errors) != 0)) {
+        rc_settings_free(settings);
+        return NULL;
+    }
+    return settings;
+}
+
 struct rc_settings *rc_which_settings(const char *path, bool quickstart, bool files)
 {
     struct rc_config_errors errors = {0};
-    struct rc_settings *settings = rc_settings_new(path, quickstart);
+    struct rc_settings *settings = rc_which_settings_told(path, quickstart, files, &errors);
     if (settings == NULL) {
-        fprintf(stderr, "ringcast: no memory for the configuration\n");
-        return NULL;
-    }
-    if (rc_settings_load(settings, &errors) != 0 ||
-        (files && rc_settings_check_files(settings, &settings->config, &settings->files, &errors) != 0)) {
         print_errors(&errors);
-        rc_settings_free(settings);
-        return NULL;
     }
     return settings;
 }

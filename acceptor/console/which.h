@@ -19,7 +19,11 @@ struct rc_which {
  * `which` is filled in. */
 int rc_which_broker(struct rc_which *which, const char *socket, const char *config);
 
-/* NULL after every error was written to standard error. `files`: those that it names must be usable too. */
+/* NULL: every error is in `errors`. `files`: those that it names must be usable too. */
+struct rc_settings *rc_which_settings_told(const char *path, bool quickstart, bool files,
+                                           struct rc_config_errors *errors);
+
+/* The same; NULL after every error was written to standard error. */
 struct rc_settings *rc_which_settings(const char *path, bool quickstart, bool files);
 
 /* Of defaults, for who goes on with a configuration that is in force. */

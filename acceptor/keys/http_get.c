@@ -16,6 +16,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "version.h"
+
 #define HEAD_BYTES_MAX 16384u
 #define VALUE_BYTES_MAX 256u
 

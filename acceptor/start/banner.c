@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/sink.h"
+#include "version.h"
 
 /* The host and port as a URL names them: a wildcard is not a place to connect to. */
 static void url_host(const struct rc_listen *group, char *text, size_t capacity)
@@ -44,6 +45,7 @@ static void print_web(FILE *out, const struct rc_settings *settings, const struc
     }
     url_host(group, host, sizeof(host));
     fprintf(out, "  page       http://%s/\n", host);
+    fprintf(out, "  dashboard  http://%s/admin\n", host);
     fprintf(out, "  health     http://%s/health\n", host);
     fprintf(out, "  metrics    http://%s/metrics\n", host);
     if (settings->quickstart_key[0] != '\0' && settings->config.http.api_keys.count > 0 &&

@@ -558,14 +558,17 @@ static int broker_make_args(struct rc_broker *broker, struct rc_child *child, st
     return open_worker_process(broker, child, args, err);
 }
 
-/* Of an orphan, its clients go as well: a fresh one is what may still be had. */
-static void broker_not_started(struct rc_broker *broker, struct rc_child *child, bool adopts)
+/* An orphan stays one, with all that its clients need: who was to adopt it may be had a moment later. It may even have begun to, where it was ended
+ * since it could not be watched: that is answered as the death of any adopter. */
+static void broker_not_started(struct rc_broker *broker, struct rc_child *child)
 {
-    if (adopts) {
-        rc_broker_bury(broker, child);
-    } else {
-        close_kept(broker, child);
+    if (child->orphan != RC_ADOPT_NOBODY) {
+        rc_broker_orphan(broker, child, child->orphan == RC_ADOPT_CRASHED);
+        return;
     }
+    atomic_store_explicit(&child->life->running, 0, memory_order_relaxed);
+    atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_relaxed);
+    close_kept(broker, child);
 }
 
 int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err)
@@ -576,28 +579,26 @@ int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t n
     if (!adopts) {
         rc_segments_renew(&broker->segments, child->index);
     }
+    atomic_store_explicit(&child->process->successor_state, RC_PROCESS_DOWN, memory_order_relaxed);
+    child->started_ms = now_ms; /* a try counts as well: the next one comes the later the more there were */
     const int rc = broker_make_args(broker, child, &args, err);
     if (rc < 0) {
-        broker_not_started(broker, child, adopts);
+        broker_not_started(broker, child);
         return rc;
     }
     child->ready = child->stuck = child->behind = child->killed = false;
     child->restart_due_ms = 0;
-    child->started_ms = now_ms;
     atomic_store_explicit(&child->process->heartbeat_ms, now_ms, memory_order_relaxed);
     if (!adopts) {
         atomic_store_explicit(&child->process->connections, 0, memory_order_relaxed);
     }
-    atomic_store_explicit(&child->process->successor_state, RC_PROCESS_DOWN, memory_order_relaxed);
-    /* Relaxed, as DOWN below: who reads it concludes nothing about another word. */
+    /* Relaxed, as DOWN in broker_not_started: who reads it concludes nothing about another word. */
     atomic_store_explicit(&child->process->state, RC_PROCESS_STARTING, memory_order_relaxed);
     /* B2 pairs with P3 in relay/route/port.c, rc_port_follow: who sees 1 sees the generation that starts, and writes to it. */
     atomic_store_explicit(&child->life->running, 1, memory_order_release);
     const pid_t pid = broker_spawn(broker, child, &args, &child->pidfd, err);
     if (pid < 0) {
-        atomic_store_explicit(&child->life->running, 0, memory_order_relaxed);
-        atomic_store_explicit(&child->process->state, RC_PROCESS_DOWN, memory_order_relaxed);
-        broker_not_started(broker, child, adopts);
+        broker_not_started(broker, child);
         return (int)pid;
     }
     child->pid = pid;

@@ -71,7 +71,8 @@ int rc_broker_foresee(const struct rc_config *config, struct rc_err *err);
 /* Closes and frees everything; children must be gone. */
 void rc_broker_close(struct rc_broker *broker);
 
-/* Starts a child that is not running, under the generation that the core segment holds. */
+/* Starts a child that is not running, under the generation that the core segment holds. Of one that could not be started nothing is left, but an
+ * orphan stays one: it can be tried again. */
 int rc_broker_start(struct rc_broker *broker, struct rc_child *child, uint64_t now_ms, struct rc_err *err);
 
 /* A second process of a child that runs, which is to take over from it. */

@@ -12,25 +12,32 @@
 #include <xxhash.h>
 
 #include "common/base/check.h"
+#include "common/tls/context.h"
 
 #define FILE_BYTES_MAX (1u << 20)
+#define CERTIFICATES "tls.certificates"
+#define REDIS_CERTIFICATE "redis.tls_certificate"
 
-static uint64_t digest_of(const char *path, char *buffer)
+static void file_read(struct rc_file *file, char *buffer)
 {
     /* O_NONBLOCK: a named pipe in the place of a file must not stop the acceptor. */
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    const int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     size_t bytes = 0;
     ssize_t got = -1;
     if (fd < 0) {
-        return 0;
+        return;
     }
     do {
         got = read(fd, buffer + bytes, FILE_BYTES_MAX - bytes);
         bytes += got > 0 ? (size_t)got : 0;
     } while (got > 0 || (got < 0 && errno == EINTR));
     (void)close(fd);
-    const uint64_t digest = got == 0 ? XXH3_64bits(buffer, bytes) : 0;
-    return got == 0 && digest == 0 ? 1 : digest;
+    if (got == 0) {
+        const uint64_t digest = XXH3_64bits(buffer, bytes);
+        file->digest = digest == 0 ? 1 : digest;
+        const bool shown = strcmp(file->key, CERTIFICATES) == 0 || strcmp(file->key, REDIS_CERTIFICATE) == 0;
+        file->not_after_s = shown ? rc_tls_not_after_in(buffer, bytes) : 0;
+    }
 }
 
 static void files_add(struct rc_files *files, const char *key, const char *path, const char *suffix)
@@ -38,7 +45,7 @@ static void files_add(struct rc_files *files, const char *key, const char *path,
     if (path[0] != '\0') {
         RC_ASSERT(files->count < RC_FILES_MAX);
         struct rc_file *file = &files->items[files->count++];
-        file->key = key;
+        *file = (struct rc_file){.key = key};
         (void)snprintf(file->path, sizeof(file->path), "%s%s", path, suffix);
     }
 }
@@ -48,15 +55,15 @@ void rc_files_read(struct rc_files *files, const struct rc_config *config)
     files->count = 0;
     const bool tls = rc_config_serves_tls(config);
     for (uint32_t i = 0; tls && i < config->tls.certificates.count; i++) {
-        files_add(files, "tls.certificates", config->tls.certificates.items[i].text, "");
-        files_add(files, "tls.certificates", config->tls.certificates.items[i].text, ".ocsp");
+        files_add(files, CERTIFICATES, config->tls.certificates.items[i].text, "");
+        files_add(files, CERTIFICATES, config->tls.certificates.items[i].text, ".ocsp");
     }
     if (tls) {
         files_add(files, "tls.client_ca", config->tls.client_ca.text, "");
     }
     if (config->redis.url.text[0] != '\0') {
         files_add(files, "redis.tls_ca", config->redis.tls_ca.text, "");
-        files_add(files, "redis.tls_certificate", config->redis.tls_certificate.text, "");
+        files_add(files, REDIS_CERTIFICATE, config->redis.tls_certificate.text, "");
         files_add(files, "redis.tls_key", config->redis.tls_key.text, "");
     }
     for (uint32_t i = 0; i < config->identity_count; i++) {
@@ -68,9 +75,12 @@ void rc_files_read(struct rc_files *files, const struct rc_config *config)
         files_add(files, "identity.jwks_file", jwt->jwks_file.text, "");
         files_add(files, "identity.jwks_ca", jwt->jwks_ca.text, "");
     }
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        files_add(files, "backend.tls_ca", config->backends[i].tls_ca.text, "");
+    }
     char *buffer = malloc(FILE_BYTES_MAX);
-    for (uint32_t i = 0; i < files->count; i++) {
-        files->items[i].digest = buffer != NULL ? digest_of(files->items[i].path, buffer) : 0;
+    for (uint32_t i = 0; buffer != NULL && i < files->count; i++) {
+        file_read(&files->items[i], buffer);
     }
     free(buffer);
 }

@@ -9,11 +9,14 @@
 
 #include "common/config/config.h"
 
-#define RC_FILES_MAX (2 * RC_CONFIG_LIST_MAX + 4 + RC_CONFIG_IDENTITIES_MAX * (RC_CONFIG_LIST_MAX + 3))
+#define RC_FILES_MAX \
+    (2 * RC_CONFIG_LIST_MAX + 4 + RC_CONFIG_IDENTITIES_MAX * (RC_CONFIG_LIST_MAX + 3) + RC_CONFIG_BACKENDS_MAX)
 
 struct rc_file {
     const char *key; /* static: "tls.certificates" */
     uint64_t digest; /* 0 = it is not there or cannot be read */
+    int64_t
+        not_after_s; /* of "tls.certificates" and "redis.tls_certificate": when it expires, in seconds since 1970; 0 = none */
     char path[RC_CONFIG_TEXT_MAX + 8];
 };
 

@@ -209,8 +209,9 @@ int rc_limits_plan(struct rc_limits_plan *plan, const struct rc_limits *limits, 
                               slots + overhead, more_workers);
         }
     }
-    plan->slots_per_worker = (uint32_t)slots;
-    plan->direct_descriptors = (uint32_t)(slots + overhead);
+    /* The tables have room for all of them on one worker: how many there are may change (rc_clients_slots). */
+    plan->slots_per_worker = (uint32_t)(wanted != 0 && wanted < room ? wanted : room);
+    plan->direct_descriptors = plan->slots_per_worker + (uint32_t)overhead;
     plan->connections_max = wanted != 0 ? wanted : slots * workers;
     return 0;
 }

@@ -37,7 +37,7 @@ struct rc_limits {
 };
 
 struct rc_limits_plan {
-    uint32_t slots_per_worker;   /* connections that each worker may hold */
+    uint32_t slots_per_worker; /* connections that each worker has room for: all that there may be, as others may end */
     uint32_t direct_descriptors; /* slots of each worker's direct descriptor table */
     uint64_t connections_max;    /* of the whole host */
 };

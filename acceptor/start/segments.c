@@ -188,7 +188,8 @@ int rc_segments_create(struct rc_segments *segments, const struct rc_config *con
     segments->ring_bytes = config->server.ring_bytes;
     segments->overflow_bytes = config->server.overflow_bytes;
     segments->history_bytes = config->limits.history_memory_bytes;
-    segments->recovery_bytes = config->socketio.recovery_ms == 0 ? 0 : config->socketio.recovery_memory_bytes;
+    const bool recovers = config->socketio.recovery_ms > 0 || config->socketio.link.text[0] != '\0';
+    segments->recovery_bytes = recovers ? config->socketio.recovery_memory_bytes : 0;
     int rc = open_shared(segments, config, err);
     for (uint32_t i = 0; rc == 0 && i < workers; i++) {
         rc = open_pair(segments, i, err);

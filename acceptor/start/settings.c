@@ -4,6 +4,7 @@
 #include "acceptor/start/settings.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +15,16 @@
 #include "common/identity/jwt.h"
 #include "common/identity/sources.h"
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/config/client_files.h"
 #include "common/config/key.h"
 #include "common/config/socketio.h"
 #include "common/config/redis_url.h"
 #include "common/config/variable.h"
 #include "common/tls/context.h"
+
+#define HOUR_SECONDS 3600
+#define DAY_SECONDS (24 * HOUR_SECONDS)
 
 /* 32 hexadecimal digits. */
 static int make_key(char key[RC_SETTINGS_KEY_BYTES])
@@ -240,11 +245,35 @@ static void warn_example_secrets(const struct rc_config *config, struct rc_confi
     }
 }
 
-void rc_settings_warnings(const struct rc_config *config, struct rc_config_errors *warnings)
+bool rc_settings_expiry_format(char *text, size_t capacity, int64_t not_after_s, int64_t now_s)
+{
+    const int64_t left_s = not_after_s > now_s ? not_after_s - now_s : now_s - not_after_s;
+    const bool days = left_s >= 2 * DAY_SECONDS;
+    (void)snprintf(text, capacity, not_after_s > now_s ? "expires in %" PRId64 " %s" : "expired %" PRId64 " %s ago",
+                   left_s / (days ? DAY_SECONDS : HOUR_SECONDS), days ? "days" : "hours");
+    return not_after_s - now_s < RC_SETTINGS_EXPIRY_DAYS * DAY_SECONDS;
+}
+
+/* Clients refuse a certificate that has expired; one that nobody renews is seen here before that. */
+static void warn_certificates(const struct rc_files *files, struct rc_config_errors *warnings)
+{
+    const int64_t now_s = (int64_t)(rc_clock_wall_ms() / 1000u);
+    for (uint32_t i = 0; i < files->count; i++) {
+        const struct rc_file *file = &files->items[i];
+        char when[64];
+        if (file->not_after_s != 0 && rc_settings_expiry_format(when, sizeof(when), file->not_after_s, now_s)) {
+            rc_config_errors_add(warnings, "%s: %s %s: renew it, then `ringcast reload`", file->key, file->path, when);
+        }
+    }
+}
+
+void rc_settings_warnings(const struct rc_config *config, const struct rc_files *files,
+                          struct rc_config_errors *warnings)
 {
     rc_config_variables_unknown(environ, warnings);
     warn_example_secrets(config, warnings);
     warn_redis_files(config, warnings);
+    warn_certificates(files, warnings);
     if (config->socketio.adapter != RC_ADAPTER_NONE && config->redis.url.text[0] == '\0') {
         rc_config_errors_add(warnings, "socketio.adapter has no effect without redis.url");
     }

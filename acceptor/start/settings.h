@@ -48,9 +48,16 @@ int rc_settings_load(struct rc_settings *settings, struct rc_config_errors *erro
 int rc_settings_check_files(struct rc_settings *settings, const struct rc_config *config, struct rc_files *files,
                             struct rc_config_errors *errors);
 
-/* What is not wrong with a configuration and its environment but not what was meant either: keys that ask for what is not built,
- * variables that nobody reads. One list for `check`, start and reload. */
-void rc_settings_warnings(const struct rc_config *config, struct rc_config_errors *warnings);
+/* A certificate that expires sooner than this is warned of; deploy/prometheus alerts at the same. */
+#define RC_SETTINGS_EXPIRY_DAYS 14
+
+/* "expires in 23 hours", "expired 3 days ago"; 64 bytes hold it. True: it is to be warned of. */
+bool rc_settings_expiry_format(char *text, size_t capacity, int64_t not_after_s, int64_t now_s);
+
+/* What is not wrong with a configuration, its files and its environment but not what was meant either: keys that ask for what is
+ * not built, variables that nobody reads, certificates that expire soon. One list for `check`, start and reload. */
+void rc_settings_warnings(const struct rc_config *config, const struct rc_files *files,
+                          struct rc_config_errors *warnings);
 
 /* Reads all sources again into `next`, which keeps what needs a restart; those keys are listed in `needs_restart`. `files`
  * are those of `next`. Nothing in force changes. Errors as above. */

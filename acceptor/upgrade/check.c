@@ -12,6 +12,7 @@
 #include "common/base/check.h"
 #include "common/base/fail.h"
 #include "common/shm/numbers.h"
+#include "version.h"
 
 #define NUMBERS_MAX 1024u
 
@@ -137,7 +138,9 @@ static bool check_all(struct rc_supervisor *supervisor, int state_fd, FILE *out)
     rc_image_origin(&state, version, numbers);
     const int rc = rc_image_read(supervisor, &state, &err);
     rc_state_close(&state);
-    (void)part_say(out, "configuration", true, "the file is correct");
+    (void)part_say(out, "configuration", true, "%s",
+                   supervisor->settings->path != NULL ? "the file is correct"
+                                                      : "there is no file: the defaults and variables");
     if (rc != 0) {
         return part_say(out, "acceptor", false, "%s", err.text);
     }

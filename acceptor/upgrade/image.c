@@ -10,6 +10,7 @@
 #include "acceptor/start/carry.h"
 #include "common/base/check.h"
 #include "common/shm/numbers.h"
+#include "version.h"
 
 /* Tags, for ever (state.h). */
 #define TAG_VERSION 1u
@@ -95,6 +96,7 @@ struct listen_record {
     uint64_t send_buffer_bytes;
 };
 
+/* Behind it what it died of last; nothing in records of older builds. */
 struct child_record {
     uint32_t index; /* worker, or behind them the relay */
     int32_t pid;
@@ -304,7 +306,7 @@ static void write_children(struct rc_supervisor *supervisor, struct rc_state *st
                                       .adoptions_failed = child->adoptions_failed,
                                       .killed_ms = child->restart.killed_ms};
         memcpy(record.crashes_ms, child->restart.crashes_ms, sizeof(record.crashes_ms));
-        rc_state_put(state, TAG_CHILD, &record, sizeof(record));
+        rc_state_put_with(state, TAG_CHILD, &record, sizeof(record), child->ended, strlen(child->ended));
     }
 }
 
@@ -514,7 +516,9 @@ static bool read_child(struct rc_supervisor *supervisor, struct rc_span payload)
     child->adoptions_failed = record.adoptions_failed;
     child->restart.killed_ms = record.killed_ms;
     memcpy(child->restart.crashes_ms, record.crashes_ms, sizeof(record.crashes_ms));
-    return true;
+    /* Of a build that says more: as much as there is room for. */
+    const size_t most = sizeof(child->ended) - 1;
+    return take_text(child->ended, sizeof(child->ended), rc_span_of(rest.bytes, rest.count < most ? rest.count : most));
 }
 
 static bool read_notify(struct rc_supervisor *supervisor, struct rc_span payload)

@@ -22,6 +22,7 @@
 #include "acceptor/watch/workers.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "version.h"
 
 #define UPGRADE_CHECK_MS 30000u
 #define UPGRADE_SETTLE_MS 10000u

@@ -16,6 +16,7 @@
 #include "common/shm/spawn_args.h"
 
 #define RC_CHILD_RELAY (-1)
+#define RC_CHILD_ENDED_BYTES 48
 
 struct rc_child {
     int index; /* worker index or RC_CHILD_RELAY */
@@ -31,13 +32,17 @@ struct rc_child {
     uint64_t started_ms;
     uint64_t restart_due_ms; /* start it again then; 0 = no restart pending */
     uint32_t restarts;
-    bool added;  /* worker: its place came into use while the broker ran, and its first process is not ready yet */
-    bool ready;  /* its state has been READY since it was started */
-    bool stuck;  /* its heartbeat is older than server.stuck_timeout */
-    bool behind; /* the relay reports that it had to drop messages for it */
-    bool killed; /* SIGKILL was sent to it */
+    char ended
+        [RC_CHILD_ENDED_BYTES]; /* what its last process died of: "signal 11 (SEGV)"; "" = none did, or it ended as it was told to */
+    bool added;     /* worker: its place came into use while the broker ran, and its first process is not ready yet */
+    bool ready;     /* its state has been READY since it was started */
+    bool stuck;     /* its heartbeat is older than server.stuck_timeout */
+    bool behind;    /* the relay reports that it had to drop messages for it */
+    bool killed;    /* SIGKILL was sent to it */
+    bool unwatched; /* epoll has not taken its pidfd: the tick looks whether it has ended */
     enum rc_adopt_from
         orphan; /* worker: its process is dead, and the next one goes on with its clients; or is adopting them */
+    uint64_t orphaned_ms;      /* when its process died, or who was adopting */
     uint32_t adoptions_failed; /* processes that have died of that, one after the other */
     bool unadoptable;          /* two processes have written its truth */
     bool listeners_replaced;   /* its queue went to the others during a long back-off */

@@ -28,9 +28,11 @@
 #include "common/config/log_settings.h"
 #include "common/base/procfs.h"
 #include "common/records/sid.h"
+#include "version.h"
 
 #define LOOP_TICK_MS 1000u
 #define LOOP_LATE_MS 1500u        /* a tick this much after the last one says that this process was held up */
+#define CLOCK_SET_MS 1000         /* a step of the clock that is told; slewing is slower between two ticks */
 #define LOOP_DRAIN_GRACE_MS 5000u /* after the drain's deadline workers are killed */
 #define LOOP_RELAY_MS 5000u       /* what the relay gets to end once no worker is left */
 #define LOOP_STOP_MS 2000u        /* what children get to end at once */
@@ -169,6 +171,17 @@ static bool end_progress(struct rc_supervisor *supervisor)
     return workers_alive(supervisor) == 0 && relay->pid == 0;
 }
 
+/* Whoever sets the clock finds it in the log, whose times go by it; so do ends of credentials, which workers look at anew (worker/client/expiry.c). */
+static void clock_tick(struct rc_supervisor *supervisor)
+{
+    const uint64_t ahead_ms = rc_clock_wall_ms() - rc_clock_ms();
+    const int64_t by_ms = (int64_t)(ahead_ms - supervisor->wall_ahead_ms);
+    if (supervisor->wall_ahead_ms != 0 && (by_ms <= -CLOCK_SET_MS || by_ms >= CLOCK_SET_MS)) {
+        rc_log_warn("clock_set", "by_ms=%" PRId64 " effect=\"credentials end by the new time\"", by_ms);
+    }
+    supervisor->wall_ahead_ms = ahead_ms;
+}
+
 /* What workers missed, all together. */
 static void keys_tick(struct rc_supervisor *supervisor)
 {
@@ -221,6 +234,7 @@ static bool broker_advance(struct rc_supervisor *supervisor)
         keys_tick(supervisor);
         rc_trace_tick(&supervisor->trace, &supervisor->broker, supervisor->now_ms);
         take_recent(supervisor);
+        clock_tick(supervisor);
     }
     rc_log_catch_up();
     rc_sdnotify_beat(&supervisor->notify, supervisor->now_ms);
@@ -319,6 +333,7 @@ static int set_up(struct rc_supervisor *supervisor, struct rc_err *err)
 {
     supervisor->epoll_fd = supervisor->signal_fd = -1;
     supervisor->now_ms = supervisor->started_ms = supervisor->tick_ms = rc_clock_ms();
+    supervisor->wall_ahead_ms = rc_clock_wall_ms() - rc_clock_ms();
     rc_sdnotify_open(&supervisor->notify);
     int rc = open_signals(supervisor, err);
     if (rc == 0) {

@@ -84,10 +84,10 @@ static void host_take(struct rc_host *host, const struct rc_resolved *found)
     }
 }
 
-/* True when all have ended. */
-static bool names_take(struct rc_names *names)
+/* How many are still under way. *ended: some have ended since. */
+static uint32_t names_take(struct rc_names *names, bool *ended)
 {
-    bool all = true;
+    uint32_t running = 0;
     for (uint32_t i = 0; i < names->count; i++) {
         struct rc_resolved found;
         const char *why;
@@ -95,18 +95,19 @@ static bool names_take(struct rc_names *names)
             continue;
         }
         if (!rc_resolve_take(names->lookups[i], &found, &why)) {
-            all = false;
+            running++;
             continue;
         }
         rc_resolve_drop(names->lookups[i]);
         names->lookups[i] = NULL;
+        *ended = true;
         if (found.count > 0) {
             host_take(&names->hosts[i], &found);
         } else {
             host_failed(&names->hosts[i], why);
         }
     }
-    return all;
+    return running;
 }
 
 static void names_drop(struct rc_names *names)
@@ -135,10 +136,11 @@ void rc_names_progress(struct rc_supervisor *supervisor)
         names_begin(names, rc_segments_config(&supervisor->broker.segments), supervisor->now_ms);
         return;
     }
-    names->due_ms = supervisor->now_ms + RC_NAMES_POLL_MS;
-    if (names_take(names)) {
-        names->running = false;
-        names->due_ms = supervisor->now_ms + RC_NAMES_AGAIN_MS;
+    bool ended = false;
+    names->running = names_take(names, &ended) > 0;
+    names->due_ms = supervisor->now_ms + (names->running ? RC_NAMES_POLL_MS : RC_NAMES_AGAIN_MS);
+    if (ended || !names->running) {
+        /* Nobody waits for the name of another one, whose server may not answer for half a minute. */
         rc_hosts_write(&rc_broker_core(&supervisor->broker)->hosts, names->hosts, names->count);
         rc_broker_ring_all(&supervisor->broker);
     }

@@ -2,7 +2,7 @@
  * names: the hosts of backends' URLs, resolved for the workers, which must not wait for a resolver: at the start, after a reload, and every
  * 30 s.
  *
- *   due ─▶ a thread for each name (common/base/resolve) ─▶ all have ended ─▶ rc_hosts_write
+ *   due ─▶ a thread for each name (common/base/resolve) ─▶ some have ended ─▶ rc_hosts_write, until all have
  *
  * A name that cannot be resolved keeps the addresses that it had. Functions over struct rc_supervisor, called from its loop alone.
  */

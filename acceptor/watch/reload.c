@@ -59,7 +59,7 @@ static void reload_refuse(struct rc_supervisor *supervisor, const struct rc_conf
 void rc_reload_warn(struct rc_supervisor *supervisor, const uint32_t *handles, uint32_t count)
 {
     struct rc_config_errors warnings = {0};
-    rc_settings_warnings(&supervisor->settings->config, &warnings);
+    rc_settings_warnings(&supervisor->settings->config, &supervisor->settings->files, &warnings);
     for (uint32_t i = 0; i < warnings.count && i < RC_CONFIG_ERRORS_MAX; i++) {
         rc_log_warn("config_warning", "note=\"%s\"", warnings.lines[i].text);
         waiters_tell(supervisor, handles, count, "warning: ");
@@ -171,7 +171,8 @@ static void reload_begin(struct rc_supervisor *supervisor)
 }
 
 /* A child that has not taken the configuration in force over; NULL when all have. One that is being started
- * counts: it may be reading the copy that a next reload would write. */
+ * counts: it may be reading the copy that a next reload would write. So does one that is dead and whose clients the next process is
+ * to go on with: they are by the copy that it had. */
 static struct rc_child *child_behind(struct rc_supervisor *supervisor)
 {
     const uint32_t generation =
@@ -180,8 +181,9 @@ static struct rc_child *child_behind(struct rc_supervisor *supervisor)
         struct rc_child *child = rc_broker_child(&supervisor->broker, i);
         /* A2 pairs with the store of config_generation in worker/main.c and relay/main.c: the child has looked at the
          * old copy for the last time. */
-        if (child->pid != 0 && (!child->ready || atomic_load_explicit(&child->process->config_generation,
-                                                                      memory_order_acquire) != generation)) {
+        const bool taken = child->ready &&
+                           atomic_load_explicit(&child->process->config_generation, memory_order_acquire) == generation;
+        if (child->pid != 0 ? !taken : child->orphan != RC_ADOPT_NOBODY) {
             return child;
         }
     }

@@ -131,6 +131,7 @@ struct rc_supervisor {
     uint64_t now_ms; /* of this turn of the loop */
     uint64_t started_ms;
     uint64_t tick_ms;       /* of the last tick */
+    uint64_t wall_ahead_ms; /* by how much CLOCK_REALTIME was before CLOCK_MONOTONIC then; 0 = no tick yet */
     bool tick_late;         /* it came so late that heartbeats were not judged */
     uint64_t stop_ms;       /* DRAINING or STOPPING began */
     uint64_t relay_stop_ms; /* SIGTERM went to the relay; 0 = not yet */

@@ -5,16 +5,21 @@
 #include <string.h>
 
 #include "acceptor/watch/trace_words.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/shm/tracer.h"
+
+#define TRACE_NOBODY                                                                                        \
+    "no worker of this instance has such a client, so nothing is sent to it here: it is not connected, or " \
+    "to another instance, or is not who it is taken for. `ringcast clients` says who is here, "             \
+    "`ringcast clients --closed` who has ended lately"
 
 static struct rc_trace_source trace_source(const struct rc_broker *broker)
 {
     const struct rc_core *core = rc_broker_core(broker);
     struct rc_trace_source source = {.instance_id = core->instance_id,
                                      .boot_nonce = core->boot_nonce,
-                                     .boot_wall_ms = core->boot_wall_ms,
-                                     .boot_ms = core->boot_ms,
+                                     .wall_ahead_ms = rc_clock_wall_ms() - rc_clock_ms(),
                                      .worker_count = broker->worker_count};
     for (uint32_t i = 0; i < broker->worker_count; i++) {
         source.reports[i] = broker->segments.workers[i];
@@ -30,6 +35,7 @@ static void trace_start(struct rc_trace *trace, struct rc_broker *broker, struct
     const struct rc_trace_source source = trace_source(broker);
     wanted->serial = ++trace->serial;
     trace->runs = true;
+    trace->of_somebody = (wanted->by & RC_TRACE_BY_WHO) != 0;
     trace->deadline_ms = now_ms + RC_TRACE_IDLE_MS;
     rc_trace_place_begin(&trace->place, &source);
     rc_trace_filter_write(&rc_broker_core(broker)->trace, wanted);
@@ -120,6 +126,10 @@ int rc_trace_read(struct rc_trace *trace, const struct rc_broker *broker, uint32
     if (trace->place.lost > before) {
         (void)fprintf(out, "{\"stage\":\"dropped\",\"count\":%llu}\n",
                       (unsigned long long)(trace->place.lost - before));
+    }
+    if (trace->of_somebody && rc_trace_nobody(&trace->place, &source)) {
+        trace->of_somebody = false;
+        (void)fprintf(out, "{\"stage\":\"nobody\",\"count\":0,\"why\":\"%s\"}\n", TRACE_NOBODY);
     }
     return count < 0 ? count : 0;
 }

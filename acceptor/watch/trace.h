@@ -23,6 +23,7 @@
 struct rc_trace {
     uint32_t serial;                /* of the last one */
     bool runs;                      /* it is looked for something */
+    bool of_somebody;               /* for a client or a user, of whom it has not been said that there is none */
     uint64_t deadline_ms;           /* of who reads */
     struct rc_trace_place place;    /* how far `ringcast trace` has read */
     uint32_t asked[RC_WORKERS_MAX]; /* revision of what each worker asked for last (struct rc_trace_ask) */
@@ -32,7 +33,8 @@ struct rc_trace {
  * one runs; with `err`. */
 int rc_trace_begin(struct rc_trace *trace, struct rc_broker *broker, const char *words, uint64_t now_ms,
                    uint32_t *serial, struct rc_err *err);
-/* What has been told since the last time, a JSON object a line, in the order of time. -ENOENT: that trace does not run. */
+/* What has been told since the last time, a JSON object a line, in the order of time; and once, when every worker has said that it has none
+ * of those who are looked for, a stage `nobody`. -ENOENT: that trace does not run. */
 int rc_trace_read(struct rc_trace *trace, const struct rc_broker *broker, uint32_t serial, uint64_t now_ms, FILE *out);
 void rc_trace_end(struct rc_trace *trace, struct rc_broker *broker, uint32_t serial);
 /* Begins and ends what workers ask for, and ends one that nobody reads. */

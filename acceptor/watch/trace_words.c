@@ -72,7 +72,7 @@ int rc_trace_words_read(struct rc_trace_wanted *wanted, const char *instance_id,
             *lengths[kind] = (uint16_t)bytes;
         } else if (rc_client_id_read(id, (size_t)bytes, instance_id, boot_nonce, &wanted->client) !=
                    RC_CLIENT_ID_LOCAL) {
-            return rc_err_set(err, -EINVAL, "this is no client of this instance since its start");
+            return rc_err_set(err, -EINVAL, "no client that has been here since this instance was started has this id");
         }
         wanted->by |= kinds[kind].by;
         words = value + strcspn(value, " ");

@@ -19,9 +19,38 @@
 
 #define RC_WATCH_ADOPTIONS_MAX 3u       /* that fail one after the other */
 #define RC_WATCH_ADOPTED_WELL_MS 10000u /* who crashes sooner has adopted what made it crash */
+#define RC_WATCH_ADOPTER_MS 5000u       /* nobody could be started for its clients for so long: they are given up */
 #define RC_WATCH_MOVE_QUEUE_MS 1000u    /* a longer back-off than this does not keep waiting clients */
 
 static void restart_after_crash(struct rc_supervisor *supervisor, struct rc_child *child, const char *how);
+
+/* What `ringcast status` says of it, whether it is started again or not. NULL: it ended as it was told to. */
+static void note_end(struct rc_child *child, const char *how)
+{
+    (void)snprintf(child->ended, sizeof(child->ended), "%.*s", (int)sizeof(child->ended) - 1, how != NULL ? how : "");
+}
+
+/* Its clients end with what is kept of it. `wanted`: they were to stay. */
+static void give_clients_up(struct rc_supervisor *supervisor, struct rc_child *child, bool wanted)
+{
+    if (wanted) {
+        rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_ADOPTIONS_FAILED, 1);
+        rc_log_warn("clients_lost", "child=\"%s\" attempts=%u", rc_child_name(child), child->adoptions_failed);
+    }
+    child->adoptions_failed = 0;
+    rc_broker_bury(&supervisor->broker, child);
+}
+
+/* Descriptors, memory or processes that are short may be there a moment later: what is kept of a dead worker stays whole. True: it has been too
+ * long, and its place is not used any more. */
+static bool adopter_not_started(struct rc_supervisor *supervisor, struct rc_child *child)
+{
+    if (child->orphan == RC_ADOPT_NOBODY || supervisor->now_ms - child->orphaned_ms < RC_WATCH_ADOPTER_MS) {
+        return false;
+    }
+    give_clients_up(supervisor, child, true);
+    return rc_workers_ended(supervisor, child, 0);
+}
 
 void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
 {
@@ -30,10 +59,10 @@ void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
     const int rc = rc_broker_start(&supervisor->broker, child, supervisor->now_ms, &err);
     if (rc == 0) {
         struct epoll_event event = {.events = EPOLLIN, .data = {.u64 = number}};
-        if (epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_ADD, child->pidfd, &event) != 0) {
-            rc_log_error("child_unwatched", "child=\"%s\" reason=\"%s\"", rc_child_name(child), strerror(errno));
-            rc_supervisor_stop(supervisor, RC_EXIT_FAILED, "a child cannot be watched");
-            return;
+        child->unwatched = epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_ADD, child->pidfd, &event) != 0;
+        if (child->unwatched) {
+            rc_log_warn("child_unwatched", "child=\"%s\" reason=\"%s\" effect=\"its end is noticed within a second\"",
+                        rc_child_name(child), strerror(errno));
         }
         rc_log_debug("child_started", "child=\"%s\" pid=%d", rc_child_name(child), (int)child->pid);
         return;
@@ -43,7 +72,8 @@ void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
         rc_supervisor_stop(supervisor, RC_EXIT_FAILED, "a child could not be started");
     } else if (child->added) {
         rc_workers_not_added(supervisor, child, err.text);
-    } else {
+    } else if (!adopter_not_started(supervisor, child)) {
+        note_end(child, "start failed");
         restart_after_crash(supervisor, child, "start failed");
     }
 }
@@ -155,15 +185,14 @@ static void leave_clients(struct rc_supervisor *supervisor, struct rc_child *chi
     const bool crashed = child->killed || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
     if (adoption_wanted(supervisor, child, status, worked, crashed)) {
         rc_broker_orphan(&supervisor->broker, child, crashed);
+        child->orphaned_ms = supervisor->now_ms;
         return;
     }
-    if (worked && child->index != RC_CHILD_RELAY && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING &&
-        rc_segments_config(&supervisor->broker.segments)->server.adopt_crashed) {
-        rc_metric_add(rc_supervisor_metrics(supervisor), RC_METRIC_ADOPTIONS_FAILED, 1);
-        rc_log_warn("clients_lost", "child=\"%s\" attempts=%u", rc_child_name(child), child->adoptions_failed);
-    }
-    child->adoptions_failed = 0;
-    rc_broker_bury(&supervisor->broker, child);
+    const bool meant = WIFEXITED(status) && WEXITSTATUS(status) == 0; /* with all that it had moved or ended */
+    give_clients_up(supervisor, child,
+                    worked && !meant && child->index != RC_CHILD_RELAY &&
+                        rc_supervisor_state(supervisor) == RC_BROKER_RUNNING &&
+                        rc_segments_config(&supervisor->broker.segments)->server.adopt_crashed);
 }
 
 static void after_death(struct rc_supervisor *supervisor, struct rc_child *child, pid_t pid, int status, bool was_ready)
@@ -173,8 +202,10 @@ static void after_death(struct rc_supervisor *supervisor, struct rc_child *child
     const enum rc_broker_state state = rc_supervisor_state(supervisor);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (state >= RC_BROKER_DRAINING && (clean || state == RC_BROKER_STOPPING || supervisor->relay_stop_ms != 0)) {
+        note_end(child, NULL);
         rc_log_info("child_ended", "child=\"%s\" pid=%d how=\"%s\"", rc_child_name(child), (int)pid, how);
     } else {
+        note_end(child, how);
         rc_log_error("child_died", "child=\"%s\" pid=%d how=\"%s\" killed_as_stuck=%s", rc_child_name(child), (int)pid,
                      how, child->killed ? "yes" : "no");
         rc_last_words_log(child->index == RC_CHILD_RELAY ? &supervisor->broker.segments.relay->report
@@ -364,6 +395,9 @@ void rc_watch_tick(struct rc_supervisor *supervisor, bool late)
 {
     for (uint32_t i = 0; i < rc_broker_child_count(&supervisor->broker); i++) {
         struct rc_child *child = rc_broker_child(&supervisor->broker, i);
+        if (child->unwatched) {
+            rc_watch_reap(supervisor, i);
+        }
         if (!late && child->pid != 0) {
             check_beat(supervisor, child);
             check_report(supervisor, child);

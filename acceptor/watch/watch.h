@@ -15,7 +15,7 @@
 #define RC_WATCH_START_MS 15000u
 
 /* Starts a child and watches its pidfd under `number` (rc_broker_child). A failure is handled like a crash, but
- * while STARTING, when it ends the broker. */
+ * while STARTING, when it ends the broker; clients that were to be adopted stay for some seconds of such tries. */
 void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number);
 
 /* A pidfd became readable: collects the exit status and decides what follows. */
@@ -24,8 +24,8 @@ void rc_watch_reap(struct rc_supervisor *supervisor, uint32_t number);
 /* Notices children that became READY, starts those whose restart is due, gives up on starts that take too long. */
 void rc_watch_progress(struct rc_supervisor *supervisor);
 
-/* Once a second: heartbeats and steering loads. `late` when the tick itself comes late (this process, or the
- * machine, was stopped): then nobody's heartbeat means anything. */
+/* Once a second: heartbeats and steering loads, and whether a child that cannot be watched has ended. `late` when the tick itself
+ * comes late (this process, or the machine, was stopped): then nobody's heartbeat means anything. */
 void rc_watch_tick(struct rc_supervisor *supervisor, bool late);
 
 /* Sends SIGKILL to a child that runs, once. */

@@ -107,6 +107,7 @@ static void worker_add(struct rc_supervisor *supervisor, uint32_t number)
         return;
     }
     child->added = true;
+    child->ended[0] = '\0';
     child->restart = (struct rc_restart){0};
     rc_broker_set_use(&supervisor->broker, child, RC_WORKER_USED);
     rc_log_info("worker_added", "child=\"%s\"", rc_child_name(child));

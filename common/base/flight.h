@@ -14,7 +14,8 @@
 #include <stdint.h>
 
 #define RC_FLIGHT_WORDS 31u
-#define RC_FLIGHT_BYTES (RC_FLIGHT_WORDS * 8u) /* of a record */
+#define RC_FLIGHT_BYTES (RC_FLIGHT_WORDS * 8u)   /* of a record */
+#define RC_FLIGHT_NUMBER_MAX (UINT64_C(1) << 62) /* a thousand million records a second: 146 years */
 
 struct rc_flight_entry {
     _Atomic uint64_t number; /* of the record, from 1; 0 = none, or it is being written */
@@ -40,11 +41,13 @@ void rc_flight_put(struct rc_flight *head, struct rc_flight_entry *entries, uint
 /* The record of that number into `out`; false: it is not there, or not whole. */
 bool rc_flight_get(const struct rc_flight_entry *entries, uint32_t count, uint64_t number,
                    uint8_t out[RC_FLIGHT_BYTES]);
-/* Number of the last record; 0 = there was none. */
+/* Number of the last record; 0 = there was none, or what stands there is no number of a record: at most RC_FLIGHT_NUMBER_MAX, so that who counts
+ * up to it, or one beyond it, comes to an end whatever was written there. */
 static inline uint64_t rc_flight_last(const struct rc_flight *head)
 {
     /* FR2 pairs with FR1 in rc_flight_put: the record of that number is there. */
-    return atomic_load_explicit(&head->written, memory_order_acquire);
+    const uint64_t number = atomic_load_explicit(&head->written, memory_order_acquire);
+    return number <= RC_FLIGHT_NUMBER_MAX ? number : 0;
 }
 
 #endif

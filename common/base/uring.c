@@ -258,6 +258,24 @@ static bool probe_fd_install(int fd)
     return installed >= 0;
 }
 
+/* Nobody comes: the accept says so, at once. */
+static bool probe_accept_dontwait(struct io_uring *ring)
+{
+    const struct sockaddr any = {.sa_family = AF_UNIX}; /* a name of the kernel's own, in no file system */
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool works = fd >= 0 && bind(fd, &any, sizeof(any.sa_family)) == 0 && listen(fd, 1) == 0;
+    if (works) {
+        struct io_uring_sqe *sqe = sqe_get(ring);
+        io_uring_prep_accept(sqe, fd, NULL, NULL, 0);
+        sqe->ioprio |= IORING_ACCEPT_DONTWAIT;
+        works = rc_uring_submit_one(ring) == -EAGAIN;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return works;
+}
+
 static bool probe_buffers(struct io_uring *ring)
 {
     int rc = 0;
@@ -291,6 +309,7 @@ int rc_uring_probe(struct rc_uring_features *features, struct rc_err *err)
     }
     features->no_sqarray = (ring.flags & IORING_SETUP_NO_SQARRAY) != 0;
     features->socket_getsockopt = !rc_uring_without("socket_getsockopt") && probe_getsockopt(&ring, pair[0]);
+    features->accept_dontwait = !rc_uring_without("accept_dontwait") && probe_accept_dontwait(&ring);
     features->fd_install = !rc_uring_without("fd_install") && probe_fd_install(pair[0]);
     close(pair[0]);
     close(pair[1]);
@@ -308,6 +327,7 @@ int rc_uring_lost(const struct rc_uring_features *features, char *text, size_t t
         {features->no_mmap, "ring memory that survives a worker (Linux 6.5, with small pages newer)"},
         {features->no_sqarray, "submission without an index array (6.6)"},
         {features->socket_getsockopt, "peer address by ring command: every connection is accepted by a request (6.7)"},
+        {features->accept_dontwait, "connections that are just being accepted when their worker dies (6.10)"},
         {features->fd_install, "connections that move between workers: their bytes are carried across instead (6.8)"},
     };
     int missing = 0;

@@ -28,6 +28,7 @@ struct rc_uring_features {
     /* 6.7: SO_PEERNAME by io_uring_prep_cmd_sock, also on direct descriptors. optlen must not exceed the address (16
      * for IPv4, 28 for IPv6): a longer one is -EINVAL. */
     bool socket_getsockopt;
+    bool accept_dontwait; /* 6.10: an accept that ends at once when nobody waits (IORING_ACCEPT_DONTWAIT) */
     bool fd_install; /* 6.8: a direct descriptor becomes one of the process's, too (io_uring_prep_fixed_fd_install) */
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/config/event_rules.h"
 #include "common/config/policies.h"
 #include "common/config/text.h"
@@ -62,6 +63,22 @@ int rc_backend_find(const struct rc_config *config, struct rc_span name)
         }
     }
     return -1;
+}
+
+uint32_t rc_backend_mark(const struct rc_config *config, uint32_t index)
+{
+    const char *name = index < config->backend_count ? config->backends[index].name.text : "";
+    return (uint32_t)rc_hash_public(name, strlen(name));
+}
+
+uint32_t rc_backend_marked(const struct rc_config *config, uint32_t mark)
+{
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        if (rc_backend_mark(config, i) == mark) {
+            return i;
+        }
+    }
+    return RC_CONFIG_BACKENDS_MAX;
 }
 
 /* --- URLs --- */

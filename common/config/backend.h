@@ -41,6 +41,11 @@ int rc_backend_of_call(const struct rc_config *config, enum rc_backend_call_kind
 /* The backend of that name: its index in config->backends, or -1. */
 int rc_backend_find(const struct rc_config *config, struct rc_span name);
 
+/* What a backend is known by for longer than until the next reload, which may give indexes to others: a hash of its name. */
+uint32_t rc_backend_mark(const struct rc_config *config, uint32_t index);
+/* The backend of that mark: its index in config->backends, or RC_CONFIG_BACKENDS_MAX: a reload has taken it away. */
+uint32_t rc_backend_marked(const struct rc_config *config, uint32_t mark);
+
 enum rc_backend_scheme { RC_BACKEND_HTTP, RC_BACKEND_HTTPS, RC_BACKEND_UNIX };
 
 /* One of a backend's `url`; spans point into its text. */

@@ -199,7 +199,7 @@ static const struct {
 static const struct {
     const char *name;
     enum rc_event_source source;
-    bool whole; /* it may stand alone, without a path */
+    bool whole; /* it may stand alone, without a path; else what follows is one name, which may have dots */
 } named[] = {
     {"args", RC_EVENT_SOURCE_REST, true},       {"auth", RC_EVENT_SOURCE_AUTH, true},
     {"user", RC_EVENT_SOURCE_USER, true},       {"client", RC_EVENT_SOURCE_CLIENT, true},
@@ -247,7 +247,8 @@ static bool placeholder_known(struct rc_span name, struct placeholder *out)
             return argument_read(path, out);
         }
         out->path = path;
-        return rc_event_source_is_document((uint8_t)out->source) && path_valid(path);
+        return rc_event_source_is_document((uint8_t)out->source) && path_valid(path) &&
+               (named[i].whole || path.count <= RC_EVENT_STEP_MAX);
     }
     return false;
 }

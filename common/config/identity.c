@@ -55,6 +55,16 @@ enum rc_event_source rc_config_credential(const struct rc_config_text *from, str
     }
 }
 
+bool rc_config_identity_any(const struct rc_config *config, enum rc_identity_kind kind)
+{
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        if (config->identities[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool rc_config_identity_said_later(const struct rc_config_identity *identity)
 {
     for (uint32_t i = 0; i < identity->from.count; i++) {
@@ -87,7 +97,7 @@ static int name_add(struct rc_config *config, enum rc_event_source source, struc
                           RC_HANDSHAKE_NAMES_MAX);
     }
     struct rc_handshake_name *const name = &config->handshake_names[config->handshake_name_count++];
-    RC_ASSERT(text.count < sizeof(name->text)); /* RC_FORM_CREDENTIAL, and paths have such steps */
+    RC_ASSERT(text.count < sizeof(name->text)); /* RC_FORM_CREDENTIAL, placeholder_known, backend_names */
     *name = (struct rc_handshake_name){.source = (uint8_t)source, .bytes = (uint8_t)text.count};
     memcpy(name->text, text.bytes, text.count);
     return 0;

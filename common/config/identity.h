@@ -20,6 +20,8 @@ const char *rc_config_identity_user(enum rc_identity_kind kind);
 
 /* Where an entry of `from` leads: AUTH, QUERY, HEADER or COOKIE, and the name there. */
 enum rc_event_source rc_config_credential(const struct rc_config_text *from, struct rc_span *name);
+/* Is a table of that kind? */
+bool rc_config_identity_any(const struct rc_config *config, enum rc_identity_kind kind);
 /* May its credential come later than the handshake: is it looked for in what the client says when it connects? */
 bool rc_config_identity_said_later(const struct rc_config_identity *identity);
 

@@ -20,11 +20,17 @@
 static void value_describe(char *out, size_t capacity, const struct rc_config_key *key,
                            const struct rc_config_value *value)
 {
+    const bool text_like = key->kind == RC_CONFIG_TEXT || key->kind == RC_CONFIG_LIST;
+    const bool hidden = text_like && (rc_config_form_is_secret(key->form) || key->form == RC_FORM_REDIS_URL);
     switch (value->type) {
     case RC_VALUE_BOOL:
         (void)snprintf(out, capacity, "%s", value->boolean ? "true" : "false");
         return;
     case RC_VALUE_INTEGER:
+        if (hidden) { /* one that is all digits, without its quotes */
+            (void)snprintf(out, capacity, "a number");
+            return;
+        }
         (void)snprintf(out, capacity, "%" PRId64, value->integer);
         return;
     case RC_VALUE_LIST:
@@ -36,8 +42,7 @@ static void value_describe(char *out, size_t capacity, const struct rc_config_ke
     case RC_VALUE_TEXT:
         break;
     }
-    const bool text_like = key->kind == RC_CONFIG_TEXT || key->kind == RC_CONFIG_LIST;
-    if (text_like && (rc_config_form_is_secret(key->form) || key->form == RC_FORM_REDIS_URL)) {
+    if (hidden) {
         (void)snprintf(out, capacity, "a text of %zu bytes", value->bytes);
         return;
     }

@@ -13,6 +13,7 @@
 #include "common/config/schemas.h"
 #include "common/config/text.h"
 #include "common/config/variable.h"
+#include "version.h"
 
 #define WRAP_COLUMNS 110
 
@@ -72,92 +73,6 @@ static const struct rc_config_key *key_next(const struct rc_config_section *sect
     return NULL;
 }
 
-/* What a key of an [[event]] takes. */
-static const char *rule_type(enum rc_config_form form)
-{
-    switch (form) {
-    case RC_FORM_ROOMS:
-        return "list of rooms";
-    case RC_FORM_TO:
-        return "room, or list of at most 16";
-    case RC_FORM_EVENT_NAME:
-    case RC_FORM_VALUE:
-        return "text";
-    case RC_FORM_RATE:
-        return "number and duration, as \"100/1m\"";
-    case RC_FORM_RATE_BYTES:
-        return "size and duration, as \"1MiB/1m\"";
-    case RC_FORM_WHO:
-        return "\"anyone\", \"user\", or table of attributes";
-    case RC_FORM_MATCH:
-    case RC_FORM_REFUSE:
-    case RC_FORM_SET:
-        return "table";
-    case RC_FORM_MEMBERS:
-        return "table of values";
-    case RC_FORM_CLOSE:
-        return "true, false or text of at most 123 bytes";
-    default:
-        return "list of values";
-    }
-}
-
-/* "size from 64KiB to 1GiB", "one of "a", "b"". */
-static void type_format(char *out, size_t capacity, const struct rc_config_key *key)
-{
-    char min[64];
-    char max[64];
-    char words[256];
-    switch (key->kind) {
-    case RC_CONFIG_BOOL:
-        (void)snprintf(out, capacity, "true or false");
-        return;
-    case RC_CONFIG_UINT:
-    case RC_CONFIG_WORKERS:
-        (void)snprintf(out, capacity, "number from %" PRIu64 " to %" PRIu64 "%s", key->min, key->max,
-                       key->kind == RC_CONFIG_WORKERS ? ", or \"auto\"" : "");
-        return;
-    case RC_CONFIG_SIZE:
-        rc_config_size_format(min, sizeof(min), key->min);
-        rc_config_size_format(max, sizeof(max), key->max);
-        (void)snprintf(out, capacity, "size from %s to %s", min, max);
-        return;
-    case RC_CONFIG_DURATION:
-        rc_config_duration_format(min, sizeof(min), key->min);
-        rc_config_duration_format(max, sizeof(max), key->max);
-        (void)snprintf(out, capacity, "duration from %s to %s", min, max);
-        return;
-    case RC_CONFIG_RATE:
-        (void)snprintf(out, capacity, "rate such as \"100/1m\"");
-        return;
-    case RC_CONFIG_RATE_BYTES:
-        (void)snprintf(out, capacity, "rate such as \"1MiB/1m\"");
-        return;
-    case RC_CONFIG_WORD:
-        rc_config_words_format(words, sizeof(words), key->words);
-        (void)snprintf(out, capacity, "one of %s", words);
-        return;
-    case RC_CONFIG_TEXT:
-        (void)snprintf(out, capacity, "text of at most %" PRIu64 " bytes", key->max);
-        return;
-    case RC_CONFIG_LIST:
-        (void)snprintf(out, capacity, "list of at most %" PRIu64 " texts", key->max);
-        return;
-    case RC_CONFIG_INCOMING:
-        (void)snprintf(out, capacity, "\"ignore\", \"broadcast\" or \"publish:<channel>\"");
-        return;
-    case RC_CONFIG_RULE:
-        (void)snprintf(out, capacity, "%s", rule_type(key->form));
-        return;
-    }
-}
-
-/* True for a text that has no default and must not be empty. */
-static bool must_be_given(const struct rc_config_key *key)
-{
-    return (key->kind == RC_CONFIG_TEXT || key->kind == RC_CONFIG_LIST) && key->min > 0 && key->initial[0] == '\0';
-}
-
 /* The default in TOML; `example`: of a key that has one, its example. */
 static void initial_print(FILE *out, const struct rc_config_key *key, bool example)
 {
@@ -198,12 +113,6 @@ void rc_config_print_wrapped(FILE *out, const char *margin, const char *text)
     (void)fputc('\n', out);
 }
 
-static void heading_format(char *out, size_t capacity, const struct rc_config_section *section)
-{
-    (void)snprintf(out, capacity, section->repeated && !section->named ? "[[%s%s%s]]" : "[%s%s%s]",
-                   section->within != NULL ? section->within : "", section->within != NULL ? "." : "", section->name);
-}
-
 void rc_config_print_help(FILE *out)
 {
     (void)fputs(
@@ -213,16 +122,16 @@ void rc_config_print_help(FILE *out)
     for (size_t i = 0; i < rc_config_section_count; i++) {
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
-        heading_format(heading, sizeof(heading), section);
+        rc_config_section_heading(heading, sizeof(heading), section);
         (void)fprintf(out, "\n%s\n", heading);
         rc_config_print_wrapped(out, "  ", section->help);
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
             char type[320];
-            type_format(type, sizeof(type), key);
+            rc_config_key_type_format(type, sizeof(type), key);
             (void)fprintf(out, "\n  %s = ", key->name);
             initial_print(out, key, true);
             (void)fprintf(out, "\n      %s; %s%s\n", type, key->reloadable ? "reload" : "restart",
-                          must_be_given(key) ? "; must be given" : "");
+                          rc_config_key_must_be_given(key) ? "; must be given" : "");
             rc_config_print_wrapped(out, "      ", key->help);
         }
     }
@@ -260,7 +169,7 @@ void rc_config_print_manual(FILE *out)
     for (size_t i = 0; i < rc_config_section_count; i++) {
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
-        heading_format(heading, sizeof(heading), section);
+        rc_config_section_heading(heading, sizeof(heading), section);
         (void)fprintf(out, "\n.SH \"%s\"\n", heading);
         rc_config_print_troff(out, section->help);
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
@@ -272,13 +181,13 @@ void rc_config_print_manual(FILE *out)
                 (void)fclose(text);
                 initial[sizeof(initial) - 1] = '\0';
             }
-            type_format(type, sizeof(type), key);
+            rc_config_key_type_format(type, sizeof(type), key);
             (void)fprintf(out, "\n.TP\n\\fB%s\\fR = ", key->name);
             rc_config_print_troff(out, initial);
             (void)fputc('\n', out);
             rc_config_print_troff(out, type);
             (void)fprintf(out, "; %s%s.\n", key->reloadable ? "reload" : "restart",
-                          must_be_given(key) ? "; must be given" : "");
+                          rc_config_key_must_be_given(key) ? "; must be given" : "");
             rc_config_print_troff(out, key->help);
         }
     }
@@ -306,7 +215,7 @@ void rc_config_print_document(FILE *out)
         const struct rc_config_section *const section = &rc_config_sections[i];
         const char *const off = section->repeated || section->optional ? "#" : "";
         char heading[80];
-        heading_format(heading, sizeof(heading), section);
+        rc_config_section_heading(heading, sizeof(heading), section);
         (void)fputc('\n', out);
         rc_config_print_wrapped(out, "# ", section->help);
         (void)fprintf(out, "%s%s\n", off, heading);
@@ -315,11 +224,11 @@ void rc_config_print_document(FILE *out)
         }
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
             char type[320];
-            type_format(type, sizeof(type), key);
+            rc_config_key_type_format(type, sizeof(type), key);
             (void)fputc('\n', out);
             rc_config_print_wrapped(out, "# ", key->help);
             (void)fprintf(out, "# %s (%s%s)\n%s%s = ", type, key->reloadable ? "reload" : "restart",
-                          must_be_given(key) ? ", must be given" : "", off, key->name);
+                          rc_config_key_must_be_given(key) ? ", must be given" : "", off, key->name);
             initial_print(out, key, true);
             (void)fputc('\n', out);
         }
@@ -362,7 +271,7 @@ void rc_config_print_markdown(FILE *out)
     for (size_t i = 0; i < rc_config_section_count; i++) {
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
-        heading_format(heading, sizeof(heading), section);
+        rc_config_section_heading(heading, sizeof(heading), section);
         if (section->named) {
             (void)fprintf(out, "\n## %s\n\n%s\n", heading, section->help);
             continue;
@@ -371,9 +280,9 @@ void rc_config_print_markdown(FILE *out)
                       heading, section->help);
         for (const struct rc_config_key *key = key_next(section, NULL); key != NULL; key = key_next(section, key)) {
             char type[320];
-            type_format(type, sizeof(type), key);
+            rc_config_key_type_format(type, sizeof(type), key);
             (void)fprintf(out, "| `%s` | ", key->name);
-            if (must_be_given(key)) {
+            if (rc_config_key_must_be_given(key)) {
                 (void)fputs("must be given", out);
             } else {
                 (void)fputc('`', out);
@@ -637,7 +546,7 @@ void rc_config_print_toml(FILE *out, const struct rc_config *config)
     for (size_t i = 0; i < rc_config_section_count; i++) {
         const struct rc_config_section *const section = &rc_config_sections[i];
         char heading[80];
-        heading_format(heading, sizeof(heading), section);
+        rc_config_section_heading(heading, sizeof(heading), section);
         if (section->named) {
             schemas_print(out, config, heading);
             continue;

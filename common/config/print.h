@@ -11,7 +11,7 @@
 
 #include "common/config/config.h"
 
-/* Every key with type, bounds, default, whether a reload changes it, and help: `ringcast --help-config`. */
+/* Every key with type, bounds, default, whether a reload changes it, and help: `ringcast help-config`. */
 void rc_config_print_help(FILE *out);
 
 /* The same as the manual page ringcast.toml(5), in troff with the man macros. */

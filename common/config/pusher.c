@@ -25,6 +25,7 @@ static const struct {
     {"presence-", RC_PUSHER_PRIVATE | RC_PUSHER_PRESENCE},
     {"cache-", RC_PUSHER_CACHE},
     {RC_PUSHER_USER_CHANNEL, RC_PUSHER_USER},
+    {RC_PUSHER_WATCH_CHANNEL, RC_PUSHER_WATCH},
 };
 
 uint32_t rc_pusher_kind_of(struct rc_span channel)
@@ -55,6 +56,62 @@ bool rc_pusher_channel_valid(struct rc_span channel)
         }
     }
     return channel.count > 0 && channel.count <= RC_PUSHER_NAME_MAX;
+}
+
+size_t rc_pusher_watch_write(struct rc_span user, char out[RC_PUSHER_NAME_MAX])
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t at = sizeof(RC_PUSHER_WATCH_CHANNEL) - 1;
+    memcpy(out, RC_PUSHER_WATCH_CHANNEL, at);
+    for (size_t i = 0; i < user.count; i++) {
+        const uint8_t byte = user.bytes[i];
+        const bool plain = name_byte(byte) && byte != '=';
+        if (at + (plain ? 1 : 3) > RC_PUSHER_NAME_MAX) {
+            return 0;
+        }
+        if (plain) {
+            out[at++] = (char)byte;
+        } else {
+            out[at++] = '=';
+            out[at++] = digits[byte >> 4];
+            out[at++] = digits[byte & 15];
+        }
+    }
+    return user.count == 0 || user.count > RC_PUSHER_USER_MAX ? 0 : at;
+}
+
+/* Of a digit that rc_pusher_watch_write has written; 16: it is none. */
+static unsigned watch_digit(uint8_t byte)
+{
+    return byte >= '0' && byte <= '9'   ? byte - (unsigned)'0'
+           : byte >= 'A' && byte <= 'F' ? byte - (unsigned)'A' + 10u
+                                        : 16u;
+}
+
+struct rc_span rc_pusher_watch_user(struct rc_span name, uint8_t scratch[RC_PUSHER_USER_MAX])
+{
+    const size_t head = sizeof(RC_PUSHER_WATCH_CHANNEL) - 1;
+    size_t bytes = 0;
+    if (!rc_span_starts_with(name, RC_SPAN(RC_PUSHER_WATCH_CHANNEL))) {
+        return (struct rc_span){0};
+    }
+    for (size_t i = head; i < name.count; i++, bytes++) {
+        uint8_t byte = name.bytes[i];
+        if (byte == '=') {
+            const unsigned high = i + 2 < name.count ? watch_digit(name.bytes[i + 1]) : 16;
+            const unsigned low = i + 2 < name.count ? watch_digit(name.bytes[i + 2]) : 16;
+            if (high > 15 || low > 15) {
+                return (struct rc_span){0};
+            }
+            byte = (uint8_t)(high << 4 | low);
+            i += 2;
+        }
+        if (bytes == RC_PUSHER_USER_MAX) {
+            return (struct rc_span){0};
+        }
+        scratch[bytes] = byte;
+    }
+    return rc_span_of(scratch, bytes);
 }
 
 size_t rc_pusher_channel_write(const struct rc_config_pusher_app *app, struct rc_span name,
@@ -146,7 +203,7 @@ int rc_pusher_app_of_channel(const struct rc_config *config, struct rc_span chan
         for (uint32_t i = 0; i < config->pusher_app_count; i++) {
             if (config->pusher_apps[i].channels == RC_PUSHER_CHANNELS_PLAIN) {
                 *name = channel;
-                return rc_pusher_channel_valid(channel) ? (int)i : -1;
+                return rc_pusher_channel_valid(channel) || (rc_pusher_kind_of(channel) & RC_PUSHER_WATCH) ? (int)i : -1;
             }
         }
         return -1;
@@ -177,7 +234,7 @@ bool rc_pusher_guards(const struct rc_config *config, struct rc_span channel)
     struct rc_span name;
     const int app = rc_pusher_app_of_channel(config, channel, &name);
     return app >= 0 && (config->pusher_apps[app].channels == RC_PUSHER_CHANNELS_OWN ||
-                        (rc_pusher_kind_of(name) & RC_PUSHER_PRIVATE) != 0);
+                        (rc_pusher_kind_of(name) & (RC_PUSHER_PRIVATE | RC_PUSHER_WATCH)) != 0);
 }
 
 bool rc_pusher_roster(const struct rc_config *config, struct rc_span channel)
@@ -188,7 +245,7 @@ bool rc_pusher_roster(const struct rc_config *config, struct rc_span channel)
         return false;
     }
     const struct rc_config_pusher_app *app = &config->pusher_apps[index];
-    return (rc_pusher_kind_of(name) & RC_PUSHER_PRESENCE) != 0 || app->subscription_count ||
+    return (rc_pusher_kind_of(name) & (RC_PUSHER_PRESENCE | RC_PUSHER_WATCH)) != 0 || app->subscription_count ||
            rc_pusher_tells(app, RC_PUSHER_OCCUPIED) || rc_pusher_tells(app, RC_PUSHER_VACATED) ||
            rc_pusher_tells(app, RC_PUSHER_COUNT);
 }
@@ -255,6 +312,12 @@ static int app_check(const struct rc_config *config, uint32_t index, struct rc_e
     if (app->webhook_backend.text[0] != '\0' && rc_backend_find(config, rc_span_text(app->webhook_backend.text)) < 0) {
         return rc_err_set(err, -EINVAL, "[[pusher_app]] \"%s\": webhook_backend: there is no [[backend]] named \"%s\"",
                           app->id.text, app->webhook_backend.text);
+    }
+    if (app->max_event_bytes > config->limits.max_message_size_bytes) {
+        return rc_err_set(err, -EINVAL,
+                          "[[pusher_app]] \"%s\": max_event_size is above limits.max_message_size, which no event "
+                          "passes: lower it, or raise the other",
+                          app->id.text);
     }
     return 0;
 }

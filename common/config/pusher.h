@@ -27,6 +27,8 @@
 #define RC_PUSHER_EVENT_MAX 200u      /* bytes of an event's name */
 #define RC_PUSHER_NAMESPACE "pusher-" /* and the app's id */
 #define RC_PUSHER_USER_CHANNEL "#server-to-user-"
+#define RC_PUSHER_WATCH_CHANNEL "#watch-"
+#define RC_PUSHER_WATCHED_MAX 100u /* users of a watchlist */
 
 /* What a channel is by its name, or-ed. */
 enum rc_pusher_kind {
@@ -35,10 +37,17 @@ enum rc_pusher_kind {
     RC_PUSHER_ENCRYPTED = 1u << 2, /* private-encrypted-: what is in it only clients can read */
     RC_PUSHER_CACHE = 1u << 3,     /* who comes gets its last event: cache-, private-cache-, … */
     RC_PUSHER_USER = 1u << 4,      /* #server-to-user-{id} */
+    RC_PUSHER_WATCH =
+        1u << 5, /* #watch-{id}: the broker's own. Connections of the user are members, who watches it is subscribed */
 };
 uint32_t rc_pusher_kind_of(struct rc_span channel);
 /* Is that a channel's name, as clients and SDKs have it? */
 bool rc_pusher_channel_valid(struct rc_span channel);
+
+/* The name of the channel in which that user of an app is watched: its id with =HH for each byte that names do not have; its bytes, 0 when it
+ * does not fit. And back: the user of such a name, in `scratch`; empty: it is none. */
+size_t rc_pusher_watch_write(struct rc_span user, char out[RC_PUSHER_NAME_MAX]);
+struct rc_span rc_pusher_watch_user(struct rc_span name, uint8_t scratch[RC_PUSHER_USER_MAX]);
 
 /* The app with that key, or id: its index in config->pusher_apps, or -1. */
 int rc_pusher_app_of_key(const struct rc_config *config, struct rc_span key);

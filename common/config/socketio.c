@@ -34,6 +34,12 @@ bool rc_config_event_reserved(struct rc_span name)
     return false;
 }
 
+bool rc_config_event_own(struct rc_span name)
+{
+    return rc_config_event_reserved(name) || rc_span_starts_with(name, RC_SPAN("pusher:")) ||
+           rc_span_starts_with(name, RC_SPAN("pusher_internal:"));
+}
+
 bool rc_config_nsp_allowed(const struct rc_config_socketio *socketio, struct rc_span name)
 {
     if (!rc_config_nsp_valid(name)) {
@@ -93,6 +99,12 @@ bool rc_config_engineio_path_is(const char *path, const char *requested)
 {
     const size_t bytes = path_stem(path);
     return bytes > 0 && bytes == path_stem(requested) && memcmp(path, requested, bytes) == 0;
+}
+
+bool rc_config_engineio_path_below(const char *path, const char *requested)
+{
+    const size_t bytes = path_stem(path);
+    return bytes > 0 && strncmp(path, requested, bytes) == 0 && requested[bytes] == '/' && requested[bytes + 1] != '\0';
 }
 
 static bool endpoint_engineio(const struct rc_config_endpoint *endpoint)
@@ -193,6 +205,10 @@ int rc_config_socketio_check(const struct rc_config *config, struct rc_err *err)
                               "[[event]] on = \"%s\": nsp = \"%s\" is none of socketio.namespaces: nobody could say it",
                               row->on.text, row->nsp.text);
         }
+    }
+    if (socketio->allow_eio3 && socketio->link.text[0] == '\0') {
+        return rc_err_set(err, -EINVAL,
+                          "socketio.allow_eio3 is for clients of a link: give socketio.link, or take it out");
     }
     const char *const paths[] = {socketio->path.text, config->debug.engineio_echo.text};
     for (size_t i = 0; i < RC_ARRAY_COUNT(paths); i++) {

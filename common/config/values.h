@@ -200,6 +200,7 @@ struct rc_config_socketio {
     bool recovery_rules; /* rows of "connect" run for who has come back, too */
     uint64_t max_payload_bytes;
     bool http_compression; /* of answers to polls */
+    bool allow_eio3;
     uint32_t max_attachments;
     uint32_t max_unjoined;             /* on a worker; 0 = no bound */
     uint32_t max_unjoined_per_address; /* likewise */
@@ -260,6 +261,7 @@ struct rc_config_debug {
     struct rc_config_text echo; /* path of the echo end point, "" = off */
     struct rc_config_text engineio_echo;
     struct rc_config_text handover;
+    bool adopt_verify;
     struct rc_config_text user_query;
 };
 
@@ -371,6 +373,7 @@ struct rc_config_pusher_app {
     uint64_t max_event_bytes;                /* of an event's data */
     uint64_t activity_timeout_ms;
     bool subscription_count;
+    bool watchlists;
     struct rc_config_text webhook_backend; /* name of a [[backend]]; "" = none */
     struct rc_config_list webhooks;        /* what it is told */
 };
@@ -447,6 +450,7 @@ struct rc_config_backend {
     struct rc_config_text calls[RC_CONFIG_BACKEND_CALLS_MAX];
     enum rc_backend_failure on_failure;
     struct rc_config_text breaker;   /* "" = never opens */
+    bool ask_again;                  /* events of a worker that was replaced or has died, by its successor */
     uint64_t max_body_bytes;         /* of an answer */
     uint64_t max_frame_bytes;        /* LINK: payload of a frame */
     uint64_t max_unsent_bytes;       /* LINK: for one process, before its clients are not read */

@@ -9,8 +9,11 @@
 #include "common/base/procfs.h"
 #include "common/metrics/backend_calls.h"
 #include "common/metrics/backend_health.h"
+#include "common/metrics/event_rows.h"
 #include "common/metrics/exposition.h"
+#include "common/metrics/link_rows.h"
 #include "common/shm/worker_use.h"
+#include "version.h"
 
 #define LABEL_MAX (2 * RC_CHANNEL_NAME_MAX + 1)
 
@@ -130,7 +133,6 @@ static const struct {
         .name = (name_text), .help = (help_text), .offset = offsetof(struct rc_config, of), \
         .bytes = sizeof(((struct rc_config *)NULL)->of),                                    \
     }
-    LIMIT_ROW(server.max_connections, "ringcast_connections_max", "server.max_connections; 0: what the machine allows"),
     LIMIT_ROW(limits.max_channels_per_worker, "ringcast_worker_channels_max",
               "limits.max_channels_per_worker: channels with subscribers on a worker"),
     LIMIT_ROW(limits.worker_log_bytes, "ringcast_worker_log_bytes_max",
@@ -149,8 +151,12 @@ static uint64_t limit_of(const struct rc_config *config, size_t i)
     return limits[i].bytes == sizeof(uint64_t) ? *(const uint64_t *)at : *(const uint32_t *)at;
 }
 
-static void limits_render(struct rc_exposition *to, const struct rc_config *config)
+static void limits_render(struct rc_exposition *to, const struct rc_control *control, const struct rc_config *config)
 {
+    number_put(
+        to, "ringcast_connections_max",
+        "server.max_connections, or what the descriptors of the workers in use allow where that is less or it is 0",
+        "gauge", rc_workers_connections_max(control->core, control->worker_count, config->server.max_connections));
     for (size_t i = 0; i < RC_ARRAY_COUNT(limits); i++) {
         number_put(to, limits[i].name, limits[i].help, "gauge", limit_of(config, i));
     }
@@ -268,11 +274,21 @@ void rc_instance_metrics_render(struct rc_exposition *to, const struct rc_contro
     number_put(to, "ringcast_memory_used_bytes",
                "How much of ringcast_memory_limit_bytes is in use and could not be had by dropping caches", "gauge",
                room.used_bytes);
-    limits_render(to, config);
+    limits_render(to, control, config);
     backends_render(to, control);
     const struct rc_backend_counters *calls[RC_WORKERS_MAX];
     for (uint32_t i = 0; i < control->worker_count; i++) {
         calls[i] = control->workers[i]->backends;
     }
     rc_backend_calls_render(to, config, calls, control->worker_count);
+    const struct rc_report *workers[RC_WORKERS_MAX];
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        workers[i] = control->workers[i];
+    }
+    rc_link_rows_render(to, config, workers, control->worker_count);
+    const struct rc_row_counters *rows[RC_WORKERS_MAX];
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        rows[i] = control->workers[i]->rows;
+    }
+    rc_event_rows_render(to, config, rows, control->worker_count);
 }

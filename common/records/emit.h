@@ -28,6 +28,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/base/bytes.h"
 #include "common/base/span.h"
 #include "common/records/args.h"
 #include "common/records/call.h"
@@ -61,17 +62,6 @@ _Static_assert(sizeof(struct rc_answer_head) == 24, "answer head layout");
 #define RC_EMIT_BEFORE_MAX (sizeof(struct rc_call_head) + sizeof(struct rc_answer_head) + RC_EMIT_ASKER_MAX)
 _Static_assert(sizeof(struct rc_answer_head) >= sizeof(struct rc_emit_head), "either head fits");
 #define RC_ANSWER_BEFORE_MAX (sizeof(struct rc_reply_head) + sizeof(struct rc_answer_head) + RC_EMIT_ASKER_MAX)
-
-/* Takes a part of `count` bytes off; false: there are not so many. */
-static inline bool rc_emit_take(struct rc_span *rest, size_t count, struct rc_span *part)
-{
-    if (rest->count < count) {
-        return false;
-    }
-    *part = rc_span_of(rest->bytes, count);
-    *rest = rc_span_of(rest->bytes + count, rest->count - count);
-    return true;
-}
 
 /* Writes what stands before the arguments of a call, right before them: RC_EMIT_BEFORE_MAX bytes are free there. Where the call's data begins.
  * head->asker_bytes is the asker's count. */
@@ -111,11 +101,11 @@ static inline int rc_emit_asked_read(struct rc_span data, struct rc_span *asker,
     struct rc_answer_head head;
     struct rc_span part;
     struct rc_args_view view;
-    if (!rc_emit_take(&data, sizeof(head), &part)) {
+    if (!rc_bytes_take(&data, sizeof(head), &part)) {
         return -EBADMSG;
     }
     memcpy(&head, part.bytes, sizeof(head));
-    if (head.asker_bytes > RC_EMIT_ASKER_MAX || !rc_emit_take(&data, head.asker_bytes, asker)) {
+    if (head.asker_bytes > RC_EMIT_ASKER_MAX || !rc_bytes_take(&data, head.asker_bytes, asker)) {
         return -EBADMSG;
     }
     *args = data;
@@ -128,11 +118,11 @@ static inline int rc_emit_read(struct rc_span data, struct rc_emit_head *head, s
 {
     struct rc_span part;
     struct rc_args_view view;
-    if (!rc_emit_take(&data, sizeof(*head), &part)) {
+    if (!rc_bytes_take(&data, sizeof(*head), &part)) {
         return -EBADMSG;
     }
     memcpy(head, part.bytes, sizeof(*head));
-    if (head->asker_bytes > RC_EMIT_ASKER_MAX || !rc_emit_take(&data, head->asker_bytes, asker)) {
+    if (head->asker_bytes > RC_EMIT_ASKER_MAX || !rc_bytes_take(&data, head->asker_bytes, asker)) {
         return -EBADMSG;
     }
     *args = data;
@@ -144,11 +134,11 @@ static inline int rc_answer_read(struct rc_span data, struct rc_answer_head *hea
                                  struct rc_args_view *args)
 {
     struct rc_span part;
-    if (!rc_emit_take(&data, sizeof(struct rc_reply_head), &part) || !rc_emit_take(&data, sizeof(*head), &part)) {
+    if (!rc_bytes_take(&data, sizeof(struct rc_reply_head), &part) || !rc_bytes_take(&data, sizeof(*head), &part)) {
         return -EBADMSG;
     }
     memcpy(head, part.bytes, sizeof(*head));
-    if (head->asker_bytes > RC_EMIT_ASKER_MAX || !rc_emit_take(&data, head->asker_bytes, asker)) {
+    if (head->asker_bytes > RC_EMIT_ASKER_MAX || !rc_bytes_take(&data, head->asker_bytes, asker)) {
         return -EBADMSG;
     }
     return rc_args_read(data, args);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "common/records/args.h"
+#include "common/base/bytes.h"
 #include "common/text/base64.h"
 
 #define ID_BYTES 18u /* nonce 4, worker 2, slot 4, random 8 */
@@ -70,30 +71,13 @@ void rc_envelope_write(void *record, const struct rc_envelope_view *view)
     envelope_put(out, view->data, head->data_bytes);
 }
 
-static void put_be(uint8_t *out, uint64_t value, size_t bytes)
-{
-    for (size_t i = bytes; i > 0; i--) {
-        out[i - 1] = (uint8_t)value;
-        value >>= 8;
-    }
-}
-
-static uint64_t get_be(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        value = value << 8 | in[i];
-    }
-    return value;
-}
-
 size_t rc_client_id_write(char *out, const char *instance_id, uint32_t boot_nonce, const struct rc_client_ref *ref)
 {
     uint8_t raw[ID_BYTES];
-    put_be(raw, boot_nonce, 4);
-    put_be(raw + 4, ref->worker, 2);
-    put_be(raw + 6, ref->slot, 4);
-    put_be(raw + 10, ref->random, 8);
+    rc_be_put(raw, boot_nonce, 4);
+    rc_be_put(raw + 4, ref->worker, 2);
+    rc_be_put(raw + 6, ref->slot, 4);
+    rc_be_put(raw + 10, ref->random, 8);
 
     size_t count = strnlen(instance_id, RC_INSTANCE_ID_MAX);
     memcpy(out, instance_id, count);
@@ -130,9 +114,9 @@ enum rc_client_id_kind rc_client_id_read(const char *id, size_t bytes, const cha
         return RC_CLIENT_ID_INVALID;
     }
     const struct rc_client_ref found = {
-        .worker = (uint16_t)get_be(raw + 4, 2),
-        .slot = (uint32_t)get_be(raw + 6, 4),
-        .random = get_be(raw + 10, 8),
+        .worker = (uint16_t)rc_be_get(raw + 4, 2),
+        .slot = (uint32_t)rc_be_get(raw + 6, 4),
+        .random = rc_be_get(raw + 10, 8),
     };
     /* No ringcast ever made such an id; refused here so that no table is indexed with what a client invented. */
     if (found.random == 0 || found.worker >= RC_WORKERS_MAX) {
@@ -142,7 +126,7 @@ enum rc_client_id_kind rc_client_id_read(const char *id, size_t bytes, const cha
         memcmp(instance_id, id, instance_bytes) != 0) {
         return RC_CLIENT_ID_FOREIGN;
     }
-    if (get_be(raw, 4) != boot_nonce) {
+    if (rc_be_get(raw, 4) != boot_nonce) {
         return RC_CLIENT_ID_STALE;
     }
     *ref = found;

@@ -21,7 +21,6 @@
 
 #define RC_REQUEST_ID_MAX 66  /* a 64-byte string with its quotes */
 #define RC_MESSAGE_KEY_MAX 64 /* bytes of a message's key */
-#define RC_EVENT_NAME_MAX 255 /* bytes of an event's name */
 #define RC_EXCLUDES_MAX 1024  /* exclude refs of one message */
 #define RC_EXCLUDE_TEXT_MAX 65536
 
@@ -52,6 +51,7 @@ enum rc_record_type {
     RC_UP_BARRIER = 18,
     RC_UP_GUEST =
         19, /* origin, the client of another place or a former one, is this worker's; with a code: it is not any more */
+    RC_UP_LINK = 20, /* what clients of an application behind links may come back to (common/records/link_kept.h) */
     /* down: relay to worker */
     RC_DOWN_MESSAGE = 32,  /* a sequenced channel message; with RC_ENVELOPE_ANSWER also the publisher's answer */
     RC_DOWN_DIRECT = 33,   /* a sequenced message for one client (target) */
@@ -86,7 +86,17 @@ enum rc_envelope_flags {
     RC_ENVELOPE_TRACED = 1u << 14,   /* the client that published it is traced (common/records/traced.h) */
     RC_ENVELOPE_MEMBER = 1u << 15,   /* RC_UP_MEMBER_ADD, _REMOVE: data is as common/records/member.h says */
     RC_ENVELOPE_STATE = 1u << 13,    /* RC_DOWN_INTEREST: what it says of the channel holds at this place of the ring */
+    RC_ENVELOPE_STRAY = 1u << 9,     /* RC_UP_DIRECT, RC_DOWN_DIRECT: sent back by who has not the client */
 };
+
+/*
+ * The sixteen flags are taken, so a bit may have two names, each with types of its own: what a record is its type says, and a flag only what
+ * kind of that. Who sees a record of a type must not have got it from one of another with the bit set: RC_FANOUT_FLAGS has neither name.
+ */
+#define RC_ENVELOPE_TYPE(type) (UINT64_C(1) << (type))
+#define RC_ENVELOPE_PRESENCE_TYPES RC_ENVELOPE_TYPE(RC_UP_MEMBER_ADD)
+#define RC_ENVELOPE_STRAY_TYPES (RC_ENVELOPE_TYPE(RC_UP_DIRECT) | RC_ENVELOPE_TYPE(RC_DOWN_DIRECT))
+_Static_assert((RC_ENVELOPE_PRESENCE_TYPES & RC_ENVELOPE_STRAY_TYPES) == 0, "no record has both");
 
 /* In the token of RC_UP_INTEREST_ADD: the acknowledgement is to bring the channel's retained values, as entries of common/shm/history.h
  * one behind the other. With RC_ENVELOPE_STATE it does, without it has to be asked for again. */
@@ -108,8 +118,7 @@ static inline uint32_t rc_client_ref_keeper(const struct rc_client_ref *ref)
     return ref->keeper != 0 ? ref->keeper - 1u : ref->worker;
 }
 
-/* Clients that move in one go (RC_UP_BARRIER). */
-#define RC_MOVE_CLIENTS_MAX 64u
+#define RC_MOVE_CLIENTS_MAX 64u /* clients that move in one go (RC_UP_BARRIER) */
 _Static_assert(sizeof(struct rc_client_ref) == 16, "client ref layout");
 
 struct rc_envelope {
@@ -136,7 +145,8 @@ struct rc_envelope {
     uint8_t request_id_bytes; /* 0..66, the id as the client wrote it (JSON token or binary form) */
     uint8_t key_bytes;        /* 0..64; what a newer message of the same key may replace, 0 = the whole channel */
     uint8_t event_bytes;      /* what the event is called, for protocols that have events; 0 = it has no name */
-    uint8_t reserved[2];
+    uint8_t passed;           /* in the relay, direct: how many instances passed it on to where its socket went */
+    uint8_t reserved;
 };
 _Static_assert(sizeof(struct rc_envelope) == 104, "envelope layout");
 

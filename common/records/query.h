@@ -39,15 +39,18 @@ enum rc_query_kind {
         18, /* the envelope's channel: its history is to be forgotten. Answer: struct rc_query_kept of the new epoch; `count`: messages gone */
     RC_QUERY_SESSION = 19, /* a lost session of Socket.IO, and what it missed: common/records/recovery.h */
     RC_QUERY_MISSED = 20,
+    RC_QUERY_LINK = 21,     /* the same of an application behind links: common/records/link_kept.h */
     RC_QUERY_RETAINED = 16, /* the envelope's channel: its retained values. Answer: entries of common/shm/history.h */
 };
 
 struct rc_query_head {
     uint8_t kind; /* enum rc_query_kind */
     uint8_t reserved;
-    uint16_t limit; /* 1 to RC_QUERY_LIMIT_MAX; 0 = RC_QUERY_LIMIT_DEFAULT */
+    uint16_t limit; /* 1 to RC_QUERY_LIMIT_MAX; 0 = RC_QUERY_LIMIT_DEFAULT. Of LINK: 0, or RC_QUERY_NOT_LAST */
 };
 _Static_assert(sizeof(struct rc_query_head) == 4, "query head layout");
+
+#define RC_QUERY_NOT_LAST 1u /* whom nobody knows is asked for once more, and counted then */
 
 enum rc_query_flags {
     RC_QUERY_LOCAL = 1u << 0, /* of this host only: Redis is away, or took too long */

@@ -4,33 +4,25 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/base/bytes.h"
 #include "common/base/hash.h"
 #include "common/config/values.h"
 #include "common/text/base64.h"
 
 #define DIGIT_BITS 6u
 
-static bool part_take(struct rc_span *rest, size_t count, struct rc_span *part)
-{
-    if (rest->count < count) {
-        return false;
-    }
-    *part = rc_span_of(rest->bytes, count);
-    *rest = rc_span_of(rest->bytes + count, rest->count - count);
-    return true;
-}
-
 int rc_sio_session_read(struct rc_span data, struct rc_sio_session_head *head, struct rc_sio_session_parts *parts)
 {
     struct rc_span rest = data;
     struct rc_span part;
-    if (data.count > RC_SIO_SESSION_BYTES_MAX || !part_take(&rest, sizeof(*head), &part)) {
+    if (data.count > RC_SIO_SESSION_BYTES_MAX || !rc_bytes_take(&rest, sizeof(*head), &part)) {
         return -EBADMSG;
     }
     memcpy(head, part.bytes, sizeof(*head));
-    if (head->state > RC_SIO_SESSION_ENDED || !part_take(&rest, head->user_bytes, &parts->user) ||
-        !part_take(&rest, head->set_bytes, &parts->set) || !part_take(&rest, head->rooms_bytes, &parts->rooms) ||
-        rest.count != 0 || (parts->rooms.count > 0 && parts->rooms.bytes[parts->rooms.count - 1] != '\0')) {
+    if (head->state > RC_SIO_SESSION_ENDED || !rc_bytes_take(&rest, head->user_bytes, &parts->user) ||
+        !rc_bytes_take(&rest, head->set_bytes, &parts->set) ||
+        !rc_bytes_take(&rest, head->rooms_bytes, &parts->rooms) || rest.count != 0 ||
+        (parts->rooms.count > 0 && parts->rooms.bytes[parts->rooms.count - 1] != '\0')) {
         return -EBADMSG;
     }
     struct rc_span rooms = parts->rooms;
@@ -50,18 +42,19 @@ bool rc_sio_session_room_next(struct rc_span *rooms, struct rc_span *room)
         return false;
     }
     const size_t count = (size_t)(end - rooms->bytes);
-    return part_take(rooms, count, room) && part_take(rooms, 1, &(struct rc_span){0});
+    return rc_bytes_take(rooms, count, room) && rc_bytes_take(rooms, 1, &(struct rc_span){0});
 }
 
 int rc_sio_session_claim_read(struct rc_span data, struct rc_sio_session_claim *claim, struct rc_span *user,
                               struct rc_span *offset)
 {
     struct rc_span part;
-    if (!part_take(&data, sizeof(*claim), &part)) {
+    if (!rc_bytes_take(&data, sizeof(*claim), &part)) {
         return -EBADMSG;
     }
     memcpy(claim, part.bytes, sizeof(*claim));
-    return part_take(&data, claim->user_bytes, user) && part_take(&data, claim->offset_bytes, offset) && data.count == 0
+    return rc_bytes_take(&data, claim->user_bytes, user) && rc_bytes_take(&data, claim->offset_bytes, offset) &&
+                   data.count == 0
                ? 0
                : -EBADMSG;
 }
@@ -70,13 +63,13 @@ bool rc_missed_next(struct rc_span *rest, struct rc_missed_entry *entry, struct 
 {
     struct rc_span part;
     struct rc_span behind = *rest;
-    if (!part_take(&behind, sizeof(*entry), &part)) {
+    if (!rc_bytes_take(&behind, sizeof(*entry), &part)) {
         return false;
     }
     memcpy(entry, part.bytes, sizeof(*entry));
-    if (!part_take(&behind, entry->channel_bytes, &parts->channel) ||
-        !part_take(&behind, entry->event_bytes, &parts->event) ||
-        !part_take(&behind, entry->data_bytes, &parts->data)) {
+    if (!rc_bytes_take(&behind, entry->channel_bytes, &parts->channel) ||
+        !rc_bytes_take(&behind, entry->event_bytes, &parts->event) ||
+        !rc_bytes_take(&behind, entry->data_bytes, &parts->data)) {
         return false;
     }
     *rest = behind;

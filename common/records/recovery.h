@@ -3,8 +3,8 @@
  *
  *   RC_UP_SESSION  how a socket of a namespace stands that may come back. channel "{nsp}#", origin: its client; data: struct rc_sio_session_head |
  *                  user | what was set on its connection, JSON | names of its rooms' channels, each ended by a NUL ("{nsp}#" among them);
- *                  position: the sequence up to which the worker had taken messages down when what is new of it became so; 0 = not known.
- *                  Each replaces the one before
+ *                  position: the sequence up to which the worker had taken messages down when what is new of it became so; 0 = not known;
+ *                  code: RC_SIO_SESSION_AGAIN of one that was told of before. Each replaces the one before
  *
  *   RC_QUERY_SESSION  is there a lost one with this pid? channel "{nsp}#", data: struct rc_query_head | struct rc_sio_session_claim | user | offset.
  *                     Answer: code 0, data as of RC_UP_SESSION; else why not (enum rc_sio_session_code)
@@ -37,6 +37,8 @@ enum rc_sio_session_state {
     RC_SIO_SESSION_LOST,  /* its connection ended, and it may come back */
     RC_SIO_SESSION_ENDED, /* it may not; all else of the record is empty */
 };
+
+#define RC_SIO_SESSION_AGAIN 1u /* code of an RC_UP_SESSION: who does not know it has lost it */
 
 struct rc_sio_session_head {
     uint64_t since_ms; /* CLOCK_MONOTONIC: when it connected; nothing older is for it */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ int rc_handover_send(int outbox_fd, const struct rc_handover *handover, const vo
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = {.bytes = {0}};
     head.magic = RC_HANDOVER_MAGIC;
+    (void)!getrandom(&head.number, sizeof(head.number), GRND_NONBLOCK);
     if (head.bytes > RC_HANDOVER_BYTES_MAX) {
         return -EMSGSIZE;
     }
@@ -59,7 +61,7 @@ int rc_handover_send(int outbox_fd, const struct rc_handover *handover, const vo
     return errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : -errno;
 }
 
-/* The one descriptor that is right; any others are closed. -1: not exactly one. */
+/* The one descriptor that is right; any others are closed. -1: there is none; -2: there are more. */
 static int only_fd(struct msghdr *message)
 {
     int fds[FDS_MAX];
@@ -79,10 +81,20 @@ static int only_fd(struct msghdr *message)
     for (size_t i = 0; i < count; i++) {
         close(fds[i]);
     }
-    return -1;
+    return count == 0 ? -1 : -2;
 }
 
-int rc_handover_receive(int inbox_fd, uint8_t *buffer, uint32_t listener_count, uint32_t worker_count, int *fd)
+/* Never waits, and is never interrupted. -errno. */
+static ssize_t inbox_read(int inbox_fd, struct msghdr *message, int flags)
+{
+    ssize_t bytes;
+    do {
+        bytes = recvmsg(inbox_fd, message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (bytes < 0 && errno == EINTR);
+    return bytes < 0 ? -errno : bytes;
+}
+
+int rc_handover_peek(int inbox_fd, uint8_t *buffer, uint32_t listener_count, uint32_t worker_count, int *fd)
 {
     union {
         struct cmsghdr head;
@@ -91,17 +103,17 @@ int rc_handover_receive(int inbox_fd, uint8_t *buffer, uint32_t listener_count, 
     struct iovec vector = {.iov_base = buffer, .iov_len = RC_HANDOVER_MESSAGE_MAX};
     struct msghdr message = {
         .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
-    ssize_t bytes;
-    do {
-        bytes = recvmsg(inbox_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (bytes < 0 && errno == EINTR);
+    const ssize_t bytes = inbox_read(inbox_fd, &message, MSG_PEEK);
     if (bytes < 0) {
-        return -errno;
+        return (int)bytes;
     }
     const int passed = only_fd(&message);
     struct rc_handover head = {0};
     memcpy(&head, buffer, (size_t)bytes < sizeof(head) ? (size_t)bytes : sizeof(head));
-    if ((passed < 0) != ((head.flags & RC_HANDOVER_WORD) != 0) || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+    const bool word = (head.flags & RC_HANDOVER_WORD) != 0;
+    /* It may have been sent with one that cannot be had now: MSG_CTRUNC, or nothing says so. */
+    const bool lacks = passed == -1 && !word;
+    if (passed == -2 || (passed >= 0 && word) || (message.msg_flags & (lacks ? MSG_TRUNC : MSG_TRUNC | MSG_CTRUNC)) ||
         rc_handover_check(&head, (size_t)bytes, listener_count, worker_count) < 0) {
         if (passed >= 0) {
             close(passed);
@@ -109,5 +121,19 @@ int rc_handover_receive(int inbox_fd, uint8_t *buffer, uint32_t listener_count, 
         return -EBADMSG;
     }
     *fd = passed;
-    return 0;
+    return lacks ? -EMFILE : 0;
+}
+
+void rc_handover_consume(int inbox_fd)
+{
+    struct msghdr message = {0}; /* without room for anything: what does not fit is thrown away (recv(2), unix(7)) */
+    (void)inbox_read(inbox_fd, &message, 0);
+}
+
+bool rc_handover_waits(int inbox_fd, const struct rc_handover *handover)
+{
+    struct rc_handover head = {0};
+    struct iovec vector = {.iov_base = &head, .iov_len = sizeof(head)};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    return inbox_read(inbox_fd, &message, MSG_PEEK) == sizeof(head) && memcmp(&head, handover, sizeof(head)) == 0;
 }

@@ -4,12 +4,13 @@
  *   | struct rc_handover | bytes that were received and not handled |   and the socket itself (SCM_RIGHTS)
  *
  * An inbox is a SOCK_SEQPACKET pair that the acceptor makes (common/shm/spawn_args.h): each worker receives from its own and sends into
- * those of the others, the acceptor into each of them. What waits in it when its worker dies is the successor's. It is bounded by the sending end's buffer: when that
- * is full the connection stays where it is. No state, no memory; what comes out is another process's and is checked.
+ * those of the others, the acceptor into each of them. What waits in it when its worker dies is the successor's, and a message waits until what it brought is
+ * in the receiver's truth (rc_handover_peek). It is bounded by the sending end's buffer: when that is full the connection stays where it is. No state, no memory; what comes out is another process's and is checked.
  */
 #ifndef RC_COMMON_SHM_HANDOVER_H
 #define RC_COMMON_SHM_HANDOVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,7 +36,7 @@ struct rc_handover {
     uint16_t port;       /* of the peer, host order */
     uint8_t listener;    /* index in control->listeners: what it came in through; RC_LISTENER_CONSOLE */
     uint8_t flags;       /* RC_HANDOVER_* */
-    uint8_t pad[4];
+    uint32_t number;     /* by chance, of this message: what else is here may be the same of two */
 };
 _Static_assert(sizeof(struct rc_handover) == 64, "the head of a hand-over");
 
@@ -45,12 +46,17 @@ _Static_assert(sizeof(struct rc_handover) == 64, "the head of a hand-over");
 int rc_handover_check(const struct rc_handover *handover, size_t message_bytes, uint32_t listener_count,
                       uint32_t worker_count);
 
-/* Sends the message with the socket `fd`, of which the receiver gets a descriptor of its own (RC_HANDOVER_WORD: -1); the magic is set here. 0; -EAGAIN: the inbox is
+/* Sends the message with the socket `fd`, of which the receiver gets a descriptor of its own (RC_HANDOVER_WORD: -1); magic and number are set here. 0; -EAGAIN: the inbox is
  * full, or too many descriptors are under way; -EMSGSIZE; another error: it cannot be sent. Never waits. */
 int rc_handover_send(int outbox_fd, const struct rc_handover *handover, const void *bytes, int fd);
 
-/* Takes one message out: `buffer` has RC_HANDOVER_MESSAGE_MAX bytes, the head first; *fd is the caller's (-1 with RC_HANDOVER_WORD). 0; -EAGAIN: there is none;
- * -EBADMSG: it was none of ours, and is gone with its descriptors; another error of recvmsg(2). Never waits. */
-int rc_handover_receive(int inbox_fd, uint8_t *buffer, uint32_t listener_count, uint32_t worker_count, int *fd);
+/* The first message, which stays there: `buffer` has RC_HANDOVER_MESSAGE_MAX bytes, the head first; *fd is a descriptor of the caller's own (-1
+ * with RC_HANDOVER_WORD). 0; -EAGAIN: there is none; -EBADMSG: it is none of ours; -EMFILE: it is right, but there is no descriptor for it now;
+ * another error of recvmsg(2). Never waits. */
+int rc_handover_peek(int inbox_fd, uint8_t *buffer, uint32_t listener_count, uint32_t worker_count, int *fd);
+/* Takes it out, with its descriptors. */
+void rc_handover_consume(int inbox_fd);
+/* Is `handover` the first message still? */
+bool rc_handover_waits(int inbox_fd, const struct rc_handover *handover);
 
 #endif

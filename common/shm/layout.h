@@ -8,7 +8,7 @@
  *   keys        (1/build)      acceptor            RC_BUILD_ID                 struct rc_key_board: what tokens are verified with
  *   report      (1/process)    that process        RC_CORE_ABI, RC_REPORT_ABI  struct rc_report; the relay's is longer
  *   keep        (1)            relay               RC_CORE_ABI                 what a relay leaves to its successor
- *   limits      (1)            workers             RC_LIMITS_ABI               struct rc_limits_segment: what limits have counted
+ *   limits      (1)            workers             RC_LIMITS_ABI               struct rc_limits_segment: what limits have counted, where sessions are
  *   history     (1)            relay               RC_HISTORY_ABI              what is kept of channels: common/shm/history.h
  *   port        (1/worker)     relay, worker       RC_PORT_ABI                 struct rc_port, then two pairs of ring data
  *
@@ -19,7 +19,7 @@
  *            does, neither believes what it reads there (common/shm/ring.h), and both copy the sizes at mapping.
  *   report   While a process does not run, the acceptor writes its report: STARTING, DOWN, and the head anew for a successor.
  *   limits   Limits are of all workers together: each writes under the lock of a set (common/shm/windows.h). The worst a stray
- *            write does is a wrong answer about a limit.
+ *            write does is a wrong answer about a limit, or that a session that was moved while it polled has to begin anew.
  *   steering The BPF map of loads (common/shm/spawn_args.h) is one page that all workers map: the kernel counts there, a
  *            worker takes off what it closed. The worst a stray write does is to send connections to the wrong worker;
  *            acceptor and workers set their words anew every few seconds.
@@ -56,7 +56,7 @@
  * go on from each other.
  */
 #define RC_CORE_ABI 1u
-#define RC_REPORT_ABI 1u /* reports, common/records/closed.h and traced.h included, but for the metrics in them */
+#define RC_REPORT_ABI 2u /* reports, common/records/closed.h and traced.h included, but for the metrics in them */
 #define RC_PORT_ABI 1u
 #define RC_RECORDS_ABI 4u           /* common/records: what lies in the rings */
 #define RC_CORE_READY 0x5243434fu   /* "RCCO" */
@@ -182,7 +182,8 @@ struct rc_redis_health {
     _Atomic uint64_t since_ms;                       /* CLOCK_MONOTONIC of the last change of state */
     _Atomic uint64_t error[RC_REDIS_ERROR_MAX / 8];  /* NUL-terminated: why it was lost, or did not begin */
     _Atomic uint64_t latest[RC_REDIS_ERROR_MAX / 8]; /* NUL-terminated: what failed last since; "" = nothing */
-    uint8_t pad[112];
+    _Atomic uint64_t certificate_not_after_s;        /* of redis.tls_certificate, since 1970; 0 = none */
+    uint8_t pad[104];
 };
 _Static_assert(sizeof(struct rc_redis_health) == 512, "redis health layout");
 
@@ -362,6 +363,26 @@ struct rc_backend_counters {
 };
 _Static_assert(sizeof(struct rc_backend_counters) == 64 + 184 * RC_BACKEND_KINDS, "backend counters layout");
 
+/* An address of the application whose clients this broker holds ([socketio] link, docs/link.md), in the order of its [[backend]] url; the last one is
+ * of all processes that dial. W: each worker its own, by worker/link/tally; read by common/metrics/link_rows, where the numbers are. */
+#define RC_LINK_ROWS (RC_CONFIG_BACKEND_URLS_MAX + 1u)
+#define RC_LINK_ROW_DIAL RC_CONFIG_BACKEND_URLS_MAX
+#define RC_LINK_ROW_NUMBERS 23u
+struct rc_link_row {
+    _Atomic uint64_t of; /* rc_link_row_of; 0: of nobody. Another one: its numbers begin anew */
+    _Atomic uint64_t numbers[RC_LINK_ROW_NUMBERS];
+};
+_Static_assert(sizeof(struct rc_link_row) == 192, "link row layout");
+
+/* What became of the events that a row of [[event]] is for. W: each worker its own, by common/metrics/event_rows. */
+#define RC_ROW_OUTCOMES 7u /* 0: carried out; 1 and a guard (enum rc_event_guard; RC_GUARDS: none of them): refused */
+_Static_assert(RC_ROW_OUTCOMES == 2 + RC_GUARDS, "a number for each guard");
+struct rc_row_counters {
+    _Atomic uint64_t key; /* which row it is, whatever its place: a reload may move it. 0: none */
+    _Atomic uint64_t outcomes[RC_ROW_OUTCOMES];
+};
+_Static_assert(sizeof(struct rc_row_counters) == 64, "row counters layout: one cache line");
+
 /* What a process leaves to those who look what happened: the lines of its log as they were written (common/base/log), cut, also where nobody
  * saw them; clients that have ended (common/records/closed.h), of workers; and what it is asked to trace (common/records/traced.h). Pages are
  * touched with use only. */
@@ -391,15 +412,19 @@ struct rc_report {
     struct rc_process process;
     struct rc_backend_health backend_health[RC_BACKENDS_MAX];
     struct rc_backend_counters backends[RC_CONFIG_BACKENDS_MAX]; /* of workers */
+    struct rc_link_row link_rows[RC_LINK_ROWS];                  /* of workers */
     struct rc_flight_lines lines;
     struct rc_flight_closed closed; /* of workers */
     struct rc_flight_traced traced; /* of workers and relay */
     struct rc_trace_ask trace_ask;  /* of workers */
+    struct rc_row_counters
+        rows[RC_CONFIG_EVENTS_MAX]; /* of workers, in the order of config.events; pages are touched with use only */
     uint8_t pad1[64];
     struct rc_banks banks;
 };
-_Static_assert(offsetof(struct rc_report, banks) == 128 + 256 + 128 * 17 + (64 + 184 * 8) * 16 + 256 * (1 + 256) * 2 +
-                                                        256 * (1 + 4096) + sizeof(struct rc_trace_ask) + 64,
+_Static_assert(offsetof(struct rc_report, banks) == 128 + 256 + 128 * 17 + (64 + 184 * 8) * 16 + 192 * 9 +
+                                                        256 * (1 + 256) * 2 + 256 * (1 + 4096) +
+                                                        sizeof(struct rc_trace_ask) + 64 * 256 + 64,
                "report layout: raise RC_REPORT_ABI when a member moves");
 
 static inline uint64_t rc_report_value(const struct rc_report *report, enum rc_metric_id id)

@@ -28,7 +28,9 @@
 /* What both processes see. The two cursors are 128 bytes apart: adjacent-line prefetch would share them otherwise. */
 struct rc_ring_shared {
     _Atomic uint64_t tail; /* written by producer: bytes committed */
-    uint8_t pad0[120];
+    _Atomic uint64_t
+        noted; /* written by producer, for its successor: what it says is the producer's affair; 0 = nothing */
+    uint8_t pad0[112];
     _Atomic uint64_t head; /* written by consumer: bytes released */
     uint8_t pad1[120];
     _Atomic uint32_t wants_room; /* set by producer that found the ring full, cleared by the consumer that wakes it */

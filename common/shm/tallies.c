@@ -7,7 +7,8 @@
 
 int rc_limits_segment_open(struct rc_limits_segment *segment, struct rc_err *err)
 {
-    const int rc = rc_window_locks_open(segment->tallies.locks, RC_TALLY_SETS, err);
+    int rc = rc_window_locks_open(segment->tallies.locks, RC_TALLY_SETS, err);
+    rc = rc < 0 ? rc : rc_window_locks_open(segment->sid_places.locks, RC_SID_PLACE_SETS, err);
     return rc < 0 ? rc : rc_windows_open(&segment->windows, err);
 }
 

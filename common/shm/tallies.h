@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/shm/sid_places.h"
 #include "common/shm/windows.h"
 
 #define RC_TALLY_SETS 4096u
@@ -34,10 +35,11 @@ struct rc_tallies {
 _Static_assert(sizeof(struct rc_tallies) == 4096 * (64 + 4 + 256 * 16),
                "tallies layout: raise RC_LIMITS_ABI when a member moves");
 
-/* What workers share about limits. */
+/* What workers share: about limits, and of sessions that were moved. */
 struct rc_limits_segment {
     struct rc_windows windows; /* its ready word is the segment's: stored last */
     struct rc_tallies tallies;
+    struct rc_sid_places sid_places;
 };
 
 /* In memory of zeros, the windows last. Negative errno with `err`: the C library has no such locks. */

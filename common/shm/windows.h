@@ -25,7 +25,8 @@
 
 #include "common/base/err.h"
 
-#define RC_LIMITS_ABI 1u /* of these, and of common/shm/tallies.h: raised when a member moves or changes its meaning */
+#define RC_LIMITS_ABI \
+    2u /* of these, and of common/shm/tallies.h, which adds to them: raised when a member comes, moves or changes its meaning */
 #define RC_WINDOWS_READY 0x5243574eu /* "RCWN" */
 #define RC_WINDOW_SETS 4096u
 #define RC_WINDOW_WAYS 30u

@@ -23,6 +23,14 @@ static inline uint32_t rc_workers_used(const struct rc_core *core, uint32_t plac
     return used;
 }
 
+/* How many client connections there may be now: `configured` (server.max_connections; 0 = no bound of its own), and no more than the workers in use
+ * have room for. Each has room for all of them where its descriptors allow that, or for what they allow: fewer workers may be fewer connections. */
+static inline uint64_t rc_workers_connections_max(const struct rc_core *core, uint32_t places, uint64_t configured)
+{
+    const uint64_t room = (uint64_t)core->slots_per_worker * rc_workers_used(core, places);
+    return configured == 0 || room < configured ? room : configured;
+}
+
 /* Was there ever a worker in the place? What it counted stays. */
 static inline bool rc_worker_was_used(const struct rc_core *core, uint32_t worker)
 {

@@ -5,20 +5,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/base/bytes.h"
 #include "common/base/check.h"
 
 #define DATE_MAX_MS 8.64e15 /* ECMA-262, TimeClip */
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */
-
-static uint64_t big_endian(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        value = value << 8 | in[i];
-    }
-    return value;
-}
 
 /* What the head is being read from; moved to the reader only when all of it is there. */
 struct head {
@@ -31,7 +23,7 @@ static bool head_take(struct head *head, size_t bytes, uint64_t *value)
     if (head->left < bytes) {
         return false;
     }
-    *value = big_endian(head->at, bytes);
+    *value = rc_be_get(head->at, bytes);
     head->at += bytes;
     head->left -= bytes;
     return true;
@@ -317,14 +309,14 @@ bool rc_msgpack_timestamp(const struct rc_msgpack_value *value, double *millisec
         return false;
     }
     if (value->extension == -1 && value->bytes.count == 4) {
-        ms = (double)big_endian(at, 4) * 1e3;
+        ms = (double)rc_be_get(at, 4) * 1e3;
     } else if (value->extension == -1 && value->bytes.count == 8) {
-        const uint64_t bits = big_endian(at, 8);
+        const uint64_t bits = rc_be_get(at, 8);
         ms = (double)(bits & 0x3ffffffff) * 1e3 + (double)(bits >> 34) / 1e6;
     } else if (value->extension == -1 && value->bytes.count == 12) {
-        ms = (double)(int64_t)big_endian(at + 4, 8) * 1e3 + (double)big_endian(at, 4) / 1e6;
+        ms = (double)(int64_t)rc_be_get(at + 4, 8) * 1e3 + (double)rc_be_get(at, 4) / 1e6;
     } else if (value->extension == 0 && value->fixed && value->bytes.count == 8) {
-        ms = (double)(int64_t)big_endian(at, 8);
+        ms = (double)(int64_t)rc_be_get(at, 8);
     } else {
         return false;
     }
@@ -354,10 +346,7 @@ static void writer_put_marked(struct rc_msgpack_writer *writer, uint8_t mark, ui
         return;
     }
     at[0] = mark;
-    for (size_t i = bytes; i > 0; i--) {
-        at[i] = (uint8_t)number;
-        number >>= 8;
-    }
+    rc_be_put(at + 1, number, bytes);
 }
 
 void rc_msgpack_put_raw(struct rc_msgpack_writer *writer, struct rc_span bytes)

@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/tls/staple.h"
@@ -207,6 +211,24 @@ int rc_tls_context_open(SSL_CTX **out, const struct rc_config_tls *config, const
     return 0;
 }
 
+int64_t rc_tls_not_after_of(const X509 *certificate)
+{
+    struct tm at = {0};
+    return certificate != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &at) == 1 ? (int64_t)timegm(&at) : 0;
+}
+
+int64_t rc_tls_not_after_in(const void *pem, size_t bytes)
+{
+    bool asked = false;
+    BIO *source = bytes <= INT_MAX ? BIO_new_mem_buf(pem, (int)bytes) : NULL;
+    X509 *certificate = source != NULL ? PEM_read_bio_X509(source, NULL, no_passphrase, &asked) : NULL;
+    const int64_t not_after_s = rc_tls_not_after_of(certificate);
+    X509_free(certificate);
+    BIO_free(source);
+    ERR_clear_error();
+    return not_after_s;
+}
+
 int rc_tls_context_check(const struct rc_config_tls *config, struct rc_err *err)
 {
     for (uint32_t i = 0; i < config->certificates.count; i++) {
@@ -248,6 +270,20 @@ int rc_tls_client_context_open(SSL_CTX **out, const char *key, const char *ca, s
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     *out = context;
     return 0;
+}
+
+int rc_tls_client_context_renew(SSL_CTX **context, const char *key, const char *ca, struct rc_err *err)
+{
+    SSL_CTX *next;
+    if (*context == NULL || ca[0] == '\0') {
+        return 0;
+    }
+    const int rc = rc_tls_client_context_open(&next, key, ca, err);
+    if (rc == 0) {
+        SSL_CTX_free(*context); /* connections that have it hold it */
+        *context = next;
+    }
+    return rc;
 }
 
 int rc_tls_backends_check(const struct rc_config *config, struct rc_err *err)

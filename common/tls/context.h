@@ -8,6 +8,7 @@
 #define RC_COMMON_TLS_CONTEXT_H
 
 #include <openssl/types.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/config/values.h"
@@ -25,11 +26,19 @@ int rc_tls_context_open(SSL_CTX **context, const struct rc_config_tls *config, c
  * with a sentence that names `key`. */
 int rc_tls_client_context_open(SSL_CTX **context, const char *key, const char *ca, struct rc_err *err);
 
+/* At a reload: where `ca` is a file, what it holds now counts for the next connections; the former context stays where that cannot be used. */
+int rc_tls_client_context_renew(SSL_CTX **context, const char *key, const char *ca, struct rc_err *err);
+
 /* Could the authorities of every [[backend]] with an https URL be read now, by this user? */
 int rc_tls_backends_check(const struct rc_config *config, struct rc_err *err);
 
 /* Is `file`, which the configuration's `key` names, a file that this user may read? Negative with what to do. */
 int rc_tls_file_readable(const char *key, const char *file, struct rc_err *err);
+
+/* When a certificate (NULL: none) expires, in seconds since 1970; 0 = it does not say so. */
+int64_t rc_tls_not_after_of(const X509 *certificate);
+/* The same of the first certificate in a PEM file's bytes; 0 = there is none. */
+int64_t rc_tls_not_after_in(const void *pem, size_t bytes);
 
 /* Could every file of `config` be used now, by this user? */
 int rc_tls_context_check(const struct rc_config_tls *config, struct rc_err *err);

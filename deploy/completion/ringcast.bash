@@ -4,7 +4,7 @@ _ringcast() {
     # "--config=FILE" is three words to bash.
     [[ $previous != = ]] || previous=${COMP_WORDS[COMP_CWORD - 2]}
     case $previous in
-        -c | --config | --socket | --secret-file | --key | --jwks) mapfile -t COMPREPLY < <(compgen -f -- "${word#=}"); return ;;
+        -c | --config | --socket | --secret-file | --key | --jwks | --jwks-ca | --binary-dir) mapfile -t COMPREPLY < <(compgen -f -- "${word#=}"); return ;;
     esac
     if ((COMP_CWORD == 1)) || [[ $command == help ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(ringcast help --words 2>/dev/null)" -- "$word")

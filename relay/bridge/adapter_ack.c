@@ -45,9 +45,9 @@ void rc_adapter_ack_call(struct rc_adapter_bridge *adapter, struct rc_adapter_re
 static bool asker_read(struct rc_span text, struct rc_adapter_asker *asker)
 {
     struct rc_span counts;
-    if (!rc_emit_take(&text, 2, &counts) || counts.bytes[0] == 0 || counts.bytes[0] > RC_NSP_MAX ||
-        counts.bytes[1] > RC_ADAPTER_ASKER_MAX || !rc_emit_take(&text, counts.bytes[0], &asker->nsp) ||
-        !rc_emit_take(&text, counts.bytes[1], &asker->uid)) {
+    if (!rc_bytes_take(&text, 2, &counts) || counts.bytes[0] == 0 || counts.bytes[0] > RC_NSP_MAX ||
+        counts.bytes[1] > RC_ADAPTER_ASKER_MAX || !rc_bytes_take(&text, counts.bytes[0], &asker->nsp) ||
+        !rc_bytes_take(&text, counts.bytes[1], &asker->uid)) {
         return false;
     }
     asker->id = text;

@@ -27,6 +27,7 @@ enum state { FREE, OPEN, LATE };
 
 struct rc_adapter_ask {
     struct rc_adapter_asks *owner;
+    struct rc_adapter_ask_nsp *heard; /* borrowed, while it is open */
     enum state state;
     bool counting; /* Redis is to say how many servers there are */
     bool of_room;
@@ -106,6 +107,16 @@ static void ask_free(struct rc_adapter_ask *ask)
     asks->free_first = (uint32_t)(ask - asks->all) + 1;
 }
 
+/* Nobody answers any more, but Redis. */
+static void ask_late(struct rc_adapter_ask *ask)
+{
+    ask->heard->open--;
+    ask->state = LATE;
+    if (!ask->counting) {
+        ask_free(ask);
+    }
+}
+
 static void ask_end(struct rc_adapter_ask *ask)
 {
     struct rc_adapter_asks *asks = ask->owner;
@@ -115,10 +126,7 @@ static void ask_end(struct rc_adapter_ask *ask)
     } else if (ask->answered < ask->clients) {
         ask_tell_worker(ask, before + sizeof(before), 0, ask->clients - ask->answered);
     }
-    ask->state = LATE;
-    if (!ask->counting) {
-        ask_free(ask);
-    }
+    ask_late(ask);
 }
 
 static void ask_settle(struct rc_adapter_ask *ask)
@@ -166,33 +174,65 @@ static void ask_counted(void *context, const redisReply *reply)
     }
 }
 
-/* Answers in the namespace are heard from now on. False: there are too many, or no memory. */
-static bool asks_listen(struct rc_adapter_asks *asks, struct rc_span nsp)
+/* Hears answers in a namespace, or does not any more. */
+static void asks_hear(struct rc_adapter_asks *asks, struct rc_span nsp, bool wanted)
 {
     struct rc_adapter_bridge *adapter = asks->adapter;
+    struct rc_redis_link *link = adapter->bridge->link;
+    void (*const change)(struct rc_redis_link *, struct rc_span) =
+        wanted ? rc_redis_foreign_want : rc_redis_foreign_unwant;
     const struct rc_span uid = rc_span_of(adapter->uid, sizeof(adapter->uid));
     const char *mark = adapter->kind->answers.mark;
     char text[RC_ADAPTER_NAME_MAX];
-    for (uint32_t i = 0; i < asks->nsp_count; i++) {
-        if (rc_span_equal(rc_span_text(asks->nsps[i]), nsp)) {
-            return true;
-        }
-    }
-    char *copy = asks->nsp_count < RC_ADAPTER_ASK_NSPS_MAX ? strndup((const char *)nsp.bytes, nsp.count) : NULL;
-    if (copy == NULL) {
-        return false;
-    }
-    asks->nsps[asks->nsp_count++] = copy;
     if (mark == NULL) {
-        rc_redis_foreign_want(adapter->bridge->link, rc_adapter_name(adapter, nsp, uid, text));
-        return true;
+        change(link, rc_adapter_name(adapter, nsp, uid, text));
+        return;
     }
     const struct rc_span all = rc_adapter_channel(adapter, mark, nsp, text);
-    rc_redis_foreign_want(adapter->bridge->link, all);
+    change(link, all);
     size_t bytes = rc_adapter_name_put(text, all.count, uid); /* for servers that answer to who asks */
     text[bytes++] = '#';
-    rc_redis_foreign_want(adapter->bridge->link, rc_span_of(text, bytes));
-    return true;
+    change(link, rc_span_of(text, bytes));
+}
+
+/* A place for one more namespace: a new one, or that of the one that was asked in longest ago. NULL: questions wait in all of them. */
+static struct rc_adapter_ask_nsp *asks_nsp_place(struct rc_adapter_asks *asks)
+{
+    struct rc_adapter_ask_nsp *oldest = NULL;
+    if (asks->nsp_count < RC_ADAPTER_ASK_NSPS_MAX) {
+        return &asks->nsps[asks->nsp_count];
+    }
+    for (uint32_t i = 0; i < asks->nsp_count; i++) {
+        struct rc_adapter_ask_nsp *one = &asks->nsps[i];
+        if (one->open == 0 && (oldest == NULL || one->asked < oldest->asked)) {
+            oldest = one;
+        }
+    }
+    return oldest;
+}
+
+/* Answers in the namespace are heard from now on. NULL: there are too many, or no memory. */
+static struct rc_adapter_ask_nsp *asks_listen(struct rc_adapter_asks *asks, struct rc_span nsp)
+{
+    for (uint32_t i = 0; i < asks->nsp_count; i++) {
+        if (rc_span_equal(rc_span_text(asks->nsps[i].name), nsp)) {
+            return &asks->nsps[i];
+        }
+    }
+    struct rc_adapter_ask_nsp *place = asks_nsp_place(asks);
+    char *copy = place != NULL ? strndup((const char *)nsp.bytes, nsp.count) : NULL;
+    if (copy == NULL) {
+        return NULL;
+    }
+    if (place->name != NULL) {
+        asks_hear(asks, rc_span_text(place->name), false);
+        free(place->name);
+    } else {
+        asks->nsp_count++;
+    }
+    *place = (struct rc_adapter_ask_nsp){.name = copy};
+    asks_hear(asks, nsp, true);
+    return place;
 }
 
 /* The channel of questions. */
@@ -227,17 +267,21 @@ static void id_write(const struct rc_adapter_ask *ask, char id[ID_BYTES + 1])
 static struct rc_adapter_ask *ask_begin(struct rc_adapter_asks *asks, struct rc_span nsp, uint64_t wait_ms,
                                         char id[ID_BYTES + 1])
 {
-    struct rc_adapter_ask *ask = asks_listen(asks, nsp) ? ask_place(asks) : NULL;
+    struct rc_adapter_ask_nsp *heard = asks_listen(asks, nsp);
+    struct rc_adapter_ask *ask = heard != NULL ? ask_place(asks) : NULL;
     if (ask == NULL) {
         asks_count(asks, RC_METRIC_ADAPTER_ASKS_REFUSED);
         return NULL;
     }
     *ask = (struct rc_adapter_ask){.owner = asks,
+                                   .heard = heard,
                                    .state = OPEN,
                                    .serial = ++asks->serial,
                                    .expected = UNKNOWN,
                                    .due_ms = rc_clock_ms() + wait_ms,
                                    .nsp_bytes = (uint8_t)nsp.count};
+    heard->open++;
+    heard->asked = ++asks->asked;
     memcpy(ask->nsp, nsp.bytes, nsp.count);
     id_write(ask, id);
     return ask;
@@ -256,10 +300,7 @@ static int ask_send(struct rc_adapter_ask *ask, struct rc_span message)
         rc = sent < 0 ? sent : 0;
     }
     if (rc < 0) {
-        ask->state = LATE;
-        if (!ask->counting) {
-            ask_free(ask);
-        }
+        ask_late(ask);
         asks_count(asks, RC_METRIC_ADAPTER_ASKS_REFUSED);
         return rc;
     }
@@ -571,7 +612,7 @@ void rc_adapter_asks_close(struct rc_adapter_asks *asks)
         rc_timer_cancel(asks->adapter->bridge->timers, &asks->timer);
     }
     for (uint32_t i = 0; i < asks->nsp_count; i++) {
-        free(asks->nsps[i]);
+        free(asks->nsps[i].name);
     }
     free(asks->all);
     free(asks->text.bytes);

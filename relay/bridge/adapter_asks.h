@@ -6,13 +6,14 @@
  *   who is in a room, of a row (relay/cluster/calls.h)
  *       ──▶ PUBSUB NUMSUB, how many there are ──▶ SOCKETS, or fetchSockets ──▶ the ids, until all have answered
  *
- * Servers answer to the instance's uid, or (classic) to all: those channels are subscribed with the first question of a namespace, for good. Who
- * subscribes the channel of questions answers one, and so does each instance of ringcast, this one too, with nobody: what they know is asked in our
- * own format. So the number that Redis tells is the number of answers; in a Cluster, which counts the subscribers of one node, and in which a shard's
- * own count is of its node alone, it is unless the adapter is the sharded one unknown, and time is what ends it.
+ * Servers answer to the instance's uid, or (classic) to all: those channels are subscribed with the first question of a namespace, until another
+ * one needs its place. Who subscribes the channel of questions answers one, and so does each instance of ringcast, this one too, with nobody: what
+ * they know is asked in our own format. So the number that Redis tells is the number of answers; in a Cluster, which counts the subscribers of one
+ * node, and in which a shard's own count is of its node alone, it is unless the adapter is the sharded one unknown, and time is what ends it.
  *
- * Owned by relay/remote; one thread. Bounded: RC_ADAPTER_ASKS_MAX at a time, RC_ADAPTER_ASK_NSPS_MAX namespaces; beyond, servers are not asked, which
- * is counted. What is under way ends with the relay: a backend hears nothing more of those clients then.
+ * Owned by relay/remote; one thread. Bounded: RC_ADAPTER_ASKS_MAX at a time, in RC_ADAPTER_ASK_NSPS_MAX namespaces; beyond, servers are not asked,
+ * which is counted. Of namespaces in which no question waits the one that was asked in longest ago makes room. What is under way ends with the
+ * relay: a backend hears nothing more of those clients then.
  */
 #ifndef RC_RELAY_BRIDGE_ADAPTER_ASKS_H
 #define RC_RELAY_BRIDGE_ADAPTER_ASKS_H
@@ -34,6 +35,13 @@ struct rc_adapter_asks_ops {
 
 struct rc_adapter_ask;
 
+/* A namespace whose answers are heard. */
+struct rc_adapter_ask_nsp {
+    char *name;     /* owner */
+    uint64_t asked; /* the number of the last question in it */
+    uint32_t open;  /* questions that wait for answers */
+};
+
 struct rc_adapter_asks {
     struct rc_adapter_bridge *adapter; /* borrowed */
     struct rc_adapter_asks_ops ops;
@@ -44,8 +52,9 @@ struct rc_adapter_asks {
     uint32_t high;                  /* places that have ever been used */
     uint32_t free_first;            /* place + 1 of those that are free again; 0 = none */
     struct rc_timer timer;
-    char *nsps[RC_ADAPTER_ASK_NSPS_MAX]; /* owner: names of namespaces whose answers are heard */
+    struct rc_adapter_ask_nsp nsps[RC_ADAPTER_ASK_NSPS_MAX];
     uint32_t nsp_count;
+    uint64_t asked;         /* questions so far */
     struct rc_scratch text; /* owner: of an answer that is read */
     struct rc_scratch data; /* owner: of what is made of it */
 };

@@ -22,10 +22,8 @@ static bool nsp_equal(const void *context, uint32_t index)
 /* A place for a namespace; NULL: no memory. */
 static struct rc_adapter_nsp *nsp_add(struct rc_adapter_bridge *adapter, uint64_t hash, struct rc_span name)
 {
-    uint32_t index = 0;
-    while (index < adapter->nsp_count && adapter->nsps[index].name != NULL) {
-        index++;
-    }
+    const bool again = adapter->nsp_free != 0;
+    const uint32_t index = again ? adapter->nsp_free - 1 : adapter->nsp_count;
     if (index == adapter->nsp_room) {
         const uint32_t more = adapter->nsp_room == 0 ? 8 : 2 * adapter->nsp_room;
         struct rc_adapter_nsp *grown = realloc(adapter->nsps, more * sizeof(*grown));
@@ -41,7 +39,11 @@ static struct rc_adapter_nsp *nsp_add(struct rc_adapter_bridge *adapter, uint64_
         return NULL;
     }
     memcpy(copy, name.bytes, name.count);
-    adapter->nsp_count = index == adapter->nsp_count ? index + 1 : adapter->nsp_count;
+    if (again) {
+        adapter->nsp_free = adapter->nsps[index].next_free;
+    } else {
+        adapter->nsp_count++;
+    }
     adapter->nsps[index] = (struct rc_adapter_nsp){.name = copy, .name_bytes = (uint32_t)name.count};
     return &adapter->nsps[index];
 }
@@ -112,15 +114,47 @@ static void nsp_interest(struct rc_adapter_bridge *adapter, struct rc_span name,
         nsp_channels(adapter, name, false);
         (void)rc_hashmap_remove(&adapter->nsp_map, hash, index);
         free(nsp->name);
-        nsp->name = NULL;
+        *nsp = (struct rc_adapter_nsp){.next_free = adapter->nsp_free};
+        adapter->nsp_free = index + 1;
     }
+}
+
+/* The name of a room's own channel; empty: it has none, for its clients have the pattern, or the base channel. */
+static struct rc_span room_channel(const struct rc_adapter_bridge *adapter, struct rc_span nsp, struct rc_span room,
+                                   char text[RC_ADAPTER_NAME_MAX])
+{
+    struct rc_sid sid;
+    return adapter->kind->rooms && room.count > 0 && !rc_targets_is_own(adapter->emission.instance, room, &sid)
+               ? rc_adapter_name(adapter, nsp, room, text)
+               : (struct rc_span){0};
+}
+
+bool rc_adapter_hears(const struct rc_adapter_bridge *adapter, struct rc_span channel)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    char text[RC_ADAPTER_NAME_MAX];
+    char base[RC_REDIS_NAME_MAX];
+    if (rc_adapter_off(adapter) || !adapter->kind->sharded || rc_span_equal(channel, RC_SPAN("*"))) {
+        return true;
+    }
+    (void)rc_channel_split(channel, &nsp, &room);
+    if (nsp.count > RC_NSP_MAX) {
+        return true;
+    }
+    const struct rc_span own = room_channel(adapter, nsp, room, text);
+    bool heard = own.count == 0 || rc_redis_foreign_heard(adapter->bridge->link, own);
+    for (uint32_t i = 0; heard && i < RC_ADAPTER_MARKS_MAX && adapter->kind->marks[i].mark != NULL; i++) {
+        heard = rc_redis_foreign_heard(adapter->bridge->link,
+                                       rc_adapter_channel(adapter, adapter->kind->marks[i].mark, nsp, base));
+    }
+    return heard;
 }
 
 void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span channel, bool wanted)
 {
     struct rc_span nsp;
     struct rc_span room;
-    struct rc_sid sid;
     char text[RC_ADAPTER_NAME_MAX];
     if (rc_adapter_off(adapter) || rc_span_equal(channel, RC_SPAN("*"))) {
         return;
@@ -129,10 +163,9 @@ void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span chann
     if (nsp.count > RC_NSP_MAX) {
         return;
     }
-    if (adapter->kind->rooms && room.count > 0 &&
-        !rc_targets_is_own(adapter->emission.instance, room,
-                           &sid)) { /* clients have the pattern, or the base channel */
-        adapter_want(adapter, rc_adapter_name(adapter, nsp, room, text), wanted);
+    const struct rc_span own = room_channel(adapter, nsp, room, text);
+    if (own.count > 0) {
+        adapter_want(adapter, own, wanted);
     }
     nsp_interest(adapter, nsp, wanted);
 }

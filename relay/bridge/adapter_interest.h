@@ -13,5 +13,7 @@
 void rc_adapter_set_requests(struct rc_adapter_bridge *adapter, rc_adapter_requested *requested, void *context);
 /* The first worker wants a channel, or the last one does not any more. */
 void rc_adapter_interest(struct rc_adapter_bridge *adapter, struct rc_span channel, bool wanted);
+/* Is all that servers say on a channel heard? Where theirs have connections of their own (sharded ones), ours says nothing of that. */
+bool rc_adapter_hears(const struct rc_adapter_bridge *adapter, struct rc_span channel);
 
 #endif

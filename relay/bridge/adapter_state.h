@@ -25,7 +25,10 @@
 struct rc_adapter_nsp {
     char *name; /* owner; NULL = free */
     uint32_t name_bytes;
-    uint32_t channels; /* that are wanted */
+    union {
+        uint32_t channels;  /* that are wanted */
+        uint32_t next_free; /* while it is free: place + 1 of the next; 0 = end */
+    };
 };
 
 /* A server asked something. `message` is what was read, for what is logged of it. */
@@ -98,6 +101,7 @@ struct rc_adapter_bridge {
     struct rc_adapter_nsp *nsps; /* owner */
     uint32_t nsp_count;          /* places in use or free */
     uint32_t nsp_room;
+    uint32_t nsp_free; /* place + 1 of those that are free again; 0 = none */
     struct rc_emission emission;
     struct rc_scratch text; /* owner: of a message that came as msgpack */
 };

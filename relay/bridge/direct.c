@@ -24,7 +24,7 @@ static bool direct_target(struct rc_direct *direct, struct rc_span name, struct 
         return false;
     }
     (void)rc_channel_split(rc_span_of(name.bytes + head, name.count - head), &nsp, &room);
-    if (!rc_sid_read(&sid, room) || !rc_sid_is_of(&sid, direct->sids) || nsp.count > RC_NSP_MAX) {
+    if (!rc_sid_read(&sid, room) || nsp.count > RC_NSP_MAX) { /* one of another instance may have come back here */
         return false;
     }
     const size_t bytes = rc_channel_of_room(direct->everybody, sizeof(direct->everybody), nsp, (struct rc_span){0});
@@ -58,7 +58,6 @@ void rc_direct_mark(char *name, size_t capacity, const char *instance_id)
 void rc_direct_open(struct rc_direct *direct, const struct rc_bridge *bridge)
 {
     *direct = (struct rc_direct){.bridge = bridge};
-    rc_sid_instance(direct->sids, bridge->wire->instance_id);
     /* Nothing in an instance id is special in a glob. */
     (void)snprintf(direct->pattern, sizeof(direct->pattern), HEAD "%s~*", bridge->wire->instance_id);
     direct->subscription = (struct rc_redis_subscription){
@@ -87,10 +86,10 @@ bool rc_direct_publish(struct rc_direct *direct, const struct rc_envelope_view *
     return direct_send(direct, rc_span_of(name, (size_t)bytes), view);
 }
 
-void rc_direct_publish_socket(struct rc_direct *direct, const char *instance, const struct rc_envelope_view *view)
+bool rc_direct_publish_socket(struct rc_direct *direct, const char *instance, const struct rc_envelope_view *view)
 {
     char name[sizeof(HEAD) + RC_INSTANCE_ID_MAX + 1 + RC_CHANNEL_NAME_MAX];
     const int bytes =
         snprintf(name, sizeof(name), HEAD "%s~%.*s", instance, (int)view->head.channel_bytes, view->channel);
-    (void)direct_send(direct, rc_span_of(name, (size_t)bytes), view);
+    return direct_send(direct, rc_span_of(name, (size_t)bytes), view);
 }

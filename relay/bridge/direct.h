@@ -11,10 +11,12 @@
 #include "common/records/sid.h"
 #include "relay/bridge/bridge.h"
 
+/* How often it is passed on to where its socket went (view->head.passed). */
+#define RC_DIRECT_PASSED_MAX 32u
+
 struct rc_direct {
-    const struct rc_bridge *bridge;   /* borrowed */
-    char sids[RC_SID_INSTANCE_BYTES]; /* what our sockets' ids begin with */
-    char everybody[RC_NSP_MAX + 1];   /* of the namespace of the socket that something is for */
+    const struct rc_bridge *bridge; /* borrowed */
+    char everybody[RC_NSP_MAX + 1]; /* of the namespace of the socket that something is for */
     char pattern[RC_INSTANCE_ID_MAX + 16];
     struct rc_redis_subscription subscription;
 };
@@ -25,7 +27,7 @@ void rc_direct_mark(char *name, size_t capacity, const char *instance_id);
 void rc_direct_open(struct rc_direct *direct, const struct rc_bridge *bridge);
 /* A sequenced message for the client of another instance whose id is the view's channel. False: that is no client id. */
 bool rc_direct_publish(struct rc_direct *direct, const struct rc_envelope_view *view);
-/* A sequenced message on the channel of a socket of that other instance. */
-void rc_direct_publish_socket(struct rc_direct *direct, const char *instance, const struct rc_envelope_view *view);
+/* A sequenced message on the channel of a socket of that other instance. False: Redis does not get it. */
+bool rc_direct_publish_socket(struct rc_direct *direct, const char *instance, const struct rc_envelope_view *view);
 
 #endif

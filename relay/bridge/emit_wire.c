@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/config/values.h"
 #include "common/records/emit.h"
@@ -14,26 +15,6 @@
 #define FLAG_VOLATILE 0x01u
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */
-
-static bool emit_number(struct rc_span *rest, size_t bytes, uint32_t *number)
-{
-    struct rc_span part;
-    if (!rc_emit_take(rest, bytes, &part)) {
-        return false;
-    }
-    *number = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        *number = *number << 8 | part.bytes[i];
-    }
-    return true;
-}
-
-/* A count of `bytes` bytes, and so many. */
-static bool emit_part(struct rc_span *rest, size_t bytes, struct rc_span *part)
-{
-    uint32_t count;
-    return emit_number(rest, bytes, &count) && rc_emit_take(rest, count, part);
-}
 
 /* A text that a name may be: of at least one byte, without control characters. */
 static bool emit_is_name(struct rc_span text, size_t most)
@@ -56,13 +37,15 @@ static bool emit_are_names(struct rc_span names)
 static bool emit_attachments(struct rc_span *rest, struct rc_args_view *args)
 {
     uint64_t bytes = 0;
-    if (!emit_number(rest, 2, &args->attachment_count) || args->attachment_count > RC_ARGS_ATTACHMENTS_MAX ||
-        !rc_emit_take(rest, args->attachment_count * sizeof(uint32_t), &args->sizes)) {
+    uint64_t count;
+    uint64_t size;
+    if (!rc_bytes_take_be(rest, 2, &count) || count > RC_ARGS_ATTACHMENTS_MAX ||
+        !rc_bytes_take(rest, count * sizeof(uint32_t), &args->sizes)) {
         return false;
     }
+    args->attachment_count = (uint32_t)count;
     struct rc_span sizes = args->sizes;
-    uint32_t size;
-    while (emit_number(&sizes, sizeof(uint32_t), &size)) {
+    while (rc_bytes_take_be(&sizes, sizeof(uint32_t), &size)) {
         bytes += size;
     }
     args->attachments = *rest;
@@ -73,17 +56,20 @@ int rc_emit_message_read(struct rc_emit_message *message, struct rc_span bytes)
 {
     struct rc_span rest = bytes;
     struct rc_json_value value;
-    uint32_t version;
-    uint32_t flags;
+    uint64_t version;
+    uint64_t flags;
+    uint64_t timeout_ms;
     *message = (struct rc_emit_message){.is_volatile = false};
-    if (!emit_number(&rest, 1, &version) || version != VERSION || !emit_number(&rest, 1, &flags) ||
-        flags > FLAG_VOLATILE || !emit_number(&rest, 4, &message->timeout_ms) || !emit_part(&rest, 1, &message->from) ||
-        !emit_part(&rest, 1, &message->nsp) || !emit_part(&rest, 1, &message->event) ||
-        !emit_part(&rest, 2, &message->asker) || !emit_part(&rest, 4, &message->names) ||
-        !emit_part(&rest, 4, &message->args.json) || !emit_attachments(&rest, &message->args)) {
+    if (!rc_bytes_take_be(&rest, 1, &version) || version != VERSION || !rc_bytes_take_be(&rest, 1, &flags) ||
+        flags > FLAG_VOLATILE || !rc_bytes_take_be(&rest, 4, &timeout_ms) ||
+        !rc_bytes_take_counted(&rest, 1, &message->from) || !rc_bytes_take_counted(&rest, 1, &message->nsp) ||
+        !rc_bytes_take_counted(&rest, 1, &message->event) || !rc_bytes_take_counted(&rest, 2, &message->asker) ||
+        !rc_bytes_take_counted(&rest, 4, &message->names) || !rc_bytes_take_counted(&rest, 4, &message->args.json) ||
+        !emit_attachments(&rest, &message->args)) {
         return -EBADMSG;
     }
     message->is_volatile = flags == FLAG_VOLATILE;
+    message->timeout_ms = (uint32_t)timeout_ms;
     if (!rc_foreign_is_instance(message->from) || !emit_is_name(message->nsp, RC_NSP_MAX) ||
         message->nsp.bytes[0] != '/' || message->event.count == 0 || !rc_json_utf8_valid(message->event) ||
         message->asker.count > RC_EMIT_ASKER_MAX || !emit_are_names(message->names)) {
@@ -104,11 +90,12 @@ void rc_emit_message_args(const struct rc_emit_message *message, uint8_t *out)
 {
     const struct rc_args_view *args = &message->args;
     struct rc_span sizes = args->sizes;
-    uint32_t size;
+    uint64_t size;
     uint8_t *at = rc_args_put_head(out, args->json.count, args->attachment_count) + sizeof(struct rc_args_head);
-    while (emit_number(&sizes, sizeof(size), &size)) {
-        memcpy(at, &size, sizeof(size));
-        at += sizeof(size);
+    while (rc_bytes_take_be(&sizes, sizeof(uint32_t), &size)) {
+        const uint32_t word = (uint32_t)size;
+        memcpy(at, &word, sizeof(word));
+        at += sizeof(word);
     }
     memcpy(at, args->json.bytes, args->json.count);
     if (args->attachments.count > 0) {
@@ -117,23 +104,6 @@ void rc_emit_message_args(const struct rc_emit_message *message, uint8_t *out)
 }
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */
-
-static uint8_t *emit_put_number(uint8_t *out, size_t bytes, size_t number)
-{
-    for (size_t i = bytes; i-- > 0;) {
-        *out++ = (uint8_t)(number >> (8 * i));
-    }
-    return out;
-}
-
-static uint8_t *emit_put_part(uint8_t *out, size_t bytes, struct rc_span part)
-{
-    out = emit_put_number(out, bytes, part.count);
-    if (part.count > 0) { /* the bytes of a zero count may be NULL */
-        memcpy(out, part.bytes, part.count);
-    }
-    return out + part.count;
-}
 
 size_t rc_emit_message_bytes(const struct rc_emit_message *message)
 {
@@ -151,16 +121,16 @@ void rc_emit_message_write(const struct rc_emit_message *message, uint8_t *out)
     struct rc_span attachment;
     *out++ = VERSION;
     *out++ = message->is_volatile ? FLAG_VOLATILE : 0;
-    out = emit_put_number(out, 4, message->timeout_ms);
-    out = emit_put_part(out, 1, message->from);
-    out = emit_put_part(out, 1, message->nsp);
-    out = emit_put_part(out, 1, message->event);
-    out = emit_put_part(out, 2, message->asker);
-    out = emit_put_part(out, 4, message->names);
-    out = emit_put_part(out, 4, message->args.json);
-    out = emit_put_number(out, 2, message->args.attachment_count);
+    out = rc_be_put(out, message->timeout_ms, 4);
+    out = rc_bytes_put_counted(out, message->from, 1);
+    out = rc_bytes_put_counted(out, message->nsp, 1);
+    out = rc_bytes_put_counted(out, message->event, 1);
+    out = rc_bytes_put_counted(out, message->asker, 2);
+    out = rc_bytes_put_counted(out, message->names, 4);
+    out = rc_bytes_put_counted(out, message->args.json, 4);
+    out = rc_be_put(out, message->args.attachment_count, 2);
     while (rc_args_next(&message->args, &index, &offset, &attachment)) {
-        out = emit_put_number(out, 4, attachment.count);
+        out = rc_be_put(out, attachment.count, 4);
     }
     if (message->args.attachments.count > 0) {
         memcpy(out, message->args.attachments.bytes, message->args.attachments.count);

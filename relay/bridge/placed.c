@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/base/bytes.h"
 #include "common/text/decimal.h"
 
 #define EPOCH_MAX (UINT64_MAX / 2)
@@ -73,13 +74,8 @@ static bool own_binary(const struct rc_wire *wire, struct rc_span rest, uint64_t
         memcmp(rest.bytes + 3, wire->instance_id, source) != 0) {
         return false;
     }
-    uint64_t boot = 0;
-    *sequence = 0;
-    for (size_t i = 0; i < 12; i++) {
-        uint64_t *number = i < 4 ? &boot : sequence;
-        *number = *number << 8 | rest.bytes[3 + source + i];
-    }
-    return boot == wire->boot_nonce;
+    *sequence = rc_be_get(rest.bytes + 3 + source + 4, 8);
+    return rc_be_get(rest.bytes + 3 + source, 4) == wire->boot_nonce;
 }
 
 bool rc_placed_own(const struct rc_wire *wire, const struct rc_placed *placed, uint64_t *sequence)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/records/args.h"
@@ -61,6 +62,7 @@ struct parsed {
     bool binary;
     bool args; /* the payload is the JSON text, an array */
     bool is_volatile;
+    uint64_t passed;
     uint64_t retain_ms; /* it is kept as a retained value, of this time; 0 = it is not */
     uint32_t attachment_count;
     struct rc_span sizes;       /* of the attachments, big endian */
@@ -175,6 +177,8 @@ static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct
     } else if (rc_json_string_is(name, RC_SPAN("retain"))) {
         parsed->retain_ms = 0;
         (void)rc_json_uint64(value, &parsed->retain_ms);
+    } else if (rc_json_string_is(name, RC_SPAN("passed"))) {
+        (void)rc_json_uint64(value, &parsed->passed);
     } else if (rc_json_string_is(name, RC_SPAN("boot"))) {
         (void)rc_json_uint64(value, &parsed->boot);
     } else if (rc_json_string_is(name, RC_SPAN("seq"))) {
@@ -198,50 +202,20 @@ static int read_json(struct rc_wire *wire, struct parsed *parsed, struct rc_span
     return got < 0 ? got : 0;
 }
 
-/* Takes `count` bytes off the front. False when there are fewer. */
-static bool wire_take(struct rc_span *rest, size_t count, struct rc_span *out)
-{
-    if (rest->count < count) {
-        return false;
-    }
-    *out = rc_span_of(rest->bytes, count);
-    *rest = rc_span_of(rest->bytes + count, rest->count - count);
-    return true;
-}
-
-static bool take_number(struct rc_span *rest, size_t bytes, uint64_t *out)
-{
-    struct rc_span field;
-    if (!wire_take(rest, bytes, &field)) {
-        return false;
-    }
-    *out = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        *out = *out << 8 | field.bytes[i];
-    }
-    return true;
-}
-
-static bool take_counted_text(struct rc_span *rest, struct rc_span *out)
-{
-    uint64_t bytes;
-    return take_number(rest, 1, &bytes) && wire_take(rest, (size_t)bytes, out);
-}
-
 /* What is behind the head: arguments with attachments. */
 static int read_binary_args(struct parsed *parsed, struct rc_span rest)
 {
     uint64_t json_bytes;
     uint64_t count;
     uint64_t total = 0;
-    if (!take_number(&rest, 4, &json_bytes) || !take_number(&rest, 2, &count) || count > RC_ARGS_ATTACHMENTS_MAX ||
-        !wire_take(&rest, (size_t)count * 4, &parsed->sizes) ||
-        !wire_take(&rest, (size_t)json_bytes, &parsed->payload)) {
+    if (!rc_bytes_take_be(&rest, 4, &json_bytes) || !rc_bytes_take_be(&rest, 2, &count) ||
+        count > RC_ARGS_ATTACHMENTS_MAX || !rc_bytes_take(&rest, (size_t)count * 4, &parsed->sizes) ||
+        !rc_bytes_take(&rest, (size_t)json_bytes, &parsed->payload)) {
         return -EBADMSG;
     }
     struct rc_span sizes = parsed->sizes;
     uint64_t size;
-    while (take_number(&sizes, 4, &size)) {
+    while (rc_bytes_take_be(&sizes, 4, &size)) {
         total += size;
     }
     if (total != rest.count) {
@@ -276,11 +250,11 @@ static int binary_except(struct rc_wire *wire, struct rc_span *rest)
 {
     uint64_t count;
     struct rc_span name;
-    if (!take_number(rest, 2, &count)) {
+    if (!rc_bytes_take_be(rest, 2, &count)) {
         return -EBADMSG;
     }
     for (; count > 0; count--) {
-        if (!take_counted_text(rest, &name) || !rc_json_utf8_valid(name) || wire_except(wire, name) < 0) {
+        if (!rc_bytes_take_counted(rest, 1, &name) || !rc_json_utf8_valid(name) || wire_except(wire, name) < 0) {
             return -EBADMSG;
         }
     }
@@ -290,34 +264,37 @@ static int binary_except(struct rc_wire *wire, struct rc_span *rest)
 static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_span rest)
 {
     const uint64_t known = RC_WIRE_FLAG_TEXT | RC_WIRE_FLAG_KEY | RC_WIRE_FLAG_EVENT | RC_WIRE_FLAG_ARGS |
-                           RC_WIRE_FLAG_VOLATILE | RC_WIRE_FLAG_EXCEPT | RC_WIRE_FLAG_RETAIN;
+                           RC_WIRE_FLAG_VOLATILE | RC_WIRE_FLAG_EXCEPT | RC_WIRE_FLAG_RETAIN | RC_WIRE_FLAG_PASSED;
     uint64_t mark;
     uint64_t flags;
     uint64_t count;
-    if (!take_number(&rest, 1, &mark) || !take_number(&rest, 1, &flags) || (flags & ~known) != 0 ||
-        !take_counted_text(&rest, &parsed->source) || !take_number(&rest, 4, &parsed->boot) ||
-        !take_number(&rest, 8, &parsed->sequence) || !take_number(&rest, 2, &count)) {
+    if (!rc_bytes_take_be(&rest, 1, &mark) || !rc_bytes_take_be(&rest, 1, &flags) || (flags & ~known) != 0 ||
+        !rc_bytes_take_counted(&rest, 1, &parsed->source) || !rc_bytes_take_be(&rest, 4, &parsed->boot) ||
+        !rc_bytes_take_be(&rest, 8, &parsed->sequence) || !rc_bytes_take_be(&rest, 2, &count)) {
         return -EBADMSG;
     }
     for (; count > 0; count--) {
         struct rc_span id;
-        if (!take_counted_text(&rest, &id)) {
+        if (!rc_bytes_take_counted(&rest, 1, &id)) {
             return -EBADMSG;
         }
         wire_exclude(wire, parsed, id);
     }
     if ((flags & RC_WIRE_FLAG_KEY) != 0 &&
-        (!take_counted_text(&rest, &parsed->key) || parsed->key.count > RC_MESSAGE_KEY_MAX)) {
+        (!rc_bytes_take_counted(&rest, 1, &parsed->key) || parsed->key.count > RC_MESSAGE_KEY_MAX)) {
         return -EBADMSG;
     }
     if ((flags & RC_WIRE_FLAG_EVENT) != 0 &&
-        (!take_counted_text(&rest, &parsed->event) || !rc_json_utf8_valid(parsed->event))) {
+        (!rc_bytes_take_counted(&rest, 1, &parsed->event) || !rc_json_utf8_valid(parsed->event))) {
         return -EBADMSG;
     }
     if ((flags & RC_WIRE_FLAG_EXCEPT) != 0 && binary_except(wire, &rest) < 0) {
         return -EBADMSG;
     }
-    if ((flags & RC_WIRE_FLAG_RETAIN) != 0 && !take_number(&rest, 8, &parsed->retain_ms)) {
+    if ((flags & RC_WIRE_FLAG_RETAIN) != 0 && !rc_bytes_take_be(&rest, 8, &parsed->retain_ms)) {
+        return -EBADMSG;
+    }
+    if ((flags & RC_WIRE_FLAG_PASSED) != 0 && !rc_bytes_take_be(&rest, 1, &parsed->passed)) {
         return -EBADMSG;
     }
     parsed->is_volatile = (flags & RC_WIRE_FLAG_VOLATILE) != 0;
@@ -347,7 +324,7 @@ static struct rc_span wire_args(struct rc_wire *wire, const struct parsed *parse
     struct rc_span rest = parsed->attachments;
     uint64_t size;
     for (uint32_t i = 0; i < parsed->attachment_count; i++) {
-        if (!take_number(&sizes, 4, &size) || !wire_take(&rest, (size_t)size, &list[i])) {
+        if (!rc_bytes_take_be(&sizes, 4, &size) || !rc_bytes_take(&rest, (size_t)size, &list[i])) {
             return (struct rc_span){0}; /* read_binary_args has looked */
         }
     }
@@ -363,6 +340,16 @@ static struct rc_span wire_args(struct rc_wire *wire, const struct parsed *parse
     }
     rc_args_write(wire->args, parsed->payload, list, parsed->attachment_count);
     return rc_span_of(wire->args, bytes);
+}
+
+uint32_t rc_wire_identity(struct rc_span instance, uint64_t boot, uint64_t sequence)
+{
+    uint8_t text[RC_INSTANCE_ID_MAX + sizeof(boot) + sizeof(sequence)] = {0};
+    memcpy(text, &boot, sizeof(boot));
+    memcpy(text + sizeof(boot), &sequence, sizeof(sequence));
+    memcpy(text + sizeof(boot) + sizeof(sequence), instance.bytes,
+           instance.count <= RC_INSTANCE_ID_MAX ? instance.count : RC_INSTANCE_ID_MAX);
+    return (uint32_t)rc_hash_public(text, sizeof(text)) | 1u;
 }
 
 /* An instance says that it has kept the message: so is it here, of the same time. */
@@ -398,12 +385,16 @@ static void wire_fill(struct rc_wire *wire, const struct parsed *parsed, struct 
                  .flags = (uint16_t)(RC_ENVELOPE_REMOTE | kind),
                  .exclude_count = (uint16_t)parsed->exclude_count,
                  .key_bytes = (uint8_t)parsed->key.count,
-                 .event_bytes = (uint8_t)parsed->event.count},
+                 .event_bytes = (uint8_t)parsed->event.count,
+                 .passed = (uint8_t)(parsed->passed < UINT8_MAX ? parsed->passed : UINT8_MAX)},
         .key = parsed->key.bytes,
         .event = (const char *)parsed->event.bytes,
         .excludes = (const uint8_t *)wire->refs,
         .data = data.bytes,
     };
+    if (parsed->source.count > 0 && parsed->sequence != 0) {
+        view->head.token = rc_wire_identity(parsed->source, parsed->boot, parsed->sequence);
+    }
     fill_retain(wire, parsed, view);
     rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE, 1);
     rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, data.count);
@@ -557,11 +548,7 @@ static char *put_binary(char *out, const char *id, size_t bytes)
 
 static char *put_number(char *out, uint64_t value, uint32_t bytes)
 {
-    for (uint32_t i = bytes; i > 0; i--) {
-        out[i - 1] = (char)value;
-        value >>= 8;
-    }
-    return out + bytes;
+    return (char *)rc_be_put((uint8_t *)out, value, bytes);
 }
 
 /* The kind of what is written: plain data, or arguments in `args`. */
@@ -602,10 +589,11 @@ static void write_binary(const struct rc_wire *wire, const struct writing *writi
     const bool has_key = writing->form == RC_WIRE_CHANNEL && view->head.key_bytes > 0;
     const bool has_event = view->head.event_bytes > 0;
     const bool retains = writing->form == RC_WIRE_CHANNEL && (view->head.flags & RC_ENVELOPE_RETAIN) != 0;
+    const bool passed = writing->form == RC_WIRE_DIRECT && view->head.passed > 0;
     *out++ = RC_WIRE_BINARY;
     *out++ = (char)((has_key ? RC_WIRE_FLAG_KEY : 0) | (has_event ? RC_WIRE_FLAG_EVENT : 0) |
                     (writing->is_args ? RC_WIRE_FLAG_ARGS : 0) | (selects ? RC_WIRE_FLAG_EXCEPT : 0) |
-                    (retains ? RC_WIRE_FLAG_RETAIN : 0) |
+                    (retains ? RC_WIRE_FLAG_RETAIN : 0) | (passed ? RC_WIRE_FLAG_PASSED : 0) |
                     ((view->head.flags & RC_ENVELOPE_VOLATILE) != 0 ? RC_WIRE_FLAG_VOLATILE : 0));
     out = put_binary(out, wire->instance_id, source_bytes);
     out = put_number(out, wire->boot_nonce, 4);
@@ -630,6 +618,9 @@ static void write_binary(const struct rc_wire *wire, const struct writing *writi
     }
     if (retains) {
         out = put_number(out, view->head.token, 8);
+    }
+    if (passed) {
+        out = put_number(out, view->head.passed, 1);
     }
     parts[1] = rc_span_of(view->data, view->head.data_bytes);
     parts[2] = (struct rc_span){0};
@@ -696,6 +687,9 @@ static void write_json(const struct rc_wire *wire, const struct writing *writing
     }
     if (form == RC_WIRE_CHANNEL && (view->head.flags & RC_ENVELOPE_RETAIN) != 0) {
         out = rc_decimal_write(put_text(out, ",\"retain\":"), view->head.token);
+    }
+    if (form == RC_WIRE_DIRECT && view->head.passed > 0) {
+        out = rc_decimal_write(put_text(out, ",\"passed\":"), view->head.passed);
     }
     out = rc_decimal_write(put_text(out, ",\"boot\":"), wire->boot_nonce);
     out = rc_decimal_write(put_text(out, ",\"seq\":"), view->head.sequence);

@@ -14,6 +14,7 @@
  *   volatile        true: not for clients that cannot take it when it comes
  *   except          names of channels whose members do not get it, up to 64 (of Socket.IO rooms, or ids of sockets)
  *   retain          of ringcast instances: they keep it as a retained value; milliseconds since 1970, by which of two the newer is known
+ *   passed          of ringcast instances, for one client: how many of them passed it on to where its socket went
  *   boot, seq       of ringcast instances: the copy of a message that was sent again after a reconnect is known by them
  *
  * Binary, for payloads that are no JSON (and for whoever prefers it); integers are big endian:
@@ -23,7 +24,8 @@
  *
  *   flags: bit 0 = the payload is JSON text; bit 1 = there is a key; bit 2 = there is an event; bit 3 = the payload is arguments with
  *   binary attachments: size of the JSON text (4), count (2), count × size (4), JSON text, attachments; bit 4 = volatile; bit 5 = there are exceptions; bit 6 = it is a retained
- *   value, its time (8) stands behind the exceptions; others are 0.
+ *   value, its time (8) stands behind the exceptions; bit 7 = it was passed on, how often (1) stands
+ *   behind that.
  *   seq 0 = none.
  *
  * Used by the bridges, private to the relay; nothing here touches a socket. Bytes from Redis are only ever refused (-EBADMSG,
@@ -50,6 +52,7 @@
 #define RC_WIRE_FLAG_VOLATILE 0x10u
 #define RC_WIRE_FLAG_EXCEPT 0x20u
 #define RC_WIRE_FLAG_RETAIN 0x40u
+#define RC_WIRE_FLAG_PASSED 0x80u
 #define RC_WIRE_RETAIN_MS_MAX (UINT64_C(1) << 53)
 #define RC_WIRE_PARTS 3u
 
@@ -80,6 +83,9 @@ int rc_wire_open(struct rc_wire *wire, const char *instance_id, uint32_t boot_no
                  struct rc_metrics *metrics);
 void rc_wire_close(struct rc_wire *wire);
 
+/* What a message of an instance's boot is known by on all hosts: never 0. */
+uint32_t rc_wire_identity(struct rc_span instance, uint64_t boot, uint64_t sequence);
+
 enum rc_wire_result {
     RC_WIRE_GOOD,
     RC_WIRE_OWN,       /* this instance's own */
@@ -88,7 +94,7 @@ enum rc_wire_result {
     RC_WIRE_TOO_LARGE,
 };
 
-/* A message from Redis: fills data, key, event, flags (REMOTE, BINARY, ARGS, RETAIN with its time as token and its instance as request id), time and the excluded clients of this host into `view` (the rest is
+/* A message from Redis: fills data, key, event, flags (REMOTE, BINARY, ARGS, RETAIN with its time as token and its instance as request id; else rc_wire_identity as token, 0 = none), time and the excluded clients of this host into `view` (the rest is
  * zero); they live until the next call, data as long as `message` too. Counts what it refuses. `what` names the channel's kind in the log. */
 enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, const char *what,
                                  struct rc_envelope_view *view);

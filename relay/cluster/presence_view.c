@@ -11,6 +11,10 @@
 #include "common/text/json_scan.h"
 
 #define TEXT_FIRST 1024u
+#define MEMBER_AROUND 16u  /* of a user in a text, beside the id */
+#define STATE_AROUND 2048u /* of all of them: the channel, counts */
+/* Who were too many for a text are named again when they fit into this: else one who comes and goes would have all of them told each time. */
+#define NAMED_AGAIN_MAX (RC_PRESENCE_TEXT_MAX / 8 * 7)
 
 struct rc_presence_member {
     uint64_t hash;
@@ -244,13 +248,29 @@ static uint32_t write_diff(const struct rc_presence_view *view, struct rc_span c
     return count;
 }
 
+/* Can a newcomer be told all of them, in so many bytes? */
+static bool state_fits(const struct rc_presence_view *view, struct rc_span channel, size_t bytes_max)
+{
+    struct rc_presence_text probe = {0};
+    size_t most = STATE_AROUND;
+    for (uint32_t i = 0; i < view->count; i++) {
+        most += RC_JSON_STRING_BYTES_MAX((size_t)view->members[i].bytes) + MEMBER_AROUND;
+    }
+    if (most > bytes_max) {
+        rc_presence_view_state(view, channel, &probe);
+    }
+    const bool fits = !probe.failed && probe.count <= bytes_max;
+    rc_presence_text_free(&probe);
+    return fits;
+}
+
 /* All of them, or, where that is too much, how many. */
 static enum rc_presence_news tell_state(struct rc_presence_view *view, struct rc_span channel,
                                         struct rc_presence_text *text)
 {
     rc_presence_view_state(view, channel, text);
     if (text->failed && !view->many) {
-        view->many = true;
+        view->many = view->large = true;
         members_clear(view);
         rc_presence_view_state(view, channel, text);
     }
@@ -271,6 +291,11 @@ enum rc_presence_news rc_presence_view_end(struct rc_presence_view *view, struct
     view->local = totals->local;
     view->begun = true;
     view->many = !totals->named;
+    if (totals->named && view->large) {
+        members_settle(view, totals->leaving);
+        view->many = !state_fits(view, channel, NAMED_AGAIN_MAX);
+    }
+    view->large = totals->named && view->many;
     const bool counts = view->clients != clients || view->users != users;
     if (view->many) {
         members_clear(view);
@@ -281,7 +306,7 @@ enum rc_presence_news rc_presence_view_end(struct rc_presence_view *view, struct
         const uint32_t changed = write_diff(view, channel, totals->leaving, text);
         const bool failed = text->failed;
         members_settle(view, totals->leaving);
-        if (!failed) {
+        if (!failed && state_fits(view, channel, RC_PRESENCE_TEXT_MAX)) {
             return changed > 0 || counts ? RC_PRESENCE_DIFF : RC_PRESENCE_NOTHING;
         }
         return tell_state(view, channel, text);

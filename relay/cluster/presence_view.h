@@ -5,7 +5,8 @@
  *
  * Of more users than are named it knows how many there are, and no names. Texts are the JSON of docs/protocol.md; none is longer than
  * RC_PRESENCE_TEXT_MAX: what would be is said shorter (all in place of a difference, how many in place of all). Private to the relay's
- * presence_events; one thread. Only adding and texts allocate.
+ * presence_events; one thread. Only adding and texts allocate. What a newcomer is told fits always: a list that differences have let grow beyond that
+ * becomes how many, for everybody, until it is well below.
  */
 #ifndef RC_RELAY_CLUSTER_PRESENCE_VIEW_H
 #define RC_RELAY_CLUSTER_PRESENCE_VIEW_H
@@ -28,7 +29,8 @@ struct rc_presence_view {
     uint32_t max;
     uint32_t round; /* of the adding that runs, or was last */
     bool begun;     /* something was told, or could have been */
-    bool many;      /* nobody is named */
+    bool many;      /* nobody is named... */
+    bool large;     /* ...since all of them would be too long */
     bool local;     /* told were those of this host only */
     uint64_t clients;
     uint64_t users; /* the anonymous not counted */

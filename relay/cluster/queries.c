@@ -240,6 +240,7 @@ static void answer_here(struct rc_query *query)
     case RC_QUERY_KEYS:
     case RC_QUERY_SESSION:
     case RC_QUERY_MISSED:
+    case RC_QUERY_LINK:
     case RC_QUERY_RETAINED:
     case RC_QUERY_HISTORY:
     case RC_QUERY_FORGET:

@@ -419,6 +419,11 @@ const char *rc_registry_of_socket(const struct rc_registry *registry, const stru
     return NULL;
 }
 
+bool rc_registry_knows(struct rc_registry *registry, const char *id)
+{
+    return registry_find(registry, rc_span_text(id)) != NULL;
+}
+
 bool rc_registry_first(const struct rc_registry *registry)
 {
     for (uint32_t i = 0; i < registry->instance_count; i++) {
@@ -641,6 +646,11 @@ static void registry_left(void *context, const redisReply *reply)
     struct rc_registry *registry = context;
     (void)reply;
     registry->left = true;
+}
+
+void rc_registry_abandon(struct rc_registry *registry)
+{
+    registry->leaving = registry->left = true;
 }
 
 void rc_registry_leave(struct rc_registry *registry)

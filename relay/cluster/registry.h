@@ -119,9 +119,13 @@ void rc_registry_heard(struct rc_registry *registry, struct rc_span id, uint64_t
 bool rc_registry_first(const struct rc_registry *registry);
 /* The other instance whose socket that is; NULL: none that is known. */
 const char *rc_registry_of_socket(const struct rc_registry *registry, const struct rc_sid *sid);
+/* Is it another instance that is there, for all that is known? */
+bool rc_registry_knows(struct rc_registry *registry, const char *id);
 /* The broker stops, once, while it is owned: the id is free and nobody has to clean up. What it owned must have been removed.
  * `left` becomes true when it is done. */
 void rc_registry_leave(struct rc_registry *registry);
+/* Ends as one that died does: it stays in the list, is not heard of any more, and whoever finds that cleans up after it. */
+void rc_registry_abandon(struct rc_registry *registry);
 
 static inline bool rc_registry_owned(const struct rc_registry *registry)
 {

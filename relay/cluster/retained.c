@@ -16,7 +16,6 @@
 #define KEY "retained"
 #define CHANNEL "ws:retained"
 #define HEAD_MAX (2 + 20 + 1 + RC_INSTANCE_ID_MAX + 1 + 1 + 1 + 3 + 1)
-#define STAMP_MAX (UINT64_C(1) << 53) /* what a script's numbers hold */
 
 /* KEYS: the hash. ARGV: field, ms, instance, value, channel ("": nobody is told). Not when what is there is newer, or the same. */
 static const char write_script[] = "local v=redis.call('HGET',KEYS[1],ARGV[1])\n"
@@ -87,7 +86,8 @@ bool rc_retained_read(struct rc_span field, struct rc_span text, struct rc_envel
     uint64_t event_bytes;
     if (!take_until(&key, '\n', RC_CHANNEL_NAME_MAX, &channel) || key.count > RC_MESSAGE_KEY_MAX ||
         rc_channel_name_check((const char *)channel.bytes, channel.count, RC_CHANNEL_NAME_MAX) != 0 ||
-        !take_digits(&text, ' ', 1, &version) || version != 1 || !take_digits(&text, ' ', STAMP_MAX, &stamp->ms) ||
+        !take_digits(&text, ' ', 1, &version) || version != 1 ||
+        !take_digits(&text, ' ', RC_HISTORY_STAMP_MAX, &stamp->ms) ||
         !take_until(&text, ' ', RC_INSTANCE_ID_MAX, &instance) || instance.count == 0 ||
         !rc_foreign_is_instance(instance) || !take_until(&text, ' ', 1, &flags) || flags.count != 1 ||
         !take_digits(&text, '\n', RC_EVENT_NAME_MAX, &event_bytes) || event_bytes > text.count) {

@@ -86,6 +86,12 @@ bool rc_roster_told(const struct rc_roster *roster, uint32_t worker);
 /* The worker died with its clients. */
 void rc_roster_worker_gone(struct rc_roster *roster, uint32_t worker);
 
+/* How many memberships there are, of clients of this host. */
+static inline uint32_t rc_roster_count(const struct rc_roster *roster)
+{
+    return roster->members.map.count;
+}
+
 /* False: nobody is in the channel. */
 bool rc_roster_find(const struct rc_roster *roster, struct rc_span channel, struct rc_roster_counts *counts);
 /* The users of a channel one by one, those who came last first: begin with *cursor = UINT32_MAX. False at the end. */

@@ -1,6 +1,7 @@
 /* shared: see shared.h. */
 #include "relay/cluster/shared.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,22 @@
 #include "relay/cluster/shared_deliver.h"
 #include "relay/cluster/shared_fetch.h"
 
+static_assert(RC_HISTORY_STAMP_MAX == RC_WIRE_RETAIN_MS_MAX, "a stamp that is given is one that others take");
+
 bool rc_shared_covers(const struct rc_shared *shared, struct rc_span name)
 {
     return rc_shared_policy(shared, name) != NULL;
+}
+
+bool rc_shared_settled(const struct rc_shared *shared, uint64_t hash, struct rc_span name)
+{
+    struct rc_shared_names names;
+    if (rc_shared_policy(shared, name) == NULL ||
+        !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
+        return true;
+    }
+    const struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, hash, name);
+    return channel != NULL && channel->state == RC_SHARED_LIVE && TAILQ_EMPTY(&channel->helds);
 }
 
 static struct rc_shared_channel *channel_make(struct rc_shared *shared, uint64_t hash, struct rc_span name)
@@ -86,7 +100,9 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
                                .flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING};
     struct rc_shared_texts texts;
     const struct rc_shared_epochs epochs = {
-        .known = pending->known, .first = rc_shared_is_quiet(pending->channel) ? pending->channel->epoch : 0};
+        .known = pending->known,
+        .seen = pending->channel->last, /* of `known`: both are the channel's, now */
+        .first = rc_shared_is_quiet(pending->channel) ? pending->channel->epoch : 0};
     rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, epochs, source);
     return rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)
                ? rc_redis_run(shared->setup.link, &run)
@@ -106,7 +122,7 @@ static struct rc_shared_pending *publish_pending(struct rc_shared *shared, const
     struct rc_shared_channel *channel = channel_make(shared, view->head.channel_hash, name);
     struct rc_envelope_view own = *view;
     if ((own.head.flags & RC_ENVELOPE_RETAIN) != 0) {
-        own.head.token = rc_clock_wall_ms();
+        own.head.token = rc_history_stamp_next(shared->setup.history, view, rc_clock_wall_ms());
     }
     struct rc_shared_pending *pending = channel == NULL ? NULL : rc_shared_pending_add(shared, channel, &own);
     if (pending != NULL) {
@@ -187,7 +203,11 @@ static void run_taken(struct rc_shared *shared, struct rc_shared_channel *channe
         rc_shared_settle_apart(shared, channel);
         break;
     case RC_SHARED_LIVE:
-        echo_wait(shared, channel, answer);
+        if (answer->fresh && answer->epoch == channel->epoch && answer->offset <= channel->last) {
+            rc_shared_fetch_begin(shared, channel, true, false); /* it is another message's here */
+        } else {
+            echo_wait(shared, channel, answer);
+        }
         break;
     case RC_SHARED_FETCHING:
     case RC_SHARED_ALONE:
@@ -341,16 +361,30 @@ static struct rc_shared_waiter *waiter_add(struct rc_shared *shared, struct rc_s
     return waiter;
 }
 
+/* A channel whose subscription Redis has not confirmed, though it is there: its copy is filled as soon as it has. NULL: there is no such thing. */
+static struct rc_shared_channel *channel_to_come(struct rc_shared *shared, uint64_t hash, struct rc_span name)
+{
+    struct rc_shared_names names;
+    struct rc_shared_channel *channel = rc_shared_policy(shared, name) != NULL && rc_redis_up(shared->setup.link) &&
+                                                rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)
+                                            ? channel_make(shared, hash, name)
+                                            : NULL;
+    return channel != NULL && channel->state == RC_SHARED_APART && !rc_shared_is_alone(channel) ? channel : NULL;
+}
+
 bool rc_shared_wait(struct rc_shared *shared, const struct rc_interest_request *request, bool confirmed)
 {
-    struct rc_shared_channel *channel =
-        rc_shared_table_find(&shared->table, request->hash, rc_span_of(request->name, request->name_bytes));
-    struct rc_shared_waiter *waiter = channel != NULL && channel->state == RC_SHARED_FETCHING
-                                          ? waiter_add(shared, channel, request->worker, 0)
-                                          : NULL;
+    const struct rc_span name = rc_span_of(request->name, request->name_bytes);
+    struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, request->hash, name);
+    if (channel == NULL || channel->state != RC_SHARED_FETCHING) {
+        channel = confirmed ? NULL : channel_to_come(shared, request->hash, name);
+    }
+    struct rc_shared_waiter *waiter = channel != NULL ? waiter_add(shared, channel, request->worker, 0) : NULL;
     if (waiter != NULL) {
         waiter->token = request->token;
         waiter->confirmed = confirmed;
+    } else if (channel != NULL) {
+        rc_shared_release(shared, channel);
     }
     return waiter != NULL;
 }

@@ -18,7 +18,8 @@
  * others published meanwhile is in the copy, not with the subscribers.
  *
  * An offset that goes back, or a message that another one has taken the place of (a failover or a crash of Redis that lost writes), ends the epoch: a
- * new one is given for all.
+ * new one is given for all. Who publishes says how far it has seen the epoch, so that Redis itself begins the new one before it gives an offset twice; what
+ * somebody publishes before who has not seen as far ends it when it comes to one who has, over whichever connection.
  *
  * Owned by remote; one thread. Bounded: what waits for Redis by redis.outbox; what is held by RC_SHARED_HELD_BYTES; fetches by
  * RC_SHARED_FETCHES_MAX. Bytes from Redis are checked.
@@ -37,6 +38,8 @@ void rc_shared_configure(struct rc_shared *shared, const struct rc_config *confi
 
 /* Is the history of this channel shared? */
 bool rc_shared_covers(const struct rc_shared *shared, struct rc_span name);
+/* Is all that came of the channel, which is subscribed to, delivered? True also where its history is not shared. */
+bool rc_shared_settled(const struct rc_shared *shared, uint64_t hash, struct rc_span name);
 
 /* rc_remote_ops.share. */
 bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,

@@ -159,6 +159,51 @@ static bool arrival_read(struct rc_shared *shared, const struct rc_shared_channe
     return true;
 }
 
+/* Is the copy's message of that offset another one? `arguments`: they are compared, too, though they may be written in several ways that are
+ * the same. */
+static bool copy_differs(struct rc_shared *shared, const struct rc_shared_channel *channel, uint64_t offset,
+                         struct rc_span message, bool arguments)
+{
+    const struct rc_history *history = shared->setup.history;
+    const struct rc_shared_arrival arrival = {.message = message};
+    struct rc_history_cursor cursor = {.slot = rc_history_find(history, channel->hash, rc_shared_name(channel)),
+                                       .epoch = channel->epoch,
+                                       .offset = offset};
+    struct rc_history_message kept;
+    struct rc_envelope_view view;
+    uint8_t *buffer = malloc(history->values_bytes_max);
+    const bool both = buffer != NULL &&
+                      rc_history_read(&history->view, &cursor, buffer, history->values_bytes_max, &kept) == 1 &&
+                      arrival_read(shared, channel, &arrival, &view);
+    const bool exact = both && (arguments || (view.head.flags & RC_ENVELOPE_ARGS) == 0);
+    const bool differs = (exact && !rc_span_equal(kept.data, rc_span_of(view.data, view.head.data_bytes))) ||
+                         (both && (!rc_span_equal(kept.key, rc_span_of(view.key, view.head.key_bytes)) ||
+                                   !rc_span_equal(kept.event, rc_span_of(view.event, view.head.event_bytes))));
+    free(buffer);
+    return differs;
+}
+
+bool rc_shared_differs(struct rc_shared *shared, const struct rc_shared_channel *channel, struct rc_span message)
+{
+    return copy_differs(shared, channel, channel->last, message, false);
+}
+
+bool rc_shared_displaces(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                         const struct rc_placed *placed)
+{
+    const struct rc_shared_arrival arrival = {.message = placed->message};
+    struct rc_envelope_view view;
+    uint64_t sequence = 0;
+    if (rc_placed_own(shared->setup.wire, placed, &sequence)) {
+        return rc_shared_pending_of(channel, sequence) != NULL; /* what was delivered waits no more */
+    }
+    if (placed->offset == channel->last && channel->proof != 0 && arrival_read(shared, channel, &arrival, &view)) {
+        const struct rc_wire *wire = shared->setup.wire;
+        return proof_of(rc_span_of(wire->from, wire->from_bytes), wire->boot, wire->sequence) != channel->proof;
+    }
+    return copy_differs(shared, channel, placed->offset, placed->message, true); /* what differs is looked at closely */
+}
+
 void rc_shared_take(struct rc_shared *shared, struct rc_shared_channel *channel,
                     const struct rc_shared_arrival *arrival)
 {
@@ -250,7 +295,7 @@ void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *
                                                 .hash = channel->hash,
                                                 .name = channel->name,
                                                 .name_bytes = channel->name_bytes};
-    const uint16_t flags = confirmed && waiter->confirmed ? 0 : RC_ENVELOPE_SCOPE_LOCAL;
+    const uint16_t flags = confirmed && (waiter->confirmed || channel->followed) ? 0 : RC_ENVELOPE_SCOPE_LOCAL;
     struct rc_envelope_view asked;
     TAILQ_REMOVE(&channel->waiters, waiter, of_channel);
     TAILQ_REMOVE(&shared->waiters, waiter, of_all);

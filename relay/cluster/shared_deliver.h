@@ -43,6 +43,12 @@ void rc_shared_tick_soon(struct rc_shared *shared);
 /* Its subscribers are told that messages were missed. */
 void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel);
 
+/* Is the last message that the copy has another one than this? False also where the copy does not have it. */
+bool rc_shared_differs(struct rc_shared *shared, const struct rc_shared_channel *channel, struct rc_span message);
+/* A message came in a place of the channel's epoch up to the last one: was another one delivered there? False also where nobody knows any more. */
+bool rc_shared_displaces(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                         const struct rc_placed *placed);
+
 /* The pending message of that sequence, or NULL. */
 struct rc_shared_pending *rc_shared_pending_of(const struct rc_shared_channel *channel, uint64_t sequence);
 /* A new one, behind all that wait; NULL: no memory. */

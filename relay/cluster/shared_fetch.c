@@ -68,6 +68,7 @@ static int fetch_send(struct rc_shared *shared, struct rc_shared_channel *channe
         .last = channel->last,
         .most = policy != NULL && policy->history < RC_SHARED_FILL_MAX ? policy->history : RC_SHARED_FILL_MAX,
         .all = channel->all,
+        .unproved = channel->proof == 0 && channel->epoch != 0 && channel->last > 0,
         .begins = channel->followed};
     struct rc_shared_names names;
     if (!rc_shared_names(&names, shared->setup.config->redis.prefix.text, rc_shared_name(channel))) {
@@ -149,6 +150,9 @@ void rc_shared_arrived(struct rc_shared *shared, struct rc_shared_channel *chann
 {
     if (placed->epoch == channel->epoch && placed->offset <= channel->last) {
         rc_metric_add(shared->metrics, RC_METRIC_REDIS_DUPLICATES, 1);
+        if (channel->state == RC_SHARED_LIVE && rc_shared_displaces(shared, channel, placed)) {
+            rc_shared_fetch_begin(shared, channel, true, false); /* which sees that writes were lost */
+        }
     } else if (channel->state == RC_SHARED_LIVE && is_next(channel, placed)) {
         take_placed(shared, channel, placed);
     } else {
@@ -248,12 +252,27 @@ void rc_shared_fetch_renewed(void *context, const redisReply *reply)
     } /* else the next fetch sees what it did */
 }
 
-/* Redis has lost messages that were delivered: what their offsets stand for is no more what clients have. */
-static bool writes_lost(const struct rc_shared_channel *channel, const struct rc_shared_fetched *answer)
+/* Redis has lost messages that were delivered: what their offsets stand for is no more what clients have. Of a copy that a predecessor, or an
+ * earlier subscription, left it is not known who sent its last message, but what it is. */
+static bool writes_lost(struct rc_shared *shared, struct rc_shared_channel *channel,
+                        const struct rc_shared_fetched *answer)
 {
-    return answer->epoch == channel->epoch && channel->epoch != 0 &&
-           (answer->last < channel->last || (answer->proof.count > 0 && channel->proof != 0 &&
-                                             rc_hash(answer->proof.bytes, answer->proof.count) != channel->proof));
+    if (answer->epoch != channel->epoch || channel->epoch == 0) {
+        return false;
+    }
+    if (answer->last < channel->last) {
+        return true;
+    }
+    if (answer->proof.count == 0) {
+        return false;
+    }
+    const uint64_t proof = rc_hash(answer->proof.bytes, answer->proof.count);
+    if (channel->proof == 0 && answer->held.count > 0 && rc_shared_differs(shared, channel, answer->held)) {
+        return true;
+    }
+    const bool lost = channel->proof != 0 && proof != channel->proof;
+    channel->proof = lost ? channel->proof : proof;
+    return lost;
 }
 
 static void end_epoch(struct rc_shared *shared, struct rc_shared_channel *channel)
@@ -375,7 +394,7 @@ static void fetch_take(struct rc_shared *shared, struct rc_shared_channel *chann
         fetch_failed(shared, channel, reply);
         return;
     }
-    if (writes_lost(channel, &answer)) {
+    if (writes_lost(shared, channel, &answer)) {
         end_epoch(shared, channel);
         return;
     }

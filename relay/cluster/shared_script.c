@@ -17,7 +17,8 @@
 
 /* KEYS: offsets, stream. ARGV: channel, PUBLISH or SPUBLISH, instance, boot, sequence, entries at most, milliseconds of the stream, and of the offsets,
  * the epoch of a channel that has none, the epoch whose answer is a number, s:{stream} of an application's stream, the id of its entry that the
- * message is (empty: of none), the id of the one before it for this channel (empty: not known), the message. */
+ * message is (empty: of none), the id of the one before it for this channel (empty: not known), how far the sender has seen the epoch of ARGV[10]: if that
+ * is farther than it goes here, writes were lost and another one begins, before an offset is given twice; the message. */
 const char rc_shared_place_text[] =
     "local h=redis.call('HMGET',KEYS[1],'epoch','offset','i:'..ARGV[3],ARGV[11])\n"
     "local e=h[1]\n"
@@ -33,15 +34,19 @@ const char rc_shared_place_text[] =
     "  e=ARGV[9]\n"
     "  redis.call('DEL',KEYS[1],KEYS[2])\n"
     "  redis.call('HSET',KEYS[1],'epoch',e)\n"
-    "elseif h[3] then\n"
-    "  local b,q=string.match(h[3],'^(%d+):(%d+)$')\n"
+    "else\n"
+    "  local b,q=string.match(h[3] or '','^(%d+):(%d+)$')\n"
     "  if b==ARGV[4] and tonumber(q)>=tonumber(ARGV[5]) then return {e,h[2] or '0',0} end\n"
+    "  if e==ARGV[10] and tonumber(h[2] or '0')<tonumber(ARGV[14]) then\n"
+    "    e=ARGV[9]\n"
+    "    redis.call('HSET',KEYS[1],'epoch',e)\n"
+    "  end\n"
     "end\n"
     "local o=string.format('%.0f',redis.call('HINCRBY',KEYS[1],'offset',1))\n"
     "redis.call('HSET',KEYS[1],'i:'..ARGV[3],ARGV[4]..':'..ARGV[5])\n"
     "if ARGV[12]~='' then redis.call('HSET',KEYS[1],ARGV[11],ARGV[12]) end\n"
     "local t=redis.call('TIME')\n"
-    "local m=ARGV[14]\n"
+    "local m=ARGV[15]\n"
     "redis.call('XADD',KEYS[2],'MAXLEN','~',ARGV[6],o..'-0','p',ARGV[3]..':'..ARGV[4]..':'..ARGV[5],\n"
     "  't',t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),'m',m)\n"
     "redis.call('PEXPIRE',KEYS[2],ARGV[7])\n"
@@ -57,7 +62,8 @@ const char rc_shared_place_text[] =
     "return {e,o,1}";
 
 /* KEYS: offsets, stream. ARGV: the epoch that is known, offset of the last message of it, entries wanted where it is another, 1: these anyway, entries of this
- * answer, their bytes, the epoch of a channel that has none (empty: it is to have none), for how long while it has no message. */
+ * answer, their bytes, the epoch of a channel that has none (empty: it is to have none), for how long while it has no message, 1: the last message
+ * itself, too. */
 static const char fetch_text[] =
     "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
     "local e,o=h[1],tonumber(h[2] or '0')\n"
@@ -68,10 +74,11 @@ static const char fetch_text[] =
     "end\n"
     "if ARGV[7]~='' and o==0 then redis.call('PEXPIRE',KEYS[1],ARGV[8]) end\n"
     "e=e or '0'\n"
-    "local last,proof,from=tonumber(ARGV[2]),'',math.max(o-tonumber(ARGV[3]),0)\n"
+    "local last,proof,held,from=tonumber(ARGV[2]),'','',math.max(o-tonumber(ARGV[3]),0)\n"
     "if e==ARGV[1] then\n"
     "  local x=redis.call('XRANGE',KEYS[2],ARGV[2]..'-0',ARGV[2]..'-0')\n"
     "  if x[1] then proof=x[1][2][2] end\n"
+    "  if x[1] and ARGV[9]=='1' then held=x[1][2][6] or '' end\n"
     "  if ARGV[4]~='1' then from=last end\n"
     "end\n"
     "local list,n,b={},0,0\n"
@@ -88,7 +95,7 @@ static const char fetch_text[] =
     "end\n"
     "local t=redis.call('TIME')\n"
     "return {e,string.format('%.0f',o),proof,\n"
-    "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list}";
+    "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list,held}";
 
 /* KEYS: offsets. ARGV: the epoch of a channel without a message, for how long. */
 static const char keep_text[] = "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
@@ -175,7 +182,8 @@ void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, co
         epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0"),
         (source != NULL ? source : &none)->field,
         (source != NULL ? source : &none)->id,
-        (source != NULL ? source : &none)->before};
+        (source != NULL ? source : &none)->before,
+        number_put(texts->seen, epochs.known != 0 ? epochs.seen : 0)};
     _Static_assert(RC_ARRAY_COUNT(args) <= RC_REDIS_RUN_ARGS_MAX, "arguments of a run");
     memcpy(run->args, args, sizeof(args));
     run->arg_count = RC_ARRAY_COUNT(args);
@@ -205,7 +213,8 @@ int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *na
                                    number_put(count, RC_SHARED_FETCH_COUNT),
                                    number_put(bytes, RC_SHARED_FETCH_BYTES),
                                    question->begins ? number_put(fresh, rc_shared_random_epoch()) : RC_SPAN(""),
-                                   number_put(offsets_ms, RC_SHARED_QUIET_MS)};
+                                   number_put(offsets_ms, RC_SHARED_QUIET_MS),
+                                   question->unproved ? RC_SPAN("1") : RC_SPAN("0")};
     return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
 }
 
@@ -300,12 +309,12 @@ bool rc_shared_answer_read(const redisReply *reply, uint64_t known, struct rc_sh
 
 bool rc_shared_fetched_read(const redisReply *reply, struct rc_shared_fetched *fetched)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5 ||
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 6 ||
         !reply_number(reply->element[0], UINT64_MAX / 2, &fetched->epoch) ||
         !reply_number(reply->element[1], RC_PLACED_OFFSET_MAX, &fetched->last) ||
         !reply_text(reply->element[2], &fetched->proof) ||
         !reply_number(reply->element[3], UINT64_MAX / 2, &fetched->now_ms) ||
-        reply->element[4]->type != REDIS_REPLY_ARRAY) {
+        reply->element[4]->type != REDIS_REPLY_ARRAY || !reply_text(reply->element[5], &fetched->held)) {
         return false;
     }
     fetched->entries = reply->element[4];

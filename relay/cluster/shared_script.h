@@ -8,7 +8,8 @@
  * {…} is the channel's name in Redis, braces included, so that in a Cluster both are in the slot of the channel. A name with braces of its
  * own has the tag that Redis finds in it; one in which Redis finds none cannot be shared (rc_shared_names).
  *
- *   place   one message: is it a second copy? else the next offset, XADD, PUBLISH with the place
+ *   place   one message: is it a second copy? else the next offset, XADD, PUBLISH with the place. Of an epoch that does not go as far as the sender
+ *           has seen it (Redis lost writes) another one begins
  *   fetch   epoch (a channel that has none gets one where it is followed, for RC_SHARED_QUIET_MS), newest offset, entries from an offset on; and
  *           who sent the one that the asker has last
  *   keep    the epoch of a channel without a message is remembered for another RC_SHARED_QUIET_MS
@@ -61,6 +62,7 @@ struct rc_shared_texts {
     char offsets_ms[24];
     char fresh[24];
     char known[24];
+    char seen[24];
 };
 
 /* Who sends a message of which namespace. */
@@ -72,6 +74,7 @@ struct rc_shared_sender {
 
 struct rc_shared_epochs {
     uint64_t known; /* whose answer is a number alone; 0 = none */
+    uint64_t seen;  /* offset of its newest message that is known */
     uint64_t
         first; /* of a channel that has none: the one without a message that its subscribers were told; 0 = a new one */
 };
@@ -106,6 +109,7 @@ struct rc_shared_question {
     uint64_t last;
     uint64_t most; /* entries that are wanted when they are not those behind `last` */
     bool all;      /* these, though the epoch is known */
+    bool unproved; /* it is not known who sent the last message: what Redis has in its place is wanted, too */
     bool begins;   /* a channel that has no epoch gets one: somebody follows it */
 };
 
@@ -124,6 +128,7 @@ struct rc_shared_fetched {
     uint64_t last;        /* offset of the newest message */
     uint64_t now_ms;      /* clock of Redis */
     struct rc_span proof; /* who sent the asker's last message, as Redis has it; empty: it is not there any more */
+    struct rc_span held;  /* that message itself, for rc_wire_read_kept, where it was wanted */
     const redisReply *entries;
 };
 

@@ -17,7 +17,7 @@
 
 #define RC_SHARED_ECHO_MS 100u
 #define RC_SHARED_TICK_MS 20u
-#define RC_SHARED_WAIT_MS 500u      /* who subscribes waits for the copy as long as this */
+#define RC_SHARED_WAIT_MS 1000u     /* who subscribes waits for the copy as long as this */
 #define RC_SHARED_RETRY_MS 250u     /* before a fetch that was refused is tried again */
 #define RC_SHARED_PROBE_MS 1000u    /* how often a host that is alone looks whether it still is */
 #define RC_SHARED_REFUSED_MS 10000u /* the same when Redis refuses (rights) */

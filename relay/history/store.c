@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 
 #define SWEEP_SLOTS 1024u
@@ -285,6 +286,39 @@ enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc
     const struct rc_config_namespace *policy =
         rc_config_namespace_of(history->config, (const char *)name.bytes, name.count);
     return rc_history_values_keep(history, slot, view, stamp, policy->retained_keys, grave, now_ms);
+}
+
+/* Above the value of the future which is there, and above what was given for the key since: that may wait for its place still. `own_ms`: the clock's. */
+static uint64_t stamp_raise(struct rc_history *history, const struct rc_envelope_view *view, uint64_t there,
+                            uint64_t own_ms)
+{
+    uint8_t bytes[sizeof(uint64_t) + UINT8_MAX];
+    memcpy(bytes, &view->head.channel_hash, sizeof(uint64_t));
+    if (view->head.key_bytes > 0) {
+        memcpy(bytes + sizeof(uint64_t), view->key, view->head.key_bytes);
+    }
+    const uint64_t key = rc_hash(bytes, sizeof(uint64_t) + view->head.key_bytes);
+    struct rc_history_raised *raised = &history->raised[key & (RC_HISTORY_RAISED - 1)];
+    /* Without the value above which they were given they say nothing any more. */
+    const bool known = raised->key == key && there >= raised->above;
+    const uint64_t before = known && raised->ms > there ? raised->ms : there;
+    if (before < own_ms) {
+        return own_ms;
+    }
+    *raised = (struct rc_history_raised){
+        .key = key, .above = there, .ms = before < RC_HISTORY_STAMP_MAX ? before + 1 : RC_HISTORY_STAMP_MAX};
+    return raised->ms;
+}
+
+uint64_t rc_history_stamp_next(struct rc_history *history, const struct rc_envelope_view *view, uint64_t wall_ms)
+{
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    const uint32_t slot = rc_history_find(history, view->head.channel_hash, name);
+    const uint64_t there = slot == RC_HISTORY_NO_SLOT
+                               ? 0
+                               : rc_history_value_stamp(history, slot, rc_span_of(view->key, view->head.key_bytes));
+    history->stamp_ms = wall_ms > history->stamp_ms ? wall_ms : history->stamp_ms + 1;
+    return there == 0 ? history->stamp_ms : stamp_raise(history, view, there, history->stamp_ms);
 }
 
 /* --- what is too old ------------------------------------------------------------------------------------------------- */

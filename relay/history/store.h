@@ -29,9 +29,11 @@
 #include "relay/history/blocks.h"
 
 #define RC_HISTORY_NO_SLOT UINT32_MAX
-#define RC_HISTORY_GRAVE_MS 86400000u /* a deletion is remembered for so long */
-#define RC_HISTORY_KNOWN 4096u        /* policies that are remembered: a power of two */
-#define RC_HISTORY_EMPTY_MS 3600000u  /* a channel that had nothing for so long is forgotten with its epoch */
+#define RC_HISTORY_GRAVE_MS 86400000u            /* a deletion is remembered for so long */
+#define RC_HISTORY_KNOWN 4096u                   /* policies that are remembered: a power of two */
+#define RC_HISTORY_STAMP_MAX (UINT64_C(1) << 53) /* of a retained value: what a script's numbers hold */
+#define RC_HISTORY_RAISED 64u        /* keys of which is remembered how far their stamps were raised: a power of two */
+#define RC_HISTORY_EMPTY_MS 3600000u /* a channel that had nothing for so long is forgotten with its epoch */
 
 /* What is known of a channel beside its slot. */
 struct rc_history_channel {
@@ -73,6 +75,13 @@ struct rc_history_known {
     const struct rc_config_namespace *policy; /* borrowed: as rc_history_policy says */
 };
 
+/* A key with a value whose stamp is ahead of this host's clock: the last one that was given above it. */
+struct rc_history_raised {
+    uint64_t key; /* hash of channel and key; 0 = none */
+    uint64_t above;
+    uint64_t ms;
+};
+
 struct rc_history {
     struct rc_history_view view;
     struct rc_metrics *metrics;     /* borrowed: the relay's */
@@ -83,6 +92,7 @@ struct rc_history {
     struct rc_history_channel *channels;   /* owner: one a slot */
     struct rc_history_page_index *pages;   /* owner: one a unit */
     struct rc_history_value_index *values; /* owner: one a reference */
+    uint64_t stamp_ms;                     /* the last that rc_history_stamp_next took from the clock */
     uint32_t free_slot;                    /* slot + 1; 0 = none below slots_high */
     uint32_t free_reference;               /* reference + 1, likewise */
     uint32_t slots_high;                   /* as in the segment */
@@ -99,10 +109,11 @@ struct rc_history {
     /* A value went for want of room, or was deleted long ago; the views live during the call. May be NULL. */
     void (*dropped)(void *context, uint32_t slot, const struct rc_history_value *value,
                     const struct rc_history_message *message);
-    void *dropped_context;                           /* borrowed */
-    enum rc_history_doubt doubt;                     /* while taking over */
-    bool wanted;                                     /* some namespace keeps something */
-    struct rc_history_known known[RC_HISTORY_KNOWN]; /* by the hash's lowest bits */
+    void *dropped_context;                              /* borrowed */
+    enum rc_history_doubt doubt;                        /* while taking over */
+    bool wanted;                                        /* some namespace keeps something */
+    struct rc_history_raised raised[RC_HISTORY_RAISED]; /* by the hash's lowest bits; of two keys the later one stays */
+    struct rc_history_known known[RC_HISTORY_KNOWN];    /* by the hash's lowest bits */
 };
 
 /* Where a message stands. Epoch 0: nothing is kept of the channel. */
@@ -185,6 +196,11 @@ struct rc_history_stamp {
 enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc_envelope_view *view,
                                      struct rc_history_stamp *stamp, bool grave, uint64_t now_ms);
 
+/* The stamp of a value that is said here and kept later, when its message has its place in a shared history: CLOCK_REALTIME, raised above those that this
+ * host's clock gave before, should it go back; for a key whose value is of the future above that one, too, RC_HISTORY_STAMP_MAX at most. No other key's
+ * is raised by that. */
+uint64_t rc_history_stamp_next(struct rc_history *history, const struct rc_envelope_view *view, uint64_t wall_ms);
+
 /* --- pages.c --- */
 
 /* As rc_history_append, of the channel's slot. */
@@ -214,6 +230,8 @@ enum rc_history_kept rc_history_values_keep(struct rc_history *history, uint32_t
                                             uint32_t keys_max, bool grave, uint64_t now_ms);
 /* The channel's values, those changed longest ago first, as entries one behind the other: bytes written, at most `room`. */
 uint64_t rc_history_values(const struct rc_history *history, uint32_t slot, uint8_t *out, uint64_t room);
+/* The stamp of the key's value; 0: there is none. */
+uint64_t rc_history_value_stamp(const struct rc_history *history, uint32_t slot, struct rc_span key);
 /* The value of the key has this mark until it is changed. */
 void rc_history_mark(struct rc_history *history, uint32_t slot, struct rc_span key, uint32_t mark);
 /* The value of the key is dirty, also when it changes, until whoever is told of it makes it clean. Its reference; RC_HASHMAP_NONE: there is

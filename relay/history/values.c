@@ -209,6 +209,12 @@ void rc_history_close_graves(struct rc_history *history, uint32_t slot, uint64_t
     }
 }
 
+uint64_t rc_history_value_stamp(const struct rc_history *history, uint32_t slot, struct rc_span key)
+{
+    const uint32_t reference = value_find(history, slot, key);
+    return reference == RC_HASHMAP_NONE ? 0 : value_of(history, reference)->stamp_ms;
+}
+
 void rc_history_mark(struct rc_history *history, uint32_t slot, struct rc_span key, uint32_t mark)
 {
     const uint32_t reference = value_find(history, slot, key);
@@ -318,8 +324,8 @@ enum rc_history_kept rc_history_values_keep(struct rc_history *history, uint32_t
         const struct rc_span its_instance = rc_span_of(its->instance, its->instance_bytes);
         const int order = stamp_compare(stamp->ms, stamp->instance, its->stamp_ms, its_instance);
         if (order <= 0 && stamp->own) {
-            stamp->ms =
-                its->stamp_ms + 1; /* each has its own: a copy of an older one that comes back is known to be older */
+            /* Each has its own: a copy of an older one that comes back is known to be older. */
+            stamp->ms = its->stamp_ms < RC_HISTORY_STAMP_MAX ? its->stamp_ms + 1 : RC_HISTORY_STAMP_MAX;
         } else if (order < 0) {
             return RC_HISTORY_OLDER;
         } else if (order == 0) {

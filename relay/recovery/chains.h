@@ -20,6 +20,12 @@ uint64_t rc_recovery_chain_of_name(struct rc_span name);
  * would not be there. */
 bool rc_recovery_chains_want(struct rc_recovery *recovery, const struct rc_recovery_session *session);
 void rc_recovery_chains_unwant(struct rc_recovery *recovery, const struct rc_recovery_session *session);
+/* The session stands like that from now on; `old`: as which it was known, or RC_SIO_SESSION_NONE. Of one that is spoilt only what comes from here on is
+ * kept. The new one; without room for it the old one, which is spoilt then; or none. */
+uint32_t rc_recovery_put(struct rc_recovery *recovery, uint32_t old, const struct rc_recovery_session *head,
+                         const struct rc_sio_session_parts *parts, enum rc_sio_session_state state);
+/* The session is gone. */
+void rc_recovery_drop(struct rc_recovery *recovery, uint32_t unit);
 /* Tells setup.room of its rooms. */
 void rc_recovery_chains_tell(struct rc_recovery *recovery, const struct rc_recovery_session *session);
 

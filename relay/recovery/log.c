@@ -101,7 +101,7 @@ static void log_evict(struct rc_recovery_log *log)
 {
     struct rc_recovery_entry entry;
     memcpy(&entry, entry_at(log, log->tail), sizeof(entry));
-    if (!(entry.flags & RC_RECOVERY_PAD) && entry.sequence > log->floor) {
+    if (!(entry.flags & (RC_RECOVERY_PAD | RC_RECOVERY_LINKED)) && entry.sequence > log->floor) {
         log->floor = entry.sequence;
         atomic_store_explicit(&log->view.segment->floor, log->floor, memory_order_release); /* RV3 */
     }
@@ -140,14 +140,30 @@ static uint8_t *part_put(uint8_t *out, struct rc_span part)
     return out + part.count;
 }
 
+/* Is it one that the router has sequenced? */
+static bool is_message(const struct rc_recovery_entry *entry)
+{
+    return (entry->flags & (RC_RECOVERY_HOLE | RC_RECOVERY_LINKED)) == 0;
+}
+
 bool rc_recovery_log_append(struct rc_recovery_log *log, const struct rc_recovery_entry *head,
                             const struct rc_recovery_parts *parts)
 {
     struct rc_recovery_chain *chain = chain_of(log, head->chain);
-    const bool message = (head->flags & RC_RECOVERY_HOLE) == 0;
+    const bool message = is_message(head);
     if (chain == NULL || (message && head->sequence <= log->sequence)) {
         return true; /* nobody could ask for it, or a predecessor has kept it */
     }
+    if (!rc_recovery_log_put(log, head, parts, &chain->last)) {
+        return false;
+    }
+    log->sequence = message ? head->sequence : log->sequence;
+    return true;
+}
+
+bool rc_recovery_log_put(struct rc_recovery_log *log, const struct rc_recovery_entry *head,
+                         const struct rc_recovery_parts *parts, uint64_t *last)
+{
     struct rc_recovery_entry entry = *head;
     const uint64_t bytes = entry_aligned(sizeof(entry) + parts->channel.count + parts->event.count +
                                          parts->excludes.count + parts->names.count + parts->data.count);
@@ -156,7 +172,7 @@ bool rc_recovery_log_append(struct rc_recovery_log *log, const struct rc_recover
     }
     log_room(log, bytes);
     entry.bytes = (uint32_t)entry_bytes(log, log->head, bytes);
-    entry.previous = chain->last;
+    entry.previous = *last;
     entry.channel_bytes = (uint8_t)parts->channel.count;
     entry.event_bytes = (uint8_t)parts->event.count;
     entry.exclude_count = (uint16_t)(parts->excludes.count / sizeof(struct rc_client_ref));
@@ -169,8 +185,7 @@ bool rc_recovery_log_append(struct rc_recovery_log *log, const struct rc_recover
     out = part_put(out, parts->excludes);
     out = part_put(out, parts->names);
     (void)part_put(out, parts->data);
-    chain->last = log->head + 1;
-    log->sequence = message ? head->sequence : log->sequence;
+    *last = log->head + 1;
     head_store(log, entry.bytes);
     return true;
 }
@@ -188,22 +203,30 @@ uint64_t rc_recovery_log_last(const struct rc_recovery_log *log, uint64_t hash)
 }
 
 int rc_recovery_log_collect(const struct rc_recovery_log *log, uint64_t hash, uint64_t since,
-                            struct rc_recovery_found *found, uint32_t *count, uint32_t most)
+                            struct rc_recovery_search *search)
 {
     const struct rc_recovery_chain *chain = chain_of(log, hash);
     struct rc_recovery_entry entry;
+    struct rc_recovery_parts parts;
     for (uint64_t at = chain == NULL ? 0 : chain->last; at != 0; at = entry.previous) {
         if (at - 1 < log->tail) {
             return log->floor > since ? -ENODATA : 0; /* what is gone had at most that sequence */
         }
-        memcpy(&entry, entry_at(log, at - 1), sizeof(entry));
+        rc_recovery_log_read(log, at - 1, &entry, &parts);
         if (entry.sequence <= since) {
             return 0;
         }
-        if (*count == most) {
+        if (search->walk == 0) {
             return -E2BIG;
         }
-        found[(*count)++] = (struct rc_recovery_found){.position = at - 1, .sequence = entry.sequence};
+        search->walk--;
+        if (!search->wants(search->context, &entry, &parts)) {
+            continue;
+        }
+        if (search->count == search->most) {
+            return -E2BIG;
+        }
+        search->found[search->count++] = (struct rc_recovery_found){.position = at - 1, .sequence = entry.sequence};
     }
     return 0;
 }
@@ -304,14 +327,29 @@ int rc_recovery_log_open(struct rc_recovery_log *log, const struct rc_recovery_v
     return 0;
 }
 
+bool rc_recovery_log_each(const struct rc_recovery_log *log, uint64_t *at, uint64_t *position,
+                          struct rc_recovery_entry *entry)
+{
+    *position = *at > log->tail ? *at : log->tail;
+    while (*position < log->head) {
+        memcpy(entry, entry_at(log, *position), sizeof(*entry));
+        *at = *position + entry->bytes;
+        if (!(entry->flags & RC_RECOVERY_PAD)) {
+            return true;
+        }
+        *position = *at;
+    }
+    return false;
+}
+
 void rc_recovery_log_link(struct rc_recovery_log *log)
 {
     struct rc_recovery_entry entry;
-    for (uint64_t at = log->tail; at < log->head; at += entry.bytes) {
-        memcpy(&entry, entry_at(log, at), sizeof(entry));
-        struct rc_recovery_chain *chain = (entry.flags & RC_RECOVERY_PAD) ? NULL : chain_of(log, entry.chain);
+    uint64_t position;
+    for (uint64_t at = 0; rc_recovery_log_each(log, &at, &position, &entry);) {
+        struct rc_recovery_chain *chain = (entry.flags & RC_RECOVERY_LINKED) ? NULL : chain_of(log, entry.chain);
         if (chain != NULL) {
-            chain->last = at + 1;
+            chain->last = position + 1;
         }
     }
 }

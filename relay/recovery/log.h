@@ -68,11 +68,29 @@ bool rc_recovery_log_wanted(const struct rc_recovery_log *log, uint64_t chain);
 bool rc_recovery_log_append(struct rc_recovery_log *log, const struct rc_recovery_entry *head,
                             const struct rc_recovery_parts *parts);
 
+/* The same of an entry whose chain is its caller's: *last is position + 1 of the newest there, and then this one's. */
+bool rc_recovery_log_put(struct rc_recovery_log *log, const struct rc_recovery_entry *head,
+                         const struct rc_recovery_parts *parts, uint64_t *last);
+/* Each entry that is there, oldest first; *at begins as 0. False: there is no more. */
+bool rc_recovery_log_each(const struct rc_recovery_log *log, uint64_t *at, uint64_t *position,
+                          struct rc_recovery_entry *entry);
+
 /* The sequence of the newest entry of a chain; 0: there is none, or not any more. */
 uint64_t rc_recovery_log_last(const struct rc_recovery_log *log, uint64_t hash);
-/* Adds the chain's entries behind `since` to found[*count], in no order, at most `most`. 0; -ENODATA: some are gone; -E2BIG: there are more. */
+/* What is looked for in chains, and was found. */
+struct rc_recovery_search {
+    struct rc_recovery_found *found; /* borrowed: room for `most` */
+    uint32_t count;
+    uint32_t most;
+    uint32_t walk; /* how many entries may be looked at yet: of others' there may be many */
+    bool (*wants)(const void *context, const struct rc_recovery_entry *entry, const struct rc_recovery_parts *parts);
+    const void *context; /* borrowed */
+};
+
+/* Adds those of the chain's entries behind `since` that are wanted, in no order. 0; -ENODATA: some are gone; -E2BIG: there are more than may be found,
+ * or looked at. */
 int rc_recovery_log_collect(const struct rc_recovery_log *log, uint64_t chain, uint64_t since,
-                            struct rc_recovery_found *found, uint32_t *count, uint32_t most);
+                            struct rc_recovery_search *search);
 /* Brings them into their order, each once; how many. */
 uint32_t rc_recovery_log_order(struct rc_recovery_found *found, uint32_t count);
 /* The entry at a position that was found, until the next one is kept. */

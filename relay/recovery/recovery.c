@@ -12,6 +12,7 @@
 #include "common/records/query.h"
 #include "common/records/select.h"
 #include "relay/recovery/chains.h"
+#include "relay/recovery/linked.h"
 
 static void recovery_gauges(const struct rc_recovery *recovery)
 {
@@ -23,48 +24,11 @@ static void recovery_gauges(const struct rc_recovery *recovery)
     rc_metric_set(metrics, RC_METRIC_RECOVERY_LOG_BYTES, recovery->log.head - recovery->log.tail);
 }
 
-static void session_remove(struct rc_recovery *recovery, uint32_t unit)
-{
-    rc_recovery_chains_unwant(recovery, rc_recovery_session_at(&recovery->sessions, unit));
-    rc_recovery_sessions_remove(&recovery->sessions, unit);
-}
-
 static void session_evicted(void *context, uint32_t unit)
 {
     struct rc_recovery *recovery = context;
     rc_recovery_chains_unwant(recovery, rc_recovery_session_at(&recovery->sessions, unit));
     rc_metric_add(recovery->setup.metrics, RC_METRIC_SESSIONS_EVICTED, 1);
-}
-
-/* The session stands like that from now on; `old`: as which it was known, or RC_SIO_SESSION_NONE. The new one, or none: then it is gone. */
-static uint32_t session_put(struct rc_recovery *recovery, uint32_t old, const struct rc_recovery_session *head,
-                            const struct rc_sio_session_parts *parts, enum rc_sio_session_state state)
-{
-    uint32_t unit = rc_recovery_sessions_make(&recovery->sessions, head, parts, state);
-    if (unit != RC_SIO_SESSION_NONE &&
-        !rc_recovery_chains_want(recovery, rc_recovery_session_at(&recovery->sessions, unit))) {
-        rc_recovery_sessions_unmake(&recovery->sessions, unit);
-        unit = RC_SIO_SESSION_NONE;
-    }
-    if (old != RC_SIO_SESSION_NONE) {
-        rc_recovery_chains_unwant(recovery, rc_recovery_session_at(&recovery->sessions, old));
-    }
-    if (unit == RC_SIO_SESSION_NONE) {
-        if (old != RC_SIO_SESSION_NONE) {
-            rc_recovery_sessions_remove(&recovery->sessions, old);
-        }
-        rc_metric_add(recovery->setup.metrics, RC_METRIC_SESSIONS_REFUSED, 1);
-        rc_log_limited(RC_LOG_WARN, 5, "recovery_full", "sessions=%u remedy=\"raise socketio.recovery_memory\"",
-                       recovery->sessions.count);
-        return RC_SIO_SESSION_NONE;
-    }
-    if (rc_recovery_sessions_replace(&recovery->sessions, old, unit) != 0) {
-        rc_recovery_chains_unwant(recovery, rc_recovery_session_at(&recovery->sessions, unit));
-        rc_recovery_sessions_unmake(&recovery->sessions, unit);
-        rc_metric_add(recovery->setup.metrics, RC_METRIC_SESSIONS_REFUSED, 1);
-        return RC_SIO_SESSION_NONE;
-    }
-    return unit;
 }
 
 /* --- what workers tell ----------------------------------------------------------------------------------------------------- */
@@ -102,7 +66,7 @@ void rc_recovery_take(struct rc_recovery *recovery, uint32_t worker, uint32_t ge
     }
     if (head.state == RC_SIO_SESSION_ENDED) {
         if (old != RC_SIO_SESSION_NONE) {
-            session_remove(recovery, old);
+            rc_recovery_drop(recovery, old);
         }
         recovery_gauges(recovery);
         return;
@@ -120,15 +84,30 @@ void rc_recovery_take(struct rc_recovery *recovery, uint32_t worker, uint32_t ge
     session.lost_ms = now_ms;
     session.channel_bytes = view->head.channel_bytes;
     memcpy(session.channel, view->channel, view->head.channel_bytes);
-    /* A worker that had handled all that it was sent has missed nothing. */
+    if (old == RC_SIO_SESSION_NONE && view->head.code == RC_SIO_SESSION_AGAIN) {
+        session.spoilt = 1; /* it was refused, or given up: nothing was kept for it since */
+    }
+    /* A worker that had handled all that it was sent has missed nothing. One that is no more was not sent what came since it died. */
     const bool behind = view->head.position < recovery->setup.sent(recovery->setup.context, worker);
-    recovery->joining = current && behind ? &session : NULL;
+    recovery->joining = !current || behind ? &session : NULL;
     recovery->joined = view->head.position;
     recovery->joined_ms = now_ms;
-    (void)session_put(recovery, old, &session, &parts, state);
+    (void)rc_recovery_put(recovery, old, &session, &parts, state);
     recovery->joining = NULL;
     recovery->joined = 0;
     recovery_gauges(recovery);
+}
+
+void rc_recovery_told(struct rc_recovery *recovery, uint32_t type, uint32_t worker, bool current,
+                      const struct rc_envelope_view *view, uint64_t now_ms)
+{
+    struct rc_envelope_view its = *view;
+    its.head.origin.worker = (uint16_t)worker;
+    if (recovery != NULL && type == RC_UP_LINK) {
+        rc_recovery_linked_take(recovery, view, now_ms);
+    } else if (recovery != NULL) {
+        rc_recovery_take(recovery, worker, view->head.generation, current, &its, now_ms);
+    }
 }
 
 void rc_recovery_worker_gone(struct rc_recovery *recovery, uint32_t worker, uint32_t generation, uint64_t now_ms)
@@ -157,7 +136,15 @@ void rc_recovery_place(const struct rc_recovery *recovery, struct rc_client_ref 
         if (rc_recovery_session_state(session) == RC_SIO_SESSION_LIVE) {
             socket->worker = (uint16_t)session->worker; /* which finds it by its token */
         }
+    } else if (recovery->on && recovery->setup.moved != NULL &&
+               recovery->setup.moved(recovery->setup.context, socket->random)) {
+        socket->worker = RC_WORKER_FOREIGN;
     }
+}
+
+bool rc_recovery_has(const struct rc_recovery *recovery, uint64_t token)
+{
+    return recovery->on && rc_recovery_sessions_of_token(&recovery->sessions, token) != RC_SIO_SESSION_NONE;
 }
 
 /* --- what is kept ------------------------------------------------------------------------------------------------------------ */
@@ -169,8 +156,9 @@ static uint32_t entry_flags(const struct rc_envelope *head)
            ((head->flags & RC_ENVELOPE_NO_ECHO) ? RC_RECOVERY_NO_ECHO : 0u);
 }
 
-/* The chain of a message for several rooms, or except some: that of its one room, else everybody's. */
-static uint64_t chain_of_select(const struct rc_envelope_view *view)
+/* The chain of a message for several rooms, or except some: that of its one room, else everybody's. A room that is named like a socket may be one's
+ * own, or one that sockets have joined: applications make such names, too. Or both, which is everybody's. */
+static uint64_t chain_of_select(const struct rc_recovery *recovery, const struct rc_envelope_view *view)
 {
     struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
     struct rc_span first;
@@ -182,25 +170,32 @@ static uint64_t chain_of_select(const struct rc_envelope_view *view)
         return view->head.channel_hash;
     }
     (void)rc_channel_split(first, &nsp, &room);
-    return rc_sid_read(&sid, room) ? rc_recovery_chain_of_token(sid.client.random) : rc_recovery_chain_of_name(first);
+    const uint64_t named = rc_recovery_chain_of_name(first);
+    if (!rc_sid_read(&sid, room) ||
+        rc_recovery_sessions_of_token(&recovery->sessions, sid.client.random) == RC_SIO_SESSION_NONE) {
+        return named;
+    }
+    return rc_recovery_log_wanted(&recovery->log, named) ? view->head.channel_hash
+                                                         : rc_recovery_chain_of_token(sid.client.random);
 }
 
-static uint64_t chain_of_message(enum rc_record_type type, const struct rc_envelope_view *view)
+static uint64_t chain_of_message(const struct rc_recovery *recovery, enum rc_record_type type,
+                                 const struct rc_envelope_view *view)
 {
     return type == RC_DOWN_DIRECT   ? rc_recovery_chain_of_token(view->head.target.random)
-           : type == RC_DOWN_SELECT ? chain_of_select(view)
+           : type == RC_DOWN_SELECT ? chain_of_select(recovery, view)
                                     : view->head.channel_hash;
 }
 
 void rc_recovery_keep(struct rc_recovery *recovery, enum rc_record_type type, const struct rc_envelope_view *view,
-                      uint64_t now_ms)
+                      uint32_t identity, uint64_t now_ms)
 {
     const struct rc_envelope *head = &view->head;
     const bool wanted = (head->flags & RC_ENVELOPE_VOLATILE) == 0;
     if (!recovery->on) {
         return;
     }
-    const uint64_t chain = chain_of_message(type, view);
+    const uint64_t chain = chain_of_message(recovery, type, view);
     recovery->newest = head->sequence;
     recovery->recent[head->sequence % RC_RECOVERY_RECENT] = wanted ? chain : 0;
     if (!wanted || recovery->sessions.count == 0) {
@@ -211,6 +206,7 @@ void rc_recovery_keep(struct rc_recovery *recovery, enum rc_record_type type, co
                                       .chain = chain,
                                       .time_ms = now_ms,
                                       .origin = head->origin.random,
+                                      .identity = identity,
                                       .flags = entry_flags(head)};
     struct rc_recovery_parts parts = {
         .channel = rc_span_of(view->channel, head->channel_bytes),
@@ -331,34 +327,39 @@ static bool hole_is_for(const struct sought *sought, const struct rc_recovery_en
            (channel.count == 0 || rc_span_equal(channel, RC_SPAN("*")) || is_in(sought, channel));
 }
 
-/* The entries of all its chains behind `since`, in their order. As rc_recovery_log_collect. */
+static bool is_for(const void *context, const struct rc_recovery_entry *entry, const struct rc_recovery_parts *parts)
+{
+    const struct sought *sought = context;
+    return (entry->flags & RC_RECOVERY_HOLE) ? hole_is_for(sought, entry, parts->channel)
+                                             : entry_is_for(sought, entry, parts);
+}
+
+/* Leaves in recovery->found what of all its chains behind `since` is for it, holes among it, in their order. As rc_recovery_log_collect. */
 static int missed_collect(struct rc_recovery *recovery, const struct sought *sought, uint64_t since, uint32_t *count)
 {
-    struct rc_recovery_log *log = &recovery->log;
+    struct rc_recovery_search search = {.found = recovery->found,
+                                        .most = RC_RECOVERY_MISSED_MAX,
+                                        .walk = RC_RECOVERY_WALK_MAX,
+                                        .wants = is_for,
+                                        .context = sought};
+    const struct rc_recovery_log *log = &recovery->log;
     struct rc_span rooms = sought->rooms;
     struct rc_span room;
-    *count = 0;
-    int rc =
-        rc_recovery_log_collect(log, RC_RECOVERY_CHAIN_HOLES, since, recovery->found, count, RC_RECOVERY_MISSED_MAX);
-    rc = rc == 0 ? rc_recovery_log_collect(log, rc_recovery_chain_of_token(sought->token), since, recovery->found,
-                                           count, RC_RECOVERY_MISSED_MAX)
-                 : rc;
+    int rc = rc_recovery_log_collect(log, RC_RECOVERY_CHAIN_HOLES, since, &search);
+    rc = rc == 0 ? rc_recovery_log_collect(log, rc_recovery_chain_of_token(sought->token), since, &search) : rc;
     for (uint32_t i = 0; i < RC_RECOVERY_LIVES && rc == 0; i++) {
         const uint64_t random = sought->session->lives[i];
         rc = random == 0 || random == sought->token
                  ? 0
-                 : rc_recovery_log_collect(log, rc_recovery_chain_of_token(random), since, recovery->found, count,
-                                           RC_RECOVERY_MISSED_MAX);
+                 : rc_recovery_log_collect(log, rc_recovery_chain_of_token(random), since, &search);
     }
     if (rc == 0 && sought->channel.count == 2) {
-        rc = rc_recovery_log_collect(log, rc_recovery_chain_of_name(RC_SPAN("*")), since, recovery->found, count,
-                                     RC_RECOVERY_MISSED_MAX);
+        rc = rc_recovery_log_collect(log, rc_recovery_chain_of_name(RC_SPAN("*")), since, &search);
     }
     while (rc == 0 && rc_sio_session_room_next(&rooms, &room)) {
-        rc = rc_recovery_log_collect(log, rc_recovery_chain_of_name(room), since, recovery->found, count,
-                                     RC_RECOVERY_MISSED_MAX);
+        rc = rc_recovery_log_collect(log, rc_recovery_chain_of_name(room), since, &search);
     }
-    *count = rc_recovery_log_order(recovery->found, *count);
+    *count = rc_recovery_log_order(recovery->found, search.count);
     return rc;
 }
 
@@ -371,7 +372,6 @@ static uint64_t missed_bytes(const struct rc_recovery_parts *parts)
 static uint16_t find_missed(struct rc_recovery *recovery, const struct sought *sought, uint64_t since, uint32_t *count)
 {
     uint64_t bytes = 0;
-    uint32_t kept = 0;
     const int rc = missed_collect(recovery, sought, since, count);
     if (rc != 0) {
         return rc == -ENODATA ? RC_SIO_SESSION_TOO_OLD : RC_SIO_SESSION_TOO_MUCH;
@@ -380,20 +380,15 @@ static uint16_t find_missed(struct rc_recovery *recovery, const struct sought *s
         struct rc_recovery_entry entry;
         struct rc_recovery_parts parts;
         rc_recovery_log_read(&recovery->log, recovery->found[i].position, &entry, &parts);
+        bytes += missed_bytes(&parts);
         if (entry.flags & RC_RECOVERY_HOLE) {
-            if (hole_is_for(sought, &entry, parts.channel)) {
-                return RC_SIO_SESSION_TOO_OLD;
-            }
-        } else if (entry_is_for(sought, &entry, &parts)) {
-            recovery->found[kept++] = recovery->found[i];
-            bytes += missed_bytes(&parts);
-            if (missed_bytes(&parts) + sizeof(struct rc_missed_head) > recovery->setup.record_bytes_max ||
-                bytes > recovery->setup.config->socketio.recovery_max_bytes) {
-                return RC_SIO_SESSION_TOO_MUCH;
-            }
+            return RC_SIO_SESSION_TOO_OLD;
+        }
+        if (missed_bytes(&parts) + sizeof(struct rc_missed_head) > recovery->setup.record_bytes_max ||
+            bytes > recovery->setup.config->socketio.recovery_max_bytes) {
+            return RC_SIO_SESSION_TOO_MUCH;
         }
     }
-    *count = kept;
     return 0;
 }
 
@@ -452,17 +447,14 @@ static int send_missed(const struct rc_recovery *recovery, uint32_t worker, stru
 
 /* --- questions ------------------------------------------------------------------------------------------------------------------- */
 
-/* The session that is asked for, if it may be had. Else enum rc_sio_session_code. */
-static uint16_t find_claimed(struct rc_recovery *recovery, const struct rc_envelope_view *view, uint64_t now_ms,
-                             uint32_t *unit, uint64_t *since)
+uint16_t rc_recovery_claimed(struct rc_recovery *recovery, struct rc_span channel, struct rc_span asked,
+                             uint64_t now_ms, uint32_t *unit, uint64_t *since)
 {
-    const size_t before = sizeof(struct rc_query_head);
     struct rc_sio_session_claim claim;
     struct rc_sio_session_parts parts;
     struct rc_span user;
     struct rc_span offset;
-    if (rc_sio_session_claim_read(rc_span_of(view->data + before, view->head.data_bytes - before), &claim, &user,
-                                  &offset) < 0) {
+    if (rc_sio_session_claim_read(asked, &claim, &user, &offset) < 0) {
         return RC_SIO_SESSION_UNKNOWN;
     }
     *unit = rc_recovery_sessions_find(&recovery->sessions, claim.pid);
@@ -472,16 +464,18 @@ static uint16_t find_claimed(struct rc_recovery *recovery, const struct rc_envel
     const struct rc_recovery_session *session = rc_recovery_session_at(&recovery->sessions, *unit);
     rc_recovery_session_parts(session, &parts);
     const bool lost = rc_recovery_session_state(session) == RC_SIO_SESSION_LOST;
-    if ((lost && now_ms - session->lost_ms > recovery->setup.config->socketio.recovery_ms) ||
-        !rc_span_equal(rc_span_of(session->channel, session->channel_bytes),
-                       rc_span_of(view->channel, view->head.channel_bytes))) {
+    if ((lost && rc_recovery_session_over(&recovery->sessions, session, now_ms)) || session->linked ||
+        !rc_span_equal(rc_span_of(session->channel, session->channel_bytes), channel)) {
         return RC_SIO_SESSION_UNKNOWN;
     }
     if (!rc_span_equal(parts.user, user)) {
         return RC_SIO_SESSION_FOREIGN_USER;
     }
-    if (!lost) {
+    if (!lost || session->came == RC_RECOVERY_ARRIVES) {
         return RC_SIO_SESSION_CONNECTED;
+    }
+    if (session->spoilt) {
+        return RC_SIO_SESSION_TOO_OLD;
     }
     *since = session->since;
     if (offset.count > 0) {
@@ -494,6 +488,31 @@ static uint16_t find_claimed(struct rc_recovery *recovery, const struct rc_envel
         *since = kind == RC_OFFSET_OWN && sequence > *since ? sequence : *since;
     }
     return 0;
+}
+
+uint16_t rc_recovery_missed(struct rc_recovery *recovery, uint32_t unit, uint64_t since, uint32_t *count)
+{
+    const struct sought sought = sought_of(rc_recovery_session_at(&recovery->sessions, unit));
+    return find_missed(recovery, &sought, since, count);
+}
+
+/* The session that a worker asks for, if it may be had; what is not here is looked for elsewhere before it is taken. *counts: it is known whether it is had. */
+static uint16_t find_asked(struct rc_recovery *recovery, const struct rc_envelope_view *asked, uint64_t now_ms,
+                           uint32_t *unit, uint64_t *since, bool *counts)
+{
+    struct rc_query_head head;
+    const struct rc_span channel = rc_span_of(asked->channel, asked->head.channel_bytes);
+    const struct rc_span claim = rc_span_of(asked->data + sizeof(head), asked->head.data_bytes - sizeof(head));
+    memcpy(&head, asked->data, sizeof(head));
+    uint16_t code = rc_recovery_claimed(recovery, channel, claim, now_ms, unit, since);
+    *counts = code != RC_SIO_SESSION_CONNECTED ||
+              rc_recovery_session_at(&recovery->sessions, *unit)->came != RC_RECOVERY_ARRIVES;
+    if (code == RC_SIO_SESSION_UNKNOWN && head.kind == RC_QUERY_SESSION && recovery->setup.elsewhere != NULL) {
+        code = recovery->setup.elsewhere(recovery->setup.context, channel, claim);
+        *counts = code != 0;
+        code = code == 0 ? RC_SIO_SESSION_CONNECTED : code;
+    }
+    return code;
 }
 
 static uint16_t answer_session(struct rc_recovery *recovery, struct rc_envelope_view *view, uint32_t unit,
@@ -535,7 +554,7 @@ static uint16_t answer_missed(struct rc_recovery *recovery, uint32_t worker, str
     session.worker = worker;
     session.generation = recovery->setup.generation(recovery->setup.context, worker);
     session.since = since;
-    (void)session_put(recovery, unit, &session, &parts, RC_SIO_SESSION_LIVE);
+    (void)rc_recovery_put(recovery, unit, &session, &parts, RC_SIO_SESSION_LIVE);
     rc_metric_add(recovery->setup.metrics, RC_METRIC_RECOVERED, 1);
     rc_metric_add(recovery->setup.metrics, RC_METRIC_RECOVERED_MESSAGES, count);
     return 0;
@@ -563,25 +582,35 @@ bool rc_recovery_asked(struct rc_recovery *recovery, uint32_t worker, const stru
         return false;
     }
     memcpy(&head, asked->data, sizeof(head));
-    if (head.kind != RC_QUERY_SESSION && head.kind != RC_QUERY_MISSED) {
+    if (head.kind != RC_QUERY_SESSION && head.kind != RC_QUERY_MISSED && head.kind != RC_QUERY_LINK) {
         return false;
     }
     view.head.flags = (uint16_t)(asked->head.flags & RC_ENVELOPE_API);
     view.head.key_bytes = view.head.event_bytes = 0;
     view.head.exclude_count = 0;
     view.head.exclude_text_bytes = view.head.data_bytes = 0;
-    uint16_t code = recovery->on ? find_claimed(recovery, asked, now_ms, &unit, &since) : RC_SIO_SESSION_UNKNOWN;
-    const bool missed = head.kind == RC_QUERY_MISSED;
-    if (code == 0) {
+    const bool linked = head.kind == RC_QUERY_LINK;
+    const bool missed = head.kind == RC_QUERY_MISSED || linked;
+    bool counts = true;
+    uint16_t code = RC_SIO_SESSION_UNKNOWN;
+    if (linked && rc_recovery_is_linked(recovery)) {
+        code = rc_recovery_linked_asked(recovery, worker, asked, &view, now_ms);
+        counts = code != RC_SIO_SESSION_UNKNOWN || head.limit != RC_QUERY_NOT_LAST;
+    } else if (!linked && recovery->on) {
+        code = find_asked(recovery, asked, now_ms, &unit, &since, &counts);
+    }
+    if (code == 0 && !linked) {
         code =
             missed ? answer_missed(recovery, worker, &view, unit, since) : answer_session(recovery, &view, unit, since);
         if (code == RC_SIO_SESSION_TOO_OLD || code == RC_SIO_SESSION_TOO_MUCH) {
-            session_remove(recovery, unit); /* it is somebody new from here on: what it missed is looked for once */
+            rc_recovery_drop(recovery, unit); /* it is somebody new from here on: what it missed is looked for once */
         }
     }
     view.head.code = code;
     if (code != 0) {
         view.head.data_bytes = 0;
+    }
+    if (code != 0 && counts) {
         count_refused(recovery, code);
     }
     if (code != 0 || !missed) {
@@ -593,18 +622,17 @@ bool rc_recovery_asked(struct rc_recovery *recovery, uint32_t worker, const stru
 
 /* --- life --------------------------------------------------------------------------------------------------------------------------- */
 
+static void session_expired(void *context, uint32_t unit)
+{
+    struct rc_recovery *recovery = context;
+    rc_recovery_drop(recovery, unit);
+    rc_metric_add(recovery->setup.metrics, RC_METRIC_SESSIONS_EXPIRED, 1);
+}
+
 void rc_recovery_sweep(struct rc_recovery *recovery, uint64_t now_ms)
 {
-    while (recovery->on && recovery->sessions.oldest != 0) {
-        const uint32_t unit = recovery->sessions.oldest - 1;
-        const struct rc_recovery_session *session = rc_recovery_session_at(&recovery->sessions, unit);
-        if (now_ms - session->lost_ms <= recovery->setup.config->socketio.recovery_ms) {
-            break;
-        }
-        session_remove(recovery, unit);
-        rc_metric_add(recovery->setup.metrics, RC_METRIC_SESSIONS_EXPIRED, 1);
-    }
-    if (recovery->on) {
+    if (recovery->on || rc_recovery_is_linked(recovery)) {
+        rc_recovery_sessions_sweep(&recovery->sessions, now_ms, session_expired, recovery);
         recovery_gauges(recovery);
     }
 }
@@ -620,11 +648,40 @@ void rc_recovery_tell_rooms(struct rc_recovery *recovery)
     }
 }
 
+/* All those of a predecessor, or those that were on their way. -ENOMEM. */
+static int forget_sessions(struct rc_recovery *recovery, bool all, void (*forget)(struct rc_recovery *, uint32_t unit))
+{
+    struct rc_recovery_sessions *sessions = &recovery->sessions;
+    uint32_t *units = calloc((size_t)sessions->count + 1, sizeof(*units));
+    uint32_t count = 0;
+    uint32_t cursor = 0;
+    uint32_t unit;
+    while (units != NULL && (unit = rc_hashmap_each(&sessions->pids, &cursor)) != RC_HASHMAP_NONE) {
+        if (all || rc_recovery_session_at(sessions, unit)->came == RC_RECOVERY_ARRIVES) {
+            units[count++] = unit;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        forget(recovery, units[i]);
+    }
+    free(units);
+    return units == NULL ? -ENOMEM : 0;
+}
+
+static void session_forget(struct rc_recovery *recovery, uint32_t unit)
+{
+    rc_recovery_sessions_remove(&recovery->sessions, unit);
+}
+
 /* A predecessor's sessions: what they want is kept on; those of workers that died meanwhile are lost. */
 static int adopt_sessions(struct rc_recovery *recovery)
 {
     uint32_t cursor = 0;
     uint32_t unit;
+    const int rc = forget_sessions(recovery, false, session_forget); /* what was to come came to the predecessor */
+    if (rc != 0) {
+        return rc;
+    }
     while ((unit = rc_hashmap_each(&recovery->sessions.pids, &cursor)) != RC_HASHMAP_NONE) {
         if (!rc_recovery_chains_want(recovery, rc_recovery_session_at(&recovery->sessions, unit))) {
             return -ENOMEM;
@@ -638,7 +695,9 @@ int rc_recovery_open(struct rc_recovery *recovery, const struct rc_recovery_setu
 {
     bool damaged = false;
     *recovery = (struct rc_recovery){.setup = *setup, .silent = true};
-    if (setup->view->unit_count == 0 || setup->config->socketio.recovery_ms == 0) {
+    const bool own = setup->config->socketio.recovery_ms > 0;
+    const bool linked = setup->config->socketio.link.text[0] != '\0';
+    if (setup->view->unit_count == 0 || (!own && !linked)) {
         return 0;
     }
     recovery->found = calloc(RC_RECOVERY_MISSED_MAX, sizeof(*recovery->found));
@@ -647,14 +706,17 @@ int rc_recovery_open(struct rc_recovery *recovery, const struct rc_recovery_setu
     recovery->recent = calloc(RC_RECOVERY_RECENT, sizeof(*recovery->recent));
     int rc = recovery->found == NULL || recovery->record == NULL || recovery->recent == NULL ? -ENOMEM : 0;
     rc = rc == 0 ? rc_recovery_log_open(&recovery->log, setup->view, &damaged) : rc;
-    rc = rc == 0 ? rc_recovery_sessions_open(&recovery->sessions, setup->view) : rc;
+    rc =
+        rc == 0 ? rc_recovery_sessions_open(&recovery->sessions, setup->view, setup->config->socketio.recovery_ms) : rc;
     rc = rc == 0 ? adopt_sessions(recovery) : rc;
+    rc = rc == 0 && linked ? rc_recovery_linked_open(recovery) : rc;
     if (rc != 0) {
         rc_recovery_close(recovery);
         return rc;
     }
-    recovery->on = true;
-    recovery->sequence = recovery->newest = recovery->log.sequence;
+    recovery->on = own;
+    recovery->sequence = recovery->newest =
+        recovery->log.sequence > setup->began ? recovery->log.sequence : setup->began;
     recovery->sessions.evicted = session_evicted;
     recovery->sessions.context = recovery;
     rc_offset_origin(recovery->origin, setup->instance_id, setup->boot_nonce);
@@ -662,11 +724,11 @@ int rc_recovery_open(struct rc_recovery *recovery, const struct rc_recovery_setu
         rc_metric_add(setup->metrics, RC_METRIC_RECOVERY_DAMAGED, 1);
         rc_log_warn("recovery_damaged", "sessions=%u reason=\"the log makes no sense: nobody comes back\"",
                     recovery->sessions.count);
-        uint32_t cursor = 0;
-        for (uint32_t unit; (unit = rc_hashmap_each(&recovery->sessions.pids, &cursor)) != RC_HASHMAP_NONE;
-             cursor = 0) {
-            session_remove(recovery, unit);
-        }
+        rc = forget_sessions(recovery, true, rc_recovery_drop);
+    }
+    if (rc != 0) {
+        rc_recovery_close(recovery);
+        return rc;
     }
     recovery_gauges(recovery);
     return 0;
@@ -674,6 +736,7 @@ int rc_recovery_open(struct rc_recovery *recovery, const struct rc_recovery_setu
 
 void rc_recovery_close(struct rc_recovery *recovery)
 {
+    rc_recovery_linked_close(recovery);
     rc_recovery_log_close(&recovery->log);
     rc_recovery_sessions_close(&recovery->sessions);
     free(recovery->found);
@@ -685,4 +748,7 @@ void rc_recovery_close(struct rc_recovery *recovery)
 void rc_recovery_configure(struct rc_recovery *recovery, const struct rc_config *config)
 {
     recovery->setup.config = config;
+    if (recovery->on || rc_recovery_is_linked(recovery)) {
+        rc_recovery_sessions_keep_for(&recovery->sessions, config->socketio.recovery_ms);
+    }
 }

@@ -44,6 +44,9 @@ enum rc_recovery_entry_flags {
     RC_RECOVERY_DIRECT = 1u << 4, /* for the socket with the token `target` alone */
     RC_RECOVERY_HOLE = 1u << 5,   /* no message: some of the channel were missed here (no name: of any) */
     RC_RECOVERY_PAD = 1u << 6,    /* nothing, up to the end of the circle */
+    /* What an application behind links has said (linked.h). channel: its namespace, event: the offset, names: both lists; target: position + 1 of the
+     * one before it in the chain of its offset; origin: of whose sockets alone. With HOLE: its messages are not there. */
+    RC_RECOVERY_LINKED = 1u << 7,
 };
 
 /* Then channel | event | excludes (16 bytes each) | names | data, up to RC_RECOVERY_ALIGN. */
@@ -60,12 +63,18 @@ struct rc_recovery_entry {
     uint16_t exclude_count;
     uint8_t channel_bytes;
     uint8_t event_bytes;
-    uint32_t flags; /* enum rc_recovery_entry_flags */
-    uint32_t reserved;
+    uint32_t flags;    /* enum rc_recovery_entry_flags */
+    uint32_t identity; /* of the message, the same on all hosts; 0 = not known */
 };
 _Static_assert(sizeof(struct rc_recovery_entry) == 72, "recovery entry layout");
 
 #define RC_RECOVERY_LIVES 4u
+
+enum rc_recovery_came {
+    RC_RECOVERY_OWN,
+    RC_RECOVERY_CAME,    /* from another instance */
+    RC_RECOVERY_ARRIVES, /* it is on its way: nobody gets it yet */
+};
 
 /* A block of a session begins with it; user, set and rooms follow as in its record. */
 struct rc_recovery_session {
@@ -79,8 +88,11 @@ struct rc_recovery_session {
     uint32_t worker;
     uint32_t generation; /* of the worker */
     uint8_t channel_bytes;
-    uint8_t came; /* from another instance: an offset of another one means `since` */
-    uint8_t pad[2];
+    uint8_t came; /* enum rc_recovery_came: an offset of another instance means `since` */
+    uint8_t
+        linked; /* linked.h: `user` is its sid, `rooms` what KEEP says, its pid a digest; since_ms: how long it is kept */
+    uint8_t
+        spoilt; /* 1: it has changed since, and there was no room for that: it stands for who it is, but cannot come back */
     struct rc_sio_session_head head;
     char channel[RC_CHANNEL_NAME_MAX]; /* "{nsp}#" */
     uint8_t pad1[1];

@@ -27,7 +27,7 @@ static uint64_t block_need(const struct rc_sio_session_head *head)
 uint64_t rc_recovery_session_token(const struct rc_recovery_session *session)
 {
     struct rc_sid sid;
-    return rc_sid_read(&sid, rc_span_of(session->head.sid, RC_SID_BYTES)) ? sid.client.random : 0;
+    return !session->linked && rc_sid_read(&sid, rc_span_of(session->head.sid, RC_SID_BYTES)) ? sid.client.random : 0;
 }
 
 /* --- how it is found ---------------------------------------------------------------------------------------------------- */
@@ -72,6 +72,74 @@ uint32_t rc_recovery_sessions_of_token(const struct rc_recovery_sessions *sessio
                       : rc_hashmap_find(&sessions->tokens, token_hash(token), token_equal, &sought);
 }
 
+/* --- when they end ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t session_ms(const struct rc_recovery_sessions *sessions, const struct rc_recovery_session *session)
+{
+    return session->linked ? session->head.since_ms : sessions->own_ms;
+}
+
+bool rc_recovery_session_over(const struct rc_recovery_sessions *sessions, const struct rc_recovery_session *session,
+                              uint64_t now_ms)
+{
+    return now_ms > session->lost_ms && now_ms - session->lost_ms > session_ms(sessions, session);
+}
+
+static void due_add(struct rc_recovery_sessions *sessions, uint32_t unit)
+{
+    const struct rc_recovery_session *session = rc_recovery_session_at(sessions, unit);
+    const uint64_t ms = session_ms(sessions, session);
+    const uint64_t due_ms = session->lost_ms <= UINT64_MAX - ms ? session->lost_ms + ms : UINT64_MAX;
+    uint64_t tick = due_ms / RC_RECOVERY_DUE_MS;
+    tick = tick > sessions->swept_tick ? tick : sessions->swept_tick + 1; /* what is over already is in the next one */
+    struct rc_recovery_index *one = &sessions->index[unit];
+    uint32_t *list = &sessions->due[tick % RC_RECOVERY_DUE_TICKS];
+    one->tick = (uint32_t)(tick % RC_RECOVERY_DUE_TICKS);
+    one->before = 0;
+    one->behind = *list;
+    if (*list != 0) {
+        sessions->index[*list - 1].before = unit + 1;
+    }
+    *list = unit + 1;
+}
+
+static void due_remove(struct rc_recovery_sessions *sessions, uint32_t unit)
+{
+    const struct rc_recovery_index *one = &sessions->index[unit];
+    *(one->before != 0 ? &sessions->index[one->before - 1].behind : &sessions->due[one->tick]) = one->behind;
+    if (one->behind != 0) {
+        sessions->index[one->behind - 1].before = one->before;
+    }
+}
+
+void rc_recovery_sessions_keep_for(struct rc_recovery_sessions *sessions, uint64_t own_ms)
+{
+    if (own_ms == sessions->own_ms) {
+        return;
+    }
+    sessions->own_ms = own_ms;
+    for (uint32_t at = sessions->oldest; at != 0; at = sessions->index[at - 1].newer) {
+        due_remove(sessions, at - 1);
+        due_add(sessions, at - 1);
+    }
+}
+
+void rc_recovery_sessions_sweep(struct rc_recovery_sessions *sessions, uint64_t now_ms,
+                                void (*over)(void *context, uint32_t unit), void *context)
+{
+    const uint64_t now = now_ms / RC_RECOVERY_DUE_MS;
+    const uint64_t round = now > RC_RECOVERY_DUE_TICKS ? now - RC_RECOVERY_DUE_TICKS : 0;
+    for (uint64_t tick = sessions->swept_tick > round ? sessions->swept_tick + 1 : round + 1; tick <= now; tick++) {
+        for (uint32_t at = sessions->due[tick % RC_RECOVERY_DUE_TICKS], behind = 0; at != 0; at = behind) {
+            behind = sessions->index[at - 1].behind;
+            if (rc_recovery_session_over(sessions, rc_recovery_session_at(sessions, at - 1), now_ms)) {
+                over(context, at - 1);
+            } /* else it is of a later round, or of later in this tick */
+        }
+    }
+    sessions->swept_tick = now > 0 ? now - 1 : 0; /* some of this tick are not over yet */
+}
+
 /* --- the order of loss --------------------------------------------------------------------------------------------------- */
 
 static void lost_add(struct rc_recovery_sessions *sessions, uint32_t unit)
@@ -80,6 +148,7 @@ static void lost_add(struct rc_recovery_sessions *sessions, uint32_t unit)
     *(sessions->newest != 0 ? &sessions->index[sessions->newest - 1].newer : &sessions->oldest) = unit + 1;
     sessions->newest = unit + 1;
     sessions->lost_count++;
+    due_add(sessions, unit);
 }
 
 static void lost_remove(struct rc_recovery_sessions *sessions, uint32_t unit)
@@ -88,6 +157,7 @@ static void lost_remove(struct rc_recovery_sessions *sessions, uint32_t unit)
     *(one->older != 0 ? &sessions->index[one->older - 1].newer : &sessions->oldest) = one->newer;
     *(one->newer != 0 ? &sessions->index[one->newer - 1].older : &sessions->newest) = one->older;
     sessions->lost_count--;
+    due_remove(sessions, unit);
 }
 
 /* --- coming and going ------------------------------------------------------------------------------------------------------ */
@@ -99,7 +169,8 @@ static int session_index(struct rc_recovery_sessions *sessions, uint32_t unit)
     if (rc_hashmap_insert(&sessions->pids, hash, unit) != 0) {
         return -ENOMEM;
     }
-    if (rc_hashmap_insert(&sessions->tokens, token_hash(rc_recovery_session_token(session)), unit) != 0) {
+    const uint64_t token = rc_recovery_session_token(session);
+    if (token != 0 && rc_hashmap_insert(&sessions->tokens, token_hash(token), unit) != 0) {
         (void)rc_hashmap_remove(&sessions->pids, hash, unit);
         return -ENOMEM;
     }
@@ -124,12 +195,24 @@ void rc_recovery_sessions_remove(struct rc_recovery_sessions *sessions, uint32_t
 {
     const struct rc_recovery_session *session = rc_recovery_session_at(sessions, unit);
     (void)rc_hashmap_remove(&sessions->pids, rc_hash(session->head.pid, RC_PID_BYTES), unit);
-    (void)rc_hashmap_remove(&sessions->tokens, token_hash(rc_recovery_session_token(session)), unit);
+    if (rc_recovery_session_token(session) != 0) {
+        (void)rc_hashmap_remove(&sessions->tokens, token_hash(rc_recovery_session_token(session)), unit);
+    }
     sessions->count--;
     if (rc_recovery_session_state(session) == RC_SIO_SESSION_LOST) {
         lost_remove(sessions, unit);
     }
     block_free(sessions, unit);
+}
+
+/* The one that was lost first, but for the one that is to be replaced; RC_SIO_SESSION_NONE: there is no other. */
+static uint32_t session_victim(const struct rc_recovery_sessions *sessions, const char pid[RC_PID_BYTES])
+{
+    uint32_t at = sessions->oldest;
+    if (at != 0 && memcmp(rc_recovery_session_at(sessions, at - 1)->head.pid, pid, RC_PID_BYTES) == 0) {
+        at = sessions->index[at - 1].newer;
+    }
+    return at == 0 ? RC_SIO_SESSION_NONE : at - 1;
 }
 
 uint32_t rc_recovery_sessions_make(struct rc_recovery_sessions *sessions, const struct rc_recovery_session *head,
@@ -138,11 +221,10 @@ uint32_t rc_recovery_sessions_make(struct rc_recovery_sessions *sessions, const 
     const uint64_t need = block_need(&head->head);
     const uint32_t order = rc_blocks_order(need, RC_RECOVERY_UNIT);
     uint32_t unit = order < RC_BLOCK_ORDERS ? rc_blocks_alloc(&sessions->blocks, order) : RC_BLOCK_NONE;
-    for (uint32_t i = 0; order < RC_BLOCK_ORDERS && unit == RC_BLOCK_NONE && sessions->oldest != 0 && i < EVICT_MAX;
-         i++) {
-        const uint32_t victim = sessions->oldest - 1;
-        if (memcmp(rc_recovery_session_at(sessions, victim)->head.pid, head->head.pid, RC_PID_BYTES) == 0) {
-            break; /* the one that is to be replaced */
+    for (uint32_t i = 0; order < RC_BLOCK_ORDERS && unit == RC_BLOCK_NONE && i < EVICT_MAX; i++) {
+        const uint32_t victim = session_victim(sessions, head->head.pid);
+        if (victim == RC_SIO_SESSION_NONE) {
+            break;
         }
         sessions->evicted(sessions->context, victim);
         rc_recovery_sessions_remove(sessions, victim);
@@ -181,6 +263,26 @@ int rc_recovery_sessions_replace(struct rc_recovery_sessions *sessions, uint32_t
     return session_index(sessions, unit);
 }
 
+void rc_recovery_sessions_spoil(struct rc_recovery_sessions *sessions, uint32_t unit,
+                                const struct rc_recovery_session *head, enum rc_sio_session_state state)
+{
+    struct rc_recovery_session *session = rc_recovery_session_at(sessions, unit);
+    if (rc_recovery_session_state(session) == RC_SIO_SESSION_LOST) {
+        lost_remove(sessions, unit);
+    }
+    session->spoilt = 1;
+    session->slot = head->slot;
+    session->worker = head->worker;
+    session->generation = head->generation;
+    session->lost_ms = head->lost_ms;
+    memcpy(session->lives, head->lives, sizeof(session->lives));
+    /* RV6 pairs with nothing that runs at the same time: behind all else, so that a successor finds it whole. */
+    atomic_store_explicit(&session->state, (uint32_t)state + 1, memory_order_release); /* RV6 */
+    if (state == RC_SIO_SESSION_LOST) {
+        lost_add(sessions, unit);
+    }
+}
+
 void rc_recovery_sessions_unmake(struct rc_recovery_sessions *sessions, uint32_t unit)
 {
     block_free(sessions, unit);
@@ -208,7 +310,7 @@ static bool session_whole(const struct rc_recovery_sessions *sessions, uint32_t 
     return (state == RC_SIO_SESSION_LIVE + 1 || state == RC_SIO_SESSION_LOST + 1) && *order < RC_BLOCK_ORDERS &&
            session->bytes == (uint64_t)RC_RECOVERY_UNIT << *order && session->bytes <= left &&
            block_need(&session->head) <= session->bytes && session->channel_bytes > 0 &&
-           rc_recovery_session_token(session) != 0;
+           (rc_recovery_session_token(session) != 0) != (session->linked != 0);
 }
 
 struct age {
@@ -236,6 +338,7 @@ static int order_lost(struct rc_recovery_sessions *sessions)
     }
     qsort(ages, count, sizeof(*ages), age_compare);
     sessions->oldest = sessions->newest = sessions->lost_count = 0;
+    memset(sessions->due, 0, RC_RECOVERY_DUE_TICKS * sizeof(*sessions->due));
     for (uint32_t i = 0; i < count; i++) {
         lost_add(sessions, ages[i].unit);
     }
@@ -258,14 +361,16 @@ static int session_adopt(struct rc_recovery_sessions *sessions, uint32_t unit, u
     return rc_recovery_sessions_replace(sessions, other, unit);
 }
 
-int rc_recovery_sessions_open(struct rc_recovery_sessions *sessions, const struct rc_recovery_view *view)
+int rc_recovery_sessions_open(struct rc_recovery_sessions *sessions, const struct rc_recovery_view *view,
+                              uint64_t own_ms)
 {
-    *sessions = (struct rc_recovery_sessions){.view = *view};
+    *sessions = (struct rc_recovery_sessions){.view = *view, .own_ms = own_ms};
     int rc = rc_blocks_open(&sessions->blocks, view->unit_count);
     rc = rc == 0 ? rc_hashmap_init(&sessions->pids, 1, view->unit_count) : rc;
     rc = rc == 0 ? rc_hashmap_init(&sessions->tokens, 1, view->unit_count) : rc;
     sessions->index = calloc(view->unit_count, sizeof(*sessions->index));
-    rc = sessions->index == NULL ? -ENOMEM : rc;
+    sessions->due = calloc(RC_RECOVERY_DUE_TICKS, sizeof(*sessions->due));
+    rc = sessions->index == NULL || sessions->due == NULL ? -ENOMEM : rc;
     const uint32_t high = atomic_load_explicit(&view->segment->units_high, memory_order_relaxed);
     sessions->units_high = high < view->unit_count ? high : view->unit_count;
     for (uint32_t unit = 0; rc == 0 && unit < sessions->units_high;) {
@@ -287,5 +392,6 @@ void rc_recovery_sessions_close(struct rc_recovery_sessions *sessions)
     rc_hashmap_free(&sessions->tokens);
     rc_blocks_close(&sessions->blocks);
     free(sessions->index);
+    free(sessions->due);
     *sessions = (struct rc_recovery_sessions){0};
 }

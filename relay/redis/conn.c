@@ -128,7 +128,8 @@ void rc_redis_conn_fail(struct rc_redis_conn *conn, const char *why)
     if (was_ready || strcmp(text, conn->logged) != 0) {
         rc_log_warn("redis_connection_lost", "role=\"%s\" address!=\"%s:%u\" ready=%d reason=\"%s\"", conn->role,
                     conn->path[0] != '\0' ? conn->path : conn->address.host, conn->address.port, was_ready, text);
-        memcpy(conn->logged, text, sizeof(text));
+        /* Why it does not come back is told once, also where that is what it was lost by. */
+        conn_shorten(conn->logged, sizeof(conn->logged), was_ready ? "" : text);
     }
     memcpy(conn->error, text, sizeof(text));
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_FAILURES, 1);

@@ -14,7 +14,8 @@
 #include "common/base/span.h"
 
 #define RC_REDIS_ARGS_MAX 1024u /* arguments of one command */
-#define RC_REDIS_NAME_MAX 512u  /* bytes of a Redis channel or key with its prefix */
+#define RC_REDIS_NODES_MAX 128u
+#define RC_REDIS_NAME_MAX 512u /* bytes of a Redis channel or key with its prefix */
 
 /* `events` are those of poll(2) that happened. */
 typedef void rc_redis_ready(void *context, uint32_t events);
@@ -58,8 +59,15 @@ struct rc_redis_subscription {
     /* A message of that channel; both spans live during the call. `channel` is without prefix. */
     void (*message)(void *context, struct rc_span channel, struct rc_span message);
     void *context; /* borrowed */
+    /* A name: in a Cluster at every master that has a connection for subscriptions. What comes through several comes as often. */
+    bool everywhere;
+    /* During `message`: the server through which it came (relay/redis/places.h); 0: there is only one. */
+    uint64_t place;
     struct rc_redis_subscription *next;
-    bool confirmed; /* true exactly while Redis has confirmed it on the connection that lives */
+    uint64_t there[RC_REDIS_NODES_MAX / 64]; /* everywhere: a bit for each node whose connection has confirmed it */
+    bool confirmed; /* true exactly while Redis has confirmed it on home's connection that lives */
+    bool refused;   /* true exactly while Redis has answered it with an error there, and not confirmed it since */
+    bool missed;    /* true exactly while it was confirmed once, here or by a predecessor, and is not now */
 };
 /* What became of a channel's subscription. */
 enum rc_redis_change {

@@ -12,8 +12,10 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
+#include "common/tls/context.h"
 #include "relay/redis/link_state.h"
 #include "relay/redis/node.h"
+#include "relay/redis/pubsub_entry.h"
 #include "relay/redis/pubsub_fixed.h"
 #include "relay/redis/stream.h"
 #include "relay/redis/tls.h"
@@ -154,9 +156,15 @@ static uint16_t node_of(void *context, struct rc_span redis_name, bool sharded)
     return owner != NULL ? owner->index : RC_REDIS_NODE_NONE;
 }
 
+static uint64_t place_of(void *context, uint16_t node)
+{
+    const struct rc_redis_link *link = context;
+    return link->topology->one_master || link->nodes[node] == NULL ? 0 : link->nodes[node]->id;
+}
+
 void rc_redis_channels(struct rc_redis_link *link, const struct rc_redis_channel_ops *ops)
 {
-    const struct rc_redis_pubsub_ops all = {.channel = *ops, .node_of = node_of, .context = link};
+    const struct rc_redis_pubsub_ops all = {.channel = *ops, .node_of = node_of, .place_of = place_of, .context = link};
     rc_redis_pubsub_set_ops(&link->pubsub, &all);
 }
 
@@ -180,6 +188,13 @@ void rc_redis_foreign(struct rc_redis_link *link, const struct rc_redis_foreign_
 void rc_redis_foreign_want(struct rc_redis_link *link, struct rc_span name)
 {
     rc_redis_pubsub_want_foreign(&link->pubsub, name);
+}
+
+bool rc_redis_foreign_heard(const struct rc_redis_link *link, struct rc_span name)
+{
+    const struct rc_redis_pubsub_key key = rc_redis_pubsub_foreign_key(name);
+    const uint32_t index = rc_redis_pubsub_entry_find(&link->pubsub, &key);
+    return index != 0 && link->pubsub.entries[index].state == RC_REDIS_ENTRY_CONFIRMED;
 }
 
 void rc_redis_foreign_unwant(struct rc_redis_link *link, struct rc_span name)
@@ -210,7 +225,44 @@ bool rc_redis_link_quiet(const struct rc_redis_link *link)
     return home == NULL || (rc_redis_link_drained(link) && home->command.waiting_count == 0);
 }
 
-bool rc_redis_link_forward(struct rc_redis_link *link, int fd, int bell_fd, struct rc_redis_health *health)
+/* Of a relay that only forwards, whose pings are over: a connection that has died silently ends with the overlap's time. */
+static void forward_lost(void *context, struct rc_redis_conn *conn, const char *why)
+{
+    (void)why;
+    rc_redis_conn_close(conn); /* it does not come back */
+    rc_redis_link_forward_end(context);
+}
+
+static void forward_late(void *context, struct rc_redis_conn *conn, bool late)
+{
+    (void)context;
+    (void)conn;
+    (void)late;
+}
+
+static void forward_push(void *context, struct rc_redis_conn *conn, const redisReply *reply)
+{
+    struct rc_redis_link *link = context;
+    struct rc_redis_heard heard;
+    (void)conn;
+    if (rc_redis_heard_of(&heard, reply)) { /* all else is the other one's */
+        (void)rc_redis_overlap_take(&link->pubsub.overlap, &heard);
+    }
+}
+
+/* Of a SUBSCRIBE that was under way: the other one asks for the same. */
+static void forward_error(void *context, struct rc_redis_conn *conn, const redisReply *reply)
+{
+    (void)context;
+    (void)conn;
+    (void)reply;
+}
+
+/* Without `ready`: there is no other connection. */
+static const struct rc_redis_conn_ops forward_ops = {
+    .lost = forward_lost, .late = forward_late, .push = forward_push, .error = forward_error};
+
+bool rc_redis_link_forward(struct rc_redis_link *link, int fd, int bell_fd)
 {
     struct rc_redis_node *home = rc_redis_link_home(link);
     struct rc_err err;
@@ -222,11 +274,15 @@ bool rc_redis_link_forward(struct rc_redis_link *link, int fd, int bell_fd, stru
         rc_log_warn("redis_overlap_lost", "reason=\"%s\"", err.text);
         return false;
     }
-    link->health = health;
     if (home->command.handle >= 0) {
         link->wire.host.unwatch(link->wire.host.context, home->command.handle); /* nobody would know what to answer */
         home->command.handle = -1;
     }
+    if (link->topology->close != NULL) {
+        link->topology->close(link); /* wherever the master goes */
+    }
+    home->subscriber.ops = &forward_ops;
+    home->subscriber.context = link;
     return true;
 }
 
@@ -237,6 +293,13 @@ bool rc_redis_link_forward_turn(struct rc_redis_link *link)
         rc_redis_conn_flush(&home->subscriber);
     }
     return home == NULL || rc_redis_overlap_ended(&link->pubsub.overlap);
+}
+
+void rc_redis_link_forward_end(struct rc_redis_link *link)
+{
+    if (!rc_redis_overlap_ended(&link->pubsub.overlap)) {
+        rc_redis_overlap_give_up(&link->pubsub.overlap, NULL, NULL); /* it has kept nothing to handle */
+    }
 }
 
 /* Everything is confirmed: what comes from here on is this relay's. */
@@ -293,6 +356,16 @@ bool rc_redis_link_drained(const struct rc_redis_link *link)
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
+/* When the certificate of this broker expires, for those who are to be told before. */
+static void link_tell_certificate(const struct rc_redis_link *link)
+{
+    if (link->health != NULL) {
+        const int64_t not_after_s = rc_tls_not_after_of(SSL_CTX_get0_certificate(link->wire.tls));
+        atomic_store_explicit(&link->health->certificate_not_after_s, not_after_s > 0 ? (uint64_t)not_after_s : 0,
+                              memory_order_relaxed);
+    }
+}
+
 /* The next connections are made with what the files hold now. Where that is nothing, the former settings stay in use, all of them. */
 static void link_renew_tls(struct rc_redis_link *link, const struct rc_config_redis *config)
 {
@@ -306,6 +379,7 @@ static void link_renew_tls(struct rc_redis_link *link, const struct rc_config_re
     SSL_CTX_free(link->wire.tls); /* connections that have it hold it */
     link->wire.tls = tls;
     link->config.tls_server_name = config->tls_server_name; /* where wire.tls_name is */
+    link_tell_certificate(link);
 }
 
 void rc_redis_link_configure(struct rc_redis_link *link, const struct rc_config_redis *config)
@@ -326,6 +400,7 @@ static int link_prepare(struct rc_redis_link *link, const struct rc_redis_setup 
 {
     link->config = *setup->config;
     link->health = setup->health;
+    link->successor = setup->successor;
     link->home = RC_REDIS_NODE_NONE;
     link->wire = (struct rc_redis_wire){.host = setup->host,
                                         .timers = setup->timers,
@@ -344,6 +419,9 @@ static int link_prepare(struct rc_redis_link *link, const struct rc_redis_setup 
     }
     if (rc != 0) {
         return rc;
+    }
+    if (link->wire.tls != NULL) {
+        link_tell_certificate(link);
     }
     link->topology = topologies[link->url.kind];
     link->outbox_ops = rc_redis_outbox_ops_of(link);

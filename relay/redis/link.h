@@ -68,11 +68,14 @@ bool rc_redis_link_drained(const struct rc_redis_link *link);
 void rc_redis_link_follow(struct rc_redis_link *link, int fd, const char *mark_channel);
 /* Is nothing under way but what others send? */
 bool rc_redis_link_quiet(const struct rc_redis_link *link);
-/* Old: from now on this link only forwards; rc_redis_link_forward_turn instead of rc_redis_link_turn, and no other call. `health`: where it
- * says how it is, which nobody reads any more. False: it cannot be done here, and nothing has changed. */
-bool rc_redis_link_forward(struct rc_redis_link *link, int fd, int bell_fd, struct rc_redis_health *health);
+/* Old: from now on this link only forwards; rc_redis_link_forward_turn instead of rc_redis_link_turn, and no other call. Nobody that it was
+ * given is called any more: what they would write is the other one's. The caller clears the timers. False: it cannot be done here, and
+ * nothing has changed. */
+bool rc_redis_link_forward(struct rc_redis_link *link, int fd, int bell_fd);
 /* True: all is forwarded, or it is hopeless. */
 bool rc_redis_link_forward_turn(struct rc_redis_link *link);
+/* Whatever is not forwarded by now will not be, which the other one is told. The last call. */
+void rc_redis_link_forward_end(struct rc_redis_link *link);
 
 /* --- state --- */
 
@@ -116,6 +119,9 @@ enum rc_redis_want rc_redis_channel_want(struct rc_redis_link *link, uint64_t ha
 void rc_redis_channel_unwant(struct rc_redis_link *link, uint64_t hash, struct rc_span name);
 
 /* --- channels of another format that come and go (one user: bridge/adapter) --- */
+
+/* Is it confirmed? It is wanted already. */
+bool rc_redis_foreign_heard(const struct rc_redis_link *link, struct rc_span name);
 
 /* Right behind rc_redis_link_open. */
 void rc_redis_foreign(struct rc_redis_link *link, const struct rc_redis_foreign_ops *ops);

@@ -23,7 +23,8 @@ struct rc_redis_topology;
 struct rc_redis_node {
     struct rc_redis_link *link; /* borrowed */
     uint16_t index;
-    bool known; /* a Cluster's map names it, or it is the only one */
+    bool known;  /* a Cluster's map names it, or it is the only one */
+    uint64_t id; /* what a Cluster calls it, the same on all instances; 0 = not known */
     struct rc_redis_address address;
     struct rc_redis_conn command;
     struct rc_redis_conn subscriber;
@@ -43,6 +44,7 @@ struct rc_redis_link {
     bool was_up;      /* true exactly when it has been once */
     uint64_t order;   /* of the message published last */
     uint64_t lost_ms; /* when `up` ended, or the start */
+    bool successor;   /* this process follows one that had subscriptions, and read the stream */
     bool active;      /* true exactly after the start: ops of connections count */
     bool sharded;     /* channels of ours are (redis.sharded) */
     bool by_shard; /* some are, or streams are written: every master of the Cluster has its outbox and subscriptions */
@@ -56,6 +58,8 @@ struct rc_redis_link {
     struct rc_redis_script_ops script_ops;
     uint64_t losses_ms; /* not before they are told again */
     struct rc_redis_pubsub pubsub;
+    char agreed[RC_REDIS_NAME_MAX];      /* whose slot's master is home, with prefix; */
+    uint16_t agreed_bytes;               /* 0 = whichever was ready first */
     const char *mark_channel;            /* borrowed; NULL = no other relay is followed */
     struct rc_redis_stream *stream;      /* borrowed; NULL = none */
     struct rc_redis_observer *observers; /* borrowed, a list */

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/metrics/redis_health.h"
 #include "relay/redis/error_reply.h"
+#include "relay/redis/pubsub_fixed.h"
 #include "relay/redis/script.h"
 #include "relay/redis/stream.h"
 #include "relay/redis/topology/topology.h"
@@ -233,12 +234,18 @@ static void conn_error(void *context, struct rc_redis_conn *conn, const redisRep
 {
     struct rc_redis_node *node = context;
     struct rc_redis_link *link = node->link;
+    const enum rc_redis_error error = rc_redis_error_of(reply);
     (void)conn;
+    /* What is everywhere has no slot. Without it home is as connected as it was: what it is for does not work. */
+    if (error != RC_REDIS_ERROR_MOVED && rc_redis_fixed_refused_at(&link->pubsub, node->index)) {
+        node_note(link, reply->str);
+        node_look(link);
+        return;
+    }
     if (!rc_redis_pubsub_asking(&link->pubsub, node->index)) {
         return; /* of a ping: the log has it */
     }
     rc_redis_pubsub_refused(&link->pubsub, node->index);
-    const enum rc_redis_error error = rc_redis_error_of(reply);
     if (link->topology->stale != NULL && (error == RC_REDIS_ERROR_MOVED || error == RC_REDIS_ERROR_DOWN)) {
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_REDIRECTS, 1);
         link->topology->stale(link);

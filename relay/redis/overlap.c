@@ -21,7 +21,7 @@ enum state { STATE_NONE, STATE_FORWARDS, STATE_DONE, STATE_LOST };
 
 struct rc_redis_overlap_head {
     uint32_t magic;
-    _Atomic uint32_t state; /* W: old, and STATE_NONE by the new one when it is over */
+    _Atomic uint32_t state; /* W: old, and STATE_NONE by the new one when it is over, or given up */
     _Atomic uint64_t end;   /* bytes of records that are there. W: old */
     char nonce[RC_REDIS_OVERLAP_NONCE_BYTES + 1];
 };
@@ -91,22 +91,24 @@ static void head_say(struct rc_redis_overlap *overlap, enum state state)
     (void)rc_doorbell_wake(overlap->bell_fd);
 }
 
-static int head_map(struct rc_redis_overlap *overlap)
+/* False: errno says why. */
+static bool head_map(struct rc_redis_overlap *overlap)
 {
     void *head = mmap(NULL, HEAD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, overlap->fd, 0);
     if (head == MAP_FAILED) {
-        return -errno;
+        return false;
     }
     overlap->head = head;
-    return 0;
+    return true;
 }
 
 int rc_redis_overlap_forward(struct rc_redis_overlap *overlap, int fd, int bell_fd, struct rc_err *err)
 {
     uint8_t random[RC_REDIS_OVERLAP_NONCE_BYTES / 2];
     static const char digits[] = "0123456789abcdef";
+    rc_redis_overlap_close(overlap); /* with the one before this one */
     *overlap = (struct rc_redis_overlap){.fd = fd, .bell_fd = bell_fd, .since_ms = rc_clock_ms()};
-    int rc = ftruncate(fd, 0) == 0 && ftruncate(fd, HEAD_BYTES) == 0 ? head_map(overlap) : -errno;
+    int rc = ftruncate(fd, 0) == 0 && ftruncate(fd, HEAD_BYTES) == 0 && head_map(overlap) ? 0 : -errno;
     if (rc == 0 && getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
         rc = -EIO;
     }
@@ -128,7 +130,7 @@ void rc_redis_overlap_forget(int fd)
 {
     struct rc_redis_overlap overlap = {.fd = fd, .bell_fd = -1};
     struct stat status;
-    if (fstat(fd, &status) != 0 || status.st_size < (off_t)HEAD_BYTES || head_map(&overlap) != 0) {
+    if (fstat(fd, &status) != 0 || status.st_size < (off_t)HEAD_BYTES || !head_map(&overlap)) {
         return;
     }
     /* OV2: of a process that is gone. One that follows it, still, gives up. */
@@ -138,17 +140,36 @@ void rc_redis_overlap_forget(int fd)
     rc_redis_overlap_close(&overlap);
 }
 
+/* Nobody reads any more what was forwarded. Whoever forwards, still, sees it and ends. */
+static void head_drop(struct rc_redis_overlap *overlap)
+{
+    atomic_store_explicit(&overlap->head->state, STATE_NONE, memory_order_release); /* OV1 */
+    const int rc = ftruncate(overlap->fd, HEAD_BYTES);
+    (void)rc; /* it stays until the next one forwards */
+}
+
+void rc_redis_overlap_drop(int fd)
+{
+    struct rc_redis_overlap overlap = {.fd = fd, .bell_fd = -1};
+    struct stat status;
+    if (fstat(fd, &status) == 0 && status.st_size >= (off_t)HEAD_BYTES && head_map(&overlap)) {
+        head_drop(&overlap);
+        rc_redis_overlap_close(&overlap);
+    }
+}
+
 bool rc_redis_overlap_follow(struct rc_redis_overlap *overlap, int fd)
 {
     struct stat status;
     *overlap = (struct rc_redis_overlap){.fd = fd, .bell_fd = -1, .since_ms = rc_clock_ms()};
-    if (fstat(fd, &status) != 0 || status.st_size < (off_t)HEAD_BYTES || head_map(overlap) != 0) {
+    if (fstat(fd, &status) != 0 || status.st_size < (off_t)HEAD_BYTES || !head_map(overlap)) {
         return false;
     }
     /* OV2 pairs with OV1. */
     const uint32_t state = atomic_load_explicit(&overlap->head->state, memory_order_acquire);
     if (overlap->head->magic != HEAD_MAGIC || state != STATE_FORWARDS ||
         overlap->head->nonce[RC_REDIS_OVERLAP_NONCE_BYTES] != '\0') {
+        head_drop(overlap); /* it has given up before it was followed */
         rc_redis_overlap_close(overlap);
         return false;
     }
@@ -180,10 +201,31 @@ static void overlap_lose(struct rc_redis_overlap *overlap, const char *why)
     overlap->role = RC_REDIS_OVERLAP_LOST;
 }
 
+/* New: what was forwarded and kept is of no use any more. */
+static void overlap_give_back(struct rc_redis_overlap *overlap)
+{
+    head_drop(overlap);
+    free(overlap->kept);
+    free(overlap->scratch);
+    overlap->kept = overlap->scratch = NULL;
+    overlap->kept_bytes = overlap->kept_capacity = overlap->scratch_bytes = 0;
+}
+
+/* Old: has whoever follows ended it? */
+static bool is_abandoned(const struct rc_redis_overlap *overlap)
+{
+    /* OV2 */
+    return overlap->role == RC_REDIS_OVERLAP_FORWARDS &&
+           atomic_load_explicit(&overlap->head->state, memory_order_acquire) == STATE_NONE;
+}
+
 static void forward_one(struct rc_redis_overlap *overlap, const struct rc_redis_heard *heard)
 {
     const struct record record = record_of(heard);
     const size_t bytes = record_bytes(&record);
+    if (is_abandoned(overlap)) {
+        return; /* seen by rc_redis_overlap_ended */
+    }
     if (is_mark(overlap, heard)) {
         head_say(overlap, STATE_DONE);
         overlap->role = RC_REDIS_OVERLAP_OVER;
@@ -210,6 +252,7 @@ static void keep_one(struct rc_redis_overlap *overlap, const struct rc_redis_hea
     const size_t bytes = record_bytes(&record);
     if (bytes > RC_REDIS_OVERLAP_KEPT_MAX - overlap->kept_bytes) {
         overlap_lose(overlap, "too much came behind the mark");
+        overlap_give_back(overlap); /* out of order by the time that it could be handled */
         return;
     }
     if (overlap->kept_capacity - overlap->kept_bytes < bytes) {
@@ -217,6 +260,7 @@ static void keep_one(struct rc_redis_overlap *overlap, const struct rc_redis_hea
         uint8_t *grown = realloc(overlap->kept, wanted);
         if (grown == NULL) {
             overlap_lose(overlap, "no memory");
+            overlap_give_back(overlap);
             return;
         }
         overlap->kept = grown;
@@ -274,6 +318,18 @@ static bool forwarded_read(struct rc_redis_overlap *overlap, uint64_t end, struc
            pread(overlap->fd, overlap->scratch, bytes, at) == (ssize_t)bytes;
 }
 
+static bool is_lost(uint32_t state)
+{
+    return state == STATE_LOST || state == STATE_NONE;
+}
+
+bool rc_redis_overlap_hopeless(const struct rc_redis_overlap *overlap)
+{
+    /* OV2 */
+    return overlap->head != NULL && (is_lost(atomic_load_explicit(&overlap->head->state, memory_order_acquire)) ||
+                                     rc_clock_ms() - overlap->since_ms >= RC_REDIS_OVERLAP_MS);
+}
+
 void rc_redis_overlap_handle(struct rc_redis_overlap *overlap, rc_redis_hear *hear, void *context)
 {
     if (overlap->role != RC_REDIS_OVERLAP_FOLLOWS && overlap->role != RC_REDIS_OVERLAP_KEEPS) {
@@ -293,11 +349,11 @@ void rc_redis_overlap_handle(struct rc_redis_overlap *overlap, rc_redis_hear *he
         overlap->position += record_bytes(&record);
         hear(context, &heard);
     }
-    if (overlap->role == RC_REDIS_OVERLAP_LOST || state == STATE_LOST || state == STATE_NONE) {
+    if (overlap->role == RC_REDIS_OVERLAP_LOST || is_lost(state)) {
         rc_redis_overlap_give_up(overlap, hear, context);
     } else if (state == STATE_DONE && overlap->role == RC_REDIS_OVERLAP_KEEPS) {
         kept_handle(overlap, hear, context);
-        atomic_store_explicit(&overlap->head->state, STATE_NONE, memory_order_release); /* OV1 */
+        overlap_give_back(overlap);
         rc_log_info("redis_overlapped", "forwarded_bytes=%llu took_ms=%llu", (unsigned long long)overlap->position,
                     (unsigned long long)(rc_clock_ms() - overlap->since_ms));
         overlap->role = RC_REDIS_OVERLAP_OVER;
@@ -322,11 +378,16 @@ void rc_redis_overlap_give_up(struct rc_redis_overlap *overlap, rc_redis_hear *h
         overlap_lose(overlap, "the former relay did not forward all, or it takes too long");
     }
     kept_handle(overlap, hear, context);
+    if (overlap->bell_fd < 0) {
+        overlap_give_back(overlap); /* this one follows */
+    }
 }
 
 bool rc_redis_overlap_ended(struct rc_redis_overlap *overlap)
 {
-    if (overlap->role == RC_REDIS_OVERLAP_FORWARDS && rc_clock_ms() - overlap->since_ms >= RC_REDIS_OVERLAP_MS) {
+    if (is_abandoned(overlap)) {
+        overlap_lose(overlap, "nobody follows any more");
+    } else if (overlap->role == RC_REDIS_OVERLAP_FORWARDS && rc_clock_ms() - overlap->since_ms >= RC_REDIS_OVERLAP_MS) {
         overlap_lose(overlap,
                      "nobody has published the mark"); /* the file outlives this process: it forwards no more */
     }

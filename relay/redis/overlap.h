@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
-#include "common/base/span.h"
+#include "relay/redis/heard.h"
 
 #define RC_REDIS_OVERLAP_BYTES_MAX (256u << 20) /* forwarded; more than that is lost, and told */
 #define RC_REDIS_OVERLAP_KEPT_MAX (64u << 20)   /* kept */
@@ -35,15 +35,6 @@ enum rc_redis_overlap_role {
     RC_REDIS_OVERLAP_KEEPS,
     RC_REDIS_OVERLAP_LOST, /* something was missed, and nothing more is kept or forwarded */
 };
-
-/* One message: of a channel, or of a pattern and the channel that it came by. */
-struct rc_redis_heard {
-    bool pattern;
-    struct rc_span by; /* the pattern; empty without one */
-    struct rc_span channel;
-    struct rc_span body;
-};
-typedef void rc_redis_hear(void *context, const struct rc_redis_heard *heard);
 
 struct rc_redis_overlap_head;
 
@@ -62,10 +53,12 @@ struct rc_redis_overlap {
     size_t scratch_bytes;
 };
 
-/* Old: from now on all that is heard goes into the file. Negative errno with `err`: it does not. */
+/* Old: from now on all that is heard goes into the file. Of one that is over, or all zero. Negative errno with `err`: it does not. */
 int rc_redis_overlap_forward(struct rc_redis_overlap *overlap, int fd, int bell_fd, struct rc_err *err);
 /* New, before the old one is told to leave: nobody forwards yet. Whoever was to, in an upgrade before, has died. */
 void rc_redis_overlap_forget(int fd);
+/* New, that follows nobody, as the one that was to has died: what was forwarded is nobody's. */
+void rc_redis_overlap_drop(int fd);
 /* New: does somebody forward? False: there is no overlap. */
 bool rc_redis_overlap_follow(struct rc_redis_overlap *overlap, int fd);
 void rc_redis_overlap_close(struct rc_redis_overlap *overlap);
@@ -73,7 +66,9 @@ void rc_redis_overlap_close(struct rc_redis_overlap *overlap);
 /* Something was heard at the server that both hear. True: it is dealt with. */
 bool rc_redis_overlap_take(struct rc_redis_overlap *overlap, const struct rc_redis_heard *heard);
 
-/* New, once a turn when all interest is known: handles what was forwarded, and at the end what was kept. */
+/* New: is there nothing to wait for any more, whatever the interest is? */
+bool rc_redis_overlap_hopeless(const struct rc_redis_overlap *overlap);
+/* New, once a turn when all interest is known, or it is hopeless: handles what was forwarded, and at the end what was kept. */
 void rc_redis_overlap_handle(struct rc_redis_overlap *overlap, rc_redis_hear *hear, void *context);
 /* What is to be published as the mark; NULL: it was, or need not be. */
 const char *rc_redis_overlap_mark(const struct rc_redis_overlap *overlap);

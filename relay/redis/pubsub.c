@@ -168,7 +168,7 @@ static void entry_missed(struct rc_redis_pubsub *pubsub, const struct rc_redis_p
 /* Once for all, when all is complete again. What Redis refuses is not waited for: it is named when it is confirmed at last. */
 static void say_missed_all(struct rc_redis_pubsub *pubsub)
 {
-    if (pubsub->missed_pending > 0 || !rc_redis_fixed_all(pubsub) ||
+    if (pubsub->missed_pending > 0 || !rc_redis_fixed_answered(pubsub) ||
         (pubsub->succeeding && !pubsub->ops.channel.known(pubsub->ops.channel.context))) {
         return;
     }
@@ -218,10 +218,10 @@ static void overlap_release(struct rc_redis_pubsub *pubsub)
     }
 }
 
-/* Who is to get what was forwarded is known. */
+/* When it is known who is to get what was forwarded. A worker that stands still does not tell: after a while all that comes goes to it. */
 static void overlap_step(struct rc_redis_pubsub *pubsub)
 {
-    if (!pubsub->ops.channel.known(pubsub->ops.channel.context)) {
+    if (!pubsub->ops.channel.known(pubsub->ops.channel.context) && !rc_redis_overlap_hopeless(&pubsub->overlap)) {
         return;
     }
     rc_redis_overlap_handle(&pubsub->overlap, pubsub_hear, pubsub);
@@ -435,22 +435,16 @@ void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struc
     pubsub_unwant(pubsub, &key);
 }
 
-static struct rc_redis_pubsub_key foreign_key(struct rc_span name)
-{
-    return (struct rc_redis_pubsub_key){
-        .hash = rc_channel_hash((const char *)name.bytes, name.count), .name = name, .foreign = true};
-}
-
 void rc_redis_pubsub_want_foreign(struct rc_redis_pubsub *pubsub, struct rc_span name)
 {
-    const struct rc_redis_pubsub_key key = foreign_key(name);
+    const struct rc_redis_pubsub_key key = rc_redis_pubsub_foreign_key(name);
     RC_ASSERT(name.count + pubsub->prefix_bytes <= RC_REDIS_NAME_MAX);
     (void)pubsub_want(pubsub, &key);
 }
 
 void rc_redis_pubsub_unwant_foreign(struct rc_redis_pubsub *pubsub, struct rc_span name)
 {
-    const struct rc_redis_pubsub_key key = foreign_key(name);
+    const struct rc_redis_pubsub_key key = rc_redis_pubsub_foreign_key(name);
     pubsub_unwant(pubsub, &key);
 }
 
@@ -458,10 +452,14 @@ void rc_redis_pubsub_unwant_foreign(struct rc_redis_pubsub *pubsub, struct rc_sp
 
 void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_redis_conn *conn)
 {
+    pubsub->node_count = (uint16_t)(pubsub->node_count + (pubsub->nodes[node].conn == NULL));
     pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = conn};
+    rc_redis_fixed_lost(pubsub, node); /* where a connection takes another one's place */
     pubsub->node_end = pubsub->node_end > node ? pubsub->node_end : (uint16_t)(node + 1);
     if (node == pubsub->home) {
         rc_redis_fixed_ask_all(pubsub, true);
+    } else {
+        rc_redis_fixed_ask_everywhere(pubsub, node);
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         if (pubsub->entries[i].state == RC_REDIS_ENTRY_IDLE && pubsub->entries[i].wanted) {
@@ -474,10 +472,12 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
 {
     pubsub->confirmed -= pubsub->nodes[node].confirmed;
     pubsub->missed_all |= pubsub->nodes[node].confirmed > RC_REDIS_MISSED_MAX;
+    pubsub->node_count = (uint16_t)(pubsub->node_count - (pubsub->nodes[node].conn != NULL));
     pubsub->nodes[node] = (struct rc_redis_pubsub_node){.conn = NULL};
+    rc_redis_fixed_lost(pubsub, node);
     if (node == pubsub->home) {
         rc_redis_fixed_forget(pubsub);
-        if (overlap_runs(pubsub) || pubsub->overlap.role == RC_REDIS_OVERLAP_FORWARDS) {
+        if (overlap_runs(pubsub)) {
             rc_redis_overlap_give_up(&pubsub->overlap, pubsub_hear, pubsub);
             overlap_release(pubsub);
         }
@@ -536,12 +536,6 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
 
 /* --- what Redis says ------------------------------------------------------------------------------------------------- */
 
-static struct rc_span pubsub_text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS ? rc_span_of(reply->str, reply->len)
-                                                                                  : (struct rc_span){0};
-}
-
 /* The name behind `head`; count 0 when it does not begin so. */
 static struct rc_span pubsub_behind(struct rc_span text, const char *head, size_t head_bytes)
 {
@@ -574,87 +568,102 @@ static bool pubsub_is_foreign(const struct rc_redis_pubsub *pubsub, struct rc_sp
 static struct rc_redis_pubsub_key pubsub_key_of(const struct rc_redis_pubsub *pubsub, struct rc_span channel)
 {
     if (pubsub_is_foreign(pubsub, channel)) {
-        return foreign_key(pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes));
+        return rc_redis_pubsub_foreign_key(pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes));
     }
     const struct rc_span name = pubsub_behind(channel, pubsub->head, pubsub->head_bytes);
     return (struct rc_redis_pubsub_key){
         .hash = name.count > 0 ? rc_channel_hash((const char *)name.bytes, name.count) : 0, .name = name};
 }
 
-static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, struct rc_span channel, bool pattern)
+/* A node has confirmed what it was not asked for last: it is given back. */
+static void pubsub_give_back(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel, bool sharded)
+{
+    const struct rc_span argv[] = {sharded ? RC_SPAN("SUNSUBSCRIBE") : RC_SPAN("UNSUBSCRIBE"), channel};
+    char command[RC_REDIS_NAME_MAX + 64];
+    const size_t bytes = rc_redis_format_bytes(2, argv);
+    if (pubsub->nodes[node].conn == NULL || bytes > sizeof(command)) {
+        return;
+    }
+    rc_redis_format(command, 2, argv);
+    if (rc_redis_conn_send_quiet(pubsub->nodes[node].conn, command, bytes) == 0) {
+        rc_metric_add(pubsub->wire->metrics, RC_METRIC_REDIS_UNSUBSCRIBES, 1);
+    }
+}
+
+static void entry_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index, uint32_t index,
+                            const struct rc_redis_pubsub_key *key)
+{
+    struct rc_redis_pubsub_node *node = &pubsub->nodes[node_index];
+    const bool missed = pubsub->entries[index].missed;
+    node->asked -= pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED && node->asked > 0;
+    pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
+    node->confirmed++;
+    pubsub->confirmed++;
+    if (!key->foreign) {
+        say_changed(pubsub, key->hash, key->name, missed ? RC_REDIS_CHANGE_BACK : RC_REDIS_CHANGE_HERE);
+    }
+    if (!pubsub->holding) {
+        rc_redis_pubsub_waiter_answer(pubsub, index, true);
+    }
+    if (missed && !pubsub->missed_all) {
+        entry_missed(pubsub, key);
+    }
+}
+
+static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel, bool pattern,
+                             bool sharded)
 {
     const struct rc_redis_pubsub_key key = pubsub_key_of(pubsub, channel);
-    if (!pattern && key.name.count > 0) {
-        struct rc_redis_pubsub_node *node = &pubsub->nodes[node_index];
-        const uint32_t index = rc_redis_pubsub_entry_find(pubsub, &key);
-        if (index != 0 && pubsub_awaited(&pubsub->entries[index], node_index)) {
-            const bool missed = pubsub->entries[index].missed;
-            node->asked -= pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED && node->asked > 0;
-            pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
-            node->confirmed++;
-            pubsub->confirmed++;
-            if (!key.foreign) {
-                say_changed(pubsub, key.hash, key.name, missed ? RC_REDIS_CHANGE_BACK : RC_REDIS_CHANGE_HERE);
-            }
-            if (!pubsub->holding) {
-                rc_redis_pubsub_waiter_answer(pubsub, index, true);
-            }
-            if (missed && !pubsub->missed_all) {
-                entry_missed(pubsub, &key);
-            }
-            pubsub_set_gauge(pubsub);
-            return;
-        }
-    }
-    if (node_index != pubsub->home) {
+    const bool ours = !pattern && key.name.count > 0;
+    const uint32_t index = ours ? rc_redis_pubsub_entry_find(pubsub, &key) : 0;
+    if (index != 0 && pubsub_awaited(&pubsub->entries[index], node)) {
+        entry_confirmed(pubsub, node, index, &key);
+        pubsub_set_gauge(pubsub);
         return;
     }
     struct rc_redis_subscription *one = rc_redis_fixed_find(pubsub, pattern, channel);
     if (one != NULL) {
-        one->confirmed = true;
+        if (!rc_redis_fixed_confirm(pubsub, one, node)) {
+            rc_redis_pubsub_refused(pubsub, node);
+        }
         pubsub_set_gauge(pubsub);
+    } else if (ours && (index == 0 || pubsub->entries[index].node != node ||
+                        pubsub->entries[index].state == RC_REDIS_ENTRY_IDLE)) {
+        pubsub_give_back(pubsub, node, channel, sharded);
     }
 }
 
-/* Is the channel heard at another node by now? The one that had its slot before is perhaps a replica of that one, to which it passes
- * everything on. */
+/* Is the channel heard at another node by now? The one that had it before has perhaps not given it back, or is a replica of that one, to
+ * which it passes everything on. */
 static bool pubsub_elsewhere(const struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel)
 {
-    if (!pubsub->sharded && !pubsub->ops.foreign.sharded) {
+    if (pubsub->node_count <= 1) {
         return false;
     }
     const struct rc_redis_pubsub_key key = pubsub_key_of(pubsub, channel);
     const uint32_t index = key.name.count == 0 ? 0 : rc_redis_pubsub_entry_find(pubsub, &key);
     const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    return index != 0 && pubsub_is_sharded(pubsub, entry) && entry->state == RC_REDIS_ENTRY_CONFIRMED &&
-           entry->node != node;
+    return index != 0 && entry->state == RC_REDIS_ENTRY_CONFIRMED && entry->node != node;
 }
 
-/* Of fixed ones what comes from home counts: another node may have been home a moment ago. */
-static void pubsub_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span channel, struct rc_span body)
+/* Of fixed ones what comes from home counts: another node may have been home a moment ago. But for those that are everywhere. */
+static void pubsub_message(struct rc_redis_pubsub *pubsub, uint16_t node, const struct rc_redis_heard *heard)
 {
-    const struct rc_span name = pubsub_behind(channel, pubsub->head, pubsub->head_bytes);
-    if (name.count > 0) {
-        pubsub->ops.channel.message(pubsub->ops.channel.context, name, body);
+    const struct rc_span name = pubsub_behind(heard->channel, pubsub->head, pubsub->head_bytes);
+    const struct rc_span short_name = pubsub_behind(heard->channel, pubsub->prefix, pubsub->prefix_bytes);
+    if (!heard->pattern && name.count > 0) {
+        pubsub->ops.channel.message(pubsub->ops.channel.context, name, heard->body);
         return;
     }
-    if (pubsub_is_foreign(pubsub, channel)) {
-        pubsub->ops.foreign.message(pubsub->ops.foreign.context,
-                                    pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
+    if (!heard->pattern && pubsub_is_foreign(pubsub, heard->channel)) {
+        pubsub->ops.foreign.message(pubsub->ops.foreign.context, short_name, heard->body);
         return;
     }
-    const struct rc_redis_subscription *one = node == pubsub->home ? rc_redis_fixed_find(pubsub, false, channel) : NULL;
-    if (one != NULL) {
-        one->message(one->context, pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
-    }
-}
-
-static void pattern_message(struct rc_redis_pubsub *pubsub, uint16_t node, struct rc_span pattern,
-                            struct rc_span channel, struct rc_span body)
-{
-    const struct rc_redis_subscription *one = node == pubsub->home ? rc_redis_fixed_find(pubsub, true, pattern) : NULL;
-    if (one != NULL) {
-        one->message(one->context, pubsub_behind(channel, pubsub->prefix, pubsub->prefix_bytes), body);
+    const struct rc_span by = heard->pattern ? heard->by : heard->channel;
+    struct rc_redis_subscription *one = rc_redis_fixed_find(pubsub, heard->pattern, by);
+    if (one != NULL && (node == pubsub->home || one->everywhere)) {
+        one->place = pubsub->ops.place_of != NULL ? pubsub->ops.place_of(pubsub->ops.context, node) : 0;
+        one->message(one->context, short_name, heard->body);
     }
 }
 
@@ -662,11 +671,7 @@ static void pattern_message(struct rc_redis_pubsub *pubsub, uint16_t node, struc
 static void pubsub_hear(void *context, const struct rc_redis_heard *heard)
 {
     struct rc_redis_pubsub *pubsub = context;
-    if (heard->pattern) {
-        pattern_message(pubsub, pubsub->home, heard->by, heard->channel, heard->body);
-    } else {
-        pubsub_message(pubsub, pubsub->home, heard->channel, heard->body);
-    }
+    pubsub_message(pubsub, pubsub->home, heard);
 }
 
 /* The server took a sharded channel away: its slot went elsewhere. */
@@ -690,28 +695,23 @@ static bool taken_away(struct rc_redis_pubsub *pubsub, uint16_t node_index, stru
 
 bool rc_redis_pubsub_push(struct rc_redis_pubsub *pubsub, uint16_t node, const redisReply *reply)
 {
+    struct rc_redis_heard heard;
     if (reply->elements < 3) {
         return true; /* "invalidate" and what servers to come may push */
     }
-    const struct rc_span kind = pubsub_text_of(reply->element[0]);
-    const struct rc_span first = pubsub_text_of(reply->element[1]);
-    if (rc_span_equal(kind, RC_SPAN("message")) || rc_span_equal(kind, RC_SPAN("smessage"))) {
-        const struct rc_redis_heard heard = {.channel = first, .body = pubsub_text_of(reply->element[2])};
-        if (!pubsub_elsewhere(pubsub, node, first) && !overlap_take(pubsub, &heard)) {
-            pubsub_message(pubsub, node, first, heard.body);
+    const struct rc_span kind = rc_redis_text_of(reply->element[0]);
+    const struct rc_span first = rc_redis_text_of(reply->element[1]);
+    if (rc_redis_heard_of(&heard, reply)) {
+        const bool elsewhere = !heard.pattern && pubsub_elsewhere(pubsub, node, heard.channel);
+        if (!elsewhere && !overlap_take(pubsub, &heard)) {
+            pubsub_message(pubsub, node, &heard);
         }
-    } else if (rc_span_equal(kind, RC_SPAN("pmessage")) && reply->elements >= 4) {
-        const struct rc_redis_heard heard = {.pattern = true,
-                                             .by = first,
-                                             .channel = pubsub_text_of(reply->element[2]),
-                                             .body = pubsub_text_of(reply->element[3])};
-        if (!overlap_take(pubsub, &heard)) {
-            pattern_message(pubsub, node, heard.by, heard.channel, heard.body);
-        }
-    } else if (rc_span_equal(kind, RC_SPAN("subscribe")) || rc_span_equal(kind, RC_SPAN("ssubscribe"))) {
-        pubsub_confirmed(pubsub, node, first, false);
+    } else if (rc_span_equal(kind, RC_SPAN("subscribe"))) {
+        pubsub_confirmed(pubsub, node, first, false, false);
+    } else if (rc_span_equal(kind, RC_SPAN("ssubscribe"))) {
+        pubsub_confirmed(pubsub, node, first, false, true);
     } else if (rc_span_equal(kind, RC_SPAN("psubscribe"))) {
-        pubsub_confirmed(pubsub, node, first, true);
+        pubsub_confirmed(pubsub, node, first, true, false);
     } else if (rc_span_equal(kind, RC_SPAN("sunsubscribe"))) {
         return !taken_away(pubsub, node, first);
     }
@@ -745,6 +745,9 @@ void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
         }
     }
     pubsub->nodes[node].asked = 0;
+    if (node == pubsub->home) {
+        rc_redis_fixed_refuse(pubsub);
+    }
     if (!pubsub->refusing.set) {
         rc_timer_set(pubsub->wire->timers, &pubsub->refusing, rc_clock_ms() + RC_REDIS_REFUSED_MS, refusing_due,
                      pubsub);
@@ -773,6 +776,7 @@ void rc_redis_pubsub_set_ops(struct rc_redis_pubsub *pubsub, const struct rc_red
 {
     pubsub->ops.channel = ops->channel;
     pubsub->ops.node_of = ops->node_of;
+    pubsub->ops.place_of = ops->place_of;
     pubsub->ops.context = ops->context;
     const int bytes = snprintf(pubsub->head, sizeof(pubsub->head), "%s%s", pubsub->prefix,
                                ops->channel.head != NULL ? ops->channel.head : "");
@@ -789,6 +793,7 @@ void rc_redis_pubsub_free(struct rc_redis_pubsub *pubsub)
 {
     rc_timer_cancel(pubsub->wire->timers, &pubsub->damping);
     rc_timer_cancel(pubsub->wire->timers, &pubsub->refusing);
+    rc_timer_cancel(pubsub->wire->timers, &pubsub->again);
     rc_redis_pubsub_entries_free(pubsub);
     rc_redis_overlap_close(&pubsub->overlap);
 }

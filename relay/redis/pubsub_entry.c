@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/records/envelope.h"
 
 #define POOL_FIRST 64u
 
@@ -24,6 +25,12 @@ static bool pubsub_entry_key_equal(const void *context, uint32_t index)
     const struct rc_redis_pubsub_entry *entry = &search->pubsub->entries[index];
     return entry->hash == key->hash && entry->foreign == key->foreign && entry->name_bytes == key->name.count &&
            memcmp(rc_redis_pubsub_entry_name(entry), key->name.bytes, key->name.count) == 0;
+}
+
+struct rc_redis_pubsub_key rc_redis_pubsub_foreign_key(struct rc_span name)
+{
+    return (struct rc_redis_pubsub_key){
+        .hash = rc_channel_hash((const char *)name.bytes, name.count), .name = name, .foreign = true};
 }
 
 uint32_t rc_redis_pubsub_entry_find(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key)

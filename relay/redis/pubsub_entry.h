@@ -63,6 +63,9 @@ struct rc_redis_pubsub_key {
     bool foreign;
 };
 
+/* Of a channel of another format. */
+struct rc_redis_pubsub_key rc_redis_pubsub_foreign_key(struct rc_span name);
+
 /* The entry of a name, 0 = none. */
 uint32_t rc_redis_pubsub_entry_find(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key);
 /* A new one, IDLE and not wanted; 0 = no memory. */

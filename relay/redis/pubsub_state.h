@@ -18,7 +18,6 @@
 
 struct rc_redis_conn;
 
-#define RC_REDIS_NODES_MAX 128u
 #define RC_REDIS_NODE_NONE UINT16_MAX
 #define RC_REDIS_ASKED_MAX 16384u  /* unconfirmed on one connection */
 #define RC_REDIS_BATCH_MAX 256u    /* channels of one command */
@@ -38,6 +37,7 @@ struct rc_redis_pubsub_node {
     uint32_t queue_first;       /* entries to be asked for */
     uint32_t queue_last;
     uint32_t asked;     /* unconfirmed */
+    uint32_t marks;     /* fixed subscriptions that are everywhere, asked here where home is not, and not answered */
     uint32_t confirmed; /* channels; fixed subscriptions are not counted */
 };
 
@@ -46,7 +46,9 @@ struct rc_redis_pubsub_ops {
     struct rc_redis_foreign_ops foreign; /* message NULL: there are none */
     /* The node on which a channel (its Redis name) is subscribed; RC_REDIS_NODE_NONE = none is known now. */
     uint16_t (*node_of)(void *context, struct rc_span redis_name, bool sharded);
-    void *context; /* borrowed: of node_of */
+    /* What the node is called on all instances; 0 = it is the only one, or not known. May be NULL: 0. */
+    uint64_t (*place_of)(void *context, uint16_t node);
+    void *context; /* borrowed: of node_of and place_of */
 };
 
 struct rc_redis_pubsub {
@@ -78,6 +80,7 @@ struct rc_redis_pubsub {
     bool holding;    /* true exactly while confirmations are not told, as the other one may not hear the channel */
     bool succeeding; /* true until a predecessor's interest is known and confirmed: it was subscribed to the same */
     struct rc_redis_pubsub_node nodes[RC_REDIS_NODES_MAX];
+    uint16_t node_count;                               /* those that are there */
     uint16_t node_end;                                 /* no node from here on was ever there */
     uint16_t home;                                     /* node of the fixed subscriptions; RC_REDIS_NODE_NONE = none */
     struct rc_redis_subscription *fixed;               /* borrowed, a list */
@@ -85,6 +88,7 @@ struct rc_redis_pubsub {
     struct rc_timer damping;
     struct rc_timer confirming;
     struct rc_timer refusing;
+    struct rc_timer again; /* fixed ones that could not be asked, or were refused where home is not */
 };
 
 #endif

@@ -79,10 +79,18 @@ static bool stream_refused(struct rc_redis_stream *stream, const redisReply *rep
 
 static void stream_missed(struct rc_redis_stream *stream)
 {
-    rc_log_warn("redis_stream_missed", "stream=\"%s\" after=\"%s\" reason=\"the stream was cut, or lost its data\"",
-                stream->key, stream->last);
+    rc_log_warn("redis_stream_missed", "stream=\"%s\" after=\"%s\" reason=\"%s\"", stream->key, stream->last,
+                stream->last[0] != '\0' ? "the stream was cut, or lost its data"
+                                        : "a relay before this one read it, as far as nobody knows");
     rc_metric_add(stream->link->wire.metrics, RC_METRIC_REDIS_MISSED, 1);
     stream->ops.missed(stream->ops.context);
+}
+
+/* Are there perhaps entries that were not read, and will not be? A predecessor's last one is not known; while the notice for all is
+ * owed, it will cover them. */
+static bool leaves_entries(const struct rc_redis_stream *stream)
+{
+    return stream->last[0] != '\0' || (stream->link->successor && !stream->link->pubsub.missed_all);
 }
 
 /* To XREVRANGE: the newest entry, or none. */
@@ -100,7 +108,7 @@ static void newest_replied(void *context, const redisReply *reply)
     if (stream_refused(stream, reply, is_list && (id != NULL || reply->elements == 0))) {
         return;
     }
-    if (stream->last[0] != '\0') {
+    if (leaves_entries(stream)) {
         stream_missed(stream);
     }
     if (stream->last[0] == '\0' && id != NULL) {

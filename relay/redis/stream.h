@@ -4,9 +4,10 @@
  *   ready ──▶ newest id (first time) ──▶ XREAD BLOCK ──▶ entries ──▶ XREAD …
  *         └─▶ is the last one that was read still there? (after a loss, and behind a full batch) ──▶ XREAD from it
  *
- * The first connection begins behind what is there; every later one goes on where the last one stopped, so that nothing is missed while Redis
- * keeps it. When the entry that was read last is gone, others may be gone that were not read (the stream was cut, or Redis lost its data):
- * ops.missed says so, then what is left is read. In a Cluster it reads from the master of the stream's slot.
+ * The first connection begins behind what is there, which is told where a relay before this one has read it (it may have read less); every
+ * later one goes on where the last one stopped, so that nothing is missed while Redis keeps it. When the entry that was read last is gone,
+ * others may be gone that were not read (the stream was cut, or Redis lost its data): ops.missed says so, then what is left is read. In a
+ * Cluster it reads from the master of the stream's slot.
  *
  * XREAD blocks for RC_REDIS_STREAM_BLOCK_MS, for the connection's pings wait behind it.
  *

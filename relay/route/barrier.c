@@ -12,6 +12,17 @@ static bool barrier_may(const struct rc_router *router, uint32_t worker)
            rc_acknowledgements_empty(&port->acknowledgements);
 }
 
+/* The client, or its socket, is at this worker from here on. */
+static void guest_is(struct rc_router *router, const struct rc_client_ref *client, uint32_t worker)
+{
+    if (rc_guests_put(&router->fanout.guests, client, worker) < 0) {
+        rc_metric_add(router->setup.metrics, RC_METRIC_GUESTS_REFUSED, 1);
+    }
+    if (router->setup.recovery != NULL) {
+        rc_recovery_moved(router->setup.recovery, client->random, worker); /* not only when it says so: until then */
+    }
+}
+
 void rc_router_barrier(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
                        uint64_t sequence)
 {
@@ -32,9 +43,7 @@ void rc_router_barrier(struct rc_router *router, struct rc_relay_port *port, con
     for (uint32_t at = 0; down.head.code == 0 && at < head->data_bytes; at += sizeof(struct rc_client_ref)) {
         struct rc_client_ref client;
         memcpy(&client, record->view.data + at, sizeof(client));
-        if (rc_guests_put(&router->fanout.guests, &client, to) < 0) {
-            rc_metric_add(router->setup.metrics, RC_METRIC_GUESTS_REFUSED, 1);
-        }
+        guest_is(router, &client, to);
     }
     rc_metric_set(router->setup.metrics, RC_METRIC_GUESTS, router->fanout.guests.map.count);
     if (rc_fanout_send(&router->fanout, port, RC_DOWN_BARRIER, &down) != 0) {
@@ -46,8 +55,8 @@ void rc_router_guest(struct rc_router *router, const struct rc_relay_port *port,
 {
     if (view->head.code != 0) {
         rc_guests_remove(&router->fanout.guests, &view->head.origin, port->index);
-    } else if (rc_guests_put(&router->fanout.guests, &view->head.origin, port->index) < 0) {
-        rc_metric_add(router->setup.metrics, RC_METRIC_GUESTS_REFUSED, 1);
+    } else {
+        guest_is(router, &view->head.origin, port->index);
     }
     rc_metric_set(router->setup.metrics, RC_METRIC_GUESTS, router->fanout.guests.map.count);
 }

@@ -94,6 +94,10 @@ static bool pass_call(struct rc_route_calls *calls, struct rc_envelope_view view
         if (only != NULL) {
             rc_worker_set_put(&targets, only->index, true);
         }
+        if (view.head.target.worker != RC_WORKER_FOREIGN) { /* who has not said yet whom it has may have this one */
+            targets.bits[0] |= calls->fanout->unknown.bits[0] & calls->fanout->live.bits[0];
+            targets.bits[1] |= calls->fanout->unknown.bits[1] & calls->fanout->live.bits[1];
+        }
     }
     return pass_call_to(calls, view, asker, targets, asked);
 }

@@ -139,6 +139,10 @@ void rc_fanout_trace(struct rc_fanout *fanout)
 {
     if (RC_UNLIKELY(rc_tracer_changed(&fanout->tracer)) && rc_tracer_adopt(&fanout->tracer)) {
         fanout->tracing = fanout->tracer.wanted.by != 0;
+        if (fanout->tracing) {
+            const struct rc_traced traced = {.stage = RC_TRACE_STATE};
+            rc_tracer_tell(&fanout->tracer, &traced, (struct rc_span){0}, (struct rc_span){0}, "the relay looks");
+        }
     }
 }
 
@@ -183,6 +187,11 @@ static void fanout_add_sid(const struct rc_fanout *fanout, struct rc_span name, 
     struct rc_sid sid;
     (void)rc_channel_split(name, &nsp, &room);
     const bool socket = rc_sid_read(&sid, room);
+    if (socket && RC_UNLIKELY(fanout->guests.map.count > 0) &&
+        rc_guests_place(&fanout->guests, &sid.client) != sid.client.worker) {
+        *targets = fanout->live; /* it moves, and may stay after all: whoever has it then takes it */
+        return;
+    }
     if (socket && fanout->recovery != NULL) {
         rc_recovery_place(fanout->recovery, &sid.client);
     }

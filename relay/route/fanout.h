@@ -34,6 +34,8 @@
 #define RC_FANOUT_FLAGS                                                                                           \
     (RC_ENVELOPE_NO_ECHO | RC_ENVELOPE_BINARY | RC_ENVELOPE_ARGS | RC_ENVELOPE_BROADCAST | RC_ENVELOPE_VOLATILE | \
      RC_ENVELOPE_TRACED)
+_Static_assert((RC_FANOUT_FLAGS & (RC_ENVELOPE_STRAY | RC_ENVELOPE_PRESENCE)) == 0,
+               "a bit with two names stays with the types of records that have it");
 
 struct rc_fanout {
     struct rc_relay_port *ports; /* borrowed: opened */

@@ -51,6 +51,11 @@ void rc_router_place_again(struct rc_router *router, uint64_t sequence)
             copy.copy.head.epoch = state.epoch;
             copy.copy.head.position = state.last;
             copy.copy.head.target.slot = i;
+            if (router->setup.recovery != NULL) {
+                /* Once: one that was kept has a sequence that is there. Who publishes it was known by went with the dead relay: 0, and not what
+                 * another host knows another message by. */
+                rc_recovery_keep(router->setup.recovery, copy.type, &copy.copy, 0, rc_clock_ms());
+            }
             (void)rc_fanout_to_all(&router->fanout, &copy);
             break;
         }

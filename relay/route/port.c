@@ -124,6 +124,7 @@ int rc_port_open(struct rc_relay_port *port, struct rc_port *shared, uint64_t by
     port->record_bytes_max = port->view.ring_bytes / 2 - sizeof(struct rc_ring_record_header); /* rc_ring_payload_max */
     port->generation = generation_of(port);
     attach_down(port);
+    port->sent = port->down_lost ? 0 : atomic_load_explicit(&port->down.shared->noted, memory_order_relaxed);
     select_up(port);
     if (atomic_load_explicit(setup->gap_pending, memory_order_relaxed) != 0) {
         rc_gap_set_add_all(&port->gaps); /* a predecessor dropped something; what it was died with it */
@@ -144,6 +145,15 @@ static void end_gap(struct rc_relay_port *port)
     atomic_store_explicit(port->setup.gap_pending, 0, memory_order_release);
 }
 
+/* A successor knows by it whether the worker has handled all that it was sent. Before that is in the ring: too high a number only has it look closer. */
+static void note_sent(struct rc_relay_port *port, uint64_t sequence)
+{
+    port->sent = sequence;
+    if (RC_LIKELY(!port->down_lost)) {
+        atomic_store_explicit(&port->down.shared->noted, sequence, memory_order_relaxed);
+    }
+}
+
 bool rc_port_follow(struct rc_relay_port *port)
 {
     /* P3 pairs with B2 in acceptor/start/broker.c: the generation is the one that runs, or ran last. */
@@ -153,11 +163,11 @@ bool rc_port_follow(struct rc_relay_port *port)
     if (RC_UNLIKELY(adopt)) {
         rc_log_info("worker_generation", "worker=%u from=%u to=%u", port->index, port->generation, generation);
         port->generation = generation;
-        port->sent = 0;
         if (attach_overflow(port, generation & 1) == 0) {
             discard_overflow(port); /* leftovers of the worker two generations ago */
         }
         attach_down(port);
+        note_sent(port, 0);
         select_up(port);
         rc_gap_set_clear(&port->gaps);
         rc_acknowledgements_clear(&port->acknowledgements);
@@ -193,6 +203,8 @@ static bool valid_record(uint32_t type, const struct rc_envelope *head)
         return head->channel_bytes > 0 && head->origin.random != 0 && head->data_bytes <= RC_CHANNEL_NAME_MAX;
     case RC_UP_SESSION:
         return head->channel_bytes > 0 && head->origin.random != 0;
+    case RC_UP_LINK:
+        return head->code != 0;
     case RC_UP_GUEST:
         return head->origin.random != 0;
     case RC_UP_BARRIER:
@@ -370,15 +382,15 @@ int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const str
     /* Behind a gap that is not told yet nothing of the same channel may pass: the gap would come too late. */
     const bool behind_gap =
         is_message(type) && rc_gap_set_covers(&port->gaps, hash, view->channel, view->head.channel_bytes);
+    if (RC_LIKELY(port->live && !behind_gap) && view->head.sequence > port->sent) {
+        note_sent(port, view->head.sequence);
+    }
     const int rc = behind_gap ? -EAGAIN : write_in_order(port, type, view);
     if (RC_UNLIKELY(rc != 0) && is_message(type) && port->live) {
         begin_gap(port);
         rc_gap_set_add(&port->gaps, hash, view->channel, view->head.channel_bytes);
         port->gaps_unkept |= type != RC_DOWN_MESSAGE;
         rc_metric_add(port->setup.metrics, RC_METRIC_DOWN_DROPPED, 1);
-    }
-    if (RC_LIKELY(rc == 0) && view->head.sequence > port->sent) {
-        port->sent = view->head.sequence;
     }
     return rc;
 }

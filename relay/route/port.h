@@ -73,7 +73,7 @@ struct rc_relay_port {
     struct rc_ring overflow_out; /* consumer of the same ring */
     struct rc_acknowledgements acknowledgements; /* that wait for room */
     struct rc_gap_set gaps;
-    uint64_t sent;    /* greatest sequence of what was written for this generation; 0 = none of this process */
+    uint64_t sent;    /* greatest sequence of what was written for this generation, by a predecessor too; 0 = nothing */
     bool gaps_unkept; /* some of them are of what is in no history: it never came to this host, or is not kept */
 };
 

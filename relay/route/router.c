@@ -1,7 +1,6 @@
 /* router: see router.h for the order of steps that makes a restart exact. */
 #include "relay/route/router.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +8,7 @@
 #include "common/records/member.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "relay/bridge/wire.h"
 
 /* What one worker may hand in before it is the next one's turn. */
 #define BATCH_RECORDS_MAX 256u
@@ -109,26 +109,13 @@ static inline void keep_history(struct rc_router *router, struct rc_fanout_messa
     }
 }
 
-/* Clients that come back will ask for it. */
-static inline void keep_recoverable(const struct rc_router *router, const struct rc_fanout_message *message)
-{
-    if (RC_UNLIKELY(router->setup.recovery != NULL)) {
-        rc_recovery_keep(router->setup.recovery, message->type, &message->copy, rc_clock_ms());
-    }
-}
-
-void rc_router_keep_recoverable(const struct rc_router *router, const struct rc_fanout_message *message)
-{
-    keep_recoverable(router, message);
-}
-
 /* Before it is handed to anybody: who asks behind it in the same ring finds it. What goes to other instances says when it was kept. */
 static inline void keep_message(struct rc_router *router, struct rc_fanout_message *message)
 {
     if (router->setup.history != NULL && router->setup.history->wanted) {
         keep_history(router, message);
     }
-    keep_recoverable(router, message);
+    rc_router_keep_recoverable(router, message);
     if (RC_UNLIKELY(message->up->head.flags & RC_ENVELOPE_RETAIN)) {
         struct rc_envelope_view *view = &message->copy;
         struct rc_history_stamp stamp = {0};
@@ -202,7 +189,7 @@ static void route_select(struct rc_router *router, const struct rc_port_record *
     const struct rc_remote_ops *remote = router->setup.remote.ops;
     struct rc_fanout_message message;
     rc_fanout_prepare(&message, RC_DOWN_SELECT, &record->view, sequence, RC_FANOUT_FLAGS, NULL);
-    keep_recoverable(router, &message);
+    rc_router_keep_recoverable(router, &message);
     (void)rc_fanout_to_rooms(&router->fanout, &message);
     if (remote != NULL && remote->select != NULL) {
         remote->select(router->setup.remote.context, &message.copy);
@@ -218,76 +205,6 @@ static void route_retain(struct rc_router *router, struct rc_relay_port *port, c
                       rc_fanout_asker(&router->fanout, port, record));
     struct rc_history_stamp stamp = {0};
     const uint16_t code = rc_router_retain(router, &message.copy, &stamp);
-    if (message.asker != NULL) {
-        rc_fanout_answer(&router->fanout, port, &message, code);
-    }
-}
-
-/* May a worker have the client of which this relay has not heard yet? */
-static bool direct_unsure(const struct rc_router *router, const struct rc_fanout_message *message)
-{
-    const struct rc_client_ref *target = &message->copy.head.target;
-    return RC_UNLIKELY(!rc_worker_set_empty(&router->fanout.unknown)) && target->random != 0 &&
-           target->worker != RC_WORKER_FOREIGN;
-}
-
-/* To the target's worker, which may be NULL, and whoever else may have it. False: nobody may. */
-static bool send_direct(struct rc_router *router, struct rc_relay_port *target, struct rc_fanout_message *message)
-{
-    const bool unsure = direct_unsure(router, message);
-    if (target != NULL) {
-        rc_fanout_to_one(&router->fanout, target, message);
-    }
-    if (unsure) {
-        rc_fanout_to_unknown(&router->fanout, message);
-    }
-    return target != NULL || unsure;
-}
-
-/* The API wants to know whether the client is there: the target's worker answers. 0, or the code of why it did not get the message. */
-static uint16_t send_direct_of_call(struct rc_router *router, struct rc_relay_port *target,
-                                    struct rc_fanout_message *message)
-{
-    struct rc_envelope_view view = message->copy;
-    view.head.origin = (struct rc_client_ref){.worker = (uint16_t)message->asker->index};
-    view.head.request_id_bytes = message->up->head.request_id_bytes;
-    view.head.flags = (uint16_t)(view.head.flags | RC_ENVELOPE_API);
-    view.head.code = direct_unsure(router, message) ? RC_ROUTE_UNAVAILABLE : 0; /* when it is not there */
-    const int rc = rc_fanout_send(&router->fanout, target, RC_DOWN_DIRECT, &view);
-    return rc == 0 ? 0 : rc == -EMSGSIZE ? RC_ROUTE_TOO_LARGE : RC_ROUTE_UNAVAILABLE;
-}
-
-/* The worker of whom a direct message is for, wherever its socket has come back. */
-static struct rc_relay_port *direct_target(struct rc_router *router, struct rc_fanout_message *message)
-{
-    struct rc_client_ref *target = &message->copy.head.target;
-    if (RC_UNLIKELY(router->setup.recovery != NULL) && target->worker != RC_WORKER_FOREIGN) {
-        keep_recoverable(router, message);
-        rc_recovery_place(router->setup.recovery, target);
-    }
-    return rc_fanout_target(&router->fanout, target);
-}
-
-static void route_direct(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
-                         uint64_t sequence)
-{
-    struct rc_fanout_message message;
-    rc_fanout_prepare(&message, RC_DOWN_DIRECT, &record->view, sequence, RC_FANOUT_FLAGS,
-                      rc_fanout_asker(&router->fanout, port, record));
-    struct rc_relay_port *target = direct_target(router, &message);
-    uint16_t code = 0;
-    if (message.asker != NULL && (record->view.head.flags & RC_ENVELOPE_API) &&
-        (target != NULL || direct_unsure(router, &message))) {
-        code = target != NULL ? send_direct_of_call(router, target, &message) : RC_ROUTE_UNAVAILABLE;
-        if (code == 0) {
-            return;
-        }
-    } else if (!send_direct(router, target, &message) &&
-               (router->setup.remote.ops == NULL ||
-                !router->setup.remote.ops->direct(router->setup.remote.context, &message.copy))) {
-        rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
-        code = RC_ROUTE_NOT_FOUND;
-    }
     if (message.asker != NULL) {
         rc_fanout_answer(&router->fanout, port, &message, code);
     }
@@ -446,7 +363,7 @@ static void route_sequenced(struct rc_router *router, struct rc_relay_port *port
     } else if (record->type == RC_UP_BARRIER) {
         rc_router_barrier(router, port, record, sequence);
     } else {
-        route_direct(router, port, record, sequence);
+        rc_router_direct(router, port, record, sequence);
     }
 }
 
@@ -460,12 +377,9 @@ static void route_record(struct rc_router *router, struct rc_relay_port *port, s
         route_sequenced(router, port, record, sequence);
         return;
     }
-    if (record->type == RC_UP_SESSION) {
-        if (router->setup.recovery != NULL) {
-            head->origin.worker = (uint16_t)port->index;
-            rc_recovery_take(router->setup.recovery, port->index, head->generation, record->current, &record->view,
-                             rc_clock_ms());
-        }
+    if (record->type == RC_UP_SESSION || record->type == RC_UP_LINK) {
+        rc_recovery_told(router->setup.recovery, record->type, port->index, record->current, &record->view,
+                         rc_clock_ms());
         return;
     }
     if (!record->current) {
@@ -610,11 +524,11 @@ bool rc_router_drained(struct rc_router *router)
     return true;
 }
 
-bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view)
+static bool router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view,
+                           uint64_t sequence)
 {
     struct rc_fanout_message message;
-    /* No intent: what comes from outside has no place in an up ring to be read from again. */
-    rc_fanout_prepare(&message, type, view, rc_router_sequence(router), RC_FANOUT_FLAGS | RC_ENVELOPE_REMOTE, NULL);
+    rc_fanout_prepare(&message, type, view, sequence, RC_FANOUT_FLAGS | RC_ENVELOPE_REMOTE, NULL);
     struct rc_envelope *head = &message.copy.head;
     head->channel_hash = head->channel_bytes > 0 ? rc_channel_hash(view->channel, head->channel_bytes) : 0;
     if (type == RC_DOWN_MESSAGE) {
@@ -622,14 +536,27 @@ bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const
         return rc_fanout_to_all(&router->fanout, &message);
     }
     if (type == RC_DOWN_SELECT) {
-        keep_recoverable(router, &message);
+        rc_router_keep_recoverable(router, &message);
         return rc_fanout_to_rooms(&router->fanout, &message);
     }
-    if (!send_direct(router, direct_target(router, &message), &message)) {
+    if (!rc_router_deliver_direct(router, &message)) {
         rc_metric_add(router->setup.metrics, RC_METRIC_UNROUTED, 1);
         return false;
     }
     return true;
+}
+
+bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view)
+{
+    /* No intent: what comes from outside has no place in an up ring to be read from again. */
+    return router_deliver(router, type, view, rc_router_sequence(router));
+}
+
+bool rc_router_deliver_behind(struct rc_router *router, uint64_t sequence, const struct rc_envelope_view *view)
+{
+    /* A predecessor that came as far has given it already. */
+    const uint64_t own = router->next_sequence > sequence + 1 ? sequence + 1 : rc_router_sequence(router);
+    return router_deliver(router, RC_DOWN_DIRECT, view, own);
 }
 
 void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes)

@@ -94,6 +94,9 @@ bool rc_router_drained(struct rc_router *router);
 /* A message that no local worker sent (view->head.flags has RC_ENVELOPE_REMOTE): sequenced here and delivered. `type` is
  * RC_DOWN_MESSAGE, RC_DOWN_SELECT, or RC_DOWN_DIRECT for view->head.target. False when no local worker takes it. */
 bool rc_router_deliver(struct rc_router *router, enum rc_record_type type, const struct rc_envelope_view *view);
+/* What a worker's record, which has that sequence and is being routed, is for one client besides: RC_DOWN_DIRECT with the sequence behind it, also when a
+ * successor routes the record again, so that who had it knows it. At most one of a record. False: there is no such client. */
+bool rc_router_deliver_behind(struct rc_router *router, uint64_t sequence, const struct rc_envelope_view *view);
 
 /* --- messages with a place of their own (place.c) --- */
 
@@ -123,6 +126,14 @@ void rc_router_place(struct rc_router *router, const struct rc_router_placed *pl
  * those that have it know. */
 void rc_router_place_again(struct rc_router *router, uint64_t sequence);
 
+/* --- messages for one client (direct.c) --- */
+
+/* RC_UP_DIRECT: to the worker of its target, to other instances, or nowhere; whoever asked for an answer gets one. */
+void rc_router_direct(struct rc_router *router, struct rc_relay_port *port, const struct rc_port_record *record,
+                      uint64_t sequence);
+/* One that is none of a worker's: false when no local worker takes it. */
+bool rc_router_deliver_direct(struct rc_router *router, struct rc_fanout_message *message);
+
 /* --- clients that move (barrier.c) --- */
 
 /* RC_UP_BARRIER: both workers are told at the same place of the order, from which on what is for the clients goes to the other worker; or the one
@@ -139,8 +150,15 @@ void rc_router_asked(struct rc_router *router, uint32_t worker, uint32_t generat
 /* --- for it --- */
 
 uint64_t rc_router_sequence(struct rc_router *router);
+/* recoverable.c: for setup.recovery, which is there. */
+void rc_router_recoverable(const struct rc_router *router, const struct rc_fanout_message *message);
 /* The message goes to a room: Socket.IO clients that come back will ask for it. */
-void rc_router_keep_recoverable(const struct rc_router *router, const struct rc_fanout_message *message);
+static inline void rc_router_keep_recoverable(const struct rc_router *router, const struct rc_fanout_message *message)
+{
+    if (RC_UNLIKELY(router->setup.recovery != NULL)) {
+        rc_router_recoverable(router, message);
+    }
+}
 /* The message is the channel's retained value from now on; `stamp`: when another instance has said so, else it is filled. 0, or the code of why
  * not. */
 uint16_t rc_router_retain(struct rc_router *router, const struct rc_envelope_view *view,

@@ -55,6 +55,7 @@ test("syntax, types, unknown keys and ranges have a file, a line and a column", 
 
 test("what a file cannot mean is refused with a remedy", async () => {
   await refuses('[socketio]\n[limits]\nmax_message_size = "64KiB"\n', /socketio\.max_payload.*limits\.max_message_size/);
+  await refuses('[limits]\nmax_message_size = "8KiB"\n[[pusher_app]]\nid = "7"\nkey = "k"\nsecret = "change-this-secret"\n', /"7": max_event_size is above limits\.max_message_size.*lower it/);
   await refuses('[socketio]\n[[endpoint]]\npath = "/socket.io"\n', /\/socket\.io\/ is used twice/);
   await refuses('[socketio]\n[[event]]\non = "a"\nnsp = "/admin"\n', /"\/admin" is none of socketio\.namespaces/);
   await refuses('[server]\nring_size = "1MiB"\n[limits]\nmax_message_size = "1MiB"\n', /ring_size/);
@@ -139,6 +140,37 @@ test("a file that is not there, a folder, wrong usage", async () => {
   assert.notEqual(stderr + stdout, "");
 });
 
+test("wrong usage is 2 before anybody is asked, and names the page of the command", async () => {
+  const page = (name) => `\`ringcast help${name && ` ${name}`}\``;
+  for (const [name, text, ...args] of [
+    ["", "there is no command: nonsense", "nonsense"], ["", "unknown argument: --nonsense", "--nonsense"],
+    ["clients", "unknown argument: --sort", "clients", "--sort", "rate"], ["clients", "a value is missing after: --user", "clients", "--user"],
+    ["clients", "--limit is a number from 1 to 1000000, and not: x", "clients", "--limit", "x"], ["clients", "--behind is a number of bytes, and not: x", "clients", "--behind", "x"],
+    ["channels", "--sort is name, rate, subscribers, bytes or memory, and not: x", "channels", "--sort=x"],
+    ["memory", "--interval is a number of seconds", "memory", "--interval", "x"], ["top", "--interval is a number of seconds", "top", "--interval", "0"],
+    ["trace", "one of --client, --user, --channel and --event is needed", "trace"], ["kick", "one of CLIENT and --user is needed", "kick"],
+    ["pub", "a CHANNEL is needed", "pub"], ["sub", "a CHANNEL is needed", "sub"], ["direct", "a CLIENT is needed", "direct"],
+    ["workers", "how many workers is a number, and not: x", "workers", "x"], ["handover", "a worker is a number, or all, and not: x", "handover", "x"],
+  ]) {
+    const { code, stdout, stderr } = await run(args);
+    assert.deepEqual([code, stdout], [2, ""], args.join(" "));
+    assert.ok(stderr.startsWith(`ringcast: ${text}`) && stderr.endsWith(`; ${page(name)} lists what there is\n`), stderr);
+  }
+});
+
+test("`check --json` says what is wrong, too, to programs", async () => {
+  writeFileSync(path, "[server]\nworkers = 0\nlissten = 1\n");
+  const wrong = await run(["check", path, "--json"]);
+  assert.deepEqual([wrong.code, wrong.stderr], [2, ""]);
+  const { file, correct, errors } = JSON.parse(wrong.stdout);
+  assert.deepEqual([file, correct], [path, false]);
+  assert.ok(errors.some((line) => line.startsWith(`${path}:3:1: unknown key "lissten"`)), errors.join("\n"));
+  writeFileSync(path, "");
+  assert.deepEqual(JSON.parse((await run(["check", path, "--json"])).stdout), { file: path, correct: true, warnings: [] });
+  const none = await run(["check", join(folder, "none.toml"), "--json"]);
+  assert.deepEqual([none.code, JSON.parse(none.stdout).correct], [2, false]);
+});
+
 test("good files are good", async () => {
   writeFileSync(path, "");
   assert.equal((await run(["check", path])).code, 0);
@@ -158,6 +190,9 @@ test("each command says what it is for, and the file may be named by the environ
     assert.equal(page.code, 0, `${command}: ${page.stderr}`);
     assert.match(page.stdout, /^ringcast [\s\S]*\bexit codes?\b/i, command);
     assert.equal((await run(["help", command])).stdout, page.stdout);
+    // What a command needs stands without brackets, and whoever has an answer has one for programs.
+    if (["pub", "retain"].includes(command)) assert.match(page.stdout, new RegExp(`^ringcast ${command} CHANNEL \\[DATA\\] \\[OPTION\\]\\.\\.\\.\n`));
+    if (!["run", "help", "help-config"].includes(command)) assert.match(page.stdout, /--json\b/, command);
   }
   for (const manual of [["help", "--man"], ["help-config", "--man"]]) assert.match((await run(manual)).stdout, /^\.TH RINGCAST/);
 

@@ -103,6 +103,9 @@ testBroker("two in flight do not leave in one send, and what was sent is counted
     assert.ok(run.deliveries_per_send > 0, "the kernel counts segments with data");
     assert.ok(run.cost_ns_per_delivery >= run.server_cpu_ns_per_delivery, "ksoftirqd is added");
   }
+  const { processes } = await broker.status();
+  const [part] = await bench("fanout", ...url, "--part-pid", String(processes.find(({ process: name }) => name.startsWith("worker")).pid), "--window", "2");
+  assert.ok(part.part_cpu_ns_per_delivery > 0 && part.part_cpu_ns_per_delivery < part.server_cpu_ns_per_delivery, JSON.stringify(part));
 });
 
 /* The [[event]] rows with which bench/run starts ringcast: the application of bench/compare/socketio.mjs. */
@@ -134,6 +137,8 @@ async function socketioRuns(url) {
   assert.equal(rate.deliveries, rate.published * 10, "payloads that come in several reads");
   const [direct] = await bench("unicast", ...polling, "--connections", "20");
   assert.equal(direct.deliveries, direct.published);
+  const [acks] = await bench("echo", "--url", url, "--protocol", "socketio-ack", "--connections", "20", "--window", "4");
+  assert.ok(acks.published > 0 && acks.deliveries === acks.published, "each event was acknowledged with what it said");
 }
 
 testBroker("Socket.IO clients of ringcast: WebSocket, polling, upgrade; native publishers", { workers: 2, timeout: 120000, config: { "socketio.path": "/socket.io/", event: presetEvents() } }, async (broker) => {

@@ -23,7 +23,9 @@ testBroker("in the middle of traffic, again and again: whoever is not just being
   const metrics = await broker.metrics();
   assert.equal(metrics("ringcast_worker_adoptions_total"), kills);
   assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
-  assert.ok(crowd.disconnects.length <= 2 * kills, `${crowd.disconnects.length} of 8 clients were disconnected by ${kills} kills: ${crowd.disconnects}`);
+  // A process works for one at a time, and says whom it could not go on with.
+  const told = `${crowd.disconnects.length} of 8 clients were disconnected by ${kills} kills: ${crowd.disconnects}`;
+  assert.ok(crowd.disconnects.length <= Math.min(kills, metrics("ringcast_not_adopted_sockets_total")), told);
 });
 
 testBroker("quiet ones, over every transport: their sessions, pings and acknowledgements go on", {
@@ -35,8 +37,13 @@ testBroker("quiet ones, over every transport: their sessions, pings and acknowle
   crowd.ending = true;
   await Promise.all(crowd.running);
   crowd.ending = false;
-  // A connection that is just being accepted when the worker dies is lost: their next requests have come, and wait.
-  const quiet = () => until("they poll", async () => (await broker.metrics())("ringcast_http_waiting") === 2, { timeout: 30000 });
+  // The one whose request is just being handled may be lost: their next requests have come, and wait, and between two questions of ours
+  // there was no other, such as that of a client which got the last word of another one between them.
+  const quiet = () => until("they poll", async () => {
+    const [first, second] = [await broker.metrics(), await broker.metrics()];
+    const grown = second("ringcast_http_requests_total") - first("ringcast_http_requests_total");
+    return [first, second].every((now) => now("ringcast_http_waiting") === 2) && grown === 1;
+  }, { timeout: 30000 });
   for (let i = 0; i < 5; i++) {
     await quiet();
     await killWorker(broker, 0);

@@ -14,7 +14,7 @@ import { Emitter } from "@socket.io/redis-emitter";
 import WebSocket from "ws";
 import { run } from "./lib/broker.mjs";
 import { FOLDER, example, hears, publishUntilHeard, refusal, testExample, told, valueOf } from "./lib/examples.mjs";
-import { upgradeRequest } from "./lib/raw.mjs";
+import { upgraded } from "./lib/raw.mjs";
 import { subscribers } from "./lib/redis.mjs";
 import { until, within } from "./lib/util.mjs";
 
@@ -36,15 +36,6 @@ test("`ringcast check` finds every file correct, and says of nothing but secrets
     for (const word of ["Start it:", "Change:", "Variables:"]) assert.ok(example(name).includes(`# ${word}`), `${name} says ${word}`);
   }
 });
-
-/* The upgrade's status, with these headers. */
-async function upgraded(broker, path, headers) {
-  const raw = await broker.raw();
-  raw.write(upgradeRequest(path, headers));
-  const { status } = await raw.response();
-  raw.end();
-  return status;
-}
 
 /* A page's `new WebSocket(url)` with an onmessage that parses JSON, and the session's cookie that the browser sends along. */
 async function page(url, headers = {}) {

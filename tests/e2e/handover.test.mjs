@@ -8,7 +8,8 @@ import { freePort, random, until } from "./lib/util.mjs";
 
 const WORKERS = 4;
 const server = certificate("server");
-const config = { "debug.handover": "/at", "server.adopt_crashed": false };
+// Who reads them one after the other is long in coming to the last: requests behind an answer that is not read are not complete until then.
+const config = { "debug.handover": "/at", "server.adopt_crashed": false, "limits.handshake_timeout": "2m" };
 /* A port of its own for each broker: the ring of a killed worker keeps its listeners for some milliseconds more. */
 const secure = async () => ({ ...config, "tls.listen": [`127.0.0.1:${await freePort()}`], "tls.certificates": [server.path] });
 const openTls = (broker) => connectRawTls(Number(broker.config["tls.listen"][0].split(":")[1]));

@@ -187,6 +187,122 @@ testRedis("Redis that lost what was delivered ends the epoch, which is told", { 
   assert.ok(listeners.every(({ gaps }) => gaps.length >= 2));
 });
 
+/* Another epoch begins in Redis, as an instance begins it that finds writes lost; in it somebody published the last message once more. */
+async function another(redis, name, epoch) {
+  const [offsets, stream] = [`ws:offsets:{ws:channel:${name}}`, `ws:history:{ws:channel:${name}}`];
+  const [[id, fields]] = await redis.command("XREVRANGE", stream, "+", "-", "COUNT", "1");
+  const next = parseInt(id) + 1;
+  await redis.command("XADD", stream, `${next}-0`, ...fields);
+  await redis.command("HSET", offsets, "epoch", epoch, "offset", String(next));
+}
+
+testRedis("who had the last message of an epoch that has ended is not told that nothing was missed", { brokers: 1, config, timeout: 60000 }, async ({ brokers: [broker], redis }) => {
+  const { gaps } = await listen(broker, "log:a");
+  const publisher = await broker.connect();
+  for (let n = 1; n <= 3; n++) await publisher.publish("log:a", n);
+  const { epoch } = await told(broker, "log:a");
+  await another(redis, "log:a", "77");
+  await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+  await until("the end of the epoch is told", () => gaps.length > 0);
+  // Nothing was published here since: this worker's subscribers are where they were.
+  const back = await broker.connect();
+  const answer = await back.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset: 3 } });
+  assert.equal(answer.recovered, false, JSON.stringify(answer));
+  // It is told the new epoch at once, and may have what there is of it.
+  const now = await told(broker, "log:a");
+  assert.notEqual(now.epoch, epoch);
+  assert.deepEqual([answer.epoch, answer.offset], [now.epoch, 4]);
+  const since = await broker.connect();
+  assert.equal((await since.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset: 3 }, since: "last 2" })).recovered, false);
+  const heard = async (client) => {
+    const message = await client.next("message");
+    return [message.offset, message.data];
+  };
+  assert.deepEqual([await heard(since), await heard(since)], [[3, 3], [4, 3]]);
+  await publisher.publish("log:a", "next");
+  assert.deepEqual([await heard(since), await heard(back)], [[5, "next"], [5, "next"]]);
+});
+
+/* As after a failover that lost the newest writes, of which no connection of ours knows: a Cluster's subscriptions lead to any node. */
+async function lose(redis, name, count) {
+  const [offsets, stream] = [`ws:offsets:{ws:channel:${name}}`, `ws:history:{ws:channel:${name}}`];
+  const left = (await redis.command("XRANGE", stream, "-", "+")).slice(0, -count);
+  await redis.command("DEL", stream);
+  for (const [id, fields] of left) await redis.command("XADD", stream, id, ...fields);
+  await redis.command("HSET", offsets, "offset", String(parseInt(left.at(-1)[0])));
+}
+
+for (const [who, knows] of [["by who had them", 0], ["by who knows nothing of the channel", 1]]) {
+  testRedis(`lost writes whose offsets are given again, ${who}: a new epoch, told, though no connection broke`, { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+    const { seen, gaps } = await listen(brokers[0], "log:a");
+    const publishers = await Promise.all(brokers.map((broker) => broker.connect()));
+    const places = new Map(); // "epoch offset" to what was published there
+    const publish = async (from, data) => {
+      const { epoch, offset } = await publishers[from].expect("published", { type: "publish", channel: "log:a", data });
+      const place = `${epoch} ${offset}`;
+      if (from === 0) assert.ok(!places.has(place), `${place} is that of ${places.get(place)} and of ${data}`);
+      places.set(place, data);
+      return epoch;
+    };
+    let epoch;
+    for (let n = 1; n <= 5; n++) epoch = await publish(0, n);
+    await until("they came", () => seen.length === 5);
+    for (const round of [1, 2]) {
+      await lose(redis, "log:a", 2);
+      await publish(knows, `in its place ${round}`);
+      await until("it is told", () => gaps.length === round);
+      const now = await until("another epoch", async () => {
+        const answer = await told(brokers[0], "log:a");
+        return answer.epoch !== epoch && answer.messages.at(-1).data === `in its place ${round}` && answer;
+      });
+      epoch = now.epoch;
+      for (let n = 1; n <= 3; n++) assert.equal(await publish(n % 2, `${round} after ${n}`), epoch);
+      await until("it goes on", () => seen.at(-1)[1] === `${round} after 3`);
+    }
+    assert.equal(gaps.length, 2);
+    assert.equal(new Set(seen.map(([, data]) => data)).size, seen.length, "each once");
+  });
+}
+
+testRedis("what an earlier subscription left is compared with what Redis has in its place", { brokers: 2, config, timeout: 90000 }, async ({ brokers: [broker, other], redis }) => {
+  const publisher = await other.connect();
+  const own = await broker.connect();
+  const gone = () => until("nobody is subscribed", async () => (await redis.command("PUBSUB", "NUMSUB", "ws:channel:log:a"))[1] === 0, { timeout: 20000 });
+  const { client, seen } = await listen(broker, "log:a");
+  const { epoch } = await told(broker, "log:a");
+  client.terminate();
+  // Of every form, own and others': what is the same is known as the same.
+  const forms = [{ data: { a: [1, "\u00e9\u2028"] } }, { event: "chat", data: "x" }, { key: "k", data: 1.50 }, { data: 3 }];
+  let offset = 0;
+  for (const form of forms) {
+    for (const from of [publisher, own]) {
+      const back = await broker.connect();
+      const answer = await back.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset } });
+      assert.deepEqual([answer.recovered, answer.epoch, answer.offset], [true, epoch, offset]);
+      await from.expect("published", { type: "publish", channel: "log:a", ...form });
+      await until("it came", () => back.inbox.some((message) => message.offset === offset + 1));
+      offset++;
+      back.terminate();
+      await gone();
+    }
+  }
+  assert.equal(seen.length, 0);
+  // A failover that lost the newest one, in whose place others have said something else meanwhile.
+  const [offsets, stream] = ["ws:offsets:{ws:channel:log:a}", "ws:history:{ws:channel:log:a}"];
+  const entries = await redis.command("XRANGE", stream, "-", "+");
+  const fields = entries.pop()[1];
+  await redis.command("DEL", stream);
+  for (const [id, its] of entries) await redis.command("XADD", stream, id, ...its);
+  const text = fields[5].replace('"payload":3', '"payload":4');
+  assert.notEqual(text, fields[5]);
+  for (const id of [offset, offset + 1]) await redis.command("XADD", stream, `${id}-0`, "p", "x:1:1", "t", fields[3], "m", text);
+  await redis.command("HSET", offsets, "offset", String(offset + 1));
+  const back = await broker.connect();
+  const answer = await back.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset } });
+  assert.equal(answer.recovered, false, JSON.stringify(answer));
+  assert.notEqual(answer.epoch, epoch);
+});
+
 testRedis("the script is told again after SCRIPT FLUSH, and a relay's successor repairs", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
   const listeners = await Promise.all(brokers.map((broker) => listen(broker, "log:a")));
   const publisher = await brokers[0].connect();
@@ -290,6 +406,27 @@ testRedis("a client that comes back on another host gets exactly what it missed"
 });
 
 const asHex = (text) => text && BigInt(text).toString(16);
+
+testRedis("a Redis that is slow to confirm a channel makes nobody lose its place", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+  const publisher = await brokers[1].connect();
+  const { epoch } = await publisher.publish("log:a", 1);
+  for (let n = 2; n <= 10; n++) await publisher.publish("log:a", n);
+  const { client, seen } = await listen(brokers[0], "calm");
+  client.ondelivery = (message) => message.type === "message" && seen.push([message.offset, message.data]);
+  const unconfirmed = async () => (await brokers[0].metrics())("ringcast_redis_scope_local_total");
+  const before = await unconfirmed();
+  redis.signal("SIGSTOP");
+  const answer = client.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset: 4 } });
+  try {
+    await until("it is not waited for any more", async () => (await unconfirmed()) > before, { every: 5 });
+  } finally {
+    redis.signal("SIGCONT");
+  }
+  const { recovered, scope } = await answer;
+  assert.deepEqual({ recovered, scope }, { recovered: true, scope: undefined });
+  await until("what it missed", () => seen.length === 6);
+  assert.deepEqual(seen, Array.from({ length: 6 }, (_, i) => [i + 5, i + 5]));
+});
 
 testRedis("names that strangers ask for or subscribe to leave nothing lasting in Redis", { brokers: 2, config, timeout: 120000 }, async ({ brokers: [one, two], redis }) => {
   const offsets = "ws:offsets:{ws:channel:log:quiet}";

@@ -1,14 +1,14 @@
 // The HTTP hook: events that a backend decides on, over real sockets, with real Socket.IO clients.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import test from "node:test";
 import { startBackend, table } from "./lib/backend.mjs";
 import { run, testBroker } from "./lib/broker.mjs";
 import { come, testHook as testHooked } from "./lib/hook.mjs";
-import { CA_FILE, certificate } from "./lib/tls.mjs";
+import { CA_FILE, FOLDER, certificate } from "./lib/tls.mjs";
 import { delay, freePort, until, within } from "./lib/util.mjs";
 
 const ASK = [{ on: "ask", ask: "app" }, { on: "both", ask: "app", emit: [{ event: "row", args: ["{args}"] }] }, { on: "local", emit: [{ event: "here", args: ["{args}"] }] }];
@@ -239,6 +239,28 @@ testHook("TLS: a backend that proves who it is", { backend: { tls: server }, tab
     assert.deepEqual([answer[0], answer[1].length], [bytes, 100000]);
   }
   assert.equal(backend.connections, 1);
+  socket.close();
+});
+
+const authorities = join(mkdtempSync(join(tmpdir(), "ringcast-hook-ca-")), "ca.pem");
+process.on("exit", () => rmSync(dirname(authorities), { recursive: true, force: true }));
+copyFileSync(join(FOLDER, "hook.crt"), authorities); // an authority of nobody
+
+testHook("TLS: a reload reads the authorities again, for the next connection", { backend: { tls: server }, table: { tls_ca: authorities } }, async (broker, backend) => {
+  const socket = await client(broker.port);
+  const ask = () => within(10000, new Promise((done) => socket.emit("ask", "x", (its) => done(its))), "ack");
+  backend.answer = () => ({ ack: ["taken"] });
+  const reload = async () => {
+    const { code, stdout, stderr } = await run(["reload", "-c", broker.configPath]);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  assert.equal((await ask()).error.code, 503);
+  copyFileSync(CA_FILE, authorities);
+  assert.match(await reload(), /changed files, read again: \S*ca\.pem/);
+  await until("it is asked", async () => (await ask()) === "taken");
+  assert.match(await reload(), /changed: nothing/);
+  assert.equal(await ask(), "taken");
   socket.close();
 });
 

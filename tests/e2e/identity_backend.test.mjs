@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { io } from "socket.io-client";
 import { startBackend, table } from "./lib/backend.mjs";
 import { testBroker } from "./lib/broker.mjs";
-import { upgradeRequest } from "./lib/raw.mjs";
+import { upgradeRequest, upgraded } from "./lib/raw.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const TRANSPORTS = [["polling"], ["websocket"], ["polling", "websocket"]];
@@ -17,14 +17,6 @@ async function come(broker, options) {
     socket.once("connect_error", (error) => done({ refused: error.message, data: error.data }));
   }), "the connect ends");
   return { socket, said, ...outcome };
-}
-
-async function upgraded(broker, path, headers) {
-  const raw = await broker.raw();
-  raw.write(upgradeRequest(path, headers));
-  const answer = await raw.response();
-  raw.end();
-  return answer.status;
 }
 
 const users = { s1: { userId: "u1", user: { id: "u1", name: "Ann", tier: { level: 2 } } }, s2: { userId: "u2", user: { id: "u2" } } };

@@ -1,7 +1,7 @@
 // What RFC 7515, 7519 and 8725 warn of, against a running broker by every way in: each token is refused, with the same words, nothing of it
 // is fetched, and a good one is taken beside it. And the life of keys and tokens under load: storms, rotation, the second of the end.
 import assert from "node:assert/strict";
-import { createHmac, createSign, generateKeyPairSync, sign as signWith } from "node:crypto";
+import { constants, createHmac, createSign, generateKeyPairSync, sign as signWith } from "node:crypto";
 import { createRequire } from "node:module";
 import { createServer } from "node:http";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -38,6 +38,7 @@ const token = (header, claims, sign) => {
 const hs = (secret, digest = "sha256") => (text) => createHmac(digest, secret).update(text).digest();
 const rs = ({ privateKey }, digest = "sha256") => (text) => createSign(digest).update(text).sign(privateKey);
 const es = ({ privateKey }, digest = "sha256") => (text) => signWith(digest, Buffer.from(text), { key: privateKey, dsaEncoding: "ieee-p1363" });
+const ps = ({ privateKey }) => (text) => signWith("sha256", Buffer.from(text), { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 });
 const good = () => token({ alg: "ES256", kid: "ec" }, CLAIMS(), es(p256));
 
 /* Each is one way in which libraries were broken; `url` is a server that nobody must ask. */
@@ -118,15 +119,17 @@ function pitfalls(url) {
     "no sub": token({ alg: "ES256", kid: "ec" }, { exp: now() + 3600 }, es(p256)),
     "sub is an object": token({ alg: "ES256", kid: "ec" }, { ...CLAIMS(), sub: { id: "42" } }, es(p256)),
     "sub with a NUL": token({ alg: "ES256", kid: "ec" }, { ...CLAIMS(), sub: "42\u0000" }, es(p256)),
+    "another algorithm than is listed": token({ alg: "PS256", kid: "rsa" }, { ...CLAIMS(), iss: "https://login.example", aud: "ringcast" }, ps(rsa)),
+    "a header of an encrypted one": token({ alg: "ES256", kid: "ec", enc: "A256GCM" }, CLAIMS(), es(p256)),
     "another issuer": token({ alg: "ES256", kid: "ec" }, { ...CLAIMS(), iss: "https://other.example", aud: "ringcast" }, es(p256)),
     "another audience": token({ alg: "ES256", kid: "ec" }, { ...CLAIMS(), iss: "https://login.example", aud: "billing" }, es(p256)),
     "too long": token({ alg: "ES256", kid: "ec" }, { ...CLAIMS(), x: "x".repeat(8192) }, es(p256)),
   };
 }
 
-async function upgraded(broker, text, headers = {}) {
+async function upgraded(broker, text, headers = {}, name = "token") {
   const raw = await broker.raw();
-  raw.write(upgradeRequest(`/ws${text === undefined ? "" : `?token=${encodeURIComponent(text)}`}`, headers));
+  raw.write(upgradeRequest(`/ws${text === undefined ? "" : `?${name}=${encodeURIComponent(text)}`}`, headers));
   const { status, body } = await raw.response({ timeout: 10000 });
   raw.end();
   return [status, body];
@@ -139,12 +142,14 @@ async function connectError(broker, text) {
   return outcome;
 }
 
+/* What is only wrong for a table that says which algorithms, issuers and audiences are right. */
+const NARROW = new Set(["another algorithm than is listed", "another issuer", "another audience"]);
 const CLAIMED = { issuer: ["https://login.example"], audience: ["ringcast"] };
 const valid = (more) => token({ alg: "ES256", kid: "ec" }, { ...CLAIMS(), iss: "https://login.example", aud: ["ringcast"], ...more }, es(p256));
 
 testBroker("each pitfall of RFC 8725 is refused by every way in, all in the same words, and nothing is fetched", {
   workers: 2, timeout: 60000,
-  config: { "socketio.path": "/socket.io/", identity: [{ from: ["auth.token", "query.token", "header.authorization"], jwks_file: jwks, algorithms: ["ES256", "ES384", "RS256", "EdDSA"], ...CLAIMED }] },
+  config: { "socketio.path": "/socket.io/", identity: [{ from: ["auth.token", "query.token", "header.authorization"], jwks_file: jwks, algorithms: ["ES256", "ES384", "RS256", "EdDSA"], ...CLAIMED }, { from: ["query.open"], jwks_file: jwks }] },
 }, async (broker) => {
   let asked = 0;
   const server = createServer((request, response) => {
@@ -168,6 +173,7 @@ testBroker("each pitfall of RFC 8725 is refused by every way in, all in the same
       const [status, body] = await upgraded(broker, text);
       assert.equal(status, name === "too long" ? 414 : 401, name);
       if (status === 401) words.add(body);
+      assert.equal((await upgraded(broker, text, {}, "open"))[0], NARROW.has(name) ? 101 : status, `${name}, of a table that says nothing but the keys`);
       if (name !== "too long") assert.equal((await upgraded(broker, undefined, { Authorization: `Bearer ${text}` }))[0], 401, name);
       assert.equal(await connectError(broker, text), "Authentication failed", name);
       const client = await broker.connect();

@@ -129,7 +129,7 @@ const routes = [
       ["/etc/nginx/ringcast.crt", join(FOLDER, "interop.crt")],
       ["/etc/nginx/ringcast.key", join(FOLDER, "interop.key")],
     ]);
-    await withNginx("http", text, port, async () => {
+    await withNginx("http", text, [port, plain], async () => {
       await body(`ws://localhost:${plain}/ws`);
       await body(`wss://localhost:${port}/ws`);
     });
@@ -143,7 +143,7 @@ const routes = [
       ["/etc/haproxy/ringcast.pem", server.path],
       ["maxconn 100000", "maxconn 1000"],
     ]);
-    await withHaproxy(text, port, async () => {
+    await withHaproxy(text, [port, plain], async () => {
       await body(`ws://localhost:${plain}/ws`);
       await body(`wss://localhost:${port}/ws`);
     });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Application, FLAGS, client, linkConfig, testLink } from "./lib/application.mjs";
@@ -104,6 +105,25 @@ testLink("who is given up while the application decides is closed there, and its
   const polling = await openPolling(broker);
   assert.ok(polling.sid);
   assert.equal(application.all.length, 1);
+});
+
+testLink("the application is told path and query, whatever form the target has", {}, async (broker, application) => {
+  await until("it is ready", async () => (await broker.metrics())("ringcast_links") === 1);
+  const answers = [];
+  for (const [target, url] of [
+    ["http://a:99999/socket.io/?EIO=4&transport=polling", "/socket.io/?EIO=4&transport=polling"],
+    ["HTTP://b/socket.io/?EIO=4&transport=polling&n=//c:99999", "/socket.io/?EIO=4&transport=polling&n=//c:99999"],
+    ["/socket.io/?EIO=4&transport=polling&x=%", "/socket.io/?EIO=4&transport=polling&x=%"],
+  ]) {
+    const socket = connect(...broker.host.split(":").reverse());
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+    let answer = "";
+    for await (const bytes of socket) answer += bytes;
+    answers.push(answer.split("\r\n")[0]);
+    const conns = await application.connected(answers.length);
+    assert.equal(conns.at(-1).open.url, url);
+  }
+  assert.deepEqual(answers, answers.map(() => "HTTP/1.1 200 OK"));
 });
 
 testLink("a reload makes the link anew, with what its table says now", { backend: { max_frame: "64KiB" } }, async (broker, application) => {

@@ -37,6 +37,16 @@ async function clientOf(broker, application, worker) {
   });
 }
 
+/* The first message each way is that one, and whole. */
+async function bothWays(socket, connection, message) {
+  socket.send(message);
+  await until("it hears", () => connection.heard.length === 1);
+  assert.equal(connection.heard[0], message);
+  connection.text(message);
+  await until("it is heard", () => socket.heard.length === 1);
+  assert.equal(socket.heard[0], message);
+}
+
 for (const [name, at, tls] of WAYS) {
   testLink(`a link to each worker, dialled over ${name}`, { listen: false, workers: 2, config, timeout: 90000 }, async (broker, application) => {
     assert.equal((await ask(broker, "GET", "/socket.io/?EIO=4&transport=polling")).status, 503);
@@ -53,13 +63,7 @@ for (const [name, at, tls] of WAYS) {
     for (const link of [zero, one]) {
       const { socket, connection } = await clientOf(broker, application, link.hello.worker);
       assert.equal(connection.link, link);
-      const large = "x".repeat(300000);
-      socket.send(large);
-      await until("it hears", () => connection.heard.length === 1);
-      assert.equal(connection.heard[0], large);
-      connection.text(large);
-      await until("it is heard", () => socket.heard.length === 1);
-      assert.equal(socket.heard[0], large);
+      await bothWays(socket, connection, "x".repeat(300000));
       socket.close();
       await until("it is told", () => connection.closed);
     }
@@ -139,7 +143,7 @@ testLink("strangers have a bounded number of places, and cannot keep them", { li
     return socket;
   });
   application.greet = undefined;
-  await until("they had their ten seconds", () => silent.every((link) => link.ended), 60000);
+  await until("they had their ten seconds", () => silent.every((link) => link.ended), { timeout: 60000 });
   const link = await application.dial(at);
   await until("one that speaks", () => link.hello);
   await until("is taken", async () => await metric(broker, "ringcast_links") === 1);
@@ -231,13 +235,7 @@ testLink("ringcast dials an application over TLS, and only one whose certificate
   const socket = client(broker);
   await socket.opening;
   const [connection] = await application.connected(1);
-  const large = "x".repeat(500000);
-  socket.send(large);
-  await until("it hears", () => connection.heard.length === 1);
-  assert.equal(connection.heard[0], large);
-  connection.text(large);
-  await until("it is heard", () => socket.heard.length === 1);
-  assert.equal(socket.heard[0], large);
+  await bothWays(socket, connection, "x".repeat(500000));
   // One of another name is not it.
   const other = certificate("other", { names: ["DNS:elsewhere.example"] });
   application.server.setSecureContext({ cert: other.cert, key: other.key });

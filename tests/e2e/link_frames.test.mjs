@@ -10,7 +10,12 @@ import { SEED, random, until, within } from "./lib/util.mjs";
 
 const require = await requireIn();
 const { FRAME_MAX, HEAD, Broken, application, broker, toBuffer } = require(join(dirname(require.resolve("ringcast-socket.io")), "frames.js"));
-const { pack, unpack, roomKey, roomOf } = require(join(dirname(require.resolve("ringcast-socket.io")), "adapter.js"));
+const { adapterOf, pack, unpack, roomKey, roomOf } = require(join(dirname(require.resolve("ringcast-socket.io")), "adapter.js"));
+const { queryOf } = require(join(dirname(require.resolve("ringcast-socket.io")), "engine.js"));
+const { Links } = require(join(dirname(require.resolve("ringcast-socket.io")), "links.js"));
+const { Line } = require(join(dirname(require.resolve("ringcast-socket.io")), "line.js"));
+const { Server } = require("socket.io");
+const { attach } = require("ringcast-socket.io");
 const signature = "0123456789abcdef".repeat(4);
 const bytes = Buffer.from([0, 1, 254, 255]);
 
@@ -133,12 +138,12 @@ test("rooms and messages between servers come back as what they were", () => {
 const sign = (secret, nonces, json) => createHmac("sha256", secret).update(`ringcast-link/1 hello\n${nonces.broker}\n${nonces.application}\n`).update(json).digest("hex");
 
 /* A server with a link, and somebody who has come by its upgrade: { server, links, socket, nonces, errors, warnings }. */
-async function strangerAt(body) {
+async function strangerAt(body, options = {}) {
   const { Server } = require("socket.io");
   const { attach } = require("ringcast-socket.io");
   const server = createServer((_, response) => response.end("still here"));
   const io = new Server();
-  const links = attach(io, server, { secret: ["new", "the secret"] });
+  const links = attach(io, server, { secret: ["new", "the secret"], ...options });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address();
   const come = async (headers = {}) => {
@@ -204,6 +209,25 @@ test("a link: who does not prove to be ringcast is told so and sent away, and no
   for (const headers of [{ "Ringcast-Nonce": "x" }, { "Ringcast-Link": "2" }]) assert.equal((await come(headers)).status, 400);
 }));
 
+test("a link: who begins to ask, or ends it, between READY and the worker's first word says so behind that, once", () => strangerAt(async ({ come, io }) => {
+  const json = JSON.stringify({ version: 1, instance: "x", worker: 0, workers: 1, features: ["resume"], grace: 60000, generation: 1 });
+  const { socket, nonces, frames } = await come();
+  const has = (name) => frames.filter((frame) => frame.name === name);
+  socket.write(broker.encode("HELLO", 0, 0, sign("new", nonces, json), Buffer.from(json)));
+  await until("READY comes", () => has("READY").length === 1);
+  assert.equal(JSON.parse(has("READY")[0].values[1]).asks, false);
+  io.engine.use((req, res, next) => next());
+  socket.write(Buffer.concat([broker.encode("RECEIPT", 0, 0, 0), broker.encode("PING", 0, 0, Buffer.from("1"))]));
+  await until("what it says behind that", () => has("PONG").length === 1 && has("ENTER").length > 0);
+  assert.deepEqual(has("ASKS").map(({ values }) => values[0]), [1]);
+  io.engine.on("initial_headers", () => {}); // it asks already
+  io.engine.middlewares.length = 0;
+  io.engine.removeAllListeners("initial_headers");
+  io.engine.reconsider();
+  await until("it asks no more", () => has("ASKS").length === 2);
+  assert.deepEqual(has("ASKS").map(({ values }) => values[0]), [1, 0]);
+}, { resume: true }));
+
 test("a link: requests of clients that are none end the link, not the application", () => strangerAt(async ({ come, links }) => {
   const json = JSON.stringify({ version: 1, instance: "x", worker: 0, workers: 1, features: [] });
   const sound = { sid: "a", method: "GET", url: "/socket.io/?EIO=4", headers: ["a", "b"], address: "::1", protocol: 4, transport: "websocket" };
@@ -256,4 +280,268 @@ test("a link that is dialled: one to each worker, again when it ends, over TCP a
       other.close();
     }
   }
+});
+
+test("an answer that is cut off is asked for again once", async () => {
+  const asked = [];
+  const held = [];
+  const other = createServer();
+  other.on("upgrade", (incoming, socket) => {
+    socket.on("error", () => {});
+    asked.push(incoming);
+    held.push(socket);
+    if (asked.length <= 4) socket.write("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100\r\n\r\nhalf of it");
+  });
+  await once(other.listen(0, "127.0.0.1"), "listening");
+  const links = new Links({ secrets: ["x"] });
+  links.report = () => held.at(-1).resetAndDestroy(); // it has been read that far
+  try {
+    links.dial(`127.0.0.1:${other.address().port}`);
+    await until("it was asked five times", () => asked.length >= 5);
+    assert.equal(asked.length, 5);
+  } finally {
+    links.stopped = true;
+    for (const socket of held) socket.destroy();
+    other.close();
+  }
+});
+
+/* A line whose link is cut, with one connection. */
+function cutLine() {
+  const line = new Line({ instance: "a", worker: 0, grace: 600000 }, true);
+  const lost = [];
+  line.connections.set(1, { onLost: (reason) => lost.push(reason) });
+  line.cut();
+  return { line, lost };
+}
+const turn = () => new Promise((done) => setImmediate(done));
+
+test("what is kept for a worker is sent again, in order, but what it has carried out", () => {
+  const { line, lost } = cutLine();
+  for (let i = 0; i < 5; i++) line.send("TEXT", 0, 1, String(i));
+  line.send("RECEIPT", 0, 0, 7);
+  const sent = [];
+  line.attach({ hello: line.hello, write: (frame) => sent.push(frame) }, 2);
+  line.send("TEXT", 0, 1, "5");
+  assert.deepEqual(sent.map((frame) => frame.subarray(HEAD).toString()), ["2", "3", "4", "5"]);
+  line.onReceipt(6);
+  assert.deepEqual([line.kept.length, line.keptBytes, lost], [0, 0, []]);
+});
+
+test("a line that is cut twice and then goes on does not end", async () => {
+  const line = new Line({ instance: "a", worker: 0, grace: 5 }, true);
+  line.cut();
+  line.cut();
+  line.attach({ hello: line.hello, write() {} });
+  await new Promise((done) => setTimeout(done, 5)); // behind those of the same length
+  assert.equal(line.over, false);
+});
+
+test("what is kept for a worker that does not come back has a bound: beyond it its connections end", async () => {
+  const { line, lost } = cutLine();
+  const piece = Buffer.alloc(8 << 20);
+  for (let i = 0; i < 7; i++) assert.ok(line.send("BINARY", 0, 1, piece));
+  await turn();
+  assert.deepEqual([line.over, line.kept.length, lost], [false, 7, []]);
+  assert.ok(line.send("BINARY", 0, 1, piece), "with their heads they are more than 64 MiB");
+  await turn();
+  assert.deepEqual([line.over, line.kept.length, lost], [true, 0, ["transport close"]]);
+  assert.ok(line.send("BINARY", 0, 1, piece));
+  assert.equal(line.kept.length, 0);
+});
+
+test("the query of whatever a client asks for", () => {
+  assert.deepEqual(queryOf("/socket.io/?EIO=4&a=%C3%BC+b&a=c#?d=1"), { EIO: "4", a: "c" });
+  for (const url of ["http://a:99999/socket.io/?EIO=4", "//a:99999/?EIO=4", "http://[/?EIO=4", "?EIO=4"]) assert.deepEqual(queryOf(url), { EIO: "4" });
+  for (const url of ["", "/", "*", "http://a:99999/", "/#?a=b"]) assert.deepEqual(queryOf(url), {});
+});
+
+test("what is kept for who comes back goes by a line that has had a link; when it ends with some of that, nobody comes back for a while", async () => {
+  const links = new Links({ secrets: ["x"], recovery: 60000, resume: true });
+  const hello = (worker) => ({ instance: "a", name: "x", worker, grace: 600000, features: ["resume", "recovery"] });
+  const say = (offset) => links.broadcast({ key: "/", rooms: [], except: [], offset, messages: ["2[1]"], flags: 0 });
+  links.expect(hello(0));
+  const expected = links.lines.values().next().value;
+  assert.equal(links.keeper, expected, "for want of another one");
+  const line = links.make(hello(1), true);
+  line.attach({ hello: line.hello, write() {} });
+  assert.equal(links.keeper, line);
+  links.links.delete(line);
+  line.cut();
+  assert.equal(links.keeper, line, "as long as it lives");
+  assert.ok(say(""));
+  const asked = () => {
+    const session = links.restore("/", "pid", "offset");
+    for (const question of [...links.questions.keys()]) links.answer(question, "found");
+    return session;
+  };
+  assert.equal(await asked(), "found");
+  expected.end();
+  assert.equal(await asked(), "found", "what it had was not the one that is kept");
+  links.expect(hello(0));
+  assert.ok(say("1"));
+  line.end();
+  assert.equal(links.keeper.has("recovery"), true);
+  assert.equal(await asked(), null);
+  links.blindUntil = Date.now() - 1;
+  assert.equal(await asked(), "found");
+  for (const one of [...links.lines.values()]) one.end();
+});
+
+test("a session that is none is nobody's, and one of too many rooms is not kept", async () => {
+  const parser = require("socket.io-parser");
+  const kept = [];
+  let session;
+  const reports = [];
+  const links = { settings: { recovery: 1000 }, enter() {}, exit() {}, keeper: { send: (...frame) => kept.push(frame) }, restore: async () => session, report: (why) => reports.push(why) };
+  const adapter = new (adapterOf(links))({ name: "/", sockets: new Map(), server: { encoder: new parser.Encoder(), _parser: parser, opts: {} } });
+  for (session of [null, { sid: "s", rooms: [], data: "", missed: [["no packet"]] }, { sid: "s", rooms: [], data: "{", missed: [] }]) {
+    assert.equal(await adapter.restoreSession("pid", "offset"), null);
+    assert.equal(adapter.returning.size, 0);
+  }
+  assert.equal(reports.length, 2);
+  session = { sid: "s", rooms: ["sroom"], data: "", missed: [['2["said",1,"offset"]']] };
+  assert.deepEqual(await adapter.restoreSession("pid", "offset"), { sid: "s", pid: "pid", rooms: ["room"], data: {}, missedPackets: [["said", 1, "offset"]] });
+  for (const count of [4096, 4097]) adapter.persistSession({ sid: "s", pid: "p", rooms: Array.from({ length: count }, (_, i) => i), data: {} });
+  assert.deepEqual(kept.map((frame) => frame.at(-1).length), [4096]);
+  adapter.close();
+});
+
+test("who comes back before the end of his former connection is known is not ended by it", async () => {
+  const io = new Server({ connectionStateRecovery: {} });
+  const links = attach(io, null, { secret: "x" });
+  const line = links.make({ instance: "a", worker: 0, name: "app", features: ["recovery"] }, false);
+  const reasons = [];
+  io.on("connection", (socket) => socket.on("disconnect", (reason) => reasons.push([socket.id, socket.recovered, reason])));
+  const comes = (number, auth) => {
+    io.eio.onOpen(line, number, { sid: `engine ${number}`, url: "/socket.io/?EIO=4&transport=websocket", method: "GET", headers: [], protocol: 4, transport: "websocket" }, false);
+    line.connections.get(number).onFrame("TEXT", `0${JSON.stringify(auth)}`);
+  };
+  comes(1, {});
+  const former = await until("it is there", () => [...io.sockets.sockets.values()][0]);
+  const kept = [];
+  Object.defineProperty(links, "keeper", { value: { send: (name) => kept.push(name) } });
+  links.restore = async () => ({ sid: former.id, data: "", rooms: [`s${former.id}`], missed: [] });
+  comes(2, { pid: "pid", offset: "offset" });
+  const socket = await until("it is back", () => [...io.sockets.sockets.values()].find(({ recovered }) => recovered));
+  line.connections.get(1)?.onFrame("CLOSED", "transport close");
+  await turn();
+  await turn();
+  assert.deepEqual([socket.id, io.sockets.sockets.get(socket.id) === socket, socket.connected], [former.id, true, true]);
+  assert.ok(io.of("/").adapter.rooms.get(socket.id).has(socket.id), "it is in its room");
+  assert.deepEqual(reasons, [[former.id, false, "transport close"]]);
+  assert.deepEqual(kept.filter((name) => name === "KEEP"), [], "its session is had: nobody has it another time");
+  await io.close();
+});
+
+/* A link that takes everything, of which `unwritten` bytes have not left. */
+const openLink = (line, refused, unwritten = 0) => ({ hello: line.hello, unwritten, write() {}, refuse: (error) => refused.push(error) });
+
+test("what a worker has read and does not say that it has carried out has a bound: beyond it the link ends, and its connections", async () => {
+  const { line, lost } = cutLine();
+  const refused = [];
+  line.attach(openLink(line, refused));
+  const piece = Buffer.alloc(8 << 20);
+  for (let i = 0; i < 8; i++) assert.ok(line.send("BINARY", 0, 1, piece));
+  line.onReceipt(4);
+  await turn();
+  assert.deepEqual([line.over, refused, lost], [false, [], []], "some of it was carried out meanwhile");
+  for (let i = 0; i < 4; i++) assert.ok(line.send("BINARY", 0, 1, piece));
+  await turn();
+  assert.match(refused[0].message, /RECEIPT/);
+  assert.deepEqual([line.over, line.kept.length, refused.length, lost], [true, 0, 1, ["transport close"]]);
+});
+
+test("what a worker has not read yet is not held against it", async () => {
+  const { line } = cutLine();
+  const refused = [];
+  line.attach(openLink(line, refused, 32 << 20));
+  for (let i = 0; i < 9; i++) assert.ok(line.send("BINARY", 0, 1, Buffer.alloc(8 << 20)));
+  await turn();
+  assert.deepEqual([line.over, refused], [false, []]);
+});
+
+test("namespaces beyond those that the broker takes wait for a place, and are said to, once", async () => {
+  const links = new Links({ secrets: ["x"] });
+  links.engine = { asks: false };
+  const said = [];
+  links.report = (message) => said.push(message);
+  const line = links.make({ instance: "a", worker: 0, name: "app", namespaces_max: 2 }, false);
+  const sent = [];
+  line.write = (frame) => sent.push([frame[4] === 37 ? "ENTER" : "EXIT", frame.subarray(HEAD + 2, HEAD + 4).toString()]);
+  const adapters = ["/a", "/b", "/c", "/d"].map((name) => ({ key: name, uid: `uid ${name}`, nsp: { name }, onPeers() {} }));
+  for (const adapter of adapters) links.enter(adapter);
+  assert.deepEqual(sent.splice(0), [["ENTER", "/a"], ["ENTER", "/b"]]);
+  assert.deepEqual([said.length, /^namespace \/c: ringcast takes 2 .*cleanupEmptyChildNamespaces/.test(said[0])], [1, true]);
+  links.onPeers(line, "/a", ["another"]);
+  links.exit(adapters[0]);
+  assert.equal(line.peers.size, 0);
+  links.exit(adapters[2]);
+  assert.deepEqual(sent.splice(0), [["EXIT", "/a"], ["ENTER", "/c"], ["EXIT", "/c"], ["ENTER", "/d"]]);
+  // On the next link of that worker the same ones, in their order.
+  line.link = { asks: false };
+  links.onAttached(line, true);
+  assert.deepEqual(sent, [["ENTER", "/b"], ["ENTER", "/d"]]);
+  assert.deepEqual([said.length, [...line.entered].length], [1, 2]);
+});
+
+test("`attach` is said when ringcast has taken the process, also where it has no adapter to speak of", () => {
+  const links = new Links({ secrets: ["x"] });
+  links.engine = { asks: false };
+  const line = links.make({ instance: "a", worker: 0, name: "app" }, false);
+  line.link = { asks: false };
+  const [sent, said] = [[], []];
+  line.write = (frame) => sent.push(frame[4]);
+  links.on("attach", () => said.push("attach"));
+  links.onAttached(line, false);
+  assert.deepEqual([sent, said], [[37, 38], []]);
+  links.onFrame({ line }, { type: 34, name: "PEERS", flags: 0, connection: 0, values: ["attach", []] });
+  assert.deepEqual([said, line.peers.size], [["attach"], 0]);
+});
+
+test("what socket.io takes by itself is no adapter of the application's own, whatever a bundler calls it, nor in a server that it derives", async () => {
+  const plain = new Server();
+  const classes = [plain.adapter(), new Server({ connectionStateRecovery: {} }).adapter()];
+  const names = classes.map(({ name }) => name);
+  class Derived extends Server {
+    constructor({ recovery }) {
+      super({ ...(recovery && { connectionStateRecovery: {} }) });
+    }
+    adapter(...args) {
+      return super.adapter(...args);
+    }
+  }
+  try {
+    for (const one of classes) Object.defineProperty(one, "name", { value: "d" });
+    for (const recovery of [false, true]) {
+      const io = new Derived({ recovery });
+      const links = attach(io, null, { secret: "x" });
+      assert.deepEqual([...links.adapters.keys()], ["/"]);
+      assert.equal(links.settings.resume, recovery);
+      await io.close();
+    }
+  } finally {
+    for (const [i, one] of classes.entries()) Object.defineProperty(one, "name", { value: names[i] });
+  }
+});
+
+class OwnAdapter extends require("socket.io-adapter").Adapter {}
+test("an adapter of the application's own has its namespaces, chosen before attach() or behind it", async () => {
+  const ends = [];
+  for (const recovery of [{}, { connectionStateRecovery: {} }]) {
+    const choices = {
+      options: () => { const io = new Server({ ...recovery, adapter: OwnAdapter }); return [io, attach(io, null, { secret: "x" })]; },
+      before: () => { const io = new Server(recovery); io.adapter(OwnAdapter); return [io, attach(io, null, { secret: "x" })]; },
+      behind: () => { const io = new Server(recovery); const links = attach(io, null, { secret: "x" }); io.of("/other"); io.adapter(OwnAdapter); return [io, links]; },
+      none: () => { const io = new Server(recovery); return [io, attach(io, null, { secret: "x" })]; },
+    };
+    for (const [what, choose] of Object.entries(choices)) {
+      const [io, links] = choose();
+      ends.push(io);
+      assert.equal(io.of("/").adapter instanceof OwnAdapter, what !== "none", what);
+      assert.equal(io.of("/late").adapter instanceof OwnAdapter, what !== "none", what);
+      assert.deepEqual([...links.adapters.keys()], what === "none" ? ["/", "/late"] : [], `${what}: nobody waits for ours`);
+    }
+  }
+  for (const io of ends) await io.close();
 });

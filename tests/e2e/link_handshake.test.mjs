@@ -32,9 +32,9 @@ function setup({ io, state }) {
 const SHOWN = ["x-initial", "x-used", "set-cookie", "content-type"];
 
 /* The answer to a request: status, what it says, those of its headers. */
-async function answer(url, query, { upgrade = false, method = "GET" } = {}) {
+async function answer(url, query, { upgrade = false, method = "GET", path = "" } = {}) {
   const headers = { "x-name": "ann", ...(upgrade && { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==" }) };
-  const out = request(`${url}/socket.io/?EIO=4&transport=${upgrade ? "websocket" : "polling"}${query}`, { method, agent: false, headers });
+  const out = request(`${url}/socket.io/${path}?EIO=4&transport=${upgrade ? "websocket" : "polling"}${query}`, { method, agent: false, headers });
   out.on("error", () => {});
   out.end();
   const [response, socket] = await within(15000, Promise.race([once(out, "response"), once(out, "upgrade")]), query);
@@ -48,6 +48,7 @@ async function answer(url, query, { upgrade = false, method = "GET" } = {}) {
 
 const REQUESTS = [
   ["", {}], ["&refused", {}], ["&forbidden", {}], ["&broken", {}], ["&own", {}], ["&sid=unknown", {}], ["", { method: "POST" }], ["", { upgrade: true }], ["&refused", { upgrade: true }], ["&forbidden", { upgrade: true }], ["&broken", { upgrade: true }],
+  ["", { path: "default/" }], ["", { path: "default/deeper", upgrade: true }], ["&sid=unknown", { path: "x" }],
 ];
 
 testLink("handshakes: middlewares, allowRequest, headers and cookies as of an ordinary server", { application: { setup, more }, timeout: 60000 }, async ({ broker, app }) => {

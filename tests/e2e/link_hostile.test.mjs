@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Application, SECRET, TYPES, client, frame, list, messages, testLink, text, u32 } from "./lib/application.mjs";
+import { Application, FLAGS, SECRET, TYPES, client, frame, list, messages, testLink, text, u32 } from "./lib/application.mjs";
 import { ask } from "./lib/socketio.mjs";
 import { until } from "./lib/util.mjs";
 
@@ -58,7 +58,10 @@ testLink("a link that resumes and is broken begins anew; of whom no RESUMED come
   await until("it is ready", () => link.of("RECEIPT").length === 1);
   const sockets = [client(broker), client(broker)];
   for (const socket of sockets) await socket.opening;
-  await application.connected(2);
+  for (const { id, open } of await application.connected(2)) {
+    link.send("JOIN", { connection: id, payload: Buffer.concat([text("/"), text(open.sid), list([`s${open.sid}`])]) });
+    link.send("SESSION", { connection: id, payload: Buffer.concat([text("/"), text(open.sid), text(`pid ${open.sid}`), u32(0), u32(0)]) });
+  }
   link.write(frame(200));
   await until("it ends", () => link.ended);
   const again = await until("both are opened at the next one", () => application.conns.length === 4 && application.conns.slice(2));
@@ -68,9 +71,143 @@ testLink("a link that resumes and is broken begins anew; of whom no RESUMED come
   again[0].link.send("RESUMED", { connection: stays.id });
   sockets[0].send("still here");
   await until("it is heard", () => stays.heard.includes("still here"));
-  await until("the other one is closed", () => sockets[1].closed, 20000);
+  await until("the other one is closed", () => sockets[1].closed, { timeout: 20000 });
   assert.equal(goes.closed, "forced close");
   assert.equal(sockets[0].closed, undefined);
+  await until("it may come back as who it was", async () => await metric(broker, "ringcast_socketio_recovery_sessions_lost") === 1);
+});
+
+const joins = (link, { id, open }, nsp) => link.send("JOIN", { connection: id, payload: Buffer.concat([text(nsp), text(open.sid), list([`s${open.sid}`])]) });
+const saysOf = (link, { id, open }, nsp, data) => link.send("SESSION", { connection: id, payload: Buffer.concat([text(nsp), text(open.sid), text(""), u32(0), u32(data.length), Buffer.from(data)]) });
+const lostClients = (broker) => metric(broker, "ringcast_link_lost_connections_total");
+
+testLink("a client whose namespaces and data are larger together than a frame is closed with its process, and nobody else", { backend: { max_frame: "64KiB", grace: "1h" }, application: { greet: resumes }, timeout: 60000 }, async (broker, application) => {
+  const [link] = await application.linked(1);
+  const sockets = [client(broker), client(broker)];
+  for (const socket of sockets) await socket.opening;
+  const [small, large] = await application.connected(2);
+  const [stays, goes] = [small, large].map(({ open }) => sockets.find(({ id }) => id === open.sid));
+  joins(link, small, "/");
+  saysOf(link, small, "/", JSON.stringify("x".repeat(60000)));
+  for (const nsp of ["/", "/a", "/b"]) {
+    joins(link, large, nsp);
+    saysOf(link, large, nsp, JSON.stringify("x".repeat(30000)));
+  }
+  link.write(frame(200));
+  const [, , opened] = await application.connected(3);
+  assert.equal(opened.open.sid, stays.id);
+  assert.equal(opened.open.resume[0].data.length, 60000);
+  opened.link.send("RESUMED", { connection: opened.id });
+  await until("the other one is closed", () => goes.closed);
+  stays.send("still here");
+  await until("it is heard", () => opened.heard.includes("still here"));
+  assert.deepEqual([stays.closed, application.conns.length, opened.link.ended], [undefined, 3, false]);
+  assert.deepEqual([await metric(broker, "ringcast_link_broken_total"), await lostClients(broker)], [1, 1]);
+  assert.ok(broker.log.some((line) => /link_resume_refused/.test(line)));
+});
+
+testLink("a client that each process ends over, before RESUMED, is closed when grace is over, however many of them come", { backend: { grace: "3s" }, application: { greet: resumes }, timeout: 90000 }, async (broker, application) => {
+  const [link] = await application.linked(1);
+  const socket = client(broker);
+  await socket.opening;
+  const [connection] = await application.connected(1);
+  joins(link, connection, "/");
+  application.opened = (opened) => opened.link.write(frame(200));
+  link.write(frame(200));
+  await until("it is closed", () => socket.closed, { timeout: 45000 });
+  assert.ok(application.conns.length > 1, "it was given to another one");
+  application.opened = () => {};
+  await until("a link that nothing breaks", async () => await metric(broker, "ringcast_links") === 1, { timeout: 20000 });
+});
+
+testLink("what is kept of all sockets of a connection has a bound", { backend: { max_frame: "16MiB", grace: "1h" }, application: { greet: resumes }, timeout: 60000 }, async (broker, application) => {
+  const [link] = await application.linked(1);
+  const socket = client(broker);
+  await socket.opening;
+  const [connection] = await application.connected(1);
+  for (let i = 0; i < 100; i++) {
+    joins(link, connection, `/${i}`);
+    saysOf(link, connection, `/${i}`, JSON.stringify("x".repeat(60000)));
+  }
+  link.write(frame(200));
+  const [, { open }] = await application.connected(2);
+  const known = open.resume.filter(({ data }) => data !== null);
+  assert.deepEqual([open.resume.length, known.length], [100, Math.floor((4 << 20) / 60015)]);
+  assert.ok(broker.log.some((line) => /link_session_not_kept .*4 MiB/.test(line)));
+});
+
+testLink("what cannot be carried to a client ends that client alone", { backend: { max_frame: "64KiB" } }, async (broker, application) => {
+  const TORN = "x\x1eb!";
+  const [link] = await application.linked(1);
+  const come = async (transports) => {
+    const socket = client(broker, transports, { reconnection: false });
+    await socket.opening;
+    const connection = await until("it is there", () => application.conns.find(({ open }) => open.sid === socket.id));
+    connection.join("/", socket.id, ["sall"]);
+    return { socket, connection };
+  };
+  const stays = await come(["websocket"]);
+  const cases = [
+    ["a text that polling would tear", ["polling"], ({ connection }) => connection.text(TORN)],
+    ["the same in a packet", ["polling"], ({ connection }) => (connection.text("begins", FLAGS.MORE), connection.text(TORN, FLAGS.MORE), connection.binary("rest", FLAGS.MORE), connection.binary("end"))],
+    ["the same to all", ["polling"], () => application.broadcast("/", {}, TORN, Buffer.from("x"))],
+    ["the same to a room", ["polling"], () => application.broadcast("/", { rooms: ["sall", "snobody"] }, TORN, Buffer.from("x"))],
+    ["a packet of too many frames", ["websocket"], ({ connection }) => {
+      for (let i = 0; i < 1100; i++) connection.binary("", FLAGS.MORE);
+      connection.binary("");
+    }],
+    ["a packet that is too large", ["websocket"], ({ connection }) => {
+      for (let i = 0; i < 3; i++) connection.binary(Buffer.alloc(30000), i < 2 ? FLAGS.MORE : 0);
+    }],
+  ];
+  for (const [what, transports, say] of cases) {
+    const goes = await come(transports);
+    say(goes);
+    await until(`${what}: it is closed`, () => goes.connection.closed);
+    assert.equal(goes.connection.closed, "forced close", what);
+    assert.deepEqual(goes.socket.heard, [], what);
+  }
+  stays.connection.text(TORN);
+  await until("who does not poll has it all", () => stays.socket.heard.length === 5);
+  assert.deepEqual(stays.socket.heard, [TORN, Buffer.from("x"), TORN, Buffer.from("x"), TORN]);
+  assert.equal(link.ended, false);
+  assert.ok(broker.log.some((line) => /link_message_refused/.test(line)));
+  assert.equal(broker.log.filter((line) => /child_died/.test(line)).length, 0);
+});
+
+testLink("many questions at once are all answered", {}, async (broker, application) => {
+  const [link] = await application.linked(1);
+  await until("it is ready", async () => await metric(broker, "ringcast_links") === 1);
+  for (let i = 0; i < 200; i++) link.send("REQUEST", { payload: Buffer.concat([u32(i), text("/"), text(`nobody ${i}`), text("offset")]) });
+  const replies = await until("all replies", () => link.of("REPLY").length === 200 && link.of("REPLY"), { timeout: 4000 });
+  const found = replies.map(({ payload }) => [payload.readUInt32LE(0), payload[4]]).sort(([a], [b]) => a - b);
+  assert.deepEqual(found, Array.from({ length: 200 }, (_, i) => [i, 0]));
+});
+
+testLink("a session that nobody knows yet, because KEEP is on its way by another link, is had", { workers: 2, timeout: 60000, application: { greet: (link) => link.ready({ recovery_ms: 60000 }) } }, async (broker, application) => {
+  const [link, other] = await application.linked(2);
+  await until("both are ready", async () => await metric(broker, "ringcast_links") === 2);
+  const keep = (to, pid) => to.send("KEEP", { payload: Buffer.concat([text("/"), text(`sid ${pid}`), text(pid), u32(0), u32(2), Buffer.from("{}"), list(["sroom"])]) });
+  const ask = (n, pid) => link.send("REQUEST", { payload: Buffer.concat([u32(n), text("/"), text(pid), text("o")]) });
+  const reply = (n) => link.of("REPLY").find(({ payload }) => payload.readUInt32LE(0) === n);
+  link.send("BROADCAST", { flags: FLAGS.PRIMARY, payload: Buffer.concat([text("/"), list([]), list([]), text("o"), messages(["said"])]) });
+  let found = 0;
+  let late = -1;
+  // A fifth of a second is long, but not for a machine that is busy with something else: one of several.
+  for (let n = 1; n < 40 && found === 0; n += 2, late++) {
+    keep(link, `known ${n}`);
+    ask(n, `on its way ${n}`);
+    ask(n + 1, `known ${n}`);
+    await until("the second one's answer, which comes behind what the relay has said to the first", () => reply(n + 1));
+    assert.equal(reply(n + 1).payload[4], 1);
+    assert.equal(reply(n), undefined, "it is not answered yet");
+    keep(other, `on its way ${n}`);
+    found = (await until("the first one's answer", () => reply(n))).payload[4];
+  }
+  assert.equal(found, 1);
+  ask(99, "nobody");
+  assert.equal((await until("who is not there is answered, too", () => reply(99))).payload[4], 0);
+  assert.equal(await metric(broker, 'ringcast_socketio_not_recovered_total{reason="unknown"}'), late + 1, "and counted once");
 });
 
 testLink("half a frame, half an answer, and an end in the middle", { application: { answer: (request, socket) => socket.end("HTTP/1.1 101 Switching Pro") } }, async (broker, application) => {

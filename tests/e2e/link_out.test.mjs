@@ -1,6 +1,7 @@
 // Applications that dial the broker with the package ringcast-socket.io (docs/link.md): a process that nobody can reach has all its clients.
 import assert from "node:assert/strict";
 import { io as connectClient } from "socket.io-client";
+import { run } from "./lib/broker.mjs";
 import { testLink } from "./lib/link.mjs";
 import { CA_FILE, certificate } from "./lib/tls.mjs";
 import { freePort, until, within } from "./lib/util.mjs";
@@ -58,4 +59,40 @@ testLink("processes that dial and processes that are dialled are one application
   const sockets = await Promise.all(Array.from({ length: 6 }, () => comes(broker, ["websocket"])));
   for (const app of apps) await until("each knows all", async () => (await app.call(async ({ io }) => (await io.fetchSockets()).length)) === 6);
   for (const socket of sockets) socket.disconnect();
+});
+
+for (const [what, options] of [["that resumes", { connectionStateRecovery: {} }], ["that does not resume", {}]]) {
+  const two = [ports.tcp, await freePort()];
+  const counts = ({ links, state }) => {
+    state.ended = 0;
+    links.on("detach", () => state.ended++);
+  };
+  const application = { setup: `(context) => ((${setup})(context), (${counts})(context))`, options, link: { dial: two.map((port) => `tcp://127.0.0.1:${port}`) } };
+  testLink(`two addresses of one broker, and a process ${what}: the second link is refused, and the first one lives`, { application, config: { "link.listen": two.map((port) => `127.0.0.1:${port}`) }, workers: 2, timeout: 90000 }, async ({ broker, app }) => {
+    const sockets = await Promise.all(Array.from({ length: 6 }, (_, i) => comes(broker, [i % 2 === 0 ? "websocket" : "polling"])));
+    const refused = async () => (await broker.metrics())("ringcast_link_broken_total");
+    const before = await refused();
+    await until("second ones are refused", async () => (await refused()) >= before + 4, { timeout: 30000 });
+    await talk(broker);
+    assert.deepEqual(await app.call(({ links, state }) => [links.links.size, state.ended]), [2, 0]);
+    assert.deepEqual(sockets.map(({ connected }) => connected), sockets.map(() => true));
+    for (const socket of sockets) socket.disconnect();
+  });
+}
+
+testLink("a process that dials has a link to workers that come later, too, and to those that come again", { application: { setup, link: { dial: `tcp://127.0.0.1:${ports.tcp}` } }, config: { ...config, "server.max_workers": 4 }, workers: 2, timeout: 120000 }, async ({ broker, app }) => {
+  const socket = await comes(broker, ["websocket"]);
+  for (const count of [3, 2, 4]) {
+    const result = await run(["workers", String(count), "-c", broker.configPath], { env: broker.env, timeout: 60000 });
+    assert.equal(result.code, 0, result.stdout + result.stderr);
+    await app.isLinked(count);
+    const linked = await app.call(({ links }) => [...links.links].map(({ hello }) => hello.worker).sort());
+    assert.deepEqual(linked, Array.from({ length: count }, (_, i) => i));
+    await until("who has left has none", async () => (await broker.metrics())("ringcast_links") === count);
+    await talk(broker);
+  }
+  assert.equal((await broker.metrics())("ringcast_worker_adoptions_failed_total"), 0);
+  assert.ok(!broker.log.some((line) => /clients_lost/.test(line)), "a worker that leaves loses nobody");
+  assert.ok(socket.connected);
+  socket.disconnect();
 });

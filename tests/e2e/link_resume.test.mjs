@@ -114,3 +114,24 @@ testLink("a client whose connection breaks comes back to its session: what it mi
   }
   for (const client of clients) client.end();
 });
+
+/* An adapter of the application's own: of nobody it is said what he is in. */
+const ownAdapter = ({ require }) => ({ adapter: class OwnAdapter extends require("socket.io-adapter").Adapter {} });
+const choosesLate = `(context) => {
+  (${setup})(context);
+  context.links.once("attach", () => context.io.adapter((${ownAdapter})(context).adapter));
+}`;
+for (const [when, application] of [["by an option", { setup, more: ownAdapter }], ["when links are there already", { setup: choosesLate }]]) {
+  testLink(`an adapter of the application's own, chosen ${when}, and recovery: when a process goes its clients come back as somebody new`, { application: { ...application, options: { connectionStateRecovery: {}, connectTimeout: 3600000 } }, timeout: 90000 }, async ({ broker, app }) => {
+    const clients = await comeAll(broker);
+    await app.kill();
+    await app.start();
+    await until("all know", () => clients.every(({ events }) => events.length >= 2), { timeout: 30000 });
+    await until("all are back", () => clients.every(({ socket, second }) => socket.connected && second.connected), { timeout: 30000 });
+    for (const client of clients) {
+      assert.ok(!client.ids.includes(client.socket.id), "as somebody new");
+      assert.deepEqual(await client.ask("visit"), [1]);
+    }
+    for (const client of clients) client.end();
+  });
+}

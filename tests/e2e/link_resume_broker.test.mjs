@@ -233,7 +233,7 @@ testLink("a network that is cut again and again while everybody talks: nobody no
   way.end();
 });
 
-testLink("an application that stands still: what clients say waits, and nobody notices", { needs: "resume", application, table: { max_unsent: "64KiB" }, timeout: 120000 }, async ({ broker, app }) => {
+testLink("an application that stands still: what clients say waits, and nobody notices", { needs: "resume", application, config: { "limits.channel_log": "64MiB" }, table: { max_unsent: "64KiB" }, timeout: 120000 }, async ({ broker, app }) => {
   const clients = await comeAll(broker);
   await asBefore(clients, 1);
   const large = "x".repeat(20000);

@@ -93,6 +93,60 @@ testLink("ringcast status says how it stands with the application", { workers: 2
   });
 });
 
+/* What `status --json` has of an address. */
+const rowOf = async (broker, url) => (await broker.status()).links.urls.find((row) => row.url === url);
+
+testLink("what is counted of the application is counted by its address, and what becomes of its connections", { workers: 2, application: { greet: (link) => link.ready({ resume: true, frames: 0 }) }, backend: { grace: "10s" } }, async (broker, application) => {
+  await until("both links are ready", async () => (await rowOf(broker, application.url)).ready === 2);
+  assert.deepEqual((await broker.status()).links.urls.map(({ url }) => url), [application.url], "none has dialled");
+  const sockets = [client(broker), client(broker)];
+  for (const socket of sockets) await socket.opening;
+  await application.connected(2);
+  for (const connection of application.conns) connection.text("hello");
+  await until("they hear", () => sockets.every(({ heard }) => heard.length === 1));
+  const row = await until("their connections", async () => {
+    const now = await rowOf(broker, application.url);
+    return now.connections === 2 && now.frames_in >= 4 && now;
+  });
+  assert.deepEqual([row.opened, row.waiting, row.lost, row.broken, row.left, row.resumed, row.continued], [2, 0, 0, 0, 0, 0, 0]);
+  assert.ok(row.unhanded >= 2 && row.unhanded_bytes > 32 && row.frames_out >= 4, JSON.stringify(row));
+  const metrics = await broker.metrics();
+  assert.equal(metrics(`ringcast_link_url_opened_total{backend="app",url="${application.url}"}`), 2);
+  const text = await run(["status", "-c", broker.configPath], { env: broker.env });
+  assert.ok(text.stdout.includes(`            ${application.url}: ready 2 connections 2 unhanded `), text.stdout);
+  // Another process is at that address, which resumes them: from there to there.
+  application.process = "another";
+  for (const link of [...application.links]) link.socket.destroy();
+  const after = await until("both went on", async () => {
+    const now = await rowOf(broker, application.url);
+    return now.resumed === 2 && now.ready === 2 && now;
+  });
+  assert.deepEqual([after.left, after.lost, after.opened, after.lost_connections, after.connections], [2, 2, 2, 0, 2]);
+});
+
+testLink("a process that hands on nothing of what it was sent is seen, and said", { application: { greet: (link) => link.ready({ resume: true, frames: 0 }) }, backend: { grace: "10s" } }, async (broker, application) => {
+  const [link] = await application.linked(1);
+  const socket = client(broker);
+  await socket.opening;
+  await application.connected(1);
+  for (let i = 0; i < 3; i++) socket.send(`hello ${i}`);
+  const { links } = await until("it is behind", async () => {
+    const status = await broker.status();
+    return status.links.unhanded >= 4 && status.links.receipt_lag_ms >= 2000 && status;
+  });
+  assert.ok(links.unhanded_bytes >= 4 * 16);
+  await until("the log says who", () => broker.log.some((line) => /link_slow process="\w+" unhanded=\d+ bytes=\d+ for_ms=\d+/.test(line)));
+  const text = await run(["status", "-c", broker.configPath], { env: broker.env });
+  assert.match(text.stdout, /^ +\d+ frames not handed on, for \d+ ms; 0 connections have no process now, 0 resumed, 0 continued$/m);
+  const frames = Buffer.alloc(8);
+  frames.writeBigUInt64LE(BigInt(links.unhanded));
+  link.write(frame(TYPES.RECEIPT, { payload: frames }));
+  await until("it is not any more", async () => {
+    const metrics = await broker.metrics();
+    return metrics("ringcast_link_unhanded") === 0 && metrics("ringcast_link_receipt_lag_seconds") === 0;
+  });
+});
+
 testLink("a volatile broadcast right behind another one to the same room is dropped, and one that comes later is not", {}, async (broker, application) => {
   const sockets = [];
   for (const name of ["one", "two"]) {

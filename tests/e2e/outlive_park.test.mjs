@@ -1,25 +1,13 @@
 // A worker that is told to stand still takes nothing and loses nothing: what comes meanwhile waits, and is there when it goes on.
 import assert from "node:assert/strict";
-import { connect as connectSocket } from "node:net";
-import { join } from "node:path";
 import { testBroker } from "./lib/broker.mjs";
 import { heardInOrder } from "./lib/outlive.mjs";
 import { frame } from "./lib/raw.mjs";
 import { openPolling } from "./lib/socketio.mjs";
-import { until, within } from "./lib/util.mjs";
-
-/* One request of the control socket; the whole answer. */
-function ask(broker, line) {
-  return within(10000, new Promise((done, failed) => {
-    const socket = connectSocket(join(broker.folder, "control.sock"));
-    let text = "";
-    socket.setEncoding("utf8").on("data", (part) => (text += part)).on("end", () => done(text)).on("error", failed);
-    socket.write(`${line}\n`);
-  }), `an answer to "${line}"`);
-}
+import { until } from "./lib/util.mjs";
 
 async function park(broker, worker) {
-  const answer = await ask(broker, `park ${worker}`);
+  const answer = await broker.ask(`park ${worker}`);
   assert.match(answer, /^ok\nworker \d+ stood still/, answer);
 }
 
@@ -83,21 +71,21 @@ testBroker("a call that waits for its answer hinders it for two seconds at most,
   const waits = await broker.connectToWorker(0);
   await waits.subscribe("news");
   await waits.subscribe("room:1");
-  assert.match(await ask(broker, "park 7"), /^error\nthere is no such worker/);
-  assert.match(await ask(broker, "park"), /^error\n/);
+  assert.match(await broker.ask("park 7"), /^error\nthere is no such worker/);
+  assert.match(await broker.ask("park"), /^error\n/);
   // A stopped relay answers nobody: whoever has asked something waits.
   const relay = broker.kill("SIGSTOP", "relay");
   try {
     const asked = waits.refused(503, { type: "presence", channel: "room:1" }).catch(() => {}); // or answered, just in time
     await waits.ping(); // behind the question
-    assert.match(await ask(broker, "park 0"), /^error\nworker 0 cannot stand still now/);
+    assert.match(await broker.ask("park 0"), /^error\nworker 0 cannot stand still now/);
     assert.ok(broker.log.some((line) => /worker_not_parked .*the relay is being asked/.test(line)), "it says why");
     process.kill(relay, "SIGCONT");
     await asked;
   } finally {
     process.kill(relay, "SIGCONT");
   }
-  await until("it stands still again", async () => (await ask(broker, "park 0")).startsWith("ok\n"), { every: 50 });
+  await until("it stands still again", async () => (await broker.ask("park 0")).startsWith("ok\n"), { every: 50 });
   await waits.publish("news", 1);
   assert.equal((await waits.next("message")).data, 1);
 });
@@ -105,13 +93,13 @@ testBroker("a call that waits for its answer hinders it for two seconds at most,
 testBroker("a worker that dies while it stands still is replaced, and the broker stops while one does", { workers: 2, config: { "server.adopt_crashed": false }, timeout: 60000 }, async (broker) => {
   const client = await broker.connectToWorker(1);
   await broker.closeSpares();
-  const asked = ask(broker, "park 0");
+  const asked = broker.ask("park 0");
   const before = broker.kill("SIGKILL", 0);
   assert.match(await asked, /^(ok|error)\n/);
   await until("a new worker 0 is there", () => ![undefined, before].includes(broker.pids().workers[0]));
-  await until("it can stand still", async () => (await ask(broker, "park 0")).startsWith("ok\n"), { every: 50 });
+  await until("it can stand still", async () => (await broker.ask("park 0")).startsWith("ok\n"), { every: 50 });
   assert.equal(client.isClosed, false);
-  const last = ask(broker, "park 1").catch(() => "");
+  const last = broker.ask("park 1").catch(() => "");
   process.kill(broker.pid, "SIGTERM");
   await last;
 });

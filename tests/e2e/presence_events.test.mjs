@@ -15,17 +15,19 @@ const as = (broker, user) => broker.connect(user ? { headers: { "x-user": user }
 
 /* A client that follows a channel, and what it knows of who is there: every message has to fit what it knew. */
 async function follow(client, channel) {
-  const view = { channel, members: null, clients: 0, users: 0, many: false, states: 0, diffs: 0, said: [] };
+  const view = { channel, members: null, clients: 0, users: 0, many: false, states: 0, diffs: 0, gaps: [], said: [] };
   const before = client.ondelivery;
   client.ondelivery = (message) => {
     if (message.channel !== channel || !message.type.startsWith("presence_")) return before?.(message);
     view.said.push(message);
+    if (message.type === "presence_gap") return view.gaps.push(message);
     if (message.type === "presence_state") {
       view.states++;
+      view.healed = view.gaps.length;
       view.many = message.more;
       view.members = new Set(message.members.map(({ user }) => user));
       assert.equal(view.members.size, message.members.length);
-    } else {
+    } else if (view.healed === view.gaps.length) { // else it need not fit
       assert.equal(message.type, "presence_diff", JSON.stringify(message));
       assert.ok(view.members, "a difference before the list");
       view.diffs++;
@@ -136,6 +138,42 @@ test("many who come at once come in few messages", async () => {
     await Promise.all(clients.map((client) => client.subscribe("slow:1")));
     await until("all are there", () => view.users === 61, { timeout: 30000 });
     assert.ok(view.diffs - diffs <= 2 + (performance.now() - began) / 3000, `${view.diffs - diffs} messages`);
+    await broker.stop();
+  } finally {
+    await broker.destroy();
+  }
+});
+
+test("who comes while a full ring swallows it is told as a gap, and the list heals it", async () => {
+  const rings = { "limits.max_message_size": "16KiB", "server.ring_size": "64KiB", "server.overflow_size": "64KiB", "server.stuck_timeout": "30s", "server.stuck_kill_timeout": "60s" };
+  const broker = await startBroker({ workers: WORKERS, config: { ...config, ...rings, namespace: [...namespace, { name: "load", publish: "anyone" }] } });
+  try {
+    const on = (worker, user) => broker.connectToWorker(worker, { headers: { "x-user": user } });
+    const a = await on(0, "a");
+    const view = await follow(a, "room:1");
+    for (const channel of ["load:1", "load:2"]) await a.subscribe(channel);
+    const stays = await on(1, "stays");
+    await stays.subscribe("room:1");
+    await sees(view, "a", "stays");
+    const [noise, late, b] = [await on(1, "noise"), await on(1, "late"), await on(1, "b")];
+    broker.kill("SIGSTOP", 0);
+    const before = (await broker.metrics())("ringcast_relay_gaps_total");
+    for (let n = 0; n < 60; n++) await noise.publish("load:1", "x".repeat(8000));
+    for (let n = 0; n < 400; n++) noise.send({ type: "publish", channel: "load:2", data: "y" }); // and the rest of the room is theirs
+    await noise.publish("load:2", "z");
+    await late.subscribe("room:1");
+    await stays.close();
+    // The relay has told it: a subscriber on the other worker has it.
+    await sees(await follow(b, "room:1"), "a", "late", "b");
+    broker.kill("SIGCONT", 0);
+    await until("a gap is told", () => view.gaps.length > 0, { timeout: 20000 });
+    assert.deepEqual(view.gaps[0], { type: "presence_gap", channel: "room:1" });
+    assert.ok((await broker.metrics())("ringcast_relay_gaps_total") > before);
+    await a.expect("subscribed", { type: "subscribe", channel: "room:1", presence: true });
+    await sees(view, "a", "late", "b");
+    // And from there on differences fit again.
+    await late.close();
+    await sees(view, "a", "b");
     await broker.stop();
   } finally {
     await broker.destroy();

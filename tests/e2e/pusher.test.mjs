@@ -175,6 +175,14 @@ testBroker("signing in: events for a user, terminated by the server", { config: 
   await server.sendToUser("42", "news", { n: 1 });
   await until("both of this app", () => got.length === 2);
   assert.deepEqual(got.map(([index]) => index).sort(), [0, 1]);
+  // Names that cannot be: it is told of the name that was asked for.
+  const invalid = await bare(broker, "/app/app-key?protocol=7");
+  await invalid.next();
+  for (const channel of ["a:b", "user:42", "a b"]) {
+    invalid.say({ event: "pusher:subscribe", data: { channel } });
+    const told = await invalid.next();
+    assert.deepEqual([told.event, told.channel], ["pusher:subscription_error", channel]);
+  }
   // Not that user's channel, whoever asks for it.
   const stranger = await bare(broker, "/app/app-key?protocol=7");
   await stranger.next();
@@ -187,6 +195,14 @@ testBroker("signing in: events for a user, terminated by the server", { config: 
   await server.terminateUserConnections("42");
   for (const close of closes) await within(5000, close, "it is sent away");
   assert.equal(other.connection.state, "connected");
+  // An id may have whatever a JSON string may.
+  const slash = await connectPusher(broker, { user: "org/42 %2F" });
+  slash.signin();
+  await until("signed in", () => slash.seen.some(([name]) => name === "pusher:signin_success"));
+  const closed = new Promise((done) => slash.connection.bind("state_change", ({ current }) => current !== "connected" && done(current)));
+  const answer = await server.post({ path: `/users/${encodeURIComponent("org/42 %2F")}/terminate_connections`, body: {} });
+  assert.equal(answer.status, 200);
+  await within(5000, closed, "it is sent away");
 });
 
 testBroker("apps are apart from each other, and from other clients", { config: pusherConfig([{ ...APP }, { ...OTHER, channels: "plain" }]) }, async (broker) => {
@@ -196,6 +212,8 @@ testBroker("apps are apart from each other, and from other clients", { config: p
   await native.refused(403, { type: "subscribe", channel: "pusher-7:room" });
   await native.refused(403, { type: "publish", channel: "pusher-7:room", data: 1 });
   await native.refused(403, { type: "subscribe", channel: "private-room" });
+  // What the library of Pusher's clients carries out by itself is not for other clients to say.
+  for (const name of ["pusher:signin_success", "pusher_internal:member_added", "disconnect"]) await native.refused(400, { type: "publish", channel: "room", event: name, data: 1 });
   await native.subscribe("room");
   await sdk(broker, OTHER).trigger("room", "e", { n: 1 });
   assert.deepEqual(await native.next("message"), { type: "message", channel: "room", event: "e", data: '{"n":1}' });

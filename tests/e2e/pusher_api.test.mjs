@@ -2,9 +2,12 @@
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { createServer } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
 import { testBroker } from "./lib/broker.mjs";
+import { killWorker } from "./lib/crowd.mjs";
+import { handedOver } from "./lib/outlive.mjs";
 import { APP, OTHER, connectPusher, connectPusherTo, event, pusherConfig, sdk, subscribe } from "./lib/pusher.mjs";
-import { until } from "./lib/util.mjs";
+import { until, within } from "./lib/util.mjs";
 
 const json = async (response) => {
   assert.equal(response.status, 200, await response.clone().text());
@@ -47,6 +50,17 @@ testBroker("who may not, and what makes no sense", { config: pusherConfig([{ ...
   assert.ok(metrics("ringcast_pusher_unauthorized_total") >= unauthorized.length);
 });
 
+testBroker("an event that no other instance would take is taken by none, nor is any of its batch", { config: pusherConfig([{ ...APP, max_event_size: "16KiB" }], { "limits.max_message_size": "16KiB" }) }, async (broker) => {
+  const room = await subscribe(await connectPusher(broker), "room");
+  const big = '"'.repeat(10000); // within max_event_size, and twice as long in a message
+  assert.equal((await request(broker, { body: JSON.stringify({ name: "big", channel: "room", data: big }) })).status, 413);
+  const batch = [{ name: "small", channel: "room", data: "1" }, { name: "big", channel: "room", data: big }];
+  assert.equal((await request(broker, { path: "/apps/7/batch_events", body: JSON.stringify({ batch }) })).status, 413);
+  await sdk(broker).trigger("room", "last", "2");
+  await event(room, "last");
+  assert.deepEqual(room.got.map(([name]) => name).filter((name) => !name.startsWith("pusher")), ["last"]);
+});
+
 testBroker("channels, how many are there, and who", { workers: 2, config: pusherConfig([{ ...APP }, { ...OTHER }]) }, async (broker) => {
   const server = sdk(broker);
   const [one, two] = [await connectPusherTo(broker, 0, { user: "u1" }), await connectPusherTo(broker, 1, { user: "u2" })];
@@ -71,6 +85,27 @@ testBroker("channels, how many are there, and who", { workers: 2, config: pusher
   assert.deepEqual(await json(await sdk(broker, OTHER).get({ path: "/channels" })), { channels: { elsewhere: {} } });
 });
 
+testBroker("what was published is answered as published, also where nobody can say how many there are", { workers: 2, config: pusherConfig([{ ...APP }], { "server.stuck_kill_timeout": "10m" }) }, async (broker) => {
+  const rooms = [];
+  for (const worker of [0, 1]) rooms.push(await subscribe(await connectPusherTo(broker, worker, { user: `u${worker}` }), "presence-a"));
+  const ask = (name, more) => request(broker, { body: JSON.stringify({ name, channels: ["presence-a", "room"], data: "x", ...more }) });
+  const stopped = broker.kill("SIGSTOP", 1);
+  try {
+    // Connections that come to the worker that stands still are not answered at all: another one is asked then.
+    const late = await until("an answer without counts", async () => {
+      const answer = await within(5000, ask("late", { info: "subscription_count,user_count" }), "the other worker answers").catch(() => null);
+      return answer && answer.status === 200 && answer;
+    }, { timeout: 60000 });
+    const { channels } = JSON.parse(late.body);
+    assert.ok(!("subscription_count" in (channels["presence-a"] ?? {})), late.body);
+    await event(rooms[0], "late");
+  } finally {
+    process.kill(stopped, "SIGCONT");
+  }
+  await event(rooms[1], "late");
+  assert.deepEqual(JSON.parse((await ask("then", { info: "subscription_count,user_count" })).body).channels["presence-a"], { subscription_count: 2, user_count: 2 });
+});
+
 testBroker("more channels than one page has", { workers: 2, config: pusherConfig([{ ...APP }], { "limits.max_channels": 2000 }) }, async (broker) => {
   const clients = [await connectPusherTo(broker, 0), await connectPusherTo(broker, 1)];
   const names = Array.from({ length: 1300 }, (_, i) => `c-${String(i).padStart(4, "0")}`);
@@ -91,6 +126,7 @@ async function startReceiver(secrets = APP) {
       if (!webhook.isValid()) receiver.problems.push(body);
       receiver.bodies.push(body);
       if (receiver.status === 200) receiver.events.push(...webhook.getEvents());
+      if (receiver.holds) return; // the answer never comes
       response.writeHead(receiver.status);
       response.end();
     });
@@ -132,6 +168,82 @@ testBroker("webhooks: signed, together, and again until they are taken", { worke
     const event_ = receiver.events.find(({ name, channel }) => name === "client_event" && channel === "private-room");
     assert.deepEqual([event_.event, JSON.parse(event_.data), typeof event_.socket_id], ["client-x", { n: 1 }, "string"]);
     await until("all are counted, when they are answered", async () => (await broker.metrics())("ringcast_pusher_webhooks_total") === expected.length);
+  } finally {
+    receiver.stop();
+  }
+});
+
+testBroker("webhooks: a broker that stops tells of its last member, and of its channel", { workers: 1, config: hooked() }, async (broker) => {
+  try {
+    const one = await connectPusherTo(broker, 0, { user: "1" });
+    await subscribe(one, "presence-a");
+    await until("it is there", () => receiver.events.some(({ name }) => name === "member_added"));
+    broker.kill("SIGSTOP", "relay"); // it hears of the end later than everybody
+    const stopped = broker.stop();
+    await until("it was sent away", () => one.connection.state !== "connected");
+    one.disconnect();
+    await delay(300); // in which a worker that waits for nobody would have ended
+    broker.kill("SIGCONT", "relay");
+    await stopped;
+    const told = receiver.events.map(({ name, channel }) => `${name} ${channel}`);
+    assert.ok(told.includes("member_removed presence-a") && told.includes("channel_vacated presence-a"), `${told}`);
+  } finally {
+    receiver.stop();
+  }
+});
+
+testBroker("webhooks: of a worker that is killed, or handed over, its successor tells what was not taken, in its order", { workers: 1, timeout: 60000, config: hooked() }, async (broker) => {
+  try {
+    const one = await connectPusherTo(broker, 0, { user: "1" });
+    const room = await subscribe(one, "private-room");
+    await until("it is told", () => receiver.events.length === 1);
+    receiver.status = 500;
+    const expected = [];
+    const trigger = async (count) => {
+      const tried = receiver.bodies.length;
+      for (let i = 0; i < count; i++) {
+        expected.push(expected.length);
+        room.trigger("client-x", { n: expected.length - 1 });
+      }
+      await until("it was tried", () => receiver.bodies.length > tried);
+    };
+    await trigger(3);
+    await killWorker(broker, 0);
+    await trigger(3);
+    await handedOver(broker, "0");
+    await trigger(1);
+    await killWorker(broker, 0);
+    receiver.status = 200;
+    const told = () => receiver.events.filter(({ name }) => name === "client_event").map(({ data }) => JSON.parse(data).n);
+    await until("all are told", () => told().length >= expected.length, { timeout: 30000 });
+    assert.deepEqual(told(), expected, "in their order, none twice, as none was taken before");
+    assert.deepEqual(receiver.problems, []);
+    assert.equal((await broker.metrics())("ringcast_pusher_webhooks_dropped_total"), 0);
+    one.disconnect();
+  } finally {
+    receiver.stop();
+  }
+});
+
+testBroker("webhooks: no hand-over waits for one that is not answered, however many there are to tell", { workers: 1, timeout: 60000, config: hooked() }, async (broker) => {
+  try {
+    const one = await connectPusherTo(broker, 0, { user: "1" });
+    const room = await subscribe(one, "private-room");
+    await until("it is told", () => receiver.events.length === 1);
+    const told = () => receiver.events.filter(({ name }) => name === "client_event").map(({ data }) => JSON.parse(data).n);
+    receiver.holds = true;
+    const expected = Array.from({ length: 9 }, (_, i) => i); // a client says ten in a second
+    room.trigger("client-x", { n: 0 });
+    await until("one is being told", () => told().length === 1);
+    for (const n of expected.slice(1)) room.trigger("client-x", { n });
+    await handedOver(broker, "0");
+    assert.doesNotMatch(broker.log.join("\n"), /worker_not_parked/);
+    receiver.holds = false;
+    await until("all are told", () => new Set(told()).size === expected.length, { timeout: 20000 });
+    // What was on its way when the worker was replaced comes again, before what is behind it.
+    assert.deepEqual([...new Set(told())], expected);
+    assert.equal((await broker.metrics())("ringcast_pusher_webhooks_dropped_total"), 0);
+    one.disconnect();
   } finally {
     receiver.stop();
   }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import Echo from "laravel-echo";
 import { run, testBroker } from "./lib/broker.mjs";
-import { APP, connectPusher, connectPusherTo, event, makeClient, pusherConfig, refused, sdk, subscribe, workerOf } from "./lib/pusher.mjs";
+import { APP, OTHER, connectPusher, connectPusherTo, event, makeClient, pusherConfig, refused, sdk, subscribe, workerOf } from "./lib/pusher.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const ids = (channel) => Object.keys(channel.members.members).sort();
@@ -62,6 +62,60 @@ testBroker("the worker of some members dies with them: the others hear that they
   broker.kill("SIGKILL", 1);
   await until("it is gone", () => changes(channel).includes("removed goes"));
   assert.deepEqual(ids(channel), ["stays"]);
+});
+
+/* What a signed in client is told of whom it watches: ["online 1", …] as it comes. */
+async function watcher(broker, worker, user, watchlist) {
+  const client = await connectPusherTo(broker, worker, { user, info: { watchlist } });
+  client.watched = [];
+  for (const name of ["online", "offline"]) client.user.watchlist.bind(name, ({ user_ids: ids }) => client.watched.push(...ids.map((id) => `${name} ${id}`)));
+  client.signin();
+  await within(10000, client.user.signinDonePromise, "signed in");
+  return client;
+}
+const WATCHING = { ...APP, watchlists: true };
+
+testBroker("watchlists: who is online at sign-in, then who comes and goes, over workers and their deaths", { workers: 2, config: pusherConfig([WATCHING, { ...OTHER, watchlists: true }]) }, async (broker) => {
+  const strange = "a b:c/\u00e4+=";
+  const two = await watcher(broker, 1, "2", []);
+  const one = await watcher(broker, 0, "1", ["2", "3", 4, "1", strange, ""]);
+  await until("it is told of all", () => one.watched.length === 5);
+  assert.deepEqual([...one.watched].sort(), ["offline 3", "offline 4", `offline ${strange}`, "online 1", "online 2"]);
+  one.watched.length = 0;
+  const three = await watcher(broker, 1, "3", ["1"]);
+  await until("3 comes", () => one.watched.length === 1);
+  await until("1 is here", () => three.watched.length === 1);
+  const again = await watcher(broker, 0, "3", []);
+  three.disconnect();
+  const odd = await watcher(broker, 1, strange, []);
+  await until("who has an odd name comes", () => one.watched.length === 2);
+  again.disconnect();
+  odd.disconnect();
+  await until("both go", () => one.watched.length === 4);
+  assert.deepEqual([one.watched.slice(0, 2), one.watched.slice(2).sort()], [["online 3", `online ${strange}`], ["offline 3", `offline ${strange}`]]);
+  assert.deepEqual([three.watched, two.watched], [["online 1"], []]);
+  one.watched.length = 0;
+  // Users of another app with the same id are others; and none of it is a channel that anybody sees, or may be in.
+  const other = await connectPusherTo(broker, 1, { app: OTHER, user: "3" });
+  other.signin();
+  await within(10000, other.user.signinDonePromise, "signed in");
+  assert.deepEqual(JSON.parse(await (await sdk(broker).get({ path: "/channels" })).text()).channels, {});
+  const answer = within(10000, new Promise((done) => two.connection.bind("message", (message) => message.event === "pusher:subscription_error" && done(message))), "it is refused");
+  two.connection.send_event("pusher:subscribe", { channel: "#watch-1" });
+  assert.deepEqual([(await answer).channel, (await answer).data.status], ["#watch-1", 400]);
+  // Processes come and go: who stays is told nothing.
+  await broker.killRelay();
+  broker.kill("SIGKILL", 1);
+  await until("another worker", () => broker.pids().workers[1]);
+  await watcher(broker, 0, "4", []);
+  await until("4 comes", () => one.watched.includes("online 4"));
+  assert.ok(!one.watched.some((text) => / [13]$/.test(text)), one.watched.join());
+});
+
+testBroker("watchlists are off unless the app has them", { config: pusherConfig() }, async (broker) => {
+  const client = await watcher(broker, 0, "1", ["1", "2"]);
+  await subscribe(client, "presence-room");
+  assert.deepEqual([client.watched, (await run(["channels", "-c", broker.configPath], { env: broker.env })).stdout.includes("#watch-")], [[], false]);
 });
 
 testBroker("the relay dies: nobody hears of those who stayed", { workers: 2, config: pusherConfig() }, async (broker) => {

@@ -98,10 +98,8 @@ testRedis("/health/redis and the metrics tell the state", { brokers: 1 }, async 
   assert.deepEqual(rest, { state: "connected", error: null, latest_error: null });
   assert.ok(since >= 0 && since < 60000);
   assert.match(await table(), /^redis +connected( for \S+)?$/m);
-  const started = performance.now();
   await redis.kill();
   const bad = await redisHealth(a, 503, 2000);
-  assert.ok(performance.now() - started < 2000);
   assert.equal(bad.healthy, false);
   assert.equal(bad.redis, "disconnected");
   assert.match(bad.error, /closed|reset/i, "why it was lost");

@@ -41,11 +41,11 @@ testRedis("a master that becomes a replica with its connections open: said in ti
   })();
   await until("messages arrive", () => there.inbox.length > 10);
   await redis.failOver(redis, redis.replica);
-  for (const broker of [a, b]) assert.match((await redisHealth(broker, 503, 3000)).error, /replica/);
+  for (const broker of [a, b]) await until("it is said", async () => /replica/.test((await redisHealth(broker, 503, 3000)).error), { timeout: 3000 });
   assert.equal((await (await a.connect()).subscribe("room:2")).scope, "local");
   const away = sent;
   await until("messages wait", async () => (await a.metrics())("ringcast_redis_outbox_messages") > 50);
-  assert.match((await redisHealth(a, 503)).latest_error, /not the master/, "it is no better when it is dialed again");
+  await until("it is dialed again, and no better", async () => /not the master/.test((await redisHealth(a, 503)).latest_error));
   redis.wire.lead(redis.replica.port);
   for (const broker of [a, b]) await redisHealth(broker, 200, 10000);
   assert.equal(await subscribers(redis.replica, "ws:channel:room:1"), 1);
@@ -67,7 +67,7 @@ testRedis("a master that becomes a replica with its connections open: said in ti
 });
 
 testRedis("a plain URL that leads to a replica: not connected, until it is a master", { brokers: 1, ready: false, start: startPair, url: (redis) => redis.replica.url }, async ({ brokers: [a], redis }) => {
-  assert.match((await redisHealth(a, 503)).error, /not the master/);
+  await until("it is said", async () => /not the master/.test((await redisHealth(a, 503)).error));
   await redis.failOver(redis, redis.replica);
   await redisHealth(a, 200, 10000);
 });

@@ -80,7 +80,7 @@ async function testMock(name, body) {
       socket.on("message", (bytes) => {
         const operations = JSON.parse(bytes);
         for (const { type, id, channel, data } of Array.isArray(operations) ? operations : [operations]) {
-          if (type === "subscribe") mine.push(channel), send({ type: "subscribed", id, channel });
+          if (type === "subscribe") mine.push(channel), server.holds || send({ type: "subscribed", id, channel });
           else if (type === "ping" && server.isMute) continue;
           else if (channel === "silence") continue;
           else if (channel === "close") socket.close(...data);
@@ -105,6 +105,32 @@ async function testMock(name, body) {
     }
   });
 }
+
+testMock("close() keeps the subscriptions, also those that a new connection has just asked for", async ({ make, server, subscribed }) => {
+  const client = make();
+  const got = [];
+  await client.subscribe("a", (data) => got.push(data));
+  server.holds = true;
+  await assert.rejects(client.publish("die", 1), { reason: "disconnected" });
+  await until("it asks for them again", () => subscribed[1]?.includes("a"));
+  client.close();
+  server.holds = false;
+  client.connect();
+  await until("and again", () => subscribed[2]?.includes("a"));
+  await client.publish("say", '{"type":"message","channel":"a","data":7}', { ack: false });
+  await until("its handler is there", () => got.length === 1);
+});
+
+testMock("a handler of a gap may close the client", async ({ make, subscribed }) => {
+  const client = make({ delta: true });
+  await client.subscribe("a");
+  client.on("gap", () => client.close());
+  const closed = event(client, "close");
+  await client.publish("say", '{"type":"message","channel":"a","delta":"x","base":7}', { ack: false });
+  await closed;
+  await until("the message was asked for whole before", () => subscribed[0].length === 2);
+  assert.deepEqual(subscribed[0], ["a", "a"]);
+});
 
 testMock("close codes decide whether it connects again, and when", async ({ make }) => {
   for (const [code, reason, again] of [

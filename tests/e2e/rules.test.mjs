@@ -5,7 +5,7 @@ import { io } from "socket.io-client";
 import { startBackend, table } from "./lib/backend.mjs";
 import parser from "socket.io-msgpack-parser";
 import { encode, encodeBatch } from "./lib/binary.mjs";
-import { testBroker } from "./lib/broker.mjs";
+import { run, testBroker } from "./lib/broker.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const TRANSPORTS = { polling: ["polling"], websocket: ["websocket"] };
@@ -499,3 +499,43 @@ testRules("who names a room sees who is in it as its namespace says; users are t
   await native.subscribe("lobby");
   assert.deepEqual(await ask(outsider, "look", "lobby"), [5, ["a", "b"]], "clients of other protocols count");
 }, 4);
+
+testRules("rows are changed by a reload under clients, who stay; a wrong file changes nothing, and is told with its line and column", {
+  event: [{ on: "which", ack: ["before"] }, { on: "join", join: ["{args.0}"], ack: ["in"] }], namespace: [{ name: "vault" }],
+}, async (broker, client) => {
+  const reload = async (config) => {
+    broker.writeConfig(config);
+    return run(["reload", "-c", broker.configPath], { env: broker.env });
+  };
+  const sockets = [await client({ user: "alice" }), await client({ user: "bob", transports: ["polling"] })];
+  const native = await broker.connect();
+  await native.subscribe("vault:1");
+  for (const socket of sockets) {
+    assert.deepEqual(await ask(socket, "join", "vault:2"), ["in"]);
+    assert.deepEqual(await ask(socket, "which"), ["before"]);
+  }
+  const wrong = await reload('[socketio]\n\n[[event]]\non = "which"\nack = ["{arg.0}"]\n');
+  assert.notEqual(wrong.code, 0);
+  assert.match(wrong.stderr, /:5:8: .*no such value: \{arg\.0\}/);
+  for (const socket of sockets) assert.deepEqual(await ask(socket, "which"), ["before"]);
+
+  // Another answer; a row that is new; one that guards a namespace, which was anybody's; one that is no more.
+  const event = [{ on: "which", ack: ["after"] }, { on: "open", who: { id: "alice" }, join: ["vault:{user.id}"], ack: ["opened"] }];
+  const right = await reload({ ...broker.config, event });
+  assert.equal(right.code, 0, right.stderr);
+  for (const [i, socket] of sockets.entries()) {
+    assert.deepEqual(await ask(socket, "which"), ["after"]);
+    const [answer] = await ask(socket, "open");
+    assert.equal(i === 0 ? answer : answer.error.code, i === 0 ? "opened" : 403);
+    socket.emit("join", "vault:alice", () => assert.fail("no row takes it"));
+  }
+  await native.refused(403, { type: "subscribe", channel: "vault:alice" });
+  await native.refused(403, { type: "publish", channel: "vault:1", data: "forged" });
+  for (const socket of sockets) assert.deepEqual(await ask(socket, "which"), ["after"]);
+  assert.ok(sockets.every(({ connected }) => connected) && !native.isClosed);
+  const metrics = await broker.metrics();
+  assert.equal(metrics('ringcast_reloads_total{result="applied"}'), 1);
+  const counted = (row, on, result) => metrics(`ringcast_event_rows_total{row="${row}",nsp="/",on="${on}",result="${result}"}`);
+  assert.deepEqual([counted(1, "which", "done"), counted(2, "open", "done"), counted(2, "open", "who")], [8, 1, 1], "a row keeps its numbers");
+  assert.ok(!/ringcast_event_rows_total\{.*on="join"/.test(metrics.text));
+});

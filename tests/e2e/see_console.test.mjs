@@ -1,6 +1,7 @@
 // The commands that see and do over the control socket: no key, no listener that the command could reach, rules for clients do not hold.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
 import { BIN_DIR, until, within } from "./lib/util.mjs";
@@ -76,7 +77,8 @@ testBroker("pub, direct, retain and kick do what the API does, also where client
   const nobody = await run(["direct", "test~AAAAAAAAAAAAAAAAAAAAAAAA", "1", "-c", broker.configPath], { env: broker.env });
   assert.equal(nobody.code, 1);
   assert.match(nobody.stderr, /no such client/);
-  await ringcast(broker, "retain", "room:1", "7");
+  assert.equal(await ringcast(broker, "retain", "room:1", "7"), "retained 1\n");
+  assert.equal(await ringcast(broker, "retain", "room:1", "--delete"), "removed 1\n");
   assert.equal((await piped(broker, "\xff", "pub", "room:1")).code, 0, "node writes it as UTF-8");
   assert.equal((await piped(broker, Buffer.from([0xff]), "pub", "room:1")).code, 1);
   assert.match(await ringcast(broker, "kick", a.id, "--code", "4002", "--reason", "enough"), /^disconnected 1$/m);
@@ -113,7 +115,7 @@ testBroker("the way over the control socket needs no listener without TLS and ou
   assert.equal((await broker.get("/api/clients")).status, 403);
 });
 
-testBroker("every command has --help with exit codes, and --json but for those that run, or print pages", {}, async (broker) => {
+testBroker("every command has --help with exit codes, and --json but for the one that runs", {}, async (broker) => {
   const listed = (await run(["help"])).stdout;
   const names = [...listed.matchAll(/^ {2}ringcast ([a-z][a-z-]+) /gm)].map(([, name]) => name);
   assert.ok(names.includes("memory") && names.length > 15, names.join());
@@ -121,7 +123,19 @@ testBroker("every command has --help with exit codes, and --json but for those t
     const { code, stdout } = await run([name, "--help"]);
     assert.equal(code, 0, name);
     assert.match(stdout, /exit codes/i, name);
-    if (!["run", "token", "help", "help-config"].includes(name)) assert.match(stdout, /--json/, name);
+    if (name !== "run") assert.match(stdout, /--json/, name);
+  }
+  // Exit codes as the pages say: 2 for words that mean nothing, with the page that has those that do; 1 without a broker.
+  const needed = { pub: ["x", "1"], sub: ["x"], direct: ["x", "1"], retain: ["x", "1"], kick: ["x"], trace: ["--channel", "x"] };
+  for (const name of names) {
+    const wrong = await run([name, "--no-such-option"]);
+    assert.equal(wrong.code, 2, name);
+    assert.match(wrong.stderr, name === "token" ? /`ringcast token --help`/ : new RegExp(`\`ringcast help ${name}\``), name);
+    assert.equal(wrong.stdout, "", name);
+    if (!(await run(["help", name])).stdout.includes("--socket")) continue;
+    const alone = await run([name, ...(needed[name] ?? []), "--socket", "/nobody/listens.sock"]);
+    assert.equal(alone.code, 1, name);
+    assert.match(alone.stderr, /^ringcast: .*\/nobody\/listens\.sock/, name);
   }
   const json = async (words, wanted = 0) => {
     const { code, stdout, stderr } = await run([...words, "--json"], { env: broker.env, timeout: 60000 });
@@ -131,6 +145,18 @@ testBroker("every command has --help with exit codes, and --json but for those t
   const file = ["-c", broker.configPath];
   assert.match((await json(["version"])).version, /^\d+\.\d+/);
   assert.deepEqual(await json(["check", broker.configPath]), { file: broker.configPath, correct: true, warnings: [] });
+  const help = await json(["help"]);
+  assert.deepEqual(help.commands.map(({ name }) => name), names);
+  assert.deepEqual((await json(["help", "pub"])).commands.map(({ name }) => name), ["pub"]);
+  assert.ok(help.commands.find(({ name }) => name === "pub").options.some(({ value, required }) => value === "CHANNEL" && required));
+  const { sections, environment } = await json(["help-config"]);
+  const keysOf = (wanted) => Object.fromEntries(sections.find(({ section }) => section === wanted).keys.map((key) => [key.key, key]));
+  assert.deepEqual(keysOf("[limits]").ping_interval.default, "25s");
+  assert.deepEqual(keysOf("[server]").listen.default, ["127.0.0.1:8080"]);
+  assert.equal(keysOf("[[namespace]]").name.required, true);
+  assert.ok(environment.some(({ name }) => name === "REDIS_URL"));
+  const tuned = JSON.parse((await run(["tune", "--json", ...file], { env: broker.env })).stdout);
+  assert.ok(tuned, "whether it is short is this machine's affair");
   assert.equal((await json(["reload", ...file])).ok, true);
   assert.ok((await json(["workers", ...file])).lines.length > 0);
   const handed = await json(["handover", "0", ...file]);
@@ -139,4 +165,33 @@ testBroker("every command has --help with exit codes, and --json but for those t
   assert.ok(!refused.ok && refused.lines.length > 0, JSON.stringify(refused));
   const stopped = await json(["stop", "--now", ...file]);
   assert.ok(stopped.ok && stopped.lines.at(-1) === "ended", JSON.stringify(stopped));
+});
+
+/* Has the process a socket open, but for its standard ones (pipes of Node are sockets)? Between two requests `ringcast top` has none. */
+function asks(pid) {
+  return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+    try {
+      return fd > 2 && readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith("socket:");
+    } catch {
+      return false; // it has just been closed
+    }
+  });
+}
+
+testBroker("`ringcast top` ends at once when it is interrupted, also while the broker hangs", {}, async (broker) => {
+  const child = spawn(join(BIN_DIR, "ringcast"), ["top", "--json", "--interval", "0.1", "-c", broker.configPath], { env: { ...process.env, ...broker.env }, stdio: ["ignore", "pipe", "ignore"] });
+  const ended = new Promise((done) => child.once("exit", (code, signal) => done(signal)));
+  try {
+    await new Promise((done) => child.stdout.once("data", done));
+    child.stdout.resume();
+    broker.kill("SIGSTOP", "acceptor");
+    await until("it waits for an answer", () => asks(child.pid), { every: 5 });
+    child.kill("SIGINT");
+    const before = performance.now();
+    assert.equal(await within(10000, ended, "it ends"), "SIGINT");
+    assert.ok(performance.now() - before < 1500, "and does not wait for the broker");
+  } finally {
+    broker.kill("SIGCONT", "acceptor");
+    child.kill("SIGKILL");
+  }
 });

@@ -2,6 +2,7 @@
 // grow; and what happened before a process died.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { connect as connectSocket, createServer } from "node:net";
 import { join } from "node:path";
 import { io } from "socket.io-client";
 import { run, testBroker } from "./lib/broker.mjs";
@@ -14,6 +15,9 @@ async function json(broker, ...args) {
   assert.equal(result.code, 0, `ringcast ${args.join(" ")}: ${result.stderr}`);
   return JSON.parse(result.stdout);
 }
+
+/* What each process says first, once it looks. */
+const looks = ["clients on this worker", "the relay looks"];
 
 /* A trace that runs: its stages as they come, and end(). */
 async function trace(broker, ...args) {
@@ -29,8 +33,8 @@ async function trace(broker, ...args) {
   child.stderr.on("data", (bytes) => (err += bytes));
   const closed = new Promise((done) => child.once("close", done));
   await until("it traces", () => err.includes("tracing"));
-  // Every worker has told what it has: from now on nothing is missed.
-  await until("each worker looks", () => stages.filter((row) => row.stage === "state" && row.why === "clients on this worker").length === broker.workers);
+  // Every worker has told what it has, and the relay that it looks: from now on nothing is missed.
+  await until("each process looks", () => stages.filter((row) => row.stage === "state" && looks.includes(row.why)).length === broker.workers + 1);
   return {
     stages,
     stage: (name, fits = () => true) => until(`a stage ${name}`, () => stages.find((row) => row.stage === name && fits(row)) ?? (child.exitCode !== null && assert.fail(err))),
@@ -78,7 +82,7 @@ testBroker("the way of a message is told from socket to socket, with its times",
     assert.equal((await run([...args, "-c", broker.configPath], { env: broker.env })).code, 2);
   }
   const unknown = await run(["trace", "--client", "nobody", "-c", broker.configPath], { env: broker.env });
-  assert.match(unknown.stderr, /no client of this instance/);
+  assert.match(unknown.stderr, /^ringcast: no client .* has this id\n$/);
 });
 
 testBroker("why did X not get Y: each reason is told", {
@@ -99,17 +103,22 @@ testBroker("why did X not get Y: each reason is told", {
   assert.equal(skipped.client, x.id);
   assert.match(skipped.why, /not subscribed/);
   await listener.unsubscribe("room:1");
-  await publisher.publish("room:1", 2);
-  assert.match((await traced.stage("sequenced", (row) => row.count === 0)).why, /nobody/);
+  // The relay reads one worker's ring after the other: it may have this message before it has read that the channel is left.
+  const unheard = await until("nobody is there", async () => {
+    await publisher.publish("room:1", 2);
+    return traced.stages.find((row) => row.stage === "sequenced" && row.count === 0);
+  });
+  assert.match(unheard.why, /nobody/);
 
   // The publisher excluded it; without echo it does not hear itself.
   await x.subscribe("room:1");
   await publisher.publish("room:1", 3, { exclude: [x.id] });
-  assert.ok(await traced.stage("skipped", (row) => /excluded/.test(row.why)));
+  const not = [await traced.stage("skipped", (row) => /excluded/.test(row.why))];
   await x.publish("room:1", 4, { echo: false });
-  assert.ok(await traced.stage("skipped", (row) => /without echo/.test(row.why)));
+  not.push(await traced.stage("skipped", (row) => /without echo/.test(row.why)));
   await publisher.publish("room:1", 5);
-  assert.ok(await traced.stage("sent", (row) => row.client === x.id));
+  assert.ok(await traced.stage("sent", (row) => row.client === x.id && row.bytes === 1 && !not.some((one) => one.sequence === row.sequence)));
+  assert.ok(!traced.stages.some((row) => row.stage === "sent" && not.some((one) => one.sequence === row.sequence)), "what it does not get is not told as sent");
   await traced.end();
 
   // It was refused before anybody could get it.
@@ -129,8 +138,97 @@ testBroker("why did X not get Y: each reason is told", {
     for (let i = 0; i < 5; i++) await publisher.publish("feed:1", data);
     return traced.stages.some((row) => row.stage === "kept" && row.client === x.id && row.behind > 0);
   });
+  // Also of the one with which it fell behind it is told that it waits; and of each what became of it, once.
+  const rows = (name) => traced.stages.filter((row) => row.stage === name && (name === "down" || row.client === x.id)).map(({ sequence }) => sequence);
+  await until("each message was sent or is kept", () => rows("down").length > 0 && rows("down").length === rows("sent").length + rows("kept").length);
+  assert.deepEqual([...rows("sent"), ...rows("kept")].sort((a, b) => a - b), rows("down"));
   await traced.end();
   x.socket.resume();
+});
+
+testBroker("of whom is not here a trace says so, once every worker has looked, and then shows who comes", { workers: 3, config }, async (broker) => {
+  const other = await broker.connect({ path: "/ws?user=here" });
+  const conclusions = ({ stages }) => stages.filter(({ stage }) => stage === "nobody");
+  let traced = await trace(broker, "--user", "absent", "--channel", "room:1");
+  assert.match((await traced.stage("nobody")).why, /no worker of this instance has such a client.*ringcast clients/);
+  const late = await broker.connect({ path: "/ws?user=absent" });
+  assert.equal((await traced.stage("state", ({ client }) => client === late.id)).why, "connected, but not subscribed to the channel");
+  assert.equal(conclusions(traced).length, 1, "once");
+  await traced.end();
+  // Of one that is here, on whichever worker, and where nobody in particular is looked for, it is not said.
+  for (const args of [["--user", "here"], ["--client", other.id], ["--channel", "room:1"]]) {
+    traced = await trace(broker, ...args);
+    await late.publish("room:1", 1);
+    if (args[0] === "--channel") await traced.stage("sequenced");
+    else assert.equal((await traced.stage("state", ({ client }) => client === other.id)).why, "connected");
+    await traced.end();
+    assert.deepEqual(conclusions(traced), [], args.join(" "));
+  }
+  late.socket.close();
+  await within(5000, late.closed, "it is closed");
+  const said = await run(["trace", "--client", late.id, "--seconds", "2", "-c", broker.configPath], { env: broker.env });
+  assert.match(said.stdout, /^\.\.\. no worker of this instance has such a client/m);
+});
+
+testBroker("who is connected: one user with far too many connections, a host that comes and goes, those who are in a room", { config, timeout: 60000 }, async (broker) => {
+  const quiet = [];
+  for (let i = 0; i < 5; i++) quiet.push(await broker.connect({ path: `/ws?user=u${i}` }));
+  await quiet[3].subscribe("room:1");
+  const many = [];
+  for (let i = 0; i < 12; i++) many.push(await broker.connect({ path: "/ws?user=runaway" }));
+  // Another host whose client never stays.
+  for (let i = 0; i < 6; i++) {
+    const client = await broker.connect({ path: "/ws?user=flapping", localAddress: "127.0.0.9" });
+    client.socket.close(3001, "again");
+    await within(5000, client.closed, "it is closed");
+  }
+  const stays = await broker.connect({ path: "/ws?user=flapping", localAddress: "127.0.0.9" });
+  const ids = (rows) => rows.map(({ client }) => client).sort();
+  const count = {};
+  for (const { user } of (await json(broker, "clients")).clients) count[user] = (count[user] ?? 0) + 1;
+  assert.deepEqual(count, { u0: 1, u1: 1, u2: 1, u3: 1, u4: 1, runaway: 12, flapping: 1 });
+  assert.deepEqual(ids((await json(broker, "clients", "--user", "runaway")).clients), ids(many.map(({ id }) => ({ client: id }))));
+  assert.deepEqual(ids((await json(broker, "clients", "--channel", "room:1")).clients), [quiet[3].id]);
+  assert.deepEqual(ids((await json(broker, "clients", "--address", "127.0.0.8/31")).clients), [stays.id]);
+  const gone = await until("those who went are known", async () => {
+    const rows = (await json(broker, "clients", "--closed", "--address", "127.0.0.9")).closed;
+    return rows.length === 6 && rows;
+  });
+  for (const row of gone) assert.deepEqual([row.user, row.code, row.by, row.address], ["flapping", 3001, "client", "127.0.0.9"]);
+  // What is then done about it.
+  assert.match((await run(["kick", "--user", "runaway", "-c", broker.configPath], { env: broker.env })).stdout, /^disconnected 12$/m);
+  for (const client of many) assert.equal((await within(5000, client.closed, "it is sent away")).code, 4501);
+  assert.deepEqual((await json(broker, "clients", "--user", "runaway")).clients, []);
+});
+
+testBroker("which channel is hot: by messages, by bytes that go out, by subscribers, by what it keeps", {
+  config: { ...config, namespace: [{ name: "room" }, { name: "log", history: 1000 }] }, timeout: 60000,
+}, async (broker) => {
+  const clients = await broker.connectMany([3, 3]);
+  for (const client of clients) client.ondelivery = () => {};
+  const [publisher] = clients;
+  for (let i = 0; i < 20; i++) await clients[i % clients.length].subscribe(`room:quiet${i}`);
+  for (const client of clients) await client.subscribe("room:crowd");
+  for (const client of clients.slice(0, 4)) await client.subscribe("room:heavy");
+  for (const channel of ["room:chatty", "log:kept"]) await clients[1].subscribe(channel);
+  for (let i = 0; i < 20; i++) await publisher.publish("log:kept", "x".repeat(20000));
+  const heavy = "x".repeat(50000);
+  const hottest = async (sort) => (await json(broker, "channels", "--sort", sort, "--limit", "1")).channels[0];
+  const trouble = async () => {
+    for (let i = 0; i < 20; i++) await publisher.publish("room:chatty", i);
+    await publisher.publish("room:heavy", heavy);
+    await publisher.publish("room:quiet7", 1);
+  };
+  await until("each question has its channel", async () => {
+    await trouble();
+    const found = [];
+    for (const sort of ["rate", "bytes", "subscribers", "memory"]) found.push((await hottest(sort))?.channel);
+    return JSON.stringify(found) === JSON.stringify(["room:chatty", "room:heavy", "room:crowd", "log:kept"]);
+  }, { timeout: 30000 });
+  const rate = await hottest("rate");
+  assert.ok(rate.rate > 0 && rate.subscribers === 1);
+  const text = await run(["channels", "--sort", "bytes", "-c", broker.configPath], { env: broker.env });
+  assert.match(text.stdout.split("\n")[1], / room:heavy$/, text.stdout);
 });
 
 testBroker("a trace that nobody reads ends by itself, and costs nothing then", { config }, async (broker) => {
@@ -295,7 +393,7 @@ testBroker("GET /api/trace is the same for who has HTTP alone, of any worker; on
     stages.push(...answer.stages);
     return answer;
   };
-  await until("it runs, in each worker", async () => (await read()).state === "running" && stages.filter(({ why }) => why === "clients on this worker").length === 2, { timeout: 20000 });
+  await until("it runs, in each worker", async () => (await read()).state === "running" && stages.filter(({ why }) => looks.includes(why)).length === 3, { timeout: 20000 });
   await publisher.publish("room:1", 1);
   await until("it is said why", async () => (await read()) && stages.some(({ stage, count }) => stage === "sequenced" && count === 0));
   await x.subscribe("room:1");
@@ -338,4 +436,73 @@ testBroker("top shows the four questions at once; status --watch goes on", { con
   watch.stdout.on("data", (bytes) => (out += bytes));
   await until("it is shown twice", () => out.split("\u001b[H\u001b[2J").length > 2);
   watch.kill("SIGINT");
+});
+
+testBroker("status and top say what a worker ended by, until when it is away, and that Redis is", { config: { ...config, "redis.url": "redis://127.0.0.1:1" }, workers: 1, timeout: 60000 }, async (broker) => {
+  const worker = async () => (await json(broker, "status")).processes.find(({ process }) => process === "worker 0");
+  const text = async (...args) => (await run([...args, "-c", broker.configPath], { env: broker.env })).stdout;
+  assert.equal((await worker()).last_end, null);
+  // The limit that alerts go by is the one that holds, also where nobody has configured one.
+  assert.equal((await broker.metrics())("ringcast_connections_max"), (await json(broker, "status")).connections_max);
+  assert.match(await text("top", "--once", "--interval", "0.1"), /^state: running; redis disconnected: .*refused/m);
+  broker.mayDieBy = /signal 6/;
+  // The pauses before it is started again grow: in one of them it is looked at.
+  await until("it is away, and said to be", async () => {
+    if (/^worker 0: its process ended by signal 6 \(ABRT\).*; the next one starts in \d+s/m.test(await text("status"))) return true;
+    if ((await worker()).state === "ready") broker.kill("SIGABRT", 0);
+    return false;
+  }, { timeout: 40000 });
+  await until("it is back", async () => (await worker()).state === "ready", { timeout: 30000 });
+  assert.match(await text("status"), /^worker 0: restarts: \d+, the last after signal 6 \(ABRT\)/m);
+  assert.match((await worker()).last_end, /^signal 6 \(ABRT\)/);
+});
+
+testBroker("who has died is not said to come back while the broker drains", { config: { ...config, "server.drain_timeout": "10m" }, workers: 3, timeout: 60000 }, async (broker) => {
+  const worker = async (index) => (await json(broker, "status")).processes.find(({ process }) => process === `worker ${index}`);
+  broker.mayDieBy = /signal (6|9)/;
+  for (const index of [0, 1]) {
+    broker.kill("SIGABRT", index);
+    await until("it is back", async () => {
+      const { state, restarts } = await worker(index);
+      return state === "ready" && restarts === 1;
+    }, { timeout: 30000 });
+  }
+  for (const index of [1, 2]) broker.kill("SIGSTOP", index); // the broker waits for them
+  process.kill(broker.pid, "SIGTERM");
+  await until("one has ended as it was told to", async () => (await worker(0)).pid === null);
+  broker.kill("SIGKILL", 1);
+  await until("one has died", async () => (await worker(1)).pid === null);
+  assert.deepEqual([(await worker(0)).last_end, (await worker(1)).last_end], [null, "signal 9 (KILL)"]);
+  const { stdout } = await run(["status", "-c", broker.configPath], { env: broker.env });
+  assert.doesNotMatch(stdout, /^worker 0: its process ended/m);
+  assert.match(stdout, /^worker 1: its process ended by signal 9 \(KILL\); no other one is started/m);
+  broker.kill("SIGCONT", 2);
+  assert.deepEqual(await within(20000, broker.exited, "the broker ends"), { code: 0, signal: null });
+});
+
+testBroker("top takes no older broker, which says less of itself, for one that is not well", { config }, async (broker) => {
+  const path = join(broker.folder, "older.sock");
+  const older = createServer((socket) => socket.once("data", (request) => {
+    const upstream = connectSocket(broker.config["server.control_socket"], () => upstream.write(request));
+    upstream.on("error", () => socket.destroy());
+    socket.on("error", () => upstream.destroy());
+    if (!String(request).startsWith("status")) {
+      socket.pipe(upstream).pipe(socket);
+      return;
+    }
+    let text = "";
+    upstream.setEncoding("utf8").on("data", (part) => (text += part)).on("end", () => {
+      const { redis, ...status } = JSON.parse(text.slice("ok\n".length));
+      assert.ok(redis !== undefined && status.processes.every((row) => delete row.overload));
+      socket.end(`ok\n${JSON.stringify(status)}`);
+    });
+  })).listen(path);
+  await new Promise((done) => older.once("listening", done));
+  try {
+    const { code, stdout, stderr } = await run(["top", "--once", "--interval", "0.1", "--socket", path], { env: broker.env });
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^state: running$/m);
+  } finally {
+    older.close();
+  }
 });

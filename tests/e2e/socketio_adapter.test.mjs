@@ -8,6 +8,7 @@ import { Server } from "socket.io";
 import { io as connectClient } from "socket.io-client";
 import parser from "socket.io-msgpack-parser";
 import { subscribers, testRedis, until } from "./lib/redis.mjs";
+import { CA, certificate } from "./lib/tls.mjs";
 import { freePort, within } from "./lib/util.mjs";
 
 const CONFIG = {
@@ -50,7 +51,7 @@ async function startNode(redis, options = {}) {
 
 /* A client that is connected and keeps what it is told. */
 async function client(port, nsp = "/", options = {}) {
-  const socket = connectClient(`http://127.0.0.1:${port}${nsp}`, { transports: ["websocket"], forceNew: true, reconnection: false, ...options });
+  const socket = connectClient(`${options.ca ? "https" : "http"}://127.0.0.1:${port}${nsp}`, { transports: ["websocket"], forceNew: true, reconnection: false, ...options });
   socket.got = [];
   socket.onAny((...all) => socket.got.push(all));
   await within(5000, new Promise((done, failed) => socket.once("connect", done).once("connect_error", failed)), "connected");
@@ -215,6 +216,25 @@ testRedis("a Node's requests are answered for all sockets of ringcast, exactly o
     await until("all are away", () => reasons.length === 3);
     assert.deepEqual(reasons, Array(3).fill("io server disconnect"));
     assert.deepEqual(await node.io.fetchSockets(), []);
+  });
+});
+
+const tlsPort = await freePort();
+testRedis("a Node is told who came over TLS, whatever carries them and whichever worker has them", {
+  brokers: 1, workers: 3, config: { ...CONFIG, "tls.listen": [`127.0.0.1:${tlsPort}`], "tls.certificates": [certificate("adapter").path] },
+}, async ({ brokers: [broker], redis }) => {
+  await both(redis, broker, async (node, connect) => {
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 2);
+    const ways = [["polling"], ["websocket"], ["polling", "websocket"], ["polling", "websocket"], ["polling", "websocket"], ["polling", "websocket"]];
+    const wanted = new Map();
+    for (const transports of ways) {
+      for (const secure of [true, false]) {
+        const socket = secure ? await connect(tlsPort, "/", { transports, ca: CA }) : await connect(broker.port, "/", { transports });
+        await until("it has upgraded", () => socket.io.engine.transport.name === transports.at(-1));
+        wanted.set(socket.id, secure);
+      }
+    }
+    assert.deepEqual(new Map((await node.io.fetchSockets()).map(({ id, handshake }) => [id, handshake.secure]).sort()), new Map([...wanted].sort()));
   });
 });
 

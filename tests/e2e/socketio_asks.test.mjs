@@ -22,7 +22,7 @@ function testAsks(name, kind, { config = {}, brokers = 2, ...options }, body) {
       "socketio.path": "/socket.io/", "socketio.namespaces": ["/", "/admin"], "socketio.adapter": KINDS[kind].config, "http.api_keys": [KEY], "socketio.ack_timeout": "30s",
       event: ["/", "/admin"].flatMap((nsp) => [
         { on: "ask", nsp, ask: "app" }, { on: "join", nsp, join: ["{args.0}"], ack: [] },
-        { on: "who", nsp, ack: ["{count:{args.0}}", "{members:{args.0}}"] },
+        { on: "who", nsp, ack: ["{count:{args.0}}", "{members:{args.0}}"] }, { on: "users", nsp, ack: ["{users:{args.0}}"] },
       ]),
       get backend() {
         return [table(backend, { breaker: "" })];
@@ -104,6 +104,27 @@ for (const kind of Object.keys(KINDS)) {
     for (const socket of [...here, ...there, muted, admin]) socket.disconnect();
   });
 }
+
+// As docs/socketio.md has it, "Who is counted": a Node server does not tell who is whom, so presence and the API are of ringcast's clients.
+testAsks("users, presence and the API's counts are of clients of ringcast, on all instances", "classic", {
+  config: { "debug.user_query": "user", namespace: [{ name: "default", subscribe: "anyone", presence: true, presence_who: "anyone" }] },
+}, async ({ brokers, nodes }) => {
+  const here = await Promise.all(brokers.map((broker, i) => come(broker, { query: { user: `u${i}` } })));
+  const there = await Promise.all(nodes.map(({ port }) => memberClient(port)));
+  for (const socket of [...here, ...there]) await (socket.joined ? socket.joined("red") : ask(socket, "join", "red"));
+  await there[0].joined("theirs");
+  const get = async (broker, path) => JSON.parse((await broker.get(path, { headers: { authorization: `Bearer ${KEY}` } })).body);
+  for (const [i, broker] of brokers.entries()) {
+    await becomes("all are counted by rows", () => room(here[i], "red"), [4, sorted([...here, ...there].map(({ id }) => id))]);
+    await becomes("users are ringcast's", () => ask(here[i], "users", "red").then(([users]) => sorted(users)), ["u0", "u1"]);
+    assert.deepEqual((await get(broker, "/api/channels?prefix=red")).channels, [{ channel: "red", subscribers: 2 }]);
+    assert.deepEqual((await get(broker, "/api/channels?prefix=theirs")).channels, []);
+    const { clients, users, members } = await get(broker, "/api/presence?channel=red");
+    assert.deepEqual([clients, users, sorted(members.map(({ user }) => user))], [2, 2, ["u0", "u1"]]);
+  }
+  assert.equal((await nodes[0].io.in("red").fetchSockets()).length, 4, "and a Node server counts all");
+  for (const socket of [...here, ...there]) socket.disconnect();
+});
 
 testAsks("who does not answer is counted when the time is up, binary answers come whole", "classic", { brokers: 1 }, async ({ brokers: [broker], nodes, backend }) => {
   backend.answer = (call) => (call.call === "ack" ? {} : { emit: [{ event: "question", to: "chat", args: [], ack: "t", timeout: 1500 }] });

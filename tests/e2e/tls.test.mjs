@@ -454,6 +454,26 @@ testBroker("certificates are reloaded without dropping anybody; a bad file chang
   writeFileSync(rolling.path, rolling.pem);
 });
 
+const dying = certificate("dying", { days: 1 });
+testBroker("a certificate that expires soon is told by check, log, status and top until it is renewed", { config: secure({ "tls.certificates": [dying.path] }) }, async (broker) => {
+  const soon = /dying\.pem expires in 2[34] hours/;
+  const told = async (...args) => (await run([...args, "-c", broker.configPath], { env: broker.env })).stdout;
+  const checked = await run(["check", broker.configPath]);
+  assert.equal(checked.code, 0, "it is right for now");
+  assert.match(checked.stderr, soon);
+  assert.ok(broker.log.some((line) => /config_warning/.test(line) && soon.test(line)), "at the start");
+  assert.match(await told("status"), soon);
+  assert.match(await told("top", "--once", "--interval", "0.1"), soon);
+  const [{ file, not_after_s }] = JSON.parse(await told("status", "--json")).certificates;
+  assert.equal(file, dying.path);
+  assert.ok(Math.abs(not_after_s - Date.now() / 1000 - 86400) < 3600, String(not_after_s));
+  writeFileSync(dying.path, certificate("renewed").pem);
+  assert.match(await told("status"), soon, "what is in force, and not what lies in the file");
+  assert.doesNotMatch(await told("reload"), /expires/);
+  assert.match(await told("status"), /dying\.pem expires in (29|30) days/);
+  assert.doesNotMatch(await told("top", "--once", "--interval", "0.1"), /expires/);
+});
+
 const stapled = certificate("stapled");
 testBroker("an OCSP response beside the certificate is stapled for those who ask, and reloaded", {
   config: secure({ "tls.certificates": [stapled.path, other.path] }), workers: 2, timeout: 60000,

@@ -135,6 +135,20 @@ test("wrong usage is 2, and says what to do", async () => {
   assert.match((await token("keys", "--key", weak)).stderr, /an RSA key of 1024 bits/);
 });
 
+test("--json is an answer for programs", async () => {
+  const secret = file("json-secret", SECRET);
+  const made = await token("make", "--secret-file", secret, "--user", "ada", "--json");
+  const verified = await token("verify", "--secret-file", secret, "--json", JSON.parse(made.stdout).token);
+  assert.equal(JSON.parse(verified.stdout).sub, "ada");
+  const refused = await token("verify", "--secret-file", secret, "--json", "a.b.c");
+  assert.deepEqual([refused.code, refused.stderr], [1, ""]);
+  assert.equal(typeof JSON.parse(refused.stdout).refused, "string");
+  const keys = JSON.parse((await token("keys", "--jwks", jwksFile, "--json")).stdout);
+  assert.deepEqual(keys.map(({ kid }) => kid), Object.keys(pairs));
+  for (const { type, algorithms } of keys) assert.ok(typeof type === "string" && algorithms.length > 0);
+  assert.deepEqual(JSON.parse((await token("keys", "--secret-file", secret, "--json")).stdout), [{ kid: null, type: "secret", algorithms: ["HS256", "HS384", "HS512"] }]);
+});
+
 test("an [[identity]] of a configuration, by name", async () => {
   const config = file("identity.toml", `[[identity]]\nname = "app"\nkind = "jwt"\nfrom = ["query.token"]\nsecret_file = "${secretFile}"\nissuer = ["joe"]\naudience = ["ringcast"]\n`);
   const made = await token("make", "-c", config, "--identity", "app", "--user", "7");
@@ -216,6 +230,15 @@ test("answers that are none", async () => {
     }
   } finally {
     await server.close();
+  }
+});
+
+test("what everybody would not read as the same is not made", async () => {
+  for (const args of [["--user", "u", "--claim", "sub=v"], ["--claim", "a=1", "--claim", "a=2"], ["--claim", "exp=1", "--claim", "exp=2"]]) {
+    const result = await token("make", "--secret-file", secretFile, ...args);
+    assert.equal(result.code, 2, result.stdout);
+    assert.match(result.stderr, /name twice/);
+    assert.equal(result.stdout, "");
   }
 });
 

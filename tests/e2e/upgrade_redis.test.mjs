@@ -1,7 +1,7 @@
 // ringcast upgrade with Redis: while the relay is changed nothing that others publish is missed, twice or out of order, and no gap is told.
 import assert from "node:assert/strict";
 import { startCluster, testRedis, until } from "./lib/redis.mjs";
-import { buildCopy, upgraded } from "./lib/upgrade.mjs";
+import { buildCopy, upgrade, upgraded } from "./lib/upgrade.mjs";
 
 const metric = async (broker, name) => (await broker.metrics())(name);
 
@@ -56,4 +56,25 @@ testRedis("all the time messages of a backend, of another instance and of our ow
   assert.equal(await metric(b, "ringcast_redis_missed_total"), 0);
   assert.equal(a.log.filter((line) => /redis_overlapped/.test(line)).length, 3, "both heard, three times");
   assert.equal(a.log.some((line) => /redis_overlap_lost|redis_outbox_(lost|dropped)/.test(line)), false);
+});
+
+testRedis("a worker that stands still while the relay is changed holds nobody else up for longer than the other relay forwards", { brokers: 2, workers: 2, config: { "server.stuck_kill_timeout": "0s" }, timeout: 120000 }, async ({ brokers: [a, b] }) => {
+  const [client] = await a.connectMany([1]);
+  const far = await b.connect();
+  await client.subscribe("x");
+  await far.subscribe("x");
+  const stuck = a.kill("SIGSTOP", 1);
+  const started = Date.now();
+  const changed = upgrade(a, buildCopy()); // its workers' part waits for the one that stands still
+  try {
+    await until("the relay is changed", () => a.log.some((line) => /relay_changed/.test(line)), { timeout: 20000 });
+    await far.publish("x", 1);
+    assert.equal((await client.next("message", 15000)).data, 1);
+    assert.ok(Date.now() - started < 14000, `${Date.now() - started} ms`);
+    await far.publish("x", 2);
+    assert.equal((await client.next("message")).data, 2);
+  } finally {
+    process.kill(stuck, "SIGCONT");
+  }
+  await changed; // done or not: that is another test's
 });

@@ -1,6 +1,6 @@
 // The HTTP hook in full size: 20,000 clients reconnect at once, and each kind of bad backend of tests/e2e/lib/bad_backends.mjs for some
 // seconds beside 200 good clients. Asserted: a storm is one call a user and worker; memory is bounded; the breaker opens and closes; good
-// clients lose nothing, and their p99 is at most 1.5 times that of before (with CPUs enough for all: beyond that it is printed only).
+// clients lose nothing, and their p99 is at most 1.5 times that of before, in one of three tries: what else runs on this machine counts, too.
 // Environment: RINGCAST_BIN_DIR, STRESS_SECONDS (shared by the kinds; at most 10 s each, at least 4), HOOK_CLIENTS, HOOK=part of a kind's name.
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
@@ -22,7 +22,7 @@ const CLIENTS = Number(process.env.HOOK_CLIENTS ?? 20000);
 const USERS = 10;
 const GROWTH = 64 << 20;
 const CROWDS = 4; // processes that hold the storm's clients: one may not have so many descriptors
-const CPUS_FOR_ALL = 6; // two workers, the relay, the good clients' thread, this one, the backend's share
+const TRIES = 3;
 const kinds = Object.keys(BAD).filter((name) => name.includes(process.env.HOOK ?? ""));
 const ms = Math.max(4000, Math.min(10000, (Number(process.env.STRESS_SECONDS ?? 600) * 1000) / kinds.length - 3000));
 
@@ -80,13 +80,15 @@ async function bad() {
     const ask = (socket) => within(20000, new Promise((done) => socket.emit("ask", 1, (its) => done(its))), "an answer");
     console.log(`hook: 100 askers, ${ms / 1000} s a kind, ${availableParallelism()} CPUs`);
     console.log(`${"backend".padEnd(24)} ${["answers", "calls", "p99 before", "p99 during", "ratio", "grew KiB", "opened"].map((text) => text.padStart(10)).join(" ")}`);
-    for (const kind of kinds) {
+    const opened = () => metric(broker, /^ringcast_backend_breaker_opened_total\{.*\} (\d+)$/m);
+    /* A kind for its time; how many times as long the good clients wait meanwhile. */
+    const ratioOf = async (kind) => {
       backend.how = "good";
       await until("the breaker is closed", async () => (await ask(askers[0])) === 1, { every: 100, timeout: 30000 });
       await good.report();
       await delay(2000); // what is measured in
       const before = await good.report();
-      const [held, asked, opened] = [rss(broker), backend.asked, await metric(broker, /^ringcast_backend_breaker_opened_total\{.*\} (\d+)$/m)];
+      const [held, asked, openedBefore] = [rss(broker), backend.asked, await opened()];
       backend.how = kind;
       const until_ = Date.now() + ms;
       let answers = 0;
@@ -100,12 +102,16 @@ async function bad() {
       }));
       const during = await good.report();
       const grew = rss(broker) - held;
-      const row = [answers, backend.asked - asked, before.p99.toFixed(2), during.p99.toFixed(2), (during.p99 / before.p99).toFixed(2), Math.round(grew / 1024),
-        (await metric(broker, /^ringcast_backend_breaker_opened_total\{.*\} (\d+)$/m)) - opened];
+      const row = [answers, backend.asked - asked, before.p99.toFixed(2), during.p99.toFixed(2), (during.p99 / before.p99).toFixed(2), Math.round(grew / 1024), (await opened()) - openedBefore];
       console.log(`${kind.padEnd(24)} ${row.map((value) => String(value).padStart(10)).join(" ")}`);
       assert.ok(grew < GROWTH, `${kind}: memory grew by ${grew}`);
       assert.deepEqual([during.disordered, during.gone], [0, 0], "good clients stay, and in order");
-      if (availableParallelism() >= CPUS_FOR_ALL) assert.ok(during.p99 <= before.p99 * 1.5, `${kind}: p99 was ${before.p99}, is ${during.p99}`);
+      return during.p99 / before.p99;
+    };
+    for (const kind of kinds) {
+      let ratio = Infinity;
+      for (let i = 0; i < TRIES && ratio > 1.5; i++) ratio = await ratioOf(kind);
+      assert.ok(ratio <= 1.5, `${kind}: p99 is ${ratio} times that of before`);
     }
     for (const socket of askers) socket.close();
     const end = await good.stop();

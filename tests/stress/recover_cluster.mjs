@@ -2,10 +2,11 @@
 // are killed in turn. Asserted, message by message: every stream is complete and in order, the same on all brokers, or it was said that it is not,
 // exactly where the history had been exceeded. Then, printed, not judged: how many publishes a second one relay takes into a shared history.
 // Environment: RINGCAST_BIN_DIR, STRESS_SECONDS, RECOVER_CLIENTS (300), RECOVER_CHANNELS (60), RECOVER_REDIS: "restart" (one Redis, killed and
-// started again with its data), "failover" (Sentinel gives the master's place to its replica), "slots" (a Cluster's slots move).
+// started again with its data), "failover" (Sentinel gives the master's place to its replica), "slots" (a Cluster's slots move); RECOVER_KILL=redis:
+// nothing else is killed.
 import assert from "node:assert/strict";
-import { startBrokers, startCluster, startRedis, startSentinels } from "../e2e/lib/redis.mjs";
-import { dropStorm, killInTurn } from "../e2e/lib/recover.mjs";
+import { startBrokers } from "../e2e/lib/redis.mjs";
+import { REDIS_TROUBLES, dropStorm, killAllInTurn, overseen } from "../e2e/lib/recover.mjs";
 import { SEED, until } from "../e2e/lib/util.mjs";
 
 const HISTORY = 2000;
@@ -13,40 +14,6 @@ const WORKERS = 2;
 const clients = Number(process.env.RECOVER_CLIENTS ?? 300);
 const channels = Number(process.env.RECOVER_CHANNELS ?? 60);
 const seconds = Math.max(5, Number(process.env.STRESS_SECONDS ?? 600) - 30);
-
-/* Each round one process of one broker, or Redis. */
-function killAll(brokers, redis) {
-  const kills = brokers.map((broker) => killInTurn(broker, WORKERS));
-  return async (round) => {
-    const who = round % (brokers.length + 1);
-    if (who < brokers.length) return kills[who](Math.floor(round / (brokers.length + 1)));
-    await redis.trouble(Math.floor(round / (brokers.length + 1)));
-  };
-}
-
-/* Each kind of Redis, and what happens to it: url, trouble(round), destroy(). */
-const KINDS = {
-  async restart() {
-    const redis = await startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
-    return { url: redis.url, destroy: () => redis.destroy(), trouble: async () => {
-      await redis.kill();
-      await redis.start();
-    } };
-  },
-  async failover() {
-    const redis = await startSentinels();
-    return { url: redis.url, destroy: () => redis.destroy(), trouble: async () => {
-      const before = (await redis.master()).port;
-      // Right behind the one before it there is no replica that is good enough yet.
-      await until("a failover begins", () => redis.sentinels[0].command("SENTINEL", "FAILOVER", "mymaster").then(() => true, () => false), { timeout: 60000, every: 200 });
-      await until("another is the master", async () => (await redis.master())?.port !== before, { timeout: 60000, every: 100 });
-    } };
-  },
-  async slots() {
-    const redis = await startCluster({ replicas: 0 });
-    return { url: redis.url, destroy: () => redis.destroy(), trouble: (round) => redis.reshard(redis.nodes[round % 3], redis.nodes[(round + 1) % 3], 1500) };
-  },
-};
 
 async function rate(broker) {
   const publishers = await Promise.all(Array.from({ length: 4 }, () => broker.connect()));
@@ -64,20 +31,13 @@ async function rate(broker) {
   console.log(`recover_cluster: ${Math.round(count / (performance.now() - began) * 1000)} publishes/s into a shared history, by one relay`);
 }
 
-const redis = await KINDS[process.env.RECOVER_REDIS ?? "restart"]();
-let brokers = [];
-try {
-  brokers = await startBrokers(3, redis.url, { workers: WORKERS, config: { namespace: [{ name: "log", history: HISTORY, slow_consumer: "skip" }], "redis.history_wait": "60s", "redis.outbox_max_age": "120s" } });
-  const sums = await dropStorm(brokers, { prefix: "log", clients, channels, publishers: 9, pauseMs: 2, seconds, awayMs: 4000, history: HISTORY, kill: killAll(brokers, redis), killEveryMs: 2000, seed: SEED });
+const redis = await REDIS_TROUBLES[process.env.RECOVER_REDIS ?? "restart"]();
+const brokers = [];
+await overseen(brokers, [redis], async () => {
+  brokers.push(...await startBrokers(3, redis.url, { workers: WORKERS, config: { namespace: [{ name: "log", history: HISTORY, slow_consumer: "skip" }], "redis.history_wait": "60s", "redis.outbox_max_age": "120s" } }));
+  const sums = await dropStorm(brokers, { prefix: "log", clients, channels, publishers: 9, pauseMs: 2, seconds, awayMs: 4000, history: HISTORY, kill: killAllInTurn(brokers, WORKERS, redis, process.env.RECOVER_KILL), killEveryMs: 2000, seed: SEED });
   console.log(`recover_cluster: RINGCAST_SEED=${SEED} ${JSON.stringify(sums)}`);
   assert.ok(sums.recovered > clients && sums.messages > 0);
   await until("nothing waits for Redis", async () => (await brokers[0].metrics())("ringcast_history_shared_waiting") === 0, { timeout: 60000 });
   await rate(brokers[0]);
-  for (const broker of brokers) await broker.stop();
-} catch (error) {
-  for (const broker of brokers) console.error(broker.log.slice(-60).join("\n"));
-  throw error;
-} finally {
-  for (const broker of brokers) await broker.destroy();
-  await redis.destroy();
-}
+});

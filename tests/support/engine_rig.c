@@ -139,7 +139,7 @@ void engine_rig_adopt(struct engine_rig *r, const struct engine_rig *from)
         struct rc_socket *socket = &r->c.rig.truth.sockets[index];
         r->wires[i] = (struct engine_rig_wire){.socket = index, .fd = hub_rig_take_socket(&r->c.rig, index, 0)};
         if (socket->client == 0) {
-            socket->exchange = 0; /* the predecessor's: it is begun anew (worker/io/adopt.c) */
+            rc_io_begin_anew(&r->c.rig.truth, socket);
         }
     }
     rc_engines_taken(&r->engines);
@@ -203,7 +203,7 @@ struct engine_rig_wire *engine_rig_wire(struct engine_rig *r)
 
 void engine_rig_bytes(struct engine_rig *r, struct engine_rig_wire *wire, const void *bytes, size_t count)
 {
-    uint8_t copy[65536];
+    uint8_t copy[131072];
     RC_ASSERT(count <= sizeof(copy));
     memcpy(copy, bytes, count);
     rc_socket_received(&r->c.clients, wire->socket, copy, (uint32_t)count);
@@ -211,7 +211,7 @@ void engine_rig_bytes(struct engine_rig *r, struct engine_rig_wire *wire, const 
 
 void engine_rig_request(struct engine_rig *r, struct engine_rig_wire *wire, const char *sid, const char *body)
 {
-    char text[32768];
+    static char text[131072];
     const int count = snprintf(
         text, sizeof(text), "%s /s/?EIO=4&transport=polling%s%s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
         body == NULL ? "GET" : "POST", sid == NULL ? "" : "&sid=", sid == NULL ? "" : sid,

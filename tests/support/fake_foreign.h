@@ -11,24 +11,37 @@
 
 #include "relay/redis/link.h"
 
-static char asked[4096]; /* "+name -name …" */
+static char foreign_asked[4096]; /* "+name -name …" */
 
-static void ask(char sign, struct rc_span name)
+static void foreign_ask(char sign, struct rc_span name)
 {
-    const size_t used = strlen(asked);
-    (void)snprintf(asked + used, sizeof(asked) - used, "%c%.*s ", sign, (int)name.count, (const char *)name.bytes);
+    const size_t used = strlen(foreign_asked);
+    (void)snprintf(foreign_asked + used, sizeof(foreign_asked) - used, "%c%.*s ", sign, (int)name.count,
+                   (const char *)name.bytes);
 }
 
 void rc_redis_foreign_want(struct rc_redis_link *link, struct rc_span name)
 {
     (void)link;
-    ask('+', name);
+    foreign_ask('+', name);
 }
 
 void rc_redis_foreign_unwant(struct rc_redis_link *link, struct rc_span name)
 {
     (void)link;
-    ask('-', name);
+    foreign_ask('-', name);
+}
+
+/* What is asked for is confirmed at once. */
+bool rc_redis_foreign_heard(const struct rc_redis_link *link, struct rc_span name)
+{
+    (void)link;
+    bool heard = false;
+    for (const char *at = foreign_asked, *end; (end = strchr(at, ' ')) != NULL; at = end + 1) {
+        const struct rc_span one = rc_span_of(at + 1, (size_t)(end - at) - 1);
+        heard = rc_span_equal(one, name) ? *at == '+' : heard;
+    }
+    return heard;
 }
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "common/base/clock.h"
 #include "relay/redis/link.h"
+#include "relay/redis/places.h"
 
 #define FAKE_COMMANDS_MAX 64u
 
@@ -27,6 +28,14 @@ static struct {
     bool up;
     bool full; /* no command is taken */
     bool clustered;
+    struct rc_redis_places places; /* count 0: not known */
+    uint32_t differ;               /* calls of rc_redis_places_differ */
+    uint64_t order;                /* rc_redis_published */
+    uint64_t taken;                /* rc_redis_taken: up to there */
+    uint64_t at_count;             /* calls of rc_redis_publish_at */
+    uint64_t at[16];               /* where, the last ones */
+    uint64_t away;                 /* the server that is */
+    uint64_t stuck;                /* the server that is there, and takes nothing */
     uint32_t count;
     struct fake_command commands[FAKE_COMMANDS_MAX]; /* without an answer, oldest first */
     uint32_t publish_count;
@@ -47,6 +56,47 @@ bool rc_redis_clustered(const struct rc_redis_link *link)
     return fake.clustered;
 }
 
+bool rc_redis_places(const struct rc_redis_link *link, struct rc_redis_places *places)
+{
+    (void)link;
+    *places = fake.places;
+    return fake.places.count > 0;
+}
+
+bool rc_redis_places_up(const struct rc_redis_link *link, const struct rc_redis_places *places)
+{
+    bool up = true;
+    (void)link;
+    for (uint32_t i = 0; i < places->count; i++) {
+        up &= fake.away == 0 || places->ids[i] != fake.away;
+    }
+    return up;
+}
+
+void rc_redis_places_differ(struct rc_redis_link *link)
+{
+    (void)link;
+    fake.differ++;
+}
+
+uint64_t rc_redis_published(const struct rc_redis_link *link)
+{
+    (void)link;
+    return fake.order;
+}
+
+bool rc_redis_taken(const struct rc_redis_link *link, uint64_t published)
+{
+    (void)link;
+    return fake.taken >= published;
+}
+
+void rc_redis_agree(struct rc_redis_link *link, const char *name)
+{
+    (void)link;
+    (void)name;
+}
+
 void rc_redis_observe(struct rc_redis_link *link, struct rc_redis_observer *observer)
 {
     (void)link;
@@ -64,10 +114,25 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
 {
     (void)link;
     (void)flags;
-    cr_assert_eq(part_count, 1);
-    (void)snprintf(fake.published[fake.publish_count++ % 16], sizeof(fake.published[0]), "%.*s %.*s",
-                   (int)channel.count, channel.bytes, (int)parts[0].count, parts[0].bytes);
+    char *out = fake.published[fake.publish_count++ % 16];
+    size_t used = (size_t)snprintf(out, sizeof(fake.published[0]), "%.*s ", (int)channel.count, channel.bytes);
+    for (uint32_t i = 0; i < part_count && used < sizeof(fake.published[0]); i++) {
+        used +=
+            (size_t)snprintf(out + used, sizeof(fake.published[0]) - used, "%.*s", (int)parts[i].count, parts[i].bytes);
+    }
     return 0;
+}
+
+int rc_redis_publish_at(struct rc_redis_link *link, uint64_t id, struct rc_span channel, struct rc_span message)
+{
+    if (id == fake.away) {
+        return -ENOTCONN;
+    }
+    if (id == fake.stuck) {
+        return -ENOBUFS;
+    }
+    fake.at[fake.at_count++ % 16] = id;
+    return rc_redis_publish(link, channel, &message, 1, 0);
 }
 
 struct rc_span rc_redis_key(const struct rc_redis_link *link, char out[RC_REDIS_NAME_MAX], const char *format, ...)

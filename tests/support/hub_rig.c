@@ -141,6 +141,13 @@ static void rig_connected(void *context, const struct rc_io_connect *connect, in
     rig->connected(rig->context, connect, fd, error);
 }
 
+static void rig_taken(void *context, const struct rc_io_place *place, uint32_t socket)
+{
+    (void)context;
+    (void)place;
+    (void)socket;
+}
+
 static void rig_placed(void *context, const struct rc_io_place *place, uint32_t socket)
 {
     struct hub_rig *rig = context;
@@ -317,6 +324,7 @@ static void rig_open_io(struct hub_rig *rig, const struct hub_rig_options *optio
                                                .timer = rig_timer,
                                                .given = rig_given,
                                                .placed = rig_placed,
+                                               .taken = rig_taken,
                                                .connected = rig_connected,
                                                .terminated = rig_terminated,
                                                .doorbell = rig_nothing,
@@ -490,6 +498,18 @@ void hub_rig_adopt(struct hub_rig *rig, const struct hub_rig *from, const struct
     }
 }
 
+/* The slot is one that io gives nobody else. */
+static void rig_claim_slot(struct hub_rig *rig, uint32_t index)
+{
+    struct rc_io *io = &rig->io;
+    for (uint32_t i = 0; io->slots_free != NULL && i < io->slots_free_count; i++) {
+        if (io->slots_free[i] == index) {
+            io->slots_free[i] = io->slots_free[--io->slots_free_count];
+            return;
+        }
+    }
+}
+
 /* A new socket, its far end in *fd. From the end of the table, so that no client has its socket's number by chance. */
 static uint32_t rig_socket(struct hub_rig *rig, enum hub_rig_socket kind, int send_bytes, int *fd)
 {
@@ -504,6 +524,7 @@ static uint32_t rig_socket(struct hub_rig *rig, enum hub_rig_socket kind, int se
     (void)close(ends[0]);
     struct rc_socket *socket = &rig->truth.sockets[index];
     *socket = (struct rc_socket){.generation = socket->generation + 1, .state = RC_SOCKET_HTTP};
+    rig_claim_slot(rig, index);
     rig->io.open_count++;
     *fd = ends[1];
     return index;

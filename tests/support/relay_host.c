@@ -203,6 +203,7 @@ void relay_host_open_relay(struct relay_host *host)
         .interest_count_max = 1000000,
         .idempotency = &host->keep->idempotency,
         .history = &host->store,
+        .recovery = host->recovery,
         .instance_id = "host",
     };
     RC_ASSERT(rc_history_open(&host->store, &host->control.history, &host->configs->copies[0], host->control.metrics,

@@ -50,7 +50,8 @@ struct relay_host {
     struct relay_host_worker workers[RC_WORKERS_MAX];
     struct rc_relay_port *ports; /* of the relay in this process; NULL when there is none */
     struct rc_router router;
-    pid_t relay_pid; /* of the relay program, 0 = none */
+    struct rc_recovery *recovery; /* borrowed: of the next relay in this process; NULL: nobody comes back */
+    pid_t relay_pid;              /* of the relay program, 0 = none */
 };
 
 void relay_host_open(struct relay_host *host, uint32_t workers, uint64_t ring_bytes, uint64_t overflow_bytes);

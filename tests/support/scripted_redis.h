@@ -59,6 +59,8 @@ struct fixture {
     int nulls;
     char order[256];
     char messages[1024];
+    bool successor; /* of a relay that has died; before open_link */
+    bool unknown;   /* the workers have yet to tell their interest */
     int wanted_local;
     int wanted_confirmed;
 };
@@ -245,6 +247,11 @@ __attribute__((unused)) static void channel_wanted(void *context, uint64_t hash,
     f->wanted_local += !confirmed;
 }
 
+__attribute__((unused)) static bool channel_known(void *context)
+{
+    return !((const struct fixture *)context)->unknown;
+}
+
 /* `before` and `behind` the port. */
 __attribute__((unused)) static void open_link(const char *before, const char *behind)
 {
@@ -263,10 +270,11 @@ __attribute__((unused)) static void open_link(const char *before, const char *be
                                          .metrics = &f->metrics,
                                          .health = &f->health,
                                          .timers = &f->loop.timers,
-                                         .host = {.watch = watch, .unwatch = unwatch, .context = f}};
+                                         .host = {.watch = watch, .unwatch = unwatch, .context = f},
+                                         .successor = f->successor};
     cr_assert_eq(rc_redis_link_open(&f->link, &setup, &err), 0, "%s", err.text);
     const struct rc_redis_channel_ops channel = {
-        .message = channel_message, .wanted = channel_wanted, .context = f, .head = "c:"};
+        .message = channel_message, .wanted = channel_wanted, .known = channel_known, .context = f, .head = "c:"};
     rc_redis_channels(f->link, &channel);
     rc_redis_observe(f->link, &observer);
 }

@@ -2,6 +2,7 @@
 #include "worker/adopt/crash.h"
 
 #include "common/base/log.h"
+#include "worker/engine/asked.h"
 #include "worker/io/tls_left.h"
 #include "worker/io/unread.h"
 #include "worker/store/named.h"
@@ -48,6 +49,34 @@ static void crash_poisoned(struct rc_crash *crash, const struct rc_truth *truth,
     }
 }
 
+/*
+ * The message of the inbox that was being taken: it is thrown away, with what is half here of it, only if it is what was being handled. While it
+ * waits for its place others are handled, and what they do is none of its business: it comes again.
+ */
+static void crash_coming(const struct rc_crash *crash, struct rc_truth *truth, struct rc_metrics *metrics,
+                         struct rc_truth_repaired *repaired)
+{
+    struct rc_truth_coming *coming = &truth->layout->coming;
+    const bool word = (coming->head.flags & RC_HANDOVER_WORD) != 0; /* it has no place to wait for */
+    char address[RC_ADDRESS_TEXT_MAX];
+    if (coming->phase != RC_COMING_BEGUN || !(word || rc_io_unread_takes_in(crash->memory))) {
+        return;
+    }
+    coming->phase = RC_COMING_DONE;
+    rc_metric_add(metrics, RC_METRIC_HANDOVERS_LOST, 1);
+    (void)rc_address_format(address, &coming->head.peer);
+    rc_log_warn("handover_lost", "reason=\"a worker has crashed while taking it\" address=%s worker=%u",
+                word ? "none" : address, coming->head.worker);
+    if (coming->socket != 0 && coming->socket <= truth->socket_count) {
+        rc_truth_give_up_socket(truth, coming->socket - 1, repaired);
+    }
+    for (uint32_t i = 1; coming->random != 0 && i < truth->clients.high; i++) {
+        if (rc_truth_client(truth, i)->random == coming->random) {
+            rc_truth_give_up_client(truth, i, repaired);
+        }
+    }
+}
+
 /* Whose input was being handled, and is known: it goes on with the rest. */
 static void crash_know(struct rc_crash *crash, struct rc_truth *truth, uint64_t up_tail)
 {
@@ -79,6 +108,7 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
     if (by_itself) {
         crash_poisoned(crash, truth, metrics);
         truth->layout->receiving.socket = 0;
+        crash_coming(crash, truth, metrics, &before);
     } else {
         crash_know(crash, truth, up_tail);
     }
@@ -139,15 +169,15 @@ static void crash_park(struct rc_crash *crash, struct rc_clients *clients, const
         if (rc_io_tls_left_unread(truth, unread->socket, before, unread->bytes, unread->count) < 0) {
             rc_truth_give_up_socket(truth, unread->socket, &crash->repaired);
         } else {
-            socket->received_bytes += unread->count;
+            socket->received_bytes = crash->memory->read_received + unread->count;
         }
         return;
     }
-    if (socket->state == RC_SOCKET_PIPED || (socket->flags & RC_SOCKET_PREFACE) ||
+    if ((socket->flags & RC_SOCKET_PREFACE) ||
         rc_socket_park(clients, unread->socket, unread->bytes, unread->count) < 0) {
         rc_truth_give_up_socket(truth, unread->socket, &crash->repaired);
     } else {
-        socket->received_bytes += unread->count;
+        socket->received_bytes = crash->memory->read_received + unread->count;
     }
 }
 
@@ -178,6 +208,10 @@ static void crash_park_all(struct rc_crash *crash, struct rc_clients *clients)
                 input->parked_bytes = memory->read_parked; /* a successor was killed just here */
             }
             const bool tls = unread.socket < truth->socket_count && truth->tls[unread.socket] != 0;
+            if (memory->read_began != at + 1) {
+                memory->read_received =
+                    unread.socket < truth->socket_count ? truth->sockets[unread.socket].received_bytes : 0;
+            }
             if (!tls || memory->read_began != at + 1) { /* of TLS it says what there was before the first try */
                 memory->read_parked = tls             ? rc_io_tls_left_unread_bytes(truth, unread.socket)
                                       : input == NULL ? 0
@@ -200,6 +234,7 @@ void rc_crash_settle(struct rc_crash *crash, struct rc_clients *clients)
     for (uint32_t i = 0; i < clients->truth->socket_count; i++) {
         clients->truth->sockets[i].inflight = 0; /* it was the dead one's */
     }
+    rc_io_unread_counts(crash->memory, clients->truth);
     rc_io_unread_sends(crash->memory, crash_send, &sends);
     rc_io_unread_tls(crash->memory, clients->truth);
     rc_hub_resume(clients->hub);
@@ -231,6 +266,8 @@ static void crash_wake_socket(struct rc_clients *clients, uint32_t index)
     if ((socket->state == RC_SOCKET_CARRYING || socket->state == RC_SOCKET_HTTP) && !rc_socket_waits(clients, socket) &&
         (crash_has_parked(truth, socket) || (socket->flags & RC_SOCKET_PAUSED))) {
         rc_waiters_add(&clients->uplink->waiters, index);
+    } else if (socket->state == RC_SOCKET_PIPED && crash_has_parked(truth, socket)) {
+        rc_socket_resume(clients, index); /* before anything that comes now */
     }
 }
 
@@ -263,15 +300,15 @@ static void crash_read_left(struct rc_clients *clients)
     }
 }
 
-void rc_crash_wake(struct rc_clients *clients)
+void rc_crash_wake(struct rc_clients *clients, const struct rc_engines *engines)
 {
     const struct rc_truth *truth = clients->truth;
     crash_end(clients);
     crash_read_left(clients);
-    /* Their questions died with who asked: the operation stands whole in the input, and is begun anew. */
+    /* Their questions died with who asked: the operation stands whole in the input, and is begun anew; but for events that a backend was asked. */
     for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
         const struct rc_client *client = rc_truth_client(truth, i);
-        if (client->random != 0 && (client->flags & RC_CLIENT_WAITS_ANSWER)) {
+        if (client->random != 0 && (client->flags & RC_CLIENT_WAITS_ANSWER) && !rc_asked_stops(engines, i)) {
             rc_client_answered(clients, i);
         }
     }

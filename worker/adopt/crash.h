@@ -12,7 +12,8 @@
  *   - whose timer, answer, or input was being handled in that moment, if it is not known which of its operations were carried out
  *     (worker/store/receiving.h: of most of them it is)
  *   - who had an output or a log just being moved (its members in others' logs are told a gap)
- *   - whose descriptor is not in the vault yet (a pass of the loop at most), TLS, requests in progress (worker/io/adopt.c)
+ *   - whose descriptor is not in the vault yet (a pass of the loop at most), TLS 1.2 and TLS handshakes,
+ *     requests that may have changed something (worker/io/adopt.c)
  *   - with completions that overflowed: whoever had a receive in flight
  * Until rc_crash_settle has returned nothing has left this process: killed before, the next one comes to the same.
  */
@@ -21,6 +22,7 @@
 
 #include "common/base/err.h"
 #include "worker/client/client.h"
+#include "worker/engine/session.h"
 #include "worker/hub/hub.h"
 #include "worker/io/memory.h"
 #include "worker/store/truth_repair.h"
@@ -35,12 +37,12 @@ struct rc_crash {
     uint32_t poisoned;   /* who was being worked on by a process that crashed by itself */
 };
 
-/* `up_tail`: of its up ring. `by_itself`: nobody killed it; who it was working on is to be named in the log, and counted as quarantined. -EBADMSG: its ring memory cannot
- * be read; -ENOMEM. */
+/* `up_tail`: of its up ring. `by_itself`: nobody killed it; who it was working on is to be named in the log, and counted as quarantined, and a message of
+ * the inbox that it was just taking in is thrown away. -EBADMSG: its ring memory cannot be read; -ENOMEM. */
 int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_metrics *metrics, int io_fd,
                    uint64_t up_tail, bool by_itself, struct rc_err *err);
 void rc_crash_settle(struct rc_crash *crash, struct rc_clients *clients);
-void rc_crash_wake(struct rc_clients *clients);
+void rc_crash_wake(struct rc_clients *clients, const struct rc_engines *engines);
 void rc_crash_close(struct rc_crash *crash);
 
 #endif

@@ -135,6 +135,8 @@ struct rc_api_call {
     enum rc_query_kind question; /* of a call that asks the relay; 0 = it does not */
     bool asked_known;            /* the relay has said whom it asked */
     bool found;
+    bool
+        unfound; /* a worker does not have the client, and the relay has not heard from all of them: another one may answer */
     bool busy;
     struct rc_call_asked asked;
     struct rc_call_asked replied;
@@ -147,6 +149,7 @@ struct rc_api_call {
     uint32_t list_count;
     uint32_t order;                           /* of clients and sorted channels: enum rc_survey_order */
     void (*finish)(struct rc_api_call *call); /* of these: all lists are there; of others that have one: all is there */
+    void (*late)(struct rc_api_call *call);   /* what was asked last was not answered in time; NULL: the call fails */
 };
 
 struct rc_api_scan;
@@ -301,6 +304,9 @@ int rc_api_instances(struct rc_api_call *call, struct rc_api_fault *fault);
 void rc_api_revoked(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
 /* publish.c: writes the messages that are not sent yet. */
 void rc_api_send(struct rc_api_call *call);
+/* 0, or -EINVAL with 413: it is larger than limits.max_message_size, which other instances go by, or than the ring to the relay takes. */
+int rc_api_message_fits(const struct rc_api_call *call, const struct rc_api_message *message,
+                        struct rc_api_fault *fault);
 /* Of a call with messages: one is sequenced, or refused, or its target's worker says whether that is there. */
 void rc_api_published(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
 /* A text for the messages answered so far. */

@@ -110,8 +110,14 @@ static void call_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
     (void)why; /* only LATE: what it asks outlives a relay */
     call->asking = false;
     rc_metric_add(call->api->clients->metrics, RC_METRIC_API_TIMEOUTS, 1);
+    if (call->late != NULL) {
+        call->late(call);
+        return;
+    }
     if (call->state == RC_API_SENDING && call->sent == 0) {
         rc_api_fault(&fault, 503, "the server cannot take messages now: try again");
+    } else if (call->unfound) {
+        rc_api_fault(&fault, 503, "the client is not found yet: try again");
     } else {
         rc_api_fault(&fault, 504,
                      "no answer in time; it may have been carried out all the same: try again, publishing with an "

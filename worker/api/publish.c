@@ -107,6 +107,18 @@ static int message_retain(const struct rc_api_call *call, const struct rc_json_v
                : 0;
 }
 
+int rc_api_message_fits(const struct rc_api_call *call, const struct rc_api_message *message,
+                        struct rc_api_fault *fault)
+{
+    /* In a record an excluded client takes no more than its id between quotes does here. */
+    const uint64_t record = sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX + sizeof(struct rc_call_tag) +
+                            message->key.count + message->event.count + message->exclude.count + message->data.count;
+    return message->data.count > call->api->clients->config->limits.max_message_size_bytes ||
+                   record > rc_ring_payload_max(&call->api->clients->uplink->up)
+               ? rc_api_fault(fault, 413, "the message is larger than limits.max_message_size")
+               : 0;
+}
+
 /* What is to be said, exclude and (of a publish) key and retain of an object. */
 static int read_message(struct rc_api_call *call, const struct rc_json_value *members, struct rc_api_message *message,
                         struct rc_api_fault *fault)
@@ -126,14 +138,7 @@ static int read_message(struct rc_api_call *call, const struct rc_json_value *me
     if (call->route->run == rc_api_publish && message_retain(call, &members[RC_API_RETAIN], message, fault) < 0) {
         return -EINVAL;
     }
-    /* In a record an excluded client takes no more than its id between quotes does here. */
-    const uint64_t record = sizeof(struct rc_envelope) + RC_CHANNEL_NAME_MAX + sizeof(struct rc_call_tag) +
-                            message->key.count + message->event.count + message->exclude.count + message->data.count;
-    if (message->data.count > call->api->clients->config->limits.max_message_size_bytes ||
-        record > rc_ring_payload_max(&call->api->clients->uplink->up)) {
-        return rc_api_fault(fault, 413, "the message is larger than limits.max_message_size");
-    }
-    return 0;
+    return rc_api_message_fits(call, message, fault);
 }
 
 static int allocate_messages(struct rc_api_call *call, uint32_t capacity, struct rc_api_fault *fault)
@@ -560,9 +565,11 @@ static void direct_replied(struct rc_api_call *call, const struct rc_envelope_vi
     struct rc_api_fault fault;
     memcpy(&reply, view->data, sizeof(reply));
     if (!(reply.flags & RC_REPLY_FOUND)) {
-        const bool busy = (reply.flags & RC_REPLY_BUSY) != 0;
-        rc_api_fault(&fault, busy ? 503 : 404, busy ? "the client is not found yet: try again" : "no such client");
-        rc_api_fail(call, &fault);
+        call->unfound = (reply.flags & RC_REPLY_BUSY) != 0;
+        if (!call->unfound) {
+            rc_api_fault(&fault, 404, "no such client");
+            rc_api_fail(call, &fault);
+        }
         return;
     }
     if (call->sent > 0 && call->places[0].sequence == 0) {

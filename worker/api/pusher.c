@@ -43,6 +43,7 @@ struct rc_api_pusher {
     bool named;   /* the answer is an object of channels by their names */
     bool listed;  /* who is subscribed is known already, from a list */
     bool batched; /* a list of events, which is an array */
+    bool sent;    /* all that was to be published is: whoever asks again publishes it twice */
     uint32_t info;
     char md5[RC_PUSHER_MD5_DIGITS];
     char prefix[RC_CHANNEL_NAME_MAX];
@@ -51,7 +52,8 @@ struct rc_api_pusher {
     struct item *items; /* owned */
     uint32_t item_count;
     uint32_t item_room;
-    uint32_t at; /* the one that is asked about */
+    uint32_t at;      /* the one that is asked about */
+    uint32_t counted; /* so many have their counts */
 };
 
 static void pusher_free(void *own)
@@ -98,8 +100,12 @@ static int item_add(struct rc_api_pusher *pusher, struct rc_span name, uint32_t 
 
 /* --- the answer ------------------------------------------------------------------------------------------------------ */
 
-static void put_counts(struct rc_text *text, const struct item *item, const char *before)
+static void put_counts(struct rc_text *text, const struct rc_api_pusher *pusher, uint32_t index, const char *before)
 {
+    const struct item *item = &pusher->items[index];
+    if (index >= pusher->counted) {
+        return; /* left out */
+    }
     if (item->info & RC_PUSHER_INFO_USERS && item->kind & RC_PUSHER_PRESENCE) {
         rc_text_put(text, "%s\"user_count\":%llu", before, (unsigned long long)item->users);
         before = ",";
@@ -116,13 +122,13 @@ static void pusher_finish(struct rc_api_call *call)
     bool user;
     if (pusher->one) {
         rc_text_put(&text, "{\"occupied\":%s", pusher->items[0].subscriptions > 0 ? "true" : "false");
-        put_counts(&text, &pusher->items[0], ",");
+        put_counts(&text, pusher, 0, ",");
         rc_text_put(&text, "}");
     } else if (pusher->batched) {
         rc_text_put(&text, "{\"batch\":[");
         for (uint32_t i = 0; i < pusher->item_count; i++) {
             rc_text_put(&text, i == 0 ? "{" : ",{");
-            put_counts(&text, &pusher->items[i], "");
+            put_counts(&text, pusher, i, "");
             rc_text_put(&text, "}");
         }
         rc_text_put(&text, "]}");
@@ -133,7 +139,7 @@ static void pusher_finish(struct rc_api_call *call)
             rc_text_put(&text, i == 0 ? "" : ",");
             rc_text_put_json(&text, rc_pusher_name_of(rc_span_of(item->name, item->name_bytes), &user));
             rc_text_put(&text, ":{");
-            put_counts(&text, item, "");
+            put_counts(&text, pusher, i, "");
             rc_text_put(&text, "}");
         }
         rc_text_put(&text, "}}");
@@ -145,10 +151,20 @@ static void pusher_finish(struct rc_api_call *call)
 
 /* --- counting -------------------------------------------------------------------------------------------------------- */
 
+/* rc_api_call.late: what was asked for is done, and what could not be counted is left out. */
+static void pusher_uncounted(struct rc_api_call *call)
+{
+    pusher_of(call)->counted = pusher_of(call)->at;
+    pusher_finish(call);
+}
+
 static void pusher_fail(struct rc_api_call *call, const struct rc_api_fault *fault)
 {
-    call->answered = 0; /* its messages are sent: nothing of that is told */
-    rc_api_fail(call, fault);
+    if (pusher_of(call)->sent) {
+        pusher_uncounted(call);
+    } else {
+        rc_api_fail(call, fault);
+    }
 }
 
 /* The next question about the channel, or about the next one that there is a question about; after the last: the answer. */
@@ -184,6 +200,7 @@ static void count_on(struct rc_api_call *call)
         }
         pusher->stage = PUBLISHING; /* of the next one */
     }
+    pusher->counted = pusher->item_count;
     pusher_finish(call);
 }
 
@@ -255,6 +272,8 @@ static void pusher_done(struct rc_api_call *call)
         count_on(call);
         return;
     case PUBLISHING:
+        pusher->sent = true;
+        call->late = pusher_uncounted;
         count_on(call);
         return;
     case USERS:
@@ -358,6 +377,9 @@ static int pusher_publish(struct rc_api_call *call, bool batch, struct rc_api_fa
                                                     .event = event->event,
                                                     .retain = keeps && (event->kind & RC_PUSHER_CACHE) != 0};
         wanted |= event->info != 0;
+        if (rc_api_message_fits(call, &call->messages[i], fault) < 0) {
+            return -EINVAL; /* nothing is sent: each of a batch fits, or none is */
+        }
         if (item_add(pusher, event->channel, event->info, 0) < 0) {
             return rc_api_fault(fault, 503, "no memory for the events: try again");
         }
@@ -477,21 +499,27 @@ struct parts {
     uint32_t count; /* PARTS_MAX + 1: there are more */
 };
 
-static struct parts parts_of(const char *path)
+/* Those behind BELOW, each decoded by itself (a user's id may have a slash, as "%2F"), into `room`. */
+static struct parts parts_of(struct rc_http_view path, char room[RC_ROUTE_PATH_BYTES_MAX])
 {
     struct parts parts = {0};
-    while (parts.count <= PARTS_MAX) {
-        const size_t bytes = strcspn(path, "/");
-        if (parts.count < PARTS_MAX) {
-            parts.all[parts.count] = rc_span_of(path, bytes);
+    size_t used = 0;
+    for (uint32_t i = 0;; i++) { /* 0: what is before the first slash, nothing; 1: "apps" */
+        const char *slash = path.bytes == 0 ? NULL : memchr(path.text, '/', path.bytes);
+        const struct rc_http_view part = {.text = path.text,
+                                          .bytes = slash == NULL ? path.bytes : (size_t)(slash - path.text)};
+        if (i >= 2 && parts.count < PARTS_MAX) {
+            const int bytes = rc_http_path_decode(part, room + used, RC_ROUTE_PATH_BYTES_MAX - used);
+            RC_ASSERT(bytes >= 0); /* the router has decoded all of it */
+            parts.all[parts.count] = rc_span_of(room + used, (size_t)bytes);
+            used += (size_t)bytes;
         }
-        parts.count++;
-        if (path[bytes] == '\0') {
-            break;
+        parts.count += i >= 2 && parts.count <= PARTS_MAX;
+        if (slash == NULL) {
+            return parts;
         }
-        path += bytes + 1;
+        path = (struct rc_http_view){.text = slash + 1, .bytes = path.bytes - part.bytes - 1};
     }
-    return parts;
 }
 
 static bool part_is(const struct parts *parts, uint32_t index, const char *text)
@@ -543,10 +571,7 @@ static uint16_t pusher_judge(struct rc_api *api, const struct rc_exchange *excha
     const struct rc_http_request *request = exchange->request;
     const struct rc_config *config = api->clients->config;
     char path[RC_ROUTE_PATH_BYTES_MAX];
-    const int bytes = rc_http_path_decode(request->path, path, sizeof(path) - 1);
-    RC_ASSERT(bytes >= (int)sizeof(BELOW) - 1); /* the router has found it */
-    path[bytes] = '\0';
-    const struct parts parts = parts_of(path + sizeof(BELOW) - 1);
+    const struct parts parts = parts_of(request->path, path);
     const int app = rc_pusher_app_of_id(config, parts.all[0]);
     const struct rc_pusher_signed_request signed_one = {
         .method = request->method_text, .path = request->path, .query = request->query};

@@ -234,7 +234,10 @@ static void put_instances(struct rc_text *text, const struct rc_api *api, const 
         rc_text_put(text, ",\"self\":%s,\"connections\":%llu", self ? "true" : "false",
                     (unsigned long long)one.clients);
         put_number_or_null(text, "started", one.started_ms, one.started_ms != 0);
-        put_number_or_null(text, "uptime_s", (wall_ms - one.started_ms) / 1000, known);
+        /* Of itself it knows, whatever the clock was when it started. */
+        put_number_or_null(text, "uptime_s",
+                           self ? (rc_clock_ms() - control->boot_ms) / 1000 : (wall_ms - one.started_ms) / 1000,
+                           self || known);
         if (self) {
             rc_text_put(text, ",\"workers\":%u,\"local_only\":%s}",
                         rc_workers_used(control->core, control->worker_count),
@@ -288,6 +291,7 @@ void rc_api_queried(struct rc_api_call *call, enum rc_record_type type, const st
     case RC_QUERY_KEYS:
     case RC_QUERY_SESSION:
     case RC_QUERY_MISSED:
+    case RC_QUERY_LINK:
     case RC_QUERY_RETAINED:
     case RC_QUERY_HISTORY:
     case RC_QUERY_FORGET:

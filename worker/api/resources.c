@@ -202,20 +202,32 @@ static void metrics_as_json(struct rc_api *api, struct rc_exchange *exchange)
     rc_text_free(&json);
 }
 
-/* Of the certificates that this worker has loaded; all have loaded the same. */
-static void certificates_render(const struct rc_api *api, const struct rc_config *config, struct rc_exposition *to)
+static void certificate_render(struct rc_exposition *to, const char *file, int64_t not_after_s)
 {
     static const char name[] = "ringcast_certificate_not_after_seconds";
     char label[2 * RC_CONFIG_TEXT_MAX];
+    rc_exposition_series(to, name, "certificate=\"%s\"", rc_exposition_label(label, sizeof(label), file));
+    rc_exposition_put(to, "%lld\n", (long long)not_after_s);
+}
+
+/* Of the certificates that this worker has loaded (all have loaded the same), and of the relay's. */
+static void certificates_render(const struct rc_api *api, const struct rc_config *config, struct rc_exposition *to)
+{
     const struct rc_tls *tls = api->clients->io->tls;
-    if (tls == NULL || config->tls.certificates.count == 0) {
+    const struct rc_redis_health *redis = &api->clients->control->relay->redis_health;
+    const uint64_t redis_not_after_s = atomic_load_explicit(&redis->certificate_not_after_s, memory_order_relaxed);
+    const uint32_t count = tls == NULL ? 0 : config->tls.certificates.count;
+    if (count == 0 && redis_not_after_s == 0) {
         return;
     }
-    rc_exposition_family(to, name, "When a certificate of tls.certificates expires, in seconds since 1970", "gauge");
-    for (uint32_t i = 0; i < config->tls.certificates.count; i++) {
-        rc_exposition_series(to, name, "certificate=\"%s\"",
-                             rc_exposition_label(label, sizeof(label), config->tls.certificates.items[i].text));
-        rc_exposition_put(to, "%lld\n", (long long)rc_tls_not_after_s(tls, i));
+    rc_exposition_family(
+        to, "ringcast_certificate_not_after_seconds",
+        "When a certificate of tls.certificates, or redis.tls_certificate, expires, in seconds since 1970", "gauge");
+    for (uint32_t i = 0; i < count; i++) {
+        certificate_render(to, config->tls.certificates.items[i].text, rc_tls_not_after_s(tls, i));
+    }
+    if (redis_not_after_s != 0) {
+        certificate_render(to, config->redis.tls_certificate.text, (int64_t)redis_not_after_s);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "common/base/procfs.h"
 #include "common/config/print.h"
 #include "common/metrics/instance.h"
+#include "version.h"
 
 static uint64_t stats_total(const struct rc_control *control, enum rc_metric_id id)
 {

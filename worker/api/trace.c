@@ -24,8 +24,7 @@ static void source_open(struct rc_trace_source *source, const struct rc_control 
 {
     *source = (struct rc_trace_source){.instance_id = control->instance_id,
                                        .boot_nonce = control->boot_nonce,
-                                       .boot_wall_ms = control->boot_wall_ms,
-                                       .boot_ms = control->boot_ms,
+                                       .wall_ahead_ms = rc_clock_wall_ms() - rc_clock_ms(),
                                        .worker_count = control->worker_count};
     for (uint32_t i = 0; i < control->worker_count; i++) {
         source->reports[i] = control->workers[i];

@@ -146,6 +146,16 @@ static struct rc_backend *backend_same(const struct rc_backends *backends, const
     return NULL;
 }
 
+static void backend_renew_tls(struct rc_backend *backend)
+{
+    struct rc_err err;
+    if (rc_tls_client_context_renew(&backend->tls, "tls_ca", backend->config.tls_ca.text, &err) < 0) {
+        rc_log_error("backend_tls_refused",
+                     "backend=\"%s\" reason=\"%s\" remedy=\"correct the file and reload: the former one is in use\"",
+                     backend->config.name.text, err.text);
+    }
+}
+
 static void backends_adopt(struct rc_backends *backends, const struct rc_config *config)
 {
     struct rc_backend *next[RC_CONFIG_BACKENDS_MAX] = {0};
@@ -156,6 +166,8 @@ static void backends_adopt(struct rc_backends *backends, const struct rc_config 
         next[i] = backend_same(backends, &config->backends[i]);
         if (next[i] == NULL) {
             next[i] = backend_new(backends, &config->backends[i], i);
+        } else {
+            backend_renew_tls(next[i]);
         }
     }
     rc_backend_count_reorder(backends->counters, backends->names, backends->count, names, config->backend_count);
@@ -515,7 +527,38 @@ bool rc_backends_busy(const struct rc_backends *backends)
             return true;
         }
     }
-    return false;
+    return backends->ended != NULL; /* kept answers are calls of none */
+}
+
+bool rc_backends_hinder(const struct rc_backends *backends)
+{
+    for (const struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
+        for (const struct rc_calling *call = backend->oldest; call != NULL; call = call->newer) {
+            if (!call->leaves) {
+                return true;
+            }
+        }
+    }
+    return backends->ended != NULL;
+}
+
+void rc_backends_leave(struct rc_backends *backends)
+{
+    RC_ASSERT(!rc_backends_hinder(backends));
+    for (struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
+        while (backend->oldest != NULL) {
+            struct rc_calling *call = backend->oldest;
+            if (call->state == RC_CALLING_TAKEN) {
+                rc_pool_drop(backends, call);
+                backend->taken--;
+            } else {
+                waiting_remove(backend, call);
+            }
+            calling_unlink(call);
+            calling_free(call);
+        }
+        gauges_set(backends, backend);
+    }
 }
 
 /* --- asking --- */
@@ -564,6 +607,8 @@ static int call_begin(struct rc_backends *backends, struct rc_backend *backend,
     call->backend = backend;
     call->waiter = waiter;
     call->kind = (uint8_t)request->kind;
+    call->attempt = (uint8_t)request->attempt;
+    call->leaves = request->leaves;
     call->probe = probe;
     call->why = "";
     call->begun_ns = backends->io->now_ns;

@@ -26,7 +26,11 @@ void rc_backends_reconfigure(struct rc_backends *backends, const struct rc_confi
 void rc_backends_work(struct rc_backends *backends);
 /* How long the loop may sleep, at most `wait_ms`; 0: there is work. */
 uint32_t rc_backends_sleep_ms(const struct rc_backends *backends, uint32_t wait_ms);
-/* Calls are waiting or in flight: a draining worker stays for them, at most for their timeout. */
+/* Calls are waiting or in flight, or somebody is still to be told: a draining worker stays for them, at most for their timeout. */
 bool rc_backends_busy(const struct rc_backends *backends);
+/* The same of those that cannot be left to a successor (rc_backend_request.leaves). */
+bool rc_backends_hinder(const struct rc_backends *backends);
+/* All others are forgotten, their waiters are told nothing. */
+void rc_backends_leave(struct rc_backends *backends);
 
 #endif

@@ -157,15 +157,17 @@ void rc_backend_frame_drop(struct rc_backend_frame *frame)
     memset(frame, 0, sizeof(*frame));
 }
 
+bool rc_backend_frame_end(struct rc_backend_frame *frame)
+{
+    frame_put(frame, "}", 1);
+    frame->request.body = rc_span_of(frame->bytes, frame->failed ? 0 : frame->count);
+    return !frame->failed;
+}
+
 int rc_backend_frame_call(struct rc_backend_frame *frame, struct rc_backends *backends, uint32_t backend,
                           struct rc_backend_waiter waiter)
 {
-    int rc = -ENOMEM;
-    frame_put(frame, "}", 1);
-    if (!frame->failed) {
-        frame->request.body = rc_span_of(frame->bytes, frame->count);
-        rc = rc_backend_call(backends, backend, &frame->request, waiter);
-    }
+    const int rc = rc_backend_frame_end(frame) ? rc_backend_call(backends, backend, &frame->request, waiter) : -ENOMEM;
     rc_backend_frame_drop(frame);
     return rc;
 }

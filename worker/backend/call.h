@@ -45,6 +45,8 @@ void rc_backend_frame_base64(struct rc_backend_frame *frame, const char *name, c
 void rc_backend_frame_list_begin(struct rc_backend_frame *frame, const char *name);
 void rc_backend_frame_list_text(struct rc_backend_frame *frame, struct rc_span text);
 void rc_backend_frame_list_end(struct rc_backend_frame *frame);
+/* Its last byte is written: frame->request is what is asked. False: there was no memory. */
+bool rc_backend_frame_end(struct rc_backend_frame *frame);
 /* Ends the frame, asks, and gives its memory back. As rc_backend_call. */
 int rc_backend_frame_call(struct rc_backend_frame *frame, struct rc_backends *backends, uint32_t backend,
                           struct rc_backend_waiter waiter);

@@ -177,6 +177,7 @@ static int conn_write(struct rc_backends *backends, const struct rc_backend_conn
     const struct rc_backend_head what = {.url = &backend->urls[backend->addresses[conn->address].url],
                                          .kind = (enum rc_backend_call_kind)call->kind,
                                          .id = call->id,
+                                         .attempt = call->attempt,
                                          .body = rc_span_of(call->bytes + call->headers_bytes, call->body_bytes),
                                          .time_s = rc_clock_wall_ms() / 1000,
                                          .trace = pool_trace(backends),

@@ -54,6 +54,8 @@ struct rc_calling {
     uint8_t kind;    /* enum rc_backend_call_kind */
     uint8_t state;   /* enum rc_calling_state */
     uint8_t outcome; /* enum rc_backend_outcome */
+    uint8_t attempt;
+    bool leaves; /* rc_backend_request.leaves */
     bool probe;
     bool again; /* it was sent once before */
     bool kept;  /* in `ended`: it was never one: its answer was there already */

@@ -37,6 +37,8 @@ struct rc_backend_request {
     struct rc_span body;    /* JSON; copied */
     struct rc_span headers; /* "name: value\r\n" lines that are forwarded, checked by rc_backend_forward; copied */
     char id[RC_BACKEND_ID_MAX];
+    uint32_t attempt; /* 2 and more: it is asked again; the backend is told */
+    bool leaves;      /* who asks can leave it to a successor (rc_backends_leave) */
     /* Calls of one kind and backend with the same key, while one is in flight, share its answer; and what an answer with a top-level "ttl" says is
      * the answer for so many seconds (SHA-256 of whatever makes the answer what it is). Not looked at without `shared`. */
     bool shared;

@@ -123,6 +123,9 @@ int rc_backend_head_write(char *out, const struct rc_backend_head *head)
                          (int)head->url->target.count, (const char *)head->url->target.bytes, host,
                          says_agent(head->forwarded) ? "" : "user-agent: ringcast\r\n", head->body.count,
                          rc_backend_call_name(head->kind), head->id, time, trace, span);
+    if (head->attempt > 1) {
+        bytes += snprintf(out + bytes, RC_BACKEND_HEAD_MAX - (size_t)bytes, "ringcast-attempt: %u\r\n", head->attempt);
+    }
     RC_ASSERT(bytes > 0 && (size_t)bytes + 128 < RC_BACKEND_HEAD_MAX);
     if (head->signer != NULL) {
         if (rc_backend_sign(head->signer, time, head->body, signature) < 0) {

@@ -31,6 +31,7 @@ struct rc_backend_head {
     const struct rc_backend_url *url;
     enum rc_backend_call_kind kind;
     const char *id;
+    uint32_t attempt; /* 0 and 1: the first */
     struct rc_span body;
     uint64_t time_s;                  /* Unix time */
     const uint8_t *trace;             /* 24 random bytes: trace and span (W3C Trace Context) */

@@ -48,7 +48,7 @@ int rc_crossing_begin(struct rc_handovers *handovers, struct rc_exchange *exchan
     if (rc < 0) {
         return rc == -ENOENT ? rc : crossing_failed(clients, NULL, rc);
     }
-    if (clients->draining || clients->io->open_count >= clients->io->slots_max) {
+    if (clients->draining || clients->io->open_count >= rc_clients_slots(clients)) {
         return crossing_failed(clients, &address, clients->draining ? -ESHUTDOWN : -ENFILE);
     }
     /* Not exchange->client: the other side judges the request's headers, and with them who is behind its peer, as this one would. */
@@ -70,13 +70,8 @@ int rc_crossing_begin(struct rc_handovers *handovers, struct rc_exchange *exchan
 /* The request once more, for which nobody else is asked. */
 static void crossing_stays(struct rc_clients *clients, uint32_t index)
 {
-    struct rc_socket *socket = &clients->truth->sockets[index];
-    socket->state = RC_SOCKET_HTTP;
-    socket->leaving = 0;
-    socket->flags |= RC_SOCKET_HERE;
-    rc_socket_deadline(clients, index, clients->config->limits.handshake_timeout_ms);
-    rc_io_resume(clients->io, index);
-    rc_socket_resume(clients, index);
+    clients->truth->sockets[index].flags |= RC_SOCKET_HERE;
+    rc_handover_again(clients, index);
 }
 
 void rc_crossing_connected(void *context, const struct rc_io_connect *connect, int fd, int error)

@@ -16,11 +16,11 @@
 
 #define HANDOVER_TRIES_MAX 10u
 #define HANDOVER_AGAIN_MS 100u
-#define HANDOVER_TRY 65536u /* in socket.leaving */
+#define HANDOVER_LATER_MAX 20u
 
 static uint32_t leaving_to(const struct rc_socket *socket)
 {
-    return socket->leaving % HANDOVER_TRY;
+    return socket->leaving % RC_LEAVING_TRY;
 }
 
 /* --- it is to go ----------------------------------------------------------------------------------------------------- */
@@ -48,6 +48,71 @@ int rc_handover_begin(struct rc_exchange *exchange, uint32_t worker)
     return 0;
 }
 
+void rc_handover_wait(struct rc_handovers *handovers, struct rc_exchange *exchange)
+{
+    struct rc_clients *clients = handovers->clients;
+    const uint32_t index = exchange->connection;
+    rc_exchange_put_back(exchange);
+    clients->truth->sockets[index].leaving = RC_LEAVING_WAITS;
+    clients->truth->sockets[index].state = RC_SOCKET_LEAVING;
+    rc_socket_deadline(clients, index, clients->config->limits.handshake_timeout_ms);
+    handovers->waiting = true;
+}
+
+bool rc_handover_later(struct rc_exchange *exchange)
+{
+    struct rc_clients *clients = exchange->exchanges->ops.context;
+    const uint32_t index = exchange->connection;
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    const uint32_t tries = leaving_to(socket) == RC_LEAVING_WAITS ? socket->leaving / RC_LEAVING_TRY : 0;
+    if (tries >= HANDOVER_LATER_MAX || clients->draining) {
+        socket->leaving = 0; /* that was this request's: the next one on this connection has its own patience */
+        return false;
+    }
+    rc_exchange_put_back(exchange);
+    socket->leaving = RC_LEAVING_WAITS + (tries + 1) * RC_LEAVING_TRY;
+    socket->state = RC_SOCKET_LEAVING;
+    rc_socket_deadline(clients, index, HANDOVER_AGAIN_MS);
+    return true;
+}
+
+void rc_handover_again(struct rc_clients *clients, uint32_t index)
+{
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    socket->state = RC_SOCKET_HTTP; /* how often it was tried stays in socket->leaving */
+    rc_socket_deadline(clients, index, clients->config->limits.handshake_timeout_ms);
+    rc_io_resume(clients->io, index);
+    rc_socket_resume(clients, index);
+    if (socket->state == RC_SOCKET_HTTP) {
+        socket->leaving = 0; /* it has found who answers it */
+    }
+    if ((socket->flags & RC_SOCKET_PEER_ENDED) &&
+        (socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_CARRYING)) {
+        rc_socket_ended(clients, index,
+                        0); /* while it was LEAVING nobody was told: who gives its GET up gives up the session */
+    }
+}
+
+static bool socket_waits(const struct rc_socket *socket)
+{
+    return socket->state == RC_SOCKET_LEAVING && leaving_to(socket) == RC_LEAVING_WAITS;
+}
+
+void rc_handovers_go_on(struct rc_handovers *handovers)
+{
+    struct rc_clients *clients = handovers->clients;
+    if (RC_LIKELY(!handovers->waiting)) {
+        return;
+    }
+    handovers->waiting = false;
+    for (uint32_t i = 0; i < clients->truth->socket_count; i++) {
+        /* Those of rc_handover_later have their own time: nothing that was moved is what they wait for. */
+        if (socket_waits(&clients->truth->sockets[i]) && clients->truth->sockets[i].leaving / RC_LEAVING_TRY == 0) {
+            rc_handover_again(clients, i);
+        }
+    }
+}
+
 /* It could not go: 503, and its end. What it asked for is not known here. */
 static void leave_failed(struct rc_handovers *handovers, uint32_t index, int error)
 {
@@ -66,11 +131,11 @@ static void leave_later(struct rc_handovers *handovers, uint32_t index, int erro
     struct rc_clients *clients = handovers->clients;
     struct rc_socket *socket = &clients->truth->sockets[index];
     const bool passes = error == -EAGAIN || error == -EMFILE || error == -ENFILE || error == -ENOMEM;
-    if (!passes || socket->leaving / HANDOVER_TRY >= HANDOVER_TRIES_MAX) {
+    if (!passes || socket->leaving / RC_LEAVING_TRY >= HANDOVER_TRIES_MAX) {
         leave_failed(handovers, index, error);
         return;
     }
-    socket->leaving += HANDOVER_TRY;
+    socket->leaving += RC_LEAVING_TRY;
     rc_socket_deadline(clients, index, HANDOVER_AGAIN_MS);
 }
 
@@ -148,12 +213,12 @@ static void socket_leaves(void *context, uint32_t index)
     if (socket->flags & RC_SOCKET_PIPE) {
         return;
     }
-    if (leaving_to(socket) == RC_LEAVING_CROSSES) {
-        rc_io_pause(clients->io, index); /* goes on in rc_crossing_connected */
+    if (leaving_to(socket) == RC_LEAVING_CROSSES || leaving_to(socket) == RC_LEAVING_WAITS) {
+        rc_io_pause(clients->io, index); /* goes on in rc_crossing_connected, rc_handovers_go_on */
         return;
     }
-    const bool moves =
-        rc_io_can_give(clients->io, index) && leaving_bytes(clients, index).count <= RC_HANDOVER_BYTES_MAX;
+    const bool moves = rc_io_can_give(clients->io, index) && !rc_io_is_tls(clients->io, index) &&
+                       leaving_bytes(clients, index).count <= RC_HANDOVER_BYTES_MAX;
     if (!moves) {
         rc_io_pause(clients->io, index);
         leave_by_pipe(handovers, index);
@@ -169,8 +234,12 @@ static void socket_late(void *context, uint32_t index)
     struct rc_handovers *handovers = context;
     struct rc_clients *clients = handovers->clients;
     const struct rc_socket *socket = &clients->truth->sockets[index];
+    if (socket_waits(socket)) {
+        rc_handover_again(clients, index);
+        return;
+    }
     if (!(socket->flags & RC_SOCKET_PIPE) && leaving_to(socket) != RC_LEAVING_CROSSES &&
-        socket->leaving / HANDOVER_TRY > 0) {
+        socket->leaving / RC_LEAVING_TRY > 0) {
         socket_leaves(handovers, index);
         return;
     }
@@ -190,8 +259,15 @@ void rc_handover_given(void *context, uint32_t index, int fd)
         leave_by_pipe(handovers, index);
         return;
     }
+    const bool stays = leaving_to(&clients->truth->sockets[index]) == RC_LEAVING_LINKS; /* in this process */
+    if (!stays) {
+        rc_io_leaves(clients->io, index, true); /* killed behind the send, the successor has it no more */
+    }
     const int rc = fd < 0 ? fd : leave_send(handovers, index, fd, (uint32_t)parked);
     if (rc < 0) {
+        if (!stays) {
+            rc_io_leaves(clients->io, index, false);
+        }
         leave_later(handovers, index, rc);
         return;
     }
@@ -219,8 +295,8 @@ static void socket_arrives(struct rc_clients *clients, const struct rc_io_place 
         return;
     }
     rc_socket_deadline(clients, index, clients->config->limits.handshake_timeout_ms);
-    if (place->from.bytes > 0) {
-        rc_socket_received(clients, index, place->bytes, place->from.bytes);
+    if (place->from.bytes > 0) { /* without memory: when it was taken */
+        (void)rc_socket_park(clients, index, place->bytes, place->from.bytes);
     }
 }
 
@@ -233,6 +309,17 @@ void rc_handover_placed(void *context, const struct rc_io_place *place, uint32_t
         socket_arrives(handovers->clients, place, index);
     } else {
         rc_metric_add(handovers->clients->metrics, RC_METRIC_HANDOVERS_LOST, 1);
+    }
+}
+
+void rc_handover_taken(void *context, const struct rc_io_place *place, uint32_t index)
+{
+    const struct rc_handovers *handovers = context;
+    const struct rc_socket *socket = &handovers->clients->truth->sockets[index];
+    if (socket->state == RC_SOCKET_HTTP && socket->input != 0) {
+        rc_socket_resume(handovers->clients, index);
+    } else if (socket->state == RC_SOCKET_HTTP && place->from.bytes > 0) {
+        rc_socket_received(handovers->clients, index, place->bytes, place->from.bytes);
     }
 }
 
@@ -328,7 +415,8 @@ static void pipe_terminated(void *context, uint32_t socket)
 
 void rc_handovers_open(struct rc_handovers *handovers, struct rc_clients *clients, const int *outbox_fds)
 {
-    *handovers = (struct rc_handovers){.clients = clients, .outbox_fds = outbox_fds, .pipes = {.clients = clients}};
+    *handovers = (struct rc_handovers){
+        .clients = clients, .outbox_fds = outbox_fds, .pipes = {.clients = clients}, .waiting = true};
     clients->passage = (struct rc_passage_ops){.context = handovers,
                                                .leaves = socket_leaves,
                                                .late = socket_late,

@@ -9,7 +9,9 @@
 
 #include "common/base/check.h"
 #include "common/config/socketio.h"
+#include "common/shm/worker_use.h"
 #include "worker/carrier/crossing.h"
+#include "worker/engine/moving.h"
 #include "worker/engine/unjoined.h"
 #include "worker/http/upgrade.h"
 #include "worker/link/opening.h"
@@ -53,30 +55,60 @@ static size_t query_value(const struct rc_exchange *exchange, const char *name, 
     return bytes > 0 ? (size_t)bytes : 0;
 }
 
+/* Is the session (0: one that may be coming) being moved, so that its request has to wait? */
+static bool polling_held(const struct rc_engines *engines, uint32_t session)
+{
+    const struct rc_move_ops *move = &engines->clients->move;
+    return move->holds != NULL && move->holds(move->context, session);
+}
+
 /* A session that is not here: its connection goes to the worker, or is piped to the instance, that has it. False: it is nobody's. */
 static bool polling_hand_over(struct rc_polling *polling, struct rc_exchange *exchange,
                               const struct rc_engine_query *query)
 {
+    const struct rc_engines *engines = polling->engines;
     if (!query->known) {
         return false;
     }
-    return rc_sid_is_of(&query->sid, polling->engines->instance)
-               ? rc_handover_begin(exchange, query->sid.client.worker) == 0
-               : rc_crossing_begin(polling->handovers, exchange, query->sid.instance) == 0;
+    if (!rc_sid_is_of(&query->sid, engines->instance)) {
+        return rc_crossing_begin(polling->handovers, exchange, query->sid.instance) == 0;
+    }
+    const uint32_t worker = rc_engine_place(engines, &query->sid);
+    if (worker == engines->clients->worker && polling_held(engines, 0)) {
+        rc_handover_wait(polling->handovers, exchange);
+        return true;
+    }
+    const int rc = rc_handover_begin(exchange, worker);
+    const bool comes_back = rc == -ESRCH && rc_worker_use(engines->clients->control->core, worker) != RC_WORKER_UNUSED;
+    return rc == 0 || (comes_back && rc_handover_later(exchange));
+}
+
+/* Is it for the end point whose clients are an application's? */
+static bool polling_is_linked(const struct rc_polling *polling, const struct rc_exchange *exchange)
+{
+    enum rc_codec_id codec;
+    char path[RC_ROUTE_PATH_BYTES_MAX];
+    const int bytes = rc_http_path_decode(exchange->request->path, path, sizeof(path) - 1);
+    path[bytes < 0 ? 0 : bytes] = '\0';
+    return rc_socket_endpoint(polling->engines->clients->config, path, &codec) >= 0 && rc_codec_is_link(codec);
 }
 
 /* What engine.io verifies of a request that names a session, beyond that there is one. -1: it may go on. */
-static int session_refusal(const struct rc_engine_query *query, bool upgrade)
+static int session_refusal(const struct rc_engines *engines, const struct rc_engine_query *query, bool upgrade)
 {
-    return upgrade != query->websocket || !query->revision_4 ? RC_EIO_BAD_REQUEST : -1;
+    const uint8_t its = rc_engine_is_3(engines, query->session) ? 3 : 4;
+    return upgrade != query->websocket || query->revision != its ? RC_EIO_BAD_REQUEST : -1;
 }
 
 /* The same of one that begins a session, in engine.io's order. */
-static int handshake_refusal(const struct rc_exchange *exchange, const struct rc_engine_query *query, bool upgrade)
+static int handshake_refusal(const struct rc_polling *polling, const struct rc_exchange *exchange,
+                             const struct rc_engine_query *query, bool upgrade)
 {
+    const bool allowed = query->revision == 4 || (query->revision == 3 && polling_is_linked(polling, exchange) &&
+                                                  rc_engine_settings(polling->engines)->allow_eio3);
     return exchange->request->method != RC_HTTP_GET ? RC_EIO_BAD_HANDSHAKE_METHOD
            : upgrade != query->websocket            ? RC_EIO_BAD_REQUEST
-           : !query->revision_4                     ? RC_EIO_UNSUPPORTED_VERSION
+           : !allowed                               ? RC_EIO_UNSUPPORTED_VERSION
                                                     : -1;
 }
 
@@ -93,7 +125,10 @@ static bool query_read(const struct rc_engines *engines, const struct rc_exchang
         return false;
     }
     query->websocket = strcmp(transport, RC_CONFIG_WEBSOCKET) == 0;
-    query->revision_4 = query_value(exchange, "EIO", revision) == 1 && revision[0] == '4';
+    if (query_value(exchange, "EIO", revision) == 1 && (revision[0] == '3' || revision[0] == '4')) {
+        query->revision = (uint8_t)(revision[0] - '0');
+    }
+    query->base64 = query->revision == 3 && query_value(exchange, "b64", revision) > 0;
     const size_t sid_bytes = query_value(exchange, "sid", sid);
     query->has_sid = sid_bytes > 0;
     if (query->has_sid) {
@@ -102,25 +137,19 @@ static bool query_read(const struct rc_engines *engines, const struct rc_exchang
     return true;
 }
 
-/* Is it for the end point whose clients are an application's? */
-static bool polling_is_linked(const struct rc_polling *polling, const struct rc_exchange *exchange)
-{
-    enum rc_codec_id codec;
-    char path[RC_ROUTE_PATH_BYTES_MAX];
-    const int bytes = rc_http_path_decode(exchange->request->path, path, sizeof(path) - 1);
-    path[bytes < 0 ? 0 : bytes] = '\0';
-    return rc_socket_endpoint(polling->engines->clients->config, path, &codec) >= 0 && codec == RC_CODEC_LINK;
-}
-
 bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
                       struct rc_engine_query *query)
 {
     int error = RC_EIO_UNKNOWN_TRANSPORT;
     if (query_read(polling->engines, exchange, query)) {
         if (!query->has_sid) {
-            error = handshake_refusal(exchange, query, upgrade);
+            error = handshake_refusal(polling, exchange, query, upgrade);
+        } else if (query->session != 0 && (upgrade || exchange->request->method != RC_HTTP_GET) &&
+                   polling_held(polling->engines, query->session)) {
+            rc_handover_wait(polling->handovers, exchange);
+            return false;
         } else if (query->session != 0) {
-            error = session_refusal(query, upgrade);
+            error = session_refusal(polling->engines, query, upgrade);
         } else if (polling_hand_over(polling, exchange, query)) {
             return false;
         } else {
@@ -161,9 +190,40 @@ static void answer_text(struct rc_exchange *exchange, const char *type, const vo
 }
 
 #define PAYLOAD_TYPE "text/plain; charset=UTF-8"
+#define OCTETS_TYPE "application/octet-stream"
+
+/* One packet that is its type alone. */
+static void answer_packet(const struct rc_engines *engines, uint32_t client, struct rc_exchange *exchange, char packet)
+{
+    const char text[] = {'1', ':', packet};
+    const size_t head = rc_engine_is_3(engines, client) ? 0 : 2;
+    answer_text(exchange, PAYLOAD_TYPE, text + head, sizeof(text) - head);
+}
+
+/* As its client takes it. The type, or NULL: no memory. */
+static const char *payload_for(struct rc_polling *polling, uint32_t client, struct rc_span *payload)
+{
+    if (!rc_engine_is_3(polling->engines, client)) {
+        return PAYLOAD_TYPE;
+    }
+    bool octets;
+    const size_t room = rc_eio_payload_3_bytes_max(*payload);
+    if (room > polling->written_room) {
+        uint8_t *larger = realloc(polling->written, room);
+        if (larger == NULL) {
+            return NULL;
+        }
+        polling->written = larger;
+        polling->written_room = room;
+    }
+    const bool base64 = (rc_engine_of(polling->engines, client)->flags & RC_ENGINE_BASE64) != 0;
+    *payload = rc_span_of(polling->written, rc_eio_payload_3_write(polling->written, *payload, base64, &octets));
+    return octets ? OCTETS_TYPE : PAYLOAD_TYPE;
+}
 
 /* The answer to a GET, compressed if its client and the size are such. */
-static void answer_payload(struct rc_polling *polling, struct rc_exchange *exchange, struct rc_span payload)
+static void answer_payload(struct rc_polling *polling, struct rc_exchange *exchange, const char *type,
+                           struct rc_span payload)
 {
     struct rc_metrics *metrics = polling->engines->clients->metrics;
     const enum rc_content_coding coding = exchange->coding;
@@ -178,7 +238,7 @@ static void answer_payload(struct rc_polling *polling, struct rc_exchange *excha
         payload = coded;
     }
     rc_exchange_answer(exchange, &(struct rc_exchange_answer){.status = 200,
-                                                              .content_type = PAYLOAD_TYPE,
+                                                              .content_type = type,
                                                               .body = payload.bytes,
                                                               .body_bytes = payload.count,
                                                               .headers = headers});
@@ -199,8 +259,14 @@ static void poll_answer(void *context, uint32_t client, const uint8_t *payload, 
     struct rc_clients *clients = polling->engines->clients;
     const uint64_t random = rc_truth_client(clients->truth, client)->random;
     const uint32_t socket = exchange->connection;
+    struct rc_span body = rc_span_of(payload, count);
+    const char *type = payload_for(polling, client, &body);
+    if (type == NULL) {
+        rc_client_failed_memory(clients, client);
+        return;
+    }
     poll_over(polling->engines, client);
-    answer_payload(polling, exchange, rc_span_of(payload, count));
+    answer_payload(polling, exchange, type, body);
     if (clients->truth->sockets[socket].state >= RC_SOCKET_TERMINATING &&
         rc_engine_lives(polling->engines, client, random)) {
         rc_client_end(clients,
@@ -211,14 +277,13 @@ static void poll_answer(void *context, uint32_t client, const uint8_t *payload, 
 /* A GET beside a probe has waited long enough. */
 static void poll_expired(struct rc_exchange *exchange)
 {
-    static const char noop[] = {RC_EIO_NOOP};
-    poll_over(polling_engines(exchange), session_of(exchange));
-    answer_text(exchange, PAYLOAD_TYPE, noop, sizeof(noop));
+    const uint32_t client = session_of(exchange);
+    poll_over(polling_engines(exchange), client);
+    answer_packet(polling_engines(exchange), client, exchange, RC_EIO_NOOP);
 }
 
 void rc_polling_release(struct rc_polling *polling)
 {
-    static const char noop[] = {RC_EIO_NOOP};
     struct rc_engines *engines = polling->engines;
     const struct rc_clients *clients = engines->clients;
     for (uint32_t client = 1; client <= clients->hub->clients_high; client++) {
@@ -229,7 +294,7 @@ void rc_polling_release(struct rc_polling *polling)
         struct rc_exchange *exchange = exchange_at(engines, rc_engine_of(engines, client)->poll);
         if (exchange != NULL && !rc_socket_request_kept(clients, exchange->connection)) {
             poll_over(engines, client);
-            answer_text(exchange, PAYLOAD_TYPE, noop, sizeof(noop));
+            answer_packet(engines, client, exchange, RC_EIO_NOOP);
         }
     }
 }
@@ -464,6 +529,7 @@ static void post_run(struct rc_exchange *exchange)
         return;
     }
     post->payload = rc_eio_payload_of(exchange->bytes, exchange->byte_count);
+    post->payload.revision_3 = post->client != 0 && rc_engine_is_3(post->engines, post->client);
     post_pass_done(post, exchange->done);
     exchange->again = true;
     post_go_on(exchange);
@@ -483,7 +549,7 @@ static bool is_octets(const struct rc_http_request *request)
 static void polling_post(struct rc_engines *engines, struct rc_exchange *exchange, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
-    if (engine->post != 0 || is_octets(exchange->request)) {
+    if (engine->post != 0 || (is_octets(exchange->request) && !rc_engine_is_3(engines, client))) {
         rc_engine_note_end(engines, client, RC_ENGINE_WHY_OVERLAP);
         rc_client_end(engines->clients, client);
         polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
@@ -522,7 +588,7 @@ static void polls_ended(void *context, uint32_t client, char last)
         }
     }
     if (poll != NULL) {
-        answer_text(poll, PAYLOAD_TYPE, &last, 1);
+        answer_packet(polling->engines, client, poll, last);
     }
 }
 
@@ -540,6 +606,7 @@ static void polls_resumed(void *context, uint32_t client)
 /* A handshake on its way. */
 struct handshake {
     bool counted;           /* in the limits of its address */
+    bool base64;            /* of Engine.IO 3: it takes text alone */
     struct rc_text opening; /* what the application is told of the request; empty when none has its clients */
 };
 
@@ -557,7 +624,7 @@ static void handshake_answer(struct rc_exchange *exchange, uint32_t client, cons
     const struct rc_engines *engines = polling_engines(exchange);
     char packet[RC_ENGINE_OPEN_BYTES_MAX];
     char lines[400 + RC_EXCHANGE_HEADERS_BYTES_MAX];
-    const size_t bytes = rc_engine_open_packet(engines, client, packet);
+    size_t bytes = rc_engine_open_packet(engines, client, packet);
     const char *name = engines->clients->config->socketio.cookie.text;
     size_t at = 0;
     (void)own;
@@ -568,10 +635,16 @@ static void handshake_answer(struct rc_exchange *exchange, uint32_t client, cons
                               (int)sizeof(sid), sid);
     }
     (void)snprintf(lines + at, sizeof(lines) - at, "%s", headers);
+    char payload[RC_ENGINE_OPEN_BYTES_MAX + 8];
+    if (rc_engine_is_3(engines, client)) {
+        bytes = (size_t)snprintf(payload, sizeof(payload), "%zu:%.*s", bytes, (int)bytes, packet);
+    } else {
+        memcpy(payload, packet, bytes);
+    }
     rc_exchange_answer(
         exchange,
         &(struct rc_exchange_answer){
-            .status = 200, .content_type = PAYLOAD_TYPE, .body = packet, .body_bytes = bytes, .headers = lines});
+            .status = 200, .content_type = PAYLOAD_TYPE, .body = payload, .body_bytes = bytes, .headers = lines});
 }
 
 /* Answers with a new session, once the application has it, if it has them all. */
@@ -583,7 +656,7 @@ static void handshake_finish(struct rc_engines *engines, struct rc_exchange *exc
     const uint32_t client =
         rc_client_open(clients, (uint8_t)arrival->endpoint, rc_encoding_of(arrival->codec, RC_FRAMING_POLLING, 0),
                        rc_arrival_identity(arrival, &identity));
-    if (client == 0 || !rc_engine_begin(engines, client)) {
+    if (client == 0 || !rc_engine_begin(engines, client, exchange->connection)) {
         if (client != 0) {
             rc_client_end(clients, client);
         }
@@ -595,9 +668,9 @@ static void handshake_finish(struct rc_engines *engines, struct rc_exchange *exc
     struct rc_engine *engine = rc_engine_of(engines, client);
     engine->address = exchange->client;
     rc_unjoined_add(engines, client, &exchange->client);
-    engine->flags |= handshake->counted ? RC_ENGINE_COUNTED : 0u;
+    engine->flags |= (handshake->counted ? RC_ENGINE_COUNTED : 0u) | (handshake->base64 ? RC_ENGINE_BASE64 : 0u);
     rc_arrival_greet(clients, client, arrival);
-    if (arrival->codec == RC_CODEC_LINK) {
+    if (rc_codec_is_link(arrival->codec)) {
         rc_link_open(engines->link.context, exchange, client,
                      rc_span_of(handshake->opening.bytes, handshake->opening.count), handshake_answer, NULL, 0);
         rc_text_free(&handshake->opening);
@@ -620,18 +693,20 @@ static void handshake_gone(struct rc_exchange *exchange, const void *own)
     handshake_drop(polling_engines(exchange)->clients, exchange, &handshake);
 }
 
-static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path)
+static void polling_handshake(struct rc_engines *engines, struct rc_exchange *exchange, const char *path,
+                              const struct rc_engine_query *query)
 {
     static const struct rc_arrival_waiter waiter = {.arrived = handshake_arrived, .gone = handshake_gone};
     struct rc_clients *clients = engines->clients;
     struct rc_arrival arrival;
-    struct handshake handshake = {0};
+    struct handshake handshake = {.base64 = query->base64};
     uint32_t at = 0;
     const struct rc_http_view *origin = rc_http_header_next(exchange->request, "origin", &at);
     if (!rc_arrival_begin(exchange, path, &arrival) ||
         (origin != NULL && !rc_arrival_from(exchange, rc_span_of(origin->text, origin->bytes)))) {
         return;
     }
+    arrival.codec = query->revision == 3 ? RC_CODEC_LINK_3 : arrival.codec;
     if (!rc_unjoined_admits(engines, &exchange->client)) {
         rc_exchange_error(exchange,
                           (struct rc_exchange_answer){.status = 429, .retry_after_s = 10, .message = RC_UNJOINED_TEXT});
@@ -645,8 +720,8 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
         return;
     }
     if (!rc_arrival_take_request(exchange, &arrival) ||
-        (arrival.codec == RC_CODEC_LINK &&
-         !rc_link_opening_of(engines->link.context, exchange, false, &handshake.opening))) {
+        (rc_codec_is_link(arrival.codec) &&
+         !rc_link_opening_of(engines->link.context, exchange, false, arrival.codec, &handshake.opening))) {
         handshake_drop(clients, exchange, &handshake);
         return;
     }
@@ -665,6 +740,13 @@ static void polling_handshake(struct rc_engines *engines, struct rc_exchange *ex
 
 /* --- requests -------------------------------------------------------------------------------------------------------- */
 
+/* Has the session a WebSocket, or will it have one as soon as it may: a probe has said "5"? Then it does not poll any more. */
+static bool polling_is_over(const struct rc_engines *engines, uint32_t session)
+{
+    return rc_truth_client(engines->clients->truth, session)->socket != RC_SOCKET_NONE ||
+           (rc_engine_of(engines, session)->flags & RC_ENGINE_PROBED) != 0;
+}
+
 static void polling_asked(void *context, struct rc_exchange *exchange, const struct rc_route *route)
 {
     struct rc_clients *clients = context;
@@ -680,9 +762,9 @@ static void polling_asked(void *context, struct rc_exchange *exchange, const str
         const int bytes = rc_http_path_decode(exchange->request->path, path, sizeof(path) - 1);
         RC_ASSERT(bytes > 0); /* it led here */
         path[bytes] = '\0';
-        polling_handshake(engines, exchange, path);
-    } else if (rc_truth_client(clients->truth, query.session)->socket != RC_SOCKET_NONE) {
-        polling_refuse(exchange, RC_EIO_BAD_REQUEST, false); /* a WebSocket carries it */
+        polling_handshake(engines, exchange, path, &query);
+    } else if (polling_is_over(engines, query.session)) {
+        polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
     } else if (exchange->request->method == RC_HTTP_GET) {
         polling_get(engines, exchange, query.session);
     } else if (exchange->request->method == RC_HTTP_POST) {
@@ -706,5 +788,6 @@ void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines, str
 
 void rc_polling_close(struct rc_polling *polling)
 {
+    free(polling->written);
     rc_coder_close(&polling->coder);
 }

@@ -16,6 +16,8 @@ struct rc_polling {
     struct rc_engines *engines;     /* borrowed */
     struct rc_handovers *handovers; /* borrowed */
     struct rc_coder coder;
+    uint8_t *written; /* owned: a payload as clients of Engine.IO 3 take it */
+    size_t written_room;
 };
 
 /* Wires itself to the sessions and to the routes of their clients. */
@@ -27,8 +29,9 @@ void rc_polling_release(struct rc_polling *polling);
 
 /* What a request asks for by its query, after what engine.io verifies of every request. */
 struct rc_engine_query {
-    bool websocket;  /* transport=websocket; else polling */
-    bool revision_4; /* EIO=4 */
+    bool websocket;   /* transport=websocket; else polling */
+    uint8_t revision; /* EIO=4, or 3; 0: another */
+    bool base64;      /* of Engine.IO 3: it takes text alone */
     bool has_sid;
     uint32_t session;  /* the session's client; 0: none of this worker, or no sid */
     struct rc_sid sid; /* of a sid that is one */

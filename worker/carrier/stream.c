@@ -98,7 +98,9 @@ static void opening_finish(struct rc_exchange *exchange)
     if (rc_hub_answer(clients->hub, socket, head, bytes) < 0 || rc_client_attach(clients, client, socket) < 0) {
         rc_client_end(clients, client);
         rc_socket_failed_memory(clients, socket);
+        return;
     }
+    rc_metric_add(clients->metrics, RC_METRIC_STREAMS_OPENED, 1);
 }
 
 /* --- what it asks for ------------------------------------------------------------------------------------------------ */

@@ -43,14 +43,14 @@ static struct rc_clients *clients_of(const struct rc_exchange *exchange)
 }
 
 static void agree_on_deflate(const struct rc_websockets *websockets, struct rc_http_upgrade *upgrade,
-                             struct rc_deflate_agreement *agreement)
+                             enum rc_codec_id codec, struct rc_deflate_agreement *agreement)
 {
     const struct rc_config *config = websockets->clients->config;
     const struct rc_deflate_policy policy = {.server_window_bits = (uint8_t)config->compression.server_window_bits,
                                              .client_window_bits = (uint8_t)config->compression.client_window_bits,
                                              .serves_256 = websockets->deflate_serves_256};
     *agreement = (struct rc_deflate_agreement){0};
-    if (config->compression.enabled &&
+    if (config->compression.enabled && codec != RC_CODEC_LINK_3 && /* which has no windows */
         rc_deflate_offer_choose(upgrade->extensions, upgrade->extension_count, &policy, agreement)) {
         upgrade->extension_response = agreement->answer;
     }
@@ -92,7 +92,7 @@ static bool judge_endpoint(struct rc_exchange *exchange, const struct rc_arrival
 
 /* Of an Engine.IO end point: which session is it for? False: answered. */
 static bool judge_session(const struct rc_websockets *websockets, struct rc_exchange *exchange,
-                          const struct rc_arrival *arrival, struct upgrade *out)
+                          struct rc_arrival *arrival, struct upgrade *out)
 {
     struct rc_engine_query query;
     out->engine = rc_encoding_is_engine(rc_encoding_of(arrival->codec, RC_FRAMING_WEBSOCKET, 0));
@@ -104,6 +104,7 @@ static bool judge_session(const struct rc_websockets *websockets, struct rc_exch
         return false;
     }
     out->session = query.session;
+    arrival->codec = query.revision == 3 ? RC_CODEC_LINK_3 : arrival->codec;
     return true;
 }
 
@@ -134,13 +135,13 @@ static bool upgrade_judge(const struct rc_websockets *websockets, struct rc_exch
                           (struct rc_exchange_answer){.status = 429, .retry_after_s = 10, .message = RC_UNJOINED_TEXT});
         return false;
     }
-    agree_on_deflate(websockets, &upgrade, &agreement);
+    agree_on_deflate(websockets, &upgrade, arrival->codec, &agreement);
     if (!rc_arrival_admit(exchange, session_counts(websockets, exchange, out->session)) ||
         !rc_arrival_take_request(exchange, arrival)) {
         return false;
     }
-    if (arrival->codec == RC_CODEC_LINK && out->session == 0 &&
-        !rc_link_opening_of(links_of(exchange), exchange, true, &out->opening)) {
+    if (rc_codec_is_link(arrival->codec) && out->session == 0 &&
+        !rc_link_opening_of(links_of(exchange), exchange, true, arrival->codec, &out->opening)) {
         return false;
     }
     out->server_window_bits = agreement.server_window_bits;
@@ -164,7 +165,7 @@ static void upgrade_greet(struct rc_clients *clients, uint32_t client, const str
     }
     if (upgrade->engine) {
         char packet[RC_ENGINE_OPEN_BYTES_MAX];
-        if (!rc_engine_begin(engines, client)) {
+        if (!rc_engine_begin(engines, client, rc_truth_client(clients->truth, client)->socket)) {
             rc_client_close(clients, client, RC_CLOSE_TRY_AGAIN_LATER, rc_close_reason(RC_CLOSE_TRY_AGAIN_LATER), true);
             return;
         }
@@ -218,7 +219,7 @@ static void upgrade_link(struct rc_exchange *exchange, struct upgrade *upgrade, 
         rc_client_open(clients, (uint8_t)arrival->endpoint,
                        rc_encoding_of(arrival->codec, RC_FRAMING_WEBSOCKET, upgrade->server_window_bits),
                        rc_arrival_identity(arrival, &identity));
-    if (client == 0 || upgrade->response_bytes < 2 || !rc_engine_begin(engines, client)) {
+    if (client == 0 || upgrade->response_bytes < 2 || !rc_engine_begin(engines, client, exchange->connection)) {
         if (client != 0) {
             rc_client_end(clients, client);
         }
@@ -238,7 +239,7 @@ static void upgrade_link(struct rc_exchange *exchange, struct upgrade *upgrade, 
 static void upgrade_finish(struct rc_exchange *exchange, struct upgrade *upgrade, const struct rc_arrival *arrival)
 {
     struct rc_clients *clients = clients_of(exchange);
-    if (arrival->codec == RC_CODEC_LINK && upgrade->session == 0) {
+    if (rc_codec_is_link(arrival->codec) && upgrade->session == 0) {
         upgrade_link(exchange, upgrade, arrival);
         return;
     }

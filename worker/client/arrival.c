@@ -13,6 +13,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/config/identity.h"
 #include "common/config/pusher.h"
 #include "common/config/socketio.h"
 #include "common/records/channel_name.h"
@@ -75,6 +76,10 @@ int rc_socket_endpoint(const struct rc_config *config, const char *path, enum rc
             return (int)i;
         }
     }
+    if (config->socketio.link.text[0] != '\0' && rc_config_engineio_path_below(config->socketio.path.text, path)) {
+        *codec = RC_CODEC_LINK; /* as the application's own server would have it */
+        return RC_ENDPOINT_PATH;
+    }
     return -1;
 }
 
@@ -110,12 +115,13 @@ static struct rc_span header_user(const struct rc_exchange *exchange)
     return checked_user(exchange->exchanges->config, value->text, value->bytes, name);
 }
 
-static struct rc_span find_user(const struct rc_exchange *exchange, char *text, size_t capacity)
+/* `certificate`: the name in its certificate, which counts by itself unless [[identity]] says when it does. */
+static struct rc_span find_user(const struct rc_exchange *exchange, struct rc_span certificate, char *text,
+                                size_t capacity)
 {
     const struct rc_config *config = exchange->exchanges->config;
-    const size_t name_bytes = rc_io_tls_identity(clients_of(exchange)->io, exchange->connection, text, capacity);
-    if (name_bytes > 0) {
-        return checked_user(config, text, name_bytes, "client certificate"); /* a verified one */
+    if (certificate.count > 0 && !rc_config_identity_any(config, RC_IDENTITY_CERTIFICATE)) {
+        return checked_user(config, (const char *)certificate.bytes, certificate.count, "client certificate");
     }
     const struct rc_span header = header_user(exchange);
     if (header.count > 0) {
@@ -225,21 +231,25 @@ static void note_client(const struct rc_exchange *exchange)
         rc_address_format(text, &exchange->client);
         rc_address_format(peer_text, &peer);
         rc_log_debug("client", "slot=%u address=%s peer=%s tls=%d", exchange->connection, text, peer_text,
-                     rc_io_is_tls(clients->io, exchange->connection) ? 1 : 0);
+                     rc_socket_is_secure(clients, exchange->connection) ? 1 : 0);
     }
 }
 
 /* Can clients of this kind say who they are later, or have they their connect? */
 static enum rc_identity_moment moment_of(enum rc_codec_id codec)
 {
-    return codec == RC_CODEC_SOCKETIO || codec == RC_CODEC_LINK ? RC_IDENTITY_HANDSHAKE : RC_IDENTITY_ALL;
+    return codec == RC_CODEC_SOCKETIO || rc_codec_is_link(codec) ? RC_IDENTITY_HANDSHAKE : RC_IDENTITY_ALL;
 }
 
 bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *arrival)
 {
     char text[sizeof(arrival->user)];
+    char name[sizeof(arrival->user)];
     struct rc_clients *clients = clients_of(exchange);
-    const struct rc_span user = find_user(exchange, text, sizeof(text));
+    const struct rc_credentials_known known = {
+        .proxied = exchange->proxied,
+        .certificate = rc_span_of(name, rc_io_tls_identity(clients->io, exchange->connection, name, sizeof(name)))};
+    const struct rc_span user = find_user(exchange, known.certificate, text, sizeof(text));
     RC_ASSERT(user.count <= sizeof(arrival->user));
     arrival->token = rc_clients_random(clients);
     arrival->must_say = false;
@@ -257,7 +267,8 @@ bool rc_arrival_take_request(struct rc_exchange *exchange, struct rc_arrival *ar
     if (user.count > 0) {
         memcpy(arrival->user, user.bytes, user.count);
     }
-    const int bytes = rc_credentials_of(clients->config, exchange->request, arrival->request, sizeof(arrival->request));
+    const int bytes =
+        rc_credentials_of(clients->config, exchange->request, &known, arrival->request, sizeof(arrival->request));
     if (bytes < 0) {
         rc_exchange_error(exchange, (struct rc_exchange_answer){
                                         .status = 431, .message = "the headers that say who you are are too large"});
@@ -313,7 +324,6 @@ static struct rc_span arrival_user(const struct rc_arrival *arrival, uint8_t *ou
 static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arrival *arrival)
 {
     struct rc_clients *clients = clients_of(exchange);
-    char certificate[RC_IDENTITY_USER_MAX];
     char refused[RC_BACKEND_MESSAGE_MAX + 1];
     uint8_t user[sizeof("{\"id\":}") + RC_JSON_STRING_BYTES_MAX(RC_IDENTITY_USER_MAX)];
     struct rc_judgement judgement;
@@ -329,10 +339,7 @@ static enum rc_arrived arrival_judge(struct rc_exchange *exchange, struct rc_arr
         .user = arrival_user(arrival, user),
         .asker = {.index = exchange->connection, .token = arrival->token},
         .later = arrival->codec == RC_CODEC_JSON || arrival->codec == RC_CODEC_BINARY,
-        .proxied = exchange->proxied,
         .request = rc_span_of(arrival->request, arrival->request_bytes),
-        .certificate = rc_span_of(
-            certificate, rc_io_tls_identity(clients->io, exchange->connection, certificate, sizeof(certificate))),
         .transport = rc_encoding_is_stream(rc_encoding_of(arrival->codec, RC_FRAMING_STREAM, 0)) ? "sse"
                      : arrival->websocket                                                        ? "websocket"
                                                                                                  : "polling",

@@ -50,6 +50,22 @@ struct rc_carrier_ops {
     void (*received)(void *context, uint32_t socket, uint8_t *bytes, uint32_t count);
 };
 
+/* What a protocol keeps of a client beside what all have, on its way to another worker (worker/move). */
+struct rc_moving_ops {
+    /* Why it cannot go now; NULL: it can. */
+    const char *(*hindrance)(void *context, uint32_t client);
+    /* How many bytes `goes` makes of it, but for what it has not got. NULL in tests. */
+    uint64_t (*bytes)(void *context, uint32_t client);
+    /* Into `out`, which has `room` bytes: how many; 0: it is too much. */
+    uint32_t (*goes)(void *context, uint32_t client, uint8_t *out, uint32_t room);
+    /* Of a client that has just come, and is in no channel yet. -EBADMSG, -ENOMEM: it is to end. */
+    int (*came)(void *context, uint32_t client, struct rc_span bytes);
+    /* It is with that worker now, and about to be freed here; what these bytes say of one that could not be taken is of nobody. NULL: nothing is to be
+     * done then. */
+    void (*went)(void *context, uint32_t client, uint32_t worker);
+    void (*lost)(void *context, struct rc_span bytes);
+};
+
 /* Who knows what clients of Engine.IO codecs mean: worker/engine's. */
 struct rc_engine_ops {
     void *context; /* borrowed */
@@ -77,6 +93,7 @@ struct rc_engine_ops {
     void (*let_in)(void *context, uint32_t client, uint32_t backend, struct rc_span reply);
     /* Who it is, or what is set on it, is another now. NULL in tests. */
     void (*changed)(void *context, uint32_t client);
+    struct rc_moving_ops moving; /* `hindrance` knows of all clients, whatever they speak. NULL in tests */
 };
 
 /* Who knows what clients of the Pusher Channels protocol mean: worker/pusher's. */
@@ -89,6 +106,7 @@ struct rc_pusher_ops {
     bool (*message)(void *context, uint32_t client, enum rc_part_kind kind, uint8_t *bytes, size_t count);
     /* It is in no channel any more, and about to be freed. */
     void (*ended)(void *context, uint32_t client);
+    struct rc_moving_ops moving;
 };
 
 /* Clients of server-sent events before anything carries them, while what they asked for is being registered: worker/carrier/stream.c's. */
@@ -122,8 +140,11 @@ struct rc_passage_ops {
 /* Who moves clients from worker to worker: worker/move. */
 struct rc_move_ops {
     void *context; /* borrowed */
-    /* A client whose id names another place has ended here. */
-    void (*guest_ended)(void *context, const struct rc_client_ref *client);
+    /* A client whose id names another place, or a socket of it, is here from now on, or has ended here (`gone`). */
+    void (*guest)(void *context, const struct rc_client_ref *client, bool gone);
+    /* Is the client about to go, so that what changes something of it is to wait until it has gone, or stays? 0: are some just coming, of whom nobody knows
+     * here yet? */
+    bool (*holds)(void *context, uint32_t client);
 };
 
 /* A client of another worker that is to be one here. */
@@ -181,6 +202,7 @@ struct rc_clients {
     struct rc_identities *identities; /* borrowed; NULL until main() has opened them */
     struct rc_limits *limits;         /* borrowed; likewise */
     struct rc_wheel expiry;           /* by client, when its credential ends; open from the first one on */
+    uint64_t wall_ahead_ms; /* by how much CLOCK_REALTIME was before CLOCK_MONOTONIC when these times were reckoned */
     struct rc_flight_closed
         *closed; /* borrowed: of the report, who has ended; NULL: nobody is told (tests, or not its own yet) */
     const struct rc_route *polling; /* borrowed: the resource of end points that speak Engine.IO */
@@ -298,7 +320,8 @@ int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t socke
 void rc_client_move(struct rc_clients *clients, uint32_t from, uint32_t to);
 /* The client (moving) is another worker's: it ends here, and nobody is told; its connection goes on there. */
 void rc_client_went(struct rc_clients *clients, uint32_t client);
-/* It came, and the socket, which was placed just now, carries it; in no channel yet. 0: no memory. */
+/* It came, and the socket, which was placed just now, carries it; in no channel yet. It is half here: worked for (rc_hub_works) until the caller says
+ * rc_hub_worked. 0: no memory. */
 uint32_t rc_client_came(struct rc_clients *clients, uint32_t socket, const struct rc_client_coming *coming);
 /* How it comes, as backends are told: "websocket", "polling", "sse". */
 const char *rc_client_transport(const struct rc_client *client);
@@ -318,6 +341,8 @@ void rc_socket_refuse(struct rc_clients *clients, uint32_t socket, const char *w
 /* Notes what its listener tells of it. Are there more connections than there may be (counts the refusal)? */
 void rc_socket_came_in(struct rc_clients *clients, uint32_t socket);
 bool rc_socket_too_many(struct rc_clients *clients, uint32_t socket);
+/* So many connections may be here: what the other workers leave of server.max_connections, and no more than there is room for. */
+uint32_t rc_clients_slots(const struct rc_clients *clients);
 /* The first request has come, or none will. */
 void rc_socket_handshake_over(struct rc_clients *clients, uint32_t socket);
 /* Are new clients to be refused (503)? Counts the refusal. */
@@ -444,6 +469,8 @@ void rc_client_tell_gone(struct rc_clients *clients, uint32_t client, struct rc_
 
 /* peer.c: whom the socket is connected to: the client, or the nearest proxy; after a PROXY header its source. */
 struct rc_address rc_socket_peer(const struct rc_clients *clients, uint32_t socket);
+/* Does the client speak TLS with this server, with this worker or with one that pipes it here? (No proxy is asked.) */
+bool rc_socket_is_secure(const struct rc_clients *clients, uint32_t socket);
 /* The client behind trusted proxies, as this request's headers tell it. */
 struct rc_address rc_socket_client_address(const struct rc_clients *clients, uint32_t socket,
                                            const struct rc_http_request *request);

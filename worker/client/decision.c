@@ -18,7 +18,7 @@ struct rc_decision {
     struct rc_clients *clients;
     uint64_t random; /* of the client; 0: it is gone */
     uint32_t client;
-    uint32_t backend;
+    uint32_t backend; /* rc_backend_mark */
     enum rc_backend_call_kind kind;
     enum rc_decided state;
     uint8_t *data; /* owned: what is published instead; NULL: what came */
@@ -75,13 +75,14 @@ static void on_decided(void *context, uint64_t token, const struct rc_backend_an
         decision_free(decision);
         return;
     }
+    const uint32_t backend = rc_backend_marked(clients->config, decision->backend);
     rc_backend_allow_reply_read(&reply, NULL, answer);
     if (reply.refused) {
-        rc_backend_reply_refused(clients->backends, decision->backend, decision->kind, decision->id, reply.why);
+        rc_backend_reply_refused(clients->backends, backend, decision->kind, decision->id, reply.why);
     }
     decision->state = reply.verdict == RC_BACKEND_ACCEPTED ? RC_DECIDED_GRANTED
                       : reply.verdict == RC_BACKEND_DENIED ? RC_DECIDED_DENIED
-                                                           : decision_on_failure(clients, decision->backend);
+                                                           : decision_on_failure(clients, backend);
     if (reply.verdict == RC_BACKEND_ACCEPTED && reply.data.count > 0 && decision->kind == RC_BACKEND_PUBLISH) {
         decision->data = malloc(reply.data.count);
         if (decision->data == NULL) {
@@ -95,7 +96,8 @@ static void on_decided(void *context, uint64_t token, const struct rc_backend_an
 }
 
 /* Asks. -ENOMEM, or an error of rc_backend_call. */
-static int decision_ask(struct rc_clients *clients, struct rc_decision *decision, const struct rc_operation *operation)
+static int decision_ask(struct rc_clients *clients, struct rc_decision *decision, uint32_t backend,
+                        const struct rc_operation *operation)
 {
     char id[RC_CLIENT_ID_BYTES_MAX];
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
@@ -118,7 +120,7 @@ static int decision_ask(struct rc_clients *clients, struct rc_decision *decision
     }
     memcpy(decision->id, frame.request.id, sizeof(decision->id));
     return rc_backend_frame_call(
-        &frame, clients->backends, decision->backend,
+        &frame, clients->backends, backend,
         (struct rc_backend_waiter){.context = clients, .answered = on_decided, .token = (uint64_t)(uintptr_t)decision});
 }
 
@@ -136,12 +138,12 @@ static enum rc_decided decision_begin(struct rc_clients *clients, uint32_t clien
     *decision = (struct rc_decision){.clients = clients,
                                      .random = its->random,
                                      .client = client,
-                                     .backend = backend,
+                                     .backend = rc_backend_mark(clients->config, backend),
                                      .kind = kind,
                                      .state = RC_DECIDED_LATER,
                                      .channel_bytes = (uint8_t)operation->channel.count};
     memcpy(decision->channel, operation->channel.bytes, operation->channel.count);
-    if (decision_ask(clients, decision, operation) < 0) {
+    if (decision_ask(clients, decision, backend, operation) < 0) {
         decision_free(decision);
         return decision_on_failure(clients, backend);
     }

@@ -7,6 +7,7 @@
 #include "worker/store/named.h"
 
 #define EXPIRED_AT_ONCE_MAX 256u /* that a pass of the loop closes */
+#define CLOCK_SET_MS 1000        /* by which the clock has been set, or was slewed, when all ends are reckoned anew */
 
 static void client_expired(struct rc_clients *clients, uint32_t client)
 {
@@ -35,8 +36,29 @@ static void client_expired(struct rc_clients *clients, uint32_t client)
     rc_client_send_away(clients, client, RC_CLOSE_UNAUTHORIZED, rc_close_reason(RC_CLOSE_UNAUTHORIZED));
 }
 
+/* Credentials end at a time of CLOCK_REALTIME, timers count CLOCK_MONOTONIC: where somebody has set the former (or the machine slept) all that wait for
+ * their end are looked at again. Who only has to say who it is has its time by the latter. */
+static void clients_follow_clock(struct rc_clients *clients)
+{
+    const uint64_t ahead_ms = rc_clock_wall_ms() - rc_clock_ms();
+    const int64_t by_ms = (int64_t)(ahead_ms - clients->wall_ahead_ms);
+    if (clients->expiry.pending == 0 || (by_ms > -CLOCK_SET_MS && by_ms < CLOCK_SET_MS)) {
+        return;
+    }
+    clients->wall_ahead_ms = ahead_ms;
+    for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
+        const struct rc_client *its = rc_truth_client(clients->truth, i);
+        if (its->random != 0 && its->state == RC_CLIENT_OPEN && !its->must_say && its->user != 0) {
+            (void)rc_client_expires(clients, i, rc_client_expiry_due(clients, i)); /* its wheel is open */
+        }
+    }
+}
+
 void rc_clients_expire(struct rc_clients *clients)
 {
+    if (clients->expiry.nodes != NULL) {
+        clients_follow_clock(clients);
+    }
     for (uint32_t i = 0; clients->expiry.nodes != NULL && i < EXPIRED_AT_ONCE_MAX; i++) {
         const uint32_t client = rc_wheel_expire(&clients->expiry, clients->io->now_ds);
         if (client == RC_WHEEL_NONE) {

@@ -210,6 +210,26 @@ void rc_socket_received(void *context, uint32_t index, uint8_t *bytes, uint32_t 
     /* LINGER: read and thrown away, so that the peer gets our answer and no reset. */
 }
 
+/* What is parked, to whom it is for. The block is taken out first: handling it may park what is left in a new one. */
+static void parked_received(struct rc_clients *clients, uint32_t index)
+{
+    const struct rc_socket *socket = &clients->truth->sockets[index];
+    struct rc_input *input = socket->input == 0 ? NULL : rc_truth_input(clients->truth, socket->input);
+    if (input == NULL || input->parked_bytes == 0) {
+        return;
+    }
+    uint32_t block = input->parked;
+    const uint32_t count = input->parked_bytes;
+    input->parked = input->parked_capacity = input->parked_bytes = input->parked_scanned = 0;
+    uint8_t *bytes = rc_heap_at(&clients->truth->heap, block);
+    if (socket->state == RC_SOCKET_PIPED) {
+        clients->passage.received(clients->passage.context, index, bytes, count);
+    } else {
+        clients->carrier.received(clients->carrier.context, index, bytes, count);
+    }
+    rc_socket_input_free(clients, &block);
+}
+
 static void socket_resume(struct rc_clients *clients, uint32_t index)
 {
     struct rc_socket *socket = &clients->truth->sockets[index];
@@ -223,7 +243,12 @@ static void socket_resume(struct rc_clients *clients, uint32_t index)
         }
         return;
     }
-    if (socket->state == RC_SOCKET_LEAVING || socket->state == RC_SOCKET_PIPED) {
+    if (socket->state == RC_SOCKET_PIPED) {
+        parked_received(clients, index); /* what its worker died before it had looked at */
+        rc_socket_input_settle(clients, index);
+        return;
+    }
+    if (socket->state == RC_SOCKET_LEAVING) {
         return;
     }
     if (socket->input != 0 && rc_truth_input(clients->truth, socket->input)->request_bytes > 0) {
@@ -242,15 +267,7 @@ static void socket_resume(struct rc_clients *clients, uint32_t index)
         }
         rc_socket_input_settle(clients, index);
     }
-    if (socket->input != 0 && rc_truth_input(clients->truth, socket->input)->parked_bytes > 0) {
-        /* The block is taken out first: handling it may park what is left in a new one. */
-        struct rc_input *input = rc_truth_input(clients->truth, socket->input);
-        uint32_t block = input->parked;
-        const uint32_t count = input->parked_bytes;
-        input->parked = input->parked_capacity = input->parked_bytes = input->parked_scanned = 0;
-        clients->carrier.received(clients->carrier.context, index, rc_heap_at(&clients->truth->heap, block), count);
-        rc_socket_input_free(clients, &block);
-    }
+    parked_received(clients, index);
     if (rc_socket_carries(socket) && !rc_socket_waits(clients, socket)) {
         rc_io_resume(clients->io, index);
     }

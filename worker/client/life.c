@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/records/closed.h"
+#include "common/shm/worker_use.h"
 #include "worker/store/named.h"
 #include "worker/ws/frame.h"
 
@@ -261,9 +262,26 @@ void rc_socket_came_in(struct rc_clients *clients, uint32_t index)
                                 (from->kind == RC_LISTENER_ADMIN ? RC_SOCKET_ADMIN : 0u));
 }
 
+/* There may be fewer workers tomorrow, or more: it is one bound for all of them, as they say in their last pass how many they have. */
+uint32_t rc_clients_slots(const struct rc_clients *clients)
+{
+    const struct rc_control *control = clients->control;
+    const uint64_t most = clients->config->server.max_connections;
+    uint64_t others = 0;
+    for (uint32_t i = 0; most > 0 && i < control->worker_count; i++) {
+        if (i != clients->worker && rc_worker_use(control->core, i) != RC_WORKER_UNUSED &&
+            control->workers[i] != NULL) {
+            others += atomic_load_explicit(&control->workers[i]->process.connections, memory_order_relaxed);
+        }
+    }
+    const uint64_t left = others < most ? most - others : 0;
+    return most > 0 && left < clients->io->slots_max ? (uint32_t)left : clients->io->slots_max;
+}
+
 bool rc_socket_too_many(struct rc_clients *clients, uint32_t index)
 {
-    if (clients->io->open_count <= clients->io->slots_max || (clients->truth->sockets[index].flags & RC_SOCKET_ADMIN)) {
+    if (clients->io->open_count <= rc_clients_slots(clients) ||
+        (clients->truth->sockets[index].flags & RC_SOCKET_ADMIN)) {
         return false;
     }
     rc_metric_add(clients->metrics, RC_METRIC_REFUSED_FULL, 1);
@@ -387,7 +405,6 @@ int rc_client_attach(struct rc_clients *clients, uint32_t client, uint32_t index
         its->flags |= RC_CLIENT_CLOSE_RECEIVED; /* our word is the last one */
         clients->streams++;
         rc_metric_set(clients->metrics, RC_METRIC_STREAMS, clients->streams);
-        rc_metric_add(clients->metrics, RC_METRIC_STREAMS_OPENED, 1);
     }
     socket->deadline_ds =
         listens || limits->idle_timeout_ms == 0 ? 0 : rc_io_deadline(clients->io, limits->idle_timeout_ms);
@@ -476,8 +493,8 @@ static void client_guest_ends(struct rc_clients *clients, uint32_t index)
 {
     const struct rc_client_ref ref = rc_client_ref(clients, index);
     rc_hub_alias_end(clients->hub, ref.random, index);
-    if (clients->move.guest_ended != NULL && !rc_truth_client(clients->truth, index)->moving) {
-        clients->move.guest_ended(clients->move.context, &ref);
+    if (clients->move.guest != NULL && !rc_truth_client(clients->truth, index)->moving) {
+        clients->move.guest(clients->move.context, &ref, true);
     }
 }
 
@@ -548,7 +565,11 @@ void rc_client_went(struct rc_clients *clients, uint32_t index)
 {
     struct rc_client *client = rc_truth_client(clients->truth, index);
     const uint32_t socket = client->socket;
-    RC_ASSERT(client->moving && socket != RC_SOCKET_NONE);
+    RC_ASSERT(client->moving);
+    if (socket == RC_SOCKET_NONE) {
+        client_free(clients, index, socket);
+        return;
+    }
     rc_socket_input_release(clients, socket);
     rc_socket_history_release(clients, socket);
     rc_uplink_leave(clients->uplink, socket);
@@ -580,13 +601,15 @@ uint32_t rc_client_came(struct rc_clients *clients, uint32_t socket, const struc
         rc_pool_free(&truth->clients, index);
         return 0;
     }
-    RC_STORE_ORDER();
-    client->random = coming->home.random; /* it is there from here on */
+    (void)rc_hub_works(clients->hub, index); /* first: whom a killed worker leaves half here ends */
+    client->random = coming->home.random;    /* it is there from here on */
     rc_hub_opened(clients->hub, index);
     clients->connections++;
     rc_metric_set(clients->metrics, RC_METRIC_CONNECTIONS, clients->connections);
-    const int rc = rc_client_attach(clients, index, socket);
-    RC_ASSERT(rc == 0); /* neither has output of its own yet */
+    if (socket != RC_SOCKET_NONE) {
+        const int rc = rc_client_attach(clients, index, socket);
+        RC_ASSERT(rc == 0); /* neither has output of its own yet */
+    }
     return index;
 }
 

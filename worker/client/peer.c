@@ -39,6 +39,11 @@ struct rc_address rc_socket_peer(const struct rc_clients *clients, uint32_t inde
                : peer;
 }
 
+bool rc_socket_is_secure(const struct rc_clients *clients, uint32_t index)
+{
+    return rc_listener_is_tls(clients->control->listeners[clients->truth->sockets[index].listener].kind);
+}
+
 void rc_socket_set_peer(const struct rc_clients *clients, uint32_t index, const struct rc_address *client)
 {
     clients->truth->peers[index] = *client;

@@ -72,6 +72,24 @@ int rc_clients_rebuild(struct rc_clients *clients, struct rc_err *err)
                                                : "no memory for the clients of a former process");
 }
 
+/* Whom a former process was about to hand over has a connection or a place that was that process's: its request is begun again, unless some of it may
+ * have gone. (Who only waits, RC_LEAVING_WAITS, does that with its deadline.) */
+static void stop_leaving(struct rc_clients *clients, uint32_t index)
+{
+    struct rc_socket *socket = &clients->truth->sockets[index];
+    if (socket->state != RC_SOCKET_LEAVING || socket->leaving % RC_LEAVING_TRY == RC_LEAVING_WAITS) {
+        return;
+    }
+    if (socket->flags & RC_SOCKET_PIPE) {
+        rc_io_terminate(clients->io, index);
+        return;
+    }
+    socket->leaving = 0;
+    socket->flags &= (uint16_t)~RC_SOCKET_PAUSED;
+    socket->state = RC_SOCKET_HTTP;
+    rc_socket_deadline(clients, index, clients->config->limits.handshake_timeout_ms);
+}
+
 void rc_clients_taken(struct rc_clients *clients)
 {
     const struct rc_truth *truth = clients->truth;
@@ -83,8 +101,12 @@ void rc_clients_taken(struct rc_clients *clients)
     }
     for (uint32_t i = 0; i < truth->socket_count; i++) {
         const struct rc_socket *socket = &truth->sockets[i];
+        stop_leaving(clients, i);
         if (socket->state == RC_SOCKET_HTTP && rc_socket_request_kept(clients, i)) {
             rc_socket_deadline(clients, i, 0); /* the former try's, which may be over: it gets another one */
+        } else if (socket->state == RC_SOCKET_HTTP && socket->listener != RC_SOCKET_MADE_HERE &&
+                   socket->deadline_ds == 0 && socket->input == 0) {
+            rc_socket_deadline(clients, i, clients->config->limits.handshake_timeout_ms); /* it has just come */
         }
         if (socket->state == RC_SOCKET_HTTP && socket->listener != RC_SOCKET_MADE_HERE && socket->input != 0 &&
             rc_truth_input(truth, socket->input)->parked_bytes > 0 && !rc_socket_waits(clients, socket)) {

@@ -22,7 +22,7 @@ struct rc_refresh {
     struct rc_clients *clients;
     uint64_t random; /* of the client */
     uint32_t client;
-    uint32_t backend;
+    uint32_t backend; /* rc_backend_mark */
     char id[RC_BACKEND_ID_MAX];
 };
 
@@ -81,7 +81,8 @@ static void on_refreshed(void *context, uint64_t token, const struct rc_backend_
     }
     rc_backend_refresh_reply_read(&reply, answer);
     if (reply.refused) {
-        rc_backend_reply_refused(clients->backends, refresh->backend, RC_BACKEND_REFRESH, refresh->id, reply.why);
+        rc_backend_reply_refused(clients->backends, rc_backend_marked(clients->config, refresh->backend),
+                                 RC_BACKEND_REFRESH, refresh->id, reply.why);
     }
     free(refresh);
     if (reply.verdict == RC_BACKEND_DENIED || (reply.verdict == RC_BACKEND_ACCEPTED && reply.expired)) {
@@ -130,7 +131,7 @@ static void refresh_ask(struct rc_clients *clients, uint32_t client, uint32_t ba
     *refresh = (struct rc_refresh){.clients = clients,
                                    .random = rc_truth_client(clients->truth, client)->random,
                                    .client = client,
-                                   .backend = backend};
+                                   .backend = rc_backend_mark(clients->config, backend)};
     struct rc_backend_caller caller = {.user = rc_client_user_json(clients, client, user),
                                        .client = rc_client_set(clients, client)};
     const size_t sid_bytes = refresh_sid(clients, client, sid, &caller.nsp);

@@ -71,6 +71,7 @@ static void trace_find(struct rc_clients *clients)
 {
     struct rc_hub_traces *traces = &clients->hub->traces;
     const struct rc_trace_wanted *wanted = &traces->tracer.wanted;
+    rc_hub_trace_sent(clients->hub); /* what no turn had to be for: it knows clients by their places */
     trace_forget(clients);
     const uint32_t client = (wanted->by & RC_TRACE_BY_CLIENT) ? rc_client_here(clients, &wanted->client) : 0;
     if (client != 0) {

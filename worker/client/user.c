@@ -135,6 +135,9 @@ int rc_client_expires(struct rc_clients *clients, uint32_t client, uint64_t at_m
         rc_wheel_open(&clients->expiry, clients->truth->clients.count_max, clients->io->now_ds) < 0) {
         return -ENOMEM;
     }
+    if (clients->expiry.pending == 0) {
+        clients->wall_ahead_ms = rc_clock_wall_ms() - rc_clock_ms();
+    }
     const uint64_t now_ms = rc_clock_wall_ms();
     rc_wheel_set(&clients->expiry, client, rc_io_deadline(clients->io, at_ms > now_ms ? at_ms - now_ms : 0));
     return 0;

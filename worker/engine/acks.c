@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/records/emit.h"
 #include "common/text/decimal.h"
+#include "worker/store/order.h"
 #include "worker/store/truth_found.h"
 
 #define ACKS_TIMERS_MAX 64u /* a pass fires: each may be many clients */
@@ -73,10 +74,28 @@ static void ack_tell(struct rc_engines *engines, uint32_t index, struct rc_span 
     const uint16_t bytes = emit->asker_bytes;
     const bool hook = (emit->flags & RC_EMIT_HOOK) != 0;
     memcpy(asker, emit->asker, bytes);
-    ack_drop(engines, index);
-    if (hook) {
-        engines->told(engines, client, rc_span_of(asker, bytes), args);
+    if (hook) { /* which drops it, when a successor would tell it */
+        engines->told(engines, client, rc_span_of(asker, bytes), args, index);
+    } else {
+        ack_drop(engines, index);
     }
+}
+
+void rc_acks_told(struct rc_engines *engines, uint32_t ack)
+{
+    ack_drop(engines, ack);
+}
+
+bool rc_acks_waits(const struct rc_engines *engines, uint32_t ack, uint32_t client, uint32_t emit_id)
+{
+    const struct rc_truth *truth = engines->clients->truth;
+    for (uint32_t i = client < truth->clients.count_max ? engines->acks[client] : 0; i != 0;
+         i = rc_truth_ack(truth, i)->next_of_client) {
+        if (i == ack) {
+            return rc_truth_emit(truth, rc_truth_ack(truth, i)->emit)->id == emit_id;
+        }
+    }
+    return false;
 }
 
 static void emit_free(struct rc_engines *engines, uint32_t index)
@@ -259,6 +278,44 @@ static uint32_t ack_find(const struct rc_engines *engines, uint32_t client, uint
     return 0;
 }
 
+static void acking_begins(struct rc_engines *engines, uint32_t ack)
+{
+    struct rc_truth_acking *acking = &engines->clients->truth->layout->acking;
+    acking->up_position = engines->clients->uplink->up.position;
+    RC_STORE_ORDER();
+    acking->ack = ack;
+    RC_STORE_ORDER();
+}
+
+static void acking_ends(struct rc_engines *engines)
+{
+    RC_STORE_ORDER();
+    engines->clients->truth->layout->acking.ack = 0;
+}
+
+void rc_acks_taken(struct rc_engines *engines)
+{
+    const struct rc_truth *truth = engines->clients->truth;
+    const struct rc_truth_acking *acking = &truth->layout->acking;
+    const uint32_t index = acking->ack;
+    if (index == 0) {
+        return;
+    }
+    const struct rc_ack *ack = index < truth->acks.high ? rc_truth_ack(truth, index) : NULL;
+    uint32_t i = ack == NULL || ack->client == 0 || ack->client >= truth->clients.high ? 0 : engines->acks[ack->client];
+    while (i != 0 && i != index) {
+        i = rc_truth_ack(truth, i)->next_of_client;
+    }
+    if (i != 0 && engines->clients->uplink->up.position != acking->up_position) {
+        const uint32_t emit = ack->emit;
+        ack_drop(engines, index);
+        if (rc_truth_emit(truth, emit)->waiting == 0) { /* that was told with it, or nobody wants to know */
+            emit_free(engines, emit);
+        }
+    }
+    acking_ends(engines);
+}
+
 enum rc_engine_result rc_acks_answered(struct rc_engines *engines, uint32_t client,
                                        const struct rc_operation *operation, struct rc_span args)
 {
@@ -283,11 +340,14 @@ enum rc_engine_result rc_acks_answered(struct rc_engines *engines, uint32_t clie
     }
     struct rc_answer_head answer = {.asker_bytes = emit->asker_bytes};
     rc_engine_nsp_sid(engines, client, operation->nsp, answer.sid);
+    acking_begins(engines, index);
     const int rc = emit_reply(engines, emit, &answer, args, tells_end && emit->waiting == 1);
     if (rc == -EAGAIN) {
+        acking_ends(engines);
         return RC_ENGINE_LATER;
     }
     ack_drop(engines, index);
+    acking_ends(engines);
     if (rc < 0) {
         rc_metric_add(acks_metrics(engines), RC_METRIC_ACKS_DROPPED, 1);
         rc_log_limited(RC_LOG_WARN, 1, "ack_dropped", "bytes=%zu reason=\"%s\"", args.count,

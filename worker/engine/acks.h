@@ -27,6 +27,8 @@ void rc_acks_close(struct rc_engines *engines);
 /* Those of a truth that another process has written. */
 struct rc_truth_found;
 void rc_acks_rebuild(struct rc_engines *engines, const struct rc_truth_found *found);
+/* When that is this process's: the answer that a predecessor was just handing on went up, and is not waited for, or did not. */
+void rc_acks_taken(struct rc_engines *engines);
 
 /* Carries an RC_CALL_SOCKETS_EMIT out, whose tag has been read. `data`: behind its call head. How many sockets got it. */
 uint32_t rc_acks_emit(struct rc_engines *engines, const struct rc_envelope_view *view, struct rc_span data);
@@ -35,6 +37,10 @@ enum rc_engine_result rc_acks_answered(struct rc_engines *engines, uint32_t clie
                                        const struct rc_operation *operation, struct rc_span args);
 /* Nothing is waited for any more of the client's socket with this token, or of all of them (RC_ACKS_ALL). */
 void rc_acks_forget(struct rc_engines *engines, uint32_t client, uint64_t token);
+/* It is told from here on by what stands in the truth, and not waited for any more. */
+void rc_acks_told(struct rc_engines *engines, uint32_t ack);
+/* The same by a predecessor, that may have been killed before it: is it still waited for, of that client, by the emit of that id? */
+bool rc_acks_waits(const struct rc_engines *engines, uint32_t ack, uint32_t client, uint32_t emit_id);
 /* What is due is not waited for any more. */
 void rc_acks_timers(struct rc_engines *engines);
 

@@ -1,6 +1,7 @@
 /* asked: see asked.h. */
 #include "worker/engine/asked.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,85 +10,211 @@
 #include "common/records/args.h"
 #include "common/records/emit.h"
 #include "common/text/decimal.h"
+#include "worker/backend/backend_io.h"
 #include "worker/backend/call.h"
+#include "worker/engine/acks.h"
 #include "worker/engine/asking.h"
 #include "worker/engine/does.h"
 #include "worker/engine/rule_trace.h"
 
 #define ASKED_RETRY_MS 2u
+#define ASKED_DEATHS_MAX 3u /* of processes that were asking it: what comes back may be what kills them */
 
+_Static_assert(RC_HOOK_CALL_BYTES == RC_BACKEND_ID_MAX && RC_REQUEST_ID_MAX == RC_REQUEST_ID_TOKEN_BYTES_MAX &&
+                   RC_CONFIG_BACKENDS_MAX <= UINT8_MAX,
+               "a struct rc_hook has room for them");
+
+/* What there is beside a struct rc_hook. */
 struct rc_asked {
     struct rc_asked *previous;
     struct rc_asked *next;
+    struct rc_asked *previous_of_client;
+    struct rc_asked *next_of_client;
     struct rc_engines *engines;
-    uint64_t random; /* of the client */
-    uint32_t client;
-    uint32_t backend;
-    enum rc_backend_call_kind kind;
-    uint32_t step;       /* of the reply, while it waits */
-    uint32_t body_bytes; /* likewise */
+    struct rc_hook *its; /* in the truth: also the reply, while it waits */
+    uint32_t index;      /* of that */
+    bool lost;           /* the process that asked is no more, and nobody waits for the reply */
     char *event;         /* owned, while something is traced: its name; NULL = it is not known */
-    uint8_t *body;       /* owned: a reply that waits; NULL: not answered yet, or over with */
-    bool connected;      /* the reply is that to `connect` */
-    bool quiet;          /* the client asked for nothing: it is not told what went wrong */
-    bool elsewhere;      /* it is another server's: there is no client */
-    bool early;          /* that, of a client that is in no namespace yet: it waits for the first */
-    uint8_t nsp_bytes;
-    uint8_t id_bytes;
-    char nsp[RC_NSP_MAX];
-    char sid[RC_SID_BYTES]; /* of its socket there */
-    uint8_t id[RC_REQUEST_ID_TOKEN_BYTES_MAX];
-    char call[RC_BACKEND_ID_MAX];
 };
+
+static bool asked_flag(const struct rc_asked *asked, enum rc_hook_flags flag)
+{
+    return (asked->its->flags & flag) != 0;
+}
+
+static struct rc_span asked_nsp(const struct rc_asked *asked)
+{
+    return rc_span_of(asked->its->nsp, asked->its->nsp_bytes);
+}
+
+/* A reply waits, and its client is in a namespace; or nobody waits for one any more. */
+static bool asked_waits(const struct rc_asked *asked)
+{
+    return asked->lost || (asked->its->reply != 0 && !asked_flag(asked, RC_HOOK_EARLY));
+}
+
+/* Index of its backend, as the configuration is now: never of another one. RC_CONFIG_BACKENDS_MAX: a reload has taken it away. */
+static uint32_t asked_index(const struct rc_asked *asked)
+{
+    return rc_backend_marked(asked->engines->clients->config, asked->its->backend_name);
+}
+
+/* Of the backend; NULL: a reload has taken it away. */
+static const struct rc_config_backend *asked_settings(const struct rc_asked *asked)
+{
+    const uint32_t index = asked_index(asked);
+    return index < RC_CONFIG_BACKENDS_MAX ? &asked->engines->clients->config->backends[index] : NULL;
+}
 
 /* Its name; empty: a reload has taken it away. */
 static struct rc_span asked_backend(const struct rc_asked *asked)
 {
-    const struct rc_config *config = asked->engines->clients->config;
-    return asked->backend < config->backend_count ? rc_span_text(config->backends[asked->backend].name.text)
-                                                  : rc_span_of(NULL, 0);
+    const struct rc_config_backend *settings = asked_settings(asked);
+    return settings != NULL ? rc_span_text(settings->name.text) : rc_span_of(NULL, 0);
 }
 
 static struct rc_does does_of(const struct rc_asked *asked)
 {
     return (struct rc_does){.engines = asked->engines,
-                            .client = asked->client,
-                            .random = asked->random,
-                            .nsp = asked->nsp_bytes == 0 ? RC_SPAN("/") : rc_span_of(asked->nsp, asked->nsp_bytes),
+                            .client = asked->its->client,
+                            .random = asked->its->random,
+                            .nsp = asked->its->nsp_bytes == 0 ? RC_SPAN("/") : asked_nsp(asked),
                             .backend = asked_backend(asked),
-                            .id = rc_span_of(asked->id, asked->id_bytes)};
+                            .id = rc_span_of(asked->its->id, asked->its->id_bytes)};
 }
 
 static uint32_t asked_of_client(const struct rc_engines *engines, uint32_t client, uint64_t random)
 {
     uint32_t count = 0;
-    for (const struct rc_asked *asked = engines->asked; asked != NULL; asked = asked->next) {
-        count += asked->client == client && asked->random == random;
+    for (const struct rc_asked *asked = engines->asked_of[client]; asked != NULL; asked = asked->next_of_client) {
+        count += asked->its->random == random;
     }
     return count;
 }
 
-static void asked_free(struct rc_asked *asked)
+bool rc_asked_is(const struct rc_engines *engines, uint32_t client)
 {
+    return asked_of_client(engines, client, rc_truth_client(engines->clients->truth, client)->random) > 0;
+}
+
+static void asked_link(struct rc_asked *asked)
+{
+    struct rc_engines *engines = asked->engines;
+    struct rc_asked **of_client = &engines->asked_of[asked->its->client];
+    asked->next = engines->asked;
+    if (engines->asked != NULL) {
+        engines->asked->previous = asked;
+    }
+    engines->asked = asked;
+    asked->next_of_client = *of_client;
+    if (*of_client != NULL) {
+        (*of_client)->previous_of_client = asked;
+    }
+    *of_client = asked;
+}
+
+static void hook_free(struct rc_clients *clients, uint32_t index)
+{
+    struct rc_hook *hook = rc_truth_hook(clients->truth, index);
+    hook->attempt = 0; /* nobody names its blocks any more */
+    RC_STORE_ORDER();
+    rc_socket_input_free(clients, &hook->request);
+    rc_socket_input_free(clients, &hook->reply);
+    rc_pool_free(&clients->truth->hooks, index);
+}
+
+/* A copy of the bytes in the truth, of which the last link is to be made, while all input and the like has no more than `most` bytes. 0: there is no
+ * room. */
+static uint32_t hook_copy(const struct rc_clients *clients, struct rc_span bytes, uint64_t most)
+{
+    struct rc_heap *heap = &clients->truth->heap;
+    const uint32_t block =
+        clients->hub->input_bytes + bytes.count > most ? 0 : rc_heap_alloc(heap, bytes.count > 0 ? bytes.count : 1);
+    if (block != 0) {
+        clients->hub->input_bytes += rc_heap_block_bytes(heap, block);
+        rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
+        memcpy(rc_heap_at(heap, block), bytes.bytes, bytes.count);
+    }
+    return block;
+}
+
+/* The reply waits. False: there is no memory. */
+static bool asked_keep_reply(struct rc_asked *asked, struct rc_span body)
+{
+    const struct rc_clients *clients = asked->engines->clients;
+    /* The last quarter is for what clients send, and who they are. */
+    const uint32_t block = hook_copy(clients, body, clients->config->limits.worker_log_bytes / 4 * 3);
+    if (block == 0) {
+        return false;
+    }
+    asked->its->reply_bytes = (uint32_t)body.count;
+    RC_STORE_ORDER();
+    asked->its->reply = block;
+    return true;
+}
+
+/* What is asked stays for a successor that may ask it again, in what input leaves free; else it will be answered as one that is not. */
+static void asked_keep_request(struct rc_asked *asked, struct rc_span body)
+{
+    const struct rc_clients *clients = asked->engines->clients;
+    const struct rc_config_backend *settings = asked_settings(asked);
+    if (settings == NULL || !settings->ask_again) {
+        return;
+    }
+    const uint32_t block = hook_copy(clients, body, clients->config->limits.worker_log_bytes / 2);
+    asked->its->request_bytes = block == 0 ? 0 : (uint32_t)body.count;
+    RC_STORE_ORDER();
+    asked->its->request = block;
+}
+
+static struct rc_span asked_reply(const struct rc_asked *asked)
+{
+    return asked->its->reply == 0 ? rc_span_of(NULL, 0)
+                                  : rc_span_of(rc_heap_at(&asked->engines->clients->truth->heap, asked->its->reply),
+                                               asked->its->reply_bytes);
+}
+
+/* Private memory of it alone: a successor may need the rest. */
+static void asked_forget(struct rc_asked *asked)
+{
+    struct rc_asked **of_client = &asked->engines->asked_of[asked->its->client];
     *(asked->previous != NULL ? &asked->previous->next : &asked->engines->asked) = asked->next;
     if (asked->next != NULL) {
         asked->next->previous = asked->previous;
     }
+    *(asked->previous_of_client != NULL ? &asked->previous_of_client->next_of_client : of_client) =
+        asked->next_of_client;
+    if (asked->next_of_client != NULL) {
+        asked->next_of_client->previous_of_client = asked->previous_of_client;
+    }
+    if (asked->engines->asked_next == asked) {
+        asked->engines->asked_next = asked->next;
+    }
     free(asked->event);
-    free(asked->body);
     free(asked);
+}
+
+static void asked_free(struct rc_asked *asked)
+{
+    struct rc_engines *engines = asked->engines;
+    const uint32_t index = asked->index;
+    engines->asked_waiting -= asked_waits(asked);
+    engines->asked_early -= asked_flag(asked, RC_HOOK_EARLY);
+    asked_forget(asked);
+    hook_free(engines->clients, index);
 }
 
 /* It is over with: its client is read on. */
 static void asked_end(struct rc_asked *asked)
 {
     struct rc_engines *engines = asked->engines;
-    const uint32_t client = asked->client;
-    const uint64_t random = asked->random;
-    const bool elsewhere = asked->elsewhere;
+    const uint32_t client = asked->its->client;
+    const uint64_t random = asked->its->random;
+    const bool elsewhere = asked_flag(asked, RC_HOOK_ELSEWHERE);
     asked_free(asked);
     if (!elsewhere && rc_engine_lives(engines, client, random) &&
-        (rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS_ANSWER) != 0) {
+        (rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS_ANSWER) != 0 &&
+        !rc_asked_stops(engines, client)) { /* else it waits for the answer to another one */
         rc_client_answered(engines->clients, client);
     }
 }
@@ -95,17 +222,17 @@ static void asked_end(struct rc_asked *asked)
 /* Is who said it still the same, in the same namespace (of who speaks Socket.IO)? */
 static bool asked_is_there(const struct rc_asked *asked)
 {
-    if (asked->elsewhere) {
+    const struct rc_hook *its = asked->its;
+    if (asked_flag(asked, RC_HOOK_ELSEWHERE)) {
         return true;
     }
-    return rc_engine_lives(asked->engines, asked->client, asked->random) &&
-           (asked->nsp_bytes == 0 || rc_engine_is_joined_as(asked->engines, asked->client,
-                                                            rc_span_of(asked->nsp, asked->nsp_bytes), asked->sid));
+    return rc_engine_lives(asked->engines, its->client, its->random) &&
+           (its->nsp_bytes == 0 || rc_engine_is_joined_as(asked->engines, its->client, asked_nsp(asked), its->sid));
 }
 
 static void asked_fail(struct rc_asked *asked, uint32_t code, const char *message)
 {
-    if (!asked->quiet && !asked->elsewhere && asked_is_there(asked)) {
+    if (!asked_flag(asked, RC_HOOK_QUIET) && !asked_flag(asked, RC_HOOK_ELSEWHERE) && asked_is_there(asked)) {
         const struct rc_does does = does_of(asked);
         rc_does_error(&does, code, rc_span_text(message));
     }
@@ -137,7 +264,7 @@ static bool asked_post(const struct rc_does *does, const struct rc_reply *reply,
     return true;
 }
 
-/* Its operations, from asked->step on. False: they have to wait. */
+/* Its operations, from its->step on. False: they have to wait. */
 static bool asked_do(struct rc_asked *asked, struct rc_span body, const char **why)
 {
     struct rc_engines *engines = asked->engines;
@@ -148,20 +275,24 @@ static bool asked_do(struct rc_asked *asked, struct rc_span body, const char **w
         return true;
     }
     if (rc_reply_read(engines->reply, body, &err) < 0) {
-        rc_backend_reply_refused(engines->clients->backends, asked->backend, asked->kind, asked->call, err.text);
+        rc_backend_reply_refused(engines->clients->backends, asked_index(asked),
+                                 (enum rc_backend_call_kind)asked->its->kind, asked->its->call, err.text);
         *why = "the server's answer cannot be understood";
         return true;
     }
-    if (asked->connected) {
+    if (asked_flag(asked, RC_HOOK_CONNECTED)) {
         user_drop(engines->reply);
     }
     struct rc_does does = does_of(asked);
     bool failed = false; /* there is nobody to be told */
-    if (asked->elsewhere) {
+    if (asked_flag(asked, RC_HOOK_ELSEWHERE)) {
         does.failed = &failed;
-        return asked_post(&does, engines->reply, &asked->step);
+        return asked_post(&does, engines->reply, &asked->its->step);
     }
-    return rc_does(&does, engines->reply, &asked->step);
+    const uint32_t outer = rc_hub_works(engines->clients->hub, asked->its->client);
+    const bool done = rc_does(&does, engines->reply, &asked->its->step);
+    rc_hub_worked(engines->clients->hub, outer);
+    return done;
 }
 
 /* The reply is carried out, or kept until it can be. */
@@ -169,20 +300,12 @@ static void asked_go_on(struct rc_asked *asked, struct rc_span body)
 {
     const char *why;
     if (!asked_do(asked, body, &why)) {
-        if (asked->body == NULL) {
-            asked->body = malloc(body.count);
-            if (asked->body == NULL) {
-                asked_fail(asked, RC_CODE_UNAVAILABLE, "no memory");
-                return;
-            }
-            memcpy(asked->body, body.bytes, body.count);
-            asked->body_bytes = (uint32_t)body.count;
-            asked->engines->asked_waiting++;
+        if (asked->its->reply == 0 && !asked_keep_reply(asked, body)) {
+            asked_fail(asked, RC_CODE_UNAVAILABLE, "no memory");
+        } else if (body.bytes != asked_reply(asked).bytes) {
+            asked->engines->asked_waiting++; /* it has just begun to */
         }
-        return;
-    }
-    asked->engines->asked_waiting -= asked->body != NULL;
-    if (why != NULL) {
+    } else if (why != NULL) {
         asked_fail(asked, RC_CODE_BAD_GATEWAY, why);
     } else {
         asked_end(asked);
@@ -194,7 +317,7 @@ static void on_answered(void *context, uint64_t token, const struct rc_backend_a
     struct rc_asked *asked = (struct rc_asked *)(uintptr_t)token;
     (void)context;
     if (rc_rule_traces(asked->engines->clients)) {
-        rc_rule_trace_answered(asked->engines->clients, asked->client,
+        rc_rule_trace_answered(asked->engines->clients, asked->its->client,
                                rc_span_text(asked->event != NULL ? asked->event : ""), asked_backend(asked),
                                answer->outcome == RC_BACKEND_ANSWERED ? answer->status : 0,
                                answer->outcome == RC_BACKEND_ANSWERED ? (uint32_t)answer->body.count : 0);
@@ -203,23 +326,170 @@ static void on_answered(void *context, uint64_t token, const struct rc_backend_a
         asked_end(asked);
     } else if (answer->outcome != RC_BACKEND_ANSWERED || (answer->status != 200 && answer->status != 204)) {
         asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
+    } else if (answer->status == 200 && asked_keep_reply(asked, answer->body)) {
+        asked->engines->asked_waiting += asked->lost ? 0 : 1;
+        asked_go_on(asked, asked_reply(asked)); /* killed meanwhile, a successor goes on with it */
     } else {
         asked_go_on(asked, answer->status == 200 ? answer->body : (struct rc_span){0});
     }
 }
 
-void rc_asked_work(struct rc_engines *engines)
+/* May a successor ask it again? Not when some of what the backend wants was done. */
+static bool asked_repeats(const struct rc_asked *asked)
 {
-    struct rc_asked *next;
-    for (struct rc_asked *asked = engines->asked_waiting == 0 ? NULL : engines->asked; asked != NULL; asked = next) {
-        next = asked->next;
-        if (asked->body == NULL || asked->early) {
+    const struct rc_hook *its = asked->its;
+    const struct rc_config_backend *settings = asked_settings(asked);
+    return its->request != 0 && its->step == 0 && its->deaths < ASKED_DEATHS_MAX && settings != NULL &&
+           settings->ask_again;
+}
+
+/* False: nobody can be asked, and it is over with. */
+static bool asked_ask(struct rc_asked *asked, struct rc_backend_request *request)
+{
+    struct rc_engines *engines = asked->engines;
+    const struct rc_backend_waiter waiter = {
+        .context = engines, .answered = on_answered, .token = (uint64_t)(uintptr_t)asked};
+    if (rc_rule_traces(engines->clients)) {
+        rc_rule_trace_asked(engines->clients, asked->its->client,
+                            rc_span_text(asked->event != NULL ? asked->event : ""), asked_backend(asked),
+                            rc_span_of(request->id, strnlen(request->id, sizeof(request->id))));
+    }
+    request->leaves = asked_repeats(asked);
+    if (rc_backend_call(engines->clients->backends, asked_index(asked), request, waiter) < 0) {
+        asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
+        return false;
+    }
+    return true;
+}
+
+/* --- of a process that is no more ------------------------------------------------------------------------------------- */
+
+/* Nobody knows whether the backend was reached, and what it did: it is asked again if it says that it can tell, else the client is told. */
+static void asked_again(struct rc_asked *asked)
+{
+    const struct rc_clients *clients = asked->engines->clients;
+    struct rc_hook *its = asked->its;
+    asked->lost = false;
+    asked->engines->asked_waiting--;
+    if (!asked_is_there(asked)) {
+        asked_end(asked);
+        return;
+    }
+    if (!asked_repeats(asked)) {
+        rc_metric_add(clients->metrics, RC_METRIC_CALLS_LOST, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "backend_answer_lost", "call=\"%s\" id=\"%s\" attempt=%u",
+                       rc_backend_call_name((enum rc_backend_call_kind)its->kind), its->call, its->attempt);
+        asked_fail(asked, RC_CODE_UNAVAILABLE, "the server's answer was lost: it may have been done, or not");
+        return;
+    }
+    its->attempt = its->attempt < UINT8_MAX ? its->attempt + 1 : UINT8_MAX;
+    its->flags &= (uint8_t)~RC_HOOK_LEFT;
+    rc_metric_add(clients->metrics, RC_METRIC_CALLS_AGAIN, 1);
+    struct rc_backend_request request = {
+        .kind = (enum rc_backend_call_kind)its->kind,
+        .body = rc_span_of(rc_heap_at(&clients->truth->heap, its->request), its->request_bytes),
+        .attempt = its->attempt};
+    memcpy(request.id, its->call, sizeof(request.id));
+    (void)asked_ask(asked, &request);
+}
+
+void rc_asked_taken(struct rc_engines *engines)
+{
+    struct rc_clients *clients = engines->clients;
+    for (uint32_t i = 1; i < clients->truth->hooks.high; i++) {
+        struct rc_hook *its = rc_truth_hook(clients->truth, i);
+        if (its->attempt == 0) {
             continue;
         }
-        if (asked_is_there(asked)) {
-            asked_go_on(asked, rc_span_of(asked->body, asked->body_bytes));
+        if ((its->flags & RC_HOOK_EARLY) && !rc_engine_lives(engines, its->client, its->random)) {
+            hook_free(clients, i); /* nobody will be in a namespace */
+            continue;
+        }
+        if (its->ack != 0 && rc_acks_waits(engines, its->ack, its->client, its->ack_emit)) {
+            rc_acks_told(engines, its->ack); /* its emit ends in its time */
+        }
+        its->ack = 0;
+        if (its->reply == 0 && !(its->flags & RC_HOOK_LEFT) && its->deaths < ASKED_DEATHS_MAX) {
+            its->deaths++;
+        }
+        its->flags |= (uint8_t)RC_HOOK_LEFT; /* until it is asked again: who dies of taking over has not died of this */
+        struct rc_asked *asked = calloc(1, sizeof(*asked));
+        if (asked == NULL) { /* sockets cannot be ended yet */
+            its->flags |= (uint8_t)RC_HOOK_UNTAKEN;
+            engines->asked_untaken++;
+            continue;
+        }
+        its->flags &= (uint8_t)~RC_HOOK_UNTAKEN;
+        *asked = (struct rc_asked){.engines = engines, .its = its, .index = i, .lost = its->reply == 0};
+        asked_link(asked);
+        engines->asked_waiting += asked_waits(asked);
+        engines->asked_early += asked_flag(asked, RC_HOOK_EARLY);
+    }
+}
+
+void rc_asked_leave(struct rc_engines *engines)
+{
+    rc_backends_leave(engines->clients->backends);
+    for (struct rc_asked *asked = engines->asked; asked != NULL; asked = asked->next) {
+        if (asked->its->reply == 0 && !asked->lost) {
+            asked->its->flags |= (uint8_t)RC_HOOK_LEFT;
+            asked->lost = true;
+            engines->asked_waiting++;
+        }
+    }
+}
+
+bool rc_asked_stops(const struct rc_engines *engines, uint32_t client)
+{
+    const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
+    for (const struct rc_asked *asked = engines->asked_of[client]; asked != NULL; asked = asked->next_of_client) {
+        const struct rc_hook *its = asked->its;
+        if (its->random == random && its->kind == RC_BACKEND_EVENT) {
+            const struct rc_config_backend *settings = asked_settings(asked);
+            return asked_of_client(engines, client, random) >= (settings != NULL ? settings->per_client : 1);
+        }
+    }
+    return false;
+}
+
+/* --- going on --------------------------------------------------------------------------------------------------------- */
+
+/* Whoever waits for one of them would wait for ever. */
+static void untaken_end(struct rc_engines *engines)
+{
+    struct rc_clients *clients = engines->clients;
+    for (uint32_t i = 1; i < clients->truth->hooks.high && engines->asked_untaken > 0; i++) {
+        const struct rc_hook *its = rc_truth_hook(clients->truth, i);
+        if (its->attempt == 0 || (its->flags & RC_HOOK_UNTAKEN) == 0) {
+            continue;
+        }
+        const uint32_t client = its->client;
+        const uint64_t random = its->random;
+        const bool elsewhere = (its->flags & RC_HOOK_ELSEWHERE) != 0;
+        engines->asked_untaken--;
+        hook_free(clients, i);
+        if (!elsewhere && rc_engine_lives(engines, client, random)) {
+            rc_client_failed_memory(clients, client);
+        }
+    }
+}
+
+void rc_asked_work(struct rc_engines *engines)
+{
+    if (engines->asked_untaken > 0) {
+        untaken_end(engines);
+    }
+    /* What one wants may end the clients of others. */
+    for (struct rc_asked *asked = engines->asked_waiting == 0 ? NULL : engines->asked; asked != NULL;
+         asked = engines->asked_next) {
+        engines->asked_next = asked->next;
+        if (asked->lost) {
+            asked_again(asked);
+        } else if (!asked_waits(asked)) {
+            continue;
+        } else if (asked_is_there(asked)) {
+            asked_go_on(asked, asked_reply(asked));
         } else {
-            engines->asked_waiting--;
             asked_end(asked);
         }
     }
@@ -227,29 +497,40 @@ void rc_asked_work(struct rc_engines *engines)
 
 uint32_t rc_asked_sleep_ms(const struct rc_engines *engines, uint32_t most_ms)
 {
-    return engines->asked_waiting > 0 && most_ms > ASKED_RETRY_MS ? ASKED_RETRY_MS : most_ms;
+    return engines->asked_waiting + engines->asked_untaken > 0 && most_ms > ASKED_RETRY_MS ? ASKED_RETRY_MS : most_ms;
+}
+
+int rc_asked_open(struct rc_engines *engines)
+{
+    /* Untouched pages while nobody is asked. */
+    engines->asked_of = calloc((size_t)engines->clients->truth->clients.count_max + 1, sizeof(*engines->asked_of));
+    return engines->asked_of == NULL ? -ENOMEM : 0;
 }
 
 void rc_asked_close(struct rc_engines *engines)
 {
     while (engines->asked != NULL) {
-        asked_free(engines->asked);
+        asked_forget(engines->asked);
     }
+    free(engines->asked_of);
     free(engines->reply);
+    engines->asked_of = NULL;
+    engines->reply = NULL;
 }
 
 static void frame_begin(struct rc_backend_frame *frame, const struct rc_asked *asked, enum rc_backend_call_kind kind)
 {
     const struct rc_clients *clients = asked->engines->clients;
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
-    struct rc_backend_caller caller = {.nsp = rc_span_of(asked->nsp, asked->nsp_bytes)};
-    if (!asked->elsewhere) {
-        caller.sid = rc_span_of(asked->sid, sizeof(asked->sid));
-        caller.user = rc_client_user_json(clients, asked->client, user);
-        caller.client = rc_client_set(clients, asked->client);
+    const struct rc_hook *its = asked->its;
+    struct rc_backend_caller caller = {.nsp = asked_nsp(asked)};
+    if (!asked_flag(asked, RC_HOOK_ELSEWHERE)) {
+        caller.sid = rc_span_of(its->sid, sizeof(its->sid));
+        caller.user = rc_client_user_json(clients, its->client, user);
+        caller.client = rc_client_set(clients, its->client);
     }
     rc_backend_frame_begin(frame, clients->backends, kind, &caller);
-    if (asked->elsewhere) {
+    if (asked_flag(asked, RC_HOOK_ELSEWHERE)) {
         rc_backend_frame_json(frame, "sid", (struct rc_span){0});
     }
 }
@@ -271,36 +552,56 @@ static void frame_args(struct rc_backend_frame *frame, struct rc_span args)
     rc_backend_frame_base64(frame, "attachments", attachments, count);
 }
 
-/* `client` 0: of another server's. */
-static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, uint32_t backend,
-                                  const struct rc_operation *operation, bool acked)
+/* All that a successor needs is there. */
+static void asked_begin(struct rc_asked *asked)
 {
+    RC_STORE_ORDER();
+    asked->its->attempt = 1;
+    RC_STORE_ORDER();
+}
+
+/* The ack of which this tells is not waited for any more. */
+static void asked_ack_over(struct rc_asked *asked)
+{
+    struct rc_hook *its = asked->its;
+    if (its->ack != 0) {
+        rc_acks_told(asked->engines, its->ack);
+        RC_STORE_ORDER();
+        its->ack = 0;
+    }
+}
+
+/* Not there yet (asked_begin). `client` 0: of another server's. NULL: no memory. */
+static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, uint32_t backend,
+                                  enum rc_backend_call_kind kind, const struct rc_operation *operation, uint8_t flags)
+{
+    struct rc_truth *truth = engines->clients->truth;
     struct rc_asked *asked = calloc(1, sizeof(*asked));
-    if (asked == NULL) {
+    const uint32_t index = asked == NULL ? 0 : rc_pool_alloc(&truth->hooks);
+    if (index == 0) {
+        free(asked);
         return NULL;
     }
-    RC_ASSERT(operation->nsp.count <= sizeof(asked->nsp) && operation->id.count <= sizeof(asked->id));
-    asked->engines = engines;
-    asked->client = client;
-    asked->elsewhere = client == 0;
-    asked->random = asked->elsewhere ? 0 : rc_truth_client(engines->clients->truth, client)->random;
-    asked->backend = backend;
-    asked->nsp_bytes = (uint8_t)operation->nsp.count;
+    struct rc_hook *its = rc_truth_hook(truth, index);
+    RC_ASSERT(operation->nsp.count <= sizeof(its->nsp) && operation->id.count <= sizeof(its->id));
+    its->client = client;
+    its->random = client == 0 ? 0 : rc_truth_client(truth, client)->random;
+    its->backend_name = rc_backend_mark(engines->clients->config, backend);
+    its->kind = (uint8_t)kind;
+    its->flags = flags | (client == 0 ? (uint8_t)RC_HOOK_ELSEWHERE : 0);
+    its->nsp_bytes = (uint8_t)operation->nsp.count;
     if (operation->nsp.count > 0) {
-        memcpy(asked->nsp, operation->nsp.bytes, operation->nsp.count);
+        memcpy(its->nsp, operation->nsp.bytes, operation->nsp.count);
     }
-    if (!acked && operation->id.count > 0) {
-        asked->id_bytes = (uint8_t)operation->id.count;
-        memcpy(asked->id, operation->id.bytes, operation->id.count);
+    if (operation->id.count > 0) {
+        its->id_bytes = (uint8_t)operation->id.count;
+        memcpy(its->id, operation->id.bytes, operation->id.count);
     }
-    if (operation->nsp.count > 0 && !asked->elsewhere) {
-        rc_engine_nsp_sid(engines, client, operation->nsp, asked->sid);
+    if (operation->nsp.count > 0 && client != 0) {
+        rc_engine_nsp_sid(engines, client, operation->nsp, its->sid);
     }
-    asked->next = engines->asked;
-    if (engines->asked != NULL) {
-        engines->asked->previous = asked;
-    }
-    engines->asked = asked;
+    *asked = (struct rc_asked){.engines = engines, .its = its, .index = index};
+    asked_link(asked);
     return asked;
 }
 
@@ -308,32 +609,33 @@ void rc_asked_connected(struct rc_engines *engines, uint32_t client, uint32_t ba
                         struct rc_span reply)
 {
     struct rc_operation operation;
+    if (rc_engine_is_linked(engines, client)) {
+        return; /* its namespaces are the application's, which decides what it gets */
+    }
     rc_operation_reset(&operation);
     operation.nsp = nsp;
-    struct rc_asked *asked = asked_new(engines, client, backend, &operation, true);
-    uint8_t *body = asked == NULL ? NULL : malloc(reply.count);
-    if (body == NULL) {
+    const bool early =
+        nsp.count == 0 && rc_engine_is(engines, client) &&
+        rc_encoding_codec(rc_truth_client(engines->clients->truth, client)->encoding) != RC_CODEC_ENGINEIO;
+    struct rc_asked *asked = asked_new(engines, client, backend, RC_BACKEND_CONNECT, &operation, RC_HOOK_CONNECTED);
+    if (asked == NULL || !asked_keep_reply(asked, reply)) {
         if (asked != NULL) {
             asked_free(asked);
         }
         rc_client_failed_memory(engines->clients, client);
         return;
     }
-    memcpy(body, reply.bytes, reply.count);
-    asked->connected = true;
-    asked->kind = RC_BACKEND_CONNECT;
-    asked->body = body;
-    asked->body_bytes = (uint32_t)reply.count;
-    asked->early = nsp.count == 0 && rc_engine_is(engines, client) &&
-                   rc_encoding_codec(rc_truth_client(engines->clients->truth, client)->encoding) != RC_CODEC_ENGINEIO;
-    *(asked->early ? &engines->asked_early : &engines->asked_waiting) += 1;
+    asked->its->flags |= early ? (uint8_t)RC_HOOK_EARLY : 0;
+    asked_begin(asked);
+    *(early ? &engines->asked_early : &engines->asked_waiting) += 1;
 }
 
 static struct rc_asked *asked_early_of(const struct rc_engines *engines, uint32_t client)
 {
-    struct rc_asked *asked = engines->asked_early == 0 ? NULL : engines->asked;
-    while (asked != NULL && (asked->client != client || !asked->early)) {
-        asked = asked->next;
+    const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
+    struct rc_asked *asked = engines->asked_early == 0 ? NULL : engines->asked_of[client];
+    while (asked != NULL && (asked->its->random != random || !asked_flag(asked, RC_HOOK_EARLY))) {
+        asked = asked->next_of_client;
     }
     return asked;
 }
@@ -344,11 +646,13 @@ void rc_asked_joined(struct rc_engines *engines, uint32_t client, struct rc_span
     if (asked == NULL) {
         return;
     }
-    RC_ASSERT(nsp.count <= sizeof(asked->nsp));
-    asked->nsp_bytes = (uint8_t)nsp.count;
-    memcpy(asked->nsp, nsp.bytes, nsp.count);
-    rc_engine_nsp_sid(engines, client, nsp, asked->sid);
-    asked->early = false;
+    struct rc_hook *its = asked->its;
+    RC_ASSERT(nsp.count <= sizeof(its->nsp));
+    memcpy(its->nsp, nsp.bytes, nsp.count);
+    rc_engine_nsp_sid(engines, client, nsp, its->sid);
+    RC_STORE_ORDER();
+    its->nsp_bytes = (uint8_t)nsp.count;
+    its->flags &= (uint8_t)~RC_HOOK_EARLY;
     engines->asked_early--;
     engines->asked_waiting++;
 }
@@ -357,7 +661,6 @@ void rc_asked_forget(struct rc_engines *engines, uint32_t client)
 {
     struct rc_asked *asked = asked_early_of(engines, client);
     if (asked != NULL) {
-        engines->asked_early--;
         asked_free(asked);
     }
 }
@@ -365,25 +668,32 @@ void rc_asked_forget(struct rc_engines *engines, uint32_t client)
 /* The frame is whole. False: it cannot be asked, and is over with. */
 static bool asked_call(struct rc_asked *asked, struct rc_backend_frame *frame)
 {
-    struct rc_engines *engines = asked->engines;
-    const struct rc_backend_waiter waiter = {
-        .context = engines, .answered = on_answered, .token = (uint64_t)(uintptr_t)asked};
-    memcpy(asked->call, frame->request.id, sizeof(asked->call));
-    if (rc_rule_traces(engines->clients)) {
-        rc_rule_trace_asked(engines->clients, asked->client, rc_span_text(asked->event != NULL ? asked->event : ""),
-                            asked_backend(asked), rc_span_of(asked->call, strnlen(asked->call, sizeof(asked->call))));
+    memcpy(asked->its->call, frame->request.id, sizeof(asked->its->call));
+    bool good = rc_backend_frame_end(frame);
+    if (good) {
+        asked_keep_request(asked, frame->request.body);
+        asked_begin(asked);
+        asked_ack_over(asked);
+        good = asked_ask(asked, &frame->request);
+    } else {
+        asked_ack_over(asked);
+        asked_fail(asked, RC_CODE_UNAVAILABLE, "no memory");
     }
-    asked->kind = frame->request.kind;
-    if (rc_backend_frame_call(frame, engines->clients->backends, asked->backend, waiter) < 0) {
-        asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
-        return false;
+    rc_backend_frame_drop(frame);
+    return good;
+}
+
+static void ack_lost(struct rc_engines *engines, uint32_t ack, enum rc_metric_id metric)
+{
+    rc_metric_add(engines->clients->metrics, metric, 1);
+    if (ack != 0) {
+        rc_acks_told(engines, ack);
     }
-    return true;
 }
 
 /* Who has answered an emit, and with what; no arguments: who has not, and how many they are, if they are clients of other servers. */
 static void asked_ack(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args,
-                      uint16_t missing)
+                      uint16_t missing, uint32_t ack)
 {
     struct rc_backend_frame frame;
     struct rc_operation operation;
@@ -391,20 +701,24 @@ static void asked_ack(struct rc_engines *engines, uint32_t client, struct rc_spa
     struct rc_span token;
     rc_operation_reset(&operation);
     if (!rc_asking_read(asker, &operation.nsp, &backend, &token)) {
-        rc_metric_add(engines->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
+        ack_lost(engines, ack, RC_METRIC_RING_CORRUPT);
         return;
     }
     const int index = rc_backend_find(engines->clients->config, backend);
     if (index < 0) { /* a reload took it away */
-        rc_metric_add(engines->clients->metrics, RC_METRIC_ACKS_DROPPED, 1);
+        ack_lost(engines, ack, RC_METRIC_ACKS_DROPPED);
         return;
     }
-    struct rc_asked *asked = asked_new(engines, client, (uint32_t)index, &operation, true);
+    struct rc_asked *asked = asked_new(engines, client, (uint32_t)index, RC_BACKEND_ACK, &operation, RC_HOOK_QUIET);
     if (asked == NULL) {
-        rc_metric_add(engines->clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
+        ack_lost(engines, ack, RC_METRIC_MEMORY_REFUSALS);
         return;
     }
-    asked->quiet = true;
+    if (ack != 0) {
+        const struct rc_truth *truth = engines->clients->truth;
+        asked->its->ack_emit = rc_truth_emit(truth, rc_truth_ack(truth, ack)->emit)->id;
+        asked->its->ack = ack;
+    }
     frame_begin(&frame, asked, RC_BACKEND_ACK);
     rc_backend_frame_text(&frame, "token", token);
     if (args.count > 0) {
@@ -420,9 +734,9 @@ static void asked_ack(struct rc_engines *engines, uint32_t client, struct rc_spa
     (void)asked_call(asked, &frame);
 }
 
-void rc_asked_told(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args)
+void rc_asked_told(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args, uint32_t ack)
 {
-    asked_ack(engines, client, asker, args, 0);
+    asked_ack(engines, client, asker, args, 0, ack);
 }
 
 void rc_asked_elsewhere(struct rc_engines *engines, struct rc_span data, uint16_t missing)
@@ -433,7 +747,7 @@ void rc_asked_elsewhere(struct rc_engines *engines, struct rc_span data, uint16_
         rc_metric_add(engines->clients->metrics, RC_METRIC_RING_CORRUPT, 1);
         return;
     }
-    asked_ack(engines, 0, asker, args, args.count > 0 ? 0 : missing);
+    asked_ack(engines, 0, asker, args, args.count > 0 ? 0 : missing, 0);
 }
 
 void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span name,
@@ -444,18 +758,19 @@ void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span 
     const int backend = rc_backend_find(clients->config, name);
     struct rc_backend_frame frame;
     RC_ASSERT(backend >= 0); /* rc_config_backends_check */
-    struct rc_asked *asked = asked_new(engines, client, (uint32_t)backend, operation, acked);
+    struct rc_asked *asked = asked_new(engines, client, (uint32_t)backend, RC_BACKEND_EVENT, operation, 0);
     if (asked == NULL) {
         rc_client_failed_memory(clients, client);
         return;
     }
+    asked->its->id_bytes = acked ? 0 : asked->its->id_bytes;
     if (rc_rule_traces(clients)) { /* without it the trace has a stage less that it can be looked for by */
         asked->event = strndup((const char *)operation->event.bytes, operation->event.count);
     }
     frame_begin(&frame, asked, RC_BACKEND_EVENT);
     rc_backend_frame_text(&frame, "event", operation->event);
     frame_args(&frame, args);
-    rc_backend_frame_bool(&frame, "ack", asked->id_bytes > 0);
+    rc_backend_frame_bool(&frame, "ack", asked->its->id_bytes > 0);
     if (!asked_call(asked, &frame)) {
         return;
     }

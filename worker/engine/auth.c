@@ -55,6 +55,10 @@ int rc_engine_auth_keep(struct rc_engines *engines, uint32_t client, struct rc_s
     if (!engines->keeps_auth || auth.count == 0) {
         return 0;
     }
+    /* It was looked at when the CONNECT came, and a reload may have come between. */
+    if (!rc_engine_auth_fits(engines, client, nsp, auth)) {
+        return -EMSGSIZE;
+    }
     const struct auth_entry entry = {.json_bytes = (uint16_t)auth.count, .nsp_bytes = (uint16_t)nsp.count};
     const uint32_t used = engine->auth == 0 ? (uint32_t)sizeof(struct auth_head) : auth_block(engines, client)->bytes;
     const uint32_t need = used + entry_bytes(&entry);
@@ -81,6 +85,34 @@ struct rc_span rc_engine_auth(const struct rc_engines *engines, uint32_t client,
     }
     const uint8_t *bytes = (const uint8_t *)auth_block(engines, client) + at;
     return rc_span_of(bytes + sizeof(entry) + entry.nsp_bytes, entry.json_bytes);
+}
+
+struct rc_span rc_engine_auth_whole(const struct rc_engines *engines, uint32_t client)
+{
+    const struct auth_head *head = auth_block(engines, client);
+    return head == NULL ? rc_span_of(NULL, 0) : rc_span_of(head, head->bytes);
+}
+
+bool rc_engine_auth_right(struct rc_span bytes)
+{
+    struct auth_head head;
+    struct auth_entry entry;
+    size_t at = sizeof(head);
+    if (bytes.count == 0) {
+        return true;
+    }
+    if (bytes.count <= sizeof(head) || bytes.count > RC_ENGINE_AUTH_BYTES_MAX) {
+        return false;
+    }
+    memcpy(&head, bytes.bytes, sizeof(head));
+    while (bytes.count - at >= sizeof(entry)) {
+        memcpy(&entry, bytes.bytes + at, sizeof(entry));
+        if (entry_bytes(&entry) > bytes.count - at) {
+            return false;
+        }
+        at += entry_bytes(&entry);
+    }
+    return at == bytes.count && head.bytes == bytes.count;
 }
 
 void rc_engine_auth_forget(struct rc_engines *engines, uint32_t client, struct rc_span nsp)

@@ -13,10 +13,13 @@
 
 /* Is it within the bound, or nothing that is kept? */
 bool rc_engine_auth_fits(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, struct rc_span auth);
-/* Keeps it. -ENOMEM. */
+/* Keeps it. -ENOMEM; -EMSGSIZE: it is not within the bound. */
 int rc_engine_auth_keep(struct rc_engines *engines, uint32_t client, struct rc_span nsp, struct rc_span auth);
 /* What was kept of a namespace, empty: nothing. Valid until the next call. */
 struct rc_span rc_engine_auth(const struct rc_engines *engines, uint32_t client, struct rc_span nsp);
+/* All that is kept, as it stands in its block; empty: nothing. Is it such bytes? */
+struct rc_span rc_engine_auth_whole(const struct rc_engines *engines, uint32_t client);
+bool rc_engine_auth_right(struct rc_span bytes);
 void rc_engine_auth_forget(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
 
 #endif

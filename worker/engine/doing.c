@@ -219,6 +219,18 @@ static void doing_end(struct rc_engines *engines, struct rc_doing *doing)
     free(doing);
 }
 
+bool rc_doing_is(const struct rc_engines *engines, uint64_t random)
+{
+    for (const struct rc_doing *doing = engines->doing; doing != NULL; doing = doing->next) {
+        for (uint32_t i = 0; i < doing->count; i++) {
+            if (doing->items[i].random == random) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static uint64_t doing_now_ms(const struct rc_engines *engines)
 {
     return engines->clients->io->now_ns / 1000000u;

@@ -18,6 +18,8 @@
 /* Is it for here? */
 bool rc_doing_mine(const struct rc_envelope_view *view);
 void rc_doing_serve(struct rc_engines *engines, const struct rc_envelope_view *view);
+/* Is anything being done for the client of that random? */
+bool rc_doing_is(const struct rc_engines *engines, uint64_t random);
 /* Goes on with those that wait. */
 void rc_doing_work(struct rc_engines *engines);
 uint32_t rc_doing_sleep_ms(const struct rc_engines *engines, uint32_t most_ms);

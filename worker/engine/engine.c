@@ -9,11 +9,13 @@
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
 #include "common/config/socketio.h"
+#include "common/metrics/event_rows.h"
 #include "common/text/base64.h"
 #include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/does.h"
 #include "worker/engine/doing.h"
+#include "worker/engine/moving.h"
 #include "worker/engine/recoverable.h"
 #include "worker/engine/returning.h"
 #include "worker/engine/rule_wait.h"
@@ -134,6 +136,7 @@ static void engine_gone(void *context, uint32_t client)
 {
     struct rc_engines *engines = context;
     const struct rc_clients *clients = engines->clients;
+    rc_asked_forget(engines, client);
     if ((rc_engine_of(engines, client)->flags & RC_ENGINE_SESSION) == 0) {
         return;
     }
@@ -161,8 +164,14 @@ static void engine_ended(void *context, uint32_t client)
     /* Requests that are answered below may bring others of this session: they must not find it. */
     rc_engine_retire(engines, client);
     if (engine->flags & RC_ENGINE_SESSION) {
+        if (rc_truth_client(clients->truth, client)->moving) {
+            rc_engine_tokens_went(engines, client);
+            rc_recoverables_went(engines, client);
+        }
         rc_socketio_ended(engines, client);
-        engines->polls.ended(engines->polls.context, client, RC_EIO_CLOSE);
+        /* One that has gone asks again, and comes to where it is. */
+        engines->polls.ended(engines->polls.context, client,
+                             rc_truth_client(clients->truth, client)->moving ? RC_EIO_NOOP : RC_EIO_CLOSE);
         if (engine->flags & RC_ENGINE_COUNTED) {
             rc_address_limit_remove(&clients->addresses, &engine->address);
         }
@@ -186,11 +195,24 @@ static void engine_ended(void *context, uint32_t client)
 
 static void engine_pong(struct rc_engines *engines, uint32_t client)
 {
-    struct rc_engine *engine = rc_engine_of(engines, client);
+    if (rc_engine_is_3(engines, client)) {
+        rc_engine_broken(engines, client, "a pong of the client");
+        return;
+    }
     rc_metric_add(engines->clients->metrics, RC_METRIC_PONGS, 1);
-    engine->flags &= (uint16_t)~RC_ENGINE_PONG_DUE;
-    engine->ping_ds = rc_engine_deadline(engines, rc_engine_settings(engines)->ping_interval_ms);
-    rc_engine_schedule(engines, client);
+    rc_engine_beat(engines, client);
+}
+
+/* Of Engine.IO 3 it is the client that asks. */
+static void engine_ping(struct rc_engines *engines, uint32_t client)
+{
+    static const char pong = RC_EIO_PONG;
+    if (!rc_engine_is_3(engines, client)) {
+        rc_engine_broken(engines, client, "a ping of the client");
+        return;
+    }
+    rc_engine_beat(engines, client);
+    rc_engine_reply(engines, client, RC_PART_TEXT, &pong, 1);
 }
 
 /* Bare Engine.IO: a message is one of the raw protocol, or comes back. */
@@ -199,7 +221,7 @@ static enum rc_engine_result engine_message(struct rc_engines *engines, uint32_t
 {
     struct rc_clients *clients = engines->clients;
     const enum rc_codec_id codec = rc_encoding_codec(rc_truth_client(clients->truth, client)->encoding);
-    if (codec == RC_CODEC_LINK) {
+    if (rc_codec_is_link(codec)) {
         return engines->link.message(engines->link.context, client, kind, bytes, count) ? RC_ENGINE_DONE
                                                                                         : RC_ENGINE_LATER;
     }
@@ -230,6 +252,20 @@ static enum rc_engine_result engine_base64(struct rc_engines *engines, uint32_t 
     return engine_message(engines, client, RC_PART_BINARY, engines->decoded, (size_t)decoded, done);
 }
 
+/* Of Engine.IO 3 its type stands before it; nothing but messages is binary. */
+static enum rc_engine_result engine_binary(struct rc_engines *engines, uint32_t client, enum rc_part_kind kind,
+                                           uint8_t *bytes, size_t count, uint32_t *done)
+{
+    const bool text = kind == RC_PART_TEXT;
+    const size_t head = text + rc_engine_is_3(engines, client);
+    if (count < head || (head > text && bytes[text] != (text ? RC_EIO_MESSAGE : RC_EIO_3_MESSAGE))) {
+        rc_engine_broken(engines, client, "no Engine.IO packet");
+        return RC_ENGINE_DONE;
+    }
+    return text ? engine_base64(engines, client, bytes + head, count - head, done)
+                : engine_message(engines, client, kind, bytes + head, count - head, done);
+}
+
 /* The client says good-bye: a GET of its that waits is answered, and nobody finds the session meanwhile. */
 static void engine_left(struct rc_engines *engines, uint32_t client)
 {
@@ -248,11 +284,9 @@ enum rc_engine_result rc_engine_packet(struct rc_engines *engines, uint32_t clie
         rc_engine_probe_packet(engines, client, bytes, kind == RC_PART_TEXT ? count : 0);
         return RC_ENGINE_DONE;
     }
-    if (kind == RC_PART_BINARY) {
-        return engine_message(engines, client, kind, bytes, count, done);
-    }
-    if (count > 0 && bytes[0] == 'b') { /* of payloads; engine.io takes it here as well */
-        return engine_base64(engines, client, bytes + 1, count - 1, done);
+    if (kind == RC_PART_BINARY ||
+        (count > 0 && bytes[0] == 'b')) { /* base64 is of payloads; engine.io takes it here as well */
+        return engine_binary(engines, client, kind, bytes, count, done);
     }
     switch (count == 0 ? '\0' : (char)bytes[0]) {
     case RC_EIO_MESSAGE:
@@ -268,7 +302,7 @@ enum rc_engine_result rc_engine_packet(struct rc_engines *engines, uint32_t clie
     case RC_EIO_NOOP:
         return RC_ENGINE_DONE; /* of no meaning here */
     case RC_EIO_PING:
-        rc_engine_broken(engines, client, "a ping of the client");
+        engine_ping(engines, client);
         return RC_ENGINE_DONE;
     default:
         rc_engine_broken(engines, client, "no Engine.IO packet");
@@ -278,13 +312,40 @@ enum rc_engine_result rc_engine_packet(struct rc_engines *engines, uint32_t clie
 
 /* --- ready ----------------------------------------------------------------------------------------------------------- */
 
+/* Whoever is sent away gets what was said to it before, that it is sent away, and nothing that is said from here on, however long its next request
+ * is in coming. False: it has ended. */
+static bool engine_goodbye(struct rc_engines *engines, uint32_t client)
+{
+    struct rc_engine *engine = rc_engine_of(engines, client);
+    const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
+    if (!rc_engine_gather(engines, client)) {
+        return false;
+    }
+    engine->flags |= RC_ENGINE_DEAF;
+    if (engine->poll == 0) {
+        rc_truth_client(engines->clients->truth, client)->flags &= (uint16_t)~RC_CLIENT_POLLED;
+    }
+    if (engine->flags & RC_ENGINE_FAREWELL) {
+        engine->flags &= (uint16_t)~RC_ENGINE_FAREWELL;
+        rc_socketio_farewell(engines, client);
+    }
+    return rc_engine_lives(engines, client, random);
+}
+
 void rc_engine_ready(void *context, uint32_t client)
 {
     struct rc_engines *engines = context;
     struct rc_clients *clients = engines->clients;
     struct rc_engine *engine = rc_engine_of(engines, client);
     if (!(engine->flags & RC_ENGINE_SESSION) || rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN ||
-        rc_engine_upgrade(engines, client) || engine->poll == 0) {
+        rc_engine_upgrade(engines, client)) {
+        return;
+    }
+    if ((engine->flags & (RC_ENGINE_GOODBYE | RC_ENGINE_CUT | RC_ENGINE_DEAF)) == RC_ENGINE_GOODBYE &&
+        !(rc_truth_client(clients->truth, client)->flags & RC_CLIENT_WAITS_JOIN) && !engine_goodbye(engines, client)) {
+        return;
+    }
+    if (engine->poll == 0) {
         return;
     }
     if (engine->flags & RC_ENGINE_CUT) {
@@ -292,7 +353,8 @@ void rc_engine_ready(void *context, uint32_t client)
         return;
     }
     const uint64_t random = rc_truth_client(clients->truth, client)->random;
-    const bool more = rc_hub_take(clients->hub, client, &engines->taken);
+    const bool more = (engine->flags & RC_ENGINE_DEAF) ? rc_hub_take_replies(clients->hub, client, &engines->taken)
+                                                       : rc_hub_take(clients->hub, client, &engines->taken);
     if (engines->taken.count == 0) {
         if (more) {
             rc_hub_touch(clients->hub, client);
@@ -345,8 +407,13 @@ static void ops_cut_off(void *context, uint32_t client)
 
 static void ops_farewell(void *context, uint32_t client)
 {
-    rc_engine_note_end(context, client, RC_ENGINE_WHY_SENT_OFF);
-    rc_socketio_farewell(context, client);
+    struct rc_engines *engines = context;
+    rc_engine_note_end(engines, client, RC_ENGINE_WHY_SENT_OFF);
+    if (rc_truth_client(engines->clients->truth, client)->socket == RC_SOCKET_NONE) {
+        rc_engine_of(engines, client)->flags |= RC_ENGINE_FAREWELL; /* behind what there is for it: engine_goodbye */
+    } else {
+        rc_socketio_farewell(engines, client);
+    }
 }
 
 static void ops_let_in(void *context, uint32_t client, uint32_t backend, struct rc_span reply)
@@ -373,6 +440,7 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
                                    .told = rc_asked_told,
                                    .came_back = rc_socketio_came_back,
                                    .keeps_auth = rc_rules_use_auth(clients->config)};
+    rc_event_rows_adopt(clients->control->own->rows, clients->config);
     rc_sid_instance(engines->instance, clients->control->instance_id);
     clients->engine = (struct rc_engine_ops){.context = engines,
                                              .message = ops_message,
@@ -384,7 +452,13 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
                                              .ended = engine_ended,
                                              .let_in = ops_let_in,
                                              .changed = ops_changed,
-                                             .post = ops_post};
+                                             .post = ops_post,
+                                             .moving = {.hindrance = rc_engine_hindrance,
+                                                        .bytes = rc_engine_moving_bytes,
+                                                        .goes = rc_engine_goes,
+                                                        .came = rc_engine_came,
+                                                        .went = rc_engine_went,
+                                                        .lost = rc_engine_lost}};
 }
 
 void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *config)
@@ -393,6 +467,7 @@ void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *
         engines->rules++;
     }
     engines->keeps_auth = rc_rules_use_auth(config);
+    rc_event_rows_adopt(engines->clients->control->own->rows, config);
 }
 
 int rc_engines_start(struct rc_engines *engines)
@@ -402,6 +477,7 @@ int rc_engines_start(struct rc_engines *engines)
     rc = rc < 0 ? rc : rc_unjoined_open(engines);
     rc = rc < 0 ? rc : rc_recoverable_open(engines);
     rc = rc < 0 ? rc : rc_returnings_open(engines);
+    rc = rc < 0 ? rc : rc_asked_open(engines);
     return rc < 0 ? rc : rc_acks_open(engines);
 }
 

@@ -1,13 +1,15 @@
 /*
  * rebuild: timers of Engine.IO sessions, and of whom answers are waited for, made from a truth that another process has written. See engine.h.
  *
- * Rows that wait, and what backends and rooms are asked for them, are of the process: their clients go on with the same packet, and what it
- * asks is asked anew. Nothing of the truth changes that a predecessor which stopped would miss.
+ * Rows that wait, and what rooms are asked for them, are of the process: their clients go on with the same packet, and what it asks is asked
+ * anew. Nothing of the truth changes that a predecessor which stopped would miss.
  */
 #include "worker/engine/engine.h"
 
 #include "common/base/check.h"
 #include "worker/engine/acks.h"
+#include "worker/engine/asked.h"
+#include "worker/engine/moving.h"
 #include "worker/engine/recoverable.h"
 #include "worker/engine/unjoined.h"
 
@@ -40,6 +42,8 @@ void rc_engines_taken(struct rc_engines *engines)
             forget_requests(clients->truth, i);
         }
     }
+    rc_acks_taken(engines); /* before whoever gave it ends */
+    rc_asked_taken(engines);
 }
 
 void rc_engines_rebuild(struct rc_engines *engines, const struct rc_truth_found *found)
@@ -60,4 +64,5 @@ void rc_engines_rebuild(struct rc_engines *engines, const struct rc_truth_found 
     }
     rc_acks_rebuild(engines, found);
     rc_recoverable_rebuild(engines, found);
+    rc_engine_tokens_rebuild(engines);
 }

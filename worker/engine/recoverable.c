@@ -141,8 +141,7 @@ static size_t record_end(const struct rc_engines *engines, const struct rc_recov
     return sizeof(head);
 }
 
-static int record_write(struct rc_engines *engines, const struct rc_recoverable *one, const uint8_t *record,
-                        size_t bytes)
+static int record_write(struct rc_engines *engines, struct rc_recoverable *one, const uint8_t *record, size_t bytes)
 {
     struct rc_clients *clients = engines->clients;
     char everybody[RC_CHANNEL_NAME_MAX];
@@ -152,10 +151,15 @@ static int record_write(struct rc_engines *engines, const struct rc_recoverable 
                  .origin = {.random = one->random, .slot = one->client, .worker = (uint16_t)clients->worker},
                  .position = engines->recoverables_since,
                  .channel_bytes = (uint8_t)rc_channel_of_room(everybody, sizeof(everybody), nsp, (struct rc_span){0}),
+                 .code = one->again ? RC_SIO_SESSION_AGAIN : 0,
                  .data_bytes = (uint32_t)bytes},
         .channel = everybody,
         .data = record};
-    return rc_uplink_write(clients->uplink, RC_UP_SESSION, &view);
+    const int rc = rc_uplink_write(clients->uplink, RC_UP_SESSION, &view);
+    if (rc != -EAGAIN) {
+        one->again = 1; /* also what was too large: nothing is kept for it */
+    }
+    return rc;
 }
 
 static void recoverable_free(struct rc_engines *engines, uint32_t index)
@@ -190,12 +194,13 @@ static int tell_one(struct rc_engines *engines, uint32_t index)
     } else {
         bytes = record_end(engines, one);
     }
-    const int rc = record_write(engines, one, record, bytes);
+    int rc = record_write(engines, one, record, bytes);
+    if (rc < 0 && rc != -EAGAIN) { /* the relay must not go on with how it stood before */
+        rc_log_limited(RC_LOG_WARN, 5, "session_not_told", "bytes=%zu remedy=\"raise server.ring_size\"", bytes);
+        rc = record_write(engines, one, engines->session, record_end(engines, one));
+    }
     if (rc == -EAGAIN) {
         return rc;
-    }
-    if (rc < 0) {
-        rc_log_limited(RC_LOG_WARN, 5, "session_not_told", "bytes=%zu remedy=\"raise server.ring_size\"", bytes);
     }
     one->flags &= (uint8_t)~RC_RECOVERABLE_DIRTY;
     if (one->flags & RC_RECOVERABLE_GONE) {
@@ -256,6 +261,7 @@ void rc_recoverable_begin(struct rc_engines *engines, uint32_t client, struct rc
         memcpy(one->pid, as->pid, sizeof(one->pid));
         memcpy(one->sid, as->sid, sizeof(one->sid));
         one->flags = RC_RECOVERABLE_QUIET;
+        one->again = 1;
         return;
     }
     pid_make(engines, client, one->pid);
@@ -291,7 +297,19 @@ void rc_recoverable_came(struct rc_engines *engines, uint32_t client, struct rc_
     mark_dirty(engines, index);
 }
 
-void rc_recoverable_lost(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+/* As it was told to this worker, into engines->session: its bytes. */
+static size_t record_of(const struct rc_engines *engines, struct rc_span as)
+{
+    struct rc_sio_session_head head;
+    RC_ASSERT(as.count >= sizeof(head) && as.count <= RC_SIO_SESSION_BYTES_MAX);
+    memcpy(engines->session, as.bytes, as.count);
+    memcpy(&head, as.bytes, sizeof(head));
+    head.state = RC_SIO_SESSION_LOST;
+    memcpy(engines->session, &head, sizeof(head));
+    return as.count;
+}
+
+void rc_recoverable_lost(struct rc_engines *engines, uint32_t client, struct rc_span nsp, struct rc_span as)
 {
     const uint32_t index = is_on(engines) ? rc_truth_recoverable_of(engines->clients->truth, client, nsp) : 0;
     if (index == 0) {
@@ -299,7 +317,7 @@ void rc_recoverable_lost(struct rc_engines *engines, uint32_t client, struct rc_
     }
     struct rc_recoverable *one = recoverable_at(engines, index);
     uint32_t capacity = 0;
-    const size_t bytes = record_put(engines, one, RC_SIO_SESSION_LOST);
+    const size_t bytes = as.count > 0 ? record_of(engines, as) : record_put(engines, one, RC_SIO_SESSION_LOST);
     one->flags |= RC_RECOVERABLE_QUIET; /* nothing else is told of it */
     if (bytes == 0) {
         return;
@@ -335,6 +353,103 @@ void rc_recoverable_end(struct rc_engines *engines, uint32_t client, struct rc_s
     rc_recoverables_tell(engines); /* before the relay hears that its rooms are empty */
 }
 
+/* --- from worker to worker --------------------------------------------------------------------------------------------- */
+
+/* A socket as bytes; the name of its namespace is behind it. */
+struct moving_socket {
+    uint64_t since_ms;
+    char pid[RC_PID_BYTES];
+    char sid[RC_SID_BYTES];
+    uint8_t nsp_bytes;
+    uint8_t pad[7];
+};
+
+bool rc_recoverables_told(const struct rc_engines *engines, uint32_t client)
+{
+    for (uint32_t i = is_on(engines) ? *first_of(engines, client) : 0; i != 0; i = recoverable_at(engines, i)->next) {
+        if (recoverable_at(engines, i)->flags != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Who goes has told all (rc_recoverables_told); of who went from a predecessor all is to be told again. */
+void rc_recoverables_went(struct rc_engines *engines, uint32_t client)
+{
+    while (is_on(engines) && *first_of(engines, client) != 0) {
+        const uint32_t index = *first_of(engines, client);
+        struct rc_recoverable *one = recoverable_at(engines, index);
+        *first_of(engines, client) = one->next;
+        if (one->flags & RC_RECOVERABLE_DIRTY) {
+            one->flags |= RC_RECOVERABLE_GONE | RC_RECOVERABLE_TOLD; /* its turn frees it, and tells nothing */
+        } else {
+            recoverable_free(engines, index);
+        }
+    }
+}
+
+uint32_t rc_recoverables_write(const struct rc_engines *engines, uint32_t client, uint8_t *out, uint32_t room)
+{
+    uint32_t bytes = 0;
+    for (uint32_t i = is_on(engines) ? *first_of(engines, client) : 0; i != 0; i = recoverable_at(engines, i)->next) {
+        const struct rc_recoverable *one = recoverable_at(engines, i);
+        const struct rc_span nsp = rc_truth_recoverable_nsp(engines->clients->truth, one);
+        struct moving_socket socket = {.since_ms = one->since_ms, .nsp_bytes = (uint8_t)nsp.count};
+        memcpy(socket.pid, one->pid, sizeof(socket.pid));
+        memcpy(socket.sid, one->sid, sizeof(socket.sid));
+        if (sizeof(socket) + nsp.count > room - bytes) {
+            return RC_RECOVERABLES_NO_ROOM;
+        }
+        if (out != NULL) {
+            memcpy(out + bytes, &socket, sizeof(socket));
+            memcpy(out + bytes + sizeof(socket), nsp.bytes, nsp.count);
+        }
+        bytes += (uint32_t)(sizeof(socket) + nsp.count);
+    }
+    return bytes;
+}
+
+/* There is no memory to keep the socket: it cannot come back. -ENOMEM: that cannot be told either, so it must not stay. */
+static int moving_lost(struct rc_engines *engines, uint32_t client, const struct rc_sio_session_head *as)
+{
+    struct rc_recoverable one = {.random = rc_truth_client(engines->clients->truth, client)->random, .client = client};
+    memcpy(one.pid, as->pid, sizeof(one.pid));
+    memcpy(one.sid, as->sid, sizeof(one.sid));
+    return record_write(engines, &one, engines->session, record_end(engines, &one)) == 0 ? 0 : -ENOMEM;
+}
+
+int rc_recoverables_read(struct rc_engines *engines, uint32_t client, struct rc_span bytes)
+{
+    while (bytes.count > 0) {
+        struct moving_socket socket;
+        if (bytes.count < sizeof(socket)) {
+            return -EBADMSG;
+        }
+        memcpy(&socket, bytes.bytes, sizeof(socket));
+        const struct rc_span nsp = rc_span_of(bytes.bytes + sizeof(socket), socket.nsp_bytes);
+        if (socket.nsp_bytes == 0 || nsp.count > bytes.count - sizeof(socket) ||
+            !rc_engine_has_joined(engines, client, nsp)) {
+            return -EBADMSG;
+        }
+        struct rc_sio_session_head as = {.since_ms = socket.since_ms};
+        memcpy(as.pid, socket.pid, sizeof(as.pid));
+        memcpy(as.sid, socket.sid, sizeof(as.sid));
+        if (rc_truth_recoverable_of(engines->clients->truth, client, nsp) == 0) {
+            rc_recoverable_begin(engines, client, nsp, &as);
+            rc_recoverable_came(engines, client, nsp);
+        }
+        if (is_on(engines) && rc_truth_recoverable_of(engines->clients->truth, client, nsp) == 0 &&
+            moving_lost(engines, client, &as) < 0) {
+            return -ENOMEM;
+        }
+        bytes = rc_span_of(nsp.bytes + nsp.count, bytes.count - sizeof(socket) - nsp.count);
+    }
+    return 0;
+}
+
+/* --- from another process's truth -------------------------------------------------------------------------------------- */
+
 /* Of one that was coming back the question was the former process's: it is somebody new, or comes again. */
 static void rebuild_one(struct rc_engines *engines, uint32_t index)
 {
@@ -344,6 +459,7 @@ static void rebuild_one(struct rc_engines *engines, uint32_t index)
                         (one->flags & RC_RECOVERABLE_QUIET) == 0;
     struct rc_sid sid;
     one->flags &= (uint8_t) ~(RC_RECOVERABLE_QUIET | RC_RECOVERABLE_DIRTY);
+    one->again = 1;
     if (!joined) {
         one->flags |= RC_RECOVERABLE_GONE;
     } else {

@@ -40,10 +40,20 @@ void rc_recoverable_came(struct rc_engines *engines, uint32_t client, struct rc_
 /* Something of the client that all its sockets have is another now; it is in a channel from now on, or not any more. */
 void rc_recoverable_changed(struct rc_engines *engines, uint32_t client);
 void rc_recoverable_room(struct rc_engines *engines, uint32_t client, uint32_t channel);
-/* Its connection has ended: the relay is told so before anybody hears of it, who may bring it back at once. While it is in its rooms. */
-void rc_recoverable_lost(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
+/* Its connection has ended: the relay is told so before anybody hears of it, who may bring it back at once. While it is in its rooms. `as`: it was
+ * still coming back, as this session (rc_returning.session); empty: as its client stands. */
+void rc_recoverable_lost(struct rc_engines *engines, uint32_t client, struct rc_span nsp, struct rc_span as);
 /* Its socket is no more. Who was not lost cannot come back. */
 void rc_recoverable_end(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
+/* A client that goes to another worker, or has come from one. Was the relay told of all its sockets? */
+bool rc_recoverables_told(const struct rc_engines *engines, uint32_t client);
+/* They are the other worker's: nobody is told. */
+void rc_recoverables_went(struct rc_engines *engines, uint32_t client);
+/* As bytes into `out` (NULL: only how many they are), how many; RC_RECOVERABLES_NO_ROOM. */
+#define RC_RECOVERABLES_NO_ROOM UINT32_MAX
+uint32_t rc_recoverables_write(const struct rc_engines *engines, uint32_t client, uint8_t *out, uint32_t room);
+/* They are this worker's: the relay is told. -EBADMSG. */
+int rc_recoverables_read(struct rc_engines *engines, uint32_t client, struct rc_span bytes);
 /* Tells what is to be told, as far as there is room. Before the relay is told of anything else of this pass. */
 void rc_recoverables_tell(struct rc_engines *engines);
 

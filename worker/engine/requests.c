@@ -240,9 +240,8 @@ static size_t put_object(struct request *request, size_t at, struct rc_span obje
 static void socket_entry(struct request *request, uint32_t client)
 {
     const struct rc_clients *clients = request->engines->clients;
-    const uint32_t socket = rc_truth_client(clients->truth, client)->socket;
     const struct rc_address address = rc_engine_address(request->engines, client);
-    const bool secure = socket != RC_SOCKET_NONE && rc_io_is_tls(clients->io, socket);
+    const bool secure = (rc_engine_of(request->engines, client)->flags & RC_ENGINE_SECURE) != 0;
     char text[RC_ADDRESS_TEXT_MAX];
     char sid[RC_SID_BYTES];
     rc_engine_nsp_sid(request->engines, client, request->nsp, sid);

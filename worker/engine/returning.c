@@ -177,7 +177,7 @@ static void session_came(struct rc_returning *one, struct rc_span data)
     struct rc_sio_session_head head;
     struct rc_sio_session_parts parts;
     struct rc_span room;
-    one->session = malloc(data.count);
+    one->session = data.count > RC_SIO_SESSION_BYTES_MAX ? NULL : malloc(data.count);
     if (one->session == NULL || rc_sio_session_read(data, &head, &parts) < 0) {
         returning_over(one, RC_RETURNING_FAILED);
         return;
@@ -346,7 +346,7 @@ bool rc_returning_begin(struct rc_engines *engines, uint32_t client, struct rc_s
                                  .claim = claim,
                                  .until_ms = engines->clients->io->now_ns / 1000000u + CONNECTED_MS,
                                  .nsp_bytes = (uint8_t)nsp.count,
-                                 .backend = backend};
+                                 .backend = rc_backend_mark(engines->clients->config, backend)};
     memcpy(one->offset, offset, claim.offset_bytes);
     memcpy(one->nsp, nsp.bytes, nsp.count);
     one->reply = reply.count > 0 ? malloc(reply.count) : NULL;

@@ -50,7 +50,7 @@ struct rc_returning {
     size_t missed_capacity;
     uint8_t *reply; /* owned: what a backend wants done once it is connected */
     size_t reply_bytes;
-    uint32_t backend;
+    uint32_t backend; /* rc_backend_mark of whose that is */
 };
 
 /* -ENOMEM. Without socketio.recovery there is nobody who comes back. */

@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/config/event_rules.h"
+#include "common/metrics/event_rows.h"
 #include "common/records/args.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
@@ -170,6 +171,13 @@ void rc_rules_forget(struct rc_engines *engines, uint32_t client)
     rc_rule_wait_end(rc_rule_wait_of(engines, client));
 }
 
+/* `guard`: as rc_event_row_count has it. */
+static void row_count(const struct rc_rule_run *run, int guard)
+{
+    const struct rc_clients *clients = run->clients;
+    rc_event_row_count(&clients->control->own->rows[run->row - clients->config->events], guard);
+}
+
 /* Its guards and, once they let it through, whether all of it could be done. RC_RULE_REFUSED: it was told why not. */
 static enum rc_rule_guarded event_begin(struct rc_rule_run *run)
 {
@@ -179,7 +187,9 @@ static enum rc_rule_guarded event_begin(struct rc_rule_run *run)
     }
     if (guarded == RC_RULE_PASSES) {
         rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS, 1);
+        row_count(run, -1);
     } else if (guarded == RC_RULE_REFUSED) {
+        row_count(run, (int)run->guard);
         rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_REFUSED, run->guard < RC_GUARDS);
         rc_rule_tell(run);
     }
@@ -253,7 +263,11 @@ static enum rc_rule_guarded life_begin(struct rc_rule_run *run, const struct rc_
         return RC_RULE_REFUSED;
     }
     run_take(run, row);
-    return rc_rule_guards(run);
+    const enum rc_rule_guarded guarded = rc_rule_guards(run);
+    if (guarded == RC_RULE_REFUSED) {
+        row_count(run, (int)run->guard);
+    }
+    return guarded;
 }
 
 /* One row of a socket's beginning, unless its guards do not hold. False: it has to wait. */
@@ -271,8 +285,9 @@ static bool connect_row(struct rc_rule_run *run, const struct rc_config_event *r
         return guarded == RC_RULE_REFUSED;
     }
     const bool whole = rc_rule_run_row(run);
-    if (whole && run->code != 0) {
-        rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    if (whole) {
+        row_count(run, run->code == 0 ? -1 : RC_GUARDS);
+        rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, run->code != 0);
     }
     return whole;
 }
@@ -326,15 +341,30 @@ static void departure_cut(const struct rc_clients *clients, struct rc_span nsp, 
                    (const char *)nsp.bytes, why);
 }
 
+/* It is over: all of the row was done, or there was an error, or (not `whole`) the up ring was full. */
+static void departure_end(const struct rc_rule_run *run, bool whole)
+{
+    row_count(run, whole && run->code == 0 ? -1 : RC_GUARDS);
+    if (run->code != 0) {
+        rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    } else if (!whole) {
+        departure_cut(run->clients, run->nsp, "the up ring is full");
+    }
+}
+
 /* What the row of a client that is no more has asked is answered, or never will be. It is over then. */
 static void departed_goes_on(struct rc_rule_wait *wait)
 {
     struct rc_engines *engines = wait->engines;
+    const bool changed = wait->rules != engines->rules; /* then its row is another one, or none */
     uint32_t done = 0;
     struct rc_rule_run run;
-    if (wait->failed || wait->rules != engines->rules) {
+    if (wait->failed || changed) {
         departure_cut(engines->clients, wait->input.nsp,
                       wait->failed ? "a room could not be asked about" : "the rows have changed");
+        if (!changed) {
+            rc_event_row_count(&engines->clients->control->own->rows[wait->row], RC_GUARDS);
+        }
         rc_rule_wait_end(wait);
         return;
     }
@@ -347,11 +377,7 @@ static void departed_goes_on(struct rc_rule_wait *wait)
     args_take(&run);
     run.input.answers = wait->answers;
     rc_rule_values_begin(&run.values, engines->clients->config, &run.input);
-    if (!rc_rule_run_row(&run)) {
-        departure_cut(engines->clients, run.nsp, "the up ring is full");
-    } else if (run.code != 0) {
-        rc_metric_add(engines->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
-    }
+    departure_end(&run, rc_rule_run_row(&run));
     rc_rule_wait_end(wait);
 }
 
@@ -373,10 +399,8 @@ static void end_row(struct rc_rule_run *run, const struct rc_config_event *row)
         rc_rule_wait_end(run->departs);
         run->departs = NULL;
     }
-    if (run->code != 0) {
-        rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
-    } else if (!whole && run->departs == NULL) {
-        departure_cut(run->clients, run->nsp, "the up ring is full");
+    if (run->departs == NULL) { /* else when it is answered */
+        departure_end(run, whole);
     }
 }
 
@@ -478,6 +502,7 @@ void rc_rules_server_event(struct rc_engines *engines, struct rc_span nsp, struc
             rc_rule_state_fail(&run, RC_CODE_UNAVAILABLE, "the up ring is full");
         }
     }
+    row_count(&run, run.code == 0 ? -1 : RC_GUARDS);
     if (run.code != 0) {
         rc_metric_add(clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
         rc_log_limited(RC_LOG_WARN, 1, "server_event_cut", "nsp=\"%.*s\" reason=\"%s\"", (int)nsp.count,

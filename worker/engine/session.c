@@ -4,6 +4,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/config/socketio.h"
+#include "common/shm/tallies.h"
 #include "worker/store/named.h"
 #include "worker/ws/frame.h"
 
@@ -39,9 +40,20 @@ void rc_engine_schedule(struct rc_engines *engines, uint32_t client)
     }
 }
 
+void rc_engine_beat(struct rc_engines *engines, uint32_t client)
+{
+    const struct rc_config_socketio *settings = rc_engine_settings(engines);
+    struct rc_engine *engine = rc_engine_of(engines, client);
+    const bool of_client = rc_engine_is_3(engines, client);
+    engine->flags = (uint16_t)((engine->flags & ~RC_ENGINE_PONG_DUE) | (of_client ? RC_ENGINE_PONG_DUE : 0));
+    engine->ping_ds =
+        rc_engine_deadline(engines, settings->ping_interval_ms + (of_client ? settings->ping_timeout_ms : 0));
+    rc_engine_schedule(engines, client);
+}
+
 /* --- beginning ------------------------------------------------------------------------------------------------------ */
 
-bool rc_engine_begin(struct rc_engines *engines, uint32_t index)
+bool rc_engine_begin(struct rc_engines *engines, uint32_t index, uint32_t socket)
 {
     struct rc_clients *clients = engines->clients;
     const struct rc_config_socketio *settings = rc_engine_settings(engines);
@@ -52,21 +64,26 @@ bool rc_engine_begin(struct rc_engines *engines, uint32_t index)
     client->ping_ds = 0; /* the heartbeat is the session's */
     *rc_engine_of(engines, index) = (struct rc_engine){
         .secret = rc_clients_random(clients),
-        .flags = RC_ENGINE_SESSION,
-        .ping_ds = rc_engine_deadline(engines, settings->ping_interval_ms),
+        .flags = RC_ENGINE_SESSION | (rc_socket_is_secure(clients, socket) ? RC_ENGINE_SECURE : 0u),
         .deadline_ds = rc_encoding_codec(client->encoding) == RC_CODEC_ENGINEIO || rc_engine_is_linked(engines, index)
                            ? 0
                            : rc_engine_deadline(engines, settings->connect_timeout_ms),
     };
-    rc_engine_schedule(engines, index);
+    rc_engine_beat(engines, index);
     return true;
+}
+
+/* Of the place where it was opened. */
+static void sid_write(const struct rc_engines *engines, uint32_t client, uint64_t token, char out[RC_SID_BYTES])
+{
+    struct rc_client_ref ref = rc_client_ref(engines->clients, client);
+    ref.random = token;
+    rc_sid_write(out, engines->instance, &ref);
 }
 
 void rc_engine_sid(const struct rc_engines *engines, uint32_t client, char out[RC_SID_BYTES])
 {
-    const struct rc_client_ref ref = {
-        .random = rc_engine_of(engines, client)->secret, .slot = client, .worker = (uint16_t)engines->clients->worker};
-    rc_sid_write(out, engines->instance, &ref);
+    sid_write(engines, client, rc_engine_of(engines, client)->secret, out);
 }
 
 void rc_engine_nsp_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES])
@@ -84,10 +101,7 @@ void rc_engine_nsp_sid(const struct rc_engines *engines, uint32_t client, struct
 
 void rc_engine_place_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES])
 {
-    const struct rc_client_ref ref = {.random = rc_truth_sid_token(engines->clients->truth, client, nsp),
-                                      .slot = client,
-                                      .worker = (uint16_t)engines->clients->worker};
-    rc_sid_write(out, engines->instance, &ref);
+    sid_write(engines, client, rc_truth_sid_token(engines->clients->truth, client, nsp), out);
 }
 
 bool rc_engine_has_joined(const struct rc_engines *engines, uint32_t client, struct rc_span nsp)
@@ -142,13 +156,14 @@ uint32_t rc_engine_find(const struct rc_engines *engines, struct rc_span text, s
 {
     const struct rc_truth *truth = engines->clients->truth;
     *known = rc_sid_read(sid, text);
-    if (!*known || !rc_sid_is_of(sid, engines->instance) || sid->client.worker != engines->clients->worker ||
-        sid->client.slot == 0 || sid->client.slot >= truth->clients.high || sid->client.random == 0) {
+    if (!*known || !rc_sid_is_of(sid, engines->instance) || sid->client.random == 0) {
         return 0;
     }
-    const uint32_t index = sid->client.slot;
-    const struct rc_engine *engine = rc_engine_of(engines, index);
-    return (engine->flags & RC_ENGINE_SESSION) && engine->secret == sid->client.random &&
+    const uint32_t slot =
+        sid->client.worker == engines->clients->worker && sid->client.slot < truth->clients.high ? sid->client.slot : 0;
+    const bool here = slot != 0 && rc_engine_of(engines, slot)->secret == sid->client.random;
+    const uint32_t index = here ? slot : rc_hub_session(engines->clients->hub, sid->client.random);
+    return index != 0 && (rc_engine_of(engines, index)->flags & RC_ENGINE_SESSION) &&
                    rc_truth_client(truth, index)->state == RC_CLIENT_OPEN
                ? index
                : 0;
@@ -156,7 +171,20 @@ uint32_t rc_engine_find(const struct rc_engines *engines, struct rc_span text, s
 
 void rc_engine_retire(struct rc_engines *engines, uint32_t client)
 {
-    rc_engine_of(engines, client)->secret = 0;
+    const struct rc_clients *clients = engines->clients;
+    struct rc_engine *engine = rc_engine_of(engines, client);
+    const struct rc_client *its = rc_truth_client(clients->truth, client);
+    if (RC_UNLIKELY(its->guest) && engine->secret != 0) {
+        rc_hub_alias_end(clients->hub, engine->secret, client);
+    }
+    if (RC_UNLIKELY(engine->flags & RC_ENGINE_PLACED) && !its->moving) {
+        rc_sid_places_remove(&clients->control->limits->sid_places, engine->secret);
+    } else if (RC_UNLIKELY(engine->flags & RC_ENGINE_PLACED)) {
+        /* Of a killed worker: who got it, if anybody did, says where it is. Else rc_engine_went has said it. */
+        rc_sid_places_went(&clients->control->limits->sid_places, clients->control->core, engine->secret,
+                           clients->worker, RC_SID_PLACE_NOWHERE);
+    }
+    engine->secret = 0;
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------------------- */
@@ -190,6 +218,8 @@ void rc_engine_end(struct rc_engines *engines, uint32_t client, uint16_t code, c
         engine->ping_ds = 0;
         engine->deadline_ds = rc_engine_deadline(engines, SESSION_GOODBYE_MS);
         rc_engine_schedule(engines, client);
+        rc_truth_client(clients->truth, client)->flags |=
+            RC_CLIENT_POLLED; /* rc_engine_ready is its end, whether it asks or not */
         rc_hub_touch(clients->hub, client);
     }
 }

@@ -32,7 +32,7 @@ struct rc_poll_ops {
     void (*resumed)(void *context, uint32_t client);
 };
 
-/* Who has what clients of RC_CODEC_LINK say: worker/link. */
+/* Who has what clients of a link say: worker/link. */
 struct rc_engine_link {
     void *context; /* borrowed */
     /* One message. False: not now; it is RC_CLIENT_WAITS_ANSWER, and told to go on. */
@@ -66,15 +66,18 @@ struct rc_engines {
     uint32_t *acks;        /* owned: first struct rc_ack of each client; 0 = none of whom something is waited for */
     uint8_t *answer;       /* owned: an answer that is handed on */
     size_t answer_capacity;
-    struct rc_asked *asked; /* owned: events that backends are asked about (asked.h); the newest first */
-    uint32_t asked_waiting; /* of them, those whose reply waits to be carried out */
-    uint32_t asked_early;   /* likewise, until their client is in a namespace */
-    struct rc_reply *reply; /* owned: the one that is being carried out */
-    struct rc_doing *doing; /* owned: calls whose operations are not all done (doing.h); the newest first */
+    struct rc_asked *asked;      /* owned: events that backends are asked about (asked.h); the newest first */
+    struct rc_asked **asked_of;  /* owned: the same by client, 0: of clients of other servers */
+    uint32_t asked_waiting;      /* of them, those whose reply waits to be carried out */
+    uint32_t asked_early;        /* likewise, until their client is in a namespace */
+    struct rc_asked *asked_next; /* borrowed: where rc_asked_work goes on */
+    uint32_t asked_untaken;      /* of a former process, for which there was no memory: their clients are to be ended */
+    struct rc_reply *reply;      /* owned: the one that is being carried out */
+    struct rc_doing *doing;      /* owned: calls whose operations are not all done (doing.h); the newest first */
     uint32_t doing_count;
     /* rc_socketio_dismiss, rc_asked_told, for the files below them. */
     void (*dismiss)(struct rc_engines *engines, uint32_t client, struct rc_span nsp);
-    void (*told)(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args);
+    void (*told)(struct rc_engines *engines, uint32_t client, struct rc_span asker, struct rc_span args, uint32_t ack);
     /* rc_socketio_came_back. */
     void (*came_back)(struct rc_engines *engines, uint32_t client, struct rc_returning *returning);
     struct rc_index_list recoverables;   /* those of which the relay is to be told (recoverable.h) */
@@ -121,7 +124,13 @@ static inline bool rc_engine_is(const struct rc_engines *engines, uint32_t clien
 /* Is what the client says the application's own business? */
 static inline bool rc_engine_is_linked(const struct rc_engines *engines, uint32_t client)
 {
-    return rc_encoding_codec(rc_truth_client(engines->clients->truth, client)->encoding) == RC_CODEC_LINK;
+    return rc_codec_is_link(rc_encoding_codec(rc_truth_client(engines->clients->truth, client)->encoding));
+}
+
+/* Does it speak Engine.IO 3, where the client is who pings? */
+static inline bool rc_engine_is_3(const struct rc_engines *engines, uint32_t client)
+{
+    return rc_encoding_codec(rc_truth_client(engines->clients->truth, client)->encoding) == RC_CODEC_LINK_3;
 }
 
 /* Is the client still the one of that name, and open? */
@@ -137,8 +146,10 @@ uint32_t rc_engine_deadline(const struct rc_engines *engines, uint64_t in_ms);
 /* Sets the timer to the earliest of the session's deadlines. */
 void rc_engine_schedule(struct rc_engines *engines, uint32_t client);
 
-/* Makes a new, open client a session. False: it cannot be named, and is to end. */
-bool rc_engine_begin(struct rc_engines *engines, uint32_t client);
+/* The heartbeat begins anew: of Engine.IO 4 with a ping of ours after a while, of 3 with waiting for the client's. */
+void rc_engine_beat(struct rc_engines *engines, uint32_t client);
+/* Makes a new, open client a session, whose handshake came on that socket. False: it cannot be named, and is to end. */
+bool rc_engine_begin(struct rc_engines *engines, uint32_t client, uint32_t socket);
 /* The session's id; that of the client's socket in a Socket.IO namespace. */
 void rc_engine_sid(const struct rc_engines *engines, uint32_t client, char out[RC_SID_BYTES]);
 void rc_engine_nsp_sid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp, char out[RC_SID_BYTES]);

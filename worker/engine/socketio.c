@@ -13,6 +13,7 @@
 #include "worker/engine/acks.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
+#include "worker/engine/moving.h"
 #include "worker/engine/recoverable.h"
 #include "worker/engine/returning.h"
 #include "worker/engine/rules.h"
@@ -232,6 +233,7 @@ static void leave_namespace(struct rc_engines *engines, uint32_t client, struct 
     }
     rc_engine_auth_forget(engines, client, nsp);
     rc_acks_forget(engines, client, rc_truth_sid_token(truth, client, nsp));
+    rc_engine_token_ends(engines, client, nsp);
     rc_recoverable_end(engines, client, nsp);
     remove_namespace(engines, client, nsp);
     cancel_waiting(engines, client, nsp); /* last: its client may go on by it */
@@ -258,6 +260,11 @@ static void tell_connected(struct rc_engines *engines, uint32_t client, struct r
                                       .standing = rc_recoverable_pid(engines, client, nsp)});
 }
 
+static void auth_refuse(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    refuse_connect(engines, client, nsp, RC_SPAN("the auth payload is too large"));
+}
+
 /* May it, and as whom? False: it was told why not, or *result says that it waits. */
 static bool connect_may(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                         struct rc_span *reply, uint32_t *backend, enum rc_engine_result *result)
@@ -279,7 +286,7 @@ static bool connect_may(struct rc_engines *engines, uint32_t client, const struc
         return false; /* each is a channel that it hears */
     }
     if (!rc_engine_auth_fits(engines, client, nsp, operation->data)) {
-        refuse_connect(engines, client, nsp, RC_SPAN("the auth payload is too large"));
+        auth_refuse(engines, client, nsp);
         return false;
     }
     if (!connect_as(engines, client, operation, reply, backend)) {
@@ -310,7 +317,7 @@ static void forget_returning(struct rc_engines *engines, uint32_t client, struct
 static bool connect_new(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
     const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
-    if (add_namespace(engines, client, nsp) < 0) {
+    if (add_namespace(engines, client, nsp) < 0 || rc_engine_token_begins(engines, client, nsp) < 0) {
         rc_client_failed_memory(engines->clients, client);
         return false;
     }
@@ -343,12 +350,29 @@ void rc_socketio_came_back(struct rc_engines *engines, uint32_t client, struct r
     }
     is_joined(engines, client);
     rc_recoverable_came(engines, client, nsp);
+    if (rc_engine_token_begins(engines, client, nsp) < 0) {
+        rc_client_failed_memory(clients, client);
+        return;
+    }
     join_namespace(engines, client, nsp);
     if (rc_engine_lives(engines, client, random)) {
         rc_returning_write(returning);
     }
     if (rc_engine_lives(engines, client, random)) {
         tell_connected(engines, client, nsp);
+    }
+}
+
+/* Its auth cannot be kept: for want of memory (it ends), or because the rows that want it came while it waited (it may not be here any more). */
+static void connect_not_kept(struct rc_engines *engines, uint32_t client, struct rc_span nsp, int error, bool recovered)
+{
+    rc_returning_end(engines, client);
+    if (error != -EMSGSIZE) {
+        rc_client_failed_memory(engines->clients, client);
+    } else if (recovered) {
+        rc_socketio_dismiss(engines, client, nsp); /* it was told that it is */
+    } else {
+        auth_refuse(engines, client, nsp);
     }
 }
 
@@ -379,13 +403,14 @@ static bool connect_run(struct rc_engines *engines, uint32_t client, const struc
     }
     if (returning != NULL) {
         reply = rc_span_of(returning->reply, returning->reply_bytes);
-        backend = returning->backend;
+        backend = rc_backend_marked(engines->clients->config, returning->backend);
     }
-    if (!*recovered && !connect_new(engines, client, nsp)) {
+    const int kept = rc_engine_auth_keep(engines, client, nsp, operation->data);
+    if (kept < 0) {
+        connect_not_kept(engines, client, nsp, kept, *recovered);
         return false;
     }
-    if (rc_engine_auth_keep(engines, client, nsp, operation->data) < 0) {
-        rc_client_failed_memory(engines->clients, client);
+    if (!*recovered && !connect_new(engines, client, nsp)) {
         return false;
     }
     rc_asked_joined(engines, client, nsp);
@@ -469,10 +494,11 @@ static void run_disconnect(struct rc_engines *engines, uint32_t client, struct r
     };
     const uint8_t why = rc_engine_of(engines, client)->why;
     if (why != RC_ENGINE_WHY_BROKEN && why != RC_ENGINE_WHY_SENT_OFF) {
-        rc_recoverable_lost(engines, client, nsp);
+        rc_recoverable_lost(engines, client, nsp, (struct rc_span){0});
     }
     tell_gone(engines, client, nsp,
               why == RC_ENGINE_WHY_SERVER && engines->clients->draining ? "server shutting down" : reasons[why]);
+    rc_engine_token_ends(engines, client, nsp);
     rc_recoverable_end(engines, client, nsp);
 }
 
@@ -485,7 +511,7 @@ static void leave_returning(struct rc_engines *engines, uint32_t client)
     }
     const struct rc_span nsp = rc_span_of(returning->nsp, returning->nsp_bytes);
     if (returning->takes && !rc_engine_has_joined(engines, client, nsp)) {
-        rc_recoverable_lost(engines, client, nsp);
+        rc_recoverable_lost(engines, client, nsp, rc_span_of(returning->session, returning->session_bytes));
         rc_recoverable_end(engines, client, nsp);
     }
     rc_returning_end(engines, client);
@@ -496,7 +522,6 @@ void rc_socketio_gone(struct rc_engines *engines, uint32_t client)
     struct rc_engine *engine = rc_engine_of(engines, client);
     leave_returning(engines, client);
     rc_rules_forget(engines, client);
-    rc_asked_forget(engines, client);
     each_namespace(engines, client, run_disconnect);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
     engine->namespaces_bytes = 0;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/ws/frame.h"
 
@@ -66,7 +65,7 @@ void rc_engine_probe_packet(struct rc_engines *engines, uint32_t probe, const ui
     }
 }
 
-/* What was taken as polling payloads, as WebSocket messages of the session, whose encoding is the WebSocket's by now. */
+/* What was taken as polling payloads, as replies of the session in the encoding that it has by now. */
 static void upgrade_rewrap(struct rc_engines *engines, uint32_t session, uint64_t random, uint8_t *payload,
                            size_t count)
 {
@@ -76,7 +75,9 @@ static void upgrade_rewrap(struct rc_engines *engines, uint32_t session, uint64_
     while (rc_engine_lives(engines, session, random) && (rc = rc_eio_payload_next(&rest, &packet)) == 1) {
         rc_engine_reply(engines, session, packet.kind, packet.bytes, packet.count);
     }
-    RC_ASSERT(rc >= 0); /* we wrote it */
+    if (rc < 0 && rc_engine_lives(engines, session, random)) {
+        rc_engine_broken(engines, session, "a message with U+001E, which separates packets");
+    }
 }
 
 /* Everything that there is for the session, in one buffer that the caller frees; NULL: no memory. */
@@ -86,7 +87,8 @@ static uint8_t *upgrade_take(struct rc_engines *engines, uint32_t session, size_
     bool more = true;
     *count = 0;
     while (all != NULL && more) {
-        more = rc_hub_take(engines->clients->hub, session, &engines->taken);
+        /* There may be more that comes with the next turn only: that is not for now. */
+        more = rc_hub_take(engines->clients->hub, session, &engines->taken) && engines->taken.count > 0;
         uint8_t *larger = realloc(all, *count + engines->taken.count + 1);
         if (larger == NULL) {
             free(all);
@@ -99,6 +101,23 @@ static uint8_t *upgrade_take(struct rc_engines *engines, uint32_t session, size_
         *count += engines->taken.count;
     }
     return all;
+}
+
+bool rc_engine_gather(struct rc_engines *engines, uint32_t session)
+{
+    const uint64_t random = rc_truth_client(engines->clients->truth, session)->random;
+    /* What is taken out of the logs is nowhere but here until it is replies. */
+    const uint32_t outer = rc_hub_works(engines->clients->hub, session);
+    size_t count;
+    uint8_t *taken = upgrade_take(engines, session, &count);
+    if (taken == NULL) {
+        rc_client_failed_memory(engines->clients, session);
+    } else if (count > 0) {
+        upgrade_rewrap(engines, session, random, taken + 1, count - 1);
+    }
+    free(taken);
+    rc_hub_worked(engines->clients->hub, outer);
+    return rc_engine_lives(engines, session, random);
 }
 
 /* Who counts in the limits of the address from here on: the WebSocket, instead of the session. */

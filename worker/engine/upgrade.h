@@ -20,5 +20,7 @@ bool rc_engine_probe(struct rc_engines *engines, uint32_t probe, uint32_t sessio
 void rc_engine_probe_packet(struct rc_engines *engines, uint32_t probe, const uint8_t *bytes, size_t count);
 /* The session is ready and its probe has said "5": true when it has changed over, or will as soon as it may. */
 bool rc_engine_upgrade(struct rc_engines *engines, uint32_t session);
+/* All that there is for a session that polls becomes replies of its, in order. When it is ready. False: it has ended, for want of memory. */
+bool rc_engine_gather(struct rc_engines *engines, uint32_t session);
 
 #endif

@@ -110,17 +110,17 @@ int rc_rule_event(struct rc_rule_values *values, const struct rc_event_template 
     if (template->piece_count == 1 && pieces[0].type != RC_EVENT_PIECE_LITERAL &&
         pieces[0].source == RC_EVENT_SOURCE_EVENT) {
         *event = values->input.event;
-        return 0;
-    }
-    const int rc = rc_rule_text(values, template, scratch, event);
-    if (rc != 0) {
-        return rc;
+    } else {
+        const int rc = rc_rule_text(values, template, scratch, event);
+        if (rc != 0) {
+            return rc;
+        }
     }
     if (event->count == 0) {
         return rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "an event has a name");
     }
-    return rc_config_event_reserved(*event)
-               ? rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "a name that Socket.IO reserves for itself")
+    return rc_config_event_own(*event)
+               ? rc_rule_refuse(values, RC_CODE_BAD_REQUEST, "a name that a protocol reserves for itself")
                : 0;
 }
 

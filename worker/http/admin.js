@@ -138,7 +138,7 @@ function chart(id, lines, format) {
 
 function tile(name, value, state) {
   const element = make("div", undefined, "tile");
-  element.append(make("b", value), make("span", name));
+  element.append(make("b", value), make("span", name.replace(" / ", "\u00a0/\u00a0"))); // "/ s" is not left alone on a line
   element.dataset.tile = name;
   if (state) element.dataset.state = state;
   return element;
@@ -148,7 +148,8 @@ function tile(name, value, state) {
 
 /* Counters of before and now as rates. A broker that was started again counts from 0: no rate then. */
 function sampleOf(stats) {
-  const seconds = before ? (stats.timestamp - before.timestamp) / 1000 : 0;
+  stats.taken = performance.now(); // and not the broker's clock, which somebody may set
+  const seconds = before ? (stats.taken - before.taken) / 1000 : 0;
   const rate = (of) => (seconds > 0 && of(stats) >= of(before) ? (of(stats) - of(before)) / seconds : 0);
   const cpu = new Map((before ? before.processes : []).map((row) => [row.pid, row.cpu_seconds]));
   return {
@@ -289,6 +290,13 @@ function showStages() {
   ], stages, "nothing yet");
 }
 
+/* Of a trace of somebody: has each worker said that it has nobody? `next` has a number for each worker and the relay. */
+function nobodyIsThere(asked) {
+  const states = stages.filter((row) => row.stage === "state" && row.process.startsWith("worker/"));
+  const workers = new Set(states.filter((row) => row.client === "").map((row) => row.process));
+  return (asked.has("client") || asked.has("user")) && workers.size >= asked.get("next").split(".").length - 2 && states.every((row) => row.client === "");
+}
+
 async function readTrace() {
   clearTimeout(traceTimer);
   const asked = traceAsked;
@@ -303,7 +311,8 @@ async function readTrace() {
       stages.splice(0, stages.length - STAGES_MAX);
       if (answer.stages.length > 0) showStages();
       if (answer.more) again = 0;
-      note("trace-note", answer.lost > 0 ? answer.lost + " stages were lost: there are more than can be read" : "following", "good");
+      if (nobodyIsThere(asked)) note("trace-note", "no worker of this instance has such a client, so nothing is sent to it here", "bad");
+      else note("trace-note", answer.lost > 0 ? answer.lost + " stages were lost: there are more than can be read" : "following", "good");
     } else {
       note("trace-note", "beginning");
     }

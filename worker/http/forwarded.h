@@ -26,7 +26,6 @@ enum rc_forwarded_source {
     RC_FORWARDED_X_FORWARDED_FOR = 1u << 0,
     RC_FORWARDED_FORWARDED = 1u << 1,
     RC_FORWARDED_X_REAL_IP = 1u << 2,
-    RC_FORWARDED_ALL = 7u,
 };
 
 struct rc_forwarded {

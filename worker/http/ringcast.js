@@ -526,8 +526,9 @@
 
     _subscribed(channel, entry, error, answer) {
       if (this.channels.get(channel) !== entry) return; // given up meanwhile
-      // Lost on the way: the next connection subscribes again, whoever waits goes on waiting.
-      if (error && error.reason === "disconnected") return;
+      // Lost on the way: the next connection subscribes again, whoever waits goes on waiting. Closed by close(): the next connect() does,
+      // whoever waits has been told.
+      if (error && (error.reason === "disconnected" || error.reason === "closed")) return;
       const waiters = entry.waiters;
       entry.waiters = [];
       if (error) {
@@ -625,8 +626,8 @@
         bytes = delta === undefined ? asBytesOf(full) : applyDelta(before.bytes, asBytesOf(delta));
       } catch (error) {
         bases.delete(key);
+        this.socket.send(JSON.stringify(this._withDelta({ type: "subscribe", channel }))); // first: a handler may close()
         this._emit("gap", channel);
-        this.socket.send(JSON.stringify(this._withDelta({ type: "subscribe", channel })));
         return false;
       }
       message.version = delta === undefined ? version : base === 0xffffffff ? 1 : base + 1;

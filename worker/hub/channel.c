@@ -69,7 +69,9 @@ uint32_t rc_hub_channel(struct rc_hub *hub, struct rc_span name)
     if (index != 0) {
         return index;
     }
-    if (hub->truth->channels.used >= hub->config->limits.max_channels_per_worker) {
+    const bool here = name.count > 0 && name.bytes[0] == RC_HUB_HERE_BYTE;
+    const uint64_t kept = here || hub->handlers.here_kept == NULL ? 0 : hub->handlers.here_kept(hub->handlers.context);
+    if (hub->truth->channels.used + kept >= hub->config->limits.max_channels_per_worker) {
         rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
         return 0;
     }
@@ -116,6 +118,9 @@ void rc_hub_release(struct rc_hub *hub, uint32_t index)
         return;
     }
     RC_ASSERT(channel->groups == 0 && channel->throttles == 0 && !(channel->flags & RC_CHANNEL_ASKED));
+    if ((channel->flags & RC_CHANNEL_HERE) && hub->handlers.here_gone != NULL) {
+        hub->handlers.here_gone(hub->handlers.context, channel->token);
+    }
     rc_place_drop(hub, channel);
     const bool removed = rc_hashmap_remove(&hub->names, channel->hash, index);
     RC_ASSERT(removed);

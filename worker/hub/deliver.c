@@ -601,7 +601,7 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t client, enum rc_turn_scope scope
     hub->caught_up = false; /* of a critical log: until its turn */
 }
 
-bool rc_hub_take(struct rc_hub *hub, uint32_t client_index, struct rc_hub_taken *taken)
+static bool deliver_polled(struct rc_hub *hub, uint32_t client_index, bool of_channels, struct rc_hub_taken *taken)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
     struct rc_packet packet = {.bytes_max = RC_IO_SEND_BYTES_MAX};
@@ -617,8 +617,10 @@ bool rc_hub_take(struct rc_hub *hub, uint32_t client_index, struct rc_hub_taken 
     if (client->flags & RC_CLIENT_EXCLUDED) {
         deliver_forget_exclusions(hub, client);
     }
-    const uint32_t count = deliver_collect(&p, false);
-    deliver_fill(&p, hub->sources, count);
+    if (of_channels) {
+        const uint32_t count = deliver_collect(&p, false);
+        deliver_fill(&p, hub->sources, count);
+    }
     if (hub->caught_up) {
         deliver_clear_caught_up(hub, client_index);
     }
@@ -633,6 +635,16 @@ bool rc_hub_take(struct rc_hub *hub, uint32_t client_index, struct rc_hub_taken 
     rc_turn_count_passed(hub); /* nothing of it is put back */
     rc_hub_output_settle(hub, client_index);
     return p.more;
+}
+
+bool rc_hub_take(struct rc_hub *hub, uint32_t client, struct rc_hub_taken *taken)
+{
+    return deliver_polled(hub, client, true, taken);
+}
+
+bool rc_hub_take_replies(struct rc_hub *hub, uint32_t client, struct rc_hub_taken *taken)
+{
+    return deliver_polled(hub, client, false, taken);
 }
 
 void rc_turn_serve_socket(struct rc_hub *hub, uint32_t socket_index)

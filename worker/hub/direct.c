@@ -15,11 +15,10 @@ static struct rc_client *direct_target(const struct rc_hub *hub, const struct rc
         const uint32_t here = rc_hub_here(hub, target);
         return here == 0 ? NULL : rc_truth_client(hub->truth, here);
     }
-    if (target->worker != hub->worker) {
-        return NULL; /* the relay puts it right for who has come back */
-    }
     const uint32_t socket = rc_hub_socket(hub, target, nsp);
-    return socket != 0 ? rc_truth_client(hub->truth, socket) : NULL;
+    struct rc_client *client = socket != 0 ? rc_truth_client(hub->truth, socket) : NULL;
+    /* The relay puts it right for who has come back; a guest is named by where it was opened. */
+    return client != NULL && (target->worker == hub->worker || client->guest) ? client : NULL;
 }
 
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)

@@ -53,6 +53,33 @@ uint64_t rc_hub_backlog(const struct rc_hub *hub, uint32_t index)
     return rc_hub_unsent(hub, index) + (log == NULL ? 0 : log->head - log->base);
 }
 
+/* Of one group's log, from where the subscription stands; 0: the client has none of its own, and stands where everybody does. */
+static uint64_t here_unread(const struct rc_hub *hub, uint32_t group_index, uint32_t index)
+{
+    const struct rc_group *group = rc_truth_group(hub->truth, group_index);
+    const struct rc_subscription *its = index == 0 ? NULL : rc_truth_subscription(hub->truth, index);
+    if (group->log == 0) {
+        return 0;
+    }
+    const struct rc_channel_log *log = rc_truth_log(hub->truth, group->log);
+    const uint64_t at = its != NULL && (its->flags & RC_SUBSCRIPTION_CURSOR) ? its->cursor : log->served;
+    return at < log->head ? log->head - at : 0; /* in a history: it is beyond every log */
+}
+
+uint64_t rc_hub_unread(const struct rc_hub *hub, uint32_t client_index)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_client *client = rc_truth_client(truth, client_index);
+    uint64_t bytes = rc_hub_backlog(hub, client_index);
+    if (client->flags & RC_CLIENT_EVERYBODY) {
+        bytes += here_unread(hub, hub->everybody_groups[client->encoding], client->everybody);
+    }
+    for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
+        bytes += here_unread(hub, rc_truth_subscription(truth, i)->group, i);
+    }
+    return bytes;
+}
+
 bool rc_hub_caught_up(const struct rc_hub *hub, uint32_t index)
 {
     const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, index);

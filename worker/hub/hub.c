@@ -74,14 +74,13 @@ int rc_hub_open(struct rc_hub *hub, struct rc_truth *truth, struct rc_io *io, st
     }
     hub->waiting = calloc(truth->clients.count_max, sizeof(*hub->waiting)); /* untouched pages while nobody waits */
     hub->replays = calloc(truth->clients.count_max, sizeof(*hub->replays));
-    hub->is_ahead = calloc(truth->clients.count_max, sizeof(*hub->is_ahead));
     hub->heats =
         calloc(truth->channels.count_max, sizeof(*hub->heats)); /* likewise, of channels that were never used */
     hub->closings = calloc(truth->clients.count_max, sizeof(*hub->closings));
     if (hub->heats == NULL || hub->closings == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for the rates of %u channels", truth->channels.count_max);
     }
-    if (hub->waiting == NULL || hub->replays == NULL || hub->is_ahead == NULL) {
+    if (hub->waiting == NULL || hub->replays == NULL) {
         return rc_err_set(err, -ENOMEM, "no memory for what %u clients wait for", truth->clients.count_max);
     }
     hub_find_critical(hub);
@@ -114,13 +113,11 @@ void rc_hub_close(struct rc_hub *hub)
     free(hub->sources);
     free(hub->waiting);
     free(hub->replays);
-    free(hub->is_ahead);
     free(hub->heats);
     free(hub->closings);
     free(hub->entry);
     rc_history_keys_close(&hub->keys);
     free(hub->replays_due.items);
-    free(hub->ahead.items);
     rc_compressor_close(&hub->compressor);
     free(hub->dirty_critical.items);
     free(hub->turn_critical.items);
@@ -147,6 +144,7 @@ void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config)
         rc_metric_subscribed(hub->metrics, channel->namespace, channel->subscriber_count);
         if (!rc_place_wanted(hub, channel)) {
             rc_place_drop(hub, channel);
+            rc_recover_wake(hub, index); /* there is nothing to wait for any more */
         }
     }
     rc_hub_throttle_sort(hub);

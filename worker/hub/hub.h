@@ -83,6 +83,10 @@ struct rc_hub_handlers {
     void *context; /* borrowed */
     /* The worker's interest in a channel began or ended (channel->flags has RC_CHANNEL_WANTED). */
     void (*interest_changed)(void *context, uint32_t channel);
+    /* A channel of this worker alone is gone: what its `token` said. May be NULL. */
+    void (*here_gone)(void *context, uint64_t token);
+    /* How many of limits.max_channels_per_worker are kept for such channels: others are not made in their place. May be NULL: none. */
+    uint32_t (*here_kept)(void *context);
     /* A client subscribed to a channel, or does not any more ("*" is not told). May be NULL. */
     void (*member_changed)(void *context, uint32_t client, uint32_t channel, bool joined);
     /* A client that is still OPEN is about to be in no channel any more: its close frame comes next. Once or more often, maybe in the
@@ -158,8 +162,6 @@ struct rc_hub {
     struct rc_index_list dirty_clients; /* output of their own, or unblocked */
     struct rc_index_list turn_clients;
     struct rc_index_list replays_due;   /* clients that are to get a piece of a history */
-    struct rc_index_list ahead;         /* clients that have more of a history than this host: due when it gets some */
-    uint8_t *is_ahead;                  /* by client: it is in that list */
     struct rc_index_list dirty_sockets; /* answers, of those that carry no client */
     struct rc_index_list turn_sockets;
     struct rc_index_list dirty_critical; /* as dirty_groups, of critical namespaces: served between two rounds */
@@ -230,7 +232,7 @@ void rc_hub_ended(struct rc_hub *hub, uint32_t client);
 
 /* The channel of that name, or 0. */
 uint32_t rc_hub_find(struct rc_hub *hub, uint64_t hash, struct rc_span name);
-/* The channel of that name, made if it is not there; 0 when there are max_channels_per_worker. */
+/* The channel of that name, made if it is not there; 0 when there are max_channels_per_worker, less what is kept for others (here_kept). */
 uint32_t rc_hub_channel(struct rc_hub *hub, struct rc_span name);
 static inline struct rc_span rc_hub_name(const struct rc_hub *hub, const struct rc_channel *channel)
 {
@@ -378,6 +380,9 @@ static inline bool rc_hub_replays(const struct rc_hub *hub)
 {
     return hub->replays_due.count > 0 && hub->output_bytes <= hub->config->limits.worker_log_bytes / 2;
 }
+/* The subscription, which is new, is that of a client which comes from another worker and had `stood` in the history there: it goes on from where it
+ * was, since histories are all workers'. -ENOMEM. */
+int rc_hub_replay_on(struct rc_hub *hub, uint32_t subscription, const struct rc_replay *stood);
 /* Messages of a channel (empty name: of any) did not come down. Those that are in its history go into its logs now; of the others, and of
  * all if some are in no history (`unkept`), its subscribers are told a gap. 0; -ENOSPC: once more, after a turn. */
 int rc_hub_lost(struct rc_hub *hub, struct rc_span name, bool unkept);
@@ -403,6 +408,8 @@ static inline uint32_t rc_hub_here(const struct rc_hub *hub, const struct rc_cli
     }
     return RC_LIKELY(hub->aliases.count == 0) ? 0 : rc_hub_guest(hub, ref);
 }
+/* The client whose session of Engine.IO has that secret, where its sid does not say so; 0: nobody here. */
+uint32_t rc_hub_session(const struct rc_hub *hub, uint64_t secret);
 /* The client's socket has this token from here on, which its place does not make; not any more. -ENOMEM. */
 int rc_hub_alias(struct rc_hub *hub, uint64_t token, uint32_t client);
 void rc_hub_alias_end(struct rc_hub *hub, uint64_t token, uint32_t client);
@@ -446,6 +453,8 @@ void rc_hub_append_to(struct rc_hub *hub, uint32_t client, struct rc_span data);
 bool rc_hub_takes(const struct rc_hub *hub, uint32_t client);
 /* Bytes that wait for the client alone. */
 uint64_t rc_hub_backlog(const struct rc_hub *hub, uint32_t client);
+/* The same, and what of its channels it has not got, also what it will pass over. */
+uint64_t rc_hub_unread(const struct rc_hub *hub, uint32_t client);
 /* Has the subscription got all that came for it? */
 bool rc_hub_caught_up(const struct rc_hub *hub, uint32_t subscription);
 /* Encodings (bits) in which something waits in the channel's log for who has got all before it: who reads them is not to be sent anything
@@ -543,6 +552,8 @@ struct rc_hub_taken {
 /* Takes it, up to the size of a send; the client has got it from then on. True: there is more. Only when handlers.ready is told of,
  * right behind a turn: what came since then is not ordered yet among the logs. */
 bool rc_hub_take(struct rc_hub *hub, uint32_t client, struct rc_hub_taken *taken);
+/* The same of its replies alone: it hears no more of its channels. At any time but within a turn. */
+bool rc_hub_take_replies(struct rc_hub *hub, uint32_t client, struct rc_hub_taken *taken);
 
 /* --- turn.c --- */
 
@@ -561,6 +572,22 @@ void rc_hub_short_send(struct rc_hub *hub, const struct rc_packet *packet, const
 void rc_hub_writable(struct rc_hub *hub, uint32_t socket);
 
 /* --- shared small things --- */
+
+/* What is done for the client until rc_hub_worked is half done if this process is killed in it: then the client ends. Whom something was
+ * done for until here, for rc_hub_worked. */
+static inline uint32_t rc_hub_works(struct rc_hub *hub, uint32_t client)
+{
+    const uint32_t outer = hub->truth->layout->working_client;
+    hub->truth->layout->working_client = client;
+    RC_STORE_ORDER();
+    return outer;
+}
+
+static inline void rc_hub_worked(struct rc_hub *hub, uint32_t outer)
+{
+    RC_STORE_ORDER();
+    hub->truth->layout->working_client = outer;
+}
 
 int rc_index_list_push(struct rc_index_list *list, uint32_t item);
 uint64_t rc_hub_random(struct rc_hub *hub);

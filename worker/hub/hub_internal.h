@@ -80,8 +80,6 @@ void rc_replay_begin(struct rc_hub *hub, uint32_t subscription, uint32_t replay)
 void rc_replay_end(struct rc_hub *hub, uint32_t subscription);
 /* The client may have room for more. */
 void rc_replay_due(struct rc_hub *hub, uint32_t client);
-/* It has more of its histories than this host, and waits until something comes. -ENOMEM. */
-int rc_recover_waits(struct rc_hub *hub, uint32_t client);
 /* The subscription, which is behind in its log, goes on from that frame (or from the head) in the history in its place. False: the frame's
  * message is not there, or no memory. */
 bool rc_replay_behind(struct rc_hub *hub, uint32_t subscription, const struct rc_channel_log *log, uint32_t frame);
@@ -165,19 +163,6 @@ void rc_delta_commit(struct rc_hub *hub, uint32_t channel, const struct rc_envel
 /* An event for one client alone, in order with the messages of its channels. Who does not read them is cut off. */
 void rc_hub_append_own(struct rc_hub *hub, uint32_t client, const struct rc_event *event);
 
-/* What is done for the client until rc_hub_worked is half done if this process is killed in it: then the client ends. */
-static inline void rc_hub_works(struct rc_hub *hub, uint32_t client)
-{
-    hub->truth->layout->working_client = client;
-    RC_STORE_ORDER();
-}
-
-static inline void rc_hub_worked(struct rc_hub *hub)
-{
-    RC_STORE_ORDER();
-    hub->truth->layout->working_client = 0;
-}
-
 /* What a record with a message says, with what that takes. */
 struct rc_hub_texts {
     char from[RC_CLIENT_ID_MAX];
@@ -218,6 +203,10 @@ static inline void rc_hub_end_marked(struct rc_hub *hub)
  * recovery are filled in. */
 void rc_recover_begin(struct rc_hub *hub, uint32_t subscription, uint32_t request, bool was_in,
                       struct rc_event *answer);
+/* The client has all that there is of its histories, and waits until something of one of them comes. */
+void rc_recover_waits(struct rc_hub *hub, uint32_t client);
+/* Something of the channel has come, or its place is another one: who waits for it is due. */
+void rc_recover_wake(struct rc_hub *hub, uint32_t channel);
 /* A message that has an epoch, or is of a channel that has a place. Not of one that is throttled. As rc_hub_append. */
 int rc_recover_message(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
 

@@ -394,10 +394,10 @@ static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const
             continue;
         }
         hub->kept->unit++; /* what the ones before were told stays said */
-        rc_hub_works(hub, rc_truth_pending(hub->truth, channel->pending)->client);
+        const uint32_t outer = rc_hub_works(hub, rc_truth_pending(hub->truth, channel->pending)->client);
         const struct rc_pending pending = pending_remove(hub, channel->pending);
         pending_settle(hub, channel_index, &pending, said);
-        rc_hub_worked(hub);
+        rc_hub_worked(hub, outer);
     }
     if (channel->pending == 0) {
         channel->flags &= (uint16_t)~RC_CHANNEL_WANTS_RETAINED;

@@ -116,6 +116,12 @@ static void rebuild_replays(struct rc_hub *hub, const struct rc_truth_found *fou
         }
         count++;
     }
+    for (uint32_t i = 1; count > 0 && i <= hub->clients_high; i++) {
+        const struct rc_client *client = rc_truth_client(truth, i);
+        if (client->random != 0 && client->in_history && !client->replay_due) {
+            rc_recover_waits(hub, i); /* it may */
+        }
+    }
     rc_metric_set(hub->metrics, RC_METRIC_REPLAYS, count);
 }
 
@@ -130,10 +136,9 @@ static int rebuild_marks(struct rc_hub *hub, struct rc_err *err)
             continue;
         }
         hub->everybody_counts[client->encoding] += (client->flags & RC_CLIENT_EVERYBODY) != 0;
-        rc |= client->guest ? rc_hub_alias(hub, client->random, i) : 0;
+        rc |= client->guest ? rc_hub_alias(hub, client->random, i) : 0; /* its sids: rc_engines_rebuild */
         rc |= client->flags & RC_CLIENT_DIRTY ? rc_index_list_push(&hub->dirty_clients, i) : 0;
         rc |= client->replay_due ? rc_index_list_push(&hub->replays_due, i) : 0;
-        rc |= client->in_history && !client->replay_due ? rc_recover_waits(hub, i) : 0; /* it may be */
         rc |= client->flags & RC_CLIENT_READY ? rc_index_list_push(&hub->ready, i) : 0;
         rc |= client->flags & (RC_CLIENT_BROKEN | RC_CLIENT_CUT_OFF) ? rc_index_list_push(&hub->ending, i) : 0;
     }

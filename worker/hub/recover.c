@@ -6,6 +6,9 @@
  * comes by one of the two ways. What the worker missed goes into the logs before what came behind it; what comes down of that all the same
  * is known by its offset.
  *
+ * A history may have begun another epoch of which nothing has come down yet. Who asks for the past then is told that epoch, and reads it to its end;
+ * it waits there for the first message of it, behind which the log is in that epoch, too.
+ *
  * Nothing that is read is believed to be there: the relay may take it away at any time, and then a gap is told.
  */
 #include "worker/hub/hub_internal.h"
@@ -74,6 +77,45 @@ static struct rc_envelope_view recover_view(const struct rc_hub *hub, const stru
         .excludes = message->excludes.bytes,
         .data = message->data.bytes,
     };
+}
+
+/* Where the channel's history has begun another epoch than that of its logs, the place is where that one stands. False: it has not. */
+static bool recover_anew(const struct rc_hub *hub, const struct rc_channel *channel, struct rc_place *place)
+{
+    if (place->slot >= hub->history->slot_count) {
+        return false;
+    }
+    const struct rc_history_slot *slot = &hub->history->slots[place->slot];
+    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
+    const struct rc_span name = rc_hub_name(hub, channel);
+    const bool its = state.epoch != 0 && state.epoch != place->epoch && slot->name_bytes == name.count &&
+                     memcmp(slot->name, name.bytes, name.count) == 0; /* else it has gone to another channel */
+    if (!its) {
+        return false;
+    }
+    /* HY12 pairs with HY3 in relay/history/store.c: a slot that is given to another channel has another epoch before it has another name. */
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&slot->epoch, memory_order_relaxed) != state.epoch) {
+        return false;
+    }
+    place->epoch = state.epoch;
+    place->position = state.last;
+    return true;
+}
+
+/* Where a reader of the cursor's epoch finds the end of what there is; *behind: the logs are not there yet. False: nothing is of that epoch. */
+static bool recover_end(const struct rc_hub *hub, const struct rc_replay *replay, struct rc_place *end, bool *behind)
+{
+    const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, replay->subscription);
+    const struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, group->channel);
+    if (channel->place == 0) {
+        return false;
+    }
+    *end = *rc_truth_place(hub->truth, channel->place);
+    end->position = rc_place_position(hub, end, group->encoding);
+    *behind = end->epoch != replay->cursor.epoch && recover_anew(hub, channel, end);
+    return end->epoch == replay->cursor.epoch;
 }
 
 /* --- one client ------------------------------------------------------------------------------------------------------ */
@@ -166,24 +208,29 @@ static void recover_join(struct rc_hub *hub, uint32_t subscription_index)
     }
 }
 
-/* What the cursor wants is not there any more: on to the oldest message that is, or to the log. */
-static int recover_lost(struct rc_hub *hub, struct rc_replay *replay, uint32_t channel_index, uint64_t position)
+/* What the cursor wants is not there any more: on to the oldest message that is, or to the log. Of an epoch that the logs have not heard of it goes on
+ * in that: in the logs' it would get again, later, what it had of it. */
+static int recover_lost(struct rc_hub *hub, struct rc_replay *replay, uint32_t channel_index)
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
-    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
-    const uint32_t client = rc_truth_subscription(hub->truth, replay->subscription)->client;
-    const int rc = recover_tell_gap(hub, client, channel);
-    if (place == NULL) {
+    const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, replay->subscription);
+    const int rc = recover_tell_gap(hub, subscription->client, channel);
+    if (channel->place == 0) {
         return rc;
     }
-    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
-    if (place->epoch != replay->cursor.epoch) {
+    struct rc_place place = *rc_truth_place(hub->truth, channel->place);
+    place.position = rc_place_position(hub, &place, rc_truth_group(hub->truth, subscription->group)->encoding);
+    if (place.epoch != replay->cursor.epoch) {
+        (void)recover_anew(hub, channel, &place);
+    }
+    if (place.epoch != replay->cursor.epoch) {
         replay->flags |= RC_REPLAY_BEGINS;
     }
-    const uint64_t wanted = replay->cursor.epoch == place->epoch ? replay->cursor.offset : 0;
-    const bool there = state.epoch == place->epoch && state.first > wanted && state.first <= position;
-    const uint64_t next = there ? state.first : position + 1;
-    replay->cursor = (struct rc_history_cursor){.slot = place->slot, .epoch = place->epoch, .offset = next};
+    const struct rc_history_state state = rc_history_state(hub->history, place.slot);
+    const uint64_t wanted = replay->cursor.epoch == place.epoch ? replay->cursor.offset : 0;
+    const bool there = state.epoch == place.epoch && state.first > wanted && state.first <= place.position;
+    const uint64_t next = there ? state.first : place.position + 1;
+    replay->cursor = (struct rc_history_cursor){.slot = place.slot, .epoch = place.epoch, .offset = next};
     return rc;
 }
 
@@ -196,15 +243,17 @@ static enum recovered_step recover_step(struct rc_hub *hub, struct rc_replay *re
     const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, subscription_index);
     const uint32_t client = subscription->client;
     const uint32_t channel_index = rc_truth_group(hub->truth, subscription->group)->channel;
-    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
-    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
-    const uint64_t position =
-        place == NULL ? 0 : rc_place_position(hub, place, rc_truth_group(hub->truth, subscription->group)->encoding);
+    const bool placed = rc_truth_channel(hub->truth, channel_index)->place != 0;
+    struct rc_place end;
+    bool behind = false;
     struct rc_history_message message;
     int rc = -ENODATA;
-    if (place != NULL && place->epoch == replay->cursor.epoch) {
-        if (replay->cursor.offset > position) {
-            RC_ASSERT(replay->cursor.offset == position + 1); /* recover_next */
+    if (recover_end(hub, replay, &end, &behind)) {
+        if (replay->cursor.offset > end.position && behind) {
+            return STEP_WAITS;
+        }
+        if (replay->cursor.offset > end.position) {
+            RC_ASSERT(replay->cursor.offset == end.position + 1); /* recover_next */
             recover_join(hub, subscription_index);
             return STEP_DONE;
         }
@@ -218,8 +267,8 @@ static enum recovered_step recover_step(struct rc_hub *hub, struct rc_replay *re
         }
     }
     if (rc == -ENODATA) {
-        rc = recover_lost(hub, replay, channel_index, position);
-        if (rc == 0 && place == NULL) {
+        rc = recover_lost(hub, replay, channel_index);
+        if (rc == 0 && !placed) {
             recover_join(hub, subscription_index);
             return STEP_DONE;
         }
@@ -231,25 +280,42 @@ static enum recovered_step recover_step(struct rc_hub *hub, struct rc_replay *re
     return STEP_MORE;
 }
 
-/* Has the subscription messages that are not here yet? It got them of another instance; of a history that is all instances' they come. */
+/* Has the subscription messages that are not here yet? It got them of another instance; of a history that is all instances' they come. Or all that
+ * there is of an epoch in which the logs are not yet? */
 static bool recover_ahead(const struct rc_hub *hub, const struct rc_replay *replay)
 {
-    const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, replay->subscription);
-    const struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
-    const struct rc_channel *channel = rc_truth_channel(hub->truth, group->channel);
-    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
-    return place != NULL && place->epoch == replay->cursor.epoch &&
-           replay->cursor.offset > rc_place_position(hub, place, group->encoding) + 1;
+    struct rc_place end;
+    bool behind = false;
+    return recover_end(hub, replay, &end, &behind) && replay->cursor.offset > end.position + (behind ? 0 : 1);
 }
 
-int rc_recover_waits(struct rc_hub *hub, uint32_t client)
+void rc_recover_waits(struct rc_hub *hub, uint32_t client)
 {
-    if (hub->is_ahead[client]) {
-        return 0;
+    const struct rc_truth *truth = hub->truth;
+    for (uint32_t i = hub->replays[client]; i != 0; i = rc_truth_replay(truth, i)->next_of_client) {
+        const struct rc_subscription *its = rc_truth_subscription(truth, rc_truth_replay(truth, i)->subscription);
+        rc_truth_channel(truth, rc_truth_group(truth, its->group)->channel)->flags |= RC_CHANNEL_AWAITED;
     }
-    const int rc = rc_index_list_push(&hub->ahead, client);
-    hub->is_ahead[client] = rc == 0;
-    return rc;
+}
+
+void rc_recover_wake(struct rc_hub *hub, uint32_t channel_index)
+{
+    const struct rc_truth *truth = hub->truth;
+    struct rc_channel *channel = rc_truth_channel(truth, channel_index);
+    if (RC_LIKELY((channel->flags & RC_CHANNEL_AWAITED) == 0)) {
+        return;
+    }
+    for (uint32_t group = channel->groups; group != 0; group = rc_truth_group(truth, group)->next) {
+        struct rc_members *members = &hub->members[group];
+        for (uint32_t i = 0; i < members->count; i++) {
+            const struct rc_subscription *its = rc_truth_subscription(truth, rc_members_items(members)[i]);
+            if (its->replay != 0) {
+                rc_replay_due(hub, its->client);
+            }
+        }
+    }
+    RC_STORE_ORDER(); /* a successor has those who wait marked again, and finds those who are due */
+    channel->flags &= (uint16_t)~RC_CHANNEL_AWAITED;
 }
 
 /* The first of the client's that is not; NULL: none, and it waits until something comes. */
@@ -260,23 +326,8 @@ static struct rc_replay *recover_next(struct rc_hub *hub, uint32_t client)
             return rc_truth_replay(hub->truth, i);
         }
     }
-    if (rc_recover_waits(hub, client) < 0) {
-        rc_hub_break(hub, client); /* it would wait for ever */
-    }
+    rc_recover_waits(hub, client);
     return NULL;
-}
-
-/* Something has come. */
-static void recover_wake(struct rc_hub *hub)
-{
-    for (uint32_t i = 0; i < hub->ahead.count; i++) {
-        const uint32_t client = hub->ahead.items[i];
-        hub->is_ahead[client] = 0;
-        if (hub->replays[client] != 0) { /* else it has ended */
-            rc_replay_due(hub, client);
-        }
-    }
-    hub->ahead.count = 0;
 }
 
 /* A piece of each history that the client reads. True: it may have more at once. */
@@ -295,12 +346,13 @@ static bool recover_client(struct rc_hub *hub, uint32_t client_index, uint64_t *
             return true;
         }
         struct rc_replay *replay = recover_next(hub, client_index);
+        *bytes += sizeof(struct rc_history_entry); /* also of one in vain: who comes for nothing takes time, too */
         if (replay == NULL) {
             return false;
         }
         (void)recover_step(hub, replay);
         const uint32_t after = rc_hub_unsent(hub, client_index);
-        *bytes += (after > before ? after - before : 0) + sizeof(struct rc_history_entry);
+        *bytes += after > before ? after - before : 0;
     }
     return false;
 }
@@ -317,11 +369,12 @@ void rc_hub_replay(struct rc_hub *hub)
         struct rc_client *client = rc_truth_client(hub->truth, client_index);
         if (client->replay_due) { /* else it has ended */
             client->replay_due = false;
-            rc_hub_works(hub, client_index); /* a message that was told, and not counted as told, would come twice */
+            const uint32_t outer = rc_hub_works(
+                hub, client_index); /* a message that was told, and not counted as told, would come twice */
             if (recover_client(hub, client_index, &bytes)) {
                 rc_replay_due(hub, client_index);
             }
-            rc_hub_worked(hub);
+            rc_hub_worked(hub, outer);
         }
     }
     due->count -= i;
@@ -332,33 +385,33 @@ void rc_hub_replay(struct rc_hub *hub)
 /* --- the beginning --------------------------------------------------------------------------------------------------- */
 
 /* Is all there that comes behind what the request has? */
-static uint32_t recover_outcome(const struct rc_hub *hub, const struct rc_place *place, uint64_t position,
-                                const struct rc_replay *request)
+static uint32_t recover_outcome(const struct rc_hub *hub, const struct rc_place *place, const struct rc_replay *request)
 {
     const struct rc_history_cursor *asked = &request->cursor;
     if (place == NULL) {
         return RC_METRIC_RECOVERIES_NO_HISTORY;
     }
-    if (asked->epoch != place->epoch) {
+    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
+    const bool kept = place->slot < hub->history->slot_count;
+    if (asked->epoch != place->epoch || (kept && state.epoch != place->epoch)) {
+        /* One that is over tells nothing of what came since, before a gap that only those who were there were told. */
         return RC_METRIC_RECOVERIES_EPOCH;
     }
-    if (asked->offset > position) { /* another instance was faster, or there is no such offset */
-        return place->slot < hub->history->slot_count && hub->history->slots[place->slot].shared != 0
-                   ? RC_METRIC_RECOVERIES
-                   : RC_METRIC_RECOVERIES_EPOCH;
+    if (asked->offset > place->position) { /* another instance was faster, or there is no such offset */
+        return kept && hub->history->slots[place->slot].shared != 0 ? RC_METRIC_RECOVERIES : RC_METRIC_RECOVERIES_EPOCH;
     }
-    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
-    const bool there = asked->offset == position || (state.epoch == place->epoch && state.first <= asked->offset + 1);
+    const bool there = asked->offset == place->position || (kept && state.first <= asked->offset + 1);
     return there ? RC_METRIC_RECOVERIES : RC_METRIC_RECOVERIES_GONE;
 }
 
-/* Sets where the request begins. False: with what is published from now on. */
-static bool recover_place(const struct rc_hub *hub, const struct rc_place *place, uint64_t position,
-                          struct rc_replay *request, bool recovers)
+/* Sets where the request begins; `anew`: the logs are in another epoch. False: with what is published from now on. */
+static bool recover_place(const struct rc_hub *hub, const struct rc_place *place, struct rc_replay *request,
+                          bool recovers, bool anew)
 {
-    if (place == NULL || (!recovers && request->last == 0)) {
+    if (place == NULL || (!recovers && request->last == 0 && !anew)) {
         return false;
     }
+    const uint64_t position = place->position;
     uint64_t next = request->cursor.offset + 1;
     if (!recovers) {
         const struct rc_history_state state = rc_history_state(hub->history, place->slot);
@@ -376,12 +429,16 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
     const struct rc_truth *truth = hub->truth;
     const struct rc_subscription *subscription = rc_truth_subscription(truth, subscription_index);
     const struct rc_channel *channel = rc_truth_channel(truth, rc_truth_group(truth, subscription->group)->channel);
-    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(truth, channel->place);
-    uint64_t position = 0;
-    if (place != NULL) {
-        position = rc_place_position(hub, place, rc_truth_group(truth, subscription->group)->encoding);
-        answer->epoch = place->epoch;
-        answer->offset = position;
+    struct rc_place stands = {.channel = 0};
+    const struct rc_place *place = NULL;
+    bool anew = false;
+    if (channel->place != 0) {
+        stands = *rc_truth_place(truth, channel->place);
+        stands.position = rc_place_position(hub, &stands, rc_truth_group(truth, subscription->group)->encoding);
+        anew = request_index != 0 && recover_anew(hub, channel, &stands);
+        answer->epoch = stands.epoch;
+        answer->offset = stands.position;
+        place = &stands;
     }
     if (request_index == 0) {
         return;
@@ -389,16 +446,16 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
     struct rc_replay *request = rc_truth_replay(truth, request_index);
     bool recovers = false;
     if (request->flags & RC_REPLAY_RECOVERS) {
-        const uint32_t outcome = recover_outcome(hub, place, position, request);
+        const uint32_t outcome = recover_outcome(hub, place, request);
         rc_metric_add(hub->metrics, outcome, 1);
         recovers = outcome == RC_METRIC_RECOVERIES;
         answer->recovery = recovers ? RC_RECOVERED : RC_NOT_RECOVERED;
-        if (recovers && request->cursor.offset > position) {
+        if (recovers && request->cursor.offset > stands.position) {
             answer->offset = request->cursor.offset; /* what is to come has the offsets behind it */
         }
     }
-    if (!recover_place(hub, place, position, request, recovers) ||
-        (!was_in && request->cursor.offset == position + 1)) {
+    if (!recover_place(hub, place, request, recovers, anew) ||
+        (!was_in && !anew && request->cursor.offset == stands.position + 1)) {
         rc_replay_forget(hub, request_index);
         return;
     }
@@ -439,23 +496,32 @@ void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription_index, bool w
     const struct rc_subscription *subscription = rc_truth_subscription(truth, subscription_index);
     const struct rc_group *group = rc_truth_group(truth, subscription->group);
     const struct rc_channel *channel = rc_truth_channel(truth, group->channel);
-    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(truth, channel->place);
     const uint32_t client = subscription->client;
     const struct rc_client_ref nobody = {0};
     bool lacks = false;
     uint32_t next = 0;
-    if (place == NULL) {
+    if (channel->place == 0) {
         return;
     }
-    if (was_in) {
+    struct rc_place place = *rc_truth_place(truth, channel->place);
+    bool behind = false;
+    place.position = rc_place_position(hub, &place, group->encoding);
+    if (subscription->replay != 0) { /* where the logs are not yet it stands behind what there is: rc_recover_begin */
+        const struct rc_replay *replay = rc_truth_replay(truth, subscription->replay);
+        struct rc_place end;
+        if (recover_end(hub, replay, &end, &behind) && behind) {
+            place = end;
+            place.position = replay->cursor.offset - 1;
+        }
+    }
+    if (was_in && !behind) {
         rc_hub_keep_cut_or_break(hub, subscription_index);
         if (subscription->replay != 0) {
             rc_replay_end(hub, subscription_index);
         }
         rc_hub_skip(hub, subscription_index);
     }
-    const uint64_t position = rc_place_position(hub, place, group->encoding);
-    if (!recover_keys(hub, place, hub->config->namespaces[channel->namespace].max_keys, position)) {
+    if (!recover_keys(hub, &place, hub->config->namespaces[channel->namespace].max_keys, place.position)) {
         return;
     }
     for (struct rc_history_cursor at = rc_history_keys_next(&hub->keys, &next); at.epoch != 0;
@@ -466,12 +532,13 @@ void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription_index, bool w
             lacks = true;
             continue;
         }
-        const struct rc_envelope_view view = recover_view(hub, channel, &message, place->epoch, offset);
+        const struct rc_envelope_view view = recover_view(hub, channel, &message, place.epoch, offset);
         struct rc_hub_texts texts;
         if (recover_excludes(hub, &view, client, &nobody)) {
             continue;
         }
-        const struct rc_event event = rc_hub_message_event(hub, group->channel, &view, &texts);
+        struct rc_event event = rc_hub_message_event(hub, group->channel, &view, &texts);
+        event.begins = false; /* it was answered */
         if (rc_hub_reply_event(hub, client, &event) < 0) {
             rc_hub_break(hub, client);
             return;
@@ -508,11 +575,28 @@ static int recover_heal(struct rc_hub *hub, uint32_t channel_index, uint64_t unt
         place->position++;
         rc_metric_add(hub->metrics, RC_METRIC_HEALED, 1);
     }
-    recover_wake(hub);
     return 0;
 }
 
-/* A message that is not in the history, though others of the channel are: who reads that gets it by itself. */
+/* What is in no history, to those who read that: by itself, as it is in the logs. Not to whom `view` leaves out; NULL: to all. */
+static void recover_tell_readers(struct rc_hub *hub, uint32_t channel_index, const struct rc_event *event,
+                                 const struct rc_envelope_view *view)
+{
+    const struct rc_truth *truth = hub->truth;
+    uint32_t group = truth->replays.used == 0 ? 0 : rc_truth_channel(truth, channel_index)->groups;
+    for (; group != 0; group = rc_truth_group(truth, group)->next) {
+        struct rc_members *members = &hub->members[group];
+        for (uint32_t i = 0; i < members->count; i++) {
+            const struct rc_subscription *its = rc_truth_subscription(truth, rc_members_items(members)[i]);
+            if (its->replay != 0 && (view == NULL || !recover_excludes(hub, view, its->client,
+                                                                       &rc_truth_replay(truth, its->replay)->former))) {
+                rc_hub_append_own(hub, its->client, event);
+            }
+        }
+    }
+}
+
+/* A message that is not in the history, though others of the channel are. */
 static int recover_unplaced(struct rc_hub *hub, uint32_t channel_index, const struct rc_envelope_view *view)
 {
     const struct rc_truth *truth = hub->truth;
@@ -526,17 +610,7 @@ static int recover_unplaced(struct rc_hub *hub, uint32_t channel_index, const st
     }
     struct rc_hub_texts texts;
     const struct rc_event event = rc_hub_message_event(hub, channel_index, view, &texts);
-    for (uint32_t group = rc_truth_channel(truth, channel_index)->groups; group != 0;
-         group = rc_truth_group(truth, group)->next) {
-        struct rc_members *members = &hub->members[group];
-        for (uint32_t i = 0; i < members->count; i++) {
-            const struct rc_subscription *its = rc_truth_subscription(truth, rc_members_items(members)[i]);
-            if (its->replay != 0 &&
-                !recover_excludes(hub, view, its->client, &rc_truth_replay(truth, its->replay)->former)) {
-                rc_hub_append_own(hub, its->client, &event);
-            }
-        }
-    }
+    recover_tell_readers(hub, channel_index, &event, view);
     return 0;
 }
 
@@ -551,7 +625,8 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
     if (place != NULL && place->epoch == head->epoch) {
         if (head->position <= place->position) {
             hub->kept->partial_mask = 0;
-            return 0; /* it was read from the history */
+            rc_recover_wake(hub, channel_index); /* a killed worker may not have come to it */
+            return 0;                            /* it was read from the history */
         }
         if (RC_UNLIKELY(head->position != place->position + 1)) {
             const int rc = recover_heal(hub, channel_index, head->position - 1);
@@ -581,9 +656,7 @@ int rc_recover_message(struct rc_hub *hub, uint32_t channel_index, const struct 
             rc_truth_place(hub->truth, channel->place)->order = order;
         }
     }
-    if (RC_UNLIKELY(hub->ahead.count > 0)) {
-        recover_wake(hub);
-    }
+    rc_recover_wake(hub, channel_index);
     return 0;
 }
 
@@ -597,10 +670,14 @@ static int recover_missing(struct rc_hub *hub, uint32_t channel_index)
         state = rc_history_state(hub->history, place->slot);
     }
     if (place == NULL || state.epoch != place->epoch || state.last <= place->position) {
-        hub->kept->partial_mask = 0; /* a message of it that some groups got will not be had for the others */
+        hub->kept->partial_mask = 0;         /* a message of it that some groups got will not be had for the others */
+        rc_recover_wake(hub, channel_index); /* the epoch in which somebody waits may be over */
         return 0;
     }
     const int rc = recover_heal(hub, channel_index, state.last);
+    if (rc != -ENOSPC) {
+        rc_recover_wake(hub, channel_index);
+    }
     return rc == 0 ? 1 : rc == -ENOSPC ? rc : 0;
 }
 
@@ -620,19 +697,36 @@ static int recover_all(struct rc_hub *hub)
     return 0;
 }
 
+/* The notice of a gap. That of what was kept nowhere stands in no history either; of the rest a reader finds out by itself what it cannot have. */
+static int recover_gap(struct rc_hub *hub, struct rc_span name, bool unkept)
+{
+    const int rc = rc_hub_gap(hub, name);
+    const uint32_t channel = name.count == 0 || !unkept || rc < 0
+                                 ? 0
+                                 : rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    if (channel != 0) {
+        const struct rc_channel *its = rc_truth_channel(hub->truth, channel);
+        const struct rc_event event = {
+            .type = RC_EVENT_GAP, .channel = rc_hub_name(hub, its), .channel_json = rc_hub_name_json(hub, its)};
+        recover_tell_readers(hub, channel, &event, NULL);
+    }
+    return rc;
+}
+
 int rc_hub_lost(struct rc_hub *hub, struct rc_span name, bool unkept)
 {
     struct rc_truth_hub *kept = hub->kept;
     if (kept->partial_mask != 0 && kept->partial_place == 0) {
-        return rc_hub_gap(hub, name); /* it was begun before, and some have the notice: nothing comes in between */
+        return recover_gap(hub, name,
+                           unkept); /* it was begun before, and some have the notice: nothing comes in between */
     }
     if (name.count == 0) {
-        return recover_all(hub) == -ENOSPC ? -ENOSPC : rc_hub_gap(hub, name);
+        return recover_all(hub) == -ENOSPC ? -ENOSPC : rc_hub_gap(hub, name); /* "*" has no history */
     }
     const uint32_t channel = rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     if (channel != kept->partial_place) {
         kept->partial_mask = 0; /* of a channel that has gone */
     }
     const int rc = channel == 0 ? 0 : recover_missing(hub, channel);
-    return rc < 0 || (rc == 1 && !unkept) ? (rc < 0 ? rc : 0) : rc_hub_gap(hub, name);
+    return rc < 0 ? rc : rc == 1 && !unkept ? 0 : recover_gap(hub, name, unkept);
 }

@@ -6,6 +6,8 @@
  */
 #include "worker/hub/hub_internal.h"
 
+#include <errno.h>
+
 #include "common/base/check.h"
 
 uint32_t rc_replay_ask(struct rc_hub *hub, const struct rc_hub_from *from)
@@ -49,6 +51,18 @@ void rc_replay_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t i
     client->in_history = true;
     rc_metric_add(hub->metrics, RC_METRIC_REPLAYS, 1);
     rc_replay_due(hub, subscription->client);
+}
+
+int rc_hub_replay_on(struct rc_hub *hub, uint32_t subscription, const struct rc_replay *stood)
+{
+    const uint32_t index = rc_replay_ask(hub, &(struct rc_hub_from){.former = stood->former});
+    if (index == 0) {
+        return -ENOMEM;
+    }
+    rc_truth_replay(hub->truth, index)->cursor = stood->cursor;
+    rc_truth_replay(hub->truth, index)->flags = stood->flags;
+    rc_replay_begin(hub, subscription, index);
+    return 0;
 }
 
 void rc_replay_end(struct rc_hub *hub, uint32_t subscription_index)

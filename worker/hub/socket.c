@@ -49,6 +49,23 @@ uint32_t rc_hub_guest(const struct rc_hub *hub, const struct rc_client_ref *ref)
     return client == RC_HASHMAP_NONE ? 0 : client;
 }
 
+static bool session_equal(const void *context, uint32_t client)
+{
+    const struct alias_sought *sought = context;
+    return rc_truth_client(sought->hub->truth, client)->random != 0 &&
+           rc_truth_engine(sought->hub->truth, client)->secret == sought->token;
+}
+
+uint32_t rc_hub_session(const struct rc_hub *hub, uint64_t secret)
+{
+    const struct alias_sought sought = {.hub = hub, .token = secret};
+    const uint32_t client =
+        RC_LIKELY(hub->aliases.count == 0)
+            ? RC_HASHMAP_NONE
+            : rc_hashmap_find(&hub->aliases, rc_hash(&secret, sizeof(secret)), session_equal, &sought);
+    return client == RC_HASHMAP_NONE ? 0 : client;
+}
+
 int rc_hub_alias(struct rc_hub *hub, uint64_t token, uint32_t client)
 {
     return rc_hashmap_insert(&hub->aliases, rc_hash(&token, sizeof(token)), client);

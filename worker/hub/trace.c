@@ -109,12 +109,22 @@ static void trace_down(struct rc_hub *hub, uint32_t channel, const struct rc_env
                    why);
 }
 
-/* What becomes of it for each of those whom the trace is about. */
-static void trace_each(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view, bool by_what)
+static void trace_kept(struct rc_hub *hub, struct rc_traced *traced, uint64_t behind, struct rc_span name,
+                       struct rc_span event)
+{
+    traced->stage = RC_TRACE_KEPT;
+    traced->behind = behind < UINT32_MAX ? (uint32_t)behind : UINT32_MAX;
+    rc_tracer_tell(&hub->traces.tracer, traced, name, event,
+                   "it is behind: its socket takes no more, and the message waits in the log");
+}
+
+/* What becomes of it for each of those whom the trace is about, as far as it is known before the turn; of whom that was told, as bits. */
+static uint32_t trace_each(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view, bool by_what)
 {
     struct rc_hub_traces *traces = &hub->traces;
     const struct rc_span name = rc_hub_name(hub, rc_truth_channel(hub->truth, channel));
     const struct rc_span event = rc_span_of(view->event, view->head.event_bytes);
+    uint32_t told = 0;
     for (uint32_t i = 0; i < traces->client_count; i++) {
         const uint32_t client = traces->clients[i];
         if (rc_truth_named(hub->truth, client, traces->randoms[i]) == NULL) {
@@ -130,13 +140,14 @@ static void trace_each(struct rc_hub *hub, uint32_t channel, const struct rc_env
         if (others || (why == NULL && behind == 0)) {
             continue; /* a channel that the client has nothing to do with; or the turn tells */
         }
+        told |= UINT32_C(1) << i;
         if (why == NULL) {
-            traced.stage = RC_TRACE_KEPT;
-            traced.behind = behind < UINT32_MAX ? (uint32_t)behind : UINT32_MAX;
-            why = "it is behind: its socket takes no more, and the message waits in the log";
+            trace_kept(hub, &traced, behind, name, event);
+        } else {
+            rc_tracer_tell(&traces->tracer, &traced, name, event, why);
         }
-        rc_tracer_tell(&traces->tracer, &traced, name, event, why);
     }
+    return told;
 }
 
 /* Is somebody whom the trace is about in the channel? */
@@ -162,14 +173,18 @@ void rc_hub_trace_message(struct rc_hub *hub, uint32_t channel, const struct rc_
         (!by_what && !trace_heard(hub, channel) && !(view->head.flags & RC_ENVELOPE_TRACED))) {
         return;
     }
-    trace_down(hub, channel, view, held ? "min_interval holds it back, or a newer one takes its place" : "");
+    const bool full = !held && traces->send_count == RC_HUB_TRACED_SENDS;
+    trace_down(hub, channel, view,
+               held   ? "min_interval holds it back, or a newer one takes its place"
+               : full ? "whether it is sent is not told: too many came at once"
+                      : "");
     if (held) {
         return;
     }
-    trace_each(hub, channel, view, by_what);
-    if (traces->send_count < RC_HUB_TRACED_SENDS) {
+    const uint32_t told = trace_each(hub, channel, view, by_what);
+    if (!full) {
         traces->sends[traces->send_count++] = (struct rc_hub_traced_send){
-            .sequence = view->head.sequence, .channel = channel, .bytes = view->head.data_bytes};
+            .sequence = view->head.sequence, .channel = channel, .bytes = view->head.data_bytes, .told = told};
     }
 }
 
@@ -189,7 +204,28 @@ void rc_hub_trace_direct(struct rc_hub *hub, uint32_t client, const struct rc_en
                    client != 0 ? "direct" : "the client is not there any more, or is being closed");
 }
 
-/* For who are not behind now: the turn has sent them all that there was. */
+/* Whom the turn has not left behind, and who was to get it, it has sent all that there was. */
+static void trace_sent_each(struct rc_hub *hub, const struct rc_hub_traced_send *send, struct rc_span name)
+{
+    const struct rc_hub_traces *traces = &hub->traces;
+    for (uint32_t i = 0; i < traces->client_count; i++) {
+        const uint32_t client = traces->clients[i];
+        if ((send->told & UINT32_C(1) << i) != 0 || rc_truth_named(hub->truth, client, traces->randoms[i]) == NULL ||
+            (send->channel != hub->everybody && rc_hub_subscription(hub, client, send->channel) == 0)) {
+            continue;
+        }
+        struct rc_traced traced = {
+            .sequence = send->sequence, .client = trace_ref(hub, client), .stage = RC_TRACE_SENT, .bytes = send->bytes};
+        const uint64_t behind = trace_behind(hub, client, send->channel);
+        if (behind > 0) {
+            trace_kept(hub, &traced, behind, name, (struct rc_span){0});
+        } else {
+            traced.count = 1;
+            rc_tracer_tell(&hub->traces.tracer, &traced, name, (struct rc_span){0}, "");
+        }
+    }
+}
+
 void rc_hub_trace_sent(struct rc_hub *hub)
 {
     struct rc_hub_traces *traces = &hub->traces;
@@ -199,23 +235,15 @@ void rc_hub_trace_sent(struct rc_hub *hub)
         if (channel->name == 0) {
             continue; /* released since */
         }
-        struct rc_traced traced = {.sequence = send->sequence, .stage = RC_TRACE_SENT, .bytes = send->bytes};
         const struct rc_span name = rc_hub_name(hub, channel);
-        for (uint32_t j = 0; j < traces->client_count; j++) {
-            const uint32_t client = traces->clients[j];
-            if (rc_truth_named(hub->truth, client, traces->randoms[j]) != NULL &&
-                (send->channel == hub->everybody || rc_hub_subscription(hub, client, send->channel) != 0) &&
-                trace_behind(hub, client, send->channel) == 0) {
-                traced.client = trace_ref(hub, client);
-                traced.count = 1;
-                rc_tracer_tell(&traces->tracer, &traced, name, (struct rc_span){0}, "");
-            }
-        }
+        trace_sent_each(hub, send, name);
         if (traces->tracer.wanted.by & RC_TRACE_BY_WHO) {
             continue;
         }
-        traced.client = (struct rc_client_ref){0};
-        traced.count = channel->subscriber_count;
+        struct rc_traced traced = {.sequence = send->sequence,
+                                   .stage = RC_TRACE_SENT,
+                                   .bytes = send->bytes,
+                                   .count = channel->subscriber_count};
         for (uint32_t group = channel->groups; group != 0; group = rc_truth_group(hub->truth, group)->next) {
             traced.behind += rc_truth_group(hub->truth, group)->behind;
         }

@@ -13,15 +13,18 @@
 #include "common/records/envelope.h"
 #include "common/shm/tracer.h"
 
-#define RC_HUB_TRACED_MAX 16u /* clients of one trace in a worker; of others nothing is told */
-#define RC_HUB_TRACED_SENDS 64u
+#define RC_HUB_TRACED_MAX 16u   /* clients of one trace in a worker; of others nothing is told */
+#define RC_HUB_TRACED_SENDS 64u /* what became of the others is not told, and that is */
 
 /* A message that the turn is to send. */
 struct rc_hub_traced_send {
     uint64_t sequence;
     uint32_t channel;
     uint32_t bytes;
+    uint32_t
+        told; /* a bit for each of `clients` of which it is told already: it does not get it, or was behind when it came */
 };
+_Static_assert(RC_HUB_TRACED_MAX <= 32, "bits of rc_hub_traced_send.told");
 
 struct rc_hub_traces {
     struct rc_tracer tracer;
@@ -44,7 +47,7 @@ void rc_hub_trace_client(struct rc_hub *hub, uint32_t client, enum rc_trace_stag
 void rc_hub_trace_message(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view, bool held);
 /* A direct message for the client, 0: it is not here. */
 void rc_hub_trace_direct(struct rc_hub *hub, uint32_t client, const struct rc_envelope_view *view);
-/* The turn is over. */
+/* The turn is over: each of them was sent, or waits for its client. */
 void rc_hub_trace_sent(struct rc_hub *hub);
 
 #endif

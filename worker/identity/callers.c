@@ -86,7 +86,7 @@ int rc_caller_call(struct rc_callers *callers, const struct rc_identity_asker *a
         return -ENOBUFS;
     }
     struct rc_caller **place = caller_place(callers, asker->token);
-    *caller = (struct rc_caller){.asker = *asker, .next = *place, .backend = backend};
+    *caller = (struct rc_caller){.asker = *asker, .next = *place, .backend = rc_backend_mark(callers->config, backend)};
     *place = caller;
     callers->count++;
     rc_backend_connect_request_write(&frame, callers->backends, connect);
@@ -106,7 +106,8 @@ int rc_caller_read(struct rc_callers *callers, const struct rc_caller *caller, s
     }
     rc_backend_connect_reply_read(reply, callers->operations, &caller->answer);
     if (reply->refused) {
-        rc_backend_reply_refused(callers->backends, caller->backend, RC_BACKEND_CONNECT, caller->call, reply->why);
+        rc_backend_reply_refused(callers->backends, rc_backend_marked(callers->config, caller->backend),
+                                 RC_BACKEND_CONNECT, caller->call, reply->why);
     }
     return 0;
 }

@@ -24,7 +24,7 @@ struct rc_caller {
     struct rc_identity_asker asker;
     struct rc_caller *next; /* in its bucket */
     bool answered;
-    uint32_t backend; /* index in config->backends */
+    uint32_t backend; /* rc_backend_mark */
     char call[RC_BACKEND_ID_MAX];
     struct rc_backend_answer answer; /* ANSWERED: its body is the caller's own */
     uint8_t *body;                   /* owned; NULL = none */
@@ -34,6 +34,7 @@ struct rc_callers {
     struct rc_backends *backends; /* borrowed; set by main() */
     void *context;                /* borrowed */
     void (*ready)(void *context, const struct rc_identity_asker *asker);
+    const struct rc_config *config;                /* borrowed: the one in force */
     struct rc_metrics *metrics;                    /* borrowed */
     struct rc_caller *buckets[RC_CALLERS_BUCKETS]; /* by token */
     uint32_t count;

@@ -3,11 +3,16 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/check.h"
+#include "common/config/identity.h"
+#include "common/text/json_path.h"
 #include "common/text/json_scan.h"
 
 #define VALUE_BYTES_MAX 8192u
+#define SUBPROTOCOLS "sec-websocket-protocol"
+#define BEARER "bearer."
 
 static const struct {
     enum rc_event_source source;
@@ -46,10 +51,34 @@ static bool cookie_find(const struct rc_http_request *request, struct rc_span na
     return false;
 }
 
-/* The header, once; else false. */
+/* What follows BEARER in the one subprotocol that begins so; false: none does, or several do. A browser's WebSocket can say who it is so: it sets no
+ * other header. */
+static bool subprotocol_find(const struct rc_http_request *request, struct rc_http_view *value)
+{
+    uint32_t index = 0;
+    uint32_t found = 0;
+    const struct rc_http_view *header;
+    while ((header = rc_http_header_next(request, SUBPROTOCOLS, &index)) != NULL) {
+        struct rc_http_view list = *header;
+        struct rc_http_view element;
+        while (rc_http_list_next(&list, &element)) {
+            if (element.bytes > strlen(BEARER) && strncasecmp(element.text, BEARER, strlen(BEARER)) == 0) {
+                value->text = element.text + strlen(BEARER);
+                value->bytes = element.bytes - strlen(BEARER);
+                found++;
+            }
+        }
+    }
+    return found == 1;
+}
+
+/* The header, once; else false. Of the subprotocols see above. */
 static bool header_find(const struct rc_http_request *request, const char *name, struct rc_http_view *value)
 {
     uint32_t index = 0;
+    if (strcasecmp(name, SUBPROTOCOLS) == 0) {
+        return subprotocol_find(request, value);
+    }
     const struct rc_http_view *const header = rc_http_header_next(request, name, &index);
     if (header == NULL || rc_http_header_next(request, name, &index) != NULL) {
         return false;
@@ -111,6 +140,13 @@ static void string_put(struct writer *writer, struct rc_span text)
     writer->used += bytes;
 }
 
+static void member_put(struct writer *writer, const char *name, bool first)
+{
+    text_put(writer, first ? "{\"" : ",\"");
+    text_put(writer, name);
+    text_put(writer, "\":");
+}
+
 /* The object of one source. False: nothing of it is there. */
 static bool part_put(struct writer *writer, const struct rc_config *config, const struct rc_http_request *request,
                      size_t part, bool first)
@@ -124,9 +160,7 @@ static bool part_put(struct writer *writer, const struct rc_config *config, cons
             continue;
         }
         if (!any) {
-            text_put(writer, first ? "{\"" : ",\"");
-            text_put(writer, parts[part].name);
-            text_put(writer, "\":");
+            member_put(writer, parts[part].name, first);
         }
         text_put(writer, any ? "," : "{");
         string_put(writer, rc_span_of(name->text, name->bytes));
@@ -140,14 +174,33 @@ static bool part_put(struct writer *writer, const struct rc_config *config, cons
     return any;
 }
 
-int rc_credentials_of(const struct rc_config *config, const struct rc_http_request *request, uint8_t *out,
-                      size_t capacity)
+/* What tables of their kind go by. Is anything in the object, then? */
+static bool known_put(struct writer *writer, const struct rc_config *config, const struct rc_credentials_known *known,
+                      bool any)
+{
+    if (known->proxied && rc_config_identity_any(config, RC_IDENTITY_PROXY)) {
+        member_put(writer, "proxied", !any);
+        text_put(writer, "true");
+        any = true;
+    }
+    if (known->certificate.count > 0 && rc_json_utf8_valid(known->certificate) &&
+        rc_config_identity_any(config, RC_IDENTITY_CERTIFICATE)) {
+        member_put(writer, "certificate", !any);
+        string_put(writer, known->certificate);
+        any = true;
+    }
+    return any;
+}
+
+int rc_credentials_of(const struct rc_config *config, const struct rc_http_request *request,
+                      const struct rc_credentials_known *known, uint8_t *out, size_t capacity)
 {
     struct writer writer = {.out = out, .room = capacity};
     bool any = false;
     for (size_t part = 0; part < RC_ARRAY_COUNT(parts); part++) {
         any |= part_put(&writer, config, request, part, !any);
     }
+    any = known_put(&writer, config, known, any);
     if (any) {
         text_put(&writer, "}");
     }
@@ -170,4 +223,14 @@ struct rc_span rc_credentials_part(struct rc_span credentials, enum rc_event_sou
         }
     }
     return rc_span_of(NULL, 0);
+}
+
+bool rc_credentials_proxied(struct rc_span credentials)
+{
+    return rc_json_member(credentials, RC_SPAN("proxied")).type == RC_JSON_TRUE;
+}
+
+struct rc_json_value rc_credentials_certificate(struct rc_span credentials)
+{
+    return rc_json_member(credentials, RC_SPAN("certificate"));
 }

@@ -63,7 +63,7 @@ void rc_identities_open(struct rc_identities *identities, const struct rc_config
                                          .callers = {.metrics = metrics,
                                                      .context = identities->sessions.ops.context,
                                                      .ready = identities->sessions.ops.ready}};
-    identities->config = config;
+    identities->config = identities->callers.config = config;
     identities->control = control;
     identities->metrics = metrics;
     rc_jwt_gate_open(&identities->gate, board);
@@ -82,7 +82,7 @@ void rc_identities_close(struct rc_identities *identities)
 
 void rc_identities_reconfigure(struct rc_identities *identities, const struct rc_config *config, uint32_t generation)
 {
-    identities->config = config;
+    identities->config = identities->callers.config = config;
     configure_keys(identities, generation);
 }
 
@@ -514,7 +514,8 @@ static int backend_ask(struct judge *judge, uint32_t backend)
 static void backend_silent(struct judge *judge, uint32_t backend, const char *why)
 {
     judge->judgement->reply = rc_span_of(NULL, 0);
-    if (judge->identities->config->backends[backend].on_failure == RC_BACKEND_FAILURE_ALLOW) {
+    if (backend < RC_CONFIG_BACKENDS_MAX &&
+        judge->identities->config->backends[backend].on_failure == RC_BACKEND_FAILURE_ALLOW) {
         rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_UNAVAILABLE, 1);
         return; /* as it is without it */
     }
@@ -550,7 +551,7 @@ static void backend_judged(struct judge *judge, struct rc_caller *caller)
     struct rc_identities *identities = judge->identities;
     struct rc_judgement *const judgement = judge->judgement;
     const struct rc_backend_connect_reply *answer = &identities->answer;
-    const uint32_t backend = caller->backend;
+    const uint32_t backend = rc_backend_marked(identities->config, caller->backend);
     const int rc = rc_caller_read(&identities->callers, caller, &identities->answer);
     identities->reply = caller->body; /* until the next judgement */
     caller->body = NULL;
@@ -667,10 +668,11 @@ static bool find_credential(struct judge *judge)
     struct rc_identities *identities = judge->identities;
     const struct rc_identity_question *question = judge->question;
     if (judge->row->kind == RC_IDENTITY_CERTIFICATE) {
-        judge->credential = question->certificate;
-        return question->certificate.count > 0;
+        const struct rc_json_value name = rc_credentials_certificate(question->request);
+        judge->credential = scalar_text(&name, identities->credential, sizeof(identities->credential));
+        return name.type == RC_JSON_STRING;
     }
-    if (judge->row->kind == RC_IDENTITY_PROXY && !question->proxied) {
+    if (judge->row->kind == RC_IDENTITY_PROXY && !rc_credentials_proxied(question->request)) {
         return false; /* anybody could write such a header */
     }
     if (question->moment == RC_IDENTITY_ROW && find_said(judge)) {

@@ -49,13 +49,11 @@ struct rc_identity_question {
     bool connects;                  /* it begins: the [[backend]] whose `calls` have "connect" has a say, too */
     uint32_t row;                   /* ROW: its index */
     bool later;                     /* it may still say something: a table that wants auth.NAME is not missing it yet */
-    bool proxied;                   /* its request came through one of http.trusted_proxies */
     struct rc_span auth;            /* JSON; empty: it said nothing yet */
     struct rc_span request;         /* rc_credentials_of */
     struct rc_span nsp;             /* the Socket.IO namespace that it connects to; empty: of other protocols */
     struct rc_span user;            /* JSON of who it is already; empty: nobody */
     const char *transport;          /* "websocket", "polling" */
-    struct rc_span certificate;     /* the name in its certificate, verified; empty: it has none */
     struct rc_address address;
 };
 

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
+#include "worker/store/order.h"
 
 /* An accept that failed for want of something is tried again after 100 ms, then twice that, up to a second. */
 #define ACCEPT_BACKOFF_DS 1u
@@ -60,10 +63,25 @@ static void accept_disarmed(struct rc_io *io, uint32_t listener, uint32_t entry)
     }
 }
 
+/* In place of accepts: arrive.c. */
+static void accept_arm_poll(struct rc_io *io, uint32_t listener)
+{
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_poll_multishot(sqe, io->listen_fds[listener], POLLIN);
+    sqe->poll32_events |= (uint32_t)EPOLLET;
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_LISTEN, 0, listener));
+    io->accepts_armed |= 1u << listener;
+    io->arrivals_left |= 1u << listener;
+}
+
 void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
 {
     if (io->accepts != NULL) {
         accept_arm_entries(io, listener);
+        return;
+    }
+    if (io->slots_free != NULL) {
+        accept_arm_poll(io, listener);
         return;
     }
     struct io_uring_sqe *sqe = rc_io_sqe(io);
@@ -72,9 +90,15 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener)
     io->accepts_armed |= 1u << listener;
 }
 
+uint32_t rc_io_accepts_wanted(const struct rc_io *io)
+{
+    const uint32_t all = (uint32_t)((1ull << io->listener_count) - 1);
+    return io->parking ? 0 : io->accepts_paused ? io->accepts_admin : all;
+}
+
 static bool accept_wanted(const struct rc_io *io, uint32_t listener)
 {
-    return !io->parking && (!io->accepts_paused || (io->accepts_admin & (1u << listener)));
+    return (rc_io_accepts_wanted(io) & (1u << listener)) != 0;
 }
 
 void rc_io_arm_accepts(struct rc_io *io)
@@ -94,7 +118,8 @@ static void accept_cancel(struct rc_io *io, uint32_t listener)
             continue;
         }
         struct io_uring_sqe *sqe = rc_io_sqe(io);
-        io_uring_prep_cancel64(sqe, rc_io_user_data(RC_OP_ACCEPT, i, listener), 0);
+        io_uring_prep_cancel64(sqe, rc_io_user_data(io->slots_free != NULL ? RC_OP_LISTEN : RC_OP_ACCEPT, i, listener),
+                               0);
         io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_IGNORE, 0, 0));
     }
 }
@@ -149,7 +174,8 @@ static void accept_count_here(const struct rc_io *io, uint32_t here[RC_LISTENERS
     io_uring_for_each_cqe(&io->ring, head, cqe)
     {
         const uint32_t listener = (uint32_t)cqe->user_data;
-        if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_ACCEPT && cqe->res >= 0 && listener < RC_LISTENERS_MAX) {
+        const enum rc_io_op op = (enum rc_io_op)(cqe->user_data >> 56);
+        if ((op == RC_OP_ACCEPT || op == RC_OP_ARRIVE) && cqe->res >= 0 && listener < RC_LISTENERS_MAX) {
             here[listener]++;
         }
     }
@@ -206,24 +232,31 @@ static bool accept_goes_on(int error)
     }
 }
 
-/* The accept ended. One that would fail again at once waits: for a while, or until a descriptor is free. */
-static void accept_ended(struct rc_io *io, uint32_t listener, uint32_t entry, int result)
+/* What would fail again at once waits: for a while, or until a descriptor is free. */
+static void accept_back_off(struct rc_io *io)
 {
-    accept_disarmed(io, listener, entry);
-    if (accept_goes_on(result)) {
-        if (accept_wanted(io, listener)) {
-            rc_io_arm_accept(io, listener);
-        }
-        return;
-    }
     io->accept_backoff_ds = io->accept_backoff_ds == 0                          ? ACCEPT_BACKOFF_DS
                             : io->accept_backoff_ds * 2 < ACCEPT_BACKOFF_MAX_DS ? io->accept_backoff_ds * 2
                                                                                 : ACCEPT_BACKOFF_MAX_DS;
     io->accept_retry_ds = io->now_ds + io->accept_backoff_ds;
 }
 
-static void accept_ask_peername(struct rc_io *io, uint32_t index, uint32_t bytes)
+void rc_io_accept_ended(struct rc_io *io, uint32_t listener, uint32_t entry, int result)
 {
+    accept_disarmed(io, listener, entry);
+    if (!accept_goes_on(result)) {
+        accept_back_off(io);
+    } else if (accept_wanted(io, listener)) {
+        rc_io_arm_accept(io, listener);
+    }
+}
+
+void rc_io_ask_peername(struct rc_io *io, uint32_t index)
+{
+    const uint32_t bytes = io->peername_bytes[io->truth->sockets[index].listener];
+    if (bytes == 0 || (io->truth->sockets[index].inflight & RC_INFLIGHT_PEERNAME)) {
+        return; /* it has none, or others bring it */
+    }
     if (io->peernames_free_count == 0) {
         return; /* more connections at once than a listen queue holds: their addresses stay unknown, not another's */
     }
@@ -253,25 +286,8 @@ static void accept_set_peer(struct rc_truth *truth, uint32_t index, const struct
     }
 }
 
-void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const struct io_uring_cqe *cqe)
+void rc_io_accepted(struct rc_io *io, uint32_t listener, uint32_t index, uint32_t entry)
 {
-    const bool ended = !(cqe->flags & IORING_CQE_F_MORE);
-    if (cqe->res < 0) {
-        if (ended) {
-            accept_ended(io, listener, entry, cqe->res);
-        }
-        if (cqe->res != -ECANCELED) {
-            rc_metric_add(io->metrics, RC_METRIC_ACCEPT_ERRORS, 1);
-            rc_log_limited(RC_LOG_WARN, 1, "accept_failed", "listener=%u error=\"%s\" again_in_ms=%u", listener,
-                           strerror(-cqe->res),
-                           accept_goes_on(cqe->res) ? 0 : io->accept_backoff_ds * RC_WHEEL_TICK_MS);
-        }
-        return;
-    }
-    io->accept_backoff_ds = 0;
-    io->accepted[listener]++;
-    const uint32_t index = (uint32_t)cqe->res;
-    RC_ASSERT(index < io->truth->socket_count);
     struct rc_socket *socket = &io->truth->sockets[index];
     RC_ASSERT(socket->state == RC_SOCKET_FREE);
     const uint32_t generation = socket->generation + 1;
@@ -279,22 +295,21 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const 
                                  .flags = io->preface_listener[listener] ? RC_SOCKET_PREFACE : 0,
                                  .state = RC_SOCKET_HTTP,
                                  .listener = (uint8_t)listener,
-                                 .mode = RC_IO_HANDSHAKE};
+                                 .mode = RC_IO_HANDSHAKE,
+                                 .tls = io->tls_listener[listener]}; /* before it can be taken for a plain one */
     io->truth->peers[index] = (struct rc_address){{0}};
+    if (io->slots_free != NULL) {
+        RC_STORE_ORDER();
+        io->truth->layout->arrivals.socket[entry] = 0; /* it is known by the socket from here on */
+    }
     if (io->accepts != NULL) {
         RC_ASSERT(entry < RC_IO_ACCEPTS_MAX);
         accept_set_peer(io->truth, index, &io->accepts[listener * RC_IO_ACCEPTS_MAX + entry].name);
     }
     io->open_count++;
-    if (ended) {
-        accept_ended(io, listener, entry,
-                     cqe->res); /* when this one has its place: how many more there may be is counted */
-    }
     rc_metric_add(io->metrics, RC_METRIC_ACCEPTED, 1);
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
-    if (io->peername_bytes[listener] > 0) {
-        accept_ask_peername(io, index, io->peername_bytes[listener]);
-    }
+    rc_io_ask_peername(io, index);
     if ((io->tls_listener[listener] && !rc_io_tls_accept(io, index)) ||
         !io->handlers.accepted(io->handlers.context, index, listener)) {
         rc_io_terminate(io, index);
@@ -302,6 +317,39 @@ void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const 
     }
     rc_kept_put(io, index, RC_KEEP_ALL);
     rc_io_read(io, index);
+}
+
+void rc_io_accept_failed(struct rc_io *io, uint32_t listener, int result)
+{
+    if (io->slots_free != NULL && !accept_goes_on(result)) {
+        accept_back_off(io);
+    }
+    if (result != -ECANCELED) {
+        rc_metric_add(io->metrics, RC_METRIC_ACCEPT_ERRORS, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "accept_failed", "listener=%u error=\"%s\" again_in_ms=%u", listener,
+                       strerror(-result), accept_goes_on(result) ? 0 : io->accept_backoff_ds * RC_WHEEL_TICK_MS);
+    }
+}
+
+void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const struct io_uring_cqe *cqe)
+{
+    const bool ended = !(cqe->flags & IORING_CQE_F_MORE);
+    if (cqe->res < 0) {
+        if (ended) {
+            rc_io_accept_ended(io, listener, entry, cqe->res);
+        }
+        rc_io_accept_failed(io, listener, cqe->res);
+        return;
+    }
+    io->accept_backoff_ds = 0;
+    io->accepted[listener]++;
+    const uint32_t index = (uint32_t)cqe->res;
+    RC_ASSERT(index < io->truth->socket_count);
+    rc_io_accepted(io, listener, index, entry);
+    if (ended) {
+        rc_io_accept_ended(io, listener, entry,
+                           cqe->res); /* when this one has its place: how many more there may be is counted */
+    }
 }
 
 void rc_io_on_peername(struct rc_io *io, uint32_t index, uint32_t entry, int result)

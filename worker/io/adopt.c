@@ -28,8 +28,7 @@ static bool adopt_goes_on(const struct rc_truth *truth, const struct rc_socket *
            (socket->state == RC_SOCKET_CARRYING || adopt_request(truth, socket));
 }
 
-/* The request that was begun is what lies in the input, from its first byte on. */
-static void adopt_begin_anew(const struct rc_truth *truth, struct rc_socket *socket)
+void rc_io_begin_anew(const struct rc_truth *truth, struct rc_socket *socket)
 {
     struct rc_input *input = socket->input == 0 ? NULL : rc_truth_input(truth, socket->input);
     if (input != NULL && input->request == RC_REQUEST_AGAIN) {
@@ -58,7 +57,10 @@ static uint32_t adopt_or_lose(struct rc_io *io, uint32_t index)
         return 0;
     }
     if (!rc_kept_has(io, index) || !adopt_goes_on(io->truth, socket) || rc_io_tls_lacks(io, index)) {
-        const bool counts = socket->state < RC_SOCKET_TERMINATING && socket->listener != RC_SOCKET_MADE_HERE;
+        const struct rc_truth_coming *coming = &io->truth->layout->coming;
+        const bool comes_again = coming->phase == RC_COMING_BEGUN && coming->socket == index + 1;
+        const bool counts =
+            socket->state < RC_SOCKET_TERMINATING && socket->listener != RC_SOCKET_MADE_HERE && !comes_again;
         if (socket->state != RC_SOCKET_CARRYING) {
             socket->exchange = 0; /* the predecessor's, private to it */
         }
@@ -66,7 +68,7 @@ static uint32_t adopt_or_lose(struct rc_io *io, uint32_t index)
         return counts ? 1 : 0;
     }
     if (socket->state != RC_SOCKET_CARRYING) {
-        adopt_begin_anew(io->truth, socket);
+        rc_io_begin_anew(io->truth, socket);
     }
     return 0;
 }
@@ -77,6 +79,7 @@ uint32_t rc_io_adopt(struct rc_io *io, uint32_t *lost)
     bool there[RC_VAULT_ENTRIES];
     uint32_t adopted = 0;
     uint32_t next = 0;
+    rc_io_coming_adopt(io);
     while (next < io->truth->socket_count) {
         uint32_t count = 0;
         for (; next < io->truth->socket_count && count < RC_VAULT_ENTRIES; next++) {
@@ -95,6 +98,7 @@ uint32_t rc_io_adopt(struct rc_io *io, uint32_t *lost)
     for (uint32_t i = 0; i < io->truth->socket_count; i++) {
         *lost += adopt_or_lose(io, i);
     }
+    rc_io_coming_adopted(io);
     rc_metric_set(io->metrics, RC_METRIC_SOCKETS, io->open_count);
     return adopted;
 }

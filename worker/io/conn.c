@@ -352,6 +352,7 @@ void rc_io_on_close(struct rc_io *io, uint32_t index, int result)
         close(io->kept_fds[index]);
         io->kept_fds[index] = -1;
     }
+    rc_io_slot_free(io, index);
     RC_ASSERT(io->open_count > 0);
     io->open_count--;
     rc_metric_add(io->metrics, socket->mode == RC_IO_LEFT ? RC_METRIC_HANDED_OUT : RC_METRIC_CLOSED, 1);
@@ -383,7 +384,7 @@ void rc_io_lose(struct rc_io *io, uint32_t index)
 
 bool rc_io_can_give(const struct rc_io *io, uint32_t index)
 {
-    return !rc_io_is_tls(io, index) && (io->kept_fds == NULL || io->kept_fds[index] >= 0);
+    return io->kept_fds == NULL || io->kept_fds[index] >= 0;
 }
 
 void rc_io_give(struct rc_io *io, uint32_t index)
@@ -431,11 +432,13 @@ void rc_io_on_install(struct rc_io *io, uint32_t index, int result)
 void rc_io_left(struct rc_io *io, uint32_t index)
 {
     io->truth->sockets[index].mode = RC_IO_LEFT;
+    rc_io_tls_freed(io, index); /* it says nothing at the end: the other process goes on with its keys */
     rc_io_terminate(io, index);
 }
 
 void rc_io_leaves(struct rc_io *io, uint32_t index, bool leaves)
 {
+    rc_io_tls_changes(io, index, leaves);
     RC_STORE_ORDER();
     io->truth->sockets[index].mode = leaves ? RC_IO_LEFT : RC_IO_GIVEN;
     RC_STORE_ORDER();

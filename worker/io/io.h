@@ -90,6 +90,7 @@ struct rc_piece {
 };
 
 struct rc_packet {
+    uint64_t before; /* bytes that its socket had sent when it was begun */
     uint32_t socket;
     uint32_t generation;
     uint32_t bytes;
@@ -115,10 +116,11 @@ struct rc_io_accept {
 /* A socket on its way into the direct table. */
 struct rc_io_place {
     int fd;                  /* owned: -1 = free */
-    int slot;                /* the kernel takes the descriptor here, and leaves the slot */
+    int slot;                /* the kernel takes the descriptor here, and leaves the slot if it chooses that */
+    uint32_t chosen;         /* else that is this one */
     uint64_t token;          /* of rc_io_place, or RC_IO_PLACE_ARRIVED */
     struct rc_handover from; /* whose it is */
-    uint8_t *bytes;          /* owned: `from.bytes` that were received before; NULL when there are none */
+    uint8_t *bytes;          /* borrowed: `from.bytes` that were received before; NULL when there are none */
 };
 #define RC_IO_PLACE_ARRIVED UINT64_MAX /* another worker's, out of the inbox */
 
@@ -157,6 +159,8 @@ struct rc_io_handlers {
     void (*given)(void *context, uint32_t socket, int fd);
     /* The place's socket has begun; RC_SOCKET_NONE: there was no room for it, and it is closed. It is read when this returns. */
     void (*placed)(void *context, const struct rc_io_place *place, uint32_t socket);
+    /* Of one that came from another worker: the place has no other owner any more, and what it brought may be handled. */
+    void (*taken)(void *context, const struct rc_io_place *place, uint32_t socket);
     /* A message of another worker's without a connection (RC_HANDOVER_WORD); `bytes` for the time of the call. */
     void (*word)(void *context, const struct rc_handover *from, const uint8_t *bytes);
     /* A connection was made, and `fd` is the handler's; or not: -1, and `error` is a negative errno (-ECANCELED: not in time). */
@@ -206,6 +210,11 @@ struct rc_io {
     uint32_t accept_backoff_ds; /* how long the next failure waits */
     uint32_t accept_again_ds;   /* when accepts are made anew, see rc_io_renew_accepts; 0 = not any more */
     uint32_t accept_again_in_ds;
+    /* Owned: a stack of slots that nobody has, where connections are accepted by arrive.c. NULL: the kernel chooses slots. */
+    uint32_t *slots_free;
+    uint32_t slots_free_count;
+    uint32_t arrivals_count; /* of the truth's: those under way */
+    uint32_t arrivals_left;  /* bit per listener: somebody may wait there */
     int bell_fd;
     int life_fd;
     struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */
@@ -214,10 +223,12 @@ struct rc_io {
     uint32_t worker_count;
     struct rc_io_place *places; /* owned, RC_IO_PLACES_MAX */
     uint32_t places_used;
-    uint32_t clients_arriving;      /* of them, with a client of another worker */
     uint32_t places_next;           /* where the search for a free one begins */
-    uint8_t *inbox_message;         /* owned: the one being taken out */
+    uint8_t *inbox_message;         /* owned: the first of the inbox */
     bool inbox_left;                /* there may be more */
+    uint32_t inbox_again_ds;        /* its first cannot be taken now, but then; 0 = it can */
+    uint32_t inbox_give_up_ds;      /* and is given up then; 0 = what was looked at last could be taken */
+    bool inbox_placing;             /* its connection is on its way into the table */
     struct rc_io_connect *connects; /* owned, RC_IO_CONNECTS_MAX */
     uint32_t connects_used;
     uint32_t connects_fresh; /* from here on none was ever used */
@@ -292,6 +303,11 @@ void rc_io_go_on(struct rc_io *io);
  * so), or was in the middle of a request's body, ends: handlers.terminated, and is added to *lost. The rooms above are rebuilt already.
  */
 uint32_t rc_io_adopt(struct rc_io *io, uint32_t *lost);
+/* debug.adopt_verify: is what has been sent and received on each adopted connection what its kernel says? What differs is logged and counted: how many. Before
+ * rc_io_go_on: nothing more is received then. *looked: connections of TCP that could be asked. */
+uint32_t rc_io_verify(struct rc_io *io, uint32_t *looked);
+/* The request of a predecessor's that was begun on the socket is what lies in its input, from the first byte on. A part of rc_io_adopt. */
+void rc_io_begin_anew(const struct rc_truth *truth, struct rc_socket *socket);
 
 /* Arms reading as the connection's mode wants, unless paused or already armed. */
 void rc_io_read(struct rc_io *io, uint32_t socket);
@@ -306,13 +322,13 @@ void rc_io_set_timer(struct rc_io *io, uint32_t socket, uint32_t deadline_ds);
 void rc_io_opened(struct rc_io *io, uint32_t socket);
 /* Called now and then (timer): a connection that talked and fell silent goes back to the cheaper way of being read. */
 void rc_io_quiet_check(struct rc_io *io, uint32_t socket);
-/* Can the socket leave for another process? Not one whose TLS state is here, and before Linux 6.8 only one that came so. */
+/* Can the socket leave for another process? Before Linux 6.8 only one that came so. */
 bool rc_io_can_give(const struct rc_io *io, uint32_t socket);
 /* Stops reading (what is received until then still comes up) and makes a descriptor of it: handlers.given, maybe in this call. */
 void rc_io_give(struct rc_io *io, uint32_t socket);
-/* Another process has it: its end here is not the connection's. */
+/* Another process has it, and what was TLS of it: its end here is not the connection's. */
 void rc_io_left(struct rc_io *io, uint32_t socket);
-/* Says so before it is sent, in case this process dies of that; RC_IO_GIVEN again when it was not. */
+/* Says so before it is sent, in case this process dies of that; RC_IO_GIVEN again when it was not. Meanwhile nobody seals with its keys. */
 void rc_io_leaves(struct rc_io *io, uint32_t socket, bool leaves);
 /* It stays after all: it is read as an HTTP connection again. */
 void rc_io_keep(struct rc_io *io, uint32_t socket);
@@ -339,6 +355,12 @@ void rc_io_terminate(struct rc_io *io, uint32_t socket);
 bool rc_io_is_tls(const struct rc_io *io, uint32_t socket);
 bool rc_io_busy(const struct rc_io *io, uint32_t socket);
 size_t rc_io_tls_identity(const struct rc_io *io, uint32_t socket, char *text, size_t capacity);
+/* tls_goes.c: can what is TLS of it go to another process, as bytes (with plain sockets: there is nothing)? Not OpenSSL's own: TLS 1.2, a handshake. */
+bool rc_io_tls_may_go(const struct rc_io *io, uint32_t socket);
+/* Into `out`: how many; UINT32_MAX: it is too much. Of one that is not busy, and goes. Whoever has the bytes wipes them. */
+uint32_t rc_io_tls_goes(struct rc_io *io, uint32_t socket, uint8_t *out, uint32_t room);
+/* Of a socket that has just been placed. -EBADMSG: it is no such connection; -ENOMEM. */
+int rc_io_tls_came(struct rc_io *io, uint32_t socket, struct rc_span bytes);
 void rc_io_tls_reload(struct rc_io *io, const struct rc_control *control, const struct rc_config *config);
 
 /* Sending. A packet is begun, gets pieces, and is committed; a full batch is flushed by the caller between packets. */

@@ -23,9 +23,11 @@ enum rc_io_op {
     RC_OP_INBOX,
     RC_OP_INSTALL,
     RC_OP_SHUTDOWN,
-    RC_OP_PLACE,   /* index: entry of io->places */
+    RC_OP_PLACE,   /* index: entry of io->places; generation: 1: it comes out of the inbox */
     RC_OP_CONNECT, /* index: entry of io->connects */
     RC_OP_KEEP,    /* only when it failed */
+    RC_OP_LISTEN,  /* index: listener */
+    RC_OP_ARRIVE,  /* index: listener; generation: entry of the truth's arrivals */
     RC_OP_IGNORE,
 };
 
@@ -67,6 +69,15 @@ void rc_io_cancel_accepts(struct rc_io *io);
 /* All that are to be and are not. */
 void rc_io_arm_accepts(struct rc_io *io);
 void rc_io_on_accept(struct rc_io *io, uint32_t listener, uint32_t entry, const struct io_uring_cqe *cqe);
+/* Whom an accept has brought, into the slot of that index: its life begins. `entry` as of RC_OP_ACCEPT or RC_OP_ARRIVE. */
+void rc_io_accepted(struct rc_io *io, uint32_t listener, uint32_t socket, uint32_t entry);
+/* Its peer's address: RC_OP_PEERNAME. */
+void rc_io_ask_peername(struct rc_io *io, uint32_t socket);
+/* Counts and says it; rc_io_accept_ended: what was armed for the listener is over, and armed again if it may be. */
+void rc_io_accept_failed(struct rc_io *io, uint32_t listener, int result);
+void rc_io_accept_ended(struct rc_io *io, uint32_t listener, uint32_t entry, int result);
+/* Bit per listener: connections are wanted from it now. */
+uint32_t rc_io_accepts_wanted(const struct rc_io *io);
 void rc_io_on_peername(struct rc_io *io, uint32_t socket, uint32_t entry, int result);
 void rc_io_on_receive(struct rc_io *io, uint32_t socket, const struct io_uring_cqe *cqe);
 void rc_io_on_poll(struct rc_io *io, uint32_t socket, int result);
@@ -90,6 +101,27 @@ void rc_io_give_step(struct rc_io *io, uint32_t socket);
 void rc_io_on_install(struct rc_io *io, uint32_t socket, int result);
 void rc_io_on_shutdown(struct rc_io *io, uint32_t socket);
 
+/* --- slots.c: slots are the kernel's where io->slots_free is NULL --- */
+
+int rc_io_slots_open(struct rc_io *io); /* -ENOMEM */
+/* A free slot, RC_SOCKET_NONE: there is none; and back. */
+uint32_t rc_io_slot_take(struct rc_io *io);
+void rc_io_slot_free(struct rc_io *io, uint32_t socket);
+/* The slot is being accepted into. */
+bool rc_io_arriving(const struct rc_io *io, uint32_t socket);
+
+/* --- arrive.c: nothing of it happens where the kernel chooses slots --- */
+
+/* Of the poll at a listener, in place of accepts. */
+void rc_io_on_listen(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe);
+/* Is there a listener where somebody may wait, who can be accepted now? */
+bool rc_io_arrivals_wait(const struct rc_io *io);
+/* Accepts them, RC_ARRIVALS_MAX at most: RC_OP_ARRIVE of each is there when it returns. */
+void rc_io_arrive(struct rc_io *io);
+void rc_io_on_arrive(struct rc_io *io, uint32_t listener, uint32_t entry, int result);
+/* Those whom a predecessor has accepted, and not known yet. */
+void rc_io_arrivals_adopt(struct rc_io *io);
+
 /* --- place.c --- */
 
 /* -ENOMEM. `fd_install`: a descriptor can be made of a direct one. */
@@ -97,8 +129,11 @@ int rc_io_places_open(struct rc_io *io, const struct rc_spawn_args *args, const 
                       bool fd_install);
 void rc_io_places_close(struct rc_io *io);
 void rc_io_on_place(struct rc_io *io, uint32_t entry, int result);
-/* Takes connections out of the inbox, RC_IO_INBOX_MAX at most. */
-void rc_io_inbox(struct rc_io *io);
+/* Takes what is next in the inbox. True: a connection, which is there when its completion (RC_OP_PLACE) was handled, before which nothing more is taken. */
+bool rc_io_inbox(struct rc_io *io);
+/* Of a message that a predecessor was just taking: before the sockets are adopted, and when those that go back are gone (rc_moves_rebuild). */
+void rc_io_coming_adopt(struct rc_io *io);
+void rc_io_coming_adopted(struct rc_io *io);
 
 /* --- connect.c --- */
 

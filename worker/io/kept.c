@@ -68,6 +68,17 @@ static void kept_set(struct rc_io *io, uint32_t socket, bool has)
     rc_metric_set(io->metrics, RC_METRIC_KEPT, kept->count);
 }
 
+/* `generation`: of the socket that is put. */
+static void kept_ask(struct rc_io *io, uint32_t socket, uint32_t generation)
+{
+    struct rc_kept *kept = &io->kept;
+    struct io_uring_sqe *sqe = rc_io_sqe(io);
+    io_uring_prep_msg_ring_fd(sqe, kept->vault.ring_fd, (int)socket, (int)socket, 0, IORING_MSG_RING_CQE_SKIP);
+    io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
+    io_uring_sqe_set_data64(sqe, rc_io_user_data(RC_OP_KEEP, generation, socket));
+    kept->put_tail = io->ring.sq.sqe_tail;
+}
+
 void rc_kept_put(struct rc_io *io, uint32_t socket, enum rc_keep at)
 {
     struct rc_kept *kept = &io->kept;
@@ -76,17 +87,26 @@ void rc_kept_put(struct rc_io *io, uint32_t socket, enum rc_keep at)
         rc_io_tls_stays(io, socket) || io->truth->sockets[socket].state >= RC_SOCKET_TERMINATING) {
         return;
     }
-    struct io_uring_sqe *sqe = rc_io_sqe(io);
-    io_uring_prep_msg_ring_fd(sqe, kept->vault.ring_fd, (int)socket, (int)socket, 0, IORING_MSG_RING_CQE_SKIP);
-    io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
-    io_uring_sqe_set_data64(sqe, rc_io_socket_data(io, RC_OP_KEEP, socket));
-    kept->put_tail = io->ring.sq.sqe_tail;
+    kept_ask(io, socket, io->truth->sockets[socket].generation);
+    kept_set(io, socket, true);
+}
+
+void rc_kept_put_arriving(struct rc_io *io, uint32_t socket)
+{
+    kept_ask(io, socket, io->truth->sockets[socket].generation + 1);
+}
+
+void rc_kept_arrived(struct rc_io *io, uint32_t socket)
+{
     kept_set(io, socket, true);
 }
 
 void rc_kept_on_put(struct rc_io *io, uint32_t socket, uint32_t generation, int result)
 {
     const struct rc_socket *now = &io->truth->sockets[socket];
+    if (result == -EBADF && (now->generation & RC_IO_GENERATION_MASK) != generation) {
+        return; /* the accept before it has brought nobody */
+    }
     rc_metric_add(io->metrics, RC_METRIC_KEEP_FAILED, 1);
     rc_log_limited(RC_LOG_WARN, 1, "connection_not_kept", "socket=%u error=\"%s\"", socket, strerror(-result));
     /* It may have been closed since: the vault was asked for it in vain then. */
@@ -205,6 +225,35 @@ void rc_kept_adopt(struct rc_io *io, const uint32_t *sockets, bool *there, uint3
     }
 }
 
+int rc_kept_fd(struct rc_io *io, uint32_t socket)
+{
+    struct io_uring *vault = &io->kept.vault;
+    int fd = -EBADF;
+    if (!rc_kept_has(io, socket)) {
+        return fd;
+    }
+    struct io_uring_sqe *sqe = io_uring_get_sqe(vault);
+    RC_ASSERT(sqe != NULL); /* each time all are submitted */
+    (void)vault_collect(vault);
+    io_uring_prep_fixed_fd_install(sqe, (int)socket, 0);
+    io_uring_sqe_set_data64(sqe, socket);
+    vault_submit(vault);
+    for (struct io_uring_cqe *cqe; io_uring_peek_cqe(vault, &cqe) == 0;) {
+        fd = cqe->res;
+        io_uring_cqe_seen(vault, cqe);
+    }
+    return fd;
+}
+
+void rc_kept_empty(struct rc_io *io, uint32_t socket)
+{
+    if (io->kept.bits != NULL) {
+        vault_empty_slot(&io->kept.vault, socket, 0);
+        vault_submit(&io->kept.vault);
+        (void)vault_collect(&io->kept.vault);
+    }
+}
+
 void rc_kept_sweep(struct rc_io *io)
 {
     struct rc_kept *kept = &io->kept;
@@ -216,7 +265,9 @@ void rc_kept_sweep(struct rc_io *io)
         const uint32_t socket = kept->sweep_next;
         kept->sweep_next = socket + 1 < kept->slots ? socket + 1 : 0;
         /* One that is accepted at this moment is free here, too, but nobody has put it. */
-        if (io->truth->sockets[socket].state == RC_SOCKET_FREE) {
+        if (io->truth->sockets[socket].state == RC_SOCKET_FREE &&
+            ((io->arrivals_count == 0 && io->truth->layout->coming.phase == RC_COMING_NONE) ||
+             !rc_io_arriving(io, socket))) {
             vault_empty_slot(&kept->vault, socket, 0);
         }
     }

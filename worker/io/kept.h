@@ -42,6 +42,9 @@ void rc_kept_close(struct rc_io *io);
 
 /* A connection begins (`at` RC_KEEP_ALL), or is a WebSocket now: it is put if that is when, and it can outlive this process. */
 void rc_kept_put(struct rc_io *io, uint32_t socket, enum rc_keep at);
+/* The same of one that is being accepted into the slot by the request before it, and when it was. */
+void rc_kept_put_arriving(struct rc_io *io, uint32_t socket);
+void rc_kept_arrived(struct rc_io *io, uint32_t socket);
 /* The put failed. */
 void rc_kept_on_put(struct rc_io *io, uint32_t socket, uint32_t generation, int result);
 
@@ -53,6 +56,11 @@ void rc_kept_flush(struct rc_io *io);
 
 /* Copies sockets of a predecessor, RC_VAULT_ENTRIES at most, from the vault into this worker's table; there[i]: it is one now. */
 void rc_kept_adopt(struct rc_io *io, const uint32_t *sockets, bool *there, uint32_t count);
+
+/* A descriptor of it, which is the caller's, out of the vault; before Linux 6.8, and where the vault does not have it, -errno. */
+int rc_kept_fd(struct rc_io *io, uint32_t socket);
+/* The vault has nothing there from here on: a slot that nothing is said of. */
+void rc_kept_empty(struct rc_io *io, uint32_t socket);
 
 void rc_kept_sweep(struct rc_io *io);
 

@@ -178,6 +178,9 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     if (rc < 0) {
         return rc_err_set(err, rc, "the ring that keeps sockets cannot be mapped: %s", strerror(-rc));
     }
+    if (features.accept_dontwait && io->accepts == NULL && io->kept.from == RC_KEEP_ALL && rc_io_slots_open(io) < 0) {
+        return rc_err_set(err, -ENOMEM, "no memory for the slots of %u connections", truth->socket_count);
+    }
     loop_arm_all(io);
     const int submitted = io_uring_submit(&io->ring);
     if (submitted < 0) {
@@ -200,6 +203,7 @@ void rc_io_close(struct rc_io *io)
     free(io->peernames);
     free(io->peernames_free);
     free(io->accepts);
+    free(io->slots_free);
     rc_io_memory_unmap(io->memory);
 }
 
@@ -218,40 +222,44 @@ static void loop_on_fd(struct rc_io *io, const struct io_uring_cqe *cqe, int fd,
     }
 }
 
-static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
+/* What is of no socket, or of one that may have ended since. False: it is a socket's. */
+static bool loop_dispatch_other(struct rc_io *io, const struct io_uring_cqe *cqe, enum rc_io_op op, uint32_t index,
+                                uint32_t generation)
 {
-    const uint64_t data = cqe->user_data;
-    const uint32_t index = (uint32_t)data;
-    const uint32_t generation = (uint32_t)(data >> 32) & RC_IO_GENERATION_MASK;
-    const enum rc_io_op op = (enum rc_io_op)(data >> 56);
     switch (op) {
     case RC_OP_ACCEPT:
         rc_io_on_accept(io, index, generation, cqe);
-        return;
+        return true;
+    case RC_OP_LISTEN:
+        rc_io_on_listen(io, index, cqe);
+        return true;
+    case RC_OP_ARRIVE:
+        rc_io_on_arrive(io, index, generation, cqe->res);
+        return true;
     case RC_OP_BELL:
         loop_on_fd(io, cqe, io->bell_fd, op);
-        return;
+        return true;
     case RC_OP_LIFE:
         loop_on_fd(io, cqe, io->life_fd, op);
-        return;
+        return true;
     case RC_OP_PEERNAME:
         rc_io_on_peername(io, index, generation, cqe->res);
-        return;
+        return true;
     case RC_OP_INBOX:
         loop_on_fd(io, cqe, io->inbox_fd, op);
-        return;
+        return true;
     case RC_OP_PLACE:
         rc_io_on_place(io, index, cqe->res);
-        return;
+        return true;
     case RC_OP_CONNECT:
         rc_io_on_connect(io, index, cqe->res);
-        return;
+        return true;
     case RC_OP_KEEP:
         rc_kept_on_put(io, index, generation, cqe->res);
-        return;
+        return true;
     case RC_OP_SEND: /* handled before everything else in rc_io_flush */
     case RC_OP_IGNORE:
-        return;
+        return true;
     case RC_OP_RECEIVE:
     case RC_OP_POLL:
     case RC_OP_POLLOUT:
@@ -260,7 +268,19 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
     case RC_OP_TLS_SEND:
     case RC_OP_INSTALL:
     case RC_OP_SHUTDOWN:
-        break;
+        return false;
+    }
+    return false;
+}
+
+static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
+{
+    const uint64_t data = cqe->user_data;
+    const uint32_t index = (uint32_t)data;
+    const uint32_t generation = (uint32_t)(data >> 32) & RC_IO_GENERATION_MASK;
+    const enum rc_io_op op = (enum rc_io_op)(data >> 56);
+    if (loop_dispatch_other(io, cqe, op, index, generation)) {
+        return;
     }
     /* Join waits for every completion, so none can come for an earlier use of the index. */
     RC_ASSERT(index < io->truth->socket_count &&
@@ -349,8 +369,14 @@ void rc_io_run(struct rc_io *io, uint32_t wait_ms)
     io->input_left = false;
     memset(io->accepted, 0, sizeof(io->accepted));
     uint32_t handled = loop_collect(io, RC_IO_COLLECT_MAX, end_ns);
-    if (RC_UNLIKELY(io->inbox_left)) {
-        rc_io_inbox(io);
+    if (io->arrivals_left != 0) {
+        rc_io_arrive(io);
+        handled += loop_collect(io, RC_IO_COLLECT_MAX, end_ns);
+    }
+    for (uint32_t i = 0; RC_UNLIKELY(io->inbox_left) && i < RC_IO_INBOX_MAX && rc_io_inbox(io); i++) {
+        rc = io_uring_submit_and_get_events(&io->ring);
+        RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
+        handled += loop_collect(io, RC_IO_COLLECT_MAX, end_ns);
     }
     /* A wake returns about 20 completions although thousands may be ready (measured): when it did, ask for many at once. And it
      * returns with the first buffer of what a socket has: messages that were sent together go on together, since their sends to
@@ -481,11 +507,14 @@ void rc_io_timers(struct rc_io *io)
 
 uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms)
 {
-    if (io->wheel.now_ds < io->now_ds || (io->inbox_left && io->places_used < RC_IO_PLACES_MAX)) {
-        return 0; /* more timers are due than one pass takes, or more connections wait in the inbox */
+    if (io->wheel.now_ds < io->now_ds ||
+        (io->inbox_left && io->inbox_again_ds <= io->now_ds && io->places_used < RC_IO_PLACES_MAX &&
+         !io->inbox_placing) ||
+        rc_io_arrivals_wait(io)) {
+        return 0; /* more timers are due than one pass takes, or more connections wait in the inbox, or at a listener */
     }
     uint32_t ticks = rc_wheel_sleep(&io->wheel, most_ms / RC_WHEEL_TICK_MS);
-    const uint32_t dues[] = {io->accept_retry_ds, io->accept_again_ds};
+    const uint32_t dues[] = {io->accept_retry_ds, io->accept_again_ds, io->inbox_again_ds};
     for (size_t i = 0; i < RC_ARRAY_COUNT(dues); i++) {
         if (dues[i] != 0) {
             const uint32_t left = dues[i] > io->now_ds ? dues[i] - io->now_ds : 0;

@@ -21,7 +21,7 @@
 #include "common/base/err.h"
 
 #define RC_IO_MEMORY_READY 0x5243494fu /* "RCIO" */
-#define RC_IO_MEMORY_ABI 2u
+#define RC_IO_MEMORY_ABI 3u
 
 /* Offsets are from the beginning of the segment. Of a ring whose queues are the kernel's (`cq_head` 0) nothing can be read. */
 struct rc_io_memory {
@@ -48,7 +48,8 @@ struct rc_io_memory {
     uint32_t
         overflowing; /* 1: completions overflow, or are being put aside: what was received may be lost, or be there twice */
     uint32_t packet_count;  /* of the batch that is not settled; behind them one may be open */
-    uint32_t read_next;     /* a successor: unread completions that it has put away */
+    uint64_t read_received; /* a successor: what its socket had received before the one that it begins with */
+    uint32_t read_next;     /* likewise: unread completions that it has put away */
     uint32_t read_began;    /* the one that it begins with, and 1 */
     uint32_t read_parked;   /* what its socket had parked before that one */
     uint32_t current_head;  /* head of the completion queue when `current` was there */

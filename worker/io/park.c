@@ -35,8 +35,8 @@ void rc_io_park_own(struct rc_io *io)
 bool rc_io_parked(const struct rc_io *io)
 {
     if (io_uring_sq_ready(&io->ring) > 0 || io_uring_cq_ready(&io->ring) > 0 || io_uring_cq_has_overflow(&io->ring) ||
-        io->accepts_armed != 0 || io->places_used > 0 || io->connects_used > 0 || io->kept.taking_count > 0 ||
-        io->packet_count > 0) {
+        io->accepts_armed != 0 || io->arrivals_count > 0 || io->places_used > 0 || io->connects_used > 0 ||
+        io->kept.taking_count > 0 || io->packet_count > 0) {
         return false;
     }
     for (uint32_t i = 0; i < io->truth->socket_count; i++) {
@@ -52,11 +52,16 @@ bool rc_io_parked(const struct rc_io *io)
 void rc_io_go_on(struct rc_io *io)
 {
     io->parking = false;
+    rc_io_arrivals_adopt(io);
     for (uint32_t i = 0; i < io->truth->socket_count; i++) {
         const struct rc_socket *socket = &io->truth->sockets[i];
         if (socket->state == RC_SOCKET_FREE || socket->state >= RC_SOCKET_TERMINATING ||
             socket->listener == RC_SOCKET_MADE_HERE) {
             continue;
+        }
+        if (socket->listener < io->listener_count &&
+            rc_address_equal(&io->truth->peers[i], &(struct rc_address){{0}})) {
+            rc_io_ask_peername(io, i); /* a predecessor that was killed has not heard it */
         }
         rc_io_read(io, i);
         if (rc_io_is_tls(io, i)) {

@@ -275,12 +275,7 @@ static struct rc_tls_conn *conn_new(struct rc_tls *tls, SSL_CTX *context)
 
 int64_t rc_tls_not_after_s(const struct rc_tls *tls, uint32_t index)
 {
-    struct tm at = {0};
-    X509 *certificate = index < tls->count ? SSL_CTX_get0_certificate(tls->contexts[index]) : NULL;
-    if (certificate == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &at) != 1) {
-        return 0;
-    }
-    return (int64_t)timegm(&at);
+    return index < tls->count ? rc_tls_not_after_of(SSL_CTX_get0_certificate(tls->contexts[index])) : 0;
 }
 
 struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls)

@@ -100,8 +100,7 @@ void rc_io_tls_take(struct rc_io *io)
 
 bool rc_io_tls_lacks(const struct rc_io *io, uint32_t index)
 {
-    const uint8_t listener = io->truth->sockets[index].listener;
-    return listener < io->listener_count && io->tls_listener[listener] && !rc_io_is_tls(io, index);
+    return io->truth->sockets[index].tls && !rc_io_is_tls(io, index);
 }
 
 void rc_io_tls_read_left(struct rc_io *io, uint32_t index)

@@ -32,7 +32,7 @@ int rc_io_tls_left_unread(struct rc_truth *truth, uint32_t socket, uint32_t befo
                           uint32_t count);
 uint32_t rc_io_tls_left_unread_bytes(const struct rc_truth *truth, uint32_t socket);
 
-/* Sockets of TLS listeners that cannot be gone on with have no TLS afterwards: rc_io_tls_lacks. */
+/* Sockets that speak TLS and cannot be gone on with have none afterwards: rc_io_tls_lacks. */
 void rc_io_tls_take(struct rc_io *io);
 bool rc_io_tls_lacks(const struct rc_io *io, uint32_t socket);
 /* What was unread is received. */

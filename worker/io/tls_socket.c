@@ -34,6 +34,7 @@ int rc_io_tls_attach(struct rc_io *io, uint32_t index, const struct rc_io_tls *f
     }
     *tls = *from;
     io->tls_sockets[index] = tls;
+    io->truth->sockets[index].tls = 1;
     io->tls_count++;
     rc_metric_set(io->metrics, RC_METRIC_TLS_CONNECTIONS, io->tls_count);
     return 0;
@@ -235,6 +236,7 @@ static void tls_to_plain(struct rc_io *io, uint32_t index)
 {
     RC_ASSERT(tls_of(io, index)->out == NULL); /* it was its first record: nothing was answered */
     io->truth->sockets[index].mode = RC_IO_HANDSHAKE;
+    io->truth->sockets[index].tls = 0;
     rc_io_tls_freed(io, index);
     rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
     io->handlers.plain_on_tls(io->handlers.context, index);

@@ -21,7 +21,8 @@ struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t index)
     struct rc_packet *packet = &io->packets[io->packet_count];
     packet->count = 0;
     RC_STORE_ORDER(); /* what an earlier batch has here is not open */
-    *packet = (struct rc_packet){.socket = index,
+    *packet = (struct rc_packet){.before = io->truth->sockets[index].sent_bytes,
+                                 .socket = index,
                                  .open = 1,
                                  .generation = io->truth->sockets[index].generation,
                                  .bytes_max = io->tls != NULL && rc_io_is_tls(io, index) ? RC_TLS_RECORD_MAX

@@ -32,13 +32,23 @@ static enum rc_io_op unread_op(const struct io_uring_cqe *cqe)
     return (enum rc_io_op)(cqe->user_data >> 56);
 }
 
+/* One that still is in the queue was not begun with. */
+static bool unread_begun(const struct rc_io_memory *memory)
+{
+    return memory->current_valid == 2 ||
+           (memory->current_valid == 1 && unread_word(memory, memory->cq_head) != memory->current_head);
+}
+
+bool rc_io_unread_takes_in(const struct rc_io_memory *memory)
+{
+    return unread_begun(memory) && unread_op(&memory->current) == RC_OP_PLACE &&
+           ((memory->current.user_data >> 32) & RC_IO_GENERATION_MASK) == 1;
+}
+
 uint32_t rc_io_unread_working(const struct rc_io_memory *memory)
 {
-    /* One that still is in the queue was not begun with. */
-    const bool begun = memory->current_valid == 2 ||
-                       (memory->current_valid == 1 && unread_word(memory, memory->cq_head) != memory->current_head);
     const enum rc_io_op op = unread_op(&memory->current);
-    return begun && (op == RC_OP_RECEIVE || op == RC_OP_PEERNAME || op == RC_OP_TLS_SEND)
+    return unread_begun(memory) && (op == RC_OP_RECEIVE || op == RC_OP_PEERNAME || op == RC_OP_TLS_SEND)
                ? (uint32_t)memory->current.user_data
                : RC_SOCKET_NONE;
 }
@@ -69,22 +79,44 @@ static uint32_t unread_sent(const struct rc_io_memory *memory, uint32_t index, c
     return ahead != 0 && ahead <= UINT32_MAX / 2 ? packet->bytes : 0;
 }
 
+/* The next packet of the batch from *i on, and how much of it has left; NULL: there is none. One that is open may be behind it. */
+static const struct rc_packet *unread_packet(const struct rc_io_memory *memory, uint32_t *i, uint32_t *sent)
+{
+    const struct rc_packet *packets = unread_at(memory, memory->packets);
+    for (; *i <= memory->packet_count && *i < RC_IO_BATCH_MAX; (*i)++) {
+        const struct rc_packet *packet = &packets[*i];
+        if ((*i == memory->packet_count && !packet->open) || packet->count > RC_IO_PIECES_MAX ||
+            packet->first > RC_IO_BATCH_MAX * RC_IO_PIECES_MAX - RC_IO_PIECES_MAX) {
+            continue;
+        }
+        *sent = *i == memory->packet_count ? 0 : unread_sent(memory, *i, packet);
+        return packet;
+    }
+    return NULL;
+}
+
 void rc_io_unread_sends(const struct rc_io_memory *memory,
                         void (*each)(void *context, const struct rc_packet *packet, const struct rc_piece *pieces,
                                      uint32_t sent),
                         void *context)
 {
-    const struct rc_packet *packets = unread_at(memory, memory->packets);
     const struct rc_piece *pieces = unread_at(memory, memory->pieces);
-    for (uint32_t i = 0; i <= memory->packet_count && i < RC_IO_BATCH_MAX; i++) {
-        const struct rc_packet *packet = &packets[i];
-        if ((i == memory->packet_count && !packet->open) || packet->count > RC_IO_PIECES_MAX ||
-            packet->first > RC_IO_BATCH_MAX * RC_IO_PIECES_MAX - RC_IO_PIECES_MAX) {
-            continue;
-        }
-        const uint32_t sent = i == memory->packet_count ? 0 : unread_sent(memory, i, packet);
+    const struct rc_packet *packet;
+    uint32_t sent;
+    for (uint32_t i = 0; (packet = unread_packet(memory, &i, &sent)) != NULL; i++) {
         if (sent < packet->bytes || i == memory->packet_count) {
             each(context, packet, &pieces[packet->first], sent);
+        }
+    }
+}
+
+void rc_io_unread_counts(const struct rc_io_memory *memory, struct rc_truth *truth)
+{
+    const struct rc_packet *packet;
+    uint32_t sent;
+    for (uint32_t i = 0; (packet = unread_packet(memory, &i, &sent)) != NULL; i++) {
+        if (packet->socket < truth->socket_count && truth->sockets[packet->socket].generation == packet->generation) {
+            truth->sockets[packet->socket].sent_bytes = packet->before + sent;
         }
     }
 }

@@ -13,8 +13,14 @@
 /* A socket whose input was being handled; RC_SOCKET_NONE: none was. */
 uint32_t rc_io_unread_working(const struct rc_io_memory *memory);
 
+/* Was a connection of the inbox, which has its place, being taken in: what its message brings was looked at? */
+bool rc_io_unread_takes_in(const struct rc_io_memory *memory);
+
 /* Completions were more than their queue holds: what sockets with a receive in flight sent may be lost. */
 bool rc_io_unread_overflowed(const struct rc_io_memory *memory);
+
+/* What each socket has sent of the batch is counted, whatever of it was. Done again, it comes to the same. */
+void rc_io_unread_counts(const struct rc_io_memory *memory, struct rc_truth *truth);
 
 /* Calls `each` for every packet of which less than all has left, with how much. One that was not committed is among them, with 0. */
 void rc_io_unread_sends(const struct rc_io_memory *memory,

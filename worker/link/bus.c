@@ -8,39 +8,77 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 #include "worker/link/links.h"
 
-#define BUS_ENTRIES_MAX 65536u
 #define BUS_UNSENT_FACTOR 16u /* of max_unsent: who takes so little of what others say is ended */
+#define BUS_OF_NSP_MAX 16u /* adapters of one process in one namespace: each change of them is told everybody there */
+#define BUS_NONE UINT32_MAX
 
-/* Index of the adapter; UINT32_MAX: it is not there. */
+static struct rc_span nsp_of(const struct rc_link_adapter *adapter)
+{
+    return rc_span_of(adapter->nsp, adapter->nsp_bytes);
+}
+
+struct nsp_key {
+    const struct rc_links *links;
+    struct rc_span nsp;
+};
+
+static bool nsp_equal(const void *context, uint32_t index)
+{
+    const struct nsp_key *key = context;
+    return rc_span_equal(nsp_of(&key->links->adapters[index]), key->nsp);
+}
+
+static uint64_t nsp_hash(struct rc_span nsp)
+{
+    return rc_hash(nsp.bytes, nsp.count);
+}
+
+/* The first adapter of the namespace, by whose `next` the others are found; BUS_NONE: nobody is there. */
+static uint32_t nsp_first(const struct rc_links *links, struct rc_span nsp)
+{
+    const struct nsp_key key = {.links = links, .nsp = nsp};
+    return links->nsps.count == 0 ? BUS_NONE : rc_hashmap_find(&links->nsps, nsp_hash(nsp), nsp_equal, &key);
+}
+_Static_assert(BUS_NONE == RC_HASHMAP_NONE, "what is not found ends a chain");
+
+/* Index of the adapter; BUS_NONE: it is not there. */
 static uint32_t entry_find(const struct rc_links *links, struct rc_span nsp, struct rc_span uid)
 {
-    for (uint32_t i = 0; i < links->adapter_count; i++) {
-        const struct rc_link_adapter *adapter = &links->adapters[i];
-        if (rc_span_equal(rc_span_of(adapter->nsp, adapter->nsp_bytes), nsp) &&
-            rc_span_equal(rc_span_of(adapter->uid, adapter->uid_bytes), uid)) {
+    for (uint32_t i = nsp_first(links, nsp); i != BUS_NONE; i = links->adapters[i].next) {
+        if (rc_span_equal(rc_span_of(links->adapters[i].uid, links->adapters[i].uid_bytes), uid)) {
             return i;
         }
     }
-    return UINT32_MAX;
+    return BUS_NONE;
 }
 
-static bool entry_is_in(const struct rc_link_adapter *adapter, struct rc_span nsp)
+/* Is that an adapter of another process than the link's? Nobody speaks for it but that one. Of one that nobody has ENTERed it is not: what a process
+ * sends again over its next link comes before that. */
+static bool entry_is_others(const struct rc_links *links, const struct rc_link *link, struct rc_span nsp,
+                            struct rc_span uid)
 {
-    return rc_span_equal(rc_span_of(adapter->nsp, adapter->nsp_bytes), nsp);
+    const uint32_t index = entry_find(links, nsp, uid);
+    return index != BUS_NONE && &links->links[links->adapters[index].link] != link;
+}
+
+/* How many adapters of the namespace the link has. */
+static uint32_t link_has(const struct rc_links *links, uint32_t link, struct rc_span nsp)
+{
+    uint32_t count = 0;
+    for (uint32_t i = nsp_first(links, nsp); i != BUS_NONE; i = links->adapters[i].next) {
+        count += links->adapters[i].link == link;
+    }
+    return count;
 }
 
 /* Has the link an adapter of the namespace? */
 static bool link_is_in(const struct rc_links *links, uint32_t link, struct rc_span nsp)
 {
-    for (uint32_t i = 0; i < links->adapter_count; i++) {
-        if (links->adapters[i].link == link && entry_is_in(&links->adapters[i], nsp)) {
-            return true;
-        }
-    }
-    return false;
+    return link_has(links, link, nsp) > 0;
 }
 
 /* May it be told more of others? Who takes too little of that is ended, and what is kept of it goes with its line. */
@@ -66,9 +104,10 @@ static void peers_send(struct rc_links *links, uint32_t to, struct rc_span nsp)
     if (!bus_takes(links, &links->links[to])) {
         return;
     }
-    for (uint32_t i = 0; i < links->adapter_count; i++) {
+    const uint32_t first = nsp_first(links, nsp);
+    for (uint32_t i = first; i != BUS_NONE; i = links->adapters[i].next) {
         const struct rc_link_adapter *adapter = &links->adapters[i];
-        if (adapter->link != to && entry_is_in(adapter, nsp)) {
+        if (adapter->link != to) {
             bytes += 2u + adapter->uid_bytes;
             count++;
         }
@@ -84,9 +123,9 @@ static void peers_send(struct rc_links *links, uint32_t to, struct rc_span nsp)
     at = 2 + nsp.count;
     rc_link_put_u16(out + at, (uint16_t)(count < RC_LINK_ROOMS_MAX ? count : RC_LINK_ROOMS_MAX));
     at += 2;
-    for (uint32_t i = 0, left = RC_LINK_ROOMS_MAX; i < links->adapter_count && left > 0; i++) {
+    for (uint32_t i = first, left = RC_LINK_ROOMS_MAX; i != BUS_NONE && left > 0; i = links->adapters[i].next) {
         const struct rc_link_adapter *adapter = &links->adapters[i];
-        if (adapter->link != to && entry_is_in(adapter, nsp)) {
+        if (adapter->link != to) {
             rc_link_put_u16(out + at, adapter->uid_bytes);
             memcpy(out + at + 2, adapter->uid, adapter->uid_bytes);
             at += 2u + adapter->uid_bytes;
@@ -107,35 +146,96 @@ static void peers_changed(struct rc_links *links, uint32_t link, struct rc_span 
     }
 }
 
+/* A place in the table, which is in no namespace yet; BUS_NONE: no memory. */
+static uint32_t entry_new(struct rc_links *links)
+{
+    if (links->adapters_free == 0) {
+        const uint32_t capacity = links->adapter_capacity == 0 ? 16 : links->adapter_capacity * 2;
+        struct rc_link_adapter *larger = realloc(links->adapters, capacity * sizeof(*larger));
+        if (larger == NULL) {
+            return BUS_NONE;
+        }
+        for (uint32_t i = links->adapter_capacity; i < capacity; i++) {
+            larger[i] = (struct rc_link_adapter){.link = RC_LINK_NONE, .next = i + 1 < capacity ? i + 2 : 0};
+        }
+        links->adapters_free = links->adapter_capacity + 1;
+        links->adapters = larger;
+        links->adapter_capacity = capacity;
+    }
+    const uint32_t index = links->adapters_free - 1;
+    links->adapters_free = links->adapters[index].next;
+    return index;
+}
+
+static void entry_give(struct rc_links *links, uint32_t index)
+{
+    links->adapters[index] = (struct rc_link_adapter){.link = RC_LINK_NONE, .next = links->adapters_free};
+    links->adapters_free = index + 1;
+}
+
+/* False: no memory. */
+static bool entry_add(struct rc_links *links, uint32_t link, struct rc_span nsp, struct rc_span uid)
+{
+    const uint32_t index = entry_new(links);
+    if (index == BUS_NONE) {
+        return false;
+    }
+    const uint32_t first = nsp_first(links, nsp);
+    struct rc_link_adapter *adapter = &links->adapters[index];
+    *adapter = (struct rc_link_adapter){
+        .link = link, .next = BUS_NONE, .nsp_bytes = (uint16_t)nsp.count, .uid_bytes = (uint16_t)uid.count};
+    memcpy(adapter->nsp, nsp.bytes, nsp.count);
+    memcpy(adapter->uid, uid.bytes, uid.count);
+    if (first != BUS_NONE) {
+        adapter->next = links->adapters[first].next;
+        links->adapters[first].next = index;
+    } else if (rc_hashmap_insert(&links->nsps, nsp_hash(nsp), index) < 0) {
+        entry_give(links, index);
+        return false;
+    }
+    links->links[link].adapters++;
+    links->adapter_count++;
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_ADAPTERS, links->adapter_count);
+    return true;
+}
+
+/* The process has its share of the table, and the others are to have theirs: this adapter hears nothing of them. */
+static void enter_refuse(const struct rc_links *links, const struct rc_link *link, const char *why)
+{
+    rc_metric_add(links->clients->metrics, RC_METRIC_LINK_ADAPTERS_REFUSED, 1);
+    rc_log_limited(
+        RC_LOG_WARN, 1, "link_adapter_refused",
+        "backend=\"%s\" url=\"%s\" process=\"%s\" reason=\"%s\" effect=\"there it hears "
+        "nothing of the other processes; broadcasts reach everybody\" remedy=\"let namespaces end that nobody "
+        "is in: cleanupEmptyChildNamespaces of Socket.IO\"",
+        link->table->config.name.text, rc_link_url(link), link->ready.process, why);
+}
+
 void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_span payload)
 {
     struct rc_link_reader reader = rc_link_reader_of(payload);
     const uint32_t index = (uint32_t)(link - links->links);
     const struct rc_span nsp = rc_link_read_text(&reader);
     const struct rc_span uid = rc_link_read_text(&reader);
-    const uint32_t known = entry_find(links, nsp, uid);
-    if (known != UINT32_MAX) {
-        if (links->adapters[known].link != index) {
-            rc_link_broken(links, link, "the uid of another process's adapter");
-        }
+    if (entry_is_others(links, link, nsp, uid)) {
+        rc_link_broken(links, link, "the uid of another process's adapter");
         return;
     }
-    if (links->adapter_count == links->adapter_capacity) {
-        const uint32_t capacity = links->adapter_capacity == 0 ? 16 : links->adapter_capacity * 2;
-        struct rc_link_adapter *larger =
-            capacity > BUS_ENTRIES_MAX ? NULL : realloc(links->adapters, capacity * sizeof(*larger));
-        if (larger == NULL) {
-            rc_link_end(links, link, "too many adapters, or no memory for them");
-            return;
-        }
-        links->adapters = larger;
-        links->adapter_capacity = capacity;
+    if (entry_find(links, nsp, uid) != BUS_NONE) {
+        return; /* it said so before */
     }
-    struct rc_link_adapter *adapter = &links->adapters[links->adapter_count++];
-    *adapter =
-        (struct rc_link_adapter){.link = index, .nsp_bytes = (uint16_t)nsp.count, .uid_bytes = (uint16_t)uid.count};
-    memcpy(adapter->nsp, nsp.bytes, nsp.count);
-    memcpy(adapter->uid, uid.bytes, uid.count);
+    if (link->adapters >= RC_LINK_ADAPTERS_MAX) {
+        enter_refuse(links, link, "it is in too many namespaces");
+        return;
+    }
+    if (link_has(links, index, nsp) >= BUS_OF_NSP_MAX) {
+        enter_refuse(links, link, "it has too many adapters there");
+        return;
+    }
+    if (!entry_add(links, index, nsp, uid)) {
+        rc_link_end(links, link, "no memory for its adapters");
+        return;
+    }
     peers_send(links, index, nsp);
     peers_changed(links, index, nsp);
 }
@@ -144,8 +244,25 @@ void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_s
 static void entry_remove(struct rc_links *links, uint32_t index)
 {
     const struct rc_link_adapter gone = links->adapters[index];
-    links->adapters[index] = links->adapters[--links->adapter_count];
-    peers_changed(links, gone.link, rc_span_of(gone.nsp, gone.nsp_bytes));
+    const struct rc_span nsp = nsp_of(&gone);
+    const uint32_t first = nsp_first(links, nsp);
+    RC_ASSERT(first != BUS_NONE);
+    if (first == index) {
+        const bool removed = rc_hashmap_remove(&links->nsps, nsp_hash(nsp), index);
+        const int rc = gone.next == BUS_NONE ? 0 : rc_hashmap_insert(&links->nsps, nsp_hash(nsp), gone.next);
+        RC_ASSERT(removed && rc == 0); /* there is room: one has just been taken out */
+    } else {
+        uint32_t before = first;
+        while (links->adapters[before].next != index) {
+            before = links->adapters[before].next;
+        }
+        links->adapters[before].next = gone.next;
+    }
+    entry_give(links, index);
+    links->links[gone.link].adapters--;
+    links->adapter_count--;
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_ADAPTERS, links->adapter_count);
+    peers_changed(links, gone.link, nsp);
 }
 
 void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct rc_span payload)
@@ -153,16 +270,16 @@ void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct
     struct rc_link_reader reader = rc_link_reader_of(payload);
     const struct rc_span nsp = rc_link_read_text(&reader);
     const uint32_t index = entry_find(links, nsp, rc_link_read_text(&reader));
-    if (index != UINT32_MAX && &links->links[links->adapters[index].link] == link) {
+    if (index != BUS_NONE && &links->links[links->adapters[index].link] == link) {
         entry_remove(links, index);
     }
 }
 
 void rc_link_bus_left(struct rc_links *links, const struct rc_link *link)
 {
-    for (uint32_t i = links->adapter_count; i > 0; i--) {
-        if (i <= links->adapter_count && &links->links[links->adapters[i - 1].link] == link) {
-            entry_remove(links, i - 1);
+    for (uint32_t i = 0; i < links->adapter_capacity && link->adapters > 0; i++) {
+        if (links->adapters[i].link != RC_LINK_NONE && &links->links[links->adapters[i].link] == link) {
+            entry_remove(links, i);
         }
     }
 }
@@ -175,15 +292,19 @@ static void bus_hand_on(struct rc_links *links, uint32_t to, struct rc_span payl
     }
 }
 
-void rc_link_bus_say(struct rc_links *links, const struct rc_link *link, struct rc_span payload)
+void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_span payload)
 {
     struct rc_link_reader reader = rc_link_reader_of(payload);
     const struct rc_span nsp = rc_link_read_text(&reader);
-    (void)rc_link_read_text(&reader);
+    const struct rc_span from = rc_link_read_text(&reader);
     const struct rc_span to = rc_link_read_text(&reader);
+    if (entry_is_others(links, link, nsp, from)) {
+        rc_link_broken(links, link, "a message from another process's adapter");
+        return;
+    }
     if (to.count > 0) {
         const uint32_t index = entry_find(links, nsp, to);
-        if (index != UINT32_MAX && &links->links[links->adapters[index].link] != link) {
+        if (index != BUS_NONE && &links->links[links->adapters[index].link] != link) {
             bus_hand_on(links, links->adapters[index].link, payload);
         }
         return;

@@ -53,6 +53,9 @@ bool rc_link_carry_out(struct rc_links *links, struct rc_link *link, const struc
         link->ready.asks = payload.bytes[0] != 0;
         return true;
     case RC_LINK_BROADCAST:
+        if (!link->stalled) {
+            rc_link_recovery_said(links, link, head->flags, payload);
+        }
         return rc_link_broadcast(links, link, head->flags, payload) == 0;
     case RC_LINK_ENTER:
         rc_link_bus_enter(links, link, payload);
@@ -68,6 +71,12 @@ bool rc_link_carry_out(struct rc_links *links, struct rc_link *link, const struc
         return true;
     case RC_LINK_DETACH:
         rc_resume_detach(links, link, (head->flags & RC_LINK_HOLD) != 0);
+        return true;
+    case RC_LINK_KEEP:
+        rc_link_recovery_keep(links, link, payload);
+        return true;
+    case RC_LINK_REQUEST:
+        rc_link_recovery_asked(links, link, payload);
         return true;
     default:
         return true; /* of parts that HELLO did not offer */

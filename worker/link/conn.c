@@ -200,6 +200,7 @@ void rc_link_conn_adopt(struct rc_links *links, uint32_t client)
 {
     const struct rc_link_bond *bond = rc_link_bond_of(links, client);
     const bool goes = bond->line == 0 || (bond->flags & RC_LINK_BOND_OPENING) != 0;
+    rc_link_conn_of(links, client)->opened_ms = rc_links_now_ms(links);
     list_add(links, client);
     if (goes && rc_index_list_push(&links->away, client) < 0) {
         rc_hub_break(links->clients->hub, client);
@@ -272,6 +273,7 @@ void rc_link_conn_gone(void *context, uint32_t client, enum rc_engine_why why)
     const bool ours = why == RC_ENGINE_WHY_SERVER || why == RC_ENGINE_WHY_SENT_OFF;
     (void)rc_link_tell(links, client, RC_LINK_CLOSED,
                        rc_span_text(ours && links->clients->draining ? "server shutting down" : reasons[why]));
+    rc_link_recovery_gone(links, client);
     rc_link_conn_forget(links, client);
 }
 
@@ -329,6 +331,19 @@ static void unit_over(struct rc_link_conn *conn)
     conn->in_packet = conn->dropped = false;
 }
 
+/* Why the frame cannot be put behind those of its packet; NULL: it can. */
+static const char *frame_refused(struct rc_links *links, uint32_t client, bool text, struct rc_span payload)
+{
+    const struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    if (conn->unit_count > 0 && rc_link_u16(conn->unit) >= CONN_PACKET_FRAMES_MAX) {
+        return "a packet of more than 1,024 frames";
+    }
+    if (payload.count + conn->unit_count > rc_link_of(links, client)->table->config.max_frame_bytes) {
+        return "a packet larger than max_frame";
+    }
+    return text && rc_link_conn_polls(links, client) && rc_link_text_tears(payload) ? RC_LINK_TEARS : NULL;
+}
+
 void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_link_head *head, struct rc_span payload)
 {
     struct rc_link_conn *conn = rc_link_conn_of(links, client);
@@ -343,15 +358,15 @@ void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_l
     }
     conn->in_packet = more;
     if (!conn->dropped) {
-        if (conn->unit_count > 0 && rc_link_u16(conn->unit) >= CONN_PACKET_FRAMES_MAX) {
-            rc_link_broken(links, rc_link_of(links, client), "a packet of more than 1,024 frames");
+        const bool text = head->type == RC_LINK_TEXT;
+        const char *why = frame_refused(links, client, text, payload);
+        if (why != NULL) {
+            unit_over(conn);
+            conn->in_packet = conn->dropped = more; /* the rest of it means nothing */
+            rc_link_conn_refuse(links, client, why);
             return;
         }
-        if (payload.count + conn->unit_count > rc_link_of(links, client)->table->config.max_frame_bytes) {
-            rc_link_broken(links, rc_link_of(links, client), "a packet larger than max_frame");
-            return;
-        }
-        if (!unit_put(conn, head->type == RC_LINK_TEXT ? RC_PART_TEXT : RC_PART_BINARY, payload)) {
+        if (!unit_put(conn, text ? RC_PART_TEXT : RC_PART_BINARY, payload)) {
             rc_client_failed_memory(links->clients, client);
             return;
         }

@@ -12,6 +12,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/shm/worker_use.h"
 #include "common/tls/context.h"
 #include "worker/backend/addresses.h"
 #include "worker/link/link_io.h"
@@ -78,6 +79,7 @@ static void link_settle(struct rc_links *links, struct rc_link *link)
         link->state = RC_LINK_GREETING; /* nothing goes there any more */
         link->deadline_ms = rc_links_now_ms(links) + DIAL_LINGER_MS;
         links->ready--;
+        rc_link_count(links, link, RC_LINK_NUMBER_LINKS_LOST, 1);
         rc_links_gauge(links);
         rc_link_bus_left(links, link);
         rc_link_conns_lost(links, link);
@@ -289,6 +291,16 @@ static struct rc_link_table *table_new(struct rc_links *links, const struct rc_c
     return table;
 }
 
+static void table_renew_tls(struct rc_link_table *table)
+{
+    struct rc_err err;
+    if (rc_tls_client_context_renew(&table->tls, "tls_ca", table->config.tls_ca.text, &err) < 0) {
+        rc_log_error("backend_tls_refused",
+                     "backend=\"%s\" reason=\"%s\" remedy=\"correct the file and reload: the former one is in use\"",
+                     table->config.name.text, err.text);
+    }
+}
+
 static void tables_adopt(struct rc_links *links, const struct rc_config *config)
 {
     const char *name = config->socketio.link.text;
@@ -297,6 +309,8 @@ static void tables_adopt(struct rc_links *links, const struct rc_config *config)
     if (index >= 0 && links->table != NULL &&
         memcmp(&links->table->config, &config->backends[index], sizeof(links->table->config)) == 0) {
         links->table->index = (uint32_t)index;
+        rc_links_rows_adopt(links);
+        table_renew_tls(links->table);
         return;
     }
     if (links->table != NULL) {
@@ -308,6 +322,7 @@ static void tables_adopt(struct rc_links *links, const struct rc_config *config)
         }
     }
     links->table = index < 0 ? NULL : table_new(links, &config->backends[index], (uint32_t)index);
+    rc_links_rows_adopt(links);
     links->due = true;
 }
 
@@ -329,13 +344,18 @@ static void tables_free_retired(struct rc_links *links)
 struct rc_links *rc_links_open(struct rc_clients *clients, struct rc_engines *engines, const struct rc_config *config)
 {
     struct rc_links *links = calloc(1, sizeof(*links));
-    if (links == NULL || rc_hashmap_init(&links->sids, 0, RC_HASHMAP_COUNT_MAX) < 0) {
+    if (links == NULL || rc_hashmap_init(&links->sids, 0, RC_HASHMAP_COUNT_MAX) < 0 ||
+        rc_hashmap_init(&links->nsps, 0, RC_LINKS_MAX * RC_LINK_ADAPTERS_MAX) < 0) {
+        if (links != NULL) {
+            rc_hashmap_free(&links->sids);
+        }
         free(links);
         return NULL;
     }
     links->clients = clients;
     links->engines = engines;
     links->control = clients->control;
+    TAILQ_INIT(&links->questions);
     links->conn_count = clients->truth->clients.count_max + 1;
     links->conns = calloc(links->conn_count, sizeof(*links->conns));
     links->marks = calloc(links->conn_count, 1);
@@ -372,7 +392,9 @@ void rc_links_close(struct rc_links *links)
     for (uint32_t i = 0; links->conns != NULL && i < links->conn_count; i++) {
         free(links->conns[i].unit);
     }
+    rc_link_recovery_close(links);
     rc_hashmap_free(&links->sids);
+    rc_hashmap_free(&links->nsps);
     free(links->conns);
     free(links->marks);
     free(links->adapters);
@@ -395,11 +417,12 @@ void rc_links_rebuild(struct rc_links *links)
     const struct rc_truth *truth = links->clients->truth;
     rc_lines_rebuild(links);
     rc_link_members_rebuild(links);
+    rc_links_shares_rebuild(links);
     rc_resume_rebuild(links);
     for (uint32_t i = 1; i <= links->clients->hub->clients_high; i++) {
         const struct rc_client *client = rc_truth_client(truth, i);
         if (client->random != 0 && client->state == RC_CLIENT_OPEN && rc_link_conn_of(links, i)->id == 0 &&
-            rc_encoding_codec(client->encoding) == RC_CODEC_LINK) {
+            rc_codec_is_link(rc_encoding_codec(client->encoding))) {
             rc_hub_cut_off(links->clients->hub, i);
         }
     }
@@ -419,11 +442,25 @@ static void targets_dial(struct rc_links *links, struct rc_link_table *table)
     }
 }
 
+/* There are more workers than it was told, or fewer: who dials wants a link to each. */
+static void link_tell_workers(struct rc_links *links, struct rc_link *link)
+{
+    const uint32_t workers = rc_workers_used(links->control->core, links->control->worker_count);
+    char text[RC_LINK_PING_MAX];
+    if (workers == link->workers_told) {
+        return;
+    }
+    link->workers_told = workers;
+    (void)snprintf(text, sizeof(text), "{\"workers\":%u}", workers);
+    (void)rc_link_send(links, link, RC_LINK_PING, 0, 0, rc_span_text(text), (struct rc_span){0});
+}
+
 /* Is it there still? */
 static void link_watch(struct rc_links *links, struct rc_link *link)
 {
     const uint64_t now = rc_links_now_ms(links);
     if (link->state == RC_LINK_IS_READY && !link->stalled) {
+        link_tell_workers(links, link);
         if (now - link->heard_ms >= DIAL_DEAD_MS) {
             rc_link_end(links, link, "nothing came from it for a minute");
         } else if (now - link->heard_ms >= DIAL_PING_MS && !link->pinged) {
@@ -468,6 +505,7 @@ void rc_links_work(struct rc_links *links)
         }
     }
     rc_resume_work(links);
+    rc_link_recovery_work(links);
     rc_link_conns_writable(links);
     tables_free_retired(links);
     if (links->table != NULL && !links->clients->io->parking && !links->clients->draining) {

@@ -16,6 +16,7 @@ void rc_link_conn_close(struct rc_links *links, uint32_t client, bool now)
 static void conn_lost(struct rc_links *links, uint32_t client)
 {
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_LOST_CONNECTIONS, 1);
+    rc_link_count(links, rc_link_of(links, client), RC_LINK_NUMBER_LOST, 1);
     if (rc_link_conn_of(links, client)->exchange != 0) {
         rc_link_opening_lost(links, client);
     }

@@ -13,6 +13,8 @@
 #include "common/base/check.h"
 #include "common/text/json_scan.h"
 
+#define READY_RECOVERY_MS_MAX (24u * 3600 * 1000)
+
 /* --- nonces and signatures ------------------------------------------------------------------------------------------- */
 
 static void hex_write(char *out, const uint8_t *bytes, size_t count)
@@ -256,6 +258,10 @@ static int ready_member(struct rc_link_ready *ready, const struct rc_json_value 
         ready->asks = value->type == RC_JSON_TRUE;
     } else if (rc_json_string_is(name, RC_SPAN("resume"))) {
         ready->resume = value->type == RC_JSON_TRUE;
+    } else if (rc_json_string_is(name, RC_SPAN("recovery_ms"))) {
+        if (rc_json_uint64(value, &ready->recovery_ms) < 0 || ready->recovery_ms > READY_RECOVERY_MS_MAX) {
+            ready->recovery_ms = READY_RECOVERY_MS_MAX; /* Infinity is null in JSON */
+        }
     } else if (rc_json_string_is(name, RC_SPAN("frames"))) {
         ready->continues = rc_json_uint64(value, &ready->frames) == 0;
     } else if (rc_json_string_is(name, RC_SPAN("options"))) {

@@ -89,12 +89,14 @@ static void line_continue(struct rc_links *links, struct rc_link *link, uint32_t
     link->line = index;
     link->detached = line->draining != 0;
     own->link = (uint32_t)(link - links->links) + 1;
+    own->row = rc_link_row(links, link);
     line_told(links, link, RC_LINK_CONTINUES);
     for (bool more = rc_chunks_first(heap, &line->kept, &entry); more; more = rc_chunks_next(heap, &entry)) {
         (void)rc_link_send_again(links, link, entry.bytes);
     }
     rc_link_conns_move(links, link, own, true);
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_CONTINUED, link->conns);
+    rc_link_count(links, link, RC_LINK_NUMBER_CONTINUED, link->conns);
     rc_log_info("link_continued", "backend=\"%s\" process=\"%s\" connections=%u sent_again=%u",
                 link->table->config.name.text, link->ready.process, link->conns, line->kept.count);
     rc_link_conns_wake(links);
@@ -118,6 +120,7 @@ void rc_line_begin(struct rc_links *links, struct rc_link *link)
     link->line = line_new(links, link->ready.process);
     if (link->line != 0) {
         links->lines[link->line].link = (uint32_t)(link - links->links) + 1;
+        links->lines[link->line].row = rc_link_row(links, link);
     }
     line_told(links, link, 0);
 }
@@ -138,6 +141,7 @@ void rc_line_take(struct rc_links *links, struct rc_link *link, const struct rc_
         return;
     }
     line_at(links, link->line)->taken += link->line_untaken;
+    RC_STORE_ORDER();
     link->line_untaken = 0;
 }
 
@@ -175,7 +179,7 @@ void rc_line_cut(struct rc_links *links, struct rc_link *link)
 {
     struct rc_link_line_own *own = &links->lines[link->line];
     RC_ASSERT(own->link == (uint32_t)(link - links->links) + 1);
-    *own = (struct rc_link_line_own){.since_ms = rc_links_now_ms(links)};
+    *own = (struct rc_link_line_own){.since_ms = rc_links_now_ms(links), .row = own->row};
     rc_link_conns_move(links, link, own, false);
     link->line = 0;
     links->due = true;
@@ -221,7 +225,7 @@ void rc_line_lost(struct rc_links *links, uint32_t index)
         const uint32_t client = own->first;
         struct rc_link_bond *bond = rc_link_bond_of(links, client);
         rc_chunks_join(heap, &bond->held, &bond->rest);
-        if (!(bond->flags & RC_LINK_BOND_OPENING)) { /* else it has been away since it was opened, or longer */
+        if (!(bond->flags & RC_LINK_BOND_AGAIN)) { /* else no process has had it since it was away first */
             bond->away_ms = own->since_ms != 0 ? own->since_ms : rc_links_now_ms(links);
         }
         bond->flags &= (uint8_t) ~(unsigned)RC_LINK_BOND_OPENING;
@@ -229,6 +233,7 @@ void rc_line_lost(struct rc_links *links, uint32_t index)
         conns++;
     }
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_UNREAD, again);
+    rc_link_count_row(links, own->row, RC_LINK_NUMBER_LEFT, conns);
     rc_log_info("link_process_gone", "process=\"%s\" connections=%u unread=%u effect=\"they go to the next one\"",
                 line->process, conns, again);
     line_give(links, index);

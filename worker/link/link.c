@@ -49,6 +49,7 @@ static bool link_write(struct rc_links *links, struct rc_link *link, const struc
     }
     link->frames_out++;
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_FRAMES_OUT, 1);
+    rc_link_count(links, link, RC_LINK_NUMBER_FRAMES_OUT, 1);
     return true;
 }
 
@@ -99,7 +100,9 @@ bool rc_link_has_room(const struct rc_links *links, const struct rc_link *link)
 {
     const uint64_t most = link->table->config.max_unsent_bytes / (link->waiting.count > 0 ? LINK_ROOM_PART : 1);
     const uint64_t kept = link->line == 0 ? 0 : rc_truth_link_line(links->clients->truth, link->line)->kept.bytes;
-    return kept < most && rc_hub_unsent_on(links->clients->hub, link->socket) < most;
+    /* None: its stream has just ended, rc_links_work has not looked yet. */
+    const uint64_t unsent = link->socket == RC_SOCKET_NONE ? 0 : rc_hub_unsent_on(links->clients->hub, link->socket);
+    return kept < most && unsent < most;
 }
 
 bool rc_link_tell(struct rc_links *links, uint32_t client, enum rc_link_type type, struct rc_span text)
@@ -126,6 +129,7 @@ void rc_link_broken(struct rc_links *links, struct rc_link *link, const char *wh
     }
     link->told = true;
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_BROKEN, 1);
+    rc_link_count(links, link, RC_LINK_NUMBER_BROKEN, 1);
     rc_log_limited(RC_LOG_WARN, 1, "link_broken", "backend=\"%s\" url=\"%s\" process=\"%s\" reason=\"%s\"",
                    link->table->config.name.text, rc_link_url(link), link->ready.process, why);
     (void)rc_link_send(links, link, RC_LINK_ERROR, 0, 0, rc_span_text(why), (struct rc_span){0});

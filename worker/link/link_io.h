@@ -27,6 +27,10 @@ void rc_links_reconfigure(struct rc_links *links, const struct rc_config *config
 void rc_links_rebuild(struct rc_links *links);
 /* What has come, and what is due. Once in each pass, before the turn. */
 void rc_links_work(struct rc_links *links);
+/* A channel that it had made is gone: hub.handlers.here_gone. */
+void rc_links_share_gave(struct rc_links *links, uint64_t process);
+/* Channels that are kept for rooms of linked processes: hub.handlers.here_kept. 0 without links (NULL), and while half of all are free. */
+uint32_t rc_links_share_kept(struct rc_links *links);
 /* How long the loop may sleep, at most `wait_ms`. */
 uint32_t rc_links_sleep_ms(const struct rc_links *links, uint32_t wait_ms);
 

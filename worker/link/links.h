@@ -5,8 +5,9 @@
  *   dial.c     made or taken, watched, ended, made anew (link_io.h) ─▶ stream.c  bytes to frames ─▶ carry.c  what they ask for
  *      ─▶ ending.c  connections end ─▶ resume.c  or go to the next process ─▶ line.c  or on with the same one ─▶ opening.c  handshakes
  *      ─▶ conn.c  a client here, a `conn` there ─▶ rooms.c  namespaces, rooms, broadcasts ─▶ member.c  sockets in namespaces
- *      ─▶ waits.c  who waits for whom ─▶ bond.c  what of a connection outlives its process ─▶ link.c  what one link is sent, that it ends
- *   beside them: options.c  what READY says otherwise than [socketio]; hello.c  who the other end is; frame.c  frames, to the byte
+ *      ─▶ recovery.c  who was lost and comes back ─▶ waits.c  who waits for whom ─▶ bond.c  what of a connection outlives its process
+ *      ─▶ link.c  what one link is sent, that it ends ─▶ tally.c  what is counted by the address of the application
+ *   beside them: share.c  how many rooms each process may have; options.c  what READY says otherwise than [socketio]; hello.c  who the other end is; frame.c  frames, to the byte
  *
  *   FREE ─▶ CONNECTING ─▶ ASKING (HTTP) ─▶ GREETING (HELLO sent) ─▶ READY ─▶ FREE, and after a while anew by who had dialled
  *              └───────────────┴──────────────────┴─ failed ──────────▲
@@ -29,10 +30,12 @@
 #include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include "common/base/hashmap.h"
 #include "common/config/backend.h"
+#include "common/metrics/link_rows.h"
 #include "worker/engine/session.h"
 #include "worker/http/text.h"
 #include "worker/link/frame.h"
@@ -43,9 +46,11 @@
 #define RC_LINK_NONE RC_LINKS_MAX                /* conn.link: no link has it */
 #define RC_LINKS_DIALLED_MAX RC_LINK_TARGETS_MAX /* by applications, of RC_LINKS_MAX */
 #define RC_LINKS_STRANGE_MAX 16u                 /* of them, those that have not proved who they are yet */
+#define RC_LINK_ADAPTERS_MAX 4096u               /* of one process: as many namespaces hear of the other processes */
 #define RC_LINK_NO_TARGET UINT32_MAX
-#define RC_LINK_WAIT_MIN_MS 100u   /* before it is dialled again; doubled each time */
-#define RC_LINK_FULL_BYTES 262144u /* for one client: its application is told that it is not writable */
+#define RC_LINK_REPLY_MAX (64u * 1024 * 1024) /* bytes of one */
+#define RC_LINK_WAIT_MIN_MS 100u              /* before it is dialled again; doubled each time */
+#define RC_LINK_FULL_BYTES 262144u            /* for one client: its application is told that it is not writable */
 _Static_assert(RC_SID_SLOT_MAX < 1u << RC_LINK_SLOT_BITS, "a client with a sid fits");
 
 enum rc_link_state { RC_LINK_FREE, RC_LINK_CONNECTING, RC_LINK_ASKING, RC_LINK_GREETING, RC_LINK_IS_READY };
@@ -91,10 +96,11 @@ struct rc_link {
     uint8_t *input; /* owned: what has come and was not carried out */
     size_t input_count;
     size_t input_capacity;
-    size_t input_at; /* of it, carried out */
-    bool stalled;    /* a turn has to come before the next frame */
-    bool paused;     /* it is not read */
-    bool pinged;     /* and nothing came since */
+    size_t input_at;       /* of it, carried out */
+    bool stalled;          /* a turn has to come before the next frame */
+    bool paused;           /* it is not read */
+    bool pinged;           /* and nothing came since */
+    uint32_t workers_told; /* how many this instance has */
     uint64_t heard_ms;
     uint64_t deadline_ms; /* ASKING, GREETING */
     uint64_t frames_in;
@@ -104,6 +110,7 @@ struct rc_link {
     uint32_t line_untaken; /* frames of a packet whose last one is still to come: not taken before that */
     uint64_t line_told;    /* what RECEIPT has told of line->taken */
     bool detached;         /* DETACH: it is to have no connections */
+    uint32_t adapters;     /* of rc_links.adapters */
     uint32_t first;        /* client of its first connection; 0: none */
     uint32_t conns;
     struct rc_index_list waiting; /* clients that are not read before there is room */
@@ -121,11 +128,12 @@ struct rc_link_conn {
     uint8_t *unit;     /* owned: frames of a packet whose last one is still to come (MORE) */
     uint32_t unit_count;
     uint32_t unit_capacity;
-    bool holding;     /* what it says is held: no process has it, or what was held is still to be sent first */
-    bool in_packet;   /* MORE was said */
-    bool dropped;     /* that packet is volatile, and it cannot be given it */
-    bool full;        /* WRITABLE 0 was said; it is in rc_links.full */
-    uint32_t leaving; /* entries of rc_links.leaving */
+    bool holding;       /* what it says is held: no process has it, or what was held is still to be sent first */
+    bool in_packet;     /* MORE was said */
+    bool dropped;       /* that packet is volatile, and it cannot be given it */
+    bool full;          /* WRITABLE 0 was said; it is in rc_links.full */
+    uint32_t leaving;   /* entries of rc_links.leaving */
+    uint64_t opened_ms; /* a process was told of it that is to say RESUMED */
 };
 
 /* What this process knows of a struct rc_link_line. */
@@ -134,15 +142,28 @@ struct rc_link_line_own {
     uint32_t first;    /* then: client of its first connection */
     uint32_t conns;    /* then */
     uint64_t since_ms; /* then */
+    uint64_t handed;   /* as the truth had it when it was looked at last */
+    uint64_t moved_ms; /* since then that, or nothing is left to hand on */
+    uint64_t lag_ms;   /* how long that was when it was looked at last */
+    uint32_t row;      /* rc_link_row of its last link; 0: not known */
+    bool slow;         /* that was logged */
 };
 
 /* An adapter of a process: one that ENTERed. */
 struct rc_link_adapter {
-    uint32_t link; /* index */
+    uint32_t link; /* index; RC_LINK_NONE: the place is free */
+    uint32_t
+        next; /* index of the next one of the namespace, UINT32_MAX: the last; of a free place index + 1 of another one, 0: the last */
     uint16_t nsp_bytes;
     uint16_t uid_bytes;
     uint8_t nsp[RC_LINK_NSP_MAX];
     uint8_t uid[RC_LINK_UID_MAX];
+};
+
+/* Rooms that a process has made and that are there still, by share.c. */
+struct rc_link_share {
+    uint64_t process; /* rc_link_process */
+    uint32_t rooms;   /* 0: the place is free */
 };
 
 /* Somebody who has left a room, and gets what was said there before, first. */
@@ -175,11 +196,17 @@ struct rc_links {
     struct rc_index_list holding;     /* clients whose process is there, and is still to be sent what was held */
     struct rc_index_list unheld;      /* clients that are not read before there is room to hold what they say */
     struct rc_link_adapter *adapters; /* owned */
-    uint32_t adapter_count;
+    uint32_t adapter_count;           /* of them, not free */
     uint32_t adapter_capacity;
+    struct rc_link_share shares[RC_LINKS_MAX];
+    uint32_t adapters_free;          /* index + 1 of a free one; 0: none is */
+    struct rc_hashmap nsps;          /* the first of each namespace, by its name */
     struct rc_link_leaving *leaving; /* owned */
     uint32_t leaving_count;
     uint32_t leaving_capacity;
+    TAILQ_HEAD(rc_link_questions, rc_link_question) questions; /* of REQUESTs that were not answered yet */
+    uint32_t question_count;
+    uint64_t recovery_ms;   /* of the process that was there last; 0 = not known */
     uint64_t failed_second; /* in which `failed` refused requests were told */
     uint32_t failed;
     uint32_t waiting;            /* entries of `waiting` of all links */
@@ -233,6 +260,18 @@ bool rc_line_keep(struct rc_links *links, uint32_t line, const struct rc_link_he
 /* Where a broadcast of the link that is tried again goes on. */
 uint64_t *rc_line_partial(struct rc_links *links, struct rc_link *link);
 
+/* --- tally.c --- */
+
+/* Index + 1 of its struct rc_link_row; 0: it has none (any more). */
+uint32_t rc_link_row(const struct rc_links *links, const struct rc_link *link);
+/* One of the counters; by a link (NULL: it is not counted) or by such an index. */
+void rc_link_count(const struct rc_links *links, const struct rc_link *link, enum rc_link_number number, uint64_t n);
+void rc_link_count_row(const struct rc_links *links, uint32_t row, enum rc_link_number number, uint64_t n);
+/* The rows are those of links->table from here on. */
+void rc_links_rows_adopt(struct rc_links *links);
+/* Its gauges. Once in each pass. */
+void rc_links_rows_gauge(const struct rc_links *links);
+
 /* --- stream.c --- */
 
 /* Carries out what has come, frame by frame, until a turn has to come first. */
@@ -255,7 +294,7 @@ void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_s
 void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
 /* The link is over: its adapters are gone. */
 void rc_link_bus_left(struct rc_links *links, const struct rc_link *link);
-void rc_link_bus_say(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
+void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_span payload);
 
 /* --- line.c --- */
 
@@ -332,6 +371,11 @@ void rc_link_conns_gauge(const struct rc_links *links);
 bool rc_link_conn_message(void *context, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes, size_t count);
 void rc_link_conn_gone(void *context, uint32_t client, enum rc_engine_why why);
 void rc_link_conn_upgraded(void *context, uint32_t client);
+/* Does the client get payloads, in which a text must not have what separates packets (rc_link_text_tears)? */
+bool rc_link_conn_polls(const struct rc_links *links, uint32_t client);
+/* What the application says to it cannot be carried to it: it is closed, and nobody else. */
+void rc_link_conn_refuse(struct rc_links *links, uint32_t client, const char *why);
+#define RC_LINK_TEARS "a text with U+001E, which separates packets of polling"
 /* Frames of the application for one connection. */
 void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_link_head *head, struct rc_span payload);
 
@@ -382,6 +426,38 @@ void rc_link_members_leave(struct rc_links *links, uint32_t client);
 void rc_link_rooms_rebuild(struct rc_links *links, uint32_t client);
 /* 0; -ENOSPC: once more, behind a turn. */
 int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flags, struct rc_span payload);
+
+/* The rooms of one of its sockets but its own one, as a list of the link's. */
+void rc_link_member_rooms(struct rc_links *links, uint32_t client, const struct rc_link_member *member,
+                          struct rc_text *list);
+
+/* --- recovery.c --- */
+
+/* A BROADCAST of the link's with these flags is about to be counted as carried out. Until it was said, which is next, the relay may lack it. */
+void rc_link_recovery_counts(struct rc_links *links, uint8_t flags);
+/* A BROADCAST of the link's, before it is carried out, once. */
+void rc_link_recovery_said(struct rc_links *links, const struct rc_link *link, uint8_t flags, struct rc_span payload);
+/* KEEP came. */
+void rc_link_recovery_keep(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
+/* The client is about to be gone: if no process has it, what its sockets are is kept. */
+void rc_link_recovery_gone(struct rc_links *links, uint32_t client);
+/* REQUEST came: REPLY follows. */
+void rc_link_recovery_asked(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
+/* Once in each pass. */
+void rc_link_recovery_work(struct rc_links *links);
+/* Is there something for which it has to look again soon? */
+bool rc_link_recovery_waits(const struct rc_links *links);
+void rc_link_recovery_close(struct rc_links *links);
+
+/* --- share.c --- */
+
+/* Which process it is, among those of this worker and of its predecessors. Never 0. */
+uint64_t rc_link_process(const struct rc_link *link);
+/* May its process make another room? */
+bool rc_link_share_allows(struct rc_links *links, const struct rc_link *link);
+/* It has made that channel. */
+void rc_link_share_took(struct rc_links *links, const struct rc_link *link, uint32_t channel);
+void rc_links_shares_rebuild(struct rc_links *links);
 
 /* --- member.c --- */
 

@@ -12,7 +12,8 @@
 #include "common/text/json_scan.h"
 #include "worker/link/links.h"
 
-#define MEMBER_SESSION_MAX 65536u /* bytes of pid, auth and data together */
+#define MEMBER_SESSION_MAX 65536u        /* bytes of pid, auth and data together */
+#define MEMBER_SESSIONS_MAX (4ull << 20) /* of all sockets of a connection: a client chooses how many those are */
 
 static struct rc_truth *truth_of(const struct rc_links *links)
 {
@@ -200,6 +201,26 @@ static bool json_valid(struct rc_span json)
     return json.count == 0 || rc_json_scan(json, 0, &value, NULL) == 0;
 }
 
+static uint64_t session_bytes(const struct rc_links *links, const struct rc_link_member *member)
+{
+    const struct rc_link_session *session =
+        member->session == 0 ? NULL : rc_heap_at(&truth_of(links)->heap, member->session);
+    return session == NULL
+               ? 0
+               : sizeof(*session) + session->pid_bytes + session->auth_bytes + (uint64_t)session->data_bytes;
+}
+
+/* What is said of a socket's session may have so many bytes. */
+static uint64_t session_room(const struct rc_links *links, uint32_t client, uint32_t of)
+{
+    uint64_t others = 0;
+    for (uint32_t i = links->conns[client].member; i != 0; i = member_at(links, i)->next) {
+        others += i == of ? 0 : session_bytes(links, member_at(links, i));
+    }
+    const uint64_t room = others < MEMBER_SESSIONS_MAX ? MEMBER_SESSIONS_MAX - others : 0;
+    return room < MEMBER_SESSION_MAX ? room : MEMBER_SESSION_MAX;
+}
+
 void rc_link_session(struct rc_links *links, uint32_t client, struct rc_span payload)
 {
     struct rc_truth *truth = truth_of(links);
@@ -218,12 +239,13 @@ void rc_link_session(struct rc_links *links, uint32_t client, struct rc_span pay
     }
     struct rc_link_member *member = member_at(links, index);
     const uint64_t bytes = sizeof(struct rc_link_session) + pid.count + auth.count + data.count;
-    const bool fits = bytes <= MEMBER_SESSION_MAX;
+    const bool fits = bytes <= session_room(links, client, index);
     const uint32_t block = fits ? rc_heap_alloc(&truth->heap, bytes) : 0;
     if (block == 0) {
         rc_log_limited(RC_LOG_WARN, 1, "link_session_not_kept",
                        "bytes=%llu reason=\"%s\" effect=\"the next process gets no auth and data of it\"",
-                       (unsigned long long)bytes, fits ? "no memory" : "more than 64 KiB");
+                       (unsigned long long)bytes,
+                       fits ? "no memory" : "more than 64 KiB, or than 4 MiB of a connection");
     } else {
         struct rc_link_session *session = rc_heap_at(&truth->heap, block);
         *session = (struct rc_link_session){

@@ -58,6 +58,24 @@ static void opening_refuse(struct rc_links *links, struct rc_exchange *exchange)
                       (struct rc_exchange_answer){.status = 503, .retry_after_s = 1, .message = OPENING_ABSENT});
 }
 
+/* The target as servers know it, whichever form it was sent in (RFC 9112, 3.2): path and query. */
+static void put_url(struct rc_text *text, const struct rc_http_request *request)
+{
+    if (request->target.bytes > 0 && request->target.text[0] == '/') {
+        put_latin1(text, request->target);
+        return;
+    }
+    struct rc_text url = {0};
+    rc_text_put_bytes(&url, request->path.text, request->path.bytes);
+    if (request->query.bytes > 0) {
+        rc_text_put(&url, "?");
+        rc_text_put_bytes(&url, request->query.text, request->query.bytes);
+    }
+    put_latin1(text, (struct rc_http_view){(const char *)url.bytes, (uint32_t)url.count});
+    text->failed |= url.failed;
+    rc_text_free(&url);
+}
+
 /* Members of OPEN and FAILED that are the request itself. */
 static void request_put(struct rc_text *text, const struct rc_clients *clients, const struct rc_exchange *exchange)
 {
@@ -67,7 +85,7 @@ static void request_put(struct rc_text *text, const struct rc_clients *clients, 
     rc_text_put(text, "\"method\":");
     put_latin1(text, request->method_text);
     rc_text_put(text, ",\"url\":");
-    put_latin1(text, request->target);
+    put_url(text, request);
     rc_text_put(text, ",\"headers\":[");
     for (uint32_t i = 0; i < request->header_count; i++) {
         rc_text_put(text, i == 0 ? "" : ",");
@@ -77,10 +95,11 @@ static void request_put(struct rc_text *text, const struct rc_clients *clients, 
     }
     rc_text_put(text, "],\"address\":\"%s\",\"port\":%u,\"secure\":%s", address,
                 clients->truth->sockets[exchange->connection].port,
-                rc_io_is_tls(clients->io, exchange->connection) ? "true" : "false");
+                rc_socket_is_secure(clients, exchange->connection) ? "true" : "false");
 }
 
-bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bool websocket, struct rc_text *text)
+bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bool websocket, enum rc_codec_id codec,
+                        struct rc_text *text)
 {
     *text = (struct rc_text){0};
     if (rc_links_choose(links) == NULL) {
@@ -88,7 +107,8 @@ bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bo
         return false;
     }
     /* Its first member is what becomes another one. */
-    rc_text_put(text, "\"transport\":\"%s\",\"protocol\":4,", websocket ? "websocket" : "polling");
+    rc_text_put(text, "\"transport\":\"%s\",\"protocol\":%d,", websocket ? "websocket" : "polling",
+                codec == RC_CODEC_LINK_3 ? 3 : 4);
     request_put(text, links->clients, exchange);
     if (text->failed) {
         rc_text_free(text);
@@ -143,9 +163,7 @@ static void session_stops(struct rc_links *links, uint32_t client)
 
 static void session_goes_on(struct rc_links *links, uint32_t client)
 {
-    rc_engine_of(links->engines, client)->ping_ds =
-        rc_engine_deadline(links->engines, rc_engine_settings(links->engines)->ping_interval_ms);
-    rc_engine_schedule(links->engines, client);
+    rc_engine_beat(links->engines, client);
 }
 
 /* Its handshake waits no longer. */
@@ -261,6 +279,7 @@ void rc_link_open(struct rc_links *links, struct rc_exchange *exchange, uint32_t
                                                    rc_link_conn_of(links, client)->id,
                                                    rc_span_of(text.bytes, text.count), (struct rc_span){0});
     rc_text_free(&text);
+    rc_link_count(links, link, RC_LINK_NUMBER_OPENED, sent);
     if (!sent) {
         held_free(held);
         rc_link_conn_forget(links, client);

@@ -22,7 +22,8 @@ struct rc_links;
 typedef void rc_link_opened(struct rc_exchange *exchange, uint32_t client, const char *headers, const void *own);
 
 /* What OPEN says of the request, into `text`, which the caller frees. False: the request was answered instead. */
-bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bool websocket, struct rc_text *text);
+bool rc_link_opening_of(struct rc_links *links, struct rc_exchange *exchange, bool websocket, enum rc_codec_id codec,
+                        struct rc_text *text);
 /*
  * The client, an Engine.IO session that has been told nothing yet, comes by this handshake. `opened` is called, now or later, or the handshake is
  * answered otherwise and the client ended. `request`: of rc_link_opening_of. The exchange may be gone afterwards.

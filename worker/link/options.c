@@ -85,8 +85,11 @@ void rc_link_options_look(const struct rc_links *links, const struct rc_link *li
             look_number(&found, settings, &name, &value);
         } else if (value.type == RC_JSON_ARRAY && rc_json_string_is(&name, RC_SPAN("transports"))) {
             look_transports(&found, settings, &value);
-        } else if (value.type == RC_JSON_TRUE && rc_json_string_is(&name, RC_SPAN("allowEIO3"))) {
-            differing_add(&found, "allowEIO3", "true", "false");
+        } else if ((value.type == RC_JSON_TRUE || value.type == RC_JSON_FALSE) &&
+                   rc_json_string_is(&name, RC_SPAN("allowEIO3")) &&
+                   (value.type == RC_JSON_TRUE) != settings->allow_eio3) {
+            differing_add(&found, "allowEIO3", settings->allow_eio3 ? "false" : "true",
+                          settings->allow_eio3 ? "true" : "false");
         }
     }
     if (found.at > 0) {

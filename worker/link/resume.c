@@ -8,6 +8,7 @@
 
 #define RESUME_BACK_MS 3000u  /* a process that has not come back by then is gone, whatever its addresses say */
 #define RESUME_FIRST_MS 1000u /* one that dials in has no address here */
+#define RESUME_SLOW_MS 2000u  /* a process that hands on nothing for so long is spoken of */
 #define RESUME_BATCH 256u     /* connections that are opened in one pass */
 #define RESUME_LOOK_MS 20u
 #define RESUME_OPENING_MS 10000u /* grace of one that was opened, if that is more: until RESUMED */
@@ -38,6 +39,48 @@ static bool line_is_lost(const struct rc_links *links, const struct rc_link_line
     return since >= RESUME_BACK_MS || (!undecided && (links->table->target_count > 0 || since >= RESUME_FIRST_MS));
 }
 
+/* How long its process has handed on nothing of what it was sent, milliseconds. */
+static uint64_t line_lag(struct rc_links *links, uint32_t index)
+{
+    const struct rc_link_line *line = rc_truth_link_line(links->clients->truth, index);
+    struct rc_link_line_own *own = &links->lines[index];
+    const uint64_t now = rc_links_now_ms(links);
+    if (line->kept.count == 0 || line->handed != own->handed || own->moved_ms == 0) {
+        own->handed = line->handed;
+        own->moved_ms = now;
+        own->slow = false;
+    }
+    const uint64_t lag = own->lag_ms = now - own->moved_ms;
+    if (lag >= RESUME_SLOW_MS && !own->slow) {
+        own->slow = true;
+        rc_log_limited(RC_LOG_WARN, 1, "link_slow",
+                       "process=\"%s\" unhanded=%u bytes=%llu for_ms=%llu reason=\"it has handed on nothing\"",
+                       line->process, line->kept.count, (unsigned long long)line->kept.bytes, (unsigned long long)lag);
+    }
+    return lag;
+}
+
+/* What all lines have that was not handed on. */
+static void lines_gauge(struct rc_links *links)
+{
+    const struct rc_truth *truth = links->clients->truth;
+    uint64_t frames = 0;
+    uint64_t bytes = 0;
+    uint64_t most = 0;
+    for (uint32_t i = 1; i < truth->link_lines.high; i++) {
+        const struct rc_link_line *line = rc_truth_link_line(truth, i);
+        if (line->process[0] != '\0') {
+            const uint64_t lag = line_lag(links, i);
+            frames += line->kept.count;
+            bytes += line->kept.bytes;
+            most = lag > most ? lag : most;
+        }
+    }
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_UNHANDED, frames);
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_UNHANDED_BYTES, bytes);
+    rc_metric_set(links->clients->metrics, RC_METRIC_LINK_RECEIPT_LAG_MS, most);
+}
+
 static void lines_look(struct rc_links *links)
 {
     const struct rc_truth *truth = links->clients->truth;
@@ -52,7 +95,29 @@ static void lines_look(struct rc_links *links)
 
 /* --- connections of nobody ------------------------------------------------------------------------------------------- */
 
-static void open_again(struct rc_links *links, struct rc_link *link, uint32_t client)
+/* Its grace is over, or it can go to no process. */
+static void close_away(struct rc_links *links, uint32_t client)
+{
+    rc_metric_add(links->clients->metrics, RC_METRIC_LINK_LOST_CONNECTIONS, 1);
+    rc_link_recovery_gone(links, client);
+    rc_link_conn_forget(links, client);
+    if (rc_truth_client(links->clients->truth, client)->state == RC_CLIENT_OPEN) {
+        rc_engine_note_end(links->engines, client, RC_ENGINE_WHY_SERVER);
+        rc_engine_end(links->engines, client, RC_WS_CLOSE_NORMAL, NULL, false);
+    }
+}
+
+/* A frame that is too large would end the link, the connections of all with it, and the next one's. */
+static void refuse_away(struct rc_links *links, const struct rc_link *link, uint32_t client, uint64_t bytes)
+{
+    rc_log_limited(RC_LOG_WARN, 1, "link_resume_refused", "process=\"%s\" bytes=%llu reason=\"%s\" effect=\"%s\"",
+                   link->ready.process, (unsigned long long)bytes, "its namespaces, rooms and data exceed max_frame",
+                   "its client is closed");
+    close_away(links, client);
+}
+
+/* False: it cannot be, and is closed. */
+static bool open_again(struct rc_links *links, struct rc_link *link, uint32_t client)
 {
     const struct rc_client *its = rc_truth_client(links->clients->truth, client);
     struct rc_link_bond *bond = rc_link_bond_of(links, client);
@@ -65,30 +130,26 @@ static void open_again(struct rc_links *links, struct rc_link *link, uint32_t cl
                 (const char *)rc_heap_at(&links->clients->truth->heap, bond->request));
     rc_link_members_write(links, client, &text);
     rc_text_put(&text, "}");
+    if (!text.failed && text.count > link->table->config.max_frame_bytes) {
+        refuse_away(links, link, client, text.count);
+        rc_text_free(&text);
+        return false;
+    }
     rc_link_conn_give(links, client, link);
-    bond->flags = RC_LINK_BOND_OPENING; /* at first it is writable */
+    bond->flags = RC_LINK_BOND_OPENING | RC_LINK_BOND_AGAIN; /* at first it is writable */
     bond->line = link->line;
-    bond->away_ms = rc_links_now_ms(links);
+    conn->opened_ms = rc_links_now_ms(links);
     conn->full = false;
     const bool sent = !text.failed && rc_link_tell(links, client, RC_LINK_OPEN, rc_span_of(text.bytes, text.count));
     rc_text_free(&text);
     if (!sent) {
         rc_hub_break(links->clients->hub, client);
-        return;
+        return true;
     }
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_RESUMED, 1);
+    rc_link_count(links, link, RC_LINK_NUMBER_RESUMED, 1);
     rc_link_conn_look(links, client);
-}
-
-/* Its grace is over. */
-static void close_away(struct rc_links *links, uint32_t client)
-{
-    rc_metric_add(links->clients->metrics, RC_METRIC_LINK_LOST_CONNECTIONS, 1);
-    rc_link_conn_forget(links, client);
-    if (rc_truth_client(links->clients->truth, client)->state == RC_CLIENT_OPEN) {
-        rc_engine_note_end(links->engines, client, RC_ENGINE_WHY_SERVER);
-        rc_engine_end(links->engines, client, RC_WS_CLOSE_NORMAL, NULL, false);
-    }
+    return true;
 }
 
 static bool is_away(const struct rc_links *links, uint32_t client)
@@ -126,7 +187,8 @@ static void away_look(struct rc_links *links)
             continue;
         }
         if (is_opening(links, client)) {
-            if (now - bond->away_ms < (grace > RESUME_OPENING_MS ? grace : RESUME_OPENING_MS)) {
+            if (now - rc_link_conn_of(links, client)->opened_ms <
+                (grace > RESUME_OPENING_MS ? grace : RESUME_OPENING_MS)) {
                 away_keep(links, client, &kept);
             } else {
                 (void)rc_link_tell(links, client, RC_LINK_CLOSED, RC_SPAN("forced close"));
@@ -137,11 +199,17 @@ static void away_look(struct rc_links *links)
         if (!is_away(links, client)) {
             continue; /* it is gone, or there */
         }
+        if ((bond->flags & RC_LINK_BOND_AGAIN) && now - bond->away_ms >= grace) {
+            close_away(links,
+                       client); /* each process that it came to has ended: it is not given more and more of them */
+            continue;
+        }
         struct rc_link *link = opened < RESUME_BATCH ? rc_links_choose_for(links, client) : NULL;
         if (link != NULL && link->line != 0) {
             opened++;
-            open_again(links, link, client);
-            away_keep(links, client, &kept);
+            if (open_again(links, link, client)) {
+                away_keep(links, client, &kept);
+            }
         } else if (opened < RESUME_BATCH && now - bond->away_ms >= grace) {
             close_away(links, client);
         } else {
@@ -208,7 +276,7 @@ void rc_resume_resumed(struct rc_links *links, uint32_t client)
     if (bond == NULL || !(bond->flags & RC_LINK_BOND_OPENING)) {
         return; /* it has said so already, or was not asked */
     }
-    bond->flags &= (uint8_t) ~(unsigned)RC_LINK_BOND_OPENING;
+    bond->flags &= (uint8_t) ~(unsigned)(RC_LINK_BOND_OPENING | RC_LINK_BOND_AGAIN);
     bond->away_ms = 0;
     rc_link_members_leave(links, client);
     if (rc_index_list_push(&links->holding, client) < 0) {
@@ -253,12 +321,15 @@ void rc_resume_work(struct rc_links *links)
     if (links->holding.count > 0) {
         holding_look(links);
     }
+    lines_gauge(links);
     rc_link_conns_gauge(links);
+    rc_links_rows_gauge(links);
 }
 
 uint32_t rc_resume_sleep_ms(const struct rc_links *links, uint32_t wait_ms)
 {
-    const bool look = links->apart > 0 || links->away.count > 0 || links->holding.count > 0;
+    const bool look =
+        links->apart > 0 || links->away.count > 0 || links->holding.count > 0 || rc_link_recovery_waits(links);
     return look && wait_ms > RESUME_LOOK_MS ? RESUME_LOOK_MS : wait_ms;
 }
 

@@ -188,9 +188,15 @@ static bool room_join(struct rc_links *links, uint32_t client, struct rc_span ns
 {
     struct rc_hub *hub = links->clients->hub;
     uint8_t text[RC_CHANNEL_NAME_MAX];
-    const uint32_t channel = rc_hub_channel_here(hub, channel_name(text, nsp, room));
+    uint32_t channel = channel_find(links, nsp, room);
     if (channel == 0) {
-        return false;
+        const struct rc_link *link = rc_link_of(links, client);
+        channel = rc_link_share_allows(links, link) ? rc_hub_channel_here(hub, channel_name(text, nsp, room)) : 0;
+        if (channel == 0) {
+            rc_metric_add(links->clients->metrics, RC_METRIC_LINK_ROOMS_REFUSED, 1);
+            return false;
+        }
+        rc_link_share_took(links, link, channel);
     }
     const uint32_t left = leaving_find(links, client, channel);
     if (left != UINT32_MAX) { /* and comes back before all is sent */
@@ -252,7 +258,8 @@ void rc_link_join(struct rc_links *links, uint32_t client, struct rc_span payloa
     if (!joined) { /* it would never hear what it relies on, without a word */
         rc_log_limited(
             RC_LOG_WARN, 1, "link_room_refused",
-            "reason=\"no room\" effect=\"its client is closed\" remedy=\"raise limits.max_channels_per_worker\"");
+            "process=\"%s\" reason=\"no room\" effect=\"its client is closed\" remedy=\"raise limits.max_channels_per_worker\"",
+            rc_link_of(links, client)->ready.process);
         rc_hub_break(links->clients->hub, client);
     }
 }
@@ -356,6 +363,35 @@ static void put_rooms(struct rc_links *links, uint32_t client, const struct rc_l
     rc_text_put(text, "]}");
 }
 
+void rc_link_member_rooms(struct rc_links *links, uint32_t client, const struct rc_link_member *member,
+                          struct rc_text *list)
+{
+    const struct rc_truth *truth = links->clients->truth;
+    uint8_t bytes[2] = {0};
+    uint32_t count = 0;
+    rc_text_put_bytes(list, bytes, sizeof(bytes));
+    for (uint32_t i = rc_truth_client(truth, client)->subscriptions; i != 0 && count < RC_LINK_ROOMS_MAX;
+         i = rc_truth_subscription(truth, i)->next) {
+        struct rc_span room;
+        if (room_of(links, i, rc_link_member_nsp(links, member), &room)) {
+            rc_link_put_u16(bytes, (uint16_t)room.count);
+            rc_text_put_bytes(list, bytes, sizeof(bytes));
+            rc_text_put_bytes(list, room.bytes, room.count);
+            count++;
+        }
+    }
+    if (member->rooms != 0) { /* they stand there as in a list */
+        const uint8_t *rooms = rc_heap_at(&truth->heap, member->rooms);
+        rc_text_put_bytes(list, rooms, member->rooms_bytes);
+        for (uint32_t at = 0; at < member->rooms_bytes; at += 2u + rc_link_u16(rooms + at)) {
+            count++;
+        }
+    }
+    if (!list->failed) {
+        rc_link_put_u16((uint8_t *)list->bytes, (uint16_t)count);
+    }
+}
+
 void rc_link_members_write(struct rc_links *links, uint32_t client, struct rc_text *text)
 {
     rc_text_put(text, "[");
@@ -398,6 +434,7 @@ struct broadcast {
     uint32_t except_count;
     struct rc_span messages;
     bool is_volatile;
+    bool tears;   /* not for clients that poll: rc_link_messages_tear */
     uint64_t had; /* the same for a channel was begun: encodings whose clients have it */
 };
 
@@ -465,6 +502,10 @@ static void broadcast_each(const struct broadcast *broadcast)
             (broadcast->had >> rc_truth_client(hub->truth, client)->encoding & 1) == 0 &&
             (broadcast->link == NULL || rc_link_of(links, client) == broadcast->link) &&
             (!broadcast->is_volatile || rc_link_conn_takes_volatile(links, client))) {
+            if (broadcast->tears && conn->exchange == 0 && rc_link_conn_polls(links, client)) {
+                rc_link_conn_refuse(links, client, RC_LINK_TEARS);
+                continue;
+            }
             rc_hub_append_to(hub, client, broadcast->messages);
             rc_link_conn_look(links, client);
         }
@@ -546,6 +587,7 @@ int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flag
     broadcast.except_count = rc_link_u16(broadcast.except.at);
     (void)rc_link_read_text(&reader); /* its offset */
     broadcast.messages = rc_link_read_rest(&reader);
+    broadcast.tears = rc_link_messages_tear(broadcast.messages);
     const uint32_t channel = broadcast_channel(&broadcast, &nobody);
     if (*partial == 0) {
         rc_metric_add(links->clients->metrics, RC_METRIC_LINK_BROADCASTS, 1);
@@ -554,7 +596,7 @@ int rc_link_broadcast(struct rc_links *links, struct rc_link *link, uint8_t flag
         *partial = 0;
         return 0;
     }
-    if (channel == 0 || !broadcast_excludes(&broadcast, channel, refs, &excluded)) {
+    if (channel == 0 || broadcast.tears || !broadcast_excludes(&broadcast, channel, refs, &excluded)) {
         broadcast.had = *partial; /* it was begun as one for a channel */
         *partial = 0;
         broadcast_each(&broadcast);

@@ -18,20 +18,20 @@ static void stream_greet(struct rc_links *links, struct rc_link *link)
     const struct rc_config_backend *backend = &link->table->config;
     struct rc_text text = {0};
     char signature[RC_LINK_SIGNATURE_BYTES];
+    link->workers_told = rc_workers_used(links->control->core, links->control->worker_count);
     rc_text_put(&text, "{\"version\":%u,\"broker\":\"ringcast\",\"instance\":", RC_LINK_VERSION);
     rc_text_put_json(&text, rc_span_text(links->control->instance_id));
     rc_text_put(&text, ",\"worker\":%u,\"workers\":%u,\"generation\":%u,\"name\":", links->clients->worker,
-                rc_workers_used(links->control->core, links->control->worker_count),
-                links->clients->uplink->generation);
+                link->workers_told, links->clients->uplink->generation);
     rc_text_put_json(&text, rc_span_text(backend->name.text));
     rc_text_put(
         &text,
-        ",\"frame_max\":%llu,\"ping_interval\":%llu,\"ping_timeout\":%llu,\"max_payload\":%llu,\"features\":[%s],"
+        ",\"frame_max\":%llu,\"ping_interval\":%llu,\"ping_timeout\":%llu,\"max_payload\":%llu,\"namespaces_max\":%u,\"features\":[%s],"
         "\"grace\":%llu,\"others\":%s}",
         (unsigned long long)backend->max_frame_bytes, (unsigned long long)settings->ping_interval_ms,
         (unsigned long long)settings->ping_timeout_ms, (unsigned long long)settings->max_payload_bytes,
-        backend->grace_ms > 0 ? "\"resume\"" : "", (unsigned long long)backend->grace_ms,
-        links->config->redis.url.text[0] == '\0' ? "false" : "true");
+        RC_LINK_ADAPTERS_MAX, backend->grace_ms > 0 ? "\"resume\",\"recovery\"" : "\"recovery\"",
+        (unsigned long long)backend->grace_ms, links->config->redis.url.text[0] == '\0' ? "false" : "true");
     link->state = RC_LINK_GREETING;
     if (text.failed || link->why != NULL) {
         rc_link_end(links, link, "no memory for HELLO");
@@ -103,6 +103,7 @@ static void stream_is_ready(struct rc_links *links, struct rc_link *link)
                 link->table->config.name.text, rc_link_url(link), link->ready.process, link->ready.asks,
                 link->ready.resume);
     rc_link_options_look(links, link);
+    links->recovery_ms = link->ready.recovery_ms;
     rc_line_begin(links, link);
 }
 
@@ -193,6 +194,9 @@ static bool stream_next(struct rc_links *links, struct rc_link *link)
         rc_link_broken(links, link, why);
         return false;
     }
+    if (link->line != 0 && !link->stalled && head.type == RC_LINK_BROADCAST) {
+        rc_link_recovery_counts(links, head.flags);
+    }
     rc_line_take(links, link, &head);
     link->stalled = !stream_carry_out(links, link, &head, payload);
     if (link->stalled) {
@@ -202,6 +206,7 @@ static bool stream_next(struct rc_links *links, struct rc_link *link)
     link->input_at += RC_LINK_HEAD_BYTES + head.length;
     link->frames_in++;
     rc_metric_add(links->clients->metrics, RC_METRIC_LINK_FRAMES_IN, 1);
+    rc_link_count(links, link, RC_LINK_NUMBER_FRAMES_IN, 1);
     return link->why == NULL;
 }
 

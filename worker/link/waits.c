@@ -1,7 +1,9 @@
 /* waits: who waits for whom: clients for room on their link, the application for clients that take no more. See links.h. */
 #include <stdlib.h>
 
+#include "common/base/log.h"
 #include "worker/link/links.h"
+#include "worker/ws/frame.h"
 
 /* Those of the list try again: each may have to wait once more, behind the others. */
 static void list_wake(struct rc_links *links, struct rc_index_list *list)
@@ -106,4 +108,21 @@ bool rc_link_conns_ready(const struct rc_links *links)
         }
     }
     return false;
+}
+
+/* --- what cannot be carried to a client ------------------------------------------------------------------------------ */
+
+bool rc_link_conn_polls(const struct rc_links *links, uint32_t client)
+{
+    const uint8_t encoding = rc_truth_client(links->clients->truth, client)->encoding;
+    return rc_encoding_framing(encoding) == RC_FRAMING_POLLING;
+}
+
+void rc_link_conn_refuse(struct rc_links *links, uint32_t client, const char *why)
+{
+    const struct rc_link *link = rc_link_of(links, client);
+    rc_log_limited(RC_LOG_WARN, 1, "link_message_refused", "process=\"%s\" reason=\"%s\" effect=\"%s\"",
+                   link == NULL ? "" : link->ready.process, why, "its client is closed");
+    rc_engine_note_end(links->engines, client, RC_ENGINE_WHY_SERVER);
+    rc_engine_end(links->engines, client, RC_WS_CLOSE_NORMAL, NULL, true);
 }

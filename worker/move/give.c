@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,7 +39,18 @@ static uint32_t give_client(const struct rc_moves *moves, const struct rc_give_i
     return client != NULL && client->socket == item->socket ? item->client : 0;
 }
 
-/* It stays here, and is read again. */
+static void give_keep(const struct rc_moves *moves, struct rc_give_item *item)
+{
+    const struct rc_clients *clients = moves->clients;
+    const struct rc_socket *socket = item->socket == RC_SOCKET_NONE ? NULL : &clients->truth->sockets[item->socket];
+    if (give_client(moves, item) != 0 && socket != NULL && socket->mode == RC_IO_GIVEN &&
+        socket->state == RC_SOCKET_CARRYING) {
+        rc_io_keep(clients->io, item->socket); /* else when it is given: rc_moves_given */
+    }
+    item->client = 0;
+}
+
+/* It stays here, and is read again: what it asks for then is answered here only when the relay knows it. */
 static void give_stays(struct rc_moves *moves, struct rc_give_item *item)
 {
     struct rc_clients *clients = moves->clients;
@@ -47,19 +59,17 @@ static void give_stays(struct rc_moves *moves, struct rc_give_item *item)
         close(item->fd);
     }
     if (client != 0) {
-        struct rc_socket *socket = &clients->truth->sockets[item->socket];
         const bool told = clients->truth->layout->move.role == RC_MOVE_GIVES;
-        const struct rc_client_ref ref = rc_client_ref(clients, client);
         rc_metric_add(clients->metrics, RC_METRIC_CLIENTS_NOT_MOVED, 1);
         if (told) { /* the relay has been told that it goes */
-            rc_move_tell(moves, &ref, false);
+            rc_move_tell_here(moves, client);
         }
-        if (socket->mode == RC_IO_GIVEN && socket->state == RC_SOCKET_CARRYING) {
-            rc_io_keep(clients->io, item->socket); /* else when it is given: rc_moves_given */
-        }
+        item->stays = told && moves->told_count > 0; /* then with the end: give_say_end */
     }
-    item->client = 0;
     item->fd = -1;
+    if (!item->stays) {
+        give_keep(moves, item);
+    }
 }
 
 /* --- whom ------------------------------------------------------------------------------------------------------------ */
@@ -84,22 +94,24 @@ static bool give_names(struct rc_moves *moves, uint32_t index)
     return true;
 }
 
-/* The next clients that can go, up to `count`, from where the last search ended. */
-static void give_choose(struct rc_moves *moves, uint32_t count)
+/* The next clients that can go, up to `count`, from where the last search ended; those without a socket only if `polling`. */
+static void give_choose(struct rc_moves *moves, uint32_t count, bool polling)
 {
     struct rc_give *give = &moves->give;
     struct rc_clients *clients = moves->clients;
     const uint32_t high = clients->hub->clients_high;
     uint32_t stayed = 0;
+    uint32_t refs = 0;
     give->count = give->names_bytes = 0;
     for (uint32_t tried = 0; tried < high && give->count < count; tried++) {
         give->next = give->next >= high ? 1 : give->next + 1;
         struct rc_client *client = rc_truth_client(clients->truth, give->next);
-        if (client->random == 0) {
+        if (client->random == 0 || (client->socket == RC_SOCKET_NONE && !polling)) {
             continue;
         }
         const char *hindrance = rc_move_hindrance(moves, give->next);
-        if (hindrance == NULL && !give_names(moves, give->next)) {
+        const uint32_t its_refs = hindrance == NULL ? rc_move_refs(moves, give->next, NULL) : 0;
+        if (hindrance == NULL && (refs + its_refs > RC_MOVE_CLIENTS_MAX || !give_names(moves, give->next))) {
             if (give->count > 0) { /* with the next batch */
                 give->next--;
                 break;
@@ -111,6 +123,7 @@ static void give_choose(struct rc_moves *moves, uint32_t count)
             stayed++;
             continue;
         }
+        refs += its_refs;
         give->items[give->count++] = (struct rc_give_item){.random = client->random,
                                                            .channels = rc_move_channels(moves, give->next),
                                                            .client = give->next,
@@ -120,17 +133,18 @@ static void give_choose(struct rc_moves *moves, uint32_t count)
     give->stayed = stayed;
 }
 
-bool rc_moves_begin(struct rc_moves *moves, uint32_t peer, uint32_t count)
+bool rc_moves_begin(struct rc_moves *moves, uint32_t peer, uint32_t count, bool polling)
 {
     struct rc_give *give = &moves->give;
-    if (give->names == NULL) {
-        give->names = malloc(RC_HANDOVER_BYTES_MAX);
+    if (give->names == NULL || give->own == NULL) {
+        give->names = give->names == NULL ? malloc(RC_HANDOVER_BYTES_MAX) : give->names;
+        give->own = give->own == NULL ? malloc(RC_HANDOVER_BYTES_MAX) : give->own;
     }
-    if (give->phase != RC_GIVE_IDLE || moves->take.phase != RC_TAKE_IDLE || give->names == NULL ||
+    if (give->phase != RC_GIVE_IDLE || moves->take.phase != RC_TAKE_IDLE || give->names == NULL || give->own == NULL ||
         moves->clients->draining || moves->clients->io->parking) {
         return false;
     }
-    give_choose(moves, count < RC_MOVE_CLIENTS_MAX ? count : RC_MOVE_CLIENTS_MAX);
+    give_choose(moves, count < RC_MOVE_CLIENTS_MAX ? count : RC_MOVE_CLIENTS_MAX, polling);
     if (give->count == 0) {
         return false;
     }
@@ -150,9 +164,10 @@ static void give_end(struct rc_moves *moves)
 {
     struct rc_give *give = &moves->give;
     for (uint32_t i = 0; i < give->count; i++) {
-        give_stays(moves, &give->items[i]);
+        if (!give->items[i].stays) {
+            give_stays(moves, &give->items[i]);
+        }
     }
-    give->count = 0;
     give_enter(give, RC_GIVE_ENDING);
 }
 
@@ -166,7 +181,7 @@ static void give_stop(struct rc_moves *moves)
         if (give_client(moves, item) == 0 || rc_move_hindrance(moves, item->client) != NULL ||
             rc_move_channels(moves, item->client) != item->channels) {
             item->client = 0;
-        } else {
+        } else if (item->socket != RC_SOCKET_NONE) {
             rc_io_give(clients->io, item->socket); /* maybe it is given in this call */
         }
     }
@@ -196,9 +211,10 @@ static bool give_stopped(struct rc_moves *moves)
     bool stopped = true;
     for (uint32_t i = 0; i < give->count; i++) {
         struct rc_give_item *item = &give->items[i];
-        if (give_client(moves, item) == 0 || (item->fd < 0 && late)) {
+        const bool given = item->fd >= 0 || item->socket == RC_SOCKET_NONE;
+        if (give_client(moves, item) == 0 || (!given && late)) {
             give_stays(moves, item);
-        } else if (item->fd < 0) {
+        } else if (!given) {
             stopped = false;
         }
     }
@@ -214,11 +230,12 @@ static uint32_t give_order_refs(struct rc_moves *moves, struct rc_client_ref *re
         struct rc_give_item *item = &give->items[i];
         const uint32_t client = give_client(moves, item);
         if (client == 0 || rc_truth_client(moves->clients->truth, client)->pending_count > 0 ||
-            moves->clients->truth->sockets[item->socket].input != 0 ||
-            rc_move_channels(moves, client) != item->channels) {
+            (item->socket != RC_SOCKET_NONE && moves->clients->truth->sockets[item->socket].input != 0) ||
+            rc_move_channels(moves, client) != item->channels ||
+            count + rc_move_refs(moves, client, NULL) > RC_MOVE_CLIENTS_MAX) {
             give_stays(moves, item);
         } else {
-            refs[count++] = rc_client_ref(moves->clients, client);
+            count += rc_move_refs(moves, client, &refs[count]);
         }
     }
     return count;
@@ -245,6 +262,7 @@ static void give_order(struct rc_moves *moves)
                                     .data = (const uint8_t *)refs};
     kept->token = give->token;
     kept->peer = give->peer;
+    moves->take.ended_ms = 0; /* those who were to come before are not known any more */
     kept->count = count;
     memcpy(kept->refs, refs, count * sizeof(refs[0]));
     RC_STORE_ORDER();
@@ -252,6 +270,7 @@ static void give_order(struct rc_moves *moves)
     RC_STORE_ORDER();
     if (rc_uplink_write(moves->clients->uplink, RC_UP_BARRIER, &view) == 0) {
         give->ordered = true;
+        rc_log_debug("clients_moving", "to=%u count=%u", give->peer, count);
         give_enter(give, RC_GIVE_ORDERED);
         return;
     }
@@ -275,22 +294,55 @@ void rc_give_barrier(struct rc_moves *moves, const struct rc_envelope_view *view
     give_enter(give, RC_GIVE_GIVING);
 }
 
-/* One client as bytes, behind the buffer's names, which are not needed any more. 0: it is too much. */
+/* What its protocol keeps of it. False: it is too much. */
+static bool give_own(const struct rc_moves *moves, uint32_t index, struct rc_span *own)
+{
+    void *context;
+    const struct rc_moving_ops *protocol =
+        rc_move_protocol(moves, rc_truth_client(moves->clients->truth, index)->encoding, &context);
+    *own = (struct rc_span){0};
+    if (protocol != NULL) {
+        *own = rc_span_of(moves->give.own, protocol->goes(context, index, moves->give.own, RC_HANDOVER_BYTES_MAX));
+    }
+    return protocol == NULL || own->count > 0;
+}
+
+/* The same of its connection, behind that. */
+static bool give_tls(const struct rc_moves *moves, uint32_t socket, uint32_t own_bytes, struct rc_span *tls)
+{
+    uint8_t *out = moves->give.own + own_bytes;
+    const uint32_t bytes = rc_io_tls_goes(moves->clients->io, socket, out, RC_HANDOVER_BYTES_MAX - own_bytes);
+    *tls = rc_span_of(out, bytes);
+    return bytes != UINT32_MAX;
+}
+
+/* One client as bytes, over the buffer's names, which are not needed any more. 0: it is too much. */
 static uint32_t give_write(const struct rc_moves *moves, uint32_t index)
 {
     const struct rc_clients *clients = moves->clients;
     const struct rc_truth *truth = clients->truth;
     const struct rc_client *client = rc_truth_client(truth, index);
-    const struct rc_socket *socket = &truth->sockets[client->socket];
+    static const struct rc_socket none = {0}; /* it polls */
+    const bool polls = client->socket == RC_SOCKET_NONE;
+    const struct rc_socket *socket = polls ? &none : &truth->sockets[client->socket];
     uint8_t names[GIVE_NAMES_BYTES_MAX];
+    struct rc_replay replays[RC_MOVE_REPLAYS_MAX];
+    uint32_t replay_count = 0;
+    uint32_t number = 0;
     uint32_t bytes = 0;
-    for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
+    for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next, number++) {
+        const uint32_t replay = rc_truth_subscription(truth, i)->replay;
         const struct rc_group *group = rc_truth_group(truth, rc_truth_subscription(truth, i)->group);
         const struct rc_span name = rc_truth_channel_name(truth, rc_truth_channel(truth, group->channel));
         RC_ASSERT(bytes + 1 + name.count <= sizeof(names)); /* they are those that were in the word */
         names[bytes] = (uint8_t)name.count;
         memcpy(names + bytes + 1, name.bytes, name.count);
         bytes += 1 + (uint32_t)name.count;
+        if (replay != 0) {
+            RC_ASSERT(replay_count < RC_MOVE_REPLAYS_MAX); /* rc_move_hindrance */
+            replays[replay_count] = *rc_truth_replay(truth, replay);
+            replays[replay_count++].subscription = number;
+        }
     }
     struct rc_move_state state = {
         .token = moves->give.token,
@@ -304,25 +356,32 @@ static uint32_t give_write(const struct rc_moves *moves, uint32_t index)
         .history = rc_span_of(socket->history == 0 ? NULL : rc_heap_at(&truth->heap, socket->history),
                               socket->history == 0 ? 0 : socket->history_bytes),
         .names = rc_span_of(names, bytes),
+        .replays = rc_span_of(replays, replay_count * sizeof(*replays)),
         .config_generation = truth->layout->config_generation,
         .inflate_bits = socket->inflate_bits,
         .takeover = (socket->flags & RC_SOCKET_TAKEOVER) != 0,
         .everybody = (client->flags & RC_CLIENT_EVERYBODY) != 0};
     (void)rc_client_user_moves(clients, index, &state.user);
-    return rc_move_state_write(moves->give.names, &state);
+    if (!give_own(moves, index, &state.own) ||
+        (!polls && !give_tls(moves, client->socket, (uint32_t)state.own.count, &state.tls))) {
+        return 0;
+    }
+    bytes = rc_move_state_write(moves->give.names, &state);
+    bytes = polls && bytes > RC_HANDOVER_BYTES_MAX - sizeof(struct rc_move_word) ? 0 : bytes;
+    OPENSSL_cleanse(moves->give.own + state.own.count, state.tls.count);
+    if (bytes == 0) {
+        OPENSSL_cleanse(moves->give.names, RC_HANDOVER_BYTES_MAX); /* some of it is there, keys of TLS, too */
+    }
+    return bytes;
 }
 
-/* 0: it has gone, or stays; -EAGAIN: the other one has no room now. */
-static int give_one(struct rc_moves *moves, struct rc_give_item *item)
+/* With its connection, or as a word. */
+static int give_send(const struct rc_moves *moves, const struct rc_give_item *item, uint32_t bytes)
 {
-    struct rc_give *give = &moves->give;
-    struct rc_clients *clients = moves->clients;
-    const uint32_t client = give_client(moves, item);
-    const bool same = client != 0 && rc_move_channels(moves, client) == item->channels;
-    const uint32_t bytes = same && rc_move_hindrance(moves, client) == NULL ? give_write(moves, client) : 0;
-    if (bytes == 0) {
-        give_stays(moves, item);
-        return 0;
+    const struct rc_give *give = &moves->give;
+    const struct rc_clients *clients = moves->clients;
+    if (item->socket == RC_SOCKET_NONE) {
+        return rc_move_say(moves, give->peer, RC_MOVE_CLIENT, give->token, give->names, bytes);
     }
     const struct rc_socket *socket = &clients->truth->sockets[item->socket];
     const struct rc_handover head = {
@@ -338,25 +397,66 @@ static int give_one(struct rc_moves *moves, struct rc_give_item *item)
         .listener = socket->listener,
         .flags = (uint8_t)(RC_HANDOVER_CLIENT | ((socket->flags & RC_SOCKET_COUNTED) ? RC_HANDOVER_COUNTED : 0u)),
     };
-    rc_truth_client(clients->truth, client)->moving = true;
-    rc_io_leaves(clients->io, item->socket, true);
-    const int rc = rc_handover_send(moves->outbox_fds[give->peer], &head, give->names, item->fd);
-    if (rc < 0) {
-        rc_io_leaves(clients->io, item->socket, false);
-        rc_truth_client(clients->truth, client)->moving = false;
-        if (rc != -EAGAIN || give_age_ms(give) >= GIVE_SENDING_MS) {
-            give_stays(moves, item);
-            return 0;
-        }
-        return -EAGAIN;
+    return rc_handover_send(moves->outbox_fds[give->peer], &head, give->names, item->fd);
+}
+
+/* It is the other worker's. */
+static void give_went(struct rc_moves *moves, struct rc_give_item *item, uint32_t client)
+{
+    void *context;
+    const struct rc_moving_ops *protocol =
+        rc_move_protocol(moves, rc_truth_client(moves->clients->truth, client)->encoding, &context);
+    if (protocol != NULL && protocol->went != NULL) {
+        protocol->went(context, client, moves->give.peer);
     }
-    close(item->fd);
+    if (item->fd >= 0) {
+        close(item->fd);
+    }
     item->fd = -1;
     item->client = 0;
-    rc_client_went(clients, client);
-    give->moved++;
-    rc_metric_add(clients->metrics, RC_METRIC_CLIENTS_MOVED, 1);
-    return 0;
+    rc_client_went(moves->clients, client);
+    moves->give.moved++;
+    moves->give.moved_ms = rc_clock_ms();
+    rc_metric_add(moves->clients->metrics, RC_METRIC_CLIENTS_MOVED, 1);
+}
+
+static void give_leaves(const struct rc_moves *moves, const struct rc_give_item *item, uint32_t client, bool leaves)
+{
+    rc_truth_client(moves->clients->truth, client)->moving = leaves;
+    if (item->socket != RC_SOCKET_NONE) {
+        rc_io_leaves(moves->clients->io, item->socket, leaves);
+    }
+}
+
+/* 0: it has gone, or stays; -EAGAIN: the other one has no room now. */
+static int give_one(struct rc_moves *moves, struct rc_give_item *item)
+{
+    struct rc_give *give = &moves->give;
+    struct rc_clients *clients = moves->clients;
+    const uint32_t client = give_client(moves, item);
+    const bool same = client != 0 && rc_move_channels(moves, client) == item->channels;
+    if (same && item->socket != RC_SOCKET_NONE && rc_io_busy(clients->io, item->socket) &&
+        give_age_ms(give) < GIVE_SETTLING_MS) {
+        return -EAGAIN; /* its last record leaves */
+    }
+    const uint32_t bytes = same && rc_move_hindrance(moves, client) == NULL ? give_write(moves, client) : 0;
+    if (bytes == 0) {
+        give_stays(moves, item);
+        return 0;
+    }
+    give_leaves(moves, item, client, true);
+    const int rc = give_send(moves, item, bytes);
+    OPENSSL_cleanse(give->names, bytes); /* keys of TLS may be in it */
+    if (rc == 0) {
+        give_went(moves, item, client);
+        return 0;
+    }
+    give_leaves(moves, item, client, false);
+    if (rc != -EAGAIN || give_age_ms(give) >= GIVE_SENDING_MS) {
+        give_stays(moves, item);
+        return 0;
+    }
+    return -EAGAIN;
 }
 
 /* This one was stopped, or is slow: who goes now may come when the other one does not wait any more. */
@@ -380,7 +480,7 @@ static bool give_clients(struct rc_moves *moves)
         return true;
     }
     for (uint32_t i = 0; i < give->count && !give_late(give); i++) {
-        if (give->items[i].client != 0 && give_one(moves, &give->items[i]) == -EAGAIN) {
+        if (give->items[i].client != 0 && !give->items[i].stays && give_one(moves, &give->items[i]) == -EAGAIN) {
             return true;
         }
     }
@@ -396,6 +496,10 @@ static bool give_say_end(struct rc_moves *moves)
     if (moves->told_count > 0) {
         return false; /* the relay first: what the other one sends back is to find its client */
     }
+    for (uint32_t i = 0; i < give->count; i++) {
+        give_keep(moves, &give->items[i]);
+    }
+    give->count = 0;
     if (rc_move_say(moves, give->peer, RC_MOVE_END, give->token, NULL, 0) == -EAGAIN) {
         return true;
     }
@@ -481,7 +585,9 @@ void rc_give_rebuild(struct rc_moves *moves)
     for (uint32_t i = 0; i < kept->count; i++) {
         const uint32_t client = rc_hub_here(clients->hub, &kept->refs[i]);
         if (client != 0 && !rc_truth_client(clients->truth, client)->moving) {
-            rc_move_tell(moves, &kept->refs[i], false);
+            rc_move_tell_here(moves, client);
+        } else if (client != 0 && rc_truth_client(clients->truth, client)->socket == RC_SOCKET_NONE) {
+            rc_client_end(clients, client); /* it may have gone */
         }
     }
     moves->give.peer = kept->peer;

@@ -13,9 +13,13 @@
  *   ENDING: end ────────────────────────────▶ goes on
  *
  * Both stand at the same place of the order of all messages, so that each of them comes to each client once, in order, and no client has a
- * position. Answers to what the clients have sent came down before the barrier, which went up behind it; those that Redis is waited for go where
- * the client is. Who cannot go (it has not read all, something of it waits) stays: the relay is told (RC_UP_GUEST), and what went to the other
- * worker for it meanwhile comes back by the relay (rc_moves_stray).
+ * position but in histories, which are all workers'. Answers to what the clients have sent came down before the barrier, which went up behind
+ * it; those that Redis is waited for go where the client is. Who cannot go (it has not read all, something of it waits) stays: the relay is
+ * told (RC_UP_GUEST), and what went to the other worker for it meanwhile comes back by the relay (rc_moves_stray).
+ *
+ * A client that polls (Socket.IO) has no connection that could go: it comes as a word, and whoever reads a request of it finds it by its sid
+ * (common/shm/sid_places.h). What changes something of it, a POST, waits from STOPPING on at the giving worker until it has gone or stays, and so does at
+ * the taking one what is for a client that is still to come (rc_moves_held, worker/carrier/handover.h); a GET that waits there goes on until it has gone.
  *
  * A client keeps its id, which names the place where it was opened: truth->homes, and relay/route/guests.h. A worker that dies: enum rc_move_role
  * says what its successor has to end; a message that lies in the inbox is the successor's. Words go by the inbox, too (struct rc_move_word).
@@ -29,12 +33,16 @@
 #include "worker/client/client.h"
 #include "worker/uplink/memberships.h"
 
+/* Of words and of struct rc_move_state: a worker of another build, as there is one during an upgrade, knows no word of another layout. */
+#define RC_MOVE_LAYOUT 4u
+
 enum rc_move_word_kind {
-    RC_MOVE_ASKS,    /* to the taking worker: the names of channels follow */
-    RC_MOVE_READY,   /* to the giving one */
-    RC_MOVE_REFUSES, /* likewise: not now */
-    RC_MOVE_HOLDS,   /* likewise: it stands at the barrier */
-    RC_MOVE_END,     /* to the taking one: there is no more, or it was given up */
+    RC_MOVE_ASKS = RC_MOVE_LAYOUT << 8, /* to the taking worker: the names of channels follow */
+    RC_MOVE_READY,                      /* to the giving one */
+    RC_MOVE_REFUSES,                    /* likewise: not now */
+    RC_MOVE_HOLDS,                      /* likewise: it stands at the barrier */
+    RC_MOVE_END,                        /* to the taking one: there is no more, or it was given up */
+    RC_MOVE_CLIENT, /* likewise: a client that no socket carries, as in an RC_HANDOVER_CLIENT message, follows */
 };
 
 /* The bytes of an RC_HANDOVER_WORD message. */
@@ -59,8 +67,9 @@ struct rc_give_item {
     uint64_t random;
     uint64_t channels; /* of its channels: whether they are others by now */
     uint32_t client;   /* 0: it stays */
-    uint32_t socket;
-    int fd; /* owned; -1 = none yet */
+    uint32_t socket;   /* RC_SOCKET_NONE: it polls */
+    int fd;            /* owned; -1 = none yet */
+    bool stays;        /* it is read again when the relay was told so */
 };
 
 struct rc_give {
@@ -74,13 +83,15 @@ struct rc_give {
     const char *why; /* one of them */
     uint32_t names_bytes;
     uint32_t config_generation;
-    bool held;        /* the other one stands at the barrier, too, */
-    uint64_t held_ms; /* since then by what it says: CLOCK_MONOTONIC */
-    bool ordered;     /* the barrier was asked for */
-    bool refused;     /* the other one does not stand at it */
-    uint32_t moved;   /* of the batch */
+    bool held;         /* the other one stands at the barrier, too, */
+    uint64_t held_ms;  /* since then by what it says: CLOCK_MONOTONIC */
+    bool ordered;      /* the barrier was asked for */
+    bool refused;      /* the other one does not stand at it */
+    uint32_t moved;    /* of the batch */
+    uint64_t moved_ms; /* when somebody went last, of any batch: CLOCK_MONOTONIC; 0 = nobody yet */
     uint8_t *
         names; /* owned: RC_HANDOVER_BYTES_MAX, from the first batch on: a word with the names behind it, or a client */
+    uint8_t *own; /* owned, likewise: what the protocol of one client keeps of it */
     struct rc_give_item items[RC_MOVE_CLIENTS_MAX];
 };
 
@@ -95,9 +106,10 @@ struct rc_take {
     uint32_t from_pid; /* its process, */
     uint32_t from_generation;
     uint32_t config_generation;
-    bool said;  /* that it holds */
-    bool ended; /* its word has come */
-    bool late;  /* it has not, for too long */
+    bool said;    /* that it holds */
+    bool ended;   /* its word has come */
+    bool late;    /* it has not, for too long */
+    bool settled; /* of the last one the relay was told who did not come: what is for them comes back once at most */
     uint32_t taken;
     struct rc_index_list held; /* channels */
 };
@@ -128,15 +140,22 @@ void rc_moves_close(struct rc_moves *moves);
 /* Of a truth that another process has written: what was moving. Before the sockets are adopted. */
 void rc_moves_rebuild(struct rc_moves *moves);
 
-/* Begins to give up to `count` clients to another worker. False: a batch is on its way, or there is nobody who can go: give.stayed and give.why
- * tell of who cannot. */
-bool rc_moves_begin(struct rc_moves *moves, uint32_t peer, uint32_t count);
+/* Begins to give up to `count` clients to another worker; without `polling` only those that sockets carry. False: a batch is on its way, or there is
+ * nobody who can go: give.stayed and give.why tell of who cannot. */
+bool rc_moves_begin(struct rc_moves *moves, uint32_t peer, uint32_t count, bool polling);
 /* Goes on with what is moving, at the end of a pass. True: at once again. */
 bool rc_moves_pass(struct rc_moves *moves);
 /* Must the configuration stay as it is for a moment? What is on its way is by it. */
 static inline bool rc_moves_fixed(const struct rc_moves *moves)
 {
     return (moves->give.phase >= RC_GIVE_ORDERED && moves->give.phase < RC_GIVE_ENDING) ||
+           moves->take.phase == RC_TAKE_TAKING;
+}
+
+/* Do requests of clients that go, or come, have to wait? */
+static inline bool rc_moves_held(const struct rc_moves *moves)
+{
+    return (moves->give.phase >= RC_GIVE_STOPPING && moves->give.phase <= RC_GIVE_ENDING) ||
            moves->take.phase == RC_TAKE_TAKING;
 }
 
@@ -168,6 +187,10 @@ int rc_move_say(const struct rc_moves *moves, uint32_t peer, enum rc_move_word_k
                 const uint8_t *bytes, uint32_t count);
 /* The relay is told, as soon as there is room, that the client is here, or not any more. */
 void rc_move_tell(struct rc_moves *moves, const struct rc_client_ref *client, bool gone);
+/* The same of one that is here, and of each of its sockets that has a name of its own. */
+void rc_move_tell_here(struct rc_moves *moves, uint32_t client);
+/* How the relay knows it and its sockets, into `refs` (unless it is NULL): how many. */
+uint32_t rc_move_refs(const struct rc_moves *moves, uint32_t client, struct rc_client_ref *refs);
 /* What the relay was not told for lack of room. */
 void rc_move_tell_waiting(struct rc_moves *moves);
 /* give.c */
@@ -178,11 +201,17 @@ void rc_give_rebuild(struct rc_moves *moves);
 /* may.c: why the client cannot go now, NULL: it can; what its channels are, as a sum. */
 const char *rc_move_hindrance(const struct rc_moves *moves, uint32_t client);
 uint64_t rc_move_channels(const struct rc_moves *moves, uint32_t client);
+/* What its protocol knows of it; NULL: nothing beside what all have. */
+const struct rc_moving_ops *rc_move_protocol(const struct rc_moves *moves, uint8_t encoding, void **context);
 /* take.c */
 void rc_take_heard(struct rc_moves *moves, const struct rc_handover *from, const struct rc_move_word *word,
                    struct rc_span rest);
+/* One that no socket carries. */
+void rc_take_polling(struct rc_moves *moves, const struct rc_handover *from, struct rc_span bytes);
 void rc_take_barrier(struct rc_moves *moves, const struct rc_envelope_view *view);
 bool rc_take_pass(struct rc_moves *moves);
 void rc_take_rebuild(struct rc_moves *moves);
+/* What a killed predecessor has begun to take, and is in the inbox still, goes from here. */
+void rc_take_back(struct rc_moves *moves);
 
 #endif

@@ -14,6 +14,8 @@ void rc_moves_word(struct rc_moves *moves, const struct rc_handover *from, const
     memcpy(&word, bytes, sizeof(word));
     if (word.kind == RC_MOVE_READY || word.kind == RC_MOVE_REFUSES || word.kind == RC_MOVE_HOLDS) {
         rc_give_heard(moves, from, &word);
+    } else if (word.kind == RC_MOVE_CLIENT) {
+        rc_take_polling(moves, from, rc_span_of(bytes + sizeof(word), from->bytes - sizeof(word)));
     } else {
         rc_take_heard(moves, from, &word, rc_span_of(bytes + sizeof(word), from->bytes - sizeof(word)));
     }
@@ -30,9 +32,27 @@ void rc_moves_barrier(struct rc_moves *moves, const struct rc_envelope_view *vie
     }
 }
 
-static void guest_ended(void *context, const struct rc_client_ref *client)
+static void guest_told(void *context, const struct rc_client_ref *client, bool gone)
 {
-    rc_move_tell(context, client, true);
+    rc_move_tell(context, client, gone);
+}
+
+static bool client_held(void *context, uint32_t client)
+{
+    const struct rc_moves *moves = context;
+    const struct rc_give *give = &moves->give;
+    if (client == 0) {
+        return moves->take.phase == RC_TAKE_TAKING;
+    }
+    if (RC_LIKELY(give->phase < RC_GIVE_STOPPING)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < give->count; i++) {
+        if (give->items[i].client == client) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool rc_moves_pass(struct rc_moves *moves)
@@ -49,11 +69,12 @@ void rc_moves_open(struct rc_moves *moves, struct rc_clients *clients, struct rc
                    const int *outbox_fds)
 {
     *moves = (struct rc_moves){.clients = clients, .memberships = memberships, .outbox_fds = outbox_fds};
-    clients->move = (struct rc_move_ops){.context = moves, .guest_ended = guest_ended};
+    clients->move = (struct rc_move_ops){.context = moves, .guest = guest_told, .holds = client_held};
 }
 
 void rc_moves_rebuild(struct rc_moves *moves)
 {
+    rc_take_back(moves);
     rc_take_rebuild(moves);
     rc_give_rebuild(moves);
 }
@@ -62,5 +83,6 @@ void rc_moves_close(struct rc_moves *moves)
 {
     free(moves->told);
     free(moves->give.names);
+    free(moves->give.own);
     free(moves->take.held.items);
 }

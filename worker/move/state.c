@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/records/channel_name.h"
+#include "common/records/sid.h"
 
-#define STATE_PARTS 7u
+#define STATE_PARTS 10u
 
 /* What lies before the parts: fixed, and without pointers. */
 struct state_head {
@@ -31,11 +33,15 @@ struct state_head {
     uint8_t pad[2];
 };
 
+_Static_assert(sizeof(struct state_head) <= RC_MOVE_STATE_BYTES_MIN,
+               "what a client is at least is more than may.c thinks");
+
 static void state_parts(struct rc_move_state *state, struct rc_span *parts[STATE_PARTS])
 {
     struct rc_span *const all[STATE_PARTS] = {&state->user.id,      &state->user.attributes, &state->user.set,
-                                              &state->user.request, &state->user.token,      &state->history,
-                                              &state->names};
+                                              &state->user.request, &state->user.token,      &state->own,
+                                              &state->tls,          &state->history,         &state->names,
+                                              &state->replays};
     memcpy(parts, all, sizeof(all));
 }
 
@@ -76,6 +82,30 @@ uint32_t rc_move_state_write(uint8_t *out, const struct rc_move_state *given)
     return (uint32_t)bytes;
 }
 
+/* Can it be where a client's id says that it was opened, and be one that goes? Another worker's bytes must not end this one. */
+static bool state_client_right(const struct rc_client_coming *client)
+{
+    return client->home.random != 0 && client->home.random >> RC_SID_TOKEN_BITS == 0 &&
+           client->home.worker < RC_WORKERS_MAX && client->encoding < RC_ENCODING_COUNT &&
+           !rc_encoding_is_delta(client->encoding) &&
+           (rc_encoding_framing(client->encoding) != RC_FRAMING_POLLING || rc_encoding_is_engine(client->encoding)) &&
+           !rc_codec_is_link(rc_encoding_codec(client->encoding)) &&
+           (!rc_encoding_is_engine(client->encoding) || client->home.slot <= RC_SID_SLOT_MAX) &&
+           (client->flags & (uint16_t)~RC_CLIENT_PING_DUE) == 0;
+}
+
+static bool state_replays_right(struct rc_span replays)
+{
+    bool right = replays.count % sizeof(struct rc_replay) == 0;
+    for (size_t at = 0; right && at < replays.count; at += sizeof(struct rc_replay)) {
+        struct rc_replay replay;
+        memcpy(&replay, replays.bytes + at, sizeof(replay));
+        right =
+            replay.cursor.epoch != 0 && replay.cursor.offset != 0 && (replay.flags & ~(uint32_t)RC_REPLAY_BEGINS) == 0;
+    }
+    return right;
+}
+
 int rc_move_state_read(struct rc_move_state *state, const uint8_t *bytes, uint32_t count)
 {
     struct state_head head;
@@ -110,13 +140,11 @@ int rc_move_state_read(struct rc_move_state *state, const uint8_t *bytes, uint32
         *parts[i] = rc_span_of(head.parts[i] == 0 ? NULL : bytes + at, head.parts[i]);
         at += head.parts[i];
     }
-    const bool right = at == count && head.home.random != 0 && head.encoding < RC_ENCODING_COUNT &&
-                       !rc_encoding_is_engine(head.encoding) && !rc_encoding_is_stream(head.encoding) &&
-                       !rc_encoding_is_pusher(head.encoding) && (head.flags & (uint16_t)~RC_CLIENT_PING_DUE) == 0 &&
-                       head.inflate_bits <= 15 && state->user.id.count <= RC_CHANNEL_NAME_MAX &&
+    const bool right = at == count && state_client_right(&state->client) && head.inflate_bits <= 15 &&
+                       state->user.id.count <= RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES &&
                        state->user.attributes.count <= UINT16_MAX && state->user.set.count <= UINT16_MAX &&
                        state->user.request.count <= UINT16_MAX && state->user.token.count <= UINT16_MAX &&
-                       state->history.count <= UINT16_MAX;
+                       state->history.count <= UINT16_MAX && state_replays_right(state->replays);
     return right ? 0 : -EBADMSG;
 }
 
@@ -127,5 +155,18 @@ bool rc_move_name_next(struct rc_span *rest, struct rc_span *name)
     }
     *name = rc_span_of(rest->bytes + 1, rest->bytes[0]);
     *rest = rc_span_of(rest->bytes + 1 + name->count, rest->count - 1 - name->count);
+    return true;
+}
+
+bool rc_move_replay_next(struct rc_span *rest, uint32_t number, struct rc_replay *replay)
+{
+    if (rest->count < sizeof(*replay)) {
+        return false;
+    }
+    memcpy(replay, rest->bytes, sizeof(*replay));
+    if (replay->subscription != number) {
+        return false;
+    }
+    *rest = rc_span_of(rest->bytes + sizeof(*replay), rest->count - sizeof(*replay));
     return true;
 }

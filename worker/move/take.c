@@ -71,6 +71,7 @@ static void take_finish(struct rc_moves *moves)
         moves->clients->truth->layout->move.role = RC_MOVE_NONE;
         moves->clients->uplink->held = false;
         take->ended_ms = rc_clock_ms();
+        take->settled = !take->late; /* else the other one, which was stopped, says it when it runs */
         if (take->taken > 0) {
             rc_log_info("clients_taken", "from=%u count=%u", take->from, take->taken);
         }
@@ -155,6 +156,7 @@ void rc_take_heard(struct rc_moves *moves, const struct rc_handover *from, const
         (void)rc_move_say(moves, from->worker, RC_MOVE_REFUSES, word->token, NULL, 0);
     } else if (word->kind == RC_MOVE_END && take->phase != RC_TAKE_IDLE && word->token == take->token) {
         take->ended = true;
+        moves->clients->truth->layout->move.ended = take->phase == RC_TAKE_TAKING;
     }
 }
 
@@ -172,40 +174,61 @@ void rc_take_barrier(struct rc_moves *moves, const struct rc_envelope_view *view
     kept->count = view->head.data_bytes / (uint32_t)sizeof(kept->refs[0]);
     memcpy(kept->refs, view->data, kept->count * sizeof(kept->refs[0]));
     take->ended_ms = rc_clock_ms();
+    take->settled = false;
     if (!mine) {
         (void)rc_move_say(moves, view->head.origin.worker, RC_MOVE_REFUSES, view->head.token, NULL, 0);
         return; /* it was given up, or asked of a predecessor: its clients stay, and what comes for them goes back */
     }
     kept->token = take->token;
     kept->peer = take->from;
+    kept->ended = 0;
     RC_STORE_ORDER();
     kept->role = RC_MOVE_TAKES;
     moves->clients->uplink->held = true;
     take_enter(take, RC_TAKE_TAKING);
 }
 
-/* It is here: nobody looks for it in vain. */
-static void take_strike(struct rc_moves *moves, const struct rc_client_ref *ref)
+/* It is here: nobody looks for it, or for its sockets, in vain. */
+static void take_strike(struct rc_moves *moves, uint32_t client)
 {
     struct rc_truth_move *kept = &moves->clients->truth->layout->move;
-    for (uint32_t i = 0; i < kept->count; i++) {
-        if (kept->refs[i].random == ref->random) {
-            kept->refs[i] = (struct rc_client_ref){0};
+    uint64_t random = rc_truth_client(moves->clients->truth, client)->random;
+    uint32_t at = 0;
+    do {
+        for (uint32_t i = 0; i < kept->count; i++) {
+            if (kept->refs[i].random == random) {
+                kept->refs[i] = (struct rc_client_ref){0};
+            }
         }
-    }
+    } while (rc_truth_token_next(moves->clients->truth, client, &at, &random));
 }
 
-/* Into its channels, which are held. -ENOMEM. */
+/* What its protocol keeps of it. -EBADMSG, -ENOMEM. */
+static int take_own(struct rc_moves *moves, uint32_t client, const struct rc_move_state *state)
+{
+    void *context;
+    const struct rc_moving_ops *protocol = rc_move_protocol(moves, state->client.encoding, &context);
+    return protocol == NULL ? 0 : protocol->came(context, client, state->own);
+}
+
+/* Into its channels, which are held, and on in the histories in which it was. -ENOMEM, -EBADMSG. */
 static int take_channels(struct rc_moves *moves, uint32_t client, const struct rc_move_state *state)
 {
     struct rc_hub *hub = moves->clients->hub;
     struct rc_span names = state->names;
+    struct rc_span replays = state->replays;
     struct rc_span name;
-    while (rc_move_name_next(&names, &name)) {
+    struct rc_replay replay;
+    for (uint32_t number = 0; rc_move_name_next(&names, &name); number++) {
         const uint32_t channel = rc_hub_channel(hub, name);
-        if (channel == 0 || rc_hub_subscribe(hub, client, channel) == 0) {
+        const uint32_t subscription = channel == 0 ? 0 : rc_hub_subscribe(hub, client, channel);
+        if (subscription == 0 ||
+            (rc_move_replay_next(&replays, number, &replay) && rc_hub_replay_on(hub, subscription, &replay) < 0)) {
             return -ENOMEM;
         }
+    }
+    if (replays.count > 0) {
+        return -EBADMSG; /* it would miss what it waits for, and not know */
     }
     if (state->everybody) {
         rc_hub_everybody_join(hub, client);
@@ -215,6 +238,9 @@ static int take_channels(struct rc_moves *moves, uint32_t client, const struct r
 
 static int take_history(struct rc_moves *moves, uint32_t index, const struct rc_move_state *state)
 {
+    if (index == RC_SOCKET_NONE) {
+        return 0;
+    }
     struct rc_socket *socket = &moves->clients->truth->sockets[index];
     uint32_t capacity = 0;
     socket->inflate_bits = state->inflate_bits;
@@ -230,58 +256,114 @@ static int take_history(struct rc_moves *moves, uint32_t index, const struct rc_
     return rc;
 }
 
-/* Negative: it is not here. */
-static int take_client(struct rc_moves *moves, const struct rc_io_place *place, uint32_t socket)
+/* Its connection. Negative: it cannot be gone on with. */
+static int take_socket(struct rc_moves *moves, const struct rc_handover *from, uint32_t socket, struct rc_span tls)
 {
     struct rc_clients *clients = moves->clients;
-    struct rc_truth *truth = clients->truth;
-    struct rc_move_state state;
-    int rc = place->bytes == NULL ? -EBADMSG : rc_move_state_read(&state, place->bytes, place->from.bytes);
-    if (rc < 0 || moves->take.phase != RC_TAKE_TAKING || state.token != moves->take.token ||
-        state.config_generation != truth->layout->config_generation) {
-        return rc < 0 ? rc : -ESTALE;
+    const int rc = rc_io_tls_came(clients->io, socket, tls);
+    if (rc < 0) {
+        return rc;
     }
     rc_socket_came_in(clients, socket);
-    if ((place->from.flags & RC_HANDOVER_COUNTED) &&
-        rc_address_limit_count(&clients->addresses, &truth->peers[socket]) == 0) {
-        truth->sockets[socket].flags |= RC_SOCKET_COUNTED;
-    }
-    const uint32_t client = rc_client_came(clients, socket, &state.client);
-    if (client == 0) {
-        return -ENOMEM;
-    }
-    truth->layout->working_client = client; /* of a killed worker it ends: it is half here */
-    RC_STORE_ORDER();
-    take_strike(moves, &state.client.home);
-    rc = rc_client_user_came(clients, client, &state.user);
-    rc = rc == 0 ? take_history(moves, socket, &state) : rc;
-    rc = rc == 0 ? take_channels(moves, client, &state) : rc;
-    RC_STORE_ORDER();
-    truth->layout->working_client = 0;
-    rc_move_tell(moves, &state.client.home, false);
-    if (rc < 0) {
-        rc_client_failed_memory(clients, client);
+    if ((from->flags & RC_HANDOVER_COUNTED) &&
+        rc_address_limit_count(&clients->addresses, &clients->truth->peers[socket]) == 0) {
+        clients->truth->sockets[socket].flags |= RC_SOCKET_COUNTED;
     }
     return 0;
 }
 
-void rc_moves_placed(struct rc_moves *moves, const struct rc_io_place *place, uint32_t socket)
+/* `socket`: RC_SOCKET_NONE, nothing carries it. Negative: it is not here. *late: it is, but this one does not stand at its barrier any more, and what came in between it has missed. */
+static int take_client(struct rc_moves *moves, const struct rc_handover *from, struct rc_span bytes, uint32_t socket,
+                       bool *late)
 {
     struct rc_clients *clients = moves->clients;
-    const int rc = socket == RC_SOCKET_NONE ? -ENOMEM : take_client(moves, place, socket);
-    if (rc == 0) {
-        moves->take.taken++;
-        rc_metric_add(clients->metrics, RC_METRIC_CLIENTS_TAKEN, 1);
+    struct rc_truth *truth = clients->truth;
+    struct rc_move_state state;
+    int rc = bytes.bytes == NULL ? -EBADMSG : rc_move_state_read(&state, bytes.bytes, (uint32_t)bytes.count);
+    if (rc < 0 || state.config_generation != truth->layout->config_generation) {
+        return rc < 0 ? rc : -ESTALE;
+    }
+    if (state.client.endpoint != RC_ENDPOINT_PATH && state.client.endpoint >= clients->config->endpoint_count) {
+        return -EBADMSG;
+    }
+    if ((rc_encoding_framing(state.client.encoding) == RC_FRAMING_POLLING) != (socket == RC_SOCKET_NONE)) {
+        return -EBADMSG;
+    }
+    *late = moves->take.phase != RC_TAKE_TAKING || state.token != moves->take.token;
+    rc = socket == RC_SOCKET_NONE ? 0 : take_socket(moves, from, socket, state.tls);
+    if (rc < 0) {
+        return rc;
+    }
+    truth->layout->coming.random = state.client.home.random;
+    RC_STORE_ORDER();
+    const uint32_t client = rc_client_came(clients, socket, &state.client);
+    if (client == 0) {
+        return -ENOMEM;
+    }
+    rc = take_own(moves, client, &state);
+    take_strike(moves, client);
+    rc = rc == 0 ? rc_client_user_came(clients, client, &state.user) : rc;
+    rc = rc == 0 ? take_history(moves, socket, &state) : rc;
+    rc = rc == 0 ? take_channels(moves, client, &state) : rc;
+    rc_hub_worked(clients->hub, 0);
+    rc_move_tell_here(moves, client);
+    if (rc < 0) {
+        rc_client_failed_memory(clients, client);
+    } else if (*late) {
+        rc_client_goodbye(clients, client, 0); /* whoever is told of its end is */
+    }
+    return 0;
+}
+
+/* It is not here, and has ended where it was. */
+static void take_lost(struct rc_moves *moves, struct rc_span bytes)
+{
+    struct rc_move_state state;
+    void *context;
+    if (bytes.bytes == NULL || rc_move_state_read(&state, bytes.bytes, (uint32_t)bytes.count) < 0) {
         return;
     }
-    rc_metric_add(clients->metrics, RC_METRIC_CLIENTS_NOT_TAKEN, 1);
-    rc_log_limited(RC_LOG_WARN, 1, "client_not_taken", "from=%u reason=\"%s\"", place->from.worker, strerror(-rc));
-    struct rc_move_state state;
-    if (place->bytes != NULL && rc_move_state_read(&state, place->bytes, place->from.bytes) == 0) {
-        rc_move_tell(moves, &state.client.home, true); /* it is nowhere */
+    const struct rc_moving_ops *protocol = rc_move_protocol(moves, state.client.encoding, &context);
+    if (protocol != NULL && protocol->lost != NULL) {
+        protocol->lost(context, state.own);
     }
-    if (socket != RC_SOCKET_NONE) {
-        rc_socket_linger(clients, socket); /* with nothing to send: it ends */
+    rc_move_tell(moves, &state.client.home, true); /* it is nowhere */
+}
+
+/* False: it is not here. */
+static bool take_counted(struct rc_moves *moves, const struct rc_handover *from, struct rc_span bytes, uint32_t socket)
+{
+    bool late = false;
+    const int rc = take_client(moves, from, bytes, socket, &late);
+    if (rc == 0 && !late) {
+        moves->take.taken++;
+        rc_metric_add(moves->clients->metrics, RC_METRIC_CLIENTS_TAKEN, 1);
+        return true;
+    }
+    rc_metric_add(moves->clients->metrics, RC_METRIC_CLIENTS_NOT_TAKEN, 1);
+    rc_log_limited(RC_LOG_WARN, 1, "client_not_taken", "from=%u reason=\"%s\"", from->worker,
+                   late ? "it came too late" : strerror(-rc));
+    return rc == 0; /* late: it was sent away */
+}
+
+void rc_moves_placed(struct rc_moves *moves, const struct rc_io_place *place, uint32_t socket)
+{
+    const struct rc_span bytes = rc_span_of(place->bytes, place->bytes == NULL ? 0 : place->from.bytes);
+    if (socket == RC_SOCKET_NONE) {
+        rc_metric_add(moves->clients->metrics, RC_METRIC_CLIENTS_NOT_TAKEN, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "client_not_taken", "from=%u reason=\"%s\"", place->from.worker,
+                       strerror(ENOMEM));
+        take_lost(moves, bytes);
+    } else if (!take_counted(moves, &place->from, bytes, socket)) {
+        take_lost(moves, bytes);
+        rc_socket_linger(moves->clients, socket); /* with nothing to send: it ends */
+    }
+}
+
+void rc_take_polling(struct rc_moves *moves, const struct rc_handover *from, struct rc_span bytes)
+{
+    if (!take_counted(moves, from, bytes, RC_SOCKET_NONE)) {
+        take_lost(moves, bytes);
     }
 }
 
@@ -289,9 +371,10 @@ int rc_moves_stray(struct rc_moves *moves, const struct rc_envelope_view *view)
 {
     const struct rc_truth_move *kept = &moves->clients->truth->layout->move;
     const uint64_t random = view->head.target.random;
+    const bool again = (view->head.flags & RC_ENVELOPE_STRAY) != 0;
     bool stayed = false;
-    if (RC_LIKELY(kept->count == 0) || (view->head.flags & RC_ENVELOPE_API) ||
-        rc_clock_ms() - moves->take.ended_ms > TAKE_STRAYS_MS) {
+    if (RC_LIKELY(kept->count == 0) || (again && moves->take.settled && moves->told_count == 0) ||
+        (view->head.flags & RC_ENVELOPE_API) || rc_clock_ms() - moves->take.ended_ms > TAKE_STRAYS_MS) {
         return 0;
     }
     for (uint32_t i = 0; i < kept->count; i++) {
@@ -302,7 +385,8 @@ int rc_moves_stray(struct rc_moves *moves, const struct rc_envelope_view *view)
     }
     struct rc_envelope_view back = *view;
     back.head.flags =
-        (uint16_t)(view->head.flags & ~(RC_ENVELOPE_WANT_ANSWER | RC_ENVELOPE_ANSWER | RC_ENVELOPE_REMOTE));
+        (uint16_t)((view->head.flags & ~(RC_ENVELOPE_WANT_ANSWER | RC_ENVELOPE_ANSWER | RC_ENVELOPE_REMOTE)) |
+                   RC_ENVELOPE_STRAY);
     back.head.sequence = 0;
     back.head.request_id_bytes = 0;
     return rc_uplink_write(moves->clients->uplink, RC_UP_DIRECT, &back) == -EAGAIN ? -ENOSPC : 0;
@@ -323,7 +407,7 @@ bool rc_take_pass(struct rc_moves *moves)
         rc_log_limited(RC_LOG_WARN, 1, "taking_given_up", "from=%u taken=%u", take->from, take->taken);
     }
     if (take->ended || take->late || take_alone(moves)) {
-        if (moves->clients->io->clients_arriving > 0 || moves->clients->io->inbox_left) {
+        if (moves->clients->io->inbox_placing || moves->clients->io->inbox_left) {
             return true;
         }
         take_finish(moves);
@@ -345,6 +429,28 @@ bool rc_take_pass(struct rc_moves *moves)
     return false;
 }
 
+void rc_take_back(struct rc_moves *moves)
+{
+    struct rc_truth *truth = moves->clients->truth;
+    const struct rc_truth_coming *coming = &truth->layout->coming;
+    if (coming->phase != RC_COMING_BEGUN) {
+        return;
+    }
+    for (uint32_t i = 1; coming->random != 0 && i < truth->clients.high; i++) {
+        struct rc_client *client = rc_truth_client(truth, i);
+        if (client->random == coming->random) {
+            client->moving = true; /* nobody is told: it comes again */
+            if (client->socket == RC_SOCKET_NONE) {
+                rc_client_went(moves->clients, i);
+            }
+        }
+    }
+    if (coming->socket != 0 && coming->socket <= truth->socket_count &&
+        truth->sockets[coming->socket - 1].state != RC_SOCKET_FREE) {
+        truth->sockets[coming->socket - 1].mode = RC_IO_LEFT; /* rc_io_adopt does not go on with it */
+    }
+}
+
 void rc_take_rebuild(struct rc_moves *moves)
 {
     struct rc_truth *truth = moves->clients->truth;
@@ -360,6 +466,7 @@ void rc_take_rebuild(struct rc_moves *moves)
     if (taking) {
         take->token = truth->layout->move.token;
         take_know(moves, truth->layout->move.peer);
+        take->ended = truth->layout->move.ended != 0;
         take_enter(take, RC_TAKE_TAKING);
         moves->clients->uplink->held = true;
     }

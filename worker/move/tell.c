@@ -58,6 +58,33 @@ void rc_move_tell(struct rc_moves *moves, const struct rc_client_ref *client, bo
     moves->told[moves->told_count++] = (struct rc_move_told){.client = *client, .gone = gone};
 }
 
+uint32_t rc_move_refs(const struct rc_moves *moves, uint32_t client, struct rc_client_ref *refs)
+{
+    const struct rc_client_ref ref = rc_client_ref(moves->clients, client);
+    uint32_t count = 1;
+    uint32_t at = 0;
+    uint64_t token;
+    if (refs != NULL) {
+        refs[0] = ref;
+    }
+    for (; rc_truth_token_next(moves->clients->truth, client, &at, &token); count++) {
+        if (refs != NULL) {
+            refs[count] = ref;
+            refs[count].random = token;
+        }
+    }
+    return count;
+}
+
+void rc_move_tell_here(struct rc_moves *moves, uint32_t client)
+{
+    struct rc_client_ref ref = rc_client_ref(moves->clients, client);
+    uint32_t at = 0;
+    do {
+        rc_move_tell(moves, &ref, false);
+    } while (rc_truth_token_next(moves->clients->truth, client, &at, &ref.random));
+}
+
 void rc_move_tell_waiting(struct rc_moves *moves)
 {
     uint32_t done = 0;
@@ -83,10 +110,13 @@ int rc_moves_tell_guests(struct rc_moves *moves)
     for (; moves->snapshot_next <= clients->hub->clients_high; moves->snapshot_next++) {
         const struct rc_client *client = rc_truth_client(truth, moves->snapshot_next);
         if (client->random != 0 && client->guest) {
-            const struct rc_client_ref ref = rc_client_ref(clients, moves->snapshot_next);
-            if (tell_one(moves, &ref, false) < 0) {
-                return -EAGAIN;
-            }
+            struct rc_client_ref ref = rc_client_ref(clients, moves->snapshot_next);
+            uint32_t at = 0;
+            do {
+                if (tell_one(moves, &ref, false) < 0) {
+                    return -EAGAIN;
+                }
+            } while (rc_truth_token_next(truth, moves->snapshot_next, &at, &ref.random));
         }
     }
     /* Those who are just coming: all of them again, if there is no room for all. */

@@ -17,6 +17,7 @@ const struct rc_codec *const rc_codecs[RC_CODEC_COUNT] = {
     [RC_CODEC_SOCKETIO] = &rc_codec_socketio,
     [RC_CODEC_SOCKETIO_MSGPACK] = &rc_codec_socketio_msgpack,
     [RC_CODEC_LINK] = &rc_codec_link,
+    [RC_CODEC_LINK_3] = &rc_codec_link_3,
     [RC_CODEC_SSE] = &rc_codec_sse,
     [RC_CODEC_SSE_DATA] = &rc_codec_sse_data,
 };

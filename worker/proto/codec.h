@@ -81,6 +81,7 @@ extern const struct rc_codec rc_codec_engineio;         /* engineio.c */
 extern const struct rc_codec rc_codec_socketio;         /* socketio.c */
 extern const struct rc_codec rc_codec_socketio_msgpack; /* socketio_msgpack.c */
 extern const struct rc_codec rc_codec_link;             /* link.c */
+extern const struct rc_codec rc_codec_link_3;           /* link.c */
 extern const struct rc_codec rc_codec_sse;              /* sse.c */
 extern const struct rc_codec rc_codec_sse_data;         /* sse.c */
 

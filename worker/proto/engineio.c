@@ -17,6 +17,9 @@ int rc_eio_payload_next(struct rc_eio_payload *payload, struct rc_eio_packet *pa
     if (payload->ended) {
         return 0;
     }
+    if (payload->revision_3) {
+        return rc_eio_payload_next_3(payload, packet);
+    }
     uint8_t *begin = payload->at;
     uint8_t *end = memchr(begin, RC_EIO_SEPARATOR, (size_t)(payload->end - begin));
     payload->ended = end == NULL;

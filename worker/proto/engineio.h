@@ -1,5 +1,5 @@
 /*
- * engineio: packets of Engine.IO (engine.io-protocol v4): their types, payloads of several, and what the server says by itself.
+ * engineio: packets of Engine.IO (engine.io-protocol v4; of v3 what clients of a link need): their types, payloads of several, and what the server says by itself.
  *
  * Pure code: nothing allocates, only a worker calls it. What is read is a peer's: every byte is checked.
  */
@@ -24,6 +24,7 @@ enum rc_eio_type {
     RC_EIO_NOOP = '6',
 };
 
+#define RC_EIO_3_MESSAGE 4    /* of Engine.IO 3: the first byte of a binary message */
 #define RC_EIO_SEPARATOR 0x1e /* between the packets of a payload */
 
 /* One packet; its bytes may be changed. A text packet begins with its type; a binary one is a message and has none. */
@@ -38,6 +39,7 @@ struct rc_eio_payload {
     uint8_t *at; /* borrowed */
     uint8_t *end;
     bool ended;
+    bool revision_3; /* of Engine.IO 3: packets have their length before them */
 };
 
 static inline struct rc_eio_payload rc_eio_payload_of(uint8_t *bytes, size_t count)
@@ -48,6 +50,17 @@ static inline struct rc_eio_payload rc_eio_payload_of(uint8_t *bytes, size_t cou
 /* The next packet; base64 becomes bytes where it stands. 1; 0: there is no more; -EBADMSG: an empty packet, text that is not UTF-8, or
  * base64 that is none. */
 int rc_eio_payload_next(struct rc_eio_payload *payload, struct rc_eio_packet *packet);
+
+/*
+ * Payloads of Engine.IO 3, engineio_3.c. Of text: "6:4hello" and so on, the length in UTF-16 units; or of bytes: 0 (text) or 1, the
+ * length's digits as numbers, 255 and the packet. A binary packet there begins with its type as a number, and text may be
+ * "b4" and base64: both stay as they are. 1, 0 and -EBADMSG as above.
+ */
+int rc_eio_payload_next_3(struct rc_eio_payload *payload, struct rc_eio_packet *packet);
+/* The same packets, of a payload of ours (type, bytes as above, base64 of binary ones), as one of Engine.IO 3 in `out`, which has room for
+ * rc_eio_payload_3_bytes_max. `base64`: of text, whatever there is; *octets: it is of bytes. */
+size_t rc_eio_payload_3_write(uint8_t *out, struct rc_span payload, bool base64, bool *octets);
+size_t rc_eio_payload_3_bytes_max(struct rc_span payload);
 
 struct rc_eio_open {
     struct rc_span sid;

@@ -48,6 +48,26 @@ bool rc_link_messages_next(struct rc_link_messages *messages, enum rc_part_kind 
     return true;
 }
 
+bool rc_link_text_tears(struct rc_span text)
+{
+    return text.count > 0 && memchr(text.bytes, RC_EIO_SEPARATOR, text.count) != NULL;
+}
+
+bool rc_link_messages_tear(struct rc_span bytes)
+{
+    struct rc_link_messages messages = rc_link_messages_of(bytes);
+    enum rc_part_kind kind;
+    struct rc_span message;
+    bool tears = false;
+    if (!rc_link_text_tears(bytes)) {
+        return false; /* nowhere at all */
+    }
+    while (!tears && rc_link_messages_next(&messages, &kind, &message)) {
+        tears = kind == RC_PART_TEXT && rc_link_text_tears(message);
+    }
+    return tears;
+}
+
 void rc_link_message_head(uint8_t out[RC_LINK_MESSAGE_HEAD_BYTES], enum rc_part_kind kind, uint32_t bytes)
 {
     out[0] = kind == RC_PART_TEXT ? 0 : 1;
@@ -71,20 +91,32 @@ static size_t link_bytes_max(const struct rc_event *event, uint32_t *parts)
     return event->data.count; /* each head there is longer than the type of a packet */
 }
 
-static void link_encode(const struct rc_event *event, struct rc_unit *unit)
+/* Of Engine.IO 3 a binary message has its type before it, as a number. */
+static void link_write(const struct rc_event *event, struct rc_unit *unit, bool revision_3)
 {
     struct rc_link_messages messages = rc_link_messages_of(event->data);
     enum rc_part_kind kind;
     struct rc_span message;
     while (rc_link_messages_next(&messages, &kind, &message)) {
         const bool text = kind == RC_PART_TEXT;
-        uint8_t *out = rc_unit_part(unit, message.count + text);
-        *out = RC_EIO_MESSAGE;
+        const size_t head = text || revision_3 ? 1 : 0;
+        uint8_t *out = rc_unit_part(unit, message.count + head);
+        *out = text ? RC_EIO_MESSAGE : RC_EIO_3_MESSAGE;
         if (message.count > 0) {
-            memcpy(out + text, message.bytes, message.count);
+            memcpy(out + head, message.bytes, message.count);
         }
-        rc_unit_part_end(unit, kind, message.count + text);
+        rc_unit_part_end(unit, kind, message.count + head);
     }
+}
+
+static void link_encode(const struct rc_event *event, struct rc_unit *unit)
+{
+    link_write(event, unit, false);
+}
+
+static void link_3_encode(const struct rc_event *event, struct rc_unit *unit)
+{
+    link_write(event, unit, true);
 }
 
 const struct rc_codec rc_codec_link = {
@@ -93,6 +125,16 @@ const struct rc_codec rc_codec_link = {
     .decode = link_decode,
     .event_bytes_max = link_bytes_max,
     .encode = link_encode,
+    .heartbeat = rc_eio_heartbeat,
+    .goodbye = rc_eio_goodbye,
+};
+
+const struct rc_codec rc_codec_link_3 = {
+    .name = "link3",
+    .events = RC_EVENT_BIT(RC_EVENT_MESSAGE) | RC_EVENT_BIT(RC_EVENT_DIRECT),
+    .decode = link_decode,
+    .event_bytes_max = link_bytes_max,
+    .encode = link_3_encode,
     .heartbeat = rc_eio_heartbeat,
     .goodbye = rc_eio_goodbye,
 };

@@ -61,6 +61,9 @@ size_t rc_link_messages_check(struct rc_span bytes);
 /* Of checked ones: true, and the next one; false: there is no more. */
 struct rc_link_messages rc_link_messages_of(struct rc_span bytes);
 bool rc_link_messages_next(struct rc_link_messages *messages, enum rc_part_kind *kind, struct rc_span *message);
+/* Is there a text among checked ones that polling would tear: with the separator of its packets in it, which nothing escapes? */
+bool rc_link_messages_tear(struct rc_span bytes);
+bool rc_link_text_tears(struct rc_span text);
 /* The head of a message alone, behind the count. */
 void rc_link_message_head(uint8_t out[RC_LINK_MESSAGE_HEAD_BYTES], enum rc_part_kind kind, uint32_t bytes);
 

@@ -11,8 +11,8 @@
 
 int rc_native_event_check(struct rc_span name, struct rc_operation_error *error)
 {
-    return rc_config_event_reserved(name)
-               ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "event is a name of the Socket.IO protocol's own")
+    return rc_config_event_own(name)
+               ? rc_operation_fail(error, RC_CODE_BAD_REQUEST, "event is a name of a protocol's own")
                : 0;
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/base/bytes.h"
 #include "common/config/pusher.h"
 #include "common/records/args.h"
 #include "common/text/decimal.h"
@@ -197,14 +198,6 @@ static size_t pusher_room_bytes_max(size_t message_bytes)
 
 /* --- what they are told ---------------------------------------------------------------------------------------------- */
 
-static uint8_t *pusher_put(uint8_t *out, struct rc_span bytes)
-{
-    if (bytes.count > 0) {
-        memcpy(out, bytes.bytes, bytes.count);
-    }
-    return out + bytes.count;
-}
-
 static uint8_t *pusher_put_string(uint8_t *out, struct rc_span text)
 {
     return out + rc_json_string_encode(out, SIZE_MAX, text);
@@ -216,9 +209,9 @@ static uint8_t *pusher_put_channel(uint8_t *out, struct rc_span channel)
     bool user;
     const struct rc_span its = rc_pusher_name_of(channel, &user);
     const size_t head = user ? sizeof(RC_PUSHER_USER_CHANNEL) - 1 : 0;
-    out = pusher_put(out, RC_SPAN("\"channel\":"));
+    out = rc_bytes_put(out, RC_SPAN("\"channel\":"));
     memcpy(name, RC_PUSHER_USER_CHANNEL, head);
-    (void)pusher_put(name + head, its);
+    (void)rc_bytes_put(name + head, its);
     return pusher_put_string(out, rc_span_of(name, head + its.count));
 }
 
@@ -270,44 +263,48 @@ static size_t message_bytes_max(const struct rc_event *event)
 static uint8_t *message_put(uint8_t *out, const struct rc_event *event)
 {
     const struct said said = said_of(event);
-    out = pusher_put(out, RC_SPAN("{\"event\":"));
+    out = rc_bytes_put(out, RC_SPAN("{\"event\":"));
     out = pusher_put_string(out, event->event.count > 0 ? event->event : RC_SPAN(RC_PUSHER_UNNAMED));
-    out = pusher_put_channel(pusher_put(out, RC_SPAN(",")), event->channel);
-    out = pusher_put(out, RC_SPAN(",\"data\":"));
-    out = said.quoted ? pusher_put_string(out, said.data) : pusher_put(out, said.data);
-    if (said.user.count > 0) {
-        out = pusher_put(pusher_put(out, RC_SPAN(",\"user_id\":")), said.user);
+    bool user;
+    if (!(rc_pusher_kind_of(rc_pusher_name_of(event->channel, &user)) & RC_PUSHER_WATCH)) {
+        out = pusher_put_channel(rc_bytes_put(out, RC_SPAN(",")), event->channel);
     }
-    return pusher_put(out, RC_SPAN("}"));
+    out = rc_bytes_put(out, RC_SPAN(",\"data\":"));
+    out = said.quoted ? pusher_put_string(out, said.data) : rc_bytes_put(out, said.data);
+    if (said.user.count > 0) {
+        out = rc_bytes_put(rc_bytes_put(out, RC_SPAN(",\"user_id\":")), said.user);
+    }
+    return rc_bytes_put(out, RC_SPAN("}"));
 }
 
 /* Where a subscription fails its channel is told, else the connection. */
 static uint8_t *error_put(uint8_t *out, const struct rc_event *event)
 {
     if (event->channel.count > 0) {
-        out = pusher_put_channel(pusher_put(out, RC_SPAN("{\"event\":\"pusher:subscription_error\",")), event->channel);
-        out = pusher_put(out, event->code == RC_CODE_UNAUTHORIZED || event->code == RC_CODE_FORBIDDEN
-                                  ? RC_SPAN(",\"data\":{\"type\":\"AuthError\",\"error\":")
-                              : event->code == RC_CODE_LIMITED
-                                  ? RC_SPAN(",\"data\":{\"type\":\"LimitReached\",\"error\":")
-                                  : RC_SPAN(",\"data\":{\"type\":\"Error\",\"error\":"));
+        out =
+            pusher_put_channel(rc_bytes_put(out, RC_SPAN("{\"event\":\"pusher:subscription_error\",")), event->channel);
+        out = rc_bytes_put(out, event->code == RC_CODE_UNAUTHORIZED || event->code == RC_CODE_FORBIDDEN
+                                    ? RC_SPAN(",\"data\":{\"type\":\"AuthError\",\"error\":")
+                                : event->code == RC_CODE_LIMITED
+                                    ? RC_SPAN(",\"data\":{\"type\":\"LimitReached\",\"error\":")
+                                    : RC_SPAN(",\"data\":{\"type\":\"Error\",\"error\":"));
         out = pusher_put_string(out, event->message);
-        out = pusher_put(out, RC_SPAN(",\"status\":"));
+        out = rc_bytes_put(out, RC_SPAN(",\"status\":"));
         out = (uint8_t *)rc_decimal_write((char *)out, event->code);
-        return pusher_put(out, RC_SPAN("}}"));
+        return rc_bytes_put(out, RC_SPAN("}}"));
     }
-    out = pusher_put(out, RC_SPAN("{\"event\":\"pusher:error\",\"data\":{\"code\":null,\"message\":"));
+    out = rc_bytes_put(out, RC_SPAN("{\"event\":\"pusher:error\",\"data\":{\"code\":null,\"message\":"));
     out = pusher_put_string(out, event->message);
-    return pusher_put(out, RC_SPAN("}}"));
+    return rc_bytes_put(out, RC_SPAN("}}"));
 }
 
 static uint8_t *welcome_put(uint8_t *out, const struct rc_event *event)
 {
-    out = pusher_put(out, RC_SPAN("{\"event\":\"pusher:connection_established\",\"data\":\"{\\\"socket_id\\\":\\\""));
-    out = pusher_put(out, event->welcome->client);
-    out = pusher_put(out, RC_SPAN("\\\",\\\"activity_timeout\\\":"));
+    out = rc_bytes_put(out, RC_SPAN("{\"event\":\"pusher:connection_established\",\"data\":\"{\\\"socket_id\\\":\\\""));
+    out = rc_bytes_put(out, event->welcome->client);
+    out = rc_bytes_put(out, RC_SPAN("\\\",\\\"activity_timeout\\\":"));
     out = (uint8_t *)rc_decimal_write((char *)out, event->welcome->ping_interval_ms / 1000);
-    return pusher_put(out, RC_SPAN("}\"}"));
+    return rc_bytes_put(out, RC_SPAN("}\"}"));
 }
 
 static size_t pusher_bytes_max(const struct rc_event *event, uint32_t *parts)
@@ -337,20 +334,20 @@ static void pusher_encode(const struct rc_event *event, struct rc_unit *unit)
         out = welcome_put(out, event);
         break;
     case RC_EVENT_SUBSCRIBED:
-        out = pusher_put_channel(pusher_put(out, RC_SPAN("{\"event\":\"pusher_internal:subscription_succeeded\",")),
+        out = pusher_put_channel(rc_bytes_put(out, RC_SPAN("{\"event\":\"pusher_internal:subscription_succeeded\",")),
                                  event->channel);
-        out = pusher_put(out, RC_SPAN(",\"data\":\"{}\"}"));
+        out = rc_bytes_put(out, RC_SPAN(",\"data\":\"{}\"}"));
         break;
     case RC_EVENT_GAP: /* told, as everywhere; clients that do not know it have no handler for it */
-        out = pusher_put(out, RC_SPAN("{\"event\":\"" RC_PUSHER_GAP "\","));
-        out = event->channel.count > 0 ? pusher_put(pusher_put_channel(out, event->channel), RC_SPAN(",")) : out;
-        out = pusher_put(out, RC_SPAN("\"data\":\"{}\"}"));
+        out = rc_bytes_put(out, RC_SPAN("{\"event\":\"" RC_PUSHER_GAP "\","));
+        out = event->channel.count > 0 ? rc_bytes_put(pusher_put_channel(out, event->channel), RC_SPAN(",")) : out;
+        out = rc_bytes_put(out, RC_SPAN("\"data\":\"{}\"}"));
         break;
     case RC_EVENT_ERROR:
         out = error_put(out, event);
         break;
     default: /* PONG: others are not for its clients (`events`) */
-        out = pusher_put(out, RC_SPAN("{\"event\":\"pusher:pong\",\"data\":\"{}\"}"));
+        out = rc_bytes_put(out, RC_SPAN("{\"event\":\"pusher:pong\",\"data\":\"{}\"}"));
         break;
     }
     rc_unit_part_end(unit, RC_PART_TEXT, (size_t)(out - begin));

@@ -6,9 +6,8 @@
 
 #define RC_PUSHER_AUTH_MAX 160u          /* bytes of "{key}:{64 hexadecimal digits}", and of a shared secret's rest */
 #define RC_PUSHER_CLIENT_EVENT "client-" /* how events of clients begin */
-#define RC_PUSHER_INTERNAL "pusher_internal:"
-#define RC_PUSHER_GAP "ringcast:gap" /* messages of a channel were lost */
-#define RC_PUSHER_UNNAMED "message"  /* a message of others that has no name */
+#define RC_PUSHER_GAP "ringcast:gap"     /* messages of a channel were lost */
+#define RC_PUSHER_UNNAMED "message"      /* a message of others that has no name */
 
 /* Added to one of the protocol's own codes to close with it: some of ours have the same numbers. */
 #define RC_PUSHER_CLOSE 10000u

@@ -58,8 +58,8 @@ void rc_pusher_members_flush(struct rc_pushers *pushers)
 }
 
 /* Behind what waits. What finds no room is lost: who is there hears it when it subscribes again. */
-static void member_tell(struct rc_pushers *pushers, struct rc_span channel, struct rc_span event, struct rc_span data,
-                        const struct rc_client_ref *except)
+void rc_pusher_member_tell(struct rc_pushers *pushers, struct rc_span channel, struct rc_span event,
+                           struct rc_span data, const struct rc_client_ref *except)
 {
     const struct telling head = {.except = *except,
                                  .data_bytes = (uint32_t)data.count,
@@ -110,9 +110,9 @@ static void tell_member(struct rc_pushers *pushers, struct rc_span channel, bool
     *out++ = '}';
     uint8_t *data = text + inner;
     const size_t bytes = rc_json_string_encode(data, 2 * inner + 2, rc_span_of(text, (size_t)(out - text)));
-    member_tell(pushers, channel,
-                added ? RC_SPAN("pusher_internal:member_added") : RC_SPAN("pusher_internal:member_removed"),
-                rc_span_of(data, bytes), except);
+    rc_pusher_member_tell(pushers, channel,
+                          added ? RC_SPAN("pusher_internal:member_added") : RC_SPAN("pusher_internal:member_removed"),
+                          rc_span_of(data, bytes), except);
 }
 
 static void tell_count(struct rc_pushers *pushers, struct rc_span channel, uint32_t clients)
@@ -120,8 +120,8 @@ static void tell_count(struct rc_pushers *pushers, struct rc_span channel, uint3
     const struct rc_client_ref nobody = {0};
     char data[64];
     const int bytes = snprintf(data, sizeof(data), "\"{\\\"subscription_count\\\":%u}\"", clients);
-    member_tell(pushers, channel, RC_SPAN("pusher_internal:subscription_count"), rc_span_of(data, (size_t)bytes),
-                &nobody);
+    rc_pusher_member_tell(pushers, channel, RC_SPAN("pusher_internal:subscription_count"),
+                          rc_span_of(data, (size_t)bytes), &nobody);
 }
 
 static void count_told(struct rc_pushers *pushers, uint32_t app, struct rc_span channel, uint32_t clients)
@@ -178,7 +178,17 @@ void rc_pusher_member_told(struct rc_pushers *pushers, const struct rc_envelope_
     }
     const struct rc_span user = rc_span_of(view->data + sizeof(told), told.user_bytes);
     const struct rc_span info = rc_span_of(user.bytes + user.count, rest - told.user_bytes);
-    const bool presence = (rc_pusher_kind_of(name) & RC_PUSHER_PRESENCE) != 0;
+    const uint32_t kind = rc_pusher_kind_of(name);
+    const bool presence = (kind & RC_PUSHER_PRESENCE) != 0;
+    if (kind & RC_PUSHER_WATCH) {
+        uint8_t news[RC_PUSHER_WATCH_NEWS_MAX];
+        const size_t bytes = rc_pusher_watch_news(name, told.changes, news);
+        if (bytes > 0) { /* who it is, if it is one of this host's, is told by an answer if at all */
+            rc_pusher_member_tell(pushers, channel, RC_SPAN(RC_PUSHER_WATCH_EVENT), rc_span_of(news, bytes),
+                                  &view->head.origin);
+        }
+        return;
+    }
     if (told.changes & RC_MEMBER_OCCUPIED) {
         rc_webhook_channel(&pushers->webhooks, (uint32_t)app, RC_PUSHER_OCCUPIED, channel);
     }

@@ -17,7 +17,20 @@ static void members_take(struct rc_pushers *pushers, uint32_t client, uint32_t m
     rc_socket_input_free(clients, &old);
 }
 
-/* What there is but for the channel, and room for `more` bytes: where those go; NULL: no memory. *made is the block. */
+bool rc_pusher_waits(const struct rc_pushers *pushers, uint32_t client, uint32_t channel)
+{
+    const struct rc_truth *truth = pushers->clients->truth;
+    return rc_truth_client(truth, client)->pending_count > 0 && rc_truth_channel(truth, channel)->pending != 0;
+}
+
+bool rc_pusher_member_stands(const struct rc_pushers *pushers, uint32_t client, struct rc_span channel)
+{
+    struct rc_hub *hub = pushers->clients->hub;
+    const uint32_t index = rc_hub_find(hub, rc_channel_hash((const char *)channel.bytes, channel.count), channel);
+    return index != 0 && (rc_hub_subscription(hub, client, index) != 0 || rc_pusher_waits(pushers, client, index));
+}
+
+/* What there is but for the channel and for those that did not become subscriptions, and room for `more` bytes: where those go; NULL: no memory. *made is the block. */
 static uint8_t *members_without(struct rc_pushers *pushers, uint32_t client, struct rc_span channel, uint32_t more,
                                 uint32_t *made)
 {
@@ -40,7 +53,9 @@ static uint8_t *members_without(struct rc_pushers *pushers, uint32_t client, str
     const uint8_t *begin = out;
     for (at = 0; rc_pusher_member_next(clients->truth, client, &at, &member);) {
         const size_t count = sizeof(head) + member.channel.count + member.user.count + member.info.count;
-        if (!rc_span_equal(member.channel, channel)) {
+        /* Who was told is in, and its entry goes when it leaves: only others have to be looked for. */
+        if (!rc_span_equal(member.channel, channel) &&
+            (member.told == RC_PUSHER_TOLD || rc_pusher_member_stands(pushers, client, member.channel))) {
             memcpy(out, member.channel.bytes - sizeof(head), count);
             out += count;
         }
@@ -63,10 +78,30 @@ int rc_pusher_member_put(struct rc_pushers *pushers, uint32_t client, struct rc_
     }
     memcpy(out, &head, sizeof(head));
     memcpy(out + sizeof(head), channel.bytes, channel.count);
-    memcpy(out + sizeof(head) + channel.count, user.bytes, user.count);
+    if (user.count > 0) {
+        memcpy(out + sizeof(head) + channel.count, user.bytes, user.count);
+    }
     if (info.count > 0) {
         memcpy(out + sizeof(head) + channel.count + user.count, info.bytes, info.count);
     }
+    members_take(pushers, client, made);
+    return 0;
+}
+
+int rc_pusher_members_put(struct rc_pushers *pushers, uint32_t client, struct rc_span members)
+{
+    struct rc_clients *clients = pushers->clients;
+    struct rc_heap *heap = &clients->truth->heap;
+    const uint32_t bytes = (uint32_t)members.count;
+    const uint32_t made = clients->hub->input_bytes + bytes > clients->config->limits.worker_log_bytes
+                              ? 0
+                              : rc_heap_alloc(heap, sizeof(bytes) + members.count);
+    if (made == 0) {
+        return -ENOMEM;
+    }
+    clients->hub->input_bytes += rc_heap_block_bytes(heap, made);
+    memcpy(rc_heap_at(heap, made), &bytes, sizeof(bytes));
+    memcpy((uint8_t *)rc_heap_at(heap, made) + sizeof(bytes), members.bytes, members.count);
     members_take(pushers, client, made);
     return 0;
 }

@@ -143,6 +143,13 @@ static void tell_or_turn_out(struct rc_pushers *pushers, uint32_t client, struct
         !rc_client_is_in(pushers->clients, client, channel)) {
         return; /* it has left meanwhile, or was told by another answer */
     }
+    bool is_user;
+    const struct rc_span name = rc_pusher_name_of(channel, &is_user);
+    if (rc_pusher_kind_of(name) & RC_PUSHER_WATCH) {
+        rc_pusher_member_mark(pushers, client, &own, RC_PUSHER_TOLD);
+        rc_pusher_watch_answer(pushers, client, name, answer->users > 0);
+        return;
+    }
     if (answer->users > rc_pusher_app(pushers, client)->max_members) {
         turn_out(pushers, client, own.channel);
         return;
@@ -191,8 +198,9 @@ static void ask_again(const struct rc_ask *ask)
 {
     struct rc_pushers *pushers = pushers_of(ask);
     pushers->asking_ns = pushers->clients->io->now_ns + ASK_AGAIN_NS;
-    if (rc_client_is_here(pushers->clients, &ask->client)) {
-        rc_pusher_ask_again(pushers, ask->client.slot);
+    const uint32_t client = rc_client_here(pushers->clients, &ask->client);
+    if (client != 0) {
+        rc_pusher_ask_again(pushers, client);
     }
 }
 
@@ -200,7 +208,8 @@ static void presence_answered(const struct rc_ask *ask, enum rc_record_type type
 {
     struct rc_pushers *pushers = pushers_of(ask);
     struct rc_query_answer answer;
-    if (!rc_client_is_here(pushers->clients, &ask->client)) {
+    const uint32_t client = rc_client_here(pushers->clients, &ask->client);
+    if (client == 0) {
         return;
     }
     if (type != RC_DOWN_QUERY || view->head.code != 0 || view->head.data_bytes < sizeof(answer)) {
@@ -214,7 +223,7 @@ static void presence_answered(const struct rc_ask *ask, enum rc_record_type type
         ask_again(ask);
         return;
     }
-    tell_or_turn_out(pushers, ask->client.slot, rc_span_of(view->channel, view->head.channel_bytes), &answer, entries);
+    tell_or_turn_out(pushers, client, rc_span_of(view->channel, view->head.channel_bytes), &answer, entries);
 }
 
 static void presence_unanswered(const struct rc_ask *ask, enum rc_ask_end why)

@@ -54,27 +54,6 @@ static void pusher_ended(void *context, uint32_t client)
 
 /* --- signing in ------------------------------------------------------------------------------------------------------ */
 
-/* The string member of that name, or a number's text; empty: there is none. */
-static struct rc_span user_id_of(struct rc_span user_data, uint8_t scratch[RC_PUSHER_USER_MAX])
-{
-    struct rc_json_cursor cursor;
-    struct rc_json_value name;
-    struct rc_json_value value;
-    struct rc_span id = {0};
-    int got = rc_json_object_begin(&cursor, user_data, RC_JSON_CHECK_UTF8);
-    while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
-        if (!rc_json_string_is(&name, RC_SPAN("id"))) {
-            continue;
-        }
-        if (value.type == RC_JSON_NUMBER && value.raw.count <= RC_PUSHER_USER_MAX) {
-            id = value.raw;
-        } else if (rc_json_string_decode(&value, scratch, RC_PUSHER_USER_MAX, &id) < 0) {
-            id = (struct rc_span){0};
-        }
-    }
-    return got < 0 ? rc_span_of(NULL, 0) : id;
-}
-
 static bool signed_in(struct rc_pushers *pushers, uint32_t client, const struct rc_operation *operation)
 {
     const struct rc_clients *clients = pushers->clients;
@@ -126,7 +105,7 @@ static void sign_in(struct rc_pushers *pushers, uint32_t client, const struct rc
         rc_client_close(clients, client, RC_PUSHER_CLOSE + RC_PUSHER_UNAUTHORIZED, "unauthorized", false);
         return;
     }
-    const struct rc_span id = user_id_of(operation->data, scratch);
+    const struct rc_span id = rc_pusher_user_id(operation->data, scratch);
     const size_t bytes = rc_pusher_user_write(rc_pusher_app(pushers, client), id, user);
     if (bytes == 0 || rc_channel_name_check(user, bytes, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES) < 0) {
         rc_pusher_error(pushers, client, 0, "user_data needs an id of 1 to 128 bytes without control characters");
@@ -138,6 +117,9 @@ static void sign_in(struct rc_pushers *pushers, uint32_t client, const struct rc
         rc_client_hears_user(clients, client);
         rc_client_await_join(clients, client); /* the answer leaves when it is registered */
         answer_signin(pushers, client, operation->data);
+        if (rc_pusher_app(pushers, client)->watchlists) {
+            rc_pusher_watch(pushers, client, operation->data);
+        }
         return;
     case -EEXIST:
         rc_pusher_error(pushers, client, 0, "this connection is another user's already");
@@ -301,15 +283,20 @@ static bool pusher_message(void *context, uint32_t client, enum rc_part_kind kin
 void rc_pushers_open(struct rc_pushers *pushers, struct rc_clients *clients)
 {
     *pushers = (struct rc_pushers){.clients = clients};
-    clients->pusher = (struct rc_pusher_ops){
-        .context = pushers, .begin = pusher_begin, .message = pusher_message, .ended = pusher_ended};
+    clients->pusher = (struct rc_pusher_ops){.context = pushers,
+                                             .begin = pusher_begin,
+                                             .message = pusher_message,
+                                             .ended = pusher_ended,
+                                             .moving = {.hindrance = rc_pusher_hindrance,
+                                                        .bytes = rc_pusher_moving_bytes,
+                                                        .goes = rc_pusher_goes,
+                                                        .came = rc_pusher_came}};
     rc_webhooks_open(&pushers->webhooks, clients);
 }
 
 void rc_pushers_close(struct rc_pushers *pushers)
 {
     rc_pusher_counts_close(&pushers->counts);
-    rc_webhooks_close(&pushers->webhooks);
     free(pushers->asking.items);
     free(pushers->telling);
     free(pushers->room);
@@ -330,6 +317,7 @@ void rc_pushers_rebuild(struct rc_pushers *pushers)
             rc_pusher_ask_again(pushers, i);
         }
     }
+    rc_webhooks_taken(&pushers->webhooks);
 }
 
 uint32_t rc_pushers_sleep_ms(const struct rc_pushers *pushers, uint32_t most_ms)
@@ -349,7 +337,6 @@ void rc_pushers_work(struct rc_pushers *pushers, bool leaves)
     const uint32_t count = pushers->asking.count;
     rc_pusher_counts_tell(pushers, leaves);
     rc_pusher_members_flush(pushers);
-    rc_webhooks_work(&pushers->webhooks);
     if (pushers->clients->io->now_ns < pushers->asking_ns) {
         return; /* who could not be answered now is not asked again at once */
     }

@@ -6,6 +6,8 @@
  *   presence.c   who is in a channel: the relay is asked         webhook.c   what the app's server is told
  *   members.c    who a client is in its presence channels        tell.c      answers and errors
  *   count.c      how often a channel is told how many there are
+ *   watch.c      who of a watchlist is online
+ *   moving.c     a client on its way to another worker
  *
  * Owned by the worker's main(), above client; one thread. What a successor needs is in the truth: struct rc_pusher, and who a client is
  * in its presence channels. Questions to the relay are private: a successor asks again.
@@ -68,10 +70,16 @@ void rc_pusher_error(struct rc_pushers *pushers, uint32_t client, uint32_t code,
 void rc_pusher_subscription_error(struct rc_pushers *pushers, uint32_t client, struct rc_span channel,
                                   enum rc_code code, const char *message);
 
-/* member.c: counts that are to be told now, or all that wait. */
+/* member.c: an event of the broker's own, published behind what waits; random 0 of `except`: for all. */
+void rc_pusher_member_tell(struct rc_pushers *pushers, struct rc_span channel, struct rc_span event,
+                           struct rc_span data, const struct rc_client_ref *except);
+/* counts that are to be told now, or all that wait. */
 void rc_pusher_counts_tell(struct rc_pushers *pushers, bool all);
 /* What waits for room in the ring is published as far as there is some. */
 void rc_pusher_members_flush(struct rc_pushers *pushers);
+
+/* watch.c: "id" of what an app says of a user: a string, or a number's text; empty: there is none. */
+struct rc_span rc_pusher_user_id(struct rc_span user_data, uint8_t scratch[RC_PUSHER_USER_MAX]);
 
 /* subscribe.c: true: done; false: it waits, and is to come again. */
 bool rc_pusher_subscribe(struct rc_pushers *pushers, uint32_t client, const struct rc_operation *operation);
@@ -81,9 +89,32 @@ bool rc_pusher_ask(struct rc_pushers *pushers, uint32_t client);
 /* What was asked for it is asked once more. */
 void rc_pusher_ask_again(struct rc_pushers *pushers, uint32_t client);
 
-/* members.c: it is that user in the channel from here on. -ENOMEM: unchanged. */
+/* watch.c: it has signed in: it is seen to be here, and told who of its watchlist is. */
+void rc_pusher_watch(struct rc_pushers *pushers, uint32_t client, struct rc_span user_data);
+#define RC_PUSHER_WATCH_EVENT "pusher_internal:watchlist_events"
+/* {"events":[{"name":"offline","user_ids":["..."]}]} as a JSON string: of the user each byte is six at most, and those twelve. */
+#define RC_PUSHER_WATCH_NEWS_MAX (2u * (128u + 2u * RC_JSON_STRING_BYTES_MAX(RC_PUSHER_USER_MAX)))
+/* The relay found that somebody came or went in a channel where a user is watched: its event's data, in bytes; 0: that is no news. */
+size_t rc_pusher_watch_news(struct rc_span name, uint32_t changes, uint8_t data[RC_PUSHER_WATCH_NEWS_MAX]);
+/* The relay answered whether the user is there. */
+void rc_pusher_watch_answer(struct rc_pushers *pushers, uint32_t client, struct rc_span name, bool online);
+
+/* moving.c: as struct rc_moving_ops; the context is the pushers. */
+const char *rc_pusher_hindrance(void *context, uint32_t client);
+uint64_t rc_pusher_moving_bytes(void *context, uint32_t client);
+uint32_t rc_pusher_goes(void *context, uint32_t client, uint8_t *out, uint32_t room);
+int rc_pusher_came(void *context, uint32_t client, struct rc_span bytes);
+
+/* Does a subscription of it to the channel (its index) wait for the relay? */
+bool rc_pusher_waits(const struct rc_pushers *pushers, uint32_t client, uint32_t channel);
+
+/* members.c: is it in the channel of this entry, or does it wait for that? Else the subscription was refused. */
+bool rc_pusher_member_stands(const struct rc_pushers *pushers, uint32_t client, struct rc_span channel);
+/* members.c: it is that user in the channel from here on; empty: it only watches. -ENOMEM: unchanged. */
 int rc_pusher_member_put(struct rc_pushers *pushers, uint32_t client, struct rc_span channel, struct rc_span user,
                          struct rc_span info);
+/* It is those of its block (worker/store/pusher_members.h) from here on, and was none. -ENOMEM. */
+int rc_pusher_members_put(struct rc_pushers *pushers, uint32_t client, struct rc_span members);
 void rc_pusher_member_drop(struct rc_pushers *pushers, uint32_t client, struct rc_span channel);
 /* Whether it has been told who is there. */
 void rc_pusher_member_mark(struct rc_pushers *pushers, uint32_t client, const struct rc_pusher_member *member,

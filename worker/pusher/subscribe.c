@@ -130,12 +130,11 @@ static bool subscribe_channel(struct rc_pushers *pushers, uint32_t client, struc
 static bool still_pending(struct rc_pushers *pushers, uint32_t client, struct rc_span name)
 {
     struct rc_clients *clients = pushers->clients;
-    struct rc_client *its = rc_truth_client(clients->truth, client);
     const uint32_t channel = rc_hub_find(clients->hub, rc_channel_hash((const char *)name.bytes, name.count), name);
-    if (its->pending_count == 0 || channel == 0 || rc_truth_channel(clients->truth, channel)->pending == 0) {
+    if (channel == 0 || !rc_pusher_waits(pushers, client, channel)) {
         return false;
     }
-    its->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
+    rc_truth_client(clients->truth, client)->flags |= RC_CLIENT_WAITS_SUBSCRIBE;
     return true;
 }
 
@@ -144,10 +143,13 @@ bool rc_pusher_subscribe(struct rc_pushers *pushers, uint32_t client, const stru
     const struct rc_config_pusher_app *app = rc_pusher_app(pushers, client);
     const struct rc_span channel = operation->channel;
     const uint32_t kind = rc_pusher_kind_of(channel);
-    char text[RC_CHANNEL_NAME_MAX];
+    char text[1 + RC_CHANNEL_BYTES_MAX];
     struct claim claim;
     if (!rc_pusher_channel_valid(channel)) {
-        return subscription_refuse(pushers, client, channel, RC_CODE_BAD_REQUEST,
+        /* It may have a colon, or look like a user's: behind one of ours it is told as the client has it. */
+        text[0] = ':';
+        memcpy(text + 1, channel.bytes, channel.count);
+        return subscription_refuse(pushers, client, rc_span_of(text, 1 + channel.count), RC_CODE_BAD_REQUEST,
                                    "a channel's name has 1 to 164 letters, digits and _-=@,.;");
     }
     if (kind & RC_PUSHER_USER) {

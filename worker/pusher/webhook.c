@@ -14,13 +14,6 @@
 
 #define WORDS_BYTES 192u /* what stands around the names of an event at most */
 
-struct rc_webhook_told {
-    struct rc_webhook_told *next;
-    uint64_t added_ms;
-    uint32_t bytes;
-    uint8_t text[];
-};
-
 static uint64_t webhooks_now_ms(const struct rc_webhooks *webhooks)
 {
     return webhooks->clients->io->now_ns / 1000000u;
@@ -33,14 +26,11 @@ static const struct rc_config_pusher_app *app_of(const struct rc_webhooks *webho
 
 /* --- the queue ------------------------------------------------------------------------------------------------------- */
 
-static void webhook_remove_first(struct rc_webhook_queue *queue)
+static void webhook_remove(struct rc_webhook_queue *queue, uint32_t count)
 {
-    struct rc_webhook_told *told = queue->first;
-    queue->first = told->next;
-    queue->last = queue->first == NULL ? NULL : queue->last;
-    queue->count--;
-    queue->bytes -= told->bytes + sizeof(*told);
-    free(told);
+    for (uint32_t i = 0; i < count; i++) {
+        rc_telling_remove_first(queue->all->clients->hub, &queue->told);
+    }
 }
 
 static void webhook_dropped(struct rc_webhook_queue *queue, uint32_t count, const char *why)
@@ -61,30 +51,23 @@ static void webhook_add(struct rc_webhooks *webhooks, uint32_t app, enum rc_push
     bool user;
     const struct rc_span name = rc_pusher_name_of(channel, &user);
     const size_t room = WORDS_BYTES + RC_JSON_STRING_BYTES_MAX(name.count) + more.count;
-    struct rc_webhook_told *told = queue->bytes + room > RC_WEBHOOK_BYTES_MAX ? NULL : malloc(sizeof(*told) + room);
-    if (told == NULL) {
+    uint8_t *text = queue->told.bytes + room > RC_WEBHOOK_BYTES_MAX ? NULL : malloc(room);
+    uint8_t *out = text;
+    if (text != NULL) {
+        out += snprintf((char *)out, WORDS_BYTES, "{\"name\":\"%s\",\"channel\":", rc_pusher_webhook_name(what));
+        out += rc_json_string_encode(out, RC_JSON_STRING_BYTES_MAX(name.count), name);
+        if (more.count > 0) {
+            memcpy(out, more.bytes, more.count);
+            out += more.count;
+        }
+        *out++ = '}';
+    }
+    if (text == NULL || rc_telling_add(webhooks->clients->hub, &queue->told, RC_TELLING_WEBHOOK,
+                                       (struct rc_telling_to){.number = (uint8_t)app},
+                                       rc_span_of(text, (size_t)(out - text)), webhooks_now_ms(webhooks)) < 0) {
         webhook_dropped(queue, 1, "too many wait, or no memory");
-        return;
     }
-    uint8_t *out = told->text;
-    out += snprintf((char *)out, WORDS_BYTES, "{\"name\":\"%s\",\"channel\":", rc_pusher_webhook_name(what));
-    out += rc_json_string_encode(out, RC_JSON_STRING_BYTES_MAX(name.count), name);
-    if (more.count > 0) {
-        memcpy(out, more.bytes, more.count);
-        out += more.count;
-    }
-    *out++ = '}';
-    told->next = NULL;
-    told->added_ms = webhooks_now_ms(webhooks);
-    told->bytes = (uint32_t)(out - told->text);
-    struct rc_webhook_told *fitted = realloc(told, sizeof(*told) + told->bytes);
-    if (fitted != NULL) {
-        told = fitted;
-    }
-    *(queue->last != NULL ? &queue->last->next : &queue->first) = told;
-    queue->last = told;
-    queue->count++;
-    queue->bytes += told->bytes + sizeof(*told);
+    free(text);
 }
 
 /* --- what is told ---------------------------------------------------------------------------------------------------- */
@@ -161,8 +144,10 @@ static void webhook_answered(void *context, uint64_t token, const struct rc_back
     struct rc_webhook_queue *queue = context;
     const struct rc_webhooks *webhooks = queue->all;
     const bool good = answer->outcome == RC_BACKEND_ANSWERED && answer->status >= 200 && answer->status < 300;
-    const uint32_t sent = queue->sent < queue->count ? queue->sent : queue->count; /* a reload may have emptied it */
-    (void)token;
+    const uint32_t sent = queue->sent;
+    if (token != queue->serial) {
+        return;
+    }
     queue->sent = 0;
     if (!good) {
         queue->again_ms = queue->again_ms == 0 ? RC_WEBHOOK_AGAIN_MS : 2 * queue->again_ms;
@@ -170,9 +155,7 @@ static void webhook_answered(void *context, uint64_t token, const struct rc_back
         queue->due_ms = webhooks_now_ms(webhooks) + queue->again_ms;
         return;
     }
-    for (uint32_t i = 0; i < sent; i++) {
-        webhook_remove_first(queue);
-    }
+    webhook_remove(queue, sent);
     rc_metric_add(webhooks->clients->metrics, RC_METRIC_PUSHER_WEBHOOKS, sent);
     queue->due_ms = 0;
     queue->again_ms = 0;
@@ -181,23 +164,25 @@ static void webhook_answered(void *context, uint64_t token, const struct rc_back
 /* The body of the first `count`; NULL: no memory. The caller frees it. */
 static uint8_t *webhook_body(const struct rc_webhook_queue *queue, uint32_t count, size_t *bytes)
 {
-    const struct rc_webhook_told *told = queue->first;
+    const struct rc_hub *hub = queue->all->clients->hub;
+    uint32_t told = queue->told.first;
     size_t room = 64;
-    for (uint32_t i = 0; i < count; i++, told = told->next) {
-        room += told->bytes + 1;
+    for (uint32_t i = 0; i < count; i++, told = rc_telling_next(hub, told)) {
+        room += rc_telling_text(hub, told).count + 1;
     }
     uint8_t *body = malloc(room);
     if (body == NULL) {
         return NULL;
     }
     size_t at = (size_t)snprintf((char *)body, room, "{\"time_ms\":%" PRIu64 ",\"events\":[", rc_clock_wall_ms());
-    told = queue->first;
-    for (uint32_t i = 0; i < count; i++, told = told->next) {
+    told = queue->told.first;
+    for (uint32_t i = 0; i < count; i++, told = rc_telling_next(hub, told)) {
+        const struct rc_span text = rc_telling_text(hub, told);
         if (i > 0) {
             body[at++] = ',';
         }
-        memcpy(body + at, told->text, told->bytes);
-        at += told->bytes;
+        memcpy(body + at, text.bytes, text.count);
+        at += text.count;
     }
     memcpy(body + at, "]}", 2);
     *bytes = at + 2;
@@ -209,7 +194,7 @@ static void webhook_send(struct rc_webhooks *webhooks, uint32_t app, int backend
 {
     struct rc_webhook_queue *queue = &webhooks->of[app];
     const struct rc_config_pusher_app *its = app_of(webhooks, app);
-    const uint32_t count = queue->count < RC_WEBHOOK_EVENTS_MAX ? queue->count : RC_WEBHOOK_EVENTS_MAX;
+    const uint32_t count = queue->told.count < RC_WEBHOOK_EVENTS_MAX ? queue->told.count : RC_WEBHOOK_EVENTS_MAX;
     char signature[RC_PUSHER_SIGNATURE_BYTES];
     char headers[RC_CONFIG_TEXT_MAX + 128];
     size_t bytes = 0;
@@ -220,10 +205,11 @@ static void webhook_send(struct rc_webhooks *webhooks, uint32_t app, int backend
         const int head = snprintf(headers, sizeof(headers), "x-pusher-key: %s\r\nx-pusher-signature: %.*s\r\n",
                                   its->key.text, (int)sizeof(signature), signature);
         struct rc_backend_request request = {
-            .kind = RC_BACKEND_WEBHOOK, .body = text, .headers = rc_span_of(headers, (size_t)head)};
+            .kind = RC_BACKEND_WEBHOOK, .leaves = true, .body = text, .headers = rc_span_of(headers, (size_t)head)};
         rc_backend_next_id(webhooks->clients->backends, request.id);
         if (rc_backend_call(webhooks->clients->backends, (uint32_t)backend, &request,
-                            (struct rc_backend_waiter){.context = queue, .answered = webhook_answered}) == 0) {
+                            (struct rc_backend_waiter){
+                                .context = queue, .answered = webhook_answered, .token = queue->serial}) == 0) {
             queue->sent = count;
         }
     }
@@ -234,8 +220,9 @@ static void webhook_send(struct rc_webhooks *webhooks, uint32_t app, int backend
 static void webhook_expire(struct rc_webhook_queue *queue, uint64_t now_ms)
 {
     uint32_t old = 0;
-    while (queue->first != NULL && queue->first->added_ms + RC_WEBHOOK_KEEP_MS <= now_ms) {
-        webhook_remove_first(queue);
+    const struct rc_hub *hub = queue->all->clients->hub;
+    while (queue->told.count > 0 && rc_telling_since_ms(hub, &queue->told) + RC_WEBHOOK_KEEP_MS <= now_ms) {
+        webhook_remove(queue, 1);
         old++;
     }
     webhook_dropped(queue, old, "the app's server took none for five minutes");
@@ -243,8 +230,8 @@ static void webhook_expire(struct rc_webhook_queue *queue, uint64_t now_ms)
 
 static uint64_t webhook_due_ms(const struct rc_webhook_queue *queue)
 {
-    const uint64_t due_ms =
-        queue->count >= RC_WEBHOOK_EVENTS_MAX ? queue->first->added_ms : queue->first->added_ms + RC_WEBHOOK_WAIT_MS;
+    const uint64_t since_ms = rc_telling_since_ms(queue->all->clients->hub, &queue->told);
+    const uint64_t due_ms = queue->told.count >= RC_WEBHOOK_EVENTS_MAX ? since_ms : since_ms + RC_WEBHOOK_WAIT_MS;
     return due_ms < queue->due_ms ? queue->due_ms : due_ms;
 }
 
@@ -254,11 +241,11 @@ void rc_webhooks_work(struct rc_webhooks *webhooks)
     const uint64_t now_ms = webhooks_now_ms(webhooks);
     for (uint32_t i = 0; i < config->pusher_app_count; i++) {
         struct rc_webhook_queue *queue = &webhooks->of[i];
-        if (queue->count == 0 || queue->sent > 0) {
+        if (queue->told.count == 0 || queue->sent > 0) {
             continue;
         }
         webhook_expire(queue, now_ms);
-        if (queue->count > 0 && webhook_due_ms(queue) <= now_ms) {
+        if (queue->told.count > 0 && webhook_due_ms(queue) <= now_ms) {
             webhook_send(webhooks, i,
                          rc_backend_find(config, rc_span_text(config->pusher_apps[i].webhook_backend.text)));
         }
@@ -270,7 +257,7 @@ uint32_t rc_webhooks_sleep_ms(const struct rc_webhooks *webhooks, uint32_t most_
     const uint64_t now_ms = webhooks_now_ms(webhooks);
     for (uint32_t i = 0; i < webhooks->clients->config->pusher_app_count; i++) {
         const struct rc_webhook_queue *queue = &webhooks->of[i];
-        if (queue->count == 0 || queue->sent > 0) {
+        if (queue->told.count == 0 || queue->sent > 0) {
             continue;
         }
         const uint64_t due_ms = webhook_due_ms(queue);
@@ -284,11 +271,20 @@ bool rc_webhooks_busy(const struct rc_webhooks *webhooks)
 {
     for (uint32_t i = 0; i < RC_CONFIG_PUSHER_APPS_MAX; i++) {
         const struct rc_webhook_queue *queue = &webhooks->of[i];
-        if (queue->sent > 0 || (queue->count > 0 && queue->due_ms == 0)) {
+        if (queue->sent > 0 || (queue->told.count > 0 && queue->due_ms == 0)) {
             return true;
         }
     }
     return false;
+}
+
+void rc_webhooks_leave(struct rc_webhooks *webhooks)
+{
+    for (uint32_t i = 0; i < RC_CONFIG_PUSHER_APPS_MAX; i++) {
+        webhooks->of[i].serial++;
+        webhooks->of[i].sent = 0;
+        webhooks->of[i].due_ms = 0;
+    }
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -301,13 +297,17 @@ void rc_webhooks_open(struct rc_webhooks *webhooks, struct rc_clients *clients)
     }
 }
 
-void rc_webhooks_close(struct rc_webhooks *webhooks)
+static struct rc_telling_queue *webhook_queue_of(void *context, struct rc_telling_to to)
 {
-    for (uint32_t i = 0; i < RC_CONFIG_PUSHER_APPS_MAX; i++) {
-        while (webhooks->of[i].first != NULL) {
-            webhook_remove_first(&webhooks->of[i]);
-        }
-    }
+    struct rc_webhooks *webhooks = context;
+    return to.number < webhooks->clients->config->pusher_app_count ? &webhooks->of[to.number].told : NULL;
+}
+
+void rc_webhooks_taken(struct rc_webhooks *webhooks)
+{
+    const uint32_t dropped = rc_tellings_take(webhooks->clients->hub, RC_TELLING_WEBHOOK, webhooks, webhook_queue_of);
+    rc_metric_add(webhooks->clients->metrics, RC_METRIC_PUSHER_WEBHOOKS_DROPPED, dropped);
+    rc_webhooks_reconfigure(webhooks);
 }
 
 void rc_webhooks_reconfigure(struct rc_webhooks *webhooks)
@@ -318,9 +318,11 @@ void rc_webhooks_reconfigure(struct rc_webhooks *webhooks)
         if (i < config->pusher_app_count && config->pusher_apps[i].webhook_backend.text[0] != '\0') {
             continue;
         }
-        webhook_dropped(queue, queue->count, "the app has no webhook_backend any more");
-        while (queue->first != NULL) {
-            webhook_remove_first(queue);
-        }
+        webhook_dropped(queue, queue->told.count, "the app has no webhook_backend any more");
+        webhook_remove(queue, queue->told.count);
+        queue->serial++; /* an answer that is still to come is not about those that are added from here on */
+        queue->sent = 0;
+        queue->due_ms = 0;
+        queue->again_ms = 0;
     }
 }

@@ -6,8 +6,8 @@
  *                                             └──────────────────────────────────┘
  *
  * They go to the url of the app's [[backend]], by its connections, with its time-outs and its breaker. Bounded: RC_WEBHOOK_BYTES_MAX of
- * events for an app; what comes beyond is dropped, as is what is too old. All that is dropped is counted. Private: it ends with the
- * process. Owned by struct rc_pushers; one thread.
+ * events for an app; what comes beyond is dropped, as is what is too old. All that is dropped is counted. They lie in the truth
+ * (worker/backend/telling.h): who succeeds a worker goes on, and tells again what was not answered. Owned by struct rc_pushers; one thread.
  */
 #ifndef RC_WORKER_PUSHER_WEBHOOK_H
 #define RC_WORKER_PUSHER_WEBHOOK_H
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "common/config/pusher.h"
+#include "worker/backend/telling.h"
 #include "worker/client/client.h"
 
 #define RC_WEBHOOK_EVENTS_MAX 100u
@@ -25,16 +26,12 @@
 #define RC_WEBHOOK_KEEP_MS 300000u
 #define RC_WEBHOOK_BYTES_MAX (4u << 20)
 
-struct rc_webhook_told;
-
 /* Of one app. */
 struct rc_webhook_queue {
-    struct rc_webhooks *all;       /* borrowed */
-    struct rc_webhook_told *first; /* owned: oldest first; those that are being told are the first `sent` */
-    struct rc_webhook_told *last;
-    uint32_t count;
+    struct rc_webhooks *all;      /* borrowed */
+    struct rc_telling_queue told; /* those that are being told are the first `sent` */
     uint32_t sent;
-    uint64_t bytes;
+    uint64_t serial; /* token of its calls: counts how often what was sent was given up */
     uint64_t due_ms; /* not before that: the last try failed */
     uint32_t again_ms;
 };
@@ -55,7 +52,8 @@ struct rc_webhook_event {
 };
 
 void rc_webhooks_open(struct rc_webhooks *webhooks, struct rc_clients *clients);
-void rc_webhooks_close(struct rc_webhooks *webhooks);
+/* What a former process has left is this one's. */
+void rc_webhooks_taken(struct rc_webhooks *webhooks);
 /* Apps keep their places; what waits for one that has no backend any more is dropped. */
 void rc_webhooks_reconfigure(struct rc_webhooks *webhooks);
 /* Each does nothing unless the app's `webhooks` have it. */
@@ -72,6 +70,8 @@ void rc_webhooks_work(struct rc_webhooks *webhooks);
 /* Milliseconds until something is, at most `most_ms`. */
 uint32_t rc_webhooks_sleep_ms(const struct rc_webhooks *webhooks, uint32_t most_ms);
 /* Something waits for an app that took what it was told last: a draining worker stays for it. */
+/* What is being told was left (rc_backends_leave): a successor tells it, or this process again if it goes on. */
+void rc_webhooks_leave(struct rc_webhooks *webhooks);
 bool rc_webhooks_busy(const struct rc_webhooks *webhooks);
 
 #endif

@@ -38,6 +38,13 @@ struct rc_ack {
 };
 _Static_assert(sizeof(struct rc_ack) == 32, "ack layout");
 
+/* The answer that is just going up. When the ring has more than it had, it has gone, and is not waited for any more. */
+struct rc_truth_acking {
+    uint64_t up_position;
+    uint32_t ack; /* 0 = none */
+    uint32_t pad;
+};
+
 enum rc_recoverable_flags {
     RC_RECOVERABLE_MOVED = 1u << 0, /* its sid is not what its place makes it */
     RC_RECOVERABLE_DIRTY = 1u << 1, /* the relay is to be told how it stands */
@@ -57,7 +64,8 @@ struct rc_recoverable {
     uint32_t record_bytes;
     uint8_t nsp_bytes;
     uint8_t flags; /* enum rc_recoverable_flags */
-    uint8_t pad[2];
+    uint8_t again; /* 1: the relay was told of it before, or may have been */
+    uint8_t pad[1];
     char pid[RC_PID_BYTES];
     char sid[RC_SID_BYTES];
 };

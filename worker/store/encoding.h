@@ -22,8 +22,9 @@ enum rc_codec_id {
     RC_CODEC_ENGINEIO, /* from here on those of Engine.IO */
     RC_CODEC_SOCKETIO,
     RC_CODEC_SOCKETIO_MSGPACK,
-    RC_CODEC_LINK, /* what is said is the application's business: messages as they are */
-    RC_CODEC_SSE,  /* from here on those of server-sent events */
+    RC_CODEC_LINK,   /* what is said is the application's business: messages as they are */
+    RC_CODEC_LINK_3, /* the same for clients of Engine.IO 3 */
+    RC_CODEC_SSE,    /* from here on those of server-sent events */
     RC_CODEC_SSE_DATA,
     RC_CODEC_COUNT,
 };
@@ -33,10 +34,12 @@ enum rc_framing_id { RC_FRAMING_WEBSOCKET, RC_FRAMING_POLLING, RC_FRAMING_STREAM
 #define RC_ENCODING_WINDOWS 5u /* none, 8, 9, 12, 15 bits (worker/http/deflate_offer.h) */
 
 /* Every codec in WebSocket frames with each window; those of Engine.IO also in polling payloads, which are not compressed here; but those of
- * server-sent events as a stream alone, which nobody compresses. */
+ * Engine.IO 3 without a window, and those of server-sent events as a stream alone, which nobody compresses. */
 #define RC_ENCODING_OF_ENGINE (RC_ENCODING_WINDOWS + 1u)
 #define RC_ENCODING_ENGINE_FIRST (RC_CODEC_ENGINEIO * RC_ENCODING_WINDOWS)
-#define RC_ENCODING_STREAM_FIRST (RC_ENCODING_ENGINE_FIRST + (RC_CODEC_SSE - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE)
+#define RC_ENCODING_LINK_3_FIRST \
+    (RC_ENCODING_ENGINE_FIRST + (RC_CODEC_LINK_3 - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE)
+#define RC_ENCODING_STREAM_FIRST (RC_ENCODING_LINK_3_FIRST + 2u)
 #define RC_ENCODING_COUNT (RC_ENCODING_STREAM_FIRST + (RC_CODEC_COUNT - RC_CODEC_SSE))
 _Static_assert(RC_ENCODING_COUNT <= 64,
                "a set of encodings is a uint64_t: rc_truth_hub.partial_mask, rc_throttle.partial_mask");
@@ -53,6 +56,12 @@ extern const struct rc_encoding_row rc_encodings[RC_ENCODING_COUNT];
 static inline bool rc_encoding_is_engine(uint8_t encoding)
 {
     return encoding >= RC_ENCODING_ENGINE_FIRST && encoding < RC_ENCODING_STREAM_FIRST;
+}
+
+/* Is what its client says an application's business, at the other end of a link? */
+static inline bool rc_codec_is_link(enum rc_codec_id codec)
+{
+    return codec == RC_CODEC_LINK || codec == RC_CODEC_LINK_3;
 }
 
 /* Does its client speak the Pusher Channels protocol? */
@@ -105,7 +114,8 @@ static inline uint8_t rc_encoding_of_client(uint8_t encoding)
     return rc_encoding_is_delta(encoding) ? (uint8_t)(encoding - RC_ENCODING_DELTA_STEP) : encoding;
 }
 
-/* `window_bits` is 0, 8, 9, 12 or 15; polling: of codecs of Engine.IO, and 0. Codecs of server-sent events have one, whatever is said. */
+/* `window_bits` is 0, 8, 9, 12 or 15; polling: of codecs of Engine.IO, and 0. Codecs of server-sent events have one, whatever is said,
+ * and that of Engine.IO 3 has no windows. */
 static inline uint8_t rc_encoding_of(enum rc_codec_id codec, enum rc_framing_id framing, uint8_t window_bits)
 {
     const uint32_t variant = framing == RC_FRAMING_POLLING ? RC_ENCODING_WINDOWS
@@ -114,7 +124,8 @@ static inline uint8_t rc_encoding_of(enum rc_codec_id codec, enum rc_framing_id 
                              : window_bits == 9            ? 2
                              : window_bits == 12           ? 3
                                                            : 4;
-    return (uint8_t)(codec < RC_CODEC_ENGINEIO ? (uint32_t)codec * RC_ENCODING_WINDOWS + variant
+    return (uint8_t)(codec < RC_CODEC_ENGINEIO  ? (uint32_t)codec * RC_ENCODING_WINDOWS + variant
+                     : codec == RC_CODEC_LINK_3 ? RC_ENCODING_LINK_3_FIRST + (framing == RC_FRAMING_POLLING)
                      : codec < RC_CODEC_SSE
                          ? RC_ENCODING_ENGINE_FIRST + ((uint32_t)codec - RC_CODEC_ENGINEIO) * RC_ENCODING_OF_ENGINE +
                                variant

@@ -32,6 +32,7 @@ _Static_assert(sizeof(struct rc_link_line) == 112, "line layout");
 enum rc_link_bond_flags {
     RC_LINK_BOND_OPENING = 1u << 0, /* another process was told of it, and has not said RESUMED */
     RC_LINK_BOND_FULL = 1u << 1,    /* its process was told WRITABLE 0 */
+    RC_LINK_BOND_AGAIN = 1u << 2,   /* that, once or more often since a process had it last */
 };
 
 /* A client's connection at the application, which outlives its process. */

@@ -29,7 +29,7 @@ struct rc_truth_move {
     uint32_t role; /* enum rc_move_role */
     uint32_t peer; /* worker */
     uint32_t count;
-    uint32_t pad;
+    uint32_t ended; /* of RC_MOVE_TAKES: the other one has said so */
     struct rc_client_ref
         refs[RC_MOVE_CLIENTS_MAX]; /* of the last barrier, also when it is over: who may be asked for here in vain */
 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* What stands behind the block's first word. */
-static struct rc_span members_of(const struct rc_truth *truth, uint32_t client)
+struct rc_span rc_pusher_members(const struct rc_truth *truth, uint32_t client)
 {
     const uint32_t block = rc_truth_pusher(truth, client)->members;
     uint32_t bytes;
@@ -13,13 +13,15 @@ static struct rc_span members_of(const struct rc_truth *truth, uint32_t client)
     }
     const uint8_t *text = rc_heap_at(&truth->heap, block);
     memcpy(&bytes, text, sizeof(bytes));
-    const uint64_t room = rc_heap_block_bytes(&truth->heap, block) - sizeof(bytes);
+    /* By what the truth says of the block: whoever checks one has not claimed its blocks yet. */
+    const int order = rc_heap_order(&truth->heap, block);
+    const uint64_t room = order < 0 ? 0 : ((uint64_t)RC_HEAP_UNIT << order) - sizeof(bytes);
     return rc_span_of(text + sizeof(bytes), bytes < room ? bytes : room);
 }
 
 bool rc_pusher_member_next(const struct rc_truth *truth, uint32_t client, uint32_t *at, struct rc_pusher_member *member)
 {
-    const struct rc_span all = members_of(truth, client);
+    const struct rc_span all = rc_pusher_members(truth, client);
     struct rc_pusher_member_head head;
     if (all.count < sizeof(head) || *at > all.count - sizeof(head)) {
         return false;
@@ -58,5 +60,5 @@ bool rc_pusher_members_whole(const struct rc_truth *truth, uint32_t client)
     struct rc_pusher_member member;
     uint32_t at = 0;
     while (rc_pusher_member_next(truth, client, &at, &member)) {}
-    return at == members_of(truth, client).count;
+    return at == rc_pusher_members(truth, client).count;
 }

@@ -30,12 +30,14 @@ _Static_assert(sizeof(struct rc_pusher_member_head) == 8, "member layout");
 /* Spans into the block, until it changes. */
 struct rc_pusher_member {
     struct rc_span channel; /* as the broker has it */
-    struct rc_span user;
-    struct rc_span info; /* JSON; empty = none */
+    struct rc_span user;    /* empty: it watches who is there */
+    struct rc_span info;    /* JSON; empty = none */
     enum rc_pusher_told told;
     uint32_t at; /* place of its head behind the block's first word */
 };
 
+/* All of them, as they stand in the block behind its first word. */
+struct rc_span rc_pusher_members(const struct rc_truth *truth, uint32_t client);
 /* The next one of the client's, behind *at, which begins at 0. False: there is none. */
 bool rc_pusher_member_next(const struct rc_truth *truth, uint32_t client, uint32_t *at,
                            struct rc_pusher_member *member);

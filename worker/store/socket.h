@@ -56,8 +56,11 @@ enum rc_socket_flags {
 #define RC_SOCKET_MADE_HERE \
     0xffu /* socket.listener: a connection to a backend. HTTP, and never anything else; all else of it is worker/backend's */
 #define RC_PIPE_NEAR 0x80000000u   /* in socket.pipe */
+#define RC_LEAVING_TRY 65536u      /* in socket.leaving, for each time that it was tried */
 #define RC_LEAVING_CROSSES 0xffffu /* in socket.leaving: another instance is being connected to */
 #define RC_LEAVING_LINKS 0xfffeu   /* in socket.leaving: it becomes a link of this worker (worker/link) */
+#define RC_LEAVING_WAITS \
+    0xfffdu /* in socket.leaving: its session is being moved: its request begins again when it is known where that is */
 
 /* Reading is put off for any of these. */
 #define RC_SOCKET_WAITS (RC_SOCKET_WAITS_UPLINK | RC_SOCKET_WAITS_REPLIES | RC_SOCKET_WAITS_RATE)
@@ -78,7 +81,7 @@ struct rc_socket {
     union {                  /* client */
         uint32_t resume_ds;  /* with WAITS_RATE: when it is read on; with WAITS_JOIN: when it is given up */
         uint32_t
-            leaving; /* LEAVING: the worker it goes to (RC_LEAVING_CROSSES: none), and 65536 for each time it was tried */
+            leaving; /* LEAVING: the worker it goes to (RC_LEAVING_CROSSES, RC_LEAVING_WAITS: none), and RC_LEAVING_TRY for each time it was tried */
         uint32_t pipe; /* with PIPE: the socket at the other end; RC_PIPE_NEAR: this is the end that was made here */
     };
     uint32_t received_ds; /* io: when the last bytes came, 1/10 s since boot */
@@ -95,9 +98,12 @@ struct rc_socket {
     uint8_t inflate_bits;   /* client: 0 = no compression agreed, else the client's window */
     uint8_t state;          /* enum rc_socket_state; those from HTTP to LINGER are client's, the others io's */
     uint8_t listener;       /* io: index in control->listeners, or RC_SOCKET_MADE_HERE */
-    uint8_t mode;           /* io: enum rc_io_mode */
-    uint8_t inflight;       /* io: enum rc_io_inflight */
-    uint8_t cancelled;      /* io: enum rc_io_inflight, of those in flight that are to be cancelled */
+    uint8_t mode : 7;       /* io: enum rc_io_mode */
+    uint8_t
+        tls : 1; /* io: it speaks TLS itself. What came in through a TLS listener and does not is an end of a pipe, */
+                 /* or of who spoke plain HTTP there */
+    uint8_t inflight;  /* io: enum rc_io_inflight */
+    uint8_t cancelled; /* io: enum rc_io_inflight, of those in flight that are to be cancelled */
 };
 _Static_assert(sizeof(struct rc_socket) == 64, "a socket is one cache line");
 

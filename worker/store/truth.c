@@ -19,6 +19,10 @@
 
 /* Events that clients are to answer, and those of whom it is waited for: two each, and some more. */
 #define RC_TRUTH_EMITS 16384u
+/* Calls of backends under way; beyond it clients are told that nobody can be asked. */
+#define RC_TRUTH_HOOKS(sockets) ((uint64_t)(sockets) + 65536u + 1u)
+/* What servers of applications are told; beyond it that is dropped. */
+#define RC_TRUTH_TELLINGS 262145u
 #define RC_TRUTH_ACKS(clients) (2 * (uint64_t)(clients) + 65536u)
 
 /* Sockets in namespaces, and those that the relay is still to be told of. */
@@ -71,6 +75,8 @@ static void truth_counts(uint32_t sockets, const struct rc_config *config, uint6
         [RC_TRUTH_POOL_emits] = RC_TRUTH_EMITS,
         [RC_TRUTH_POOL_acks] = RC_TRUTH_ACKS(sockets),
         [RC_TRUTH_POOL_recoverables] = recoverables_of(sockets, config),
+        [RC_TRUTH_POOL_hooks] = RC_TRUTH_HOOKS(sockets),
+        [RC_TRUTH_POOL_tellings] = RC_TRUTH_TELLINGS,
         [RC_TRUTH_POOL_link_lines] = RC_LINK_LINES,
         [RC_TRUTH_POOL_link_bonds] = (uint64_t)sockets + 1,
         [RC_TRUTH_POOL_link_members] = RC_TRUTH_LINK_MEMBERS(sockets),
@@ -302,4 +308,30 @@ uint64_t rc_truth_sid_token(const struct rc_truth *truth, uint32_t client, struc
     }
     const uint8_t *list = rc_heap_at(&truth->heap, engine->namespaces);
     return rc_sid_token(random, nsp, list[at]);
+}
+
+/* Of a namespace; 0: it is the client's own random, or of a socket that came back, or there is none. */
+static uint64_t own_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp)
+{
+    const uint64_t token = rc_truth_sid_token(truth, client, nsp);
+    const bool moved =
+        (rc_truth_engine(truth, client)->flags & RC_ENGINE_MOVED) != 0 && moved_token(truth, client, nsp) != 0;
+    return moved || token == rc_truth_client(truth, client)->random ? 0 : token;
+}
+
+/* *at: 1 + the entry in the list; 0: that of "/" comes first. */
+bool rc_truth_token_next(const struct rc_truth *truth, uint32_t client, uint32_t *at, uint64_t *token)
+{
+    const struct rc_engine *engine = rc_truth_engine(truth, client);
+    if (!rc_encoding_is_engine(rc_truth_client(truth, client)->encoding) || !(engine->flags & RC_ENGINE_SESSION)) {
+        return false;
+    }
+    *token = *at == 0 ? own_token(truth, client, RC_SPAN("/")) : 0;
+    *at += *at == 0;
+    while (*token == 0 && *at - 1 < engine->namespaces_bytes) {
+        const uint8_t *entry = (const uint8_t *)rc_heap_at(&truth->heap, engine->namespaces) + *at - 1;
+        *at += RC_NSP_ENTRY_HEAD + entry[1];
+        *token = own_token(truth, client, rc_span_of(entry + RC_NSP_ENTRY_HEAD, entry[1]));
+    }
+    return *token != 0;
 }

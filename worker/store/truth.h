@@ -27,12 +27,15 @@
 #include "common/records/envelope.h"
 #include "common/base/err.h"
 #include "common/base/span.h"
+#include "common/shm/handover.h"
 #include "common/shm/history.h"
 #include "common/shm/layout.h"
 #include "common/text/address.h"
 #include "worker/store/answering.h"
+#include "worker/store/beside.h"
 #include "worker/store/encoding.h"
 #include "worker/store/heap.h"
+#include "worker/store/hook.h"
 #include "worker/store/linked.h"
 #include "worker/store/moving.h"
 #include "worker/store/pool.h"
@@ -42,7 +45,7 @@
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 /* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
-#define RC_TRUTH_ABI 4u
+#define RC_TRUTH_ABI 8u
 
 /*
  * Life of a client:
@@ -125,69 +128,6 @@ struct rc_client {
 };
 _Static_assert(sizeof(struct rc_client) == 64, "a client is one cache line");
 
-enum rc_engine_flags {
-    RC_ENGINE_SESSION = 1u << 0,  /* the client is an Engine.IO session */
-    RC_ENGINE_PROBE = 1u << 1,    /* it is none: a WebSocket that wants to take the session `other` over */
-    RC_ENGINE_PROBED = 1u << 2,   /* of a probe: it was answered "3probe" */
-    RC_ENGINE_COUNTED = 1u << 3,  /* `address` is counted in the address limits */
-    RC_ENGINE_GOODBYE = 1u << 4,  /* it ends with the first request that finds nothing more for it */
-    RC_ENGINE_ROOT = 1u << 5,     /* it has joined the Socket.IO namespace "/" */
-    RC_ENGINE_UPGRADED = 1u << 6, /* it began with polling, and a WebSocket has taken it over */
-    RC_ENGINE_PONG_DUE = 1u << 7, /* its ping was not answered yet: `ping_ds` is when it is given up */
-    RC_ENGINE_CUT =
-        1u << 8, /* with GOODBYE: it was too slow, and ends with its next request whatever there is for it */
-    RC_ENGINE_MOVED =
-        1u << 9, /* some of its sockets came back: their sids are not of this place (struct rc_recoverable) */
-};
-
-/* Why a session ends, as [[event]] rows of "disconnect" are told. */
-enum rc_engine_why {
-    RC_ENGINE_WHY_CLOSED,   /* nothing was noted: the client went, or the hub sent it away */
-    RC_ENGINE_WHY_SILENT,   /* it did not answer a ping */
-    RC_ENGINE_WHY_BROKEN,   /* it did what the protocol does not know */
-    RC_ENGINE_WHY_OVERLAP,  /* it sent a request while another one of its kind waited */
-    RC_ENGINE_WHY_SENT_OFF, /* a backend sent it away */
-    RC_ENGINE_WHY_SERVER,   /* something of ours: no memory, too slow, the server is shutting down */
-};
-
-/*
- * What a client has beside as an Engine.IO session: truth->engines, by the client's index. Others never touch theirs.
- * Written by worker/engine.
- */
-struct rc_engine {
-    uint64_t secret;           /* of the session id; 0 = none */
-    struct rc_address address; /* whose session it is, while no socket carries it */
-    uint32_t poll;             /* socket + 1 whose GET waits; 0 = none. Private to this process */
-    uint32_t post;             /* socket + 1 whose POST is being carried out; 0 = none. Private to this process */
-    uint32_t other;            /* probe: the session; session: its probe; 0 = none */
-    uint32_t
-        deadline_ds; /* in 1/100 s since boot: until then it has joined a namespace, or a probe has upgraded; 0 = none */
-    uint32_t ping_ds;    /* likewise: next ping, or the pong's deadline when RC_ENGINE_PONG_DUE */
-    uint32_t namespaces; /* heap block of the joined namespaces but "/": times, bytes and name of each; 0 = none */
-    uint32_t packet;     /* heap block: an event whose attachments are still to come; 0 = none */
-    uint16_t namespaces_bytes; /* in it */
-    uint16_t flags;            /* enum rc_engine_flags */
-    uint32_t auth;      /* heap block: what it said who it is when it connected to its namespaces; 0 = nothing kept */
-    uint8_t left;       /* how many namespaces it has left: what makes the next sids others */
-    uint8_t root_times; /* `left` when it joined "/" */
-    uint8_t why;        /* enum rc_engine_why */
-    uint8_t returning;  /* 1: a socket of it is coming back: it stays RC_CLIENT_WAITS_JOIN until that is there */
-};
-_Static_assert(sizeof(struct rc_engine) == 64, "an Engine.IO session is one cache line");
-
-/*
- * The same of a client of the Pusher Channels protocol, in the same place: it is no session of Engine.IO. Written by worker/pusher.
- */
-struct rc_pusher {
-    uint32_t members;    /* heap block: who it is in its presence channels (pusher_members.h); 0 = it is in none */
-    uint32_t rate_ds;    /* when the running time of its client events began, in 1/10 s since boot */
-    uint32_t rate_count; /* so many in it */
-    uint8_t app;         /* index in config.pusher_apps; they do not change their places while the broker runs */
-    bool ended;          /* it was told an error that ends it: what it still says means nothing */
-    uint8_t pad[50];
-};
-_Static_assert(sizeof(struct rc_pusher) == sizeof(struct rc_engine), "they share their places");
-
 enum rc_subscription_flags {
     RC_SUBSCRIPTION_CURSOR = 1u << 0, /* `cursor` is meaningful: the subscription is not at group.served */
     RC_SUBSCRIPTION_LATEST =
@@ -224,11 +164,13 @@ enum rc_channel_flags {
     RC_CHANNEL_HERE = 1u << 10, /* of this worker alone: the relay knows nothing of it (worker/hub/here.c) */
     RC_CHANNEL_HELD = 1u << 11, /* clients who hear it are about to come from another worker: it is wanted */
     RC_CHANNEL_WANTS_RETAINED = 1u << 8, /* some of those who wait are to get its retained values first */
+    RC_CHANNEL_AWAITED = 1u << 12,       /* somebody has all of its history, and waits for more (rc_recover_waits) */
 };
 
 struct rc_channel {
     uint64_t hash;
-    uint64_t token;   /* of the last RC_UP_INTEREST_ADD; its acknowledgement carries it back */
+    uint64_t
+        token; /* of the last RC_UP_INTEREST_ADD; its acknowledgement carries it back. With HERE: who has made it (worker/link/share.c) */
     uint32_t name;    /* heap block of the name */
     uint32_t groups;  /* first of its groups; 0 = none */
     uint32_t pending; /* first of the subscribe requests that wait for the relay; 0 = none */
@@ -466,6 +408,8 @@ struct rc_user {
     POOL(emits, struct rc_emit)                 \
     POOL(acks, struct rc_ack)                   \
     POOL(recoverables, struct rc_recoverable)   \
+    POOL(hooks, struct rc_hook)                 \
+    POOL(tellings, struct rc_telling)           \
     POOL(link_lines, struct rc_link_line)       \
     POOL(link_bonds, struct rc_link_bond)       \
     POOL(link_members, struct rc_link_member)
@@ -524,6 +468,26 @@ struct rc_truth_interests {
     uint32_t pad;
 };
 
+/* Slots that connections are just being accepted into, while nothing else is said of them (worker/io/arrive.c). */
+#define RC_ARRIVALS_MAX 64u
+struct rc_truth_arrivals {
+    uint32_t socket[RC_ARRIVALS_MAX]; /* and 1; 0 = none */
+    uint8_t listener[RC_ARRIVALS_MAX];
+};
+
+/*
+ * The message of the inbox that is just being taken (worker/io/place.c). It stays in the inbox until all that it brings is here:
+ *
+ *   NONE ─▶ BEGUN: a killed worker's successor takes back what is here of it, and tells nobody ─▶ DONE: it is here, and goes out of the inbox ─▶ NONE
+ */
+enum rc_coming_phase { RC_COMING_NONE, RC_COMING_BEGUN, RC_COMING_DONE };
+struct rc_truth_coming {
+    struct rc_handover head; /* by which the message is known */
+    uint64_t random;         /* move: of the client that it brings, before that is here; 0 = none */
+    uint32_t socket;         /* and 1: the slot it goes into; 0 = none is known yet */
+    uint32_t phase;          /* enum rc_coming_phase */
+};
+
 /* See worker/store/receiving.h. */
 struct rc_truth_receiving {
     uint32_t socket; /* and 1; 0 = nobody's input, or nothing is known of it */
@@ -570,6 +534,13 @@ struct rc_truth_layout {
     struct rc_truth_pool pools[RC_TRUTH_POOL_COUNT];
     uint64_t homes_offset;
     struct rc_truth_move move;
+    uint64_t telling_count; /* counts what servers of applications are told: the newest one's number */
+    struct rc_truth_arrivals arrivals;
+    struct rc_truth_coming coming;
+    struct rc_truth_acking acking;
+    uint32_t
+        recovery_hole; /* the relay may lack something that linked applications have said, and was not told that it does (worker/link/recovery.c) */
+    uint32_t pad_end;
 };
 
 struct rc_truth {
@@ -603,6 +574,8 @@ struct rc_truth {
     struct rc_pool emits;
     struct rc_pool acks;
     struct rc_pool recoverables;
+    struct rc_pool hooks;
+    struct rc_pool tellings;
     struct rc_pool link_lines;
     struct rc_pool link_bonds;
     struct rc_pool link_members;
@@ -735,6 +708,17 @@ static inline struct rc_recoverable *rc_truth_recoverable(const struct rc_truth 
 {
     return (struct rc_recoverable *)rc_pool_at(&truth->recoverables, index);
 }
+
+static inline struct rc_hook *rc_truth_hook(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_hook *)rc_pool_at(&truth->hooks, index);
+}
+
+static inline struct rc_telling *rc_truth_telling(const struct rc_truth *truth, uint32_t index)
+{
+    return (struct rc_telling *)rc_pool_at(&truth->tellings, index);
+}
+
 static inline struct rc_link_line *rc_truth_link_line(const struct rc_truth *truth, uint32_t index)
 {
     return (struct rc_link_line *)rc_pool_at(&truth->link_lines, index);
@@ -756,6 +740,9 @@ struct rc_span rc_truth_recoverable_nsp(const struct rc_truth *truth, const stru
 
 /* Token of the sid that the client has in a Socket.IO namespace; 0: it has not joined it. */
 uint64_t rc_truth_sid_token(const struct rc_truth *truth, uint32_t client, struct rc_span nsp);
+/* The tokens by which a session's sids name it, but for its client's own random and those of sockets that came back, one after another; *at
+ * begins at 0. False: there are no more. */
+bool rc_truth_token_next(const struct rc_truth *truth, uint32_t client, uint32_t *at, uint64_t *token);
 /* Where a namespace but "/" stands in engine->namespaces, and its entry's bytes; at the end of the list when it does not. */
 uint32_t rc_truth_find_nsp(const struct rc_truth *truth, const struct rc_engine *engine, struct rc_span nsp);
 #define RC_NSP_ENTRY_HEAD 2u /* times, bytes */

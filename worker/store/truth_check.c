@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/config/backend.h"
 #include "worker/store/pusher_members.h"
 #include "worker/store/truth_check_channels.h"
 #include "worker/store/truth_check_links.h"
@@ -228,6 +229,18 @@ static int check_engine(struct rc_truth_found *found, uint32_t c)
     return 0;
 }
 
+/* The place that its id names; of a session sids are made of it. */
+static int check_home(struct rc_truth_found *found, uint32_t c)
+{
+    const struct rc_client *client = rc_truth_client(found->truth, c);
+    const struct rc_home *home = &found->truth->homes[c];
+    RC_FOUND_MUST(found,
+                  !client->guest || (home->worker < RC_WORKERS_MAX &&
+                                     (!rc_encoding_is_engine(client->encoding) || home->slot <= RC_SID_SLOT_MAX)),
+                  "client %u came from worker %u, slot %u", c, home->worker, home->slot);
+    return 0;
+}
+
 static int check_client(struct rc_truth_found *found, uint32_t c)
 {
     const struct rc_truth *truth = found->truth;
@@ -242,6 +255,7 @@ static int check_client(struct rc_truth_found *found, uint32_t c)
                   "client %u is carried by socket %u, which does not know", c, client->socket);
     RC_FOUND_MUST(found, client->endpoint < RC_CONFIG_ENDPOINTS_MAX || client->endpoint == RC_ENDPOINT_PATH,
                   "client %u is of end point %u", c, client->endpoint);
+    RC_FOUND_TRY(check_home(found, c));
     found->clients_high = c;
     RC_FOUND_TRY(check_output(found, client->output, "client", c));
     RC_FOUND_MUST(found,
@@ -464,6 +478,41 @@ static int check_recoverables(struct rc_truth_found *found)
     return 0;
 }
 
+/* --- what backends are asked ------------------------------------------------------------------------------------------ */
+
+/* Clients of hooks may have gone. */
+static int check_hooks(struct rc_truth_found *found)
+{
+    for (uint32_t i = 1; i < found->highs[RC_TRUTH_POOL_hooks]; i++) {
+        const struct rc_hook *hook = rc_truth_hook(found->truth, i);
+        if (hook->attempt == 0) {
+            continue;
+        }
+        RC_FOUND_TRY(rc_truth_found_object(found, RC_TRUTH_POOL_hooks, i, "hook", i));
+        RC_FOUND_MUST(found, hook->client == 0 || hook->client < found->highs[RC_TRUTH_POOL_clients],
+                      "hook %u is of client %u, which never was", i, hook->client);
+        RC_FOUND_MUST(found,
+                      hook->nsp_bytes <= RC_NSP_MAX && hook->id_bytes <= sizeof(hook->id) &&
+                          hook->kind < RC_BACKEND_CALL_KINDS && memchr(hook->call, 0, sizeof(hook->call)) != NULL,
+                      "hook %u has a namespace of %u bytes, an id of %u, kind %u", i, hook->nsp_bytes, hook->id_bytes,
+                      hook->kind);
+        RC_FOUND_TRY(rc_truth_found_block(found, hook->request, hook->request_bytes, RC_TRUTH_BYTES_INPUTS, "hook", i));
+        RC_FOUND_TRY(rc_truth_found_block(found, hook->reply, hook->reply_bytes, RC_TRUTH_BYTES_INPUTS, "hook", i));
+    }
+    for (uint32_t i = 1; i < found->highs[RC_TRUTH_POOL_tellings]; i++) {
+        const struct rc_telling *telling = rc_truth_telling(found->truth, i);
+        if (telling->number == 0) {
+            continue;
+        }
+        RC_FOUND_TRY(rc_truth_found_object(found, RC_TRUTH_POOL_tellings, i, "telling", i));
+        RC_FOUND_MUST(found, telling->text != 0, "telling %u says nothing", i);
+        RC_FOUND_MUST(found, telling->kind == RC_TELLING_WEBHOOK || telling->kind == RC_TELLING_DISCONNECT,
+                      "telling %u is of kind %u", i, telling->kind);
+        RC_FOUND_TRY(rc_truth_found_block(found, telling->text, telling->bytes, RC_TRUTH_BYTES_INPUTS, "telling", i));
+    }
+    return 0;
+}
+
 static int check_tls_bytes(struct rc_truth_found *found, uint32_t s, uint32_t block, uint32_t sent)
 {
     if (block == 0) {
@@ -496,6 +545,19 @@ static int check_tls(struct rc_truth_found *found)
     return 0;
 }
 
+/* --- clients that move ------------------------------------------------------------------------------------------------- */
+
+/* The list of the last barrier, and with whom. */
+static int check_move(struct rc_truth_found *found)
+{
+    const struct rc_truth_move *move = &found->truth->layout->move;
+    RC_FOUND_MUST(found,
+                  move->role <= RC_MOVE_TAKES && move->count <= RC_MOVE_CLIENTS_MAX &&
+                      (move->role == RC_MOVE_NONE || move->peer < RC_WORKERS_MAX),
+                  "%u clients move in role %u with worker %u", move->count, move->role, move->peer);
+    return 0;
+}
+
 /* --- the whole ------------------------------------------------------------------------------------------------------- */
 
 static int check_all(struct rc_truth_found *found)
@@ -505,6 +567,7 @@ static int check_all(struct rc_truth_found *found)
                   hub->fragile_log, hub->fragile_output);
     RC_FOUND_MUST(found, hub->in_turn == 0 || found->truth->cut, "turn %u is running", hub->turn);
     RC_FOUND_TRY(rc_truth_check_channels(found));
+    RC_FOUND_TRY(check_move(found));
     RC_FOUND_TRY(check_clients(found));
     RC_FOUND_TRY(check_sessions(found));
     RC_FOUND_TRY(check_replays(found));
@@ -514,6 +577,7 @@ static int check_all(struct rc_truth_found *found)
         RC_FOUND_TRY(check_socket(found, s));
     }
     RC_FOUND_TRY(check_recoverables(found));
+    RC_FOUND_TRY(check_hooks(found));
     RC_FOUND_TRY(rc_truth_check_links(found));
     RC_FOUND_TRY(check_tls(found));
     return check_emits(found);

@@ -16,10 +16,19 @@ static bool repair_is_client(const struct rc_truth *truth, uint32_t index)
     return repair_in(&truth->clients, index) && rc_truth_client(truth, index)->random != 0;
 }
 
+/* Who was just coming comes again, and goes from here without a word (worker/move/take.c). */
+static bool repair_comes_again(const struct rc_truth *truth, uint64_t random, uint32_t socket)
+{
+    const struct rc_truth_coming *coming = &truth->layout->coming;
+    return coming->phase == RC_COMING_BEGUN &&
+           ((random != 0 && coming->random == random) || (socket != RC_SOCKET_NONE && coming->socket == socket + 1));
+}
+
 void rc_truth_give_up_client(struct rc_truth *truth, uint32_t index, struct rc_truth_repaired *repaired)
 {
     struct rc_client *client = rc_truth_client(truth, index);
-    if (client->random != 0 && !(client->flags & RC_CLIENT_BROKEN)) {
+    if (client->random != 0 && !repair_comes_again(truth, client->random, client->socket) &&
+        !(client->flags & RC_CLIENT_BROKEN)) {
         client->flags |= RC_CLIENT_BROKEN;
         repaired->clients++;
     }
@@ -33,7 +42,7 @@ static bool repair_lives(const struct rc_socket *socket)
 void rc_truth_give_up_socket(struct rc_truth *truth, uint32_t index, struct rc_truth_repaired *repaired)
 {
     struct rc_socket *socket = &truth->sockets[index];
-    if (!repair_lives(socket)) {
+    if (!repair_lives(socket) || repair_comes_again(truth, 0, index)) {
         return;
     }
     if (repair_is_client(truth, socket->client)) {

@@ -350,6 +350,11 @@ static void lists_answers(struct lists *lists)
             one->random = 0; /* its client was just going */
         }
     }
+    for (uint32_t i = 1; i < truth->hooks.high; i++) {
+        struct rc_hook *hook = rc_truth_hook(truth, i);
+        hook->request_bytes = hook->request == 0 ? 0 : hook->request_bytes;
+        hook->reply_bytes = hook->reply == 0 ? 0 : hook->reply_bytes;
+    }
 }
 
 int rc_truth_repair_lists(struct rc_truth *truth)

@@ -31,6 +31,7 @@ enum rc_ask_kind {
     RC_ASK_RULES,    /* questions of rows about rooms: likewise */
     RC_ASK_IDENTITY, /* who a client is: as those of clients */
     RC_ASK_LIMIT,    /* limits that instances share: in the record's head */
+    RC_ASK_LINK,     /* who comes back to an application behind links: likewise */
     RC_ASK_KINDS,
 };
 

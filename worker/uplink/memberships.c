@@ -132,7 +132,8 @@ static int write_queue(struct rc_memberships *members)
 
 /* --- changes --------------------------------------------------------------------------------------------------------- */
 
-static void user_of(const struct rc_memberships *members, uint32_t index, struct rc_span channel, struct as_whom *whom)
+/* False: nobody is told of it: it only watches who is in the channel. */
+static bool user_of(const struct rc_memberships *members, uint32_t index, struct rc_span channel, struct as_whom *whom)
 {
     const struct rc_client *client = rc_truth_client(members->truth, index);
     struct rc_pusher_member member;
@@ -140,6 +141,9 @@ static void user_of(const struct rc_memberships *members, uint32_t index, struct
     whom->flags = 0;
     if (rc_encoding_is_pusher(client->encoding)) { /* each of its authorisations says so */
         if (rc_pusher_member_find(members->truth, index, channel, &member)) {
+            if (member.user.count == 0) {
+                return false;
+            }
             whom->user = rc_span_of(whom->scratch, rc_member_write(whom->scratch, member.user, member.info));
             whom->flags = RC_ENVELOPE_MEMBER;
         }
@@ -147,6 +151,7 @@ static void user_of(const struct rc_memberships *members, uint32_t index, struct
         const struct rc_user *user = rc_truth_user(members->truth, client->user);
         whom->user = rc_span_of(user->id, user->id_bytes);
     }
+    return true;
 }
 
 void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint32_t channel_index, bool joined)
@@ -166,7 +171,9 @@ void rc_memberships_changed(struct rc_memberships *members, uint32_t index, uint
     const struct rc_client_ref ref = rc_truth_ref(truth, members->worker, index);
     const struct rc_span name = rc_truth_channel_name(members->truth, channel);
     struct as_whom whom;
-    user_of(members, index, name, &whom);
+    if (!user_of(members, index, name, &whom)) {
+        return;
+    }
     if (members->queue != NULL || write_change(members, &ref, name, whom.user, whom.flags, joined) < 0) {
         member_enqueue(members, &ref, name, whom.user, whom.flags, joined);
     }
@@ -195,8 +202,8 @@ static int tell_client(struct rc_memberships *members, uint32_t index)
         }
         struct as_whom whom;
         const struct rc_span name = rc_truth_channel_name(members->truth, channel);
-        user_of(members, index, name, &whom);
-        if (write_change(members, &ref, name, whom.user, whom.flags, true) < 0) {
+        if (user_of(members, index, name, &whom) &&
+            write_change(members, &ref, name, whom.user, whom.flags, true) < 0) {
             members->next_subscription = place;
             return -EAGAIN;
         }

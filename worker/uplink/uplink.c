@@ -277,6 +277,12 @@ void rc_uplink_release(struct rc_uplink *uplink, uint64_t position)
     }
 }
 
+bool rc_uplink_settled(struct rc_uplink *uplink)
+{
+    /* In this order: the relay writes what it makes of a record before it gives that back. */
+    return rc_ring_used(&uplink->up) == 0 && !rc_ring_readable(&uplink->down);
+}
+
 bool rc_uplink_due(struct rc_uplink *uplink)
 {
     return (!uplink->held && rc_ring_readable(&uplink->down)) || (uplink->waiters.count > 0 && rc_uplink_room(uplink));

@@ -99,6 +99,8 @@ void rc_uplink_leave(struct rc_uplink *uplink, uint32_t socket);
  * else. */
 bool rc_uplink_served(struct rc_uplink *uplink, uint32_t socket, uint64_t position);
 
+/* Has the relay taken all that was told it, and was all read that it has said since? What it makes of the last words is there then. */
+bool rc_uplink_settled(struct rc_uplink *uplink);
 /* Anything for this worker to do: records, or room that connections wait for. */
 bool rc_uplink_due(struct rc_uplink *uplink);
 

@@ -8,6 +8,8 @@ const { nspKey, short } = require("./links.js");
 
 const EVENT = 2;
 const ROOM_MAX = 1024; // bytes, its type included
+const RETURNING_MAX = 4096; // broadcasts that are kept for one client that comes back, from when it asks until it is there
+const RETURNING_MS = 60000;
 
 /* `42` and "42" are two rooms. */
 const roomKey = (room) => {
@@ -35,6 +37,36 @@ const unpack = (bytes) => JSON.parse(bytes.toString(), (_, value) => {
   return value[1] === "b" ? Buffer.from(value.slice(2), "base64") : value.slice(1);
 });
 
+/* Is it for who comes back, too? */
+const isKept = (nsp, packet, flags) => nsp.server.opts.connectionStateRecovery && packet.type === EVENT && packet.id === undefined && flags?.volatile === undefined;
+
+/* A client that comes back: from the question for its session until its socket is there, what is broadcast is neither in the answer nor sent to it. */
+class Returning {
+  constructor() {
+    Object.assign(this, { heard: [], known: new Set(), lost: false });
+  }
+
+  hear(said) {
+    if (this.sid !== undefined && !this.isFor(said)) return;
+    if (this.heard.length >= RETURNING_MAX) this.lost = true;
+    else this.heard.push(said);
+  }
+
+  /* `known`: offsets of what the answer has. */
+  is(sid, rooms, known) {
+    Object.assign(this, { sid, rooms: new Set([sid, ...rooms]), known });
+  }
+
+  isFor({ offset, rooms, except }) {
+    const among = (names) => [...(names ?? [])].some((room) => this.rooms.has(room));
+    return !this.known.has(offset) && (rooms.size === 0 || among(rooms)) && !among(except);
+  }
+
+  take() {
+    return this.heard.splice(0).filter((said) => this.isFor(said));
+  }
+}
+
 /* The class for one application: socket.io makes an instance of it for each namespace. */
 const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbeat {
   constructor(nsp) {
@@ -46,6 +78,7 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
     this.outgoing = false; // does anybody listen to what goes out?
     this.offsets = 0;
     this.dirty = new Set();
+    this.returning = new Set(); // clients that come back: what is said meanwhile is for them, too
     if (links.settings.resume) this.prepareResume();
     links.enter(this);
   }
@@ -78,6 +111,7 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
 
   connected(socket, rooms) {
     this.members.add(socket.id);
+    this.returned(socket);
     if (!socket.conn.link) return void this.direct.add(socket.id);
     this.tell(socket.id, "JOIN", 0, rooms);
     this.touch(socket);
@@ -113,20 +147,29 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
     if (rooms.size > LIST_MAX || except?.size > LIST_MAX) return this.broadcastOneByOne(packet, opts);
     packet.nsp = this.nsp.name;
     let offset = "";
-    if (this.nsp.server.opts.connectionStateRecovery && packet.type === EVENT && packet.id === undefined && flags.volatile === undefined) {
+    if (isKept(this.nsp, packet, flags)) {
       packet.data.push((offset = this.nextOffset()));
     }
+    const { data } = packet; // encoding takes bytes out of the packet
     const messages = this.encoder.encode(packet);
+    if (offset) for (const one of this.returning) one.hear({ offset, data, messages, rooms, except });
     if (this.outgoing || links.engine.watched) this.show(packet, messages, opts);
     if (this.direct.size > 0) this.apply(opts, (socket) => this.direct.has(socket.id) && socket.client._packet(messages, { ...flags, preEncoded: true }));
-    // To one of its own sockets, as all emits with recovery are: the others need not look at it.
-    const own = rooms.size === 1 && this.nsp.sockets.get(rooms.values().next().value)?.conn.link;
+    const own = this.aloneIn(rooms);
     const sent = links.broadcast({
       key: this.key, rooms: keysOf(rooms), except: keysOf(except), offset, messages,
       flags: (flags.volatile ? FLAGS.VOLATILE : 0) | (flags.compress === false ? FLAGS.PLAIN : 0) | (flags.local ? FLAGS.LOCAL : 0),
-      ...(own && { home: own, only: [own] }),
+      ...(own && (offset ? { only: new Set([own, links.keeper]) } : { home: own, only: [own] })),
     });
     if (!sent) links.report("a broadcast that is larger than a link carries was not sent");
+  }
+
+  /* The line of a socket that these rooms are for and nobody else, as they are in all emits with recovery: the others need not look at it. Any other one
+   * may join a socket's room, in any process. */
+  aloneIn(rooms) {
+    const [room] = rooms;
+    if (rooms.size !== 1 || this.nodesMap.size > 0 || this.rooms.get(room)?.size !== 1) return undefined;
+    return this.rooms.get(room).has(room) ? this.nsp.sockets.get(room)?.conn.link : undefined;
   }
 
   /* Each receiver's listeners are told, where there are any. */
@@ -139,6 +182,7 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
   }
 
   broadcastOneByOne(packet, opts) {
+    if (isKept(this.nsp, packet, opts.flags)) links.blind();
     if (!opts.flags?.local) this.publish({ type: MessageType.BROADCAST, data: { packet, opts: plain(opts) } });
     Adapter.prototype.broadcast.call(this, packet, opts);
   }
@@ -210,18 +254,56 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
   /* --- clients that come back ------------------------------------------------------------------------------------------ */
 
   persistSession({ sid, pid, rooms, data }) {
-    if (links.detached || !links.settings.recovery) return;
-    links.primary?.send("KEEP", 0, 0, this.key, short(sid, 128), pid, "", bytesOf(data), keysOf(rooms).slice(0, LIST_MAX));
+    if (links.detached || !links.settings.recovery || sid === this.replacing) return;
+    const keys = keysOf(rooms);
+    // In more rooms than a frame has: with some of them it would be somebody else, so it is somebody new.
+    if (keys.length <= LIST_MAX) links.keeper?.send("KEEP", 0, 0, this.key, short(sid, 128), pid, "", bytesOf(data), keys);
   }
 
   async restoreSession(pid, offset) {
-    const session = await links.restore(this.key, pid, offset);
-    if (!session) return null;
+    const one = new Returning();
+    this.returning.add(one);
+    try {
+      const session = await links.restore(this.key, pid, offset);
+      if (session) return this.restored(one, pid, session);
+    } catch (error) {
+      links.report(`a session that came back is none: ${error.message}`);
+    }
+    this.returning.delete(one);
+    return null;
+  }
+
+  restored(one, pid, session) {
     const missedPackets = [];
     const decoder = new this.nsp.server._parser.Decoder();
     decoder.on("decoded", ({ data }) => missedPackets.push(data));
     for (const message of session.missed.flat()) decoder.add(message);
-    return { sid: session.sid, pid, rooms: session.rooms.map(roomOf).filter((room) => room !== undefined), data: session.data ? JSON.parse(session.data) : {}, missedPackets };
+    const rooms = session.rooms.map(roomOf).filter((room) => room !== undefined);
+    this.replace(session.sid);
+    one.is(session.sid, rooms, new Set(missedPackets.map((data) => data.at(-1))));
+    missedPackets.push(...one.take().map(({ data }) => data));
+    setTimeout(() => this.returning.delete(one), RETURNING_MS).unref(); // it has gone again
+    return { sid: session.sid, pid, rooms, data: session.data ? JSON.parse(session.data) : {}, missedPackets };
+  }
+
+  /* Whose session came back has lost the connection that it had, whether that was said here already or not: its end must not be that of the new one. */
+  replace(sid) {
+    const former = this.nsp.sockets.get(sid)?.conn;
+    if (!former) return;
+    this.replacing = sid; // its session is had: it is not kept for another time
+    former.close(true);
+    former.onLost?.("transport close");
+    this.replacing = undefined;
+  }
+
+  /* It hears for itself from here on. */
+  returned(socket) {
+    for (const one of this.returning) {
+      if (one.sid !== socket.id) continue;
+      this.returning.delete(one);
+      if (one.lost) setImmediate(() => socket.conn.close()); // it comes again, and is somebody new
+      for (const { messages } of one.take()) socket.client._packet(messages, { preEncoded: true });
+    }
   }
 
   /* --- clients of a process that is gone ------------------------------------------------------------------------------- */

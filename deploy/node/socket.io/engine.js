@@ -14,6 +14,8 @@ const DEFAULTS = {
 const ERRORS = ["Transport unknown", "Session ID unknown", "Bad handshake method", "Bad request", "Forbidden", "Unsupported protocol version"];
 const [BAD_REQUEST, FORBIDDEN] = [3, 4];
 
+const JSON_MAX = 64 * 1024; // bytes of ACCEPT and of REJECT
+
 const isText = (value) => typeof value === "string";
 
 /* What ringcast says of a request, looked at before anything is made of it. */
@@ -25,6 +27,13 @@ function checked(open, what) {
   return open;
 }
 
+/* Whatever stands before it: clients choose what they ask for, and some of that is no URL. */
+function queryOf(url) {
+  const [target] = url.split("#", 1);
+  const at = target.indexOf("?");
+  return Object.fromEntries(new URLSearchParams(at < 0 ? "" : target.slice(at + 1)));
+}
+
 /* The client's request, as middlewares and socket.request know it. Its socket is only a description. */
 function requestOf({ method, url, headers, address, port, secure }) {
   const peer = Object.assign(new EventEmitter(), { remoteAddress: address, remotePort: port, encrypted: secure, readable: false, writable: false, destroy() {}, setTimeout() {} });
@@ -33,7 +42,7 @@ function requestOf({ method, url, headers, address, port, secure }) {
   const known = {};
   for (let i = 0; i + 1 < headers.length; i += 2) request._addHeaderLine(headers[i].toLowerCase(), headers[i + 1], known);
   request.headers = known;
-  request._query = Object.fromEntries(new URL(url, "http://localhost").searchParams);
+  request._query = queryOf(url);
   request.push(null);
   return request;
 }
@@ -88,6 +97,7 @@ class Connection extends EventEmitter {
     Object.assign(this, { readyState: "open", upgraded: false, upgrading: false, writeBuffer: [], transport: new Transport(open.transport, open.sid) });
     // Namespaces that the client is in already, and does not know of another process (docs/link.md): name -> what SESSION said.
     this.resuming = new Map(open.resume?.map((entry) => [entry.nsp, entry]));
+    this.cameAgain = Boolean(open.resume);
     this.silent = false;
   }
 
@@ -194,7 +204,7 @@ class Connection extends EventEmitter {
 class Engine extends EventEmitter {
   constructor(io, links, opts) {
     super();
-    Object.assign(this, { io, links, opts: { ...DEFAULTS, ...opts }, clients: {}, clientsCount: 0, middlewares: [], watched: false });
+    Object.assign(this, { io, links, opts: { ...DEFAULTS, ...opts }, clients: {}, clientsCount: 0, middlewares: [], watched: false, resumes: true });
     // Who asks for the headers of handshakes has to be asked.
     this.on("newListener", (name) => /^(initial_headers|headers)$/.test(name) && setImmediate(() => this.reconsider()));
     this.watch(io.encoder);
@@ -250,7 +260,7 @@ class Engine extends EventEmitter {
       link.connections.delete(number);
       act(...values);
     };
-    const reject = once((status, headers, body, type) => link.send("REJECT", 0, number, JSON.stringify({ status, headers, body, type })));
+    const reject = once((status, headers, body, type) => this.decide(link, "REJECT", number, { status, headers, body, type }, { status, headers }, { status }));
     const answer = new Answer(request, () => {
       reject(answer.statusCode < 400 ? 403 : answer.statusCode, answer.pairs, Buffer.concat(answer.body).toString(), String(answer.getHeader("content-type") ?? "text/plain"));
     });
@@ -268,7 +278,7 @@ class Engine extends EventEmitter {
       this.emit("initial_headers", headers, request);
       this.emit("headers", headers, request);
       answer.writeHead(200, headers);
-      link.send("ACCEPT", 0, number, JSON.stringify({ headers: answer.pairs }));
+      this.decide(link, "ACCEPT", number, { headers: answer.pairs }, {});
       if (open.transport === "polling") answer.end(); // where sessions are saved, as behind any answer
       this.connect(link, number, open, request);
     });
@@ -281,13 +291,28 @@ class Engine extends EventEmitter {
     });
   }
 
+  /* The first of these that the link carries: what is too large would end it, for everybody. */
+  decide(link, name, number, ...answers) {
+    const texts = answers.map((answer) => JSON.stringify(answer));
+    const at = texts.findIndex((text) => Buffer.byteLength(text) <= JSON_MAX);
+    if (at > 0) this.links.report(`an answer to a handshake of ${Buffer.byteLength(texts[0])} bytes, more than a link carries: the client gets ${Object.keys(answers[at]).join(" and ") || "nothing"} of it`);
+    link.send(name, 0, number, texts[at]);
+  }
+
   run(request, answer, done) {
     const list = this.middlewares.slice();
     const next = (i) => (i === list.length ? done() : list[i](request, answer, (error) => (error ? done(error) : next(i + 1))));
     next(0);
   }
 
+  /* Who was another process's before comes once more, as somebody new: also who has come already, from a process that said of nobody what he is in. */
+  neverResume() {
+    this.resumes = false;
+    for (const connection of Object.values(this.clients)) if (connection.cameAgain) connection.close(true);
+  }
+
   connect(link, number, open, request) {
+    if (open.resume && !this.resumes) return link.send("CLOSE", FLAGS.DISCARD, number);
     const connection = new Connection(this, link, number, open, request);
     link.connections.set(number, connection);
     this.clients[connection.id] = connection;
@@ -298,7 +323,9 @@ class Engine extends EventEmitter {
     // Namespaces are joined as clients join them, whatever the parser.
     for (const { nsp, auth } of open.resume) {
       if (connection.protocol === 3 && nsp === "/") continue; // is connected with the connection
-      for (const data of this.io.encoder.encode({ type: CONNECT, nsp, data: auth ?? {} })) connection.onData(data);
+      // Clients of Socket.IO 2 say it in the query of the namespace.
+      const packet = connection.protocol === 3 ? { nsp: auth ? `${nsp}?${new URLSearchParams(auth)}` : nsp } : { nsp, data: auth ?? {} };
+      for (const data of this.io.encoder.encode({ type: CONNECT, ...packet })) connection.onData(data);
     }
   }
 
@@ -326,4 +353,4 @@ function cookieOf({ name = "io", path = "/", httpOnly = true, sameSite = "lax", 
   return [...parts, httpOnly && "HttpOnly", secure && "Secure", same && `SameSite=${same[0].toUpperCase()}${same.slice(1)}`].filter(Boolean).join("; ");
 }
 
-module.exports = { Engine };
+module.exports = { Engine, queryOf };

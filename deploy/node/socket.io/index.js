@@ -23,16 +23,45 @@ function settingsOf(io, { secret = process.env.RINGCAST_LINK_SECRET, path, resum
   };
 }
 
+/* Has the application chosen an adapter, by its options or by io.adapter()? What socket.io itself takes is none: another server of its copy has
+ * it, too. (By no name: bundlers change those.) */
+function hasOwnAdapter(io) {
+  let Server; // socket.io's own class, whatever the application derives from it
+  for (let its = Object.getPrototypeOf(io); its !== null; its = Object.getPrototypeOf(its)) {
+    if (Object.hasOwn(its, "adapter")) Server = its.constructor;
+  }
+  const { connectionStateRecovery } = io.opts;
+  return Boolean(io.opts.adapter) || io.adapter() !== new Server(undefined, { connectionStateRecovery }).adapter();
+}
+
+/* Whatever adapter the application chooses later has all namespaces from there on: other processes do not wait for answers of ours. Nor does it say
+ * what sockets are in: no client can be resumed. */
+function giveWay(io, links, engine) {
+  const { adapter } = io;
+  io.adapter = function (...args) {
+    const result = adapter.apply(io, args);
+    if (args.length === 0) return result;
+    links.settings.resume = false;
+    engine.neverResume();
+    for (const own of [...links.adapters.values()]) if (own.nsp.adapter !== own) own.close();
+    return result;
+  };
+}
+
 /* Binds the application's `io` (a Server of the package socket.io, 3.1.2 or later) to clients that ringcast holds. Returns what watches
  * the links: `links.size` of them, events `attach` and `detach`. */
 function attach(io, server, options = {}) {
   if (typeof server === "function") throw new Error("ringcast-socket.io: attach needs an http.Server, not a request handler");
   const settings = settingsOf(io, options);
+  const own = hasOwnAdapter(io);
+  if (own && options.resume) throw new Error("ringcast-socket.io: resume needs its own adapter, and the application has chosen another one");
+  settings.resume &&= !own;
   const links = new Links(settings);
   const engine = new Engine(io, links, { path: io.path(), ...io.opts, ...options.engine });
   links.engine = engine;
   // Another adapter that the application has chosen goes on working: each receiver is a frame then, not each broadcast.
-  if (!io.opts.adapter) io.adapter(adapterOf(links));
+  if (!own) io.adapter(adapterOf(links));
+  giveWay(io, links, engine);
   if (server !== undefined && server !== null) {
     const httpServer = Number(server) == server ? createServer((_, response) => response.writeHead(404).end()).listen(Number(server)) : server;
     links.listen(httpServer);

@@ -3,9 +3,9 @@
 // ends resume, it outlives its link: what the worker has not said that it has carried out is kept, and sent again by the next link; nobody
 // notices. Else it ends with its link. Connections and adapters speak by it.
 const { EventEmitter } = require("node:events");
-const { FRAME_MAX, HEAD, OPEN, RECEIPT, application } = require("./frames.js");
+const { Broken, FRAME_MAX, HEAD, OPEN, RECEIPT, application } = require("./frames.js");
 
-const KEPT_MAX = 64 << 20; // bytes that may wait for a worker that does not come back
+const KEPT_MAX = 64 << 20; // bytes that may wait for a worker that does not come back, or does not say that it has carried them out
 
 /* Counted, kept and sent again: all frames but those of the link itself. */
 const isNumbered = (type) => type >= OPEN && type !== RECEIPT;
@@ -15,7 +15,7 @@ class Line extends EventEmitter {
     super();
     this.setMaxListeners(0); // each callback of a write is one
     Object.assign(this, { hello, resumes, link: null, connections: new Map(), peers: new Map() });
-    Object.assign(this, { kept: [], keptBytes: 0, carriedOut: 0, received: 0, told: 0, expected: false, detached: false, over: false });
+    Object.assign(this, { kept: [], keptBytes: 0, carriedOut: 0, received: 0, told: 0, looking: false, entered: new Set(), crowded: false, expected: false, unheard: false, detached: false, over: false });
   }
 
   get name() {
@@ -45,10 +45,41 @@ class Line extends EventEmitter {
     if (this.resumes && !this.over && isNumbered(frame[4])) {
       this.kept.push(frame);
       this.keptBytes += frame.length;
-      if (!this.link && this.keptBytes > KEPT_MAX) setImmediate(() => this.link || this.end());
+      if (this.keptBytes > KEPT_MAX) this.look();
     }
     this.link?.write(frame);
     return true;
+  }
+
+  /* Too much is kept? What is still to be written waits for who reads slowly, and is bounded there. */
+  look() {
+    if (this.looking) return;
+    this.looking = true;
+    setImmediate(() => {
+      this.looking = false;
+      const { link } = this;
+      if (this.keptBytes - (link?.unwritten ?? 0) <= KEPT_MAX || this.over) return;
+      link?.refuse(new Broken(`no RECEIPT for ${this.keptBytes} bytes that were read: its connections are closed`));
+      this.end();
+    });
+  }
+
+  /* The adapter is told to the worker, unless others have taken all places; false: it waits for one. */
+  enter(adapter) {
+    if (!this.entered.has(adapter) && this.entered.size >= (this.hello.namespaces_max ?? Infinity)) return false;
+    this.entered.add(adapter);
+    this.send("ENTER", 0, 0, adapter.key, adapter.uid);
+    return true;
+  }
+
+  /* It is no more; `next`, of those that wait, has its place. */
+  exit(adapter, next) {
+    this.peers.delete(adapter.key);
+    if (!this.entered.delete(adapter)) return;
+    this.send("EXIT", 0, 0, adapter.key, adapter.uid);
+    const waiting = next(this.entered);
+    if (waiting) this.enter(waiting);
+    else this.crowded = false;
   }
 
   /* A frame of the worker's was handed on, or is just being. */
@@ -72,6 +103,7 @@ class Line extends EventEmitter {
   /* Its link has ended; `end` follows unless another one comes in time. */
   cut() {
     this.link = null;
+    clearTimeout(this.timer);
     this.timer = setTimeout(() => this.end(), this.hello.grace ?? 0);
     this.timer.unref?.();
   }
@@ -81,8 +113,7 @@ class Line extends EventEmitter {
     if (this.over) return;
     this.over = true;
     clearTimeout(this.timer);
-    this.kept = [];
-    this.emit("over");
+    this.emit("over", this.kept.splice(0)); // with what it was not said to have carried out
     // Who resumes may come again at once, as somebody that this process does not know.
     for (const connection of [...this.connections.values()]) connection[this.resumes ? "onLost" : "onClosed"]("transport close");
   }

@@ -1,8 +1,8 @@
 "use strict";
 // One link: a stream of frames between a worker of ringcast and this process (docs/link.md). It proves both ends to each other by the
-// shared secret, and writes what a turn of the loop has to say in one go. Events: `up` (HELLO was good, READY is sent), `frame` ({ name,
-// flags, connection, values }) for each, `flush` (what a turn has to say leaves) in each turn, `end` (error or null). What outlives it is its
-// line (line.js).
+// shared secret, and writes what a turn of the loop has to say in one go. Events: `up` (HELLO was good, READY is sent), `taken` (the worker has said
+// something behind it, and no refusal), `frame` ({ name, flags, connection, values }) for each, `flush` (what a turn has to say leaves) in each turn,
+// `workers` (there are so many now), `end` (error or null). What outlives it is its line (line.js).
 const { EventEmitter } = require("node:events");
 const { createHmac, randomBytes, timingSafeEqual } = require("node:crypto");
 const { Broken, FRAME_MAX, HEAD, application, broker } = require("./frames.js");
@@ -28,7 +28,7 @@ class Link extends EventEmitter {
   /* `nonces`: { broker, application }; `ready`: (HELLO) => what READY says. The socket is this link's from here on. */
   constructor(socket, { secrets, nonces, ready }) {
     super();
-    Object.assign(this, { socket, secrets, nonces, ready, hello: null, heard: 0, frameMax: HELLO_MAX, line: null, waiting: [], scheduled: false, ended: false });
+    Object.assign(this, { socket, secrets, nonces, ready, hello: null, heard: 0, frameMax: HELLO_MAX, line: null, waiting: [], scheduled: false, taken: false, holds: 0, ended: false });
     this.reader = new broker.Reader(HELLO_MAX);
     this.deadline = setTimeout(() => this.end(new Broken("no HELLO came")), HELLO_MS);
     open.add(this);
@@ -49,7 +49,19 @@ class Link extends EventEmitter {
     return this.hello?.features?.includes(feature) ?? false;
   }
 
+  /* Nothing that comes is looked at before `release`. */
+  hold() {
+    if (this.holds++ === 0) this.socket.pause();
+  }
+
+  release() {
+    if (--this.holds > 0 || this.ended) return;
+    this.onData(Buffer.alloc(0));
+    this.socket.resume();
+  }
+
   onData(chunk) {
+    if (this.holds > 0) return void (chunk.length > 0 && this.socket.unshift(chunk));
     this.heard = Date.now();
     try {
       for (const frame of this.reader.read(chunk)) {
@@ -69,11 +81,21 @@ class Link extends EventEmitter {
 
   onFrame(frame) {
     const [value] = frame.values;
-    if (!this.hello) this.onHello(frame);
-    else if (frame.name === "PING") this.send("PONG", 0, 0, value);
+    if (!this.hello) return this.onHello(frame);
+    if (!this.taken && frame.name !== "ERROR") {
+      this.taken = true;
+      this.emit("taken");
+    }
+    if (frame.name === "PING") this.onPing(value);
     else if (frame.name === "ERROR") this.end(new Broken(value));
     else if (frame.name === "HELLO") throw new Broken("a second HELLO");
     else this.emit("frame", frame);
+  }
+
+  onPing(bytes) {
+    this.send("PONG", 0, 0, bytes);
+    const workers = Number(/^\{"workers":(\d+)\}$/.exec(bytes)?.[1]);
+    if (workers > 0) this.emit("workers", (this.hello.workers = workers));
   }
 
   onHello({ name, values: [signature, json] }) {
@@ -109,6 +131,11 @@ class Link extends EventEmitter {
     return true;
   }
 
+  /* Bytes that the other end has not taken. */
+  get unwritten() {
+    return this.socket.writableLength + this.waiting.reduce((sum, { length }) => sum + length, 0);
+  }
+
   schedule() {
     if (this.scheduled || this.ended) return;
     this.scheduled = true;
@@ -139,6 +166,7 @@ class Link extends EventEmitter {
   end(error = null) {
     if (this.ended) return;
     this.flush();
+    if (this.ended) return; // by what was flushed
     this.ended = true;
     clearTimeout(this.deadline);
     open.delete(this);

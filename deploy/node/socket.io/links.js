@@ -15,6 +15,8 @@ const RETRY_MS_MAX = 5000;
 const ANSWER_MS = 10000;
 const QUESTIONS_MAX = 4096;
 const QUESTION_MS = 5000;
+const ELSEWHERE = JSON.stringify({ code: 3, message: "clients connect to ringcast, not to this port" });
+const NOBODYS = "attach"; // no namespace has such a name: ENTERed where the application has an adapter of its own, so that something is said to it
 const HEARD_MS = 15000; // ringcast says something each ten seconds
 
 /* A name as the link carries it: clients may choose names, and a long one must not be what breaks the link. */
@@ -27,7 +29,7 @@ class Links extends EventEmitter {
   /* `settings`: { secrets, path, resume, drain, recovery }. `links`: lines that have a link now; `lines`: the others, too. */
   constructor(settings) {
     super();
-    Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), lines: new Map(), answering: 0, unsaid: new Set(), questions: new Map(), asked: 0, detached: false, stopped: false });
+    Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), lines: new Map(), answering: 0, unsaid: new Set(), judged: new Map(), questions: new Map(), asked: 0, blindUntil: 0, detached: false, stopped: false });
     this.uid = randomBytes(8).toString("hex");
   }
 
@@ -36,11 +38,25 @@ class Links extends EventEmitter {
     return this.links.values().next().value ?? this.lines.values().next().value;
   }
 
+  /* The one by which all is said that the broker keeps for clients that come back, in the order in which clients get it: the same one as long as it
+   * lives, also while it has no link. One that is only expected may never come: it is that only until another one has a link. */
+  get keeper() {
+    if (this.keeps && !this.keeps.over) return this.keeps;
+    const [first = [...this.lines.values()].find(({ expected }) => !expected)] = this.links;
+    this.keeps = first;
+    return first ?? this.primary;
+  }
+
+  /* Something was said that the broker will not have kept: whoever may have missed it is somebody new. */
+  blind() {
+    this.blindUntil = Date.now() + this.settings.recovery;
+  }
+
   /* --- how links begin ------------------------------------------------------------------------------------------------- */
 
   /* Takes ringcast's upgrades from the server before any other listener can refuse them. */
   listen(server) {
-    const emit = server.emit;
+    const { emit } = server;
     server.emit = (name, request, socket, ...rest) => {
       const ours = name === "upgrade" && !this.stopped && this.accept(request, socket, ...rest);
       return ours || emit.call(server, name, request, socket, ...rest);
@@ -48,6 +64,10 @@ class Links extends EventEmitter {
     // Node emits `upgrade` only if somebody listens; who else comes must not hang.
     server.on("upgrade", (request, socket) => {
       if (server.listenerCount("upgrade") === 1) socket.destroy();
+    });
+    if (server.listenerCount("request") > 0) return;
+    server.on("request", (_, response) => {
+      if (server.listenerCount("request") === 1) response.writeHead(400, { "content-type": "application/json" }).end(ELSEWHERE);
     });
   }
 
@@ -71,7 +91,10 @@ class Links extends EventEmitter {
     const dialled = new Set(); // workers that have a link, or for which one is sought
     const reach = (worker, delay) => {
       if (this.stopped) return;
+      let over = false; // once: an answer that is cut off is said to have come and to have failed
       const again = (error) => {
+        if (over) return;
+        over = true;
         this.report(`${url}${worker === undefined ? "" : ` (worker ${worker})`}: ${error?.message ?? "closed"}`);
         setTimeout(reach, delay, worker, Math.min(delay * 2, RETRY_MS_MAX));
       };
@@ -83,7 +106,7 @@ class Links extends EventEmitter {
       request.on("response", (response) => {
         response.resume();
         // It has fewer workers now than it had; whichever it has is looked for when none is linked any more.
-        if (response.statusCode === 404 && worker !== undefined && dialled.delete(worker) && dialled.size > 0) return;
+        if (response.statusCode === 404 && worker !== undefined && dialled.delete(worker) && dialled.size > 0) return void (over = true);
         if (dialled.size === 0) worker = undefined;
         again(new Error(`refused: ${response.statusCode}`));
       });
@@ -93,11 +116,15 @@ class Links extends EventEmitter {
         let mine = worker;
         let since = Infinity;
         this.take(socket, nonces, head, (link) => {
+          const reachOthers = (workers) => {
+            for (let other = 0; other < workers; other++) if (!dialled.has(other)) dialled.add(other), reach(other, RETRY_MS);
+          };
+          link.on("workers", reachOthers);
           link.once("up", () => {
             since = Date.now();
             mine = link.hello.worker;
             dialled.add(mine);
-            for (let other = 0; other < link.hello.workers; other++) if (!dialled.has(other)) dialled.add(other), reach(other, RETRY_MS);
+            reachOthers(link.hello.workers);
           });
           link.once("end", (error) => {
             worker = mine;
@@ -132,20 +159,35 @@ class Links extends EventEmitter {
     // Who is dialled and dials has two ways to each worker: the second one must not be the end of the one that lives. By the same way comes
     // who has lost the former link, and that may be known there first.
     if (former && !former.ended && former.dialled !== link.dialled && former.hello.generation === hello.generation && Date.now() - former.heard < HEARD_MS) throw new Broken("already linked");
+    link.asks = asks;
     const plain = Object.entries(opts).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value) || Array.isArray(value));
     return { version: 1, process: this.uid, group: "", asks, resume, ...(line && { frames: line.received }), recovery_ms: recovery, options: Object.fromEntries(plain) };
   }
 
   /* --- their life ------------------------------------------------------------------------------------------------------ */
 
-  /* Where both ends resume, the worker's first word says what becomes of what was before. */
+  /* Where both ends resume, the worker's first word says what becomes of what was before. Which of two links lives is its to say, too: two of its
+   * addresses may lead to this process, and the second one is refused. */
   onUp(link) {
-    const former = this.lines.get(keyOf(link.hello));
-    if (former?.link) former.link.end();
+    const former = this.lines.get(keyOf(link.hello))?.link;
     link.resumes = this.settings.resume && link.has("resume");
-    if (!link.resumes) return this.begin(link);
+    if (former) this.judge(link, former);
+    if (!link.resumes) return void (former || this.begin(link)); // else when the former has ended
     // Clients of the other workers hear what is said before these have their links.
     for (let worker = 0; worker < link.hello.workers; worker++) this.expect({ ...link.hello, worker });
+  }
+
+  /* READY has said how many frames were handed on: until one of the two is over those of the former link wait. */
+  judge(link, former) {
+    const timer = setTimeout(() => link.end(new Broken("nothing came behind READY")), HEARD_MS);
+    this.judged.set(link, former);
+    if (link.resumes) former.hold();
+    link.once("taken", () => (clearTimeout(timer), former.end()));
+    link.once("end", () => {
+      clearTimeout(timer);
+      this.judged.delete(link);
+      if (link.resumes && !link.taken) former.release();
+    });
   }
 
   expect(hello) {
@@ -158,7 +200,10 @@ class Links extends EventEmitter {
   make(hello, resumes) {
     const key = keyOf(hello);
     const line = new Line(hello, resumes);
-    line.once("over", () => this.lines.get(key) === line && this.lines.delete(key));
+    line.once("over", (unsaid) => {
+      if (this.lines.get(key) === line) this.lines.delete(key);
+      if (unsaid.some((frame) => frame.isKept)) this.blind();
+    });
     this.lines.set(key, line);
     return line;
   }
@@ -166,23 +211,28 @@ class Links extends EventEmitter {
   /* The first RECEIPT. */
   onBegin(link, continues, carriedOut) {
     const former = this.lines.get(keyOf(link.hello));
-    if (!former || !(continues || former.expected)) return this.begin(link);
+    if (!former || !(continues || former.expected)) return this.begin(link, true);
     former.expected = false;
     former.attach(link, carriedOut);
-    this.onAttached(former);
+    this.onAttached(former, true);
   }
 
-  begin(link) {
+  begin(link, heard = false) {
     this.lines.get(keyOf(link.hello))?.end();
     const line = this.make(link.hello, link.resumes);
     line.attach(link);
-    this.onAttached(line);
+    this.onAttached(line, heard);
   }
 
-  onAttached(line) {
+  /* `attach` is said when ringcast has said something behind READY: from then on it gives clients to this process. To ENTER it says PEERS at once. */
+  onAttached(line, heard) {
     this.links.add(line);
-    for (const adapter of this.adapters.values()) line.send("ENTER", 0, 0, adapter.key, adapter.uid);
-    this.emit("attach", line);
+    line.entered.clear();
+    this.sayAsks(line); // it may have changed since READY
+    for (const adapter of this.adapters.values()) this.enterOn(line, adapter);
+    line.unheard = !heard;
+    if (!line.unheard) this.emit("attach", line);
+    else if (this.adapters.size === 0) for (const name of ["ENTER", "EXIT"]) line.send(name, 0, 0, NOBODYS, this.uid);
   }
 
   onEnd(link, error) {
@@ -197,7 +247,10 @@ class Links extends EventEmitter {
     if (line.resumes && !line.detached && !this.stopped) line.cut();
     else line.end();
     if (was === line) for (const adapter of this.adapters.values()) adapter.onPeers(this.primary?.peers.get(adapter.key) ?? []);
-    this.emit("detach", line, error);
+    if (!line.unheard) this.emit("detach", line, error);
+    for (const [other, former] of this.judged) {
+      if (former === link && this.judged.delete(other) && !other.resumes) this.begin(other);
+    }
   }
 
   /* Said where somebody looks, once for each cause in a row. */
@@ -213,6 +266,10 @@ class Links extends EventEmitter {
     if (!line) throw new Broken(`${name} before the first RECEIPT`);
     if (line.detached && connection !== 0) return; // it is the next process's
     line.onNumbered(type);
+    if (line.unheard) {
+      line.unheard = false;
+      this.emit("attach", line);
+    }
     if (name === "OPEN") return this.engine.onOpen(line, connection, value, (flags & FLAGS.HELD) !== 0);
     if (name === "FAILED") return this.engine.onFailed(value);
     if (name === "PEERS") return this.onPeers(line, ...values);
@@ -225,16 +282,26 @@ class Links extends EventEmitter {
 
   enter(adapter) {
     this.adapters.set(adapter.key, adapter);
-    for (const line of this.lines.values()) line.send("ENTER", 0, 0, adapter.key, adapter.uid);
+    for (const line of this.lines.values()) this.enterOn(line, adapter);
+  }
+
+  /* Clients may choose the names of namespaces: it is said of the first one, until there is room again. */
+  enterOn(line, adapter) {
+    if (line.enter(adapter) || line.crowded) return;
+    line.crowded = true;
+    this.report(`namespace ${adapter.nsp.name}: ringcast takes ${line.hello.namespaces_max} namespaces of a process; in this one and those that come behind it, `
+      + "fetchSockets, serverSideEmit, socketsJoin and the like of other processes are not heard (emit is). Let namespaces end that nobody is in: cleanupEmptyChildNamespaces");
   }
 
   exit(adapter) {
     if (this.adapters.get(adapter.key) === adapter) this.adapters.delete(adapter.key);
-    for (const line of this.lines.values()) line.send("EXIT", 0, 0, adapter.key, adapter.uid);
+    const next = (entered) => (this.adapters.size > entered.size ? [...this.adapters.values()].find((other) => !entered.has(other)) : undefined);
+    for (const line of this.lines.values()) line.exit(adapter, next);
   }
 
   /* Each link says who is there; the primary's word counts, because it carries what is said to them. */
   onPeers(link, key, uids) {
+    if (!this.adapters.has(key)) return; // it was on its way when that namespace ended
     link.peers.set(key, uids);
     if (link === this.primary) this.adapters.get(key)?.onPeers(uids);
   }
@@ -243,21 +310,22 @@ class Links extends EventEmitter {
     if (this.primary?.send("CLUSTER", 0, 0, adapter.key, adapter.uid, to, bytes) === false) this.report(`a message to other servers of ${bytes.length} bytes was not sent`);
   }
 
-  /* One frame for all links; of those one, `home`, is the one from which the broker takes it elsewhere. False: too large. */
-  broadcast({ key, rooms, except, offset, messages, flags, home = this.primary, only = this.lines.values() }) {
+  /* One frame for all links; of those one, `home`, is the one by which the broker keeps it, and takes it elsewhere. False: too large. */
+  broadcast({ key, rooms, except, offset, messages, flags, home = this.keeper, only = this.lines.values() }) {
     if (this.detached || !home) return true;
     const frame = application.encode("BROADCAST", flags, 0, key, rooms, except, offset, messages);
     const first = Buffer.from(frame);
-    if (!(flags & FLAGS.LOCAL)) first[5] |= FLAGS.PRIMARY;
+    first[5] |= FLAGS.PRIMARY;
+    first.isKept = offset !== "";
     return [...only].every((link) => link.write(link === home ? first : frame));
   }
 
   /* What the broker kept of a session: { sid, data, rooms, missed }, or null. */
   restore(key, pid, offset) {
-    const link = this.primary;
-    if (!link?.has("recovery") || this.questions.size >= QUESTIONS_MAX || pid.length > 128 || offset.length > 128) return Promise.resolve(null);
+    const { keeper } = this;
+    if (Date.now() < this.blindUntil || !keeper?.has("recovery") || this.questions.size >= QUESTIONS_MAX || Buffer.byteLength(pid) > 128 || Buffer.byteLength(offset) > 128) return Promise.resolve(null);
     const question = (this.asked = (this.asked + 1) >>> 0);
-    link.send("REQUEST", 0, 0, question, key, pid, offset);
+    keeper.send("REQUEST", 0, 0, question, key, pid, offset);
     return new Promise((done) => this.questions.set(question, { done, timer: setTimeout(() => this.answer(question, null), QUESTION_MS) }));
   }
 
@@ -275,7 +343,13 @@ class Links extends EventEmitter {
   }
 
   announce() {
-    for (const line of this.links) line.send("ASKS", 0, 0, this.engine.asks ? 1 : 0);
+    for (const line of this.links) this.sayAsks(line);
+  }
+
+  /* What the worker was told last is what holds. */
+  sayAsks({ link }) {
+    const { asks } = this.engine;
+    if (link.asks !== asks) link.send("ASKS", 0, 0, (link.asks = asks) ? 1 : 0);
   }
 
   /* --- the end --------------------------------------------------------------------------------------------------------- */

@@ -8,10 +8,11 @@ const { attach } = require("./index.js");
 const MAIN = /[\\/]socket\.io[\\/]dist[\\/]index\.js$/;
 const { RINGCAST_LINK_RESUME: resume } = process.env;
 
-const load = Module._extensions[".js"];
-Module._extensions[".js"] = function (module, filename) {
-  load.call(this, module, filename);
-  const { Server } = MAIN.test(filename) ? module.exports : {};
+// Not in Module._extensions, which loaders of TypeScript (tsx, ts-node) put their own into: this is behind them all.
+const { load } = Module.prototype;
+Module.prototype.load = function (filename) {
+  load.call(this, filename);
+  const { Server } = MAIN.test(filename) ? this.exports : {};
   if (!Server?.prototype?.initEngine) return;
   Server.prototype.initEngine = function (server, opts) {
     attach(this, server, { engine: opts, ...(resume !== undefined && { resume: resume === "1" }) });

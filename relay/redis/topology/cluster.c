@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "common/base/log.h"
 #include "relay/redis/error_reply.h"
 #include "relay/redis/node.h"
@@ -15,6 +16,9 @@
 #define SEED_MS 1000u
 /* After slots came to a node: the other instances have to find out and subscribe there before it is published to. */
 #define SETTLE_MS 500u
+#define HOME_FIRST_MS 500u /* the one that is agreed on is waited for at the start */
+#define HOME_STAYS_MS \
+    1000u /* before it goes back to the one that is agreed on: a connection that breaks all the time moves it seldom */
 
 /* --- nodes ----------------------------------------------------------------------------------------------------------- */
 
@@ -47,20 +51,52 @@ static bool is_ready(const struct rc_redis_node *node)
     return node != NULL && node->command.state == RC_REDIS_CONN_READY;
 }
 
-static void choose_home(struct rc_redis_link *link)
+static struct rc_redis_node *cluster_owner(const struct rc_redis_link *link, struct rc_span name)
 {
-    if (!rc_redis_cluster_of(link)->read ||
-        (link->home != RC_REDIS_NODE_NONE && is_ready(link->nodes[link->home]) && link->nodes[link->home]->known)) {
-        return;
+    const uint16_t owner = rc_redis_cluster_of(link)->owners[rc_redis_slot(name)];
+    return owner != RC_REDIS_NODE_NONE ? link->nodes[owner] : NULL;
+}
+
+static bool may_be_home(const struct rc_redis_node *node)
+{
+    return is_ready(node) && node->known && !node->command.late;
+}
+
+/* The one that is to be home, now that none is, or another one. NULL: it stays where it is, or there is none yet. */
+static struct rc_redis_node *home_of(const struct rc_redis_link *link, uint64_t now_ms)
+{
+    const struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
+    struct rc_redis_node *agreed =
+        link->agreed_bytes > 0 ? cluster_owner(link, rc_span_of(link->agreed, link->agreed_bytes)) : NULL;
+    const bool there =
+        link->home != RC_REDIS_NODE_NONE && is_ready(link->nodes[link->home]) && link->nodes[link->home]->known;
+    if (there && (!may_be_home(agreed) || agreed->index == link->home || now_ms < cluster->home_ms + HOME_STAYS_MS)) {
+        return NULL;
+    }
+    if (may_be_home(agreed)) {
+        return agreed;
+    }
+    if (agreed != NULL && link->home == RC_REDIS_NODE_NONE && now_ms < cluster->read_ms + HOME_FIRST_MS) {
+        return NULL; /* nothing is heard yet, and it is perhaps there soon */
     }
     for (uint16_t i = 0; i < link->node_count; i++) {
-        struct rc_redis_node *node = link->nodes[i];
-        if (is_ready(node) && node->known && !node->command.late) {
-            rc_log_info("redis_cluster_home", "address!=\"%s:%u\"", node->address.host, node->address.port);
-            rc_redis_node_set_home(link, i);
-            rc_redis_node_open(node, true);
-            return;
+        if (may_be_home(link->nodes[i])) {
+            return link->nodes[i];
         }
+    }
+    return NULL;
+}
+
+static void choose_home(struct rc_redis_link *link)
+{
+    struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
+    const uint64_t now_ms = rc_clock_ms();
+    struct rc_redis_node *node = cluster->read ? home_of(link, now_ms) : NULL;
+    if (node != NULL) {
+        rc_log_info("redis_cluster_home", "address!=\"%s:%u\"", node->address.host, node->address.port);
+        cluster->home_ms = now_ms;
+        rc_redis_node_set_home(link, node->index);
+        rc_redis_node_open(node, true);
     }
 }
 
@@ -89,6 +125,31 @@ static void address_of(struct rc_redis_address *address, const redisReply *maste
     }
 }
 
+/* By the id that it has in the Cluster, if the map says it (Redis 4 and later). */
+static uint64_t id_of(const redisReply *master)
+{
+    const redisReply *id = master->elements >= 3 ? master->element[2] : NULL;
+    return id != NULL && id->type == REDIS_REPLY_STRING && id->len > 0 ? rc_hash_public(id->str, id->len) | 1 : 0;
+}
+
+/* The same on all instances that have the same map, wherever their nodes stand in the table. */
+static uint64_t map_digest(const struct rc_redis_link *link)
+{
+    uint64_t digest = 0;
+    uint64_t run[3] = {0}; /* first slot, and the id of its owner; the digest so far */
+    for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {
+        const uint16_t owner = rc_redis_cluster_of(link)->owners[slot];
+        const uint64_t id = owner == RC_REDIS_NODE_NONE ? 0 : link->nodes[owner]->id;
+        if (slot == 0 || id != run[1]) {
+            run[0] = slot;
+            run[1] = id;
+            run[2] = digest;
+            digest = rc_hash_public(run, sizeof(run));
+        }
+    }
+    return digest;
+}
+
 void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis_node *asked, const redisReply *reply)
 {
     struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
@@ -114,6 +175,7 @@ void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis
             continue;
         }
         node->known = true;
+        node->id = id_of(range->element[2]);
         for (long long slot = range->element[0]->integer; slot <= range->element[1]->integer; slot++) {
             cluster->owners[slot] = node->index;
             slots++;
@@ -133,8 +195,10 @@ void rc_redis_cluster_take_map(struct rc_redis_link *link, const struct rc_redis
     if (!cluster->read || slots < RC_REDIS_SLOTS) {
         rc_log_limited(RC_LOG_INFO, 1, "redis_cluster_map", "slots=%u nodes=%u", slots, link->node_count);
     }
+    cluster->read_ms = cluster->read ? cluster->read_ms : rc_clock_ms();
     cluster->read = true;
     cluster->stale = false;
+    cluster->digest = map_digest(link);
 }
 
 static void cluster_answered(void *context, const redisReply *reply)
@@ -328,12 +392,6 @@ static void cluster_settle(struct rc_redis_link *link, struct rc_redis_node *nod
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
-
-static struct rc_redis_node *cluster_owner(const struct rc_redis_link *link, struct rc_span name)
-{
-    const uint16_t owner = rc_redis_cluster_of(link)->owners[rc_redis_slot(name)];
-    return owner != RC_REDIS_NODE_NONE ? link->nodes[owner] : NULL;
-}
 
 static int cluster_open(struct rc_redis_link *link)
 {

@@ -25,7 +25,7 @@ struct rc_redis_topology {
     bool strict; /* it must say so itself */
     /* Makes the first nodes and begins to look for others. 0 or -ENOMEM. */
     int (*open)(struct rc_redis_link *link);
-    /* When the nodes are gone; also when `open` failed. */
+    /* When the nodes are gone, or nobody is looked for any more; also when `open` failed, and twice. */
     void (*close)(struct rc_redis_link *link);
     /* A node's command connection is ready. */
     void (*ready)(struct rc_redis_link *link, struct rc_redis_node *node);

@@ -5,6 +5,7 @@ import { createServer, request as httpRequest } from "node:http";
 import { createServer as createSecureServer, request as httpsRequest } from "node:https";
 import { Socket } from "engine.io-client";
 import { testBroker } from "./broker.mjs";
+import { hasLinks } from "./link.mjs";
 import { freePort, until, within } from "./util.mjs";
 
 export const TYPES = {
@@ -236,6 +237,8 @@ export function testLink(name, { application: how = {}, listen, backend, config 
   }, async (broker) => {
     broker.path = "/socket.io/";
     try {
+      // Who comes before the link is there is sent away.
+      if (listen !== false && !how.secret && !how.answer) await hasLinks(broker, broker.workers);
       await body(broker, state.application);
     } finally {
       await state.application.close();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { OP } from "./raw.mjs";
 import { until } from "./util.mjs";
 
-export const CROWD_CONFIG = { "limits.ping_interval": "1h", "limits.pong_timeout": "1h" };
+export const CROWD_CONFIG = { "debug.adopt_verify": true, "limits.ping_interval": "1h", "limits.pong_timeout": "1h" };
 
 /* All whole frames of the bytes, and how many bytes those are. */
 function framesOf(bytes) {
@@ -192,7 +192,12 @@ export class Crowd {
 /* Kills worker `index` and waits until the next one serves. */
 export async function killWorker(broker, index, signal = "SIGKILL") {
   const pid = broker.kill(signal, index);
+  await adopted(broker, index, pid);
+  return pid;
+}
+
+/* The worker that was `pid` has a successor, and all are ready. */
+export async function adopted(broker, index, pid) {
   await until("there is a successor", () => ![undefined, pid].includes(broker.pids().workers[index]), { timeout: 20000, every: 2 });
   await until("it is ready", async () => (await broker.status()).processes.every((row) => row.state === "ready"), { timeout: 20000, every: 5 });
-  return pid;
 }

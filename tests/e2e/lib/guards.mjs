@@ -1,5 +1,6 @@
 // Each guard that keeps tenants apart, and how it is taken away: a function that gives the answer of who is let in at once, or a text that is
-// replaced. tests/stress/isolation.mjs builds without each of them; tests/e2e/isolation.test.mjs sees that the list is true.
+// replaced; `test`, the file that has to see it (isolation unless it says another one), and `named`, how its tests' names begin ("nothing of
+// bob"). tests/stress/isolation.mjs builds without each of them; tests/e2e/isolation.test.mjs sees that the list is true.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -10,6 +11,13 @@ const replaced = (name, from, to) => ({ name, where: from, put: () => to });
 
 const SAID = "return source == RC_EVENT_SOURCE_AUTH || source == RC_EVENT_SOURCE_CLIENT || source == RC_EVENT_SOURCE_QUERY ||\n           source == RC_EVENT_SOURCE_HEADER || source == RC_EVENT_SOURCE_COOKIE;";
 const unsaid = (source) => replaced(`{${source.toLowerCase()}.x} is the client's word`, SAID, SAID.replace(`source == RC_EVENT_SOURCE_${source}`, "false"));
+
+const KEY_OF_ITS_TYPE = `if (key->type != alg->key || (key->algs & RC_JWT_ALG_BIT(token->alg)) == 0) {
+            continue;
+        }
+        refusal = RC_JWT_SIGNATURE_WRONG;
+        if (key->type == RC_JWT_KEY_SECRET ?`;
+const KEY_OF_ANY_TYPE = "refusal = RC_JWT_SIGNATURE_WRONG;\n        if (alg->key == RC_JWT_KEY_SECRET ?";
 
 export const GUARDS = [
   // Of rows.
@@ -68,10 +76,55 @@ export const GUARDS = [
   opened("judge_same", "true"),
   replaced("rows that identify", "if (run->row->identify_at == 0 || run->client == 0) {", "if (true) {"),
   replaced("one connection, one user", "if (user->id_bytes > 0 && !rc_span_equal(rc_span_of(user->id, user->id_bytes), identity->user)) {", "if (false) {"),
-  replaced("a session's id is a secret", "engine->secret == sid->client.random &&", ""),
+  replaced("a session's id is a secret", "const bool here = slot != 0 && rc_engine_of(engines, slot)->secret == sid->client.random;", "const bool here = slot != 0;"),
   replaced("a lost session is its user's", "if (!rc_span_equal(parts.user, user)) {", "if (false) {"),
   replaced("the console is a socket of its own", "exchange->console = clients->truth->sockets[index].listener == RC_LISTENER_CONSOLE;", "exchange->console = true;"),
   replaced("API keys", "if (!api_key_known(api, key, caller) ||", "if ((api_key_known(api, key, caller), false) ||"),
+  // Processes of a linked application.
+  ...[
+    replaced("a connection is of one link", "return conn->id == connection && conn->link == (uint32_t)(link - links->links) ? client : 0;", "(void)link;\n    return conn->id == connection ? client : 0;"),
+    replaced("a socket's id is of one connection", "if (member_at(links, known)->client != client) {\n            return -EEXIST;\n        }", ""),
+    replaced("who leaves is its own connection's", "if (index == 0 || member_at(links, index)->client != client) {\n        return false;", "if (index == 0) {\n        return false;"),
+    replaced("what is known of a socket its own process says", "if (index == 0 || member_at(links, index)->client != client) {\n        return; /*", "if (index == 0) {\n        return; /*"),
+    opened("entry_is_others", "false"),
+    replaced("an adapter leaves by itself", "if (index != BUS_NONE && &links->links[links->adapters[index].link] == link) {\n        entry_remove", "(void)link;\n    if (index != BUS_NONE) {\n        entry_remove"),
+    opened("link_is_in", "true"),
+    opened("rc_link_signature_right", "true"),
+    replaced("a process is linked once", "strcmp(other->ready.process, link->ready.process) == 0) {", "false) {"),
+    replaced("nothing is carried out before READY", "if (link->state != RC_LINK_IS_READY) {\n        stream_ready(", "if (link->state != RC_LINK_IS_READY && head->type == RC_LINK_READY) {\n        stream_ready("),
+    replaced("names of channels have no control characters", "if (length == 0 || code < 0x20 ||", "if (length == 0 ||"),
+    replaced("a process has its share of namespaces", "if (link->adapters >= RC_LINK_ADAPTERS_MAX) {", "if (false) {"),
+    replaced("and of one namespace's adapters", "if (link_has(links, index, nsp) >= BUS_OF_NSP_MAX) {", "if (false) {"),
+  ].map((guard) => ({ ...guard, test: "isolation_link" })),
+  // Credentials. Where two guards keep the same out, as an algorithm's key and what that key can verify, only both together are one.
+  ...[
+    opened("public_good", "true"),
+    replaced("a secret verifies no public key's", KEY_OF_ITS_TYPE, KEY_OF_ANY_TYPE),
+    replaced("the key that a token names", "if (token->has_kid && (named ? !rc_span_equal(key->kid, token->kid) : key->kid.count > 0)) {", "if (false) {"),
+    replaced("algorithms that are listed", "if (policy->algs != 0 && (policy->algs & RC_JWT_ALG_BIT(token.alg)) == 0) {", "if (false) {"),
+    replaced("critical headers", "if (members[CRIT].value.type != RC_JSON_NONE || members[B64].value.type != RC_JSON_NONE) {", "if (false) {"),
+    replaced("encrypted ones", "if (members[ENC].value.type != RC_JSON_NONE) {", "if (false) {"),
+    replaced("members are there once", "if (rc_span_equal(names->items[i], text)) {\n            return -EEXIST;", "if (false) {\n            return -EEXIST;"),
+    replaced("exp is there", "if (policy->require_exp && result->exp_s == RC_JWT_FOREVER) {", "if (false) {"),
+    replaced("exp is later", "if (now_s - policy->leeway_s >= result->exp_s) {", "if (false) {"),
+    replaced("nbf is not later", "if (nbf_s > now_s + policy->leeway_s) {", "if (false) {"),
+    replaced("iat is not later", "if (result->iat_s > now_s + policy->leeway_s) {", "if (false) {"),
+    replaced("iss is one of them", "policy->issuers != NULL && policy->issuers->count > 0 && !list_has(", "false && !list_has("),
+    replaced("aud is one of them", "policy->audiences != NULL && policy->audiences->count > 0 &&\n", "false &&\n"),
+    opened("rc_permission_user", "NULL"),
+  ].map((guard) => ({ ...guard, test: "identity_pitfalls", named: "each pitfall" })),
+  ...[
+    opened("is_signed_by", "true"),
+    replaced("cookies are signed", "if (row->secrets.count > 0 && (is_cookie || looks_signed)) {", "if (row->secrets.count > 0 && looks_signed) {"),
+  ].map((guard) => ({ ...guard, test: "identity_session", named: "the cookie of a web application" })),
+  { ...replaced("who has logged out goes", "if (rc_truth_client(clients->truth, client)->state != RC_CLIENT_OPEN) {\n            continue;", "if (true) {\n            continue;"), test: "identity_session", named: "who logs out" },
+  { ...opened("is_revoked", "false"), test: "revocation", named: "a token, a user's" },
+  { ...replaced("a credential ends", "if (at_ms == 0 ||\n        at_ms > now_ms) {", "if (true) {"), test: "identity", named: "a credential ends to the second, and" },
+  ...[
+    replaced("headers of proxies are proxies'", "if (judge->row->kind == RC_IDENTITY_PROXY && !rc_credentials_proxied(question->request)) {", "if (false) {"),
+    replaced("requests of proxies are proxies'", "exchange->proxied = rc_cidr_list_contains(&clients->trusted, &peer);", "exchange->proxied = true;"),
+  ].map((guard) => ({ ...guard, test: "identity", named: "nobody else's header" })),
+  { ...opened("rc_origin_allowed", "true"), test: "http", named: "pages of other origins" },
 ];
 
 function sources(folder) {

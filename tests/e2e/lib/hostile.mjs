@@ -192,15 +192,21 @@ const GOOD_EVERY_MS = 10;
 class Good {
   constructor(port, transports) {
     this.answered = 0;
+    this.begun = performance.now();
     this.faults = [];
     this.socket = io(`http://127.0.0.1:${port}${QUIET}`, { transports, forceNew: true, reconnection: false, timeout: 60000 });
-    this.socket.on("disconnect", (reason) => this.ending || this.faults.push(`disconnected: ${reason}`));
+    // With what its library knows of it, for whoever looks for the cause: the answer of the request that failed, and how long it was there.
+    this.socket.on("disconnect", (reason, { description, context } = {}) => this.ending || this.faults.push([
+      `${transports}: disconnected: ${reason}`, description?.message ?? description, context?.status, context?.responseText, `${this.answered} answers`, `${Math.round(performance.now() - this.begun)} ms`].join(", ")));
     this.socket.on("connect_error", (error) => this.faults.push(error.message));
     this.socket.on("said", (...args) => this.faults.push(`it is in no room, and heard ${args}`));
   }
 
+  connected() {
+    return until("a good client connects", () => this.socket.connected || this.faults.length > 0, { timeout: 30000 });
+  }
+
   async run() {
-    await until("a good client connects", () => this.socket.connected || this.faults.length > 0, { timeout: 30000 });
     while (!this.ending && this.faults.length === 0) {
       const n = this.answered + 1;
       const answer = await within(30000, new Promise((done) => this.socket.emit("echo", n, done)), "a good client's answer");
@@ -235,6 +241,9 @@ export async function hostile(broker, inputs, { growth, redis, adapter, seed = S
   await attack(warm, seed + 1000); // buffers have their sizes
   const before = await holdings(broker);
   const good = [["polling"], ["websocket"]].map((transports) => new Good(broker.port, transports));
+  // Before it begins: they have no more time to connect than those that leave sessions half begun (CONFIG's connect_timeout), which a machine
+  // with much else to do may need.
+  for (const client of good) await client.connected();
   const served = Promise.all(good.map((client) => client.run()));
   await attack(inputs, seed);
   for (const client of good) client.ending = true;

@@ -12,20 +12,19 @@ import { BIN_DIR, ROOT, freePort, program, until, within } from "./util.mjs";
 
 const SHIM = join(ROOT, "deploy/node/socket.io");
 const MODULES = join(ROOT, "tests/node_modules");
-const folders = new Map();
+const folders = new Map(); // version -> promise of its folder
+const made = [];
 
 const running = new Set();
 
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
-  for (const folder of folders.values()) rmSync(folder, { recursive: true, force: true });
+  for (const folder of made) rmSync(folder, { recursive: true, force: true });
 });
 
-/* A folder with node_modules: everything that tests have, `socket.io` of this version (a name in tests/package.json), and the package. */
-export async function folderOf(version = "socket.io") {
-  if (folders.has(version)) return folders.get(version);
+async function makeFolder(version) {
   const folder = mkdtempSync(join(tmpdir(), "ringcast-link-"));
-  folders.set(version, folder);
+  made.push(folder);
   const modules = join(folder, "node_modules");
   mkdirSync(modules);
   for (const name of readdirSync(MODULES)) if (!name.startsWith(".") && name !== "socket.io") symlinkSync(join(MODULES, name), join(modules, name));
@@ -39,6 +38,13 @@ export async function folderOf(version = "socket.io") {
   return folder;
 }
 
+/* A folder with node_modules: everything that tests have, `socket.io` of this version (a name in tests/package.json), and the package. Who asks while it
+ * is being made gets it when it is. */
+export function folderOf(version = "socket.io") {
+  if (!folders.has(version)) folders.set(version, makeFolder(version));
+  return folders.get(version);
+}
+
 /* What require() gives in that folder. */
 export const requireIn = async (version) => createRequire(join(await folderOf(version), "index.js"));
 
@@ -48,17 +54,17 @@ export const SECRET = "what-both-ends-know";
 /* One process of an application. */
 export class Application {
   /* `options`: of the Server; `more`: a function that gives others, which are no JSON; `setup`: a function of { io, state, links, server, require }, run there; `link`: options of attach(), or
-   * false: an ordinary server; `register`: attached by `node -r` alone. */
+   * false: an ordinary server; `register`: attached by `node -r` alone; a list: with these behind it. */
   constructor({ version, options = {}, more = () => ({}), setup = () => {}, link = {}, register = false, env = {} } = {}) {
     Object.assign(this, { version, env, register, asked: new Map(), output: "" });
-    this.config = { options, more: String(more), setup: String(setup), link: link && { secret: SECRET, ...link }, register };
+    this.config = { options, more: String(more), setup: String(setup), link: link && { secret: SECRET, ...link }, register: Boolean(register) };
   }
 
   /* Again, at the same port, when it has ended. */
   async start() {
     const folder = await folderOf(this.version);
     this.port ??= await freePort();
-    const before = this.register ? ["-r", "ringcast-socket.io/register"] : [];
+    const before = this.register ? ["ringcast-socket.io/register", ...(this.register === true ? [] : this.register)].flatMap((name) => ["-r", name]) : [];
     const env = { ...process.env, ...(this.register && { RINGCAST_LINK_SECRET: SECRET }), ...this.env };
     this.child = spawn(process.execPath, [...before, APPLICATION, JSON.stringify({ ...this.config, port: this.port })], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe", "ipc"] });
     running.add(this.child);
@@ -96,9 +102,9 @@ export class Application {
     return Boolean(this.config.link.dial);
   }
 
-  /* All of `count` links are there. */
+  /* All of `count` links are there, and their workers have said so: READY was read there, clients can come. */
   isLinked(count) {
-    return until(`${count} links are up`, async () => (await this.call(({ links }) => links.links.size)) === count);
+    return until(`${count} links are up`, async () => (await this.call(({ links }) => [...links.links].filter(({ unheard }) => !unheard).length)) === count);
   }
 
   kill(signal = "SIGKILL") {

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { within } from "./util.mjs";
 
-const UNSHARE = process.getuid() === 0 ? ["unshare", "-n"] : ["unshare", "-rn"];
+export const UNSHARE = process.getuid() === 0 ? ["unshare", "-n"] : ["unshare", "-rn"];
 
 /* Why there can be none; false: there can. */
 export const NO_NETWORK = (() => {

@@ -24,8 +24,8 @@ export function adapt(text, changes) {
   return text;
 }
 
-/* A proxy in the foreground, gone when the body is done. */
-async function withProxy(program, args, port, body) {
+/* A proxy in the foreground, gone when the body is done. `ports`: one, or all on which it is to listen first. */
+async function withProxy(program, args, ports, body) {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   child.stdout.on("data", (bytes) => (output += bytes));
@@ -36,7 +36,7 @@ async function withProxy(program, args, port, body) {
   try {
     await until(`${program} listens`, async () => {
       assert.equal(child.exitCode, null, output);
-      (await connectRaw({ host: "127.0.0.1", port })).end();
+      for (const port of [ports].flat()) (await connectRaw({ host: "127.0.0.1", port })).end();
       return true;
     });
     await body();
@@ -52,7 +52,7 @@ async function withProxy(program, args, port, body) {
 
 let count = 0;
 /* nginx as whoever runs the tests, everything it writes in a folder of its own. */
-export function withNginx(context, text, port, body) {
+export function withNginx(context, text, ports, body) {
   const folder = join(FOLDER, `nginx-${count++}`);
   mkdirSync(folder);
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join(" ");
@@ -64,11 +64,11 @@ ${context === "http" ? `access_log off; ${temporary}` : ""}
 ${text}
 }
 `);
-  return withProxy(nginx, ["-p", folder, "-e", "stderr", "-c", join(folder, "nginx.conf")], port, body);
+  return withProxy(nginx, ["-p", folder, "-e", "stderr", "-c", join(folder, "nginx.conf")], ports, body);
 }
 
-export function withHaproxy(text, port, body) {
+export function withHaproxy(text, ports, body) {
   const file = join(FOLDER, `haproxy-${count++}.cfg`);
   writeFileSync(file, text);
-  return withProxy(haproxy, ["-db", "-f", file], port, body);
+  return withProxy(haproxy, ["-db", "-f", file], ports, body);
 }

@@ -186,6 +186,15 @@ export const upgradeRequest = (path = "/ws", headers = {}) => {
   return `GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
 };
 
+/* The status with which a broker answers an upgrade. */
+export async function upgraded(broker, path, headers) {
+  const raw = await broker.raw();
+  raw.write(upgradeRequest(path, headers));
+  const { status } = await raw.response({ timeout: 10000 });
+  raw.end();
+  return status;
+}
+
 /* A WebSocket whose welcome was read. */
 export async function connectFrames(to, path, headers) {
   const raw = await connectRaw(to);

@@ -2,9 +2,11 @@
 // message of each stream is looked at.
 import assert from "node:assert/strict";
 import { connect } from "./client.mjs";
+import { startCluster, startRedis, startSentinels } from "./redis.mjs";
 import { delay, random, until } from "./util.mjs";
 
 const EACH = 3; // channels of a client
+const ENDS_MS = 5000; // until it is told that an epoch has ended
 
 /* One client of some channels, over its connections. `seen`: what all clients together got at each place. */
 class Returning {
@@ -31,6 +33,7 @@ class Returning {
   subscribed(client, { channel, recover }, answer) {
     assert.equal(answer.type, "subscribed", JSON.stringify(answer));
     const place = this.channels.get(channel);
+    place.ends = null;
     assert.ok(answer.epoch && answer.offset >= 0, JSON.stringify(answer));
     if (recover) {
       assert.equal(typeof answer.recovered, "boolean");
@@ -38,8 +41,9 @@ class Returning {
         assert.equal(answer.epoch, recover.epoch);
         this.recovered++;
       } else {
-        // Only where the history had been exceeded; what was taken in meanwhile may count.
-        assert.ok(answer.epoch !== recover.epoch || answer.offset - recover.offset > this.history / 2, `${channel}: ${JSON.stringify(recover)} was answered ${JSON.stringify(answer)}`);
+        // Only where the history had been exceeded (what was taken in meanwhile may count), or in an epoch that has ended, though its end has not come
+        // down to the worker yet: then it comes soon.
+        if (answer.epoch === recover.epoch && answer.offset - recover.offset <= this.history / 2) place.ends = { by: performance.now() + ENDS_MS, why: `${channel}: ${JSON.stringify(recover)} was answered ${JSON.stringify(answer)}` };
         this.lost++;
       }
     }
@@ -50,12 +54,13 @@ class Returning {
   got(message) {
     if (message.type === "gap") {
       this.gaps++;
-      for (const [name, place] of this.channels) if (!message.channel || message.channel === name) place.gap = true;
+      for (const [name, place] of this.channels) if (!message.channel || message.channel === name) Object.assign(place, { gap: true, ends: null });
       return;
     }
     const place = this.channels.get(message.channel);
     assert.ok(place && this.client.subscribedTo.has(message.channel), `${message.channel} was not subscribed`);
-    if (message.epoch) Object.assign(place, { epoch: message.epoch, gap: true });
+    if (message.epoch) Object.assign(place, { epoch: message.epoch, gap: true, ends: null });
+    assert.ok(!place.ends || performance.now() < place.ends.by, place.ends?.why);
     if (place.gap) assert.ok(message.epoch || message.offset > place.offset, JSON.stringify(message));
     else assert.equal(message.offset, place.offset + 1, `${message.channel}: ${JSON.stringify(message)} behind ${place.offset}`);
     place.gap = false;
@@ -68,6 +73,9 @@ class Returning {
   }
 }
 
+/* Who was told that it is to read the state afresh, since its epoch has ended, has what there is until something new comes. */
+const has = (place, last) => !last || place.ends || (place.epoch === last.epoch && place.offset >= last.offset);
+
 async function publish(broker, names, worker, pause, run) {
   let client = null;
   let n = 0;
@@ -76,8 +84,7 @@ async function publish(broker, names, worker, pause, run) {
       client ??= await connect(`ws://${broker.host}/ws`);
       const channel = names[n % names.length];
       const { epoch, offset } = await client.publish(channel, `${worker}-${++n}`);
-      run.last.set(channel, Math.max(offset, run.last.get(channel) ?? 0));
-      run.epochs.add(`${channel} ${epoch}`);
+      run.told(channel, epoch, offset);
       if (pause > 0) await delay(pause);
     } catch (error) {
       if (error instanceof assert.AssertionError && !/closed with/.test(error.message)) throw error;
@@ -100,8 +107,13 @@ async function comeAndGo(returning, draw, awayMs, run) {
     }
     const { client } = returning;
     if (client && run.running) {
-      if (draw() < 0.5) client.terminate();
-      else client.close().catch(() => {});
+      const how = draw();
+      if (how < 0.4) client.terminate();
+      else if (how < 0.8) client.close().catch(() => {});
+      else {
+        client.socket.pause(); // a network that is cut: nothing comes, nothing ends
+        run.cut.push(client);
+      }
       returning.client = null;
       await Promise.race([delay(draw() * awayMs), run.over]);
     }
@@ -114,7 +126,14 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
   const hosts = [brokers].flat();
   const pick = () => hosts[Math.floor(draw() * hosts.length)];
   const names = Array.from({ length: channels }, (_, i) => `${prefix}:${i}`);
-  const run = { running: true, last: new Map(), epochs: new Set() };
+  const run = { running: true, last: new Map(), epochs: new Set(), cut: [] };
+  /* An answer of an epoch that has ended may come late. */
+  run.told = (channel, epoch, offset) => {
+    const last = run.last.get(channel);
+    if (last?.epoch === epoch) last.offset = Math.max(last.offset, offset);
+    else if (!run.epochs.has(`${channel} ${epoch}`)) run.last.set(channel, { epoch, offset });
+    run.epochs.add(`${channel} ${epoch}`);
+  };
   run.over = new Promise((done) => (run.end = done));
   const seen = new Map();
   const all = Array.from({ length: clients }, (_, i) => new Returning(pick, Array.from({ length: EACH }, (_, k) => names[(i + k * 7) % channels]), seen, history));
@@ -130,7 +149,15 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
   run.running = false;
   run.end();
   await failed;
-  // In the end all are there, and have what there is.
+  for (const client of run.cut) client.terminate();
+  let ender = null;
+  const publishOne = async (channel) => {
+    ender ??= await connect(`ws://${hosts[0].host}/ws`);
+    const { epoch, offset } = await ender.publish(channel, `end-${seen.size}`);
+    run.told(channel, epoch, offset);
+  };
+  // In the end all are there, and have what there is. Of two epochs only a message says which one is over: where Redis lost, last of all, what
+  // publishers had been told, the new epoch has none.
   for (const returning of all) {
     const { client } = returning;
     await until("it is connected", async () => {
@@ -142,14 +169,19 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
         return false;
       }
     }, { timeout: 20000 });
-    await until("it has all", () => [...returning.channels].every(([name, place]) => place.offset >= (run.last.get(name) ?? 0)), { timeout: 20000 }).catch((error) => {
+    await until("it has all", async () => {
+      const lacks = [...returning.channels].filter(([name, place]) => !has(place, run.last.get(name)));
+      for (const [name, place] of lacks) if (place.epoch !== run.last.get(name).epoch) await publishOne(name);
+      return lacks.length === 0;
+    }, { timeout: 20000, every: 100 }).catch((error) => {
       error.message += `: ${JSON.stringify([...returning.channels].map(([name, place]) => [name, place, run.last.get(name)]))} ${client?.isClosed}`;
       throw error;
     });
     returning.client.terminate();
   }
+  ender?.terminate();
   const sum = (name) => all.reduce((total, returning) => total + returning[name], 0);
-  return { recovered: sum("recovered"), lost: sum("lost"), gaps: sum("gaps"), messages: sum("messages"), connections: sum("connections"), published: [...run.last.values()].reduce((a, b) => a + b, 0) };
+  return { recovered: sum("recovered"), lost: sum("lost"), gaps: sum("gaps"), messages: sum("messages"), connections: sum("connections"), published: [...run.last.values()].reduce((sum, { offset }) => sum + offset, 0) };
 }
 
 /* Kills workers and the relay in turn; each is there again before the next. */
@@ -163,4 +195,56 @@ export function killInTurn(broker, workers) {
       return now && now !== pid;
     }, { timeout: 20000 });
   };
+}
+
+/* Each round one process of one broker, or Redis; `only` "redis": that alone. */
+export function killAllInTurn(brokers, workers, redis, only) {
+  if (only === "redis") return (round) => redis.trouble(round);
+  const kills = brokers.map((broker) => killInTurn(broker, workers));
+  return async (round) => {
+    const who = round % (brokers.length + 1);
+    if (who < brokers.length) return kills[who](Math.floor(round / (brokers.length + 1)));
+    await redis.trouble(Math.floor(round / (brokers.length + 1)));
+  };
+}
+
+/* Each kind of Redis, and what happens to it: url, trouble(round), destroy(). */
+export const REDIS_TROUBLES = {
+  async restart() {
+    const redis = await startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
+    return { url: redis.url, destroy: () => redis.destroy(), trouble: async () => {
+      await redis.kill();
+      await redis.start();
+    } };
+  },
+  async failover() {
+    const redis = await startSentinels();
+    return { url: redis.url, destroy: () => redis.destroy(), trouble: async () => {
+      const before = (await redis.master()).port;
+      // Right behind the one before it there is no replica that is good enough yet, and one that is begun may be given up: it is asked for again.
+      await until("another is the master", async () => {
+        if ((await redis.master())?.port !== before) return true;
+        await redis.sentinels[0].command("SENTINEL", "FAILOVER", "mymaster").catch(() => {});
+        return false;
+      }, { timeout: 60000, every: 250 });
+    } };
+  },
+  async slots() {
+    const redis = await startCluster({ replicas: 0 });
+    return { url: redis.url, destroy: () => redis.destroy(), trouble: (round) => redis.reshard(redis.nodes[round % 3], redis.nodes[(round + 1) % 3], 1500) };
+  },
+};
+
+/* Runs body(). All brokers are to end well behind it; where anything fails the ends of their logs are told. All are gone afterwards, and `others`.
+ * `brokers` may change meanwhile. */
+export async function overseen(brokers, others, body) {
+  try {
+    await body();
+    for (const broker of brokers) await broker.stop();
+  } catch (error) {
+    for (const broker of brokers) console.error(broker.log.slice(-60).join("\n"));
+    throw error;
+  } finally {
+    for (const one of [...brokers, ...others]) await one.destroy();
+  }
 }

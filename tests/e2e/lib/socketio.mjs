@@ -20,6 +20,10 @@ export const CLIENT_FILES = `${ROOT}tests/node_modules/socket.io-client/dist`;
 /* The key that turns the bare Engine.IO echo on. */
 const ENGINEIO_ECHO = "debug.engineio_echo";
 
+/* The worker that a sid names: 5 characters of the instance, then worker (8 bits), slot and token in the URL-safe alphabet. */
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+export const workerOfSid = (sid) => [...sid.slice(5, 7)].reduce((bits, c) => bits * 64 + ALPHABET.indexOf(c), 0) >> 4;
+
 /* --- servers ------------------------------------------------------------------------------------------------------------ */
 
 const PATHS = { engineio: "/engine.io/", socketio: "/socket.io/" };

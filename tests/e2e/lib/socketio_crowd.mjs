@@ -27,8 +27,9 @@ class Life {
     this.saidAcknowledged = 0;
     this.others = new Map(); // life -> the last number heard of it
     this.faults = [];
-    this.ended = new Promise((done) => this.socket.on("disconnect", (reason) => {
-      this.reason = reason;
+    this.ended = new Promise((done) => this.socket.on("disconnect", (reason, details) => {
+      const status = details?.context?.status; // of the request of polling that was its end; 0: it was not answered
+      this.reason = status === undefined ? reason : `${reason} (HTTP ${status})`;
       done();
     }));
     this.socket.on("echo", (n) => n === ++this.heard || this.faults.push(`echo ${n} in place of ${this.heard}`));

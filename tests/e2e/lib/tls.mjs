@@ -13,18 +13,18 @@ process.on("exit", () => rmSync(FOLDER, { recursive: true, force: true }));
 const openssl = (...args) => execFileSync("openssl", args, { stdio: ["ignore", "pipe", "pipe"] });
 const file = (name) => join(FOLDER, name);
 
-openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=ringcast test authority",
+openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=ringcast test authority",
   "-addext", "keyUsage=critical,keyCertSign", "-keyout", file("ca.key"), "-out", file("ca.pem"));
 export const CA_FILE = file("ca.pem");
 export const CA = readFileSync(CA_FILE);
 
 /* A certificate of the test authority: { path (certificate and key in one file), cert, key, pem }. */
-export function certificate(name, { names = ["DNS:localhost", "IP:127.0.0.1"], kind = "ec", subject = `/CN=${name}`, as = name } = {}) {
+export function certificate(name, { names = ["DNS:localhost", "IP:127.0.0.1"], kind = "ec", subject = `/CN=${name}`, as = name, days = 30 } = {}) {
   const [key, request, cert, extensions] = ["key", "csr", "crt", "ext"].map((suffix) => file(`${as}.${suffix}`));
   const algorithm = kind === "rsa" ? ["-newkey", "rsa:2048"] : ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
   openssl("req", ...algorithm, "-nodes", "-subj", subject, "-keyout", key, "-out", request);
   writeFileSync(extensions, names.length > 0 ? `subjectAltName=${names.join(",")}\n` : "");
-  openssl("x509", "-req", "-in", request, "-CA", CA_FILE, "-CAkey", file("ca.key"), "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", cert);
+  openssl("x509", "-req", "-in", request, "-CA", CA_FILE, "-CAkey", file("ca.key"), "-CAcreateserial", "-days", String(days), "-extfile", extensions, "-out", cert);
   const made = { path: file(`${as}.pem`), cert: readFileSync(cert), key: readFileSync(key) };
   made.pem = Buffer.concat([made.cert, made.key]);
   writeFileSync(made.path, made.pem);

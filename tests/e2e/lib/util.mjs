@@ -26,7 +26,9 @@ export function within(ms, promise, what) {
 }
 
 /* Calls check() until it gives something truthy, which is returned. What it throws counts as "not yet". */
-export async function until(what, check, { timeout = 10000, every = 10 } = {}) {
+export async function until(what, check, options = {}) {
+  const { timeout = 10000, every = 10, ...rest } = options;
+  if (typeof options !== "object" || Object.keys(rest).length > 0) throw new TypeError(`until: no options: ${JSON.stringify(options)}`);
   const error = new Error();
   const deadline = performance.now() + timeout * SLOWER;
   let last;

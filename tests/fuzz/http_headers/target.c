@@ -39,7 +39,8 @@ static void check_forwarded(const struct rc_http_request *request, uint32_t sour
         static const char address[] = "198.51.100.7";
         appended.headers[appended.header_count++] =
             (struct rc_http_header){{"X-Forwarded-For", 15}, {address, sizeof(address) - 1}};
-        rc_forwarded_client(&appended, &peer, &trusted, RC_FORWARDED_ALL, &out);
+        const uint32_t all = RC_FORWARDED_X_FORWARDED_FOR | RC_FORWARDED_FORWARDED | RC_FORWARDED_X_REAL_IP;
+        rc_forwarded_client(&appended, &peer, &trusted, all, &out);
         char text[RC_ADDRESS_TEXT_MAX];
         rc_address_format(text, &out.client);
         RC_ASSERT(strcmp(text, address) == 0);

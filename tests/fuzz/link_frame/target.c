@@ -33,6 +33,23 @@ static void walk_messages(struct rc_span bytes)
     }
 }
 
+static void walk_reply(struct rc_link_reader *reader)
+{
+    if (rc_link_read_u8(reader) == 0) {
+        return;
+    }
+    (void)rc_link_read_text(reader);
+    (void)rc_link_read_bytes(reader);
+    walk_list(rc_link_skip_list(reader));
+    for (uint32_t left = rc_link_read_list(reader); left > 0; left--) {
+        const struct rc_span rest = rc_span_of(reader->at, (size_t)(reader->end - reader->at));
+        const size_t count = rc_link_messages_check(rest);
+        RC_ASSERT(count > 0 && count <= rest.count);
+        walk_messages(rc_span_of(rest.bytes, count));
+        reader->at += count;
+    }
+}
+
 static void walk(const struct rc_link_head *head, struct rc_span payload)
 {
     struct rc_link_reader reader = rc_link_reader_of(payload);
@@ -65,6 +82,22 @@ static void walk(const struct rc_link_head *head, struct rc_span payload)
         if (head->type == RC_LINK_KEEP) {
             walk_list(rc_link_skip_list(&reader));
         }
+        break;
+    case RC_LINK_RECEIPT:
+        (void)rc_link_read_u64(&reader);
+        break;
+    case RC_LINK_RESUMED:
+    case RC_LINK_DETACH:
+        break;
+    case RC_LINK_REQUEST:
+        (void)rc_link_read_u32(&reader);
+        RC_ASSERT(rc_link_read_text(&reader).count > 0);
+        (void)rc_link_read_text(&reader);
+        (void)rc_link_read_text(&reader);
+        break;
+    case RC_LINK_REPLY:
+        (void)rc_link_read_u32(&reader);
+        walk_reply(&reader);
         break;
     default:
         (void)rc_link_read_rest(&reader);

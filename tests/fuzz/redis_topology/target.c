@@ -14,24 +14,9 @@
 #include "relay/redis/node.h"
 #include "relay/redis/topology/cluster.h"
 #include "relay/redis/topology/sentinel.h"
+#include "tests/support/idle_host.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
-
-static int watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
-{
-    (void)context;
-    (void)fd;
-    (void)events;
-    (void)ready;
-    (void)ready_context;
-    return 0;
-}
-
-static void unwatch(void *context, int handle)
-{
-    (void)context;
-    (void)handle;
-}
 
 static void check_map(const struct rc_redis_link *link)
 {
@@ -99,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
                                          .metrics = &metrics,
                                          .health = &health,
                                          .timers = &timers,
-                                         .host = {.watch = watch, .unwatch = unwatch}};
+                                         .host = idle_host};
     (void)strcpy(config.url.text, bytes[0] % 3 == 2 ? "redis+sentinel://h/m" : "redis+cluster://h");
     RC_ASSERT(rc_redis_link_open(&link, &setup, &err) == 0);
     const struct rc_redis_channel_ops ops = {.head = "c:"};

@@ -10,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/text/json_scan.h"
 #include "worker/identity/credentials.h"
+#include "worker/identity/identity.h"
 #include "worker/identity/session_id.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t bytes);
@@ -48,12 +49,18 @@ static void check_credentials(const uint8_t *lines, size_t bytes)
     memcpy(head, line, sizeof(line) - 1);
     memcpy(head + sizeof(line) - 1, lines, bytes);
     if (rc_http_request_parse(head, sizeof(line) - 1 + bytes, &scanned, &limits, &request, &why) > 0) {
-        const int got = rc_credentials_of(&config, &request, out, sizeof(out));
+        const size_t name =
+            bytes < RC_IDENTITY_USER_MAX ? bytes : RC_IDENTITY_USER_MAX; /* a certificate may have any */
+        const struct rc_credentials_known known = {.proxied = (bytes & 1) != 0, .certificate = rc_span_of(lines, name)};
+        const int got = rc_credentials_of(&config, &request, &known, out, sizeof(out));
         struct rc_json_value value;
         RC_ASSERT(got <= 0 || rc_json_scan(rc_span_of(out, (size_t)got), RC_JSON_CHECK_UTF8, &value, NULL) == 0);
         const struct rc_span cookies =
             rc_credentials_part(rc_span_of(out, got > 0 ? (size_t)got : 0), RC_EVENT_SOURCE_COOKIE);
         RC_ASSERT(cookies.count == 0 || cookies.bytes[0] == '{');
+        RC_ASSERT(got <= 0 || rc_credentials_proxied(rc_span_of(out, (size_t)got)) == known.proxied);
+        RC_ASSERT(got <= 0 || (rc_credentials_certificate(rc_span_of(out, (size_t)got)).type == RC_JSON_STRING) ==
+                                  (name > 0 && rc_json_utf8_valid(known.certificate)));
     }
     free(head);
 }
@@ -66,6 +73,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t bytes)
                                                          {RC_EVENT_SOURCE_COOKIE, 11, "connect.sid"}};
         memcpy(config.handshake_names, names, sizeof(names));
         config.handshake_name_count = 3;
+        config.identity_count = 2;
+        config.identities[0].kind = RC_IDENTITY_PROXY;
+        config.identities[1].kind = RC_IDENTITY_CERTIFICATE;
     }
     uint8_t *copy = malloc(bytes + 1); /* of its size: a read behind it is found */
     RC_ASSERT(copy != NULL);

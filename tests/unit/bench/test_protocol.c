@@ -91,6 +91,17 @@ Test(bench_protocol, socketio_joins_in_three_steps)
 }
 
 /* What an opener has done is behind a subscriber that upgrades: it probes, then subscribes; a target says hello. */
+Test(bench_protocol, socketio_acknowledges)
+{
+    char out[1024], found[64];
+    cr_assert_eq(judge("socketio-ack", RC_BENCH_SUBSCRIBER, 2, "430[\"ok\"]", 5, found), RC_BENCH_STEP);
+    cr_assert_eq(judge("socketio-ack", RC_BENCH_SUBSCRIBER, 2, "431[\"hello\"]", 5, found), RC_BENCH_PAYLOAD);
+    cr_assert_str_eq(found, "hello");
+    cr_assert_eq(judge("socketio-ack", RC_BENCH_SUBSCRIBER, 2, "431[]", 5, found), RC_BENCH_REFUSED);
+    publish("socketio-ack", false, "bench:0", "hello", out);
+    cr_assert_str_eq(out, "421[\"echo\",\"hello\"]");
+}
+
 Test(bench_protocol, socketio_upgrades)
 {
     char out[RC_BENCH_JOIN_BYTES_MAX], found[64];

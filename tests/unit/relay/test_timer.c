@@ -78,3 +78,17 @@ Test(relay_timer, one_may_cancel_a_later_one_and_set_itself)
     cr_assert_leq(first.times, 2, "a round is bounded though it is due again at once");
     cr_assert(first.timer.set);
 }
+
+Test(relay_timer, all_are_cancelled_and_may_be_set_again)
+{
+    struct rc_timers timers = {0};
+    struct note a = {0}, b = {0};
+    set(&timers, &a, 10);
+    set(&timers, &b, 20);
+    rc_timers_clear(&timers);
+    rc_timer_cancel(&timers, &b.timer);
+    set(&timers, &a, 5);
+    rc_timers_run(&timers, 30);
+    cr_assert_eq(a.times, 1);
+    cr_assert_eq(b.times, 0);
+}

@@ -213,6 +213,9 @@ Test(config_toml, socketio_is_on_where_the_file_has_its_section)
 
 /* --- wrong files ------------------------------------------------------------------------------------------------- */
 
+#define TEXT_31 "abcdefghijklmnopqrstuvwxyzabcde"
+#define TEXT_32 TEXT_31 "f" /* two and a dot: more than the 63 bytes of one name */
+
 /* Each file has exactly one thing wrong. */
 static const struct {
     const char *text;
@@ -488,6 +491,10 @@ static const struct {
     {"[[event]]\non = \"a\"\njoin = [\"{args.0.}\"]\n", "x.toml:3:9: [[event]] join: no such value: {args.0.}"},
     {"[[event]]\non = \"a\"\njoin = [\"{args.0..x}\"]\n", "x.toml:3:9: [[event]] join: no such value: {args.0..x}"},
     {"[[event]]\non = \"a\"\njoin = [\"{args.10000}\"]\n", "x.toml:3:9: [[event]] join: no such value: {args.10000}"},
+    {"[[event]]\non = \"a\"\njoin = [\"{query." TEXT_32 "." TEXT_31 "}\"]\n",
+     "x.toml:3:9: [[event]] join: no such value: {query." TEXT_32},
+    {"[[event]]\non = \"a\"\nmatch = { \"header." TEXT_32 "." TEXT_31 "\" = 1 }\n",
+     "x.toml:3:87: [[event]] match.header." TEXT_32},
     {"[[event]]\non = \"a\"\njoin = [\"{members:{args.0}}\"]\n",
      "x.toml:3:9: [[event]] join: there is no {members:{args.0}} here"},
     {"[[event]]\non = \"a\"\nset = { a = \"{count:x}\" }\n", "x.toml:3:13: [[event]] set: there is no {count:x} here"},

@@ -9,6 +9,7 @@
 #include "acceptor/config/toml.h"
 #include "common/config/config.h"
 #include "common/text/json_scan.h"
+#include "worker/gate/rule_values.h"
 
 static struct rc_config config;
 static struct rc_explain asked;
@@ -62,6 +63,10 @@ static const char rows[] =
     "[[event]]\n" /* line 45 */
     "on = \"tick\"\n"
     "from = \"server\"\n"
+    "emit = [{ to = \"{args.0}\" }]\n"
+    "[[event]]\n" /* line 49 */
+    "on = \"quit\"\n"
+    "leave = [\"{args.0}\"]\n"
     "emit = [{ to = \"{args.0}\" }]\n"
     "[schemas]\n"
     "symbol = '{\"type\":\"object\",\"required\":[\"symbol\"]}'\n";
@@ -258,4 +263,37 @@ Test(explain, what_makes_no_sense, .init = open_all)
         cr_expect_eq(explain(), RC_EXPLAINED_WRONG, "%zu", i);
         cr_expect_str_eq(said, "");
     }
+}
+
+Test(explain, a_room_that_was_left_is_left_however_often_it_was_given)
+{
+    for (uint32_t times = 0; times <= 3; times++) {
+        asked = (struct rc_explain){.event = "quit", .args = "[\"talk:1\"]", .as = "user:7", .room_count = times};
+        for (uint32_t i = 0; i < times; i++) {
+            asked.rooms[i] = "talk:1";
+        }
+        cr_expect_eq(explain(), RC_EXPLAINED_REFUSED, "%u times: %s", times, said);
+    }
+}
+
+/* Rows of "connect" are looked at one by one: what one joins takes no room from the next. */
+Test(explain, many_rows_that_join)
+{
+    struct rc_config_errors errors = {0};
+    struct rc_err err;
+    char text[8192] = "[socketio]\n[[namespace]]\nname = \"talk\"\nsubscribe = \"anyone\"\npublish = \"member\"\n";
+    for (int row = 0; row < 20; row++) {
+        (void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                       "[[event]]\non = \"connect\"\njoin = [\"a\", \"b\", \"c\", \"d\"]\n");
+    }
+    (void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                   "[[event]]\non = \"connect\"\njoin = [\"{auth.room}\"]\n"
+                   "emit = [{ to = \"{auth.room}\", event = \"came\", args = [] }]\n");
+    rc_config_defaults(&config);
+    cr_assert_eq(rc_config_load_text(&config, text, strlen(text), "x.toml", &errors), 0, "%s", errors.lines[0].text);
+    cr_assert_eq(rc_config_finish(&config, &err), 0, "%s", err.text);
+    asked = (struct rc_explain){.event = "connect", .as = "user:7"};
+    asked.documents[rc_rule_document(RC_EVENT_SOURCE_AUTH)] = "{\"room\":\"talk:1\"}";
+    cr_assert_eq(explain(), RC_EXPLAINED_DONE);
+    cr_assert(strstr(said, "emit      \"came\"") != NULL, "%s", said);
 }

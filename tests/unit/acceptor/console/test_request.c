@@ -7,6 +7,7 @@
 
 #include "acceptor/console/request.h"
 #include "tests/support/supervisor_rig.h"
+#include "version.h"
 
 static struct supervisor_rig rig;
 static struct rc_supervisor *const supervisor = &rig.supervisor;

@@ -1,43 +1,15 @@
 /* acceptor/start/carry: the configuration in force, made again from its texts by a program of another build. */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <criterion/criterion.h>
 
 #include "acceptor/start/carry.h"
+#include "tests/support/config_file.h"
 
-static char path[64];
 static struct rc_config_errors errors;
 static struct rc_config_errors needs_restart;
 static struct rc_files files;
 
-static void write_file(const char *text)
-{
-    FILE *file = fopen(path, "w");
-    cr_assert(file != NULL);
-    fputs(text, file);
-    fclose(file);
-}
-
-static void set_up(void)
-{
-    snprintf(path, sizeof(path), "/tmp/ringcast-carry-%d.toml", (int)getpid());
-    unsetenv("INSTANCE_ID");
-    unsetenv("SERVER_ID");
-    unsetenv("PORT");
-    unsetenv("LOG_LEVEL");
-    unsetenv("RINGCAST_API_KEY");
-}
-
-static void tear_down(void)
-{
-    unlink(path);
-}
-
-TestSuite(carry, .init = set_up, .fini = tear_down);
+TestSuite(carry, .init = config_file_open, .fini = config_file_close);
 
 static struct rc_settings *loaded(const char *text)
 {

@@ -1,45 +1,15 @@
 /* acceptor/settings: a configuration from all its sources, and a reload of it. */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <criterion/criterion.h>
 
 #include "acceptor/start/settings.h"
+#include "tests/support/config_file.h"
 
-static char path[64];
 static struct rc_config_errors errors;
-static struct rc_files files;
 static struct rc_config_errors needs_restart;
+static struct rc_files files;
 
-static void write_file(const char *text)
-{
-    FILE *file = fopen(path, "w");
-    cr_assert(file != NULL);
-    fputs(text, file);
-    fclose(file);
-}
-
-static void set_up(void)
-{
-    snprintf(path, sizeof(path), "/tmp/ringcast-settings-%d.toml", (int)getpid());
-    unsetenv("INSTANCE_ID");
-    unsetenv("SERVER_ID");
-    unsetenv("PORT");
-    unsetenv("LOG_LEVEL");
-    unsetenv("RINGCAST_API_KEY");
-    unsetenv("RINGCAST_BIN_DIR");
-    unsetenv("RINGCAST_SEED");
-}
-
-static void tear_down(void)
-{
-    unlink(path);
-}
-
-TestSuite(settings, .init = set_up, .fini = tear_down);
+TestSuite(settings, .init = config_file_open, .fini = config_file_close);
 
 static struct rc_settings *loaded(const char *text, bool quickstart)
 {
@@ -200,11 +170,11 @@ Test(settings, warnings_name_what_has_no_effect_and_variables_that_set_nothing)
     struct rc_settings *settings = loaded(
         "[limits]\nhistory_memory = \"0B\"\n[[namespace]]\nname = \"a\"\nhistory = 5\n[[namespace]]\nname = \"b\"\n",
         false);
-    rc_settings_warnings(&settings->config, &warnings);
+    rc_settings_warnings(&settings->config, &files, &warnings);
     cr_assert_eq(warnings.count, 1);
     cr_expect(strstr(warnings.lines[0].text, "a: history has no effect") != NULL, "%s", warnings.lines[0].text);
     setenv("RINGCAST_CONFUSED", "x", 1);
-    rc_settings_warnings(&settings->config, &warnings);
+    rc_settings_warnings(&settings->config, &files, &warnings);
     cr_assert_eq(warnings.count, 3);
     cr_expect(strstr(warnings.lines[1].text, "RINGCAST_CONFUSED is not known") != NULL, "%s", warnings.lines[1].text);
     rc_settings_free(settings);
@@ -216,11 +186,11 @@ Test(settings, what_has_no_effect_is_named)
     struct rc_config_errors warnings = {0};
     rc_config_defaults(&config);
     config.socketio.adapter = RC_ADAPTER_CLASSIC;
-    rc_settings_warnings(&config, &warnings);
+    rc_settings_warnings(&config, &files, &warnings);
     cr_assert_eq(warnings.count, 1);
     cr_expect_str_eq(warnings.lines[0].text, "socketio.adapter has no effect without redis.url");
     config.event_count = 1;
-    rc_settings_warnings(&config, &warnings);
+    rc_settings_warnings(&config, &files, &warnings);
     cr_assert_eq(warnings.count, 3);
     cr_expect_not_null(strstr(warnings.lines[2].text, "[[event]] tables have no effect without [socketio]"));
 }
@@ -234,7 +204,7 @@ Test(settings, secrets_of_the_examples_are_named)
         "[[identity]]\nfrom = [\"auth.token\"]\nsecret = \"change-me-at-least-32-bytes-of-randomness\"\n"
         "[[identity]]\nkind = \"session\"\nfrom = [\"cookie.sid\"]\nsecrets = [\"changed-already\", \"change-me-session\"]\n",
         false);
-    rc_settings_warnings(&settings->config, &warnings);
+    rc_settings_warnings(&settings->config, &files, &warnings);
     cr_assert_eq(warnings.count, 4);
     const char *const keys[] = {
         "http.api_keys: ", "[[identity]] secret: ", "[[identity]] secrets: ", "[[backend]] secrets: "};
@@ -243,4 +213,27 @@ Test(settings, secrets_of_the_examples_are_named)
         cr_expect_null(strstr(warnings.lines[i].text, "of-randomness"), "a secret is not told");
     }
     rc_settings_free(settings);
+}
+
+Test(settings, a_certificate_is_warned_of_two_weeks_before)
+{
+    const struct {
+        int64_t left_s;
+        const char *text;
+        bool soon;
+    } cases[] = {
+        {90 * 86400, "expires in 90 days", false},
+        {14 * 86400, "expires in 14 days", false},
+        {14 * 86400 - 1, "expires in 13 days", true},
+        {2 * 86400 - 1, "expires in 47 hours", true},
+        {1, "expires in 0 hours", true},
+        {0, "expired 0 hours ago", true},
+        {-3 * 86400, "expired 3 days ago", true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[64];
+        cr_assert_eq(rc_settings_expiry_format(text, sizeof(text), 1796000000 + cases[i].left_s, 1796000000),
+                     cases[i].soon, "%s", cases[i].text);
+        cr_assert_str_eq(text, cases[i].text);
+    }
 }

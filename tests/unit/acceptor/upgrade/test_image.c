@@ -10,6 +10,7 @@
 #include <criterion/criterion.h>
 
 #include "tests/support/supervisor_rig.h"
+#include "version.h"
 
 static struct supervisor_rig *rig;
 static struct rc_state state;
@@ -78,6 +79,49 @@ Test(image, children_sizes_and_configuration_come_back)
     cr_assert_str_eq(version, RC_VERSION);
     cr_assert_not_null(strstr(numbers, "report "));
     empty_free(next);
+}
+
+static bool ends_with(struct rc_span text, struct rc_span end)
+{
+    return text.count >= end.count && memcmp(text.bytes + text.count - end.count, end.bytes, end.count) == 0;
+}
+
+/* Of a build that does not say it, this one, and one that says more. */
+Test(image, what_a_process_died_of_comes_back_as_far_as_it_is_said)
+{
+    static const char words[] = "signal 11 (SEGV), core dumped";
+    static const char more[] = "signal 11 (SEGV), core dumped in one of the places that are well known";
+    const struct rc_span said = rc_span_of(words, sizeof(words) - 1);
+    strcpy(rig->supervisor.broker.workers[1].ended, words);
+    rc_image_write(&rig->supervisor, &state);
+    for (size_t round = 0; round < 3; round++) {
+        struct rc_supervisor *next = empty();
+        struct rc_err err = {{0}};
+        struct rc_state other;
+        uint32_t tag;
+        struct rc_span payload;
+        size_t at = 0;
+        rc_state_open(&other);
+        while (rc_state_next(&state, &at, &tag, &payload) == 1) {
+            const bool its = ends_with(payload, said);
+            const struct rc_span end = !its || round == 0 ? (struct rc_span){0}
+                                       : round == 1       ? said
+                                                          : rc_span_of(more, sizeof(more) - 1);
+            rc_state_put_with(&other, tag, payload.bytes, payload.count - (its ? said.count : 0), end.bytes, end.count);
+        }
+        cr_assert_eq(other.rc, 0);
+        cr_assert_eq(rc_image_read(next, &other, &err), 0, "%s", err.text);
+        const char *ended = next->broker.workers[1].ended;
+        if (round < 2) {
+            cr_assert_str_eq(ended, round == 0 ? "" : words);
+        } else {
+            cr_assert_eq(strlen(ended), RC_CHILD_ENDED_BYTES - 1u);
+            cr_assert_eq(memcmp(ended, more, RC_CHILD_ENDED_BYTES - 1), 0);
+        }
+        cr_assert_str_eq(next->broker.workers[0].ended, "");
+        rc_state_close(&other);
+        empty_free(next);
+    }
 }
 
 Test(image, what_must_be_understood_and_is_not_is_refused_and_the_rest_passed_over)

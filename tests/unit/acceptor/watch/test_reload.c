@@ -192,3 +192,49 @@ Test(reload, warnings_of_the_new_file_are_told)
     cr_assert(strstr(got, "warning: ") != NULL && strstr(got, "[socketio]") != NULL, "%s", got);
     (void)close(fd);
 }
+
+/* Its truth is by the configuration that its dead process had: a second one would be too many (open_config in worker/rooms.c). */
+Test(reload, waits_for_whoever_is_to_be_adopted)
+{
+    struct rc_child *child = &supervisor->broker.workers[1];
+    child->pid = 0;
+    child->ready = false;
+    child->orphan = RC_ADOPT_CRASHED;
+    const uint32_t before = generation();
+    supervisor_rig_write(&rig, "[limits]\nmax_channels = 20\n");
+    const int first = ask();
+    rc_reload_progress(supervisor);
+    cr_assert_eq(generation(), before + 1);
+    expect(first, "ok\n", false);
+    supervisor_rig_acknowledge(&rig, 1);
+    supervisor_rig_write(&rig, "[limits]\nmax_channels = 30\n");
+    const int second = ask();
+    rc_reload_progress(supervisor);
+    cr_assert(generation() == before + 1 && max_channels() == 20, "the second waits");
+    child->pid = 1; /* somebody adopts */
+    rc_reload_progress(supervisor);
+    cr_assert_eq(generation(), before + 1);
+    child->ready = true;
+    child->orphan = RC_ADOPT_NOBODY;
+    supervisor_rig_acknowledge(&rig, SUPERVISOR_RIG_NOBODY);
+    rc_reload_progress(supervisor);
+    expect(first, "", true);
+    rc_reload_progress(supervisor);
+    cr_assert(generation() == before + 2 && max_channels() == 30);
+    expect(second, "ok\n", false);
+    (void)close(second);
+}
+
+Test(reload, does_not_wait_for_one_whose_clients_are_gone)
+{
+    struct rc_child *child = &supervisor->broker.workers[1];
+    child->pid = 0;
+    child->ready = false;
+    supervisor_rig_write(&rig, "[limits]\nmax_channels = 20\n");
+    const int fd = ask();
+    rc_reload_progress(supervisor);
+    expect(fd, "ok\n", false);
+    supervisor_rig_acknowledge(&rig, 1);
+    rc_reload_progress(supervisor);
+    expect(fd, "", true);
+}

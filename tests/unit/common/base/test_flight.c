@@ -72,3 +72,25 @@ Test(flight, a_record_whose_writer_died_in_the_middle_is_not_there)
     cr_assert(rc_flight_get(ring.entries, COUNT, 2, out));
     cr_assert_str_eq((const char *)out, "the successor's");
 }
+
+Test(flight, a_number_that_no_process_comes_to_is_none, .timeout = 10)
+{
+    put("one");
+    const uint64_t wild[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_MAX / 2, RC_FLIGHT_NUMBER_MAX + 1};
+    for (size_t i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {
+        atomic_store(&ring.head.written, wild[i]);
+        cr_assert_eq(rc_flight_last(&ring.head), 0);
+    }
+    atomic_store(&ring.head.written, RC_FLIGHT_NUMBER_MAX);
+    cr_assert_eq(rc_flight_last(&ring.head), RC_FLIGHT_NUMBER_MAX);
+}
+
+Test(flight, after_a_wild_number_the_next_records_are_there_again)
+{
+    atomic_store(&ring.head.written, UINT64_MAX);
+    put("one");
+    put("two");
+    const uint64_t last = rc_flight_last(&ring.head);
+    cr_assert(last != 0 && rc_flight_get(ring.entries, COUNT, last, out));
+    cr_assert_str_eq((const char *)out, "two");
+}

@@ -249,7 +249,8 @@ Test(uring, errors_carry_reason_and_remedy)
 Test(uring, lost_features_are_listed)
 {
     char text[1024];
-    struct rc_uring_features features = {true, true, true, true};
+    struct rc_uring_features features = {
+        .no_mmap = true, .no_sqarray = true, .socket_getsockopt = true, .accept_dontwait = true, .fd_install = true};
     cr_assert_eq(rc_uring_lost(&features, text, sizeof(text)), 0);
     cr_assert_str_eq(text, "");
     features.no_sqarray = false;
@@ -261,7 +262,7 @@ Test(uring, lost_features_are_listed)
     features = (struct rc_uring_features){0};
     for (size_t bytes = 1; bytes < 400; bytes++) {
         memset(text, '!', sizeof(text));
-        cr_assert_eq(rc_uring_lost(&features, text, bytes), 4);
+        cr_assert_eq(rc_uring_lost(&features, text, bytes), 5);
         cr_assert_lt(strlen(text), bytes);
         cr_assert_eq(text[bytes], '!');
     }
@@ -284,6 +285,10 @@ Test(uring, features_can_be_taken_for_missing)
     cr_assert(available(&some));
     cr_assert_not(some.fd_install);
     cr_assert_eq(some.socket_getsockopt, all.socket_getsockopt);
+    cr_assert_eq(setenv(RC_URING_WITHOUT, "accept_dontwait", 1), 0);
+    cr_assert(available(&some));
+    cr_assert_not(some.accept_dontwait);
+    cr_assert_eq(some.fd_install, all.fd_install);
     cr_assert_eq(setenv(RC_URING_WITHOUT, "socket_getsockopts,,no_mmap", 1), 0);
     cr_assert(available(&some));
     cr_assert_eq(some.socket_getsockopt, all.socket_getsockopt);

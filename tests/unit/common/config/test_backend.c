@@ -133,6 +133,23 @@ Test(config_backend, calls_have_names)
     cr_expect_eq(rc_backend_find(&config, RC_SPAN("ap")), -1);
 }
 
+Test(config_backend, a_mark_finds_its_backend_wherever_a_reload_puts_it)
+{
+    (void)backend("first");
+    (void)backend("second");
+    const uint32_t mark = rc_backend_mark(&config, 1);
+    cr_expect_neq(mark, rc_backend_mark(&config, 0));
+    cr_expect_eq(rc_backend_marked(&config, mark), 1);
+    const struct rc_config_backend second = config.backends[1];
+    config.backends[1] = config.backends[0];
+    config.backends[0] = second;
+    cr_expect_eq(rc_backend_marked(&config, mark), 0);
+    config.backend_count = 0;
+    cr_expect_eq(rc_backend_marked(&config, mark), RC_CONFIG_BACKENDS_MAX);
+    cr_expect_eq(rc_backend_marked(&config, rc_backend_mark(&config, 0)), RC_CONFIG_BACKENDS_MAX, "nobody's");
+    clean();
+}
+
 Test(config_backend, the_defaults_are_those_of_the_manual)
 {
     const struct rc_config_backend *const app = backend("app");

@@ -78,6 +78,13 @@ Test(key_set, what_is_wrong_is_shown_beside_what_was_expected)
     refuses("event", "match", NUMBER(1), "is set by the file alone");
 }
 
+Test(key_set, a_secret_without_quotes_is_not_shown)
+{
+    refuses("log", "redact_key", NUMBER(12345678), "expected a text in quotes, found a number");
+    refuses("redis", "sentinel_password", NUMBER(12345678), "expected a text in quotes, found a number");
+    refuses("http", "api_keys", NUMBER(12345678), "expected a list of texts, as in [\"…\", \"…\"], found a number");
+}
+
 /* Messages go to logs and terminals. */
 Test(key_set, what_is_shown_is_short_and_harmless_and_no_secret)
 {

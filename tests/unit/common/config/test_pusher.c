@@ -54,6 +54,35 @@ Test(pusher, what_a_channel_is_its_name_says)
     }
 }
 
+Test(pusher, a_watched_user_has_a_channel_that_nobody_else_may_use)
+{
+    static const char *const users[] = {"1", "a_b-@,.;Z9", "a b:c/=", "\xc3\xa4\x01"};
+    char out[RC_PUSHER_NAME_MAX];
+    char longest[RC_PUSHER_USER_MAX + 1];
+    uint8_t scratch[RC_PUSHER_USER_MAX];
+    struct rc_span name;
+    for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
+        const struct rc_span its = rc_span_of(out, rc_pusher_watch_write(rc_span_text(users[i]), out));
+        cr_expect(rc_span_equal(rc_pusher_watch_user(its, scratch), rc_span_text(users[i])), "%s", users[i]);
+        cr_expect_eq(rc_pusher_kind_of(its), RC_PUSHER_WATCH);
+        cr_expect_not(rc_pusher_channel_valid(its), "no client names it");
+        cr_expect_eq(rc_pusher_app_of_channel(&config, its, &name), 1, "of the app with plain channels");
+        cr_expect(rc_pusher_guards(&config, its) && rc_pusher_roster(&config, its));
+    }
+    cr_expect(
+        rc_span_equal(rc_span_of(out, rc_pusher_watch_write(RC_SPAN("a =\x7f"), out)), RC_SPAN("#watch-a=20=3D=7F")));
+    memset(longest, 'x', sizeof(longest));
+    cr_expect_eq(rc_pusher_watch_write(rc_span_of(longest, RC_PUSHER_USER_MAX), out), RC_PUSHER_USER_MAX + 7u);
+    cr_expect_eq(rc_pusher_watch_write(rc_span_of(longest, RC_PUSHER_USER_MAX + 1), out), 0u);
+    memset(longest, ' ', sizeof(longest));
+    cr_expect_eq(rc_pusher_watch_write(rc_span_of(longest, 53), out), 0u, "three bytes each");
+    cr_expect_eq(rc_pusher_watch_write(RC_SPAN(""), out), 0u);
+    static const char *const none[] = {"#watch-", "watch-1", "#watch-=", "#watch-=4", "#watch-=4g", "#watch-=4a"};
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        cr_expect_eq(rc_pusher_watch_user(rc_span_text(none[i]), scratch).count, 0u, "%s", none[i]);
+    }
+}
+
 Test(pusher, names_that_are_none)
 {
     char longest[RC_PUSHER_NAME_MAX + 2];
@@ -159,6 +188,13 @@ Test(pusher, tables_that_contradict_each_other)
     (void)snprintf(config.pusher_apps[0].webhook_backend.text, 8, "hooks");
     cr_expect_lt(rc_config_pusher_check(&config, &err), 0);
     cr_expect(strstr(err.text, "hooks") != NULL, "%s", err.text);
+    two_apps();
+    config.limits.max_message_size_bytes = config.pusher_apps[1].max_event_bytes = 1024;
+    cr_expect_eq(rc_config_pusher_check(&config, &err), 0, "%s", err.text);
+    config.pusher_apps[1].max_event_bytes++;
+    cr_expect_lt(rc_config_pusher_check(&config, &err), 0);
+    cr_expect(strstr(err.text, "\"8\": max_event_size is above limits.max_message_size") != NULL, "%s", err.text);
+    two_apps();
     config.pusher_app_count = 0;
     config.endpoint_count = 1;
     config.endpoints[0].protocol = RC_ENDPOINT_PUSHER;

@@ -115,6 +115,17 @@ Test(config_socketio, a_slash_at_the_end_makes_no_difference)
     cr_expect_not(rc_config_engineio_path_is("", "/"));
 }
 
+Test(config_socketio, what_is_below_a_path)
+{
+    cr_expect(rc_config_engineio_path_below("/socket.io/", "/socket.io/x"));
+    cr_expect(rc_config_engineio_path_below("/socket.io", "/socket.io/default/"));
+    cr_expect_not(rc_config_engineio_path_below("/socket.io/", "/socket.io/"));
+    cr_expect_not(rc_config_engineio_path_below("/socket.io/", "/socket.io"));
+    cr_expect_not(rc_config_engineio_path_below("/socket.io/", "/socket.iox/y"));
+    cr_expect_not(rc_config_engineio_path_below("/socket.io/", "/"));
+    cr_expect_not(rc_config_engineio_path_below("", "/x"));
+}
+
 Test(config_socketio, any_end_point_turns_it_on)
 {
     cr_expect(rc_config_engineio_on(&config));

@@ -8,6 +8,7 @@
 #include "common/config/config.h"
 #include "common/metrics/backend_health.h"
 #include "common/metrics/instance.h"
+#include "version.h"
 
 static struct rc_core core;
 static struct rc_relay_report relay;
@@ -102,6 +103,19 @@ Test(instance, what_it_is_and_may_is_told)
     cr_assert_not_null(at);
     const double age_s = (double)rc_clock_wall_ms() / 1000 - strtod(at + sizeof(start) - 1, NULL);
     cr_expect(age_s > -1 && age_s < 3600, "%f", age_s);
+}
+
+/* One bound for all workers, of which fewer have less room (`ringcast workers`). */
+Test(instance, the_limit_of_connections_is_the_one_that_holds)
+{
+    core.slots_per_worker = 60000;
+    expect_text(render(), "\nringcast_connections_max 120000\n");
+    config->server.max_connections = 100000;
+    expect_text(render(), "\nringcast_connections_max 100000\n");
+    core.workers[1].use = RC_WORKER_UNUSED;
+    expect_text(render(), "\nringcast_connections_max 60000\n");
+    config->server.max_connections = 0;
+    expect_text(render(), "\nringcast_connections_max 60000\n");
 }
 
 Test(instance, backends_are_told)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/metrics/bridges.h"
 #include "common/metrics/instance.h"
 #include "common/metrics/metrics.h"
 
@@ -60,9 +61,11 @@ static const char head[] =
     "[operations.md](operations.md#metrics-and-health). \"By\" says who has a series of its own, by the label `worker` or `process`.\n\n"
     "| name | type | by | |\n|---|---|---|---|\n";
 static const char beside[] =
-    "\n## Beside the table\n\nProcesses, limits, and what is counted by names of the configuration: `common/metrics/instance.c`. With `[[backend]]` and\n"
-    "`[[bridge]]` tables `ringcast_backend_…` and `ringcast_bridge_…` are there, too, and with `tls.certificates`\n"
-    "`ringcast_certificate_not_after_seconds`.\n\n| name | type | |\n|---|---|---|\n";
+    "\n## Beside the table\n\nProcesses, limits, and what is counted by names of the configuration: `common/metrics/instance.c`. Those that begin with\n"
+    "`ringcast_backend_` and `ringcast_bridge_` are there with `[[backend]]` and `[[bridge]]` tables, those that begin with `ringcast_link_url_` with\n"
+    "`socketio.link`: of each `url` of its table, and `dial`: all processes that dial; `ringcast_event_rows_total` with `[[event]]` tables (labels `row`, its\n"
+    "place in the file, `nsp`, `on` and `result`: `done`, or the guard that refused). With `tls.certificates` or\n"
+    "`redis.tls_certificate` there is `ringcast_certificate_not_after_seconds`: when a certificate expires, in seconds since 1970.\n\n| name | type | |\n|---|---|---|\n";
 
 static const char *by_whom(size_t row)
 {
@@ -88,7 +91,7 @@ static void put_help(FILE *out, const char *help)
     }
 }
 
-/* Families of an instance with nothing configured, as its exposition heads them. */
+/* Families of an instance with a backend, a bridge and a row, as its exposition heads them. */
 static void put_families(FILE *out)
 {
     static struct rc_core core;
@@ -96,10 +99,16 @@ static void put_families(FILE *out)
     static struct rc_report worker;
     static struct rc_control control = {
         .worker_count = 1, .instance_id = "i", .core = &core, .relay = &relay, .workers = {&worker}};
-    static struct rc_config config;
+    static struct rc_config config = {.backend_count = 1,
+                                      .bridge_count = 1,
+                                      .event_count = 1,
+                                      .socketio.link.text = "app",
+                                      .backends[0] = {.name.text = "app", .url_count = 1}};
+    static const struct rc_bridge_counters bridges[1];
     static char text[65536];
     struct rc_exposition to = {.out = text, .capacity = sizeof(text) - 1, .instance = "i"};
     rc_instance_metrics_render(&to, &control, &config);
+    rc_bridge_metrics_render(&to, &config, bridges);
     cr_assert_lt(to.bytes, sizeof(text));
     for (char *line = strstr(text, "# HELP "); line != NULL; line = strstr(line + 1, "# HELP ")) {
         char name[128];

@@ -69,7 +69,7 @@ void rc_redis_stream_open(struct rc_redis_stream *opened, struct rc_redis_link *
 {
     (void)opened;
     (void)link;
-    ask('>', name);
+    foreign_ask('>', name);
     stream = *ops;
 }
 
@@ -162,9 +162,9 @@ TestSuite(adapter, .init = open_adapter, .fini = close_adapter);
 
 static void interest(const char *channel, bool wanted, const char *expected)
 {
-    asked[0] = '\0';
+    foreign_asked[0] = '\0';
     rc_adapter_interest(&adapter, rc_span_text(channel), wanted);
-    cr_assert_str_eq(asked, expected);
+    cr_assert_str_eq(foreign_asked, expected);
 }
 
 Test(adapter, one_pattern_for_clients)
@@ -327,9 +327,9 @@ Test(adapter, off_unless_configured)
     pattern = NULL;
     cr_assert_eq(rc_adapter_open(&off, &bridge, &config), 0);
     cr_assert_null(pattern);
-    asked[0] = '\0';
+    foreign_asked[0] = '\0';
     rc_adapter_interest(&off, RC_SPAN("red"), true);
-    cr_assert_str_eq(asked, "");
+    cr_assert_str_eq(foreign_asked, "");
     rc_adapter_close(&off);
 }
 
@@ -364,7 +364,7 @@ Test(adapter_sharded, a_named_namespace_is_heard_for_good_a_room_while_wanted)
     cr_assert_null(pattern);
     cr_assert(foreign.sharded);
     rc_adapter_set_requests(&adapter, was_requested, NULL);
-    cr_assert_str_eq(asked, "+socket*io#/# ");
+    cr_assert_str_eq(foreign_asked, "+socket*io#/# ");
     interest("red", true, "+socket*io#/#red# ");
     interest("/xy#red", true, "+socket*io#/xy#red# +socket*io#/xy# ");
     interest(own_sid, true, "");
@@ -483,10 +483,10 @@ Test(adapter_streams, broadcasts_come_from_the_stream_and_rooms_have_no_channels
 {
     cr_assert_null(pattern);
     cr_assert(!foreign.sharded);
-    cr_assert_str_eq(asked, ">socket*io ");
-    asked[0] = '\0';
+    cr_assert_str_eq(foreign_asked, ">socket*io ");
+    foreign_asked[0] = '\0';
     rc_adapter_set_requests(&adapter, was_requested, NULL);
-    cr_assert_str_eq(asked, "+socket*io#/# ");
+    cr_assert_str_eq(foreign_asked, "+socket*io#/# ");
     interest("red", true, "");
     interest("/xy#red", true, "+socket*io#/xy# ");
     wanted_names = " red ";

@@ -125,7 +125,7 @@ static void emit(const char *names, size_t names_bytes, uint32_t timeout_ms)
 Test(adapter_asks, a_room_is_known_when_all_have_told)
 {
     cr_assert_eq(rc_adapter_asks_room(&asks, RC_SPAN("red\"1"), 5), 0);
-    cr_assert_str_eq(asked, "+socket.io-response#/# +socket.io-response#/#~ABCDE# ");
+    cr_assert_str_eq(foreign_asked, "+socket.io-response#/# +socket.io-response#/#~ABCDE# ");
     cr_assert_str_eq(fake.published[0], "socket.io-request#/# {\"uid\":\"~ABCDE\",\"type\":0,\"requestId\":"
                                         "\"00000abc000000000001\",\"rooms\":[\"red\\\"1\"]}");
     answers("{\"requestId\":\"00000abc000000000001\",\"sockets\":[\"a\",\"b\"]}");
@@ -137,7 +137,7 @@ Test(adapter_asks, a_room_is_known_when_all_have_told)
     answers("{\"requestId\":\"00000abc000000000001\",\"sockets\":[\"late\"]}");
     cr_assert_null(strstr(told, "late"));
     cr_assert_eq(rc_adapter_asks_room(&asks, RC_SPAN("red"), 6), 0);
-    cr_assert_str_eq(asked, "+socket.io-response#/# +socket.io-response#/#~ABCDE# ", "once");
+    cr_assert_str_eq(foreign_asked, "+socket.io-response#/# +socket.io-response#/#~ABCDE# ", "once");
 }
 
 Test(adapter_asks, nobody_but_this_one)
@@ -245,4 +245,36 @@ Test(adapter_asks, bounds)
     cr_assert_eq(rc_adapter_asks_room(&asks, RC_SPAN("red"), 1), -ENOBUFS);
     fake.full = false;
     cr_assert_eq(rc_adapter_asks_room(&asks, RC_SPAN("red"), 1), 0, "the place was given back");
+}
+
+static int ask_in(uint32_t nsp)
+{
+    char channel[32];
+    (void)snprintf(channel, sizeof(channel), "/n%u#red", nsp);
+    return rc_adapter_asks_room(&asks, rc_span_text(channel), nsp);
+}
+
+/* However many namespaces there have been: the one that was asked in longest ago makes room. */
+Test(adapter_asks, namespaces_in_which_nobody_asks_any_more_make_room)
+{
+    fake.clustered = true; /* nothing is counted: time ends a question */
+    for (uint32_t i = 0; i < RC_ADAPTER_ASK_NSPS_MAX; i++) {
+        cr_assert_eq(ask_in(i), 0);
+    }
+    cr_assert_eq(ask_in(RC_ADAPTER_ASK_NSPS_MAX), -ENOBUFS, "all of them wait for answers");
+    fake_pass(RC_ADAPTER_ASK_ROOM_MS);
+    cr_assert_eq(ask_in(0), 0);
+    foreign_asked[0] = '\0';
+    cr_assert_eq(ask_in(RC_ADAPTER_ASK_NSPS_MAX), 0);
+    cr_assert_str_eq(foreign_asked, "-socket.io-response#/n1# -socket.io-response#/n1#~ABCDE# "
+                                    "+socket.io-response#/n256# +socket.io-response#/n256#~ABCDE# ");
+    foreign_asked[0] = '\0';
+    cr_assert_eq(ask_in(0), 0);
+    cr_assert_eq(ask_in(1), 0);
+    cr_assert_str_eq(foreign_asked, "-socket.io-response#/n2# -socket.io-response#/n2#~ABCDE# "
+                                    "+socket.io-response#/n1# +socket.io-response#/n1#~ABCDE# ");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_ADAPTER_ASKS_REFUSED), 1);
+    while (asks.timer.set) {
+        fake_pass(RC_ADAPTER_ASK_ROOM_MS);
+    }
 }

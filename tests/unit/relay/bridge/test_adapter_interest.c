@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "tests/support/fake_foreign.h"
 
 static const struct rc_bridge bridge;
@@ -45,15 +46,15 @@ static void requested(void *context, struct rc_span nsp, struct rc_adapter_reque
 
 static void interest(const char *channel, bool wanted, const char *expected)
 {
-    asked[0] = '\0';
+    foreign_asked[0] = '\0';
     rc_adapter_interest(&adapter, rc_span_text(channel), wanted);
-    cr_assert_str_eq(asked, expected);
+    cr_assert_str_eq(foreign_asked, expected);
 }
 
 Test(adapter_interest, what_lasts_is_for_namespaces_with_a_name)
 {
     rc_adapter_set_requests(&adapter, requested, NULL);
-    cr_assert_str_eq(asked, "+k-request#/# ");
+    cr_assert_str_eq(foreign_asked, "+k-request#/# ");
     interest("red", true, "+k#/#red# +k#/# ");
     interest("/xy#red", true, "+k#/xy#red# +k#/xy# +k-request#/xy# ");
     interest("/xy#red", false, "-k#/xy#red# -k#/xy# -k-request#/xy# ");
@@ -64,7 +65,7 @@ Test(adapter_interest, without_rooms_a_namespace_is_all)
 {
     adapter.kind = &without_rooms;
     rc_adapter_set_requests(&adapter, requested, NULL);
-    cr_assert_str_eq(asked, "+k#/# ");
+    cr_assert_str_eq(foreign_asked, "+k#/# ");
     interest("red", true, "");
     interest("/y#red", true, "+k#/y# ");
     interest("/y#blue", true, "");
@@ -89,6 +90,26 @@ Test(adapter_interest, namespaces_come_and_go)
     }
     cr_assert_eq(adapter.nsp_count, 20);
     interest("/n1#", false, ""); /* nobody wanted it */
+}
+
+/* Clients choose their names: a newcomer's place must not cost a walk over all that are there. */
+Test(adapter_interest, a_hundred_thousand_namespaces)
+{
+    char channel[32];
+    const uint64_t start_ms = rc_clock_ms();
+    for (int i = 0; i < 100000; i++) {
+        (void)snprintf(channel, sizeof(channel), "/n%d#", i);
+        foreign_asked[0] = '\0';
+        rc_adapter_interest(&adapter, rc_span_text(channel), true);
+        cr_assert_lt(rc_clock_ms() - start_ms, 3000, "%d", i);
+    }
+    rc_adapter_interest(&adapter, RC_SPAN("/n7#"), false);
+    rc_adapter_interest(&adapter, RC_SPAN("/n99#"), false);
+    interest("/x1#", true, "+k#/x1# ");
+    interest("/x2#", true, "+k#/x2# ");
+    cr_assert_eq(adapter.nsp_count, 100000, "their places are used again");
+    interest("/x3#", true, "+k#/x3# ");
+    cr_assert_eq(adapter.nsp_count, 100001);
 }
 
 Test(adapter_interest, what_is_no_channel_of_theirs_is_left_alone)

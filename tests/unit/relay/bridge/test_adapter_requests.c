@@ -11,10 +11,10 @@
 #include "common/text/msgpack_json.h"
 #include "relay/bridge/adapter_interest.h"
 #include "relay/bridge/adapter_requests.h"
+#include "tests/support/fake_foreign.h"
 
 /* In place of the link. */
 static struct rc_redis_foreign_ops foreign;
-static char wanted_channels[512];
 static char published_on[256];
 static char published[4096];
 static uint32_t published_count;
@@ -32,20 +32,6 @@ void rc_redis_foreign(struct rc_redis_link *link, const struct rc_redis_foreign_
 {
     (void)link;
     foreign = *ops;
-}
-
-void rc_redis_foreign_want(struct rc_redis_link *link, struct rc_span name)
-{
-    const size_t used = strlen(wanted_channels);
-    (void)link;
-    (void)snprintf(wanted_channels + used, sizeof(wanted_channels) - used, "%.*s ", (int)name.count,
-                   (const char *)name.bytes);
-}
-
-void rc_redis_foreign_unwant(struct rc_redis_link *link, struct rc_span name)
-{
-    (void)link;
-    (void)name;
 }
 
 int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
@@ -234,11 +220,11 @@ static void reply(uint32_t worker, uint32_t flags, const char *first, const char
 
 Test(adapter_requests, named_namespaces_are_subscribed_once_others_with_their_clients)
 {
-    cr_assert_str_eq(wanted_channels, "socket.io-request#/# ");
+    cr_assert_str_eq(foreign_asked, "+socket.io-request#/# ");
     rc_adapter_interest(&adapter, RC_SPAN("/xy#"), true);
-    cr_assert_str_eq(wanted_channels, "socket.io-request#/# socket.io#/xy# socket.io-request#/xy# ");
+    cr_assert_str_eq(foreign_asked, "+socket.io-request#/# +socket.io#/xy# +socket.io-request#/xy# ");
     rc_adapter_interest(&adapter, RC_SPAN("/#"), true);
-    cr_assert_str_eq(wanted_channels, "socket.io-request#/# socket.io#/xy# socket.io-request#/xy# socket.io#/# ");
+    cr_assert_str_eq(foreign_asked, "+socket.io-request#/# +socket.io#/xy# +socket.io-request#/xy# +socket.io#/# ");
 }
 
 Test(adapter_requests, one_answer_when_all_workers_have_replied)
@@ -515,7 +501,7 @@ static void expect_answer(const char *before)
 
 Test(adapter_requests_sharded, the_asker_is_answered_on_its_own_channel)
 {
-    cr_assert_str_eq(wanted_channels, "socket.io#/# ");
+    cr_assert_str_eq(foreign_asked, "+socket.io#/# ");
     ask_cluster("7,\"data\":{\"opts\":{\"rooms\":[\"a\",42],\"except\":[\"b\"],\"flags\":{}},\"requestId\":\"r1\"}");
     cr_assert_str_eq(called, "16/0 /#  a 42 | b");
     reply(0, 0, "{\"id\":1}", "{\"id\":2}");

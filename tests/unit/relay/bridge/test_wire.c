@@ -222,6 +222,28 @@ Test(bridge_wire, what_is_written_is_the_sources_json)
     cr_expect_str_eq(text, expected);
 }
 
+Test(bridge_wire, what_was_passed_on_says_how_often)
+{
+    static const uint16_t kinds[] = {0, RC_ENVELOPE_BINARY};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(kinds); i++) {
+        struct rc_envelope_view view = {.head = {.data_bytes = 1, .flags = kinds[i], .passed = 3},
+                                        .data = (const uint8_t *)"1"};
+        struct rc_span parts[RC_WIRE_PARTS];
+        struct rc_envelope_view got;
+        char text[256];
+        cr_assert(rc_wire_write(&other, RC_WIRE_DIRECT, &view, parts));
+        cr_assert_eq(read_bytes(text, join(parts, text), &got), RC_WIRE_GOOD);
+        cr_assert_eq(got.head.passed, 3);
+        expect_data(&got, "1");
+        cr_assert(rc_wire_write(&other, RC_WIRE_CHANNEL, &view, parts));
+        cr_assert_eq(read_bytes(text, join(parts, text), &got), RC_WIRE_GOOD);
+        cr_assert_eq(got.head.passed, 0);
+    }
+    struct rc_envelope_view got;
+    cr_assert_eq(read_text("{\"payload\":1,\"passed\":256}", &got), RC_WIRE_GOOD);
+    cr_assert_eq(got.head.passed, UINT8_MAX);
+}
+
 static void expect_event(const struct rc_envelope_view *view, const char *event)
 {
     cr_expect(rc_span_equal(rc_span_of(view->event, view->head.event_bytes), rc_span_text(event)), "%s", event);

@@ -121,3 +121,61 @@ Test(presence_view, what_is_too_long_is_said_shorter)
     cr_assert_text("{\"channel\":\"x\",\"clients\":400,\"users\":400,\"members\":[],\"more\":true}");
     cr_assert(view.many);
 }
+
+Test(presence_view, a_list_that_grew_too_long_for_a_newcomer_becomes_how_many)
+{
+    enum rc_presence_news news = RC_PRESENCE_NOTHING;
+    char user[256];
+    uint32_t count = 0;
+    memset(user, 'x', sizeof(user));
+    while (!view.many) {
+        rc_presence_view_begin(&view);
+        cr_assert_lt(count, 1000);
+        for (uint32_t end = count + 20; count < end; count++) {
+            (void)snprintf(user, 6, "%05u", count);
+            user[5] = 'x';
+            cr_assert_eq(rc_presence_view_add(&view, rc_span_of(user, 200)), 0);
+        }
+        const struct rc_presence_totals totals = {.clients = count, .named = true};
+        news = rc_presence_view_end(&view, RC_SPAN("c"), &totals, false, &text);
+        cr_assert_eq(news, count == 20 || view.many ? RC_PRESENCE_STATE : RC_PRESENCE_DIFF);
+        rc_presence_view_state(&view, RC_SPAN("c"), &text);
+        cr_assert(!text.failed);
+    }
+    cr_assert_gt(count, 280);
+    cr_assert_text("{\"channel\":\"c\",\"clients\":320,\"users\":320,\"members\":[],\"more\":true}");
+}
+
+/* `count` users of 200 bytes each are there. */
+static enum rc_presence_news long_round(uint32_t count, bool state)
+{
+    char user[201];
+    rc_presence_view_begin(&view);
+    for (uint32_t i = 0; i < count; i++) {
+        (void)snprintf(user, sizeof(user), "%0200u", i);
+        cr_assert_eq(rc_presence_view_add(&view, rc_span_of(user, 200)), 0);
+    }
+    const struct rc_presence_totals totals = NAMED(count);
+    return rc_presence_view_end(&view, RC_SPAN("c"), &totals, state, &text);
+}
+
+/* One who comes and goes at the bound costs one text of many, not each time the names of all. */
+Test(presence_view, who_were_too_many_are_named_again_when_they_are_well_below)
+{
+    uint32_t count = 250;
+    (void)long_round(count, false);
+    while (!view.many) {
+        (void)long_round(++count, false);
+    }
+    cr_assert_eq(long_round(count - 1, false), RC_PRESENCE_STATE, "there are others");
+    cr_assert(view.many && text.count < 200);
+    cr_assert_eq(long_round(count - 1, false), RC_PRESENCE_NOTHING);
+    cr_assert_eq(long_round(count - 1, true), RC_PRESENCE_STATE);
+    cr_assert(view.many && text.count < 200);
+    uint32_t below = count - 1;
+    while (view.many) {
+        cr_assert_eq(long_round(--below, false), RC_PRESENCE_STATE);
+    }
+    cr_assert(text.count > 200 && text.count <= RC_PRESENCE_TEXT_MAX / 8 * 7 && below < count / 8 * 7 + 8);
+    cr_assert_eq(long_round(below + 1, false), RC_PRESENCE_DIFF);
+}

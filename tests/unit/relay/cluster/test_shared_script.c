@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "relay/cluster/shared_script.h"
 #include "relay/redis/topology/slot.h"
 
@@ -79,16 +80,24 @@ Test(shared_script, an_answer_is_a_number_or_says_all)
 Test(shared_script, what_is_fetched_is_checked)
 {
     struct rc_shared_fetched fetched;
-    const redisReply *good = LIST(TEXT("7"), TEXT("8"), TEXT("a:1:2"), TEXT("99"), LIST(NUMBER(1)));
+    const redisReply *good = LIST(TEXT("7"), TEXT("8"), TEXT("a:1:2"), TEXT("99"), LIST(NUMBER(1)), TEXT("{}"));
     cr_assert(rc_shared_fetched_read(good, &fetched));
     cr_assert(fetched.epoch == 7 && fetched.last == 8 && fetched.now_ms == 99 && fetched.entries->elements == 1);
-    cr_assert(rc_span_equal(fetched.proof, RC_SPAN("a:1:2")));
-    cr_assert(rc_shared_fetched_read(LIST(TEXT("0"), TEXT("0"), TEXT(""), TEXT("0"), LIST(NUMBER(1))), &fetched));
+    cr_assert(rc_span_equal(fetched.proof, RC_SPAN("a:1:2")) && rc_span_equal(fetched.held, RC_SPAN("{}")));
+    cr_assert(
+        rc_shared_fetched_read(LIST(TEXT("0"), TEXT("0"), TEXT(""), TEXT("0"), LIST(NUMBER(1)), TEXT("")), &fetched));
     cr_assert_eq(fetched.epoch, 0u);
-    cr_assert(!rc_shared_fetched_read(LIST(TEXT("7"), TEXT("8"), TEXT(""), TEXT("99")), &fetched));
-    cr_assert(!rc_shared_fetched_read(LIST(TEXT("7"), TEXT("-8"), TEXT(""), TEXT("99"), LIST(NUMBER(1))), &fetched));
-    cr_assert(!rc_shared_fetched_read(LIST(TEXT("7"), TEXT("8"), NUMBER(1), TEXT("99"), LIST(NUMBER(1))), &fetched));
-    cr_assert(!rc_shared_fetched_read(LIST(TEXT("7"), TEXT("8"), TEXT(""), TEXT("99"), TEXT("")), &fetched));
+    const redisReply *bad[] = {
+        LIST(TEXT("7"), TEXT("8"), TEXT(""), TEXT("99")),
+        LIST(TEXT("7"), TEXT("8"), TEXT(""), TEXT("99"), LIST(NUMBER(1))),
+        LIST(TEXT("7"), TEXT("-8"), TEXT(""), TEXT("99"), LIST(NUMBER(1)), TEXT("")),
+        LIST(TEXT("7"), TEXT("8"), NUMBER(1), TEXT("99"), LIST(NUMBER(1)), TEXT("")),
+        LIST(TEXT("7"), TEXT("8"), TEXT(""), TEXT("99"), TEXT(""), TEXT("")),
+        LIST(TEXT("7"), TEXT("8"), TEXT(""), TEXT("99"), LIST(NUMBER(1)), NUMBER(1)),
+    };
+    for (size_t i = 0; i < RC_ARRAY_COUNT(bad); i++) {
+        cr_assert(!rc_shared_fetched_read(bad[i], &fetched), "%zu", i);
+    }
     cr_assert(!rc_shared_fetched_read(NUMBER(1), &fetched));
 }
 

@@ -89,6 +89,58 @@ Test(history_values, deleting_leaves_nothing_or_a_grave_that_an_older_one_does_n
     holds("a", "");
 }
 
+static uint64_t stamp_of(const char *key, uint64_t wall_ms)
+{
+    const struct rc_envelope_view view = history_rig_record(&rig, "a", key, "x", 1);
+    return rc_history_stamp_next(&rig.store, &view, wall_ms);
+}
+
+static uint64_t stamp_at(uint64_t wall_ms)
+{
+    return stamp_of("", wall_ms);
+}
+
+Test(history_values, what_is_kept_later_has_a_stamp_of_its_own_whatever_the_clock_says)
+{
+    cr_assert_eq(stamp_at(1000), 1000);
+    cr_assert_eq(stamp_at(1000), 1001, "of two of one millisecond the second is the later");
+    cr_assert_eq(keep_as("", "1", 1001, "m", false, false), RC_HISTORY_KEPT);
+    cr_assert_eq(keep_as("", "2", stamp_at(5), "m", false, false), RC_HISTORY_KEPT, "the clock was set back");
+    holds("a", "=2");
+    cr_assert_eq(keep_as("", "3", 9000, "n", false, false), RC_HISTORY_KEPT, "of an instance whose clock is ahead");
+    cr_assert_eq(keep_as("", "4", stamp_at(2000), "m", false, false), RC_HISTORY_KEPT);
+    holds("a", "=4");
+    cr_assert_eq(stamp_at(20000), 20000);
+}
+
+/* Several wait for their place in the history at a time: each is later than the one before. */
+Test(history_values, a_stamp_of_the_future_raises_those_of_its_key_alone)
+{
+    (void)keep_as("k", "1", 90000, "n", false, false);
+    cr_assert_eq(stamp_of("k", 1000), 90001);
+    cr_assert_eq(stamp_of("other", 1000), 1001, "the host's clock, of which each has its own");
+    cr_assert_eq(stamp_of("k", 2000), 90002);
+    (void)keep_as("k", "2", 90002, "m", false, false);
+    cr_assert_eq(stamp_of("k", 2000), 90003);
+    cr_assert_eq(stamp_of("other", 3000), 3000);
+    cr_assert_eq(stamp_of("k", 100000), 100000, "the clock has come there");
+    cr_assert_eq(stamp_of("other", 3000), 100001);
+}
+
+/* Other instances refuse more: a script's numbers do not hold it. */
+Test(history_values, no_stamp_is_greater_than_what_all_instances_take)
+{
+    (void)keep_as("k", "1", RC_HISTORY_STAMP_MAX, "a", false, false);
+    cr_assert_eq(stamp_of("k", 1000), RC_HISTORY_STAMP_MAX);
+    cr_assert_eq(stamp_of("k", 1000), RC_HISTORY_STAMP_MAX);
+    cr_assert_eq(stamp_of("other", 2000), 2000);
+    const struct rc_envelope_view view = history_rig_record(&rig, "a", "k", "2", 1);
+    struct rc_history_stamp stamp = {.ms = 3000, .instance = RC_SPAN("b"), .own = true};
+    cr_assert_eq(rc_history_keep(&rig.store, &view, &stamp, false, rig.now_ms), RC_HISTORY_KEPT);
+    cr_assert_eq(stamp.ms, RC_HISTORY_STAMP_MAX);
+    holds("a", "k=2");
+}
+
 Test(history_values, beyond_retained_keys_what_was_changed_longest_ago_goes)
 {
     rig.config.namespaces[0].retained_keys = 3;

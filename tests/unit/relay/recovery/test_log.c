@@ -39,23 +39,47 @@ static bool append(uint64_t chain, uint64_t sequence, size_t bytes)
     return rc_recovery_log_append(&slog, &head, &parts);
 }
 
+static uint32_t walk = 1000; /* entries that are looked at */
+static bool odd;             /* only those of odd sequences are wanted */
+
+static bool wants(const void *context, const struct rc_recovery_entry *entry, const struct rc_recovery_parts *parts)
+{
+    (void)context;
+    (void)parts;
+    return !odd || entry->sequence % 2 == 1;
+}
+
 /* Sequences of the chain's entries behind `since`, or why there are none. */
 static const char *behind(uint64_t chain, uint64_t since)
 {
     static char text[4096];
     struct rc_recovery_found found[256];
-    uint32_t count = 0;
+    struct rc_recovery_search search = {.found = found, .most = 256, .walk = walk, .wants = wants};
     size_t used = 0;
-    const int rc = rc_recovery_log_collect(&slog, chain, since, found, &count, 256);
+    const int rc = rc_recovery_log_collect(&slog, chain, since, &search);
     text[0] = '\0';
     if (rc != 0) {
         return rc == -ENODATA ? "gone" : "more";
     }
-    count = rc_recovery_log_order(found, count);
+    const uint32_t count = rc_recovery_log_order(found, search.count);
     for (uint32_t i = 0; i < count; i++) {
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%llu ", (unsigned long long)found[i].sequence);
     }
     return text;
+}
+
+Test(recovery_log, what_is_not_wanted_is_looked_at_and_not_found)
+{
+    cr_assert_eq(rc_recovery_log_want(&slog, 11), 1);
+    for (uint64_t i = 1; i <= 5; i++) {
+        append(11, i, 10);
+    }
+    odd = true;
+    walk = 4;
+    cr_assert_str_eq(behind(11, 1), "3 5 ");
+    cr_assert_str_eq(behind(11, 0), "more");
+    walk = 5;
+    cr_assert_str_eq(behind(11, 0), "1 3 5 ");
 }
 
 Test(recovery_log, only_what_is_wanted_is_kept)

@@ -6,10 +6,13 @@
 
 #include "common/records/query.h"
 #include "relay/recovery/recovery.h"
+#include "tests/support/recovery_host.h"
 
 #define BYTES (256u * 1024)
 #define PID "pid-of-the-session-1"
 #define SID "sid-of-the-session-1"
+#define SECOND_PID "pid-of-the-session-2"
+#define SECOND_SID "sid-of-the-session-2"
 #define CLIENT 77u
 
 static void *memory;
@@ -24,13 +27,6 @@ static char answer[65536]; /* data of what was missed, with spaces; or rooms of 
 static int rooms;          /* told and not taken back */
 static bool full;          /* the worker takes nothing */
 static uint64_t handled;   /* sequence up to which the worker has taken what it was sent */
-
-static uint32_t generation_of(void *context, uint32_t worker)
-{
-    (void)context;
-    (void)worker;
-    return 1;
-}
 
 static uint64_t sent; /* greatest sequence that the worker was sent */
 
@@ -86,8 +82,9 @@ static void reopen(void)
                                             .metrics = &metrics,
                                             .instance_id = "here",
                                             .boot_nonce = 1,
+                                            .began = sequence,
                                             .record_bytes_max = 4096,
-                                            .generation = generation_of,
+                                            .generation = host_generation,
                                             .sent = sent_to,
                                             .room = on_room,
                                             .send = on_send};
@@ -114,6 +111,9 @@ static void close_recovery(void)
 
 TestSuite(recovery, .init = open_recovery, .fini = close_recovery);
 
+static bool second; /* it is of the second one that is told */
+static bool again;  /* it was told of before */
+
 static void tell(enum rc_sio_session_state state, const char *names, size_t names_bytes, bool current)
 {
     uint8_t data[1024];
@@ -122,14 +122,15 @@ static void tell(enum rc_sio_session_state state, const char *names, size_t name
                                        .user_bytes = 3,
                                        .set_bytes = 7,
                                        .rooms_bytes = (uint32_t)names_bytes};
-    memcpy(head.pid, PID, RC_PID_BYTES);
-    memcpy(head.sid, SID, RC_SID_BYTES);
+    memcpy(head.pid, second ? SECOND_PID : PID, RC_PID_BYTES);
+    memcpy(head.sid, second ? SECOND_SID : SID, RC_SID_BYTES);
     memcpy(data, &head, sizeof(head));
     memcpy(data + sizeof(head), "ann{\"a\":1}", 10);
     memcpy(data + sizeof(head) + 10, names, names_bytes);
     const struct rc_envelope_view up = {.head = {.origin = {.random = CLIENT, .slot = 3},
                                                  .channel_bytes = 2,
                                                  .position = handled,
+                                                 .code = again ? RC_SIO_SESSION_AGAIN : 0,
                                                  .data_bytes = (uint32_t)(sizeof(head) + 10 + names_bytes)},
                                         .channel = "/#",
                                         .data = data};
@@ -151,7 +152,7 @@ static void say(enum rc_record_type type, const char *channel, const char *names
                                              .channel = channel,
                                              .exclude_text = names,
                                              .data = (const uint8_t *)text};
-    rc_recovery_keep(&recovery, type, &message, now_ms);
+    rc_recovery_keep(&recovery, type, &message, 0, now_ms);
 }
 
 static void say_to(const char *channel, const char *text)
@@ -230,6 +231,22 @@ Test(recovery, what_was_not_for_it_is_not)
     cr_assert_str_eq(answer, "selected by its id ");
 }
 
+Test(recovery, a_room_may_be_named_like_a_socket)
+{
+    static const char key[] = "-NxT0sAlTheRooM12345"; /* as those that databases make */
+    struct rc_sid sid;
+    cr_assert(rc_sid_read(&sid, rc_span_of(key, RC_SID_BYTES)));
+    second = true;
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    second = false;
+    tell(RC_SIO_SESSION_LOST, "/#\0-NxT0sAlTheRooM12345\0" SECOND_SID, 45, true);
+    say(RC_DOWN_SELECT, "/#", "-NxT0sAlTheRooM12345\0\0muted\0", 28, 0, 0, "one");
+    say(RC_DOWN_SELECT, "/#", SECOND_SID "\0\0muted\0", 28, 0, 0, "two");
+    say(RC_DOWN_SELECT, "/#", SID "\0\0muted\0", 28, 0, 0, "three");
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(0), 5), 0);
+    cr_assert_str_eq(answer, "one two three ");
+}
+
 Test(recovery, another_user_gets_nothing_and_does_not_take_it_away)
 {
     tell(RC_SIO_SESSION_LIVE, LOBBY, true);
@@ -261,6 +278,40 @@ Test(recovery, too_late_is_somebody_new)
     cr_assert_eq(rooms, 0, "nobody waits for its rooms any more");
 }
 
+/* Sessions of links have times of their own. */
+Test(recovery, who_is_kept_longer_keeps_nobody_else)
+{
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    const uint32_t first = rc_recovery_sessions_find(&recovery.sessions, PID);
+    second = true;
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    now_ms += 1001;
+    rc_recovery_session_at(&recovery.sessions, first)->lost_ms = now_ms;
+    rc_recovery_sweep(&recovery, now_ms);
+    cr_assert_eq(recovery.sessions.count, 1);
+    cr_assert_eq(rc_recovery_sessions_find(&recovery.sessions, PID), first);
+}
+
+static uint32_t asked_elsewhere;
+
+static uint16_t elsewhere(void *context, struct rc_span channel, struct rc_span claim)
+{
+    (void)context;
+    (void)channel;
+    (void)claim;
+    asked_elsewhere++;
+    return 0;
+}
+
+Test(recovery, who_is_not_here_is_looked_for_elsewhere_before_it_is_taken)
+{
+    recovery.setup.elsewhere = elsewhere;
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(0), 5), RC_SIO_SESSION_UNKNOWN);
+    cr_assert_eq(asked_elsewhere, 0);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_CONNECTED);
+    cr_assert_eq(asked_elsewhere, 1);
+}
+
 Test(recovery, who_missed_more_than_is_kept_or_allowed_is_somebody_new)
 {
     char text[512];
@@ -285,6 +336,34 @@ Test(recovery, who_missed_more_than_is_kept_or_allowed_is_somebody_new)
         say_to("lobby", text);
     }
     cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
+/* More than a session may have missed, of a segment that holds so many. */
+Test(recovery, what_was_for_others_is_not_what_it_missed)
+{
+    rc_recovery_close(&recovery);
+    free(memory);
+    struct rc_err err;
+    const size_t bytes = 16u * 1024 * 1024;
+    memory = calloc(1, bytes);
+    cr_assert_eq(rc_recovery_view_open(&view, memory, bytes, &err), 0);
+    reopen();
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    say_to("lobby", "one");
+    for (uint32_t i = 0; i < RC_RECOVERY_MISSED_MAX; i++) {
+        say(RC_DOWN_SELECT, "/#", "den\0cave\0\0", 10, 0, 0, "for others");
+    }
+    say_to("lobby", "two");
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), 0);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(0), 5), 0);
+    cr_assert_str_eq(answer, "one two ");
+    rc_recovery_worker_gone(&recovery, 1, 2, now_ms);
+    for (uint32_t i = 0; i <= RC_RECOVERY_WALK_MAX; i++) {
+        say(RC_DOWN_SELECT, "/#", "den\0cave\0\0", 10, 0, 0, "");
+    }
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence - RC_RECOVERY_WALK_MAX), 6), 0);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence - RC_RECOVERY_WALK_MAX - 1), 6),
+                 RC_SIO_SESSION_TOO_MUCH);
 }
 
 Test(recovery, what_the_worker_does_not_take_is_there_the_next_time)
@@ -346,6 +425,23 @@ Test(recovery, a_successor_goes_on)
     cr_assert_str_eq(answer, "one two ");
 }
 
+Test(recovery, of_a_damaged_log_nothing_is_left)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    second = true;
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    say_to("lobby", "one");
+    rc_recovery_close(&recovery);
+    rooms = 0;
+    atomic_store(&view.segment->head, atomic_load(&view.segment->head) + 1);
+    reopen();
+    cr_assert_eq(metrics.values[RC_METRIC_RECOVERY_DAMAGED], 1u);
+    cr_assert(recovery.sessions.count == 0 && recovery.sessions.lost_count == 0);
+    cr_assert_eq(recovery.log.names.count, 0u);
+    cr_assert_eq(rooms, 0, "nobody had been told of them");
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_UNKNOWN);
+}
+
 Test(recovery, its_id_leads_to_where_it_is)
 {
     struct rc_sid sid;
@@ -359,6 +455,26 @@ Test(recovery, its_id_leads_to_where_it_is)
     cr_assert_eq(ref.random, sid.client.random);
 }
 
+Test(recovery, its_id_leads_to_the_worker_to_which_its_client_goes)
+{
+    struct rc_sid sid;
+    cr_assert(rc_sid_read(&sid, RC_SPAN(SID)));
+    struct rc_client_ref ref = sid.client;
+    rc_recovery_moved(&recovery, sid.client.random, 1);
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    rc_recovery_moved(&recovery, sid.client.random, 1);
+    rc_recovery_place(&recovery, &ref);
+    cr_assert_eq(ref.worker, 1);
+    rc_recovery_worker_gone(&recovery, 0, 2, now_ms);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), RC_SIO_SESSION_CONNECTED, "it was there no more");
+    rc_recovery_moved(&recovery, sid.client.random, 0);
+    rc_recovery_place(&recovery, &ref);
+    cr_assert_eq(ref.worker, 0);
+    rc_recovery_worker_gone(&recovery, 0, 2, now_ms);
+    rc_recovery_moved(&recovery, sid.client.random, 1);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(0), 5), 0, "it is lost, and goes nowhere");
+}
+
 Test(recovery, messages_between_a_join_and_its_word_of_it_are_not_passed_over)
 {
     tell(RC_SIO_SESSION_LIVE, "/#", 3, true);
@@ -369,6 +485,33 @@ Test(recovery, messages_between_a_join_and_its_word_of_it_are_not_passed_over)
     tell(RC_SIO_SESSION_LIVE, LOBBY, true);
     say_to("lobby", "kept");
     tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(handled), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
+Test(recovery, what_is_not_remembered_may_have_been_passed_over)
+{
+    tell(RC_SIO_SESSION_LIVE, "/#", 3, true);
+    handled = sequence;
+    say_to("lobby", "in the ring when it joined");
+    for (uint32_t i = 0; i < RC_RECOVERY_RECENT; i++) {
+        say_to("elsewhere", "much");
+    }
+    sent = sequence;
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(handled), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
+Test(recovery, what_a_predecessor_saw_may_have_been_passed_over)
+{
+    tell(RC_SIO_SESSION_LIVE, "/#", 3, true);
+    handled = sequence;
+    say_to("lobby", "in the ring when it joined");
+    sent = sequence;
+    rc_recovery_close(&recovery);
+    reopen();
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    say_to("lobby", "kept");
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sent), 5), 0, "who has got it");
     cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(handled), 5), RC_SIO_SESSION_TOO_OLD);
 }
 
@@ -398,14 +541,112 @@ Test(recovery, a_worker_that_had_handled_all_passed_nothing_over)
     cr_assert_str_eq(answer, "kept ");
 }
 
+/* Its word is read when its worker is dead, which was not sent what came before that for a room in which nobody else is. */
+Test(recovery, what_came_before_the_last_word_of_a_dead_worker_was_passed_over)
+{
+    say_to("elsewhere", "the last that it was sent");
+    handled = sent = sequence;
+    say_to("lobby", "before its word is read");
+    tell(RC_SIO_SESSION_LIVE, LOBBY, false);
+    say_to("lobby", "kept");
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(handled), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
+Test(recovery, a_dead_worker_passed_over_nothing_if_nothing_came)
+{
+    say_to("lobby", "the last that it was sent");
+    handled = sent = sequence;
+    say_to("elsewhere", "for others");
+    tell(RC_SIO_SESSION_LIVE, LOBBY, false);
+    say_to("lobby", "kept");
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(handled), 5), 0);
+    cr_assert_str_eq(answer, "kept ");
+}
+
 Test(recovery, a_session_of_which_not_all_can_be_kept_cannot_come_back)
 {
     tell(RC_SIO_SESSION_LIVE, "/#", 3, true);
     const int before = rooms;
-    recovery.log.names.count_max = recovery.log.names.count + 1; /* as without memory for the second of two rooms */
+    const uint32_t chains = recovery.log.names.count;
+    recovery.log.names.count_max = chains + 1; /* as without memory for the second of two rooms */
     tell(RC_SIO_SESSION_LIVE, "/#\0one\0two", 11, true);
-    cr_assert_eq(recovery.log.names.count, 0u, "and wants nothing");
-    cr_assert_eq(rooms, before - 1);
-    cr_assert_eq(recovery.sessions.count, 0u);
+    cr_assert_eq(recovery.log.names.count, chains, "and wants no more than before");
+    cr_assert_eq(rooms, before);
     cr_assert_eq(metrics.values[RC_METRIC_SESSIONS_REFUSED], 1u);
+    tell(RC_SIO_SESSION_LOST, "/#\0one\0two", 11, true);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
+#define DEN "/#\0lobby\0den", 13
+
+/* No other block fits; one of them, whose memory may be given back. */
+static uint32_t fill(void)
+{
+    uint32_t last = RC_BLOCK_NONE;
+    for (uint32_t order = RC_BLOCK_ORDERS; order-- > 0;) {
+        for (uint32_t unit; (unit = rc_blocks_alloc(&recovery.sessions.blocks, order)) != RC_BLOCK_NONE;) {
+            last = order == 1 ? unit : last;
+        }
+    }
+    cr_assert_neq(last, RC_BLOCK_NONE);
+    return last;
+}
+
+Test(recovery, who_does_not_fit_any_more_is_found_and_does_not_come_back_as_if_it_missed_nothing)
+{
+    struct rc_sid sid;
+    cr_assert(rc_sid_read(&sid, RC_SPAN(SID)));
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    const uint32_t block = fill();
+    again = true;
+    tell(RC_SIO_SESSION_LIVE, DEN, true);
+    cr_assert_eq(metrics.values[RC_METRIC_SESSIONS_REFUSED], 1u);
+    cr_assert(rc_recovery_has(&recovery, sid.client.random), "what is for its id finds it");
+    say_to("den", "not kept");
+    rc_blocks_free(&recovery.sessions.blocks, block);
+    tell(RC_SIO_SESSION_LOST, DEN, true);
+    say_to("den", "kept");
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence - 1), 5), 0, "it got all before it was lost");
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence - 2), 5), RC_SIO_SESSION_TOO_OLD);
+}
+
+Test(recovery, who_is_lost_while_it_does_not_fit_is_lost)
+{
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    (void)fill();
+    again = true;
+    tell(RC_SIO_SESSION_LOST, DEN, true);
+    cr_assert_eq(recovery.sessions.lost_count, 1u);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence), 5), RC_SIO_SESSION_TOO_OLD);
+    now_ms += 1001;
+    rc_recovery_sweep(&recovery, now_ms);
+    cr_assert_eq(recovery.sessions.count, 0u);
+    cr_assert_eq(rooms, 0);
+}
+
+Test(recovery, who_comes_back_while_it_does_not_fit_is_there)
+{
+    struct rc_sid sid;
+    cr_assert(rc_sid_read(&sid, RC_SPAN(SID)));
+    tell(RC_SIO_SESSION_LOST, LOBBY, true);
+    (void)fill();
+    cr_assert_eq(ask(RC_QUERY_MISSED, "ann", offset_of(sequence), 5), 0);
+    rc_recovery_place(&recovery, &sid.client);
+    cr_assert_eq(sid.client.worker, 1);
+    cr_assert_eq(recovery.sessions.lost_count, 0u);
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence), 6), RC_SIO_SESSION_CONNECTED);
+}
+
+Test(recovery, who_was_refused_and_is_taken_later_missed_what_came_meanwhile)
+{
+    second = true;
+    tell(RC_SIO_SESSION_LIVE, LOBBY, true);
+    second = false;
+    say_to("den", "nobody wants it");
+    again = true;
+    tell(RC_SIO_SESSION_LIVE, DEN, true);
+    tell(RC_SIO_SESSION_LOST, DEN, true);
+    say_to("den", "kept");
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence - 1), 5), 0, "it got all before that");
+    cr_assert_eq(ask(RC_QUERY_SESSION, "ann", offset_of(sequence - 2), 5), RC_SIO_SESSION_TOO_OLD);
 }

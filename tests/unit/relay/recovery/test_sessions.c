@@ -22,7 +22,7 @@ static void on_evicted(void *context, uint32_t unit)
 
 static void reopen(void)
 {
-    cr_assert_eq(rc_recovery_sessions_open(&sessions, &view), 0);
+    cr_assert_eq(rc_recovery_sessions_open(&sessions, &view, 1000), 0);
     sessions.evicted = on_evicted;
 }
 
@@ -103,6 +103,23 @@ Test(recovery_sessions, the_one_that_was_lost_first_makes_room)
     cr_assert_eq(put(count + 1, "room", RC_SIO_SESSION_LIVE, 0), RC_SIO_SESSION_NONE, "nobody who is live makes room");
 }
 
+/* One that comes back was lost first, and is written anew: those who were lost after it make room, as for anybody. */
+Test(recovery_sessions, the_one_that_is_replaced_stops_nobody_from_making_room)
+{
+    unsigned count = 1;
+    put(0, "first", RC_SIO_SESSION_LOST, 5);
+    put(1, "second", RC_SIO_SESSION_LOST, 6);
+    while (sessions.blocks.used_units < sessions.blocks.unit_count) {
+        cr_assert_neq(put(++count, "room", RC_SIO_SESSION_LIVE, 0), RC_SIO_SESSION_NONE);
+        cr_assert_lt(count, 600);
+    }
+    cr_assert_eq(evicted, 0);
+    cr_assert_neq(put(0, "back", RC_SIO_SESSION_LIVE, 0), RC_SIO_SESSION_NONE);
+    cr_assert_eq(evicted, 1);
+    cr_assert_eq(rc_recovery_sessions_find(&sessions, pid_of(1)), RC_SIO_SESSION_NONE);
+    cr_assert(rc_span_equal(rooms_of(0), RC_SPAN("back")));
+}
+
 Test(recovery_sessions, a_successor_finds_them_in_the_order_of_their_loss)
 {
     put(1, "one", RC_SIO_SESSION_LOST, 30);
@@ -131,4 +148,35 @@ Test(recovery_sessions, of_two_that_a_dying_relay_left_the_later_counts)
     reopen();
     cr_assert_eq(sessions.count, 1);
     cr_assert(rc_span_equal(rooms_of(1), RC_SPAN("new")));
+}
+
+static void on_over(void *context, uint32_t unit)
+{
+    ++*(uint32_t *)context;
+    rc_recovery_sessions_remove(&sessions, unit);
+}
+
+static uint32_t sweep(uint64_t now_ms)
+{
+    uint32_t over = 0;
+    rc_recovery_sessions_sweep(&sessions, now_ms, on_over, &over);
+    return over;
+}
+
+Test(recovery_sessions, a_reload_lengthens_and_shortens_the_time_of_those_who_are_lost)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        (void)put(i, "", i == 5 ? RC_SIO_SESSION_LIVE : RC_SIO_SESSION_LOST, 50000 + i * 100);
+    }
+    rc_recovery_sessions_keep_for(&sessions, 100000);
+    cr_assert_eq(sweep(51000), 0);
+    cr_assert_eq(sweep(150000), 0);
+    cr_assert_eq(sweep(150101), 2);
+    rc_recovery_sessions_keep_for(&sessions, 10);
+    cr_assert_eq(sweep(150102), 3, "they are over long since");
+    cr_assert_eq(sessions.count, 1);
+    rc_recovery_sessions_lose(&sessions, rc_recovery_sessions_find(&sessions, pid_of(5)), 150103);
+    cr_assert_eq(sweep(150113), 0);
+    cr_assert_eq(sweep(150114), 1);
+    cr_assert_eq(sessions.count, 0);
 }

@@ -5,10 +5,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
 #include "relay/redis/losses.h"
+#include "relay/redis/overlap.h"
 #include "tests/support/scripted_redis.h"
 
 TestSuite(relay_redis_link, .fini = scripted_close);
@@ -471,6 +474,116 @@ Test(relay_redis_link, names_are_looked_up_and_failures_back_off)
     cr_assert_neq(strstr(errors.lost, "closed"), NULL, "why it was lost, not what the attempts since say: %s",
                   errors.lost);
     cr_assert_neq(strstr(errors.latest, "refused"), NULL, "%s", errors.latest);
+}
+
+/* --- one relay follows another ---------------------------------------------------------------------------------------------- */
+
+static int subscriber = -1; /* the connection that asked for c:late, which is not confirmed */
+static const char *late_one(struct fixture *f, int peer, const char *command)
+{
+    if (begins(command, "SUBSCRIBE c:late")) {
+        subscriber = peer;
+        return NULL;
+    }
+    return good(f, peer, command);
+}
+
+static bool late_is_asked(struct fixture *f)
+{
+    (void)f;
+    return subscriber >= 0;
+}
+
+static struct rc_redis_overlap follower;
+static char forwarded[256];
+static bool forward_ended;
+
+static void note_forwarded(void *context, const struct rc_redis_heard *heard)
+{
+    (void)context;
+    (void)strncat(forwarded, (const char *)heard->body.bytes, heard->body.count);
+}
+
+static bool forward_turn(void *context)
+{
+    struct fixture *f = context;
+    serve(f);
+    forward_ended = rc_redis_link_forward_turn(f->link);
+    rc_redis_overlap_handle(&follower, note_forwarded, NULL);
+    if (f->done(f)) {
+        rc_relay_loop_stop(&f->loop);
+    }
+    cr_assert_lt(rc_clock_ms(), f->end_ms, "in time");
+    return false;
+}
+
+static void note_change(void *context, uint64_t hash, struct rc_span name, enum rc_redis_change change)
+{
+    (void)context;
+    (void)hash;
+    (void)name;
+    (void)change;
+    cr_assert_fail("the rings, and the state beside them, are another process's");
+}
+
+/* As main does it: a registration waits for its confirmation, and the other relay has the rings. */
+static void begin_to_forward(void)
+{
+    static const struct rc_relay_loop_ops ops = {.turn = forward_turn, .pending = pending, .context = &fixture};
+    const struct rc_redis_channel_ops channel = {.message = channel_message,
+                                                 .wanted = channel_wanted,
+                                                 .changed = note_change,
+                                                 .context = &fixture,
+                                                 .head = "c:"};
+    const int fd = memfd_create("pass", MFD_CLOEXEC);
+    const int bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    fixture.script = late_one;
+    open_link("redis://127.0.0.1:", "");
+    rc_redis_channels(fixture.link, &channel);
+    run_until(is_connected, 5000);
+    cr_assert_eq(want("late"), RC_REDIS_WANT_LATER);
+    run_until(late_is_asked, 5000);
+    cr_assert(rc_redis_link_forward(fixture.link, fd, bell_fd));
+    rc_timers_clear(&fixture.loop.timers);
+    serve_due(&fixture, rc_clock_ms());
+    rc_relay_loop_become(&fixture.loop, &fixture.process, &ops);
+    cr_assert(rc_redis_overlap_follow(&follower, fd));
+}
+
+static bool is_forwarded(struct fixture *f)
+{
+    (void)f;
+    return forwarded[0] != '\0';
+}
+
+static bool has_ended(struct fixture *f)
+{
+    (void)f;
+    return forward_ended;
+}
+
+Test(relay_redis_link, who_forwards_tells_workers_nothing)
+{
+    begin_to_forward();
+    say(&fixture, subscriber,
+        ">3\r\n$9\r\nsubscribe\r\n$6\r\nc:late\r\n:1\r\n>3\r\n$9\r\nsubscribe\r\n$6\r\nc:late\r\n:1\r\n"
+        "-NOPERM no\r\n>3\r\n$7\r\nmessage\r\n$6\r\nc:late\r\n$2\r\nhi\r\n");
+    run_until(is_forwarded, 5000);
+    cr_assert_str_eq(forwarded, "hi");
+    wait_end_ms = rc_clock_ms() + 200; /* who waits would hear "local" */
+    run_until(time_is_over, 5000);
+    cr_assert_eq(fixture.wanted_confirmed + fixture.wanted_local, 0, "the new one has the interest, and answers");
+    cr_assert_str_eq(fixture.messages, "");
+}
+
+Test(relay_redis_link, who_forwards_and_loses_its_connection_says_so_at_once)
+{
+    begin_to_forward();
+    hang_up(&fixture, subscriber);
+    run_until(has_ended, 1000);
+    rc_redis_overlap_handle(&follower, note_forwarded, NULL);
+    cr_assert_eq(follower.role, RC_REDIS_OVERLAP_LOST, "nobody waits for it");
+    cr_assert_eq(fixture.wanted_confirmed + fixture.wanted_local + fixture.downs, 0);
 }
 
 Test(relay_redis_link, urls_and_files_that_cannot_work_are_errors)

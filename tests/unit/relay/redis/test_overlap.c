@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -169,6 +170,96 @@ Test(overlap, what_the_old_one_cannot_forward_is_known_to_be_missed)
     new_hears(&pair, "a", "10");
     cr_assert_str_eq(pair.handled, "a=1 a=9 a=10 ");
     pair_close(&pair);
+}
+
+static off_t file_bytes(const struct pair *pair)
+{
+    struct stat status;
+    cr_assert_eq(fstat(pair->fd, &status), 0);
+    return status.st_size;
+}
+
+static char bulk[100000];
+
+static void old_hears_much(struct pair *pair)
+{
+    memset(bulk, 'x', sizeof(bulk) - 1);
+    for (int i = 0; i < 10; i++) {
+        old_hears(pair, "a", bulk);
+    }
+    cr_assert_gt(file_bytes(pair), 1000000);
+}
+
+static void expect_given_back(const struct pair *pair)
+{
+    cr_assert_leq(file_bytes(pair), 4096);
+    cr_assert_null(pair->new.kept);
+    cr_assert_null(pair->new.scratch);
+}
+
+Test(overlap, what_was_forwarded_and_kept_is_given_back_when_it_is_over)
+{
+    struct pair pair;
+    pair_open(&pair);
+    old_hears_much(&pair);
+    rc_redis_overlap_marked(&pair.new);
+    new_hears(&pair, "m", pair.mark);
+    new_hears(&pair, "a", bulk);
+    old_hears(&pair, "m", pair.mark);
+    rc_redis_overlap_handle(&pair.new, hear, &pair);
+    cr_assert_eq(pair.new.role, RC_REDIS_OVERLAP_OVER);
+    expect_given_back(&pair);
+    pair_close(&pair);
+}
+
+/* By whoever follows; the other one, which may be stuck, does not fill the file again. */
+Test(overlap, what_was_forwarded_is_given_back_when_it_is_given_up)
+{
+    struct pair pair;
+    pair_open(&pair);
+    old_hears_much(&pair);
+    pair.new.since_ms -= RC_REDIS_OVERLAP_MS;
+    rc_redis_overlap_handle(&pair.new, hear, &pair);
+    cr_assert_eq(pair.new.role, RC_REDIS_OVERLAP_LOST);
+    expect_given_back(&pair);
+    old_hears(&pair, "a", bulk);
+    cr_assert_leq(file_bytes(&pair), 4096);
+    cr_assert(rc_redis_overlap_ended(&pair.old), "nobody follows it");
+    pair_close(&pair);
+}
+
+Test(overlap, too_much_behind_the_mark_is_given_back)
+{
+    static char most[RC_REDIS_OVERLAP_KEPT_MAX];
+    struct pair pair;
+    pair_open(&pair);
+    old_hears_much(&pair);
+    new_hears(&pair, "m", pair.mark);
+    new_hears(&pair, "a", "1");
+    memset(most, 'x', sizeof(most) - 1);
+    new_hears(&pair, "a", most);
+    cr_assert_eq(pair.new.role, RC_REDIS_OVERLAP_LOST);
+    expect_given_back(&pair);
+    cr_assert(rc_redis_overlap_ended(&pair.old), "nobody follows it");
+    pair_close(&pair);
+}
+
+/* The new one has died, and the next one follows nobody. */
+Test(overlap, what_was_forwarded_for_one_that_died_is_given_back)
+{
+    struct pair pair;
+    pair_open(&pair);
+    old_hears_much(&pair);
+    rc_redis_overlap_drop(pair.fd);
+    cr_assert_leq(file_bytes(&pair), 4096);
+    old_hears(&pair, "a", bulk);
+    cr_assert_leq(file_bytes(&pair), 4096);
+    cr_assert(rc_redis_overlap_ended(&pair.old));
+    pair_close(&pair);
+    const int empty = memfd_create("pass", MFD_CLOEXEC);
+    rc_redis_overlap_drop(empty);
+    rc_redis_overlap_drop(-1);
+    close(empty);
 }
 
 Test(overlap, a_file_that_nobody_forwards_into_is_not_followed)

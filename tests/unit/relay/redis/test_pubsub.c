@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <hiredis/sds.h>
 
@@ -415,6 +418,35 @@ Test(relay_redis_pubsub, refused_ones_are_asked_again_later)
     redisReaderFree(reader);
 }
 
+/* Rights are each node's own. */
+Test(relay_redis_pubsub, what_is_everywhere_is_asked_again_where_it_was_refused)
+{
+    struct rc_redis_subscription mark = {.name = "mark", .everywhere = true, .message = message};
+    rc_redis_fixed_add(&pubsub, &mark);
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    rc_redis_pubsub_ready(&pubsub, 1, &conn);
+    rc_redis_pubsub_ready(&pubsub, 2, &conn);
+    push_fixed();
+    push("subscribe", "p*:mark", "3");
+    discard();
+    push_from(2, "subscribe", "p*:mark", "1");
+    cr_assert(rc_redis_fixed_refused_at(&pubsub, 1) && !rc_redis_fixed_refused_at(&pubsub, 2));
+    later(RC_REDIS_REFUSED_MS + 1);
+    cr_assert_str_eq(sent(), "SUBSCRIBE p*:mark;");
+    cr_assert(rc_redis_fixed_refused_at(&pubsub, 1));
+    later(2 * RC_REDIS_REFUSED_MS + 2);
+    cr_assert_str_eq(sent(), "SUBSCRIBE p*:mark;", "as long as it is");
+    push_from(1, "subscribe", "p*:mark", "1");
+    cr_assert(!rc_redis_fixed_refused_at(&pubsub, 1), "of another one");
+    rc_redis_pubsub_refused(&pubsub, 1);
+    later(3 * RC_REDIS_REFUSED_MS + 3);
+    cr_assert_str_eq(sent(), "");
+    rc_redis_pubsub_lost(&pubsub, 2);
+    rc_redis_pubsub_ready(&pubsub, 2, &conn);
+    cr_assert_str_eq(sent(), "SUBSCRIBE p*:mark;", "its connection is another one");
+    cr_assert(rc_redis_pubsub_settled(&pubsub));
+}
+
 Test(relay_redis_pubsub, a_confirmation_behind_anothers_refusal_counts)
 {
     rc_redis_pubsub_ready(&pubsub, 0, &conn);
@@ -588,6 +620,41 @@ Test(relay_redis_pubsub, what_is_refused_does_not_hold_the_notice_up)
     cr_assert_str_eq(said(), "b ");
 }
 
+/* An ACL lacks one of them: all else works, and what is lost of it is told. */
+Test(relay_redis_pubsub, a_fixed_one_that_is_refused_does_not_hold_the_notice_up)
+{
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    (void)want("a");
+    (void)sent();
+    rc_redis_pubsub_refused(&pubsub, 0);
+    push("psubscribe", "p\\*:direct:me~*", "1");
+    push("subscribe", "p*:ws:channel:a", "1");
+    cr_assert_str_eq(said(), "");
+    for (int outage = 0; outage < 2; outage++) {
+        rc_redis_pubsub_lost(&pubsub, 0);
+        rc_redis_pubsub_ready(&pubsub, 0, &conn);
+        (void)sent();
+        push("psubscribe", "p\\*:direct:me~*", "1");
+        push("subscribe", "p*:ws:channel:a", "1");
+        cr_assert_str_eq(said(), "", "it may be confirmed yet");
+        rc_redis_pubsub_refused(&pubsub, 0);
+        cr_assert_str_eq(said(), "all ");
+    }
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_MISSED), 2);
+    cr_assert_not(rc_redis_pubsub_settled(&pubsub));
+    push("subscribe", "p*:fixed", "1");
+    cr_assert_str_eq(said(), "", "nobody was ever told that it is heard");
+    rc_redis_pubsub_lost(&pubsub, 0);
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    rc_redis_pubsub_refused(&pubsub, 0);
+    push("psubscribe", "p\\*:direct:me~*", "1");
+    (void)sent();
+    push("subscribe", "p*:ws:channel:a", "1");
+    cr_assert_str_eq(said(), "all ");
+    push("subscribe", "p*:fixed", "1");
+    cr_assert_str_eq(said(), "all ", "it was heard before, and is again");
+}
+
 Test(relay_redis_pubsub, a_successor_says_it_when_it_knows_what_its_predecessor_had)
 {
     rc_redis_pubsub_succeed(&pubsub);
@@ -625,4 +692,98 @@ Test(relay_redis_pubsub, a_former_home_is_left_and_not_listened_to)
     push_from(1, "subscribe", "p*:fixed", "1");
     push_from(1, "psubscribe", "p\\*:direct:me~*", "1");
     cr_assert_str_eq(said(), "all ", "between the two homes messages were missed");
+}
+
+/* Another home while a SUBSCRIBE is under way: the former one has it, too, when it has answered. */
+Test(relay_redis_pubsub, what_a_former_home_confirms_late_is_heard_once_and_given_back)
+{
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    rc_redis_pubsub_ready(&pubsub, 1, &conn);
+    push_fixed();
+    (void)want("a");
+    (void)want("unwanted");
+    (void)sent();
+    place = 1;
+    unwant("unwanted");
+    rc_redis_pubsub_place(&pubsub, 1);
+    (void)sent();
+    push_from(1, "subscribe", "p*:ws:channel:a", "1");
+    push_from(0, "subscribe", "p*:ws:channel:a", "1");
+    push_from(0, "subscribe", "p*:ws:channel:unwanted", "1");
+    push_from(0, "message", "p*:ws:channel:a", "twice");
+    push_from(1, "message", "p*:ws:channel:a", "once");
+    cr_assert_str_eq(messages, "a=once ");
+    cr_assert_str_eq(sent(), "UNSUBSCRIBE p*:ws:channel:a;UNSUBSCRIBE p*:ws:channel:unwanted;");
+    push_from(1, "subscribe", "p*:ws:channel:a", "1");
+    cr_assert_str_eq(sent(), "", "it belongs there");
+    later(RC_REDIS_DAMPING_MS + 1);
+    push_from(0, "subscribe", "p*:ws:channel:unwanted", "1");
+    cr_assert_str_eq(sent(), "UNSUBSCRIBE p*:ws:channel:unwanted;", "by whatever it was");
+    cr_assert_eq(pubsub.confirmed, 1);
+    place = 0;
+}
+
+Test(relay_redis_pubsub, what_was_refused_with_others_and_is_confirmed_unwanted_is_given_back)
+{
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    push_fixed();
+    (void)want("a");
+    (void)sent();
+    rc_redis_pubsub_refused(&pubsub, 0);
+    unwant("a");
+    push("subscribe", "p*:ws:channel:a", "1");
+    cr_assert_str_eq(sent(), "UNSUBSCRIBE p*:ws:channel:a;");
+    (void)want("a");
+    cr_assert_str_eq(sent(), "SUBSCRIBE p*:ws:channel:a;");
+    push("subscribe", "p*:ws:channel:a", "1");
+    cr_assert_eq(want("a"), RC_REDIS_WANT_CONFIRMED);
+}
+
+/* A worker that stands still never tells its interest. What is forwarded meanwhile comes when the other relay's time, or ours, is over. */
+static void expect_no_wait_for_a_stuck_worker(bool others)
+{
+    struct rc_redis_overlap old = {0};
+    struct rc_err err;
+    const int fd = memfd_create("pass", MFD_CLOEXEC);
+    const int bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const struct rc_redis_heard heard = {.channel = RC_SPAN("p*:ws:channel:a"), .body = RC_SPAN("forwarded")};
+    cr_assert_eq(rc_redis_overlap_forward(&old, fd, bell_fd, &err), 0, "%s", err.text);
+    rc_redis_pubsub_succeed(&pubsub);
+    rc_redis_pubsub_follow(&pubsub, fd);
+    all_known = false;
+    rc_redis_pubsub_ready(&pubsub, 0, &conn);
+    cr_assert_eq(want("a"), RC_REDIS_WANT_LATER);
+    (void)sent();
+    push_fixed();
+    push("subscribe", "p*:ws:channel:a", "1");
+    cr_assert(rc_redis_overlap_take(&old, &heard));
+    rc_redis_pubsub_flush(&pubsub);
+    cr_assert_str_eq(messages, "", "who is to get it is not known");
+    if (others) {
+        old.since_ms -= RC_REDIS_OVERLAP_MS;
+        cr_assert(rc_redis_overlap_ended(&old));
+    } else {
+        pubsub.overlap.since_ms -= RC_REDIS_OVERLAP_MS;
+    }
+    rc_redis_pubsub_flush(&pubsub);
+    cr_assert_str_eq(messages, "a=forwarded ");
+    cr_assert_eq(wanted_confirmed, 1);
+    push("message", "p*:ws:channel:a", "heard");
+    cr_assert_str_eq(messages, "a=forwarded a=heard ");
+    cr_assert_str_eq(said(), "");
+    all_known = true;
+    cr_assert_str_eq(said(), "all ");
+    rc_redis_overlap_close(&old);
+    close(fd);
+    close(bell_fd);
+}
+
+Test(relay_redis_pubsub, a_successor_does_not_wait_for_a_stuck_worker_when_its_time_is_over)
+{
+    expect_no_wait_for_a_stuck_worker(false);
+}
+
+Test(relay_redis_pubsub, a_successor_does_not_wait_for_a_stuck_worker_when_nobody_forwards)
+{
+    expect_no_wait_for_a_stuck_worker(true);
 }

@@ -19,6 +19,8 @@ static uint32_t missed_count;
 static uint32_t reads;
 static const char *refusal; /* what XREAD is answered with */
 static int reader;          /* the peer that reads */
+static bool held;           /* nobody is told which entry is the newest */
+static int asker = -1;      /* the peer that wants to know */
 static struct rc_redis_stream stream;
 
 static void entry_got(void *context, const struct rc_span *values, uint32_t value_count)
@@ -78,7 +80,8 @@ static const char *with_stream(struct fixture *f, int peer, const char *command)
     char id[64];
     if (begins(command, "XREVRANGE p:events + - COUNT 1")) {
         put_entries(text, sizeof(text), 0, true);
-        return text;
+        asker = peer;
+        return held ? NULL : text;
     }
     if (sscanf(command, "XRANGE p:events %63s", id) == 1) {
         return is_kept(id) ? "*1\r\n*2\r\n$1\r\nx\r\n*0\r\n" : "*0\r\n";
@@ -172,6 +175,54 @@ Test(relay_redis_stream, it_goes_on_where_it_stopped)
     read_on();
     cr_assert_str_eq(got, "a b ");
     cr_assert_eq(missed_count, 0);
+}
+
+static bool is_asked_and_told(struct fixture *f)
+{
+    return asker >= 0 && rc_metric_get(&f->metrics, RC_METRIC_REDIS_MISSED) > 0;
+}
+
+static bool is_told(struct fixture *f)
+{
+    return rc_metric_get(&f->metrics, RC_METRIC_REDIS_MISSED) > 0;
+}
+
+/* Where its predecessor was nobody knows. The notice for all came first: it does not cover what the stream got since. */
+Test(relay_redis_stream, a_successor_tells_that_it_begins_behind_what_is_there)
+{
+    char text[1024];
+    add("1-0=old");
+    held = fixture.successor = true;
+    open_stream();
+    run_until(is_asked_and_told, 5000);
+    cr_assert_str_eq(got, "");
+    add("2-0=unread");
+    held = false;
+    put_entries(text, sizeof(text), 0, true);
+    say(&fixture, asker, text);
+    read_on();
+    add("3-0=a");
+    read_on();
+    cr_assert_str_eq(got, "gap a ");
+    lose();
+    run_until(is_connected, 5000);
+    read_on();
+    cr_assert_str_eq(got, "gap a ", "once");
+}
+
+Test(relay_redis_stream, a_successor_that_begins_before_the_notice_for_all_leaves_it_to_that)
+{
+    add("1-0=old");
+    fixture.successor = fixture.unknown = true;
+    open_stream();
+    read_on();
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_MISSED), 0);
+    fixture.unknown = false;
+    run_until(is_told, 5000);
+    add("2-0=a");
+    read_on();
+    cr_assert_str_eq(got, "a ");
+    cr_assert_eq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_MISSED), 1);
 }
 
 Test(relay_redis_stream, what_was_cut_meanwhile_is_told)

@@ -124,6 +124,37 @@ Test(relay_calls, workers_that_are_down_or_unknown_are_not_asked)
     }
 }
 
+/* It may be with any worker, as guests are told anew; then its own place knows. */
+Test(relay_calls, a_successor_asks_all_who_have_not_said_whom_they_have)
+{
+    const struct rc_call_tag tag = tag_of(0, 0);
+    const struct rc_client_ref moved = {.random = 9, .slot = 4, .worker = 2};
+    static const char *const none[] = {""};
+    relay_host_start_relay(&host);
+    cr_assert(relay_host_snapshot(&host, 0, none, 0));
+    relay_host_run(&host);
+    up(0, RC_UP_CALL, &tag, moved, "", "d");
+    up(0, RC_UP_DIRECT, &tag, moved, "", "d");
+    relay_host_run(&host);
+    const struct rc_envelope_view answer = down(0, RC_DOWN_ANSWER, &tag);
+    cr_assert_eq(asked_of(&answer).bits[0], 6);
+    nothing(0);
+    for (uint32_t i = 1; i < 3; i++) {
+        (void)down(i, RC_DOWN_CALL, &tag);
+        cr_assert_eq(down(i, RC_DOWN_DIRECT, &tag).head.code, RC_ROUTE_UNAVAILABLE, "another one may have it");
+        cr_assert(relay_host_snapshot(&host, i, none, 0));
+    }
+    relay_host_run(&host);
+    up(0, RC_UP_CALL, &tag, moved, "", "d");
+    up(0, RC_UP_DIRECT, &tag, moved, "", "d");
+    relay_host_run(&host);
+    const struct rc_envelope_view known = down(0, RC_DOWN_ANSWER, &tag);
+    cr_assert_eq(asked_of(&known).bits[0], 4);
+    (void)down(2, RC_DOWN_CALL, &tag);
+    cr_assert_eq(down(2, RC_DOWN_DIRECT, &tag).head.code, 0);
+    nothing(1);
+}
+
 Test(relay_calls, a_reply_goes_back_to_the_asker)
 {
     const struct rc_call_tag tag = tag_of(3, 0);
@@ -169,15 +200,20 @@ Test(relay_calls, a_direct_is_confirmed_by_the_clients_worker)
 }
 
 /* A new relay does not know yet who was moved: nobody is said not to be there. */
-Test(relay_calls, a_direct_while_workers_have_not_told_their_guests_is_to_be_tried_again)
+Test(relay_calls, a_direct_while_workers_have_not_told_their_guests_goes_to_all_of_them)
 {
     const struct rc_call_tag tag = tag_of(1, 0);
     relay_host_start_relay(&host);
     up(0, RC_UP_DIRECT, &tag, (struct rc_client_ref){.random = 9, .slot = 1, .worker = 1}, "", "x");
     up(0, RC_UP_DIRECT, &tag, (struct rc_client_ref){.random = 9, .worker = 7}, "", "x");
     relay_host_run(&host);
-    cr_assert_eq(down(1, RC_DOWN_DIRECT, &tag).head.code, 503, "when it is not there");
-    cr_assert_eq(down(0, RC_DOWN_ANSWER, &tag).head.code, 503);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(down(i, RC_DOWN_DIRECT, &tag).head.target.worker, 1);
+        const struct rc_envelope_view second = down(i, RC_DOWN_DIRECT, &tag);
+        cr_assert_eq(second.head.target.worker, 7);
+        cr_assert_eq(second.head.code, 503, "when it is not there");
+        nothing(i);
+    }
 }
 
 Test(relay_calls, a_key_is_used_once_by_whichever_worker)

@@ -106,6 +106,30 @@ Test(relay_port, full_ring_goes_through_overflow_in_order)
     cr_assert_eq(drain(1, &gaps), 10);
 }
 
+Test(relay_port, a_successor_knows_what_its_worker_was_sent)
+{
+    publish_numbered("a", 0, 3, NULL);
+    cr_assert_eq(host.ports[1].sent, 3);
+    cr_assert_eq(host.ports[0].sent, 0);
+    relay_host_start_relay(&host);
+    cr_assert_eq(host.ports[1].sent, 3);
+    cr_assert_eq(host.ports[0].sent, 0);
+    relay_host_kill_worker(&host, 1);
+    relay_host_start_worker(&host, 1);
+    relay_host_run(&host);
+    relay_host_start_relay(&host);
+    cr_assert_eq(host.ports[1].sent, 0, "another one was sent nothing");
+}
+
+/* A relay that dies between the two leaves a number that is too high, never one that is too low: of what had no room it is, too. */
+Test(relay_port, what_a_worker_is_sent_is_noted_before_it_is_there)
+{
+    publish_numbered("a", 0, 200, NULL);
+    const uint64_t dropped = relay_host_metric(&host, RC_METRIC_DOWN_DROPPED);
+    cr_assert_gt(dropped, 50);
+    cr_expect_eq(host.ports[1].sent, 200 - dropped + 1, "the first that had no room; those behind it were not tried");
+}
+
 Test(relay_port, full_overflow_drops_the_newest_and_tells_one_gap_before_the_next)
 {
     int gaps;

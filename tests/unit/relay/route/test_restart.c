@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/recovery_host.h"
 #include "tests/support/relay_host.h"
 
 static struct relay_host host;
@@ -94,6 +95,38 @@ Test(relay_restart, dies_between_the_copy_of_a_placed_message_and_the_workers)
     }
 }
 
+/* It is kept for who is lost as well, if the dead one had not. */
+Test(relay_restart, dies_between_the_copy_of_a_placed_message_and_what_is_kept_for_the_lost)
+{
+    const struct rc_client_ref socket = {.random = 8, .slot = 1};
+    void *memory = calloc(1, HOST_RECOVERY_BYTES);
+    struct rc_recovery recovery;
+    host.configs->copies[0].namespaces[0].history = 10;
+    rc_history_configure(&host.store, &host.configs->copies[0]);
+    const struct rc_envelope_view view = {
+        .head = {.data_bytes = 1, .channel_bytes = 1}, .channel = "a", .data = (const uint8_t *)"1"};
+    const struct rc_router_placed placed = {
+        .view = &view, .keep = RC_ROUTER_KEEP_AT, .epoch = 77, .offset = 5, .fans = true};
+    rc_router_place(&host.router, &placed);
+    host_recovers(&recovery, memory, &socket, 0, rc_span_of("a", 2));
+    const uint64_t before = recovery.log.head;
+    host.recovery = &recovery;
+    relay_host_start_relay(&host);
+    const uint64_t kept = recovery.log.head;
+    cr_assert_gt(kept, before);
+    struct rc_recovery_entry entry;
+    struct rc_recovery_parts parts;
+    rc_recovery_log_read(&recovery.log, before, &entry, &parts);
+    cr_assert(rc_span_equal(parts.data, RC_SPAN("1")));
+    cr_assert_eq(entry.identity, 0, "what it was went with the dead one");
+    relay_host_start_relay(&host);
+    cr_assert_eq(recovery.log.head, kept, "once");
+    relay_host_crash_relay(&host);
+    host.recovery = NULL;
+    rc_recovery_close(&recovery);
+    free(memory);
+}
+
 /* Whom other workers have than their ids name is told by their snapshots: until then each may have it. */
 Test(relay_restart, a_direct_to_a_place_that_is_empty_goes_to_all_of_whom_nothing_is_known)
 {
@@ -119,6 +152,43 @@ Test(relay_restart, a_direct_to_a_place_that_is_empty_goes_to_all_of_whom_nothin
     reads(0, "answer(,#4,answer=3,code=404)");
     reads(1, "");
     reads(2, "");
+}
+
+/* A record for the room of a socket that came from another host goes to that one besides: once, however far the predecessor came. */
+Test(relay_restart, dies_between_what_a_record_is_for_one_client_besides_and_release)
+{
+    const struct rc_client_ref client = {.random = 8, .slot = 1, .worker = 1};
+    const struct rc_envelope_view one = {.head = {.data_bytes = 1, .target = client, .flags = RC_ENVELOPE_REMOTE},
+                                         .data = (const uint8_t *)"1"};
+    static const char *const a[] = {"a"};
+    const uint32_t pair = host.workers[0].generation & 1;
+    for (uint64_t sequence = 1, round = 0; round < 3; round++) {
+        const bool delivered = round != 1; /* else it died right before */
+        relay_host_publish(&host, 0, "a", "x", NULL);
+        const uint64_t head = atomic_load(&host.workers[0].port->pairs[pair].up.head);
+        relay_host_run(&host);
+        if (delivered) {
+            cr_assert(rc_router_deliver_behind(&host.router, sequence, &one));
+        }
+        atomic_store(&host.workers[0].port->pairs[pair].up.head, head); /* the release had not happened yet */
+        relay_host_start_relay(&host);
+        cr_assert_eq(relay_host_metric(&host, RC_METRIC_REROUTED), round + 1);
+        cr_assert(rc_router_deliver_behind(&host.router, sequence, &one));
+        for (uint32_t i = 0; i < 3; i++) {
+            cr_assert(relay_host_snapshot(&host, i, a, i < 2));
+        }
+        relay_host_run(&host);
+        char expected[64];
+        (void)snprintf(expected, sizeof(expected), "message(a,#%llu):x direct(,#%llu):1", (unsigned long long)sequence,
+                       (unsigned long long)sequence + 1);
+        const char *got = relay_host_read(&host, 1);
+        cr_assert_eq(strncmp(got, expected, strlen(expected)), 0, "%s", got);
+        cr_assert_null(strstr(got + strlen(expected), "direct"), "once: %s", got);
+        (void)relay_host_read(&host, 0);
+        (void)relay_host_read(&host, 2);
+        sequence += 2;
+        cr_assert_eq(atomic_load(&truth()->next_sequence), sequence);
+    }
 }
 
 Test(relay_restart, dies_between_intent_and_next_sequence)

@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "common/records/args.h"
+#include "common/records/select.h"
+#include "common/records/sid.h"
+#include "relay/remote.h"
+#include "tests/support/recovery_host.h"
 #include "tests/support/relay_host.h"
 
 static struct relay_host host;
@@ -242,6 +246,152 @@ Test(relay_router, clients_move_only_between_workers_that_are_not_behind)
     cr_assert_eq(barrier_code(0), 503);
 }
 
+/* Which workers get a message for the room of a socket, as bits. */
+static uint32_t select_reaches(const struct rc_client_ref *socket)
+{
+    char sid[RC_SID_BYTES];
+    char names[RC_EXCLUDE_TEXT_MAX];
+    struct rc_select select = {.text = names};
+    uint32_t reached = 0;
+    rc_sid_write(sid, "abcde", socket);
+    rc_select_put(&select, RC_SPAN("/"), rc_span_of(sid, sizeof(sid)));
+    rc_select_except(&select);
+    struct rc_envelope_view up = {
+        .head = {.channel_bytes = 2, .channel_hash = rc_channel_hash("/#", 2), .exclude_text_bytes = select.bytes},
+        .channel = "/#",
+        .exclude_text = names};
+    cr_assert(relay_host_up(&host, 2, RC_UP_SELECT, &up));
+    relay_host_run(&host);
+    for (uint32_t worker = 0; worker < 3; worker++) {
+        struct rc_envelope_view view;
+        uint32_t type;
+        while (relay_host_down_fresh(&host, worker, &type, &view)) {
+            reached |= type == RC_DOWN_SELECT ? 1u << worker : 0u;
+        }
+    }
+    return reached;
+}
+
+/* --- sockets that may come back --- */
+
+static struct rc_recovery recovery;
+
+/* The router keeps what is for the socket, which is at a worker. */
+static void recovers(void *memory, const struct rc_client_ref *socket, uint32_t worker)
+{
+    host_recovers(&recovery, memory, socket, worker, RC_SPAN(""));
+    host.router.setup.recovery = &recovery;
+}
+
+/* Which workers get a message for it, as bits, and with which flags. */
+static uint32_t direct_reaches(const struct rc_client_ref *socket, uint16_t flags, uint16_t *got)
+{
+    struct rc_envelope_view up = {
+        .head = {.target = *socket, .flags = flags, .channel_bytes = 2, .event_bytes = 1, .data_bytes = 1},
+        .channel = "/#",
+        .event = "e",
+        .data = (const uint8_t *)"1"};
+    uint32_t reached = 0;
+    cr_assert(relay_host_up(&host, 2, RC_UP_DIRECT, &up));
+    relay_host_run(&host);
+    for (uint32_t worker = 0; worker < 3; worker++) {
+        struct rc_envelope_view view;
+        uint32_t type;
+        while (relay_host_down_fresh(&host, worker, &type, &view)) {
+            if (type == RC_DOWN_DIRECT) {
+                reached |= 1u << worker;
+                *got = view.head.flags;
+            }
+        }
+    }
+    return reached;
+}
+
+/* Not only when that worker tells of it. */
+Test(relay_router, what_is_for_a_socket_follows_its_client_to_and_from_another_worker)
+{
+    const struct rc_client_ref socket = {.random = 8, .slot = 1, .worker = 0};
+    void *memory = calloc(1, HOST_RECOVERY_BYTES);
+    uint16_t flags = 0;
+    recovers(memory, &socket, 0);
+    cr_assert_eq(direct_reaches(&socket, 0, &flags), 1);
+    for (uint32_t from = 0; from < 2; from++) {
+        struct rc_envelope_view up = {
+            .head = {.token = 5, .target = {.worker = (uint16_t)(1 - from)}, .data_bytes = sizeof(socket)},
+            .data = (const uint8_t *)&socket};
+        cr_assert(relay_host_up(&host, from, RC_UP_BARRIER, &up));
+        relay_host_run(&host);
+        cr_assert_eq(barrier_code(0), 0);
+        cr_assert_eq(barrier_code(1), 0);
+        cr_assert_eq(direct_reaches(&socket, 0, &flags), 1u << (1 - from));
+    }
+    struct rc_envelope_view here = {.head = {.origin = socket}}; /* it stayed */
+    cr_assert(relay_host_up(&host, 1, RC_UP_GUEST, &here));
+    relay_host_run(&host);
+    cr_assert_eq(direct_reaches(&socket, 0, &flags), 2);
+    host.router.setup.recovery = NULL;
+    rc_recovery_close(&recovery);
+    free(memory);
+}
+
+Test(relay_router, what_was_sent_back_is_not_kept_again)
+{
+    const struct rc_client_ref socket = {.random = 8, .slot = 1, .worker = 0};
+    void *memory = calloc(1, HOST_RECOVERY_BYTES);
+    uint16_t flags = 0;
+    recovers(memory, &socket, 0);
+    const uint64_t before = recovery.log.head;
+    cr_assert_eq(direct_reaches(&socket, 0, &flags), 1);
+    const uint64_t kept = recovery.log.head;
+    cr_assert(kept > before && (flags & RC_ENVELOPE_STRAY) == 0);
+    cr_assert_eq(direct_reaches(&socket, RC_ENVELOPE_STRAY, &flags), 1);
+    cr_assert(recovery.log.head == kept && (flags & RC_ENVELOPE_STRAY) != 0, "and whoever gets it knows");
+    host.router.setup.recovery = NULL;
+    rc_recovery_close(&recovery);
+    free(memory);
+}
+
+/* Its id names another host, and a worker that this one does not have. */
+Test(relay_router, what_is_for_a_lost_socket_from_elsewhere_is_kept_once)
+{
+    const struct rc_client_ref socket = {.random = 8, .slot = 1, .worker = 6};
+    struct rc_remote *remote = calloc(1, sizeof(*remote));
+    void *memory = calloc(1, HOST_RECOVERY_BYTES);
+    char sid[RC_SID_BYTES];
+    recovers(memory, &socket, 1);
+    rc_recovery_worker_gone(&recovery, 1, 2, 1);
+    rc_sid_write(sid, "abcde", &socket);
+    remote->router = &host.router;
+    remote->config = &host.configs->copies[0];
+    memcpy(remote->registry.instances[0].sids, "abcde", 5);
+    remote->registry.instance_count = 1;
+    const struct rc_envelope_view view = {.head = {.channel_bytes = RC_SID_BYTES, .event_bytes = 1, .data_bytes = 1},
+                                          .channel = sid,
+                                          .event = "e",
+                                          .data = (const uint8_t *)"1"};
+    const uint64_t before = recovery.log.head;
+    rc_remote_ops.publish(remote, &view);
+    cr_assert_gt(recovery.log.head, before);
+    rc_recovery_close(&recovery);
+    host.router.setup.recovery = NULL;
+    free(memory);
+    free(remote);
+}
+
+/* It may stay where it is after all, and is there then. */
+Test(relay_router, a_message_for_the_room_of_a_socket_that_moves_is_for_whoever_has_it)
+{
+    const struct rc_client_ref socket = {.random = 8, .slot = 1, .worker = 0};
+    struct rc_envelope_view up = {.head = {.token = 5, .target = {.worker = 1}, .data_bytes = sizeof(socket)},
+                                  .data = (const uint8_t *)&socket};
+    cr_assert_eq(select_reaches(&socket), 1);
+    cr_assert(relay_host_up(&host, 0, RC_UP_BARRIER, &up));
+    relay_host_run(&host);
+    cr_assert_eq(barrier_code(0), 0);
+    cr_assert_eq(barrier_code(1), 0);
+    cr_assert_eq(select_reaches(&socket), 7);
+}
+
 Test(relay_router, all_workers_see_one_order)
 {
     char channel[8], data[32], text[3][65536];
@@ -467,4 +617,20 @@ Test(relay_router, worker_that_waits_for_room_is_woken)
     relay_host_run(&host);
     cr_assert(relay_host_rung(&host, 0));
     cr_assert_eq(relay_host_metric(&host, RC_METRIC_WAKES_SENT), 1);
+}
+
+/* One bit has two names (RC_ENVELOPE_STRAY): it is one of a direct message, and of a membership, and of nothing else that goes down. */
+Test(relay_router, a_bit_of_two_names_stays_with_the_records_that_have_it)
+{
+    struct rc_envelope_view view = {.head = {.channel_bytes = 1, .data_bytes = 1, .flags = RC_ENVELOPE_STRAY},
+                                    .channel = "a",
+                                    .data = (const uint8_t *)"1"};
+    uint32_t type;
+    relay_host_interest(&host, 1, true, "a");
+    relay_host_run(&host);
+    cr_assert(relay_host_up(&host, 0, RC_UP_PUBLISH, &view));
+    relay_host_run(&host);
+    cr_assert(relay_host_down(&host, 1, &type, &view) && type == RC_DOWN_INTEREST);
+    cr_assert(relay_host_down(&host, 1, &type, &view) && type == RC_DOWN_MESSAGE);
+    cr_assert_eq(view.head.flags & (RC_ENVELOPE_STRAY | RC_ENVELOPE_PRESENCE), 0);
 }

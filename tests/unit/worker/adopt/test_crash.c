@@ -127,6 +127,66 @@ Test(crash, completions_that_overflowed_end_who_was_received_from)
     end();
 }
 
+/* A message of the inbox was being taken into the second client's slot, and that client is half here, while the worker did `user_data`. */
+static void crashes_while_coming(uint64_t user_data, uint8_t flags)
+{
+    open_first();
+    struct rc_truth_coming *coming = &first.truth.layout->coming;
+    coming->head.flags = flags;
+    if (!(flags & RC_HANDOVER_WORD)) { /* which brings nobody */
+        coming->socket = socket_index + 1;
+        coming->random = rc_truth_client(&first.truth, clients[1])->random;
+    }
+    coming->phase = RC_COMING_BEGUN;
+    first.io.memory->current.user_data = user_data;
+    first.io.memory->current_head = *first.io.ring.cq.khead - 1;
+    first.io.memory->current_valid = 1;
+    begin(0, true);
+}
+
+static void end_coming(void)
+{
+    first.truth.layout->coming = (struct rc_truth_coming){0};
+    end();
+}
+
+static void comes_again(void)
+{
+    cr_assert_eq(second.truth.layout->coming.phase, RC_COMING_BEGUN);
+    cr_assert_eq(rc_metric_get(second.metrics, RC_METRIC_HANDOVERS_LOST), 0);
+    cr_assert_not(ends(1));
+    end_coming();
+}
+
+static void is_thrown_away(bool with_client)
+{
+    cr_assert_eq(second.truth.layout->coming.phase, RC_COMING_DONE);
+    cr_assert_eq(rc_metric_get(second.metrics, RC_METRIC_HANDOVERS_LOST), 1);
+    cr_assert_eq(ends(1), with_client);
+    cr_assert_not(ends(0) || ends(2));
+    end_coming();
+}
+
+Test(crash, of_another_one_costs_nobody_who_is_just_coming)
+{
+    crashes_while_coming(rc_io_user_data(RC_OP_ACCEPT, 0, 0), 0);
+    comes_again();
+    crashes_while_coming(rc_io_user_data(RC_OP_PLACE, 0, 0), RC_HANDOVER_CLIENT); /* of one that is made here */
+    comes_again();
+}
+
+Test(crash, in_what_has_just_come_ends_that_alone)
+{
+    crashes_while_coming(rc_io_user_data(RC_OP_PLACE, 1, 0), RC_HANDOVER_CLIENT);
+    is_thrown_away(true);
+}
+
+Test(crash, in_a_word_throws_it_away)
+{
+    crashes_while_coming(rc_io_user_data(RC_OP_INBOX, 0, 0), RC_HANDOVER_WORD);
+    is_thrown_away(false);
+}
+
 Test(crash, ring_memory_that_cannot_be_read_is_refused)
 {
     struct rc_err err = {0};

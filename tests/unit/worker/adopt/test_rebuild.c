@@ -42,6 +42,12 @@ static void open_all(void)
     client_rig_user(&first.c, by_socket, "alice");
     cr_assert_eq(rc_client_expires(&first.c.clients, by_socket, 0), 0);
     engine_rig_ask(&first, "/", 5000, 0);
+    for (uint32_t i = 0; i < first.c.rig.truth.socket_count; i++) { /* as an accepted one has from the beginning */
+        const struct rc_socket *socket = &first.c.rig.truth.sockets[i];
+        if (socket->state == RC_SOCKET_HTTP && socket->deadline_ds == 0 && socket->input == 0) {
+            rc_socket_deadline(&first.c.clients, i, 30000);
+        }
+    }
 }
 
 static struct engine_rig_wire *of_second(const struct engine_rig_wire *wire)
@@ -110,6 +116,51 @@ Test(adopt, sessions_go_on, .timeout = 20)
     cr_assert_eq(engine_rig_answer(&second, of_second(get)), 200);
     cr_assert_not_null(strstr(of_second(get)->text, "[\"q\",1]"));
     cr_assert(engine_rig_lives(&second, polling) && engine_rig_lives(&second, by_socket));
+    engine_rig_close(&second);
+    engine_rig_close(&first);
+}
+
+Test(adopt, a_request_that_waits_is_begun_anew, .timeout = 20)
+{
+    open_all();
+    engine_rig_request(&first, get, polling_sid, NULL);
+    cr_assert_eq(engine_rig_answer(&first, get), 200);
+    engine_rig_request(&first, get, polling_sid, NULL);
+    cr_assert_eq(engine_rig_answer(&first, get), 0, "nothing is there for it");
+    engine_rig_adopt(&second, &first);
+    const struct rc_truth *truth = &second.c.rig.truth;
+    cr_assert_eq(engine_rig_answer(&second, of_second(get)), 0, "it waits on");
+    cr_assert_eq(rc_truth_engine(truth, polling)->poll, get->socket + 1);
+    cr_assert((rc_truth_client(truth, polling)->flags & RC_CLIENT_POLLED) != 0);
+    engine_rig_ask(&second, "/", 5000, 0);
+    cr_assert_eq(engine_rig_answer(&second, of_second(get)), 200);
+    cr_assert_not_null(strstr(of_second(get)->text, "[\"q\",1]"));
+    cr_assert(engine_rig_lives(&second, polling));
+    engine_rig_close(&second);
+    engine_rig_close(&first);
+}
+
+/* Its sids name another place, where it was opened. */
+Test(adopt, sockets_of_a_client_that_came_from_another_worker_are_found, .timeout = 20)
+{
+    open_all();
+    struct rc_truth *truth = &first.c.rig.truth;
+    struct rc_client *client = rc_truth_client(truth, by_socket);
+    struct rc_engine *engine = rc_truth_engine(truth, by_socket);
+    const struct rc_span nsp = RC_SPAN("/chat");
+    uint32_t capacity = 0;
+    cr_assert_eq(rc_socket_input_grow(&first.c.clients, &engine->namespaces, &capacity, nsp.count + 2, 0), 0);
+    memcpy(rc_heap_at(&truth->heap, engine->namespaces), "\0\5/chat", nsp.count + 2);
+    engine->namespaces_bytes = (uint16_t)(nsp.count + 2);
+    client->guest = true;
+    truth->homes[by_socket] = (struct rc_home){.slot = 3, .worker = 5};
+    engine_rig_adopt(&second, &first);
+    const struct rc_client_ref its = {.random = client->random, .slot = 3, .worker = 5};
+    const struct rc_client_ref socket = {.random = rc_truth_sid_token(truth, by_socket, nsp), .slot = 3, .worker = 5};
+    cr_assert_eq(rc_hub_here(&second.c.rig.hub, &its), by_socket);
+    cr_assert_eq(rc_hub_socket(&second.c.rig.hub, &socket, nsp), by_socket);
+    cr_assert_eq(rc_hub_session(&second.c.rig.hub, engine->secret), by_socket);
+    cr_assert_eq(second.c.rig.hub.aliases.count, 3);
     engine_rig_close(&second);
     engine_rig_close(&first);
 }

@@ -1,51 +1,25 @@
 /* Calls that publish, where the up ring is full: whoever waited before them sends before them. The test is the relay. */
-#include <criterion/criterion.h>
-
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "common/base/check.h"
-#include "tests/support/client_rig.h"
-#include "worker/api/api.h"
+#include "tests/support/api_rig.h"
 #include "worker/ws/frame.h"
 
 #define FILLER_BYTES 3000u
 
-static struct client_rig c;
-static struct rc_api api;
 static uint32_t client;
-static uint32_t caller; /* a socket that speaks HTTP */
-static int caller_fd;
 
 static void open_all(void)
 {
-    client_rig_open(&c, 8);
-    c.rig.config->http.api_keys.count = 1;
-    strcpy(c.rig.config->http.api_keys.items[0].text, "k");
-    rc_api_open(&api, &c.clients);
+    api_rig_open();
     client = hub_rig_connect(&c.rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
-    caller = hub_rig_socket(&c.rig, HUB_RIG_UNIX, 0, &caller_fd);
 }
 
-static void close_all(void)
-{
-    rc_socket_terminated(&c.clients, caller);
-    rc_api_close(&api);
-    client_rig_close(&c);
-    (void)close(caller_fd);
-}
-
-TestSuite(api_publish, .init = open_all, .fini = close_all);
+TestSuite(api_publish, .init = open_all, .fini = api_rig_close);
 
 static void call(const char *name, const char *body)
 {
     char text[1024];
-    const int count =
-        snprintf(text, sizeof(text),
-                 "POST /api/%s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\nContent-Length: %zu\r\n\r\n%s", name,
-                 strlen(body), body);
+    const int count = snprintf(text, sizeof(text), "POST /api/%s " API_RIG_HEAD "Content-Length: %zu\r\n\r\n%s", name,
+                               strlen(body), body);
     rc_socket_received(&c.clients, caller, (uint8_t *)text, (uint32_t)count);
 }
 

@@ -1,31 +1,10 @@
 /* The two documents of counters: each counter of workers and relay where it belongs. */
-#include <criterion/criterion.h>
-
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "tests/support/client_rig.h"
-#include "worker/api/api.h"
-
-static struct client_rig c;
-static struct rc_api api;
-static uint32_t caller; /* a socket that speaks HTTP */
-static int caller_fd;
+#include "tests/support/api_rig.h"
 
 static void open_all(void)
 {
-    client_rig_open(&c, 8);
-    c.rig.config->http.api_keys.count = 1;
-    strcpy(c.rig.config->http.api_keys.items[0].text, "k");
-    rc_api_open(&api, &c.clients);
-    caller = hub_rig_socket(&c.rig, HUB_RIG_UNIX, 0, &caller_fd);
-    /* Every counter is its number and 1000; of the relay and 5000. */
-    for (uint32_t i = 0; i < RC_METRIC_COUNT; i++) {
-        rc_metric_set(c.rig.metrics, i, 1000 + i);
-        rc_metric_set(rc_banks_own(&c.rig.shared->relay.report.banks), i, 5000 + i);
-    }
+    api_rig_open();
+    api_rig_count(5000);
     struct rc_metrics *recent = rc_banks_own(&c.rig.shared->acceptor.banks);
     rc_metric_set(recent, RC_METRIC_RECENT_P50, 1500);
     rc_metric_set(recent, RC_METRIC_RECENT_P95, 2500);
@@ -37,11 +16,8 @@ static void open_all(void)
 
 static void close_all(void)
 {
-    rc_metric_set(c.rig.metrics, RC_METRIC_BEHIND, 0); /* the rig's check counts it */
-    rc_socket_terminated(&c.clients, caller);
-    rc_api_close(&api);
-    client_rig_close(&c);
-    (void)close(caller_fd);
+    api_rig_uncount();
+    api_rig_close();
 }
 
 TestSuite(api_stats, .init = open_all, .fini = close_all);
@@ -57,13 +33,7 @@ static void expect(const char **at, const char *name, uint64_t value)
 
 Test(api_stats, each_counter_stands_where_it_belongs)
 {
-    static const char request[] = "GET /api/stats HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\n\r\n";
-    char answer[8192];
-    rc_socket_received(&c.clients, caller, (uint8_t *)request, sizeof(request) - 1);
-    hub_rig_drain(&c.rig);
-    const ssize_t count = recv(caller_fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
-    cr_assert_gt(count, 0);
-    answer[count] = '\0';
+    (void)api_rig_ask("GET /api/stats " API_RIG_HEAD "\r\n");
     const char *at = strstr(answer, ",\"connections\"");
     cr_assert(at != NULL, "%s", answer);
     expect(&at, ",\"connections\":{\"total\":", 1000 + RC_METRIC_CONNECTIONS);

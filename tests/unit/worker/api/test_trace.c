@@ -1,54 +1,22 @@
 /* GET /api/trace on one worker: what is wanted, the trace in force, and how far a caller has read. */
-#include <criterion/criterion.h>
-
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "common/shm/tracer.h"
-#include "tests/support/client_rig.h"
-#include "worker/api/api.h"
-
-static struct client_rig c;
-static struct rc_api api;
-static uint32_t caller;
-static int caller_fd;
-static char answer[16384];
-
-static void open_all(void)
-{
-    client_rig_open(&c, 8);
-    c.rig.config->http.api_keys.count = 1;
-    strcpy(c.rig.config->http.api_keys.items[0].text, "k");
-    rc_api_open(&api, &c.clients);
-    caller = hub_rig_socket(&c.rig, HUB_RIG_UNIX, 0, &caller_fd);
-}
+#include "tests/support/api_rig.h"
 
 static void close_all(void)
 {
     c.rig.hub.tracing = false;
-    rc_socket_terminated(&c.clients, caller);
-    rc_api_close(&api);
-    client_rig_close(&c);
-    (void)close(caller_fd);
+    api_rig_close();
 }
 
-TestSuite(api_trace, .init = open_all, .fini = close_all, .timeout = 20);
+TestSuite(api_trace, .init = api_rig_open, .fini = close_all, .timeout = 20);
 
 static const char *get(const char *method, const char *query)
 {
     char request[1024];
-    const int bytes =
-        snprintf(request, sizeof(request), "%s /api/trace?%s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\n\r\n",
-                 method, query);
-    rc_socket_received(&c.clients, caller, (uint8_t *)request, (uint32_t)bytes);
-    hub_rig_drain(&c.rig);
-    const ssize_t count = recv(caller_fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
-    cr_assert_gt(count, 0);
-    answer[count] = '\0';
-    return answer;
+    (void)snprintf(request, sizeof(request), "%s /api/trace?%s " API_RIG_HEAD "\r\n", method, query);
+    return api_rig_ask(request);
 }
 
 /* The trace of a channel is in force here, as the acceptor would have it. */

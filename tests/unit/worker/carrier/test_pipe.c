@@ -151,6 +151,23 @@ Test(pipe, what_was_received_before_goes_first)
     cr_assert_eq(rc_metric_get(c.rig.metrics, RC_METRIC_PIPES), 1);
 }
 
+/* Of a worker that was killed: it had come, and nobody had looked at it. */
+Test(pipe, what_a_successor_finds_parked_goes_before_what_comes_later)
+{
+    opened();
+    const uint32_t near = socket_of_client()->pipe;
+    cr_assert_eq(rc_socket_park(&c.clients, a, (const uint8_t *)"ping", 4), 0);
+    cr_assert_eq(rc_socket_park(&c.clients, near, (const uint8_t *)"pong", 4), 0);
+    cr_assert_eq(write(client, " and", 4), 4);
+    cr_assert_eq(write(other, " and", 4), 4);
+    rc_socket_resume(&c.clients, a);
+    rc_socket_resume(&c.clients, near);
+    run(4);
+    expect(other, "ping and");
+    expect(client, "pong and");
+    cr_assert_eq(c.rig.hub.input_bytes, 0);
+}
+
 /* One side sends a megabyte that the other does not read: little is kept, nothing is lost, and the other way goes on. */
 static void check_bound(int from, int to, uint32_t out)
 {

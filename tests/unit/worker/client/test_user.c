@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/metrics/metrics.h"
 #include "tests/support/client_rig.h"
 
@@ -112,4 +113,62 @@ Test(user, an_end_that_a_backend_sets_holds_whoever_it_is)
     cr_assert_eq(rc_client_end_ms(user), 8000);
     rc_client_forget_user(&c.clients, slot);
     cr_assert_eq(c.clients.expiry.pending, 0);
+}
+
+static uint64_t expired(void)
+{
+    return rc_metric_get(c.clients.metrics, RC_METRIC_IDENTITY_EXPIRED);
+}
+
+/* By hand, as if the clock had been another one when the time of the end was reckoned. */
+static void clock_was_behind_by(int64_t ms)
+{
+    c.clients.wall_ahead_ms -= (uint64_t)ms;
+}
+
+static void expire_in(uint32_t ticks)
+{
+    c.rig.io.now_ds += ticks;
+    rc_clients_expire(&c.clients);
+}
+
+Test(user, whose_credential_has_ended_since_the_clock_was_set_is_closed)
+{
+    const int64_t day_ms = 86400000;
+    const struct rc_identity identity = {
+        .user = RC_SPAN("ann"), .expires_ms = rc_clock_wall_ms() + (uint64_t)day_ms, .row = 1};
+    cr_assert_eq(rc_client_identify(&c.clients, slot, &identity), 0);
+    expire_in(1);
+    cr_assert_eq(expired(), 0);
+    rc_truth_user(&c.rig.truth, rc_truth_client(&c.rig.truth, slot)->user)->expires_ms -= (uint64_t)day_ms + 1000u;
+    expire_in(1);
+    cr_assert_eq(expired(), 0, "its timer goes by the other clock");
+    clock_was_behind_by(day_ms + 1000);
+    expire_in(2);
+    cr_assert_eq(expired(), 1);
+}
+
+Test(user, a_clock_that_was_set_back_closes_nobody)
+{
+    const int64_t day_ms = 86400000;
+    struct rc_identity identity = {.user = RC_SPAN("ann"), .expires_ms = rc_clock_wall_ms() + 50, .row = 1};
+    cr_assert_eq(rc_client_identify(&c.clients, slot, &identity), 0);
+    rc_truth_user(&c.rig.truth, rc_truth_client(&c.rig.truth, slot)->user)->expires_ms += (uint64_t)day_ms;
+    clock_was_behind_by(-day_ms);
+    expire_in(100);
+    cr_assert_eq(expired(), 0);
+    cr_assert_eq(c.clients.expiry.pending, 1, "it has its end still");
+}
+
+Test(user, who_has_to_say_who_it_is_has_its_time_whatever_the_clock_is_set_to)
+{
+    const uint32_t before = c.rig.io.now_ds;
+    cr_assert_eq(rc_client_must_say(&c.clients, slot), 0);
+    clock_was_behind_by(86400000);
+    expire_in(1);
+    clock_was_behind_by(-86400000);
+    expire_in(1);
+    cr_assert_eq(expired(), 0);
+    expire_in((uint32_t)(c.clients.config->limits.handshake_timeout_ms / 100u) - (c.rig.io.now_ds - before) + 2u);
+    cr_assert_eq(expired(), 1);
 }

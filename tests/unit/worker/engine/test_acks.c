@@ -308,3 +308,26 @@ Test(acks, ids_begin_again_and_are_known)
     cr_assert_eq(posted("43$[]", "1073741824"), 200);
     cr_assert_str_eq(went_up(), "ack it []+0");
 }
+
+/* Killed between its record and its end: it has gone up, and is neither waited for nor counted as missing. */
+Test(acks, an_answer_that_a_predecessor_has_handed_on_is_not_waited_for)
+{
+    struct rc_truth *truth = &r.c.rig.truth;
+    struct rc_truth_acking *acking = &truth->layout->acking;
+    (void)ask(5000, 0);
+    cr_assert_eq(truth->acks.used, 1);
+    acking->ack = r.engines.acks[r.session];
+    acking->up_position = r.c.uplink.up.position;
+    rc_acks_taken(&r.engines);
+    cr_expect_eq(truth->acks.used, 1, "it had not gone up: it comes again with what the client has said");
+    cr_expect_eq(acking->ack, 0);
+    acking->ack = r.engines.acks[r.session];
+    acking->up_position = r.c.uplink.up.position - 8;
+    rc_acks_taken(&r.engines);
+    cr_expect_eq(truth->acks.used, 0);
+    cr_expect_eq(truth->emits.used, 0);
+    cr_expect_eq(acking->ack, 0);
+    acking->ack = 1;
+    rc_acks_taken(&r.engines);
+    cr_expect_eq(acking->ack, 0, "it was dropped already");
+}

@@ -1,6 +1,7 @@
 /* What clients said who they are: by namespace, within its bound, given back. */
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -59,6 +60,8 @@ Test(auth, it_is_bounded_over_all_namespaces)
     cr_assert(rc_engine_auth_fits(&r.engines, r.session, RC_SPAN("/"), half));
     cr_assert_eq(rc_engine_auth_keep(&r.engines, r.session, RC_SPAN("/"), half), 0);
     cr_assert(!rc_engine_auth_fits(&r.engines, r.session, RC_SPAN("/b"), half));
+    cr_assert_eq(rc_engine_auth_keep(&r.engines, r.session, RC_SPAN("/b"), half), -EMSGSIZE, "whoever has not looked");
+    kept("/b", "");
     r.engines.keeps_auth = false;
     cr_assert(rc_engine_auth_fits(&r.engines, r.session, RC_SPAN("/b"), half), "it is not kept");
 }

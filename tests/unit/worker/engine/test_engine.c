@@ -186,3 +186,57 @@ Test(engine, who_was_cut_off_and_does_not_come_back_is_forgotten)
     engine_rig_wait(&r, r.c.rig.config->socketio.ping_timeout_ms + RC_ENGINE_TICK_MS);
     cr_assert(!engine_rig_lives(&r, r.session));
 }
+
+static void told(const char *text)
+{
+    cr_assert_eq(hub_rig_publish(&r.c.rig, "/#", rc_span_text(text), NULL, 0), 0);
+    engine_rig_pass(&r);
+}
+
+/* What it was told last, mostly why, comes first; nothing that is said from then on, however long its next request is in coming. */
+Test(engine, who_is_sent_away_without_a_request_gets_what_was_said_before_and_nothing_more)
+{
+    engine_rig_begin(&r, true);
+    struct engine_rig_wire *get = engine_rig_wire(&r);
+    told("1");
+    told("2");
+    rc_client_send_away(&r.c.clients, r.session, 4401, "unauthorized");
+    engine_rig_pass(&r);
+    told("3");
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 200);
+    cr_assert_str_eq(get->text, "42[\"message\",1]\x1e"
+                                "42[\"message\",2]\x1e"
+                                "41");
+    cr_assert(engine_rig_lives(&r, r.session), "the end has an answer of its own");
+    told("4");
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 200);
+    cr_assert_str_eq(get->text, "1");
+    cr_assert(!engine_rig_lives(&r, r.session));
+}
+
+Test(engine, who_is_sent_away_while_a_request_waits_is_told_at_once)
+{
+    engine_rig_begin(&r, true);
+    struct engine_rig_wire *get = engine_rig_wire(&r);
+    engine_rig_request(&r, get, r.sid, NULL);
+    rc_client_send_away(&r.c.clients, r.session, 4401, "unauthorized");
+    cr_assert_eq(engine_rig_answer(&r, get), 200);
+    cr_assert_str_eq(get->text, "41");
+    told("1");
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 200);
+    cr_assert_str_eq(get->text, "1");
+}
+
+/* Nobody asks: its end is not put off. */
+Test(engine, who_is_sent_away_and_never_asks_is_gone_within_a_second)
+{
+    engine_rig_begin(&r, true);
+    told("1");
+    rc_client_send_away(&r.c.clients, r.session, 4401, "unauthorized");
+    engine_rig_pass(&r);
+    engine_rig_wait(&r, 1000 + RC_ENGINE_TICK_MS);
+    cr_assert(!engine_rig_lives(&r, r.session));
+}

@@ -197,6 +197,14 @@ Test(rule_room, a_client_that_ends_waits_for_nothing)
     cr_assert_null(rc_rule_wait_of(&r.engine.engines, r.engine.session));
 }
 
+/* How often that row was done, and refused by no guard. */
+static void counted(uint32_t row, uint64_t done, uint64_t refused)
+{
+    struct rc_row_counters *counters = &r.engine.c.clients.control->own->rows[row];
+    cr_assert_eq(atomic_load(&counters->outcomes[0]), done);
+    cr_assert_eq(atomic_load(&counters->outcomes[1 + RC_GUARDS]), refused);
+}
+
 Test(rule_room, rows_of_the_end_go_on_when_their_client_is_no_more)
 {
     rule_rig_begin(&r,
@@ -215,9 +223,32 @@ Test(rule_room, rows_of_the_end_go_on_when_their_client_is_no_more)
     cr_assert_str_eq(asked, "doc-7");
     were_asked(1u << 1);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "");
+    counted(1, 0, 0);
     replies(1, 3, "", 0);
+    counted(1, 1, 0);
     (void)snprintf(expected, sizeof(expected), "[\"J\",\"7\",3,\"%.*s\",\"transport close\"]", RC_SID_BYTES, sid);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), expected);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "", "once, and for that room alone");
     cr_assert_null(r.engine.engines.departed);
+}
+
+Test(rule_room, a_row_of_the_end_that_is_cut_was_not_done)
+{
+    rule_rig_begin(
+        &r, "[[event]]\non = \"disconnect\"\nemit = [{ to = \"*\", event = \"gone\", args = [\"{count:a}\"] }]\n",
+        true);
+    rc_client_end(&r.engine.c.clients, r.engine.session);
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    counted(0, 0, 0);
+    comes_down(RC_DOWN_ANSWER, 0, 1, NULL, 0); /* the relay could not */
+    counted(0, 0, 1);
+    cr_assert_null(r.engine.engines.departed);
+}
+
+Test(rule_room, a_row_of_the_end_that_finds_no_room_was_not_done)
+{
+    rule_rig_begin(&r, "[[event]]\non = \"disconnect\"\nemit = [{ to = \"*\", event = \"gone\" }]\n", true);
+    (void)client_rig_fill(&r.engine.c, 1);
+    rc_client_end(&r.engine.c.clients, r.engine.session);
+    counted(0, 0, 1);
 }

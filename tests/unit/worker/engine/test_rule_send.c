@@ -77,4 +77,7 @@ Test(rule_send, a_servers_message_that_finds_no_room_is_counted)
     (void)client_rig_fill(&r.engine.c, 1);
     rc_rules_server_event(&r.engine.engines, RC_SPAN("/"), RC_SPAN("tell"), RC_SPAN("[2]"), NULL);
     cr_assert_eq(rc_metric_get(metrics, RC_METRIC_FAILED_DELIVERIES), failed + 1);
+    struct rc_row_counters *row = &r.engine.c.clients.control->own->rows[0];
+    cr_assert_eq(atomic_load(&row->outcomes[0]), 1, "the first one");
+    cr_assert_eq(atomic_load(&row->outcomes[1 + RC_GUARDS]), 1);
 }

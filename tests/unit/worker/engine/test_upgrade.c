@@ -70,6 +70,26 @@ Test(upgrade, what_it_has_not_got_yet_leaves_first_and_in_order)
     cr_assert(carried());
 }
 
+/* Also while it has to wait for the change: whoever has said "5" takes nothing by polling any more. */
+Test(upgrade, requests_behind_the_last_word_of_the_probe_are_refused)
+{
+    probed();
+    rc_client_join(&r.c.clients, r.session, RC_SPAN("later"));
+    engine_rig_frame(&r, probe, "5");
+    engine_rig_pass(&r);
+    cr_assert(!carried());
+    say("1");
+    engine_rig_request(&r, get, r.sid, NULL);
+    cr_assert_eq(engine_rig_answer(&r, get), 400);
+    engine_rig_request(&r, get, r.sid, "42[\"x\"]");
+    cr_assert_eq(engine_rig_answer(&r, get), 400);
+    engine_rig_settle(&r);
+    engine_rig_pass(&r);
+    (void)engine_rig_answer(&r, get);
+    cr_assert(carried());
+    cr_assert_str_eq(engine_rig_frames(&r, probe), "42[\"message\",1]");
+}
+
 /* A session that waits for the relay is looked at again when it has answered, not all the time. */
 Test(upgrade, it_waits_for_the_registration_of_what_the_server_joined)
 {

@@ -14,7 +14,7 @@ static struct recover_rig rig;
 
 static void open_rig(void)
 {
-    recover_rig_open(&rig, &(struct hub_rig_options){.slots = 8, .slow_consumer = RC_SLOW_SKIP}, 1 << 20);
+    recover_rig_open(&rig, &(struct hub_rig_options){.slots = 16, .slow_consumer = RC_SLOW_SKIP}, 1 << 20);
 }
 
 static void close_rig(void)
@@ -91,6 +91,235 @@ Test(recover, what_cannot_be_had_is_said)
     cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &cases[4].from), RC_SUBSCRIBED);
     cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S-?");
     cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_RECOVERIES_NO_HISTORY), 1);
+}
+
+/* A message gets the place that Redis gave it, or has it; `sent`: it comes down. */
+static void message_of(uint64_t epoch, uint64_t offset, bool keep, bool sent)
+{
+    char text[16];
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)offset);
+    struct rc_envelope_view view = history_rig_record(&rig.kept, "a", "", text, (uint32_t)strlen(text));
+    view.head.target.slot =
+        keep ? rc_history_append_at(&rig.kept.store, &view, rc_history_policy(&rig.kept.store, RC_SPAN("a")), epoch,
+                                    offset, rig.kept.now_ms)
+             : history_rig_slot(&rig.kept, "a");
+    view.head.epoch = epoch;
+    view.head.position = offset;
+    if (sent) {
+        recover_rig_down(&rig, &view);
+    }
+}
+
+static void placed(uint64_t epoch, uint64_t offset, bool sent)
+{
+    message_of(epoch, offset, true, sent);
+}
+
+/* Another epoch has begun of which nothing has come down: those who were there go on as they were, until it does. Who asks for the past is told that
+ * epoch at once, gets what it has, and then what comes, once. */
+Test(recover, of_an_epoch_that_has_begun_unheard_one_gets_the_past_at_once)
+{
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "S0 1=1 2=2 3=3 4=4 5=5");
+    const uint64_t before = recover_rig_epoch(&rig, "a");
+    rc_history_begin_at(&rig.kept.store, rc_channel_hash("a", 1), RC_SPAN("a"), before + 1, 2, rig.kept.now_ms);
+    for (uint64_t offset = 3; offset <= 5; offset++) {
+        placed(before + 1, offset, false); /* it was there already */
+    }
+    const struct {
+        struct rc_hub_from from;
+        const char *heard;
+    } cases[] = {{{.recovers = true, .epoch = before, .offset = 5}, "S-5"},
+                 {{.recovers = true, .epoch = before, .offset = 3, .last = 2}, "S-5 4=4 5=5"},
+                 {{.last = 10}, "S5 3=3 4=4 5=5"},
+                 {{.snapshot = true}, "S5 5=5"},
+                 {{.recovers = true, .epoch = before, .offset = 5, .snapshot = true}, "S-5 5=5"},
+                 {{.recovers = true, .epoch = before + 1, .offset = 4}, "S+5 5=5"},
+                 {{.recovers = true, .epoch = before + 1, .offset = 5}, "S+5"}};
+    uint32_t clients[RC_ARRAY_COUNT(cases)];
+    rig.hub.config->namespaces[0].max_keys = 8;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
+        clients[i] = recover_rig_connect(&rig);
+        cr_assert_eq(recover_rig_subscribe(&rig, clients[i], "a", &cases[i].from), RC_SUBSCRIBED);
+        cr_assert_str_eq(recover_rig_heard(&rig, clients[i], true), cases[i].heard);
+    }
+    cr_assert_eq(recover_rig_subscribe(&rig, other, "a", &cases[1].from), RC_SUBSCRIBED, "who was in begins anew");
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), cases[1].heard);
+    const uint32_t plain = recover_rig_join(&rig, "a");
+    hub_rig_check(&rig.hub);
+    placed(before + 1, 6, true);
+    placed(before + 1, 7, true);
+    for (size_t i = 0; i < RC_ARRAY_COUNT(cases); i++) {
+        cr_assert_str_eq(recover_rig_heard(&rig, clients[i], true), "6=6 7=7");
+    }
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "6=6 7=7");
+    cr_assert_str_eq(recover_rig_heard(&rig, plain, true), "S5 E6=6 7=7",
+                     "in the epoch that was, until a message says otherwise");
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_REPLAYS), 0, "the logs have it from then on");
+    hub_rig_check(&rig.hub);
+}
+
+/* The channel's history has begun another epoch, of which there are messages up to `last` that have not come down; a client reads them and waits. */
+static uint32_t waiting(uint64_t before, uint64_t last)
+{
+    rc_history_begin_at(&rig.kept.store, rc_channel_hash("a", 1), RC_SPAN("a"), before + 1, 2, rig.kept.now_ms);
+    for (uint64_t offset = 3; offset <= last; offset++) {
+        placed(before + 1, offset, false);
+    }
+    const uint32_t client = recover_rig_connect(&rig);
+    const struct rc_hub_from from = {.recovers = true, .epoch = before, .offset = 5};
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
+    return client;
+}
+
+/* It costs nothing until something of its channel comes. */
+Test(recover, who_waits_in_one_channel_is_not_looked_at_for_another)
+{
+    (void)recover_rig_join(&rig, "a");
+    (void)recover_rig_join(&rig, "b");
+    recover_rig_publish(&rig, "a", 1, 5);
+    const uint64_t before = recover_rig_epoch(&rig, "a");
+    const uint32_t client = waiting(before, 5);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S-5");
+    recover_rig_publish(&rig, "b", 1, 3);
+    cr_assert_eq(rig.hub.hub.replays_due.count, 0);
+    placed(before + 1, 6, true);
+    cr_assert_eq(rig.hub.hub.replays_due.count, 1);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "6=6");
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_REPLAYS), 0);
+    placed(before + 1, 7, true);
+    cr_assert_eq(rig.hub.hub.replays_due.count, 0, "nobody waits any more");
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "7=7");
+}
+
+/* That stands in no history, also not for who reads that. */
+Test(recover, who_waits_is_told_of_what_was_kept_nowhere)
+{
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    (void)recover_rig_heard(&rig, other, true);
+    const uint32_t client = waiting(recover_rig_epoch(&rig, "a"), 5);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S-5");
+    cr_assert_eq(rc_hub_lost(&rig.hub.hub, RC_SPAN("a"), true), 0);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "G");
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "G");
+    hub_rig_check(&rig.hub);
+}
+
+/* A client that waits goes to another worker, which stands at the same place of the order, and has the same histories. */
+Test(recover, who_comes_from_another_worker_goes_on_in_the_history)
+{
+    const struct rc_truth *truth = &rig.hub.truth;
+    (void)recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    const uint64_t before = recover_rig_epoch(&rig, "a");
+    const uint32_t client = waiting(before, 5);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S-5");
+    const uint32_t channel = rc_hub_channel(&rig.hub.hub, RC_SPAN("a"));
+    const uint32_t its = rc_hub_subscription(&rig.hub.hub, client, channel);
+    const struct rc_replay stood = *rc_truth_replay(truth, rc_truth_subscription(truth, its)->replay);
+    placed(before + 1, 6, false);
+    const uint32_t came = recover_rig_connect(&rig);
+    cr_assert_eq(rc_hub_replay_on(&rig.hub.hub, rc_hub_subscribe(&rig.hub.hub, came, channel), &stood), 0);
+    cr_assert_str_eq(recover_rig_heard(&rig, came, true), "6=6");
+    placed(before + 1, 7, true);
+    placed(before + 1, 8, true);
+    cr_assert_str_eq(recover_rig_heard(&rig, came, true), "7=7 8=8");
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "6=6 7=7 8=8");
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_REPLAYS), 0);
+    hub_rig_check(&rig.hub);
+}
+
+/* Its first messages are in the ring still when they are taken away, from who has not read them yet: those that it has come once all the same. */
+Test(recover, what_is_taken_away_of_an_unheard_epoch_is_a_gap_and_doubles_nothing)
+{
+    char wanted[2048] = "S110 G";
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    (void)recover_rig_heard(&rig, other, true);
+    const uint64_t before = recover_rig_epoch(&rig, "a");
+    rc_history_begin_at(&rig.kept.store, rc_channel_hash("a", 1), RC_SPAN("a"), before + 1, 2, rig.kept.now_ms);
+    for (uint64_t offset = 3; offset <= 110; offset++) {
+        placed(before + 1, offset, false);
+    }
+    const uint32_t client = recover_rig_connect(&rig);
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &(struct rc_hub_from){.last = 99}), RC_SUBSCRIBED);
+    for (uint64_t offset = 111; offset <= 160; offset++) {
+        placed(before + 1, offset, false); /* 61 to 160 are there */
+    }
+    for (int offset = 61; offset <= 160; offset++) {
+        const size_t used = strlen(wanted);
+        (void)snprintf(wanted + used, sizeof(wanted) - used, " %d=%d", offset, offset);
+    }
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), wanted);
+    for (uint64_t offset = 3; offset <= 160; offset++) {
+        message_of(before + 1, offset, false, true);
+        cr_assert_str_eq(recover_rig_heard(&rig, client, true), "", "%llu comes again", (unsigned long long)offset);
+    }
+    placed(before + 1, 161, true);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "161=161");
+    hub_rig_check(&rig.hub);
+}
+
+/* A reload takes the history away for which it waits: it hears what comes, and that something may be missing. */
+Test(recover, who_waits_for_a_history_that_is_configured_no_more_is_told)
+{
+    (void)recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    const uint32_t client = waiting(recover_rig_epoch(&rig, "a"), 5);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S-5");
+    rig.hub.config->namespaces[0].history = 0;
+    rc_hub_reconfigure(&rig.hub.hub, rig.hub.config);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "G");
+    cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_REPLAYS), 0);
+    cr_assert_eq(hub_rig_publish(&rig.hub, "a", RC_SPAN("7"), NULL, 0), 0);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "?=7");
+    hub_rig_check(&rig.hub);
+}
+
+/* The epoch in which somebody waits ends as well; and a slot that has become another channel's has nothing of this one. */
+Test(recover, who_waits_in_an_epoch_that_ends_unheard_is_told)
+{
+    (void)recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    const uint64_t before = recover_rig_epoch(&rig, "a");
+    rc_history_begin_at(&rig.kept.store, rc_channel_hash("a", 1), RC_SPAN("a"), before + 1, 2, rig.kept.now_ms);
+    const uint32_t client = recover_rig_connect(&rig);
+    const struct rc_hub_from from = {.last = 10};
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S2");
+    rc_history_begin_at(&rig.kept.store, rc_channel_hash("a", 1), RC_SPAN("a"), before + 2, 7, rig.kept.now_ms);
+    cr_assert_eq(rc_hub_lost(&rig.hub.hub, RC_SPAN("a"), false), 0);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "G");
+    placed(before + 2, 8, true);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "E8=8");
+    hub_rig_check(&rig.hub);
+    struct rc_history_slot *slot = &rig.kept.view.slots[history_rig_slot(&rig.kept, "a")];
+    slot->name[0] = 'b';
+    atomic_store(&slot->epoch, before + 3);
+    const uint32_t late = recover_rig_connect(&rig);
+    cr_assert_eq(recover_rig_subscribe(&rig, late, "a", &from), RC_SUBSCRIBED);
+    cr_assert_str_eq(recover_rig_heard(&rig, late, true), "S8");
+    slot->name[0] = 'a';
+}
+
+/* There was no room for its history: nothing tells what it had. */
+Test(recover, of_what_is_not_kept_nothing_is_recovered)
+{
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    (void)recover_rig_heard(&rig, other, true);
+    struct rc_hub_from from = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a"), .offset = 2};
+    const struct rc_channel *channel = rc_truth_channel(&rig.hub.truth, rc_hub_channel(&rig.hub.hub, RC_SPAN("a")));
+    rc_truth_place(&rig.hub.truth, channel->place)->slot = RC_HISTORY_NO_SLOT;
+    const uint32_t client = recover_rig_connect(&rig);
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S-5");
+    const uint32_t current = recover_rig_connect(&rig);
+    from.offset = 5;
+    cr_assert_eq(recover_rig_subscribe(&rig, current, "a", &from), RC_SUBSCRIBED);
+    cr_assert_str_eq(recover_rig_heard(&rig, current, true), "S+5");
 }
 
 static void share(bool shared)

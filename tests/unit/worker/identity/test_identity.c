@@ -186,14 +186,13 @@ Test(identity, the_first_table_whose_credential_is_there_decides)
     cr_assert_eq(judge("", ""), RC_IDENTITY_IS_NOBODY);
     question.known = false;
     cr_assert_eq(judge("", "{\"header\":{\"x-user\":\"eve\"}}"), RC_IDENTITY_IS_MISSING, "no proxy wrote it");
-    question.proxied = true;
-    cr_assert_eq(judge("{\"id\":\"abc\"}", "{\"header\":{\"x-user\":\"ann\"}}"), RC_IDENTITY_IS_KNOWN);
+    cr_assert_eq(judge("{\"id\":\"abc\"}", "{\"header\":{\"x-user\":\"ann\"},\"proxied\":true}"), RC_IDENTITY_IS_KNOWN);
     cr_assert(rc_span_equal(judgement.user, RC_SPAN("ann")) && judgement.row == 1);
-    cr_assert_eq(judge("{\"id\":\"abc\"}", "{\"header\":{\"x-user\":\"\"}}"), RC_IDENTITY_IS_WAITS,
+    cr_assert_eq(judge("{\"id\":\"abc\"}", "{\"header\":{\"x-user\":\"\"},\"proxied\":true}"), RC_IDENTITY_IS_WAITS,
                  "an empty one is none");
     question.moment = RC_IDENTITY_HANDSHAKE;
     cr_assert_eq(judge("{\"id\":\"abc\"}", ""), RC_IDENTITY_IS_NOBODY, "no table is of the handshake");
     question.moment = RC_IDENTITY_ROW;
     question.row = 0;
-    cr_assert_eq(judge("{\"id\":\"abc\"}", "{\"header\":{\"x-user\":\"bob\"}}"), RC_IDENTITY_IS_KNOWN);
+    cr_assert_eq(judge("{\"id\":\"abc\"}", "{\"header\":{\"x-user\":\"bob\"},\"proxied\":true}"), RC_IDENTITY_IS_KNOWN);
 }

@@ -150,3 +150,23 @@ Test(adopt, what_is_not_in_the_vault_ends_here_and_the_rest_goes_on)
     (void)hub_rig_read(&rig, other, 0);
     cr_assert_neq(rig.truth.clients.used, 2, "its client ended with it");
 }
+
+/* A worker that was to stand still and does not has accepts of its own under way: their completions come, and nobody is forgotten. */
+Test(adopt, accepts_of_ones_own_are_under_way_when_it_goes_on)
+{
+    struct rc_truth_arrivals *arrivals = &rig.truth.layout->arrivals;
+    if (rig.io.slots_free == NULL) {
+        return; /* an older kernel: accepts stand */
+    }
+    const uint32_t slot = rc_io_slot_take(&rig.io);
+    arrivals->listener[0] = 0;
+    arrivals->socket[0] = slot + 1;
+    rig.io.arrivals_count = 1;
+    rc_io_arrivals_adopt(&rig.io);
+    cr_expect_eq(arrivals->socket[0], slot + 1, "its own");
+    rig.io.arrivals_count = 0;
+    const uint32_t before = rig.io.slots_free_count;
+    rc_io_arrivals_adopt(&rig.io);
+    cr_expect_eq(arrivals->socket[0], 0, "a predecessor's, and nobody has come");
+    cr_expect_eq(rig.io.slots_free_count, before + 1);
+}

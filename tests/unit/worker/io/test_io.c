@@ -45,6 +45,12 @@ static void without_peername_command(void)
     RC_ASSERT(setenv(RC_URING_WITHOUT, "socket_getsockopt", 1) == 0);
 }
 
+/* As before Linux 6.10. */
+static void with_standing_accepts(void)
+{
+    RC_ASSERT(setenv(RC_URING_WITHOUT, "accept_dontwait", 1) == 0);
+}
+
 static void check_burst(void)
 {
     enum { COUNT = 800 };
@@ -79,6 +85,12 @@ static void check_burst(void)
 /* More connections are accepted in one go than there were places for the kernel to write addresses to. */
 Test(io, burst_of_connections_keeps_addresses_apart)
 {
+    check_burst();
+}
+
+Test(io, burst_of_connections_keeps_addresses_apart_before_linux_6_10)
+{
+    with_standing_accepts();
     check_burst();
 }
 
@@ -118,8 +130,9 @@ static void check_full_table(void)
     close(listener);
 }
 
-Test(io, full_descriptor_table_recovers)
+Test(io, full_descriptor_table_recovers_before_linux_6_10)
 {
+    with_standing_accepts();
     check_full_table();
 }
 
@@ -127,6 +140,38 @@ Test(io, full_descriptor_table_recovers_before_linux_6_7)
 {
     without_peername_command();
     check_full_table();
+}
+
+/* Who finds the table full waits in the listener's queue, where the worker takes nobody whom it has no slot for. */
+Test(io, connections_beyond_the_table_wait)
+{
+    enum { SLOTS = 8, COUNT = 3 * SLOTS };
+    int fds[COUNT];
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = SLOTS, .listen_fd = listener});
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = connect_to(&address);
+    }
+    for (int i = 0; i < COUNT; i++) { /* the oldest goes, one more comes */
+        const uint64_t wanted = (uint64_t)(i + SLOTS < COUNT ? i + SLOTS : COUNT);
+        for (int n = 0; n < 100 && rc_metric_get(rig.metrics, RC_METRIC_ACCEPTED) < wanted; n++) {
+            hub_rig_run(&rig);
+        }
+        cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_ACCEPTED), wanted);
+        cr_assert_leq(rig.io.open_count, SLOTS);
+        close(fds[i]);
+    }
+    for (int n = 0; n < 100 && rig.io.open_count > 0; n++) {
+        hub_rig_run(&rig);
+    }
+    cr_assert_eq(rig.io.open_count, 0);
+    cr_assert_eq(rig.io.arrivals_count, 0);
+    cr_assert_eq(rig.io.slots_free_count, SLOTS);
+    cr_assert_gt(rc_metric_get(rig.metrics, RC_METRIC_ACCEPT_ERRORS), 0, "that they wait is counted");
+    hub_rig_close(&rig);
+    close(listener);
 }
 
 /* Who comes while the table is full, or accepting is paused, waits in the listener's queue and is not lost. */
@@ -196,7 +241,7 @@ Test(io, pause_and_resume_lose_nothing)
     for (int mode = RC_IO_HANDSHAKE; mode <= RC_IO_TALKING; mode++) {
         const uint32_t slot = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, false, 0);
         const uint32_t socket = hub_rig_socket_of(&rig, slot);
-        rig.truth.sockets[socket].mode = (uint8_t)mode;
+        rig.truth.sockets[socket].mode = (uint8_t)mode & 0x7fu;
         rig.received = pause_it;
         rig.context = &rig;
         rig.flushed = 0;
@@ -503,6 +548,7 @@ Test(io, connection_that_woke_a_dead_ring_is_accepted_all_the_same)
     struct io_uring dead;
     struct rc_err err;
     const struct rc_uring_options options = {.sq_entries = 8, .cq_entries = 8, .direct_descriptors = 8};
+    with_standing_accepts(); /* a poll is woken besides */
     const int listener = listen_on(&address);
     cr_assert_eq(rc_uring_open(&dead, &options, NULL, &err), 0, "%s", err.text);
     io_uring_prep_multishot_accept_direct(io_uring_get_sqe(&dead), listener, NULL, NULL, 0);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +13,8 @@
 #include "common/base/uring.h"
 #include "tests/support/hub_rig.h"
 #include "worker/io/io_internal.h"
+#include "worker/io/unread.h"
+#include "worker/store/truth_repair.h"
 
 #define SLOTS 8u
 
@@ -55,6 +58,13 @@ static void on_placed(void *context, const struct rc_io_place *place, uint32_t s
     }
     seen.placed++;
     seen.last = socket;
+    if (place->token == RC_IO_PLACE_ARRIVED) { /* killed here, its successor has it whole */
+        const struct rc_truth_coming *coming = &rig.truth.layout->coming;
+        cr_assert(rc_handover_waits(boxes[0], &place->from));
+        cr_assert(coming->phase == RC_COMING_BEGUN && coming->socket == socket + 1);
+        cr_assert(rc_io_arriving(&rig.io, socket));
+    }
+    cr_assert_eq(rc_io_unread_takes_in(rig.io.memory), place->token == RC_IO_PLACE_ARRIVED);
     memcpy(seen.in + seen.in_bytes, place->bytes == NULL ? (const uint8_t *)"" : place->bytes, place->from.bytes);
     seen.in_bytes += place->from.bytes;
 }
@@ -301,6 +311,175 @@ Test(place, the_inbox_is_emptied_in_portions)
     cr_assert_eq(write(boxes[1], "rubbish", 7), 7);
     run(3);
     cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_HANDOVERS_LOST), 1);
+    close_all();
+}
+
+/* --- for which there is no descriptor ---------------------------------------------------------------------------------- */
+
+/* A message comes, and no descriptor can be had in three passes. The far end of its connection. */
+static int come_without_descriptors(struct rlimit *limit)
+{
+    int pair[2];
+    open_all();
+    RC_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    hand_over(pair[0], "12345");
+    close(pair[0]);
+    RC_ASSERT(getrlimit(RLIMIT_NOFILE, limit) == 0);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = limit->rlim_max};
+    RC_ASSERT(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    run(3);
+    cr_assert_eq(seen.placed + seen.homeless, 0);
+    cr_assert(rig.io.inbox_left);
+    const uint32_t sleep_ms = rc_io_sleep_ms(&rig.io, 60000);
+    cr_assert_leq(sleep_ms, RC_WHEEL_TICK_MS, "it is tried again soon");
+    return pair[1];
+}
+
+static void end_without_descriptors(const struct rlimit *limit, int far)
+{
+    RC_ASSERT(setrlimit(RLIMIT_NOFILE, limit) == 0);
+    cr_assert_eq(rig.truth.layout->coming.phase, RC_COMING_NONE);
+    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_HANDOVERS_LOST), 0, "none is damaged");
+    close(far);
+    close_all();
+}
+
+Test(place, a_message_waits_for_its_descriptor)
+{
+    struct rlimit limit;
+    const int far = come_without_descriptors(&limit);
+    RC_ASSERT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    rig.io.inbox_again_ds = 0;
+    run(3);
+    cr_assert_eq(seen.placed, 1);
+    cr_assert_eq(rig.io.inbox_give_up_ds, 0);
+    end_without_descriptors(&limit, far);
+}
+
+Test(place, a_message_without_a_descriptor_is_given_up_in_the_end)
+{
+    struct rlimit limit;
+    char letter;
+    const int far = come_without_descriptors(&limit);
+    rig.io.inbox_again_ds = 0;
+    rig.io.inbox_give_up_ds = rig.io.now_ds;
+    run(3);
+    cr_assert_eq(seen.homeless, 1, "who it brings is told of as of one that has no place");
+    cr_assert_eq(recv(far, &letter, 1, MSG_DONTWAIT), 0, "it has ended");
+    cr_assert_not(rig.io.inbox_left);
+    cr_assert_eq(rig.io.inbox_give_up_ds, 0, "the next one waits again");
+    end_without_descriptors(&limit, far);
+}
+
+/* --- whose worker is killed while it takes them ---------------------------------------------------------------------- */
+
+static int far_ends[2];
+static uint32_t first; /* the socket that came */
+
+/* A connection that has come, and a message with it that lies in the inbox again, as one does that was not taken out of it. */
+static struct rc_truth_coming *come_and_wait(void)
+{
+    struct rc_truth_coming *coming;
+    int fd;
+    open_all();
+    RC_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, far_ends) == 0);
+    hand_over(far_ends[0], "abc");
+    run(3);
+    cr_assert_eq(seen.placed, 1);
+    first = seen.last;
+    coming = &rig.truth.layout->coming;
+    cr_assert_eq(coming->phase, RC_COMING_NONE);
+    cr_assert(rc_kept_has(&rig.io, first));
+    hand_over(far_ends[0], "abc");
+    close(far_ends[0]);
+    cr_assert_eq(rc_handover_peek(boxes[0], rig.io.inbox_message, 1, 2, &fd), 0);
+    close(fd);
+    memcpy(&coming->head, rig.io.inbox_message, sizeof(coming->head));
+    coming->socket = first + 1;
+    rig.io.inbox_placing = true; /* it takes nothing more */
+    return coming;
+}
+
+static uint32_t followed(void)
+{
+    const uint32_t adopted = hub_rig_hand_over(&rig);
+    rig.io.worker_count = 2;
+    return adopted;
+}
+
+/* Its peer is heard, and has heard no end. */
+static void goes_on(uint32_t times)
+{
+    char letter;
+    run(6);
+    cr_assert_eq(seen.placed, times);
+    cr_assert_eq(rig.truth.layout->coming.phase, RC_COMING_NONE);
+    cr_assert_eq(rig.io.open_count, 1);
+    cr_assert_eq(rig.io.kept.count, 1);
+    seen.in_bytes = 0;
+    cr_assert_eq(recv(far_ends[1], &letter, 1, MSG_DONTWAIT), -1, "it has not ended");
+    cr_assert_eq(write(far_ends[1], "on", 2), 2);
+    run(4);
+    cr_assert_eq(seen.in_bytes, 2);
+    rig.io.kept.sweep_ns = 0;
+    rc_kept_sweep(&rig.io);
+    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_KEPT_LEAKED), 0);
+    hub_rig_check(&rig);
+    close(far_ends[1]);
+    close_all();
+}
+
+Test(place, of_one_that_the_vault_has_alone_the_message_is_taken_again)
+{
+    struct rc_truth_coming *coming = come_and_wait();
+    rig.truth.sockets[first].state = RC_SOCKET_FREE;
+    coming->phase = RC_COMING_BEGUN;
+    cr_assert_eq(followed(), 0);
+    goes_on(2);
+}
+
+Test(place, of_one_that_is_half_here_the_message_is_taken_again)
+{
+    struct rc_truth_coming *coming = come_and_wait();
+    rig.truth.sockets[first].mode = RC_IO_LEFT; /* as rc_take_back leaves it */
+    coming->phase = RC_COMING_BEGUN;
+    (void)followed();
+    goes_on(2);
+}
+
+Test(place, of_one_that_is_here_the_message_is_not_taken_twice)
+{
+    come_and_wait()->phase = RC_COMING_DONE;
+    cr_assert_eq(followed(), 1);
+    goes_on(1);
+}
+
+Test(place, of_one_that_is_here_and_whose_message_is_gone_the_next_one_is_taken)
+{
+    struct rc_truth_coming *coming = come_and_wait();
+    coming->phase = RC_COMING_DONE;
+    coming->head.number++;
+    cr_assert_eq(followed(), 1);
+    run(6);
+    cr_assert_eq(seen.placed, 2);
+    close(far_ends[1]);
+    close_all();
+}
+
+/* Nobody is counted as lost who comes again. */
+Test(place, who_comes_again_is_not_given_up)
+{
+    struct rc_truth_repaired repaired = {0};
+    struct rc_truth_coming *coming = come_and_wait();
+    coming->phase = RC_COMING_BEGUN;
+    rc_truth_give_up_socket(&rig.truth, first, &repaired);
+    cr_assert_eq(repaired.sockets, 0);
+    coming->phase = RC_COMING_DONE;
+    rc_truth_give_up_socket(&rig.truth, first, &repaired);
+    cr_assert_eq(repaired.sockets, 1);
+    coming->phase = RC_COMING_NONE;
+    rig.truth.sockets[first].exchange = 0;
+    close(far_ends[1]);
     close_all();
 }
 

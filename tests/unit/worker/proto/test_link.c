@@ -74,6 +74,19 @@ Test(link, messages_leave_as_those_of_engineio)
     cr_assert_arr_eq(out, payload, sizeof(payload) - 1);
 }
 
+Test(link, only_texts_tear)
+{
+    cr_assert_not(rc_link_messages_tear(PACKET), "bytes with U+001E do not");
+    cr_assert_not(rc_link_messages_tear(RC_SPAN("\x01\x00\x00\x1e\x00\x00\x00"
+                                                "123456789012345678901234567890")),
+                  "nor does a length");
+    cr_assert(rc_link_messages_tear(RC_SPAN("\x02\x00"
+                                            "\x01\x01\x00\x00\x00\x1e"
+                                            "\x00\x02\x00\x00\x00x\x1e")));
+    cr_assert(rc_link_text_tears(RC_SPAN("\x1e")));
+    cr_assert_not(rc_link_text_tears((struct rc_span){0}));
+}
+
 Test(link, numbers_are_little_endian)
 {
     uint8_t out[RC_LINK_MESSAGE_HEAD_BYTES];

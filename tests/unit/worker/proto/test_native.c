@@ -123,7 +123,7 @@ Test(native, reads_events_and_arguments)
         "there can be only one of data and args");
     bad("{\"type\":\"broadcast\",\"event\":\"\",\"data\":1}", RC_CODE_BAD_REQUEST, "", "event is empty");
     bad("{\"type\":\"broadcast\",\"event\":\"disconnect\",\"data\":1}", RC_CODE_BAD_REQUEST, "",
-        "event is a name of the Socket.IO protocol's own");
+        "event is a name of a protocol's own");
     bad("{\"type\":\"broadcast\",\"event\":7,\"data\":1}", RC_CODE_BAD_REQUEST, "", "event must be a string");
     bad("{\"type\":\"broadcast\",\"event\":\"e\"}", RC_CODE_BAD_REQUEST, "", "broadcast needs data");
 }

@@ -416,7 +416,7 @@ Test(native_binary, says_what_is_wrong)
     bad(SPAN("\x03\x80\x01"
              "c\x07"
              "connect1"),
-        RC_CODE_BAD_REQUEST, "", "event is a name of the Socket.IO protocol's own");
+        RC_CODE_BAD_REQUEST, "", "event is a name of a protocol's own");
     bad(SPAN("\x03\x80\x01"
              "c\x00"
              "1"),

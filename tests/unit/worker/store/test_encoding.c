@@ -12,6 +12,9 @@ Test(encoding, numbers_are_taken_apart_as_they_were_made)
         const bool stream = codec >= RC_CODEC_SSE;
         const bool engine = codec >= RC_CODEC_ENGINEIO && !stream;
         for (uint32_t i = 0; i < (stream ? 1u : RC_ENCODING_WINDOWS + (engine ? 1u : 0u)); i++) {
+            if (codec == RC_CODEC_LINK_3 && i > 0 && i < RC_ENCODING_WINDOWS) {
+                continue; /* it has no windows */
+            }
             const enum rc_framing_id framing = stream                     ? RC_FRAMING_STREAM
                                                : i == RC_ENCODING_WINDOWS ? RC_FRAMING_POLLING
                                                                           : RC_FRAMING_WEBSOCKET;

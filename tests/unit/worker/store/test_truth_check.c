@@ -444,3 +444,63 @@ Test(truth_check, successor_finds_what_nobody_names_free)
     rc_heap_free(&rig.truth.heap, made);
     rc_pool_free(&rig.truth.groups, group);
 }
+
+Test(truth_check, finds_damages_of_what_backends_are_asked_and_told)
+{
+    struct rc_truth *truth = &rig.truth;
+    const uint32_t hook_index = rc_pool_alloc(&truth->hooks);
+    const uint32_t telling_index = rc_pool_alloc(&truth->tellings);
+    struct rc_hook *hook = rc_truth_hook(truth, hook_index);
+    struct rc_telling *telling = rc_truth_telling(truth, telling_index);
+    *hook = (struct rc_hook){.attempt = 1,
+                             .client = is.slow,
+                             .request = block(200),
+                             .request_bytes = 200,
+                             .reply = block(64),
+                             .reply_bytes = 9};
+    *telling = (struct rc_telling){.number = 1, .text = block(64), .bytes = 20, .kind = RC_TELLING_WEBHOOK};
+    const struct damage damages[] = {
+        OF(hook, rc_hook, request, truth->heap.units),
+        OF(hook, rc_hook, request, hook->reply),
+        OF(hook, rc_hook, request_bytes, 1u << 20),
+        OF(hook, rc_hook, reply, 0),
+        OF(hook, rc_hook, nsp_bytes, RC_NSP_MAX + 1),
+        OF(hook, rc_hook, id_bytes, 200),
+        OF(telling, rc_telling, text, 0),
+        OF(telling, rc_telling, text, hook->request),
+        OF(telling, rc_telling, bytes, 65),
+        OF(hook, rc_hook, kind, RC_BACKEND_CALL_KINDS),
+        OF(telling, rc_telling, kind, 0),
+    };
+    try_all(damages, RC_ARRAY_COUNT(damages));
+    rc_heap_give(&truth->heap, &hook->request);
+    rc_heap_give(&truth->heap, &hook->reply);
+    rc_heap_give(&truth->heap, &telling->text);
+    hook->attempt = 0;
+    telling->number = 0;
+    rc_pool_free(&truth->hooks, hook_index);
+    rc_pool_free(&truth->tellings, telling_index);
+}
+
+Test(truth_check, finds_damages_of_clients_that_move)
+{
+    struct rc_truth *truth = &rig.truth;
+    struct rc_truth_move *move = &truth->layout->move;
+    struct rc_home *native = &truth->homes[is.slow];
+    struct rc_home *session = &truth->homes[is.session];
+    *move = (struct rc_truth_move){.role = RC_MOVE_TAKES, .peer = 1, .count = 3};
+    rc_truth_client(truth, is.slow)->guest = rc_truth_client(truth, is.session)->guest = true;
+    *native = (struct rc_home){.slot = RC_SID_SLOT_MAX + 1, .worker = 1};
+    *session = (struct rc_home){.slot = RC_SID_SLOT_MAX, .worker = 1};
+    const struct damage damages[] = {
+        OF(move, rc_truth_move, role, RC_MOVE_TAKES + 1),
+        OF(move, rc_truth_move, peer, RC_WORKERS_MAX),
+        OF(move, rc_truth_move, count, RC_MOVE_CLIENTS_MAX + 1),
+        OF(native, rc_home, worker, RC_WORKERS_MAX),
+        OF(session, rc_home, worker, UINT16_MAX),
+        OF(session, rc_home, slot, RC_SID_SLOT_MAX + 1),
+    };
+    try_all(damages, RC_ARRAY_COUNT(damages));
+    rc_truth_client(truth, is.slow)->guest = rc_truth_client(truth, is.session)->guest = false;
+    *move = (struct rc_truth_move){0};
+}

@@ -298,3 +298,56 @@ Test(truth_repair, counts_and_places_are_made_anew)
     subscription->member = member;
     hub_rig_close(&rig);
 }
+
+/* A TLS connection of the client's socket, as far as a repair looks at it. */
+static struct rc_truth_tls *seal(uint32_t socket)
+{
+    const uint32_t block = rc_heap_alloc(&rig.truth.heap, sizeof(struct rc_truth_tls));
+    cr_assert_neq(block, 0);
+    struct rc_truth_tls *tls = rc_heap_at(&rig.truth.heap, block);
+    *tls = (struct rc_truth_tls){.generation = rig.truth.sockets[socket].generation};
+    rig.truth.tls[socket] = block;
+    return tls;
+}
+
+Test(truth_repair, whose_keys_were_just_used_ends_and_who_has_whole_records_does_not)
+{
+    struct rc_truth copy;
+    open_rig();
+    const uint32_t socket = hub_rig_socket_of(&rig, client);
+    struct rc_truth_tls *tls = seal(socket);
+    cr_assert_eq(repair(&copy).clients, 0);
+    cr_assert_neq(copy.tls[socket], 0);
+    end_repair(&copy);
+    tls->changing = 1;
+    const struct rc_truth_repaired repaired = repair(&copy);
+    cr_assert_eq(repaired.clients, 1);
+    cr_assert(is_broken(&copy, client) && !is_broken(&copy, client - 1));
+    end_repair(&copy);
+    tls->changing = 0;
+    tls->out_sent = 7; /* of records that were just given back */
+    cr_assert_eq(repair(&copy).clients, 0);
+    cr_assert_eq(((struct rc_truth_tls *)rc_heap_at(&copy.heap, copy.tls[socket]))->out_sent, 0);
+    end_repair(&copy);
+    tls->generation++; /* of the one before */
+    cr_assert_eq(repair(&copy).clients, 0);
+    cr_assert_eq(copy.tls[socket], 0);
+    end_repair(&copy);
+    rc_heap_give(&rig.truth.heap, &rig.truth.tls[socket]);
+    hub_rig_close(&rig);
+}
+
+Test(truth_repair, what_backends_are_asked_is_there_with_its_request_or_without)
+{
+    struct rc_truth copy;
+    open_rig();
+    const uint32_t index = rc_pool_alloc(&rig.truth.hooks);
+    struct rc_hook *hook = rc_truth_hook(&rig.truth, index);
+    *hook = (struct rc_hook){.attempt = 1, .client = client, .request_bytes = 100, .reply_bytes = 50};
+    cr_assert_eq(repair(&copy).clients, 0); /* it died before their blocks were linked */
+    cr_assert_eq(rc_truth_hook(&copy, index)->request_bytes + rc_truth_hook(&copy, index)->reply_bytes, 0);
+    end_repair(&copy);
+    hook->attempt = 0;
+    rc_pool_free(&rig.truth.hooks, index);
+    hub_rig_close(&rig);
+}

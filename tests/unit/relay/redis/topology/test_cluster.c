@@ -8,27 +8,12 @@
 #include "relay/redis/link.h"
 #include "relay/redis/node.h"
 #include "relay/redis/topology/cluster.h"
+#include "tests/support/idle_host.h"
 
 static struct rc_redis_link *link_open;
 static struct rc_metrics metrics;
 static struct rc_redis_health health;
 static struct rc_timers timers;
-
-static int watch(void *context, int fd, uint32_t events, rc_redis_ready *ready, void *ready_context)
-{
-    (void)context;
-    (void)fd;
-    (void)events;
-    (void)ready;
-    (void)ready_context;
-    return 0;
-}
-
-static void unwatch(void *context, int handle)
-{
-    (void)context;
-    (void)handle;
-}
 
 static void open_link(void)
 {
@@ -41,7 +26,7 @@ static void open_link(void)
                                          .metrics = &metrics,
                                          .health = &health,
                                          .timers = &timers,
-                                         .host = {.watch = watch, .unwatch = unwatch}};
+                                         .host = idle_host};
     cr_assert_eq(rc_redis_link_open(&link_open, &setup, &err), 0, "%s", err.text);
     const struct rc_redis_channel_ops ops = {.head = "c:"};
     rc_redis_channels(link_open, &ops);

@@ -1,0 +1,105 @@
+/*
+ * comeback: Socket.IO sockets that come back on another host than they left (docs/socketio.md). A host whose worker asks for a session that it does
+ * not have asks all instances; the one that has it keeps it until the other one hears all of its rooms:
+ *
+ *   asker                                                                                   owner
+ *   ── ASK: ws:instances:session ─────────────────────────────────────────────────────────▶ is it lost, its user's, not too long ago?
+ *   ◀───────────────────────────────────────────── HAVE: ws:instance:{asker}:session ────── who it was, its rooms
+ *   expects it (relay/recovery/abroad.h): its rooms are subscribed to, and kept
+ *   ── TAKE, when Redis has confirmed all of them: ws:instance:{owner}:session ───────────▶ gives it away: what it has missed up to here
+ *      in a Cluster through each server: ws:instance:{owner}:session:mark ───────────────▶ (when all of them have come)
+ *   ◀───────────────────────────────────────────── MISSED ──────────────────────────────────
+ *                                                  (GIVEN through each other server)
+ *   it arrived: the worker, which asks again every few milliseconds, finds it
+ *
+ * What is published before TAKE comes to the owner before TAKE, since one connection brings both, and is in its answer; what is published after it comes
+ * to the asker, since its subscriptions were confirmed before it was sent. What comes both ways is known by its identity. While a room's shared history
+ * is being read from Redis on either side, what came is not delivered yet, so that it waits.
+ *
+ * That is true of one server, which puts all that it carries into one order. A Redis Cluster has an order for each node. It holds there when both instances
+ * hear each room at the same node (relay/redis/places.h): then it does not matter through which node, master or replica, something was published, and
+ * when it gets to the one at which both hear it. So
+ *
+ *   - both have the same home, where classic channels are heard: instances agree on it (rc_redis_agree), and sharded channels have the slot's owner;
+ *   - TAKE names where the asker hears: home, all nodes, and for sharded channels the map of slots; the owner, whose own are others, or not known now, answers BUSY, and is asked again;
+ *   - TAKE goes through each node at which something may be heard, behind what the asker itself had waiting for it, and counts when the owner has heard
+ *     each of them at its node, and at home (behind what a script published there, of which the asker may have read in a stream already);
+ *   - the same way back: GIVEN goes through each of them, behind what the owner had heard or published there itself, before MISSED counts; else what came
+ *     with it would come once more through a server that is slower than home;
+ *   - each question has a token of its own, and is answered once (comeback_marks.h): one that Redis is given twice, or late, gives nothing away;
+ *   - the answer counts under the map under which it was asked for.
+ *
+ * A node that dies, a slot that moves, a mark that is lost: not all of them come, or under another map, and when the time is up who comes back is somebody
+ * new. What a subscription lost is a hole in the log of whoever lost it, and who missed what is there is somebody new, too (relay/recovery). What the
+ * Cluster's bus loses nobody notices, here as everywhere.
+ *
+ * Its id stays, and names the instance where it was first: that one, and each that it left since, passes on what is for it by its id, as long as the next one
+ * lives, and RC_DIRECT_PASSED_MAX times at most.
+ *
+ * A session goes once. When an answer is lost on the way, it is lost, and who comes back is somebody new. Bounded: RC_COMEBACKS_MAX at a time, of as
+ * much as socketio.recovery_max each. Owned by the relay's main; one thread, the link's.
+ */
+#ifndef RC_RELAY_CLUSTER_COMEBACK_H
+#define RC_RELAY_CLUSTER_COMEBACK_H
+
+#include "relay/bridge/bridge.h"
+#include "relay/bridge/direct.h"
+#include "relay/bridge/scratch.h"
+#include "relay/cluster/comeback_marks.h"
+#include "relay/cluster/comeback_moves.h"
+#include "relay/cluster/registry.h"
+#include "relay/recovery/abroad.h"
+
+#define RC_COMEBACKS_MAX 256u
+#define RC_COMEBACK_ANSWER_MS 500u /* until all others have answered, or the owner */
+#define RC_COMEBACK_ROOMS_MS \
+    1200u /* until the rooms are heard, and the owner gives it; until what it heard before has come, too */
+#define RC_COMEBACK_TICK_MS 10u
+#define RC_COMEBACK_AGAIN_MS 100u  /* between two tries through all servers of a Cluster */
+#define RC_COMEBACK_KNOWN_MS 3000u /* who is refused asks no other instance again for so long */
+
+#define RC_COMEBACK_HOME "ws:home" /* whose slot's master is home of all instances in a Cluster */
+
+struct rc_comeback_one;
+struct rc_comeback_given;
+
+struct rc_comeback_setup {
+    const struct rc_bridge *bridge;     /* borrowed */
+    const struct rc_registry *registry; /* borrowed */
+    struct rc_recovery *recovery;       /* borrowed */
+    struct rc_direct *direct;           /* borrowed: to other instances' sockets */
+    /* Is all that is published on the channel delivered here, and nothing of it held back? It is wanted already. */
+    bool (*hears)(void *context, struct rc_span channel);
+    void *context; /* borrowed */
+};
+
+struct rc_comeback {
+    struct rc_comeback_setup setup;
+    struct rc_comeback_one *ones;    /* owner: RC_COMEBACKS_MAX */
+    struct rc_comeback_given *given; /* owner: RC_COMEBACKS_MAX */
+    uint64_t serial;                 /* token of the last question */
+    struct rc_comeback_moves moves;
+    struct rc_comeback_marks marks;
+    struct rc_scratch out; /* owner */
+    struct rc_timer timer;
+    char own_channel[RC_INSTANCE_ID_MAX + 32];
+    char mark_channel[RC_INSTANCE_ID_MAX + 32];
+    struct rc_redis_subscription own;
+    struct rc_redis_subscription marked; /* at each server of a Cluster */
+    struct rc_redis_subscription everybody;
+};
+
+/* Subscribes for the life of the link, if there is recovery. 0 or -ENOMEM. */
+int rc_comeback_open(struct rc_comeback *comeback, const struct rc_comeback_setup *setup);
+/* After the link was closed. */
+void rc_comeback_close(struct rc_comeback *comeback);
+
+/* rc_recovery_setup.elsewhere. */
+uint16_t rc_comeback_ask(struct rc_comeback *comeback, struct rc_span channel, struct rc_span claim);
+/* Where the socket with the token went from here; NULL: nowhere. */
+const struct rc_comeback_move *rc_comeback_moved(const struct rc_comeback *comeback, uint64_t token);
+/* The instance that has the socket with the token, which is expected here and was not asked for yet: what is for it has to be there, too, since it
+ * may stay. What is sent there now comes before TAKE does. NULL: it is not expected, or on its way. */
+const char *rc_comeback_owner(const struct rc_comeback *comeback, uint64_t token);
+
+#endif

@@ -1,0 +1,49 @@
+// A worker is killed, and the acceptor cannot start another one at once: descriptors (memory, processes) are short just then. Its clients stay.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { testBroker } from "./lib/broker.mjs";
+import { until } from "./lib/util.mjs";
+
+/* The acceptor can open nothing more. What it has it keeps, and it has all that serving needs. Returns what ends it. */
+function noDescriptors(broker) {
+  const limit = (value) => execFileSync("prlimit", ["--pid", broker.pid, `--nofile=${value}`]);
+  const before = execFileSync("prlimit", ["--pid", broker.pid, "--nofile", "--raw", "--noheadings", "--output", "SOFT"], { encoding: "utf8" }).trim();
+  const open = new Set(readdirSync(`/proc/${broker.pid}/fd`).map(Number));
+  let free = 0;
+  while (open.has(free)) free++;
+  limit(`${free}:`);
+  return () => limit(`${before}:`);
+}
+
+const starts = (broker) => broker.log.filter((line) => /child_start_failed/.test(line)).length;
+const ready = (broker) => until("all serve", async () => (await broker.status()).processes.every((row) => row.state === "ready"), { timeout: 30000 });
+
+testBroker("a successor that cannot be started for a moment: the clients wait for the next try", { workers: 2, timeout: 60000 }, async (broker) => {
+  const clients = await broker.connectMany([4, 4]);
+  for (const client of clients) await client.subscribe("news");
+  const enough = noDescriptors(broker);
+  broker.kill("SIGKILL", 0);
+  await until("starts fail", () => starts(broker) >= 2, { every: 1 });
+  enough();
+  await ready(broker);
+  await clients[7].publish("news", 1);
+  for (const client of clients) assert.equal((await client.next("message")).data, 1);
+  const metrics = await broker.metrics();
+  assert.equal(metrics("ringcast_worker_adoptions_total"), 1);
+  assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
+  assert.equal(metrics("ringcast_not_adopted_sockets_total"), 0);
+});
+
+testBroker("nobody can be started for long: the clients are given up, and counted", { workers: 1, timeout: 90000 }, async (broker) => {
+  const client = await broker.connect();
+  const enough = noDescriptors(broker);
+  broker.kill("SIGKILL", 0);
+  await client.closed;
+  enough();
+  assert.ok(starts(broker) > 2);
+  await ready(broker);
+  assert.ok(broker.log.some((line) => /clients_lost/.test(line)));
+  assert.equal((await broker.metrics())("ringcast_worker_adoptions_failed_total"), 1);
+  await (await broker.connect()).ping();
+});
