@@ -363,7 +363,7 @@ static int check_input(struct rc_truth_found *found, uint32_t s)
                       receiver->header_bytes <= sizeof(receiver->header),
                   "socket %u receives in state %u, phase %u, with %u control and %u header bytes", s, receiver->state,
                   receiver->phase, receiver->control_bytes, receiver->header_bytes);
-    RC_FOUND_MUST(found, receiver->buffer_bytes == 0 || receiver->message_bytes <= input->message_capacity,
+    RC_FOUND_MUST(found, !rc_ws_receiver_uses_buffer(receiver) || receiver->message_bytes <= input->message_capacity,
                   "socket %u has received %llu bytes of a message in room for %u", s,
                   (unsigned long long)receiver->message_bytes, input->message_capacity);
     RC_FOUND_TRY(

@@ -333,7 +333,7 @@ static void repair_input(struct rc_truth *truth, uint32_t s, struct rc_truth_rep
         input->request = RC_REQUEST_ONCE;
     }
     if (input->waiting_bytes > input->message_capacity ||
-        (input->receiver.buffer_bytes != 0 && input->receiver.message_bytes > input->message_capacity)) {
+        (rc_ws_receiver_uses_buffer(&input->receiver) && input->receiver.message_bytes > input->message_capacity)) {
         socket->input = 0;
         rc_truth_give_up_socket(truth, s, repaired);
     }

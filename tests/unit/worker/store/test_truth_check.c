@@ -408,6 +408,20 @@ Test(truth_check, finds_damages_of_logs_and_sessions)
     try_all(damages, RC_ARRAY_COUNT(damages));
 }
 
+/* A protocol error in the middle of a message: its buffer is given back while the peer has not closed yet. */
+Test(truth_check, a_closed_receiver_needs_no_room_for_its_message)
+{
+    struct rc_truth *truth = &rig.truth;
+    struct rc_input *input = rc_truth_input(truth, is.input);
+    const struct rc_ws_receiver open = {.buffer_bytes = 146, .message_bytes = 600, .frames = 1};
+    struct rc_err err = {0};
+    input->receiver = open;
+    cr_assert(found(&err), "a message has no room");
+    input->receiver.state = RC_WS_RECEIVER_CLOSED;
+    cr_assert(!found(&err), "%s", err.text);
+    input->receiver = (struct rc_ws_receiver){0};
+}
+
 /* What is made and named by nobody is no damage for a successor, but a leak of this worker's own. */
 Test(truth_check, finds_what_was_forgotten)
 {

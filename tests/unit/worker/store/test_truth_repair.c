@@ -214,6 +214,26 @@ Test(truth_repair, nothing_is_done_to_what_is_whole)
     hub_rig_close(&rig);
 }
 
+/* It waits for its peer's close; its buffer is given back. */
+Test(truth_repair, who_sent_half_a_message_and_then_nonsense_stays)
+{
+    struct rc_truth copy;
+    open_rig();
+    struct rc_socket *socket = &rig.truth.sockets[hub_rig_socket_of(&rig, client)];
+    socket->input = rc_pool_alloc(&rig.truth.inputs);
+    struct rc_input *input = rc_truth_input(&rig.truth, socket->input);
+    *input = (struct rc_input){.receiver = {.state = RC_WS_RECEIVER_CLOSED, .buffer_bytes = 146, .message_bytes = 9}};
+    struct rc_truth_repaired repaired = repair(&copy);
+    cr_assert_eq(repaired.clients + repaired.sockets, 0);
+    end_repair(&copy);
+    input->receiver.state = RC_WS_RECEIVER_HEADER; /* what it has of a message is nowhere */
+    repaired = repair(&copy);
+    cr_assert_eq(repaired.clients, 1);
+    end_repair(&copy);
+    rc_pool_give(&rig.truth.inputs, &socket->input);
+    hub_rig_close(&rig);
+}
+
 Test(truth_repair, who_was_worked_on_ends_and_nobody_else)
 {
     struct rc_truth copy;
