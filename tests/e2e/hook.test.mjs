@@ -53,6 +53,30 @@ testHook("an event is asked about, and what the reply says is done", {}, async (
   one.close(), other.close();
 });
 
+testHook("a row that asks is counted when it is over: answered, or not", {}, async (broker, backend) => {
+  let release;
+  const held = new Promise((done) => (release = done));
+  backend.answer = async (call) => (call.args[0] === "slow" && (await held), call.args[0] === "nonsense" ? { body: "what?" } : { ack: call.args });
+  const rows = async () => {
+    const { text } = await broker.metrics();
+    return ["done", "refused"].map((result) => Number(new RegExp(`^ringcast_event_rows_total\\{row="1",nsp="/",on="ask",result="${result}"\\} (\\d+)$`, "m").exec(text)?.[1] ?? 0));
+  };
+  const socket = await client(broker.port);
+  const ask = (...args) => within(10000, new Promise((done) => socket.emit("ask", ...args, done)), `ack of ${args}`);
+  const slow = ask("slow");
+  await backend.asked("event");
+  assert.deepEqual(await rows(), [0, 0], "it waits");
+  release();
+  assert.equal(await slow, "slow");
+  assert.deepEqual(await rows(), [1, 0]);
+  assert.equal((await ask("nonsense")).error.code, 502);
+  assert.deepEqual(await rows(), [1, 1]);
+  await backend.stop();
+  assert.equal((await ask("x")).error.code, 503);
+  assert.deepEqual(await rows(), [1, 2]);
+  socket.close();
+});
+
 testHook("a row does its own first, and an unknown event may be the backend's", { config: { "socketio.unknown_event": "backend:app" } }, async (broker, backend) => {
   backend.answer = (call) => ({ emit: { event: `answer to ${call.event}`, args: call.args } });
   for (const transports of [["websocket"], ["polling"]]) {
