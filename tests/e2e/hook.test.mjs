@@ -94,6 +94,7 @@ testHook("`do` has its own order; user, leave, error and disconnect", {}, async 
     order: { do: [{ emit: [{ event: "first" }] }, { join: ["r"] }, { emit: [{ event: "second", to: "r" }] }], ack: ["done"] },
     leave: { do: [{ leave: ["r"] }, { emit: [{ event: "unheard", to: "r" }] }], ack: ["left"] },
     login: { user: { id: "42", name: "Ada" }, ack: [] },
+    two: { body: '{"user":{"id":"7","id":7}}' },
     fail: { error: { code: 4711, message: "not \"today\"" } },
     off: { disconnect: true },
     close: { disconnect: "close" },
@@ -101,6 +102,7 @@ testHook("`do` has its own order; user, leave, error and disconnect", {}, async 
   backend.answer = (call) => replies[call.args[0]] ?? {};
   const socket = await client(broker.port);
   const ask = (...args) => within(5000, new Promise((done) => socket.emit("ask", ...args, (...its) => done(its))), `ack of ${args}`);
+  assert.equal((await ask("two"))[0].error.code, 503, "the last of two ids counts, as in rows, and is no text");
   assert.deepEqual(await ask("order"), ["done"]);
   await until("the second", () => socket.heard.length === 2);
   assert.deepEqual(await ask("leave"), ["left"]);
@@ -111,7 +113,7 @@ testHook("`do` has its own order; user, leave, error and disconnect", {}, async 
   await until("the error", () => socket.heard.length >= 3);
   assert.deepEqual(socket.heard[2], ["error", { code: 4711, message: 'not "today"' }]);
   socket.emit("ask", "nothing");
-  assert.deepEqual((await backend.asked("event", 6)).at(-1).user, { id: "42", name: "Ada" });
+  assert.deepEqual((await backend.asked("event", 7)).at(-1).user, { id: "42", name: "Ada" });
   const gone = new Promise((done) => socket.once("disconnect", done));
   socket.emit("ask", "off");
   assert.equal(await within(5000, gone, "disconnect"), "io server disconnect");
