@@ -419,6 +419,7 @@ static void fetch_replied(void *context, const redisReply *reply)
     struct rc_shared_channel *channel = flight->channel;
     flight->busy = false;
     shared->flying--;
+    shared->moved_ms = reply != NULL ? rc_clock_ms() : shared->moved_ms;
     channel->fetching = false;
     if (channel->state == RC_SHARED_FETCHING) {
         fetch_take(shared, channel, reply);
