@@ -75,6 +75,9 @@ static enum rc_bench_verdict native_judge(enum rc_bench_role role, uint8_t step,
     if (starts_with(text, "{\"type\":\"gap\"")) {
         return RC_BENCH_GAP;
     }
+    if (starts_with(text, "{\"type\":\"published\"")) {
+        return RC_BENCH_ANSWER;
+    }
     return starts_with(text, "{\"type\":\"error\"") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
 }
 

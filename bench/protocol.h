@@ -39,6 +39,7 @@ enum rc_bench_verdict {
     RC_BENCH_STEP,    /* the answer that the current step waits for; for a target `found` is its client id */
     RC_BENCH_PAYLOAD, /* a delivery: `found` is its payload */
     RC_BENCH_REPLY,   /* must be answered with the text in `found` (a protocol's own ping) */
+    RC_BENCH_ANSWER,  /* of a publish that asked for one */
     RC_BENCH_GAP,     /* the server says that it left something out */
     RC_BENCH_REFUSED, /* the server says that something went wrong */
 };

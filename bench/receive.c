@@ -105,7 +105,9 @@ void rc_bench_receive_join(struct rc_bench_client *client, uint32_t slot)
     rc_bench_client_channel_name(client, (conn->channel + repeated) % client->plan->channels, name);
     char text[RC_BENCH_JOIN_BYTES_MAX];
     const uint8_t step = (uint8_t)(conn->step < own ? conn->step : own - 1);
-    const size_t bytes = client->protocol->join(text, (enum rc_bench_role)conn->role, step, name);
+    const size_t bytes = client->scenario->join != NULL
+                             ? client->scenario->join(client, slot, text)
+                             : client->protocol->join(text, (enum rc_bench_role)conn->role, step, name);
     if (bytes > 0) {
         rc_bench_client_send(client, slot, rc_span_of(text, bytes));
     }
@@ -170,6 +172,13 @@ static int take_answer(struct rc_bench_client *client, uint32_t slot, const uint
 
 /* --- messages --------------------------------------------------------------------------------------------------------- */
 
+static void answer_tell(struct rc_bench_client *client, uint32_t slot, struct rc_span text)
+{
+    if (client->scenario->answer != NULL) {
+        client->scenario->answer(client, slot, text);
+    }
+}
+
 void rc_bench_receive_message(struct rc_bench_client *client, uint32_t slot, struct rc_span text, uint64_t now_ns)
 {
     const struct rc_bench_conn *const conn = &client->conns[slot];
@@ -185,8 +194,12 @@ void rc_bench_receive_message(struct rc_bench_client *client, uint32_t slot, str
         break;
     case RC_BENCH_STEP:
         if (conn->state == RC_BENCH_CONN_JOINING) {
+            answer_tell(client, slot, text);
             step_done(client, slot, found);
         }
+        break;
+    case RC_BENCH_ANSWER:
+        answer_tell(client, slot, text);
         break;
     case RC_BENCH_REPLY:
         rc_bench_count(&client->tally->pings, 1);

@@ -84,6 +84,7 @@ struct rc_bench_result {
     struct rc_bench_moment moments[RC_BENCH_MOMENTS_MAX];
     uint32_t moment_count;
     struct rc_bench_latency latency;
+    struct rc_bench_latency before; /* recover: of those before it */
     struct rc_bench_latency handshake;
 };
 

@@ -65,6 +65,19 @@ testRedis("cross over two brokers", { brokers: 2, workers: 1, timeout: 60000 }, 
   assert.equal(cross.deliveries, cross.published * 10);
 });
 
+testRedis("many come back at once to a broker that knows nothing, and have what they missed", { brokers: 2, workers: 2, config: { namespace: [{ name: "log", history: 50 }] }, timeout: 60000 }, async ({ brokers: [a, b] }) => {
+  const common = ["recover", "--prefix", "log:", "--channels", "7", "--missed", "30", "--calm", "20", "--rate", "50"];
+  const [there] = await bench(...common, "--url", `ws://${a.host}`, "--subscribe-url", `ws://${b.host}`, "--connections", "300");
+  assert.equal(there.returned, 300);
+  assert.ok(there.before_p99_ns > 0 && there.latency_p99_ns > 0 && there.storm_seconds > 0, JSON.stringify(there));
+  const [processes] = await bench(...common, "--url", `ws://${a.host}`, "--connections", "100", "--processes", "4", "--prefix", "log:more-");
+  assert.equal(processes.returned, 100);
+  // Of a channel without a history nothing can be had, which is said.
+  const { code, stdout, stderr } = await program(join(BIN_DIR, "ringcast-bench"), ["recover", "--url", `ws://${a.host}`, "--connections", "10", "--cpu", "none", "--quiet"], { timeout: 60000 });
+  assert.equal(code, 2);
+  assert.match(stdout + stderr, /the channels have no history/);
+});
+
 const tlsPort = await freePort();
 const all = {
   workers: 1,
