@@ -113,6 +113,7 @@ static const struct option_row rows[] = {
      "open loop: subscribers whose connection the server ends come back"},
     {"--deflate", KIND_FLAG, AT(deflate), 0, 0, NULL,
      "have the server compress (permessage-deflate without context takeover); what is published is not compressed"},
+    {"--book", KIND_FLAG, AT(book), 0, 0, NULL, "payloads are order books, of which each message changes four levels"},
     {"--mask-random", KIND_FLAG, AT(mask_random), 0, 0, NULL, "mask frames with random keys instead of zero"},
     {"--poll-idle", KIND_FLAG, AT(poll_idle), 0, 0, NULL,
      "wait with one-shot polls, which takes the client's kernel less memory (idle: always)"},

@@ -86,6 +86,7 @@ struct rc_bench_options {
     bool reconnect; /* subscribers that the server ends come back */
     bool deflate;   /* permessage-deflate towards the client */
     bool mask_random;
+    bool book;
     bool poll_idle; /* one-shot polls instead of armed receives */
     bool quiet;
 };

@@ -102,6 +102,7 @@ struct rc_bench_tally {
     _Atomic uint64_t receives;   /* receive completions: about what the server's sends were */
     _Atomic uint64_t bytes;
     _Atomic uint64_t inflated;      /* messages that came compressed */
+    _Atomic uint64_t deltas;        /* messages that came as deltas */
     _Atomic uint64_t sent_segments; /* about what this process's own sends were on the loopback */
     _Atomic uint64_t pings;
     _Atomic uint64_t lost;    /* known at the end */

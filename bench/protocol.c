@@ -81,6 +81,38 @@ static enum rc_bench_verdict native_judge(enum rc_bench_role role, uint8_t step,
     return starts_with(text, "{\"type\":\"error\"") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
 }
 
+/* The same with deltas. */
+static size_t delta_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    (void)step;
+    return role == RC_BENCH_SUBSCRIBER ? request_put(out, "{\"type\":\"subscribe\",\"channel\":\"", channel,
+                                                     "\",\"delta\":\"fossil\",\"id\":1}")
+                                       : 0;
+}
+
+/* From its opening quote on. The string is the message's last member. */
+static bool string_at(struct rc_span text, const char *marker, struct rc_span *found)
+{
+    const uint8_t *const at = memmem(text.bytes, text.count, marker, strlen(marker));
+    if (at != NULL) {
+        const size_t before = (size_t)(at - text.bytes) + strlen(marker) - 1;
+        *found = rc_span_of(text.bytes + before, text.count - before - 1);
+    }
+    return at != NULL;
+}
+
+static enum rc_bench_verdict delta_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
+                                         size_t payload_bytes, struct rc_span *found)
+{
+    if (starts_with(text, "{\"type\":\"message\"") && string_at(text, ",\"full\":\"", found)) {
+        return RC_BENCH_FULL;
+    }
+    if (starts_with(text, "{\"type\":\"message\"") && string_at(text, ",\"delta\":\"", found)) {
+        return RC_BENCH_DELTA;
+    }
+    return native_judge(role, step, text, payload_bytes, found);
+}
+
 static size_t native_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
 {
     (void)payload_bytes;
@@ -336,6 +368,18 @@ static const struct rc_bench_protocol protocols[] = {
         .direct = true,
         .join = native_join,
         .judge = native_judge,
+        .before = native_before,
+        .after = native_after,
+    },
+    {
+        .name = "ringcast-delta",
+        .help = "the same, whose subscribers ask for deltas; every message is made of its base and checked",
+        .paths = {"/ws", "/ws", "/ws"},
+        .framing = ALL_WS,
+        .steps = {1, 1, 1},
+        .channels = true,
+        .join = delta_join,
+        .judge = delta_judge,
         .before = native_before,
         .after = native_after,
     },

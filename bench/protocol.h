@@ -38,6 +38,8 @@ enum rc_bench_verdict {
     RC_BENCH_IGNORED,
     RC_BENCH_STEP,    /* the answer that the current step waits for; for a target `found` is its client id */
     RC_BENCH_PAYLOAD, /* a delivery: `found` is its payload */
+    RC_BENCH_FULL,    /* a delivery that is the base of the next: `found` is its text as a string, with the quotes */
+    RC_BENCH_DELTA,   /* a delivery as what it is more than the one before: `found` likewise */
     RC_BENCH_REPLY,   /* must be answered with the text in `found` (a protocol's own ping) */
     RC_BENCH_ANSWER,  /* of a publish that asked for one */
     RC_BENCH_GAP,     /* the server says that it left something out */

@@ -179,6 +179,23 @@ static void answer_tell(struct rc_bench_client *client, uint32_t slot, struct rc
     }
 }
 
+/* A message of a stream of deltas: its JSON text is the payload in quotes. */
+static void take_delta(struct rc_bench_client *client, uint32_t slot, struct rc_span string, bool whole,
+                       uint64_t now_ns)
+{
+    struct rc_span text;
+    if (rc_bench_delta_take(&client->delta, slot, client->slots, string, whole, &text) != 0 || text.count < 2) {
+        rc_bench_count(&client->tally->corrupted, 1);
+        rc_bench_client_note(client, "a delta cannot be applied: %.*s", (int)(string.count < 100 ? string.count : 100),
+                             (const char *)string.bytes);
+        return;
+    }
+    rc_bench_count(&client->tally->deltas, whole ? 0 : 1);
+    if (client->scenario->payload != NULL) {
+        client->scenario->payload(client, slot, rc_span_of(text.bytes + 1, text.count - 2), now_ns);
+    }
+}
+
 void rc_bench_receive_message(struct rc_bench_client *client, uint32_t slot, struct rc_span text, uint64_t now_ns)
 {
     const struct rc_bench_conn *const conn = &client->conns[slot];
@@ -191,6 +208,12 @@ void rc_bench_receive_message(struct rc_bench_client *client, uint32_t slot, str
         if (role != RC_BENCH_PUBLISHER && role != RC_BENCH_OPENER && client->scenario->payload != NULL) {
             client->scenario->payload(client, slot, found, now_ns);
         }
+        break;
+    case RC_BENCH_FULL:
+        take_delta(client, slot, found, true, now_ns);
+        break;
+    case RC_BENCH_DELTA:
+        take_delta(client, slot, found, false, now_ns);
         break;
     case RC_BENCH_STEP:
         if (conn->state == RC_BENCH_CONN_JOINING) {

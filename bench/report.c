@@ -103,6 +103,7 @@ VALUE(v_per_send,
 VALUE(v_coalesced,
       has_traffic(result) && !name_is(result, "connect") ? rate_per(DELIVERIES, (double)result->receives) : NAN)
 VALUE(v_inflated, result->inflated > 0 ? 100 * rate_per((double)result->inflated, DELIVERIES) : NAN)
+VALUE(v_deltas, result->deltas > 0 ? 100 * rate_per((double)result->deltas, DELIVERIES) : NAN)
 VALUE(v_bytes_each,
       has_traffic(result) && !name_is(result, "connect") ? rate_per((double)result->bytes, DELIVERIES) : NAN)
 VALUE(v_p50, QUANTILE(latency, 0.5))
@@ -182,6 +183,7 @@ static const struct row rows[] = {
     {"deliveries_per_receive", "deliveries per receive", UNIT_RATIO, v_coalesced},
     {"received_bytes_per_delivery", "received per delivery, B", UNIT_BYTES, v_bytes_each},
     {"compressed_percent", "compressed deliveries", UNIT_PERCENT, v_inflated},
+    {"delta_percent", "deliveries as deltas", UNIT_PERCENT, v_deltas},
     {"server_rss_bytes_per_connection", "server RSS per connection, B", UNIT_BYTES, v_rss},
     {"server_pss_bytes_per_connection", "server PSS per connection, B", UNIT_BYTES, v_pss},
     {"slab_bytes_per_connection", "kernel slab, both ends, B", UNIT_BYTES, v_slab},

@@ -61,6 +61,7 @@ struct sample {
     uint64_t receives;
     uint64_t bytes;
     uint64_t inflated;
+    uint64_t deltas;
     uint64_t ready;
     struct rc_bench_tcp tcp;
     uint64_t sent_segments;
@@ -332,6 +333,7 @@ static void take_sample(struct run *run, struct sample *sample)
     sample->receives = SUM(run, receives);
     sample->bytes = SUM(run, bytes);
     sample->inflated = SUM(run, inflated);
+    sample->deltas = SUM(run, deltas);
     sample->ready = SUM(run, ready);
     sample->sent_segments = SUM(run, sent_segments);
     rc_bench_procstat_tcp(run->server_net, &sample->tcp);
@@ -598,6 +600,7 @@ static void run_measure(struct run *run)
     result->receives = to.receives - from.receives;
     result->bytes = to.bytes - from.bytes;
     result->inflated = to.inflated - from.inflated;
+    result->deltas = to.deltas - from.deltas;
     result->joined = to.ready - from.ready;
     result->segments = to.tcp.segments - from.tcp.segments;
     result->sends = rc_bench_result_sends(to.tcp.data_segments - from.tcp.data_segments,

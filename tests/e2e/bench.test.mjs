@@ -104,6 +104,14 @@ testBroker("messages over TLS, compressed, large, and from every member of a roo
   assert.equal(large.deliveries, large.published * 5);
 });
 
+testBroker("an order book as deltas: the same messages, in a fraction of the bytes", { workers: 1, timeout: 60000, config: { namespace: [{ name: "bench", delta: "fossil" }] } }, async (broker) => {
+  const common = ["--url", `ws://${broker.host}`, "--connections", "20", "--payload", "2080", "--book"];
+  const [deltas] = await bench("fanout", ...common, "--protocol", "ringcast-delta");
+  const [whole] = await bench("fanout", ...common);
+  for (const result of [deltas, whole]) assert.equal(result.deliveries, result.published * 20);
+  assert.ok(deltas.delta_percent > 99 && deltas.received_bytes_per_delivery * 5 < whole.received_bytes_per_delivery, JSON.stringify(deltas));
+});
+
 // What a figure of a fan-out means hangs on it.
 testBroker("two in flight do not leave in one send, and what was sent is counted", { workers: 1, timeout: 60000 }, async (broker) => {
   const url = ["--url", `ws://${broker.host}`, "--server-pid", String(broker.pid), "--connections", "300"];
