@@ -107,6 +107,37 @@ static uint32_t slots_of_process(const struct rc_bench_plan *plan)
     return plan->protocol->upgrades ? slots / 2 : slots;
 }
 
+/* How the connections are spread over client processes. */
+static int plan_processes(struct rc_bench_plan *plan, struct rc_err *err)
+{
+    const struct rc_bench_options *const options = plan->options;
+    const uint32_t slots = slots_of_process(plan);
+    const uint32_t needed =
+        (plan->subscribers + plan->publishers + slots - 1) / slots + (plan->publishers > slots / 2 ? 1 : 0);
+    plan->processes = options->processes > 0 ? options->processes : needed;
+    if (plan->scenario->returns) {
+        const uint32_t others =
+            options->processes > 1 ? options->processes - 1 : (options->connections + slots - 1) / slots;
+        plan->processes = 1 + others;
+    }
+    if (plan->processes > plan->subscribers && !plan->scenario->returns) {
+        plan->processes = plan->subscribers;
+    }
+    if (plan->members && plan->processes > 1) {
+        return rc_err_set(err, -EINVAL, "the members of all rooms must fit into one process, of at most %u descriptors",
+                          slots);
+    }
+    const uint32_t most = plan->scenario->returns ? options->connections / (plan->processes - 1) + 1
+                                                  : plan->subscribers / plan->processes + plan->publishers;
+    if (plan->processes > RC_BENCH_PROCESSES_MAX || most > slots || plan->calm + plan->publishers > slots) {
+        return rc_err_set(
+            err, -EINVAL,
+            "%u connections do not fit into %u processes of at most %u descriptors; raise RLIMIT_NOFILE or --processes",
+            plan->subscribers + plan->publishers, plan->processes, slots);
+    }
+    return 0;
+}
+
 static int make_plan(struct run *run, struct rc_err *err)
 {
     const struct rc_bench_options *const options = run->options;
@@ -172,31 +203,7 @@ static int make_plan(struct run *run, struct rc_err *err)
         }
         plan->send_bytes = in_flight > ECHO_BYTES_MAX / 16 ? ECHO_BYTES_MAX * 3 / 2 : 0;
     }
-    const uint32_t slots = slots_of_process(plan);
-    const uint32_t needed =
-        (plan->subscribers + plan->publishers + slots - 1) / slots + (plan->publishers > slots / 2 ? 1 : 0);
-    plan->processes = options->processes > 0 ? options->processes : needed;
-    if (plan->scenario->returns) {
-        const uint32_t others =
-            options->processes > 1 ? options->processes - 1 : (options->connections + slots - 1) / slots;
-        plan->processes = 1 + others;
-    }
-    if (plan->processes > plan->subscribers) {
-        plan->processes = plan->subscribers;
-    }
-    if (plan->members && plan->processes > 1) {
-        return rc_err_set(err, -EINVAL, "the members of all rooms must fit into one process, of at most %u descriptors",
-                          slots);
-    }
-    const uint32_t most = plan->scenario->returns ? options->connections / (plan->processes - 1) + 1
-                                                  : plan->subscribers / plan->processes + plan->publishers;
-    if (plan->processes > RC_BENCH_PROCESSES_MAX || most > slots || plan->calm + plan->publishers > slots) {
-        return rc_err_set(
-            err, -EINVAL,
-            "%u connections do not fit into %u processes of at most %u descriptors; raise RLIMIT_NOFILE or --processes",
-            plan->subscribers + plan->publishers, plan->processes, slots);
-    }
-    return 0;
+    return plan_processes(plan, err);
 }
 
 static void *share_of(size_t bytes)

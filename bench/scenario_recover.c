@@ -67,8 +67,8 @@ static size_t recover_join(struct rc_bench_client *client, uint32_t slot, char *
 
 /* --- publishing ------------------------------------------------------------------------------------------------------- */
 
-static void publish(struct rc_bench_client *client, const char *channel, uint64_t id,
-                    const struct rc_bench_payload *payload)
+static void message_publish(struct rc_bench_client *client, const char *channel, uint64_t id,
+                            const struct rc_bench_payload *payload)
 {
     const struct recover *const recover = client->state;
     const uint32_t payload_bytes = client->plan->options->payload_bytes;
@@ -99,7 +99,7 @@ static void fill_histories(struct rc_bench_client *client)
         };
         char name[RC_BENCH_NAME_MAX];
         rc_bench_client_channel_name(client, payload.stream, name);
-        publish(client, name, ++recover->asked, &payload);
+        message_publish(client, name, ++recover->asked, &payload);
     }
 }
 
@@ -160,10 +160,10 @@ static uint64_t publish_calm(struct rc_bench_client *client, uint64_t now_ns)
         if (client->conns[client->subscribers].state != RC_BENCH_CONN_READY) {
             return UINT64_MAX;
         }
-        publish(client, CALM_CHANNEL, 0,
-                &(struct rc_bench_payload){.stream = CALM_STREAM,
-                                           .sequence = (uint32_t)recover->calm++,
-                                           .scheduled_ns = due - client->plan->base_ns});
+        message_publish(client, CALM_CHANNEL, 0,
+                        &(struct rc_bench_payload){.stream = CALM_STREAM,
+                                                   .sequence = (uint32_t)recover->calm++,
+                                                   .scheduled_ns = due - client->plan->base_ns});
     }
 }
 

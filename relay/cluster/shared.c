@@ -496,9 +496,8 @@ static void waiters_end(struct rc_shared *shared, struct rc_shared_waiters *wait
 
 static void tick_waiters(struct rc_shared *shared, uint64_t now_ms)
 {
-    const uint64_t most_ms = shared->setup.config->redis.history_wait_ms;
-    const bool moves = now_ms - shared->moved_ms < RC_SHARED_WAIT_MS && most_ms > RC_SHARED_WAIT_MS;
-    waiters_end(shared, &shared->waiters, now_ms, moves ? most_ms : RC_SHARED_WAIT_MS);
+    const bool moves = now_ms - shared->moved_ms < RC_SHARED_WAIT_MS;
+    waiters_end(shared, &shared->waiters, now_ms, moves ? RC_SHARED_TURN_MS : RC_SHARED_WAIT_MS);
     waiters_end(shared, &shared->askers, now_ms,
                 RC_SHARED_WAIT_MS); /* their callers wait for no more than twice that */
 }

@@ -394,6 +394,7 @@ static void fetch_take(struct rc_shared *shared, struct rc_shared_channel *chann
         fetch_failed(shared, channel, reply);
         return;
     }
+    shared->moved_ms = rc_clock_ms();
     if (writes_lost(shared, channel, &answer)) {
         end_epoch(shared, channel);
         return;
@@ -419,7 +420,6 @@ static void fetch_replied(void *context, const redisReply *reply)
     struct rc_shared_channel *channel = flight->channel;
     flight->busy = false;
     shared->flying--;
-    shared->moved_ms = reply != NULL ? rc_clock_ms() : shared->moved_ms;
     channel->fetching = false;
     if (channel->state == RC_SHARED_FETCHING) {
         fetch_take(shared, channel, reply);

@@ -17,8 +17,9 @@
 
 #define RC_SHARED_ECHO_MS 100u
 #define RC_SHARED_TICK_MS 20u
-/* Who subscribes, or asks, waits for the copy as long as this. Who subscribes waits for as long again whenever Redis has sent another channel's, up to
- * redis.history_wait: where thousands come at once theirs is in the line, and Redis is not away. */
+/* Who subscribes, or asks, waits for the copy as long as RC_SHARED_WAIT_MS. Who subscribes waits for as long again whenever Redis has sent another channel's,
+ * up to RC_SHARED_TURN_MS: where thousands come at once theirs is in the line, and Redis is not away. */
+#define RC_SHARED_TURN_MS 5000u
 #define RC_SHARED_WAIT_MS 1000u
 #define RC_SHARED_RETRY_MS 250u     /* before a fetch that was refused is tried again */
 #define RC_SHARED_PROBE_MS 1000u    /* how often a host that is alone looks whether it still is */

@@ -434,12 +434,12 @@ testRedis("who comes back with many others waits for its turn, as long as Redis 
   const brokers = [];
   try {
     brokers.push(...await startBrokers(1, redis.wire.url, { config: { ...config, "redis.history_wait": "60s" } }));
-    const channels = Array.from({ length: 16 }, (_, i) => `log:turn-${i}`);
+    const channels = Array.from({ length: 12 }, (_, i) => `log:turn-${i}`);
     const publisher = await other.connect();
     const epochs = new Map();
     for (const channel of channels) epochs.set(channel, (await publisher.publish(channel, "x".repeat(3000))).epoch);
     const back = await brokers[0].connect();
-    redis.wire.narrow(1000); // a history takes some 150 ms, all of them more than two seconds
+    redis.wire.narrow(1000); // a history takes some 150 ms, all of them nearly two seconds
     const answers = await Promise.all(channels.map((channel) => back.expect("subscribed", { type: "subscribe", channel, recover: { epoch: epochs.get(channel), offset: 0 } }, { timeout: 60000 })));
     assert.deepEqual(answers.map(({ recovered, scope }) => [recovered, scope]), channels.map(() => [true, undefined]));
     await until("what it missed", () => back.inbox.length === channels.length);
