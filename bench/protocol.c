@@ -126,6 +126,32 @@ static size_t native_after(char *out)
     return request_put(out, "\"}", "", "");
 }
 
+/* --- ringcast's server-sent events: one request each, publishers are native ------------------------------------------- */
+
+static size_t sse_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    (void)step;
+    return role == RC_BENCH_PUBLISHER ? 0
+                                      : request_put(out, "GET /sse?channel=", channel,
+                                                    " HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n");
+}
+
+/* An event, without the empty line behind it; first the head of the answer. */
+static enum rc_bench_verdict sse_judge(enum rc_bench_role role, uint8_t step, struct rc_span text, size_t payload_bytes,
+                                       struct rc_span *found)
+{
+    if (role == RC_BENCH_PUBLISHER) {
+        return native_judge(role, step, text, payload_bytes, found);
+    }
+    if (starts_with(text, "HTTP/1.1 ")) {
+        return starts_with(text, "HTTP/1.1 200 ") ? RC_BENCH_STEP : RC_BENCH_REFUSED;
+    }
+    if (string_after(text, "\"data\":\"", 2, payload_bytes, found)) {
+        return RC_BENCH_PAYLOAD;
+    }
+    return starts_with(text, "event: gap\n") ? RC_BENCH_GAP : RC_BENCH_IGNORED;
+}
+
 /* --- servers whose messages are the payload itself: echo, broadcast, raw, floor, tcp --------------------------------- */
 
 static size_t plain_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
@@ -380,6 +406,18 @@ static const struct rc_bench_protocol protocols[] = {
         .channels = true,
         .join = delta_join,
         .judge = delta_judge,
+        .before = native_before,
+        .after = native_after,
+    },
+    {
+        .name = "ringcast-sse",
+        .help = "the same, whose subscribers are server-sent events on /sse",
+        .paths = {"/sse", "/sse", "/ws"},
+        .framing = {RC_BENCH_FRAMING_SSE, RC_BENCH_FRAMING_SSE, RC_BENCH_FRAMING_WS},
+        .steps = {1, 1, 1},
+        .channels = true,
+        .join = sse_join,
+        .judge = sse_judge,
         .before = native_before,
         .after = native_after,
     },

@@ -31,6 +31,7 @@ enum rc_bench_framing {
     RC_BENCH_FRAMING_HTTP,    /* requests on a kept-alive connection; only answers that refuse are looked at */
     RC_BENCH_FRAMING_FIXED,   /* no handshake; every payload's length is known */
     RC_BENCH_FRAMING_POLLING, /* Engine.IO's (bench/polling.h) */
+    RC_BENCH_FRAMING_SSE,     /* a request whose answer is a stream of events */
     RC_BENCH_FRAMING_RESP,    /* Redis: https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 };
 

@@ -402,6 +402,23 @@ static int take_resp(struct rc_bench_client *client, uint32_t slot, const uint8_
     return whole;
 }
 
+/* The head of the answer, then events, up to an empty line. */
+static int take_sse(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count,
+                    uint64_t now_ns)
+{
+    const bool head = client->conns[slot].state == RC_BENCH_CONN_JOINING;
+    const struct rc_span end = head ? RC_SPAN("\r\n\r\n") : RC_SPAN("\n\n");
+    const uint8_t *const at = memmem(bytes, count, end.bytes, end.count);
+    if (at == NULL) {
+        return 0;
+    }
+    rc_bench_receive_message(client, slot, rc_span_of(bytes, (size_t)(at - bytes)), now_ns);
+    if (head && client->conns[slot].state == RC_BENCH_CONN_JOINING) {
+        rc_bench_conn_ended(client, slot); /* refused */
+    }
+    return (int)(at - bytes) + (int)end.count;
+}
+
 /* Answers to requests: only what refuses matters, and refusals are short enough to begin a receive. */
 static int take_http(struct rc_bench_client *client, const uint8_t *bytes, uint32_t count)
 {
@@ -431,6 +448,8 @@ static int take_all(struct rc_bench_client *client, uint32_t slot, const uint8_t
             took = take_fixed(client, slot, bytes + at, count - at, now_ns);
         } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_RESP) {
             took = take_resp(client, slot, bytes + at, count - at, now_ns);
+        } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_SSE) {
+            took = take_sse(client, slot, bytes + at, count - at, now_ns);
         } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_POLLING) {
             took = rc_bench_polling_take(client, slot, bytes + at, count - at, now_ns);
         } else {

@@ -104,6 +104,14 @@ testBroker("messages over TLS, compressed, large, and from every member of a roo
   assert.equal(large.deliveries, large.published * 5);
 });
 
+testBroker("server-sent events: every message to every listener, and listeners that are quiet", { workers: 1, timeout: 60000 }, async (broker) => {
+  const common = ["--url", `ws://${broker.host}`, "--protocol", "ringcast-sse", "--connections", "30"];
+  const [fanout] = await bench("fanout", ...common, "--channels", "3", "--payload", "9000");
+  assert.equal(fanout.deliveries, fanout.published * 10);
+  const [idle] = await bench("idle", ...common, "--subscriptions", "1");
+  assert.equal(idle.connections, 30);
+});
+
 testBroker("an order book as deltas: the same messages, in a fraction of the bytes", { workers: 1, timeout: 60000, config: { namespace: [{ name: "bench", delta: "fossil" }] } }, async (broker) => {
   const common = ["--url", `ws://${broker.host}`, "--connections", "20", "--payload", "2080", "--book"];
   const [deltas] = await bench("fanout", ...common, "--protocol", "ringcast-delta");
