@@ -352,9 +352,9 @@ static void comeback_none(struct rc_comeback *comeback, struct rc_comeback_one *
     } else if (one->state == COMEBACK_TAKES || message->code == RC_SIO_SESSION_FOREIGN_USER ||
                message->code == RC_SIO_SESSION_TOO_OLD || message->code == RC_SIO_SESSION_TOO_MUCH) {
         comeback_refuse(comeback, one, message->code);
-    } else if (message->code == RC_SIO_SESSION_CONNECTED) {
-        comeback_enter(comeback, one,
-                       COMEBACK_FREE); /* its owner does not know yet that it is lost: the worker asks again */
+    } else if (message->code == RC_SIO_SESSION_CONNECTED || message->code == RC_SIO_SESSION_BUSY) {
+        comeback_enter(comeback, one, COMEBACK_FREE); /* its owner does not know yet that it is lost, or has something
+                                                         to be rid of first: the worker asks again */
     } else if (++one->nones >= comeback->setup.registry->instance_count) {
         comeback_refuse(comeback, one, message->code);
     }
@@ -389,10 +389,11 @@ static void comeback_arrived(struct rc_comeback *comeback, struct rc_comeback_on
         all[count++] = (struct rc_recovery_given){
             .identity = missed.identity, .flags = missed.flags, .event = missed.event, .data = missed.data};
     }
-    const uint16_t code = all == NULL                  ? RC_SIO_SESSION_BUSY
-                          : count != one->missed_count ? RC_SIO_SESSION_TOO_OLD
-                                                       : rc_recovery_abroad_arrived(comeback->setup.recovery, one->pid,
-                                                                                    all, count, rc_clock_ms());
+    const uint16_t code =
+        all == NULL ? RC_SIO_SESSION_BUSY
+        : count != one->missed_count
+            ? RC_SIO_SESSION_TOO_OLD
+            : rc_recovery_abroad_arrived(comeback->setup.recovery, one->pid, one->asked, all, count, rc_clock_ms());
     free(all);
     if (code != 0) {
         comeback_refuse(comeback, one, code);
@@ -578,6 +579,15 @@ static void owner_none(struct rc_comeback *comeback, const struct rc_comeback_me
     (void)rc_comeback_say(comeback->setup.bridge, asked->from, &answer, (struct rc_span){0});
 }
 
+/* Of a Cluster's servers each takes what is published there by itself. What this instance's own clients said before the socket was lost it has had, as
+ * a message goes to them at once: it is to be with Redis before another instance begins to hear for it, and not to come there as if it were new. */
+static bool owner_may_go(const struct rc_comeback *comeback, uint64_t lost_ms)
+{
+    struct rc_redis_places places;
+    return !rc_redis_places(comeback->setup.bridge->link, &places) || places.count == 1 ||
+           rc_redis_taken_by(comeback->setup.bridge->link, lost_ms);
+}
+
 static void owner_asked(struct rc_comeback *comeback, const struct rc_comeback_message *message)
 {
     struct rc_recovery *recovery = comeback->setup.recovery;
@@ -598,9 +608,14 @@ static void owner_asked(struct rc_comeback *comeback, const struct rc_comeback_m
     struct rc_sio_session_parts session;
     struct rc_span record;
     struct rc_span room;
-    uint16_t code = rc_recovery_abroad_find(recovery, &asked, rc_clock_ms(), &record);
+    uint64_t lost_ms = 0;
+    uint16_t code = rc_recovery_abroad_find(recovery, &asked, rc_clock_ms(), &record, &lost_ms);
     if (code != 0 || rc_sio_session_read(record, &head, &session) < 0) {
         owner_none(comeback, message, code != 0 ? code : RC_SIO_SESSION_UNKNOWN);
+        return;
+    }
+    if (message->kind == RC_COMEBACK_ASK && !owner_may_go(comeback, lost_ms)) {
+        owner_none(comeback, message, RC_SIO_SESSION_BUSY);
         return;
     }
     if (message->kind == RC_COMEBACK_ASK) {

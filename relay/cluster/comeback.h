@@ -27,7 +27,12 @@
  *   - the same way back: GIVEN goes through each of them, behind what the owner had heard or published there itself, before MISSED counts; else what came
  *     with it would come once more through a server that is slower than home;
  *   - each question has a token of its own, and is answered once (comeback_marks.h): one that Redis is given twice, or late, gives nothing away;
- *   - the answer counts under the map under which it was asked for.
+ *   - the answer counts under the map under which it was asked for;
+ *   - HAVE comes when what the owner's clients said before the socket was lost is with Redis: its client had it, and the asker, which hears for it from
+ *     there on, must not take it for new.
+ *
+ * What the asker heard of a room before it sent TAKE the owner has heard, too, and gives, or its client had it: it is left out. What was said on the
+ * asker itself, or heard later, is known by its identity.
  *
  * A node that dies, a slot that moves, a mark that is lost: not all of them come, or under another map, and when the time is up who comes back is somebody
  * new. What a subscription lost is a hole in the log of whoever lost it, and who missed what is there is somebody new, too (relay/recovery). What the

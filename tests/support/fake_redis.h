@@ -32,6 +32,7 @@ static struct {
     uint32_t differ;               /* calls of rc_redis_places_differ */
     uint64_t order;                /* rc_redis_published */
     uint64_t taken;                /* rc_redis_taken: up to there */
+    uint64_t taken_by_ms;          /* rc_redis_taken_by: up to then; 0: all */
     uint64_t at_count;             /* calls of rc_redis_publish_at */
     uint64_t at[16];               /* where, the last ones */
     uint64_t away;                 /* the server that is */
@@ -83,6 +84,12 @@ uint64_t rc_redis_published(const struct rc_redis_link *link)
 {
     (void)link;
     return fake.order;
+}
+
+bool rc_redis_taken_by(const struct rc_redis_link *link, uint64_t time_ms)
+{
+    (void)link;
+    return fake.taken_by_ms == 0 || fake.taken_by_ms >= time_ms;
 }
 
 bool rc_redis_taken(const struct rc_redis_link *link, uint64_t published)

@@ -151,7 +151,8 @@ static uint16_t found(void)
 {
     const struct rc_recovery_asked_for asked = {.channel = RC_SPAN("/#"), .claim = claim()};
     struct rc_span record;
-    return rc_recovery_abroad_find(&recovery, &asked, rc_clock_ms(), &record);
+    uint64_t lost_ms;
+    return rc_recovery_abroad_find(&recovery, &asked, rc_clock_ms(), &record, &lost_ms);
 }
 
 Test(comeback, who_is_alone_asks_nobody)
@@ -653,6 +654,33 @@ Test(comeback, in_a_cluster_it_is_given_when_it_was_asked_for_through_all_server
     cr_assert(said("ws:instance:b:session:mark", RC_COMEBACK_GIVEN));
     fake_pass(500);
     cr_assert_eq(fake.publish_count, 3, "once");
+}
+
+/* Its client had it from here at once: whoever asks is not to hear it as if it were new. */
+Test(comeback, in_a_cluster_who_has_it_says_so_when_what_was_said_before_is_with_redis)
+{
+    struct rc_comeback_message question = {
+        .kind = RC_COMEBACK_ASK, .channel = RC_SPAN("/#"), .pid = (const uint8_t *)PID, .user = RC_SPAN("ann")};
+    in_cluster();
+    lose();
+    fake.taken_by_ms = 1;
+    comeback.serial++;
+    says(&question, RC_SPAN(""));
+    cr_assert(said("ws:instance:b:session", RC_COMEBACK_NONE));
+    fake.taken_by_ms = rc_clock_ms();
+    comeback.serial++;
+    says(&question, RC_SPAN(""));
+    cr_assert(said("ws:instance:b:session", RC_COMEBACK_HAVE));
+}
+
+Test(comeback, who_has_something_to_be_rid_of_first_is_asked_again)
+{
+    cr_assert_eq(ask(), 0);
+    refuses(RC_SIO_SESSION_BUSY);
+    const uint32_t asked = fake.publish_count;
+    cr_assert_eq(ask(), 0);
+    cr_assert_eq(fake.publish_count, asked + 1);
+    cr_assert(said("ws:instances:session", RC_COMEBACK_ASK));
 }
 
 static void give_in_cluster(void)
