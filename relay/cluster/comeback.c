@@ -685,40 +685,50 @@ static bool comeback_read(struct rc_comeback *comeback, struct rc_span bytes, st
            !rc_registry_refused(comeback->setup.registry);
 }
 
-static void comeback_received(void *context, struct rc_span channel, struct rc_span bytes)
+/* A message over one of the subscriptions. Those to all servers bring each as often as there are servers, from each of them: TAKE, which also comes by
+ * home, and GIVEN, which comes by no other way. */
+static void comeback_heard(struct rc_comeback *comeback, struct rc_span bytes, const struct rc_redis_subscription *by)
 {
-    struct rc_comeback *comeback = context;
     struct rc_comeback_message message;
-    (void)channel;
     if (!comeback_read(comeback, bytes, &message)) {
         return;
     }
-    if (message.kind == RC_COMEBACK_TAKE) {
-        owner_took(comeback, &message, comeback->own.place);
-    } else if (message.kind == RC_COMEBACK_ASK) {
-        owner_asked(comeback, &message);
-    } else {
-        comeback_answered(comeback, &message);
+    struct rc_comeback_one *one = NULL;
+    switch (message.kind) {
+    case RC_COMEBACK_TAKE:
+        owner_took(comeback, &message, by->place);
+        break;
+    case RC_COMEBACK_GIVEN:
+        one = by->everywhere ? comeback_of(comeback, &message) : NULL;
+        if (one != NULL && one->state == COMEBACK_TAKES) {
+            comeback_given(comeback, one, message.through.place, by->place);
+        }
+        break;
+    case RC_COMEBACK_ASK:
+        if (!by->everywhere) {
+            owner_asked(comeback, &message);
+        }
+        break;
+    default:
+        if (!by->everywhere) {
+            comeback_answered(comeback, &message);
+        }
+        break;
     }
 }
 
-/* As often as there are servers, from each of them. */
+static void comeback_received(void *context, struct rc_span channel, struct rc_span bytes)
+{
+    struct rc_comeback *comeback = context;
+    (void)channel;
+    comeback_heard(comeback, bytes, &comeback->own);
+}
+
 static void comeback_marked(void *context, struct rc_span channel, struct rc_span bytes)
 {
     struct rc_comeback *comeback = context;
-    struct rc_comeback_message message;
     (void)channel;
-    if (!comeback_read(comeback, bytes, &message)) {
-        return;
-    }
-    if (message.kind == RC_COMEBACK_TAKE) {
-        owner_took(comeback, &message, comeback->marked.place);
-    } else if (message.kind == RC_COMEBACK_GIVEN) {
-        struct rc_comeback_one *one = comeback_of(comeback, &message);
-        if (one != NULL && one->state == COMEBACK_TAKES) {
-            comeback_given(comeback, one, message.through.place, comeback->marked.place);
-        }
-    }
+    comeback_heard(comeback, bytes, &comeback->marked);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
