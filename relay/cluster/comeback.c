@@ -321,6 +321,7 @@ static bool comeback_take(struct rc_comeback *comeback, struct rc_comeback_one *
     one->map = places.map;
     one->asked = comeback->setup.recovery->newest;
     struct rc_comeback_message message = comeback_question(one, RC_COMEBACK_TAKE);
+    message.read = rc_span_text(comeback->setup.place(comeback->setup.context));
     return rc_comeback_mark_all(comeback->setup.bridge, one->owner, &message, &places) &&
            rc_comeback_say(comeback->setup.bridge, rc_span_text(one->owner), &message, (struct rc_span){0});
 }
@@ -630,6 +631,9 @@ static void owner_asked(struct rc_comeback *comeback, const struct rc_comeback_m
     }
     while (code == 0 && rc_sio_session_room_next(&session.rooms, &room)) {
         code = comeback->setup.hears(comeback->setup.context, room) ? 0 : RC_SIO_SESSION_BUSY;
+    }
+    if (code == 0 && message->read.count > 0 && !comeback->setup.has(comeback->setup.context, message->read)) {
+        code = RC_SIO_SESSION_BUSY; /* what the asker has read already would not be among what is given */
     }
     /* Of one server nothing more is to be told: the answer stands behind all that was heard here. */
     const bool follow = message->through.count > 1;

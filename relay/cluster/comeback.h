@@ -31,6 +31,9 @@
  *   - HAVE comes when what the owner's clients said before the socket was lost is with Redis: its client had it, and the asker, which hears for it from
  *     there on, must not take it for new.
  *
+ * A stream (socketio.adapter "streams") is in no such order: each instance reads it at its own pace. TAKE says how far the asker has read it; an owner that
+ * has not come there yet answers BUSY, and is asked again.
+ *
  * What the asker heard of a room before it sent TAKE the owner has heard, too, and gives, or its client had it: it is left out. What was said on the
  * asker itself, or heard later, is known by its identity.
  *
@@ -75,6 +78,9 @@ struct rc_comeback_setup {
     struct rc_direct *direct;           /* borrowed: to other instances' sockets */
     /* Is all that is published on the channel delivered here, and nothing of it held back? It is wanted already. */
     bool (*hears)(void *context, struct rc_span channel);
+    /* Up to which entry the Node servers' stream was read here ("": there is none), and whether it was read as far. */
+    const char *(*place)(void *context);
+    bool (*has)(void *context, struct rc_span id);
     void *context; /* borrowed */
 };
 

@@ -40,7 +40,9 @@ static struct {
     uint32_t count;
     struct fake_command commands[FAKE_COMMANDS_MAX]; /* without an answer, oldest first */
     uint32_t publish_count;
-    char published[16][256]; /* "channel message" */
+    char published[16][256]; /* "channel message", up to its first NUL */
+    uint8_t said[1024];      /* the last message, whole */
+    size_t said_bytes;
     struct rc_timers timers;
     struct rc_redis_observer *observer;
 } fake;
@@ -123,6 +125,13 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     (void)flags;
     char *out = fake.published[fake.publish_count++ % 16];
     size_t used = (size_t)snprintf(out, sizeof(fake.published[0]), "%.*s ", (int)channel.count, channel.bytes);
+    fake.said_bytes = 0;
+    for (uint32_t i = 0; i < part_count && fake.said_bytes + parts[i].count <= sizeof(fake.said); i++) {
+        if (parts[i].count > 0) {
+            memcpy(fake.said + fake.said_bytes, parts[i].bytes, parts[i].count);
+            fake.said_bytes += parts[i].count;
+        }
+    }
     for (uint32_t i = 0; i < part_count && used < sizeof(fake.published[0]); i++) {
         used +=
             (size_t)snprintf(out + used, sizeof(fake.published[0]) - used, "%.*s", (int)parts[i].count, parts[i].bytes);
