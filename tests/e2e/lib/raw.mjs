@@ -141,9 +141,10 @@ export class RawConnection {
     return this.#read("a frame", next, timeout);
   }
 
-  /* The next text message (frames in between are errors), parsed. */
+  /* The next text message, parsed. Pings come when they are due, also in between; other frames are errors. */
   async message(timeout) {
-    const { opcode, payload } = await this.frame(timeout);
+    let { opcode, payload } = await this.frame(timeout);
+    while (opcode === OP.PING) ({ opcode, payload } = await this.frame(timeout));
     if (opcode !== OP.TEXT) throw new Error(`frame with opcode ${opcode} (${payload.toString("latin1").slice(0, 100)}), expected text`);
     return JSON.parse(payload.toString());
   }
