@@ -7,13 +7,16 @@
 #   build/FLAVOUR/obj, lib      objects, one archive per component
 #   build/FLAVOUR/tests         unit tests in the folders of what they test, stress/ beside them
 #   build/FLAVOUR/fuzz          fuzz targets: libFuzzer in flavour fuzz, else replay of the corpus
-#   build/gen                   headers made from sources: RC_BUILD_ID, RC_VERSION
+#   build/gen                   headers made from sources: RC_BUILD_ID; build/FLAVOUR/gen: RC_VERSION, what the programs serve
 #   build/variant               programs of another build, with other keys and metrics, for tests of upgrades
 #   build/bpf                   BPF object and skeleton    build/deps   what deploy/deps made
 #
 # Nothing is asked of a compiler, pkg-config or git while this file is read: it must work before `make deps` has.
 
+# The newest release. What is built is called after it by deploy/version; BUILD_VERSION= says it in its place, where git is not there.
 VERSION := 0.1.0
+BUILD_VERSION ?=
+built_version = $(or $(BUILD_VERSION),$$(deploy/version $(VERSION)))
 FLAVOUR ?= release
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -98,7 +101,7 @@ OVERLAID := common/config/config.def common/config/values.h common/metrics/metri
 OVERLAY_FILES := $(if $(OVERLAY),$(OVERLAID:%=$(OVERLAY)/%))
 GEN := $(if $(OVERLAY),build/variant/gen,build/gen)
 
-CPPFLAGS_ALL = -D_GNU_SOURCE $(OVERLAY:%=-I%) -I. -Ibuild/bpf -I$(GEN) $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE $(OVERLAY:%=-I%) -I. -Ibuild/bpf -I$(B)/gen -I$(GEN) $(if $(filter tsan,$(FLAVOUR)),-Itests/tsan) $(DEPS_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu17 $(CPPFLAGS_ALL) $(WARN_C) $(FLAVOUR_CFLAGS) $(CFLAGS)
 CXXFLAGS_ALL = -std=gnu++17 $(CPPFLAGS_ALL) $(WARN_CXX) $(FLAVOUR_CFLAGS) $(CXXFLAGS)
 LDFLAGS_ALL = $(FLAVOUR_LDFLAGS) -Wl,--as-needed $(LDFLAGS)
@@ -171,17 +174,19 @@ $(GEN)/build_id.h: $(foreach f,$(BUILD_ID_SRC),$(if $(filter $(f),$(OVERLAID)),$
 	@mkdir -p $(@D)
 	@sum=$$(cat $^ | cksum); echo "#define RC_BUILD_ID $${sum%% *}u" >$@
 
-# Of a header, not a flag: the next version compiles those files alone that say which one they are.
-$(GEN)/version.h: FORCE
-	@$(call record,'#define RC_VERSION "$(VERSION)"' '#define RC_DEFAULT_CONFIG "$(SYSCONFDIR)/ringcast/ringcast.toml"')
+# Of a header, not a flag: the next version compiles those files alone that say which one they are. What is not for others is called after
+# the release alone, or each commit would link all tests again.
+$(B)/gen/version.h: FORCE
+	@version=$(if $(filter release,$(FLAVOUR)),$(built_version),$(VERSION)) || version=$(VERSION); \
+	$(call record,"#define RC_VERSION \"$$version\"" '#define RC_DEFAULT_CONFIG "$(SYSCONFDIR)/ringcast/ringcast.toml"')
 
-generated: $(GEN)/build_id.h $(GEN)/version.h
+generated: $(GEN)/build_id.h $(B)/gen/version.h
 
 build/variant/overlay/%: % tests/support/variant.awk
 	@mkdir -p $(@D)
 	@awk -v file=$* -f tests/support/variant.awk $< >$@
 
-$(OBJ)/%.o: %.c $(B)/flags $(wildcard $(DEPS_MK)) | $(GEN)/build_id.h $(GEN)/version.h $(OVERLAY_FILES)
+$(OBJ)/%.o: %.c $(B)/flags $(wildcard $(DEPS_MK)) | $(GEN)/build_id.h $(B)/gen/version.h $(OVERLAY_FILES)
 	@mkdir -p $(@D)
 	@echo "  CC    $< [$(FLAVOUR)]"
 	@$(CC) $(CFLAGS_ALL) $(UNIT_FLAGS) -MMD -MP -c -o $@ $<
@@ -411,10 +416,10 @@ uninstall: ## remove what `make install` put below DESTDIR= PREFIX=; the configu
 	@[[ ! -d $(DESTDIR)$(DOCDIR) ]] || find $(DESTDIR)$(DOCDIR) -depth -type d -empty -delete
 
 deb: broker-programs ## build/ringcast_VERSION_ARCHITECTURE.deb, for the release that it is built on
-	@deploy/package $$(deploy/version $(VERSION))
+	@deploy/package $(built_version)
 
 sbom: broker-programs ## build/ringcast.cdx.json: what the programs are made of (CycloneDX)
-	@deploy/sbom $$(deploy/version $(VERSION)) $(INSTALLED_PROGRAMS) >build/ringcast.cdx.json
+	@deploy/sbom $(built_version) $(INSTALLED_PROGRAMS) >build/ringcast.cdx.json
 	@echo build/ringcast.cdx.json
 
 # Docker's format of an image has a HEALTHCHECK, that of OCI has none: podman and buildah have to be told.
@@ -422,7 +427,9 @@ image: ## a container image, by the first of docker, podman and buildah that is 
 	@tool="$(or $(CONTAINER),$$(for one in docker podman buildah; do command -v $$one && break; done || true))"; \
 	[[ -n $$tool ]] || { echo "image: docker, podman or buildah is needed: apt-get install podman" >&2; exit 2; }; \
 	format=(); [[ $${tool%% *} == *docker ]] || format=(--format docker); \
-	exec $$tool build "$${format[@]}" $(IMAGE_OPTIONS) -f deploy/container/Containerfile -t ringcast:$$(deploy/version $(VERSION) | tr + -) -t ringcast:latest .
+	version=$(built_version); \
+	exec $$tool build "$${format[@]}" $(IMAGE_OPTIONS) --build-arg BUILD_VERSION="$$version" -f deploy/container/Containerfile \
+	    -t "ringcast:$${version/+/-}" -t ringcast:latest .
 
 fresh: ## prove `make run` and `make test` in new Debian 12 and 13 roots (needs root, debootstrap, a mirror)
 	@tests/fresh $(RELEASE)

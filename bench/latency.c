@@ -31,6 +31,17 @@ void rc_bench_latency_merge(struct rc_bench_latency *into, const struct rc_bench
     }
 }
 
+void rc_bench_latency_since(struct rc_bench_latency *before, const struct rc_bench_latency *all)
+{
+    before->count = all->count - before->count;
+    before->sum_ns = all->sum_ns - before->sum_ns;
+    before->max_ns = all->max_ns;
+    before->min_ns = all->min_ns;
+    for (uint32_t i = 0; i < RC_BENCH_LATENCY_BUCKETS; i++) {
+        before->buckets[i] = all->buckets[i] - before->buckets[i];
+    }
+}
+
 uint64_t rc_bench_latency_quantile(const struct rc_bench_latency *latency, double quantile)
 {
     if (latency->count == 0) {

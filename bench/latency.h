@@ -46,6 +46,9 @@ static inline void rc_bench_latency_add(struct rc_bench_latency *latency, uint64
 
 void rc_bench_latency_merge(struct rc_bench_latency *into, const struct rc_bench_latency *from);
 
+/* What came to `all` since it was `before`, in place of that; its least and greatest are those of `all`. */
+void rc_bench_latency_since(struct rc_bench_latency *before, const struct rc_bench_latency *all);
+
 /* The value below which `quantile` (0..1) of the observations lie: the upper edge of its bucket, at most the maximum;
  * 0 when empty. */
 uint64_t rc_bench_latency_quantile(const struct rc_bench_latency *latency, double quantile);

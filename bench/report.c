@@ -413,12 +413,14 @@ static void json_result(FILE *out, const struct rc_bench_result *result)
     json_histogram(out, &result->latency);
     fputs(",\n     \"handshake\": ", out);
     json_histogram(out, &result->handshake);
-    fputs(",\n     \"moments\": [", out);
+    /* Each: seconds since then; published, deliveries, missing and open by then; p50 and p99 in ns of what came since the one before. */
+    fprintf(out, ",\n     \"measured_at\": %.3f,\n     \"moments\": [", result->measured_at_s);
     for (uint32_t i = 0; i < result->moment_count; i++) {
         const struct rc_bench_moment *const moment = &result->moments[i];
-        fprintf(out, "%s[%.3f, %llu, %llu, %llu, %llu]", i == 0 ? "" : ", ", moment->at_s,
+        fprintf(out, "%s[%.3f, %llu, %llu, %llu, %llu, %llu, %llu]", i == 0 ? "" : ", ", moment->at_s,
                 (unsigned long long)moment->published, (unsigned long long)moment->deliveries,
-                (unsigned long long)moment->missing, (unsigned long long)moment->open);
+                (unsigned long long)moment->missing, (unsigned long long)moment->open,
+                (unsigned long long)moment->p50_ns, (unsigned long long)moment->p99_ns);
     }
     fputs("]}", out);
 }

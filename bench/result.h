@@ -22,6 +22,9 @@ struct rc_bench_moment {
     uint64_t deliveries;
     uint64_t missing; /* gaps seen so far, excused ones included */
     uint64_t open;
+    /* Of the deliveries since the moment before; 0: there were none. */
+    uint64_t p50_ns;
+    uint64_t p99_ns;
 };
 
 struct rc_bench_result {
@@ -32,8 +35,9 @@ struct rc_bench_result {
     bool broken_off;                /* the run did not get through */
     uint32_t processes;
 
-    double connect_s; /* until all were ready */
-    double seconds;   /* measured */
+    double connect_s;     /* until all were ready */
+    double measured_at_s; /* when the measured time began, in seconds since 1970; 0: it did not */
+    double seconds;       /* measured */
     double warmup_s;
     double drain_s;
     /* Within the measured time. */

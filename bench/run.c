@@ -52,6 +52,7 @@ struct run {
     char server_net[40];   /* /proc/PID/net of the server's namespace */
     bool same_namespace;   /* as the clients': its counters hold their sends too */
     bool tty;
+    struct rc_bench_latency latency; /* at the last moment that was kept */
 };
 
 struct sample {
@@ -520,6 +521,19 @@ static uint64_t expected_deliveries(const struct run *run)
     return sum;
 }
 
+/* The clients write on meanwhile: what one misses is of the next moment. */
+static void latency_of_moment(struct run *run, struct rc_bench_moment *moment)
+{
+    struct rc_bench_latency now = {0};
+    for (uint32_t i = 0; i < run->plan.processes; i++) {
+        rc_bench_latency_merge(&now, &run->shared->tallies[i].latency);
+    }
+    rc_bench_latency_since(&run->latency, &now);
+    moment->p50_ns = rc_bench_latency_quantile(&run->latency, 0.5);
+    moment->p99_ns = rc_bench_latency_quantile(&run->latency, 0.99);
+    run->latency = now;
+}
+
 /* Keeps a moment if the last one is long enough ago, and notices the end of a surge's consequences. */
 static void note_moment(struct run *run, uint64_t now_ns)
 {
@@ -539,6 +553,7 @@ static void note_moment(struct run *run, uint64_t now_ns)
     const double step_s = options->duration_s / (RC_BENCH_MOMENTS_MAX - 2);
     const uint32_t count = result->moment_count;
     if (count < RC_BENCH_MOMENTS_MAX && (count == 0 || moment.at_s - result->moments[count - 1].at_s >= step_s)) {
+        latency_of_moment(run, &moment);
         result->moments[result->moment_count++] = moment;
     }
     if (options->surge > 1 && moment.at_s >= options->surge_at_s + options->surge_for_s && result->recovery_s < 0) {
@@ -595,6 +610,7 @@ static void run_measure(struct run *run)
     result->recovery_s = -1;
     result->surged = run->options->surge > 1;
     take_sample(run, &from);
+    run->result->measured_at_s = (double)rc_clock_wall_ms() / 1e3;
     atomic_store_explicit(&run->shared->measure_start_ns, rc_clock_ns() - run->plan.base_ns, memory_order_relaxed);
     if (!wait_until(run, from.at_ns + (uint64_t)(run->options->duration_s * 1e9), "measuring")) {
         result->broken_off = true;

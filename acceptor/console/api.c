@@ -79,6 +79,17 @@ static int send_all(int fd, const char *bytes, size_t count)
     return 0;
 }
 
+/* By errno of a recv. The acceptor answers for itself (rc_client_ask): here a worker may be the one that hangs. */
+static int not_answered(struct rc_err *err)
+{
+    const int error = errno;
+    return error == EAGAIN ? rc_err_set(err, -ETIMEDOUT,
+                                        "no answer in %u s: the broker, or the worker that was to answer, hangs or is "
+                                        "stopped (`ringcast status` says which); try again for another worker",
+                                        RC_CONSOLE_API_MS / 1000)
+                           : rc_err_set(err, -error, "the broker does not answer: %s", strerror(error));
+}
+
 /* The acceptor's first line, byte by byte: what follows it is somebody else's. */
 static int read_verdict(int fd, struct rc_err *err)
 {
@@ -91,7 +102,7 @@ static int read_verdict(int fd, struct rc_err *err)
             continue;
         }
         if (rc < 0) {
-            return rc_err_set(err, -errno, "the broker does not answer: %s", strerror(errno));
+            return not_answered(err);
         }
         lines += rc == 1 && line[bytes] == '\n' ? 1u : 0u;
         bytes += (size_t)rc;
@@ -113,6 +124,10 @@ int rc_console_api_open(const char *socket, const char *target, const char *body
 {
     char head[RC_CONSOLE_API_TARGET_MAX + 256];
     const int fd = rc_client_connect(socket, RC_CONSOLE_API_MS);
+    if (fd == -EAGAIN) {
+        errno = EAGAIN;
+        return not_answered(err);
+    }
     if (fd < 0) {
         return rc_err_set(err, fd, "cannot reach a broker at %s: %s", socket, strerror(-fd));
     }
@@ -158,7 +173,7 @@ static char *read_all(int fd, size_t *count, struct rc_err *err)
             continue;
         }
         if (rc < 0) {
-            (void)rc_err_set(err, -errno, "the broker does not answer: %s", strerror(errno));
+            (void)not_answered(err);
             free(text);
             return NULL;
         }
@@ -228,4 +243,34 @@ json_t *rc_console_api_json(const char *socket, const struct rc_console_target *
     }
     rc_console_answer_free(&answer);
     return root;
+}
+
+bool rc_console_incomplete_say(FILE *out, const char *before, const json_t *answer)
+{
+    size_t i;
+    json_t *worker;
+    if (!json_is_true(json_object_get(answer, "incomplete"))) {
+        return false;
+    }
+    fputs(before, out);
+    json_array_foreach(json_object_get(answer, "silent"), i, worker)
+    {
+        fprintf(out, "%s%" JSON_INTEGER_FORMAT, i == 0 ? "worker " : ", ", json_integer_value(worker));
+    }
+    fprintf(out, "%s not answered: what is there is missing here",
+            i == 0   ? "another instance has"
+            : i == 1 ? " has"
+                     : " have");
+    return true;
+}
+
+void rc_console_incomplete_copy(json_t *to, const json_t *answer)
+{
+    static const char *const members[] = {"incomplete", "silent"};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        json_t *member = json_object_get(answer, members[i]);
+        if (member != NULL) {
+            (void)json_object_set(to, members[i], member);
+        }
+    }
 }

@@ -49,5 +49,9 @@ void rc_console_answer_free(struct rc_console_answer *answer);
 void rc_console_answer_say(const struct rc_console_answer *answer);
 /* The answer to a GET, parsed and owned; NULL after a line on standard error. */
 json_t *rc_console_api_json(const char *socket, const struct rc_console_target *target);
+/* `before` and who has not answered, without a line's end, when an answer says that it is not all; has it said so? */
+bool rc_console_incomplete_say(FILE *out, const char *before, const json_t *answer);
+/* The members that say so, into what is made of it. */
+void rc_console_incomplete_copy(json_t *to, const json_t *answer);
 
 #endif

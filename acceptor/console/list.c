@@ -76,6 +76,7 @@ static json_t *list_all(const struct rc_which *which, const struct rc_console_ta
                         uint32_t limit)
 {
     json_t *all = json_array();
+    json_t *lacks = json_object();
     char *next = NULL;
     bool more = true;
     bool there = all != NULL;
@@ -90,11 +91,16 @@ static json_t *list_all(const struct rc_which *which, const struct rc_console_ta
         next = NULL;
         json_t *page = rc_console_api_json(which->socket, &target);
         there = page != NULL && list_append(all, page, name, limit, &next, &more);
+        rc_console_incomplete_copy(lacks, page);
         json_decref(page);
     }
     free(next);
     json_t *root = there ? json_pack("{s:O, s:b}", name, all, "more", more) : NULL;
+    if (root != NULL) {
+        (void)json_object_update(root, lacks);
+    }
     json_decref(all);
+    json_decref(lacks);
     return root;
 }
 
@@ -194,6 +200,9 @@ static int list_print(const struct rc_cli *cli, struct rc_console_target *target
         print(cli, json_object_get(root, name));
         if (json_is_true(json_object_get(root, "more"))) {
             printf("... there are more: --limit N shows them\n");
+        }
+        if (rc_console_incomplete_say(stderr, "ringcast: ", root)) {
+            fputc('\n', stderr);
         }
     }
     json_decref(root);

@@ -130,6 +130,9 @@ static int memory_print(const json_t *memory, const json_t *channels, const json
     print_resident(memory);
     rc_top_print_channels(channels, "CHANNELS THAT KEEP MOST", SIZE_MAX, MEMORY_COLUMNS);
     rc_top_print_behind(clients, SIZE_MAX);
+    if (rc_console_incomplete_say(stderr, "ringcast: ", channels)) {
+        fputc('\n', stderr);
+    }
     return fflush(stdout) == 0 ? RC_EXIT_OK : RC_EXIT_FAILED;
 }
 
@@ -137,6 +140,7 @@ static int memory_dump(json_t *memory, const json_t *channels, const json_t *cli
 {
     (void)json_object_set(memory, "channels", json_object_get(channels, "channels"));
     (void)json_object_set(memory, "clients", json_object_get(clients, "clients"));
+    rc_console_incomplete_copy(memory, channels);
     const bool good = rc_json_print(stdout, memory);
     return good ? RC_EXIT_OK : RC_EXIT_FAILED;
 }

@@ -68,18 +68,25 @@ static void answer_stop(struct rc_supervisor *supervisor, uint32_t handle, bool 
     }
 }
 
-/* The next worker that is there for newcomers; NULL: none is. */
+#define API_SILENT_MS 1500u /* a worker moves at least once a second: one that did not may hang, which is found later */
+
+/* The next worker that is there for newcomers, one that moves if there is one; NULL: none is. */
 static const struct rc_child *next_worker(struct rc_supervisor *supervisor)
 {
     struct rc_broker *broker = &supervisor->broker;
+    const struct rc_child *silent = NULL;
     for (uint32_t i = 0; i < broker->worker_count; i++) {
         const struct rc_child *child = &broker->workers[supervisor->api_worker++ % broker->worker_count];
         if (child->pid != 0 && child->ready && !child->stuck && rc_child_state(child) == RC_PROCESS_READY &&
             rc_broker_use(broker, child) == RC_WORKER_USED) {
-            return child;
+            const uint64_t beat_ms = atomic_load_explicit(&child->process->heartbeat_ms, memory_order_relaxed);
+            if (beat_ms + API_SILENT_MS >= supervisor->now_ms) {
+                return child;
+            }
+            silent = child;
         }
     }
-    return NULL;
+    return silent;
 }
 
 /* The caller's connection goes to a worker, as one that another worker hands over. */

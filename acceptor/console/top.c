@@ -154,6 +154,7 @@ static int picture_dump(const struct picture *now, const struct picture *before)
     json_t *root = json_pack("{s:O, s:O, s:o, s:o, s:O, s:O, s:o}", "status", now->status, "stats", now->stats, "rates",
                              rates, "processes", processes, "channels", json_object_get(now->channels, "channels"),
                              "behind", json_object_get(now->behind, "clients"), "closes", closes_of(now->closed));
+    rc_console_incomplete_copy(root, now->channels);
     const bool good = rc_json_print(stdout, root);
     json_decref(root);
     return good ? RC_EXIT_OK : RC_EXIT_FAILED;
@@ -204,8 +205,9 @@ static bool says_other(const char *text, const char *well)
 }
 
 /* What is not as it should be: Redis, processes, certificates. */
-static void print_troubles(const json_t *status)
+static void print_troubles(const struct picture *now)
 {
+    const json_t *status = now->status;
     const json_t *redis = json_object_get(status, "redis");
     const char *state = text_of(redis, "state");
     const int64_t now_s = (int64_t)(rc_clock_wall_ms() / 1000u);
@@ -232,6 +234,7 @@ static void print_troubles(const json_t *status)
             printf("; %s %s", text_of(row, "file"), when);
         }
     }
+    (void)rc_console_incomplete_say(stdout, "; ", now->channels);
     printf("\n");
 }
 
@@ -311,7 +314,7 @@ static void picture_print(const struct picture *now, const struct picture *befor
            rc_list_number(text[2], rate_of(now, before, "bytes", "received")),
            rc_list_number(text[3], rate_of(now, before, "bytes", "sent")), figure_of(stats, "latency_ms", "p50"),
            figure_of(stats, "latency_ms", "p95"), figure_of(stats, "latency_ms", "p99"));
-    print_troubles(now->status);
+    print_troubles(now);
     print_closes(now);
     printf("\n");
     print_processes(now, before, shown);

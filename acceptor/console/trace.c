@@ -50,8 +50,9 @@ static void print_stage(const json_t *row)
         printf("... %.0f stages were lost: there are more than can be read\n", stage_number(row, "count"));
         return;
     }
-    if (strcmp(stage, "nobody") == 0) {
-        printf("... %s\n", stage_text(row, "why"));
+    if (strcmp(stage, "nobody") == 0 || strcmp(stage, "silent") == 0) {
+        const char *process = stage_text(row, "process");
+        printf("... %s%s%s\n", process, process[0] != '\0' ? ": " : "", stage_text(row, "why"));
         return;
     }
     if (gmtime_r(&seconds, &parts) != NULL) {

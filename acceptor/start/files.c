@@ -16,7 +16,25 @@
 
 #define FILE_BYTES_MAX (1u << 20)
 #define CERTIFICATES "tls.certificates"
-#define REDIS_CERTIFICATE "redis.tls_certificate"
+
+/* What has certificates that expire; `authorities`: each of them counts, else the first one. */
+static const struct {
+    const char *key;
+    bool authorities;
+} expiring[] = {
+    {CERTIFICATES, false},  {"tls.client_ca", true},  {"redis.tls_certificate", false},
+    {"redis.tls_ca", true}, {"backend.tls_ca", true}, {"identity.jwks_ca", true},
+};
+
+static int64_t file_not_after_s(const struct rc_file *file, const char *buffer, size_t bytes)
+{
+    for (size_t i = 0; i < sizeof(expiring) / sizeof(expiring[0]); i++) {
+        if (strcmp(file->key, expiring[i].key) == 0) {
+            return rc_tls_not_after_in(buffer, bytes, expiring[i].authorities);
+        }
+    }
+    return 0;
+}
 
 static void file_read(struct rc_file *file, char *buffer)
 {
@@ -35,8 +53,7 @@ static void file_read(struct rc_file *file, char *buffer)
     if (got == 0) {
         const uint64_t digest = XXH3_64bits(buffer, bytes);
         file->digest = digest == 0 ? 1 : digest;
-        const bool shown = strcmp(file->key, CERTIFICATES) == 0 || strcmp(file->key, REDIS_CERTIFICATE) == 0;
-        file->not_after_s = shown ? rc_tls_not_after_in(buffer, bytes) : 0;
+        file->not_after_s = file_not_after_s(file, buffer, bytes);
     }
 }
 
@@ -63,7 +80,7 @@ void rc_files_read(struct rc_files *files, const struct rc_config *config)
     }
     if (config->redis.url.text[0] != '\0') {
         files_add(files, "redis.tls_ca", config->redis.tls_ca.text, "");
-        files_add(files, REDIS_CERTIFICATE, config->redis.tls_certificate.text, "");
+        files_add(files, "redis.tls_certificate", config->redis.tls_certificate.text, "");
         files_add(files, "redis.tls_key", config->redis.tls_key.text, "");
     }
     for (uint32_t i = 0; i < config->identity_count; i++) {

@@ -16,7 +16,7 @@ struct rc_file {
     const char *key; /* static: "tls.certificates" */
     uint64_t digest; /* 0 = it is not there or cannot be read */
     int64_t
-        not_after_s; /* of "tls.certificates" and "redis.tls_certificate": when it expires, in seconds since 1970; 0 = none */
+        not_after_s; /* when its certificate, or the first of its authorities, expires, in seconds since 1970; 0 = none */
     char path[RC_CONFIG_TEXT_MAX + 8];
 };
 

@@ -36,6 +36,8 @@ static void trace_start(struct rc_trace *trace, struct rc_broker *broker, struct
     wanted->serial = ++trace->serial;
     trace->runs = true;
     trace->of_somebody = (wanted->by & RC_TRACE_BY_WHO) != 0;
+    trace->of_silent = true;
+    trace->begun_ms = now_ms;
     trace->deadline_ms = now_ms + RC_TRACE_IDLE_MS;
     rc_trace_place_begin(&trace->place, &source);
     rc_trace_filter_write(&rc_broker_core(broker)->trace, wanted);
@@ -111,6 +113,21 @@ void rc_trace_tick(struct rc_trace *trace, struct rc_broker *broker, uint64_t no
     }
 }
 
+/* What happens in a worker that hangs is not shown: who reads would take it for nothing. */
+static void trace_silent(const struct rc_trace *trace, const struct rc_broker *broker, FILE *out)
+{
+    for (uint32_t i = 0; i < broker->worker_count; i++) {
+        if (!trace->place.said[i] && rc_broker_use(broker, &broker->workers[i]) == RC_WORKER_USED) {
+            (void)fprintf(
+                out,
+                "{\"stage\":\"silent\",\"process\":\"worker/%u\",\"count\":0,\"why\":\"it has not begun to look: it "
+                "hangs, or was just started (`ringcast status`); what happens there is not shown until it "
+                "does\"}\n",
+                i);
+        }
+    }
+}
+
 int rc_trace_read(struct rc_trace *trace, const struct rc_broker *broker, uint32_t serial, uint64_t now_ms, FILE *out)
 {
     if (!trace->runs || trace->serial != serial) {
@@ -130,6 +147,10 @@ int rc_trace_read(struct rc_trace *trace, const struct rc_broker *broker, uint32
     if (trace->of_somebody && rc_trace_nobody(&trace->place, &source)) {
         trace->of_somebody = false;
         (void)fprintf(out, "{\"stage\":\"nobody\",\"count\":0,\"why\":\"%s\"}\n", TRACE_NOBODY);
+    }
+    if (trace->of_silent && now_ms - trace->begun_ms >= RC_TRACE_SILENT_MS) {
+        trace->of_silent = false;
+        trace_silent(trace, broker, out);
     }
     return count < 0 ? count : 0;
 }

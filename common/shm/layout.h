@@ -183,7 +183,8 @@ struct rc_redis_health {
     _Atomic uint64_t error[RC_REDIS_ERROR_MAX / 8];  /* NUL-terminated: why it was lost, or did not begin */
     _Atomic uint64_t latest[RC_REDIS_ERROR_MAX / 8]; /* NUL-terminated: what failed last since; "" = nothing */
     _Atomic uint64_t certificate_not_after_s;        /* of redis.tls_certificate, since 1970; 0 = none */
-    uint8_t pad[104];
+    _Atomic uint64_t authorities_not_after_s;        /* of the first one of redis.tls_ca that expires; 0 = none */
+    uint8_t pad[96];
 };
 _Static_assert(sizeof(struct rc_redis_health) == 512, "redis health layout");
 

@@ -217,15 +217,36 @@ int64_t rc_tls_not_after_of(const X509 *certificate)
     return certificate != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &at) == 1 ? (int64_t)timegm(&at) : 0;
 }
 
-int64_t rc_tls_not_after_in(const void *pem, size_t bytes)
+/* 0 = it says nothing of it. */
+static int64_t sooner_of(int64_t one_s, int64_t other_s)
+{
+    return one_s == 0 || (other_s != 0 && other_s < one_s) ? other_s : one_s;
+}
+
+int64_t rc_tls_not_after_in(const void *pem, size_t bytes, bool all)
 {
     bool asked = false;
     BIO *source = bytes <= INT_MAX ? BIO_new_mem_buf(pem, (int)bytes) : NULL;
-    X509 *certificate = source != NULL ? PEM_read_bio_X509(source, NULL, no_passphrase, &asked) : NULL;
-    const int64_t not_after_s = rc_tls_not_after_of(certificate);
-    X509_free(certificate);
+    int64_t not_after_s = 0;
+    X509 *certificate;
+    do {
+        certificate = source != NULL ? PEM_read_bio_X509(source, NULL, no_passphrase, &asked) : NULL;
+        not_after_s = sooner_of(not_after_s, rc_tls_not_after_of(certificate));
+        X509_free(certificate);
+    } while (all && certificate != NULL);
     BIO_free(source);
     ERR_clear_error();
+    return not_after_s;
+}
+
+int64_t rc_tls_authorities_not_after_of(const SSL_CTX *context)
+{
+    STACK_OF(X509_OBJECT) *objects = context != NULL ? X509_STORE_get0_objects(SSL_CTX_get_cert_store(context)) : NULL;
+    int64_t not_after_s = 0;
+    for (int i = 0; objects != NULL && i < sk_X509_OBJECT_num(objects); i++) {
+        const X509 *authority = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i)); /* NULL: a revocation list */
+        not_after_s = sooner_of(not_after_s, rc_tls_not_after_of(authority));
+    }
     return not_after_s;
 }
 

@@ -8,6 +8,7 @@
 #define RC_COMMON_TLS_CONTEXT_H
 
 #include <openssl/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,8 +38,11 @@ int rc_tls_file_readable(const char *key, const char *file, struct rc_err *err);
 
 /* When a certificate (NULL: none) expires, in seconds since 1970; 0 = it does not say so. */
 int64_t rc_tls_not_after_of(const X509 *certificate);
-/* The same of the first certificate in a PEM file's bytes; 0 = there is none. */
-int64_t rc_tls_not_after_in(const void *pem, size_t bytes);
+/* The same of the first certificate in a PEM file's bytes, which is whose the file is, or of the one of `all` in it that expires first, as a
+ * file of authorities is good for as long as each of them; 0 = there is none. */
+int64_t rc_tls_not_after_in(const void *pem, size_t bytes, bool all);
+/* Of the authorities that a context (NULL: none) verifies by: when the first of them expires; 0 = it has none of its own. */
+int64_t rc_tls_authorities_not_after_of(const SSL_CTX *context);
 
 /* Could every file of `config` be used now, by this user? */
 int rc_tls_context_check(const struct rc_config_tls *config, struct rc_err *err);

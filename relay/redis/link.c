@@ -356,13 +356,18 @@ bool rc_redis_link_drained(const struct rc_redis_link *link)
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
-/* When the certificate of this broker expires, for those who are to be told before. */
-static void link_tell_certificate(const struct rc_redis_link *link)
+static void tell_expiry(_Atomic uint64_t *to, int64_t not_after_s)
+{
+    atomic_store_explicit(to, not_after_s > 0 ? (uint64_t)not_after_s : 0, memory_order_relaxed);
+}
+
+/* When the certificate of this broker, and the authorities that it trusts, expire, for those who are to be told before. */
+static void link_tell_certificates(const struct rc_redis_link *link)
 {
     if (link->health != NULL) {
-        const int64_t not_after_s = rc_tls_not_after_of(SSL_CTX_get0_certificate(link->wire.tls));
-        atomic_store_explicit(&link->health->certificate_not_after_s, not_after_s > 0 ? (uint64_t)not_after_s : 0,
-                              memory_order_relaxed);
+        tell_expiry(&link->health->certificate_not_after_s,
+                    rc_tls_not_after_of(SSL_CTX_get0_certificate(link->wire.tls)));
+        tell_expiry(&link->health->authorities_not_after_s, rc_tls_authorities_not_after_of(link->wire.tls));
     }
 }
 
@@ -379,7 +384,7 @@ static void link_renew_tls(struct rc_redis_link *link, const struct rc_config_re
     SSL_CTX_free(link->wire.tls); /* connections that have it hold it */
     link->wire.tls = tls;
     link->config.tls_server_name = config->tls_server_name; /* where wire.tls_name is */
-    link_tell_certificate(link);
+    link_tell_certificates(link);
 }
 
 void rc_redis_link_configure(struct rc_redis_link *link, const struct rc_config_redis *config)
@@ -421,7 +426,7 @@ static int link_prepare(struct rc_redis_link *link, const struct rc_redis_setup 
         return rc;
     }
     if (link->wire.tls != NULL) {
-        link_tell_certificate(link);
+        link_tell_certificates(link);
     }
     link->topology = topologies[link->url.kind];
     link->outbox_ops = rc_redis_outbox_ops_of(link);

@@ -1,6 +1,6 @@
 // What is shipped beside programs: the container recipe and its seccomp profile, the bill of materials, versions from tags.
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -156,8 +156,27 @@ test("a version is its tag, and a tag that the Makefile does not know is refused
     const wrong = await version();
     assert.equal(wrong.code, 1);
     assert.match(wrong.stderr, /v0\.2\.0.*0\.1\.0/);
+    await git("tag", "-d", "v0.2.0");
+    await git("tag", "v2-as-we-run-it");
+    assert.match((await version()).stdout, /^0\.1\.0\+git1\.[0-9a-f]{9}\n$/, "a tag that is no release's");
+    // What is built says the same, and builds without tags, without git, and within somebody else's checkout.
+    const built = async (from, ...args) => {
+      copyFileSync(join(ROOT, "Makefile"), join(from, "Makefile"));
+      const { code, stderr } = await program("make", ["-C", from, "build/release/gen/version.h", "VERSION=0.1.0", ...args], { env: { ...process.env, MAKEFLAGS: "", MAKELEVEL: "" } });
+      assert.equal(code, 0, stderr);
+      return /RC_VERSION "(.*)"/.exec(readFileSync(join(from, "build/release/gen/version.h"), "utf8"))[1];
+    };
+    assert.equal(await built(folder), (await version()).stdout.trim());
+    assert.equal(await built(folder, "BUILD_VERSION=0.1.0+git7.abc"), "0.1.0+git7.abc");
+    await git("tag", "-d", "v0.1.0", "v2-as-we-run-it");
+    assert.match(await built(folder), /^0\.1\.0\+git2\.[0-9a-f]{9}$/);
+    const archive = join(folder, "archive");
+    mkdirSync(join(archive, "deploy"), { recursive: true });
+    copyFileSync(join(ROOT, "deploy/version"), join(archive, "deploy/version"));
+    assert.equal(await built(archive), "0.1.0");
   } finally {
     rmSync(folder, { recursive: true });
   }
-  assert.ok(readdirSync(join(ROOT, "deploy/container")).includes("seccomp.json"));
+  const [, released] = /^VERSION := (.*)$/m.exec(readFileSync(join(ROOT, "Makefile"), "utf8"));
+  assert.match(readFileSync(join(ROOT, "docs/CHANGELOG.md"), "utf8"), new RegExp(`^## ${released.replaceAll(".", "\\.")} \\(\\d{4}-\\d\\d-\\d\\d\\)$`, "m"), "it says what is new in it");
 });

@@ -103,7 +103,8 @@ testRedis("a reload reads redis.tls_* again, for the next connection", {
   };
   // That it expires within two weeks is told, as of the certificates of listeners.
   const soon = /client\.pem expires in 4[678] hours/;
-  const left = async () => (await a.metrics())(`ringcast_certificate_not_after_seconds{certificate="${renewable}"}`) - Date.now() / 1000;
+  const left = async (file = renewable) => (await a.metrics())(`ringcast_certificate_not_after_seconds{certificate="${file}"}`) - Date.now() / 1000;
+  assert.ok((await left(tls["redis.tls_ca"])) > 3600, "its authority's, too");
   assert.match((await run(["check", a.configPath])).stderr, /redis\.tls_certificate: \S*client\.pem expires in 4[678] hours: renew it/);
   assert.ok(a.log.some((line) => /config_warning/.test(line) && soon.test(line)), "at the start");
   for (const command of [["status"], ["top", "--once", "--interval", "0.1"]]) assert.match((await run([...command, "-c", a.configPath], { env: a.env })).stdout, soon);

@@ -170,6 +170,45 @@ testBroker("of whom is not here a trace says so, once every worker has looked, a
   assert.match(said.stdout, /^\.\.\. no worker of this instance has such a client/m);
 });
 
+testBroker("a worker that hangs is named, and what the others have is shown", {
+  workers: 2, config: { ...config, "server.stuck_kill_timeout": "10m" }, timeout: 90000,
+}, async (broker) => {
+  const [here, there] = await broker.connectMany([1, 1], { path: "/ws?user=x" });
+  for (const client of [here, there]) await client.subscribe("room:1");
+  const hangs = there.worker;
+  const said = new RegExp(`worker ${hangs} has not answered: what is there is missing here`);
+  broker.kill("SIGSTOP", hangs);
+  try {
+    // At once, too, when nobody knows it yet: the command goes to one that moves, or says that it may have been this one.
+    await until("it is known to hang", async () => (await json(broker, "status")).processes.find(({ process }) => process === `worker ${hangs}`).state === "stuck", { timeout: 20000 });
+    const rest = await json(broker, "clients", "--user", "x");
+    assert.deepEqual([rest.clients.map(({ client }) => client), rest.incomplete, rest.silent], [[here.id], true, [hangs]]);
+    for (const args of [["channels", "--prefix", "room:"], ["channels", "--prefix", "room:", "--sort", "rate"]]) {
+      const { channels, incomplete, silent } = await json(broker, ...args);
+      assert.deepEqual([channels.map(({ channel, subscribers }) => [channel, subscribers]), incomplete, silent], [[["room:1", 1]], true, [hangs]], args.join(" "));
+    }
+    const memory = await json(broker, "memory", "--interval", "0.1");
+    assert.deepEqual([memory.incomplete, memory.silent], [true, [hangs]]);
+    const text = await run(["clients", "-c", broker.configPath], { env: broker.env });
+    assert.equal(text.code, 0);
+    assert.match(text.stderr, said);
+    assert.match(text.stdout, new RegExp(here.id));
+    const top = await run(["top", "--once", "--interval", "0.1", "-c", broker.configPath], { env: broker.env, timeout: 30000 });
+    assert.match(top.stdout, new RegExp(`^state: .*; worker ${hangs} stuck; ${said.source}$`, "m"));
+    const traced = await run(["trace", "--user", "x", "--seconds", "4", "-c", broker.configPath], { env: broker.env, timeout: 30000 });
+    assert.match(traced.stdout, new RegExp(`^\\.\\.\\. worker/${hangs}: it has not begun to look: it hangs`, "m"));
+    assert.match(traced.stdout, new RegExp(`worker/${here.worker} .*client=${here.id}`));
+    assert.match((await run(["postmortem", "-c", broker.configPath], { env: broker.env })).stdout, new RegExp(`child_stuck child="worker ${hangs}"`));
+  } finally {
+    broker.kill("SIGCONT", hangs);
+  }
+  const all = await until("it answers again", async () => {
+    const answer = await json(broker, "clients", "--user", "x");
+    return answer.clients.length === 2 && answer;
+  });
+  assert.ok(!("incomplete" in all) && !("silent" in all));
+});
+
 testBroker("who is connected: one user with far too many connections, a host that comes and goes, those who are in a room", { config, timeout: 60000 }, async (broker) => {
   const quiet = [];
   for (let i = 0; i < 5; i++) quiet.push(await broker.connect({ path: `/ws?user=u${i}` }));

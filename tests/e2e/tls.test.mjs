@@ -474,6 +474,31 @@ testBroker("a certificate that expires soon is told by check, log, status and to
   assert.doesNotMatch(await told("top", "--once", "--interval", "0.1"), /expires/);
 });
 
+const old = certificate("an old authority", { days: 2 });
+const authorities = join(FOLDER, "authorities.pem"), backendCa = join(FOLDER, "backend-ca.pem");
+writeFileSync(authorities, Buffer.concat([CA, old.cert]));
+writeFileSync(backendCa, CA);
+testBroker("authorities that expire soon are told as certificates are: the first of a file, which several keys may name", {
+  config: secure({
+    "tls.client_ca": authorities,
+    backend: [{ name: "one", url: ["https://127.0.0.1:9"], tls_ca: authorities }, { name: "other", url: ["https://127.0.0.1:9"], tls_ca: backendCa }],
+  }),
+}, async (broker) => {
+  const daysLeft = async () => Object.fromEntries([...(await broker.get("/metrics")).body.matchAll(/^ringcast_certificate_not_after_seconds\{certificate="(.*)"\} (\d+)$/mg)]
+    .map(([, file, at]) => [file, Math.round((at - Date.now() / 1000) / 86400)]));
+  const told = async (...args) => (await run([...args, "-c", broker.configPath], { env: broker.env })).stdout;
+  assert.deepEqual(await daysLeft(), { [server.path]: 30, [authorities]: 2, [backendCa]: 30 });
+  const soon = /authorities\.pem expires in (2 days|47 hours)/;
+  const checked = await run(["check", broker.configPath]);
+  for (const key of ["tls\\.client_ca", "backend\\.tls_ca"]) assert.match(checked.stderr, new RegExp(`${key}: \\S*${soon.source}: renew it`));
+  assert.doesNotMatch(checked.stderr, /backend-ca\.pem/);
+  assert.match(await told("status"), soon);
+  writeFileSync(authorities, CA);
+  assert.match(await told("reload"), /changed files, read again: \S*authorities\.pem/);
+  assert.deepEqual(await daysLeft(), { [server.path]: 30, [authorities]: 30, [backendCa]: 30 });
+  assert.doesNotMatch(await told("status"), soon);
+});
+
 const stapled = certificate("stapled");
 testBroker("an OCSP response beside the certificate is stapled for those who ask, and reloaded", {
   config: secure({ "tls.certificates": [stapled.path, other.path] }), workers: 2, timeout: 60000,

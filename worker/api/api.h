@@ -140,6 +140,7 @@ struct rc_api_call {
     bool busy;
     struct rc_call_asked asked;
     struct rc_call_asked replied;
+    struct rc_call_asked silent; /* of a list: who could not answer, or did not in time */
     uint64_t affected;
     bool others_done;          /* no more replies of other instances come */
     bool local;                /* other instances were not asked: Redis is away */
@@ -321,6 +322,10 @@ void rc_api_reply(struct rc_api *api, uint32_t asker, const uint8_t *request_id,
 bool rc_api_may_reply(struct rc_api *api);
 /* ask.c: whom the relay asked, or the reply of one of them. */
 void rc_api_gathered(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view);
+/* ask.c: rc_api_call.late of a list: what has come is the answer, which says that it is not all, and which workers were silent. */
+void rc_api_list_late(struct rc_api_call *call);
+/* ask.c: `,"incomplete":true,"silent":[0]`, or nothing when everybody has answered. */
+void rc_api_put_incomplete(struct rc_text *text, const struct rc_api_call *call);
 /* A query's value; `*span` is empty when it is not there. */
 int rc_api_query_text(const struct rc_api_call *call, const char *name, char *out, size_t capacity,
                       struct rc_span *span, struct rc_api_fault *fault);

@@ -231,11 +231,46 @@ static uint32_t ask_gather(const struct rc_api_call *call, struct entry *entries
     return count;
 }
 
+void rc_api_put_incomplete(struct rc_text *text, const struct rc_api_call *call)
+{
+    uint32_t count = 0;
+    if (!call->incomplete) {
+        return;
+    }
+    rc_text_put(text, ",\"incomplete\":true");
+    for (uint32_t i = 0; i < RC_WORKERS_MAX; i++) {
+        if ((call->silent.bits[i / 64] >> (i % 64) & 1) != 0) {
+            rc_text_put(text, "%s%u", count++ == 0 ? ",\"silent\":[" : ",", i);
+        }
+    }
+    rc_text_put(text, count > 0 ? "]" : "");
+}
+
 /* How much of the cluster the answer is about, and its end. */
 static void put_scope(struct rc_text *text, const struct rc_api_call *call)
 {
-    rc_text_put(text, "%s%s}\n", call->local ? ",\"scope\":\"local\"" : "",
-                call->incomplete ? ",\"incomplete\":true" : "");
+    rc_text_put(text, call->local ? ",\"scope\":\"local\"" : "");
+    rc_api_put_incomplete(text, call);
+    rc_text_put(text, "}\n");
+}
+
+void rc_api_list_late(struct rc_api_call *call)
+{
+    struct rc_api_fault fault;
+    if (!call->asked_known) {
+        rc_api_fault(&fault, 504,
+                     "the relay has not answered in time: it hangs, or was just started (ringcast status)");
+        rc_api_fail(call, &fault);
+    } else if (call->busy) {
+        rc_api_fault(&fault, 503, "a worker has too much to do for this: try again");
+        rc_api_fail(call, &fault);
+    } else {
+        for (size_t i = 0; i < RC_ARRAY_COUNT(call->silent.bits); i++) {
+            call->silent.bits[i] |= call->asked.bits[i] & ~call->replied.bits[i];
+        }
+        call->incomplete = true;
+        call->finish(call);
+    }
 }
 
 static void put_channels(struct rc_text *text, const struct rc_api_call *call, struct entry *entries, uint32_t count,
@@ -342,6 +377,7 @@ int rc_api_channels(struct rc_api_call *call, struct rc_api_fault *fault)
     }
     call->listing = true;
     call->finish = finish_channels;
+    call->late = rc_api_list_late;
     return rc_api_ask_workers(call, RC_CALL_CHANNELS, &question, fault);
 }
 
@@ -462,7 +498,12 @@ static void ask_replied(struct rc_api_call *call, const struct rc_envelope_view 
         return;
     }
     call->local |= (head.flags & RC_REPLY_UNCONFIRMED) != 0;
-    call->busy |= (head.flags & RC_REPLY_BUSY) != 0;
+    if ((head.flags & RC_REPLY_BUSY) != 0 && call->late == rc_api_list_late && worker < RC_WORKERS_MAX) {
+        call->silent.bits[worker / 64] |= UINT64_C(1) << (worker % 64);
+        call->incomplete = true;
+    } else {
+        call->busy |= (head.flags & RC_REPLY_BUSY) != 0;
+    }
     call->found |= (head.flags & RC_REPLY_FOUND) != 0;
     if (!call->listing) {
         call->affected += head.count;

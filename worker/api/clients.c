@@ -107,6 +107,7 @@ static int ask_survey(struct rc_api_call *call, enum rc_call_operation operation
     call->listing = true;
     call->order = ask->order;
     call->finish = finish;
+    call->late = rc_api_list_late;
     return rc_api_ask_workers(call, operation, question, fault);
 }
 
@@ -180,10 +181,12 @@ static void finish_clients(struct rc_api_call *call)
     }
     more |= written < count;
     if (by_place && more && written > 0) {
-        rc_text_put(&text, "],\"next\":\"%" PRIx64 "\",\"more\":true}\n", entries[written - 1].head.key);
+        rc_text_put(&text, "],\"next\":\"%" PRIx64 "\",\"more\":true", entries[written - 1].head.key);
     } else {
-        rc_text_put(&text, "],\"next\":null,\"more\":%s}\n", more ? "true" : "false");
+        rc_text_put(&text, "],\"next\":null,\"more\":%s", more ? "true" : "false");
     }
+    rc_api_put_incomplete(&text, call);
+    rc_text_put(&text, "}\n");
     free(entries);
     rc_api_finish(call, &text);
 }
@@ -286,7 +289,9 @@ static void finish_hot(struct rc_api_call *call)
                     channels[i].measured.subscribers, channels[i].measured.rate, channels[i].measured.bytes,
                     channels[i].out_bytes, channels[i].measured.log_bytes, channels[i].measured.behind);
     }
-    rc_text_put(&text, "],\"next\":null,\"more\":%s}\n", more || used > shown ? "true" : "false");
+    rc_text_put(&text, "],\"next\":null,\"more\":%s", more || used > shown ? "true" : "false");
+    rc_api_put_incomplete(&text, call);
+    rc_text_put(&text, "}\n");
     free(entries);
     free(channels);
     rc_api_finish(call, &text);

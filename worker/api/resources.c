@@ -15,6 +15,7 @@
 #include "common/metrics/redis_health.h"
 #include "common/text/json_scan.h"
 #include "common/shm/worker_use.h"
+#include "worker/backend/backend_io.h"
 #include "worker/http/accept.h"
 #include "worker/http/assets.h"
 #include "worker/io/tls.h"
@@ -202,32 +203,70 @@ static void metrics_as_json(struct rc_api *api, struct rc_exchange *exchange)
     rc_text_free(&json);
 }
 
-static void certificate_render(struct rc_exposition *to, const char *file, int64_t not_after_s)
+/* Files of certificates and of authorities, each once: a series has one value, also where several keys name the same file. */
+struct expiries {
+    uint32_t count;
+    struct {
+        const char *file; /* borrowed: of the configuration */
+        int64_t not_after_s;
+    } items[RC_CONFIG_LIST_MAX + RC_CONFIG_BACKENDS_MAX + 3];
+};
+
+/* 0: it has none. Without a file it is the system's affair. */
+static void expiry_add(struct expiries *all, const char *file, int64_t not_after_s)
 {
-    static const char name[] = "ringcast_certificate_not_after_seconds";
-    char label[2 * RC_CONFIG_TEXT_MAX];
-    rc_exposition_series(to, name, "certificate=\"%s\"", rc_exposition_label(label, sizeof(label), file));
-    rc_exposition_put(to, "%lld\n", (long long)not_after_s);
+    uint32_t i = 0;
+    if (file[0] == '\0' || not_after_s == 0) {
+        return;
+    }
+    while (i < all->count && strcmp(all->items[i].file, file) != 0) {
+        i++;
+    }
+    if (i == all->count) {
+        RC_ASSERT(all->count < RC_ARRAY_COUNT(all->items));
+        all->items[all->count].file = file;
+        all->items[all->count++].not_after_s = not_after_s;
+    } else if (not_after_s < all->items[i].not_after_s) {
+        all->items[i].not_after_s = not_after_s;
+    }
 }
 
-/* Of the certificates that this worker has loaded (all have loaded the same), and of the relay's. */
-static void certificates_render(const struct rc_api *api, const struct rc_config *config, struct rc_exposition *to)
+/* Of what this worker has loaded (all have loaded the same), and of the relay's. */
+static void expiries_find(const struct rc_api *api, const struct rc_config *config, struct expiries *all)
 {
     const struct rc_tls *tls = api->clients->io->tls;
     const struct rc_redis_health *redis = &api->clients->control->relay->redis_health;
-    const uint64_t redis_not_after_s = atomic_load_explicit(&redis->certificate_not_after_s, memory_order_relaxed);
-    const uint32_t count = tls == NULL ? 0 : config->tls.certificates.count;
-    if (count == 0 && redis_not_after_s == 0) {
-        return;
+    for (uint32_t i = 0; tls != NULL && i < config->tls.certificates.count; i++) {
+        expiry_add(all, config->tls.certificates.items[i].text, rc_tls_not_after_s(tls, i));
     }
-    rc_exposition_family(
-        to, "ringcast_certificate_not_after_seconds",
-        "When a certificate of tls.certificates, or redis.tls_certificate, expires, in seconds since 1970", "gauge");
-    for (uint32_t i = 0; i < count; i++) {
-        certificate_render(to, config->tls.certificates.items[i].text, rc_tls_not_after_s(tls, i));
+    if (tls != NULL) {
+        expiry_add(all, config->tls.client_ca.text, rc_tls_authorities_not_after_s(tls));
     }
-    if (redis_not_after_s != 0) {
-        certificate_render(to, config->redis.tls_certificate.text, (int64_t)redis_not_after_s);
+    expiry_add(all, config->redis.tls_certificate.text,
+               (int64_t)atomic_load_explicit(&redis->certificate_not_after_s, memory_order_relaxed));
+    expiry_add(all, config->redis.tls_ca.text,
+               (int64_t)atomic_load_explicit(&redis->authorities_not_after_s, memory_order_relaxed));
+    for (uint32_t i = 0; i < config->backend_count; i++) {
+        expiry_add(all, config->backends[i].tls_ca.text,
+                   rc_backends_authorities_not_after_s(api->clients->backends, i));
+    }
+}
+
+static void certificates_render(const struct rc_api *api, const struct rc_config *config, struct rc_exposition *to)
+{
+    static const char name[] = "ringcast_certificate_not_after_seconds";
+    struct expiries all = {0};
+    expiries_find(api, config, &all);
+    if (all.count > 0) {
+        rc_exposition_family(
+            to, name, "When a certificate, or the first authority of a file of them, expires, in seconds since 1970",
+            "gauge");
+    }
+    for (uint32_t i = 0; i < all.count; i++) {
+        char label[2 * RC_CONFIG_TEXT_MAX];
+        rc_exposition_series(to, name, "certificate=\"%s\"",
+                             rc_exposition_label(label, sizeof(label), all.items[i].file));
+        rc_exposition_put(to, "%lld\n", (long long)all.items[i].not_after_s);
     }
 }
 

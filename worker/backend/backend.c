@@ -561,6 +561,13 @@ void rc_backends_leave(struct rc_backends *backends)
     }
 }
 
+int64_t rc_backends_authorities_not_after_s(const struct rc_backends *backends, uint32_t backend)
+{
+    return backend < backends->count && backends->current[backend] != NULL
+               ? rc_tls_authorities_not_after_of(backends->current[backend]->tls)
+               : 0;
+}
+
 /* --- asking --- */
 
 void rc_backend_next_id(struct rc_backends *backends, char id[RC_BACKEND_ID_MAX])

@@ -32,5 +32,8 @@ bool rc_backends_busy(const struct rc_backends *backends);
 bool rc_backends_hinder(const struct rc_backends *backends);
 /* All others are forgotten, their waiters are told nothing. */
 void rc_backends_leave(struct rc_backends *backends);
+/* When the first of the authorities of the backend of that index in config->backends expires, in seconds since 1970; 0: it has none. Where
+ * tls_ca is empty these are the system's. */
+int64_t rc_backends_authorities_not_after_s(const struct rc_backends *backends, uint32_t backend);
 
 #endif

@@ -205,8 +205,14 @@ function showStats(stats, health, redis) {
   status(health.healthy ? "good" : "wait", health.healthy ? "serving" : health.status);
 }
 
+/* Of an answer that is not all: whose part is missing. */
+function missing({ incomplete, silent }) {
+  if (!incomplete) return "";
+  return (silent ? "worker " + silent.join(", ") + " does not answer" : "another instance does not answer") + ": what is there is missing here";
+}
+
 async function showChannels() {
-  const { channels, more } = await ask("api/channels?" + new URLSearchParams({ sort: byId("channels-sort").value, limit: "15" }));
+  const { channels, more, ...rest } = await ask("api/channels?" + new URLSearchParams({ sort: byId("channels-sort").value, limit: "15" }));
   fill("channels", [
     ["channel", (row) => row.channel, "name"],
     ["subscribers", (row) => compact(row.subscribers), "number"],
@@ -216,7 +222,7 @@ async function showChannels() {
     ["kept", (row) => bytes(row.log_bytes), "number"],
     ["behind", (row) => compact(row.behind), "number"],
   ], channels, "no channel has subscribers");
-  note("channels-note", more ? "there are more" : "");
+  note("channels-note", missing(rest) || (more ? "there are more" : ""), missing(rest) ? "bad" : "");
 }
 
 function dropButton(row) {
@@ -237,7 +243,7 @@ function dropButton(row) {
 }
 
 async function showClients() {
-  const { clients, more } = await ask("api/clients?" + clientsAsked);
+  const { clients, more, ...rest } = await ask("api/clients?" + clientsAsked);
   fill("clients", [
     ["client", (row) => row.client, "name"],
     ["user", (row) => row.user ?? "–", "name"],
@@ -252,6 +258,7 @@ async function showClients() {
     ["", dropButton],
   ], clients, "nobody, so asked");
   byId("clients").dataset.more = String(Boolean(more));
+  byId("clients-missing").textContent = missing(rest);
 }
 
 /* What holds nothing is left out. */

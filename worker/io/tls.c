@@ -278,6 +278,11 @@ int64_t rc_tls_not_after_s(const struct rc_tls *tls, uint32_t index)
     return index < tls->count ? rc_tls_not_after_of(SSL_CTX_get0_certificate(tls->contexts[index])) : 0;
 }
 
+int64_t rc_tls_authorities_not_after_s(const struct rc_tls *tls)
+{
+    return tls->count > 0 ? rc_tls_authorities_not_after_of(tls->contexts[0]) : 0; /* all have the same */
+}
+
 struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls)
 {
     struct rc_tls_conn *conn = conn_new(tls, tls->contexts[0]);

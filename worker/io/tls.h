@@ -40,6 +40,8 @@ int rc_tls_reload(struct rc_tls *tls, const struct rc_config_tls *config, const 
 
 /* When the certificate of this place in tls.certificates expires, in seconds since 1970 (RFC 5280 4.1.2.5: notAfter); 0: there is none. */
 int64_t rc_tls_not_after_s(const struct rc_tls *tls, uint32_t index);
+/* The same of the first of the authorities of tls.client_ca that does. */
+int64_t rc_tls_authorities_not_after_s(const struct rc_tls *tls);
 
 /* A connection that has sent nothing yet. NULL: no memory. It keeps what it needs of `tls`. */
 struct rc_tls_conn *rc_tls_accept(struct rc_tls *tls);

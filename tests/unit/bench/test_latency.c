@@ -69,3 +69,22 @@ Test(bench_latency, merging_equals_counting_together)
         cr_assert_eq(rc_bench_latency_quantile(&merged, q), rc_bench_latency_quantile(&both, q));
     }
 }
+
+Test(bench_latency, what_came_since_is_all_less_what_was_there)
+{
+    static struct rc_bench_latency before, all;
+    for (uint64_t i = 1; i <= 100; i++) {
+        rc_bench_latency_add(&before, 1000);
+        rc_bench_latency_add(&all, 1000);
+    }
+    for (uint64_t i = 1; i <= 10; i++) {
+        rc_bench_latency_add(&all, i * 1000000);
+    }
+    rc_bench_latency_since(&before, &all);
+    cr_expect_eq(before.count, 10);
+    cr_expect_eq(before.sum_ns, 55000000);
+    cr_expect_float_eq((double)rc_bench_latency_quantile(&before, 0.5), 5e6, 1e5);
+    cr_expect_eq(rc_bench_latency_quantile(&before, 1), 10000000);
+    rc_bench_latency_since(&all, &all);
+    cr_expect_eq(rc_bench_latency_quantile(&all, 0.99), 0, "nothing came");
+}

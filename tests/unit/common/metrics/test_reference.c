@@ -64,8 +64,8 @@ static const char beside[] =
     "\n## Beside the table\n\nProcesses, limits, and what is counted by names of the configuration: `common/metrics/instance.c`. Those that begin with\n"
     "`ringcast_backend_` and `ringcast_bridge_` are there with `[[backend]]` and `[[bridge]]` tables, those that begin with `ringcast_link_url_` with\n"
     "`socketio.link`: of each `url` of its table, and `dial`: all processes that dial; `ringcast_event_rows_total` with `[[event]]` tables (labels `row`, its\n"
-    "place in the file, `nsp`, `on` and `result`: `done`, or the guard that refused). With `tls.certificates` or\n"
-    "`redis.tls_certificate` there is `ringcast_certificate_not_after_seconds`: when a certificate expires, in seconds since 1970.\n\n| name | type | |\n|---|---|---|\n";
+    "place in the file, `nsp`, `on` and `result`: `done`, or the guard that refused). With certificates, or\n"
+    "files of authorities (`client_ca`, `tls_ca`), there is `ringcast_certificate_not_after_seconds`: when they expire, in seconds since 1970.\n\n| name | type | |\n|---|---|---|\n";
 
 static const char *by_whom(size_t row)
 {
