@@ -1,7 +1,8 @@
 // Connection state recovery of Socket.IO on another host than the one that was left: real clients, several brokers, one Redis or a Cluster.
 import assert from "node:assert/strict";
+import { KINDS, startNode } from "./lib/member_kinds.mjs";
 import { Member, ROWS } from "./lib/recovery.mjs";
-import { redisHealth, startCluster, testRedis } from "./lib/redis.mjs";
+import { redisHealth, startBrokers, startCluster, startRedisAndWire, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
 const options = (config = {}, more = {}) => ({ brokers: 2, timeout: 90000, config: { "socketio.path": "/socket.io/", "socketio.recovery": "1m", event: ROWS, ...config }, ...more });
@@ -93,6 +94,42 @@ for (const history of [0, 200]) {
     });
   });
 }
+
+const streams = options({ "socketio.adapter": "streams" }, { brokers: 1 });
+testRedis("what a Node server says by a stream, which the host that is left reads later than the other one", streams, async ({ brokers: [to], redis: { port } }) => {
+  const redis = await startRedisAndWire();
+  redis.wire.lead(port);
+  const node = await startNode(KINDS.streams, { url: `redis://127.0.0.1:${port}` });
+  const brokers = [];
+  try {
+    const [from] = await startBrokers(1, redis.wire.url, { config: { ...streams.config, "server.instance_id": "behind" } });
+    brokers.push(from);
+    await meet([from, to], async ({ watchers, one, id }) => {
+      await watchers[1].ask("join", "lobby");
+      const said = (all, n) => all.some(([event, first]) => event === "said" && first === n);
+      for (let round = 0, n = 0; round < 3; round++) {
+        node.io.to("lobby").emit("said", ++n);
+        await one.hears((all) => said(all, n), "it hears the Node server");
+        goesTo(one, from);
+        await one.breaks(round === 0 ? watchers[0] : undefined);
+        if (round > 0) assert.deepEqual(await one.comesBack(), { id, recovered: true });
+        if (round > 0) await one.breaks();
+        redis.wire.narrow(2000); // some 40 KB a second
+        for (const last = n + 20; n < last; ) node.io.to("lobby").emit("said", ++n, "x".repeat(700));
+        await watchers[1].hears((all) => said(all, n), "the other host has read all");
+        goesTo(one, to);
+        assert.deepEqual(await one.comesBack(), { id, recovered: true }, `round ${round}`);
+        redis.wire.narrow(Infinity);
+        await one.hears((all) => said(all, n), "the last one");
+      }
+      assert.deepEqual(one.heard.filter(([event]) => event === "said").map(([, n]) => n), numbers(1, 63));
+    });
+  } finally {
+    for (const broker of brokers) await broker.destroy();
+    await node.stop();
+    await redis.destroy();
+  }
+});
 
 testRedis("its id leads to it from every host, wherever it is", options({}, { brokers: 3 }), async ({ brokers }) => {
   await meet(brokers, async ({ watchers, one, id }) => {
