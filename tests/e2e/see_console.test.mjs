@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
-import { BIN_DIR, until, within } from "./lib/util.mjs";
+import { BIN_DIR, ROOT, until, within } from "./lib/util.mjs";
 
 const config = { "debug.user_query": "user", namespace: [{ name: "closed", subscribe: "none", publish: "none" }] };
 
@@ -165,6 +165,20 @@ testBroker("every command has --help with exit codes, and --json but for the one
   assert.ok(!refused.ok && refused.lines.length > 0, JSON.stringify(refused));
   const stopped = await json(["stop", "--now", ...file]);
   assert.ok(stopped.ok && stopped.lines.at(-1) === "ended", JSON.stringify(stopped));
+});
+
+testBroker("a file that is wrong by now does not hide the broker that runs with an earlier one", { config: { "server.control_socket": "" } }, async (broker) => {
+  broker.writeConfig({ ...broker.config, "limits.max_channels": "many" });
+  const { code, stdout, stderr } = await run(["status", "-c", broker.configPath], { env: broker.env });
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /max_channels: expected/);
+  assert.match(stderr, /looking for the broker that runs with an earlier/);
+  assert.match(stdout, /^ringcast \S+, instance test, running/);
+  broker.writeConfig(broker.config);
+  // Where there is none it stays a wrong configuration.
+  const nowhere = await run(["status", "-c", join(ROOT, "Makefile")], { env: broker.env });
+  assert.equal(nowhere.code, 2);
+  assert.match(nowhere.stderr, /no running broker found that runs with/);
 });
 
 /* Has the process a socket open, but for its standard ones (pipes of Node are sockets)? Between two requests `ringcast top` has none. */
