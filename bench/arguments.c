@@ -81,6 +81,9 @@ static const struct option_row rows[] = {
     {"--cpu", KIND_CPU, AT(cpu), 0, 1023, "N|none", "CPU of the client processes (default: 1 if there is one)"},
     {"--server-cpu", KIND_CPU, AT(server_cpu), 0, 1023, "N|none", "CPU of floor servers (default 0)"},
     {"--repeat", KIND_COUNT, AT(repeat), 1, 99, "N", "runs; the table gives medians (default 1; compare-floor 3)"},
+    {"--missed", KIND_COUNT, AT(missed), 1, 1000000, "N", "recover: messages that each has missed (default 50)"},
+    {"--calm", KIND_COUNT, AT(calm), 0, 19000, "N",
+     "recover: others, who are there, and whose latency is told for before and meanwhile (default 1000)"},
     {"--surge", KIND_RATE, AT(surge), 1, 1e6, "FACTOR",
      "open loop: multiply the rate for a while, and say how long the recovery takes"},
     {"--surge-at", KIND_TIME, AT(surge_at_s), 0, 864000, "S", "when, in measured time (default 2s)"},
@@ -110,6 +113,7 @@ static const struct option_row rows[] = {
      "open loop: subscribers whose connection the server ends come back"},
     {"--deflate", KIND_FLAG, AT(deflate), 0, 0, NULL,
      "have the server compress (permessage-deflate without context takeover); what is published is not compressed"},
+    {"--book", KIND_FLAG, AT(book), 0, 0, NULL, "payloads are order books, of which each message changes four levels"},
     {"--mask-random", KIND_FLAG, AT(mask_random), 0, 0, NULL, "mask frames with random keys instead of zero"},
     {"--poll-idle", KIND_FLAG, AT(poll_idle), 0, 0, NULL,
      "wait with one-shot polls, which takes the client's kernel less memory (idle: always)"},
@@ -320,6 +324,8 @@ static void set_defaults(struct rc_bench_options *options)
         .churn_rate = 1000,
         .churn_stay_s = 0.1,
         .slow_share = 0.1,
+        .missed = 50,
+        .calm = 1000,
         .duration_s = 5,
         .surge = 1,
         .surge_at_s = 2,
@@ -345,6 +351,12 @@ static void set_defaults(struct rc_bench_options *options)
         options->connections = 1;
     } else if (strcmp(options->scenario, "storm") == 0) {
         options->duration_s = 10;
+    } else if (strcmp(options->scenario, "recover") == 0) {
+        options->connections = 20000;
+        options->channels = 400;
+        options->connect_window = 1024;
+        options->warmup_s = 3;
+        options->drain_s = 60;
     } else if (strcmp(options->scenario, "rooms") == 0) {
         options->connections = 5000;
         options->channels = 500;
@@ -376,7 +388,7 @@ static void set_loop(struct rc_bench_options *options)
     } else if (scenario->members) {
         options->window = options->channels; /* one in each room */
     } else if (scenario->open_loop_only) {
-        options->rate = strcmp(options->scenario, "storm") == 0 ? 10 : 100;
+        options->rate = strcmp(options->scenario, "storm") == 0 || scenario->returns ? 10 : 100;
     } else if (scenario->publishes) {
         options->window = 2;
     }

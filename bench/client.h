@@ -9,6 +9,7 @@
 #ifndef RC_BENCH_CLIENT_H
 #define RC_BENCH_CLIENT_H
 
+#include "bench/delta.h"
 #include "bench/inflate.h"
 #include "bench/plan.h"
 
@@ -115,6 +116,7 @@ struct rc_bench_client {
     struct rc_bench_polling *polling; /* owned; NULL where nobody polls */
 
     struct rc_bench_inflate inflate;
+    struct rc_bench_delta delta;
     struct rc_bench_carry *carries;
     uint32_t carry_count;
     uint32_t carry_free; /* index + 1 */

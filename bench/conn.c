@@ -388,6 +388,7 @@ static void begin_close(struct rc_bench_client *client, uint32_t slot)
         rc_bench_count(&client->tally->open, (uint64_t)-1);
     }
     rc_bench_receive_forget(client, slot);
+    rc_bench_delta_forget(&client->delta, slot);
     rc_bench_tls_forget(client, slot);
     const uint16_t old = conn->generation++;
     conn->state = RC_BENCH_CONN_CLOSING;

@@ -55,6 +55,8 @@ struct rc_bench_options {
     double think_s;    /* closed loop: mean of the pause before a message's successor */
     double churn_rate; /* connections a second that come and go */
     double churn_stay_s;
+    uint32_t missed;        /* recover: messages of each */
+    uint32_t calm;          /* recover: others, who are there already */
     double slow_share;      /* 0..1 of the subscribers */
     double slow_interval_s; /* between two reads of a slow one; 0: never reads */
     double surge;           /* factor on the rate for a while; 1: none */
@@ -84,6 +86,7 @@ struct rc_bench_options {
     bool reconnect; /* subscribers that the server ends come back */
     bool deflate;   /* permessage-deflate towards the client */
     bool mask_random;
+    bool book;
     bool poll_idle; /* one-shot polls instead of armed receives */
     bool quiet;
 };

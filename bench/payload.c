@@ -3,6 +3,7 @@
 
 #include "common/base/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define PATTERN_PERIOD 64u
@@ -48,6 +49,48 @@ static uint32_t check_of(const struct rc_bench_payload *payload)
     return (uint32_t)(mixed >> 40);
 }
 
+/* --- books ------------------------------------------------------------------------------------------------------------ */
+
+#define BOOK_MARK '#'      /* not in the pattern */
+#define LEVEL_BYTES 32u    /* "price quantity;" with what others say of a level */
+#define LEVELS_IN_STEP 16u /* every so manieth level changes with a number */
+
+/* Level `level` as it is behind number `sequence`: its price stays, its quantity is of the last number that changed it. */
+static void level_write(char out[LEVEL_BYTES], uint32_t level, uint32_t sequence)
+{
+    const uint32_t since = (sequence - level) % LEVELS_IN_STEP;
+    const uint32_t changed = sequence >= since ? sequence - since + 1 : 0;
+    uint64_t mixed = ((uint64_t)level << 32 | changed) * UINT64_C(0x9e3779b97f4a7c15);
+    mixed ^= mixed >> 31;
+    char text[64]; /* numbers are within their digits */
+    snprintf(text, sizeof(text), "%c%06u.%02u %08u n%05u sd=%u;", BOOK_MARK, 64000 + level * 7, level % 100,
+             (uint32_t)(mixed % 100000000), (uint32_t)(mixed >> 40) % 100000, level % 2);
+    memcpy(out, text, LEVEL_BYTES);
+}
+
+static void book_write(char *out, size_t bytes, uint32_t sequence)
+{
+    char level[LEVEL_BYTES];
+    for (size_t at = 0; at < bytes; at += LEVEL_BYTES) {
+        level_write(level, (uint32_t)(at / LEVEL_BYTES), sequence);
+        memcpy(out + at, level, bytes - at < LEVEL_BYTES ? bytes - at : LEVEL_BYTES);
+    }
+}
+
+static bool book_is(const char *text, size_t bytes, uint32_t sequence)
+{
+    char level[LEVEL_BYTES];
+    for (size_t at = 0; at < bytes; at += LEVEL_BYTES) {
+        level_write(level, (uint32_t)(at / LEVEL_BYTES), sequence);
+        if (memcmp(text + at, level, bytes - at < LEVEL_BYTES ? bytes - at : LEVEL_BYTES) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- payloads --------------------------------------------------------------------------------------------------------- */
+
 void rc_bench_payload_write(char *out, size_t bytes, const struct rc_bench_payload *payload)
 {
     RC_ASSERT(bytes >= RC_BENCH_PAYLOAD_BYTES_MIN && payload->stream <= RC_BENCH_STREAM_MAX &&
@@ -61,6 +104,10 @@ void rc_bench_payload_write(char *out, size_t bytes, const struct rc_bench_paylo
     for (unsigned i = 0; i < 4; i++) {
         const uint64_t text = hex_of(words[i]);
         memcpy(out + i * 8, &text, 8);
+    }
+    if (payload->book) {
+        book_write(out + RC_BENCH_PAYLOAD_BYTES_MIN, bytes - RC_BENCH_PAYLOAD_BYTES_MIN, payload->sequence);
+        return;
     }
     const char *const start = pattern + payload->sequence % PATTERN_PERIOD;
     for (size_t at = RC_BENCH_PAYLOAD_BYTES_MIN; at < bytes; at += PATTERN_CHUNK) {
@@ -84,6 +131,10 @@ bool rc_bench_payload_read(const char *text, size_t text_bytes, size_t bytes, st
     payload->scheduled_ns = (uint64_t)(words[1] & 0xff) << 40 | (uint64_t)words[2] << 8 | words[3] >> 24;
     if ((words[3] & 0xffffff) != check_of(payload)) {
         return false;
+    }
+    payload->book = bytes > RC_BENCH_PAYLOAD_BYTES_MIN && text[RC_BENCH_PAYLOAD_BYTES_MIN] == BOOK_MARK;
+    if (payload->book) {
+        return book_is(text + RC_BENCH_PAYLOAD_BYTES_MIN, bytes - RC_BENCH_PAYLOAD_BYTES_MIN, payload->sequence);
     }
     const char *const start = pattern + payload->sequence % PATTERN_PERIOD;
     for (size_t at = RC_BENCH_PAYLOAD_BYTES_MIN; at < bytes; at += PATTERN_CHUNK) {

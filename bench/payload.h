@@ -8,7 +8,8 @@
  *             6   8 hex digits   sequence, from 0
  *            14  12 hex digits   scheduled send time, ns since the run's time base
  *            26   6 hex digits   check of the three
- *            32   padding        a fixed pattern that starts at a place given by the sequence
+ *            32   padding        a fixed pattern that starts at a place given by the sequence, or the levels of an order book,
+ *                                behind BOOK_MARK, of which each number changes four out of 64
  *
  * The padding is compared byte for byte, so a corrupted, cut or mixed-up payload is always seen. Pure functions.
  */
@@ -28,6 +29,7 @@ struct rc_bench_payload {
     uint32_t stream;
     uint32_t sequence;
     uint64_t scheduled_ns; /* since the run's time base, below 2^48 (78 hours) */
+    bool book;             /* its padding is a book */
 };
 
 /* Writes exactly `bytes` (RC_BENCH_PAYLOAD_BYTES_MIN..MAX) characters, no terminator. */

@@ -31,11 +31,13 @@ struct rc_bench_plan {
     uint32_t subscribers; /* connections that receive, over all processes; for most scenarios all there are */
     uint32_t send_bytes;  /* what a connection may have under way to the server; 0: little */
     uint32_t restless;    /* those of them that come and go (churn) */
+    uint32_t calm;        /* the first so many of them are process 0's, all others the other processes' (recover) */
     uint32_t publishers;  /* connections that only publish */
     uint32_t channels;
     uint32_t streams; /* max(channels, publishers); stream s is publisher s % publishers on channel s % channels */
     uint32_t streams_per_channel; /* at most */
     uint32_t window_slots; /* 0 in an open loop: numbers of a stream told apart, see rc_bench_plan_window_slots() */
+    bool returns;          /* see calm */
     bool members;          /* subscriber s publishes stream s, over its own connection */
 };
 
@@ -53,6 +55,10 @@ static inline uint32_t rc_bench_plan_window_slots(uint32_t window, uint32_t stre
 /* Subscribers [first, first + count) belong to a process. */
 static inline uint32_t rc_bench_plan_first(const struct rc_bench_plan *plan, uint32_t process)
 {
+    if (plan->returns && process > 0) {
+        const uint64_t others = plan->subscribers - plan->calm;
+        return plan->calm + (uint32_t)(others * (process - 1) / (plan->processes - 1));
+    }
     return (uint32_t)((uint64_t)plan->subscribers * process / plan->processes);
 }
 
@@ -96,6 +102,7 @@ struct rc_bench_tally {
     _Atomic uint64_t receives;   /* receive completions: about what the server's sends were */
     _Atomic uint64_t bytes;
     _Atomic uint64_t inflated;      /* messages that came compressed */
+    _Atomic uint64_t deltas;        /* messages that came as deltas */
     _Atomic uint64_t sent_segments; /* about what this process's own sends were on the loopback */
     _Atomic uint64_t pings;
     _Atomic uint64_t lost;    /* known at the end */
@@ -117,6 +124,7 @@ struct rc_bench_tally {
     _Atomic uint64_t blocked_ns;       /* time a publisher could not send because the server did not read */
     char error[RC_BENCH_ERROR_MAX];    /* the first thing that went wrong; readable once the process has ended */
     struct rc_bench_latency latency;   /* scheduled time to delivery, within the measured time */
+    struct rc_bench_latency before;    /* recover: of those before it */
     struct rc_bench_latency handshake; /* connect to joined */
 };
 
@@ -134,8 +142,9 @@ struct rc_bench_shared {
     struct rc_bench_tally *tallies;    /* [processes] */
     _Atomic uint32_t *sequences;       /* [streams]: next number, written by process 0 */
     _Atomic uint32_t *left;            /* [streams * window_slots]: processes that have completed a number */
-    char (
-        *names)[RC_BENCH_NAME_MAX]; /* [subscribers] client ids, written by the process that has them; NULL if unused */
+    /* [subscribers] client ids, written by the process that has them; recover: [channels] the places of their histories, by
+     * process 0; NULL if unused */
+    char (*names)[RC_BENCH_NAME_MAX];
 };
 
 static inline void rc_bench_count(_Atomic uint64_t *counter, uint64_t n)

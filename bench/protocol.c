@@ -75,7 +75,42 @@ static enum rc_bench_verdict native_judge(enum rc_bench_role role, uint8_t step,
     if (starts_with(text, "{\"type\":\"gap\"")) {
         return RC_BENCH_GAP;
     }
+    if (starts_with(text, "{\"type\":\"published\"")) {
+        return RC_BENCH_ANSWER;
+    }
     return starts_with(text, "{\"type\":\"error\"") ? RC_BENCH_REFUSED : RC_BENCH_IGNORED;
+}
+
+/* The same with deltas. */
+static size_t delta_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    (void)step;
+    return role == RC_BENCH_SUBSCRIBER ? request_put(out, "{\"type\":\"subscribe\",\"channel\":\"", channel,
+                                                     "\",\"delta\":\"fossil\",\"id\":1}")
+                                       : 0;
+}
+
+/* From its opening quote on. The string is the message's last member. */
+static bool string_at(struct rc_span text, const char *marker, struct rc_span *found)
+{
+    const uint8_t *const at = memmem(text.bytes, text.count, marker, strlen(marker));
+    if (at != NULL) {
+        const size_t before = (size_t)(at - text.bytes) + strlen(marker) - 1;
+        *found = rc_span_of(text.bytes + before, text.count - before - 1);
+    }
+    return at != NULL;
+}
+
+static enum rc_bench_verdict delta_judge(enum rc_bench_role role, uint8_t step, struct rc_span text,
+                                         size_t payload_bytes, struct rc_span *found)
+{
+    if (starts_with(text, "{\"type\":\"message\"") && string_at(text, ",\"full\":\"", found)) {
+        return RC_BENCH_FULL;
+    }
+    if (starts_with(text, "{\"type\":\"message\"") && string_at(text, ",\"delta\":\"", found)) {
+        return RC_BENCH_DELTA;
+    }
+    return native_judge(role, step, text, payload_bytes, found);
 }
 
 static size_t native_before(char *out, bool direct, const char *name, size_t payload_bytes, const char *host)
@@ -89,6 +124,32 @@ static size_t native_before(char *out, bool direct, const char *name, size_t pay
 static size_t native_after(char *out)
 {
     return request_put(out, "\"}", "", "");
+}
+
+/* --- ringcast's server-sent events: one request each, publishers are native ------------------------------------------- */
+
+static size_t sse_join(char *out, enum rc_bench_role role, uint8_t step, const char *channel)
+{
+    (void)step;
+    return role == RC_BENCH_PUBLISHER ? 0
+                                      : request_put(out, "GET /sse?channel=", channel,
+                                                    " HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n");
+}
+
+/* An event, without the empty line behind it; first the head of the answer. */
+static enum rc_bench_verdict sse_judge(enum rc_bench_role role, uint8_t step, struct rc_span text, size_t payload_bytes,
+                                       struct rc_span *found)
+{
+    if (role == RC_BENCH_PUBLISHER) {
+        return native_judge(role, step, text, payload_bytes, found);
+    }
+    if (starts_with(text, "HTTP/1.1 ")) {
+        return starts_with(text, "HTTP/1.1 200 ") ? RC_BENCH_STEP : RC_BENCH_REFUSED;
+    }
+    if (string_after(text, "\"data\":\"", 2, payload_bytes, found)) {
+        return RC_BENCH_PAYLOAD;
+    }
+    return starts_with(text, "event: gap\n") ? RC_BENCH_GAP : RC_BENCH_IGNORED;
 }
 
 /* --- servers whose messages are the payload itself: echo, broadcast, raw, floor, tcp --------------------------------- */
@@ -333,6 +394,30 @@ static const struct rc_bench_protocol protocols[] = {
         .direct = true,
         .join = native_join,
         .judge = native_judge,
+        .before = native_before,
+        .after = native_after,
+    },
+    {
+        .name = "ringcast-delta",
+        .help = "the same, whose subscribers ask for deltas; every message is made of its base and checked",
+        .paths = {"/ws", "/ws", "/ws"},
+        .framing = ALL_WS,
+        .steps = {1, 1, 1},
+        .channels = true,
+        .join = delta_join,
+        .judge = delta_judge,
+        .before = native_before,
+        .after = native_after,
+    },
+    {
+        .name = "ringcast-sse",
+        .help = "the same, whose subscribers are server-sent events on /sse",
+        .paths = {"/sse", "/sse", "/ws"},
+        .framing = {RC_BENCH_FRAMING_SSE, RC_BENCH_FRAMING_SSE, RC_BENCH_FRAMING_WS},
+        .steps = {1, 1, 1},
+        .channels = true,
+        .join = sse_join,
+        .judge = sse_judge,
         .before = native_before,
         .after = native_after,
     },

@@ -31,6 +31,7 @@ enum rc_bench_framing {
     RC_BENCH_FRAMING_HTTP,    /* requests on a kept-alive connection; only answers that refuse are looked at */
     RC_BENCH_FRAMING_FIXED,   /* no handshake; every payload's length is known */
     RC_BENCH_FRAMING_POLLING, /* Engine.IO's (bench/polling.h) */
+    RC_BENCH_FRAMING_SSE,     /* a request whose answer is a stream of events */
     RC_BENCH_FRAMING_RESP,    /* Redis: https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 };
 
@@ -38,7 +39,10 @@ enum rc_bench_verdict {
     RC_BENCH_IGNORED,
     RC_BENCH_STEP,    /* the answer that the current step waits for; for a target `found` is its client id */
     RC_BENCH_PAYLOAD, /* a delivery: `found` is its payload */
+    RC_BENCH_FULL,    /* a delivery that is the base of the next: `found` is its text as a string, with the quotes */
+    RC_BENCH_DELTA,   /* a delivery as what it is more than the one before: `found` likewise */
     RC_BENCH_REPLY,   /* must be answered with the text in `found` (a protocol's own ping) */
+    RC_BENCH_ANSWER,  /* of a publish that asked for one */
     RC_BENCH_GAP,     /* the server says that it left something out */
     RC_BENCH_REFUSED, /* the server says that something went wrong */
 };

@@ -105,7 +105,9 @@ void rc_bench_receive_join(struct rc_bench_client *client, uint32_t slot)
     rc_bench_client_channel_name(client, (conn->channel + repeated) % client->plan->channels, name);
     char text[RC_BENCH_JOIN_BYTES_MAX];
     const uint8_t step = (uint8_t)(conn->step < own ? conn->step : own - 1);
-    const size_t bytes = client->protocol->join(text, (enum rc_bench_role)conn->role, step, name);
+    const size_t bytes = client->scenario->join != NULL
+                             ? client->scenario->join(client, slot, text)
+                             : client->protocol->join(text, (enum rc_bench_role)conn->role, step, name);
     if (bytes > 0) {
         rc_bench_client_send(client, slot, rc_span_of(text, bytes));
     }
@@ -170,6 +172,30 @@ static int take_answer(struct rc_bench_client *client, uint32_t slot, const uint
 
 /* --- messages --------------------------------------------------------------------------------------------------------- */
 
+static void answer_tell(struct rc_bench_client *client, uint32_t slot, struct rc_span text)
+{
+    if (client->scenario->answer != NULL) {
+        client->scenario->answer(client, slot, text);
+    }
+}
+
+/* A message of a stream of deltas: its JSON text is the payload in quotes. */
+static void take_delta(struct rc_bench_client *client, uint32_t slot, struct rc_span string, bool whole,
+                       uint64_t now_ns)
+{
+    struct rc_span text;
+    if (rc_bench_delta_take(&client->delta, slot, client->slots, string, whole, &text) != 0 || text.count < 2) {
+        rc_bench_count(&client->tally->corrupted, 1);
+        rc_bench_client_note(client, "a delta cannot be applied: %.*s", (int)(string.count < 100 ? string.count : 100),
+                             (const char *)string.bytes);
+        return;
+    }
+    rc_bench_count(&client->tally->deltas, whole ? 0 : 1);
+    if (client->scenario->payload != NULL) {
+        client->scenario->payload(client, slot, rc_span_of(text.bytes + 1, text.count - 2), now_ns);
+    }
+}
+
 void rc_bench_receive_message(struct rc_bench_client *client, uint32_t slot, struct rc_span text, uint64_t now_ns)
 {
     const struct rc_bench_conn *const conn = &client->conns[slot];
@@ -183,10 +209,20 @@ void rc_bench_receive_message(struct rc_bench_client *client, uint32_t slot, str
             client->scenario->payload(client, slot, found, now_ns);
         }
         break;
+    case RC_BENCH_FULL:
+        take_delta(client, slot, found, true, now_ns);
+        break;
+    case RC_BENCH_DELTA:
+        take_delta(client, slot, found, false, now_ns);
+        break;
     case RC_BENCH_STEP:
         if (conn->state == RC_BENCH_CONN_JOINING) {
+            answer_tell(client, slot, text);
             step_done(client, slot, found);
         }
+        break;
+    case RC_BENCH_ANSWER:
+        answer_tell(client, slot, text);
         break;
     case RC_BENCH_REPLY:
         rc_bench_count(&client->tally->pings, 1);
@@ -366,6 +402,23 @@ static int take_resp(struct rc_bench_client *client, uint32_t slot, const uint8_
     return whole;
 }
 
+/* The head of the answer, then events, up to an empty line. */
+static int take_sse(struct rc_bench_client *client, uint32_t slot, const uint8_t *bytes, uint32_t count,
+                    uint64_t now_ns)
+{
+    const bool head = client->conns[slot].state == RC_BENCH_CONN_JOINING;
+    const struct rc_span end = head ? RC_SPAN("\r\n\r\n") : RC_SPAN("\n\n");
+    const uint8_t *const at = memmem(bytes, count, end.bytes, end.count);
+    if (at == NULL) {
+        return 0;
+    }
+    rc_bench_receive_message(client, slot, rc_span_of(bytes, (size_t)(at - bytes)), now_ns);
+    if (head && client->conns[slot].state == RC_BENCH_CONN_JOINING) {
+        rc_bench_conn_ended(client, slot); /* refused */
+    }
+    return (int)(at - bytes) + (int)end.count;
+}
+
 /* Answers to requests: only what refuses matters, and refusals are short enough to begin a receive. */
 static int take_http(struct rc_bench_client *client, const uint8_t *bytes, uint32_t count)
 {
@@ -395,6 +448,8 @@ static int take_all(struct rc_bench_client *client, uint32_t slot, const uint8_t
             took = take_fixed(client, slot, bytes + at, count - at, now_ns);
         } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_RESP) {
             took = take_resp(client, slot, bytes + at, count - at, now_ns);
+        } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_SSE) {
+            took = take_sse(client, slot, bytes + at, count - at, now_ns);
         } else if (client->protocol->framing[conn->role] == RC_BENCH_FRAMING_POLLING) {
             took = rc_bench_polling_take(client, slot, bytes + at, count - at, now_ns);
         } else {

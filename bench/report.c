@@ -103,6 +103,7 @@ VALUE(v_per_send,
 VALUE(v_coalesced,
       has_traffic(result) && !name_is(result, "connect") ? rate_per(DELIVERIES, (double)result->receives) : NAN)
 VALUE(v_inflated, result->inflated > 0 ? 100 * rate_per((double)result->inflated, DELIVERIES) : NAN)
+VALUE(v_deltas, result->deltas > 0 ? 100 * rate_per((double)result->deltas, DELIVERIES) : NAN)
 VALUE(v_bytes_each,
       has_traffic(result) && !name_is(result, "connect") ? rate_per((double)result->bytes, DELIVERIES) : NAN)
 VALUE(v_p50, QUANTILE(latency, 0.5))
@@ -111,6 +112,8 @@ VALUE(v_p99, QUANTILE(latency, 0.99))
 VALUE(v_p999, QUANTILE(latency, 0.999))
 VALUE(v_max, result->latency.count > 0 ? (double)result->latency.max_ns : NAN)
 VALUE(v_mean, result->latency.count > 0 ? rc_bench_latency_mean(&result->latency) : NAN)
+VALUE(v_before_p50, QUANTILE(before, 0.5))
+VALUE(v_before_p99, QUANTILE(before, 0.99))
 VALUE(v_shake_p50, QUANTILE(handshake, 0.5))
 VALUE(v_shake_p99, QUANTILE(handshake, 0.99))
 VALUE(v_shake_max, result->handshake.count > 0 ? (double)result->handshake.max_ns : NAN)
@@ -165,6 +168,8 @@ static const struct row rows[] = {
     {"latency_p999_ns", "latency p99.9", UNIT_TIME, v_p999},
     {"latency_max_ns", "latency max", UNIT_TIME, v_max},
     {"latency_mean_ns", "latency mean", UNIT_TIME, v_mean},
+    {"before_p50_ns", "  p50 before they came", UNIT_TIME, v_before_p50},
+    {"before_p99_ns", "  p99 before they came", UNIT_TIME, v_before_p99},
     {"server_cpu_ns_per_delivery", "server CPU per delivery, ns", UNIT_NS, v_cpu},
     {"part_cpu_ns_per_delivery", "  of that its part (--part-pid), ns", UNIT_NS, v_part},
     {"ksoftirqd_ns_per_delivery", "  ksoftirqd of its CPUs, ns", UNIT_NS, v_softirq},
@@ -178,6 +183,7 @@ static const struct row rows[] = {
     {"deliveries_per_receive", "deliveries per receive", UNIT_RATIO, v_coalesced},
     {"received_bytes_per_delivery", "received per delivery, B", UNIT_BYTES, v_bytes_each},
     {"compressed_percent", "compressed deliveries", UNIT_PERCENT, v_inflated},
+    {"delta_percent", "deliveries as deltas", UNIT_PERCENT, v_deltas},
     {"server_rss_bytes_per_connection", "server RSS per connection, B", UNIT_BYTES, v_rss},
     {"server_pss_bytes_per_connection", "server PSS per connection, B", UNIT_BYTES, v_pss},
     {"slab_bytes_per_connection", "kernel slab, both ends, B", UNIT_BYTES, v_slab},

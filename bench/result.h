@@ -46,6 +46,7 @@ struct rc_bench_result {
     uint64_t receives;
     uint64_t bytes;
     uint64_t inflated; /* messages that came compressed */
+    uint64_t deltas;   /* messages that came as deltas */
     uint64_t joined;   /* connections that were made meanwhile */
     uint64_t segments;
     uint64_t sends;       /* of the server: segments with data, the client's own taken off; 0: not known */
@@ -88,6 +89,7 @@ struct rc_bench_result {
     struct rc_bench_moment moments[RC_BENCH_MOMENTS_MAX];
     uint32_t moment_count;
     struct rc_bench_latency latency;
+    struct rc_bench_latency before; /* recover: of those before it */
     struct rc_bench_latency handshake;
 };
 

@@ -62,6 +62,7 @@ struct sample {
     uint64_t receives;
     uint64_t bytes;
     uint64_t inflated;
+    uint64_t deltas;
     uint64_t ready;
     struct rc_bench_tcp tcp;
     uint64_t sent_segments;
@@ -107,6 +108,37 @@ static uint32_t slots_of_process(const struct rc_bench_plan *plan)
     return plan->protocol->upgrades ? slots / 2 : slots;
 }
 
+/* How the connections are spread over client processes. */
+static int plan_processes(struct rc_bench_plan *plan, struct rc_err *err)
+{
+    const struct rc_bench_options *const options = plan->options;
+    const uint32_t slots = slots_of_process(plan);
+    const uint32_t needed =
+        (plan->subscribers + plan->publishers + slots - 1) / slots + (plan->publishers > slots / 2 ? 1 : 0);
+    plan->processes = options->processes > 0 ? options->processes : needed;
+    if (plan->scenario->returns) {
+        const uint32_t others =
+            options->processes > 1 ? options->processes - 1 : (options->connections + slots - 1) / slots;
+        plan->processes = 1 + others;
+    }
+    if (plan->processes > plan->subscribers && !plan->scenario->returns) {
+        plan->processes = plan->subscribers;
+    }
+    if (plan->members && plan->processes > 1) {
+        return rc_err_set(err, -EINVAL, "the members of all rooms must fit into one process, of at most %u descriptors",
+                          slots);
+    }
+    const uint32_t most = plan->scenario->returns ? options->connections / (plan->processes - 1) + 1
+                                                  : plan->subscribers / plan->processes + plan->publishers;
+    if (plan->processes > RC_BENCH_PROCESSES_MAX || most > slots || plan->calm + plan->publishers > slots) {
+        return rc_err_set(
+            err, -EINVAL,
+            "%u connections do not fit into %u processes of at most %u descriptors; raise RLIMIT_NOFILE or --processes",
+            plan->subscribers + plan->publishers, plan->processes, slots);
+    }
+    return 0;
+}
+
 static int make_plan(struct run *run, struct rc_err *err)
 {
     const struct rc_bench_options *const options = run->options;
@@ -133,8 +165,13 @@ static int make_plan(struct run *run, struct rc_err *err)
         plan->restless = (uint32_t)(options->churn_rate * (options->churn_stay_s + 0.5)) + 16;
         plan->subscribers += plan->restless;
     }
+    if (plan->scenario->returns) {
+        plan->calm = options->calm;
+        plan->subscribers += plan->calm;
+    }
     plan->publishers = rc_bench_scenario_publishers(options);
     plan->members = plan->scenario->members;
+    plan->returns = plan->scenario->returns;
     plan->channels = options->channels;
     if (plan->scenario->publishes && plan->scenario->role == RC_BENCH_SUBSCRIBER && !plan->protocol->channels &&
         plan->channels > 1) {
@@ -167,24 +204,7 @@ static int make_plan(struct run *run, struct rc_err *err)
         }
         plan->send_bytes = in_flight > ECHO_BYTES_MAX / 16 ? ECHO_BYTES_MAX * 3 / 2 : 0;
     }
-    const uint32_t slots = slots_of_process(plan);
-    const uint32_t needed =
-        (plan->subscribers + plan->publishers + slots - 1) / slots + (plan->publishers > slots / 2 ? 1 : 0);
-    plan->processes = options->processes > 0 ? options->processes : needed;
-    if (plan->processes > plan->subscribers) {
-        plan->processes = plan->subscribers;
-    }
-    if (plan->members && plan->processes > 1) {
-        return rc_err_set(err, -EINVAL, "the members of all rooms must fit into one process, of at most %u descriptors",
-                          slots);
-    }
-    if (plan->processes > RC_BENCH_PROCESSES_MAX || plan->subscribers / plan->processes + plan->publishers > slots) {
-        return rc_err_set(
-            err, -EINVAL,
-            "%u connections do not fit into %u processes of at most %u descriptors; raise RLIMIT_NOFILE or --processes",
-            plan->subscribers + plan->publishers, plan->processes, slots);
-    }
-    return 0;
+    return plan_processes(plan, err);
 }
 
 static void *share_of(size_t bytes)
@@ -203,6 +223,11 @@ static size_t left_count(const struct run *run)
     return (size_t)run->plan.streams * run->plan.window_slots + 1;
 }
 
+static size_t names_bytes(const struct rc_bench_plan *plan)
+{
+    return (size_t)(plan->subscribers + plan->channels) * RC_BENCH_NAME_MAX;
+}
+
 static int make_shared(struct run *run, struct rc_err *err)
 {
     const struct rc_bench_plan *const plan = &run->plan;
@@ -219,8 +244,9 @@ static int make_shared(struct run *run, struct rc_err *err)
         shared->finished_slots *= 2;
     }
     shared->finished = share_of(shared->finished_slots * sizeof(*shared->finished));
-    const bool names = plan->scenario->publishes && plan->scenario->role == RC_BENCH_TARGET;
-    shared->names = names ? share_of((size_t)plan->subscribers * RC_BENCH_NAME_MAX) : NULL;
+    const bool names =
+        plan->scenario->returns || (plan->scenario->publishes && plan->scenario->role == RC_BENCH_TARGET);
+    shared->names = names ? share_of(names_bytes(plan)) : NULL;
     if (shared->tallies == NULL || shared->sequences == NULL || shared->left == NULL || shared->finished == NULL ||
         (names && shared->names == NULL)) {
         return rc_err_set(err, -ENOMEM, "no shared memory for %u connections", plan->subscribers);
@@ -250,7 +276,7 @@ static void free_shared(struct run *run)
         munmap(shared->finished, shared->finished_slots * sizeof(*shared->finished));
     }
     if (shared->names != NULL) {
-        munmap(shared->names, (size_t)run->plan.subscribers * RC_BENCH_NAME_MAX);
+        munmap(shared->names, names_bytes(&run->plan));
     }
     munmap(shared, sizeof(*shared));
 }
@@ -315,6 +341,7 @@ static void take_sample(struct run *run, struct sample *sample)
     sample->receives = SUM(run, receives);
     sample->bytes = SUM(run, bytes);
     sample->inflated = SUM(run, inflated);
+    sample->deltas = SUM(run, deltas);
     sample->ready = SUM(run, ready);
     sample->sent_segments = SUM(run, sent_segments);
     rc_bench_procstat_tcp(run->server_net, &sample->tcp);
@@ -596,6 +623,7 @@ static void run_measure(struct run *run)
     result->receives = to.receives - from.receives;
     result->bytes = to.bytes - from.bytes;
     result->inflated = to.inflated - from.inflated;
+    result->deltas = to.deltas - from.deltas;
     result->joined = to.ready - from.ready;
     result->segments = to.tcp.segments - from.tcp.segments;
     result->sends = rc_bench_result_sends(to.tcp.data_segments - from.tcp.data_segments,
@@ -675,6 +703,7 @@ static void run_collect(struct run *run)
         const double storm_s = (double)rc_bench_counted(&tally->storm_ns) / 1e9;
         result->storm_s = storm_s > result->storm_s ? storm_s : result->storm_s;
         rc_bench_latency_merge(&result->latency, &tally->latency);
+        rc_bench_latency_merge(&result->before, &tally->before);
         rc_bench_latency_merge(&result->handshake, &tally->handshake);
         if (tally->error[0] != '\0') {
             run_note(run, tally->error);

@@ -86,9 +86,9 @@ const struct rc_bench_scenario rc_bench_scenario_latency = {
 };
 
 static const struct rc_bench_scenario *const scenarios[] = {
-    &rc_bench_scenario_connect, &rc_bench_scenario_idle,    &rc_bench_scenario_echo,    &rc_bench_scenario_fanout,
-    &rc_bench_scenario_rooms,   &rc_bench_scenario_unicast, &rc_bench_scenario_churn,   &rc_bench_scenario_storm,
-    &rc_bench_scenario_slow,    &rc_bench_scenario_cross,   &rc_bench_scenario_latency,
+    &rc_bench_scenario_connect, &rc_bench_scenario_idle,    &rc_bench_scenario_echo,  &rc_bench_scenario_fanout,
+    &rc_bench_scenario_rooms,   &rc_bench_scenario_unicast, &rc_bench_scenario_churn, &rc_bench_scenario_storm,
+    &rc_bench_scenario_recover, &rc_bench_scenario_slow,    &rc_bench_scenario_cross, &rc_bench_scenario_latency,
 };
 
 const struct rc_bench_scenario *rc_bench_scenario_find(const char *name)

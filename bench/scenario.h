@@ -19,10 +19,15 @@ struct rc_bench_scenario {
     bool opens_itself;       /* the loop opens no subscribers by itself, and RUN starts at once */
     bool idle;               /* nothing is sent: no warm-up, the server's memory is what counts */
     bool churns;             /* more subscribers come and go than those that stay */
+    bool returns;            /* all but --calm of the subscribers are opened when measuring begins, and recover */
     bool open_loop_only;     /* a closed loop would wait for subscribers that leave or do not read */
     bool holds_steady;       /* connections that the server ends are a failure */
     int (*start)(struct rc_bench_client *client); /* 0 or a negative errno */
     void (*ready)(struct rc_bench_client *client, uint32_t slot, uint64_t now_ns);
+    /* What is sent in place of the protocol's join, at most RC_BENCH_JOIN_BYTES_MAX; 0 for nothing. */
+    size_t (*join)(struct rc_bench_client *client, uint32_t slot, char *out);
+    /* What joining and publishing were answered with. */
+    void (*answer)(struct rc_bench_client *client, uint32_t slot, struct rc_span text);
     void (*payload)(struct rc_bench_client *client, uint32_t slot, struct rc_span payload, uint64_t now_ns);
     void (*closed)(struct rc_bench_client *client, uint32_t slot);
     /* Called once per turn of the loop; returns when it wants to be called again (CLOCK_MONOTONIC ns). */
@@ -44,6 +49,7 @@ extern const struct rc_bench_scenario rc_bench_scenario_latency;
 extern const struct rc_bench_scenario rc_bench_scenario_slow;
 extern const struct rc_bench_scenario rc_bench_scenario_churn;
 extern const struct rc_bench_scenario rc_bench_scenario_storm;
+extern const struct rc_bench_scenario rc_bench_scenario_recover;
 extern const struct rc_bench_scenario rc_bench_scenario_echo;
 extern const struct rc_bench_scenario rc_bench_scenario_connect;
 extern const struct rc_bench_scenario rc_bench_scenario_idle;

@@ -252,7 +252,8 @@ static bool stream_publish(struct rc_bench_client *client, uint32_t stream, uint
         at += rc_bench_ws_header(at, RC_BENCH_WS_TEXT, text_bytes, key);
     }
     const uint32_t sequence = rc_bench_sequence(client->shared, stream);
-    const struct rc_bench_payload payload = {.stream = stream, .sequence = sequence, .scheduled_ns = scheduled_ns};
+    const struct rc_bench_payload payload = {
+        .stream = stream, .sequence = sequence, .scheduled_ns = scheduled_ns, .book = plan->options->book};
     memcpy(at, before, before_bytes);
     rc_bench_payload_write((char *)at + before_bytes, payload_bytes, &payload);
     memcpy(at + before_bytes + payload_bytes, after, after_bytes);

@@ -457,6 +457,18 @@ static bool comeback_hears(void *context, struct rc_span channel)
     return rc_remote_hears(&relay->remote, channel);
 }
 
+static const char *comeback_place(void *context)
+{
+    const struct relay *relay = context;
+    return rc_adapter_place(&relay->remote.adapter);
+}
+
+static bool comeback_has(void *context, struct rc_span id)
+{
+    const struct relay *relay = context;
+    return rc_adapter_has(&relay->remote.adapter, id);
+}
+
 /* -ENOMEM. */
 static int open_comeback(struct relay *relay, struct rc_err *err)
 {
@@ -465,6 +477,8 @@ static int open_comeback(struct relay *relay, struct rc_err *err)
                                             .recovery = &relay->recovery,
                                             .direct = &relay->remote.direct,
                                             .hears = comeback_hears,
+                                            .place = comeback_place,
+                                            .has = comeback_has,
                                             .context = relay};
     relay->remote.comeback = &relay->comeback;
     const int rc = relay->remote.link == NULL ? 0 : rc_comeback_open(&relay->comeback, &setup);

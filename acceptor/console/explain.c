@@ -12,6 +12,7 @@
 #include "common/config/socketio.h"
 #include "common/records/channel_name.h"
 #include "common/records/sid.h"
+#include "common/text/json_path.h"
 #include "common/text/json_scan.h"
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_policy.h"
@@ -98,8 +99,9 @@ static bool user_read(struct case_at *at, const char *as)
 {
     const char *attributes = strstr(as, " {");
     const size_t head = sizeof("user:") - 1;
-    if (strncmp(as, "user:", head) != 0 || (attributes != NULL && !is_json(attributes + 1, RC_JSON_OBJECT))) {
-        return false;
+    if (strncmp(as, "user:", head) != 0 || (attributes != NULL && !is_json(attributes + 1, RC_JSON_OBJECT)) ||
+        (attributes != NULL && rc_json_member(rc_span_text(attributes + 1), RC_SPAN("id")).type != RC_JSON_NONE)) {
+        return false; /* the id is the user's, as with `attributes` of [[identity]] */
     }
     at->user = rc_span_of(as + head, attributes == NULL ? strlen(as + head) : (size_t)(attributes - as) - head);
     if (at->user.count == 0 || !rc_json_utf8_valid(at->user)) {
@@ -130,7 +132,8 @@ static enum rc_explained case_open(struct case_at *at)
     }
     if (!asked->server && strcmp(as, "anonymous") != 0 && !user_read(at, as)) {
         return option_wrong(
-            "--as", "takes anonymous, user:ID, or 'user:ID {\"tier\":\"premium\"}': attributes as a JSON object");
+            "--as",
+            "takes anonymous, user:ID, or 'user:ID {\"tier\":\"premium\"}': attributes, without `id`, as a JSON object");
     }
     if (asked->args != NULL && !is_json(asked->args, RC_JSON_ARRAY)) {
         return option_wrong("--args", "takes the event's arguments as a JSON array, as '[{\"symbol\":\"AAPL\"}]'");

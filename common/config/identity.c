@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/base/span.h"
 #include "common/config/backend.h"
 #include "common/config/event_rules.h"
@@ -193,6 +194,37 @@ static int identity_names(struct rc_config *config, const struct rc_config_ident
 }
 
 /* --- reload ---------------------------------------------------------------------------------------------------------- */
+
+uint16_t rc_config_identity_mark(const struct rc_config *config, uint32_t row)
+{
+    uint64_t parts[1 + RC_CONFIG_LIST_MAX];
+    uint32_t count = 0;
+    if (row == 0 || row > config->identity_count) {
+        return 0;
+    }
+    const struct rc_config_identity *const identity = &config->identities[row - 1];
+    if (identity->name.text[0] != '\0') {
+        parts[count++] = rc_hash_public(identity->name.text, strlen(identity->name.text));
+    } else {
+        parts[count++] = identity->kind;
+        for (uint32_t i = 0; i < identity->from.count; i++) {
+            const char *from = identity->from.items[i].text;
+            parts[count++] = rc_hash_public(from, strlen(from));
+        }
+    }
+    const uint16_t mark = (uint16_t)rc_hash_public(parts, count * sizeof(parts[0]));
+    return mark == 0 ? 1 : mark;
+}
+
+uint32_t rc_config_identity_marked(const struct rc_config *config, uint16_t mark)
+{
+    for (uint32_t row = 1; mark != 0 && row <= config->identity_count; row++) {
+        if (rc_config_identity_mark(config, row) == mark) {
+            return row;
+        }
+    }
+    return 0;
+}
 
 /* As it stands in the file: what compiles alike from other texts has the same meaning, but it was changed. */
 static bool template_equal(const struct rc_config *a, const struct rc_event_template *one, const struct rc_config *b,

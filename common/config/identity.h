@@ -25,6 +25,12 @@ bool rc_config_identity_any(const struct rc_config *config, enum rc_identity_kin
 /* May its credential come later than the handshake: is it looked for in what the client says when it connects? */
 bool rc_config_identity_said_later(const struct rc_config_identity *identity);
 
+/* By which the table `row` (from 1) is known wherever a reload puts it: its name or, without one, its kind and `from`. 0: there is no such
+ * table, and 0 alone then. */
+uint16_t rc_config_identity_mark(const struct rc_config *config, uint32_t row);
+/* The first table with that mark, from 1; 0: none has it any more. */
+uint32_t rc_config_identity_marked(const struct rc_config *config, uint16_t mark);
+
 /* Do the templates of as many tables say the same? */
 bool rc_config_identities_equal(const struct rc_config *a, const struct rc_config *b);
 

@@ -465,6 +465,16 @@ int rc_adapter_open(struct rc_adapter_bridge *adapter, const struct rc_bridge *b
     return 0;
 }
 
+const char *rc_adapter_place(const struct rc_adapter_bridge *adapter)
+{
+    return !rc_adapter_off(adapter) && adapter->kind->stream ? adapter->stream.last : "";
+}
+
+bool rc_adapter_has(const struct rc_adapter_bridge *adapter, struct rc_span id)
+{
+    return rc_adapter_off(adapter) || !adapter->kind->stream || rc_redis_stream_has(&adapter->stream, id);
+}
+
 void rc_adapter_close(struct rc_adapter_bridge *adapter)
 {
     if (rc_adapter_off(adapter)) {

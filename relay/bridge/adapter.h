@@ -39,6 +39,11 @@ int rc_adapter_open(struct rc_adapter_bridge *adapter, const struct rc_bridge *b
 /* Behind the link's end. */
 void rc_adapter_close(struct rc_adapter_bridge *adapter);
 
+/* Of a kind that is a stream: the id of its entry that was read last; "" = none, or it is no stream. */
+const char *rc_adapter_place(const struct rc_adapter_bridge *adapter);
+/* Was the stream read up to that id? True where there is none. */
+bool rc_adapter_has(const struct rc_adapter_bridge *adapter, struct rc_span id);
+
 /* Is this uid an instance's of ringcast? */
 bool rc_adapter_is_ringcast(const struct rc_adapter_bridge *adapter, struct rc_span uid);
 /* A broadcast as this host's workers get it: views of itself, of the adapter's buffers, and of the message. */

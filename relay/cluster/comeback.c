@@ -321,6 +321,7 @@ static bool comeback_take(struct rc_comeback *comeback, struct rc_comeback_one *
     one->map = places.map;
     one->asked = comeback->setup.recovery->newest;
     struct rc_comeback_message message = comeback_question(one, RC_COMEBACK_TAKE);
+    message.read = rc_span_text(comeback->setup.place(comeback->setup.context));
     return rc_comeback_mark_all(comeback->setup.bridge, one->owner, &message, &places) &&
            rc_comeback_say(comeback->setup.bridge, rc_span_text(one->owner), &message, (struct rc_span){0});
 }
@@ -352,9 +353,9 @@ static void comeback_none(struct rc_comeback *comeback, struct rc_comeback_one *
     } else if (one->state == COMEBACK_TAKES || message->code == RC_SIO_SESSION_FOREIGN_USER ||
                message->code == RC_SIO_SESSION_TOO_OLD || message->code == RC_SIO_SESSION_TOO_MUCH) {
         comeback_refuse(comeback, one, message->code);
-    } else if (message->code == RC_SIO_SESSION_CONNECTED) {
-        comeback_enter(comeback, one,
-                       COMEBACK_FREE); /* its owner does not know yet that it is lost: the worker asks again */
+    } else if (message->code == RC_SIO_SESSION_CONNECTED || message->code == RC_SIO_SESSION_BUSY) {
+        comeback_enter(comeback, one, COMEBACK_FREE); /* its owner does not know yet that it is lost, or has something
+                                                         to be rid of first: the worker asks again */
     } else if (++one->nones >= comeback->setup.registry->instance_count) {
         comeback_refuse(comeback, one, message->code);
     }
@@ -389,10 +390,11 @@ static void comeback_arrived(struct rc_comeback *comeback, struct rc_comeback_on
         all[count++] = (struct rc_recovery_given){
             .identity = missed.identity, .flags = missed.flags, .event = missed.event, .data = missed.data};
     }
-    const uint16_t code = all == NULL                  ? RC_SIO_SESSION_BUSY
-                          : count != one->missed_count ? RC_SIO_SESSION_TOO_OLD
-                                                       : rc_recovery_abroad_arrived(comeback->setup.recovery, one->pid,
-                                                                                    all, count, rc_clock_ms());
+    const uint16_t code =
+        all == NULL ? RC_SIO_SESSION_BUSY
+        : count != one->missed_count
+            ? RC_SIO_SESSION_TOO_OLD
+            : rc_recovery_abroad_arrived(comeback->setup.recovery, one->pid, one->asked, all, count, rc_clock_ms());
     free(all);
     if (code != 0) {
         comeback_refuse(comeback, one, code);
@@ -578,6 +580,15 @@ static void owner_none(struct rc_comeback *comeback, const struct rc_comeback_me
     (void)rc_comeback_say(comeback->setup.bridge, asked->from, &answer, (struct rc_span){0});
 }
 
+/* Of a Cluster's servers each takes what is published there by itself. What this instance's own clients said before the socket was lost it has had, as
+ * a message goes to them at once: it is to be with Redis before another instance begins to hear for it, and not to come there as if it were new. */
+static bool owner_may_go(const struct rc_comeback *comeback, uint64_t lost_ms)
+{
+    struct rc_redis_places places;
+    return !rc_redis_places(comeback->setup.bridge->link, &places) || places.count == 1 ||
+           rc_redis_taken_by(comeback->setup.bridge->link, lost_ms);
+}
+
 static void owner_asked(struct rc_comeback *comeback, const struct rc_comeback_message *message)
 {
     struct rc_recovery *recovery = comeback->setup.recovery;
@@ -598,9 +609,14 @@ static void owner_asked(struct rc_comeback *comeback, const struct rc_comeback_m
     struct rc_sio_session_parts session;
     struct rc_span record;
     struct rc_span room;
-    uint16_t code = rc_recovery_abroad_find(recovery, &asked, rc_clock_ms(), &record);
+    uint64_t lost_ms = 0;
+    uint16_t code = rc_recovery_abroad_find(recovery, &asked, rc_clock_ms(), &record, &lost_ms);
     if (code != 0 || rc_sio_session_read(record, &head, &session) < 0) {
         owner_none(comeback, message, code != 0 ? code : RC_SIO_SESSION_UNKNOWN);
+        return;
+    }
+    if (message->kind == RC_COMEBACK_ASK && !owner_may_go(comeback, lost_ms)) {
+        owner_none(comeback, message, RC_SIO_SESSION_BUSY);
         return;
     }
     if (message->kind == RC_COMEBACK_ASK) {
@@ -615,6 +631,9 @@ static void owner_asked(struct rc_comeback *comeback, const struct rc_comeback_m
     }
     while (code == 0 && rc_sio_session_room_next(&session.rooms, &room)) {
         code = comeback->setup.hears(comeback->setup.context, room) ? 0 : RC_SIO_SESSION_BUSY;
+    }
+    if (code == 0 && message->read.count > 0 && !comeback->setup.has(comeback->setup.context, message->read)) {
+        code = RC_SIO_SESSION_BUSY; /* what the asker has read already would not be among what is given */
     }
     /* Of one server nothing more is to be told: the answer stands behind all that was heard here. */
     const bool follow = message->through.count > 1;
@@ -670,40 +689,50 @@ static bool comeback_read(struct rc_comeback *comeback, struct rc_span bytes, st
            !rc_registry_refused(comeback->setup.registry);
 }
 
-static void comeback_received(void *context, struct rc_span channel, struct rc_span bytes)
+/* A message over one of the subscriptions. Those to all servers bring each as often as there are servers, from each of them: TAKE, which also comes by
+ * home, and GIVEN, which comes by no other way. */
+static void comeback_heard(struct rc_comeback *comeback, struct rc_span bytes, const struct rc_redis_subscription *by)
 {
-    struct rc_comeback *comeback = context;
     struct rc_comeback_message message;
-    (void)channel;
     if (!comeback_read(comeback, bytes, &message)) {
         return;
     }
-    if (message.kind == RC_COMEBACK_TAKE) {
-        owner_took(comeback, &message, comeback->own.place);
-    } else if (message.kind == RC_COMEBACK_ASK) {
-        owner_asked(comeback, &message);
-    } else {
-        comeback_answered(comeback, &message);
+    struct rc_comeback_one *one = NULL;
+    switch (message.kind) {
+    case RC_COMEBACK_TAKE:
+        owner_took(comeback, &message, by->place);
+        break;
+    case RC_COMEBACK_GIVEN:
+        one = by->everywhere ? comeback_of(comeback, &message) : NULL;
+        if (one != NULL && one->state == COMEBACK_TAKES) {
+            comeback_given(comeback, one, message.through.place, by->place);
+        }
+        break;
+    case RC_COMEBACK_ASK:
+        if (!by->everywhere) {
+            owner_asked(comeback, &message);
+        }
+        break;
+    default:
+        if (!by->everywhere) {
+            comeback_answered(comeback, &message);
+        }
+        break;
     }
 }
 
-/* As often as there are servers, from each of them. */
+static void comeback_received(void *context, struct rc_span channel, struct rc_span bytes)
+{
+    struct rc_comeback *comeback = context;
+    (void)channel;
+    comeback_heard(comeback, bytes, &comeback->own);
+}
+
 static void comeback_marked(void *context, struct rc_span channel, struct rc_span bytes)
 {
     struct rc_comeback *comeback = context;
-    struct rc_comeback_message message;
     (void)channel;
-    if (!comeback_read(comeback, bytes, &message)) {
-        return;
-    }
-    if (message.kind == RC_COMEBACK_TAKE) {
-        owner_took(comeback, &message, comeback->marked.place);
-    } else if (message.kind == RC_COMEBACK_GIVEN) {
-        struct rc_comeback_one *one = comeback_of(comeback, &message);
-        if (one != NULL && one->state == COMEBACK_TAKES) {
-            comeback_given(comeback, one, message.through.place, comeback->marked.place);
-        }
-    }
+    comeback_heard(comeback, bytes, &comeback->marked);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -27,7 +27,15 @@
  *   - the same way back: GIVEN goes through each of them, behind what the owner had heard or published there itself, before MISSED counts; else what came
  *     with it would come once more through a server that is slower than home;
  *   - each question has a token of its own, and is answered once (comeback_marks.h): one that Redis is given twice, or late, gives nothing away;
- *   - the answer counts under the map under which it was asked for.
+ *   - the answer counts under the map under which it was asked for;
+ *   - HAVE comes when what the owner's clients said before the socket was lost is with Redis: its client had it, and the asker, which hears for it from
+ *     there on, must not take it for new.
+ *
+ * A stream (socketio.adapter "streams") is in no such order: each instance reads it at its own pace. TAKE says how far the asker has read it; an owner that
+ * has not come there yet answers BUSY, and is asked again.
+ *
+ * What the asker heard of a room before it sent TAKE the owner has heard, too, and gives, or its client had it: it is left out. What was said on the
+ * asker itself, or heard later, is known by its identity.
  *
  * A node that dies, a slot that moves, a mark that is lost: not all of them come, or under another map, and when the time is up who comes back is somebody
  * new. What a subscription lost is a hole in the log of whoever lost it, and who missed what is there is somebody new, too (relay/recovery). What the
@@ -70,6 +78,9 @@ struct rc_comeback_setup {
     struct rc_direct *direct;           /* borrowed: to other instances' sockets */
     /* Is all that is published on the channel delivered here, and nothing of it held back? It is wanted already. */
     bool (*hears)(void *context, struct rc_span channel);
+    /* Up to which entry the Node servers' stream was read here ("": there is none), and whether it was read as far. */
+    const char *(*place)(void *context);
+    bool (*has)(void *context, struct rc_span id);
     void *context; /* borrowed */
 };
 

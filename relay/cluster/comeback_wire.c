@@ -10,6 +10,7 @@
 #include "common/text/json_scan.h"
 
 #define VERSION 0x01u
+#define THROUGH_BYTES 18u
 #define MISSED_FLAGS ((unsigned)RC_ENVELOPE_BINARY | (unsigned)RC_ENVELOPE_ARGS)
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */
@@ -35,8 +36,11 @@ size_t rc_comeback_write(uint8_t *out, const struct rc_comeback_message *message
         at = rc_bytes_put(at, rc_span_of(message->pid, RC_PID_BYTES));
         at = rc_bytes_put_counted(at, message->user, 1);
         at = rc_bytes_put_counted(at, message->offset, 1);
-        if (message->kind == RC_COMEBACK_TAKE && message->through.map != 0) {
+        if (message->kind == RC_COMEBACK_TAKE && (message->through.map != 0 || message->read.count > 0)) {
             at = put_through(at, &message->through);
+        }
+        if (message->kind == RC_COMEBACK_TAKE && message->read.count > 0) {
+            at = rc_bytes_put_counted(at, message->read, 1);
         }
         break;
     case RC_COMEBACK_GIVEN:
@@ -96,6 +100,37 @@ static bool read_through(struct rc_span *rest, struct rc_comeback_through *throu
     }
     through->count = (uint32_t)count;
     return through->map != 0 && count > 0;
+}
+
+/* Through which server, and how far a stream was read; either may be all. */
+static bool read_take(struct rc_span *rest, struct rc_comeback_message *message)
+{
+    if (rest->count < THROUGH_BYTES) {
+        return false;
+    }
+    if (!read_through(rest, &message->through)) {
+        const bool one = message->through.map == 0 && message->through.count == 1 && rest->count > 0;
+        message->through = (struct rc_comeback_through){.count = 1};
+        if (!one) {
+            return false;
+        }
+    }
+    if (rest->count == 0) {
+        return true;
+    }
+    if (!rc_bytes_take_counted(rest, 1, &message->read) || message->read.count == 0 ||
+        message->read.count >= RC_COMEBACK_READ_MAX) {
+        return false;
+    }
+    bool dash = false;
+    for (size_t i = 0; i < message->read.count; i++) {
+        const uint8_t byte = message->read.bytes[i];
+        if ((byte < '0' || byte > '9') && (byte != '-' || dash)) {
+            return false;
+        }
+        dash |= byte == '-';
+    }
+    return true;
 }
 
 static bool read_have(struct rc_span *rest, struct rc_comeback_message *message)
@@ -181,7 +216,7 @@ int rc_comeback_read(struct rc_comeback_message *message, struct rc_span bytes)
         break;
     case RC_COMEBACK_TAKE:
         message->through.count = 1;
-        good = read_question(&rest, message) && (rest.count == 0 || read_through(&rest, &message->through));
+        good = read_question(&rest, message) && (rest.count == 0 || read_take(&rest, message));
         break;
     case RC_COMEBACK_GIVEN:
         good = read_through(&rest, &message->through);

@@ -48,6 +48,7 @@ struct rc_comeback_message {
     const uint8_t *pid;  /* RC_PID_BYTES */
     struct rc_span user; /* HAVE, too */
     struct rc_span offset;
+    struct rc_span read; /* TAKE: up to which entry the asker has read other servers' stream; empty: there is none */
     struct rc_comeback_through through; /* TAKE, GIVEN; of one server all zero but its count, which is not written */
     /* NONE */
     uint16_t code;
@@ -61,6 +62,8 @@ struct rc_comeback_message {
     uint32_t count;
     struct rc_span messages; /* rc_comeback_next takes one after the other */
 };
+
+#define RC_COMEBACK_READ_MAX 44u /* bytes of an entry's id, and a NUL */
 
 /* A message that was missed. */
 struct rc_comeback_missed {

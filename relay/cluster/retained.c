@@ -17,14 +17,16 @@
 #define CHANNEL "ws:retained"
 #define HEAD_MAX (2 + 20 + 1 + RC_INSTANCE_ID_MAX + 1 + 1 + 1 + 3 + 1)
 
-/* KEYS: the hash. ARGV: field, ms, instance, value, channel ("": nobody is told). Not when what is there is newer, or the same. */
+/* KEYS: the hash. ARGV: field, ms, instance, value, channel ("": nobody is told), milliseconds that a stamp may be ahead. Not when what is there is
+ * newer, or the same; what is too far ahead of Redis's clock is not written, and written over. */
 static const char write_script[] = "local v=redis.call('HGET',KEYS[1],ARGV[1])\n"
+                                   "local b=tonumber(ARGV[2])\n"
+                                   "local most=tonumber(redis.call('TIME')[1])*1000+tonumber(ARGV[6])\n"
+                                   "if b>most then return 0 end\n"
                                    "if v then\n"
                                    "  local ms,instance=string.match(v,'^1 (%d+) (%S+) ')\n"
-                                   "  if ms then\n"
-                                   "    local a,b=tonumber(ms),tonumber(ARGV[2])\n"
-                                   "    if a>b or (a==b and instance>=ARGV[3]) then return 0 end\n"
-                                   "  end\n"
+                                   "  local a=tonumber(ms or '0')\n"
+                                   "  if a<=most and (a>b or (a==b and instance>=ARGV[3])) then return 0 end\n"
                                    "end\n"
                                    "redis.call('HSET',KEYS[1],ARGV[1],ARGV[4])\n"
                                    "if ARGV[5]~='' then redis.call('PUBLISH',ARGV[5],ARGV[1]..'\\n'..ARGV[4]) end\n"
@@ -181,6 +183,7 @@ static bool retained_send(struct rc_cluster_retained *retained, const struct rc_
     char channel[RC_REDIS_NAME_MAX];
     char field[RC_CHANNEL_NAME_MAX + 1 + RC_MESSAGE_KEY_MAX];
     char stamp[24];
+    char ahead[12];
     char head[HEAD_MAX + 1];
     const size_t head_bytes = head_write(head, &view->head, ms, instance);
     const size_t bytes = head_bytes + view->head.event_bytes + view->head.data_bytes;
@@ -195,6 +198,7 @@ static bool retained_send(struct rc_cluster_retained *retained, const struct rc_
         memcpy(retained->bytes + head_bytes + view->head.event_bytes, view->data, view->head.data_bytes);
     }
     (void)snprintf(stamp, sizeof(stamp), "%llu", (unsigned long long)ms);
+    (void)snprintf(ahead, sizeof(ahead), "%u", RC_HISTORY_AHEAD_MS);
     const struct rc_span argv[] = {RC_SPAN("EVAL"),
                                    rc_span_text(write_script),
                                    RC_SPAN("1"),
@@ -203,7 +207,8 @@ static bool retained_send(struct rc_cluster_retained *retained, const struct rc_
                                    rc_span_text(stamp),
                                    instance,
                                    rc_span_of(retained->bytes, bytes),
-                                   tells ? rc_redis_key(retained->link, channel, CHANNEL) : RC_SPAN("")};
+                                   tells ? rc_redis_key(retained->link, channel, CHANNEL) : RC_SPAN(""),
+                                   rc_span_text(ahead)};
     return rc_redis_command(retained->link, replied, retained, 3, RC_ARRAY_COUNT(argv), argv) == 0;
 }
 

@@ -308,6 +308,7 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
     }
     const bool missed = change == RC_REDIS_CHANGE_BACK;
     channel->followed = true;
+    shared->moved_ms = rc_clock_ms();
     if (!rc_shared_is_alone(channel)) {
         channel_copy(shared, channel, missed);
         channel->empty |= missed && channel->epoch == 0; /* a predecessor had heard nothing either */
@@ -351,10 +352,10 @@ static struct rc_shared_waiter *waiter_add(struct rc_shared *shared, struct rc_s
     struct rc_shared_waiter *waiter =
         shared->waiter_count < RC_SHARED_WAITERS_MAX ? malloc(sizeof(*waiter) + bytes) : NULL;
     if (waiter != NULL) {
-        *waiter = (struct rc_shared_waiter){
-            .due_ms = rc_clock_ms() + RC_SHARED_WAIT_MS, .channel = channel, .worker = worker, .bytes = bytes};
+        *waiter =
+            (struct rc_shared_waiter){.since_ms = rc_clock_ms(), .channel = channel, .worker = worker, .bytes = bytes};
         TAILQ_INSERT_TAIL(&channel->waiters, waiter, of_channel);
-        TAILQ_INSERT_TAIL(&shared->waiters, waiter, of_all);
+        TAILQ_INSERT_TAIL(rc_shared_waiters_of(shared, waiter), waiter, of_all);
         shared->waiter_count++;
         rc_shared_tick_soon(shared);
     }
@@ -482,14 +483,23 @@ static void tick_alone(struct rc_shared *shared, uint64_t now_ms)
     }
 }
 
-static void tick_waiters(struct rc_shared *shared, uint64_t now_ms)
+/* Answers those of the list who have waited for `wait_ms`. */
+static void waiters_end(struct rc_shared *shared, struct rc_shared_waiters *waiters, uint64_t now_ms, uint64_t wait_ms)
 {
-    for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&shared->waiters); waiter != NULL && waiter->due_ms <= now_ms;
-         waiter = TAILQ_FIRST(&shared->waiters)) {
+    for (struct rc_shared_waiter *waiter = TAILQ_FIRST(waiters); waiter != NULL && waiter->since_ms + wait_ms <= now_ms;
+         waiter = TAILQ_FIRST(waiters)) {
         struct rc_shared_channel *channel = waiter->channel;
         rc_shared_waiter_answer(shared, waiter, false);
         rc_shared_release(shared, channel);
     }
+}
+
+static void tick_waiters(struct rc_shared *shared, uint64_t now_ms)
+{
+    const bool moves = now_ms - shared->moved_ms < RC_SHARED_WAIT_MS;
+    waiters_end(shared, &shared->waiters, now_ms, moves ? RC_SHARED_TURN_MS : RC_SHARED_WAIT_MS);
+    waiters_end(shared, &shared->askers, now_ms,
+                RC_SHARED_WAIT_MS); /* their callers wait for no more than twice that */
 }
 
 static void shared_tick(void *context, uint64_t now_ms)
@@ -501,7 +511,7 @@ static void shared_tick(void *context, uint64_t now_ms)
     tick_alone(shared, now_ms);
     tick_waiters(shared, now_ms);
     if (!TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) ||
-        !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters)) {
+        !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) || !TAILQ_EMPTY(&shared->askers)) {
         rc_shared_tick_soon(shared);
     }
 }
@@ -530,6 +540,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
                                       .sharded = setup->config->redis.sharded && rc_redis_clustered(setup->link)}};
     TAILQ_INIT(&shared->pendings);
     TAILQ_INIT(&shared->waiters);
+    TAILQ_INIT(&shared->askers);
     TAILQ_INIT(&shared->echo);
     TAILQ_INIT(&shared->fetch);
     TAILQ_INIT(&shared->alone);
@@ -571,6 +582,7 @@ void rc_shared_close(struct rc_shared *shared)
     while (!TAILQ_EMPTY(&shared->pendings)) {
         rc_shared_pending_drop(shared, TAILQ_FIRST(&shared->pendings));
     }
+    TAILQ_CONCAT(&shared->waiters, &shared->askers, of_all);
     for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&shared->waiters); waiter != NULL;
          waiter = TAILQ_FIRST(&shared->waiters)) {
         TAILQ_REMOVE(&shared->waiters, waiter, of_all);

@@ -287,6 +287,11 @@ void rc_shared_held_drop_all(struct rc_shared *shared, struct rc_shared_channel 
 
 /* --- who waits ------------------------------------------------------------------------------------------------------- */
 
+struct rc_shared_waiters *rc_shared_waiters_of(struct rc_shared *shared, const struct rc_shared_waiter *waiter)
+{
+    return waiter->bytes == 0 ? &shared->waiters : &shared->askers;
+}
+
 void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *waiter, bool confirmed)
 {
     struct rc_shared_channel *channel = waiter->channel;
@@ -298,7 +303,7 @@ void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *
     const uint16_t flags = confirmed && (waiter->confirmed || channel->followed) ? 0 : RC_ENVELOPE_SCOPE_LOCAL;
     struct rc_envelope_view asked;
     TAILQ_REMOVE(&channel->waiters, waiter, of_channel);
-    TAILQ_REMOVE(&shared->waiters, waiter, of_all);
+    TAILQ_REMOVE(rc_shared_waiters_of(shared, waiter), waiter, of_all);
     shared->waiter_count--;
     if (waiter->bytes == 0) {
         rc_router_interest_done(shared->setup.router, &request, flags, 0);

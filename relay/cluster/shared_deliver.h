@@ -75,6 +75,8 @@ void rc_shared_hold(struct rc_shared *shared, struct rc_shared_channel *channel,
 void rc_shared_held_drop(struct rc_shared *shared, struct rc_shared_channel *channel, struct rc_shared_held *held);
 void rc_shared_held_drop_all(struct rc_shared *shared, struct rc_shared_channel *channel);
 
+/* The list of all that a waiter is in. */
+struct rc_shared_waiters *rc_shared_waiters_of(struct rc_shared *shared, const struct rc_shared_waiter *waiter);
 /* Answers one who waits. */
 void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *waiter, bool confirmed);
 /* Answers who waits for this channel. `confirmed`: it is complete. */

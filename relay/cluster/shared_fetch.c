@@ -394,6 +394,7 @@ static void fetch_take(struct rc_shared *shared, struct rc_shared_channel *chann
         fetch_failed(shared, channel, reply);
         return;
     }
+    shared->moved_ms = rc_clock_ms();
     if (writes_lost(shared, channel, &answer)) {
         end_epoch(shared, channel);
         return;

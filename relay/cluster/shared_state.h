@@ -17,7 +17,10 @@
 
 #define RC_SHARED_ECHO_MS 100u
 #define RC_SHARED_TICK_MS 20u
-#define RC_SHARED_WAIT_MS 1000u     /* who subscribes waits for the copy as long as this */
+/* Who subscribes, or asks, waits for the copy as long as RC_SHARED_WAIT_MS. Who subscribes waits for as long again whenever Redis has sent another channel's,
+ * up to RC_SHARED_TURN_MS: where thousands come at once theirs is in the line, and Redis is not away. */
+#define RC_SHARED_TURN_MS 5000u
+#define RC_SHARED_WAIT_MS 1000u
 #define RC_SHARED_RETRY_MS 250u     /* before a fetch that was refused is tried again */
 #define RC_SHARED_PROBE_MS 1000u    /* how often a host that is alone looks whether it still is */
 #define RC_SHARED_REFUSED_MS 10000u /* the same when Redis refuses (rights) */
@@ -61,7 +64,8 @@ struct rc_shared {
     struct rc_redis_script script;
     struct rc_shared_table table;
     struct rc_shared_pendings pendings; /* all of them */
-    struct rc_shared_waiters waiters;   /* in the order of time */
+    struct rc_shared_waiters waiters;   /* subscriptions, in the order of time */
+    struct rc_shared_waiters askers;    /* questions, in the order of time */
     struct rc_shared_channels echo;     /* by since_ms */
     struct rc_shared_channels fetch;    /* to be fetched */
     struct rc_shared_channels alone;
@@ -71,6 +75,7 @@ struct rc_shared {
     uint32_t waiter_count;
     uint64_t held_bytes;
     uint64_t probe_ms;
+    uint64_t moved_ms;      /* when Redis last confirmed a channel, or sent its history */
     rc_timer_expired *tick; /* while anything waits */
     struct rc_timer timer;
     struct rc_timer keep_timer;

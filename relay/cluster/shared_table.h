@@ -65,7 +65,7 @@ struct rc_shared_held {
 struct rc_shared_waiter {
     TAILQ_ENTRY(rc_shared_waiter) of_channel;
     TAILQ_ENTRY(rc_shared_waiter) of_all; /* in the order of time */
-    uint64_t due_ms;
+    uint64_t since_ms;
     uint64_t token;
     struct rc_shared_channel *channel;
     uint32_t worker;

@@ -275,6 +275,13 @@ enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
     uint32_t slot = rc_history_find(history, view->head.channel_hash, name);
+    if (!stamp->own && stamp->ms > rc_clock_wall_ms() + RC_HISTORY_AHEAD_MS) {
+        rc_metric_add(history->metrics, RC_METRIC_REDIS_MALFORMED, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "retained_ahead", "channel!=\"%.*s\" instance=\"%.*s\" stamp_ms=%llu",
+                       (int)name.count, (const char *)name.bytes, (int)stamp->instance.count,
+                       (const char *)stamp->instance.bytes, (unsigned long long)stamp->ms);
+        return RC_HISTORY_OLDER;
+    }
     if (slot == RC_HISTORY_NO_SLOT && view->head.data_bytes == 0 && !grave) {
         return RC_HISTORY_KEPT; /* there was none to delete */
     }
@@ -318,7 +325,8 @@ uint64_t rc_history_stamp_next(struct rc_history *history, const struct rc_envel
                                ? 0
                                : rc_history_value_stamp(history, slot, rc_span_of(view->key, view->head.key_bytes));
     history->stamp_ms = wall_ms > history->stamp_ms ? wall_ms : history->stamp_ms + 1;
-    return there == 0 ? history->stamp_ms : stamp_raise(history, view, there, history->stamp_ms);
+    return there == 0 || there > wall_ms + RC_HISTORY_AHEAD_MS ? history->stamp_ms
+                                                               : stamp_raise(history, view, there, history->stamp_ms);
 }
 
 /* --- what is too old ------------------------------------------------------------------------------------------------- */

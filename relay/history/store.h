@@ -32,6 +32,8 @@
 #define RC_HISTORY_GRAVE_MS 86400000u            /* a deletion is remembered for so long */
 #define RC_HISTORY_KNOWN 4096u                   /* policies that are remembered: a power of two */
 #define RC_HISTORY_STAMP_MAX (UINT64_C(1) << 53) /* of a retained value: what a script's numbers hold */
+#define RC_HISTORY_AHEAD_MS \
+    86400000u /* a stamp that is farther ahead of this host's clock is none: nobody could replace its value */
 #define RC_HISTORY_RAISED 64u        /* keys of which is remembered how far their stamps were raised: a power of two */
 #define RC_HISTORY_EMPTY_MS 3600000u /* a channel that had nothing for so long is forgotten with its epoch */
 
@@ -179,11 +181,12 @@ struct rc_history_state rc_history_shared(const struct rc_history *history, uint
 
 enum rc_history_kept {
     RC_HISTORY_KEPT,
-    RC_HISTORY_OLDER,   /* a newer one is there */
+    RC_HISTORY_OLDER,   /* a newer one is there, or its stamp is too far ahead */
     RC_HISTORY_REFUSED, /* there is no room; what was there before is gone: it is not what holds now */
 };
 
-/* Of two values the one with the greater stamp holds, of the same stamp that of the greater instance. */
+/* Of two values the one with the greater stamp holds, of the same stamp that of the greater instance. A stamp more than RC_HISTORY_AHEAD_MS ahead of
+ * CLOCK_REALTIME is older than any other, and nobody else's value is kept with it. */
 struct rc_history_stamp {
     uint64_t
         ms; /* CLOCK_REALTIME; `own`: raised above that of the value that is there, should clocks differ or go back */
@@ -197,7 +200,7 @@ enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc
                                      struct rc_history_stamp *stamp, bool grave, uint64_t now_ms);
 
 /* The stamp of a value that is said here and kept later, when its message has its place in a shared history: CLOCK_REALTIME, raised above those that this
- * host's clock gave before, should it go back; for a key whose value is of the future above that one, too, RC_HISTORY_STAMP_MAX at most. No other key's
+ * host's clock gave before, should it go back; for a key whose value is of the future, by RC_HISTORY_AHEAD_MS at most, above that one, too. No other key's
  * is raised by that. */
 uint64_t rc_history_stamp_next(struct rc_history *history, const struct rc_envelope_view *view, uint64_t wall_ms);
 

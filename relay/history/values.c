@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 
 #define SHARE_OF_UNITS 4u /* values have at most one unit in so many */
@@ -322,7 +323,9 @@ enum rc_history_kept rc_history_values_keep(struct rc_history *history, uint32_t
     if (before != RC_HASHMAP_NONE) {
         const struct rc_history_value *its = value_of(history, before);
         const struct rc_span its_instance = rc_span_of(its->instance, its->instance_bytes);
-        const int order = stamp_compare(stamp->ms, stamp->instance, its->stamp_ms, its_instance);
+        /* One that is so far ahead was kept with a clock that has been set right since. */
+        const uint64_t its_ms = its->stamp_ms > rc_clock_wall_ms() + RC_HISTORY_AHEAD_MS ? 0 : its->stamp_ms;
+        const int order = stamp_compare(stamp->ms, stamp->instance, its_ms, its_instance);
         if (order <= 0 && stamp->own) {
             /* Each has its own: a copy of an older one that comes back is known to be older. */
             stamp->ms = its->stamp_ms < RC_HISTORY_STAMP_MAX ? its->stamp_ms + 1 : RC_HISTORY_STAMP_MAX;

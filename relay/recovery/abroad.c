@@ -21,7 +21,7 @@ static uint16_t abroad_missed(struct rc_recovery *recovery, const struct rc_reco
 }
 
 uint16_t rc_recovery_abroad_find(struct rc_recovery *recovery, const struct rc_recovery_asked_for *asked,
-                                 uint64_t now_ms, struct rc_span *record)
+                                 uint64_t now_ms, struct rc_span *record, uint64_t *lost_ms)
 {
     uint32_t unit;
     uint32_t count;
@@ -32,6 +32,7 @@ uint16_t rc_recovery_abroad_find(struct rc_recovery *recovery, const struct rc_r
         memcpy(recovery->record, &session->head, sizeof(session->head));
         memcpy(recovery->record + sizeof(session->head), session + 1, bytes);
         *record = rc_span_of(recovery->record, sizeof(session->head) + bytes);
+        *lost_ms = session->lost_ms;
     }
     return code;
 }
@@ -157,6 +158,22 @@ static bool abroad_append(struct rc_recovery *recovery, uint32_t unit, const str
     return rc_recovery_log_append(&recovery->log, &entry, &parts);
 }
 
+/* Leaves out of recovery->found what both hosts have heard: it has come with it, or its client had it before. What was said here, or to the socket alone,
+ * the other one may have heard later. Returns how many are left. */
+static uint32_t abroad_since(struct rc_recovery *recovery, uint32_t count, uint64_t both)
+{
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct rc_recovery_entry entry;
+        struct rc_recovery_parts parts;
+        rc_recovery_log_read(&recovery->log, recovery->found[i].position, &entry, &parts);
+        if (entry.sequence > both || (entry.flags & (RC_RECOVERY_REMOTE | RC_RECOVERY_DIRECT)) != RC_RECOVERY_REMOTE) {
+            recovery->found[left++] = recovery->found[i];
+        }
+    }
+    return left;
+}
+
 /* What was heard here since it was expected, out of the log, which is written while it is told again. NULL: no memory. */
 static struct rc_recovery_given *abroad_heard(const struct rc_recovery *recovery, uint32_t count)
 {
@@ -184,7 +201,7 @@ static struct rc_recovery_given *abroad_heard(const struct rc_recovery *recovery
     return heard;
 }
 
-uint16_t rc_recovery_abroad_arrived(struct rc_recovery *recovery, const char pid[RC_PID_BYTES],
+uint16_t rc_recovery_abroad_arrived(struct rc_recovery *recovery, const char pid[RC_PID_BYTES], uint64_t both,
                                     const struct rc_recovery_given *messages, uint32_t count, uint64_t now_ms)
 {
     const uint32_t unit = recovery->on ? rc_recovery_sessions_find(&recovery->sessions, pid) : RC_SIO_SESSION_NONE;
@@ -194,6 +211,7 @@ uint16_t rc_recovery_abroad_arrived(struct rc_recovery *recovery, const char pid
     }
     struct rc_recovery_session *session = rc_recovery_session_at(&recovery->sessions, unit);
     uint16_t code = rc_recovery_missed(recovery, unit, session->since, &heard_count);
+    heard_count = code == 0 ? abroad_since(recovery, heard_count, both) : 0;
     struct rc_recovery_given *heard = code == 0 ? abroad_heard(recovery, heard_count) : NULL;
     code = code == 0 && heard == NULL ? RC_SIO_SESSION_BUSY : code;
     session->since = recovery->newest;

@@ -29,9 +29,10 @@ struct rc_recovery_asked_for {
     struct rc_span claim;
 };
 
-/* A session that may go: as of RC_UP_SESSION, in memory that the next call uses again. 0, or enum rc_sio_session_code. */
+/* A session that may go: as of RC_UP_SESSION, in memory that the next call uses again, and when its socket was lost (rc_clock_ms). 0, or enum
+ * rc_sio_session_code. */
 uint16_t rc_recovery_abroad_find(struct rc_recovery *recovery, const struct rc_recovery_asked_for *asked,
-                                 uint64_t now_ms, struct rc_span *record);
+                                 uint64_t now_ms, struct rc_span *record, uint64_t *lost_ms);
 /* Hands on all that it missed, in its order. The same results; after 0 `gone` is to follow. False of `give` ends it: RC_SIO_SESSION_BUSY. */
 uint16_t rc_recovery_abroad_give(struct rc_recovery *recovery, const struct rc_recovery_asked_for *asked,
                                  uint64_t now_ms, bool (*give)(void *context, const struct rc_recovery_given *message),
@@ -47,8 +48,9 @@ void rc_recovery_abroad_told(struct rc_recovery *recovery, const char pid[RC_PID
 /* A session is on its way here. False: there is no room for it. */
 bool rc_recovery_abroad_expect(struct rc_recovery *recovery, struct rc_span channel, struct rc_span record,
                                uint64_t now_ms);
-/* Here it is. 0, or enum rc_sio_session_code: then it is gone. */
-uint16_t rc_recovery_abroad_arrived(struct rc_recovery *recovery, const char pid[RC_PID_BYTES],
+/* Here it is. What was heard here of rooms up to sequence `both`, the other host heard as well before it gave it away. 0, or enum rc_sio_session_code:
+ * then it is gone. */
+uint16_t rc_recovery_abroad_arrived(struct rc_recovery *recovery, const char pid[RC_PID_BYTES], uint64_t both,
                                     const struct rc_recovery_given *messages, uint32_t count, uint64_t now_ms);
 
 #endif

@@ -153,7 +153,8 @@ static uint32_t entry_flags(const struct rc_envelope *head)
 {
     return ((head->flags & RC_ENVELOPE_BINARY) ? RC_RECOVERY_BINARY : 0u) |
            ((head->flags & RC_ENVELOPE_ARGS) ? RC_RECOVERY_ARGS : 0u) |
-           ((head->flags & RC_ENVELOPE_NO_ECHO) ? RC_RECOVERY_NO_ECHO : 0u);
+           ((head->flags & RC_ENVELOPE_NO_ECHO) ? RC_RECOVERY_NO_ECHO : 0u) |
+           ((head->flags & RC_ENVELOPE_REMOTE) ? RC_RECOVERY_REMOTE : 0u);
 }
 
 /* The chain of a message for several rooms, or except some: that of its one room, else everybody's. A room that is named like a socket may be one's

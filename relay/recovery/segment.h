@@ -47,6 +47,7 @@ enum rc_recovery_entry_flags {
     /* What an application behind links has said (linked.h). channel: its namespace, event: the offset, names: both lists; target: position + 1 of the
      * one before it in the chain of its offset; origin: of whose sockets alone. With HOLE: its messages are not there. */
     RC_RECOVERY_LINKED = 1u << 7,
+    RC_RECOVERY_REMOTE = 1u << 8, /* it was heard, and not said here */
 };
 
 /* Then channel | event | excludes (16 bytes each) | names | data, up to RC_RECOVERY_ALIGN. */

@@ -100,23 +100,43 @@ uint64_t rc_redis_published(const struct rc_redis_link *link)
     return link->order;
 }
 
-/* Of one outbox: announcements stand before what they are of, and have an order all the same. */
-static bool outbox_taken(const struct rc_redis_outbox *outbox, uint64_t published)
+/*
+ * Of one outbox, what was published up to there or up to then. What is not in flight is in order, but what came from another node's outbox stands behind
+ * what was in flight already, though it may be older. Announcements stand before what they are of, and have an order all the same.
+ */
+static bool outbox_taken(const struct rc_redis_outbox *outbox, uint64_t published, uint64_t time_ms)
 {
     const struct rc_redis_entry *entry = outbox->head;
-    while (entry != NULL && entry->announcement) {
+    bool in_flight = true;
+    bool last = false;
+    while (entry != NULL && !last) {
+        in_flight &= entry != outbox->unsent;
+        if (!entry->announcement && (entry->order <= published || entry->time_ms <= time_ms)) {
+            return false;
+        }
+        last = !in_flight && !entry->announcement;
         entry = entry->next;
     }
-    return outbox->refusals.left == 0 && (entry == NULL || entry->order > published);
+    return outbox->refusals.left == 0;
+}
+
+static bool all_taken(const struct rc_redis_link *link, uint64_t published, uint64_t time_ms)
+{
+    bool taken = outbox_taken(&link->outbox, published, time_ms);
+    for (uint16_t i = 0; taken && i < link->node_count; i++) {
+        taken = link->nodes[i] == NULL || outbox_taken(&link->nodes[i]->outbox, published, time_ms);
+    }
+    return taken;
 }
 
 bool rc_redis_taken(const struct rc_redis_link *link, uint64_t published)
 {
-    bool taken = outbox_taken(&link->outbox, published);
-    for (uint16_t i = 0; taken && i < link->node_count; i++) {
-        taken = link->nodes[i] == NULL || outbox_taken(&link->nodes[i]->outbox, published);
-    }
-    return taken;
+    return all_taken(link, published, 0);
+}
+
+bool rc_redis_taken_by(const struct rc_redis_link *link, uint64_t time_ms)
+{
+    return all_taken(link, 0, time_ms);
 }
 
 void rc_redis_agree(struct rc_redis_link *link, const char *name)

@@ -43,6 +43,8 @@ int rc_redis_publish_at(struct rc_redis_link *link, uint64_t id, struct rc_span 
 uint64_t rc_redis_published(const struct rc_redis_link *link);
 /* Has Redis taken all that was published up to there, or was it given up? */
 bool rc_redis_taken(const struct rc_redis_link *link, uint64_t published);
+/* The same of all that was published up to then (rc_clock_ms). */
+bool rc_redis_taken_by(const struct rc_redis_link *link, uint64_t time_ms);
 
 /* In a Cluster home is the master of this name's slot (borrowed, with prefix to come), as long as it is there: the same one on all instances that agree. Right
  * behind rc_redis_link_open. */

@@ -41,6 +41,13 @@ static bool id_before(const char *one, const char *other)
     return strtoull(rest + (*rest == '-'), NULL, 10) < strtoull(other_rest + (*other_rest == '-'), NULL, 10);
 }
 
+bool rc_redis_stream_has(const struct rc_redis_stream *stream, struct rc_span id)
+{
+    char text[RC_REDIS_STREAM_ID_MAX];
+    (void)snprintf(text, sizeof(text), "%.*s", (int)id.count, (const char *)id.bytes);
+    return stream->last[0] != '\0' && !id_before(stream->last, text);
+}
+
 static void stream_keep(struct rc_redis_stream *stream, const redisReply *id)
 {
     memcpy(stream->last, id->str, id->len);

@@ -55,6 +55,9 @@ struct rc_redis_stream {
 void rc_redis_stream_open(struct rc_redis_stream *stream, struct rc_redis_link *link, struct rc_span name,
                           const struct rc_redis_stream_ops *ops);
 
+/* Was the entry `id` (digits, a dash, digits; fewer than RC_REDIS_STREAM_ID_MAX) read, or one behind it? */
+bool rc_redis_stream_has(const struct rc_redis_stream *stream, struct rc_span id);
+
 /* --- for the link --- */
 
 /* Connects to who has the stream now, sends. Once a turn. */

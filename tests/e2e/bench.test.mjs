@@ -65,6 +65,19 @@ testRedis("cross over two brokers", { brokers: 2, workers: 1, timeout: 60000 }, 
   assert.equal(cross.deliveries, cross.published * 10);
 });
 
+testRedis("many come back at once to a broker that knows nothing, and have what they missed", { brokers: 2, workers: 2, config: { namespace: [{ name: "log", history: 50 }] }, timeout: 60000 }, async ({ brokers: [a, b] }) => {
+  const common = ["recover", "--prefix", "log:", "--channels", "7", "--missed", "30", "--calm", "20", "--rate", "50"];
+  const [there] = await bench(...common, "--url", `ws://${a.host}`, "--subscribe-url", `ws://${b.host}`, "--connections", "300");
+  assert.equal(there.returned, 300);
+  assert.ok(there.before_p99_ns > 0 && there.latency_p99_ns > 0 && there.storm_seconds > 0, JSON.stringify(there));
+  const [processes] = await bench(...common, "--url", `ws://${a.host}`, "--connections", "100", "--processes", "4", "--prefix", "log:more-");
+  assert.equal(processes.returned, 100);
+  // Of a channel without a history nothing can be had, which is said.
+  const { code, stdout, stderr } = await program(join(BIN_DIR, "ringcast-bench"), ["recover", "--url", `ws://${a.host}`, "--connections", "10", "--cpu", "none", "--quiet"], { timeout: 60000 });
+  assert.equal(code, 2);
+  assert.match(stdout + stderr, /the channels have no history/);
+});
+
 const tlsPort = await freePort();
 const all = {
   workers: 1,
@@ -89,6 +102,22 @@ testBroker("messages over TLS, compressed, large, and from every member of a roo
   }
   const [large] = await bench("fanout", "--url", plain, "--connections", "5", "--payload", "256KiB", "--window", "1");
   assert.equal(large.deliveries, large.published * 5);
+});
+
+testBroker("server-sent events: every message to every listener, and listeners that are quiet", { workers: 1, timeout: 60000 }, async (broker) => {
+  const common = ["--url", `ws://${broker.host}`, "--protocol", "ringcast-sse", "--connections", "30"];
+  const [fanout] = await bench("fanout", ...common, "--channels", "3", "--payload", "9000");
+  assert.equal(fanout.deliveries, fanout.published * 10);
+  const [idle] = await bench("idle", ...common, "--subscriptions", "1");
+  assert.equal(idle.connections, 30);
+});
+
+testBroker("an order book as deltas: the same messages, in a fraction of the bytes", { workers: 1, timeout: 60000, config: { namespace: [{ name: "bench", delta: "fossil" }] } }, async (broker) => {
+  const common = ["--url", `ws://${broker.host}`, "--connections", "20", "--payload", "2080", "--book"];
+  const [deltas] = await bench("fanout", ...common, "--protocol", "ringcast-delta");
+  const [whole] = await bench("fanout", ...common);
+  for (const result of [deltas, whole]) assert.equal(result.deliveries, result.published * 20);
+  assert.ok(deltas.delta_percent > 99 && deltas.received_bytes_per_delivery * 5 < whole.received_bytes_per_delivery, JSON.stringify(deltas));
 });
 
 // What a figure of a fan-out means hangs on it.

@@ -26,7 +26,7 @@ test("exit codes: carried out, refused, wrong", async () => {
   assert.deepEqual((({ code, outcome }) => [code, outcome])(await explain(s4, "subscribe:portfolio", "--as", "user:42")), [0, "done"]);
   assert.deepEqual((({ code, outcome }) => [code, outcome])(await explain(s4, "subscribe:portfolio")), [1, "refused"]);
   assert.deepEqual((({ code, outcome }) => [code, outcome])(await explain(s4, "nobody knows it")), [1, "refused"]);
-  for (const [wrong, text] of [[["--as", "alice"], /--as takes anonymous, user:ID/], [["--args", "{}"], /--args takes the event's arguments as a JSON array/], [["--frobnicate", "x"], /unknown argument: --frobnicate/]]) {
+  for (const [wrong, text] of [[["--as", "alice"], /--as takes anonymous, user:ID/], [["--as", 'user:42 {"id":"7"}'], /attributes, without `id`/], [["--as", 'user:42 {"a":1,"\\u0069d":"7"}'], /attributes, without `id`/], [["--args", "{}"], /--args takes the event's arguments as a JSON array/], [["--frobnicate", "x"], /unknown argument: --frobnicate/]]) {
     const { code, stderr } = await explain(s4, "subscribe:portfolio", ...wrong);
     assert.equal(code, 2);
     assert.match(stderr, text);

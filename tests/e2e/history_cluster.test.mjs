@@ -1,6 +1,6 @@
 // A history that all instances share: the same offsets everywhere, what is lost on the way is read from Redis, and what cannot be is told.
 import assert from "node:assert/strict";
-import { redisHealth, startCluster, startRedis, startSentinels, testRedis } from "./lib/redis.mjs";
+import { redisHealth, startBrokers, startCluster, startRedis, startRedisAndWire, startSentinels, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
@@ -426,6 +426,28 @@ testRedis("a Redis that is slow to confirm a channel makes nobody lose its place
   assert.deepEqual({ recovered, scope }, { recovered: true, scope: undefined });
   await until("what it missed", () => seen.length === 6);
   assert.deepEqual(seen, Array.from({ length: 6 }, (_, i) => [i + 5, i + 5]));
+});
+
+testRedis("who comes back with many others waits for its turn, as long as Redis gets on", { brokers: 1, config, timeout: 90000 }, async ({ brokers: [other], redis: { port } }) => {
+  const redis = await startRedisAndWire();
+  redis.wire.lead(port);
+  const brokers = [];
+  try {
+    brokers.push(...await startBrokers(1, redis.wire.url, { config: { ...config, "redis.history_wait": "60s" } }));
+    const channels = Array.from({ length: 12 }, (_, i) => `log:turn-${i}`);
+    const publisher = await other.connect();
+    const epochs = new Map();
+    for (const channel of channels) epochs.set(channel, (await publisher.publish(channel, "x".repeat(3000))).epoch);
+    const back = await brokers[0].connect();
+    redis.wire.narrow(1000); // a history takes some 150 ms, all of them nearly two seconds
+    const answers = await Promise.all(channels.map((channel) => back.expect("subscribed", { type: "subscribe", channel, recover: { epoch: epochs.get(channel), offset: 0 } }, { timeout: 60000 })));
+    assert.deepEqual(answers.map(({ recovered, scope }) => [recovered, scope]), channels.map(() => [true, undefined]));
+    await until("what it missed", () => back.inbox.length === channels.length);
+    back.terminate();
+  } finally {
+    for (const broker of brokers) await broker.destroy();
+    await redis.destroy();
+  }
 });
 
 testRedis("names that strangers ask for or subscribe to leave nothing lasting in Redis", { brokers: 2, config, timeout: 120000 }, async ({ brokers: [one, two], redis }) => {

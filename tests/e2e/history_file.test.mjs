@@ -1,6 +1,6 @@
 // A history in a file: it is there again after a restart of the whole broker, orderly or killed, and one broker has it at a time.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -74,6 +74,48 @@ withFile("a relay's death in between, and a file of another size", async (start,
   const { offset, epoch: next } = await client.publish("log:a", 3);
   assert.deepEqual([offset, next === epoch], [1, false]);
   assert.ok(broker.log.some((line) => line.includes("history_file_anew")));
+  await broker.stop();
+});
+
+/* Comes back with what it has. */
+async function recovers(broker, channel, recover) {
+  const client = await broker.connect();
+  const answer = await client.expect("subscribed", { type: "subscribe", channel, recover });
+  await client.ping();
+  client.terminate();
+  return { ...answer, got: client.inbox.map(({ offset, data }) => [offset, data]) };
+}
+
+withFile("a torn file: what is not whole begins a new epoch, what is whole goes on", async (start, file) => {
+  let broker = await start();
+  let client = await broker.connect();
+  const epochs = new Map();
+  for (const channel of ["log:whole", "log:torn"]) {
+    for (let n = 1; n <= 9; n++) epochs.set(channel, (await client.publish(channel, `${channel}-${n}`)).epoch);
+  }
+  await broker.stop();
+  const bytes = readFileSync(file);
+  bytes[bytes.indexOf("log:torn-7") + 9] ^= 1; // it says 6 now
+  writeFileSync(file, bytes);
+  broker = await start();
+  const missed = Array.from({ length: 5 }, (_, i) => [i + 5, `log:whole-${i + 5}`]);
+  const whole = await recovers(broker, "log:whole", { epoch: epochs.get("log:whole"), offset: 4 });
+  assert.deepEqual([whole.recovered, whole.got], [true, missed]);
+  const torn = await recovers(broker, "log:torn", { epoch: epochs.get("log:torn"), offset: 4 });
+  assert.deepEqual([torn.recovered, torn.got, torn.epoch === epochs.get("log:torn")], [false, [], false]);
+  assert.equal((await broker.metrics())("ringcast_history_damaged_total"), 1);
+  await broker.stop();
+  // The second half of it was never written.
+  const half = readFileSync(file);
+  half.fill(0, half.length / 2);
+  writeFileSync(file, half);
+  broker = await start();
+  client = await broker.connect();
+  for (const [channel, epoch] of [["log:whole", whole.epoch], ["log:torn", torn.epoch]]) {
+    const { recovered, got } = await recovers(broker, channel, { epoch, offset: channel === "log:whole" ? 4 : 0 });
+    assert.deepEqual(got, recovered && channel === "log:whole" ? missed : [], `${channel} recovered: ${recovered}`);
+  }
+  assert.ok((await client.publish("log:torn", "on")).offset > 0, "and it goes on");
   await broker.stop();
 });
 

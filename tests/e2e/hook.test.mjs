@@ -53,6 +53,30 @@ testHook("an event is asked about, and what the reply says is done", {}, async (
   one.close(), other.close();
 });
 
+testHook("a row that asks is counted when it is over: answered, or not", {}, async (broker, backend) => {
+  let release;
+  const held = new Promise((done) => (release = done));
+  backend.answer = async (call) => (call.args[0] === "slow" && (await held), call.args[0] === "nonsense" ? { body: "what?" } : { ack: call.args });
+  const rows = async () => {
+    const { text } = await broker.metrics();
+    return ["done", "refused"].map((result) => Number(new RegExp(`^ringcast_event_rows_total\\{row="1",nsp="/",on="ask",result="${result}"\\} (\\d+)$`, "m").exec(text)?.[1] ?? 0));
+  };
+  const socket = await client(broker.port);
+  const ask = (...args) => within(10000, new Promise((done) => socket.emit("ask", ...args, done)), `ack of ${args}`);
+  const slow = ask("slow");
+  await backend.asked("event");
+  assert.deepEqual(await rows(), [0, 0], "it waits");
+  release();
+  assert.equal(await slow, "slow");
+  assert.deepEqual(await rows(), [1, 0]);
+  assert.equal((await ask("nonsense")).error.code, 502);
+  assert.deepEqual(await rows(), [1, 1]);
+  await backend.stop();
+  assert.equal((await ask("x")).error.code, 503);
+  assert.deepEqual(await rows(), [1, 2]);
+  socket.close();
+});
+
 testHook("a row does its own first, and an unknown event may be the backend's", { config: { "socketio.unknown_event": "backend:app" } }, async (broker, backend) => {
   backend.answer = (call) => ({ emit: { event: `answer to ${call.event}`, args: call.args } });
   for (const transports of [["websocket"], ["polling"]]) {
@@ -70,6 +94,7 @@ testHook("`do` has its own order; user, leave, error and disconnect", {}, async 
     order: { do: [{ emit: [{ event: "first" }] }, { join: ["r"] }, { emit: [{ event: "second", to: "r" }] }], ack: ["done"] },
     leave: { do: [{ leave: ["r"] }, { emit: [{ event: "unheard", to: "r" }] }], ack: ["left"] },
     login: { user: { id: "42", name: "Ada" }, ack: [] },
+    two: { body: '{"user":{"id":"7","id":7}}' },
     fail: { error: { code: 4711, message: "not \"today\"" } },
     off: { disconnect: true },
     close: { disconnect: "close" },
@@ -77,6 +102,7 @@ testHook("`do` has its own order; user, leave, error and disconnect", {}, async 
   backend.answer = (call) => replies[call.args[0]] ?? {};
   const socket = await client(broker.port);
   const ask = (...args) => within(5000, new Promise((done) => socket.emit("ask", ...args, (...its) => done(its))), `ack of ${args}`);
+  assert.equal((await ask("two"))[0].error.code, 503, "the last of two ids counts, as in rows, and is no text");
   assert.deepEqual(await ask("order"), ["done"]);
   await until("the second", () => socket.heard.length === 2);
   assert.deepEqual(await ask("leave"), ["left"]);
@@ -87,7 +113,7 @@ testHook("`do` has its own order; user, leave, error and disconnect", {}, async 
   await until("the error", () => socket.heard.length >= 3);
   assert.deepEqual(socket.heard[2], ["error", { code: 4711, message: 'not "today"' }]);
   socket.emit("ask", "nothing");
-  assert.deepEqual((await backend.asked("event", 6)).at(-1).user, { id: "42", name: "Ada" });
+  assert.deepEqual((await backend.asked("event", 7)).at(-1).user, { id: "42", name: "Ada" });
   const gone = new Promise((done) => socket.once("disconnect", done));
   socket.emit("ask", "off");
   assert.equal(await within(5000, gone, "disconnect"), "io server disconnect");

@@ -210,6 +210,28 @@ testHook("refresh: before its end the backend says how a credential goes on", {
   for (const socket of sockets) socket.close();
 });
 
+testHook("refresh: what was asked about one credential does not end the next", {
+  table: { calls: ["refresh"], breaker: "" },
+  config: { identity: [{ kind: "backend", backend: "app", from: ["auth.token", "query.token"] }] },
+  timeout: 60000,
+}, async (broker, backend) => {
+  let release;
+  const held = new Promise((done) => (release = done));
+  backend.answer = async (call) => {
+    if (call.call === "connect") return { user: { id: "42" }, expire_at: seconds() + ((call.auth?.token ?? call.query.token) === "first" ? 4 : 3600) };
+    return (await held, { expired: true });
+  };
+  const client = await broker.connect({ path: "/ws?token=first" });
+  const other = await broker.connect({ path: "/ws?token=first" });
+  await backend.asked("refresh", 2);
+  assert.equal((await client.request({ type: "refresh", token: "second" })).type, "refreshed");
+  release();
+  assert.equal((await within(10000, other.closed, "the one that did not renew")).code, 4401);
+  for (let i = 0; i < 3; i++) assert.equal((await client.request({ type: "ping" })).type, "pong");
+  await until("both answers have come", async () => (await broker.metrics())("ringcast_backend_seconds_count") >= backend.calls.length);
+  assert.equal((await client.request({ type: "ping" })).type, "pong");
+});
+
 testBroker("refresh: a client renews its credential itself, in place", {
   workers: 1,
   config: { "socketio.path": "/socket.io/", identity: [identity({ leeway: "0s", required: false })], event: [{ on: "renew", identify: "app", ack: ["{user.id}", "{user.tier}"] }] },

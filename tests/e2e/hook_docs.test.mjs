@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import test from "node:test";
 import { io as connectClient } from "socket.io-client";
 import { testBroker } from "./lib/broker.mjs";
 import { ROOT, freePort, until, within } from "./lib/util.mjs";
@@ -23,6 +24,13 @@ const BACKENDS = [
   ["Python", "python", "backend.py", (file, port) => ["python3", file, port, SECRET]],
   ["PHP", "php", "backend.php", (file, port) => ["php", "-S", `127.0.0.1:${port}`, file]],
 ];
+
+test("a backend takes at most forty lines in each language", () => {
+  for (const [name, language] of BACKENDS) {
+    const lines = block(language).trimEnd().split("\n").length;
+    assert.ok(lines > 20 && lines <= 40, `${name}: ${lines} lines`);
+  }
+});
 
 for (const [name, language, file, command] of BACKENDS) {
   const state = {};

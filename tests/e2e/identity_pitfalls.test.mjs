@@ -63,6 +63,7 @@ function pitfalls(url) {
     "public key as a secret, DER": token({ alg: "HS256", kid: "rsa" }, CLAIMS(), hs(der)),
     "public key as a secret, of another alg": token({ alg: "HS512" }, CLAIMS(), hs(pem, "sha512")),
     "an empty secret": token({ alg: "HS256" }, CLAIMS(), hs("")),
+    "an empty secret for an RSA key without alg": token({ alg: "HS256", kid: "rsa" }, CLAIMS(), hs("")), // CVE-2026-44699
     "the key of another algorithm": token({ alg: "RS256", kid: "ec" }, CLAIMS(), rs(rsa)),
     "another curve": token({ alg: "ES256", kid: "ec384" }, CLAIMS(), es(p384)),
     "another curve's algorithm": token({ alg: "ES384", kid: "ec" }, CLAIMS(), es(p256, "sha384")),

@@ -1,15 +1,15 @@
 // Applications that dial: links that begin at a listener of [link] (docs/link.md, "How a link begins").
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Application, TYPES, client, frame, testLink, u32 } from "./lib/application.mjs";
+import { Application, TYPES, client, frame, list, messages, testLink, text, u32 } from "./lib/application.mjs";
 import { run } from "./lib/broker.mjs";
 import { ask } from "./lib/socketio.mjs";
 import { CA, CA_FILE, certificate } from "./lib/tls.mjs";
-import { freePort, until, within } from "./lib/util.mjs";
+import { SANITIZED, freePort, until, within } from "./lib/util.mjs";
 
 const server = certificate("link");
 const folder = mkdtempSync(join(tmpdir(), "ringcast-dial-"));
@@ -229,6 +229,64 @@ for (const [name, at, tls] of [WAYS[0], WAYS[2]]) {
     assert.equal(broker.pids().workers[0], worker, "the worker lives");
   });
 }
+
+/* What processes that know the secret send, and one that does not: again and again, beside a good one. */
+const FRAME_MAX = 16 << 20;
+const HOSTILE = [
+  ["most of a frame as large as may be", async (link) => {
+    link.write(frame(TYPES.BROADCAST, { payload: Buffer.alloc(FRAME_MAX) }).subarray(0, FRAME_MAX - 1024));
+    await until("it is taken", () => link.socket.writableLength === 0, { timeout: 20000 });
+    assert.deepEqual([link.ended, link.of("ERROR").length], [false, 0]);
+  }],
+  ["frames of connections that are none, one by one", async (link) => {
+    const some = Buffer.concat(Array.from({ length: 1000 }, (_, i) => frame(TYPES.TEXT, { connection: BigInt(i + 1000), payload: Buffer.from("x") })));
+    for (let i = 0; i < 20; i++) link.write(some);
+    await until("they are taken", () => link.socket.writableLength === 0, { timeout: 20000 });
+  }],
+  ["a broadcast to a room that nobody is in, and random bytes", async (link) => {
+    link.send("BROADCAST", { payload: Buffer.concat([text("/"), list(["snowhere"]), list([]), text(""), messages(["x".repeat(1 << 20)])]) });
+    link.write(randomBytes(100000));
+    await until("it ends", () => link.ended);
+  }],
+  ["the wrong secret", async (link) => {
+    await until("it ends", () => link.ended);
+    assert.equal(link.of("ERROR").length, 1);
+  }, "the-secret-of-nobody"],
+];
+const ROUNDS = 8;
+const GROWTH = SANITIZED ? 400 << 20 : 96 << 20; // a sanitizer keeps what is freed for a while
+testLink("however often hostile processes come, the worker does not grow, and others are not kept waiting", { listen: false, workers: 1, config, timeout: 120000 }, async (broker, good) => {
+  const [worker] = broker.pids().workers;
+  const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${worker}/status`, "latin1"))[1]) * 1024;
+  await good.dial(WAYS[0][1]);
+  await until("a good one is there", async () => await metric(broker, "ringcast_links") === 1);
+  const socket = client(broker);
+  await socket.opening;
+  const [connection] = await good.connected(1);
+  good.heard = (of, message) => of.text(message);
+  let before;
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [what, send, secret] of HOSTILE) {
+      const bad = new Application(secret && { secret });
+      try {
+        const link = await bad.dial(WAYS[round % 2][1]);
+        await until(`${what}: HELLO`, () => link.hello);
+        const sent = send(link);
+        socket.send(`${round} ${what}`);
+        await until(`beside ${what}: the good one is heard`, () => socket.heard.at(-1) === `${round} ${what}`);
+        await sent;
+      } finally {
+        await bad.close();
+      }
+    }
+    before ??= rss();
+  }
+  await until("all but the good one are forgotten", async () => await metric(broker, "ringcast_links") === 1);
+  const more = rss() - before;
+  assert.ok(more < GROWTH, `it has ${more} bytes more`);
+  assert.equal(socket.heard.length, ROUNDS * HOSTILE.length);
+  assert.deepEqual([connection.closed, socket.closed, good.all[0].ended, broker.pids().workers[0]], [undefined, undefined, false, worker]);
+});
 
 testLink("ringcast dials an application over TLS, and only one whose certificate is right", { listen: { tls: { cert: server.cert, key: server.key } }, backend: { tls_ca: CA_FILE }, timeout: 60000 }, async (broker, application) => {
   await until("it is linked", async () => await metric(broker, "ringcast_links") === 1);

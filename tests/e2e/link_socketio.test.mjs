@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { io as connectClient } from "socket.io-client";
 import { Application, testLink } from "./lib/link.mjs";
 import { MODES, play, setup } from "./lib/link_story.mjs";
-import { within } from "./lib/util.mjs";
+import { until, within } from "./lib/util.mjs";
 
 const VERSIONS = [["4.8", "socket.io"], ["4.0", "socket.io-4.0"], ["3.1", "socket.io-3.1"]];
 const reasonsOf = (app) => () => app.call(({ state }) => state.reasons);
@@ -24,6 +24,33 @@ for (const [number, version] of VERSIONS) {
       }
     });
   }
+}
+
+/* The second and the third one come when the first has not left yet. */
+function drops({ io }) {
+  io.on("connection", (socket) => {
+    socket.on("burst", (done) => {
+      socket.emit("said", 1);
+      socket.volatile.emit("said", 2);
+      socket.volatile.emit("said", Buffer.from("3"));
+      done();
+    });
+    socket.on("alone", () => socket.volatile.emit("said", 4));
+  });
+}
+for (const [number, version] of VERSIONS) {
+  testLink(`socket.io ${number}: what is volatile is dropped behind what waits, and comes alone`, { application: { version, setup: drops }, timeout: 60000 }, async ({ broker }) => {
+    for (const transport of ["polling", "websocket"]) {
+      const socket = connectClient(`http://${broker.host}`, { transports: [transport], forceNew: true, reconnection: false });
+      const heard = [];
+      socket.on("said", (what) => heard.push(what));
+      await within(15000, new Promise((done) => socket.emit("burst", done)), "an answer");
+      assert.deepEqual(heard, [1], transport);
+      await until("one comes alone", () => socket.emit("alone") && heard.length > 1, { every: 50 });
+      assert.ok(heard.slice(1).every((what) => what === 4), transport);
+      socket.disconnect();
+    }
+  });
 }
 
 /* Clients choose names: none may be what breaks the link. */

@@ -116,6 +116,20 @@ testRedis("a whole broker ends and begins again: its values are those of Redis",
   }
 });
 
+testRedis("a value whose time is years ahead is kept by nobody, and the next one takes its place", { brokers: 2, config, timeout: 60000 }, async ({ brokers: [one, two], redis }) => {
+  const mad = `1 ${Date.now() + 10 * 365 * 86400000} zzz 0 0\n"mad"`;
+  await keep(one, "state:a", "good");
+  await holds(two, "state:a", "good");
+  // As an instance with such a clock writes and tells it.
+  await redis.command("HSET", "retained", "state:a\n", mad);
+  await redis.command("PUBLISH", "ws:retained", `state:a\n\n${mad}`);
+  await until("both have refused it", async () => (await Promise.all([one, two].map((broker) => broker.metrics()))).every((metrics) => metrics("ringcast_redis_malformed_total") > 0));
+  for (const broker of [one, two]) assert.deepEqual(await values(broker, "state:a"), ["good"]);
+  await keep(two, "state:a", "better");
+  await holds(one, "state:a", "better");
+  assert.match(await redis.command("HGET", "retained", "state:a\n"), /"better"$/);
+});
+
 testRedis("in a Cluster", { brokers: 2, config, start: () => startCluster(), timeout: 120000 }, async ({ brokers: [one, two] }) => {
   await keep(one, "state:a", { n: 1 });
   await keep(two, "state:b", { n: 2 });

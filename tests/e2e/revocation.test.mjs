@@ -212,6 +212,29 @@ testRedis("a reload switches it on, makes it lenient, switches it off and on aga
   assert.equal(await upgradedBy(broker, token("bob", "b1")), 401);
 });
 
+testRedis("a table that a reload puts before it, or after it, changes nothing for whom a token has let in", {
+  start: startRedisAndWire, brokers: 1, url: (redis) => redis.wire.url, config: config("strict"), timeout: 60000,
+}, async ({ brokers: [broker], redis }) => {
+  const another = { name: "another", from: ["query.another"], secret: OTHER_SECRET, required: false };
+  const reloaded = async (identity) => {
+    broker.writeConfig({ ...broker.config, identity });
+    const { code, stderr } = await run(["reload", "-c", broker.configPath]);
+    assert.deepEqual([code, stderr], [0, ""]);
+  };
+  const [before, between, stays] = await Promise.all(["a1", "a2", "a3"].map((jti) => native(broker, token("ann", jti))));
+  const revoked = async (client, jti) => {
+    await redis.command("SET", `ws:revoked:jti:${jti}`, "1", "EX", 600);
+    assert.deepEqual(await within(5000, client.closed, `${jti} is closed`), { code: 4401, reason: "unauthorized" });
+  };
+  await reloaded([another, row("strict")]);
+  await revoked(before, "a1");
+  const late = await native(broker, token("bob", "b1"));
+  await reloaded([row("strict"), another]);
+  await revoked(between, "a2");
+  await revoked(late, "b1");
+  await stays.request({ type: "ping" });
+});
+
 for (const [revocation, status, refused] of [["strict", 503, "Service unavailable"], ["lenient", 101, null]]) {
   testRedis(`revocation = "${revocation}" while Redis is away: who is there stays, who comes gets ${status}; counted`, {
     start: startRedisAndWire, brokers: 1, url: (redis) => redis.wire.url, config: config(revocation),

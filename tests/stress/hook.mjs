@@ -33,7 +33,7 @@ const metric = async (broker, pattern) => Number(pattern.exec((await broker.get(
 async function crowd({ port, count, tokens }) {
   const clients = [];
   while (clients.length < count) {
-    clients.push(...await Promise.all(Array.from({ length: Math.min(250, count - clients.length) }, (_, i) => connectFrames(port, `/ws?token=${tokens[i % tokens.length]}`))));
+    clients.push(...await Promise.all(Array.from({ length: Math.min(250, count - clients.length) }, (_, i) => connectFrames(port, `/ws?token=${tokens[i % tokens.length]}`, {}, { timeout: 60000 }))));
   }
   process.send(clients.length);
 }

@@ -5,7 +5,8 @@
  *   rule_cost [messages] [native|event|guarded]
  *
  * Instructions, which do not depend on what else the machine does, are counted by
- * `valgrind --tool=callgrind --toggle-collect=rc_client_operations --toggle-collect=rc_engine_packet`.
+ * `valgrind --tool=callgrind --toggle-collect=rc_client_operations --toggle-collect=rc_engine_packet`. rule_cost.mjs does so, and fails
+ * when an event costs more than 1.2 times a native publish.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -32,6 +32,7 @@ static struct {
     uint32_t differ;               /* calls of rc_redis_places_differ */
     uint64_t order;                /* rc_redis_published */
     uint64_t taken;                /* rc_redis_taken: up to there */
+    uint64_t taken_by_ms;          /* rc_redis_taken_by: up to then; 0: all */
     uint64_t at_count;             /* calls of rc_redis_publish_at */
     uint64_t at[16];               /* where, the last ones */
     uint64_t away;                 /* the server that is */
@@ -39,7 +40,9 @@ static struct {
     uint32_t count;
     struct fake_command commands[FAKE_COMMANDS_MAX]; /* without an answer, oldest first */
     uint32_t publish_count;
-    char published[16][256]; /* "channel message" */
+    char published[16][256]; /* "channel message", up to its first NUL */
+    uint8_t said[1024];      /* the last message, whole */
+    size_t said_bytes;
     struct rc_timers timers;
     struct rc_redis_observer *observer;
 } fake;
@@ -85,6 +88,12 @@ uint64_t rc_redis_published(const struct rc_redis_link *link)
     return fake.order;
 }
 
+bool rc_redis_taken_by(const struct rc_redis_link *link, uint64_t time_ms)
+{
+    (void)link;
+    return fake.taken_by_ms == 0 || fake.taken_by_ms >= time_ms;
+}
+
 bool rc_redis_taken(const struct rc_redis_link *link, uint64_t published)
 {
     (void)link;
@@ -116,6 +125,13 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     (void)flags;
     char *out = fake.published[fake.publish_count++ % 16];
     size_t used = (size_t)snprintf(out, sizeof(fake.published[0]), "%.*s ", (int)channel.count, channel.bytes);
+    fake.said_bytes = 0;
+    for (uint32_t i = 0; i < part_count && fake.said_bytes + parts[i].count <= sizeof(fake.said); i++) {
+        if (parts[i].count > 0) {
+            memcpy(fake.said + fake.said_bytes, parts[i].bytes, parts[i].count);
+            fake.said_bytes += parts[i].count;
+        }
+    }
     for (uint32_t i = 0; i < part_count && used < sizeof(fake.published[0]); i++) {
         used +=
             (size_t)snprintf(out + used, sizeof(fake.published[0]) - used, "%.*s", (int)parts[i].count, parts[i].bytes);

@@ -66,3 +66,10 @@ const char *rule_rig_went_up(struct rule_rig *r, struct rc_envelope_view *view)
     }
     return "";
 }
+
+void rule_rig_counted(const struct rule_rig *r, uint32_t row, uint64_t done, uint64_t refused)
+{
+    const struct rc_row_counters *counters = &r->engine.c.clients.control->own->rows[row];
+    cr_assert_eq(atomic_load(&counters->outcomes[0]), done);
+    cr_assert_eq(atomic_load(&counters->outcomes[1 + RC_GUARDS]), refused);
+}

@@ -29,4 +29,7 @@ void rule_rig_expect(struct rule_rig *r, const char *packets);
 /* Arguments of the next message that went up, which `view` has, too (NULL: not wanted); "": none has. Valid until the next call. */
 const char *rule_rig_went_up(struct rule_rig *r, struct rc_envelope_view *view);
 
+/* Events of that row, from 0, that were counted as carried out, and as refused by none of its guards. */
+void rule_rig_counted(const struct rule_rig *r, uint32_t row, uint64_t done, uint64_t refused);
+
 #endif

@@ -438,6 +438,7 @@ struct rc_client_user_state {
     uint64_t expires_ms;
     uint64_t bound_ms;
     uint8_t identity;
+    uint16_t identity_mark;
     bool counted;
     bool there; /* false: nothing is known */
 };

@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/config/identity.h"
 #include "common/text/json_scan.h"
 
 static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client)
@@ -149,6 +150,23 @@ uint64_t rc_client_end_ms(const struct rc_user *user)
     return bound ? user->bound_ms : user->expires_ms;
 }
 
+/* The table that told, from 1. */
+static void identity_told(const struct rc_clients *clients, struct rc_user *user, uint8_t row)
+{
+    user->identity = row;
+    user->identity_mark = rc_config_identity_mark(clients->config, row);
+}
+
+/* The same table now, whatever a reload has put before it; NULL: none told, or it is there no more. */
+static const struct rc_config_identity *identity_of(const struct rc_config *config, const struct rc_user *user)
+{
+    const uint32_t row =
+        user->identity_mark == 0 || rc_config_identity_mark(config, user->identity) == user->identity_mark
+            ? user->identity
+            : rc_config_identity_marked(config, user->identity_mark);
+    return row > 0 && row <= config->identity_count ? &config->identities[row - 1] : NULL;
+}
+
 int rc_client_bound(struct rc_clients *clients, uint32_t client, uint64_t at_ms, uint8_t row)
 {
     struct rc_user *user = at_ms == 0 ? NULL : user_need(clients, client);
@@ -159,7 +177,7 @@ int rc_client_bound(struct rc_clients *clients, uint32_t client, uint64_t at_ms,
         user->bound_ms = at_ms;
     }
     if (user->id_bytes == 0) {
-        user->identity = row;
+        identity_told(clients, user, row);
     }
     return rc_client_expires(clients, client, rc_client_expiry_due(clients, client));
 }
@@ -168,10 +186,9 @@ int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client, ui
 {
     const struct rc_config *config = clients->config;
     struct rc_user *user = user_of(clients, client);
-    const uint32_t row = user == NULL ? 0 : user->identity;
-    const bool told =
-        row > 0 && row <= config->identity_count && config->identities[row - 1].kind == RC_IDENTITY_BACKEND;
-    const int backend = told ? rc_backend_find(config, rc_span_text(config->identities[row - 1].backend.text))
+    const struct rc_config_identity *row = user == NULL ? NULL : identity_of(config, user);
+    const bool told = row != NULL && row->kind == RC_IDENTITY_BACKEND;
+    const int backend = told ? rc_backend_find(config, rc_span_text(row->backend.text))
                              : rc_backend_of_call(config, RC_BACKEND_CONNECT);
     if (user == NULL || backend < 0 || !rc_backend_calls(&config->backends[backend], RC_BACKEND_REFRESH)) {
         return -1;
@@ -426,8 +443,7 @@ static int keep_token(struct rc_clients *clients, struct rc_user *user, const st
 /* Does the table that told still ask? A reload may have switched that off, while others go on. */
 static bool token_counts(const struct rc_config *config, const struct rc_user *user)
 {
-    const struct rc_config_identity *row =
-        user->identity > 0 && user->identity <= config->identity_count ? &config->identities[user->identity - 1] : NULL;
+    const struct rc_config_identity *row = identity_of(config, user);
     return row != NULL && row->kind == RC_IDENTITY_JWT && row->jwt.revocation != RC_REVOCATION_OFF;
 }
 
@@ -445,18 +461,29 @@ uint64_t rc_client_token(const struct rc_clients *clients, uint32_t client, stru
     return its->random;
 }
 
+/* What a backend is being asked about the credential of before is not about the one that has just come. */
+static void forget_refresh(struct rc_clients *clients, uint32_t client)
+{
+    uint64_t *end;
+    if (clients->refreshes != NULL && rc_client_refreshed_by(clients, client, &end) >= 0 &&
+        end == &user_of(clients, client)->expires_ms) {
+        clients->refreshes[client] = NULL; /* freed when it is answered */
+    }
+}
+
 /* What comes with who it is. -ENOMEM. */
 static int keep_identity(struct rc_clients *clients, uint32_t client, struct rc_user *user,
                          const struct rc_identity *identity)
 {
     RC_ASSERT(identity->user.count > 0 && identity->attributes.count <= RC_IDENTITY_ATTRIBUTES_MAX);
+    forget_refresh(clients, client);
     if (block_replace(clients, &user->attributes, &user->attributes_bytes, identity->attributes.bytes,
                       identity->attributes.count) < 0 ||
         keep_token(clients, user, identity->token) < 0) {
         return -ENOMEM;
     }
     user->expires_ms = identity->expires_ms;
-    user->identity = identity->row;
+    identity_told(clients, user, identity->row);
     if (session_link(clients, client, user, identity->session) < 0) {
         return -ENOMEM;
     }
@@ -514,6 +541,7 @@ bool rc_client_user_moves(const struct rc_clients *clients, uint32_t client, str
     state->expires_ms = user->expires_ms;
     state->bound_ms = user->bound_ms;
     state->identity = user->identity;
+    state->identity_mark = user->identity_mark;
     state->counted = user->counted;
     return true;
 }
@@ -532,6 +560,7 @@ int rc_client_user_came(struct rc_clients *clients, uint32_t client, const struc
     user->expires_ms = state->expires_ms;
     user->bound_ms = state->bound_ms;
     user->identity = state->identity;
+    user->identity_mark = state->identity_mark;
     if (state->id.count > 0) {
         const int rc = rc_client_set_user(clients, client, state->id);
         if (rc < 0) {

@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/metrics/event_rows.h"
 #include "common/records/args.h"
 #include "common/records/emit.h"
 #include "common/text/decimal.h"
@@ -34,6 +35,8 @@ struct rc_asked {
     struct rc_hook *its; /* in the truth: also the reply, while it waits */
     uint32_t index;      /* of that */
     bool lost;           /* the process that asked is no more, and nobody waits for the reply */
+    uint8_t rules;       /* engines->rules when it was asked */
+    uint32_t row;        /* whose event it is, from 1; 0 = none's, or it is not known */
     char *event;         /* owned, while something is traced: its name; NULL = it is not known */
 };
 
@@ -230,8 +233,18 @@ static bool asked_is_there(const struct rc_asked *asked)
            (its->nsp_bytes == 0 || rc_engine_is_joined_as(asked->engines, its->client, asked_nsp(asked), its->sid));
 }
 
+/* It is over for its row, as rc_event_row_count has it. After a reload the row's index is another one's. */
+static void asked_count(const struct rc_asked *asked, int guard)
+{
+    struct rc_engines *engines = asked->engines;
+    if (asked->row != 0 && asked->rules == engines->rules) {
+        rc_event_row_count(&engines->clients->control->own->rows[asked->row - 1], guard);
+    }
+}
+
 static void asked_fail(struct rc_asked *asked, uint32_t code, const char *message)
 {
+    asked_count(asked, RC_GUARDS);
     if (!asked_flag(asked, RC_HOOK_QUIET) && !asked_flag(asked, RC_HOOK_ELSEWHERE) && asked_is_there(asked)) {
         const struct rc_does does = does_of(asked);
         rc_does_error(&does, code, rc_span_text(message));
@@ -308,6 +321,7 @@ static void asked_go_on(struct rc_asked *asked, struct rc_span body)
     } else if (why != NULL) {
         asked_fail(asked, RC_CODE_BAD_GATEWAY, why);
     } else {
+        asked_count(asked, -1);
         asked_end(asked);
     }
 }
@@ -751,7 +765,8 @@ void rc_asked_elsewhere(struct rc_engines *engines, struct rc_span data, uint16_
 }
 
 void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span name,
-                    const struct rc_operation *operation, struct rc_span args, bool acked)
+                    const struct rc_operation *operation, struct rc_span args, bool acked,
+                    const struct rc_config_event *row)
 {
     struct rc_clients *clients = engines->clients;
     struct rc_client *its = rc_truth_client(clients->truth, client);
@@ -764,6 +779,8 @@ void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span 
         return;
     }
     asked->its->id_bytes = acked ? 0 : asked->its->id_bytes;
+    asked->row = row == NULL ? 0 : (uint32_t)(row - clients->config->events) + 1;
+    asked->rules = engines->rules;
     if (rc_rule_traces(clients)) { /* without it the trace has a stage less that it can be looked for by */
         asked->event = strndup((const char *)operation->event.bytes, operation->event.count);
     }

@@ -17,9 +17,11 @@
 #include "worker/engine/session.h"
 
 /* Asks the backend of that name about an event, with its arguments as rc_args has them; `acked`: its acknowledgement was given already.
- * It is over with, as far as the packet goes. */
+ * It is over with, as far as the packet goes. `row`, whose event it is (NULL: none's), is counted when the reply is carried out, or there is
+ * none; not when another process does that, or its client has gone. */
 void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span backend,
-                    const struct rc_operation *operation, struct rc_span args, bool acked);
+                    const struct rc_operation *operation, struct rc_span args, bool acked,
+                    const struct rc_config_event *row);
 
 /* The backend's reply to `connect`, for a socket that has just connected: what it wants done besides `user` is done in the next passes.
  * Without a namespace: of a client that speaks no Socket.IO, or is in none yet: then as soon as it is in the first. Nothing is done for a

@@ -10,6 +10,7 @@
 #include "common/config/socketio.h"
 #include "common/records/args.h"
 #include "common/records/select.h"
+#include "common/text/json_path.h"
 #include "worker/engine/asking.h"
 #include "worker/engine/post.h"
 #include "worker/engine/recoverable.h"
@@ -302,15 +303,10 @@ static bool does_retain(const struct rc_does *does, const struct rc_reply_operat
 static void does_user(const struct rc_does *does, struct rc_span user)
 {
     uint8_t scratch[RC_CHANNEL_NAME_MAX];
-    struct rc_json_cursor cursor;
-    struct rc_json_value name;
-    struct rc_json_value value;
     struct rc_identity identity = {.attributes = user};
-    int got = rc_json_object_begin(&cursor, user, 0);
-    while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
-        if (rc_json_string_is(&name, RC_SPAN("id")) && value.type == RC_JSON_STRING) {
-            identity.user = rc_reply_text(&value, scratch, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES);
-        }
+    const struct rc_json_value id = rc_json_member(user, RC_SPAN("id")); /* as rows read it */
+    if (id.type == RC_JSON_STRING) {
+        identity.user = rc_reply_text(&id, scratch, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES);
     }
     if (rc_permission_user(does->engines->clients->config, identity.user) != NULL ||
         user.count > RC_IDENTITY_ATTRIBUTES_MAX) {

@@ -61,11 +61,14 @@ enum rc_carried rc_engine_post(struct rc_engines *engines, struct rc_span nsp, c
                                      : selects ? RC_UP_SELECT
                                                : RC_UP_PUBLISH;
     const int rc = rc_uplink_queued(clients->uplink) ? -EAGAIN : rc_uplink_write(clients->uplink, type, &view);
+    if (rc == -EAGAIN) {
+        return RC_CARRIED_LATER; /* whoever gives it up counts it */
+    }
     rc_metric_add(clients->metrics,
                   rc != 0  ? RC_METRIC_FAILED_DELIVERIES
                   : direct ? RC_METRIC_DIRECTS
                   : keeps  ? RC_METRIC_RETAINED
                            : RC_METRIC_PUBLISHES,
                   1);
-    return rc == 0 ? RC_CARRIED_OUT : rc == -EAGAIN ? RC_CARRIED_LATER : RC_CARRIED_REFUSED;
+    return rc == 0 ? RC_CARRIED_OUT : RC_CARRIED_REFUSED;
 }

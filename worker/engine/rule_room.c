@@ -139,7 +139,9 @@ static void question_close(struct rc_rule_wait *wait, uint32_t index, bool answe
         rc_asks_end(engines->clients->asks, wait->questions[index].token);
         wait->questions[index].token = 0;
     }
-    wait->failed |= !answered || !question_answer(wait, index);
+    const bool known = answered && question_answer(wait, index);
+    wait->failed |= !known;
+    rc_metric_add(engines->clients->metrics, RC_METRIC_ROOMS_LOCAL, known && wait->questions[index].local);
     RC_ASSERT(wait->open > 0);
     if (--wait->open > 0) {
         return;
@@ -161,12 +163,6 @@ static bool question_complete_here(const struct rc_rule_question *question)
 static bool question_complete(const struct rc_rule_question *question)
 {
     return question_complete_here(question) && (question->asked.scope != RC_CALL_SCOPE_ALL || question->others_done);
-}
-
-/* Not all other instances have said what they have: the row goes on with what is known. */
-static void count_local(const struct rc_rule_wait *wait, bool local)
-{
-    rc_metric_add(wait->engines->clients->metrics, RC_METRIC_ROOMS_LOCAL, local ? 1 : 0);
 }
 
 /* What another worker has there, or other instances. Its bytes are another process's. */
@@ -200,7 +196,7 @@ static bool reply_take(struct rc_rule_wait *wait, struct rc_rule_question *quest
     }
     if (foreign) {
         question->others_done = (head.flags & RC_REPLY_LAST) != 0;
-        count_local(wait, (head.flags & (RC_REPLY_LOCAL | RC_REPLY_INCOMPLETE | RC_REPLY_MORE | RC_REPLY_BUSY)) != 0);
+        question->local |= (head.flags & (RC_REPLY_LOCAL | RC_REPLY_INCOMPLETE | RC_REPLY_MORE | RC_REPLY_BUSY)) != 0;
     } else if ((head.flags & RC_REPLY_PART) == 0) {
         question->replied.bits[worker / 64] |= bit;
     }
@@ -225,7 +221,7 @@ static void room_answered(const struct rc_ask *ask, enum rc_record_type type, co
         if (fine) {
             memcpy(&question->asked, view->data, sizeof(question->asked));
             question->asked_known = true;
-            count_local(wait, question->asked.scope == RC_CALL_SCOPE_LOCAL);
+            question->local |= question->asked.scope == RC_CALL_SCOPE_LOCAL;
         }
     } else if (type == RC_DOWN_REPLY) {
         fine = reply_take(wait, question, view);
@@ -239,12 +235,13 @@ static void room_unanswered(const struct rc_ask *ask, enum rc_ask_end why)
 {
     struct rc_rule_wait *wait = ask->context;
     const uint32_t index = ask->id[0];
-    const struct rc_rule_question *question = &wait->questions[index];
+    struct rc_rule_question *question = &wait->questions[index];
     (void)why;
     /* Where only other instances are missing, what is known has to do. */
     const bool here = question_complete_here(question);
-    rc_metric_add(wait->engines->clients->metrics, here ? RC_METRIC_ROOMS_LOCAL : RC_METRIC_ROOMS_UNANSWERED, 1);
-    wait->questions[index].token = 0;
+    question->local |= here;
+    rc_metric_add(wait->engines->clients->metrics, RC_METRIC_ROOMS_UNANSWERED, here ? 0 : 1);
+    question->token = 0;
     question_close(wait, index, here);
 }
 

@@ -24,6 +24,7 @@ struct rc_rule_question {
     struct rc_call_asked asked;
     struct rc_call_asked replied;
     bool others_done; /* other instances: no more comes of them */
+    bool local;       /* not all of them have said what they have: what is known has to do */
     uint8_t *json;    /* owned: a list of the entries, as it grows; then the answer */
     size_t bytes;
     size_t room;

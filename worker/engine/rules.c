@@ -65,7 +65,7 @@ static void run_unknown(struct rc_rule_run *run, const struct rc_operation *oper
     const char *unknown = run->clients->config->socketio.unknown_event.text;
     const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
     if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0) {
-        rc_asked_event(run->engines, run->client, rc_span_text(unknown + head), operation, run->args, false);
+        rc_asked_event(run->engines, run->client, rc_span_text(unknown + head), operation, run->args, false, NULL);
         return;
     }
     rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_UNKNOWN, 1);
@@ -178,6 +178,14 @@ static void row_count(const struct rc_rule_run *run, int guard)
     rc_event_row_count(&clients->control->own->rows[run->row - clients->config->events], guard);
 }
 
+/* It is over: was all of it done? Not where there was an error, the up ring was full (not `whole`), or its client has ended in the
+ * middle. */
+static void row_over(const struct rc_rule_run *run, bool whole)
+{
+    const bool done = whole && run->code == 0 && run->step >= rc_rule_steps(run->row, run->clients->config);
+    row_count(run, done ? -1 : RC_GUARDS);
+}
+
 /* Its guards and, once they let it through, whether all of it could be done. RC_RULE_REFUSED: it was told why not. */
 static enum rc_rule_guarded event_begin(struct rc_rule_run *run)
 {
@@ -187,7 +195,6 @@ static enum rc_rule_guarded event_begin(struct rc_rule_run *run)
     }
     if (guarded == RC_RULE_PASSES) {
         rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS, 1);
-        row_count(run, -1);
     } else if (guarded == RC_RULE_REFUSED) {
         row_count(run, (int)run->guard);
         rc_metric_add(run->clients->metrics, RC_METRIC_EVENTS_REFUSED, run->guard < RC_GUARDS);
@@ -239,7 +246,13 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         *done = event_done(engines, run.row, steps | (guarded == RC_RULE_PASSES ? DONE_PASSED : 0));
         return run_keep(&run) ? RC_ENGINE_LATER : RC_ENGINE_DONE;
     }
-    if (!rc_engine_lives(engines, client, run.random)) {
+    const bool lives = rc_engine_lives(engines, client, run.random);
+    const bool asks = lives && run.code == 0 && run.row->ask.text[0] != '\0';
+    if (guarded == RC_RULE_PASSES &&
+        !asks) { /* else it was counted when it was refused, or is when the backend has answered */
+        row_over(&run, true);
+    }
+    if (!lives) {
         return RC_ENGINE_DONE;
     }
     rc_rules_forget(engines, client);
@@ -248,8 +261,9 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     }
     if (run.code != 0) { /* what no template could tell */
         rc_rule_tell(&run);
-    } else if (run.row->ask.text[0] != '\0') {
-        rc_asked_event(engines, client, rc_span_text(run.row->ask.text), operation, args, run.row->ack_count > 0);
+    } else if (asks) {
+        rc_asked_event(engines, client, rc_span_text(run.row->ask.text), operation, args, run.row->ack_count > 0,
+                       run.row);
     }
     return RC_ENGINE_DONE;
 }
@@ -286,7 +300,7 @@ static bool connect_row(struct rc_rule_run *run, const struct rc_config_event *r
     }
     const bool whole = rc_rule_run_row(run);
     if (whole) {
-        row_count(run, run->code == 0 ? -1 : RC_GUARDS);
+        row_over(run, true);
         rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, run->code != 0);
     }
     return whole;
@@ -344,7 +358,7 @@ static void departure_cut(const struct rc_clients *clients, struct rc_span nsp, 
 /* It is over: all of the row was done, or there was an error, or (not `whole`) the up ring was full. */
 static void departure_end(const struct rc_rule_run *run, bool whole)
 {
-    row_count(run, whole && run->code == 0 ? -1 : RC_GUARDS);
+    row_over(run, whole);
     if (run->code != 0) {
         rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
     } else if (!whole) {
@@ -500,9 +514,10 @@ void rc_rules_server_event(struct rc_engines *engines, struct rc_span nsp, struc
         rc_metric_add(clients->metrics, RC_METRIC_EVENTS, 1);
         if (!rc_rule_run_row(&run)) {
             rc_rule_state_fail(&run, RC_CODE_UNAVAILABLE, "the up ring is full");
+            rc_metric_add(clients->metrics, RC_METRIC_FAILED_DELIVERIES, 1);
         }
     }
-    row_count(&run, run.code == 0 ? -1 : RC_GUARDS);
+    row_over(&run, true);
     if (run.code != 0) {
         rc_metric_add(clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
         rc_log_limited(RC_LOG_WARN, 1, "server_event_cut", "nsp=\"%.*s\" reason=\"%s\"", (int)nsp.count,

@@ -118,6 +118,7 @@ struct rc_io_place {
     int fd;                  /* owned: -1 = free */
     int slot;                /* the kernel takes the descriptor here, and leaves the slot if it chooses that */
     uint32_t chosen;         /* else that is this one */
+    int error;               /* negative errno: why it has no socket; 0: it has one */
     uint64_t token;          /* of rc_io_place, or RC_IO_PLACE_ARRIVED */
     struct rc_handover from; /* whose it is */
     uint8_t *bytes;          /* borrowed: `from.bytes` that were received before; NULL when there are none */

@@ -238,7 +238,8 @@ void rc_io_on_place(struct rc_io *io, uint32_t entry, int result)
         if (place.chosen != RC_SOCKET_NONE) {
             rc_io_slot_free(io, place.chosen);
         }
-        rc_log_limited(RC_LOG_WARN, 1, "socket_not_placed", "error=\"%s\"", strerror(result < 0 ? -result : EBADF));
+        place.error = place.chosen == RC_SOCKET_NONE && io->slots_free != NULL ? -ENFILE : result < 0 ? result : -EBADF;
+        rc_log_limited(RC_LOG_WARN, 1, "socket_not_placed", "error=\"%s\"", strerror(-place.error));
     }
     if (place.fd >= 0) {
         close(place.fd);
@@ -274,7 +275,7 @@ static bool inbox_waits(struct rc_io *io, int error)
     if (error != -EMFILE) {
         return false;
     }
-    struct rc_io_place place = {.fd = -1, .token = RC_IO_PLACE_ARRIVED};
+    struct rc_io_place place = {.fd = -1, .error = error, .token = RC_IO_PLACE_ARRIVED};
     memcpy(&place.from, io->inbox_message, sizeof(place.from));
     place.bytes = place.from.bytes == 0 ? NULL : io->inbox_message + sizeof(place.from);
     coming_begins(io, &place.from);

@@ -30,7 +30,7 @@ struct state_head {
     uint8_t user_there;
     uint8_t user_identity;
     uint8_t user_counted;
-    uint8_t pad[2];
+    uint16_t user_identity_mark; /* 0: of an older version */
 };
 
 _Static_assert(sizeof(struct state_head) <= RC_MOVE_STATE_BYTES_MIN,
@@ -65,6 +65,7 @@ uint32_t rc_move_state_write(uint8_t *out, const struct rc_move_state *given)
                               .everybody = state.everybody,
                               .user_there = state.user.there,
                               .user_identity = state.user.identity,
+                              .user_identity_mark = state.user.identity_mark,
                               .user_counted = state.user.counted};
     uint64_t bytes = sizeof(head);
     state_parts(&state, parts);
@@ -125,6 +126,7 @@ int rc_move_state_read(struct rc_move_state *state, const uint8_t *bytes, uint32
                                     .user = {.expires_ms = head.expires_ms,
                                              .bound_ms = head.bound_ms,
                                              .identity = head.user_identity,
+                                             .identity_mark = head.user_identity_mark,
                                              .counted = head.user_counted != 0,
                                              .there = head.user_there != 0},
                                     .config_generation = head.config_generation,

@@ -352,7 +352,7 @@ void rc_moves_placed(struct rc_moves *moves, const struct rc_io_place *place, ui
     if (socket == RC_SOCKET_NONE) {
         rc_metric_add(moves->clients->metrics, RC_METRIC_CLIENTS_NOT_TAKEN, 1);
         rc_log_limited(RC_LOG_WARN, 1, "client_not_taken", "from=%u reason=\"%s\"", place->from.worker,
-                       strerror(ENOMEM));
+                       strerror(-place->error));
         take_lost(moves, bytes);
     } else if (!take_counted(moves, &place->from, bytes, socket)) {
         take_lost(moves, bytes);

@@ -389,6 +389,8 @@ struct rc_user {
     uint8_t id_bytes; /* 0 = nobody in particular: it is here for `set`, or for its end */
     char id[RC_CHANNEL_NAME_MAX];
     bool counted; /* in limits.max_connections_per_user */
+    uint16_t
+        identity_mark; /* of that [[identity]], where a reload may change indices; 0 = none did, or an older version wrote this */
 };
 
 /* The pools: name in struct rc_truth, type of an object. In this order they lie in the segment. */

@@ -80,9 +80,25 @@ class Answer extends ServerResponse {
 }
 
 class Transport extends EventEmitter {
-  constructor(name, sid) {
+  constructor(engine, name, sid, writable = true) {
     super();
-    Object.assign(this, { name, sid, writable: true, readyState: "open", supportsBinary: true });
+    Object.assign(this, { name, sid, writable, readyState: "open", supportsBinary: true });
+    Object.defineProperties(this, { engine: { value: engine }, lookedFor: { value: null, writable: true } });
+  }
+
+  /* Socket.IO before 4.1 looks at it before it writes a packet that is volatile, and says it in no other way. */
+  get writable() {
+    this.lookedFor = this.engine.frames;
+    return this.isWritable;
+  }
+
+  set writable(writable) {
+    this.isWritable = writable;
+  }
+
+  /* Did it look for the packet that this is a frame of? */
+  wasLookedFor(data) {
+    return this.lookedFor === this.engine.frames && this.lookedFor.includes(data);
   }
 
   discard() {}
@@ -94,7 +110,7 @@ class Connection extends EventEmitter {
   constructor(engine, link, number, open, request) {
     super();
     Object.assign(this, { server: engine, link, number, request, id: open.sid, protocol: open.protocol, remoteAddress: open.address });
-    Object.assign(this, { readyState: "open", upgraded: false, upgrading: false, writeBuffer: [], transport: new Transport(open.transport, open.sid) });
+    Object.assign(this, { readyState: "open", upgraded: false, upgrading: false, writeBuffer: [], transport: new Transport(engine, open.transport, open.sid) });
     // Namespaces that the client is in already, and does not know of another process (docs/link.md): name -> what SESSION said.
     this.resuming = new Map(open.resume?.map((entry) => [entry.nsp, entry]));
     this.cameAgain = Boolean(open.resume);
@@ -122,7 +138,7 @@ class Connection extends EventEmitter {
   }
 
   onUpgraded(name) {
-    this.transport = Object.assign(new Transport(name, this.id), { writable: this.transport.writable });
+    this.transport = new Transport(this.server, name, this.id, this.transport.isWritable);
     this.upgraded = true;
     this.emit("upgrade", this.transport);
   }
@@ -160,7 +176,9 @@ class Connection extends EventEmitter {
     const more = this.server.hasMore(data);
     if (this.isSilent(more)) return this;
     this.emit("packetCreate", { type: "message", data, options });
-    const flags = (options.volatile ? FLAGS.VOLATILE : 0) | (options.compress === false ? FLAGS.PLAIN : 0) | (more ? FLAGS.MORE : 0);
+    const isVolatile = options.volatile || this.transport.wasLookedFor(data);
+    if (isVolatile && !more) this.transport.lookedFor = null;
+    const flags = (isVolatile ? FLAGS.VOLATILE : 0) | (options.compress === false ? FLAGS.PLAIN : 0) | (more ? FLAGS.MORE : 0);
     const sent = typeof data === "string" ? this.link.send("TEXT", flags, this.number, data) : this.link.send("BINARY", flags, this.number, toBuffer(data));
     if (!sent) {
       this.server.links.report(`a message that is larger than a link carries: ${this.id} is closed`);

@@ -162,8 +162,8 @@ export class RawConnection {
 }
 
 /* to: { host, port } or { path } of a Unix socket. */
-export function connectRaw(to) {
-  return within(5000, new Promise((done, failed) => {
+export function connectRaw(to, { timeout = 5000 } = {}) {
+  return within(timeout, new Promise((done, failed) => {
     const socket = connectSocket(to);
     socket.once("error", failed);
     socket.once("connect", () => {
@@ -195,13 +195,13 @@ export async function upgraded(broker, path, headers) {
   return status;
 }
 
-/* A WebSocket whose welcome was read. */
-export async function connectFrames(to, path, headers) {
-  const raw = await connectRaw(to);
+/* A WebSocket whose welcome was read. `timeout`, where it is given, is that of each step. */
+export async function connectFrames(to, path, headers, times = {}) {
+  const raw = await connectRaw(to, times);
   raw.write(upgradeRequest(path, headers));
-  const response = await raw.response();
+  const response = await raw.response(times);
   if (response.status !== 101) throw new Error(`the handshake was answered ${response.status} ${response.body}`);
   raw.handshake = response;
-  raw.welcome = await raw.message();
+  raw.welcome = await raw.message(times.timeout);
   return raw;
 }

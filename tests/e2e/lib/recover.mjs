@@ -160,15 +160,20 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
   // publishers had been told, the new epoch has none.
   for (const returning of all) {
     const { client } = returning;
+    let why;
     await until("it is connected", async () => {
       try {
         if (!returning.client || returning.client.isClosed) await returning.connect();
         return true;
       } catch (error) {
         if (error instanceof assert.AssertionError) throw error;
+        why = error;
         return false;
       }
-    }, { timeout: 20000 });
+    }, { timeout: 20000 }).catch((error) => {
+      error.message += `: ${why}`;
+      throw error;
+    });
     await until("it has all", async () => {
       const lacks = [...returning.channels].filter(([name, place]) => !has(place, run.last.get(name)));
       for (const [name, place] of lacks) if (place.epoch !== run.last.get(name).epoch) await publishOne(name);

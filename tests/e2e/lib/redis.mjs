@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pipeline } from "node:stream";
 import test from "node:test";
 import { connect as connectTls } from "node:tls";
 import { isAlive, startBroker } from "./broker.mjs";
@@ -223,19 +224,32 @@ export async function startRedis(options) {
 }
 
 /* A Redis and a wire to it that can be cut and mended while Redis goes on: `wire.url` for a broker that is to lose it. New connections go
- * to another server after `wire.lead(port)`, as behind the address of a managed Redis; those that are there stay. */
+ * to another server after `wire.lead(port)`, as behind the address of a managed Redis; those that are there stay. `wire.narrow(bytes)`: what Redis
+ * answers comes over each connection in so many bytes every 50 ms. */
 export async function startRedisAndWire(options) {
   const redis = await startRedis(options);
   const pairs = new Set();
   let whole = true;
   let port = redis.port;
+  let piece = Infinity;
+  async function* inPieces(source) {
+    for await (const bytes of source) {
+      for (let at = 0; at < bytes.length; ) {
+        const part = bytes.subarray(at, at + piece);
+        yield part;
+        at += part.length;
+        if (piece < Infinity) await delay(50);
+      }
+    }
+  }
   const server = createServer((near) => {
     if (!whole) return near.destroy();
     const far = connectSocket({ host: "127.0.0.1", port, noDelay: true });
     near.setNoDelay(true);
     pairs.add(near).add(far);
+    near.pipe(far);
+    pipeline(far, inPieces, near, () => {});
     for (const [one, other] of [[near, far], [far, near]]) {
-      one.pipe(other);
       one.on("error", () => {});
       one.on("close", () => {
         pairs.delete(one);
@@ -248,7 +262,7 @@ export async function startRedisAndWire(options) {
     whole = false;
     for (const socket of pairs) socket.destroy();
   };
-  redis.wire = { url: `redis://127.0.0.1:${server.address().port}`, cut, mend: () => (whole = true), lead: (to) => (port = to) };
+  redis.wire = { url: `redis://127.0.0.1:${server.address().port}`, cut, mend: () => (whole = true), lead: (to) => (port = to), narrow: (bytes) => (piece = bytes) };
   const destroy = redis.destroy.bind(redis);
   redis.destroy = async () => {
     cut();

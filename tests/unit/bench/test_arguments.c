@@ -34,6 +34,9 @@ Test(bench_options, defaults_of_scenarios)
     cr_assert(options.poll_idle && options.subscriptions == 0 && options.window == 0);
     cr_assert_eq(parse("unicast --connections 50"), 0);
     cr_assert_eq(options.channels, 50);
+    cr_assert_eq(parse("recover --missed 20"), 0);
+    cr_assert(options.connections == 20000 && options.missed == 20 && options.calm == 1000 && options.window == 0);
+    cr_assert_float_eq(options.rate, 10.0, 1e-9);
     cr_assert_eq(parse("compare-floor"), 0);
     cr_assert_eq(options.repeat, 3);
     cr_assert_str_eq(options.scenario, "fanout");

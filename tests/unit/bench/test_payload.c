@@ -81,3 +81,22 @@ Test(bench_payload, padding_of_another_sequence_is_noticed)
     memcpy(text + 32, other + 32, sizeof(text) - 32);
     cr_assert_not(rc_bench_payload_read(text, sizeof(text), sizeof(text), &got));
 }
+
+/* A book whose levels change four at a time: what is the same in two that follow each other is nearly all. */
+Test(bench_payload, books_change_a_few_levels_with_each_number)
+{
+    char text[2080], next[2080];
+    struct rc_bench_payload got;
+    for (uint32_t sequence = 0; sequence < 40; sequence++) {
+        rc_bench_payload_write(text, sizeof(text), &(struct rc_bench_payload){.sequence = sequence, .book = true});
+        cr_assert(rc_bench_payload_read(text, sizeof(text), sizeof(text), &got) && got.book);
+        rc_bench_payload_write(next, sizeof(next), &(struct rc_bench_payload){.sequence = sequence + 1, .book = true});
+        uint32_t levels = 0;
+        for (size_t at = 32; at < sizeof(text); at += 32) {
+            levels += memcmp(text + at, next + at, 32) != 0;
+        }
+        cr_assert(levels >= 3 && levels <= 4, "%u levels changed behind %u", levels, sequence);
+        memcpy(next, text, 32);
+        cr_assert_not(rc_bench_payload_read(next, sizeof(next), sizeof(next), &got), "the book of another number");
+    }
+}

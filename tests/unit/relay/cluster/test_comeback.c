@@ -1,89 +1,6 @@
 /* A session changes hosts by what both say to each other over Redis, which is the fake one: who is asked, when it is taken, and who is refused. The
  * test is the other instance, "b". */
-#include "tests/support/fake_redis.h"
-
-#include <stdlib.h>
-
-#include "common/base/check.h"
-#include "relay/cluster/comeback.h"
-#include "relay/cluster/comeback_wire.h"
-#include "relay/to_sockets.h"
-#include "tests/support/recovery_host.h"
-#include "tests/support/relay_host.h"
-
-#define BYTES (256u * 1024)
-#define PID "pid-of-the-session-1"
-#define SID "sid-of-the-session-1"
-
-static struct rc_metrics metrics;
-static struct rc_config config;
-static struct rc_registry registry;
-static struct rc_wire wire;
-static struct rc_bridge bridge;
-static struct rc_recovery recovery;
-static struct rc_direct direct = {.bridge = &bridge};
-static struct rc_comeback comeback;
-static void *memory;
-static uint64_t sequence;
-static bool heard; /* the rooms are */
-
-static uint64_t next_sequence(void *context)
-{
-    (void)context;
-    return ++sequence;
-}
-
-static int on_send(void *context, uint32_t worker, const struct rc_envelope_view *view)
-{
-    (void)context;
-    (void)worker;
-    (void)view;
-    return 0;
-}
-
-static bool hears(void *context, struct rc_span channel)
-{
-    (void)context;
-    cr_assert(rc_span_equal(channel, RC_SPAN("/#")) || rc_span_equal(channel, RC_SPAN("lobby")));
-    return heard;
-}
-
-static void open_all(void)
-{
-    struct rc_err err;
-    struct rc_recovery_view view;
-    memory = calloc(1, BYTES);
-    cr_assert_eq(rc_recovery_view_open(&view, memory, BYTES, &err), 0);
-    config.socketio.recovery_ms = 60000;
-    config.socketio.recovery_max_bytes = 20000;
-    const struct rc_recovery_setup its = {.view = &view,
-                                          .config = &config,
-                                          .metrics = &metrics,
-                                          .instance_id = "a",
-                                          .boot_nonce = 7,
-                                          .record_bytes_max = 4096,
-                                          .generation = host_generation,
-                                          .sent = host_sent,
-                                          .sequence = next_sequence,
-                                          .send = on_send};
-    cr_assert_eq(rc_recovery_open(&recovery, &its), 0);
-    registry = (struct rc_registry){.state = RC_REGISTRY_OWNED, .instance_count = 1};
-    cr_assert_eq(rc_wire_open(&wire, "a", 7, 2000, &metrics), 0);
-    bridge = (struct rc_bridge){.wire = &wire, .timers = &fake.timers};
-    fake.up = true;
-    fake.places.count = 1;
-    const struct rc_comeback_setup setup = {
-        .bridge = &bridge, .registry = &registry, .recovery = &recovery, .direct = &direct, .hears = hears};
-    cr_assert_eq(rc_comeback_open(&comeback, &setup), 0);
-}
-
-static void close_all(void)
-{
-    rc_comeback_close(&comeback);
-    rc_recovery_close(&recovery);
-    rc_wire_close(&wire);
-    free(memory);
-}
+#include "tests/support/comeback_rig.h"
 
 TestSuite(comeback, .init = open_all, .fini = close_all);
 
@@ -151,7 +68,8 @@ static uint16_t found(void)
 {
     const struct rc_recovery_asked_for asked = {.channel = RC_SPAN("/#"), .claim = claim()};
     struct rc_span record;
-    return rc_recovery_abroad_find(&recovery, &asked, rc_clock_ms(), &record);
+    uint64_t lost_ms;
+    return rc_recovery_abroad_find(&recovery, &asked, rc_clock_ms(), &record, &lost_ms);
 }
 
 Test(comeback, who_is_alone_asks_nobody)
@@ -596,6 +514,35 @@ Test(comeback, an_answer_under_another_map_than_it_was_asked_under_is_none)
     expect_too_old();
 }
 
+/* A stream is read by each at its own pace: what the asker has read before it asks must be among what it is given. */
+Test(comeback, the_owner_gives_it_when_it_has_read_a_stream_as_far_as_the_asker)
+{
+    lose();
+    struct rc_comeback_message question = {.kind = RC_COMEBACK_TAKE,
+                                           .channel = RC_SPAN("/#"),
+                                           .pid = (const uint8_t *)PID,
+                                           .user = RC_SPAN("ann"),
+                                           .read = RC_SPAN("20-1"),
+                                           .through = {.count = 1}};
+    heard = true;
+    stream_place = "20-0";
+    says(&question, RC_SPAN(""));
+    cr_assert(said("ws:instance:b:session", RC_COMEBACK_NONE), "it is asked again");
+    stream_place = "20-1";
+    comeback.serial++;
+    says(&question, RC_SPAN(""));
+    cr_assert(said("ws:instance:b:session", RC_COMEBACK_MISSED));
+}
+
+Test(comeback, who_asks_says_how_far_it_has_read_a_stream)
+{
+    struct rc_comeback_message message;
+    stream_place = "30-9";
+    take();
+    cr_assert_eq(rc_comeback_read(&message, rc_span_of(fake.said, fake.said_bytes)), 0);
+    cr_assert(rc_span_equal(message.read, RC_SPAN("30-9")));
+}
+
 /* "b" asks through that server of the Cluster; it is heard at that one. */
 static void marks(struct rc_comeback_message *question, uint64_t place, uint64_t at)
 {
@@ -653,6 +600,33 @@ Test(comeback, in_a_cluster_it_is_given_when_it_was_asked_for_through_all_server
     cr_assert(said("ws:instance:b:session:mark", RC_COMEBACK_GIVEN));
     fake_pass(500);
     cr_assert_eq(fake.publish_count, 3, "once");
+}
+
+/* Its client had it from here at once: whoever asks is not to hear it as if it were new. */
+Test(comeback, in_a_cluster_who_has_it_says_so_when_what_was_said_before_is_with_redis)
+{
+    struct rc_comeback_message question = {
+        .kind = RC_COMEBACK_ASK, .channel = RC_SPAN("/#"), .pid = (const uint8_t *)PID, .user = RC_SPAN("ann")};
+    in_cluster();
+    lose();
+    fake.taken_by_ms = 1;
+    comeback.serial++;
+    says(&question, RC_SPAN(""));
+    cr_assert(said("ws:instance:b:session", RC_COMEBACK_NONE));
+    fake.taken_by_ms = rc_clock_ms();
+    comeback.serial++;
+    says(&question, RC_SPAN(""));
+    cr_assert(said("ws:instance:b:session", RC_COMEBACK_HAVE));
+}
+
+Test(comeback, who_has_something_to_be_rid_of_first_is_asked_again)
+{
+    cr_assert_eq(ask(), 0);
+    refuses(RC_SIO_SESSION_BUSY);
+    const uint32_t asked = fake.publish_count;
+    cr_assert_eq(ask(), 0);
+    cr_assert_eq(fake.publish_count, asked + 1);
+    cr_assert(said("ws:instances:session", RC_COMEBACK_ASK));
 }
 
 static void give_in_cluster(void)

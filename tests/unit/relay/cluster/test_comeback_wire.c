@@ -65,6 +65,36 @@ Test(comeback_wire, through_which_server_of_a_cluster)
     cr_assert(rc_comeback_read(&out, rc_span_of(bytes, rc_comeback_write(bytes, &take))) < 0, "through none");
 }
 
+Test(comeback_wire, how_far_the_asker_had_read)
+{
+    struct rc_comeback_message take = {.kind = RC_COMEBACK_TAKE,
+                                       .from = RC_SPAN("node-1"),
+                                       .token = 9,
+                                       .channel = RC_SPAN("/#"),
+                                       .pid = (const uint8_t *)PID,
+                                       .user = RC_SPAN(""),
+                                       .offset = RC_SPAN(""),
+                                       .read = RC_SPAN("1699999999999-12"),
+                                       .through = {.place = 7, .count = 1}};
+    static const char *const wrong[] = {"1-2-3", "1 2", "x", "00000000000000000000000000000000000000000000000"};
+    struct rc_comeback_message out;
+    const size_t count = rc_comeback_write(bytes, &take);
+    cr_assert_eq(rc_comeback_read(&out, rc_span_of(bytes, count)), 0);
+    cr_assert(rc_span_equal(out.read, take.read));
+    cr_assert(out.through.count == 1 && out.through.map == 0 && out.through.place == 0,
+              "of one server nothing is said");
+    for (size_t cut = 1; cut < 18 + 1 + take.read.count; cut++) {
+        cr_assert(rc_comeback_read(&out, rc_span_of(bytes, count - cut)) < 0, "cut by %zu", cut);
+    }
+    take.through = (struct rc_comeback_through){.map = 5, .place = 7, .count = 3};
+    cr_assert_eq(rc_comeback_read(&out, rc_span_of(bytes, rc_comeback_write(bytes, &take))), 0);
+    cr_assert(rc_span_equal(out.read, take.read) && out.through.map == 5 && out.through.place == 7);
+    for (size_t i = 0; i < RC_ARRAY_COUNT(wrong); i++) {
+        take.read = rc_span_text(wrong[i]);
+        cr_assert(rc_comeback_read(&out, rc_span_of(bytes, rc_comeback_write(bytes, &take))) < 0, "%s", wrong[i]);
+    }
+}
+
 Test(comeback_wire, answers)
 {
     const struct rc_comeback_message none = {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "tests/support/history_rig.h"
 
 static struct history_rig rig;
@@ -130,15 +131,32 @@ Test(history_values, a_stamp_of_the_future_raises_those_of_its_key_alone)
 /* Other instances refuse more: a script's numbers do not hold it. */
 Test(history_values, no_stamp_is_greater_than_what_all_instances_take)
 {
-    (void)keep_as("k", "1", RC_HISTORY_STAMP_MAX, "a", false, false);
-    cr_assert_eq(stamp_of("k", 1000), RC_HISTORY_STAMP_MAX);
-    cr_assert_eq(stamp_of("k", 1000), RC_HISTORY_STAMP_MAX);
-    cr_assert_eq(stamp_of("other", 2000), 2000);
-    const struct rc_envelope_view view = history_rig_record(&rig, "a", "k", "2", 1);
-    struct rc_history_stamp stamp = {.ms = 3000, .instance = RC_SPAN("b"), .own = true};
+    cr_assert_eq(keep_as("k", "1", RC_HISTORY_STAMP_MAX, "a", true, false), RC_HISTORY_KEPT, "this host's own clock");
+    cr_assert_eq(stamp_of("k", RC_HISTORY_STAMP_MAX - 1), RC_HISTORY_STAMP_MAX);
+    cr_assert_eq(stamp_of("k", RC_HISTORY_STAMP_MAX - 1), RC_HISTORY_STAMP_MAX);
+}
+
+/* Else nobody could replace it before that day. */
+Test(history_values, a_stamp_more_than_a_day_ahead_is_none)
+{
+    const uint64_t day_ms = RC_HISTORY_AHEAD_MS;
+    const uint64_t now_ms = rc_clock_wall_ms();
+    cr_assert_eq(keep_as("k", "1", now_ms + day_ms / 2, "n", false, false), RC_HISTORY_KEPT, "a clock may be wrong");
+    cr_assert_eq(keep_as("k", "2", now_ms + 2 * day_ms, "n", false, false), RC_HISTORY_OLDER);
+    cr_assert_eq(keep_as("new", "3", RC_HISTORY_STAMP_MAX, "n", false, false), RC_HISTORY_OLDER);
+    cr_assert_eq(rc_metric_get(&rig.metrics, RC_METRIC_REDIS_MALFORMED), 2);
+    holds("a", "k=1");
+    /* What this host kept with a clock that was wrong is older than all else when the clock is right again. */
+    cr_assert_eq(keep_as("k", "4", now_ms + 2 * day_ms, "m", true, false), RC_HISTORY_KEPT);
+    cr_assert_eq(stamp_of("k", now_ms), now_ms);
+    cr_assert_eq(keep_as("k", "5", now_ms, "a", false, false), RC_HISTORY_KEPT);
+    holds("a", "k=5");
+    cr_assert_eq(keep_as("own", "6", now_ms + 2 * day_ms, "m", true, false), RC_HISTORY_KEPT);
+    const struct rc_envelope_view view = history_rig_record(&rig, "a", "own", "7", 1);
+    struct rc_history_stamp stamp = {.ms = now_ms, .instance = RC_SPAN("b"), .own = true};
     cr_assert_eq(rc_history_keep(&rig.store, &view, &stamp, false, rig.now_ms), RC_HISTORY_KEPT);
-    cr_assert_eq(stamp.ms, RC_HISTORY_STAMP_MAX);
-    holds("a", "k=2");
+    cr_assert_eq(stamp.ms, now_ms);
+    holds("a", "k=5 own=7");
 }
 
 Test(history_values, beyond_retained_keys_what_was_changed_longest_ago_goes)

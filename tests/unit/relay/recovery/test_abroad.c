@@ -110,15 +110,21 @@ static void tell(enum rc_sio_session_state state)
     rc_recovery_take(&hosts[0].recovery, 0, 1, true, &up, 100);
 }
 
-static void say(struct host *host, uint32_t identity, const char *text)
+static void say_as(struct host *host, uint16_t flags, uint32_t identity, const char *text)
 {
     const struct rc_envelope_view message = {.head = {.sequence = ++host->sequence,
+                                                      .flags = flags,
                                                       .channel_hash = rc_channel_hash("lobby", 5),
                                                       .channel_bytes = 5,
                                                       .data_bytes = (uint32_t)strlen(text)},
                                              .channel = "lobby",
                                              .data = (const uint8_t *)text};
     rc_recovery_keep(&host->recovery, RC_DOWN_MESSAGE, &message, identity, 100);
+}
+
+static void say(struct host *host, uint32_t identity, const char *text)
+{
+    say_as(host, 0, identity, text);
 }
 
 static struct rc_span claim_of(const char *user)
@@ -141,20 +147,23 @@ static bool give(void *context, const struct rc_recovery_given *message)
     return true;
 }
 
+static uint64_t both; /* up to there both have heard */
+
 /* From the first host to the second, which expects it since before `middle`. */
 static uint16_t go(void (*middle)(void))
 {
     const struct rc_recovery_asked_for asked = {.channel = RC_SPAN("/#"), .claim = claim_of("ann")};
     struct rc_span record;
-    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record), 0);
+    uint64_t lost_ms = 0;
+    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record, &lost_ms), 0);
     cr_assert(rc_recovery_abroad_expect(&hosts[1].recovery, asked.channel, record, 100));
     cr_assert(!rc_recovery_abroad_expect(&hosts[1].recovery, asked.channel, record, 100), "once");
     middle();
     given_count = 0;
     cr_assert_eq(rc_recovery_abroad_give(&hosts[0].recovery, &asked, 100, give, NULL), 0);
-    const uint16_t code = rc_recovery_abroad_arrived(&hosts[1].recovery, PID, given, given_count, 100);
+    const uint16_t code = rc_recovery_abroad_arrived(&hosts[1].recovery, PID, both, given, given_count, 100);
     rc_recovery_abroad_gone(&hosts[0].recovery, PID);
-    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record), RC_SIO_SESSION_UNKNOWN);
+    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record, &lost_ms), RC_SIO_SESSION_UNKNOWN);
     return code;
 }
 
@@ -232,6 +241,26 @@ Test(abroad, what_can_be_does_not)
     cr_assert_str_eq(asks(&hosts[1]), "tick tack ");
 }
 
+/* The first host's clients had "old" from it at once; Redis, which was away, brings it to the second one only now. */
+static void brings_what_was_had(void)
+{
+    say_as(&hosts[1], RC_ENVELOPE_REMOTE, 21, "old");
+    say_as(&hosts[0], RC_ENVELOPE_REMOTE, 22, "missed");
+    say_as(&hosts[1], RC_ENVELOPE_REMOTE, 22, "missed");
+    say(&hosts[1], 23, "own");
+    both = hosts[1].sequence;
+    say_as(&hosts[1], RC_ENVELOPE_REMOTE, 24, "behind");
+}
+
+Test(abroad, what_both_had_heard_before_it_was_asked_for_is_not_new)
+{
+    say(&hosts[0], 21, "old");
+    tell(RC_SIO_SESSION_LIVE);
+    tell(RC_SIO_SESSION_LOST);
+    cr_assert_eq(go(brings_what_was_had), 0);
+    cr_assert_str_eq(asks(&hosts[1]), "missed own behind ");
+}
+
 Test(abroad, two_that_read_the_same_are_two)
 {
     tell(RC_SIO_SESSION_LIVE);
@@ -256,13 +285,15 @@ Test(abroad, who_may_not_have_it_leaves_it_where_it_is)
 {
     struct rc_recovery_asked_for asked = {.channel = RC_SPAN("/#"), .claim = claim_of("ann")};
     struct rc_span record;
+    uint64_t lost_ms = 0;
     tell(RC_SIO_SESSION_LIVE);
-    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record), RC_SIO_SESSION_CONNECTED);
+    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record, &lost_ms), RC_SIO_SESSION_CONNECTED);
     tell(RC_SIO_SESSION_LOST);
     asked.claim = claim_of("bob");
-    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record), RC_SIO_SESSION_FOREIGN_USER);
+    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record, &lost_ms),
+                 RC_SIO_SESSION_FOREIGN_USER);
     asked = (struct rc_recovery_asked_for){.channel = RC_SPAN("/chat#"), .claim = claim_of("ann")};
-    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record), RC_SIO_SESSION_UNKNOWN);
+    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record, &lost_ms), RC_SIO_SESSION_UNKNOWN);
     cr_assert(!rc_recovery_abroad_expect(&hosts[1].recovery, RC_SPAN("/#"), RC_SPAN("no session"), 100));
     cr_assert_str_eq(asks(&hosts[0]), "");
     cr_assert_eq(hosts[0].code, 0);
@@ -272,11 +303,12 @@ Test(abroad, a_successor_does_not_expect_it_any_more)
 {
     const struct rc_recovery_asked_for asked = {.channel = RC_SPAN("/#"), .claim = claim_of("ann")};
     struct rc_span record;
+    uint64_t lost_ms = 0;
     tell(RC_SIO_SESSION_LIVE);
     tell(RC_SIO_SESSION_LOST);
-    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record), 0);
+    cr_assert_eq(rc_recovery_abroad_find(&hosts[0].recovery, &asked, 100, &record, &lost_ms), 0);
     cr_assert(rc_recovery_abroad_expect(&hosts[1].recovery, asked.channel, record, 100));
     rc_recovery_close(&hosts[1].recovery);
     host_open(&hosts[1], "b");
-    cr_assert_eq(rc_recovery_abroad_arrived(&hosts[1].recovery, PID, NULL, 0, 100), RC_SIO_SESSION_UNKNOWN);
+    cr_assert_eq(rc_recovery_abroad_arrived(&hosts[1].recovery, PID, 0, NULL, 0, 100), RC_SIO_SESSION_UNKNOWN);
 }

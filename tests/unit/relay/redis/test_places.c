@@ -192,6 +192,30 @@ Test(places, what_waits_in_any_outbox_is_not_taken)
     cr_assert(!rc_redis_taken(one, rc_redis_published(one)));
 }
 
+/* A slot that moves brings what waits for it to a server to which newer messages are under way. */
+Test(places, what_came_from_another_outbox_is_found_behind_what_is_newer)
+{
+    map_of(one, 7000, 5000, true);
+    const struct rc_span body = RC_SPAN("1");
+    struct rc_redis_outbox *outbox = &one->outbox;
+    struct rc_redis_entry *hint = NULL;
+    cr_assert_eq(rc_redis_publish(one, RC_SPAN("older"), &body, 1, 0), 0);
+    const uint64_t older = rc_redis_published(one);
+    for (uint16_t i = 0; outbox->head == NULL && i < one->node_count; i++) {
+        outbox = one->nodes[i] != NULL && one->nodes[i]->outbox.head != NULL ? &one->nodes[i]->outbox : outbox;
+    }
+    struct rc_redis_entry *entry = rc_redis_outbox_take(outbox);
+    cr_assert_not_null(entry);
+    const uint64_t time_ms = entry->time_ms;
+    cr_assert_eq(rc_redis_publish(one, RC_SPAN("older"), &body, 1, 0), 0);
+    outbox->head->time_ms = time_ms + 1;
+    outbox->unsent = NULL; /* in flight */
+    cr_assert(rc_redis_taken(one, older) && rc_redis_taken_by(one, time_ms));
+    cr_assert(rc_redis_outbox_insert(outbox, entry, &hint));
+    cr_assert(!rc_redis_taken(one, older) && !rc_redis_taken_by(one, time_ms));
+    cr_assert(rc_redis_taken(one, older - 1) && rc_redis_taken_by(one, time_ms - 1));
+}
+
 Test(places, nothing_is_published_at_a_server_that_is_away_or_none)
 {
     map_of(one, 7000, 5000, true);

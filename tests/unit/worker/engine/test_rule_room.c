@@ -68,10 +68,15 @@ static void comes_down(enum rc_record_type type, uint32_t worker, uint16_t code,
 }
 
 /* The relay says whom it asked: a bit for each worker. */
+static void were_asked_in(uint64_t workers, enum rc_call_scope scope)
+{
+    const struct rc_call_asked given = {.bits = {workers}, .scope = scope};
+    comes_down(RC_DOWN_ANSWER, 0, 0, &given, sizeof(given));
+}
+
 static void were_asked(uint64_t workers)
 {
-    const struct rc_call_asked given = {.bits = {workers}};
-    comes_down(RC_DOWN_ANSWER, 0, 0, &given, sizeof(given));
+    were_asked_in(workers, RC_CALL_SCOPE_HOST);
 }
 
 /* A worker's answer, with JSON strings separated by blanks. */
@@ -101,8 +106,10 @@ Test(rule_room, a_count_is_that_of_all_workers)
     were_asked(1u << 1 | 1u << 2);
     cr_assert_eq(rule_rig_answer(&r), 0);
     replies(2, 100, "", 0); /* told twice */
+    rule_rig_counted(&r, 0, 0, 0);
     replies(1, 7, "", 0);
     expect("431[12]");
+    rule_rig_counted(&r, 0, 1, 0);
     replies(1, 7, "", 0); /* too late */
 }
 
@@ -123,10 +130,12 @@ Test(rule_room, without_an_answer_it_is_503)
     were_asked(1u << 1);
     engine_rig_wait(&r.engine, RC_RULE_ROOM_MS - 50);
     cr_assert_eq(rule_rig_answer(&r), 0);
+    rule_rig_counted(&r, 0, 0, 0);
     engine_rig_wait(&r.engine, 100);
     rc_asks_expire(&r.engine.c.asks);
     engine_rig_pass(&r.engine);
     expect("431[{\"error\":{\"code\":503,\"message\":\"the room cannot be asked about now: try again\"}}]");
+    rule_rig_counted(&r, 0, 0, 1);
     asks("421[\"how many\",\"a\"]"); /* nothing of it stays */
     cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
     comes_down(RC_DOWN_ANSWER, 0, 1, NULL, 0); /* the relay could not */
@@ -197,14 +206,6 @@ Test(rule_room, a_client_that_ends_waits_for_nothing)
     cr_assert_null(rc_rule_wait_of(&r.engine.engines, r.engine.session));
 }
 
-/* How often that row was done, and refused by no guard. */
-static void counted(uint32_t row, uint64_t done, uint64_t refused)
-{
-    struct rc_row_counters *counters = &r.engine.c.clients.control->own->rows[row];
-    cr_assert_eq(atomic_load(&counters->outcomes[0]), done);
-    cr_assert_eq(atomic_load(&counters->outcomes[1 + RC_GUARDS]), refused);
-}
-
 Test(rule_room, rows_of_the_end_go_on_when_their_client_is_no_more)
 {
     rule_rig_begin(&r,
@@ -223,9 +224,9 @@ Test(rule_room, rows_of_the_end_go_on_when_their_client_is_no_more)
     cr_assert_str_eq(asked, "doc-7");
     were_asked(1u << 1);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "");
-    counted(1, 0, 0);
+    rule_rig_counted(&r, 1, 0, 0);
     replies(1, 3, "", 0);
-    counted(1, 1, 0);
+    rule_rig_counted(&r, 1, 1, 0);
     (void)snprintf(expected, sizeof(expected), "[\"J\",\"7\",3,\"%.*s\",\"transport close\"]", RC_SID_BYTES, sid);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), expected);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "", "once, and for that room alone");
@@ -239,9 +240,9 @@ Test(rule_room, a_row_of_the_end_that_is_cut_was_not_done)
         true);
     rc_client_end(&r.engine.c.clients, r.engine.session);
     cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
-    counted(0, 0, 0);
+    rule_rig_counted(&r, 0, 0, 0);
     comes_down(RC_DOWN_ANSWER, 0, 1, NULL, 0); /* the relay could not */
-    counted(0, 0, 1);
+    rule_rig_counted(&r, 0, 0, 1);
     cr_assert_null(r.engine.engines.departed);
 }
 
@@ -250,5 +251,51 @@ Test(rule_room, a_row_of_the_end_that_finds_no_room_was_not_done)
     rule_rig_begin(&r, "[[event]]\non = \"disconnect\"\nemit = [{ to = \"*\", event = \"gone\" }]\n", true);
     (void)client_rig_fill(&r.engine.c, 1);
     rc_client_end(&r.engine.c.clients, r.engine.session);
-    counted(0, 0, 1);
+    rule_rig_counted(&r, 0, 0, 1);
+}
+
+static uint64_t metric(enum rc_metric_id id)
+{
+    return rc_metric_get(r.engine.c.rig.metrics, id);
+}
+
+/* Answered or not, and how, is known at the end. */
+Test(rule_room, a_question_is_counted_once)
+{
+    rule_rig_begin(&r, COUNTS, true);
+    asks("421[\"how many\",\"a\"]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    were_asked_in(1u << 1, RC_CALL_SCOPE_LOCAL);
+    engine_rig_wait(&r.engine, RC_RULE_ROOM_MS + 50);
+    rc_asks_expire(&r.engine.c.asks);
+    engine_rig_pass(&r.engine);
+    cr_assert_eq(rule_rig_answer(&r), 200);
+    cr_assert(metric(RC_METRIC_ROOMS_LOCAL) == 0 && metric(RC_METRIC_ROOMS_UNANSWERED) == 1, "it has no answer");
+    asks("422[\"how many\",\"a\"]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    were_asked_in(1u << 1, RC_CALL_SCOPE_LOCAL);
+    replies(1, 1, "", 0);
+    cr_assert_eq(rule_rig_answer(&r), 200);
+    cr_assert(metric(RC_METRIC_ROOMS_LOCAL) == 1 && metric(RC_METRIC_ROOMS_UNANSWERED) == 1);
+    asks("423[\"how many\",\"a\"]");
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    were_asked_in(0, RC_CALL_SCOPE_ALL);
+    replies(RC_WORKER_FOREIGN, 1, "", RC_REPLY_MORE);
+    replies(RC_WORKER_FOREIGN, 1, "", RC_REPLY_MORE | RC_REPLY_LAST);
+    cr_assert_eq(rule_rig_answer(&r), 200);
+    cr_assert_eq(metric(RC_METRIC_ROOMS_LOCAL), 2);
+}
+
+/* Of who is no more. */
+Test(rule_room, a_row_of_the_end_that_goes_on_and_finds_no_room_is_one_loss)
+{
+    rule_rig_begin(
+        &r, "[[event]]\non = \"disconnect\"\nemit = [{ to = \"*\", event = \"gone\", args = [\"{count:a}\"] }]\n",
+        true);
+    rc_client_end(&r.engine.c.clients, r.engine.session);
+    cr_assert_eq(went_up(), RC_CALL_ROOM_COUNT);
+    (void)client_rig_fill(&r.engine.c, 1);
+    were_asked(0);
+    rule_rig_counted(&r, 0, 0, 1);
+    cr_assert_eq(metric(RC_METRIC_FAILED_DELIVERIES), 1);
 }

@@ -1,10 +1,12 @@
 /* [[event]] rows carried out: what they wait for, what a reload changes in between, what they know of the client. */
 #include <criterion/criterion.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "tests/support/rule_rig.h"
+#include "worker/engine/post.h"
 #include "worker/engine/rules.h"
 
 static struct rule_rig r;
@@ -29,8 +31,10 @@ Test(rules, what_follows_a_join_waits_until_the_relay_knows)
     rule_rig_posts(&r, "421[\"join\",\"a\"]");
     cr_assert_eq(rule_rig_answer(&r), 0);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "");
+    rule_rig_counted(&r, 0, 0, 0); /* its end is not known */
     engine_rig_settle(&r.engine);
     cr_assert_eq(rule_rig_answer(&r), 200);
+    rule_rig_counted(&r, 0, 1, 0);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "[\"a\"]");
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "", "once");
     rule_rig_expect(&r, "431[\"in\"]");
@@ -44,6 +48,7 @@ Test(rules, the_client_ends_while_its_row_waits)
     cr_assert_eq(rule_rig_answer(&r), 400);
     engine_rig_settle(&r.engine);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "");
+    rule_rig_counted(&r, 0, 0, 0);
 }
 
 /* The steps that were done are those of a row that is not there any more. */
@@ -59,6 +64,7 @@ Test(rules, a_reload_in_between_ends_the_row_and_tells_so)
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "");
     rule_rig_expect(&r,
                     "431[{\"error\":{\"code\":503,\"message\":\"the server was reconfigured while this waited\"}}]");
+    rule_rig_counted(&r, 0, 0, 0); /* of the row that is there now */
 }
 
 Test(rules, a_reload_that_changes_no_row_changes_nothing)
@@ -149,6 +155,30 @@ Test(rules, a_row_ends_with_its_client)
     r.engine.c.rig.config->limits.worker_log_bytes = budget;
     cr_assert(!engine_rig_lives(&r.engine, r.engine.session));
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "", "it was carried out for nobody");
+    rule_rig_counted(&r, 0, 0, 1);
+}
+
+/* The client's end is what it wants. */
+Test(rules, a_row_that_closes_was_done)
+{
+    rule_rig_begin(&r, "[[event]]\non = \"bye\"\nemit = [{to = \"*\"}]\nclose = true\n", true);
+    rule_rig_posts(&r, "42[\"bye\"]");
+    engine_rig_wait(&r.engine, 1000);
+    cr_assert(!engine_rig_lives(&r.engine, r.engine.session));
+    cr_assert_str_eq(rule_rig_went_up(&r, NULL), "[]");
+    rule_rig_counted(&r, 0, 1, 0);
+}
+
+/* What fits no ring is found when it is sent, behind all guards. */
+Test(rules, an_event_that_is_refused_behind_its_guards_was_not_done)
+{
+    static char packet[CLIENT_RIG_RING_BYTES + 64];
+    rule_rig_begin(&r, "[[event]]\non = \"say\"\nemit = [{to = \"*\"}]\n", true);
+    (void)snprintf(packet, sizeof(packet), "42[\"say\",\"%0*u\"]", (int)CLIENT_RIG_RING_BYTES, 0u);
+    rule_rig_posts(&r, packet);
+    cr_assert_eq(rule_rig_answer(&r), 200);
+    rule_rig_counted(&r, 0, 0, 1);
+    cr_assert_str_eq(rule_rig_went_up(&r, NULL), "");
 }
 
 static char answered[256];
@@ -197,4 +227,32 @@ Test(rules, a_servers_event_that_cannot_be_worked_out_does_nothing)
     server_says("join", "[\"a\"]", true); /* no row */
     cr_assert_str_eq(answered, "");
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "");
+}
+
+static uint64_t failed_deliveries(void)
+{
+    return rc_metric_get(r.engine.c.rig.metrics, RC_METRIC_FAILED_DELIVERIES);
+}
+
+Test(rules, a_servers_event_that_finds_no_room_is_counted_once)
+{
+    rule_rig_begin(&r, FROM_SERVER, true);
+    (void)client_rig_fill(&r.engine.c, 1);
+    server_says("tell", "[\"a\",1]", true);
+    rule_rig_counted(&r, 0, 0, 1);
+    cr_assert_eq(failed_deliveries(), 1);
+}
+
+/* What waits for room is not lost yet. */
+Test(rules, what_is_tried_again_has_not_failed)
+{
+    rule_rig_begin(&r, FROM_SERVER, true);
+    (void)client_rig_fill(&r.engine.c, 1);
+    struct rc_operation operation;
+    rc_operation_reset(&operation);
+    operation.type = RC_OPERATION_PUBLISH;
+    operation.channel = RC_SPAN("a");
+    operation.data = RC_SPAN("1");
+    cr_assert_eq(rc_engine_post(&r.engine.engines, RC_SPAN("/"), &operation), RC_CARRIED_LATER);
+    cr_assert_eq(failed_deliveries(), 0);
 }

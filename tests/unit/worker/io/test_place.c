@@ -27,6 +27,7 @@ static struct {
     enum { LEAVES, STAYS, ASKS_AGAIN } does;
     uint32_t placed;
     uint32_t homeless;
+    int error;     /* of the last one of them */
     uint32_t last; /* socket that was placed last */
     uint8_t in[1 << 20];
     size_t in_bytes;
@@ -52,8 +53,10 @@ static void on_given(void *context, uint32_t socket, int fd)
 static void on_placed(void *context, const struct rc_io_place *place, uint32_t socket)
 {
     (void)context;
+    cr_assert_eq(socket == RC_SOCKET_NONE, place->error < 0);
     if (socket == RC_SOCKET_NONE) {
         seen.homeless++;
+        seen.error = place->error;
         return;
     }
     seen.placed++;
@@ -365,6 +368,7 @@ Test(place, a_message_without_a_descriptor_is_given_up_in_the_end)
     rig.io.inbox_give_up_ds = rig.io.now_ds;
     run(3);
     cr_assert_eq(seen.homeless, 1, "who it brings is told of as of one that has no place");
+    cr_assert_eq(seen.error, -EMFILE, "and why");
     cr_assert_eq(recv(far, &letter, 1, MSG_DONTWAIT), 0, "it has ended");
     cr_assert_not(rig.io.inbox_left);
     cr_assert_eq(rig.io.inbox_give_up_ds, 0, "the next one waits again");

@@ -36,6 +36,7 @@ static struct rc_move_state whole(void)
                                            .expires_ms = 1000,
                                            .bound_ms = 2000,
                                            .identity = 2,
+                                           .identity_mark = 54321,
                                            .counted = true,
                                            .there = true},
                                   .own = RC_SPAN("of its protocol"),
@@ -72,7 +73,8 @@ Test(move_state, what_is_written_is_read)
     cr_assert_eq(back.client.encoding, 1);
     cr_assert(same(back.user.id, given.user.id) && same(back.user.attributes, given.user.attributes));
     cr_assert(same(back.user.token, given.user.token) && back.user.set.count == 0 && back.user.request.count == 0);
-    cr_assert(back.user.expires_ms == 1000 && back.user.bound_ms == 2000 && back.user.identity == 2);
+    cr_assert(back.user.expires_ms == 1000 && back.user.bound_ms == 2000 && back.user.identity == 2 &&
+              back.user.identity_mark == 54321);
     cr_assert(back.user.counted && back.user.there && back.takeover && back.everybody);
     cr_assert(back.inflate_bits == 15 && back.config_generation == 3);
     cr_assert(same(back.history, given.history) && same(back.own, given.own) && same(back.tls, given.tls));
