@@ -20,5 +20,7 @@ int main(int argc, char **argv)
     if (rc_cli_parse(&cli, argc, argv) != 0) {
         return RC_EXIT_CONFIG;
     }
-    return rc_cli_run(&cli);
+    const int exit_code = rc_cli_run(&cli);
+    /* Whom a broker's log went to may end before it does. */
+    return exit_code != RC_EXIT_OK || cli.command == RC_CLI_RUN || rc_cli_written() ? exit_code : RC_EXIT_FAILED;
 }

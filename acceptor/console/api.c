@@ -129,7 +129,7 @@ int rc_console_api_open(const char *socket, const char *target, const char *body
         return not_answered(err);
     }
     if (fd < 0) {
-        return rc_err_set(err, fd, "cannot reach a broker at %s: %s", socket, strerror(-fd));
+        return rc_client_unreached(err, socket, fd);
     }
     const int bytes =
         body == NULL

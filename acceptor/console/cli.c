@@ -343,7 +343,7 @@ static int command_status(const struct rc_cli *cli)
     }
     do {
         if (!cli->json) {
-            printf("\033[H\033[2J"); /* ECMA-48: home, erase */
+            printf(RC_TOP_REDRAW);
         }
         exit_code = command_ask(cli, request);
     } while (exit_code == RC_EXIT_OK && fflush(stdout) == 0 && nanosleep(&pause, NULL) == 0);
@@ -449,6 +449,15 @@ static int command_upgrade_check(const struct rc_cli *cli)
     const bool can = rc_upgrade_check(settings, descriptor_of(cli->state_fd), stdout);
     rc_settings_free(settings);
     return can ? RC_EXIT_OK : RC_EXIT_FAILED;
+}
+
+bool rc_cli_written(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return true;
+    }
+    fprintf(stderr, "ringcast: standard output could not be written (is the disk full?)\n");
+    return false;
 }
 
 int rc_cli_run(const struct rc_cli *cli)

@@ -66,5 +66,7 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv);
 
 /* Runs a command and returns the exit code of the program. */
 int rc_cli_run(const struct rc_cli *cli);
+/* Has all that a command said been written? A line on standard error if not (the disk is full). */
+bool rc_cli_written(void);
 
 #endif

@@ -219,6 +219,12 @@ static int peer_hangs(const char *path, pid_t pid, struct rc_err *err)
                       (int)pid);
 }
 
+int rc_client_unreached(struct rc_err *err, const char *path, int rc)
+{
+    return rc_err_set(err, rc, "cannot reach a broker at %s: %s%s", path, strerror(-rc),
+                      rc == -EACCES ? ": ask as the broker's user, or as root" : "");
+}
+
 int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_err *err)
 {
     char buffer[8192];
@@ -230,7 +236,7 @@ int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_er
         return peer_hangs(path, 0, err);
     }
     if (fd < 0) {
-        return rc_err_set(err, fd, "cannot reach a broker at %s: %s", path, strerror(-fd));
+        return rc_client_unreached(err, path, fd);
     }
     (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes);
     const int length = snprintf(buffer, sizeof(buffer), "%s\n", request);

@@ -44,6 +44,9 @@ void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsig
  * accepts. */
 int rc_client_connect(const char *path, uint64_t timeout_ms);
 
+/* Why no connection could be had: `rc` with `err`. */
+int rc_client_unreached(struct rc_err *err, const char *path, int rc);
+
 /* Sends `request` to the socket at `path` and copies the answer after its first line to `out` as it comes, which takes as long as the
  * broker lives: one that says nothing for RC_CLIENT_SILENCE_MS is asked for its version. 0 when the first line was "ok", -EBADMSG when it
  * was "error", else negative errno with `err` set; -ETIMEDOUT: it hangs. */

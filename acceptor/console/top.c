@@ -27,6 +27,7 @@
 #define TOP_COLUMNS 80
 #define TOP_HEAD_ROWS 11 /* without processes and lists */
 #define TOP_LIST_MAX 50
+#define TOP_BYTES 65536
 #define TOP_INTERVAL_MAX 3600.0
 
 /* What is shown: the members are owned; NULL = not known. */
@@ -363,18 +364,25 @@ int rc_top_run(const struct rc_cli *cli)
     if (!picture_take(&before, &which)) {
         return RC_EXIT_FAILED;
     }
+    if (!cli->once && !cli->json) {
+        (void)setvbuf(stdout, NULL, _IOFBF,
+                      TOP_BYTES); /* a picture at a time: the screen is never left in the middle of one */
+    }
     while (rc_top_wait(interval)) {
         if (!picture_take(&now, &which)) {
             exit_code = RC_EXIT_FAILED;
             break;
         }
         if (!cli->once && !cli->json) {
-            printf("\033[H\033[2J"); /* ECMA-48: home, erase */
+            printf(RC_TOP_REDRAW RC_TOP_CUT);
         }
         if (cli->json) {
             exit_code = picture_dump(&now, &before);
         } else {
             picture_print(&now, &before);
+        }
+        if (!cli->once && !cli->json) {
+            printf(RC_TOP_WRAP);
         }
         picture_free(&before);
         before = now;

@@ -12,6 +12,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* ECMA-48 and DEC private modes: home and erase; lines longer than the screen are cut, or go on in the next. */
+#define RC_TOP_REDRAW "\033[H\033[2J"
+#define RC_TOP_CUT "\033[?7l"
+#define RC_TOP_WRAP "\033[?7h"
+
 struct rc_cli;
 
 int rc_top_run(const struct rc_cli *cli);

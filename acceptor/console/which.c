@@ -133,7 +133,9 @@ int rc_which_broker(struct rc_which *which, const char *socket, const char *conf
     if (config != NULL) {
         struct rc_settings *settings = rc_which_settings(config, false, false);
         if (settings == NULL) {
-            return RC_EXIT_CONFIG;
+            /* What is wrong in the file now, the broker that was started with it has not read: it is there to be asked. */
+            fprintf(stderr, "ringcast: looking for the broker that runs with an earlier %s\n", config);
+            return find_socket(config, which->socket) ? RC_EXIT_OK : RC_EXIT_CONFIG;
         }
         const char *named = settings->config.server.control_socket.text;
         const bool is_named = named[0] != '\0' && (size_t)snprintf(which->socket, sizeof(which->socket), "%s", named) <

@@ -178,7 +178,7 @@ testDashboard("it asks for a key, shows rates, processes, channels and clients, 
     for (const stage of ["received", "up", "sequenced", "down", "sent"]) if (!of(stage)) return false;
     const times = ["received", "up", "sequenced", "down", "sent"].map((stage) => Number(of(stage)[0]));
     assert.ok(times.every((time, i) => i === 0 || time >= times[i - 1]), times.join());
-    assert.equal(of("sent")[6], clients[0].id);
+    assert.equal(of("sent")[7], clients[0].id);
     return true;
   }, { timeout: 30000 });
   keep("admin-trace", await page.screenshot({ whole: true }));

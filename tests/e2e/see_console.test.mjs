@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
-import { BIN_DIR, until, within } from "./lib/util.mjs";
+import { BIN_DIR, ROOT, program, until, within } from "./lib/util.mjs";
 
 const config = { "debug.user_query": "user", namespace: [{ name: "closed", subscribe: "none", publish: "none" }] };
 
@@ -165,6 +165,39 @@ testBroker("every command has --help with exit codes, and --json but for the one
   assert.ok(!refused.ok && refused.lines.length > 0, JSON.stringify(refused));
   const stopped = await json(["stop", "--now", ...file]);
   assert.ok(stopped.ok && stopped.lines.at(-1) === "ended", JSON.stringify(stopped));
+});
+
+testBroker("a file that is wrong by now does not hide the broker that runs with an earlier one", { config: { "server.control_socket": "" } }, async (broker) => {
+  broker.writeConfig({ ...broker.config, "limits.max_channels": "many" });
+  const { code, stdout, stderr } = await run(["status", "-c", broker.configPath], { env: broker.env });
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /max_channels: expected/);
+  assert.match(stderr, /looking for the broker that runs with an earlier/);
+  assert.match(stdout, /^ringcast \S+, instance test, running/);
+  broker.writeConfig(broker.config);
+  // Where there is none it stays a wrong configuration.
+  const nowhere = await run(["status", "-c", join(ROOT, "Makefile")], { env: broker.env });
+  assert.equal(nowhere.code, 2);
+  assert.match(nowhere.stderr, /no running broker found that runs with/);
+});
+
+testBroker("what could not be written is a failure, who may not ask is told whom to be, and a narrow screen cuts lines", { config }, async (broker) => {
+  const ringcast = `"${join(BIN_DIR, "ringcast")}"`;
+  const shell = (command) => program("bash", ["-c", command], { timeout: 30000 });
+  for (const words of ["status", "clients --json", "channels", "postmortem --json", "pub room:1 1"]) {
+    const { code, stderr } = await shell(`${ringcast} ${words} -c "${broker.configPath}" >/dev/full`);
+    assert.deepEqual([code, stderr], [1, "ringcast: standard output could not be written (is the disk full?)\n"], words);
+  }
+  const nobody = `setpriv --reuid=65534 --regid=65534 --clear-groups ${ringcast}`;
+  if ((await shell(`${nobody} version`)).code === 0) {
+    const { code, stderr } = await shell(`${nobody} status --socket "${broker.config["server.control_socket"]}"`);
+    assert.equal(code, 1);
+    assert.match(stderr, /Permission denied: ask as the broker's user, or as root/);
+  }
+  const { stdout } = await shell(`script -qec 'stty cols 40 rows 12; timeout -s INT 5 ${ringcast} top --interval 0.2 -c "${broker.configPath}"' /dev/null`);
+  const pictures = stdout.split("\x1b[H\x1b[2J\x1b[?7l").slice(1);
+  assert.ok(pictures.length > 0, stdout);
+  for (const picture of pictures) assert.ok(picture.includes("\x1b[?7h"), "lines go on in the next again after each");
 });
 
 /* Has the process a socket open, but for its standard ones (pipes of Node are sockets)? Between two requests `ringcast top` has none. */

@@ -285,6 +285,7 @@ function showStages() {
   fill("trace", [
     ["ms", (row) => (row.time_ms - first).toFixed(3), "number"],
     ["stage", (row) => row.stage],
+    ["why", (row) => (row.code ? row.code + " " : "") + row.why], // what is asked for: not behind what a phone shows
     ["process", (row) => row.process],
     ["number", (row) => row.sequence || "", "number"],
     ["channel", (row) => row.channel, "name"],
@@ -293,7 +294,6 @@ function showStages() {
     ["bytes", (row) => row.bytes || "", "number"],
     ["of", (row) => row.count || "", "number"],
     ["behind", (row) => row.behind || "", "number"],
-    ["why", (row) => (row.code ? row.code + " " : "") + row.why],
   ], stages, "nothing yet");
 }
 
