@@ -43,9 +43,9 @@ async function sweep(broker, pad) {
     raw.write(`POST ${speaker.url()} HTTP/1.1\r\nHost: a\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
     const answer = await raw.response(60000).catch((error) => assert.fail(`${at}: ${error.message}`));
     assert.deepEqual([answer.status, answer.body], [200, "ok"], at);
-    // Who dies of a request of ours, or not even then, had no such step in the POST.
-    const answered = await broker.metrics().then(() => true, () => false);
-    over = !answered || worker() === before;
+    // Who dies of a request of ours (which is asked once more), or not even then, had no such step in the POST.
+    const metrics = await broker.metrics().catch(() => undefined);
+    over = worker() === before || metrics?.("ringcast_not_adopted_sockets_total") !== 0;
     if (worker() === before) await killWorker(broker, 0);
     await until("a successor serves", async () => ![undefined, before].includes(worker()) && (await broker.status()).processes.every((row) => row.state === "ready"), { timeout: 60000 });
     kills++;
@@ -58,7 +58,7 @@ async function sweep(broker, pad) {
   assert.equal(metrics("ringcast_worker_adoptions_total"), kills);
   assert.ok(metrics("ringcast_not_adopted_sockets_total") <= 1, "none but that request");
   assert.equal(metrics("ringcast_adopt_differences_total"), 0);
-  assert.ok(kills > 10, `${kills} kills`);
+  assert.ok(kills > 15, `${kills} kills`);
 }
 
 const skip = SANITIZED ? false : "only builds with the address sanitizer can do it";
