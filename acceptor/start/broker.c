@@ -723,13 +723,15 @@ void rc_broker_bury(struct rc_broker *broker, struct rc_child *child)
 int rc_broker_move_queue(struct rc_broker *broker, struct rc_child *child, struct rc_err *err)
 {
     const uint32_t worker = (uint32_t)child->index;
+    struct rc_err other;
+    int rc = 0;
     for (uint32_t i = 0; i < broker->listen_count; i++) {
-        const int rc = rc_listen_replace(&broker->listens[i], worker, err);
-        if (rc != 0) {
-            return rc;
-        }
+        const int failed = rc_listen_replace(&broker->listens[i], worker, rc == 0 ? err : &other);
+        rc = rc == 0 ? failed : rc;
     }
-    return rc_steer_sockets(&broker->steer, worker, err);
+    /* In any case: what was replaced is in the map no more, and nothing would be steered to the new one. */
+    const int failed = rc_steer_sockets(&broker->steer, worker, rc == 0 ? err : &other);
+    return rc == 0 ? failed : rc;
 }
 
 void rc_broker_ring(struct rc_broker *broker, struct rc_child *child)

@@ -274,14 +274,15 @@ void rc_steer_close(struct rc_steer *steer)
 
 int rc_steer_sockets(struct rc_steer *steer, uint32_t worker, struct rc_err *err)
 {
+    int failed = 0;
     for (uint32_t i = 0; i < steer->group_count; i++) {
         const int rc = set_socket(steer, i, worker);
-        if (rc != 0) {
-            return rc_err_set(err, rc, "worker %u's listener cannot be put into the steering map: %s", worker,
-                              strerror(-rc));
+        if (rc != 0 && failed == 0) {
+            failed = rc_err_set(err, rc, "worker %u's listener cannot be put into the steering map: %s", worker,
+                                strerror(-rc));
         }
     }
-    return 0;
+    return failed;
 }
 
 /* The map's memory is plain on both other sides; here each word is stored and read whole. */

@@ -29,6 +29,10 @@ struct rc_restart {
  * = at once). False: it crashed too often, give up. */
 bool rc_restart_after_crash(struct rc_restart *restart, uint64_t started_ms, uint64_t now_ms, uint64_t *delay_ms);
 
+/* Records that it could not be started at `now_ms` (descriptors, memory or processes are short), the last time it was tried at `started_ms`. The
+ * delay before the next try, as of a crash; it is never given up: a broker that ended could not start anybody either. */
+uint64_t rc_restart_after_failure(struct rc_restart *restart, uint64_t started_ms, uint64_t now_ms);
+
 /* Records a kill from outside. The delay before the child is started again: 0 unless the last kill was less than a
  * second ago. */
 uint64_t rc_restart_after_kill(struct rc_restart *restart, uint64_t now_ms);

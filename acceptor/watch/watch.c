@@ -22,7 +22,8 @@
 #define RC_WATCH_ADOPTER_MS 5000u       /* nobody could be started for its clients for so long: they are given up */
 #define RC_WATCH_MOVE_QUEUE_MS 1000u    /* a longer back-off than this does not keep waiting clients */
 
-static void restart_after_crash(struct rc_supervisor *supervisor, struct rc_child *child, const char *how);
+static void schedule_restart(struct rc_supervisor *supervisor, struct rc_child *child, const char *how,
+                             uint64_t delay_ms);
 
 /* What `ringcast status` says of it, whether it is started again or not. NULL: it ended as it was told to. */
 static void note_end(struct rc_child *child, const char *how)
@@ -74,7 +75,8 @@ void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
         rc_workers_not_added(supervisor, child, err.text);
     } else if (!adopter_not_started(supervisor, child)) {
         note_end(child, "start failed");
-        restart_after_crash(supervisor, child, "start failed");
+        schedule_restart(supervisor, child, "start failed",
+                         rc_restart_after_failure(&child->restart, child->started_ms, supervisor->now_ms));
     }
 }
 

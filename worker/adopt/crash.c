@@ -77,20 +77,37 @@ static void crash_coming(const struct rc_crash *crash, struct rc_truth *truth, s
     }
 }
 
+/* A request that was being carried out: its step is done if its record is there. */
+static void crash_know_request(struct rc_truth *truth, uint64_t up_tail)
+{
+    struct rc_truth_receiving *receiving = &truth->layout->receiving;
+    if (receiving->from == receiving->done && receiving->step != 0 && up_tail != receiving->up_position) {
+        receiving->done = receiving->step;
+        RC_STORE_ORDER();
+    }
+}
+
 /* Whose input was being handled, and is known: it goes on with the rest. */
 static void crash_know(struct rc_crash *crash, struct rc_truth *truth, uint64_t up_tail)
 {
     struct rc_truth_receiving *receiving = &truth->layout->receiving;
     const uint32_t index = receiving->socket - 1;
+    const bool request = receiving->request != 0;
     if (receiving->socket == 0 || index >= truth->socket_count || truth->tls[index] != 0 ||
         receiving->count > sizeof(receiving->bytes) || receiving->next > receiving->count ||
-        receiving->offset > receiving->next || truth->sockets[index].state != RC_SOCKET_CARRYING) {
+        receiving->offset > receiving->next ||
+        truth->sockets[index].state != (request ? RC_SOCKET_HTTP : RC_SOCKET_CARRYING)) {
         return;
+    }
+    if (request) {
+        crash_know_request(truth, up_tail);
     }
     const bool done = receiving->offset < receiving->next && up_tail != receiving->up_position;
     crash->again = receiving->socket;
     crash->again_from = done ? receiving->next : receiving->offset;
-    truth->sockets[index].input = 0; /* what was decoded of it is decoded again */
+    if (receiving->count > 0) {
+        truth->sockets[index].input = 0; /* what was decoded of it is decoded again */
+    }
     if (truth->layout->working_socket == receiving->socket) {
         truth->layout->working_socket = 0;
     }
@@ -181,6 +198,27 @@ static void crash_park(struct rc_crash *crash, struct rc_clients *clients, const
     }
 }
 
+/* It stands at the beginning of what is parked: it is begun anew, with what was done of it. */
+static void crash_keep_request(struct rc_crash *crash, struct rc_truth *truth, uint32_t index)
+{
+    const uint32_t at = truth->sockets[index].input;
+    struct rc_input *input = at == 0 ? NULL : rc_truth_input(truth, at);
+    if (input != NULL && input->parked_bytes > 0) {
+        input->request = RC_REQUEST_ONCE;
+        RC_STORE_ORDER();
+        input->request_bytes = 0;
+        input->request_done = truth->layout->receiving.done;
+        RC_STORE_ORDER();
+        input->request = RC_REQUEST_AGAIN;
+    } else if (truth->layout->receiving.done != RC_RECEIVING_ANSWERED) {
+        rc_truth_give_up_socket(truth, index, &crash->repaired);
+    } else if (input != NULL) {
+        input->request_bytes = 0; /* it was just being thrown away */
+        RC_STORE_ORDER();
+        input->request = RC_REQUEST_NONE;
+    }
+}
+
 /* Before what it sent later. Done again, the former try is forgotten with the socket's input (crash_know). */
 static void crash_park_rest(struct rc_crash *crash, struct rc_clients *clients)
 {
@@ -189,6 +227,8 @@ static void crash_park_rest(struct rc_crash *crash, struct rc_clients *clients)
     if (crash->again != 0 && count > 0 &&
         rc_socket_park(clients, crash->again - 1, receiving->bytes + crash->again_from, count) < 0) {
         rc_truth_give_up_socket(clients->truth, crash->again - 1, &crash->repaired);
+    } else if (crash->again != 0 && receiving->request != 0) {
+        crash_keep_request(crash, clients->truth, crash->again - 1);
     }
     rc_receiving_end(clients->truth);
 }
@@ -256,6 +296,9 @@ static void crash_wake_socket(struct rc_clients *clients, uint32_t index)
 {
     struct rc_truth *truth = clients->truth;
     struct rc_socket *socket = &truth->sockets[index];
+    if (socket->mode == RC_IO_ASKED) {
+        return; /* when it is known whose it is (worker/move/give.c) */
+    }
     if (socket->output != 0 || (socket->flags & RC_SOCKET_BLOCKED) ||
         (socket->client != 0 && rc_truth_client(truth, socket->client)->output != 0)) {
         rc_hub_writable(clients->hub, index); /* what has left already is noticed by that */

@@ -15,6 +15,7 @@
 #include "worker/engine/unjoined.h"
 #include "worker/http/upgrade.h"
 #include "worker/link/opening.h"
+#include "worker/store/receiving.h"
 
 #define POLL_UPGRADING_MS 100u /* a GET beside a probe is answered after this, for the client to change over */
 #define QUERY_VALUE_MAX 64u
@@ -323,6 +324,7 @@ static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange
         polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
         return;
     }
+    rc_socket_request_known(clients, exchange); /* a killed worker's successor begins to wait anew */
     exchange->user = &poll_user;
     exchange->coding =
         (uint8_t)(rc_engine_settings(engines)->http_compression ? rc_content_coding_choose(exchange->request)
@@ -439,6 +441,8 @@ static bool post_packets(struct post *post, uint32_t connection)
             return true;
         }
         const uint32_t client = post->client;
+        rc_receiving_unit(engines->clients->truth);
+        rc_socket_dies(post->packet.bytes, post->packet.count);
         if (rc_engine_packet(engines, client, post->packet.kind, post->packet.bytes, post->packet.count, &post->done) ==
             RC_ENGINE_LATER) {
             if (post->client != 0 && !(rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS)) {
@@ -448,6 +452,7 @@ static bool post_packets(struct post *post, uint32_t connection)
         }
         post->running = false;
         post->packets++;
+        rc_receiving_done(engines->clients->truth, (uint64_t)post->packets << 32);
     }
     return true;
 }
@@ -459,6 +464,9 @@ static void post_go_on(struct rc_exchange *exchange)
     if (post->running && post->client != 0 &&
         (rc_truth_client(clients->truth, post->client)->flags & RC_CLIENT_WAITS) != 0) {
         return; /* called for something else that it waited for */
+    }
+    if (exchange->state == RC_EXCHANGE_WAITING) {
+        rc_socket_request_known(clients, exchange);
     }
     post->inside = true;
     const bool over = post_packets(post, exchange->connection);
@@ -532,6 +540,7 @@ static void post_run(struct rc_exchange *exchange)
     post->payload.revision_3 = post->client != 0 && rc_engine_is_3(post->engines, post->client);
     post_pass_done(post, exchange->done);
     exchange->again = true;
+    rc_socket_request_known(post->engines->clients, exchange);
     post_go_on(exchange);
 }
 

@@ -184,9 +184,7 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
         receiver = rc_truth_input(clients->truth, socket->input)->receiver;
     }
     const uint8_t *const first = bytes;
-    if (!rc_encoding_is_engine(rc_truth_client(clients->truth, socket->client)->encoding)) {
-        rc_receiving_begin(clients->truth, index, bytes, count);
-    }
+    rc_receiving_begin(clients->truth, index, bytes, count);
     while (count > 0 && rc_socket_carries(socket)) {
         if (rc_socket_is_open(clients, socket) &&
             (rc_socket_waits(clients, socket) || rc_socket_must_wait(clients, index))) {

@@ -210,6 +210,16 @@ struct rc_clients {
     /* A request of who came through a listener of [link]. */
     void (*dialled)(void *context, struct rc_exchange *exchange);
     void *dialled_context; /* borrowed */
+    /* What of a connection that speaks HTTP is looked at just now (input.c). */
+    struct rc_clients_fed {
+        uint32_t socket;      /* and 1; 0 = none is */
+        const uint8_t *bytes; /* borrowed: as they came */
+        uint32_t count;
+        bool parked; /* they stand in its input, */
+        bool kept;   /* behind a request in progress, */
+        bool before; /* which is still the one */
+        bool fresh;  /* nothing was there of the connection before them */
+    } fed;
 };
 
 /* -ENOMEM. */
@@ -489,6 +499,12 @@ uint32_t rc_socket_requests(struct rc_clients *clients, uint32_t socket, const u
 void rc_socket_request_once(struct rc_clients *clients, uint32_t socket);
 /* The request in progress, if there is one, is kept in the first `held` parked bytes, for a successor to begin it anew where that may be. */
 void rc_socket_keep_request(struct rc_clients *clients, uint32_t socket, uint32_t held);
+/* For tests (RINGCAST_DIES_FILE): a packet or message with that text has this process killed so many steps (worker/store/order.h) later as the file says. */
+#define RC_DIES_HERE "dies here"
+void rc_socket_dies(const uint8_t *bytes, size_t count);
+/* The request, whole, is carried out from here on so that a successor of a worker that is killed can begin it anew (worker/store/receiving.h); where
+ * it lies as it came, else nothing is known of it. */
+void rc_socket_request_known(struct rc_clients *clients, const struct rc_exchange *exchange);
 /* Is it kept so that a successor begins it anew? */
 bool rc_socket_request_kept(const struct rc_clients *clients, uint32_t socket);
 
@@ -647,6 +663,9 @@ bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opco
 /* The same as its codec reads it, whatever wraps it. */
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,
                           size_t count, uint32_t *done);
+/* Of who goes through them of a packet of a request that is known (worker/store/receiving.h): its next step begins, and is done. */
+void rc_client_step(const struct rc_clients *clients, uint32_t step);
+void rc_client_stepped(const struct rc_clients *clients, uint32_t step);
 /* Carries one operation out for a client that is open: the one place for all authors, with one permission check for each kind. */
 enum rc_carried {
     RC_CARRIED_OUT,

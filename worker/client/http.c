@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "common/base/check.h"
+#include "worker/store/receiving.h"
 
 /* --- what worker/http/exchange needs of a connection ----------------------------------------------------------------- */
 
@@ -102,6 +103,43 @@ static void conn_over(void *context, uint32_t index)
     }
 }
 
+static bool conn_is_known(const struct rc_clients *clients, uint32_t index)
+{
+    return rc_receiving_is_request(clients->truth) && clients->truth->layout->receiving.socket == index + 1;
+}
+
+static void conn_answers(void *context, uint32_t index)
+{
+    const struct rc_clients *clients = context;
+    if (conn_is_known(clients, index)) {
+        rc_receiving_unit(clients->truth);
+    }
+}
+
+static void conn_answered(void *context, uint32_t index)
+{
+    const struct rc_clients *clients = context;
+    if (conn_is_known(clients, index)) {
+        rc_receiving_done(clients->truth, RC_RECEIVING_ANSWERED);
+    }
+}
+
+void rc_socket_request_known(struct rc_clients *clients, const struct rc_exchange *exchange)
+{
+    const struct rc_clients_fed *fed = &clients->fed;
+    const uint32_t index = exchange->connection;
+    const struct rc_input *input = input_of(clients, index);
+    const bool here = fed->socket == index + 1;
+    const bool begins =
+        input != NULL && input->parked_bytes > 0 &&
+        (here ? fed->parked && (fed->before ? fed->kept : !fed->kept && exchange->first) : input->request_bytes > 0);
+    if (begins) {
+        rc_receiving_request(clients->truth, index, NULL, 0, exchange->done);
+    } else if (here && fed->fresh && !fed->before && exchange->first) {
+        rc_receiving_request(clients->truth, index, fed->bytes, fed->count, exchange->done);
+    }
+}
+
 static uint64_t conn_done(void *context, uint32_t index)
 {
     struct rc_input *input = input_of(context, index);
@@ -139,6 +177,12 @@ static void conn_begin(void *context, struct rc_exchange *exchange)
     struct rc_clients *clients = context;
     const uint32_t index = exchange->connection;
     const struct rc_address peer = rc_socket_peer(clients, index);
+    if (clients->fed.socket == index + 1) {
+        clients->fed.before = false;
+    }
+    if (conn_is_known(clients, index)) {
+        rc_receiving_end(clients->truth); /* of the one before */
+    }
     rc_socket_handshake_over(clients, index);
     exchange->client = rc_socket_client_address(clients, index, exchange->request);
     exchange->proxied = rc_cidr_list_contains(&clients->trusted, &peer);
@@ -194,6 +238,8 @@ int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *contex
                                         .fail = conn_fail,
                                         .once = conn_once,
                                         .over = conn_over,
+                                        .answers = conn_answers,
+                                        .answered = conn_answered,
                                         .done = conn_done,
                                         .resume = resume};
     clients->routes = (struct rc_routes){.context = clients, .other = endpoint_route};

@@ -7,8 +7,10 @@
 #include "worker/client/client.h"
 #include "worker/store/receiving.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 
@@ -28,10 +30,30 @@ static void input_poison(const uint8_t *bytes, size_t count)
 #endif
 }
 
+void rc_socket_dies(const uint8_t *bytes, size_t count)
+{
+#ifdef __SANITIZE_ADDRESS__
+    static const char here[] = RC_DIES_HERE;
+    const char *path = getenv("RINGCAST_DIES_FILE");
+    FILE *file = path != NULL && memmem(bytes, count, here, sizeof(here) - 1) != NULL ? fopen(path, "re") : NULL;
+    unsigned long long steps = 0;
+    if (file != NULL) {
+        const bool known = fscanf(file, "%llu", &steps) == 1; // NOLINT(cert-err34-c): a test's file
+        (void)fclose(file);
+        (void)unlink(path); /* once: the successor gets the same packet */
+        rc_store_order_dies(known ? steps : 0);
+    }
+#else
+    (void)bytes;
+    (void)count;
+#endif
+}
+
 bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcode, uint8_t *bytes, size_t count,
                        uint32_t done)
 {
     input_poison(bytes, count);
+    rc_socket_dies(bytes, count);
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (rc_client_message(clients, socket->client, opcode, bytes, count, &done) ||
         !rc_socket_is_open(clients, socket)) {
@@ -116,13 +138,25 @@ static bool http_park(struct rc_clients *clients, uint32_t index, const uint8_t 
     return body;
 }
 
+/* Its request, where it is known, does not lie at the beginning any more. */
+static void input_unknown(const struct rc_clients *clients, uint32_t index)
+{
+    if (rc_receiving_is_request(clients->truth) && clients->truth->layout->receiving.socket == index + 1) {
+        rc_receiving_end(clients->truth);
+    }
+}
+
 /* Behind `kept` bytes of a request in progress, `count` were looked at, so many of them used. What stays, and how much of it is the request. */
 static bool http_keep(struct rc_clients *clients, uint32_t index, const uint8_t *bytes, uint32_t count, bool parked,
                       const struct http_used *used)
 {
     uint32_t held = !used->before ? used->held : used->kept > 0 ? used->kept + used->held : 0;
     if (parked) {
-        rc_socket_unpark(clients, index, used->kept + used->bytes - held);
+        const uint32_t drop = used->kept + used->bytes - held;
+        if (drop > 0 && drop < rc_truth_input(clients->truth, clients->truth->sockets[index].input)->parked_bytes) {
+            input_unknown(clients, index); /* what is parked is moved */
+        }
+        rc_socket_unpark(clients, index, drop);
     } else {
         held = held > 0 && !request_keeps(clients, held) ? 0 : held;
         const uint32_t drop = used->bytes - held;
@@ -156,7 +190,16 @@ static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *byte
         bytes = (uint8_t *)rc_heap_at(&clients->truth->heap, input->parked) + used.kept;
         count = input->parked_bytes - used.kept;
     }
+    const struct rc_clients_fed outer = clients->fed;
+    clients->fed = (struct rc_clients_fed){.socket = index + 1,
+                                           .bytes = bytes,
+                                           .count = count,
+                                           .parked = parked,
+                                           .kept = used.kept > 0,
+                                           .before = rc_exchange_of(&clients->exchanges, index) != NULL,
+                                           .fresh = socket->input == 0};
     used.bytes = rc_socket_requests(clients, index, bytes, count, &used.held, &used.before);
+    clients->fed = outer;
     if (socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LEAVING) {
         if (!http_keep(clients, index, bytes, count, parked, &used)) {
             rc_socket_failed_memory(clients, index);
@@ -284,6 +327,7 @@ void rc_socket_resume(void *context, uint32_t index)
     socket_resume(clients, index);
     RC_STORE_ORDER();
     layout->working_socket = outer;
+    input_unknown(clients, index); /* what is to be known of it stands in the input */
 }
 
 void rc_socket_replies_drained(void *context, uint32_t index)

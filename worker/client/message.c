@@ -7,6 +7,22 @@
     (1u << RC_OPERATION_PUBLISH | 1u << RC_OPERATION_RETAIN | 1u << RC_OPERATION_BROADCAST | \
      1u << RC_OPERATION_DIRECT | 1u << RC_OPERATION_PING | 1u << RC_OPERATION_ECHO)
 
+/* Of a packet of a request its steps are the low half of what is done. */
+static uint64_t step_of(const struct rc_clients *clients, uint32_t step)
+{
+    return (clients->truth->layout->receiving.done >> 32) << 32 | step;
+}
+
+void rc_client_step(const struct rc_clients *clients, uint32_t step)
+{
+    rc_receiving_step(clients->truth, step_of(clients, step), clients->uplink->up.position);
+}
+
+void rc_client_stepped(const struct rc_clients *clients, uint32_t step)
+{
+    rc_receiving_done(clients->truth, step_of(clients, step));
+}
+
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,
                           size_t count, uint32_t *done)
 {
@@ -35,12 +51,15 @@ bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_p
                 rc_client_failed_memory(clients, client);
             }
         } else {
-            rc_receiving_operation(clients->truth, seen == 1 && (REPEATABLE >> operation.type & 1) != 0);
+            const bool counted = rc_receiving_is_request(clients->truth);
+            rc_receiving_operation(clients->truth, (counted || seen == 1) && (REPEATABLE >> operation.type & 1) != 0);
+            rc_client_step(clients, seen);
             if (rc_client_carry_out(clients, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
                 return false;
             }
         }
         *done = seen;
+        rc_client_stepped(clients, seen);
     }
     return true;
 }

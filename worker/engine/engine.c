@@ -24,6 +24,7 @@
 #include "worker/engine/unjoined.h"
 #include "worker/engine/upgrade.h"
 #include "worker/store/named.h"
+#include "worker/store/receiving.h"
 #include "worker/ws/frame.h"
 
 #define ENGINE_TIMERS_MAX 128u /* a pass fires: each may be a send */
@@ -222,6 +223,7 @@ static enum rc_engine_result engine_message(struct rc_engines *engines, uint32_t
     struct rc_clients *clients = engines->clients;
     const enum rc_codec_id codec = rc_encoding_codec(rc_truth_client(clients->truth, client)->encoding);
     if (rc_codec_is_link(codec)) {
+        rc_receiving_operation(clients->truth, false);
         return engines->link.message(engines->link.context, client, kind, bytes, count) ? RC_ENGINE_DONE
                                                                                         : RC_ENGINE_LATER;
     }
@@ -281,6 +283,7 @@ enum rc_engine_result rc_engine_packet(struct rc_engines *engines, uint32_t clie
                                        uint8_t *bytes, size_t count, uint32_t *done)
 {
     if (rc_engine_of(engines, client)->flags & RC_ENGINE_PROBE) {
+        rc_receiving_operation(engines->clients->truth, false);
         rc_engine_probe_packet(engines, client, bytes, kind == RC_PART_TEXT ? count : 0);
         return RC_ENGINE_DONE;
     }
@@ -295,6 +298,7 @@ enum rc_engine_result rc_engine_packet(struct rc_engines *engines, uint32_t clie
         engine_pong(engines, client);
         return RC_ENGINE_DONE;
     case RC_EIO_CLOSE:
+        rc_receiving_operation(engines->clients->truth, false);
         engine_left(engines, client);
         return RC_ENGINE_DONE;
     case RC_EIO_OPEN:

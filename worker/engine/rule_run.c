@@ -29,7 +29,22 @@ static bool run_lives(const struct rc_rule_run *run)
 /* Is the next step to be done now? */
 static bool run_step(struct rc_rule_run *run)
 {
-    return run->step++ >= *run->done && !run->dry;
+    if (run->step++ < *run->done || run->dry) {
+        return false;
+    }
+    if (run->stepped != NULL) {
+        rc_client_step(run->clients, run->stepped(run, run->step));
+    }
+    return true;
+}
+
+/* It is done. */
+static void run_stepped(const struct rc_rule_run *run)
+{
+    *run->done = run->step;
+    if (run->stepped != NULL) {
+        rc_client_stepped(run->clients, run->stepped(run, run->step));
+    }
 }
 
 /* To one of an emit's rooms. False: it has to wait. */
@@ -44,7 +59,7 @@ static bool run_emit_room(struct rc_rule_run *run, const struct rc_event_operati
                              operation->flags) == RC_CARRIED_LATER) {
         return false;
     }
-    *run->done = run->step;
+    run_stepped(run);
     return true;
 }
 
@@ -63,7 +78,7 @@ static bool run_emit_sender(struct rc_rule_run *run, const struct rc_event_opera
                                  operation->flags) == RC_CARRIED_LATER) {
             return false;
         }
-        *run->done = run->step;
+        run_stepped(run);
         return true;
     }
     if ((operation->flags & RC_EVENT_VOLATILE) == 0 || rc_hub_takes_volatile(run->clients->hub, run->client)) {
@@ -73,7 +88,7 @@ static bool run_emit_sender(struct rc_rule_run *run, const struct rc_event_opera
                                                    .data = args,
                                                    .data_kind = RC_DATA_ARGS});
     }
-    *run->done = run->step;
+    run_stepped(run);
     return true;
 }
 
@@ -124,7 +139,7 @@ static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *o
                                      operation->flags) == RC_CARRIED_LATER) {
                 return false;
             }
-            *run->done = run->step;
+            run_stepped(run);
         }
         return true;
     }
@@ -161,7 +176,7 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
     }
     if (run_step(run)) {
         const int rc = rc_client_set_merge(clients, run->client, args.json);
-        *run->done = run->step;
+        run_stepped(run);
         if (rc != 0) {
             code = rc == -E2BIG ? rc_rule_set_full(&run->values) : RC_CODE_UNAVAILABLE;
             rc_rule_state_fail(run, code, rc == -E2BIG ? run->values.err.text : "no memory");
@@ -182,7 +197,7 @@ static void run_close(struct rc_rule_run *run, const struct rc_event_operation *
     if (code != 0) {
         rc_rule_state_fail(run, code, run->values.err.text);
     } else if (run_step(run)) {
-        *run->done = run->step;
+        run_stepped(run);
         (void)rc_rule_send_operation(run, &does);
     }
 }
@@ -206,7 +221,7 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
             }
             const bool refused =
                 rc_rule_send_operation(run, &does) == RC_CARRIED_REFUSED && does.type == RC_OPERATION_SUBSCRIBE;
-            *run->done = run->step;
+            run_stepped(run);
             if (refused) {
                 rc_rule_state_fail(run, RC_CODE_LIMITED, "too many rooms, or no room for more on this server");
                 return;
@@ -226,7 +241,7 @@ static bool run_retain(struct rc_rule_run *run, const struct rc_event_operation 
     if (rc_rule_send_kept(run, rc_rule_target_channel(&room)) == RC_CARRIED_LATER) {
         return false;
     }
-    *run->done = run->step;
+    run_stepped(run);
     return true;
 }
 
@@ -248,7 +263,7 @@ static void run_ack(struct rc_rule_run *run, const struct rc_event_operation *op
                                                    .id = run->id,
                                                    .data = args,
                                                    .data_kind = RC_DATA_ARGS});
-        *run->done = run->step;
+        run_stepped(run);
     }
 }
 
@@ -386,6 +401,7 @@ void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint3
     run->row = NULL;
     run->input = (struct rc_rule_input){.nsp = nsp, .event = event};
     run->ends = run->dry = false;
+    run->stepped = NULL;
     run->code = 0;
     run->why = "";
     run->answer = NULL;

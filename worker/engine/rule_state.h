@@ -44,6 +44,8 @@ struct rc_rule_run {
     bool asked;                          /* true exactly when `input` may hold what a row has asked for */
     const struct rc_config_event *taken; /* the row that `values` are of; NULL = none */
     uint32_t *done;
+    /* What *done of the packet is behind so many steps, of one that may be known (worker/store/receiving.h); NULL: it is not */
+    uint32_t (*stepped)(const struct rc_rule_run *run, uint32_t steps);
     bool ends; /* it is the client's end that is being told of */
     bool dry;  /* only looks whether everything could be worked out */
     int code;  /* why not: 0 = it could */

@@ -21,6 +21,7 @@
 #include "worker/gate/permission.h"
 #include "worker/gate/rule_find.h"
 #include "worker/gate/rule_values.h"
+#include "worker/store/receiving.h"
 
 /* `*done` of a row that waits, never 0: DONE_WAITS, the reloads that there were, of an event its row and DONE_PASSED, and the
  * steps. */
@@ -65,6 +66,7 @@ static void run_unknown(struct rc_rule_run *run, const struct rc_operation *oper
     const char *unknown = run->clients->config->socketio.unknown_event.text;
     const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
     if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0) {
+        rc_receiving_operation(run->clients->truth, false);
         rc_asked_event(run->engines, run->client, rc_span_text(unknown + head), operation, run->args, false, NULL);
         return;
     }
@@ -156,6 +158,12 @@ static uint32_t event_done(const struct rc_engines *engines, const struct rc_con
     return rc_rules_done(engines, index << DONE_ROW_AT | steps);
 }
 
+/* As rc_rules_event has it in *done, of a row whose guards have let it through. */
+static uint32_t event_stepped(const struct rc_rule_run *run, uint32_t steps)
+{
+    return event_done(run->engines, run->row, steps | DONE_PASSED);
+}
+
 /* It waits: what may change meanwhile is kept. False: there is no memory for it, and the client ends. */
 static bool run_keep(struct rc_rule_run *run)
 {
@@ -213,6 +221,28 @@ void rc_rules_refuse(struct rc_engines *engines, uint32_t client, const struct r
     rc_rule_tell(&run);
 }
 
+/*
+ * Is each of its steps one record in the up ring, or an answer, so that a killed worker's successor knows which of them were done? Of a message of a
+ * WebSocket one step alone can be told; what may change between two steps is kept by the process alone (rule_wait.h).
+ */
+static bool row_repeats(const struct rc_rule_run *run)
+{
+    const struct rc_config *config = run->clients->config;
+    const struct rc_event_operation *operations = rc_event_operations(config, run->row);
+    const bool steps = rc_receiving_is_request(run->clients->truth) && !rc_rule_wait_needed(run->row);
+    if (run->row->ask.text[0] != '\0' || run->row->question_count > 0 ||
+        (!steps && rc_rule_steps(run->row, config) > 1)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < run->row->operation_count; i++) {
+        if (operations[i].type != RC_RULE_EMIT && operations[i].type != RC_RULE_ACK &&
+            operations[i].type != RC_RULE_RETAIN) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
                                      struct rc_span args, const struct rc_args_view *its, uint32_t *done)
 {
@@ -229,6 +259,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         rc_rule_tell(&run);
         return RC_ENGINE_DONE;
     }
+    run.stepped = event_stepped;
     args_given(&run, its);
     args_found(&run, operation);
     run.row = *done == 0 ? run_select(&run, RC_EVENT_FROM_CLIENT)
@@ -240,6 +271,7 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
         run_unknown(&run, operation);
         return RC_ENGINE_DONE;
     }
+    rc_receiving_operation(clients->truth, row_repeats(&run));
     run_take(&run, run.row);
     const enum rc_rule_guarded guarded = (*done & DONE_PASSED) == 0 ? event_begin(&run) : RC_RULE_PASSES;
     if (guarded == RC_RULE_WAITS || (guarded == RC_RULE_PASSES && !rc_rule_run_row(&run))) {

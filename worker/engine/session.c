@@ -6,6 +6,7 @@
 #include "common/config/socketio.h"
 #include "common/shm/tallies.h"
 #include "worker/store/named.h"
+#include "worker/store/receiving.h"
 #include "worker/ws/frame.h"
 
 #define SESSION_GOODBYE_MS 1000u /* its last packet waits for a request that takes it */
@@ -226,6 +227,7 @@ void rc_engine_end(struct rc_engines *engines, uint32_t client, uint16_t code, c
 
 void rc_engine_broken(struct rc_engines *engines, uint32_t client, const char *why)
 {
+    rc_receiving_operation(engines->clients->truth, false);
     rc_metric_add(engines->clients->metrics, RC_METRIC_PROTOCOL_ERRORS, 1);
     rc_named_log_client("protocol_error", engines->clients->truth, client, why, "");
     rc_engine_note_end(engines, client, RC_ENGINE_WHY_BROKEN);

@@ -19,6 +19,7 @@
 #include "worker/engine/rules.h"
 #include "worker/engine/unjoined.h"
 #include "worker/proto/socketio.h"
+#include "worker/store/receiving.h"
 
 /* An event whose attachments are still to come, as it stands in engine->packet: this, its text, then bytes and size of each. */
 struct incomplete {
@@ -717,6 +718,7 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
         socketio_broken(engines, client, error.message);
         return RC_ENGINE_DONE;
     }
+    rc_receiving_operation(clients->truth, operation.type == RC_OPERATION_EVENT && operation.attachment_count == 0);
     if (with == NULL && operation.attachment_count > 0) {
         if (operation.attachment_count > clients->config->socketio.max_attachments) {
             socketio_broken(engines, client, "more attachments than socketio.max_attachments");
@@ -756,6 +758,7 @@ enum rc_engine_result rc_socketio_message(struct rc_engines *engines, uint32_t c
 {
     struct rc_client *its = rc_truth_client(engines->clients->truth, client);
     const struct rc_engine *engine = rc_engine_of(engines, client);
+    rc_receiving_operation(engines->clients->truth, engine->packet == 0);
     if (engine->packet != 0) {
         const struct incomplete *head = rc_heap_at(&engines->clients->truth->heap, engine->packet);
         if (head->got < head->wanted) {

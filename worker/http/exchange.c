@@ -146,6 +146,20 @@ static void tell_once(const struct rc_exchanges *exchanges, uint32_t connection)
     }
 }
 
+static void tell_answers(const struct rc_exchanges *exchanges, uint32_t connection)
+{
+    if (exchanges->ops.answers != NULL) {
+        exchanges->ops.answers(exchanges->ops.context, connection);
+    }
+}
+
+static void tell_answered(const struct rc_exchanges *exchanges, uint32_t connection)
+{
+    if (exchanges->ops.answered != NULL) {
+        exchanges->ops.answered(exchanges->ops.context, connection);
+    }
+}
+
 static void tell_over(const struct rc_exchanges *exchanges, uint32_t connection)
 {
     if (exchanges->ops.over != NULL) {
@@ -226,10 +240,12 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
     if (answer->status >= 400) {
         rc_metric_add(exchanges->metrics, RC_METRIC_HTTP_ERRORS, 1);
     }
+    tell_answers(exchanges, connection);
     if (write_answer(exchanges, connection, &response, answer) < 0) {
         ops->fail(ops->context, connection);
         return;
     }
+    tell_answered(exchanges, connection);
     if (kept) {
         tell_over(exchanges, connection);
     }
@@ -370,7 +386,7 @@ int rc_exchange_read(struct rc_exchange *exchange, const struct rc_exchange_user
     }
     set_state(exchange, RC_EXCHANGE_READING);
     ops->deadline(ops->context, connection, exchanges->config->limits.handshake_timeout_ms);
-    if (exchange->request->expect_100 &&
+    if (exchange->request->expect_100 && exchange->done != RC_EXCHANGE_ANSWERED &&
         ops->write(ops->context, connection, go_on, (uint32_t)(sizeof(go_on) - 1)) < 0) {
         ops->fail(ops->context, connection);
     }
@@ -404,9 +420,28 @@ static uint32_t feed_body(struct rc_exchange *exchange, const uint8_t *bytes, ui
 
 /* --- requests -------------------------------------------------------------------------------------------------------- */
 
+/* A former process has answered it, and was killed before it had thrown it away. */
+static void answered_run(struct rc_exchange *exchange)
+{
+    struct rc_exchanges *exchanges = exchange->exchanges;
+    const uint32_t connection = exchange->connection;
+    end_exchange(exchange, 200);
+    tell_over(exchanges, connection);
+    exchanges->ops.deadline(exchanges->ops.context, connection, exchanges->config->limits.handshake_timeout_ms);
+}
+
+static void answered_begin(struct rc_exchange *exchange)
+{
+    static const struct rc_exchange_user user = {.half_closed_is_gone = true, .run = answered_run};
+    exchange->body_bytes_max = UINT32_MAX; /* it was within its bounds */
+    if (rc_exchange_read(exchange, &user, NULL) < 0) {
+        exchange->exchanges->ops.fail(exchange->exchanges->ops.context, exchange->connection);
+    }
+}
+
 /* A request whose head is in `request`; NULL: what came is none, for the reason `why`. */
 static void exchange_begin(struct rc_exchanges *exchanges, uint32_t connection, const struct rc_http_request *request,
-                           uint16_t status, const char *why)
+                           bool first, uint16_t status, const char *why)
 {
     const struct rc_exchange_ops *ops = &exchanges->ops;
     struct rc_exchange *exchange = open_exchange(exchanges, connection);
@@ -420,11 +455,16 @@ static void exchange_begin(struct rc_exchanges *exchanges, uint32_t connection, 
     }
     const uint32_t number = exchange->index + 1;
     exchange->request = request;
+    exchange->first = first;
     exchange->done = ops->done == NULL ? 0 : ops->done(ops->context, connection);
     exchange->keep_alive = request->keep_alive && !exchanges->draining;
     exchange->head = request->method == RC_HTTP_HEAD;
     exchange->unread = request->chunked || (request->has_content_length && request->content_length > 0);
-    ops->begin(ops->context, exchange);
+    if (exchange->done == RC_EXCHANGE_ANSWERED) {
+        answered_begin(exchange);
+    } else {
+        ops->begin(ops->context, exchange);
+    }
     /* Is it still there? (It is the only one that could have been made meanwhile.) */
     if (*place_of(exchanges, connection) == number) {
         RC_ASSERT(exchange->state != RC_EXCHANGE_RUNNING);
@@ -463,10 +503,10 @@ static uint32_t exchange_feed(struct rc_exchanges *exchanges, uint32_t connectio
         }
         *began = used;
         if (rc < 0) {
-            exchange_begin(exchanges, connection, NULL, (uint16_t)-rc, why);
+            exchange_begin(exchanges, connection, NULL, false, (uint16_t)-rc, why);
             return count;
         }
-        exchange_begin(exchanges, connection, &request, 0, NULL);
+        exchange_begin(exchanges, connection, &request, used == 0, 0, NULL);
         if (exchanges->put_back) {
             exchanges->put_back = false;
             return used;

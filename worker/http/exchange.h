@@ -63,7 +63,10 @@ struct rc_exchange_ops {
      * it in progress, its answer is written. */
     void (*once)(void *context, uint32_t connection);
     void (*over)(void *context, uint32_t connection);
-    /* How much a former process had done of the request that begins now (exchange->done); 0: nothing. */
+    /* Likewise: its answer is being written, and is. */
+    void (*answers)(void *context, uint32_t connection);
+    void (*answered)(void *context, uint32_t connection);
+    /* How much a former process had done of the request that begins now (exchange->done); 0: nothing; RC_EXCHANGE_ANSWERED: all, it is passed over. */
     uint64_t (*done)(void *context, uint32_t connection);
     /* It was answered later: what is pipelined behind may go on. Not in the middle of another connection's request, but behind it. */
     void (*resume)(void *context, uint32_t connection);
@@ -82,6 +85,8 @@ struct rc_exchange_user {
     void (*ended)(struct rc_exchange *exchange, uint16_t status);
 };
 
+#define RC_EXCHANGE_ANSWERED UINT64_MAX
+
 enum rc_exchange_state { RC_EXCHANGE_RUNNING, RC_EXCHANGE_READING, RC_EXCHANGE_WAITING };
 
 struct rc_exchange {
@@ -95,6 +100,7 @@ struct rc_exchange {
     bool kept;     /* counted: it is READING or WAITING, or was */
     bool again;    /* while it waits another process may begin it anew, and find `done` there */
     uint64_t done; /* how much of it was carried out, as its user counts it */
+    bool first;    /* it began with the first of the bytes that it came with */
     bool keep_alive;
     bool head;                /* a HEAD request */
     uint64_t body_bytes_max;  /* of who is about to read it; 0 = limits.max_body */

@@ -84,10 +84,25 @@ static uint32_t output_frame_start(const struct rc_heap *heap, const struct rc_o
     return start;
 }
 
-/* Moves the replies from the frame that is being sent on into a block with room for `count` bytes behind them. */
-static int output_grow(struct rc_hub *hub, struct rc_output *output, uint32_t count)
+/* The words of its replies when these lie in another block, from `start` on. */
+static void output_moved(const struct rc_heap *heap, struct rc_output *output, uint32_t block, uint32_t start)
+{
+    output->replies = block;
+    output->replies_capacity = (uint32_t)rc_heap_block_bytes(heap, block);
+    output->replies_bytes -= start;
+    output->replies_sent -= start;
+    output->replies_mark = output->replies_mark > start ? output->replies_mark - start : 0;
+    output->replies_frames = output->replies_frames > start ? output->replies_frames - start : 0;
+}
+
+/*
+ * Moves the replies from the frame that is being sent on into a block with room for `count` bytes behind them. What is said of them is made beside,
+ * in another object, which one store puts in the place of the old one; if there is none the words change one by one.
+ */
+static int output_grow(struct rc_hub *hub, uint32_t *link, uint32_t count)
 {
     struct rc_heap *heap = &hub->truth->heap;
+    struct rc_output *output = rc_truth_output(hub->truth, *link);
     const uint32_t start = output_frame_start(heap, output, output->replies_sent);
     const uint32_t kept = output->replies_bytes - start;
     uint64_t bytes = RC_HUB_OUTPUT_MIN;
@@ -101,16 +116,34 @@ static int output_grow(struct rc_hub *hub, struct rc_output *output, uint32_t co
     if (output->replies != 0) {
         memcpy(rc_heap_at(heap, block), (uint8_t *)rc_heap_at(heap, output->replies) + start, kept);
     }
-    output_fragile(hub, output);
-    output_free(hub, &output->replies);
-    output->replies = block;
-    output->replies_capacity = (uint32_t)rc_heap_block_bytes(heap, block);
-    output->replies_bytes = kept;
-    output->replies_sent -= start;
-    output->replies_mark = output->replies_mark > start ? output->replies_mark - start : 0;
-    output->replies_frames = output->replies_frames > start ? output->replies_frames - start : 0;
-    output_whole(hub);
+    const uint32_t beside = rc_pool_alloc(&hub->truth->outputs);
+    if (beside == 0) {
+        output_fragile(hub, output);
+        output_free(hub, &output->replies);
+        output_moved(heap, output, block, start);
+        output_whole(hub);
+        return 0;
+    }
+    struct rc_output *moved = rc_truth_output(hub->truth, beside);
+    const uint32_t old = *link;
+    uint32_t replies = output->replies;
+    *moved = *output;
+    output_moved(heap, moved, block, start);
+    RC_STORE_ORDER();
+    *link = beside;
+    RC_STORE_ORDER();
+    rc_pool_free(&hub->truth->outputs, old);
+    output_free(hub, &replies);
     return 0;
+}
+
+/* All replies have left. Without bytes the other words mean nothing. */
+static void output_emptied(struct rc_output *output)
+{
+    output->replies_bytes = 0;
+    RC_STORE_ORDER();
+    output->replies_sent = output->replies_frames = 0;
+    RC_STORE_ORDER();
 }
 
 /* Room for `count` more bytes of replies. NULL when the budget is used up. */
@@ -121,10 +154,13 @@ static uint8_t *output_reserve(struct rc_hub *hub, uint32_t *link, uint32_t coun
         return NULL;
     }
     if (output->replies_sent == output->replies_bytes) {
-        output->replies_sent = output->replies_bytes = output->replies_frames = 0;
+        output_emptied(output);
     }
-    if ((uint64_t)output->replies_bytes + count > output->replies_capacity && output_grow(hub, output, count) < 0) {
-        return NULL;
+    if ((uint64_t)output->replies_bytes + count > output->replies_capacity) {
+        if (output_grow(hub, link, count) < 0) {
+            return NULL;
+        }
+        output = rc_truth_output(hub->truth, *link);
     }
     return (uint8_t *)rc_heap_at(&hub->truth->heap, output->replies) + output->replies_bytes;
 }
@@ -146,6 +182,17 @@ bool rc_hub_silent(const struct rc_hub *hub, const struct rc_client *client)
            (client->output != 0 && rc_truth_output(hub->truth, client->output)->close_sent > 0);
 }
 
+/* What is added to the replies from here on is of the unit that runs. */
+static void output_of_unit(const struct rc_hub *hub, struct rc_output *output)
+{
+    if (output->unit != hub->kept->unit) {
+        output->replies_mark = output->replies_bytes;
+        RC_STORE_ORDER();
+        output->unit = hub->kept->unit;
+        RC_STORE_ORDER();
+    }
+}
+
 int rc_hub_answer(struct rc_hub *hub, uint32_t socket_index, const void *bytes, uint32_t count)
 {
     struct rc_socket *socket = &hub->truth->sockets[socket_index];
@@ -159,6 +206,9 @@ int rc_hub_answer(struct rc_hub *hub, uint32_t socket_index, const void *bytes, 
     }
     memcpy(to, bytes, count);
     struct rc_output *output = rc_truth_output(hub->truth, socket->output);
+    if (hub->truth->layout->receiving.socket == socket_index + 1) {
+        output_of_unit(hub, output); /* half an answer is taken back, and written anew with its request */
+    }
     output->replies_bytes += count;
     output->replies_frames = output->replies_bytes;
     rc_hub_touch_socket(hub, socket_index);
@@ -184,12 +234,7 @@ static void output_unit_done(struct rc_hub *hub, uint32_t client_index, size_t b
 {
     const struct rc_client *client = rc_truth_client(hub->truth, client_index);
     struct rc_output *output = rc_truth_output(hub->truth, client->output);
-    if (output->unit != hub->kept->unit) {
-        output->replies_mark = output->replies_bytes;
-        RC_STORE_ORDER();
-        output->unit = hub->kept->unit;
-        RC_STORE_ORDER();
-    }
+    output_of_unit(hub, output);
     output->replies_bytes += (uint32_t)bytes;
     if (RC_UNLIKELY(rc_encoding_is_stream(client->encoding))) {
         output->replies_frames = output->replies_bytes; /* its wire is its only one: nothing of it begins anew */
@@ -334,10 +379,9 @@ void rc_hub_keep_cut_or_break(struct rc_hub *hub, uint32_t index)
 static bool output_settle_replies(struct rc_hub *hub, struct rc_output *output)
 {
     if (output->replies != 0 && output->replies_sent == output->replies_bytes) {
-        output_fragile(hub, output);
+        output_emptied(output);
         output_free(hub, &output->replies);
-        output->replies_capacity = output->replies_bytes = output->replies_sent = output->replies_frames = 0;
-        output_whole(hub);
+        output->replies_capacity = 0;
     }
     return output->replies == 0;
 }

@@ -43,7 +43,7 @@ static void adopt_socket(struct rc_io *io, uint32_t index)
     struct rc_socket *socket = &io->truth->sockets[index];
     socket->inflight = 0;
     socket->cancelled = 0;
-    if (socket->mode >= RC_IO_GIVING && socket->mode != RC_IO_LEFT) {
+    if (socket->mode == RC_IO_GIVING || socket->mode == RC_IO_GIVEN) {
         socket->mode = RC_IO_HANDSHAKE; /* on its way to another worker: its next request takes it there again */
     }
     io->open_count++;

@@ -73,6 +73,7 @@ static void conn_read(struct rc_io *io, uint32_t index, bool more)
         return;
     case RC_IO_GIVEN:
     case RC_IO_LEFT:
+    case RC_IO_ASKED:
         return;
     }
 }

@@ -56,6 +56,7 @@ enum rc_io_mode {
     RC_IO_GIVING, /* not any more: it leaves as soon as nothing is in flight */
     RC_IO_GIVEN,  /* nothing is in flight; handlers.given was told */
     RC_IO_LEFT,   /* another process has it */
+    RC_IO_ASKED,  /* maybe it has: a predecessor was killed in that moment, and it is asked */
 };
 
 /* Each is set exactly while a request of that kind is in flight for the connection. */

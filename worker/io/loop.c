@@ -15,6 +15,7 @@
 #include "common/base/uring.h"
 #include "worker/io/io_internal.h"
 #include "worker/store/order.h"
+#include "worker/store/receiving.h"
 
 #define LOOP_WAKE_COMPLETIONS 16u
 #define LOOP_CLOCK_COMPLETIONS 8u /* between two looks at the clock, which are 25 ns each */
@@ -344,6 +345,7 @@ static uint32_t loop_collect(struct rc_io *io, uint32_t limit, uint64_t end_ns)
         loop_dispatch(io, &copy);
         RC_STORE_ORDER(); /* it is done with */
         io->memory->current_valid = 0;
+        rc_receiving_over(io->truth);
         handled++;
     }
     if (RC_UNLIKELY(io_uring_cq_has_overflow(&io->ring))) {

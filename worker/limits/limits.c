@@ -10,6 +10,7 @@
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/records/limit.h"
+#include "worker/store/receiving.h"
 
 #define PROBES 8u
 #define KEPT_MS 60000u /* an answer that nobody came back for: its client has ended */
@@ -179,6 +180,7 @@ static bool limits_ask_relay(struct rc_limits *limits, const struct rc_limit_que
                                              .token = token,
                                              .data_bytes = (uint32_t)(sizeof(head) + name.count)},
                                     .data = data};
+    rc_receiving_operation(limits->uplink->truth, false); /* its record is none of the operation's */
     if (rc_uplink_write(limits->uplink, RC_UP_LIMIT, &view) < 0) {
         rc_asks_end(limits->asks, token);
         return false;

@@ -12,12 +12,15 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/move/state.h"
+#include "worker/store/order.h"
 
 #define GIVE_NAMES_BYTES_MAX 32768u /* of the channels of a batch, so that they fit into one word */
 #define GIVE_ASKED_MS 10000u
 #define GIVE_STOPPING_MS 2000u
 #define GIVE_SETTLING_MS 200u /* until the turn at the barrier is over for all; who is not served by then stays */
 #define GIVE_SENDING_MS 2000u /* until the other one has made room in its inbox */
+#define GIVE_WHERE_MS 2000u   /* until the other one has said whether it came, */
+#define GIVE_AGAIN_MS 200u    /* asked again and again */
 #define GIVE_HELD_MS 2500u    /* of the other one: well before it goes on without an end (TAKE_TAKING_MS) */
 
 static void give_enter(struct rc_give *give, enum rc_give_phase phase)
@@ -445,7 +448,9 @@ static int give_one(struct rc_moves *moves, struct rc_give_item *item)
         return 0;
     }
     give_leaves(moves, item, client, true);
+    rc_socket_dies((const uint8_t *)RC_DIES_HERE, sizeof(RC_DIES_HERE));
     const int rc = give_send(moves, item, bytes);
+    RC_STORE_ORDER();
     OPENSSL_cleanse(give->names, bytes); /* keys of TLS may be in it */
     if (rc == 0) {
         give_went(moves, item, client);
@@ -511,6 +516,72 @@ static bool give_say_end(struct rc_moves *moves)
     return false;
 }
 
+/* --- who was just being sent by a killed predecessor ------------------------------------------------------------------ */
+
+/* It is here, or was not told from; nobody else says anything to it. */
+static void where_known(struct rc_moves *moves, bool came)
+{
+    struct rc_give *give = &moves->give;
+    struct rc_give_item *item = &give->items[0];
+    const uint32_t client = give_client(moves, item);
+    if (client != 0 && came) {
+        give_went(moves, item, client);
+    } else if (client != 0) {
+        rc_truth_client(moves->clients->truth, client)->moving = false;
+        if (item->socket != RC_SOCKET_NONE) {
+            moves->clients->truth->sockets[item->socket].mode = RC_IO_GIVEN;
+            rc_hub_writable(moves->clients->hub, item->socket);
+        }
+    }
+    give_end(moves); /* so it stays, and is read when the relay knows it */
+    moves->clients->uplink->held = false;
+}
+
+/* It may be there, and no word comes: it ends here. */
+static void where_unknown(struct rc_moves *moves)
+{
+    struct rc_clients *clients = moves->clients;
+    struct rc_give_item *item = &moves->give.items[0];
+    const uint32_t client = give_client(moves, item);
+    if (client != 0) {
+        rc_truth_client(clients->truth, client)->moving = false;
+        if (item->socket != RC_SOCKET_NONE) {
+            clients->truth->sockets[item->socket].mode = RC_IO_LEFT; /* its end is not the connection's */
+            rc_io_terminate(clients->io, item->socket);
+        } else {
+            rc_client_end(clients, client);
+        }
+        rc_log_limited(RC_LOG_WARN, 1, "client_not_moved", "to=%u reason=\"the other worker does not say if it came\"",
+                       moves->give.peer);
+    }
+    item->client = 0;
+    give_end(moves);
+    clients->uplink->held = false;
+}
+
+static bool give_where(struct rc_moves *moves)
+{
+    struct rc_give *give = &moves->give;
+    const uint64_t now_ms = rc_clock_ms();
+    const uint32_t client = give_client(moves, &give->items[0]);
+    if (client == 0) { /* it has ended */
+        where_known(moves, false);
+        return true;
+    }
+    if (give_age_ms(give) >= GIVE_WHERE_MS) {
+        where_unknown(moves);
+        return true;
+    }
+    if (give->where_ms != 0 && now_ms - give->where_ms < GIVE_AGAIN_MS) {
+        return false;
+    }
+    const struct rc_client_ref ref = rc_client_ref(moves->clients, client);
+    if (rc_move_say(moves, give->peer, RC_MOVE_WHERE, give->token, (const uint8_t *)&ref, sizeof(ref)) == 0) {
+        give->where_ms = now_ms;
+    }
+    return give->where_ms != now_ms;
+}
+
 bool rc_give_pass(struct rc_moves *moves)
 {
     struct rc_give *give = &moves->give;
@@ -544,6 +615,8 @@ bool rc_give_pass(struct rc_moves *moves)
         return false;
     case RC_GIVE_GIVING:
         return give_clients(moves);
+    case RC_GIVE_WHERE:
+        return give_where(moves);
     case RC_GIVE_ENDING:
         return give_say_end(moves);
     }
@@ -556,7 +629,11 @@ void rc_give_heard(struct rc_moves *moves, const struct rc_handover *from, const
     if (from->worker != give->peer || word->token != give->token) {
         return; /* of a batch that was given up */
     }
-    if (word->kind == RC_MOVE_HOLDS) {
+    if (word->kind == RC_MOVE_CAME || word->kind == RC_MOVE_CAME_NOT) {
+        if (give->phase == RC_GIVE_WHERE) {
+            where_known(moves, word->kind == RC_MOVE_CAME);
+        }
+    } else if (word->kind == RC_MOVE_HOLDS) {
         give->held = true; /* maybe before the barrier has come here */
         give->held_ms = from->time_ms;
     } else if (word->kind == RC_MOVE_REFUSES && give->phase == RC_GIVE_ORDERED) {
@@ -574,7 +651,36 @@ void rc_give_heard(struct rc_moves *moves, const struct rc_handover *from, const
     }
 }
 
-/* A predecessor's batch: who is still here stays, but for the one that may have gone (rc_io_leaves), which rc_io_adopt ends. */
+/* Of the client that may have gone: can it wait until that is known? Not with TLS: its keys may be used elsewhere. */
+static bool give_asks(struct rc_moves *moves, uint32_t client)
+{
+    struct rc_client *its = rc_truth_client(moves->clients->truth, client);
+    struct rc_socket *socket = rc_truth_socket_of(moves->clients->truth, its);
+    if ((its->flags & RC_CLIENT_BROKEN) && socket == NULL) { /* it has gone: it was just being forgotten here */
+        struct rc_give_item item = {.client = client, .socket = RC_SOCKET_NONE, .fd = -1};
+        its->flags &= (uint16_t)~RC_CLIENT_BROKEN;
+        give_went(moves, &item, client);
+        return true;
+    }
+    if (its->flags & RC_CLIENT_BROKEN) {
+        return false;
+    }
+    if (socket != NULL) {
+        if ((socket->mode != RC_IO_LEFT && socket->mode != RC_IO_ASKED) || socket->state != RC_SOCKET_CARRYING ||
+            moves->clients->truth->tls[its->socket] != 0) {
+            return false;
+        }
+        socket->flags |= RC_SOCKET_BLOCKED; /* nothing is sent */
+        RC_STORE_ORDER();
+        socket->mode = RC_IO_ASKED;
+    }
+    moves->give.items[0] =
+        (struct rc_give_item){.random = its->random, .client = client, .socket = its->socket, .fd = -1};
+    moves->give.count = 1;
+    return true;
+}
+
+/* A predecessor's batch: who is still here stays; of the one that may have gone (rc_io_leaves) it is asked, or rc_io_adopt ends it. */
 void rc_give_rebuild(struct rc_moves *moves)
 {
     struct rc_clients *clients = moves->clients;
@@ -582,15 +688,17 @@ void rc_give_rebuild(struct rc_moves *moves)
     if (kept->role != RC_MOVE_GIVES) {
         return;
     }
+    moves->give.peer = kept->peer;
+    moves->give.token = kept->token;
     for (uint32_t i = 0; i < kept->count; i++) {
         const uint32_t client = rc_hub_here(clients->hub, &kept->refs[i]);
         if (client != 0 && !rc_truth_client(clients->truth, client)->moving) {
             rc_move_tell_here(moves, client);
-        } else if (client != 0 && rc_truth_client(clients->truth, client)->socket == RC_SOCKET_NONE) {
+        } else if (client != 0 && !give_asks(moves, client) &&
+                   rc_truth_client(clients->truth, client)->socket == RC_SOCKET_NONE) {
             rc_client_end(clients, client); /* it may have gone */
         }
     }
-    moves->give.peer = kept->peer;
-    moves->give.token = kept->token;
-    give_enter(&moves->give, RC_GIVE_ENDING);
+    clients->uplink->held = moves->give.count > 0; /* it stands at the barrier still */
+    give_enter(&moves->give, moves->give.count > 0 ? RC_GIVE_WHERE : RC_GIVE_ENDING);
 }

@@ -22,7 +22,9 @@
  * the taking one what is for a client that is still to come (rc_moves_held, worker/carrier/handover.h); a GET that waits there goes on until it has gone.
  *
  * A client keeps its id, which names the place where it was opened: truth->homes, and relay/route/guests.h. A worker that dies: enum rc_move_role
- * says what its successor has to end; a message that lies in the inbox is the successor's. Words go by the inbox, too (struct rc_move_word).
+ * says what its successor has to end; a message that lies in the inbox is the successor's. Words go by the inbox, too (struct rc_move_word). Of the one
+ * client that a killed worker was just sending the successor asks the other one, who has seen what came before that word; until it has answered, the
+ * client is neither read nor sent anything, and both still stand at the barrier.
  *
  * Owned by the worker's main(), one thread, above client. One batch goes at a time, and one comes.
  */
@@ -42,7 +44,10 @@ enum rc_move_word_kind {
     RC_MOVE_REFUSES,                    /* likewise: not now */
     RC_MOVE_HOLDS,                      /* likewise: it stands at the barrier */
     RC_MOVE_END,                        /* to the taking one: there is no more, or it was given up */
-    RC_MOVE_CLIENT, /* likewise: a client that no socket carries, as in an RC_HANDOVER_CLIENT message, follows */
+    RC_MOVE_CLIENT,   /* likewise: a client that no socket carries, as in an RC_HANDOVER_CLIENT message, follows */
+    RC_MOVE_WHERE,    /* likewise: has the client whose reference follows come? Of who was killed while it sent it */
+    RC_MOVE_CAME,     /* to the giving one: it has, */
+    RC_MOVE_CAME_NOT, /* or has not, and will not */
 };
 
 /* The bytes of an RC_HANDOVER_WORD message. */
@@ -60,6 +65,7 @@ enum rc_give_phase {
     RC_GIVE_ORDERING, /* the barrier is to be written */
     RC_GIVE_ORDERED,
     RC_GIVE_GIVING,
+    RC_GIVE_WHERE,  /* a successor: whether the client that its predecessor was just sending has come */
     RC_GIVE_ENDING, /* the word is to be sent */
 };
 
@@ -88,6 +94,7 @@ struct rc_give {
     bool ordered;      /* the barrier was asked for */
     bool refused;      /* the other one does not stand at it */
     uint32_t moved;    /* of the batch */
+    uint64_t where_ms; /* when that was asked last; 0 = not yet */
     uint64_t moved_ms; /* when somebody went last, of any batch: CLOCK_MONOTONIC; 0 = nobody yet */
     uint8_t *
         names; /* owned: RC_HANDOVER_BYTES_MAX, from the first batch on: a word with the names behind it, or a client */

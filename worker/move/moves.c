@@ -12,7 +12,8 @@ void rc_moves_word(struct rc_moves *moves, const struct rc_handover *from, const
         return;
     }
     memcpy(&word, bytes, sizeof(word));
-    if (word.kind == RC_MOVE_READY || word.kind == RC_MOVE_REFUSES || word.kind == RC_MOVE_HOLDS) {
+    if (word.kind == RC_MOVE_READY || word.kind == RC_MOVE_REFUSES || word.kind == RC_MOVE_HOLDS ||
+        word.kind == RC_MOVE_CAME || word.kind == RC_MOVE_CAME_NOT) {
         rc_give_heard(moves, from, &word);
     } else if (word.kind == RC_MOVE_CLIENT) {
         rc_take_polling(moves, from, rc_span_of(bytes + sizeof(word), from->bytes - sizeof(word)));

@@ -146,6 +146,18 @@ static void take_asked(struct rc_moves *moves, const struct rc_handover *from, c
     take_enter(take, RC_TAKE_HOLDING);
 }
 
+/* The client came before this word, or never will. Without room for the answer it is asked again. */
+static void take_where(const struct rc_moves *moves, const struct rc_handover *from, const struct rc_move_word *word,
+                       struct rc_span rest)
+{
+    struct rc_client_ref ref;
+    if (rest.count == sizeof(ref)) {
+        memcpy(&ref, rest.bytes, sizeof(ref));
+        const bool here = rc_hub_here(moves->clients->hub, &ref) != 0;
+        (void)rc_move_say(moves, from->worker, here ? RC_MOVE_CAME : RC_MOVE_CAME_NOT, word->token, NULL, 0);
+    }
+}
+
 void rc_take_heard(struct rc_moves *moves, const struct rc_handover *from, const struct rc_move_word *word,
                    struct rc_span rest)
 {
@@ -154,6 +166,8 @@ void rc_take_heard(struct rc_moves *moves, const struct rc_handover *from, const
         take_asked(moves, from, word, rest);
     } else if (word->kind == RC_MOVE_ASKS) {
         (void)rc_move_say(moves, from->worker, RC_MOVE_REFUSES, word->token, NULL, 0);
+    } else if (word->kind == RC_MOVE_WHERE) {
+        take_where(moves, from, word, rest);
     } else if (word->kind == RC_MOVE_END && take->phase != RC_TAKE_IDLE && word->token == take->token) {
         take->ended = true;
         moves->clients->truth->layout->move.ended = take->phase == RC_TAKE_TAKING;

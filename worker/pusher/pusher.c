@@ -9,6 +9,7 @@
 #include "common/records/args.h"
 #include "common/records/socket_id.h"
 #include "worker/pusher/sign.h"
+#include "worker/store/receiving.h"
 
 /* --- a client's life ------------------------------------------------------------------------------------------------- */
 
@@ -275,6 +276,8 @@ static bool pusher_message(void *context, uint32_t client, enum rc_part_kind kin
         rc_pusher_error(pushers, client, 0, error.message);
         return true;
     }
+    /* The others change what is here, in more than one step. */
+    rc_receiving_operation(clients->truth, operation.type == RC_OPERATION_PING);
     return rc == 0 || carry_out(pushers, client, &operation);
 }
 

@@ -45,7 +45,7 @@
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 /* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
-#define RC_TRUTH_ABI 8u
+#define RC_TRUTH_ABI 9u
 
 /*
  * Life of a client:
@@ -496,7 +496,13 @@ struct rc_truth_receiving {
     uint32_t count;
     uint32_t offset;
     uint32_t next;
-    uint64_t up_position; /* of the up ring, when the message before `next` was begun */
+    uint64_t up_position; /* of the up ring, when the message before `next`, or `step`, was begun */
+    uint64_t done;        /* request: as rc_input.request_done */
+    uint64_t from; /* request: `done` when what is answered now was begun; else it is over, and its answers stay */
+    uint64_t
+        step; /* request: `done` behind the step that is carried out, which is a record in the up ring; 0 = none is */
+    uint32_t request; /* is it one of HTTP? */
+    uint32_t pad;
     uint8_t bytes[4096];
 };
 

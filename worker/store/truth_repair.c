@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "worker/store/receiving.h"
 #include "worker/store/truth_repair_lists.h"
 
 static bool repair_in(const struct rc_pool *pool, uint32_t index)
@@ -171,6 +172,9 @@ static bool repair_output(struct rc_truth *truth, uint32_t index, bool takes_bac
     }
     if (output->replies == 0) {
         output->replies_capacity = output->replies_bytes = output->replies_sent = output->replies_frames = 0;
+    }
+    if (output->replies_bytes == 0) {
+        output->replies_sent = output->replies_frames = 0;
     }
     const bool right = hub->fragile_output != index && output_is_right(output);
     if (!right) {
@@ -407,8 +411,7 @@ int rc_truth_repair(struct rc_truth *truth, struct rc_truth_repaired *repaired, 
     struct rc_truth_layout *layout = truth->layout;
     const uint64_t last = atomic_load_explicit(&layout->down.last_sequence, memory_order_relaxed);
     const bool handled = layout->down.begun_sequence != 0 && layout->down.begun_sequence == last;
-    const bool takes_back = (layout->down.begun == layout->down.done + 1 && !handled) ||
-                            (layout->receiving.socket != 0 && layout->receiving.offset < layout->receiving.next);
+    const bool takes_back = (layout->down.begun == layout->down.done + 1 && !handled) || rc_receiving_takes_back(truth);
     *repaired = (struct rc_truth_repaired){0};
     repair_working(truth, repaired);
     if (repair_in(&truth->logs, layout->hub.fragile_log)) {
