@@ -236,9 +236,8 @@ static bool asked_is_there(const struct rc_asked *asked)
 /* It is over for its row, as rc_event_row_count has it. After a reload the row's index is another one's. */
 static void asked_count(const struct rc_asked *asked, int guard)
 {
-    struct rc_engines *engines = asked->engines;
-    if (asked->row != 0 && asked->rules == engines->rules) {
-        rc_event_row_count(&engines->clients->control->own->rows[asked->row - 1], guard);
+    if (asked->row != 0 && asked->rules == asked->engines->rules) {
+        rc_event_row_count(&asked->engines->clients->control->own->rows[asked->row - 1], guard);
     }
 }
 
