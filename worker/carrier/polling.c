@@ -465,9 +465,7 @@ static void post_go_on(struct rc_exchange *exchange)
         (rc_truth_client(clients->truth, post->client)->flags & RC_CLIENT_WAITS) != 0) {
         return; /* called for something else that it waited for */
     }
-    if (exchange->state == RC_EXCHANGE_WAITING) {
-        rc_socket_request_known(clients, exchange);
-    }
+    rc_socket_request_known(clients, exchange);
     post->inside = true;
     const bool over = post_packets(post, exchange->connection);
     post->inside = false;
@@ -540,7 +538,6 @@ static void post_run(struct rc_exchange *exchange)
     post->payload.revision_3 = post->client != 0 && rc_engine_is_3(post->engines, post->client);
     post_pass_done(post, exchange->done);
     exchange->again = true;
-    rc_socket_request_known(post->engines->clients, exchange);
     post_go_on(exchange);
 }
 
