@@ -107,12 +107,12 @@ static void fill_histories(struct rc_bench_client *client)
 static bool number_after(struct rc_span text, const char *marker, uint64_t *number)
 {
     const uint8_t *const at = memmem(text.bytes, text.count, marker, strlen(marker));
-    const char *digits = (const char *)at + strlen(marker);
     char *end;
     char copy[24] = "";
     if (at == NULL) {
         return false;
     }
+    const char *digits = (const char *)at + strlen(marker);
     const size_t left = text.count - (size_t)(digits - (const char *)text.bytes);
     memcpy(copy, digits, left < sizeof(copy) - 1 ? left : sizeof(copy) - 1);
     *number = strtoull(copy, &end, 10);

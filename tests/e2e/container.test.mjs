@@ -75,7 +75,7 @@ test("without io_uring it does not start, and says why", { skip: NOT_HERE }, asy
 test("the recipe copies what is there, and its configuration is one", async () => {
   const recipe = readFileSync(join(ROOT, "deploy/container/Containerfile"), "utf8");
   const lines = recipe.replace(/\\\n/g, " ").split("\n").filter((line) => line && !line.startsWith("#"));
-  const known = new Set(["FROM", "RUN", "WORKDIR", "COPY", "ENV", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"]);
+  const known = new Set(["FROM", "ARG", "RUN", "WORKDIR", "COPY", "ENV", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"]);
   for (const line of lines) assert.ok(known.has(line.split(" ")[0]), line);
   for (const [, sources] of recipe.matchAll(/^COPY (?!--from)(.*) \S+$/gm)) {
     for (const source of sources.split(" ")) assert.ok(existsSync(join(ROOT, source)), source);
