@@ -100,8 +100,7 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
                                .flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING};
     struct rc_shared_texts texts;
     const struct rc_shared_epochs epochs = {
-        .known = pending->known,
-        .seen = pending->channel->last}; /* of `known`: both are the channel's, now */
+        .known = pending->known, .seen = pending->channel->last}; /* of `known`: both are the channel's, now */
     rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, epochs, source);
     return rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)
                ? rc_redis_run(shared->setup.link, &run)

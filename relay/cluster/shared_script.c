@@ -173,23 +173,22 @@ void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, co
 {
     static const struct rc_shared_source none = {.field = {(const uint8_t *)"s", 1}};
     const uint64_t stream_ms = policy->history_ttl_ms > 0 ? policy->history_ttl_ms : RC_SHARED_IDLE_MS;
-    const struct rc_span args[] = {
-        rc_span_of(names->offsets, names->offsets_bytes),
-        rc_span_of(names->stream, names->stream_bytes),
-        rc_span_of(names->channel, names->channel_bytes),
-        sender->sharded ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
-        rc_span_text(sender->instance),
-        number_put(texts->boot, sender->boot),
-        number_put(texts->sequence, sequence),
-        number_put(texts->most, policy->history),
-        number_put(texts->stream_ms, stream_ms),
-        number_put(texts->offsets_ms, stream_ms + GRACE_MS),
-        number_put(texts->fresh, rc_shared_epoch_after(epochs.known)),
-        epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0"),
-        (source != NULL ? source : &none)->field,
-        (source != NULL ? source : &none)->id,
-        (source != NULL ? source : &none)->before,
-        number_put(texts->seen, epochs.known != 0 ? epochs.seen : 0)};
+    const struct rc_span args[] = {rc_span_of(names->offsets, names->offsets_bytes),
+                                   rc_span_of(names->stream, names->stream_bytes),
+                                   rc_span_of(names->channel, names->channel_bytes),
+                                   sender->sharded ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
+                                   rc_span_text(sender->instance),
+                                   number_put(texts->boot, sender->boot),
+                                   number_put(texts->sequence, sequence),
+                                   number_put(texts->most, policy->history),
+                                   number_put(texts->stream_ms, stream_ms),
+                                   number_put(texts->offsets_ms, stream_ms + GRACE_MS),
+                                   number_put(texts->fresh, rc_shared_epoch_after(epochs.known)),
+                                   epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0"),
+                                   (source != NULL ? source : &none)->field,
+                                   (source != NULL ? source : &none)->id,
+                                   (source != NULL ? source : &none)->before,
+                                   number_put(texts->seen, epochs.known != 0 ? epochs.seen : 0)};
     _Static_assert(RC_ARRAY_COUNT(args) <= RC_REDIS_RUN_ARGS_MAX, "arguments of a run");
     memcpy(run->args, args, sizeof(args));
     run->arg_count = RC_ARRAY_COUNT(args);
