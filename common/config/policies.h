@@ -41,4 +41,14 @@ const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config 
  */
 int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err);
 
+/* What a row's author may not have meant with its rooms; the first that is so. Of a resolved configuration. */
+enum rc_config_row_flaw {
+    RC_ROW_FLAWLESS,
+    RC_ROW_JOINS_OPEN, /* it joins a room that is called by a value, and has no constant beginning with a colon: `subscribe` of `default`
+                            * lets clients in without the row */
+    RC_ROW_JOINS_DECIDED, /* a client names a room that it joins, where a backend decides who subscribes: nobody may */
+    RC_ROW_SENDS_DECIDED, /* or that it sends to or keeps a value of, where one decides who publishes */
+};
+enum rc_config_row_flaw rc_config_row_flaw(const struct rc_config *config, const struct rc_config_event *row);
+
 #endif
