@@ -92,17 +92,11 @@ static void print_stage(const json_t *row)
 static char *trace_ask(const struct rc_which *which, const char *request)
 {
     struct rc_err err = {{0}};
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    const int rc = out == NULL ? -1 : rc_client_ask(which->socket, request, out, &err);
-    if (out != NULL && fclose(out) == 0 && rc == 0) {
-        return text;
+    char *text = rc_client_text(which->socket, request, &err);
+    if (text == NULL) {
+        fprintf(stderr, "ringcast: %s\n", err.text);
     }
-    const char *why = text != NULL && text[0] != '\0' ? text : err.text;
-    fprintf(stderr, "ringcast: %.*s\n", (int)strcspn(why, "\n"), why);
-    free(text);
-    return NULL;
+    return text;
 }
 
 /* What has been told since: how many lines, or -1 after one on standard error. */

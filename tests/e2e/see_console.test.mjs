@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
 import { BIN_DIR, ROOT, program, until, within } from "./lib/util.mjs";
@@ -210,6 +211,59 @@ function asks(pid) {
     }
   });
 }
+
+/* A command that goes on, with all that it writes. */
+function follow(broker, ...args) {
+  const child = spawn(join(BIN_DIR, "ringcast"), args, { env: { ...process.env, ...broker.env }, stdio: ["ignore", "pipe", "pipe"] });
+  const told = { child, out: "", err: "", ended: new Promise((done) => child.once("close", (code, signal) => done(code ?? signal))) };
+  child.stdout.on("data", (bytes) => (told.out += bytes));
+  child.stderr.on("data", (bytes) => (told.err += bytes));
+  return told;
+}
+
+testBroker("what goes on until it is interrupted goes on over a restart of the broker, and says that there is no answer", { config }, async (broker) => {
+  const socket = join(broker.folder, "between.sock");
+  // The control socket, so that it can be away for a while.
+  const open = async () => {
+    const between = createServer((asked) => {
+      const upstream = connect(broker.config["server.control_socket"]);
+      asked.on("error", () => upstream.destroy()).pipe(upstream);
+      upstream.on("error", () => asked.destroy()).pipe(asked);
+    }).listen(socket);
+    await new Promise((done) => between.once("listening", done));
+    return () => new Promise((done) => between.close(done)); // and its path is gone
+  };
+  const pictures = ({ out }, mark) => out.split(mark).length - 1;
+  let close = await open();
+  const commands = [
+    { told: follow(broker, "top", "--interval", "0.1", "--socket", socket), mark: "\x1b[H\x1b[2J", where: "out" },
+    { told: follow(broker, "top", "--json", "--interval", "0.1", "--socket", socket), mark: "\n}\n", where: "err" },
+    { told: follow(broker, "status", "--watch", "--socket", socket), mark: "\x1b[H\x1b[2J", where: "out" },
+    { told: follow(broker, "status", "--watch", "--json", "--socket", socket), mark: "\n}\n", where: "err" },
+  ];
+  try {
+    for (const { told, mark } of commands) await until("a picture", () => pictures(told, mark) > 1, { timeout: 20000 });
+    await close();
+    for (const { told, where } of commands) {
+      await until("it is said", () => /ringcast: no answer for \d+ s: cannot reach a broker at .*between\.sock: No such file or directory; asked again, for \d+ s more/.test(told[where]) || (told.child.exitCode !== null && assert.fail(told.err)));
+    }
+    const seen = commands.map(({ told, mark }) => pictures(told, mark));
+    close = await open();
+    for (const [i, { told, mark }] of commands.entries()) await until("and goes on", () => pictures(told, mark) > seen[i] + 1, { timeout: 20000 });
+    for (const { told } of commands) told.child.kill("SIGINT");
+    // Between two questions it ends well; while it asks, by the signal.
+    for (const { told } of commands) assert.ok([0, "SIGINT"].includes(await within(10000, told.ended, "it ends")), told.err);
+    // Where there was no answer to begin with there is nothing to be waited for, and one picture is one.
+    await close();
+    for (const words of [["top"], ["status", "--watch"], ["top", "--once", "--interval", "0.1"]]) {
+      const { code, stderr } = await run([...words, "--socket", socket]);
+      assert.equal(code, 1, words.join(" "));
+      assert.match(stderr, /^ringcast: cannot reach a broker at .*between\.sock/);
+    }
+  } finally {
+    for (const { told } of commands) told.child.kill("SIGKILL");
+  }
+});
 
 testBroker("`ringcast top` ends at once when it is interrupted, also while the broker hangs", {}, async (broker) => {
   const child = spawn(join(BIN_DIR, "ringcast"), ["top", "--json", "--interval", "0.1", "-c", broker.configPath], { env: { ...process.env, ...broker.env }, stdio: ["ignore", "pipe", "ignore"] });
