@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "acceptor/console/api.h"
 #include "acceptor/console/cli.h"
@@ -192,14 +193,18 @@ static int lines_send(const struct rc_cli *cli, const struct rc_which *which)
 
 static int message_run(const struct rc_cli *cli, const struct rc_which *which)
 {
-    if (cli->lines) {
-        return lines_send(cli, which);
-    }
     if (cli->remove) {
         return message_send(cli, which, RC_SPAN("null"));
     }
     if (cli->data != NULL) {
         return message_send(cli, which, rc_span_text(cli->data));
+    }
+    if (isatty(STDIN_FILENO)) { /* else it would stand there without a word */
+        fprintf(stderr, "ringcast: %s is what is typed here, until Ctrl-D\n",
+                cli->lines ? "each message" : "the message");
+    }
+    if (cli->lines) {
+        return lines_send(cli, which);
     }
     size_t count;
     char *text = input_all(&count);

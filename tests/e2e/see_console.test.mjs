@@ -88,6 +88,17 @@ testBroker("pub, direct, retain and kick do what the API does, also where client
   assert.equal((await within(5000, b.closed, "b is closed")).code, 4501);
 });
 
+testBroker("who is to type a message is told so", { config }, async (broker) => {
+  const client = await broker.connect();
+  await client.subscribe("room:1");
+  for (const [words, typed, told] of [["", "typed", "the message is what is typed here, until Ctrl-D"], ["--lines", "one", "each message is what is typed here, until Ctrl-D"]]) {
+    const { stdout } = await program("bash", ["-c", `printf '${typed}\\n\\004' | script -qec '"${join(BIN_DIR, "ringcast")}" pub room:1 ${words} -c "${broker.configPath}"' /dev/null`], { timeout: 30000 });
+    assert.ok(stdout.includes(`ringcast: ${told}`), stdout);
+    assert.equal((await client.next("message")).data, typed);
+  }
+  assert.doesNotMatch((await piped(broker, "piped", "pub", "room:1")).text, /typed here/);
+});
+
 testBroker("sub hears any channel and its retained value", { config }, async (broker) => {
   await ringcast(broker, "retain", "closed:1", '"kept"');
   const child = spawn(join(BIN_DIR, "ringcast"), ["sub", "closed:1", "--count", "3", "--json", "--retained", "-c", broker.configPath], { env: { ...process.env, ...broker.env } });
