@@ -117,7 +117,9 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
         value = rc_option_value(word, option->word, argc, argv, at);
     }
     memcpy((char *)cli + option->offset, &value, sizeof(value));
-    return value[0] != '\0' ? 0 : usage_wrong(cli, "a value is missing after", word);
+    return value[0] != '\0'       ? 0
+           : option->word == NULL ? usage_wrong(cli, "it may not be empty", option->value)
+                                  : usage_wrong(cli, "a value is missing after", word);
 }
 
 /* Were options given that say something of an event, but no event? */
@@ -161,7 +163,8 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
         cli->config = default_config();
     }
     if (cli->topic != NULL && rc_command_find(cli->topic) == NULL) {
-        return usage_wrong(cli, "there is no command", cli->topic);
+        rc_option_wrong("ringcast", "ringcast help", "there is no command", cli->topic);
+        return -EINVAL;
     }
     if (cli->command != RC_CLI_CHECK || cli->help) {
         return 0;

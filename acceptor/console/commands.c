@@ -306,7 +306,7 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                      OPTION_SOCKET}},
     [RC_CLI_KICK] = {.name = "kick",
                      .summary = "send a client, or all connections of a user, away",
-                     .details = ASKS,
+                     .details = "That a user has no connections is no failure: `disconnected 0`. " ASKS,
                      .example = "ringcast kick --user 42 --reason 'signed out'\n"
                                 "ringcast kick \"$CLIENT\"\n",
                      .failed = "the client is not there, or there is no broker to ask",

@@ -89,8 +89,8 @@ static void print_holders(const json_t *memory, double seconds)
     char growth[24];
     size_t i;
     json_t *row;
-    printf("%s: %s of %s in use; in %.1f s:\n\n", rc_list_text(memory, "instance"),
-           rc_list_number(text[0], rc_list_figure(memory, "used_bytes")),
+    printf("%s: %s of %s in use by all of its control group, or of this host; in %.1f s:\n\n",
+           rc_list_text(memory, "instance"), rc_list_number(text[0], rc_list_figure(memory, "used_bytes")),
            rc_list_number(text[1], rc_list_figure(memory, "limit_bytes")), seconds);
     printf("%8s %8s %8s  %s\n", "GROWN/S", "BYTES", "MOST", "HELD FOR");
     json_array_foreach(json_object_get(memory, "holders"), i, row)

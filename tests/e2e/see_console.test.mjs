@@ -88,6 +88,40 @@ testBroker("pub, direct, retain and kick do what the API does, also where client
   assert.equal((await within(5000, b.closed, "b is closed")).code, 4501);
 });
 
+testBroker("what was asked wrongly is answered with what to do", { config }, async (broker) => {
+  const file = ["-c", broker.configPath];
+  const nowhere = join(broker.folder, "nowhere.toml");
+  for (const [words, code, told] of [
+    [["pub", "", "x", ...file], 2, /^ringcast: it may not be empty: CHANNEL; `ringcast help pub` lists what there is\n$/],
+    [["help", "frobnicate"], 2, /^ringcast: there is no command: frobnicate; `ringcast help` lists what there is\n$/],
+    [["status", "-c", nowhere], 2, /^\S+nowhere\.toml: cannot read the configuration: No such file or directory\n$/],
+    [["direct", "nobody", "1", ...file], 1, /no such client \(404\)\nringcast: `ringcast clients` lists who is here/],
+    [["kick", "nobody", ...file], 1, /no such client \(404\)\nringcast: `ringcast clients` lists who is here/],
+    [["token", "make", ...file], 2, /^ringcast token: \S+ has no \[\[identity\]\] of kind "jwt": give --secret-file or --key, or add one\n$/],
+    [["token", "make"], 2, /give -c FILE, --secret-file, or --key with a private key/],
+  ]) {
+    const result = await run(words, { env: broker.env });
+    assert.equal(result.code, code, words.join(" "));
+    assert.match(result.stderr, told);
+  }
+  for (const input of ["", "\n"]) {
+    const { code, text } = await piped(broker, input, "pub", "room:1");
+    assert.equal(code, 1);
+    assert.match(text, /^ringcast: standard input is empty: there is no message/);
+  }
+});
+
+testBroker("a trace ends with who reads it, and the next one need not wait", { config }, async (broker) => {
+  const client = await broker.connect();
+  const traced = program("bash", ["-c", `"${join(BIN_DIR, "ringcast")}" trace --channel room:1 -c "${broker.configPath}" | head -n 1`], { timeout: 30000 });
+  await until("it is over", async () => {
+    await client.publish("room:1", 1);
+    return broker.log.some((line) => /trace_ended .*why="its reader ended it"/.test(line));
+  }, { timeout: 20000 });
+  assert.equal((await traced).code, 0);
+  assert.equal((await run(["trace", "--channel", "room:1", "--seconds", "0.1", "-c", broker.configPath], { env: broker.env })).code, 0);
+});
+
 testBroker("who is to type a message is told so", { config }, async (broker) => {
   const client = await broker.connect();
   await client.subscribe("room:1");
