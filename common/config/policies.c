@@ -31,11 +31,6 @@ bool rc_config_listeners_private(const struct rc_config *config)
     return config->http.admin_listen.text[0] == '\0' || listener_private(config->http.admin_listen.text);
 }
 
-bool rc_config_links_listen(const struct rc_config *config)
-{
-    return config->link.listen.count + config->link.tls_listen.count > 0;
-}
-
 bool rc_config_serves_tls(const struct rc_config *config)
 {
     return config->tls.listen.count + config->link.tls_listen.count > 0;

@@ -16,8 +16,6 @@
 /* True when every listener is loopback or a Unix socket: http.admin_listen serves clients too; those of [link] serve none. */
 bool rc_config_listeners_private(const struct rc_config *config);
 
-/* Are there listeners for links ([link])? */
-bool rc_config_links_listen(const struct rc_config *config);
 /* Is there a listener that speaks TLS? Without one tls.certificates are not looked at. */
 bool rc_config_serves_tls(const struct rc_config *config);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "acceptor/config/toml.h"
+#include "common/config/backend.h"
 #include "common/config/config.h"
 #include "common/config/event_rules.h"
 #include "common/records/channel_name.h"
