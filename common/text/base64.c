@@ -41,7 +41,7 @@ struct base64_digits {
     uint32_t bits;
 };
 
-static void digits_take(struct base64_digits *digits, int value)
+static void base64_take(struct base64_digits *digits, int value)
 {
     digits->bits = digits->bits << 6 | (uint32_t)value;
     switch (digits->count++ % 4) {
@@ -69,7 +69,7 @@ static int64_t base64_decode_exact(uint8_t *out, const uint8_t *text, size_t cou
         if (value < 0) {
             return -EBADMSG;
         }
-        digits_take(&digits, value);
+        base64_take(&digits, value);
     }
     return count % 4 == 1 || (digits.bits & behind[count % 4]) != 0 ? -EBADMSG : (int64_t)digits.bytes;
 }
@@ -90,7 +90,7 @@ int64_t rc_base64_decode(uint8_t *out, const uint8_t *text, size_t count)
     for (size_t i = 0; i < count; i++) {
         const int value = base64_value(text[i], standard);
         if (value >= 0 && padding == 0) {
-            digits_take(&digits, value);
+            base64_take(&digits, value);
         } else if (text[i] == '=') {
             padding++;
         } else if (text[i] != '\n' && text[i] != '\r') {
