@@ -184,7 +184,7 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
     const { epoch, offset } = await ender.publish(channel, `end-${seen.places.size}`);
     run.told(channel, epoch, offset);
   };
-  // In the end all are there, and have what there is. Of two epochs only a message says which one is over: where Redis lost, last of all, what
+  // In the end all are there, and have what there is. Who was told a gap has what comes behind it; of two epochs only a message says which one is over: where Redis lost, last of all, what
   // publishers had been told, the new epoch has none.
   for (const returning of all) {
     const { client } = returning;
@@ -204,7 +204,7 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
     });
     await until("it has all", async () => {
       const lacks = [...returning.channels].filter(([name, place]) => !has(place, run.last.get(name)));
-      for (const [name, place] of lacks) if (place.epoch !== run.last.get(name).epoch) await publishOne(name);
+      for (const [name, place] of lacks) if (place.gap || place.epoch !== run.last.get(name).epoch) await publishOne(name);
       return lacks.length === 0;
     }, { timeout: 20000, every: 100 }).catch((error) => {
       error.message += `: ${JSON.stringify([...returning.channels].map(([name, place]) => [name, place, run.last.get(name)]))} ${client?.isClosed}`;
