@@ -20,6 +20,7 @@
 #include "common/config/key_set.h"
 #include "tests/support/hub_rig.h"
 #include "worker/backend/backend.h"
+#include "worker/backend/backend_io.h"
 
 #define PEERS_MAX 16u
 #define TOLD_MAX 64u
