@@ -416,7 +416,7 @@ uninstall: ## remove what `make install` put below DESTDIR= PREFIX=; the configu
 	@[[ ! -d $(DESTDIR)$(DOCDIR) ]] || find $(DESTDIR)$(DOCDIR) -depth -type d -empty -delete
 
 deb: broker-programs ## build/ringcast_VERSION_ARCHITECTURE.deb, for the release that it is built on
-	@deploy/package $(built_version)
+	+@deploy/package $(built_version)
 
 sbom: broker-programs ## build/ringcast.cdx.json: what the programs are made of (CycloneDX)
 	@deploy/sbom $(built_version) $(INSTALLED_PROGRAMS) >build/ringcast.cdx.json

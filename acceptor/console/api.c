@@ -219,29 +219,51 @@ void rc_console_answer_free(struct rc_console_answer *answer)
     answer->body = NULL;
 }
 
-void rc_console_answer_say(const struct rc_console_answer *answer)
+/* What an answer other than 200 says: the negative errno that it is as. */
+static int answer_refused(const struct rc_console_answer *answer, struct rc_err *err)
 {
     json_t *root = json_loads(answer->body != NULL ? answer->body : "", 0, NULL);
     const char *message = json_string_value(json_object_get(json_object_get(root, "error"), "message"));
-    fprintf(stderr, "ringcast: %s (%d)\n", message != NULL ? message : "the broker has refused", answer->status);
+    const int rc =
+        rc_err_set(err, -EPROTO, "%s (%d)", message != NULL ? message : "the broker has refused", answer->status);
     json_decref(root);
+    return rc;
+}
+
+void rc_console_answer_say(const struct rc_console_answer *answer)
+{
+    struct rc_err err;
+    (void)answer_refused(answer, &err);
+    fprintf(stderr, "ringcast: %s\n", err.text);
+}
+
+json_t *rc_console_api_get(const char *socket, const struct rc_console_target *target, struct rc_err *err)
+{
+    struct rc_console_answer answer;
+    json_t *root = NULL;
+    if (target->failed) {
+        (void)rc_err_set(err, -E2BIG, "what is asked for is too long");
+        return NULL;
+    }
+    if (rc_console_api_ask(socket, target->text, NULL, 0, &answer, err) < 0) {
+        return NULL;
+    }
+    if (answer.status != 200) {
+        (void)answer_refused(&answer, err);
+    } else if ((root = json_loadb(answer.body, answer.bytes, 0, NULL)) == NULL) {
+        (void)rc_err_set(err, -EPROTO, "the answer of the broker is not JSON");
+    }
+    rc_console_answer_free(&answer);
+    return root;
 }
 
 json_t *rc_console_api_json(const char *socket, const struct rc_console_target *target)
 {
-    struct rc_console_answer answer;
     struct rc_err err = {{0}};
-    if (target->failed || rc_console_api_ask(socket, target->text, NULL, 0, &answer, &err) < 0) {
-        fprintf(stderr, "ringcast: %s\n", target->failed ? "what is asked for is too long" : err.text);
-        return NULL;
+    json_t *root = rc_console_api_get(socket, target, &err);
+    if (root == NULL) {
+        fprintf(stderr, "ringcast: %s\n", err.text);
     }
-    json_t *root = answer.status == 200 ? json_loadb(answer.body, answer.bytes, 0, NULL) : NULL;
-    if (answer.status != 200) {
-        rc_console_answer_say(&answer);
-    } else if (root == NULL) {
-        fprintf(stderr, "ringcast: the answer of the broker is not JSON\n");
-    }
-    rc_console_answer_free(&answer);
     return root;
 }
 

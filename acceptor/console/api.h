@@ -3,7 +3,8 @@
  *
  *   connect ─▶ "api" ─▶ "ok" ─▶ the connection is a worker's: one HTTP request and its answer (docs/api.md)
  *
- * Used by the sub-commands of `ringcast`, in a process of their own. What is wrong is written to standard error by rc_api_say alone.
+ * Used by the sub-commands of `ringcast`, in a process of their own. What is wrong is written to standard error by those
+ * functions alone that say so.
  */
 #ifndef RC_ACCEPTOR_CONSOLE_API_H
 #define RC_ACCEPTOR_CONSOLE_API_H
@@ -47,7 +48,9 @@ int rc_console_api_ask(const char *socket, const char *target, const char *body,
 void rc_console_answer_free(struct rc_console_answer *answer);
 /* What an answer other than 200 says, as a line on standard error. */
 void rc_console_answer_say(const struct rc_console_answer *answer);
-/* The answer to a GET, parsed and owned; NULL after a line on standard error. */
+/* The answer to a GET, parsed and owned; NULL with `err`. */
+json_t *rc_console_api_get(const char *socket, const struct rc_console_target *target, struct rc_err *err);
+/* The same; NULL after a line on standard error. */
 json_t *rc_console_api_json(const char *socket, const struct rc_console_target *target);
 /* `before` and who has not answered, without a line's end, when an answer says that it is not all; has it said so? */
 bool rc_console_incomplete_say(FILE *out, const char *before, const json_t *answer);

@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "acceptor/console/client.h"
 #include "acceptor/console/hear.h"
 #include "acceptor/console/list.h"
+#include "acceptor/console/live.h"
 #include "acceptor/console/memory.h"
 #include "acceptor/console/option.h"
 #include "acceptor/console/print_json.h"
@@ -32,9 +32,12 @@
 #include "acceptor/tune/tune.h"
 #include "common/config/print.h"
 #include "common/config/log_settings.h"
+#include "common/base/clock.h"
 #include "common/base/inherited.h"
 #include "common/base/log.h"
 #include "version.h"
+
+#define STATUS_INTERVAL 1.0 /* seconds, of --watch */
 
 /* Was it `make run`? */
 static bool is_quickstart(void)
@@ -114,7 +117,9 @@ static int parse_option(struct rc_cli *cli, int argc, char **argv, int *at)
         value = rc_option_value(word, option->word, argc, argv, at);
     }
     memcpy((char *)cli + option->offset, &value, sizeof(value));
-    return value[0] != '\0' ? 0 : usage_wrong(cli, "a value is missing after", word);
+    return value[0] != '\0'       ? 0
+           : option->word == NULL ? usage_wrong(cli, "it may not be empty", option->value)
+                                  : usage_wrong(cli, "a value is missing after", word);
 }
 
 /* Were options given that say something of an event, but no event? */
@@ -158,7 +163,8 @@ int rc_cli_parse(struct rc_cli *cli, int argc, char **argv)
         cli->config = default_config();
     }
     if (cli->topic != NULL && rc_command_find(cli->topic) == NULL) {
-        return usage_wrong(cli, "there is no command", cli->topic);
+        rc_option_wrong("ringcast", "ringcast help", "there is no command", cli->topic);
+        return -EINVAL;
     }
     if (cli->command != RC_CLI_CHECK || cli->help) {
         return 0;
@@ -333,21 +339,36 @@ static int command_tell(const struct rc_cli *cli, const char *request)
     return exit_code;
 }
 
+/* Again and again. Of a broker that did not answer once it is told at once. */
+static int status_watch(const struct rc_cli *cli, const char *request)
+{
+    struct rc_live live = {.screen = !cli->json};
+    struct rc_err err = {{0}};
+    struct rc_which which;
+    int exit_code = rc_which_broker(&which, cli->socket, cli->config);
+    bool goes_on = exit_code == RC_EXIT_OK;
+    while (goes_on) {
+        char *text = rc_client_text(which.socket, request, &err);
+        if (text != NULL) {
+            rc_live_answered(&live, rc_clock_ms());
+            printf("%s%s", live.screen ? RC_LIVE_REDRAW : "", text);
+            goes_on = fflush(stdout) == 0;
+        } else if (live.answered_ms == 0) {
+            fprintf(stderr, "ringcast: %s\n", err.text);
+            exit_code = RC_EXIT_FAILED;
+        } else if (!rc_live_unanswered(&live, rc_clock_ms(), err.text)) {
+            exit_code = RC_EXIT_FAILED;
+        }
+        free(text);
+        goes_on = goes_on && exit_code == RC_EXIT_OK && rc_live_wait(STATUS_INTERVAL);
+    }
+    return exit_code;
+}
+
 static int command_status(const struct rc_cli *cli)
 {
     const char *request = cli->json ? "status json" : "status";
-    const struct timespec pause = {.tv_sec = 1};
-    int exit_code = RC_EXIT_OK;
-    if (!cli->watch) {
-        return command_ask(cli, request);
-    }
-    do {
-        if (!cli->json) {
-            printf(RC_TOP_REDRAW);
-        }
-        exit_code = command_ask(cli, request);
-    } while (exit_code == RC_EXIT_OK && fflush(stdout) == 0 && nanosleep(&pause, NULL) == 0);
-    return exit_code;
+    return cli->watch ? status_watch(cli, request) : command_ask(cli, request);
 }
 
 /* Prints a reference for programs, and lets go of it. */

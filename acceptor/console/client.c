@@ -273,3 +273,23 @@ int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_er
     }
     return strcmp(answer.first, "ok") == 0 ? 0 : rc_err_set(err, -EBADMSG, "refused");
 }
+
+char *rc_client_text(const char *path, const char *request, struct rc_err *err)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    int rc =
+        out == NULL ? rc_err_set(err, -ENOMEM, "no memory for the answer") : rc_client_ask(path, request, out, err);
+    if (out != NULL && fclose(out) != 0) {
+        rc = rc_err_set(err, -ENOMEM, "no memory for the answer");
+    }
+    if (rc == 0) {
+        return text;
+    }
+    if (rc == -EBADMSG && text != NULL && text[0] != '\0') {
+        (void)rc_err_set(err, rc, "%.*s", (int)strcspn(text, "\n"), text);
+    }
+    free(text);
+    return NULL;
+}

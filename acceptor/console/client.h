@@ -52,4 +52,7 @@ int rc_client_unreached(struct rc_err *err, const char *path, int rc);
  * was "error", else negative errno with `err` set; -ETIMEDOUT: it hangs. */
 int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_err *err);
 
+/* The whole answer at its end, without its first line, to be freed. NULL with `err`, which is what it says first where the broker refuses. */
+char *rc_client_text(const char *path, const char *request, struct rc_err *err);
+
 #endif

@@ -53,6 +53,8 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
          .details =
              "Every error is told with its line and column, then what is allowed but probably not meant. With --explain-event: "
              "which [[event]] row would take the event, and what would come of it.",
+         .example = "ringcast check chat.toml\n"
+                    "ringcast check chat.toml --explain-event say --as user:42 --args '[{\"text\":\"hello\"}]'\n",
          .failed = "with --explain-event: nothing would be done with it",
          .options = {{NULL, NULL, "FILE", WHICH_CONFIG, RC_OPTION_TEXT, offsetof(struct rc_cli, config)},
                      OPTION_CONFIG("the same"),
@@ -69,15 +71,16 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                      OPTION_EXPLAIN("--header", "JSON", "its headers, an object"),
                      OPTION_EXPLAIN("--cookie", "JSON", "its cookies, an object"),
                      OPTION_JSON}},
-    [RC_CLI_STATUS] = {.name = "status",
-                       .summary = "processes, listeners and connections of the running broker",
-                       .details = ASKS,
-                       .failed = "there is no broker to ask, or it does not answer",
-                       .options = {{"--watch", NULL, NULL, "again every second, until it is interrupted",
-                                    RC_OPTION_SWITCH, offsetof(struct rc_cli, watch)},
-                                   OPTION_JSON,
-                                   OPTION_CONFIG(WHICH_BROKER),
-                                   OPTION_SOCKET}},
+    [RC_CLI_STATUS] =
+        {.name = "status",
+         .summary = "processes, listeners and connections of the running broker",
+         .details = "With --watch a broker that does not answer is asked again for a minute, as `top` does. " ASKS,
+         .failed = "there is no broker to ask, or it does not answer",
+         .options = {{"--watch", NULL, NULL, "again every second, until it is interrupted", RC_OPTION_SWITCH,
+                      offsetof(struct rc_cli, watch)},
+                     OPTION_JSON,
+                     OPTION_CONFIG(WHICH_BROKER),
+                     OPTION_SOCKET}},
     [RC_CLI_RELOAD] = {.name = "reload",
                        .summary = "read the configuration file again (as SIGHUP does)",
                        .details = "A file that is wrong changes nothing. " ASKS,
@@ -140,6 +143,9 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
     [RC_CLI_CLIENTS] = {.name = "clients",
                         .summary = "who is connected",
                         .details = "Each filter that is given must fit. " ASKS,
+                        .example = "ringcast clients --user 42 --channels\n"
+                                   "ringcast clients --behind 100000\n"
+                                   "ringcast clients --closed --user 42\n",
                         .failed = "there is no broker to ask, or it refuses",
                         .options = {{"--user", NULL, "ID", "connections of this user", RC_OPTION_TEXT,
                                      offsetof(struct rc_cli, user)},
@@ -164,6 +170,7 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
         {.name = "channels",
          .summary = "the channels that have subscribers, or the hottest of them",
          .details = "Without --sort: by name, of all instances. Rates are those of the last ten seconds or so. " ASKS,
+         .example = "ringcast channels --sort rate --limit 10\n",
          .failed = "there is no broker to ask, or it refuses",
          .options = {{"--sort", NULL, "WHAT",
                       "name, rate, subscribers, bytes (that go out) or memory; the largest first", RC_OPTION_TEXT,
@@ -178,8 +185,10 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
     [RC_CLI_TOP] =
         {.name = "top",
          .summary = "the broker live: processes, rates, latencies, hottest channels, clients furthest behind, closes",
-         .details = "It fills the terminal and goes on until it is interrupted. " ASKS,
-         .failed = "there is no broker to ask, or it does not answer any more",
+         .details =
+             "It fills the terminal and goes on until it is interrupted, also over a restart of the broker: while that does not answer, "
+             "for a minute at the most, the last picture stays and its first line says why. With --json that is on standard error. " ASKS,
+         .failed = "there is no broker to ask, or it has not answered for a minute",
          .options = {{"--interval", NULL, "SECONDS", "between two pictures; 2 unless given", RC_OPTION_TEXT,
                       offsetof(struct rc_cli, interval)},
                      {"--once", NULL, NULL, "one picture, without clearing the terminal", RC_OPTION_SWITCH,
@@ -205,6 +214,8 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
              "By --channel and --event: what is published there. By --client or --user: what they send and are to get. By "
              "both: what becomes of each message of the channel for this client. One trace runs at a time; without one "
              "nothing is measured. " ASKS,
+         .example = "ringcast trace --user 42 --channel room:1\n"
+                    "ringcast trace --channel room:1 --seconds 10\n",
          .failed = "there is no broker to ask, another trace runs, or the client is not there",
          .options = {{"--client", NULL, "ID", "this client", RC_OPTION_TEXT, offsetof(struct rc_cli, client)},
                      {"--user", NULL, "ID", "connections of this user", RC_OPTION_TEXT, offsetof(struct rc_cli, user)},
@@ -228,6 +239,9 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
     [RC_CLI_PUB] = {.name = "pub",
                     .summary = "publish a message",
                     .details = "CHANNEL '*' is everybody who is connected. Rules for clients do not hold. " ASKS,
+                    .example = "ringcast pub room:1 '{\"text\":\"hello\"}'\n"
+                               "ringcast pub '*' 'back in five minutes' --event notice\n"
+                               "ringcast pub room:1 --lines <messages.ndjson\n",
                     .failed = "there is no broker to ask, or it refuses",
                     .options = {{NULL, NULL, "CHANNEL", "where to", RC_OPTION_NEEDED, offsetof(struct rc_cli, whom)},
                                 {NULL, NULL, "DATA", "the message: JSON, or text; standard input if it is left out",
@@ -246,6 +260,8 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
     [RC_CLI_SUB] = {.name = "sub",
                     .summary = "show what is published in a channel, until it is interrupted",
                     .details = "Broadcasts are shown as well. Rules for clients do not hold. " ASKS,
+                    .example = "ringcast sub room:1\n"
+                               "ringcast sub room:1 --retained --count 1 --json\n",
                     .failed = "there is no broker to ask, it refuses, or it has ended the stream",
                     .options = {{NULL, NULL, "CHANNEL", "which one", RC_OPTION_NEEDED, offsetof(struct rc_cli, whom)},
                                 {"--count", NULL, "N", "end after so many messages", RC_OPTION_TEXT,
@@ -260,6 +276,7 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
     [RC_CLI_DIRECT] = {.name = "direct",
                        .summary = "send a message to one client",
                        .details = ASKS,
+                       .example = "ringcast direct \"$CLIENT\" '{\"text\":\"for you alone\"}'\n",
                        .failed = "the client is not there, or there is no broker to ask",
                        .options = {{NULL, NULL, "CLIENT", "its id", RC_OPTION_NEEDED, offsetof(struct rc_cli, whom)},
                                    {NULL, NULL, "DATA", "the message: JSON, or text; standard input if it is left out",
@@ -275,6 +292,8 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
         {.name = "retain",
          .summary = "set or remove the retained value of a channel; nothing is sent",
          .details = ASKS,
+         .example = "ringcast retain prices:BTC '{\"price\":97000}'\n"
+                    "ringcast retain prices:BTC --delete\n",
          .failed = "there is no broker to ask, or it refuses",
          .options = {{NULL, NULL, "CHANNEL", "whose", RC_OPTION_NEEDED, offsetof(struct rc_cli, whom)},
                      {NULL, NULL, "DATA", "the message: JSON, or text; standard input if it is left out",
@@ -287,7 +306,9 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                      OPTION_SOCKET}},
     [RC_CLI_KICK] = {.name = "kick",
                      .summary = "send a client, or all connections of a user, away",
-                     .details = ASKS,
+                     .details = "That a user has no connections is no failure: `disconnected 0`. " ASKS,
+                     .example = "ringcast kick --user 42 --reason 'signed out'\n"
+                                "ringcast kick \"$CLIENT\"\n",
                      .failed = "the client is not there, or there is no broker to ask",
                      .options = {{NULL, NULL, "CLIENT", "its id", RC_OPTION_TEXT, offsetof(struct rc_cli, whom)},
                                  {"--user", NULL, "ID", "all connections of this user", RC_OPTION_TEXT,
@@ -409,6 +430,10 @@ void rc_command_page(FILE *out, const struct rc_command *command)
         const int bytes = option_print(out, option);
         (void)fprintf(out, "%*s %s\n", bytes < 24 ? 24 - bytes : 0, "", option->help);
     }
+    for (const char *line = command->example; line != NULL && *line != '\0'; line = strchr(line, '\n') + 1) {
+        (void)fprintf(out, "%s  %.*s\n", line == command->example ? "\nFor example\n" : "", (int)strcspn(line, "\n"),
+                      line);
+    }
     (void)fprintf(out, "\nExit codes\n  0  well\n");
     if (command->failed != NULL) {
         (void)fprintf(out, "  1  %s\n", command->failed);
@@ -451,6 +476,11 @@ static void manual_command(FILE *out, const struct rc_command *command, const ch
     }
     for (size_t i = 0; (option = option_at(command, i)) != NULL; i++) {
         manual_option(out, option);
+    }
+    if (command->example != NULL) {
+        (void)fprintf(out, ".PP\nFor example:\n.PP\n.nf\n");
+        rc_config_print_troff(out, command->example);
+        (void)fprintf(out, ".fi\n");
     }
     if (command->failed != NULL) {
         (void)fprintf(out, ".PP\nExit code 1: ");

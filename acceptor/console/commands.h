@@ -64,6 +64,7 @@ struct rc_command {
     const char *summary; /* one line */
     const char *details; /* sentences; NULL = the summary says it all */
     const char *failed;  /* when the exit code is 1 */
+    const char *example; /* one a line, as a shell takes them; NULL = the page says it all */
     const char *words;   /* that may follow besides `options`, for shells: "make verify keys"; NULL = none */
     bool hidden;         /* the broker's own, not a person's */
     bool own_help;       /* it has a page of its own, and options that are not listed here */

@@ -9,6 +9,7 @@
 #include "acceptor/console/api.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/console/list.h"
+#include "acceptor/console/live.h"
 #include "acceptor/console/print_json.h"
 #include "acceptor/console/top.h"
 #include "acceptor/console/which.h"
@@ -88,8 +89,8 @@ static void print_holders(const json_t *memory, double seconds)
     char growth[24];
     size_t i;
     json_t *row;
-    printf("%s: %s of %s in use; in %.1f s:\n\n", rc_list_text(memory, "instance"),
-           rc_list_number(text[0], rc_list_figure(memory, "used_bytes")),
+    printf("%s: %s of %s in use by all of its control group, or of this host; in %.1f s:\n\n",
+           rc_list_text(memory, "instance"), rc_list_number(text[0], rc_list_figure(memory, "used_bytes")),
            rc_list_number(text[1], rc_list_figure(memory, "limit_bytes")), seconds);
     printf("%8s %8s %8s  %s\n", "GROWN/S", "BYTES", "MOST", "HELD FOR");
     json_array_foreach(json_object_get(memory, "holders"), i, row)
@@ -149,7 +150,7 @@ static int memory_dump(json_t *memory, const json_t *channels, const json_t *cli
 static json_t *memory_look(const struct rc_which *which, double seconds)
 {
     json_t *before = memory_ask(which, "/api/memory", NULL);
-    json_t *now = before != NULL && rc_top_wait(seconds) ? memory_ask(which, "/api/memory", NULL) : NULL;
+    json_t *now = before != NULL && rc_live_wait(seconds) ? memory_ask(which, "/api/memory", NULL) : NULL;
     if (now != NULL) {
         rows_grow(json_object_get(now, "holders"), json_object_get(before, "holders"), "bytes", seconds);
         rows_grow(json_object_get(now, "processes"), json_object_get(before, "processes"), "private_bytes", seconds);
@@ -168,7 +169,7 @@ int rc_console_memory_run(const struct rc_cli *cli)
     struct rc_which which;
     double seconds;
     const char *limit = cli->limit != NULL ? cli->limit : MEMORY_LIMIT_DEFAULT;
-    int exit_code = rc_top_interval(cli, &seconds);
+    int exit_code = rc_live_interval(cli, &seconds);
     if (exit_code == RC_EXIT_OK) {
         exit_code = rc_which_broker(&which, cli->socket, cli->config);
     }

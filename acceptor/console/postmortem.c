@@ -10,6 +10,7 @@
 #include "acceptor/console/print_json.h"
 #include "acceptor/watch/last_words.h"
 #include "common/records/closed.h"
+#include "common/records/envelope.h"
 #include "common/text/utf8_char.h"
 
 #define LINES_SHOWN 100u
@@ -97,7 +98,13 @@ static const char *by_name(uint8_t by)
     return by == RC_CLOSED_BY_CLIENT ? "client" : by == RC_CLOSED_BY_SERVER ? "server" : "nobody";
 }
 
-static void found_print(FILE *out, const struct found *found)
+/* As everybody else calls it. */
+static void client_print(char id[RC_CLIENT_ID_MAX + 1], const struct rc_core *core, const struct rc_closed *one)
+{
+    id[rc_client_id_write(id, core->instance_id, core->boot_nonce, &one->client)] = '\0';
+}
+
+static void found_print(FILE *out, const struct rc_core *core, const struct found *found)
 {
     const uint32_t lines = found->line_count < LINES_SHOWN ? found->line_count : LINES_SHOWN;
     const uint32_t closed = found->closed_count < CLOSED_SHOWN ? found->closed_count : CLOSED_SHOWN;
@@ -108,16 +115,18 @@ static void found_print(FILE *out, const struct found *found)
     for (uint32_t i = found->closed_count - closed; i < found->closed_count; i++) {
         const struct rc_closed *one = &found->closed[i];
         char text[32];
+        char id[RC_CLIENT_ID_MAX + 1];
         time_print(text, one->wall_ms);
+        client_print(id, core, one);
         (void)fprintf(out,
-                      "%s worker/%u code=%u by=%s user=\"%s\" address=%s protocol=%s age_ms=%" PRIu64
+                      "%s worker/%u client=%s code=%u by=%s user=\"%s\" address=%s protocol=%s age_ms=%" PRIu64
                       " channels=%u sent_bytes=%" PRIu64 " received_bytes=%" PRIu64 "\n",
-                      text, one->client.worker, one->code, by_name(one->by), one->user, one->address, one->protocol,
+                      text, one->client.worker, id, one->code, by_name(one->by), one->user, one->address, one->protocol,
                       one->age_ms, one->channels, one->sent_bytes, one->received_bytes);
     }
 }
 
-static void found_dump(FILE *out, const struct found *found)
+static void found_dump(FILE *out, const struct rc_core *core, const struct found *found)
 {
     json_t *lines = json_array();
     json_t *closed = json_array();
@@ -127,11 +136,13 @@ static void found_dump(FILE *out, const struct found *found)
     }
     for (uint32_t i = 0; i < found->closed_count; i++) {
         const struct rc_closed *one = &found->closed[i];
-        json_array_append_new(closed, json_pack("{s:I, s:i, s:i, s:s, s:s, s:s, s:s, s:I, s:i}", "closed_at",
-                                                (json_int_t)one->wall_ms, "worker", (int)one->client.worker, "code",
-                                                (int)one->code, "by", by_name(one->by), "user", one->user, "address",
-                                                one->address, "protocol", one->protocol, "age_ms",
-                                                (json_int_t)one->age_ms, "channels", (int)one->channels));
+        char id[RC_CLIENT_ID_MAX + 1];
+        client_print(id, core, one);
+        json_array_append_new(closed, json_pack("{s:s, s:I, s:i, s:i, s:s, s:s, s:s, s:s, s:I, s:i}", "client", id,
+                                                "closed_at", (json_int_t)one->wall_ms, "worker",
+                                                (int)one->client.worker, "code", (int)one->code, "by", by_name(one->by),
+                                                "user", one->user, "address", one->address, "protocol", one->protocol,
+                                                "age_ms", (json_int_t)one->age_ms, "channels", (int)one->channels));
     }
     json_t *root = json_pack("{s:o, s:o}", "lines", lines, "closed", closed);
     if (!rc_json_print(out, root)) {
@@ -157,7 +168,7 @@ void rc_postmortem_print(FILE *out, const struct rc_segments *segments, uint32_t
         }
         qsort(found.lines, found.line_count, sizeof(*found.lines), line_compare);
         qsort(found.closed, found.closed_count, sizeof(*found.closed), closed_compare);
-        (json ? found_dump : found_print)(out, &found);
+        (json ? found_dump : found_print)(out, segments->core, &found);
     }
     free(found.lines);
     free(found.closed);

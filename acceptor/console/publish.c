@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "acceptor/console/api.h"
 #include "acceptor/console/cli.h"
@@ -97,6 +98,11 @@ static int body_send(const struct rc_cli *cli, const struct rc_which *which, con
     }
     if (answer.status != 200) {
         rc_console_answer_say(&answer);
+        if (answer.status == 404 && (cli->command == RC_CLI_DIRECT || cli->command == RC_CLI_KICK)) {
+            fprintf(
+                stderr,
+                "ringcast: `ringcast clients` lists who is here, `ringcast clients --closed` who has gone lately\n");
+        }
     } else if (cli->json) {
         (void)fwrite(answer.body, 1, answer.bytes, stdout);
     } else {
@@ -192,17 +198,26 @@ static int lines_send(const struct rc_cli *cli, const struct rc_which *which)
 
 static int message_run(const struct rc_cli *cli, const struct rc_which *which)
 {
-    if (cli->lines) {
-        return lines_send(cli, which);
-    }
     if (cli->remove) {
         return message_send(cli, which, RC_SPAN("null"));
     }
     if (cli->data != NULL) {
         return message_send(cli, which, rc_span_text(cli->data));
     }
+    if (isatty(STDIN_FILENO)) { /* else it would stand there without a word */
+        fprintf(stderr, "ringcast: %s is what is typed here, until Ctrl-D\n",
+                cli->lines ? "each message" : "the message");
+    }
+    if (cli->lines) {
+        return lines_send(cli, which);
+    }
     size_t count;
     char *text = input_all(&count);
+    if (text != NULL && count == 0) { /* whatever was to write it has failed, as a rule */
+        free(text);
+        text = NULL;
+        fprintf(stderr, "ringcast: standard input is empty: there is no message ('\"\"' is an empty one)\n");
+    }
     const int exit_code = text != NULL ? message_send(cli, which, rc_span_of(text, count)) : RC_EXIT_FAILED;
     free(text);
     return exit_code;

@@ -30,10 +30,10 @@ json_t *rc_reference_commands(const struct rc_command *topic)
     for (size_t i = 0; i < RC_CLI_COMMANDS; i++) {
         const struct rc_command *const command = &rc_commands[i];
         if (!command->hidden && (topic == NULL || topic == command)) {
-            (void)json_array_append_new(commands,
-                                        json_pack("{s:s, s:s, s:s?, s:s?, s:o}", "name", command->name, "summary",
-                                                  command->summary, "details", command->details, "failed",
-                                                  command->failed, "options", options_make(command)));
+            (void)json_array_append_new(commands, json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:o}", "name", command->name,
+                                                            "summary", command->summary, "details", command->details,
+                                                            "example", command->example, "failed", command->failed,
+                                                            "options", options_make(command)));
         }
     }
     return json_pack("{s:s, s:{s:i, s:i, s:i}, s:o}", "version", RC_VERSION, "exit_codes", "well", RC_EXIT_OK, "failed",

@@ -419,7 +419,7 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
     print_links(out, broker, config);
     fprintf(out, "limits      %" PRIu64 " connections, %u a worker, backlog %u\n\n", connections_max(broker),
             broker->plan.slots_per_worker, broker->limits.backlog);
-    fprintf(out, "%-11s %8s %-9s %4s %10s %8s %12s %11s %9s %9s\n", "PROCESS", "PID", "STATE", "CPU", "CPU TIME",
+    fprintf(out, "%-11s %8s %-9s %4s %10s %8s %12s %11s %9s %9s\n", "PROCESS", "PID", "STATE", "CORE", "CPU TIME",
             "MEM MiB", "CONNECTIONS", "GENERATION", "RESTARTS", "UP");
     fill_acceptor(&row, supervisor);
     print_row(out, &row);

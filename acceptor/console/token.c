@@ -187,6 +187,11 @@ static int row_find(const struct options *options, struct rc_identity_jwt *row)
         }
     }
     rc_settings_free(settings);
+    if (count == 0 && options->identity == NULL) {
+        return token_failed(EXIT_USAGE,
+                            "%s has no [[identity]] of kind \"jwt\": give --secret-file or --key, or add one",
+                            options->config);
+    }
     if (count != 1) {
         return token_failed(EXIT_USAGE, "%s has %u [[identity]] of kind \"jwt\"%s%s; --identity NAME says which",
                             options->config, count, options->identity != NULL ? " named " : "",
@@ -495,7 +500,7 @@ static int secret_find(const struct rc_identity_jwt *row, struct rc_jwt_material
             return 0;
         }
     }
-    return token_failed(EXIT_USAGE, "nothing to sign with: give --secret-file, or --key with a private key");
+    return token_failed(EXIT_USAGE, "nothing to sign with: give -c FILE, --secret-file, or --key with a private key");
 }
 
 static int token_make(const struct options *options, const struct rc_identity_jwt *row)

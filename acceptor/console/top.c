@@ -3,19 +3,17 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "acceptor/console/api.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/console/client.h"
 #include "acceptor/console/list.h"
-#include "acceptor/console/option.h"
+#include "acceptor/console/live.h"
 #include "acceptor/console/print_json.h"
 #include "acceptor/console/status.h"
 #include "acceptor/console/which.h"
@@ -28,7 +26,6 @@
 #define TOP_HEAD_ROWS 11 /* without processes and lists */
 #define TOP_LIST_MAX 50
 #define TOP_BYTES 65536
-#define TOP_INTERVAL_MAX 3600.0
 
 /* What is shown: the members are owned; NULL = not known. */
 struct picture {
@@ -50,44 +47,39 @@ static void picture_free(struct picture *picture)
     *picture = (struct picture){.stats = NULL};
 }
 
-/* What `ringcast status --json` says; NULL after a line on standard error. */
-static json_t *picture_status(const struct rc_which *which)
+/* What `ringcast status --json` says; NULL with `err`. */
+static json_t *picture_status(const struct rc_which *which, struct rc_err *err)
 {
-    struct rc_err err = {{0}};
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    const int rc = out == NULL ? -ENOMEM : rc_client_ask(which->socket, "status json", out, &err);
-    json_t *status = out != NULL && fclose(out) == 0 && rc == 0 ? json_loadb(text, bytes, 0, NULL) : NULL;
-    if (status == NULL) {
-        fprintf(stderr, "ringcast: %s\n", err.text[0] != '\0' ? err.text : "the broker's status cannot be read");
+    char *text = rc_client_text(which->socket, "status json", err);
+    json_t *status = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    if (text != NULL && status == NULL) {
+        (void)rc_err_set(err, -EPROTO, "the broker's status cannot be read");
     }
     free(text);
     return status;
 }
 
-static json_t *picture_ask(const struct rc_which *which, const char *path)
+static json_t *picture_ask(const struct rc_which *which, const char *path, struct rc_err *err)
 {
     struct rc_console_target target;
     rc_console_target_begin(&target, path);
-    return rc_console_api_json(which->socket, &target);
+    return rc_console_api_get(which->socket, &target, err);
 }
 
-static bool picture_take(struct picture *picture, const struct rc_which *which)
+/* False with `err`: who does not answer one question is not asked the others. */
+static bool picture_take(struct picture *picture, const struct rc_which *which, struct rc_err *err)
 {
-    *picture = (struct picture){.status = picture_status(which)};
-    picture->stats = picture->status != NULL ? picture_ask(which, "/api/stats") : NULL;
+    *picture = (struct picture){.status = picture_status(which, err)};
+    picture->stats = picture->status != NULL ? picture_ask(which, "/api/stats", err) : NULL;
     picture->taken_ms = rc_clock_ms();
-    if (picture->stats != NULL) {
-        picture->channels = picture_ask(which, "/api/channels?sort=rate&limit=50");
-        picture->behind = picture_ask(which, "/api/clients?behind=1&limit=50");
-        picture->closed = picture_ask(which, "/api/clients?closed=true&limit=1000");
-    }
-    if (picture->closed == NULL || picture->behind == NULL || picture->channels == NULL) {
+    const bool there = picture->stats != NULL &&
+                       (picture->channels = picture_ask(which, "/api/channels?sort=rate&limit=50", err)) != NULL &&
+                       (picture->behind = picture_ask(which, "/api/clients?behind=1&limit=50", err)) != NULL &&
+                       (picture->closed = picture_ask(which, "/api/clients?closed=true&limit=1000", err)) != NULL;
+    if (!there) {
         picture_free(picture);
-        return false;
     }
-    return true;
+    return there;
 }
 
 /* --- figures --- */
@@ -323,73 +315,65 @@ static void picture_print(const struct picture *now, const struct picture *befor
     rc_top_print_behind(now->behind, left < TOP_LIST_MAX ? left : TOP_LIST_MAX);
 }
 
-int rc_top_interval(const struct rc_cli *cli, double *seconds)
+/* A new picture in the place of the one before; the program's exit code. */
+static int picture_show(const struct picture *now, const struct picture *before, const struct rc_cli *cli, bool screen)
 {
-    char *end = NULL;
-    *seconds = cli->interval != NULL ? strtod(cli->interval, &end) : 2.0;
-    if ((end != NULL && *end != '\0') || !(*seconds >= 0.1 && *seconds <= TOP_INTERVAL_MAX)) {
-        return rc_option_misused(cli, "--interval is a number of seconds, from 0.1 to 3600, and not", cli->interval);
+    if (cli->json) {
+        return picture_dump(now, before);
     }
+    printf("%s", screen ? RC_LIVE_REDRAW RC_LIVE_CUT : "");
+    picture_print(now, before);
+    printf("%s", screen ? RC_LIVE_WRAP : "");
     return RC_EXIT_OK;
 }
 
-bool rc_top_wait(double seconds)
+/* Picture after picture, and what became of it: an exit code. `before` is the first one, and freed. */
+static int top_follow(const struct rc_cli *cli, const struct rc_which *which, double interval, struct picture *before)
 {
-    sigset_t ends;
-    const struct timespec pause = {.tv_sec = (time_t)seconds,
-                                   .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    (void)sigemptyset(&ends);
-    (void)sigaddset(&ends, SIGINT);
-    (void)sigaddset(&ends, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
-    const bool over = sigtimedwait(&ends, NULL, &pause) < 0;
-    /* While a broker is asked that may not answer, they end the program as ever. */
-    (void)sigprocmask(SIG_UNBLOCK, &ends, NULL);
-    return over;
+    struct rc_live live = {.screen = !cli->once && !cli->json, .answered_ms = rc_clock_ms()};
+    struct rc_err err = {{0}};
+    struct picture now;
+    int exit_code = RC_EXIT_OK;
+    bool goes_on = true;
+    if (live.screen) { /* a picture at a time: the screen is never left in the middle of one */
+        (void)setvbuf(stdout, NULL, _IOFBF, TOP_BYTES);
+    }
+    while (goes_on && rc_live_wait(interval)) {
+        if (picture_take(&now, which, &err)) {
+            rc_live_answered(&live, rc_clock_ms());
+            exit_code = picture_show(&now, before, cli, live.screen);
+            picture_free(before);
+            *before = now;
+            goes_on = !cli->once && fflush(stdout) == 0 && exit_code == RC_EXIT_OK;
+        } else if (cli->once) {
+            fprintf(stderr, "ringcast: %s\n", err.text);
+            exit_code = RC_EXIT_FAILED;
+            goes_on = false;
+        } else if (!rc_live_unanswered(&live, rc_clock_ms(), err.text)) {
+            exit_code = RC_EXIT_FAILED;
+            goes_on = false;
+        }
+    }
+    picture_free(before);
+    return exit_code;
 }
 
 int rc_top_run(const struct rc_cli *cli)
 {
     struct rc_which which;
-    struct picture before;
-    struct picture now;
+    struct rc_err err = {{0}};
+    struct picture first;
     double interval;
-    int exit_code = rc_top_interval(cli, &interval);
+    int exit_code = rc_live_interval(cli, &interval);
     if (exit_code == RC_EXIT_OK) {
         exit_code = rc_which_broker(&which, cli->socket, cli->config);
     }
     if (exit_code != RC_EXIT_OK) {
         return exit_code;
     }
-    if (!picture_take(&before, &which)) {
+    if (!picture_take(&first, &which, &err)) {
+        fprintf(stderr, "ringcast: %s\n", err.text);
         return RC_EXIT_FAILED;
     }
-    if (!cli->once && !cli->json) {
-        (void)setvbuf(stdout, NULL, _IOFBF,
-                      TOP_BYTES); /* a picture at a time: the screen is never left in the middle of one */
-    }
-    while (rc_top_wait(interval)) {
-        if (!picture_take(&now, &which)) {
-            exit_code = RC_EXIT_FAILED;
-            break;
-        }
-        if (!cli->once && !cli->json) {
-            printf(RC_TOP_REDRAW RC_TOP_CUT);
-        }
-        if (cli->json) {
-            exit_code = picture_dump(&now, &before);
-        } else {
-            picture_print(&now, &before);
-        }
-        if (!cli->once && !cli->json) {
-            printf(RC_TOP_WRAP);
-        }
-        picture_free(&before);
-        before = now;
-        if (cli->once || fflush(stdout) != 0 || exit_code != RC_EXIT_OK) {
-            break;
-        }
-    }
-    picture_free(&before);
-    return exit_code;
+    return top_follow(cli, &which, interval, &first);
 }

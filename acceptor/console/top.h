@@ -3,7 +3,7 @@
  * why clients ended.
  *
  * Asks the API over the control socket every --interval seconds; plain escape codes, as large as the terminal is. --once writes one
- * picture and ends, --json as one JSON object. A command of cli.h: it returns the exit code of the program.
+ * picture and ends, --json as one JSON object. A broker that stops answering is asked again for a while (live.h). A command of cli.h: it returns the exit code of the program.
  */
 #ifndef RC_ACCEPTOR_CONSOLE_TOP_H
 #define RC_ACCEPTOR_CONSOLE_TOP_H
@@ -12,19 +12,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* ECMA-48 and DEC private modes: home and erase; lines longer than the screen are cut, or go on in the next. */
-#define RC_TOP_REDRAW "\033[H\033[2J"
-#define RC_TOP_CUT "\033[?7l"
-#define RC_TOP_WRAP "\033[?7h"
-
 struct rc_cli;
 
 int rc_top_run(const struct rc_cli *cli);
 
-/* Of --interval; RC_EXIT_CONFIG after a line on standard error, which names the page of help. */
-int rc_top_interval(const struct rc_cli *cli, double *seconds);
-/* Waits so long. False: it was interrupted. */
-bool rc_top_wait(double seconds);
 /* Tables of the answers of /api/channels?sort= and /api/clients?behind=, so many rows of them. */
 void rc_top_print_channels(const json_t *channels, const char *title, size_t most, int columns);
 void rc_top_print_behind(const json_t *clients, size_t most);

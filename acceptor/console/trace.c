@@ -92,17 +92,11 @@ static void print_stage(const json_t *row)
 static char *trace_ask(const struct rc_which *which, const char *request)
 {
     struct rc_err err = {{0}};
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    const int rc = out == NULL ? -1 : rc_client_ask(which->socket, request, out, &err);
-    if (out != NULL && fclose(out) == 0 && rc == 0) {
-        return text;
+    char *text = rc_client_text(which->socket, request, &err);
+    if (text == NULL) {
+        fprintf(stderr, "ringcast: %s\n", err.text);
     }
-    const char *why = text != NULL && text[0] != '\0' ? text : err.text;
-    fprintf(stderr, "ringcast: %.*s\n", (int)strcspn(why, "\n"), why);
-    free(text);
-    return NULL;
+    return text;
 }
 
 /* What has been told since: how many lines, or -1 after one on standard error. */
@@ -131,6 +125,7 @@ static bool trace_follow(const struct rc_cli *cli, const struct rc_which *which,
 {
     char request[64];
     sigset_t ends;
+    sigset_t held;
     const uint64_t until_ms = seconds > 0 ? rc_clock_ms() + (uint64_t)(seconds * 1000.0) : UINT64_MAX;
     const struct timespec pause = {.tv_nsec = (long)TRACE_EVERY_MS * 1000000};
     const struct timespec at_once = {.tv_sec = 0};
@@ -138,7 +133,10 @@ static bool trace_follow(const struct rc_cli *cli, const struct rc_which *which,
     (void)sigemptyset(&ends);
     (void)sigaddset(&ends, SIGINT);
     (void)sigaddset(&ends, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
+    /* Whoever reads us may go: it is our end, too, but not before the broker knows. */
+    held = ends;
+    (void)sigaddset(&held, SIGPIPE);
+    (void)sigprocmask(SIG_BLOCK, &held, NULL);
     (void)snprintf(request, sizeof(request), "trace read %.20s", serial);
     /* A full answer has others behind it, which are overwritten soon. */
     while (count >= 0 && rc_clock_ms() < until_ms &&
@@ -148,6 +146,9 @@ static bool trace_follow(const struct rc_cli *cli, const struct rc_which *which,
     (void)snprintf(request, sizeof(request), "trace end %.20s", serial);
     char *text = trace_ask(which, request);
     free(text);
+    (void)sigemptyset(&held);
+    (void)sigaddset(&held, SIGPIPE);
+    (void)sigprocmask(SIG_UNBLOCK, &held, NULL);
     return count >= 0;
 }
 

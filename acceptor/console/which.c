@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "acceptor/console/client.h"
 #include "acceptor/watch/supervisor.h"
@@ -132,6 +133,9 @@ int rc_which_broker(struct rc_which *which, const char *socket, const char *conf
     }
     if (config != NULL) {
         struct rc_settings *settings = rc_which_settings(config, false, false);
+        if (settings == NULL && access(config, F_OK) != 0) {
+            return RC_EXIT_CONFIG; /* which has been said, and a broker is not found by a file that is not there */
+        }
         if (settings == NULL) {
             /* What is wrong in the file now, the broker that was started with it has not read: it is there to be asked. */
             fprintf(stderr, "ringcast: looking for the broker that runs with an earlier %s\n", config);

@@ -19,6 +19,7 @@
 #include "common/config/client_files.h"
 #include "common/config/key.h"
 #include "common/config/socketio.h"
+#include "common/config/policies.h"
 #include "common/config/redis_url.h"
 #include "common/config/variable.h"
 #include "common/tls/context.h"
@@ -267,6 +268,29 @@ static void warn_certificates(const struct rc_files *files, struct rc_config_err
     }
 }
 
+/* Rows that do less than they seem to. */
+static void warn_rows(const struct rc_config *config, struct rc_config_errors *warnings)
+{
+    static const char *const said[] = {
+        [RC_ROW_JOINS_OPEN] =
+            "[[namespace]] default lets others in where it joins: begin the room's name with a constant and a "
+            "colon (\"room:{…}\"), or set subscribe there",
+        [RC_ROW_JOINS_DECIDED] =
+            "clients name where it joins, which is refused as a [[backend]] decides who subscribes: let it "
+            "ask, and the reply join",
+        [RC_ROW_SENDS_DECIDED] =
+            "clients name where it sends, which is refused as a [[backend]] decides who publishes: let it "
+            "ask, and the reply emit",
+    };
+    for (uint32_t i = 0; i < config->event_count; i++) {
+        const enum rc_config_row_flaw flaw = rc_config_row_flaw(config, &config->events[i]);
+        if (flaw != RC_ROW_FLAWLESS) {
+            rc_config_errors_add(warnings, "line %u: [[event]] on = \"%s\": %s", config->event_lines[i],
+                                 config->events[i].on.text, said[flaw]);
+        }
+    }
+}
+
 void rc_settings_warnings(const struct rc_config *config, const struct rc_files *files,
                           struct rc_config_errors *warnings)
 {
@@ -274,6 +298,7 @@ void rc_settings_warnings(const struct rc_config *config, const struct rc_files 
     warn_example_secrets(config, warnings);
     warn_redis_files(config, warnings);
     warn_certificates(files, warnings);
+    warn_rows(config, warnings);
     if (config->socketio.adapter != RC_ADAPTER_NONE && config->redis.url.text[0] == '\0') {
         rc_config_errors_add(warnings, "socketio.adapter has no effect without redis.url");
     }

@@ -2,7 +2,7 @@
  * restart: when a child that died is started again.
  *
  * The first crash is answered at once, the following ones after 100 ms doubling to 5 s; a child that stayed up for a
- * minute is forgiven. A child that crashes RC_RESTART_CRASHES_MAX times within RC_RESTART_WINDOW_MS is given up. A
+ * minute is forgiven. (The successor of a worker whose clients are to stay does not wait: watch.c.) A child that crashes RC_RESTART_CRASHES_MAX times within RC_RESTART_WINDOW_MS is given up. A
  * child that worked and was killed from outside (an operator's kill -9, the kernel short of memory) did not crash: it
  * is started again however often that happens, but not more than about ten times a second. One instance per child,
  * owned by the supervisor; time is passed in; nothing fails.

@@ -51,7 +51,9 @@ int rc_trace_begin(struct rc_trace *trace, struct rc_broker *broker, const char 
     const struct rc_core *core = rc_broker_core(broker);
     struct rc_trace_wanted wanted = {.by = 0};
     if (trace->runs) {
-        return rc_err_set(err, -EBUSY, "another trace runs: one at a time");
+        return rc_err_set(err, -EBUSY,
+                          "another trace runs, and one is the most: it ends when its reader does, or %u s later",
+                          RC_TRACE_IDLE_MS / 1000);
     }
     const int rc = rc_trace_words_read(&wanted, core->instance_id, core->boot_nonce, words, err);
     if (rc < 0) {

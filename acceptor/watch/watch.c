@@ -147,7 +147,9 @@ static void restart_after_crash(struct rc_supervisor *supervisor, struct rc_chil
 {
     uint64_t delay_ms = 0;
     if (rc_restart_after_crash(&child->restart, child->started_ms, supervisor->now_ms, &delay_ms)) {
-        schedule_restart(supervisor, child, how, delay_ms);
+        /* Its clients wait for the next one, while more and more is published for them; adoption_wanted sees to it that it does not crash over and
+         * over. */
+        schedule_restart(supervisor, child, how, child->orphan != RC_ADOPT_NOBODY ? 0 : delay_ms);
         return;
     }
     rc_log_error("child_given_up", "child=\"%s\" crashes=%u within_s=%u last=\"%s\"", rc_child_name(child),

@@ -8,7 +8,6 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/config/event_rules.h"
-#include "common/config/policies.h"
 #include "common/config/text.h"
 
 #define BREAKER_FAILURES_MAX 1000u
@@ -53,6 +52,11 @@ int rc_backend_of_call(const struct rc_config *config, enum rc_backend_call_kind
         }
     }
     return -1;
+}
+
+bool rc_config_links_listen(const struct rc_config *config)
+{
+    return config->link.listen.count + config->link.tls_listen.count > 0;
 }
 
 int rc_backend_find(const struct rc_config *config, struct rc_span name)

@@ -38,6 +38,9 @@ bool rc_backend_calls(const struct rc_config_backend *backend, enum rc_backend_c
 /* The first backend whose `calls` have it: its index in config->backends, or -1. */
 int rc_backend_of_call(const struct rc_config *config, enum rc_backend_call_kind kind);
 
+/* Are there listeners for links ([link])? */
+bool rc_config_links_listen(const struct rc_config *config);
+
 /* The backend of that name: its index in config->backends, or -1. */
 int rc_backend_find(const struct rc_config *config, struct rc_span name);
 

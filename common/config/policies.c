@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/config/backend.h"
 #include "common/config/event_rules.h"
 #include "common/config/text.h"
 #include "common/records/channel_name.h"
@@ -28,11 +29,6 @@ bool rc_config_listeners_private(const struct rc_config *config)
         }
     }
     return config->http.admin_listen.text[0] == '\0' || listener_private(config->http.admin_listen.text);
-}
-
-bool rc_config_links_listen(const struct rc_config *config)
-{
-    return config->link.listen.count + config->link.tls_listen.count > 0;
 }
 
 bool rc_config_serves_tls(const struct rc_config *config)
@@ -217,6 +213,38 @@ static int rows_guard(struct rc_config *config, struct rc_err *err)
     return 0;
 }
 
+static enum rc_config_row_flaw room_flaw(const struct rc_config *config, const struct rc_config_event *row,
+                                         enum rc_event_operation_type type, const struct rc_event_template *room)
+{
+    const bool decided = rc_backend_of_call(config, RC_BACKEND_SUBSCRIBE) >= 0;
+    const enum rc_who others = config->namespaces[0].subscribe;
+    bool whole = false;
+    if ((room->flags & RC_EVENT_CLIENT_CHOOSES) == 0) {
+        const bool open = !decided && (others == RC_WHO_ANYONE || others == RC_WHO_USER);
+        return type == RC_RULE_JOIN && open && room_namespace(config, row, room, &whole).count == 0 ? RC_ROW_JOINS_OPEN
+                                                                                                    : RC_ROW_FLAWLESS;
+    }
+    if (type == RC_RULE_JOIN) {
+        return decided ? RC_ROW_JOINS_DECIDED : RC_ROW_FLAWLESS;
+    }
+    return (type == RC_RULE_EMIT || type == RC_RULE_RETAIN) && rc_backend_of_call(config, RC_BACKEND_PUBLISH) >= 0
+               ? RC_ROW_SENDS_DECIDED
+               : RC_ROW_FLAWLESS;
+}
+
+enum rc_config_row_flaw rc_config_row_flaw(const struct rc_config *config, const struct rc_config_event *row)
+{
+    const struct rc_event_operation *const operations = rc_event_operations(config, row);
+    enum rc_config_row_flaw flaw = RC_ROW_FLAWLESS;
+    for (uint32_t i = 0; i < row->operation_count; i++) {
+        const struct rc_event_template *const rooms = rc_event_rooms(config, &operations[i]);
+        for (uint32_t j = 0; j < operations[i].room_count && flaw == RC_ROW_FLAWLESS; j++) {
+            flaw = room_flaw(config, row, operations[i].type, &rooms[j]);
+        }
+    }
+    return flaw;
+}
+
 /* --- the client's word, by way of what is known of it ------------------------------------------------------------------ */
 
 /* Do attributes of clients repeat what they say? What a proxy writes is its own. */
@@ -320,14 +348,15 @@ int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err)
         rows_distrust(config);
     }
     rows_choices(config);
+    const bool decided = rc_backend_of_call(config, RC_BACKEND_SUBSCRIBE) >= 0; /* whom it lets in, no key here says */
     for (uint32_t i = 0; i < config->namespace_count; i++) {
         struct rc_config_namespace *const space = &config->namespaces[i];
         who_resolve(&space->subscribe, RC_WHO_ANYONE);
         const bool rules = space->subscribe == RC_WHO_RULES;
         who_resolve(&space->publish, rules ? RC_WHO_NONE : writer);
         who_resolve(&space->retain, space->publish);
-        who_resolve(&space->presence_who, rules ? RC_WHO_MEMBER : space->subscribe);
-        who_resolve(&space->history_who, rules ? RC_WHO_MEMBER : space->subscribe);
+        who_resolve(&space->presence_who, rules || decided ? RC_WHO_MEMBER : space->subscribe);
+        who_resolve(&space->history_who, rules || decided ? RC_WHO_MEMBER : space->subscribe);
     }
     return endpoints_check(config, err);
 }

@@ -16,8 +16,6 @@
 /* True when every listener is loopback or a Unix socket: http.admin_listen serves clients too; those of [link] serve none. */
 bool rc_config_listeners_private(const struct rc_config *config);
 
-/* Are there listeners for links ([link])? */
-bool rc_config_links_listen(const struct rc_config *config);
 /* Is there a listener that speaks TLS? Without one tls.certificates are not looked at. */
 bool rc_config_serves_tls(const struct rc_config *config);
 
@@ -40,5 +38,15 @@ const struct rc_config_namespace *rc_config_namespace_of(const struct rc_config 
  * colon ("vip") one that is for that name alone. -EINVAL with the remedy in `err`: there are too many, or an [[endpoint]] joins one.
  */
 int rc_config_policies_resolve(struct rc_config *config, struct rc_err *err);
+
+/* What a row's author may not have meant with its rooms; the first that is so. Of a resolved configuration. */
+enum rc_config_row_flaw {
+    RC_ROW_FLAWLESS,
+    RC_ROW_JOINS_OPEN, /* it joins a room that is called by a value, and has no constant beginning with a colon: `subscribe` of `default`
+                            * lets clients in without the row */
+    RC_ROW_JOINS_DECIDED, /* a client names a room that it joins, where a backend decides who subscribes: nobody may */
+    RC_ROW_SENDS_DECIDED, /* or that it sends to or keeps a value of, where one decides who publishes */
+};
+enum rc_config_row_flaw rc_config_row_flaw(const struct rc_config *config, const struct rc_config_event *row);
 
 #endif

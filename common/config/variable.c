@@ -27,12 +27,39 @@ const struct rc_config_variable rc_config_variables[] = {
 };
 const size_t rc_config_variable_count = RC_ARRAY_COUNT(rc_config_variables);
 
-bool rc_config_variable_ours(const char *entry)
+/* What tests do to the processes that this build starts: no part of the configuration, and nothing that another build knows. */
+static const char *const hooks[] = {
+    "RINGCAST_KERNEL_WITHOUT", /* common/base/uring.h */
+#ifdef RC_DEBUG
+    "RINGCAST_POISON", /* worker/client/input.c */
+#endif
+#ifdef __SANITIZE_ADDRESS__
+    "RINGCAST_DIES_FILE",   /* the same */
+    "RINGCAST_DIES_WITHIN", /* worker/main.c */
+#endif
+};
+
+/* Is "NAME=value" an entry of this variable? */
+static bool entry_is(const char *entry, const char *name)
 {
     const size_t bytes = strcspn(entry, "=");
+    return strncmp(entry, name, bytes) == 0 && name[bytes] == '\0';
+}
+
+bool rc_config_variable_ours(const char *entry)
+{
     for (size_t i = 0; i < rc_config_variable_count; i++) {
-        const char *name = rc_config_variables[i].name;
-        if (strncmp(entry, name, bytes) == 0 && name[bytes] == '\0') {
+        if (entry_is(entry, rc_config_variables[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_hook(const char *entry)
+{
+    for (size_t i = 0; i < RC_ARRAY_COUNT(hooks); i++) {
+        if (entry_is(entry, hooks[i])) {
             return true;
         }
     }
@@ -58,7 +85,7 @@ void rc_config_variables_unknown(char *const *environment, struct rc_config_erro
 {
     for (; *environment != NULL; environment++) {
         const char *entry = *environment;
-        if (strncmp(entry, PREFIX, strlen(PREFIX)) != 0 || rc_config_variable_ours(entry)) {
+        if (strncmp(entry, PREFIX, strlen(PREFIX)) != 0 || rc_config_variable_ours(entry) || is_hook(entry)) {
             continue;
         }
         const size_t bytes = strcspn(entry, "=");

@@ -20,8 +20,8 @@ extern const size_t rc_config_variable_count;
 /* Is "NAME=value" an entry of one of them? Some hold secrets, and the children, who read none, do not get them. */
 bool rc_config_variable_ours(const char *entry);
 
-/* A line in `warnings` for each entry of `environment` (as environ) that begins with RINGCAST_ and is none of them: a name that
- * is misspelt sets nothing. Names only, never values. */
+/* A line in `warnings` for each entry of `environment` (as environ) that begins with RINGCAST_ and is none of them, nor
+ * known to the tests of this build: a name that is misspelt sets nothing. Names only, never values. */
 void rc_config_variables_unknown(char *const *environment, struct rc_config_errors *warnings);
 
 #endif

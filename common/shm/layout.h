@@ -342,7 +342,7 @@ enum rc_backend_reason {
     RC_BACKEND_REASON_GARBAGE,
     RC_BACKEND_REASON_TOO_LARGE,
     RC_BACKEND_REASON_REFUSED, /* by our own bounds */
-    RC_BACKEND_REASON_STATUS,  /* 5xx */
+    RC_BACKEND_REASON_STATUS,  /* one that does not answer such a call */
     RC_BACKEND_REASON_REPLY,   /* 200, but it is no reply to what was asked */
 };
 struct rc_backend_call_counters {

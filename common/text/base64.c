@@ -33,36 +33,45 @@ int rc_base64url_value(uint8_t character)
     return base64_value(character, url_safe);
 }
 
-/* `strict`: bits behind the last byte must be 0. */
-static int64_t base64_decode(uint8_t *out, const uint8_t *text, size_t count, const char *alphabet, bool strict)
+/* Characters of six bits each, and the bytes that they make. */
+struct base64_digits {
+    uint8_t *out;
+    size_t bytes;
+    size_t count;
+    uint32_t bits;
+};
+
+static void base64_take(struct base64_digits *digits, int value)
+{
+    digits->bits = digits->bits << 6 | (uint32_t)value;
+    switch (digits->count++ % 4) {
+    case 1:
+        digits->out[digits->bytes++] = (uint8_t)(digits->bits >> 4);
+        break;
+    case 2:
+        digits->out[digits->bytes++] = (uint8_t)(digits->bits >> 2);
+        break;
+    case 3:
+        digits->out[digits->bytes++] = (uint8_t)digits->bits;
+        break;
+    default:
+        break;
+    }
+}
+
+/* Bits behind the last byte must be 0. */
+static int64_t base64_decode_exact(uint8_t *out, const uint8_t *text, size_t count, const char *alphabet)
 {
     static const uint32_t behind[4] = {0, 0, 0xf, 0x3};
-    if (count % 4 == 1) {
-        return -EBADMSG;
-    }
-    size_t bytes = 0;
-    uint32_t bits = 0;
+    struct base64_digits digits = {.out = out};
     for (size_t i = 0; i < count; i++) {
         const int value = base64_value(text[i], alphabet);
         if (value < 0) {
             return -EBADMSG;
         }
-        bits = bits << 6 | (uint32_t)value;
-        switch (i % 4) {
-        case 1:
-            out[bytes++] = (uint8_t)(bits >> 4);
-            break;
-        case 2:
-            out[bytes++] = (uint8_t)(bits >> 2);
-            break;
-        case 3:
-            out[bytes++] = (uint8_t)bits;
-            break;
-        default:
-            break;
-        }
+        base64_take(&digits, value);
     }
-    return strict && (bits & behind[count % 4]) != 0 ? -EBADMSG : (int64_t)bytes;
+    return count % 4 == 1 || (digits.bits & behind[count % 4]) != 0 ? -EBADMSG : (int64_t)digits.bytes;
 }
 
 /* Without the padding at its end. */
@@ -76,12 +85,25 @@ static size_t base64_unpadded(const uint8_t *text, size_t count)
 
 int64_t rc_base64_decode(uint8_t *out, const uint8_t *text, size_t count)
 {
-    return base64_decode(out, text, base64_unpadded(text, count), standard, false);
+    struct base64_digits digits = {.out = out};
+    size_t padding = 0;
+    for (size_t i = 0; i < count; i++) {
+        const int value = base64_value(text[i], standard);
+        if (value >= 0 && padding == 0) {
+            base64_take(&digits, value);
+        } else if (text[i] == '=') {
+            padding++;
+        } else if (text[i] != '\n' && text[i] != '\r') {
+            return -EBADMSG;
+        }
+    }
+    const bool whole = padding == 0 || (padding <= 2 && (digits.count + padding) % 4 == 0);
+    return digits.count % 4 == 1 || !whole ? -EBADMSG : (int64_t)digits.bytes;
 }
 
 int64_t rc_base64_decode_strict(uint8_t *out, const uint8_t *text, size_t count)
 {
-    return count % 4 != 0 ? -EBADMSG : base64_decode(out, text, base64_unpadded(text, count), standard, true);
+    return count % 4 != 0 ? -EBADMSG : base64_decode_exact(out, text, base64_unpadded(text, count), standard);
 }
 
 /* Backwards, as it grows. */
@@ -102,7 +124,7 @@ size_t rc_base64_encode(uint8_t *to, const uint8_t *bytes, size_t count)
 
 int64_t rc_base64url_decode(uint8_t *out, const uint8_t *text, size_t count)
 {
-    return base64_decode(out, text, count, url_safe, true);
+    return base64_decode_exact(out, text, count, url_safe);
 }
 
 size_t rc_base64url_encode(char *out, const uint8_t *bytes, size_t count)

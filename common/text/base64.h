@@ -11,7 +11,7 @@
 char rc_base64url_character(uint32_t bits);
 int rc_base64url_value(uint8_t character);
 
-/* With or without padding. `out` has room for three quarters of `count`, and may be `text`. The bytes; -EBADMSG: it is none. */
+/* With or without padding, in one line or, as MIME has it (RFC 2045) and clients for Java write it, in several. `out` has room for three quarters of `count`, and may be `text`. The bytes; -EBADMSG: it is none. */
 int64_t rc_base64_decode(uint8_t *out, const uint8_t *text, size_t count);
 
 /* The one text of section 4: with padding, and no bits behind the last byte. As above; -EBADMSG also for what rc_base64_decode takes beside it. */

@@ -23,13 +23,16 @@ static int request_options(struct rc_adapter_request *request, struct rc_span op
     struct rc_json_cursor cursor;
     struct rc_json_value name;
     struct rc_json_value value;
+    int rc = 0;
     int got = rc_json_object_begin(&cursor, options, 0);
+    request->has_options = true;
     while (got >= 0 && (got = rc_json_object_next(&cursor, &name, &value)) == 1) {
         if (rc_json_string_is(&name, RC_SPAN("rooms"))) {
-            request->rooms = request_array(&value);
+            rc = rc_adapter_rooms_take(&value, &request->rooms);
         } else if (rc_json_string_is(&name, RC_SPAN("except"))) {
-            request->except = request_array(&value);
+            rc = rc_adapter_rooms_take(&value, &request->except);
         }
+        got = rc < 0 ? rc : got;
     }
     return got;
 }
@@ -49,9 +52,9 @@ static int request_member(struct rc_adapter_request *request, const struct rc_js
         request->id = request_text(value);
         return request->id.count > 0 && request->id.count <= RC_ADAPTER_REQUEST_ID_MAX + 2 ? 0 : -EINVAL;
     } else if (rc_json_string_is(name, RC_SPAN("opts"))) {
-        return value->type == RC_JSON_OBJECT ? request_options(request, value->raw) : 0;
+        return value->type == RC_JSON_OBJECT ? request_options(request, value->raw) : -EINVAL;
     } else if (rc_json_string_is(name, RC_SPAN("rooms"))) {
-        request->targets = request_array(value);
+        return rc_adapter_rooms_take(value, &request->targets);
     } else if (rc_json_string_is(name, RC_SPAN("sid"))) {
         request->sid = request_text(value);
     } else if (rc_json_string_is(name, RC_SPAN("room"))) {
@@ -84,13 +87,17 @@ static int request_json(struct rc_adapter_request *request, struct rc_span messa
         request->rooms = request->rooms.count > 0 ? request->rooms : request->targets; /* it has no opts */
         return request->id.count > 0 ? 0 : -EINVAL;
     case RC_ADAPTER_ALL_ROOMS:
-    case RC_ADAPTER_FETCH:
         return request->id.count > 0 ? 0 : -EINVAL;
+    case RC_ADAPTER_FETCH:
+        return request->has_options && request->id.count > 0 ? 0 : -EINVAL;
     case RC_ADAPTER_JOIN:
     case RC_ADAPTER_LEAVE:
-        return request->targets.count > 0 || (request->sid.count > 0 && request->room.count > 0) ? 0 : -EINVAL;
+        return (request->has_options && request->targets.count > 0) ||
+                       (request->sid.count > 0 && request->room.count > 0)
+                   ? 0
+                   : -EINVAL;
     case RC_ADAPTER_DISCONNECT:
-        return 0;
+        return request->has_options || request->sid.count > 0 ? 0 : -EINVAL;
     case RC_ADAPTER_SERVER_EVENT:
         return request->data.count > 0 ? 0 : -EINVAL;
     default:

@@ -38,6 +38,7 @@ struct rc_adapter_request {
     enum rc_adapter_request_type type;
     struct rc_span uid;   /* the JSON string's inside; empty: an emitter's of old */
     struct rc_span id;    /* JSON string with quotes; empty: no answer is wanted */
+    bool has_options;     /* it says which sockets are meant: all of them, too, must be said */
     struct rc_span rooms; /* JSON arrays; empty: there is none */
     struct rc_span except;
     struct rc_span targets; /* JSON array: rooms to join or leave */

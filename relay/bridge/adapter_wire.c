@@ -194,6 +194,12 @@ static bool room_fits(struct rc_span room)
     return rc_channel_name_check((const char *)room.bytes, room.count, RC_CHANNEL_NAME_MAX) == 0;
 }
 
+int rc_adapter_rooms_take(const struct rc_json_value *value, struct rc_span *array)
+{
+    *array = value->type == RC_JSON_ARRAY ? value->raw : (struct rc_span){0};
+    return value->type == RC_JSON_ARRAY || value->type == RC_JSON_NULL ? 0 : -EINVAL;
+}
+
 struct rc_adapter_rooms rc_adapter_rooms_of(struct rc_span array)
 {
     struct rc_adapter_rooms rooms = {.is_json = true};

@@ -48,6 +48,9 @@ int rc_adapter_broadcast_read(struct rc_adapter_broadcast *broadcast, struct rc_
 /* The same of a packet and its options that stand elsewhere; the uid stays empty. */
 int rc_adapter_parts_read(struct rc_adapter_broadcast *broadcast, struct rc_span packet, struct rc_span options);
 
+/* The value of "rooms" or "except" in JSON: an array, or an empty span for nothing (null), as a server's `new Set(value)` has it. -EINVAL: what
+ * is neither names nobody, and must not become everybody. */
+int rc_adapter_rooms_take(const struct rc_json_value *value, struct rc_span *array);
 /* Rooms in JSON that has been looked at; an empty span is none. */
 struct rc_adapter_rooms rc_adapter_rooms_of(struct rc_span array);
 /* Takes the next room. 1; 0 at the end; a room that no client of ours can be in (too long, control characters, no text) is passed over. A

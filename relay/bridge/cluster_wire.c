@@ -87,10 +87,12 @@ static int cluster_option(struct rc_cluster_message *message, const struct rc_js
                           const struct rc_json_value *value)
 {
     if (rc_json_string_is(name, RC_SPAN("rooms"))) {
-        message->request.rooms = cluster_array(value);
-    } else if (rc_json_string_is(name, RC_SPAN("except"))) {
-        message->request.except = cluster_array(value);
-    } else if (rc_json_string_is(name, RC_SPAN("flags")) && value->type == RC_JSON_OBJECT) {
+        return rc_adapter_rooms_take(value, &message->request.rooms);
+    }
+    if (rc_json_string_is(name, RC_SPAN("except"))) {
+        return rc_adapter_rooms_take(value, &message->request.except);
+    }
+    if (rc_json_string_is(name, RC_SPAN("flags")) && value->type == RC_JSON_OBJECT) {
         return cluster_members(message, value->raw, 0, cluster_flag);
     }
     return 0;
@@ -101,6 +103,7 @@ static int cluster_data(struct rc_cluster_message *message, const struct rc_json
 {
     struct rc_adapter_request *request = &message->request;
     if (rc_json_string_is(name, RC_SPAN("opts"))) {
+        request->has_options = true;
         return value->type == RC_JSON_OBJECT ? cluster_members(message, value->raw, 0, cluster_option) : -EINVAL;
     }
     if (rc_json_string_is(name, RC_SPAN("packet"))) {
@@ -168,6 +171,10 @@ static int cluster_check(struct rc_cluster_message *message)
     struct rc_adapter_broadcast *broadcast = &request->broadcast;
     if (request->uid.count == 0 || request->uid.count > RC_ADAPTER_ASKER_MAX || message->nsp.count == 0 ||
         message->nsp.count > RC_NSP_MAX) {
+        return -EINVAL;
+    }
+    const bool of_sockets = request->type != RC_ADAPTER_SERVER_EVENT && request->type != RC_ADAPTER_NOTHING;
+    if (of_sockets && !request->has_options) {
         return -EINVAL;
     }
     switch (request->type) {

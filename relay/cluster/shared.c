@@ -100,9 +100,7 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
                                .flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING};
     struct rc_shared_texts texts;
     const struct rc_shared_epochs epochs = {
-        .known = pending->known,
-        .seen = pending->channel->last, /* of `known`: both are the channel's, now */
-        .first = rc_shared_is_quiet(pending->channel) ? pending->channel->epoch : 0};
+        .known = pending->known, .seen = pending->channel->last}; /* of `known`: both are the channel's, now */
     rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, epochs, source);
     return rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)
                ? rc_redis_run(shared->setup.link, &run)
@@ -408,8 +406,8 @@ bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view 
     view.head.position = state.epoch != 0 ? state.last + 1 - state.first : 0; /* what goes, if it does */
     const uint64_t bytes = rc_envelope_bytes(&view.head);
     struct rc_shared_waiter *waiter =
-        forget && rc_shared_renew(shared->setup.link, &names, 0, true, shared->sender.sharded, rc_shared_fetch_renewed,
-                                  shared) != 0
+        forget && rc_shared_renew(shared->setup.link, &names, 0, channel->epoch, true, shared->sender.sharded,
+                                  rc_shared_fetch_renewed, shared) != 0
             ? NULL
             : waiter_add(shared, channel, worker, (uint32_t)bytes);
     if (waiter == NULL) {

@@ -252,13 +252,13 @@ void rc_shared_fetch_renewed(void *context, const redisReply *reply)
     } /* else the next fetch sees what it did */
 }
 
-/* Redis has lost messages that were delivered: what their offsets stand for is no more what clients have. Of a copy that a predecessor, or an
- * earlier subscription, left it is not known who sent its last message, but what it is. */
+/* Redis has lost messages that were delivered: what their offsets stand for is no more what clients have; or it has lost that an epoch ended, and has
+ * the one before it. Of a copy that a predecessor, or an earlier subscription, left it is not known who sent its last message, but what it is. */
 static bool writes_lost(struct rc_shared *shared, struct rc_shared_channel *channel,
                         const struct rc_shared_fetched *answer)
 {
     if (answer->epoch != channel->epoch || channel->epoch == 0) {
-        return false;
+        return answer->epoch != 0 && answer->epoch < channel->epoch;
     }
     if (answer->last < channel->last) {
         return true;
@@ -275,14 +275,14 @@ static bool writes_lost(struct rc_shared *shared, struct rc_shared_channel *chan
     return lost;
 }
 
-static void end_epoch(struct rc_shared *shared, struct rc_shared_channel *channel)
+static void end_epoch(struct rc_shared *shared, struct rc_shared_channel *channel, uint64_t epoch)
 {
     struct rc_shared_names names;
     rc_log_limited(RC_LOG_WARN, 1, "history_epoch_ended",
                    "channel!=\"%.*s\" reason=\"Redis lost messages that it had\"", (int)channel->name_bytes,
                    channel->name);
     if (rc_shared_names(&names, shared->setup.config->redis.prefix.text, rc_shared_name(channel))) {
-        (void)rc_shared_renew(shared->setup.link, &names, channel->epoch, false, shared->sender.sharded,
+        (void)rc_shared_renew(shared->setup.link, &names, epoch, channel->epoch, false, shared->sender.sharded,
                               rc_shared_fetch_renewed, shared);
     }
     /* What it did is seen then, or that it is to be said again: ever more seldom to a Redis that refuses it. */
@@ -396,7 +396,7 @@ static void fetch_take(struct rc_shared *shared, struct rc_shared_channel *chann
     }
     shared->moved_ms = rc_clock_ms();
     if (writes_lost(shared, channel, &answer)) {
-        end_epoch(shared, channel);
+        end_epoch(shared, channel, answer.epoch);
         return;
     }
     if (answer.epoch == 0) {

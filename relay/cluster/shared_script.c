@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/text/decimal.h"
 #include "relay/bridge/channel.h"
 #include "relay/bridge/placed.h"
@@ -14,11 +15,14 @@
 #define OFFSETS_HEAD "ws:offsets:"
 #define STREAM_HEAD "ws:history:"
 #define GRACE_MS 3600000u /* offsets are remembered longer than the messages */
+#define EPOCH_BITS 53u    /* as many as a double has, which is what Lua and JavaScript count with */
+#define EPOCH_RANDOM_BITS 11u
 
 /* KEYS: offsets, stream. ARGV: channel, PUBLISH or SPUBLISH, instance, boot, sequence, entries at most, milliseconds of the stream, and of the offsets,
- * the epoch of a channel that has none, the epoch whose answer is a number, s:{stream} of an application's stream, the id of its entry that the
+ * a new epoch, the epoch that the sender knows, whose answer is a number, s:{stream} of an application's stream, the id of its entry that the
  * message is (empty: of none), the id of the one before it for this channel (empty: not known), how far the sender has seen the epoch of ARGV[10]: if that
- * is farther than it goes here, writes were lost and another one begins, before an offset is given twice; the message. */
+ * is farther than it goes here, or another epoch is here that began before it, writes were lost and a new one begins, before an offset is given twice;
+ * the message. A channel that has no epoch gets the one that the sender knows if nothing was said in it. */
 const char rc_shared_place_text[] =
     "local h=redis.call('HMGET',KEYS[1],'epoch','offset','i:'..ARGV[3],ARGV[11])\n"
     "local e=h[1]\n"
@@ -31,13 +35,15 @@ const char rc_shared_place_text[] =
     "  if ARGV[13]~='' and h[4]~=ARGV[13] then return {e,h[2] or '0',2} end\n"
     "end\n"
     "if not e then\n"
-    "  e=ARGV[9]\n"
+    "  e=ARGV[10]\n"
+    "  if e=='0' or ARGV[14]~='0' then e=ARGV[9] end\n"
     "  redis.call('DEL',KEYS[1],KEYS[2])\n"
     "  redis.call('HSET',KEYS[1],'epoch',e)\n"
     "else\n"
     "  local b,q=string.match(h[3] or '','^(%d+):(%d+)$')\n"
     "  if b==ARGV[4] and tonumber(q)>=tonumber(ARGV[5]) then return {e,h[2] or '0',0} end\n"
-    "  if e==ARGV[10] and tonumber(h[2] or '0')<tonumber(ARGV[14]) then\n"
+    "  local k=ARGV[10]\n"
+    "  if (e==k and tonumber(h[2] or '0')<tonumber(ARGV[14])) or #e<#k or (#e==#k and e<k) then\n"
     "    e=ARGV[9]\n"
     "    redis.call('HSET',KEYS[1],'epoch',e)\n"
     "  end\n"
@@ -167,23 +173,22 @@ void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, co
 {
     static const struct rc_shared_source none = {.field = {(const uint8_t *)"s", 1}};
     const uint64_t stream_ms = policy->history_ttl_ms > 0 ? policy->history_ttl_ms : RC_SHARED_IDLE_MS;
-    const struct rc_span args[] = {
-        rc_span_of(names->offsets, names->offsets_bytes),
-        rc_span_of(names->stream, names->stream_bytes),
-        rc_span_of(names->channel, names->channel_bytes),
-        sender->sharded ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
-        rc_span_text(sender->instance),
-        number_put(texts->boot, sender->boot),
-        number_put(texts->sequence, sequence),
-        number_put(texts->most, policy->history),
-        number_put(texts->stream_ms, stream_ms),
-        number_put(texts->offsets_ms, stream_ms + GRACE_MS),
-        number_put(texts->fresh, epochs.first != 0 ? epochs.first : rc_shared_random_epoch()),
-        epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0"),
-        (source != NULL ? source : &none)->field,
-        (source != NULL ? source : &none)->id,
-        (source != NULL ? source : &none)->before,
-        number_put(texts->seen, epochs.known != 0 ? epochs.seen : 0)};
+    const struct rc_span args[] = {rc_span_of(names->offsets, names->offsets_bytes),
+                                   rc_span_of(names->stream, names->stream_bytes),
+                                   rc_span_of(names->channel, names->channel_bytes),
+                                   sender->sharded ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
+                                   rc_span_text(sender->instance),
+                                   number_put(texts->boot, sender->boot),
+                                   number_put(texts->sequence, sequence),
+                                   number_put(texts->most, policy->history),
+                                   number_put(texts->stream_ms, stream_ms),
+                                   number_put(texts->offsets_ms, stream_ms + GRACE_MS),
+                                   number_put(texts->fresh, rc_shared_epoch_after(epochs.known)),
+                                   epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0"),
+                                   (source != NULL ? source : &none)->field,
+                                   (source != NULL ? source : &none)->id,
+                                   (source != NULL ? source : &none)->before,
+                                   number_put(texts->seen, epochs.known != 0 ? epochs.seen : 0)};
     _Static_assert(RC_ARRAY_COUNT(args) <= RC_REDIS_RUN_ARGS_MAX, "arguments of a run");
     memcpy(run->args, args, sizeof(args));
     run->arg_count = RC_ARRAY_COUNT(args);
@@ -212,7 +217,8 @@ int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *na
                                    question->all ? RC_SPAN("1") : RC_SPAN("0"),
                                    number_put(count, RC_SHARED_FETCH_COUNT),
                                    number_put(bytes, RC_SHARED_FETCH_BYTES),
-                                   question->begins ? number_put(fresh, rc_shared_random_epoch()) : RC_SPAN(""),
+                                   question->begins ? number_put(fresh, rc_shared_epoch_after(question->epoch))
+                                                    : RC_SPAN(""),
                                    number_put(offsets_ms, RC_SHARED_QUIET_MS),
                                    question->unproved ? RC_SPAN("1") : RC_SPAN("0")};
     return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
@@ -232,8 +238,8 @@ int rc_shared_keep(struct rc_redis_link *link, const struct rc_shared_names *nam
     return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
 }
 
-int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch, bool drop,
-                    bool sharded, rc_redis_replied *replied, void *context)
+int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch, uint64_t known,
+                    bool drop, bool sharded, rc_redis_replied *replied, void *context)
 {
     char before[24];
     char after[24];
@@ -243,7 +249,7 @@ int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *na
                                    rc_span_of(names->offsets, names->offsets_bytes),
                                    rc_span_of(names->stream, names->stream_bytes),
                                    number_put(before, epoch),
-                                   number_put(after, rc_shared_random_epoch()),
+                                   number_put(after, rc_shared_epoch_after(epoch > known ? epoch : known)),
                                    drop ? RC_SPAN("1") : RC_SPAN("0"),
                                    sharded ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
                                    rc_span_of(names->channel, names->channel_bytes)};
@@ -263,15 +269,15 @@ size_t rc_shared_proof(char out[RC_SHARED_PROOF_MAX], struct rc_span instance, u
     return (size_t)(rc_decimal_write(end, sequence) - out);
 }
 
-uint64_t rc_shared_random_epoch(void)
+uint64_t rc_shared_epoch_after(uint64_t known)
 {
-    uint64_t epoch = 0;
-    while (epoch == 0) {
-        const ssize_t got = getrandom(&epoch, sizeof(epoch), 0);
-        RC_ASSERT(got == (ssize_t)sizeof(epoch)); /* up to 256 bytes are never short or interrupted */
-        epoch &= (UINT64_C(1) << 53) - 1;
-    }
-    return epoch;
+    uint64_t random = 0;
+    const ssize_t got = getrandom(&random, sizeof(random), 0);
+    RC_ASSERT(got == (ssize_t)sizeof(random)); /* up to 256 bytes are never short or interrupted */
+    const uint64_t now = (rc_clock_wall_ms() & ((UINT64_C(1) << (EPOCH_BITS - EPOCH_RANDOM_BITS)) - 1))
+                         << EPOCH_RANDOM_BITS;
+    const uint64_t epoch = now | (random & ((UINT64_C(1) << EPOCH_RANDOM_BITS) - 1));
+    return epoch > known ? epoch : known + 1 + (random & ((UINT64_C(1) << EPOCH_RANDOM_BITS) - 1));
 }
 
 /* --- answers --------------------------------------------------------------------------------------------------------- */

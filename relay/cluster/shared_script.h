@@ -9,7 +9,7 @@
  * own has the tag that Redis finds in it; one in which Redis finds none cannot be shared (rc_shared_names).
  *
  *   place   one message: is it a second copy? else the next offset, XADD, PUBLISH with the place. Of an epoch that does not go as far as the sender
- *           has seen it (Redis lost writes) another one begins
+ *           has seen it, or that is before the one that it knows (Redis lost writes), another one begins
  *   fetch   epoch (a channel that has none gets one where it is followed, for RC_SHARED_QUIET_MS), newest offset, entries from an offset on; and
  *           who sent the one that the asker has last
  *   keep    the epoch of a channel without a message is remembered for another RC_SHARED_QUIET_MS
@@ -74,9 +74,7 @@ struct rc_shared_sender {
 
 struct rc_shared_epochs {
     uint64_t known; /* whose answer is a number alone; 0 = none */
-    uint64_t seen;  /* offset of its newest message that is known */
-    uint64_t
-        first; /* of a channel that has none: the one without a message that its subscribers were told; 0 = a new one */
+    uint64_t seen;  /* offset of its newest message that is known; 0 = it has none, as its subscribers were told */
 };
 
 /* Which entry of an application's stream a message is: it is published once, whoever reads the stream, and not before the one before it. */
@@ -119,9 +117,9 @@ int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *na
 /* The channel still has no message, and subscribers who were told its epoch. As rc_redis_command. */
 int rc_shared_keep(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch,
                    rc_redis_replied *replied, void *context);
-/* `epoch` ends, 0 = whichever it is. `drop`: its messages go, too. As rc_redis_command. */
-int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch, bool drop,
-                    bool sharded, rc_redis_replied *replied, void *context);
+/* `epoch` ends, 0 = whichever it is; the new one is behind it, and `known`. `drop`: its messages go, too. As rc_redis_command. */
+int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch, uint64_t known,
+                    bool drop, bool sharded, rc_redis_replied *replied, void *context);
 
 struct rc_shared_fetched {
     uint64_t epoch;       /* 0: Redis has nothing of the channel */
@@ -148,7 +146,8 @@ bool rc_shared_entry_read(const redisReply *reply, struct rc_shared_entry *entry
 #define RC_SHARED_PROOF_MAX (RC_INSTANCE_ID_MAX + 36u)
 size_t rc_shared_proof(char out[RC_SHARED_PROOF_MAX], struct rc_span instance, uint64_t boot, uint64_t sequence);
 
-/* An epoch for a channel that has none: random, of 53 bits, never 0. */
-uint64_t rc_shared_random_epoch(void);
+/* A new epoch: greater than `known` (0: none is), and than all that began before it by clocks that agree: milliseconds since 1970, and 11 random bits. Where
+ * Redis has lost that an epoch ended, who knows the later one sees by it that the one that is there is over. Clocks that differ cost one epoch more. */
+uint64_t rc_shared_epoch_after(uint64_t known);
 
 #endif

@@ -363,12 +363,13 @@ uint16_t rc_recovery_linked_asked(struct rc_recovery *recovery, uint32_t worker,
     if (code == 0 && reply_send(recovery, worker, view, &sought, missed.count) != 0) {
         return RC_SIO_SESSION_BUSY; /* it is there for who asks again */
     }
-    rc_recovery_drop(recovery, unit); /* two with one id would be one too many */
-    if (code == 0) {
-        rc_metric_add(recovery->setup.metrics, RC_METRIC_RECOVERED, 1);
-        rc_metric_add(recovery->setup.metrics, RC_METRIC_RECOVERED_MESSAGES, missed.count);
+    if (code != 0) {
+        return code; /* nobody has it: whoever knows where he was may still come */
     }
-    return code;
+    rc_recovery_drop(recovery, unit); /* two with one id would be one too many */
+    rc_metric_add(recovery->setup.metrics, RC_METRIC_RECOVERED, 1);
+    rc_metric_add(recovery->setup.metrics, RC_METRIC_RECOVERED_MESSAGES, missed.count);
+    return 0;
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -104,6 +104,17 @@ test("`check` warns of what `run` warns of, and of what would keep it from start
   assert.doesNotMatch(stderr, /a-secret-value/);
   writeFileSync(path, "");
   assert.equal((await run(["check", path])).stderr, "");
+  // Rows that guard nothing, and such as will be refused.
+  const rows = '[socketio]\n[[event]]\non = "a"\njoin = ["inbox-{user.id}"]\n[[event]]\non = "b"\njoin = ["inbox:{user.id}", "lobby"]\n[[event]]\non = "c"\njoin = ["{args.0}"]\nemit = [{ to = "{args.0}" }]\n[[event]]\non = "d"\nleave = ["{args.0}"]\nemit = [{ to = "{args.0}" }]\n';
+  const warned = async (text) => {
+    writeFileSync(path, text);
+    return [...(await run(["check", path])).stderr.matchAll(/warning: line (\d+): \[\[event\]\] on = "(\w)": (\[\[namespace\]\] default lets others in|clients name where it joins|clients name where it sends)/g)].map(([, line, row, what]) => `${line} ${row} ${what.split(" ").at(-1)}`);
+  };
+  const backend = (call) => `[[backend]]\nname = "app"\nurl = ["http://127.0.0.1:1/"]\ncalls = ["${call}"]\n`;
+  assert.deepEqual(await warned(rows), ["2 a in"]);
+  assert.deepEqual(await warned(`${rows}[[namespace]]\nname = "default"\nsubscribe = "none"\n`), []);
+  assert.deepEqual(await warned(rows + backend("subscribe")), ["8 c joins"]);
+  assert.deepEqual(await warned(rows + backend("publish")), ["2 a in", "8 c sends", "12 d sends"]);
   writeFileSync(path, "[server]\nmax_connections = 100000000\nworkers = 1\n");
   assert.match((await run(["check", path])).stderr, /warning: it would not start here, now and by this user: .*server\.max_connections/);
 });

@@ -256,6 +256,17 @@ const polling = [
     assert.equal((await session.get()).body, packets.join(SEPARATOR));
   }],
 
+  ["binary whose base64 is in lines, as clients for Java and Android write it", async (server) => {
+    const session = await openPolling(server);
+    for (const end of ["\n", "\r\n"]) {
+      for (const length of [1, 2, 3, 56, 57, 58, 1000]) {
+        const base64 = randomBytes(length).toString("base64");
+        await session.send("4before", `b${base64.match(/.{1,76}/g).join(end)}${end}`, "4behind");
+        assert.deepEqual(await session.packets(3), ["4before", `b${base64}`, "4behind"], `${length} bytes`);
+      }
+    }
+  }],
+
   ["empty messages", async (server) => {
     const session = await openPolling(server);
     await session.send("4", "b", "4x");

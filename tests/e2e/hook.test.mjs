@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import test from "node:test";
 import { startBackend, table } from "./lib/backend.mjs";
+import { encode } from "./lib/binary.mjs";
 import { run, testBroker } from "./lib/broker.mjs";
-import { come, testHook as testHooked } from "./lib/hook.mjs";
+import { ask, come, testHook as testHooked } from "./lib/hook.mjs";
 import { CA_FILE, FOLDER, certificate } from "./lib/tls.mjs";
 import { delay, freePort, until, within } from "./lib/util.mjs";
 
@@ -183,7 +184,8 @@ testHook("a backend that answers no reply at all is told apart, and the client h
   const ask = () => within(5000, new Promise((done) => socket.emit("ask", (answer) => done(answer.error.code))), "ack");
   const cases = [
     [() => ({ status: 500, body: "no" }), 503, "status"],
-    [() => ({ status: 302, body: "" }), 503],
+    [() => ({ status: 302, body: "" }), 503, "status"],
+    [() => ({ status: 404, body: "" }), 503, "status"],
     [() => ({ body: "not JSON" }), 502, "reply"],
     [() => ({ join: "room" }), 502, "reply"],
     [() => ({ emit: [{ event: 5 }] }), 502, "reply"],
@@ -198,7 +200,7 @@ testHook("a backend that answers no reply at all is told apart, and the client h
   for (const [answer, code, reason] of cases) {
     backend.answer = answer;
     assert.equal(await ask(), code, String(answer));
-    if (reason) assert.deepEqual(await failed(broker), Object.fromEntries(Object.entries({ ...before, [reason]: ++before[reason] }).filter(([, n]) => n)));
+    assert.deepEqual(await failed(broker), Object.fromEntries(Object.entries({ ...before, [reason]: ++before[reason] }).filter(([, n]) => n)));
   }
   backend.answer = () => ({ status: 204, body: "" });
   socket.emit("ask");
@@ -326,7 +328,7 @@ testHook("a name is resolved by the acceptor", { table: (backend) => ({ url: [`h
 });
 
 testHook("a backend decides who subscribes and publishes", { table: { calls: ["subscribe", "publish"], breaker: "" }, config: { namespace: [{ name: "closed", subscribe: "none", publish: "none" }], "debug.user_query": "user" } }, async (broker, backend) => {
-  backend.answer = (call) => (call.channel.endsWith("no") ? { allow: false } : call.call === "publish" && call.data.replace === true ? { allow: true, data: { by: "backend" } } : { allow: true, ttl: 60 });
+  backend.answer = (call) => (call.channel.endsWith("no") ? { allow: false } : call.call === "publish" && call.data?.replace === true ? { allow: true, data: { by: "backend" } } : { allow: true, ttl: 60 });
   const one = await broker.connect({ path: "/ws?user=7" });
   const other = await broker.connect({ path: "/ws?user=7" });
   await one.subscribe("closed:yes");
@@ -338,6 +340,16 @@ testHook("a backend decides who subscribes and publishes", { table: { calls: ["s
   await one.expect("published", { type: "publish", channel: "closed:yes", data: { replace: true } });
   assert.equal((await one.request({ type: "publish", channel: "closed:no", data: 1 })).code, 403);
   assert.deepEqual([(await other.next("message")).data, (await other.next("message")).data], [{ x: 1.5 }, { by: "backend" }]);
+  // It is told all that others would hear.
+  const told = () => Object.fromEntries(["event", "key", "retain", "data", "args", "attachments"].map((name) => [name, backend.calls.at(-1)[name]]).filter(([, value]) => value !== undefined));
+  await one.expect("published", { type: "publish", channel: "closed:yes", event: "chat", key: "k", args: ["hi", { n: 1.5 }] });
+  assert.deepEqual(told(), { event: "chat", key: "k", args: ["hi", { n: 1.5 }] });
+  assert.deepEqual((await other.next("message")).args, ["hi", { n: 1.5 }]);
+  await one.refused(403, { type: "publish", channel: "closed:yes", event: "kept", data: 7, retain: true }); // granted, but [[namespace]] retain says no
+  assert.deepEqual(told(), { event: "kept", retain: true, data: 7 });
+  const bytes = await broker.connect({ path: "/ws?user=7", protocols: ["ringcast.v1.binary"] });
+  await bytes.expect("published", { type: "publish", channel: "closed:yes", data: Buffer.from([1, 2, 255]) }, { encode });
+  assert.deepEqual(told(), { attachments: ["AQL/"] });
   one.send([{ type: "subscribe", channel: "a:1", id: 100 }, { type: "publish", channel: "a:1", data: "order", id: 101 }]);
   await one.next((message) => message.type === "message" && message.data === "order");
   backend.answer = () => ({ status: 500, body: "" });
@@ -352,6 +364,53 @@ testHook("a backend decides who subscribes and publishes", { table: { calls: ["s
   await delay(50);
   release();
   await one.subscribe("late:2");
+});
+
+/* What is read or said in a channel by another request than the one that the backend is asked about. */
+testHook("where a backend decides who subscribes and publishes, no other way leads into a channel, over any protocol", {
+  table: { calls: ["subscribe", "publish"], breaker: "" }, workers: 2,
+  config: {
+    "debug.user_query": "user", "http.api_keys": ["key-of-the-tests"],
+    namespace: [{ name: "vault", history: 10, presence: true }, { name: "plain", subscribe: "anyone", publish: "anyone", presence: true, history: 10 }],
+    event: [
+      { on: "join", join: ["{args.0}"], ack: ["in"] }, { on: "say", emit: [{ to: "{args.0}", event: "said", args: ["forged"] }], ack: ["sent"] },
+      { on: "keep", retain: "{args.0}", ack: ["kept"] }, { on: "look", ack: ["{count:{args.0}}", "{members:{args.0}}"] }, { on: "remember", ack: ["{retained:{args.0}}"] },
+      { on: "lobby", join: ["lobby"], emit: [{ to: "lobby", event: "hello", args: [] }], ack: ["in"] }, { on: "enter", ask: "app" },
+    ],
+  },
+}, async (broker, backend) => {
+  backend.answer = ({ call, user, channel, args }) => (call === "event" ? { join: args, ack: ["in"] } : { allow: channel.endsWith(`:${user?.id}`) });
+  const [ann, bob] = [await broker.connect({ path: "/ws?user=ann" }), await broker.connect({ path: "/ws?user=bob" })];
+  const binary = await broker.connect({ path: "/ws?user=bob", protocols: ["ringcast.v1.binary"] });
+  const sockets = [await come(broker, { query: { user: "bob" } }), await come(broker, { query: { user: "bob" }, transports: ["polling"] })];
+  for (const room of ["vault:ann", "plain:ann"]) {
+    const answer = await broker.get("/api/publish", { method: "POST", headers: { authorization: "Bearer key-of-the-tests" }, body: JSON.stringify({ channel: room, data: "hers", retain: true }) });
+    assert.equal(answer.status, 200);
+    for (const type of ["subscribe", "publish", "history", "presence"]) {
+      await bob.refused(403, { type, channel: room, ...(type === "publish" && { data: "forged" }) });
+      await binary.refused(403, { type, channel: room, ...(type === "publish" && { data: "forged" }) }, { encode });
+    }
+    await bob.refused(403, { type: "subscribe", channel: room, retained: true });
+    await bob.refused(403, { type: "subscribe", channel: room, since: "last 10" });
+    for (const socket of sockets) {
+      for (const event of ["join", "say", "keep", "look", "remember"]) assert.equal((await ask(socket, event, room))[0].error?.code, 403, `${event} ${room}`);
+    }
+  }
+  // Whom it lets in may do it all, and what a row's author names, and what the backend itself wants, is done.
+  await ann.subscribe("vault:ann");
+  assert.deepEqual((await ann.request({ type: "history", channel: "vault:ann", limit: 10 })).messages.map(({ data }) => data), ["hers"]);
+  assert.equal((await ann.presence("vault:ann")).clients, 1);
+  const again = await broker.connect({ path: "/ws?user=ann" });
+  again.send({ type: "subscribe", channel: "vault:ann", since: "last 10", id: 1 });
+  assert.equal((await again.next("message")).data, "hers");
+  for (const socket of sockets) {
+    assert.deepEqual(await ask(socket, "lobby"), ["in"]);
+    assert.deepEqual(await ask(socket, "enter", "vault:ann"), ["in"]);
+  }
+  await ann.publish("vault:ann", "for all who are in");
+  for (const socket of sockets) await until("it hears what is said there", () => socket.heard.some(([, data]) => data === "for all who are in"));
+  assert.ok(!sockets.some(({ heard }) => JSON.stringify(heard).includes("forged")));
+  for (const socket of sockets) socket.close();
 });
 
 testHook("without a backend the rules may decide", { table: { calls: ["subscribe", "publish"], on_failure: "allow", breaker: "" }, config: { namespace: [{ name: "closed", subscribe: "none" }] } }, async (broker, backend) => {

@@ -1,5 +1,5 @@
-// The applications of deploy/node/examples: their clients see the same, line by line, of an ordinary server and of one behind a link, which
-// some of them do not know of (node -r, node --import), and one of which is two processes then.
+// The applications of deploy/node/examples, and one of NestJS: their clients see the same, line by line, of an ordinary server and of one behind a
+// link, which some of them do not know of (node -r, node --import), and one of which is two processes then.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,7 +7,7 @@ import { copyFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { startBroker } from "./lib/broker.mjs";
-import { Run, STORIES } from "./lib/example_stories.mjs";
+import { NEST, Run, STORIES } from "./lib/example_stories.mjs";
 import { SECRET, SKIP, folderOf, hasLinks, linkConfig } from "./lib/link.mjs";
 import { ROOT, freePort, within } from "./lib/util.mjs";
 
@@ -15,10 +15,10 @@ const EXAMPLES = join(ROOT, "deploy/node/examples");
 const TRANSPORTS = [["polling"], ["websocket"]];
 const WORKERS = 2;
 
-/* One of the examples, running: { url, end() }. */
-async function startExample(name, { linked, flag }) {
+/* One of them, running: { url, end() }. */
+async function startExample(name, { linked, flag, from = EXAMPLES }) {
   const folder = await folderOf();
-  copyFileSync(join(EXAMPLES, `${name}.mjs`), join(folder, `${name}.mjs`));
+  copyFileSync(join(from, `${name}.mjs`), join(folder, `${name}.mjs`));
   const port = await freePort();
   const { RINGCAST_LINK_SECRET, ...env } = process.env;
   const args = [...(linked && flag ? [flag, "ringcast-socket.io/register"] : []), `${name}.mjs`];
@@ -29,11 +29,11 @@ async function startExample(name, { linked, flag }) {
 }
 
 /* What clients see over these transports, with ringcast or without. */
-async function tell(name, { tell: story, flag, processes = 1, config }, transports, linked) {
+async function tell(name, { tell: story, flag, from, processes = 1, config }, transports, linked) {
   const examples = [];
   let broker;
   try {
-    for (let i = 0; i < (linked ? processes : 1); i++) examples.push(await startExample(name, { linked, flag }));
+    for (let i = 0; i < (linked ? processes : 1); i++) examples.push(await startExample(name, { linked, flag, from }));
     const [{ url }] = examples;
     if (linked) {
       broker = await startBroker({ workers: WORKERS, config: linkConfig(examples, config) });
@@ -53,7 +53,8 @@ async function tell(name, { tell: story, flag, processes = 1, config }, transpor
   }
 }
 
-for (const [name, story] of Object.entries(STORIES)) {
+const ALL = { ...STORIES, nest_gateway: { ...NEST, from: join(ROOT, "tests/e2e/lib") } };
+for (const [name, story] of Object.entries(ALL)) {
   for (const transports of TRANSPORTS) {
     test(`${name} over ${transports}: the same lines, with ringcast and without`, { skip: SKIP }, async () => {
       const plain = await tell(name, story, transports, false);

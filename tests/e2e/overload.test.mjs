@@ -164,7 +164,7 @@ testBroker("the accept queue fills while the worker does not come to it: who wai
   const metrics = await broker.metrics();
   assert.equal(metrics('ringcast_connections_refused_total{reason="queue"}'), refused.length);
   for (const cause of ["turn", "memory", "full"]) assert.equal(metrics(`ringcast_connections_refused_total{reason="${cause}"}`), 0, cause);
-  assert.equal(metrics("ringcast_accept_errors_total"), 0);
+  for (const name of ["errors", "waits"]) assert.equal(metrics(`ringcast_accept_${name}_total`), 0, name);
   const lines = broker.log.filter((line) => / overload /.test(line));
   assert.ok(lines.length >= 1 && lines.length <= 4, lines.join("\n"));
   assert.match(lines[0], /level=shedding because="full accept queue" .*queued=\d{3,} backlog=\d{3,}/);
@@ -187,9 +187,9 @@ function cpuOf(pid) {
  * time that the table fills, and it fills again when some have gone who read their 503, half a second after it: as often as there are
  * newcomers at the most. */
 const CROWD = 200;
-for (const { how, env, line, least, most } of [
-  { how: "accepts that stand and fail are tried more and more seldom", env: { RINGCAST_KERNEL_WITHOUT: "accept_dontwait" }, line: /WARN .* accept_failed listener=0 error="Too many open files in system" again_in_ms=\d+/, least: 1, most: (ms) => 8 + ms / 900 },
-  { how: "where no place is free newcomers wait at the listener", env: {}, line: /WARN .* accepts_wait listener=0 waiting=\d+ reason="every place of this worker is taken"/, least: 0, most: () => CROWD },
+for (const { how, env, counter, line, least, most } of [
+  { how: "accepts that stand and fail are tried more and more seldom", env: { RINGCAST_KERNEL_WITHOUT: "accept_dontwait" }, counter: "ringcast_accept_errors_total", line: /WARN .* accept_failed listener=0 error="Too many open files in system" again_in_ms=\d+/, least: 1, most: (ms) => 8 + ms / 900 },
+  { how: "where no place is free newcomers wait at the listener", env: {}, counter: "ringcast_accept_waits_total", line: /WARN .* accepts_wait listener=0 waiting=\d+ reason="every place of this worker is taken"/, least: 0, most: () => CROWD },
 ]) testBroker(`${how}, and come in when there is room`, {
   workers: 1, timeout: 90000, env, config: { "server.max_connections": 8, "limits.close_timeout": "60s", "limits.handshake_timeout": "60s", "limits.ping_interval": "0s" },
 }, async (broker) => {
@@ -205,8 +205,8 @@ for (const { how, env, line, least, most } of [
   // They read their 503, and stay.
   const crowd = [];
   for (let i = 0; i < CROWD; i++) crowd.push(await broker.raw());
-  await until("the table is full", async () => (await metrics())("ringcast_accept_errors_total") > 0);
-  const [errors, cpu] = [(await metrics())("ringcast_accept_errors_total"), cpuOf(worker)];
+  await until("the table is full", async () => (await metrics())(counter) > 0);
+  const [errors, cpu] = [(await metrics())(counter), cpuOf(worker)];
   const began = performance.now();
   while (performance.now() - began < 4000) {
     await publisher.publish("room:1", "meanwhile"); // those that are there are served as ever
@@ -214,7 +214,7 @@ for (const { how, env, line, least, most } of [
     await delay(100);
   }
   const elapsed = performance.now() - began;
-  const failed = (await metrics())("ringcast_accept_errors_total") - errors;
+  const failed = (await metrics())(counter) - errors;
   assert.ok(failed >= least && failed <= most(elapsed), `${failed} failed accepts in ${Math.round(elapsed)} ms`);
   assert.ok(cpuOf(worker) - cpu < elapsed / 4, `${cpuOf(worker) - cpu} ms of processor time in ${Math.round(elapsed)} ms`);
   assert.ok(acceptLines(broker).length <= 1 + elapsed / 1000, "the log stays readable");

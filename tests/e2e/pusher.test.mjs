@@ -227,6 +227,26 @@ testBroker("apps are apart from each other, and from other clients", { config: p
   assert.deepEqual(mine.got.map(([name]) => name), ["pusher:subscription_succeeded", "e"]);
 });
 
+testBroker("a room that rows guard is no public channel of an app with plain channels", {
+  workers: 2, config: pusherConfig([{ ...OTHER, channels: "plain" }], {
+    "http.api_keys": ["key-of-the-tests"], "debug.user_query": "user", "socketio.path": "/socket.io/",
+    event: [{ on: "enter", who: { id: "ann" }, join: ["vip", "cache-vip"], ack: ["in"] }, { on: "open", join: ["open"], ack: ["in"] }],
+  }),
+}, async (broker) => {
+  const ann = await come(broker, { query: { user: "ann" } });
+  for (const name of ["enter", "open"]) assert.deepEqual(await ask(ann, name), ["in"]);
+  const client = await connectPusher(broker, { app: OTHER });
+  for (const name of ["vip", "cache-vip"]) assert.equal((await refused(client, name)).status, 403, name);
+  const open = await subscribe(client, "open");
+  for (const channel of ["vip", "cache-vip", "open"]) {
+    assert.equal((await broker.get("/api/publish", { method: "POST", headers: { authorization: "Bearer key-of-the-tests" }, body: JSON.stringify({ channel, event: "told", data: { of: channel }, retain: true }) })).status, 200);
+  }
+  assert.deepEqual(await event(open, "told"), { of: "open" });
+  await until("ann hears all", () => ann.heard.filter(([name]) => name === "told").length === 3);
+  assert.deepEqual(client.seen.filter(([name]) => name === "told"), [["told", { of: "open" }]]);
+  ann.close();
+});
+
 testBroker("a connection that is given up comes back by itself", { workers: 2, config: pusherConfig([{ ...APP }], { "server.keep": "none" }) }, async (broker) => {
   const client = makeClient(broker);
   const channel = await subscribe(client, "room");

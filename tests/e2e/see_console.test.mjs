@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
 import { BIN_DIR, ROOT, program, until, within } from "./lib/util.mjs";
@@ -85,6 +86,51 @@ testBroker("pub, direct, retain and kick do what the API does, also where client
   assert.deepEqual(await within(5000, a.closed, "a is closed"), { code: 4002, reason: "enough" });
   assert.match(await ringcast(broker, "kick", "--user", "7"), /^disconnected 1$/m);
   assert.equal((await within(5000, b.closed, "b is closed")).code, 4501);
+});
+
+testBroker("what was asked wrongly is answered with what to do", { config }, async (broker) => {
+  const file = ["-c", broker.configPath];
+  const nowhere = join(broker.folder, "nowhere.toml");
+  for (const [words, code, told] of [
+    [["pub", "", "x", ...file], 2, /^ringcast: it may not be empty: CHANNEL; `ringcast help pub` lists what there is\n$/],
+    [["help", "frobnicate"], 2, /^ringcast: there is no command: frobnicate; `ringcast help` lists what there is\n$/],
+    [["status", "-c", nowhere], 2, /^\S+nowhere\.toml: cannot read the configuration: No such file or directory\n$/],
+    [["direct", "nobody", "1", ...file], 1, /no such client \(404\)\nringcast: `ringcast clients` lists who is here/],
+    [["kick", "nobody", ...file], 1, /no such client \(404\)\nringcast: `ringcast clients` lists who is here/],
+    [["token", "make", ...file], 2, /^ringcast token: \S+ has no \[\[identity\]\] of kind "jwt": give --secret-file or --key, or add one\n$/],
+    [["token", "make"], 2, /give -c FILE, --secret-file, or --key with a private key/],
+  ]) {
+    const result = await run(words, { env: broker.env });
+    assert.equal(result.code, code, words.join(" "));
+    assert.match(result.stderr, told);
+  }
+  for (const input of ["", "\n"]) {
+    const { code, text } = await piped(broker, input, "pub", "room:1");
+    assert.equal(code, 1);
+    assert.match(text, /^ringcast: standard input is empty: there is no message/);
+  }
+});
+
+testBroker("a trace ends with who reads it, and the next one need not wait", { config }, async (broker) => {
+  const client = await broker.connect();
+  const traced = program("bash", ["-c", `"${join(BIN_DIR, "ringcast")}" trace --channel room:1 -c "${broker.configPath}" | head -n 1`], { timeout: 30000 });
+  await until("it is over", async () => {
+    await client.publish("room:1", 1);
+    return broker.log.some((line) => /trace_ended .*why="its reader ended it"/.test(line));
+  }, { timeout: 20000 });
+  assert.equal((await traced).code, 0);
+  assert.equal((await run(["trace", "--channel", "room:1", "--seconds", "0.1", "-c", broker.configPath], { env: broker.env })).code, 0);
+});
+
+testBroker("who is to type a message is told so", { config }, async (broker) => {
+  const client = await broker.connect();
+  await client.subscribe("room:1");
+  for (const [words, typed, told] of [["", "typed", "the message is what is typed here, until Ctrl-D"], ["--lines", "one", "each message is what is typed here, until Ctrl-D"]]) {
+    const { stdout } = await program("bash", ["-c", `printf '${typed}\\n\\004' | script -qec '"${join(BIN_DIR, "ringcast")}" pub room:1 ${words} -c "${broker.configPath}"' /dev/null`], { timeout: 30000 });
+    assert.ok(stdout.includes(`ringcast: ${told}`), stdout);
+    assert.equal((await client.next("message")).data, typed);
+  }
+  assert.doesNotMatch((await piped(broker, "piped", "pub", "room:1")).text, /typed here/);
 });
 
 testBroker("sub hears any channel and its retained value", { config }, async (broker) => {
@@ -210,6 +256,59 @@ function asks(pid) {
     }
   });
 }
+
+/* A command that goes on, with all that it writes. */
+function follow(broker, ...args) {
+  const child = spawn(join(BIN_DIR, "ringcast"), args, { env: { ...process.env, ...broker.env }, stdio: ["ignore", "pipe", "pipe"] });
+  const told = { child, out: "", err: "", ended: new Promise((done) => child.once("close", (code, signal) => done(code ?? signal))) };
+  child.stdout.on("data", (bytes) => (told.out += bytes));
+  child.stderr.on("data", (bytes) => (told.err += bytes));
+  return told;
+}
+
+testBroker("what goes on until it is interrupted goes on over a restart of the broker, and says that there is no answer", { config }, async (broker) => {
+  const socket = join(broker.folder, "between.sock");
+  // The control socket, so that it can be away for a while.
+  const open = async () => {
+    const between = createServer((asked) => {
+      const upstream = connect(broker.config["server.control_socket"]);
+      asked.on("error", () => upstream.destroy()).pipe(upstream);
+      upstream.on("error", () => asked.destroy()).pipe(asked);
+    }).listen(socket);
+    await new Promise((done) => between.once("listening", done));
+    return () => new Promise((done) => between.close(done)); // and its path is gone
+  };
+  const pictures = ({ out }, mark) => out.split(mark).length - 1;
+  let close = await open();
+  const commands = [
+    { told: follow(broker, "top", "--interval", "0.1", "--socket", socket), mark: "\x1b[H\x1b[2J", where: "out" },
+    { told: follow(broker, "top", "--json", "--interval", "0.1", "--socket", socket), mark: "\n}\n", where: "err" },
+    { told: follow(broker, "status", "--watch", "--socket", socket), mark: "\x1b[H\x1b[2J", where: "out" },
+    { told: follow(broker, "status", "--watch", "--json", "--socket", socket), mark: "\n}\n", where: "err" },
+  ];
+  try {
+    for (const { told, mark } of commands) await until("a picture", () => pictures(told, mark) > 1, { timeout: 20000 });
+    await close();
+    for (const { told, where } of commands) {
+      await until("it is said", () => /ringcast: no answer for \d+ s: cannot reach a broker at .*between\.sock: No such file or directory; asked again, for \d+ s more/.test(told[where]) || (told.child.exitCode !== null && assert.fail(told.err)));
+    }
+    const seen = commands.map(({ told, mark }) => pictures(told, mark));
+    close = await open();
+    for (const [i, { told, mark }] of commands.entries()) await until("and goes on", () => pictures(told, mark) > seen[i] + 1, { timeout: 20000 });
+    for (const { told } of commands) told.child.kill("SIGINT");
+    // Between two questions it ends well; while it asks, by the signal.
+    for (const { told } of commands) assert.ok([0, "SIGINT"].includes(await within(10000, told.ended, "it ends")), told.err);
+    // Where there was no answer to begin with there is nothing to be waited for, and one picture is one.
+    await close();
+    for (const words of [["top"], ["status", "--watch"], ["top", "--once", "--interval", "0.1"]]) {
+      const { code, stderr } = await run([...words, "--socket", socket]);
+      assert.equal(code, 1, words.join(" "));
+      assert.match(stderr, /^ringcast: cannot reach a broker at .*between\.sock/);
+    }
+  } finally {
+    for (const { told } of commands) told.child.kill("SIGKILL");
+  }
+});
 
 testBroker("`ringcast top` ends at once when it is interrupted, also while the broker hangs", {}, async (broker) => {
   const child = spawn(join(BIN_DIR, "ringcast"), ["top", "--json", "--interval", "0.1", "-c", broker.configPath], { env: { ...process.env, ...broker.env }, stdio: ["ignore", "pipe", "ignore"] });

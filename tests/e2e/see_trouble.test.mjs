@@ -315,9 +315,9 @@ testBroker("what a process said and did last outlives it", { config }, async (br
   assert.ok(found.lines.some((row) => row.process === "worker 0" && /worker_ready/.test(row.line)));
   assert.ok(found.lines.some((row) => row.process === "relay"));
   assert.ok(found.lines.some((row) => row.process === "acceptor" && /child_died/.test(row.line)));
-  assert.ok(found.closed.some((row) => row.user === "last" && row.code === 3001 && row.by === "client"), "also of the dead one");
+  assert.ok(found.closed.some((row) => row.client === client.id && row.user === "last" && row.code === 3001 && row.by === "client"), "also of the dead one");
   const text = await run(["postmortem", "-c", broker.configPath], { env: broker.env });
-  assert.match(text.stdout, /code=3001 by=client user="last"/);
+  assert.ok(text.stdout.includes(`client=${client.id} code=3001 by=client user="last"`), text.stdout);
 });
 
 /* Looks again and again, while body() makes the trouble, until what `ringcast memory` says fits. */

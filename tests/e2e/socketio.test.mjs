@@ -1,7 +1,8 @@
 // Socket.IO v5, case by case, at the level of bytes: against socket.io itself, and against ringcast with the same rows.
 import { randomBytes } from "node:crypto";
+import { testBroker } from "./lib/broker.mjs";
 import {
-  SEPARATOR, assert, delay, describeCases, joinNamespace, openPolling, openSocket, openSocketIo, openUpgrade, targetsOf, until,
+  SEPARATOR, ask, askUpgrade, assert, delay, describeCases, joinNamespace, openPolling, openSocket, openSocketIo, openUpgrade, targetsOf, until,
 } from "./lib/socketio.mjs";
 
 const CONNECT_TIMEOUT = 1000;
@@ -607,3 +608,50 @@ const broken = [
 ];
 
 for (const [title, cases] of Object.entries({ connect, disconnect, message, rooms, broken })) describeCases(title, targets, options, cases);
+
+/* --- ringcast alone ------------------------------------------------------------------------------------------------------ */
+
+const alone = { "socketio.path": "/socket.io/", "socketio.max_attachments": 2, event: rows.filter(({ nsp }) => nsp === "/" || nsp === undefined) };
+
+testBroker("max_attachments: so many, and one more closes, in either parser's packets", { config: alone }, async (broker) => {
+  const server = { port: broker.port, host: broker.host, path: "/socket.io/" };
+  const socket = await connected(server);
+  const bytes = Buffer.from([1]);
+  const list = (count) => JSON.stringify(["message", ...Array.from({ length: count }, (_, i) => placeholder(i))]);
+  socket.send(`452-${list(2)}`, bytes, bytes);
+  await socket.expect(`452-${list(2).replace("message", "message-back")}`, bytes, bytes);
+  socket.send(`453-${list(3)}`);
+  assert.deepEqual(await socket.closed(), []);
+  const packed = async (count) => {
+    const other = await bare(server);
+    // {type: 0, nsp: "/"}, then {type: 2, nsp: "/", data: ["message", <bytes>…]}
+    const text = (value) => Buffer.concat([Buffer.from([0xa0 | value.length]), Buffer.from(value)]);
+    const packet = (type, data) => Buffer.concat([Buffer.from([0x82 + (data ? 1 : 0)]), text("type"), Buffer.from([type]), text("nsp"), text("/"), ...(data ? [text("data"), data] : [])]);
+    other.send(packet(0));
+    assert.ok(Buffer.isBuffer(await other.next()), "it is answered in its own encoding");
+    await other.next(); // the greeting
+    other.send(packet(2, Buffer.concat([Buffer.from([0x91 + count]), text("message"), ...Array.from({ length: count }, () => Buffer.from([0xc4, 1, 7]))])));
+    return other;
+  };
+  const two = await packed(2);
+  assert.ok((await two.next()).includes(Buffer.from([0xc4, 1, 7, 0xc4, 1, 7])));
+  two.end();
+  assert.deepEqual(await (await packed(3)).closed(), []);
+});
+
+testBroker("handshakes of Engine.IO 3 are refused, and counted", { config: alone }, async (broker) => {
+  const server = { port: broker.port, host: broker.host, path: "/socket.io/" };
+  const count = async () => (await broker.metrics())("ringcast_engineio_revision_refused_total");
+  assert.equal(await count(), 0);
+  for (const query of ["EIO=3&transport=polling", "transport=polling", "EIO=3&transport=polling&b64=1&t=x", "EIO=5&transport=polling"]) {
+    const { status, body } = await ask(server, "GET", `${server.path}?${query}`);
+    assert.deepEqual([status, body], [400, '{"code":5,"message":"Unsupported protocol version"}'], query);
+  }
+  const { raw, response } = await askUpgrade(server, { EIO: "3", transport: "websocket" });
+  assert.deepEqual([response.status, response.body], [400, "Unsupported protocol version"]);
+  raw.end();
+  assert.equal(await count(), 5);
+  await ask(server, "GET", `${server.path}?EIO=4&transport=x`); // refused for another reason
+  (await openSocket(server)).end();
+  assert.equal(await count(), 5);
+});

@@ -143,6 +143,102 @@ testRedis("an emitter's calls reach one client, a room, everybody and namespaces
   });
 });
 
+testRedis("every other call of an emitter: rooms, exceptions and flags together, sockets that join, leave and are sent away, events between servers", {
+  brokers: 2, workers: 2, config: { ...CONFIG, event: [...CONFIG.event, { on: "tell", nsp: "/admin", from: "server", emit: [{ to: "{args.0}", event: "told", args: ["{args.1..}"] }] }] },
+}, async ({ brokers, redis }) => {
+  await both(redis, brokers[0], async (node, connect) => {
+    const publisher = createClient({ url: redis.url });
+    await publisher.connect();
+    const emitter = new Emitter(publisher);
+    const admins = emitter.of("admin"); // the slash is the emitter's
+    await until("requests are heard", async () => (await subscribers(redis, "socket.io-request#/#")) === 3 && (await subscribers(redis, "socket.io-request#/admin#")) === 3);
+    const [a, b, c] = await Promise.all([brokers[0], brokers[1], node].map(({ port }) => connect(port)));
+    const [adminA, adminB] = await Promise.all(brokers.map(({ port }) => connect(port, "/admin")));
+    const sockets = [a, b, c];
+    for (const socket of [a, c]) await socket.joined("red");
+    await b.joined("blue");
+    await adminA.joined("red");
+    const expect = async (list, ...event) => {
+      for (const socket of list) assert.deepEqual(await socket.next(`${event[0]}`), event);
+    };
+    const members = (operator, wanted) => until(`${wanted.length} sockets`, async () => JSON.stringify(ids(await operator.fetchSockets())) === JSON.stringify(ids(wanted)), { every: 20 });
+
+    emitter.in(["red", "blue"]).except(c.id).emit("arrays", 1, [Buffer.from([1])]);
+    await expect([a, b], "arrays", 1, [Buffer.from([1])]);
+    emitter.to("red").to("blue").volatile.emit("volatile", 2);
+    await expect(sockets, "volatile", 2);
+    emitter.compress(false).except(["red"]).emit("compress", "x".repeat(5000));
+    await expect([b], "compress", "x".repeat(5000));
+    emitter.volatile.to(a.id).emit("all flags", null, new Date(0));
+    await expect([a], "all flags", null, "1970-01-01T00:00:00.000Z");
+    admins.in("red").volatile.compress(true).emit("admins", { é: [] });
+    await expect([adminA], "admins", { é: [] });
+    assert.throws(() => emitter.emit("disconnect"), /reserved/);
+
+    emitter.in("red").socketsJoin(["one", "two"]);
+    emitter.to(b.id).except("red").socketsJoin("one");
+    await members(node.io.in("one"), [a, b, c]);
+    await until("both instances hear it", async () => (await subscribers(redis, "socket.io#/#one#")) === 2);
+    emitter.to("one").emit("joined", 3);
+    await expect(sockets, "joined", 3);
+    emitter.in("two").except(a.id).socketsLeave("one");
+    await members(node.io.in("one"), [a, b]);
+    emitter.socketsJoin("everybody");
+    await members(node.io.in("everybody"), sockets);
+    emitter.socketsLeave(["everybody", "two"]);
+    await members(node.io.in("everybody"), []);
+    admins.socketsJoin("everybody");
+    await members(node.io.of("/admin").in("everybody"), [adminA, adminB]);
+    for (const socket of [adminA, adminB]) await socket.joined("everybody"); // it is there; answered when it is heard by the other instance
+    admins.serverSideEmit("tell", "everybody", 4, { deep: [null] });
+    for (const socket of [adminA, adminB]) await expect([socket, socket], "told", 4, { deep: [null] }); // once of each instance: both have the row
+    await quiet(node, sockets);
+
+    const reasons = new Map();
+    for (const socket of [...sockets, adminA, adminB]) socket.on("disconnect", (reason) => reasons.set(socket, reason));
+    admins.in("red").disconnectSockets();
+    await until("one admin is away", () => reasons.size === 1 && reasons.has(adminA));
+    emitter.except("blue").disconnectSockets(true);
+    await until("two more are", () => reasons.size === 3 && reasons.has(a) && reasons.has(c));
+    await members(node.io, [b]);
+    emitter.disconnectSockets();
+    await until("all are", () => reasons.size === 4);
+    assert.deepEqual([...new Set(reasons.values())], ["io server disconnect"]);
+    assert.deepEqual(adminB.got, []);
+    publisher.destroy();
+  });
+});
+
+testRedis("servers with another key, which answer each on the asker's own channel", {
+  brokers: 2, workers: 2, config: { ...CONFIG, "socketio.adapter_key": "my*app", event: [...CONFIG.event, { on: "who", ack: ["{count:{args.0}}", "{members:{args.0}}"] }, { on: "tell", from: "server", ack: ["{args.0}"] }] },
+}, async ({ brokers, redis }) => {
+  await both(redis, brokers[0], async (node, connect) => {
+    node.io.on("tell", (value, done) => done(value));
+    await until("requests are heard", async () => (await subscribers(redis, "my*app-request#/#")) === 3);
+    const sockets = await Promise.all([...brokers, node].map(({ port }) => connect(port)));
+    for (const socket of sockets) await socket.joined("red");
+    const [a, b, far] = sockets;
+    for (const [from, n] of [[a, 1], [far, 2]]) {
+      from.emit("say", "red", n);
+      for (const socket of sockets) assert.deepEqual(await socket.next(), ["said", n]);
+    }
+    node.io.to(b.id).emit("to one", 3);
+    assert.deepEqual(await b.next(), ["to one", 3]);
+    assert.deepEqual(ids(await node.io.in("red").fetchSockets()), ids(sockets));
+    assert.deepEqual(await within(4000, node.io.serverSideEmitWithAck("tell", 4), "the answers of both"), [4, 4]);
+    for (const socket of sockets) questioned(socket);
+    assert.deepEqual(answered(await node.io.to("red").timeout(4000).emitWithAck("question", 5)), ids(sockets).map((by) => ({ by, args: [5] })));
+    for (const socket of sockets) assert.deepEqual((await socket.next()).slice(0, 2), ["question", 5]);
+    // And the other way round: what an instance asks, the Node answers on its channel.
+    await until("the Node's client is counted", async () => {
+      const [count, members] = await within(5000, new Promise((done) => a.emit("who", "red", (...answer) => done(answer))), "who");
+      return count === 3 && JSON.stringify([...members].sort()) === JSON.stringify(ids(sockets));
+    }, { every: 20 });
+    await quiet(node, sockets);
+    assert.equal(await subscribers(redis, "socket.io-request#/#"), 0);
+  }, { key: "my*app", publishOnSpecificResponseChannel: true });
+});
+
 testRedis("rooms are subscribed in Redis while somebody is in them", { brokers: 1, config: CONFIG }, async ({ brokers: [broker], redis }) => {
   await both(redis, broker, async (node, connect) => {
     assert.equal(await subscribers(redis, "socket.io#/#red#"), 0);
@@ -461,8 +557,12 @@ testRedis("what is no broadcast is counted and ignored", { brokers: 1, config: C
     // Node's own server would die of these: it hears of rooms by a pattern, so it must not be there.
     await node.io.of("/").adapter.close();
     for (const bytes of wrong) await publisher.command("PUBLISH", name, Buffer.from(bytes, "latin1"));
-    await until("all are counted", async () => (await broker.metrics())("ringcast_redis_malformed_total") === before + wrong.length);
-    assert.deepEqual(a.got, []);
+    // Requests that do not say who is meant, or not as a list, mean nobody: a Node server ignores them, or fails at them.
+    const requests = ['{"type":4}', '{"type":4,"close":true,"sid":7}', '{"type":4,"opts":{"rooms":"blue"}}', '{"type":4,"opts":{"rooms":["blue"],"except":1}}', '{"type":2,"rooms":["red"]}', '{"type":3,"opts":null,"rooms":["red"]}', '{"type":5,"requestId":"r"}'];
+    for (const text of requests) await publisher.command("PUBLISH", "socket.io-request#/#", text);
+    await until("all are counted", async () => (await broker.metrics())("ringcast_redis_malformed_total") === before + wrong.length + requests.length);
+    await a.joined("red"); // what was asked of its connection before has been carried out
+    assert.deepEqual([a.connected, a.got], [true, []]);
     publisher.end();
   });
 });

@@ -37,7 +37,7 @@ const redis = await REDIS_TROUBLES[process.env.RECOVER_REDIS ?? "restart"]();
 const brokers = [];
 await overseen(brokers, [redis], async () => {
   brokers.push(...await startBrokers(3, redis.url, { workers: WORKERS, config: { namespace: [{ name: "log", history: HISTORY, slow_consumer: "skip" }], "redis.history_wait": "60s", "redis.outbox_max_age": "120s" } }));
-  const sums = await dropStorm(brokers, { prefix: "log", clients, channels, publishers, pauseMs: 2, seconds, awayMs, history: HISTORY, kill: killAllInTurn(brokers, WORKERS, redis, process.env.RECOVER_KILL), killEveryMs: 2000, seed: SEED });
+  const sums = await dropStorm(brokers, { prefix: "log", clients, channels, publishers, pauseMs: 2, seconds, awayMs, history: HISTORY, kill: killAllInTurn(brokers, WORKERS, redis, process.env.RECOVER_KILL), killEveryMs: 2000, seed: SEED, loses: redis.loses });
   console.log(`recover_cluster: RINGCAST_SEED=${SEED} ${JSON.stringify(sums)}`);
   assert.ok(sums.recovered > clients && sums.messages > 0);
   await until("nothing waits for Redis", async () => (await brokers[0].metrics())("ringcast_history_shared_waiting") === 0, { timeout: 60000 });

@@ -22,6 +22,8 @@
 #include "worker/backend/backend_io.h"
 #include "worker/ws/frame.h"
 
+#define READ_BYTES 65536u /* at once */
+
 static void rig_must(int rc, const struct rc_err *err)
 {
     if (rc != 0) {
@@ -416,7 +418,7 @@ void hub_rig_close(struct hub_rig *rig)
     (void)close(rig->vault_fd);
     (void)close(rig->io_fd);
     for (uint32_t i = 0; i <= rig->slots; i++) {
-        free(rig->peers[i].bytes);
+        free(rig->peers[i].block);
     }
     free(rig->peers);
     free(rig->shared);
@@ -534,7 +536,7 @@ void hub_rig_attach_to(struct hub_rig *rig, uint32_t client, uint32_t socket, in
 {
     struct hub_rig_peer *peer = &rig->peers[client];
     hub_rig_hang_up(rig, client);
-    *peer = (struct hub_rig_peer){.fd = fd, .bytes = peer->bytes, .capacity = peer->capacity};
+    *peer = (struct hub_rig_peer){.fd = fd, .bytes = peer->block, .block = peer->block, .capacity = peer->capacity};
     const int rc = rc_hub_attach(&rig->hub, client, socket);
     RC_ASSERT(rc == 0);
     rig->truth.sockets[socket].state = RC_SOCKET_CARRYING;
@@ -708,17 +710,31 @@ void hub_rig_drain(struct hub_rig *rig)
 
 /* --- far ends --- */
 
+/* For what is read at once, behind what is not taken yet. */
+static void peer_make_room(struct hub_rig_peer *peer)
+{
+    const size_t taken = peer->block == NULL ? 0 : (size_t)(peer->bytes - peer->block);
+    if (peer->block != NULL && peer->capacity - taken - peer->count >= READ_BYTES) {
+        return;
+    }
+    if (peer->count > 0) {
+        memmove(peer->block, peer->bytes, peer->count);
+    }
+    if (peer->capacity - peer->count < READ_BYTES) {
+        peer->capacity = (peer->capacity + READ_BYTES) * 2;
+        peer->block = realloc(peer->block, peer->capacity);
+        RC_ASSERT(peer->block != NULL);
+    }
+    peer->bytes = peer->block;
+}
+
 size_t hub_rig_read(struct hub_rig *rig, uint32_t client, size_t most)
 {
     struct hub_rig_peer *peer = &rig->peers[client];
     size_t total = 0;
     while (peer->fd >= 0 && !peer->ended && (most == 0 || total < most)) {
-        if (peer->capacity - peer->count < 65536) {
-            peer->capacity = (peer->capacity + 65536) * 2;
-            peer->bytes = realloc(peer->bytes, peer->capacity);
-            RC_ASSERT(peer->bytes != NULL);
-        }
-        const size_t want = most == 0 || most - total > 65536 ? 65536 : most - total;
+        peer_make_room(peer);
+        const size_t want = most == 0 || most - total > READ_BYTES ? READ_BYTES : most - total;
         const ssize_t got = recv(peer->fd, peer->bytes + peer->count, want, MSG_DONTWAIT);
         if (got <= 0) {
             peer->ended = got == 0 || (errno != EAGAIN && errno != EINTR);
@@ -754,15 +770,9 @@ bool hub_rig_frame(struct hub_rig *rig, uint32_t client, uint8_t *opcode, struct
     }
     *opcode = header.opcode;
     *payload = rc_span_of(peer->bytes + bytes, (size_t)header.payload_bytes);
-    /* Turned round, so that the frame stands behind what is left: payload stays valid until the next read. */
+    /* It stays where it is until the next read. */
     const size_t whole = (size_t)bytes + (size_t)header.payload_bytes;
-    uint8_t *copy = malloc(whole);
-    RC_ASSERT(copy != NULL);
-    memcpy(copy, peer->bytes, whole);
-    memmove(peer->bytes, peer->bytes + whole, peer->count - whole);
+    peer->bytes += whole;
     peer->count -= whole;
-    memcpy(peer->bytes + peer->count, copy, whole);
-    payload->bytes = peer->bytes + peer->count + bytes;
-    free(copy);
     return true;
 }

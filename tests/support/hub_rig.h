@@ -19,8 +19,9 @@
 
 struct hub_rig_peer {
     int fd;         /* owned: the far end; -1 = none */
-    uint8_t *bytes; /* owned: what was read and not taken by hub_rig_frame */
+    uint8_t *bytes; /* in `block`: what was read and not taken by hub_rig_frame */
     size_t count;
+    uint8_t *block; /* owned */
     size_t capacity;
     uint64_t total; /* bytes read since it was connected */
     bool ended;     /* end of file or reset was read */

@@ -332,6 +332,28 @@ static void backend_dispatch(struct rc_backends *backends, struct rc_backend *ba
     gauges_set(backends, backend);
 }
 
+static bool status_answers(enum rc_backend_call_kind kind, uint32_t status)
+{
+    /* What is asked: 200 and 204. What is told: any 2xx. Who is asked for leave says no by 4xx, too. */
+    static const struct {
+        bool told;
+        bool denies;
+    } kinds[RC_BACKEND_CALL_KINDS] = {
+        [RC_BACKEND_CONNECT] = {.denies = true},   [RC_BACKEND_DISCONNECT] = {.told = true},
+        [RC_BACKEND_SUBSCRIBE] = {.denies = true}, [RC_BACKEND_PUBLISH] = {.denies = true},
+        [RC_BACKEND_REFRESH] = {.denies = true},   [RC_BACKEND_WEBHOOK] = {.told = true},
+    };
+    if (kinds[kind].told) {
+        return status >= 200 && status < 300;
+    }
+    return status == 200 || status == 204 || (kinds[kind].denies && status >= 400 && status < 500);
+}
+
+bool rc_backend_answered(enum rc_backend_call_kind kind, const struct rc_backend_answer *answer)
+{
+    return answer->outcome == RC_BACKEND_ANSWERED && status_answers(kind, answer->status);
+}
+
 /* A call that was not made, or was: what it counts as. -1: no failure. */
 static int reason_of(const struct rc_calling *call)
 {
@@ -342,8 +364,9 @@ static int reason_of(const struct rc_calling *call)
                                   [RC_BACKEND_GARBAGE] = RC_BACKEND_REASON_GARBAGE,
                                   [RC_BACKEND_TOO_LARGE] = RC_BACKEND_REASON_TOO_LARGE,
                                   [RC_BACKEND_REFUSED] = RC_BACKEND_REASON_REFUSED};
-    return call->outcome == RC_BACKEND_ANSWERED && call->status >= 500 ? RC_BACKEND_REASON_STATUS
-                                                                       : reasons[call->outcome];
+    return call->outcome == RC_BACKEND_ANSWERED && !status_answers((enum rc_backend_call_kind)call->kind, call->status)
+               ? RC_BACKEND_REASON_STATUS
+               : reasons[call->outcome];
 }
 
 static void backend_log(struct rc_backend *backend, const struct rc_calling *call, bool failed)
@@ -352,11 +375,12 @@ static void backend_log(struct rc_backend *backend, const struct rc_calling *cal
     const char *kind = rc_backend_call_name((enum rc_backend_call_kind)call->kind);
     if (failed && !backend->failing) {
         rc_log_warn("backend_failed", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"", name, kind,
-                    call->id, call->status, call->outcome == RC_BACKEND_ANSWERED ? "it says so" : call->why);
+                    call->id, call->status,
+                    call->outcome == RC_BACKEND_ANSWERED ? "its status is no answer" : call->why);
     } else if (failed) {
         rc_log_limited(RC_LOG_WARN, 1, "backend_fails", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"",
                        name, kind, call->id, call->status,
-                       call->outcome == RC_BACKEND_ANSWERED ? "it says so" : call->why);
+                       call->outcome == RC_BACKEND_ANSWERED ? "its status is no answer" : call->why);
     } else if (backend->failing) {
         rc_log_info("backend_answers", "backend=\"%s\" call=\"%s\"", name, kind);
     }

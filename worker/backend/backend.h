@@ -31,6 +31,10 @@ void rc_backend_next_id(struct rc_backends *backends, char id[RC_BACKEND_ID_MAX]
 int rc_backend_call(struct rc_backends *backends, uint32_t backend, const struct rc_backend_request *request,
                     struct rc_backend_waiter waiter);
 
+/* Was such a call answered, by a status that answers it? Else it has failed, however well something came: that is counted and logged, and
+ * the breaker and /health/database hear of it. */
+bool rc_backend_answered(enum rc_backend_call_kind kind, const struct rc_backend_answer *answer);
+
 /* An answer 200 that is no reply to what was asked (rc_backend_..._reply_read): counted, and logged once a second. */
 void rc_backend_reply_refused(struct rc_backends *backends, uint32_t backend, enum rc_backend_call_kind kind,
                               const char *id, const char *why);

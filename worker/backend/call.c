@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/records/args.h"
 #include "common/records/channel_name.h"
 #include "worker/backend/pool.h"
 #include "worker/http/parse.h"
@@ -110,6 +111,22 @@ void rc_backend_frame_base64(struct rc_backend_frame *frame, const char *name, c
         frame_put_base64(frame, bytes[i]);
     }
     frame_put(frame, "]", 1);
+}
+
+void rc_backend_frame_args(struct rc_backend_frame *frame, struct rc_span args)
+{
+    struct rc_span attachments[RC_ARGS_ATTACHMENTS_MAX];
+    struct rc_args_view its;
+    uint32_t count = 0;
+    size_t offset = 0;
+    uint32_t index = 0;
+    const int read = rc_args_read(args, &its);
+    RC_ASSERT(read == 0);
+    while (count < RC_ARGS_ATTACHMENTS_MAX && rc_args_next(&its, &index, &offset, &attachments[count])) {
+        count++;
+    }
+    rc_backend_frame_json(frame, "args", its.json);
+    rc_backend_frame_base64(frame, "attachments", attachments, count);
 }
 
 void rc_backend_frame_list_begin(struct rc_backend_frame *frame, const char *name)

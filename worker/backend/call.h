@@ -41,6 +41,8 @@ void rc_backend_frame_json(struct rc_backend_frame *frame, const char *name, str
 void rc_backend_frame_bool(struct rc_backend_frame *frame, const char *name, bool value);
 void rc_backend_frame_base64(struct rc_backend_frame *frame, const char *name, const struct rc_span *bytes,
                              uint32_t count);
+/* "args", and the "attachments" of which they have placeholders: an event's arguments (common/records/args.h), as this process wrote them. */
+void rc_backend_frame_args(struct rc_backend_frame *frame, struct rc_span args);
 /* An array of texts, one after the other. */
 void rc_backend_frame_list_begin(struct rc_backend_frame *frame, const char *name);
 void rc_backend_frame_list_text(struct rc_backend_frame *frame, struct rc_span text);

@@ -95,6 +95,27 @@ static void on_decided(void *context, uint64_t token, const struct rc_backend_an
     clients->answered(clients, decision->client);
 }
 
+/* All of the message that those hear who get it: what is not told cannot be judged. */
+static void frame_message(struct rc_backend_frame *frame, const struct rc_operation *operation)
+{
+    if (operation->event.count > 0) {
+        rc_backend_frame_text(frame, "event", operation->event);
+    }
+    if (operation->key.count > 0) {
+        rc_backend_frame_text(frame, "key", operation->key);
+    }
+    if (operation->retain) {
+        rc_backend_frame_bool(frame, "retain", true);
+    }
+    if (operation->data_kind == RC_DATA_ARGS) {
+        rc_backend_frame_args(frame, operation->data);
+    } else if (operation->data_kind == RC_DATA_JSON) {
+        rc_backend_frame_json(frame, "data", operation->data);
+    } else {
+        rc_backend_frame_base64(frame, "attachments", &operation->data, 1);
+    }
+}
+
 /* Asks. -ENOMEM, or an error of rc_backend_call. */
 static int decision_ask(struct rc_clients *clients, struct rc_decision *decision, uint32_t backend,
                         const struct rc_operation *operation)
@@ -109,10 +130,8 @@ static int decision_ask(struct rc_clients *clients, struct rc_decision *decision
                                              .client = rc_client_set(clients, decision->client)};
     rc_backend_frame_begin(&frame, clients->backends, decision->kind, &caller);
     rc_backend_frame_text(&frame, "channel", operation->channel);
-    if (decision->kind == RC_BACKEND_PUBLISH && operation->data_kind == RC_DATA_JSON) {
-        rc_backend_frame_json(&frame, "data", operation->data);
-    } else if (decision->kind == RC_BACKEND_PUBLISH) {
-        rc_backend_frame_base64(&frame, "attachments", &operation->data, 1);
+    if (decision->kind == RC_BACKEND_PUBLISH) {
+        frame_message(&frame, operation);
     } else if (caller.user.count > 0) { /* what one of a user's clients may, all may */
         const struct rc_span parts[] = {rc_client_user(clients, decision->client), operation->channel};
         frame.request.shared = true;

@@ -8,7 +8,6 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/metrics/event_rows.h"
-#include "common/records/args.h"
 #include "common/records/emit.h"
 #include "common/text/decimal.h"
 #include "worker/backend/backend_io.h"
@@ -338,7 +337,7 @@ static void on_answered(void *context, uint64_t token, const struct rc_backend_a
     }
     if (!asked_is_there(asked)) {
         asked_end(asked);
-    } else if (answer->outcome != RC_BACKEND_ANSWERED || (answer->status != 200 && answer->status != 204)) {
+    } else if (!rc_backend_answered((enum rc_backend_call_kind)asked->its->kind, answer)) {
         asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
     } else if (answer->status == 200 && asked_keep_reply(asked, answer->body)) {
         asked->engines->asked_waiting += asked->lost ? 0 : 1;
@@ -549,23 +548,6 @@ static void frame_begin(struct rc_backend_frame *frame, const struct rc_asked *a
     }
 }
 
-/* Arguments, as rc_args has them. */
-static void frame_args(struct rc_backend_frame *frame, struct rc_span args)
-{
-    struct rc_span attachments[RC_CONFIG_ATTACHMENTS_MAX];
-    struct rc_args_view its;
-    uint32_t count = 0;
-    size_t offset = 0;
-    uint32_t index = 0;
-    const int read = rc_args_read(args, &its);
-    RC_ASSERT(read == 0); /* we wrote it */
-    while (count < RC_CONFIG_ATTACHMENTS_MAX && rc_args_next(&its, &index, &offset, &attachments[count])) {
-        count++;
-    }
-    rc_backend_frame_json(frame, "args", its.json);
-    rc_backend_frame_base64(frame, "attachments", attachments, count);
-}
-
 /* All that a successor needs is there. */
 static void asked_begin(struct rc_asked *asked)
 {
@@ -743,7 +725,7 @@ static void asked_ack(struct rc_engines *engines, uint32_t client, struct rc_spa
     frame_begin(&frame, asked, RC_BACKEND_ACK);
     rc_backend_frame_text(&frame, "token", token);
     if (args.count > 0) {
-        frame_args(&frame, args);
+        rc_backend_frame_args(&frame, args);
     } else {
         rc_backend_frame_bool(&frame, "timeout", true);
     }
@@ -794,7 +776,7 @@ void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span 
     }
     frame_begin(&frame, asked, RC_BACKEND_EVENT);
     rc_backend_frame_text(&frame, "event", operation->event);
-    frame_args(&frame, args);
+    rc_backend_frame_args(&frame, args);
     rc_backend_frame_bool(&frame, "ack", asked->its->id_bytes > 0);
     if (!asked_call(asked, &frame)) {
         return;

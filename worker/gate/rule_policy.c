@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/check.h"
+#include "common/config/backend.h"
 #include "common/config/policies.h"
 #include "common/config/pusher.h"
 #include "common/records/channel_name.h"
@@ -62,10 +63,22 @@ static const struct rc_config_namespace *namespace_of(const struct rc_config *co
     return rc_config_namespace_of(config, (const char *)room.bytes, room.count);
 }
 
-/* Whose it is: what is kept is said, too. */
+/* What is kept is said, too. */
+static bool room_said(enum rc_event_operation_type type)
+{
+    return type == RC_RULE_EMIT || type == RC_RULE_RETAIN;
+}
+
+/* Does a backend decide who does this? It is asked about what native clients do; a row whose room is the client's word leads round that. */
+static bool room_decided(const struct rc_config *config, enum rc_event_operation_type type)
+{
+    return type != RC_RULE_LEAVE &&
+           rc_backend_of_call(config, room_said(type) ? RC_BACKEND_PUBLISH : RC_BACKEND_SUBSCRIBE) >= 0;
+}
+
 static enum rc_who room_who(const struct rc_config_namespace *namespace, enum rc_event_operation_type type)
 {
-    return type == RC_RULE_EMIT || type == RC_RULE_RETAIN ? namespace->publish : namespace->subscribe;
+    return room_said(type) ? namespace->publish : namespace->subscribe;
 }
 
 bool rc_rule_asks_member(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type)
@@ -94,6 +107,9 @@ int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_ask
                    ? 0
                    : rc_rule_refuse(values, RC_CODE_FORBIDDEN, "you may not send direct messages");
     }
+    if (room_decided(values->config, type)) {
+        return rc_rule_refuse(values, RC_CODE_FORBIDDEN, "a backend decides who may, and this row does not ask it");
+    }
     const struct rc_config_namespace *const namespace = namespace_of(values->config, asked->room);
     const enum rc_who who = room_who(namespace, type);
     if (type != RC_RULE_LEAVE && !rc_permission_allows(who, asked->user, asked->room, asked->member)) {
@@ -108,6 +124,9 @@ int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_ask
 enum rc_who rc_rule_sees_who(const struct rc_config *config, struct rc_span room, enum rc_event_question_kind kind)
 {
     const struct rc_config_namespace *const namespace = namespace_of(config, room);
+    if (kind == RC_QUESTION_RETAINED && rc_backend_of_call(config, RC_BACKEND_SUBSCRIBE) >= 0) {
+        return RC_WHO_MEMBER; /* whom it has let in */
+    }
     return kind == RC_QUESTION_RETAINED ? namespace->subscribe : namespace->presence_who;
 }
 

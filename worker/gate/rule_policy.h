@@ -43,8 +43,8 @@ int rc_rule_set(struct rc_rule_values *values, struct rc_span members, uint8_t o
 
 /* Does it matter whether the client is in the room that it would JOIN, LEAVE, EMIT to or RETAIN a value of? */
 bool rc_rule_asks_member(const struct rc_config *config, struct rc_span room, enum rc_event_operation_type type);
-/* May the client have this done in it? To a socket's own room by permissions.direct, and nobody joins that or keeps a value for it; else as its
- * namespace says. */
+/* May the client have this done in it? To a socket's own room by permissions.direct, and nobody joins that or keeps a value for it; nothing that
+ * a backend decides on (its `calls` subscribe, publish); else as its namespace says. */
 int rc_rule_permits(struct rc_rule_values *values, const struct rc_rule_room_asked *asked,
                     enum rc_event_operation_type type);
 /* May it see who is there, or the room's retained value? Nobody sees a socket's own room. */

@@ -97,7 +97,7 @@ void rc_io_arrive(struct rc_io *io)
         if (known && count == waiting) {
             io->arrivals_left &= ~(1u << i); /* whoever comes from now on makes the poll say so */
         } else if (io->slots_free_count == 0) {
-            rc_metric_add(io->metrics, RC_METRIC_ACCEPT_ERRORS, 1);
+            rc_metric_add(io->metrics, RC_METRIC_ACCEPT_WAITS, 1);
             rc_log_limited(
                 RC_LOG_WARN, 1, "accepts_wait",
                 "listener=%u waiting=%u reason=\"every place of this worker is taken\" remedy=\"they are accepted when "

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/config/policies.h"
 #include "common/records/socket_id.h"
 #include "common/shm/history.h"
 #include "worker/pusher/sign.h"
@@ -105,6 +106,15 @@ static bool subscribe_user(struct rc_pushers *pushers, uint32_t client, struct r
     return true;
 }
 
+/* Does a row of [[event]], or a backend, let clients in? A "plain" public channel is everybody's room of that name. */
+static bool is_guarded(const struct rc_pushers *pushers, const struct rc_config_pusher_app *app, struct rc_span name,
+                       uint32_t kind)
+{
+    return app->channels == RC_PUSHER_CHANNELS_PLAIN && (kind & RC_PUSHER_PRIVATE) == 0 &&
+           rc_config_namespace_of(pushers->clients->config, (const char *)name.bytes, name.count)->subscribe ==
+               RC_WHO_RULES;
+}
+
 static bool subscribe_channel(struct rc_pushers *pushers, uint32_t client, struct rc_span name, uint32_t kind)
 {
     struct rc_clients *clients = pushers->clients;
@@ -159,6 +169,9 @@ bool rc_pusher_subscribe(struct rc_pushers *pushers, uint32_t client, const stru
     if (app->channels == RC_PUSHER_CHANNELS_PLAIN && rc_client_channel_reserved(pushers->clients, name) &&
         !(kind & RC_PUSHER_PRIVATE)) {
         return subscription_refuse(pushers, client, name, RC_CODE_FORBIDDEN, "a socket's own room");
+    }
+    if (is_guarded(pushers, app, name, kind)) {
+        return subscription_refuse(pushers, client, name, RC_CODE_FORBIDDEN, "[[event]] tables say who comes in here");
     }
     if (name.count == 0 || name.count > pushers->clients->config->limits.max_channel_name) {
         return subscription_refuse(pushers, client, channel, RC_CODE_BAD_REQUEST, "the channel's name is too long");

@@ -143,7 +143,7 @@ static void webhook_answered(void *context, uint64_t token, const struct rc_back
 {
     struct rc_webhook_queue *queue = context;
     const struct rc_webhooks *webhooks = queue->all;
-    const bool good = answer->outcome == RC_BACKEND_ANSWERED && answer->status >= 200 && answer->status < 300;
+    const bool good = rc_backend_answered(RC_BACKEND_WEBHOOK, answer);
     const uint32_t sent = queue->sent;
     if (token != queue->serial) {
         return;

@@ -4,24 +4,20 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#define FOUND_ALIGNMENT 64u
+
 static const char *const pool_names[RC_TRUTH_POOL_COUNT] = {
 #define POOL(name, type) [RC_TRUTH_POOL_##name] = #name,
     RC_TRUTH_POOLS(POOL)
 #undef POOL
 };
 
-/* Zeroed pages that cost nothing where nothing is found. */
-static void *found_pages(uint64_t bytes)
+/* An array of so many bytes in the memory of all of them, which does not exist yet (NULL) while it is being measured. */
+static void *found_part(struct rc_truth_found *found, uint8_t *memory, uint64_t bytes)
 {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-static void found_give(void *memory, uint64_t bytes)
-{
-    if (memory != NULL) {
-        (void)munmap(memory, bytes);
-    }
+    void *part = memory != NULL ? memory + found->memory_bytes : NULL;
+    found->memory_bytes += (bytes + FOUND_ALIGNMENT - 1) & ~(uint64_t)(FOUND_ALIGNMENT - 1);
+    return part;
 }
 
 static uint64_t bits_bytes(uint32_t count)
@@ -29,32 +25,36 @@ static uint64_t bits_bytes(uint32_t count)
     return (uint64_t)count / 8 + 1;
 }
 
-static uint64_t groups_bytes(const struct rc_truth_found *found)
+static void found_lay_out(struct rc_truth_found *found, uint8_t *memory)
 {
-    return found->highs[RC_TRUTH_POOL_groups] * sizeof(*found->groups);
-}
-
-static uint64_t pending_bytes(const struct rc_truth_found *found)
-{
-    return found->highs[RC_TRUTH_POOL_clients] * sizeof(*found->pending);
+    const uint32_t *highs = found->highs;
+    found->memory_bytes = 0;
+    for (uint32_t i = 0; i < RC_TRUTH_POOL_COUNT; i++) {
+        found->used[i] = found_part(found, memory, bits_bytes(highs[i]));
+    }
+    found->groups = found_part(found, memory, highs[RC_TRUTH_POOL_groups] * sizeof(*found->groups));
+    found->pending = found_part(found, memory, highs[RC_TRUTH_POOL_clients] * sizeof(*found->pending));
+    found->places = found_part(found, memory, bits_bytes(highs[RC_TRUTH_POOL_subscriptions]));
+    found->named = found_part(found, memory, bits_bytes(highs[RC_TRUTH_POOL_replays]));
 }
 
 int rc_truth_found_open(struct rc_truth_found *found, const struct rc_truth *truth, struct rc_err *err)
 {
     *found = (struct rc_truth_found){.truth = truth, .err = err};
-    bool there = true;
     for (uint32_t i = 0; i < RC_TRUTH_POOL_COUNT; i++) {
         found->highs[i] = truth->layout->pools[i].high;
-        found->used[i] = found_pages(bits_bytes(found->highs[i]));
-        there = there && found->used[i] != NULL;
     }
-    found->groups = found_pages(groups_bytes(found));
-    found->pending = found_pages(pending_bytes(found));
-    found->places = found_pages(bits_bytes(found->highs[RC_TRUTH_POOL_subscriptions]));
-    found->named = found_pages(bits_bytes(found->highs[RC_TRUTH_POOL_replays]));
-    there = there && found->named != NULL && found->groups != NULL && found->pending != NULL && found->places != NULL;
-    const int rc = there ? rc_heap_open(&found->heap, truth->heap.base, truth->heap.bytes, truth->heap.sizes, err)
-                         : rc_err_set(err, -ENOMEM, "no memory to look at the connections of a worker");
+    found_lay_out(found, NULL);
+    /* Zeroed pages that cost nothing where nothing is found. */
+    void *memory =
+        mmap(NULL, found->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        *found = (struct rc_truth_found){0};
+        return rc_err_set(err, -ENOMEM, "no memory to look at the connections of a worker");
+    }
+    found->memory = memory;
+    found_lay_out(found, memory);
+    const int rc = rc_heap_open(&found->heap, truth->heap.base, truth->heap.bytes, truth->heap.sizes, err);
     if (rc < 0) {
         rc_truth_found_close(found);
     }
@@ -63,13 +63,9 @@ int rc_truth_found_open(struct rc_truth_found *found, const struct rc_truth *tru
 
 void rc_truth_found_close(struct rc_truth_found *found)
 {
-    for (uint32_t i = 0; i < RC_TRUTH_POOL_COUNT; i++) {
-        found_give(found->used[i], bits_bytes(found->highs[i]));
+    if (found->memory != NULL) {
+        (void)munmap(found->memory, found->memory_bytes);
     }
-    found_give(found->groups, groups_bytes(found));
-    found_give(found->pending, pending_bytes(found));
-    found_give(found->places, bits_bytes(found->highs[RC_TRUTH_POOL_subscriptions]));
-    found_give(found->named, bits_bytes(found->highs[RC_TRUTH_POOL_replays]));
     rc_heap_close(&found->heap);
     *found = (struct rc_truth_found){0};
 }

@@ -34,17 +34,19 @@ struct rc_truth_group_found {
 };
 
 struct rc_truth_found {
-    const struct rc_truth *truth;       /* borrowed */
-    struct rc_err *err;                 /* borrowed */
-    uint8_t *used[RC_TRUTH_POOL_COUNT]; /* owned: a bit per object below `high` */
+    const struct rc_truth *truth; /* borrowed */
+    struct rc_err *err;           /* borrowed */
+    uint8_t *memory;              /* owned: of the arrays below, one behind the other */
+    uint64_t memory_bytes;
+    uint8_t *used[RC_TRUTH_POOL_COUNT]; /* a bit per object below `high` */
     uint32_t counts[RC_TRUTH_POOL_COUNT];
     uint32_t highs[RC_TRUTH_POOL_COUNT]; /* when it was looked at */
     struct rc_heap heap;                 /* of the same blocks: those that were found are taken */
     uint64_t bytes[RC_TRUTH_BYTES_KINDS];
-    struct rc_truth_group_found *groups; /* owned: by group */
-    uint32_t *pending;                   /* owned: by client: requests that wait */
-    uint8_t *places;                     /* owned: a bit per place in a member vector */
-    uint8_t *named;                      /* owned: a bit per replay that another one of its client is before */
+    struct rc_truth_group_found *groups; /* by group */
+    uint32_t *pending;                   /* by client: requests that wait */
+    uint8_t *places;                     /* a bit per place in a member vector */
+    uint8_t *named;                      /* a bit per replay that another one of its client is before */
     uint32_t everybody;                  /* channel "*" */
     uint32_t clients_high;               /* the highest that is in use */
 };

@@ -124,7 +124,8 @@ class Connection extends EventEmitter {
   }
 
   onFrame(name, value) {
-    if (name === "TEXT" || name === "BINARY") this.onData(value);
+    // A message with nothing in it is none to parsers, as engine.io has it; to socket.io's an empty text would be a CONNECT.
+    if (name === "TEXT" || name === "BINARY") this.onData(value === "" ? undefined : value);
     else if (name === "CLOSED") this.onClosed(value);
     else if (name === "UPGRADED") this.onUpgraded(value);
     else if (name === "WRITABLE") this.onWritable(value === 1);
@@ -173,6 +174,7 @@ class Connection extends EventEmitter {
   write(data, options = {}, callback) {
     if (typeof options === "function") [options, callback] = [{}, options];
     if (this.readyState !== "open") return this;
+    data ||= "";
     const more = this.server.hasMore(data);
     if (this.isSilent(more)) return this;
     this.emit("packetCreate", { type: "message", data, options });

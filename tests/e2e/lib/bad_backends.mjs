@@ -30,8 +30,8 @@ export const BAD = {
   "1 GB in chunks": { code: 503, reason: "size", answer: (socket) => (socket.write(head("200 OK", "Transfer-Encoding: chunked")), pour(socket, 1 << 30, Buffer.concat([Buffer.from("100000\r\n"), MIB, Buffer.from("\r\n")]))) },
   "1 GB without an end": { code: 503, reason: "size", answer: (socket) => (socket.write(head("200 OK", "Connection: close")), pour(socket, 1 << 30)) },
   "1 GB of headers": { code: 503, reason: "size", answer: (socket) => (socket.write("HTTP/1.1 200 OK\r\n"), pour(socket, 1 << 30, Buffer.from(`x-header: ${"y".repeat(1000)}\r\n`.repeat(1000)))) },
-  redirects: { code: 503, answer: (socket, backend) => socket.write(head("302 Found", `Location: http://127.0.0.1:${backend.port}/again/${backend.asked}`, "Content-Length: 0")) },
-  "a clock that is wrong": { code: 503, answer: (socket) => socket.write(head("401 Unauthorized", "Content-Length: 0")) },
+  redirects: { code: 503, reason: "status", answer: (socket, backend) => socket.write(head("302 Found", `Location: http://127.0.0.1:${backend.port}/again/${backend.asked}`, "Content-Length: 0")) },
+  "a clock that is wrong": { code: 503, reason: "status", answer: (socket) => socket.write(head("401 Unauthorized", "Content-Length: 0")) },
 };
 
 /* A backend that answers as `backend.how` says. `asked` counts requests. */

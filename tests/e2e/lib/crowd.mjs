@@ -151,7 +151,11 @@ export class Crowd {
       const stream = listener.stream();
       const { frames, whole: bytes } = framesOf(stream);
       const same = Buffer.compare(stream.subarray(0, bytes), reference.subarray(0, bytes)) === 0;
-      assert.ok(same || frames.some(({ payload }) => this.mayGap && payload.includes('"gap"')) || stream[bytes - 4] === (0x80 | OP.CLOSE), `the stream of one that was closed is right as far as it goes: ${frames.slice(-2).map(({ first, payload }) => `${first} ${payload.subarray(0, 200)}`)}`);
+      const fault = () => {
+        const at = stream.findIndex((byte, i) => byte !== reference[i]);
+        return `from byte ${at} of ${bytes} on it is ${stream.subarray(at - 100, at + 200).toString("latin1")}, and not ${reference.subarray(at - 100, at + 200).toString("latin1")}; its end: ${frames.slice(-2).map(({ first, payload }) => `${first} ${payload.subarray(0, 200)}`)}`;
+      };
+      assert.ok(same || frames.some(({ payload }) => this.mayGap && payload.includes('"gap"')) || stream[bytes - 4] === (0x80 | OP.CLOSE), same || `the stream of one that was closed is right as far as it goes: ${fault()}`);
     }
     return this.listeners.filter(({ ended }) => ended).length;
   }

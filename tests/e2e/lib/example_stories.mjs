@@ -257,3 +257,38 @@ export const STORIES = {
     for (const client of [ann, bob]) await run.heard(client, 1);
   } },
 };
+
+/* The same of an application that is NestJS's (nest_gateway.mjs). */
+export const NEST = { flag: "-r", async tell(run) {
+  await run.come("mallory", { nsp: "/shop" });
+  const shop = (who, member) => ({ nsp: "/shop", query: { who, key: "a key" }, auth: { member } });
+  const ann = await run.come("ann", shop("ann", true));
+  await run.heard(ann, 1);
+  const bob = await run.come("bob", shop("bob", true));
+  const eve = await run.come("eve", shop("eve", false));
+  for (const [client, count] of [[ann, 2], [bob, 2], [eve, 1]]) await run.heard(client, count);
+  for (const client of [ann, bob]) {
+    client.socket.emit("watch", "a chair");
+    await run.heard(client, 1);
+  }
+  await run.asks(ann, "bid", { item: "a chair", amount: 10 });
+  await run.heard(bob, 1);
+  bob.socket.emit("bid", { item: "a chair", amount: 7 });
+  await run.heard(bob, 1);
+  eve.socket.emit("bid", { item: "a chair", amount: 12 });
+  await run.heard(eve, 1);
+  await run.asks(eve, "double", "21");
+  eve.socket.emit("double", "many");
+  await run.heard(eve, 1);
+  await run.asks(eve, "everybody");
+  eve.socket.emit("bytes", Buffer.from([0, 1, 255]));
+  await run.heard(eve, 1);
+  ann.socket.emit("broken");
+  await run.heard(ann, 1);
+  const dan = await run.come("dan", { nsp: "/help" });
+  await run.asks(dan, "ask", "not");
+  dan.socket.emit("ask", "");
+  await run.heard(dan, 1);
+  bob.socket.disconnect();
+  for (const client of [ann, eve]) await run.heard(client, 1);
+} };

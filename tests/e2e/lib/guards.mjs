@@ -47,7 +47,7 @@ export const GUARDS = [
   replaced("policy member", "    case RC_WHO_MEMBER:\n        return member;", "    case RC_WHO_MEMBER:\n        return member || true;"),
   replaced("guarded rooms are subscribed by rows", "space->subscribe = RC_WHO_RULES;", "space->subscribe = RC_WHO_ANYONE;"),
   replaced("nobody publishes where rows let in", "who_resolve(&space->publish, rules ? RC_WHO_NONE : writer);", "who_resolve(&space->publish, writer);"),
-  replaced("members see who is where rows let in", "who_resolve(&space->presence_who, rules ? RC_WHO_MEMBER : space->subscribe);", "who_resolve(&space->presence_who, RC_WHO_ANYONE);"),
+  replaced("members see who is where rows let in", "who_resolve(&space->presence_who, rules || decided ? RC_WHO_MEMBER : space->subscribe);", "who_resolve(&space->presence_who, RC_WHO_ANYONE);"),
   // Operations.
   opened("request_permitted", "true"),
   opened("request_may_retain", "true"),
@@ -124,6 +124,16 @@ export const GUARDS = [
     replaced("headers of proxies are proxies'", "if (judge->row->kind == RC_IDENTITY_PROXY && !rc_credentials_proxied(question->request)) {", "if (false) {"),
     replaced("requests of proxies are proxies'", "exchange->proxied = rc_cidr_list_contains(&clients->trusted, &peer);", "exchange->proxied = true;"),
   ].map((guard) => ({ ...guard, test: "identity", named: "nobody else's header" })),
+  // Where a backend decides.
+  ...[
+    replaced("a backend decides", "const bool decidable = author == RC_AUTHOR_CLIENT &&", "const bool decidable = false && author == RC_AUTHOR_CLIENT &&"),
+    replaced("who may not subscribe reads no history", "who_resolve(&space->history_who, rules || decided ?", "who_resolve(&space->history_who, rules ?"),
+    replaced("nor sees who is there", "who_resolve(&space->presence_who, rules || decided ?", "who_resolve(&space->presence_who, rules ?"),
+    opened("room_decided", "false"),
+    replaced("nor what is kept there", "if (kind == RC_QUESTION_RETAINED && rc_backend_of_call(", "if (false && rc_backend_of_call("),
+  ].map((guard) => ({ ...guard, test: "hook", named: "where a backend decides who subscribes" })),
+  { ...replaced("whom a backend denies is refused", 'judge_refuse(judge, "the backend says no");', ""), test: "hook_clients", named: "connect: the backend has a say" },
+  { ...opened("is_guarded", "false"), test: "pusher", named: "a room that rows guard" },
   { ...opened("rc_origin_allowed", "true"), test: "http", named: "pages of other origins" },
 ];
 

@@ -1,6 +1,8 @@
 // The Node servers that ringcast is compared with, in a process of its own (see socketio.mjs): engine.io with an echo, or socket.io with
-// what [[event]] rows say (docs/socketio.md), carried out the way an application would write it.
+// what [[event]] rows say (docs/socketio.md), carried out the way an application would write it. With `link`, { folder, secret }, its clients
+// are ringcast's.
 import { createServer } from "node:http";
+import { createRequire } from "node:module";
 import { Server as EngineServer } from "engine.io";
 import { Server } from "socket.io";
 import parser from "socket.io-msgpack-parser";
@@ -85,13 +87,29 @@ const http = createServer((request, response) => {
 });
 http.keepAliveTimeout = 60000; // the five seconds of old are no part of the protocol, and race with clients
 
+/* The server is its engine's, or ringcast's. */
+function serverOf(more) {
+  if (!options.link) return new Server(http, { ...settings, path: options.path, ...more });
+  const io = new Server({ ...settings, path: options.path, ...more });
+  createRequire(`${options.link.folder}/`)("ringcast-socket.io").attach(io, http, { secret: options.link.secret });
+  return io;
+}
+
+/* The engine alone: what a linked one has of Socket.IO is taken off. */
+function engineOf() {
+  if (!options.link) {
+    const engine = new EngineServer(settings);
+    engine.attach(http, { path: options.path });
+    return engine;
+  }
+  return serverOf().engine.removeAllListeners("connection");
+}
+
 if (options.kind === "engineio") {
-  const engine = new EngineServer(settings);
-  engine.attach(http, { path: options.path });
-  engine.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
+  engineOf().on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
 } else {
   const recovery = options.recovery ? { connectionStateRecovery: { maxDisconnectionDuration: options.recovery } } : {};
-  const io = new Server(http, { ...settings, path: options.path, ...recovery, ...(options.msgpack ? { parser } : {}) });
+  const io = serverOf({ ...recovery, ...(options.msgpack ? { parser } : {}) });
   if (options.redis) {
     const { createAdapter } = await import("@socket.io/redis-adapter");
     const { createClient } = await import("redis");

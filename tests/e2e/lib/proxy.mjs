@@ -58,7 +58,8 @@ export function withNginx(context, text, ports, body) {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join(" ");
   const modules = context === "stream" ? `load_module ${streamModule};\n` : "";
   writeFileSync(join(folder, "nginx.conf"), `${modules}daemon off; master_process off; pid ${folder}/pid; error_log stderr notice;
-events { worker_connections 512; }
+worker_rlimit_nofile 16384;
+events { worker_connections 8192; }
 ${context} {
 ${context === "http" ? `access_log off; ${temporary}` : ""}
 ${text}

@@ -8,26 +8,56 @@ import { delay, random, until } from "./util.mjs";
 const EACH = 3; // channels of a client
 const ENDS_MS = 5000; // until it is told that an epoch has ended
 
-/* One client of some channels, over its connections. `seen`: what all clients together got at each place. */
+/* What all clients together got at each place. Two messages at one place are wrong; but where Redis `loses` what it had said (a failover), an instance
+ * that has not seen that gives the place once more, until one that has ends the epoch (docs/history.md), which is to be soon: nothing comes in it then. */
+class Seen {
+  constructor(loses) {
+    Object.assign(this, { loses, places: new Map(), twice: new Map() });
+  }
+
+  got(channel, epoch, offset, data) {
+    const place = `${channel} ${epoch} ${offset}`;
+    const before = this.places.get(place);
+    if (before !== undefined && before !== data) {
+      assert.ok(this.loses, `${place}: ${before} and ${data}`);
+      const of = `${channel} ${epoch}`;
+      if (!this.twice.has(of)) this.twice.set(of, { by: performance.now() + ENDS_MS, why: `${place} stood for ${before} and ${data}, and the epoch goes on` });
+    }
+    this.places.set(place, data);
+    const ends = this.twice.get(`${channel} ${epoch}`);
+    assert.ok(!ends || performance.now() < ends.by, ends?.why);
+  }
+}
+
+/* One client of some channels, over its connections. */
 class Returning {
-  constructor(pick, names, seen, history) {
-    Object.assign(this, { pick, seen, history, lost: 0, recovered: 0, gaps: 0, messages: 0, connections: 0 });
+  /* fail(error): what came was wrong. */
+  constructor(pick, names, seen, history, fail) {
+    Object.assign(this, { pick, seen, history, fail, lost: 0, recovered: 0, gaps: 0, messages: 0, connections: 0 });
     this.channels = new Map(names.map((name) => [name, { epoch: null, offset: 0 }]));
   }
 
   async connect() {
     this.client = await connect(`ws://${this.pick().host}/ws`, this.connections++ % 2 ? { protocols: ["ringcast.v1.binary"] } : {});
     const client = this.client;
-    client.ondelivery = (message) => this.client === client && this.got(message);
+    client.ondelivery = (message) => this.check(() => this.client === client && this.got(message));
     client.subscribedTo = new Set();
     const operations = [...this.channels].map(([channel, { epoch, offset }]) => ({ type: "subscribe", channel, ...(epoch && { recover: { epoch, offset } }) }));
     await Promise.all(operations.map(async (operation) => {
       // Behind the answer comes what was missed, maybe in the same segment: looked at where it is received, not where it is awaited.
       const id = client.nextId++;
-      const answered = new Promise((done, failed) => client.answers.set(id, { reject: failed, resolve: (answer) => done(this.subscribed(client, operation, answer)) }));
+      const answered = new Promise((done, failed) => client.answers.set(id, { reject: failed, resolve: (answer) => this.check(() => done(this.subscribed(client, operation, answer))) }));
       client.send({ ...operation, id });
       await answered;
     }));
+  }
+
+  check(body) {
+    try {
+      body();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   subscribed(client, { channel, recover }, answer) {
@@ -65,10 +95,7 @@ class Returning {
     else assert.equal(message.offset, place.offset + 1, `${message.channel}: ${JSON.stringify(message)} behind ${place.offset}`);
     place.gap = false;
     place.offset = message.offset;
-    const key = `${message.channel} ${place.epoch} ${message.offset}`;
-    const data = message.data;
-    if (this.seen.has(key)) assert.equal(this.seen.get(key), data, key);
-    this.seen.set(key, data);
+    this.seen.got(message.channel, place.epoch, message.offset, message.data);
     this.messages++;
   }
 }
@@ -121,7 +148,7 @@ async function comeAndGo(returning, draw, awayMs, run) {
 }
 
 /* Of one broker, or of several that are one: clients come back on any. kill(round): what is killed in that round, or nothing. Resolves with sums. */
-export async function dropStorm(brokers, { prefix, clients, channels, publishers, pauseMs, seconds, awayMs, history, kill, killEveryMs, seed }) {
+export async function dropStorm(brokers, { prefix, clients, channels, publishers, pauseMs, seconds, awayMs, history, kill, killEveryMs, seed, loses = false }) {
   const draw = random(seed);
   const hosts = [brokers].flat();
   const pick = () => hosts[Math.floor(draw() * hosts.length)];
@@ -135,11 +162,12 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
     run.epochs.add(`${channel} ${epoch}`);
   };
   run.over = new Promise((done) => (run.end = done));
-  const seen = new Map();
-  const all = Array.from({ length: clients }, (_, i) => new Returning(pick, Array.from({ length: EACH }, (_, k) => names[(i + k * 7) % channels]), seen, history));
+  const seen = new Seen(loses);
+  const wrong = new Promise((_, fail) => (run.fail = fail));
+  const all = Array.from({ length: clients }, (_, i) => new Returning(pick, Array.from({ length: EACH }, (_, k) => names[(i + k * 7) % channels]), seen, history, run.fail));
   const pumps = Array.from({ length: publishers }, (_, i) => publish(hosts[i % hosts.length], names, i, pauseMs, run));
   const lives = all.map((returning) => comeAndGo(returning, draw, awayMs, run));
-  const failed = Promise.all([...pumps, ...lives]);
+  const failed = Promise.race([wrong, Promise.all([...pumps, ...lives])]);
   failed.catch(() => (run.running = false));
   const until1 = performance.now() + seconds * 1000;
   for (let round = 0; run.running && performance.now() < until1; round++) {
@@ -153,10 +181,10 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
   let ender = null;
   const publishOne = async (channel) => {
     ender ??= await connect(`ws://${hosts[0].host}/ws`);
-    const { epoch, offset } = await ender.publish(channel, `end-${seen.size}`);
+    const { epoch, offset } = await ender.publish(channel, `end-${seen.places.size}`);
     run.told(channel, epoch, offset);
   };
-  // In the end all are there, and have what there is. Of two epochs only a message says which one is over: where Redis lost, last of all, what
+  // In the end all are there, and have what there is. Who was told a gap has what comes behind it; of two epochs only a message says which one is over: where Redis lost, last of all, what
   // publishers had been told, the new epoch has none.
   for (const returning of all) {
     const { client } = returning;
@@ -176,7 +204,7 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
     });
     await until("it has all", async () => {
       const lacks = [...returning.channels].filter(([name, place]) => !has(place, run.last.get(name)));
-      for (const [name, place] of lacks) if (place.epoch !== run.last.get(name).epoch) await publishOne(name);
+      for (const [name, place] of lacks) if (place.gap || place.epoch !== run.last.get(name).epoch) await publishOne(name);
       return lacks.length === 0;
     }, { timeout: 20000, every: 100 }).catch((error) => {
       error.message += `: ${JSON.stringify([...returning.channels].map(([name, place]) => [name, place, run.last.get(name)]))} ${client?.isClosed}`;
@@ -185,8 +213,9 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
     returning.client.terminate();
   }
   ender?.terminate();
+  await Promise.race([wrong, Promise.resolve()]);
   const sum = (name) => all.reduce((total, returning) => total + returning[name], 0);
-  return { recovered: sum("recovered"), lost: sum("lost"), gaps: sum("gaps"), messages: sum("messages"), connections: sum("connections"), published: [...run.last.values()].reduce((sum, { offset }) => sum + offset, 0) };
+  return { recovered: sum("recovered"), lost: sum("lost"), gaps: sum("gaps"), messages: sum("messages"), connections: sum("connections"), published: [...run.last.values()].reduce((sum, { offset }) => sum + offset, 0), twice: seen.twice.size };
 }
 
 /* Kills workers and the relay in turn; each is there again before the next. */
@@ -213,7 +242,7 @@ export function killAllInTurn(brokers, workers, redis, only) {
   };
 }
 
-/* Each kind of Redis, and what happens to it: url, trouble(round), destroy(). */
+/* Each kind of Redis, and what happens to it: url, trouble(round), destroy(); loses: may it lose what it has said that it has? */
 export const REDIS_TROUBLES = {
   async restart() {
     const redis = await startRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
@@ -224,7 +253,7 @@ export const REDIS_TROUBLES = {
   },
   async failover() {
     const redis = await startSentinels();
-    return { url: redis.url, destroy: () => redis.destroy(), trouble: async () => {
+    return { url: redis.url, loses: true, destroy: () => redis.destroy(), trouble: async () => {
       const before = (await redis.master()).port;
       // Right behind the one before it there is no replica that is good enough yet, and one that is begun may be given up: it is asked for again.
       await until("another is the master", async () => {

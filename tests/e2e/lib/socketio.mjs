@@ -1,5 +1,5 @@
-// Engine.IO and Socket.IO for tests, at the level of bytes: polling over node:http and WebSockets over raw.mjs; and the two servers
-// that every case runs against, the real one (Node) and ringcast, started from one description:
+// Engine.IO and Socket.IO for tests, at the level of bytes: polling over node:http and WebSockets over raw.mjs; and the three servers
+// that every case runs against, the real one (Node), ringcast, and the real one behind ringcast (docs/link.md), started from one description:
 //
 //   { pingInterval, pingTimeout, upgradeTimeout, connectTimeout   in milliseconds
 //     maxPayload, transports, httpCompression, cookie, cors: { origin, credentials }
@@ -12,6 +12,7 @@ import { connect as connectSocket, createServer } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { startBroker } from "./broker.mjs";
+import { SECRET, SKIP as NO_LINKS, folderOf, hasLinks, linkConfig } from "./link.mjs";
 import { OP, connectRaw, frame, upgradeRequest } from "./raw.mjs";
 import { ROOT, delay, freePort, until, within } from "./util.mjs";
 
@@ -105,11 +106,36 @@ class RingcastServer {
   }
 }
 
+/* The Node server behind ringcast: what is said is Node's, how it travels is ringcast's. */
+class LinkedServer extends RingcastServer {
+  late = 30; // Node works beside it when it is to be in time
+
+  async start(kind, options) {
+    const { cookie, rows, namespaces, recovery, redis, ...transports } = options; // the others are the application's
+    this.node = await new NodeServer().start(kind, { ...options, link: { folder: await folderOf(), secret: SECRET } });
+    const links = linkConfig([{ url: `http://${this.node.host}` }], { "socketio.path": PATHS[kind] });
+    try {
+      await super.start("socketio", { ...transports, config: { ...links, ...options.config } });
+      await hasLinks(this.broker, this.broker.workers);
+    } catch (error) {
+      await this.destroy();
+      throw error;
+    }
+    return Object.assign(this, { path: PATHS[kind], options });
+  }
+
+  async destroy() {
+    await this.broker?.destroy();
+    await this.node.destroy();
+  }
+}
+
 /* What cases run against: [{ name, start(options) -> { host, port, path, stop(), destroy() } }]. */
 export function targetsOf(kind) {
   const all = [
     { name: kind === "engineio" ? "engine.io of Node" : "socket.io of Node", start: (options = {}) => new NodeServer().start(kind, options) },
     { name: "ringcast", start: (options = {}) => new RingcastServer().start(kind, options) },
+    ...(NO_LINKS ? [] : [{ name: "a linked application", start: (options = {}) => new LinkedServer().start(kind, options) }]),
   ];
   return all.filter(({ name }) => !process.env.RINGCAST_TARGET || name.includes(process.env.RINGCAST_TARGET));
 }

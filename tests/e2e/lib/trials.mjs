@@ -13,20 +13,21 @@ const NEVER = ["ringcast_worker_adoptions_failed_total", "ringcast_keep_failed_t
 
 /*
  * `happens(broker, chance, crowd)` is done again and again; resolves with `what` it was, and how many clients it may have closed (`closes`). With
- * `crashes` workers may do that. Environment: STRESS_SECONDS, OUTLIVE_LISTENERS (24), OUTLIVE_PUBLISHERS (6), OUTLIVE_WINDOW (8), STRESS_SEED.
+ * `crashes` workers may do that. `ends` is called when it is over, with everybody there.
+ * Environment: STRESS_SECONDS, OUTLIVE_LISTENERS (24), OUTLIVE_PUBLISHERS (6), OUTLIVE_WINDOW (8), RINGCAST_SEED.
  */
-export async function trials({ workers = 2, config = {}, env, crowd: kind = {}, crashes = false, round: each = ROUND }, happens) {
-  const ends = performance.now() + SECONDS * 1000;
+export async function trials({ workers = 2, config = {}, env, crowd: kind = {}, crashes = false, round: each = ROUND }, happens, ends = () => {}) {
+  const deadline = performance.now() + SECONDS * 1000;
   const chance = random(SEED);
   const broker = await startBroker({ workers, env, config: { ...CROWD_CONFIG, "log.level": "info", ...config } });
   const counts = new Map();
   let [closed, may] = [0, 0];
   try {
     console.log(`${SECONDS} seconds, seed ${SEED}`);
-    for (let round = 0; performance.now() < ends || round === 0; round++) {
+    for (let round = 0; performance.now() < deadline || round === 0; round++) {
       const crowd = new Crowd(broker, { listeners: number("OUTLIVE_LISTENERS", 24), publishers: number("OUTLIVE_PUBLISHERS", 6), window: number("OUTLIVE_WINDOW", 8), random: chance, channel: `crowd${round}`, ...kind });
       await crowd.begin();
-      for (let i = 0; i < each && (performance.now() < ends || i === 0); i++) {
+      for (let i = 0; i < each && (performance.now() < deadline || i === 0); i++) {
         await crowd.more(1 + chance.below(200));
         const { what, closes = 0 } = await happens(broker, chance, crowd);
         counts.set(what, (counts.get(what) ?? 0) + 1);
@@ -44,6 +45,10 @@ export async function trials({ workers = 2, config = {}, env, crowd: kind = {}, 
       assert.ok(closed <= metrics("ringcast_not_adopted_sockets_total"), "who was closed is counted");
       assert.ok(!broker.log.some((line) => /clients_lost/.test(line)));
     }
+    await ends();
+  } catch (error) {
+    console.error(`--- the broker's log:\n${broker.log.slice(-200).join("\n")}\n---`);
+    throw error;
   } finally {
     if (!crashes) await broker.stop(); // which looks at the log
     await broker.destroy();

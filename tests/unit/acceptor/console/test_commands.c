@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wordexp.h>
 
 #include <criterion/criterion.h>
 
@@ -59,6 +60,34 @@ Test(commands, each_page_names_every_option_and_the_exit_codes)
         cr_expect_not_null(strstr(page, "\nExit codes\n  0  well\n"));
         free(page);
     }
+}
+
+/* Whoever copies a line from a page has typed what the page means. */
+Test(commands, each_example_is_understood_as_its_command)
+{
+    unsigned lines = 0;
+    (void)setenv("CLIENT", "host~AAAAAAAAAAAAAAAAAAAAAAAA", 1);
+    for (size_t i = 0; i < RC_CLI_COMMANDS; i++) {
+        char *page = WRITTEN(rc_command_page(out, &rc_commands[i]));
+        char *examples = strdup(rc_commands[i].example != NULL ? rc_commands[i].example : "");
+        char *rest = examples;
+        cr_assert_not_null(examples);
+        cr_expect(examples[0] == '\0' || examples[strlen(examples) - 1] == '\n', "%s", rc_commands[i].name);
+        for (char *line; (line = strsep(&rest, "\n")) != NULL && *line != '\0'; lines++) {
+            struct rc_cli cli;
+            wordexp_t words;
+            cr_expect_not_null(strstr(page, line), "%s", line);
+            line[strcspn(line, "<")] = '\0';
+            cr_assert_eq(wordexp(line, &words, WRDE_UNDEF | WRDE_NOCMD), 0, "%s", line);
+            cr_expect_str_eq(words.we_wordv[0], "ringcast");
+            cr_expect_eq(rc_cli_parse(&cli, (int)words.we_wordc, words.we_wordv), 0, "%s", line);
+            cr_expect_eq((size_t)cli.command, i, "%s", line);
+            wordfree(&words);
+        }
+        free(examples);
+        free(page);
+    }
+    cr_expect_geq(lines, 10);
 }
 
 Test(commands, the_list_and_the_manual_name_all_of_them)

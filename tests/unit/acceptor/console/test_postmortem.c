@@ -67,6 +67,8 @@ Test(postmortem, what_all_processes_said_is_in_the_order_of_time)
     cr_assert(first < strstr(got, "second") && strstr(got, "second") < third && third < ann &&
                   ann < strstr(got, "user=\"bob\""),
               "%s", got);
+    cr_assert_not_null(strstr(got, " client="), "%s", got);
+    cr_assert_not_null(strstr(shown(true), "\"client\": \""), "%s", text);
     cr_assert(strstr(shown(true), "\"process\": \"worker 1\"") != NULL ||
                   strstr(text, "\"process\":\"worker 1\"") != NULL,
               "%s", text);

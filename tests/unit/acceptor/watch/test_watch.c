@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,6 +45,37 @@ Test(watch, a_child_that_epoll_does_not_take_runs_and_its_end_is_noticed)
     rc_watch_tick(supervisor, true);
     cr_assert_eq(child->pid, 0);
     cr_assert_gt(child->restart_due_ms, 0, "the next one comes");
+}
+
+/* Somebody makes it crash, time and again: everybody else is waiting for its successor. */
+Test(watch, the_clients_of_a_worker_that_crashes_again_do_not_wait_longer)
+{
+    struct rc_broker *broker = &supervisor->broker;
+    struct rc_child *child = &broker->workers[0];
+    broker->adopts = true;
+    broker->vault_fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    broker->truth_fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    broker->io_fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    for (uint32_t crash = 1; crash < RC_RESTART_CRASHES_MAX; crash++) {
+        siginfo_t info;
+        child->started_ms = supervisor->now_ms;
+        supervisor->now_ms += 10500; /* long enough not to have crashed of what it adopted */
+        child->ready = true;
+        child->pid = fork();
+        cr_assert_geq(child->pid, 0);
+        if (child->pid == 0) {
+            (void)signal(SIGILL, SIG_DFL);
+            (void)raise(SIGILL);
+        }
+        cr_assert_eq(waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT), 0);
+        rc_watch_reap(supervisor, 0);
+        cr_assert_eq(child->pid, 0);
+        cr_assert_eq(child->orphan, RC_ADOPT_CRASHED);
+        cr_assert_eq(child->restart_due_ms, supervisor->now_ms, "crash %u: after %lu ms", crash,
+                     (unsigned long)(child->restart_due_ms - supervisor->now_ms));
+        rc_broker_adopted(broker, child);
+    }
+    rc_broker_bury(broker, child);
 }
 
 /* However long its predecessor ran: as with crashes the tries are further and further apart, or ten of them were over in a moment. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "acceptor/config/toml.h"
+#include "common/config/backend.h"
 #include "common/config/config.h"
 #include "common/config/event_rules.h"
 #include "common/records/channel_name.h"
@@ -60,6 +61,24 @@ Test(policies, rooms_that_rows_guard_or_name_by_values_are_theirs)
          *name != NULL; name++) {
         cr_expect_str_eq(of(*name), OPEN, "%s: %s", *name, of(*name));
     }
+}
+
+/* Whom it lets in, no key says: what was said there before, and who is there, is for those who are in. */
+Test(policies, where_a_backend_decides_who_subscribes_members_see_who_is_there_and_what_was_said)
+{
+    static const char backend[] =
+        "[[backend]]\nname = \"app\"\nurl = [\"http://127.0.0.1/\"]\ncalls = [\"connect\", \"%s\"]\n"
+        "[[namespace]]\nname = \"open\"\nsubscribe = \"anyone\"\n"
+        "[[namespace]]\nname = \"said\"\nhistory_who = \"anyone\"\npresence_who = \"user\"\n";
+    char text[512];
+    (void)snprintf(text, sizeof(text), backend, "subscribe");
+    cr_assert_eq(finish(text), 0);
+    cr_expect_str_eq(of("room:1"), "anyone anyone member member");
+    cr_expect_str_eq(of("open:1"), "anyone anyone member member");
+    cr_expect_str_eq(of("said:1"), "anyone anyone user anyone");
+    (void)snprintf(text, sizeof(text), backend, "publish");
+    cr_assert_eq(finish(text), 0);
+    cr_expect_str_eq(of("open:1"), OPEN);
 }
 
 /* An event's name is a constant as far as the file has it. */

@@ -32,6 +32,25 @@ Test(variable, a_misspelt_one_gets_a_line_with_the_nearest_and_without_its_value
                      "environment variable RINGCAST_MAX_CONNECTIONS is not known and sets nothing");
 }
 
+/* What a build does by it, it does not say to have no effect; the children read it, which ours are kept from. */
+Test(variable, what_tests_set_is_known_to_the_builds_that_heed_it)
+{
+    char *environment[] = {"RINGCAST_KERNEL_WITHOUT=vault", "RINGCAST_POISON=x", "RINGCAST_DIES_WITHIN=9",
+                           "RINGCAST_DIES_FILE=/tmp/x", NULL};
+    struct rc_config_errors warnings = {0};
+    rc_config_variables_unknown(environment, &warnings);
+#if defined(__SANITIZE_ADDRESS__)
+    cr_expect_eq(warnings.count, 0);
+#elif defined(RC_DEBUG)
+    cr_expect_eq(warnings.count, 2);
+#else
+    cr_expect_eq(warnings.count, 3);
+#endif
+    for (size_t i = 0; environment[i] != NULL; i++) {
+        cr_expect_not(rc_config_variable_ours(environment[i]), "%s", environment[i]);
+    }
+}
+
 Test(variable, a_long_name_is_cut)
 {
     char name[512];

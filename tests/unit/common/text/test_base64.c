@@ -34,6 +34,15 @@ Test(base64, with_and_without_padding)
     takes("//+/", "\xff\xff\xbf", 3);
 }
 
+Test(base64, in_lines)
+{
+    takes("AQI=\n", "\1\2", 2);
+    takes("AA\r\n==\r\n", "\0", 1);
+    takes("\nYW\nJj\nZA", "abcd", 4);
+    takes("AQ\nI", "\1\2", 2);
+    takes("\r\n", "", 0);
+}
+
 Test(base64, anything_else_is_refused)
 {
     refuses("A");
@@ -42,7 +51,12 @@ Test(base64, anything_else_is_refused)
     refuses("====");
     refuses("AA=");
     refuses("AA==AA==");
-    refuses("AQ\nI");
+    refuses("AQ I");
+    refuses("AQ\tI");
+    refuses("AQI=\nAQI=");
+    refuses("AA=\n");
+    refuses("A\nA\nA\nA\nA\n");
+    refuses("\n=\n");
     refuses("__-_");
 }
 

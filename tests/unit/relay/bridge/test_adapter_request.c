@@ -38,6 +38,9 @@ Test(adapter_request, requests_as_servers_write_them)
     cr_assert_eq(request.id.count, 0);
     cr_assert_eq(read_text(&request, "{\"type\":4,\"opts\":{\"rooms\":[],\"except\":[]},\"close\":true}"), 0);
     cr_assert(request.close && request.uid.count == 0);
+    cr_assert_eq(read_text(&request, "{\"type\":4,\"opts\":{\"rooms\":null}}"), 0, "a Set of null is an empty one");
+    cr_assert_eq(request.rooms.count, 0);
+    cr_assert_eq(read_text(&request, "{\"requestId\":\"r\",\"type\":0}"), 0);
 }
 
 Test(adapter_request, old_forms_name_one_socket)
@@ -51,17 +54,15 @@ Test(adapter_request, old_forms_name_one_socket)
 Test(adapter_request, what_is_none_is_refused)
 {
     static const char *const wrong[] = {
-        "",
-        "{",
-        "{}",
-        "[]",
-        "{\"type\":5}",
-        "{\"type\":\"5\",\"requestId\":\"r\"}",
-        "{\"type\":9,\"requestId\":\"r\"}",
-        "{\"type\":7,\"requestId\":\"r\"}",
-        "{\"type\":2,\"rooms\":\"x\"}",
-        "{\"type\":1,\"requestId\":7}",
-        "{\"type\":6,\"data\":{}}",
+        "", "{", "{}", "[]", "{\"type\":5}", "{\"type\":\"5\",\"requestId\":\"r\"}", "{\"type\":9,\"requestId\":\"r\"}",
+        "{\"type\":7,\"requestId\":\"r\"}", "{\"type\":2,\"rooms\":\"x\"}",
+        /* Who is meant is not said, or not as a list: nobody is, and not everybody. */
+        "{\"type\":4}", "{\"type\":4,\"close\":true}", "{\"type\":4,\"opts\":null}", "{\"type\":4,\"opts\":[\"a\"]}",
+        "{\"type\":4,\"sid\":7}", "{\"type\":4,\"opts\":{\"rooms\":\"a\"}}",
+        "{\"type\":4,\"opts\":{\"rooms\":[],\"except\":{}}}", "{\"type\":2,\"rooms\":[\"x\"]}",
+        "{\"type\":3,\"rooms\":[\"x\"],\"room\":\"y\"}", "{\"type\":2,\"opts\":{\"rooms\":7},\"rooms\":[\"x\"]}",
+        "{\"type\":5,\"requestId\":\"r\"}", "{\"type\":5,\"requestId\":\"r\",\"opts\":{\"rooms\":true}}",
+        "{\"type\":0,\"requestId\":\"r\",\"rooms\":\"a\"}", "{\"type\":1,\"requestId\":7}", "{\"type\":6,\"data\":{}}",
         "{\"type\":1,\"requestId\":\"\xff\"}",
         "{\"type\":1,\"requestId\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

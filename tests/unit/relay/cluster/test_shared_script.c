@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "relay/cluster/shared_script.h"
 #include "relay/redis/topology/slot.h"
 
@@ -125,4 +126,19 @@ Test(shared_script, a_proof_names_instance_boot_and_sequence)
     char longest[RC_INSTANCE_ID_MAX];
     memset(longest, 'x', sizeof(longest));
     cr_assert_leq(rc_shared_proof(out, rc_span_of(longest, sizeof(longest)), UINT32_MAX, UINT64_MAX), sizeof(out));
+}
+
+Test(shared_script, a_later_epoch_is_greater)
+{
+    const uint64_t now = rc_clock_wall_ms() << 11;
+    const uint64_t first = rc_shared_epoch_after(0);
+    cr_expect(first >= now && first < now + (UINT64_C(60000) << 11), "%llu", (unsigned long long)first);
+    cr_expect_lt(first, UINT64_C(1) << 53, "a double has it");
+    uint64_t known = first;
+    for (uint32_t i = 0; i < 1000; i++) { /* also within one millisecond, or by a clock that is behind */
+        const uint64_t next = rc_shared_epoch_after(known);
+        cr_assert_gt(next, known);
+        known = next;
+    }
+    cr_expect_gt(rc_shared_epoch_after(UINT64_C(1) << 60), UINT64_C(1) << 60);
 }

@@ -61,7 +61,7 @@ Test(rule_policy, a_schema_is_about_the_arguments)
 static int permits(const char *policy, const char *room, const char *user, enum rc_event_operation_type type,
                    bool member)
 {
-    char text[512];
+    char text[1024];
     (void)snprintf(text, sizeof(text), "[[namespace]]\nname = \"room\"\n%s\n", policy);
     (void)begin(text, "[]", NULL);
     const struct rc_rule_room_asked asked = {
@@ -82,6 +82,31 @@ Test(rule_policy, a_room_that_the_client_names_is_its_namespace_s)
     cr_expect_eq(permits("publish = \"member\"", "room:1", NULL, RC_RULE_EMIT, false), RC_CODE_FORBIDDEN);
     cr_expect_eq(permits("publish = \"member\"", "room:1", NULL, RC_RULE_EMIT, true), 0);
     cr_expect(rc_rule_asks_member(&config, RC_SPAN("room:1"), RC_RULE_EMIT));
+}
+
+/* It is asked about what native clients want there: a row that does not ask it leads round it. */
+Test(rule_policy, where_a_backend_decides_no_room_is_the_clients_to_name)
+{
+#define DECIDES(calls)                                                                                                          \
+    "subscribe = \"anyone\"\npublish = \"anyone\"\n[[backend]]\nname = \"app\"\nurl = [\"http://127.0.0.1/\"]\ncalls = [" calls \
+    "]"
+    cr_expect_eq(permits(DECIDES("\"subscribe\""), "room:1", "7", RC_RULE_JOIN, true), RC_CODE_FORBIDDEN);
+    cr_expect_str_eq(values.err.text, "a backend decides who may, and this row does not ask it");
+    cr_expect_eq(permits(DECIDES("\"subscribe\""), "room:1", "7", RC_RULE_LEAVE, true), 0);
+    cr_expect_eq(permits(DECIDES("\"subscribe\""), "room:1", "7", RC_RULE_EMIT, false), 0);
+    struct rc_rule_room_asked asked = {.room = RC_SPAN("room:1")};
+    cr_expect_eq(rc_rule_sees_who(&config, asked.room, RC_QUESTION_RETAINED), RC_WHO_MEMBER);
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_RETAINED), RC_CODE_FORBIDDEN);
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_COUNT), RC_CODE_FORBIDDEN);
+    asked.member = true;
+    cr_expect_eq(rc_rule_sees(&values, &asked, RC_QUESTION_RETAINED), 0);
+    for (const enum rc_event_operation_type *said =
+             (enum rc_event_operation_type[]){RC_RULE_EMIT, RC_RULE_RETAIN, RC_RULE_LEAVE};
+         *said != RC_RULE_LEAVE; said++) {
+        cr_expect_eq(permits(DECIDES("\"publish\""), "room:1", "7", *said, true), RC_CODE_FORBIDDEN);
+    }
+    cr_expect_eq(permits(DECIDES("\"publish\""), "room:1", "7", RC_RULE_JOIN, false), 0);
+    cr_expect_eq(permits(DECIDES("\"connect\", \"disconnect\""), "room:1", "7", RC_RULE_JOIN, false), 0);
 }
 
 static int permits_socket(const char *direct, enum rc_event_operation_type type)

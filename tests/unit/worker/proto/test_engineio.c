@@ -61,7 +61,12 @@ Test(engineio, refuses_broken_packets)
                                         "bA===",
                                         "4\xff",
                                         "4\xe2\x82",
-                                        "bAAA=AAAA"};
+                                        "bAAA=AAAA",
+                                        "bAAA=\nAAAA",
+                                        "bAAAA\nA\n",
+                                        "bAA\n=",
+                                        "bAA ==",
+                                        "b\nAA\r=\n==\n"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         uint8_t *copy;
         struct rc_eio_payload payload = payload_of(texts[i], strlen(texts[i]), &copy);
