@@ -62,8 +62,8 @@ async function come(broker, transport) {
 }
 
 /*
- * Packet after packet, whose worker is killed a step later each time, until none kills it. `what(n, at)`: { packet, answers, heard }: it is sent by
- * the speaker, who is answered just that, and the listener hears just that. Strings or expressions, in any order.
+ * Packet after packet, whose worker is killed a step later each time, until none kills it. `what(n, speaker, listener)`: { packet, answers,
+ * heard }: it is sent by the speaker, who is answered just that, and the listener hears just that. Strings or expressions, in any order.
  */
 async function sweep(broker, transport, prepare, what, after = () => {}, asked) {
   const stride = Number(process.env.CRASH_STRIDE ?? 1);
@@ -84,7 +84,7 @@ async function sweep(broker, transport, prepare, what, after = () => {}, asked) 
   };
   for (let n = 0; ; n++) {
     const at = `killed after ${1 + n * stride} steps`;
-    const { packet, answers, heard } = what(n);
+    const { packet, answers, heard } = await what(n, speaker, listener);
     const before = worker();
     try {
       writeFileSync(file, String(1 + n * stride));
@@ -189,6 +189,31 @@ for (const transport of ["websocket", "polling"]) {
     }, () => {}, asked);
     const ids = new Map(backend.calls.filter(({ call }) => call === "event").map(({ id, args }) => [id, args[1]])); // what may have been asked already is, by its id
     assert.deepEqual([...ids.values()].sort((a, b) => a - b), Array.from({ length: sent }, (_, n) => n), "each was asked once");
+    await backend.stop();
+  });
+}
+
+// Who asked is a backend, by an emit of its reply, which hears of the answer once.
+for (const transport of ["websocket", "polling"]) {
+  let backend;
+  const begin = async () => (backend = await startBackend({ answer: (call) => call.call === "event" ? { emit: [{ event: "question", to: "asked", args: call.args, ack: "question" }] } : {} }));
+  testBroker(`an acknowledgement of a client, ${transport}`, {
+    workers: 1, timeout: 480000, skip, env: { RINGCAST_DIES_FILE: file },
+    config: async () => config({ backend: [table(await begin(), { ask_again: true })], event: [...ROWS, { on: "wonder", ask: "app" }] }),
+  }, async (broker) => {
+    const acks = () => new Map(backend.calls.filter(({ call }) => call === "ack").map(({ id, args }) => [id, args])); // as above
+    await sweep(broker, transport, async (speaker) => {
+      await speaker.send('426["join","asked"]');
+      assert.deepEqual(await speaker.packets(1), ['436["joined"]']);
+    }, async (n, speaker, listener) => {
+      await listener.send(`42["wonder",${n}]`);
+      const [question] = await speaker.packets(1);
+      const [, id] = question.match(/^42(\d+)\["question",(\d+)\]$/) ?? assert.fail(question);
+      return { packet: `43${id}["${MARK}",${n}]`, answers: [], heard: [] };
+    }, async (speaker, listener, n) => {
+      await until("the backend hears of it", () => acks().size > n, { timeout: 60000 });
+      assert.deepEqual([...acks().values()], Array.from({ length: n + 1 }, (_, i) => [MARK, i]), "of each once");
+    });
     await backend.stop();
   });
 }

@@ -77,15 +77,17 @@ static void crash_coming(const struct rc_crash *crash, struct rc_truth *truth, s
     }
 }
 
-/* A backend was just being asked, or was about to be; not where that is all that is left of a client's acknowledgement. */
+/* A backend was just being asked, or was about to be. Of a client's acknowledgement it may be all that is left (rc_asked_taken). */
 static void crash_unask(struct rc_truth *truth, uint32_t index)
 {
     if (index > 0 && index < truth->hooks.high) {
         struct rc_hook *hook = rc_truth_hook(truth, index);
-        if (hook->kind == RC_BACKEND_EVENT || hook->ack != 0) {
+        if (hook->kind == RC_BACKEND_EVENT) {
             hook->attempt = 0;
-            RC_STORE_ORDER();
+        } else {
+            hook->flags |= (uint8_t)RC_HOOK_UNASKED;
         }
+        RC_STORE_ORDER();
     }
 }
 

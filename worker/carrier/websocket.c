@@ -196,6 +196,8 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
             (rc_socket_waits(clients, socket) || rc_socket_must_wait(clients, index))) {
             if (rc_socket_park(clients, index, bytes, count) < 0) {
                 rc_socket_failed_memory(clients, index);
+            } else if (done != 0) { /* nothing of this is a message that waits */
+                rc_truth_input(clients->truth, socket->input)->waiting_done = done;
             }
             break;
         }

@@ -418,7 +418,13 @@ void rc_asked_taken(struct rc_engines *engines)
             hook_free(clients, i); /* nobody will be in a namespace */
             continue;
         }
-        if (its->ack != 0 && rc_acks_waits(engines, its->ack, its->client, its->ack_emit)) {
+        const bool ack_waits = its->ack != 0 && rc_acks_waits(engines, its->ack, its->client, its->ack_emit);
+        if (ack_waits && (its->flags & RC_HOOK_UNASKED)) {
+            hook_free(clients, i);
+            continue;
+        }
+        its->flags &= (uint8_t)~RC_HOOK_UNASKED;
+        if (ack_waits) {
             rc_acks_told(engines, its->ack); /* its emit ends in its time */
         }
         its->ack = 0;

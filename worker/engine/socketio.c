@@ -14,6 +14,7 @@
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/moving.h"
+#include "worker/engine/namespaces.h"
 #include "worker/engine/recoverable.h"
 #include "worker/engine/returning.h"
 #include "worker/engine/rules.h"
@@ -31,57 +32,6 @@ struct incomplete {
 };
 
 /* --- namespaces ------------------------------------------------------------------------------------------------------ */
-
-static bool is_root(struct rc_span nsp)
-{
-    return nsp.count == 1;
-}
-
-/* -ENOMEM. */
-static int add_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
-{
-    struct rc_engine *engine = rc_engine_of(engines, client);
-    if (is_root(nsp)) {
-        engine->root_times = engine->left;
-        RC_STORE_ORDER();
-        engine->flags |= RC_ENGINE_ROOT;
-        RC_STORE_ORDER();
-        return 0;
-    }
-    struct rc_heap *heap = &engines->clients->truth->heap;
-    const uint64_t need = engine->namespaces_bytes + RC_NSP_ENTRY_HEAD + nsp.count;
-    uint32_t capacity = engine->namespaces == 0 ? 0 : (uint32_t)rc_heap_block_bytes(heap, engine->namespaces);
-    if (need > UINT16_MAX || (need > capacity && rc_socket_input_grow(engines->clients, &engine->namespaces, &capacity,
-                                                                      need, engine->namespaces_bytes) < 0)) {
-        return -ENOMEM;
-    }
-    uint8_t *list = rc_heap_at(heap, engine->namespaces);
-    list[engine->namespaces_bytes] = engine->left;
-    list[engine->namespaces_bytes + 1] = (uint8_t)nsp.count;
-    memcpy(list + engine->namespaces_bytes + RC_NSP_ENTRY_HEAD, nsp.bytes, nsp.count);
-    RC_STORE_ORDER(); /* it is whole before it is there */
-    engine->namespaces_bytes = (uint16_t)need;
-    RC_STORE_ORDER();
-    return 0;
-}
-
-static void remove_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
-{
-    struct rc_engine *engine = rc_engine_of(engines, client);
-    engine->left = engine->left == UINT8_MAX ? 1 : (uint8_t)(engine->left + 1);
-    if (is_root(nsp)) {
-        engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
-        return;
-    }
-    uint8_t *list = rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
-    const uint32_t at = rc_truth_find_nsp(engines->clients->truth, engine, nsp);
-    const uint32_t bytes = RC_NSP_ENTRY_HEAD + list[at + 1];
-    memmove(list + at, list + at + bytes, engine->namespaces_bytes - at - bytes);
-    engine->namespaces_bytes -= (uint16_t)bytes;
-    if (engine->namespaces_bytes == 0) {
-        rc_socket_input_free(engines->clients, &engine->namespaces);
-    }
-}
 
 /* Name of the channel in which everybody in a namespace is; valid until the next call. */
 static struct rc_span everybody_in(struct rc_span nsp)
@@ -111,7 +61,7 @@ static void join_namespace(struct rc_engines *engines, uint32_t client, struct r
 {
     struct rc_clients *clients = engines->clients;
     rc_client_join(clients, client, everybody_in(nsp));
-    if (is_root(nsp)) {
+    if (rc_namespace_is_root(nsp)) {
         rc_client_join(clients, client, RC_SPAN("*"));
         rc_engine_join_user(engines, client);
     }
@@ -230,14 +180,14 @@ static void quit_namespace(struct rc_engines *engines, uint32_t client, struct r
     struct rc_clients *clients = engines->clients;
     const struct rc_truth *truth = clients->truth;
     unsubscribe_rooms(engines, client, nsp);
-    if (is_root(nsp)) {
+    if (rc_namespace_is_root(nsp)) {
         rc_hub_everybody_leave(clients->hub, client);
     }
     rc_engine_auth_forget(engines, client, nsp);
     rc_acks_forget(engines, client, rc_truth_sid_token(truth, client, nsp));
     rc_engine_token_ends(engines, client, nsp);
     rc_recoverable_end(engines, client, nsp);
-    remove_namespace(engines, client, nsp);
+    rc_namespaces_remove(engines, client, nsp);
     cancel_waiting(engines, client, nsp); /* last: its client may go on by it */
 }
 
@@ -328,7 +278,7 @@ static bool connect_new(struct rc_engines *engines, uint32_t client, struct rc_s
     const struct rc_truth *truth = engines->clients->truth;
     const uint64_t random = rc_truth_client(truth, client)->random;
     rc_receiving_operation(engines->clients->truth, !rc_truth_client(truth, client)->guest); /* whose token is told */
-    if ((!rc_engine_has_joined(engines, client, nsp) && add_namespace(engines, client, nsp) < 0) ||
+    if ((!rc_engine_has_joined(engines, client, nsp) && rc_namespaces_add(engines, client, nsp) < 0) ||
         rc_engine_token_begins(engines, client, nsp) < 0) {
         rc_client_failed_memory(engines->clients, client);
         return false;
@@ -357,7 +307,7 @@ void rc_socketio_came_back(struct rc_engines *engines, uint32_t client, struct r
             rc_hub_skip(clients->hub, i);
         }
     }
-    if (add_namespace(engines, client, nsp) < 0 ||
+    if (rc_namespaces_add(engines, client, nsp) < 0 ||
         (parts.set.count > 0 && rc_client_set_merge(clients, client, parts.set) == -ENOMEM)) {
         rc_client_failed_memory(clients, client);
         return;
@@ -480,22 +430,6 @@ static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t cl
     return rc_rules_connect(engines, client, operation->nsp, operation->data, done);
 }
 
-/* Calls `what` for each joined namespace, "/" first. */
-static void each_namespace(struct rc_engines *engines, uint32_t client,
-                           void (*what)(struct rc_engines *engines, uint32_t client, struct rc_span nsp))
-{
-    const struct rc_engine *engine = rc_engine_of(engines, client);
-    if (engine->flags & RC_ENGINE_ROOT) {
-        what(engines, client, RC_SPAN("/"));
-    }
-    for (uint32_t at = 0; at < engine->namespaces_bytes;) {
-        const uint8_t *list = rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
-        const uint8_t bytes = list[at + 1];
-        what(engines, client, rc_span_of(list + at + RC_NSP_ENTRY_HEAD, bytes));
-        at += RC_NSP_ENTRY_HEAD + bytes; /* without the session there is no list any more */
-    }
-}
-
 static void tell_disconnected(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
     if (rc_truth_client(engines->clients->truth, client)->state == RC_CLIENT_OPEN) {
@@ -515,7 +449,7 @@ void rc_socketio_dismiss(struct rc_engines *engines, uint32_t client, struct rc_
 
 void rc_socketio_farewell(struct rc_engines *engines, uint32_t client)
 {
-    each_namespace(engines, client, tell_disconnected);
+    rc_namespaces_each(engines, client, tell_disconnected);
 }
 
 static void run_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
@@ -559,7 +493,7 @@ void rc_socketio_gone(struct rc_engines *engines, uint32_t client)
     struct rc_engine *engine = rc_engine_of(engines, client);
     leave_returning(engines, client);
     rc_rules_forget(engines, client);
-    each_namespace(engines, client, run_disconnect);
+    rc_namespaces_each(engines, client, run_disconnect);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
     engine->namespaces_bytes = 0;
 }

@@ -385,7 +385,8 @@ static void pending_settle_one(struct rc_hub *hub, uint32_t channel_index, const
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const uint32_t index = channel->pending;
     const struct rc_pending pending = *rc_truth_pending(hub->truth, index);
-    if ((pending.wants & ~RC_PENDING_PLACE) != 0 || pending.replay != 0) {
+    if ((pending.wants & ~RC_PENDING_PLACE) != 0 || pending.replay != 0 ||
+        rc_encoding_is_pusher(rc_truth_client(hub->truth, pending.client)->encoding)) {
         const uint32_t outer = rc_hub_works(hub, pending.client);
         (void)pending_remove(hub, index);
         pending_settle(hub, channel_index, &pending, said);
