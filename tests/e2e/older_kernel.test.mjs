@@ -1,8 +1,11 @@
 // What the broker does without on kernels older than this one: Linux 6.1 has none of what is left out here.
 import assert from "node:assert/strict";
+import { release } from "node:os";
 import { testBroker } from "./lib/broker.mjs";
+import { handedOver, heardInOrder } from "./lib/outlive.mjs";
 import { connectRaw } from "./lib/raw.mjs";
-import { freePort, until } from "./lib/util.mjs";
+import { buildCopy, upgraded } from "./lib/upgrade.mjs";
+import { BIN_DIR, freePort, until } from "./lib/util.mjs";
 
 const env = { RINGCAST_KERNEL_WITHOUT: "no_mmap,socket_getsockopt" };
 
@@ -61,4 +64,64 @@ testBroker("sockets that cannot be kept: one line says what is lost, and all els
   await until("a new worker 0 is there", () => ![undefined, worker].includes(broker.pids().workers[0]));
   await clients[3].publish("news", 1);
   for (const client of clients.slice(3)) assert.equal((await client.next("message")).data, 1);
+});
+
+// All that Linux 6.1 lacks and that can be refused here; where it is what this runs on (tests/stress/kernel_6_1.mjs), nothing is pretended.
+const [major, minor] = release().split(".").map(Number);
+const IS_OLD = major === 6 && minor < 5;
+const old = IS_OLD ? {} : { RINGCAST_KERNEL_WITHOUT: "no_mmap,socket_getsockopt,accept_dontwait,fd_install" };
+
+testBroker("like Linux 6.1, with the defaults: each loss is one line; who is killed loses its own clients, and whoever makes way nobody", { env: old, timeout: 120000 }, async (broker) => {
+  const lines = (event) => broker.log.filter((text) => text.includes(event));
+  const missing = await until("the line", () => lines("kernel_features_missing")[0]);
+  for (const since of ["6.5", "6.7", "6.8", "6.10", ...(IS_OLD ? ["6.6"] : [])]) assert.ok(missing.includes(since), `${since} in ${missing}`);
+  const lost = lines("crashes_not_outlived");
+  assert.equal(lost.length, 1, lost.join("\n"));
+  assert.match(lost[0], /lost="clients of a worker that dies are disconnected"/);
+  assert.deepEqual(lines("connections_not_kept"), [], "the second references are there");
+
+  const clients = await broker.connectMany([20, 20]);
+  await Promise.all(clients.map((client) => client.subscribe("news")));
+  const ids = clients.map((client) => client.id);
+  assert.equal((await broker.metrics())("ringcast_kept_sockets") >= 40, true);
+  const publishers = [0, 1].map((worker) => clients.find((client) => client.worker === worker));
+  const sent = [0, 0];
+  let ending = false;
+  const publishing = Promise.all(publishers.map(async (client, who) => {
+    while (!ending) await client.publish("news", { who, i: sent[who]++ });
+  }));
+  try {
+    // In a machine so slow a new program is silent for longer than the command waits; there tests/support/kernel_core looks at the log.
+    const upgrades = process.env.RINGCAST_SLOWER ? [] : [() => upgraded(broker, buildCopy()), () => upgraded(broker, BIN_DIR)];
+    for (const goes of [() => handedOver(broker, "all"), ...upgrades]) {
+      const from = sent.map((count) => count);
+      await until("both publish", () => sent.every((count, who) => count > from[who] + 20));
+      const before = broker.pids();
+      await goes();
+      const now = broker.pids();
+      assert.ok([0, 1].every((worker) => now.workers[worker] !== before.workers[worker]), "they are others");
+    }
+  } finally {
+    ending = true;
+    await publishing;
+  }
+  await heardInOrder(clients, sent);
+  assert.deepEqual(clients.map((client) => client.id), ids);
+
+  const worker = broker.kill("SIGKILL", 0);
+  await Promise.all(clients.filter((client) => client.worker === 0).map((client) => client.closed));
+  const others = clients.filter((client) => client.worker === 1);
+  await others[0].publish("news", "meanwhile");
+  for (const client of others) assert.equal((await client.next("message")).data, "meanwhile");
+  await until("a new worker 0 is there", () => ![undefined, worker].includes(broker.pids().workers[0]));
+  const back = await broker.connectToWorker(0);
+  await back.subscribe("news");
+  await back.publish("news", "again");
+  for (const client of [...others, back]) {
+    assert.equal((await client.next("message")).data, "again");
+    assert.equal(client.isClosed, false);
+  }
+  const metrics = await broker.metrics();
+  assert.equal(metrics("ringcast_worker_adoptions_total"), 0);
+  assert.equal(lines("clients_lost").length, 1, "it is said of whom");
 });
