@@ -66,7 +66,7 @@ async function come(broker, transport) {
  * heard }: it is sent by the speaker, who is answered just that, and the listener hears just that. Strings or expressions, in any order.
  */
 async function sweep(broker, transport, prepare, what, after = () => {}, asked) {
-  const stride = Number(process.env.CRASH_STRIDE ?? 23);
+  const stride = Number(process.env.CRASH_STRIDE ?? 37);
   const [speaker, listener] = [await come(broker, transport), await come(broker, "websocket")];
   await listener.send('421["join","room"]');
   assert.deepEqual(await listener.packets(1), ['431["joined"]']);
