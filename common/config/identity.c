@@ -10,6 +10,7 @@
 #include "common/base/span.h"
 #include "common/config/backend.h"
 #include "common/config/event_rules.h"
+#include "common/text/json_scan.h"
 
 #define SAID                                                                                  \
     (RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_AUTH) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_QUERY) | \
@@ -336,6 +337,13 @@ static int identity_check(const struct rc_config *config, uint32_t index, struct
         return rc_err_set(err, -EINVAL,
                           "[[identity]] %u: at = \"handshake\" knows no auth.NAME: clients send it when they connect",
                           index + 1);
+    }
+    struct rc_json_value data;
+    size_t at = 0;
+    const struct rc_span text = rc_span_text(identity->refused_data.text);
+    if (text.count > 0 && rc_json_scan(text, 0, &data, &at) < 0) {
+        return rc_err_set(err, -EINVAL, "[[identity]] %u: refused_data is no JSON from character %zu on: %s", index + 1,
+                          at + 1, identity->refused_data.text);
     }
     for (uint32_t i = 0; i < index && identity->name.text[0] != '\0'; i++) {
         if (strcmp(config->identities[i].name.text, identity->name.text) == 0) {

@@ -708,6 +708,7 @@ struct rc_config_identity {
     enum rc_identity_at at;
     bool required;
     struct rc_config_text refused;
+    struct rc_config_text refused_data;  /* a JSON value; "" = none */
     struct rc_event_template user;       /* a JSON value; of 0 pieces: the kind's own */
     struct rc_event_template attributes; /* a JSON object; of 0 pieces: none */
     struct rc_event_template same;       /* a JSON array: pairs of values that must read alike; of 0 pieces: none */

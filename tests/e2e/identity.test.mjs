@@ -41,6 +41,18 @@ async function endOf(broker, path) {
   return { ended };
 }
 
+testBroker("who is refused is told why, and data with it, in every encoding", {
+  workers: 1, config: { "socketio.path": "/socket.io/", identity: [row({ refused: "Please log in", refused_data: '{"content":"again","after":[1.50,"\u00e9"]}' })] },
+}, async (broker) => {
+  for (const parser of [undefined, createRequire(import.meta.url)("socket.io-msgpack-parser")]) {
+    for (const transports of TRANSPORTS) {
+      const { socket, refused, data } = await come(broker, { transports, parser, auth: { token: "nonsense" } });
+      assert.deepEqual([refused, data], ["Please log in", { content: "again", after: [1.5, "\u00e9"] }]);
+      socket.close();
+    }
+  }
+});
+
 testBroker("Socket.IO clients say who they are when they connect", {
   workers: 2,
   config: {

@@ -116,6 +116,7 @@ testLink("a process that is killed: its clients are told, the others stay, nobod
   await until("they hear each other again", async () => (await apps[0].call(({ io }) => io.serverSideEmitWithAck("news", "back?"))).length === 1);
   for (const socket of sockets) if (socket.disconnected) socket.connect();
   await until("all are there again", async () => (await fetched(apps[1])).length === CLIENTS);
+  await until("they know that", () => sockets.every(({ connected }) => connected));
   await apps[1].call(({ io }) => io.emit("to all"));
   assert.deepEqual((await heard()).map((list) => list.length), sockets.map(() => 1));
   end();

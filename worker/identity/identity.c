@@ -143,6 +143,9 @@ static void judge_refuse(struct judge *judge, const char *why)
     judgement->refused = judgement->unavailable ? RC_SPAN("Service unavailable")
                          : judge->row == NULL   ? RC_SPAN("Connection refused")
                                                 : rc_span_text(judge->row->refused.text);
+    if (!judgement->unavailable && judge->row != NULL) {
+        judgement->data = rc_span_text(judge->row->refused_data.text);
+    }
     (void)rc_address_format(address, &judge->question->address);
     rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_REFUSED, 1);
     rc_metric_add(judge->identities->metrics, RC_METRIC_IDENTITY_UNAVAILABLE, judgement->unavailable ? 1 : 0);
@@ -567,7 +570,9 @@ static void backend_judged(struct judge *judge, struct rc_caller *caller)
         return;
     }
     judge_refuse(judge, "the backend says no");
-    judgement->data = answer->data;
+    if (answer->data.count > 0) {
+        judgement->data = answer->data;
+    }
     if (answer->message.count > 0) {
         judgement->refused = answer->message;
     }

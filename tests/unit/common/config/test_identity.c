@@ -63,6 +63,8 @@ Test(identity, what_does_not_go_together_is_told)
         {"[[identity]]\nname = \"a\"\nfrom = [\"auth.token\"]\nkey_file = [\"/k\"]\n"
          "[[identity]]\nname = \"a\"\nfrom = [\"auth.token\"]\nkey_file = [\"/k\"]\n",
          "there are two [[identity]] named \"a\""},
+        {"[[identity]]\nfrom = [\"auth.token\"]\nkey_file = [\"/k\"]\nrefused_data = '{\"a\":1,}'\n",
+         "[[identity]] 1: refused_data is no JSON from character 8 on"},
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct rc_err err = {.text = ""};
