@@ -60,9 +60,11 @@ async function talk(page, kinds) {
     }
     state.talkers.push(talker);
   }
+  state.hold = () => (state.held = new Promise((done) => (state.release = done)));
   state.begin = () => {
     state.done = Promise.all(state.talkers.map(async (talker) => {
       while (!state.stopped && state.ended.length === 0) {
+        await state.held;
         const ended = new Promise((done) => (talker.timer = setInterval(() => state.ended.length > 0 && done(), 100)));
         await Promise.race([talker.say(++talker.said), ended]);
         clearInterval(talker.timer);
@@ -104,6 +106,18 @@ export class Pages {
   /* Which worker has each page's client of the native protocol. */
   async workers() {
     return (await this.#all()).talkers.filter(({ who }) => who.endsWith(":native")).map(({ id }) => workerOf(id));
+  }
+
+  /* It happens while nobody has said anything that is not acknowledged: a client of which a killed worker was just handling an event ends
+   * (docs/outlive.md). */
+  async quietly(happens) {
+    for (const page of this.pages) await page.evaluate("void talking.hold()");
+    await until("all is acknowledged", async () => {
+      const { faults, ended, talkers } = await this.#all();
+      return faults.length > 0 || ended.length > 0 || talkers.every(({ said, acknowledged }) => said === acknowledged);
+    }, { timeout: 30000, every: 20 });
+    await happens();
+    for (const page of this.pages) await page.evaluate("talking.release()");
   }
 
   /* Nobody was disconnected, and each has been acknowledged so many more since. */
