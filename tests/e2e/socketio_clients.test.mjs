@@ -30,7 +30,7 @@ const rows = [
 ];
 // Heartbeats that a busy machine cannot miss; those cases that are about them have a server with short ones.
 const options = { pingInterval: 5000, pingTimeout: 5000, maxPayload: 2000000, namespaces: ["/", "/custom"], rows };
-const short = { ...options, pingInterval: 300, pingTimeout: 700 };
+const short = { ...options, pingInterval: 300, pingTimeout: 2000 };
 const targets = targetsOf("socketio");
 
 /* --- clients in a test --------------------------------------------------------------------------------------------------- */
