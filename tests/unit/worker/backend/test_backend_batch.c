@@ -11,6 +11,14 @@
 
 TestSuite(backend_batch, .init = begin, .fini = finish);
 
+static struct rc_batches *batches_begin(void)
+{
+    struct rc_batches *batches = rc_batches_open(backends, &rig.hub, rig.shared->worker.backends);
+    cr_assert_not_null(batches);
+    rc_batches_reconfigure(batches, rig.config);
+    return batches;
+}
+
 static void add_gone(struct rc_batches *batches, const char *reason, uint64_t now_ms)
 {
     struct rc_backend_frame frame;
@@ -54,9 +62,7 @@ static void reload_twice(struct rc_batches *batches)
 Test(backend_batch, who_was_never_told_of_is_not_removed_with_those_of_before_a_reload)
 {
     backends_begin();
-    struct rc_batches *batches = rc_batches_open(backends, &rig.hub, rig.shared->worker.backends);
-    cr_assert_not_null(batches);
-    rc_batches_reconfigure(batches, rig.config);
+    struct rc_batches *batches = batches_begin();
     const uint64_t now = rc_clock_ms();
     add_gone(batches, "first", now);
     tell_gone(batches, "first", now + RC_BATCH_WAIT_MS, reload_twice);
@@ -80,9 +86,7 @@ static void app_is_second(struct rc_config *config)
 Test(backend_batch, who_is_gone_is_told_to_its_own_backend_where_a_reload_gives_that_another_number)
 {
     backends_begin();
-    struct rc_batches *batches = rc_batches_open(backends, &rig.hub, rig.shared->worker.backends);
-    cr_assert_not_null(batches);
-    rc_batches_reconfigure(batches, rig.config);
+    struct rc_batches *batches = batches_begin();
     const uint64_t now = rc_clock_ms();
     add_gone(batches, "first", now);
     app_is_second(rig.config);
@@ -98,17 +102,13 @@ Test(backend_batch, who_is_gone_is_told_to_its_own_backend_where_a_reload_gives_
 Test(backend_batch, who_is_gone_is_told_to_its_own_backend_by_a_successor_that_has_read_another_configuration)
 {
     backends_begin();
-    struct rc_batches *former = rc_batches_open(backends, &rig.hub, rig.shared->worker.backends);
-    cr_assert_not_null(former);
-    rc_batches_reconfigure(former, rig.config);
+    struct rc_batches *former = batches_begin();
     const uint64_t now = rc_clock_ms();
     add_gone(former, "first", now);
     rc_batches_close(former); /* it died before it had heard of the reload */
     app_is_second(rig.config);
     rc_backends_reconfigure(backends, rig.config);
-    struct rc_batches *batches = rc_batches_open(backends, &rig.hub, rig.shared->worker.backends);
-    cr_assert_not_null(batches);
-    rc_batches_reconfigure(batches, rig.config);
+    struct rc_batches *batches = batches_begin();
     rc_batches_taken(batches);
     tell_gone(batches, "first", now + RC_BATCH_WAIT_MS, NULL);
     cr_expect_eq(rig.truth.tellings.used, 0);
