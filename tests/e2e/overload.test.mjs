@@ -137,6 +137,27 @@ testBroker("half-open handshakes have their bound, and the newest are refused", 
   await until("nothing is left of them", async () => (await metrics())("ringcast_handshakes") === 0);
 });
 
+testBroker("many come at once while messages go out: a few at a time, and nobody is refused", { workers: 1, timeout: 60000, config: { "limits.ping_interval": "0s" } }, async (broker) => {
+  const [reader, publisher] = [await broker.connect(), await broker.connect()];
+  await reader.subscribe("room:1");
+  // Whether messages go out is seen every 100 ms; so the first who come may be before that.
+  for (let paced = 0, round = 0; paced === 0; round++) {
+    assert.ok(round < 10, "they were never paced");
+    await publisher.publish("room:1", round);
+    assert.equal((await reader.next("message")).data, round);
+    const worker = broker.kill("SIGSTOP", 0);
+    const crowd = await Promise.all(Array.from({ length: 300 }, () => broker.raw()));
+    for (const raw of crowd) raw.write(upgradeRequest("/ws"));
+    publisher.send({ type: "publish", channel: "room:1", data: "meanwhile" });
+    process.kill(worker, "SIGCONT");
+    const answers = await Promise.all(crowd.map((raw) => raw.response({ timeout: 30000 })));
+    assert.deepEqual(answers.filter(({ status }) => status !== 101), []);
+    assert.equal((await reader.next("message")).data, "meanwhile");
+    for (const raw of crowd) raw.end();
+    paced = (await broker.metrics())("ringcast_accept_paced_total");
+  }
+});
+
 // The queue is as long as net.core.somaxconn; where that was raised, more connections than a test should make.
 const BACKLOG = Number(readFileSync("/proc/sys/net/core/somaxconn", "latin1"));
 const tooLong = BACKLOG > 8192 ? `net.core.somaxconn is ${BACKLOG}` : false;

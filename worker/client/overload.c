@@ -11,7 +11,8 @@
 #include "common/base/log.h"
 #include "common/base/procfs.h"
 
-#define OVERLOAD_READ_NS UINT64_C(1000000000) /* memory, while nothing is wrong */
+#define OVERLOAD_READ_NS UINT64_C(1000000000)   /* memory, while nothing is wrong */
+#define OVERLOAD_SERVED_NS UINT64_C(1000000000) /* since the last delivery: others are served */
 #define OVERLOAD_SAMPLE_NS (UINT64_C(1000000) * RC_PRESSURE_SAMPLE_MS)
 
 void rc_overload_open(struct rc_overload *overload, struct rc_io *io, struct rc_clients *clients,
@@ -21,6 +22,7 @@ void rc_overload_open(struct rc_overload *overload, struct rc_io *io, struct rc_
                                      .clients = clients,
                                      .metrics = metrics,
                                      .available_bytes = UINT64_MAX,
+                                     .delivered = rc_metric_get(metrics, RC_METRIC_DELIVERIES),
                                      .page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
                                      .statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC),
                                      .meminfo_fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC)};
@@ -95,6 +97,19 @@ static void overload_changed(struct rc_overload *overload, const struct rc_press
                    (unsigned long long)sample->memory_bytes);
 }
 
+/* Who is there already has a claim to the CPU: newcomers come a few at a time while messages go out. */
+static void overload_pace(struct rc_overload *overload, uint64_t now_ns)
+{
+    const uint64_t delivered = rc_metric_get(overload->metrics, RC_METRIC_DELIVERIES);
+    if (delivered != overload->delivered) {
+        overload->delivered = delivered;
+        overload->served_ns = now_ns;
+    }
+    /* Under pressure they are not accepted at all, or refused: the sooner, the better. */
+    rc_io_pace_accepts(overload->io, overload->pressure.level == RC_PRESSURE_NONE && overload->served_ns != 0 &&
+                                         now_ns - overload->served_ns < OVERLOAD_SERVED_NS);
+}
+
 void rc_overload_pass_ends(struct rc_overload *overload)
 {
     const uint64_t now_ns = rc_clock_ns();
@@ -120,5 +135,6 @@ void rc_overload_pass_ends(struct rc_overload *overload)
     if (rc_pressure_update(&overload->pressure, &overload->limits, &sample)) {
         overload_changed(overload, &sample);
     }
+    overload_pace(overload, now_ns);
     overload->clients->overload = overload->pressure;
 }

@@ -1,6 +1,6 @@
 /*
  * overload: takes the samples of worker/gate/pressure, and does what follows: stops accepting, has newcomers refused, tells the
- * steering program and the log.
+ * steering program and the log. And without any pressure has newcomers come a few at a time while others are served.
  *
  * Owned by the worker's main(), which calls it around each pass of the loop; above io and clients. What cannot be read (no
  * /proc) is not known, and never a cause.
@@ -25,7 +25,9 @@ struct rc_overload {
     uint64_t pass_ns;           /* when the pass began */
     uint64_t longest_ns;        /* of the passes since the last sample */
     uint64_t sampled_ns;
-    uint64_t read_ns; /* when memory was read */
+    uint64_t read_ns;   /* when memory was read */
+    uint64_t delivered; /* RC_METRIC_DELIVERIES as of the last sample */
+    uint64_t served_ns; /* when it was last seen to have grown */
     uint64_t memory_bytes;
     uint64_t available_bytes;
     uint64_t page_bytes;

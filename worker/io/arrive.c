@@ -7,6 +7,8 @@
  *   poll ─▶ how many wait? ─▶ for each: a free slot; the truth has it ─▶ | accept into it | put it into the vault | ─▶ submit ─▶ rc_io_accepted
  *                                 └── killed from here on: a successor looks which of those slots the vault has ──┘
  *
+ * Here is also where thousands who come back at once are made to come a few at a time while others are served: rc_io_pace_accepts().
+ *
  * Slots are chosen here, so that both requests, and the truth, know them beforehand. With server.keep = "all", where the kernel has what it takes (Linux
  * 6.10); else accepts stand (accept.c).
  */
@@ -41,14 +43,53 @@ bool rc_io_arrivals_wait(const struct rc_io *io)
     return (io->arrivals_left & rc_io_accepts_wanted(io)) != 0 && io->accept_retry_ds == 0 && io->slots_free_count > 0;
 }
 
-/* How many wait at the listener; 1 where nobody can be asked (Unix sockets), and *known is false. */
-static uint32_t arrive_waiting(const struct rc_io *io, uint32_t listener, bool *known)
+void rc_io_pace_accepts(struct rc_io *io, bool paced)
+{
+    io->accepts_paced = paced;
+    io->pace_waits = io->pace_waits && paced;
+}
+
+uint32_t rc_io_arrivals_ms(const struct rc_io *io, uint32_t most_ms)
+{
+    if (!rc_io_arrivals_wait(io)) {
+        return most_ms;
+    }
+    const uint64_t since_ns = io->now_ns - io->pace_from_ns;
+    if (!io->pace_waits || since_ns >= RC_IO_PACE_NS) {
+        return 0;
+    }
+    const uint32_t left_ms = (uint32_t)((RC_IO_PACE_NS - since_ns + 999999u) / 1000000u);
+    return left_ms < most_ms ? left_ms : most_ms;
+}
+
+/* How many of those who wait at a listener may be accepted now. */
+static uint32_t arrive_may(struct rc_io *io, uint32_t waiting, uint32_t room)
+{
+    if (!io->accepts_paced || (room > 0 && waiting >= room / 2)) {
+        return waiting;
+    }
+    if (io->now_ns - io->pace_from_ns >= RC_IO_PACE_NS) {
+        io->pace_from_ns = io->now_ns;
+        io->pace_taken = 0;
+        io->pace_waits = false;
+    }
+    const uint32_t left = RC_IO_PACE_MAX > io->pace_taken ? RC_IO_PACE_MAX - io->pace_taken : 0;
+    if (waiting > left && !io->pace_waits) {
+        io->pace_waits = true;
+        rc_metric_add(io->metrics, RC_METRIC_ACCEPT_PACED, 1);
+    }
+    return waiting < left ? waiting : left;
+}
+
+/* How many wait at the listener, of how many that may; 1 of 0 where nobody can be asked (Unix sockets). */
+static uint32_t arrive_waiting(const struct rc_io *io, uint32_t listener, uint32_t *room)
 {
     struct tcp_info info;
     socklen_t bytes = sizeof(info);
-    *known = getsockopt(io->listen_fds[listener], IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 &&
-             info.tcpi_state == TCP_LISTEN;
-    return *known ? info.tcpi_unacked : 1;
+    const bool known = getsockopt(io->listen_fds[listener], IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 &&
+                       info.tcpi_state == TCP_LISTEN;
+    *room = known ? info.tcpi_sacked : 0;
+    return known ? info.tcpi_unacked : 1;
 }
 
 /* One accept, and its put: never in two submits. False: there is no slot, or too many are under way. */
@@ -88,13 +129,15 @@ void rc_io_arrive(struct rc_io *io)
         if ((io->arrivals_left & rc_io_accepts_wanted(io) & 1u << i) == 0) {
             continue;
         }
-        bool known;
-        const uint32_t waiting = arrive_waiting(io, i, &known);
+        uint32_t room;
+        const uint32_t waiting = arrive_waiting(io, i, &room);
+        const uint32_t may = arrive_may(io, waiting, room);
         uint32_t count = 0;
-        while (count < waiting && arrive_ask(io, i)) {
+        while (count < may && arrive_ask(io, i)) {
             count++;
         }
-        if (known && count == waiting) {
+        io->pace_taken += count;
+        if (room > 0 && count == waiting) {
             io->arrivals_left &= ~(1u << i); /* whoever comes from now on makes the poll say so */
         } else if (io->slots_free_count == 0) {
             rc_metric_add(io->metrics, RC_METRIC_ACCEPT_WAITS, 1);

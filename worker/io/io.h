@@ -217,6 +217,11 @@ struct rc_io {
     uint32_t slots_free_count;
     uint32_t arrivals_count; /* of the truth's: those under way */
     uint32_t arrivals_left;  /* bit per listener: somebody may wait there */
+    /* rc_io_pace_accepts(): a window of RC_IO_PACE_NS, and how many it has had. */
+    bool accepts_paced;
+    bool pace_waits; /* somebody is left to the next window */
+    uint32_t pace_taken;
+    uint64_t pace_from_ns;
     int bell_fd;
     int life_fd;
     struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */
@@ -282,6 +287,9 @@ uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms);
 
 /* Stops accepting, admin listeners excepted, until called again with false: who comes waits in the listeners' queues. */
 void rc_io_pause_accept(struct rc_io *io, bool paused);
+/* Whether newcomers are accepted a few at a time, RC_IO_PACE_MAX in RC_IO_PACE_NS, since there are others whom this worker is to serve
+ * meanwhile. Accepts that stand (no IORING_ACCEPT_DONTWAIT) are not paced. */
+void rc_io_pace_accepts(struct rc_io *io, bool paced);
 /* The listener's queue that is fullest for its size: connections that wait in it, or did until this pass of the loop (io/accept.c says why), and
  * its room. 0 of 0: none can be asked. */
 void rc_io_accept_queue(const struct rc_io *io, uint32_t *queued, uint32_t *backlog);

@@ -62,6 +62,10 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
  * has its accepts until the kernel has taken it apart and does nothing of them: the connection would wait for the next one. So in their
  * first seconds accepts are ended and begun anew, by which they take what is there, after 0.1, 0.3, 0.7 and 1.5 s.
  */
+/* Of newcomers while others are served, 6,400 a second: thousands who come back at once otherwise take the CPU for a second, and the others wait for
+ * their turn at each step. Not where the listener's queue is half full: what it has no room for comes again much later, or is refused. */
+#define RC_IO_PACE_NS UINT64_C(10000000)
+#define RC_IO_PACE_MAX 64u
 #define RC_IO_ACCEPT_AGAIN_DS 1u
 #define RC_IO_ACCEPT_AGAIN_MAX_DS 8u
 void rc_io_renew_accepts(struct rc_io *io);
@@ -116,6 +120,8 @@ bool rc_io_arriving(const struct rc_io *io, uint32_t socket);
 void rc_io_on_listen(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe);
 /* Is there a listener where somebody may wait, who can be accepted now? */
 bool rc_io_arrivals_wait(const struct rc_io *io);
+/* How long the loop may sleep for them, at most `most_ms`. */
+uint32_t rc_io_arrivals_ms(const struct rc_io *io, uint32_t most_ms);
 /* Accepts them, RC_ARRIVALS_MAX at most: RC_OP_ARRIVE of each is there when it returns. */
 void rc_io_arrive(struct rc_io *io);
 void rc_io_on_arrive(struct rc_io *io, uint32_t listener, uint32_t entry, int result);

@@ -509,11 +509,9 @@ void rc_io_timers(struct rc_io *io)
 
 uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms)
 {
-    if (io->wheel.now_ds < io->now_ds ||
-        (io->inbox_left && io->inbox_again_ds <= io->now_ds && io->places_used < RC_IO_PLACES_MAX &&
-         !io->inbox_placing) ||
-        rc_io_arrivals_wait(io)) {
-        return 0; /* more timers are due than one pass takes, or more connections wait in the inbox, or at a listener */
+    if (io->wheel.now_ds < io->now_ds || (io->inbox_left && io->inbox_again_ds <= io->now_ds &&
+                                          io->places_used < RC_IO_PLACES_MAX && !io->inbox_placing)) {
+        return 0; /* more timers are due than one pass takes, or more connections wait in the inbox */
     }
     uint32_t ticks = rc_wheel_sleep(&io->wheel, most_ms / RC_WHEEL_TICK_MS);
     const uint32_t dues[] = {io->accept_retry_ds, io->accept_again_ds, io->inbox_again_ds};
@@ -523,7 +521,7 @@ uint32_t rc_io_sleep_ms(const struct rc_io *io, uint32_t most_ms)
             ticks = left < ticks ? left : ticks;
         }
     }
-    return ticks * RC_WHEEL_TICK_MS;
+    return rc_io_arrivals_ms(io, ticks * RC_WHEEL_TICK_MS);
 }
 
 void rc_io_set_timer(struct rc_io *io, uint32_t index, uint32_t deadline_ds)

@@ -175,6 +175,47 @@ Test(io, connections_beyond_the_table_wait)
     close(listener);
 }
 
+/* While others are served newcomers are taken a few at a time, and nobody is forgotten. */
+Test(io, newcomers_are_paced)
+{
+    enum { COUNT = 320, MOST = 64 };
+    int fds[COUNT];
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = COUNT, .listen_fd = listener});
+    if (rig.io.slots_free == NULL) {
+        cr_skip("accepts stand on this kernel, and are not paced\n");
+    }
+    rc_io_pace_accepts(&rig.io, true);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = connect_to(&address);
+    }
+    uint64_t windows = 0, from_ns = 0;
+    uint64_t before = 0; /* accepted in earlier windows */
+    for (int n = 0; n < 100000 && rc_metric_get(rig.metrics, RC_METRIC_ACCEPTED) < COUNT; n++) {
+        hub_rig_run(&rig);
+        const uint64_t accepted = rc_metric_get(rig.metrics, RC_METRIC_ACCEPTED);
+        if (rig.io.pace_from_ns != from_ns) {
+            cr_assert(from_ns == 0 || rig.io.pace_from_ns - from_ns >= 10000000u, "a window is 10 ms at the least");
+            from_ns = rig.io.pace_from_ns;
+            before = accepted - rig.io.pace_taken;
+            windows++;
+        }
+        cr_assert_leq(rig.io.pace_taken, MOST);
+        cr_assert_leq(accepted - before, rig.io.pace_taken);
+        cr_assert(accepted == COUNT || rc_io_sleep_ms(&rig.io, 1000) <= 10, "nobody waits for longer");
+    }
+    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_ACCEPTED), COUNT);
+    cr_assert_geq(windows, COUNT / MOST);
+    cr_assert_geq(rc_metric_get(rig.metrics, RC_METRIC_ACCEPT_PACED), windows - 1);
+    for (int i = 0; i < COUNT; i++) {
+        close(fds[i]);
+    }
+    hub_rig_close(&rig);
+    close(listener);
+}
+
 /* Who comes while the table is full, or accepting is paused, waits in the listener's queue and is not lost. */
 Test(io, connections_wait_for_room_before_linux_6_7)
 {
