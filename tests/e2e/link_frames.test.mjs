@@ -49,6 +49,28 @@ for (const [who, side, frames] of SIDES) {
     for (let at = 0; at <= stream.length; at++) assert.deepEqual(read(side, stream.subarray(0, at), stream.subarray(at)), frames);
   });
 
+  test(`frames of ${who}: those that are written behind each other are the same, of any size, whenever they are taken`, () => {
+    const writer = new side.Writer();
+    const next = random();
+    const written = [];
+    const taken = [];
+    for (let n = 0; n < 3000; n++) {
+      const frame = frames[next.below(frames.length)];
+      const some = [frame, ["BINARY", 0, n, Buffer.alloc(next.below(8) === 0 ? 3000 + next.below(3000) : next.below(200), n)]][next.below(2)];
+      const whole = encode(side, some);
+      if (next.below(20) === 0) writer.add(whole);
+      else assert.ok(writer.put(FRAME_MAX, ...some.slice(0, 3), some.slice(3).map((value, i) => (i === 0 && value?.constructor === Object ? JSON.stringify(value) : value))));
+      written.push(whole);
+      assert.equal(writer.bytes + taken.reduce((sum, { length }) => sum + length, 0), written.reduce((sum, { length }) => sum + length, 0));
+      if (next.below(100) === 0) taken.push(...writer.take());
+    }
+    assert.equal(writer.put(3, "BINARY", 0, 1, [bytes]), false, "larger than it may be");
+    taken.push(...writer.take());
+    assert.ok(Buffer.concat(taken).equals(Buffer.concat(written)));
+    assert.deepEqual([writer.bytes, writer.take()], [0, []]);
+    assert.ok(taken.length < written.length / 2, `${taken.length} buffers of ${written.length} frames`);
+  });
+
   test(`frames of ${who}: whatever is cut out of a frame is no frame`, () => {
     for (const frame of frames) {
       const whole = encode(side, frame);
@@ -468,7 +490,7 @@ test("namespaces beyond those that the broker takes wait for a place, and are sa
   links.report = (message) => said.push(message);
   const line = links.make({ instance: "a", worker: 0, name: "app", namespaces_max: 2 }, false);
   const sent = [];
-  line.write = (frame) => sent.push([frame[4] === 37 ? "ENTER" : "EXIT", frame.subarray(HEAD + 2, HEAD + 4).toString()]);
+  line.send = (name, flags, connection, key) => sent.push([name, key]);
   const adapters = ["/a", "/b", "/c", "/d"].map((name) => ({ key: name, uid: `uid ${name}`, nsp: { name }, onPeers() {} }));
   for (const adapter of adapters) links.enter(adapter);
   assert.deepEqual(sent.splice(0), [["ENTER", "/a"], ["ENTER", "/b"]]);
@@ -491,10 +513,10 @@ test("`attach` is said when ringcast has taken the process, also where it has no
   const line = links.make({ instance: "a", worker: 0, name: "app" }, false);
   line.link = { asks: false };
   const [sent, said] = [[], []];
-  line.write = (frame) => sent.push(frame[4]);
+  line.send = (name) => sent.push(name);
   links.on("attach", () => said.push("attach"));
   links.onAttached(line, false);
-  assert.deepEqual([sent, said], [[37, 38], []]);
+  assert.deepEqual([sent, said], [["ENTER", "EXIT"], []]);
   links.onFrame({ line }, { type: 34, name: "PEERS", flags: 0, connection: 0, values: ["attach", []] });
   assert.deepEqual([said, line.peers.size], [["attach"], 0]);
 });

@@ -177,7 +177,7 @@ class Connection extends EventEmitter {
     data ||= "";
     const more = this.server.hasMore(data);
     if (this.isSilent(more)) return this;
-    this.emit("packetCreate", { type: "message", data, options });
+    if (this.listenerCount("packetCreate") > 0) this.emit("packetCreate", { type: "message", data, options });
     const isVolatile = options.volatile || this.transport.wasLookedFor(data);
     if (isVolatile && !more) this.transport.lookedFor = null;
     const flags = (isVolatile ? FLAGS.VOLATILE : 0) | (options.compress === false ? FLAGS.PLAIN : 0) | (more ? FLAGS.MORE : 0);

@@ -5,6 +5,8 @@
 const HEAD = 16;
 const FRAME_MAX = 16 << 20; // bytes of a payload, unless HELLO says otherwise
 const LIST_MAX = 4096; // entries of a list
+const SLAB = 64 << 10; // bytes of a buffer that small frames are made in
+const SMALL_MAX = 4096; // bytes of a small frame
 
 const FLAGS = { HELD: 1, VOLATILE: 1, PLAIN: 2, MORE: 4, DISCARD: 1, ALL: 1, LOCAL: 8, PRIMARY: 16, CONTINUES: 1, HOLD: 1 };
 
@@ -57,22 +59,28 @@ function toBuffer(value) {
 }
 
 /* Writes the text or bytes at `at`; returns the position behind. */
-function put(out, at, value) {
+function write(out, at, value) {
   if (typeof value === "string") return at + out.write(value, at);
   out.set(value, at);
   return at + value.byteLength;
 }
 
-/* Reads fields of one payload; each read says how much it takes before it takes it. */
+/* Reads fields of one payload, which is bytes[at, end); each read says how much it takes before it takes it. Where frames are read by the
+ * hundred thousand in a second, objects for parts of them are what costs: texts are made of `bytes` itself. */
 class Cursor {
-  constructor(bytes) {
+  constructor(bytes, at, end) {
     this.bytes = bytes;
-    this.at = 0;
+    this.at = at;
+    this.end = end;
+  }
+
+  get left() {
+    return this.end - this.at;
   }
 
   take(count) {
     const from = this.at;
-    if (count > this.bytes.length - from) throw new Broken("a field is longer than its frame");
+    if (count > this.end - from) throw new Broken("a field is longer than its frame");
     this.at = from + count;
     return from;
   }
@@ -80,6 +88,11 @@ class Cursor {
   slice(count) {
     const from = this.take(count);
     return this.bytes.subarray(from, from + count);
+  }
+
+  text(count) {
+    const from = this.take(count);
+    return this.bytes.toString("utf8", from, from + count);
   }
 
   many(read) {
@@ -96,18 +109,21 @@ const number = (size, write, read) => ({
 });
 const prefixed = (length, text) => ({
   size: (value) => length.size() + bytesOf(value),
-  write: (out, at, value) => put(out, length.write(out, at, bytesOf(value)), value),
-  read: (cursor) => {
-    const bytes = cursor.slice(length.read(cursor));
-    return text ? bytes.toString() : bytes;
-  },
+  write: (out, at, value) => write(out, length.write(out, at, bytesOf(value)), value),
+  read: (cursor) => (text ? cursor.text(length.read(cursor)) : cursor.slice(length.read(cursor))),
 });
 const listed = (kind) => ({
   size: (values) => values.reduce((sum, value) => sum + kind.size(value), 2),
   write: (out, at, values) => values.reduce((to, value) => kind.write(out, to, value), out.writeUInt16LE(values.length, at)),
   read: (cursor) => cursor.many(() => kind.read(cursor)),
 });
-const last = (read) => ({ size: bytesOf, write: put, read: (cursor) => read(cursor.slice(cursor.bytes.length - cursor.at)) });
+const last = (read) => ({ size: bytesOf, write, read });
+
+function readU64(bytes, at) {
+  const high = bytes.readUInt32LE(at + 4);
+  if (high >= 1 << 21) throw new Broken("a number of more than 53 bits");
+  return high * 2 ** 32 + bytes.readUInt32LE(at);
+}
 
 const KINDS = {
   u8: number(1, "writeUInt8", "readUInt8"),
@@ -116,16 +132,11 @@ const KINDS = {
   u64: {
     size: () => 8,
     write: (out, at, value) => out.writeUInt32LE(Math.floor(value / 2 ** 32), out.writeUInt32LE(value >>> 0, at)),
-    read: (cursor) => {
-      const at = cursor.take(8);
-      const high = cursor.bytes.readUInt32LE(at + 4);
-      if (high >= 1 << 21) throw new Broken("a number of more than 53 bits");
-      return high * 2 ** 32 + cursor.bytes.readUInt32LE(at);
-    },
+    read: (cursor) => readU64(cursor.bytes, cursor.take(8)),
   },
-  signature: { size: () => 64, write: put, read: (cursor) => cursor.slice(64).toString("latin1") },
-  rest: last((bytes) => bytes),
-  string: last((bytes) => bytes.toString()),
+  signature: { size: () => 64, write, read: (cursor) => cursor.slice(64).toString("latin1") },
+  rest: last((cursor) => cursor.slice(cursor.left)),
+  string: last((cursor) => cursor.text(cursor.left)),
 };
 KINDS.text = prefixed(KINDS.u16, true);
 KINDS.bytes = prefixed(KINDS.u32, false);
@@ -165,7 +176,7 @@ KINDS.session = {
     return KINDS.missed.write(out, behind, value.missed);
   },
   read: (cursor) => {
-    if (cursor.at === cursor.bytes.length) return null;
+    if (cursor.left === 0) return null;
     const [sid, data, rooms] = [KINDS.text, KINDS.bytes, KINDS.list].map((kind) => kind.read(cursor));
     return { sid, data: data.toString(), rooms, missed: KINDS.missed.read(cursor) };
   },
@@ -177,60 +188,142 @@ function direction(column) {
   const byType = new Map(frames.map((frame) => [frame.type, frame]));
   const byName = new Map(frames.map((frame) => [frame.name, frame]));
 
+  function payloadBytes({ fields }, values) {
+    let bytes = 0;
+    for (let i = 0; i < fields.length; i++) bytes += fields[i].size(values[i]);
+    return bytes;
+  }
+
+  function put(out, at, { type, fields }, length, flags, connection, values) {
+    out.writeUInt32LE(length, at);
+    out.writeUInt32LE(type | (flags << 8), at + 4);
+    let to = KINDS.u64.write(out, at + 8, connection);
+    for (let i = 0; i < fields.length; i++) to = fields[i].write(out, to, values[i]);
+    return to;
+  }
+
   /* One frame as a Buffer. */
   function encode(name, flags, connection, ...values) {
-    const { type, fields } = byName.get(name);
-    const length = fields.reduce((sum, field, i) => sum + field.size(values[i]), 0);
+    const frame = byName.get(name);
+    const length = payloadBytes(frame, values);
     const out = Buffer.allocUnsafe(HEAD + length);
-    out.writeUInt32LE(length, 0);
-    out.writeUInt32LE(type | (flags << 8), 4);
-    KINDS.u64.write(out, 8, connection);
-    fields.reduce((at, field, i) => field.write(out, at, values[i]), HEAD);
+    put(out, 0, frame, length, flags, connection, values);
     return out;
   }
 
-  /* One frame: { type, name, flags, connection, values }. */
-  function decode(head, payload) {
-    const [type, flags] = [head[4], head[5]];
+  /* What is to be written: small frames are made one behind the other in a large buffer, which leaves as it is. */
+  class Writer {
+    constructor() {
+      this.slab = Buffer.alloc(0);
+      this.from = 0; // of the slab: what has not been taken, up to `at`
+      this.at = 0;
+      this.parts = []; // before that
+      this.bytes = 0; // in all
+    }
+
+    /* Encodes a frame; false: its payload is larger than `max`, and it is not to be written. */
+    put(max, name, flags, connection, values) {
+      const frame = byName.get(name);
+      const length = payloadBytes(frame, values);
+      if (length > max) return false;
+      if (HEAD + length > SMALL_MAX) {
+        this.add(encode(name, flags, connection, ...values));
+        return true;
+      }
+      if (HEAD + length > this.slab.length - this.at) {
+        this.cut();
+        this.slab = Buffer.allocUnsafeSlow(SLAB);
+        this.from = this.at = 0;
+      }
+      this.at = put(this.slab, this.at, frame, length, flags, connection, values);
+      this.bytes += HEAD + length;
+      return true;
+    }
+
+    /* One that is made already. */
+    add(frame) {
+      this.cut();
+      this.parts.push(frame);
+      this.bytes += frame.length;
+    }
+
+    cut() {
+      if (this.at > this.from) this.parts.push(this.slab.subarray(this.from, this.at));
+      this.from = this.at;
+    }
+
+    /* All of it, as Buffers. */
+    take() {
+      this.cut();
+      this.bytes = 0;
+      return this.parts.splice(0);
+    }
+  }
+
+  /* The frame that begins at `at`, whose payload ends at `end`: { type, name, flags, connection, values }. */
+  function decode(bytes, at, end) {
+    const type = bytes[at + 4];
+    const flags = bytes[at + 5];
     const frame = byType.get(type);
     if (!frame) throw new Broken(`a frame of type ${type}`);
-    if (flags & ~frame.flags || head.readUInt16LE(6) !== 0) throw new Broken(`flags ${flags} of ${frame.name}`);
-    const connection = KINDS.u64.read(new Cursor(head.subarray(8)));
-    const cursor = new Cursor(payload);
-    const values = frame.fields.map((field) => field.read(cursor));
-    if (cursor.at !== payload.length) throw new Broken(`${frame.name} is longer than its fields`);
+    if (flags & ~frame.flags || bytes[at + 6] !== 0 || bytes[at + 7] !== 0) throw new Broken(`flags ${flags} of ${frame.name}`);
+    const connection = readU64(bytes, at + 8);
+    const cursor = new Cursor(bytes, at + HEAD, end);
+    const values = [];
+    for (const field of frame.fields) values.push(field.read(cursor));
+    if (cursor.left !== 0) throw new Broken(`${frame.name} is longer than its fields`);
     return { type, name: frame.name, flags, connection, values };
   }
 
-  /* Cuts a stream into frames. At most one frame is held, of at most `max` bytes. */
+  /* Cuts a stream into frames. At most one frame is held, of at most `max` bytes, and what came with its end. */
   class Reader {
     constructor(max = FRAME_MAX) {
       this.max = max;
-      this.chunks = [];
-      this.have = 0;
+      this.bytes = Buffer.alloc(0);
+      this.at = 0; // of `bytes`: what is before it has been read
+      this.more = []; // chunks behind them: a large frame is put together once
+      this.moreBytes = 0;
       this.need = HEAD;
+    }
+
+    /* Takes a chunk; how many bytes there are in a row. */
+    take(chunk) {
+      if (this.at === this.bytes.length) {
+        this.bytes = chunk;
+        this.at = 0;
+      } else if (chunk.length > 0) {
+        this.more.push(chunk);
+        this.moreBytes += chunk.length;
+      }
+      if (this.moreBytes > 0 && this.bytes.length - this.at + this.moreBytes >= this.need) {
+        this.bytes = Buffer.concat([this.bytes.subarray(this.at), ...this.more]);
+        this.at = 0;
+        this.more = [];
+        this.moreBytes = 0;
+      }
+      return this.bytes.length - this.at;
     }
 
     /* Frames that are whole with this chunk, one by one. */
     *read(chunk) {
-      this.chunks.push(chunk);
-      this.have += chunk.length;
-      while (this.have >= this.need) {
-        const bytes = this.chunks.length === 1 ? this.chunks[0] : Buffer.concat(this.chunks, this.have);
-        const length = bytes.readUInt32LE(0);
+      if (this.take(chunk) < this.need) return;
+      while (this.bytes.length - this.at >= HEAD) {
+        const { bytes, at } = this;
+        const length = bytes.readUInt32LE(at);
         if (length > this.max) throw new Broken(`a frame of ${length} bytes`);
-        const end = HEAD + length;
-        const whole = bytes.length >= end;
-        const rest = whole ? bytes.subarray(end) : bytes;
-        this.chunks = rest.length > 0 ? [rest] : [];
-        this.have = rest.length;
-        this.need = whole ? HEAD : end;
-        if (whole) yield decode(bytes.subarray(0, HEAD), bytes.subarray(HEAD, end));
+        const end = at + HEAD + length;
+        if (end > bytes.length) {
+          this.need = HEAD + length;
+          return;
+        }
+        this.at = end;
+        this.need = HEAD;
+        yield decode(bytes, at, end);
       }
     }
   }
 
-  return { encode, Reader };
+  return { encode, Reader, Writer };
 }
 
 module.exports = { FLAGS, FRAME_MAX, HEAD, LIST_MAX, OPEN, RECEIPT, Broken, broker: direction(1), application: direction(2), toBuffer };

@@ -37,6 +37,7 @@ class Line extends EventEmitter {
 
   /* Encodes a frame and lets it go with those of this turn; false: it is larger than a link carries, and was not sent. */
   send(name, flags, connection, ...values) {
+    if (!this.resumes && this.link) return this.link.send(name, flags, connection, ...values);
     return this.write(application.encode(name, flags, connection, ...values));
   }
 

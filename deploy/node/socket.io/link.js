@@ -28,7 +28,7 @@ class Link extends EventEmitter {
   /* `nonces`: { broker, application }; `ready`: (HELLO) => what READY says. The socket is this link's from here on. */
   constructor(socket, { secrets, nonces, ready }) {
     super();
-    Object.assign(this, { socket, secrets, nonces, ready, hello: null, heard: 0, frameMax: HELLO_MAX, line: null, waiting: [], scheduled: false, taken: false, holds: 0, ended: false });
+    Object.assign(this, { socket, secrets, nonces, ready, hello: null, heard: 0, frameMax: HELLO_MAX, line: null, writer: new application.Writer(), scheduled: false, taken: false, holds: 0, ended: false });
     this.reader = new broker.Reader(HELLO_MAX);
     this.deadline = setTimeout(() => this.end(new Broken("no HELLO came")), HELLO_MS);
     open.add(this);
@@ -121,19 +121,23 @@ class Link extends EventEmitter {
 
   /* Encodes a frame and lets it go with those of this turn; false: it is larger than a link carries, and was not sent. */
   send(name, flags, connection, ...values) {
-    return this.write(application.encode(name, flags, connection, ...values));
+    if (this.ended) return true;
+    if (!this.writer.put(this.frameMax, name, flags, connection, values)) return false;
+    this.schedule();
+    return true;
   }
 
+  /* The same of a frame that is made already. */
   write(frame) {
     if (frame.length > HEAD + this.frameMax) return false;
-    if (!this.ended) this.waiting.push(frame);
+    if (!this.ended) this.writer.add(frame);
     this.schedule();
     return true;
   }
 
   /* Bytes that the other end has not taken. */
   get unwritten() {
-    return this.socket.writableLength + this.waiting.reduce((sum, { length }) => sum + length, 0);
+    return this.socket.writableLength + this.writer.bytes;
   }
 
   schedule() {
@@ -149,10 +153,10 @@ class Link extends EventEmitter {
     this.scheduled = false;
     // Before what came of it: half of a write is better without its end than said twice.
     const receipt = this.line?.receipt();
-    if (receipt !== undefined) this.waiting.unshift(application.encode("RECEIPT", 0, 0, receipt));
-    if (this.waiting.length === 0) return;
-    this.socket.write(this.waiting.length === 1 ? this.waiting[0] : Buffer.concat(this.waiting));
-    this.waiting = [];
+    const parts = this.writer.take();
+    if (receipt !== undefined) parts.unshift(application.encode("RECEIPT", 0, 0, receipt));
+    if (parts.length === 0) return;
+    this.socket.write(parts.length === 1 ? parts[0] : Buffer.concat(parts));
     this.line?.emit("flush");
     if (this.socket.writableLength > UNREAD_MAX) this.end(new Broken("ringcast does not read any more"));
   }
