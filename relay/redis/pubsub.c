@@ -1,149 +1,19 @@
 /* pubsub: see pubsub.h. */
 #include "relay/redis/pubsub.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/records/envelope.h"
 #include "common/base/log.h"
+#include "relay/redis/pubsub_ask.h"
+#include "relay/redis/pubsub_damping.h"
 #include "relay/redis/pubsub_entry.h"
 #include "relay/redis/pubsub_fixed.h"
 
-static void pubsub_set_gauge(const struct rc_redis_pubsub *pubsub)
-{
-    rc_metric_set(pubsub->wire->metrics, RC_METRIC_REDIS_SUBSCRIPTIONS,
-                  pubsub->confirmed + rc_redis_fixed_confirmed(pubsub));
-}
-
-static size_t redis_name(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_entry *entry,
-                         char out[RC_REDIS_NAME_MAX])
-{
-    const uint32_t before = entry->foreign ? pubsub->prefix_bytes : pubsub->head_bytes;
-    memcpy(out, pubsub->head, before);
-    memcpy(out + before, rc_redis_pubsub_entry_name(entry), entry->name_bytes);
-    return before + entry->name_bytes;
-}
-
-static bool pubsub_is_sharded(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_entry *entry)
-{
-    return entry->foreign ? pubsub->ops.foreign.sharded : pubsub->sharded;
-}
-
-/* The node where it belongs; RC_REDIS_NODE_NONE = none is known now. */
-static uint16_t pubsub_place_of(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_entry *entry)
-{
-    char name[RC_REDIS_NAME_MAX];
-    const bool sharded = pubsub_is_sharded(pubsub, entry);
-    return entry->foreign && !sharded
-               ? pubsub->home
-               : pubsub->ops.node_of(pubsub->ops.context, rc_span_of(name, redis_name(pubsub, entry, name)), sharded);
-}
-
-/* Every change of an entry's state: keeps count of the missed ones that are on their way. */
-static void pubsub_change(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_entry *entry,
-                          enum rc_redis_entry_state state, bool missed)
-{
-    const bool was_pending =
-        entry->missed && (entry->state == RC_REDIS_ENTRY_QUEUED || entry->state == RC_REDIS_ENTRY_ASKED);
-    const bool pending = missed && (state == RC_REDIS_ENTRY_QUEUED || state == RC_REDIS_ENTRY_ASKED);
-    pubsub->missed_pending = pubsub->missed_pending + pending - was_pending;
-    entry->state = (uint8_t)state;
-    entry->missed = missed;
-}
-
-/* --- the queue of a node --------------------------------------------------------------------------------------------- */
-
-static void pubsub_enqueue(struct rc_redis_pubsub *pubsub, uint32_t index)
-{
-    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    const uint16_t place = pubsub_place_of(pubsub, entry);
-    if (place >= RC_REDIS_NODES_MAX || pubsub->nodes[place].conn == NULL) {
-        return; /* asked for when it is there: rc_redis_pubsub_ready */
-    }
-    struct rc_redis_pubsub_node *node = &pubsub->nodes[place];
-    entry->node = place;
-    pubsub_change(pubsub, entry, RC_REDIS_ENTRY_QUEUED, entry->missed);
-    entry->next = 0;
-    if (node->queue_last != 0) {
-        pubsub->entries[node->queue_last].next = index;
-    } else {
-        node->queue_first = index;
-    }
-    node->queue_last = index;
-}
-
-static const char *verb_of(const struct rc_redis_pubsub *pubsub, uint32_t index, bool subscribe)
-{
-    return pubsub_is_sharded(pubsub, &pubsub->entries[index]) ? (subscribe ? "SSUBSCRIBE" : "SUNSUBSCRIBE")
-                                                              : (subscribe ? "SUBSCRIBE" : "UNSUBSCRIBE");
-}
-
-static int send_batch(struct rc_redis_pubsub *pubsub, struct rc_redis_conn *conn, bool subscribe,
-                      const uint32_t *indexes, uint32_t count)
-{
-    struct rc_span argv[RC_REDIS_BATCH_MAX + 1];
-    argv[0] = rc_span_text(verb_of(pubsub, indexes[0], subscribe));
-    for (uint32_t i = 0; i < count; i++) {
-        argv[i + 1] = rc_span_of(pubsub->names[i], redis_name(pubsub, &pubsub->entries[indexes[i]], pubsub->names[i]));
-    }
-    const size_t bytes = rc_redis_format_bytes(count + 1, argv);
-    char *command = malloc(bytes);
-    if (command == NULL) {
-        return -ENOMEM;
-    }
-    rc_redis_format(command, count + 1, argv);
-    const int rc = rc_redis_conn_send_quiet(conn, command, bytes);
-    free(command);
-    if (rc == 0) {
-        rc_metric_add(pubsub->wire->metrics, subscribe ? RC_METRIC_REDIS_SUBSCRIBES : RC_METRIC_REDIS_UNSUBSCRIBES,
-                      count);
-    }
-    return rc;
-}
-
-/* May it be in one command with those of a batch? Keys of one command must share a slot in a Cluster: sharded channels go one by one,
- * pipelined all the same. */
-static bool fits_batch(const struct rc_redis_pubsub *pubsub, const uint32_t *batch, uint32_t count, uint32_t index)
-{
-    return count == 0 || (count < RC_REDIS_BATCH_MAX && !pubsub_is_sharded(pubsub, &pubsub->entries[batch[0]]) &&
-                          !pubsub_is_sharded(pubsub, &pubsub->entries[index]));
-}
-
-static void flush_node(struct rc_redis_pubsub *pubsub, struct rc_redis_pubsub_node *node)
-{
-    uint32_t batch[RC_REDIS_BATCH_MAX];
-    while (node->queue_first != 0 && node->asked < RC_REDIS_ASKED_MAX) {
-        uint32_t count = 0;
-        uint32_t index = node->queue_first;
-        for (; index != 0 && fits_batch(pubsub, batch, count, index); index = pubsub->entries[index].next) {
-            batch[count++] = index;
-        }
-        if (send_batch(pubsub, node->conn, true, batch, count) != 0) {
-            return;
-        }
-        node->queue_first = index;
-        node->queue_last = index != 0 ? node->queue_last : 0;
-        node->asked += count;
-        for (uint32_t i = 0; i < count; i++) {
-            struct rc_redis_pubsub_entry *entry = &pubsub->entries[batch[i]];
-            pubsub_change(pubsub, entry, RC_REDIS_ENTRY_ASKED, entry->missed);
-            entry->next = 0;
-        }
-    }
-}
-
 /* --- what was missed ------------------------------------------------------------------------------------------------- */
-
-static void say_changed(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name, enum rc_redis_change change)
-{
-    if (pubsub->ops.channel.changed != NULL) {
-        pubsub->ops.channel.changed(pubsub->ops.channel.context, hash, name, change);
-    }
-}
 
 static void say_missed(struct rc_redis_pubsub *pubsub, struct rc_span name)
 {
@@ -248,120 +118,8 @@ void rc_redis_pubsub_flush(struct rc_redis_pubsub *pubsub)
     }
     for (uint32_t i = 0; i < pubsub->node_end; i++) {
         if (pubsub->nodes[i].conn != NULL && pubsub->nodes[i].queue_first != 0) {
-            flush_node(pubsub, &pubsub->nodes[i]);
+            rc_redis_pubsub_send_queue(pubsub, &pubsub->nodes[i]);
         }
-    }
-}
-
-/* --- damping --------------------------------------------------------------------------------------------------------- */
-
-static void damping_due(void *context, uint64_t now_ms);
-
-static void pubsub_damp(struct rc_redis_pubsub *pubsub, uint32_t index)
-{
-    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    entry->damped = true;
-    entry->next_damped = 0;
-    if (pubsub->damped_last != 0) {
-        pubsub->entries[pubsub->damped_last].next_damped = index;
-    } else {
-        pubsub->damped_first = index;
-        rc_timer_set(pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms + RC_REDIS_DAMPING_MS, damping_due,
-                     pubsub);
-    }
-    pubsub->damped_last = index;
-    pubsub->damped_count++;
-}
-
-static uint32_t pop_damped(struct rc_redis_pubsub *pubsub)
-{
-    const uint32_t index = pubsub->damped_first;
-    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    pubsub->damped_first = entry->next_damped;
-    pubsub->damped_last = pubsub->damped_first != 0 ? pubsub->damped_last : 0;
-    pubsub->damped_count--;
-    entry->damped = false;
-    entry->next_damped = 0;
-    return index;
-}
-
-struct removal {
-    uint32_t batch[RC_REDIS_BATCH_MAX];
-    uint32_t count;
-    uint16_t node;
-};
-
-static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal)
-{
-    if (removal->count == 0) {
-        return;
-    }
-    struct rc_redis_pubsub_node *node = &pubsub->nodes[removal->node];
-    const int rc = node->conn != NULL ? send_batch(pubsub, node->conn, false, removal->batch, removal->count) : 0;
-    for (uint32_t i = 0; i < removal->count; i++) {
-        if (rc == 0) {
-            node->confirmed--;
-            pubsub->confirmed--;
-            const struct rc_redis_pubsub_entry *entry = &pubsub->entries[removal->batch[i]];
-            if (!entry->foreign) {
-                say_changed(pubsub, entry->hash, rc_span_of(rc_redis_pubsub_entry_name(entry), entry->name_bytes),
-                            RC_REDIS_CHANGE_GONE);
-            }
-            rc_redis_pubsub_entry_free(pubsub, removal->batch[i]);
-        } else {
-            pubsub_damp(pubsub, removal->batch[i]); /* the connection takes no more now: later */
-        }
-    }
-    removal->count = 0;
-}
-
-/* Its time is over. */
-static void remove_one(struct rc_redis_pubsub *pubsub, uint32_t index, struct removal *removal, uint64_t now_ms)
-{
-    struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
-    switch ((enum rc_redis_entry_state)entry->state) {
-    case RC_REDIS_ENTRY_IDLE:
-        rc_redis_pubsub_waiter_answer(pubsub, index, false);
-        rc_redis_pubsub_entry_free(pubsub, index);
-        return;
-    case RC_REDIS_ENTRY_CONFIRMED:
-        if (!fits_batch(pubsub, removal->batch, removal->count, index) || removal->node != entry->node) {
-            remove_batch(pubsub, removal);
-        }
-        removal->node = entry->node;
-        removal->batch[removal->count++] = index;
-        return;
-    case RC_REDIS_ENTRY_FREE:
-    case RC_REDIS_ENTRY_QUEUED:
-    case RC_REDIS_ENTRY_ASKED:
-        break; /* its confirmation is on the way and must not be taken for that of a later SUBSCRIBE */
-    }
-    entry->unwanted_ms = now_ms;
-    pubsub_damp(pubsub, index);
-}
-
-static void damping_due(void *context, uint64_t now_ms)
-{
-    struct rc_redis_pubsub *pubsub = context;
-    struct removal removal = {.count = 0};
-    /* Bounded by those that were there: some are put back. */
-    for (uint32_t left = pubsub->damped_count; left > 0 && pubsub->damped_first != 0; left--) {
-        const struct rc_redis_pubsub_entry *first = &pubsub->entries[pubsub->damped_first];
-        if (first->wanted) {
-            (void)pop_damped(pubsub);
-            continue;
-        }
-        if (first->unwanted_ms + RC_REDIS_DAMPING_MS > now_ms && pubsub->damped_count <= RC_REDIS_DAMPED_MAX) {
-            break;
-        }
-        remove_one(pubsub, pop_damped(pubsub), &removal, now_ms);
-    }
-    remove_batch(pubsub, &removal);
-    pubsub_set_gauge(pubsub);
-    if (pubsub->damped_first != 0) {
-        const uint64_t due_ms = pubsub->entries[pubsub->damped_first].unwanted_ms + RC_REDIS_DAMPING_MS;
-        rc_timer_set(pubsub->wire->timers, &pubsub->damping, due_ms > now_ms ? due_ms : now_ms + 10, damping_due,
-                     pubsub);
     }
 }
 
@@ -388,7 +146,7 @@ static uint32_t pubsub_want(struct rc_redis_pubsub *pubsub, const struct rc_redi
     pubsub->entries[index].wanted = true;
     if (pubsub->entries[index].state == RC_REDIS_ENTRY_IDLE) {
         pubsub->entries[index].missed |= pubsub->succeeding;
-        pubsub_enqueue(pubsub, index);
+        rc_redis_pubsub_enqueue(pubsub, index);
     }
     return index;
 }
@@ -419,14 +177,8 @@ static void pubsub_unwant(struct rc_redis_pubsub *pubsub, const struct rc_redis_
     }
     struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     entry->wanted = false;
-    pubsub_change(pubsub, entry, (enum rc_redis_entry_state)entry->state, false);
-    entry->unwanted_ms = rc_clock_ms();
-    if (!entry->damped) {
-        pubsub_damp(pubsub, index);
-        if (pubsub->damped_count > RC_REDIS_DAMPED_MAX) {
-            rc_timer_set(pubsub->wire->timers, &pubsub->damping, entry->unwanted_ms, damping_due, pubsub);
-        }
-    }
+    rc_redis_pubsub_change(pubsub, entry, (enum rc_redis_entry_state)entry->state, false);
+    rc_redis_pubsub_damp(pubsub, index);
 }
 
 void rc_redis_pubsub_unwant(struct rc_redis_pubsub *pubsub, uint64_t hash, struct rc_span name)
@@ -463,7 +215,7 @@ void rc_redis_pubsub_ready(struct rc_redis_pubsub *pubsub, uint16_t node, struct
     }
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         if (pubsub->entries[i].state == RC_REDIS_ENTRY_IDLE && pubsub->entries[i].wanted) {
-            pubsub_enqueue(pubsub, i);
+            rc_redis_pubsub_enqueue(pubsub, i);
         }
     }
 }
@@ -485,13 +237,13 @@ void rc_redis_pubsub_lost(struct rc_redis_pubsub *pubsub, uint16_t node)
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
         if (entry->state > RC_REDIS_ENTRY_IDLE && entry->node == node) {
-            pubsub_change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
-                          entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
+            rc_redis_pubsub_change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
+                                   entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
             entry->next = 0;
             rc_redis_pubsub_waiter_answer(pubsub, i, false);
         }
     }
-    pubsub_set_gauge(pubsub);
+    rc_redis_pubsub_count(pubsub);
 }
 
 void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
@@ -507,7 +259,7 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
         if (entry->state == RC_REDIS_ENTRY_FREE || entry->state == RC_REDIS_ENTRY_QUEUED) {
             continue; /* queued ones go where they were queued for: that node refuses what is not its own */
         }
-        const uint16_t place = pubsub_place_of(pubsub, entry);
+        const uint16_t place = rc_redis_pubsub_place_of(pubsub, entry);
         if (entry->state != RC_REDIS_ENTRY_IDLE) {
             if (entry->node == place) {
                 continue;
@@ -518,20 +270,20 @@ void rc_redis_pubsub_place(struct rc_redis_pubsub *pubsub, uint16_t home)
                 pubsub->confirmed--;
                 /* The old node may still have it (another home): one message must not come twice. */
                 if (node->conn != NULL) {
-                    (void)send_batch(pubsub, node->conn, false, &i, 1);
+                    (void)rc_redis_pubsub_send(pubsub, node->conn, false, &i, 1);
                 }
             } else {
                 node->asked -= node->asked > 0;
             }
-            pubsub_change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
-                          entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
+            rc_redis_pubsub_change(pubsub, entry, RC_REDIS_ENTRY_IDLE,
+                                   entry->missed || (entry->wanted && entry->state == RC_REDIS_ENTRY_CONFIRMED));
             entry->node = RC_REDIS_NODE_NONE; /* what the old one confirms yet is of no use */
         }
         if (entry->wanted) {
-            pubsub_enqueue(pubsub, i);
+            rc_redis_pubsub_enqueue(pubsub, i);
         }
     }
-    pubsub_set_gauge(pubsub);
+    rc_redis_pubsub_count(pubsub);
 }
 
 /* --- what Redis says ------------------------------------------------------------------------------------------------- */
@@ -596,12 +348,10 @@ static void entry_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node_index,
     struct rc_redis_pubsub_node *node = &pubsub->nodes[node_index];
     const bool missed = pubsub->entries[index].missed;
     node->asked -= pubsub->entries[index].state == RC_REDIS_ENTRY_ASKED && node->asked > 0;
-    pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
+    rc_redis_pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_CONFIRMED, false);
     node->confirmed++;
     pubsub->confirmed++;
-    if (!key->foreign) {
-        say_changed(pubsub, key->hash, key->name, missed ? RC_REDIS_CHANGE_BACK : RC_REDIS_CHANGE_HERE);
-    }
+    rc_redis_pubsub_changed(pubsub, key, missed ? RC_REDIS_CHANGE_BACK : RC_REDIS_CHANGE_HERE);
     if (!pubsub->holding) {
         rc_redis_pubsub_waiter_answer(pubsub, index, true);
     }
@@ -618,7 +368,7 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node, stru
     const uint32_t index = ours ? rc_redis_pubsub_entry_find(pubsub, &key) : 0;
     if (index != 0 && pubsub_awaited(&pubsub->entries[index], node)) {
         entry_confirmed(pubsub, node, index, &key);
-        pubsub_set_gauge(pubsub);
+        rc_redis_pubsub_count(pubsub);
         return;
     }
     struct rc_redis_subscription *one = rc_redis_fixed_find(pubsub, pattern, channel);
@@ -626,7 +376,7 @@ static void pubsub_confirmed(struct rc_redis_pubsub *pubsub, uint16_t node, stru
         if (!rc_redis_fixed_confirm(pubsub, one, node)) {
             rc_redis_pubsub_refused(pubsub, node);
         }
-        pubsub_set_gauge(pubsub);
+        rc_redis_pubsub_count(pubsub);
     } else if (ours && (index == 0 || pubsub->entries[index].node != node ||
                         pubsub->entries[index].state == RC_REDIS_ENTRY_IDLE)) {
         pubsub_give_back(pubsub, node, channel, sharded);
@@ -686,10 +436,10 @@ static bool taken_away(struct rc_redis_pubsub *pubsub, uint16_t node_index, stru
         pubsub->entries[index].node != node_index) {
         return false; /* the answer to our own UNSUBSCRIBE */
     }
-    pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_IDLE, pubsub->entries[index].wanted);
+    rc_redis_pubsub_change(pubsub, &pubsub->entries[index], RC_REDIS_ENTRY_IDLE, pubsub->entries[index].wanted);
     pubsub->nodes[node_index].confirmed--;
     pubsub->confirmed--;
-    pubsub_set_gauge(pubsub);
+    rc_redis_pubsub_count(pubsub);
     return true;
 }
 
@@ -724,7 +474,7 @@ static void refusing_due(void *context, uint64_t now_ms)
     (void)now_ms;
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         if (pubsub->entries[i].state == RC_REDIS_ENTRY_IDLE && pubsub->entries[i].wanted) {
-            pubsub_enqueue(pubsub, i);
+            rc_redis_pubsub_enqueue(pubsub, i);
         }
     }
     rc_redis_fixed_ask_missing(pubsub);
@@ -740,7 +490,7 @@ void rc_redis_pubsub_refused(struct rc_redis_pubsub *pubsub, uint16_t node)
     for (uint32_t i = 1; i < pubsub->entry_max; i++) {
         struct rc_redis_pubsub_entry *entry = &pubsub->entries[i];
         if (entry->state == RC_REDIS_ENTRY_ASKED && entry->node == node) {
-            pubsub_change(pubsub, entry, RC_REDIS_ENTRY_IDLE, entry->missed);
+            rc_redis_pubsub_change(pubsub, entry, RC_REDIS_ENTRY_IDLE, entry->missed);
             rc_redis_pubsub_waiter_answer(pubsub, i, false);
         }
     }

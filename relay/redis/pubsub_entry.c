@@ -113,6 +113,14 @@ void rc_redis_pubsub_entry_free(struct rc_redis_pubsub *pubsub, uint32_t index)
     pubsub->entry_count--;
 }
 
+void rc_redis_pubsub_changed(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key,
+                             enum rc_redis_change change)
+{
+    if (!key->foreign && pubsub->ops.channel.changed != NULL) {
+        pubsub->ops.channel.changed(pubsub->ops.channel.context, key->hash, key->name, change);
+    }
+}
+
 /* --- waiters --------------------------------------------------------------------------------------------------------- */
 
 static void confirm_due(void *context, uint64_t now_ms);

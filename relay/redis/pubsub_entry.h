@@ -1,7 +1,8 @@
 /*
  * pubsub_entry: the table behind pubsub: channels that are wanted, and who waits for their confirmation.
  *
- * Two pools that only grow, addressed by index (0 = none), because they move when they grow. Used by pubsub alone.
+ * Two pools that only grow, addressed by index (0 = none), because they move when they grow. Used by the pubsub files
+ * alone.
  */
 #ifndef RC_RELAY_REDIS_PUBSUB_ENTRY_H
 #define RC_RELAY_REDIS_PUBSUB_ENTRY_H
@@ -72,6 +73,9 @@ uint32_t rc_redis_pubsub_entry_find(const struct rc_redis_pubsub *pubsub, const 
 uint32_t rc_redis_pubsub_entry_add(struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key);
 /* Nobody waits for it, and it is not in the list of those that nobody wants. */
 void rc_redis_pubsub_entry_free(struct rc_redis_pubsub *pubsub, uint32_t index);
+/* What became of the channel at Redis is told; nobody is told of channels of another format. */
+void rc_redis_pubsub_changed(const struct rc_redis_pubsub *pubsub, const struct rc_redis_pubsub_key *key,
+                             enum rc_redis_change change);
 /* Frees both pools. */
 void rc_redis_pubsub_entries_free(struct rc_redis_pubsub *pubsub);
 

@@ -1,5 +1,6 @@
 /*
- * pubsub_state: what pubsub is made of, for pubsub and its table (pubsub_entry).
+ * pubsub_state: what pubsub is made of, for pubsub and its parts (pubsub_entry, pubsub_ask, pubsub_damping,
+ * pubsub_fixed).
  *
  * Everybody else includes pubsub.h.
  */

@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import { gunzipSync, inflateSync } from "node:zlib";
 import { OP, connectRaw, frame } from "./lib/raw.mjs";
 import {
-  EngineSocket, Polling, SEPARATOR, ask, askUpgrade, assert, delay, describeCases, keepAliveAgent, openPolling, openSocket, openUpgrade, passed,
-  targetsOf, until,
+  EngineSocket, Late, Polling, SEPARATOR, ask, askUpgrade, assert, delay, describeCases, keepAliveAgent, openPolling, openSocket, openUpgrade, passed,
+  targetsOf, tookBetween, until,
 } from "./lib/socketio.mjs";
 
 const PING_INTERVAL = 300;
@@ -589,6 +589,13 @@ const websocket = [
 
 /* --- heartbeat ------------------------------------------------------------------------------------------------------------ */
 
+/* Its time is over. What timers of Node are late by is no fault of it; ringcast looks at the time itself when it is asked. */
+async function isOver(server, session) {
+  await session.isGone().catch((error) => {
+    throw server.late > 0 ? new Late(error.message) : error;
+  });
+}
+
 const heartbeat = [
   ["polling: pings come every interval, pongs keep the session", async (server) => {
     const session = await openPolling(server);
@@ -596,8 +603,7 @@ const heartbeat = [
     for (let i = 0; i < 3; i++) {
       const answer = await session.get();
       assert.deepEqual([answer.status, answer.body], [200, "2"]);
-      const took = performance.now() - since;
-      assert.ok(took > PING_INTERVAL - 50 && took < PING_INTERVAL + 150, `ping ${i} after ${took} ms`);
+      tookBetween(performance.now() - since, PING_INTERVAL - 50, PING_INTERVAL + 150, `ping ${i}`);
       since = performance.now();
       await session.send("3");
     }
@@ -606,7 +612,9 @@ const heartbeat = [
   ["polling: a session that is not polled has its ping waiting, and lives until the time is over", async (server) => {
     const session = await openPolling(server);
     await passed(session.opening, LIFE - 80);
-    assert.equal((await session.get()).body, "2");
+    const answer = await session.get();
+    if (performance.now() - session.opening >= LIFE) throw new Late("its ping is asked for");
+    assert.equal(answer.body, "2");
     await session.send("3");
     await passed(session.opening, LIFE + 60);
     await session.send("4alive");
@@ -617,7 +625,7 @@ const heartbeat = [
     const sessions = await Promise.all(Array.from({ length: 5 }, () => openPolling(server)));
     for (const session of sessions) {
       await passed(session.opened, LIFE + server.late);
-      await session.isGone();
+      await isOver(server, session);
     }
   }],
 
@@ -627,7 +635,7 @@ const heartbeat = [
     await session.send("3");
     const answered = performance.now();
     await passed(answered, LIFE + server.late);
-    await session.isGone();
+    await isOver(server, session);
   }],
 
   ["polling: the poll that waits when the time is over gets a close", async (server) => {
@@ -635,8 +643,7 @@ const heartbeat = [
     assert.equal((await session.get()).body, "2");
     const answer = await session.get();
     assert.deepEqual([answer.status, answer.body], [200, "1"]);
-    const took = performance.now() - session.opened;
-    assert.ok(took > LIFE - 50 && took < LIFE + 150, `after ${took} ms`);
+    tookBetween(performance.now() - session.opened, LIFE - 50, LIFE + 150, "a close");
     await session.isGone();
   }],
 
@@ -652,7 +659,7 @@ const heartbeat = [
       }
     })();
     await sending;
-    assert.ok(performance.now() - session.opened < LIFE + PING_TIMEOUT + 200);
+    tookBetween(performance.now() - session.opened, 0, LIFE + PING_TIMEOUT + 200, "an end");
     await session.isGone();
   }],
 
@@ -661,8 +668,7 @@ const heartbeat = [
     let since = socket.opened;
     for (let i = 0; i < 3; i++) {
       await socket.expect("2");
-      const took = performance.now() - since;
-      assert.ok(took > PING_INTERVAL - 50 && took < PING_INTERVAL + 150, `ping ${i} after ${took} ms`);
+      tookBetween(performance.now() - since, PING_INTERVAL - 50, PING_INTERVAL + 150, `ping ${i}`);
       since = performance.now();
       socket.send("3");
     }
@@ -673,8 +679,7 @@ const heartbeat = [
     const sockets = await Promise.all(Array.from({ length: 5 }, () => openSocket(server)));
     await Promise.all(sockets.map(async (socket) => {
       assert.deepEqual(await socket.closed(), ["2"]);
-      const took = performance.now() - socket.opened;
-      assert.ok(took > LIFE - 50 && took < LIFE + 150, `after ${took} ms`);
+      tookBetween(performance.now() - socket.opened, LIFE - 50, LIFE + 150, "an end");
     }));
   }],
 
@@ -860,8 +865,7 @@ const upgrade = [
         else assert.equal(body, "6");
       }
       assert.deepEqual(await closing, probe.length ? ["3probe"] : []);
-      const took = performance.now() - since;
-      assert.ok(took > UPGRADE_TIMEOUT - 50 && took < UPGRADE_TIMEOUT + PING_INTERVAL + 200, `after ${took} ms`);
+      tookBetween(performance.now() - since, UPGRADE_TIMEOUT - 50, UPGRADE_TIMEOUT + PING_INTERVAL + 200, "an end");
       await session.send("4on");
       assert.equal((await session.packets(1)).at(-1), "4on");
     }
@@ -915,7 +919,7 @@ const upgrade = [
   }],
 ];
 
-for (const [title, cases] of Object.entries({ handshake, polling, websocket, heartbeat, close, upgrade })) describeCases(title, targets, options, cases);
+for (const [title, cases] of Object.entries({ handshake, polling, websocket, heartbeat, close, upgrade })) describeCases(title, targets, options, cases, { beside: cases === heartbeat });
 
 /* --- options -------------------------------------------------------------------------------------------------------------- */
 

@@ -282,7 +282,7 @@ function casesOf(settings, only, newer = {}) {
 }
 
 describeCases("socket.io-client", targets, options, casesOf({}, CASES, NEWER));
-describeCases("socket.io-client's heartbeats", targets, short, casesOf({}, HEARTBEATS));
+describeCases("socket.io-client's heartbeats", targets, short, casesOf({}, HEARTBEATS), { beside: true });
 
 const { "text and acknowledgements": text, "binary and nested binary": binary, "payload, namespaces on one connection, and one that is not there": namespaces, rooms, ...rest } = CASES;
 describeCases("socket.io-msgpack-parser", targets, { ...options, msgpack: true }, casesOf({ parser }, {
@@ -484,7 +484,7 @@ describeCases("python-socketio", targets, { ...options, pingInterval: 25000, pin
   ? Object.entries(TRANSPORTS).map(([name, { transports }]) => [name, runsPython(PYTHON, transports)]) : []);
 // Who is there after more than interval and time-out has answered pings.
 describeCases("python-socketio's heartbeats", targets, { ...options, pingInterval: 300, pingTimeout: 2500, timeout: 40000 }, python
-  ? Object.entries(TRANSPORTS).map(([name, { transports }]) => [name, runsPython(PYTHON_PINGS, transports, "3.2")]) : []);
+  ? Object.entries(TRANSPORTS).map(([name, { transports }]) => [name, runsPython(PYTHON_PINGS, transports, "3.2")]) : [], { beside: true });
 
 /* --- Chromium ------------------------------------------------------------------------------------------------------------- */
 

@@ -13,6 +13,7 @@
 #include "worker/backend/backend_io.h"
 #include "worker/backend/call.h"
 #include "worker/engine/acks.h"
+#include "worker/engine/asked_table.h"
 #include "worker/engine/asking.h"
 #include "worker/engine/does.h"
 #include "worker/engine/rule_trace.h"
@@ -20,190 +21,19 @@
 #define ASKED_RETRY_MS 2u
 #define ASKED_DEATHS_MAX 3u /* of processes that were asking it: what comes back may be what kills them */
 
-_Static_assert(RC_HOOK_CALL_BYTES == RC_BACKEND_ID_MAX && RC_REQUEST_ID_MAX == RC_REQUEST_ID_TOKEN_BYTES_MAX &&
-                   RC_CONFIG_BACKENDS_MAX <= UINT8_MAX,
-               "a struct rc_hook has room for them");
-
-/* What there is beside a struct rc_hook. */
-struct rc_asked {
-    struct rc_asked *previous;
-    struct rc_asked *next;
-    struct rc_asked *previous_of_client;
-    struct rc_asked *next_of_client;
-    struct rc_engines *engines;
-    struct rc_hook *its; /* in the truth: also the reply, while it waits */
-    uint32_t index;      /* of that */
-    bool lost;           /* the process that asked is no more, and nobody waits for the reply */
-    uint8_t rules;       /* engines->rules when it was asked */
-    uint32_t row;        /* whose event it is, from 1; 0 = none's, or it is not known */
-    char *event;         /* owned, while something is traced: its name; NULL = it is not known */
-};
-
-static bool asked_flag(const struct rc_asked *asked, enum rc_hook_flags flag)
-{
-    return (asked->its->flags & flag) != 0;
-}
-
-static struct rc_span asked_nsp(const struct rc_asked *asked)
-{
-    return rc_span_of(asked->its->nsp, asked->its->nsp_bytes);
-}
-
-/* A reply waits, and its client is in a namespace; or nobody waits for one any more. */
-static bool asked_waits(const struct rc_asked *asked)
-{
-    return asked->lost || (asked->its->reply != 0 && !asked_flag(asked, RC_HOOK_EARLY));
-}
-
-/* Index of its backend, as the configuration is now: never of another one. RC_CONFIG_BACKENDS_MAX: a reload has taken it away. */
-static uint32_t asked_index(const struct rc_asked *asked)
-{
-    return rc_backend_marked(asked->engines->clients->config, asked->its->backend_name);
-}
-
-/* Of the backend; NULL: a reload has taken it away. */
-static const struct rc_config_backend *asked_settings(const struct rc_asked *asked)
-{
-    const uint32_t index = asked_index(asked);
-    return index < RC_CONFIG_BACKENDS_MAX ? &asked->engines->clients->config->backends[index] : NULL;
-}
-
-/* Its name; empty: a reload has taken it away. */
-static struct rc_span asked_backend(const struct rc_asked *asked)
-{
-    const struct rc_config_backend *settings = asked_settings(asked);
-    return settings != NULL ? rc_span_text(settings->name.text) : rc_span_of(NULL, 0);
-}
-
 static struct rc_does does_of(const struct rc_asked *asked)
 {
     return (struct rc_does){.engines = asked->engines,
                             .client = asked->its->client,
                             .random = asked->its->random,
-                            .nsp = asked->its->nsp_bytes == 0 ? RC_SPAN("/") : asked_nsp(asked),
-                            .backend = asked_backend(asked),
+                            .nsp = asked->its->nsp_bytes == 0 ? RC_SPAN("/") : rc_asked_nsp(asked),
+                            .backend = rc_asked_backend(asked),
                             .id = rc_span_of(asked->its->id, asked->its->id_bytes)};
-}
-
-static uint32_t asked_of_client(const struct rc_engines *engines, uint32_t client, uint64_t random)
-{
-    uint32_t count = 0;
-    for (const struct rc_asked *asked = engines->asked_of[client]; asked != NULL; asked = asked->next_of_client) {
-        count += asked->its->random == random;
-    }
-    return count;
 }
 
 bool rc_asked_is(const struct rc_engines *engines, uint32_t client)
 {
-    return asked_of_client(engines, client, rc_truth_client(engines->clients->truth, client)->random) > 0;
-}
-
-static void asked_link(struct rc_asked *asked)
-{
-    struct rc_engines *engines = asked->engines;
-    struct rc_asked **of_client = &engines->asked_of[asked->its->client];
-    asked->next = engines->asked;
-    if (engines->asked != NULL) {
-        engines->asked->previous = asked;
-    }
-    engines->asked = asked;
-    asked->next_of_client = *of_client;
-    if (*of_client != NULL) {
-        (*of_client)->previous_of_client = asked;
-    }
-    *of_client = asked;
-}
-
-static void hook_free(struct rc_clients *clients, uint32_t index)
-{
-    struct rc_hook *hook = rc_truth_hook(clients->truth, index);
-    hook->attempt = 0; /* nobody names its blocks any more */
-    RC_STORE_ORDER();
-    rc_socket_input_free(clients, &hook->request);
-    rc_socket_input_free(clients, &hook->reply);
-    rc_pool_free(&clients->truth->hooks, index);
-}
-
-/* A copy of the bytes in the truth, of which the last link is to be made, while all input and the like has no more than `most` bytes. 0: there is no
- * room. */
-static uint32_t hook_copy(const struct rc_clients *clients, struct rc_span bytes, uint64_t most)
-{
-    struct rc_heap *heap = &clients->truth->heap;
-    const uint32_t block =
-        clients->hub->input_bytes + bytes.count > most ? 0 : rc_heap_alloc(heap, bytes.count > 0 ? bytes.count : 1);
-    if (block != 0) {
-        clients->hub->input_bytes += rc_heap_block_bytes(heap, block);
-        rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
-        memcpy(rc_heap_at(heap, block), bytes.bytes, bytes.count);
-    }
-    return block;
-}
-
-/* The reply waits. False: there is no memory. */
-static bool asked_keep_reply(struct rc_asked *asked, struct rc_span body)
-{
-    const struct rc_clients *clients = asked->engines->clients;
-    /* The last quarter is for what clients send, and who they are. */
-    const uint32_t block = hook_copy(clients, body, clients->config->limits.worker_log_bytes / 4 * 3);
-    if (block == 0) {
-        return false;
-    }
-    asked->its->reply_bytes = (uint32_t)body.count;
-    RC_STORE_ORDER();
-    asked->its->reply = block;
-    return true;
-}
-
-/* What is asked stays for a successor that may ask it again, in what input leaves free; else it will be answered as one that is not. */
-static void asked_keep_request(struct rc_asked *asked, struct rc_span body)
-{
-    const struct rc_clients *clients = asked->engines->clients;
-    const struct rc_config_backend *settings = asked_settings(asked);
-    if (settings == NULL || !settings->ask_again) {
-        return;
-    }
-    const uint32_t block = hook_copy(clients, body, clients->config->limits.worker_log_bytes / 2);
-    asked->its->request_bytes = block == 0 ? 0 : (uint32_t)body.count;
-    RC_STORE_ORDER();
-    asked->its->request = block;
-}
-
-static struct rc_span asked_reply(const struct rc_asked *asked)
-{
-    return asked->its->reply == 0 ? rc_span_of(NULL, 0)
-                                  : rc_span_of(rc_heap_at(&asked->engines->clients->truth->heap, asked->its->reply),
-                                               asked->its->reply_bytes);
-}
-
-/* Private memory of it alone: a successor may need the rest. */
-static void asked_forget(struct rc_asked *asked)
-{
-    struct rc_asked **of_client = &asked->engines->asked_of[asked->its->client];
-    *(asked->previous != NULL ? &asked->previous->next : &asked->engines->asked) = asked->next;
-    if (asked->next != NULL) {
-        asked->next->previous = asked->previous;
-    }
-    *(asked->previous_of_client != NULL ? &asked->previous_of_client->next_of_client : of_client) =
-        asked->next_of_client;
-    if (asked->next_of_client != NULL) {
-        asked->next_of_client->previous_of_client = asked->previous_of_client;
-    }
-    if (asked->engines->asked_next == asked) {
-        asked->engines->asked_next = asked->next;
-    }
-    free(asked->event);
-    free(asked);
-}
-
-static void asked_free(struct rc_asked *asked)
-{
-    struct rc_engines *engines = asked->engines;
-    const uint32_t index = asked->index;
-    engines->asked_waiting -= asked_waits(asked);
-    engines->asked_early -= asked_flag(asked, RC_HOOK_EARLY);
-    asked_forget(asked);
-    hook_free(engines->clients, index);
+    return rc_asked_count_of(engines, client, rc_truth_client(engines->clients->truth, client)->random) > 0;
 }
 
 /* It is over with: its client is read on. */
@@ -212,8 +42,8 @@ static void asked_end(struct rc_asked *asked)
     struct rc_engines *engines = asked->engines;
     const uint32_t client = asked->its->client;
     const uint64_t random = asked->its->random;
-    const bool elsewhere = asked_flag(asked, RC_HOOK_ELSEWHERE);
-    asked_free(asked);
+    const bool elsewhere = rc_asked_flag(asked, RC_HOOK_ELSEWHERE);
+    rc_asked_free(asked);
     if (!elsewhere && rc_engine_lives(engines, client, random) &&
         (rc_truth_client(engines->clients->truth, client)->flags & RC_CLIENT_WAITS_ANSWER) != 0 &&
         !rc_asked_stops(engines, client)) { /* else it waits for the answer to another one */
@@ -225,11 +55,11 @@ static void asked_end(struct rc_asked *asked)
 static bool asked_is_there(const struct rc_asked *asked)
 {
     const struct rc_hook *its = asked->its;
-    if (asked_flag(asked, RC_HOOK_ELSEWHERE)) {
+    if (rc_asked_flag(asked, RC_HOOK_ELSEWHERE)) {
         return true;
     }
     return rc_engine_lives(asked->engines, its->client, its->random) &&
-           (its->nsp_bytes == 0 || rc_engine_is_joined_as(asked->engines, its->client, asked_nsp(asked), its->sid));
+           (its->nsp_bytes == 0 || rc_engine_is_joined_as(asked->engines, its->client, rc_asked_nsp(asked), its->sid));
 }
 
 /* It is over for its row, as rc_event_row_count has it. After a reload the row's index is another one's. */
@@ -243,7 +73,7 @@ static void asked_count(const struct rc_asked *asked, int guard)
 static void asked_fail(struct rc_asked *asked, uint32_t code, const char *message)
 {
     asked_count(asked, RC_GUARDS);
-    if (!asked_flag(asked, RC_HOOK_QUIET) && !asked_flag(asked, RC_HOOK_ELSEWHERE) && asked_is_there(asked)) {
+    if (!rc_asked_flag(asked, RC_HOOK_QUIET) && !rc_asked_flag(asked, RC_HOOK_ELSEWHERE) && asked_is_there(asked)) {
         const struct rc_does does = does_of(asked);
         rc_does_error(&does, code, rc_span_text(message));
     }
@@ -286,17 +116,17 @@ static bool asked_do(struct rc_asked *asked, struct rc_span body, const char **w
         return true;
     }
     if (rc_reply_read(engines->reply, body, &err) < 0) {
-        rc_backend_reply_refused(engines->clients->backends, asked_index(asked),
+        rc_backend_reply_refused(engines->clients->backends, rc_asked_index(asked),
                                  (enum rc_backend_call_kind)asked->its->kind, asked->its->call, err.text);
         *why = "the server's answer cannot be understood";
         return true;
     }
-    if (asked_flag(asked, RC_HOOK_CONNECTED)) {
+    if (rc_asked_flag(asked, RC_HOOK_CONNECTED)) {
         user_drop(engines->reply);
     }
     struct rc_does does = does_of(asked);
     bool failed = false; /* there is nobody to be told */
-    if (asked_flag(asked, RC_HOOK_ELSEWHERE)) {
+    if (rc_asked_flag(asked, RC_HOOK_ELSEWHERE)) {
         does.failed = &failed;
         return asked_post(&does, engines->reply, &asked->its->step);
     }
@@ -311,9 +141,9 @@ static void asked_go_on(struct rc_asked *asked, struct rc_span body)
 {
     const char *why;
     if (!asked_do(asked, body, &why)) {
-        if (asked->its->reply == 0 && !asked_keep_reply(asked, body)) {
+        if (asked->its->reply == 0 && !rc_asked_keep_reply(asked, body)) {
             asked_fail(asked, RC_CODE_UNAVAILABLE, "no memory");
-        } else if (body.bytes != asked_reply(asked).bytes) {
+        } else if (body.bytes != rc_asked_reply(asked).bytes) {
             asked->engines->asked_waiting++; /* it has just begun to */
         }
     } else if (why != NULL) {
@@ -330,7 +160,7 @@ static void on_answered(void *context, uint64_t token, const struct rc_backend_a
     (void)context;
     if (rc_rule_traces(asked->engines->clients)) {
         rc_rule_trace_answered(asked->engines->clients, asked->its->client,
-                               rc_span_text(asked->event != NULL ? asked->event : ""), asked_backend(asked),
+                               rc_span_text(asked->event != NULL ? asked->event : ""), rc_asked_backend(asked),
                                answer->outcome == RC_BACKEND_ANSWERED ? answer->status : 0,
                                answer->outcome == RC_BACKEND_ANSWERED ? (uint32_t)answer->body.count : 0);
     }
@@ -338,9 +168,9 @@ static void on_answered(void *context, uint64_t token, const struct rc_backend_a
         asked_end(asked);
     } else if (!rc_backend_answered((enum rc_backend_call_kind)asked->its->kind, answer)) {
         asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
-    } else if (answer->status == 200 && asked_keep_reply(asked, answer->body)) {
+    } else if (answer->status == 200 && rc_asked_keep_reply(asked, answer->body)) {
         asked->engines->asked_waiting += asked->lost ? 0 : 1;
-        asked_go_on(asked, asked_reply(asked)); /* killed meanwhile, a successor goes on with it */
+        asked_go_on(asked, rc_asked_reply(asked)); /* killed meanwhile, a successor goes on with it */
     } else {
         asked_go_on(asked, answer->status == 200 ? answer->body : (struct rc_span){0});
     }
@@ -350,7 +180,7 @@ static void on_answered(void *context, uint64_t token, const struct rc_backend_a
 static bool asked_repeats(const struct rc_asked *asked)
 {
     const struct rc_hook *its = asked->its;
-    const struct rc_config_backend *settings = asked_settings(asked);
+    const struct rc_config_backend *settings = rc_asked_settings(asked);
     return its->request != 0 && its->step == 0 && its->deaths < ASKED_DEATHS_MAX && settings != NULL &&
            settings->ask_again;
 }
@@ -363,11 +193,11 @@ static bool asked_ask(struct rc_asked *asked, struct rc_backend_request *request
         .context = engines, .answered = on_answered, .token = (uint64_t)(uintptr_t)asked};
     if (rc_rule_traces(engines->clients)) {
         rc_rule_trace_asked(engines->clients, asked->its->client,
-                            rc_span_text(asked->event != NULL ? asked->event : ""), asked_backend(asked),
+                            rc_span_text(asked->event != NULL ? asked->event : ""), rc_asked_backend(asked),
                             rc_span_of(request->id, strnlen(request->id, sizeof(request->id))));
     }
     request->leaves = asked_repeats(asked);
-    if (rc_backend_call(engines->clients->backends, asked_index(asked), request, waiter) < 0) {
+    if (rc_backend_call(engines->clients->backends, rc_asked_index(asked), request, waiter) < 0) {
         asked_fail(asked, RC_CODE_UNAVAILABLE, "the server could not be asked: try again later");
         return false;
     }
@@ -414,7 +244,7 @@ void rc_asked_taken(struct rc_engines *engines)
             continue;
         }
         if ((its->flags & RC_HOOK_EARLY) && !rc_engine_lives(engines, its->client, its->random)) {
-            hook_free(clients, i); /* nobody will be in a namespace */
+            rc_asked_hook_free(clients, i); /* nobody will be in a namespace */
             continue;
         }
         if (its->ack != 0 && rc_acks_waits(engines, its->ack, its->client, its->ack_emit)) {
@@ -425,17 +255,15 @@ void rc_asked_taken(struct rc_engines *engines)
             its->deaths++;
         }
         its->flags |= (uint8_t)RC_HOOK_LEFT; /* until it is asked again: who dies of taking over has not died of this */
-        struct rc_asked *asked = calloc(1, sizeof(*asked));
+        const struct rc_asked *asked = rc_asked_take(engines, i);
         if (asked == NULL) { /* sockets cannot be ended yet */
             its->flags |= (uint8_t)RC_HOOK_UNTAKEN;
             engines->asked_untaken++;
             continue;
         }
         its->flags &= (uint8_t)~RC_HOOK_UNTAKEN;
-        *asked = (struct rc_asked){.engines = engines, .its = its, .index = i, .lost = its->reply == 0};
-        asked_link(asked);
-        engines->asked_waiting += asked_waits(asked);
-        engines->asked_early += asked_flag(asked, RC_HOOK_EARLY);
+        engines->asked_waiting += rc_asked_waits(asked);
+        engines->asked_early += rc_asked_flag(asked, RC_HOOK_EARLY);
     }
 }
 
@@ -457,8 +285,8 @@ bool rc_asked_stops(const struct rc_engines *engines, uint32_t client)
     for (const struct rc_asked *asked = engines->asked_of[client]; asked != NULL; asked = asked->next_of_client) {
         const struct rc_hook *its = asked->its;
         if (its->random == random && its->kind == RC_BACKEND_EVENT) {
-            const struct rc_config_backend *settings = asked_settings(asked);
-            return asked_of_client(engines, client, random) >= (settings != NULL ? settings->per_client : 1);
+            const struct rc_config_backend *settings = rc_asked_settings(asked);
+            return rc_asked_count_of(engines, client, random) >= (settings != NULL ? settings->per_client : 1);
         }
     }
     return false;
@@ -479,7 +307,7 @@ static void untaken_end(struct rc_engines *engines)
         const uint64_t random = its->random;
         const bool elsewhere = (its->flags & RC_HOOK_ELSEWHERE) != 0;
         engines->asked_untaken--;
-        hook_free(clients, i);
+        rc_asked_hook_free(clients, i);
         if (!elsewhere && rc_engine_lives(engines, client, random)) {
             rc_client_failed_memory(clients, client);
         }
@@ -497,10 +325,10 @@ void rc_asked_work(struct rc_engines *engines)
         engines->asked_next = asked->next;
         if (asked->lost) {
             asked_again(asked);
-        } else if (!asked_waits(asked)) {
+        } else if (!rc_asked_waits(asked)) {
             continue;
         } else if (asked_is_there(asked)) {
-            asked_go_on(asked, asked_reply(asked));
+            asked_go_on(asked, rc_asked_reply(asked));
         } else {
             asked_end(asked);
         }
@@ -522,7 +350,7 @@ int rc_asked_open(struct rc_engines *engines)
 void rc_asked_close(struct rc_engines *engines)
 {
     while (engines->asked != NULL) {
-        asked_forget(engines->asked);
+        rc_asked_drop(engines->asked);
     }
     free(engines->asked_of);
     free(engines->reply);
@@ -535,24 +363,16 @@ static void frame_begin(struct rc_backend_frame *frame, const struct rc_asked *a
     const struct rc_clients *clients = asked->engines->clients;
     uint8_t user[RC_CLIENT_USER_JSON_MAX];
     const struct rc_hook *its = asked->its;
-    struct rc_backend_caller caller = {.nsp = asked_nsp(asked)};
-    if (!asked_flag(asked, RC_HOOK_ELSEWHERE)) {
+    struct rc_backend_caller caller = {.nsp = rc_asked_nsp(asked)};
+    if (!rc_asked_flag(asked, RC_HOOK_ELSEWHERE)) {
         caller.sid = rc_span_of(its->sid, sizeof(its->sid));
         caller.user = rc_client_user_json(clients, its->client, user);
         caller.client = rc_client_set(clients, its->client);
     }
     rc_backend_frame_begin(frame, clients->backends, kind, &caller);
-    if (asked_flag(asked, RC_HOOK_ELSEWHERE)) {
+    if (rc_asked_flag(asked, RC_HOOK_ELSEWHERE)) {
         rc_backend_frame_json(frame, "sid", (struct rc_span){0});
     }
-}
-
-/* All that a successor needs is there. */
-static void asked_begin(struct rc_asked *asked)
-{
-    RC_STORE_ORDER();
-    asked->its->attempt = 1;
-    RC_STORE_ORDER();
 }
 
 /* The ack of which this tells is not waited for any more. */
@@ -564,40 +384,6 @@ static void asked_ack_over(struct rc_asked *asked)
         RC_STORE_ORDER();
         its->ack = 0;
     }
-}
-
-/* Not there yet (asked_begin). `client` 0: of another server's. NULL: no memory. */
-static struct rc_asked *asked_new(struct rc_engines *engines, uint32_t client, uint32_t backend,
-                                  enum rc_backend_call_kind kind, const struct rc_operation *operation, uint8_t flags)
-{
-    struct rc_truth *truth = engines->clients->truth;
-    struct rc_asked *asked = calloc(1, sizeof(*asked));
-    const uint32_t index = asked == NULL ? 0 : rc_pool_alloc(&truth->hooks);
-    if (index == 0) {
-        free(asked);
-        return NULL;
-    }
-    struct rc_hook *its = rc_truth_hook(truth, index);
-    RC_ASSERT(operation->nsp.count <= sizeof(its->nsp) && operation->id.count <= sizeof(its->id));
-    its->client = client;
-    its->random = client == 0 ? 0 : rc_truth_client(truth, client)->random;
-    its->backend_name = rc_backend_mark(engines->clients->config, backend);
-    its->kind = (uint8_t)kind;
-    its->flags = flags | (client == 0 ? (uint8_t)RC_HOOK_ELSEWHERE : 0);
-    its->nsp_bytes = (uint8_t)operation->nsp.count;
-    if (operation->nsp.count > 0) {
-        memcpy(its->nsp, operation->nsp.bytes, operation->nsp.count);
-    }
-    if (operation->id.count > 0) {
-        its->id_bytes = (uint8_t)operation->id.count;
-        memcpy(its->id, operation->id.bytes, operation->id.count);
-    }
-    if (operation->nsp.count > 0 && client != 0) {
-        rc_engine_nsp_sid(engines, client, operation->nsp, its->sid);
-    }
-    *asked = (struct rc_asked){.engines = engines, .its = its, .index = index};
-    asked_link(asked);
-    return asked;
 }
 
 void rc_asked_connected(struct rc_engines *engines, uint32_t client, uint32_t backend, struct rc_span nsp,
@@ -612,16 +398,16 @@ void rc_asked_connected(struct rc_engines *engines, uint32_t client, uint32_t ba
     const bool early =
         nsp.count == 0 && rc_engine_is(engines, client) &&
         rc_encoding_codec(rc_truth_client(engines->clients->truth, client)->encoding) != RC_CODEC_ENGINEIO;
-    struct rc_asked *asked = asked_new(engines, client, backend, RC_BACKEND_CONNECT, &operation, RC_HOOK_CONNECTED);
-    if (asked == NULL || !asked_keep_reply(asked, reply)) {
+    struct rc_asked *asked = rc_asked_new(engines, client, backend, RC_BACKEND_CONNECT, &operation, RC_HOOK_CONNECTED);
+    if (asked == NULL || !rc_asked_keep_reply(asked, reply)) {
         if (asked != NULL) {
-            asked_free(asked);
+            rc_asked_free(asked);
         }
         rc_client_failed_memory(engines->clients, client);
         return;
     }
     asked->its->flags |= early ? (uint8_t)RC_HOOK_EARLY : 0;
-    asked_begin(asked);
+    rc_asked_begin(asked);
     *(early ? &engines->asked_early : &engines->asked_waiting) += 1;
 }
 
@@ -629,7 +415,7 @@ static struct rc_asked *asked_early_of(const struct rc_engines *engines, uint32_
 {
     const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
     struct rc_asked *asked = engines->asked_early == 0 ? NULL : engines->asked_of[client];
-    while (asked != NULL && (asked->its->random != random || !asked_flag(asked, RC_HOOK_EARLY))) {
+    while (asked != NULL && (asked->its->random != random || !rc_asked_flag(asked, RC_HOOK_EARLY))) {
         asked = asked->next_of_client;
     }
     return asked;
@@ -656,7 +442,7 @@ void rc_asked_forget(struct rc_engines *engines, uint32_t client)
 {
     struct rc_asked *asked = asked_early_of(engines, client);
     if (asked != NULL) {
-        asked_free(asked);
+        rc_asked_free(asked);
     }
 }
 
@@ -666,8 +452,8 @@ static bool asked_call(struct rc_asked *asked, struct rc_backend_frame *frame)
     memcpy(asked->its->call, frame->request.id, sizeof(asked->its->call));
     bool good = rc_backend_frame_end(frame);
     if (good) {
-        asked_keep_request(asked, frame->request.body);
-        asked_begin(asked);
+        rc_asked_keep_request(asked, frame->request.body);
+        rc_asked_begin(asked);
         asked_ack_over(asked);
         good = asked_ask(asked, &frame->request);
     } else {
@@ -704,7 +490,7 @@ static void asked_ack(struct rc_engines *engines, uint32_t client, struct rc_spa
         ack_lost(engines, ack, RC_METRIC_ACKS_DROPPED);
         return;
     }
-    struct rc_asked *asked = asked_new(engines, client, (uint32_t)index, RC_BACKEND_ACK, &operation, RC_HOOK_QUIET);
+    struct rc_asked *asked = rc_asked_new(engines, client, (uint32_t)index, RC_BACKEND_ACK, &operation, RC_HOOK_QUIET);
     if (asked == NULL) {
         ack_lost(engines, ack, RC_METRIC_MEMORY_REFUSALS);
         return;
@@ -754,7 +540,7 @@ void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span 
     const int backend = rc_backend_find(clients->config, name);
     struct rc_backend_frame frame;
     RC_ASSERT(backend >= 0); /* rc_config_backends_check */
-    struct rc_asked *asked = asked_new(engines, client, (uint32_t)backend, RC_BACKEND_EVENT, operation, 0);
+    struct rc_asked *asked = rc_asked_new(engines, client, (uint32_t)backend, RC_BACKEND_EVENT, operation, 0);
     if (asked == NULL) {
         rc_client_failed_memory(clients, client);
         return;
@@ -773,7 +559,7 @@ void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span 
         return;
     }
     const uint32_t most = clients->config->backends[backend].per_client;
-    if (most == 1 || asked_of_client(engines, client, its->random) >= most) {
+    if (most == 1 || rc_asked_count_of(engines, client, its->random) >= most) {
         its->flags |= RC_CLIENT_WAITS_ANSWER;
         if (its->socket != RC_SOCKET_NONE) {
             rc_io_pause(clients->io, its->socket);

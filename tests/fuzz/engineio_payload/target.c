@@ -45,7 +45,31 @@ static void rewritten(const struct rc_eio_packet *packet, bool base64)
     free(ours);
 }
 
-static void revision_3(const uint8_t *data, size_t size)
+static void packet_of_4(const struct rc_eio_packet *packet)
+{
+    if (packet->kind == RC_PART_TEXT) {
+        RC_ASSERT(packet->count > 0);
+        return;
+    }
+    uint8_t *text = malloc(RC_BASE64_BYTES(packet->count) + 1);
+    RC_ASSERT(text != NULL);
+    const size_t bytes = rc_base64_encode(text, packet->bytes, packet->count);
+    RC_ASSERT(rc_base64_decode(text, text, bytes) == (int64_t)packet->count);
+    RC_ASSERT(packet->count == 0 || memcmp(text, packet->bytes, packet->count) == 0);
+    free(text);
+}
+
+static void packet_of_3(const struct rc_eio_packet *packet)
+{
+    RC_ASSERT(packet->count > 0);
+    if (memchr(packet->bytes, RC_EIO_SEPARATOR, packet->kind == RC_PART_TEXT ? packet->count : 0) == NULL &&
+        (packet->kind == RC_PART_BINARY || packet->bytes[0] != 'b')) {
+        rewritten(packet, false);
+        rewritten(packet, true);
+    }
+}
+
+static void read_as(bool revision_3, const uint8_t *data, size_t size)
 {
     uint8_t *body = malloc(size + 1);
     RC_ASSERT(body != NULL);
@@ -54,16 +78,12 @@ static void revision_3(const uint8_t *data, size_t size)
     struct rc_eio_packet packet;
     const uint8_t *behind = body;
     int rc;
-    payload.revision_3 = true;
+    payload.revision_3 = revision_3;
     while ((rc = rc_eio_payload_next(&payload, &packet)) == 1) {
-        RC_ASSERT(packet.bytes > behind && packet.count > 0 && packet.bytes + packet.count <= body + size);
+        RC_ASSERT(packet.bytes >= behind + revision_3 && packet.bytes + packet.count <= body + size);
         behind = packet.bytes + packet.count;
         RC_ASSERT(packet.kind == RC_PART_BINARY || rc_json_utf8_valid(rc_span_of(packet.bytes, packet.count)));
-        if (memchr(packet.bytes, RC_EIO_SEPARATOR, packet.kind == RC_PART_TEXT ? packet.count : 0) == NULL &&
-            (packet.kind == RC_PART_BINARY || packet.bytes[0] != 'b')) {
-            rewritten(&packet, false);
-            rewritten(&packet, true);
-        }
+        (revision_3 ? packet_of_3 : packet_of_4)(&packet);
     }
     RC_ASSERT(rc < 0 || payload.ended);
     free(body);
@@ -71,29 +91,7 @@ static void revision_3(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    revision_3(data, size);
-    uint8_t *body = malloc(size + 1);
-    RC_ASSERT(body != NULL);
-    memcpy(body, data, size);
-    struct rc_eio_payload payload = rc_eio_payload_of(body, size);
-    struct rc_eio_packet packet;
-    const uint8_t *behind = body;
-    int rc;
-    while ((rc = rc_eio_payload_next(&payload, &packet)) == 1) {
-        RC_ASSERT(packet.bytes >= behind && packet.bytes + packet.count <= body + size);
-        behind = packet.bytes + packet.count;
-        if (packet.kind == RC_PART_TEXT) {
-            RC_ASSERT(packet.count > 0 && rc_json_utf8_valid(rc_span_of(packet.bytes, packet.count)));
-        } else {
-            uint8_t *text = malloc(RC_BASE64_BYTES(packet.count) + 1);
-            RC_ASSERT(text != NULL);
-            const size_t bytes = rc_base64_encode(text, packet.bytes, packet.count);
-            RC_ASSERT(rc_base64_decode(text, text, bytes) == (int64_t)packet.count);
-            RC_ASSERT(packet.count == 0 || memcmp(text, packet.bytes, packet.count) == 0);
-            free(text);
-        }
-    }
-    RC_ASSERT(rc < 0 || payload.ended);
-    free(body);
+    read_as(true, data, size);
+    read_as(false, data, size);
     return 0;
 }

@@ -55,28 +55,19 @@ static int on_send(void *context, uint32_t worker, const struct rc_envelope_view
 
 static void host_open(struct host *host, const char *instance)
 {
-    struct rc_err err;
     struct rc_recovery_view view;
-    cr_assert_eq(rc_recovery_view_open(&view, host->memory, BYTES, &err), 0);
-    const struct rc_recovery_setup setup = {.view = &view,
-                                            .config = &config,
-                                            .metrics = &metrics,
-                                            .instance_id = instance,
-                                            .boot_nonce = 7,
-                                            .record_bytes_max = 4096,
-                                            .generation = host_generation,
-                                            .sent = host_sent,
-                                            .sequence = next_sequence,
-                                            .send = on_send,
-                                            .context = host};
-    cr_assert_eq(rc_recovery_open(&host->recovery, &setup), 0);
-    rc_recovery_tell_rooms(&host->recovery);
+    host_view(&view, host->memory, BYTES, &config, 1000);
+    struct rc_recovery_setup setup = host_setup(&view, &config, &metrics);
+    setup.instance_id = instance;
+    setup.boot_nonce = 7;
+    setup.sequence = next_sequence;
+    setup.send = on_send;
+    setup.context = host;
+    host_begins(&host->recovery, &setup);
 }
 
 static void open_all(void)
 {
-    config.socketio.recovery_ms = 1000;
-    config.socketio.recovery_max_bytes = 20000;
     for (size_t i = 0; i < RC_ARRAY_COUNT(hosts); i++) {
         hosts[i] = (struct host){.memory = calloc(1, BYTES)};
         host_open(&hosts[i], i == 0 ? "a" : "b");

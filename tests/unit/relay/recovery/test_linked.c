@@ -46,27 +46,17 @@ static int on_send(void *context, uint32_t worker, const struct rc_envelope_view
 
 static void reopen(void)
 {
-    const struct rc_recovery_setup setup = {.view = &view,
-                                            .config = &config,
-                                            .metrics = &metrics,
-                                            .instance_id = "here",
-                                            .boot_nonce = 1,
-                                            .record_bytes_max = RECORD_MAX,
-                                            .generation = host_generation,
-                                            .sent = host_sent,
-                                            .send = on_send};
-    cr_assert_eq(rc_recovery_open(&recovery, &setup), 0);
-    rc_recovery_tell_rooms(&recovery);
+    struct rc_recovery_setup setup = host_setup(&view, &config, &metrics);
+    setup.record_bytes_max = RECORD_MAX;
+    setup.send = on_send;
+    host_begins(&recovery, &setup);
     cr_assert(rc_recovery_is_linked(&recovery) && !recovery.on);
 }
 
 static void open_linked(void)
 {
-    struct rc_err err;
     memory = calloc(1, room);
-    cr_assert_eq(rc_recovery_view_open(&view, memory, room, &err), 0);
-    config.socketio.recovery_ms = 0;
-    config.socketio.recovery_max_bytes = 20000;
+    host_view(&view, memory, room, &config, 0);
     (void)snprintf(config.socketio.link.text, sizeof(config.socketio.link.text), "app");
     now_ms = 100000;
     reopen();

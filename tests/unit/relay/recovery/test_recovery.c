@@ -77,28 +77,18 @@ static int on_send(void *context, uint32_t worker, const struct rc_envelope_view
 
 static void reopen(void)
 {
-    const struct rc_recovery_setup setup = {.view = &view,
-                                            .config = &config,
-                                            .metrics = &metrics,
-                                            .instance_id = "here",
-                                            .boot_nonce = 1,
-                                            .began = sequence,
-                                            .record_bytes_max = 4096,
-                                            .generation = host_generation,
-                                            .sent = sent_to,
-                                            .room = on_room,
-                                            .send = on_send};
-    cr_assert_eq(rc_recovery_open(&recovery, &setup), 0);
-    rc_recovery_tell_rooms(&recovery);
+    struct rc_recovery_setup setup = host_setup(&view, &config, &metrics);
+    setup.began = sequence;
+    setup.sent = sent_to;
+    setup.room = on_room;
+    setup.send = on_send;
+    host_begins(&recovery, &setup);
 }
 
 static void open_recovery(void)
 {
-    struct rc_err err;
     memory = calloc(1, BYTES);
-    cr_assert_eq(rc_recovery_view_open(&view, memory, BYTES, &err), 0);
-    config.socketio.recovery_ms = 1000;
-    config.socketio.recovery_max_bytes = 20000;
+    host_view(&view, memory, BYTES, &config, 1000);
     now_ms = 100000;
     reopen();
 }

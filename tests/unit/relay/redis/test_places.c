@@ -7,45 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/log.h"
-#include "common/metrics/redis_health.h"
-#include "relay/redis/link.h"
-#include "relay/redis/node.h"
 #include "relay/redis/outbox.h"
-#include "relay/redis/topology/cluster.h"
-#include "tests/support/idle_host.h"
+#include "tests/support/idle_link.h"
 
 #define SLOTS 16384u
 
-static struct rc_metrics metrics;
-static struct rc_redis_health health;
-static struct rc_timers timers;
 static struct rc_redis_link *one;
 static struct rc_redis_link *other;
 
-static struct rc_redis_link *open_link(const char *url, bool sharded)
-{
-    struct rc_err err;
-    struct rc_redis_link *link;
-    struct rc_config_redis config = {.outbox_bytes = 1000000, .outbox_max_age_ms = 10000, .sharded = sharded};
-    (void)snprintf(config.url.text, sizeof(config.url.text), "%s", url);
-    const struct rc_redis_setup setup = {.config = &config,
-                                         .instance_id = "test",
-                                         .metrics = &metrics,
-                                         .health = &health,
-                                         .timers = &timers,
-                                         .host = idle_host};
-    const struct rc_redis_channel_ops ops = {.head = "c:"};
-    cr_assert_eq(rc_redis_link_open(&link, &setup, &err), 0, "%s", err.text);
-    rc_redis_channels(link, &ops);
-    return link;
-}
-
 static void open_links(void)
 {
-    rc_log_set_level(RC_LOG_OFF);
-    one = open_link("redis+cluster://127.0.0.1:7000", true);
-    other = open_link("redis+cluster://127.0.0.1:7002", true);
+    one = idle_link("redis+cluster://127.0.0.1:7000", true);
+    other = idle_link("redis+cluster://127.0.0.1:7002", true);
 }
 
 static void close_links(void)
@@ -71,18 +44,12 @@ static struct rc_redis_node *node_at(struct rc_redis_link *link, uint16_t port)
 static void map_of(struct rc_redis_link *link, uint16_t asked, uint32_t bound, bool named)
 {
     char text[512];
-    void *reply = NULL;
-    redisReader *reader = redisReaderCreate();
     const char *elements = named ? "*3" : "*2";
-    const int bytes = snprintf(
+    (void)snprintf(
         text, sizeof(text),
         "*2\r\n*3\r\n:0\r\n:%u\r\n%s\r\n$9\r\n127.0.0.1\r\n:7000\r\n%s*3\r\n:%u\r\n:16383\r\n%s\r\n$9\r\n127.0.0.1\r\n:7001\r\n%s",
         bound - 1, elements, named ? "$3\r\nida\r\n" : "", bound, elements, named ? "$3\r\nidb\r\n" : "");
-    cr_assert_eq(redisReaderFeed(reader, text, (size_t)bytes), REDIS_OK);
-    cr_assert_eq(redisReaderGetReply(reader, &reply), REDIS_OK);
-    rc_redis_cluster_take_map(link, node_at(link, asked), reply);
-    freeReplyObject(reply);
-    redisReaderFree(reader);
+    idle_link_map(link, node_at(link, asked), text);
 }
 
 static struct rc_redis_places places_of(struct rc_redis_link *link)
@@ -95,7 +62,7 @@ static struct rc_redis_places places_of(struct rc_redis_link *link)
 Test(places, of_one_server_there_is_one)
 {
     struct rc_redis_places places;
-    struct rc_redis_link *single = open_link("redis://127.0.0.1", false);
+    struct rc_redis_link *single = idle_link("redis://127.0.0.1", false);
     cr_assert(rc_redis_places(single, &places));
     cr_assert(places.count == 1 && places.map == 0 && places.ids[0] == 0);
     rc_redis_link_close(single);
@@ -136,7 +103,7 @@ Test(places, what_is_not_known_is_none)
 
 Test(places, without_sharded_channels_home_alone_is_heard)
 {
-    struct rc_redis_link *classic = open_link("redis+cluster://127.0.0.1:7000", false);
+    struct rc_redis_link *classic = idle_link("redis+cluster://127.0.0.1:7000", false);
     map_of(classic, 7000, 5000, true);
     classic->home = node_at(classic, 7001)->index;
     const struct rc_redis_places places = places_of(classic);
@@ -150,7 +117,7 @@ Test(places, without_sharded_channels_home_alone_is_heard)
 /* Histories are written, and published, by their slots' owners, and heard at home: which of them it is does not matter, as all of them are gone through. */
 Test(places, classic_channels_with_histories_go_through_all_whoever_has_which_slot)
 {
-    struct rc_redis_link *classic = open_link("redis+cluster://127.0.0.1:7000", false);
+    struct rc_redis_link *classic = idle_link("redis+cluster://127.0.0.1:7000", false);
     classic->by_shard = true;
     map_of(classic, 7000, 5000, true);
     classic->home = node_at(classic, 7001)->index;

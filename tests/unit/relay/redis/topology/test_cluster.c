@@ -3,33 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base/log.h"
-#include "common/metrics/redis_health.h"
-#include "relay/redis/link.h"
-#include "relay/redis/node.h"
-#include "relay/redis/topology/cluster.h"
-#include "tests/support/idle_host.h"
+#include "tests/support/idle_link.h"
 
 static struct rc_redis_link *link_open;
-static struct rc_metrics metrics;
-static struct rc_redis_health health;
-static struct rc_timers timers;
 
 static void open_link(void)
 {
-    struct rc_err err;
-    struct rc_config_redis config = {.outbox_bytes = 1000000, .outbox_max_age_ms = 10000, .sharded = true};
-    (void)strcpy(config.url.text, "redis+cluster://127.0.0.1:7000");
-    rc_log_set_level(RC_LOG_OFF);
-    const struct rc_redis_setup setup = {.config = &config,
-                                         .instance_id = "test",
-                                         .metrics = &metrics,
-                                         .health = &health,
-                                         .timers = &timers,
-                                         .host = idle_host};
-    cr_assert_eq(rc_redis_link_open(&link_open, &setup, &err), 0, "%s", err.text);
-    const struct rc_redis_channel_ops ops = {.head = "c:"};
-    rc_redis_channels(link_open, &ops);
+    link_open = idle_link("redis+cluster://127.0.0.1:7000", true);
     const struct rc_redis_address seed = {.host = "127.0.0.1", .port = 7000};
     cr_assert_not_null(rc_redis_node_add(link_open, &seed));
 }
@@ -45,15 +25,8 @@ TestSuite(relay_redis_cluster, .init = open_link, .fini = close_link);
 static void map_to(const struct rc_redis_node *asked, unsigned port)
 {
     char text[128];
-    void *reply = NULL;
-    redisReader *reader = redisReaderCreate();
-    const int bytes =
-        snprintf(text, sizeof(text), "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n", port);
-    cr_assert_eq(redisReaderFeed(reader, text, (size_t)bytes), REDIS_OK);
-    cr_assert_eq(redisReaderGetReply(reader, &reply), REDIS_OK);
-    rc_redis_cluster_take_map(link_open, asked, reply);
-    freeReplyObject(reply);
-    redisReaderFree(reader);
+    (void)snprintf(text, sizeof(text), "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n", port);
+    idle_link_map(link_open, asked, text);
 }
 
 static struct rc_redis_node *owner(void)
