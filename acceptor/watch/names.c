@@ -60,20 +60,6 @@ static void host_failed(const struct rc_host *host, const char *why)
                 host->count > 0 ? "the former addresses stay" : "backends there cannot be reached");
 }
 
-static void names_begin(struct rc_names *names, const struct rc_config *config, uint64_t now_ms)
-{
-    names_collect(names, config);
-    names->begun = true;
-    names->running = names->count > 0;
-    names->due_ms = names->running ? now_ms + RC_NAMES_POLL_MS : UINT64_MAX;
-    for (uint32_t i = 0; i < names->count; i++) {
-        names->lookups[i] = rc_resolve_start(names->hosts[i].name, 0);
-        if (names->lookups[i] == NULL) {
-            host_failed(&names->hosts[i], "no memory, or no thread");
-        }
-    }
-}
-
 static void host_take(struct rc_host *host, const struct rc_resolved *found)
 {
     host->count = 0;
@@ -84,30 +70,44 @@ static void host_take(struct rc_host *host, const struct rc_resolved *found)
     }
 }
 
-/* How many are still under way. *ended: some have ended since. */
-static uint32_t names_take(struct rc_names *names, bool *ended)
+/* Takes what has ended. True: something has. */
+static bool names_take(struct rc_names *names, uint64_t now_ms)
 {
-    uint32_t running = 0;
+    bool ended = false;
     for (uint32_t i = 0; i < names->count; i++) {
         struct rc_resolved found;
         const char *why;
-        if (names->lookups[i] == NULL) {
-            continue;
-        }
-        if (!rc_resolve_take(names->lookups[i], &found, &why)) {
-            running++;
+        if (names->lookups[i] == NULL || !rc_resolve_take(names->lookups[i], &found, &why)) {
             continue;
         }
         rc_resolve_drop(names->lookups[i]);
         names->lookups[i] = NULL;
-        *ended = true;
+        names->again_ms[i] = now_ms + RC_NAMES_AGAIN_MS;
+        ended = true;
         if (found.count > 0) {
             host_take(&names->hosts[i], &found);
         } else {
             host_failed(&names->hosts[i], why);
         }
     }
-    return running;
+    return ended;
+}
+
+/* Begins those that are due, and says when there is something to do next. */
+static void names_begin(struct rc_names *names, uint64_t now_ms)
+{
+    names->due_ms = UINT64_MAX;
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (names->lookups[i] == NULL && names->again_ms[i] <= now_ms) {
+            names->lookups[i] = rc_resolve_start(names->hosts[i].name, 0);
+            if (names->lookups[i] == NULL) {
+                names->again_ms[i] = now_ms + RC_NAMES_AGAIN_MS;
+                host_failed(&names->hosts[i], "no memory, or no thread");
+            }
+        }
+        const uint64_t due_ms = names->lookups[i] != NULL ? now_ms + RC_NAMES_POLL_MS : names->again_ms[i];
+        names->due_ms = due_ms < names->due_ms ? due_ms : names->due_ms;
+    }
 }
 
 static void names_drop(struct rc_names *names)
@@ -126,24 +126,20 @@ void rc_names_progress(struct rc_supervisor *supervisor)
     const uint32_t generation = generation_of(supervisor);
     if (!names->begun || names->generation != generation) {
         names_drop(names);
+        names_collect(names, rc_segments_config(&supervisor->broker.segments));
+        memset(names->again_ms, 0, sizeof(names->again_ms));
+        names->begun = true;
         names->generation = generation;
-        names_begin(names, rc_segments_config(&supervisor->broker.segments), supervisor->now_ms);
+        names->due_ms = 0;
     }
     if (names->due_ms > supervisor->now_ms) {
         return;
     }
-    if (!names->running) {
-        names_begin(names, rc_segments_config(&supervisor->broker.segments), supervisor->now_ms);
-        return;
-    }
-    bool ended = false;
-    names->running = names_take(names, &ended) > 0;
-    names->due_ms = supervisor->now_ms + (names->running ? RC_NAMES_POLL_MS : RC_NAMES_AGAIN_MS);
-    if (ended || !names->running) {
-        /* Nobody waits for the name of another one, whose server may not answer for half a minute. */
+    if (names_take(names, supervisor->now_ms)) {
         rc_hosts_write(&rc_broker_core(&supervisor->broker)->hosts, names->hosts, names->count);
         rc_broker_ring_all(&supervisor->broker);
     }
+    names_begin(names, supervisor->now_ms);
 }
 
 uint64_t rc_names_due_ms(const struct rc_supervisor *supervisor)

@@ -1,9 +1,10 @@
 /*
- * names: the hosts of backends' URLs, resolved for the workers, which must not wait for a resolver: at the start, after a reload, and every
- * 30 s.
+ * names: the hosts of backends' URLs, resolved for the workers, which must not wait for a resolver: at the start, after a reload, and 30 s
+ * behind the last answer.
  *
- *   due ─▶ a thread for each name (common/base/resolve) ─▶ some have ended ─▶ rc_hosts_write, until all have
+ *   a name is due ─▶ a thread for it (common/base/resolve) ─▶ it has ended ─▶ rc_hosts_write
  *
+ * Each for itself: one whose servers do not answer for half a minute holds no other one up.
  * A name that cannot be resolved keeps the addresses that it had. Functions over struct rc_supervisor, called from its loop alone.
  */
 #ifndef RC_ACCEPTOR_WATCH_NAMES_H
@@ -20,12 +21,12 @@
 
 struct rc_names {
     bool begun;          /* once at least */
-    bool running;        /* lookups are under way */
     uint32_t generation; /* of the configuration whose names these are */
-    uint64_t due_ms;     /* next time; while running: when they are looked at again */
+    uint64_t due_ms;     /* next time; while lookups are under way: when they are looked at again */
     uint32_t count;
     struct rc_host hosts[RC_HOSTS_MAX];
-    struct rc_resolve *lookups[RC_HOSTS_MAX]; /* owned; NULL: it has ended */
+    uint64_t again_ms[RC_HOSTS_MAX];          /* when each is looked up next, if it is not being */
+    struct rc_resolve *lookups[RC_HOSTS_MAX]; /* owned; NULL: it is not */
 };
 
 struct rc_supervisor;

@@ -84,12 +84,14 @@ void rc_adapter_record(struct rc_adapter_bridge *adapter, struct rc_span nsp, st
     record->type = type;
 }
 
+/* `entry`: id of the stream's entry that brings it, the same on all hosts; "": it came by no stream. */
 static void adapter_deliver(struct rc_adapter_bridge *adapter, struct rc_span nsp,
-                            struct rc_adapter_broadcast *broadcast, struct rc_span message)
+                            struct rc_adapter_broadcast *broadcast, struct rc_span message, const char *entry)
 {
     struct rc_adapter_record record;
     rc_adapter_record(adapter, nsp, broadcast, message, 0, &record);
     if (record.type != 0) {
+        record.view.head.token = entry[0] != '\0' ? rc_wire_identity(rc_span_text(entry), 0, 0) : 0;
         (void)adapter->bridge->host.deliver(adapter->bridge->host.context, record.type, &record.view);
     }
 }
@@ -109,7 +111,7 @@ static void classic_received(struct rc_adapter_bridge *adapter, struct rc_span n
     if (adapter_is_echo(adapter, broadcast.uid)) {
         return;
     }
-    adapter_deliver(adapter, nsp, &broadcast, message);
+    adapter_deliver(adapter, nsp, &broadcast, message, "");
 }
 
 /*
@@ -155,16 +157,16 @@ static bool cluster_is_echo(struct rc_adapter_bridge *adapter, const struct rc_c
            adapter_answers_own(adapter, cluster->nsp, &cluster->request);
 }
 
-/* A message that has been read, or `rc`. */
+/* A message that has been read, or `rc`. `entry`: as of adapter_deliver. */
 static void cluster_take(struct rc_adapter_bridge *adapter, struct rc_cluster_message *cluster, int rc,
-                         struct rc_span message)
+                         struct rc_span message, const char *entry)
 {
     struct rc_adapter_request *request = &cluster->request;
     if (rc < 0) {
         adapter_refused(adapter, message, rc, "not a message of a cluster's server");
     } else if (!cluster_is_echo(adapter, cluster) && request->type != RC_ADAPTER_NOTHING) {
         if (request->type == RC_ADAPTER_BROADCAST && request->id.count == 0) {
-            adapter_deliver(adapter, cluster->nsp, &request->broadcast, message);
+            adapter_deliver(adapter, cluster->nsp, &request->broadcast, message, entry);
         } else if (adapter->requested != NULL) {
             adapter->requested(adapter->requested_context, cluster->nsp, request, message);
         }
@@ -196,7 +198,7 @@ static void cluster_received(struct rc_adapter_bridge *adapter, struct rc_span n
     if (rc == 0 && !rc_span_equal(cluster.nsp, nsp)) {
         return; /* servers ignore it too */
     }
-    cluster_take(adapter, &cluster, rc, message);
+    cluster_take(adapter, &cluster, rc, message, "");
 }
 
 static void stream_entry(void *context, const struct rc_span *values, uint32_t value_count)
@@ -210,7 +212,7 @@ static void stream_entry(void *context, const struct rc_span *values, uint32_t v
     const size_t room = cluster_room(adapter, entry.data.count, entry.data);
     if (room > 0) {
         const int rc = rc_cluster_read_entry(&cluster, &entry, adapter->text.bytes, room);
-        cluster_take(adapter, &cluster, rc, entry.data);
+        cluster_take(adapter, &cluster, rc, entry.data, adapter->stream.last);
     }
 }
 
@@ -472,7 +474,8 @@ const char *rc_adapter_place(const struct rc_adapter_bridge *adapter)
 
 bool rc_adapter_has(const struct rc_adapter_bridge *adapter, struct rc_span id)
 {
-    return rc_adapter_off(adapter) || !adapter->kind->stream || rc_redis_stream_has(&adapter->stream, id);
+    return rc_adapter_off(adapter) || !adapter->kind->stream || id.count == 0 ||
+           rc_redis_stream_has(&adapter->stream, id);
 }
 
 void rc_adapter_close(struct rc_adapter_bridge *adapter)

@@ -47,6 +47,7 @@ struct rc_comeback_one {
     uint8_t user[UINT8_MAX];
     uint8_t offset[UINT8_MAX];
     char owner[RC_INSTANCE_ID_MAX + 1];
+    char read[RC_COMEBACK_READ_MAX]; /* how far its owner had read other servers' stream then; "": there is none */
     struct rc_scratch record; /* owner: struct rc_sio_session_head | user | set | rooms; then the messages that came */
     size_t record_bytes;
     size_t missed_bytes;
@@ -278,6 +279,7 @@ static void comeback_expect(struct rc_comeback *comeback, struct rc_comeback_one
         }
     }
     (void)snprintf(one->owner, sizeof(one->owner), "%.*s", (int)message->from.count, (const char *)message->from.bytes);
+    (void)snprintf(one->read, sizeof(one->read), "%.*s", (int)message->read.count, (const char *)message->read.bytes);
     if (!rc_recovery_abroad_expect(comeback->setup.recovery, rc_span_of(one->channel, one->channel_bytes),
                                    rc_span_of(one->record.bytes, one->record_bytes), rc_clock_ms())) {
         comeback_refuse(comeback, one, RC_SIO_SESSION_BUSY);
@@ -326,13 +328,14 @@ static bool comeback_take(struct rc_comeback *comeback, struct rc_comeback_one *
            rc_comeback_say(comeback->setup.bridge, rc_span_text(one->owner), &message, (struct rc_span){0});
 }
 
-/* All of them are heard: then it is taken. */
+/* All of them are heard, and what its client had heard by a stream before it was lost: then it is taken. */
 static void comeback_rooms(struct rc_comeback *comeback, struct rc_comeback_one *one, uint64_t now_ms)
 {
     struct rc_sio_session_head head;
     struct rc_sio_session_parts parts;
     struct rc_span room;
-    bool all = rc_sio_session_read(rc_span_of(one->record.bytes, one->record_bytes), &head, &parts) == 0;
+    bool all = rc_sio_session_read(rc_span_of(one->record.bytes, one->record_bytes), &head, &parts) == 0 &&
+               comeback->setup.has(comeback->setup.context, rc_span_text(one->read));
     while (all && rc_sio_session_room_next(&parts.rooms, &room)) {
         all = comeback->setup.hears(comeback->setup.context, room);
     }
@@ -625,14 +628,15 @@ static void owner_asked(struct rc_comeback *comeback, const struct rc_comeback_m
                                              .sid = (const uint8_t *)head.sid,
                                              .user = session.user,
                                              .set = session.set,
-                                             .rooms = session.rooms};
+                                             .rooms = session.rooms,
+                                             .read = rc_span_text(comeback->setup.place(comeback->setup.context))};
         (void)rc_comeback_say(comeback->setup.bridge, message->from, &answer, (struct rc_span){0});
         return;
     }
     while (code == 0 && rc_sio_session_room_next(&session.rooms, &room)) {
         code = comeback->setup.hears(comeback->setup.context, room) ? 0 : RC_SIO_SESSION_BUSY;
     }
-    if (code == 0 && message->read.count > 0 && !comeback->setup.has(comeback->setup.context, message->read)) {
+    if (code == 0 && !comeback->setup.has(comeback->setup.context, message->read)) {
         code = RC_SIO_SESSION_BUSY; /* what the asker has read already would not be among what is given */
     }
     /* Of one server nothing more is to be told: the answer stands behind all that was heard here. */

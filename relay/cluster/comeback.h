@@ -4,7 +4,7 @@
  *
  *   asker                                                                                   owner
  *   ── ASK: ws:instances:session ─────────────────────────────────────────────────────────▶ is it lost, its user's, not too long ago?
- *   ◀───────────────────────────────────────────── HAVE: ws:instance:{asker}:session ────── who it was, its rooms
+ *   ◀───────────────────────────────────────────── HAVE: ws:instance:{asker}:session ────── who it was, its rooms, how far a stream was read
  *   expects it (relay/recovery/abroad.h): its rooms are subscribed to, and kept
  *   ── TAKE, when Redis has confirmed all of them: ws:instance:{owner}:session ───────────▶ gives it away: what it has missed up to here
  *      in a Cluster through each server: ws:instance:{owner}:session:mark ───────────────▶ (when all of them have come)
@@ -31,8 +31,9 @@
  *   - HAVE comes when what the owner's clients said before the socket was lost is with Redis: its client had it, and the asker, which hears for it from
  *     there on, must not take it for new.
  *
- * A stream (socketio.adapter "streams") is in no such order: each instance reads it at its own pace. TAKE says how far the asker has read it; an owner that
- * has not come there yet answers BUSY, and is asked again.
+ * A stream (socketio.adapter "streams") is in no such order: each instance reads it at its own pace. HAVE says how far the owner has read it: what its
+ * client had of it before it was lost is among that, and the asker takes the session when it has come there, too, else it would hear it as new. TAKE
+ * says how far the asker has read it; an owner that has not come there yet answers BUSY, and is asked again. An entry's id is the identity of its message.
  *
  * What the asker heard of a room before it sent TAKE the owner has heard, too, and gives, or its client had it: it is left out. What was said on the
  * asker itself, or heard later, is known by its identity.
@@ -78,7 +79,7 @@ struct rc_comeback_setup {
     struct rc_direct *direct;           /* borrowed: to other instances' sockets */
     /* Is all that is published on the channel delivered here, and nothing of it held back? It is wanted already. */
     bool (*hears)(void *context, struct rc_span channel);
-    /* Up to which entry the Node servers' stream was read here ("": there is none), and whether it was read as far. */
+    /* Up to which entry the Node servers' stream was read here ("": there is none), and whether it was read as far (to "" always). */
     const char *(*place)(void *context);
     bool (*has)(void *context, struct rc_span id);
     void *context; /* borrowed */

@@ -54,6 +54,9 @@ size_t rc_comeback_write(uint8_t *out, const struct rc_comeback_message *message
         at = rc_bytes_put_counted(at, message->user, 1);
         at = rc_bytes_put_counted(at, message->set, 2);
         at = rc_bytes_put_counted(at, message->rooms, 2);
+        if (message->read.count > 0) {
+            at = rc_bytes_put_counted(at, message->read, 1);
+        }
         break;
     case RC_COMEBACK_MISSED:
         *at++ = message->last ? 1 : 0;
@@ -102,6 +105,23 @@ static bool read_through(struct rc_span *rest, struct rc_comeback_through *throu
     return through->map != 0 && count > 0;
 }
 
+/* How far a stream was read: an entry's id. */
+static bool read_place(struct rc_span *rest, struct rc_span *read)
+{
+    if (!rc_bytes_take_counted(rest, 1, read) || read->count == 0 || read->count >= RC_COMEBACK_READ_MAX) {
+        return false;
+    }
+    bool dash = false;
+    for (size_t i = 0; i < read->count; i++) {
+        const uint8_t byte = read->bytes[i];
+        if ((byte < '0' || byte > '9') && (byte != '-' || dash)) {
+            return false;
+        }
+        dash |= byte == '-';
+    }
+    return true;
+}
+
 /* Through which server, and how far a stream was read; either may be all. */
 static bool read_take(struct rc_span *rest, struct rc_comeback_message *message)
 {
@@ -115,22 +135,7 @@ static bool read_take(struct rc_span *rest, struct rc_comeback_message *message)
             return false;
         }
     }
-    if (rest->count == 0) {
-        return true;
-    }
-    if (!rc_bytes_take_counted(rest, 1, &message->read) || message->read.count == 0 ||
-        message->read.count >= RC_COMEBACK_READ_MAX) {
-        return false;
-    }
-    bool dash = false;
-    for (size_t i = 0; i < message->read.count; i++) {
-        const uint8_t byte = message->read.bytes[i];
-        if ((byte < '0' || byte > '9') && (byte != '-' || dash)) {
-            return false;
-        }
-        dash |= byte == '-';
-    }
-    return true;
+    return rest->count == 0 || read_place(rest, &message->read);
 }
 
 static bool read_have(struct rc_span *rest, struct rc_comeback_message *message)
@@ -141,7 +146,7 @@ static bool read_have(struct rc_span *rest, struct rc_comeback_message *message)
         return false;
     }
     message->sid = sid.bytes;
-    return true;
+    return rest->count == 0 || read_place(rest, &message->read);
 }
 
 static bool read_missed(struct rc_span *rest, struct rc_comeback_message *message)

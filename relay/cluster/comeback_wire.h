@@ -6,7 +6,8 @@
  *
  *   ASK, TAKE  n, "{nsp}#" | pid (20) | n, user | n, offset that the client has | of a TAKE through a Redis Cluster: map (8) | place (8) | count (2)
  *   NONE       code (2): enum rc_sio_session_code
- *   HAVE       sid (20) | n, user | count (2), what was set on its connection | count (2), rooms: names of channels, each ended by a NUL
+ *   HAVE       sid (20) | n, user | count (2), what was set on its connection | count (2), rooms: names of channels, each ended by a NUL |
+ *              of who reads a stream: n, up to which entry
  *   MISSED     1: no more come | total (2), messages of the answer so far, with these | count (2), messages: identity (4) | flags (2) | n, event |
  *              count (4), data
  *   GIVEN      map (8) | place (8) | count (2)
@@ -48,7 +49,8 @@ struct rc_comeback_message {
     const uint8_t *pid;  /* RC_PID_BYTES */
     struct rc_span user; /* HAVE, too */
     struct rc_span offset;
-    struct rc_span read; /* TAKE: up to which entry the asker has read other servers' stream; empty: there is none */
+    struct rc_span
+        read; /* TAKE, HAVE: up to which entry who says it has read other servers' stream; empty: there is none */
     struct rc_comeback_through through; /* TAKE, GIVEN; of one server all zero but its count, which is not written */
     /* NONE */
     uint16_t code;

@@ -507,6 +507,21 @@ static void read_list(struct rc_registry *registry, uint64_t now_ms)
     }
 }
 
+/* The one that was silent longest, since it may be dead: who was looked at before, and lives or is cleaned up after by another, comes behind all others. NULL:
+ * there is none. */
+static const struct rc_registry_instance *registry_longest(const struct rc_registry *registry, uint64_t now_ms)
+{
+    const struct rc_registry_instance *longest = NULL;
+    for (uint32_t i = 0; i < registry->instance_count; i++) {
+        const struct rc_registry_instance *one = &registry->instances[i];
+        if (one->listed && registry_silent(registry, one, now_ms) &&
+            (longest == NULL || now_ms - one->heard_ms > now_ms - longest->heard_ms)) {
+            longest = one;
+        }
+    }
+    return longest;
+}
+
 static void registry_check(void *context, uint64_t now_ms)
 {
     struct rc_registry *registry = context;
@@ -518,12 +533,10 @@ static void registry_check(void *context, uint64_t now_ms)
     if (now_ms - registry->list_ms >= (interval_ms < 10000 ? interval_ms : 10000)) {
         read_list(registry, now_ms);
     }
-    for (uint32_t i = 0; i < registry->instance_count && !registry->cleanup.running; i++) {
-        struct rc_registry_instance *one = &registry->instances[i];
-        if (one->listed && registry_silent(registry, one, now_ms)) {
-            (void)rc_cleanup_start(&registry->cleanup, one->id, false);
-            return; /* one at a time */
-        }
+    const struct rc_registry_instance *one =
+        registry->cleanup.running ? NULL : registry_longest(registry, now_ms); /* one at a time */
+    if (one != NULL) {
+        (void)rc_cleanup_start(&registry->cleanup, one->id, false);
     }
 }
 

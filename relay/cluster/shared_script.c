@@ -10,6 +10,7 @@
 #include "common/text/decimal.h"
 #include "relay/bridge/channel.h"
 #include "relay/bridge/placed.h"
+#include "relay/bridge/wire.h"
 #include "relay/redis/link.h"
 
 #define OFFSETS_HEAD "ws:offsets:"
@@ -167,12 +168,24 @@ static struct rc_span number_put(char *out, uint64_t number)
     return rc_span_of(out, (size_t)(rc_decimal_write(out, number) - out));
 }
 
+/* `random`: of its bits the lower ones. */
+static uint64_t epoch_of(uint64_t known, uint64_t random)
+{
+    const uint64_t now = (rc_clock_wall_ms() & ((UINT64_C(1) << (EPOCH_BITS - EPOCH_RANDOM_BITS)) - 1))
+                         << EPOCH_RANDOM_BITS;
+    const uint64_t epoch = now | (random & ((UINT64_C(1) << EPOCH_RANDOM_BITS) - 1));
+    return epoch > known ? epoch : known + 1 + (random & ((UINT64_C(1) << EPOCH_RANDOM_BITS) - 1));
+}
+
 void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, const struct rc_shared_names *names,
                      const struct rc_shared_sender *sender, const struct rc_config_namespace *policy, uint64_t sequence,
                      struct rc_shared_epochs epochs, const struct rc_shared_source *source)
 {
     static const struct rc_shared_source none = {.field = {(const uint8_t *)"s", 1}};
     const uint64_t stream_ms = policy->history_ttl_ms > 0 ? policy->history_ttl_ms : RC_SHARED_IDLE_MS;
+    /* Each message brings an epoch, which Redis needs once in a channel's life: two instances' differ by chance, and no system call is worth it. The lowest
+     * bit of an identity is always set. */
+    const uint64_t random = rc_wire_identity(rc_span_text(sender->instance), sender->boot, sequence) >> 1;
     const struct rc_span args[] = {rc_span_of(names->offsets, names->offsets_bytes),
                                    rc_span_of(names->stream, names->stream_bytes),
                                    rc_span_of(names->channel, names->channel_bytes),
@@ -183,7 +196,7 @@ void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, co
                                    number_put(texts->most, policy->history),
                                    number_put(texts->stream_ms, stream_ms),
                                    number_put(texts->offsets_ms, stream_ms + GRACE_MS),
-                                   number_put(texts->fresh, rc_shared_epoch_after(epochs.known)),
+                                   number_put(texts->fresh, epoch_of(epochs.known, random)),
                                    epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0"),
                                    (source != NULL ? source : &none)->field,
                                    (source != NULL ? source : &none)->id,
@@ -274,10 +287,7 @@ uint64_t rc_shared_epoch_after(uint64_t known)
     uint64_t random = 0;
     const ssize_t got = getrandom(&random, sizeof(random), 0);
     RC_ASSERT(got == (ssize_t)sizeof(random)); /* up to 256 bytes are never short or interrupted */
-    const uint64_t now = (rc_clock_wall_ms() & ((UINT64_C(1) << (EPOCH_BITS - EPOCH_RANDOM_BITS)) - 1))
-                         << EPOCH_RANDOM_BITS;
-    const uint64_t epoch = now | (random & ((UINT64_C(1) << EPOCH_RANDOM_BITS) - 1));
-    return epoch > known ? epoch : known + 1 + (random & ((UINT64_C(1) << EPOCH_RANDOM_BITS) - 1));
+    return epoch_of(known, random);
 }
 
 /* --- answers --------------------------------------------------------------------------------------------------------- */

@@ -17,8 +17,11 @@
 /* After slots came to a node: the other instances have to find out and subscribe there before it is published to. */
 #define SETTLE_MS 500u
 #define HOME_FIRST_MS 500u /* the one that is agreed on is waited for at the start */
-#define HOME_STAYS_MS \
-    1000u /* before it goes back to the one that is agreed on: a connection that breaks all the time moves it seldom */
+/* Before it goes back to the one that is agreed on. A connection that breaks all the time moves it seldom, since each time subscribers may miss something: when
+ * it breaks within HOME_STEADY_MS again, that is twice as long as the last time. */
+#define HOME_STAYS_MS 1000u
+#define HOME_STAYS_MAX_MS 64000u
+#define HOME_STEADY_MS 60000u
 
 /* --- nodes ----------------------------------------------------------------------------------------------------------- */
 
@@ -70,7 +73,8 @@ static struct rc_redis_node *home_of(const struct rc_redis_link *link, uint64_t 
         link->agreed_bytes > 0 ? cluster_owner(link, rc_span_of(link->agreed, link->agreed_bytes)) : NULL;
     const bool there =
         link->home != RC_REDIS_NODE_NONE && is_ready(link->nodes[link->home]) && link->nodes[link->home]->known;
-    if (there && (!may_be_home(agreed) || agreed->index == link->home || now_ms < cluster->home_ms + HOME_STAYS_MS)) {
+    if (there &&
+        (!may_be_home(agreed) || agreed->index == link->home || now_ms < cluster->home_ms + cluster->home_stays_ms)) {
         return NULL;
     }
     if (may_be_home(agreed)) {
@@ -87,14 +91,35 @@ static struct rc_redis_node *home_of(const struct rc_redis_link *link, uint64_t 
     return NULL;
 }
 
-static void choose_home(struct rc_redis_link *link)
+static bool is_agreed(const struct rc_redis_link *link, const struct rc_redis_node *node)
+{
+    return link->agreed_bytes > 0 && cluster_owner(link, rc_span_of(link->agreed, link->agreed_bytes)) == node;
+}
+
+/* Home goes there: for how long it would stay, if that is not the one that is agreed on. */
+static void home_moves(struct rc_redis_link *link, const struct rc_redis_node *to, uint64_t now_ms)
 {
     struct rc_redis_cluster *cluster = rc_redis_cluster_of(link);
+    if (is_agreed(link, to)) {
+        cluster->home_back = link->home != RC_REDIS_NODE_NONE;
+    } else if (cluster->home_back) {
+        const uint64_t more_ms = (uint64_t)cluster->home_stays_ms * 2;
+        const bool steady = now_ms >= cluster->home_ms + HOME_STEADY_MS;
+        cluster->home_stays_ms = (uint32_t)(steady                        ? HOME_STAYS_MS
+                                            : more_ms < HOME_STAYS_MAX_MS ? more_ms
+                                                                          : HOME_STAYS_MAX_MS);
+        cluster->home_back = false;
+    }
+    cluster->home_ms = now_ms;
+}
+
+static void choose_home(struct rc_redis_link *link)
+{
     const uint64_t now_ms = rc_clock_ms();
-    struct rc_redis_node *node = cluster->read ? home_of(link, now_ms) : NULL;
+    struct rc_redis_node *node = rc_redis_cluster_of(link)->read ? home_of(link, now_ms) : NULL;
     if (node != NULL) {
         rc_log_info("redis_cluster_home", "address!=\"%s:%u\"", node->address.host, node->address.port);
-        cluster->home_ms = now_ms;
+        home_moves(link, node, now_ms);
         rc_redis_node_set_home(link, node->index);
         rc_redis_node_open(node, true);
     }
@@ -399,6 +424,7 @@ static int cluster_open(struct rc_redis_link *link)
     if (cluster == NULL) {
         return -ENOMEM;
     }
+    cluster->home_stays_ms = HOME_STAYS_MS;
     link->topology_state = cluster;
     link->slot_waiting = cluster->waiting;
     for (uint32_t slot = 0; slot < RC_REDIS_SLOTS; slot++) {

@@ -6,7 +6,7 @@
  * The map is read when the first node is ready, when an answer contradicts it (MOVED, a slot taken away, CLUSTERDOWN), when a
  * node is lost, and every 15 s. Home, the node of classic publish and subscribe, is whichever was ready first; when it is lost it
  * is another one: the Cluster's bus carries classic messages to all nodes. Where instances agree on one (rc_redis_agree) it is that one, as
- * soon as it is there. Nodes that the map names no more are ended by the
+ * soon as it is there; one to which the connection breaks time and again it goes back to less and less often, once a minute at last. Nodes that the map names no more are ended by the
  * timer, never inside of their own callbacks: where addresses change with each restart, their places are needed again.
  */
 #ifndef RC_RELAY_REDIS_TOPOLOGY_CLUSTER_H
@@ -31,10 +31,12 @@ struct rc_redis_cluster {
     uint32_t turn;                    /* which node is asked next */
     uint64_t seed_ms;
     uint64_t refresh_ms;
-    uint64_t read_ms;   /* when the map was read first */
-    uint64_t home_ms;   /* since when home is where it is */
-    uint64_t differ_ms; /* when it was last told that others have another map */
-    uint64_t digest;    /* of the map: which node, by its id, has which slot */
+    uint64_t read_ms;       /* when the map was read first */
+    uint64_t home_ms;       /* since when home is where it is */
+    uint32_t home_stays_ms; /* so long before it goes back to the one that is agreed on */
+    bool home_back;         /* true exactly while home is that one, and has been elsewhere before */
+    uint64_t differ_ms;     /* when it was last told that others have another map */
+    uint64_t digest;        /* of the map: which node, by its id, has which slot */
     struct rc_timer timer;
 };
 

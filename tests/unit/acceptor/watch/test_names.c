@@ -96,5 +96,25 @@ Test(names, one_that_is_not_answered_holds_no_other_one_up)
     (void)pthread_mutex_unlock(&lock);
     serve_until("dead.test");
     cr_assert_eq(found("well.test"), 1);
-    cr_assert_geq(rc_names_due_ms(supervisor), supervisor->now_ms + RC_NAMES_AGAIN_MS, "the round is over");
+    cr_assert_gt(rc_names_due_ms(supervisor), supervisor->now_ms + RC_NAMES_POLL_MS, "none is being looked up");
+}
+
+Test(names, one_that_is_not_answered_delays_no_other_ones_refresh)
+{
+    enum { DEAD, WELL };
+    rc_names_progress(supervisor);
+    serve_until("well.test");
+    const uint64_t answered_ms = supervisor->now_ms;
+    while (supervisor->names.lookups[WELL] == NULL) {
+        supervisor->now_ms = rc_names_due_ms(supervisor);
+        cr_assert_leq(supervisor->now_ms, answered_ms + RC_NAMES_AGAIN_MS + 1000, "it waits for the dead one");
+        rc_names_progress(supervisor);
+    }
+    cr_assert_geq(supervisor->now_ms, answered_ms + RC_NAMES_AGAIN_MS);
+    cr_assert_not_null(supervisor->names.lookups[DEAD]);
+    (void)pthread_mutex_lock(&lock);
+    answers = true; /* and ends */
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+    serve_until("dead.test");
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/records/args.h"
 #include "common/records/select.h"
 #include "common/text/msgpack.h"
@@ -82,6 +83,7 @@ bool rc_redis_stream_has(const struct rc_redis_stream *read, struct rc_span id)
 /* In place of the router: who is wanted, and the last record as text. */
 static const char *wanted_names = "";
 static char delivered[1024];
+static uint64_t delivered_as; /* its identity */
 
 static bool host_wanted(void *context, struct rc_span name)
 {
@@ -109,6 +111,7 @@ static bool host_deliver(void *context, enum rc_record_type type, const struct r
 {
     struct rc_args_view args;
     (void)context;
+    delivered_as = view->head.token;
     cr_assert_eq(view->head.flags, RC_ENVELOPE_REMOTE | RC_ENVELOPE_ARGS);
     cr_assert_eq(rc_args_read(rc_span_of(view->data, view->head.data_bytes), &args), 0);
     size_t used = (size_t)snprintf(delivered, sizeof(delivered), "%s %.*s %.*s%.*s not:%u",
@@ -505,6 +508,21 @@ Test(adapter_streams, broadcasts_come_from_the_stream_and_rooms_have_no_channels
     cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_REDIS_MALFORMED), 2);
     stream.missed(stream.context);
     cr_assert_str_eq(missed, "gap ");
+}
+
+/* All hosts read the same entries: a client that comes back on another one has an event once (relay/cluster/comeback.h). */
+Test(adapter_streams, what_comes_is_known_by_its_entry)
+{
+    static const char *const entries[] = {"1699-0", "1699-1", "1699-0"};
+    uint64_t as[RC_ARRAY_COUNT(entries)];
+    wanted_names = " red ";
+    for (size_t i = 0; i < RC_ARRAY_COUNT(entries); i++) {
+        (void)snprintf(adapter.stream.last, sizeof(adapter.stream.last), "%s", entries[i]);
+        enter("3", "{\"packet\":{\"type\":2,\"data\":[\"e\",1]},\"opts\":{\"rooms\":[\"red\"],\"except\":[]}}",
+              "message red e[1] not:0");
+        as[i] = delivered_as;
+    }
+    cr_assert(as[0] != 0 && as[0] != as[1] && as[0] == as[2]);
 }
 
 Test(adapter_streams, what_clients_emit_is_added_to_the_stream)

@@ -543,6 +543,38 @@ Test(comeback, who_asks_says_how_far_it_has_read_a_stream)
     cr_assert(rc_span_equal(message.read, RC_SPAN("30-9")));
 }
 
+/* What its client had of a stream before it was lost comes to the asker once more, which may read it later: it is taken behind that. */
+Test(comeback, it_is_taken_when_a_stream_is_read_as_far_as_its_owner_had)
+{
+    struct rc_comeback_message have = {.kind = RC_COMEBACK_HAVE,
+                                       .sid = (const uint8_t *)SID,
+                                       .user = RC_SPAN("ann"),
+                                       .rooms = rc_span_of("/#\0lobby", 9),
+                                       .read = RC_SPAN("40-2")};
+    heard = true;
+    stream_place = "40-1";
+    cr_assert_eq(ask(), 0);
+    says(&have, RC_SPAN(""));
+    fake_pass(100);
+    cr_assert_eq(fake.publish_count, 1, "it was taken before");
+    stream_place = "40-2";
+    fake_pass(300);
+    cr_assert(said("ws:instance:b:session", RC_COMEBACK_TAKE));
+}
+
+Test(comeback, who_has_it_says_how_far_it_has_read_a_stream)
+{
+    struct rc_comeback_message message;
+    struct rc_comeback_message question = {
+        .kind = RC_COMEBACK_ASK, .channel = RC_SPAN("/#"), .pid = (const uint8_t *)PID, .user = RC_SPAN("ann")};
+    lose();
+    stream_place = "30-9";
+    says(&question, RC_SPAN(""));
+    cr_assert(said("ws:instance:b:session", RC_COMEBACK_HAVE));
+    cr_assert_eq(rc_comeback_read(&message, rc_span_of(fake.said, fake.said_bytes)), 0);
+    cr_assert(rc_span_equal(message.read, RC_SPAN("30-9")));
+}
+
 /* "b" asks through that server of the Cluster; it is heard at that one. */
 static void marks(struct rc_comeback_message *question, uint64_t place, uint64_t at)
 {

@@ -111,7 +111,17 @@ Test(comeback_wire, answers)
     cr_assert_eq(out.code, RC_SIO_SESSION_UNKNOWN);
     through(&have, RC_SPAN(""), &out);
     cr_assert(memcmp(out.sid, SID, RC_SID_BYTES) == 0 && rc_span_equal(out.set, have.set));
-    cr_assert(rc_span_equal(out.rooms, have.rooms) && out.user.count == 0);
+    cr_assert(rc_span_equal(out.rooms, have.rooms) && out.user.count == 0 && out.read.count == 0);
+    struct rc_comeback_message reads = have;
+    reads.read = RC_SPAN("1699999999999-12");
+    const size_t count = rc_comeback_write(bytes, &reads);
+    cr_assert_eq(rc_comeback_read(&out, rc_span_of(bytes, count)), 0);
+    cr_assert(rc_span_equal(out.read, reads.read) && rc_span_equal(out.rooms, have.rooms));
+    for (size_t cut = 1; cut < 1 + reads.read.count; cut++) {
+        cr_assert(rc_comeback_read(&out, rc_span_of(bytes, count - cut)) < 0, "cut by %zu", cut);
+    }
+    reads.read = RC_SPAN("1 2");
+    cr_assert(rc_comeback_read(&out, rc_span_of(bytes, rc_comeback_write(bytes, &reads))) < 0);
 }
 
 Test(comeback_wire, what_was_missed)

@@ -275,6 +275,29 @@ Test(registry, one_that_is_back_is_left_alone)
     cr_assert_eq(registry.instance_count, 1);
 }
 
+/* Whose heartbeats do not come, or whose key holds longer than this instance's threshold, is looked at time and again: the dead get their turn all the
+ * same. */
+Test(registry, one_that_lives_and_is_silent_holds_no_dead_one_up)
+{
+    own();
+    rc_registry_heard(&registry, RC_SPAN("b"), 5);
+    rc_registry_heard(&registry, RC_SPAN("c"), 5);
+    registry.list_ms = rc_clock_ms() + RC_REGISTRY_CHECK_MS;
+    for (uint32_t i = 0; i < 2; i++) {
+        registry.instances[i].listed = true;
+        registry.instances[i].heard_ms = rc_clock_ms() - 90000 + i;
+    }
+    fake_pass(RC_REGISTRY_CHECK_MS + 10);
+    fake_ok("SET ws:instance:b:cleanup 00000abc10 NX PX 10000");
+    fake_integer("EVAL script 1 ws:instance:b:cleanup", 1);
+    registry.config.heartbeat_interval_ms = 100;
+    fake_integer("EXISTS ws:instance:b:owner", 1);
+    registry.config.heartbeat_interval_ms = 30000;          /* the list is not read again */
+    fake_integer("EVAL script 1 ws:instance:b:cleanup", 1); /* unlocks */
+    fake_pass(2 * RC_REGISTRY_CHECK_MS + 20);
+    fake_ok("SET ws:instance:c:cleanup 00000abc10 NX PX 10000");
+}
+
 Test(registry, lost_lock_and_loss_of_redis_stop_a_cleanup)
 {
     static const char *const index[] = {"csubs:BTC", "csubs:ETH"};

@@ -107,3 +107,73 @@ Test(relay_redis_cluster, what_is_published_goes_behind_what_waits_at_the_old_ow
                      slot);
     }
 }
+
+/* --- home ------------------------------------------------------------------------------------------------------------ */
+
+/* Two masters, the first of which has the slot of what is agreed on. */
+static struct rc_redis_node *halves[2];
+
+static void map_of_two(void)
+{
+    void *reply = NULL;
+    redisReader *reader = redisReaderCreate();
+    static const char text[] = "*2\r\n*3\r\n:0\r\n:8191\r\n*2\r\n$9\r\n127.0.0.1\r\n:10000\r\n"
+                               "*3\r\n:8192\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:10001\r\n";
+    cr_assert_eq(redisReaderFeed(reader, text, sizeof(text) - 1), REDIS_OK);
+    cr_assert_eq(redisReaderGetReply(reader, &reply), REDIS_OK);
+    rc_redis_cluster_take_map(link_open, link_open->nodes[0], reply);
+    freeReplyObject(reply);
+    redisReaderFree(reader);
+    link_open->agreed_bytes = 1;
+    link_open->agreed[0] = 'a'; /* slot 15495 */
+    const struct rc_redis_cluster *cluster = rc_redis_cluster_of(link_open);
+    halves[0] = link_open->nodes[cluster->owners[15495]];
+    halves[1] = link_open->nodes[cluster->owners[0]];
+}
+
+static void is_up(struct rc_redis_node *node, bool up)
+{
+    const enum rc_redis_conn_state before = node->command.state;
+    node->command.state = up ? RC_REDIS_CONN_READY : RC_REDIS_CONN_WAITING;
+    if (up) {
+        link_open->topology->ready(link_open, node);
+    } else if (before == RC_REDIS_CONN_READY) {
+        link_open->topology->lost(link_open, node);
+        rc_redis_cluster_of(link_open)->stale = false; /* it was read again, and says the same */
+    }
+}
+
+/* So much time goes by for home. */
+static void home_waits(uint64_t ms)
+{
+    rc_redis_cluster_of(link_open)->home_ms -= ms;
+    is_up(halves[0], true);
+}
+
+/* One whose connection breaks all the time would tell subscribers of a gap every second. */
+Test(relay_redis_cluster, home_goes_back_to_one_that_breaks_less_and_less_often)
+{
+    uint64_t stays_ms = 1000;
+    map_of_two();
+    is_up(halves[1], true);
+    is_up(halves[0], true);
+    for (uint32_t i = 0; i < 10; i++) {
+        is_up(halves[0], true);
+        cr_assert_eq(rc_redis_link_home(link_open), halves[0], "%u", i);
+        is_up(halves[0], false);
+        is_up(halves[1], true);
+        cr_assert_eq(rc_redis_link_home(link_open), halves[1], "%u", i);
+        home_waits(stays_ms - 500);
+        cr_assert_eq(rc_redis_link_home(link_open), halves[1], "%u: it goes back within %llu ms", i,
+                     (unsigned long long)stays_ms);
+        home_waits(500);
+        cr_assert_eq(rc_redis_link_home(link_open), halves[0], "%u: not after %llu ms", i,
+                     (unsigned long long)stays_ms);
+        stays_ms = stays_ms < 32000 ? stays_ms * 2 : 64000;
+    }
+    rc_redis_cluster_of(link_open)->home_ms -= 60000; /* it is steady again */
+    is_up(halves[0], false);
+    is_up(halves[1], true);
+    home_waits(1000);
+    cr_assert_eq(rc_redis_link_home(link_open), halves[0]);
+}
