@@ -47,28 +47,42 @@ static void remote_publish(void *context, const struct rc_envelope_view *view)
     rc_adapter_publish(&remote->adapter, view, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
 }
 
-/* On the channel of its one room, or of everybody in the namespace, with the names of those that it is not for. */
-static void remote_select(void *context, const struct rc_envelope_view *view)
+/* On the channel of a room, or of everybody in the namespace. What it is published with. */
+static uint32_t select_publish(struct rc_remote *remote, struct rc_span channel, const struct rc_envelope_view *view)
 {
-    struct rc_remote *remote = context;
     struct rc_envelope_view one = *view;
-    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
-    struct rc_span room;
-    if (rc_registry_refused(&remote->registry)) {
-        return;
-    }
-    if (rc_select_next(&names, &room)) {
-        one.channel = (const char *)room.bytes;
-        one.head.channel_bytes = (uint8_t)room.count;
-        (void)rc_select_next(&names, &room); /* the mark behind it: a worker writes one room at most */
-    }
-    one.exclude_text = (const char *)names.bytes;
-    one.head.exclude_text_bytes = (uint32_t)names.count;
+    one.channel = (const char *)channel.bytes;
+    one.head.channel_bytes = (uint8_t)channel.count;
     const struct rc_config_namespace *policy =
         rc_config_namespace_of(remote->config, one.channel, one.head.channel_bytes);
     const uint32_t flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING;
     rc_channel_bridge_select(&remote->channel, &one, flags);
-    rc_adapter_select(&remote->adapter, &one, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
+    return flags;
+}
+
+/* On the channel of each of its rooms, or of everybody in the namespace, with the names of all of them, so that whoever hears it on several has it
+ * once, and of those that it is not for. Servers with an adapter get it once. */
+static void remote_select(void *context, const struct rc_envelope_view *view)
+{
+    struct rc_remote *remote = context;
+    const struct rc_to_sockets sockets = sockets_of(remote);
+    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    struct rc_span room;
+    bool any = false;
+    uint32_t flags = RC_REDIS_PUBLISH_FLEETING;
+    if (rc_registry_refused(&remote->registry)) {
+        return;
+    }
+    while (rc_select_next(&names, &room)) {
+        any = true;
+        if (!rc_to_sockets_select(&sockets, room, view)) {
+            flags = select_publish(remote, room, view);
+        }
+    }
+    if (!any) {
+        flags = select_publish(remote, rc_span_of(view->channel, view->head.channel_bytes), view);
+    }
+    rc_adapter_select(&remote->adapter, view, flags & ~(uint32_t)RC_REDIS_PUBLISH_TOLD);
 }
 
 static bool remote_complete(void *context, const struct rc_envelope_view *asked, uint32_t worker, uint32_t generation,

@@ -52,3 +52,27 @@ bool rc_to_sockets_room(const struct rc_to_sockets *to, const struct rc_envelope
     }
     return instance != NULL;
 }
+
+bool rc_to_sockets_select(const struct rc_to_sockets *to, struct rc_span name, const struct rc_envelope_view *view)
+{
+    struct rc_span nsp;
+    struct rc_span room;
+    struct rc_sid sid;
+    (void)rc_channel_split(name, &nsp, &room);
+    if (!rc_sid_read(&sid, room)) {
+        return false;
+    }
+    const char *maker = rc_registry_of_socket(to->registry, &sid);
+    const char *owner = to->comeback == NULL ? NULL : rc_comeback_owner(to->comeback, sid.client.random);
+    const struct rc_comeback_move *moved =
+        to->comeback == NULL ? NULL : rc_comeback_moved(to->comeback, sid.client.random);
+    if (moved != NULL && rc_registry_knows(to->registry, moved->instance)) {
+        (void)rc_direct_select_socket(to->direct, moved->instance, name, view);
+    } else if (owner != NULL) {
+        (void)rc_direct_select_socket(to->direct, owner, name, view);
+    }
+    if (maker != NULL) {
+        (void)rc_direct_select_socket(to->direct, maker, name, view);
+    }
+    return maker != NULL || owner != NULL || moved != NULL;
+}

@@ -28,4 +28,8 @@ bool rc_to_sockets_moved(const struct rc_to_sockets *to, const struct rc_envelop
  * the instance that has it, too; what came both ways is known by its identity. */
 bool rc_to_sockets_room(const struct rc_to_sockets *to, const struct rc_envelope_view *view);
 
+/* `name` is the channel of one of the rooms of an RC_UP_SELECT: passed on to where a socket of that name may be, if it is one's. False: it is none, and
+ * other instances may be subscribed to it. */
+bool rc_to_sockets_select(const struct rc_to_sockets *to, struct rc_span name, const struct rc_envelope_view *view);
+
 #endif

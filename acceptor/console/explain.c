@@ -559,18 +559,27 @@ static const char *unknown_fate(const struct rc_config *config)
                                            : "no row takes it: a backend is asked (socketio.unknown_event)";
 }
 
+/* The end of it. Where no Socket.IO is served rows are for nobody, whatever they say. */
+static enum rc_explained case_end(struct case_at *at, enum rc_explained explained, const char *why)
+{
+    if (!rc_config_engineio_on(at->config)) {
+        explained = RC_EXPLAINED_REFUSED;
+        why = "nobody can say it: the file has neither [socketio] nor an [[endpoint]] with protocol = \"socketio\"";
+    }
+    rc_say_end(&at->say, explained == RC_EXPLAINED_DONE ? "done" : "refused", why);
+    return explained;
+}
+
 static enum rc_explained event_explain(struct case_at *at)
 {
     const enum rc_event_from from = at->asked->server ? RC_EVENT_FROM_SERVER : RC_EVENT_FROM_CLIENT;
     const struct rc_config_event *row = rc_event_first(at->config, from, at->input.nsp, at->input.event);
     if (!rc_config_nsp_allowed(&at->config->socketio, at->input.nsp)) {
-        rc_say_end(&at->say, "refused", "\"Invalid namespace\": it is not in socketio.namespaces");
-        return RC_EXPLAINED_REFUSED;
+        return case_end(at, RC_EXPLAINED_REFUSED, "\"Invalid namespace\": it is not in socketio.namespaces");
     }
     if (row != NULL && rc_event_life_cycle(row)) {
         life_cycle_explain(at, row);
-        rc_say_end(&at->say, "done", NULL);
-        return RC_EXPLAINED_DONE;
+        return case_end(at, RC_EXPLAINED_DONE, NULL);
     }
     while (row != NULL && !row_matches(at, row)) {
         row = rc_event_next(at->config, row, at->input.nsp, at->input.event);
@@ -578,12 +587,11 @@ static enum rc_explained event_explain(struct case_at *at)
     if (row == NULL) {
         const bool asks = strncmp(at->config->socketio.unknown_event.text, RC_UNKNOWN_EVENT_BACKEND,
                                   sizeof(RC_UNKNOWN_EVENT_BACKEND) - 1) == 0;
-        rc_say_end(&at->say, asks ? "done" : "refused", unknown_fate(at->config));
-        return asks ? RC_EXPLAINED_DONE : RC_EXPLAINED_REFUSED;
+        return case_end(at, asks ? RC_EXPLAINED_DONE : RC_EXPLAINED_REFUSED, unknown_fate(at->config));
     }
     row_explain(at, row, (struct rc_span){0}, (struct rc_span){0});
-    rc_say_end(&at->say, at->code == 0 ? "done" : "refused", at->code == 0 ? NULL : at->values.err.text);
-    return at->code == 0 ? RC_EXPLAINED_DONE : RC_EXPLAINED_REFUSED;
+    return case_end(at, at->code == 0 ? RC_EXPLAINED_DONE : RC_EXPLAINED_REFUSED,
+                    at->code == 0 ? NULL : at->values.err.text);
 }
 
 enum rc_explained rc_explain_run(const struct rc_explain *explain, const char *file, const struct rc_config *config,

@@ -122,6 +122,30 @@ static bool find_socket(const char *file, char socket[sizeof(((struct sockaddr_u
     return one;
 }
 
+/* Does the configuration, or what could be read of it, say where the control socket is? */
+static bool socket_named(struct rc_which *which, const struct rc_settings *settings)
+{
+    const char *named = settings->config.server.control_socket.text;
+    return named[0] != '\0' &&
+           (size_t)snprintf(which->socket, sizeof(which->socket), "%s", named) < sizeof(which->socket);
+}
+
+/* The broker of a file in which something is wrong now, which is none of what it was started with: it is there to be asked. */
+static int find_earlier(struct rc_which *which, const struct rc_settings *settings, const char *config)
+{
+    if (socket_named(which, settings)) {
+        fprintf(stderr, "ringcast: looking for the broker that runs with an earlier %s, at %s as it says\n", config,
+                which->socket);
+        return RC_EXIT_OK;
+    }
+    fprintf(stderr, "ringcast: looking for the broker that runs with an earlier %s\n", config);
+    if (find_socket(config, which->socket)) {
+        return RC_EXIT_OK;
+    }
+    fprintf(stderr, "ringcast: a server.control_socket that could be read in %s would have been tried, too\n", config);
+    return RC_EXIT_CONFIG;
+}
+
 int rc_which_broker(struct rc_which *which, const char *socket, const char *config)
 {
     if (socket != NULL) {
@@ -132,21 +156,22 @@ int rc_which_broker(struct rc_which *which, const char *socket, const char *conf
         return RC_EXIT_OK;
     }
     if (config != NULL) {
-        struct rc_settings *settings = rc_which_settings(config, false, false);
-        if (settings == NULL && access(config, F_OK) != 0) {
-            return RC_EXIT_CONFIG; /* which has been said, and a broker is not found by a file that is not there */
-        }
+        struct rc_config_errors errors = {0};
+        struct rc_settings *settings = rc_settings_new(config, false);
         if (settings == NULL) {
-            /* What is wrong in the file now, the broker that was started with it has not read: it is there to be asked. */
-            fprintf(stderr, "ringcast: looking for the broker that runs with an earlier %s\n", config);
-            return find_socket(config, which->socket) ? RC_EXIT_OK : RC_EXIT_CONFIG;
+            fprintf(stderr, "ringcast: no memory for the configuration\n");
+            return RC_EXIT_FAILED;
         }
-        const char *named = settings->config.server.control_socket.text;
-        const bool is_named = named[0] != '\0' && (size_t)snprintf(which->socket, sizeof(which->socket), "%s", named) <
-                                                      sizeof(which->socket);
+        const int rc = rc_settings_load(settings, &errors);
+        const bool is_named = rc == 0 && socket_named(which, settings);
+        print_errors(&errors);
+        int code = RC_EXIT_OK;
+        if (rc != 0) { /* a broker is not found by a file that is not there */
+            code = access(config, R_OK) != 0 ? RC_EXIT_CONFIG : find_earlier(which, settings, config);
+        }
         rc_settings_free(settings);
-        if (is_named) {
-            return RC_EXIT_OK;
+        if (is_named || rc != 0) {
+            return code;
         }
     }
     return find_socket(config, which->socket) ? RC_EXIT_OK : RC_EXIT_FAILED;

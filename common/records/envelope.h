@@ -42,7 +42,7 @@ enum rc_record_type {
     RC_UP_MEMBERS_END = 12,   /* token = relay generation: what was not told again is no more */
     RC_UP_QUERY = 13,         /* a question about the cluster (common/records/query.h) */
     RC_UP_LIMIT = 14,         /* may this happen once more, on all instances? (common/records/limit.h) */
-    RC_UP_SELECT = 15, /* like RC_UP_PUBLISH, with whom it is for as an RC_DOWN_SELECT says it: one room at most */
+    RC_UP_SELECT = 15,        /* like RC_UP_PUBLISH, with whom it is for as an RC_DOWN_SELECT says it */
     RC_UP_RETAIN =
         16, /* as RC_UP_PUBLISH, but kept as the retained value and not sent; no data: there is none any more */
     RC_UP_SESSION = 17, /* how a Socket.IO socket that may come back stands (common/records/recovery.h) */

@@ -68,29 +68,37 @@ static inline void rc_select_except(struct rc_select *select)
     select->text[select->bytes++] = '\0';
 }
 
-/* Names of rooms that are excepted from one message, each ended by a NUL, at most. */
-#define RC_SELECT_EXCEPT_MAX 64u
-#define RC_SELECT_EXCEPT_BYTES (RC_SELECT_EXCEPT_MAX * (RC_CHANNEL_NAME_MAX + 1u))
-/* "{nsp}#", then "room\0" "\0" and those names. */
-#define RC_SELECT_ONE_BYTES (2 * (RC_CHANNEL_NAME_MAX + 1u) + RC_SELECT_EXCEPT_BYTES)
+/* Names of rooms that one message is for, and of such that are excepted from it, at most: each ended by a NUL. */
+#define RC_SELECT_NAMES_MAX 64u
+#define RC_SELECT_NAMES_BYTES (RC_SELECT_NAMES_MAX * (RC_CHANNEL_NAME_MAX + 1u))
+/* "{nsp}#", then the rooms' names, "\0" and those. */
+#define RC_SELECT_BYTES (RC_CHANNEL_NAME_MAX + 2u + 2 * RC_SELECT_NAMES_BYTES)
 
-/* Appends a room's channel to such names. False: there is no room, or the name is too long. */
-static inline bool rc_select_except_put(char *names, uint32_t *bytes, struct rc_span nsp, struct rc_span room)
+/* Appends the name of a channel to such names, which have `room` bytes. False: there is no room. */
+static inline bool rc_select_name_put(char *names, size_t room, uint32_t *bytes, struct rc_span channel)
 {
-    char name[RC_CHANNEL_NAME_MAX];
-    const size_t count = rc_channel_of_room(name, sizeof(name), nsp, room);
-    if (count == 0 || room.count == 0 || *bytes + count + 1 > RC_SELECT_EXCEPT_BYTES) {
+    if (channel.count == 0 || *bytes + channel.count + 1 > room) {
         return false;
     }
-    memcpy(names + *bytes, name, count);
-    names[*bytes + count] = '\0';
-    *bytes += (uint32_t)count + 1;
+    memcpy(names + *bytes, channel.bytes, channel.count);
+    names[*bytes + channel.count] = '\0';
+    *bytes += (uint32_t)channel.count + 1;
     return true;
 }
 
-/* The view is for everybody in a channel (a room's, or "{nsp}#") but for the members of those; it points into `text`. */
-static inline void rc_select_one(struct rc_envelope_view *view, struct rc_span channel, struct rc_span except,
-                                 char text[RC_SELECT_ONE_BYTES])
+/* The same of a room's. False also when its channel's name is too long. */
+static inline bool rc_select_room_put(char names[RC_SELECT_NAMES_BYTES], uint32_t *bytes, struct rc_span nsp,
+                                      struct rc_span room)
+{
+    char name[RC_CHANNEL_NAME_MAX];
+    const size_t count = rc_channel_of_room(name, sizeof(name), nsp, room);
+    return room.count > 0 && rc_select_name_put(names, RC_SELECT_NAMES_BYTES, bytes, rc_span_of(name, count));
+}
+
+/* The view is for who is in one of `rooms`, and where there are none for everybody in a channel (a room's, or "{nsp}#"), but not for the members of
+ * `except`, both such names; it points into `text`. All are of the channel's namespace. */
+static inline void rc_select_write(struct rc_envelope_view *view, struct rc_span channel, struct rc_span rooms,
+                                   struct rc_span except, char text[RC_SELECT_BYTES])
 {
     struct rc_span nsp;
     struct rc_span room;
@@ -101,13 +109,18 @@ static inline void rc_select_one(struct rc_envelope_view *view, struct rc_span c
     view->head.channel_hash = rc_channel_hash(text, bytes);
     view->exclude_text = text + bytes;
     const uint32_t begin = bytes;
-    if (room.count > 0) {
+    if (rooms.count > 0) {
+        memcpy(text + bytes, rooms.bytes, rooms.count);
+        bytes += (uint32_t)rooms.count;
+    } else if (room.count > 0) {
         memcpy(text + bytes, channel.bytes, channel.count);
         bytes += (uint32_t)channel.count;
         text[bytes++] = '\0';
     }
     text[bytes++] = '\0';
-    memcpy(text + bytes, except.bytes, except.count);
+    if (except.count > 0) {
+        memcpy(text + bytes, except.bytes, except.count);
+    }
     view->head.exclude_text_bytes = bytes + (uint32_t)except.count - begin;
 }
 

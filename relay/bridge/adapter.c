@@ -324,11 +324,11 @@ static int adapter_send(struct rc_adapter_bridge *adapter, const struct rc_adapt
 }
 
 static void adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view,
-                            struct rc_span except, uint32_t flags)
+                            struct rc_span rooms, struct rc_span except, uint32_t flags)
 {
     const struct rc_span channel = rc_span_of(view->channel, view->head.channel_bytes);
     struct rc_adapter_message message = {
-        .event = rc_span_of(view->event, view->head.event_bytes), .except = except, .view = view};
+        .event = rc_span_of(view->event, view->head.event_bytes), .rooms = rooms, .except = except, .view = view};
     if (rc_adapter_off(adapter) || (message.event.count == 0 && (view->head.flags & RC_ENVELOPE_ARGS) == 0)) {
         return;
     }
@@ -353,12 +353,23 @@ static void adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_e
 
 void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags)
 {
-    adapter_publish(adapter, view, rc_span_of(NULL, 0), flags);
+    adapter_publish(adapter, view, rc_span_of(NULL, 0), rc_span_of(NULL, 0), flags);
 }
 
 void rc_adapter_select(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags)
 {
-    adapter_publish(adapter, view, rc_span_of(view->exclude_text, view->head.exclude_text_bytes), flags);
+    struct rc_envelope_view one = *view;
+    const struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    struct rc_span except = names;
+    struct rc_span room;
+    uint32_t count = 0;
+    while (rc_select_next(&except, &room)) {
+        if (count++ == 0) { /* the only one has a channel of its own */
+            one.channel = (const char *)room.bytes;
+            one.head.channel_bytes = (uint8_t)room.count;
+        }
+    }
+    adapter_publish(adapter, count > 1 ? view : &one, count > 1 ? names : rc_span_of(NULL, 0), except, flags);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -60,7 +60,7 @@ void rc_adapter_record(struct rc_adapter_bridge *adapter, struct rc_span nsp, st
 
 /* A sequenced message of this host: goes out when it is an event (it has a name, or arguments). `flags`: enum rc_redis_publish_flags. */
 void rc_adapter_publish(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags);
-/* The same, with the names of channels in its exclude text whose members do not get it. */
+/* The same of an RC_UP_SELECT: one message, whatever rooms it is for. */
 void rc_adapter_select(struct rc_adapter_bridge *adapter, const struct rc_envelope_view *view, uint32_t flags);
 
 #endif

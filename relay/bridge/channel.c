@@ -5,13 +5,12 @@
 
 #define HEAD RC_CHANNEL_BRIDGE_HEAD
 
-/* One with exceptions: for the room of that name, or everybody in its namespace, but not for who is in them. */
+/* One for several rooms, that of that name among them, or with exceptions: for the room, or everybody in its namespace, but not for who is in them. */
 static void channel_select(const struct rc_channel_bridge *channel, struct rc_span name, struct rc_envelope_view *view)
 {
     const struct rc_bridge *bridge = channel->bridge;
-    char text[RC_SELECT_ONE_BYTES];
-    rc_select_one(view, name, rc_span_of(bridge->wire->except, bridge->wire->except_bytes), text);
-    if (view->head.channel_bytes > 0) {
+    char text[RC_SELECT_BYTES];
+    if (rc_wire_select(bridge->wire, name, view, text)) {
         (void)bridge->host.deliver(bridge->host.context, RC_DOWN_SELECT, view);
     }
 }
@@ -29,7 +28,7 @@ static void channel_received(void *context, struct rc_span name, struct rc_span 
     }
     view.channel = (const char *)name.bytes;
     view.head.channel_bytes = (uint8_t)name.count;
-    if (bridge->wire->except_bytes > 0) {
+    if (rc_wire_selects(bridge->wire)) {
         channel_select(channel, name, &view);
         return;
     }

@@ -3,7 +3,8 @@
  *
  * {payload} (wire.h). A client id begins with its instance's name, so that one pattern subscription `ws:direct:{instance}~*` hears
  * what is for any client of this host. What is for a client that is gone is counted as a failed delivery. What is for the room of one
- * Socket.IO socket of another instance has that room's channel in the place of what follows the "~": its id, or "/nsp#id".
+ * Socket.IO socket of another instance has that room's channel in the place of what follows the "~": its id, or "/nsp#id". With "rooms" it is for
+ * all of these, of which that one is one.
  */
 #ifndef RC_RELAY_BRIDGE_DIRECT_H
 #define RC_RELAY_BRIDGE_DIRECT_H
@@ -29,5 +30,8 @@ void rc_direct_open(struct rc_direct *direct, const struct rc_bridge *bridge);
 bool rc_direct_publish(struct rc_direct *direct, const struct rc_envelope_view *view);
 /* A sequenced message on the channel of a socket of that other instance. False: Redis does not get it. */
 bool rc_direct_publish_socket(struct rc_direct *direct, const char *instance, const struct rc_envelope_view *view);
+/* The same of an RC_UP_SELECT with the channel of that socket among its rooms. */
+bool rc_direct_select_socket(struct rc_direct *direct, const char *instance, struct rc_span socket,
+                             const struct rc_envelope_view *view);
 
 #endif

@@ -18,10 +18,10 @@
 
 /* Every excluded client of a message with quotes and comma, what stands before and behind them (key and event too), and the binary head
  * with the sizes of attachments. */
-#define TEXT_BYTES                                                                \
-    (RC_EXCLUDES_MAX * (RC_CLIENT_ID_MAX + 4) + 2 * RC_EXCLUDE_TEXT_MAX +         \
-     RC_JSON_STRING_BYTES_MAX(RC_EVENT_NAME_MAX) +                                \
-     RC_SELECT_EXCEPT_MAX * (RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX) + 1) + \
+#define TEXT_BYTES                                                                   \
+    (RC_EXCLUDES_MAX * (RC_CLIENT_ID_MAX + 4) + 2 * RC_EXCLUDE_TEXT_MAX +            \
+     RC_JSON_STRING_BYTES_MAX(RC_EVENT_NAME_MAX) +                                   \
+     2 * RC_SELECT_NAMES_MAX * (RC_JSON_STRING_BYTES_MAX(RC_CHANNEL_NAME_MAX) + 1) + \
      RC_ARGS_ATTACHMENTS_MAX * sizeof(uint32_t) + 1024)
 /* What a message may have around its payload before it is not even looked at. */
 #define AROUND_BYTES_MAX (1u << 20)
@@ -111,23 +111,18 @@ static int json_excludes(struct rc_wire *wire, struct parsed *parsed, const stru
 }
 
 /* A name that is too long, or one too many, is nobody's: then the message is not for somebody whom we do not know, and goes to nobody. */
-static int wire_except(struct rc_wire *wire, struct rc_span name)
+static int wire_name(struct rc_span name, char names[RC_SELECT_NAMES_BYTES], uint32_t *bytes)
 {
-    if (name.count == 0 || name.count > RC_CHANNEL_NAME_MAX || memchr(name.bytes, 0, name.count) != NULL ||
-        wire->except_bytes + name.count + 1 > sizeof(wire->except)) {
-        return -EBADMSG;
-    }
-    memcpy(wire->except + wire->except_bytes, name.bytes, name.count);
-    wire->except[wire->except_bytes + name.count] = '\0';
-    wire->except_bytes += (uint32_t)name.count + 1;
-    return 0;
+    const bool good = name.count <= RC_CHANNEL_NAME_MAX && memchr(name.bytes, 0, name.count) == NULL &&
+                      rc_select_name_put(names, RC_SELECT_NAMES_BYTES, bytes, name);
+    return good ? 0 : -EBADMSG;
 }
 
-static int json_except(struct rc_wire *wire, const struct rc_json_value *list)
+static int json_names(const struct rc_json_value *list, char names[RC_SELECT_NAMES_BYTES], uint32_t *bytes)
 {
     struct rc_json_cursor cursor;
     struct rc_json_value item;
-    wire->except_bytes = 0;
+    *bytes = 0;
     if (list->type == RC_JSON_NULL) {
         return 0;
     }
@@ -136,7 +131,7 @@ static int json_except(struct rc_wire *wire, const struct rc_json_value *list)
         uint8_t text[RC_CHANNEL_NAME_MAX];
         struct rc_span name;
         if (item.type != RC_JSON_STRING || rc_json_string_decode(&item, text, sizeof(text), &name) != 0 ||
-            wire_except(wire, name) < 0) {
+            wire_name(name, names, bytes) < 0) {
             return -EBADMSG;
         }
     }
@@ -161,7 +156,9 @@ static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct
     } else if (rc_json_string_is(name, RC_SPAN("excludeIds"))) {
         return json_excludes(wire, parsed, value);
     } else if (rc_json_string_is(name, RC_SPAN("except"))) {
-        return json_except(wire, value);
+        return json_names(value, wire->except, &wire->except_bytes);
+    } else if (rc_json_string_is(name, RC_SPAN("rooms"))) {
+        return json_names(value, wire->rooms, &wire->rooms_bytes);
     } else if (rc_json_string_is(name, RC_SPAN("key"))) {
         parsed->key = (struct rc_span){0};
         return value->type == RC_JSON_NULL ? 0
@@ -181,7 +178,7 @@ static int json_member(struct rc_wire *wire, struct parsed *parsed, const struct
         (void)rc_json_uint64(value, &parsed->passed);
     } else if (rc_json_string_is(name, RC_SPAN("boot"))) {
         (void)rc_json_uint64(value, &parsed->boot);
-    } else if (rc_json_string_is(name, RC_SPAN("seq"))) {
+    } else if (rc_json_string_is(name, RC_SPAN("seq")) || rc_json_string_is(name, RC_SPAN("once"))) {
         (void)rc_json_uint64(value, &parsed->sequence);
     }
     return 0;
@@ -246,7 +243,7 @@ static int read_binary_payload(struct parsed *parsed, struct rc_span rest, uint6
     return rc == 0 && parsed->args && value.type != RC_JSON_ARRAY ? -EBADMSG : rc;
 }
 
-static int binary_except(struct rc_wire *wire, struct rc_span *rest)
+static int binary_names(struct rc_span *rest, char names[RC_SELECT_NAMES_BYTES], uint32_t *bytes)
 {
     uint64_t count;
     struct rc_span name;
@@ -254,7 +251,7 @@ static int binary_except(struct rc_wire *wire, struct rc_span *rest)
         return -EBADMSG;
     }
     for (; count > 0; count--) {
-        if (!rc_bytes_take_counted(rest, 1, &name) || !rc_json_utf8_valid(name) || wire_except(wire, name) < 0) {
+        if (!rc_bytes_take_counted(rest, 1, &name) || !rc_json_utf8_valid(name) || wire_name(name, names, bytes) < 0) {
             return -EBADMSG;
         }
     }
@@ -269,6 +266,7 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
     uint64_t flags;
     uint64_t count;
     if (!rc_bytes_take_be(&rest, 1, &mark) || !rc_bytes_take_be(&rest, 1, &flags) || (flags & ~known) != 0 ||
+        (mark == RC_WIRE_BINARY_ROOMS && binary_names(&rest, wire->rooms, &wire->rooms_bytes) < 0) ||
         !rc_bytes_take_counted(&rest, 1, &parsed->source) || !rc_bytes_take_be(&rest, 4, &parsed->boot) ||
         !rc_bytes_take_be(&rest, 8, &parsed->sequence) || !rc_bytes_take_be(&rest, 2, &count)) {
         return -EBADMSG;
@@ -288,7 +286,7 @@ static int read_binary(struct rc_wire *wire, struct parsed *parsed, struct rc_sp
         (!rc_bytes_take_counted(&rest, 1, &parsed->event) || !rc_json_utf8_valid(parsed->event))) {
         return -EBADMSG;
     }
-    if ((flags & RC_WIRE_FLAG_EXCEPT) != 0 && binary_except(wire, &rest) < 0) {
+    if ((flags & RC_WIRE_FLAG_EXCEPT) != 0 && binary_names(&rest, wire->except, &wire->except_bytes) < 0) {
         return -EBADMSG;
     }
     if ((flags & RC_WIRE_FLAG_RETAIN) != 0 && !rc_bytes_take_be(&rest, 8, &parsed->retain_ms)) {
@@ -416,11 +414,12 @@ static void keep_sender(struct rc_wire *wire, const struct parsed *parsed)
 static enum rc_wire_result wire_parse(struct rc_wire *wire, struct rc_span message, const char *what,
                                       struct parsed *parsed)
 {
-    wire->except_bytes = 0;
+    wire->rooms_bytes = wire->except_bytes = 0;
     if (message.count > wire->message_bytes_max + AROUND_BYTES_MAX) {
         return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
     }
-    const bool binary = message.count > 0 && message.bytes[0] == RC_WIRE_BINARY;
+    const bool binary =
+        message.count > 0 && (message.bytes[0] == RC_WIRE_BINARY || message.bytes[0] == RC_WIRE_BINARY_ROOMS);
     const int rc = binary ? read_binary(wire, parsed, message) : read_json(wire, parsed, message);
     if (rc < 0) {
         return wire_refuse(wire, RC_WIRE_MALFORMED, what, message.count,
@@ -455,7 +454,7 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
                                  struct rc_envelope_view *view)
 {
     struct parsed parsed = {.has_payload = false};
-    wire->except_bytes = 0;
+    wire->rooms_bytes = wire->except_bytes = 0;
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_RECEIVED, 1);
     rc_metric_add(wire->metrics, RC_METRIC_REDIS_RECEIVED_BYTES, message.count);
     if (rc_span_starts_with(message, rc_span_of(wire->own_head, wire->own_head_bytes))) {
@@ -558,14 +557,33 @@ struct writing {
     struct rc_args_view args;
 };
 
-/* Calls `put` with each name of a channel whose members do not get it. How many. */
-static uint32_t each_except(const struct rc_envelope_view *view, char **out,
-                            char *(*put)(char *out, const char *name, size_t bytes))
+/* Whom a message that selects is for: names of its rooms, if they are to be written, and of those that do not get it. */
+struct selected {
+    struct rc_span rooms;
+    struct rc_span except;
+};
+
+static struct selected selected_of(enum rc_wire_form form, const struct rc_envelope_view *view)
 {
-    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    const struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    struct selected selected = {.except = names};
     struct rc_span name;
     uint32_t count = 0;
-    while (count < RC_SELECT_EXCEPT_MAX && rc_select_next(&names, &name)) {
+    while (rc_select_next(&selected.except, &name)) {
+        count++;
+    }
+    if (count > 1 || (count == 1 && form == RC_WIRE_ROOMS)) {
+        selected.rooms = names;
+    }
+    return selected;
+}
+
+/* Calls `put` with each of such names. How many. */
+static uint32_t each_name(struct rc_span names, char **out, char *(*put)(char *out, const char *name, size_t bytes))
+{
+    struct rc_span name;
+    uint32_t count = 0;
+    while (count < RC_SELECT_NAMES_MAX && rc_select_next(&names, &name)) {
         *out = put(*out, (const char *)name.bytes, name.count);
         count++;
     }
@@ -580,21 +598,48 @@ static char *put_name(char *out, const char *name, size_t bytes)
     return out;
 }
 
+static bool form_selects(enum rc_wire_form form)
+{
+    return form == RC_WIRE_SELECT || form == RC_WIRE_ROOMS;
+}
+
+/* Their count and each of them. */
+static char *put_names(char *out, struct rc_span names)
+{
+    char *count = out;
+    out += 2;
+    (void)put_number(count, each_name(names, &out, put_binary), 2);
+    return out;
+}
+
+/* ,"member":["name",…] */
+static char *put_list(char *out, const char *member, struct rc_span names)
+{
+    out = put_text(out, member);
+    out -= each_name(names, &out, put_name) > 0; /* the last comma */
+    *out++ = ']';
+    return out;
+}
+
 static void write_binary(const struct rc_wire *wire, const struct writing *writing, const struct rc_envelope_view *view,
                          struct rc_span *parts)
 {
     char *out = wire->text;
     const size_t source_bytes = strlen(wire->instance_id);
-    const bool selects = writing->form == RC_WIRE_SELECT;
+    const bool selects = form_selects(writing->form);
+    const struct selected selected = selects ? selected_of(writing->form, view) : (struct selected){0};
     const bool has_key = writing->form == RC_WIRE_CHANNEL && view->head.key_bytes > 0;
     const bool has_event = view->head.event_bytes > 0;
     const bool retains = writing->form == RC_WIRE_CHANNEL && (view->head.flags & RC_ENVELOPE_RETAIN) != 0;
     const bool passed = writing->form == RC_WIRE_DIRECT && view->head.passed > 0;
-    *out++ = RC_WIRE_BINARY;
+    *out++ = selected.rooms.count > 0 ? RC_WIRE_BINARY_ROOMS : RC_WIRE_BINARY;
     *out++ = (char)((has_key ? RC_WIRE_FLAG_KEY : 0) | (has_event ? RC_WIRE_FLAG_EVENT : 0) |
                     (writing->is_args ? RC_WIRE_FLAG_ARGS : 0) | (selects ? RC_WIRE_FLAG_EXCEPT : 0) |
                     (retains ? RC_WIRE_FLAG_RETAIN : 0) | (passed ? RC_WIRE_FLAG_PASSED : 0) |
                     ((view->head.flags & RC_ENVELOPE_VOLATILE) != 0 ? RC_WIRE_FLAG_VOLATILE : 0));
+    if (selected.rooms.count > 0) {
+        out = put_names(out, selected.rooms);
+    }
     out = put_binary(out, wire->instance_id, source_bytes);
     out = put_number(out, wire->boot_nonce, 4);
     out = put_number(out, view->head.sequence, 8);
@@ -612,9 +657,7 @@ static void write_binary(const struct rc_wire *wire, const struct writing *writi
         out = put_binary(out, view->event, view->head.event_bytes);
     }
     if (selects) {
-        char *names = out;
-        out += 2;
-        (void)put_number(names, each_except(view, &out, put_binary), 2);
+        out = put_names(out, selected.except);
     }
     if (retains) {
         out = put_number(out, view->head.token, 8);
@@ -644,6 +687,7 @@ static void write_json(const struct rc_wire *wire, const struct writing *writing
                        struct rc_span *parts)
 {
     const enum rc_wire_form form = writing->form;
+    const struct selected selected = form_selects(form) ? selected_of(form, view) : (struct selected){0};
     char *out = wire->text;
     if (form == RC_WIRE_DIRECT) {
         parts[0] = RC_SPAN("{\"payload\":");
@@ -656,16 +700,17 @@ static void write_json(const struct rc_wire *wire, const struct writing *writing
         parts[0] = rc_span_of(wire->text, (size_t)(out - wire->text));
     }
     char *tail = form == RC_WIRE_DIRECT ? wire->text : out;
-    if (form == RC_WIRE_SELECT) {
-        out = put_text(out, ",\"except\":[");
-        out -= each_except(view, &out, put_name) > 0; /* the last comma */
-        *out++ = ']';
+    if (selected.rooms.count > 0) {
+        out = put_list(out, ",\"rooms\":[", selected.rooms);
+    }
+    if (form_selects(form)) {
+        out = put_list(out, ",\"except\":[", selected.except);
     }
     if (form == RC_WIRE_BROADCAST ||
         (form == RC_WIRE_CHANNEL && view->head.exclude_count + view->head.exclude_text_bytes > 0) ||
-        (form == RC_WIRE_SELECT && view->head.exclude_count > 0)) {
+        (form_selects(form) && view->head.exclude_count > 0)) {
         char *list = put_text(out, ",\"excludeIds\":[");
-        out = each_exclude(wire, view, form != RC_WIRE_SELECT, list, wire_put_json);
+        out = each_exclude(wire, view, !form_selects(form), list, wire_put_json);
         out -= out > list; /* the last comma */
         *out++ = ']';
     }
@@ -692,7 +737,7 @@ static void write_json(const struct rc_wire *wire, const struct writing *writing
         out = rc_decimal_write(put_text(out, ",\"passed\":"), view->head.passed);
     }
     out = rc_decimal_write(put_text(out, ",\"boot\":"), wire->boot_nonce);
-    out = rc_decimal_write(put_text(out, ",\"seq\":"), view->head.sequence);
+    out = rc_decimal_write(put_text(out, selected.rooms.count > 0 ? ",\"once\":" : ",\"seq\":"), view->head.sequence);
     *out++ = '}';
     parts[1] = writing->is_args ? writing->args.json : rc_span_of(view->data, view->head.data_bytes);
     parts[2] = rc_span_of(tail, (size_t)(out - tail));
@@ -711,4 +756,12 @@ bool rc_wire_write(struct rc_wire *wire, enum rc_wire_form form, const struct rc
         write_json(wire, &writing, view, parts);
     }
     return true;
+}
+
+bool rc_wire_select(const struct rc_wire *wire, struct rc_span channel, struct rc_envelope_view *view,
+                    char text[RC_SELECT_BYTES])
+{
+    rc_select_write(view, channel, rc_span_of(wire->rooms, wire->rooms_bytes),
+                    rc_span_of(wire->except, wire->except_bytes), text);
+    return view->head.channel_bytes > 0;
 }

@@ -12,10 +12,13 @@
  *   event           what the event is called, up to 255 bytes
  *   args            true: the payload is the array of the event's arguments
  *   volatile        true: not for clients that cannot take it when it comes
+ *   rooms           of ringcast instances: names of channels, up to 64; it is for who is in any of them, once. The channel that it comes on is one of
+ *                   them, and each of the others gets the same
  *   except          names of channels whose members do not get it, up to 64 (of Socket.IO rooms, or ids of sockets)
  *   retain          of ringcast instances: they keep it as a retained value; milliseconds since 1970, by which of two the newer is known
  *   passed          of ringcast instances, for one client: how many of them passed it on to where its socket went
  *   boot, seq       of ringcast instances: the copy of a message that was sent again after a reconnect is known by them
+ *   once            in place of seq where there are rooms: who does not know these takes each copy for its own channel
  *
  * Binary, for payloads that are no JSON (and for whoever prefers it); integers are big endian:
  *
@@ -26,7 +29,7 @@
  *   binary attachments: size of the JSON text (4), count (2), count × size (4), JSON text, attachments; bit 4 = volatile; bit 5 = there are exceptions; bit 6 = it is a retained
  *   value, its time (8) stands behind the exceptions; bit 7 = it was passed on, how often (1) stands
  *   behind that.
- *   seq 0 = none.
+ *   seq 0 = none. 0x03 in place of 0x01 (0x02: placed.h): count (2), count × {n, name} of rooms follow the flags.
  *
  * Used by the bridges, private to the relay; nothing here touches a socket. Bytes from Redis are only ever refused (-EBADMSG,
  * -EMSGSIZE), never asserted.
@@ -45,6 +48,7 @@
 #include "relay/bridge/seen.h"
 
 #define RC_WIRE_BINARY 0x01u
+#define RC_WIRE_BINARY_ROOMS 0x03u
 #define RC_WIRE_FLAG_TEXT 0x01u
 #define RC_WIRE_FLAG_KEY 0x02u
 #define RC_WIRE_FLAG_EVENT 0x04u
@@ -68,8 +72,10 @@ struct rc_wire {
     struct rc_client_ref refs[RC_EXCLUDES_MAX]; /* of the message that was read last */
     uint8_t key[RC_MESSAGE_KEY_MAX];            /* likewise */
     uint8_t event[RC_EVENT_NAME_MAX];           /* likewise */
-    uint32_t except_bytes;                      /* likewise: names that it is not for, each ended by a NUL */
-    char except[RC_SELECT_EXCEPT_BYTES];        /* likewise */
+    uint32_t rooms_bytes;                       /* likewise: names of its rooms, each ended by a NUL */
+    uint32_t except_bytes;                      /* likewise: names that it is not for */
+    char rooms[RC_SELECT_NAMES_BYTES];          /* likewise */
+    char except[RC_SELECT_NAMES_BYTES];         /* likewise */
     char source[RC_INSTANCE_ID_MAX];            /* likewise, of one that is kept */
     char from[RC_INSTANCE_ID_MAX];              /* likewise: the instance that sent it, if any */
     uint8_t from_bytes;
@@ -107,9 +113,21 @@ enum rc_wire_result rc_wire_read_kept(struct rc_wire *wire, struct rc_span messa
 enum rc_wire_form {
     RC_WIRE_BROADCAST, /* excludeIds always */
     RC_WIRE_CHANNEL,   /* excludeIds if there are any */
-    RC_WIRE_SELECT,    /* the same, but that its exclude text has the names of `except`, at most RC_SELECT_EXCEPT_MAX */
-    RC_WIRE_DIRECT,    /* payload first, no excludeIds */
+    RC_WIRE_SELECT, /* the same, but that its exclude text is as of an RC_DOWN_SELECT: names of `rooms`, if there are several, and of `except` */
+    RC_WIRE_ROOMS,  /* the same, with `rooms` if it is only one: its channel is another */
+    RC_WIRE_DIRECT, /* payload first, no excludeIds */
 };
+
+/* Is the message that was read last one for several rooms, or with exceptions? */
+static inline bool rc_wire_selects(const struct rc_wire *wire)
+{
+    return wire->rooms_bytes + wire->except_bytes > 0;
+}
+
+/* Its view is that of an RC_DOWN_SELECT from here on: it came on the channel of that name, and points into `text`. False: no such channel is in a
+ * namespace. */
+bool rc_wire_select(const struct rc_wire *wire, struct rc_span channel, struct rc_envelope_view *view,
+                    char text[RC_SELECT_BYTES]);
 
 /* A sequenced message of this host as parts to be published; they live until the next call, and as long as `view` does. False: its
  * arguments are none (common/records/args.h). */

@@ -151,7 +151,7 @@ static bool arrival_read(struct rc_shared *shared, const struct rc_shared_channe
                          const struct rc_shared_arrival *arrival, struct rc_envelope_view *view)
 {
     struct rc_wire *wire = shared->setup.wire;
-    if (rc_wire_read_kept(wire, arrival->message, "history", view) != RC_WIRE_GOOD || wire->except_bytes > 0) {
+    if (rc_wire_read_kept(wire, arrival->message, "history", view) != RC_WIRE_GOOD || rc_wire_selects(wire)) {
         return false;
     }
     view->channel = channel->name;

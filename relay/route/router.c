@@ -183,7 +183,22 @@ static void route_publish(struct rc_router *router, struct rc_relay_port *port, 
     }
 }
 
-/* A message with rooms whose members do not get it. */
+/* Users among the rooms who have no connection here. */
+static void miss_rooms(struct rc_router *router, const struct rc_envelope_view *view)
+{
+    struct rc_envelope_view one = *view;
+    struct rc_span names = rc_span_of(view->exclude_text, view->head.exclude_text_bytes);
+    struct rc_span name;
+    while (rc_select_next(&names, &name)) {
+        one.channel = (const char *)name.bytes;
+        one.head.channel_bytes = (uint8_t)name.count;
+        if (is_user(one.channel, one.head.channel_bytes) && !rc_router_wanted(router, name)) {
+            rc_router_miss(router, &one);
+        }
+    }
+}
+
+/* A message for several rooms, or with such whose members do not get it. */
 static void route_select(struct rc_router *router, const struct rc_port_record *record, uint64_t sequence)
 {
     const struct rc_remote_ops *remote = router->setup.remote.ops;
@@ -191,6 +206,7 @@ static void route_select(struct rc_router *router, const struct rc_port_record *
     rc_fanout_prepare(&message, RC_DOWN_SELECT, &record->view, sequence, RC_FANOUT_FLAGS, NULL);
     rc_router_keep_recoverable(router, &message);
     (void)rc_fanout_to_rooms(&router->fanout, &message);
+    miss_rooms(router, &record->view);
     if (remote != NULL && remote->select != NULL) {
         remote->select(router->setup.remote.context, &message.copy);
     }

@@ -9,7 +9,7 @@ import { io } from "socket.io-client";
 import { startBroker, testBroker } from "./lib/broker.mjs";
 import { ATTACKERS as PLAIN, NativeAttacker, RawAttacker, isName, isSocketIo, names, requestsFor, sweepFor } from "./lib/attackers.mjs";
 import { PusherAttacker, SseAttacker, pried } from "./lib/attackers_more.mjs";
-import { GUARDS, sourceOf } from "./lib/guards.mjs";
+import { GUARDS, NO_GUARDS, sourceOf, unguarded } from "./lib/guards.mjs";
 import { KINDS, startNode } from "./lib/member_kinds.mjs";
 import { MEMBER_CONFIG, heardEverywhere, memberClient } from "./lib/members.mjs";
 import { upgradeRequest } from "./lib/raw.mjs";
@@ -345,4 +345,9 @@ testRedis("sockets of Node servers and what these send to one socket are nobody 
 
 test("each guard that is taken away by tests/stress/isolation.mjs is in the sources", () => {
   for (const guard of GUARDS) assert.ok(sourceOf(guard).length > 0, guard.name);
+  assert.equal(new Set(GUARDS.map(({ name }) => name)).size, GUARDS.length, "each has a name of its own");
+});
+
+test("whatever refuses somebody is a guard of the list, or no guard for a reason that is told", () => {
+  assert.deepEqual(unguarded().sort(), Object.keys(NO_GUARDS).sort());
 });

@@ -1,6 +1,6 @@
 // Several brokers on one host: `ringcast status|reload|stop` ask the one that is meant, or none.
 import assert from "node:assert/strict";
-import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -107,3 +107,25 @@ test("a broker that does not answer is said to be there", () => together(["a", "
   }
   assert.deepEqual(await a.exited, { code: 0, signal: null }, "what it was asked it does once it can");
 }));
+
+test("a file that is wrong by now still says where its broker's control socket is", async () => {
+  const broker = await startBroker({ workers: 1 });
+  try {
+    const text = readFileSync(broker.configPath, "utf8");
+    assert.match(text, /control_socket = "/);
+    const ask = (word) => run([word, "-c", broker.configPath], { env: { RUNTIME_DIRECTORY: broker.folder } });
+    writeFileSync(broker.configPath, `${text}\n[nonsense]\n`);
+    const { code, stdout, stderr } = await ask("status");
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, new RegExp(`\\b${broker.pid}\\b`));
+    assert.match(stderr, /nonsense[^]*an earlier .*ringcast\.toml, at .*\.sock as it says/);
+    // Where it cannot be read it cannot be looked at, and that is said.
+    writeFileSync(broker.configPath, text.replace(/control_socket = .*/, "control_socket = 7"));
+    const odd = await ask("status");
+    assert.equal(odd.code, 2, odd.stderr);
+    assert.match(odd.stderr, /control_socket: expected a text in quotes, found 7[^]*no running broker found[^]*a server\.control_socket that could be read in .*ringcast\.toml would have been tried/);
+    writeFileSync(broker.configPath, text);
+  } finally {
+    await broker.destroy();
+  }
+});

@@ -446,12 +446,12 @@ static enum rc_carried request_send_up(const struct request *request, enum rc_re
     return RC_CARRIED_OUT;
 }
 
-/* With rooms whose members do not get it. */
+/* For several rooms, or with such whose members do not get it. */
 static __attribute__((noinline)) enum rc_carried request_select(const struct request *request, struct rc_span channel,
                                                                 struct rc_envelope_view *view)
 {
-    char text[RC_SELECT_ONE_BYTES];
-    rc_select_one(view, channel, request->operation->except, text);
+    char text[RC_SELECT_BYTES];
+    rc_select_write(view, channel, request->operation->rooms, request->operation->except, text);
     return request_send_up(request, RC_UP_SELECT, view, RC_METRIC_PUBLISHES);
 }
 
@@ -470,7 +470,7 @@ static enum rc_carried request_publish(const struct request *request, struct rc_
     if (request->operation->type == RC_OPERATION_RETAIN) {
         return request_send_up(request, RC_UP_RETAIN, &view, RC_METRIC_RETAINED);
     }
-    if (request->operation->except.count > 0) {
+    if (request->operation->rooms.count > 0 || request->operation->except.count > 0) {
         return request_select(request, channel, &view);
     }
     return request_send_up(request, RC_UP_PUBLISH, &view,

@@ -14,6 +14,7 @@
 #include "worker/engine/asking.h"
 #include "worker/engine/post.h"
 #include "worker/engine/recoverable.h"
+#include "worker/engine/together.h"
 #include "worker/gate/permission.h"
 
 static struct rc_span does_channel(char out[RC_CHANNEL_NAME_MAX], struct rc_span nsp, struct rc_span room)
@@ -104,7 +105,7 @@ static enum rc_carried does_carry(const struct rc_does *does, const struct rc_op
  * them all but clients by their names, in `names`. */
 static void does_except(const struct rc_does *does, const struct rc_json_value *except, struct rc_span nsp,
                         struct rc_operation *to, char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX],
-                        char names[RC_SELECT_EXCEPT_BYTES])
+                        char names[RC_SELECT_NAMES_BYTES])
 {
     const struct rc_control *control = does->engines->clients->control;
     uint8_t scratch[RC_CHANNEL_NAME_MAX];
@@ -129,23 +130,26 @@ static void does_except(const struct rc_does *does, const struct rc_json_value *
         } else {
             others = true;
         }
-        (void)rc_select_except_put(names, &bytes, nsp, name); /* longer than a channel's name: nobody is in it */
+        (void)rc_select_room_put(names, &bytes, nsp, name); /* longer than a channel's name: nobody is in it */
     }
     if (others) {
         to->except = rc_span_of(names, bytes);
     }
 }
 
-/* To one room, one socket ("*": everybody). */
+/* To one room, one socket ("*": everybody), or to `rooms` as of struct rc_operation, if there are any. */
 static enum rc_carried does_emit_to(const struct rc_does *does, const struct rc_reply_operation *wanted,
-                                    struct rc_span nsp, struct rc_span to, struct rc_span event, struct rc_span args)
+                                    struct rc_span nsp, struct rc_span to, struct rc_span rooms, struct rc_span event,
+                                    struct rc_span args)
 {
     char channel[RC_CHANNEL_NAME_MAX];
     char ids[RC_EXCLUDE_MAX][RC_CLIENT_ID_BYTES_MAX];
-    char names[RC_SELECT_EXCEPT_BYTES];
+    char names[RC_SELECT_NAMES_BYTES];
+    char one[RC_CHANNEL_NAME_MAX + 1];
+    uint32_t bytes = 0;
     struct rc_operation operation;
     struct rc_sid sid;
-    const struct rc_span room = rc_span_equal(to, RC_SPAN("*")) ? rc_span_of(NULL, 0) : to;
+    const bool everybody = rooms.count > 0 || rc_span_equal(to, RC_SPAN("*"));
     rc_operation_reset(&operation);
     operation.type = RC_OPERATION_PUBLISH;
     operation.event = event;
@@ -153,16 +157,23 @@ static enum rc_carried does_emit_to(const struct rc_does *does, const struct rc_
     operation.data_kind = RC_DATA_ARGS;
     operation.echo = !wanted->others;
     operation.is_volatile = wanted->is_volatile;
-    operation.channel = does_channel(channel, nsp, room);
+    operation.channel = does_channel(channel, nsp, everybody ? rc_span_of(NULL, 0) : to);
+    operation.rooms = rooms;
     if (operation.channel.count == 0) {
         return RC_CARRIED_REFUSED; /* with its namespace the name is too long */
     }
-    if (rc_sid_read(&sid, to) && rc_sid_is_of(&sid, does->engines->instance)) {
-        operation.type = RC_OPERATION_DIRECT;
-        operation.to = to;
-        operation.nsp = nsp;
-    } else {
-        does_except(does, &wanted->except, nsp, &operation, ids, names);
+    does_except(does, &wanted->except, nsp, &operation, ids, names);
+    if (!everybody && rc_sid_read(&sid, to)) {
+        if (operation.exclude_count == 0 && operation.except.count == 0) {
+            if (rc_sid_is_of(&sid, does->engines->instance)) {
+                operation.type = RC_OPERATION_DIRECT;
+                operation.to = to;
+                operation.nsp = nsp;
+            }
+        } else if (rc_select_name_put(one, sizeof(one), &bytes,
+                                      operation.channel)) { /* its worker looks whether it is one of them */
+            operation.rooms = rc_span_of(one, bytes);
+        }
     }
     return does_carry(does, &operation);
 }
@@ -203,20 +214,66 @@ static bool does_emit_asking(const struct rc_does *does, const struct rc_reply_o
     return rc_asking_emit(does->engines, &asking);
 }
 
-/* The rooms of one emit from the `*done`th on. False: it has to wait. */
-static bool does_emit(const struct rc_does *does, const struct rc_reply_operation *wanted, uint32_t *done)
+/* Which of an emit's rooms are one message. True: it is for everybody, whatever rooms it names. */
+static bool does_together(const struct rc_does *does, const struct rc_reply_operation *wanted, struct rc_span nsp,
+                          struct rc_together *together)
 {
     char channel[RC_CHANNEL_NAME_MAX];
     uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    struct rc_reply_rooms rooms;
+    struct rc_span room;
+    rc_together_begin(together);
+    rc_reply_rooms_begin(&rooms, &wanted->to);
+    while (rc_reply_rooms_next(&rooms, scratch, &room)) {
+        if (rc_span_equal(room, RC_SPAN("*"))) {
+            return true;
+        }
+        rc_together_put(together, does->engines->clients->config, does_channel(channel, nsp, room));
+    }
+    return false;
+}
+
+/* The rooms of one emit from the `*done`th on: those that are one message in place of the first of them. False: it has to wait. */
+static bool does_emit_rooms(const struct rc_does *does, const struct rc_reply_operation *wanted, struct rc_span nsp,
+                            struct rc_span event, struct rc_span args, uint32_t *done)
+{
+    char channel[RC_CHANNEL_NAME_MAX];
+    uint8_t scratch[RC_CHANNEL_NAME_MAX];
+    struct rc_together together;
+    struct rc_reply_rooms rooms;
+    struct rc_span to;
+    uint32_t seen = 0;
+    bool sent = false;
+    if (does_together(does, wanted, nsp, &together)) {
+        return does_emit_to(does, wanted, nsp, RC_SPAN("*"), rc_span_of(NULL, 0), event, args) != RC_CARRIED_LATER;
+    }
+    const struct rc_span names = rc_together_names(&together);
+    rc_reply_rooms_begin(&rooms, &wanted->to);
+    while (rc_reply_rooms_next(&rooms, scratch, &to)) {
+        const bool is_one =
+            names.count > 0 && rc_together_may(does->engines->clients->config, does_channel(channel, nsp, to));
+        if (seen++ >= *done && !(is_one && sent)) {
+            if (does_emit_to(does, wanted, nsp, to, is_one ? names : rc_span_of(NULL, 0), event, args) ==
+                RC_CARRIED_LATER) {
+                return false;
+            }
+            *done = seen;
+        }
+        sent = sent || is_one;
+    }
+    return true;
+}
+
+/* Of one emit, from the `*done`th of its rooms on. False: it has to wait. */
+static bool does_emit(const struct rc_does *does, const struct rc_reply_operation *wanted, uint32_t *done)
+{
+    char channel[RC_CHANNEL_NAME_MAX];
     uint8_t event_scratch[RC_EVENT_NAME_MAX];
     uint8_t nsp_scratch[RC_NSP_MAX];
     const struct rc_span event = rc_reply_text(&wanted->name, event_scratch, sizeof(event_scratch));
     const struct rc_span nsp =
         wanted->nsp.type == RC_JSON_STRING ? rc_reply_text(&wanted->nsp, nsp_scratch, sizeof(nsp_scratch)) : does->nsp;
     const struct rc_span args = does_args(does, wanted);
-    struct rc_reply_rooms rooms;
-    struct rc_span to;
-    uint32_t seen = 0;
     if (args.count == 0) {
         rc_metric_add(does->engines->clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
         return true;
@@ -231,7 +288,8 @@ static bool does_emit(const struct rc_does *does, const struct rc_reply_operatio
         rc_recoverable_emits(does->engines, does->client, nsp, wanted->is_volatile)) {
         char sid[RC_SID_BYTES];
         rc_engine_place_sid(does->engines, does->client, nsp, sid);
-        return does_emit_to(does, wanted, nsp, rc_span_of(sid, sizeof(sid)), event, args) != RC_CARRIED_LATER;
+        return does_emit_to(does, wanted, nsp, rc_span_of(sid, sizeof(sid)), rc_span_of(NULL, 0), event, args) !=
+               RC_CARRIED_LATER;
     }
     if (wanted->to.type == RC_JSON_NONE) {
         does_reply(does, &(struct rc_event){.type = RC_EVENT_DIRECT,
@@ -241,17 +299,7 @@ static bool does_emit(const struct rc_does *does, const struct rc_reply_operatio
                                             .data_kind = RC_DATA_ARGS});
         return true;
     }
-    rc_reply_rooms_begin(&rooms, &wanted->to);
-    while (rc_reply_rooms_next(&rooms, scratch, &to)) {
-        if (seen++ < *done) {
-            continue;
-        }
-        if (does_emit_to(does, wanted, nsp, to, event, args) == RC_CARRIED_LATER) {
-            return false;
-        }
-        *done = seen;
-    }
-    return true;
+    return does_emit_rooms(does, wanted, nsp, event, args, done);
 }
 
 /* --- what is done --- */

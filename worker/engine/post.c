@@ -24,9 +24,10 @@ enum rc_carried rc_engine_post(struct rc_engines *engines, struct rc_span nsp, c
 {
     struct rc_clients *clients = engines->clients;
     const bool direct = operation->type == RC_OPERATION_DIRECT;
-    const bool selects = operation->type == RC_OPERATION_PUBLISH && operation->except.count > 0;
+    const bool selects =
+        operation->type == RC_OPERATION_PUBLISH && operation->rooms.count + operation->except.count > 0;
     char everybody[RC_CHANNEL_NAME_MAX];
-    char select[RC_SELECT_ONE_BYTES];
+    char select[RC_SELECT_BYTES];
     struct rc_client_ref refs[RC_EXCLUDE_MAX];
     struct rc_sid sid;
     struct rc_envelope_view view = {
@@ -53,7 +54,7 @@ enum rc_carried rc_engine_post(struct rc_engines *engines, struct rc_span nsp, c
         post_excludes(clients, operation, refs, &view);
     }
     if (selects) {
-        rc_select_one(&view, channel, operation->except, select);
+        rc_select_write(&view, channel, operation->rooms, operation->except, select);
     }
     const bool keeps = operation->type == RC_OPERATION_RETAIN;
     const enum rc_record_type type = direct    ? RC_UP_DIRECT

@@ -15,6 +15,7 @@
 #include "worker/engine/rule_room.h"
 #include "worker/engine/rule_send.h"
 #include "worker/engine/rule_wait.h"
+#include "worker/engine/together.h"
 #include "worker/gate/rule_policy.h"
 #include "worker/ws/frame.h"
 
@@ -92,6 +93,63 @@ static bool run_emit_sender(struct rc_rule_run *run, const struct rc_event_opera
     return true;
 }
 
+/* Which of an emit's rooms are one message. False: one cannot be worked out, or may not be sent to. */
+static bool run_together(struct rc_rule_run *run, const struct rc_event_operation *operation,
+                         struct rc_together *together)
+{
+    const struct rc_event_template *rooms = rc_event_rooms(run->clients->config, operation);
+    rc_together_begin(together);
+    for (uint32_t i = 0; i < operation->room_count; i++) {
+        struct rc_rule_target room;
+        if (rc_rule_eval_target(run, &rooms[i], RC_RULE_EMIT, &room) != 0) {
+            return false;
+        }
+        rc_together_put(together, run->clients->config, rc_rule_target_channel(&room));
+    }
+    return true;
+}
+
+/* To several rooms: those that are one message in the step of the first of them. False: it has to wait. */
+static bool run_emit_rooms(struct rc_rule_run *run, const struct rc_event_operation *operation, struct rc_span event,
+                           struct rc_span args)
+{
+    const struct rc_config *config = run->clients->config;
+    const struct rc_event_template *rooms = rc_event_rooms(config, operation);
+    struct rc_together together;
+    char everybody[RC_CHANNEL_NAME_MAX];
+    bool sent = false;
+    if (!run_together(run, operation, &together)) {
+        return true;
+    }
+    const struct rc_span names = rc_together_names(&together);
+    for (uint32_t i = 0; i < operation->room_count && run->code == 0; i++) {
+        struct rc_rule_target room;
+        if (rc_rule_eval_target(run, &rooms[i], RC_RULE_EMIT, &room) != 0) {
+            return true;
+        }
+        if (names.count == 0 || !rc_together_may(config, rc_rule_target_channel(&room))) {
+            if (!run_emit_room(run, operation, &rooms[i], event, args)) {
+                return false;
+            }
+            continue;
+        }
+        if (sent) {
+            run->step++;
+        } else if (run_step(run)) {
+            run->rooms = names;
+            const enum rc_carried carried = rc_rule_send_message(run, rc_rule_everybody(run, everybody),
+                                                                 (struct rc_span){0}, event, args, operation->flags);
+            run->rooms = (struct rc_span){0};
+            if (carried == RC_CARRIED_LATER) {
+                return false;
+            }
+            run_stepped(run);
+        }
+        sent = true;
+    }
+    return true;
+}
+
 /* The rooms whose members do not get an emit, in `names`. A name that is worked out to nothing is an error, as of any room. */
 static int run_excepts(struct rc_rule_run *run, const struct rc_event_operation *operation, char *names)
 {
@@ -104,7 +162,7 @@ static int run_excepts(struct rc_rule_run *run, const struct rc_event_operation 
         if (code != 0) {
             return rc_rule_state_fail(run, code, run->values.err.text);
         }
-        (void)rc_select_except_put(names, &bytes, run->nsp, rc_span_of(name, count)); /* too long: nobody is in it */
+        (void)rc_select_room_put(names, &bytes, run->nsp, rc_span_of(name, count)); /* too long: nobody is in it */
     }
     run->except = rc_span_of(names, bytes);
     return 0;
@@ -116,7 +174,7 @@ static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *o
     const struct rc_config *config = run->clients->config;
     char scratch[RC_EVENT_NAME_MAX];
     char everybody[RC_CHANNEL_NAME_MAX];
-    char except[RC_EVENT_ROOMS_MAX * (RC_CHANNEL_NAME_MAX + 1)];
+    char except[RC_SELECT_NAMES_BYTES];
     struct rc_span event;
     struct rc_span args;
     if (run_excepts(run, operation, except) != 0) {
@@ -144,12 +202,8 @@ static bool run_emit(struct rc_rule_run *run, const struct rc_event_operation *o
         return true;
     }
     const struct rc_event_template *rooms = rc_event_rooms(config, operation);
-    for (uint32_t i = 0; i < operation->room_count && run->code == 0; i++) {
-        if (!run_emit_room(run, operation, &rooms[i], event, args)) {
-            return false;
-        }
-    }
-    return true;
+    return operation->room_count > 1 ? run_emit_rooms(run, operation, event, args)
+                                     : run_emit_room(run, operation, &rooms[0], event, args);
 }
 
 /* What the row sets on the connection: from here on its templates have it. */
@@ -393,7 +447,7 @@ void rc_rule_run_open(struct rc_rule_run *run, struct rc_engines *engines, uint3
     run->random = client == 0 ? 0 : rc_truth_client(engines->clients->truth, client)->random;
     run->nsp = nsp;
     run->event = event;
-    run->id = run->args = run->except = (struct rc_span){0};
+    run->id = run->args = run->rooms = run->except = (struct rc_span){0};
     run->its = (struct rc_args_view){0};
     run->auth = NULL;
     run->asked = false;

@@ -60,9 +60,11 @@ enum rc_carried rc_rule_send_message(struct rc_rule_run *run, struct rc_span cha
     operation.echo = !others;
     operation.is_volatile = (flags & RC_EVENT_VOLATILE) != 0;
     operation.channel = channel;
+    operation.rooms = run->rooms;
     operation.except = run->except;
     operation.type = RC_OPERATION_PUBLISH;
-    if (rc_sid_read(&sid, name) && rc_sid_is_of(&sid, run->engines->instance)) {
+    /* With exceptions its worker has to look whether it is one of them: it is a room, then. */
+    if (run->except.count == 0 && rc_sid_read(&sid, name) && rc_sid_is_of(&sid, run->engines->instance)) {
         operation.type = RC_OPERATION_DIRECT;
         operation.to = name;
         operation.nsp = run->nsp;

@@ -19,8 +19,8 @@ enum rc_carried rc_rule_send_operation(struct rc_rule_run *run, const struct rc_
 /* What was said is the retained value of a channel. One that does not fit the rings fails the run. */
 enum rc_carried rc_rule_send_kept(struct rc_rule_run *run, struct rc_span channel);
 
-/* A message for the channel of a room, a socket (by its `name`) or everybody (no name). `flags`: RC_EVENT_OTHERS, RC_EVENT_VOLATILE. One that does not fit
- * the rings fails the run. */
+/* A message for the channel of a room, a socket (by its `name`), everybody (no name), or run->rooms (everybody's channel). `flags`: RC_EVENT_OTHERS,
+ * RC_EVENT_VOLATILE. One that does not fit the rings fails the run. */
 enum rc_carried rc_rule_send_message(struct rc_rule_run *run, struct rc_span channel, struct rc_span name,
                                      struct rc_span event, struct rc_span args, uint32_t flags);
 

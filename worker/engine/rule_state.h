@@ -39,7 +39,8 @@ struct rc_rule_run {
     const struct rc_config_event *row;
     struct rc_rule_input input; /* as it was when the event came: a row that sets attributes has others in `values` */
     struct rc_rule_values values;
-    struct rc_span except;               /* of the emit that is sent: as of struct rc_operation */
+    struct rc_span rooms;                /* of the emit that is sent: as of struct rc_operation */
+    struct rc_span except;               /* likewise */
     uint32_t step;                       /* the next one */
     bool asked;                          /* true exactly when `input` may hold what a row has asked for */
     const struct rc_config_event *taken; /* the row that `values` are of; NULL = none */

@@ -32,6 +32,7 @@ void rc_operation_reset(struct rc_operation *operation)
     operation->reason = rc_span_of(NULL, 0);
     operation->data = rc_span_of(NULL, 0);
     operation->nsp = rc_span_of(NULL, 0);
+    operation->rooms = rc_span_of(NULL, 0);
     operation->except = rc_span_of(NULL, 0);
     operation->index = NULL;
     operation->attachment_count = 0;

@@ -149,6 +149,9 @@ struct rc_operation {
                                                ack: the JSON array of their arguments (the name not among them) behind
                                                its '[', or with RC_DATA_ARGS all of it */
     struct rc_span
+        rooms; /* publish: names of channels, each ended by a NUL: for who is in any of them, once, in place of
+                             `channel`, which is "{nsp}#" of theirs; empty = for those in `channel` */
+    struct rc_span
         except; /* publish: names of channels, each ended by a NUL, whose members do not get it; of sockets' ids, too */
     struct rc_span nsp;                     /* connect, leave, event, ack: the namespace */
     const struct rc_args_index *index;      /* event: of its arguments, in `data`; NULL: nobody has looked */

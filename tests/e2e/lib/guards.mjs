@@ -130,12 +130,62 @@ export const GUARDS = [
     replaced("who may not subscribe reads no history", "who_resolve(&space->history_who, rules || decided ?", "who_resolve(&space->history_who, rules ?"),
     replaced("nor sees who is there", "who_resolve(&space->presence_who, rules || decided ?", "who_resolve(&space->presence_who, rules ?"),
     opened("room_decided", "false"),
+    replaced("whom it denies is refused", "    case RC_DECIDED_DENIED:\n        request_error(", "    case RC_DECIDED_DENIED:\n        carried = carry_out(request, true);\n        break;\n        request_error("),
     replaced("nor what is kept there", "if (kind == RC_QUESTION_RETAINED && rc_backend_of_call(", "if (false && rc_backend_of_call("),
   ].map((guard) => ({ ...guard, test: "hook", named: "where a backend decides who subscribes" })),
   { ...replaced("whom a backend denies is refused", 'judge_refuse(judge, "the backend says no");', ""), test: "hook_clients", named: "connect: the backend has a say" },
+  // Who is there, and who stays.
+  { ...opened("request_may_follow", "true"), test: "presence_events", named: "binary connections get them" },
+  { ...replaced("who is there is told who is in", "if (!rc_client_is_in(clients, request->client, name)) {\n        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN(\"subscribe", "if (false) {\n        request_error(request, RC_CODE_FORBIDDEN, RC_SPAN(\"subscribe"), test: "presence", named: "who may ask" },
+  { ...replaced("whom its backend does not renew goes", "if (reply.verdict == RC_BACKEND_DENIED || (reply.verdict == RC_BACKEND_ACCEPTED && reply.expired)) {", "if (false) {"), test: "hook_clients", named: "connect: an end that the backend sets" },
   { ...opened("is_guarded", "false"), test: "pusher", named: "a room that rows guard" },
   { ...opened("rc_origin_allowed", "true"), test: "http", named: "pages of other origins" },
+  { ...replaced("pages of other origins do not use the API", "if (verdict == RC_CORS_REFUSED && request->method != RC_HTTP_GET &&", "if (false && request->method != RC_HTTP_GET &&"), test: "http", named: "pages of allowed origins" },
 ];
+
+/* Where somebody is refused, or asked about: a function that has one of these decides, or tells what was decided. */
+const DECIDES = /rc_permission_(?:allows|reserved|user|socket)\(|RC_CODE_(?:FORBIDDEN|UNAUTHORIZED)|RC_CLOSE_(?:UNAUTHORIZED|NOT_ALLOWED)|RC_CORS_REFUSED|\b40[13]\b/;
+
+/* Those of them in which no guard of the list is, and why. A new one is a guard, or is told here. */
+export const NO_GUARDS = {
+  "worker/api/api.c: api_ended": "counts what api_refusal says",
+  "worker/api/ask.c: ask_subscription": "of backends, who may do all: it says that there is nothing to do",
+  "worker/api/publish.c: publish_channel": "of backends: it names the other call",
+  "worker/api/pusher.c: pusher_body_good": "rc_pusher_body_is",
+  "worker/api/pusher.c: pusher_judge": "signature_refusal",
+  "worker/carrier/polling.c: polling_refuse": "tells what its callers say",
+  "worker/client/arrival.c: checked_user": "rc_permission_user",
+  "worker/client/arrival.c: rc_arrival_from": "rc_origin_allowed",
+  "worker/client/arrival.c: arrival_judge": "tells what the row of [[identity]] says: who somebody is",
+  "worker/client/auth.c: auth_refused": "tells what rc_client_auth says",
+  "worker/client/auth.c: rc_client_auth": "tells what the row of [[identity]] says: who somebody is",
+  "worker/client/expiry.c: rc_clients_revoked": "is_revoked",
+  "worker/client/operation.c: request_refuse": "tells what its callers say",
+  "worker/client/refresh.c: refresh_end": "tells what on_refreshed says",
+  "worker/client/reserved.c: rc_client_room_is_socket": "rc_permission_socket",
+  "worker/client/reserved.c: rc_client_channel_reserved": "rc_permission_reserved, reserved_for_socketio, rc_pusher_guards",
+  "worker/engine/does.c: does_user": "of backends, who may do all: rc_permission_user",
+  "worker/engine/rules.c: end_rooms": "passes over what is no room",
+  "worker/gate/permission.c: rc_permission_refusal": "401 or 403, of who is refused",
+  "worker/gate/rule_policy.c: rc_rule_who": "guard_who",
+  "worker/gate/rule_policy.c: rc_rule_outside": "guard_inside",
+  "worker/http/cors.c: rc_cors_judge": "rc_origin_allowed; what a browser may show is the browser's to keep",
+  "worker/http/route.c: answer_options": "says beforehand what rc_routes_begin refuses",
+  "worker/identity/identity.c: accept_user": "rc_permission_user",
+  "worker/link/opening.c: rc_link_opening_rejected": "tells what the linked application says",
+  "worker/proto/pusher.c: error_put": "tells what its callers say",
+  "worker/proto/pusher.c: pusher_close_code": "tells what its callers say",
+  "worker/pusher/subscribe.c: subscribe_user": "is_own_user",
+  "worker/pusher/subscribe.c: rc_pusher_subscribe": "is_guarded, claim_authorised, rc_client_channel_reserved",
+};
+
+/* "file: function" of each that decides and has no guard of the list in it. */
+export function unguarded() {
+  const functions = /^[a-z][^;{}=]*?\b([a-z0-9_]+)\([^;{}]*\)\n\{\n[^]*?^\}\n/gm;
+  return code().flatMap(([path, text]) => [...text.matchAll(functions)]
+    .filter(([body]) => DECIDES.test(body.replace(/\/\*[^]*?\*\//g, "")) && !GUARDS.some(({ where }) => (typeof where === "string" ? body.includes(where) : where.test(body))))
+    .map(([, name]) => `${path}: ${name}`));
+}
 
 function sources(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -145,10 +195,10 @@ function sources(folder) {
 }
 
 let texts;
+const code = () => (texts ??= ["common", "worker", "relay"].flatMap((folder) => sources(join(ROOT, folder))).map((path) => [path.slice(ROOT.length), readFileSync(path, "utf8")]));
 /* The one file that has the guard, below the tree's root. */
 export function sourceOf({ name, where }) {
-  texts ??= ["common", "worker", "relay"].flatMap((folder) => sources(join(ROOT, folder))).map((path) => [path.slice(ROOT.length), readFileSync(path, "utf8")]);
-  const found = texts.filter(([, text]) => (typeof where === "string" ? text.includes(where) : where.test(text)));
+  const found = code().filter(([, text]) => (typeof where === "string" ? text.includes(where) : where.test(text)));
   assert.equal(found.length, 1, `${name} is in one file: ${found.map(([path]) => path)}`);
   const [path, text] = found[0];
   assert.equal(typeof where === "string" ? text.split(where).length : 2, 2, `${name} is there once`);

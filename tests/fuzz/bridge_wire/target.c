@@ -62,6 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
             struct rc_json_value value;
             RC_ASSERT(rc_json_scan(json, RC_JSON_CHECK_UTF8, &value, NULL) == 0);
         }
+        char text[RC_SELECT_BYTES];
+        struct rc_envelope_view selects = view;
+        RC_ASSERT(rc_wire_select(&wire, RC_SPAN("/n#a"), &selects, text));
+        RC_ASSERT(selects.head.exclude_text_bytes <= RC_EXCLUDE_TEXT_MAX && selects.head.exclude_text_bytes > 0);
         view.head.sequence = 0;
         check_again(&other, &wire, &view);
     }

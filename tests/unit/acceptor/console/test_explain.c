@@ -245,6 +245,18 @@ Test(explain, what_no_row_takes)
     cr_expect_eq(explain(), RC_EXPLAINED_DONE, "servers may: %s", said);
 }
 
+Test(explain, where_no_socketio_is_served_nobody_can_say_it)
+{
+    config.socketio.path.text[0] = '\0';
+    asked = (struct rc_explain){.event = "talk", .args = "[\"talk:1\"]", .as = "user:7"};
+    cr_expect_eq(explain(), RC_EXPLAINED_REFUSED);
+    cr_expect_not_null(strstr(said, "[[event]] on = \"talk\": takes it\n"), "%s", said);
+    cr_expect_not_null(strstr(said, "\nrefused: nobody can say it: the file has neither [socketio] nor"), "%s", said);
+    asked = (struct rc_explain){.event = "nonsense", .json = true};
+    cr_expect_eq(explain(), RC_EXPLAINED_REFUSED);
+    cr_expect_not_null(strstr(said, "\"why\":\"nobody can say it"), "%s", said);
+}
+
 Test(explain, what_makes_no_sense, .init = open_all)
 {
     const struct rc_explain wrong[] = {

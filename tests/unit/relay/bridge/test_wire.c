@@ -506,21 +506,33 @@ Test(bridge_wire, binary_with_json_text_is_json)
     cr_assert_eq(read_bytes(unknown_flag, sizeof(unknown_flag) - 1, &view), RC_WIRE_MALFORMED);
 }
 
-/* What the other instance reads of it. */
-static void expect_except(const struct rc_envelope_view *view, const char *names, size_t bytes)
+/* What is written of it; its size. */
+static size_t write_form(enum rc_wire_form form, const struct rc_envelope_view *view, uint8_t message[1024])
 {
     struct rc_span parts[RC_WIRE_PARTS];
-    struct rc_envelope_view got;
-    uint8_t message[1024];
     size_t count = 0;
-    cr_assert(rc_wire_write(&other, RC_WIRE_SELECT, view, parts));
+    cr_assert(rc_wire_write(&other, form, view, parts));
     for (uint32_t i = 0; i < RC_WIRE_PARTS; i++) {
         if (parts[i].count > 0) {
             memcpy(message + count, parts[i].bytes, parts[i].count);
             count += parts[i].count;
         }
     }
-    cr_assert_eq(read_bytes(message, count, &got), RC_WIRE_GOOD);
+    return count;
+}
+
+/* What the other instance reads of one with exceptions. */
+static void expect_except(const struct rc_envelope_view *view, const char *names, size_t bytes)
+{
+    struct rc_envelope_view one = *view;
+    struct rc_envelope_view got;
+    uint8_t message[1024];
+    char text[128] = ""; /* no rooms */
+    memcpy(text + 1, view->exclude_text, view->head.exclude_text_bytes);
+    one.exclude_text = text;
+    one.head.exclude_text_bytes++;
+    cr_assert_eq(read_bytes(message, write_form(RC_WIRE_SELECT, &one, message), &got), RC_WIRE_GOOD);
+    cr_expect_eq(wire.rooms_bytes, 0);
     cr_expect_eq(wire.except_bytes, bytes);
     cr_expect_eq(memcmp(wire.except, names, bytes), 0);
     expect_data(&got, "[1]");
@@ -546,4 +558,58 @@ Test(bridge_wire, exceptions_read_back_in_both_forms)
     cr_expect_eq(wire.except_bytes, 0);
     cr_expect_eq(read_text("{\"payload\":1}", &got), RC_WIRE_GOOD);
     cr_expect_eq(wire.except_bytes, 0);
+}
+
+/* Copies for several rooms are one message, whichever comes first, in both forms. */
+Test(bridge_wire, rooms_read_back_and_come_once)
+{
+    static const char names[] = "a\0/n#\"b\"\0\0muted"; /* its NUL ends the last */
+    for (int binary = 0; binary < 2; binary++) {
+        struct rc_envelope_view got;
+        struct rc_envelope_view view = {.head = {.sequence = 5 + (uint64_t)binary,
+                                                 .data_bytes = 3,
+                                                 .flags = binary ? RC_ENVELOPE_BINARY : 0u,
+                                                 .exclude_text_bytes = sizeof(names)},
+                                        .exclude_text = names,
+                                        .data = (const uint8_t *)"[1]"};
+        uint8_t message[1024];
+        char text[RC_SELECT_BYTES];
+        const size_t bytes = write_form(RC_WIRE_SELECT, &view, message);
+        for (size_t cut = 0; cut < bytes - 3; cut++) { /* the payload of a binary one may be empty */
+            (void)read_bytes(message, cut, &got);
+        }
+        rc_wire_close(&wire);
+        cr_assert_eq(rc_wire_open(&wire, "here", 7, 1000, &metrics), 0);
+        cr_assert_eq(read_bytes(message, bytes, &got), RC_WIRE_GOOD);
+        expect_data(&got, "[1]");
+        cr_expect(rc_wire_selects(&wire));
+        cr_assert(rc_wire_select(&wire, RC_SPAN("a"), &got, text));
+        cr_expect_eq(got.head.exclude_text_bytes, sizeof(names));
+        cr_expect_eq(memcmp(got.exclude_text, names, sizeof(names)), 0);
+        cr_expect_eq(got.head.channel_bytes, 2);
+        cr_expect_eq(memcmp(got.channel, "/#", 2), 0);
+        cr_expect_eq(read_bytes(message, bytes, &got), RC_WIRE_DUPLICATE, "the copy of another room");
+    }
+    struct rc_envelope_view got;
+    cr_expect_eq(read_text("{\"payload\":1,\"rooms\":[\"a\",\"\"]}", &got), RC_WIRE_MALFORMED);
+    cr_expect_eq(read_text("{\"payload\":1,\"rooms\":7}", &got), RC_WIRE_MALFORMED);
+    cr_expect_eq(read_text("{\"payload\":1}", &got), RC_WIRE_GOOD);
+    cr_expect_not(rc_wire_selects(&wire));
+}
+
+/* One room is its channel's business, but for a socket, whose channel is another. */
+Test(bridge_wire, one_room_is_written_where_its_channel_is_another)
+{
+    static const char names[] = "a\0\0muted";
+    struct rc_envelope_view got;
+    struct rc_envelope_view view = {.head = {.sequence = 5, .data_bytes = 3, .exclude_text_bytes = sizeof(names)},
+                                    .exclude_text = names,
+                                    .data = (const uint8_t *)"[1]"};
+    uint8_t message[1024];
+    cr_assert_eq(read_bytes(message, write_form(RC_WIRE_SELECT, &view, message), &got), RC_WIRE_GOOD);
+    cr_expect_eq(wire.rooms_bytes, 0);
+    view.head.sequence = 6;
+    cr_assert_eq(read_bytes(message, write_form(RC_WIRE_ROOMS, &view, message), &got), RC_WIRE_GOOD);
+    cr_expect_eq(wire.rooms_bytes, 2);
+    cr_expect_eq(wire.except_bytes, 6);
 }
