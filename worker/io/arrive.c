@@ -66,6 +66,7 @@ uint32_t rc_io_arrivals_ms(const struct rc_io *io, uint32_t most_ms)
 static uint32_t arrive_may(struct rc_io *io, uint32_t waiting, uint32_t room)
 {
     if (!io->accepts_paced || (room > 0 && waiting >= room / 2)) {
+        io->pace_waits = false;
         return waiting;
     }
     if (io->now_ns - io->pace_from_ns >= RC_IO_PACE_NS) {
@@ -74,11 +75,22 @@ static uint32_t arrive_may(struct rc_io *io, uint32_t waiting, uint32_t room)
         io->pace_waits = false;
     }
     const uint32_t left = RC_IO_PACE_MAX > io->pace_taken ? RC_IO_PACE_MAX - io->pace_taken : 0;
-    if (waiting > left && !io->pace_waits) {
+    if (waiting <= left) {
+        return waiting;
+    }
+    if (io->pace_wanted_ns == 0 || io->now_ns - io->pace_wanted_ns > RC_IO_PACE_CALM_NS) {
+        io->pace_burst_ns = io->now_ns;
+    }
+    io->pace_wanted_ns = io->now_ns;
+    if (io->now_ns - io->pace_burst_ns > RC_IO_PACE_BURST_NS) {
+        io->pace_waits = false;
+        return waiting;
+    }
+    if (!io->pace_waits) {
         io->pace_waits = true;
         rc_metric_add(io->metrics, RC_METRIC_ACCEPT_PACED, 1);
     }
-    return waiting < left ? waiting : left;
+    return left;
 }
 
 /* How many wait at the listener, of how many that may; 1 of 0 where nobody can be asked (Unix sockets). */

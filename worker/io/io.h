@@ -222,6 +222,8 @@ struct rc_io {
     bool pace_waits; /* somebody is left to the next window */
     uint32_t pace_taken;
     uint64_t pace_from_ns;
+    uint64_t pace_wanted_ns; /* when more wanted to come than may in a window, and since when they do */
+    uint64_t pace_burst_ns;
     int bell_fd;
     int life_fd;
     struct rc_steer_worker *steer; /* borrowed: this worker's entry of the mapped steering array, NULL = none */

@@ -63,9 +63,12 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
  * first seconds accepts are ended and begun anew, by which they take what is there, after 0.1, 0.3, 0.7 and 1.5 s.
  */
 /* Of newcomers while others are served, 6,400 a second: thousands who come back at once otherwise take the CPU for a second, and the others wait for
- * their turn at each step. Not where the listener's queue is half full: what it has no room for comes again much later, or is refused. */
+ * their turn at each step. Not where the listener's queue is half full: what it has no room for comes again much later, or is refused. And not for longer than five
+ * seconds, unless less than that have come for a second: then so many are what is to be served. */
 #define RC_IO_PACE_NS UINT64_C(10000000)
 #define RC_IO_PACE_MAX 64u
+#define RC_IO_PACE_BURST_NS UINT64_C(5000000000)
+#define RC_IO_PACE_CALM_NS UINT64_C(1000000000)
 #define RC_IO_ACCEPT_AGAIN_DS 1u
 #define RC_IO_ACCEPT_AGAIN_MAX_DS 8u
 void rc_io_renew_accepts(struct rc_io *io);
