@@ -195,7 +195,7 @@ static void run_taken(struct rc_shared *shared, struct rc_shared_channel *channe
 {
     pending->answered = true;
     pending->epoch = answer->epoch;
-    pending->offset = answer->fresh ? answer->offset : 0;
+    pending->offset = answer->placed ? answer->offset : 0;
     switch ((enum rc_shared_state)channel->state) {
     case RC_SHARED_APART:
         rc_shared_settle_apart(shared, channel);

@@ -23,7 +23,8 @@
  * a new epoch, the epoch that the sender knows, whose answer is a number, s:{stream} of an application's stream, the id of its entry that the
  * message is (empty: of none), the id of the one before it for this channel (empty: not known), how far the sender has seen the epoch of ARGV[10]: if that
  * is farther than it goes here, or another epoch is here that began before it, writes were lost and a new one begins, before an offset is given twice;
- * the message. A channel that has no epoch gets the one that the sender knows if nothing was said in it. */
+ * the message. A channel that has no epoch gets the one that the sender knows if nothing was said in it. Of a second copy the
+ * place of the first is told, if it is among the newest 256. */
 const char rc_shared_place_text[] =
     "local h=redis.call('HMGET',KEYS[1],'epoch','offset','i:'..ARGV[3],ARGV[11])\n"
     "local e=h[1]\n"
@@ -42,7 +43,18 @@ const char rc_shared_place_text[] =
     "  redis.call('HSET',KEYS[1],'epoch',e)\n"
     "else\n"
     "  local b,q=string.match(h[3] or '','^(%d+):(%d+)$')\n"
-    "  if b==ARGV[4] and tonumber(q)>=tonumber(ARGV[5]) then return {e,h[2] or '0',0} end\n"
+    "  if b==ARGV[4] and tonumber(q)>=tonumber(ARGV[5]) then\n"
+    "    local p,f,n=ARGV[3]..':'..ARGV[4]..':'..ARGV[5],'+',0\n"
+    "    repeat\n"
+    "      local x=redis.call('XREVRANGE',KEYS[2],f,'-','COUNT',16)\n"
+    "      for i=1,#x do\n"
+    "        if x[i][2][2]==p then return {e,string.match(x[i][1],'^%d+'),3} end\n"
+    "      end\n"
+    "      n=n+#x\n"
+    "      if #x==16 then f='('..x[16][1] end\n"
+    "    until #x<16 or n>=256\n"
+    "    return {e,h[2] or '0',0}\n"
+    "  end\n"
     "  local k=ARGV[10]\n"
     "  if (e==k and tonumber(h[2] or '0')<tonumber(ARGV[14])) or #e<#k or (#e==#k and e<k) then\n"
     "    e=ARGV[9]\n"
@@ -310,7 +322,8 @@ static bool reply_number(const redisReply *reply, uint64_t most, uint64_t *numbe
 bool rc_shared_answer_read(const redisReply *reply, uint64_t known, struct rc_shared_answer *answer)
 {
     if (reply->type == REDIS_REPLY_INTEGER && reply->integer > 0 && known != 0) {
-        *answer = (struct rc_shared_answer){.epoch = known, .offset = (uint64_t)reply->integer, .fresh = true};
+        *answer = (struct rc_shared_answer){
+            .epoch = known, .offset = (uint64_t)reply->integer, .fresh = true, .placed = true};
         return true;
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || reply->element[2]->type != REDIS_REPLY_INTEGER ||
@@ -320,7 +333,8 @@ bool rc_shared_answer_read(const redisReply *reply, uint64_t known, struct rc_sh
     }
     answer->fresh = reply->element[2]->integer == 1;
     answer->early = reply->element[2]->integer == 2;
-    return !answer->fresh || answer->offset != 0;
+    answer->placed = answer->fresh || reply->element[2]->integer == 3;
+    return !answer->placed || answer->offset != 0;
 }
 
 bool rc_shared_fetched_read(const redisReply *reply, struct rc_shared_fetched *fetched)

@@ -93,8 +93,9 @@ void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, co
 /* What `place` answers. */
 struct rc_shared_answer {
     uint64_t epoch;
-    uint64_t offset; /* of the message; a second copy's is not known: the newest one's */
+    uint64_t offset; /* of the message, if it is `placed`; else the newest one's */
     bool fresh;      /* no second copy */
+    bool placed;     /* not so of a second copy whose first one is not among the newest any more */
     bool early;      /* not taken: the entry before it was not */
 };
 

@@ -1,6 +1,7 @@
 // A history that all instances share: the same offsets everywhere, what is lost on the way is read from Redis, and what cannot be is told.
 import assert from "node:assert/strict";
-import { redisHealth, startBrokers, startCluster, startRedis, startRedisAndWire, startSentinels, testRedis } from "./lib/redis.mjs";
+import test from "node:test";
+import { NO_REDIS, redisHealth, startBrokers, startCluster, startRedis, startRedisAndWire, startSentinels, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
@@ -481,6 +482,31 @@ testRedis("who comes back with many others waits for its turn, as long as Redis 
     assert.deepEqual(answers.map(({ recovered, scope }) => [recovered, scope]), channels.map(() => [true, undefined]));
     await until("what it missed", () => back.inbox.length === channels.length);
     back.terminate();
+  } finally {
+    for (const broker of brokers) await broker.destroy();
+    await redis.destroy();
+  }
+});
+
+test("what Redis had when its answer was lost is sent again, is there once, and its publisher is told where", { timeout: 60000, skip: NO_REDIS }, async () => {
+  const redis = await startRedisAndWire();
+  const brokers = [];
+  try {
+    brokers.push(...await startBrokers(1, redis.wire.url, { config: { ...config, "redis.history_wait": "60s" } }));
+    const publisher = await brokers[0].connect();
+    const listener = await listen(brokers[0], "log:heard");
+    const channels = ["log:heard", "log:unheard"];
+    for (const channel of channels) assert.equal((await publisher.publish(channel, "first")).offset, 1);
+    redis.wire.mute();
+    const published = Promise.all(channels.flatMap((channel) => [2, 3, 4].map((n) => publisher.publish(channel, n))));
+    for (const channel of channels) await until("Redis has them", async () => await redis.command("XLEN", `ws:history:{ws:channel:${channel}}`) === 4);
+    redis.wire.cut();
+    redis.wire.mend();
+    const answers = await published;
+    assert.deepEqual(answers.map(({ offset, epoch }) => [offset, typeof epoch]), [2, 3, 4, 2, 3, 4].map((offset) => [offset, "string"]));
+    for (const channel of channels) assert.deepEqual(places(await told(brokers[0], channel)).map(([offset]) => offset), [1, 2, 3, 4]);
+    await complete([listener], 4);
+    assert.deepEqual([listener.seen.map(([offset]) => offset), listener.gaps], [[1, 2, 3, 4], []]);
   } finally {
     for (const broker of brokers) await broker.destroy();
     await redis.destroy();

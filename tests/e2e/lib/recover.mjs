@@ -73,7 +73,7 @@ class Returning {
       } else {
         // Only where the history had been exceeded (what was taken in meanwhile may count), or in an epoch that has ended, though its end has not come
         // down to the worker yet: then it comes soon.
-        if (answer.epoch === recover.epoch && answer.offset - recover.offset <= this.history / 2) place.ends = { by: performance.now() + ENDS_MS, why: `${channel}: ${JSON.stringify(recover)} was answered ${JSON.stringify(answer)}` };
+        if (answer.epoch === recover.epoch && answer.offset - recover.offset <= this.history / 2) place.ends = { by: performance.now() + ENDS_MS, why: `${channel}: ${JSON.stringify(recover)} was answered ${JSON.stringify(answer)} at ${new Date().toISOString()}` };
         this.lost++;
       }
     }
@@ -111,7 +111,7 @@ async function publish(broker, names, worker, pause, run) {
       client ??= await connect(`ws://${broker.host}/ws`);
       const channel = names[n % names.length];
       const { epoch, offset } = await client.publish(channel, `${worker}-${++n}`);
-      run.told(channel, epoch, offset);
+      if (epoch) run.told(channel, epoch, offset); // not known of one that was sent again behind hundreds of others
       if (pause > 0) await delay(pause);
     } catch (error) {
       if (error instanceof assert.AssertionError && !/closed with/.test(error.message)) throw error;
@@ -147,6 +147,20 @@ async function comeAndGo(returning, draw, awayMs, run) {
   }
 }
 
+/* What each host has of a channel, and Redis, as text: for who reads that something was wrong. */
+async function toldOf(hosts, channel) {
+  return (await Promise.all(hosts.map(async (host) => {
+    try {
+      const client = await connect(`ws://${host.host}/ws`);
+      const { messages, ...state } = await client.expect("history", { type: "history", channel, since: 0, limit: 1 });
+      client.terminate();
+      return `${host.host}: ${JSON.stringify(state)}, oldest ${messages[0]?.offset}`;
+    } catch (error) {
+      return `${host.host}: ${error.message}`;
+    }
+  }))).join("\n");
+}
+
 /* Of one broker, or of several that are one: clients come back on any. kill(round): what is killed in that round, or nothing. Resolves with sums. */
 export async function dropStorm(brokers, { prefix, clients, channels, publishers, pauseMs, seconds, awayMs, history, kill, killEveryMs, seed, loses = false }) {
   const draw = random(seed);
@@ -167,7 +181,11 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
   const all = Array.from({ length: clients }, (_, i) => new Returning(pick, Array.from({ length: EACH }, (_, k) => names[(i + k * 7) % channels]), seen, history, run.fail));
   const pumps = Array.from({ length: publishers }, (_, i) => publish(hosts[i % hosts.length], names, i, pauseMs, run));
   const lives = all.map((returning) => comeAndGo(returning, draw, awayMs, run));
-  const failed = Promise.race([wrong, Promise.all([...pumps, ...lives])]);
+  const failed = Promise.race([wrong, Promise.all([...pumps, ...lives])]).catch(async (error) => {
+    const [, channel] = new RegExp(`(${prefix}:\\d+)`).exec(error.message) ?? [];
+    if (channel) error.message += `\n${await toldOf(hosts, channel)}`;
+    throw error;
+  });
   failed.catch(() => (run.running = false));
   const until1 = performance.now() + seconds * 1000;
   for (let round = 0; run.running && performance.now() < until1; round++) {

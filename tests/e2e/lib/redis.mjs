@@ -225,15 +225,17 @@ export async function startRedis(options) {
 
 /* A Redis and a wire to it that can be cut and mended while Redis goes on: `wire.url` for a broker that is to lose it. New connections go
  * to another server after `wire.lead(port)`, as behind the address of a managed Redis; those that are there stay. `wire.narrow(bytes)`: what Redis
- * answers comes over each connection in so many bytes every 50 ms. */
+ * answers comes over each connection in so many bytes every 50 ms; `wire.mute()`: it does not come at all, until it is mended. */
 export async function startRedisAndWire(options) {
   const redis = await startRedis(options);
   const pairs = new Set();
   let whole = true;
   let port = redis.port;
   let piece = Infinity;
+  let mute = false;
   async function* inPieces(source) {
     for await (const bytes of source) {
+      if (mute) continue;
       for (let at = 0; at < bytes.length; ) {
         const part = bytes.subarray(at, at + piece);
         yield part;
@@ -262,7 +264,10 @@ export async function startRedisAndWire(options) {
     whole = false;
     for (const socket of pairs) socket.destroy();
   };
-  redis.wire = { url: `redis://127.0.0.1:${server.address().port}`, cut, mend: () => (whole = true), lead: (to) => (port = to), narrow: (bytes) => (piece = bytes) };
+  redis.wire = { url: `redis://127.0.0.1:${server.address().port}`, cut, mute: () => (mute = true), mend: () => {
+    whole = true;
+    mute = false;
+  }, lead: (to) => (port = to), narrow: (bytes) => (piece = bytes) };
   const destroy = redis.destroy.bind(redis);
   redis.destroy = async () => {
     cut();

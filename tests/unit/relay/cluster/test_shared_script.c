@@ -66,7 +66,10 @@ Test(shared_script, an_answer_is_a_number_or_says_all)
     cr_assert(rc_shared_answer_read(LIST(TEXT("12"), TEXT("34"), NUMBER(1)), 9, &answer));
     cr_assert(answer.epoch == 12 && answer.offset == 34 && answer.fresh);
     cr_assert(rc_shared_answer_read(LIST(TEXT("12"), TEXT("34"), NUMBER(0)), 0, &answer));
-    cr_assert(!answer.fresh && !answer.early);
+    cr_assert(!answer.fresh && !answer.early && !answer.placed);
+    cr_assert(rc_shared_answer_read(LIST(TEXT("12"), TEXT("33"), NUMBER(3)), 0, &answer));
+    cr_assert(!answer.fresh && !answer.early && answer.placed && answer.offset == 33, "a second copy");
+    cr_assert(!rc_shared_answer_read(LIST(TEXT("12"), TEXT("0"), NUMBER(3)), 9, &answer));
     cr_assert(rc_shared_answer_read(LIST(TEXT("12"), TEXT("34"), NUMBER(2)), 0, &answer));
     cr_assert(!answer.fresh && answer.early, "the entry before it was not taken");
     cr_assert(!rc_shared_answer_read(NUMBER(5), 0, &answer), "of which epoch?");
