@@ -208,7 +208,7 @@ export class Relay {
         one.on("error", () => other.destroy());
         one.on("close", () => {
           if (!this.isHeld) other.destroy();
-          this.pairs.delete(pair);
+          if (other.destroyed) this.pairs.delete(pair); // else cut() has to find it
         });
         if (this.isHeld) one.pause();
       }

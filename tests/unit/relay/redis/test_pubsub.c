@@ -8,20 +8,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <hiredis/sds.h>
-
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/records/envelope.h"
 #include "common/base/log.h"
 #include "relay/redis/pubsub.h"
 #include "relay/redis/pubsub_fixed.h"
+#include "tests/support/pubsub_rig.h"
 
-static struct rc_metrics metrics;
-static struct rc_timers timers;
-static struct rc_redis_wire wire = {.timers = &timers};
-static struct rc_redis_pubsub pubsub;
-static struct rc_redis_conn conn;
 static int wanted_confirmed;
 static int wanted_local;
 static char messages[1024];
@@ -74,11 +68,7 @@ static struct rc_redis_subscription pattern = {.name = "direct:me~*", .pattern =
 
 static void open_pubsub(void)
 {
-    const redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK, .endpoint = {.fd = -1}};
-    wire.metrics = &metrics;
-    conn = (struct rc_redis_conn){.wire = &wire, .fd = -1, .handle = -1, .state = RC_REDIS_CONN_READY};
-    conn.redis = redisConnectWithOptions(&options);
-    cr_assert_not_null(conn.redis);
+    open_conn();
     cr_assert_eq(rc_redis_pubsub_init(&pubsub, &wire, "p*:", false), 0);
     const struct rc_redis_pubsub_ops ops = {
         .channel = {.message = message, .wanted = wanted, .missed = missed, .known = known, .head = "ws:channel:"},
@@ -107,38 +97,18 @@ static void unwant(const char *name)
     rc_redis_pubsub_unwant(&pubsub, rc_channel_hash(name, strlen(name)), rc_span_text(name));
 }
 
-/* The commands that would have been sent, as "SUBSCRIBE a b;". Static memory. */
+/* The commands that would have been sent, as written() has them. */
 static const char *sent(void)
 {
-    static char text[65536];
-    size_t used = 0;
     rc_redis_pubsub_flush(&pubsub);
-    const char *at = conn.redis->obuf;
-    text[0] = '\0';
-    while (*at == '*') {
-        unsigned count = (unsigned)strtoul(at + 1, NULL, 10);
-        at = strchr(at, '\n') + 1;
-        for (unsigned i = 0; i < count; i++) {
-            const unsigned bytes = (unsigned)strtoul(at + 1, NULL, 10);
-            at = strchr(at, '\n') + 1;
-            if (used + bytes + 2 < sizeof(text)) {
-                used += (size_t)sprintf(text + used, "%s%.*s", i > 0 ? " " : "", (int)bytes, at);
-            }
-            at += bytes + 2;
-        }
-        used += (size_t)sprintf(text + used, ";");
-    }
-    sdsfree(conn.redis->obuf);
-    conn.redis->obuf = sdsempty();
-    return text;
+    return written();
 }
 
 /* For commands that nobody looks at. */
 static void discard(void)
 {
     rc_redis_pubsub_flush(&pubsub);
-    sdsfree(conn.redis->obuf);
-    conn.redis->obuf = sdsempty();
+    sdsclear(conn.redis->obuf);
 }
 
 /* As Redis says it. */

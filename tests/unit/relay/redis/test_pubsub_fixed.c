@@ -4,26 +4,16 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include <hiredis/sds.h>
-
 #include "common/base/clock.h"
-#include "relay/redis/conn.h"
 #include "relay/redis/conn_queue.h"
+#include "tests/support/pubsub_rig.h"
 
-static struct rc_metrics metrics;
-static struct rc_timers timers;
-static struct rc_redis_wire wire = {.metrics = &metrics, .timers = &timers};
-static struct rc_redis_conn conn;
-static struct rc_redis_pubsub pubsub;
 static struct rc_redis_subscription name;
 static struct rc_redis_subscription pattern;
 
 static void open_pubsub(void)
 {
-    const redisOptions options = {.type = REDIS_CONN_USERFD, .options = REDIS_OPT_NONBLOCK, .endpoint = {.fd = -1}};
-    conn = (struct rc_redis_conn){.wire = &wire, .fd = -1, .handle = -1, .state = RC_REDIS_CONN_READY};
-    conn.redis = redisConnectWithOptions(&options);
-    cr_assert_not_null(conn.redis);
+    open_conn();
     pubsub = (struct rc_redis_pubsub){.wire = &wire, .prefix = "p*:", .prefix_bytes = 3, .home = RC_REDIS_NODE_NONE};
     name = (struct rc_redis_subscription){.name = "a"};
     pattern = (struct rc_redis_subscription){.name = "b*", .pattern = true};
