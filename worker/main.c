@@ -27,7 +27,8 @@
 #define TRIM_AFTER_MS 5000u
 #define DRAINED_MS_MAX \
     5u /* until the relay has heard the last words: it rings for what it says, not for what it has heard */
-#define PARKING_MS_MAX 10u /* what is waited for says nothing when it is there */
+#define CATCH_UP_LOOK_MS 1u /* while somebody is waited for: it is looked whether that one has taken something */
+#define PARKING_MS_MAX 10u  /* what is waited for says nothing when it is there */
 
 static struct rc_worker worker; /* the one file-level state: this is main.c */
 
@@ -102,6 +103,9 @@ static void reset_gauges(struct rc_metrics *metrics)
 /* How long may the loop sleep? 0 when there is something to do. Announces the sleep and looks once more. */
 static uint32_t sleep_ms(struct rc_worker *w)
 {
+    if (RC_UNLIKELY(rc_hub_waited(&w->hub))) {
+        return CATCH_UP_LOOK_MS;
+    }
     if (w->more || w->park.phase == RC_PARK_STILL || rc_hub_pending(&w->hub) || rc_uplink_due(&w->uplink) ||
         rc_interests_due(&w->interests)) {
         return 0;

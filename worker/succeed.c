@@ -123,6 +123,7 @@ int rc_worker_succeed(struct rc_worker *w, struct rc_err *err)
     succeed_verify(w);
     rc_clients_taken(&w->clients);
     rc_io_go_on(&w->io);
+    rc_hub_took_over(&w->hub);
     w->more = true;
     rc_worker_beat(w);
     rc_worker_tell_acceptor(w);
@@ -139,6 +140,7 @@ static void adopt_sockets(struct rc_worker *w, uint64_t since_ns)
     rc_clients_taken(&w->clients);
     rc_crash_wake(&w->clients, &w->engines);
     rc_io_go_on(&w->io);
+    rc_hub_took_over(&w->hub);
     lost += w->crash.repaired.clients;
     rc_metric_add(w->metrics, RC_METRIC_ADOPTED, adopted);
     rc_metric_add(w->metrics, RC_METRIC_NOT_ADOPTED, lost);

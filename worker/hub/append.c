@@ -263,19 +263,23 @@ static bool append_room_conflate(struct rc_hub *hub, uint32_t group_index, struc
            rc_hub_conflate(hub, group_index, log, keep, bytes > free_min ? bytes - free_min : 0);
 }
 
-/* Cuts off the furthest behind: a quarter of the log at least, so that this is rare. False: nobody is behind the turn. */
-static bool append_room_cut(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t need)
+/* Up to where the furthest behind are to be cut off: a quarter of the log at least, so that this is rare. log->base: nobody is behind the turn. */
+static uint64_t append_cut_at(const struct rc_hub *hub, const struct rc_channel_log *log, uint64_t need)
 {
-    struct rc_heap *heap = &hub->truth->heap;
+    const struct rc_heap *heap = &hub->truth->heap;
     const uint64_t wanted = log->base + (need > log->block_bytes / 4 ? need : log->block_bytes / 4);
-    uint64_t keep = wanted < log->served ? wanted : log->served;
-    if (keep == log->base) {
-        return false;
-    }
+    const uint64_t keep = wanted < log->served ? wanted : log->served;
     const uint32_t frame = rc_channel_log_find(log, heap, keep);
-    if (rc_channel_log_frame_position(log, heap, frame) < keep) {
-        keep = rc_channel_log_frame_position(log, heap, frame + 1); /* `served` is a frame's beginning: not beyond it */
-    }
+    return keep == log->base || rc_channel_log_frame_position(log, heap, frame) == keep
+               ? keep
+               : rc_channel_log_frame_position(log, heap,
+                                               frame + 1); /* `served` is a frame's beginning: not beyond it */
+}
+
+/* Cuts them off. False: what would be lost by it is worth more. */
+static bool append_room_cut(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t need,
+                            uint64_t keep)
+{
     if (append_policy(hub, group_index) == RC_SLOW_LATEST) {
         return append_room_conflate(hub, group_index, log, keep, need);
     }
@@ -284,8 +288,9 @@ static bool append_room_cut(struct rc_hub *hub, uint32_t group_index, struct rc_
     return true;
 }
 
-/* Room for a frame at the log's tail. -ENOSPC: what the turn is to send is in the way. */
-static int append_room(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t frame_bytes)
+/* Room for a frame at the log's tail; `late`: rc_catch_up_late. -ENOSPC: what the turn is to send is in the way, or somebody is waited for. */
+static int append_room(struct rc_hub *hub, uint32_t group_index, struct rc_channel_log *log, uint64_t frame_bytes,
+                       bool late)
 {
     const uint64_t need = rc_channel_log_need(frame_bytes);
     RC_ASSERT(hub->io->packet_count == 0); /* nothing queued may point into the block */
@@ -296,7 +301,11 @@ static int append_room(struct rc_hub *hub, uint32_t group_index, struct rc_chann
         if (append_room_unsent(hub, log, need)) {
             return -ENOSPC;
         }
-        if (!append_room_cut(hub, group_index, log, need)) {
+        const uint64_t keep = append_cut_at(hub, log, need);
+        if (RC_UNLIKELY(late) && keep != log->base && rc_catch_up_waits(hub, group_index, keep)) {
+            return -ENOSPC;
+        }
+        if (keep == log->base || !append_room_cut(hub, group_index, log, need, keep)) {
             /* When the turn has nothing to send either, waiting for it would be for ever. */
             return log->head != log->served ? -ENOSPC : -ENOMEM;
         }
@@ -431,7 +440,8 @@ static int append_frame(struct rc_hub *hub, uint32_t group_index, const struct r
         append_reclaim(hub, 2 * (block + bytes_max));
     }
     struct rc_channel_log *log = append_log(hub, group);
-    const int rc = log == NULL ? -ENOMEM : append_room(hub, group_index, log, bytes_max);
+    const bool late = view != NULL && rc_catch_up_late(hub, view);
+    const int rc = log == NULL ? -ENOMEM : append_room(hub, group_index, log, bytes_max, late);
     if (log == NULL) {
         return rc;
     }

@@ -2,6 +2,8 @@
 #include "worker/hub/hub_internal.h"
 #include "worker/hub/turn.h"
 
+#include <errno.h>
+
 #include "common/records/channel_name.h"
 
 /* Whom a direct message is for: the client of that name, or the one whose socket in the namespace has it. */
@@ -30,6 +32,11 @@ int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view)
         if (rc != 0) {
             return rc;
         }
+    }
+    const uint64_t around = view->head.channel_bytes + view->head.event_bytes + view->head.data_bytes;
+    if (client != NULL && rc_catch_up_late(hub, view) &&
+        rc_catch_up_waits_own(hub, rc_hub_client_index(hub, client), around)) {
+        return -ENOSPC;
     }
     if (RC_UNLIKELY(hub->tracing)) {
         const bool gets = client != NULL && client->state == RC_CLIENT_OPEN && !rc_turn_mute(client);

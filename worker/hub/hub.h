@@ -17,6 +17,7 @@
  *   mark.c, close.c  who is to end, and how        hub.c       the whole
  *   delta.c     what a message is more than the last      exclude.c   who is left out
  *   rebuild.c   the index, from another process's truth        here.c      channels of this worker alone
+ *   catch_up.c  what came while nobody served
  */
 #ifndef RC_WORKER_HUB_HUB_H
 #define RC_WORKER_HUB_HUB_H
@@ -188,6 +189,8 @@ struct rc_hub {
     struct rc_hashmap throttles; /* channel and key to throttle */
     struct rc_throttle_queue throttled[RC_CONFIG_NAMESPACES_MAX];
     bool draining;          /* nothing is held back any more */
+    bool waits;             /* messages were left in the ring for those who read what came while nobody served */
+    uint64_t took_over_ns;  /* CLOCK_MONOTONIC when this process took the clients over; 0 = it began with none */
     uint64_t order;         /* of the frame appended last; see struct rc_frame */
     const uint64_t *now_ns; /* borrowed: CLOCK_MONOTONIC of this turn of the loop */
     struct rc_hub_times times;
@@ -221,6 +224,11 @@ int rc_hub_rebuild(struct rc_hub *hub, const struct rc_truth_found *found, struc
  * rest is the next turn's. Both come to the same when they are done again. */
 void rc_hub_put_back(struct rc_hub *hub, const struct rc_packet *packet, const struct rc_piece *pieces, uint32_t sent);
 void rc_hub_resume(struct rc_hub *hub);
+/* Last of all: it serves from here on. What is older was published while nobody did: who takes that as it comes is not cut off as slow, but waited for
+ * (-ENOSPC of rc_hub_append, rc_hub_direct and rc_hub_select), 5 s at most. */
+void rc_hub_took_over(struct rc_hub *hub);
+/* Was somebody waited for since the last call? Then there is nothing to do at once. */
+bool rc_hub_waited(struct rc_hub *hub);
 /* A new configuration is in force: policies are looked up again. */
 void rc_hub_reconfigure(struct rc_hub *hub, const struct rc_config *config);
 
@@ -389,8 +397,8 @@ int rc_hub_lost(struct rc_hub *hub, struct rc_span name, bool unkept);
 
 /* --- append.c --- */
 
-/* A message for a channel that is known: into its logs, at once. 0; -ENOSPC: a log is full of what the turn has not sent yet: send
- * first, then try the same message again. */
+/* A message for a channel that is known: into its logs, at once. 0; -ENOSPC: a log is full of what the turn has not sent yet, or somebody is
+ * waited for (rc_hub_took_over): send first, then try the same message again. */
 int rc_hub_append(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view);
 /* What stands for a message's key in logs and throttles; 0 = it has none. */
 static inline uint64_t rc_hub_key(const struct rc_envelope_view *view)
@@ -422,7 +430,7 @@ void rc_hub_owe_gap(struct rc_hub *hub, uint32_t channel);
 void rc_hub_tell_gaps(struct rc_hub *hub);
 /* A sequenced message for one client; counted when that client is not here. -ENOSPC as above. */
 int rc_hub_direct(struct rc_hub *hub, const struct rc_envelope_view *view);
-/* A sequenced message for the members of several rooms, once each (common/records/select.h). 0. */
+/* A sequenced message for the members of several rooms, once each (common/records/select.h). 0; -ENOSPC: somebody is waited for. */
 int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view);
 /* An event that each of its receivers with a socket in the namespace is to acknowledge; others get it as any message. */
 struct rc_hub_asking {

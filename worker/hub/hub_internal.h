@@ -7,6 +7,7 @@
  *   output  conflate                      what is for one client alone; the newest of each key
  *   delta                                 messages as deltas, and to whom
  *   subscription  exclude                 who hears what, and what it is left out of
+ *   catch_up                              who is waited for, behind a worker that was dead
  *   close  append                         how a client ends; messages into logs
  *   recover                               what was missed, out of histories
  *   pending  throttle  select             requests that wait; messages that wait, or are for several rooms
@@ -157,6 +158,15 @@ void rc_delta_lost(struct rc_hub *hub, uint32_t channel);
 /* It is in all logs. */
 void rc_delta_commit(struct rc_hub *hub, uint32_t channel, const struct rc_envelope_view *view,
                      const struct rc_event *event);
+
+/* --- catch_up.c --- */
+
+/* Was the message published before this process served, and may somebody be waited for because of that? */
+bool rc_catch_up_late(const struct rc_hub *hub, const struct rc_envelope_view *view);
+/* Is one of those waited for who are behind `keep` in the group's log? */
+bool rc_catch_up_waits(struct rc_hub *hub, uint32_t group, uint64_t keep);
+/* The same of a client that is to get so many bytes more for it alone. */
+bool rc_catch_up_waits_own(struct rc_hub *hub, uint32_t client, uint64_t bytes);
 
 /* --- append.c --- */
 

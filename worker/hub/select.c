@@ -5,6 +5,7 @@
 #include "worker/hub/hub_internal.h"
 #include "worker/hub/turn.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -128,12 +129,26 @@ static bool select_takes(const struct rc_hub *hub, uint32_t index, struct rc_spa
            rc_codec_says(client->encoding, RC_EVENT_MESSAGE);
 }
 
+/* Of what came while nobody served: is one of the first `count` waited for? */
+static bool select_waits(struct rc_hub *hub, const struct rc_envelope_view *view, uint32_t count)
+{
+    const uint64_t bytes = view->head.channel_bytes + view->head.event_bytes + view->head.data_bytes;
+    bool waits = false;
+    for (uint32_t i = 0; i < count && !waits; i++) {
+        waits = rc_catch_up_waits_own(hub, hub->selected.items[i].client, bytes);
+    }
+    return waits;
+}
+
 int rc_hub_select(struct rc_hub *hub, const struct rc_envelope_view *view)
 {
     struct rc_hub_texts texts;
     struct rc_event event = rc_hub_event_of(hub, RC_EVENT_MESSAGE, view, &texts);
     const uint32_t count = select_clients(hub, view);
     const bool is_volatile = (view->head.flags & RC_ENVELOPE_VOLATILE) != 0;
+    if (rc_catch_up_late(hub, view) && !is_volatile && select_waits(hub, view, count)) {
+        return -ENOSPC;
+    }
     rc_record_begin(hub, view->head.sequence);
     for (uint32_t i = 0; i < count; i++) {
         const struct rc_selected *selected = &hub->selected.items[i];
