@@ -175,6 +175,103 @@ testLink("what cannot be carried to a client ends that client alone", { backend:
   assert.equal(broker.log.filter((line) => /child_died/.test(line)).length, 0);
 });
 
+testLink("packets that begin and do not end have the room of one frame, of all clients together", { backend: { max_frame: "64KiB" } }, async (broker, application) => {
+  const [link] = await application.linked(1);
+  const sockets = [];
+  for (let i = 0; i < 4; i++) {
+    sockets.push(client(broker, ["websocket"], { reconnection: false }));
+    await sockets.at(-1).opening;
+  }
+  const connections = await application.connected(4);
+  const its = new Map(connections.map((connection) => [connection, sockets.find(({ id }) => id === connection.open.sid)])); // who is closed has no id
+  const of = (connection) => its.get(connection);
+  const part = "x".repeat(30000);
+  for (const connection of connections) connection.text(part, FLAGS.MORE);
+  await until("the others are closed", () => connections.slice(2).every(({ closed }) => closed === "forced close"));
+  for (const connection of connections.slice(0, 2)) connection.text("end");
+  for (const connection of connections.slice(0, 2)) {
+    await until("who came first has all of it", () => of(connection).heard.length === 2);
+    assert.deepEqual(of(connection).heard, [part, "end"]);
+  }
+  // What was closed, or has ended, is no part of it any more.
+  for (const connection of connections.slice(0, 2)) connection.text(part, FLAGS.MORE), connection.text("end");
+  for (const connection of connections.slice(0, 2)) await until("and again", () => of(connection).heard.length === 4);
+  assert.ok(connections.slice(2).every((connection) => of(connection).heard.length === 0));
+  assert.equal(link.ended, false);
+});
+
+testLink("a connection with more sockets than it may have is closed, and no other one", {}, async (broker, application) => {
+  const [link] = await application.linked(1);
+  const sockets = [client(broker), client(broker)];
+  for (const socket of sockets) await socket.opening;
+  const [stays, goes] = await application.connected(2);
+  stays.join("/", "its own", ["sroom"]);
+  link.write(Buffer.concat(Array.from({ length: 3000 }, (_, i) => frame(TYPES.JOIN, { connection: goes.id, payload: Buffer.concat([text("/"), text(`socket ${i}`), list(["sroom"])]) }))));
+  await until("it is closed", () => goes.closed);
+  application.broadcast("/", { rooms: ["sroom"] }, "still here");
+  await until("the other one hears", () => sockets.some(({ heard }) => heard.length === 1));
+  assert.deepEqual([stays.closed, link.ended], [undefined, false]);
+  assert.ok(broker.log.some((line) => /link_room_refused .*namespaces/.test(line)));
+  assert.equal(await metric(broker, "ringcast_link_rooms_refused_total"), 1);
+});
+
+// Of each kind so many bytes at once; DETACH last: it has no clients then.
+const FLOOD = 1 << 20;
+const json = (bytes) => Buffer.concat([u32(bytes), Buffer.from(`"${"x".repeat(bytes - 2)}"`)]);
+const FLOODS = [
+  ["broadcasts in a room where nobody is", () => frame(TYPES.BROADCAST, { payload: Buffer.concat([text("/"), list(["snobody"]), list([]), text(""), messages(["x"])]) })],
+  ["broadcasts to 4,096 rooms", () => frame(TYPES.BROADCAST, { payload: Buffer.concat([text("/"), list(Array.from({ length: 4096 }, (_, i) => `s${i}`)), list(["sothers"]), text(""), messages(["x"])]) })],
+  ["broadcasts that are kept", (i) => frame(TYPES.BROADCAST, { flags: FLAGS.PRIMARY, payload: Buffer.concat([text("/"), list(["snobody"]), list([]), text(`offset ${i}`), messages(["x".repeat(200)])]) })],
+  ["a room, in and out", (i, { id, open }) => frame(i % 2 ? TYPES.LEAVE : TYPES.JOIN, { connection: id, payload: Buffer.concat([text("/"), text(open.sid), list(["sroom"])]) })],
+  ["rooms with long names, in and out", (i, { id, open }) => frame(i % 2 ? TYPES.LEAVE : TYPES.JOIN, { connection: id, payload: Buffer.concat([text("/"), text(open.sid), list(Array.from({ length: 100 }, (_, n) => `s${i >> 1} ${n} ${"x".repeat(1000)}`))]) })],
+  ["sessions", (i, { id, open }) => frame(TYPES.SESSION, { connection: id, payload: Buffer.concat([text("/"), text(open.sid), text("pid"), json(10), json(60000)]) })],
+  ["ends of sessions", (i) => frame(TYPES.KEEP, { payload: Buffer.concat([text("/"), text(`sid ${i}`), text(`pid ${i}`), json(10), json(100), list(["sroom"])]) })],
+  ["questions", (i) => frame(TYPES.REQUEST, { payload: Buffer.concat([u32(i), text("/"), text(`pid ${i}`), text("offset")]) })],
+  ["questions about nobody", (i) => frame(TYPES.REQUEST, { payload: Buffer.concat([u32(i), text("/"), text(""), text("")]) })],
+  ["messages between servers", () => frame(TYPES.CLUSTER, { payload: Buffer.concat([text("/"), text("its uid"), text(""), Buffer.alloc(100)]) })],
+  ["ends of adapters", (i) => frame(TYPES.EXIT, { payload: Buffer.concat([text(`/${i}`), text("its uid")]) })],
+  ["messages for connections that there are not", (i) => frame(TYPES.TEXT, { connection: BigInt(i + 1) << 21n, payload: Buffer.from("x") })],
+  ["asking and not asking", (i) => frame(TYPES.ASKS, { payload: Buffer.from([i % 2]) })],
+  ["receipts", () => frame(TYPES.RECEIPT, { payload: Buffer.alloc(8) })],
+  ["that it will be gone", () => frame(TYPES.DETACH, { flags: 1 })],
+];
+testLink("a process that floods ringcast with frames and reads nothing grows nothing, and others are answered meanwhile", { backend: { grace: "10s", max_unsent: "64KiB" }, application: { greet: resumes }, timeout: 240000 }, async (broker, application) => {
+  const other = await new Application({ greet: resumes }).listen();
+  other.heard = (connection, message) => connection.text(message);
+  try {
+    const handed = (count) => other.conns.length === count;
+    broker.writeConfig({ ...broker.config, backend: [{ ...broker.config.backend[0], url: [application.url, other.url] }] });
+    broker.child.kill("SIGHUP");
+    await until("both are there", async () => await metric(broker, "ringcast_links") === 2 && application.links.size === 1 && other.links.size === 1);
+    const sockets = [client(broker), client(broker)];
+    for (const socket of sockets) await socket.opening;
+    await until("each has one", () => handed(1) && application.conns.length >= 1);
+    const [flooder] = application.links;
+    const its = application.conns.find(({ link }) => link === flooder);
+    const socket = sockets.find(({ id }) => id === other.conns[0].open.sid);
+    its.join("/", its.open.sid, [`s${its.open.sid}`]);
+    flooder.socket.pause();
+    for (const [what, make] of FLOODS) {
+      const before = await metric(broker, 'ringcast_link_url_frames_in_total{backend="app",url="' + application.url + '"}');
+      const frames = [];
+      for (let i = 0, bytes = 0; bytes < FLOOD; i++) {
+        frames.push(make(i, its));
+        bytes += frames.at(-1).length;
+      }
+      flooder.write(Buffer.concat(frames));
+      socket.send(what);
+      await until(`others are answered while it says ${what}`, () => socket.heard.at(-1) === what, { timeout: 20000 });
+      await until(`all is carried out: ${what}`, async () => await metric(broker, 'ringcast_link_url_frames_in_total{backend="app",url="' + application.url + '"}') >= before + frames.length, { timeout: 60000 });
+      assert.ok(await metric(broker, "ringcast_reply_bytes") < 1 << 20, `${what}: what waits is bounded`);
+      assert.equal(flooder.ended, false, what);
+    }
+    assert.equal(socket.closed, undefined);
+    assert.equal(broker.log.filter((line) => /child_died/.test(line)).length, 0);
+  } finally {
+    await other.close();
+  }
+});
+
 testLink("many questions at once are all answered", {}, async (broker, application) => {
   const [link] = await application.linked(1);
   await until("it is ready", async () => await metric(broker, "ringcast_links") === 1);

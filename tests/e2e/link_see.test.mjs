@@ -86,11 +86,15 @@ testLink("ringcast status says how it stands with the application", { workers: 2
   assert.ok(links.frames_out >= 5, "HELLOs and OPENs");
   const text = await run(["status", "-c", broker.configPath], { env: broker.env });
   assert.match(text.stdout, /^backend +app: 2 links, 3 connections, 0 clients wait/m);
+  assert.match((await broker.get("/health/database")).body, /"backend":"app","status":"healthy"/);
   await application.close();
+  await until("/health/database says so", async () => (await broker.get("/health/database")).status === 503);
+  assert.equal(broker.log.filter((line) => /link_lost .*process="\w+" connections=\d+ reason="/.test(line)).length, 2);
   await until("it is gone", async () => {
     const status = await broker.status();
     return status.links.ready === 0 && status.links.lost_connections === 3;
   });
+  await until("it cannot be dialled", () => broker.log.some((line) => /link_not_made /.test(line)));
 });
 
 /* What `status --json` has of an address. */

@@ -8,6 +8,7 @@
 #include "worker/link/links.h"
 
 #define CONN_PACKET_FRAMES_MAX 1024u
+#define CONN_UNIT_KEPT_BYTES 4096u /* of a buffer that is empty */
 
 /* --- who it is ------------------------------------------------------------------------------------------------------- */
 
@@ -81,6 +82,27 @@ void rc_link_conns_gauge(const struct rc_links *links)
     rc_metric_set(links->clients->metrics, RC_METRIC_LINK_APART, links->apart);
 }
 
+/* --- packets that have begun ----------------------------------------------------------------------------------------- */
+
+/* Nothing of it is there any more. */
+static void unit_empty(struct rc_links *links, struct rc_link_conn *conn)
+{
+    if (conn->unit_count > 0) { /* a connection whose link is gone has none */
+        links->links[conn->link].units -= conn->unit_count;
+    }
+    conn->unit_count = 0;
+    conn->in_packet = conn->dropped = false;
+}
+
+/* Half a packet of a process that is gone is none. */
+static void unit_forget(struct rc_links *links, struct rc_link_conn *conn)
+{
+    unit_empty(links, conn);
+    free(conn->unit);
+    conn->unit = NULL;
+    conn->unit_capacity = 0;
+}
+
 /* --- whose it is ----------------------------------------------------------------------------------------------------- */
 
 /* Where the list begins that the connection is in, and what counts it; NULL: it is in none. */
@@ -143,20 +165,11 @@ void rc_link_conn_forget(struct rc_links *links, uint32_t client)
 {
     struct rc_link_conn *conn = rc_link_conn_of(links, client);
     rc_link_members_forget(links, client);
+    unit_forget(links, conn);
     list_remove(links, client);
     rc_bond_break(links, client);
-    free(conn->unit);
     *conn = (struct rc_link_conn){0};
     rc_link_conns_gauge(links);
-}
-
-/* Half a packet of a process that is gone is none. */
-static void unit_forget(struct rc_link_conn *conn)
-{
-    free(conn->unit);
-    conn->unit = NULL;
-    conn->unit_count = conn->unit_capacity = 0;
-    conn->in_packet = conn->dropped = false;
 }
 
 void rc_link_conns_move(struct rc_links *links, struct rc_link *link, struct rc_link_line_own *own, bool to_link)
@@ -166,8 +179,8 @@ void rc_link_conns_move(struct rc_links *links, struct rc_link *link, struct rc_
     RC_ASSERT(*to == 0);
     for (uint32_t client = *from; client != 0; client = links->conns[client].next) {
         struct rc_link_conn *conn = rc_link_conn_of(links, client);
+        unit_forget(links, conn);
         conn->link = to_link ? (uint32_t)(link - links->links) : RC_LINK_NONE;
-        unit_forget(conn);
         if (conn->holding && to_link && rc_index_list_push(&links->holding, client) < 0) {
             rc_hub_break(links->clients->hub, client);
         }
@@ -299,7 +312,7 @@ static uint8_t *unit_room(struct rc_link_conn *conn, size_t bytes)
 }
 
 /* Another frame of the packet is put behind the others. False: no memory. */
-static bool unit_put(struct rc_link_conn *conn, enum rc_part_kind kind, struct rc_span message)
+static bool unit_put(struct rc_links *links, struct rc_link_conn *conn, enum rc_part_kind kind, struct rc_span message)
 {
     const size_t head = (conn->unit_count == 0 ? RC_LINK_MESSAGES_HEAD_BYTES : 0) + RC_LINK_MESSAGE_HEAD_BYTES;
     uint8_t *to = unit_room(conn, head + message.count);
@@ -316,19 +329,18 @@ static bool unit_put(struct rc_link_conn *conn, enum rc_part_kind kind, struct r
         memcpy(to + RC_LINK_MESSAGE_HEAD_BYTES, message.bytes, message.count);
     }
     conn->unit_count += (uint32_t)(head + message.count);
+    links->links[conn->link].units += head + message.count;
     return true;
 }
 
 /* The packet is whole, or was dropped. */
-static void unit_over(struct rc_link_conn *conn)
+static void unit_over(struct rc_links *links, struct rc_link_conn *conn)
 {
-    if (conn->unit_capacity > 4096) {
-        free(conn->unit);
-        conn->unit = NULL;
-        conn->unit_capacity = 0;
+    if (conn->unit_capacity > CONN_UNIT_KEPT_BYTES) {
+        unit_forget(links, conn);
+    } else {
+        unit_empty(links, conn);
     }
-    conn->unit_count = 0;
-    conn->in_packet = conn->dropped = false;
 }
 
 /* Why the frame cannot be put behind those of its packet; NULL: it can. */
@@ -338,8 +350,13 @@ static const char *frame_refused(struct rc_links *links, uint32_t client, bool t
     if (conn->unit_count > 0 && rc_link_u16(conn->unit) >= CONN_PACKET_FRAMES_MAX) {
         return "a packet of more than 1,024 frames";
     }
-    if (payload.count + conn->unit_count > rc_link_of(links, client)->table->config.max_frame_bytes) {
+    const struct rc_link *link = rc_link_of(links, client);
+    const uint64_t most = link->table->config.max_frame_bytes;
+    if (payload.count + conn->unit_count > most) {
         return "a packet larger than max_frame";
+    }
+    if (payload.count + link->units > most) { /* else each connection could have one, and nobody ends any */
+        return "packets that have begun and do not end, larger than max_frame together";
     }
     return text && rc_link_conn_polls(links, client) && rc_link_text_tears(payload) ? RC_LINK_TEARS : NULL;
 }
@@ -361,12 +378,12 @@ void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_l
         const bool text = head->type == RC_LINK_TEXT;
         const char *why = frame_refused(links, client, text, payload);
         if (why != NULL) {
-            unit_over(conn);
+            unit_over(links, conn);
             conn->in_packet = conn->dropped = more; /* the rest of it means nothing */
             rc_link_conn_refuse(links, client, why);
             return;
         }
-        if (!unit_put(conn, text ? RC_PART_TEXT : RC_PART_BINARY, payload)) {
+        if (!unit_put(links, conn, text ? RC_PART_TEXT : RC_PART_BINARY, payload)) {
             rc_client_failed_memory(links->clients, client);
             return;
         }
@@ -377,6 +394,6 @@ void rc_link_conn_say(struct rc_links *links, uint32_t client, const struct rc_l
     if (!conn->dropped) {
         rc_hub_append_to(hub, client, rc_span_of(conn->unit, conn->unit_count));
     }
-    unit_over(conn);
+    unit_over(links, conn);
     rc_link_conn_look(links, client);
 }

@@ -497,6 +497,7 @@ void rc_links_work(struct rc_links *links)
         if (link->eof_why != NULL && !link->stalled) {
             rc_link_end(links, link, link->eof_why);
         }
+        rc_line_tell(links, link);
         if (link->why == NULL && link->waiting.count > 0 && rc_link_has_room(links, link)) {
             rc_link_conns_go_on(links, link);
         }

@@ -154,7 +154,8 @@ void rc_line_untake(struct rc_links *links, struct rc_link *link)
 
 void rc_line_tell(struct rc_links *links, struct rc_link *link)
 {
-    if (link->line != 0 && link->why == NULL && line_at(links, link->line)->taken != link->line_told) {
+    if (link->line != 0 && link->why == NULL && line_at(links, link->line)->taken != link->line_told &&
+        rc_link_unsent(links, link) < link->table->config.max_unsent_bytes) {
         line_told(links, link, 0);
     }
 }

@@ -96,13 +96,17 @@ bool rc_link_send_again(struct rc_links *links, struct rc_link *link, struct rc_
     return link_write(links, link, &frame, 1);
 }
 
+uint64_t rc_link_unsent(const struct rc_links *links, const struct rc_link *link)
+{
+    /* None: its stream has just ended, rc_links_work has not looked yet. */
+    return link->socket == RC_SOCKET_NONE ? 0 : rc_hub_unsent_on(links->clients->hub, link->socket);
+}
+
 bool rc_link_has_room(const struct rc_links *links, const struct rc_link *link)
 {
     const uint64_t most = link->table->config.max_unsent_bytes / (link->waiting.count > 0 ? LINK_ROOM_PART : 1);
     const uint64_t kept = link->line == 0 ? 0 : rc_truth_link_line(links->clients->truth, link->line)->kept.bytes;
-    /* None: its stream has just ended, rc_links_work has not looked yet. */
-    const uint64_t unsent = link->socket == RC_SOCKET_NONE ? 0 : rc_hub_unsent_on(links->clients->hub, link->socket);
-    return kept < most && unsent < most;
+    return kept < most && rc_link_unsent(links, link) < most;
 }
 
 bool rc_link_tell(struct rc_links *links, uint32_t client, enum rc_link_type type, struct rc_span text)

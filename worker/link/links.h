@@ -114,6 +114,7 @@ struct rc_link {
     uint32_t first;        /* client of its first connection; 0: none */
     uint32_t conns;
     struct rc_index_list waiting; /* clients that are not read before there is room */
+    uint64_t units;               /* bytes of packets for its connections whose last frames are still to come */
 };
 
 /* A client's connection at the application; by the client's index. */
@@ -122,10 +123,12 @@ struct rc_link_conn {
     uint32_t link; /* index; RC_LINK_NONE: it is apart or away */
     uint32_t next; /* of the link, or of its line: clients */
     uint32_t previous;
-    uint32_t bond;     /* struct rc_link_bond; 0: it ends with its link */
-    uint32_t member;   /* struct rc_link_member: first of its sockets in namespaces; 0: none */
-    uint32_t exchange; /* connection + 1 of the handshake that waits for ACCEPT; 0: none does */
-    uint8_t *unit;     /* owned: frames of a packet whose last one is still to come (MORE) */
+    uint32_t bond;       /* struct rc_link_bond; 0: it ends with its link */
+    uint32_t member;     /* struct rc_link_member: first of its sockets in namespaces; 0: none */
+    uint32_t sockets;    /* of them */
+    uint64_t kept_bytes; /* of what is known of them: sessions, rooms */
+    uint32_t exchange;   /* connection + 1 of the handshake that waits for ACCEPT; 0: none does */
+    uint8_t *unit;       /* owned: frames of a packet whose last one is still to come (MORE) */
     uint32_t unit_count;
     uint32_t unit_capacity;
     bool holding;       /* what it says is held: no process has it, or what was held is still to be sent first */
@@ -192,6 +195,7 @@ struct rc_links {
     struct rc_link_line_own lines[RC_LINK_LINES];
     uint32_t apart;                   /* connections of no link: of lines without one, and of none */
     uint64_t held_bytes;              /* of all bonds */
+    uint64_t kept_bytes;              /* of all connections */
     struct rc_index_list away;        /* clients that go to the next process, until RESUMED; some are gone or there */
     struct rc_index_list holding;     /* clients whose process is there, and is still to be sent what was held */
     struct rc_index_list unheld;      /* clients that are not read before there is room to hold what they say */
@@ -238,6 +242,8 @@ bool rc_link_send(struct rc_links *links, struct rc_link *link, enum rc_link_typ
                   uint64_t connection, struct rc_span first, struct rc_span second);
 /* A frame of a client's connection. */
 bool rc_link_tell(struct rc_links *links, uint32_t client, enum rc_link_type type, struct rc_span text);
+/* Bytes that its process has not taken. */
+uint64_t rc_link_unsent(const struct rc_links *links, const struct rc_link *link);
 /* May frames of clients be sent now? */
 bool rc_link_has_room(const struct rc_links *links, const struct rc_link *link);
 
@@ -305,7 +311,7 @@ void rc_line_take(struct rc_links *links, struct rc_link *link, const struct rc_
 void rc_line_untake(struct rc_links *links, struct rc_link *link);
 /* RECEIPT came. */
 void rc_line_receipt(struct rc_links *links, struct rc_link *link, struct rc_span payload);
-/* Tells the process how many of its frames were carried out. */
+/* Tells the process how many of its frames were carried out, if it was told less and reads. Once in each pass, and behind what has come. */
 void rc_line_tell(struct rc_links *links, struct rc_link *link);
 /* The link's stream is over: its connections are the line's. */
 void rc_line_cut(struct rc_links *links, struct rc_link *link);
@@ -465,7 +471,8 @@ struct rc_span rc_link_member_nsp(const struct rc_links *links, const struct rc_
 struct rc_span rc_link_member_sid(const struct rc_links *links, const struct rc_link_member *member);
 /* Index of the socket; 0: nobody here. */
 uint32_t rc_link_member_find(const struct rc_links *links, struct rc_span nsp, struct rc_span sid);
-/* The socket is found from here on. -ENOMEM; -EEXIST: another one has its id, of which nobody could tell which is meant. */
+/* The socket is found from here on. -ENOMEM; -EEXIST: another one has its id, of which nobody could tell which is meant; -EDQUOT: the connection
+ * has too many. */
 int rc_link_member_add(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid);
 /* It is found no more. False: it was not there. */
 bool rc_link_member_remove(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid);
@@ -476,7 +483,7 @@ void rc_link_members_forget(struct rc_links *links, uint32_t client);
 void rc_link_members_rebuild(struct rc_links *links);
 /* SESSION: what is known of a socket now. */
 void rc_link_session(struct rc_links *links, uint32_t client, struct rc_span payload);
-/* A room whose channel has another name is noted beside the socket, or is not any more. */
-void rc_link_member_room(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span room, bool joined);
+/* A room whose channel has another name is noted beside the socket, or is not any more. False: there is no place for another one. */
+bool rc_link_member_room(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span room, bool joined);
 
 #endif

@@ -12,8 +12,16 @@
 #include "common/text/json_scan.h"
 #include "worker/link/links.h"
 
-#define MEMBER_SESSION_MAX 65536u        /* bytes of pid, auth and data together */
-#define MEMBER_SESSIONS_MAX (4ull << 20) /* of all sockets of a connection: a client chooses how many those are */
+#define MEMBER_SESSION_MAX 65536u /* bytes of pid, auth and data together */
+#define MEMBER_ROOMS_MAX \
+    262144u /* of rooms that are noted beside a socket: each that comes or goes writes all of them anew */
+/* Of all of these of a connection, whose client chooses how many sockets that are; and how many those may be. */
+#define MEMBER_KEPT_MAX (4ull << 20)
+#define MEMBER_SOCKETS_MAX 1024u
+/* The same while half of what a worker has for all is in use: everybody is to have so much. RC_TRUTH_LINK_MEMBERS has so many for each. */
+#define MEMBER_KEPT_LEAST 16384u
+#define MEMBER_SOCKETS_LEAST 4u
+#define MEMBER_KEPT_PART 2u /* of the memory that a worker has for what outlives it: for all connections */
 
 static struct rc_truth *truth_of(const struct rc_links *links)
 {
@@ -93,6 +101,39 @@ static void member_give(struct rc_links *links, uint32_t index)
     rc_pool_free(&truth->link_members, index);
 }
 
+static uint64_t session_bytes(const struct rc_links *links, const struct rc_link_member *member)
+{
+    const struct rc_link_session *session =
+        member->session == 0 ? NULL : rc_heap_at(&truth_of(links)->heap, member->session);
+    return session == NULL
+               ? 0
+               : sizeof(*session) + session->pid_bytes + session->auth_bytes + (uint64_t)session->data_bytes;
+}
+
+/* So many bytes are kept of the client's sockets instead of so many. */
+static void kept_change(struct rc_links *links, uint32_t client, uint64_t before, uint64_t after)
+{
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    conn->kept_bytes += after - before;
+    links->kept_bytes += after - before;
+}
+
+/* May they be? */
+static bool kept_allowed(const struct rc_links *links, uint32_t client, uint64_t before, uint64_t after)
+{
+    const uint64_t all = truth_of(links)->layout->heap_bytes / MEMBER_KEPT_PART;
+    const uint64_t most = links->kept_bytes < all / 2 ? MEMBER_KEPT_MAX : MEMBER_KEPT_LEAST;
+    return after <= before ||
+           (links->conns[client].kept_bytes - before + after <= most && links->kept_bytes - before + after <= all);
+}
+
+/* May the connection have another socket? Others are to have theirs. */
+static bool socket_allowed(const struct rc_links *links, const struct rc_link_conn *conn)
+{
+    const struct rc_pool *pool = &truth_of(links)->link_members;
+    return conn->sockets < (pool->used < pool->count_max / 2 ? MEMBER_SOCKETS_MAX : MEMBER_SOCKETS_LEAST);
+}
+
 int rc_link_member_add(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid)
 {
     struct rc_truth *truth = truth_of(links);
@@ -104,6 +145,9 @@ int rc_link_member_add(struct rc_links *links, uint32_t client, struct rc_span n
         }
         member_at(links, known)->joined = 1;
         return 0;
+    }
+    if (!socket_allowed(links, conn)) {
+        return -EDQUOT;
     }
     const uint32_t index = rc_pool_alloc(&truth->link_members);
     if (index == 0) {
@@ -127,6 +171,7 @@ int rc_link_member_add(struct rc_links *links, uint32_t client, struct rc_span n
     RC_STORE_ORDER();
     member->client = client;
     conn->member = index;
+    conn->sockets++;
     return 0;
 }
 
@@ -141,9 +186,11 @@ bool rc_link_member_remove(struct rc_links *links, uint32_t client, struct rc_sp
         link = &member_at(links, *link)->next;
     }
     *link = member_at(links, index)->next;
+    kept_change(links, client, session_bytes(links, member_at(links, index)) + member_at(links, index)->rooms_bytes, 0);
     const bool removed = rc_hashmap_remove(&links->sids, member_hash(nsp, sid), index);
     RC_ASSERT(removed);
     member_give(links, index);
+    rc_link_conn_of(links, client)->sockets--;
     return true;
 }
 
@@ -169,6 +216,8 @@ void rc_link_members_forget(struct rc_links *links, uint32_t client)
         RC_ASSERT(removed);
         member_give(links, index);
     }
+    kept_change(links, client, conn->kept_bytes, 0);
+    conn->sockets = 0;
 }
 
 void rc_link_members_rebuild(struct rc_links *links)
@@ -189,6 +238,8 @@ void rc_link_members_rebuild(struct rc_links *links)
         }
         member->next = conn->member;
         conn->member = i;
+        conn->sockets++;
+        kept_change(links, member->client, 0, session_bytes(links, member) + member->rooms_bytes);
     }
 }
 
@@ -199,26 +250,6 @@ static bool json_valid(struct rc_span json)
 {
     struct rc_json_value value;
     return json.count == 0 || rc_json_scan(json, 0, &value, NULL) == 0;
-}
-
-static uint64_t session_bytes(const struct rc_links *links, const struct rc_link_member *member)
-{
-    const struct rc_link_session *session =
-        member->session == 0 ? NULL : rc_heap_at(&truth_of(links)->heap, member->session);
-    return session == NULL
-               ? 0
-               : sizeof(*session) + session->pid_bytes + session->auth_bytes + (uint64_t)session->data_bytes;
-}
-
-/* What is said of a socket's session may have so many bytes. */
-static uint64_t session_room(const struct rc_links *links, uint32_t client, uint32_t of)
-{
-    uint64_t others = 0;
-    for (uint32_t i = links->conns[client].member; i != 0; i = member_at(links, i)->next) {
-        others += i == of ? 0 : session_bytes(links, member_at(links, i));
-    }
-    const uint64_t room = others < MEMBER_SESSIONS_MAX ? MEMBER_SESSIONS_MAX - others : 0;
-    return room < MEMBER_SESSION_MAX ? room : MEMBER_SESSION_MAX;
 }
 
 void rc_link_session(struct rc_links *links, uint32_t client, struct rc_span payload)
@@ -239,13 +270,14 @@ void rc_link_session(struct rc_links *links, uint32_t client, struct rc_span pay
     }
     struct rc_link_member *member = member_at(links, index);
     const uint64_t bytes = sizeof(struct rc_link_session) + pid.count + auth.count + data.count;
-    const bool fits = bytes <= session_room(links, client, index);
+    const uint64_t before = session_bytes(links, member);
+    const bool fits = bytes <= MEMBER_SESSION_MAX && kept_allowed(links, client, before, bytes);
     const uint32_t block = fits ? rc_heap_alloc(&truth->heap, bytes) : 0;
     if (block == 0) {
         rc_log_limited(RC_LOG_WARN, 1, "link_session_not_kept",
                        "bytes=%llu reason=\"%s\" effect=\"the next process gets no auth and data of it\"",
                        (unsigned long long)bytes,
-                       fits ? "no memory" : "more than 64 KiB, or than 4 MiB of a connection");
+                       fits ? "no memory" : "more than 64 KiB, than 4 MiB of a connection, or than there is for all");
     } else {
         struct rc_link_session *session = rc_heap_at(&truth->heap, block);
         *session = (struct rc_link_session){
@@ -263,43 +295,57 @@ void rc_link_session(struct rc_links *links, uint32_t client, struct rc_span pay
     RC_STORE_ORDER();
     member->session = block;
     RC_STORE_ORDER();
+    kept_change(links, client, before, block == 0 ? 0 : bytes);
     if (former != 0) {
         rc_heap_free(&truth->heap, former);
     }
 }
 
-void rc_link_member_room(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span room, bool joined)
+/* Where the entry begins in the socket's noted rooms; their bytes: it is not there. */
+static uint32_t room_find(const uint8_t *rooms, uint32_t bytes, struct rc_span room)
+{
+    uint32_t at = 0;
+    while (at < bytes && !rc_span_equal(rc_span_of(rooms + at + 2, rc_link_u16(rooms + at)), room)) {
+        at += 2u + rc_link_u16(rooms + at);
+    }
+    return at;
+}
+
+bool rc_link_member_room(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span room, bool joined)
 {
     struct rc_truth *truth = truth_of(links);
     uint32_t index = links->conns[client].member;
     while (index != 0 && !rc_span_equal(rc_link_member_nsp(links, member_at(links, index)), nsp)) {
         index = member_at(links, index)->next;
     }
-    if (index == 0) {
-        return;
+    if (index == 0 || links->conns[client].bond == 0) {
+        return true; /* there is no next process to be told of it */
     }
     struct rc_link_member *member = member_at(links, index);
-    const uint64_t most = member->rooms_bytes + sizeof(uint16_t) + room.count;
-    const uint32_t block = most > UINT32_MAX ? 0 : rc_heap_alloc(&truth->heap, most);
-    if (block == 0) {
-        rc_metric_add(links->clients->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-        return; /* the next process does not know of it */
-    }
     const uint8_t *from = member->rooms == 0 ? NULL : rc_heap_at(&truth->heap, member->rooms);
-    uint8_t *out = rc_heap_at(&truth->heap, block);
-    uint32_t bytes = 0;
-    for (uint32_t at = 0; at < member->rooms_bytes;) {
-        const struct rc_span one = rc_span_of(from + at + 2, rc_link_u16(from + at));
-        if (!rc_span_equal(one, room)) {
-            memcpy(out + bytes, from + at, 2 + one.count);
-            bytes += 2 + (uint32_t)one.count;
-        }
-        at += 2 + (uint32_t)one.count;
+    const uint32_t at = room_find(from, member->rooms_bytes, room);
+    const uint32_t entry = (uint32_t)(sizeof(uint16_t) + room.count);
+    if ((at < member->rooms_bytes) == joined) {
+        return true;
     }
+    const uint32_t before = member->rooms_bytes;
+    const uint32_t bytes = joined ? before + entry : before - entry;
+    const bool fits = bytes <= MEMBER_ROOMS_MAX && kept_allowed(links, client, before, bytes);
+    const uint32_t block = fits && bytes > 0 ? rc_heap_alloc(&truth->heap, bytes) : 0;
+    if (block == 0 && bytes > 0) {
+        rc_metric_add(links->clients->metrics, RC_METRIC_MEMORY_REFUSALS, fits);
+        return false;
+    }
+    uint8_t *out = block == 0 ? NULL : rc_heap_at(&truth->heap, block);
     if (joined) {
-        rc_link_put_u16(out + bytes, (uint16_t)room.count);
-        memcpy(out + bytes + 2, room.bytes, room.count);
-        bytes += 2 + (uint32_t)room.count;
+        if (at > 0) {
+            memcpy(out, from, at);
+        }
+        rc_link_put_u16(out + at, (uint16_t)room.count);
+        memcpy(out + at + 2, room.bytes, room.count);
+    } else if (bytes > 0) {
+        memcpy(out, from, at);
+        memcpy(out + at, from + at + entry, bytes - at);
     }
     const uint32_t former = member->rooms;
     member->rooms_bytes = 0;
@@ -307,7 +353,9 @@ void rc_link_member_room(struct rc_links *links, uint32_t client, struct rc_span
     member->rooms = block;
     RC_STORE_ORDER();
     member->rooms_bytes = bytes;
+    kept_change(links, client, before, bytes);
     if (former != 0) {
         rc_heap_free(&truth->heap, former);
     }
+    return true;
 }

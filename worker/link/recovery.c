@@ -233,8 +233,8 @@ static void question_over(struct rc_link_question *one, bool found)
     uint8_t nothing[RECOVERY_REPLY_HEAD_BYTES] = {0};
     struct rc_span payload = rc_span_of(nothing, sizeof(nothing));
     memcpy(nothing, one->question, sizeof(one->question));
-    if (link == NULL) { /* nobody waits for it */
-        question_free(one);
+    if (link == NULL || (!found && !rc_link_has_room(links, link))) {
+        question_free(one); /* nobody waits for it; or who asks does not read: no answer is the same one */
         return;
     }
     if (found && one->count <= link->table->config.max_frame_bytes &&

@@ -292,6 +292,9 @@ void rc_resume_detach(struct rc_links *links, struct rc_link *link, bool hold)
         link->detached = true; /* what it has ends with the link */
         return;
     }
+    if (hold && rc_truth_link_line(links->clients->truth, line)->draining) {
+        return; /* it has said so */
+    }
     if (hold) {
         link->detached = true;
         rc_truth_link_line(links->clients->truth, line)->draining = 1;

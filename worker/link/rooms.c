@@ -193,7 +193,6 @@ static bool room_join(struct rc_links *links, uint32_t client, struct rc_span ns
         const struct rc_link *link = rc_link_of(links, client);
         channel = rc_link_share_allows(links, link) ? rc_hub_channel_here(hub, channel_name(text, nsp, room)) : 0;
         if (channel == 0) {
-            rc_metric_add(links->clients->metrics, RC_METRIC_LINK_ROOMS_REFUSED, 1);
             return false;
         }
         rc_link_share_took(links, link, channel);
@@ -234,6 +233,19 @@ static bool room_is_own(struct rc_span room, struct rc_span sid)
     return room.bytes[0] == 's' && rc_span_equal(rc_span_of(room.bytes + 1, room.count - 1), sid);
 }
 
+/* It cannot be where its application wants it. */
+static void room_refuse(struct rc_links *links, uint32_t client, bool namespaces)
+{
+    rc_log_limited(RC_LOG_WARN, 1, "link_room_refused",
+                   "process=\"%s\" reason=\"%s\" effect=\"its client is closed\" remedy=\"%s\"",
+                   rc_link_of(links, client)->ready.process,
+                   namespaces ? "it is in more namespaces than a connection may be"
+                              : "no room, or more than 256 KiB of long names",
+                   namespaces ? "let applications refuse who wants so many" : "raise limits.max_channels_per_worker");
+    rc_metric_add(links->clients->metrics, RC_METRIC_LINK_ROOMS_REFUSED, 1);
+    rc_hub_break(links->clients->hub, client);
+}
+
 void rc_link_join(struct rc_links *links, uint32_t client, struct rc_span payload)
 {
     struct rc_link_reader reader = rc_link_reader_of(payload);
@@ -251,16 +263,10 @@ void rc_link_join(struct rc_links *links, uint32_t client, struct rc_span payloa
     for (uint32_t left = rc_link_read_list(&reader); joined && left > 0; left--) {
         const struct rc_span room = rc_link_read_text(&reader);
         joined = room_is_own(room, sid) || room_join(links, client, nsp, room);
-        if (joined && room_is_digest(nsp, room)) {
-            rc_link_member_room(links, client, nsp, room, true);
-        }
+        joined = joined && (!room_is_digest(nsp, room) || rc_link_member_room(links, client, nsp, room, true));
     }
     if (!joined) { /* it would never hear what it relies on, without a word */
-        rc_log_limited(
-            RC_LOG_WARN, 1, "link_room_refused",
-            "process=\"%s\" reason=\"no room\" effect=\"its client is closed\" remedy=\"raise limits.max_channels_per_worker\"",
-            rc_link_of(links, client)->ready.process);
-        rc_hub_break(links->clients->hub, client);
+        room_refuse(links, client, rc == -EDQUOT);
     }
 }
 
@@ -305,7 +311,8 @@ void rc_link_leave(struct rc_links *links, uint32_t client, bool all, struct rc_
         const struct rc_span room = rc_link_read_text(&reader);
         room_leave(links, client, nsp, room);
         if (room_is_digest(nsp, room)) {
-            rc_link_member_room(links, client, nsp, room, false);
+            (void)rc_link_member_room(links, client, nsp, room,
+                                      false); /* without memory the next process hears of it */
         }
     }
 }

@@ -1,0 +1,174 @@
+/* What a process may take of a worker with its frames: how many sockets a connection has, what is noted of their rooms, what waits for who does not
+ * read. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/support/link_rig.h"
+#include "worker/link/link_io.h"
+
+static struct link_rig rig;
+
+static void open_rig(void)
+{
+    link_rig_open(&rig);
+}
+
+static void close_rig(void)
+{
+    link_rig_close(&rig);
+}
+
+TestSuite(link_bounds, .init = open_rig, .fini = close_rig);
+
+static int adds(uint32_t client, uint32_t sid)
+{
+    char text[16];
+    const int bytes = snprintf(text, sizeof(text), "%u-%u", client, sid);
+    return rc_link_member_add(rig.links, client, RC_SPAN("/"), rc_span_of(text, (size_t)bytes));
+}
+
+Test(link_bounds, a_connection_has_so_many_sockets_and_four_when_half_of_all_are_in_use)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    struct rc_pool *pool = &rig.c.rig.truth.link_members;
+    const uint32_t clients[] = {link_rig_client(&rig, link), link_rig_client(&rig, link), link_rig_client(&rig, link)};
+    uint32_t count = 0;
+    while (adds(clients[0], count) == 0) {
+        count++;
+    }
+    cr_assert_eq(count, pool->count_max / 2 < 1024 ? pool->count_max / 2 : 1024, "%u", count);
+    cr_assert_eq(adds(clients[0], count), -EDQUOT);
+    cr_assert_eq(adds(clients[0], 0), 0, "it is there already");
+    while (pool->used < pool->count_max / 2) {
+        cr_assert_eq(adds(clients[1], pool->used), 0);
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert_eq(adds(clients[2], i), 0, "each has four");
+    }
+    cr_assert_eq(adds(clients[2], 4), -EDQUOT);
+    rc_link_members_forget(rig.links, clients[0]);
+    cr_assert_eq(rc_link_conn_of(rig.links, clients[0])->sockets, 0);
+    cr_assert_eq(adds(clients[2], 4), 0, "what is given back may be had again");
+}
+
+static bool room(uint32_t client, uint32_t number, bool joined)
+{
+    char name[1001];
+    (void)snprintf(name, sizeof(name), "%01000u", number);
+    return rc_link_member_room(rig.links, client, RC_SPAN("/"), rc_span_of(name, 1000), joined);
+}
+
+Test(link_bounds, long_names_of_rooms_are_noted_once_and_up_to_a_bound)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    const uint32_t client = link_rig_client(&rig, link);
+    cr_assert_eq(adds(client, 1), 0);
+    const struct rc_link_member *member =
+        rc_truth_link_member(&rig.c.rig.truth, rc_link_conn_of(rig.links, client)->member);
+    uint32_t count = 0;
+    while (count < 1000 && room(client, count, true)) {
+        count++;
+        const uint32_t block = member->rooms;
+        cr_assert(room(client, count - 1, true));
+        cr_assert_eq(member->rooms, block, "it is there already: nothing is written anew");
+    }
+    cr_assert_eq(count, 262144 / 1002);
+    cr_assert(room(client, 5000, false), "it was never there");
+    cr_assert_eq(member->rooms_bytes, count * 1002);
+    cr_assert(room(client, 7, false));
+    cr_assert(room(client, 5000, true));
+    cr_assert_not(room(client, 7, true));
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert(room(client, i, false));
+    }
+    cr_assert(room(client, 5000, false));
+    cr_assert_eq(member->rooms_bytes, 0);
+    cr_assert_eq(member->rooms, 0);
+}
+
+/* SESSION of the socket, with data of so many bytes. False: it is not kept. */
+static bool says(uint32_t client, uint32_t sid, uint32_t data_bytes)
+{
+    static uint8_t payload[65536] = {1, 0, '/'};
+    char text[16];
+    const int bytes = snprintf(text, sizeof(text), "%u-%u", client, sid);
+    uint8_t *at = payload + 3;
+    rc_link_put_u16(at, (uint16_t)bytes);
+    memcpy(at + 2, text, (size_t)bytes);
+    at += 2 + bytes;
+    memset(at, 0, 6); /* neither pid nor auth */
+    rc_link_put_u32(at + 6, data_bytes);
+    at += 10;
+    memset(at, 'x', data_bytes);
+    at[0] = at[data_bytes - 1] = '"';
+    rc_link_session(rig.links, client, rc_span_of(payload, (size_t)(at - payload) + data_bytes));
+    const uint32_t index = rc_link_member_find(rig.links, RC_SPAN("/"), rc_span_of(text, (size_t)bytes));
+    return rc_truth_link_member(&rig.c.rig.truth, index)->session != 0;
+}
+
+Test(link_bounds, what_is_kept_of_sockets_has_a_bound_for_each_connection_and_for_all)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    const uint32_t clients[] = {link_rig_client(&rig, link), link_rig_client(&rig, link)};
+    const uint64_t most = rig.c.rig.truth.layout->heap_bytes / 2;
+    uint32_t count = 0;
+    do {
+        cr_assert_eq(adds(clients[0], count), 0);
+    } while (says(clients[0], count++, 60000));
+    cr_assert_eq(count - 1, (4u << 20) / (60000 + sizeof(struct rc_link_session)));
+    cr_assert_lt(rig.links->kept_bytes, most / 2, "the rig has memory for more");
+    cr_assert_eq(adds(clients[1], 0), 0);
+    cr_assert_eq(adds(clients[1], 1), 0);
+    cr_assert(says(clients[1], 0, 60000));
+    rig.links->kept_bytes += most / 2; /* others' */
+    cr_assert(says(clients[1], 0, 10000), "who has less than before is heard");
+    cr_assert_not(says(clients[1], 0, 20000));
+    cr_assert(says(clients[1], 1, 16000));
+    cr_assert_not(says(clients[1], 0, 1000), "16 KiB of both");
+    rig.links->kept_bytes -= most / 2;
+    rc_link_members_forget(rig.links, clients[0]);
+    cr_assert_eq(rig.links->kept_bytes, 16000 + sizeof(struct rc_link_session));
+    cr_assert(rc_link_member_remove(rig.links, clients[1], RC_SPAN("/"), RC_SPAN("2-1")) || clients[1] != 2);
+    rc_link_members_forget(rig.links, clients[1]);
+    cr_assert_eq(rig.links->kept_bytes, 0);
+}
+
+Test(link_bounds, who_does_not_read_is_told_of_its_frames_when_it_does)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    const struct rc_link_head head = {.type = RC_LINK_JOIN, .connection = 1};
+    for (uint32_t i = 0; i < 10000; i++) {
+        rc_line_take(rig.links, link, &head);
+        rc_line_tell(rig.links, link);
+    }
+    cr_assert_lt(rc_link_unsent(rig.links, link), 2 * rig.table.config.max_unsent_bytes);
+    (void)link_rig_sent(&rig, link);
+    rc_line_tell(rig.links, link);
+    cr_assert_str_eq(link_rig_sent(&rig, link), "RECEIPT 10000");
+}
+
+Test(link_bounds, who_does_not_read_and_asks_for_sessions_that_there_are_not_is_not_answered)
+{
+    static const uint8_t request[] = {7, 0, 0, 0, 1, 0, '/', 0, 0, 0, 0};
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    for (uint32_t i = 0; i < 10000; i++) {
+        rc_link_recovery_asked(rig.links, link, rc_span_of(request, sizeof(request)));
+    }
+    cr_assert_lt(rc_link_unsent(rig.links, link), 2 * rig.table.config.max_unsent_bytes);
+    cr_assert_lt(rc_truth_link_line(&rig.c.rig.truth, link->line)->kept.bytes, 2 * rig.table.config.max_unsent_bytes);
+    cr_assert_eq(rig.links->question_count, 0);
+    cr_assert_null(link->why);
+}
+
+Test(link_bounds, detach_said_again_means_nothing)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    const uint32_t client = link_rig_client(&rig, link);
+    rc_resume_detach(rig.links, link, true);
+    cr_assert(rc_link_conn_of(rig.links, client)->holding);
+    rc_link_conn_of(rig.links, client)->holding = false;
+    rc_resume_detach(rig.links, link, true);
+    cr_assert_not(rc_link_conn_of(rig.links, client)->holding, "nobody looks at all of them for it");
+}
