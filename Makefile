@@ -304,7 +304,7 @@ $(filter $(OBJ)/acceptor/% $(OBJ)/tests/%,$(call objects,$(C_SRC) $(UNIT_SRC) $(
 
 # --- doing things ----------------------------------------------------------------------------------------------------
 
-.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million scale install uninstall deb sbom image fresh clean distclean help
+.PHONY: deps run test lint format format-check asan tsan fuzz fuzz-replay stress bench million scale install install-data uninstall deb sbom image fresh clean distclean help
 .PHONY: show-flags show-formatted
 
 DEPS ?= run
@@ -391,16 +391,18 @@ scale: ## what a delivery costs with 1,000 to 1,000,000 subscribers, beside the 
 # files become the real folders. A configuration that is there is never overwritten.
 DATADIR = $(PREFIX)/share
 DOCDIR = $(DATADIR)/doc/ringcast
+# In folders as here, so that what a page leads to and names is where it says.
+DOCUMENTS = README.md bench/README.md deploy/ringcast.toml \
+            $(wildcard docs/*.md deploy/examples/* deploy/nginx/* deploy/haproxy/* deploy/prometheus/* deploy/container/*)
 INSTALLED = $(foreach file,$(wildcard deploy/sysctl/*.conf),$(file)|$(PREFIX)/lib/sysctl.d) \
             deploy/completion/ringcast.bash|$(DATADIR)/bash-completion/completions \
             deploy/completion/_ringcast|$(DATADIR)/zsh/vendor-completions \
             deploy/completion/ringcast.fish|$(DATADIR)/fish/vendor_completions.d \
-            README.md|$(DOCDIR) $(foreach file,$(wildcard docs/*.md),$(file)|$(DOCDIR)/docs) \
-            $(foreach file,$(wildcard deploy/examples/* deploy/nginx/* deploy/haproxy/* deploy/prometheus/*),$(file)|$(DOCDIR)/$(patsubst deploy/%/,%,$(dir $(file))))
+            $(foreach file,$(DOCUMENTS),$(file)|$(DOCDIR)/$(patsubst ./%,%,$(patsubst %/,%,$(dir ./$(file)))))
 INSTALLED_PROGRAMS = $(filter-out %-bench,$(PROGRAMS))
 MANUALS = $(DATADIR)/man/man1/ringcast.1 $(DATADIR)/man/man5/ringcast.toml.5
 UNITS_DIR = $(PREFIX)/lib/systemd/system
-install: broker-programs ## install below DESTDIR= PREFIX=/usr/local
+install: broker-programs install-data ## install below DESTDIR= PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(INSTALLED_PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	@install -d $(DESTDIR)$(SYSCONFDIR)/ringcast; conf=$(DESTDIR)$(SYSCONFDIR)/ringcast/ringcast.toml; \
@@ -409,12 +411,15 @@ install: broker-programs ## install below DESTDIR= PREFIX=/usr/local
 	    sed -e 's|@BINDIR@|$(PREFIX)/bin|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' $$unit >$(DESTDIR)$(UNITS_DIR)/$${unit##*/}; \
 	    chmod 644 $(DESTDIR)$(UNITS_DIR)/$${unit##*/}; echo "'$$unit' -> '$(DESTDIR)$(UNITS_DIR)/$${unit##*/}'"; \
 	done
-	@for row in $(foreach row,$(INSTALLED),$(call quoted,$(row))); do install -d "$(DESTDIR)$${row#*|}"; install -m 644 "$${row%|*}" "$(DESTDIR)$${row#*|}"; done
-	@mv $(DESTDIR)$(DATADIR)/bash-completion/completions/ringcast.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/ringcast
 	@install -d $(dir $(addprefix $(DESTDIR),$(MANUALS)))
 	@$(BIN)/ringcast help --man >$(DESTDIR)$(firstword $(MANUALS))
 	@$(BIN)/ringcast help-config --man >$(DESTDIR)$(lastword $(MANUALS))
 	@echo "manual pages, shells' completion and examples -> $(DESTDIR)$(DATADIR)"
+
+# What is the same on every machine: examples, documentation, shells' completion.
+install-data:
+	@for row in $(foreach row,$(INSTALLED),$(call quoted,$(row))); do install -d "$(DESTDIR)$${row#*|}"; install -m 644 "$${row%|*}" "$(DESTDIR)$${row#*|}"; done
+	@mv $(DESTDIR)$(DATADIR)/bash-completion/completions/ringcast.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/ringcast
 
 # The configuration stays: it is not ours.
 uninstall: ## remove what `make install` put below DESTDIR= PREFIX=; the configuration stays

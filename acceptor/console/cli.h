@@ -37,6 +37,7 @@ struct rc_cli {
     const char *address;
     const char *protocol;
     const char *behind;
+    const char *by;
     const char *limit;
     const char *sort;
     const char *prefix;

@@ -144,6 +144,7 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                         .summary = "who is connected",
                         .details = "Each filter that is given must fit. " ASKS,
                         .example = "ringcast clients --user 42 --channels\n"
+                                   "ringcast clients --by user --limit 10\n"
                                    "ringcast clients --behind 100000\n"
                                    "ringcast clients --closed --user 42\n",
                         .failed = "there is no broker to ask, or it refuses",
@@ -157,12 +158,16 @@ const struct rc_command rc_commands[RC_CLI_COMMANDS] = {
                                      RC_OPTION_TEXT, offsetof(struct rc_cli, protocol)},
                                     {"--behind", NULL, "BYTES", "who is so many bytes behind, the furthest first",
                                      RC_OPTION_TEXT, offsetof(struct rc_cli, behind)},
+                                    {"--by", NULL, "WHAT",
+                                     "how many of each user, address, protocol, worker or transport, the most first; "
+                                     "with --closed also code or reason",
+                                     RC_OPTION_TEXT, offsetof(struct rc_cli, by)},
                                     {"--closed", NULL, NULL, "who has ended lately, and why", RC_OPTION_SWITCH,
                                      offsetof(struct rc_cli, closed)},
                                     {"--channels", NULL, NULL, "with the names of their channels", RC_OPTION_SWITCH,
                                      offsetof(struct rc_cli, names)},
-                                    {"--limit", NULL, "N", "so many at the most; 100 unless given",
-                                     RC_OPTION_TEXT, offsetof(struct rc_cli, limit)},
+                                    {"--limit", NULL, "N", "so many at the most; 100 unless given", RC_OPTION_TEXT,
+                                     offsetof(struct rc_cli, limit)},
                                     OPTION_JSON,
                                     OPTION_CONFIG(WHICH_BROKER),
                                     OPTION_SOCKET}},

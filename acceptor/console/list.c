@@ -1,6 +1,7 @@
 /* list: see list.h. */
 #include "acceptor/console/list.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 
 #include "acceptor/console/api.h"
 #include "acceptor/console/cli.h"
+#include "acceptor/console/groups.h"
 #include "acceptor/console/option.h"
 #include "acceptor/console/print_json.h"
 #include "acceptor/console/status.h"
@@ -48,22 +50,32 @@ static int list_limit(const struct rc_cli *cli, uint32_t *limit)
     return RC_EXIT_OK;
 }
 
-/* A page more of `name`, a member of the answer, into `all`; false after a line on standard error. `*next` is owned, NULL = it was the last. */
-static bool list_append(json_t *all, const json_t *page, const char *name, uint32_t limit, char **next, bool *more)
+/* What is done with the rows of all pages: listed, or counted. */
+struct taking {
+    json_t *rows;            /* owned: listed */
+    struct rc_groups groups; /* counted, by `by`; NULL = listed */
+    uint32_t taken;
+    uint32_t limit;
+};
+
+/* The rows of a page, members of the answer's `name`; false after a line on standard error. `*next` is owned, NULL = it was the last. */
+static bool list_append(struct taking *taking, const json_t *page, const char *name, char **next, bool *more)
 {
     json_t *rows = json_object_get(page, name);
     size_t i;
     json_t *row;
     json_array_foreach(rows, i, row)
     {
-        if (json_array_size(all) == limit) {
+        if (taking->taken == taking->limit) {
             *more = true;
             return true;
         }
-        if (json_array_append(all, row) != 0) {
+        if (taking->groups.by != NULL ? !rc_groups_add(&taking->groups, row)
+                                      : json_array_append(taking->rows, row) != 0) {
             fprintf(stderr, "ringcast: no memory for the list\n");
             return false;
         }
+        taking->taken++;
     }
     const char *cursor = json_string_value(json_object_get(page, "next"));
     *more = cursor != NULL || json_is_true(json_object_get(page, "more"));
@@ -71,17 +83,30 @@ static bool list_append(json_t *all, const json_t *page, const char *name, uint3
     return true;
 }
 
-/* All pages up to the limit, as {"name":[…],"more":false}; NULL after a line on standard error. */
-static json_t *list_all(const struct rc_which *which, const struct rc_console_target *asked, const char *name,
-                        uint32_t limit)
+/* {"name":[…],"more":false}, or of what was counted {"by":"user","groups":[…],"more":false}; NULL: no memory. */
+static json_t *list_root(struct taking *taking, const char *name, uint32_t limit, bool more)
 {
-    json_t *all = json_array();
+    bool others = false;
+    if (taking->groups.by == NULL) {
+        return json_pack("{s:O, s:b}", name, taking->rows, "more", more);
+    }
+    json_t *groups = rc_groups_json(&taking->groups, limit, &others);
+    return groups == NULL
+               ? NULL
+               : json_pack("{s:s, s:o, s:b}", "by", taking->groups.by, "groups", groups, "more", more || others);
+}
+
+/* All pages: rows up to the limit, or groups, for which as many are looked at as may be listed; NULL after a line on standard error. */
+static json_t *list_all(const struct rc_which *which, const struct rc_console_target *asked, const char *name,
+                        uint32_t limit, const char *by)
+{
+    struct taking taking = {.rows = json_array(), .groups = {.by = by}, .limit = by != NULL ? LIMIT_MAX : limit};
     json_t *lacks = json_object();
     char *next = NULL;
     bool more = true;
-    bool there = all != NULL;
-    for (bool first = true; there && (first || next != NULL) && json_array_size(all) < limit; first = false) {
-        const uint32_t wanted = limit - (uint32_t)json_array_size(all);
+    bool there = taking.rows != NULL;
+    for (bool first = true; there && (first || next != NULL) && taking.taken < taking.limit; first = false) {
+        const uint32_t wanted = taking.limit - taking.taken;
         char count[16];
         struct rc_console_target target = *asked;
         (void)snprintf(count, sizeof(count), "%u", wanted < PAGE_MAX ? wanted : PAGE_MAX);
@@ -90,16 +115,17 @@ static json_t *list_all(const struct rc_which *which, const struct rc_console_ta
         free(next);
         next = NULL;
         json_t *page = rc_console_api_json(which->socket, &target);
-        there = page != NULL && list_append(all, page, name, limit, &next, &more);
+        there = page != NULL && list_append(&taking, page, name, &next, &more);
         rc_console_incomplete_copy(lacks, page);
         json_decref(page);
     }
     free(next);
-    json_t *root = there ? json_pack("{s:O, s:b}", name, all, "more", more) : NULL;
+    json_t *root = there ? list_root(&taking, name, limit, more) : NULL;
     if (root != NULL) {
         (void)json_object_update(root, lacks);
     }
-    json_decref(all);
+    json_decref(taking.rows);
+    rc_groups_free(&taking.groups);
     json_decref(lacks);
     return root;
 }
@@ -179,6 +205,33 @@ static void print_clients(const struct rc_cli *cli, const json_t *rows)
     }
 }
 
+/* Rows of rc_groups_json. */
+static void print_groups(const char *by, const json_t *rows)
+{
+    char title[32];
+    size_t i;
+    json_t *row;
+    (void)snprintf(title, sizeof(title), "%s", by);
+    for (char *at = title; *at != '\0'; at++) {
+        *at = (char)toupper((unsigned char)*at);
+    }
+    printf("%8s %8s %8s %8s %s\n", "CLIENTS", "BEHIND", "SENT", "RECEIVED", title);
+    json_array_foreach(rows, i, row)
+    {
+        const json_t *is = json_object_get(row, by);
+        char text[3][16];
+        printf("%8.0f %8s %8s %8s ", rc_list_figure(row, "clients"),
+               rc_list_number(text[0], rc_list_figure(row, "behind_bytes")),
+               rc_list_number(text[1], rc_list_figure(row, "sent_bytes")),
+               rc_list_number(text[2], rc_list_figure(row, "received_bytes")));
+        if (json_is_integer(is)) {
+            printf("%lld\n", (long long)json_integer_value(is));
+        } else {
+            printf("%s\n", rc_list_text(row, by));
+        }
+    }
+}
+
 /* Asks the broker for the list of that name, and prints it. */
 static int list_print(const struct rc_cli *cli, struct rc_console_target *target, const char *name,
                       void (*print)(const struct rc_cli *cli, const json_t *rows))
@@ -190,14 +243,18 @@ static int list_print(const struct rc_cli *cli, struct rc_console_target *target
     if (exit_code != RC_EXIT_OK) {
         return exit_code;
     }
-    json_t *root = list_all(&which, target, name, limit);
+    json_t *root = list_all(&which, target, name, limit, cli->by);
     if (root == NULL) {
         return RC_EXIT_FAILED;
     }
     if (cli->json) {
         exit_code = list_dump(root);
     } else {
-        print(cli, json_object_get(root, name));
+        if (cli->by != NULL) {
+            print_groups(cli->by, json_object_get(root, "groups"));
+        } else {
+            print(cli, json_object_get(root, name));
+        }
         if (json_is_true(json_object_get(root, "more"))) {
             printf("... there are more: --limit N shows them\n");
         }
@@ -209,9 +266,27 @@ static int list_print(const struct rc_cli *cli, struct rc_console_target *target
     return exit_code;
 }
 
+/* What --by takes: members of the rows. */
+static bool by_known(const struct rc_cli *cli)
+{
+    static const char *const words[] = {"user", "address", "protocol", "worker", "transport", "code", "reason"};
+    bool known = false;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(words); i++) {
+        const bool closed_only = i >= 5;
+        known = known || (strcmp(cli->by, words[i]) == 0 && (i < 4 || closed_only == cli->closed));
+    }
+    return known;
+}
+
 int rc_list_clients(const struct rc_cli *cli)
 {
     struct rc_console_target target;
+    if (cli->by != NULL && !by_known(cli)) {
+        return rc_option_misused(cli,
+                                 cli->closed ? "--by is user, address, protocol, worker, code or reason, and not"
+                                             : "--by is user, address, protocol, worker or transport, and not",
+                                 cli->by);
+    }
     if (cli->behind != NULL && strspn(cli->behind, "0123456789") != strlen(cli->behind)) {
         return rc_option_misused(cli, "--behind is a number of bytes, and not", cli->behind);
     }

@@ -374,6 +374,7 @@ struct rc_config_pusher_app {
     uint64_t activity_timeout_ms;
     bool subscription_count;
     bool watchlists;
+    uint64_t authorize_within_ms;          /* 0 = nobody has to */
     struct rc_config_text webhook_backend; /* name of a [[backend]]; "" = none */
     struct rc_config_list webhooks;        /* what it is told */
 };

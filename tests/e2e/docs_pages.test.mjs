@@ -1,10 +1,11 @@
 // The pages of the documentation: links lead somewhere, the index has them all, and what they name (commands, metrics, log lines) is there.
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import test from "node:test";
 import { run, testBroker } from "./lib/broker.mjs";
-import { ROOT } from "./lib/util.mjs";
+import { program, ROOT } from "./lib/util.mjs";
 
 const PAGES = ["README.md", "deploy/node/ringcast/README.md", ...readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
 const textOf = (page) => readFileSync(join(ROOT, page), "utf8");
@@ -21,18 +22,48 @@ function anchorsOf(text) {
   }));
 }
 
-test("every link of a page leads to a file, and to a heading in it", () => {
+/* Links of these pages below `top` that lead nowhere. */
+function wrongLinks(top, pages) {
+  const text = (page) => readFileSync(join(top, page), "utf8");
   const wrong = [];
-  for (const page of PAGES) {
-    for (const [, target] of withoutCode(textOf(page)).matchAll(/\]\(([^)\s]+)\)/g)) {
+  for (const page of pages) {
+    for (const [, target] of withoutCode(text(page)).matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^[a-z]+:/.test(target)) continue;
       const [path, anchor] = target.split("#");
-      const file = path === "" ? page : relative(ROOT, join(ROOT, dirname(page), path));
-      if (!existsSync(join(ROOT, file))) wrong.push(`${page}: ${target}`);
-      else if (anchor && !anchorsOf(textOf(file)).has(anchor)) wrong.push(`${page}: ${target}: no such heading`);
+      const file = path === "" ? page : relative(top, join(top, dirname(page), path));
+      if (file.startsWith("..") || !existsSync(join(top, file))) wrong.push(`${page}: ${target}`);
+      else if (anchor && !anchorsOf(text(file)).has(anchor)) wrong.push(`${page}: ${target}: no such heading`);
     }
   }
-  assert.deepEqual(wrong, []);
+  return wrong;
+}
+
+test("every link of a page leads to a file, and to a heading in it", () => {
+  assert.deepEqual(wrongLinks(ROOT, PAGES), []);
+});
+
+test("so does every link of a page that is installed: by `make install`, the package, the image", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-installed-"));
+  try {
+    // This may run below another make.
+    const make = (goal) => program("env", ["-u", "MAKEFLAGS", "-u", "MFLAGS", "-u", "MAKELEVEL", "make", "-C", ROOT, goal, `DESTDIR=${folder}`, "PREFIX=/usr"]);
+    const { code, stdout, stderr } = await make("install-data");
+    assert.equal(code, 0, stdout + stderr);
+    const top = join(folder, "usr/share/doc/ringcast");
+    const pages = readdirSync(top, { recursive: true }).filter((name) => name.endsWith(".md"));
+    assert.ok(pages.includes("README.md") && pages.includes("docs/CHANGELOG.md") && pages.includes("deploy/examples/README.md"), pages.join(" "));
+    assert.deepEqual(wrongLinks(top, pages), []);
+    const left = await make("uninstall");
+    assert.equal(left.code, 0, left.stderr);
+    assert.ok(!existsSync(top), "and nothing of it stays");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("the package of npm has no link out of itself", () => {
+  assert.deepEqual(wrongLinks(join(ROOT, "deploy/node/ringcast"), ["README.md"]), []);
+  assert.deepEqual(wrongLinks(join(ROOT, "deploy/node/socket.io"), ["README.md"]), []);
 });
 
 test("the index has every page", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { startBackend, table } from "./lib/backend.mjs";
-import { testBroker } from "./lib/broker.mjs";
+import { run, testBroker } from "./lib/broker.mjs";
 import { ask, come } from "./lib/hook.mjs";
 import { APP, OTHER, nacl, connectPusher, connectPusherTo, event, makeClient, pusherConfig, refused, sdk, subscribe } from "./lib/pusher.mjs";
 import { connect } from "./lib/client.mjs";
@@ -145,9 +145,56 @@ testBroker("cache channels: the last event first, or a miss", { config: pusherCo
     const channel = await subscribe(late, name);
     assert.deepEqual(await event(channel, "score"), { n: 2 });
     assert.ok(!channel.got.some(([found]) => found === "pusher:cache_miss"));
+    const told = await (await server.get({ path: `/channels/${name}`, params: { info: "cache" } })).json();
+    assert.deepEqual(told, { occupied: true, cache: { event: "score", data: '{"n":2}' } });
     early.disconnect();
     late.disconnect();
   }
+  const of = async (name) => (await server.get({ path: `/channels/${name}`, params: { info: "subscription_count,cache" } })).json();
+  assert.deepEqual(await of("cache-none"), { occupied: false, subscription_count: 0 }, "it has none");
+  await server.trigger("cache-text", "said", "it \"is\" text");
+  assert.deepEqual((await of("cache-text")).cache, { event: "said", data: 'it "is" text' });
+  // Of others there is no such thing, nor of many at once.
+  for (const [path, params] of [["/channels/room", { info: "cache" }], ["/channels", { info: "cache" }]]) {
+    await assert.rejects(server.get({ path, params }), ({ status }) => status === 400, path);
+  }
+});
+
+testBroker("authorized connections: who neither signs in nor joins a private channel in time is sent away", { workers: 2, config: pusherConfig([{ ...APP, authorize_within: "3s" }, { ...OTHER }]) }, async (broker) => {
+  const silent = async () => {
+    const client = await bare(broker, "/app/app-key?protocol=7");
+    await client.next();
+    client.say({ event: "pusher:subscribe", data: { channel: "news" } });
+    assert.equal((await client.next()).event, "pusher_internal:subscription_succeeded", "what is public is no authorisation");
+    return client;
+  };
+  const ends = async (client) => {
+    assert.deepEqual((await until("an error", () => client.got.find(({ event }) => event === "pusher:error"))).data, { code: 4009, message: "connection not authorized within timeout" });
+    assert.equal((await client.closed).code, 4009);
+  };
+  const member = await connectPusher(broker);
+  await subscribe(member, "private-room");
+  const user = await connectPusher(broker, { user: "42" });
+  user.signin();
+  await within(10000, user.user.signinDonePromise, "signed in");
+  const elsewhere = await bare(broker, "/app/other-key?protocol=7");
+  await elsewhere.next();
+  // They came before: their time was over first.
+  await ends(await silent());
+  const wrong = await silent();
+  wrong.say({ event: "pusher:subscribe", data: { channel: "private-room", auth: "app-key:00" } });
+  assert.equal((await wrong.next()).event, "pusher:subscription_error");
+  await ends(wrong);
+  // Another process goes on with the time that it has left.
+  const [before, kept] = [await silent(), await connectPusher(broker)];
+  await subscribe(kept, "private-room");
+  const { code, stderr } = await run(["handover", "-c", broker.configPath], { env: broker.env, timeout: 30000 });
+  assert.equal(code, 0, stderr);
+  await ends(before);
+  assert.ok(broker.log.filter((line) => line.includes("pusher_unauthorized")).length === 3);
+  assert.equal((await broker.metrics())("ringcast_pusher_unauthorized_total"), 4, "and the wrong signature");
+  for (const client of [member, user, kept]) assert.equal(client.connection.state, "connected");
+  assert.equal(elsewhere.ws.readyState, WebSocket.OPEN);
 });
 
 testBroker("encrypted channels: what the server cannot read goes through", { config: pusherConfig() }, async (broker) => {

@@ -49,7 +49,7 @@ testBroker("clients and channels are listed without a key", { config }, async (b
   assert.equal(hot.channel, "room:1");
   assert.match(await ringcast(broker, "channels", "--sort", "subscribers"), / room:1\n/);
   assert.match(await ringcast(broker, "channels"), /^ *3 room:1$/m);
-  for (const args of [["clients", "--limit", "0"], ["kick"], ["pub"], ["sub"], ["kick", "x", "--code", "1"]]) {
+  for (const args of [["clients", "--limit", "0"], ["clients", "--by", "code"], ["clients", "--closed", "--by", "transport"], ["kick"], ["pub"], ["sub"], ["kick", "x", "--code", "1"]]) {
     assert.equal((await run([...args, "-c", broker.configPath], { env: broker.env })).code, 2, args.join(" "));
   }
   const wrong = await run(["clients", "--address", "x", "-c", broker.configPath], { env: broker.env });

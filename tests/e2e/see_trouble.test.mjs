@@ -223,9 +223,22 @@ testBroker("who is connected: one user with far too many connections, a host tha
   }
   const stays = await broker.connect({ path: "/ws?user=flapping", localAddress: "127.0.0.9" });
   const ids = (rows) => rows.map(({ client }) => client).sort();
-  const count = {};
-  for (const { user } of (await json(broker, "clients")).clients) count[user] = (count[user] ?? 0) + 1;
-  assert.deepEqual(count, { u0: 1, u1: 1, u2: 1, u3: 1, u4: 1, runaway: 12, flapping: 1 });
+  // Who it is that has so many, of however many there are: one command.
+  const by = async (what, ...args) => {
+    const { groups, by: named, more } = await json(broker, "clients", "--by", what, ...args);
+    assert.deepEqual([named, more], [what, args.includes("--limit")]);
+    for (const row of groups) if (!args.includes("--closed")) assert.ok(row.sent_bytes > 0 && row.received_bytes > 0 && row.behind_bytes === 0, JSON.stringify(row));
+    return groups.map((row) => [row[what], row.clients]);
+  };
+  assert.deepEqual(await by("user"), [["runaway", 12], ["flapping", 1], ["u0", 1], ["u1", 1], ["u2", 1], ["u3", 1], ["u4", 1]]);
+  assert.deepEqual(await by("user", "--limit", "1"), [["runaway", 12]]);
+  assert.deepEqual(await by("address"), [["127.0.0.1", 17], ["127.0.0.9", 1]]);
+  assert.deepEqual(await by("address", "--user", "flapping"), [["127.0.0.9", 1]]);
+  assert.deepEqual(await by("protocol"), [["json", 18]]);
+  const workers = await by("worker");
+  assert.deepEqual([workers.reduce((sum, [, clients]) => sum + clients, 0), workers.every(([worker]) => Number.isInteger(worker))], [18, true]);
+  const table = await run(["clients", "--by", "user", "-c", broker.configPath], { env: broker.env });
+  assert.match(table.stdout, /^ CLIENTS +BEHIND +SENT RECEIVED USER\n +12 +0 +\S+ +\S+ runaway\n/, table.stdout);
   assert.deepEqual(ids((await json(broker, "clients", "--user", "runaway")).clients), ids(many.map(({ id }) => ({ client: id }))));
   assert.deepEqual(ids((await json(broker, "clients", "--channel", "room:1")).clients), [quiet[3].id]);
   assert.deepEqual(ids((await json(broker, "clients", "--address", "127.0.0.8/31")).clients), [stays.id]);
@@ -233,6 +246,8 @@ testBroker("who is connected: one user with far too many connections, a host tha
     const rows = (await json(broker, "clients", "--closed", "--address", "127.0.0.9")).closed;
     return rows.length === 6 && rows;
   });
+  assert.deepEqual(await by("address", "--closed"), [["127.0.0.9", 6]]);
+  assert.deepEqual(await by("code", "--closed"), [[3001, 6]]);
   for (const row of gone) assert.deepEqual([row.user, row.code, row.by, row.address], ["flapping", 3001, "client", "127.0.0.9"]);
   // What is then done about it.
   assert.match((await run(["kick", "--user", "runaway", "-c", broker.configPath], { env: broker.env })).stdout, /^disconnected 12$/m);

@@ -271,8 +271,9 @@ void rc_api_forget_replies(struct rc_api_call *call);
 int rc_api_each_channel(const struct rc_api_call *call,
                         int (*each)(void *context, struct rc_span name, uint64_t subscribers), void *context,
                         char *next);
-/* query.c: who is in the channel. */
+/* query.c: who is in the channel; its retained values. */
 int rc_api_ask_members(struct rc_api_call *call, struct rc_span channel, struct rc_api_fault *fault);
+int rc_api_ask_retained(struct rc_api_call *call, struct rc_span channel, struct rc_api_fault *fault);
 /* pusher.c: what server SDKs of the Pusher Channels protocol ask for, below /apps/. */
 void rc_api_pusher_open(struct rc_api *api);
 

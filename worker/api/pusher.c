@@ -5,7 +5,8 @@
  *   GET channels/{name}         COUNTING                                      GET channels/{name}/users   MEMBERS
  *   POST users/{id}/terminate_connections   ENDING
  *
- * COUNTING goes from channel to channel: how many are subscribed (all workers of all instances are asked), then how many users are there (the relay is).
+ * COUNTING goes from channel to channel: how many are subscribed (all workers of all instances are asked), then how many users are there, then the
+ * last event of a cache channel (the relay is).
  */
 #include "worker/api/api.h"
 
@@ -16,6 +17,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/config/pusher.h"
+#include "common/shm/history.h"
 #include "worker/api/pusher_auth.h"
 #include "worker/api/pusher_body.h"
 #include "worker/proto/pusher.h"
@@ -23,7 +25,7 @@
 #define BELOW "/apps/"
 #define ITEMS_MAX 100000u /* channels of one answer */
 
-enum stage { PUBLISHING, LISTING, SUBSCRIPTIONS, USERS, MEMBERS, ENDING };
+enum stage { PUBLISHING, LISTING, SUBSCRIPTIONS, USERS, CACHE, MEMBERS, ENDING };
 
 /* A channel that is told of. */
 struct item {
@@ -49,6 +51,8 @@ struct rc_api_pusher {
     char prefix[RC_CHANNEL_NAME_MAX];
     size_t prefix_bytes;
     struct rc_pusher_post post;
+    struct rc_text
+        cache; /* owned: the last event of the one cache channel, as a member of the answer; empty: it has none */
     struct item *items; /* owned */
     uint32_t item_count;
     uint32_t item_room;
@@ -61,6 +65,7 @@ static void pusher_free(void *own)
     struct rc_api_pusher *pusher = own;
     if (pusher != NULL) {
         rc_pusher_post_free(&pusher->post);
+        rc_text_free(&pusher->cache);
         free(pusher->items);
         free(pusher);
     }
@@ -123,6 +128,7 @@ static void pusher_finish(struct rc_api_call *call)
     if (pusher->one) {
         rc_text_put(&text, "{\"occupied\":%s", pusher->items[0].subscriptions > 0 ? "true" : "false");
         put_counts(&text, pusher, 0, ",");
+        rc_text_put_bytes(&text, pusher->cache.bytes, pusher->cache.count);
         rc_text_put(&text, "}");
     } else if (pusher->batched) {
         rc_text_put(&text, "{\"batch\":[");
@@ -193,6 +199,15 @@ static void count_on(struct rc_api_call *call)
             if ((item->info & RC_PUSHER_INFO_USERS) && (item->kind & RC_PUSHER_PRESENCE)) {
                 call->limit = 1;
                 if (rc_api_ask_members(call, name, &fault) < 0) {
+                    pusher_fail(call, &fault);
+                }
+                return;
+            }
+        }
+        if (pusher->stage == USERS) {
+            pusher->stage = CACHE;
+            if (item->info & RC_PUSHER_INFO_CACHE) { /* of one channel alone */
+                if (rc_api_ask_retained(call, name, &fault) < 0) {
                     pusher_fail(call, &fault);
                 }
                 return;
@@ -277,6 +292,7 @@ static void pusher_done(struct rc_api_call *call)
         count_on(call);
         return;
     case USERS:
+    case CACHE:
     case MEMBERS:
     case ENDING:
         pusher_finish(call);
@@ -304,6 +320,37 @@ static void put_users(struct rc_api_call *call, struct rc_span entries)
     rc_api_finish(call, &text);
 }
 
+/* What subscribers of the channel get first, as they get it: data that is no string is one that holds it. */
+static void cache_came(struct rc_api_call *call, const struct rc_envelope_view *view)
+{
+    struct rc_api_pusher *pusher = pusher_of(call);
+    struct rc_history_message message;
+    struct rc_api_fault fault;
+    if (view->head.code != 0) {
+        rc_api_fault(&fault, 503, "the last event cannot be read now: try again");
+        pusher_fail(call, &fault);
+        return;
+    }
+    if (view->head.data_bytes > 0 && rc_history_message_of(view->data, view->head.data_bytes, &message) &&
+        message.data.count > 0 && (message.entry.flags & (RC_HISTORY_ARGS | RC_HISTORY_BINARY)) == 0) {
+        rc_text_put(&pusher->cache, ",\"cache\":{\"event\":");
+        rc_text_put_json(&pusher->cache, message.event);
+        rc_text_put(&pusher->cache, ",\"data\":");
+        if (message.data.bytes[0] == '"') {
+            rc_text_put_bytes(&pusher->cache, message.data.bytes, message.data.count);
+        } else {
+            rc_text_put_json(&pusher->cache, message.data);
+        }
+        rc_text_put(&pusher->cache, "}");
+    }
+    if (pusher->cache.failed) {
+        rc_api_fault(&fault, 503, "no memory for the last event: try again");
+        pusher_fail(call, &fault);
+        return;
+    }
+    count_on(call);
+}
+
 static void users_came(struct rc_api_call *call, const struct rc_envelope_view *view)
 {
     struct rc_api_pusher *pusher = pusher_of(call);
@@ -327,7 +374,9 @@ static void users_came(struct rc_api_call *call, const struct rc_envelope_view *
 
 static void pusher_record(struct rc_api_call *call, enum rc_record_type type, const struct rc_envelope_view *view)
 {
-    if (type == RC_DOWN_QUERY) {
+    if (type == RC_DOWN_QUERY && pusher_of(call)->stage == CACHE) {
+        cache_came(call, view);
+    } else if (type == RC_DOWN_QUERY) {
         users_came(call, view);
     } else if (pusher_of(call)->stage == PUBLISHING && call->message_count > call->answered) {
         rc_api_published(call, type, view);
@@ -406,17 +455,20 @@ static int run_batch(struct rc_api_call *call, struct rc_api_fault *fault)
     return pusher_publish(call, true, fault);
 }
 
-static int info_of(struct rc_api_call *call, struct rc_api_fault *fault)
+/* `may`: what of enum rc_pusher_info is known there. */
+static int info_of(struct rc_api_call *call, uint32_t may, struct rc_api_fault *fault)
 {
     char info[64];
     struct rc_span text;
     if (rc_api_query_text(call, "info", info, sizeof(info), &text, fault) < 0) {
         return -EINVAL;
     }
-    pusher_of(call)->info = rc_pusher_info_read(text);
-    return pusher_of(call)->info == UINT32_MAX
-               ? rc_api_fault(fault, 400, "info must be \"user_count\", \"subscription_count\" or both with a comma")
-               : 0;
+    pusher_of(call)->info = rc_pusher_info_read(text, may);
+    return pusher_of(call)->info != UINT32_MAX ? 0
+           : may & RC_PUSHER_INFO_CACHE
+               ? rc_api_fault(fault, 400,
+                              "info must be of \"user_count\", \"subscription_count\" and \"cache\", with commas")
+               : rc_api_fault(fault, 400, "info must be \"user_count\", \"subscription_count\" or both with a comma");
 }
 
 static int run_channels(struct rc_api_call *call, struct rc_api_fault *fault)
@@ -425,7 +477,7 @@ static int run_channels(struct rc_api_call *call, struct rc_api_fault *fault)
     call->finish = pusher_done;
     char filter[RC_PUSHER_NAME_MAX];
     struct rc_span prefix;
-    if (info_of(call, fault) < 0 ||
+    if (info_of(call, RC_PUSHER_INFO_COUNTS, fault) < 0 ||
         rc_api_query_text(call, "filter_by_prefix", filter, sizeof(filter), &prefix, fault) < 0) {
         return -EINVAL;
     }
@@ -440,12 +492,15 @@ static int run_channels(struct rc_api_call *call, struct rc_api_fault *fault)
 static int run_channel(struct rc_api_call *call, struct rc_api_fault *fault)
 {
     struct rc_api_pusher *pusher = pusher_of(call);
-    if (info_of(call, fault) < 0) {
+    if (info_of(call, RC_PUSHER_INFO_COUNTS | RC_PUSHER_INFO_CACHE, fault) < 0) {
         return -EINVAL;
     }
     const struct item *item = &pusher->items[0];
     if ((pusher->info & RC_PUSHER_INFO_USERS) && !(item->kind & RC_PUSHER_PRESENCE)) {
         return rc_api_fault(fault, 400, "user_count is of presence channels");
+    }
+    if ((pusher->info & RC_PUSHER_INFO_CACHE) && !(item->kind & RC_PUSHER_CACHE)) {
+        return rc_api_fault(fault, 400, "cache is of cache channels");
     }
     pusher->items[0].info = pusher->info;
     pusher->one = true;

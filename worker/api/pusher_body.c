@@ -45,20 +45,27 @@ static uint16_t post_fail(const struct reading *reading, uint16_t status, const 
     return status;
 }
 
-uint32_t rc_pusher_info_read(struct rc_span text)
+uint32_t rc_pusher_info_read(struct rc_span text, uint32_t may)
 {
+    static const struct {
+        const char *name;
+        uint32_t info;
+    } all[] = {{"user_count", RC_PUSHER_INFO_USERS},
+               {"subscription_count", RC_PUSHER_INFO_SUBSCRIPTIONS},
+               {"cache", RC_PUSHER_INFO_CACHE}};
     uint32_t info = 0;
     while (text.count > 0) {
         const uint8_t *comma = memchr(text.bytes, ',', text.count);
         const size_t bytes = comma == NULL ? text.count : (size_t)(comma - text.bytes);
         const struct rc_span one = rc_span_of(text.bytes, bytes);
-        if (rc_span_equal(one, RC_SPAN("user_count"))) {
-            info |= RC_PUSHER_INFO_USERS;
-        } else if (rc_span_equal(one, RC_SPAN("subscription_count"))) {
-            info |= RC_PUSHER_INFO_SUBSCRIPTIONS;
-        } else {
+        uint32_t found = 0;
+        for (size_t i = 0; i < RC_ARRAY_COUNT(all); i++) {
+            found |= rc_span_equal(one, rc_span_text(all[i].name)) ? all[i].info & may : 0;
+        }
+        if (found == 0) {
             return UINT32_MAX;
         }
+        info |= found;
         const size_t taken = comma == NULL ? bytes : bytes + 1;
         text = rc_span_of(text.bytes + taken, text.count - taken);
     }
@@ -146,7 +153,7 @@ static uint16_t event_read(const struct reading *reading, const struct rc_json_v
     }
     if (found[MEMBER_INFO].type == RC_JSON_STRING &&
         rc_json_string_decode(&found[MEMBER_INFO], scratch, sizeof(scratch), &info) == 0) {
-        event->info = rc_pusher_info_read(info);
+        event->info = rc_pusher_info_read(info, RC_PUSHER_INFO_COUNTS);
     }
     if (event->info == UINT32_MAX) {
         return post_fail(reading, 400,

@@ -15,9 +15,14 @@
 #include "common/config/values.h"
 
 /* What is to be told of a channel, or-ed: its `info`. */
-enum rc_pusher_info { RC_PUSHER_INFO_USERS = 1u << 0, RC_PUSHER_INFO_SUBSCRIPTIONS = 1u << 1 };
-/* "user_count,subscription_count"; UINT32_MAX: something else. */
-uint32_t rc_pusher_info_read(struct rc_span text);
+enum rc_pusher_info {
+    RC_PUSHER_INFO_USERS = 1u << 0,
+    RC_PUSHER_INFO_SUBSCRIPTIONS = 1u << 1,
+    RC_PUSHER_INFO_CACHE = 1u << 2, /* its last event */
+    RC_PUSHER_INFO_COUNTS = RC_PUSHER_INFO_USERS | RC_PUSHER_INFO_SUBSCRIPTIONS,
+};
+/* "user_count,subscription_count", as far as it is in `may`; UINT32_MAX: something else. */
+uint32_t rc_pusher_info_read(struct rc_span text, uint32_t may);
 
 /* One event for one channel. Spans into the body or the post's text. */
 struct rc_pusher_post_event {

@@ -48,6 +48,11 @@ int rc_api_ask_members(struct rc_api_call *call, struct rc_span channel, struct 
     return query_relay(call, RC_QUERY_CHANNEL, channel, NULL, fault);
 }
 
+int rc_api_ask_retained(struct rc_api_call *call, struct rc_span channel, struct rc_api_fault *fault)
+{
+    return query_relay(call, RC_QUERY_RETAINED, channel, NULL, fault);
+}
+
 static int ask_user(struct rc_api_call *call, struct rc_span user, struct rc_api_fault *fault)
 {
     char name[RC_CHANNEL_NAME_MAX];

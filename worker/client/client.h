@@ -104,6 +104,8 @@ struct rc_pusher_ops {
     void (*begin)(void *context, uint32_t client, int app, uint32_t code);
     /* A message of the client; false: it waits, as rc_client_message. */
     bool (*message)(void *context, uint32_t client, enum rc_part_kind kind, uint8_t *bytes, size_t count);
+    /* Its time to show that the app knows it is over, and it is closed; false: it is not. */
+    bool (*late)(void *context, uint32_t client);
     /* It is in no channel any more, and about to be freed. */
     void (*ended)(void *context, uint32_t client);
     struct rc_moving_ops moving;

@@ -12,7 +12,8 @@
 static void client_expired(struct rc_clients *clients, uint32_t client)
 {
     const struct rc_client *its = rc_truth_client(clients->truth, client);
-    if (its->state != RC_CLIENT_OPEN) {
+    if (its->state != RC_CLIENT_OPEN ||
+        (rc_encoding_is_pusher(its->encoding) && clients->pusher.late(clients->pusher.context, client))) {
         return;
     }
     const bool silent = its->must_say;
@@ -24,10 +25,11 @@ static void client_expired(struct rc_clients *clients, uint32_t client)
             user->expires_ms = until_ms == UINT64_MAX ? 0 : until_ms;
         }
     }
-    const uint64_t at_ms = user == NULL ? now_ms : rc_client_end_ms(user);
+    const uint64_t at_ms = silent ? now_ms : user == NULL ? 0 : rc_client_end_ms(user);
     if (at_ms == 0 ||
         at_ms > now_ms) { /* it was or is to be renewed, or the clock was set back, or a wheel counts no further */
-        (void)rc_client_expires(clients, client, at_ms == 0 ? 0 : rc_client_refresh(clients, client));
+        (void)rc_client_expires(
+            clients, client, at_ms == 0 ? rc_client_expiry_due(clients, client) : rc_client_refresh(clients, client));
         return;
     }
     rc_metric_add(clients->metrics, RC_METRIC_IDENTITY_EXPIRED, 1);

@@ -155,7 +155,7 @@ uint64_t rc_client_refresh(struct rc_clients *clients, uint32_t client)
     uint64_t *told;
     const int backend = rc_client_refreshed_by(clients, client, &told);
     if (backend < 0) {
-        return end_ms;
+        return rc_client_expiry_due(clients, client);
     }
     if (*told > now_ms + RC_REFRESH_BEFORE_MS) {
         return rc_client_expiry_due(clients, client); /* the clock was set back, or that was as far as a wheel counts */

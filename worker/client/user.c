@@ -197,10 +197,10 @@ int rc_client_refreshed_by(const struct rc_clients *clients, uint32_t client, ui
     return **end == 0 ? -1 : backend;
 }
 
-uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client)
+/* When its credential ends, or is to be renewed; 0 = never. */
+static uint64_t credential_due(const struct rc_clients *clients, uint32_t client, uint64_t now_ms)
 {
     const struct rc_user *user = user_of(clients, client);
-    const uint64_t now_ms = rc_clock_wall_ms();
     const uint64_t end_ms = user == NULL ? 0 : rc_client_end_ms(user);
     uint64_t *told;
     if (end_ms <= now_ms || rc_client_refreshed_by(clients, client, &told) < 0) {
@@ -209,6 +209,23 @@ uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client)
     const uint64_t half_ms = (*told - now_ms) / 2; /* it is no earlier than the end */
     const uint64_t ask_ms = *told - (half_ms < RC_REFRESH_BEFORE_MS ? half_ms : RC_REFRESH_BEFORE_MS);
     return ask_ms < end_ms ? ask_ms : end_ms;
+}
+
+/* When a client of the Pusher protocol must have shown that its app knows it; 0 = it has, or need not. */
+static uint64_t authorize_due(const struct rc_clients *clients, uint32_t client, uint64_t now_ms)
+{
+    const bool pusher = rc_encoding_is_pusher(rc_truth_client(clients->truth, client)->encoding);
+    const uint32_t at_ds = pusher ? rc_truth_pusher(clients->truth, client)->authorize_ds : 0;
+    const int64_t left_ds = (int32_t)(at_ds - clients->io->now_ds);
+    return at_ds == 0 ? 0 : left_ds > 0 ? now_ms + (uint64_t)left_ds * RC_WHEEL_TICK_MS : now_ms;
+}
+
+uint64_t rc_client_expiry_due(const struct rc_clients *clients, uint32_t client)
+{
+    const uint64_t now_ms = rc_clock_wall_ms();
+    const uint64_t credential_ms = credential_due(clients, client, now_ms);
+    const uint64_t authorize_ms = authorize_due(clients, client, now_ms);
+    return credential_ms == 0 || (authorize_ms > 0 && authorize_ms < credential_ms) ? authorize_ms : credential_ms;
 }
 
 int rc_client_must_say_within(struct rc_clients *clients, uint32_t client)

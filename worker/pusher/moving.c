@@ -8,7 +8,8 @@ struct moving_head {
     uint32_t rate_ds;
     uint32_t rate_count;
     uint8_t app;
-    uint8_t pad[7];
+    uint8_t pad[3];
+    uint32_t authorize_ds;
     /* followed by its members, as in their block behind its first word */
 };
 
@@ -37,7 +38,8 @@ uint32_t rc_pusher_goes(void *context, uint32_t client, uint8_t *out, uint32_t r
     const struct rc_pushers *pushers = context;
     const struct rc_truth *truth = pushers->clients->truth;
     const struct rc_pusher *its = rc_truth_pusher(truth, client);
-    const struct moving_head head = {.rate_ds = its->rate_ds, .rate_count = its->rate_count, .app = its->app};
+    const struct moving_head head = {
+        .rate_ds = its->rate_ds, .rate_count = its->rate_count, .app = its->app, .authorize_ds = its->authorize_ds};
     const struct rc_span members = rc_pusher_members(truth, client);
     if (sizeof(head) + members.count > room) {
         return 0;
@@ -82,5 +84,9 @@ int rc_pusher_came(void *context, uint32_t client, struct rc_span bytes)
     its->app = head.app;
     its->rate_ds = head.rate_ds;
     its->rate_count = head.rate_count;
+    its->authorize_ds = head.authorize_ds;
+    if (rc_client_expires(clients, client, rc_client_expiry_due(clients, client)) < 0) {
+        return -ENOMEM;
+    }
     return members.count == 0 ? 0 : rc_pusher_members_put(pushers, client, members);
 }

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/log.h"
 #include "common/records/args.h"
 #include "common/records/socket_id.h"
 #include "worker/pusher/sign.h"
+#include "worker/store/named.h"
 #include "worker/store/receiving.h"
 
 /* --- a client's life ------------------------------------------------------------------------------------------------- */
@@ -35,6 +37,14 @@ static void pusher_begin(void *context, uint32_t client, int app, uint32_t code)
             return;
         }
     }
+    const uint64_t within_ms = rc_pusher_app(pushers, client)->authorize_within_ms;
+    if (within_ms > 0) {
+        its->authorize_ds = rc_io_deadline(clients->io, within_ms);
+        if (rc_client_expires(clients, client, rc_client_expiry_due(clients, client)) < 0) {
+            rc_client_failed_memory(clients, client);
+            return;
+        }
+    }
     const struct rc_client_ref ref = rc_client_ref(clients, client);
     char id[RC_SOCKET_ID_MAX];
     const struct rc_welcome welcome = {
@@ -51,6 +61,24 @@ static void pusher_begin(void *context, uint32_t client, int app, uint32_t code)
 static void pusher_ended(void *context, uint32_t client)
 {
     rc_pusher_members_free(context, client);
+}
+
+/* --- who has to show that the app knows it --------------------------------------------------------------------------- */
+
+static bool pusher_late(void *context, uint32_t client)
+{
+    struct rc_pushers *pushers = context;
+    struct rc_clients *clients = pushers->clients;
+    const struct rc_pusher *its = rc_truth_pusher(clients->truth, client);
+    if (its->authorize_ds == 0 || (int32_t)(its->authorize_ds - clients->io->now_ds) > 0) {
+        return false;
+    }
+    rc_metric_add(clients->metrics, RC_METRIC_PUSHER_UNAUTHORIZED, 1);
+    rc_named_log_client("pusher_unauthorized", clients->truth, client,
+                        "it has neither signed in nor joined a private channel", "");
+    rc_pusher_error(pushers, client, RC_PUSHER_UNAUTHORIZED, "connection not authorized within timeout");
+    rc_client_close(clients, client, RC_PUSHER_CLOSE + RC_PUSHER_UNAUTHORIZED, "unauthorized", false);
+    return true;
 }
 
 /* --- signing in ------------------------------------------------------------------------------------------------------ */
@@ -106,6 +134,7 @@ static void sign_in(struct rc_pushers *pushers, uint32_t client, const struct rc
         rc_client_close(clients, client, RC_PUSHER_CLOSE + RC_PUSHER_UNAUTHORIZED, "unauthorized", false);
         return;
     }
+    rc_pusher_authorized(pushers, client);
     const struct rc_span id = rc_pusher_user_id(operation->data, scratch);
     const size_t bytes = rc_pusher_user_write(rc_pusher_app(pushers, client), id, user);
     if (bytes == 0 || rc_channel_name_check(user, bytes, RC_CHANNEL_NAME_MAX - RC_USER_CHANNEL_HEAD_BYTES) < 0) {
@@ -289,6 +318,7 @@ void rc_pushers_open(struct rc_pushers *pushers, struct rc_clients *clients)
     clients->pusher = (struct rc_pusher_ops){.context = pushers,
                                              .begin = pusher_begin,
                                              .message = pusher_message,
+                                             .late = pusher_late,
                                              .ended = pusher_ended,
                                              .moving = {.hindrance = rc_pusher_hindrance,
                                                         .bytes = rc_pusher_moving_bytes,

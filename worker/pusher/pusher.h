@@ -4,7 +4,7 @@
  *   pusher.c     a client's life; its messages, one by one       sign.c      signatures
  *   subscribe.c  channels: who may, who is there, what was last  member.c    who comes and goes, as the relay finds
  *   presence.c   who is in a channel: the relay is asked         webhook.c   what the app's server is told
- *   members.c    who a client is in its presence channels        tell.c      answers and errors
+ *   members.c    who a client is in its presence channels        tell.c      answers and errors, whose a client is
  *   count.c      how often a channel is told how many there are
  *   watch.c      who of a watchlist is online
  *   moving.c     a client on its way to another worker
@@ -60,6 +60,8 @@ void rc_pusher_member_told(struct rc_pushers *pushers, const struct rc_envelope_
 
 /* The app of a client. */
 const struct rc_config_pusher_app *rc_pusher_app(const struct rc_pushers *pushers, uint32_t client);
+/* A signature of it was right: it may stay. */
+void rc_pusher_authorized(struct rc_pushers *pushers, uint32_t client);
 /* Room for `bytes` until the next call. NULL: no memory. */
 uint8_t *rc_pusher_room(struct rc_pushers *pushers, size_t bytes);
 /* Sends one text; without memory the client ends. */

@@ -191,6 +191,9 @@ bool rc_pusher_subscribe(struct rc_pushers *pushers, uint32_t client, const stru
         return subscription_refuse(pushers, client, name, RC_CODE_UNAUTHORIZED,
                                    "the signature in auth is not that of this socket, channel and channel_data");
     }
+    if (kind & RC_PUSHER_PRIVATE) {
+        rc_pusher_authorized(pushers, client);
+    }
     if (kind & RC_PUSHER_PRESENCE) {
         const char *why = claim_read(&claim, operation->data);
         if (why != NULL) {

@@ -1,4 +1,4 @@
-/* tell: what clients of the Pusher Channels protocol are told by the server itself. See pusher.h. */
+/* tell: what clients of the Pusher Channels protocol are told by the server itself, and whose they are. See pusher.h. */
 #include "worker/pusher/pusher.h"
 
 #include <stdio.h>
@@ -13,6 +13,16 @@ const struct rc_config_pusher_app *rc_pusher_app(const struct rc_pushers *pusher
 {
     const struct rc_clients *clients = pushers->clients;
     return &clients->config->pusher_apps[rc_truth_pusher(clients->truth, client)->app];
+}
+
+void rc_pusher_authorized(struct rc_pushers *pushers, uint32_t client)
+{
+    struct rc_clients *clients = pushers->clients;
+    struct rc_pusher *its = rc_truth_pusher(clients->truth, client);
+    if (its->authorize_ds != 0) {
+        its->authorize_ds = 0;
+        (void)rc_client_expires(clients, client, rc_client_expiry_due(clients, client)); /* its wheel is open */
+    }
 }
 
 uint8_t *rc_pusher_room(struct rc_pushers *pushers, size_t bytes)

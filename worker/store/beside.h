@@ -74,7 +74,10 @@ struct rc_pusher {
     uint32_t rate_count; /* so many in it */
     uint8_t app;         /* index in config.pusher_apps; they do not change their places while the broker runs */
     bool ended;          /* it was told an error that ends it: what it still says means nothing */
-    uint8_t pad[50];
+    uint8_t pad[2];
+    uint32_t
+        authorize_ds; /* until when it has to show that the app knows it, in 1/10 s since boot; 0 = it has, or need not */
+    uint8_t spare[44];
 };
 _Static_assert(sizeof(struct rc_pusher) == sizeof(struct rc_engine), "they share their places");
 

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t bytes)
     const struct rc_pusher_signed_request request = {
         .method = {"GET", 3}, .path = {"/apps/7/channels", 16}, .query = {(const char *)input, bytes}};
     RC_ASSERT(rc_pusher_request_refusal(&request, &app, 1, md5, &has_md5) != NULL);
-    (void)rc_pusher_info_read(rc_span_of(input, bytes));
+    (void)rc_pusher_info_read(rc_span_of(input, bytes), bytes % 2 == 0 ? RC_PUSHER_INFO_COUNTS : UINT32_MAX);
     (void)rc_socket_id_read((const char *)input, bytes, 1, &ref);
     return 0;
 }
