@@ -663,8 +663,10 @@ bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opco
 /* The same as its codec reads it, whatever wraps it. */
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,
                           size_t count, uint32_t *done);
-/* Of who goes through them of a packet of a request that is known (worker/store/receiving.h): its next step begins, and is done. */
+/* Of who goes through a message or packet that is known (worker/store/receiving.h): its next step begins, which is a record in the up ring or an
+ * answer, or (0: no step) may be done again; and is done. */
 void rc_client_step(const struct rc_clients *clients, uint32_t step);
+void rc_client_repeats(const struct rc_clients *clients, uint32_t step);
 void rc_client_stepped(const struct rc_clients *clients, uint32_t step);
 /* Carries one operation out for a client that is open: the one place for all authors, with one permission check for each kind. */
 enum rc_carried {

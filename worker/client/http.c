@@ -138,6 +138,8 @@ void rc_socket_request_known(struct rc_clients *clients, const struct rc_exchang
     } else if (here && fed->fresh && !fed->before && exchange->first) {
         rc_receiving_request(clients->truth, index, fed->bytes, fed->count, exchange->done);
     }
+    rc_receiving_rests(clients->truth, false);
+    rc_socket_request_once(clients, index);
 }
 
 static uint64_t conn_done(void *context, uint32_t index)

@@ -563,7 +563,9 @@ void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection)
     if (exchange != NULL && exchange->state == RC_EXCHANGE_WAITING && exchange->user != NULL &&
         exchange->user->room != NULL) {
         const uint32_t before = feed_begin(exchanges, connection);
-        tell_once(exchanges, connection);
+        if (!exchange->again) { /* else who goes on says so when he begins to (rc_socket_request_known) */
+            tell_once(exchanges, connection);
+        }
         exchange->user->room(exchange);
         feed_end(exchanges, before);
     }

@@ -442,6 +442,7 @@ static void loop_handle_held(struct rc_io *io)
         loop_dispatch(io, &copy);
         RC_STORE_ORDER();
         memory->current_valid = 0;
+        rc_receiving_over(io->truth);
     }
     if (RC_UNLIKELY(memory->held_count > 0)) {
         memory->held_count = 0; /* before `held_next`: it is never less than that says */

@@ -1,6 +1,8 @@
 /* unread: see unread.h. */
 #include "worker/io/unread.h"
 
+#include <errno.h>
+
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
 
@@ -48,6 +50,9 @@ bool rc_io_unread_takes_in(const struct rc_io_memory *memory)
 uint32_t rc_io_unread_working(const struct rc_io_memory *memory)
 {
     const enum rc_io_op op = unread_op(&memory->current);
+    if (op == RC_OP_RECEIVE && memory->current.res == -ECANCELED) {
+        return RC_SOCKET_NONE; /* it is not read for a while: nothing is done for whom it is, and a successor begins anew */
+    }
     return unread_begun(memory) && (op == RC_OP_RECEIVE || op == RC_OP_PEERNAME || op == RC_OP_TLS_SEND)
                ? (uint32_t)memory->current.user_data
                : RC_SOCKET_NONE;

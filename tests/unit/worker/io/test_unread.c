@@ -1,6 +1,7 @@
 /* worker/io/unread: what became of a batch that was not settled, and what was received and not handled, as the next process reads it. */
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -103,6 +104,9 @@ Test(io_unread, what_was_received)
     cr_assert_eq(rc_io_unread_working(memory), RC_SOCKET_NONE);
     memory->current_head--;
     cr_assert_eq(rc_io_unread_working(memory), socket);
+    memory->current.res = -ECANCELED; /* reading was ended, and brought nothing */
+    cr_assert_eq(rc_io_unread_working(memory), RC_SOCKET_NONE);
+    memory->current.res = 5;
     memory->current_valid = 0;
     cr_assert_eq(rc_io_unread_working(memory), RC_SOCKET_NONE);
     (void)close(end);
