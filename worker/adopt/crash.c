@@ -7,6 +7,7 @@
 #include "worker/io/unread.h"
 #include "worker/store/named.h"
 #include "worker/store/receiving.h"
+#include "worker/store/taking.h"
 
 /* --- who cannot be gone on with -------------------------------------------------------------------------------------- */
 
@@ -203,8 +204,15 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
         }
     }
     const uint32_t handled = rc_io_unread_working(crash->memory);
-    if (handled < truth->socket_count && handled + 1 != crash->again) {
+    struct rc_io_unread current;
+    crash->untaken = !by_itself && handled < truth->socket_count && handled + 1 != crash->again &&
+                     rc_io_unread_current(crash->memory, &current) && rc_taking_undo(truth, handled);
+    if (handled < truth->socket_count && handled + 1 != crash->again && !crash->untaken) {
         rc_truth_give_up_socket(truth, handled, &before);
+    }
+    const uint32_t peer = rc_io_unread_peername(crash->memory);
+    if (peer < truth->socket_count && truth->sockets[peer].state == RC_SOCKET_HTTP) {
+        truth->peers[peer] = (struct rc_address){{0}}; /* it is asked for again */
     }
     const bool overflowed = rc_io_unread_overflowed(crash->memory);
     for (uint32_t i = 0; i < truth->socket_count; i++) {
@@ -320,6 +328,18 @@ static void crash_park_rest(struct rc_crash *crash, struct rc_clients *clients)
     rc_receiving_end(clients->truth);
 }
 
+/* As if its completion still stood in the queue: before those that do. */
+static void crash_park_current(struct rc_crash *crash, struct rc_clients *clients)
+{
+    struct rc_io_unread unread;
+    if (crash->untaken && rc_io_unread_current(crash->memory, &unread)) {
+        crash->memory->read_received = clients->truth->sockets[unread.socket].received_bytes;
+        crash_park(crash, clients, &unread, 0);
+        RC_STORE_ORDER();
+        crash->memory->read_current = 1;
+    }
+}
+
 static void crash_park_all(struct rc_crash *crash, struct rc_clients *clients)
 {
     struct rc_io_memory *memory = crash->memory;
@@ -365,6 +385,7 @@ void rc_crash_settle(struct rc_crash *crash, struct rc_clients *clients)
     rc_io_unread_sends(crash->memory, crash_send, &sends);
     rc_io_unread_tls(crash->memory, clients->truth);
     rc_hub_resume(clients->hub);
+    crash_park_current(crash, clients);
     crash_park_rest(crash, clients);
     crash_park_all(crash, clients);
     RC_STORE_ORDER();

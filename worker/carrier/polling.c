@@ -142,7 +142,11 @@ bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, 
                       struct rc_engine_query *query)
 {
     int error = RC_EIO_UNKNOWN_TRANSPORT;
-    if (query_read(polling->engines, exchange, query)) {
+    const bool read = query_read(polling->engines, exchange, query);
+    if (!read || query->session == 0 || polling_held(polling->engines, query->session)) {
+        rc_exchange_begun(exchange); /* it begins a session, or goes elsewhere, or waits */
+    }
+    if (read) {
         if (!query->has_sid) {
             error = handshake_refusal(polling, exchange, query, upgrade);
         } else if (query->session != 0 && (upgrade || exchange->request->method != RC_HTTP_GET) &&
@@ -319,6 +323,7 @@ static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange
     struct rc_clients *clients = engines->clients;
     struct rc_engine *engine = rc_engine_of(engines, client);
     if (engine->poll != 0) {
+        rc_exchange_begun(exchange);
         rc_engine_note_end(engines, client, RC_ENGINE_WHY_OVERLAP);
         rc_client_end(clients, client);
         polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
@@ -528,6 +533,7 @@ static void post_run(struct rc_exchange *exchange)
 {
     struct post *post = exchange->context;
     if (exchange->byte_count == 0) {
+        rc_exchange_begun(exchange);
         if (post->client != 0) {
             rc_engine_broken(post->engines, post->client, "an empty payload");
         }
@@ -542,7 +548,7 @@ static void post_run(struct rc_exchange *exchange)
 }
 
 static const struct rc_exchange_user post_user = {
-    .half_closed_is_gone = true, .run = post_run, .room = post_go_on, .expired = post_expired, .ended = post_ended};
+    .half_closed_is_gone = true, .says_begun = true, .run = post_run, .room = post_go_on, .expired = post_expired, .ended = post_ended};
 
 static bool is_octets(const struct rc_http_request *request)
 {
@@ -555,7 +561,9 @@ static bool is_octets(const struct rc_http_request *request)
 static void polling_post(struct rc_engines *engines, struct rc_exchange *exchange, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
-    if (engine->post != 0 || (is_octets(exchange->request) && !rc_engine_is_3(engines, client))) {
+    const bool wrong = engine->post != 0 || (is_octets(exchange->request) && !rc_engine_is_3(engines, client));
+    if (wrong) {
+        rc_exchange_begun(exchange);
         rc_engine_note_end(engines, client, RC_ENGINE_WHY_OVERLAP);
         rc_client_end(engines->clients, client);
         polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
@@ -782,7 +790,7 @@ static void polling_asked(void *context, struct rc_exchange *exchange, const str
 
 void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines, struct rc_handovers *handovers)
 {
-    static const struct rc_route route = {.path = "", .methods = "GET, POST", .takes_body = true, .run = polling_asked};
+    static const struct rc_route route = {.path = "", .methods = "GET, POST", .takes_body = true, .says_begun = true, .run = polling_asked};
     *polling = (struct rc_polling){.engines = engines, .handovers = handovers};
     rc_coder_open(&polling->coder, &engines->clients->hub->compressor.deflater);
     engines->clients->polling = &route;

@@ -501,6 +501,7 @@ void rc_socket_request_once(struct rc_clients *clients, uint32_t socket);
 void rc_socket_keep_request(struct rc_clients *clients, uint32_t socket, uint32_t held);
 /* For tests (RINGCAST_DIES_FILE): a packet or message with that text has this process killed so many steps (worker/store/order.h) later as the file says. */
 #define RC_DIES_HERE "dies here"
+#define RC_DIES_AS_IT_COMES "dies-as-it-comes" /* the same of what HTTP receives, from the moment on in which it does */
 void rc_socket_dies(const uint8_t *bytes, size_t count);
 /* The request, whole, is carried out from here on so that a successor of a worker that is killed can begin it anew (worker/store/receiving.h); where
  * it lies as it came, else nothing is known of it. */

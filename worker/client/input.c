@@ -6,6 +6,7 @@
  */
 #include "worker/client/client.h"
 #include "worker/store/receiving.h"
+#include "worker/store/taking.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,12 +31,35 @@ static void input_poison(const uint8_t *bytes, size_t count)
 #endif
 }
 
-void rc_socket_dies(const uint8_t *bytes, size_t count)
+#ifdef __SANITIZE_ADDRESS__
+/* NULL: nobody dies so. It is looked at once. */
+static const char *dies_file(void)
+{
+    static const char *path;
+    static bool looked;
+    if (!looked) {
+        looked = true;
+        path = getenv("RINGCAST_DIES_FILE");
+    }
+    return path;
+}
+#endif
+
+/* What it was to die of it has outlived: it dies of nothing that comes later. */
+static void input_outlives(void)
 {
 #ifdef __SANITIZE_ADDRESS__
-    static const char here[] = RC_DIES_HERE;
-    const char *path = getenv("RINGCAST_DIES_FILE");
-    FILE *file = path != NULL && memmem(bytes, count, here, sizeof(here) - 1) != NULL ? fopen(path, "re") : NULL;
+    if (dies_file() != NULL) {
+        rc_store_order_dies(0);
+    }
+#endif
+}
+
+static void input_dies(const char *mark, const uint8_t *bytes, size_t count)
+{
+#ifdef __SANITIZE_ADDRESS__
+    const char *path = dies_file();
+    FILE *file = path != NULL && memmem(bytes, count, mark, strlen(mark)) != NULL ? fopen(path, "re") : NULL;
     unsigned long long steps = 0;
     if (file != NULL) {
         const bool known = fscanf(file, "%llu", &steps) == 1; // NOLINT(cert-err34-c): a test's file
@@ -44,9 +68,15 @@ void rc_socket_dies(const uint8_t *bytes, size_t count)
         rc_store_order_dies(known ? steps : 0);
     }
 #else
+    (void)mark;
     (void)bytes;
     (void)count;
 #endif
+}
+
+void rc_socket_dies(const uint8_t *bytes, size_t count)
+{
+    input_dies(RC_DIES_HERE, bytes, count);
 }
 
 bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcode, uint8_t *bytes, size_t count,
@@ -189,6 +219,7 @@ static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *byte
     bool parked = socket->input != 0 && rc_truth_input(clients->truth, socket->input)->parked_bytes > 0;
     rc_socket_request_once(clients, index);
     if (parked && count > 0 && !http_park(clients, index, bytes, count, &parked)) {
+        rc_taking_over(clients->truth);
         rc_socket_failed_memory(clients, index);
         return;
     }
@@ -210,6 +241,7 @@ static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *byte
     clients->fed = outer;
     if (socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LEAVING) {
         if (!http_keep(clients, index, bytes, count, parked, &used)) {
+            rc_taking_over(clients->truth);
             rc_socket_failed_memory(clients, index);
             return;
         }
@@ -245,19 +277,18 @@ void rc_socket_received(void *context, uint32_t index, uint8_t *bytes, uint32_t 
 {
     struct rc_clients *clients = context;
     struct rc_socket *socket = &clients->truth->sockets[index];
-#ifdef __SANITIZE_ADDRESS__
-    if (getenv("RINGCAST_DIES_FILE") != NULL) {
-        rc_store_order_dies(0); /* it has outlived what it was to die of (rc_socket_dies) */
-    }
-#endif
+    input_outlives();
     if (socket->state == RC_SOCKET_HTTP) {
+        input_dies(RC_DIES_AS_IT_COMES, bytes, count);
         input_http(clients, index, bytes, count);
     } else if (socket->state == RC_SOCKET_PIPED) {
+        rc_taking_over(clients->truth);
         clients->passage.received(clients->passage.context, index, bytes, count);
     } else if (socket_listens(clients, socket)) {
         return;
     } else if (socket->state == RC_SOCKET_LEAVING || rc_socket_waits(clients, socket)) {
         if (rc_socket_park(clients, index, bytes, count) < 0) {
+            rc_taking_over(clients->truth);
             rc_socket_failed_memory(clients, index);
         }
     } else if (rc_socket_carries(socket)) {

@@ -20,11 +20,13 @@
 
 #include <string.h>
 
+#include "worker/store/taking.h"
 #include "worker/store/truth.h"
 
 /* It is not known from here on what was carried out. */
 static inline void rc_receiving_end(struct rc_truth *truth)
 {
+    truth->layout->taking.socket = 0;
     RC_STORE_ORDER();
     truth->layout->receiving.socket = 0;
     RC_STORE_ORDER();
@@ -43,9 +45,9 @@ static inline bool rc_receiving_runs(const struct rc_truth *truth)
 }
 
 /* Nothing of it is begun, but what a former process has done of the first. */
-static inline void rc_receiving_set(struct rc_truth_receiving *receiving, uint32_t socket, enum rc_receiving_kind kind,
-                                    uint64_t done)
+static inline void rc_receiving_set(struct rc_truth *truth, uint32_t socket, enum rc_receiving_kind kind, uint64_t done)
 {
+    struct rc_truth_receiving *receiving = &truth->layout->receiving;
     receiving->offset = receiving->next = receiving->done_at = 0;
     receiving->done = done;
     receiving->from = ~done; /* no unit */
@@ -54,7 +56,7 @@ static inline void rc_receiving_set(struct rc_truth_receiving *receiving, uint32
     receiving->kind = kind;
     RC_STORE_ORDER();
     receiving->socket = socket + 1;
-    RC_STORE_ORDER();
+    rc_taking_over(truth);
 }
 
 /* Of whom the worker works for, which is named: nothing is half done, or something may be from here on. */
@@ -92,7 +94,7 @@ static inline void rc_receiving_begin(struct rc_truth *truth, uint32_t socket, c
         memcpy(receiving->bytes, bytes, count);
     }
     receiving->count = count;
-    rc_receiving_set(receiving, socket, RC_RECEIVING_FRAMES, done);
+    rc_receiving_set(truth, socket, RC_RECEIVING_FRAMES, done);
 }
 
 /* --- units and steps ------------------------------------------------------------------------------------------------- */
@@ -210,7 +212,7 @@ static inline void rc_receiving_waited(struct rc_truth *truth, uint32_t socket)
         return;
     }
     receiving->count = 0;
-    rc_receiving_set(receiving, socket, RC_RECEIVING_MESSAGE,
+    rc_receiving_set(truth, socket, RC_RECEIVING_MESSAGE,
                      rc_truth_input(truth, truth->sockets[socket].input)->waiting_done);
     rc_receiving_unit(truth);
 }
@@ -262,7 +264,7 @@ static inline void rc_receiving_request(struct rc_truth *truth, uint32_t socket,
         memcpy(receiving->bytes, bytes, count);
     }
     receiving->count = count;
-    rc_receiving_set(receiving, socket, RC_RECEIVING_REQUEST, done);
+    rc_receiving_set(truth, socket, RC_RECEIVING_REQUEST, done);
 }
 
 /* Nobody is worked for any more: what was to be known stands in the input. */

@@ -494,6 +494,19 @@ struct rc_truth_coming {
     uint32_t phase;          /* enum rc_coming_phase */
 };
 
+/* See worker/store/taking.h. */
+struct rc_truth_taking {
+    uint32_t socket; /* and 1; 0 = none, or something may have been made of it */
+    uint32_t input;  /* as it was before: its socket's; 0 = it had none, and the rest says nothing */
+    uint64_t received_bytes; /* its socket's */
+    uint64_t request_done;   /* of struct rc_input */
+    uint32_t request_bytes;
+    uint32_t parked_bytes;
+    uint32_t exchange; /* its socket's, too */
+    uint8_t request;   /* enum rc_request */
+    uint8_t pad[3];
+};
+
 /* See worker/store/receiving.h. */
 enum rc_receiving_kind { RC_RECEIVING_FRAMES, RC_RECEIVING_MESSAGE, RC_RECEIVING_REQUEST };
 struct rc_truth_receiving {
@@ -566,6 +579,7 @@ struct rc_truth_layout {
     uint32_t
         working_rests; /* 1: nothing is half done for working_socket: all that is known of it stands in its input */
     uint32_t pad_end;
+    struct rc_truth_taking taking;
 };
 
 struct rc_truth {

@@ -139,6 +139,93 @@ Test(crash, what_cannot_be_known_ends_its_client_alone)
     end();
 }
 
+/* What the second client had sent was taken out of the queue, and counted. */
+static void taking(void)
+{
+    first.io.memory->current = (struct io_uring_cqe){
+        .user_data = rc_io_socket_data(&first.io, RC_OP_RECEIVE, socket_index), .res = 5, .flags = IORING_CQE_F_BUFFER};
+    first.io.memory->current_head = *first.io.ring.cq.khead - 1;
+    rc_taking_begin(&first.truth, socket_index);
+    first.io.memory->current_valid = 1;
+    first.truth.sockets[socket_index].received_bytes += 5;
+}
+
+Test(crash, what_was_received_and_nothing_was_made_of_is_as_if_it_stood_in_the_queue)
+{
+    open_first();
+    struct rc_socket *socket = &first.truth.sockets[socket_index];
+    const uint64_t received = socket->received_bytes;
+    taking();
+    begin(1064, false);
+    cr_assert(crash.untaken && crash.again == 0);
+    cr_assert_not(ends(0) || ends(1) || ends(2));
+    cr_assert_eq(second.truth.sockets[socket_index].received_bytes, received);
+    end();
+}
+
+Test(crash, so_is_what_was_parked_behind_something)
+{
+    open_first();
+    struct rc_socket *socket = &first.truth.sockets[socket_index];
+    socket->input = rc_pool_alloc(&first.truth.inputs);
+    struct rc_input *input = rc_truth_input(&first.truth, socket->input);
+    input->parked = rc_heap_alloc(&first.truth.heap, 512);
+    input->parked_capacity = (uint32_t)rc_heap_block_bytes(&first.truth.heap, input->parked);
+    input->parked_bytes = 7;
+    input->request = RC_REQUEST_AGAIN;
+    taking();
+    input->request = RC_REQUEST_ONCE;
+    input->parked_bytes += 5;
+    begin(1064, false);
+    cr_assert(crash.untaken);
+    cr_assert_not(ends(1));
+    const struct rc_input *kept = rc_truth_input(&second.truth, socket->input);
+    cr_assert(kept->parked_bytes == 7 && kept->request == RC_REQUEST_AGAIN);
+    end_second();
+    input->parked_bytes = 6; /* some of it was used up meanwhile */
+    begin(1064, false);
+    cr_assert_not(crash.untaken);
+    cr_assert(ends(1));
+    const uint32_t index = socket->input;
+    socket->input = 0;
+    rc_heap_give(&first.truth.heap, &input->parked);
+    rc_pool_free(&first.truth.inputs, index);
+    end();
+}
+
+Test(crash, of_what_something_was_made_it_is_not_known)
+{
+    open_first();
+    taking();
+    rc_taking_over(&first.truth);
+    begin(1064, false);
+    cr_assert_not(crash.untaken);
+    cr_assert(ends(1) && !ends(0) && !ends(2));
+    end();
+}
+
+Test(crash, packets_that_are_known_are_no_receive_that_was_not_taken)
+{
+    open_first();
+    taking();
+    rc_receiving_begin(&first.truth, socket_index, (const uint8_t *)"01234", 5, 0);
+    cr_assert_eq(first.truth.layout->taking.socket, 0);
+    begin(1064, false);
+    cr_assert(crash.again == socket_index + 1 && !crash.untaken);
+    cr_assert_not(ends(1));
+    end();
+}
+
+Test(crash, a_receive_that_a_worker_crashed_of_is_not_tried_again)
+{
+    open_first();
+    taking();
+    begin(1064, true);
+    cr_assert_not(crash.untaken);
+    cr_assert(ends(1) && !ends(0) && !ends(2));
+    end();
+}
+
 Test(crash, of_a_worker_that_crashed_it_is_not_tried_again)
 {
     open_first();
