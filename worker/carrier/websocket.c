@@ -191,6 +191,8 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
         rc_receiving_begin(clients->truth, index, bytes, count, 0);
     }
     const uint8_t *const first = bytes;
+    const uint32_t serial = clients->truth->layout->receiving.serial;
+    const bool known = rc_receiving_is_known(clients->truth, index);
     while (count > 0 && rc_socket_carries(socket)) {
         if (rc_socket_is_open(clients, socket) &&
             (rc_socket_waits(clients, socket) || rc_socket_must_wait(clients, index))) {
@@ -202,6 +204,9 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
             break;
         }
         struct rc_ws_event event;
+        if (known && bytes != first && rc_ws_receiver_idle(&receiver) && !(socket->flags & RC_SOCKET_TAKEOVER)) {
+            rc_receiving_known_again(clients->truth, index, serial, (uint32_t)(bytes - first));
+        }
         const size_t used = rc_ws_receive(&receiver, bytes, count, &limits, &buffer, &event);
         RC_ASSERT(used <= count);
         bytes += used;

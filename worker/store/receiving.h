@@ -54,6 +54,7 @@ static inline void rc_receiving_set(struct rc_truth *truth, uint32_t socket, enu
     receiving->step = receiving->again = 0;
     receiving->hook = 0;
     receiving->kind = kind;
+    receiving->serial++;
     RC_STORE_ORDER();
     receiving->socket = socket + 1;
     rc_taking_over(truth);
@@ -95,6 +96,23 @@ static inline void rc_receiving_begin(struct rc_truth *truth, uint32_t socket, c
     }
     receiving->count = count;
     rc_receiving_set(truth, socket, RC_RECEIVING_FRAMES, done);
+}
+
+/* Of input that was begun as `serial`, a message is over that was not known: what comes from `offset` on is, where `bytes` still has it. */
+static inline void rc_receiving_known_again(struct rc_truth *truth, uint32_t socket, uint32_t serial, uint32_t offset)
+{
+    struct rc_truth_receiving *receiving = &truth->layout->receiving;
+    if (receiving->socket != 0 || receiving->serial != serial || rc_receiving_undecoded(truth, socket)) {
+        return;
+    }
+    receiving->offset = receiving->next = receiving->done_at = offset;
+    receiving->done = 0;
+    receiving->from = ~UINT64_C(0); /* no unit */
+    receiving->step = receiving->again = 0;
+    receiving->hook = 0;
+    RC_STORE_ORDER();
+    receiving->socket = socket + 1;
+    RC_STORE_ORDER();
 }
 
 /* --- units and steps ------------------------------------------------------------------------------------------------- */

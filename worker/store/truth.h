@@ -527,7 +527,7 @@ struct rc_truth_receiving {
     uint32_t set;        /* heap block of attributes that it sets, whole; 0 = none */
     uint32_t set_client; /* on that client... */
     uint32_t set_bytes;  /* ...so many */
-    uint32_t pad;
+    uint32_t serial;     /* counts what `bytes` has held */
     uint32_t hook; /* struct rc_hook that is being made by it, and asked by nobody yet; 0 = none */
     uint8_t bytes[4096];
 };

@@ -127,6 +127,29 @@ Test(crash, answers_are_taken_back_unless_their_step_is_done)
     end();
 }
 
+Test(crash, what_comes_behind_a_message_that_was_not_known_is)
+{
+    open_first();
+    rc_receiving_begin(&first.truth, socket_index, (const uint8_t *)"0123456789", 10, 0);
+    const uint32_t serial = first.truth.layout->receiving.serial;
+    rc_receiving_message(&first.truth, 3);
+    rc_receiving_operation(&first.truth, false);
+    rc_receiving_handled(&first.truth);
+    rc_receiving_known_again(&first.truth, socket_index, serial - 1, 3);
+    cr_assert_not(rc_receiving_is_known(&first.truth, socket_index), "it was another one's");
+    rc_receiving_known_again(&first.truth, socket_index, serial, 3);
+    begin(1064, false);
+    cr_assert(crash.again == socket_index + 1 && crash.again_from == 3);
+    cr_assert_eq(known()->done, 0);
+    cr_assert_not(ends(1));
+    end_second();
+    rc_receiving_message(&first.truth, 6);
+    rc_receiving_handled(&first.truth);
+    begin(1064, false);
+    cr_assert(crash.again == socket_index + 1 && crash.again_from == 6);
+    end();
+}
+
 Test(crash, what_cannot_be_known_ends_its_client_alone)
 {
     open_first();
