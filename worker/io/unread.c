@@ -52,13 +52,11 @@ uint32_t rc_io_unread_working(const struct rc_io_memory *memory)
 {
     const enum rc_io_op op = unread_op(&memory->current);
     const int result = memory->current.res;
-    if (op == RC_OP_RECEIVE &&
-        (result == -ECANCELED || result == -ENOBUFS || result == -EINTR || result == -EAGAIN)) {
+    if (op == RC_OP_RECEIVE && (result == -ECANCELED || result == -ENOBUFS || result == -EINTR || result == -EAGAIN)) {
         return RC_SOCKET_NONE; /* nothing has come, and nothing is done for whom it is: a successor reads anew */
     }
-    return unread_begun(memory) && (op == RC_OP_RECEIVE || op == RC_OP_TLS_SEND)
-               ? (uint32_t)memory->current.user_data
-               : RC_SOCKET_NONE;
+    return unread_begun(memory) && (op == RC_OP_RECEIVE || op == RC_OP_TLS_SEND) ? (uint32_t)memory->current.user_data
+                                                                                 : RC_SOCKET_NONE;
 }
 
 uint32_t rc_io_unread_peername(const struct rc_io_memory *memory)

@@ -496,8 +496,8 @@ struct rc_truth_coming {
 
 /* See worker/store/taking.h. */
 struct rc_truth_taking {
-    uint32_t socket; /* and 1; 0 = none, or something may have been made of it */
-    uint32_t input;  /* as it was before: its socket's; 0 = it had none, and the rest says nothing */
+    uint32_t socket;         /* and 1; 0 = none, or something may have been made of it */
+    uint32_t input;          /* as it was before: its socket's; 0 = it had none, and the rest says nothing */
     uint64_t received_bytes; /* its socket's */
     uint64_t request_done;   /* of struct rc_input */
     uint32_t request_bytes;
@@ -528,7 +528,7 @@ struct rc_truth_receiving {
     uint32_t set_client; /* on that client... */
     uint32_t set_bytes;  /* ...so many */
     uint32_t serial;     /* counts what `bytes` has held */
-    uint32_t hook; /* struct rc_hook that is being made by it, and asked by nobody yet; 0 = none */
+    uint32_t hook;       /* struct rc_hook that is being made by it, and asked by nobody yet; 0 = none */
     uint8_t bytes[4096];
 };
 
