@@ -186,36 +186,6 @@ Test(crash, what_was_received_and_nothing_was_made_of_is_as_if_it_stood_in_the_q
     end();
 }
 
-Test(crash, so_is_what_was_parked_behind_something)
-{
-    open_first();
-    struct rc_socket *socket = &first.truth.sockets[socket_index];
-    socket->input = rc_pool_alloc(&first.truth.inputs);
-    struct rc_input *input = rc_truth_input(&first.truth, socket->input);
-    input->parked = rc_heap_alloc(&first.truth.heap, 512);
-    input->parked_capacity = (uint32_t)rc_heap_block_bytes(&first.truth.heap, input->parked);
-    input->parked_bytes = 7;
-    input->request = RC_REQUEST_AGAIN;
-    taking();
-    input->request = RC_REQUEST_ONCE;
-    input->parked_bytes += 5;
-    begin(1064, false);
-    cr_assert(crash.untaken);
-    cr_assert_not(ends(1));
-    const struct rc_input *kept = rc_truth_input(&second.truth, socket->input);
-    cr_assert(kept->parked_bytes == 7 && kept->request == RC_REQUEST_AGAIN);
-    end_second();
-    input->parked_bytes = 6; /* some of it was used up meanwhile */
-    begin(1064, false);
-    cr_assert_not(crash.untaken);
-    cr_assert(ends(1));
-    const uint32_t index = socket->input;
-    socket->input = 0;
-    rc_heap_give(&first.truth.heap, &input->parked);
-    rc_pool_free(&first.truth.inputs, index);
-    end();
-}
-
 Test(crash, of_what_something_was_made_it_is_not_known)
 {
     open_first();
