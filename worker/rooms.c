@@ -19,6 +19,7 @@
 #include "worker/engine/requests.h"
 #include "worker/engine/rule_retained.h"
 #include "worker/link/link_io.h"
+#include "worker/store/taking.h"
 
 /* --- what one room tells another --- */
 
@@ -121,6 +122,7 @@ static void to_received(void *context, uint32_t socket, uint8_t *bytes, uint32_t
 {
     struct rc_worker *w = context;
     if (made_here(w, socket)) {
+        rc_taking_over(&w->truth);
         if (is_link(w, socket)) {
             rc_link_received(w->links, socket, bytes, count);
         } else {

@@ -7,6 +7,7 @@
 #include "worker/io/unread.h"
 #include "worker/store/named.h"
 #include "worker/store/receiving.h"
+#include "worker/store/taking.h"
 
 /* --- who cannot be gone on with -------------------------------------------------------------------------------------- */
 
@@ -77,11 +78,81 @@ static void crash_coming(const struct rc_crash *crash, struct rc_truth *truth, s
     }
 }
 
-/* A request that was being carried out: its step is done if its record is there. */
-static void crash_know_request(struct rc_truth *truth, uint64_t up_tail)
+/* A backend was just being asked, or was about to be. Of a client's acknowledgement it may be all that is left (rc_asked_taken). */
+static void crash_unask(struct rc_truth *truth, uint32_t index)
+{
+    if (index > 0 && index < truth->hooks.high) {
+        struct rc_hook *hook = rc_truth_hook(truth, index);
+        if (hook->kind == RC_BACKEND_EVENT) {
+            hook->attempt = 0;
+        } else {
+            hook->flags |= (uint8_t)RC_HOOK_UNASKED;
+        }
+        RC_STORE_ORDER();
+    }
+}
+
+/* Attributes that were just being put in the place of others. */
+static void crash_set(struct rc_truth *truth, const struct rc_truth_receiving *receiving)
+{
+    const uint32_t client = receiving->set_client;
+    const uint32_t at = client > 0 && client < truth->clients.high ? rc_truth_client(truth, client)->user : 0;
+    if (at > 0 && at < truth->users.high) {
+        struct rc_user *user = rc_truth_user(truth, at);
+        user->set_bytes = 0;
+        RC_STORE_ORDER();
+        user->set = receiving->set;
+        RC_STORE_ORDER();
+        user->set_bytes = (uint16_t)receiving->set_bytes;
+        RC_STORE_ORDER();
+    }
+}
+
+static bool crash_waits(const struct rc_truth *truth, uint32_t pending)
+{
+    if (pending == 0 || pending >= truth->pending.high) {
+        return false;
+    }
+    const uint32_t channel = rc_truth_pending(truth, pending)->channel;
+    uint32_t i = channel > 0 && channel < truth->channels.high && rc_truth_channel(truth, channel)->name != 0
+                     ? rc_truth_channel(truth, channel)->pending
+                     : 0;
+    for (uint32_t left = truth->pending.high; i != pending && i > 0 && i < truth->pending.high && left > 0; left--) {
+        i = rc_truth_pending(truth, i)->next;
+    }
+    return i == pending;
+}
+
+/* A step that may be done again is done if what it was to make is there. */
+static void crash_know_again(struct rc_truth *truth, struct rc_truth_receiving *receiving)
+{
+    const bool sets = receiving->again != 0 && receiving->set != 0;
+    crash_unask(truth, receiving->hook);
+    if (sets) {
+        crash_set(truth, receiving);
+    }
+    if (sets || (receiving->again != 0 && crash_waits(truth, receiving->pending))) {
+        receiving->done = receiving->again;
+        RC_STORE_ORDER();
+    }
+}
+
+/* What was being carried out: its step is done if its record is there. */
+static void crash_know_step(struct rc_truth *truth, uint64_t up_tail)
 {
     struct rc_truth_receiving *receiving = &truth->layout->receiving;
-    if (receiving->from == receiving->done && receiving->step != 0 && up_tail != receiving->up_position) {
+    const struct rc_input *input = truth->sockets[receiving->socket - 1].input == 0
+                                       ? NULL
+                                       : rc_truth_input(truth, truth->sockets[receiving->socket - 1].input);
+    if (receiving->kind == RC_RECEIVING_MESSAGE && (input == NULL || input->waiting_opcode == 0)) {
+        receiving->from = ~receiving->done; /* it was over */
+        RC_STORE_ORDER();
+    }
+    if (rc_receiving_runs(truth) && receiving->from == receiving->done) {
+        crash_know_again(truth, receiving);
+    }
+    if (rc_receiving_runs(truth) && receiving->from == receiving->done && receiving->step != 0 &&
+        up_tail != receiving->up_position) {
         receiving->done = receiving->step;
         RC_STORE_ORDER();
     }
@@ -92,19 +163,16 @@ static void crash_know(struct rc_crash *crash, struct rc_truth *truth, uint64_t 
 {
     struct rc_truth_receiving *receiving = &truth->layout->receiving;
     const uint32_t index = receiving->socket - 1;
-    const bool request = receiving->request != 0;
+    const bool request = receiving->kind == RC_RECEIVING_REQUEST;
     if (receiving->socket == 0 || index >= truth->socket_count || truth->tls[index] != 0 ||
         receiving->count > sizeof(receiving->bytes) || receiving->next > receiving->count ||
         receiving->offset > receiving->next ||
         truth->sockets[index].state != (request ? RC_SOCKET_HTTP : RC_SOCKET_CARRYING)) {
         return;
     }
-    if (request) {
-        crash_know_request(truth, up_tail);
-    }
-    const bool done = receiving->offset < receiving->next && up_tail != receiving->up_position;
+    crash_know_step(truth, up_tail);
     crash->again = receiving->socket;
-    crash->again_from = done ? receiving->next : receiving->offset;
+    crash->again_from = receiving->offset;
     if (receiving->count > 0) {
         truth->sockets[index].input = 0; /* what was decoded of it is decoded again */
     }
@@ -128,10 +196,23 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
         crash_coming(crash, truth, metrics, &before);
     } else {
         crash_know(crash, truth, up_tail);
+        if (truth->layout->working_rests != 0) {
+            truth->layout->working_socket = 0;
+        }
+        if (truth->layout->hub.settling != 0) {
+            truth->layout->working_client = 0; /* it is known how far that was */
+        }
     }
     const uint32_t handled = rc_io_unread_working(crash->memory);
-    if (handled < truth->socket_count && handled + 1 != crash->again) {
+    struct rc_io_unread current;
+    crash->untaken = !by_itself && handled < truth->socket_count && handled + 1 != crash->again &&
+                     rc_io_unread_current(crash->memory, &current) && rc_taking_undo(truth, handled);
+    if (handled < truth->socket_count && handled + 1 != crash->again && !crash->untaken) {
         rc_truth_give_up_socket(truth, handled, &before);
+    }
+    const uint32_t peer = rc_io_unread_peername(crash->memory);
+    if (peer < truth->socket_count && truth->sockets[peer].state == RC_SOCKET_HTTP) {
+        truth->peers[peer] = (struct rc_address){{0}}; /* it is asked for again */
     }
     const bool overflowed = rc_io_unread_overflowed(crash->memory);
     for (uint32_t i = 0; i < truth->socket_count; i++) {
@@ -198,6 +279,18 @@ static void crash_park(struct rc_crash *crash, struct rc_clients *clients, const
     }
 }
 
+/* So much of the message was done that comes next: it is parked, or waited in the input. */
+static void crash_keep_done(const struct rc_crash *crash, struct rc_truth *truth)
+{
+    const struct rc_truth_receiving *receiving = &truth->layout->receiving;
+    const uint32_t at = truth->sockets[crash->again - 1].input;
+    struct rc_input *input = at == 0 ? NULL : rc_truth_input(truth, at);
+    const bool waited = receiving->kind == RC_RECEIVING_MESSAGE;
+    if (input != NULL && waited == (input->waiting_opcode != 0)) {
+        input->waiting_done = waited || receiving->done_at == receiving->offset ? (uint32_t)receiving->done : 0;
+    }
+}
+
 /* It stands at the beginning of what is parked: it is begun anew, with what was done of it. */
 static void crash_keep_request(struct rc_crash *crash, struct rc_truth *truth, uint32_t index)
 {
@@ -227,10 +320,24 @@ static void crash_park_rest(struct rc_crash *crash, struct rc_clients *clients)
     if (crash->again != 0 && count > 0 &&
         rc_socket_park(clients, crash->again - 1, receiving->bytes + crash->again_from, count) < 0) {
         rc_truth_give_up_socket(clients->truth, crash->again - 1, &crash->repaired);
-    } else if (crash->again != 0 && receiving->request != 0) {
+    } else if (crash->again != 0 && receiving->kind == RC_RECEIVING_REQUEST) {
         crash_keep_request(crash, clients->truth, crash->again - 1);
+    } else if (crash->again != 0) {
+        crash_keep_done(crash, clients->truth);
     }
     rc_receiving_end(clients->truth);
+}
+
+/* As if its completion still stood in the queue: before those that do. */
+static void crash_park_current(struct rc_crash *crash, struct rc_clients *clients)
+{
+    struct rc_io_unread unread;
+    if (crash->untaken && rc_io_unread_current(crash->memory, &unread)) {
+        crash->memory->read_received = clients->truth->sockets[unread.socket].received_bytes;
+        crash_park(crash, clients, &unread, 0);
+        RC_STORE_ORDER();
+        crash->memory->read_current = 1;
+    }
 }
 
 static void crash_park_all(struct rc_crash *crash, struct rc_clients *clients)
@@ -278,6 +385,7 @@ void rc_crash_settle(struct rc_crash *crash, struct rc_clients *clients)
     rc_io_unread_sends(crash->memory, crash_send, &sends);
     rc_io_unread_tls(crash->memory, clients->truth);
     rc_hub_resume(clients->hub);
+    crash_park_current(crash, clients);
     crash_park_rest(crash, clients);
     crash_park_all(crash, clients);
     RC_STORE_ORDER();
@@ -311,6 +419,25 @@ static void crash_wake_socket(struct rc_clients *clients, uint32_t index)
         rc_waiters_add(&clients->uplink->waiters, index);
     } else if (socket->state == RC_SOCKET_PIPED && crash_has_parked(truth, socket)) {
         rc_socket_resume(clients, index); /* before anything that comes now */
+    }
+}
+
+/* What it waited for has come, and it was just to be told so. */
+static void crash_wake_client(struct rc_clients *clients, const struct rc_engines *engines, uint32_t index)
+{
+    struct rc_client *client = rc_truth_client(clients->truth, index);
+    const bool returns = rc_encoding_is_engine(client->encoding) && rc_truth_engine(clients->truth, index)->returning;
+    if ((client->flags & RC_CLIENT_WAITS_JOIN) && client->pending_count == 0 && !returns) {
+        client->flags &= (uint16_t)~RC_CLIENT_WAITS_JOIN;
+        rc_hub_touch(clients->hub, index);
+        rc_client_joined(clients, index);
+    }
+    if ((client->flags & RC_CLIENT_WAITS_SUBSCRIBE) && client->pending_count == 0) {
+        rc_client_subscribed(clients, index);
+    }
+    /* Questions died with who asked: the operation stands whole in the input, and is begun anew; but for events that a backend was asked. */
+    if ((client->flags & RC_CLIENT_WAITS_ANSWER) && !rc_asked_stops(engines, index)) {
+        rc_client_answered(clients, index);
     }
 }
 
@@ -348,11 +475,9 @@ void rc_crash_wake(struct rc_clients *clients, const struct rc_engines *engines)
     const struct rc_truth *truth = clients->truth;
     crash_end(clients);
     crash_read_left(clients);
-    /* Their questions died with who asked: the operation stands whole in the input, and is begun anew; but for events that a backend was asked. */
     for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
-        const struct rc_client *client = rc_truth_client(truth, i);
-        if (client->random != 0 && (client->flags & RC_CLIENT_WAITS_ANSWER) && !rc_asked_stops(engines, i)) {
-            rc_client_answered(clients, i);
+        if (rc_truth_client(truth, i)->random != 0) {
+            crash_wake_client(clients, engines, i);
         }
     }
     for (uint32_t i = 0; i < truth->socket_count; i++) {

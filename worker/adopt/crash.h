@@ -31,9 +31,10 @@ struct rc_crash {
     struct rc_io_memory *memory; /* owned mapping: the dead process's */
     struct rc_truth_repaired repaired;
     uint32_t unsent;     /* packets of which less than all had left */
-    uint32_t unread;     /* receives that were not handled */
+    uint32_t unread;     /* receives of which nothing was made */
     uint32_t again;      /* socket whose input was being handled, and 1: what is left of it is parked; 0 = none */
     uint32_t again_from; /* of its bytes */
+    bool untaken;        /* nothing was made yet of the receive that was being handled */
     uint32_t poisoned;   /* who was being worked on by a process that crashed by itself */
 };
 

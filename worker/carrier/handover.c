@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "worker/link/link_io.h"
 #include "worker/store/named.h"
+#include "worker/store/receiving.h"
 
 #define HANDOVER_TRIES_MAX 10u
 #define HANDOVER_AGAIN_MS 100u
@@ -320,6 +321,7 @@ void rc_handover_taken(void *context, const struct rc_io_place *place, uint32_t 
         rc_socket_resume(handovers->clients, index);
     } else if (socket->state == RC_SOCKET_HTTP && place->from.bytes > 0) {
         rc_socket_received(handovers->clients, index, place->bytes, place->from.bytes);
+        rc_receiving_over(handovers->clients->truth);
     }
 }
 

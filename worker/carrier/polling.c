@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/base/check.h"
 #include "common/config/socketio.h"
@@ -142,7 +141,11 @@ bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, 
                       struct rc_engine_query *query)
 {
     int error = RC_EIO_UNKNOWN_TRANSPORT;
-    if (query_read(polling->engines, exchange, query)) {
+    const bool read = query_read(polling->engines, exchange, query);
+    if (!read || query->session == 0 || polling_held(polling->engines, query->session)) {
+        rc_exchange_begun(exchange); /* it begins a session, or goes elsewhere, or waits */
+    }
+    if (read) {
         if (!query->has_sid) {
             error = handshake_refusal(polling, exchange, query, upgrade);
         } else if (query->session != 0 && (upgrade || exchange->request->method != RC_HTTP_GET) &&
@@ -190,22 +193,19 @@ static void answer_text(struct rc_exchange *exchange, const char *type, const vo
         exchange, &(struct rc_exchange_answer){.status = 200, .content_type = type, .body = body, .body_bytes = count});
 }
 
-#define PAYLOAD_TYPE "text/plain; charset=UTF-8"
-#define OCTETS_TYPE "application/octet-stream"
-
 /* One packet that is its type alone. */
 static void answer_packet(const struct rc_engines *engines, uint32_t client, struct rc_exchange *exchange, char packet)
 {
     const char text[] = {'1', ':', packet};
     const size_t head = rc_engine_is_3(engines, client) ? 0 : 2;
-    answer_text(exchange, PAYLOAD_TYPE, text + head, sizeof(text) - head);
+    answer_text(exchange, RC_POLLING_TEXT, text + head, sizeof(text) - head);
 }
 
 /* As its client takes it. The type, or NULL: no memory. */
 static const char *payload_for(struct rc_polling *polling, uint32_t client, struct rc_span *payload)
 {
     if (!rc_engine_is_3(polling->engines, client)) {
-        return PAYLOAD_TYPE;
+        return RC_POLLING_TEXT;
     }
     bool octets;
     const size_t room = rc_eio_payload_3_bytes_max(*payload);
@@ -219,7 +219,7 @@ static const char *payload_for(struct rc_polling *polling, uint32_t client, stru
     }
     const bool base64 = (rc_engine_of(polling->engines, client)->flags & RC_ENGINE_BASE64) != 0;
     *payload = rc_span_of(polling->written, rc_eio_payload_3_write(polling->written, *payload, base64, &octets));
-    return octets ? OCTETS_TYPE : PAYLOAD_TYPE;
+    return octets ? RC_POLLING_OCTETS : RC_POLLING_TEXT;
 }
 
 /* The answer to a GET, compressed if its client and the size are such. */
@@ -319,6 +319,7 @@ static void polling_get(struct rc_engines *engines, struct rc_exchange *exchange
     struct rc_clients *clients = engines->clients;
     struct rc_engine *engine = rc_engine_of(engines, client);
     if (engine->poll != 0) {
+        rc_exchange_begun(exchange);
         rc_engine_note_end(engines, client, RC_ENGINE_WHY_OVERLAP);
         rc_client_end(clients, client);
         polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
@@ -528,6 +529,7 @@ static void post_run(struct rc_exchange *exchange)
 {
     struct post *post = exchange->context;
     if (exchange->byte_count == 0) {
+        rc_exchange_begun(exchange);
         if (post->client != 0) {
             rc_engine_broken(post->engines, post->client, "an empty payload");
         }
@@ -541,21 +543,18 @@ static void post_run(struct rc_exchange *exchange)
     post_go_on(exchange);
 }
 
-static const struct rc_exchange_user post_user = {
-    .half_closed_is_gone = true, .run = post_run, .room = post_go_on, .expired = post_expired, .ended = post_ended};
-
-static bool is_octets(const struct rc_http_request *request)
-{
-    static const char octets[] = "application/octet-stream";
-    uint32_t at = 0;
-    const struct rc_http_view *type = rc_http_header_next(request, "content-type", &at);
-    return type != NULL && type->bytes == sizeof(octets) - 1 && strncasecmp(type->text, octets, type->bytes) == 0;
-}
+static const struct rc_exchange_user post_user = {.half_closed_is_gone = true,
+                                                  .says_begun = true,
+                                                  .run = post_run,
+                                                  .room = post_go_on,
+                                                  .expired = post_expired,
+                                                  .ended = post_ended};
 
 static void polling_post(struct rc_engines *engines, struct rc_exchange *exchange, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
-    if (engine->post != 0 || (is_octets(exchange->request) && !rc_engine_is_3(engines, client))) {
+    if (engine->post != 0 || (rc_polling_is_octets(exchange->request) && !rc_engine_is_3(engines, client))) {
+        rc_exchange_begun(exchange);
         rc_engine_note_end(engines, client, RC_ENGINE_WHY_OVERLAP);
         rc_client_end(engines->clients, client);
         polling_refuse(exchange, RC_EIO_BAD_REQUEST, false);
@@ -650,7 +649,7 @@ static void handshake_answer(struct rc_exchange *exchange, uint32_t client, cons
     rc_exchange_answer(
         exchange,
         &(struct rc_exchange_answer){
-            .status = 200, .content_type = PAYLOAD_TYPE, .body = payload, .body_bytes = bytes, .headers = lines});
+            .status = 200, .content_type = RC_POLLING_TEXT, .body = payload, .body_bytes = bytes, .headers = lines});
 }
 
 /* Answers with a new session, once the application has it, if it has them all. */
@@ -782,7 +781,8 @@ static void polling_asked(void *context, struct rc_exchange *exchange, const str
 
 void rc_polling_open(struct rc_polling *polling, struct rc_engines *engines, struct rc_handovers *handovers)
 {
-    static const struct rc_route route = {.path = "", .methods = "GET, POST", .takes_body = true, .run = polling_asked};
+    static const struct rc_route route = {
+        .path = "", .methods = "GET, POST", .takes_body = true, .says_begun = true, .run = polling_asked};
     *polling = (struct rc_polling){.engines = engines, .handovers = handovers};
     rc_coder_open(&polling->coder, &engines->clients->hub->compressor.deflater);
     engines->clients->polling = &route;

@@ -8,6 +8,8 @@
 #ifndef RC_WORKER_CARRIER_POLLING_H
 #define RC_WORKER_CARRIER_POLLING_H
 
+#include <strings.h>
+
 #include "worker/carrier/handover.h"
 #include "worker/engine/engine.h"
 #include "worker/http/coding.h"
@@ -41,5 +43,18 @@ struct rc_engine_query {
  * WebSocket. */
 bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
                       struct rc_engine_query *query);
+
+/* What payloads are, as their Content-Type says it. */
+#define RC_POLLING_TEXT "text/plain; charset=UTF-8"
+#define RC_POLLING_OCTETS "application/octet-stream"
+
+/* Does it say that its body is bytes, as clients of Engine.IO 3 do? */
+static inline bool rc_polling_is_octets(const struct rc_http_request *request)
+{
+    static const char octets[] = RC_POLLING_OCTETS;
+    uint32_t at = 0;
+    const struct rc_http_view *type = rc_http_header_next(request, "content-type", &at);
+    return type != NULL && type->bytes == sizeof(octets) - 1 && strncasecmp(type->text, octets, type->bytes) == 0;
+}
 
 #endif

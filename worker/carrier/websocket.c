@@ -164,7 +164,7 @@ static void frames_message_begins(struct rc_clients *clients, const struct rc_so
     if (!rc_ws_receiver_idle(receiver) || (socket->flags & RC_SOCKET_TAKEOVER)) {
         rc_receiving_end(clients->truth);
     }
-    rc_receiving_message(clients->truth, end, clients->uplink->up.position);
+    rc_receiving_message(clients->truth, end);
 }
 
 static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint32_t count)
@@ -180,21 +180,33 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
     struct frames_context reserving = {.clients = clients, .socket = index};
     const struct rc_ws_buffer_ops buffer = {.reserve = frames_reserve, .context = &reserving};
     struct rc_ws_receiver receiver = {0};
+    uint32_t done = 0; /* of the first message */
     if (socket->input != 0) {
-        receiver = rc_truth_input(clients->truth, socket->input)->receiver;
+        struct rc_input *input = rc_truth_input(clients->truth, socket->input);
+        receiver = input->receiver;
+        done = input->waiting_done;
+        rc_receiving_begin(clients->truth, index, bytes, count, done);
+        input->waiting_done = 0;
+    } else {
+        rc_receiving_begin(clients->truth, index, bytes, count, 0);
     }
     const uint8_t *const first = bytes;
-    rc_receiving_begin(clients->truth, index, bytes, count);
+    const uint32_t serial = clients->truth->layout->receiving.serial;
+    const bool known = rc_receiving_is_known(clients->truth, index);
     while (count > 0 && rc_socket_carries(socket)) {
         if (rc_socket_is_open(clients, socket) &&
             (rc_socket_waits(clients, socket) || rc_socket_must_wait(clients, index))) {
-            rc_receiving_end(clients->truth);
             if (rc_socket_park(clients, index, bytes, count) < 0) {
                 rc_socket_failed_memory(clients, index);
+            } else if (done != 0) { /* nothing of this is a message that waits */
+                rc_truth_input(clients->truth, socket->input)->waiting_done = done;
             }
             break;
         }
         struct rc_ws_event event;
+        if (known && bytes != first && rc_ws_receiver_idle(&receiver) && !(socket->flags & RC_SOCKET_TAKEOVER)) {
+            rc_receiving_known_again(clients->truth, index, serial, (uint32_t)(bytes - first));
+        }
         const size_t used = rc_ws_receive(&receiver, bytes, count, &limits, &buffer, &event);
         RC_ASSERT(used <= count);
         bytes += used;
@@ -203,18 +215,22 @@ static void frames_received(void *context, uint32_t index, uint8_t *bytes, uint3
             frames_message_begins(clients, socket, &receiver, (uint32_t)(bytes - first));
             rc_metric_add(clients->metrics, RC_METRIC_FRAMES_IN, 1);
             rc_truth_client(clients->truth, socket->client)->active_ds = clients->io->now_ds;
+            bool over = true;
             if (rc_socket_is_open(clients, socket) && rc_socket_within_rate(clients, index, event.bytes) &&
                 (!event.compressed || message_inflate(websockets, index, &event))) {
-                (void)rc_socket_message(clients, index, event.opcode, event.payload, event.bytes, 0);
+                over = rc_socket_message(clients, index, event.opcode, event.payload, event.bytes, done);
             }
-            rc_receiving_handled(clients->truth);
+            done = 0;
+            if (over) { /* else all is known until what comes behind it is parked */
+                rc_receiving_handled(clients->truth);
+            }
         } else if (event.type != RC_WS_EVENT_NONE) {
             rc_receiving_end(clients->truth);
             frame_control(clients, index, &event);
         }
     }
-    rc_receiving_end(clients->truth); /* what is not decoded is in the truth now */
     if (!rc_socket_carries(socket)) {
+        rc_receiving_end(clients->truth);
         return; /* linger or gone: the input object went, or goes, with the connection */
     }
     if (!rc_ws_receiver_idle(&receiver) && rc_socket_input(clients, index) == NULL) {

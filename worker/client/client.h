@@ -503,6 +503,7 @@ void rc_socket_request_once(struct rc_clients *clients, uint32_t socket);
 void rc_socket_keep_request(struct rc_clients *clients, uint32_t socket, uint32_t held);
 /* For tests (RINGCAST_DIES_FILE): a packet or message with that text has this process killed so many steps (worker/store/order.h) later as the file says. */
 #define RC_DIES_HERE "dies here"
+#define RC_DIES_AS_IT_COMES "dies-as-it-comes" /* the same of what HTTP receives, from the moment on in which it does */
 void rc_socket_dies(const uint8_t *bytes, size_t count);
 /* The request, whole, is carried out from here on so that a successor of a worker that is killed can begin it anew (worker/store/receiving.h); where
  * it lies as it came, else nothing is known of it. */
@@ -665,8 +666,10 @@ bool rc_client_message(struct rc_clients *clients, uint32_t client, uint8_t opco
 /* The same as its codec reads it, whatever wraps it. */
 bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_part_kind kind, const uint8_t *bytes,
                           size_t count, uint32_t *done);
-/* Of who goes through them of a packet of a request that is known (worker/store/receiving.h): its next step begins, and is done. */
+/* Of who goes through a message or packet that is known (worker/store/receiving.h): its next step begins, which is a record in the up ring or an
+ * answer, or (0: no step) may be done again; and is done. */
 void rc_client_step(const struct rc_clients *clients, uint32_t step);
+void rc_client_repeats(const struct rc_clients *clients, uint32_t step);
 void rc_client_stepped(const struct rc_clients *clients, uint32_t step);
 /* Carries one operation out for a client that is open: the one place for all authors, with one permission check for each kind. */
 enum rc_carried {

@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "worker/store/receiving.h"
+#include "worker/store/taking.h"
 
 /* --- what worker/http/exchange needs of a connection ----------------------------------------------------------------- */
 
@@ -138,6 +139,16 @@ void rc_socket_request_known(struct rc_clients *clients, const struct rc_exchang
     } else if (here && fed->fresh && !fed->before && exchange->first) {
         rc_receiving_request(clients->truth, index, fed->bytes, fed->count, exchange->done);
     }
+    rc_receiving_rests(clients->truth, false);
+    rc_taking_over(clients->truth);
+    rc_socket_request_once(clients, index);
+}
+
+static void conn_begun(void *context, uint32_t index)
+{
+    const struct rc_clients *clients = context;
+    (void)index;
+    rc_taking_over(clients->truth);
 }
 
 static uint64_t conn_done(void *context, uint32_t index)
@@ -192,6 +203,7 @@ static void conn_begin(void *context, struct rc_exchange *exchange)
         exchange->keep_alive = false; /* what comes next may be for anybody: whoever piped this one looks again */
     }
     if (conn_dials(clients, index)) {
+        rc_exchange_begun(exchange);
         clients->dialled(clients->dialled_context, exchange);
         return;
     }
@@ -240,6 +252,7 @@ int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *contex
                                         .over = conn_over,
                                         .answers = conn_answers,
                                         .answered = conn_answered,
+                                        .begun = conn_begun,
                                         .done = conn_done,
                                         .resume = resume};
     clients->routes = (struct rc_routes){.context = clients, .other = endpoint_route};

@@ -6,6 +6,7 @@
  */
 #include "worker/client/client.h"
 #include "worker/store/receiving.h"
+#include "worker/store/taking.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,12 +31,35 @@ static void input_poison(const uint8_t *bytes, size_t count)
 #endif
 }
 
-void rc_socket_dies(const uint8_t *bytes, size_t count)
+#ifdef __SANITIZE_ADDRESS__
+/* NULL: nobody dies so. It is looked at once. */
+static const char *dies_file(void)
+{
+    static const char *path;
+    static bool looked;
+    if (!looked) {
+        looked = true;
+        path = getenv("RINGCAST_DIES_FILE");
+    }
+    return path;
+}
+#endif
+
+/* What it was to die of it has outlived: it dies of nothing that comes later. */
+static void input_outlives(void)
 {
 #ifdef __SANITIZE_ADDRESS__
-    static const char here[] = RC_DIES_HERE;
-    const char *path = getenv("RINGCAST_DIES_FILE");
-    FILE *file = path != NULL && memmem(bytes, count, here, sizeof(here) - 1) != NULL ? fopen(path, "re") : NULL;
+    if (dies_file() != NULL) {
+        rc_store_order_dies(0);
+    }
+#endif
+}
+
+static void input_dies(const char *mark, const uint8_t *bytes, size_t count)
+{
+#ifdef __SANITIZE_ADDRESS__
+    const char *path = dies_file();
+    FILE *file = path != NULL && memmem(bytes, count, mark, strlen(mark)) != NULL ? fopen(path, "re") : NULL;
     unsigned long long steps = 0;
     if (file != NULL) {
         const bool known = fscanf(file, "%llu", &steps) == 1; // NOLINT(cert-err34-c): a test's file
@@ -44,9 +68,15 @@ void rc_socket_dies(const uint8_t *bytes, size_t count)
         rc_store_order_dies(known ? steps : 0);
     }
 #else
+    (void)mark;
     (void)bytes;
     (void)count;
 #endif
+}
+
+void rc_socket_dies(const uint8_t *bytes, size_t count)
+{
+    input_dies(RC_DIES_HERE, bytes, count);
 }
 
 bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcode, uint8_t *bytes, size_t count,
@@ -59,15 +89,21 @@ bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcod
         !rc_socket_is_open(clients, socket)) {
         return true;
     }
-    rc_receiving_end(clients->truth); /* it is kept, with what was carried out of it */
     const bool for_uplink = !(rc_truth_client(clients->truth, socket->client)->flags & RC_CLIENT_WAITS_OTHERS);
     struct rc_input *input = rc_socket_input(clients, index);
     if (input == NULL) {
         rc_socket_failed_memory(clients, index);
         return false;
     }
+    if (rc_receiving_is_known(clients->truth, index)) {
+        rc_receiving_done(clients->truth, done);
+    }
     const bool kept = input->message != 0 && bytes == rc_heap_at(&clients->truth->heap, input->message);
     if (!kept) {
+        if (rc_receiving_is_known(clients->truth, index) &&
+            clients->truth->layout->receiving.kind != RC_RECEIVING_FRAMES) {
+            rc_receiving_end(clients->truth); /* it is another one's */
+        }
         if (count > input->message_capacity &&
             rc_socket_input_grow(clients, &input->message, &input->message_capacity, count, 0) < 0) {
             rc_socket_failed_memory(clients, index);
@@ -77,9 +113,11 @@ bool rc_socket_message(struct rc_clients *clients, uint32_t index, uint8_t opcod
             memcpy(rc_heap_at(&clients->truth->heap, input->message), bytes, count);
         }
     }
-    input->waiting_opcode = opcode;
     input->waiting_bytes = (uint32_t)count;
     input->waiting_done = done;
+    RC_STORE_ORDER();
+    input->waiting_opcode = opcode;
+    RC_STORE_ORDER();
     if (for_uplink) {
         rc_waiters_add(&clients->uplink->waiters, index);
     }
@@ -138,10 +176,10 @@ static bool http_park(struct rc_clients *clients, uint32_t index, const uint8_t 
     return body;
 }
 
-/* Its request, where it is known, does not lie at the beginning any more. */
+/* What is known of it is not so any more: its request does not lie at the beginning; or all of it stands in the input. */
 static void input_unknown(const struct rc_clients *clients, uint32_t index)
 {
-    if (rc_receiving_is_request(clients->truth) && clients->truth->layout->receiving.socket == index + 1) {
+    if (rc_receiving_is_known(clients->truth, index)) {
         rc_receiving_end(clients->truth);
     }
 }
@@ -181,6 +219,7 @@ static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *byte
     bool parked = socket->input != 0 && rc_truth_input(clients->truth, socket->input)->parked_bytes > 0;
     rc_socket_request_once(clients, index);
     if (parked && count > 0 && !http_park(clients, index, bytes, count, &parked)) {
+        rc_taking_over(clients->truth);
         rc_socket_failed_memory(clients, index);
         return;
     }
@@ -202,6 +241,7 @@ static void input_http(struct rc_clients *clients, uint32_t index, uint8_t *byte
     clients->fed = outer;
     if (socket->state == RC_SOCKET_HTTP || socket->state == RC_SOCKET_LEAVING) {
         if (!http_keep(clients, index, bytes, count, parked, &used)) {
+            rc_taking_over(clients->truth);
             rc_socket_failed_memory(clients, index);
             return;
         }
@@ -237,14 +277,18 @@ void rc_socket_received(void *context, uint32_t index, uint8_t *bytes, uint32_t 
 {
     struct rc_clients *clients = context;
     struct rc_socket *socket = &clients->truth->sockets[index];
+    input_outlives();
     if (socket->state == RC_SOCKET_HTTP) {
+        input_dies(RC_DIES_AS_IT_COMES, bytes, count);
         input_http(clients, index, bytes, count);
     } else if (socket->state == RC_SOCKET_PIPED) {
+        rc_taking_over(clients->truth);
         clients->passage.received(clients->passage.context, index, bytes, count);
     } else if (socket_listens(clients, socket)) {
         return;
     } else if (socket->state == RC_SOCKET_LEAVING || rc_socket_waits(clients, socket)) {
         if (rc_socket_park(clients, index, bytes, count) < 0) {
+            rc_taking_over(clients->truth);
             rc_socket_failed_memory(clients, index);
         }
     } else if (rc_socket_carries(socket)) {
@@ -263,13 +307,18 @@ static void parked_received(struct rc_clients *clients, uint32_t index)
     }
     uint32_t block = input->parked;
     const uint32_t count = input->parked_bytes;
-    input->parked = input->parked_capacity = input->parked_bytes = input->parked_scanned = 0;
     uint8_t *bytes = rc_heap_at(&clients->truth->heap, block);
+    if (socket->state == RC_SOCKET_CARRYING) {
+        rc_receiving_begin(clients->truth, index, bytes, count, input->waiting_done);
+    }
+    rc_receiving_rests(clients->truth, false);
+    input->parked = input->parked_capacity = input->parked_bytes = input->parked_scanned = 0;
     if (socket->state == RC_SOCKET_PIPED) {
         clients->passage.received(clients->passage.context, index, bytes, count);
     } else {
         clients->carrier.received(clients->carrier.context, index, bytes, count);
     }
+    rc_receiving_rests(clients->truth, rc_receiving_is_known(clients->truth, index));
     rc_socket_input_free(clients, &block);
 }
 
@@ -277,7 +326,11 @@ static void socket_resume(struct rc_clients *clients, uint32_t index)
 {
     struct rc_socket *socket = &clients->truth->sockets[index];
     if (socket->state == RC_SOCKET_HTTP) {
+        if (!rc_socket_request_kept(clients, index)) {
+            rc_receiving_rests(clients->truth, false);
+        }
         rc_exchanges_room(&clients->exchanges, index);
+        rc_receiving_rests(clients->truth, false);
         input_http(clients, index, NULL, 0);
         /* Not behind a request that waits for its answer; one whose body is being read wants more. */
         if (socket->state == RC_SOCKET_HTTP && !rc_exchanges_waits(&clients->exchanges, index) &&
@@ -287,6 +340,7 @@ static void socket_resume(struct rc_clients *clients, uint32_t index)
         return;
     }
     if (socket->state == RC_SOCKET_PIPED) {
+        rc_receiving_rests(clients->truth, false);
         parked_received(clients, index); /* what its worker died before it had looked at */
         rc_socket_input_settle(clients, index);
         return;
@@ -296,18 +350,27 @@ static void socket_resume(struct rc_clients *clients, uint32_t index)
     }
     if (socket->input != 0 && rc_truth_input(clients->truth, socket->input)->request_bytes > 0) {
         const uint32_t request = rc_truth_input(clients->truth, socket->input)->request_bytes;
+        rc_receiving_rests(clients->truth, false);
         rc_socket_keep_request(clients, index, 0); /* by which it was upgraded */
         rc_socket_unpark(clients, index, request);
     }
     if (socket->input != 0 && rc_truth_input(clients->truth, socket->input)->waiting_opcode != 0) {
         struct rc_input *input = rc_truth_input(clients->truth, socket->input);
-        const uint8_t opcode = input->waiting_opcode;
-        input->waiting_opcode = 0;
-        if (!rc_socket_message(clients, index, opcode, rc_heap_at(&clients->truth->heap, input->message),
+        rc_receiving_waited(clients->truth, index);
+        rc_receiving_rests(clients->truth, false);
+        if (!rc_socket_message(clients, index, input->waiting_opcode, rc_heap_at(&clients->truth->heap, input->message),
                                input->waiting_bytes, input->waiting_done) ||
             !rc_socket_carries(socket)) {
             return;
         }
+        if (socket->input != 0) {
+            input = rc_truth_input(clients->truth, socket->input);
+            input->waiting_done = 0; /* what is parked behind it has not begun */
+            RC_STORE_ORDER();
+            input->waiting_opcode = 0;
+        }
+        rc_receiving_rests(clients->truth, rc_receiving_is_known(clients->truth, index));
+        input_unknown(clients, index); /* it is over */
         rc_socket_input_settle(clients, index);
     }
     parked_received(clients, index);
@@ -322,11 +385,13 @@ void rc_socket_resume(void *context, uint32_t index)
     struct rc_clients *clients = context;
     struct rc_truth_layout *layout = clients->truth->layout;
     const uint32_t outer = layout->working_socket;
+    rc_receiving_rests(clients->truth, outer == 0);
     layout->working_socket = index + 1;
     RC_STORE_ORDER();
     socket_resume(clients, index);
     RC_STORE_ORDER();
     layout->working_socket = outer;
+    rc_receiving_rests(clients->truth, false);
     input_unknown(clients, index); /* what is to be known of it stands in the input */
 }
 
@@ -368,8 +433,8 @@ void rc_client_joined(void *context, uint32_t client_index)
     struct rc_clients *clients = context;
     const uint32_t index = rc_truth_client(clients->truth, client_index)->socket;
     const struct rc_socket *socket = index == RC_SOCKET_NONE ? NULL : &clients->truth->sockets[index];
-    if (socket != NULL && rc_socket_carries(socket) && !rc_socket_waits(clients, socket)) {
-        rc_socket_resume(clients, index);
+    if (socket != NULL && rc_socket_carries(socket)) {
+        rc_waiters_add(&clients->uplink->waiters, index); /* as client_goes_on */
     } else if (socket == NULL) {
         unsocketed_resumed(clients, client_index);
     }

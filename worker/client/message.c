@@ -7,7 +7,7 @@
     (1u << RC_OPERATION_PUBLISH | 1u << RC_OPERATION_RETAIN | 1u << RC_OPERATION_BROADCAST | \
      1u << RC_OPERATION_DIRECT | 1u << RC_OPERATION_PING | 1u << RC_OPERATION_ECHO)
 
-/* Of a packet of a request its steps are the low half of what is done. */
+/* Of a message, or a packet of a request, its steps are the low half of what is done. */
 static uint64_t step_of(const struct rc_clients *clients, uint32_t step)
 {
     return (clients->truth->layout->receiving.done >> 32) << 32 | step;
@@ -16,6 +16,11 @@ static uint64_t step_of(const struct rc_clients *clients, uint32_t step)
 void rc_client_step(const struct rc_clients *clients, uint32_t step)
 {
     rc_receiving_step(clients->truth, step_of(clients, step), clients->uplink->up.position);
+}
+
+void rc_client_repeats(const struct rc_clients *clients, uint32_t step)
+{
+    rc_receiving_repeats(clients->truth, step == 0 ? 0 : step_of(clients, step));
 }
 
 void rc_client_stepped(const struct rc_clients *clients, uint32_t step)
@@ -45,14 +50,14 @@ bool rc_client_operations(struct rc_clients *clients, uint32_t client, enum rc_p
             continue;
         }
         if (rc < 0) {
+            rc_client_repeats(clients, 0);
             const struct rc_event event = {
                 .type = RC_EVENT_ERROR, .code = error.code, .id = error.id, .message = rc_span_text(error.message)};
             if (rc_hub_reply_event(clients->hub, client, &event) < 0) {
                 rc_client_failed_memory(clients, client);
             }
         } else {
-            const bool counted = rc_receiving_is_request(clients->truth);
-            rc_receiving_operation(clients->truth, (counted || seen == 1) && (REPEATABLE >> operation.type & 1) != 0);
+            rc_receiving_operation(clients->truth, (REPEATABLE >> operation.type & 1) != 0);
             rc_client_step(clients, seen);
             if (rc_client_carry_out(clients, client, RC_AUTHOR_CLIENT, &operation) == RC_CARRIED_LATER) {
                 return false;

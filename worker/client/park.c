@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "worker/store/taking.h"
 
 #define PARK_BLOCK_MIN 512u
 
@@ -125,6 +126,7 @@ void rc_socket_unpark(struct rc_clients *clients, uint32_t index, uint32_t count
     struct rc_input *input = rc_truth_input(clients->truth, socket->input);
     RC_ASSERT(count <= input->parked_bytes);
     if (count > 0) {
+        rc_taking_over(clients->truth); /* what was there before is not any more */
         uint8_t *parked = rc_heap_at(&clients->truth->heap, input->parked);
         input->parked_bytes -= count;
         input->parked_scanned = 0;

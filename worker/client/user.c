@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/config/identity.h"
 #include "common/text/json_scan.h"
+#include "worker/store/receiving.h"
 
 static struct rc_user *user_of(const struct rc_clients *clients, uint32_t client)
 {
@@ -32,28 +33,40 @@ static void user_count(struct rc_clients *clients, int more)
     rc_metric_set(clients->metrics, RC_METRIC_USERS, clients->users);
 }
 
-/* A block with these bytes in place of the one there; `count` 0: none. It counts as what clients have sent, from whom it is. -ENOMEM:
- * unchanged. */
-static int block_replace(struct rc_clients *clients, uint32_t *block, uint16_t *bytes, const void *text, size_t count)
+/* A block with these bytes, which nobody names yet. It counts as what clients have sent, from whom it is. 0: no memory. */
+static uint32_t block_make(const struct rc_clients *clients, const void *text, size_t count)
 {
     struct rc_heap *heap = &clients->truth->heap;
-    uint32_t made = 0;
-    if (count > 0) {
-        if (clients->hub->input_bytes + count > clients->config->limits.worker_log_bytes ||
-            (made = rc_heap_alloc(heap, count)) == 0) {
-            return -ENOMEM;
-        }
+    const uint32_t made =
+        clients->hub->input_bytes + count > clients->config->limits.worker_log_bytes ? 0 : rc_heap_alloc(heap, count);
+    if (made != 0) {
         memcpy(rc_heap_at(heap, made), text, count);
         clients->hub->input_bytes += rc_heap_block_bytes(heap, made);
     }
+    return made;
+}
+
+static void block_exchange(struct rc_clients *clients, uint32_t *block, uint16_t *bytes, uint32_t made, uint16_t count)
+{
     uint32_t old = *block;
     *bytes = 0; /* in between it has none: better than what two of them say together */
     RC_STORE_ORDER();
     *block = made;
     RC_STORE_ORDER();
-    *bytes = (uint16_t)count;
+    *bytes = count;
+    RC_STORE_ORDER();
     rc_socket_input_free(clients, &old);
     rc_metric_set(clients->metrics, RC_METRIC_INPUT_BYTES, clients->hub->input_bytes);
+}
+
+/* A block with these bytes in place of the one there; `count` 0: none. -ENOMEM: unchanged. */
+static int block_replace(struct rc_clients *clients, uint32_t *block, uint16_t *bytes, const void *text, size_t count)
+{
+    const uint32_t made = count == 0 ? 0 : block_make(clients, text, count);
+    if (count > 0 && made == 0) {
+        return -ENOMEM;
+    }
+    block_exchange(clients, block, bytes, made, (uint16_t)count);
     return 0;
 }
 
@@ -314,8 +327,10 @@ int rc_client_set_user(struct rc_clients *clients, uint32_t client, struct rc_sp
         return -ENOMEM;
     }
     RC_ASSERT(user->id_bytes == 0 && id.count > 0 && id.count <= sizeof(user->id));
-    user->id_bytes = (uint8_t)id.count;
     memcpy(user->id, id.bytes, id.count);
+    RC_STORE_ORDER();
+    user->id_bytes = (uint8_t)id.count;
+    RC_STORE_ORDER();
     user_count(clients, 1);
     return 0;
 }
@@ -414,9 +429,12 @@ int rc_client_set_merge(struct rc_clients *clients, uint32_t client, struct rc_s
         return rc;
     }
     struct rc_user *user = user_need(clients, client);
-    if (user == NULL || block_replace(clients, &user->set, &user->set_bytes, text, bytes) < 0) {
+    const uint32_t made = user == NULL ? 0 : block_make(clients, text, bytes);
+    if (made == 0) {
         return -ENOMEM;
     }
+    rc_receiving_sets(clients->truth, client, made, (uint16_t)bytes);
+    block_exchange(clients, &user->set, &user->set_bytes, made, (uint16_t)bytes);
     rc_client_changed(clients, client);
     return 0;
 }

@@ -17,6 +17,7 @@
 #include "worker/engine/asking.h"
 #include "worker/engine/does.h"
 #include "worker/engine/rule_trace.h"
+#include "worker/store/receiving.h"
 
 #define ASKED_RETRY_MS 2u
 #define ASKED_DEATHS_MAX 3u /* of processes that were asking it: what comes back may be what kills them */
@@ -247,7 +248,13 @@ void rc_asked_taken(struct rc_engines *engines)
             rc_asked_hook_free(clients, i); /* nobody will be in a namespace */
             continue;
         }
-        if (its->ack != 0 && rc_acks_waits(engines, its->ack, its->client, its->ack_emit)) {
+        const bool ack_waits = its->ack != 0 && rc_acks_waits(engines, its->ack, its->client, its->ack_emit);
+        if (ack_waits && (its->flags & RC_HOOK_UNASKED)) {
+            rc_asked_hook_free(clients, i);
+            continue;
+        }
+        its->flags &= (uint8_t)~RC_HOOK_UNASKED;
+        if (ack_waits) {
             rc_acks_told(engines, its->ack); /* its emit ends in its time */
         }
         its->ack = 0;
@@ -452,10 +459,17 @@ static bool asked_call(struct rc_asked *asked, struct rc_backend_frame *frame)
     memcpy(asked->its->call, frame->request.id, sizeof(asked->its->call));
     bool good = rc_backend_frame_end(frame);
     if (good) {
+        struct rc_engines *engines = asked->engines;
+        const uint32_t ack = asked->its->ack;
         rc_asked_keep_request(asked, frame->request.body);
+        rc_receiving_asks(engines->clients->truth, asked->index);
         rc_asked_begin(asked);
-        asked_ack_over(asked);
         good = asked_ask(asked, &frame->request);
+        if (good) {
+            asked_ack_over(asked);
+        } else if (ack != 0) {
+            rc_acks_told(engines, ack);
+        }
     } else {
         asked_ack_over(asked);
         asked_fail(asked, RC_CODE_UNAVAILABLE, "no memory");
@@ -539,7 +553,8 @@ void rc_asked_event(struct rc_engines *engines, uint32_t client, struct rc_span 
     struct rc_client *its = rc_truth_client(clients->truth, client);
     const int backend = rc_backend_find(clients->config, name);
     struct rc_backend_frame frame;
-    RC_ASSERT(backend >= 0); /* rc_config_backends_check */
+    RC_ASSERT(backend >= 0);       /* rc_config_backends_check */
+    rc_client_repeats(clients, 0); /* no step that is done: killed in it, it begins again (rc_receiving_asks) */
     struct rc_asked *asked = rc_asked_new(engines, client, (uint32_t)backend, RC_BACKEND_EVENT, operation, 0);
     if (asked == NULL) {
         rc_client_failed_memory(clients, client);

@@ -52,8 +52,9 @@ int rc_engine_auth_keep(struct rc_engines *engines, uint32_t client, struct rc_s
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
     struct rc_heap *heap = &engines->clients->truth->heap;
-    if (!engines->keeps_auth || auth.count == 0) {
-        return 0;
+    struct auth_entry former;
+    if (!engines->keeps_auth || auth.count == 0 || auth_find(engines, client, nsp, &former) != 0) {
+        return 0; /* or a killed worker has kept it */
     }
     /* It was looked at when the CONNECT came, and a reload may have come between. */
     if (!rc_engine_auth_fits(engines, client, nsp, auth)) {
@@ -62,17 +63,21 @@ int rc_engine_auth_keep(struct rc_engines *engines, uint32_t client, struct rc_s
     const struct auth_entry entry = {.json_bytes = (uint16_t)auth.count, .nsp_bytes = (uint16_t)nsp.count};
     const uint32_t used = engine->auth == 0 ? (uint32_t)sizeof(struct auth_head) : auth_block(engines, client)->bytes;
     const uint32_t need = used + entry_bytes(&entry);
-    uint32_t capacity = engine->auth == 0 ? 0 : (uint32_t)rc_heap_block_bytes(heap, engine->auth);
-    if (need > capacity &&
-        rc_socket_input_grow(engines->clients, &engine->auth, &capacity, need, engine->auth == 0 ? 0 : used) < 0) {
+    uint32_t first = 0; /* named when it says how much of it there is */
+    uint32_t *block = engine->auth == 0 ? &first : &engine->auth;
+    uint32_t capacity = *block == 0 ? 0 : (uint32_t)rc_heap_block_bytes(heap, *block);
+    if (need > capacity && rc_socket_input_grow(engines->clients, block, &capacity, need, *block == 0 ? 0 : used) < 0) {
         return -ENOMEM;
     }
-    struct auth_head *head = auth_block(engines, client);
+    struct auth_head *head = rc_heap_at(heap, *block);
     uint8_t *to = (uint8_t *)head + used;
     memcpy(to, &entry, sizeof(entry));
     memcpy(to + sizeof(entry), nsp.bytes, nsp.count);
     memcpy(to + sizeof(entry) + nsp.count, auth.bytes, auth.count);
+    RC_STORE_ORDER();
     head->bytes = need;
+    RC_STORE_ORDER();
+    engine->auth = *block;
     return 0;
 }
 

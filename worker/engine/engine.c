@@ -440,6 +440,7 @@ static bool ops_post(void *context, const struct rc_reply_operation *emit, struc
 void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
 {
     *engines = (struct rc_engines){.clients = clients,
+                                   .rules = (uint8_t)clients->truth->layout->event_rules,
                                    .dismiss = rc_socketio_dismiss,
                                    .told = rc_asked_told,
                                    .came_back = rc_socketio_came_back,
@@ -468,7 +469,7 @@ void rc_engines_open(struct rc_engines *engines, struct rc_clients *clients)
 void rc_engines_reconfigure(struct rc_engines *engines, const struct rc_config *config)
 {
     if (!rc_event_rules_equal(engines->clients->config, config)) {
-        engines->rules++;
+        engines->clients->truth->layout->event_rules = ++engines->rules;
     }
     engines->keeps_auth = rc_rules_use_auth(config);
     rc_event_rows_adopt(engines->clients->control->own->rows, config);

@@ -242,12 +242,10 @@ void rc_recoverable_begin(struct rc_engines *engines, uint32_t client, struct rc
     }
     struct rc_recoverable *one = recoverable_at(engines, index);
     *one = (struct rc_recoverable){.since_ms = as != NULL ? as->since_ms : engines->clients->io->now_ns / 1000000u,
-                                   .random = rc_truth_client(truth, client)->random,
                                    .client = client};
     if (nsp.count > 1) {
         one->nsp = rc_heap_alloc(&truth->heap, nsp.count);
         if (one->nsp == 0) {
-            one->random = 0;
             rc_pool_free(&truth->recoverables, index);
             return;
         }
@@ -262,11 +260,16 @@ void rc_recoverable_begin(struct rc_engines *engines, uint32_t client, struct rc
         memcpy(one->sid, as->sid, sizeof(one->sid));
         one->flags = RC_RECOVERABLE_QUIET;
         one->again = 1;
-        return;
+    } else {
+        pid_make(engines, client, one->pid);
+        rc_engine_place_sid(engines, client, nsp, one->sid);
     }
-    pid_make(engines, client, one->pid);
-    rc_engine_place_sid(engines, client, nsp, one->sid);
-    mark_dirty(engines, index);
+    RC_STORE_ORDER(); /* it is there from here on */
+    one->random = rc_truth_client(truth, client)->random;
+    RC_STORE_ORDER();
+    if (as == NULL) {
+        mark_dirty(engines, index);
+    }
 }
 
 struct rc_span rc_recoverable_pid(const struct rc_engines *engines, uint32_t client, struct rc_span nsp)

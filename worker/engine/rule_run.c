@@ -17,6 +17,7 @@
 #include "worker/engine/rule_wait.h"
 #include "worker/engine/together.h"
 #include "worker/gate/rule_policy.h"
+#include "worker/store/receiving.h"
 #include "worker/ws/frame.h"
 
 /* --- what is done ---------------------------------------------------------------------------------------------------- */
@@ -27,7 +28,7 @@ static bool run_lives(const struct rc_rule_run *run)
     return run->client == 0 || run->ends || rc_engine_lives(run->engines, run->client, run->random);
 }
 
-/* Is the next step to be done now? */
+/* Is the next step to be done now? It is a record in the up ring, or an answer. */
 static bool run_step(struct rc_rule_run *run)
 {
     if (run->step++ < *run->done || run->dry) {
@@ -35,6 +36,18 @@ static bool run_step(struct rc_rule_run *run)
     }
     if (run->stepped != NULL) {
         rc_client_step(run->clients, run->stepped(run, run->step));
+    }
+    return true;
+}
+
+/* The same, of one that comes to the same when it is done again. */
+static bool run_step_repeats(struct rc_rule_run *run)
+{
+    if (run->step++ < *run->done || run->dry) {
+        return false;
+    }
+    if (run->stepped != NULL) {
+        rc_client_repeats(run->clients, run->stepped(run, run->step));
     }
     return true;
 }
@@ -228,7 +241,7 @@ static void run_set(struct rc_rule_run *run, const struct rc_event_operation *op
         rc_rule_state_fail(run, code, run->values.err.text);
         return;
     }
-    if (run_step(run)) {
+    if (run_step_repeats(run)) {
         const int rc = rc_client_set_merge(clients, run->client, args.json);
         run_stepped(run);
         if (rc != 0) {
@@ -250,7 +263,8 @@ static void run_close(struct rc_rule_run *run, const struct rc_event_operation *
     const int code = rc_rule_text(&run->values, &operation->event, reason, &does.reason);
     if (code != 0) {
         rc_rule_state_fail(run, code, run->values.err.text);
-    } else if (run_step(run)) {
+    } else if (run_step_repeats(run)) {
+        rc_receiving_operation(run->clients->truth, false);
         run_stepped(run);
         (void)rc_rule_send_operation(run, &does);
     }
@@ -264,7 +278,7 @@ static void run_rooms(struct rc_rule_run *run, const struct rc_event_operation *
         if (rc_rule_eval_target(run, &rooms[i], (enum rc_event_operation_type)operation->type, &room) != 0) {
             return;
         }
-        if (run_step(run)) {
+        if (run_step_repeats(run)) {
             struct rc_operation does;
             rc_operation_reset(&does);
             does.type = operation->type == RC_RULE_JOIN ? RC_OPERATION_SUBSCRIBE : RC_OPERATION_UNSUBSCRIBE;

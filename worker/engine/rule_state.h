@@ -47,9 +47,10 @@ struct rc_rule_run {
     uint32_t *done;
     /* What *done of the packet is behind so many steps, of one that may be known (worker/store/receiving.h); NULL: it is not */
     uint32_t (*stepped)(const struct rc_rule_run *run, uint32_t steps);
-    bool ends; /* it is the client's end that is being told of */
-    bool dry;  /* only looks whether everything could be worked out */
-    int code;  /* why not: 0 = it could */
+    uint32_t before; /* of a socket's beginning: steps of what came before the row: its CONNECT, other rows */
+    bool ends;       /* it is the client's end that is being told of */
+    bool dry;        /* only looks whether everything could be worked out */
+    int code;        /* why not: 0 = it could */
     const char *why;
     struct rc_rule_wait *departs;         /* of a client that is about to be no more: where it waits (rule_wait.h) */
     const struct rc_rules_answer *answer; /* of a server that wants one; NULL = none */

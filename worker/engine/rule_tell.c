@@ -39,6 +39,7 @@ void rc_rule_tell(struct rc_rule_run *run)
     const struct rc_event_guards *guards = run->row == NULL ? NULL : &run->row->guards;
     const struct rc_span json = rc_rule_error(config, guards, run->guard, run->code, run->why, error);
     rc_metric_add(run->clients->metrics, RC_METRIC_REQUEST_ERRORS, 1);
+    rc_client_repeats(run->clients, 0); /* it is none of the steps that were done */
     if (rc_rule_traces(run->clients)) {
         rc_rule_trace_refused(run);
     }

@@ -66,7 +66,6 @@ static void run_unknown(struct rc_rule_run *run, const struct rc_operation *oper
     const char *unknown = run->clients->config->socketio.unknown_event.text;
     const size_t head = strlen(RC_UNKNOWN_EVENT_BACKEND);
     if (strncmp(unknown, RC_UNKNOWN_EVENT_BACKEND, head) == 0) {
-        rc_receiving_operation(run->clients->truth, false);
         rc_asked_event(run->engines, run->client, rc_span_text(unknown + head), operation, run->args, false, NULL);
         return;
     }
@@ -222,25 +221,15 @@ void rc_rules_refuse(struct rc_engines *engines, uint32_t client, const struct r
 }
 
 /*
- * Is each of its steps one record in the up ring, or an answer, so that a killed worker's successor knows which of them were done? Of a message of a
- * WebSocket one step alone can be told; what may change between two steps is kept by the process alone (rule_wait.h).
+ * Can it be gone on with where a killed worker was in it? Each of its steps is a record in the up ring, or an answer, or may be done again. What it
+ * knows is the same in each step, but for the time and the like, and what it asks about rooms: that is kept by the process alone (rule_wait.h).
  */
 static bool row_repeats(const struct rc_rule_run *run)
 {
-    const struct rc_config *config = run->clients->config;
-    const struct rc_event_operation *operations = rc_event_operations(config, run->row);
-    const bool steps = rc_receiving_is_request(run->clients->truth) && !rc_rule_wait_needed(run->row);
-    if (run->row->ask.text[0] != '\0' || run->row->question_count > 0 ||
-        (!steps && rc_rule_steps(run->row, config) > 1)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < run->row->operation_count; i++) {
-        if (operations[i].type != RC_RULE_EMIT && operations[i].type != RC_RULE_ACK &&
-            operations[i].type != RC_RULE_RETAIN) {
-            return false;
-        }
-    }
-    return true;
+    const uint32_t changes = RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_NOW) | RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_NOW_MS) |
+                             RC_EVENT_SOURCE_BIT(RC_EVENT_SOURCE_UUID);
+    return ((run->row->question_count == 0 && (run->row->uses & changes) == 0) ||
+            rc_rule_steps(run->row, run->clients->config) <= 1);
 }
 
 enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
@@ -274,6 +263,9 @@ enum rc_engine_result rc_rules_event(struct rc_engines *engines, uint32_t client
     rc_receiving_operation(clients->truth, row_repeats(&run));
     run_take(&run, run.row);
     const enum rc_rule_guarded guarded = (*done & DONE_PASSED) == 0 ? event_begin(&run) : RC_RULE_PASSES;
+    if (guarded == RC_RULE_PASSES && (*done & DONE_PASSED) == 0) {
+        rc_client_stepped(clients, event_stepped(&run, steps)); /* its guards have counted it */
+    }
     if (guarded == RC_RULE_WAITS || (guarded == RC_RULE_PASSES && !rc_rule_run_row(&run))) {
         *done = event_done(engines, run.row, steps | (guarded == RC_RULE_PASSES ? DONE_PASSED : 0));
         return run_keep(&run) ? RC_ENGINE_LATER : RC_ENGINE_DONE;
@@ -316,6 +308,12 @@ static enum rc_rule_guarded life_begin(struct rc_rule_run *run, const struct rc_
     return guarded;
 }
 
+/* As rc_rules_connect has it in *done. */
+static uint32_t connect_stepped(const struct rc_rule_run *run, uint32_t steps)
+{
+    return rc_rules_done(run->engines, run->before + steps);
+}
+
 /* One row of a socket's beginning, unless its guards do not hold. False: it has to wait. */
 static bool connect_row(struct rc_rule_run *run, const struct rc_config_event *row)
 {
@@ -330,6 +328,7 @@ static bool connect_row(struct rc_rule_run *run, const struct rc_config_event *r
     if (guarded != RC_RULE_PASSES) {
         return guarded == RC_RULE_REFUSED;
     }
+    rc_receiving_operation(run->clients->truth, row_repeats(run));
     const bool whole = rc_rule_run_row(run);
     if (whole) {
         row_over(run, true);
@@ -343,7 +342,6 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
 {
     const struct rc_config *config = engines->clients->config;
     const uint32_t all = *done & DONE_STEPS;
-    uint32_t before = 1; /* steps of what came before: its CONNECT, rows before this one */
     uint32_t its_done;
     struct rc_rule_run run;
     if (all > 1 && rows_changed(engines, *done)) {
@@ -360,20 +358,22 @@ enum rc_engine_result rc_rules_connect(struct rc_engines *engines, uint32_t clie
     rc_rule_run_open(&run, engines, client, nsp, RC_SPAN("connect"));
     run.auth = &auth;
     run.done = &its_done;
+    run.before = 1;
+    run.stepped = connect_stepped;
     for (; row != NULL && rc_engine_lives(engines, client, run.random);
          row = rc_event_next(config, row, nsp, run.event)) {
         const uint32_t steps = rc_rule_steps(row, config);
-        its_done = all > before ? all - before : 0;
+        its_done = all > run.before ? all - run.before : 0;
         if (its_done < steps) {
             if (!connect_row(&run, row)) {
-                *done = rc_rules_done(engines, before + its_done);
+                *done = rc_rules_done(engines, run.before + its_done);
                 return run_keep(&run) ? RC_ENGINE_LATER : RC_ENGINE_DONE;
             }
             if (rc_engine_lives(engines, client, run.random)) {
                 rc_rules_forget(engines, client);
             }
         }
-        before += steps;
+        run.before += steps;
     }
     return RC_ENGINE_DONE;
 }

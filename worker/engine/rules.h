@@ -11,6 +11,8 @@
 
 /* Does some row but those of "connect" say {auth}? */
 bool rc_rules_use_auth(const struct rc_config *config);
+/* `*done` of a CONNECT that was let in, and of which nothing else is known to be done. */
+#define RC_RULES_BEGUN 1u
 /* `*done` when so many steps were done by the rows in force. */
 uint32_t rc_rules_done(const struct rc_engines *engines, uint32_t steps);
 

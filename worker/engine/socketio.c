@@ -14,6 +14,7 @@
 #include "worker/engine/asked.h"
 #include "worker/engine/auth.h"
 #include "worker/engine/moving.h"
+#include "worker/engine/namespaces.h"
 #include "worker/engine/recoverable.h"
 #include "worker/engine/returning.h"
 #include "worker/engine/rules.h"
@@ -31,53 +32,6 @@ struct incomplete {
 };
 
 /* --- namespaces ------------------------------------------------------------------------------------------------------ */
-
-static bool is_root(struct rc_span nsp)
-{
-    return nsp.count == 1;
-}
-
-/* -ENOMEM. */
-static int add_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
-{
-    struct rc_engine *engine = rc_engine_of(engines, client);
-    if (is_root(nsp)) {
-        engine->flags |= RC_ENGINE_ROOT;
-        engine->root_times = engine->left;
-        return 0;
-    }
-    struct rc_heap *heap = &engines->clients->truth->heap;
-    const uint64_t need = engine->namespaces_bytes + RC_NSP_ENTRY_HEAD + nsp.count;
-    uint32_t capacity = engine->namespaces == 0 ? 0 : (uint32_t)rc_heap_block_bytes(heap, engine->namespaces);
-    if (need > UINT16_MAX || (need > capacity && rc_socket_input_grow(engines->clients, &engine->namespaces, &capacity,
-                                                                      need, engine->namespaces_bytes) < 0)) {
-        return -ENOMEM;
-    }
-    uint8_t *list = rc_heap_at(heap, engine->namespaces);
-    list[engine->namespaces_bytes] = engine->left;
-    list[engine->namespaces_bytes + 1] = (uint8_t)nsp.count;
-    memcpy(list + engine->namespaces_bytes + RC_NSP_ENTRY_HEAD, nsp.bytes, nsp.count);
-    engine->namespaces_bytes = (uint16_t)need;
-    return 0;
-}
-
-static void remove_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
-{
-    struct rc_engine *engine = rc_engine_of(engines, client);
-    engine->left = engine->left == UINT8_MAX ? 1 : (uint8_t)(engine->left + 1);
-    if (is_root(nsp)) {
-        engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
-        return;
-    }
-    uint8_t *list = rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
-    const uint32_t at = rc_truth_find_nsp(engines->clients->truth, engine, nsp);
-    const uint32_t bytes = RC_NSP_ENTRY_HEAD + list[at + 1];
-    memmove(list + at, list + at + bytes, engine->namespaces_bytes - at - bytes);
-    engine->namespaces_bytes -= (uint16_t)bytes;
-    if (engine->namespaces_bytes == 0) {
-        rc_socket_input_free(engines->clients, &engine->namespaces);
-    }
-}
 
 /* Name of the channel in which everybody in a namespace is; valid until the next call. */
 static struct rc_span everybody_in(struct rc_span nsp)
@@ -107,7 +61,7 @@ static void join_namespace(struct rc_engines *engines, uint32_t client, struct r
 {
     struct rc_clients *clients = engines->clients;
     rc_client_join(clients, client, everybody_in(nsp));
-    if (is_root(nsp)) {
+    if (rc_namespace_is_root(nsp)) {
         rc_client_join(clients, client, RC_SPAN("*"));
         rc_engine_join_user(engines, client);
     }
@@ -145,10 +99,9 @@ static bool connect_as(struct rc_engines *engines, uint32_t client, const struct
     case RC_IDENTITY_IS_KNOWN:
         break;
     }
-    const bool anonymous = rc_client_user(clients, client).count == 0;
     const int rc = rc_client_become(clients, client, &judgement);
-    if (rc == 0 && anonymous) {
-        rc_engine_join_user(engines, client); /* it may be in "/" as nobody */
+    if (rc == 0) {
+        rc_engine_join_user(engines, client); /* it may be in "/" as nobody, or a killed worker had come only so far */
     }
     if (rc == -EEXIST) {
         refuse_connect(engines, client, operation->nsp, RC_SPAN("another user on this connection"));
@@ -222,22 +175,27 @@ static void unsubscribe_rooms(struct rc_engines *engines, uint32_t client, struc
     }
 }
 
-/* The socket of a namespace is no more; the session stays. */
-static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
+static void quit_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
     struct rc_clients *clients = engines->clients;
     const struct rc_truth *truth = clients->truth;
-    tell_gone(engines, client, nsp, reason);
     unsubscribe_rooms(engines, client, nsp);
-    if (is_root(nsp)) {
+    if (rc_namespace_is_root(nsp)) {
         rc_hub_everybody_leave(clients->hub, client);
     }
     rc_engine_auth_forget(engines, client, nsp);
     rc_acks_forget(engines, client, rc_truth_sid_token(truth, client, nsp));
     rc_engine_token_ends(engines, client, nsp);
     rc_recoverable_end(engines, client, nsp);
-    remove_namespace(engines, client, nsp);
+    rc_namespaces_remove(engines, client, nsp);
     cancel_waiting(engines, client, nsp); /* last: its client may go on by it */
+}
+
+/* The socket of a namespace is no more; the session stays. */
+static void leave_namespace(struct rc_engines *engines, uint32_t client, struct rc_span nsp, const char *reason)
+{
+    tell_gone(engines, client, nsp, reason);
+    quit_namespace(engines, client, nsp);
 }
 
 /* --- connecting ------------------------------------------------------------------------------------------------------ */
@@ -266,8 +224,8 @@ static void auth_refuse(struct rc_engines *engines, uint32_t client, struct rc_s
     refuse_connect(engines, client, nsp, RC_SPAN("the auth payload is too large"));
 }
 
-/* May it, and as whom? False: it was told why not, or *result says that it waits. */
-static bool connect_may(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
+/* May it, and as whom? False: it was told why not, or *result says that it waits. `begun`: by a killed worker, which had let it in. */
+static bool connect_may(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation, bool begun,
                         struct rc_span *reply, uint32_t *backend, enum rc_engine_result *result)
 {
     struct rc_clients *clients = engines->clients;
@@ -278,15 +236,15 @@ static bool connect_may(struct rc_engines *engines, uint32_t client, const struc
         refuse_connect(engines, client, nsp, RC_SPAN("Invalid namespace"));
         return false;
     }
-    if (rc_engine_has_joined(engines, client, nsp)) {
+    if (!begun && rc_engine_has_joined(engines, client, nsp)) {
         socketio_broken(engines, client, "a second CONNECT for a namespace");
         return false;
     }
-    if ((uint32_t)its->subscription_count + its->pending_count >= clients->config->limits.max_channels) {
+    if (!begun && (uint32_t)its->subscription_count + its->pending_count >= clients->config->limits.max_channels) {
         refuse_connect(engines, client, nsp, RC_SPAN("too many namespaces and rooms"));
         return false; /* each is a channel that it hears */
     }
-    if (!rc_engine_auth_fits(engines, client, nsp, operation->data)) {
+    if (!begun && !rc_engine_auth_fits(engines, client, nsp, operation->data)) {
         auth_refuse(engines, client, nsp);
         return false;
     }
@@ -296,7 +254,7 @@ static bool connect_may(struct rc_engines *engines, uint32_t client, const struc
                       : RC_ENGINE_DONE;
         return false;
     }
-    if (rc_returning_begin(engines, client, nsp, operation->data, *reply, *backend)) {
+    if (!begun && rc_returning_begin(engines, client, nsp, operation->data, *reply, *backend)) {
         *result = RC_ENGINE_LATER;
         return false;
     }
@@ -314,16 +272,21 @@ static void forget_returning(struct rc_engines *engines, uint32_t client, struct
     }
 }
 
-/* The socket is a new one. False: its client ended. */
+/* The socket is a new one. False: its client ended. What a killed worker has done of this is found. */
 static bool connect_new(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
 {
-    const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
-    if (add_namespace(engines, client, nsp) < 0 || rc_engine_token_begins(engines, client, nsp) < 0) {
+    const struct rc_truth *truth = engines->clients->truth;
+    const uint64_t random = rc_truth_client(truth, client)->random;
+    rc_receiving_operation(engines->clients->truth, !rc_truth_client(truth, client)->guest); /* whose token is told */
+    if ((!rc_engine_has_joined(engines, client, nsp) && rc_namespaces_add(engines, client, nsp) < 0) ||
+        rc_engine_token_begins(engines, client, nsp) < 0) {
         rc_client_failed_memory(engines->clients, client);
         return false;
     }
     is_joined(engines, client);
-    rc_recoverable_begin(engines, client, nsp, NULL);
+    if (rc_truth_recoverable_of(truth, client, nsp) == 0) {
+        rc_recoverable_begin(engines, client, nsp, NULL);
+    }
     join_namespace(engines, client, nsp);
     tell_connected(engines, client, nsp);
     return rc_engine_lives(engines, client, random);
@@ -344,7 +307,7 @@ void rc_socketio_came_back(struct rc_engines *engines, uint32_t client, struct r
             rc_hub_skip(clients->hub, i);
         }
     }
-    if (add_namespace(engines, client, nsp) < 0 ||
+    if (rc_namespaces_add(engines, client, nsp) < 0 ||
         (parts.set.count > 0 && rc_client_set_merge(clients, client, parts.set) == -ENOMEM)) {
         rc_client_failed_memory(clients, client);
         return;
@@ -377,17 +340,31 @@ static void connect_not_kept(struct rc_engines *engines, uint32_t client, struct
     }
 }
 
+/* A killed worker had let it in, and now it may not be. */
+static void connect_take_back(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
+{
+    if (rc_engine_has_joined(engines, client, nsp)) {
+        quit_namespace(engines, client, nsp);
+    } else {
+        rc_engine_auth_forget(engines, client, nsp);
+    }
+}
+
 /* It is connected, or waits for it, or was told why not. True: it is, and its rows of "connect" are next. */
 static bool connect_run(struct rc_engines *engines, uint32_t client, const struct rc_operation *operation,
-                        bool *recovered, enum rc_engine_result *result)
+                        uint32_t *done, bool *recovered, enum rc_engine_result *result)
 {
+    const bool begun = *done == RC_RULES_BEGUN;
     struct rc_returning *returning = rc_returning_of(engines, client);
     const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
     const struct rc_span nsp = operation->nsp;
     struct rc_span reply = {0};
     uint32_t backend = 0;
     *result = RC_ENGINE_LATER;
-    if (returning == NULL && !connect_may(engines, client, operation, &reply, &backend, result)) {
+    if (returning == NULL && !connect_may(engines, client, operation, begun, &reply, &backend, result)) {
+        if (begun && *result == RC_ENGINE_DONE && rc_engine_lives(engines, client, random)) {
+            connect_take_back(engines, client, nsp);
+        }
         return false;
     }
     if (returning != NULL && returning->state < RC_RETURNING_CAME) {
@@ -406,6 +383,11 @@ static bool connect_run(struct rc_engines *engines, uint32_t client, const struc
         reply = rc_span_of(returning->reply, returning->reply_bytes);
         backend = rc_backend_marked(engines->clients->config, returning->backend);
     }
+    /* Neither what a socket that comes back was given, nor what a backend wants done, is there for a successor. */
+    rc_receiving_operation(engines->clients->truth, !*recovered && reply.count == 0);
+    *done = RC_RULES_BEGUN;
+    rc_client_stepped(engines->clients, *done);
+    rc_client_repeats(engines->clients, 0);
     const int kept = rc_engine_auth_keep(engines, client, nsp, operation->data);
     if (kept < 0) {
         connect_not_kept(engines, client, nsp, kept, *recovered);
@@ -414,6 +396,8 @@ static bool connect_run(struct rc_engines *engines, uint32_t client, const struc
     if (!*recovered && !connect_new(engines, client, nsp)) {
         return false;
     }
+    *done = rc_rules_done(engines, 1);
+    rc_client_stepped(engines->clients, *done);
     rc_asked_joined(engines, client, nsp);
     if (reply.count > 0) {
         rc_asked_connected(engines, client, backend, nsp, reply);
@@ -426,38 +410,24 @@ static bool connect_run(struct rc_engines *engines, uint32_t client, const struc
     return true;
 }
 
-/* A namespace's CONNECT. `*done`: 1 when it is connected and its rows of "connect" run. */
+/* A namespace's CONNECT. `*done`: RC_RULES_BEGUN when it is let in; 1 when it is connected and its rows of "connect" run. */
 static enum rc_engine_result run_connect(struct rc_engines *engines, uint32_t client,
                                          const struct rc_operation *operation, uint32_t *done)
 {
-    if (*done == 0) {
+    if (*done == 0 || *done == RC_RULES_BEGUN) {
         enum rc_engine_result result;
         bool recovered = false;
-        if (!connect_run(engines, client, operation, &recovered, &result)) {
+        if (!connect_run(engines, client, operation, done, &recovered, &result)) {
             return result;
         }
         if (recovered && !rc_engine_settings(engines)->recovery_rules) {
             return RC_ENGINE_DONE;
         }
-        *done = rc_rules_done(engines, 1);
+    } else { /* a killed worker may not have come so far */
+        rc_asked_joined(engines, client, operation->nsp);
+        rc_client_await_join(engines->clients, client);
     }
     return rc_rules_connect(engines, client, operation->nsp, operation->data, done);
-}
-
-/* Calls `what` for each joined namespace, "/" first. */
-static void each_namespace(struct rc_engines *engines, uint32_t client,
-                           void (*what)(struct rc_engines *engines, uint32_t client, struct rc_span nsp))
-{
-    const struct rc_engine *engine = rc_engine_of(engines, client);
-    if (engine->flags & RC_ENGINE_ROOT) {
-        what(engines, client, RC_SPAN("/"));
-    }
-    for (uint32_t at = 0; at < engine->namespaces_bytes;) {
-        const uint8_t *list = rc_heap_at(&engines->clients->truth->heap, engine->namespaces);
-        const uint8_t bytes = list[at + 1];
-        what(engines, client, rc_span_of(list + at + RC_NSP_ENTRY_HEAD, bytes));
-        at += RC_NSP_ENTRY_HEAD + bytes; /* without the session there is no list any more */
-    }
 }
 
 static void tell_disconnected(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
@@ -479,7 +449,7 @@ void rc_socketio_dismiss(struct rc_engines *engines, uint32_t client, struct rc_
 
 void rc_socketio_farewell(struct rc_engines *engines, uint32_t client)
 {
-    each_namespace(engines, client, tell_disconnected);
+    rc_namespaces_each(engines, client, tell_disconnected);
 }
 
 static void run_disconnect(struct rc_engines *engines, uint32_t client, struct rc_span nsp)
@@ -523,7 +493,7 @@ void rc_socketio_gone(struct rc_engines *engines, uint32_t client)
     struct rc_engine *engine = rc_engine_of(engines, client);
     leave_returning(engines, client);
     rc_rules_forget(engines, client);
-    each_namespace(engines, client, run_disconnect);
+    rc_namespaces_each(engines, client, run_disconnect);
     engine->flags &= (uint16_t)~RC_ENGINE_ROOT;
     engine->namespaces_bytes = 0;
 }
@@ -718,7 +688,7 @@ static enum rc_engine_result packet_run(struct rc_engines *engines, uint32_t cli
         socketio_broken(engines, client, error.message);
         return RC_ENGINE_DONE;
     }
-    rc_receiving_operation(clients->truth, operation.type == RC_OPERATION_EVENT && operation.attachment_count == 0);
+    rc_receiving_operation(clients->truth, operation.type != RC_OPERATION_LEAVE && operation.attachment_count == 0);
     if (with == NULL && operation.attachment_count > 0) {
         if (operation.attachment_count > clients->config->socketio.max_attachments) {
             socketio_broken(engines, client, "more attachments than socketio.max_attachments");

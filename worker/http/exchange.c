@@ -75,10 +75,19 @@ static void set_state(struct rc_exchange *exchange, enum rc_exchange_state state
     exchange->state = state;
 }
 
+void rc_exchange_begun(const struct rc_exchange *exchange)
+{
+    const struct rc_exchange_ops *ops = &exchange->exchanges->ops;
+    if (ops->begun != NULL) {
+        ops->begun(ops->context, exchange->connection);
+    }
+}
+
 /* Takes it out of the table and tells its user. The connection may have another one afterwards. */
 static void end_exchange(struct rc_exchange *exchange, uint16_t status)
 {
     struct rc_exchanges *exchanges = exchange->exchanges;
+    rc_exchange_begun(exchange);
     set_state(exchange, RC_EXCHANGE_RUNNING);
     if (exchange->user != NULL && exchange->user->ended != NULL) {
         exchange->user->ended(exchange, status);
@@ -359,6 +368,9 @@ static void run_exchange(struct rc_exchange *exchange)
 {
     exchange->unread = false;
     set_state(exchange, RC_EXCHANGE_RUNNING);
+    if (!exchange->user->says_begun) {
+        rc_exchange_begun(exchange);
+    }
     exchange->user->run(exchange);
 }
 
@@ -563,7 +575,9 @@ void rc_exchanges_room(struct rc_exchanges *exchanges, uint32_t connection)
     if (exchange != NULL && exchange->state == RC_EXCHANGE_WAITING && exchange->user != NULL &&
         exchange->user->room != NULL) {
         const uint32_t before = feed_begin(exchanges, connection);
-        tell_once(exchanges, connection);
+        if (!exchange->again) { /* else who goes on says so when he begins to (rc_socket_request_known) */
+            tell_once(exchanges, connection);
+        }
         exchange->user->room(exchange);
         feed_end(exchanges, before);
     }

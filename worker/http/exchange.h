@@ -66,6 +66,9 @@ struct rc_exchange_ops {
     /* Likewise: its answer is being written, and is. */
     void (*answers)(void *context, uint32_t connection);
     void (*answered)(void *context, uint32_t connection);
+    /* Likewise: something is done for what it sends. Until then nothing has left, nor can it be seen, and a former process that was killed has done as
+     * good as nothing. */
+    void (*begun)(void *context, uint32_t connection);
     /* How much a former process had done of the request that begins now (exchange->done); 0: nothing; RC_EXCHANGE_ANSWERED: all, it is passed over. */
     uint64_t (*done)(void *context, uint32_t connection);
     /* It was answered later: what is pipelined behind may go on. Not in the middle of another connection's request, but behind it. */
@@ -75,6 +78,7 @@ struct rc_exchange_ops {
 /* Whoever takes a request over. Static. */
 struct rc_exchange_user {
     bool half_closed_is_gone; /* who sends nothing any more wants no answer either */
+    bool says_begun;          /* `run` does nothing before rc_exchange_begun */
     /* The body is whole: exchange->bytes. */
     void (*run)(struct rc_exchange *exchange);
     /* There is room in the up ring again. NULL: of no interest. */
@@ -182,6 +186,8 @@ bool rc_exchanges_waits(const struct rc_exchanges *exchanges, uint32_t connectio
 
 /* --- of who answers --- */
 
+/* Something is done for it from here on (ops.begun). Ending, it is said anyway. */
+void rc_exchange_begun(const struct rc_exchange *exchange);
 /* Has the body read, then user.run: at once if there is none. 0; -ENOBUFS: too many, the request is to be answered. */
 int rc_exchange_read(struct rc_exchange *exchange, const struct rc_exchange_user *user, void *context);
 /* The answer comes later, in `in_ms` at most (0: whenever). -ENOBUFS as above. */

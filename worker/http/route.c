@@ -99,6 +99,9 @@ static void answer_resource(const struct rc_routes *routes, struct rc_exchange *
         answer.status = route->hidden;
         answer.message = route->why_hidden;
     } else {
+        if (!route->says_begun) {
+            rc_exchange_begun(exchange);
+        }
         route->run(set == NULL ? routes->context : set->context, exchange, route);
         return;
     }
@@ -186,6 +189,7 @@ void rc_routes_begin(const struct rc_routes *routes, struct rc_exchange *exchang
         return;
     }
     if (upgrade) {
+        rc_exchange_begun(exchange);
         routes->upgrade(routes->upgrade_context, exchange, path);
     } else if (request->method == RC_HTTP_OPTIONS) {
         answer_options(exchange, methods, verdict);

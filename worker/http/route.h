@@ -28,6 +28,7 @@ struct rc_route {
     uint16_t hidden;                                    /* what those are answered */
     const char *why_hidden;
     bool takes_body; /* `run` looks at how large it is */
+    bool says_begun; /* `run` does nothing before rc_exchange_begun */
     /* Answers, waits, or has the body read. */
     void (*run)(void *context, struct rc_exchange *exchange, const struct rc_route *route);
     const void *detail; /* borrowed: whatever `run` wants to know beside it */

@@ -191,6 +191,8 @@ struct rc_event rc_hub_message_event(const struct rc_hub *hub, uint32_t channel,
 
 /* The channel's group of that encoding, made if there is none; 0: no memory. */
 uint32_t rc_hub_group(struct rc_hub *hub, uint32_t channel, uint8_t encoding);
+/* Without members it goes, with its log. */
+void rc_hub_group_release(struct rc_hub *hub, uint32_t index);
 /* The subscription, which has just been made, is another encoding's group's from here on. -ENOMEM. */
 int rc_hub_regroup(struct rc_hub *hub, uint32_t subscription, uint8_t encoding);
 /* No channel sends to the client any more. */

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/shm/history.h"
+#include "worker/store/receiving.h"
 
 static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_index, struct rc_span id, bool joins,
                        uint8_t wants, uint32_t replay)
@@ -30,6 +31,8 @@ static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_ind
     if (id.count > 0) {
         memcpy(pending->id, id.bytes, id.count);
     }
+    rc_receiving_waits(truth, index);
+    RC_STORE_ORDER(); /* it is whole before it is linked */
     if (channel->pending == 0) {
         channel->pending = index;
     } else {
@@ -373,6 +376,41 @@ static void pending_last(struct rc_hub *hub, struct rc_channel *channel)
     channel->pending_last = index;
 }
 
+/*
+ * The first of those who wait. Of a killed worker it waits still, unless its unit is over: it is in the channel already, perhaps, and what it was
+ * answered is taken back. Not so what it is told besides: who wants that ends.
+ */
+static void pending_settle_one(struct rc_hub *hub, uint32_t channel_index, const struct rc_hub_acknowledgement *said)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const uint32_t index = channel->pending;
+    const struct rc_pending pending = *rc_truth_pending(hub->truth, index);
+    if ((pending.wants & ~RC_PENDING_PLACE) != 0 || pending.replay != 0 ||
+        rc_encoding_is_pusher(rc_truth_client(hub->truth, pending.client)->encoding)) {
+        const uint32_t outer = rc_hub_works(hub, pending.client);
+        (void)pending_remove(hub, index);
+        pending_settle(hub, channel_index, &pending, said);
+        rc_hub_worked(hub, outer);
+        return;
+    }
+    hub->kept->settling_unit = hub->kept->unit;
+    RC_STORE_ORDER();
+    hub->kept->settling = index;
+    RC_STORE_ORDER();
+    const uint32_t outer = rc_hub_works(hub, pending.client); /* should it crash of it */
+    pending_settle(hub, channel_index, &pending, said);
+    RC_STORE_ORDER();
+    hub->kept->unit++;
+    RC_STORE_ORDER();
+    if (channel->pending == index) { /* else its client has ended */
+        (void)pending_remove(hub, index);
+        pending_joined(hub, pending.client);
+    }
+    rc_hub_worked(hub, outer);
+    RC_STORE_ORDER();
+    hub->kept->settling = 0;
+}
+
 /* Settles those who wait. Who wants what was not told goes on waiting: the relay is asked again. */
 static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const struct rc_hub_acknowledgement *said)
 {
@@ -394,10 +432,7 @@ static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const
             continue;
         }
         hub->kept->unit++; /* what the ones before were told stays said */
-        const uint32_t outer = rc_hub_works(hub, rc_truth_pending(hub->truth, channel->pending)->client);
-        const struct rc_pending pending = pending_remove(hub, channel->pending);
-        pending_settle(hub, channel_index, &pending, said);
-        rc_hub_worked(hub, outer);
+        pending_settle_one(hub, channel_index, said);
     }
     if (channel->pending == 0) {
         channel->flags &= (uint16_t)~RC_CHANNEL_WANTS_RETAINED;

@@ -89,6 +89,30 @@ static void resume_touch(struct rc_hub *hub)
     }
 }
 
+/* Somebody was just joining a channel, or leaving it: groups that have no members, channels whom nobody is in, and what the relay is to know of them. */
+static void resume_channels(struct rc_hub *hub)
+{
+    const struct rc_truth *truth = hub->truth;
+    for (uint32_t c = 1; c < truth->channels.high; c++) {
+        const struct rc_channel *channel = rc_truth_channel(truth, c);
+        if (channel->name == 0 || c == hub->everybody || (channel->flags & RC_CHANNEL_HERE)) {
+            continue;
+        }
+        uint32_t next;
+        for (uint32_t g = channel->groups; g != 0; g = next) {
+            next = rc_truth_group(truth, g)->next;
+            rc_hub_group_release(hub, g);
+        }
+        if (channel->subscriber_count == 0 && channel->throttles != 0) {
+            rc_hub_throttle_drop(hub, c);
+        }
+        rc_hub_update_interest(hub, c);
+        if (!(channel->flags & RC_CHANNEL_ASKED)) {
+            rc_hub_release(hub, c);
+        }
+    }
+}
+
 void rc_hub_resume(struct rc_hub *hub)
 {
     struct rc_truth_hub *kept = hub->kept;
@@ -104,5 +128,6 @@ void rc_hub_resume(struct rc_hub *hub)
         kept->critical = 0;
         kept->in_turn = 0;
     }
+    resume_channels(hub);
     resume_touch(hub);
 }

@@ -26,8 +26,7 @@ uint32_t rc_hub_group(struct rc_hub *hub, uint32_t index, uint8_t encoding)
     return group;
 }
 
-/* A group without members goes, with its log. */
-static void subscription_group_release(struct rc_hub *hub, uint32_t index)
+void rc_hub_group_release(struct rc_hub *hub, uint32_t index)
 {
     struct rc_truth *truth = hub->truth;
     struct rc_group *group = rc_truth_group(truth, index);
@@ -91,7 +90,7 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
             rc_pool_free(&truth->subscriptions, index);
         }
         if (group_index != 0) {
-            subscription_group_release(hub, group_index);
+            rc_hub_group_release(hub, group_index);
         }
         rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
         return 0;
@@ -100,6 +99,7 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
                                                                     .group = group_index,
                                                                     .next = client->subscriptions,
                                                                     .member = hub->members[group_index].count - 1};
+    subscription_begin(hub, index);
     RC_STORE_ORDER(); /* it is whole before it is linked */
     client->subscriptions = index;
     client->subscription_count++;
@@ -108,7 +108,6 @@ uint32_t rc_hub_subscribe(struct rc_hub *hub, uint32_t client_index, uint32_t ch
     if (hub->handlers.member_changed != NULL && !(rc_truth_channel(truth, channel_index)->flags & RC_CHANNEL_HERE)) {
         hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, true);
     }
-    subscription_begin(hub, index);
     rc_hub_update_interest(hub, channel_index);
     rc_metric_set(hub->metrics, RC_METRIC_SUBSCRIPTIONS, truth->subscriptions.used);
     return index;
@@ -161,7 +160,7 @@ void rc_hub_unsubscribe(struct rc_hub *hub, uint32_t client_index, uint32_t inde
     if (hub->handlers.member_changed != NULL && !(channel->flags & RC_CHANNEL_HERE)) {
         hub->handlers.member_changed(hub->handlers.context, client_index, channel_index, false);
     }
-    subscription_group_release(hub, group_index);
+    rc_hub_group_release(hub, group_index);
     rc_hub_update_interest(hub, channel_index);
     rc_hub_release(hub, channel_index);
     rc_metric_set(hub->metrics, RC_METRIC_SUBSCRIPTIONS, truth->subscriptions.used);
@@ -253,7 +252,7 @@ static int subscription_recode(struct rc_hub *hub, uint32_t index, uint8_t encod
     const uint32_t new = rc_hub_group(hub, rc_truth_group(hub->truth, old)->channel, encoding);
     if (new == 0 || rc_members_add(&hub->members[new], index) < 0) {
         if (new != 0) {
-            subscription_group_release(hub, new);
+            rc_hub_group_release(hub, new);
         }
         return -ENOMEM;
     }
@@ -265,7 +264,7 @@ static int subscription_recode(struct rc_hub *hub, uint32_t index, uint8_t encod
         rc_truth_group(hub->truth, new)->behind++;
         rc_hub_log_release(hub, old);
     }
-    subscription_group_release(hub, old);
+    rc_hub_group_release(hub, old);
     return 0;
 }
 

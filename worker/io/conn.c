@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
 #include "worker/store/order.h"
+#include "worker/store/taking.h"
 
 /* A quiet connection whose polls follow each other faster than this starts to be received in one standing request... */
 #define CONN_TALKING_DS 10u
@@ -162,6 +163,7 @@ static void conn_received(struct rc_io *io, uint32_t index, uint8_t *bytes, uint
     struct rc_socket *socket = &io->truth->sockets[index];
     if (RC_UNLIKELY(socket->flags & RC_SOCKET_PREFACE)) {
         bool done = false;
+        rc_taking_over(io->truth);
         const int used = io->handlers.preface(io->handlers.context, index, bytes, count, &done);
         if (used < 0) {
             rc_io_terminate(io, index);
@@ -181,6 +183,7 @@ static void conn_received(struct rc_io *io, uint32_t index, uint8_t *bytes, uint
     if (rc_io_is_tls(io, index)) {
         const uint32_t generation = socket->generation;
         const bool shakes = socket->mode == RC_IO_TLS_HANDSHAKE;
+        rc_taking_over(io->truth);
         rc_io_tls_received(io, index, bytes, count);
         if (shakes && socket->generation == generation && rc_io_is_tls(io, index)) {
             rc_kept_put(io, index, RC_KEEP_ALL); /* if it can outlive this process now */

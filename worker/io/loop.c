@@ -16,6 +16,7 @@
 #include "worker/io/io_internal.h"
 #include "worker/store/order.h"
 #include "worker/store/receiving.h"
+#include "worker/store/taking.h"
 
 #define LOOP_WAKE_COMPLETIONS 16u
 #define LOOP_CLOCK_COMPLETIONS 8u /* between two looks at the clock, which are 25 ns each */
@@ -318,13 +319,17 @@ static void loop_dispatch(struct rc_io *io, const struct io_uring_cqe *cqe)
     }
 }
 
-/* Until `current_valid` is 0 again. Who reads it after a kill sees the stores in this order. */
-static void loop_handling(struct rc_io *io, const struct io_uring_cqe *cqe, uint32_t valid)
+/* Until `current_valid` is 0 again; `head`: of where it is taken out of. Who reads it after a kill sees the stores in this order. */
+static void loop_handling(struct rc_io *io, const struct io_uring_cqe *cqe, uint32_t valid, uint32_t head)
 {
     struct rc_io_memory *memory = io->memory;
     memory->current = *cqe;
-    memory->current_head = *io->ring.cq.khead;
-    RC_STORE_ORDER();
+    memory->current_head = head;
+    if ((enum rc_io_op)(cqe->user_data >> 56) == RC_OP_RECEIVE && cqe->res > 0) {
+        rc_taking_begin(io->truth, (uint32_t)cqe->user_data);
+    } else {
+        rc_taking_over(io->truth);
+    }
     memory->current_valid = valid;
     RC_STORE_ORDER();
 }
@@ -340,7 +345,7 @@ static uint32_t loop_collect(struct rc_io *io, uint32_t limit, uint64_t end_ns)
         }
         /* Copied and released first: a handler may submit, and needs the room. */
         const struct io_uring_cqe copy = *cqe;
-        loop_handling(io, &copy, 1);
+        loop_handling(io, &copy, 1, *io->ring.cq.khead);
         io_uring_cqe_seen(&io->ring, cqe);
         loop_dispatch(io, &copy);
         RC_STORE_ORDER(); /* it is done with */
@@ -437,11 +442,12 @@ static void loop_handle_held(struct rc_io *io)
     const struct io_uring_cqe *held = rc_io_memory_at(memory, memory->held);
     for (uint32_t i = 0; RC_UNLIKELY(i < memory->held_count); i++) {
         const struct io_uring_cqe copy = held[i];
-        loop_handling(io, &copy, 2);
+        loop_handling(io, &copy, 2, i);
         memory->held_next = i + 1;
         loop_dispatch(io, &copy);
         RC_STORE_ORDER();
         memory->current_valid = 0;
+        rc_receiving_over(io->truth);
     }
     if (RC_UNLIKELY(memory->held_count > 0)) {
         memory->held_count = 0; /* before `held_next`: it is never less than that says */

@@ -21,7 +21,7 @@
 #include "common/base/err.h"
 
 #define RC_IO_MEMORY_READY 0x5243494fu /* "RCIO" */
-#define RC_IO_MEMORY_ABI 3u
+#define RC_IO_MEMORY_ABI 4u
 
 /* Offsets are from the beginning of the segment. Of a ring whose queues are the kernel's (`cq_head` 0) nothing can be read. */
 struct rc_io_memory {
@@ -52,7 +52,9 @@ struct rc_io_memory {
     uint32_t read_next;     /* likewise: unread completions that it has put away */
     uint32_t read_began;    /* the one that it begins with, and 1 */
     uint32_t read_parked;   /* what its socket had parked before that one */
-    uint32_t current_head;  /* head of the completion queue when `current` was there */
+    uint32_t read_current;  /* ...and 1: `current`, of which nothing was made, too */
+    uint32_t
+        current_head; /* head of the completion queue when `current` was there, or held_next: when that is beyond it, it has left */
     uint32_t current_valid; /* 1: `current` is being handled; 2: likewise, and it is one of `held` */
     /* The completion that is being handled, which leaves the queue at once, while `current_valid` is not 0. Last: its type may grow. */
     struct io_uring_cqe current;

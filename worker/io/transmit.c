@@ -14,6 +14,7 @@
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
 #include "worker/store/order.h"
+#include "worker/store/receiving.h"
 
 struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t index)
 {
@@ -59,6 +60,8 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
     if (packet->count == 0) {
         return;
     }
+    /* In the middle of a packet nothing leaves: killed in it, a worker has asked no backend (rc_receiving_asks). */
+    RC_ASSERT_HOT(!rc_receiving_runs(io->truth));
     const uint32_t index = io->packet_count;
     packet->sent = packet->bytes;
     if (io->tls != NULL && rc_io_is_tls(io, packet->socket)) {

@@ -1,6 +1,8 @@
 /* unread: see unread.h. */
 #include "worker/io/unread.h"
 
+#include <errno.h>
+
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
 
@@ -35,8 +37,9 @@ static enum rc_io_op unread_op(const struct io_uring_cqe *cqe)
 /* One that still is in the queue was not begun with. */
 static bool unread_begun(const struct rc_io_memory *memory)
 {
-    return memory->current_valid == 2 ||
-           (memory->current_valid == 1 && unread_word(memory, memory->cq_head) != memory->current_head);
+    return memory->read_current == 0 &&
+           ((memory->current_valid == 2 && memory->held_next != memory->current_head) ||
+            (memory->current_valid == 1 && unread_word(memory, memory->cq_head) != memory->current_head));
 }
 
 bool rc_io_unread_takes_in(const struct rc_io_memory *memory)
@@ -48,9 +51,18 @@ bool rc_io_unread_takes_in(const struct rc_io_memory *memory)
 uint32_t rc_io_unread_working(const struct rc_io_memory *memory)
 {
     const enum rc_io_op op = unread_op(&memory->current);
-    return unread_begun(memory) && (op == RC_OP_RECEIVE || op == RC_OP_PEERNAME || op == RC_OP_TLS_SEND)
-               ? (uint32_t)memory->current.user_data
-               : RC_SOCKET_NONE;
+    const int result = memory->current.res;
+    if (op == RC_OP_RECEIVE && (result == -ECANCELED || result == -ENOBUFS || result == -EINTR || result == -EAGAIN)) {
+        return RC_SOCKET_NONE; /* nothing has come, and nothing is done for whom it is: a successor reads anew */
+    }
+    return unread_begun(memory) && (op == RC_OP_RECEIVE || op == RC_OP_TLS_SEND) ? (uint32_t)memory->current.user_data
+                                                                                 : RC_SOCKET_NONE;
+}
+
+uint32_t rc_io_unread_peername(const struct rc_io_memory *memory)
+{
+    return unread_begun(memory) && unread_op(&memory->current) == RC_OP_PEERNAME ? (uint32_t)memory->current.user_data
+                                                                                 : RC_SOCKET_NONE;
 }
 
 bool rc_io_unread_overflowed(const struct rc_io_memory *memory)
@@ -153,21 +165,34 @@ void rc_io_unread_tls(const struct rc_io_memory *memory, struct rc_truth *truth)
     }
 }
 
+/* False: it has brought nothing. An end of file, and an error, come again. */
+static bool unread_received(const struct rc_io_memory *memory, const struct io_uring_cqe *cqe,
+                            struct rc_io_unread *unread)
+{
+    const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+    if (unread_op(cqe) != RC_OP_RECEIVE || cqe->res <= 0 || cqe->res > (int)RC_IO_BUFFER_BYTES ||
+        !(cqe->flags & IORING_CQE_F_BUFFER) || buffer >= memory->buffer_count) {
+        return false;
+    }
+    const uint8_t *buffers = unread_at(memory, memory->buffers);
+    *unread = (struct rc_io_unread){.socket = (uint32_t)cqe->user_data,
+                                    .generation = (uint32_t)(cqe->user_data >> 32) & RC_IO_GENERATION_MASK,
+                                    .bytes = buffers + (size_t)buffer * RC_IO_BUFFER_BYTES,
+                                    .count = (uint32_t)cqe->res};
+    return true;
+}
+
+bool rc_io_unread_current(const struct rc_io_memory *memory, struct rc_io_unread *unread)
+{
+    return unread_begun(memory) && unread_received(memory, &memory->current, unread);
+}
+
 bool rc_io_unread_next(const struct rc_io_memory *memory, uint32_t *at, struct rc_io_unread *unread)
 {
     for (; *at < unread_completions(memory); (*at)++) {
-        const struct io_uring_cqe *cqe = unread_completion(memory, *at);
-        const uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
-        if (unread_op(cqe) != RC_OP_RECEIVE || cqe->res <= 0 || cqe->res > (int)RC_IO_BUFFER_BYTES ||
-            !(cqe->flags & IORING_CQE_F_BUFFER) || buffer >= memory->buffer_count) {
-            continue; /* an end of file, and an error, come again */
+        if (unread_received(memory, unread_completion(memory, *at), unread)) {
+            return true;
         }
-        const uint8_t *buffers = unread_at(memory, memory->buffers);
-        *unread = (struct rc_io_unread){.socket = (uint32_t)cqe->user_data,
-                                        .generation = (uint32_t)(cqe->user_data >> 32) & RC_IO_GENERATION_MASK,
-                                        .bytes = buffers + (size_t)buffer * RC_IO_BUFFER_BYTES,
-                                        .count = (uint32_t)cqe->res};
-        return true;
     }
     return false;
 }

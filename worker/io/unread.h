@@ -13,6 +13,9 @@
 /* A socket whose input was being handled; RC_SOCKET_NONE: none was. */
 uint32_t rc_io_unread_working(const struct rc_io_memory *memory);
 
+/* A socket whose peer's address was just being noted, and may be half there; RC_SOCKET_NONE: none's. */
+uint32_t rc_io_unread_peername(const struct rc_io_memory *memory);
+
 /* Was a connection of the inbox, which has its place, being taken in: what its message brings was looked at? */
 bool rc_io_unread_takes_in(const struct rc_io_memory *memory);
 
@@ -38,6 +41,8 @@ struct rc_io_unread {
     const uint8_t *bytes;
     uint32_t count;
 };
+/* The receive that was being handled; false: none was. */
+bool rc_io_unread_current(const struct rc_io_memory *memory, struct rc_io_unread *unread);
 /* The receive at *at, the first is 0, in the order in which they came; false: there is no more. What is none is passed over. */
 bool rc_io_unread_next(const struct rc_io_memory *memory, uint32_t *at, struct rc_io_unread *unread);
 bool rc_io_unread_is(const struct rc_truth *truth, const struct rc_io_unread *unread);

@@ -180,7 +180,7 @@ static bool limits_ask_relay(struct rc_limits *limits, const struct rc_limit_que
                                              .token = token,
                                              .data_bytes = (uint32_t)(sizeof(head) + name.count)},
                                     .data = data};
-    rc_receiving_operation(limits->uplink->truth, false); /* its record is none of the operation's */
+    rc_receiving_no_step(limits->uplink->truth); /* its record is none of the operation's, which waits */
     if (rc_uplink_write(limits->uplink, RC_UP_LIMIT, &view) < 0) {
         rc_asks_end(limits->asks, token);
         return false;

@@ -20,6 +20,7 @@ enum rc_hook_flags {
     RC_HOOK_EARLY = 1u << 3,     /* its client is in no namespace yet: it waits for the first */
     RC_HOOK_UNTAKEN = 1u << 4,   /* there was no memory to take it over: its client is to be ended */
     RC_HOOK_LEFT = 1u << 5,      /* who asked stands still, and leaves it to a successor: nobody has died with it */
+    RC_HOOK_UNASKED = 1u << 6,   /* its worker died in the packet, an ack, which asks again if it is still waited for */
 };
 
 /* In use from `attempt` on, which is said when all else is; `reply` is linked when it is whole. */

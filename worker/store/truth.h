@@ -45,7 +45,7 @@
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 /* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
-#define RC_TRUTH_ABI 9u
+#define RC_TRUTH_ABI 10u
 
 /*
  * Life of a client:
@@ -358,7 +358,8 @@ struct rc_input {
         parked_scanned; /* HTTP: twice the offset at which the search for the head's end goes on, and 1 in a line (http/parse.h) */
     /* A message that waits for room in the up ring stands whole in `message`; what came behind it is parked. */
     uint32_t waiting_bytes;
-    uint32_t waiting_done;  /* its operations that were carried out already */
+    uint32_t
+        waiting_done; /* its operations that were carried out already; where none waits, those of the first that is parked */
     uint8_t waiting_opcode; /* 0 = none waits */
     uint8_t request;        /* enum rc_request */
     uint8_t pad[2];
@@ -447,6 +448,9 @@ struct rc_truth_hub {
     uint32_t
         unit; /* counts what is done as a whole: replies of one that a killed worker has not ended are taken back */
     uint64_t order_of; /* the sequence of the record that `order` is of; 0: of none that has one */
+    uint32_t
+        settling; /* request that is just being answered: it waits no more, whatever its lists say, when its unit is over; 0 = none */
+    uint32_t settling_unit;
 };
 
 /* How far the down ring was handled. */
@@ -490,19 +494,41 @@ struct rc_truth_coming {
     uint32_t phase;          /* enum rc_coming_phase */
 };
 
+/* See worker/store/taking.h. */
+struct rc_truth_taking {
+    uint32_t socket;         /* and 1; 0 = none, or something may have been made of it */
+    uint32_t input;          /* as it was before: its socket's; 0 = it had none, and the rest says nothing */
+    uint64_t received_bytes; /* its socket's */
+    uint64_t request_done;   /* of struct rc_input */
+    uint32_t request_bytes;
+    uint32_t parked_bytes;
+    uint32_t exchange; /* its socket's, too */
+    uint8_t request;   /* enum rc_request */
+    uint8_t pad[3];
+};
+
 /* See worker/store/receiving.h. */
+enum rc_receiving_kind { RC_RECEIVING_FRAMES, RC_RECEIVING_MESSAGE, RC_RECEIVING_REQUEST };
 struct rc_truth_receiving {
     uint32_t socket; /* and 1; 0 = nobody's input, or nothing is known of it */
     uint32_t count;
     uint32_t offset;
     uint32_t next;
-    uint64_t up_position; /* of the up ring, when the message before `next`, or `step`, was begun */
-    uint64_t done;        /* request: as rc_input.request_done */
-    uint64_t from; /* request: `done` when what is answered now was begun; else it is over, and its answers stay */
+    uint64_t up_position; /* of the up ring, when `step` was begun */
     uint64_t
-        step; /* request: `done` behind the step that is carried out, which is a record in the up ring; 0 = none is */
-    uint32_t request; /* is it one of HTTP? */
-    uint32_t pad;
+        done; /* of the message that begins at `done_at` (another one: nothing is), or of the request, as rc_input.request_done */
+    uint64_t from; /* `done` when what is answered now was begun; else it is over, and its answers stay */
+    uint64_t step; /* `done` behind the step that is carried out, which is a record in the up ring; 0 = none is */
+    uint32_t done_at;
+    uint32_t kind; /* enum rc_receiving_kind */
+    uint64_t
+        again; /* `done` behind the step that is carried out, which is done once more unless one of the next two says that it is; 0 = none is */
+    uint32_t pending;    /* struct rc_pending that it makes, and links; 0 = none */
+    uint32_t set;        /* heap block of attributes that it sets, whole; 0 = none */
+    uint32_t set_client; /* on that client... */
+    uint32_t set_bytes;  /* ...so many */
+    uint32_t serial;     /* counts what `bytes` has held */
+    uint32_t hook;       /* struct rc_hook that is being made by it, and asked by nobody yet; 0 = none */
     uint8_t bytes[4096];
 };
 
@@ -548,7 +574,12 @@ struct rc_truth_layout {
     struct rc_truth_acking acking;
     uint32_t
         recovery_hole; /* the relay may lack something that linked applications have said, and was not told that it does (worker/link/recovery.c) */
+    uint32_t
+        event_rules; /* counts the reloads that changed [[event]] rows: what is done of a packet is by this (worker/engine/rules.c) */
+    uint32_t
+        working_rests; /* 1: nothing is half done for working_socket: all that is known of it stands in its input */
     uint32_t pad_end;
+    struct rc_truth_taking taking;
 };
 
 struct rc_truth {

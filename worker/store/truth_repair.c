@@ -336,7 +336,7 @@ static void repair_input(struct rc_truth *truth, uint32_t s, struct rc_truth_rep
         input->request_bytes = 0; /* it was just being taken out, by who is given up */
         input->request = RC_REQUEST_ONCE;
     }
-    if (input->waiting_bytes > input->message_capacity ||
+    if ((input->waiting_opcode != 0 && input->waiting_bytes > input->message_capacity) ||
         (rc_ws_receiver_uses_buffer(&input->receiver) && input->receiver.message_bytes > input->message_capacity)) {
         socket->input = 0;
         rc_truth_give_up_socket(truth, s, repaired);
@@ -439,5 +439,6 @@ int rc_truth_repair(struct rc_truth *truth, struct rc_truth_repaired *repaired, 
     RC_STORE_ORDER(); /* who is killed until here leaves these words for the next one */
     layout->working_socket = layout->working_client = 0;
     layout->hub.fragile_log = layout->hub.fragile_output = 0;
+    layout->hub.settling = 0;
     return 0;
 }

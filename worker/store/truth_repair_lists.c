@@ -118,8 +118,10 @@ static void lists_pending(struct lists *lists, uint32_t c)
         }
         const uint32_t index = *link;
         struct rc_pending *its = rc_truth_pending(truth, index);
-        if (!lists_is_client(truth, its->client)) {
-            *link = its->next; /* its client has gone */
+        const bool settled =
+            index == truth->layout->hub.settling && truth->layout->hub.settling_unit != truth->layout->hub.unit;
+        if (settled || !lists_is_client(truth, its->client)) {
+            *link = its->next; /* or its client has gone */
             continue;
         }
         if (!lists_in(&truth->replays, its->replay) || rc_truth_replay(truth, its->replay)->subscription != 0) {

@@ -30,10 +30,12 @@ static void open_first(void)
 /* It was handling what the second client had sent: "0123456789", the message that ends behind six bytes. */
 static void handling(void)
 {
-    rc_receiving_begin(&first.truth, socket_index, (const uint8_t *)"0123456789", 10);
-    rc_receiving_message(&first.truth, 3, 1000);
+    rc_receiving_begin(&first.truth, socket_index, (const uint8_t *)"0123456789", 10, 0);
+    rc_receiving_message(&first.truth, 3);
+    rc_receiving_step(&first.truth, 1, 1000);
+    rc_receiving_done(&first.truth, 1);
     rc_receiving_handled(&first.truth);
-    rc_receiving_message(&first.truth, 6, 1064);
+    rc_receiving_message(&first.truth, 6);
     first.io.memory->current.user_data = rc_io_socket_data(&first.io, RC_OP_RECEIVE, socket_index);
     first.io.memory->current_head = *first.io.ring.cq.khead - 1;
     first.io.memory->current_valid = 1;
@@ -76,18 +78,75 @@ static bool ends(int i)
     return (rc_truth_client(&second.truth, clients[i])->flags & RC_CLIENT_BROKEN) != 0;
 }
 
-Test(crash, an_operation_whose_record_is_in_the_ring_was_carried_out)
+static const struct rc_truth_receiving *known(void)
+{
+    return &second.truth.layout->receiving;
+}
+
+Test(crash, a_step_whose_record_is_in_the_ring_was_carried_out)
 {
     open_first();
     handling();
     begin(1064, false);
     cr_assert(crash.again == socket_index + 1 && crash.again_from == 3);
+    cr_assert_eq(known()->done, 0, "of the message before it");
     cr_assert_not(ends(0) || ends(1) || ends(2));
     end_second();
+    rc_receiving_step(&first.truth, 1, 1064);
+    begin(1064, false);
+    cr_assert_eq(known()->done, 0);
+    end_second();
     begin(1128, false);
-    cr_assert(crash.again == socket_index + 1 && crash.again_from == 6);
+    cr_assert(crash.again == socket_index + 1 && crash.again_from == 3);
+    cr_assert_eq(known()->done, 1);
+    end_second();
+    rc_receiving_done(&first.truth, 1);
+    rc_receiving_repeats(&first.truth, 2); /* the next one, whose records are another's business */
+    begin(1192, false);
+    cr_assert_eq(known()->done, 1);
     cr_assert_not(ends(1));
     cr_assert_eq(rc_metric_get(second.metrics, RC_METRIC_QUARANTINED), 0);
+    end();
+}
+
+Test(crash, answers_are_taken_back_unless_their_step_is_done)
+{
+    open_first();
+    handling();
+    cr_assert(rc_receiving_takes_back(&first.truth));
+    rc_receiving_step(&first.truth, 1, 1064);
+    rc_receiving_done(&first.truth, 1);
+    cr_assert_not(rc_receiving_takes_back(&first.truth));
+    const uint32_t unit = first.truth.layout->hub.unit;
+    rc_receiving_repeats(&first.truth, 0);
+    cr_assert(rc_receiving_takes_back(&first.truth) && first.truth.layout->hub.unit == unit + 1);
+    rc_receiving_handled(&first.truth);
+    cr_assert_not(rc_receiving_takes_back(&first.truth));
+    begin(1064, false);
+    cr_assert_eq(crash.again_from, 6);
+    end();
+}
+
+Test(crash, what_comes_behind_a_message_that_was_not_known_is)
+{
+    open_first();
+    rc_receiving_begin(&first.truth, socket_index, (const uint8_t *)"0123456789", 10, 0);
+    const uint32_t serial = first.truth.layout->receiving.serial;
+    rc_receiving_message(&first.truth, 3);
+    rc_receiving_operation(&first.truth, false);
+    rc_receiving_handled(&first.truth);
+    rc_receiving_known_again(&first.truth, socket_index, serial - 1, 3);
+    cr_assert_not(rc_receiving_is_known(&first.truth, socket_index), "it was another one's");
+    rc_receiving_known_again(&first.truth, socket_index, serial, 3);
+    begin(1064, false);
+    cr_assert(crash.again == socket_index + 1 && crash.again_from == 3);
+    cr_assert_eq(known()->done, 0);
+    cr_assert_not(ends(1));
+    end_second();
+    rc_receiving_message(&first.truth, 6);
+    rc_receiving_handled(&first.truth);
+    begin(1064, false);
+    cr_assert(crash.again == socket_index + 1 && crash.again_from == 6);
     end();
 }
 
@@ -100,6 +159,63 @@ Test(crash, what_cannot_be_known_ends_its_client_alone)
     cr_assert_eq(crash.again, 0);
     cr_assert(ends(1) && !ends(0) && !ends(2));
     cr_assert_eq(crash.repaired.clients, 1);
+    end();
+}
+
+/* What the second client had sent was taken out of the queue, and counted. */
+static void taking(void)
+{
+    first.io.memory->current = (struct io_uring_cqe){
+        .user_data = rc_io_socket_data(&first.io, RC_OP_RECEIVE, socket_index), .res = 5, .flags = IORING_CQE_F_BUFFER};
+    first.io.memory->current_head = *first.io.ring.cq.khead - 1;
+    rc_taking_begin(&first.truth, socket_index);
+    first.io.memory->current_valid = 1;
+    first.truth.sockets[socket_index].received_bytes += 5;
+}
+
+Test(crash, what_was_received_and_nothing_was_made_of_is_as_if_it_stood_in_the_queue)
+{
+    open_first();
+    struct rc_socket *socket = &first.truth.sockets[socket_index];
+    const uint64_t received = socket->received_bytes;
+    taking();
+    begin(1064, false);
+    cr_assert(crash.untaken && crash.again == 0);
+    cr_assert_not(ends(0) || ends(1) || ends(2));
+    cr_assert_eq(second.truth.sockets[socket_index].received_bytes, received);
+    end();
+}
+
+Test(crash, of_what_something_was_made_it_is_not_known)
+{
+    open_first();
+    taking();
+    rc_taking_over(&first.truth);
+    begin(1064, false);
+    cr_assert_not(crash.untaken);
+    cr_assert(ends(1) && !ends(0) && !ends(2));
+    end();
+}
+
+Test(crash, packets_that_are_known_are_no_receive_that_was_not_taken)
+{
+    open_first();
+    taking();
+    rc_receiving_begin(&first.truth, socket_index, (const uint8_t *)"01234", 5, 0);
+    cr_assert_eq(first.truth.layout->taking.socket, 0);
+    begin(1064, false);
+    cr_assert(crash.again == socket_index + 1 && !crash.untaken);
+    cr_assert_not(ends(1));
+    end();
+}
+
+Test(crash, a_receive_that_a_worker_crashed_of_is_not_tried_again)
+{
+    open_first();
+    taking();
+    begin(1064, true);
+    cr_assert_not(crash.untaken);
+    cr_assert(ends(1) && !ends(0) && !ends(2));
     end();
 }
 

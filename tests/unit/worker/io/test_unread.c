@@ -1,6 +1,7 @@
 /* worker/io/unread: what became of a batch that was not settled, and what was received and not handled, as the next process reads it. */
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -103,6 +104,30 @@ Test(io_unread, what_was_received)
     cr_assert_eq(rc_io_unread_working(memory), RC_SOCKET_NONE);
     memory->current_head--;
     cr_assert_eq(rc_io_unread_working(memory), socket);
+    static const int nothing[] = {-ECANCELED, -ENOBUFS, -EINTR, -EAGAIN}; /* reading was ended, or has to begin anew */
+    for (size_t i = 0; i < RC_ARRAY_COUNT(nothing); i++) {
+        memory->current.res = nothing[i];
+        cr_assert_eq(rc_io_unread_working(memory), RC_SOCKET_NONE);
+    }
+    memory->current.res = 5;
+    /* The same of one that had been put aside: while it is the next of those it was not begun with. */
+    memory->current_valid = 2;
+    memory->current_head = memory->held_next;
+    cr_assert_eq(rc_io_unread_working(memory), RC_SOCKET_NONE);
+    memory->current_head--;
+    cr_assert_eq(rc_io_unread_working(memory), socket);
+    cr_assert_not(rc_io_unread_current(memory, &unread), "it has no buffer");
+    memory->current.flags = IORING_CQE_F_BUFFER;
+    cr_assert(rc_io_unread_current(memory, &unread) && unread.socket == socket && unread.count == 5);
+    memory->read_current = 1;
+    cr_assert_not(rc_io_unread_current(memory, &unread), "a successor has put it away");
+    cr_assert_eq(rc_io_unread_working(memory), RC_SOCKET_NONE);
+    memory->read_current = 0;
+    /* Of who has just come the address is noted, and nothing else is done. */
+    cr_assert_eq(rc_io_unread_peername(memory), RC_SOCKET_NONE);
+    memory->current.user_data = rc_io_socket_data(&rig.io, RC_OP_PEERNAME, socket);
+    cr_assert_eq(rc_io_unread_peername(memory), socket);
+    cr_assert_eq(rc_io_unread_working(memory), RC_SOCKET_NONE);
     memory->current_valid = 0;
     cr_assert_eq(rc_io_unread_working(memory), RC_SOCKET_NONE);
     (void)close(end);
