@@ -22,6 +22,22 @@ static char *place_of(const json_t *is)
     return json_dumps(is, JSON_ENCODE_ANY | JSON_COMPACT);
 }
 
+/* Room for one more. */
+static bool groups_grow(struct rc_groups *groups)
+{
+    if (groups->count < groups->room) {
+        return true;
+    }
+    const size_t room = groups->room == 0 ? 64 : 2 * groups->room;
+    struct rc_group *larger = realloc(groups->all, room * sizeof(*larger));
+    if (larger == NULL) {
+        return false;
+    }
+    groups->all = larger;
+    groups->room = room;
+    return true;
+}
+
 static struct rc_group *group_of(struct rc_groups *groups, json_t *is)
 {
     char *place = place_of(is);
@@ -32,14 +48,7 @@ static struct rc_group *group_of(struct rc_groups *groups, json_t *is)
     size_t index = there != NULL ? (size_t)json_integer_value(there) : groups->count;
     bool good = place != NULL && groups->places != NULL;
     if (good && there == NULL) {
-        if (groups->count == groups->room) {
-            const size_t room = groups->room == 0 ? 64 : 2 * groups->room;
-            struct rc_group *larger = realloc(groups->all, room * sizeof(*larger));
-            good = larger != NULL;
-            groups->all = good ? larger : groups->all;
-            groups->room = good ? room : groups->room;
-        }
-        good = good && json_object_set_new(groups->places, place, json_integer((json_int_t)index)) == 0;
+        good = groups_grow(groups) && json_object_set_new(groups->places, place, json_integer((json_int_t)index)) == 0;
         if (good) {
             groups->all[groups->count++] = (struct rc_group){.is = json_incref(is)};
         }

@@ -269,11 +269,16 @@ static int list_print(const struct rc_cli *cli, struct rc_console_target *target
 /* What --by takes: members of the rows. */
 static bool by_known(const struct rc_cli *cli)
 {
-    static const char *const words[] = {"user", "address", "protocol", "worker", "transport", "code", "reason"};
+    static const struct {
+        const char *name;
+        bool open;   /* of who is there */
+        bool closed; /* of who was */
+    } members[] = {{"user", true, true},   {"address", true, true},    {"protocol", true, true},
+                   {"worker", true, true}, {"transport", true, false}, {"code", false, true},
+                   {"reason", false, true}};
     bool known = false;
-    for (size_t i = 0; i < RC_ARRAY_COUNT(words); i++) {
-        const bool closed_only = i >= 5;
-        known = known || (strcmp(cli->by, words[i]) == 0 && (i < 4 || closed_only == cli->closed));
+    for (size_t i = 0; i < RC_ARRAY_COUNT(members); i++) {
+        known = known || (strcmp(cli->by, members[i].name) == 0 && (cli->closed ? members[i].closed : members[i].open));
     }
     return known;
 }

@@ -89,7 +89,7 @@ testLink("ringcast status says how it stands with the application", { workers: 2
   assert.match((await broker.get("/health/database")).body, /"backend":"app","status":"healthy"/);
   await application.close();
   await until("/health/database says so", async () => (await broker.get("/health/database")).status === 503);
-  assert.equal(broker.log.filter((line) => /link_lost .*process="\w+" connections=\d+ reason="/.test(line)).length, 2);
+  await until("the log says so of both", () => broker.log.filter((line) => /link_lost .*process="\w+" connections=\d+ reason="/.test(line)).length === 2);
   await until("it is gone", async () => {
     const status = await broker.status();
     return status.links.ready === 0 && status.links.lost_connections === 3;

@@ -569,6 +569,14 @@ const KEYS = {
     await reload();
     assert.equal(await told(), 7000);
   } },
+  "pusher_app.authorize_within": { from: "1h", to: "1s", see: async (broker, reload) => {
+    const stays = await connectPusher(broker);
+    await reload();
+    const ends = await connectPusher(broker);
+    const error = await within(10000, new Promise((done) => ends.connection.bind("error", done)), "it is told that its time is over");
+    assert.equal(error.data?.code ?? error.error?.data?.code, 4009);
+    assert.equal(stays.connection.state, "connected");
+  } },
   "namespace.min_interval": { from: "0s", to: "1h", see: async (broker, reload) => {
     const client = await open(broker);
     await client.subscribe("ns:1");

@@ -11,6 +11,7 @@
 #include "common/records/emit.h"
 #include "worker/adopt/rebuild.h"
 #include "worker/engine/requests.h"
+#include "worker/store/receiving.h"
 #include "worker/ws/frame.h"
 
 /* --- wiring, as the worker's main() does it -------------------------------------------------------------------------- */
@@ -207,6 +208,7 @@ void engine_rig_bytes(struct engine_rig *r, struct engine_rig_wire *wire, const 
     RC_ASSERT(count <= sizeof(copy));
     memcpy(copy, bytes, count);
     rc_socket_received(&r->c.clients, wire->socket, copy, (uint32_t)count);
+    rc_receiving_over(&r->c.rig.truth); /* as the loop says behind each completion */
 }
 
 void engine_rig_request(struct engine_rig *r, struct engine_rig_wire *wire, const char *sid, const char *body)

@@ -53,7 +53,7 @@ const char *rule_rig_went_up(struct rule_rig *r, struct rc_envelope_view *view)
     struct rc_envelope_view its;
     while (client_rig_up(&r->engine.c, &type, &its)) {
         struct rc_args_view args;
-        if ((type == RC_UP_PUBLISH || type == RC_UP_DIRECT) &&
+        if ((type == RC_UP_PUBLISH || type == RC_UP_DIRECT || type == RC_UP_SELECT) &&
             rc_args_read(rc_span_of(its.data, its.head.data_bytes), &args) == 0) {
             cr_assert_lt(args.json.count, sizeof(r->text));
             memcpy(r->text, args.json.bytes, args.json.count);

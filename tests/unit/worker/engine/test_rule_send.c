@@ -23,12 +23,15 @@ static void close_all(void)
 
 TestSuite(rule_send, .init = open_all, .fini = close_all, .timeout = 20);
 
-static void expect_up(const char *args, const char *channel, bool is_volatile, bool others)
+/* `rooms`: as an RC_UP_SELECT has them, where it is for several. */
+static void expect_up(const char *args, const char *channel, struct rc_span rooms, bool is_volatile, bool others)
 {
     struct rc_envelope_view view;
     cr_assert_str_eq(rule_rig_went_up(&r, &view), args);
     cr_assert(rc_span_equal(rc_span_of(view.channel, view.head.channel_bytes), rc_span_text(channel)), "%.*s",
               view.head.channel_bytes, view.channel);
+    cr_assert(rc_span_equal(rc_span_of(view.exclude_text, view.head.exclude_text_bytes), rooms), "%.*s",
+              view.head.exclude_text_bytes, view.exclude_text);
     cr_assert_eq((view.head.flags & RC_ENVELOPE_VOLATILE) != 0, is_volatile);
     cr_assert_eq((view.head.flags & RC_ENVELOPE_NO_ECHO) != 0, others);
 }
@@ -40,10 +43,9 @@ Test(rule_send, a_message_has_what_its_emit_says)
                    "{to = \"z\", volatile = true}]\n",
                    true);
     rule_rig_says(&r, "42[\"a\",1]");
-    expect_up("[1]", "/#", false, false);
-    expect_up("[1]", "x", false, true);
-    expect_up("[1]", "y", false, true);
-    expect_up("[1]", "z", true, false);
+    expect_up("[1]", "/#", RC_SPAN(""), false, false);
+    expect_up("[1]", "/#", RC_SPAN("x\0y\0\0"), false, true);
+    expect_up("[1]", "z", RC_SPAN(""), true, false);
     cr_assert_str_eq(rule_rig_went_up(&r, NULL), "");
 }
 
