@@ -48,10 +48,11 @@ describeCases("volatile", targetsOf("socketio"), { rows, pingInterval: 60000 }, 
   }],
 
   ["the sender too", async (server) => {
-    const polling = await joined(server);
-    await polling.send('42["back"]');
-    assert.deepEqual(await polling.packets(1), ['42["sure"]']);
     const socket = await openSocketIo(server);
+    const polling = await joined(server);
+    await polling.send('42["back"]\x1e42["said",7]');
+    await socket.expect('42["said",7]'); // by then what came before it was said, too: a GET that waited for it would get it
+    assert.deepEqual(await polling.packets(2), ['42["sure"]', '42["said",7]']);
     socket.send('42["back"]');
     await socket.expect('42["back"]', '42["sure"]');
     socket.end();

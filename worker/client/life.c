@@ -663,7 +663,10 @@ void rc_socket_linger(struct rc_clients *clients, uint32_t index)
 {
     struct rc_socket *socket = &clients->truth->sockets[index];
     socket->state = RC_SOCKET_LINGER;
-    rc_socket_deadline(clients, index, clients->config->limits.close_timeout_ms);
+    /* Its answer may leave in the next pass only, and a tick that has begun may be over by then. */
+    const uint64_t least_ms = 2 * RC_WHEEL_TICK_MS;
+    const uint64_t timeout_ms = clients->config->limits.close_timeout_ms;
+    rc_socket_deadline(clients, index, timeout_ms == 0 || timeout_ms > least_ms ? timeout_ms : least_ms);
 }
 
 /* A lingering socket has sent everything. */

@@ -72,6 +72,26 @@ Test(polling, a_get_waits_for_what_there_is_and_takes_all_of_it)
            "42[\"message\",3]");
 }
 
+/* What is answered behind a turn leaves in the next pass, in which another tick may have begun: it is not too late for it then. */
+Test(polling, an_answer_is_not_cut_off_by_a_tick)
+{
+    r.c.rig.config->limits.close_timeout_ms = 100;
+    engine_rig_poll(&r, get, r.sid, "Connection: close\r\n");
+    cr_assert_eq(engine_rig_answer(&r, get), 0);
+    say("1");
+    for (int i = 0; i < 3; i++) {
+        engine_rig_pass(&r);
+        r.c.rig.io.now_ns += UINT64_C(100000000);
+        r.c.rig.io.now_ds++;
+        rc_io_timers(&r.c.rig.io);
+        if (r.c.rig.truth.sockets[get->socket].state == RC_SOCKET_LINGER) {
+            break;
+        }
+    }
+    cr_assert_eq(r.c.rig.truth.sockets[get->socket].state, RC_SOCKET_LINGER);
+    expect(get, 200, "42[\"message\",1]");
+}
+
 static uint64_t counted(enum rc_metric_id metric)
 {
     return rc_metric_get(r.c.rig.metrics, metric);
