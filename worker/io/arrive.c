@@ -62,9 +62,13 @@ uint32_t rc_io_arrivals_ms(const struct rc_io *io, uint32_t most_ms)
     return left_ms < most_ms ? left_ms : most_ms;
 }
 
-/* How many of those who wait at a listener may be accepted now. */
-static uint32_t arrive_may(struct rc_io *io, uint32_t waiting, uint32_t room)
+/* How many of those who wait at a listener may be accepted now: its share of the window, where somebody may wait at those behind it, too. Operators
+ * are always served. */
+static uint32_t arrive_may(struct rc_io *io, uint32_t listener, uint32_t waiting, uint32_t room)
 {
+    if ((io->accepts_admin & 1u << listener) != 0) {
+        return waiting;
+    }
     if (!io->accepts_paced || (room > 0 && waiting >= room / 2)) {
         io->pace_waits = false;
         return waiting;
@@ -74,7 +78,10 @@ static uint32_t arrive_may(struct rc_io *io, uint32_t waiting, uint32_t room)
         io->pace_taken = 0;
         io->pace_waits = false;
     }
-    const uint32_t left = RC_IO_PACE_MAX > io->pace_taken ? RC_IO_PACE_MAX - io->pace_taken : 0;
+    const uint32_t sharers = (uint32_t)__builtin_popcount(io->arrivals_left & ~io->accepts_admin &
+                                                          rc_io_accepts_wanted(io) & (~0u << listener));
+    const uint32_t room_left = RC_IO_PACE_MAX > io->pace_taken ? RC_IO_PACE_MAX - io->pace_taken : 0;
+    const uint32_t left = (room_left + sharers - 1) / sharers; /* it is one of them itself */
     if (waiting <= left) {
         return waiting;
     }
@@ -143,12 +150,12 @@ void rc_io_arrive(struct rc_io *io)
         }
         uint32_t room;
         const uint32_t waiting = arrive_waiting(io, i, &room);
-        const uint32_t may = arrive_may(io, waiting, room);
+        const uint32_t may = arrive_may(io, i, waiting, room);
         uint32_t count = 0;
         while (count < may && arrive_ask(io, i)) {
             count++;
         }
-        io->pace_taken += count;
+        io->pace_taken += (io->accepts_admin & 1u << i) == 0 ? count : 0;
         if (room > 0 && count == waiting) {
             io->arrivals_left &= ~(1u << i); /* whoever comes from now on makes the poll say so */
         } else if (io->slots_free_count == 0) {

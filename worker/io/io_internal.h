@@ -62,13 +62,6 @@ void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
  * has its accepts until the kernel has taken it apart and does nothing of them: the connection would wait for the next one. So in their
  * first seconds accepts are ended and begun anew, by which they take what is there, after 0.1, 0.3, 0.7 and 1.5 s.
  */
-/* Of newcomers while others are served, 6,400 a second: thousands who come back at once otherwise take the CPU for a second, and the others wait for
- * their turn at each step. Not where the listener's queue is half full: what it has no room for comes again much later, or is refused. And not for longer than five
- * seconds, unless less than that have come for a second: then so many are what is to be served. */
-#define RC_IO_PACE_NS UINT64_C(10000000)
-#define RC_IO_PACE_MAX 64u
-#define RC_IO_PACE_BURST_NS UINT64_C(5000000000)
-#define RC_IO_PACE_CALM_NS UINT64_C(1000000000)
 #define RC_IO_ACCEPT_AGAIN_DS 1u
 #define RC_IO_ACCEPT_AGAIN_MAX_DS 8u
 void rc_io_renew_accepts(struct rc_io *io);
@@ -121,6 +114,13 @@ bool rc_io_arriving(const struct rc_io *io, uint32_t socket);
 
 /* Of the poll at a listener, in place of accepts. */
 void rc_io_on_listen(struct rc_io *io, uint32_t listener, const struct io_uring_cqe *cqe);
+/* Of newcomers while others are served, 6,400 a second: thousands who come back at once otherwise take the CPU for a second, and the others wait for
+ * their turn at each step. Not where the listener's queue is half full: what it has no room for comes again much later, or is refused. And not for longer than five
+ * seconds, unless less than that have come for a second: then so many are what is to be served. */
+#define RC_IO_PACE_NS UINT64_C(10000000)
+#define RC_IO_PACE_MAX 64u
+#define RC_IO_PACE_BURST_NS UINT64_C(5000000000)
+#define RC_IO_PACE_CALM_NS UINT64_C(1000000000)
 /* Is there a listener where somebody may wait, who can be accepted now? */
 bool rc_io_arrivals_wait(const struct rc_io *io);
 /* How long the loop may sleep for them, at most `most_ms`. */

@@ -175,6 +175,34 @@ Test(io, connections_beyond_the_table_wait)
     close(listener);
 }
 
+/* Operators come to a listener of their own, which is served at once whoever else comes. */
+Test(io, operators_are_not_paced)
+{
+    enum { COUNT = 150 };
+    int fds[COUNT];
+    struct sockaddr_in address;
+    struct hub_rig rig;
+    const int listener = listen_on(&address);
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = COUNT, .listen_fd = listener});
+    rc_io_pace_accepts(&rig.io, true);
+    rig.io.accepts_admin = 1;
+    rig.io.pace_taken = UINT32_MAX; /* by others */
+    rig.io.pace_from_ns = UINT64_MAX / 2;
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = connect_to(&address);
+    }
+    for (int n = 0; n < 1000 && rig.io.open_count < COUNT; n++) {
+        hub_rig_run(&rig);
+    }
+    cr_assert_eq(rig.io.open_count, COUNT);
+    cr_assert_eq(rc_metric_get(rig.metrics, RC_METRIC_ACCEPT_PACED), 0);
+    for (int i = 0; i < COUNT; i++) {
+        close(fds[i]);
+    }
+    hub_rig_close(&rig);
+    close(listener);
+}
+
 /* While others are served newcomers are taken a few at a time, and nobody is forgotten. */
 Test(io, newcomers_are_paced)
 {
