@@ -50,3 +50,6 @@ for (const who of [1, "relay"]) {
     }
   });
 }
+
+/* Entries of the receive buffers lay in the segment: one that was damaged ended every client of the worker from then on, one after the other. */
+test("stray writes of a worker that every receive failed after", () => damage(1, "ringcast-io-1", { heads: 10, count: 30, seed: 93596634 }));

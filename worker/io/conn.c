@@ -142,7 +142,7 @@ void rc_io_want_writable(struct rc_io *io, uint32_t index)
     }
 }
 
-static void conn_recycle(struct rc_io *io, uint32_t buffer)
+void rc_io_give_buffer(struct rc_io *io, uint32_t buffer)
 {
     io_uring_buf_ring_add(io->buffers, io->buffer_memory + (size_t)buffer * RC_IO_BUFFER_BYTES, RC_IO_BUFFER_BYTES,
                           (unsigned short)buffer, (int)(io->buffer_count - 1), 0);
@@ -197,6 +197,9 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
 {
     struct rc_socket *socket = &io->truth->sockets[index];
     const int result = cqe->res;
+    /* What says where the buffers lie is damaged, and the kernel keeps an entry that it could not use: everybody's next input would come to the same.
+     * A successor has entries of its own. */
+    RC_ASSERT(result != -EFAULT);
     if (!(cqe->flags & IORING_CQE_F_MORE)) {
         socket->inflight &= (uint8_t)~RC_INFLIGHT_RECEIVE;
     }
@@ -211,7 +214,7 @@ void rc_io_on_receive(struct rc_io *io, uint32_t index, const struct io_uring_cq
             RC_STORE_ORDER();
             io->memory->current_valid = 0; /* the bytes are done with; what follows is done anew by a successor */
         }
-        conn_recycle(io, buffer);
+        rc_io_give_buffer(io, buffer);
     }
     if (socket->state == RC_SOCKET_TERMINATING) {
         rc_io_terminate(io, index);

@@ -188,8 +188,8 @@ struct rc_io {
     bool input_left;     /* a socket had more than its buffer took */
     bool parking;        /* between rc_io_park and rc_io_go_on */
 
-    struct rc_io_memory *memory; /* owned mapping */
-    struct io_uring_buf_ring *buffers;
+    struct rc_io_memory *memory;       /* owned mapping */
+    struct io_uring_buf_ring *buffers; /* owned: nobody reads it when this process is dead */
     uint8_t *buffer_memory;
     uint32_t buffer_count; /* power of two */
     uint8_t

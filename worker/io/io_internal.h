@@ -56,6 +56,8 @@ void rc_io_close_slot(struct rc_io *io, uint32_t socket);
 
 /* --- accept.c, conn.c --- */
 
+/* The kernel may receive into that buffer, after those that it has. */
+void rc_io_give_buffer(struct rc_io *io, uint32_t buffer);
 void rc_io_arm_accept(struct rc_io *io, uint32_t listener);
 /*
  * A connection wakes one of those who wait at its listener. For some time after the death of a predecessor that may be its ring, which

@@ -19,6 +19,7 @@
 #include "worker/store/taking.h"
 
 #define LOOP_WAKE_COMPLETIONS 16u
+#define LOOP_PAGE 4096u
 #define LOOP_CLOCK_COMPLETIONS 8u /* between two looks at the clock, which are 25 ns each */
 
 static void loop_arm_fd(struct rc_io *io, int fd, enum rc_io_op op)
@@ -35,7 +36,11 @@ static int loop_open_buffers(struct rc_io *io, struct rc_err *err)
 {
     const uint32_t count = io->memory->buffer_count;
     io->buffer_count = count;
-    io->buffers = rc_io_memory_at(io->memory, io->memory->entries);
+    io->buffers =
+        aligned_alloc(LOOP_PAGE, (count * sizeof(struct io_uring_buf) + LOOP_PAGE - 1) / LOOP_PAGE * LOOP_PAGE);
+    if (io->buffers == NULL) {
+        return rc_err_set(err, -ENOMEM, "no memory for the entries of %u receive buffers", count);
+    }
     io->buffer_memory = rc_io_memory_at(io->memory, io->memory->buffers);
     struct io_uring_buf_reg reg = {
         .ring_addr = (uint64_t)(uintptr_t)io->buffers, .ring_entries = count, .bgid = RC_IO_BUFFER_GROUP};
@@ -45,10 +50,8 @@ static int loop_open_buffers(struct rc_io *io, struct rc_err *err)
         return rc_err_set(err, rc, "registering %u receive buffers failed: %s", count, strerror(-rc));
     }
     for (uint32_t i = 0; i < count; i++) {
-        io_uring_buf_ring_add(io->buffers, io->buffer_memory + (size_t)i * RC_IO_BUFFER_BYTES, RC_IO_BUFFER_BYTES,
-                              (unsigned short)i, (int)(count - 1), (int)i);
+        rc_io_give_buffer(io, i);
     }
-    io_uring_buf_ring_advance(io->buffers, (int)count);
     return 0;
 }
 
@@ -199,6 +202,7 @@ void rc_io_close(struct rc_io *io)
     rc_io_places_close(io);
     rc_io_connects_close(io);
     rc_wheel_close(&io->wheel);
+    free(io->buffers);
     free(io->vectors);
     free(io->headers);
     free(io->staging);

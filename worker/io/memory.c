@@ -44,8 +44,7 @@ struct rc_io_memory *rc_io_memory_create(int fd, const struct rc_io_memory_plan 
     layout.held = MEMORY_PAGE;
     layout.packets = layout.held + page_up((uint64_t)layout.held_max * sizeof(struct io_uring_cqe));
     layout.pieces = layout.packets + page_up(RC_IO_BATCH_MAX * sizeof(struct rc_packet));
-    layout.entries = layout.pieces + page_up((uint64_t)RC_IO_BATCH_MAX * RC_IO_PIECES_MAX * sizeof(struct rc_piece));
-    layout.buffers = layout.entries + page_up(layout.buffer_count * sizeof(struct io_uring_buf));
+    layout.buffers = layout.pieces + page_up((uint64_t)RC_IO_BATCH_MAX * RC_IO_PIECES_MAX * sizeof(struct rc_piece));
     layout.queues = layout.buffers + (uint64_t)layout.buffer_count * RC_IO_BUFFER_BYTES;
     layout.queues_bytes = rc_uring_memory_bytes(RC_IO_SQ_ENTRIES, RC_IO_CQ_ENTRIES);
     layout.bytes = layout.queues + layout.queues_bytes;

@@ -3,7 +3,7 @@
  * the queue and not handled yet. A segment of each process, not of each worker: a successor's ring lies in another one, while the kernel still
  * writes to its predecessor's. What a successor makes of it is in worker/io/unread.h and worker/adopt/crash.h.
  *
- *   | struct rc_io_memory | held completions | packets | pieces | entries of the buffer ring | receive buffers | queues of the ring |
+ *   | struct rc_io_memory | held completions | packets | pieces | receive buffers | queues of the ring |
  *
  * A send of the batch has left wholly when the head of the submission queue is beyond its entry and there is no completion of it; else as its
  * completion says, or `sent` of a packet that was settled by it: the kernel carries a submit out to its end, head and completions included, when the
@@ -21,7 +21,7 @@
 #include "common/base/err.h"
 
 #define RC_IO_MEMORY_READY 0x5243494fu /* "RCIO" */
-#define RC_IO_MEMORY_ABI 4u
+#define RC_IO_MEMORY_ABI 5u
 
 /* Offsets are from the beginning of the segment. Of a ring whose queues are the kernel's (`cq_head` 0) nothing can be read. */
 struct rc_io_memory {
@@ -31,7 +31,6 @@ struct rc_io_memory {
     uint64_t held;    /* struct io_uring_cqe[held_max] */
     uint64_t packets; /* struct rc_packet[RC_IO_BATCH_MAX] */
     uint64_t pieces;  /* struct rc_piece[RC_IO_BATCH_MAX * RC_IO_PIECES_MAX] */
-    uint64_t entries; /* struct io_uring_buf_ring */
     uint64_t buffers; /* buffer_count buffers of RC_IO_BUFFER_BYTES */
     uint64_t queues;
     uint64_t queues_bytes;

@@ -27,12 +27,12 @@ Test(io_memory, parts_follow_each_other_and_buffers_are_a_power_of_two)
     cr_assert_neq(memory, NULL, "%s", err.text);
     cr_assert_eq(atomic_load(&memory->ready), RC_IO_MEMORY_READY);
     cr_assert_eq(memory->buffer_count, 4);
-    cr_assert_geq(memory->entries, memory->held + memory->held_max * sizeof(struct io_uring_cqe));
-    cr_assert_geq(memory->buffers, memory->entries + 4 * sizeof(struct io_uring_buf));
+    cr_assert_geq(memory->packets, memory->held + memory->held_max * sizeof(struct io_uring_cqe));
+    cr_assert_geq(memory->buffers, memory->pieces + RC_IO_BATCH_MAX * RC_IO_PIECES_MAX * sizeof(struct rc_piece));
     cr_assert_eq(memory->queues, memory->buffers + (uint64_t)4 * RC_IO_BUFFER_BYTES);
     cr_assert_eq(memory->bytes, memory->queues + memory->queues_bytes);
     cr_assert_eq(memory->cq_head, 0, "no ring lies there yet");
-    cr_assert_eq(memory->entries % 4096, 0);
+    cr_assert_eq(memory->buffers % 4096, 0);
     cr_assert_eq(memory->queues % 4096, 0);
     cr_assert_gt(memory->held_max, 8 * 1000, "each kind of each socket at once");
     rc_io_memory_unmap(memory);
