@@ -42,9 +42,16 @@ static void rows_free(struct rc_keyring_row *rows)
     free(rows);
 }
 
+void rc_keyring_cancel(struct rc_keyring *keyring)
+{
+    for (uint32_t i = 0; i < RC_CONFIG_IDENTITIES_MAX; i++) {
+        rc_fetch_cancel(&keyring->fetches[i]);
+    }
+}
+
 void rc_keyring_close(struct rc_keyring *keyring)
 {
-    rc_fetch_cancel(&keyring->fetch);
+    rc_keyring_cancel(keyring);
     rows_free(keyring->rows);
     keyring->rows = NULL;
 }
@@ -126,8 +133,8 @@ int rc_keyring_configure(struct rc_keyring *keyring, uint32_t generation, const 
         rows_free(rows);
         return rc;
     }
-    /* Its row may be another now; it is due again. */
-    rc_fetch_cancel(&keyring->fetch);
+    /* Rows may be others now; theirs are due again. */
+    rc_keyring_cancel(keyring);
     rows_free(keyring->rows);
     keyring->rows = rows;
     keyring->generation = generation;
@@ -202,14 +209,13 @@ static bool material_right(const struct rc_jwt_material *material)
     return got == 0 && count == material->count && count > 0;
 }
 
-static void fetch_end(struct rc_keyring *keyring, uint64_t now_ms)
+static void fetch_end(struct rc_keyring *keyring, uint32_t index, uint64_t now_ms)
 {
-    const struct rc_fetch_answer *answer = &keyring->fetch.answer;
+    const struct rc_fetch_answer *answer = &keyring->fetches[index].answer;
     if (answer->rc == 0 && material_right(&answer->material)) {
-        row_fetched(keyring, keyring->fetching, answer, now_ms);
+        row_fetched(keyring, index, answer, now_ms);
     } else {
-        row_failed(keyring, keyring->fetching, answer->rc < 0 ? answer->err.text : "what came is no set of keys",
-                   now_ms);
+        row_failed(keyring, index, answer->rc < 0 ? answer->err.text : "what came is no set of keys", now_ms);
     }
 }
 
@@ -227,32 +233,33 @@ static void rows_missed(struct rc_keyring *keyring, const uint32_t missed[RC_CON
     }
 }
 
+/* Each row by itself: a server that does not answer holds up nobody's keys but its own. */
+static void row_tick(struct rc_keyring *keyring, uint32_t index, uint64_t now_ms)
+{
+    struct rc_keyring_row *row = &keyring->rows[index];
+    struct rc_fetch *fetch = &keyring->fetches[index];
+    struct rc_err err;
+    if (fetch->pid != 0) {
+        if (!rc_fetch_done(fetch, now_ms)) {
+            return;
+        }
+        fetch_end(keyring, index, now_ms);
+    }
+    if (row->used && row->due_ms <= now_ms) {
+        row->tried_ms = now_ms;
+        if (rc_fetch_start(fetch, &row->jwt, keyring->identity, now_ms, &err) < 0) {
+            row_failed(keyring, index, err.text, now_ms);
+        }
+    }
+}
+
 void rc_keyring_tick(struct rc_keyring *keyring, const uint32_t missed[RC_CONFIG_IDENTITIES_MAX], uint64_t now_ms)
 {
     if (keyring->rows == NULL) {
         return;
     }
     rows_missed(keyring, missed, now_ms);
-    if (keyring->fetch.pid != 0) {
-        if (!rc_fetch_done(&keyring->fetch, now_ms)) {
-            return;
-        }
-        fetch_end(keyring, now_ms);
-    }
-    uint32_t next = 0;
-    for (uint32_t i = 1; i < RC_CONFIG_IDENTITIES_MAX; i++) {
-        const struct rc_keyring_row *row = &keyring->rows[i];
-        if (row->used && (!keyring->rows[next].used || row->due_ms < keyring->rows[next].due_ms)) {
-            next = i;
-        }
-    }
-    struct rc_keyring_row *row = &keyring->rows[next];
-    if (row->used && row->due_ms <= now_ms) {
-        struct rc_err err;
-        row->tried_ms = now_ms;
-        keyring->fetching = next;
-        if (rc_fetch_start(&keyring->fetch, &row->jwt, keyring->identity, now_ms, &err) < 0) {
-            row_failed(keyring, next, err.text, now_ms);
-        }
+    for (uint32_t i = 0; i < RC_CONFIG_IDENTITIES_MAX; i++) {
+        row_tick(keyring, i, now_ms);
     }
 }

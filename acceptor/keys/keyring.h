@@ -2,9 +2,9 @@
  * keyring: what tokens are verified with, for every [[identity]] row of kind "jwt": read from files and fetched from URLs, put where
  * workers see it (common/identity/key_board.h).
  *
- * Keys of a URL are fetched at once, again when they are old, and when workers meet a token that names a key which is not there; one fetch
- * at a time, each in a child of its own (acceptor/keys/fetch.h). While fetching fails, the keys of before stay, and it is tried again, later
- * each time:
+ * Keys of a URL are fetched at once, again when they are old, and when workers meet a token that names a key which is not there; each row by
+ * itself, in a child of its own (acceptor/keys/fetch.h). While fetching fails, the keys of before stay, and it is tried again, later each
+ * time:
  *
  *   due --fetched--> due again after jwks_refresh, or max-age (a minute at least), and a little less
  *    |  '-failed---> due again after 5 s, 10 s ... 5 min, and a little more
@@ -42,13 +42,12 @@ struct rc_keyring_row {
 };
 
 struct rc_keyring {
-    struct rc_key_board *board;         /* borrowed */
-    const struct rc_identity *identity; /* borrowed: as whom children run; NULL = as this process */
-    struct rc_metrics *metrics;         /* borrowed */
-    uint32_t generation;                /* of the configuration whose bank is written */
-    struct rc_keyring_row *rows;        /* owned: RC_CONFIG_IDENTITIES_MAX; NULL = none yet */
-    uint32_t fetching;                  /* the row that `fetch` is for, when it runs */
-    struct rc_fetch fetch;
+    struct rc_key_board *board;                        /* borrowed */
+    const struct rc_identity *identity;                /* borrowed: as whom children run; NULL = as this process */
+    struct rc_metrics *metrics;                        /* borrowed */
+    uint32_t generation;                               /* of the configuration whose bank is written */
+    struct rc_keyring_row *rows;                       /* owned: RC_CONFIG_IDENTITIES_MAX; NULL = none yet */
+    struct rc_fetch fetches[RC_CONFIG_IDENTITIES_MAX]; /* of the row of the same index */
 };
 
 void rc_keyring_open(struct rc_keyring *keyring, struct rc_key_board *board, const struct rc_identity *identity,
@@ -57,6 +56,8 @@ void rc_keyring_open(struct rc_keyring *keyring, struct rc_key_board *board, con
 void rc_keyring_inherit(struct rc_keyring *keyring, struct rc_key_board *board, const struct rc_identity *identity,
                         struct rc_metrics *metrics, const struct rc_config *config);
 void rc_keyring_close(struct rc_keyring *keyring);
+/* Ends the fetches that run, and their children; they are due again. */
+void rc_keyring_cancel(struct rc_keyring *keyring);
 
 /* Reads the files of all rows and writes the bank of configuration `generation`, before that is in force. What was fetched from URLs that
  * are still named is kept. Negative with `err`: nothing has changed. */

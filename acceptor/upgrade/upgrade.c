@@ -306,7 +306,7 @@ static int upgrade_exec(struct rc_supervisor *supervisor, struct rc_err *err)
     }
     departure_words(supervisor, &departure, command, fallback_fd);
     rc_trace_end(&supervisor->trace, &supervisor->broker, supervisor->trace.serial); /* who reads it is told so */
-    rc_fetch_cancel(&supervisor->keyring.fetch); /* it would be nobody's child any more */
+    rc_keyring_cancel(&supervisor->keyring); /* they would be nobody's children any more */
     rc_sdnotify_reloading(&supervisor->notify);
     rc_log_info("upgrade_exec", "pid=%d", (int)getpid());
     rc_log_catch_up();

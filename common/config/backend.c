@@ -13,10 +13,10 @@
 #define BREAKER_FAILURES_MAX 1000u
 #define BREAKER_WITHIN_MAX_MS 3600000u
 
-static const char *const call_names[RC_BACKEND_CALL_KINDS] = {
+static const char *const call_names[RC_BACKEND_HEALTH + 1] = {
     [RC_BACKEND_CONNECT] = "connect", [RC_BACKEND_DISCONNECT] = "disconnect", [RC_BACKEND_SUBSCRIBE] = "subscribe",
     [RC_BACKEND_PUBLISH] = "publish", [RC_BACKEND_REFRESH] = "refresh",       [RC_BACKEND_EVENT] = "event",
-    [RC_BACKEND_ACK] = "ack",         [RC_BACKEND_WEBHOOK] = "webhook",
+    [RC_BACKEND_ACK] = "ack",         [RC_BACKEND_WEBHOOK] = "webhook",       [RC_BACKEND_HEALTH] = "health",
 };
 
 const char *rc_backend_call_name(enum rc_backend_call_kind kind)

@@ -26,6 +26,7 @@ enum rc_backend_call_kind {
     RC_BACKEND_ACK,
     RC_BACKEND_WEBHOOK,
     RC_BACKEND_CALL_KINDS,
+    RC_BACKEND_HEALTH = RC_BACKEND_CALL_KINDS, /* of nobody, and counted nowhere: worker/backend/look.h */
 };
 
 /* "connect", ... */

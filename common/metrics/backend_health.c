@@ -40,6 +40,20 @@ void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered
     atomic_store_explicit(answered ? &health->success_ms : &health->failure_ms, rc_clock_ms(), memory_order_relaxed);
 }
 
+/* In the same millisecond: the worse. */
+static bool is_failing(uint64_t success_ms, uint64_t failure_ms)
+{
+    return failure_ms != 0 && failure_ms >= success_ms;
+}
+
+uint64_t rc_backend_health_failed_ms(const struct rc_report *own, uint32_t index)
+{
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    const struct rc_backend_health *health = &own->backend_health[index];
+    const uint64_t failure_ms = atomic_load_explicit(&health->failure_ms, memory_order_relaxed);
+    return is_failing(atomic_load_explicit(&health->success_ms, memory_order_relaxed), failure_ms) ? failure_ms : 0;
+}
+
 static void summary_add(struct rc_backend_summary *summary, const struct rc_backend_health *health, bool *found)
 {
     /* BH2 pairs with BH1. */
@@ -66,7 +80,6 @@ bool rc_backend_health_get(const struct rc_control *control, uint32_t index, str
     for (uint32_t i = 0; i < control->worker_count; i++) {
         summary_add(summary, &control->workers[i]->backend_health[index], &found);
     }
-    /* In the same millisecond: the worse. */
-    summary->failing = summary->failure_ms != 0 && summary->failure_ms >= summary->success_ms;
+    summary->failing = is_failing(summary->success_ms, summary->failure_ms);
     return found;
 }

@@ -21,6 +21,8 @@ void rc_backend_health_register(struct rc_report *own, uint32_t index, const cha
 void rc_backend_health_retire(struct rc_report *own, uint32_t index);
 /* It answered (that nobody has this session is an answer), or it did not. */
 void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered);
+/* When it failed, if that is the last that this process heard of it: CLOCK_MONOTONIC; 0: it is not, or nothing was heard. */
+uint64_t rc_backend_health_failed_ms(const struct rc_report *own, uint32_t index);
 
 /* A backend as all processes together found it. */
 struct rc_backend_summary {

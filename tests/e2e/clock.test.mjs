@@ -1,39 +1,25 @@
 // Somebody sets the clock while the broker runs: CLOCK_REALTIME steps by a day, forward and back, which libfaketime does for its processes alone.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
-import { BIN_DIR, until, within } from "./lib/util.mjs";
+import { NO_FAKE_CLOCK, fakeClock } from "./lib/clock.mjs";
+import { until, within } from "./lib/util.mjs";
 
 const jwt = createRequire(import.meta.url)("jsonwebtoken");
 const SECRET = "a-secret-of-at-least-thirty-two-bytes";
 const KEY = "key-of-the-tests";
 const DAY = 86400;
-const LIBRARY = readdirSync("/usr/lib").map((name) => `/usr/lib/${name}/faketime/libfaketimeMT.so.1`).find(existsSync);
-// A sanitizer's run time has to be the first library.
-const SANITIZER = /lib[au]san\.so\S* => (\S+)/.exec(spawnSync("ldd", [join(BIN_DIR, "ringcast")]).stdout)?.[1];
-
-const folder = mkdtempSync(join(tmpdir(), "ringcast-clock-"));
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-const offset = join(folder, "offset");
-const set = (seconds) => writeFileSync(offset, `${seconds >= 0 ? "+" : ""}${seconds}`);
-set(0);
+const clock = fakeClock();
 
 testBroker("nothing but credentials goes by a clock that is set: they end by the new time, and all else goes on", {
-  skip: LIBRARY === undefined && "libfaketime is not installed",
+  skip: NO_FAKE_CLOCK,
   workers: 2,
   config: {
     "http.api_keys": [KEY],
     namespace: [{ name: "log", history: 100, history_ttl: "10m" }, { name: "kept", retain: "anyone" }],
     identity: [{ kind: "jwt", from: ["query.token"], secret: SECRET, required: false }],
   },
-  env: {
-    LD_PRELOAD: [SANITIZER, LIBRARY].filter(Boolean).join(":"), FAKETIME_TIMESTAMP_FILE: offset, FAKETIME_NO_CACHE: "1",
-    FAKETIME_DONT_FAKE_MONOTONIC: "1", DONT_FAKE_MONOTONIC: "1", // of newer and older versions
-  },
+  env: clock.env,
   timeout: 90000,
 }, async (broker) => {
   const api = async (path) => JSON.parse((await broker.get(`/api/${path}`, { headers: { Authorization: `Bearer ${KEY}` } })).body);
@@ -63,12 +49,12 @@ testBroker("nothing but credentials goes by a clock that is set: they end by the
   }), { timeout: 20000 });
   await say("before", [plain, hour, days]);
 
-  set(-DAY);
+  clock.set(-DAY);
   await told(-1);
   await say("a day earlier", [plain, hour, days]);
   assert.equal((await broker.metrics())("ringcast_identity_expired_total"), 0);
 
-  set(DAY);
+  clock.set(DAY);
   await told(2);
   assert.equal((await within(20000, hour.closed, "whose token has expired is closed")).code, 4401);
   await say("two days later", stay);
@@ -76,7 +62,7 @@ testBroker("nothing but credentials goes by a clock that is set: they end by the
   const { code, stdout, stderr } = await run(["top", "--once", "--interval", "0.2", "--json", "-c", broker.configPath], { env: broker.env });
   assert.equal(code, 0, stderr);
   assert.ok(JSON.parse(stdout).processes.every(({ cpu_percent }) => cpu_percent >= 0 && cpu_percent < 1000));
-  set(0);
+  clock.set(0);
   await told(-1);
   for (const client of stay) await client.ping();
 });

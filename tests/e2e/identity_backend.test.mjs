@@ -117,3 +117,27 @@ for (const [failure, status] of [["deny", 503], ["allow", 101]]) {
     assert.equal((await broker.get("/health/database")).status, 200);
   });
 }
+
+/* Whoever heeds /health/database sends nobody to an instance that says 503: it must not take somebody to say 200 again. */
+withBackend("a backend that failed is found to answer again though nobody comes, also by a worker's successor", {
+  answer: () => ({ status: 500, body: "" }),
+}, { breaker: "1/10s" }, async (broker, backend) => {
+  const health = async () => (await broker.get("/health/database")).status;
+  const gauge = async (name) => (await broker.metrics())(name);
+  for (const ends of [() => {}, () => broker.kill("SIGKILL", 0)]) {
+    backend.answer = () => ({ status: 500, body: "" });
+    assert.equal(await upgraded(broker, "/ws?sid=s1", {}), 503);
+    assert.deepEqual([await health(), await gauge("ringcast_backend_breaker_open"), await gauge("ringcast_session_backends_failing")], [503, 1, 1]);
+    ends();
+    const before = backend.calls.length;
+    await until("it is looked for, and still fails", () => backend.calls.length > before, { timeout: 15000 });
+    await until("the broker is there", async () => (await health()) === 503);
+    backend.answer = () => ({ status: 404, body: "" }); // it does not know this call: it answers
+    await until("it answers", async () => (await health()) === 200, { timeout: 15000 });
+    assert.deepEqual([await gauge("ringcast_backend_breaker_open"), await gauge("ringcast_session_backends_failing")], [0, 0]);
+    for (const { headers_, ...call } of backend.calls.slice(before)) {
+      assert.deepEqual(call, { call: "health", id: call.id, instance: "test", user: null, client: {} });
+    }
+  }
+  assert.equal(new Set(backend.calls.map(({ id }) => id)).size, backend.calls.length);
+});

@@ -252,6 +252,26 @@ testRedis("without Redis nobody new comes and who is there stays; when it is bac
   await here.request({ type: "ping" });
 });
 
+testRedis("/health/database says how Redis stands though nobody comes", {
+  start: startRedisAndWire, brokers: 1, url: (redis) => redis.wire.url, config: { identity: [row()] },
+}, async ({ brokers: [broker], redis }) => {
+  const says = (status) => until(`it says ${status}`, async () => (await broker.get("/health/database")).status === status, { timeout: 15000 });
+  const asked = async () => Number(/cmdstat_exists:calls=(\d+)/.exec(await redis.command("INFO", "commandstats"))?.[1] ?? 0);
+  await until("it has looked", async () => (await asked()) > 0, { timeout: 15000 });
+  for (const end of [() => redis.wire.cut(), () => redis.wire.mute()]) {
+    await says(200);
+    end();
+    await says(503);
+    redis.wire.mend();
+  }
+  await says(200);
+  redis.wire.cut();
+  await says(503);
+  broker.kill("SIGKILL", 0); // its successor knows nothing of it
+  redis.wire.mend();
+  await says(200);
+});
+
 testRedis("a restart of the relay loses no question", {
   brokers: 1, config: { identity: [row()] },
 }, async ({ brokers: [broker], redis }) => {

@@ -1,6 +1,7 @@
 // Retained values of several instances: the newest wins everywhere, what was missed is caught up with, and Redis may end and begin again.
 import assert from "node:assert/strict";
 import { startBroker } from "./lib/broker.mjs";
+import { NO_FAKE_CLOCK, fakeClock } from "./lib/clock.mjs";
 import { redisHealth, startCluster, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
@@ -135,4 +136,37 @@ testRedis("in a Cluster", { brokers: 2, config, start: () => startCluster(), tim
   await keep(two, "state:b", { n: 2 });
   await holds(two, "state:a", { n: 1 });
   await holds(one, "state:b", { n: 2 });
+});
+
+/* An hour apart: whose clock is behind is not passed over, and neither relay forgets which one was newer. */
+const ahead = fakeClock(3600);
+testRedis("clocks that differ: what is kept later is what holds, on whichever instance, also behind a relay's end", {
+  brokers: 1, config, skip: NO_FAKE_CLOCK, timeout: 90000,
+}, async ({ brokers: [behind], redis }) => {
+  const before = await startBroker({ config: { "redis.url": redis.url, "server.instance_id": "ahead", ...config }, env: ahead.env });
+  const both = [behind, before];
+  const everywhere = async (data) => {
+    for (const broker of both) await holds(broker, "state:a", ...(data === null ? [] : [data]));
+  };
+  try {
+    for (const end of [() => {}, (broker) => broker.killRelay()]) {
+      for (const broker of [before, behind, before, behind]) {
+        const data = `by ${broker.config["server.instance_id"]}`;
+        await keep(broker, "state:a", data);
+        await everywhere(data);
+        for (const each of both) await end(each);
+        await everywhere(data);
+      }
+    }
+    await keep(before, "state:a", null);
+    await everywhere(null);
+    await keep(behind, "state:a", "again");
+    await everywhere("again");
+    await keep(behind, "state:a", null);
+    await behind.killRelay();
+    await everywhere(null);
+  } finally {
+    await before.stop();
+    await before.destroy();
+  }
 });

@@ -18,6 +18,7 @@
 #include "worker/backend/backend_io.h"
 #include "worker/backend/count.h"
 #include "worker/backend/flight.h"
+#include "worker/backend/look.h"
 #include "worker/backend/pool.h"
 
 #define WAITING_BYTES_MAX (4u << 20) /* of a backend's calls that wait, together */
@@ -27,7 +28,7 @@ static uint64_t calls_now_ms(const struct rc_backends *backends)
     return backends->io->now_ns / 1000000u;
 }
 
-/* How it stands with it, for /health/database: as the last call found it. */
+/* How it stands with it, for /health/database: as the last call found it (and look.h makes one when there is none). */
 static void backend_heard(const struct rc_backends *backends, const struct rc_backend *backend, bool answered)
 {
     if (!backend->retired) {
@@ -343,6 +344,9 @@ static bool status_answers(enum rc_backend_call_kind kind, uint32_t status)
         [RC_BACKEND_SUBSCRIBE] = {.denies = true}, [RC_BACKEND_PUBLISH] = {.denies = true},
         [RC_BACKEND_REFRESH] = {.denies = true},   [RC_BACKEND_WEBHOOK] = {.told = true},
     };
+    if (kind == RC_BACKEND_HEALTH) {
+        return status < 500; /* it is there, whatever it makes of the call */
+    }
     if (kinds[kind].told) {
         return status >= 200 && status < 300;
     }
@@ -519,6 +523,7 @@ void rc_backends_work(struct rc_backends *backends)
         backend_expire(backends, backend);
     }
     backends_settle(backends);
+    rc_backends_look(backends, calls_now_ms(backends));
     if (backends->room) {
         backends->room = false;
         for (struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
@@ -541,7 +546,7 @@ uint32_t rc_backends_sleep_ms(const struct rc_backends *backends, uint32_t wait_
             wait_ms = left < wait_ms ? (uint32_t)left : wait_ms;
         }
     }
-    return wait_ms;
+    return rc_backends_look_in_ms(backends, now, wait_ms);
 }
 
 bool rc_backends_busy(const struct rc_backends *backends)

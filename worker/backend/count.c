@@ -11,6 +11,9 @@ _Static_assert(RC_BACKEND_KINDS == RC_BACKEND_CALL_KINDS, "as many counters as c
 void rc_backend_count_call(struct rc_backend_counters *counters, enum rc_backend_call_kind kind, int reason,
                            uint64_t microseconds)
 {
+    if ((uint32_t)kind >= RC_BACKEND_KINDS) {
+        return;
+    }
     struct rc_backend_call_counters *of = &counters->calls[kind];
     uint32_t bucket = 0;
     while (bucket < RC_BACKEND_BUCKETS - 1 && microseconds > rc_backend_bounds_ms[bucket] * UINT64_C(1000)) {

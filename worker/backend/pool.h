@@ -93,6 +93,7 @@ struct rc_backend {
     uint32_t waiting;
     uint64_t waiting_bytes;
     uint32_t taken;
+    uint64_t looked_ms; /* when look.h asked last */
     bool retired;
     bool failing; /* its last call failed, and that was logged */
 };

@@ -30,9 +30,12 @@ static const struct rc_config_identity *first_session_row(const struct rc_config
     return NULL;
 }
 
-static void configure_health(const struct rc_identities *identities)
+static void configure_health(struct rc_identities *identities)
 {
     const struct rc_config_identity *row = first_session_row(identities->config);
+    char key[RC_QUERY_KEY_MAX];
+    const int bytes = row == NULL ? 0 : rc_session_key(row, RC_SPAN("ringcast-health"), key);
+    rc_sessions_probe_with(&identities->sessions, rc_span_of(key, bytes > 0 ? (size_t)bytes : 0));
     if (row == NULL) {
         rc_backend_health_retire(identities->control->own, RC_BACKEND_SESSIONS);
     } else {

@@ -15,12 +15,13 @@
 #define ANSWER_MS 2000u /* later is not at all */
 #define TICK_MS 250u    /* a quarter of them is looked at */
 #define TICKS (RC_SESSIONS_CHECK_MS / TICK_MS)
-#define BATCHES_MAX 64u    /* in a tick */
-#define BATCH_BYTES 16384u /* of keys */
-#define FIRST_CAPACITY 64u /* a power of two, as all */
-#define RENEWAL_MS 2500u   /* somebody stays while it is asked whether the session was made longer; beyond ANSWER_MS */
-#define PROBE_MS 2000u     /* between looks for a Redis that did not answer, beyond ANSWER_MS or at it */
-#define WAIT_BUCKETS 4096u /* a power of two */
+#define BATCHES_MAX 64u     /* in a tick */
+#define BATCH_BYTES 16384u  /* of keys */
+#define FIRST_CAPACITY 64u  /* a power of two, as all */
+#define RENEWAL_MS 2500u    /* somebody stays while it is asked whether the session was made longer; beyond ANSWER_MS */
+#define PROBE_MS 2000u      /* between looks for a Redis that did not answer, beyond ANSWER_MS or at it */
+#define PROBE_IDLE_MS 5000u /* between looks for one that did, when nobody asks it anything */
+#define WAIT_BUCKETS 4096u  /* a power of two */
 #define SESSIONS_ADOPTED_MAX (1u << 24) /* numbers of a former process are at most so large */
 
 /* NEW ──asked──▶ ASKED ──▶ KNOWN (THERE, MISSING, …) ──too old──▶ asked again, or forgotten */
@@ -326,21 +327,8 @@ void rc_sessions_forget(struct rc_sessions *sessions, uint64_t token)
 
 static void sessions_heard(struct rc_sessions *sessions, bool answered)
 {
-    if (answered) {
-        sessions->probe_bytes = 0;
-    }
+    sessions->probe_ms = now_ms(sessions) + (answered ? PROBE_IDLE_MS : PROBE_MS);
     sessions->ops.heard(sessions->ops.context, answered);
-}
-
-/* Nobody answered about this one. */
-static void sessions_probe_later(struct rc_session *session)
-{
-    struct rc_sessions *sessions = session->owner;
-    if (sessions->probe_bytes == 0) {
-        memcpy(sessions->probe, session->key, session->key_bytes);
-        sessions->probe_bytes = session->key_bytes;
-        sessions->probe_ms = now_ms(sessions) + PROBE_MS;
-    }
 }
 
 /* The answer is there. Those who waited are told; nobody of them does anything before the loop goes on. */
@@ -353,9 +341,6 @@ static void session_known(struct rc_session *session, enum rc_session_state stat
     session->ask = 0;
     session->tries = 0;
     sessions_heard(sessions, state != RC_SESSION_UNAVAILABLE);
-    if (state == RC_SESSION_UNAVAILABLE) {
-        sessions_probe_later(session);
-    }
     while (session->waits != 0) {
         const uint32_t number = session->waits;
         const struct rc_identity_asker asker = waiter_of(sessions, number)->asker;
@@ -647,6 +632,19 @@ static const struct rc_asker probe_asker = {.kind = RC_ASK_IDENTITY,
                                             .answered = probe_answered,
                                             .unanswered = probe_unanswered};
 
+void rc_sessions_probe_with(struct rc_sessions *sessions, struct rc_span key)
+{
+    RC_ASSERT(key.count <= sizeof(sessions->probe));
+    if (sessions->probe_bytes == 0) {
+        sessions->probe_ms = now_ms(sessions) + PROBE_MS; /* the relay may be connecting still */
+    }
+    if (key.count > 0) {
+        memcpy(sessions->probe, key.bytes, key.count);
+    }
+    sessions->probe_bytes = (uint32_t)key.count;
+}
+
+/* Also of a former process of this worker: what it heard last may be of long ago. */
 static void sessions_probe(struct rc_sessions *sessions)
 {
     uint8_t data[sizeof(struct rc_query_head) + sizeof(uint16_t) + RC_QUERY_KEY_MAX];

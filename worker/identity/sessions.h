@@ -89,10 +89,9 @@ struct rc_sessions {
     uint32_t cursor;                  /* where the check goes on */
     uint32_t swept;                   /* where looking for what is old goes on */
     struct rc_session_batch *batches; /* owned: checks that are not answered */
-    char probe
-        [RC_QUERY_KEY_MAX]; /* the last key that Redis did not answer about: until it does it is looked for now and then */
-    uint32_t probe_bytes; /* 0 = it answers */
-    uint64_t probe_ms;    /* CLOCK_MONOTONIC: when next */
+    char probe[RC_QUERY_KEY_MAX];     /* the key that is looked for when nobody asks: does Redis answer? */
+    uint32_t probe_bytes;             /* 0 = nobody wants to know */
+    uint64_t probe_ms;                /* CLOCK_MONOTONIC: when next, unless an answer comes before */
 };
 
 void rc_sessions_open(struct rc_sessions *sessions, struct rc_asks *asks, struct rc_uplink *uplink,
@@ -100,6 +99,9 @@ void rc_sessions_open(struct rc_sessions *sessions, struct rc_asks *asks, struct
                       const struct rc_sessions_ops *ops);
 /* After rc_asks_close. */
 void rc_sessions_close(struct rc_sessions *sessions);
+
+/* The key that is looked for when nobody asks about any, so that ops.heard tells how Redis stands with nobody there as well. Empty: none. */
+void rc_sessions_probe_with(struct rc_sessions *sessions, struct rc_span key);
 
 /* The value of a key in Redis. */
 void rc_sessions_find(struct rc_sessions *sessions, struct rc_span key, const struct rc_identity_asker *asker,

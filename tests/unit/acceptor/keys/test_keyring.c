@@ -138,19 +138,30 @@ static const char *kids(uint32_t generation, uint32_t row)
     return text;
 }
 
-/* A tick, and when it began a fetch those until that has ended. Did it fetch? */
-static bool tick(void)
+/* A tick, and when it began a fetch of the row those until that has ended. Did it fetch? */
+static bool tick_row(uint32_t row)
 {
+    const struct rc_fetch *fetch = &keyring.fetches[row];
     rc_keyring_tick(&keyring, missed, now_ms);
-    if (keyring.fetch.pid == 0) {
+    if (fetch->pid == 0) {
         return false;
     }
-    while (keyring.fetch.pid != 0) {
-        struct pollfd wait = {.fd = keyring.fetch.fd, .events = POLLIN};
+    while (fetch->pid != 0) {
+        struct pollfd wait = {.fd = fetch->fd, .events = POLLIN};
         cr_assert_eq(poll(&wait, 1, 10000), 1);
         rc_keyring_tick(&keyring, missed, now_ms);
     }
     return true;
+}
+
+/* The same of the only row that has a URL. */
+static bool tick(void)
+{
+    bool fetched = false;
+    for (uint32_t i = 0; i < config->identity_count; i++) {
+        fetched |= tick_row(i);
+    }
+    return fetched;
 }
 
 static uint64_t due_in(void)
@@ -286,6 +297,37 @@ Test(keyring, a_server_that_is_down)
     cr_assert_eq(keyring.rows[0].failures, 1);
 }
 
+/* One that takes connections and says nothing holds up no other row: not the first keys, nor those that are looked for later. */
+Test(keyring, a_server_that_is_silent_holds_up_its_own_row_alone)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t bytes = sizeof(address);
+    const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert(bind(silent, (struct sockaddr *)&address, bytes) == 0 && listen(silent, 8) == 0);
+    cr_assert_eq(getsockname(silent, (struct sockaddr *)&address, &bytes), 0);
+    struct rc_identity_jwt *row = row_add();
+    (void)snprintf(row->jwks_url.text, sizeof(row->jwks_url.text), "http://127.0.0.1:%u/", ntohs(address.sin_port));
+    url_set(row_add());
+    answer(OK, KEY_A);
+    configure(0);
+    cr_assert(tick_row(1));
+    cr_assert_str_eq(kids(0, 1), "a");
+    const pid_t pid = keyring.fetches[0].pid;
+    cr_assert_neq(pid, 0, "the other one waits still");
+    missed[1] = 1;
+    answer(OK, KEY_B);
+    now_ms = keyring.rows[1].tried_ms + RC_KEYRING_MISSED_MS - 1; /* but its deadline is not to pass here */
+    keyring.fetches[0].deadline_ms = UINT64_MAX;
+    cr_assert(!tick_row(1));
+    now_ms++;
+    cr_assert(tick_row(1));
+    cr_assert_str_eq(kids(0, 1), "b");
+    cr_assert_eq(keyring.fetches[0].pid, pid);
+    rc_keyring_cancel(&keyring);
+    cr_assert(kill(pid, 0) == -1 && errno == ESRCH);
+    (void)close(silent);
+}
+
 Test(keyring, a_key_that_is_missed_is_looked_for_but_not_all_the_time)
 {
     url_set(row_add());
@@ -340,7 +382,7 @@ Test(keyring, a_reload_ends_the_fetch)
     answer(OK, KEY_A);
     configure(0);
     rc_keyring_tick(&keyring, missed, now_ms);
-    const pid_t pid = keyring.fetch.pid;
+    const pid_t pid = keyring.fetches[0].pid;
     cr_assert_neq(pid, 0);
     configure(1);
     cr_assert_eq(kill(pid, 0), -1);

@@ -98,9 +98,23 @@ Test(config_socketio, transports_are_those_of_the_list)
 
 Test(config_socketio, life_cycle_events_are_reserved)
 {
-    cr_expect(rc_config_event_reserved(RC_SPAN("disconnecting")));
-    cr_expect_not(rc_config_event_reserved(RC_SPAN("disconnected")));
-    cr_expect_not(rc_config_event_reserved(RC_SPAN("")));
+    static const char *const reserved[] = {"connect",       "connect_error", "disconnect",
+                                           "disconnecting", "newListener",   "removeListener"};
+    static const char *const others[] = {"",        "disconnected",  "Connect",     "drawing",        "connect_erro",
+                                         "message", "add message",   "new message", "disconnecter",   "connect_errors",
+                                         "vote up", "leaderboard:x", "pusher:ping", "removelistener", "disconnecT"};
+    for (size_t i = 0; i < RC_ARRAY_COUNT(reserved); i++) {
+        cr_expect(rc_config_event_reserved(rc_span_text(reserved[i])), "%s", reserved[i]);
+        cr_expect(rc_config_event_own(rc_span_text(reserved[i])), "%s", reserved[i]);
+    }
+    for (size_t i = 0; i < RC_ARRAY_COUNT(others); i++) {
+        cr_expect_not(rc_config_event_reserved(rc_span_text(others[i])), "%s", others[i]);
+        cr_expect_eq(rc_config_event_own(rc_span_text(others[i])), strcmp(others[i], "pusher:ping") == 0, "%s",
+                     others[i]);
+    }
+    cr_expect(rc_config_event_own(RC_SPAN("pusher_internal:member_added")));
+    cr_expect_not(rc_config_event_own(RC_SPAN("pusher")));
+    cr_expect_not(rc_config_event_own(RC_SPAN("p")));
 }
 
 Test(config_socketio, a_slash_at_the_end_makes_no_difference)

@@ -288,18 +288,52 @@ Test(sessions, a_session_that_was_made_longer_goes_on)
 Test(sessions, a_redis_that_does_not_answer_is_looked_for)
 {
     struct rc_envelope_view asked;
+    rc_sessions_probe_with(&sessions, RC_SPAN("sess:probe"));
     (void)find("sess:a", 1);
     (void)question(&asked, keys, sizeof(keys));
     answer(&asked, 503, NULL, 0);
     pass_ms(1500);
     pass_ms(600);
     cr_assert_eq(question(&asked, keys, sizeof(keys)), RC_QUERY_KEYS);
-    cr_assert_str_eq(keys, "sess:a;");
+    cr_assert_str_eq(keys, "sess:probe;");
     cr_assert_leq(rc_sessions_sleep_ms(&sessions, 5000), 2000);
     answer(&asked, 0, "\0", 1);
     cr_assert_eq(heard.good, 1);
-    pass_ms(5000);
+    pass_ms(4900);
     cr_assert_eq(question(&asked, keys, sizeof(keys)), 0, "it answers");
+}
+
+/* Nobody asks for sessions: how Redis stands is known all the same, and no more is asked than for that. */
+Test(sessions, a_redis_that_nobody_asks_is_looked_for)
+{
+    struct rc_envelope_view asked;
+    pass_ms(60000);
+    cr_assert_eq(question(&asked, keys, sizeof(keys)), 0, "nobody wants to know");
+    rc_sessions_probe_with(&sessions, RC_SPAN("sess:probe"));
+    pass_ms(1900);
+    cr_assert_eq(question(&asked, keys, sizeof(keys)), 0);
+    pass_ms(200);
+    cr_assert_eq(question(&asked, keys, sizeof(keys)), RC_QUERY_KEYS);
+    answer(&asked, 0, "\0", 1);
+    cr_assert_eq(heard.good, 1);
+    const uint32_t a = used("sess:a", 60000);
+    for (uint32_t i = 0; i < 100; i++) { /* who is asked every second is not looked for */
+        pass_ms(100);
+        while (question(&asked, keys, sizeof(keys)) != 0) {
+            cr_assert_str_eq(keys, "sess:a;");
+            answer(&asked, 0, "\1", 1);
+        }
+    }
+    rc_session_set_first(&sessions, a, 0);
+    pass_ms(5100);
+    cr_assert_eq(question(&asked, keys, sizeof(keys)), RC_QUERY_KEYS);
+    cr_assert_str_eq(keys, "sess:probe;");
+    pass_ms(3000);
+    cr_assert_eq(heard.bad, 1, "the relay says nothing");
+    rc_sessions_probe_with(&sessions, RC_SPAN(""));
+    while (question(&asked, keys, sizeof(keys)) != 0) {}
+    pass_ms(60000);
+    cr_assert_eq(question(&asked, keys, sizeof(keys)), 0, "there is no such table any more");
 }
 
 Test(sessions, what_is_too_much_is_unavailable)

@@ -1,0 +1,51 @@
+/* look: see look.h. */
+#include "worker/backend/look.h"
+
+#include "common/metrics/backend_health.h"
+#include "worker/backend/call.h"
+#include "worker/backend/pool.h"
+
+/* When it is to be looked for; UINT64_MAX: it answers, or is asked just now. Links are dialled again in any case. */
+static uint64_t look_due_ms(const struct rc_backends *backends, uint32_t index)
+{
+    const struct rc_backend *backend = backends->current[index];
+    if (backend == NULL || backend->oldest != NULL || backend->config.kind != RC_BACKEND_KIND_HTTP) {
+        return UINT64_MAX;
+    }
+    const uint64_t failed_ms = rc_backend_health_failed_ms(backends->control->own, index);
+    const uint64_t since_ms = failed_ms > backend->looked_ms ? failed_ms : backend->looked_ms;
+    return failed_ms == 0 ? UINT64_MAX : since_ms + RC_BACKEND_LOOK_MS;
+}
+
+/* Who answers is heard of as of any call. */
+static void on_looked(void *context, uint64_t token, const struct rc_backend_answer *answer)
+{
+    (void)context;
+    (void)token;
+    (void)answer;
+}
+
+void rc_backends_look(struct rc_backends *backends, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < backends->count; i++) {
+        struct rc_backend_frame frame;
+        if (look_due_ms(backends, i) > now_ms) {
+            continue;
+        }
+        backends->current[i]->looked_ms = now_ms;
+        rc_backend_frame_begin(&frame, backends, RC_BACKEND_HEALTH, &(struct rc_backend_caller){.nsp = {0}});
+        frame.request.leaves = true;
+        (void)rc_backend_frame_call(&frame, backends, i,
+                                    (struct rc_backend_waiter){.context = backends, .answered = on_looked});
+    }
+}
+
+uint32_t rc_backends_look_in_ms(const struct rc_backends *backends, uint64_t now_ms, uint32_t most_ms)
+{
+    for (uint32_t i = 0; i < backends->count; i++) {
+        const uint64_t due_ms = look_due_ms(backends, i);
+        const uint64_t in_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+        most_ms = in_ms < most_ms ? (uint32_t)in_ms : most_ms;
+    }
+    return most_ms;
+}
