@@ -365,7 +365,7 @@ testRedis("who asks on an instance that is not subscribed is told what there is,
   for (let n = 6; n <= 9; n++) await publisher.publish("log:a", n);
   const before = await told(two, "log:a", 5);
   assert.deepEqual(places(before), [[6, 6], [7, 7], [8, 8], [9, 9]], "also when it was asked before");
-  const { seen } = await listen(three, "log:a");
+  const { seen, gaps } = await listen(three, "log:a");
   const answer = await two.get("/api/history?channel=log:a", { method: "DELETE", headers: { authorization: `Bearer ${KEY}` } });
   assert.equal(answer.status, 200, answer.body);
   for (const broker of brokers) {
@@ -378,6 +378,7 @@ testRedis("who asks on an instance that is not subscribed is told what there is,
   await publisher.publish("log:a", 10);
   await until("it goes on", () => seen.length === 1);
   assert.deepEqual(seen, [[10, 10]]);
+  assert.equal(gaps.length, 1, "who is subscribed is told that another epoch has begun");
 });
 
 /* A channel that is in the slots of a Cluster's every master is not to be had: three of them are three masters most of the time. */

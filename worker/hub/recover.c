@@ -196,6 +196,7 @@ static void recover_join(struct rc_hub *hub, uint32_t subscription_index)
     const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, subscription_index);
     const struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
     const struct rc_channel_log *log = group->log == 0 ? NULL : rc_truth_log(hub->truth, group->log);
+    rc_replay_recovered(hub, subscription->replay);
     rc_replay_end(hub, subscription_index);
     if (rc_encoding_is_delta(group->encoding)) {
         rc_delta_lacks(hub, subscription_index, false); /* what it has read has no versions */
@@ -215,6 +216,7 @@ static int recover_lost(struct rc_hub *hub, struct rc_replay *replay, uint32_t c
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, replay->subscription);
     const int rc = recover_tell_gap(hub, subscription->client, channel);
+    replay->flags &= ~(uint32_t)RC_REPLAY_TIMED;
     if (channel->place == 0) {
         return rc;
     }
@@ -449,6 +451,7 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
         const uint32_t outcome = recover_outcome(hub, place, request);
         rc_metric_add(hub->metrics, outcome, 1);
         recovers = outcome == RC_METRIC_RECOVERIES;
+        request->flags |= recovers ? (uint32_t)RC_REPLAY_TIMED : 0;
         answer->recovery = recovers ? RC_RECOVERED : RC_NOT_RECOVERED;
         if (recovers && request->cursor.offset > stands.position) {
             answer->offset = request->cursor.offset; /* what is to come has the offsets behind it */
@@ -456,6 +459,7 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
     }
     if (!recover_place(hub, place, request, recovers, anew) ||
         (!was_in && !anew && request->cursor.offset == stands.position + 1)) {
+        rc_replay_recovered(hub, request_index);
         rc_replay_forget(hub, request_index);
         return;
     }

@@ -306,7 +306,10 @@ enum rc_replay_flags {
     RC_REPLAY_RECOVERS =
         1u << 0, /* asked for: what comes behind cursor.offset of cursor.epoch, if nothing of it is missing */
     RC_REPLAY_BEGINS = 1u << 1, /* its next message is the first of an epoch that the client has not heard of */
+    RC_REPLAY_TIMED = 1u << 2,  /* it gets all that the client missed, which is to be known by how long that took */
 };
+#define RC_REPLAY_SINCE_SHIFT \
+    8u /* from this bit of the flags on stands when it was asked for, in ms: the low bits of CLOCK_MONOTONIC */
 
 /* A subscription that gets messages of its channel's history before those of the log, or a request for one. */
 struct rc_replay {
