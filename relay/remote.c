@@ -142,6 +142,7 @@ static bool interest_add(void *context, const struct rc_interest_request *reques
         return true;
     }
     if (want == RC_REDIS_WANT_LOCAL || refused) {
+        rc_shared_early(&remote->shared, request);
         rc_router_interest_done(remote->router, request, RC_ENVELOPE_SCOPE_LOCAL, 0);
     }
     return want != RC_REDIS_WANT_CONFIRMED || refused;
@@ -366,6 +367,9 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
                                                 .name_bytes = (uint32_t)name.count};
     if (!rc_registry_refused(&remote->registry) && remote_waits(remote, &request, everywhere, true)) {
         return;
+    }
+    if (!everywhere) {
+        rc_shared_early(&remote->shared, &request);
     }
     rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
 }

@@ -101,6 +101,17 @@ static void key_note(struct rc_history_keys *keys, uint64_t hash, const struct r
     order_add(keys, key);
 }
 
+/* Messages go all the time where a history is as long as it may be: on with the oldest one that is there. False: it is not that. */
+static bool cursor_catch_up(const struct rc_history_view *view, struct rc_history_cursor *cursor)
+{
+    const struct rc_history_state state = rc_history_state(view, cursor->slot);
+    const bool behind = state.epoch == cursor->epoch && state.first > cursor->offset;
+    if (behind) {
+        *cursor = (struct rc_history_cursor){.slot = cursor->slot, .epoch = cursor->epoch, .offset = state.first};
+    }
+    return behind;
+}
+
 int rc_history_keys_find(struct rc_history_keys *keys, const struct rc_history_view *view, uint32_t slot,
                          uint64_t epoch, uint64_t first, uint64_t last, uint32_t messages_max)
 {
@@ -115,6 +126,9 @@ int rc_history_keys_find(struct rc_history_keys *keys, const struct rc_history_v
     while (cursor.offset <= last) {
         struct rc_history_cursor place = cursor;
         const int rc = rc_history_read_key(view, &cursor, key, &its, &place);
+        if (rc == -ENODATA && cursor_catch_up(view, &cursor)) {
+            continue;
+        }
         if (rc != 1) {
             return rc < 0 ? rc : -ENODATA;
         }

@@ -32,8 +32,8 @@ int rc_history_keys_open(struct rc_history_keys *keys, uint32_t keys_max);
 void rc_history_keys_close(struct rc_history_keys *keys);
 
 /*
- * Looks through the channel's messages from `first` to `last`, at most the newest `messages_max` of them. How many keys there are; -ENODATA:
- * the epoch is another one, or messages went meanwhile; -EBADMSG: the segment is damaged there.
+ * Looks through the channel's messages from `first` to `last`, at most the newest `messages_max` of them. Those that go meanwhile are passed over. How many keys there
+ * are; -ENODATA: the epoch is another one; -EBADMSG: the segment is damaged there.
  */
 int rc_history_keys_find(struct rc_history_keys *keys, const struct rc_history_view *view, uint32_t slot,
                          uint64_t epoch, uint64_t first, uint64_t last, uint32_t messages_max);

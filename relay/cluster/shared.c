@@ -80,11 +80,11 @@ static void come_back(struct rc_shared *shared, struct rc_shared_channel *channe
     if (channel->followed) {
         rc_shared_fetch_begin(shared, channel, !channel->local, channel->local);
     } else {
-        channel->state = RC_SHARED_APART;
+        if (channel->local && rc_shared_listens(shared, channel)) {
+            rc_shared_gap(shared, channel); /* what others published meanwhile is in the stream, not with them */
+        }
         channel->local = false;
-        channel->epoch = channel->last = channel->proof = 0;
-        channel->empty = false;
-        rc_shared_settle_apart(shared, channel);
+        rc_shared_go_apart(shared, channel);
     }
 }
 
@@ -198,7 +198,7 @@ static void run_taken(struct rc_shared *shared, struct rc_shared_channel *channe
     pending->offset = answer->placed ? answer->offset : 0;
     switch ((enum rc_shared_state)channel->state) {
     case RC_SHARED_APART:
-        rc_shared_settle_apart(shared, channel);
+        rc_shared_settle(shared, channel);
         break;
     case RC_SHARED_LIVE:
         if (answer->fresh && answer->epoch == channel->epoch && answer->offset <= channel->last) {
@@ -258,30 +258,14 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
 
 /* --- the subscription ------------------------------------------------------------------------------------------------ */
 
-/* How far the copy goes that a predecessor, or an earlier subscription, left. An epoch without a message may have been forgotten since: only who
- * `followed` it misses it. */
-static void channel_copy(const struct rc_shared *shared, struct rc_shared_channel *channel, bool followed)
-{
-    if (channel->epoch == 0) {
-        const struct rc_history_state state =
-            rc_history_shared(shared->setup.history, channel->hash, rc_shared_name(channel));
-        channel->epoch = state.last != 0 || followed ? state.epoch : 0;
-        channel->last = state.last;
-        channel->proof = 0;
-    }
-}
-
 static void channel_unfollow(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
-    channel->followed = false;
+    channel->followed = channel->early = false;
     if (!rc_shared_is_alone(channel)) {
         rc_shared_fetch_end(shared, channel);
         rc_shared_held_drop_all(shared, channel);
-        channel->state = RC_SHARED_APART;
-        channel->epoch = channel->last = channel->proof = 0;
-        channel->empty = false;
         rc_shared_answer_waiters(shared, channel, false);
-        rc_shared_settle_apart(shared, channel);
+        rc_shared_go_apart(shared, channel);
     }
     rc_shared_release(shared, channel);
 }
@@ -305,12 +289,14 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
         return;
     }
     const bool missed = change == RC_REDIS_CHANGE_BACK;
+    const bool early = channel->early;
     channel->followed = true;
+    channel->early = false;
     shared->moved_ms = rc_clock_ms();
     if (!rc_shared_is_alone(channel)) {
-        channel_copy(shared, channel, missed);
+        rc_shared_copy(shared, channel, missed);
         channel->empty |= missed && channel->epoch == 0; /* a predecessor had heard nothing either */
-        rc_shared_fetch_begin(shared, channel, missed, false);
+        rc_shared_fetch_begin(shared, channel, missed || early, false);
         rc_shared_tick_soon(shared);
     }
 }
@@ -388,6 +374,22 @@ bool rc_shared_wait(struct rc_shared *shared, const struct rc_interest_request *
     return waiter != NULL;
 }
 
+void rc_shared_early(struct rc_shared *shared, const struct rc_interest_request *request)
+{
+    const struct rc_span name = rc_span_of(request->name, request->name_bytes);
+    struct rc_shared_names names;
+    struct rc_shared_channel *channel =
+        rc_shared_policy(shared, name) != NULL &&
+                rc_history_shared(shared->setup.history, request->hash, name).last != 0 &&
+                rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)
+            ? channel_make(shared, request->hash, name)
+            : NULL;
+    if (channel != NULL) {
+        rc_shared_tell_early(shared, channel, false);
+        rc_shared_release(shared, channel);
+    }
+}
+
 bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view *asked, uint32_t worker,
                         uint32_t generation, bool forget)
 {
@@ -417,8 +419,8 @@ bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view 
     waiter->generation = generation;
     rc_envelope_write(waiter->record, &view);
     if (channel->state != RC_SHARED_FETCHING || forget) {
-        channel_copy(shared, channel, false);
-        rc_shared_fetch_begin(shared, channel, channel->state == RC_SHARED_LIVE, false);
+        rc_shared_copy(shared, channel, false);
+        rc_shared_fetch_begin(shared, channel, channel->state == RC_SHARED_LIVE || channel->early, false);
     }
     return true;
 }

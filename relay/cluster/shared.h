@@ -57,5 +57,7 @@ bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view 
                         uint32_t generation, bool forget);
 /* A worker's registration is to be answered: true when that is done later (rc_router_interest_done), because the copy is being filled. */
 bool rc_shared_wait(struct rc_shared *shared, const struct rc_interest_request *request, bool confirmed);
+/* The same is answered now, before Redis has confirmed the channel: what comes behind the copy meanwhile is missed. */
+void rc_shared_early(struct rc_shared *shared, const struct rc_interest_request *request);
 
 #endif

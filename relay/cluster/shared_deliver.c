@@ -35,6 +35,12 @@ void rc_shared_tick_soon(struct rc_shared *shared)
     }
 }
 
+bool rc_shared_listens(const struct rc_shared *shared, const struct rc_shared_channel *channel)
+{
+    const struct rc_span name = rc_shared_name(channel);
+    return rc_router_wanted(shared->setup.router, name) || rc_router_held(shared->setup.router, name);
+}
+
 void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel)
 {
     rc_router_gap(shared->setup.router, channel->name, channel->name_bytes);
@@ -91,6 +97,17 @@ static void pending_place(struct rc_shared *shared, struct rc_shared_pending *pe
     placed.generation = pending->generation;
     rc_router_place(shared->setup.router, &placed);
     rc_shared_pending_drop(shared, pending);
+}
+
+void rc_shared_copy(const struct rc_shared *shared, struct rc_shared_channel *channel, bool followed)
+{
+    if (channel->epoch == 0) {
+        const struct rc_history_state state =
+            rc_history_shared(shared->setup.history, channel->hash, rc_shared_name(channel));
+        channel->epoch = state.last != 0 || followed ? state.epoch : 0;
+        channel->last = state.last;
+        channel->proof = 0;
+    }
 }
 
 void rc_shared_settle_apart(struct rc_shared *shared, struct rc_shared_channel *channel)
@@ -292,6 +309,14 @@ struct rc_shared_waiters *rc_shared_waiters_of(struct rc_shared *shared, const s
     return waiter->bytes == 0 ? &shared->waiters : &shared->askers;
 }
 
+void rc_shared_tell_early(struct rc_shared *shared, struct rc_shared_channel *channel, bool everywhere)
+{
+    if (!everywhere && !channel->followed && !rc_shared_is_alone(channel)) {
+        rc_shared_copy(shared, channel, false);
+        channel->early = channel->epoch != 0;
+    }
+}
+
 void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *waiter, bool confirmed)
 {
     struct rc_shared_channel *channel = waiter->channel;
@@ -300,13 +325,14 @@ void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *
                                                 .hash = channel->hash,
                                                 .name = channel->name,
                                                 .name_bytes = channel->name_bytes};
-    const uint16_t flags = confirmed && (waiter->confirmed || channel->followed) ? 0 : RC_ENVELOPE_SCOPE_LOCAL;
+    const bool everywhere = confirmed && (waiter->confirmed || channel->followed);
     struct rc_envelope_view asked;
     TAILQ_REMOVE(&channel->waiters, waiter, of_channel);
     TAILQ_REMOVE(rc_shared_waiters_of(shared, waiter), waiter, of_all);
     shared->waiter_count--;
     if (waiter->bytes == 0) {
-        rc_router_interest_done(shared->setup.router, &request, flags, 0);
+        rc_shared_tell_early(shared, channel, everywhere);
+        rc_router_interest_done(shared->setup.router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
     } else if (rc_envelope_read(&asked, waiter->record, waiter->bytes) == 0) {
         rc_router_asked(shared->setup.router, waiter->worker, waiter->generation, &asked);
     }
@@ -323,7 +349,7 @@ void rc_shared_answer_waiters(struct rc_shared *shared, struct rc_shared_channel
 
 void rc_shared_release(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
-    if (channel->followed || channel->state != RC_SHARED_APART || channel->flying > 0 ||
+    if (channel->followed || channel->early || channel->state != RC_SHARED_APART || channel->flying > 0 ||
         !TAILQ_EMPTY(&channel->waiters) || channel->fetching || channel->queued || channel->echo_due ||
         channel->alone_listed || !TAILQ_EMPTY(&channel->pendings)) {
         return;

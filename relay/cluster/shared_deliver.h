@@ -40,6 +40,9 @@ const struct rc_config_namespace *rc_shared_policy(const struct rc_shared *share
 /* It is looked at in RC_SHARED_TICK_MS what waits. */
 void rc_shared_tick_soon(struct rc_shared *shared);
 
+/* Does somebody of this host listen, whatever Redis has of it? */
+bool rc_shared_listens(const struct rc_shared *shared, const struct rc_shared_channel *channel);
+
 /* Its subscribers are told that messages were missed. */
 void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel);
 
@@ -62,6 +65,9 @@ void rc_shared_take(struct rc_shared *shared, struct rc_shared_channel *channel,
 /* Delivers one of others as this host's own counting has it. */
 void rc_shared_take_here(struct rc_shared *shared, const struct rc_shared_channel *channel,
                          const struct rc_shared_arrival *arrival);
+/* How far the copy goes that a predecessor, or an earlier subscription, left. An epoch without a message may have been forgotten since: only who
+ * `followed` it misses it. */
+void rc_shared_copy(const struct rc_shared *shared, struct rc_shared_channel *channel, bool followed);
 /* Delivers and answers what the script has answered, in order, as far as it has: nobody is subscribed here. */
 void rc_shared_settle_apart(struct rc_shared *shared, struct rc_shared_channel *channel);
 /* Answers what can have its message no more: it is behind the channel, and did not come. */
@@ -77,6 +83,8 @@ void rc_shared_held_drop_all(struct rc_shared *shared, struct rc_shared_channel 
 
 /* The list of all that a waiter is in. */
 struct rc_shared_waiters *rc_shared_waiters_of(struct rc_shared *shared, const struct rc_shared_waiter *waiter);
+/* Who subscribes is told the place that the copy has. Not `everywhere`: what others publish before Redis has confirmed the channel is missed, and read then. */
+void rc_shared_tell_early(struct rc_shared *shared, struct rc_shared_channel *channel, bool everywhere);
 /* Answers one who waits. */
 void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *waiter, bool confirmed);
 /* Answers who waits for this channel. `confirmed`: it is complete. */

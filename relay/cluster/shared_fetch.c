@@ -50,6 +50,27 @@ void rc_shared_fetch_end(struct rc_shared *shared, struct rc_shared_channel *cha
     channel->fans = channel->all = channel->again = false;
 }
 
+void rc_shared_settle(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    const struct rc_shared_pending *pending = TAILQ_FIRST(&channel->pendings);
+    if (pending != NULL && pending->answered && pending->offset != 0 && rc_shared_listens(shared, channel)) {
+        rc_shared_copy(shared, channel, true);
+        rc_shared_fetch_begin(shared, channel, true, false);
+    } else {
+        rc_shared_settle_apart(shared, channel);
+    }
+}
+
+void rc_shared_go_apart(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    channel->state = RC_SHARED_APART;
+    channel->empty = false;
+    if (!channel->early) {
+        channel->epoch = channel->last = channel->proof = 0;
+    }
+    rc_shared_settle(shared, channel);
+}
+
 static struct rc_shared_flight *flight_free(struct rc_shared *shared)
 {
     for (uint32_t i = 0; shared->flying < RC_SHARED_FETCHES_MAX && i < RC_SHARED_FETCHES_MAX; i++) {
@@ -222,18 +243,17 @@ static void fetch_live(struct rc_shared *shared, struct rc_shared_channel *chann
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRED, channel->repaired);
         rc_metric_observe(shared->metrics, RC_HISTOGRAM_HISTORY_REPAIR, (rc_clock_ms() - channel->since_ms) * 1000);
     }
-    channel->state = channel->followed ? RC_SHARED_LIVE : RC_SHARED_APART;
-    channel->empty = channel->epoch == 0;
     channel->renewals = 0;
     if (channel->followed) {
+        channel->state = RC_SHARED_LIVE;
+        channel->empty = channel->epoch == 0;
         rc_shared_settle_behind(shared, channel);
         if (rc_shared_is_quiet(channel)) {
             quiet_add(shared, channel, rc_clock_ms());
         }
-    } else { /* it was read for who asked */
-        channel->epoch = channel->last = channel->proof = 0;
-        channel->empty = false;
-        rc_shared_settle_apart(shared, channel);
+    } else { /* it was read for who asked, or listens */
+        rc_shared_settle_behind(shared, channel);
+        rc_shared_go_apart(shared, channel);
     }
     rc_shared_answer_waiters(shared, channel, true);
 }

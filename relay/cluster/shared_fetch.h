@@ -10,6 +10,11 @@
 void rc_shared_fetch_begin(struct rc_shared *shared, struct rc_shared_channel *channel, bool fans, bool all);
 /* Ends it, whatever is on its way; the channel is in another state. */
 void rc_shared_fetch_end(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* It is not subscribed to, and nothing is fetched: APART. */
+void rc_shared_go_apart(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* Of a channel that is APART: what the script has answered is delivered. Where somebody listens all the same, as a dead relay's subscribers before their
+ * subscriptions are there again, it is read from the stream, with what others published before it: it would be out of order, and in no copy. */
+void rc_shared_settle(struct rc_shared *shared, struct rc_shared_channel *channel);
 /* The answer to rc_shared_renew; context: shared. */
 void rc_shared_fetch_renewed(void *context, const redisReply *reply);
 /* Sends as many as may be on their way. */

@@ -24,7 +24,7 @@
 #define RC_SHARED_CHANNELS_MAX (1u << 22)
 
 enum rc_shared_state {
-    RC_SHARED_APART,     /* not subscribed: own messages are delivered with the script's answer */
+    RC_SHARED_APART, /* not subscribed: own messages are delivered with the script's answer, or, where somebody listens, read from the stream */
     RC_SHARED_FETCHING,  /* the stream is read to where messages of the subscription go on */
     RC_SHARED_LIVE,      /* messages are delivered as they come over the subscription */
     RC_SHARED_ALONE,     /* this host counts itself */
@@ -114,6 +114,8 @@ struct rc_shared_channel {
     bool again;    /* another fetch behind this one */
     bool empty;    /* true exactly when Redis had nothing of it when it became LIVE, and no message came since */
     bool local;    /* true exactly while its subscribers are in an epoch of this host */
+    bool
+        early; /* true exactly while somebody here was told that he is subscribed, and the place, and Redis has not confirmed it since */
     bool echo_due; /* true exactly while it is in the list of that name */
     bool queued;   /* likewise, fetch */
     bool alone_listed;

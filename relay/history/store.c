@@ -374,6 +374,8 @@ static bool adopt_slot(struct rc_history *history, uint32_t slot)
         return false;
     }
     if (history->doubt == RC_HISTORY_UNCLOSED) {
+        slot_of(history, slot)->shared =
+            0; /* the epoch is this host's: that of all goes on, and is read from Redis anew */
         atomic_store_explicit(&slot_of(history, slot)->epoch, random_epoch(), memory_order_release); /* HY3 */
     }
     return true;

@@ -40,6 +40,16 @@ struct removal {
     uint16_t node;
 };
 
+static void entry_gone(struct rc_redis_pubsub *pubsub, uint32_t index)
+{
+    const struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
+    const struct rc_redis_pubsub_key key = {.hash = entry->hash,
+                                            .name = rc_span_of(rc_redis_pubsub_entry_name(entry), entry->name_bytes),
+                                            .foreign = entry->foreign};
+    rc_redis_pubsub_changed(pubsub, &key, RC_REDIS_CHANGE_GONE);
+    rc_redis_pubsub_entry_free(pubsub, index);
+}
+
 static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal)
 {
     if (removal->count == 0) {
@@ -52,13 +62,7 @@ static void remove_batch(struct rc_redis_pubsub *pubsub, struct removal *removal
         if (rc == 0) {
             node->confirmed--;
             pubsub->confirmed--;
-            const struct rc_redis_pubsub_entry *entry = &pubsub->entries[removal->batch[i]];
-            const struct rc_redis_pubsub_key key = {
-                .hash = entry->hash,
-                .name = rc_span_of(rc_redis_pubsub_entry_name(entry), entry->name_bytes),
-                .foreign = entry->foreign};
-            rc_redis_pubsub_changed(pubsub, &key, RC_REDIS_CHANGE_GONE);
-            rc_redis_pubsub_entry_free(pubsub, removal->batch[i]);
+            entry_gone(pubsub, removal->batch[i]);
         } else {
             damping_add(pubsub, removal->batch[i]); /* the connection takes no more now: later */
         }
@@ -71,9 +75,9 @@ static void remove_one(struct rc_redis_pubsub *pubsub, uint32_t index, struct re
 {
     struct rc_redis_pubsub_entry *entry = &pubsub->entries[index];
     switch ((enum rc_redis_entry_state)entry->state) {
-    case RC_REDIS_ENTRY_IDLE:
+    case RC_REDIS_ENTRY_IDLE: /* nor does Redis have it any more, if it had */
         rc_redis_pubsub_waiter_answer(pubsub, index, false);
-        rc_redis_pubsub_entry_free(pubsub, index);
+        entry_gone(pubsub, index);
         return;
     case RC_REDIS_ENTRY_CONFIRMED:
         if (!rc_redis_pubsub_fits(pubsub, removal->batch, removal->count, index) || removal->node != entry->node) {

@@ -10,6 +10,7 @@ static void place_keep(struct rc_router *router, const struct rc_router_placed *
             : rc_history_policy(history, rc_span_of(view->channel, view->head.channel_bytes));
     view->head.epoch = placed->epoch;
     view->head.position = placed->offset;
+    view->head.target.slot = RC_HISTORY_NO_SLOT; /* and not what its publisher's record has there */
     const uint64_t time_ms = placed->time_ms + (history == NULL ? 0 : history->view.clock_ahead);
     if (policy != NULL && placed->keep == RC_ROUTER_KEEP_AT) {
         const uint64_t sequence = view->head.sequence;

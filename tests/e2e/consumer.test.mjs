@@ -185,3 +185,45 @@ testRedis("in a Cluster", { brokers: 2, timeout: 120000, ...options, start: () =
   await until("all", () => watch.seen.length >= 100, { timeout: 30000 });
   whole(watch.seen, 100, "what the subscriber got");
 });
+
+testRedis("a stream that is another type, cut, deleted, or loses its group: what is left comes once, in order; a history that ends takes nothing with it", { brokers: 2, timeout: 90000, ...options }, async ({ brokers, redis }) => {
+  await redis.command("SET", "orders", "no stream");
+  const listeners = await Promise.all(brokers.map((broker) => listen(broker)));
+  const [{ seen, gaps }] = listeners;
+  const refused = async () => {
+    const lines = brokers.flatMap((broker) => broker.log.filter((line) => /consumer_refused/.test(line)));
+    return lines.length > 0 && lines;
+  };
+  assert.match((await until("it is told", refused, { timeout: 15000 }))[0], /WRONGTYPE/);
+  await redis.command("DEL", "orders");
+  const has = (count) => until(`${count} came`, () => listeners.every((one) => one.seen.length >= count), { timeout: 20000 });
+  for (let n = 0; n < 3; n++) await add(redis, { n });
+  await has(3);
+  // Somebody cuts what nobody has read, and deletes single ones, while the reader stands still; what is left of the batch goes on.
+  const index = await whoReads(brokers);
+  const { relay } = brokers[index].pids();
+  process.kill(relay, "SIGSTOP");
+  const ids = [];
+  for (const n of ["cut", "cut", 3, "deleted", 4]) ids.push(await add(redis, { n }));
+  await redis.command("XTRIM", "orders", "MINID", ids[2]);
+  await redis.command("XDEL", "orders", ids[3]);
+  process.kill(relay, "SIGCONT");
+  await has(5);
+  // The whole stream goes, with its group; then the group alone.
+  await redis.command("DEL", "orders");
+  for (let n = 5; n < 8; n++) await add(redis, { n });
+  await has(8);
+  await redis.command("XGROUP", "DESTROY", "orders", "ringcast");
+  await add(redis, { n: 8 });
+  await has(9);
+  for (const one of listeners) whole(one.seen, 9, "what is left");
+  assert.deepEqual(gaps, []);
+  // The channel's own history is lost: a new epoch, and the next entry is in it.
+  await redis.command("DEL", "ws:offsets:{ws:channel:orders:a}", "ws:history:{ws:channel:orders:a}");
+  await add(redis, { n: 9 });
+  await has(10);
+  await add(redis, { n: 10 });
+  await has(11);
+  assert.deepEqual(seen.map(({ data }) => data.n), Array.from({ length: 11 }, (_, n) => n));
+  assert.deepEqual(listeners[1].seen.map(({ data }) => data.n), Array.from({ length: 11 }, (_, n) => n));
+});

@@ -365,7 +365,7 @@ testRedis("who asks on an instance that is not subscribed is told what there is,
   for (let n = 6; n <= 9; n++) await publisher.publish("log:a", n);
   const before = await told(two, "log:a", 5);
   assert.deepEqual(places(before), [[6, 6], [7, 7], [8, 8], [9, 9]], "also when it was asked before");
-  const { seen } = await listen(three, "log:a");
+  const { seen, gaps } = await listen(three, "log:a");
   const answer = await two.get("/api/history?channel=log:a", { method: "DELETE", headers: { authorization: `Bearer ${KEY}` } });
   assert.equal(answer.status, 200, answer.body);
   for (const broker of brokers) {
@@ -378,6 +378,7 @@ testRedis("who asks on an instance that is not subscribed is told what there is,
   await publisher.publish("log:a", 10);
   await until("it goes on", () => seen.length === 1);
   assert.deepEqual(seen, [[10, 10]]);
+  assert.equal(gaps.length, 1, "who is subscribed is told that another epoch has begun");
 });
 
 /* A channel that is in the slots of a Cluster's every master is not to be had: three of them are three masters most of the time. */
@@ -565,4 +566,88 @@ testRedis("what waited for Redis in a relay that died waits no more, also where 
   await redis.start();
   await redisHealth(broker, 200, 30000);
   assert.equal((await client.publish("log:waits", "after")).type, "published");
+});
+
+/* Two brokers with one Redis; of the second one subscriptions can be held back, while everything else goes on. */
+async function withHeld(config, body) {
+  const redis = await startRedisAndWire();
+  const brokers = [];
+  try {
+    brokers.push(...await startBrokers(1, redis.url, { config }));
+    brokers.push(...await startBrokers(1, redis.wire.url, { config: { ...config, "server.instance_id": "held" } }));
+    await body({ one: brokers[0], two: brokers[1], redis, wire: redis.wire });
+  } finally {
+    redis.wire.release();
+    for (const broker of brokers) await broker.destroy();
+    await redis.destroy();
+  }
+}
+
+test("a relay's successor whose subscriptions are not there yet: who publishes there takes nothing from who is subscribed", { timeout: 60000, skip: NO_REDIS }, async () => {
+  await withHeld(config, async ({ one, two, wire }) => {
+    const listener = await listen(two, "log:a");
+    const others = await one.connect();
+    const own = await two.connect();
+    for (let n = 1; n <= 3; n++) await others.publish("log:a", n);
+    await complete([listener], 3);
+    wire.hold();
+    await two.killRelay();
+    for (let n = 4; n <= 6; n++) await others.publish("log:a", n);
+    const { epoch, offset } = await own.publish("log:a", 7);
+    assert.equal(offset, 7);
+    await complete([listener], 7);
+    const back = await two.connect();
+    const answer = await back.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset: 5 } });
+    assert.deepEqual([answer.recovered, answer.epoch, answer.offset], [true, epoch, 7]);
+    await until("what it lacks", () => back.inbox.length === 2);
+    assert.deepEqual(back.inbox.map(({ type, offset: its, data }) => [type, its, data]), [["message", 6, 6], ["message", 7, 7]]);
+    await others.publish("log:a", 8);
+    wire.release();
+    await complete([listener], 8);
+    whole(listener.seen, 8);
+    assert.deepEqual(listener.gaps, []);
+  });
+});
+
+test("a channel that Redis does not confirm: who was told its first message there recovers", { timeout: 60000, skip: NO_REDIS }, async () => {
+  await withHeld(config, async ({ one, two, wire }) => {
+    await listen(two, "log:other"); // the channel has a place of its own in memory
+    wire.hold();
+    const own = await two.connect();
+    const { client, seen, gaps } = await listen(two, "log:a");
+    const { epoch } = await own.publish("log:a", 1);
+    await until("it came", () => seen.length === 1);
+    client.terminate();
+    for (let n = 2; n <= 4; n++) await own.publish("log:a", n);
+    const back = await two.connect();
+    const answer = await back.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset: 1 } });
+    assert.deepEqual([answer.recovered, answer.epoch], [true, epoch], JSON.stringify(answer));
+    // Nothing else is said: what others say meanwhile comes as soon as Redis has confirmed the channel.
+    const others = await one.connect();
+    await others.publish("log:a", 5);
+    wire.release();
+    await until("what it lacks", () => back.inbox.length === 4);
+    assert.deepEqual(back.inbox.map(({ offset, data }) => [offset, data]), [[2, 2], [3, 3], [4, 4], [5, 5]]);
+    assert.deepEqual(gaps, []);
+  });
+});
+
+test("a channel that everybody left while Redis was away is forgotten, and who publishes there later waits for no subscription", { timeout: 60000, skip: NO_REDIS }, async () => {
+  await withHeld(config, async ({ two, wire }) => {
+    const own = await two.connect();
+    const { client, seen } = await listen(two, "log:a");
+    await own.publish("log:a", 1);
+    await until("it came", () => seen.length === 1);
+    const channels = async () => (await two.metrics())("ringcast_history_shared_channels");
+    assert.equal(await channels(), 1);
+    wire.cut();
+    await redisHealth(two, 503);
+    client.terminate();
+    await until("it is forgotten", async () => (await channels()) === 0, { timeout: 20000 });
+    wire.mend();
+    await redisHealth(two, 200, 20000);
+    assert.equal((await own.publish("log:a", 2)).offset, 2);
+    assert.deepEqual(places(await told(two, "log:a")), [[1, 1], [2, 2]]);
+    assert.equal((await two.metrics())("ringcast_history_repairs_total"), 0, "no echo was waited for");
+  });
 });

@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { startBroker } from "./lib/broker.mjs";
+import { NO_REDIS, startRedis } from "./lib/redis.mjs";
+import { until } from "./lib/util.mjs";
 
 const withFile = (name, body) =>
   test(name, async () => {
@@ -128,4 +130,70 @@ withFile("it is one broker's", async (start) => {
   await broker.stop();
   const nothing = await start({ ready: false, config: { "limits.history_memory": "0B", namespace: [] } });
   assert.notEqual((await nothing.exited).code, 0);
+});
+
+/* All at once, and as if the machine had gone down with them: the file is of another boot, and was not closed. */
+async function machineDown(broker, file) {
+  const pids = broker.pids();
+  for (const pid of [pids.acceptor, pids.relay, ...pids.workers]) process.kill(pid, "SIGKILL");
+  await broker.exited;
+  const bytes = readFileSync(file);
+  bytes.fill(7, 32, 48);
+  writeFileSync(file, bytes);
+}
+
+withFile("the machine went down: every channel begins a new epoch, in which what is there stays readable and offsets go on", async (start, file) => {
+  let broker = await start();
+  let client = await broker.connect();
+  for (let n = 1; n <= 5; n++) await client.publish("log:a", n, { retain: true });
+  const { epoch } = await ask(client, "log:a");
+  await machineDown(broker, file);
+  broker = await start();
+  const back = await recovers(broker, "log:a", { epoch, offset: 3 });
+  assert.deepEqual([back.recovered, back.got, back.offset], [false, [], 5]);
+  assert.notEqual(back.epoch, epoch);
+  client = await broker.connect();
+  assert.deepEqual(numbers(await ask(client, "log:a")), [1, 2, 3, 4, 5].map((n) => [n, n]));
+  assert.deepEqual(await client.publish("log:a", 6).then(({ offset, epoch: its }) => [offset, its]), [6, back.epoch]);
+  await client.expect("subscribed", { type: "subscribe", channel: "log:a", retained: true });
+  assert.equal((await client.next((message) => message.retained)).data, 5);
+});
+
+test("the machine of one of several instances went down: their shared epoch holds, and who comes back there recovers", { timeout: 60000, skip: NO_REDIS }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-file-"));
+  const file = join(folder, "history");
+  const redis = await startRedis();
+  const brokers = [];
+  const start = async (name, more) => {
+    const broker = await startBroker({ workers: 1, config: { "redis.url": redis.url, "server.instance_id": name, namespace: [{ name: "log", history: 100, history_who: "anyone" }], ...more } });
+    brokers.push(broker);
+    return broker;
+  };
+  try {
+    const other = await start("other");
+    const filed = { "limits.history_file": file, "limits.history_memory": "1MiB" };
+    let broker = await start("filed", filed);
+    const listener = await other.connect();
+    const gaps = [];
+    listener.ondelivery = (message) => message.type === "gap" && gaps.push(message);
+    const { epoch } = await listener.subscribe("log:a");
+    const here = await broker.connect();
+    await here.subscribe("log:a");
+    for (let n = 1; n <= 5; n++) await listener.publish("log:a", n);
+    await until("its copy has them", () => here.inbox.length === 5);
+    await machineDown(broker, file);
+    for (let n = 6; n <= 7; n++) await listener.publish("log:a", n);
+    broker = await start("filed", filed);
+    const back = await broker.connect();
+    const answer = await back.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch, offset: 3 } });
+    assert.deepEqual([answer.recovered, answer.epoch, answer.offset], [true, epoch, 7]);
+    await until("what it missed", () => back.inbox.length === 4);
+    assert.deepEqual(back.inbox.map(({ offset, data }) => [offset, data]), [4, 5, 6, 7].map((n) => [n, n]));
+    assert.equal((await listener.publish("log:a", 8)).epoch, epoch);
+    assert.deepEqual(gaps, [], "nobody else is told anything");
+  } finally {
+    for (const broker of brokers) await broker.destroy();
+    await redis.destroy();
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -4,6 +4,7 @@ import { WebSocket } from "ws";
 import { startBackend, table } from "./lib/backend.mjs";
 import { run, testBroker } from "./lib/broker.mjs";
 import { APP, connectPusherTo, event as pusherEvent, pusherConfig, sdk, subscribe } from "./lib/pusher.mjs";
+import { testRedis } from "./lib/redis.mjs";
 import { Member, ROWS } from "./lib/recovery.mjs";
 import { workerOfSid } from "./lib/socketio.mjs";
 import { CROWD_SOCKETIO, SocketioCrowd } from "./lib/socketio_crowd.mjs";
@@ -279,6 +280,21 @@ testBroker("server-sent events: what is published comes once and in order, by na
   assert.equal(metrics("ringcast_sse_connections"), 12);
   for (const stream of streams) stream.terminate();
   await until("they are gone", async () => (await broker.metrics())("ringcast_sse_connections") === 0);
+});
+
+testRedis("who has recovered, and waits for what another instance has given it already, is moved and goes on behind that", { brokers: 1, workers: 2, timeout: 120000, config: { namespace: [{ name: "log", history: 100 }] } }, async ({ brokers: [broker] }) => {
+  const [publisher, waits] = await broker.connectMany([1, 1]);
+  let place;
+  for (let n = 1; n <= 3; n++) place = await publisher.publish("log:a", n);
+  const answer = await waits.expect("subscribed", { type: "subscribe", channel: "log:a", recover: { epoch: place.epoch, offset: 5 } });
+  assert.deepEqual([answer.recovered, answer.offset], [true, 5]);
+  await changed(broker, 1);
+  for (let n = 4; n <= 7; n++) await publisher.publish("log:a", n);
+  for (const n of [6, 7]) {
+    const { offset, data } = await waits.next("message");
+    assert.deepEqual([offset, data], [n, n]);
+  }
+  await allTaken(broker, 1);
 });
 
 testBroker("Pusher: members, client events, users and socket ids of who was moved", { workers: 2, timeout: 240000, config: pusherConfig() }, async (broker) => {

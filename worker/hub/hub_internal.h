@@ -75,6 +75,8 @@ void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription, bool was_in)
 /* A request for messages of a history; 0: no memory. */
 uint32_t rc_replay_ask(struct rc_hub *hub, const struct rc_hub_from *from);
 void rc_replay_forget(struct rc_hub *hub, uint32_t request);
+/* The replay, or request, has given all that was asked for: how long that took is observed, if it is one that recovers. */
+void rc_replay_recovered(struct rc_hub *hub, uint32_t index);
 /* The subscription, no frame of which is cut on the wire, gets messages of the history from replay->cursor on, which is set. */
 void rc_replay_begin(struct rc_hub *hub, uint32_t subscription, uint32_t replay);
 /* It does not any more; where it stands in the log is the caller's to say. */

@@ -182,7 +182,7 @@ static int recover_tell(struct rc_hub *hub, struct rc_replay *replay, uint32_t c
     const uint32_t before = rc_hub_unsent(hub, client);
     const int rc = rc_hub_reply_event(hub, client, &event);
     if (rc == 0) {
-        replay->flags &= ~(uint32_t)RC_REPLAY_BEGINS;
+        replay->flags &= ~(uint32_t)(RC_REPLAY_BEGINS | RC_REPLAY_REWINDS);
         rc_metric_add(hub->metrics, RC_METRIC_DELIVERIES, 1);
         rc_metric_add(hub->metrics, RC_METRIC_REPLAYED, 1);
         rc_metric_add(hub->metrics, RC_METRIC_REPLAYED_BYTES, rc_hub_unsent(hub, client) - before);
@@ -196,6 +196,7 @@ static void recover_join(struct rc_hub *hub, uint32_t subscription_index)
     const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, subscription_index);
     const struct rc_group *group = rc_truth_group(hub->truth, subscription->group);
     const struct rc_channel_log *log = group->log == 0 ? NULL : rc_truth_log(hub->truth, group->log);
+    rc_replay_recovered(hub, subscription->replay);
     rc_replay_end(hub, subscription_index);
     if (rc_encoding_is_delta(group->encoding)) {
         rc_delta_lacks(hub, subscription_index, false); /* what it has read has no versions */
@@ -208,13 +209,30 @@ static void recover_join(struct rc_hub *hub, uint32_t subscription_index)
     }
 }
 
+/* Where a history is as long as it may be the oldest message goes with each that comes. Is what has gone of a rewind, of which nothing was told yet, from
+ * before it was answered? Then there is no more, and nothing is missing. */
+static bool recover_rewinds(const struct rc_hub *hub, struct rc_replay *replay)
+{
+    struct rc_place end;
+    bool behind = false;
+    if ((replay->flags & RC_REPLAY_REWINDS) == 0 || !recover_end(hub, replay, &end, &behind)) {
+        return false;
+    }
+    const struct rc_history_state state = rc_history_state(hub->history, end.slot);
+    const bool rewinds = state.epoch == end.epoch && state.first > replay->cursor.offset &&
+                         state.first - replay->cursor.offset <= replay->last;
+    replay->last -= rewinds ? (uint32_t)(state.first - replay->cursor.offset) : 0;
+    return rewinds;
+}
+
 /* What the cursor wants is not there any more: on to the oldest message that is, or to the log. Of an epoch that the logs have not heard of it goes on
  * in that: in the logs' it would get again, later, what it had of it. */
 static int recover_lost(struct rc_hub *hub, struct rc_replay *replay, uint32_t channel_index)
 {
     const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
     const struct rc_subscription *subscription = rc_truth_subscription(hub->truth, replay->subscription);
-    const int rc = recover_tell_gap(hub, subscription->client, channel);
+    const int rc = recover_rewinds(hub, replay) ? 0 : recover_tell_gap(hub, subscription->client, channel);
+    replay->flags &= ~(uint32_t)RC_REPLAY_TIMED;
     if (channel->place == 0) {
         return rc;
     }
@@ -418,6 +436,9 @@ static bool recover_place(const struct rc_hub *hub, const struct rc_place *place
         const uint64_t first = state.epoch == place->epoch ? state.first : position + 1;
         next = position >= request->last ? position - request->last + 1 : 1;
         next = next > first ? next : first;
+        next = next <= position ? next : position + 1; /* what is behind it comes by the log */
+        request->flags |= request->last > 0 ? (uint32_t)RC_REPLAY_REWINDS : 0;
+        request->last = (uint32_t)(position + 1 - next);
     }
     request->cursor = (struct rc_history_cursor){.slot = place->slot, .epoch = place->epoch, .offset = next};
     return true;
@@ -449,6 +470,7 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
         const uint32_t outcome = recover_outcome(hub, place, request);
         rc_metric_add(hub->metrics, outcome, 1);
         recovers = outcome == RC_METRIC_RECOVERIES;
+        request->flags |= recovers ? (uint32_t)RC_REPLAY_TIMED : 0;
         answer->recovery = recovers ? RC_RECOVERED : RC_NOT_RECOVERED;
         if (recovers && request->cursor.offset > stands.position) {
             answer->offset = request->cursor.offset; /* what is to come has the offsets behind it */
@@ -456,6 +478,7 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
     }
     if (!recover_place(hub, place, request, recovers, anew) ||
         (!was_in && !anew && request->cursor.offset == stands.position + 1)) {
+        rc_replay_recovered(hub, request_index);
         rc_replay_forget(hub, request_index);
         return;
     }
@@ -463,31 +486,32 @@ void rc_recover_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t 
     rc_replay_begin(hub, subscription_index, request_index);
 }
 
-/* The keys of the channel as of the offset: looked through once for all who arrive there. False: there are none, or no memory. */
-static bool recover_keys(struct rc_hub *hub, const struct rc_place *place, uint32_t keys_max, uint64_t position)
+/* The keys of the channel as of the offset: looked through once for all who arrive there. 1; 0: there are none; -ENOMEM, -ENODATA, -EBADMSG. */
+static int recover_keys(struct rc_hub *hub, const struct rc_place *place, uint32_t keys_max, uint64_t position)
 {
     const struct rc_history_cursor of = {.slot = place->slot, .epoch = place->epoch, .offset = position};
     const struct rc_history_state state = rc_history_state(hub->history, place->slot);
     if (state.epoch != place->epoch) {
-        return false;
+        return 0;
     }
     if (hub->keys.keys_max != keys_max) {
         rc_history_keys_close(&hub->keys);
         hub->keys_of = (struct rc_history_cursor){0};
         if (rc_history_keys_open(&hub->keys, keys_max) < 0) {
             rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-            return false;
+            return -ENOMEM;
         }
     }
     if (hub->keys_of.slot != of.slot || hub->keys_of.epoch != of.epoch || hub->keys_of.offset != of.offset) {
         hub->keys_of = of;
-        if (rc_history_keys_find(&hub->keys, hub->history, of.slot, of.epoch, state.first, position,
-                                 RECOVER_SNAPSHOT_MAX) < 0) {
+        const int rc = rc_history_keys_find(&hub->keys, hub->history, of.slot, of.epoch, state.first, position,
+                                            RECOVER_SNAPSHOT_MAX);
+        if (rc < 0) {
             hub->keys_of = (struct rc_history_cursor){0};
-            return false;
+            return rc;
         }
     }
-    return true;
+    return 1;
 }
 
 void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription_index, bool was_in)
@@ -498,7 +522,6 @@ void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription_index, bool w
     const struct rc_channel *channel = rc_truth_channel(truth, group->channel);
     const uint32_t client = subscription->client;
     const struct rc_client_ref nobody = {0};
-    bool lacks = false;
     uint32_t next = 0;
     if (channel->place == 0) {
         return;
@@ -521,11 +544,13 @@ void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription_index, bool w
         }
         rc_hub_skip(hub, subscription_index);
     }
-    if (!recover_keys(hub, &place, hub->config->namespaces[channel->namespace].max_keys, place.position)) {
+    const int found = recover_keys(hub, &place, hub->config->namespaces[channel->namespace].max_keys, place.position);
+    if (found == 0) {
         return;
     }
-    for (struct rc_history_cursor at = rc_history_keys_next(&hub->keys, &next); at.epoch != 0;
-         at = rc_history_keys_next(&hub->keys, &next)) {
+    bool lacks = found < 0;
+    for (struct rc_history_cursor at = lacks ? (struct rc_history_cursor){0} : rc_history_keys_next(&hub->keys, &next);
+         at.epoch != 0; at = rc_history_keys_next(&hub->keys, &next)) {
         struct rc_history_message message;
         const uint64_t offset = at.offset;
         if (rc_hub_unsent(hub, client) >= RECOVER_TURN_BYTES || recover_read(hub, &at, &message) != 1) {

@@ -10,6 +10,11 @@
 
 #include "common/base/check.h"
 
+static uint32_t replay_now_ms(const struct rc_hub *hub)
+{
+    return (uint32_t)(*hub->now_ns / 1000000u);
+}
+
 uint32_t rc_replay_ask(struct rc_hub *hub, const struct rc_hub_from *from)
 {
     const uint32_t index = rc_pool_alloc(&hub->truth->replays);
@@ -17,12 +22,22 @@ uint32_t rc_replay_ask(struct rc_hub *hub, const struct rc_hub_from *from)
         rc_metric_add(hub->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
         return 0;
     }
-    *rc_truth_replay(hub->truth, index) =
-        (struct rc_replay){.cursor = {.epoch = from->epoch, .offset = from->offset},
-                           .former = from->former,
-                           .last = from->last,
-                           .flags = from->recovers ? (uint32_t)RC_REPLAY_RECOVERS : 0};
+    *rc_truth_replay(hub->truth, index) = (struct rc_replay){
+        .cursor = {.epoch = from->epoch, .offset = from->offset},
+        .former = from->former,
+        .last = from->last,
+        .flags = replay_now_ms(hub) << RC_REPLAY_SINCE_SHIFT | (from->recovers ? (uint32_t)RC_REPLAY_RECOVERS : 0)};
     return index;
+}
+
+void rc_replay_recovered(struct rc_hub *hub, uint32_t index)
+{
+    const uint32_t flags = rc_truth_replay(hub->truth, index)->flags;
+    if (flags & RC_REPLAY_TIMED) {
+        const uint32_t ms =
+            (replay_now_ms(hub) - (flags >> RC_REPLAY_SINCE_SHIFT)) & (UINT32_MAX >> RC_REPLAY_SINCE_SHIFT);
+        rc_metric_observe(hub->metrics, RC_HISTOGRAM_RECOVERY, UINT64_C(1000) * ms);
+    }
 }
 
 void rc_replay_forget(struct rc_hub *hub, uint32_t request)
@@ -46,6 +61,7 @@ void rc_replay_begin(struct rc_hub *hub, uint32_t subscription_index, uint32_t i
     subscription->flags &= ~(uint32_t)RC_SUBSCRIPTION_LATEST;
     subscription->replay = index;
     replay->subscription = subscription_index;
+    replay->flags &= ~(uint32_t)RC_REPLAY_RECOVERS; /* it is no request any more */
     replay->next_of_client = hub->replays[subscription->client];
     hub->replays[subscription->client] = index;
     client->in_history = true;

@@ -344,6 +344,7 @@ static uint32_t give_write(const struct rc_moves *moves, uint32_t index)
         if (replay != 0) {
             RC_ASSERT(replay_count < RC_MOVE_REPLAYS_MAX); /* rc_move_hindrance */
             replays[replay_count] = *rc_truth_replay(truth, replay);
+            replays[replay_count].flags &= RC_REPLAY_BEGINS; /* what it was asked for, and when, ends here */
             replays[replay_count++].subscription = number;
         }
     }

@@ -306,7 +306,12 @@ enum rc_replay_flags {
     RC_REPLAY_RECOVERS =
         1u << 0, /* asked for: what comes behind cursor.offset of cursor.epoch, if nothing of it is missing */
     RC_REPLAY_BEGINS = 1u << 1, /* its next message is the first of an epoch that the client has not heard of */
+    RC_REPLAY_TIMED = 1u << 2,  /* it gets all that the client missed, which is to be known by how long that took */
+    RC_REPLAY_REWINDS =
+        1u << 3, /* it was asked for what there is, and has got nothing yet: what goes meanwhile is no gap */
 };
+#define RC_REPLAY_SINCE_SHIFT \
+    8u /* from this bit of the flags on stands when it was asked for, in ms: the low bits of CLOCK_MONOTONIC */
 
 /* A subscription that gets messages of its channel's history before those of the log, or a request for one. */
 struct rc_replay {
@@ -314,8 +319,9 @@ struct rc_replay {
     struct rc_client_ref former;     /* which client it was before: who was excluded still is; random 0 = none */
     uint32_t subscription;           /* 0 = still a request */
     uint32_t next_of_client;         /* of those in the history; 0 = end */
-    uint32_t last;                   /* asked for: so many of the newest when it does not recover */
-    uint32_t flags;                  /* enum rc_replay_flags */
+    uint32_t
+        last; /* asked for: so many of the newest when it does not recover; RC_REPLAY_REWINDS: so many from the cursor on were there then */
+    uint32_t flags; /* enum rc_replay_flags */
 };
 _Static_assert(sizeof(struct rc_replay) == 72, "replay layout");
 

@@ -225,7 +225,8 @@ export async function startRedis(options) {
 
 /* A Redis and a wire to it that can be cut and mended while Redis goes on: `wire.url` for a broker that is to lose it. New connections go
  * to another server after `wire.lead(port)`, as behind the address of a managed Redis; those that are there stay. `wire.narrow(bytes)`: what Redis
- * answers comes over each connection in so many bytes every 50 ms; `wire.mute()`: it does not come at all, until it is mended. */
+ * answers comes over each connection in so many bytes every 50 ms; `wire.mute()`: it does not come at all, until it is mended; `wire.hold()`: what it says to
+ * connections that subscribe waits until `wire.release()`. */
 export async function startRedisAndWire(options) {
   const redis = await startRedis(options);
   const pairs = new Set();
@@ -233,9 +234,12 @@ export async function startRedisAndWire(options) {
   let port = redis.port;
   let piece = Infinity;
   let mute = false;
+  let held = null;
+  let release = () => {};
   async function* inPieces(source) {
     for await (const bytes of source) {
       if (mute) continue;
+      if (source.subscribes) await held;
       for (let at = 0; at < bytes.length; ) {
         const part = bytes.subarray(at, at + piece);
         yield part;
@@ -249,6 +253,7 @@ export async function startRedisAndWire(options) {
     const far = connectSocket({ host: "127.0.0.1", port, noDelay: true });
     near.setNoDelay(true);
     pairs.add(near).add(far);
+    near.on("data", (bytes) => (far.subscribes ||= bytes.includes("SUBSCRIBE")));
     near.pipe(far);
     pipeline(far, inPieces, near, () => {});
     for (const [one, other] of [[near, far], [far, near]]) {
@@ -267,9 +272,12 @@ export async function startRedisAndWire(options) {
   redis.wire = { url: `redis://127.0.0.1:${server.address().port}`, cut, mute: () => (mute = true), mend: () => {
     whole = true;
     mute = false;
-  }, lead: (to) => (port = to), narrow: (bytes) => (piece = bytes) };
+  }, lead: (to) => (port = to), narrow: (bytes) => (piece = bytes), hold: () => {
+    held = new Promise((done) => (release = done));
+  }, release: () => release() };
   const destroy = redis.destroy.bind(redis);
   redis.destroy = async () => {
+    redis.wire.release();
     cut();
     server.close();
     await destroy();

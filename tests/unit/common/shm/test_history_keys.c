@@ -131,6 +131,23 @@ Test(history_keys, random_work_is_what_a_plain_model_says)
     }
 }
 
+Test(history_keys, what_goes_meanwhile_is_passed_over)
+{
+    rig.config.namespaces[0].history = 3;
+    append("k1", "1");
+    append("k2", "2");
+    const uint32_t slot = history_rig_slot(&rig, "a");
+    const struct rc_history_state state = rc_history_state(&rig.view, slot);
+    append("k3", "3");
+    append("k2", "4");
+    append("k4", "5"); /* the first two are over, of which the reader had learnt before */
+    cr_assert_eq(state.first, 1);
+    cr_assert_eq(rc_history_keys_find(&keys, &rig.view, slot, state.epoch, state.first, 5, 100), 3);
+    cr_assert_eq(rc_history_keys_find(&keys, &rig.view, slot, state.epoch, state.first, 2, 100), 0, "none is left");
+    rc_history_clear(&rig.store, slot);
+    cr_assert_eq(rc_history_keys_find(&keys, &rig.view, slot, state.epoch, state.first, 5, 100), 0);
+}
+
 Test(history_keys, what_is_gone_is_said)
 {
     append("k1", "1");

@@ -93,6 +93,33 @@ Test(recover, what_cannot_be_had_is_said)
     cr_assert_eq(rc_metric_get(rig.hub.metrics, RC_METRIC_RECOVERIES_NO_HISTORY), 1);
 }
 
+/* Where a history is as long as it may be the oldest message goes with each that comes. */
+Test(recover, who_rewinds_gets_what_there_is_and_is_told_no_gap_before_it)
+{
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 120); /* 21 to 120 are there */
+    (void)recover_rig_heard(&rig, other, true);
+    const struct rc_hub_from from = {.last = 100};
+    const struct rc_hub_from recovers = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a"), .offset = 20};
+    const uint32_t client = recover_rig_connect(&rig);
+    const uint32_t back = recover_rig_connect(&rig);
+    const uint32_t short_of = recover_rig_connect(&rig);
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
+    cr_assert_eq(recover_rig_subscribe(&rig, back, "a", &recovers), RC_SUBSCRIBED);
+    for (int i = 0; i < 97; i++) { /* which go down later */
+        (void)history_rig_append(&rig.kept, "a", "0", 1);
+    }
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S120 118=118 119=119 120=120");
+    cr_assert_str_eq(recover_rig_heard(&rig, back, true), "S+120 G 118=118 119=119 120=120", "it lacks something");
+    /* As does who is not told what came behind the answer. */
+    cr_assert_eq(recover_rig_subscribe(&rig, short_of, "a", &from), RC_SUBSCRIBED);
+    for (int i = 0; i < 10; i++) {
+        (void)history_rig_append(&rig.kept, "a", "0", 1);
+    }
+    recover_rig_publish(&rig, "a", 228, 228);
+    cr_assert_eq(strncmp(recover_rig_heard(&rig, short_of, true), "S120 G ", 7), 0);
+}
+
 /* A message gets the place that Redis gave it, or has it; `sent`: it comes down. */
 static void message_of(uint64_t epoch, uint64_t offset, bool keep, bool sent)
 {
@@ -231,10 +258,31 @@ Test(recover, who_comes_from_another_worker_goes_on_in_the_history)
     hub_rig_check(&rig.hub);
 }
 
-/* Its first messages are in the ring still when they are taken away, from who has not read them yet: those that it has come once all the same. */
-Test(recover, what_is_taken_away_of_an_unheard_epoch_is_a_gap_and_doubles_nothing)
+/* More than the history has is in the ring still, when somebody comes who wants the newest of it. */
+Test(recover, who_rewinds_where_the_log_is_behind_the_history_misses_nothing)
 {
-    char wanted[2048] = "S110 G";
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    (void)recover_rig_heard(&rig, other, true);
+    const uint64_t epoch = recover_rig_epoch(&rig, "a");
+    for (uint64_t offset = 6; offset <= 110; offset++) {
+        placed(epoch, offset, false); /* 11 to 110 are there */
+    }
+    const uint32_t client = recover_rig_connect(&rig);
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &(struct rc_hub_from){.last = 3}), RC_SUBSCRIBED);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S5");
+    for (uint64_t offset = 6; offset <= 12; offset++) {
+        message_of(epoch, offset, false, true);
+    }
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "6=6 7=7 8=8 9=9 10=10 11=11 12=12");
+    cr_assert_str_eq(recover_rig_heard(&rig, other, true), "6=6 7=7 8=8 9=9 10=10 11=11 12=12");
+    hub_rig_check(&rig.hub);
+}
+
+/* Its first messages are in the ring still when they are taken away, from who has not read them yet: those that it has come once all the same. */
+Test(recover, what_is_taken_away_of_an_unheard_epoch_doubles_nothing)
+{
+    char wanted[2048] = "S110";
     const uint32_t other = recover_rig_join(&rig, "a");
     recover_rig_publish(&rig, "a", 1, 5);
     (void)recover_rig_heard(&rig, other, true);
