@@ -170,7 +170,12 @@ static void decide_keeping(struct rc_broker *broker, const struct rc_config *con
                     "their worker\"");
     }
     broker->adopts = broker->keeps && broker->limits.ring_memory;
-    if (broker->keeps && config->server.adopt_crashed && !broker->adopts) {
+    rc_broker_say_adopting(broker, false, config->server.adopt_crashed);
+}
+
+void rc_broker_say_adopting(const struct rc_broker *broker, bool before, bool now)
+{
+    if (now && !before && broker->keeps && !broker->adopts) {
         rc_log_warn(
             "crashes_not_outlived",
             "reason=\"this kernel keeps the memory of rings to itself\" lost=\"clients of a worker that dies are "
@@ -662,9 +667,15 @@ void rc_broker_order(struct rc_broker *broker, struct rc_child *child, enum rc_o
     }
 }
 
+bool rc_broker_adopts(const struct rc_broker *broker, const struct rc_child *child)
+{
+    return broker->adopts && child->index != RC_CHILD_RELAY &&
+           rc_segments_config(&broker->segments)->server.adopt_crashed;
+}
+
 bool rc_broker_can_orphan(const struct rc_broker *broker, const struct rc_child *child)
 {
-    return broker->adopts && child->index != RC_CHILD_RELAY && broker->vault_fds[child->index] >= 0 &&
+    return rc_broker_adopts(broker, child) && broker->vault_fds[child->index] >= 0 &&
            broker->truth_fds[child->index] >= 0 && broker->io_fds[child->index] >= 0;
 }
 

@@ -91,6 +91,12 @@ void rc_broker_enthrone(struct rc_broker *broker, struct rc_child *child, const 
 
 /* Tells a child, whether it sleeps in its loop or outside of it: it looks. */
 void rc_broker_order(struct rc_broker *broker, struct rc_child *child, enum rc_order order);
+/* Are the clients of this child to stay when it dies? Not the relay's, which has none, not where server.adopt_crashed is off, and not on a kernel that
+ * cannot (which rc_broker_say_adopting has said): there a crash is a restart, and nothing has failed. */
+bool rc_broker_adopts(const struct rc_broker *broker, const struct rc_child *child);
+/* Logs what is lost on such a kernel, once server.adopt_crashed asks for it: at the start, or by a reload. */
+void rc_broker_say_adopting(const struct rc_broker *broker, bool before, bool now);
+
 /* In place of rc_broker_bury when a worker died whose clients the next process is to go on with: truth, vault and generation stay, and
  * rc_broker_start adopts. `crashed`: it died by its own doing. */
 bool rc_broker_can_orphan(const struct rc_broker *broker, const struct rc_child *child);

@@ -80,6 +80,8 @@ static void reload_apply(struct rc_supervisor *supervisor, const struct rc_confi
     char names[RC_RELOAD_TEXT_MAX];
     const unsigned count = rc_settings_changed(&supervisor->settings->config, next, changed, sizeof(changed));
     const unsigned renewed = rc_files_changed(&supervisor->settings->files, files, names, RC_RELOAD_TEXT_MAX);
+    rc_broker_say_adopting(&supervisor->broker, supervisor->settings->config.server.adopt_crashed,
+                           next->server.adopt_crashed);
     supervisor->settings->files = *files;
     rc_settings_accept(supervisor->settings, next, needs_restart->count == 0);
     const uint32_t generation = rc_segments_configure(&supervisor->broker.segments, next);

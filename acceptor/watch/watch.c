@@ -31,7 +31,7 @@ static void note_end(struct rc_child *child, const char *how)
     (void)snprintf(child->ended, sizeof(child->ended), "%.*s", (int)sizeof(child->ended) - 1, how != NULL ? how : "");
 }
 
-/* Its clients end with what is kept of it. `wanted`: they were to stay. */
+/* Its clients end with what is kept of it. `wanted`: they were to stay, and the kernel could have. */
 static void give_clients_up(struct rc_supervisor *supervisor, struct rc_child *child, bool wanted)
 {
     if (wanted) {
@@ -172,7 +172,6 @@ static bool adoption_wanted(const struct rc_supervisor *supervisor, struct rc_ch
                             bool crashed)
 {
     if (rc_supervisor_state(supervisor) != RC_BROKER_RUNNING || !worked ||
-        !rc_segments_config(&supervisor->broker.segments)->server.adopt_crashed ||
         !rc_broker_can_orphan(&supervisor->broker, child)) {
         return false;
     }
@@ -194,9 +193,8 @@ static void leave_clients(struct rc_supervisor *supervisor, struct rc_child *chi
     }
     const bool meant = WIFEXITED(status) && WEXITSTATUS(status) == 0; /* with all that it had moved or ended */
     give_clients_up(supervisor, child,
-                    worked && !meant && child->index != RC_CHILD_RELAY &&
-                        rc_supervisor_state(supervisor) == RC_BROKER_RUNNING &&
-                        rc_segments_config(&supervisor->broker.segments)->server.adopt_crashed);
+                    worked && !meant && rc_supervisor_state(supervisor) == RC_BROKER_RUNNING &&
+                        rc_broker_adopts(&supervisor->broker, child));
 }
 
 static void after_death(struct rc_supervisor *supervisor, struct rc_child *child, pid_t pid, int status, bool was_ready)

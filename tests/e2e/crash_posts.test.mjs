@@ -8,7 +8,7 @@ import { testBroker } from "./lib/broker.mjs";
 import { openPolling, SEPARATOR } from "./lib/socketio.mjs";
 import { killWorker } from "./lib/crowd.mjs";
 import { CROWD_ROWS } from "./lib/socketio_crowd.mjs";
-import { SANITIZED, until } from "./lib/util.mjs";
+import { SANITIZED, SEED, until } from "./lib/util.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "ringcast-dies-"));
 const file = join(folder, "steps");
@@ -70,27 +70,52 @@ for (const [name, pad, mark] of [["comes in one piece", 10, MARK], ["comes in pi
   });
 }
 
-testBroker("a GET that waits", { workers: 1, config: CONFIG, env: { RINGCAST_DIES_FILE: file }, timeout: 400000, skip }, async (broker) => {
+/* `early`: there is something for it when it comes, and the worker dies from that moment on. Else it waits, and the worker dies from the packet on
+ * that the other one's POST ends with. The steps end behind its answer. */
+async function getSweep(broker, early) {
+  const stride = Number(process.env.CRASH_STRIDE ?? 3);
   const [speaker, listener] = [await joined(broker), await joined(broker)];
+  await listener.send('423["join","b"]');
+  assert.deepEqual(await listener.packets(1), ['433["joined"]']);
   const worker = () => broker.pids().workers[0];
+  const last = `${early ? "" : MARK}${"x".repeat(300)}`;
+  const says = (n) => [`42["say","room","to all",${n}]`, `42["say","b","to b",${n}]`, `42["say","room","${last}",${n}]`].join(SEPARATOR);
+  const heard = (n) => [`42["said","to all",${n}]`, `42["said","to b",${n}]`, `42["said","${last}",${n}]`];
   let kills = 0;
-  for (let n = 0; n < 12; n++) { // until it waits; behind that its answer is made, of which it is another story what becomes
+  let over = false;
+  for (let n = SEED % stride; !over; n += stride) {
     const at = `killed after ${1 + n} steps`;
     const before = worker();
     const raw = await broker.raw(); // each is somebody who has just come
+    if (early) await speaker.send(says(n));
     writeFileSync(file, String(1 + n));
-    raw.write(`GET ${listener.url({ t: `${COMES}${n}` })} HTTP/1.1\r\nHost: a\r\n\r\n`);
-    await until("it has begun", () => !existsSync(file));
-    await speaker.send(`42["say","room","to all",${n}]`);
+    raw.write(`GET ${listener.url({ t: `${early ? COMES : "waits"}${n}` })} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    if (!early) {
+      await until("it waits", async () => (await broker.metrics())("ringcast_http_waiting") === 1);
+      await speaker.send(says(n)).catch((error) => assert.fail(`${at}: the POST: ${error.message}`));
+    }
     const answer = await raw.response(60000).catch((error) => assert.fail(`${at}: ${error.message}`));
-    assert.deepEqual([answer.status, answer.body], [200, `42["said","to all",${n}]`], at);
+    assert.equal(answer.status, 200, at);
+    const packets = answer.body.split(SEPARATOR);
+    // Who waits is answered as soon as there is one of them.
+    if (packets.length < 3) packets.push(...(await listener.packets(3 - packets.length).catch((error) => assert.fail(`${at}: the next GET: ${error.message}`))));
+    assert.deepEqual(packets, heard(n), at);
+    await broker.metrics().catch(() => undefined); // what comes next
+    over = worker() === before && !died(broker, before);
     raw.end();
-    if (worker() === before && !died(broker, before)) continue;
+    if (over) await killWorker(broker, 0); // who outlives it dies of nothing later
     await until("a successor serves", async () => ![undefined, before].includes(worker()) && (await broker.status()).processes.every((row) => row.state === "ready"), { timeout: 60000 });
     kills++;
   }
   const metrics = await broker.metrics();
   assert.equal(metrics("ringcast_worker_adoptions_total"), kills);
   assert.equal(metrics("ringcast_not_adopted_sockets_total"), 0);
-  assert.ok(kills > 3, `${kills} kills`);
-});
+  assert.equal(metrics("ringcast_adopt_differences_total"), 0);
+  assert.ok(kills > 60 / stride, `${kills} kills`);
+}
+
+for (const [name, early] of [["that waits", false], ["that is answered at once", true]]) {
+  testBroker(`a GET ${name}`, { workers: 1, config: CONFIG, env: { RINGCAST_DIES_FILE: file }, timeout: 400000, skip }, async (broker) => {
+    await getSweep(broker, early);
+  });
+}

@@ -1,7 +1,7 @@
 // What the broker does without on kernels older than this one: Linux 6.1 has none of what is left out here.
 import assert from "node:assert/strict";
 import { release } from "node:os";
-import { testBroker } from "./lib/broker.mjs";
+import { run, testBroker } from "./lib/broker.mjs";
 import { handedOver, heardInOrder } from "./lib/outlive.mjs";
 import { connectRaw } from "./lib/raw.mjs";
 import { buildCopy, upgraded } from "./lib/upgrade.mjs";
@@ -62,8 +62,26 @@ testBroker("sockets that cannot be kept: one line says what is lost, and all els
   const worker = broker.kill("SIGKILL", 0);
   for (const client of clients) if (client.worker === 0) await client.closed;
   await until("a new worker 0 is there", () => ![undefined, worker].includes(broker.pids().workers[0]));
+  await crashIsARestart(broker);
   await clients[3].publish("news", 1);
   for (const client of clients.slice(3)) assert.equal((await client.next("message")).data, 1);
+});
+
+/* Once at start it was said what a crash costs; each one is a restart, and no adoption that has failed. */
+async function crashIsARestart(broker) {
+  const metrics = await broker.metrics();
+  assert.equal(metrics('ringcast_restarts_total{process="worker"}'), 1);
+  assert.equal(metrics("ringcast_worker_adoptions_total"), 0);
+  assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
+  assert.deepEqual(broker.log.filter((text) => text.includes("clients_lost")), []);
+}
+
+testBroker("a reload that asks for adopting is told what this kernel cannot do", { workers: 1, env: { RINGCAST_KERNEL_WITHOUT: "no_mmap" }, config: { "server.adopt_crashed": false } }, async (broker) => {
+  const lines = () => broker.log.filter((text) => text.includes("crashes_not_outlived"));
+  assert.deepEqual(lines(), [], "nobody has asked for it");
+  broker.writeConfig({ ...broker.config, "server.adopt_crashed": true });
+  for (let i = 0; i < 2; i++) assert.equal((await run(["reload", "-c", broker.configPath])).code, 0);
+  assert.equal(lines().length, 1);
 });
 
 // All that Linux 6.1 lacks and that can be refused here; where it is what this runs on (tests/stress/kernel_6_1.mjs), nothing is pretended.
@@ -121,7 +139,6 @@ testBroker("like Linux 6.1, with the defaults: each loss is one line; who is kil
     assert.equal((await client.next("message")).data, "again");
     assert.equal(client.isClosed, false);
   }
-  const metrics = await broker.metrics();
-  assert.equal(metrics("ringcast_worker_adoptions_total"), 0);
-  assert.equal(lines("clients_lost").length, 1, "it is said of whom");
+  await crashIsARestart(broker);
+  assert.equal(lines("crashes_not_outlived").length, 1, "it is said once");
 });

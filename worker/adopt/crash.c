@@ -158,27 +158,55 @@ static void crash_know_step(struct rc_truth *truth, uint64_t up_tail)
     }
 }
 
+/* Is the answer to the request that was carried out whole, and stays? */
+static bool crash_answered(const struct rc_truth *truth)
+{
+    const struct rc_truth_receiving *receiving = &truth->layout->receiving;
+    return receiving->socket != 0 && receiving->socket <= truth->socket_count &&
+           truth->tls[receiving->socket - 1] == 0 && receiving->kind == RC_RECEIVING_REQUEST &&
+           receiving->done == RC_RECEIVING_ANSWERED;
+}
+
 /* Whose input was being handled, and is known: it goes on with the rest. */
 static void crash_know(struct rc_crash *crash, struct rc_truth *truth, uint64_t up_tail)
 {
     struct rc_truth_receiving *receiving = &truth->layout->receiving;
     const uint32_t index = receiving->socket - 1;
     const bool request = receiving->kind == RC_RECEIVING_REQUEST;
+    const bool over =
+        crash_answered(truth) && truth->sockets[index].state == RC_SOCKET_LINGER; /* it was the last one */
     if (receiving->socket == 0 || index >= truth->socket_count || truth->tls[index] != 0 ||
         receiving->count > sizeof(receiving->bytes) || receiving->next > receiving->count ||
         receiving->offset > receiving->next ||
-        truth->sockets[index].state != (request ? RC_SOCKET_HTTP : RC_SOCKET_CARRYING)) {
+        (truth->sockets[index].state != (request ? RC_SOCKET_HTTP : RC_SOCKET_CARRYING) && !over)) {
         return;
     }
     crash_know_step(truth, up_tail);
     crash->again = receiving->socket;
-    crash->again_from = receiving->offset;
+    crash->again_from = over ? receiving->count : receiving->offset;
     if (receiving->count > 0) {
         truth->sockets[index].input = 0; /* what was decoded of it is decoded again */
     }
     if (truth->layout->working_socket == receiving->socket) {
         truth->layout->working_socket = 0;
     }
+}
+
+/* The answer to a GET: until it is whole, its client has got nothing. */
+static void crash_took(struct rc_truth *truth)
+{
+    struct rc_truth_layout *layout = truth->layout;
+    const struct rc_truth_receiving *receiving = &layout->receiving;
+    if (layout->took.socket == 0 || receiving->socket != layout->took.socket || !crash_answered(truth)) {
+        layout->took.client = 0;
+    }
+}
+
+/* The client that was worked for: what is half done for it is known. */
+static bool crash_client_rests(const struct rc_crash *crash, const struct rc_truth *truth)
+{
+    return truth->layout->client_rests != 0 &&
+           (truth->layout->receiving.socket == 0 || crash->again != 0 || crash_answered(truth));
 }
 
 int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_metrics *metrics, int io_fd,
@@ -190,6 +218,7 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
         return -EBADMSG;
     }
     truth->cut = true;
+    crash_took(truth);
     if (by_itself) {
         crash_poisoned(crash, truth, metrics);
         truth->layout->receiving.socket = 0;
@@ -198,6 +227,9 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
         crash_know(crash, truth, up_tail);
         if (truth->layout->working_rests != 0) {
             truth->layout->working_socket = 0;
+        }
+        if (crash_client_rests(crash, truth)) {
+            truth->layout->working_client = 0;
         }
         if (truth->layout->hub.settling != 0) {
             truth->layout->working_client = 0; /* it is known how far that was */

@@ -44,6 +44,9 @@ struct rc_engine_query {
 bool rc_polling_query(struct rc_polling *polling, struct rc_exchange *exchange, bool upgrade,
                       struct rc_engine_query *query);
 
+/* Refuses a request as engine.io says it: {"code":…,"message":…}, and to who wanted to upgrade the message alone. */
+void rc_polling_refuse(struct rc_exchange *exchange, enum rc_eio_error error, bool upgrade);
+
 /* What payloads are, as their Content-Type says it. */
 #define RC_POLLING_TEXT "text/plain; charset=UTF-8"
 #define RC_POLLING_OCTETS "application/octet-stream"

@@ -322,6 +322,7 @@ static bool engine_goodbye(struct rc_engines *engines, uint32_t client)
 {
     struct rc_engine *engine = rc_engine_of(engines, client);
     const uint64_t random = rc_truth_client(engines->clients->truth, client)->random;
+    rc_hub_begins(engines->clients->hub);
     if (!rc_engine_gather(engines, client)) {
         return false;
     }
@@ -334,6 +335,36 @@ static bool engine_goodbye(struct rc_engines *engines, uint32_t client)
         rc_socketio_farewell(engines, client);
     }
     return rc_engine_lives(engines, client, random);
+}
+
+/* Its GET gets what there is for it. Killed in the middle, a successor answers it: nothing is taken before the answer is whole. */
+static void engine_answer(struct rc_engines *engines, uint32_t client)
+{
+    struct rc_clients *clients = engines->clients;
+    const struct rc_engine *engine = rc_engine_of(engines, client);
+    const uint64_t random = rc_truth_client(clients->truth, client)->random;
+    rc_receiving_over(clients->truth); /* what comes next is this client's */
+    const bool more = (engine->flags & RC_ENGINE_DEAF) ? rc_hub_take_replies(clients->hub, client, &engines->taken)
+                                                       : rc_hub_take(clients->hub, client, &engines->taken);
+    if (engines->taken.count == 0) {
+        rc_hub_got(clients->hub); /* that it need not look at */
+        if (more) {
+            rc_hub_touch(clients->hub, client);
+        } else if (engine->flags & RC_ENGINE_GOODBYE) {
+            /* In an answer of its own: in one with its last messages, clients would hear of the end before them. */
+            rc_hub_begins(clients->hub);
+            rc_client_end(clients, client);
+        }
+        return;
+    }
+    RC_ASSERT(engines->taken.bytes[0] == RC_EIO_SEPARATOR);
+    engines->polls.answer(engines->polls.context, client, engines->taken.bytes + 1, engines->taken.count - 1);
+    rc_hub_not_got(clients->hub);
+    rc_receiving_over(clients->truth);
+    if (rc_engine_lives(engines, client, random) && engine->post != 0) {
+        rc_hub_begins(clients->hub);
+        engines->polls.resumed(engines->polls.context, client); /* it may have waited for its replies to be taken */
+    }
 }
 
 void rc_engine_ready(void *context, uint32_t client)
@@ -353,26 +384,11 @@ void rc_engine_ready(void *context, uint32_t client)
         return;
     }
     if (engine->flags & RC_ENGINE_CUT) {
+        rc_hub_begins(clients->hub);
         rc_client_end(clients, client);
         return;
     }
-    const uint64_t random = rc_truth_client(clients->truth, client)->random;
-    const bool more = (engine->flags & RC_ENGINE_DEAF) ? rc_hub_take_replies(clients->hub, client, &engines->taken)
-                                                       : rc_hub_take(clients->hub, client, &engines->taken);
-    if (engines->taken.count == 0) {
-        if (more) {
-            rc_hub_touch(clients->hub, client);
-        } else if (engine->flags & RC_ENGINE_GOODBYE) {
-            /* In an answer of its own: in one with its last messages, clients would hear of the end before them. */
-            rc_client_end(clients, client);
-        }
-        return;
-    }
-    RC_ASSERT(engines->taken.bytes[0] == RC_EIO_SEPARATOR);
-    engines->polls.answer(engines->polls.context, client, engines->taken.bytes + 1, engines->taken.count - 1);
-    if (rc_engine_lives(engines, client, random) && engine->post != 0) {
-        engines->polls.resumed(engines->polls.context, client); /* it may have waited for its replies to be taken */
-    }
+    engine_answer(engines, client);
 }
 
 /* --- wiring ---------------------------------------------------------------------------------------------------------- */

@@ -89,6 +89,7 @@ static uint8_t *upgrade_take(struct rc_engines *engines, uint32_t session, size_
     while (all != NULL && more) {
         /* There may be more that comes with the next turn only: that is not for now. */
         more = rc_hub_take(engines->clients->hub, session, &engines->taken) && engines->taken.count > 0;
+        rc_hub_got(engines->clients->hub);
         uint8_t *larger = realloc(all, *count + engines->taken.count + 1);
         if (larger == NULL) {
             free(all);
@@ -189,6 +190,7 @@ bool rc_engine_upgrade(struct rc_engines *engines, uint32_t session)
     if (!(engine->flags & RC_ENGINE_PROBED) || engine->other == 0) {
         return false;
     }
+    rc_hub_begins(clients->hub);
     if (engine->poll != 0) {
         engines->polls.answer(engines->polls.context, session, &noop, 1);
         if (!rc_engine_lives(engines, session, random) || engine->other == 0) {

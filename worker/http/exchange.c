@@ -255,6 +255,9 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
         return;
     }
     tell_answered(exchanges, connection);
+    if (answer->written != NULL) {
+        answer->written(answer->context);
+    }
     if (kept) {
         tell_over(exchanges, connection);
     }

@@ -155,6 +155,10 @@ struct rc_exchange_answer {
     const char *allow;
     uint32_t retry_after_s;
     bool cacheable; /* `headers` say how */
+    /* All of it is written, and stays should this process be killed from here on; nothing else is done before. Not called if it could not be. May be
+     * NULL. */
+    void (*written)(void *context);
+    void *context; /* borrowed */
 };
 
 /* -ENOMEM. At most `kept_max` read or wait. */

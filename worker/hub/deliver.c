@@ -21,7 +21,9 @@ struct deliver_source {
     uint32_t frame;        /* of `position` */
     uint32_t subscription; /* 0 = "*" without a cursor, or the direct log */
     enum rc_piece_kind kind;
+    uint8_t took; /* its place in what is taken (rc_truth_took), and 1; 0 = it has none */
 };
+_Static_assert(RC_TOOK_MAX <= UINT8_MAX, "counted in a byte");
 
 /* One connection's packet while it is put together. */
 struct deliver_packet {
@@ -42,25 +44,57 @@ static void deliver_everybody_behind(struct rc_hub *hub, uint32_t client_index, 
     }
 }
 
-/* Moves a position on in what the truth remembers. */
-static void deliver_advance(struct deliver_packet *p, const struct deliver_source *source, uint64_t position)
+static void deliver_stand(struct rc_hub *hub, uint32_t client_index, const struct rc_channel_log *log,
+                          uint32_t subscription, uint64_t position)
 {
-    struct rc_hub *hub = p->hub;
-    if (source->kind == RC_PIECE_DIRECT) {
-        rc_truth_log(hub->truth, p->client->direct_log)->base = position;
-        return;
-    }
-    const bool caught_up = position == rc_turn_end(hub, source->log);
-    if (source->subscription == 0) {
+    const bool caught_up = position == rc_turn_end(hub, log);
+    if (subscription == 0) {
         if (caught_up) {
-            rc_hub_everybody_caught_up(hub, p->client_index);
+            rc_hub_everybody_caught_up(hub, client_index);
         } else {
-            deliver_everybody_behind(hub, p->client_index, position);
+            deliver_everybody_behind(hub, client_index, position);
         }
     } else if (caught_up) {
-        rc_hub_clear_cursor(hub, source->subscription);
+        rc_hub_clear_cursor(hub, subscription);
     } else {
-        rc_hub_set_cursor(hub, source->subscription, position);
+        rc_hub_set_cursor(hub, subscription, position);
+    }
+}
+
+/* Where it stands when it has got what is taken: nothing in the truth moves before. */
+static __attribute__((noinline)) void deliver_note(struct rc_hub *hub, struct deliver_source *source, uint64_t position)
+{
+    struct rc_truth_took *took = &hub->truth->layout->took;
+    uint32_t place = source->took;
+    if (place == 0) {
+        RC_ASSERT(took->count < RC_TOOK_MAX); /* deliver_took_full */
+        place = ++took->count;
+        source->took = (uint8_t)place;
+    }
+    took->places[place - 1] =
+        (struct rc_truth_took_place){.position = position, .subscription = source->subscription, .kind = source->kind};
+}
+
+/* Moves a position on in what the truth remembers. */
+static void deliver_advance(struct deliver_packet *p, struct deliver_source *source, uint64_t position)
+{
+    struct rc_hub *hub = p->hub;
+    if (RC_UNLIKELY(p->taken != NULL)) {
+        deliver_note(hub, source, position);
+    } else if (source->kind == RC_PIECE_DIRECT) {
+        rc_truth_log(hub->truth, p->client->direct_log)->base = position;
+    } else {
+        deliver_stand(hub, p->client_index, source->log, source->subscription, position);
+    }
+}
+
+/* There is more for it than it is given. */
+static void deliver_late(const struct deliver_packet *p)
+{
+    if (p->taken != NULL) {
+        p->hub->truth->layout->took.late = 1;
+    } else {
+        p->client->flags |= RC_CLIENT_LATE;
     }
 }
 
@@ -230,15 +264,16 @@ static void deliver_fill_one(struct deliver_packet *p, struct deliver_source *so
     p->frames += frames;
     if (to < source->end) {
         p->more = true;
-        p->client->flags |= RC_CLIENT_LATE;
+        deliver_late(p);
     }
     deliver_advance(p, source, to);
 }
 
-/* Without a cursor, a source that does not get its turn would move on with everybody else. */
+/* Without a cursor, a source that does not get its turn would move on with everybody else. Whoever takes does so between two turns: there all that
+ * have something have one. */
 static void deliver_keep_places(struct deliver_packet *p, struct deliver_source *sources, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && p->taken == NULL; i++) {
         if (sources[i].position < sources[i].end) {
             deliver_advance(p, &sources[i], sources[i].position);
         }
@@ -312,6 +347,12 @@ static void deliver_hold_places(struct deliver_packet *p, struct deliver_source 
     deliver_keep_places(p, sources, count);
 }
 
+/* What is taken at once is of so many logs: the rest is for the next time. */
+static bool deliver_took_full(const struct deliver_packet *p, const struct deliver_source *source)
+{
+    return p->taken != NULL && source->took == 0 && p->hub->truth->layout->took.count == RC_TOOK_MAX;
+}
+
 /* Several sources, or frames that leave somebody out: runs of frames in the order in which they were taken. */
 static void deliver_fill_merged(struct deliver_packet *p, struct deliver_source *sources, uint32_t count)
 {
@@ -340,9 +381,11 @@ static void deliver_fill_merged(struct deliver_packet *p, struct deliver_source 
         if (next == NULL) {
             return;
         }
-        if (rc_io_packet_full(p->packet)) {
+        if (rc_io_packet_full(p->packet) || deliver_took_full(p, next)) {
             deliver_keep_places(p, sources, count);
-            p->client->flags |= p->client->cursor_count > 0 ? RC_CLIENT_LATE : 0; /* direct messages have no cursor */
+            if (p->client->cursor_count > 0) { /* direct messages have no cursor */
+                deliver_late(p);
+            }
             return;
         }
         const bool sieves = RC_UNLIKELY(deliver_sieves(next));
@@ -388,7 +431,7 @@ static void deliver_fill_cut(struct deliver_packet *p)
         if (output->cut_sent < output->cut_bytes) {
             deliver_piece(p, RC_PIECE_CUT, (uint8_t *)rc_heap_at(heap, output->cut_block) + output->cut_sent,
                           output->cut_bytes - output->cut_sent, 0, output->cut_sent);
-            output->cut_sent = output->cut_bytes;
+            *(p->taken != NULL ? &hub->truth->layout->took.cut_sent : &output->cut_sent) = output->cut_bytes;
         }
     }
     if (client->cut != 0) {
@@ -423,7 +466,7 @@ static void deliver_fill_replies(struct deliver_packet *p)
         deliver_piece(p, RC_PIECE_REPLIES,
                       (uint8_t *)rc_heap_at(&p->hub->truth->heap, output->replies) + output->replies_sent,
                       output->replies_bytes - output->replies_sent, 0, output->replies_sent);
-        output->replies_sent = output->replies_bytes;
+        *(p->taken != NULL ? &p->hub->truth->layout->took.replies_sent : &output->replies_sent) = output->replies_bytes;
     }
 }
 
@@ -604,11 +647,16 @@ void rc_turn_serve(struct rc_hub *hub, uint32_t client, enum rc_turn_scope scope
 static bool deliver_polled(struct rc_hub *hub, uint32_t client_index, bool of_channels, struct rc_hub_taken *taken)
 {
     struct rc_client *client = rc_truth_client(hub->truth, client_index);
+    struct rc_truth_took *took = &hub->truth->layout->took;
     struct rc_packet packet = {.bytes_max = RC_IO_SEND_BYTES_MAX};
     struct deliver_packet p = {
         .hub = hub, .client = client, .client_index = client_index, .packet = &packet, .taken = taken};
-    RC_ASSERT(!hub->in_turn && client->socket == RC_SOCKET_NONE);
+    /* Whoever has lost its socket begins with what was cut on it (output_rewind). */
+    RC_ASSERT(!hub->in_turn && client->socket == RC_SOCKET_NONE && client->cut == 0);
     taken->count = 0;
+    took->client = 0;
+    RC_STORE_ORDER();
+    took->socket = took->count = took->cut_sent = took->replies_sent = took->late = 0;
     if (rc_turn_mute(client) || (client->flags & RC_CLIENT_WAITS_JOIN)) {
         return false;
     }
@@ -628,13 +676,71 @@ static bool deliver_polled(struct rc_hub *hub, uint32_t client_index, bool of_ch
         rc_metric_add(hub->metrics, RC_METRIC_DELIVERIES, p.frames);
         rc_metric_observe(hub->metrics, RC_HISTOGRAM_FRAMES_PER_SEND, p.frames);
     }
-    if (client->direct_log != 0 &&
-        rc_truth_log(hub->truth, client->direct_log)->base == rc_truth_log(hub->truth, client->direct_log)->head) {
-        rc_hub_log_free(hub, &client->direct_log);
-    }
     rc_turn_count_passed(hub); /* nothing of it is put back */
-    rc_hub_output_settle(hub, client_index);
+    took->random = client->random;
+    RC_STORE_ORDER();
+    took->client = client_index;
     return p.more;
+}
+
+/* Done again, by the successor of a worker that was killed in it, it comes to the same. */
+static void deliver_got_place(struct rc_hub *hub, uint32_t client_index, const struct rc_truth_took_place *place)
+{
+    const struct rc_truth *truth = hub->truth;
+    const struct rc_client *client = rc_truth_client(truth, client_index);
+    if (place->kind == RC_PIECE_DIRECT) {
+        if (client->direct_log != 0) {
+            rc_truth_log(truth, client->direct_log)->base = place->position;
+        }
+        return;
+    }
+    const uint32_t index = place->subscription == 0 ? client->everybody : place->subscription;
+    if (index == 0 || index >= truth->subscriptions.high ||
+        rc_truth_subscription(truth, index)->client != client_index) {
+        return; /* it has caught up, or left */
+    }
+    const struct rc_subscription *its = rc_truth_subscription(truth, index);
+    const struct rc_group *group = rc_truth_group(truth, its->group);
+    if ((its->flags & RC_SUBSCRIPTION_CURSOR) && its->cursor != RC_CURSOR_IN_HISTORY && group->log != 0) {
+        deliver_stand(hub, client_index, rc_truth_log(truth, group->log), place->subscription, place->position);
+    }
+}
+
+void rc_turn_got(struct rc_hub *hub)
+{
+    struct rc_truth_took *took = &hub->truth->layout->took;
+    const uint32_t index = took->client;
+    struct rc_client *client = rc_truth_named(hub->truth, index, took->random);
+    if (client != NULL) {
+        for (uint32_t i = 0; i < took->count && i < RC_TOOK_MAX; i++) {
+            deliver_got_place(hub, index, &took->places[i]);
+        }
+        if (took->late != 0 && client->cursor_count > 0) {
+            client->flags |= RC_CLIENT_LATE;
+        }
+        if (client->direct_log != 0 &&
+            rc_truth_log(hub->truth, client->direct_log)->base == rc_truth_log(hub->truth, client->direct_log)->head) {
+            rc_hub_log_free(hub, &client->direct_log);
+        }
+        if (client->output != 0) {
+            struct rc_output *output = rc_truth_output(hub->truth, client->output);
+            output->cut_sent = took->cut_sent > 0 ? took->cut_sent : output->cut_sent;
+            output->replies_sent = took->replies_sent > 0 ? took->replies_sent : output->replies_sent;
+        }
+    }
+    RC_STORE_ORDER();
+    took->client = 0;
+}
+
+void rc_hub_got(struct rc_hub *hub)
+{
+    const struct rc_truth_took *took = &hub->truth->layout->took;
+    const uint32_t index = took->client;
+    const bool lives = rc_truth_named(hub->truth, index, took->random) != NULL;
+    rc_turn_got(hub);
+    if (lives) {
+        rc_hub_output_settle(hub, index);
+    }
 }
 
 bool rc_hub_take(struct rc_hub *hub, uint32_t client, struct rc_hub_taken *taken)

@@ -557,11 +557,19 @@ struct rc_hub_taken {
     size_t count;
     size_t capacity;
 };
-/* Takes it, up to the size of a send; the client has got it from then on. True: there is more. Only when handlers.ready is told of,
- * right behind a turn: what came since then is not ordered yet among the logs. */
+/* Takes it, up to the size of a send, and of 64 logs. True: there is more. Only when handlers.ready is told of, right behind a turn: what came
+ * since then is not ordered yet among the logs. The client has got nothing of it, should this process be killed, before rc_hub_got says so, which
+ * has to be before anything else is done for the client; if it does not, the next time takes the same. */
 bool rc_hub_take(struct rc_hub *hub, uint32_t client, struct rc_hub_taken *taken);
 /* The same of its replies alone: it hears no more of its channels. At any time but within a turn. */
 bool rc_hub_take_replies(struct rc_hub *hub, uint32_t client, struct rc_hub_taken *taken);
+/* It has got what was taken last; it has not, and stands where it stood (nothing, if it has got it already). */
+void rc_hub_got(struct rc_hub *hub);
+static inline void rc_hub_not_got(struct rc_hub *hub)
+{
+    hub->truth->layout->took.client = 0;
+    RC_STORE_ORDER();
+}
 
 /* --- turn.c --- */
 
@@ -588,7 +596,27 @@ static inline uint32_t rc_hub_works(struct rc_hub *hub, uint32_t client)
     const uint32_t outer = hub->truth->layout->working_client;
     hub->truth->layout->working_client = client;
     RC_STORE_ORDER();
+    hub->truth->layout->client_rests = 0;
+    RC_STORE_ORDER();
     return outer;
+}
+
+/* The same, and nothing is half done before rc_hub_begins, but what worker/store/receiving.h says: it stays. It is named if this process crashes. */
+static inline uint32_t rc_hub_rests(struct rc_hub *hub, uint32_t client)
+{
+    const uint32_t outer = hub->truth->layout->working_client;
+    hub->truth->layout->client_rests = outer == 0;
+    RC_STORE_ORDER();
+    hub->truth->layout->working_client = client;
+    RC_STORE_ORDER();
+    return outer;
+}
+
+static inline void rc_hub_begins(struct rc_hub *hub)
+{
+    RC_STORE_ORDER();
+    hub->truth->layout->client_rests = 0;
+    RC_STORE_ORDER();
 }
 
 static inline void rc_hub_worked(struct rc_hub *hub, uint32_t outer)

@@ -23,8 +23,7 @@ void rc_hub_tell_ready(struct rc_hub *hub)
         struct rc_client *client = rc_truth_client(hub->truth, index);
         client->flags &= (uint16_t)~RC_CLIENT_READY;
         if (client->flags & RC_CLIENT_POLLED) {
-            const uint32_t outer =
-                rc_hub_works(hub, index); /* what is taken for it out of the logs is in no answer yet */
+            const uint32_t outer = rc_hub_rests(hub, index);
             hub->handlers.ready(hub->handlers.context, index);
             rc_hub_worked(hub, outer);
         }

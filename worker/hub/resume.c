@@ -128,6 +128,7 @@ void rc_hub_resume(struct rc_hub *hub)
         kept->critical = 0;
         kept->in_turn = 0;
     }
+    rc_turn_got(hub); /* if it is there still, its answer was whole */
     resume_channels(hub);
     resume_touch(hub);
 }

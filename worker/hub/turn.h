@@ -15,6 +15,9 @@ static inline uint64_t rc_turn_end(const struct rc_hub *hub, const struct rc_cha
     return log->turn == hub->turn ? log->target : log->served;
 }
 
+/* What was taken last is its client's (rc_hub_got), as the truth says, in whichever process; done again it comes to the same. */
+void rc_turn_got(struct rc_hub *hub);
+
 /* Nothing may be sent: the client is gone, or is about to be. */
 static inline bool rc_turn_mute(const struct rc_client *client)
 {

@@ -41,11 +41,12 @@
 #include "worker/store/pool.h"
 #include "worker/store/sealed.h"
 #include "worker/store/socket.h"
+#include "worker/store/took.h"
 #include "worker/ws/receive.h"
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 /* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
-#define RC_TRUTH_ABI 10u
+#define RC_TRUTH_ABI 11u
 
 /*
  * Life of a client:
@@ -583,9 +584,10 @@ struct rc_truth_layout {
     uint32_t
         event_rules; /* counts the reloads that changed [[event]] rows: what is done of a packet is by this (worker/engine/rules.c) */
     uint32_t
-        working_rests; /* 1: nothing is half done for working_socket: all that is known of it stands in its input */
-    uint32_t pad_end;
+        working_rests;     /* 1: nothing is half done for working_socket: all that is known of it stands in its input */
+    uint32_t client_rests; /* 1: the same of working_client: all that is done for it is said in `receiving` */
     struct rc_truth_taking taking;
+    struct rc_truth_took took;
 };
 
 struct rc_truth {

@@ -34,6 +34,25 @@ static uint32_t polled_client(void)
     return client;
 }
 
+/* Whoever has not got it gets it again: every third one is taken twice. */
+static bool take(uint32_t client)
+{
+    static uint32_t count;
+    bool more = rc_hub_take(&rig.hub, client, &taken);
+    if (++count % 3 == 0) {
+        static uint8_t before[1 << 20];
+        const size_t bytes = taken.count;
+        cr_assert_leq(bytes, sizeof(before));
+        memcpy(before, taken.bytes, bytes);
+        rc_hub_not_got(&rig.hub);
+        cr_assert_eq(rc_hub_take(&rig.hub, client, &taken), more);
+        cr_assert_eq(taken.count, bytes);
+        cr_assert_eq(memcmp(before, taken.bytes, bytes), 0);
+    }
+    rc_hub_got(&rig.hub);
+    return more;
+}
+
 /* The numbers of what was taken must go on after `last`; the new last one. */
 static uint32_t count_on(uint32_t last)
 {
@@ -78,7 +97,7 @@ Test(take, everything_comes_once_and_in_order)
             rc_hub_touch(&rig.hub, client);
             hub_rig_run(&rig);
             rc_hub_tell_ready(&rig.hub);
-            const bool more = rc_hub_take(&rig.hub, client, &taken);
+            const bool more = take(client);
             takes += taken.count > 0;
             hub_rig_read(&rig, other, 0);
             partial += more;
@@ -87,14 +106,14 @@ Test(take, everything_comes_once_and_in_order)
     }
     hub_rig_drain(&rig);
     rc_hub_tell_ready(&rig.hub);
-    while (rc_hub_take(&rig.hub, client, &taken)) {
+    while (take(client)) {
         got = count_on(got);
     }
     got = count_on(got);
     cr_assert_eq(got, published);
     cr_assert(takes > 100 && partial > 10 && rig.ready > 1000, "%u takes, %u partial, %u told", takes, partial,
               rig.ready);
-    cr_assert(!rc_hub_take(&rig.hub, client, &taken));
+    cr_assert(!take(client));
     cr_assert_eq(taken.count, 0);
     hub_rig_drain(&rig);
     cr_assert_eq(rig.hub.log_bytes, 0);
@@ -119,7 +138,7 @@ Test(take, who_does_not_wait_is_not_told)
     hub_rig_run(&rig);
     rc_hub_tell_ready(&rig.hub);
     cr_assert_eq(rig.ready, 1);
-    cr_assert(!rc_hub_take(&rig.hub, client, &taken));
+    cr_assert(!take(client));
     cr_assert_eq(count_on(0), 2);
     free(taken.bytes);
     hub_rig_close(&rig);
@@ -134,8 +153,40 @@ Test(take, who_is_excluded_does_not_get_it)
     cr_assert_eq(hub_rig_publish(&rig, "c", text_of(7, 3), &ref, 1), 0);
     cr_assert_eq(hub_rig_publish(&rig, "c", text_of(1, 3), NULL, 0), 0);
     hub_rig_run(&rig);
-    cr_assert(!rc_hub_take(&rig.hub, client, &taken));
+    cr_assert(!take(client));
     cr_assert_eq(count_on(0), 1);
+    free(taken.bytes);
+    hub_rig_close(&rig);
+}
+
+/* What is taken is of so many logs at once; the rest comes with the next time, in its order. */
+Test(take, who_hears_more_channels_than_are_taken_at_once_gets_them_all)
+{
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 4});
+    const uint32_t client = polled_client();
+    char name[16];
+    for (uint32_t i = 0; i < 2 * RC_TOOK_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "c%u", i);
+        hub_rig_subscribe(&rig, client, name);
+    }
+    uint32_t published = 0;
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < 2 * RC_TOOK_MAX; i++) {
+            (void)snprintf(name, sizeof(name), "c%u", i);
+            cr_assert_eq(hub_rig_publish(&rig, name, text_of(++published, 3), NULL, 0), 0);
+        }
+    }
+    hub_rig_run(&rig);
+    rc_hub_tell_ready(&rig.hub);
+    cr_assert(take(client), "there is more");
+    uint32_t got = count_on(0);
+    cr_assert_eq(got, RC_TOOK_MAX);
+    for (uint32_t tries = 0; take(client); tries++) {
+        cr_assert_lt(tries, 10);
+        got = count_on(got);
+    }
+    cr_assert_eq(count_on(got), published);
+    cr_assert_eq(rc_truth_client(&rig.truth, client)->cursor_count, 0);
     free(taken.bytes);
     hub_rig_close(&rig);
 }

@@ -153,6 +153,7 @@ static const char *took(uint32_t client)
     hub_rig_run(&rig);
     rc_hub_tell_ready(&rig.hub);
     (void)rc_hub_take(&rig.hub, client, &taken);
+    rc_hub_got(&rig.hub);
     for (const uint8_t *at = taken.bytes; (at = memmem(at, (size_t)(taken.bytes + taken.count - at), "\"~", 2)) != NULL;
          at += 2) {
         (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), " %lu",
