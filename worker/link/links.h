@@ -115,6 +115,8 @@ struct rc_link {
     uint32_t conns;
     struct rc_index_list waiting; /* clients that are not read before there is room */
     uint64_t units;               /* bytes of packets for its connections whose last frames are still to come */
+    uint64_t said[RC_LINKS_MAX];  /* bytes of CLUSTER that it was told of each other link's, since it last took nearly all */
+    uint32_t peers_due; /* namespaces of which it is to be told who is there, when it takes more */
 };
 
 /* A client's connection at the application; by the client's index. */
@@ -157,6 +159,7 @@ struct rc_link_adapter {
     uint32_t link; /* index; RC_LINK_NONE: the place is free */
     uint32_t
         next; /* index of the next one of the namespace, UINT32_MAX: the last; of a free place index + 1 of another one, 0: the last */
+    bool peers_due; /* its link is to be told who else is there */
     uint16_t nsp_bytes;
     uint16_t uid_bytes;
     uint8_t nsp[RC_LINK_NSP_MAX];
@@ -301,6 +304,8 @@ void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct
 /* The link is over: its adapters are gone. */
 void rc_link_bus_left(struct rc_links *links, const struct rc_link *link);
 void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_span payload);
+/* Who takes more again is told who is there. Once in each pass. */
+void rc_link_bus_work(struct rc_links *links);
 
 /* --- line.c --- */
 

@@ -172,3 +172,102 @@ Test(link_bounds, detach_said_again_means_nothing)
     rc_resume_detach(rig.links, link, true);
     cr_assert_not(rc_link_conn_of(rig.links, client)->holding, "nobody looks at all of them for it");
 }
+
+/* --- processes that speak to each other ------------------------------------------------------------------------------ */
+
+static void enters(struct rc_link *link, const char *uid)
+{
+    uint8_t payload[64] = {1, 0, '/'};
+    const size_t bytes = strlen(uid);
+    rc_link_put_u16(payload + 3, (uint16_t)bytes);
+    memcpy(payload + 5, uid, bytes);
+    rc_link_bus_enter(rig.links, link, rc_span_of(payload, 5 + bytes));
+}
+
+/* CLUSTER of 512 bytes from that adapter to all others of "/". */
+static void speaks(struct rc_link *link, const char *uid)
+{
+    uint8_t payload[512] = {1, 0, '/'};
+    const size_t bytes = strlen(uid);
+    rc_link_put_u16(payload + 3, (uint16_t)bytes);
+    memcpy(payload + 5, uid, bytes);
+    rc_link_bus_say(rig.links, link, rc_span_of(payload, sizeof(payload)));
+}
+
+static unsigned frames_of(const struct rc_link *link, const char *name)
+{
+    unsigned count = 0;
+    for (const char *at = link_rig_sent(&rig, link); (at = strstr(at, name)) != NULL; at += strlen(name)) {
+        count++;
+    }
+    return count;
+}
+
+/* What it was sent is handed on. */
+static void hands_on(struct rc_link *link)
+{
+    const struct rc_link_line *line = rc_truth_link_line(&rig.c.rig.truth, link->line);
+    uint8_t payload[8];
+    rc_link_put_u64(payload, line->handed + line->kept.count);
+    rc_line_receipt(rig.links, link, rc_span_of(payload, sizeof(payload)));
+}
+
+Test(link_bounds, who_says_more_than_another_process_takes_loses_that_and_ends_nobody)
+{
+    struct rc_link *floods = link_rig_link(&rig, "floods", UINT64_MAX);
+    struct rc_link *stands = link_rig_link(&rig, "stands", UINT64_MAX);
+    struct rc_link *third = link_rig_link(&rig, "third", UINT64_MAX);
+    const uint64_t most = rig.table.config.max_unsent_bytes;
+    enters(floods, "floods");
+    enters(stands, "stands");
+    enters(third, "third");
+    (void)link_rig_sent(&rig, stands);
+    hands_on(stands);
+    for (uint32_t i = 0; i < 1000; i++) {
+        speaks(floods, "floods");
+        (void)link_rig_sent(&rig, third);
+        hands_on(third);
+    }
+    cr_assert_null(stands->why, "%s", stands->why);
+    cr_assert_null(floods->why);
+    const struct rc_link_line *line = rc_truth_link_line(&rig.c.rig.truth, stands->line);
+    cr_assert_lt(line->kept.bytes, (uint64_t)most * 20);
+    const uint64_t before = line->kept.count;
+    const uint64_t dropped = rc_metric_get(rig.c.rig.hub.metrics, RC_METRIC_LINK_CLUSTER_DROPPED);
+    cr_assert_eq(before + dropped, 1000, "%llu there, %llu dropped", (unsigned long long)before,
+                 (unsigned long long)dropped);
+    speaks(third, "third");
+    cr_assert_eq(line->kept.count, before + 1, "another one has its part");
+    (void)link_rig_sent(&rig, stands);
+    hands_on(stands);
+    speaks(floods, "floods");
+    cr_assert_eq(line->kept.count, 1, "and who takes it again is told again");
+    cr_assert_eq(rc_metric_get(rig.c.rig.hub.metrics, RC_METRIC_LINK_CLUSTER_DROPPED), dropped);
+}
+
+Test(link_bounds, who_comes_and_goes_without_end_fills_nobody)
+{
+    struct rc_link *floods = link_rig_link(&rig, "floods", UINT64_MAX);
+    struct rc_link *stands = link_rig_link(&rig, "stands", UINT64_MAX);
+    static const uint8_t gone[] = {1, 0, '/', 1, 0, 'f'};
+    enters(stands, "stands");
+    for (uint32_t i = 0; i < 5000; i++) {
+        enters(floods, "f");
+        rc_link_bus_exit(rig.links, floods, rc_span_of(gone, sizeof(gone)));
+        if (i % 16 == 0) {
+            (void)link_rig_sent(&rig, floods);
+            hands_on(floods);
+        }
+    }
+    enters(floods, "f");
+    enters(floods, "g");
+    cr_assert_null(stands->why, "%s", stands->why);
+    const struct rc_link_line *line = rc_truth_link_line(&rig.c.rig.truth, stands->line);
+    cr_assert_lt(line->kept.bytes, (uint64_t)rig.table.config.max_unsent_bytes * 2);
+    (void)link_rig_sent(&rig, stands);
+    hands_on(stands);
+    rc_link_bus_work(rig.links);
+    cr_assert_eq(frames_of(stands, "PEERS"), 1, "it is told who is there, once");
+    rc_link_bus_work(rig.links);
+    cr_assert_eq(frames_of(stands, "PEERS"), 0);
+}
