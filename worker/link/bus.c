@@ -12,7 +12,8 @@
 #include "common/base/log.h"
 #include "worker/link/links.h"
 
-#define BUS_UNSENT_FACTOR 16u /* of max_unsent: so much of what others say may wait for a process, of each of them its part */
+#define BUS_UNSENT_FACTOR \
+    16u /* of max_unsent: so much of what others say may wait for a process, of each of them its part */
 #define BUS_OF_NSP_MAX 16u /* adapters of one process in one namespace: each change of them is told everybody there */
 #define BUS_NONE UINT32_MAX
 
@@ -337,8 +338,8 @@ void rc_link_bus_work(struct rc_links *links)
     for (uint32_t to = 0; to < RC_LINKS_MAX; to++) {
         struct rc_link *link = &links->links[to];
         const uint64_t most = link->peers_due == 0 ? 0 : link->table->config.max_unsent_bytes;
-        for (uint32_t i = 0; i < links->adapter_capacity && link->peers_due > 0 && bus_is_there(link) &&
-                             bus_waits(links, link) < most;
+        for (uint32_t i = 0;
+             i < links->adapter_capacity && link->peers_due > 0 && bus_is_there(link) && bus_waits(links, link) < most;
              i++) {
             struct rc_link_adapter *adapter = &links->adapters[i];
             if (adapter->link == to && adapter->peers_due) {

@@ -23,8 +23,8 @@
 #define RECOVERY_AGAIN_MS \
     200u /* a session that nobody knows may be on its way, by another link: it is asked for once more */
 #define RECOVERY_QUESTIONS_MAX 8192u /* of all processes: each has its part */
-#define RECOVERY_ASKED_MAX 16u /* of one process: answers may be large; the others wait */
-#define RECOVERY_MS 120000u    /* socket.io's own, of a session whose process nobody knows any more */
+#define RECOVERY_ASKED_MAX 16u       /* of one process: answers may be large; the others wait */
+#define RECOVERY_MS 120000u          /* socket.io's own, of a session whose process nobody knows any more */
 #define RECOVERY_REPLY_HEAD_BYTES 5u
 
 /* What truth.layout->recovery_hole is. Whoever goes on from another one's memory knows of a hole where it is not WHOLE. */
@@ -61,7 +61,8 @@ static int kept_write(struct rc_links *links, enum rc_link_kept what, struct rc_
                                     .channel = (const char *)nsp.bytes,
                                     .event = (const char *)offset.bytes,
                                     .data = data.bytes};
-    return rc_uplink_write_beside(links->clients->uplink, RC_UP_LINK, &view); /* clients wait for no process that floods */
+    return rc_uplink_write_beside(links->clients->uplink, RC_UP_LINK,
+                                  &view); /* clients wait for no process that floods */
 }
 
 /* What could not be told stands in the way of all, from the next moment on when that can be told. */

@@ -271,3 +271,80 @@ Test(link_bounds, who_comes_and_goes_without_end_fills_nobody)
     rc_link_bus_work(rig.links);
     cr_assert_eq(frames_of(stands, "PEERS"), 0);
 }
+
+/* --- rooms that were left ------------------------------------------------------------------------------------------- */
+
+/* JOIN or LEAVE of the client's socket "1" with these rooms: their numbers, four digits each. */
+static void rooms_of(uint32_t client, bool joins, uint32_t first, uint32_t count)
+{
+    static uint8_t payload[65536] = {1, 0, '/', 1, 0, '1'};
+    uint8_t *at = payload + 6;
+    rc_link_put_u16(at, (uint16_t)count);
+    at += 2;
+    for (uint32_t i = first; i < first + count; i++) {
+        rc_link_put_u16(at, 5);
+        (void)snprintf((char *)at + 2, 6, "s%04u", i);
+        at += 7;
+    }
+    const struct rc_span span = rc_span_of(payload, (size_t)(at - payload));
+    if (joins) {
+        rc_link_join(rig.links, client, span);
+    } else {
+        rc_link_leave(rig.links, client, false, span);
+    }
+}
+
+static void says_in(struct rc_link *link, uint32_t number)
+{
+    uint8_t payload[] = "\1\0/\1\0\5\0s0000\0\0\0\0\1\0\0\1\0\0\0m";
+    char name[5];
+    (void)snprintf(name, sizeof(name), "%04u", number);
+    memcpy(payload + 8, name, 4);
+    cr_assert_eq(rc_link_broadcast(rig.links, link, 0, rc_span_of(payload, sizeof(payload) - 1)), 0);
+}
+
+Test(link_bounds, who_leaves_rooms_of_which_much_is_still_to_be_sent_is_closed_beyond_a_bound)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    const uint32_t client = link_rig_client(&rig, link);
+    const struct rc_link_conn *conn = rc_link_conn_of(rig.links, client);
+    const struct rc_metrics *metrics = rig.c.rig.metrics;
+    const uint32_t rooms = 1024;
+    rooms_of(client, true, 0, rooms + 1);
+    for (uint32_t i = 0; i <= rooms; i++) {
+        says_in(link, i);
+    }
+    rooms_of(client, false, 0, rooms);
+    rooms_of(client, false, 0, rooms);
+    cr_assert_eq(conn->leaving, rooms, "each once, %u", conn->leaving);
+    rooms_of(client, true, 3, 1);
+    cr_assert_eq(conn->leaving, rooms - 1, "it has come back");
+    rooms_of(client, false, 3, 1);
+    cr_assert_eq(rc_metric_get(metrics, RC_METRIC_LINK_LEAVING_REFUSED), 0);
+    cr_assert(rc_hub_takes(&rig.c.rig.hub, client));
+    rooms_of(client, false, rooms, 1);
+    cr_assert_eq(rc_metric_get(metrics, RC_METRIC_LINK_LEAVING_REFUSED), 1);
+    cr_assert_eq(rig.links->leaving_count, rooms);
+    hub_rig_run(&rig.c.rig);
+    rc_link_rooms_settle(rig.links);
+    cr_assert_eq(rig.links->leaving_count, 0);
+    for (uint32_t i = 0; i < 1024; i++) {
+        cr_assert_eq(rig.links->leaving_by[i], 0);
+    }
+}
+
+Test(link_bounds, a_room_is_left_by_the_socket_that_is_in_it)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    const uint32_t client = link_rig_client(&rig, link);
+    static const uint8_t others[] = "\1\0/\1\0\62\1\0\5\0s0000";
+    rooms_of(client, true, 0, 1);
+    const uint32_t before = rc_truth_client(&rig.c.rig.truth, client)->subscriptions;
+    const uint32_t next = rc_truth_subscription(&rig.c.rig.truth, before)->next;
+    cr_assert_neq(next, 0, "the namespace and the room");
+    rc_link_leave(rig.links, client, false, rc_span_of(others, sizeof(others) - 1));
+    cr_assert_neq(rc_truth_subscription(&rig.c.rig.truth, before)->next, 0, "LEAVE of a socket that it has not");
+    rooms_of(client, false, 0, 1);
+    cr_assert_eq(
+        rc_truth_subscription(&rig.c.rig.truth, rc_truth_client(&rig.c.rig.truth, client)->subscriptions)->next, 0);
+}
