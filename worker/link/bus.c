@@ -12,7 +12,8 @@
 #include "common/base/log.h"
 #include "worker/link/links.h"
 
-#define BUS_UNSENT_FACTOR 16u /* of max_unsent: who takes so little of what others say is ended */
+#define BUS_UNSENT_FACTOR \
+    16u /* of max_unsent: so much of what others say may wait for a process, of each of them its part */
 #define BUS_OF_NSP_MAX 16u /* adapters of one process in one namespace: each change of them is told everybody there */
 #define BUS_NONE UINT32_MAX
 
@@ -75,25 +76,61 @@ static uint32_t link_has(const struct rc_links *links, uint32_t link, struct rc_
     return count;
 }
 
-/* Has the link an adapter of the namespace? */
-static bool link_is_in(const struct rc_links *links, uint32_t link, struct rc_span nsp)
+/* Bytes that wait for it: it has not taken them, or not said that it has handed them on. */
+static uint64_t bus_waits(const struct rc_links *links, const struct rc_link *link)
 {
-    return link_has(links, link, nsp) > 0;
+    const uint64_t kept = link->line == 0 ? 0 : rc_truth_link_line(links->clients->truth, link->line)->kept.bytes;
+    const uint64_t unsent = rc_link_unsent(links, link);
+    return kept > unsent ? kept : unsent;
 }
 
-/* May it be told more of others? Who takes too little of that is ended, and what is kept of it goes with its line. */
-static bool bus_takes(struct rc_links *links, struct rc_link *link)
+static bool bus_is_there(const struct rc_link *link)
 {
-    const uint64_t most = link->table->config.max_unsent_bytes * BUS_UNSENT_FACTOR;
-    const uint64_t kept = link->line == 0 ? 0 : rc_truth_link_line(links->clients->truth, link->line)->kept.bytes;
-    if (link->state != RC_LINK_IS_READY || link->why != NULL) {
+    return link->state == RC_LINK_IS_READY && link->why == NULL;
+}
+
+/*
+ * May it be told so many bytes more of what `from`, a link's index, says? While it takes what it is told there is no limit. What waits for one that
+ * does not is bounded, and each of the others has its part of that: whoever says more than is taken neither ends a process that stands still for a
+ * while nor uses up what others may say to it.
+ */
+static bool bus_takes(struct rc_links *links, struct rc_link *link, uint32_t from, uint64_t bytes)
+{
+    const uint64_t most = link->table->config.max_unsent_bytes;
+    if (bus_waits(links, link) < most) {
+        memset(link->said, 0, sizeof(link->said));
+        link->said[from] = bytes;
+        return true;
+    }
+    const uint64_t part = most * BUS_UNSENT_FACTOR / (links->ready > 1 ? links->ready - 1 : 1);
+    if (link->said[from] + bytes > part) {
         return false;
     }
-    if (kept > most || rc_hub_unsent_on(links->clients->hub, link->socket) > most) {
-        rc_link_broken(links, link, "it does not take what other processes say");
-        return false;
-    }
+    link->said[from] += bytes;
     return true;
+}
+
+/* The first adapter of the link in the namespace; BUS_NONE: it has none. */
+static uint32_t link_first(const struct rc_links *links, uint32_t link, struct rc_span nsp)
+{
+    uint32_t i = nsp_first(links, nsp);
+    while (i != BUS_NONE && links->adapters[i].link != link) {
+        i = links->adapters[i].next;
+    }
+    return i;
+}
+
+/* False: it takes nothing now, and is told when it does, once, whatever has changed by then (rc_link_bus_work). */
+static bool peers_may_go(struct rc_links *links, uint32_t to, struct rc_span nsp)
+{
+    struct rc_link *link = &links->links[to];
+    if (bus_waits(links, link) < link->table->config.max_unsent_bytes) {
+        return true;
+    }
+    struct rc_link_adapter *adapter = &links->adapters[link_first(links, to, nsp)];
+    link->peers_due += !adapter->peers_due;
+    adapter->peers_due = true;
+    return false;
 }
 
 /* PEERS of the namespace for a link: everybody's but its own process's. */
@@ -101,7 +138,7 @@ static void peers_send(struct rc_links *links, uint32_t to, struct rc_span nsp)
 {
     size_t bytes = 2 + nsp.count + 2;
     uint32_t count = 0;
-    if (!bus_takes(links, &links->links[to])) {
+    if (!bus_is_there(&links->links[to]) || !peers_may_go(links, to, nsp)) {
         return;
     }
     const uint32_t first = nsp_first(links, nsp);
@@ -134,6 +171,12 @@ static void peers_send(struct rc_links *links, uint32_t to, struct rc_span nsp)
     }
     (void)rc_link_send(links, &links->links[to], RC_LINK_PEERS, 0, 0, rc_span_of(out, at), (struct rc_span){0});
     free(out);
+}
+
+/* Has the link an adapter of the namespace? */
+static bool link_is_in(const struct rc_links *links, uint32_t link, struct rc_span nsp)
+{
+    return link_first(links, link, nsp) != BUS_NONE;
 }
 
 /* Who is in the namespace has changed, by what `link` did. */
@@ -262,6 +305,12 @@ static void entry_remove(struct rc_links *links, uint32_t index)
     links->links[gone.link].adapters--;
     links->adapter_count--;
     rc_metric_set(links->clients->metrics, RC_METRIC_LINK_ADAPTERS, links->adapter_count);
+    if (gone.peers_due) {
+        links->links[gone.link].peers_due--;
+        if (link_is_in(links, gone.link, nsp)) { /* by another one */
+            peers_send(links, gone.link, nsp);
+        }
+    }
     peers_changed(links, gone.link, nsp);
 }
 
@@ -284,12 +333,39 @@ void rc_link_bus_left(struct rc_links *links, const struct rc_link *link)
     }
 }
 
-static void bus_hand_on(struct rc_links *links, uint32_t to, struct rc_span payload)
+void rc_link_bus_work(struct rc_links *links)
+{
+    for (uint32_t to = 0; to < RC_LINKS_MAX; to++) {
+        struct rc_link *link = &links->links[to];
+        const uint64_t most = link->peers_due == 0 ? 0 : link->table->config.max_unsent_bytes;
+        for (uint32_t i = 0;
+             i < links->adapter_capacity && link->peers_due > 0 && bus_is_there(link) && bus_waits(links, link) < most;
+             i++) {
+            struct rc_link_adapter *adapter = &links->adapters[i];
+            if (adapter->link == to && adapter->peers_due) {
+                adapter->peers_due = false;
+                link->peers_due--;
+                peers_send(links, to, nsp_of(adapter));
+            }
+        }
+    }
+}
+
+static void bus_hand_on(struct rc_links *links, uint32_t to, const struct rc_link *from, struct rc_span payload)
 {
     struct rc_link *link = &links->links[to];
-    if (bus_takes(links, link)) {
-        (void)rc_link_send(links, link, RC_LINK_CLUSTER, 0, 0, payload, (struct rc_span){0});
+    if (!bus_is_there(link)) {
+        return;
     }
+    if (!bus_takes(links, link, (uint32_t)(from - links->links), RC_LINK_HEAD_BYTES + payload.count)) {
+        rc_metric_add(links->clients->metrics, RC_METRIC_LINK_CLUSTER_DROPPED, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "link_cluster_dropped",
+                       "backend=\"%s\" process=\"%s\" to=\"%s\" bytes=%zu reason=\"it says more than that one takes\" "
+                       "effect=\"what it asks there is not answered\"",
+                       link->table->config.name.text, from->ready.process, link->ready.process, payload.count);
+        return;
+    }
+    (void)rc_link_send(links, link, RC_LINK_CLUSTER, 0, 0, payload, (struct rc_span){0});
 }
 
 void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_span payload)
@@ -305,13 +381,13 @@ void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_spa
     if (to.count > 0) {
         const uint32_t index = entry_find(links, nsp, to);
         if (index != BUS_NONE && &links->links[links->adapters[index].link] != link) {
-            bus_hand_on(links, links->adapters[index].link, payload);
+            bus_hand_on(links, links->adapters[index].link, link, payload);
         }
         return;
     }
     for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
         if (&links->links[i] != link && links->links[i].state == RC_LINK_IS_READY && link_is_in(links, i, nsp)) {
-            bus_hand_on(links, i, payload);
+            bus_hand_on(links, i, link, payload);
         }
     }
 }

@@ -7,8 +7,9 @@ static void carry_connection(struct rc_links *links, struct rc_link *link, const
                              struct rc_span payload)
 {
     const uint32_t client = rc_link_client(links, link, head->connection);
-    if (client == 0) {
-        return;
+    const bool now = head->type == RC_LINK_CLOSE && (head->flags & RC_LINK_DISCARD) != 0;
+    if (client == 0 || (rc_link_conn_of(links, client)->closing && !now)) {
+        return; /* its process has ended it: only how fast that goes may still be said */
     }
     switch ((enum rc_link_type)head->type) {
     case RC_LINK_ACCEPT:

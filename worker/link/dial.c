@@ -505,6 +505,7 @@ void rc_links_work(struct rc_links *links)
             link_settle(links, link);
         }
     }
+    rc_link_bus_work(links);
     rc_resume_work(links);
     rc_link_recovery_work(links);
     rc_link_conns_writable(links);

@@ -4,11 +4,13 @@
 
 void rc_link_conn_close(struct rc_links *links, uint32_t client, bool now)
 {
-    const struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
     if (conn->exchange != 0) {
         rc_link_opening_lost(links, client);
         return;
     }
+    conn->closing = true;
+    rc_link_members_leave(links, client, true); /* what is said behind it is not for it */
     rc_engine_note_end(links->engines, client, RC_ENGINE_WHY_SERVER);
     rc_engine_end(links->engines, client, RC_WS_CLOSE_NORMAL, NULL, now);
 }

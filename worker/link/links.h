@@ -115,6 +115,9 @@ struct rc_link {
     uint32_t conns;
     struct rc_index_list waiting; /* clients that are not read before there is room */
     uint64_t units;               /* bytes of packets for its connections whose last frames are still to come */
+    uint64_t
+        said[RC_LINKS_MAX]; /* bytes of CLUSTER that it was told of each other link's, since it last took nearly all */
+    uint32_t peers_due;     /* namespaces of which it is to be told who is there, when it takes more */
 };
 
 /* A client's connection at the application; by the client's index. */
@@ -134,6 +137,7 @@ struct rc_link_conn {
     bool holding;       /* what it says is held: no process has it, or what was held is still to be sent first */
     bool in_packet;     /* MORE was said */
     bool dropped;       /* that packet is volatile, and it cannot be given it */
+    bool closing;       /* CLOSE was said */
     bool full;          /* WRITABLE 0 was said; it is in rc_links.full */
     uint32_t leaving;   /* entries of rc_links.leaving */
     uint64_t opened_ms; /* a process was told of it that is to say RESUMED */
@@ -157,6 +161,7 @@ struct rc_link_adapter {
     uint32_t link; /* index; RC_LINK_NONE: the place is free */
     uint32_t
         next; /* index of the next one of the namespace, UINT32_MAX: the last; of a free place index + 1 of another one, 0: the last */
+    bool peers_due; /* its link is to be told who else is there */
     uint16_t nsp_bytes;
     uint16_t uid_bytes;
     uint8_t nsp[RC_LINK_NSP_MAX];
@@ -208,6 +213,7 @@ struct rc_links {
     struct rc_link_leaving *leaving; /* owned */
     uint32_t leaving_count;
     uint32_t leaving_capacity;
+    uint32_t leaving_by[1024]; /* how many of them are of channels with that remainder */
     TAILQ_HEAD(rc_link_questions, rc_link_question) questions; /* of REQUESTs that were not answered yet */
     uint32_t question_count;
     uint64_t recovery_ms;   /* of the process that was there last; 0 = not known */
@@ -301,6 +307,8 @@ void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct
 /* The link is over: its adapters are gone. */
 void rc_link_bus_left(struct rc_links *links, const struct rc_link *link);
 void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_span payload);
+/* Who takes more again is told who is there. Once in each pass. */
+void rc_link_bus_work(struct rc_links *links);
 
 /* --- line.c --- */
 
@@ -426,8 +434,8 @@ void rc_link_rooms_settle(struct rc_links *links);
 void rc_link_leave_all(struct rc_links *links, uint32_t client, struct rc_span nsp, struct rc_span sid);
 /* `resume` of OPEN: an array of all sockets, which have to JOIN anew. */
 void rc_link_members_write(struct rc_links *links, uint32_t client, struct rc_text *text);
-/* Those that have not are in no namespace any more. */
-void rc_link_members_leave(struct rc_links *links, uint32_t client);
+/* Those that have not are in no namespace any more; `all`: none is. */
+void rc_link_members_leave(struct rc_links *links, uint32_t client, bool all);
 /* A successor goes on with who was leaving. */
 void rc_link_rooms_rebuild(struct rc_links *links, uint32_t client);
 /* 0; -ENOSPC: once more, behind a turn. */

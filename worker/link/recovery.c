@@ -22,9 +22,9 @@
 #define RECOVERY_LEAST_MS 1000u /* of them: what is asked later is answered to nobody, and the session would be gone */
 #define RECOVERY_AGAIN_MS \
     200u /* a session that nobody knows may be on its way, by another link: it is asked for once more */
-#define RECOVERY_QUESTIONS_MAX 8192u
-#define RECOVERY_ASKED_MAX 16u /* of one process: answers may be large; the others wait */
-#define RECOVERY_MS 120000u    /* socket.io's own, of a session whose process nobody knows any more */
+#define RECOVERY_QUESTIONS_MAX 8192u /* of all processes: each has its part */
+#define RECOVERY_ASKED_MAX 16u       /* of one process: answers may be large; the others wait */
+#define RECOVERY_MS 120000u          /* socket.io's own, of a session whose process nobody knows any more */
 #define RECOVERY_REPLY_HEAD_BYTES 5u
 
 /* What truth.layout->recovery_hole is. Whoever goes on from another one's memory knows of a hole where it is not WHOLE. */
@@ -61,7 +61,8 @@ static int kept_write(struct rc_links *links, enum rc_link_kept what, struct rc_
                                     .channel = (const char *)nsp.bytes,
                                     .event = (const char *)offset.bytes,
                                     .data = data.bytes};
-    return rc_uplink_write(links->clients->uplink, RC_UP_LINK, &view);
+    return rc_uplink_write_beside(links->clients->uplink, RC_UP_LINK,
+                                  &view); /* clients wait for no process that floods */
 }
 
 /* What could not be told stands in the way of all, from the next moment on when that can be told. */
@@ -336,6 +337,23 @@ static bool question_ask(struct rc_link_question *one)
     return true;
 }
 
+/* May the process have another one? The others are to have theirs. */
+static bool question_allowed(const struct rc_links *links, const struct rc_link *link)
+{
+    const uint32_t part = RECOVERY_QUESTIONS_MAX / (links->ready > 0 ? links->ready : 1);
+    const uint64_t process = rc_link_process(link);
+    const struct rc_link_question *one = NULL;
+    uint32_t count = 0;
+    if (links->question_count < part) {
+        return true;
+    }
+    TAILQ_FOREACH(one, &links->questions, in)
+    {
+        count += one->process == process;
+    }
+    return count < part;
+}
+
 void rc_link_recovery_asked(struct rc_links *links, const struct rc_link *link, struct rc_span payload)
 {
     struct rc_link_reader reader = rc_link_reader_of(payload);
@@ -352,6 +370,7 @@ void rc_link_recovery_asked(struct rc_links *links, const struct rc_link *link, 
     one->nsp_bytes = (uint8_t)nsp.count;
     one->pid_bytes = (uint8_t)pid.count;
     one->offset_bytes = (uint8_t)offset.count;
+    const bool refused = pid.count == 0 || offset.count == 0 || !question_allowed(links, link);
     uint8_t *out = one->text;
     const struct rc_span parts[] = {nsp, pid, offset};
     for (size_t i = 0; i < RC_ARRAY_COUNT(parts); i++) {
@@ -362,7 +381,7 @@ void rc_link_recovery_asked(struct rc_links *links, const struct rc_link *link, 
     }
     TAILQ_INSERT_TAIL(&links->questions, one, in);
     links->question_count++;
-    if (pid.count == 0 || offset.count == 0 || links->question_count > RECOVERY_QUESTIONS_MAX) {
+    if (refused) {
         question_over(one, false);
         return;
     }

@@ -278,7 +278,7 @@ void rc_resume_resumed(struct rc_links *links, uint32_t client)
     }
     bond->flags &= (uint8_t) ~(unsigned)(RC_LINK_BOND_OPENING | RC_LINK_BOND_AGAIN);
     bond->away_ms = 0;
-    rc_link_members_leave(links, client);
+    rc_link_members_leave(links, client, false);
     if (rc_index_list_push(&links->holding, client) < 0) {
         rc_client_failed_memory(links->clients, client);
     }

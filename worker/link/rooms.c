@@ -98,20 +98,36 @@ static uint32_t channel_find(struct rc_links *links, struct rc_span nsp, struct 
 
 /*
  * What was said in a room before somebody left it is for it, and may not have been sent yet. So the subscription stays until all of that is, and
- * is left out of what is said meanwhile.
+ * is left out of what is said meanwhile. That is for a pass or two, but with a client that does not read, and each broadcast looks at those that leave
+ * its room: so one client has its part of them, and all together have a bound. Who would be in more is closed: it is far behind.
  */
+#define LEAVING_OF_ONE_MAX 1024u
+#define LEAVING_OF_ALL_LEAST 4096u
+#define LEAVING_OF_ALL_PART 4u /* more for each connection that there may be */
+
+static uint32_t *leaving_of(struct rc_links *links, uint32_t channel)
+{
+    return &links->leaving_by[channel % RC_ARRAY_COUNT(links->leaving_by)];
+}
+
+static bool is_leaving(const struct rc_links *links, uint32_t client, uint32_t channel)
+{
+    const uint32_t subscription =
+        links->conns[client].leaving == 0 ? 0 : rc_hub_subscription(links->clients->hub, client, channel);
+    return subscription != 0 &&
+           (rc_truth_subscription(links->clients->truth, subscription)->flags & RC_SUBSCRIPTION_LEAVING) != 0;
+}
+
+/* Its entry; there is one. */
 static uint32_t leaving_find(const struct rc_links *links, uint32_t client, uint32_t channel)
 {
-    if (links->conns[client].leaving == 0) {
-        return UINT32_MAX;
-    }
-    for (uint32_t i = 0; i < links->leaving_count; i++) {
-        const struct rc_link_leaving *entry = &links->leaving[i];
-        if (entry->client == client && entry->channel == channel && entry->id == links->conns[client].id) {
-            return i;
-        }
-    }
-    return UINT32_MAX;
+    uint32_t i = links->leaving_count;
+    do {
+        RC_ASSERT(i > 0);
+        i--;
+    } while (links->leaving[i].client != client || links->leaving[i].channel != channel ||
+             links->leaving[i].id != links->conns[client].id);
+    return i;
 }
 
 static void leaving_remove(struct rc_links *links, uint32_t index)
@@ -125,16 +141,12 @@ static void leaving_remove(struct rc_links *links, uint32_t index)
             rc_truth_subscription(links->clients->truth, subscription)->flags &= ~(uint32_t)RC_SUBSCRIPTION_LEAVING;
         }
     }
+    --*leaving_of(links, entry->channel);
     links->leaving[index] = links->leaving[--links->leaving_count];
 }
 
-/* False: no memory. */
-static bool leaving_add(struct rc_links *links, uint32_t client, uint32_t channel, uint32_t subscription)
+static bool leaving_room(struct rc_links *links)
 {
-    struct rc_link_conn *conn = rc_link_conn_of(links, client);
-    if (leaving_find(links, client, channel) != UINT32_MAX) {
-        return true;
-    }
     if (links->leaving_count == links->leaving_capacity) {
         const uint32_t capacity = links->leaving_capacity == 0 ? 64 : links->leaving_capacity * 2;
         struct rc_link_leaving *larger = realloc(links->leaving, capacity * sizeof(*larger));
@@ -144,10 +156,26 @@ static bool leaving_add(struct rc_links *links, uint32_t client, uint32_t channe
         links->leaving = larger;
         links->leaving_capacity = capacity;
     }
+    return true;
+}
+
+/* False: it leaves too many, or no memory. */
+static bool leaving_add(struct rc_links *links, uint32_t client, uint32_t channel)
+{
+    struct rc_link_conn *conn = rc_link_conn_of(links, client);
+    if (conn->leaving >= LEAVING_OF_ONE_MAX ||
+        links->leaving_count >= LEAVING_OF_ALL_LEAST + links->conn_count * LEAVING_OF_ALL_PART ||
+        !leaving_room(links)) {
+        rc_metric_add(links->clients->metrics, RC_METRIC_LINK_LEAVING_REFUSED, 1);
+        rc_log_limited(RC_LOG_WARN, 1, "link_leaving_refused", "leaving=%u of_all=%u reason=\"%s\" effect=\"%s\"",
+                       conn->leaving, links->leaving_count,
+                       "it has left rooms of which too much is still to be sent to it", "it is closed");
+        return false;
+    }
     links->leaving[links->leaving_count++] =
         (struct rc_link_leaving){.id = conn->id, .client = client, .channel = channel};
     conn->leaving++;
-    rc_truth_subscription(links->clients->truth, subscription)->flags |= RC_SUBSCRIPTION_LEAVING;
+    ++*leaving_of(links, channel);
     links->due = true;
     return true;
 }
@@ -159,7 +187,8 @@ void rc_link_rooms_rebuild(struct rc_links *links, uint32_t client)
          i = rc_truth_subscription(truth, i)->next) {
         const struct rc_subscription *its = rc_truth_subscription(truth, i);
         if ((its->flags & RC_SUBSCRIPTION_LEAVING) &&
-            !leaving_add(links, client, rc_truth_group(truth, its->group)->channel, i)) {
+            !leaving_add(links, client, rc_truth_group(truth, its->group)->channel)) {
+            rc_truth_subscription(truth, i)->flags &= ~(uint32_t)RC_SUBSCRIPTION_LEAVING;
             rc_hub_break(links->clients->hub, client);
         }
     }
@@ -170,8 +199,8 @@ void rc_link_rooms_settle(struct rc_links *links)
     struct rc_hub *hub = links->clients->hub;
     for (uint32_t i = links->leaving_count; i > 0; i--) {
         const struct rc_link_leaving entry = links->leaving[i - 1];
-        const uint32_t subscription =
-            links->conns[entry.client].id == entry.id ? rc_hub_subscription(hub, entry.client, entry.channel) : 0;
+        const bool there = links->conns[entry.client].id == entry.id && is_leaving(links, entry.client, entry.channel);
+        const uint32_t subscription = there ? rc_hub_subscription(hub, entry.client, entry.channel) : 0;
         if (subscription == 0 || rc_hub_caught_up(hub, subscription)) {
             leaving_remove(links, i - 1);
         }
@@ -197,9 +226,8 @@ static bool room_join(struct rc_links *links, uint32_t client, struct rc_span ns
         }
         rc_link_share_took(links, link, channel);
     }
-    const uint32_t left = leaving_find(links, client, channel);
-    if (left != UINT32_MAX) { /* and comes back before all is sent */
-        leaving_remove(links, left);
+    if (is_leaving(links, client, channel)) { /* and comes back before all is sent */
+        leaving_remove(links, leaving_find(links, client, channel));
     }
     if (rc_hub_subscription(hub, client, channel) != 0 || rc_hub_subscribe(hub, client, channel) != 0) {
         return true;
@@ -211,10 +239,18 @@ static bool room_join(struct rc_links *links, uint32_t client, struct rc_span ns
 static void channel_leave(struct rc_links *links, uint32_t client, uint32_t channel, uint32_t subscription)
 {
     struct rc_hub *hub = links->clients->hub;
+    uint32_t *flags = &rc_truth_subscription(links->clients->truth, subscription)->flags;
     if (rc_hub_caught_up(hub, subscription)) {
+        if (*flags & RC_SUBSCRIPTION_LEAVING) { /* it has left before, and that was not settled yet */
+            leaving_remove(links, leaving_find(links, client, channel));
+        }
         rc_hub_unsubscribe(hub, client, subscription);
-    } else if (!leaving_add(links, client, channel, subscription)) {
-        rc_hub_break(hub, client); /* it would miss what is for it */
+    } else if (!(*flags & RC_SUBSCRIPTION_LEAVING)) {
+        *flags |= RC_SUBSCRIPTION_LEAVING;
+        if (!leaving_add(links, client, channel)) {
+            *flags &= ~(uint32_t)RC_SUBSCRIPTION_LEAVING;
+            rc_hub_break(hub, client); /* it would miss what is for it */
+        }
     }
 }
 
@@ -306,6 +342,10 @@ void rc_link_leave(struct rc_links *links, uint32_t client, bool all, struct rc_
     if (all) {
         rc_link_leave_all(links, client, nsp, sid);
         return;
+    }
+    const uint32_t member = rc_link_member_find(links, nsp, sid);
+    if (member == 0 || rc_truth_link_member(links->clients->truth, member)->client != client) {
+        return; /* it has left already, or is another connection's */
     }
     for (uint32_t left = rc_link_read_list(&reader); left > 0; left--) {
         const struct rc_span room = rc_link_read_text(&reader);
@@ -415,12 +455,12 @@ void rc_link_members_write(struct rc_links *links, uint32_t client, struct rc_te
     rc_text_put(text, "]");
 }
 
-void rc_link_members_leave(struct rc_links *links, uint32_t client)
+void rc_link_members_leave(struct rc_links *links, uint32_t client, bool all)
 {
     for (uint32_t i = links->conns[client].member; i != 0;) {
         const struct rc_link_member *member = rc_truth_link_member(links->clients->truth, i);
         i = member->next;
-        if (!member->joined) {
+        if (all || !member->joined) {
             rc_link_leave_all(links, client, rc_link_member_nsp(links, member), rc_link_member_sid(links, member));
         }
     }
@@ -461,7 +501,7 @@ static void mark_channel(struct rc_links *links, uint32_t channel, uint8_t as)
     uint32_t member = 0;
     uint32_t client;
     while (channel != 0 && (client = rc_hub_member_next(links->clients->hub, channel, &group, &member)) != 0) {
-        if (leaving_find(links, client, channel) == UINT32_MAX) {
+        if (!is_leaving(links, client, channel)) {
             client_mark(links, client, as);
         }
     }
@@ -545,11 +585,12 @@ static bool broadcast_excludes(const struct broadcast *broadcast, uint32_t chann
 {
     struct rc_links *links = broadcast->links;
     *count = 0;
-    if (broadcast->except_count == 0 && links->leaving_count == 0) {
+    const bool some_leave = *leaving_of(links, channel) > 0;
+    if (broadcast->except_count == 0 && !some_leave) {
         return true;
     }
     mark_rooms(links, broadcast->nsp, broadcast->except, MARK_LEFT_OUT);
-    for (uint32_t i = 0; i < links->leaving_count; i++) {
+    for (uint32_t i = 0; some_leave && i < links->leaving_count; i++) {
         const struct rc_link_leaving *entry = &links->leaving[i];
         if (entry->channel == channel && links->conns[entry->client].id == entry->id) {
             client_mark(links, entry->client, MARK_LEFT_OUT);

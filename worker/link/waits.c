@@ -65,10 +65,13 @@ void rc_link_conn_look(struct rc_links *links, uint32_t client)
     (void)rc_link_tell(links, client, RC_LINK_WRITABLE, rc_span_of(&no, 1));
 }
 
-/* Does the client take more again? */
+/* Is its application to be told that the client takes more again? Not while that takes nothing itself: what others broadcast would make such frames
+ * without end. */
 static bool conn_takes_more(const struct rc_links *links, uint32_t client)
 {
-    return rc_hub_backlog(links->clients->hub, client) < RC_LINK_FULL_BYTES / 2;
+    const uint32_t link = links->conns[client].link;
+    return link != RC_LINK_NONE && rc_link_has_room(links, &links->links[link]) &&
+           rc_hub_backlog(links->clients->hub, client) < RC_LINK_FULL_BYTES / 2;
 }
 
 void rc_link_conns_writable(struct rc_links *links)

@@ -138,6 +138,18 @@ int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct r
     return 0;
 }
 
+int rc_uplink_write_beside(struct rc_uplink *uplink, enum rc_record_type type, struct rc_envelope_view *view)
+{
+    const uint64_t bytes = rc_envelope_bytes(&view->head);
+    const uint64_t half = uplink->first_bytes != 0 ? 0 : uplink->up.capacity / 2;
+    if (uplink->waiters.count > 0 && bytes <= rc_ring_payload_max(&uplink->up) &&
+        rc_ring_used(&uplink->up) + bytes + 2 * RC_RING_ALIGN > half) {
+        rc_metric_add(uplink->metrics, RC_METRIC_UP_FULL, 1);
+        return -EAGAIN;
+    }
+    return rc_uplink_write(uplink, type, view);
+}
+
 uint64_t rc_uplink_room_bytes(const struct rc_uplink *uplink)
 {
     const uint64_t free = uplink->up.capacity - rc_ring_used(&uplink->up);

@@ -71,6 +71,10 @@ void rc_uplink_close(struct rc_uplink *uplink);
  * can never fit. */
 int rc_uplink_write(struct rc_uplink *uplink, enum rc_record_type type, struct rc_envelope_view *view);
 
+/* The same for records that do not wait for room, but are not written then. They leave connections that wait what those need: half of the ring, or
+ * all of it where the first of them has not found enough. */
+int rc_uplink_write_beside(struct rc_uplink *uplink, enum rc_record_type type, struct rc_envelope_view *view);
+
 /* Bytes of the largest record that can be written now; 0 = none. */
 uint64_t rc_uplink_room_bytes(const struct rc_uplink *uplink);
 

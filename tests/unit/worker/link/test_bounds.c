@@ -172,3 +172,179 @@ Test(link_bounds, detach_said_again_means_nothing)
     rc_resume_detach(rig.links, link, true);
     cr_assert_not(rc_link_conn_of(rig.links, client)->holding, "nobody looks at all of them for it");
 }
+
+/* --- processes that speak to each other ------------------------------------------------------------------------------ */
+
+static void enters(struct rc_link *link, const char *uid)
+{
+    uint8_t payload[64] = {1, 0, '/'};
+    const size_t bytes = strlen(uid);
+    rc_link_put_u16(payload + 3, (uint16_t)bytes);
+    memcpy(payload + 5, uid, bytes);
+    rc_link_bus_enter(rig.links, link, rc_span_of(payload, 5 + bytes));
+}
+
+/* CLUSTER of 512 bytes from that adapter to all others of "/". */
+static void speaks(struct rc_link *link, const char *uid)
+{
+    uint8_t payload[512] = {1, 0, '/'};
+    const size_t bytes = strlen(uid);
+    rc_link_put_u16(payload + 3, (uint16_t)bytes);
+    memcpy(payload + 5, uid, bytes);
+    rc_link_bus_say(rig.links, link, rc_span_of(payload, sizeof(payload)));
+}
+
+static unsigned frames_of(const struct rc_link *link, const char *name)
+{
+    unsigned count = 0;
+    for (const char *at = link_rig_sent(&rig, link); (at = strstr(at, name)) != NULL; at += strlen(name)) {
+        count++;
+    }
+    return count;
+}
+
+/* What it was sent is handed on. */
+static void hands_on(struct rc_link *link)
+{
+    const struct rc_link_line *line = rc_truth_link_line(&rig.c.rig.truth, link->line);
+    uint8_t payload[8];
+    rc_link_put_u64(payload, line->handed + line->kept.count);
+    rc_line_receipt(rig.links, link, rc_span_of(payload, sizeof(payload)));
+}
+
+Test(link_bounds, who_says_more_than_another_process_takes_loses_that_and_ends_nobody)
+{
+    struct rc_link *floods = link_rig_link(&rig, "floods", UINT64_MAX);
+    struct rc_link *stands = link_rig_link(&rig, "stands", UINT64_MAX);
+    struct rc_link *third = link_rig_link(&rig, "third", UINT64_MAX);
+    const uint64_t most = rig.table.config.max_unsent_bytes;
+    enters(floods, "floods");
+    enters(stands, "stands");
+    enters(third, "third");
+    (void)link_rig_sent(&rig, stands);
+    hands_on(stands);
+    for (uint32_t i = 0; i < 1000; i++) {
+        speaks(floods, "floods");
+        (void)link_rig_sent(&rig, third);
+        hands_on(third);
+    }
+    cr_assert_null(stands->why, "%s", stands->why);
+    cr_assert_null(floods->why);
+    const struct rc_link_line *line = rc_truth_link_line(&rig.c.rig.truth, stands->line);
+    cr_assert_lt(line->kept.bytes, (uint64_t)most * 20);
+    const uint64_t before = line->kept.count;
+    const uint64_t dropped = rc_metric_get(rig.c.rig.hub.metrics, RC_METRIC_LINK_CLUSTER_DROPPED);
+    cr_assert_eq(before + dropped, 1000, "%llu there, %llu dropped", (unsigned long long)before,
+                 (unsigned long long)dropped);
+    speaks(third, "third");
+    cr_assert_eq(line->kept.count, before + 1, "another one has its part");
+    (void)link_rig_sent(&rig, stands);
+    hands_on(stands);
+    speaks(floods, "floods");
+    cr_assert_eq(line->kept.count, 1, "and who takes it again is told again");
+    cr_assert_eq(rc_metric_get(rig.c.rig.hub.metrics, RC_METRIC_LINK_CLUSTER_DROPPED), dropped);
+}
+
+Test(link_bounds, who_comes_and_goes_without_end_fills_nobody)
+{
+    struct rc_link *floods = link_rig_link(&rig, "floods", UINT64_MAX);
+    struct rc_link *stands = link_rig_link(&rig, "stands", UINT64_MAX);
+    static const uint8_t gone[] = {1, 0, '/', 1, 0, 'f'};
+    enters(stands, "stands");
+    for (uint32_t i = 0; i < 5000; i++) {
+        enters(floods, "f");
+        rc_link_bus_exit(rig.links, floods, rc_span_of(gone, sizeof(gone)));
+        if (i % 16 == 0) {
+            (void)link_rig_sent(&rig, floods);
+            hands_on(floods);
+        }
+    }
+    enters(floods, "f");
+    enters(floods, "g");
+    cr_assert_null(stands->why, "%s", stands->why);
+    const struct rc_link_line *line = rc_truth_link_line(&rig.c.rig.truth, stands->line);
+    cr_assert_lt(line->kept.bytes, (uint64_t)rig.table.config.max_unsent_bytes * 2);
+    (void)link_rig_sent(&rig, stands);
+    hands_on(stands);
+    rc_link_bus_work(rig.links);
+    cr_assert_eq(frames_of(stands, "PEERS"), 1, "it is told who is there, once");
+    rc_link_bus_work(rig.links);
+    cr_assert_eq(frames_of(stands, "PEERS"), 0);
+}
+
+/* --- rooms that were left ------------------------------------------------------------------------------------------- */
+
+/* JOIN or LEAVE of the client's socket "1" with these rooms: their numbers, four digits each. */
+static void rooms_of(uint32_t client, bool joins, uint32_t first, uint32_t count)
+{
+    static uint8_t payload[65536] = {1, 0, '/', 1, 0, '1'};
+    uint8_t *at = payload + 6;
+    rc_link_put_u16(at, (uint16_t)count);
+    at += 2;
+    for (uint32_t i = first; i < first + count; i++) {
+        rc_link_put_u16(at, 5);
+        (void)snprintf((char *)at + 2, 6, "s%04u", i);
+        at += 7;
+    }
+    const struct rc_span span = rc_span_of(payload, (size_t)(at - payload));
+    if (joins) {
+        rc_link_join(rig.links, client, span);
+    } else {
+        rc_link_leave(rig.links, client, false, span);
+    }
+}
+
+static void says_in(struct rc_link *link, uint32_t number)
+{
+    uint8_t payload[] = "\1\0/\1\0\5\0s0000\0\0\0\0\1\0\0\1\0\0\0m";
+    char name[5];
+    (void)snprintf(name, sizeof(name), "%04u", number);
+    memcpy(payload + 8, name, 4);
+    cr_assert_eq(rc_link_broadcast(rig.links, link, 0, rc_span_of(payload, sizeof(payload) - 1)), 0);
+}
+
+Test(link_bounds, who_leaves_rooms_of_which_much_is_still_to_be_sent_is_closed_beyond_a_bound)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    const uint32_t client = link_rig_client(&rig, link);
+    const struct rc_link_conn *conn = rc_link_conn_of(rig.links, client);
+    const struct rc_metrics *metrics = rig.c.rig.metrics;
+    const uint32_t rooms = 1024;
+    rooms_of(client, true, 0, rooms + 1);
+    for (uint32_t i = 0; i <= rooms; i++) {
+        says_in(link, i);
+    }
+    rooms_of(client, false, 0, rooms);
+    rooms_of(client, false, 0, rooms);
+    cr_assert_eq(conn->leaving, rooms, "each once, %u", conn->leaving);
+    rooms_of(client, true, 3, 1);
+    cr_assert_eq(conn->leaving, rooms - 1, "it has come back");
+    rooms_of(client, false, 3, 1);
+    cr_assert_eq(rc_metric_get(metrics, RC_METRIC_LINK_LEAVING_REFUSED), 0);
+    cr_assert(rc_hub_takes(&rig.c.rig.hub, client));
+    rooms_of(client, false, rooms, 1);
+    cr_assert_eq(rc_metric_get(metrics, RC_METRIC_LINK_LEAVING_REFUSED), 1);
+    cr_assert_eq(rig.links->leaving_count, rooms);
+    hub_rig_run(&rig.c.rig);
+    rc_link_rooms_settle(rig.links);
+    cr_assert_eq(rig.links->leaving_count, 0);
+    for (uint32_t i = 0; i < 1024; i++) {
+        cr_assert_eq(rig.links->leaving_by[i], 0);
+    }
+}
+
+Test(link_bounds, a_room_is_left_by_the_socket_that_is_in_it)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
+    const uint32_t client = link_rig_client(&rig, link);
+    static const uint8_t others[] = "\1\0/\1\0\62\1\0\5\0s0000";
+    rooms_of(client, true, 0, 1);
+    const uint32_t before = rc_truth_client(&rig.c.rig.truth, client)->subscriptions;
+    const uint32_t next = rc_truth_subscription(&rig.c.rig.truth, before)->next;
+    cr_assert_neq(next, 0, "the namespace and the room");
+    rc_link_leave(rig.links, client, false, rc_span_of(others, sizeof(others) - 1));
+    cr_assert_neq(rc_truth_subscription(&rig.c.rig.truth, before)->next, 0, "LEAVE of a socket that it has not");
+    rooms_of(client, false, 0, 1);
+    cr_assert_eq(
+        rc_truth_subscription(&rig.c.rig.truth, rc_truth_client(&rig.c.rig.truth, client)->subscriptions)->next, 0);
+}

@@ -346,3 +346,49 @@ Test(link_recovery, a_question_that_finds_no_room_waits_for_it)
     cr_assert_str_eq(link_rig_sent(&rig, its_link), "REPLY, REPLY");
     cr_assert_eq(rig.links->question_count, 1);
 }
+
+/* KEEP of a session of 100 bytes. */
+static void keeps(struct rc_link *link)
+{
+    static const uint8_t head[] = "\1\0/\1\0s\1\0p\0\0\0\0\x64\0\0";
+    uint8_t payload[sizeof(head) + 100 + 2] = {0};
+    memcpy(payload, head, sizeof(head));
+    rc_link_recovery_keep(rig.links, link, rc_span_of(payload, sizeof(payload)));
+}
+
+Test(link_recovery, what_is_kept_leaves_room_for_clients_that_wait)
+{
+    struct rc_uplink *uplink = rig.c.clients.uplink;
+    rc_waiters_add(&uplink->waiters, its_link->socket);
+    for (uint32_t i = 0; i < 2 * uplink->up.capacity / 100; i++) {
+        keeps(its_link);
+    }
+    cr_assert_leq(rc_ring_used(&uplink->up) * 2, uplink->up.capacity);
+    cr_assert_gt(rc_ring_used(&uplink->up) * 3, uplink->up.capacity, "what they do not need is used");
+    cr_assert_gt(rc_metric_get(rig.c.rig.metrics, RC_METRIC_LINK_SESSIONS_LOST), 0);
+    cr_assert_eq(rc_uplink_serve(uplink), its_link->socket, "who waits has its turn");
+    (void)rc_uplink_served(uplink, its_link->socket, uplink->up.position + 1);
+    const uint64_t used = rc_ring_used(&uplink->up);
+    rc_waiters_add(&uplink->waiters, its_link->socket);
+    uplink->first_bytes = (uint32_t)rc_ring_payload_max(&uplink->up);
+    keeps(its_link);
+    cr_assert_eq(rc_ring_used(&uplink->up), used, "who has not found enough has all of it");
+    rc_uplink_leave(uplink, its_link->socket);
+    keeps(its_link);
+    cr_assert_gt(rc_ring_used(&uplink->up), used);
+}
+
+Test(link_recovery, who_asks_without_end_leaves_others_their_questions)
+{
+    static const uint8_t request[] = "\7\0\0\0\1\0/\1\0p\1\0o";
+    struct rc_link *other = link_rig_link(&rig, "two", UINT64_MAX);
+    for (uint32_t i = 0; i < 20000; i++) {
+        rc_link_recovery_asked(rig.links, its_link, rc_span_of(request, sizeof(request) - 1));
+    }
+    const uint32_t before = rig.links->question_count;
+    cr_assert_leq(before, 8192 / 2);
+    for (uint32_t i = 0; i < 100; i++) {
+        rc_link_recovery_asked(rig.links, other, rc_span_of(request, sizeof(request) - 1));
+    }
+    cr_assert_eq(rig.links->question_count, before + 100);
+}
