@@ -117,6 +117,9 @@ function findMisfits() {
   return found;
 }
 
+/* What pages are looked at on: a phone and a desk, as [width, height, dark]. */
+export const SCREENS = [[390, 844], [1440, 900]].flatMap(([width, height]) => [[width, height, false], [width, height, true]]);
+
 /* Screenshots to look at: in the folder RINGCAST_SCREENSHOTS, if there is one. */
 export function keep(name, png) {
   if (process.env.RINGCAST_SCREENSHOTS) writeFileSync(join(process.env.RINGCAST_SCREENSHOTS, `${name}.png`), png);
