@@ -154,12 +154,14 @@ static bool check_all(struct rc_supervisor *supervisor, int state_fd, FILE *out)
         return part_say(out, "acceptor", false, "no memory");
     }
     whole->settings = supervisor->settings;
-    bool fine = rc_resume_read(whole, &resume, &err) == 0;
+    const bool fine = rc_resume_read(whole, &resume, &err) == 0;
     if (fine) {
         (void)part_say(out, "acceptor", true, "version %s, %s runs", RC_VERSION, version);
-        fine = rc_steer_renew(&whole->broker.steer, false, &err) == 0;
-        (void)part_say(out, "steering", true, "%s%s", fine ? "" : "with the program that runs: ", fine ? "" : err.text);
-        fine = true;
+        if (rc_steer_renew(&whole->broker.steer, false, &err) == 0) {
+            (void)part_say(out, "steering", true, "which worker gets a connection");
+        } else {
+            (void)part_say(out, "steering", true, "with the program that runs: %s", err.text);
+        }
     } else {
         (void)part_say(out, "acceptor", false, "%s", err.text);
     }

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { startBroker, testBroker } from "./lib/broker.mjs";
-import { Chromium, findChromium, keep } from "./lib/chromium.mjs";
+import { Chromium, SCREENS, findChromium, keep } from "./lib/chromium.mjs";
 import { NO_REDIS, startRedis } from "./lib/redis.mjs";
 import { ROOT, freePort, until } from "./lib/util.mjs";
 
@@ -197,7 +197,7 @@ testDashboard("it asks for a key, shows rates, processes, channels and clients, 
   assert.equal(await page.evaluate('sessionStorage.length'), 0);
 });
 
-for (const [width, height, dark] of [[390, 800, false], [390, 800, true], [1600, 1000, false], [1600, 1000, true]]) {
+for (const [width, height, dark] of SCREENS) {
   testDashboard(`it fits ${width} × ${height}, ${dark ? "dark" : "light"}`, { device: { width, height, dark } }, async ({ page, shows, clients }) => {
     keep(`admin-sign-in-${width}-${dark ? "dark" : "light"}`, await page.screenshot());
     await signIn(page);

@@ -1,7 +1,7 @@
 // The page at / and the reference client in a real browser.
 import assert from "node:assert/strict";
 import { run, testBroker } from "./lib/broker.mjs";
-import { Chromium, findChromium, keep } from "./lib/chromium.mjs";
+import { Chromium, SCREENS, findChromium, keep } from "./lib/chromium.mjs";
 import { Running } from "./lib/network.mjs";
 import { until } from "./lib/util.mjs";
 
@@ -127,7 +127,7 @@ testPage("the page shows who is there, code that works, and comes back at once w
   assert.deepEqual(page.errors, []);
 });
 
-for (const [width, height, dark] of [[390, 800, false], [390, 800, true], [1280, 800, false]]) {
+for (const [width, height, dark] of SCREENS) {
   testPage(`the page fits ${width} × ${height}, ${dark ? "dark" : "light"}`, { config: { namespace: [{ name: "room", presence: true }] } }, async (broker, page, shows) => {
     await page.device({ width, height, dark });
     await page.click("#subscribe");

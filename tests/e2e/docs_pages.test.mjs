@@ -72,6 +72,14 @@ test("the index has every page", () => {
   assert.deepEqual(pages.filter((name) => !linked.has(name)), []);
 });
 
+test("the page of symptoms has every code that closes a connection", () => {
+  const codes = (text) => [...text.matchAll(/^\| ([\d, ]+) \|/gm)].flatMap(([, cell]) => cell.split(", "));
+  const told = codes(textOf("docs/protocol.md").split("## Closing and reconnecting")[1].split("\n## ")[0]).filter((code) => code !== "1000");
+  const explained = codes(textOf("docs/troubleshooting.md").split("## Clients are disconnected")[1].split("\n## ")[0]);
+  assert.ok(told.length >= 16, `${told}`);
+  assert.deepEqual(told.filter((code) => !explained.includes(code)), []);
+});
+
 testBroker("what the page of symptoms names is there: commands, paths of the API, metrics, log lines", { config: { "http.api_keys": ["key-of-the-docs"], namespace: [{ name: "room", history: 5 }] }, workers: 1 }, async (broker) => {
   const page = textOf("docs/troubleshooting.md") + textOf("docs/faq.md");
   const { stdout } = await run(["help"]);

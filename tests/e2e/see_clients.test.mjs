@@ -1,6 +1,6 @@
 // Who is connected and which channel is hot: GET /api/clients and GET /api/channels?sort=, gathered from two workers.
 import assert from "node:assert/strict";
-import { testBroker } from "./lib/broker.mjs";
+import { run, testBroker } from "./lib/broker.mjs";
 import { until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
@@ -130,4 +130,16 @@ testBroker("channels are sorted by rate, subscribers and bytes over all workers"
   // Rates fade, and the list by name is what it was.
   const names = (await api(broker, "channels?sort=name")).channels.map((row) => row.channel);
   assert.deepEqual(names.filter((name) => !name.startsWith("user:")), ["hot", "large", "many", "quiet"]);
+});
+
+testBroker("a channel is counted while somebody has subscribed to it, also behind a hand-over", { config, workers: 1 }, async (broker) => {
+  const client = await broker.connect();
+  const counted = async () => (await broker.metrics())("ringcast_channels");
+  assert.equal(await counted(), 0);
+  await client.subscribe("room:1");
+  assert.equal(await counted(), 1);
+  assert.equal((await run(["handover", "-c", broker.configPath], { env: broker.env })).code, 0);
+  assert.equal(await counted(), 1);
+  await client.unsubscribe("room:1");
+  await until("nobody has", async () => (await counted()) === 0);
 });

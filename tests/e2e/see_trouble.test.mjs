@@ -389,6 +389,23 @@ testBroker("why does memory grow: histories, retained values, what the relay kee
   for (const args of [["--interval", "0"], ["--interval", "x"]]) assert.equal((await run(["memory", ...args, "-c", broker.configPath], { env: broker.env })).code, 2);
 });
 
+testBroker("why does memory grow: connections of one user, who is named by the command that stands beside them", { config, timeout: 60000 }, async (broker) => {
+  await broker.connect({ path: "/ws?user=quiet" });
+  const memory = await memoryWhile(broker, async () => (await broker.connect({ path: "/ws?user=runaway" })).subscribe("room:1"),
+    ({ holders }) => holders.some((row) => row.what === "clients" && row.grown_bytes > 0));
+  const { look } = memory.holders.find(({ what }) => what === "clients");
+  const [, ...args] = look.split(" ");
+  const { groups: [most] } = await json(broker, ...args);
+  assert.ok(most.user === "runaway" && most.clients > 1, `${look}: ${JSON.stringify(most)}`);
+  // Beside each holder stands a command that there is.
+  for (const { what, look: command } of memory.holders) {
+    const [program, name, ...rest] = command.split(" ");
+    assert.equal(program, "ringcast");
+    const once = name === "top" ? ["--once"] : [];
+    assert.equal((await run([name, ...rest, ...once, "-c", broker.configPath], { env: broker.env })).code, 0, `${what}: ${command}`);
+  }
+});
+
 testBroker("why did X not get Y: which row took the event, what it does, and what the application said", {
   config: async () => ({
     "socketio.unknown_event": "error",

@@ -28,7 +28,7 @@ testBroker("to another build, to a third and back, while everybody publishes: sa
   try {
     for (const folder of folders) {
       const text = await upgraded(broker, folder);
-      for (const part of ["core", "port", "records", "history", "build", "truth", "acceptor"]) assert.match(text, new RegExp(`^${part} +in place`, "m"));
+      for (const part of ["core", "port", "records", "history", "build", "truth", "acceptor", "steering"]) assert.match(text, new RegExp(`^${part} +in place +\\S`, "m"));
       assert.match(text, /acceptor was changed/);
       assert.match(text, /relay was changed: pid \d+/);
       assert.match(text, /worker 0 was handed over: pid \d+, 11\d connections/);

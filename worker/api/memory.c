@@ -71,7 +71,7 @@ static const struct holder {
     {"redis_outbox", RELAY, RC_METRIC_REDIS_OUTBOX_BYTES, 0, most_outbox,
      "messages that wait for Redis or for its answer", "status"},
     {"clients", WORKERS, RC_METRIC_CONNECTIONS, sizeof(struct rc_client), NULL,
-     "connected clients, without what the kernel has for their sockets", "clients"},
+     "connected clients, without what the kernel has for their sockets", "clients --by user"},
     {"subscriptions", WORKERS, RC_METRIC_SUBSCRIPTIONS, sizeof(struct rc_subscription), NULL, "subscriptions",
      "channels --sort subscribers"},
     {"channels", WORKERS, RC_METRIC_CHANNELS, sizeof(struct rc_channel), NULL,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/http/route.h"
 #include "worker/pusher/sign.h"
 
 /* A pair of the query, decoded. */
@@ -85,10 +86,11 @@ static size_t signed_put(char *out, size_t at, const void *bytes, size_t count)
     return at + count;
 }
 
-/* What is signed; *bytes of it. NULL: no memory. The caller frees it. */
-static char *text_signed(const struct rc_pusher_signed_request *request, const struct pairs *pairs, size_t *bytes)
+/* What is signed, with the path in this form; *bytes of it. NULL: no memory. The caller frees it. */
+static char *text_signed(const struct rc_pusher_signed_request *request, struct rc_http_view path,
+                         const struct pairs *pairs, size_t *bytes)
 {
-    char *text = malloc(request->method.bytes + request->path.bytes + pairs->used + 2 * pairs->count + 2);
+    char *text = malloc(request->method.bytes + path.bytes + pairs->used + 2 * pairs->count + 2);
     size_t at = 0;
     bool first = true;
     if (text == NULL) {
@@ -96,7 +98,7 @@ static char *text_signed(const struct rc_pusher_signed_request *request, const s
     }
     at = signed_put(text, at, request->method.text, request->method.bytes);
     text[at++] = '\n';
-    at = signed_put(text, at, request->path.text, request->path.bytes);
+    at = signed_put(text, at, path.text, path.bytes);
     text[at++] = '\n';
     for (uint32_t i = 0; i < pairs->count; i++) {
         const struct pair *pair = &pairs->all[i];
@@ -126,17 +128,43 @@ static uint64_t time_read(struct rc_span text)
     return seconds;
 }
 
+static uint32_t slashes(struct rc_http_view path)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < path.bytes; i++) {
+        count += path.text[i] == '/';
+    }
+    return count;
+}
+
+/*
+ * SDKs sign the path that they have been given, and then hand it to an HTTP client, which escapes what a URL cannot have (a user's id with a
+ * space): that path is the one which is decoded here. False: it is the one that was sent, or one that would name something else.
+ */
+static bool path_unescaped(struct rc_http_view sent, char room[RC_ROUTE_PATH_BYTES_MAX], struct rc_http_view *path)
+{
+    const int bytes = rc_http_path_decode(sent, room, RC_ROUTE_PATH_BYTES_MAX);
+    *path = (struct rc_http_view){.text = room, .bytes = bytes < 0 ? 0 : (size_t)bytes};
+    return bytes >= 0 && path->bytes < sent.bytes && slashes(*path) == slashes(sent);
+}
+
 static const char *signature_refusal(const struct rc_pusher_signed_request *request, const struct pairs *pairs,
                                      const struct rc_config_pusher_app *app)
 {
-    size_t bytes = 0;
-    char *text = text_signed(request, pairs, &bytes);
-    if (text == NULL) {
-        return "no memory for the signature: try again";
+    char room[RC_ROUTE_PATH_BYTES_MAX];
+    struct rc_http_view paths[2] = {request->path};
+    const uint32_t count = path_unescaped(request->path, room, &paths[1]) ? 2 : 1;
+    bool good = false;
+    for (uint32_t i = 0; i < count && !good; i++) {
+        size_t bytes = 0;
+        char *text = text_signed(request, paths[i], pairs, &bytes);
+        if (text == NULL) {
+            return "no memory for the signature: try again";
+        }
+        const struct rc_span part = rc_span_of(text, bytes);
+        good = rc_pusher_signed(rc_span_text(app->secret.text), &part, 1, pair_value(pairs, "auth_signature"));
+        free(text);
     }
-    const struct rc_span part = rc_span_of(text, bytes);
-    const bool good = rc_pusher_signed(rc_span_text(app->secret.text), &part, 1, pair_value(pairs, "auth_signature"));
-    free(text);
     return good ? NULL
                 : "auth_signature is not that of this request: it is the HMAC-SHA256 of method, path and parameters by "
                   "the app's secret";

@@ -1,7 +1,8 @@
 /*
  * pusher_auth: is a request of a server SDK signed by who has the app's secret (pusher.com/docs/channels, "HTTP API", "Authentication")?
  *
- *   auth_signature = HMAC-SHA256(secret, METHOD "\n" path "\n" "name=value&name=value…"), names in lower case and in order, values decoded
+ *   auth_signature = HMAC-SHA256(secret, METHOD "\n" path "\n" "name=value&name=value…"), names in lower case and in order, values decoded;
+ *   the path as it was sent, or as it was before its SDK's HTTP client escaped it
  *
  * Pure; only a worker calls it. Times that differ by more than RC_PUSHER_CLOCK_S are refused, so that a request that somebody has seen
  * cannot be sent again for ever.

@@ -58,7 +58,7 @@ static uint32_t channel_create(struct rc_hub *hub, uint64_t hash, struct rc_span
     hub->heats[index] = (struct rc_heat){.at_ds = hub->io->now_ds};
     RC_STORE_ORDER();
     rc_truth_channel(truth, index)->name = block; /* it is there from here on */
-    rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);
+    rc_hub_count_channels(hub);
     return index;
 }
 
@@ -109,6 +109,12 @@ void rc_hub_let_go_channel(struct rc_hub *hub, uint32_t index)
     rc_hub_release(hub, index);
 }
 
+void rc_hub_count_channels(const struct rc_hub *hub)
+{
+    /* "*" is there from the beginning: nobody has subscribed to it. */
+    rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, hub->truth->channels.used - 1);
+}
+
 void rc_hub_release(struct rc_hub *hub, uint32_t index)
 {
     struct rc_truth *truth = hub->truth;
@@ -126,5 +132,5 @@ void rc_hub_release(struct rc_hub *hub, uint32_t index)
     RC_ASSERT(removed);
     rc_heap_give(&truth->heap, &channel->name); /* which tells free objects from used ones */
     rc_pool_free(&truth->channels, index);
-    rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, truth->channels.used);
+    rc_hub_count_channels(hub);
 }

@@ -89,6 +89,8 @@ bool rc_replay_behind(struct rc_hub *hub, uint32_t subscription, const struct rc
 
 /* --- channel.c --- */
 
+/* ringcast_channels is as many as there are with subscribers. */
+void rc_hub_count_channels(const struct rc_hub *hub);
 /* The index of the name's namespace in the configuration. */
 uint8_t rc_hub_namespace(const struct rc_hub *hub, struct rc_span name);
 /* Is the channel wanted by somebody, and was it? Tells handlers.interest_changed. */

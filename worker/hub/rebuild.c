@@ -219,7 +219,7 @@ static void rebuild_bytes(struct rc_hub *hub, const struct rc_truth_found *found
     rc_metric_set(hub->metrics, RC_METRIC_REPLY_BYTES, hub->output_bytes);
     rc_metric_set(hub->metrics, RC_METRIC_INPUT_BYTES, hub->input_bytes);
     rc_metric_set(hub->metrics, RC_METRIC_HELD_BYTES, hub->held_bytes);
-    rc_metric_set(hub->metrics, RC_METRIC_CHANNELS, hub->truth->channels.used);
+    rc_hub_count_channels(hub);
     rc_metric_set(hub->metrics, RC_METRIC_SUBSCRIPTIONS, hub->truth->subscriptions.used);
 }
 

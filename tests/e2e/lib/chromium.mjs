@@ -9,7 +9,7 @@ import { until, within } from "./util.mjs";
 const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--disable-default-apps", "--disable-dev-shm-usage", "--mute-audio",
-  "--remote-debugging-port=0",
+  "--remote-debugging-port=0", "--hide-scrollbars", // a picture of the whole page has none, and is as wide as without
 ];
 
 /* The program, or undefined: RINGCAST_CHROMIUM, or the first one in PATH. */
@@ -116,6 +116,9 @@ function findMisfits() {
   }
   return found;
 }
+
+/* What pages are looked at on: a phone and a desk, as [width, height, dark]. */
+export const SCREENS = [[390, 844], [1440, 900]].flatMap(([width, height]) => [[width, height, false], [width, height, true]]);
 
 /* Screenshots to look at: in the folder RINGCAST_SCREENSHOTS, if there is one. */
 export function keep(name, png) {

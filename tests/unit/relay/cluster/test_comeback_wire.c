@@ -11,20 +11,51 @@
 
 static uint8_t bytes[RC_COMEBACK_BYTES_MAX + 256];
 
+/* What reading says of the message as it is written now. */
+static int again(const struct rc_comeback_message *message, struct rc_comeback_message *out)
+{
+    return rc_comeback_read(out, rc_span_of(bytes, rc_comeback_write(bytes, message)));
+}
+
+/* The `count` bytes that lie there are refused wherever they are cut from `shortest` on. */
+static void cut(size_t shortest, size_t count, struct rc_comeback_message *out)
+{
+    for (size_t i = shortest; i < count; i++) {
+        cr_assert(rc_comeback_read(out, rc_span_of(bytes, i)) < 0, "cut at %zu", i);
+    }
+}
+
 /* Written, refused wherever it is cut or longer than it is, and read again. */
-static size_t through(const struct rc_comeback_message *message, struct rc_span behind, struct rc_comeback_message *out)
+static void through(const struct rc_comeback_message *message, struct rc_span behind, struct rc_comeback_message *out)
 {
     size_t count = rc_comeback_write(bytes, message);
     memcpy(bytes + count, behind.bytes, behind.count);
     count += behind.count;
-    for (size_t i = 0; i < count; i++) {
-        cr_assert_neq(rc_comeback_read(out, rc_span_of(bytes, i)), 0, "cut at %zu", i);
-    }
+    cut(0, count, out);
     bytes[count] = 0;
-    cr_assert_neq(rc_comeback_read(out, rc_span_of(bytes, count + 1)), 0);
+    cr_assert(rc_comeback_read(out, rc_span_of(bytes, count + 1)) < 0);
     cr_assert_eq(rc_comeback_read(out, rc_span_of(bytes, count)), 0);
     cr_assert(rc_span_equal(out->from, RC_SPAN("node-1")) && out->token == message->token);
-    return count;
+}
+
+/* Written, read again, and refused wherever what is optional, its last `optional` bytes, is cut. Cut before them it is a message without it. */
+static void with_optional(const struct rc_comeback_message *message, size_t optional, struct rc_comeback_message *out)
+{
+    const size_t count = rc_comeback_write(bytes, message);
+    cut(count - optional + 1, count, out);
+    cr_assert_eq(rc_comeback_read(out, rc_span_of(bytes, count)), 0);
+}
+
+/* A session is asked for. */
+static struct rc_comeback_message taking(void)
+{
+    return (struct rc_comeback_message){.kind = RC_COMEBACK_TAKE,
+                                        .from = RC_SPAN("node-1"),
+                                        .token = 9,
+                                        .channel = RC_SPAN("/#"),
+                                        .pid = (const uint8_t *)PID,
+                                        .user = RC_SPAN(""),
+                                        .offset = RC_SPAN("")};
 }
 
 Test(comeback_wire, a_question_names_the_session)
@@ -44,54 +75,38 @@ Test(comeback_wire, a_question_names_the_session)
 
 Test(comeback_wire, through_which_server_of_a_cluster)
 {
-    struct rc_comeback_message take = {.kind = RC_COMEBACK_TAKE,
-                                       .from = RC_SPAN("node-1"),
-                                       .token = 9,
-                                       .channel = RC_SPAN("/#"),
-                                       .pid = (const uint8_t *)PID,
-                                       .user = RC_SPAN(""),
-                                       .offset = RC_SPAN("")};
+    struct rc_comeback_message take = taking();
     struct rc_comeback_message out;
     through(&take, RC_SPAN(""), &out);
     cr_assert(out.through.count == 1 && out.through.map == 0, "of one server nothing is said");
     take.through = (struct rc_comeback_through){.map = UINT64_MAX, .place = 0xfedcba9876543210, .count = 300};
-    cr_assert_eq(rc_comeback_read(&out, rc_span_of(bytes, rc_comeback_write(bytes, &take))), 0);
+    cr_assert_eq(again(&take, &out), 0);
     cr_assert(out.through.map == UINT64_MAX && out.through.place == 0xfedcba9876543210 && out.through.count == 300);
     const struct rc_comeback_message given = {
         .kind = RC_COMEBACK_GIVEN, .from = RC_SPAN("node-1"), .token = 9, .through = take.through};
     through(&given, RC_SPAN(""), &out);
     cr_assert(out.through.map == UINT64_MAX && out.through.count == 300);
     take.through.count = 0;
-    cr_assert(rc_comeback_read(&out, rc_span_of(bytes, rc_comeback_write(bytes, &take))) < 0, "through none");
+    cr_assert(again(&take, &out) < 0, "through none");
 }
 
 Test(comeback_wire, how_far_the_asker_had_read)
 {
-    struct rc_comeback_message take = {.kind = RC_COMEBACK_TAKE,
-                                       .from = RC_SPAN("node-1"),
-                                       .token = 9,
-                                       .channel = RC_SPAN("/#"),
-                                       .pid = (const uint8_t *)PID,
-                                       .user = RC_SPAN(""),
-                                       .offset = RC_SPAN(""),
-                                       .read = RC_SPAN("1699999999999-12"),
-                                       .through = {.place = 7, .count = 1}};
+    struct rc_comeback_message take = taking();
+    take.read = RC_SPAN("1699999999999-12");
+    take.through = (struct rc_comeback_through){.place = 7, .count = 1};
     static const char *const wrong[] = {"1-2-3", "1 2", "x", "00000000000000000000000000000000000000000000000"};
     struct rc_comeback_message out;
-    const size_t count = rc_comeback_write(bytes, &take);
-    cr_assert_eq(rc_comeback_read(&out, rc_span_of(bytes, count)), 0);
+    with_optional(&take, 18 + 1 + take.read.count, &out); /* the server of one, and how far */
     cr_assert(rc_span_equal(out.read, take.read));
     cr_assert(out.through.count == 1 && out.through.map == 0 && out.through.place == 0,
               "of one server nothing is said");
-    for (size_t cut = 1; cut < 18 + 1 + take.read.count; cut++) {
-        cr_assert(rc_comeback_read(&out, rc_span_of(bytes, count - cut)) < 0, "cut by %zu", cut);
-    }
     take.through = (struct rc_comeback_through){.map = 5, .place = 7, .count = 3};
-    cr_assert_eq(rc_comeback_read(&out, rc_span_of(bytes, rc_comeback_write(bytes, &take))), 0);
+    cr_assert_eq(again(&take, &out), 0);
     cr_assert(rc_span_equal(out.read, take.read) && out.through.map == 5 && out.through.place == 7);
     for (size_t i = 0; i < RC_ARRAY_COUNT(wrong); i++) {
         take.read = rc_span_text(wrong[i]);
-        cr_assert(rc_comeback_read(&out, rc_span_of(bytes, rc_comeback_write(bytes, &take))) < 0, "%s", wrong[i]);
+        cr_assert(again(&take, &out) < 0, "%s", wrong[i]);
     }
 }
 
@@ -114,14 +129,10 @@ Test(comeback_wire, answers)
     cr_assert(rc_span_equal(out.rooms, have.rooms) && out.user.count == 0 && out.read.count == 0);
     struct rc_comeback_message reads = have;
     reads.read = RC_SPAN("1699999999999-12");
-    const size_t count = rc_comeback_write(bytes, &reads);
-    cr_assert_eq(rc_comeback_read(&out, rc_span_of(bytes, count)), 0);
+    with_optional(&reads, 1 + reads.read.count, &out);
     cr_assert(rc_span_equal(out.read, reads.read) && rc_span_equal(out.rooms, have.rooms));
-    for (size_t cut = 1; cut < 1 + reads.read.count; cut++) {
-        cr_assert(rc_comeback_read(&out, rc_span_of(bytes, count - cut)) < 0, "cut by %zu", cut);
-    }
     reads.read = RC_SPAN("1 2");
-    cr_assert(rc_comeback_read(&out, rc_span_of(bytes, rc_comeback_write(bytes, &reads))) < 0);
+    cr_assert(again(&reads, &out) < 0);
 }
 
 Test(comeback_wire, what_was_missed)

@@ -53,6 +53,20 @@ Test(pusher_auth, in_another_order_and_with_escapes)
                            NOW));
 }
 
+#define NO_BODY(signature) \
+    "auth_key=278d425bdf160c739803&auth_timestamp=1353088179&auth_version=1.0&auth_signature=" signature
+
+Test(pusher_auth, a_path_that_was_escaped_once_it_was_signed)
+{
+    /* "/apps/3/users/a b/terminate_connections" is signed, and "/apps/3/users/a/b/terminate_connections" */
+    const char *space = NO_BODY("3323cda59350aa5b27c8be698f770cf55f525e8f9b7bde39372981c4b989ae02");
+    const char *slash = NO_BODY("d7c2f9f86a39e42f49d0c5fe63873a2a9d8f88ac51053025a0745bb5d2b464af");
+    cr_assert_null(refusal("POST", "/apps/3/users/a%20b/terminate_connections", space, NOW));
+    cr_assert_not_null(refusal("POST", "/apps/3/users/a%21b/terminate_connections", space, NOW));
+    cr_assert_null(refusal("POST", "/apps/3/users/a/b/terminate_connections", slash, NOW));
+    cr_assert_not_null(refusal("POST", "/apps/3/users/a%2Fb/terminate_connections", slash, NOW), "another user");
+}
+
 Test(pusher_auth, what_differs_is_refused)
 {
     cr_assert_not_null(refusal("GET", PATH, QUERY, NOW));

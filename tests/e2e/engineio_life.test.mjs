@@ -1,0 +1,161 @@
+// Engine.IO v4, case by case, at the level of bytes: heartbeats, and how sessions end.
+// Against engine.io itself and ringcast; what is sent is echoed.
+import { LIFE, PING_INTERVAL, PING_TIMEOUT, get, isError, options, settle, targets } from "./lib/engineio.mjs";
+import { OP } from "./lib/raw.mjs";
+import { Late, assert, delay, describeCases, openPolling, openSocket, passed, tookBetween, until } from "./lib/socketio.mjs";
+
+/* --- heartbeat ------------------------------------------------------------------------------------------------------------ */
+
+/* Its time is over. What timers of Node are late by is no fault of it; ringcast looks at the time itself when it is asked. */
+async function isOver(server, session) {
+  await session.isGone().catch((error) => {
+    throw server.late > 0 ? new Late(error.message) : error;
+  });
+}
+
+const heartbeat = [
+  ["polling: pings come every interval, pongs keep the session", async (server) => {
+    const session = await openPolling(server);
+    let since = session.opened;
+    for (let i = 0; i < 3; i++) {
+      const answer = await session.get();
+      assert.deepEqual([answer.status, answer.body], [200, "2"]);
+      tookBetween(performance.now() - since, PING_INTERVAL - 50, PING_INTERVAL + 150, `ping ${i}`);
+      since = performance.now();
+      await session.send("3");
+    }
+  }],
+
+  ["polling: a session that is not polled has its ping waiting, and lives until the time is over", async (server) => {
+    const session = await openPolling(server);
+    await passed(session.opening, LIFE - 80);
+    const answer = await session.get();
+    if (performance.now() - session.opening >= LIFE) throw new Late("its ping is asked for");
+    assert.equal(answer.body, "2");
+    await session.send("3");
+    await passed(session.opening, LIFE + 60);
+    await session.send("4alive");
+    assert.equal(await session.packet(), "4alive");
+  }],
+
+  ["polling: closed at interval and timeout, not a tick later", async (server) => {
+    const sessions = await Promise.all(Array.from({ length: 5 }, () => openPolling(server)));
+    for (const session of sessions) {
+      await passed(session.opened, LIFE + server.late);
+      await isOver(server, session);
+    }
+  }],
+
+  ["polling: a pong after an answered ping counts from then on", async (server) => {
+    const session = await openPolling(server);
+    assert.equal((await session.get()).body, "2");
+    await session.send("3");
+    const answered = performance.now();
+    await passed(answered, LIFE + server.late);
+    await isOver(server, session);
+  }],
+
+  ["polling: the poll that waits when the time is over gets a close", async (server) => {
+    const session = await openPolling(server);
+    assert.equal((await session.get()).body, "2");
+    const answer = await session.get();
+    assert.deepEqual([answer.status, answer.body], [200, "1"]);
+    tookBetween(performance.now() - session.opened, LIFE - 50, LIFE + 150, "a close");
+    await session.isGone();
+  }],
+
+  ["polling: messages are no pongs", async (server) => {
+    const session = await openPolling(server);
+    assert.equal((await session.get()).body, "2");
+    // One packet may lengthen the wait once (newer references do so): never for ever.
+    const sending = (async () => {
+      for (;;) {
+        const answer = await session.post("4x").catch(() => ({ status: 0 }));
+        if (answer.status !== 200) return;
+        await delay(50);
+      }
+    })();
+    await sending;
+    tookBetween(performance.now() - session.opened, 0, LIFE + PING_TIMEOUT + 200, "an end");
+    await session.isGone();
+  }],
+
+  ["WebSocket: pings come every interval, pongs keep the session", async (server) => {
+    const socket = await openSocket(server);
+    let since = socket.opened;
+    for (let i = 0; i < 3; i++) {
+      await socket.expect("2");
+      tookBetween(performance.now() - since, PING_INTERVAL - 50, PING_INTERVAL + 150, `ping ${i}`);
+      since = performance.now();
+      socket.send("3");
+    }
+    socket.end();
+  }],
+
+  ["WebSocket: closed at interval and timeout", async (server) => {
+    const sockets = await Promise.all(Array.from({ length: 5 }, () => openSocket(server)));
+    await Promise.all(sockets.map(async (socket) => {
+      assert.deepEqual(await socket.closed(), ["2"]);
+      tookBetween(performance.now() - socket.opened, LIFE - 50, LIFE + 150, "an end");
+    }));
+  }],
+
+  ["WebSocket: pongs of RFC 6455 are none of Engine.IO", async (server) => {
+    const socket = await openSocket(server);
+    await socket.expect("2");
+    socket.raw.send({ opcode: OP.PONG, payload: "" });
+    assert.deepEqual(await socket.closed(), []);
+  }],
+];
+
+/* --- close ---------------------------------------------------------------------------------------------------------------- */
+
+/* The session of a WebSocket that has ended is gone, as soon as the server has seen that. */
+const isForgotten = (server, socket) => until("the session is gone", async () => {
+  const answer = await get(server, `EIO=4&transport=polling&sid=${socket.handshake.sid}`);
+  isError(answer, 1);
+  return true;
+}, { timeout: 250 });
+
+const close = [
+  ["polling: a close packet ends the poll that waits with a noop, and the session", async (server) => {
+    const session = await openPolling(server);
+    const waiting = session.get();
+    await settle();
+    const posted = await session.post("1");
+    assert.deepEqual([posted.status, posted.body], [200, "ok"]);
+    const answer = await waiting;
+    assert.deepEqual([answer.status, answer.body], [200, "6"]);
+    await session.isGone();
+  }],
+
+  ["polling: a close packet without a poll", async (server) => {
+    const session = await openPolling(server);
+    await session.send("1");
+    await session.isGone();
+  }],
+
+  ["WebSocket: a close packet", async (server) => {
+    const socket = await openSocket(server);
+    socket.send("1");
+    // The reference does so when no pong comes: nothing but the ping is heard until then.
+    assert.deepEqual((await socket.closed()).filter((message) => message !== "2"), []);
+    await isForgotten(server, socket);
+  }],
+
+  ["WebSocket: the closing handshake of RFC 6455", async (server) => {
+    const socket = await openSocket(server);
+    socket.raw.send({ opcode: OP.CLOSE, payload: Buffer.from([3, 232]) });
+    assert.deepEqual(await socket.closed(), []);
+    await isForgotten(server, socket);
+  }],
+
+  ["WebSocket: a connection that just ends", async (server) => {
+    const socket = await openSocket(server);
+    socket.end();
+    await isForgotten(server, socket);
+  }],
+];
+
+describeCases("heartbeat", targets, options, heartbeat, { beside: true });
+describeCases("close", targets, options, close);
