@@ -23,19 +23,25 @@
 #define APPEND_GAPS_MAX 64u                  /* groups told of a loss in one pass of the loop */
 #define APPEND_RECLAIM_MAX 1024u             /* logs that are looked at for one message */
 
-static void append_compact(struct rc_hub *hub, struct rc_channel_log *log, uint64_t position)
+static int append_move(struct rc_hub *hub, struct rc_channel_log *log, uint64_t position, uint64_t block_bytes)
 {
-    rc_hub_fragile_log(hub, log);
-    rc_channel_log_compact(log, &hub->truth->heap, position);
-    rc_hub_whole_log(hub);
+    struct rc_heap *heap = &hub->truth->heap;
+    const uint64_t before = rc_channel_log_bytes(log, heap);
+    const int rc =
+        rc_channel_log_move(log, heap, &hub->kept->moving, rc_hub_log_index(hub, log), position, block_bytes);
+    hub->log_bytes += rc_channel_log_bytes(log, heap) - before;
+    rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
+    return rc;
 }
 
-static int append_move(struct rc_hub *hub, struct rc_channel_log *log, uint64_t block_bytes)
+/* Forgets what is before `position`. */
+static void append_compact(struct rc_hub *hub, struct rc_channel_log *log, uint64_t position)
 {
-    rc_hub_fragile_log(hub, log);
-    const int rc = rc_channel_log_move(log, &hub->truth->heap, block_bytes);
-    rc_hub_whole_log(hub);
-    return rc;
+    if (append_move(hub, log, position, log->block_bytes) < 0) {
+        rc_hub_fragile_log(hub, log);
+        rc_channel_log_compact(log, &hub->truth->heap, position);
+        rc_hub_whole_log(hub);
+    }
 }
 
 /* The oldest position that somebody needs. Who gets the latest only does not need what is superseded: `conflate` says that
@@ -174,11 +180,19 @@ static uint64_t append_limit(const struct rc_hub *hub, const struct rc_channel_l
     return larger > limit ? larger : limit;
 }
 
+/* Where the frame begins that the log's base is in: of direct messages that is the client's cursor. */
+static uint64_t append_first(const struct rc_hub *hub, const struct rc_channel_log *log)
+{
+    const struct rc_heap *heap = &hub->truth->heap;
+    return rc_channel_log_frame_position(log, heap, rc_channel_log_find(log, heap, log->base));
+}
+
 /* Moves the log into a block with room for `need` more bytes, within the budgets. */
 static bool append_grow(struct rc_hub *hub, struct rc_channel_log *log, uint64_t need)
 {
+    const uint64_t from = append_first(hub, log);
     const uint32_t kept_frames = append_kept_frames(hub, log);
-    const uint64_t kept = log->head - log->base + (uint64_t)kept_frames * sizeof(struct rc_frame);
+    const uint64_t kept = log->head - from + (uint64_t)kept_frames * sizeof(struct rc_frame);
     const uint64_t limit = append_limit(hub, log, kept_frames, need);
     uint64_t bytes = APPEND_BLOCK_MIN;
     while (bytes < (kept + need) + (kept + need) / 2) {
@@ -191,13 +205,7 @@ static bool append_grow(struct rc_hub *hub, struct rc_channel_log *log, uint64_t
         hub->log_bytes - log->block_bytes + bytes > hub->config->limits.worker_log_bytes) {
         return false;
     }
-    const uint32_t before = log->block_bytes;
-    if (append_move(hub, log, bytes) < 0) {
-        return false;
-    }
-    hub->log_bytes += log->block_bytes - before;
-    rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
-    return true;
+    return append_move(hub, log, from, bytes) == 0;
 }
 
 /* Room for `need` bytes that nobody has to pay for. */
@@ -363,10 +371,8 @@ static void append_strip(struct rc_hub *hub, uint32_t group_index, struct rc_cha
     while (bytes < live) {
         bytes *= 2;
     }
-    const uint32_t before = log->block_bytes;
-    if (bytes < before && append_move(hub, log, bytes) == 0) {
-        hub->log_bytes -= before - log->block_bytes;
-        rc_metric_set(hub->metrics, RC_METRIC_LOG_BYTES, hub->log_bytes);
+    if (bytes < log->block_bytes) {
+        (void)append_move(hub, log, log->base, bytes);
     }
 }
 
@@ -697,7 +703,6 @@ int rc_hub_gap(struct rc_hub *hub, struct rc_span name)
 /* Room in a log of direct messages. Its base is the client's cursor and may stand inside a frame; whole frames are moved. */
 static bool append_direct_room(struct rc_hub *hub, struct rc_channel_log *log, uint64_t frame_bytes)
 {
-    struct rc_heap *heap = &hub->truth->heap;
     const uint64_t need = rc_channel_log_need(frame_bytes);
     if (log->block == 0) {
         return append_grow(hub, log, need);
@@ -705,12 +710,8 @@ static bool append_direct_room(struct rc_hub *hub, struct rc_channel_log *log, u
     if (rc_channel_log_room(log) >= need) {
         return true;
     }
-    const uint64_t cursor = log->base;
-    log->base = rc_channel_log_frame_position(log, heap, rc_channel_log_find(log, heap, cursor));
-    append_compact(hub, log, log->base);
-    const bool room = rc_channel_log_room(log) >= need || append_grow(hub, log, need);
-    log->base = cursor;
-    return room;
+    append_compact(hub, log, append_first(hub, log));
+    return rc_channel_log_room(log) >= need || append_grow(hub, log, need);
 }
 
 static void append_own(struct rc_hub *hub, uint32_t index, uint8_t encoding, const struct rc_event *event)

@@ -26,66 +26,115 @@ uint32_t rc_channel_log_find(const struct rc_channel_log *log, const struct rc_h
     return low;
 }
 
-/* Drops exclusions of frames before log->base. */
-static void channel_log_trim_exclusions(struct rc_channel_log *log, struct rc_heap *heap)
+/* Of frames before `position`. */
+static uint32_t channel_log_exclusions_before(const struct rc_channel_log *log, const struct rc_heap *heap,
+                                              uint64_t position)
 {
-    if (log->exclusion_count == 0) {
-        return;
-    }
-    struct rc_exclusion *list = rc_heap_at(heap, log->exclusions);
+    const struct rc_exclusion *list = log->exclusion_count == 0 ? NULL : rc_heap_at(heap, log->exclusions);
     uint32_t gone = 0;
-    while (gone < log->exclusion_count && list[gone].position < log->base) {
+    while (gone < log->exclusion_count && list[gone].position < position) {
         gone++;
     }
-    log->exclusion_count -= gone;
-    memmove(list, list + gone, log->exclusion_count * sizeof(*list));
+    return gone;
 }
 
-/* Copies bytes and index from log->base on into `to`, a block of `to_bytes`, which may be the log's own. */
-static void channel_log_copy(struct rc_channel_log *log, struct rc_heap *heap, uint8_t *to, uint64_t to_bytes)
+/* Copies bytes and index from that frame on into `to`, a block of `to_bytes`, which may be the log's own. */
+static void channel_log_copy(const struct rc_channel_log *log, struct rc_heap *heap, uint32_t first, uint8_t *to,
+                             uint64_t to_bytes)
 {
-    const uint32_t first = rc_channel_log_find(log, heap, log->base);
-    const uint32_t delta = (uint32_t)(log->base - log->origin);
-    const uint32_t kept = log->frames - first;
+    const uint64_t position = rc_channel_log_frame_position(log, heap, first);
+    const uint32_t delta = (uint32_t)(position - log->origin);
     struct rc_frame *index = (struct rc_frame *)(to + to_bytes);
     uint8_t *from = rc_heap_at(heap, log->block);
     if (to == from) {
-        memmove(to, from + delta, log->head - log->base);
+        memmove(to, from + delta, log->head - position);
     } else {
-        memcpy(to, from + delta, log->head - log->base);
+        memcpy(to, from + delta, log->head - position);
     }
-    for (uint32_t i = 0; i < kept; i++) {
+    for (uint32_t i = 0; i < log->frames - first; i++) {
         struct rc_frame frame = *rc_channel_log_frame(log, heap, first + i);
         frame.offset -= delta;
         index[-1 - (int64_t)i] = frame;
     }
-    log->frames = kept;
-    log->origin = log->base;
+    /* What lay there may be newer than the last one: who is killed now must not have left an entry that looks as if it were to be counted. */
+    if ((uint64_t)(log->frames - first + 1) * sizeof(struct rc_frame) <= to_bytes - (log->head - position)) {
+        index[-1 - (int64_t)(log->frames - first)] = (struct rc_frame){0};
+    }
 }
 
 void rc_channel_log_compact(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position)
 {
-    RC_ASSERT(position >= log->base && position <= log->head);
+    RC_ASSERT(position <= log->head);
     const uint32_t first = rc_channel_log_find(log, heap, position);
-    log->base = rc_channel_log_frame_position(log, heap, first);
-    channel_log_copy(log, heap, rc_heap_at(heap, log->block), log->block_bytes);
-    channel_log_trim_exclusions(log, heap);
+    const uint64_t origin = rc_channel_log_frame_position(log, heap, first);
+    const uint32_t gone = channel_log_exclusions_before(log, heap, origin);
+    channel_log_copy(log, heap, first, rc_heap_at(heap, log->block), log->block_bytes);
+    log->frames -= first;
+    log->origin = origin;
+    log->base = log->base > origin ? log->base : origin;
+    log->exclusion_count -= gone;
+    if (gone > 0 && log->exclusion_count > 0) {
+        struct rc_exclusion *list = rc_heap_at(heap, log->exclusions);
+        memmove(list, list + gone, log->exclusion_count * sizeof(*list));
+    }
 }
 
-int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, uint64_t block_bytes)
+/* Into a list of their own. Without memory for it those that nobody needs stay there, too. */
+static void moving_exclusions(const struct rc_channel_log *log, struct rc_heap *heap, struct rc_log_moving *moving)
 {
-    const uint32_t block = rc_heap_alloc(heap, block_bytes);
+    const uint32_t gone = channel_log_exclusions_before(log, heap, moving->origin);
+    const uint32_t kept = log->exclusion_count - gone;
+    moving->exclusions = log->exclusions;
+    moving->exclusion_count = log->exclusion_count;
+    moving->exclusion_capacity = log->exclusion_capacity;
+    if (kept == 0) {
+        moving->exclusion_count = 0;
+    } else if (gone > 0) {
+        const uint32_t block = rc_heap_alloc(heap, (uint64_t)(kept + 4) * sizeof(struct rc_exclusion));
+        if (block != 0) {
+            const struct rc_exclusion *list = rc_heap_at(heap, log->exclusions);
+            memcpy(rc_heap_at(heap, block), list + gone, kept * sizeof(*list));
+            moving->exclusions = block;
+            moving->exclusion_count = kept;
+            moving->exclusion_capacity = (uint32_t)(rc_heap_block_bytes(heap, block) / sizeof(*list));
+        }
+    }
+}
+
+int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, struct rc_log_moving *moving, uint32_t index,
+                        uint64_t position, uint64_t block_bytes)
+{
+    RC_ASSERT(position <= log->head && moving->log == 0);
+    const uint32_t first = rc_channel_log_find(log, heap, position);
+    const uint64_t origin = rc_channel_log_frame_position(log, heap, first);
+    const uint32_t old = log->block;
+    const uint32_t old_exclusions = log->exclusions;
+    const bool stays = old != 0 && origin == log->head && block_bytes == log->block_bytes; /* nothing is kept */
+    const uint32_t block = stays ? old : rc_heap_alloc(heap, block_bytes);
     if (block == 0) {
         return -ENOMEM;
     }
-    const uint64_t granted = rc_heap_block_bytes(heap, block);
-    if (log->block != 0) {
-        channel_log_copy(log, heap, rc_heap_at(heap, block), granted);
-        rc_heap_free(heap, log->block);
+    moving->origin = origin;
+    moving->block = block;
+    moving->block_bytes = (uint32_t)rc_heap_block_bytes(heap, block);
+    moving->frames = log->frames - first;
+    moving_exclusions(log, heap, moving);
+    if (old != 0) {
+        channel_log_copy(log, heap, first, rc_heap_at(heap, block), moving->block_bytes);
     }
-    log->block = block;
-    log->block_bytes = (uint32_t)granted;
-    channel_log_trim_exclusions(log, heap);
+    RC_STORE_ORDER();
+    moving->log = index;
+    RC_STORE_ORDER();
+    rc_log_moved(log, moving);
+    RC_STORE_ORDER();
+    moving->log = 0;
+    RC_STORE_ORDER();
+    if (old != 0 && old != block) {
+        rc_heap_free(heap, old);
+    }
+    if (old_exclusions != 0 && old_exclusions != moving->exclusions) {
+        rc_heap_free(heap, old_exclusions);
+    }
     return 0;
 }
 

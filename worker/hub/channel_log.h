@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "worker/store/heap.h"
+#include "worker/store/order.h"
 #include "worker/store/truth.h"
 
 /* Bytes that one more frame of `frame_bytes` needs. */
@@ -54,11 +55,15 @@ static inline uint64_t rc_channel_log_frame_position(const struct rc_channel_log
 /* Index of the frame that holds `position`; log->frames for the head. */
 uint32_t rc_channel_log_find(const struct rc_channel_log *log, const struct rc_heap *heap, uint64_t position);
 
-/* Forgets what is before `position` (rounded down to a frame) and moves the rest to the block's start. */
+/* Forgets what is before `position` (rounded down to a frame) and moves the rest to the block's start. Killed in it, nothing of the log can be used. */
 void rc_channel_log_compact(struct rc_channel_log *log, struct rc_heap *heap, uint64_t position);
 
-/* Moves everything from log->base on into a block of `block_bytes`. -ENOMEM: unchanged. */
-int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, uint64_t block_bytes);
+/*
+ * The same into a block of `block_bytes`, and whoever is killed leaves it as it was or as it is then: what is kept is copied, and `moving`, the
+ * truth's, says what the log, of that index, is to be. -ENOMEM: unchanged.
+ */
+int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, struct rc_log_moving *moving, uint32_t index,
+                        uint64_t position, uint64_t block_bytes);
 
 /* Where the next frame's bytes go (room was made). */
 static inline uint8_t *rc_channel_log_tail(const struct rc_channel_log *log, const struct rc_heap *heap)

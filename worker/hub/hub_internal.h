@@ -19,10 +19,15 @@
 
 #include "worker/hub/hub.h"
 
-/* Bytes of a log, and words that say where they are, are changed in place between these two: rare, and there may be no memory for a copy. */
+static inline uint32_t rc_hub_log_index(const struct rc_hub *hub, const struct rc_channel_log *log)
+{
+    return (uint32_t)(log - (const struct rc_channel_log *)(const void *)hub->truth->logs.base);
+}
+
+/* Bytes of a log, and words that say where they are, are changed in place between these two: rare, where there is no memory for a copy. */
 static inline void rc_hub_fragile_log(struct rc_hub *hub, const struct rc_channel_log *log)
 {
-    hub->kept->fragile_log = (uint32_t)(log - (const struct rc_channel_log *)(const void *)hub->truth->logs.base);
+    hub->kept->fragile_log = rc_hub_log_index(hub, log);
     RC_STORE_ORDER();
 }
 

@@ -46,7 +46,7 @@
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 /* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
-#define RC_TRUTH_ABI 11u
+#define RC_TRUTH_ABI 12u
 
 /*
  * Life of a client:
@@ -440,6 +440,32 @@ struct rc_truth_pool {
     uint32_t pad;
 };
 
+/* What a log is to be, while its words are changed (rc_channel_log_move): all that it keeps lies there already. */
+struct rc_log_moving {
+    uint64_t origin;
+    uint32_t log; /* 0 = none; before, nothing of it has changed */
+    uint32_t block;
+    uint32_t block_bytes;
+    uint32_t frames;
+    uint32_t exclusions;
+    uint32_t exclusion_count;
+    uint32_t exclusion_capacity;
+    uint32_t pad;
+};
+
+/* Done again, it comes to the same. */
+static inline void rc_log_moved(struct rc_channel_log *log, const struct rc_log_moving *moving)
+{
+    log->origin = moving->origin;
+    log->base = log->base > moving->origin ? log->base : moving->origin;
+    log->block = moving->block;
+    log->block_bytes = moving->block_bytes;
+    log->frames = moving->frames;
+    log->exclusions = moving->exclusions;
+    log->exclusion_count = moving->exclusion_count;
+    log->exclusion_capacity = moving->exclusion_capacity;
+}
+
 /* Where the hub is in what it does. Written by it alone. */
 struct rc_truth_hub {
     uint64_t
@@ -458,6 +484,7 @@ struct rc_truth_hub {
     uint32_t
         settling; /* request that is just being answered: it waits no more, whatever its lists say, when its unit is over; 0 = none */
     uint32_t settling_unit;
+    struct rc_log_moving moving;
 };
 
 /* How far the down ring was handled. */

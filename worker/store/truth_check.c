@@ -563,8 +563,9 @@ static int check_move(struct rc_truth_found *found)
 static int check_all(struct rc_truth_found *found)
 {
     const struct rc_truth_hub *hub = &found->truth->layout->hub;
-    RC_FOUND_MUST(found, (hub->fragile_log | hub->fragile_output) == 0, "log %u or output %u was being changed",
-                  hub->fragile_log, hub->fragile_output);
+    RC_FOUND_MUST(found, (hub->moving.log | hub->fragile_log | hub->fragile_output) == 0,
+                  "log %u or %u or output %u was being changed", hub->moving.log, hub->fragile_log,
+                  hub->fragile_output);
     RC_FOUND_MUST(found, hub->in_turn == 0 || found->truth->cut, "turn %u is running", hub->turn);
     RC_FOUND_TRY(rc_truth_check_channels(found));
     RC_FOUND_TRY(check_move(found));

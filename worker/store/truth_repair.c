@@ -153,6 +153,19 @@ static void repair_fragile_log(struct rc_truth *truth, uint32_t index, struct rc
     }
 }
 
+/* Its words were just being changed to what `moving` says. */
+static void repair_moving_log(struct rc_truth *truth, struct rc_truth_repaired *repaired)
+{
+    const struct rc_log_moving *moving = &truth->layout->hub.moving;
+    struct rc_channel_log moved = *rc_truth_log(truth, moving->log);
+    rc_log_moved(&moved, moving);
+    if (log_fits(truth, &moved)) {
+        *rc_truth_log(truth, moving->log) = moved;
+    } else {
+        repair_fragile_log(truth, moving->log, repaired);
+    }
+}
+
 /* --- outputs --------------------------------------------------------------------------------------------------------- */
 
 static bool output_is_right(const struct rc_output *output)
@@ -414,6 +427,9 @@ int rc_truth_repair(struct rc_truth *truth, struct rc_truth_repaired *repaired, 
     const bool takes_back = (layout->down.begun == layout->down.done + 1 && !handled) || rc_receiving_takes_back(truth);
     *repaired = (struct rc_truth_repaired){0};
     repair_working(truth, repaired);
+    if (repair_in(&truth->logs, layout->hub.moving.log)) {
+        repair_moving_log(truth, repaired);
+    }
     if (repair_in(&truth->logs, layout->hub.fragile_log)) {
         repair_fragile_log(truth, layout->hub.fragile_log, repaired);
     }
@@ -439,6 +455,7 @@ int rc_truth_repair(struct rc_truth *truth, struct rc_truth_repaired *repaired, 
     RC_STORE_ORDER(); /* who is killed until here leaves these words for the next one */
     layout->working_socket = layout->working_client = 0;
     layout->hub.fragile_log = layout->hub.fragile_output = 0;
+    layout->hub.moving.log = 0;
     layout->hub.settling = 0;
     return 0;
 }

@@ -53,9 +53,10 @@ Test(channel_log, keeps_frames_and_index_through_compacting_and_moving)
     struct rc_heap heap;
     cr_assert_eq(rc_heap_open(&heap, memory, sizeof(memory), NULL, &err), 0);
     struct rc_channel_log log = {0};
+    struct rc_log_moving moving = {0};
     uint32_t first = 0;
     uint32_t count = 0;
-    cr_assert_eq(rc_channel_log_move(&log, &heap, 1024), 0);
+    cr_assert_eq(rc_channel_log_move(&log, &heap, &moving, 1, log.head, 1024), 0);
     while (count < FRAMES_MAX) {
         const uint32_t bytes = 2 + below(below(8) == 0 ? 900 : 60);
         if (rc_channel_log_room(&log) < rc_channel_log_need(bytes)) {
@@ -66,7 +67,7 @@ Test(channel_log, keeps_frames_and_index_through_compacting_and_moving)
                 rc_channel_log_compact(&log, &heap, first < count ? log.base + below(frames[first].bytes) : log.head);
             } else {
                 const uint64_t kept = log.head - log.base + (count - first) * sizeof(struct rc_frame);
-                const int rc = rc_channel_log_move(&log, &heap, kept + (512u << below(8)));
+                const int rc = rc_channel_log_move(&log, &heap, &moving, 1, log.base, kept + (512u << below(8)));
                 cr_assert(rc == 0 || rc == -ENOMEM);
             }
             cr_assert(log.origin == log.base || log.frames > 0);

@@ -18,6 +18,7 @@
 #include "common/shm/segment.h"
 #include "tests/support/hub_rig.h"
 #include "worker/store/truth_check.h"
+#include "worker/hub/channel_log.h"
 #include "worker/store/truth_repair.h"
 
 #define SLOTS 12u
@@ -295,6 +296,50 @@ Test(truth_repair, a_log_that_was_being_moved_is_a_gap)
     cr_assert_eq(rc_truth_group(&copy, group)->owes_gap, 1);
     end_repair(&copy);
     rig.truth.layout->hub.fragile_log = 0;
+    hub_rig_drain(&rig);
+    hub_rig_close(&rig);
+}
+
+/* Its words are changed one after the other, and whoever is killed in it leaves some of them. */
+Test(truth_repair, a_log_that_was_being_moved_into_another_block_is_there)
+{
+    struct rc_truth copy;
+    open_rig();
+    publish("news", 500);
+    publish("news", 500);
+    uint32_t group = 0;
+    for (uint32_t g = 1; g < rig.truth.groups.high; g++) {
+        group = rc_truth_group(&rig.truth, g)->log != 0 ? g : group;
+    }
+    const uint32_t index = rc_truth_group(&rig.truth, group)->log;
+    struct rc_channel_log *log = rc_truth_log(&rig.truth, index);
+    struct rc_log_moving *moving = &rig.truth.layout->hub.moving;
+    uint32_t before[sizeof(*log) / 4];
+    uint32_t after[sizeof(*log) / 4];
+    uint32_t words[sizeof(*log) / 4];
+    cr_assert_geq(log->frames, 2);
+    const uint64_t position = rc_channel_log_frame_position(log, &rig.truth.heap, 1);
+    const uint32_t bytes = log->block_bytes;
+    log->served = position; /* as if the first one had left */
+    memcpy(before, log, sizeof(before));
+    cr_assert_eq(rc_channel_log_move(log, &rig.truth.heap, moving, index, position, log->block_bytes * 4), 0);
+    cr_assert_eq(moving->log, 0);
+    memcpy(after, log, sizeof(after));
+    cr_assert_neq(memcmp(before, after, sizeof(after)), 0);
+    for (size_t done = 0; done <= RC_ARRAY_COUNT(words); done++) {
+        memcpy(words, before, sizeof(words));
+        memcpy(words, after, done * sizeof(*words));
+        memcpy(log, words, sizeof(words));
+        moving->log = index;
+        const struct rc_truth_repaired repaired = repair(&copy);
+        cr_assert_eq(repaired.logs, 0, "after %zu words", done);
+        cr_assert_eq(rc_truth_group(&copy, group)->log, index);
+        cr_assert_eq(memcmp(rc_truth_log(&copy, index), after, sizeof(after)), 0, "after %zu words", done);
+        cr_assert_eq(copy.layout->hub.moving.log, 0);
+        end_repair(&copy);
+    }
+    moving->log = 0;
+    rig.hub.log_bytes += log->block_bytes - bytes;
     hub_rig_drain(&rig);
     hub_rig_close(&rig);
 }
