@@ -381,11 +381,11 @@ static void backend_log(struct rc_backend *backend, const struct rc_calling *cal
         rc_log_warn("backend_failed", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"", name, kind,
                     call->id, call->status,
                     call->outcome == RC_BACKEND_ANSWERED ? "its status is no answer" : call->why);
-    } else if (failed) {
+    } else if (failed && call->kind != RC_BACKEND_HEALTH) { /* nobody is worse off for those */
         rc_log_limited(RC_LOG_WARN, 1, "backend_fails", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"",
                        name, kind, call->id, call->status,
                        call->outcome == RC_BACKEND_ANSWERED ? "its status is no answer" : call->why);
-    } else if (backend->failing) {
+    } else if (!failed && backend->failing) {
         rc_log_info("backend_answers", "backend=\"%s\" call=\"%s\"", name, kind);
     }
     backend->failing = failed;
