@@ -15,6 +15,7 @@
 #include "common/config/log_settings.h"
 #include "common/shm/numbers.h"
 #include "worker/backend/backend_io.h"
+#include "worker/backend/look.h"
 #include "worker/engine/asked.h"
 #include "worker/engine/doing.h"
 #include "worker/engine/returning.h"
@@ -118,7 +119,8 @@ static uint32_t sleep_ms(struct rc_worker *w)
     const uint32_t pushers_ms = rc_pushers_sleep_ms(&w->pushers, engines_ms);
     const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, pushers_ms);
     const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
-    const uint32_t links_ms = rc_links_sleep_ms(w->links, batches_ms);
+    const uint32_t look_ms = rc_backends_look_in_ms(w->backends, w->io.now_ns / 1000000u, batches_ms);
+    const uint32_t links_ms = rc_links_sleep_ms(w->links, look_ms);
     const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, links_ms));
     rc_doorbell_sleep(&w->process->bell);
     if (rc_uplink_due(&w->uplink) || rc_interests_due(&w->interests) ||
@@ -194,6 +196,7 @@ static void worker_run(struct rc_worker *w)
         const bool runs = w->park.phase == RC_PARK_RUNNING;
         if (runs) {
             rc_batches_work(w->batches, w->io.now_ns / 1000000u);
+            rc_backends_look(w->backends, w->io.now_ns / 1000000u);
         }
         rc_backends_work(w->backends);
         rc_links_work(w->links);

@@ -1,6 +1,6 @@
 // `ringcast check --explain-event`: the example of docs/rules.md, its exit codes, and that it says what a real broker does.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -39,6 +39,71 @@ test("exit codes: carried out, refused, wrong", async () => {
     assert.match(errors[0], /wrong\.toml:1:/);
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+/* What the examples' clients say: the event, who says it (--as, and what else), its arguments, and the first thing that is done with it or that they
+ * are told. */
+const USER = ["--as", "user:42"];
+const as = (attributes) => ["--as", `user:42 ${JSON.stringify(attributes)}`];
+const error = (code, message) => ({ event: "error", args: [{ code, message }] });
+const s4 = [
+  ...["portfolio", "trades"].flatMap((kind) => [
+    [`subscribe:${kind}`, USER, [], { join: `${kind}:42` }], [`subscribe:${kind}`, [], [], error("SUBSCRIPTION_ERROR", "Authentication required")],
+    [`unsubscribe:${kind}`, USER, [{ userId: "7" }], { leave: `${kind}:42` }], [`unsubscribe:${kind}`, [], [], error("SUBSCRIPTION_ERROR", "Authentication required")],
+  ]),
+  ["subscribe:watchlist", as({ tier: "premium" }), [{ symbol: "AAPL" }], { join: "watchlist:AAPL" }],
+  ["subscribe:watchlist", as({ tier: "free" }), [{ symbol: "AAPL" }], error("SUBSCRIPTION_ERROR", "Premium required")],
+  ["subscribe:watchlist", as({ tier: "enterprise" }), [{}], error("SUBSCRIPTION_ERROR", "Symbol required")],
+  ["unsubscribe:watchlist", as({ tier: "free" }), [{ symbol: "AAPL" }], { leave: "watchlist:AAPL" }],
+  ["admin:broadcast", as({ admin: true }), ["x"], { emit: "admin:broadcast", to: "*", args: ["x"] }],
+  ["admin:broadcast", as({ admin: "true" }), ["x"], error("FORBIDDEN", "Admin required")],
+  ["connect", [], [], { join: "market:status" }],
+];
+const IN_CHAT = ["--in", "#chat", "--client", '{"username":"Ann"}'];
+const follow = (action) => [{ userToFollow: { socketId: "x".repeat(20), username: "b" }, action }];
+const EXAMPLES = {
+  "chat.toml": [
+    ["add user", [], ["Ann"], { set: { username: "Ann" } }],
+    ["new message", [], ["hi"], error(403, "you are not in this room")],
+    ...[["new message", ["hi"], [{ username: "Ann", message: "hi" }]], ["typing", [], [{ username: "Ann" }]], ["stop typing", [], [{ username: "Ann" }]]]
+      .map(([event, args, told]) => [event, IN_CHAT, args, { emit: event, to: "*", others: true, args: told }]),
+    ["disconnect", IN_CHAT, [], { emit: "user left", to: "*", args: [{ username: "Ann", numUsers: 0 }] }],
+  ],
+  "whiteboard.toml": [["drawing", [], [{ x0: 1 }], { emit: "drawing", to: "*", others: true, args: [{ x0: 1 }] }]],
+  "excalidraw.toml": [
+    ["connect", [], [], { emit: "init-room" }], ["join-room", [], ["r1"], { join: "r1" }], ["join-room", [], ["user:42"], error(403, "a user's own room")],
+    ["server-broadcast", ["--in", "r1"], ["r1", "a", "b"], { emit: "client-broadcast", to: ["r1"], others: true, args: ["a", "b"] }],
+    ["server-volatile-broadcast", ["--in", "r1"], ["r1", "a", "b"], { emit: "client-broadcast", to: ["r1"], others: true, args: ["a", "b"] }],
+    ["user-follow", [], follow("FOLLOW"), { join: `follow@${"x".repeat(20)}` }], ["user-follow", [], follow("UNFOLLOW"), { leave: `follow@${"x".repeat(20)}` }],
+    ["disconnect", ["--in", "r1"], [], { emit: "room-user-change", to: ["r1"] }],
+  ],
+  "s3.toml": [
+    ["leaderboard:subscribe", USER, [], { join: "leaderboard:global" }], ["leaderboard:unsubscribe", USER, [], { leave: "leaderboard:global" }],
+    ["leaderboard:subscribe", USER, [{}], error(400)],
+  ],
+  "s4.toml": s4,
+  "s4-backend.toml": s4,
+};
+
+/* The members that are expected, whatever else is there. */
+const part = (all, wanted) => Object.fromEntries(Object.keys(wanted).map((name) => [name, all[name]]));
+
+test("every event of every example, as its clients say it: what is done, and what they are told", async () => {
+  const folder = "deploy/examples";
+  for (const file of readdirSync(join(ROOT, folder)).filter((name) => name.endsWith(".toml"))) {
+    const events = [...readFileSync(join(ROOT, folder, file), "utf8").matchAll(/^on = "(.*?)"/gm)].map(([, on]) => on);
+    assert.deepEqual([...new Set((EXAMPLES[file] ?? []).map(([event]) => event))].sort(), [...new Set(events)].sort(), file);
+    for (const [event, options, args, expected] of EXAMPLES[file] ?? []) {
+      const said = await explain(`${folder}/${file}`, event, ...options, "--args", JSON.stringify(args));
+      const what = `${file}: ${event} ${options.join(" ")}: ${JSON.stringify(said)}`;
+      const refused = expected.event === "error";
+      assert.deepEqual([said.outcome, said.code], refused ? ["refused", 1] : ["done", 0], what);
+      const row = said.rows.find(({ does, told }) => (refused ? told : does?.length > 0));
+      const first = refused ? row.told : row.does[0];
+      if (refused && expected.args[0].message === undefined) assert.equal(first.args[0].code, expected.args[0].code, what);
+      else assert.deepEqual(part(first, expected), expected, what);
+    }
   }
 });
 

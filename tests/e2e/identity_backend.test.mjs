@@ -140,4 +140,5 @@ withBackend("a backend that failed is found to answer again though nobody comes,
     }
   }
   assert.equal(new Set(backend.calls.map(({ id }) => id)).size, backend.calls.length);
+  assert.ok(!broker.log.some((line) => /backend_fails .*call="health"/.test(line)), "who looks in vain does not fill the log");
 });

@@ -1,10 +1,14 @@
 // What log lines show of people ([log] redact) and of credentials. Each kind of line that names a client is made by a real one.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { join } from "node:path";
 import test from "node:test";
+import { io } from "socket.io-client";
 import { run, startBroker, testBroker } from "./lib/broker.mjs";
+import { upgraded } from "./lib/raw.mjs";
 import { ROOT, freePort, until } from "./lib/util.mjs";
 
 const USER = "anna-7f3c";
@@ -13,6 +17,8 @@ const SILENT = "127.0.0.77"; // comes by itself, without a proxy that says who i
 const KEY = "the-api-key-of-this-test";
 const COOKIE = "session=the-cookie-of-this-test";
 const TOKEN = "the-token-of-this-test";
+const SIGNED = "a-secret-of-this-test-that-signs-tokens";
+const jwt = createRequire(import.meta.url)("jsonwebtoken");
 const HEADERS = { "X-User": USER, "X-Forwarded-For": ADDRESS, Cookie: COOKIE, Authorization: `Bearer ${TOKEN}` };
 
 const config = {
@@ -152,6 +158,53 @@ test("S4.9: no credential of the configuration is in any line, also of a file th
   } finally {
     await broker.destroy();
   }
+});
+
+/* Right ones and wrong ones, by every way in: of a token each part, of the others the whole. */
+testBroker("S4.9: what clients say who they are is in no line, whichever way it came, right, wrong or broken, over every protocol", {
+  timeout: 90000,
+  config: {
+    "log.level": "debug", "socketio.path": "/socket.io/", endpoint: [{ path: "/live", protocol: "raw" }], "http.api_keys": [KEY],
+    identity: [{ name: "all", from: ["auth.token", "query.token", "header.authorization", "cookie.jwt", "header.sec-websocket-protocol"], secret: SIGNED, required: false }],
+    event: [{ on: "login", identify: "all", ack: ["in"] }, { on: "never", who: { admin: true }, ack: [1] }],
+  },
+}, async (broker) => {
+  const parts = [];
+  const credential = (text) => {
+    parts.push(...text.split(".").filter((part) => part.length > 20).slice(-2));
+    return text;
+  };
+  const token = (secret, more) => credential(jwt.sign({ sub: "ann", jti: randomUUID() }, secret, { expiresIn: "1h", ...more }));
+  const kinds = [() => token(SIGNED), () => token(`another ${SIGNED}`), () => token(SIGNED, { expiresIn: "-2h" }), () => `${token(SIGNED)}=`, () => credential(`no-token-${randomUUID()}`)];
+  let refused = 0;
+  for (const make of kinds) {
+    for (const path of ["/ws", "/live", "/sse?channel=x", "/socket.io/?EIO=4&transport=websocket", "/nothing"]) {
+      const query = `${path}${path.includes("?") ? "&" : "?"}token=${make()}`;
+      for (const [target, headers] of [[query, {}], [`${query}%zz`, {}], [path, { Authorization: `Bearer ${make()}` }], [path, { Cookie: `jwt=${make()}` }], [path, { "Sec-WebSocket-Protocol": `ringcast.v1, bearer.${make()}` }], [path, { Cookie: `jwt=${make().repeat(60)}` }]]) {
+        const status = await upgraded(broker, target, headers);
+        refused += status !== 101;
+      }
+    }
+    const text = make();
+    for (const said of [JSON.stringify({ type: "auth", token: text }), `{"type":"auth","token":"${text}`, JSON.stringify({ type: "auth", token: [text] }), JSON.stringify({ type: "refresh", token: text }), JSON.stringify({ type: text }), text]) {
+      const frames = await broker.frames("/ws");
+      frames.send({ opcode: 1, payload: said });
+      frames.send({ opcode: 3, payload: text.slice(0, 100) }); // there is no such opcode: it is closed, and logged
+      await frames.rest();
+    }
+    for (const transports of [["polling"], ["websocket"]]) {
+      for (const auth of [{ token: text }, { token: { x: text } }]) {
+        const socket = io(`http://${broker.host}`, { forceNew: true, reconnection: false, transports, auth });
+        const connected = await new Promise((done) => socket.once("connect", () => done(true)).once("connect_error", () => done(false)));
+        if (connected) for (const event of [["login", { token: make() }], ["login", make()], ["never", text]]) await socket.emitWithAck(...event);
+        socket.close();
+      }
+    }
+    for (const headers of [{ Authorization: `Bearer ${text}` }, { Authorization: `Basic ${text}` }]) assert.equal((await broker.get("/api/clients", { headers })).status, 401);
+  }
+  assert.ok(refused > 60 && parts.length > 100, `${refused} of them were refused, ${parts.length} parts`);
+  assert.ok(lines(broker, "identity_refused").length > 0 && lines(broker, "protocol_error").length > 0);
+  for (const part of [SIGNED, ...parts]) assert.deepEqual(shows(broker, part), []);
 });
 
 /* A line that is written tomorrow must not get past: what its key says it holds is known to the logger, or is nobody's. */

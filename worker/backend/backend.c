@@ -18,7 +18,6 @@
 #include "worker/backend/backend_io.h"
 #include "worker/backend/count.h"
 #include "worker/backend/flight.h"
-#include "worker/backend/look.h"
 #include "worker/backend/pool.h"
 
 #define WAITING_BYTES_MAX (4u << 20) /* of a backend's calls that wait, together */
@@ -381,11 +380,11 @@ static void backend_log(struct rc_backend *backend, const struct rc_calling *cal
         rc_log_warn("backend_failed", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"", name, kind,
                     call->id, call->status,
                     call->outcome == RC_BACKEND_ANSWERED ? "its status is no answer" : call->why);
-    } else if (failed) {
+    } else if (failed && call->kind != RC_BACKEND_HEALTH) { /* nobody is worse off for those */
         rc_log_limited(RC_LOG_WARN, 1, "backend_fails", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"",
                        name, kind, call->id, call->status,
                        call->outcome == RC_BACKEND_ANSWERED ? "its status is no answer" : call->why);
-    } else if (backend->failing) {
+    } else if (!failed && backend->failing) {
         rc_log_info("backend_answers", "backend=\"%s\" call=\"%s\"", name, kind);
     }
     backend->failing = failed;
@@ -523,7 +522,6 @@ void rc_backends_work(struct rc_backends *backends)
         backend_expire(backends, backend);
     }
     backends_settle(backends);
-    rc_backends_look(backends, calls_now_ms(backends));
     if (backends->room) {
         backends->room = false;
         for (struct rc_backend *backend = backends->all; backend != NULL; backend = backend->next) {
@@ -546,7 +544,7 @@ uint32_t rc_backends_sleep_ms(const struct rc_backends *backends, uint32_t wait_
             wait_ms = left < wait_ms ? (uint32_t)left : wait_ms;
         }
     }
-    return rc_backends_look_in_ms(backends, now, wait_ms);
+    return wait_ms;
 }
 
 bool rc_backends_busy(const struct rc_backends *backends)

@@ -16,7 +16,7 @@
 
 #define RC_BACKEND_LOOK_MS 5000u
 
-/* Makes the calls that are due. */
+/* Makes the calls that are due: every pass of the loop, unless the worker is about to be taken over. */
 void rc_backends_look(struct rc_backends *backends, uint64_t now_ms);
 /* How long the loop may sleep until then, at most `most_ms`. */
 uint32_t rc_backends_look_in_ms(const struct rc_backends *backends, uint64_t now_ms, uint32_t most_ms);
