@@ -202,7 +202,7 @@ testRedis("who had the last message of an epoch that has ended is not told that 
   const publisher = await broker.connect();
   for (let n = 1; n <= 3; n++) await publisher.publish("log:a", n);
   const { epoch } = await told(broker, "log:a");
-  await another(redis, "log:a", "8000000000000000"); // later than all that have begun
+  await another(redis, "log:a", "8000000000000000000"); // later than all that have begun
   await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
   await until("the end of the epoch is told", () => gaps.length > 0);
   // Nothing was published here since: this worker's subscribers are where they were.
