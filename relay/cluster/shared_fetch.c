@@ -53,7 +53,7 @@ void rc_shared_fetch_end(struct rc_shared *shared, struct rc_shared_channel *cha
 void rc_shared_settle(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
     const struct rc_shared_pending *pending = TAILQ_FIRST(&channel->pendings);
-    if (pending != NULL && pending->answered && rc_shared_listens(shared, channel)) {
+    if (pending != NULL && pending->answered && rc_shared_listens(shared, rc_shared_name(channel))) {
         rc_shared_copy(shared, channel, true);
         rc_shared_fetch_begin(shared, channel, true, false);
     } else {

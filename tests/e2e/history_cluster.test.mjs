@@ -651,3 +651,26 @@ test("a channel that everybody left while Redis was away is forgotten, and who p
     assert.equal((await two.metrics())("ringcast_history_repairs_total"), 0, "no echo was waited for");
   });
 });
+
+test("what is on its way of a channel that was given back does not take it up again", { timeout: 60000, skip: NO_REDIS }, async () => {
+  await withHeld(config, async ({ one, two, redis, wire }) => {
+    const others = await one.connect();
+    const own = await two.connect();
+    const { client, seen } = await listen(two, "log:a");
+    await others.publish("log:a", 1);
+    await until("it came", () => seen.length === 1);
+    const figure = async (name) => (await two.metrics())(`ringcast_history_${name}`);
+    client.terminate();
+    wire.hold();
+    await others.publish("log:a", 2); // still subscribed, and heard later
+    await until("it is given back", async () => (await redis.command("PUBSUB", "NUMSUB", "ws:channel:log:a"))[1] === 0, { timeout: 20000 });
+    const heard = async () => (await two.metrics())("ringcast_redis_received_total");
+    const before = await heard();
+    wire.release();
+    await until("it is heard", async () => (await heard()) > before);
+    await redisHealth(two, 200, 20000);
+    assert.equal((await own.publish("log:a", 3)).offset, 3);
+    assert.equal(await figure("shared_channels"), 0);
+    assert.equal(await figure("repairs_total"), 0, "no echo was waited for");
+  });
+});
