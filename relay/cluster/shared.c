@@ -260,13 +260,15 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
 
 static void channel_unfollow(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
-    channel->followed = channel->early = false;
+    channel->followed = false;
     if (!rc_shared_is_alone(channel)) {
         rc_shared_fetch_end(shared, channel);
         rc_shared_held_drop_all(shared, channel);
         rc_shared_answer_waiters(shared, channel, false);
+        channel->early = false; /* also of who was answered now: nobody wants it */
         rc_shared_go_apart(shared, channel);
     }
+    channel->early = false;
     rc_shared_release(shared, channel);
 }
 
