@@ -569,12 +569,12 @@ testRedis("what waited for Redis in a relay that died waits no more, also where 
 });
 
 /* Two brokers with one Redis; of the second one subscriptions can be held back, while everything else goes on. */
-async function withHeld(config, body) {
+async function withHeld(config, body, workers = 1) {
   const redis = await startRedisAndWire();
   const brokers = [];
   try {
     brokers.push(...await startBrokers(1, redis.url, { config }));
-    brokers.push(...await startBrokers(1, redis.wire.url, { config: { ...config, "server.instance_id": "held" } }));
+    brokers.push(...await startBrokers(1, redis.wire.url, { workers, config: { ...config, "server.instance_id": "held" } }));
     await body({ one: brokers[0], two: brokers[1], redis, wire: redis.wire });
   } finally {
     redis.wire.release();
@@ -607,6 +607,33 @@ test("a relay's successor whose subscriptions are not there yet: who publishes t
     whole(listener.seen, 8);
     assert.deepEqual(listener.gaps, []);
   });
+});
+
+test("the same, while the worker of who is subscribed has not told the successor so yet", { timeout: 60000, skip: NO_REDIS }, async () => {
+  await withHeld(config, async ({ one, two, wire }) => {
+    const others = await one.connect();
+    const [own, listener] = await two.connectMany([1, 1]);
+    const seen = [];
+    const gaps = [];
+    listener.ondelivery = (message) => (message.type === "gap" ? gaps.push(message) : seen.push([message.offset, message.data]));
+    await listener.subscribe("log:a");
+    for (let n = 1; n <= 3; n++) await others.publish("log:a", n);
+    await until("three", () => seen.length === 3);
+    const [, stopped] = two.pids().workers;
+    wire.hold();
+    process.kill(stopped, "SIGSTOP");
+    try {
+      await two.killRelay();
+      for (let n = 4; n <= 6; n++) await others.publish("log:a", n);
+      assert.equal((await own.publish("log:a", 7)).offset, 7);
+    } finally {
+      process.kill(stopped, "SIGCONT");
+    }
+    await until("seven", () => seen.length === 7);
+    wire.release();
+    whole(seen, 7);
+    assert.deepEqual(gaps, []);
+  }, 2);
 });
 
 test("a channel that Redis does not confirm: who was told its first message there recovers", { timeout: 60000, skip: NO_REDIS }, async () => {
