@@ -80,7 +80,7 @@ static void come_back(struct rc_shared *shared, struct rc_shared_channel *channe
     if (channel->followed) {
         rc_shared_fetch_begin(shared, channel, !channel->local, channel->local);
     } else {
-        if (channel->local && rc_shared_listens(shared, channel)) {
+        if (channel->local && rc_shared_listens(shared, rc_shared_name(channel))) {
             rc_shared_gap(shared, channel); /* what others published meanwhile is in the stream, not with them */
         }
         channel->local = false;
@@ -260,13 +260,15 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
 
 static void channel_unfollow(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
-    channel->followed = channel->early = false;
+    channel->followed = false;
     if (!rc_shared_is_alone(channel)) {
         rc_shared_fetch_end(shared, channel);
         rc_shared_held_drop_all(shared, channel);
         rc_shared_answer_waiters(shared, channel, false);
+        channel->early = false; /* also of who was answered now: nobody wants it */
         rc_shared_go_apart(shared, channel);
     }
+    channel->early = false;
     rc_shared_release(shared, channel);
 }
 
@@ -289,7 +291,7 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
         return;
     }
     const bool missed = change == RC_REDIS_CHANGE_BACK;
-    const bool early = channel->early;
+    const bool early = channel->early || channel->followed; /* a message was heard before its confirmation */
     channel->followed = true;
     channel->early = false;
     shared->moved_ms = rc_clock_ms();
@@ -309,15 +311,20 @@ bool rc_shared_received(struct rc_shared *shared, struct rc_span name, struct rc
     }
     const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
     struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, hash, name);
-    if (channel == NULL || !channel->followed) {
+    const bool stray =
+        (channel == NULL || !channel->followed) && !rc_shared_listens(shared, name); /* it was given back */
+    if (!stray && (channel == NULL || !channel->followed)) {
         rc_shared_changed(shared, hash, name, RC_REDIS_CHANGE_HERE); /* a reload has said so since it was subscribed */
         channel = rc_shared_table_find(&shared->table, hash, name);
     }
-    if (channel == NULL || !channel->followed) {
+    if (!stray && (channel == NULL || !channel->followed)) {
         return false;
     }
     rc_metric_add(shared->metrics, RC_METRIC_REDIS_RECEIVED, 1);
     rc_metric_add(shared->metrics, RC_METRIC_REDIS_RECEIVED_BYTES, text.count);
+    if (stray) {
+        return true;
+    }
     if (rc_shared_is_alone(channel)) {
         struct rc_shared_arrival arrival = {.time_ms = rc_clock_ms(), .message = placed.message, .fans = true};
         if (!rc_placed_own(shared->setup.wire, &placed, &arrival.sequence)) {

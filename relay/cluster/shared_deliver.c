@@ -35,9 +35,8 @@ void rc_shared_tick_soon(struct rc_shared *shared)
     }
 }
 
-bool rc_shared_listens(const struct rc_shared *shared, const struct rc_shared_channel *channel)
+bool rc_shared_listens(const struct rc_shared *shared, struct rc_span name)
 {
-    const struct rc_span name = rc_shared_name(channel);
     return rc_router_wanted(shared->setup.router, name) || rc_router_held(shared->setup.router, name);
 }
 

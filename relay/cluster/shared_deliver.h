@@ -41,7 +41,7 @@ const struct rc_config_namespace *rc_shared_policy(const struct rc_shared *share
 void rc_shared_tick_soon(struct rc_shared *shared);
 
 /* Does somebody of this host listen, whatever Redis has of it? */
-bool rc_shared_listens(const struct rc_shared *shared, const struct rc_shared_channel *channel);
+bool rc_shared_listens(const struct rc_shared *shared, struct rc_span name);
 
 /* Its subscribers are told that messages were missed. */
 void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel);

@@ -50,10 +50,19 @@ void rc_shared_fetch_end(struct rc_shared *shared, struct rc_shared_channel *cha
     channel->fans = channel->all = channel->again = false;
 }
 
+/* Or perhaps: not all workers have told a new relay whom they have, and a copy is there, which was made for somebody. */
+static bool fetch_listens(const struct rc_shared *shared, const struct rc_shared_channel *channel)
+{
+    const struct rc_span name = rc_shared_name(channel);
+    return rc_shared_listens(shared, name) ||
+           (!rc_worker_set_empty(&shared->setup.router->fanout.unknown) &&
+            rc_history_shared(shared->setup.history, channel->hash, name).epoch != 0);
+}
+
 void rc_shared_settle(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
     const struct rc_shared_pending *pending = TAILQ_FIRST(&channel->pendings);
-    if (pending != NULL && pending->answered && pending->offset != 0 && rc_shared_listens(shared, channel)) {
+    if (pending != NULL && pending->answered && fetch_listens(shared, channel)) {
         rc_shared_copy(shared, channel, true);
         rc_shared_fetch_begin(shared, channel, true, false);
     } else {

@@ -16,8 +16,10 @@
 #define OFFSETS_HEAD "ws:offsets:"
 #define STREAM_HEAD "ws:history:"
 #define GRACE_MS 3600000u /* offsets are remembered longer than the messages */
-#define EPOCH_BITS 53u    /* as many as a double has, which is what Lua and JavaScript count with */
-#define EPOCH_RANDOM_BITS 11u
+/* Milliseconds since 1970, then what differs by chance: an EventSource of several channels says by the epoch which one it has a place in, and hundreds of them
+ * may begin in one millisecond. Lua and JavaScript have an epoch as a text; what is read is below 2^63, so that one can always be raised. */
+#define EPOCH_BITS 62u
+#define EPOCH_RANDOM_BITS 20u
 
 /* KEYS: offsets, stream. ARGV: channel, PUBLISH or SPUBLISH, instance, boot, sequence, entries at most, milliseconds of the stream, and of the offsets,
  * a new epoch, the epoch that the sender knows, whose answer is a number, s:{stream} of an application's stream, the id of its entry that the

@@ -202,7 +202,7 @@ testRedis("who had the last message of an epoch that has ended is not told that 
   const publisher = await broker.connect();
   for (let n = 1; n <= 3; n++) await publisher.publish("log:a", n);
   const { epoch } = await told(broker, "log:a");
-  await another(redis, "log:a", "8000000000000000"); // later than all that have begun
+  await another(redis, "log:a", "8000000000000000000"); // later than all that have begun
   await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
   await until("the end of the epoch is told", () => gaps.length > 0);
   // Nothing was published here since: this worker's subscribers are where they were.
@@ -569,12 +569,12 @@ testRedis("what waited for Redis in a relay that died waits no more, also where 
 });
 
 /* Two brokers with one Redis; of the second one subscriptions can be held back, while everything else goes on. */
-async function withHeld(config, body) {
+async function withHeld(config, body, workers = 1) {
   const redis = await startRedisAndWire();
   const brokers = [];
   try {
     brokers.push(...await startBrokers(1, redis.url, { config }));
-    brokers.push(...await startBrokers(1, redis.wire.url, { config: { ...config, "server.instance_id": "held" } }));
+    brokers.push(...await startBrokers(1, redis.wire.url, { workers, config: { ...config, "server.instance_id": "held" } }));
     await body({ one: brokers[0], two: brokers[1], redis, wire: redis.wire });
   } finally {
     redis.wire.release();
@@ -607,6 +607,33 @@ test("a relay's successor whose subscriptions are not there yet: who publishes t
     whole(listener.seen, 8);
     assert.deepEqual(listener.gaps, []);
   });
+});
+
+test("the same, while the worker of who is subscribed has not told the successor so yet", { timeout: 60000, skip: NO_REDIS }, async () => {
+  await withHeld(config, async ({ one, two, wire }) => {
+    const others = await one.connect();
+    const [own, listener] = await two.connectMany([1, 1]);
+    const seen = [];
+    const gaps = [];
+    listener.ondelivery = (message) => (message.type === "gap" ? gaps.push(message) : seen.push([message.offset, message.data]));
+    await listener.subscribe("log:a");
+    for (let n = 1; n <= 3; n++) await others.publish("log:a", n);
+    await until("three", () => seen.length === 3);
+    const [, stopped] = two.pids().workers;
+    wire.hold();
+    process.kill(stopped, "SIGSTOP");
+    try {
+      await two.killRelay();
+      for (let n = 4; n <= 6; n++) await others.publish("log:a", n);
+      assert.equal((await own.publish("log:a", 7)).offset, 7);
+    } finally {
+      process.kill(stopped, "SIGCONT");
+    }
+    await until("seven", () => seen.length === 7);
+    wire.release();
+    whole(seen, 7);
+    assert.deepEqual(gaps, []);
+  }, 2);
 });
 
 test("a channel that Redis does not confirm: who was told its first message there recovers", { timeout: 60000, skip: NO_REDIS }, async () => {
@@ -649,5 +676,28 @@ test("a channel that everybody left while Redis was away is forgotten, and who p
     assert.equal((await own.publish("log:a", 2)).offset, 2);
     assert.deepEqual(places(await told(two, "log:a")), [[1, 1], [2, 2]]);
     assert.equal((await two.metrics())("ringcast_history_repairs_total"), 0, "no echo was waited for");
+  });
+});
+
+test("what is on its way of a channel that was given back does not take it up again", { timeout: 60000, skip: NO_REDIS }, async () => {
+  await withHeld(config, async ({ one, two, redis, wire }) => {
+    const others = await one.connect();
+    const own = await two.connect();
+    const { client, seen } = await listen(two, "log:a");
+    await others.publish("log:a", 1);
+    await until("it came", () => seen.length === 1);
+    const figure = async (name) => (await two.metrics())(`ringcast_history_${name}`);
+    client.terminate();
+    wire.hold();
+    await others.publish("log:a", 2); // still subscribed, and heard later
+    await until("it is given back", async () => (await redis.command("PUBSUB", "NUMSUB", "ws:channel:log:a"))[1] === 0, { timeout: 20000 });
+    const heard = async () => (await two.metrics())("ringcast_redis_received_total");
+    const before = await heard();
+    wire.release();
+    await until("it is heard", async () => (await heard()) > before);
+    await redisHealth(two, 200, 20000);
+    assert.equal((await own.publish("log:a", 3)).offset, 3);
+    assert.equal(await figure("shared_channels"), 0);
+    assert.equal(await figure("repairs_total"), 0, "no echo was waited for");
   });
 });

@@ -6,6 +6,7 @@ import { startCluster, startRedis, startSentinels } from "./redis.mjs";
 import { delay, random, until } from "./util.mjs";
 
 const EACH = 3; // channels of a client
+const CUT_MAX = 200; // connections over networks that are cut
 const ENDS_MS = 5000; // until it is told that an epoch has ended
 
 /* What all clients together got at each place. Two messages at one place are wrong; but where Redis `loses` what it had said (a failover), an instance
@@ -140,6 +141,8 @@ async function comeAndGo(returning, draw, awayMs, run) {
       else {
         client.socket.pause(); // a network that is cut: nothing comes, nothing ends
         run.cut.push(client);
+        // What such a connection holds is read when it ends: of thousands, all at the end, that takes minutes.
+        if (run.cut.length > CUT_MAX) run.cut.shift().terminate();
       }
       returning.client = null;
       await Promise.race([delay(draw() * awayMs), run.over]);

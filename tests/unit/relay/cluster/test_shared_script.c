@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -133,17 +134,39 @@ Test(shared_script, a_proof_names_instance_boot_and_sequence)
 
 Test(shared_script, a_later_epoch_is_greater)
 {
-    const uint64_t now = rc_clock_wall_ms() << 11;
+    const uint64_t now = rc_clock_wall_ms() << 20;
     const uint64_t first = rc_shared_epoch_after(0);
-    cr_expect(first >= now && first < now + (UINT64_C(60000) << 11), "%llu", (unsigned long long)first);
-    cr_expect_lt(first, UINT64_C(1) << 53, "a double has it");
+    cr_expect(first >= now && first < now + (UINT64_C(60000) << 20), "%llu", (unsigned long long)first);
+    cr_expect_lt(first, UINT64_C(1) << 62, "it can be raised");
     uint64_t known = first;
     for (uint32_t i = 0; i < 1000; i++) { /* also within one millisecond, or by a clock that is behind */
         const uint64_t next = rc_shared_epoch_after(known);
         cr_assert_gt(next, known);
         known = next;
     }
-    cr_expect_gt(rc_shared_epoch_after(UINT64_C(1) << 60), UINT64_C(1) << 60);
+    cr_expect_gt(rc_shared_epoch_after(UINT64_C(1) << 62), UINT64_C(1) << 62);
+}
+
+static int epoch_compare(const void *a, const void *b)
+{
+    const uint64_t first = *(const uint64_t *)a;
+    const uint64_t second = *(const uint64_t *)b;
+    return first < second ? -1 : first > second;
+}
+
+/* Channels that a client comes to all at once; by chance one in a million of them has another's. */
+Test(shared_script, epochs_that_begin_at_once_differ)
+{
+    uint64_t epochs[400];
+    uint32_t same = 0;
+    for (uint32_t i = 0; i < RC_ARRAY_COUNT(epochs); i++) {
+        epochs[i] = rc_shared_epoch_after(0);
+    }
+    qsort(epochs, RC_ARRAY_COUNT(epochs), sizeof(epochs[0]), epoch_compare);
+    for (uint32_t i = 1; i < RC_ARRAY_COUNT(epochs); i++) {
+        same += epochs[i] == epochs[i - 1];
+    }
+    cr_expect_leq(same, 2, "%u", same);
 }
 
 /* The epoch that goes with a message, should its channel have none. */
@@ -166,15 +189,15 @@ static uint64_t fresh_of(const char *instance, uint64_t sequence, uint64_t known
 /* By what the message is known by, and not by the kernel's random numbers, one system call each. */
 Test(shared_script, an_epoch_that_goes_with_a_message_costs_no_random_number)
 {
-    const uint64_t bits = (1u << 11) - 1;
+    const uint64_t bits = (1u << 20) - 1;
     uint32_t same = 0;
     for (uint64_t sequence = 1; sequence <= 100; sequence++) {
         const uint64_t epoch = fresh_of("a", sequence, 0);
-        cr_assert_geq(epoch >> 11, rc_clock_wall_ms() - 60000);
-        cr_assert_lt(epoch, UINT64_C(1) << 53);
+        cr_assert_geq(epoch >> 20, rc_clock_wall_ms() - 60000);
+        cr_assert_lt(epoch, UINT64_C(1) << 62);
         cr_assert_eq(epoch & bits, fresh_of("a", sequence, 0) & bits);
         same += (epoch & bits) == (fresh_of("b", sequence, 0) & bits);
     }
     cr_expect_lt(same, 10, "instances that begin one in the same millisecond differ: %u", same);
-    cr_expect_gt(fresh_of("a", 1, UINT64_C(1) << 52), UINT64_C(1) << 52);
+    cr_expect_gt(fresh_of("a", 1, UINT64_C(1) << 62), UINT64_C(1) << 62);
 }
