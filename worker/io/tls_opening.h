@@ -17,8 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "worker/io/io.h"
 #include "worker/io/tls.h"
+#include "worker/store/truth.h"
 
 /* `conn` is settled, and its keys are in the truth. `of_unread`: the block of what is read; 0: it is the completion that is handled now. Of its
  * `from` first bytes nothing is left. False: another one's is read. */
