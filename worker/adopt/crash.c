@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "worker/engine/asked.h"
 #include "worker/io/tls_left.h"
+#include "worker/io/tls_opening.h"
 #include "worker/io/unread.h"
 #include "worker/store/named.h"
 #include "worker/store/receiving.h"
@@ -163,8 +164,7 @@ static bool crash_answered(const struct rc_truth *truth)
 {
     const struct rc_truth_receiving *receiving = &truth->layout->receiving;
     return receiving->socket != 0 && receiving->socket <= truth->socket_count &&
-           truth->tls[receiving->socket - 1] == 0 && receiving->kind == RC_RECEIVING_REQUEST &&
-           receiving->done == RC_RECEIVING_ANSWERED;
+           receiving->kind == RC_RECEIVING_REQUEST && receiving->done == RC_RECEIVING_ANSWERED;
 }
 
 /* Whose input was being handled, and is known: it goes on with the rest. */
@@ -175,9 +175,8 @@ static void crash_know(struct rc_crash *crash, struct rc_truth *truth, uint64_t 
     const bool request = receiving->kind == RC_RECEIVING_REQUEST;
     const bool over =
         crash_answered(truth) && truth->sockets[index].state == RC_SOCKET_LINGER; /* it was the last one */
-    if (receiving->socket == 0 || index >= truth->socket_count || truth->tls[index] != 0 ||
-        receiving->count > sizeof(receiving->bytes) || receiving->next > receiving->count ||
-        receiving->offset > receiving->next ||
+    if (receiving->socket == 0 || index >= truth->socket_count || receiving->count > sizeof(receiving->bytes) ||
+        receiving->next > receiving->count || receiving->offset > receiving->next ||
         (truth->sockets[index].state != (request ? RC_SOCKET_HTTP : RC_SOCKET_CARRYING) && !over)) {
         return;
     }
@@ -209,6 +208,26 @@ static bool crash_client_rests(const struct rc_crash *crash, const struct rc_tru
            (truth->layout->receiving.socket == 0 || crash->again != 0 || crash_answered(truth));
 }
 
+/* What came by TLS: of what the record says it is known what was made of it (crash_know), or nothing was, or it is over. */
+static void crash_opening(struct rc_crash *crash, struct rc_truth *truth, uint64_t up_tail)
+{
+    struct rc_truth_layout *layout = truth->layout;
+    const uint32_t index = rc_io_tls_opening_of(truth);
+    const bool handed = rc_io_tls_opening_was_handed(truth);
+    if (index != RC_SOCKET_NONE && !handed && layout->receiving.socket == index + 1) {
+        rc_receiving_end(truth); /* all of that stands in its input */
+    }
+    crash_know(crash, truth, up_tail);
+    crash->opening_behind = handed && index != RC_SOCKET_NONE && crash->again == index + 1;
+    if (index != RC_SOCKET_NONE && (!handed || crash->opening_behind || rc_taking_undo(truth, index))) {
+        crash->opening = index + 1;
+        rc_io_tls_opening_back(truth, crash->opening_behind);
+        layout->working_socket = layout->working_socket == index + 1 ? 0 : layout->working_socket;
+    } else {
+        rc_io_tls_opening_end(truth);
+    }
+}
+
 int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_metrics *metrics, int io_fd,
                    uint64_t up_tail, bool by_itself, struct rc_err *err)
 {
@@ -222,9 +241,10 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
     if (by_itself) {
         crash_poisoned(crash, truth, metrics);
         truth->layout->receiving.socket = 0;
+        rc_io_tls_opening_end(truth);
         crash_coming(crash, truth, metrics, &before);
     } else {
-        crash_know(crash, truth, up_tail);
+        crash_opening(crash, truth, up_tail);
         if (truth->layout->working_rests != 0) {
             truth->layout->working_socket = 0;
         }
@@ -235,11 +255,13 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
             truth->layout->working_client = 0; /* it is known how far that was */
         }
     }
-    const uint32_t handled = rc_io_unread_working(crash->memory);
+    const uint32_t handled =
+        !by_itself && rc_io_unread_sending(crash->memory) ? RC_SOCKET_NONE : rc_io_unread_working(crash->memory);
+    const bool unknown = handled < truth->socket_count && handled + 1 != crash->again && handled + 1 != crash->opening;
     struct rc_io_unread current;
-    crash->untaken = !by_itself && handled < truth->socket_count && handled + 1 != crash->again &&
-                     rc_io_unread_current(crash->memory, &current) && rc_taking_undo(truth, handled);
-    if (handled < truth->socket_count && handled + 1 != crash->again && !crash->untaken) {
+    crash->untaken =
+        !by_itself && unknown && rc_io_unread_current(crash->memory, &current) && rc_taking_undo(truth, handled);
+    if (unknown && !crash->untaken) {
         rc_truth_give_up_socket(truth, handled, &before);
     }
     const uint32_t peer = rc_io_unread_peername(crash->memory);
@@ -372,6 +394,23 @@ static void crash_park_current(struct rc_crash *crash, struct rc_clients *client
     }
 }
 
+/* Behind that, what is not read of its records. */
+static void crash_park_opening(struct rc_crash *crash, struct rc_truth *truth)
+{
+    struct rc_io_unread unread = {0};
+    if (crash->opening == 0) {
+        return;
+    }
+    (void)rc_io_unread_current(crash->memory, &unread);
+    if (rc_io_tls_opening_keep(truth, crash->opening_behind, unread.bytes, unread.count) < 0) {
+        rc_truth_give_up_socket(truth, crash->opening - 1, &crash->repaired);
+    }
+    crash->unread++;
+    RC_STORE_ORDER();
+    crash->memory->read_current = 1;
+    rc_io_tls_opening_end(truth);
+}
+
 static void crash_park_all(struct rc_crash *crash, struct rc_clients *clients)
 {
     struct rc_io_memory *memory = crash->memory;
@@ -418,6 +457,7 @@ void rc_crash_settle(struct rc_crash *crash, struct rc_clients *clients)
     rc_io_unread_tls(crash->memory, clients->truth);
     rc_hub_resume(clients->hub);
     crash_park_current(crash, clients);
+    crash_park_opening(crash, clients->truth);
     crash_park_rest(crash, clients);
     crash_park_all(crash, clients);
     RC_STORE_ORDER();
@@ -492,7 +532,14 @@ static void crash_read_left(struct rc_clients *clients)
 {
     struct rc_truth *truth = clients->truth;
     for (uint32_t i = 0; i < truth->socket_count; i++) {
-        if (rc_io_tls_left_unread_bytes(truth, i) > 0 && truth->sockets[i].state < RC_SOCKET_TERMINATING) {
+        const struct rc_socket *socket = &truth->sockets[i];
+        if (rc_io_tls_left_unread_bytes(truth, i) == 0 || socket->state >= RC_SOCKET_TERMINATING) {
+            continue;
+        }
+        if (socket->state != RC_SOCKET_HTTP && crash_has_parked(truth, socket) && !rc_socket_waits(clients, socket)) {
+            rc_socket_resume(clients, i); /* what it had sent before */
+        }
+        if (socket->state < RC_SOCKET_TERMINATING) {
             truth->layout->working_socket = i + 1;
             RC_STORE_ORDER();
             rc_io_tls_read_left(clients->io, i);
@@ -506,12 +553,12 @@ void rc_crash_wake(struct rc_clients *clients, const struct rc_engines *engines)
 {
     const struct rc_truth *truth = clients->truth;
     crash_end(clients);
-    crash_read_left(clients);
     for (uint32_t i = 1; i <= clients->hub->clients_high; i++) {
         if (rc_truth_client(truth, i)->random != 0) {
             crash_wake_client(clients, engines, i);
         }
     }
+    crash_read_left(clients);
     for (uint32_t i = 0; i < truth->socket_count; i++) {
         const struct rc_socket *socket = &truth->sockets[i];
         if (socket->state != RC_SOCKET_FREE && socket->state < RC_SOCKET_TERMINATING &&

@@ -34,6 +34,8 @@ struct rc_crash {
     uint32_t unread;     /* receives of which nothing was made */
     uint32_t again;      /* socket whose input was being handled, and 1: what is left of it is parked; 0 = none */
     uint32_t again_from; /* of its bytes */
+    uint32_t opening;    /* socket whose TLS input was being read, and is read on, and 1; 0 = none's */
+    bool opening_behind; /* the record that was being handled: what it said is in the truth */
     bool untaken;        /* nothing was made yet of the receive that was being handled */
     uint32_t poisoned;   /* who was being worked on by a process that crashed by itself */
 };

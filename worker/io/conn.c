@@ -183,7 +183,6 @@ static void conn_received(struct rc_io *io, uint32_t index, uint8_t *bytes, uint
     if (rc_io_is_tls(io, index)) {
         const uint32_t generation = socket->generation;
         const bool shakes = socket->mode == RC_IO_TLS_HANDSHAKE;
-        rc_taking_over(io->truth);
         rc_io_tls_received(io, index, bytes, count);
         if (shakes && socket->generation == generation && rc_io_is_tls(io, index)) {
             rc_kept_put(io, index, RC_KEEP_ALL); /* if it can outlive this process now */

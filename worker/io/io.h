@@ -248,7 +248,8 @@ struct rc_io {
 
     struct rc_tls *tls;             /* owned; NULL when no listener has TLS */
     struct rc_io_tls **tls_sockets; /* owned: per socket, NULL for plain ones; NULL when no listener has TLS */
-    uint8_t *tls_plain;             /* owned: one record of plaintext */
+    uint32_t sealed; /* socket of the packet that was sealed last, and 1: its client may not be said to be served yet */
+    uint8_t *tls_plain; /* owned: one record of plaintext */
     uint32_t tls_count;
     bool tls_listener[RC_LISTENERS_MAX];
     bool preface_listener[RC_LISTENERS_MAX]; /* connections begin with what handlers.preface reads */

@@ -174,6 +174,8 @@ int rc_io_tls_attach(struct rc_io *io, uint32_t socket, const struct rc_io_tls *
 bool rc_io_tls_stays(const struct rc_io *io, uint32_t socket);
 bool rc_io_tls_accept(struct rc_io *io, uint32_t socket);
 void rc_io_tls_received(struct rc_io *io, uint32_t socket, const uint8_t *bytes, uint32_t count);
+/* The same of what a process that is dead had not looked at: that block. */
+void rc_io_tls_read(struct rc_io *io, uint32_t socket, const uint8_t *bytes, uint32_t count, uint32_t of_unread);
 int rc_io_tls_commit(struct rc_io *io, const struct rc_packet *packet, uint32_t *sent);
 void rc_io_tls_writable(struct rc_io *io, uint32_t socket);
 void rc_io_tls_on_sent(struct rc_io *io, uint32_t socket, int result);
@@ -193,6 +195,9 @@ void rc_io_tls_left_begin(struct rc_io *io, uint32_t socket, struct rc_io_tls *t
 void rc_io_tls_left_drop(struct rc_io *io, uint32_t socket);
 /* Its keys are about to be used, and what they made is not whole; and when it is. */
 void rc_io_tls_changes(struct rc_io *io, uint32_t socket, bool changing);
+/* The record that a packet was sealed into is in the truth, which can go on once it also says whom the packet was for: before the next one, or when they
+ * leave. A killed worker's client would get what is in it twice. */
+void rc_io_sealed(struct rc_io *io);
 /* There is more of out and later; a send of `out` is asked for; some of it has left; the next one is `later`. */
 void rc_io_tls_left_out(struct rc_io *io, uint32_t socket, struct rc_io_tls *tls);
 void rc_io_tls_left_asked(struct rc_io *io, uint32_t socket, const struct rc_io_tls *tls);

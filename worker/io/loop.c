@@ -463,6 +463,7 @@ static void loop_handle_held(struct rc_io *io)
 void rc_io_flush(struct rc_io *io)
 {
     const uint32_t packets = io->packet_count;
+    rc_io_sealed(io);
     int rc = io_uring_submit_and_get_events(&io->ring);
     RC_ASSERT(rc >= 0 || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN);
     /* The batch is over only when every send was tried and its completion can be seen: interrupted submits go on, and what

@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +45,8 @@ struct rc_tls_conn {
     struct rc_tls_keys own;
     uint8_t *part; /* owned: a record of which not all has come; NULL: none */
     uint32_t part_bytes;
-    char *identity; /* owned; NULL: nobody was named */
+    char *identity;    /* owned; NULL: nobody was named */
+    uint8_t *changing; /* borrowed; NULL: nobody wants to know (rc_tls_keep_keys) */
 };
 
 /* --- BIOs --- */
@@ -442,8 +444,18 @@ static void own_alert(struct rc_tls *tls, struct rc_tls_conn *conn, enum rc_tls_
     }
 }
 
+/* From here on more changes than the number of the record that comes next. */
+static void own_changes(const struct rc_tls_conn *conn)
+{
+    if (conn->changing != NULL) {
+        *conn->changing = 1;
+        atomic_signal_fence(memory_order_seq_cst); /* should this process be killed in it, whoever comes next knows */
+    }
+}
+
 static enum rc_tls_result own_failed(struct rc_tls *tls, struct rc_tls_conn *conn, enum rc_tls_alert alert)
 {
+    own_changes(conn);
     own_alert(tls, conn, alert);
     tls->in_bytes = 0;
     return RC_TLS_FAILED;
@@ -507,7 +519,7 @@ static enum rc_tls_result own_read(struct rc_tls *tls, struct rc_tls_conn *conn,
                                      : own_failed(tls, conn, alert);
         }
         const enum rc_tls_opened opened =
-            rc_tls_open_record(tls->ciphers, conn->keys, record, bytes, plain, count, &alert);
+            rc_tls_open_record(tls->ciphers, conn->keys, record, bytes, plain, count, conn->changing, &alert);
         own_part_free(conn);
         switch (opened) {
         case RC_TLS_OPENED_DATA:
@@ -518,6 +530,7 @@ static enum rc_tls_result own_read(struct rc_tls *tls, struct rc_tls_conn *conn,
         case RC_TLS_OPENED_NOTHING:
             break;
         case RC_TLS_OPENED_UPDATE:
+            own_changes(conn);
             if (own_update(tls, conn) < 0) {
                 return own_failed(tls, conn, alert);
             }
@@ -651,14 +664,21 @@ struct rc_tls_conn *rc_tls_restore(const struct rc_tls_state *state)
     return conn;
 }
 
-void rc_tls_keep_keys(struct rc_tls_conn *conn, void *where)
+void rc_tls_keep_keys(struct rc_tls_conn *conn, void *where, uint8_t *changing)
 {
     struct rc_tls_keys *keys = where == NULL ? &conn->own : where;
     memmove(keys, conn->keys, sizeof(*keys));
     conn->keys = keys;
+    conn->changing = where == NULL ? NULL : changing;
     if (where != NULL) {
         OPENSSL_cleanse(&conn->own, sizeof(conn->own));
     }
+}
+
+uint64_t rc_tls_read_to(const struct rc_tls *tls, const struct rc_tls_conn *conn, uint32_t *left)
+{
+    *left = (uint32_t)tls->in_bytes + conn->part_bytes;
+    return conn->keys->in.sequence;
 }
 
 bool rc_tls_settled(const struct rc_tls_conn *conn)

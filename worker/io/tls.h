@@ -87,8 +87,11 @@ struct rc_tls_state {
 };
 void rc_tls_state_of(const struct rc_tls_conn *conn, struct rc_tls_state *state);
 /* The keys of a settled connection are there from here on (room for struct rc_tls_keys, for as long as it lives), and nowhere else.
- * NULL: the connection has them itself again. */
-void rc_tls_keep_keys(struct rc_tls_conn *conn, void *where);
+ * NULL: the connection has them itself again. *changing becomes 1 before rc_tls_read changes anything of them but the number of the record that comes
+ * next. */
+void rc_tls_keep_keys(struct rc_tls_conn *conn, void *where, uint8_t *changing);
+/* Of a settled connection: that number, and how many bytes there are behind the last record that rc_tls_read has opened. */
+uint64_t rc_tls_read_to(const struct rc_tls *tls, const struct rc_tls_conn *conn, uint32_t *left);
 /* A connection that goes on from there, in another process too. NULL: no memory, or it is none (its suite, its sizes). */
 struct rc_tls_conn *rc_tls_restore(const struct rc_tls_state *state);
 

@@ -8,6 +8,7 @@
 
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
+#include "worker/io/tls_opening.h"
 #include "worker/store/truth_repair.h"
 
 uint32_t rc_io_tls_hinders(const struct rc_io *io, uint32_t from)
@@ -75,7 +76,8 @@ static int take_one(struct rc_io *io, uint32_t index, const struct rc_truth_tls 
         free(tls.out);
         return -ENOMEM;
     }
-    rc_tls_keep_keys(tls.conn, rc_io_tls_left(truth, index)->keys);
+    struct rc_truth_tls *its = rc_io_tls_left(truth, index);
+    rc_tls_keep_keys(tls.conn, its->keys, &its->changing);
     return 0;
 }
 
@@ -110,10 +112,12 @@ void rc_io_tls_read_left(struct rc_io *io, uint32_t index)
     if (left == NULL || left->unread == 0 || !rc_io_is_tls(io, index)) {
         return;
     }
-    uint32_t block = left->unread;
-    left->unread = 0; /* who is killed in the middle of it has this client named: layout.working_socket */
-    RC_STORE_ORDER();
+    const uint32_t block = left->unread;
     const struct rc_truth_block *unread = rc_io_tls_left_bytes(truth, block);
-    rc_io_tls_received(io, index, unread->bytes, unread->count);
-    rc_heap_give(&truth->heap, &block);
+    rc_io_tls_read(io, index, unread->bytes, unread->count, block);
+    left = rc_io_tls_left(truth, index); /* it may have ended by that */
+    if (left != NULL && left->unread == block) {
+        rc_heap_give(&truth->heap, &left->unread);
+    }
+    rc_io_tls_opening_end(truth);
 }

@@ -9,8 +9,7 @@
  * A number that a key has sealed a record with is never used again, whenever the worker is killed: while a record is being sealed, and until it
  * lies whole in the truth with the next number and the packet that it is of, `changing` says so, and no successor seals anything with such keys.
  * What is sent is what lies there: before any of a record can leave it is in the truth. What of it has left says the completion, which is handled, or
- * is read out of the dead process's memory (rc_io_tls_left_unread_sends). Records that come are taken apart in the completion of their receive, of which
- * a successor knows: that connection ends.
+ * is read out of the dead process's memory (rc_io_unread_tls). How far those are read that come, tls_opening.h says.
  *
  * Keys are in the heap, which is in no core dump (common/shm/segment.h), and nowhere else; they are wiped before the block is given back. A
  * connection that the heap has no room for goes on without, and is its process's alone.

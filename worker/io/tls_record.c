@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -270,7 +271,7 @@ static enum rc_tls_opened alert_opened(const uint8_t *plain, size_t count, enum 
 
 /* RFC 8446 4.6.3: alone in its record, because a key changes behind it (5.1). */
 static enum rc_tls_opened handshake_opened(struct rc_tls_keys *keys, const uint8_t *plain, size_t count,
-                                           enum rc_tls_alert *alert)
+                                           uint8_t *changing, enum rc_tls_alert *alert)
 {
     static const uint8_t head[] = {KEY_UPDATE, 0, 0, 1};
     if (count != KEY_UPDATE_BYTES || memcmp(plain, head, sizeof(head)) != 0) {
@@ -279,6 +280,10 @@ static enum rc_tls_opened handshake_opened(struct rc_tls_keys *keys, const uint8
     if (plain[4] > 1) {
         return opened_bad(alert, RC_TLS_DECODE_ERROR);
     }
+    if (changing != NULL) {
+        *changing = 1;
+        atomic_signal_fence(memory_order_seq_cst);
+    }
     if (direction_next(&keys->in, &suites[keys->suite - 1]) < 0) {
         return opened_bad(alert, RC_TLS_INTERNAL_ERROR);
     }
@@ -286,7 +291,8 @@ static enum rc_tls_opened handshake_opened(struct rc_tls_keys *keys, const uint8
 }
 
 enum rc_tls_opened rc_tls_open_record(struct rc_tls_ciphers *ciphers, struct rc_tls_keys *keys, const uint8_t *record,
-                                      size_t record_bytes, uint8_t *plain, size_t *count, enum rc_tls_alert *alert)
+                                      size_t record_bytes, uint8_t *plain, size_t *count, uint8_t *changing,
+                                      enum rc_tls_alert *alert)
 {
     RC_ASSERT(keys->suite != 0 && record_bytes <= RC_TLS_SEALED_MAX);
     *count = 0;
@@ -314,7 +320,7 @@ enum rc_tls_opened rc_tls_open_record(struct rc_tls_ciphers *ciphers, struct rc_
     case RC_TLS_ALERT:
         return alert_opened(plain, inner, alert);
     case RC_TLS_HANDSHAKE:
-        return handshake_opened(keys, plain, inner, alert);
+        return handshake_opened(keys, plain, inner, changing, alert);
     default:
         return opened_bad(alert, RC_TLS_UNEXPECTED_MESSAGE);
     }

@@ -89,8 +89,10 @@ enum rc_tls_opened {
     RC_TLS_OPENED_BAD      /* *alert is to be told */
 };
 
-/* Opens one whole record (at most RC_TLS_SEALED_MAX) into `plain`, which has room for 16,640 bytes. */
+/* Opens one whole record (at most RC_TLS_SEALED_MAX) into `plain`, which has room for 16,640 bytes. *changing (NULL: nobody wants to know) becomes 1
+ * before anything else changes of the keys than the number of the next record. */
 enum rc_tls_opened rc_tls_open_record(struct rc_tls_ciphers *ciphers, struct rc_tls_keys *keys, const uint8_t *record,
-                                      size_t record_bytes, uint8_t *plain, size_t *count, enum rc_tls_alert *alert);
+                                      size_t record_bytes, uint8_t *plain, size_t *count, uint8_t *changing,
+                                      enum rc_tls_alert *alert);
 
 #endif

@@ -16,6 +16,8 @@
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
 #include "worker/io/tls.h"
+#include "worker/io/tls_opening.h"
+#include "worker/store/taking.h"
 
 /* Output that OpenSSL makes on its own (tickets, key updates, alerts) while a record is under way. A peer that asks for more of it
  * than this without reading what it gets is sent away. */
@@ -95,6 +97,7 @@ void rc_io_tls_freed(struct rc_io *io, uint32_t index)
     struct rc_io_tls *tls = tls_of(io, index);
     if (tls != NULL) {
         io->tls_sockets[index] = NULL;
+        io->sealed = io->sealed == index + 1 ? 0 : io->sealed;
         rc_tls_free(tls->conn);
         rc_io_tls_left_drop(io, index); /* its keys among it */
         free(tls->out);
@@ -194,6 +197,8 @@ void rc_io_tls_on_sent(struct rc_io *io, uint32_t index, int result)
     if (result > 0) {
         tls->out_sent += (uint32_t)result;
         rc_io_tls_left_sent(io, index, tls);
+        io->memory->current_valid = 0; /* the truth says so; what follows is done anew by a successor */
+        RC_STORE_ORDER();
         rc_metric_add(io->metrics, RC_METRIC_BYTES_OUT, (uint64_t)result);
     }
     if (io->truth->sockets[index].state == RC_SOCKET_TERMINATING) {
@@ -265,48 +270,92 @@ static void tls_opened(struct rc_io *io, uint32_t index)
     }
 }
 
-void rc_io_tls_received(struct rc_io *io, uint32_t index, const uint8_t *bytes, uint32_t count)
+/* What is known of it is said in the truth (tls_opening.h): behind the end of what its peer has said nothing is. */
+static bool tls_unknown(struct rc_io *io, bool known)
+{
+    if (known) {
+        rc_taking_over(io->truth);
+        rc_io_tls_opening_end(io->truth);
+    }
+    return false;
+}
+
+void rc_io_tls_read(struct rc_io *io, uint32_t index, const uint8_t *bytes, uint32_t count, uint32_t of_unread)
 {
     struct rc_io_tls *tls = tls_of(io, index);
-    const uint32_t generation = io->truth->sockets[index].generation;
+    struct rc_truth *truth = io->truth;
+    const uint32_t generation = truth->sockets[index].generation;
+    uint32_t total = 0;
     if (tls->failed) {
         return;
+    }
+    if (rc_tls_settled(tls->conn)) {
+        (void)rc_tls_read_to(io->tls, tls->conn, &total);
+    }
+    total += count;
+    bool known = rc_io_tls_opening_begin(truth, io->tls, tls->conn, index, of_unread, 0);
+    if (!known) {
+        rc_taking_over(truth);
     }
     rc_tls_feed(io->tls, tls->conn, bytes, count);
     for (;;) {
         size_t plain = 0;
-        rc_io_tls_changes(io, index, true);
+        if (!known) {
+            rc_io_tls_changes(io, index, true);
+        }
         const enum rc_tls_result result = rc_tls_read(io->tls, tls->conn, io->tls_plain, &plain);
         if (result == RC_TLS_NOT_TLS) {
             rc_tls_output_clear(io->tls);
             tls_to_plain(io, index);
             return;
         }
+        if (result != RC_TLS_MORE && result != RC_TLS_PLAIN) {
+            known = tls_unknown(io, known);
+            rc_io_tls_changes(io, index, true);
+        }
         const int rc = tls_take_output(io, index, tls);
         if (rc < 0) {
+            (void)tls_unknown(io, known);
             rc_tls_drop_input(io->tls);
             rc_metric_add(io->metrics, RC_METRIC_TLS_ERRORS, 1);
             io->handlers.ended(io->handlers.context, index, rc);
             return;
         }
-        rc_io_tls_left_part(io, index, tls);
+        if (known && rc_io_tls_left(truth, index) == NULL) {
+            known = tls_unknown(io, known); /* there was no room for what it says */
+        }
+        if (known) {
+            rc_io_tls_opening_at(truth, io->tls, tls->conn, total, plain > 0);
+        }
+        if (!known || result == RC_TLS_MORE) {
+            rc_io_tls_left_part(io, index, tls);
+        }
         rc_io_tls_changes(io, index, false);
-        if (io->truth->sockets[index].mode == RC_IO_TLS_HANDSHAKE && rc_tls_ready(tls->conn)) {
+        if (truth->sockets[index].mode == RC_IO_TLS_HANDSHAKE && rc_tls_ready(tls->conn)) {
             rc_io_tls_left_begin(io, index, tls);
             tls_opened(io, index);
         }
         switch (result) {
         case RC_TLS_MORE:
+            if (known && of_unread == 0) { /* else who has called gives that back first */
+                RC_STORE_ORDER();
+                io->memory->current_valid = 0; /* the bytes are done with */
+                rc_io_tls_opening_end(truth);
+            }
             return;
         case RC_TLS_PLAIN:
             if (plain > 0) {
                 io->handlers.received(io->handlers.context, index, io->tls_plain, (uint32_t)plain);
             }
-            if (io->truth->sockets[index].generation != generation ||
-                io->truth->sockets[index].state == RC_SOCKET_TERMINATING ||
-                io->truth->sockets[index].state == RC_SOCKET_CLOSED) {
+            if (truth->sockets[index].generation != generation ||
+                truth->sockets[index].state == RC_SOCKET_TERMINATING ||
+                truth->sockets[index].state == RC_SOCKET_CLOSED) {
+                (void)tls_unknown(io, known);
                 rc_tls_drop_input(io->tls);
                 return;
+            }
+            if (known && plain > 0) {
+                rc_io_tls_opening_handled(truth);
             }
             break;
         case RC_TLS_ENDED:
@@ -318,6 +367,11 @@ void rc_io_tls_received(struct rc_io *io, uint32_t index, const uint8_t *bytes, 
             return;
         }
     }
+}
+
+void rc_io_tls_received(struct rc_io *io, uint32_t index, const uint8_t *bytes, uint32_t count)
+{
+    rc_io_tls_read(io, index, bytes, count, 0);
 }
 
 bool rc_io_busy(const struct rc_io *io, uint32_t index)

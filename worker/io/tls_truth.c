@@ -82,7 +82,7 @@ void rc_io_tls_left_drop(struct rc_io *io, uint32_t index)
 static void left_give_up(struct rc_io *io, uint32_t index, struct rc_io_tls *tls)
 {
     rc_metric_add(io->metrics, RC_METRIC_MEMORY_REFUSALS, 1);
-    rc_tls_keep_keys(tls->conn, NULL);
+    rc_tls_keep_keys(tls->conn, NULL, NULL);
     rc_io_tls_left_drop(io, index);
     tls->out_before = 0;
 }
@@ -104,7 +104,7 @@ void rc_io_tls_left_begin(struct rc_io *io, uint32_t index, struct rc_io_tls *tl
     RC_STORE_ORDER();
     truth->tls[index] = block; /* before keys are in it: who is killed leaves none that nobody wipes */
     RC_STORE_ORDER();
-    rc_tls_keep_keys(tls->conn, left->keys);
+    rc_tls_keep_keys(tls->conn, left->keys, &left->changing);
     rc_tls_state_of(tls->conn, &state);
     if (state.identity_bytes > 0 &&
         rc_io_tls_left_put(truth, &left->identity, state.identity, state.identity_bytes, NULL, 0) < 0) {

@@ -16,9 +16,18 @@
 #include "worker/store/order.h"
 #include "worker/store/receiving.h"
 
+void rc_io_sealed(struct rc_io *io)
+{
+    if (io->sealed != 0) {
+        rc_io_tls_changes(io, io->sealed - 1, false);
+        io->sealed = 0;
+    }
+}
+
 struct rc_packet *rc_io_packet_begin(struct rc_io *io, uint32_t index)
 {
     RC_ASSERT_HOT(io->packet_count < RC_IO_BATCH_MAX);
+    rc_io_sealed(io);
     struct rc_packet *packet = &io->packets[io->packet_count];
     packet->count = 0;
     RC_STORE_ORDER(); /* what an earlier batch has here is not open */
@@ -68,8 +77,8 @@ void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
         packet->error = rc_io_tls_commit(io, packet, &packet->sent);
         io->truth->sockets[packet->socket].sent_bytes += packet->sent;
         transmit_committed(io, packet);
-        if (packet->error == 0) {
-            rc_io_tls_changes(io, packet->socket, false); /* else a record was lost: nobody goes on with these keys */
+        if (packet->error == 0) { /* else a record was lost: nobody goes on with these keys */
+            io->sealed = packet->socket + 1;
         }
         rc_metric_add(io->metrics, RC_METRIC_SENDS, 1);
         return;

@@ -59,6 +59,11 @@ uint32_t rc_io_unread_working(const struct rc_io_memory *memory)
                                                                                  : RC_SOCKET_NONE;
 }
 
+bool rc_io_unread_sending(const struct rc_io_memory *memory)
+{
+    return unread_begun(memory) && unread_op(&memory->current) == RC_OP_TLS_SEND;
+}
+
 uint32_t rc_io_unread_peername(const struct rc_io_memory *memory)
 {
     return unread_begun(memory) && unread_op(&memory->current) == RC_OP_PEERNAME ? (uint32_t)memory->current.user_data
@@ -147,8 +152,9 @@ static uint32_t unread_completions(const struct rc_io_memory *memory)
 
 void rc_io_unread_tls(const struct rc_io_memory *memory, struct rc_truth *truth)
 {
-    for (uint32_t at = 0; at < unread_completions(memory); at++) {
-        const struct io_uring_cqe *cqe = unread_completion(memory, at);
+    const uint32_t begun = rc_io_unread_sending(memory) ? 1 : 0;
+    for (uint32_t at = 0; at < begun + unread_completions(memory); at++) {
+        const struct io_uring_cqe *cqe = at < begun ? &memory->current : unread_completion(memory, at - begun);
         const uint32_t socket = (uint32_t)cqe->user_data;
         if (unread_op(cqe) != RC_OP_TLS_SEND || cqe->res <= 0 || socket >= truth->socket_count ||
             truth->tls[socket] == 0 ||

@@ -13,6 +13,9 @@
 /* A socket whose input was being handled; RC_SOCKET_NONE: none was. */
 uint32_t rc_io_unread_working(const struct rc_io_memory *memory);
 
+/* Is that a send of TLS records, of which the truth says all, or rc_io_unread_tls does? */
+bool rc_io_unread_sending(const struct rc_io_memory *memory);
+
 /* A socket whose peer's address was just being noted, and may be half there; RC_SOCKET_NONE: none's. */
 uint32_t rc_io_unread_peername(const struct rc_io_memory *memory);
 

@@ -32,4 +32,21 @@ struct rc_truth_tls {
     _Alignas(8) uint8_t keys[RC_TRUTH_TLS_KEYS_BYTES]; /* struct rc_tls_keys */
 };
 
+/*
+ * How far the TLS input that is being handled is read (worker/io/tls_opening.h): what the socket's `part` had when it began, and behind that what the
+ * completion has brought, or (`of_unread`) its `unread`. One for the worker: only one is read at a time.
+ */
+#define RC_OPENING_HANDED 2u /* of `state`: the record behind the place was opened, and what it says is being handled */
+struct rc_truth_opening {
+    uint32_t socket;    /* and 1; 0 = none is read, or nothing is known of it */
+    uint32_t state;     /* which place counts; the other one is behind the record that was HANDED */
+    uint32_t part;      /* the block when it began; another one stands there now: all of it is read */
+    uint32_t of_unread; /* the block; 0 = it is of the completion. Another one stands there now: likewise */
+    struct rc_truth_opening_place {
+        uint64_t sequence; /* of the next record */
+        uint32_t from;     /* where it begins */
+        uint32_t pad;
+    } places[2];
+};
+
 #endif

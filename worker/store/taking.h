@@ -45,7 +45,7 @@ static inline bool rc_taking_undo(struct rc_truth *truth, uint32_t index)
 {
     const struct rc_truth_taking *taking = &truth->layout->taking;
     struct rc_socket *socket = &truth->sockets[index];
-    if (taking->socket != index + 1 || truth->tls[index] != 0 ||
+    if (taking->socket != index + 1 ||
         (taking->input != 0 && (socket->input != taking->input ||
                                 rc_truth_input(truth, socket->input)->parked_bytes < taking->parked_bytes))) {
         return false;

@@ -615,6 +615,7 @@ struct rc_truth_layout {
     uint32_t client_rests; /* 1: the same of working_client: all that is done for it is said in `receiving` */
     struct rc_truth_taking taking;
     struct rc_truth_took took;
+    struct rc_truth_opening opening;
 };
 
 struct rc_truth {

@@ -48,7 +48,7 @@ static enum rc_tls_opened arrive(enum rc_tls_content type, const void *bytes, si
     cr_assert_eq(rc_tls_seal(ciphers, &client, type, bytes, count, record), 0);
     cr_assert_eq(rc_tls_record_bytes(record, RC_TLS_HEADER_BYTES, &whole), 0);
     cr_assert_eq(whole, count + RC_TLS_SEALED_MORE);
-    return rc_tls_open_record(ciphers, &server, record, whole, plain, got, alert);
+    return rc_tls_open_record(ciphers, &server, record, whole, plain, got, NULL, alert);
 }
 
 Test(tls_record, each_suite_both_ways_under_many_keys)
@@ -70,9 +70,9 @@ Test(tls_record, each_suite_both_ways_under_many_keys)
                 client.out = next.out;
             }
             cr_assert_eq(rc_tls_seal(ciphers, &server, RC_TLS_APPLICATION, (const uint8_t *)&i, sizeof(i), record), 0);
-            cr_assert_eq(
-                rc_tls_open_record(ciphers, &client, record, sizeof(i) + RC_TLS_SEALED_MORE, plain, &count, &alert),
-                RC_TLS_OPENED_DATA);
+            cr_assert_eq(rc_tls_open_record(ciphers, &client, record, sizeof(i) + RC_TLS_SEALED_MORE, plain, &count,
+                                            NULL, &alert),
+                         RC_TLS_OPENED_DATA);
             cr_assert(count == sizeof(i) && memcmp(plain, &i, sizeof(i)) == 0);
         }
         cr_expect_neq(memcmp(server.in.secret, server.out.secret, 32), 0);
@@ -134,14 +134,14 @@ Test(tls_record, every_changed_bit_is_seen)
         memcpy(changed, record, sizeof(changed));
         changed[bit / 8] ^= (uint8_t)(1u << (bit % 8));
         const enum rc_tls_opened opened =
-            rc_tls_open_record(ciphers, &server, changed, sizeof(changed), plain, &count, &alert);
+            rc_tls_open_record(ciphers, &server, changed, sizeof(changed), plain, &count, NULL, &alert);
         cr_assert(opened == RC_TLS_OPENED_BAD && alert == RC_TLS_BAD_RECORD_MAC, "bit %zu", bit);
         cr_assert_eq(server.in.sequence, 0);
     }
-    cr_assert_eq(rc_tls_open_record(ciphers, &server, record, 5 + RC_TLS_SEALED_MORE, plain, &count, &alert),
+    cr_assert_eq(rc_tls_open_record(ciphers, &server, record, 5 + RC_TLS_SEALED_MORE, plain, &count, NULL, &alert),
                  RC_TLS_OPENED_DATA);
     /* The same record again is none of the next number. */
-    cr_assert_eq(rc_tls_open_record(ciphers, &server, record, 5 + RC_TLS_SEALED_MORE, plain, &count, &alert),
+    cr_assert_eq(rc_tls_open_record(ciphers, &server, record, 5 + RC_TLS_SEALED_MORE, plain, &count, NULL, &alert),
                  RC_TLS_OPENED_BAD);
 }
 
@@ -156,7 +156,7 @@ Test(tls_record, sizes)
     cr_assert_eq(arrive(RC_TLS_APPLICATION, large, sizeof(large), &count, &alert), RC_TLS_OPENED_DATA);
     cr_expect_eq(count, sizeof(large));
     for (size_t i = 0; i <= 16; i++) { /* no room for a type and a tag */
-        cr_expect_eq(rc_tls_open_record(ciphers, &server, record, RC_TLS_HEADER_BYTES + i, plain, &count, &alert),
+        cr_expect_eq(rc_tls_open_record(ciphers, &server, record, RC_TLS_HEADER_BYTES + i, plain, &count, NULL, &alert),
                      RC_TLS_OPENED_BAD);
     }
     for (size_t i = 0; i < RC_TLS_HEADER_BYTES; i++) {
@@ -184,10 +184,10 @@ Test(tls_record, a_key_is_not_used_for_ever)
     enum rc_tls_alert alert;
     size_t count;
     client.in.sequence = UINT64_C(1) << 24;
-    cr_assert_eq(rc_tls_open_record(ciphers, &client, record, 5 + RC_TLS_SEALED_MORE, plain, &count, &alert),
+    cr_assert_eq(rc_tls_open_record(ciphers, &client, record, 5 + RC_TLS_SEALED_MORE, plain, &count, NULL, &alert),
                  RC_TLS_OPENED_NOTHING);
     cr_assert_eq(rc_tls_seal(ciphers, &server, RC_TLS_APPLICATION, (const uint8_t *)"x", 1, record), 0);
-    cr_assert_eq(rc_tls_open_record(ciphers, &client, record, 1 + RC_TLS_SEALED_MORE, plain, &count, &alert),
+    cr_assert_eq(rc_tls_open_record(ciphers, &client, record, 1 + RC_TLS_SEALED_MORE, plain, &count, NULL, &alert),
                  RC_TLS_OPENED_DATA);
     cr_expect_eq(rc_tls_keys_set(&server, 0x1304, before.in.secret, before.out.secret, 0), -EINVAL);
     cr_expect_eq(rc_tls_secret_bytes(0x1304), 0);
