@@ -12,7 +12,6 @@ function setup({ io, state }) {
   io.on("connection", (socket) => {
     socket.data.name = socket.handshake.auth.name;
     socket.join(["all", socket.data.name]);
-    socket.on("echo", (answer) => answer());
   });
   io.on("news", (what, answer) => {
     state.heard.push(what);
@@ -20,8 +19,8 @@ function setup({ io, state }) {
   });
 }
 
-/* CLIENTS of them over both transports, and a function that brings what each has heard since. */
-async function comeAll(broker) {
+/* CLIENTS of them over both transports, and a function that brings what each has heard since: all that these processes have said until it is called. */
+async function comeAll(broker, apps) {
   const sockets = Array.from({ length: CLIENTS }, (_, i) => {
     const transports = i % 2 === 0 ? ["websocket"] : ["polling"];
     const socket = connectClient(`http://${broker.host}`, { transports, forceNew: true, reconnection: false, auth: { name: `client ${i}` } });
@@ -31,9 +30,14 @@ async function comeAll(broker) {
     return socket;
   });
   await within(20000, Promise.all(sockets.map((socket) => new Promise((done, failed) => socket.once("connect", done).once("connect_error", failed)))), "all have come");
+  let marks = 0;
   const heard = async () => {
-    await Promise.all(sockets.map((socket) => socket.connected && within(10000, new Promise((done) => socket.emit("echo", done)), "an echo")));
-    return sockets.map((socket) => socket.heard.splice(0));
+    const mark = ++marks; // what a process says is in order; what two say is not
+    const there = apps.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+    for (const [i, app] of there.entries()) await app.call(({ io }, ...its) => void io.emit("mark", ...its), mark, i);
+    const has = (socket, i) => socket.heard.some(([name, its, from]) => name === "mark" && its === mark && from === i);
+    await until("all have heard all of it", () => sockets.every((socket) => !socket.connected || there.every((_, i) => has(socket, i))));
+    return sockets.map((socket) => socket.heard.splice(0).filter(([name]) => name !== "mark"));
   };
   return { sockets, heard, end: () => sockets.forEach((socket) => socket.disconnect()) };
 }
@@ -43,7 +47,7 @@ const fetched = (app, room) => app.call(async ({ io }, name) => (await (name ? i
 
 for (const [number, version] of [["4.8", "socket.io"], ["4.0", "socket.io-4.0"]]) {
   testLink(`socket.io ${number}: two processes are one server`, { applications: 2, application: { version, setup }, timeout: 90000 }, async ({ broker, apps }) => {
-    const { sockets, heard, end } = await comeAll(broker);
+    const { sockets, heard, end } = await comeAll(broker, apps);
     const own = await counts(apps);
     assert.equal(own[0] + own[1], CLIENTS);
     assert.ok(own[0] > 0 && own[1] > 0, `both have clients: ${own}`);
@@ -99,7 +103,7 @@ for (const [number, version] of [["4.8", "socket.io"], ["4.0", "socket.io-4.0"]]
 }
 
 testLink("a process that is killed: its clients are told, the others stay, nobody waits for it, and it comes back", { applications: 2, application: { setup }, timeout: 90000 }, async ({ broker, apps }) => {
-  const { sockets, heard, end } = await comeAll(broker);
+  const { sockets, heard, end } = await comeAll(broker, apps);
   const ids = await Promise.all(apps.map((app) => app.call(({ io }) => [...io.sockets.sockets.keys()])));
   await until("they know each other", async () => (await fetched(apps[0])).length === CLIENTS);
   await apps[1].kill();
@@ -123,7 +127,7 @@ testLink("a process that is killed: its clients are told, the others stay, nobod
 });
 
 testLink("a process of an older socket.io goes on when another one's serverSideEmit() comes", { applications: 2, application: (i) => ({ version: i === 0 ? "socket.io" : "socket.io-4.0", setup }), timeout: 60000 }, async ({ broker, apps }) => {
-  const { sockets, heard, end } = await comeAll(broker);
+  const { sockets, heard, end } = await comeAll(broker, apps);
   await until("each knows the other", async () => (await fetched(apps[0])).length === CLIENTS);
   await apps[0].call(({ io }) => io.serverSideEmit("news", "old"));
   await apps[0].call(({ io }) => io.emit("still", "here")); // behind it, to the clients of both

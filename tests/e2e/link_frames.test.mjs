@@ -264,6 +264,66 @@ test("a link: requests of clients that are none end the link, not the applicatio
   }
 }));
 
+test("a link: frames at the wrong time mean nothing, and a connection is opened once", () => strangerAt(async ({ come, links, io }) => {
+  const json = JSON.stringify({ version: 1, instance: "x", worker: 0, workers: 1, features: [] });
+  const open = (sid) => JSON.stringify({ sid, method: "GET", url: "/socket.io/?EIO=4", headers: [], address: "::1", protocol: 4, transport: "websocket" });
+  const heard = [];
+  io.engine.on("connection", (connection) => {
+    for (const name of ["message", "close", "upgrade"]) connection.on(name, (what) => heard.push(`${connection.id} ${name} ${what?.name ?? what}`));
+  });
+  const peer = await come();
+  const say = (...frame) => peer.socket.write(broker.encode(...frame));
+  peer.socket.write(broker.encode("HELLO", 0, 0, sign("new", peer.nonces, json), Buffer.from(json)));
+  for (const connection of [7, 1]) { // of one that is not there, and of one that has ended
+    for (const frame of [["TEXT", "0"], ["BINARY", bytes], ["UPGRADED", "websocket"], ["WRITABLE", 0], ["CLOSED", "transport close"], ["CLOSED", "transport close"]]) say(frame[0], 0, connection, frame[1]);
+    if (connection === 7) say("OPEN", 0, 1, open("a")), say("TEXT", 0, 1, "0"), say("CLOSED", 0, 1, "transport error"), await until("it has ended", () => heard.length === 2);
+  }
+  say("REPLY", 0, 0, 77, 0, null);
+  say("PEERS", 0, 0, "/nobody", ["x"]);
+  say("CLUSTER", 0, 0, "/nobody", "x", "", bytes);
+  say("OPEN", 0, 2, open("b"));
+  say("UPGRADED", 0, 2, "websocket");
+  await until("the next one is there, and heard", () => heard.at(-1) === "b upgrade websocket");
+  assert.deepEqual(heard, ["a message 0", "a close transport error", "b upgrade websocket"]);
+  assert.equal(io.engine.clientsCount, 1);
+  assert.equal(links.links.size, 1);
+  say("OPEN", 1, 2, open("c"));
+  await within(10000, peer.ended, "the end");
+  assert.match(peer.frames.find(({ name }) => name === "ERROR").values[0], /OPEN of a connection that is there/);
+  await until("with what it had", () => io.engine.clientsCount === 0);
+}));
+
+test("a message between servers that is none, or another one's, ends nothing and reaches nobody", () => strangerAt(async ({ come, io }) => {
+  const json = JSON.stringify({ version: 1, instance: "x", worker: 0, workers: 1, features: [] });
+  const peer = await come();
+  const warnings = [];
+  const heard = [];
+  const onWarning = ({ message }) => warnings.push(message);
+  process.on("warning", onWarning);
+  io.on("told", (what) => heard.push(what));
+  peer.socket.write(broker.encode("HELLO", 0, 0, sign("new", peer.nonces, json), Buffer.from(json)));
+  const say = (message) => peer.socket.write(broker.encode("CLUSTER", 0, 0, "/", "them", "", Buffer.isBuffer(message) ? message : pack(message)));
+  const opts = { rooms: [], except: [], flags: {} };
+  const sound = { uid: "them", nsp: "/", type: 9, data: { packet: ["told", "by them"] } };
+  for (const junk of [null, 1, "x", [], {}, true]) {
+    say(junk);
+    for (let type = 0; type < 15; type++) {
+      say({ uid: "them", nsp: "/", type, data: junk });
+      for (const name of ["opts", "packet", "rooms", "sockets"]) say({ uid: "them", nsp: "/", type, data: { requestId: "1", opts, packet: ["told", "wrongly"], rooms: [], sockets: [], [name]: junk } });
+      for (const name of ["rooms", "except"]) say({ uid: "them", nsp: "/", type, data: { requestId: "1", rooms: [], opts: { ...opts, [name]: junk } } });
+    }
+  }
+  say({ ...sound, uid: "somebody else", data: { packet: ["told", "by somebody else"] } });
+  say({ ...sound, uid: undefined, data: { packet: ["told", "by nobody"] } });
+  say({ ...sound, nsp: "/other", data: { packet: ["told", "in another namespace"] } });
+  say(bytes);
+  say(sound);
+  await until("the last is heard", () => heard.includes("by them"));
+  assert.deepEqual([...new Set(heard)], ["wrongly", "by them"], "what is one");
+  process.off("warning", onWarning);
+  assert.ok(warnings.some((message) => /is none/.test(message)));
+}));
+
 test("a link that is dialled: one to each worker, again when it ends, over TCP and a Unix socket; who answers otherwise is tried again", async () => {
   const { Server } = require("socket.io");
   const { attach } = require("ringcast-socket.io");

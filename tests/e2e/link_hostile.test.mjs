@@ -272,6 +272,43 @@ testLink("a process that floods ringcast with frames and reads nothing grows not
   }
 });
 
+testLink("a process that says more to another one than that takes ends nothing: neither the other one's link nor what a third one says to it", { backend: { max_unsent: "64KiB" }, timeout: 90000 }, async (broker, application) => {
+  const [stands, third] = [await new Application().listen(), await new Application().listen()];
+  const all = [application, stands, third];
+  try {
+    broker.writeConfig({ ...broker.config, backend: [{ ...broker.config.backend[0], url: all.map(({ url }) => url) }] });
+    broker.child.kill("SIGHUP");
+    await until("all are there", async () => await metric(broker, "ringcast_links") === 3 && all.every(({ links }) => links.size === 1));
+    for (const [i, one] of all.entries()) [...one.links][0].send("ENTER", { payload: Buffer.concat([text("/"), text(`uid ${i}`)]) });
+    await until("they know each other", () => all.every((one) => [...one.links][0].of("PEERS").at(-1)?.payload.toString().match(/uid \d/g)?.length === 2));
+    const sockets = [client(broker), client(broker), client(broker)];
+    for (const socket of sockets) await socket.opening;
+    await until("each has a client", () => all.every(({ conns }) => conns.length === 1));
+    const say = (from, i, what) => [...from.links][0].send("CLUSTER", { payload: Buffer.concat([text("/"), text(`uid ${i}`), text(""), Buffer.from(what)]) });
+    [...stands.links][0].socket.pause();
+    const big = "x".repeat(65536);
+    const COUNT = 200; // 13 MB: beyond what sockets and the bound hold
+    for (let i = 1; i <= COUNT; i++) {
+      say(application, 0, `${i} ${big}`);
+      if (i % 4 === 0) await until("the third one, who reads, has all of it", () => [...third.links][0].of("CLUSTER").length === i, { every: 1 });
+    }
+    assert.ok(await metric(broker, "ringcast_link_cluster_dropped_total") > 0);
+    say(third, 2, "of the third one");
+    await until("it is heard by who reads", () => [...application.links][0].of("CLUSTER").length === 1);
+    assert.ok(await metric(broker, "ringcast_reply_bytes") < 3e6, "what waits is bounded");
+    [...stands.links][0].socket.resume();
+    const heard = await until("who stood still has what the third one said", () => {
+      const messages = [...stands.links][0].of("CLUSTER").map(({ payload }) => payload.subarray(12).toString("latin1", 0, 24));
+      return messages.some((message) => message.endsWith("of the third one")) && messages;
+    });
+    assert.equal(heard.length - 1 + await metric(broker, "ringcast_link_cluster_dropped_total"), COUNT, "what is not there is counted");
+    assert.deepEqual([await metric(broker, "ringcast_link_broken_total"), ...all.map((one) => one.all.filter(({ ended }) => !ended).length)], [0, 1, 1, 1]);
+    assert.ok(sockets.every(({ closed }) => closed === undefined));
+  } finally {
+    for (const one of [stands, third]) await one.close();
+  }
+});
+
 testLink("many questions at once are all answered", {}, async (broker, application) => {
   const [link] = await application.linked(1);
   await until("it is ready", async () => await metric(broker, "ringcast_links") === 1);

@@ -261,7 +261,8 @@ void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_s
     const struct rc_span nsp = rc_link_read_text(&reader);
     const struct rc_span uid = rc_link_read_text(&reader);
     if (entry_is_others(links, link, nsp, uid)) {
-        rc_link_broken(links, link, "the uid of another process's adapter");
+        enter_refuse(links, link,
+                     "the uid of another process's adapter"); /* which of them had no right to it nobody knows */
         return;
     }
     if (entry_find(links, nsp, uid) != BUS_NONE) {
@@ -351,6 +352,17 @@ void rc_link_bus_work(struct rc_links *links)
     }
 }
 
+/* Nobody hears it. `to`: who would have; NULL: nobody would. */
+static void bus_drop(const struct rc_links *links, const struct rc_link *from, const struct rc_link *to,
+                     struct rc_span payload, const char *why)
+{
+    rc_metric_add(links->clients->metrics, RC_METRIC_LINK_CLUSTER_DROPPED, 1);
+    rc_log_limited(
+        RC_LOG_WARN, 1, "link_cluster_dropped",
+        "backend=\"%s\" process=\"%s\" to=\"%s\" bytes=%zu reason=\"%s\" effect=\"what it asks there is not answered\"",
+        from->table->config.name.text, from->ready.process, to == NULL ? "" : to->ready.process, payload.count, why);
+}
+
 static void bus_hand_on(struct rc_links *links, uint32_t to, const struct rc_link *from, struct rc_span payload)
 {
     struct rc_link *link = &links->links[to];
@@ -358,24 +370,20 @@ static void bus_hand_on(struct rc_links *links, uint32_t to, const struct rc_lin
         return;
     }
     if (!bus_takes(links, link, (uint32_t)(from - links->links), RC_LINK_HEAD_BYTES + payload.count)) {
-        rc_metric_add(links->clients->metrics, RC_METRIC_LINK_CLUSTER_DROPPED, 1);
-        rc_log_limited(RC_LOG_WARN, 1, "link_cluster_dropped",
-                       "backend=\"%s\" process=\"%s\" to=\"%s\" bytes=%zu reason=\"it says more than that one takes\" "
-                       "effect=\"what it asks there is not answered\"",
-                       link->table->config.name.text, from->ready.process, link->ready.process, payload.count);
+        bus_drop(links, from, link, payload, "it says more than that one takes");
         return;
     }
     (void)rc_link_send(links, link, RC_LINK_CLUSTER, 0, 0, payload, (struct rc_span){0});
 }
 
-void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_span payload)
+void rc_link_bus_say(struct rc_links *links, const struct rc_link *link, struct rc_span payload)
 {
     struct rc_link_reader reader = rc_link_reader_of(payload);
     const struct rc_span nsp = rc_link_read_text(&reader);
     const struct rc_span from = rc_link_read_text(&reader);
     const struct rc_span to = rc_link_read_text(&reader);
     if (entry_is_others(links, link, nsp, from)) {
-        rc_link_broken(links, link, "a message from another process's adapter");
+        bus_drop(links, link, NULL, payload, "from another process's adapter");
         return;
     }
     if (to.count > 0) {

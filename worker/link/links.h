@@ -306,7 +306,7 @@ void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_s
 void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
 /* The link is over: its adapters are gone. */
 void rc_link_bus_left(struct rc_links *links, const struct rc_link *link);
-void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_span payload);
+void rc_link_bus_say(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
 /* Who takes more again is told who is there. Once in each pass. */
 void rc_link_bus_work(struct rc_links *links);
 

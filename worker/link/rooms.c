@@ -291,8 +291,8 @@ void rc_link_join(struct rc_links *links, uint32_t client, struct rc_span payloa
         return; /* it is on its way out */
     }
     const int rc = rc_link_member_add(links, client, nsp, sid);
-    if (rc == -EEXIST) {
-        rc_link_broken(links, rc_link_of(links, client), "a socket's id that another connection's has");
+    if (rc == -EEXIST) { /* which of them had no right to it nobody knows */
+        rc_link_conn_refuse(links, client, "a socket's id that another connection's has");
         return;
     }
     bool joined = rc == 0 && room_join(links, client, nsp, (struct rc_span){0});

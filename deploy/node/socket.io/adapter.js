@@ -7,6 +7,7 @@ const { FLAGS, LIST_MAX } = require("./frames.js");
 const { nspKey, short } = require("./links.js");
 
 const EVENT = 2;
+const BINARY_EVENT = 5;
 const ROOM_MAX = 1024; // bytes, its type included
 const RETURNING_MAX = 4096; // broadcasts that are kept for one client that comes back, from when it asks until it is there
 const RETURNING_MS = 60000;
@@ -36,6 +37,23 @@ const unpack = (bytes) => JSON.parse(bytes.toString(), (_, value) => {
   if (typeof value !== "string" || value[0] !== "\0") return value;
   return value[1] === "b" ? Buffer.from(value.slice(2), "base64") : value.slice(1);
 });
+
+/* What a message of another process has to have, so that it reaches nothing here, and ends nothing, but what it is for. */
+const isObject = (value) => value !== null && typeof value === "object";
+const hasOpts = ({ opts }) => isObject(opts) && Array.isArray(opts.rooms) && Array.isArray(opts.except) && (opts.flags === undefined || isObject(opts.flags));
+const SOUND = {
+  [MessageType.BROADCAST]: (data) => hasOpts(data) && [EVENT, BINARY_EVENT].includes(data.packet?.type) && Array.isArray(data.packet.data),
+  [MessageType.SOCKETS_JOIN]: (data) => hasOpts(data) && Array.isArray(data.rooms),
+  [MessageType.SOCKETS_LEAVE]: (data) => hasOpts(data) && Array.isArray(data.rooms),
+  [MessageType.DISCONNECT_SOCKETS]: hasOpts,
+  [MessageType.FETCH_SOCKETS]: hasOpts,
+  [MessageType.FETCH_SOCKETS_RESPONSE]: ({ sockets }) => Array.isArray(sockets) && sockets.every((socket) => Array.isArray(socket?.rooms)),
+  [MessageType.SERVER_SIDE_EMIT]: ({ packet }) => Array.isArray(packet),
+  [MessageType.SERVER_SIDE_EMIT_RESPONSE]: () => true,
+  [MessageType.BROADCAST_CLIENT_COUNT]: ({ clientCount }) => Number.isInteger(clientCount),
+  [MessageType.BROADCAST_ACK]: () => true,
+};
+const isSound = (message, from) => isObject(message) && message.uid === from && isObject(message.data) && Boolean(SOUND[message.type]?.(message.data));
 
 /* Is it for who comes back, too? */
 const isKept = (nsp, packet, flags) => nsp.server.opts.connectionStateRecovery && packet.type === EVENT && packet.id === undefined && flags?.volatile === undefined;
@@ -205,13 +223,15 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
     links.cluster(this, to, pack(response));
   }
 
-  onCluster(bytes) {
+  /* `from`: the adapter that it is of, as ringcast has it. */
+  onCluster(from, bytes) {
     let message;
     try {
       message = unpack(bytes);
     } catch {
-      return links.report("a message of another server is none: are all of them of one version?");
+      // it is none, as others are not
     }
+    if (!isSound(message, from)) return links.report("a message of another server is none: are all of them of one version?");
     // Of socket.io before 4.1 there is nothing that it could reach, and its caller is not to end this process.
     if (message.type === MessageType.SERVER_SIDE_EMIT && typeof this.nsp._onServerSideEmit !== "function") return links.report("another server's serverSideEmit() needs socket.io 4.1 here");
     const known = this.nodesMap.has(message.uid);

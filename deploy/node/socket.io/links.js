@@ -270,10 +270,11 @@ class Links extends EventEmitter {
       line.unheard = false;
       this.emit("attach", line);
     }
+    if (name === "OPEN" && line.connections.has(connection)) throw new Broken("OPEN of a connection that is there already");
     if (name === "OPEN") return this.engine.onOpen(line, connection, value, (flags & FLAGS.HELD) !== 0);
     if (name === "FAILED") return this.engine.onFailed(value);
     if (name === "PEERS") return this.onPeers(line, ...values);
-    if (name === "CLUSTER") return this.adapters.get(value)?.onCluster(values[3]);
+    if (name === "CLUSTER") return this.adapters.get(value)?.onCluster(values[1], values[3]);
     if (name === "REPLY") return this.answer(value, values[1] === 1 ? values[2] : null);
     line.connections.get(connection)?.onFrame(name, value);
   }
