@@ -170,11 +170,12 @@ static const char *redis_state(const struct rc_supervisor *supervisor, const str
     static const char *const names[] = {[RC_REDIS_DISABLED] = "not started",
                                         [RC_REDIS_CONNECTING] = "connecting",
                                         [RC_REDIS_CONNECTED] = "connected",
-                                        [RC_REDIS_AWAY] = "disconnected"};
+                                        [RC_REDIS_AWAY] = "disconnected",
+                                        [RC_REDIS_REFUSED] = "refused"};
     const struct rc_relay_report *relay = supervisor->broker.segments.relay;
     const uint64_t beat_ms = atomic_load_explicit(&relay->report.process.heartbeat_ms, memory_order_relaxed);
     const uint64_t changed_ms = atomic_load_explicit(&relay->redis_health.since_ms, memory_order_relaxed);
-    const enum rc_redis_state state = rc_redis_health_get(&relay->redis_health, errors);
+    const enum rc_redis_state state = rc_redis_health_of(relay, errors);
     *since_ms = 0;
     if (config->redis.url.text[0] == '\0') {
         *errors = (struct rc_redis_errors){.lost = ""};
@@ -200,7 +201,8 @@ static void print_redis(FILE *out, const struct rc_supervisor *supervisor, const
     rc_status_format_age(age, sizeof(age), since_ms);
     fprintf(out, "redis       %s%s%s%s%s%s%s%s\n", state, since_ms != 0 ? " for " : "", since_ms != 0 ? age : "",
             errors.lost[0] != '\0' ? ": " : "", errors.lost, errors.latest[0] != '\0' ? "; latest: " : "",
-            errors.latest, strcmp(state, "disconnected") == 0 ? " (local-only mode)" : "");
+            errors.latest,
+            strcmp(state, "disconnected") == 0 || strcmp(state, "refused") == 0 ? " (local-only mode)" : "");
 }
 
 static json_t *redis_json(const struct rc_supervisor *supervisor, const struct rc_config *config)
