@@ -242,6 +242,45 @@ static json_t *certificates_json(const struct rc_files *files)
     return certificates;
 }
 
+/* The next row whose keys come from a URL, from *at on; NULL: there is none. */
+static const struct rc_keyring_row *keys_next(const struct rc_keyring *keyring, uint32_t *at)
+{
+    while (keyring->rows != NULL && *at < RC_CONFIG_IDENTITIES_MAX) {
+        const struct rc_keyring_row *row = &keyring->rows[(*at)++];
+        if (row->used && row->jwt.jwks_url.text[0] != '\0') {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+/* Without keys every token is refused. */
+static void print_keys(FILE *out, const struct rc_keyring *keyring)
+{
+    const struct rc_keyring_row *row;
+    uint32_t at = 0;
+    while ((row = keys_next(keyring, &at)) != NULL) {
+        fprintf(out, "keys        %s, %u known", row->jwt.jwks_url.text, row->fetched.count);
+        if (row->failures > 0) {
+            fprintf(out, "; not fetched %u times: %s", row->failures, row->why);
+        }
+        fprintf(out, "\n");
+    }
+}
+
+static json_t *keys_json(const struct rc_keyring *keyring)
+{
+    const struct rc_keyring_row *row;
+    json_t *all = json_array();
+    uint32_t at = 0;
+    while ((row = keys_next(keyring, &at)) != NULL) {
+        (void)json_array_append_new(all, json_pack("{s:s, s:i, s:i, s:o}", "url", row->jwt.jwks_url.text, "known",
+                                                   (int)row->fetched.count, "failures", (int)row->failures, "error",
+                                                   row->failures > 0 ? json_string(row->why) : json_null()));
+    }
+    return all;
+}
+
 /* The application whose clients this broker holds (docs/link.md). */
 static const struct link_figure {
     const char *name; /* in JSON */
@@ -418,6 +457,7 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
     print_steering(out, &broker->steer);
     print_redis(out, supervisor, config);
     print_certificates(out, &supervisor->settings->files);
+    print_keys(out, &supervisor->keyring);
     print_links(out, broker, config);
     fprintf(out, "limits      %" PRIu64 " connections, %u a worker, backlog %u\n\n", connections_max(broker),
             broker->plan.slots_per_worker, broker->limits.backlog);
@@ -489,13 +529,13 @@ void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
                                                    rc_listen_kind_name(broker->listens[i].kind)));
     }
     json_t *object =
-        json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:o, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION,
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:o, s:o, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION,
                   "instance", segments->core->instance_id, "state", broker_states[rc_supervisor_state(supervisor)],
                   "uptime_ms", (json_int_t)(supervisor->now_ms - supervisor->started_ms), "config",
                   config_path(supervisor) != NULL ? json_string(config_path(supervisor)) : json_null(),
                   "config_generation", (int)atomic_load_explicit(&segments->configs->generation, memory_order_relaxed),
                   "redis", redis_json(supervisor, rc_segments_config(&broker->segments)), "certificates",
-                  certificates_json(&supervisor->settings->files), "links",
+                  certificates_json(&supervisor->settings->files), "keys", keys_json(&supervisor->keyring), "links",
                   links_json(broker, rc_segments_config(&broker->segments)), "connections_max",
                   (json_int_t)connections_max(broker), "slots_per_worker", (int)broker->plan.slots_per_worker,
                   "steering", steering_json(&broker->steer), "listeners", listeners, "processes", processes);
