@@ -254,6 +254,12 @@ static const struct rc_keyring_row *keys_next(const struct rc_keyring *keyring, 
     return NULL;
 }
 
+/* NULL: nothing failed since they were fetched. Reasons are not handed over in an upgrade. */
+static const char *keys_error(const struct rc_keyring_row *row)
+{
+    return row->failures == 0 ? NULL : row->why[0] != '\0' ? row->why : "the log says why (jwks_failed)";
+}
+
 /* Without keys every token is refused. */
 static void print_keys(FILE *out, const struct rc_keyring *keyring)
 {
@@ -262,7 +268,7 @@ static void print_keys(FILE *out, const struct rc_keyring *keyring)
     while ((row = keys_next(keyring, &at)) != NULL) {
         fprintf(out, "keys        %s, %u known", row->jwt.jwks_url.text, row->fetched.count);
         if (row->failures > 0) {
-            fprintf(out, "; not fetched %u times: %s", row->failures, row->why);
+            fprintf(out, "; not fetched %u times: %s", row->failures, keys_error(row));
         }
         fprintf(out, "\n");
     }
@@ -274,9 +280,10 @@ static json_t *keys_json(const struct rc_keyring *keyring)
     json_t *all = json_array();
     uint32_t at = 0;
     while ((row = keys_next(keyring, &at)) != NULL) {
-        (void)json_array_append_new(all, json_pack("{s:s, s:i, s:i, s:o}", "url", row->jwt.jwks_url.text, "known",
-                                                   (int)row->fetched.count, "failures", (int)row->failures, "error",
-                                                   row->failures > 0 ? json_string(row->why) : json_null()));
+        (void)json_array_append_new(all,
+                                    json_pack("{s:s, s:i, s:i, s:o}", "url", row->jwt.jwks_url.text, "known",
+                                              (int)row->fetched.count, "failures", (int)row->failures, "error",
+                                              keys_error(row) != NULL ? json_string(keys_error(row)) : json_null()));
     }
     return all;
 }
