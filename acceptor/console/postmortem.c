@@ -111,7 +111,7 @@ static void found_print(FILE *out, const struct rc_core *core, const struct foun
     for (uint32_t i = found->line_count - lines; i < found->line_count; i++) {
         (void)fprintf(out, "%s\n", found->lines[i].text);
     }
-    (void)fprintf(out, "\nthe last %u clients that ended\n", closed);
+    (void)fprintf(out, closed > 0 ? "\nthe clients that ended last\n" : "\nno client has ended\n");
     for (uint32_t i = found->closed_count - closed; i < found->closed_count; i++) {
         const struct rc_closed *one = &found->closed[i];
         char text[32];

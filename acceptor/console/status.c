@@ -170,11 +170,12 @@ static const char *redis_state(const struct rc_supervisor *supervisor, const str
     static const char *const names[] = {[RC_REDIS_DISABLED] = "not started",
                                         [RC_REDIS_CONNECTING] = "connecting",
                                         [RC_REDIS_CONNECTED] = "connected",
-                                        [RC_REDIS_AWAY] = "disconnected"};
+                                        [RC_REDIS_AWAY] = "disconnected",
+                                        [RC_REDIS_REFUSED] = "refused"};
     const struct rc_relay_report *relay = supervisor->broker.segments.relay;
     const uint64_t beat_ms = atomic_load_explicit(&relay->report.process.heartbeat_ms, memory_order_relaxed);
     const uint64_t changed_ms = atomic_load_explicit(&relay->redis_health.since_ms, memory_order_relaxed);
-    const enum rc_redis_state state = rc_redis_health_get(&relay->redis_health, errors);
+    const enum rc_redis_state state = rc_redis_health_of(relay, errors);
     *since_ms = 0;
     if (config->redis.url.text[0] == '\0') {
         *errors = (struct rc_redis_errors){.lost = ""};
@@ -200,7 +201,8 @@ static void print_redis(FILE *out, const struct rc_supervisor *supervisor, const
     rc_status_format_age(age, sizeof(age), since_ms);
     fprintf(out, "redis       %s%s%s%s%s%s%s%s\n", state, since_ms != 0 ? " for " : "", since_ms != 0 ? age : "",
             errors.lost[0] != '\0' ? ": " : "", errors.lost, errors.latest[0] != '\0' ? "; latest: " : "",
-            errors.latest, strcmp(state, "disconnected") == 0 ? " (local-only mode)" : "");
+            errors.latest,
+            strcmp(state, "disconnected") == 0 || strcmp(state, "refused") == 0 ? " (local-only mode)" : "");
 }
 
 static json_t *redis_json(const struct rc_supervisor *supervisor, const struct rc_config *config)
@@ -238,6 +240,52 @@ static json_t *certificates_json(const struct rc_files *files)
         }
     }
     return certificates;
+}
+
+/* The next row whose keys come from a URL, from *at on; NULL: there is none. */
+static const struct rc_keyring_row *keys_next(const struct rc_keyring *keyring, uint32_t *at)
+{
+    while (keyring->rows != NULL && *at < RC_CONFIG_IDENTITIES_MAX) {
+        const struct rc_keyring_row *row = &keyring->rows[(*at)++];
+        if (row->used && row->jwt.jwks_url.text[0] != '\0') {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+/* NULL: nothing failed since they were fetched. Reasons are not handed over in an upgrade. */
+static const char *keys_error(const struct rc_keyring_row *row)
+{
+    return row->failures == 0 ? NULL : row->why[0] != '\0' ? row->why : "the log says why (jwks_failed)";
+}
+
+/* Without keys every token is refused. */
+static void print_keys(FILE *out, const struct rc_keyring *keyring)
+{
+    const struct rc_keyring_row *row;
+    uint32_t at = 0;
+    while ((row = keys_next(keyring, &at)) != NULL) {
+        fprintf(out, "keys        %s, %u known", row->jwt.jwks_url.text, row->fetched.count);
+        if (row->failures > 0) {
+            fprintf(out, "; not fetched %u times: %s", row->failures, keys_error(row));
+        }
+        fprintf(out, "\n");
+    }
+}
+
+static json_t *keys_json(const struct rc_keyring *keyring)
+{
+    const struct rc_keyring_row *row;
+    json_t *all = json_array();
+    uint32_t at = 0;
+    while ((row = keys_next(keyring, &at)) != NULL) {
+        (void)json_array_append_new(all,
+                                    json_pack("{s:s, s:i, s:i, s:o}", "url", row->jwt.jwks_url.text, "known",
+                                              (int)row->fetched.count, "failures", (int)row->failures, "error",
+                                              keys_error(row) != NULL ? json_string(keys_error(row)) : json_null()));
+    }
+    return all;
 }
 
 /* The application whose clients this broker holds (docs/link.md). */
@@ -416,6 +464,7 @@ void rc_status_print_table(FILE *out, struct rc_supervisor *supervisor)
     print_steering(out, &broker->steer);
     print_redis(out, supervisor, config);
     print_certificates(out, &supervisor->settings->files);
+    print_keys(out, &supervisor->keyring);
     print_links(out, broker, config);
     fprintf(out, "limits      %" PRIu64 " connections, %u a worker, backlog %u\n\n", connections_max(broker),
             broker->plan.slots_per_worker, broker->limits.backlog);
@@ -487,13 +536,13 @@ void rc_status_print_json(FILE *out, struct rc_supervisor *supervisor)
                                                    rc_listen_kind_name(broker->listens[i].kind)));
     }
     json_t *object =
-        json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:o, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION,
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:i, s:o, s:o, s:o, s:o, s:I, s:i, s:o, s:o, s:o}", "version", RC_VERSION,
                   "instance", segments->core->instance_id, "state", broker_states[rc_supervisor_state(supervisor)],
                   "uptime_ms", (json_int_t)(supervisor->now_ms - supervisor->started_ms), "config",
                   config_path(supervisor) != NULL ? json_string(config_path(supervisor)) : json_null(),
                   "config_generation", (int)atomic_load_explicit(&segments->configs->generation, memory_order_relaxed),
                   "redis", redis_json(supervisor, rc_segments_config(&broker->segments)), "certificates",
-                  certificates_json(&supervisor->settings->files), "links",
+                  certificates_json(&supervisor->settings->files), "keys", keys_json(&supervisor->keyring), "links",
                   links_json(broker, rc_segments_config(&broker->segments)), "connections_max",
                   (json_int_t)connections_max(broker), "slots_per_worker", (int)broker->plan.slots_per_worker,
                   "steering", steering_json(&broker->steer), "listeners", listeners, "processes", processes);

@@ -227,6 +227,12 @@ static void print_troubles(const struct picture *now)
             printf("; %s %s", text_of(row, "file"), when);
         }
     }
+    json_array_foreach(json_object_get(status, "keys"), i, row)
+    {
+        if (json_is_string(json_object_get(row, "error"))) {
+            printf("; keys of %s not fetched: %s", text_of(row, "url"), text_of(row, "error"));
+        }
+    }
     (void)rc_console_incomplete_say(stdout, "; ", now->channels);
     printf("\n");
 }

@@ -111,6 +111,7 @@ static int row_configure(struct rc_keyring_row *row, const struct rc_keyring_row
         row->fetched = old->fetched;
         row->tried_ms = old->tried_ms;
         row->failures = old->failures;
+        memcpy(row->why, old->why, sizeof(row->why));
         row->missed = old->missed;
         /* A shorter jwks_refresh holds from now on. */
         const uint64_t latest_ms = now_ms + row->jwt.jwks_refresh_ms;
@@ -156,6 +157,16 @@ static uint64_t jitter_of(uint64_t delay_ms, uint32_t part)
     return random % (delay_ms / part + 1);
 }
 
+/* The text as terminals and JSON may have it: a part of it may be what a server says. */
+static void why_keep(char why[RC_KEYRING_WHY_MAX], const char *reason)
+{
+    size_t count = 0;
+    for (; reason[count] != '\0' && count < RC_KEYRING_WHY_MAX - 1; count++) {
+        why[count] = reason[count] >= ' ' && reason[count] <= '~' ? reason[count] : '?';
+    }
+    why[count] = '\0';
+}
+
 static void row_failed(struct rc_keyring *keyring, uint32_t index, const char *reason, uint64_t now_ms)
 {
     struct rc_keyring_row *row = &keyring->rows[index];
@@ -164,6 +175,7 @@ static void row_failed(struct rc_keyring *keyring, uint32_t index, const char *r
     delay_ms = delay_ms < RC_KEYRING_RETRY_MAX_MS ? delay_ms : RC_KEYRING_RETRY_MAX_MS;
     delay_ms += jitter_of(delay_ms, 4);
     row->failures++;
+    why_keep(row->why, reason);
     row->due_ms = now_ms + delay_ms;
     rc_metric_add(keyring->metrics, RC_METRIC_JWKS_FAILURES, 1);
     rc_log_warn("jwks_failed", "url=\"%s\" reason=\"%s\" keys=\"%s\" again_ms=%" PRIu64, row->jwt.jwks_url.text, reason,

@@ -28,11 +28,13 @@
 #define RC_KEYRING_RETRY_MIN_MS 5000u
 #define RC_KEYRING_RETRY_MAX_MS 300000u
 #define RC_KEYRING_MISSED_MS 30000u
+#define RC_KEYRING_WHY_MAX 192u
 
 struct rc_keyring_row {
     bool used;                      /* of kind "jwt" */
     bool fetched_once;              /* `fetched` is of its URL */
     uint32_t failures;              /* since the last success */
+    char why[RC_KEYRING_WHY_MAX];   /* the last of them; printable ASCII. "" = not known any more */
     uint32_t missed;                /* as far as it was looked at */
     uint64_t tried_ms;              /* when the last fetch began; 0 = never */
     uint64_t due_ms;                /* of the next one; UINT64_MAX = it has no URL */

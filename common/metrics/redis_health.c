@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/metrics/metrics.h"
 #include "common/text/utf8_char.h"
 
 #define WORDS (RC_REDIS_ERROR_MAX / 8)
@@ -95,4 +96,16 @@ enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, st
     words_show(errors->latest, latest);
     const uint32_t state = atomic_load_explicit(&health->state, memory_order_acquire); /* H6 pairs with H5 */
     return state <= RC_REDIS_AWAY ? (enum rc_redis_state)state : RC_REDIS_AWAY;
+}
+
+enum rc_redis_state rc_redis_health_of(const struct rc_relay_report *relay, struct rc_redis_errors *errors)
+{
+    const enum rc_redis_state state = rc_redis_health_get(&relay->redis_health, errors);
+    if (state != RC_REDIS_CONNECTED || rc_report_value(&relay->report, RC_METRIC_INSTANCE_TAKEN) == 0) {
+        return state;
+    }
+    *errors =
+        (struct rc_redis_errors){.lost = "another live broker has this instance id: give each one an id of its own "
+                                         "(server.instance_id)"};
+    return RC_REDIS_REFUSED;
 }

@@ -21,4 +21,7 @@ void rc_redis_health_set(struct rc_redis_health *health, enum rc_redis_state sta
 /* The state; the texts of an earlier loss stay when it is connected again. */
 enum rc_redis_state rc_redis_health_get(const struct rc_redis_health *health, struct rc_redis_errors *errors);
 
+/* The same of the relay, and whether being connected is of any use: RC_REDIS_REFUSED, with the reason as `lost`. */
+enum rc_redis_state rc_redis_health_of(const struct rc_relay_report *relay, struct rc_redis_errors *errors);
+
 #endif

@@ -171,6 +171,7 @@ enum rc_redis_state {
     RC_REDIS_CONNECTING, /* not connected since the start */
     RC_REDIS_CONNECTED,  /* commands are answered and every subscription connection lives */
     RC_REDIS_AWAY,       /* lost, or silent: the broker is in local-only mode */
+    RC_REDIS_REFUSED, /* never stored, rc_redis_health_of finds it: connected, and in local-only mode since its id is another broker's */
 };
 
 #define RC_REDIS_ERROR_MAX 192

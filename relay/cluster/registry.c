@@ -253,6 +253,12 @@ static void wait_for_lock(struct rc_registry *registry)
     }
 }
 
+/* Another live broker has this id, or has it no more. */
+static void registry_say_taken(struct rc_registry *registry)
+{
+    rc_metric_set(registry->metrics, RC_METRIC_INSTANCE_TAKEN, rc_registry_refused(registry));
+}
+
 static void registry_challenge(struct rc_registry *registry, const redisReply *reply)
 {
     const struct rc_span nonce = rc_span_text(registry->nonce);
@@ -262,6 +268,7 @@ static void registry_challenge(struct rc_registry *registry, const redisReply *r
         /* Written again since: its owner lives. */
         registry->rival[0] = '\0';
         registry_enter(registry, RC_REGISTRY_REFUSED);
+        registry_say_taken(registry);
         rc_log_error("instance_id_taken",
                      "instance=%s mode=local-only reason=\"another live broker has this instance id\" "
                      "remedy=\"give each broker an id of its own (server.instance_id or INSTANCE_ID)\"",
@@ -273,6 +280,7 @@ static void registry_challenge(struct rc_registry *registry, const redisReply *r
     const bool refused = registry->state == RC_REGISTRY_REFUSED; /* stays local-only while it asks */
     registry_enter(registry, RC_REGISTRY_CHALLENGED);
     registry->was_refused = refused || registry->was_refused;
+    registry_say_taken(registry);
     (void)rc_redis_publish(registry->link, rc_span_text(registry->claim_channel), &nonce, 1, RC_REDIS_PUBLISH_FLEETING);
     registry_later(registry, RC_REGISTRY_CHALLENGE_MS, claim_again);
 }
@@ -310,6 +318,7 @@ static void registry_claimed(void *context, const redisReply *reply)
         registry_enter(registry, RC_REGISTRY_WAITING);
         wait_for_lock(registry);
     }
+    registry_say_taken(registry);
 }
 
 /* In every state but AWAY. While it is OWNED this renews. */

@@ -90,6 +90,35 @@ test("the recipe copies what is there, and its configuration is one", async () =
   assert.equal(code, 0, stderr);
 });
 
+/* Does .dockerignore leave the file out? The last pattern that fits counts; one of a folder is one of all below it. */
+function isLeftOut(file, patterns) {
+  let out = false;
+  for (const pattern of patterns) {
+    const text = pattern.replace(/^!/, "").replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*\*\//g, "\0").replace(/\*/g, "[^/]*").replace(/\0/g, "(?:.*/)?");
+    if (new RegExp(`^${text}(?:/.*)?$`).test(file)) out = !pattern.startsWith("!");
+  }
+  return out;
+}
+
+test("what is sent to the builder is enough to install", { timeout: 60000 }, async () => {
+  const patterns = readFileSync(join(ROOT, ".dockerignore"), "utf8").split("\n").filter((line) => line && !line.startsWith("#"));
+  const { stdout } = await program("git", ["-C", ROOT, "ls-files"]);
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-context-"));
+  try {
+    const sent = stdout.trim().split("\n").filter((file) => existsSync(join(ROOT, file)) && !isLeftOut(file, patterns));
+    assert.ok(sent.includes("worker/main.c") && !sent.some((file) => /^tests\/|^bench\/.*\.c$/.test(file)), "sources of programs, and no others");
+    for (const file of sent) {
+      mkdirSync(join(folder, file, ".."), { recursive: true });
+      copyFileSync(join(ROOT, file), join(folder, file));
+    }
+    const installed = await program("make", ["-C", folder, "install-data", `DESTDIR=${folder}/out`], { env: { ...process.env, MAKEFLAGS: "", MAKELEVEL: "" } });
+    assert.equal(installed.code, 0, installed.stderr);
+    assert.ok(existsSync(join(folder, "out/usr/local/share/doc/ringcast/bench/README.md")));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 /* Where a container tool is there and works, the image is built and run; elsewhere the tests above say what can be said. */
 const tool = await (async () => {
   for (const name of ["podman", "docker", "buildah"]) {

@@ -32,10 +32,16 @@ test("a JWK Set is fetched, and fetched again after a failure; a reload reads fi
   const broker = await startBroker({ config });
   const server = createServer(certificate("localhost"), (request, response) => response.end(JSON.stringify({ keys: [publicKey.export({ format: "jwk" })] })));
   try {
+    // Why every token is refused is told to whoever asks how the broker is.
+    const say = async (...args) => (await run([...args, "-c", broker.configPath], { env: broker.env })).stdout;
     await logged(broker, /jwks_failed .*cannot connect/);
+    assert.match(await say("status"), new RegExp(`^keys {8}https://localhost:${port}/, 0 known; not fetched 1 times: cannot connect .*$`, "m"));
+    assert.match(await say("top", "--once"), new RegExp(`^state: running; keys of https://localhost:${port}/ not fetched: cannot connect `, "m"));
     server.listen(port, "127.0.0.1");
     await once(server, "listening");
     await logged(broker, /jwks_fetched .*keys=1 changed=yes/);
+    assert.deepEqual(JSON.parse(await say("status", "--json")).keys, [{ url: `https://localhost:${port}/`, known: 1, failures: 0, error: null }]);
+    assert.match(await say("top", "--once"), /^state: running$/m);
     // The same URL: nothing is fetched anew.
     let from = broker.log.length;
     writeFileSync(secretFile, `another ${good}`);

@@ -1,6 +1,6 @@
 // Instances: heartbeats (S0.3), ownership of the id, detection and clean-up of the dead (S0.4), subscription sets (S0.5).
 import assert from "node:assert/strict";
-import { startBroker } from "./lib/broker.mjs";
+import { run, startBroker } from "./lib/broker.mjs";
 import { execFileSync } from "node:child_process";
 import { heartbeats, redisHealth, startCluster, testRedis, until } from "./lib/redis.mjs";
 import { SLOWER } from "./lib/util.mjs";
@@ -72,6 +72,16 @@ testRedis("a second live broker of the same id stays local-only and says so", { 
     await until("it says so", () => second.log.some((line) => line.includes("instance_id_taken") && line.includes("node-0")), { timeout: 10000 });
     assert.equal((await second.metrics())("ringcast_instance_owned"), 0);
     assert.equal((await a.metrics())("ringcast_instance_owned"), 1);
+    // Whoever asks it is told, though Redis answers.
+    const told = async (broker) => {
+      const { status: code, body } = await broker.get("/health/redis");
+      const { redis: state, error } = JSON.parse(body);
+      const text = (await run(["status", "-c", broker.configPath], { env: broker.env })).stdout;
+      const top = (await run(["top", "--once", "-c", broker.configPath], { env: broker.env })).stdout;
+      return [(await broker.metrics())("ringcast_instance_id_taken"), code, state, /instance id/.test(error), /^redis +refused for .*instance id.*local-only/m.test(text), /^state: running; redis refused: /m.test(top)];
+    };
+    assert.deepEqual(await told(second), [1, 503, "refused", true, true, true]);
+    assert.deepEqual(await told(a), [0, 200, "connected", false, false, false]);
     const [one, two] = [await a.connect(), await second.connect()];
     await one.subscribe("room");
     assert.equal((await two.subscribe("room")).scope, "local");
@@ -85,6 +95,7 @@ testRedis("a second live broker of the same id stays local-only and says so", { 
     await one.close();
     await a.stop();
     await until("it takes over", async () => (await second.metrics())("ringcast_instance_owned") === 1, { timeout: 10000 });
+    assert.deepEqual(await told(second), [0, 200, "connected", false, false, false]);
     await second.stop();
   } finally {
     await second.destroy();

@@ -318,6 +318,8 @@ testBroker("who was connected, and why it ended", { config }, async (broker) => 
 });
 
 testBroker("what a process said and did last outlives it", { config }, async (broker) => {
+  const read = async () => (await run(["postmortem", "-c", broker.configPath], { env: broker.env })).stdout;
+  assert.match(await read(), /\n\nno client has ended\n$/);
   const client = await broker.connectToWorker(0, { path: "/ws?user=last" });
   client.send("{");
   client.socket.close(3001);
@@ -331,8 +333,8 @@ testBroker("what a process said and did last outlives it", { config }, async (br
   assert.ok(found.lines.some((row) => row.process === "relay"));
   assert.ok(found.lines.some((row) => row.process === "acceptor" && /child_died/.test(row.line)));
   assert.ok(found.closed.some((row) => row.client === client.id && row.user === "last" && row.code === 3001 && row.by === "client"), "also of the dead one");
-  const text = await run(["postmortem", "-c", broker.configPath], { env: broker.env });
-  assert.ok(text.stdout.includes(`client=${client.id} code=3001 by=client user="last"`), text.stdout);
+  const text = await read();
+  assert.ok(text.split("\n\nthe clients that ended last\n")[1]?.includes(`client=${client.id} code=3001 by=client user="last"`), text);
 });
 
 /* Looks again and again, while body() makes the trouble, until what `ringcast memory` says fits. */

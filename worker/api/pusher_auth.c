@@ -128,7 +128,7 @@ static uint64_t time_read(struct rc_span text)
     return seconds;
 }
 
-static uint32_t slashes(struct rc_http_view path)
+static uint32_t path_slashes(struct rc_http_view path)
 {
     uint32_t count = 0;
     for (size_t i = 0; i < path.bytes; i++) {
@@ -145,7 +145,7 @@ static bool path_unescaped(struct rc_http_view sent, char room[RC_ROUTE_PATH_BYT
 {
     const int bytes = rc_http_path_decode(sent, room, RC_ROUTE_PATH_BYTES_MAX);
     *path = (struct rc_http_view){.text = room, .bytes = bytes < 0 ? 0 : (size_t)bytes};
-    return bytes >= 0 && path->bytes < sent.bytes && slashes(*path) == slashes(sent);
+    return bytes >= 0 && path->bytes < sent.bytes && path_slashes(*path) == path_slashes(sent);
 }
 
 static const char *signature_refusal(const struct rc_pusher_signed_request *request, const struct pairs *pairs,

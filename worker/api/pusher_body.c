@@ -184,6 +184,9 @@ static uint16_t event_for(const struct reading *reading, const struct rc_json_va
     struct rc_pusher_post_event *its = &post->events[post->count];
     struct rc_span name;
     uint8_t scratch[sizeof(RC_PUSHER_USER_CHANNEL) + RC_PUSHER_NAME_MAX + RC_PUSHER_USER_MAX];
+    if (channel->type == RC_JSON_NONE) {
+        return post_fail(reading, 400, "channel is missing");
+    }
     if (rc_json_string_decode(channel, scratch, sizeof(scratch), &name) < 0 || !rc_pusher_channel_valid(name)) {
         return post_fail(reading, 400, "a channel's name has 1 to %u letters, digits and _-=@,.;", RC_PUSHER_NAME_MAX);
     }

@@ -93,7 +93,7 @@ static void health_websocket(void *context, struct rc_exchange *exchange, const 
 /* The relay's word, as long as it moves: one that is dead or stuck talks to no Redis either. */
 static enum rc_redis_state redis_state(const struct rc_control *control, struct rc_redis_errors *errors)
 {
-    const enum rc_redis_state state = rc_redis_health_get(&control->relay->redis_health, errors);
+    const enum rc_redis_state state = rc_redis_health_of(control->relay, errors);
     const uint64_t moved_ms = atomic_load_explicit(&control->relay->report.process.heartbeat_ms, memory_order_relaxed);
     if (atomic_load_explicit(&control->relay->report.process.state, memory_order_relaxed) != RC_PROCESS_READY ||
         moved_ms + RC_RELAY_SILENT_MS < rc_clock_ms()) {
@@ -117,7 +117,8 @@ static void health_redis(void *context, struct rc_exchange *exchange, const stru
     char body[2 * JSON_QUOTED_MAX + 128];
     const unsigned long long now_ms = (unsigned long long)rc_clock_wall_ms();
     const bool wanted = exchange->exchanges->config->redis.url.text[0] != '\0';
-    const bool good = !wanted || redis_state(control_of(context), &errors) == RC_REDIS_CONNECTED;
+    const enum rc_redis_state state = wanted ? redis_state(control_of(context), &errors) : RC_REDIS_DISABLED;
+    const bool good = !wanted || state == RC_REDIS_CONNECTED;
     int bytes;
     (void)route;
     if (good) {
@@ -125,10 +126,11 @@ static void health_redis(void *context, struct rc_exchange *exchange, const stru
                          wanted ? "connected" : "disabled", now_ms);
     } else {
         const bool more = errors.latest[0] != '\0';
-        bytes = snprintf(body, sizeof(body),
-                         "{\"healthy\":false,\"redis\":\"disconnected\",\"error\":%s%s%s,\"timestamp\":%llu}\n",
-                         resource_quoted(lost, errors.lost[0] != '\0' ? errors.lost : "not connected yet"),
-                         more ? ",\"latest_error\":" : "", more ? resource_quoted(latest, errors.latest) : "", now_ms);
+        bytes =
+            snprintf(body, sizeof(body), "{\"healthy\":false,\"redis\":\"%s\",\"error\":%s%s%s,\"timestamp\":%llu}\n",
+                     state == RC_REDIS_REFUSED ? "refused" : "disconnected",
+                     resource_quoted(lost, errors.lost[0] != '\0' ? errors.lost : "not connected yet"),
+                     more ? ",\"latest_error\":" : "", more ? resource_quoted(latest, errors.latest) : "", now_ms);
     }
     resource_answer(exchange, good ? 200 : 503, "application/json", body, (size_t)bytes);
 }

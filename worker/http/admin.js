@@ -171,7 +171,7 @@ function showStats(stats, health, redis) {
   if (samples.length > SAMPLES_MAX) samples.shift();
   byId("instance").textContent = stats.instance + " · up " + span(stats.uptime_s * 1000);
   const memory = stats.processes.reduce((sum, row) => sum + row.memory_bytes, 0);
-  const redisState = redis.redis === "disabled" ? ["not used"] : redis.healthy ? ["connected"] : ["away", "bad"];
+  const redisState = redis.redis === "disabled" ? ["not used"] : redis.healthy ? ["connected"] : [redis.redis === "refused" ? "id taken" : "away", "bad"];
   byId("tiles").replaceChildren(
     tile("connections", compact(stats.connections.total)),
     tile("users", compact(stats.users)),

@@ -33,6 +33,20 @@ Test(redis_health, state_and_reason)
     cr_assert_eq(strlen(errors.lost), RC_REDIS_ERROR_MAX - 1);
 }
 
+Test(redis_health, connected_under_the_id_of_another_broker)
+{
+    static struct rc_relay_report relay;
+    struct rc_redis_errors errors;
+    rc_redis_health_set(&relay.redis_health, RC_REDIS_CONNECTED, NULL, NULL);
+    cr_assert_eq(rc_redis_health_of(&relay, &errors), RC_REDIS_CONNECTED);
+    rc_metric_set(rc_banks_own(&relay.report.banks), RC_METRIC_INSTANCE_TAKEN, 1);
+    cr_assert_eq(rc_redis_health_of(&relay, &errors), RC_REDIS_REFUSED);
+    cr_assert_not_null(strstr(errors.lost, "server.instance_id"));
+    rc_redis_health_set(&relay.redis_health, RC_REDIS_AWAY, "Connection refused", NULL);
+    cr_assert_eq(rc_redis_health_of(&relay, &errors), RC_REDIS_AWAY, "what is away is said first");
+    cr_assert_str_eq(errors.lost, "Connection refused");
+}
+
 static const char *shown(const char *text)
 {
     static struct rc_redis_errors errors;

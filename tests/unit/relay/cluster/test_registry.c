@@ -140,6 +140,7 @@ Test(registry, live_rival_refuses_dead_one_is_replaced)
     fake_pass(RC_REGISTRY_CHALLENGE_MS + 10);
     fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000 feed:7", "feed:8");
     cr_assert(rc_registry_refused(&registry));
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_INSTANCE_TAKEN), 1);
     cr_assert_eq(registered_count, 0);
     /* Asked again after a heartbeat interval; it stays refused while it asks. */
     fake_pass(config.heartbeat_interval_ms + 10);
@@ -148,6 +149,7 @@ Test(registry, live_rival_refuses_dead_one_is_replaced)
     fake_pass(RC_REGISTRY_CHALLENGE_MS + 10);
     fake_string("EVAL script 1 ws:instance:a:owner 00000abc10 90000 feed:9", "new");
     cr_assert(!rc_registry_refused(&registry));
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_INSTANCE_TAKEN), 0);
     inherit_nothing();
     cr_assert(rc_registry_owned(&registry));
 }

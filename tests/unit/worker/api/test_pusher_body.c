@@ -112,4 +112,6 @@ Test(pusher_body, what_makes_no_sense)
     for (size_t i = 0; i < sizeof(batches) / sizeof(batches[0]); i++) {
         cr_assert_eq(read_text(batches[i], true), 400, "%s", batches[i]);
     }
+    cr_assert_eq(read_text("{\"batch\":[{\"name\":\"e\",\"data\":1}]}", true), 400);
+    cr_assert_str_eq(why, "channel is missing");
 }
