@@ -46,7 +46,7 @@
 
 #define RC_TRUTH_READY 0x52435452u /* "RCTR" */
 /* Raised when anything that lies here changes its place, its size or its meaning: a worker of another number starts with an empty one. */
-#define RC_TRUTH_ABI 12u
+#define RC_TRUTH_ABI 13u
 
 /*
  * Life of a client:

@@ -247,3 +247,26 @@ Test(link_line, strangers_have_sixteen_places_and_the_oldest_gives_way)
     cr_assert_eq(rc_links_may_take(links, (struct rc_span){0}), -ENOSPC, "who has proved it stays");
     memset(links->links, 0, sizeof(links->links));
 }
+
+Test(link_line, who_does_not_take_what_others_say_is_told_no_more_of_it_and_goes_on)
+{
+    uint8_t enter[] = {1, 0, '/', 1, 0, 'a'};
+    static uint8_t payload[2048] = {1, 0, '/', 1, 0, 'a', 0, 0};
+    struct rc_link *one = link_rig_link(&rig, "one", NOTHING);
+    struct rc_link *two = link_rig_link(&rig, "two", NOTHING);
+    rc_link_bus_enter(rig.links, one, rc_span_of(enter, sizeof(enter)));
+    enter[5] = 'b';
+    rc_link_bus_enter(rig.links, two, rc_span_of(enter, sizeof(enter)));
+    const struct rc_link_line *line = rc_truth_link_line(&rig.c.rig.truth, two->line);
+    const uint32_t before = line->kept.count;
+    for (int i = 0; i < 30; i++) {
+        rc_link_bus_say(rig.links, one, rc_span_of(payload, sizeof(payload)));
+    }
+    cr_assert_eq(line->kept.count, before + 30, "16 times max_unsent are there for it");
+    for (int i = 0; i < 10; i++) {
+        rc_link_bus_say(rig.links, one, rc_span_of(payload, sizeof(payload)));
+    }
+    cr_assert_lt(line->kept.count, before + 40);
+    cr_assert_null(two->why);
+    cr_assert_null(one->why);
+}
