@@ -27,7 +27,8 @@ static enum rc_tls_opened open_one(const uint8_t *bytes, size_t count)
     enum rc_tls_alert alert = RC_TLS_CLOSE_NOTIFY;
     RC_ASSERT(exact != NULL);
     memcpy(exact, bytes, count);
-    const enum rc_tls_opened opened = rc_tls_open_record(ciphers, &server, exact, count, plain, &plain_bytes, NULL, &alert);
+    const enum rc_tls_opened opened =
+        rc_tls_open_record(ciphers, &server, exact, count, plain, &plain_bytes, NULL, &alert);
     RC_ASSERT(plain_bytes <= 16384 && (plain_bytes == 0 || opened == RC_TLS_OPENED_DATA));
     RC_ASSERT((opened == RC_TLS_OPENED_BAD) == (alert != RC_TLS_CLOSE_NOTIFY));
     free(exact);
