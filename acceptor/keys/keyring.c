@@ -161,7 +161,7 @@ static uint64_t jitter_of(uint64_t delay_ms, uint32_t part)
 static void why_keep(char why[RC_KEYRING_WHY_MAX], const char *reason)
 {
     size_t count = 0;
-    for (; reason[count] != '\0' && count < RC_KEYRING_WHY_MAX - 1; count++) {
+    for (; count < RC_KEYRING_WHY_MAX - 1 && reason[count] != '\0'; count++) {
         why[count] = reason[count] >= ' ' && reason[count] <= '~' ? reason[count] : '?';
     }
     why[count] = '\0';

@@ -549,8 +549,9 @@ void rc_recover_snapshot(struct rc_hub *hub, uint32_t subscription_index, bool w
         return;
     }
     bool lacks = found < 0;
-    for (struct rc_history_cursor at = lacks ? (struct rc_history_cursor){0} : rc_history_keys_next(&hub->keys, &next);
-         at.epoch != 0; at = rc_history_keys_next(&hub->keys, &next)) {
+    const struct rc_history_cursor none = {0};
+    for (struct rc_history_cursor at = lacks ? none : rc_history_keys_next(&hub->keys, &next); at.epoch != 0;
+         at = rc_history_keys_next(&hub->keys, &next)) {
         struct rc_history_message message;
         const uint64_t offset = at.offset;
         if (rc_hub_unsent(hub, client) >= RECOVER_TURN_BYTES || recover_read(hub, &at, &message) != 1) {

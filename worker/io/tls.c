@@ -7,12 +7,12 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/tls/staple.h"
+#include "worker/store/order.h"
 
 struct rc_tls {
     SSL_CTX *contexts[RC_CONFIG_LIST_MAX]; /* owned; connections hold a reference of their own */
@@ -449,7 +449,7 @@ static void own_changes(const struct rc_tls_conn *conn)
 {
     if (conn->changing != NULL) {
         *conn->changing = 1;
-        atomic_signal_fence(memory_order_seq_cst); /* should this process be killed in it, whoever comes next knows */
+        RC_STORE_ORDER(); /* should this process be killed in it, whoever comes next knows */
     }
 }
 

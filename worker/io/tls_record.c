@@ -6,11 +6,11 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "worker/store/order.h"
 
 #define PLAIN_MAX 16384u
 #define INNER_MAX (PLAIN_MAX + 1u)            /* plaintext, its type, and padding (RFC 8446 5.4) */
@@ -282,7 +282,7 @@ static enum rc_tls_opened handshake_opened(struct rc_tls_keys *keys, const uint8
     }
     if (changing != NULL) {
         *changing = 1;
-        atomic_signal_fence(memory_order_seq_cst);
+        RC_STORE_ORDER();
     }
     if (direction_next(&keys->in, &suites[keys->suite - 1]) < 0) {
         return opened_bad(alert, RC_TLS_INTERNAL_ERROR);

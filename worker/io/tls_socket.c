@@ -280,11 +280,30 @@ static bool tls_unknown(struct rc_io *io, bool known)
     return false;
 }
 
+/* What a record said is handed on. False: nothing more of the connection is read. */
+static bool tls_hand_on(struct rc_io *io, uint32_t index, uint32_t plain, bool known)
+{
+    const struct rc_socket *socket = &io->truth->sockets[index];
+    const uint32_t generation = socket->generation;
+    if (plain > 0) {
+        io->handlers.received(io->handlers.context, index, io->tls_plain, plain);
+    }
+    if (socket->generation != generation || socket->state == RC_SOCKET_TERMINATING ||
+        socket->state == RC_SOCKET_CLOSED) {
+        (void)tls_unknown(io, known);
+        rc_tls_drop_input(io->tls);
+        return false;
+    }
+    if (known && plain > 0) {
+        rc_io_tls_opening_handled(io->truth);
+    }
+    return true;
+}
+
 void rc_io_tls_read(struct rc_io *io, uint32_t index, const uint8_t *bytes, uint32_t count, uint32_t of_unread)
 {
     struct rc_io_tls *tls = tls_of(io, index);
     struct rc_truth *truth = io->truth;
-    const uint32_t generation = truth->sockets[index].generation;
     uint32_t total = 0;
     if (tls->failed) {
         return;
@@ -344,18 +363,8 @@ void rc_io_tls_read(struct rc_io *io, uint32_t index, const uint8_t *bytes, uint
             }
             return;
         case RC_TLS_PLAIN:
-            if (plain > 0) {
-                io->handlers.received(io->handlers.context, index, io->tls_plain, (uint32_t)plain);
-            }
-            if (truth->sockets[index].generation != generation ||
-                truth->sockets[index].state == RC_SOCKET_TERMINATING ||
-                truth->sockets[index].state == RC_SOCKET_CLOSED) {
-                (void)tls_unknown(io, known);
-                rc_tls_drop_input(io->tls);
+            if (!tls_hand_on(io, index, (uint32_t)plain, known)) {
                 return;
-            }
-            if (known && plain > 0) {
-                rc_io_tls_opening_handled(truth);
             }
             break;
         case RC_TLS_ENDED:
