@@ -153,7 +153,7 @@ export const NO_GUARDS = {
   "worker/api/publish.c: publish_channel": "of backends: it names the other call",
   "worker/api/pusher.c: pusher_body_good": "rc_pusher_body_is",
   "worker/api/pusher.c: pusher_judge": "signature_refusal",
-  "worker/carrier/polling.c: polling_refuse": "tells what its callers say",
+  "worker/carrier/polling_query.c: rc_polling_refuse": "tells what its callers say",
   "worker/client/arrival.c: checked_user": "rc_permission_user",
   "worker/client/arrival.c: rc_arrival_from": "rc_origin_allowed",
   "worker/client/arrival.c: arrival_judge": "tells what the row of [[identity]] says: who somebody is",
