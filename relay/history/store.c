@@ -295,9 +295,9 @@ enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc
     return rc_history_values_keep(history, slot, view, stamp, policy->retained_keys, grave, now_ms);
 }
 
-/* Above the value of the future which is there, and above what was given for the key since: that may wait for its place still. `own_ms`: the clock's. */
-static uint64_t stamp_raise(struct rc_history *history, const struct rc_envelope_view *view, uint64_t there,
-                            uint64_t own_ms)
+/* Of the host's clock, above the value that is there, and above what was given for the key since: that may wait for its place still. */
+static uint64_t stamp_give(struct rc_history *history, const struct rc_envelope_view *view, uint64_t there,
+                           uint64_t most_ms)
 {
     uint8_t bytes[sizeof(uint64_t) + UINT8_MAX];
     memcpy(bytes, &view->head.channel_hash, sizeof(uint64_t));
@@ -305,16 +305,20 @@ static uint64_t stamp_raise(struct rc_history *history, const struct rc_envelope
         memcpy(bytes + sizeof(uint64_t), view->key, view->head.key_bytes);
     }
     const uint64_t key = rc_hash(bytes, sizeof(uint64_t) + view->head.key_bytes);
-    struct rc_history_raised *raised = &history->raised[key & (RC_HISTORY_RAISED - 1)];
-    /* Without the value above which they were given they say nothing any more. */
-    const bool known = raised->key == key && there >= raised->above;
-    const uint64_t before = known && raised->ms > there ? raised->ms : there;
-    if (before < own_ms) {
-        return own_ms;
+    struct rc_history_given *given = &history->given[key & (RC_HISTORY_GIVEN - 1)];
+    /* What was raised above a value says nothing any more when that is gone, nor does what a clock gave that was wrong. */
+    const bool of_clock = given->above < history->stamp_ms;
+    const bool holds = given->ms <= most_ms && (of_clock || (given->key == key && there >= given->above));
+    uint64_t before = there;
+    if (holds && given->key == key) {
+        before = given->ms > there ? given->ms : there;
+    } else if (holds && given->ms >= history->stamp_ms) {
+        history->stamp_ms = given->ms + 1; /* that one is forgotten here: its key's next is later all the same */
     }
-    *raised = (struct rc_history_raised){
-        .key = key, .above = there, .ms = before < RC_HISTORY_STAMP_MAX ? before + 1 : RC_HISTORY_STAMP_MAX};
-    return raised->ms;
+    const uint64_t raised = before < RC_HISTORY_STAMP_MAX ? before + 1 : RC_HISTORY_STAMP_MAX;
+    const uint64_t ms = before < history->stamp_ms ? history->stamp_ms : raised;
+    *given = (struct rc_history_given){.key = key, .above = there, .ms = ms};
+    return ms;
 }
 
 uint64_t rc_history_stamp_next(struct rc_history *history, const struct rc_envelope_view *view, uint64_t wall_ms)
@@ -324,9 +328,11 @@ uint64_t rc_history_stamp_next(struct rc_history *history, const struct rc_envel
     const uint64_t there = slot == RC_HISTORY_NO_SLOT
                                ? 0
                                : rc_history_value_stamp(history, slot, rc_span_of(view->key, view->head.key_bytes));
-    history->stamp_ms = wall_ms > history->stamp_ms ? wall_ms : history->stamp_ms + 1;
-    return there == 0 || there > wall_ms + RC_HISTORY_AHEAD_MS ? history->stamp_ms
-                                                               : stamp_raise(history, view, there, history->stamp_ms);
+    const uint64_t most_ms = wall_ms + RC_HISTORY_AHEAD_MS; /* beyond it nobody keeps it, this host neither */
+    if (history->stamp_ms < wall_ms || history->stamp_ms > most_ms) {
+        history->stamp_ms = wall_ms;
+    }
+    return stamp_give(history, view, there > most_ms ? 0 : there, most_ms);
 }
 
 /* --- what is too old ------------------------------------------------------------------------------------------------- */

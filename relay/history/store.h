@@ -34,7 +34,7 @@
 #define RC_HISTORY_STAMP_MAX (UINT64_C(1) << 53) /* of a retained value: what a script's numbers hold */
 #define RC_HISTORY_AHEAD_MS \
     86400000u /* a stamp that is farther ahead of this host's clock is none: nobody could replace its value */
-#define RC_HISTORY_RAISED 64u        /* keys of which is remembered how far their stamps were raised: a power of two */
+#define RC_HISTORY_GIVEN 4096u       /* keys of which is remembered which stamp they were given last: a power of two */
 #define RC_HISTORY_EMPTY_MS 3600000u /* a channel that had nothing for so long is forgotten with its epoch */
 
 /* What is known of a channel beside its slot. */
@@ -77,10 +77,10 @@ struct rc_history_known {
     const struct rc_config_namespace *policy; /* borrowed: as rc_history_policy says */
 };
 
-/* A key with a value whose stamp is ahead of this host's clock: the last one that was given above it. */
-struct rc_history_raised {
-    uint64_t key; /* hash of channel and key; 0 = none */
-    uint64_t above;
+/* The last stamp that was given for a key. */
+struct rc_history_given {
+    uint64_t key;   /* hash of channel and key; 0 = none */
+    uint64_t above; /* stamp of the value that was there; 0 = none */
     uint64_t ms;
 };
 
@@ -94,7 +94,7 @@ struct rc_history {
     struct rc_history_channel *channels;   /* owner: one a slot */
     struct rc_history_page_index *pages;   /* owner: one a unit */
     struct rc_history_value_index *values; /* owner: one a reference */
-    uint64_t stamp_ms;                     /* the last that rc_history_stamp_next took from the clock */
+    uint64_t stamp_ms;                     /* CLOCK_REALTIME as rc_history_stamp_next has it: it does not go back */
     uint32_t free_slot;                    /* slot + 1; 0 = none below slots_high */
     uint32_t free_reference;               /* reference + 1, likewise */
     uint32_t slots_high;                   /* as in the segment */
@@ -111,11 +111,11 @@ struct rc_history {
     /* A value went for want of room, or was deleted long ago; the views live during the call. May be NULL. */
     void (*dropped)(void *context, uint32_t slot, const struct rc_history_value *value,
                     const struct rc_history_message *message);
-    void *dropped_context;                              /* borrowed */
-    enum rc_history_doubt doubt;                        /* while taking over */
-    bool wanted;                                        /* some namespace keeps something */
-    struct rc_history_raised raised[RC_HISTORY_RAISED]; /* by the hash's lowest bits; of two keys the later one stays */
-    struct rc_history_known known[RC_HISTORY_KNOWN];    /* by the hash's lowest bits */
+    void *dropped_context;                           /* borrowed */
+    enum rc_history_doubt doubt;                     /* while taking over */
+    bool wanted;                                     /* some namespace keeps something */
+    struct rc_history_given given[RC_HISTORY_GIVEN]; /* by the hash's lowest bits; of two keys the later one stays */
+    struct rc_history_known known[RC_HISTORY_KNOWN]; /* by the hash's lowest bits */
 };
 
 /* Where a message stands. Epoch 0: nothing is kept of the channel. */
@@ -199,9 +199,9 @@ struct rc_history_stamp {
 enum rc_history_kept rc_history_keep(struct rc_history *history, const struct rc_envelope_view *view,
                                      struct rc_history_stamp *stamp, bool grave, uint64_t now_ms);
 
-/* The stamp of a value that is said here and kept later, when its message has its place in a shared history: CLOCK_REALTIME, raised above those that this
- * host's clock gave before, should it go back; for a key whose value is of the future, by RC_HISTORY_AHEAD_MS at most, above that one, too. No other key's
- * is raised by that. */
+/* The stamp of a value that is said here and kept later, when its message has its place in a shared history: CLOCK_REALTIME, raised above what was given
+ * for its key before, and above a value of the future, by RC_HISTORY_AHEAD_MS at most; no other key's is raised by that. Should the clock go back it stands
+ * still, unless it was farther ahead than that. */
 uint64_t rc_history_stamp_next(struct rc_history *history, const struct rc_envelope_view *view, uint64_t wall_ms);
 
 /* --- pages.c --- */
