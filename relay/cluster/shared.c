@@ -97,7 +97,8 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
     struct rc_redis_run run = {.script = &shared->script,
                                .token = pending->sequence,
                                .part_count = RC_WIRE_PARTS,
-                               .flags = policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING};
+                               .flags = (policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING) |
+                                        (source != NULL ? RC_REDIS_PUBLISH_YIELDING : 0u)};
     struct rc_shared_texts texts;
     const struct rc_shared_epochs epochs = {
         .known = pending->known, .seen = pending->channel->last}; /* of `known`: both are the channel's, now */
@@ -107,15 +108,26 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
                : -EBADMSG;
 }
 
-/* Waits for its place from here on; NULL: it cannot be had. */
-static struct rc_shared_pending *publish_pending(struct rc_shared *shared, const struct rc_envelope_view *view,
-                                                 const struct rc_shared_source *source, int *rc)
+/* Whose message it is. */
+struct publisher {
+    uint32_t worker;
+    uint32_t generation;
+    bool answers;
+    const struct rc_shared_source *source; /* of an entry of an application's stream */
+};
+
+/*
+ * A message waits for its place from here on. False: it cannot have one, or, of an entry, not now.
+ *
+ * A full outbox gives up what waits in it, or this one, while it is told of it (run_ended): nothing that waited needs to be there afterwards.
+ */
+static bool publish_by(struct rc_shared *shared, const struct rc_envelope_view *view, const struct publisher *by)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
     const struct rc_config_namespace *policy = rc_shared_policy(shared, name);
     struct rc_shared_names names;
     if (policy == NULL || !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
-        return NULL;
+        return false;
     }
     struct rc_shared_channel *channel = channel_make(shared, view->head.channel_hash, name);
     struct rc_envelope_view own = *view;
@@ -123,54 +135,44 @@ static struct rc_shared_pending *publish_pending(struct rc_shared *shared, const
         own.head.token = rc_history_stamp_next(shared->setup.history, view, rc_clock_wall_ms());
     }
     struct rc_shared_pending *pending = channel == NULL ? NULL : rc_shared_pending_add(shared, channel, &own);
-    if (pending != NULL) {
-        pending->flying = true;
-        channel->flying++;
-        *rc = publish_run(shared, pending, policy, &names, source);
+    if (pending == NULL) {
+        return false;
     }
-    return pending;
+    pending->worker = by->worker;
+    pending->generation = by->generation;
+    pending->answers = by->answers;
+    pending->entry = by->source != NULL;
+    pending->flying = true;
+    channel->flying++;
+    const int rc = publish_run(shared, pending, policy, &names, by->source);
+    const bool untold = rc != 0 && rc != -ENOBUFS;
+    if (untold) {
+        channel->flying--;
+        pending->flying = false;
+    }
+    if (untold && by->source != NULL) { /* it comes again, from its stream */
+        rc_shared_pending_drop(shared, pending);
+        rc_shared_release(shared, channel);
+    } else if (untold) {
+        go_alone(shared, channel);
+    } else if (rc == 0 && by->source == NULL && channel->state == RC_SHARED_ALONE) {
+        rc_shared_settle_alone(shared, channel);
+    }
+    rc_shared_tick_soon(shared);
+    return rc == 0 || by->source == NULL;
 }
 
 bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,
                        uint32_t generation, bool answers)
 {
-    int rc = 0;
-    struct rc_shared_pending *pending = publish_pending(shared, view, NULL, &rc);
-    if (pending == NULL) {
-        return false;
-    }
-    struct rc_shared_channel *channel = pending->channel;
-    pending->worker = worker;
-    pending->generation = generation;
-    pending->answers = answers;
-    if (rc != 0 && rc != -ENOBUFS) { /* that one was told */
-        channel->flying--;
-        pending->flying = false;
-        go_alone(shared, channel);
-    } else if (channel->state == RC_SHARED_ALONE) {
-        rc_shared_settle_alone(shared, channel);
-    }
-    rc_shared_tick_soon(shared);
-    return true;
+    return publish_by(shared, view,
+                      &(struct publisher){.worker = worker, .generation = generation, .answers = answers});
 }
 
 bool rc_shared_publish_entry(struct rc_shared *shared, const struct rc_envelope_view *view,
                              const struct rc_shared_source *source)
 {
-    int rc = 0;
-    struct rc_shared_pending *pending = publish_pending(shared, view, source, &rc);
-    if (pending != NULL) {
-        pending->entry = true;
-    }
-    if (pending != NULL && rc != 0) { /* it comes again, from its stream */
-        struct rc_shared_channel *channel = pending->channel;
-        channel->flying--;
-        rc_shared_pending_drop(shared, pending);
-        rc_shared_release(shared, channel);
-        return false;
-    }
-    rc_shared_tick_soon(shared);
-    return pending != NULL;
+    return publish_by(shared, view, &(struct publisher){.source = source});
 }
 
 /* Its place has come, but not yet over the subscription: it is waited for, and then looked for. */

@@ -152,6 +152,11 @@ void rc_redis_outbox_announce(struct rc_redis_outbox *outbox, struct rc_redis_en
     count_in(outbox, entry);
 }
 
+bool rc_redis_outbox_has_room(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
+{
+    return outbox->count == 0 || outbox->bytes + cost_of(entry) <= outbox->bytes_max;
+}
+
 bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
 {
     const uint64_t cost = cost_of(entry);

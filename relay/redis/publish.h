@@ -21,6 +21,8 @@ enum rc_redis_publish_flags {
     RC_REDIS_PUBLISH_TO_ONE = 1u << 2,   /* somebody must be there: counted as a failed delivery when nobody is */
     RC_REDIS_PUBLISH_FLEETING = 1u << 1, /* worth nothing later: dropped instead of kept while Redis is away */
     RC_REDIS_PUBLISH_TOLD = 1u << 3,     /* should it be lost, other instances are told: rc_redis_tell_losses */
+    RC_REDIS_PUBLISH_YIELDING =
+        1u << 5, /* of rc_redis_run: nothing goes to make room for it: -EAGAIN, and it is not counted */
 };
 
 /*

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -128,5 +129,9 @@ int rc_redis_run(struct rc_redis_link *link, const struct rc_redis_run *run)
         return rc;
     }
     struct rc_redis_outbox *outbox = link->by_shard ? link->topology->outbox(link, entry->slot) : &link->outbox;
+    if ((run->flags & RC_REDIS_PUBLISH_YIELDING) != 0 && !rc_redis_outbox_has_room(outbox, entry)) {
+        free(entry);
+        return -EAGAIN;
+    }
     return rc_redis_outbox_put(outbox, entry) ? 0 : -ENOBUFS;
 }

@@ -41,7 +41,7 @@ struct rc_redis_run {
     struct rc_span parts[RC_REDIS_RUN_PARTS_MAX];
     uint32_t channel; /* which of `args` is the channel's name with prefix: order and losses are its */
     uint64_t token;   /* for `ended`; not 0 */
-    uint32_t flags;   /* enum rc_redis_publish_flags: FLEETING, TOLD */
+    uint32_t flags;   /* enum rc_redis_publish_flags: FLEETING, TOLD, YIELDING */
 };
 
 /* Right behind rc_redis_link_open. One user of a link's scripts. -EINVAL: no hash of the text can be made. */
@@ -49,7 +49,7 @@ int rc_redis_scripts_open(struct rc_redis_link *link, struct rc_redis_script *sc
                           const struct rc_redis_script_ops *ops);
 
 /* The arguments are copied. 0; -ENOTCONN (fleeting, and Redis is away), -ENOBUFS, -ENOMEM or -EMSGSIZE: dropped and counted; nothing is told
- * of it, or (-ENOBUFS) was told in here. */
+ * of it, or (-ENOBUFS) was told in here. -EAGAIN: YIELDING, and there is no room now. In here `ended` may be called for others, which make room. */
 int rc_redis_run(struct rc_redis_link *link, const struct rc_redis_run *run);
 
 /* --- for the link --- */

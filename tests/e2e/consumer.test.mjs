@@ -177,6 +177,19 @@ testRedis("an entry that a dead reader had published, but not acknowledged, is p
   assert.equal((await kept(broker, 11)).length, 11);
 });
 
+testRedis("a batch that is larger than redis.outbox comes whole, in order", { brokers: 1, timeout: 90000, config: { ...options.config, "redis.outbox": "64KiB" } }, async ({ brokers: [broker], redis }) => {
+  await whoReads([broker]);
+  const watch = await listen(broker);
+  const { relay } = broker.pids();
+  process.kill(relay, "SIGSTOP"); // so that it reads as many at a time as it takes
+  await Promise.all(Array.from({ length: 150 }, (_, n) => add(redis, { n, text: "x".repeat(4000) })));
+  process.kill(relay, "SIGCONT");
+  await until("all of them", () => watch.seen.length >= 150, { timeout: 20000 });
+  whole(watch.seen, 150, "what the subscriber got");
+  assert.deepEqual(watch.gaps, []);
+  assert.equal(broker.pids().relay, relay, "the same process");
+});
+
 testRedis("in a Cluster", { brokers: 2, timeout: 120000, ...options, start: () => startCluster() }, async ({ brokers, redis }) => {
   const watch = await listen(brokers[1]);
   await whoReads(brokers);

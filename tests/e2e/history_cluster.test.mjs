@@ -120,6 +120,32 @@ testRedis("Redis restarts inside of history: nothing is lost, and nobody is told
   }
 });
 
+testRedis("an outbox that is full, or too small for a message, costs this host nothing: what it cannot keep is delivered alone", { brokers: 2, config: { ...config, "redis.outbox": "64KiB", "redis.history_wait": "30s", "redis.outbox_max_age": "60s" }, timeout: 90000, start: startRedisAndWire, url: (redis) => [redis.wire.url, redis.url] }, async ({ brokers, redis }) => {
+  const listeners = await Promise.all(brokers.map((broker) => listen(broker, "log:a")));
+  const publisher = await brokers[0].connect();
+  await publisher.publish("log:a", "before");
+  await complete(listeners, 1);
+  const { relay } = brokers[0].pids();
+  redis.wire.cut();
+  await redisHealth(brokers[0], 503);
+  const numbers = Array.from({ length: 200 }, (_, n) => n);
+  await Promise.all(numbers.map((n) => publisher.publish("log:a", `${n} ${"x".repeat(1000)}`)));
+  await publisher.publish("log:a", `200 ${"x".repeat(200000)}`);
+  const [{ seen, gaps }] = listeners;
+  await until("all of them", () => seen.length === 202);
+  assert.deepEqual(seen.slice(1).map(([, data]) => Number(data.split(" ")[0])), [...numbers, 200]);
+  assert.equal(gaps.filter(({ channel }) => channel === "log:a").length, 1, "the epoch of this host");
+  redis.wire.mend();
+  await redisHealth(brokers[0], 200);
+  await until("both are in one epoch again", async () => {
+    const [here, there] = await Promise.all(brokers.map((broker) => told(broker, "log:a")));
+    return here.epoch === there.epoch;
+  }, { timeout: 15000 });
+  await publisher.publish("log:a", "after");
+  await until("it is heard everywhere", () => listeners.every((one) => one.seen.at(-1)[1] === "after"));
+  assert.equal(brokers[0].pids().relay, relay, "the same process");
+});
+
 testRedis("the very first message, missed by a subscriber, is delivered", { brokers: 2, config, timeout: 60000 }, async ({ brokers: [one, two], redis }) => {
   const { seen, gaps } = await listen(two, "log:first");
   // Nobody of node-1 hears what comes now: its subscription goes, and may not come back before the message is there.

@@ -417,3 +417,18 @@ Test(relay_redis_outbox, announcements_go_first_and_are_never_dropped)
     put('o', 2000);
     cr_assert_str_eq(all(), "|3o");
 }
+
+Test(relay_redis_outbox, there_is_room_as_long_as_nothing_has_to_go)
+{
+    struct rc_redis_entry *one = rc_redis_entry_new(1, 0, 0);
+    struct rc_redis_entry *large = rc_redis_entry_new(10000, 0, 0);
+    cr_expect(rc_redis_outbox_has_room(&outbox, large), "that it is too large is said when it is put");
+    for (unsigned i = 0; i < 10; i++) {
+        cr_expect(rc_redis_outbox_has_room(&outbox, one), "%u", i);
+        cr_expect(put('A', 0));
+    }
+    cr_expect(!rc_redis_outbox_has_room(&outbox, one));
+    cr_expect(!rc_redis_outbox_has_room(&outbox, large));
+    free(one);
+    free(large);
+}
