@@ -344,6 +344,49 @@ Test(truth_repair, a_log_that_was_being_moved_into_another_block_is_there)
     hub_rig_close(&rig);
 }
 
+/* All of it has left, and its block stays: until the truth says so it is as it was. And one that fills its block has no room for one more frame. */
+Test(truth_repair, a_log_that_was_about_to_be_moved_is_as_it_was)
+{
+    struct rc_truth copy;
+    open_rig();
+    publish("news", 500);
+    publish("news", 500);
+    uint32_t group = 0;
+    for (uint32_t g = 1; g < rig.truth.groups.high; g++) {
+        group = rc_truth_group(&rig.truth, g)->log != 0 ? g : group;
+    }
+    const uint32_t index = rc_truth_group(&rig.truth, group)->log;
+    struct rc_channel_log *log = rc_truth_log(&rig.truth, index);
+    struct rc_log_moving *moving = &rig.truth.layout->hub.moving;
+    const uint64_t served = log->served;
+    const struct rc_channel_log before = *log;
+    log->base = log->served = log->head; /* as if it had left */
+    const struct rc_channel_log left = *log;
+    cr_assert_eq(rc_channel_log_move(log, &rig.truth.heap, moving, index, log->head, log->block_bytes), 0);
+    cr_assert(log->block == before.block && log->frames == 0);
+    *log = left;
+    cr_assert_eq(repair(&copy).logs, 0);
+    cr_assert_eq(rc_truth_log(&copy, index)->frames, before.frames);
+    end_repair(&copy);
+    *log = before;
+    rc_channel_log_append(log, &rig.truth.heap, (uint32_t)(rc_channel_log_room(log) - sizeof(struct rc_frame)),
+                          rig.hub.order + 1, 0, 0);
+    cr_assert_eq(rc_channel_log_room(log), 0);
+    *moving = (struct rc_log_moving){.origin = log->origin,
+                                     .log = index,
+                                     .block = log->block,
+                                     .block_bytes = log->block_bytes,
+                                     .frames = log->frames};
+    cr_assert_eq(repair(&copy).logs, 0);
+    cr_assert_eq(rc_truth_group(&copy, group)->log, index);
+    end_repair(&copy);
+    moving->log = 0;
+    *log = before;
+    log->served = served;
+    hub_rig_drain(&rig);
+    hub_rig_close(&rig);
+}
+
 Test(truth_repair, counts_and_places_are_made_anew)
 {
     struct rc_truth copy;
@@ -394,6 +437,14 @@ Test(truth_repair, whose_keys_were_just_used_ends_and_who_has_whole_records_does
     cr_assert_eq(repair(&copy).clients, 0);
     cr_assert_eq(((struct rc_truth_tls *)rc_heap_at(&copy.heap, copy.tls[socket]))->out_sent, 0);
     end_repair(&copy);
+    tls->out_sent = tls->out_asked = 70; /* of records before those that are there since a moment */
+    tls->out = rc_heap_alloc(&rig.truth.heap, 64);
+    ((struct rc_truth_block *)rc_heap_at(&rig.truth.heap, tls->out))->count = 27;
+    tls->changing = 1;
+    cr_assert_eq(repair(&copy).clients, 1);
+    end_repair(&copy);
+    tls->changing = 0;
+    rc_heap_give(&rig.truth.heap, &tls->out);
     tls->generation++; /* of the one before */
     cr_assert_eq(repair(&copy).clients, 0);
     cr_assert_eq(copy.tls[socket], 0);
