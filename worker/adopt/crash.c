@@ -379,6 +379,10 @@ static void crash_park_rest(struct rc_crash *crash, struct rc_clients *clients)
     } else if (crash->again != 0) {
         crash_keep_done(crash, clients->truth);
     }
+    if (crash->again != 0) {
+        RC_STORE_ORDER(); /* should this process be killed, the next one knows nothing of it, and has not to */
+        crash->memory->read_current = 1;
+    }
     rc_receiving_end(clients->truth);
 }
 

@@ -127,6 +127,9 @@ static void poll_answer(void *context, uint32_t client, const uint8_t *payload, 
         clients->truth->layout->took.socket = socket + 1;
         RC_STORE_ORDER();
     }
+    if (!rc_receiving_is_known(clients->truth, socket)) { /* there was no room to keep it: killed in it, both end */
+        rc_hub_begins(clients->hub);
+    }
     poll_over(polling->engines, client);
     answer_payload(polling, exchange, type, body);
     if (clients->truth->sockets[socket].state >= RC_SOCKET_TERMINATING &&

@@ -222,6 +222,8 @@ struct rc_clients {
         bool before; /* which is still the one */
         bool fresh;  /* nothing was there of the connection before them */
     } fed;
+    uint32_t
+        answers; /* connection that is just being answered, and named for that alone (conn_works), and 1; 0 = none */
 };
 
 /* -ENOMEM. */

@@ -125,6 +125,23 @@ static void conn_answered(void *context, uint32_t index)
     }
 }
 
+/* Whose request is not kept, for want of room, would have half an answer, or none, and nothing in progress: killed in it, the connection ends. */
+static void conn_works(void *context, uint32_t index, bool works)
+{
+    struct rc_clients *clients = context;
+    struct rc_truth_layout *layout = clients->truth->layout;
+    if (!works && clients->answers == index + 1) {
+        clients->answers = 0;
+        RC_STORE_ORDER();
+        layout->working_socket = 0;
+    } else if (works && input_of(clients, index) == NULL && layout->working_socket == 0) {
+        clients->answers = index + 1;
+        rc_receiving_rests(clients->truth, false);
+        layout->working_socket = index + 1;
+        RC_STORE_ORDER();
+    }
+}
+
 void rc_socket_request_known(struct rc_clients *clients, const struct rc_exchange *exchange)
 {
     const struct rc_clients_fed *fed = &clients->fed;
@@ -252,6 +269,7 @@ int rc_clients_http_open(struct rc_clients *clients, void (*resume)(void *contex
                                         .over = conn_over,
                                         .answers = conn_answers,
                                         .answered = conn_answered,
+                                        .works = conn_works,
                                         .begun = conn_begun,
                                         .done = conn_done,
                                         .resume = resume};

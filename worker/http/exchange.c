@@ -169,6 +169,13 @@ static void tell_answered(const struct rc_exchanges *exchanges, uint32_t connect
     }
 }
 
+static void tell_works(const struct rc_exchanges *exchanges, uint32_t connection, bool works)
+{
+    if (exchanges->ops.works != NULL) {
+        exchanges->ops.works(exchanges->ops.context, connection, works);
+    }
+}
+
 static void tell_over(const struct rc_exchanges *exchanges, uint32_t connection)
 {
     if (exchanges->ops.over != NULL) {
@@ -243,6 +250,7 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
     const bool kept = exchange->kept;
     if (kept) {
         tell_once(exchanges, connection);
+        tell_works(exchanges, connection, true);
     }
     end_exchange(exchange, answer->status); /* before writing: that may end the connection */
     rc_metric_add(exchanges->metrics, RC_METRIC_HTTP_REQUESTS, 1);
@@ -252,6 +260,7 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
     tell_answers(exchanges, connection);
     if (write_answer(exchanges, connection, &response, answer) < 0) {
         ops->fail(ops->context, connection);
+        tell_works(exchanges, connection, false);
         return;
     }
     tell_answered(exchanges, connection);
@@ -260,6 +269,7 @@ void rc_exchange_answer(struct rc_exchange *exchange, const struct rc_exchange_a
     }
     if (kept) {
         tell_over(exchanges, connection);
+        tell_works(exchanges, connection, false);
     }
     if (keep_alive) { /* the next request has its time from now on */
         ops->deadline(ops->context, connection, exchanges->config->limits.handshake_timeout_ms);

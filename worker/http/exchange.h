@@ -66,6 +66,8 @@ struct rc_exchange_ops {
     /* Likewise: its answer is being written, and is. */
     void (*answers)(void *context, uint32_t connection);
     void (*answered)(void *context, uint32_t connection);
+    /* Likewise: from here on, and until it is told false, who waited is being answered. */
+    void (*works)(void *context, uint32_t connection, bool works);
     /* Likewise: something is done for what it sends. Until then nothing has left, nor can it be seen, and a former process that was killed has done as
      * good as nothing. */
     void (*begun)(void *context, uint32_t connection);

@@ -119,7 +119,7 @@ int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, struct
     moving->block_bytes = (uint32_t)rc_heap_block_bytes(heap, block);
     moving->frames = log->frames - first;
     moving_exclusions(log, heap, moving);
-    if (old != 0) {
+    if (old != 0 && !stays) { /* until `moving` says otherwise the old block counts */
         channel_log_copy(log, heap, first, rc_heap_at(heap, block), moving->block_bytes);
     }
     RC_STORE_ORDER();

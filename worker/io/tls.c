@@ -528,7 +528,7 @@ static enum rc_tls_result own_read(struct rc_tls *tls, struct rc_tls_conn *conn,
             }
             break;
         case RC_TLS_OPENED_NOTHING:
-            break;
+            return RC_TLS_PLAIN; /* of no bytes: behind a KeyUpdate the number of the next record is another key's */
         case RC_TLS_OPENED_UPDATE:
             own_changes(conn);
             if (own_update(tls, conn) < 0) {

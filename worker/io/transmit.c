@@ -67,6 +67,7 @@ static inline void transmit_committed(struct rc_io *io, struct rc_packet *packet
 void rc_io_packet_commit(struct rc_io *io, struct rc_packet *packet)
 {
     if (packet->count == 0) {
+        packet->open = 0; /* a later batch may end before it */
         return;
     }
     /* In the middle of a packet nothing leaves: killed in it, a worker has asked no backend (rc_receiving_asks). */

@@ -62,17 +62,18 @@ static const struct rc_frame *log_entry(const struct rc_truth *truth, const stru
     return (const struct rc_frame *)(const void *)end - 1 - i;
 }
 
-static bool log_fits(const struct rc_truth *truth, const struct rc_channel_log *log)
+/* So many entries lie in its block, behind its bytes. */
+static bool log_fits(const struct rc_truth *truth, const struct rc_channel_log *log, uint64_t entries)
 {
     return log->block < truth->heap.units && log->origin <= log->head && log->head - log->origin <= log->block_bytes &&
            (uint64_t)log->block * RC_HEAP_UNIT + log->block_bytes <= truth->heap.bytes &&
-           (uint64_t)(log->frames + 1) * sizeof(struct rc_frame) <= log->block_bytes - (log->head - log->origin);
+           entries * sizeof(struct rc_frame) <= log->block_bytes - (log->head - log->origin);
 }
 
 /* A frame that begins before the head, came after the last one, and is not counted (rc_channel_log_append). */
 static bool log_lacks_frame(const struct rc_truth *truth, const struct rc_channel_log *log)
 {
-    if (log->block == 0 || !log_fits(truth, log) || log->head == log->origin) {
+    if (log->block == 0 || !log_fits(truth, log, (uint64_t)log->frames + 1) || log->head == log->origin) {
         return false;
     }
     const struct rc_frame *next = log_entry(truth, log, log->frames);
@@ -159,7 +160,7 @@ static void repair_moving_log(struct rc_truth *truth, struct rc_truth_repaired *
     const struct rc_log_moving *moving = &truth->layout->hub.moving;
     struct rc_channel_log moved = *rc_truth_log(truth, moving->log);
     rc_log_moved(&moved, moving);
-    if (log_fits(truth, &moved)) {
+    if (log_fits(truth, &moved, moved.frames)) {
         *rc_truth_log(truth, moving->log) = moved;
     } else {
         repair_fragile_log(truth, moving->log, repaired);
@@ -363,9 +364,12 @@ static void repair_tls(struct rc_truth *truth, uint32_t s, struct rc_truth_repai
         truth->tls[s] == 0 || truth->tls[s] >= truth->heap.units ? NULL : rc_heap_at(&truth->heap, truth->tls[s]);
     if (tls == NULL || truth->sockets[s].state == RC_SOCKET_FREE || tls->generation != truth->sockets[s].generation) {
         truth->tls[s] = 0;
-    } else if (tls->changing) {
+        return;
+    }
+    if (tls->changing) {
         rc_truth_give_up_socket(truth, s, repaired);
-    } else if (tls->out == 0) {
+    }
+    if (tls->changing || tls->out == 0) { /* how much of it has left is said behind the block's change */
         tls->out_sent = tls->out_asked = 0;
     }
 }

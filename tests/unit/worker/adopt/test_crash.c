@@ -150,6 +150,33 @@ Test(crash, what_comes_behind_a_message_that_was_not_known_is)
     end();
 }
 
+/* The successor has put away what was known, and is killed before it says so: the next one reads the same ring memory. */
+Test(crash, who_was_known_is_not_unknown_to_the_successor_after_next)
+{
+    static struct hub_rig third;
+    struct rc_err err = {0};
+    open_first();
+    handling();
+    begin(1064, false);
+    cr_assert_eq(crash.again, socket_index + 1);
+    struct rc_clients its = {.truth = &second.truth,
+                             .hub = &second.hub,
+                             .io = &second.io,
+                             .config = second.config,
+                             .metrics = second.metrics};
+    const struct rc_adopt adopt = {.truth = &second.truth, .hub = &second.hub};
+    cr_assert_eq(rc_adopt_rebuild(&adopt, &err), 0);
+    rc_crash_settle(&crash, &its);
+    rc_crash_close(&crash);
+    const uint32_t input = second.truth.sockets[socket_index].input;
+    cr_assert_neq(input, 0);
+    cr_assert_eq(rc_truth_input(&second.truth, input)->parked_bytes, 7);
+    hub_rig_succeed(&third, &second, &options);
+    cr_assert_eq(rc_crash_begin(&crash, &third.truth, third.metrics, first.io_fd, 1064, false, &err), 0);
+    cr_assert_not(rc_truth_client(&third.truth, clients[1])->flags & RC_CLIENT_BROKEN);
+    rc_crash_close(&crash);
+}
+
 Test(crash, what_cannot_be_known_ends_its_client_alone)
 {
     open_first();

@@ -3,10 +3,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
 #include "tests/support/engine_rig.h"
+#include "worker/adopt/crash.h"
 
 static struct engine_rig r;
 static struct engine_rig_wire *get;
@@ -337,3 +339,66 @@ Test(polling, who_waits_is_let_go_and_asks_again_unless_its_request_is_kept)
     cr_assert_not_null(strstr(get->text, "1"));
     cr_assert(engine_rig_lives(&r, r.session));
 }
+
+#ifdef __SANITIZE_ADDRESS__
+enum { SURVIVED, KEPT, LEFT_WAITING, TOLD_TWICE, LOST };
+
+/* What a successor finds of a worker that is killed behind so many stores of answering a GET for which there was no room: it is kept nowhere. */
+static int answers_and_dies(uint64_t stores)
+{
+    static struct hub_rig next;
+    static struct rc_crash crash;
+    struct rc_err err = {0};
+    int status = 0;
+    open_all();
+    struct rc_config_limits *limits = &r.c.rig.config->limits;
+    const uint64_t room = limits->worker_log_bytes;
+    limits->worker_log_bytes = 64;
+    engine_rig_request(&r, get, r.sid, NULL);
+    limits->worker_log_bytes = room;
+    const struct rc_socket *before = &r.c.rig.truth.sockets[get->socket];
+    RC_ASSERT(before->input == 0 && before->exchange != 0);
+    say("1");
+    hub_rig_run(&r.c.rig);
+    const pid_t worker = fork();
+    if (worker == 0) {
+        rc_store_order_dies(stores);
+        rc_hub_tell_ready(&r.c.rig.hub);
+        _exit(0);
+    }
+    RC_ASSERT(waitpid(worker, &status, 0) == worker);
+    hub_rig_succeed(&next, &r.c.rig, &(struct hub_rig_options){.slots = r.c.rig.slots});
+    RC_ASSERT(rc_crash_begin(&crash, &next.truth, next.metrics, r.c.rig.io_fd, 0, false, &err) == 0);
+    const struct rc_socket *socket = &next.truth.sockets[get->socket];
+    const struct rc_client *client = rc_truth_client(&next.truth, r.session);
+    const bool ends = socket->exchange != 0; /* given up, or in progress and kept nowhere */
+    const bool answered =
+        socket->output != 0 && rc_truth_output(&next.truth, socket->output)->replies_bytes > 0 && !ends;
+    const bool got = client->cursor_count == 0 || next.truth.layout->took.client == r.session;
+    const bool broken = (client->flags & RC_CLIENT_BROKEN) != 0;
+    return !ends && !answered            ? LEFT_WAITING
+           : answered && !got && !broken ? TOLD_TWICE
+           : ends && got && !broken      ? LOST
+           : WIFEXITED(status)           ? SURVIVED
+                                         : KEPT;
+}
+
+Test(polling, a_get_that_is_kept_nowhere_is_answered_or_ends)
+{
+    uint64_t stores = 0;
+    int became = KEPT;
+    while (became != SURVIVED) {
+        const pid_t child = fork();
+        int status = 0;
+        stores++;
+        if (child == 0) {
+            _exit(answers_and_dies(stores));
+        }
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert(WIFEXITED(status), "killed behind %lu stores", (unsigned long)stores);
+        became = WEXITSTATUS(status);
+        cr_assert(became == KEPT || became == SURVIVED, "killed behind %lu stores: %d", (unsigned long)stores, became);
+    }
+    cr_assert_gt(stores, 10);
+}
+#endif

@@ -131,6 +131,33 @@ Test(tls_settled, records_in_pieces_of_any_size_are_the_same)
     rc_tls_close(tls);
 }
 
+/* The number of the next record is of the key that it has: where it stands is known before the first record of another key is opened. */
+Test(tls_settled, between_a_key_update_and_what_comes_with_it_is_a_place)
+{
+    struct rc_tls *tls = open_tls();
+    uint8_t plain[RC_TLS_PLAIN_ROOM];
+    char *bytes;
+    size_t count = 1;
+    uint32_t left;
+    speak(TLS1_3_VERSION);
+    pair_open(&a, tls);
+    pair_talk(&a);
+    cr_assert_eq(SSL_key_update(a.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    cr_assert_eq(SSL_write(a.client, "next", 4), 4);
+    const long both = BIO_get_mem_data(SSL_get_wbio(a.client), &bytes);
+    rc_tls_feed(tls, a.server, (const uint8_t *)bytes, (size_t)both);
+    cr_assert_eq(rc_tls_read(tls, a.server, plain, &count), RC_TLS_PLAIN);
+    cr_assert_eq(count, 0);
+    cr_assert_eq(rc_tls_read_to(tls, a.server, &left), 0, "the first of its key");
+    cr_assert_eq(left, 4 + RC_TLS_SEALED_MORE);
+    cr_assert_eq(rc_tls_read(tls, a.server, plain, &count), RC_TLS_PLAIN);
+    cr_assert_eq(count, 4);
+    cr_assert_eq(rc_tls_read(tls, a.server, plain, &count), RC_TLS_MORE);
+    (void)BIO_reset(SSL_get_wbio(a.client));
+    pair_close(&a);
+    rc_tls_close(tls);
+}
+
 static size_t padding_of(SSL *ssl, int type, size_t bytes, void *arg)
 {
     (void)ssl;

@@ -75,6 +75,31 @@ Test(io_unread, what_left_of_a_batch)
     hub_rig_close(&rig);
 }
 
+/* A packet that nothing came into is none, whatever batch ends before it. */
+Test(io_unread, an_empty_packet_of_an_earlier_batch_says_nothing)
+{
+    int ends[2];
+    uint32_t sockets[2];
+    hub_rig_open(&rig, &(struct hub_rig_options){.slots = 8});
+    for (int i = 0; i < 2; i++) {
+        sockets[i] = hub_rig_socket(&rig, HUB_RIG_UNIX, 0, &ends[i]);
+    }
+    hub_rig_run(&rig);
+    rc_io_packet_commit(&rig.io, begin(sockets[0], 100));
+    rc_io_packet_commit(&rig.io, rc_io_packet_begin(&rig.io, sockets[1]));
+    rc_io_flush(&rig.io);
+    rc_io_packet_commit(&rig.io, begin(sockets[1], 100));
+    cr_assert_eq(io_uring_submit_and_get_events(&rig.io.ring), 1);
+    rc_io_unread_counts(rig.io.memory, &rig.truth);
+    cr_assert_eq(rig.truth.sockets[sockets[0]].sent_bytes, 100);
+    cr_assert_eq(rig.truth.sockets[sockets[1]].sent_bytes, 100);
+    rc_io_flush(&rig.io);
+    for (int i = 0; i < 2; i++) {
+        (void)close(ends[i]);
+    }
+    hub_rig_close(&rig);
+}
+
 Test(io_unread, what_was_received)
 {
     int end;
