@@ -18,6 +18,7 @@ export const rows = [
 ];
 const SEPARATOR = "\x1e";
 const LANES = 12;
+const PATIENCE_MS = 30000;
 
 /* What nearly is a packet, and what is one. */
 const SEEDS = [
@@ -62,11 +63,12 @@ class Lane {
     this.raw = undefined;
   }
 
-  /* A request's answer; undefined: the connection ended instead. */
+  /* A request's answer; undefined: the connection ended instead. Who never polls and is sent much has his POST of several packets held until the
+   * session ends by a ping that is not answered, after 20.2 s. */
   async ask(text, body = Buffer.alloc(0)) {
     const raw = await this.connect();
     raw.write(Buffer.concat([Buffer.from(`${text} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`), body]));
-    const answer = await raw.response({ timeout: 20000 }).catch((error) => {
+    const answer = await raw.response({ timeout: PATIENCE_MS }).catch((error) => {
       if (!raw.ended) throw error;
       return undefined;
     });
@@ -122,7 +124,7 @@ class Lane {
     this.leave();
     const raw = await this.connect();
     raw.write(upgradeRequest(`${PATH}?EIO=4&transport=websocket${sid}`));
-    const answer = await raw.response({ timeout: 20000 });
+    const answer = await raw.response({ timeout: PATIENCE_MS });
     this.did.answers++;
     if (sid !== "" && answer.status === 400) return this.leave(); // its time was up before it came: connect_timeout
     assert.equal(answer.status, 101);
@@ -136,7 +138,7 @@ class Lane {
     }
     raw.write(Buffer.concat(frames));
     raw.write(frame({ payload: '42["' })); // ends it, if nothing has
-    const told = () => raw.frame(20000).catch((error) => {
+    const told = () => raw.frame(PATIENCE_MS).catch((error) => {
       if (!raw.ended) throw error;
       return undefined;
     });
