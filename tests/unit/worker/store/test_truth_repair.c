@@ -253,6 +253,16 @@ static struct rc_truth_repaired repair(struct rc_truth *copy)
     return repaired;
 }
 
+static uint32_t group_with_log(void)
+{
+    uint32_t group = 0;
+    for (uint32_t g = 1; g < rig.truth.groups.high; g++) {
+        group = rc_truth_group(&rig.truth, g)->log != 0 ? g : group;
+    }
+    cr_assert_neq(group, 0);
+    return group;
+}
+
 static void end_repair(struct rc_truth *copy)
 {
     rc_heap_close(&copy->heap);
@@ -341,11 +351,7 @@ Test(truth_repair, a_log_that_was_being_moved_is_a_gap)
     struct rc_truth copy;
     open_rig();
     publish("news", 500);
-    uint32_t group = 0;
-    for (uint32_t g = 1; g < rig.truth.groups.high; g++) {
-        group = rc_truth_group(&rig.truth, g)->log != 0 ? g : group;
-    }
-    cr_assert_neq(group, 0);
+    const uint32_t group = group_with_log();
     const uint32_t log = rc_truth_group(&rig.truth, group)->log;
     rig.truth.layout->hub.fragile_log = log;
     const struct rc_truth_repaired repaired = repair(&copy);
@@ -366,10 +372,7 @@ Test(truth_repair, a_log_that_was_being_moved_into_another_block_is_there)
     open_rig();
     publish("news", 500);
     publish("news", 500);
-    uint32_t group = 0;
-    for (uint32_t g = 1; g < rig.truth.groups.high; g++) {
-        group = rc_truth_group(&rig.truth, g)->log != 0 ? g : group;
-    }
+    const uint32_t group = group_with_log();
     const uint32_t index = rc_truth_group(&rig.truth, group)->log;
     struct rc_channel_log *log = rc_truth_log(&rig.truth, index);
     struct rc_log_moving *moving = &rig.truth.layout->hub.moving;
@@ -410,10 +413,7 @@ Test(truth_repair, a_log_that_was_about_to_be_moved_is_as_it_was)
     open_rig();
     publish("news", 500);
     publish("news", 500);
-    uint32_t group = 0;
-    for (uint32_t g = 1; g < rig.truth.groups.high; g++) {
-        group = rc_truth_group(&rig.truth, g)->log != 0 ? g : group;
-    }
+    const uint32_t group = group_with_log();
     const uint32_t index = rc_truth_group(&rig.truth, group)->log;
     struct rc_channel_log *log = rc_truth_log(&rig.truth, index);
     struct rc_log_moving *moving = &rig.truth.layout->hub.moving;
