@@ -145,7 +145,8 @@ testRedis("questions under way when the relay dies are answered", { brokers: 2, 
   const requests = passed(clients, 400, publish);
   for (const broker of brokers) process.kill(broker.pids().relay, "SIGKILL");
   const count = await requests;
-  assert.ok(count >= 100 && count <= 200, `${count}: 100 on all, and what the hosts let pass alone`);
+  // What Redis let pass, and whose answer died with the relay, no host knows of: each may let 100 pass alone.
+  assert.ok(count >= 100 && count <= 300, `${count}: 100 on all, and what the hosts let pass alone`);
 });
 
 testRedis("the rate of events of Socket.IO clients over two instances", {
