@@ -14,6 +14,7 @@ function joins({ io }) {
   io.on("connection", (socket) => {
     socket.on("join", (room, done) => (socket.join(room), done()));
     socket.on("say", (room, what) => io.to(room).emit("said", what));
+    socket.on("mark", () => io.emit("marked"));
     socket.on("echo", (done) => done());
   });
 }
@@ -27,15 +28,20 @@ for (const applications of [1, 2]) {
         socket.on("said", (what) => list.push(what));
         return list;
       });
+      const marked = sockets.map((socket) => new Promise((done) => socket.once("marked", done)));
       const ask = (socket, ...args) => within(15000, new Promise((done) => socket.emit(...args, done)), `an answer to ${args[0]}`);
       sockets[0].emit("say", sockets[0].id, "alone");
       await until("it hears", () => heard[0].length === 1);
+      // A worker that has yet to come to "alone" would give it to whoever joins there meanwhile: all have come past it.
+      sockets[0].emit("mark");
+      await within(15000, Promise.all(marked), "what was said to all");
       for (const socket of sockets.slice(1, 7)) await ask(socket, "join", sockets[0].id);
       sockets[0].emit("say", sockets[0].id, "with others");
       sockets[7].emit("say", sockets[0].id, "from one who is not there");
       await until("all who are there have heard", () => heard.slice(0, 7).every((list) => list.filter((what) => what !== "alone").length === 2));
       for (const socket of sockets) await ask(socket, "echo");
-      assert.deepEqual(heard.map((list) => list.length), [3, 2, 2, 2, 2, 2, 2, 0]);
+      const both = ["from one who is not there", "with others"];
+      assert.deepEqual(heard.map((list) => list.toSorted()), [["alone", ...both], ...Array(6).fill(both), []]);
       for (const socket of sockets) socket.disconnect();
     });
   }
