@@ -47,8 +47,7 @@ withFile("it goes on where the last broker ended", async (start, file) => {
     await client.expect("subscribed", { type: "subscribe", channel: "log:a", retained: true });
     assert.equal((await client.next((message) => message.retained)).data, 5);
     if (end === "kill") {
-      const pids = broker.pids();
-      for (const pid of [pids.acceptor, pids.relay, ...pids.workers]) process.kill(pid, "SIGKILL");
+      broker.killAll();
       await broker.exited;
     } else {
       await broker.stop();
@@ -134,8 +133,7 @@ withFile("it is one broker's", async (start) => {
 
 /* All at once, and as if the machine had gone down with them: the file is of another boot, and was not closed. */
 async function machineDown(broker, file) {
-  const pids = broker.pids();
-  for (const pid of [pids.acceptor, pids.relay, ...pids.workers]) process.kill(pid, "SIGKILL");
+  broker.killAll();
   await broker.exited;
   const bytes = readFileSync(file);
   bytes.fill(7, 32, 48);

@@ -139,9 +139,9 @@ testRedis(`a killed broker with ${FULL ? 1000 : 100} clients leaves no trace, an
   await until("all are known", async () => (await redis.command("HLEN", "ws:presence:channel:room:all")) === CLIENTS + others.length
     && (await redis.command("SCARD", "subs:room:all")) === CLIENTS + others.length && (await redis.command("HLEN", "ws:presence:users")) === CLIENTS
     && (await redis.command("HVALS", "ws:presence:users")).filter((value) => value.includes(",")).length === others.length, { timeout: 20000, every: 50 });
-  for (const pid of a.pids().all.concat(a.pid)) process.kill(pid, "SIGKILL");
+  a.killAll();
   const killed = performance.now();
-  a.stop = async () => {};
+  await a.exited;
   const traces = async () => {
     const found = [];
     for (const key of await redis.command("KEYS", "*")) {

@@ -375,7 +375,7 @@ export class Broker {
   }
 
   /* As when its machine goes: none of its processes notices that another one is gone. A relay that does leaves the cluster politely, within a
-   * millisecond; an acceptor that does starts the next one. */
+   * millisecond; an acceptor that does starts the next one. It has ended, and stop() has nothing left to do, when `exited` resolves. */
   killAll() {
     if (this.pid === undefined) return;
     if (!this.exit) signalQuietly(this.pid, "SIGSTOP");
