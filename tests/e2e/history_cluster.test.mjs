@@ -412,7 +412,7 @@ const spread = async (brokers, listeners, publishers, channels, rounds, between)
   let count = 0;
   for (let round = 0; round < rounds; round++) {
     const flow = publishers.map(async (publisher, p) => {
-      for (let n = 0; n < 20; n++) for (const channel of channels) await publisher.publish(channel, `${round}.${p}.${n}`, { timeout: 30000 });
+      for (let n = 0; n < 20; n++) for (const channel of channels) await publisher.expect("published", { type: "publish", channel, data: `${round}.${p}.${n}` }, { timeout: 30000 });
     });
     await between(round);
     await Promise.all(flow);

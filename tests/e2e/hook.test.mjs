@@ -179,7 +179,7 @@ testHook("what a join of the reply promises holds for what follows it", { worker
   for (const socket of sockets) socket.close();
 });
 
-testHook("a backend that answers no reply at all is told apart, and the client hears of it", { table: { timeout: "300ms", breaker: "" } }, async (broker, backend) => {
+testHook("a backend that answers no reply at all is told apart, and the client hears of it", { table: { timeout: "2s", breaker: "" } }, async (broker, backend) => {
   const socket = await client(broker.port);
   const ask = () => within(5000, new Promise((done) => socket.emit("ask", (answer) => done(answer.error.code))), "ack");
   const cases = [
