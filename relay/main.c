@@ -379,7 +379,8 @@ static int open_queries(struct relay *relay, struct rc_err *err)
                                      remote ? &relay->remote.registry : NULL);
     }
     relay->roster.ops = (struct rc_roster_ops){.changed = relay_changed, .context = relay};
-    rc_newcomers_open(&relay->newcomers, &relay->control, &relay->router, &relay->roster);
+    rc_newcomers_open(&relay->newcomers, &relay->control, &relay->router, &relay->roster, relay->remote.link,
+                      &relay->loop.timers);
     if (remote) {
         relay->remote.presence.ops = (struct rc_presence_ops){.counted = relay_counted, .context = relay};
         relay->remote.newcomers = &relay->newcomers;
@@ -649,6 +650,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
         forward_end(relay, rc, err);
     }
     rc_remote_close(&relay->remote);
+    rc_newcomers_close(&relay->newcomers);
     rc_comeback_close(&relay->comeback);
     rc_timer_cancel(&relay->loop.timers, &relay->sweep);
     rc_relay_loop_close(&relay->loop);

@@ -196,7 +196,9 @@ static void worker_run(struct rc_worker *w)
         const bool runs = w->park.phase == RC_PARK_RUNNING;
         if (runs) {
             rc_batches_work(w->batches, w->io.now_ns / 1000000u);
-            rc_backends_look(w->backends, w->io.now_ns / 1000000u);
+            if (!w->clients.draining) { /* what is asked now would be waited for */
+                rc_backends_look(w->backends, w->io.now_ns / 1000000u);
+            }
         }
         rc_backends_work(w->backends);
         rc_links_work(w->links);

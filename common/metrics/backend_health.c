@@ -83,3 +83,12 @@ bool rc_backend_health_get(const struct rc_control *control, uint32_t index, str
     summary->failing = is_failing(summary->success_ms, summary->failure_ms);
     return found;
 }
+
+uint64_t rc_backend_health_heard_ms(const struct rc_control *control, uint32_t index)
+{
+    struct rc_backend_summary summary;
+    if (!rc_backend_health_get(control, index, &summary)) {
+        return 0;
+    }
+    return summary.success_ms > summary.failure_ms ? summary.success_ms : summary.failure_ms;
+}

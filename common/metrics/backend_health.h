@@ -23,6 +23,8 @@ void rc_backend_health_retire(struct rc_report *own, uint32_t index);
 void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered);
 /* When it failed, if that is the last that this process heard of it: CLOCK_MONOTONIC; 0: it is not, or nothing was heard. */
 uint64_t rc_backend_health_failed_ms(const struct rc_report *own, uint32_t index);
+/* When any process heard of it last, one or the other; 0: none has. */
+uint64_t rc_backend_health_heard_ms(const struct rc_control *control, uint32_t index);
 
 /* A backend as all processes together found it. */
 struct rc_backend_summary {

@@ -5,10 +5,19 @@
 
 #include "common/config/pusher.h"
 
+static void newcomers_found(void *context, struct rc_span channel, uint32_t clients);
+
 void rc_newcomers_open(struct rc_newcomers *newcomers, const struct rc_control *control, struct rc_router *router,
-                       struct rc_roster *roster)
+                       struct rc_roster *roster, struct rc_redis_link *link, struct rc_timers *timers)
 {
+    const struct rc_recounts_ops ops = {.found = newcomers_found, .context = newcomers};
     *newcomers = (struct rc_newcomers){.control = control, .router = router, .roster = roster};
+    rc_recounts_open(&newcomers->recounts, link, timers, &ops);
+}
+
+void rc_newcomers_close(struct rc_newcomers *newcomers)
+{
+    rc_recounts_close(&newcomers->recounts);
 }
 
 static bool is_wanted(const struct rc_newcomers *newcomers, struct rc_span channel)
@@ -65,6 +74,25 @@ static void newcomers_tell(struct rc_newcomers *newcomers, struct rc_span channe
     }
 }
 
+static void newcomers_found(void *context, struct rc_span channel, uint32_t clients)
+{
+    struct rc_newcomers *newcomers = context;
+    const struct rc_client_ref nobody = {0};
+    if (is_wanted(newcomers, channel)) {
+        newcomers_tell(newcomers, channel, (struct rc_span){0}, (struct rc_span){0}, &nobody, RC_MEMBER_COUNTED,
+                       clients);
+    }
+}
+
+/* What is told of many at once are numbers; who comes and goes is told for itself. */
+static void newcomers_recount(struct rc_newcomers *newcomers, struct rc_span channel, struct rc_span user,
+                              uint32_t clients)
+{
+    if (user.count == 0) {
+        rc_recounts_told(&newcomers->recounts, channel, clients);
+    }
+}
+
 void rc_newcomers_changed(struct rc_newcomers *newcomers, const struct rc_roster_change *change)
 {
     struct rc_client_ref ref;
@@ -99,6 +127,7 @@ void rc_newcomers_counted(struct rc_newcomers *newcomers, struct rc_span channel
         changes &= ~(uint32_t)RC_MEMBER_OCCUPIED;
     }
     newcomers_tell(newcomers, channel, user, info, &ref, changes | RC_MEMBER_COUNTED, clients);
+    newcomers_recount(newcomers, channel, user, clients);
 }
 
 void rc_newcomers_cleaned(struct rc_newcomers *newcomers, struct rc_span channel, struct rc_span user, uint32_t changes,
@@ -107,5 +136,6 @@ void rc_newcomers_cleaned(struct rc_newcomers *newcomers, struct rc_span channel
     const struct rc_client_ref nobody = {0};
     if (is_wanted(newcomers, channel)) {
         newcomers_tell(newcomers, channel, user, (struct rc_span){0}, &nobody, changes, clients);
+        newcomers_recount(newcomers, channel, user, clients);
     }
 }

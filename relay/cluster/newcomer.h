@@ -4,7 +4,8 @@
  *
  *   roster ── changed ──▶ (without Redis) ───────────────────────────────────────┐
  *               └────────▶ presence ──▶ Redis ── counted ────────────────────────┤──▶ a worker: the same for a channel while it lives
- *   cleanup of a dead instance ──────────▶ Redis ── cleaned ─────────────────────┘
+ *   cleanup of a dead instance ──────────▶ Redis ── cleaned ─────────────────────┤
+ *   recount: what was told last, a moment later ─▶ Redis ── found ───────────────┘
  *
  * Owned by main; one thread. While Redis is away nothing is found out; it is when it is back.
  */
@@ -16,6 +17,7 @@
 
 #include "common/records/member.h"
 #include "common/shm/control.h"
+#include "relay/cluster/recount.h"
 #include "relay/cluster/roster.h"
 #include "relay/route/router.h"
 
@@ -23,10 +25,14 @@ struct rc_newcomers {
     const struct rc_control *control; /* borrowed */
     struct rc_router *router;         /* borrowed */
     struct rc_roster *roster;         /* borrowed */
+    struct rc_recounts recounts;
 };
 
+/* `link` is NULL without Redis. */
 void rc_newcomers_open(struct rc_newcomers *newcomers, const struct rc_control *control, struct rc_router *router,
-                       struct rc_roster *roster);
+                       struct rc_roster *roster, struct rc_redis_link *link, struct rc_timers *timers);
+/* When the link is closed. */
+void rc_newcomers_close(struct rc_newcomers *newcomers);
 /* Without Redis: what the roster says is so. */
 void rc_newcomers_changed(struct rc_newcomers *newcomers, const struct rc_roster_change *change);
 /* With it: rc_presence_ops.counted. */

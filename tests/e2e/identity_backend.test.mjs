@@ -81,6 +81,19 @@ withBackend("the application's server says who a client is, over every protocol"
   assert.match((await broker.get("/health/database")).body, /"backend":"app","status":"healthy"/);
 });
 
+withBackend("a backend that ends while nobody asks it is found to have ended", { answer: decide }, {}, async (broker, backend) => {
+  const says = (status) => until(`it says ${status}`, async () => (await broker.get("/health/database")).status === status, { timeout: 30000 });
+  await says(200);
+  await until("it is looked for", () => backend.looks.length > 0, { timeout: 30000 });
+  await says(200);
+  backend.server.closeAllConnections();
+  await new Promise((done) => backend.server.close(done));
+  await says(503);
+  await new Promise((done) => backend.server.listen(backend.port, "127.0.0.1", done));
+  await says(200);
+  assert.deepEqual(backend.calls, []);
+});
+
 withBackend("a storm of reconnects is one call; who is gone meanwhile is no matter", {
   answer: (call) => new Promise((done) => setTimeout(done, 300, { ...decide(call), ttl: 60 })),
 }, {}, async (broker, backend) => {
@@ -125,20 +138,21 @@ withBackend("a backend that failed is found to answer again though nobody comes,
   const health = async () => (await broker.get("/health/database")).status;
   const gauge = async (name) => (await broker.metrics())(name);
   for (const ends of [() => {}, () => broker.kill("SIGKILL", 0)]) {
-    backend.answer = () => ({ status: 500, body: "" });
+    backend.look = () => ({ status: 500, body: "" });
     assert.equal(await upgraded(broker, "/ws?sid=s1", {}), 503);
     assert.deepEqual([await health(), await gauge("ringcast_backend_breaker_open"), await gauge("ringcast_session_backends_failing")], [503, 1, 1]);
     ends();
-    const before = backend.calls.length;
-    await until("it is looked for, and still fails", () => backend.calls.length > before, { timeout: 15000 });
+    const before = backend.looks.length;
+    await until("it is looked for, and still fails", () => backend.looks.length > before, { timeout: 15000 });
     await until("the broker is there", async () => (await health()) === 503);
-    backend.answer = () => ({ status: 404, body: "" }); // it does not know this call: it answers
+    backend.look = () => ({ status: 404, body: "" }); // it does not know this call: it answers
     await until("it answers", async () => (await health()) === 200, { timeout: 15000 });
     assert.deepEqual([await gauge("ringcast_backend_breaker_open"), await gauge("ringcast_session_backends_failing")], [0, 0]);
-    for (const { headers_, ...call } of backend.calls.slice(before)) {
+    for (const { headers_, ...call } of backend.looks.slice(before)) {
       assert.deepEqual(call, { call: "health", id: call.id, instance: "test", user: null, client: {} });
     }
   }
-  assert.equal(new Set(backend.calls.map(({ id }) => id)).size, backend.calls.length);
+  const ids = [...backend.calls, ...backend.looks].map(({ id }) => id);
+  assert.equal(new Set(ids).size, ids.length);
   assert.ok(!broker.log.some((line) => /backend_fails .*call="health"/.test(line)), "who looks in vain does not fill the log");
 });

@@ -11,7 +11,6 @@ const json = async (response) => (assert.equal(response.status, 200), response.j
 testRedis("two instances are one", { brokers: 2, workers: 2, config: CONFIG }, async ({ brokers: [a, b] }) => {
   const [one, two] = [await connectPusher(a, { user: "1", info: { name: "Ann" } }), await connectPusher(b, { user: "2", info: { name: "Bob\n\"B\"" } })];
   const news = await subscribe(one, "news");
-  await until("one is subscribed", () => news.subscriptionCount === 1); // what one instance says of it may overtake what the other does
   const newsToo = await subscribe(two, "news");
   await sdk(b).trigger("news", "e", { n: 1 }, { socket_id: two.connection.socket_id });
   await sdk(b).trigger("news", "f", 1, { socket_id: one.connection.socket_id });
@@ -53,6 +52,21 @@ testRedis("two instances are one", { brokers: 2, workers: 2, config: CONFIG }, a
   const before = two.connection.socket_id;
   await sdk(a).terminateUserConnections("2");
   await until("it was sent away", () => two.connection.state !== "connected" || two.connection.socket_id !== before);
+});
+
+/* Each instance tells by itself what Redis has counted: an older number may come last. Here another instance counts five, and its word, which came
+ * before this one's, is none. Redis has to be told while what was told is not looked at yet: again, should this be too slow. */
+testRedis("a count that is not so any more when it is heard is put right", { brokers: 1, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers: [broker], redis }) => {
+  const client = await connectPusher(broker);
+  const key = (name) => `ws:presence:members:pusher-7:${name}`;
+  let right = false;
+  for (let i = 0; i < 5 && !right; i++) {
+    const channel = await subscribe(client, `news-${i}`);
+    await until("it is counted", () => channel.subscriptionCount === 1);
+    await redis.command("HSET", key(`news-${i}`), "", `${await redis.command("HGET", key(`news-${i}`), "")},another:5`);
+    right = await until("it is put right", () => channel.subscriptionCount === 6, { timeout: 8000 }).catch(() => false);
+  }
+  assert.ok(right);
 });
 
 testRedis("an instance dies: its members are told to have gone; a cache channel keeps its event", { brokers: 2, workers: 1, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b] }) => {

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/metrics/backend_health.h"
 #include "common/shm/hosts.h"
@@ -108,6 +109,7 @@ static struct rc_backend *backend_new(struct rc_backends *backends, const struct
     if (good) {
         backend->config = *config;
         backend->index = index;
+        backend->looked_ms = rc_clock_ms(); /* as if: whoever starts has calls of its own to make first */
     }
     for (uint32_t i = 0; good && i < config->url_count; i++) {
         good = rc_backend_url_parse(&backend->urls[i], backend->config.urls[i].text, &err) == 0;
@@ -357,8 +359,16 @@ bool rc_backend_answered(enum rc_backend_call_kind kind, const struct rc_backend
     return answer->outcome == RC_BACKEND_ANSWERED && status_answers(kind, answer->status);
 }
 
+/* An application that does not know the call of look.h may fail over it as well as refuse it. So only a status that says of itself that the
+ * service is not there (RFC 9110 15.6.3 to 15.6.5) takes what was known of a backend from it; of one that failed, such a failure proves nothing. */
+static bool fails_over_look(const struct rc_backends *backends, const struct rc_calling *call)
+{
+    return call->kind == RC_BACKEND_HEALTH && call->status >= 500 && (call->status < 502 || call->status > 504) &&
+           rc_backend_health_failed_ms(backends->control->own, call->backend->index) == 0;
+}
+
 /* A call that was not made, or was: what it counts as. -1: no failure. */
-static int reason_of(const struct rc_calling *call)
+static int reason_of(const struct rc_backends *backends, const struct rc_calling *call)
 {
     static const int reasons[] = {[RC_BACKEND_ANSWERED] = -1,
                                   [RC_BACKEND_LATE] = RC_BACKEND_REASON_LATE,
@@ -367,7 +377,9 @@ static int reason_of(const struct rc_calling *call)
                                   [RC_BACKEND_GARBAGE] = RC_BACKEND_REASON_GARBAGE,
                                   [RC_BACKEND_TOO_LARGE] = RC_BACKEND_REASON_TOO_LARGE,
                                   [RC_BACKEND_REFUSED] = RC_BACKEND_REASON_REFUSED};
-    return call->outcome == RC_BACKEND_ANSWERED && !status_answers((enum rc_backend_call_kind)call->kind, call->status)
+    return call->outcome == RC_BACKEND_ANSWERED &&
+                   !status_answers((enum rc_backend_call_kind)call->kind, call->status) &&
+                   !fails_over_look(backends, call)
                ? RC_BACKEND_REASON_STATUS
                : reasons[call->outcome];
 }
@@ -440,7 +452,7 @@ static void calling_tell(struct rc_backends *backends, struct rc_calling *call)
 {
     struct rc_backend *backend = call->backend;
     if (!call->kept) {
-        backend_judge(backends, backend, call, reason_of(call));
+        backend_judge(backends, backend, call, reason_of(backends, call));
         backend_refuse_waiting(backends, backend);
         calling_unlink(call);
         gauges_set(backends, backend);

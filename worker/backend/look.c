@@ -5,7 +5,12 @@
 #include "worker/backend/call.h"
 #include "worker/backend/pool.h"
 
-/* When it is to be looked for; UINT64_MAX: it answers, or is asked just now. Links are dialled again in any case. */
+static uint64_t later_of(uint64_t one_ms, uint64_t other_ms)
+{
+    return one_ms > other_ms ? one_ms : other_ms;
+}
+
+/* When it is to be looked for; UINT64_MAX: it is asked just now. Links are dialled again in any case. */
 static uint64_t look_due_ms(const struct rc_backends *backends, uint32_t index)
 {
     const struct rc_backend *backend = backends->current[index];
@@ -13,8 +18,12 @@ static uint64_t look_due_ms(const struct rc_backends *backends, uint32_t index)
         return UINT64_MAX;
     }
     const uint64_t failed_ms = rc_backend_health_failed_ms(backends->control->own, index);
-    const uint64_t since_ms = failed_ms > backend->looked_ms ? failed_ms : backend->looked_ms;
-    return failed_ms == 0 ? UINT64_MAX : since_ms + RC_BACKEND_LOOK_MS;
+    if (failed_ms != 0) {
+        return later_of(failed_ms, backend->looked_ms) + RC_BACKEND_LOOK_MS;
+    }
+    /* The workers before this one have their turn first: when they do as they should, it has heard of the backend by then. */
+    return later_of(rc_backend_health_heard_ms(backends->control, index), backend->looked_ms) + RC_BACKEND_IDLE_MS +
+           (uint64_t)backends->worker * RC_BACKEND_TURN_MS;
 }
 
 /* Who answers is heard of as of any call. */

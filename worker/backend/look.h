@@ -1,9 +1,14 @@
 /*
- * look: asks a backend that failed whether it answers again, when nobody else asks it.
+ * look: asks a backend whether it answers, when nobody else asks it.
  *
- * What is known of a backend is what its last call found. While nobody comes, that would stand for ever: /health/database says 503, so a load
- * balancer sends nobody, so nobody is asked about. So each worker whose last call failed makes one of its own, after RC_BACKEND_LOOK_MS and
- * as often as that, within the breaker: {"call":"health",...}, signed as all are. Any answer below 500 is one.
+ * What is known of a backend is what its last call found. While nobody comes, that would stand for ever: of one that failed, /health/database
+ * says 503, so a load balancer sends nobody, so nobody is asked about; of one that has died since, it says 200. So whoever has nothing to ask
+ * makes a call of its own, within the breaker: {"call":"health",...}, signed as all are. Any answer below 500 is one; of a
+ * backend that did not fail before, any but 502, 503 and 504.
+ *
+ *   each worker whose last call failed     RC_BACKEND_LOOK_MS after it, and as often as that
+ *   one worker of all                      RC_BACKEND_IDLE_MS after any process of the host has heard of the backend last. That is worker 0; the
+ *                                          next ones come RC_BACKEND_TURN_MS later each, if they have not heard of it by then either
  *
  * Owned by struct rc_backends' owner; one thread. What fails is tried again.
  */
@@ -15,6 +20,8 @@
 #include "worker/backend/backend.h"
 
 #define RC_BACKEND_LOOK_MS 5000u
+#define RC_BACKEND_IDLE_MS 10000u
+#define RC_BACKEND_TURN_MS 1000u
 
 /* Makes the calls that are due: every pass of the loop, unless the worker is about to be taken over. */
 void rc_backends_look(struct rc_backends *backends, uint64_t now_ms);

@@ -122,8 +122,8 @@ static void conn_lose(struct rc_backends *backends, struct rc_backend_conn *conn
     if (call == NULL) {
         return;
     }
-    const bool repeatable =
-        call->kind == RC_BACKEND_CONNECT || call->kind == RC_BACKEND_SUBSCRIBE || call->kind == RC_BACKEND_REFRESH;
+    const bool repeatable = call->kind == RC_BACKEND_CONNECT || call->kind == RC_BACKEND_SUBSCRIBE ||
+                            call->kind == RC_BACKEND_REFRESH || call->kind == RC_BACKEND_HEALTH;
     if (unsent) {
         call->tried |= UINT64_C(1) << conn->address;
         conn->backend->addresses[conn->address].down_ms = now_ms(backends) + POOL_DOWN_MS;

@@ -14,9 +14,9 @@ function checkSignature(request, body, secret) {
   assert.equal(request.headers["ringcast-signature"], `v1=${createHmac("sha256", secret).update(`${time}.`).update(body).digest("hex")}`);
 }
 
-/* `answer(call, request, response)` gives an object to answer with, or { status, body }, or answers by itself (undefined). */
+/* What the broker asks of its own accord, when nobody comes, is in `looks` and answered by `look`; all else is in `calls`. `answer(call, request, response)` gives an object to answer with, or { status, body }, or answers by itself (undefined). */
 export async function startBackend({ answer = () => ({}), secret = SECRET, tls, path } = {}) {
-  const backend = { calls: [], answer, connections: 0, problems: [] };
+  const backend = { calls: [], looks: [], answer, look: () => ({}), connections: 0, problems: [] };
   const serve = (request, response) => {
     const pieces = [];
     request.on("data", (piece) => pieces.push(piece));
@@ -32,8 +32,9 @@ export async function startBackend({ answer = () => ({}), secret = SECRET, tls, 
           assert.equal(request.headers["ringcast-call"], call.call);
           assert.equal(request.headers["ringcast-id"], call.id);
         }
-        backend.calls.push({ ...call, headers_: request.headers });
-        const reply = await backend.answer(call, request, response);
+        const looks = call.call === "health";
+        (looks ? backend.looks : backend.calls).push({ ...call, headers_: request.headers });
+        const reply = await (looks ? backend.look : backend.answer)(call, request, response);
         if (reply === undefined || response.writableEnded || response.destroyed) return;
         const { status = 200, body: text = JSON.stringify(reply) } = "status" in reply || "body" in reply ? reply : {};
         response.writeHead(status, { "content-type": "application/json" });

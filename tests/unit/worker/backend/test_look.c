@@ -1,4 +1,4 @@
-/* Looking for a backend that failed: when, with what, and what counts as an answer. */
+/* Looking for a backend that failed, or that nobody asks: when, with what, and what counts as an answer. */
 #include "worker/backend/look.h"
 
 #include <criterion/criterion.h>
@@ -8,6 +8,7 @@
 #include "common/metrics/backend_health.h"
 #include "tests/support/backend_rig.h"
 #include "worker/backend/breaker.h"
+#include "worker/backend/pool.h"
 
 TestSuite(look, .init = begin, .fini = finish);
 
@@ -27,17 +28,24 @@ static void fail_one(uint64_t token)
     cr_assert_neq(failed_ms(), 0);
 }
 
+/* It is looked for at that time, and asked on that connection. */
+static struct peer *look_on(uint64_t at_ms, uint32_t connection)
+{
+    rc_backends_look(backends, at_ms);
+    struct peer *peer = run_until_asked(&server, connection);
+    cr_expect_not_null(strstr(peer->text, "\r\nringcast-call: health\r\n"), "%s", peer->text);
+    cr_expect_not_null(strstr(peer->text, "\r\n\r\n{\"call\":\"health\",\"id\":\""), "%s", peer->text);
+    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms + 60000, 77), 77, "it is asked just now");
+    cr_expect(!rc_backends_hinder(backends), "a successor need not know");
+    return peer;
+}
+
 /* It is looked for at that time, the backend answers so, and that is heard. */
 static void look_at(uint64_t at_ms, const char *text, bool answers)
 {
     const uint64_t before_ms = failed_ms();
     const uint64_t end = rc_clock_ms() + PATIENCE_MS;
-    rc_backends_look(backends, at_ms);
-    struct peer *peer = run_until_asked(&server, 0);
-    cr_expect_not_null(strstr(peer->text, "\r\nringcast-call: health\r\n"), "%s", peer->text);
-    cr_expect_not_null(strstr(peer->text, "\r\n\r\n{\"call\":\"health\",\"id\":\""), "%s", peer->text);
-    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms + 60000, 77), 77, "it is asked just now");
-    cr_expect(!rc_backends_hinder(backends), "a successor need not know");
+    struct peer *peer = look_on(at_ms, 0);
     while (answers ? failed_ms() != 0 : failed_ms() == before_ms) {
         if (peer->bytes > 0) {
             answer(peer, text);
@@ -50,7 +58,6 @@ static void look_at(uint64_t at_ms, const char *text, bool answers)
 Test(look, who_failed_is_asked_until_it_answers)
 {
     backends_begin();
-    cr_expect_eq(rc_backends_look_in_ms(backends, rc_clock_ms() + 60000, 77), 77, "nobody has asked it yet");
     fail_one(0);
     uint64_t at_ms = failed_ms();
     cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), RC_BACKEND_LOOK_MS);
@@ -61,7 +68,7 @@ Test(look, who_failed_is_asked_until_it_answers)
     cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), RC_BACKEND_LOOK_MS);
     at_ms += RC_BACKEND_LOOK_MS;
     look_at(at_ms, "HTTP/1.1 404 What\r\nContent-Length: 0\r\n\r\n", true);
-    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms + 60000, 77), 77, "it answers");
+    cr_expect_gt(rc_backends_look_in_ms(backends, rc_clock_ms(), 60000), RC_BACKEND_LOOK_MS, "it answers");
     cr_expect_eq(told_count, 1, "nobody else is told");
     cr_expect_eq(rig.shared->worker.backends[0].calls[RC_BACKEND_EVENT].calls, 1);
 }
@@ -81,4 +88,108 @@ Test(look, a_breaker_that_is_open_lets_it_pass_and_closes_by_it)
     }
     look_at(at_ms + RC_BACKEND_LOOK_MS, OK(2, "{}"), true);
     cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    answer(run_until_asked(&server, 0), OK(2, "{}"));
+    run_until_told(2);
+}
+
+/* When this worker heard of it last. */
+static _Atomic uint64_t *answered_ms(void)
+{
+    return &rig.control->own->backend_health[0].success_ms;
+}
+
+static uint64_t looked_ms(void)
+{
+    return backends->current[0]->looked_ms;
+}
+
+/* Until this worker has heard something else of it than that it answered at `before_ms`. */
+static void run_until_heard(uint64_t before_ms)
+{
+    const uint64_t end = rc_clock_ms() + PATIENCE_MS;
+    while (*answered_ms() == before_ms && failed_ms() == 0) {
+        cr_assert_lt(rc_clock_ms(), end);
+        pass();
+    }
+}
+
+Test(look, who_is_asked_by_nobody_is_asked_all_the_same)
+{
+    backends_begin();
+    const uint64_t begun_ms = looked_ms();
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms, 60000), RC_BACKEND_IDLE_MS, "nobody has asked it yet");
+    rc_backends_look(backends, begun_ms + RC_BACKEND_IDLE_MS - 1);
+    cr_expect(!rc_backends_busy(backends));
+    struct peer *peer = look_on(begun_ms + RC_BACKEND_IDLE_MS, 0);
+    answer(peer, OK(2, "{}"));
+    run_until_heard(0);
+    cr_expect_eq(failed_ms(), 0);
+    /* Any other answer puts that off, too. */
+    const uint64_t at_ms = looked_ms() + 3000;
+    const uint64_t heard_ms = *answered_ms();
+    *answered_ms() = at_ms;
+    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), RC_BACKEND_IDLE_MS);
+    *answered_ms() = heard_ms;
+    /* It ends: that is found without anybody's call. */
+    (void)close(server.fd);
+    server.fd = -1;
+    (void)close(peer->fd);
+    peer->fd = -1;
+    rc_backends_look(backends, at_ms + RC_BACKEND_IDLE_MS);
+    run_until_heard(heard_ms);
+    cr_expect_neq(failed_ms(), 0);
+    cr_expect_eq(told_count, 0, "nobody else is told");
+}
+
+Test(look, one_worker_looks_for_all_and_the_next_one_if_it_does_not)
+{
+    backends_begin();
+    struct rc_backend_health *other_worker = &rig.shared->relay.report.backend_health[0];
+    const uint64_t begun_ms = looked_ms();
+    const uint32_t in_ms = RC_BACKEND_IDLE_MS + 3 * RC_BACKEND_TURN_MS;
+    backends->worker = 3;
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms, 60000), in_ms);
+    *other_worker = rig.control->own->backend_health[0];
+    other_worker->success_ms = begun_ms + 7000;
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 7000, 60000), in_ms);
+    other_worker->failure_ms = begun_ms + 8000;
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 8000, 60000), in_ms, "who found that out looks again");
+    backends->worker = 0;
+}
+
+Test(look, a_kept_connection_that_was_closed_just_now_is_no_failure)
+{
+    backends_begin();
+    cr_assert_eq(call(RC_BACKEND_EVENT, 0), 0);
+    answer(run_until_asked(&server, 0), OK(2, "{}"));
+    run_until_told(1);
+    struct peer *peer = look_on(*answered_ms() + RC_BACKEND_IDLE_MS, 0);
+    (void)close(peer->fd); /* the call came when the backend had decided to close it */
+    peer->fd = -1;
+    *answered_ms() = 1;
+    answer(run_until_asked(&server, 1), OK(2, "{}"));
+    run_until_heard(1);
+    cr_expect_eq(failed_ms(), 0);
+}
+
+/* It never heard of such a call, and may fail over it: that must not take an instance out whose clients are served well. */
+Test(look, who_fails_over_the_call_itself_is_no_worse_for_it)
+{
+    static const struct {
+        const char *text;
+        bool fails;
+    } answers[] = {{NO, false},
+                   {"HTTP/1.1 501 No\r\nContent-Length: 0\r\n\r\n", false},
+                   {"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", true},
+                   {"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", true},
+                   {"HTTP/1.1 504 No\r\nContent-Length: 0\r\n\r\n", true},
+                   {"HTTP/1.1 507 No\r\nContent-Length: 0\r\n\r\n", false}};
+    backends_begin();
+    for (uint32_t i = 0; i < RC_ARRAY_COUNT(answers); i++) {
+        *answered_ms() = 1;
+        rig.control->own->backend_health[0].failure_ms = 0;
+        answer(look_on(looked_ms() + RC_BACKEND_IDLE_MS, 0), answers[i].text);
+        run_until_heard(1);
+        cr_expect_eq(failed_ms() != 0, answers[i].fails, "%s", answers[i].text);
+    }
 }
