@@ -470,7 +470,8 @@ static enum rc_consumed remote_consume(void *context, const struct rc_envelope_v
     }
     *sequence = own.head.sequence = rc_router_sequence(remote->router);
     if (rc_shared_covers(&remote->shared, rc_span_of(view->channel, view->head.channel_bytes))) {
-        return rc_shared_publish_entry(&remote->shared, &own, source) ? RC_CONSUMED_LATER : RC_CONSUMED_AGAIN;
+        const int rc = rc_shared_publish_entry(&remote->shared, &own, source);
+        return rc == 0 ? RC_CONSUMED_LATER : rc == -EFBIG ? RC_CONSUMED_NEVER : RC_CONSUMED_AGAIN;
     }
     (void)rc_router_deliver(remote->router, RC_DOWN_MESSAGE, &own);
     remote_publish(remote, &own);

@@ -175,7 +175,7 @@ static const char *entry_publish(struct rc_consumer *one, struct rc_consumer_ent
         }
     }
     *how = all->ops.publish(all->ops.context, &view, &source, &entry->sequence);
-    return NULL;
+    return *how == RC_CONSUMED_NEVER ? "larger than redis.outbox" : NULL;
 }
 
 /* --- a batch --------------------------------------------------------------------------------------------------------- */

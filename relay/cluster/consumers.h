@@ -45,6 +45,7 @@ enum rc_consumed {
     RC_CONSUMED,       /* it is published */
     RC_CONSUMED_LATER, /* rc_consumers_ended is called with its sequence */
     RC_CONSUMED_AGAIN, /* it cannot be now */
+    RC_CONSUMED_NEVER, /* it is larger than what waits for Redis may be: it cannot be published at any time */
 };
 
 struct rc_consumer_entry {

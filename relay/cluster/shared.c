@@ -15,16 +15,17 @@
 
 static_assert(RC_HISTORY_STAMP_MAX == RC_WIRE_RETAIN_MS_MAX, "a stamp that is given is one that others take");
 
+/* A name that has no place in Redis has the host's history: nothing of it waits for others, is repaired, or comes by a script. */
 bool rc_shared_covers(const struct rc_shared *shared, struct rc_span name)
 {
-    return rc_shared_policy(shared, name) != NULL;
+    struct rc_shared_names names;
+    return rc_shared_policy(shared, name) != NULL &&
+           rc_shared_names(&names, shared->setup.config->redis.prefix.text, name);
 }
 
 bool rc_shared_settled(const struct rc_shared *shared, uint64_t hash, struct rc_span name)
 {
-    struct rc_shared_names names;
-    if (rc_shared_policy(shared, name) == NULL ||
-        !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
+    if (!rc_shared_covers(shared, name)) {
         return true;
     }
     const struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, hash, name);
@@ -117,17 +118,17 @@ struct publisher {
 };
 
 /*
- * A message waits for its place from here on. False: it cannot have one, or, of an entry, not now.
+ * A message waits for its place from here on. -EAGAIN: it cannot have one, or, of an entry, not now; -EFBIG: of an entry, never.
  *
  * A full outbox gives up what waits in it, or this one, while it is told of it (run_ended): nothing that waited needs to be there afterwards.
  */
-static bool publish_by(struct rc_shared *shared, const struct rc_envelope_view *view, const struct publisher *by)
+static int publish_by(struct rc_shared *shared, const struct rc_envelope_view *view, const struct publisher *by)
 {
     const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
     const struct rc_config_namespace *policy = rc_shared_policy(shared, name);
     struct rc_shared_names names;
     if (policy == NULL || !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
-        return false;
+        return -EAGAIN;
     }
     struct rc_shared_channel *channel = channel_make(shared, view->head.channel_hash, name);
     struct rc_envelope_view own = *view;
@@ -136,7 +137,7 @@ static bool publish_by(struct rc_shared *shared, const struct rc_envelope_view *
     }
     struct rc_shared_pending *pending = channel == NULL ? NULL : rc_shared_pending_add(shared, channel, &own);
     if (pending == NULL) {
-        return false;
+        return -EAGAIN;
     }
     pending->worker = by->worker;
     pending->generation = by->generation;
@@ -159,18 +160,18 @@ static bool publish_by(struct rc_shared *shared, const struct rc_envelope_view *
         rc_shared_settle_alone(shared, channel);
     }
     rc_shared_tick_soon(shared);
-    return rc == 0 || by->source == NULL;
+    return rc == 0 || by->source == NULL ? 0 : rc == -EFBIG ? rc : -EAGAIN;
 }
 
 bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,
                        uint32_t generation, bool answers)
 {
     return publish_by(shared, view,
-                      &(struct publisher){.worker = worker, .generation = generation, .answers = answers});
+                      &(struct publisher){.worker = worker, .generation = generation, .answers = answers}) == 0;
 }
 
-bool rc_shared_publish_entry(struct rc_shared *shared, const struct rc_envelope_view *view,
-                             const struct rc_shared_source *source)
+int rc_shared_publish_entry(struct rc_shared *shared, const struct rc_envelope_view *view,
+                            const struct rc_shared_source *source)
 {
     return publish_by(shared, view, &(struct publisher){.source = source});
 }

@@ -44,10 +44,10 @@ bool rc_shared_settled(const struct rc_shared *shared, uint64_t hash, struct rc_
 /* rc_remote_ops.share. */
 bool rc_shared_publish(struct rc_shared *shared, const struct rc_envelope_view *view, uint32_t worker,
                        uint32_t generation, bool answers);
-/* The same of an entry of an application's stream, which Redis takes once; view->head.sequence tells setup.ended which. False: it is to be tried
- * again. */
-bool rc_shared_publish_entry(struct rc_shared *shared, const struct rc_envelope_view *view,
-                             const struct rc_shared_source *source);
+/* The same of an entry of an application's stream, which Redis takes once; view->head.sequence tells setup.ended which. 0; -EAGAIN: it is to be
+ * tried again; -EFBIG: it is larger than redis.outbox. */
+int rc_shared_publish_entry(struct rc_shared *shared, const struct rc_envelope_view *view,
+                            const struct rc_shared_source *source);
 /* rc_redis_channel_ops.changed. */
 void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span name, enum rc_redis_change change);
 /* A message of the subscription. False: it has no place, or its history is not shared: it is delivered as it is. */

@@ -8,6 +8,7 @@
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "relay/cluster/shared_deliver.h"
+#include "relay/redis/error_reply.h"
 
 #define HELD_FETCHES_MAX 4u /* of which the first may have been answered before the message was published */
 
@@ -123,7 +124,7 @@ void rc_shared_fetch_next(struct rc_shared *shared, uint64_t now_ms)
                 flight = flight_free(shared);
             } else {
                 flight->busy = false;
-                channel->retry_ms = now_ms + RC_SHARED_RETRY_MS;
+                channel->retry_ms = now_ms + RC_REDIS_AGAIN_MS;
             }
         }
         channel = next;
@@ -403,13 +404,16 @@ static void fetch_nothing(struct rc_shared *shared, struct rc_shared_channel *ch
     channel->fans = channel->all = false;
 }
 
-/* A fetch failed: who was alone is alone again, others try again. */
+/* A fetch failed: who was alone is alone again, others try again, ever more seldom while Redis refuses it. */
 static void fetch_failed(struct rc_shared *shared, struct rc_shared_channel *channel, const redisReply *reply)
 {
     rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
-    rc_log_limited(RC_LOG_WARN, 1, "history_not_read", "channel!=\"%.*s\" reason=\"%s\"", (int)channel->name_bytes,
-                   channel->name, reply->type == REDIS_REPLY_ERROR ? reply->str : "not an answer");
-    fetch_again(shared, channel, RC_SHARED_RETRY_MS);
+    const uint64_t in_ms = rc_redis_error_again_ms(reply, &channel->refusals);
+    rc_log_limited(RC_LOG_WARN, 1, "history_not_read", "channel!=\"%.*s\" reason=\"%s\" again_in_ms=%llu remedy=\"%s\"",
+                   (int)channel->name_bytes, channel->name,
+                   reply->type == REDIS_REPLY_ERROR ? reply->str : "not an answer", (unsigned long long)in_ms,
+                   rc_redis_error_remedy(reply));
+    fetch_again(shared, channel, in_ms);
 }
 
 static void fetch_take(struct rc_shared *shared, struct rc_shared_channel *channel, const redisReply *reply)
@@ -423,6 +427,7 @@ static void fetch_take(struct rc_shared *shared, struct rc_shared_channel *chann
         fetch_failed(shared, channel, reply);
         return;
     }
+    channel->refusals = 0;
     shared->moved_ms = rc_clock_ms();
     if (writes_lost(shared, channel, &answer)) {
         end_epoch(shared, channel, answer.epoch);

@@ -21,7 +21,6 @@
  * up to RC_SHARED_TURN_MS: where thousands come at once theirs is in the line, and Redis is not away. */
 #define RC_SHARED_TURN_MS 5000u
 #define RC_SHARED_WAIT_MS 1000u
-#define RC_SHARED_RETRY_MS 250u     /* before a fetch that was refused is tried again */
 #define RC_SHARED_PROBE_MS 1000u    /* how often a host that is alone looks whether it still is */
 #define RC_SHARED_REFUSED_MS 10000u /* the same when Redis refuses (rights) */
 #define RC_SHARED_KEEP_MS \

@@ -105,6 +105,7 @@ struct rc_shared_channel {
     uint32_t alone_left; /* of them, those that were delivered alone */
     uint32_t repaired;   /* messages of the fetch that runs */
     uint32_t renewals;   /* of the fetch that runs: how often its epoch was to be ended */
+    uint32_t refusals;   /* of its fetches, in a row */
     uint8_t state;       /* enum rc_shared_state */
     uint8_t name_bytes;
     bool followed; /* true exactly while Redis has the subscription, as far as it is known */

@@ -45,3 +45,28 @@ void rc_redis_error_shorten(redisReply *reply)
         reply->len = (size_t)(quoted - reply->str);
     }
 }
+
+uint64_t rc_redis_error_again_ms(const redisReply *reply, uint32_t *refusals)
+{
+    if (rc_redis_error_passes(rc_redis_error_of(reply))) {
+        return RC_REDIS_AGAIN_MS;
+    }
+    const uint64_t in_ms = (uint64_t)RC_REDIS_AGAIN_MS << (*refusals < 16 ? *refusals : 16u);
+    ++*refusals;
+    return in_ms < RC_REDIS_AGAIN_MAX_MS ? in_ms : RC_REDIS_AGAIN_MAX_MS;
+}
+
+const char *rc_redis_error_remedy(const redisReply *reply)
+{
+    static const char wrong_type[] = "WRONGTYPE";
+    static const char no_rights[] = "NOPERM";
+    const char *text = reply->type == REDIS_REPLY_ERROR ? reply->str : "";
+    /* Of a script Redis quotes the error of its command. */
+    if (strstr(text, no_rights) != NULL || strstr(text, "ACL failure") != NULL) {
+        return "the user of redis.url lacks a right: give it the keys, channels and commands that docs/redis.md names";
+    }
+    if (strstr(text, wrong_type) != NULL) {
+        return "somebody else has written that key: delete it, or give ringcast a redis.prefix of its own";
+    }
+    return "see what Redis says";
+}

@@ -9,6 +9,7 @@
 #define RC_RELAY_REDIS_ERROR_REPLY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <hiredis/hiredis.h>
 
@@ -36,6 +37,14 @@ enum rc_redis_error rc_redis_error_of(const redisReply *reply);
  * that hold users' ids. Before the text is kept, shown or logged anywhere.
  */
 void rc_redis_error_shorten(redisReply *reply);
+
+/* When what was answered so, or with something else than an answer, is asked for again: soon, when it passes; of what stays so ever more seldom, up to
+ * RC_REDIS_AGAIN_MAX_MS. *refusals: how often in a row, the caller's, who sets it to 0 when Redis answers. */
+#define RC_REDIS_AGAIN_MS 250u
+#define RC_REDIS_AGAIN_MAX_MS 10000u
+uint64_t rc_redis_error_again_ms(const redisReply *reply, uint32_t *refusals);
+/* What helps, for the log. */
+const char *rc_redis_error_remedy(const redisReply *reply);
 
 /* Is it worth sending the same again, here or elsewhere? */
 static inline bool rc_redis_error_passes(enum rc_redis_error error)

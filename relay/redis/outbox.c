@@ -154,7 +154,12 @@ void rc_redis_outbox_announce(struct rc_redis_outbox *outbox, struct rc_redis_en
 
 bool rc_redis_outbox_has_room(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
 {
-    return outbox->count == 0 || outbox->bytes + cost_of(entry) <= outbox->bytes_max;
+    return outbox->bytes + cost_of(entry) <= outbox->bytes_max;
+}
+
+bool rc_redis_outbox_never(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
+{
+    return cost_of(entry) > outbox->bytes_max;
 }
 
 bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)

@@ -83,8 +83,10 @@ void rc_redis_outbox_free(struct rc_redis_outbox *outbox);
 
 /* An entry of `bytes` command bytes for the caller to fill in, not in the outbox yet. NULL: no memory. */
 struct rc_redis_entry *rc_redis_entry_new(size_t bytes, uint16_t slot, uint64_t now_ms);
-/* Is there room for the entry, though nothing goes for it? In an empty outbox for any: that it is larger is for rc_redis_outbox_put to say. */
+/* Is there room for the entry, though nothing goes for it? */
 bool rc_redis_outbox_has_room(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry);
+/* Is it larger than the outbox? Then there never is. */
+bool rc_redis_outbox_never(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry);
 /* Takes the entry over. False: it is larger than the outbox, or all of it is in flight: dropped and counted. */
 bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry);
 

@@ -49,7 +49,7 @@ int rc_redis_scripts_open(struct rc_redis_link *link, struct rc_redis_script *sc
                           const struct rc_redis_script_ops *ops);
 
 /* The arguments are copied. 0; -ENOTCONN (fleeting, and Redis is away), -ENOBUFS, -ENOMEM or -EMSGSIZE: dropped and counted; nothing is told
- * of it, or (-ENOBUFS) was told in here. -EAGAIN: YIELDING, and there is no room now. In here `ended` may be called for others, which make room. */
+ * of it, or (-ENOBUFS) was told in here. YIELDING: -EAGAIN, there is no room now, or -EFBIG, there never is. In here `ended` may be called for others, which make room. */
 int rc_redis_run(struct rc_redis_link *link, const struct rc_redis_run *run);
 
 /* --- for the link --- */

@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "relay/redis/error_reply.h"
 #include "relay/redis/link_state.h"
 #include "relay/redis/node.h"
 #include "relay/redis/topology/topology.h"
@@ -63,24 +64,27 @@ static void again_due(void *context, uint64_t now_ms)
     stream_next(stream);
 }
 
-static void stream_again(struct rc_redis_stream *stream)
+static void stream_again(struct rc_redis_stream *stream, uint64_t in_ms)
 {
-    rc_timer_set(stream->link->wire.timers, &stream->again, rc_clock_ms() + RC_REDIS_STREAM_AGAIN_MS, again_due,
-                 stream);
+    rc_timer_set(stream->link->wire.timers, &stream->again, rc_clock_ms() + in_ms, again_due, stream);
 }
 
-/* Not what was asked for: refused (rights, another type, another node's slot), or no answer to it at all. */
+/* Not what was asked for: refused (rights, another type, another node's slot), or no answer to it at all. It is asked for ever more seldom: what an ACL
+ * or a key of another type refuses stays so until somebody has seen it. */
 static bool stream_refused(struct rc_redis_stream *stream, const redisReply *reply, bool understood)
 {
     if (reply->type != REDIS_REPLY_ERROR && understood) {
+        stream->refusals = 0;
         return false;
     }
-    rc_log_limited(RC_LOG_WARN, 1, "redis_stream_refused", "stream=\"%s\" reason=\"%s\"", stream->key,
-                   reply->type == REDIS_REPLY_ERROR ? reply->str : "not an answer");
+    const uint64_t in_ms = rc_redis_error_again_ms(reply, &stream->refusals);
+    rc_log_limited(RC_LOG_WARN, 1, "redis_stream_refused", "stream=\"%s\" reason=\"%s\" again_in_ms=%llu remedy=\"%s\"",
+                   stream->key, reply->type == REDIS_REPLY_ERROR ? reply->str : "not an answer",
+                   (unsigned long long)in_ms, rc_redis_error_remedy(reply));
     if (stream->link->topology->stale != NULL) {
         stream->link->topology->stale(stream->link);
     }
-    stream_again(stream);
+    stream_again(stream, in_ms);
     return true;
 }
 
@@ -141,7 +145,7 @@ static void last_replied(void *context, const redisReply *reply)
         stream->unsure = false;
         stream_next(stream);
     } else if (rc_redis_conn_command(&stream->conn, newest_replied, stream, 6, argv) != 0) {
-        stream_again(stream);
+        stream_again(stream, RC_REDIS_AGAIN_MS);
     }
 }
 
@@ -187,6 +191,7 @@ static void read_replied(void *context, const redisReply *reply)
         return;
     }
     if (reply->type == REDIS_REPLY_NIL) { /* its time is over */
+        stream->refusals = 0;
         stream_next(stream);
         return;
     }
@@ -236,7 +241,7 @@ static void stream_next(struct rc_redis_stream *stream)
         rc = rc_redis_conn_command(&stream->conn, read_replied, stream, 8, argv);
     }
     if (rc != 0) {
-        stream_again(stream);
+        stream_again(stream, RC_REDIS_AGAIN_MS);
     }
 }
 
@@ -246,6 +251,7 @@ static void stream_ready(void *context, struct rc_redis_conn *conn)
     (void)conn;
     rc_timer_cancel(stream->link->wire.timers, &stream->again);
     stream->unsure = true;
+    stream->refusals = 0; /* it may be another server */
     stream_next(stream);
     rc_redis_node_changed(stream->link, NULL);
 }

@@ -28,7 +28,6 @@
 #define RC_REDIS_STREAM_BATCH 100u     /* entries of one XREAD */
 #define RC_REDIS_STREAM_ID_MAX 44u     /* bytes of an id and its NUL: two numbers of 20 digits */
 #define RC_REDIS_STREAM_VALUES_MAX 32u /* fields and values of an entry; one with more is passed over */
-#define RC_REDIS_STREAM_AGAIN_MS 250u  /* before what Redis refused is asked again */
 
 struct rc_redis_link;
 
@@ -48,6 +47,7 @@ struct rc_redis_stream {
     uint32_t key_bytes;
     char last[RC_REDIS_STREAM_ID_MAX]; /* id of the entry that was read last; "" = none is known */
     bool unsure;                       /* true exactly when it has to be seen whether `last` is still there */
+    uint32_t refusals;                 /* in a row */
     struct rc_timer again;
 };
 

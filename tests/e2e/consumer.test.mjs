@@ -190,6 +190,35 @@ testRedis("a batch that is larger than redis.outbox comes whole, in order", { br
   assert.equal(broker.pids().relay, relay, "the same process");
 });
 
+testRedis("an entry that redis.outbox can never have is passed over, said so, and holds nothing up", { brokers: 1, timeout: 60000, config: { ...options.config, "redis.outbox": "64KiB" } }, async ({ brokers: [broker], redis }) => {
+  await whoReads([broker]);
+  const watch = await listen(broker);
+  await add(redis, { n: 0 });
+  await add(redis, { n: "huge", text: "x".repeat(100000) });
+  await add(redis, { n: 1 });
+  await until("it goes on", () => watch.seen.length === 2, { timeout: 20000 });
+  whole(watch.seen, 2, "what the subscriber got");
+  await until("all is acknowledged", async () => Number((await redis.command("XPENDING", "orders", "ringcast"))[0]) === 0);
+  assert.equal((await broker.metrics())("ringcast_consumed_refused_total"), 1);
+  assert.equal(broker.log.filter((line) => /consumer_entry_dropped.*larger than redis.outbox/.test(line)).length, 1, broker.log.slice(-20).join("\n"));
+});
+
+testRedis("an entry for a channel whose name has no place in a shared history is published, and holds nothing up", { brokers: 2, timeout: 60000, ...options }, async ({ brokers, redis }) => {
+  await whoReads(brokers);
+  const odd = await Promise.all(brokers.map((broker) => listen(broker, "orders:a}b")));
+  const watch = await listen(brokers[0]);
+  await add(redis, { n: 0 });
+  await add(redis, { n: "odd" }, { customer: "a}b" });
+  await add(redis, { n: 1 });
+  await until("it goes on", () => watch.seen.length === 2, { timeout: 20000 });
+  whole(watch.seen, 2, "what the subscriber got");
+  for (const one of odd) {
+    await until("it is everywhere", () => one.seen.length === 1, { timeout: 20000 });
+    assert.deepEqual(one.seen[0].data, { n: "odd" });
+  }
+  await until("all is acknowledged", async () => Number((await redis.command("XPENDING", "orders", "ringcast"))[0]) === 0);
+});
+
 testRedis("in a Cluster", { brokers: 2, timeout: 120000, ...options, start: () => startCluster() }, async ({ brokers, redis }) => {
   const watch = await listen(brokers[1]);
   await whoReads(brokers);

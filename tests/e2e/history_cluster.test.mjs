@@ -579,6 +579,24 @@ testRedis("a Redis that refuses to end an epoch is asked ever more seldom", { br
   await until("it ends", () => gaps.length > 0, { timeout: 30000 });
 });
 
+testRedis("a history that an ACL refuses is asked for ever more seldom, with a line that says what helps, and comes when it is allowed", { brokers: 1, config: { ...config, "redis.history_wait": "60s" }, timeout: 90000 }, async ({ brokers: [broker], redis }) => {
+  const publisher = await broker.connect();
+  for (let n = 0; n < 5; n++) await publisher.publish("log:a", n);
+  await redis.command("ACL", "SETUSER", "default", "-eval");
+  const errors = async () => (await broker.metrics())("ringcast_history_script_errors_total");
+  const before = await errors();
+  const begun = Date.now();
+  const { seen, client } = await listen(broker, "log:a");
+  await until("refused five times", async () => (await errors()) >= before + 5, { timeout: 60000 });
+  assert.ok(Date.now() - begun >= 3500, `250 + 500 + 1000 + 2000 ms lie between five of them, not ${Date.now() - begun}`);
+  const lines = broker.log.filter((line) => /history_not_read/.test(line));
+  assert.ok(lines.length > 0 && lines.every((line) => /channel="log:a" reason="NOPERM.*again_in_ms=\d+ remedy="the user of redis.url lacks a right/.test(line)), lines.join("\n"));
+  await redis.command("ACL", "SETUSER", "default", "+eval");
+  await client.publish("log:a", 5);
+  await until("it is there", async () => seen.some(([, data]) => data === 5), { timeout: 30000 });
+  await until("all of it", async () => (await told(broker, "log:a")).messages.length === 6, { timeout: 30000 });
+});
+
 testRedis("what waited for Redis in a relay that died waits no more, also where it is counted", { brokers: 1, config: { ...config, "redis.history_wait": "60s" }, timeout: 60000 }, async ({ brokers: [broker], redis }) => {
   const waiting = async () => (await broker.metrics())("ringcast_history_shared_waiting");
   const { client } = await listen(broker, "log:waits");

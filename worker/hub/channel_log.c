@@ -109,6 +109,9 @@ int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, struct
     const uint64_t origin = rc_channel_log_frame_position(log, heap, first);
     const uint32_t old = log->block;
     const uint32_t old_exclusions = log->exclusions;
+    if (old != 0 && first == 0 && block_bytes == log->block_bytes) {
+        return 0; /* nothing is to be forgotten, and the copy would be the same */
+    }
     const bool stays = old != 0 && origin == log->head && block_bytes == log->block_bytes; /* nothing is kept */
     const uint32_t block = stays ? old : rc_heap_alloc(heap, block_bytes);
     if (block == 0) {

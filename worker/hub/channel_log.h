@@ -60,7 +60,8 @@ void rc_channel_log_compact(struct rc_channel_log *log, struct rc_heap *heap, ui
 
 /*
  * The same into a block of `block_bytes`, and whoever is killed leaves it as it was or as it is then: what is kept is copied, and `moving`, the
- * truth's, says what the log, of that index, is to be. -ENOMEM: unchanged.
+ * truth's, says what the log, of that index, is to be. Nothing happens where nothing is to be forgotten and the
+ * block is of that size already. -ENOMEM: unchanged.
  */
 int rc_channel_log_move(struct rc_channel_log *log, struct rc_heap *heap, struct rc_log_moving *moving, uint32_t index,
                         uint64_t position, uint64_t block_bytes);

@@ -68,3 +68,24 @@ Test(relay_redis_error_reply, what_is_quoted_of_a_command_is_taken_off)
     rc_redis_error_shorten(&other);
     cr_expect_str_eq(other.str, "a, with args", "only errors");
 }
+
+Test(relay_redis_error_reply, what_stays_refused_is_asked_for_ever_more_seldom_and_what_passes_is_not)
+{
+    static char refused[] = "NOPERM this user has no permissions to access one of the keys used as arguments";
+    static char script[] =
+        "ERR Error running script: WRONGTYPE Operation against a key holding the wrong kind of value";
+    static char moved[] = "MOVED 1 127.0.0.1:7000";
+    static const uint64_t waits[] = {250, 500, 1000, 2000, 4000, 8000, 10000, 10000};
+    const redisReply no = {.type = REDIS_REPLY_ERROR, .str = refused};
+    const redisReply wrong = {.type = REDIS_REPLY_ERROR, .str = script};
+    const redisReply passes = {.type = REDIS_REPLY_ERROR, .str = moved};
+    const redisReply odd = {.type = REDIS_REPLY_INTEGER};
+    uint32_t refusals = 0;
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+        cr_expect_eq(rc_redis_error_again_ms(i % 2 == 0 ? &no : &odd, &refusals), waits[i]);
+        cr_expect_eq(rc_redis_error_again_ms(&passes, &refusals), 250);
+    }
+    cr_expect(strstr(rc_redis_error_remedy(&no), "right") != NULL);
+    cr_expect(strstr(rc_redis_error_remedy(&wrong), "prefix") != NULL);
+    cr_expect(strstr(rc_redis_error_remedy(&odd), "Redis") != NULL);
+}

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "relay/redis/stream.h"
 #include "tests/support/scripted_redis.h"
 
@@ -268,13 +269,37 @@ Test(relay_redis_stream, what_is_refused_or_makes_no_sense_is_asked_for_again)
     open_stream();
     for (uint32_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
         refusal = answers[i];
-        reads = 0;
+        read_on();
+        refusal = NULL; /* else it is asked for ever more seldom */
         read_on();
     }
-    refusal = NULL;
     add("2-0=a");
     read_on();
     cr_assert_str_eq(got, "a ");
+}
+
+static bool refused_thrice(struct fixture *f)
+{
+    (void)f;
+    return reads >= 4;
+}
+
+Test(relay_redis_stream, what_stays_refused_is_asked_for_ever_more_seldom)
+{
+    add("1-0=old");
+    open_stream();
+    const uint64_t begun_ms = rc_clock_ms();
+    refusal = "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+    reads = 0;
+    run_until(refused_thrice, 20000);
+    cr_assert_geq(rc_clock_ms() - begun_ms, 1750); /* 250 + 500 + 1000 */
+    cr_assert_geq(stream.refusals, 3);
+    refusal = NULL;
+    add("2-0=a");
+    reads = 0;
+    run_until(read_some, 20000);
+    cr_assert_str_eq(got, "a ");
+    cr_assert_eq(stream.refusals, 0);
 }
 
 Test(relay_redis_stream, entries_of_another_form_are_counted_and_passed_over)

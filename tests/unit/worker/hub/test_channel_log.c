@@ -93,3 +93,29 @@ Test(channel_log, keeps_frames_and_index_through_compacting_and_moving)
     cr_assert_eq(heap.used, 0);
     rc_heap_close(&heap);
 }
+
+/* A full log whose reader is in its first frame: there is no room to be had by moving it, and a copy of all that it holds would be made for nothing. */
+Test(channel_log, is_not_copied_into_a_block_of_its_size_when_nothing_is_to_be_forgotten)
+{
+    static uint8_t memory[1 << 20] __attribute__((aligned(64)));
+    struct rc_err err;
+    struct rc_heap heap;
+    cr_assert_eq(rc_heap_open(&heap, memory, sizeof(memory), NULL, &err), 0);
+    struct rc_channel_log log = {0};
+    struct rc_log_moving moving = {0};
+    cr_assert_eq(rc_channel_log_move(&log, &heap, &moving, 1, 0, 1024), 0);
+    for (uint32_t count = 1; count <= 3; count++) {
+        memset(rc_channel_log_tail(&log, &heap), (uint8_t)count, 100);
+        rc_channel_log_append(&log, &heap, 100, count, 0, 0);
+    }
+    log.base = 50; /* inside the first one */
+    const uint32_t block = log.block;
+    cr_assert_eq(rc_channel_log_move(&log, &heap, &moving, 1, log.base, log.block_bytes), 0);
+    cr_assert_eq(log.block, block);
+    cr_assert(log.origin == 0 && log.base == 50 && log.frames == 3 && log.head == 300);
+    cr_assert_eq(rc_channel_log_move(&log, &heap, &moving, 1, 100, log.block_bytes), 0);
+    cr_assert_neq(log.block, block, "a frame is forgotten: whoever is killed in it leaves the old block");
+    cr_assert(log.origin == 100 && log.frames == 2);
+    rc_channel_log_clear(&log, &heap);
+    rc_heap_close(&heap);
+}
