@@ -2,6 +2,7 @@
 // clients of all, and knows at once who of the others is there.
 import assert from "node:assert/strict";
 import { io as connectClient } from "socket.io-client";
+import { killWorker } from "./lib/crowd.mjs";
 import { testLink } from "./lib/link.mjs";
 import { until, within } from "./lib/util.mjs";
 
@@ -136,4 +137,62 @@ testLink("a process of an older socket.io goes on when another one's serverSideE
   const said = await heard();
   assert.deepEqual(said, sockets.map(() => [["still", "here"]]));
   end();
+});
+
+/* What one process says to two others, of which the second one stands still meanwhile: MESSAGES of a MiB, of which ringcast keeps a small part. */
+const MESSAGES = 40;
+const burst = (app, from, count) => app.call(({ io }, first, many) => {
+  for (let i = first; i < first + many; i++) io.serverSideEmit("burst", i, "x".repeat(2 ** 20));
+}, from, count);
+const heardOf = (app) => app.call(({ state }) => state.burst);
+const listens = ({ io, state }) => {
+  state.burst = [];
+  io.on("burst", (i) => state.burst.push(i));
+  io.on("news", (what, answer) => answer(what));
+  io.on("connection", () => {});
+};
+const numbers = (count) => Array.from({ length: count }, (_, i) => i);
+
+for (const resume of [false, true]) {
+  const options = { applications: 3, application: { setup: listens, link: { resume } }, table: { max_unsent: "64KiB" }, timeout: 120000 };
+  testLink(`more than another process takes waits for it, and for nobody else${resume ? "; also when the worker is killed" : ""}`, options, async ({ broker, apps: [says, stands, reads] }) => {
+    const knows = (app) => until("it knows the others", async () => (await app.call(({ io }) => io.of("/").adapter.nodesMap.size)) === 2);
+    for (const app of [says, stands, reads]) await knows(app);
+    stands.child.kill("SIGSTOP");
+    await burst(says, 0, MESSAGES);
+    await until("who reads has all of it", async () => (await heardOf(reads)).length === MESSAGES, { timeout: 30000 });
+    if (resume) for (const worker of [0, 1]) await killWorker(broker, worker);
+    assert.ok((await broker.metrics())("ringcast_reply_bytes") < 8e6, "what waits in ringcast is bounded");
+    stands.child.kill("SIGCONT");
+    await until("who stood still has it, too", async () => (await heardOf(stands)).length >= MESSAGES, { timeout: 30000 });
+    await burst(says, MESSAGES, 1);
+    for (const app of [reads, stands]) {
+      await until("and what came behind", async () => (await heardOf(app)).at(-1) === MESSAGES, { timeout: 30000 });
+      assert.deepEqual(await heardOf(app), numbers(MESSAGES + 1), "once, and in order");
+    }
+    assert.equal((await broker.metrics())("ringcast_link_cluster_dropped_total"), 0);
+  });
+}
+
+testLink("who asks a process for which too much waits is told so, and does not wait for its time-out", { applications: 2, application: { setup: listens }, table: { max_unsent: "64KiB" }, timeout: 120000 }, async ({ apps: [says, stands] }) => {
+  await until("they know each other", async () => (await says.call(({ io }) => io.of("/").adapter.nodesMap.size)) === 1);
+  stands.child.kill("SIGSTOP");
+  await burst(says, 0, 80);
+  const errors = await says.call(async ({ io }) => {
+    const told = (promise) => promise.then(() => "an answer", ({ message }) => message);
+    const long = "x".repeat(2 ** 20);
+    return [await told(io.serverSideEmitWithAck("news", long)), await told(io.in(long).fetchSockets())];
+  });
+  for (const error of errors) assert.match(error, /does not take what is said to it/);
+  const large = await says.call(({ io }) => io.serverSideEmitWithAck("news", "x".repeat(17 << 20)).catch(({ message }) => message));
+  assert.match(large, /takes?|more than a link carries/);
+  assert.match(says.output, /does not take what is said to it/, "its operator is told, too");
+  stands.child.kill("SIGCONT");
+  const heard = await until("it goes on with what waited", async () => {
+    const list = await heardOf(stands);
+    return list.length > 0 && (await says.call(({ io }) => io.serverSideEmitWithAck("news", "again").catch(() => []))).includes("again") && list;
+  }, { timeout: 30000 });
+  assert.deepEqual(heard, numbers(heard.length), "in order");
+  const largest = await says.call(({ io }) => io.serverSideEmitWithAck("news", "x".repeat(17 << 20)).catch(({ message }) => message));
+  assert.match(largest, /more than a link carries/);
 });

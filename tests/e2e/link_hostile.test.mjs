@@ -309,6 +309,47 @@ testLink("a process that says more to another one than that takes ends nothing: 
   }
 });
 
+const paced = (link) => link.ready({ paced: true });
+testLink("who says CLUSTER at that pace is told what others have taken, and of one that stands still nothing before it goes on", { backend: { max_unsent: "64KiB" }, application: { greet: paced } }, async (broker, application) => {
+  const other = await new Application().listen(); // says nothing of a pace, and is told nothing
+  try {
+    broker.writeConfig({ ...broker.config, backend: [{ ...broker.config.backend[0], url: [application.url, other.url] }] });
+    broker.child.kill("SIGHUP");
+    await until("both are there", async () => await metric(broker, "ringcast_links") === 2 && application.links.size === 1 && other.links.size === 1);
+    const [[link], [its]] = [application, other].map(({ links }) => [...links]);
+    const window = link.hello.cluster_window;
+    assert.equal(window, 8192);
+    for (const [i, one] of [link, its].entries()) one.send("ENTER", { payload: Buffer.concat([text("/"), text(`uid ${i}`)]) });
+    await until("they know each other", () => /uid 1/.test(link.of("PEERS").at(-1)?.payload));
+    let said = 0;
+    const say = (from, i, bytes) => from.send("CLUSTER", { payload: Buffer.concat([text("/"), text(`uid ${i}`), text(""), Buffer.alloc(bytes)]) });
+    const says = (bytes) => (said++, say(link, 0, bytes));
+    const isTaken = (frames) => until(`${frames} are taken`, () => {
+      const payload = link.of("TAKEN").at(-1)?.payload;
+      return payload?.readUInt32LE(0) === frames && payload.subarray(8).equals(list([other.process]));
+    });
+    says(window / 2);
+    await isTaken(1);
+    for (let i = 0; i < 100; i++) say(its, 1, window);
+    await until("it hears all of it", () => link.of("CLUSTER").length === 100);
+    assert.equal(its.of("TAKEN").length, 0);
+
+    its.socket.pause();
+    const taken = () => link.of("TAKEN").at(-1).payload.readUInt32LE(0);
+    for (let round = 101; taken() > said - 4; round++) { // until what the sockets between take is full
+      says(65536);
+      say(its, 1, 1);
+      await until("it has been carried out", () => link.of("CLUSTER").length === round);
+    }
+    its.socket.resume();
+    await isTaken(said);
+    await until("all is heard", () => its.of("CLUSTER").length === said);
+    assert.equal(await metric(broker, "ringcast_link_cluster_dropped_total"), 0);
+  } finally {
+    await other.close();
+  }
+});
+
 testLink("many questions at once are all answered", {}, async (broker, application) => {
   const [link] = await application.linked(1);
   await until("it is ready", async () => await metric(broker, "ringcast_links") === 1);

@@ -16,6 +16,9 @@
     16u /* of max_unsent: so much of what others say may wait for a process, of each of them its part */
 #define BUS_OF_NSP_MAX 16u /* adapters of one process in one namespace: each change of them is told everybody there */
 #define BUS_NONE UINT32_MAX
+#define BUS_WINDOW_PART 8u /* of max_unsent: what a process may say to each other one beyond what that has taken */
+/* However many there are, a window is within each one's part of what may wait. */
+_Static_assert(BUS_WINDOW_PART *BUS_UNSENT_FACTOR >= RC_LINKS_MAX, "who keeps to its window is never dropped");
 
 static struct rc_span nsp_of(const struct rc_link_adapter *adapter)
 {
@@ -84,6 +87,11 @@ static uint64_t bus_waits(const struct rc_links *links, const struct rc_link *li
     return kept > unsent ? kept : unsent;
 }
 
+static bool bus_has_room(const struct rc_links *links, const struct rc_link *link)
+{
+    return bus_waits(links, link) < link->table->config.max_unsent_bytes;
+}
+
 static bool bus_is_there(const struct rc_link *link)
 {
     return link->state == RC_LINK_IS_READY && link->why == NULL;
@@ -91,19 +99,19 @@ static bool bus_is_there(const struct rc_link *link)
 
 /*
  * May it be told so many bytes more of what `from`, a link's index, says? While it takes what it is told there is no limit. What waits for one that
- * does not is bounded, and each of the others has its part of that: whoever says more than is taken neither ends a process that stands still for a
- * while nor uses up what others may say to it.
+ * does not is bounded, and each of the others has its part of that, and what it says last beside it: whoever says more than is taken neither ends a
+ * process that stands still for a while nor uses up what others may say to it. Who keeps to its window (taken_tell) never does.
  */
 static bool bus_takes(struct rc_links *links, struct rc_link *link, uint32_t from, uint64_t bytes)
 {
     const uint64_t most = link->table->config.max_unsent_bytes;
-    if (bus_waits(links, link) < most) {
+    if (bus_has_room(links, link)) {
         memset(link->said, 0, sizeof(link->said));
         link->said[from] = bytes;
         return true;
     }
     const uint64_t part = most * BUS_UNSENT_FACTOR / (links->ready > 1 ? links->ready - 1 : 1);
-    if (link->said[from] + bytes > part) {
+    if (link->said[from] > part) {
         return false;
     }
     link->said[from] += bytes;
@@ -124,12 +132,13 @@ static uint32_t link_first(const struct rc_links *links, uint32_t link, struct r
 static bool peers_may_go(struct rc_links *links, uint32_t to, struct rc_span nsp)
 {
     struct rc_link *link = &links->links[to];
-    if (bus_waits(links, link) < link->table->config.max_unsent_bytes) {
+    if (bus_has_room(links, link)) {
         return true;
     }
     struct rc_link_adapter *adapter = &links->adapters[link_first(links, to, nsp)];
     link->peers_due += !adapter->peers_due;
     adapter->peers_due = true;
+    links->bus_due = true;
     return false;
 }
 
@@ -334,22 +343,104 @@ void rc_link_bus_left(struct rc_links *links, const struct rc_link *link)
     }
 }
 
+uint64_t rc_link_bus_window(const struct rc_config_backend *backend)
+{
+    return backend->max_unsent_bytes / BUS_WINDOW_PART;
+}
+
+/* Is `from` to be told that `to` has taken what it said to it? Once in half a window: so nobody waits for it for nothing, for who has said a window to one
+ * of them has said at least half of one since it was told so. */
+static bool taken_is_due(const struct rc_links *links, const struct rc_link *from, uint32_t to)
+{
+    return from != &links->links[to] && bus_is_there(&links->links[to]) &&
+           from->cluster_bytes - from->cluster_taken[to] >= rc_link_bus_window(&from->table->config) / 2;
+}
+
+/* TAKEN: how many CLUSTERs of the process's, and which others have taken nearly all of what was for them. */
+static void taken_tell(struct rc_links *links, uint32_t from)
+{
+    struct rc_link *link = &links->links[from];
+    uint8_t out[8 + 2 + RC_LINKS_MAX * (2 + RC_LINK_PROCESS_MAX)];
+    uint16_t count = 0;
+    size_t at = 8 + 2;
+    link->taken_due = false;
+    link->cluster_looked = link->cluster_bytes;
+    for (uint32_t to = 0; to < RC_LINKS_MAX; to++) {
+        struct rc_link *other = &links->links[to];
+        if (!taken_is_due(links, link, to)) {
+            continue;
+        }
+        if (!bus_has_room(links, other)) {
+            link->taken_due = true;
+            continue;
+        }
+        const size_t bytes = strlen(other->ready.process);
+        rc_link_put_u16(out + at, (uint16_t)bytes);
+        memcpy(out + at + 2, other->ready.process, bytes);
+        at += 2 + bytes;
+        count++;
+        other->said[from] = 0;
+        link->cluster_taken[to] = link->cluster_bytes;
+    }
+    if (count > 0) {
+        rc_link_put_u64(out, link->cluster_frames);
+        rc_link_put_u16(out + 8, count);
+        (void)rc_link_send(links, link, RC_LINK_TAKEN, 0, 0, rc_span_of(out, at), (struct rc_span){0});
+    }
+}
+
+static void peers_tell(struct rc_links *links, uint32_t to)
+{
+    struct rc_link *link = &links->links[to];
+    for (uint32_t i = 0; i < links->adapter_capacity && link->peers_due > 0 && bus_is_there(link); i++) {
+        struct rc_link_adapter *adapter = &links->adapters[i];
+        if (adapter->link == to && adapter->peers_due) {
+            if (!bus_has_room(links, link)) {
+                return;
+            }
+            adapter->peers_due = false;
+            link->peers_due--;
+            peers_send(links, to, nsp_of(adapter));
+        }
+    }
+}
+
 void rc_link_bus_work(struct rc_links *links)
 {
-    for (uint32_t to = 0; to < RC_LINKS_MAX; to++) {
-        struct rc_link *link = &links->links[to];
-        const uint64_t most = link->peers_due == 0 ? 0 : link->table->config.max_unsent_bytes;
-        for (uint32_t i = 0;
-             i < links->adapter_capacity && link->peers_due > 0 && bus_is_there(link) && bus_waits(links, link) < most;
-             i++) {
-            struct rc_link_adapter *adapter = &links->adapters[i];
-            if (adapter->link == to && adapter->peers_due) {
-                adapter->peers_due = false;
-                link->peers_due--;
-                peers_send(links, to, nsp_of(adapter));
+    if (!links->bus_due) {
+        return;
+    }
+    links->bus_due = false;
+    for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
+        struct rc_link *link = &links->links[i];
+        if (!bus_is_there(link)) {
+            continue;
+        }
+        peers_tell(links, i);
+        if (link->taken_due) {
+            taken_tell(links, i);
+        }
+        links->bus_due |= link->taken_due || link->peers_due > 0;
+    }
+}
+
+bool rc_link_bus_ready(const struct rc_links *links)
+{
+    for (uint32_t i = 0; links->bus_due && i < RC_LINKS_MAX; i++) {
+        const struct rc_link *link = &links->links[i];
+        if (!bus_is_there(link)) {
+            continue;
+        }
+        if (link->peers_due > 0 && bus_has_room(links, link)) {
+            return true;
+        }
+        for (uint32_t to = 0; link->taken_due && to < RC_LINKS_MAX; to++) {
+            if (taken_is_due(links, link, to) && bus_has_room(links, &links->links[to])) {
+                return true;
             }
         }
     }
+    return false;
 }
 
 /* Nobody hears it. `to`: who would have; NULL: nobody would. */
@@ -376,8 +467,20 @@ static void bus_hand_on(struct rc_links *links, uint32_t to, const struct rc_lin
     (void)rc_link_send(links, link, RC_LINK_CLUSTER, 0, 0, payload, (struct rc_span){0});
 }
 
-void rc_link_bus_say(struct rc_links *links, const struct rc_link *link, struct rc_span payload)
+/* A CLUSTER has come: whoever says many waits for what the others take. */
+static void taken_count(struct rc_links *links, struct rc_link *link, struct rc_span payload)
 {
+    link->cluster_frames++;
+    link->cluster_bytes += RC_LINK_HEAD_BYTES + payload.count;
+    if (link->ready.paced &&
+        link->cluster_bytes - link->cluster_looked >= rc_link_bus_window(&link->table->config) / 4) {
+        link->taken_due = links->bus_due = true;
+    }
+}
+
+void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_span payload)
+{
+    taken_count(links, link, payload);
     struct rc_link_reader reader = rc_link_reader_of(payload);
     const struct rc_span nsp = rc_link_read_text(&reader);
     const struct rc_span from = rc_link_read_text(&reader);

@@ -517,7 +517,7 @@ void rc_links_work(struct rc_links *links)
 
 uint32_t rc_links_sleep_ms(const struct rc_links *links, uint32_t wait_ms)
 {
-    if (links->due || rc_link_conns_ready(links)) {
+    if (links->due || rc_link_conns_ready(links) || rc_link_bus_ready(links)) {
         return 0;
     }
     wait_ms = rc_resume_sleep_ms(links, wait_ms);

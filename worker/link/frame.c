@@ -32,6 +32,7 @@ static const struct type_row rows[RC_LINK_TYPE_COUNT] = {
     [RC_LINK_PONG] = {"PONG", NULL, "r", 0, 0, false, RC_LINK_PING_MAX},
     [RC_LINK_ERROR] = {"ERROR", "t", "t", 0, 0, false, RC_LINK_ROOM_MAX},
     [RC_LINK_ASKS] = {"ASKS", NULL, "B", 0, 0, false, 1},
+    [RC_LINK_TAKEN] = {"TAKEN", "8p", NULL, 0, 0, false, 0},
     [RC_LINK_OPEN] = {"OPEN", "J", NULL, RC_LINK_HELD, 0, true, 0},
     [RC_LINK_ACCEPT] = {"ACCEPT", NULL, "J", 0, 0, true, RC_LINK_JSON_MAX},
     [RC_LINK_REJECT] = {"REJECT", NULL, "J", 0, 0, true, RC_LINK_JSON_MAX},

@@ -31,6 +31,7 @@ enum rc_link_type {
     RC_LINK_PONG = 4,
     RC_LINK_ERROR = 5,
     RC_LINK_ASKS = 6,
+    RC_LINK_TAKEN = 7,
     RC_LINK_OPEN = 16,
     RC_LINK_ACCEPT = 17,
     RC_LINK_REJECT = 18,

@@ -258,6 +258,8 @@ static int ready_member(struct rc_link_ready *ready, const struct rc_json_value 
         ready->asks = value->type == RC_JSON_TRUE;
     } else if (rc_json_string_is(name, RC_SPAN("resume"))) {
         ready->resume = value->type == RC_JSON_TRUE;
+    } else if (rc_json_string_is(name, RC_SPAN("paced"))) {
+        ready->paced = value->type == RC_JSON_TRUE;
     } else if (rc_json_string_is(name, RC_SPAN("recovery_ms"))) {
         if (rc_json_uint64(value, &ready->recovery_ms) < 0 || ready->recovery_ms > READY_RECOVERY_MS_MAX) {
             ready->recovery_ms = READY_RECOVERY_MS_MAX; /* Infinity is null in JSON */

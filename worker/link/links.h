@@ -116,8 +116,13 @@ struct rc_link {
     struct rc_index_list waiting; /* clients that are not read before there is room */
     uint64_t units;               /* bytes of packets for its connections whose last frames are still to come */
     uint64_t
-        said[RC_LINKS_MAX]; /* bytes of CLUSTER that it was told of each other link's, since it last took nearly all */
-    uint32_t peers_due;     /* namespaces of which it is to be told who is there, when it takes more */
+        said[RC_LINKS_MAX];  /* bytes of CLUSTER that it was told of each other link's, since it last took nearly all */
+    uint32_t peers_due;      /* namespaces of which it is to be told who is there, when it takes more */
+    uint64_t cluster_frames; /* CLUSTER that it has said, and their bytes */
+    uint64_t cluster_bytes;
+    uint64_t cluster_looked;              /* cluster_bytes when it was last looked whom it is to be told of (TAKEN) */
+    uint64_t cluster_taken[RC_LINKS_MAX]; /* cluster_bytes when it was last told so of that other link */
+    bool taken_due;                       /* there may be somebody to be told of */
 };
 
 /* A client's connection at the application; by the client's index. */
@@ -192,6 +197,7 @@ struct rc_links {
     uint32_t ready; /* links that are */
     uint32_t hosts_revision;
     bool due;                   /* something was noted for rc_links_work */
+    bool bus_due;               /* somebody waits to be told who is there (PEERS), or who has taken what (TAKEN) */
     bool ending;                /* somebody's last frame is leaving */
     struct rc_link_conn *conns; /* owned, by client */
     uint32_t conn_count;
@@ -306,9 +312,14 @@ void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_s
 void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
 /* The link is over: its adapters are gone. */
 void rc_link_bus_left(struct rc_links *links, const struct rc_link *link);
-void rc_link_bus_say(struct rc_links *links, const struct rc_link *link, struct rc_span payload);
+void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_span payload);
+/* Bytes that a process may say to another one before that has taken them, by TAKEN: however many there are, it is less than each one's part of what may
+ * wait for it. */
+uint64_t rc_link_bus_window(const struct rc_config_backend *backend);
 /* Who takes more again is told who is there. Once in each pass. */
 void rc_link_bus_work(struct rc_links *links);
+/* Has the last turn made room for somebody to be told? */
+bool rc_link_bus_ready(const struct rc_links *links);
 
 /* --- line.c --- */
 

@@ -26,12 +26,14 @@ static void stream_greet(struct rc_links *links, struct rc_link *link)
     rc_text_put_json(&text, rc_span_text(backend->name.text));
     rc_text_put(
         &text,
-        ",\"frame_max\":%llu,\"ping_interval\":%llu,\"ping_timeout\":%llu,\"max_payload\":%llu,\"namespaces_max\":%u,\"features\":[%s],"
+        ",\"frame_max\":%llu,\"ping_interval\":%llu,\"ping_timeout\":%llu,\"max_payload\":%llu,\"namespaces_max\":%u,"
+        "\"cluster_window\":%llu,\"features\":[%s],"
         "\"grace\":%llu,\"others\":%s}",
         (unsigned long long)backend->max_frame_bytes, (unsigned long long)settings->ping_interval_ms,
         (unsigned long long)settings->ping_timeout_ms, (unsigned long long)settings->max_payload_bytes,
-        RC_LINK_ADAPTERS_MAX, backend->grace_ms > 0 ? "\"resume\",\"recovery\"" : "\"recovery\"",
-        (unsigned long long)backend->grace_ms, links->config->redis.url.text[0] == '\0' ? "false" : "true");
+        RC_LINK_ADAPTERS_MAX, (unsigned long long)rc_link_bus_window(backend),
+        backend->grace_ms > 0 ? "\"resume\",\"recovery\"" : "\"recovery\"", (unsigned long long)backend->grace_ms,
+        links->config->redis.url.text[0] == '\0' ? "false" : "true");
     link->state = RC_LINK_GREETING;
     if (text.failed || link->why != NULL) {
         rc_link_end(links, link, "no memory for HELLO");

@@ -11,6 +11,7 @@ const BINARY_EVENT = 5;
 const ROOM_MAX = 1024; // bytes, its type included
 const RETURNING_MAX = 4096; // broadcasts that are kept for one client that comes back, from when it asks until it is there
 const RETURNING_MS = 60000;
+const REFUSED = Symbol("refused"); // among the flags of what is asked, where JSON does not see it: who is told that it could not be said
 
 /* `42` and "42" are two rooms. */
 const roomKey = (room) => {
@@ -90,6 +91,8 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
   constructor(nsp) {
     super(nsp);
     clearInterval(this.cleanupTimer); // nobody has to be guessed dead: ringcast says who is there
+    this.uid = links.bus.uid;
+    this.away = new Map(); // uids whose process may be back at once -> until when
     this.key = nspKey(nsp.name);
     this.members = new Set(); // ids of sockets that are connected
     this.direct = new Set(); // ids of sockets that are no clients of ringcast: of an engine.io beside it
@@ -104,6 +107,8 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
   init() {}
 
   close() {
+    for (const timer of this.away.values()) clearTimeout(timer);
+    this.away.clear();
     links.exit(this);
   }
 
@@ -215,12 +220,25 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
   scheduleHeartbeat() {}
 
   async doPublish(message) {
-    links.cluster(this, "", pack(message));
+    const refused = links.bus.say(this, "", pack(message));
+    if (refused) this.refuse(message, refused);
     return "";
   }
 
   async doPublishResponse(to, response) {
-    links.cluster(this, to, pack(response));
+    const refused = links.bus.say(this, to, pack(response));
+    if (refused) links.report(`${refused}: it is not answered`);
+  }
+
+  /* Whoever asks is told so, and does not wait for an answer that cannot come. */
+  refuse({ data: { requestId, opts } }, why) {
+    links.report(why);
+    const request = this.customRequests.get(requestId);
+    if (!request) return;
+    this.customRequests.delete(requestId);
+    clearTimeout(request.timeout);
+    if (request.type === MessageType.SERVER_SIDE_EMIT) request.resolve(new Error(why), request.responses);
+    else opts.flags[REFUSED](new Error(why));
   }
 
   /* `from`: the adapter that it is of, as ringcast has it. */
@@ -241,8 +259,14 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
 
   onPeers(uids) {
     const now = new Set(uids);
-    for (const uid of [...this.nodesMap.keys()]) if (!now.has(uid)) this.removeNode(uid);
+    const gone = [...this.nodesMap.keys()].filter((uid) => !now.has(uid));
+    for (const uid of gone) {
+      this.removeNode(uid);
+      links.bus.leaves(this, uid);
+    }
+    if (gone.length > 0) links.bus.forget();
     for (const uid of now) if (uid !== this.uid) this.nodesMap.set(uid, Date.now());
+    for (const uid of now) links.bus.comes(this, uid);
   }
 
   /* At once for own sockets, as the in-memory adapter does. */
@@ -263,7 +287,9 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
 
   /* Older versions of socket.io give fewer members. */
   fetchSockets(opts) {
-    return super.fetchSockets({ ...opts, except: opts.except ?? new Set(), flags: opts.flags ?? {} });
+    return new Promise((done, failed) => {
+      super.fetchSockets({ ...opts, except: opts.except ?? new Set(), flags: { ...opts.flags, [REFUSED]: failed } }).then(done, failed);
+    });
   }
 
   async sockets(rooms) {

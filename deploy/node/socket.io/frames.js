@@ -18,6 +18,7 @@ const FRAMES = {
   PONG: [4, null, 0, "rest"],
   ERROR: [5, 0, 0, "string"],
   ASKS: [6, null, 0, "u8"],
+  TAKEN: [7, 0, null, "u64", "list"],
   OPEN: [16, 1, null, "json"],
   ACCEPT: [17, null, 0, "json"],
   REJECT: [18, null, 0, "json"],
@@ -46,6 +47,7 @@ const FRAMES = {
 
 const OPEN = FRAMES.OPEN[0];
 const RECEIPT = FRAMES.RECEIPT[0];
+const CLUSTER = FRAMES.CLUSTER[0];
 
 /* The link cannot go on: what came is not what docs/link.md says. */
 class Broken extends Error {}
@@ -326,4 +328,4 @@ function direction(column) {
   return { encode, Reader, Writer };
 }
 
-module.exports = { FLAGS, FRAME_MAX, HEAD, LIST_MAX, OPEN, RECEIPT, Broken, broker: direction(1), application: direction(2), toBuffer };
+module.exports = { CLUSTER, FLAGS, FRAME_MAX, HEAD, LIST_MAX, OPEN, RECEIPT, Broken, broker: direction(1), application: direction(2), toBuffer };

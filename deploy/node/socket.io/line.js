@@ -3,7 +3,8 @@
 // ends resume, it outlives its link: what the worker has not said that it has carried out is kept, and sent again by the next link; nobody
 // notices. Else it ends with its link. Connections and adapters speak by it.
 const { EventEmitter } = require("node:events");
-const { Broken, FRAME_MAX, HEAD, OPEN, RECEIPT, application } = require("./frames.js");
+const { Pace } = require("./bus.js");
+const { Broken, CLUSTER, FRAME_MAX, HEAD, OPEN, RECEIPT, application } = require("./frames.js");
 
 const KEPT_MAX = 64 << 20; // bytes that may wait for a worker that does not come back, or does not say that it has carried them out
 
@@ -14,7 +15,7 @@ class Line extends EventEmitter {
   constructor(hello, resumes) {
     super();
     this.setMaxListeners(0); // each callback of a write is one
-    Object.assign(this, { hello, resumes, link: null, connections: new Map(), peers: new Map() });
+    Object.assign(this, { hello, resumes, link: null, connections: new Map(), peers: new Map(), pace: new Pace() });
     Object.assign(this, { kept: [], keptBytes: 0, carriedOut: 0, received: 0, told: 0, looking: false, entered: new Set(), crowded: false, expected: false, unheard: false, detached: false, over: false });
   }
 
@@ -32,6 +33,7 @@ class Line extends EventEmitter {
     clearTimeout(this.timer);
     link.line = this;
     this.onReceipt(carriedOut);
+    this.pace.again(this.kept.filter((frame) => frame[4] === CLUSTER).length);
     for (const frame of this.kept) link.write(frame);
   }
 

@@ -6,6 +6,7 @@ const { EventEmitter } = require("node:events");
 const { createHash, randomBytes } = require("node:crypto");
 const http = require("node:http");
 const https = require("node:https");
+const { Bus } = require("./bus.js");
 const { FLAGS, Broken, application } = require("./frames.js");
 const { Line } = require("./line.js");
 const { Link, NONCE, makeNonce } = require("./link.js");
@@ -31,6 +32,7 @@ class Links extends EventEmitter {
     super();
     Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), lines: new Map(), answering: 0, unsaid: new Set(), judged: new Map(), questions: new Map(), asked: 0, blindUntil: 0, detached: false, stopped: false });
     this.uid = randomBytes(8).toString("hex");
+    this.bus = new Bus(this);
   }
 
   /* The link that speaks for the whole process: the oldest. */
@@ -161,7 +163,7 @@ class Links extends EventEmitter {
     if (former && !former.ended && former.dialled !== link.dialled && former.hello.generation === hello.generation && Date.now() - former.heard < HEARD_MS) throw new Broken("already linked");
     link.asks = asks;
     const plain = Object.entries(opts).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value) || Array.isArray(value));
-    return { version: 1, process: this.uid, group: "", asks, resume, ...(line && { frames: line.received }), recovery_ms: recovery, options: Object.fromEntries(plain) };
+    return { version: 1, process: this.uid, group: "", asks, resume, paced: true, ...(line && { frames: line.received }), recovery_ms: recovery, options: Object.fromEntries(plain) };
   }
 
   /* --- their life ------------------------------------------------------------------------------------------------------ */
@@ -227,6 +229,7 @@ class Links extends EventEmitter {
   /* `attach` is said when ringcast has said something behind READY: from then on it gives clients to this process. To ENTER it says PEERS at once. */
   onAttached(line, heard) {
     this.links.add(line);
+    this.bus.onPrimary();
     line.entered.clear();
     this.sayAsks(line); // it may have changed since READY
     for (const adapter of this.adapters.values()) this.enterOn(line, adapter);
@@ -247,6 +250,7 @@ class Links extends EventEmitter {
     if (line.resumes && !line.detached && !this.stopped) line.cut();
     else line.end();
     if (was === line) for (const adapter of this.adapters.values()) adapter.onPeers(this.primary?.peers.get(adapter.key) ?? []);
+    if (was === line) this.bus.onPrimary();
     if (!line.unheard) this.emit("detach", line, error);
     for (const [other, former] of this.judged) {
       if (former === link && this.judged.delete(other) && !other.resumes) this.begin(other);
@@ -264,6 +268,7 @@ class Links extends EventEmitter {
     const { line } = link;
     if (name === "RECEIPT") return line ? line.onReceipt(value) : this.onBegin(link, (flags & FLAGS.CONTINUES) !== 0, value);
     if (!line) throw new Broken(`${name} before the first RECEIPT`);
+    if (name === "TAKEN") return this.bus.onTaken(line, ...values);
     if (line.detached && connection !== 0) return; // it is the next process's
     line.onNumbered(type);
     if (line.unheard) {
@@ -296,6 +301,7 @@ class Links extends EventEmitter {
 
   exit(adapter) {
     if (this.adapters.get(adapter.key) === adapter) this.adapters.delete(adapter.key);
+    this.bus.forget();
     const next = (entered) => (this.adapters.size > entered.size ? [...this.adapters.values()].find((other) => !entered.has(other)) : undefined);
     for (const line of this.lines.values()) line.exit(adapter, next);
   }
@@ -305,10 +311,6 @@ class Links extends EventEmitter {
     if (!this.adapters.has(key)) return; // it was on its way when that namespace ended
     link.peers.set(key, uids);
     if (link === this.primary) this.adapters.get(key)?.onPeers(uids);
-  }
-
-  cluster(adapter, to, bytes) {
-    if (this.primary?.send("CLUSTER", 0, 0, adapter.key, adapter.uid, to, bytes) === false) this.report(`a message to other servers of ${bytes.length} bytes was not sent`);
   }
 
   /* One frame for all links; of those one, `home`, is the one by which the broker keeps it, and takes it elsewhere. False: too large. */

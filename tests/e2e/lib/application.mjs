@@ -9,7 +9,7 @@ import { hasLinks } from "./link.mjs";
 import { freePort, until, within } from "./util.mjs";
 
 export const TYPES = {
-  HELLO: 1, READY: 2, PING: 3, PONG: 4, ERROR: 5, ASKS: 6, OPEN: 16, ACCEPT: 17, REJECT: 18, TEXT: 19, BINARY: 20, CLOSE: 21, CLOSED: 22, UPGRADED: 23, WRITABLE: 24,
+  HELLO: 1, READY: 2, PING: 3, PONG: 4, ERROR: 5, ASKS: 6, TAKEN: 7, OPEN: 16, ACCEPT: 17, REJECT: 18, TEXT: 19, BINARY: 20, CLOSE: 21, CLOSED: 22, UPGRADED: 23, WRITABLE: 24,
   FAILED: 25, JOIN: 32, LEAVE: 33, PEERS: 34, CLUSTER: 35, BROADCAST: 36, ENTER: 37, EXIT: 38, SESSION: 40, RESUMED: 41, DETACH: 42, RECEIPT: 43, REPLY: 44, REQUEST: 45, KEEP: 46,
 };
 const NAMES = Object.fromEntries(Object.entries(TYPES).map(([name, type]) => [type, name]));

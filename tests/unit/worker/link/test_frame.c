@@ -60,6 +60,7 @@ Test(link_frame, each_type_is_of_its_side)
         {RC_LINK_PONG, 0, "p", 1, false, true},
         {RC_LINK_ERROR, 0, "why", 3, true, true},
         {RC_LINK_ASKS, 0, "\x01", 1, false, true},
+        {RC_LINK_TAKEN, 0, "12345678\x01\x00\x01\x00p", 13, true, false},
         {RC_LINK_OPEN, 7, "{}", 2, true, false},
         {RC_LINK_ACCEPT, 7, "{}", 2, false, true},
         {RC_LINK_CLOSE, 7, "", 0, false, true},
@@ -92,7 +93,7 @@ Test(link_frame, heads_that_are_none)
     static const struct rc_link_head heads[] = {
         {.type = 0},
         {.type = 255},
-        {.type = 7},
+        {.type = 8},
         {.type = RC_LINK_TEXT},                                                    /* without its connection */
         {.type = RC_LINK_TEXT, .connection = RC_LINK_CONNECTION_MAX + 1},          /* no double has it */
         {.type = RC_LINK_BROADCAST, .connection = 1},                              /* of none */
