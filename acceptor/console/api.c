@@ -79,10 +79,12 @@ static int send_all(int fd, const char *bytes, size_t count)
     return 0;
 }
 
-/* By errno of a recv. The acceptor answers for itself (rc_client_ask): here a worker may be the one that hangs. */
-static int not_answered(struct rc_err *err)
+/* The acceptor answers for itself (rc_client_ask): here a worker may be the one that hangs. */
+int rc_console_api_silent(struct rc_err *err, int error)
 {
-    const int error = errno;
+    if (error == 0) {
+        return rc_err_set(err, -EPROTO, "the broker has closed the connection without an answer: try again");
+    }
     return error == EAGAIN ? rc_err_set(err, -ETIMEDOUT,
                                         "no answer in %u s: the broker, or the worker that was to answer, hangs or is "
                                         "stopped (`ringcast status` says which); try again for another worker",
@@ -102,7 +104,7 @@ static int read_verdict(int fd, struct rc_err *err)
             continue;
         }
         if (rc < 0) {
-            return not_answered(err);
+            return rc_console_api_silent(err, errno);
         }
         lines += rc == 1 && line[bytes] == '\n' ? 1u : 0u;
         bytes += (size_t)rc;
@@ -125,8 +127,7 @@ int rc_console_api_open(const char *socket, const char *target, const char *body
     char head[RC_CONSOLE_API_TARGET_MAX + 256];
     const int fd = rc_client_connect(socket, RC_CONSOLE_API_MS);
     if (fd == -EAGAIN) {
-        errno = EAGAIN;
-        return not_answered(err);
+        return rc_console_api_silent(err, EAGAIN);
     }
     if (fd < 0) {
         return rc_client_unreached(err, socket, fd);
@@ -138,7 +139,8 @@ int rc_console_api_open(const char *socket, const char *target, const char *body
                        "POST %s HTTP/1.1\r\nHost: console\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", target,
                        body_bytes);
     int rc = send_all(fd, "api\n", 4);
-    rc = rc < 0 ? rc_err_set(err, rc, "the broker does not listen: %s", strerror(-rc)) : read_verdict(fd, err);
+    rc = rc < 0 && rc != -EPIPE ? rc_err_set(err, rc, "the broker does not listen: %s", strerror(-rc))
+                                : read_verdict(fd, err);
     if (rc == 0) {
         rc = send_all(fd, head, (size_t)bytes);
         rc = rc == 0 && body_bytes > 0 ? send_all(fd, body, body_bytes) : rc;
@@ -173,7 +175,7 @@ static char *read_all(int fd, size_t *count, struct rc_err *err)
             continue;
         }
         if (rc < 0) {
-            (void)not_answered(err);
+            (void)rc_console_api_silent(err, errno);
             free(text);
             return NULL;
         }
@@ -205,7 +207,7 @@ int rc_console_api_ask(const char *socket, const char *target, const char *body,
     char *end = strstr(text, "\r\n\r\n");
     if (sscanf(text, "HTTP/1.%*d %d", &answer->status) != 1 || end == NULL) {
         free(text);
-        return rc_err_set(err, -EPROTO, "the broker has closed the connection without an answer: try again");
+        return rc_console_api_silent(err, 0);
     }
     answer->bytes = count - (size_t)(end + 4 - text);
     memmove(text, end + 4, answer->bytes + 1);

@@ -46,6 +46,8 @@ int rc_console_api_open(const char *socket, const char *target, const char *body
 int rc_console_api_ask(const char *socket, const char *target, const char *body, size_t body_bytes,
                        struct rc_console_answer *answer, struct rc_err *err);
 void rc_console_answer_free(struct rc_console_answer *answer);
+/* Why there is no answer, by errno of a recv or 0 when the connection has ended: a negative errno. */
+int rc_console_api_silent(struct rc_err *err, int error);
 /* What an answer other than 200 says, as a line on standard error. */
 void rc_console_answer_say(const struct rc_console_answer *answer);
 /* The answer to a GET, parsed and owned; NULL with `err`. */

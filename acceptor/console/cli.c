@@ -298,6 +298,25 @@ static int command_ask(const struct rc_cli *cli, const char *request)
     return rc < 0 ? RC_EXIT_FAILED : RC_EXIT_OK;
 }
 
+/* A report, on standard output alone when it is one: who reads it there does not take a refusal for it. */
+static int command_report(const struct rc_cli *cli, const char *request)
+{
+    struct rc_err err = {{0}};
+    struct rc_which which;
+    const int exit_code = rc_which_broker(&which, cli->socket, cli->config);
+    if (exit_code != RC_EXIT_OK) {
+        return exit_code;
+    }
+    char *text = rc_client_text(which.socket, request, &err);
+    if (text == NULL) {
+        fprintf(stderr, "ringcast: %s\n", err.text);
+        return RC_EXIT_FAILED;
+    }
+    (void)fputs(text, stdout);
+    free(text);
+    return RC_EXIT_OK;
+}
+
 /* Of what a command has done, or would not: {"ok":true,"lines":["…"]}. */
 static int answer_dump(bool ok, const char *text)
 {
@@ -368,7 +387,7 @@ static int status_watch(const struct rc_cli *cli, const char *request)
 static int command_status(const struct rc_cli *cli)
 {
     const char *request = cli->json ? "status json" : "status";
-    return cli->watch ? status_watch(cli, request) : command_ask(cli, request);
+    return cli->watch ? status_watch(cli, request) : command_report(cli, request);
 }
 
 /* Prints a reference for programs, and lets go of it. */
@@ -513,7 +532,7 @@ int rc_cli_run(const struct rc_cli *cli)
     case RC_CLI_TRACE:
         return rc_console_trace_run(cli);
     case RC_CLI_POSTMORTEM:
-        return command_ask(cli, cli->json ? "postmortem json" : "postmortem");
+        return command_report(cli, cli->json ? "postmortem json" : "postmortem");
     case RC_CLI_CLIENTS:
         return rc_list_clients(cli);
     case RC_CLI_CHANNELS:

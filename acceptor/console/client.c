@@ -244,7 +244,8 @@ int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_er
         close(fd);
         return rc_err_set(err, -E2BIG, "the request is too long");
     }
-    if (send(fd, buffer, (size_t)length, MSG_NOSIGNAL) != length) {
+    /* Who has been turned away already can read why. */
+    if (send(fd, buffer, (size_t)length, MSG_NOSIGNAL) != length && errno != EPIPE) {
         const int rc = -errno;
         close(fd);
         return rc_err_set(err, rc, "the broker does not listen: %s", strerror(-rc));
@@ -269,7 +270,7 @@ int rc_client_ask(const char *path, const char *request, FILE *out, struct rc_er
     }
     close(fd);
     if (!answer.first_done) {
-        return rc_err_set(err, -EPIPE, "the broker closed the connection without an answer (is it another user's?)");
+        return rc_err_set(err, -EPIPE, "the broker closed the connection without an answer: try again");
     }
     return strcmp(answer.first, "ok") == 0 ? 0 : rc_err_set(err, -EBADMSG, "refused");
 }

@@ -186,6 +186,13 @@ static struct rc_console_session *free_session(struct rc_console *console, uint3
     return NULL;
 }
 
+/* Says why, as far as the socket takes it at once, and closes it. */
+static void turn_away(int fd, const char *answer)
+{
+    (void)send(fd, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+}
+
 static void accept_all(struct rc_console *console, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < RC_CONSOLE_BACKLOG; i++) {
@@ -194,9 +201,13 @@ static void accept_all(struct rc_console *console, uint64_t now_ms)
             return;
         }
         uint32_t number = 0;
-        struct rc_console_session *session = peer_allowed(fd) ? free_session(console, &number) : NULL;
+        if (!peer_allowed(fd)) {
+            turn_away(fd, "error\nonly root and the user of this broker may ask it\n");
+            continue;
+        }
+        struct rc_console_session *session = free_session(console, &number);
         if (session == NULL || session_watch(console, EPOLL_CTL_ADD, fd, number, EPOLLIN | EPOLLRDHUP) != 0) {
-            close(fd);
+            turn_away(fd, "error\nthe broker is answering as many commands as it can at a time: try again\n");
             continue;
         }
         session->state = RC_CONSOLE_READING;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "acceptor/console/api.h"
+#include "acceptor/console/cell.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/console/option.h"
 #include "acceptor/console/which.h"
@@ -29,17 +30,24 @@ static void message_print(const struct rc_cli *cli, const char *text)
         printf("%s\n", text);
     } else {
         char *dumped = data != NULL ? json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-        printf("%s%s%s%s%s%s\n", channel != NULL ? channel : "*", event != NULL ? " " : "", event != NULL ? event : "",
-               strcmp(type, "message") == 0 || strcmp(type, "broadcast") == 0 ? "" : " ",
-               strcmp(type, "message") == 0 || strcmp(type, "broadcast") == 0 ? "" : type, "");
-        printf("  %s\n", dumped != NULL ? dumped : base64 != NULL ? base64 : "");
+        rc_cell_write(stdout, channel != NULL ? channel : "*");
+        if (event != NULL) {
+            putchar(' ');
+            rc_cell_write(stdout, event);
+        }
+        if (strcmp(type, "message") != 0 && strcmp(type, "broadcast") != 0) {
+            printf(" %s", type);
+        }
+        printf("\n  ");
+        rc_cell_write(stdout, dumped != NULL ? dumped : base64 != NULL ? base64 : "");
+        putchar('\n');
         free(dumped);
     }
     (void)fflush(stdout);
     json_decref(message);
 }
 
-/* The status of the answer, whose head is read; of another one than 200 what it says is written. */
+/* The status of the answer, whose head is read; of another one than 200 what it says is written, and 0 is that there was none. */
 static int head_read(FILE *in)
 {
     char *line = NULL;
@@ -48,8 +56,12 @@ static int head_read(FILE *in)
     if (getline(&line, &capacity, in) > 0) {
         (void)sscanf(line, "HTTP/1.%*d %d", &status);
     }
-    while (getline(&line, &capacity, in) > 0 && strcmp(line, "\r\n") != 0) {}
-    if (status != 200) {
+    while (status != 0 && getline(&line, &capacity, in) > 0 && strcmp(line, "\r\n") != 0) {}
+    if (status == 0) {
+        struct rc_err err = {{0}};
+        (void)rc_console_api_silent(&err, ferror(in) ? errno : 0);
+        fprintf(stderr, "ringcast: %s\n", err.text);
+    } else if (status != 200) {
         struct rc_console_answer answer = {.status = status};
         const ssize_t bytes = getdelim(&line, &capacity, '\0', in);
         answer.body = bytes > 0 ? line : NULL;
@@ -81,14 +93,12 @@ static int channel_hear(const struct rc_cli *cli, const struct rc_which *which, 
 {
     struct rc_console_target target;
     struct rc_err err = {{0}};
-    const struct timeval forever = {0};
     rc_console_target_begin(&target, cli->path != NULL ? cli->path : "/sse");
     rc_console_target_add(&target, "channel", cli->whom);
     rc_console_target_add(&target, "retained", cli->retained ? "true" : NULL);
     const int fd = target.failed ? rc_err_set(&err, -ENAMETOOLONG, "the channel's name is too long")
                                  : rc_console_api_open(which->socket, target.text, NULL, 0, &err);
-    FILE *in =
-        fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever)) == 0 ? fdopen(fd, "r") : NULL;
+    FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
     if (in == NULL) {
         fprintf(stderr, "ringcast: %s\n", fd < 0 ? err.text : strerror(errno));
         if (fd >= 0) {
@@ -97,10 +107,12 @@ static int channel_hear(const struct rc_cli *cli, const struct rc_which *which, 
         return RC_EXIT_FAILED;
     }
     bool done = false;
+    /* Until here there was an answer to wait for, behind it is what is published, whenever that is. */
+    const struct timeval forever = {0};
     const int status = head_read(in);
     if (status == 200) {
         fprintf(stderr, "ringcast: listening\n");
-        done = stream_read(cli, in, wanted);
+        done = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever)) == 0 && stream_read(cli, in, wanted);
         if (!done) {
             fprintf(stderr, "ringcast: the broker has ended the stream\n");
         }
@@ -114,7 +126,8 @@ int rc_hear_run(const struct rc_cli *cli)
     struct rc_which which;
     char *end = NULL;
     const unsigned long wanted = cli->count != NULL ? strtoul(cli->count, &end, 10) : 0;
-    if (cli->whom == NULL || (end != NULL && (*end != '\0' || wanted == 0))) {
+    /* strtoul takes "-1" for the largest number. */
+    if (cli->whom == NULL || (end != NULL && (*end != '\0' || wanted == 0 || strchr(cli->count, '-') != NULL))) {
         return rc_option_misused(cli, cli->whom == NULL ? "a CHANNEL is needed" : "--count is a number from 1, and not",
                                  cli->whom == NULL ? NULL : cli->count);
     }

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "acceptor/console/api.h"
+#include "acceptor/console/cell.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/console/groups.h"
 #include "acceptor/console/option.h"
@@ -22,6 +23,8 @@
 #define PAGE_MAX 1000u
 #define LIMIT_DEFAULT 100u
 #define LIMIT_MAX 1000000u
+#define USER_COLUMNS 16u
+#define REASON_COLUMNS 18u
 
 const char *rc_list_number(char text[16], double number)
 {
@@ -39,10 +42,10 @@ const char *rc_list_number(char text[16], double number)
     return text;
 }
 
-static int list_limit(const struct rc_cli *cli, uint32_t *limit)
+int rc_list_limit(const struct rc_cli *cli, uint32_t *limit)
 {
     char *end = NULL;
-    const unsigned long value = cli->limit != NULL ? strtoul(cli->limit, &end, 10) : LIMIT_DEFAULT;
+    const unsigned long value = cli->limit != NULL ? strtoul(cli->limit, &end, 10) : *limit;
     if ((end != NULL && *end != '\0') || value == 0 || value > LIMIT_MAX) {
         return rc_option_misused(cli, "--limit is a number from 1 to 1000000, and not", cli->limit);
     }
@@ -155,19 +158,20 @@ static void print_client(const json_t *row)
     char behind[16];
     char sent[16];
     char received[16];
+    struct rc_cell text;
     size_t i;
     json_t *name;
     rc_status_format_age(age, sizeof(age), (uint64_t)rc_list_figure(row, "age_ms"));
-    printf("%-36s %-16s %-15s %-11s %-9s %6.0f %8s %8.0f %8s %8s %8s%s\n", rc_list_text(row, "client"),
-           rc_list_text(row, "user"), rc_list_text(row, "address"), rc_list_text(row, "protocol"),
-           rc_list_text(row, "transport"), rc_list_figure(row, "worker"), age, rc_list_figure(row, "channels"),
-           rc_list_number(behind, rc_list_figure(row, "behind_bytes")),
+    printf("%-36s %s %-15s %-11s %-9s %6.0f %8s %8.0f %8s %8s %8s%s\n", rc_list_text(row, "client"),
+           rc_cell(&text, rc_list_text(row, "user"), USER_COLUMNS, 0), rc_list_text(row, "address"),
+           rc_list_text(row, "protocol"), rc_list_text(row, "transport"), rc_list_figure(row, "worker"), age,
+           rc_list_figure(row, "channels"), rc_list_number(behind, rc_list_figure(row, "behind_bytes")),
            rc_list_number(sent, rc_list_figure(row, "sent_bytes")),
            rc_list_number(received, rc_list_figure(row, "received_bytes")),
            json_is_true(json_object_get(row, "closing")) ? "  closing" : "");
     json_array_foreach(json_object_get(row, "names"), i, name)
     {
-        printf("    %s\n", json_string_value(name));
+        printf("    %s\n", json_is_string(name) ? rc_cell(&text, json_string_value(name), 0, 0) : "-");
     }
 }
 
@@ -178,12 +182,15 @@ static void print_closed(const json_t *row)
     char at[32] = "-";
     const time_t seconds = (time_t)(rc_list_figure(row, "closed_at") / 1000.0);
     struct tm parts;
+    struct rc_cell user;
+    struct rc_cell reason;
     if (gmtime_r(&seconds, &parts) != NULL) {
         (void)strftime(at, sizeof(at), "%Y-%m-%d %H:%M:%SZ", &parts);
     }
     rc_status_format_age(age, sizeof(age), (uint64_t)rc_list_figure(row, "age_ms"));
-    printf("%-20s %5.0f %-18s %-7s %-36s %-16s %-15s %-11s %8s %8s\n", at, rc_list_figure(row, "code"),
-           rc_list_text(row, "reason"), rc_list_text(row, "by"), rc_list_text(row, "client"), rc_list_text(row, "user"),
+    printf("%-20s %5.0f %s %-7s %-36s %s %-15s %-11s %8s %8s\n", at, rc_list_figure(row, "code"),
+           rc_cell(&reason, rc_list_text(row, "reason"), REASON_COLUMNS, 0), rc_list_text(row, "by"),
+           rc_list_text(row, "client"), rc_cell(&user, rc_list_text(row, "user"), USER_COLUMNS, 0),
            rc_list_text(row, "address"), rc_list_text(row, "protocol"), age,
            rc_list_number(sent, rc_list_figure(row, "sent_bytes")));
 }
@@ -227,7 +234,8 @@ static void print_groups(const char *by, const json_t *rows)
         if (json_is_integer(is)) {
             printf("%lld\n", (long long)json_integer_value(is));
         } else {
-            printf("%s\n", rc_list_text(row, by));
+            struct rc_cell group;
+            printf("%s\n", rc_cell(&group, rc_list_text(row, by), 0, 0));
         }
     }
 }
@@ -238,7 +246,7 @@ static int list_print(const struct rc_cli *cli, struct rc_console_target *target
 {
     struct rc_which which;
     uint32_t limit = LIMIT_DEFAULT;
-    int exit_code = list_limit(cli, &limit);
+    int exit_code = rc_list_limit(cli, &limit);
     exit_code = exit_code == RC_EXIT_OK ? rc_which_broker(&which, cli->socket, cli->config) : exit_code;
     if (exit_code != RC_EXIT_OK) {
         return exit_code;
@@ -317,6 +325,7 @@ static void print_channels(const struct rc_cli *cli, const json_t *rows)
     json_array_foreach(rows, i, row)
     {
         char bytes[3][16];
+        struct rc_cell name;
         printf("%11.0f ", rc_list_figure(row, "subscribers"));
         if (measured) {
             printf("%8.1f %8s %8s %8s %7.0f ", rc_list_figure(row, "rate"),
@@ -324,7 +333,7 @@ static void print_channels(const struct rc_cli *cli, const json_t *rows)
                    rc_list_number(bytes[1], rc_list_figure(row, "out_bytes")),
                    rc_list_number(bytes[2], rc_list_figure(row, "log_bytes")), rc_list_figure(row, "behind"));
         }
-        printf("%s\n", rc_list_text(row, "channel"));
+        printf("%s\n", rc_cell(&name, rc_list_text(row, "channel"), 0, 0));
     }
 }
 

@@ -15,7 +15,8 @@
 #include "acceptor/console/which.h"
 #include "acceptor/watch/supervisor.h"
 
-#define MEMORY_LIMIT_DEFAULT "5"
+#define MEMORY_LIMIT_DEFAULT 5u
+#define MEMORY_LIMIT_MAX 1000u /* of a page of the API */
 #define MEMORY_COLUMNS 100
 
 static json_t *memory_ask(const struct rc_which *which, const char *path, const char *limit)
@@ -168,14 +169,17 @@ int rc_console_memory_run(const struct rc_cli *cli)
 {
     struct rc_which which;
     double seconds;
-    const char *limit = cli->limit != NULL ? cli->limit : MEMORY_LIMIT_DEFAULT;
+    uint32_t most = MEMORY_LIMIT_DEFAULT;
+    char limit[16];
     int exit_code = rc_live_interval(cli, &seconds);
+    exit_code = exit_code == RC_EXIT_OK ? rc_list_limit(cli, &most) : exit_code;
     if (exit_code == RC_EXIT_OK) {
         exit_code = rc_which_broker(&which, cli->socket, cli->config);
     }
     if (exit_code != RC_EXIT_OK) {
         return exit_code;
     }
+    (void)snprintf(limit, sizeof(limit), "%u", most < MEMORY_LIMIT_MAX ? most : MEMORY_LIMIT_MAX);
     json_t *memory = memory_look(&which, seconds);
     json_t *channels = memory == NULL ? NULL : memory_ask(&which, "/api/channels?sort=memory", limit);
     json_t *clients = channels == NULL ? NULL : memory_ask(&which, "/api/clients?behind=1", limit);

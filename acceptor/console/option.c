@@ -4,8 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "acceptor/console/cell.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/watch/supervisor.h"
+
+#define WORD_COLUMNS 200u
 
 const char *rc_option_value(const char *word, const char *name, int argc, char **argv, int *at)
 {
@@ -22,8 +25,9 @@ const char *rc_option_value(const char *word, const char *name, int argc, char *
 
 void rc_option_wrong(const char *program, const char *help, const char *what, const char *word)
 {
+    struct rc_cell shown; /* a script may have put there what somebody else chose */
     (void)fprintf(stderr, "%s: %s%s%s; `%s` lists what there is\n", program, what, word != NULL ? ": " : "",
-                  word != NULL ? word : "", help);
+                  rc_cell(&shown, word != NULL ? word : "", 0, WORD_COLUMNS), help);
 }
 
 int rc_option_misused(const struct rc_cli *cli, const char *what, const char *word)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "acceptor/console/api.h"
+#include "acceptor/console/cell.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/console/client.h"
 #include "acceptor/console/list.h"
@@ -26,6 +27,7 @@
 #define TOP_HEAD_ROWS 11 /* without processes and lists */
 #define TOP_LIST_MAX 50
 #define TOP_BYTES 65536
+#define USER_COLUMNS 16u
 
 /* What is shown: the members are owned; NULL = not known. */
 struct picture {
@@ -259,14 +261,15 @@ void rc_top_print_channels(const json_t *channels, const char *title, size_t mos
     json_array_foreach(json_object_get(channels, "channels"), i, row)
     {
         char text[2][16];
+        struct rc_cell name;
         if (i == most) {
             break;
         }
-        printf("%8.1f %8s %8s %11.0f %7.0f  %.*s\n", figure_of(row, NULL, "rate"),
+        printf("%8.1f %8s %8s %11.0f %7.0f  %s\n", figure_of(row, NULL, "rate"),
                rc_list_number(text[0], figure_of(row, NULL, "out_bytes")),
                rc_list_number(text[1], figure_of(row, NULL, "log_bytes")), figure_of(row, NULL, "subscribers"),
-               figure_of(row, NULL, "behind"), columns > 50 ? columns - 48 : 16,
-               json_string_value(json_object_get(row, "channel")));
+               figure_of(row, NULL, "behind"),
+               rc_cell(&name, text_of(row, "channel"), 0, columns > 50 ? (unsigned)columns - 48 : 16));
     }
 }
 
@@ -279,14 +282,14 @@ void rc_top_print_behind(const json_t *clients, size_t most)
     {
         char behind[16];
         char blocked[32];
+        struct rc_cell user;
         if (i == most) {
             break;
         }
-        const char *user = json_string_value(json_object_get(row, "user"));
         rc_status_format_age(blocked, sizeof(blocked), (uint64_t)figure_of(row, NULL, "blocked_ms"));
-        printf("%8s %9s %-16.16s %-16s %s\n", rc_list_number(behind, figure_of(row, NULL, "behind_bytes")), blocked,
-               user != NULL ? user : "-", json_string_value(json_object_get(row, "address")),
-               json_string_value(json_object_get(row, "client")));
+        printf("%8s %9s %s %-16s %s\n", rc_list_number(behind, figure_of(row, NULL, "behind_bytes")), blocked,
+               rc_cell(&user, rc_list_text(row, "user"), USER_COLUMNS, USER_COLUMNS), rc_list_text(row, "address"),
+               rc_list_text(row, "client"));
     }
 }
 
@@ -304,9 +307,9 @@ static void picture_print(const struct picture *now, const struct picture *befor
     const size_t left = (rows - shown) / 2;
     const json_t *stats = now->stats;
     rc_status_format_age(age, sizeof(age), (uint64_t)(figure_of(stats, NULL, "uptime_s") * 1000.0));
-    printf("ringcast %s, up %s; %.0f connections, %.0f users, %.0f channels\n",
-           json_string_value(json_object_get(stats, "instance")), age, figure_of(stats, "connections", "total"),
-           figure_of(stats, NULL, "users"), figure_of(stats, NULL, "channels"));
+    printf("ringcast %s, up %s; %.0f connections, %.0f users, %.0f channels\n", rc_list_text(stats, "instance"), age,
+           figure_of(stats, "connections", "total"), figure_of(stats, NULL, "users"),
+           figure_of(stats, NULL, "channels"));
     printf("messages/s in %s out %s; bytes/s in %s out %s; latency ms p50 %.2f p95 %.2f p99 %.2f\n",
            rc_list_number(text[0], rate_of(now, before, "messages", "received")),
            rc_list_number(text[1], rate_of(now, before, "messages", "delivered")),

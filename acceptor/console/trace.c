@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "acceptor/console/api.h"
+#include "acceptor/console/cell.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/console/client.h"
 #include "acceptor/console/option.h"
@@ -19,6 +20,7 @@
 #include "common/base/clock.h"
 
 #define TRACE_EVERY_MS 200u
+#define TRACE_SECONDS_MAX 31536000.0 /* a year */
 
 static double stage_number(const json_t *row, const char *name)
 {
@@ -35,7 +37,8 @@ static const char *stage_text(const json_t *row, const char *name)
 static void print_text(const char *name, const char *value)
 {
     if (value[0] != '\0') {
-        printf(" %s=%s", name, value);
+        printf(" %s=", name);
+        rc_cell_write(stdout, value);
     }
 }
 
@@ -83,7 +86,9 @@ static void print_stage(const json_t *row)
         printf(" code=%.0f", stage_number(row, "code"));
     }
     if (stage_text(row, "why")[0] != '\0') {
-        printf(" (%s)", stage_text(row, "why"));
+        printf(" (");
+        rc_cell_write(stdout, stage_text(row, "why"));
+        putchar(')');
     }
     printf("\n");
 }
@@ -158,8 +163,8 @@ int rc_console_trace_run(const struct rc_cli *cli)
     struct rc_console_target words;
     char *end = NULL;
     const double seconds = cli->seconds != NULL ? strtod(cli->seconds, &end) : 0;
-    if ((end != NULL && *end != '\0') || seconds < 0) {
-        return rc_option_misused(cli, "--seconds is a number, and not", cli->seconds);
+    if (end != NULL && (*end != '\0' || !(seconds > 0 && seconds <= TRACE_SECONDS_MAX))) { /* nan is not, either */
+        return rc_option_misused(cli, "--seconds is a number above 0, 31536000 at the most, and not", cli->seconds);
     }
     if (cli->client == NULL && cli->user == NULL && cli->channel == NULL && cli->event == NULL) {
         return rc_option_misused(cli, "one of --client, --user, --channel and --event is needed", NULL);
@@ -173,7 +178,11 @@ int rc_console_trace_run(const struct rc_cli *cli)
     rc_console_target_word(&words, "user", cli->user);
     rc_console_target_word(&words, "channel", cli->channel);
     rc_console_target_word(&words, "event", cli->event);
-    char *serial = words.failed ? NULL : trace_ask(&which, words.text);
+    if (words.failed) {
+        fprintf(stderr, "ringcast: what is to be traced is too long\n");
+        return RC_EXIT_FAILED;
+    }
+    char *serial = trace_ask(&which, words.text);
     if (serial == NULL) {
         return RC_EXIT_FAILED;
     }

@@ -197,6 +197,41 @@ testDashboard("it asks for a key, shows rates, processes, channels and clients, 
   assert.equal(await page.evaluate('sessionStorage.length'), 0);
 });
 
+testDashboard("a broker that hangs is said not to answer, a key that can be none is told so, and a list that is not all says so", {}, async ({ broker, page, shows, clients }) => {
+  for (const key of ["a key", "“dashboard-key-1”", "schlüssel-1"]) {
+    await signIn(page, key);
+    await shows("#sign-in-note", /visible ASCII characters/);
+    await page.evaluate('document.querySelector("#sign-in-note").textContent = ""');
+  }
+  await signIn(page, ` ${KEY} `); // as it comes from a terminal
+  await shows("#status", /^serving$/);
+  await shows("#clients", /ada/);
+  assert.equal(await page.text("#clients-missing"), "");
+  for (let i = 0; i < 30; i++) clients.push(await broker.connect({ path: "/ws?user=many" }));
+  await shows("#clients-missing", /^these are 25 of them/);
+  await page.type("#clients-user", "ada");
+  await page.click("#clients-form button");
+  await until("one is all of them", async () => (await page.text("#clients-missing")) === "");
+  for (const worker of [0, 1]) broker.kill("SIGSTOP", worker);
+  try {
+    await shows("#status", /^does not answer$/);
+  } finally {
+    for (const worker of [0, 1]) broker.kill("SIGCONT", worker);
+  }
+  await shows("#status", /^serving$/);
+});
+
+testDashboard("a name that somebody made long pushes nobody from a phone's screen", { device: { width: 390, height: 844 } }, async ({ broker, page, shows }) => {
+  const client = await broker.connect({ path: `/ws?user=${"n".repeat(200)}` });
+  await client.subscribe(`room:${"w".repeat(200)}`);
+  await signIn(page);
+  await shows("#channels", /w{200}/);
+  await shows("#clients", /n{200}/);
+  const highest = await page.evaluate('Math.max(...[...document.querySelectorAll("#channels tr, #clients tr")].map((row) => row.getBoundingClientRect().height))');
+  assert.ok(highest < 100, `a row is ${highest} high`);
+  assert.deepEqual(await page.misfits(), []);
+});
+
 for (const [width, height, dark] of SCREENS) {
   testDashboard(`it fits ${width} × ${height}, ${dark ? "dark" : "light"}`, { device: { width, height, dark } }, async ({ page, shows, clients }) => {
     keep(`admin-sign-in-${width}-${dark ? "dark" : "light"}`, await page.screenshot());

@@ -3,6 +3,8 @@
 "use strict";
 
 const EVERY_MS = 2000;
+const PATIENCE_MS = 10000; // a worker that hangs answers nothing, and its connection stays open
+const CLIENTS_SHOWN = 25;
 const SAMPLES_MAX = 150; // of a chart: five minutes
 const TRACE_EVERY_MS = 500;
 const STAGES_MAX = 500; // that are shown
@@ -14,7 +16,7 @@ let paused = false;
 let timer = null;
 let before = null; // the sample before, of which rates are made
 const samples = [];
-let clientsAsked = new URLSearchParams({ limit: "25" });
+let clientsAsked = new URLSearchParams({ limit: CLIENTS_SHOWN });
 let configText = "";
 let memoryBefore = null; // bytes by what they were held for, at the look before
 let traceAsked = null; // what is followed, and how far it was read; null = nothing
@@ -30,7 +32,8 @@ class Refused extends Error {
 
 /* What the API answers; a Refused when that is an error. */
 async function ask(path, options = {}) {
-  const response = await fetch(path, { cache: "no-store", ...options, headers: { Authorization: "Bearer " + key, ...options.headers } });
+  const signal = AbortSignal.timeout ? AbortSignal.timeout(PATIENCE_MS) : undefined;
+  const response = await fetch(path, { cache: "no-store", signal, ...options, headers: { Authorization: "Bearer " + key, ...options.headers } });
   const text = await response.text();
   let body = null;
   try {
@@ -91,7 +94,8 @@ function fill(id, columns, rows, nothing) {
     for (const [, value, kind] of columns) {
       const cell = make("td", undefined, kind);
       const shown = value(row);
-      cell.append(shown instanceof Node ? shown : String(shown));
+      // Of a name that somebody made long a phone shows some lines: those are a box's of its own.
+      cell.append(shown instanceof Node ? shown : kind === "name" ? make("div", String(shown)) : String(shown));
       if (kind === "name") cell.title = cell.textContent;
       line.append(cell);
     }
@@ -257,8 +261,7 @@ async function showClients() {
     ["received", (row) => bytes(row.received_bytes), "number"],
     ["", dropButton],
   ], clients, "nobody, so asked");
-  byId("clients").dataset.more = String(Boolean(more));
-  byId("clients-missing").textContent = missing(rest);
+  note("clients-missing", missing(rest) || (more ? "these are " + clients.length + " of them: who is looked for is found by the fields above" : ""), missing(rest) ? "bad" : "");
 }
 
 /* What holds nothing is left out. */
@@ -478,21 +481,23 @@ function onSubmit(id, run) {
 }
 
 onSubmit("sign-in", () => {
-  key = byId("key").value;
-  signIn();
+  key = byId("key").value.trim();
+  // Of another one no request could be made (RFC 9110, 5.5), which would be taken for a broker that does not answer.
+  if (/^[\x21-\x7e]+$/.test(key)) signIn();
+  else signOut("a key has visible ASCII characters, without spaces: this one was changed on its way here");
 });
 onSubmit("publish-form", publish);
 onSubmit("trace-form", beginTrace);
 byId("trace-end").addEventListener("click", endTrace);
 onSubmit("clients-form", () => {
-  clientsAsked = new URLSearchParams({ limit: "25" });
+  clientsAsked = new URLSearchParams({ limit: CLIENTS_SHOWN });
   for (const name of ["user", "channel", "address", "behind"]) {
     const value = byId("clients-" + name).value.trim();
     if (value !== "") clientsAsked.set(name, value);
   }
   showClients().then(() => note("clients-note", ""), (error) => {
     note("clients-note", error.message, "bad");
-    clientsAsked = new URLSearchParams({ limit: "25" });
+    clientsAsked = new URLSearchParams({ limit: CLIENTS_SHOWN });
   });
 });
 byId("channels-sort").addEventListener("change", () => showChannels().catch(() => {}));

@@ -221,10 +221,10 @@ Test(console, a_connection_that_is_taken_is_nobody_elses)
     close(caller);
 }
 
-Test(console, more_callers_than_sessions_are_turned_away)
+Test(console, more_callers_than_sessions_are_turned_away_with_a_reason)
 {
     int fds[RC_CONSOLE_SESSIONS_MAX + 4];
-    char text[16];
+    char text[128];
     unsigned closed = 0;
     for (unsigned i = 0; i < RC_CONSOLE_SESSIONS_MAX + 4; i++) {
         fds[i] = connect_raw();
@@ -232,6 +232,8 @@ Test(console, more_callers_than_sessions_are_turned_away)
     }
     for (unsigned i = 0; i < RC_CONSOLE_SESSIONS_MAX + 4; i++) {
         closed += read_all(fds[i], text, sizeof(text)) ? 1 : 0;
+        cr_expect_eq(strncmp(text, "error\nthe broker is answering as many commands as it can", 56) == 0,
+                     i >= RC_CONSOLE_SESSIONS_MAX, "%u: %s", i, text);
         close(fds[i]);
     }
     cr_assert_eq(closed, 4);

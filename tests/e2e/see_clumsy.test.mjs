@@ -1,0 +1,145 @@
+// The operator's commands in clumsy hands, and before names that clients chose to be a nuisance.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { run, testBroker } from "./lib/broker.mjs";
+import { BIN_DIR, until, within } from "./lib/util.mjs";
+
+const config = { "debug.user_query": "user", "limits.notsent_lowat": "16KiB", "limits.send_buffer": "16KiB" };
+
+/* A command's standard output as bytes: what is cut in the middle of a character is not seen in a text. */
+async function bytesOf(broker, ...args) {
+  const child = spawn(join(BIN_DIR, "ringcast"), [...args, "-c", broker.configPath], { env: { ...process.env, ...broker.env }, stdio: ["ignore", "pipe", "inherit"] });
+  const parts = [];
+  child.stdout.on("data", (part) => parts.push(part));
+  const [code] = await within(20000, once(child, "close"), `ringcast ${args.join(" ")} ends`);
+  assert.equal(code, 0, args.join(" "));
+  return Buffer.concat(parts);
+}
+
+testBroker("names that clients chose stay text, whole characters and columns in what people read", { config, workers: 1, timeout: 60000 }, async (broker) => {
+  const pictures = "😀".repeat(20);
+  const turned = "\u202egnp.exe";
+  const behind = await broker.connect({ path: `/ws?user=${encodeURIComponent(pictures)}` });
+  const other = await broker.connect({ path: `/ws?user=${encodeURIComponent("李明")}` });
+  const liar = await broker.connect({ path: `/ws?user=${encodeURIComponent(turned)}` });
+  const channel = `room:${pictures}${"x".repeat(30)}`;
+  for (const client of [behind, other, liar]) client.ondelivery = () => {};
+  for (const client of [behind, other]) await client.subscribe(channel);
+  // The longest first: it is what `top` and `memory` cut, also among those that do not read.
+  behind.socket.pause();
+  const data = "x".repeat(30000);
+  await until("it is behind", async () => {
+    await other.publish(channel, data);
+    return /😀/.test(await bytesOf(broker, "clients", "--behind", "1"));
+  });
+  const commands = [["top", "--once", "--interval", "0.1"], ["memory", "--interval", "0.1"], ["clients"], ["clients", "--by", "user"], ["channels"], ["channels", "--sort", "rate"]];
+  for (const args of commands) {
+    const bytes = await bytesOf(broker, ...args);
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes); // throws at half a character
+    assert.ok(args[0] === "memory" || args[0] === "top" || args[0] === "channels" || text.includes("\ufffdgnp.exe"), `${args.join(" ")}: ${text}`);
+    assert.ok(!text.includes("\u202e"), `${args.join(" ")}: the line is not turned around`);
+  }
+  // A user of two wide characters takes the same columns as any other one.
+  const table = (await bytesOf(broker, "clients")).toString().split("\n");
+  const line = table.find((row) => row.includes("李明"));
+  assert.equal(line.indexOf("127.0.0.1") + 2, table[0].indexOf("ADDRESS"), table.join("\n"));
+  // Programs get what it is.
+  const { clients } = JSON.parse(await bytesOf(broker, "clients", "--json"));
+  assert.deepEqual(clients.map(({ user }) => user).sort(), [pictures, turned, "李明"].sort());
+  behind.socket.resume();
+});
+
+testBroker("what somebody publishes does not move the cursor of who listens", { config, workers: 1 }, async (broker) => {
+  const client = await broker.connect();
+  const child = spawn(join(BIN_DIR, "ringcast"), ["sub", "room:1", "--count", "1", "-c", broker.configPath], { env: { ...process.env, ...broker.env }, stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (part) => (out += part));
+  child.stderr.on("data", (part) => (err += part));
+  const closed = once(child, "close");
+  await until("it listens", () => err.includes("listening"));
+  await client.publish("room:1", "a\u009b2Jb\u007f\u202ec é");
+  assert.deepEqual(await within(10000, closed, "it has heard it"), [0, null]);
+  assert.equal(out, 'room:1\n  "a\ufffd2Jb\ufffd\ufffdc é"\n');
+});
+
+testBroker("what cannot be meant is refused before anything is asked, and said", { config, workers: 1 }, async (broker) => {
+  const file = ["-c", broker.configPath];
+  const long = "y".repeat(70000);
+  for (const value of ["nan", "inf", "-1", "0", "", "1e400", "1e30", "x"]) {
+    const { code, stderr } = await run(["trace", "--channel", "x", "--seconds", value, ...file], { env: broker.env });
+    assert.deepEqual([value, code], [value, 2]);
+    assert.match(stderr, value === "" ? /a value is missing after: --seconds/ : /--seconds is a number above 0/);
+  }
+  for (const option of ["--client", "--user", "--channel", "--event"]) {
+    const { code, stderr } = await run(["trace", option, long, ...file], { env: broker.env });
+    assert.deepEqual([code, stderr], [1, "ringcast: what is to be traced is too long\n"], option);
+  }
+  for (const value of ["-1", "0", "x", ""]) assert.equal((await run(["sub", "room:1", "--count", value, ...file], { env: broker.env })).code, 2, value);
+  for (const value of ["x", "0", "-1", ""]) {
+    const { code, stderr } = await run(["memory", "--limit", value, ...file], { env: broker.env });
+    assert.deepEqual([value, code], [value, 2]);
+    assert.match(stderr, value === "" ? /a value is missing after: --limit/ : /--limit is a number/);
+  }
+  // A script may have put there what somebody else chose: it is shown, as text, and not all of it.
+  const odd = await run(["clients", "--limit", `\x1b[31m${long}`, ...file], { env: broker.env });
+  assert.equal(odd.code, 2);
+  assert.ok(odd.stderr.length < 400 && odd.stderr.includes("\ufffd[31my") && !odd.stderr.includes("\x1b"), odd.stderr.slice(0, 200));
+});
+
+testBroker("as many as want to trace at once: one does, each other one is told why not", { config, workers: 1, timeout: 60000 }, async (broker) => {
+  const all = await Promise.all(Array.from({ length: 40 }, () => run(["trace", "--channel", "x", "--seconds", "3", "-c", broker.configPath], { env: broker.env, timeout: 40000 })));
+  const told = all.filter(({ code }) => code !== 0);
+  assert.ok(all.length - told.length >= 1, "one traces");
+  for (const { code, stderr } of told) {
+    assert.equal(code, 1);
+    assert.match(stderr, /^ringcast: (another trace runs|the broker is answering as many commands as it can at a time: try again)/);
+  }
+});
+
+testBroker("who holds all sessions of the control socket is told of, and holds them for seconds", { config, workers: 1 }, async (broker) => {
+  const socket = broker.config["server.control_socket"];
+  const held = spawn(process.execPath, ["-e", `
+    const { connect } = require("node:net");
+    let open = 0;
+    for (let i = 0; i < 16; i++) connect(${JSON.stringify(socket)}, () => ++open === 16 && console.log("held"));
+  `], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    await within(10000, once(held.stdout, "data"), "they are held");
+    for (const args of [["status"], ["status", "--json"], ["clients"]]) {
+      await until("it is turned away", async () => {
+        const { code, stdout, stderr } = await run([...args, "--socket", socket], { env: broker.env });
+        if (code === 0) return false; // not all were accepted yet
+        assert.equal(stdout, "", "not on standard output");
+        return /as many commands as it can at a time: try again/.test(stderr) || assert.fail(stderr);
+      });
+    }
+    await until("and then answered, though they hold on", async () => (await run(["status", "--socket", socket], { env: broker.env })).code === 0, { timeout: 20000 });
+  } finally {
+    held.kill("SIGKILL");
+  }
+});
+
+testBroker("who is to listen and gets no answer is told so", { workers: 1 }, async (broker) => {
+  const path = join(broker.folder, "hangs.sock");
+  // As a worker that has just begun to hang: the acceptor has handed the connection over, and nothing comes.
+  const hangs = createServer((socket) => socket.on("error", () => {}).once("data", () => socket.write("ok\n"))).listen(path);
+  const ends = join(broker.folder, "ends.sock");
+  const ended = createServer((socket) => socket.on("error", () => {}).once("data", () => {
+    socket.write("ok\n");
+    socket.once("data", () => socket.end());
+  })).listen(ends);
+  try {
+    await Promise.all([once(hangs, "listening"), once(ended, "listening")]);
+    const both = await Promise.all([path, ends].map((one) => run(["sub", "room:1", "--socket", one], { env: broker.env, timeout: 30000 })));
+    assert.deepEqual(both.map(({ code }) => code), [1, 1]);
+    assert.match(both[0].stderr, /^ringcast: no answer in 10 s: the broker, or the worker that was to answer, hangs/);
+    assert.match(both[1].stderr, /^ringcast: the broker has closed the connection without an answer/);
+  } finally {
+    hangs.close();
+    ended.close();
+  }
+});
