@@ -1,6 +1,6 @@
 /*
- * truth_repair: a worker may be killed at any instruction. A child works with a hub and is stepped through it; at every few hundredth
- * instruction a copy of its truth is repaired, and found whole. And what is planted comes to what it should.
+ * truth_repair: a worker may be killed at any instruction. While a hub works its memory is closed for writing, so that every store is known;
+ * behind every few of them a copy of its truth is repaired, and found whole. And what is planted comes to what it should.
  */
 #include <criterion/criterion.h>
 
@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "common/records/channel_name.h"
@@ -23,7 +22,6 @@
 
 #define SLOTS 12u
 #define LOG_BYTES (UINT64_C(1) << 20)
-#define STEPS 499u /* instructions between two looks: a prime, so that loops are met everywhere */
 
 static struct hub_rig rig;
 static const struct hub_rig_options options = {
@@ -47,7 +45,7 @@ static void copy_sparse(int to, int from)
 }
 
 /* What a successor would find: repaired, and whole. */
-static void look(int truth_fd, unsigned long step)
+static void look(int truth_fd, unsigned long places)
 {
     struct rc_truth truth;
     struct rc_truth_found found;
@@ -59,8 +57,8 @@ static void look(int truth_fd, unsigned long step)
     truth.cut = true;
     cr_assert_eq(rc_truth_repair(&truth, &repaired, &err), 0);
     const int rc = rc_truth_check(&truth, &found, &err);
-    cr_assert_eq(rc, 0, "after %lu steps: %s", step, err.text);
-    cr_assert_leq(repaired.clients + repaired.sockets, 2, "after %lu steps %u clients and %u sockets end", step,
+    cr_assert_eq(rc, 0, "after %lu places: %s", places, err.text);
+    cr_assert_leq(repaired.clients + repaired.sockets, 2, "after %lu places %u clients and %u sockets end", places,
                   repaired.clients, repaired.sockets);
     rc_truth_found_close(&found);
     rc_heap_close(&truth.heap);
@@ -124,51 +122,102 @@ static void work(void)
     }
 }
 
-static pid_t begin_child(void)
+/* --- at any moment ----------------------------------------------------------------------------------------------------- */
+
+/* A worker that is killed leaves what its last store has left. So its memory is looked at between two of its stores, in its own process. */
+static struct {
+    uint8_t *former; /* the segment as it was at the last look */
+    unsigned long places;
+    unsigned long looks;
+    bool looking; /* what is done for that is no work */
+} moments;
+
+static void begin_moments(const struct hub_rig_options *how)
 {
-    (void)rc_channel_hash("x", 1); /* the secret of both processes */
-    const pid_t child = fork();
-    cr_assert_geq(child, 0);
-    if (child == 0) {
-        hub_rig_open(&rig, &options);
-        (void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-        (void)raise(SIGSTOP);
-        work();
-        _exit(0);
-    }
-    return child;
+    hub_rig_open(&rig, how);
+    moments.former =
+        mmap(NULL, rig.truth.layout->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert_neq(moments.former, MAP_FAILED);
 }
 
-Test(truth_repair, whole_at_every_instruction, .timeout = 600)
+/* False: it is as it was at the last look, which would find the same. */
+static bool has_changed(void)
 {
-    int status = 0;
-    char path[64];
-    const pid_t child = begin_child();
-    cr_assert(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
-    errno = 0;
-    const long word = ptrace(PTRACE_PEEKDATA, child, (void *)&rig.truth_fd, NULL);
-    cr_assert_eq(errno, 0);
-    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)child, (int)word);
-    const int truth_fd = open(path, O_RDWR | O_CLOEXEC);
-    cr_assert_geq(truth_fd, 0);
-    unsigned long steps = 0;
-    unsigned long looks = 0;
-    for (;; steps++) {
-        cr_assert_eq(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
-        cr_assert_eq(waitpid(child, &status, 0), child);
-        if (!WIFSTOPPED(status)) {
-            break;
-        }
-        cr_assert_eq(WSTOPSIG(status), SIGTRAP);
-        if (steps % STEPS == 0) {
-            look(truth_fd, steps);
-            looks++;
+    const uint8_t *now = (const uint8_t *)rig.truth.layout;
+    bool changed = false;
+    off_t end;
+    for (off_t at = lseek(rig.truth_fd, 0, SEEK_DATA); at >= 0; at = lseek(rig.truth_fd, end, SEEK_DATA)) {
+        end = lseek(rig.truth_fd, at, SEEK_HOLE);
+        if (memcmp(moments.former + at, now + at, (size_t)(end - at)) != 0) {
+            memcpy(moments.former + at, now + at, (size_t)(end - at));
+            changed = true;
         }
     }
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    cr_assert_gt(looks, 100);
-    (void)close(truth_fd);
+    return changed;
 }
+
+/* At one place of many, of which every `every`th is looked at. */
+static void at_moment(unsigned long every)
+{
+    const int kept = errno;
+    moments.places++;
+    if (moments.places % every == 0 && has_changed()) {
+        moments.looking = true;
+        look(rig.truth_fd, moments.places);
+        moments.looking = false;
+        moments.looks++;
+    }
+    errno = kept;
+}
+
+#ifdef __x86_64__       /* it knows how to stop behind one instruction */
+#define STORES_EVERY 7u /* a prime, so that loops are met everywhere */
+#define STEP_FLAG 0x100 /* of EFLAGS: a trap behind the next instruction */
+
+/* What the kernel writes into (receive buffers, the ring) is behind the rest, and not looked at. */
+static void protect(void *from, uint64_t bytes, int protection)
+{
+    cr_assert_eq(mprotect(from, bytes, protection), 0);
+}
+
+static void on_store(int number, siginfo_t *info, void *context)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = (uintptr_t)rig.truth.layout;
+    const uintptr_t at = (uintptr_t)info->si_addr & ~(page - 1);
+    ucontext_t *its = context;
+    (void)number;
+    if (at < from || at >= from + rig.truth.layout->io_offset) {
+        (void)signal(SIGSEGV, SIG_DFL); /* a fault like any other: it comes again */
+        return;
+    }
+    protect((void *)at, page, PROT_READ | PROT_WRITE); // NOLINT(performance-no-int-to-ptr)
+    its->uc_mcontext.gregs[REG_EFL] |= STEP_FLAG;
+}
+
+static void on_stored(int number, siginfo_t *info, void *context)
+{
+    ucontext_t *its = context;
+    (void)number;
+    (void)info;
+    its->uc_mcontext.gregs[REG_EFL] &= ~STEP_FLAG;
+    protect(rig.truth.layout, rig.truth.layout->io_offset, PROT_READ);
+    at_moment(STORES_EVERY);
+}
+
+Test(truth_repair, whole_behind_every_store, .timeout = 600)
+{
+    struct sigaction store = {.sa_sigaction = on_store, .sa_flags = SA_SIGINFO};
+    struct sigaction stored = {.sa_sigaction = on_stored, .sa_flags = SA_SIGINFO};
+    begin_moments(&options);
+    cr_assert(sigaction(SIGSEGV, &store, NULL) == 0 && sigaction(SIGTRAP, &stored, NULL) == 0);
+    protect(rig.truth.layout, rig.truth.layout->io_offset, PROT_READ);
+    work();
+    protect(rig.truth.layout, rig.truth.layout->io_offset, PROT_READ | PROT_WRITE);
+    cr_assert_gt(moments.looks, 5000);
+    hub_rig_close(&rig);
+}
+#endif
 
 #ifdef __SANITIZE_ADDRESS__
 /* So that a log keeps one large message. */
@@ -178,47 +227,22 @@ static const struct hub_rig_options narrow = {.slots = SLOTS,
                                               .channel_log_messages = 1,
                                               .slow_consumer = RC_SLOW_SKIP};
 
-/* The child dies behind so many ordered stores of its work; false: it outlives that. */
-static bool dies_behind(unsigned long stores)
+static void at_place(void)
 {
-    int status = 0;
-    char path[64];
-    (void)rc_channel_hash("x", 1); /* the secret of both processes */
-    const pid_t child = fork();
-    cr_assert_geq(child, 0);
-    if (child == 0) {
-        hub_rig_open(&rig, &narrow);
-        (void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-        (void)raise(SIGSTOP);
-        rc_store_order_dies(stores);
-        work();
-        _exit(0);
+    if (!moments.looking) {
+        at_moment(1);
     }
-    cr_assert(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
-    errno = 0;
-    const long word = ptrace(PTRACE_PEEKDATA, child, (void *)&rig.truth_fd, NULL);
-    cr_assert_eq(errno, 0);
-    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)child, (int)word);
-    const int truth_fd = open(path, O_RDWR | O_CLOEXEC);
-    cr_assert_geq(truth_fd, 0);
-    cr_assert_eq(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    if (WIFSIGNALED(status)) {
-        look(truth_fd, stores);
-    }
-    (void)close(truth_fd);
-    return WIFSIGNALED(status);
 }
 
-/* Where it matters most (worker/store/order.h): too few of them are met by counting instructions. */
+/* Where it matters most (worker/store/order.h): too few of them are met by counting. */
 Test(truth_repair, whole_at_every_ordered_store, .timeout = 600)
 {
-    unsigned long stores = 1;
-    while (dies_behind(stores)) {
-        stores++;
-    }
-    cr_assert_gt(stores, 700);
+    begin_moments(&narrow);
+    rc_store_order_calls(at_place);
+    work();
+    rc_store_order_calls(NULL);
+    cr_assert_gt(moments.places, 700);
+    hub_rig_close(&rig);
 }
 #endif
 
