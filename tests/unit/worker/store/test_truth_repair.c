@@ -1,16 +1,15 @@
 /*
- * truth_repair: a worker may be killed at any instruction. A child works with a hub and stops; at every few
- * stores to its truth a copy of that is repaired, and found whole. And what is planted comes to what it should.
+ * truth_repair: a worker may be killed at any instruction. While a hub works its memory is closed for writing, so that every store is known;
+ * behind every few of them a copy of its truth is repaired, and found whole. And what is planted comes to what it should.
  */
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -19,12 +18,10 @@
 #include "tests/support/hub_rig.h"
 #include "worker/store/truth_check.h"
 #include "worker/hub/channel_log.h"
-#include "worker/store/order.h"
 #include "worker/store/truth_repair.h"
 
 #define SLOTS 12u
 #define LOG_BYTES (UINT64_C(1) << 20)
-#define STRIDE 13u /* stores between two looks: a prime, so that loops are met everywhere */
 
 static struct hub_rig rig;
 static const struct hub_rig_options options = {
@@ -48,7 +45,7 @@ static void copy_sparse(int to, int from)
 }
 
 /* What a successor would find: repaired, and whole. */
-static void look(int truth_fd, unsigned long step)
+static void look(int truth_fd, unsigned long places)
 {
     struct rc_truth truth;
     struct rc_truth_found found;
@@ -60,8 +57,8 @@ static void look(int truth_fd, unsigned long step)
     truth.cut = true;
     cr_assert_eq(rc_truth_repair(&truth, &repaired, &err), 0);
     const int rc = rc_truth_check(&truth, &found, &err);
-    cr_assert_eq(rc, 0, "after %lu steps: %s", step, err.text);
-    cr_assert_leq(repaired.clients + repaired.sockets, 2, "after %lu steps %u clients and %u sockets end", step,
+    cr_assert_eq(rc, 0, "after %lu places: %s", places, err.text);
+    cr_assert_leq(repaired.clients + repaired.sockets, 2, "after %lu places %u clients and %u sockets end", places,
                   repaired.clients, repaired.sockets);
     rc_truth_found_close(&found);
     rc_heap_close(&truth.heap);
@@ -125,109 +122,100 @@ static void work(void)
     }
 }
 
-/* What the child tells of itself, in memory of both. */
-struct told {
-    int truth_fd;
-    unsigned long steps;
-};
-static struct told *told;
+/* --- at any moment ----------------------------------------------------------------------------------------------------- */
 
-/* A child that opens a rig and stops; then it works, with `begin` before and stops in between, which leave of its truth what being killed there
- * leaves. */
-static pid_t begin_child(const struct hub_rig_options *how, void (*begin)(void))
+/* A worker that is killed leaves what its last store has left. So its memory is looked at between two of its stores, in its own process. */
+static struct {
+    uint8_t *former; /* the segment as it was at the last look */
+    unsigned long places;
+    unsigned long looks;
+    bool looking; /* what is done for that is no work */
+} moments;
+
+static void begin_moments(const struct hub_rig_options *how)
 {
-    (void)rc_channel_hash("x", 1); /* the secret of both processes */
-    told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    cr_assert_neq(told, MAP_FAILED);
-    const pid_t child = fork();
-    cr_assert_geq(child, 0);
-    if (child == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* where the parent fails it would stay as it is */
-        hub_rig_open(&rig, how);
-        told->truth_fd = rig.truth_fd;
-        (void)raise(SIGSTOP);
-        begin();
-        work();
-        _exit(0);
-    }
-    return child;
+    hub_rig_open(&rig, how);
+    moments.former =
+        mmap(NULL, rig.truth.layout->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert_neq(moments.former, MAP_FAILED);
 }
 
-/* Looks at the truth of the child wherever it stops, until it ends; how often. */
-static unsigned long look_at_each_stop(pid_t child)
+/* False: it is as it was at the last look, which would find the same. */
+static bool has_changed(void)
 {
-    int status = 0;
-    char path[64];
-    cr_assert(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status));
-    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)child, told->truth_fd);
-    const int truth_fd = open(path, O_RDWR | O_CLOEXEC);
-    cr_assert_geq(truth_fd, 0);
-    unsigned long looks = 0;
-    for (;; looks++) {
-        cr_assert_eq(kill(child, SIGCONT), 0);
-        cr_assert_eq(waitpid(child, &status, WUNTRACED), child);
-        if (!WIFSTOPPED(status)) {
-            break;
+    const uint8_t *now = (const uint8_t *)rig.truth.layout;
+    bool changed = false;
+    off_t end;
+    for (off_t at = lseek(rig.truth_fd, 0, SEEK_DATA); at >= 0; at = lseek(rig.truth_fd, end, SEEK_DATA)) {
+        end = lseek(rig.truth_fd, at, SEEK_HOLE);
+        if (memcmp(moments.former + at, now + at, (size_t)(end - at)) != 0) {
+            memcpy(moments.former + at, now + at, (size_t)(end - at));
+            changed = true;
         }
-        cr_assert_eq(WSTOPSIG(status), SIGSTOP);
-        look(truth_fd, told->steps);
     }
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    (void)close(truth_fd);
-    (void)munmap(told, sizeof(*told));
-    return looks;
+    return changed;
 }
 
-#ifdef __x86_64__
-#define TRAP_FLAG 0x100 /* of EFLAGS: a trap behind the next instruction */
-
-/* The child's truth may not be written while it works, so that each of its stores is met, and what lies between two of them, which leaves the truth
- * as it is, costs nothing: millions of instructions are a few thousand stores. */
-static uint8_t *guarded;
-static size_t guarded_bytes;
-
-static void guard(bool on)
+/* At one place of many, of which every `every`th is looked at. */
+static void at_moment(unsigned long every)
 {
-    if (mprotect(guarded, guarded_bytes, on ? PROT_READ : PROT_READ | PROT_WRITE) != 0) {
-        _exit(1);
+    const int kept = errno;
+    moments.places++;
+    if (moments.places % every == 0 && has_changed()) {
+        moments.looking = true;
+        look(rig.truth_fd, moments.places);
+        moments.looking = false;
+        moments.looks++;
     }
+    errno = kept;
 }
 
-/* Before a store: it is made by the next instruction, and then the guard is on again. */
-static void storing(int signal, siginfo_t *info, void *context)
+#ifdef __x86_64__       /* it knows how to stop behind one instruction */
+#define STORES_EVERY 7u /* a prime, so that loops are met everywhere */
+#define STEP_FLAG 0x100 /* of EFLAGS: a trap behind the next instruction */
+
+/* What the kernel writes into (receive buffers, the ring) is behind the rest, and not looked at. */
+static void protect(void *from, uint64_t bytes, int protection)
 {
-    const uint8_t *at = info->si_addr;
-    if (at < guarded || at >= guarded + guarded_bytes) {
-        (void)sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-        return; /* and dies of it */
-    }
-    if (told->steps++ % STRIDE == 0) {
-        (void)raise(SIGSTOP);
-    }
-    guard(false);
-    ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+    cr_assert_eq(mprotect(from, bytes, protection), 0);
 }
 
-static void stored(int signal, siginfo_t *info, void *context)
+static void on_store(int number, siginfo_t *info, void *context)
 {
-    (void)signal;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = (uintptr_t)rig.truth.layout;
+    const uintptr_t at = (uintptr_t)info->si_addr & ~(page - 1);
+    ucontext_t *its = context;
+    (void)number;
+    if (at < from || at >= from + rig.truth.layout->io_offset) {
+        (void)signal(SIGSEGV, SIG_DFL); /* a fault like any other: it comes again */
+        return;
+    }
+    protect((void *)at, page, PROT_READ | PROT_WRITE); // NOLINT(performance-no-int-to-ptr)
+    its->uc_mcontext.gregs[REG_EFL] |= STEP_FLAG;
+}
+
+static void on_stored(int number, siginfo_t *info, void *context)
+{
+    ucontext_t *its = context;
+    (void)number;
     (void)info;
-    guard(true);
-    ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+    its->uc_mcontext.gregs[REG_EFL] &= ~STEP_FLAG;
+    protect(rig.truth.layout, rig.truth.layout->io_offset, PROT_READ);
+    at_moment(STORES_EVERY);
 }
 
-static void stop_at_stores(void)
+Test(truth_repair, whole_behind_every_store, .timeout = 600)
 {
-    guarded = (uint8_t *)rig.truth.layout;
-    guarded_bytes = (size_t)lseek(rig.truth_fd, 0, SEEK_END);
-    (void)sigaction(SIGSEGV, &(struct sigaction){.sa_sigaction = storing, .sa_flags = SA_SIGINFO}, NULL);
-    (void)sigaction(SIGTRAP, &(struct sigaction){.sa_sigaction = stored, .sa_flags = SA_SIGINFO}, NULL);
-    guard(true);
-}
-
-Test(truth_repair, whole_at_every_store, .timeout = 600)
-{
-    cr_assert_gt(look_at_each_stop(begin_child(&options, stop_at_stores)), 1000);
+    struct sigaction store = {.sa_sigaction = on_store, .sa_flags = SA_SIGINFO};
+    struct sigaction stored = {.sa_sigaction = on_stored, .sa_flags = SA_SIGINFO};
+    begin_moments(&options);
+    cr_assert(sigaction(SIGSEGV, &store, NULL) == 0 && sigaction(SIGTRAP, &stored, NULL) == 0);
+    protect(rig.truth.layout, rig.truth.layout->io_offset, PROT_READ);
+    work();
+    protect(rig.truth.layout, rig.truth.layout->io_offset, PROT_READ | PROT_WRITE);
+    cr_assert_gt(moments.looks, 5000);
+    hub_rig_close(&rig);
 }
 #endif
 
@@ -239,31 +227,22 @@ static const struct hub_rig_options narrow = {.slots = SLOTS,
                                               .channel_log_messages = 1,
                                               .slow_consumer = RC_SLOW_SKIP};
 
-static bool stops_at_orders;
-
-/* In place of worker/store/order.c's, which kill: behind each ordered store of the child's work. */
-void rc_store_order_passed(void)
+static void at_place(void)
 {
-    if (stops_at_orders) {
-        told->steps++;
-        (void)raise(SIGSTOP);
+    if (!moments.looking) {
+        at_moment(1);
     }
 }
 
-void rc_store_order_dies(uint64_t left)
-{
-    (void)left;
-}
-
-static void stop_at_orders(void)
-{
-    stops_at_orders = true;
-}
-
-/* Where it matters most (worker/store/order.h): too few of them are met by counting instructions. */
+/* Where it matters most (worker/store/order.h): too few of them are met by counting. */
 Test(truth_repair, whole_at_every_ordered_store, .timeout = 600)
 {
-    cr_assert_gt(look_at_each_stop(begin_child(&narrow, stop_at_orders)), 700);
+    begin_moments(&narrow);
+    rc_store_order_calls(at_place);
+    work();
+    rc_store_order_calls(NULL);
+    cr_assert_gt(moments.places, 700);
+    hub_rig_close(&rig);
 }
 #endif
 
