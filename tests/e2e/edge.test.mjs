@@ -139,7 +139,7 @@ testBroker("only the forwarded headers that are named are believed", {
 });
 
 testBroker("the write timeout ends a client that takes nothing, and not one that takes little", {
-  config: { "limits.write_timeout": "1s", "limits.ping_interval": "200ms", "limits.pong_timeout": "2s", "limits.channel_log": "64MiB", "limits.worker_log": "256MiB", "limits.close_timeout": "300ms" },
+  config: { "limits.write_timeout": "3s", "limits.ping_interval": "200ms", "limits.pong_timeout": "15s", "limits.channel_log": "64MiB", "limits.worker_log": "256MiB", "limits.close_timeout": "300ms" },
   workers: 1, timeout: 60000,
 }, async (broker) => {
   const [stalled, slow] = [await broker.connect(), await broker.connect()];

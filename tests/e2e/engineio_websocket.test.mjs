@@ -1,7 +1,7 @@
 // Engine.IO v4, case by case, at the level of bytes: messages by WebSocket.
 // Against engine.io itself and ringcast; what is sent is echoed.
 import { randomBytes } from "node:crypto";
-import { MAX_PAYLOAD, options, targets } from "./lib/engineio.mjs";
+import { MAX_PAYLOAD, patient as options, targets } from "./lib/engineio.mjs";
 import { OP, frame } from "./lib/raw.mjs";
 import { SEPARATOR, assert, describeCases, openSocket } from "./lib/socketio.mjs";
 

@@ -146,7 +146,7 @@ testLink("payloads: lengths in units of UTF-16, in bytes, or base64 for who take
 });
 
 testLink("the heartbeat is the client's: who pings stays, who is silent is given up", {
-  config: { ...ALLOWED, "socketio.ping_interval": "500ms", "socketio.ping_timeout": "1s" }, application: { setup, options },
+  config: { ...ALLOWED, "socketio.ping_interval": "500ms", "socketio.ping_timeout": "3s" }, application: { setup, options },
 }, async ({ broker, app }) => {
   const old = new Guest(connectOldClient, `http://${broker.host}`, ["websocket"]);
   const polling = new Guest(connectOldClient, `http://${broker.host}`, ["polling"]);

@@ -1,7 +1,7 @@
 // Sentinel and Cluster with nothing but TLS, and Valkey in Redis' place.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { loseConnections, makeCertificates, redisHealth, startCluster, startRedis, startSentinels, subscribers, testRedis, until } from "./lib/redis.mjs";
+import { confirmed, loseConnections, makeCertificates, redisHealth, startCluster, startRedis, startSentinels, subscribers, testRedis, until } from "./lib/redis.mjs";
 
 const certificates = makeCertificates();
 process.on("exit", () => certificates.destroy());
@@ -13,7 +13,7 @@ const tls = {
 
 async function cross([a, b], channel) {
   const [one, two] = [await a.connect(), await b.connect()];
-  for (const client of [one, two]) assert.equal((await client.subscribe(channel)).scope, undefined);
+  for (const client of [one, two]) await confirmed(client, channel);
   await two.publish(channel, { on: channel });
   for (const client of [one, two]) assert.deepEqual((await client.next("message")).data, { on: channel });
   await one.direct(two.id, "direct");

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeCertificates, redisHealth, startRedis, subscribers, testRedis, until } from "./lib/redis.mjs";
+import { confirmed, makeCertificates, redisHealth, startRedis, subscribers, testRedis, until } from "./lib/redis.mjs";
 import { run, startBroker } from "./lib/broker.mjs";
 
 async function cross(brokers) {
   const [one, two] = [await brokers[0].connect(), await brokers.at(-1).connect()];
-  assert.equal((await one.subscribe("room:1")).scope, undefined);
+  await confirmed(one, "room:1");
   await two.publish("room:1", "hello");
   assert.equal((await one.next()).data, "hello");
   await two.direct(one.id, "direct");

@@ -1,7 +1,7 @@
 // Three brokers with two workers each over one Redis: exactly once, in the publisher's order, and how long it takes.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { redisHealth, subscribers, testRedis, until } from "./lib/redis.mjs";
+import { confirmed, redisHealth, subscribers, testRedis, until } from "./lib/redis.mjs";
 import { SANITIZED, random } from "./lib/util.mjs";
 
 const CLIENTS = 20; // of each worker
@@ -27,7 +27,7 @@ testRedis("each message published anywhere arrives exactly once at every subscri
       const channel = next.below(CHANNELS);
       if (audience[channel].has(index)) continue;
       audience[channel].add(index);
-      assert.equal((await client.subscribe(`room:${channel}`)).scope, undefined);
+      await confirmed(client, `room:${channel}`);
     }
     client.ondelivery = ({ channel, data }) => {
       if (channel === "*") return fences[index]++;

@@ -44,7 +44,7 @@ const withClient = (transports, body, { through } = {}) => async (server) => {
 
 const both = (name, body, options) => Object.entries(TRANSPORTS).map(([transport, transports]) => [`${name}, ${transport}`, withClient(transports, body, options)]);
 
-describeCases("reasons", targetsOf("socketio"), { rows, pingInterval: 300, pingTimeout: 700, timeout: 20000 }, [
+describeCases("reasons", targetsOf("socketio"), { rows, pingInterval: 300, pingTimeout: 2000, timeout: 20000 }, [
   ...both("the client leaves", async ({ client, ended, row }) => {
     client.disconnect();
     assert.deepEqual([await ended(), await row()], ["io client disconnect", "client namespace disconnect"]);

@@ -223,7 +223,7 @@ testBroker("TLS clients that end, or are ended, with a record under way leave no
 });
 
 testBroker("the write timeout ends a TLS client that takes nothing, and not one that takes little", {
-  config: secure({ "limits.write_timeout": "1s", "limits.ping_interval": "200ms", "limits.pong_timeout": "2s", "limits.channel_log": "64MiB", "limits.worker_log": "256MiB" }), workers: 1, timeout: 60000,
+  config: secure({ "limits.write_timeout": "3s", "limits.ping_interval": "200ms", "limits.pong_timeout": "15s", "limits.channel_log": "64MiB", "limits.worker_log": "256MiB" }), workers: 1, timeout: 60000,
 }, async (broker) => {
   const [stalled, slow] = [await connectWss(broker), await connectWss(broker)];
   const publisher = await broker.connect();

@@ -1,6 +1,6 @@
 // ringcast upgrade with Redis: while the relay is changed nothing that others publish is missed, twice or out of order, and no gap is told.
 import assert from "node:assert/strict";
-import { startCluster, testRedis, until } from "./lib/redis.mjs";
+import { confirmed, startCluster, testRedis, until } from "./lib/redis.mjs";
 import { buildCopy, upgrade, upgraded } from "./lib/upgrade.mjs";
 
 const metric = async (broker, name) => (await broker.metrics())(name);
@@ -31,8 +31,7 @@ testRedis("all the time messages of a backend, of another instance and of our ow
       assert.match(text, /relay was changed/);
       // Whoever subscribes is told when it is true everywhere, also right behind a change.
       const client = await a.connect();
-      const answer = await client.subscribe(`late:${round}`);
-      assert.equal(answer.scope, undefined, JSON.stringify(answer));
+      await confirmed(client, `late:${round}`);
       late.push(client);
       await far.publish(`late:${round}`, round);
       assert.equal((await client.next("message")).data, round);

@@ -181,7 +181,7 @@ testBroker("the closing handshake", { config: CONFIG }, async (broker) => {
 });
 
 testBroker("quiet connections are pinged, dead ones closed, idle ones too", {
-  config: { ...CONFIG, "limits.ping_interval": "300ms", "limits.pong_timeout": "400ms" },
+  config: { ...CONFIG, "limits.ping_interval": "300ms", "limits.pong_timeout": "2s" },
 }, async (broker) => {
   const raw = await echo(broker);
   for (let i = 0; i < 3; i++) {
@@ -206,7 +206,7 @@ testBroker("one that never said anything is found dead too, also of the broker's
   assert.deepEqual([next.opcode, next.code], [OP.CLOSE, 4002]);
 });
 
-testBroker("an idle connection is closed with 4003", { config: { ...CONFIG, "limits.idle_timeout": "500ms" } }, async (broker) => {
+testBroker("an idle connection is closed with 4003", { config: { ...CONFIG, "limits.idle_timeout": "1500ms" } }, async (broker) => {
   const raw = await echo(broker);
   raw.send({ payload: "x" });
   assert.equal((await raw.frame()).payload.toString(), "x");

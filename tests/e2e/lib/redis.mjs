@@ -472,6 +472,15 @@ export function testRedis(name, options, body) {
   });
 }
 
+/* Subscribed, and Redis has confirmed it. An answer waits 100 ms for that, and says "local" where it takes longer, as on a machine that has much else
+ * to do: then nothing is promised of other instances, and the client asks again. */
+export function confirmed(client, channel) {
+  return until(`Redis has confirmed ${channel}`, async () => {
+    const answer = await client.subscribe(channel);
+    return answer.scope === undefined && answer;
+  });
+}
+
 /* How many Redis subscribers a channel has. */
 export async function subscribers(redis, channel) {
   const [, count] = await redis.command("PUBSUB", "NUMSUB", channel);
