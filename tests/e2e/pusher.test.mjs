@@ -26,6 +26,28 @@ async function bare(broker, path) {
   return { ws, closed, say: (message) => ws.send(typeof message === "string" ? message : JSON.stringify(message)), next: () => until("a message", () => got[at] && got[at++]), got };
 }
 
+testBroker("closing: the client's own code comes back as it was, the server's are the protocol's, also in the list of who has gone", {
+  workers: 1, config: pusherConfig([APP], { "limits.byte_rate": "10KiB", "limits.rate_policy": "close" }),
+}, async (broker) => {
+  const codes = async () => JSON.parse((await run(["clients", "--closed", "--json", "-c", broker.configPath], { env: broker.env })).stdout).closed.map(({ code }) => code);
+  const expected = [];
+  for (const code of [1000, 1008, 1011, 1012, 1013, 3000, 4000, 4401, 4500]) {
+    const client = await bare(broker, "/app/app-key?protocol=7");
+    client.ws.close(code, "mine");
+    assert.equal((await client.closed).code, code, "as RFC 6455 5.5.1 says");
+    expected.push(code);
+  }
+  const fast = await bare(broker, "/app/app-key?protocol=7");
+  for (let i = 0; i < 20; i++) fast.say({ event: "pusher:ping", data: "x".repeat(2000) });
+  assert.equal((await fast.closed).code, 4009, "too many bytes: it does not come back");
+  const stranger = await bare(broker, "/app/app-key?protocol=7");
+  stranger.say({ event: "pusher:signin", data: { auth: "app-key:00", user_data: "{}" } });
+  assert.equal((await stranger.closed).code, 4009);
+  expected.push(4009, 4009);
+  await until("all are in the list", async () => (await codes()).length === expected.length);
+  assert.deepEqual((await codes()).sort((a, b) => a - b), expected.sort((a, b) => a - b));
+});
+
 testBroker("a public channel: events of the server SDK, left out by socket id", { config: pusherConfig() }, async (broker) => {
   const server = sdk(broker);
   const one = await connectPusherTo(broker, 0);

@@ -15,17 +15,19 @@ void rc_hub_close_client(struct rc_hub *hub, uint32_t client_index, uint16_t cod
     if (rc_hub_silent(hub, client)) {
         return;
     }
+    const struct rc_codec *codec = rc_encoding_codec_of(client->encoding);
+    const bool theirs = (client->flags & RC_CLIENT_CLOSE_RECEIVED) != 0 &&
+                        !rc_encoding_is_stream(client->encoding); /* of a stream the flag means something else */
+    if (codec->close_code != NULL && !theirs) { /* its own code comes back as it was (RFC 6455 5.5.1) */
+        code = codec->close_code(code);
+    }
     if (hub->closings[client_index] == 0) {
-        const bool theirs = (client->flags & RC_CLIENT_CLOSE_RECEIVED) != 0 &&
-                            !rc_encoding_is_stream(client->encoding); /* of a stream the flag means something else */
         hub->closings[client_index] = (uint16_t)(code | (theirs ? RC_HUB_CLOSE_THEIRS : 0u));
     }
     if (client->socket == RC_SOCKET_NONE) { /* there is nobody to tell */
         rc_hub_cut_off(hub, client_index);
         return;
     }
-    const struct rc_codec *codec = rc_encoding_codec_of(client->encoding);
-    code = codec->close_code == NULL ? code : codec->close_code(code);
     struct rc_output *output = rc_hub_output_of(hub, &client->output);
     if (output == NULL || (now && rc_hub_keep_cut(hub, client_index) < 0)) {
         rc_named_log_client("memory_disconnected", hub->truth, client_index, "no memory for the close frame",
