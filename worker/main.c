@@ -24,6 +24,7 @@
 #include "worker/worker.h"
 
 #define EXIT_SETUP 78     /* EX_CONFIG: starting again would not help */
+#define EXIT_SHORT 75     /* EX_TEMPFAIL: starting again may help. acceptor/watch/supervisor.h */
 #define WAIT_MS_MAX 1000u /* heartbeat */
 #define TRIM_AFTER_MS 5000u
 #define DRAINED_MS_MAX \
@@ -312,6 +313,9 @@ int main(int argc, char **argv)
                                                            : worker_adopt(&worker, &err);
     if (rc < 0) {
         rc_log_error("worker_not_started", "reason=\"%s\"", err.text);
+        if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -EAGAIN) {
+            return EXIT_SHORT;
+        }
         /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */
         return rc == -EBADMSG || rc == -ECANCELED ? EXIT_FAILURE : EXIT_SETUP;
     }

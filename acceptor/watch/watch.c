@@ -20,6 +20,7 @@
 #define RC_WATCH_ADOPTIONS_MAX 3u       /* that fail one after the other */
 #define RC_WATCH_ADOPTED_WELL_MS 10000u /* who crashes sooner has adopted what made it crash */
 #define RC_WATCH_ADOPTER_MS 5000u       /* nobody could be started for its clients for so long: they are given up */
+#define RC_WATCH_ADOPTER_AGAIN_MS 250u  /* they wait: no longer than that for the next try */
 #define RC_WATCH_MOVE_QUEUE_MS 1000u    /* a longer back-off than this does not keep waiting clients */
 
 static void schedule_restart(struct rc_supervisor *supervisor, struct rc_child *child, const char *how,
@@ -40,6 +41,14 @@ static void give_clients_up(struct rc_supervisor *supervisor, struct rc_child *c
     }
     child->adoptions_failed = 0;
     rc_broker_bury(&supervisor->broker, child);
+}
+
+/* Once more, the later the more often it was tried; sooner where clients wait. */
+static void start_again(struct rc_supervisor *supervisor, struct rc_child *child, const char *how)
+{
+    const uint64_t delay_ms = rc_restart_after_failure(&child->restart, child->started_ms, supervisor->now_ms);
+    const bool soon = child->orphan != RC_ADOPT_NOBODY && delay_ms > RC_WATCH_ADOPTER_AGAIN_MS;
+    schedule_restart(supervisor, child, how, soon ? RC_WATCH_ADOPTER_AGAIN_MS : delay_ms);
 }
 
 /* Descriptors, memory or processes that are short may be there a moment later: what is kept of a dead worker stays whole. True: it has been too
@@ -75,8 +84,7 @@ void rc_watch_start(struct rc_supervisor *supervisor, uint32_t number)
         rc_workers_not_added(supervisor, child, err.text);
     } else if (!adopter_not_started(supervisor, child)) {
         note_end(child, "start failed");
-        schedule_restart(supervisor, child, "start failed",
-                         rc_restart_after_failure(&child->restart, child->started_ms, supervisor->now_ms));
+        start_again(supervisor, child, "start failed");
     }
 }
 
@@ -167,6 +175,12 @@ static void describe_exit(int status, char *text, size_t capacity)
     }
 }
 
+/* It had not enough to start with, as if it could not have been started at all. */
+static bool was_short(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == RC_EXIT_CHILD_SHORT;
+}
+
 /* A worker is dead, and is not buried yet. Is the next one to go on with its clients? */
 static bool adoption_wanted(const struct rc_supervisor *supervisor, struct rc_child *child, int status, bool worked,
                             bool crashed)
@@ -176,6 +190,9 @@ static bool adoption_wanted(const struct rc_supervisor *supervisor, struct rc_ch
         return false;
     }
     const bool adopting = child->orphan != RC_ADOPT_NOBODY;
+    if (adopting && was_short(status)) {
+        return supervisor->now_ms - child->orphaned_ms < RC_WATCH_ADOPTER_MS;
+    }
     const bool failed = adopting || (crashed && supervisor->now_ms - child->started_ms < RC_WATCH_ADOPTED_WELL_MS);
     child->adoptions_failed = failed ? child->adoptions_failed + 1 : 0;
     /* Who ends by itself says that it cannot be gone on with. */
@@ -187,8 +204,9 @@ static void leave_clients(struct rc_supervisor *supervisor, struct rc_child *chi
 {
     const bool crashed = child->killed || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL;
     if (adoption_wanted(supervisor, child, status, worked, crashed)) {
-        rc_broker_orphan(&supervisor->broker, child, crashed);
-        child->orphaned_ms = supervisor->now_ms;
+        const bool again = child->orphan != RC_ADOPT_NOBODY && was_short(status); /* of whom nothing is to be said */
+        rc_broker_orphan(&supervisor->broker, child, again ? child->orphan == RC_ADOPT_CRASHED : crashed);
+        child->orphaned_ms = again ? child->orphaned_ms : supervisor->now_ms;
         return;
     }
     const bool meant = WIFEXITED(status) && WEXITSTATUS(status) == 0; /* with all that it had moved or ended */
@@ -223,6 +241,8 @@ static void after_death(struct rc_supervisor *supervisor, struct rc_child *child
         rc_log_error("child_given_up", "child=\"%s\" reason=\"it refused to start; its own line above says why\"",
                      rc_child_name(child));
         rc_supervisor_drain(supervisor, RC_EXIT_FAILED, "a child refused to start");
+    } else if (restart_wanted(supervisor, child) && was_short(status)) {
+        start_again(supervisor, child, how);
     } else if (restart_wanted(supervisor, child) && was_ready && !child->killed && WIFSIGNALED(status) &&
                WTERMSIG(status) == SIGKILL) {
         schedule_restart(supervisor, child, how, rc_restart_after_kill(&child->restart, supervisor->now_ms));

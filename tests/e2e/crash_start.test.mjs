@@ -16,6 +16,15 @@ function noDescriptors(broker) {
   return () => limit(`${before}:`);
 }
 
+/* It can start processes; what these need for themselves they cannot have. */
+function fewDescriptors(broker) {
+  const before = execFileSync("prlimit", ["--pid", broker.pid, "--nofile", "--raw", "--noheadings", "--output", "SOFT"], { encoding: "utf8" }).trim();
+  const highest = Math.max(...readdirSync(`/proc/${broker.pid}/fd`).map(Number));
+  execFileSync("prlimit", ["--pid", broker.pid, `--nofile=${highest + 50}:`]);
+  return () => execFileSync("prlimit", ["--pid", broker.pid, `--nofile=${before}:`]);
+}
+
+const short = (broker) => broker.log.filter((line) => /child_died .*how="exit code 75"/.test(line)).length;
 const starts = (broker) => broker.log.filter((line) => /child_start_failed/.test(line)).length;
 const ready = (broker) => until("all serve", async () => (await broker.status()).processes.every((row) => row.state === "ready"), { timeout: 30000 });
 
@@ -33,6 +42,39 @@ testBroker("a successor that cannot be started for a moment: the clients wait fo
   assert.equal(metrics("ringcast_worker_adoptions_total"), 1);
   assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
   assert.equal(metrics("ringcast_not_adopted_sockets_total"), 0);
+});
+
+testBroker("a successor that is started and has not enough for itself: the same", { workers: 2, timeout: 60000 }, async (broker) => {
+  const clients = await broker.connectMany([4, 4]);
+  for (const client of clients) await client.subscribe("news");
+  broker.mayDieBy = /signal 9|exit code 75/;
+  const enough = fewDescriptors(broker);
+  broker.kill("SIGKILL", 0);
+  await until("successors end", () => short(broker) >= 2, { every: 1 });
+  enough();
+  await ready(broker);
+  await clients[7].publish("news", 1);
+  for (const client of clients) assert.equal((await client.next("message")).data, 1);
+  const metrics = await broker.metrics();
+  assert.equal(metrics("ringcast_worker_adoptions_total"), 1);
+  assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
+  assert.equal(metrics("ringcast_not_adopted_sockets_total"), 0);
+});
+
+testBroker("that for long: the clients are given up, and counted; the broker goes on, and so does the worker's place when there is enough", { workers: 2, timeout: 90000 }, async (broker) => {
+  const clients = await broker.connectMany([1, 1]);
+  broker.mayDieBy = /signal 9|exit code 75/;
+  const enough = fewDescriptors(broker);
+  broker.kill("SIGKILL", 0);
+  await clients[0].closed;
+  const before = short(broker);
+  await until("one that has no clients to take ends, too", () => short(broker) > before, { timeout: 30000 });
+  await clients[1].ping();
+  enough();
+  await ready(broker);
+  assert.equal((await broker.metrics())("ringcast_worker_adoptions_failed_total"), 1);
+  assert.equal(clients[1].isClosed, false);
+  await (await broker.connectToWorker(0)).ping();
 });
 
 testBroker("nobody can be started for long: the clients are given up, and counted", { workers: 1, timeout: 90000 }, async (broker) => {

@@ -25,7 +25,7 @@ struct rc_tls {
     uint8_t *out; /* owned */
     size_t out_bytes;
     size_t out_capacity;
-    bool out_failed;                /* no memory for output: the connection must end */
+    bool out_failed;                /* no memory for output of the last call: its connection must end */
     struct rc_tls_ciphers *ciphers; /* owned */
 };
 
@@ -552,6 +552,7 @@ static enum rc_tls_result own_read(struct rc_tls *tls, struct rc_tls_conn *conn,
 enum rc_tls_result rc_tls_read(struct rc_tls *tls, struct rc_tls_conn *conn, uint8_t *plain, size_t *count)
 {
     ERR_clear_error(); /* what others left in the thread's queue would be taken for this connection's */
+    tls->out_failed = false;
     if (conn->ssl != NULL && !SSL_is_init_finished(conn->ssl)) {
         const size_t before = tls->out_bytes;
         const int rc = SSL_do_handshake(conn->ssl);
@@ -587,6 +588,7 @@ int rc_tls_write(struct rc_tls *tls, struct rc_tls_conn *conn, const uint8_t *pl
 {
     RC_ASSERT_HOT(count <= RC_TLS_RECORD_MAX);
     bool good;
+    tls->out_failed = false; /* another one's */
     if (conn->ssl != NULL) {
         good = ssl_write(tls, conn, plain, count);
     } else {

@@ -114,7 +114,16 @@ void rc_io_tls_read_left(struct rc_io *io, uint32_t index)
     }
     const uint32_t block = left->unread;
     const struct rc_truth_block *unread = rc_io_tls_left_bytes(truth, block);
-    rc_io_tls_read(io, index, unread->bytes, unread->count, block);
+    const uint32_t count = unread->count;
+    /* Where the heap has no room for what is made of them, the block is given back before all of it is read (left_give_up), and is somebody else's. */
+    uint8_t *bytes = malloc(count);
+    if (bytes == NULL) {
+        io->handlers.ended(io->handlers.context, index, -ENOMEM);
+        return;
+    }
+    memcpy(bytes, unread->bytes, count);
+    rc_io_tls_read(io, index, bytes, count, block);
+    free(bytes);
     left = rc_io_tls_left(truth, index); /* it may have ended by that */
     if (left != NULL && left->unread == block) {
         rc_heap_give(&truth->heap, &left->unread);
