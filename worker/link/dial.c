@@ -483,7 +483,7 @@ void rc_links_work(struct rc_links *links)
         links->hosts_revision = revision;
         table_find_targets(links, links->table);
     }
-    links->due = links->ending = false;
+    links->due = links->ending = links->telling = false;
     rc_link_rooms_settle(links);
     for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
         struct rc_link *link = &links->links[i];
@@ -521,6 +521,7 @@ uint32_t rc_links_sleep_ms(const struct rc_links *links, uint32_t wait_ms)
         return 0;
     }
     wait_ms = rc_resume_sleep_ms(links, wait_ms);
+    wait_ms = links->telling && wait_ms > RC_LINE_TELL_MS ? RC_LINE_TELL_MS : wait_ms;
     wait_ms = links->ending && wait_ms > DIAL_LINGER_LOOK_MS ? DIAL_LINGER_LOOK_MS : wait_ms;
     const uint64_t now = rc_links_now_ms(links);
     for (uint32_t i = 0; links->table != NULL && i < links->table->target_count; i++) {

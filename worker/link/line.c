@@ -12,6 +12,9 @@
 #include "common/base/log.h"
 #include "worker/link/links.h"
 
+#define LINE_TELL_BYTES \
+    65536u /* of frames that were carried out: the other end is told, so that it need not keep them */
+
 static struct rc_link_line *line_at(const struct rc_links *links, uint32_t line)
 {
     return rc_truth_link_line(links->clients->truth, line);
@@ -75,6 +78,7 @@ static void line_told(struct rc_links *links, struct rc_link *link, uint8_t flag
     const uint64_t taken = link->line == 0 ? 0 : line_at(links, link->line)->taken;
     rc_link_put_u64(bytes, taken);
     link->line_told = taken;
+    link->line_bytes = link->line_due_ms = 0;
     (void)rc_link_send(links, link, RC_LINK_RECEIPT, flags, 0, rc_span_of(bytes, sizeof(bytes)), (struct rc_span){0});
 }
 
@@ -137,6 +141,7 @@ void rc_line_take(struct rc_links *links, struct rc_link *link, const struct rc_
         return;
     }
     link->line_untaken++;
+    link->line_bytes += RC_LINK_HEAD_BYTES + head->length;
     if ((head->type == RC_LINK_TEXT || head->type == RC_LINK_BINARY) && (head->flags & RC_LINK_MORE)) {
         return;
     }
@@ -152,10 +157,34 @@ void rc_line_untake(struct rc_links *links, struct rc_link *link)
     }
 }
 
+/* Is there something to tell, and does it take that? */
+static bool line_tells(struct rc_links *links, const struct rc_link *link)
+{
+    return link->line != 0 && link->why == NULL && !link->carrying &&
+           line_at(links, link->line)->taken != link->line_told &&
+           rc_link_unsent(links, link) < link->table->config.max_unsent_bytes;
+}
+
+/* Not at once: whoever is told wakes up for it. It goes before what is sent next (rc_line_tell_before), or after a while. */
 void rc_line_tell(struct rc_links *links, struct rc_link *link)
 {
-    if (link->line != 0 && link->why == NULL && line_at(links, link->line)->taken != link->line_told &&
-        rc_link_unsent(links, link) < link->table->config.max_unsent_bytes) {
+    const uint64_t now = rc_links_now_ms(links);
+    if (!line_tells(links, link)) {
+        return;
+    }
+    if (link->line_due_ms == 0) {
+        link->line_due_ms = now;
+    }
+    if (link->line_bytes >= LINE_TELL_BYTES || now - link->line_due_ms >= RC_LINE_TELL_MS) {
+        line_told(links, link, 0);
+    } else {
+        links->telling = true;
+    }
+}
+
+void rc_line_tell_before(struct rc_links *links, struct rc_link *link)
+{
+    if (link->line_due_ms != 0 && line_tells(links, link)) {
         line_told(links, link, 0);
     }
 }

@@ -88,6 +88,9 @@ bool rc_link_send(struct rc_links *links, struct rc_link *link, enum rc_link_typ
         return false;
     }
     rc_link_head_write(bytes, &head);
+    if (kept) {
+        rc_line_tell_before(links, link);
+    }
     return link_write(links, link, parts, 3) || kept;
 }
 

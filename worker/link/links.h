@@ -50,7 +50,8 @@
 #define RC_LINK_NO_TARGET UINT32_MAX
 #define RC_LINK_REPLY_MAX (64u * 1024 * 1024) /* bytes of one */
 #define RC_LINK_WAIT_MIN_MS 100u              /* before it is dialled again; doubled each time */
-#define RC_LINK_FULL_BYTES 262144u            /* for one client: its application is told that it is not writable */
+#define RC_LINE_TELL_MS 20u /* what was carried out may be told so much later, so that it goes with something else */
+#define RC_LINK_FULL_BYTES 262144u /* for one client: its application is told that it is not writable */
 _Static_assert(RC_SID_SLOT_MAX < 1u << RC_LINK_SLOT_BITS, "a client with a sid fits");
 
 enum rc_link_state { RC_LINK_FREE, RC_LINK_CONNECTING, RC_LINK_ASKING, RC_LINK_GREETING, RC_LINK_IS_READY };
@@ -109,9 +110,13 @@ struct rc_link {
     uint32_t line;         /* struct rc_link_line; 0: its connections end with it */
     uint32_t line_untaken; /* frames of a packet whose last one is still to come: not taken before that */
     uint64_t line_told;    /* what RECEIPT has told of line->taken */
-    bool detached;         /* DETACH: it is to have no connections */
-    uint32_t adapters;     /* of rc_links.adapters */
-    uint32_t first;        /* client of its first connection; 0: none */
+    uint64_t line_bytes;   /* of frames taken since */
+    uint64_t line_due_ms;  /* when the first of them was; 0: all is told */
+    bool
+        carrying; /* a frame of its is being carried out: it may have to be taken once more, so nothing is told of it */
+    bool detached;     /* DETACH: it is to have no connections */
+    uint32_t adapters; /* of rc_links.adapters */
+    uint32_t first;    /* client of its first connection; 0: none */
     uint32_t conns;
     struct rc_index_list waiting; /* clients that are not read before there is room */
     uint64_t units;               /* bytes of packets for its connections whose last frames are still to come */
@@ -197,6 +202,7 @@ struct rc_links {
     uint32_t ready; /* links that are */
     uint32_t hosts_revision;
     bool due;                   /* something was noted for rc_links_work */
+    bool telling;               /* there is something that is told a little later (rc_line_tell) */
     bool bus_due;               /* somebody waits to be told who is there (PEERS), or who has taken what (TAKEN) */
     bool ending;                /* somebody's last frame is leaving */
     struct rc_link_conn *conns; /* owned, by client */
@@ -330,8 +336,11 @@ void rc_line_take(struct rc_links *links, struct rc_link *link, const struct rc_
 void rc_line_untake(struct rc_links *links, struct rc_link *link);
 /* RECEIPT came. */
 void rc_line_receipt(struct rc_links *links, struct rc_link *link, struct rc_span payload);
-/* Tells the process how many of its frames were carried out, if it was told less and reads. Once in each pass, and behind what has come. */
+/* Tells the process how many of its frames were carried out, if it was told less and reads: RC_LINE_TELL_MS later, or when that were many bytes. Once
+ * in each pass, and behind what has come. */
 void rc_line_tell(struct rc_links *links, struct rc_link *link);
+/* The same at once, before something else that it is sent. */
+void rc_line_tell_before(struct rc_links *links, struct rc_link *link);
 /* The link's stream is over: its connections are the line's. */
 void rc_line_cut(struct rc_links *links, struct rc_link *link);
 /* The process is gone, or wants no connections: what it was sent and has not handed on is held for the next one, and its connections are away. */

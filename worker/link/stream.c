@@ -200,7 +200,9 @@ static bool stream_next(struct rc_links *links, struct rc_link *link)
         rc_link_recovery_counts(links, head.flags);
     }
     rc_line_take(links, link, &head);
+    link->carrying = true;
     link->stalled = !stream_carry_out(links, link, &head, payload);
+    link->carrying = false;
     if (link->stalled) {
         rc_line_untake(links, link);
         return false;

@@ -26,7 +26,13 @@ const roomOf = (key) => {
     return undefined;
   }
 };
-const keysOf = (rooms) => Array.from(rooms ?? [], roomKey);
+const NONE = [];
+const keysOf = (rooms) => {
+  if (!rooms || rooms.size === 0) return NONE;
+  const keys = [];
+  for (const room of rooms) keys.push(roomKey(room));
+  return keys;
+};
 
 /* JSON that carries bytes as well, as texts that begin with NUL b; texts that begin with NUL get another one. */
 const pack = (message) => Buffer.from(JSON.stringify(message, function (name, value) {
@@ -212,7 +218,12 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
 
   /* Unique, and later ones sort behind: not needed, but easy to read in a log. */
   nextOffset() {
-    return `${Date.now().toString(36)}${links.uid.slice(0, 6)}${(this.offsets++).toString(36)}`;
+    const now = Date.now();
+    if (now !== this.offsetsOf) {
+      this.offsetsOf = now;
+      this.offsetBegins = `${now.toString(36)}${links.uid.slice(0, 6)}`;
+    }
+    return this.offsetBegins + (this.offsets++).toString(36);
   }
 
   /* --- other processes ------------------------------------------------------------------------------------------------- */

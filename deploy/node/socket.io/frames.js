@@ -48,6 +48,7 @@ const FRAMES = {
 const OPEN = FRAMES.OPEN[0];
 const RECEIPT = FRAMES.RECEIPT[0];
 const CLUSTER = FRAMES.CLUSTER[0];
+const BROADCAST = FRAMES.BROADCAST[0];
 
 /* The link cannot go on: what came is not what docs/link.md says. */
 class Broken extends Error {}
@@ -58,6 +59,17 @@ const bytesOf = (value) => (typeof value === "string" ? Buffer.byteLength(value)
 function toBuffer(value) {
   if (Buffer.isBuffer(value)) return value;
   return ArrayBuffer.isView(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : Buffer.from(value);
+}
+
+/* Is it a BROADCAST that the broker keeps for clients that come back? */
+function isKept(frame) {
+  if (frame[4] !== BROADCAST || !(frame[5] & FLAGS.PRIMARY)) return false;
+  let at = HEAD + 2 + frame.readUInt16LE(HEAD);
+  for (let list = 0; list < 2; list++) {
+    let count = frame.readUInt16LE(at);
+    for (at += 2; count > 0; count--) at += 2 + frame.readUInt16LE(at);
+  }
+  return frame.readUInt16LE(at) > 0; // has it an offset?
 }
 
 /* Writes the text or bytes at `at`; returns the position behind. */
@@ -328,4 +340,4 @@ function direction(column) {
   return { encode, Reader, Writer };
 }
 
-module.exports = { CLUSTER, FLAGS, FRAME_MAX, HEAD, LIST_MAX, OPEN, RECEIPT, Broken, broker: direction(1), application: direction(2), toBuffer };
+module.exports = { CLUSTER, FLAGS, FRAME_MAX, HEAD, LIST_MAX, OPEN, RECEIPT, Broken, broker: direction(1), application: direction(2), isKept, toBuffer };

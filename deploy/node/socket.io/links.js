@@ -7,7 +7,7 @@ const { createHash, randomBytes } = require("node:crypto");
 const http = require("node:http");
 const https = require("node:https");
 const { Bus } = require("./bus.js");
-const { FLAGS, Broken, application } = require("./frames.js");
+const { FLAGS, Broken, application, isKept } = require("./frames.js");
 const { Line } = require("./line.js");
 const { Link, NONCE, makeNonce } = require("./link.js");
 
@@ -204,7 +204,7 @@ class Links extends EventEmitter {
     const line = new Line(hello, resumes);
     line.once("over", (unsaid) => {
       if (this.lines.get(key) === line) this.lines.delete(key);
-      if (unsaid.some((frame) => frame.isKept)) this.blind();
+      if (unsaid.some(isKept)) this.blind();
     });
     this.lines.set(key, line);
     return line;
@@ -316,11 +316,17 @@ class Links extends EventEmitter {
   /* One frame for all links; of those one, `home`, is the one by which the broker keeps it, and takes it elsewhere. False: too large. */
   broadcast({ key, rooms, except, offset, messages, flags, home = this.keeper, only = this.lines.values() }) {
     if (this.detached || !home) return true;
-    const frame = application.encode("BROADCAST", flags, 0, key, rooms, except, offset, messages);
-    const first = Buffer.from(frame);
-    first[5] |= FLAGS.PRIMARY;
-    first.isKept = offset !== "";
-    return [...only].every((link) => link.write(link === home ? first : frame));
+    const first = application.encode("BROADCAST", flags | FLAGS.PRIMARY, 0, key, rooms, except, offset, messages);
+    let frame; // what the others get
+    let carried = true;
+    for (const line of only) {
+      if (line !== home && !frame) {
+        frame = Buffer.from(first);
+        frame[5] = flags;
+      }
+      carried = line.write(line === home ? first : frame) && carried;
+    }
+    return carried;
   }
 
   /* What the broker kept of a session: { sid, data, rooms, missed }, or null. */

@@ -138,7 +138,7 @@ Test(link_bounds, what_is_kept_of_sockets_has_a_bound_for_each_connection_and_fo
 Test(link_bounds, who_does_not_read_is_told_of_its_frames_when_it_does)
 {
     struct rc_link *link = link_rig_link(&rig, "one", UINT64_MAX);
-    const struct rc_link_head head = {.type = RC_LINK_JOIN, .connection = 1};
+    const struct rc_link_head head = {.type = RC_LINK_JOIN, .connection = 1, .length = 65536}; /* told of at once */
     for (uint32_t i = 0; i < 10000; i++) {
         rc_line_take(rig.links, link, &head);
         rc_line_tell(rig.links, link);

@@ -138,8 +138,32 @@ Test(link_line, a_packet_counts_when_its_last_frame_has_come)
     rc_line_untake(rig.links, link);
     cr_assert_eq(line_of(link)->taken, 3);
     rc_line_tell(rig.links, link);
+    cr_assert_str_eq(link_rig_sent(&rig, link), "RECEIPT 0", "nobody is woken up for it");
+    later(RC_LINE_TELL_MS);
     rc_line_tell(rig.links, link);
-    cr_assert_str_eq(link_rig_sent(&rig, link), "RECEIPT 0, RECEIPT 3", "said once");
+    rc_line_tell(rig.links, link);
+    cr_assert_str_eq(link_rig_sent(&rig, link), "RECEIPT 3", "said once");
+}
+
+Test(link_line, what_was_carried_out_is_told_before_what_is_said_next)
+{
+    struct rc_link *link = link_rig_link(&rig, "one", NOTHING);
+    const uint32_t client = link_rig_client(&rig, link);
+    takes(link, RC_LINK_TEXT, 0);
+    rc_line_tell(rig.links, link);
+    cr_assert(says(client, "a") && says(client, "b"));
+    cr_assert_str_eq(link_rig_sent(&rig, link), "RECEIPT 0, RECEIPT 1, TEXT a, TEXT b");
+    takes(link, RC_LINK_BROADCAST, 0);
+    rc_line_tell(rig.links, link);
+    link->carrying = true; /* it may have to be taken once more */
+    cr_assert(says(client, "c"));
+    later(RC_LINE_TELL_MS);
+    rc_line_tell(rig.links, link);
+    cr_assert_str_eq(link_rig_sent(&rig, link), "TEXT c");
+    link->carrying = false;
+    later(RC_LINE_TELL_MS);
+    rc_line_tell(rig.links, link);
+    cr_assert_str_eq(link_rig_sent(&rig, link), "RECEIPT 2");
 }
 
 Test(link_line, the_next_process_gets_what_the_dead_one_had_not_and_what_was_held_in_order)
