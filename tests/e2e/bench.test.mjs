@@ -126,8 +126,12 @@ testBroker("an order book as deltas: the same messages, in a fraction of the byt
 // What a figure of a fan-out means hangs on it.
 testBroker("two in flight do not leave in one send, and what was sent is counted", { workers: 1, timeout: 60000 }, async (broker) => {
   const url = ["--url", `ws://${broker.host}`, "--server-pid", String(broker.pid), "--connections", "300", "--duration", "1"];
-  // Pauses long enough that also a machine that is busy with other things lets few meet; without pauses all do.
-  const [apart] = await bench("fanout", ...url, "--window", "2", "--think", "0.02");
+  // Pauses long enough that also a machine that is busy with other things lets few meet, if need be longer ones; without pauses all do.
+  let apart;
+  for (const think of ["0.02", "0.1", "0.3"]) {
+    [apart] = await bench("fanout", ...url, "--window", "2", "--think", think);
+    if (apart.deliveries_per_receive < 1.6) break;
+  }
   const [together] = await bench("fanout", ...url, "--window", "2", "--publishers", "1", "--think", "0");
   assert.ok(together.deliveries_per_receive > 1.9, `together: ${together.deliveries_per_receive}`);
   assert.ok(apart.deliveries_per_receive < 1.6, `apart: ${apart.deliveries_per_receive} deliveries per receive`);

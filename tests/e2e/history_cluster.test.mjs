@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { NO_REDIS, redisHealth, startBrokers, startCluster, startRedis, startRedisAndWire, startSentinels, testRedis } from "./lib/redis.mjs";
-import { until } from "./lib/util.mjs";
+import { SLOWER, until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
 const config = { namespace: [{ name: "log", history: 1000, history_who: "anyone" }] };
@@ -158,7 +158,7 @@ testRedis("the very first message, missed by a subscriber, is delivered", { brok
   assert.deepEqual([seen, gaps], [[[1, "x"]], []]);
 });
 
-testRedis("Redis is away for longer than history_wait: each host goes on alone, is told so, and all agree again when it is back", { brokers: 2, config: { ...config, "redis.history_wait": "300ms" }, timeout: 60000 }, async ({ brokers, redis }) => {
+testRedis("Redis is away for longer than history_wait: each host goes on alone, is told so, and all agree again when it is back", { brokers: 2, config: { ...config, "redis.history_wait": "1500ms" }, timeout: 60000 }, async ({ brokers, redis }) => {
   const listeners = await Promise.all(brokers.map((broker) => listen(broker, "log:a")));
   const publishers = await Promise.all(brokers.map((broker) => broker.connect()));
   await publishers[0].publish("log:a", "before");
@@ -515,7 +515,7 @@ testRedis("who comes back with many others waits for its turn, as long as Redis 
   }
 });
 
-test("what Redis had when its answer was lost is sent again, is there once, and its publisher is told where", { timeout: 60000, skip: NO_REDIS }, async () => {
+test("what Redis had when its answer was lost is sent again, is there once, and its publisher is told where", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
   const redis = await startRedisAndWire();
   const brokers = [];
   try {
@@ -627,7 +627,7 @@ async function withHeld(config, body, workers = 1) {
   }
 }
 
-test("a relay's successor whose subscriptions are not there yet: who publishes there takes nothing from who is subscribed", { timeout: 60000, skip: NO_REDIS }, async () => {
+test("a relay's successor whose subscriptions are not there yet: who publishes there takes nothing from who is subscribed", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
   await withHeld(config, async ({ one, two, wire }) => {
     const listener = await listen(two, "log:a");
     const others = await one.connect();
@@ -653,7 +653,7 @@ test("a relay's successor whose subscriptions are not there yet: who publishes t
   });
 });
 
-test("the same, while the worker of who is subscribed has not told the successor so yet", { timeout: 60000, skip: NO_REDIS }, async () => {
+test("the same, while the worker of who is subscribed has not told the successor so yet", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
   await withHeld(config, async ({ one, two, wire }) => {
     const others = await one.connect();
     const [own, listener] = await two.connectMany([1, 1]);
@@ -680,7 +680,7 @@ test("the same, while the worker of who is subscribed has not told the successor
   }, 2);
 });
 
-test("a channel that Redis does not confirm: who was told its first message there recovers", { timeout: 60000, skip: NO_REDIS }, async () => {
+test("a channel that Redis does not confirm: who was told its first message there recovers", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
   await withHeld(config, async ({ one, two, wire }) => {
     await listen(two, "log:other"); // the channel has a place of its own in memory
     wire.hold();
@@ -703,7 +703,7 @@ test("a channel that Redis does not confirm: who was told its first message ther
   });
 });
 
-test("a channel that everybody left while Redis was away is forgotten, and who publishes there later waits for no subscription", { timeout: 60000, skip: NO_REDIS }, async () => {
+test("a channel that everybody left while Redis was away is forgotten, and who publishes there later waits for no subscription", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
   await withHeld(config, async ({ two, wire }) => {
     const own = await two.connect();
     const { client, seen } = await listen(two, "log:a");
@@ -723,7 +723,7 @@ test("a channel that everybody left while Redis was away is forgotten, and who p
   });
 });
 
-test("what is on its way of a channel that was given back does not take it up again", { timeout: 60000, skip: NO_REDIS }, async () => {
+test("what is on its way of a channel that was given back does not take it up again", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
   await withHeld(config, async ({ one, two, redis, wire }) => {
     const others = await one.connect();
     const own = await two.connect();

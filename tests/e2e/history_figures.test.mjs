@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { testBroker } from "./lib/broker.mjs";
 import { NO_REDIS, redisHealth, startBrokers, startRedisAndWire } from "./lib/redis.mjs";
-import { until } from "./lib/util.mjs";
+import { SLOWER, until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
 const small = {
@@ -130,8 +130,8 @@ testBroker("recoveries by their result, and how long those took that got all", {
   assert.deepEqual(await figures(), [2, 1, 1, 1, 2]);
 });
 
-test("shared histories: repairs, their time, what could not be repaired, what went alone", { timeout: 60000, skip: NO_REDIS }, async () => {
-  const config = { namespace: [{ name: "log", history: 20, history_who: "anyone" }], "redis.history_wait": "500ms" };
+test("shared histories: repairs, their time, what could not be repaired, what went alone", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
+  const config = { namespace: [{ name: "log", history: 20, history_who: "anyone" }], "redis.history_wait": "2s" };
   const redis = await startRedisAndWire();
   const brokers = [];
   try {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { startBroker } from "./lib/broker.mjs";
 import { NO_REDIS, startRedis } from "./lib/redis.mjs";
-import { until } from "./lib/util.mjs";
+import { SLOWER, until } from "./lib/util.mjs";
 
 const withFile = (name, body) =>
   test(name, async () => {
@@ -157,7 +157,7 @@ withFile("the machine went down: every channel begins a new epoch, in which what
   assert.equal((await client.next((message) => message.retained)).data, 5);
 });
 
-test("the machine of one of several instances went down: their shared epoch holds, and who comes back there recovers", { timeout: 60000, skip: NO_REDIS }, async () => {
+test("the machine of one of several instances went down: their shared epoch holds, and who comes back there recovers", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "ringcast-file-"));
   const file = join(folder, "history");
   const redis = await startRedis();

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import test, { after } from "node:test";
 import { run, startBroker, toToml } from "./lib/broker.mjs";
 import { CA_FILE, certificate } from "./lib/tls.mjs";
-import { freePort, until } from "./lib/util.mjs";
+import { SLOWER, freePort, until } from "./lib/util.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "ringcast-identity-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -19,7 +19,7 @@ const good = "a secret of this test with more than 32 bytes\n";
 
 const logged = (broker, text, from = 0) => until(`the log says ${text}`, () => broker.log.slice(from).some((line) => text.test(line)));
 
-test("a JWK Set is fetched, and fetched again after a failure; a reload reads files and refuses wrong ones", { timeout: 60000 }, async () => {
+test("a JWK Set is fetched, and fetched again after a failure; a reload reads files and refuses wrong ones", { timeout: 60000 * SLOWER }, async () => {
   const port = await freePort();
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   writeFileSync(secretFile, good);

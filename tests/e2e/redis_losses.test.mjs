@@ -104,19 +104,33 @@ testRedis("what waited too long is a gap too; broadcasts are everybody's, direct
   assert.deepEqual(await upToEnd(other), gapsOf("*"));
 });
 
+/* Redis stops, more is published than the outbox has room for, and it goes on: how long that took, in seconds. */
+async function overflow(server, broker, channel) {
+  const publisher = await broker.connect();
+  const since = performance.now();
+  server.signal("SIGSTOP");
+  await publishMany(publisher, channel);
+  assert.ok((await dropped(broker)) > 10);
+  server.signal("SIGCONT");
+  await until("all is sent", async () => (await waiting(broker)) === 0);
+  return (performance.now() - since) / 1000;
+}
+/* What was lost is told once a second at the most; and of a Redis that says nothing for a second everybody is told that it was away. */
+function toldOnce(list, channel, seconds) {
+  const own = list.filter((gap) => gap.channel === channel);
+  assert.ok(own.length >= 1 && own.length <= 1 + Math.floor(seconds), `${JSON.stringify(list)} in ${seconds} s`);
+  withoutAway(list.filter((gap) => gap.channel !== channel), seconds);
+}
+const withoutAway = (list, seconds, expected = []) => assert.deepEqual(seconds < 0.9 ? list : list.filter(({ type, channel }) => type !== "gap" || channel !== undefined), expected);
+
 testRedis("a Redis that stops for a moment: what overflows meanwhile is told when it goes on", { ...wired(2), url: undefined }, async ({ brokers: [a, b], redis }) => {
   const publisher = await a.connect();
   const [there, quiet] = [await listen(b, ["room:1", "room:2"]), await listen(b, ["room:2"])];
-  redis.signal("SIGSTOP");
-  await publishMany(publisher, "room:1");
-  assert.ok((await dropped(a)) > 10);
-  redis.signal("SIGCONT");
-  await until("all is sent", async () => (await waiting(a)) === 0);
+  const seconds = await overflow(redis, a, "room:1");
   await publisher.publish("room:2", "kept");
   await publisher.publish("done", "end");
-  const got = await upToEnd(there);
-  assert.deepEqual(gaps(got), gapsOf("room:1"));
-  assert.deepEqual(await upToEnd(quiet), [{ type: "message", channel: "room:2", data: "kept" }]);
+  toldOnce(gaps(await upToEnd(there)), "room:1", seconds);
+  withoutAway(await upToEnd(quiet), seconds, [{ type: "message", channel: "room:2", data: "kept" }]);
 });
 
 testRedis("a shard that stops for a moment: its channels' losses are told, others' clients hear nothing", {
@@ -135,17 +149,13 @@ testRedis("a shard that stops for a moment: its channels' losses are told, other
   const [there, quiet] = [await b.connect(), await b.connect()];
   for (const [client, room] of [[there, lost], [quiet, kept]]) await client.subscribe(room);
   const shard = redis.nodes.find((node) => node.port === port);
-  shard.signal("SIGSTOP");
-  await publishMany(publisher, lost);
-  assert.ok((await dropped(a)) > 10);
-  shard.signal("SIGCONT");
-  await until("all is sent", async () => (await waiting(a)) === 0);
+  const seconds = await overflow(shard, a, lost);
   assert.deepEqual(await there.next("gap", 10000), { type: "gap", channel: lost });
   await publisher.publish(kept, "end");
   assert.equal((await quiet.next()).data, "end", "and nothing before it");
   await publisher.publish(lost, "end");
   await there.next(({ data }) => data === "end", 10000);
-  assert.deepEqual(gaps(there.inbox), [], "once");
+  assert.ok(gaps(there.inbox).length <= Math.floor(seconds), `once a second: ${JSON.stringify(gaps(there.inbox))} behind the first in ${seconds} s`);
 });
 
 testRedis("more channels than are remembered: one gap for all", wired(2, { "limits.max_channels": 5000 }), async ({ brokers: [a, b], redis }) => {

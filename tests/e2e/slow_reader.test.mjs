@@ -34,6 +34,7 @@ function testPolicy(policy, after) {
       namespace: [{ name: "feed", slow_consumer: policy }],
       // So that the close frame still finds its client when it reads again.
       "limits.close_timeout": "10m",
+      "limits.ping_interval": "0s", // it answers none for as long as that takes
     },
   }, async (broker) => {
     const slow = await broker.connectToWorker(0);
