@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/metrics/backend_health.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "worker/backend/backend_io.h"
@@ -416,6 +417,12 @@ static void to_session_heard(void *context, bool answered)
     rc_identities_heard(&w->identities, answered);
 }
 
+static uint64_t to_session_heard_ms(void *context)
+{
+    const struct rc_worker *w = context;
+    return rc_backend_health_heard_ms(&w->control, RC_BACKEND_SESSIONS);
+}
+
 static uint32_t to_revocable_clients(void *context)
 {
     const struct rc_worker *w = context;
@@ -530,8 +537,11 @@ static int open_clients(struct rc_worker *w, struct rc_err *err)
 
 static int open_identities(struct rc_worker *w, struct rc_err *err)
 {
-    const struct rc_sessions_ops ops = {
-        .context = w, .ready = to_identity_ready, .gone = to_session_gone, .heard = to_session_heard};
+    const struct rc_sessions_ops ops = {.context = w,
+                                        .ready = to_identity_ready,
+                                        .gone = to_session_gone,
+                                        .heard = to_session_heard,
+                                        .heard_ms = to_session_heard_ms};
     (void)err;
     rc_sessions_open(&w->identities.sessions, &w->asks, &w->uplink, w->metrics, (uint32_t)w->args.index, &w->io.now_ns,
                      &ops);

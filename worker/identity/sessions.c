@@ -325,9 +325,16 @@ void rc_sessions_forget(struct rc_sessions *sessions, uint64_t token)
 
 /* --- answers --------------------------------------------------------------------------------------------------------- */
 
+/* When it is looked for, if nobody hears of it after that: the workers before this one have their turn first. */
+static uint64_t probe_turn_ms(const struct rc_sessions *sessions, uint64_t heard_ms)
+{
+    return heard_ms + PROBE_IDLE_MS + (uint64_t)sessions->worker * RC_SESSIONS_PROBE_TURN_MS;
+}
+
 static void sessions_heard(struct rc_sessions *sessions, bool answered)
 {
-    sessions->probe_ms = now_ms(sessions) + (answered ? PROBE_IDLE_MS : PROBE_MS);
+    sessions->answers = answered;
+    sessions->probe_ms = answered ? probe_turn_ms(sessions, now_ms(sessions)) : now_ms(sessions) + PROBE_MS;
     sessions->ops.heard(sessions->ops.context, answered);
 }
 
@@ -652,6 +659,12 @@ static void sessions_probe(struct rc_sessions *sessions)
     uint64_t token;
     if (sessions->probe_bytes == 0 || now_ms(sessions) < sessions->probe_ms) {
         return;
+    }
+    if (sessions->answers && sessions->ops.heard_ms != NULL) { /* else this worker has to find it out itself */
+        sessions->probe_ms = probe_turn_ms(sessions, sessions->ops.heard_ms(sessions->ops.context));
+        if (now_ms(sessions) < sessions->probe_ms) {
+            return;
+        }
     }
     sessions->probe_ms = now_ms(sessions) + PROBE_MS;
     memcpy(data, &head, sizeof(head));

@@ -29,6 +29,8 @@
 #define RC_SESSIONS_CHECK_MS 1000u /* how often those in use are looked for */
 #define RC_SESSIONS_WAITING_MAX 16384u
 #define RC_SESSIONS_IDLE_MAX 16384u
+#define RC_SESSIONS_PROBE_TURN_MS \
+    500u /* later than the worker before it each looks for a store of which none has heard */
 #define RC_SESSIONS_BYTES_MAX (16u * 1024 * 1024)
 
 /* Who waits: as whoever asks names it. */
@@ -46,6 +48,8 @@ struct rc_sessions_ops {
     void (*gone)(void *context, uint32_t id);
     /* An answer came, or none did: for the health of the store. */
     void (*heard)(void *context, bool answered);
+    /* When any worker of this instance has heard of the store last: CLOCK_MONOTONIC in milliseconds. May be NULL. */
+    uint64_t (*heard_ms)(void *context);
 };
 
 enum rc_session_state {
@@ -92,6 +96,7 @@ struct rc_sessions {
     char probe[RC_QUERY_KEY_MAX];     /* the key that is looked for when nobody asks: does Redis answer? */
     uint32_t probe_bytes;             /* 0 = nobody wants to know */
     uint64_t probe_ms;                /* CLOCK_MONOTONIC: when next, unless an answer comes before */
+    bool answers;                     /* the last that this worker heard of it was an answer */
 };
 
 void rc_sessions_open(struct rc_sessions *sessions, struct rc_asks *asks, struct rc_uplink *uplink,

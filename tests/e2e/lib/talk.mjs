@@ -6,7 +6,7 @@ import { SANITIZED, delay, until, within } from "./util.mjs";
 
 export const FULL = process.env.RINGCAST_SCALE === "full";
 export const SECONDS = FULL ? Math.min(60, Number(process.env.STRESS_SECONDS ?? 60)) : 3;
-export const PER_KIND = FULL ? 1000 : SANITIZED ? 20 : 40;
+export const PER_KIND = FULL ? Number(process.env.STRESS_CLIENTS ?? 1000) : SANITIZED ? 20 : 40;
 const ROOM = 10; // clients of both kinds
 const ECHO_MS = FULL ? 5000 : 500;
 const SAY_MS = FULL ? 10000 : 500;

@@ -12,6 +12,7 @@
 static struct client_rig c;
 static struct rc_sessions sessions;
 static uint64_t now_ns = 1000000000;
+static uint64_t others_heard_ms;
 
 static struct {
     uint32_t ready;
@@ -43,9 +44,15 @@ static void on_heard(void *context, bool answered)
     *(answered ? &heard.good : &heard.bad) += 1;
 }
 
+static uint64_t heard_ms(void *context)
+{
+    (void)context;
+    return others_heard_ms;
+}
+
 static void open_all(void)
 {
-    const struct rc_sessions_ops ops = {.ready = on_ready, .gone = on_gone, .heard = on_heard};
+    const struct rc_sessions_ops ops = {.ready = on_ready, .gone = on_gone, .heard = on_heard, .heard_ms = heard_ms};
     client_rig_open(&c, 8);
     c.asks.now_ns = &now_ns;
     rc_sessions_open(&sessions, &c.asks, &c.uplink, c.rig.metrics, 0, &now_ns, &ops);
@@ -334,6 +341,32 @@ Test(sessions, a_redis_that_nobody_asks_is_looked_for)
     while (question(&asked, keys, sizeof(keys)) != 0) {}
     pass_ms(60000);
     cr_assert_eq(question(&asked, keys, sizeof(keys)), 0, "there is no such table any more");
+}
+
+/* One worker of all looks for it, and the next one if that one does not. */
+Test(sessions, a_redis_that_another_worker_has_heard_of_is_not_looked_for)
+{
+    struct rc_envelope_view asked;
+    sessions.worker = 3;
+    rc_sessions_probe_with(&sessions, RC_SPAN("sess:probe"));
+    pass_ms(2100);
+    cr_assert_eq(question(&asked, keys, sizeof(keys)), RC_QUERY_KEYS, "the first time each finds out for itself");
+    answer(&asked, 0, "\0", 1);
+    for (uint32_t i = 0; i < 10; i++) { /* another one asks in its turn */
+        pass_ms(5000);
+        others_heard_ms = now_ns / 1000000u;
+        pass_ms(100);
+        cr_assert_eq(question(&asked, keys, sizeof(keys)), 0);
+    }
+    pass_ms(5000 + 3 * RC_SESSIONS_PROBE_TURN_MS - 200);
+    cr_assert_eq(question(&asked, keys, sizeof(keys)), 0, "those before it have their turn first");
+    pass_ms(200);
+    cr_assert_eq(question(&asked, keys, sizeof(keys)), RC_QUERY_KEYS, "nobody did");
+    cr_assert_str_eq(keys, "sess:probe;");
+    answer(&asked, 503, NULL, 0);
+    others_heard_ms = now_ns / 1000000u;
+    pass_ms(2100);
+    cr_assert_eq(question(&asked, keys, sizeof(keys)), RC_QUERY_KEYS, "who has found that out looks itself");
 }
 
 Test(sessions, what_is_too_much_is_unavailable)
