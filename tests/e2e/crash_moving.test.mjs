@@ -75,3 +75,44 @@ testBroker("one that polls", { workers: 2, config: CONFIG, env: { RINGCAST_DIES_
     assert.equal(await session.packet(), `42["echo",${n}]`, `killed after ${n} steps`);
   });
 });
+
+// What it has not got is taken out of the logs, and is nowhere but in the worker until it is replies: killed there its session ends, as that of whoever is
+// being worked for. What it has got was so once and in order; one that is left has all.
+testBroker("one that polls, while what it has not got is gathered", { workers: 2, config: { ...CONFIG, event: [{ on: "enter", join: ["room"] }, { on: "say", emit: [{ to: "room", event: "said", args: ["{args.0}"] }] }] }, env: { RINGCAST_DIES_FILE: file }, timeout: 400000, skip }, async (broker) => {
+  const opens = async (worker) => {
+    for (;;) {
+      const session = await openPolling({ port: broker.port, path: "/socket.io/" });
+      if (workerOfSid(session.sid) !== worker) continue;
+      await session.send("40");
+      assert.match(await session.packet(), /^40\{"sid":/);
+      await session.send('42["enter"]');
+      return session;
+    }
+  };
+  const speaker = await opens(0);
+  let [kills, ended, over] = [0, 0, false];
+  for (let n = 1; !over; n += 4) {
+    const session = await opens(1);
+    for (let i = 0; i < 3; i++) {
+      await speaker.send(`42["say","${n}.${i}"]`);
+      assert.equal(await speaker.packet(), `42["said","${n}.${i}"]`);
+    }
+    const before = broker.pids().workers[1];
+    writeFileSync(file, `${n} gather`);
+    const leaves = all(broker, 1);
+    await until("it gives", () => !existsSync(file), { timeout: 60000 });
+    await leaves;
+    over = !broker.log.some((line) => line.includes("child_died") && line.includes(`pid=${before} `));
+    kills += over ? 0 : 1;
+    const heard = await session.packets(3).catch((error) => (assert.match(error.message, /Session ID unknown/, `killed after ${n} steps`), []));
+    ended += heard.length === 0 ? 1 : 0;
+    assert.ok(heard.length > 0 || !over, "nothing ends without a death");
+    if (heard.length > 0) assert.deepEqual(heard, [0, 1, 2].map((i) => `42["said","${n}.${i}"]`), `killed after ${n} steps`);
+    await all(broker, 2);
+  }
+  const metrics = await broker.metrics();
+  assert.ok(kills >= 3 && ended <= kills, `${kills} kills, of which ${ended} ended a session`);
+  assert.ok(ended <= metrics("ringcast_not_adopted_sockets_total"), "who was closed is counted");
+  assert.equal(metrics("ringcast_clients_not_taken_total"), 0);
+  assert.equal(metrics("ringcast_adopt_differences_total"), 0);
+});

@@ -507,6 +507,8 @@ void rc_socket_keep_request(struct rc_clients *clients, uint32_t socket, uint32_
 #define RC_DIES_HERE "dies here"
 #define RC_DIES_AS_IT_COMES "dies-as-it-comes" /* the same of what HTTP receives, from the moment on in which it does */
 void rc_socket_dies(const uint8_t *bytes, size_t count);
+/* The same at a place that the file names. */
+void rc_socket_dies_at(const char *place);
 /* The request, whole, is carried out from here on so that a successor of a worker that is killed can begin it anew (worker/store/receiving.h); where
  * it lies as it came, else nothing is known of it. */
 void rc_socket_request_known(struct rc_clients *clients, const struct rc_exchange *exchange);

@@ -55,22 +55,45 @@ static void input_outlives(void)
 #endif
 }
 
+#ifdef __SANITIZE_ADDRESS__
+/* The file says how many steps, and at which place, if it is one that has a name: "7", "7 gather". */
+static void input_dies_by(const char *place)
+{
+    const char *path = dies_file();
+    FILE *file = path != NULL ? fopen(path, "re") : NULL;
+    unsigned long long steps = 0;
+    char named[16] = "";
+    if (file == NULL) {
+        return;
+    }
+    const int known = fscanf(file, "%llu %15s", &steps, named); // NOLINT(cert-err34-c): a test's file
+    (void)fclose(file);
+    if (strcmp(named, place) == 0) {
+        (void)unlink(path); /* once: the successor gets the same packet */
+        rc_store_order_dies(known >= 1 ? steps : 0);
+    }
+}
+#endif
+
 static void input_dies(const char *mark, const uint8_t *bytes, size_t count)
 {
 #ifdef __SANITIZE_ADDRESS__
-    const char *path = dies_file();
-    FILE *file = path != NULL && memmem(bytes, count, mark, strlen(mark)) != NULL ? fopen(path, "re") : NULL;
-    unsigned long long steps = 0;
-    if (file != NULL) {
-        const bool known = fscanf(file, "%llu", &steps) == 1; // NOLINT(cert-err34-c): a test's file
-        (void)fclose(file);
-        (void)unlink(path); /* once: the successor gets the same packet */
-        rc_store_order_dies(known ? steps : 0);
+    if (dies_file() != NULL && memmem(bytes, count, mark, strlen(mark)) != NULL) {
+        input_dies_by("");
     }
 #else
     (void)mark;
     (void)bytes;
     (void)count;
+#endif
+}
+
+void rc_socket_dies_at(const char *place)
+{
+#ifdef __SANITIZE_ADDRESS__
+    input_dies_by(place);
+#else
+    (void)place;
 #endif
 }
 

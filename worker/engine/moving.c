@@ -119,6 +119,7 @@ static bool unread_gather(struct rc_engines *engines, uint32_t client, struct rc
     if (!session_polls(engines, client)) {
         return true;
     }
+    rc_socket_dies_at("gather");
     if (!rc_engine_gather(engines, client)) {
         return false;
     }
