@@ -610,6 +610,30 @@ test("what socket.io takes by itself is no adapter of the application's own, wha
 });
 
 class OwnAdapter extends require("socket.io-adapter").Adapter {}
+test("where Server's constructor is not to be had, as under Bun, its adapters are known by name", async () => {
+  const { constructor } = Server.prototype;
+  Server.prototype.constructor = function () {
+    throw new TypeError("this.sockets is undefined");
+  };
+  try {
+    for (const options of [{}, { connectionStateRecovery: {} }]) {
+      const io = new Server(options);
+      const links = attach(io, null, { secret: "x" });
+      io.of("/");
+      assert.deepEqual([...links.adapters.keys()], ["/"]);
+      await io.close();
+    }
+    class Own extends require("socket.io-adapter").Adapter {}
+    const io = new Server();
+    io.adapter(Own);
+    const links = attach(io, null, { secret: "x" });
+    assert.deepEqual([...links.adapters.keys()], []);
+    await io.close();
+  } finally {
+    Server.prototype.constructor = constructor;
+  }
+});
+
 test("an adapter of the application's own has its namespaces, chosen before attach() or behind it", async () => {
   const ends = [];
   for (const recovery of [{}, { connectionStateRecovery: {} }]) {
