@@ -13,6 +13,7 @@ const { FRAME_MAX, HEAD, Broken, application, broker, toBuffer } = require(join(
 const { adapterOf, pack, unpack, roomKey, roomOf } = require(join(dirname(require.resolve("ringcast-socket.io")), "adapter.js"));
 const { queryOf } = require(join(dirname(require.resolve("ringcast-socket.io")), "engine.js"));
 const { Links } = require(join(dirname(require.resolve("ringcast-socket.io")), "links.js"));
+const { Pace } = require(join(dirname(require.resolve("ringcast-socket.io")), "bus.js"));
 const { Line } = require(join(dirname(require.resolve("ringcast-socket.io")), "line.js"));
 const { Server } = require("socket.io");
 const { attach } = require("ringcast-socket.io");
@@ -23,6 +24,7 @@ const bytes = Buffer.from([0, 1, 254, 255]);
 const FROM_BROKER = [
   ["HELLO", 0, 0, signature, Buffer.from("{}")], ["PING", 0, 0, bytes], ["ERROR", 0, 0, "why"], ["OPEN", 1, 7, { sid: "a", headers: ["Host", "ä"] }],
   ["TEXT", 0, 2 ** 53 - 1, "42[\"ä€😀\"]"], ["TEXT", 0, 1, ""], ["BINARY", 0, 2 ** 32, bytes], ["CLOSED", 0, 3, "transport close"], ["UPGRADED", 0, 3, "websocket"], ["WRITABLE", 0, 3, 1],
+  ["TAKEN", 0, 0, 2 ** 40 + 1, ["one", "two"]],
   ["FAILED", 0, 0, { code: 1 }], ["PEERS", 0, 0, "/", ["a", "b"]], ["PEERS", 0, 0, "/", []], ["CLUSTER", 0, 0, "/ü", "from", "", bytes],
   ["REPLY", 0, 0, 4294967295, 0, null], ["REPLY", 0, 0, 1, 1, { sid: "s", data: "{\"a\":1}", rooms: ["sx", "n1"], missed: [["2[1]"], ["51-", bytes], []] }],
 ];
@@ -475,7 +477,7 @@ test("a session that is none is nobody's, and one of too many rooms is not kept"
   const kept = [];
   let session;
   const reports = [];
-  const links = { settings: { recovery: 1000 }, enter() {}, exit() {}, keeper: { send: (...frame) => kept.push(frame) }, restore: async () => session, report: (why) => reports.push(why) };
+  const links = { settings: { recovery: 1000 }, bus: {}, enter() {}, exit() {}, keeper: { send: (...frame) => kept.push(frame) }, restore: async () => session, report: (why) => reports.push(why) };
   const adapter = new (adapterOf(links))({ name: "/", sockets: new Map(), server: { encoder: new parser.Encoder(), _parser: parser, opts: {} } });
   for (session of [null, { sid: "s", rooms: [], data: "", missed: [["no packet"]] }, { sid: "s", rooms: [], data: "{", missed: [] }]) {
     assert.equal(await adapter.restoreSession("pid", "offset"), null);
@@ -551,7 +553,7 @@ test("namespaces beyond those that the broker takes wait for a place, and are sa
   const line = links.make({ instance: "a", worker: 0, name: "app", namespaces_max: 2 }, false);
   const sent = [];
   line.send = (name, flags, connection, key) => sent.push([name, key]);
-  const adapters = ["/a", "/b", "/c", "/d"].map((name) => ({ key: name, uid: `uid ${name}`, nsp: { name }, onPeers() {} }));
+  const adapters = ["/a", "/b", "/c", "/d"].map((name) => ({ key: name, uid: `uid ${name}`, nsp: { name }, nodesMap: new Map(), onPeers() {} }));
   for (const adapter of adapters) links.enter(adapter);
   assert.deepEqual(sent.splice(0), [["ENTER", "/a"], ["ENTER", "/b"]]);
   assert.deepEqual([said.length, /^namespace \/c: ringcast takes 2 .*cleanupEmptyChildNamespaces/.test(said[0])], [1, true]);
@@ -608,6 +610,30 @@ test("what socket.io takes by itself is no adapter of the application's own, wha
 });
 
 class OwnAdapter extends require("socket.io-adapter").Adapter {}
+test("where Server's constructor is not to be had, as under Bun, its adapters are known by name", async () => {
+  const { constructor } = Server.prototype;
+  Server.prototype.constructor = function () {
+    throw new TypeError("this.sockets is undefined");
+  };
+  try {
+    for (const options of [{}, { connectionStateRecovery: {} }]) {
+      const io = new Server(options);
+      const links = attach(io, null, { secret: "x" });
+      io.of("/");
+      assert.deepEqual([...links.adapters.keys()], ["/"]);
+      await io.close();
+    }
+    class Own extends require("socket.io-adapter").Adapter {}
+    const io = new Server();
+    io.adapter(Own);
+    const links = attach(io, null, { secret: "x" });
+    assert.deepEqual([...links.adapters.keys()], []);
+    await io.close();
+  } finally {
+    Server.prototype.constructor = constructor;
+  }
+});
+
 test("an adapter of the application's own has its namespaces, chosen before attach() or behind it", async () => {
   const ends = [];
   for (const recovery of [{}, { connectionStateRecovery: {} }]) {
@@ -626,4 +652,83 @@ test("an adapter of the application's own has its namespaces, chosen before atta
     }
   }
   for (const io of ends) await io.close();
+});
+
+test("what another process has taken is known by the number of the frame, also over the next link", () => {
+  const pace = new Pace();
+  assert.equal(pace.takes("a", undefined), true, "a broker that says nothing of a pace");
+  pace.say(["a.0", "b.0"], 60);
+  pace.say(["a.1"], 60);
+  pace.say(["0123456789abcdef"], 1000); // of another package: nothing is known of it
+  const takes = () => ["a", "b", "0123456789abcdef"].map((process) => pace.takes(process, 100));
+  assert.deepEqual(takes(), [false, true, true]);
+  pace.taken("a", 1);
+  assert.deepEqual(takes(), [true, true, true]);
+  pace.say(["a.0"], 60);
+  pace.again(2); // the third and the fourth one: the others were carried out, and nothing comes of them any more
+  assert.deepEqual([pace.said, pace.untaken], [2, new Map([["a", { frames: [{ number: 2, bytes: 60 }], bytes: 60 }]])]);
+  pace.taken("nobody", 7);
+  pace.taken("a", 2);
+  assert.equal(pace.untaken.size, 0);
+});
+
+test("what waits for a process goes to it alone, in order, by whichever line speaks; when it is away for a while, then; when it has gone, nowhere", () => {
+  const links = new Links({ secrets: ["x"], resume: true });
+  const sent = [];
+  const make = (worker) => {
+    const line = links.make({ instance: "a", name: "x", worker, grace: 600000, cluster_window: 10, features: ["resume"] }, true);
+    line.attach({ hello: line.hello, end() {}, write: (frame) => {
+      const values = [...broker_of(frame)];
+      sent.push(`${worker} ${values[2] || "all"} ${values[3]}`);
+    } });
+    links.links.add(line);
+    return line;
+  };
+  function* broker_of(frame) {
+    for (const { values } of new broker.Reader().read(frame)) yield* values;
+  }
+  const said = () => sent.splice(0);
+  const adapter = { key: "/", uid: "me.0", nodesMap: new Map([["a.0", 0], ["b.0", 0]]), away: new Map() };
+  links.adapters.set("/", adapter);
+  const say = (what) => links.bus.say(adapter, "", Buffer.from(what));
+  const first = make(0);
+  const other = make(1);
+  for (const what of ["1", "2", "3"]) assert.equal(say(what), undefined);
+  assert.deepEqual(said(), ["0 all 1"], "a window is full behind the first one");
+  links.bus.onTaken(first, 1, ["b"]);
+  assert.deepEqual(said(), ["0 b.0 2"]);
+  links.bus.onTaken(first, 2, ["b"]);
+  assert.deepEqual(said(), ["0 b.0 3"]);
+  links.links.delete(first);
+  links.bus.onPrimary();
+  assert.deepEqual(said(), ["1 a.0 2"], "the other worker has been told nothing yet");
+
+  links.bus.leaves(adapter, "a.0");
+  adapter.nodesMap.delete("a.0");
+  links.bus.onTaken(other, 1, ["a"]);
+  assert.equal(say("4"), undefined);
+  assert.deepEqual(said(), ["1 b.0 4"]);
+  adapter.nodesMap.set("a.0", 0);
+  links.bus.comes(adapter, "a.0");
+  links.bus.onTaken(other, 3, ["a"]);
+  links.bus.onTaken(other, 4, ["a"]);
+  assert.deepEqual(said(), ["1 a.0 3", "1 a.0 4"]);
+
+  assert.equal(say("5"), undefined);
+  assert.deepEqual([...links.bus.held.keys()], ["b"]);
+  adapter.nodesMap.clear();
+  links.bus.forget();
+  assert.deepEqual([links.bus.held.size, other.pace.untaken.size], [0, 0]);
+  for (const line of [...links.lines.values()]) line.end();
+});
+
+test("more than is kept for a process, and a message that is more than a link carries, is refused", () => {
+  const links = new Links({ secrets: ["x"] });
+  const line = links.make({ instance: "a", name: "x", worker: 0, cluster_window: 10, frame_max: 1 << 20, features: [] }, true);
+  links.links.add(line);
+  const adapter = { key: "/", uid: "me.0", nodesMap: new Map([["a.0", 0]]), away: new Map() };
+  assert.match(links.bus.say(adapter, "", Buffer.alloc(1 << 20)), /more than a link carries/);
+  const bytes = Buffer.alloc(1 << 19);
+  for (let i = 0; i < 1 + 128; i++) assert.equal(links.bus.say(adapter, "", bytes), undefined, `${i}`);
+  assert.match(links.bus.say(adapter, "", bytes), /does not take what is said to it/);
 });

@@ -350,6 +350,39 @@ testLink("who says CLUSTER at that pace is told what others have taken, and of o
   }
 });
 
+testLink("names that are said twice are one; what is said of who is gone means nothing", {}, async (broker, application) => {
+  await application.linked(1);
+  const sockets = [client(broker), client(broker, ["polling"])];
+  for (const s of sockets) await s.opening;
+  const conns = await application.connected(2);
+  for (const c of conns) c.join("/", c.open.sid, ["sr", "sr", `s${c.open.sid}`, "sr", `s${c.open.sid}`]);
+  for (const c of conns) c.join("/", c.open.sid, ["sr", "sr"]);
+  application.broadcast("/", { rooms: ["sr", "sr", "sr"], except: ["sx", "sx"] }, "once");
+  await until("heard", () => sockets.every((s) => s.heard.includes("once")));
+  conns[0].leave("/", conns[0].open.sid, ["sr", "sr", "sr"]);
+  conns[0].leave("/", conns[0].open.sid, ["sr"]);
+  application.broadcast("/", { rooms: ["sr"] }, "other");
+  application.broadcast("/", {}, "all");
+  await until("heard", () => sockets.every((s) => s.heard.at(-1) === "all"));
+  const of = (c) => sockets.find(({ id }) => id === c.open.sid);
+  assert.deepEqual(of(conns[0]).heard, ["once", "all"]);
+  assert.deepEqual(of(conns[1]).heard, ["once", "other", "all"]);
+  of(conns[0]).close();
+  await until("closed", () => conns[0].closed);
+  const [{ link, id, open: { sid } }] = conns;
+  conns[0].text("x");
+  conns[0].accept([]);
+  conns[0].reject({ status: 403 });
+  conns[0].join("/", sid, ["sr"]);
+  conns[0].leave("/", sid);
+  conns[0].close();
+  conns[0].close(FLAGS.DISCARD);
+  link.send("RESUMED", { connection: id });
+  link.send("SESSION", { connection: id, payload: Buffer.concat([text("/"), text(sid), text("pid"), u32(0), u32(0)]) });
+  application.broadcast("/", {}, "end");
+  await until("heard", () => of(conns[1]).heard.at(-1) === "end");
+  assert.equal(await metric(broker, "ringcast_link_broken_total"), 0);
+});
 testLink("many questions at once are all answered", {}, async (broker, application) => {
   const [link] = await application.linked(1);
   await until("it is ready", async () => await metric(broker, "ringcast_links") === 1);

@@ -31,7 +31,13 @@ function hasOwnAdapter(io) {
     if (Object.hasOwn(its, "adapter")) Server = its.constructor;
   }
   const { connectionStateRecovery } = io.opts;
-  return Boolean(io.opts.adapter) || io.adapter() !== new Server(undefined, { connectionStateRecovery }).adapter();
+  if (io.opts.adapter) return true;
+  try {
+    return io.adapter() !== new Server(undefined, { connectionStateRecovery }).adapter();
+  } catch {
+    // Bun's EventEmitter lists its constructor among its methods, and socket.io puts those over Server's own: then only names are left.
+    return !["Adapter", "SessionAwareAdapter"].includes(io.adapter().name);
+  }
 }
 
 /* Whatever adapter the application chooses later has all namespaces from there on: other processes do not wait for answers of ours. Nor does it say
