@@ -143,3 +143,24 @@ testBroker("who is to listen and gets no answer is told so", { workers: 1 }, asy
     ended.close();
   }
 });
+
+testBroker("an answer ends with its last byte, and not with its connection, which a busy worker closes later", { workers: 1 }, async (broker) => {
+  const path = join(broker.folder, "stays.sock");
+  const body = '{"clients":[],"next":null,"more":false}';
+  const stays = createServer((socket) => {
+    let text = "";
+    socket.on("error", () => {}).on("data", (part) => {
+      text += part;
+      if (text === "api\n") socket.write("ok\n");
+      else if (text.endsWith("\r\n\r\n")) socket.write(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`);
+    });
+  }).listen(path);
+  try {
+    await once(stays, "listening");
+    const { code, stdout, stderr } = await run(["clients", "--json", "--socket", path], { env: broker.env, timeout: 30000 });
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.deepEqual(JSON.parse(stdout), { clients: [], more: false });
+  } finally {
+    stays.close();
+  }
+});
