@@ -144,6 +144,8 @@ int rc_console_api_open(const char *socket, const char *target, const char *body
     if (rc == 0) {
         rc = send_all(fd, head, (size_t)bytes);
         rc = rc == 0 && body_bytes > 0 ? send_all(fd, body, body_bytes) : rc;
+        /* A worker that does not want all of a body answers, and closes: that is read. */
+        rc = rc == -EPIPE || rc == -ECONNRESET ? 0 : rc;
         if (rc < 0) {
             (void)rc_err_set(err, rc, "the broker does not take the request: %s", strerror(-rc));
         }
