@@ -187,10 +187,15 @@ static int lines_send(const struct rc_cli *cli, const struct rc_which *which)
     char *line = NULL;
     size_t capacity = 0;
     ssize_t bytes;
+    unsigned long number = 0;
     int exit_code = RC_EXIT_OK;
     while (exit_code == RC_EXIT_OK && (bytes = getline(&line, &capacity, stdin)) > 0) {
         const size_t count = (size_t)bytes - (line[bytes - 1] == '\n' ? 1u : 0u);
+        number++;
         exit_code = message_send(cli, which, rc_span_of(line, count));
+    }
+    if (exit_code != RC_EXIT_OK) {
+        fprintf(stderr, "ringcast: that was line %lu: those before it were sent\n", number);
     }
     free(line);
     return exit_code;

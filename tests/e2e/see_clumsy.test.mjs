@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
-import { BIN_DIR, until, within } from "./lib/util.mjs";
+import { BIN_DIR, program, until, within } from "./lib/util.mjs";
 
 const config = { "debug.user_query": "user", "limits.notsent_lowat": "16KiB", "limits.send_buffer": "16KiB" };
 
@@ -142,4 +143,38 @@ testBroker("who is to listen and gets no answer is told so", { workers: 1 }, asy
     hangs.close();
     ended.close();
   }
+});
+
+testBroker("an answer ends with its last byte, and not with its connection, which a busy worker closes later", { workers: 1 }, async (broker) => {
+  const path = join(broker.folder, "stays.sock");
+  const body = '{"clients":[],"next":null,"more":false}';
+  const stays = createServer((socket) => {
+    let text = "";
+    socket.on("error", () => {}).on("data", (part) => {
+      text += part;
+      if (text === "api\n") socket.write("ok\n");
+      else if (text.endsWith("\r\n\r\n")) socket.write(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`);
+    });
+  }).listen(path);
+  try {
+    await once(stays, "listening");
+    const { code, stdout, stderr } = await run(["clients", "--json", "--socket", path], { env: broker.env, timeout: 30000 });
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.deepEqual(JSON.parse(stdout), { clients: [], more: false });
+  } finally {
+    stays.close();
+  }
+});
+
+testBroker("of messages that cannot be taken it is said why, and of lines which", { config: { "limits.max_message_size": "1KB" }, workers: 1 }, async (broker) => {
+  const pub = (input, ...args) => program("bash", ["-c", `cat "${input}" | "${join(BIN_DIR, "ringcast")}" pub room:1 ${args.join(" ")} -c "${broker.configPath}"`], { timeout: 30000 });
+  const file = join(broker.folder, "input");
+  writeFileSync(file, "x".repeat(8 << 20));
+  const large = await pub(file);
+  assert.equal(large.code, 1);
+  assert.match(large.stderr, /\(413\)/, "and not that the connection broke");
+  writeFileSync(file, Buffer.concat([Buffer.from("1\n{\n"), Buffer.from([0xff, 0x0a]), Buffer.from("2\n")]));
+  const lines = await pub(file, "--lines");
+  assert.deepEqual([lines.code, lines.stdout.match(/^published/gm).length], [1, 2]);
+  assert.equal(lines.stderr, "ringcast: the message is not UTF-8\nringcast: that was line 3: those before it were sent\n");
 });

@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/share.h"
 #include "common/records/call.h"
 #include "common/text/json_scan.h"
 #include "common/records/query.h"
@@ -168,6 +169,7 @@ struct rc_api {
     struct rc_cached files[RC_API_FILES_MAX];          /* of resources.c */
     struct rc_api_survey *surveys[RC_API_SURVEYS_MAX]; /* owned, likewise */
     uint32_t survey_count;
+    struct rc_share share; /* of a pass, for both */
 };
 
 /* What workers are asked (common/records/call.h). */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/records/channel_name.h"
 #include "common/base/log.h"
 #include "common/records/survey.h"
@@ -284,8 +285,19 @@ static bool scan_work(struct rc_api *api)
 
 bool rc_api_work(struct rc_api *api)
 {
-    const bool surveys = rc_survey_work(api);
-    return scan_work(api) || surveys;
+    bool more = api->survey_count > 0 || api->scan_count > 0;
+    if (!more) {
+        return false;
+    }
+    rc_share_begin(&api->share, rc_clock_ns());
+    do {
+        const bool surveys = rc_survey_work(api);
+        more = scan_work(api) || surveys;
+    } while (more && rc_share_left(&api->share, rc_clock_ns()));
+    if (!more) {
+        rc_share_end(&api->share);
+    }
+    return more;
 }
 
 void rc_api_scans_free(struct rc_api *api)
