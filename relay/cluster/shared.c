@@ -82,7 +82,7 @@ static void come_back(struct rc_shared *shared, struct rc_shared_channel *channe
         rc_shared_fetch_begin(shared, channel, !channel->local, channel->local);
     } else {
         if (channel->local && rc_shared_listens(shared, rc_shared_name(channel))) {
-            rc_shared_gap(shared, channel); /* what others published meanwhile is in the stream, not with them */
+            rc_shared_gap(shared, channel, 0, 0); /* what others published meanwhile is in the stream, not with them */
         }
         channel->local = false;
         rc_shared_go_apart(shared, channel);
@@ -90,6 +90,16 @@ static void come_back(struct rc_shared *shared, struct rc_shared_channel *channe
 }
 
 /* --- publishing ------------------------------------------------------------------------------------------------------ */
+
+/* CLOCK_REALTIME, which is looked at once in RC_SHARED_TICK_MS. */
+static uint64_t wall_about(struct rc_shared *shared, uint64_t now_ms)
+{
+    if (now_ms - shared->wall_at_ms >= RC_SHARED_TICK_MS) {
+        shared->wall_at_ms = now_ms;
+        shared->wall_ms = rc_clock_wall_ms();
+    }
+    return shared->wall_ms + (now_ms - shared->wall_at_ms);
+}
 
 static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pending,
                        const struct rc_config_namespace *policy, const struct rc_shared_names *names,
@@ -101,8 +111,9 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
                                .flags = (policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING) |
                                         (source != NULL ? RC_REDIS_PUBLISH_YIELDING : 0u)};
     struct rc_shared_texts texts;
-    const struct rc_shared_epochs epochs = {
-        .known = pending->known, .seen = pending->channel->last}; /* of `known`: both are the channel's, now */
+    const struct rc_shared_epochs epochs = {.known = pending->known, /* both are the channel's, now */
+                                            .seen = pending->channel->last,
+                                            .wall_ms = wall_about(shared, pending->time_ms)};
     rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, epochs, source);
     return rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)
                ? rc_redis_run(shared->setup.link, &run)

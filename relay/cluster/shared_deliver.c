@@ -40,9 +40,10 @@ bool rc_shared_listens(const struct rc_shared *shared, struct rc_span name)
     return rc_router_wanted(shared->setup.router, name) || rc_router_held(shared->setup.router, name);
 }
 
-void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel)
+void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel, uint64_t epoch, uint64_t last)
 {
-    rc_router_gap(shared->setup.router, channel->name, channel->name_bytes);
+    rc_router_gap_behind(shared->setup.router, rc_shared_name(channel),
+                         (struct rc_gap_behind){.epoch = epoch, .offset = last});
 }
 
 /* --- own messages that wait ------------------------------------------------------------------------------------------ */
@@ -143,7 +144,7 @@ void rc_shared_settle_alone(struct rc_shared *shared, struct rc_shared_channel *
     struct rc_shared_pending *pending = TAILQ_FIRST(&channel->pendings);
     if (pending != NULL && !channel->local) {
         channel->local = true;
-        rc_shared_gap(shared, channel);
+        rc_shared_gap(shared, channel, 0, 0);
     }
     for (; pending != NULL; pending = TAILQ_FIRST(&channel->pendings)) {
         channel->alone_sequence = pending->sequence;
@@ -240,7 +241,7 @@ void rc_shared_take(struct rc_shared *shared, struct rc_shared_channel *channel,
     }
     if (!arrival_read(shared, channel, arrival, &view)) {
         channel->proof = 0;
-        rc_shared_gap(shared, channel); /* there is a message that nobody can read */
+        rc_shared_gap(shared, channel, channel->epoch, channel->last); /* there is a message that nobody can read */
         return;
     }
     const struct rc_wire *wire = shared->setup.wire;

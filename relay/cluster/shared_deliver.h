@@ -43,8 +43,8 @@ void rc_shared_tick_soon(struct rc_shared *shared);
 /* Does somebody of this host listen, whatever Redis has of it? */
 bool rc_shared_listens(const struct rc_shared *shared, struct rc_span name);
 
-/* Its subscribers are told that messages were missed. */
-void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel);
+/* Its subscribers are told that messages were missed, up to `last` of the epoch; epoch 0: nobody knows which. */
+void rc_shared_gap(struct rc_shared *shared, const struct rc_shared_channel *channel, uint64_t epoch, uint64_t last);
 
 /* Is the last message that the copy has another one than this? False also where the copy does not have it. */
 bool rc_shared_differs(struct rc_shared *shared, const struct rc_shared_channel *channel, struct rc_span message);

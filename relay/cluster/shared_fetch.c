@@ -327,7 +327,7 @@ static void fetch_anew(struct rc_shared *shared, struct rc_shared_channel *chann
     /* There was nothing, and all that there is now came since: nothing is missing before it. */
     const bool first = channel->epoch == 0 && channel->empty && !channel->local && last == 0;
     if (channel->epoch != 0 || channel->local || (channel->empty && !first)) {
-        rc_shared_gap(shared, channel);
+        rc_shared_gap(shared, channel, epoch, last);
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRS_FAILED, channel->fans);
     }
     channel->fans =
@@ -397,7 +397,7 @@ static void take_entries(struct rc_shared *shared, struct rc_shared_channel *cha
 static void fetch_nothing(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
     if (channel->local) {
-        rc_shared_gap(shared, channel);
+        rc_shared_gap(shared, channel, 0, 0);
         channel->local = false;
         channel->epoch = channel->last = channel->proof = 0;
     }

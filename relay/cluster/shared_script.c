@@ -183,10 +183,9 @@ static struct rc_span number_put(char *out, uint64_t number)
 }
 
 /* `random`: of its bits the lower ones. */
-static uint64_t epoch_of(uint64_t known, uint64_t random)
+static uint64_t epoch_of(uint64_t known, uint64_t wall_ms, uint64_t random)
 {
-    const uint64_t now = (rc_clock_wall_ms() & ((UINT64_C(1) << (EPOCH_BITS - EPOCH_RANDOM_BITS)) - 1))
-                         << EPOCH_RANDOM_BITS;
+    const uint64_t now = (wall_ms & ((UINT64_C(1) << (EPOCH_BITS - EPOCH_RANDOM_BITS)) - 1)) << EPOCH_RANDOM_BITS;
     const uint64_t epoch = now | (random & ((UINT64_C(1) << EPOCH_RANDOM_BITS) - 1));
     return epoch > known ? epoch : known + 1 + (random & ((UINT64_C(1) << EPOCH_RANDOM_BITS) - 1));
 }
@@ -210,7 +209,7 @@ void rc_shared_place(struct rc_redis_run *run, struct rc_shared_texts *texts, co
                                    number_put(texts->most, policy->history),
                                    number_put(texts->stream_ms, stream_ms),
                                    number_put(texts->offsets_ms, stream_ms + GRACE_MS),
-                                   number_put(texts->fresh, epoch_of(epochs.known, random)),
+                                   number_put(texts->fresh, epoch_of(epochs.known, epochs.wall_ms, random)),
                                    epochs.known != 0 ? number_put(texts->known, epochs.known) : RC_SPAN("0"),
                                    (source != NULL ? source : &none)->field,
                                    (source != NULL ? source : &none)->id,
@@ -301,7 +300,7 @@ uint64_t rc_shared_epoch_after(uint64_t known)
     uint64_t random = 0;
     const ssize_t got = getrandom(&random, sizeof(random), 0);
     RC_ASSERT(got == (ssize_t)sizeof(random)); /* up to 256 bytes are never short or interrupted */
-    return epoch_of(known, random);
+    return epoch_of(known, rc_clock_wall_ms(), random);
 }
 
 /* --- answers --------------------------------------------------------------------------------------------------------- */

@@ -73,8 +73,9 @@ struct rc_shared_sender {
 };
 
 struct rc_shared_epochs {
-    uint64_t known; /* whose answer is a number alone; 0 = none */
-    uint64_t seen;  /* offset of its newest message that is known; 0 = it has none, as its subscribers were told */
+    uint64_t known;   /* whose answer is a number alone; 0 = none */
+    uint64_t wall_ms; /* about now, since 1970: of an epoch that begins with the message */
+    uint64_t seen;    /* offset of its newest message that is known; 0 = it has none, as its subscribers were told */
 };
 
 /* Which entry of an application's stream a message is: it is published once, whoever reads the stream, and not before the one before it. */

@@ -75,6 +75,8 @@ struct rc_shared {
     uint64_t held_bytes;
     uint64_t probe_ms;
     uint64_t moved_ms;      /* when Redis last confirmed a channel, or sent its history */
+    uint64_t wall_ms;       /* CLOCK_REALTIME at wall_at_ms */
+    uint64_t wall_at_ms;    /* CLOCK_MONOTONIC; 0 = it was not looked at */
     rc_timer_expired *tick; /* while anything waits */
     struct rc_timer timer;
     struct rc_timer keep_timer;

@@ -240,14 +240,14 @@ void rc_fanout_ring(struct rc_fanout *fanout)
     }
 }
 
-void rc_fanout_gap(struct rc_fanout *fanout, const char *name, uint32_t name_bytes)
+void rc_fanout_gap(struct rc_fanout *fanout, const char *name, uint32_t name_bytes, struct rc_gap_behind behind)
 {
     const uint64_t hash = name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0;
     const struct rc_worker_set targets = name_bytes > 0 ? fanout_targets(fanout, hash, name, name_bytes) : fanout->live;
     for (uint32_t i = 0; i < fanout->port_count; i++) {
         if (rc_worker_set_has(&targets, i)) {
             rc_worker_set_put(&fanout->touched, i, true);
-            rc_port_gap(&fanout->ports[i], hash, name, name_bytes);
+            rc_port_gap(&fanout->ports[i], hash, name, name_bytes, behind);
         }
     }
 }

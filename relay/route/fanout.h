@@ -106,7 +106,7 @@ int rc_fanout_send(struct rc_fanout *fanout, struct rc_relay_port *port, enum rc
                    const struct rc_envelope_view *view);
 
 /* Messages of a channel were missed: everybody who is in it is told; of "*" and without a name: everybody. */
-void rc_fanout_gap(struct rc_fanout *fanout, const char *name, uint32_t name_bytes);
+void rc_fanout_gap(struct rc_fanout *fanout, const char *name, uint32_t name_bytes, struct rc_gap_behind behind);
 
 /* Rings the workers that were written to since the last time. */
 void rc_fanout_ring(struct rc_fanout *fanout);

@@ -441,10 +441,15 @@ static bool move_one(struct rc_relay_port *port)
     return true;
 }
 
-static bool write_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes, bool remote)
+static bool write_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes,
+                      struct rc_gap_behind behind, bool remote)
 {
     const struct rc_envelope_view view = {
-        .head = {.channel_bytes = (uint8_t)name_bytes, .channel_hash = hash, .flags = remote ? RC_ENVELOPE_REMOTE : 0},
+        .head = {.epoch = behind.epoch,
+                 .position = behind.offset,
+                 .channel_bytes = (uint8_t)name_bytes,
+                 .channel_hash = hash,
+                 .flags = remote ? RC_ENVELOPE_REMOTE : 0},
         .channel = name,
     };
     const bool written = write_in_order(port, RC_DOWN_GAP, &view) == 0;
@@ -459,7 +464,7 @@ static void tell_gaps(struct rc_relay_port *port)
     uint32_t name_bytes;
     while (rc_gap_set_next(&port->gaps, &name, &name_bytes)) {
         if (!write_gap(port, name_bytes > 0 ? rc_channel_hash(name, name_bytes) : 0, name, name_bytes,
-                       port->gaps_unkept)) {
+                       (struct rc_gap_behind){0}, port->gaps_unkept)) {
             return;
         }
         rc_gap_set_pop(&port->gaps);
@@ -470,13 +475,14 @@ static void tell_gaps(struct rc_relay_port *port)
     }
 }
 
-void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes)
+void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes,
+                 struct rc_gap_behind behind)
 {
     if (!port->live) {
         return; /* nobody is there */
     }
     const bool noted = rc_gap_set_covers(&port->gaps, hash, name, name_bytes);
-    if (!noted && write_gap(port, hash, name, name_bytes, true)) {
+    if (!noted && write_gap(port, hash, name, name_bytes, behind, true)) {
         return;
     }
     port->gaps_unkept = true;

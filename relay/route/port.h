@@ -109,9 +109,16 @@ void rc_port_resume(struct rc_relay_port *port);
  * -ENOBUFS or -ENOMEM when too many wait. */
 int rc_port_send(struct rc_relay_port *port, enum rc_record_type type, const struct rc_envelope_view *view);
 
+/* Up to where messages of a channel's history are missing, as far as that is known: who was told so is not told again by the next message's offset. */
+struct rc_gap_behind {
+    uint64_t epoch; /* 0 = it is not */
+    uint64_t offset;
+};
+
 /* Tells the worker, behind what it was sent before, that messages of a channel (no name: of any) were lost. Now, or, when there is no
  * room, as soon as there is. */
-void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes);
+void rc_port_gap(struct rc_relay_port *port, uint64_t hash, const char *name, uint32_t name_bytes,
+                 struct rc_gap_behind behind);
 
 /* Moves overflow down as far as there is room, tells gaps and what else waited. True when it stopped at its bound and can go on at once. */
 bool rc_port_pump(struct rc_relay_port *port);

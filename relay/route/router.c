@@ -575,12 +575,17 @@ bool rc_router_deliver_behind(struct rc_router *router, uint64_t sequence, const
     return router_deliver(router, RC_DOWN_DIRECT, view, own);
 }
 
-void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes)
+void rc_router_gap_behind(struct rc_router *router, struct rc_span name, struct rc_gap_behind behind)
 {
     if (router->setup.recovery != NULL) {
-        rc_recovery_hole(router->setup.recovery, rc_span_of(name, name_bytes), router->next_sequence, rc_clock_ms());
+        rc_recovery_hole(router->setup.recovery, name, router->next_sequence, rc_clock_ms());
     }
-    rc_fanout_gap(&router->fanout, name, name_bytes);
+    rc_fanout_gap(&router->fanout, (const char *)name.bytes, (uint32_t)name.count, behind);
+}
+
+void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes)
+{
+    rc_router_gap_behind(router, rc_span_of(name, name_bytes), (struct rc_gap_behind){0});
 }
 
 bool rc_router_wanted(const struct rc_router *router, struct rc_span channel)

@@ -169,6 +169,8 @@ void rc_router_miss(struct rc_router *router, const struct rc_envelope_view *vie
 /* Messages of a channel were missed on the way to this host: everybody who is in it is told (gap); of "*", everybody. Without a name:
  * everybody is told that it may concern any channel, and direct messages. */
 void rc_router_gap(struct rc_router *router, const char *name, uint32_t name_bytes);
+/* The same of a channel with a history: what is missing is all before `behind`, or in it. */
+void rc_router_gap_behind(struct rc_router *router, struct rc_span name, struct rc_gap_behind behind);
 
 /* An answer without a sequence to a worker, as long as it is not far behind. As rc_port_send, and counted when it did not get it. */
 int rc_router_send(struct rc_router *router, uint32_t worker, enum rc_record_type type,

@@ -745,3 +745,23 @@ test("what is on its way of a channel that was given back does not take it up ag
     assert.equal(await figure("repairs_total"), 0, "no echo was waited for");
   });
 });
+
+test("what the stream has no more when it is looked for is told once, and the rest comes", { timeout: 60000, skip: NO_REDIS }, async () => {
+  await withHeld(config, async ({ one, two, redis, wire }) => {
+    const { seen, gaps } = await listen(two, "log:a");
+    const others = await one.connect();
+    await others.publish("log:a", 1);
+    await until("it came", () => seen.length === 1);
+    wire.hold();
+    wire.cut();
+    for (let n = 2; n <= 10; n++) await others.publish("log:a", n);
+    await redis.command("XTRIM", "ws:history:{ws:channel:log:a}", "MINID", "8-0");
+    wire.release();
+    wire.mend();
+    await until("the rest", () => seen.length === 4, { timeout: 30000 });
+    await others.publish("log:a", 11);
+    await until("the next one", () => seen.length === 5);
+    assert.deepEqual(seen.map(([offset, data]) => [offset, data]), [1, 8, 9, 10, 11].map((n) => [n, n]));
+    assert.equal(gaps.length, 1, JSON.stringify(gaps));
+  });
+});

@@ -22,8 +22,12 @@ static int down_select(void *context, const struct rc_envelope_view *view)
 static int down_gap(void *context, const struct rc_envelope_view *view)
 {
     const struct rc_clients *clients = context;
-    return rc_hub_lost(clients->hub, rc_span_of(view->channel, view->head.channel_bytes),
-                       (view->head.flags & RC_ENVELOPE_REMOTE) != 0);
+    const struct rc_span name = rc_span_of(view->channel, view->head.channel_bytes);
+    const int rc = rc_hub_lost(clients->hub, name, (view->head.flags & RC_ENVELOPE_REMOTE) != 0);
+    if (rc == 0 && view->head.epoch != 0) {
+        rc_hub_lost_behind(clients->hub, name, view->head.epoch, view->head.position);
+    }
+    return rc;
 }
 
 static void down_acknowledged(void *context, const struct rc_envelope_view *view)

@@ -394,6 +394,8 @@ int rc_hub_replay_on(struct rc_hub *hub, uint32_t subscription, const struct rc_
 /* Messages of a channel (empty name: of any) did not come down. Those that are in its history go into its logs now; of the others, and of
  * all if some are in no history (`unkept`), its subscribers are told a gap. 0; -ENOSPC: once more, after a turn. */
 int rc_hub_lost(struct rc_hub *hub, struct rc_span name, bool unkept);
+/* Behind that, of a channel: what was missing is up to `position` of the epoch. The message behind it is the next one, and no second gap. */
+void rc_hub_lost_behind(struct rc_hub *hub, struct rc_span name, uint64_t epoch, uint64_t position);
 
 /* --- append.c --- */
 

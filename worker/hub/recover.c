@@ -756,3 +756,13 @@ int rc_hub_lost(struct rc_hub *hub, struct rc_span name, bool unkept)
     const int rc = channel == 0 ? 0 : recover_missing(hub, channel);
     return rc < 0 ? rc : rc == 1 && !unkept ? 0 : recover_gap(hub, name, unkept);
 }
+
+void rc_hub_lost_behind(struct rc_hub *hub, struct rc_span name, uint64_t epoch, uint64_t position)
+{
+    const uint32_t channel = rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
+    const uint32_t index = channel == 0 ? 0 : rc_truth_channel(hub->truth, channel)->place;
+    struct rc_place *place = index == 0 ? NULL : rc_truth_place(hub->truth, index);
+    if (place != NULL && place->epoch == epoch && place->position < position) {
+        place->position = position;
+    }
+}

@@ -8,6 +8,10 @@ import { delay, random, until } from "./util.mjs";
 const EACH = 3; // channels of a client
 const CUT_MAX = 200; // connections over networks that are cut
 const ENDS_MS = 5000; // until it is told that an epoch has ended
+/* So many turns of the event loop in a row are shorter than that when this process has read what there is. */
+const CALM_TURNS = 20;
+const CALM_TURN_MS = 200;
+const CALM_WITHIN_MS = 120000;
 
 /* What all clients together got at each place. Two messages at one place are wrong; but where Redis `loses` what it had said (a failover), an instance
  * that has not seen that gives the place once more, until one that has ends the epoch (docs/history.md), which is to be soon: nothing comes in it then. */
@@ -47,7 +51,15 @@ class Returning {
     await Promise.all(operations.map(async (operation) => {
       // Behind the answer comes what was missed, maybe in the same segment: looked at where it is received, not where it is awaited.
       const id = client.nextId++;
-      const answered = new Promise((done, failed) => client.answers.set(id, { reject: failed, resolve: (answer) => this.check(() => done(this.subscribed(client, operation, answer))) }));
+      // An answer that is wrong ends the wait, too: who waits on would call it a connection that does not come.
+      const answered = new Promise((done, failed) => client.answers.set(id, { reject: failed, resolve: (answer) => this.check(() => {
+        try {
+          done(this.subscribed(client, operation, answer));
+        } catch (error) {
+          failed(error);
+          throw error;
+        }
+      }) }));
       client.send({ ...operation, id });
       await answered;
     }));
@@ -150,6 +162,18 @@ async function comeAndGo(returning, draw, awayMs, run) {
   }
 }
 
+/* Waits until this process has read what was sent to it, or at least is by now no more behind with it than connections may take to be made: what thousands of
+ * connections hold is read a piece of each in turn, and a handshake comes behind all of them each time. How long it took, in ms. */
+async function caughtUp() {
+  const begun = performance.now();
+  for (let calm = 0; calm < CALM_TURNS && performance.now() - begun < CALM_WITHIN_MS;) {
+    const before = performance.now();
+    await new Promise((done) => setImmediate(() => setTimeout(done, 1)));
+    calm = performance.now() - before < CALM_TURN_MS ? calm + 1 : 0;
+  }
+  return Math.round(performance.now() - begun);
+}
+
 /* What each host has of a channel, and Redis, as text: for who reads that something was wrong. */
 async function toldOf(hosts, channel) {
   return (await Promise.all(hosts.map(async (host) => {
@@ -199,6 +223,7 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
   run.end();
   await failed;
   for (const client of run.cut) client.terminate();
+  const behindMs = await Promise.race([wrong, caughtUp()]);
   let ender = null;
   const publishOne = async (channel) => {
     ender ??= await connect(`ws://${hosts[0].host}/ws`);
@@ -207,8 +232,7 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
   };
   // In the end all are there, and have what there is. Who was told a gap has what comes behind it; of two epochs only a message says which one is over: where Redis lost, last of all, what
   // publishers had been told, the new epoch has none.
-  for (const returning of all) {
-    const { client } = returning;
+  const close = async (returning) => {
     let why;
     await until("it is connected", async () => {
       try {
@@ -220,9 +244,10 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
         return false;
       }
     }, { timeout: 20000 }).catch((error) => {
-      error.message += `: ${why}`;
+      error.message += `: ${why}; ${returning.connections} connections, of ${returning.client?.isClosed}; this process was ${behindMs} ms behind`;
       throw error;
     });
+    const { client } = returning;
     await until("it has all", async () => {
       const lacks = [...returning.channels].filter(([name, place]) => !has(place, run.last.get(name)));
       for (const [name, place] of lacks) if (place.gap || place.epoch !== run.last.get(name).epoch) await publishOne(name);
@@ -232,11 +257,13 @@ export async function dropStorm(brokers, { prefix, clients, channels, publishers
       throw error;
     });
     returning.client.terminate();
-  }
+  };
+  // What was wrong is told as that, not as what somebody waits for in vain behind it.
+  for (const returning of all) await Promise.race([wrong, close(returning)]);
   ender?.terminate();
   await Promise.race([wrong, Promise.resolve()]);
   const sum = (name) => all.reduce((total, returning) => total + returning[name], 0);
-  return { recovered: sum("recovered"), lost: sum("lost"), gaps: sum("gaps"), messages: sum("messages"), connections: sum("connections"), published: [...run.last.values()].reduce((sum, { offset }) => sum + offset, 0), twice: seen.twice.size };
+  return { recovered: sum("recovered"), lost: sum("lost"), gaps: sum("gaps"), messages: sum("messages"), connections: sum("connections"), behindMs, published: [...run.last.values()].reduce((sum, { offset }) => sum + offset, 0), twice: seen.twice.size };
 }
 
 /* Kills workers and the relay in turn; each is there again before the next. */

@@ -177,7 +177,8 @@ static uint64_t fresh_of(const char *instance, uint64_t sequence, uint64_t known
     const struct rc_shared_names names = {.channel_bytes = 0};
     const struct rc_shared_sender sender = {.instance = instance, .boot = 7};
     const struct rc_config_namespace policy = {.history = 10};
-    rc_shared_place(&run, &texts, &names, &sender, &policy, sequence, (struct rc_shared_epochs){.known = known}, NULL);
+    rc_shared_place(&run, &texts, &names, &sender, &policy, sequence,
+                    (struct rc_shared_epochs){.known = known, .wall_ms = rc_clock_wall_ms()}, NULL);
     const struct rc_span fresh = run.args[10];
     uint64_t epoch = 0;
     for (size_t i = 0; i < fresh.count; i++) {

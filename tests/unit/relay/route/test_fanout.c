@@ -119,11 +119,11 @@ Test(fanout, a_worker_that_does_not_live_gets_nothing)
 
 Test(fanout, gaps_go_to_those_in_the_channel)
 {
-    rc_fanout_gap(fanout, "b", 1);
+    rc_fanout_gap(fanout, "b", 1, (struct rc_gap_behind){0});
     expect("", "", "gap(b)", "gap(b)");
-    rc_fanout_gap(fanout, "*", 1);
+    rc_fanout_gap(fanout, "*", 1, (struct rc_gap_behind){0});
     expect("gap(*)", "gap(*)", "gap(*)", "gap(*)");
-    rc_fanout_gap(fanout, "", 0);
+    rc_fanout_gap(fanout, "", 0, (struct rc_gap_behind){0});
     expect("gap()", "gap()", "gap()", "gap()");
 }
 

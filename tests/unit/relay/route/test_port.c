@@ -278,9 +278,9 @@ Test(relay_port, gap_of_missed_messages_waits_for_room_and_comes_once)
         publish_numbered("a", i, i + 1, NULL);
     }
     cr_assert(!gap_pending(1));
-    rc_port_gap(&host.ports[1], 0, NULL, 0);
-    rc_port_gap(&host.ports[1], 0, NULL, 0);
-    rc_port_gap(&host.ports[1], rc_channel_hash("a", 1), "a", 1);
+    rc_port_gap(&host.ports[1], 0, NULL, 0, (struct rc_gap_behind){0});
+    rc_port_gap(&host.ports[1], 0, NULL, 0, (struct rc_gap_behind){0});
+    rc_port_gap(&host.ports[1], rc_channel_hash("a", 1), "a", 1, (struct rc_gap_behind){0});
     cr_assert(gap_pending(1));
     int gaps = 0;
     bool last = false;
