@@ -682,6 +682,7 @@ test("what waits for a process goes to it alone, in order, by whichever line spe
       sent.push(`${worker} ${values[2] || "all"} ${values[3]}`);
     } });
     links.links.add(line);
+    line.peers.set("/", []);
     return line;
   };
   function* broker_of(frame) {
@@ -716,6 +717,16 @@ test("what waits for a process goes to it alone, in order, by whichever line spe
 
   assert.equal(say("5"), undefined);
   assert.deepEqual([...links.bus.held.keys()], ["b"]);
+  links.bus.onTaken(other, 5, ["a", "b"]);
+  other.peers.clear(); // its worker has another link, and has not said yet who is there
+  said();
+  assert.equal(say("6"), undefined);
+  links.bus.onTaken(other, 9, ["a", "b"]);
+  assert.deepEqual(said(), []);
+  other.peers.set("/", []);
+  links.bus.onPrimary();
+  assert.deepEqual(said().sort(), ["1 a.0 6", "1 b.0 6"]);
+  assert.deepEqual([say("7"), say("8")], [undefined, undefined]);
   adapter.nodesMap.clear();
   links.bus.forget();
   assert.deepEqual([links.bus.held.size, other.pace.untaken.size], [0, 0]);
@@ -725,6 +736,8 @@ test("what waits for a process goes to it alone, in order, by whichever line spe
 test("more than is kept for a process, and a message that is more than a link carries, is refused", () => {
   const links = new Links({ secrets: ["x"] });
   const line = links.make({ instance: "a", name: "x", worker: 0, cluster_window: 10, frame_max: 1 << 20, features: [] }, true);
+  line.attach({ hello: line.hello, write() {} });
+  line.peers.set("/", []);
   links.links.add(line);
   const adapter = { key: "/", uid: "me.0", nodesMap: new Map([["a.0", 0]]), away: new Map() };
   assert.match(links.bus.say(adapter, "", Buffer.alloc(1 << 20)), /more than a link carries/);

@@ -80,7 +80,12 @@ class Bus {
     const process = processOf(uid);
     const line = this.links.primary;
     if (adapter.away.has(uid)) return false;
-    return !isPaced(uid) || !line || (!this.held.has(process) && line.pace.takes(process, line.hello.cluster_window));
+    return !isPaced(uid) || !line || (!this.held.has(process) && this.hears(adapter, line) && line.pace.takes(process, line.hello.cluster_window));
+  }
+
+  /* Has the worker said who is there, over the link that there is now? What is said to one who is not linked there yet would be lost. */
+  hears(adapter, line) {
+    return line.link !== null && line.peers.has(adapter.key);
   }
 
   write(adapter, to, uids, bytes) {
@@ -118,7 +123,7 @@ class Bus {
     if (!its || !line) return;
     while (its.at < its.messages.length && line.pace.takes(process, line.hello.cluster_window)) {
       const { adapter, uid, bytes } = its.messages[its.at];
-      if (adapter.away.has(uid)) return;
+      if (adapter.away.has(uid) || !this.hears(adapter, line)) return;
       its.messages[its.at++] = undefined;
       its.bytes -= bytes.length;
       this.write(adapter, uid, [uid], bytes);

@@ -229,7 +229,7 @@ class Links extends EventEmitter {
   /* `attach` is said when ringcast has said something behind READY: from then on it gives clients to this process. To ENTER it says PEERS at once. */
   onAttached(line, heard) {
     this.links.add(line);
-    this.bus.onPrimary();
+    line.peers.clear(); // of a worker that may be another one by now; its word comes at once
     line.entered.clear();
     this.sayAsks(line); // it may have changed since READY
     for (const adapter of this.adapters.values()) this.enterOn(line, adapter);
@@ -249,7 +249,7 @@ class Links extends EventEmitter {
     this.links.delete(line);
     if (line.resumes && !line.detached && !this.stopped) line.cut();
     else line.end();
-    if (was === line) for (const adapter of this.adapters.values()) adapter.onPeers(this.primary?.peers.get(adapter.key) ?? []);
+    if (was === line) for (const adapter of this.adapters.values()) this.peersOf(adapter);
     if (was === line) this.bus.onPrimary();
     if (!line.unheard) this.emit("detach", line, error);
     for (const [other, former] of this.judged) {
@@ -310,7 +310,15 @@ class Links extends EventEmitter {
   onPeers(link, key, uids) {
     if (!this.adapters.has(key)) return; // it was on its way when that namespace ended
     link.peers.set(key, uids);
-    if (link === this.primary) this.adapters.get(key)?.onPeers(uids);
+    if (link !== this.primary) return;
+    this.adapters.get(key)?.onPeers(uids);
+    this.bus.onPrimary();
+  }
+
+  /* Another link is the primary: where its worker has not said yet who is there, that is about to come. */
+  peersOf(adapter) {
+    const uids = this.primary ? this.primary.peers.get(adapter.key) : [];
+    if (uids) adapter.onPeers(uids);
   }
 
   /* One frame for all links; of those one, `home`, is the one by which the broker keeps it, and takes it elsewhere. False: too large. */
