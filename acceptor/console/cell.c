@@ -16,7 +16,7 @@ struct range {
     uint32_t last;
 };
 
-static bool within(const struct range *ranges, size_t count, uint32_t code)
+static bool ranges_have(const struct range *ranges, size_t count, uint32_t code)
 {
     bool found = false;
     for (size_t i = 0; i < count && !found; i++) {
@@ -30,7 +30,7 @@ static bool is_hidden(uint32_t code)
 {
     static const struct range hidden[] = {{0x00, 0x1f},     {0x7f, 0x9f},     {0x61c, 0x61c},
                                           {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
-    return within(hidden, RC_ARRAY_COUNT(hidden), code);
+    return ranges_have(hidden, RC_ARRAY_COUNT(hidden), code);
 }
 
 /* Columns of a character: those of East Asia and pictures take two (UAX #11), marks that stand on the one before none. */
@@ -41,7 +41,7 @@ static unsigned width_of(uint32_t code)
     static const struct range wide[] = {{0x1100, 0x115f},   {0x2e80, 0x303e},   {0x3041, 0xa4cf},   {0xac00, 0xd7a3},
                                         {0xf900, 0xfaff},   {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},
                                         {0x1f300, 0x1f64f}, {0x1f680, 0x1f6ff}, {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}};
-    return within(none, RC_ARRAY_COUNT(none), code) ? 0 : within(wide, RC_ARRAY_COUNT(wide), code) ? 2 : 1;
+    return ranges_have(none, RC_ARRAY_COUNT(none), code) ? 0 : ranges_have(wide, RC_ARRAY_COUNT(wide), code) ? 2 : 1;
 }
 
 /* A character as it is shown. */

@@ -59,7 +59,7 @@ struct rc_link_ready {
     char process[RC_LINK_PROCESS_MAX + 1];
     bool asks;
     bool resume;
-    bool paced; /* it says CLUSTER at the pace of TAKEN */
+    bool paced;             /* it says CLUSTER at the pace of TAKEN */
     uint64_t recovery_ms;   /* so long a client may be away; 0: who comes back is somebody new */
     bool continues;         /* it has said how many frames of ours it has handed on over former links */
     uint64_t frames;        /* so many */

@@ -72,16 +72,6 @@ static void line_handed(struct rc_links *links, struct rc_link_line *line, uint6
     }
 }
 
-static void line_told(struct rc_links *links, struct rc_link *link, uint8_t flags)
-{
-    uint8_t bytes[8];
-    const uint64_t taken = link->line == 0 ? 0 : line_at(links, link->line)->taken;
-    rc_link_put_u64(bytes, taken);
-    link->line_told = taken;
-    link->line_bytes = link->line_due_ms = 0;
-    (void)rc_link_send(links, link, RC_LINK_RECEIPT, flags, 0, rc_span_of(bytes, sizeof(bytes)), (struct rc_span){0});
-}
-
 /* What it lacks is sent once more; its connections are the link's again. */
 static void line_continue(struct rc_links *links, struct rc_link *link, uint32_t index)
 {
@@ -94,7 +84,7 @@ static void line_continue(struct rc_links *links, struct rc_link *link, uint32_t
     link->detached = line->draining != 0;
     own->link = (uint32_t)(link - links->links) + 1;
     own->row = rc_link_row(links, link);
-    line_told(links, link, RC_LINK_CONTINUES);
+    rc_line_told(links, link, RC_LINK_CONTINUES);
     for (bool more = rc_chunks_first(heap, &line->kept, &entry); more; more = rc_chunks_next(heap, &entry)) {
         (void)rc_link_send_again(links, link, entry.bytes);
     }
@@ -126,7 +116,7 @@ void rc_line_begin(struct rc_links *links, struct rc_link *link)
         links->lines[link->line].link = (uint32_t)(link - links->links) + 1;
         links->lines[link->line].row = rc_link_row(links, link);
     }
-    line_told(links, link, 0);
+    rc_line_told(links, link, 0);
 }
 
 /* --- counting -------------------------------------------------------------------------------------------------------- */
@@ -157,35 +147,20 @@ void rc_line_untake(struct rc_links *links, struct rc_link *link)
     }
 }
 
-/* Is there something to tell, and does it take that? */
-static bool line_tells(struct rc_links *links, const struct rc_link *link)
-{
-    return link->line != 0 && link->why == NULL && !link->carrying &&
-           line_at(links, link->line)->taken != link->line_told &&
-           rc_link_unsent(links, link) < link->table->config.max_unsent_bytes;
-}
-
-/* Not at once: whoever is told wakes up for it. It goes before what is sent next (rc_line_tell_before), or after a while. */
+/* Not at once: whoever is told wakes up for it. It goes before what is sent next (rc_link_send), or after a while. */
 void rc_line_tell(struct rc_links *links, struct rc_link *link)
 {
     const uint64_t now = rc_links_now_ms(links);
-    if (!line_tells(links, link)) {
+    if (!rc_line_tells(links, link)) {
         return;
     }
     if (link->line_due_ms == 0) {
         link->line_due_ms = now;
     }
     if (link->line_bytes >= LINE_TELL_BYTES || now - link->line_due_ms >= RC_LINE_TELL_MS) {
-        line_told(links, link, 0);
+        rc_line_told(links, link, 0);
     } else {
         links->telling = true;
-    }
-}
-
-void rc_line_tell_before(struct rc_links *links, struct rc_link *link)
-{
-    if (link->line_due_ms != 0 && line_tells(links, link)) {
-        line_told(links, link, 0);
     }
 }
 

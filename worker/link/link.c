@@ -73,6 +73,23 @@ uint64_t *rc_line_partial(struct rc_links *links, struct rc_link *link)
     return link->line == 0 ? &link->partial : &rc_truth_link_line(links->clients->truth, link->line)->partial;
 }
 
+bool rc_line_tells(const struct rc_links *links, const struct rc_link *link)
+{
+    return link->line != 0 && link->why == NULL && !link->carrying &&
+           rc_truth_link_line(links->clients->truth, link->line)->taken != link->line_told &&
+           rc_link_unsent(links, link) < link->table->config.max_unsent_bytes;
+}
+
+void rc_line_told(struct rc_links *links, struct rc_link *link, uint8_t flags)
+{
+    uint8_t bytes[8];
+    const uint64_t taken = link->line == 0 ? 0 : rc_truth_link_line(links->clients->truth, link->line)->taken;
+    rc_link_put_u64(bytes, taken);
+    link->line_told = taken;
+    link->line_bytes = link->line_due_ms = 0;
+    (void)rc_link_send(links, link, RC_LINK_RECEIPT, flags, 0, rc_span_of(bytes, sizeof(bytes)), (struct rc_span){0});
+}
+
 bool rc_link_send(struct rc_links *links, struct rc_link *link, enum rc_link_type type, uint8_t flags,
                   uint64_t connection, struct rc_span first, struct rc_span second)
 {
@@ -88,8 +105,8 @@ bool rc_link_send(struct rc_links *links, struct rc_link *link, enum rc_link_typ
         return false;
     }
     rc_link_head_write(bytes, &head);
-    if (kept) {
-        rc_line_tell_before(links, link);
+    if (kept && link->line_due_ms != 0 && rc_line_tells(links, link)) {
+        rc_line_told(links, link, 0); /* it wakes up for this frame anyway */
     }
     return link_write(links, link, parts, 3) || kept;
 }

@@ -283,6 +283,10 @@ bool rc_line_keep(struct rc_links *links, uint32_t line, const struct rc_link_he
                   struct rc_span second);
 /* Where a broadcast of the link that is tried again goes on. */
 uint64_t *rc_line_partial(struct rc_links *links, struct rc_link *link);
+/* Is the process to be told of frames of its that were carried out, and does it take that? */
+bool rc_line_tells(const struct rc_links *links, const struct rc_link *link);
+/* Tells it at once (RECEIPT); rc_link_send does so before a frame that wakes it up anyway. */
+void rc_line_told(struct rc_links *links, struct rc_link *link, uint8_t flags);
 
 /* --- tally.c --- */
 
@@ -339,8 +343,6 @@ void rc_line_receipt(struct rc_links *links, struct rc_link *link, struct rc_spa
 /* Tells the process how many of its frames were carried out, if it was told less and reads: RC_LINE_TELL_MS later, or when that were many bytes. Once
  * in each pass, and behind what has come. */
 void rc_line_tell(struct rc_links *links, struct rc_link *link);
-/* The same at once, before something else that it is sent. */
-void rc_line_tell_before(struct rc_links *links, struct rc_link *link);
 /* The link's stream is over: its connections are the line's. */
 void rc_line_cut(struct rc_links *links, struct rc_link *link);
 /* The process is gone, or wants no connections: what it was sent and has not handed on is held for the next one, and its connections are away. */

@@ -41,7 +41,10 @@ Test(cell, no_character_is_cut)
 Test(cell, what_is_sent_to_a_terminal_is_text)
 {
     cr_expect_str_eq(cell("\033[31mred", 0, 0), "\ufffd[31mred");
-    cr_expect_str_eq(cell("a\xc2\x9b" "2Jb\x7f", 0, 0), "a\ufffd2Jb\ufffd", "a control of one character, too");
+    cr_expect_str_eq(cell("a\xc2\x9b"
+                          "2Jb\x7f",
+                          0, 0),
+                     "a\ufffd2Jb\ufffd", "a control of one character, too");
     cr_expect_str_eq(cell("a\nb\tc", 0, 0), "a\ufffd"
                                             "b\ufffd"
                                             "c");
