@@ -61,14 +61,17 @@ static char *answer_of(int fd, const char *request)
     char *text = malloc(RC_CLIENT_ANSWER_MAX);
     size_t bytes = 0;
     ssize_t got = -1;
-    if (text != NULL && send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request)) {
+    /* Who is turned away is answered before the request is read: sending may find a closed end, and behind that answer is no end but a reset. */
+    const ssize_t sent = text == NULL ? -1 : send(fd, request, strlen(request), MSG_NOSIGNAL);
+    if (sent == (ssize_t)strlen(request) || (text != NULL && sent < 0 && errno == EPIPE)) {
         do {
             got = recv(fd, text + bytes, RC_CLIENT_ANSWER_MAX - 1 - bytes, 0);
             bytes += got > 0 ? (size_t)got : 0;
         } while ((got > 0 || (got < 0 && errno == EINTR)) && rc_clock_ms() < end_ms);
     }
+    const bool ended = got == 0 || (got < 0 && errno == ECONNRESET && bytes > 0);
     close(fd);
-    if (text == NULL || got != 0) {
+    if (text == NULL || !ended) {
         free(text);
         return NULL;
     }
