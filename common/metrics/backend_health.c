@@ -17,6 +17,7 @@ void rc_backend_health_register(struct rc_report *own, uint32_t index, const cha
         atomic_store_explicit(&health->success_ms, 0, memory_order_relaxed);
         atomic_store_explicit(&health->failure_ms, 0, memory_order_relaxed);
         atomic_store_explicit(&health->failures, 0, memory_order_relaxed);
+        atomic_store_explicit(&health->wrong, 0, memory_order_relaxed);
         memcpy(health->name, kept, sizeof(kept));
     }
     /* BH1 pairs with BH2: who sees it registered sees its name. */
@@ -33,11 +34,25 @@ void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered
 {
     RC_ASSERT(index < RC_BACKENDS_MAX);
     struct rc_backend_health *health = &own->backend_health[index];
-    if (!answered) {
+    if (answered) {
+        atomic_store_explicit(&health->wrong, 0, memory_order_relaxed);
+    } else {
         const uint64_t failures = atomic_load_explicit(&health->failures, memory_order_relaxed);
         atomic_store_explicit(&health->failures, failures + 1, memory_order_relaxed);
     }
     atomic_store_explicit(answered ? &health->success_ms : &health->failure_ms, rc_clock_ms(), memory_order_relaxed);
+}
+
+void rc_backend_health_note_wrong(struct rc_report *own, uint32_t index, bool wrong)
+{
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    atomic_store_explicit(&own->backend_health[index].wrong, wrong, memory_order_relaxed);
+}
+
+bool rc_backend_health_wrong(const struct rc_report *own, uint32_t index)
+{
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    return atomic_load_explicit(&own->backend_health[index].wrong, memory_order_relaxed) != 0;
 }
 
 /* In the same millisecond: the worse. */

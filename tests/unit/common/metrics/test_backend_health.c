@@ -65,6 +65,22 @@ Test(backend_health, a_reload_forgets_what_was_anothers)
                      "a name that is longer than ninety-five bytes, as one of a [[backend]] can never be: it has sixt");
 }
 
+Test(backend_health, how_it_failed_stands_until_it_answers_or_is_another)
+{
+    rc_backend_health_register(&workers[0], 0, "a");
+    rc_backend_health_note(&workers[0], 0, false);
+    cr_expect_not(rc_backend_health_wrong(&workers[0], 0));
+    rc_backend_health_note_wrong(&workers[0], 0, true);
+    rc_backend_health_note(&workers[0], 0, false);
+    rc_backend_health_register(&workers[0], 0, "a"); /* also by a process that comes in this one's place */
+    cr_expect(rc_backend_health_wrong(&workers[0], 0));
+    rc_backend_health_note(&workers[0], 0, true);
+    cr_expect_not(rc_backend_health_wrong(&workers[0], 0));
+    rc_backend_health_note_wrong(&workers[0], 0, true);
+    rc_backend_health_register(&workers[0], 0, "b");
+    cr_expect_not(rc_backend_health_wrong(&workers[0], 0));
+}
+
 Test(backend_health, the_name_in_anothers_memory_may_be_anything)
 {
     struct rc_backend_summary one;

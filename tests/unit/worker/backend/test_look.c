@@ -41,11 +41,14 @@ static struct peer *look_on(uint64_t at_ms, uint32_t connection)
 }
 
 /* It is looked for at that time, the backend answers so, and that is heard. */
-static void look_at(uint64_t at_ms, const char *text, bool answers)
+static void look_at_on(uint64_t at_ms, uint32_t connection, const char *text, bool answers)
 {
     const uint64_t before_ms = failed_ms();
     const uint64_t end = rc_clock_ms() + PATIENCE_MS;
-    struct peer *peer = look_on(at_ms, 0);
+    struct peer *peer = look_on(at_ms, connection);
+    while (rc_clock_ms() == before_ms) { /* failures are told apart by their time */
+        pass();
+    }
     while (answers ? failed_ms() != 0 : failed_ms() == before_ms) {
         if (peer->bytes > 0) {
             answer(peer, text);
@@ -53,6 +56,11 @@ static void look_at(uint64_t at_ms, const char *text, bool answers)
         cr_assert_lt(rc_clock_ms(), end, "%s", text);
         pass();
     }
+}
+
+static void look_at(uint64_t at_ms, const char *text, bool answers)
+{
+    look_at_on(at_ms, 0, text, answers);
 }
 
 Test(look, who_failed_is_asked_until_it_answers)
@@ -192,4 +200,53 @@ Test(look, who_fails_over_the_call_itself_is_no_worse_for_it)
         run_until_heard(1);
         cr_expect_eq(failed_ms() != 0, answers[i].fails, "%s", answers[i].text);
     }
+}
+
+/* It does not answer what it is asked on that connection. */
+static void lose(uint32_t connection)
+{
+    const uint64_t before_ms = failed_ms();
+    const uint64_t end = rc_clock_ms() + PATIENCE_MS;
+    struct peer *peer = run_until_asked(&server, connection);
+    while (rc_clock_ms() == before_ms) {
+        pass();
+    }
+    (void)close(peer->fd);
+    peer->fd = -1;
+    while (failed_ms() == before_ms) {
+        cr_assert_lt(rc_clock_ms(), end);
+        pass();
+    }
+}
+
+/* Whoever heeds /health/database sends nobody while it is away: nothing but these calls can find out that it is back. */
+Test(look, who_was_away_is_back_though_it_fails_over_the_call)
+{
+    backends_begin();
+    rc_backends_look(backends, looked_ms() + RC_BACKEND_IDLE_MS);
+    lose(0);
+    look_at_on(failed_ms() + RC_BACKEND_LOOK_MS, 1, NO, true);
+    /* The same when it was another call that was lost (an event is not asked again, as it would be on the kept connection). */
+    cr_assert_eq(call(RC_BACKEND_EVENT, 0), 0);
+    lose(1);
+    run_until_told(1);
+    look_at_on(failed_ms() + 2 * RC_BACKEND_LOOK_MS, 2, NO, true);
+}
+
+Test(look, who_answered_a_call_wrongly_is_not_well_for_failing_again)
+{
+    backends_begin();
+    fail_one(0);
+    rc_backends_look(backends, failed_ms() + RC_BACKEND_LOOK_MS);
+    (void)close(run_until_asked(&server, 0)->fd); /* it was kept: it is asked again */
+    server.peers[0].fd = -1;
+    lose(1);
+    look_at_on(failed_ms() + 2 * RC_BACKEND_LOOK_MS, 2, NO, false);
+    look_at_on(failed_ms() + 3 * RC_BACKEND_LOOK_MS, 2, OK(2, "{}"), true);
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    answer(run_until_asked(&server, 2), OK(2, "{}"));
+    run_until_told(2);
+    rc_backend_reply_refused(backends, 0, RC_BACKEND_EVENT, "x", "it is no reply");
+    look_at_on(failed_ms() + 4 * RC_BACKEND_LOOK_MS, 2, NO, false);
+    look_at_on(failed_ms() + 5 * RC_BACKEND_LOOK_MS, 2, OK(2, "{}"), true);
 }
