@@ -215,6 +215,7 @@ struct rc_backends *rc_backends_open(const struct rc_control *control, struct rc
                                      .control = control,
                                      .counters = control->own->backends,
                                      .worker = worker,
+                                     .looks = true,
                                      .hosts_revision = rc_hosts_revision(&control->core->hosts),
                                      .flights = rc_flights_open()};
     const ssize_t got = getrandom(&backends->run, sizeof(backends->run), 0);

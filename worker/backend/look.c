@@ -34,9 +34,10 @@ static void on_looked(void *context, uint64_t token, const struct rc_backend_ans
     (void)answer;
 }
 
-void rc_backends_look(struct rc_backends *backends, uint64_t now_ms)
+void rc_backends_look(struct rc_backends *backends, uint64_t now_ms, bool may)
 {
-    for (uint32_t i = 0; i < backends->count; i++) {
+    backends->looks = may;
+    for (uint32_t i = 0; may && i < backends->count; i++) {
         struct rc_backend_frame frame;
         if (look_due_ms(backends, i) > now_ms) {
             continue;
@@ -51,7 +52,7 @@ void rc_backends_look(struct rc_backends *backends, uint64_t now_ms)
 
 uint32_t rc_backends_look_in_ms(const struct rc_backends *backends, uint64_t now_ms, uint32_t most_ms)
 {
-    for (uint32_t i = 0; i < backends->count; i++) {
+    for (uint32_t i = 0; backends->looks && i < backends->count; i++) {
         const uint64_t due_ms = look_due_ms(backends, i);
         const uint64_t in_ms = due_ms > now_ms ? due_ms - now_ms : 0;
         most_ms = in_ms < most_ms ? (uint32_t)in_ms : most_ms;

@@ -15,6 +15,7 @@
 #ifndef RC_WORKER_BACKEND_LOOK_H
 #define RC_WORKER_BACKEND_LOOK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "worker/backend/backend.h"
@@ -23,9 +24,10 @@
 #define RC_BACKEND_IDLE_MS 10000u
 #define RC_BACKEND_TURN_MS 1000u
 
-/* Makes the calls that are due: every pass of the loop, unless the worker is about to be taken over. */
-void rc_backends_look(struct rc_backends *backends, uint64_t now_ms);
-/* How long the loop may sleep until then, at most `most_ms`. */
+/* Makes the calls that are due: every pass of the loop. `may` is false while none are to be made: the worker is about to be taken over, or ends, and
+ * would be waited for. */
+void rc_backends_look(struct rc_backends *backends, uint64_t now_ms, bool may);
+/* How long the loop may sleep until then, at most `most_ms`. Where the last pass was not to make any, there is nothing to wake up for. */
 uint32_t rc_backends_look_in_ms(const struct rc_backends *backends, uint64_t now_ms, uint32_t most_ms);
 
 #endif

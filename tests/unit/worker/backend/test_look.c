@@ -31,7 +31,7 @@ static void fail_one(uint64_t token)
 /* It is looked for at that time, and asked on that connection. */
 static struct peer *look_on(uint64_t at_ms, uint32_t connection)
 {
-    rc_backends_look(backends, at_ms);
+    rc_backends_look(backends, at_ms, true);
     struct peer *peer = run_until_asked(&server, connection);
     cr_expect_not_null(strstr(peer->text, "\r\nringcast-call: health\r\n"), "%s", peer->text);
     cr_expect_not_null(strstr(peer->text, "\r\n\r\n{\"call\":\"health\",\"id\":\""), "%s", peer->text);
@@ -69,7 +69,7 @@ Test(look, who_failed_is_asked_until_it_answers)
     fail_one(0);
     uint64_t at_ms = failed_ms();
     cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), RC_BACKEND_LOOK_MS);
-    rc_backends_look(backends, at_ms + RC_BACKEND_LOOK_MS - 1);
+    rc_backends_look(backends, at_ms + RC_BACKEND_LOOK_MS - 1, true);
     cr_expect(!rc_backends_busy(backends));
     at_ms += RC_BACKEND_LOOK_MS;
     look_at(at_ms, NO, false);
@@ -88,7 +88,7 @@ Test(look, a_breaker_that_is_open_lets_it_pass_and_closes_by_it)
     fail_one(0);
     cr_assert_eq(call(RC_BACKEND_EVENT, 1), -ECONNREFUSED);
     const uint64_t at_ms = failed_ms() + RC_BACKEND_LOOK_MS;
-    rc_backends_look(backends, at_ms);
+    rc_backends_look(backends, at_ms, true);
     cr_expect(!rc_backends_busy(backends), "the breaker's second is not over, whatever this test says");
     cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), RC_BACKEND_LOOK_MS);
     while (rc_clock_ms() <= failed_ms() + RC_BREAKER_PROBE_MS) {
@@ -126,7 +126,7 @@ Test(look, who_is_asked_by_nobody_is_asked_all_the_same)
     backends_begin();
     const uint64_t begun_ms = looked_ms();
     cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms, 60000), RC_BACKEND_IDLE_MS, "nobody has asked it yet");
-    rc_backends_look(backends, begun_ms + RC_BACKEND_IDLE_MS - 1);
+    rc_backends_look(backends, begun_ms + RC_BACKEND_IDLE_MS - 1, true);
     cr_expect(!rc_backends_busy(backends));
     struct peer *peer = look_on(begun_ms + RC_BACKEND_IDLE_MS, 0);
     answer(peer, OK(2, "{}"));
@@ -143,7 +143,7 @@ Test(look, who_is_asked_by_nobody_is_asked_all_the_same)
     server.fd = -1;
     (void)close(peer->fd);
     peer->fd = -1;
-    rc_backends_look(backends, at_ms + RC_BACKEND_IDLE_MS);
+    rc_backends_look(backends, at_ms + RC_BACKEND_IDLE_MS, true);
     run_until_heard(heard_ms);
     cr_expect_neq(failed_ms(), 0);
     cr_expect_eq(told_count, 0, "nobody else is told");
@@ -223,7 +223,7 @@ static void lose(uint32_t connection)
 Test(look, who_was_away_is_back_though_it_fails_over_the_call)
 {
     backends_begin();
-    rc_backends_look(backends, looked_ms() + RC_BACKEND_IDLE_MS);
+    rc_backends_look(backends, looked_ms() + RC_BACKEND_IDLE_MS, true);
     lose(0);
     look_at_on(failed_ms() + RC_BACKEND_LOOK_MS, 1, NO, true);
     /* The same when it was another call that was lost (an event is not asked again, as it would be on the kept connection). */
@@ -237,7 +237,7 @@ Test(look, who_answered_a_call_wrongly_is_not_well_for_failing_again)
 {
     backends_begin();
     fail_one(0);
-    rc_backends_look(backends, failed_ms() + RC_BACKEND_LOOK_MS);
+    rc_backends_look(backends, failed_ms() + RC_BACKEND_LOOK_MS, true);
     (void)close(run_until_asked(&server, 0)->fd); /* it was kept: it is asked again */
     server.peers[0].fd = -1;
     lose(1);
@@ -249,4 +249,20 @@ Test(look, who_answered_a_call_wrongly_is_not_well_for_failing_again)
     rc_backend_reply_refused(backends, 0, RC_BACKEND_EVENT, "x", "it is no reply");
     look_at_on(failed_ms() + 4 * RC_BACKEND_LOOK_MS, 2, NO, false);
     look_at_on(failed_ms() + 5 * RC_BACKEND_LOOK_MS, 2, OK(2, "{}"), true);
+}
+
+/* One that drains, or stands still, or the loop of such a worker would not sleep until it has ended. */
+Test(look, who_makes_no_looks_does_not_wake_up_for_them)
+{
+    backends_begin();
+    const uint64_t at_ms = looked_ms() + RC_BACKEND_IDLE_MS;
+    rc_backends_look(backends, at_ms, false);
+    cr_expect(!rc_backends_busy(backends));
+    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), 60000);
+    rc_backends_look(backends, at_ms - 1, true);
+    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), 0, "it is not taken over after all");
+    fail_one(0);
+    rc_backends_look(backends, failed_ms() + RC_BACKEND_LOOK_MS, false);
+    cr_expect(!rc_backends_busy(backends));
+    cr_expect_eq(rc_backends_look_in_ms(backends, failed_ms() + RC_BACKEND_LOOK_MS, 60000), 60000);
 }
