@@ -99,11 +99,25 @@ bool rc_backend_health_get(const struct rc_control *control, uint32_t index, str
     return found;
 }
 
+static uint64_t heard_later_ms(const struct rc_report *report, uint32_t index, uint64_t heard_ms)
+{
+    const struct rc_backend_health *health = &report->backend_health[index];
+    /* BH2 */
+    if (atomic_load_explicit(&health->state, memory_order_acquire) != RC_BACKEND_REGISTERED) {
+        return heard_ms;
+    }
+    const uint64_t success_ms = atomic_load_explicit(&health->success_ms, memory_order_relaxed);
+    const uint64_t failure_ms = atomic_load_explicit(&health->failure_ms, memory_order_relaxed);
+    const uint64_t its_ms = success_ms > failure_ms ? success_ms : failure_ms;
+    return its_ms > heard_ms ? its_ms : heard_ms;
+}
+
 uint64_t rc_backend_health_heard_ms(const struct rc_control *control, uint32_t index)
 {
-    struct rc_backend_summary summary;
-    if (!rc_backend_health_get(control, index, &summary)) {
-        return 0;
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    uint64_t heard_ms = heard_later_ms(&control->relay->report, index, 0);
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        heard_ms = heard_later_ms(control->workers[i], index, heard_ms);
     }
-    return summary.success_ms > summary.failure_ms ? summary.success_ms : summary.failure_ms;
+    return heard_ms;
 }

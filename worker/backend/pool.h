@@ -94,6 +94,8 @@ struct rc_backend {
     uint64_t waiting_bytes;
     uint32_t taken;
     uint64_t looked_ms; /* when look.h asked last */
+    uint64_t
+        idle_due_ms; /* before that it is not to be looked for, unless it fails, whatever others have heard since; 0: not known */
     bool retired;
     bool failing; /* its last call failed, and that was logged */
 };

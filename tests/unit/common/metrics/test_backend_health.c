@@ -48,6 +48,22 @@ Test(backend_health, the_last_that_anybody_heard_counts)
     cr_expect(one.failing && one.failures == 6 && one.failure_ms <= rc_clock_ms());
 }
 
+Test(backend_health, it_is_heard_of_by_whoever_is_registered)
+{
+    cr_expect_eq(rc_backend_health_heard_ms(&control, 0), 0u);
+    rc_backend_health_register(&relay.report, 0, "a");
+    rc_backend_health_register(&workers[0], 0, "a");
+    rc_backend_health_register(&workers[1], 0, "a");
+    cr_expect_eq(rc_backend_health_heard_ms(&control, 0), 0u);
+    relay.report.backend_health[0].success_ms = 1000;
+    workers[0].backend_health[0].failure_ms = 1001;
+    workers[1].backend_health[0].success_ms = 1002;
+    workers[1].backend_health[0].failure_ms = 999;
+    cr_expect_eq(rc_backend_health_heard_ms(&control, 0), 1002u);
+    rc_backend_health_retire(&workers[1], 0);
+    cr_expect_eq(rc_backend_health_heard_ms(&control, 0), 1001u);
+}
+
 Test(backend_health, a_reload_forgets_what_was_anothers)
 {
     struct rc_backend_summary one;

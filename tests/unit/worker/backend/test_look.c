@@ -159,9 +159,14 @@ Test(look, one_worker_looks_for_all_and_the_next_one_if_it_does_not)
     cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms, 60000), in_ms);
     *other_worker = rig.control->own->backend_health[0];
     other_worker->success_ms = begun_ms + 7000;
-    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 7000, 60000), in_ms);
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 7000, 60000), in_ms - 7000,
+                 "a pass of the loop does not read what the others have heard");
+    rc_backends_look(backends, begun_ms + in_ms, true);
+    cr_expect(!rc_backends_busy(backends), "but before anything is asked it is read");
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + in_ms, 60000), 7000);
     other_worker->failure_ms = begun_ms + 8000;
-    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 8000, 60000), in_ms, "who found that out looks again");
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 7000 + in_ms, 60000), 1000,
+                 "who found that out looks again");
     backends->worker = 0;
 }
 
