@@ -322,8 +322,9 @@ int main(int argc, char **argv)
         if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -EAGAIN) {
             return EXIT_SHORT;
         }
-        /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */
-        return rc == -EBADMSG || rc == -ECANCELED ? EXIT_FAILURE : EXIT_SETUP;
+        /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. Clients that cannot be gone on with by the
+         * configuration in force (ESTALE): it begins without any. */
+        return rc == -EBADMSG || rc == -ECANCELED || rc == -ESTALE ? EXIT_FAILURE : EXIT_SETUP;
     }
     die_sometime();
     worker_run(&worker);
