@@ -121,3 +121,21 @@ uint64_t rc_backend_health_heard_ms(const struct rc_control *control, uint32_t i
     }
     return heard_ms;
 }
+
+void rc_backend_health_note_look(struct rc_report *own, uint32_t index, uint64_t now_ms)
+{
+    RC_ASSERT(index < RC_CONFIG_BACKENDS_MAX);
+    atomic_store_explicit(&own->backend_looked_s[index], (uint32_t)(now_ms / 1000), memory_order_relaxed);
+}
+
+uint64_t rc_backend_health_looked_ms(const struct rc_control *control, uint32_t index, uint32_t self)
+{
+    uint32_t looked_s = 0;
+    RC_ASSERT(index < RC_CONFIG_BACKENDS_MAX);
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        const uint32_t its_s =
+            i == self ? 0 : atomic_load_explicit(&control->workers[i]->backend_looked_s[index], memory_order_relaxed);
+        looked_s = its_s > looked_s ? its_s : looked_s;
+    }
+    return (uint64_t)looked_s * 1000;
+}

@@ -29,6 +29,10 @@ bool rc_backend_health_wrong(const struct rc_report *own, uint32_t index);
 uint64_t rc_backend_health_failed_ms(const struct rc_report *own, uint32_t index);
 /* When any process heard of it last, one or the other; 0: none has. */
 uint64_t rc_backend_health_heard_ms(const struct rc_control *control, uint32_t index);
+/* This process asks it whether it answers (worker/backend/look.h), below RC_CONFIG_BACKENDS_MAX: the others need not, whatever becomes of it. */
+void rc_backend_health_note_look(struct rc_report *own, uint32_t index, uint64_t now_ms);
+/* When any worker but number `self` did so last, to the second before; 0: none has. */
+uint64_t rc_backend_health_looked_ms(const struct rc_control *control, uint32_t index, uint32_t self);
 
 /* A backend as all processes together found it. */
 struct rc_backend_summary {

@@ -421,7 +421,9 @@ struct rc_report {
     struct rc_trace_ask trace_ask;  /* of workers */
     struct rc_row_counters
         rows[RC_CONFIG_EVENTS_MAX]; /* of workers, in the order of config.events; pages are touched with use only */
-    uint8_t pad1[64];
+    /* Of workers, in the order of config.backends: when it asked last whether it answers, in seconds of CLOCK_MONOTONIC; 0: never. By
+     * common/metrics/backend_health. Was padding, as 0. */
+    _Atomic uint32_t backend_looked_s[RC_CONFIG_BACKENDS_MAX];
     struct rc_banks banks;
 };
 _Static_assert(offsetof(struct rc_report, banks) == 128 + 256 + 128 * 17 + (64 + 184 * 8) * 16 + 192 * 9 +

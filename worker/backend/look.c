@@ -10,6 +10,18 @@ static uint64_t later_of(uint64_t one_ms, uint64_t other_ms)
     return one_ms > other_ms ? one_ms : other_ms;
 }
 
+/* The workers before this one have their turn first. When they do as they should, one of them has asked by then, and what it hears, be it that
+ * nothing comes within the timeout, is heard of here. */
+static uint64_t idle_due_ms(const struct rc_backends *backends, uint32_t index)
+{
+    const struct rc_backend *backend = backends->current[index];
+    const uint64_t others_ms = rc_backend_health_looked_ms(backends->control, index, backends->worker);
+    const uint64_t heard_ms = later_of(rc_backend_health_heard_ms(backends->control, index),
+                                       others_ms == 0 ? 0 : others_ms + backend->config.timeout_ms);
+    return later_of(heard_ms, backend->looked_ms) + RC_BACKEND_IDLE_MS +
+           (uint64_t)backends->worker * RC_BACKEND_TURN_MS;
+}
+
 /* When it is to be looked for; UINT64_MAX: it is asked just now. Links are dialled again in any case. It is asked for in each pass of the loop: what
  * others have heard, which is in their reports, is read when it may be due, and that puts it off. */
 static uint64_t look_due_ms(const struct rc_backends *backends, uint32_t index, uint64_t now_ms)
@@ -23,9 +35,7 @@ static uint64_t look_due_ms(const struct rc_backends *backends, uint32_t index, 
         return later_of(failed_ms, backend->looked_ms) + RC_BACKEND_LOOK_MS;
     }
     if (now_ms >= backend->idle_due_ms) {
-        /* The workers before this one have their turn first: when they do as they should, it has heard of the backend by then. */
-        backend->idle_due_ms = later_of(rc_backend_health_heard_ms(backends->control, index), backend->looked_ms) +
-                               RC_BACKEND_IDLE_MS + (uint64_t)backends->worker * RC_BACKEND_TURN_MS;
+        backend->idle_due_ms = idle_due_ms(backends, index);
     }
     return backend->idle_due_ms;
 }
@@ -47,6 +57,7 @@ void rc_backends_look(struct rc_backends *backends, uint64_t now_ms, bool may)
             continue;
         }
         backends->current[i]->looked_ms = now_ms;
+        rc_backend_health_note_look(backends->control->own, i, now_ms);
         rc_backend_frame_begin(&frame, backends, RC_BACKEND_HEALTH, &(struct rc_backend_caller){.nsp = {0}});
         frame.request.leaves = true;
         (void)rc_backend_frame_call(&frame, backends, i,

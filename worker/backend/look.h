@@ -8,7 +8,8 @@
  *
  *   each worker whose last call failed     RC_BACKEND_LOOK_MS after it, and as often as that
  *   one worker of all                      RC_BACKEND_IDLE_MS after any process of the host has heard of the backend last. That is worker 0; the
- *                                          next ones come RC_BACKEND_TURN_MS later each, if they have not heard of it by then either
+ *                                          next ones come RC_BACKEND_TURN_MS later each, if they have not heard of it by then either, nor that
+ *                                          another one asks it just now
  *
  * Owned by struct rc_backends' owner; one thread. What fails is tried again.
  */

@@ -64,6 +64,17 @@ Test(backend_health, it_is_heard_of_by_whoever_is_registered)
     cr_expect_eq(rc_backend_health_heard_ms(&control, 0), 1001u);
 }
 
+Test(backend_health, who_asks_is_heard_of_by_the_others)
+{
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 15, 0), 0u);
+    rc_backend_health_note_look(&workers[0], 15, 7999);
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 15, 0), 0u);
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 15, 1), 7000u);
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 14, 1), 0u);
+    rc_backend_health_note_look(&workers[1], 15, 9000);
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 15, 2), 9000u);
+}
+
 Test(backend_health, a_reload_forgets_what_was_anothers)
 {
     struct rc_backend_summary one;

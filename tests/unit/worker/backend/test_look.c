@@ -271,3 +271,29 @@ Test(look, who_makes_no_looks_does_not_wake_up_for_them)
     cr_expect(!rc_backends_busy(backends));
     cr_expect_eq(rc_backends_look_in_ms(backends, failed_ms() + RC_BACKEND_LOOK_MS, 60000), 60000);
 }
+
+/* It takes connections and says nothing: the next worker's turn comes before the first one's call is late. */
+Test(look, who_is_being_asked_by_one_worker_is_not_asked_by_the_next)
+{
+    backends_begin();
+    const uint64_t at_ms = looked_ms() + RC_BACKEND_IDLE_MS + RC_BACKEND_TURN_MS;
+    struct peer *peer = look_on(at_ms - RC_BACKEND_TURN_MS, 0);
+    cr_expect_eq(rc_backend_health_looked_ms(rig.control, 0, 0), 0, "it does not wait for itself");
+    const uint64_t asked_ms = rc_backend_health_looked_ms(rig.control, 0, 1);
+    cr_expect_eq(asked_ms, (at_ms - RC_BACKEND_TURN_MS) / 1000 * 1000);
+    answer(peer, OK(2, "{}"));
+    run_until_heard(0);
+    /* The same as worker 1 sees it, which has not heard that. */
+    *answered_ms() = 0;
+    backends->current[0]->looked_ms = 0;
+    backends->current[0]->idle_due_ms = 0;
+    backends->worker = 1;
+    rc_backends_look(backends, at_ms, true);
+    cr_expect(!rc_backends_busy(backends));
+    const uint64_t due_ms =
+        asked_ms + backends->current[0]->config.timeout_ms + RC_BACKEND_IDLE_MS + RC_BACKEND_TURN_MS;
+    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), due_ms - at_ms);
+    answer(look_on(due_ms, 0), OK(2, "{}")); /* the first one has died of it */
+    run_until_heard(0);
+    backends->worker = 0;
+}
