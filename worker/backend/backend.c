@@ -194,6 +194,8 @@ static void backends_adopt(struct rc_backends *backends, const struct rc_config 
         if (next[i] != NULL) {
             next[i]->retired = false;
             next[i]->index = i;
+        } else if (config->backends[i].kind == RC_BACKEND_KIND_HTTP) { /* links: worker/link/dial.c */
+            rc_backend_health_note(backends->control->own, i, false);  /* no call of it will find that out */
         }
         backends->current[i] = next[i];
         backends->names[i] = names[i];

@@ -297,3 +297,23 @@ Test(look, who_is_being_asked_by_one_worker_is_not_asked_by_the_next)
     run_until_heard(0);
     backends->worker = 0;
 }
+
+/* Its authorities cannot be read: it is never asked, which nobody's call could find out. */
+Test(look, who_could_not_be_opened_is_not_well_until_it_answers)
+{
+    struct rc_config *other_config = malloc(sizeof(*other_config));
+    cr_assert_not_null(other_config);
+    *other_config = *rig.config;
+    (void)snprintf(other_config->backends[0].urls[0].text, RC_CONFIG_TEXT_MAX, "https://127.0.0.1:%u/", server.port);
+    (void)snprintf(other_config->backends[0].tls_ca.text, RC_CONFIG_TEXT_MAX, "/nonexistent/ca.pem");
+    backends_begin();
+    cr_expect_eq(failed_ms(), 0);
+    rc_backends_reconfigure(backends, other_config);
+    cr_assert_null(backends->current[0]);
+    cr_assert_neq(failed_ms(), 0);
+    cr_expect_eq(rc_backends_look_in_ms(backends, failed_ms() + 60000, 77), 77, "it cannot be asked");
+    rc_backends_reconfigure(backends, rig.config);
+    cr_expect_neq(failed_ms(), 0, "it is not known yet");
+    look_at_on(looked_ms() + RC_BACKEND_LOOK_MS, 0, NO, true);
+    free(other_config);
+}
