@@ -102,6 +102,14 @@ static void reset_gauges(struct rc_metrics *metrics)
 
 /* --- the loop --- */
 
+/* Until something is to be told that waits while this process is not to stand still (worker_run); then nobody wakes up for it. */
+static uint32_t telling_sleep_ms(const struct rc_worker *w, uint32_t most_ms)
+{
+    return w->park.phase != RC_PARK_RUNNING ? most_ms
+                                            : rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u,
+                                                                  rc_webhooks_sleep_ms(&w->pushers.webhooks, most_ms));
+}
+
 /* How long may the loop sleep? 0 when there is something to do. Announces the sleep and looks once more. */
 static uint32_t sleep_ms(struct rc_worker *w)
 {
@@ -119,8 +127,8 @@ static uint32_t sleep_ms(struct rc_worker *w)
         rc_doing_sleep_ms(&w->engines, rc_asked_sleep_ms(&w->engines, rc_engines_sleep_ms(&w->engines, clients_ms)));
     const uint32_t pushers_ms = rc_pushers_sleep_ms(&w->pushers, engines_ms);
     const uint32_t hub_ms = rc_hub_sleep_ms(&w->hub, pushers_ms);
-    const uint32_t batches_ms = rc_batches_sleep_ms(w->batches, w->io.now_ns / 1000000u, hub_ms);
-    const uint32_t look_ms = rc_backends_look_in_ms(w->backends, w->io.now_ns / 1000000u, batches_ms);
+    const uint32_t telling_ms = telling_sleep_ms(w, hub_ms);
+    const uint32_t look_ms = rc_backends_look_in_ms(w->backends, w->io.now_ns / 1000000u, telling_ms);
     const uint32_t links_ms = rc_links_sleep_ms(w->links, look_ms);
     const uint32_t wait_ms = rc_backends_sleep_ms(w->backends, rc_asks_sleep_ms(&w->asks, links_ms));
     rc_doorbell_sleep(&w->process->bell);
@@ -197,10 +205,8 @@ static void worker_run(struct rc_worker *w)
         const bool runs = w->park.phase == RC_PARK_RUNNING;
         if (runs) {
             rc_batches_work(w->batches, w->io.now_ns / 1000000u);
-            if (!w->clients.draining) { /* what is asked now would be waited for */
-                rc_backends_look(w->backends, w->io.now_ns / 1000000u);
-            }
         }
+        rc_backends_look(w->backends, w->io.now_ns / 1000000u, runs && !w->clients.draining);
         rc_backends_work(w->backends);
         rc_links_work(w->links);
         rc_returnings_work(&w->engines);
@@ -316,8 +322,9 @@ int main(int argc, char **argv)
         if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -EAGAIN) {
             return EXIT_SHORT;
         }
-        /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. */
-        return rc == -EBADMSG || rc == -ECANCELED ? EXIT_FAILURE : EXIT_SETUP;
+        /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. Clients that cannot be gone on with by the
+         * configuration in force (ESTALE): it begins without any. */
+        return rc == -EBADMSG || rc == -ECANCELED || rc == -ESTALE ? EXIT_FAILURE : EXIT_SETUP;
     }
     die_sometime();
     worker_run(&worker);

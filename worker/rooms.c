@@ -457,7 +457,7 @@ static int open_config(struct rc_worker *w, struct rc_err *err)
 {
     const uint32_t generation = w->truth.layout->config_generation;
     if (generation != w->config_generation && w->config_generation - generation != 1) {
-        return rc_err_set(err, -EAGAIN, "the configuration was read again meanwhile");
+        return rc_err_set(err, -ESTALE, "the configuration was read again meanwhile");
     }
     w->config_generation = generation;
     w->config = rc_control_config(&w->control, generation);

@@ -17,6 +17,7 @@ void rc_backend_health_register(struct rc_report *own, uint32_t index, const cha
         atomic_store_explicit(&health->success_ms, 0, memory_order_relaxed);
         atomic_store_explicit(&health->failure_ms, 0, memory_order_relaxed);
         atomic_store_explicit(&health->failures, 0, memory_order_relaxed);
+        atomic_store_explicit(&health->wrong, 0, memory_order_relaxed);
         memcpy(health->name, kept, sizeof(kept));
     }
     /* BH1 pairs with BH2: who sees it registered sees its name. */
@@ -33,11 +34,25 @@ void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered
 {
     RC_ASSERT(index < RC_BACKENDS_MAX);
     struct rc_backend_health *health = &own->backend_health[index];
-    if (!answered) {
+    if (answered) {
+        atomic_store_explicit(&health->wrong, 0, memory_order_relaxed);
+    } else {
         const uint64_t failures = atomic_load_explicit(&health->failures, memory_order_relaxed);
         atomic_store_explicit(&health->failures, failures + 1, memory_order_relaxed);
     }
     atomic_store_explicit(answered ? &health->success_ms : &health->failure_ms, rc_clock_ms(), memory_order_relaxed);
+}
+
+void rc_backend_health_note_wrong(struct rc_report *own, uint32_t index, bool wrong)
+{
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    atomic_store_explicit(&own->backend_health[index].wrong, wrong, memory_order_relaxed);
+}
+
+bool rc_backend_health_wrong(const struct rc_report *own, uint32_t index)
+{
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    return atomic_load_explicit(&own->backend_health[index].wrong, memory_order_relaxed) != 0;
 }
 
 /* In the same millisecond: the worse. */
@@ -84,11 +99,43 @@ bool rc_backend_health_get(const struct rc_control *control, uint32_t index, str
     return found;
 }
 
+static uint64_t heard_later_ms(const struct rc_report *report, uint32_t index, uint64_t heard_ms)
+{
+    const struct rc_backend_health *health = &report->backend_health[index];
+    /* BH2 */
+    if (atomic_load_explicit(&health->state, memory_order_acquire) != RC_BACKEND_REGISTERED) {
+        return heard_ms;
+    }
+    const uint64_t success_ms = atomic_load_explicit(&health->success_ms, memory_order_relaxed);
+    const uint64_t failure_ms = atomic_load_explicit(&health->failure_ms, memory_order_relaxed);
+    const uint64_t its_ms = success_ms > failure_ms ? success_ms : failure_ms;
+    return its_ms > heard_ms ? its_ms : heard_ms;
+}
+
 uint64_t rc_backend_health_heard_ms(const struct rc_control *control, uint32_t index)
 {
-    struct rc_backend_summary summary;
-    if (!rc_backend_health_get(control, index, &summary)) {
-        return 0;
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    uint64_t heard_ms = heard_later_ms(&control->relay->report, index, 0);
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        heard_ms = heard_later_ms(control->workers[i], index, heard_ms);
     }
-    return summary.success_ms > summary.failure_ms ? summary.success_ms : summary.failure_ms;
+    return heard_ms;
+}
+
+void rc_backend_health_note_look(struct rc_report *own, uint32_t index, uint64_t now_ms)
+{
+    RC_ASSERT(index < RC_CONFIG_BACKENDS_MAX);
+    atomic_store_explicit(&own->backend_looked_s[index], (uint32_t)(now_ms / 1000), memory_order_relaxed);
+}
+
+uint64_t rc_backend_health_looked_ms(const struct rc_control *control, uint32_t index, uint32_t self)
+{
+    uint32_t looked_s = 0;
+    RC_ASSERT(index < RC_CONFIG_BACKENDS_MAX);
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        const uint32_t its_s =
+            i == self ? 0 : atomic_load_explicit(&control->workers[i]->backend_looked_s[index], memory_order_relaxed);
+        looked_s = its_s > looked_s ? its_s : looked_s;
+    }
+    return (uint64_t)looked_s * 1000;
 }

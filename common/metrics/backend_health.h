@@ -21,10 +21,18 @@ void rc_backend_health_register(struct rc_report *own, uint32_t index, const cha
 void rc_backend_health_retire(struct rc_report *own, uint32_t index);
 /* It answered (that nobody has this session is an answer), or it did not. */
 void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered);
+/* How it failed, of a failure that was noted: by what it answered, or since nothing was heard of it. It stands until another failure is noted so,
+ * or it answers: also in the process that comes in this one's place. */
+void rc_backend_health_note_wrong(struct rc_report *own, uint32_t index, bool wrong);
+bool rc_backend_health_wrong(const struct rc_report *own, uint32_t index);
 /* When it failed, if that is the last that this process heard of it: CLOCK_MONOTONIC; 0: it is not, or nothing was heard. */
 uint64_t rc_backend_health_failed_ms(const struct rc_report *own, uint32_t index);
 /* When any process heard of it last, one or the other; 0: none has. */
 uint64_t rc_backend_health_heard_ms(const struct rc_control *control, uint32_t index);
+/* This process asks it whether it answers (worker/backend/look.h), below RC_CONFIG_BACKENDS_MAX: the others need not, whatever becomes of it. */
+void rc_backend_health_note_look(struct rc_report *own, uint32_t index, uint64_t now_ms);
+/* When any worker but number `self` did so last, to the second before; 0: none has. */
+uint64_t rc_backend_health_looked_ms(const struct rc_control *control, uint32_t index, uint32_t self);
 
 /* A backend as all processes together found it. */
 struct rc_backend_summary {

@@ -323,8 +323,8 @@ _Static_assert(RC_METRIC_NAMESPACES_MAX == RC_CONFIG_NAMESPACES_MAX, "one for ea
 #define RC_BACKENDS_MAX (RC_CONFIG_BACKENDS_MAX + 1u)
 #define RC_BACKEND_NAME_MAX 96u
 struct rc_backend_health {
-    _Atomic uint32_t state; /* enum rc_backend_state */
-    uint32_t reserved0;
+    _Atomic uint32_t state;      /* enum rc_backend_state */
+    _Atomic uint32_t wrong;      /* 1: it failed by what it answered (rc_backend_health_wrong); was reserved, as 0 */
     _Atomic uint64_t success_ms; /* CLOCK_MONOTONIC of the last answer; 0 = none */
     _Atomic uint64_t failure_ms; /* of the last time that it did not answer, or not as it should; 0 = none */
     _Atomic uint64_t failures;
@@ -421,7 +421,9 @@ struct rc_report {
     struct rc_trace_ask trace_ask;  /* of workers */
     struct rc_row_counters
         rows[RC_CONFIG_EVENTS_MAX]; /* of workers, in the order of config.events; pages are touched with use only */
-    uint8_t pad1[64];
+    /* Of workers, in the order of config.backends: when it asked last whether it answers, in seconds of CLOCK_MONOTONIC; 0: never. By
+     * common/metrics/backend_health. Was padding, as 0. */
+    _Atomic uint32_t backend_looked_s[RC_CONFIG_BACKENDS_MAX];
     struct rc_banks banks;
 };
 _Static_assert(offsetof(struct rc_report, banks) == 128 + 256 + 128 * 17 + (64 + 184 * 8) * 16 + 192 * 9 +

@@ -29,10 +29,17 @@ static uint64_t calls_now_ms(const struct rc_backends *backends)
 }
 
 /* How it stands with it, for /health/database: as the last call found it (and look.h makes one when there is none). */
-static void backend_heard(const struct rc_backends *backends, const struct rc_backend *backend, bool answered)
+static void backend_heard(const struct rc_backends *backends, const struct rc_backend *backend,
+                          enum rc_backend_call_kind kind, int reason)
 {
-    if (!backend->retired) {
-        rc_backend_health_note(backends->control->own, backend->index, answered);
+    if (backend->retired) {
+        return;
+    }
+    rc_backend_health_note(backends->control->own, backend->index, reason < 0);
+    if (reason >= 0 && kind != RC_BACKEND_HEALTH) {
+        rc_backend_health_note_wrong(backends->control->own, backend->index,
+                                     reason == RC_BACKEND_REASON_STATUS || reason == RC_BACKEND_REASON_GARBAGE ||
+                                         reason == RC_BACKEND_REASON_TOO_LARGE || reason == RC_BACKEND_REASON_REPLY);
     }
 }
 
@@ -187,6 +194,8 @@ static void backends_adopt(struct rc_backends *backends, const struct rc_config 
         if (next[i] != NULL) {
             next[i]->retired = false;
             next[i]->index = i;
+        } else if (config->backends[i].kind == RC_BACKEND_KIND_HTTP) { /* links: worker/link/dial.c */
+            rc_backend_health_note(backends->control->own, i, false);  /* no call of it will find that out */
         }
         backends->current[i] = next[i];
         backends->names[i] = names[i];
@@ -208,6 +217,7 @@ struct rc_backends *rc_backends_open(const struct rc_control *control, struct rc
                                      .control = control,
                                      .counters = control->own->backends,
                                      .worker = worker,
+                                     .looks = true,
                                      .hosts_revision = rc_hosts_revision(&control->core->hosts),
                                      .flights = rc_flights_open()};
     const ssize_t got = getrandom(&backends->run, sizeof(backends->run), 0);
@@ -360,11 +370,12 @@ bool rc_backend_answered(enum rc_backend_call_kind kind, const struct rc_backend
 }
 
 /* An application that does not know the call of look.h may fail over it as well as refuse it. So only a status that says of itself that the
- * service is not there (RFC 9110 15.6.3 to 15.6.5) takes what was known of a backend from it; of one that failed, such a failure proves nothing. */
+ * service is not there (RFC 9110 15.6.3 to 15.6.5) takes what was known of a backend from it, and any other proves of one that was not there that
+ * it is again. Of one that answered a real call wrongly, such a failure proves nothing. */
 static bool fails_over_look(const struct rc_backends *backends, const struct rc_calling *call)
 {
     return call->kind == RC_BACKEND_HEALTH && call->status >= 500 && (call->status < 502 || call->status > 504) &&
-           rc_backend_health_failed_ms(backends->control->own, call->backend->index) == 0;
+           !rc_backend_health_wrong(backends->control->own, call->backend->index);
 }
 
 /* A call that was not made, or was: what it counts as. -1: no failure. */
@@ -414,7 +425,7 @@ static void backend_judge(struct rc_backends *backends, struct rc_backend *backe
     if (reason == RC_BACKEND_REASON_REFUSED) {
         return;
     }
-    backend_heard(backends, backend, reason < 0);
+    backend_heard(backends, backend, (enum rc_backend_call_kind)call->kind, reason);
     backend_log(backend, call, reason >= 0);
     if (!rc_breaker_note(&backend->breaker, calls_now_ms(backends), reason >= 0, call->probe)) {
         return;
@@ -780,7 +791,7 @@ void rc_backend_reply_refused(struct rc_backends *backends, uint32_t index, enum
 {
     struct rc_backend *backend = index < backends->count ? backends->current[index] : NULL;
     if (backend != NULL) {
-        backend_heard(backends, backend, false);
+        backend_heard(backends, backend, kind, RC_BACKEND_REASON_REPLY);
         rc_backend_count_add(&backends->counters[index].calls[kind].failures[RC_BACKEND_REASON_REPLY], 1);
         rc_log_limited(RC_LOG_WARN, 1, "backend_reply_refused", "backend=\"%s\" call=\"%s\" id=\"%s\" reason=\"%s\"",
                        backend->config.name.text, rc_backend_call_name(kind), id, why);

@@ -94,6 +94,8 @@ struct rc_backend {
     uint64_t waiting_bytes;
     uint32_t taken;
     uint64_t looked_ms; /* when look.h asked last */
+    uint64_t
+        idle_due_ms; /* before that it is not to be looked for, unless it fails, whatever others have heard since; 0: not known */
     bool retired;
     bool failing; /* its last call failed, and that was logged */
 };
@@ -122,7 +124,8 @@ struct rc_backends {
     uint64_t next_id;
     uint32_t hosts_revision;
     bool draining;
-    bool room; /* a connection is free, or may be made: somebody may wait for it */
+    bool looks; /* the last pass of the loop made looks (look.h), or would have */
+    bool room;  /* a connection is free, or may be made: somebody may wait for it */
     struct rc_backend *current[RC_CONFIG_BACKENDS_MAX]; /* those in force */
     struct rc_config_text names[RC_CONFIG_BACKENDS_MAX];
     uint32_t count;

@@ -12,6 +12,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/metrics/backend_health.h"
 #include "common/shm/worker_use.h"
 #include "common/tls/context.h"
 #include "worker/backend/addresses.h"
@@ -322,6 +323,10 @@ static void tables_adopt(struct rc_links *links, const struct rc_config *config)
         }
     }
     links->table = index < 0 ? NULL : table_new(links, &config->backends[index], (uint32_t)index);
+    if (index >= 0 && links->table == NULL) {
+        rc_backend_health_note(links->control->own, (uint32_t)index,
+                               false); /* it is never dialled: nobody else finds out */
+    }
     rc_links_rows_adopt(links);
     links->due = true;
 }

@@ -357,12 +357,11 @@ uint32_t rc_pushers_sleep_ms(const struct rc_pushers *pushers, uint32_t most_ms)
 {
     const uint64_t now_ns = pushers->clients->io->now_ns;
     const uint32_t counts_ms = rc_pusher_counts_sleep_ms(&pushers->counts, now_ns / 1000000u, most_ms);
-    const uint32_t webhooks_ms = rc_webhooks_sleep_ms(&pushers->webhooks, counts_ms);
     if (pushers->asking.count == 0 || pushers->asking_ns <= now_ns) {
-        return webhooks_ms; /* what waits for room in the ring is told of that */
+        return counts_ms; /* what waits for room in the ring is told of that */
     }
     const uint64_t asking_ms = (pushers->asking_ns - now_ns) / 1000000u + 1;
-    return asking_ms < webhooks_ms ? (uint32_t)asking_ms : webhooks_ms;
+    return asking_ms < counts_ms ? (uint32_t)asking_ms : counts_ms;
 }
 
 void rc_pushers_work(struct rc_pushers *pushers, bool leaves)

@@ -43,7 +43,7 @@ void rc_pushers_close(struct rc_pushers *pushers);
 void rc_pushers_reconfigure(struct rc_pushers *pushers);
 /* Of a truth that another process has written: who was not told yet who is in a channel is. */
 void rc_pushers_rebuild(struct rc_pushers *pushers);
-/* Asks for those who are to be told who is there, and sends webhooks and counts that are due. Every pass of the loop. `leaves`: another process
+/* Asks for those who are to be told who is there, and sends counts that are due (webhooks: webhook.h). Every pass of the loop. `leaves`: another process
  * goes on with the clients soon, and counts that wait are told before. */
 void rc_pushers_work(struct rc_pushers *pushers, bool leaves);
 uint32_t rc_pushers_sleep_ms(const struct rc_pushers *pushers, uint32_t most_ms);

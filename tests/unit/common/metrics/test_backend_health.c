@@ -48,6 +48,33 @@ Test(backend_health, the_last_that_anybody_heard_counts)
     cr_expect(one.failing && one.failures == 6 && one.failure_ms <= rc_clock_ms());
 }
 
+Test(backend_health, it_is_heard_of_by_whoever_is_registered)
+{
+    cr_expect_eq(rc_backend_health_heard_ms(&control, 0), 0u);
+    rc_backend_health_register(&relay.report, 0, "a");
+    rc_backend_health_register(&workers[0], 0, "a");
+    rc_backend_health_register(&workers[1], 0, "a");
+    cr_expect_eq(rc_backend_health_heard_ms(&control, 0), 0u);
+    relay.report.backend_health[0].success_ms = 1000;
+    workers[0].backend_health[0].failure_ms = 1001;
+    workers[1].backend_health[0].success_ms = 1002;
+    workers[1].backend_health[0].failure_ms = 999;
+    cr_expect_eq(rc_backend_health_heard_ms(&control, 0), 1002u);
+    rc_backend_health_retire(&workers[1], 0);
+    cr_expect_eq(rc_backend_health_heard_ms(&control, 0), 1001u);
+}
+
+Test(backend_health, who_asks_is_heard_of_by_the_others)
+{
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 15, 0), 0u);
+    rc_backend_health_note_look(&workers[0], 15, 7999);
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 15, 0), 0u);
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 15, 1), 7000u);
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 14, 1), 0u);
+    rc_backend_health_note_look(&workers[1], 15, 9000);
+    cr_expect_eq(rc_backend_health_looked_ms(&control, 15, 2), 9000u);
+}
+
 Test(backend_health, a_reload_forgets_what_was_anothers)
 {
     struct rc_backend_summary one;
@@ -63,6 +90,22 @@ Test(backend_health, a_reload_forgets_what_was_anothers)
     cr_expect_eq(one.failures, 0u);
     cr_expect_str_eq(one.name,
                      "a name that is longer than ninety-five bytes, as one of a [[backend]] can never be: it has sixt");
+}
+
+Test(backend_health, how_it_failed_stands_until_it_answers_or_is_another)
+{
+    rc_backend_health_register(&workers[0], 0, "a");
+    rc_backend_health_note(&workers[0], 0, false);
+    cr_expect_not(rc_backend_health_wrong(&workers[0], 0));
+    rc_backend_health_note_wrong(&workers[0], 0, true);
+    rc_backend_health_note(&workers[0], 0, false);
+    rc_backend_health_register(&workers[0], 0, "a"); /* also by a process that comes in this one's place */
+    cr_expect(rc_backend_health_wrong(&workers[0], 0));
+    rc_backend_health_note(&workers[0], 0, true);
+    cr_expect_not(rc_backend_health_wrong(&workers[0], 0));
+    rc_backend_health_note_wrong(&workers[0], 0, true);
+    rc_backend_health_register(&workers[0], 0, "b");
+    cr_expect_not(rc_backend_health_wrong(&workers[0], 0));
 }
 
 Test(backend_health, the_name_in_anothers_memory_may_be_anything)

@@ -31,7 +31,7 @@ static void fail_one(uint64_t token)
 /* It is looked for at that time, and asked on that connection. */
 static struct peer *look_on(uint64_t at_ms, uint32_t connection)
 {
-    rc_backends_look(backends, at_ms);
+    rc_backends_look(backends, at_ms, true);
     struct peer *peer = run_until_asked(&server, connection);
     cr_expect_not_null(strstr(peer->text, "\r\nringcast-call: health\r\n"), "%s", peer->text);
     cr_expect_not_null(strstr(peer->text, "\r\n\r\n{\"call\":\"health\",\"id\":\""), "%s", peer->text);
@@ -41,11 +41,14 @@ static struct peer *look_on(uint64_t at_ms, uint32_t connection)
 }
 
 /* It is looked for at that time, the backend answers so, and that is heard. */
-static void look_at(uint64_t at_ms, const char *text, bool answers)
+static void look_at_on(uint64_t at_ms, uint32_t connection, const char *text, bool answers)
 {
     const uint64_t before_ms = failed_ms();
     const uint64_t end = rc_clock_ms() + PATIENCE_MS;
-    struct peer *peer = look_on(at_ms, 0);
+    struct peer *peer = look_on(at_ms, connection);
+    while (rc_clock_ms() == before_ms) { /* failures are told apart by their time */
+        pass();
+    }
     while (answers ? failed_ms() != 0 : failed_ms() == before_ms) {
         if (peer->bytes > 0) {
             answer(peer, text);
@@ -55,13 +58,18 @@ static void look_at(uint64_t at_ms, const char *text, bool answers)
     }
 }
 
+static void look_at(uint64_t at_ms, const char *text, bool answers)
+{
+    look_at_on(at_ms, 0, text, answers);
+}
+
 Test(look, who_failed_is_asked_until_it_answers)
 {
     backends_begin();
     fail_one(0);
     uint64_t at_ms = failed_ms();
     cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), RC_BACKEND_LOOK_MS);
-    rc_backends_look(backends, at_ms + RC_BACKEND_LOOK_MS - 1);
+    rc_backends_look(backends, at_ms + RC_BACKEND_LOOK_MS - 1, true);
     cr_expect(!rc_backends_busy(backends));
     at_ms += RC_BACKEND_LOOK_MS;
     look_at(at_ms, NO, false);
@@ -80,7 +88,7 @@ Test(look, a_breaker_that_is_open_lets_it_pass_and_closes_by_it)
     fail_one(0);
     cr_assert_eq(call(RC_BACKEND_EVENT, 1), -ECONNREFUSED);
     const uint64_t at_ms = failed_ms() + RC_BACKEND_LOOK_MS;
-    rc_backends_look(backends, at_ms);
+    rc_backends_look(backends, at_ms, true);
     cr_expect(!rc_backends_busy(backends), "the breaker's second is not over, whatever this test says");
     cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), RC_BACKEND_LOOK_MS);
     while (rc_clock_ms() <= failed_ms() + RC_BREAKER_PROBE_MS) {
@@ -118,7 +126,7 @@ Test(look, who_is_asked_by_nobody_is_asked_all_the_same)
     backends_begin();
     const uint64_t begun_ms = looked_ms();
     cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms, 60000), RC_BACKEND_IDLE_MS, "nobody has asked it yet");
-    rc_backends_look(backends, begun_ms + RC_BACKEND_IDLE_MS - 1);
+    rc_backends_look(backends, begun_ms + RC_BACKEND_IDLE_MS - 1, true);
     cr_expect(!rc_backends_busy(backends));
     struct peer *peer = look_on(begun_ms + RC_BACKEND_IDLE_MS, 0);
     answer(peer, OK(2, "{}"));
@@ -135,7 +143,7 @@ Test(look, who_is_asked_by_nobody_is_asked_all_the_same)
     server.fd = -1;
     (void)close(peer->fd);
     peer->fd = -1;
-    rc_backends_look(backends, at_ms + RC_BACKEND_IDLE_MS);
+    rc_backends_look(backends, at_ms + RC_BACKEND_IDLE_MS, true);
     run_until_heard(heard_ms);
     cr_expect_neq(failed_ms(), 0);
     cr_expect_eq(told_count, 0, "nobody else is told");
@@ -151,9 +159,14 @@ Test(look, one_worker_looks_for_all_and_the_next_one_if_it_does_not)
     cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms, 60000), in_ms);
     *other_worker = rig.control->own->backend_health[0];
     other_worker->success_ms = begun_ms + 7000;
-    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 7000, 60000), in_ms);
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 7000, 60000), in_ms - 7000,
+                 "a pass of the loop does not read what the others have heard");
+    rc_backends_look(backends, begun_ms + in_ms, true);
+    cr_expect(!rc_backends_busy(backends), "but before anything is asked it is read");
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + in_ms, 60000), 7000);
     other_worker->failure_ms = begun_ms + 8000;
-    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 8000, 60000), in_ms, "who found that out looks again");
+    cr_expect_eq(rc_backends_look_in_ms(backends, begun_ms + 7000 + in_ms, 60000), 1000,
+                 "who found that out looks again");
     backends->worker = 0;
 }
 
@@ -192,4 +205,115 @@ Test(look, who_fails_over_the_call_itself_is_no_worse_for_it)
         run_until_heard(1);
         cr_expect_eq(failed_ms() != 0, answers[i].fails, "%s", answers[i].text);
     }
+}
+
+/* It does not answer what it is asked on that connection. */
+static void lose(uint32_t connection)
+{
+    const uint64_t before_ms = failed_ms();
+    const uint64_t end = rc_clock_ms() + PATIENCE_MS;
+    struct peer *peer = run_until_asked(&server, connection);
+    while (rc_clock_ms() == before_ms) {
+        pass();
+    }
+    (void)close(peer->fd);
+    peer->fd = -1;
+    while (failed_ms() == before_ms) {
+        cr_assert_lt(rc_clock_ms(), end);
+        pass();
+    }
+}
+
+/* Whoever heeds /health/database sends nobody while it is away: nothing but these calls can find out that it is back. */
+Test(look, who_was_away_is_back_though_it_fails_over_the_call)
+{
+    backends_begin();
+    rc_backends_look(backends, looked_ms() + RC_BACKEND_IDLE_MS, true);
+    lose(0);
+    look_at_on(failed_ms() + RC_BACKEND_LOOK_MS, 1, NO, true);
+    /* The same when it was another call that was lost (an event is not asked again, as it would be on the kept connection). */
+    cr_assert_eq(call(RC_BACKEND_EVENT, 0), 0);
+    lose(1);
+    run_until_told(1);
+    look_at_on(failed_ms() + 2 * RC_BACKEND_LOOK_MS, 2, NO, true);
+}
+
+Test(look, who_answered_a_call_wrongly_is_not_well_for_failing_again)
+{
+    backends_begin();
+    fail_one(0);
+    rc_backends_look(backends, failed_ms() + RC_BACKEND_LOOK_MS, true);
+    (void)close(run_until_asked(&server, 0)->fd); /* it was kept: it is asked again */
+    server.peers[0].fd = -1;
+    lose(1);
+    look_at_on(failed_ms() + 2 * RC_BACKEND_LOOK_MS, 2, NO, false);
+    look_at_on(failed_ms() + 3 * RC_BACKEND_LOOK_MS, 2, OK(2, "{}"), true);
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    answer(run_until_asked(&server, 2), OK(2, "{}"));
+    run_until_told(2);
+    rc_backend_reply_refused(backends, 0, RC_BACKEND_EVENT, "x", "it is no reply");
+    look_at_on(failed_ms() + 4 * RC_BACKEND_LOOK_MS, 2, NO, false);
+    look_at_on(failed_ms() + 5 * RC_BACKEND_LOOK_MS, 2, OK(2, "{}"), true);
+}
+
+/* One that drains, or stands still, or the loop of such a worker would not sleep until it has ended. */
+Test(look, who_makes_no_looks_does_not_wake_up_for_them)
+{
+    backends_begin();
+    const uint64_t at_ms = looked_ms() + RC_BACKEND_IDLE_MS;
+    rc_backends_look(backends, at_ms, false);
+    cr_expect(!rc_backends_busy(backends));
+    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), 60000);
+    rc_backends_look(backends, at_ms - 1, true);
+    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), 0, "it is not taken over after all");
+    fail_one(0);
+    rc_backends_look(backends, failed_ms() + RC_BACKEND_LOOK_MS, false);
+    cr_expect(!rc_backends_busy(backends));
+    cr_expect_eq(rc_backends_look_in_ms(backends, failed_ms() + RC_BACKEND_LOOK_MS, 60000), 60000);
+}
+
+/* It takes connections and says nothing: the next worker's turn comes before the first one's call is late. */
+Test(look, who_is_being_asked_by_one_worker_is_not_asked_by_the_next)
+{
+    backends_begin();
+    const uint64_t at_ms = looked_ms() + RC_BACKEND_IDLE_MS + RC_BACKEND_TURN_MS;
+    struct peer *peer = look_on(at_ms - RC_BACKEND_TURN_MS, 0);
+    cr_expect_eq(rc_backend_health_looked_ms(rig.control, 0, 0), 0, "it does not wait for itself");
+    const uint64_t asked_ms = rc_backend_health_looked_ms(rig.control, 0, 1);
+    cr_expect_eq(asked_ms, (at_ms - RC_BACKEND_TURN_MS) / 1000 * 1000);
+    answer(peer, OK(2, "{}"));
+    run_until_heard(0);
+    /* The same as worker 1 sees it, which has not heard that. */
+    *answered_ms() = 0;
+    backends->current[0]->looked_ms = 0;
+    backends->current[0]->idle_due_ms = 0;
+    backends->worker = 1;
+    rc_backends_look(backends, at_ms, true);
+    cr_expect(!rc_backends_busy(backends));
+    const uint64_t due_ms =
+        asked_ms + backends->current[0]->config.timeout_ms + RC_BACKEND_IDLE_MS + RC_BACKEND_TURN_MS;
+    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), due_ms - at_ms);
+    answer(look_on(due_ms, 0), OK(2, "{}")); /* the first one has died of it */
+    run_until_heard(0);
+    backends->worker = 0;
+}
+
+/* Its authorities cannot be read: it is never asked, which nobody's call could find out. */
+Test(look, who_could_not_be_opened_is_not_well_until_it_answers)
+{
+    struct rc_config *other_config = malloc(sizeof(*other_config));
+    cr_assert_not_null(other_config);
+    *other_config = *rig.config;
+    (void)snprintf(other_config->backends[0].urls[0].text, RC_CONFIG_TEXT_MAX, "https://127.0.0.1:%u/", server.port);
+    (void)snprintf(other_config->backends[0].tls_ca.text, RC_CONFIG_TEXT_MAX, "/nonexistent/ca.pem");
+    backends_begin();
+    cr_expect_eq(failed_ms(), 0);
+    rc_backends_reconfigure(backends, other_config);
+    cr_assert_null(backends->current[0]);
+    cr_assert_neq(failed_ms(), 0);
+    cr_expect_eq(rc_backends_look_in_ms(backends, failed_ms() + 60000, 77), 77, "it cannot be asked");
+    rc_backends_reconfigure(backends, rig.config);
+    cr_expect_neq(failed_ms(), 0, "it is not known yet");
+    look_at_on(looked_ms() + RC_BACKEND_LOOK_MS, 0, NO, true);
+    free(other_config);
 }
