@@ -18,9 +18,11 @@ struct rc_recount {
     uint64_t hash;
     uint64_t due_ms;
     uint32_t told;
+    uint32_t seen; /* what the last look found, if `looked` */
     uint32_t bytes;
     bool waits;   /* true exactly while it is among those that wait; else it is asked for */
     bool changed; /* something was told since it was asked for */
+    bool looked;  /* it was looked at since something was told, and found to be another number */
     char channel[];
 };
 
@@ -101,8 +103,14 @@ static void recount_replied(void *context, const redisReply *reply)
         queue_add(one, rc_clock_ms());
     } else if (clients == one->told || clients == UINT64_MAX) {
         recount_free(one);
+    } else if (!one->looked || clients != one->seen) {
+        /* It moves: whoever moves it tells of it. Told by all who look it would be told by each of them again and again. */
+        one->looked = true;
+        one->seen = (uint32_t)clients;
+        queue_add(one, rc_clock_ms());
     } else {
         one->told = (uint32_t)clients;
+        one->looked = false;
         queue_add(one, rc_clock_ms());
         recounts->ops.found(recounts->ops.context, rc_span_of(one->channel, one->bytes), one->told);
     }
@@ -171,8 +179,10 @@ void rc_recounts_told(struct rc_recounts *recounts, struct rc_span channel, uint
     } else {
         one->told = clients;
         one->changed = true; /* the answer that comes may be of before */
+        one->looked = false;
         return;
     }
     one->told = clients;
+    one->looked = false;
     queue_add(one, rc_clock_ms());
 }

@@ -3,12 +3,14 @@
  *
  * Redis counts one after the other, but what comes of it each instance tells by itself: an older number of one may overtake, or be told a second
  * later than, a newer one of another, and would stand until somebody comes or goes. So whoever has told a number looks at Redis when it is old
- * enough that whatever was told before is heard by then, and tells what it finds, if that is something else:
+ * enough that whatever was told before is heard by then, and tells what it finds, if that is something else, and what it found the last time:
  *
  *   told ──▶ WAITING ── RC_RECOUNT_MS ──▶ ASKED ──▶ the same: forgotten
- *               ▲                           └─────▶ another number, which is told; no answer; or something was told meanwhile ──┐
- *               └───────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+ *               ▲                           └─────▶ another number, which is told when two looks in a row have found it; no answer; or
+ *               │                                   something was told meanwhile ──┐
+ *               └──────────────────────────────────────────────────────────────────┘
  *
+ * Where people come and go all the time, every instance looks, and none tells a number that it has not counted itself: it would be old when it is heard.
  * When all stands still the last word of each instance is the same number then, in whatever order they are heard. Owned by newcomer; one thread.
  * Bounded by RC_RECOUNTS_MAX channels: what is beyond is told once, as it was found.
  */
