@@ -6,12 +6,14 @@
 
 static struct rc_recounts recounts;
 static char found[256];
+static bool taken = true; /* somebody takes what is told */
 
-static void on_found(void *context, struct rc_span channel, uint32_t clients)
+static bool on_found(void *context, struct rc_span channel, uint32_t clients)
 {
     cr_assert_eq(context, &recounts);
     (void)snprintf(found + strlen(found), sizeof(found) - strlen(found), "%.*s=%u ", (int)channel.count,
                    (const char *)channel.bytes, clients);
+    return taken;
 }
 
 static void open_all(void)
@@ -148,6 +150,44 @@ Test(recount, while_redis_is_away_it_waits)
     fake_pass(4 * LATER);
     asked("news", "b:4");
     cr_assert_str_eq(found, "news=4 ");
+}
+
+Test(recount, an_error_that_passes_says_nothing)
+{
+    static const char *const passes[] = {"LOADING Redis is loading", "CLUSTERDOWN The cluster is down", "BUSY a script",
+                                         "TRYAGAIN keys are moving"};
+    rc_recounts_told(&recounts, RC_SPAN("news"), 1);
+    for (uint32_t i = 0; i < RC_ARRAY_COUNT(passes); i++) {
+        fake_pass(LATER);
+        fake_error("HGET ws:presence:members:news ", passes[i]);
+        cr_assert_eq(recounts.count, 1, "%s", passes[i]);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        fake_pass(LATER);
+        asked("news", "a:1,b:1");
+    }
+    cr_assert_str_eq(found, "news=2 ");
+    fake_pass(LATER);
+    fake_error("HGET ws:presence:members:news ", "WRONGTYPE it is somebody else's");
+    cr_assert_eq(recounts.count, 0);
+}
+
+Test(recount, what_nobody_took_is_told_again)
+{
+    rc_recounts_told(&recounts, RC_SPAN("news"), RC_RECOUNT_UNTOLD);
+    taken = false;
+    fake_pass(LATER);
+    asked("news", "a:1");
+    fake_pass(LATER);
+    asked("news", "a:1");
+    cr_assert_str_eq(found, "news=1 news=1 ", "each look, while nobody takes it");
+    taken = true;
+    fake_pass(LATER);
+    asked("news", "a:1");
+    fake_pass(LATER);
+    asked("news", "a:1");
+    cr_assert_str_eq(found, "news=1 news=1 news=1 ");
+    cr_assert_eq(recounts.count, 0);
 }
 
 Test(recount, what_makes_no_sense_is_left_alone)
