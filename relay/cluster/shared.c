@@ -308,6 +308,7 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
     const bool early = channel->early || channel->followed; /* a message was heard before its confirmation */
     channel->followed = true;
     channel->early = false;
+    channel->retry_ms = channel->refusals = 0; /* what Redis refused over another connection it may give now */
     shared->moved_ms = rc_clock_ms();
     if (!rc_shared_is_alone(channel)) {
         rc_shared_copy(shared, channel, missed);
@@ -473,20 +474,6 @@ static void tick_echoes(struct rc_shared *shared, uint64_t now_ms)
     }
 }
 
-static void tick_fetches(struct rc_shared *shared, uint64_t now_ms)
-{
-    const uint64_t wait_ms = shared->setup.config->redis.history_wait_ms;
-    struct rc_shared_channel *channel = TAILQ_FIRST(&shared->fetch);
-    while (channel != NULL) {
-        struct rc_shared_channel *next = TAILQ_NEXT(channel, in_fetch);
-        if (now_ms - channel->since_ms >= wait_ms && !TAILQ_EMPTY(&channel->helds)) {
-            rc_shared_fetch_give_up(shared, channel);
-        }
-        channel = next;
-    }
-    rc_shared_fetch_next(shared, now_ms);
-}
-
 static void tick_alone(struct rc_shared *shared, uint64_t now_ms)
 {
     if (now_ms < shared->probe_ms || TAILQ_EMPTY(&shared->alone) || !rc_redis_up(shared->setup.link)) {
@@ -528,11 +515,13 @@ static void shared_tick(void *context, uint64_t now_ms)
     struct rc_shared *shared = context;
     tick_pendings(shared, now_ms);
     tick_echoes(shared, now_ms);
-    tick_fetches(shared, now_ms);
+    rc_shared_fetch_give_up(shared, now_ms);
+    rc_shared_fetch_due(shared, now_ms);
     tick_alone(shared, now_ms);
     tick_waiters(shared, now_ms);
     if (!TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) ||
-        !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) || !TAILQ_EMPTY(&shared->askers)) {
+        !TAILQ_EMPTY(&shared->later) || !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) ||
+        !TAILQ_EMPTY(&shared->askers)) {
         rc_shared_tick_soon(shared);
     }
 }
@@ -564,6 +553,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     TAILQ_INIT(&shared->askers);
     TAILQ_INIT(&shared->echo);
     TAILQ_INIT(&shared->fetch);
+    TAILQ_INIT(&shared->later);
     TAILQ_INIT(&shared->alone);
     TAILQ_INIT(&shared->quiet);
     rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_WAITING, 0); /* a predecessor's went with it */
