@@ -473,6 +473,9 @@ static enum rc_consumed remote_consume(void *context, const struct rc_envelope_v
         const int rc = rc_shared_publish_entry(&remote->shared, &own, source);
         return rc == 0 ? RC_CONSUMED_LATER : rc == -EFBIG ? RC_CONSUMED_NEVER : RC_CONSUMED_AGAIN;
     }
+    if (rc_channel_bridge_never(&remote->channel, &own)) {
+        return RC_CONSUMED_NEVER; /* else who is subscribed here would have it, and nobody elsewhere */
+    }
     (void)rc_router_deliver(remote->router, RC_DOWN_MESSAGE, &own);
     remote_publish(remote, &own);
     if ((own.head.flags & RC_ENVELOPE_RETAIN) !=
