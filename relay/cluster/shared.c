@@ -18,9 +18,7 @@ static_assert(RC_HISTORY_STAMP_MAX == RC_WIRE_RETAIN_MS_MAX, "a stamp that is gi
 /* A name that has no place in Redis has the host's history: nothing of it waits for others, is repaired, or comes by a script. */
 bool rc_shared_covers(const struct rc_shared *shared, struct rc_span name)
 {
-    struct rc_shared_names names;
-    return rc_shared_policy(shared, name) != NULL &&
-           rc_shared_names(&names, shared->setup.config->redis.prefix.text, name);
+    return rc_shared_policy(shared, name) != NULL && rc_shared_nameable(shared->setup.config->redis.prefix.text, name);
 }
 
 bool rc_shared_settled(const struct rc_shared *shared, uint64_t hash, struct rc_span name)
@@ -295,12 +293,7 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
         }
         return;
     }
-    struct rc_shared_names names;
-    if (rc_shared_policy(shared, name) == NULL ||
-        !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
-        return;
-    }
-    struct rc_shared_channel *channel = channel_make(shared, hash, name);
+    struct rc_shared_channel *channel = rc_shared_covers(shared, name) ? channel_make(shared, hash, name) : NULL;
     if (channel == NULL) {
         return;
     }
@@ -371,11 +364,8 @@ static struct rc_shared_waiter *waiter_add(struct rc_shared *shared, struct rc_s
 /* A channel whose subscription Redis has not confirmed, though it is there: its copy is filled as soon as it has. NULL: there is no such thing. */
 static struct rc_shared_channel *channel_to_come(struct rc_shared *shared, uint64_t hash, struct rc_span name)
 {
-    struct rc_shared_names names;
-    struct rc_shared_channel *channel = rc_shared_policy(shared, name) != NULL && rc_redis_up(shared->setup.link) &&
-                                                rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)
-                                            ? channel_make(shared, hash, name)
-                                            : NULL;
+    struct rc_shared_channel *channel =
+        rc_redis_up(shared->setup.link) && rc_shared_covers(shared, name) ? channel_make(shared, hash, name) : NULL;
     return channel != NULL && channel->state == RC_SHARED_APART && !rc_shared_is_alone(channel) ? channel : NULL;
 }
 
@@ -399,11 +389,8 @@ bool rc_shared_wait(struct rc_shared *shared, const struct rc_interest_request *
 void rc_shared_early(struct rc_shared *shared, const struct rc_interest_request *request)
 {
     const struct rc_span name = rc_span_of(request->name, request->name_bytes);
-    struct rc_shared_names names;
     struct rc_shared_channel *channel =
-        rc_shared_policy(shared, name) != NULL &&
-                rc_history_shared(shared->setup.history, request->hash, name).last != 0 &&
-                rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)
+        rc_shared_covers(shared, name) && rc_history_shared(shared->setup.history, request->hash, name).last != 0
             ? channel_make(shared, request->hash, name)
             : NULL;
     if (channel != NULL) {

@@ -17,6 +17,20 @@ static uint32_t gaps;
 static uint32_t placed_count;
 static uint64_t placed_last;
 
+static uint64_t prints; /* of snprintf */
+
+/* In place of libc's: names are built with it. */
+#undef snprintf
+int snprintf(char *restrict out, size_t room, const char *restrict format, ...)
+{
+    va_list list;
+    prints++;
+    va_start(list, format);
+    const int bytes = vsnprintf(out, room, format, list);
+    va_end(list);
+    return bytes;
+}
+
 /* --- who is told ----------------------------------------------------------------------------------------------------- */
 
 void rc_router_place(struct rc_router *its, const struct rc_router_placed *placed)
@@ -207,6 +221,23 @@ Test(shared, a_subscription_that_is_back_is_fetched_at_once)
     cr_assert_eq(refuse_all(), 1);
     fake_pass(RC_REDIS_AGAIN_MS + RC_SHARED_TICK_MS);
     cr_assert_eq(fake.count, 1, "it is the first refusal");
+}
+
+/* --- which are shared ------------------------------------------------------------------------------------------------ */
+
+/* All channels are asked for it when something was missed. */
+Test(shared, what_is_shared_is_known_without_a_name_in_redis)
+{
+    uint32_t shared_count = 0;
+    prints = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        shared_count += rc_shared_covers(&shared, RC_SPAN("orders:17"));
+    }
+    const uint64_t built = prints;
+    cr_assert_eq(shared_count, 1000);
+    cr_assert_eq(built, 0);
+    cr_assert(rc_shared_covers(&shared, RC_SPAN("orders:{a}")));
+    cr_assert_not(rc_shared_covers(&shared, RC_SPAN("orders:a}b")));
 }
 
 /* --- messages that wait for it --------------------------------------------------------------------------------------- */
