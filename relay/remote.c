@@ -2,6 +2,7 @@
 #include "relay/remote.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
@@ -376,21 +377,17 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
 
 /* Channels that are told one by one that something was missed. */
 struct missing {
-    struct rc_remote *remote;
+    const struct rc_remote *remote;
+    struct rc_span *names; /* as the interest table has them; MISSED_NAMED_MAX, and one more: too many */
     uint32_t count;
-    bool tells; /* else they are counted */
 };
 
 static void missing_one(void *context, struct rc_span name)
 {
     struct missing *missing = context;
-    struct rc_remote *remote = missing->remote;
-    if (rc_shared_covers(&remote->shared, name) || rc_channel_is_presence(name)) {
-        return; /* it is repaired */
-    }
-    missing->count++;
-    if (missing->tells) {
-        rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
+    if (missing->count <= MISSED_NAMED_MAX && !rc_channel_is_presence(name) &&
+        !rc_shared_covers(&missing->remote->shared, name)) { /* else it is repaired */
+        missing->names[missing->count++] = name;
     }
 }
 
@@ -399,16 +396,19 @@ static void missing_one(void *context, struct rc_span name)
 static void missed_all(struct rc_remote *remote)
 {
     struct missing missing = {.remote = remote};
-    if (remote->shared.open) {
+    missing.names = remote->shared.open ? calloc(MISSED_NAMED_MAX + 1, sizeof(*missing.names)) : NULL;
+    if (missing.names != NULL) {
         rc_interest_walk(&remote->router->fanout.interest, missing_one, &missing);
     }
-    if (!remote->shared.open || missing.count > MISSED_NAMED_MAX) {
+    if (missing.names == NULL || missing.count > MISSED_NAMED_MAX) {
         rc_router_gap(remote->router, NULL, 0);
-        return;
+    } else {
+        for (uint32_t i = 0; i < missing.count; i++) {
+            rc_router_gap(remote->router, (const char *)missing.names[i].bytes, (uint32_t)missing.names[i].count);
+        }
+        rc_router_gap(remote->router, "*", 1);
     }
-    missing.tells = true;
-    rc_interest_walk(&remote->router->fanout.interest, missing_one, &missing);
-    rc_router_gap(remote->router, "*", 1);
+    free(missing.names);
 }
 
 static void remote_missed(void *context, struct rc_span name)
@@ -472,6 +472,9 @@ static enum rc_consumed remote_consume(void *context, const struct rc_envelope_v
     if (rc_shared_covers(&remote->shared, rc_span_of(view->channel, view->head.channel_bytes))) {
         const int rc = rc_shared_publish_entry(&remote->shared, &own, source);
         return rc == 0 ? RC_CONSUMED_LATER : rc == -EFBIG ? RC_CONSUMED_NEVER : RC_CONSUMED_AGAIN;
+    }
+    if (rc_channel_bridge_never(&remote->channel, &own)) {
+        return RC_CONSUMED_NEVER; /* else who is subscribed here would have it, and nobody elsewhere */
     }
     (void)rc_router_deliver(remote->router, RC_DOWN_MESSAGE, &own);
     remote_publish(remote, &own);

@@ -77,17 +77,31 @@ void rc_channel_bridge_open(struct rc_channel_bridge *channel, const struct rc_b
     rc_redis_channels(bridge->link, &ops);
 }
 
+static struct rc_span channel_name(char name[sizeof(HEAD) + RC_CHANNEL_NAME_MAX], const struct rc_envelope_view *view)
+{
+    memcpy(name, HEAD, sizeof(HEAD) - 1);
+    memcpy(name + sizeof(HEAD) - 1, view->channel, view->head.channel_bytes);
+    return rc_span_of(name, sizeof(HEAD) - 1 + view->head.channel_bytes);
+}
+
 static void channel_publish(const struct rc_channel_bridge *channel, enum rc_wire_form form,
                             const struct rc_envelope_view *view, uint32_t flags)
 {
     struct rc_span parts[RC_WIRE_PARTS];
     char name[sizeof(HEAD) + RC_CHANNEL_NAME_MAX];
-    memcpy(name, HEAD, sizeof(HEAD) - 1);
-    memcpy(name + sizeof(HEAD) - 1, view->channel, view->head.channel_bytes);
     if (rc_wire_write(channel->bridge->wire, form, view, parts)) {
-        (void)rc_redis_publish(channel->bridge->link, rc_span_of(name, sizeof(HEAD) - 1 + view->head.channel_bytes),
-                               parts, RC_WIRE_PARTS, flags | RC_REDIS_PUBLISH_SHARDED);
+        (void)rc_redis_publish(channel->bridge->link, channel_name(name, view), parts, RC_WIRE_PARTS,
+                               flags | RC_REDIS_PUBLISH_SHARDED);
     }
+}
+
+bool rc_channel_bridge_never(const struct rc_channel_bridge *channel, const struct rc_envelope_view *view)
+{
+    struct rc_span parts[RC_WIRE_PARTS];
+    char name[sizeof(HEAD) + RC_CHANNEL_NAME_MAX];
+    return rc_wire_write(channel->bridge->wire, RC_WIRE_CHANNEL, view, parts) &&
+           rc_redis_publish_never(channel->bridge->link, channel_name(name, view), parts, RC_WIRE_PARTS,
+                                  RC_REDIS_PUBLISH_SHARDED);
 }
 
 void rc_channel_bridge_publish(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags)

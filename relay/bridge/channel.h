@@ -20,5 +20,7 @@ void rc_channel_bridge_open(struct rc_channel_bridge *channel, const struct rc_b
 void rc_channel_bridge_publish(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags);
 /* The same, with the names of channels in its exclude text whose members do not get it (RC_WIRE_SELECT). */
 void rc_channel_bridge_select(struct rc_channel_bridge *channel, const struct rc_envelope_view *view, uint32_t flags);
+/* Is it one that rc_channel_bridge_publish can publish at no time (rc_redis_publish_never)? */
+bool rc_channel_bridge_never(const struct rc_channel_bridge *channel, const struct rc_envelope_view *view);
 
 #endif

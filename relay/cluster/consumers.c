@@ -175,7 +175,11 @@ static const char *entry_publish(struct rc_consumer *one, struct rc_consumer_ent
         }
     }
     *how = all->ops.publish(all->ops.context, &view, &source, &entry->sequence);
-    return *how == RC_CONSUMED_NEVER ? "larger than redis.outbox" : NULL;
+    if (*how == RC_CONSUMED_NEVER) {
+        entry->channel = 0; /* as of all that are refused: Redis never has what comes before the next one by it */
+        return "larger than redis.outbox";
+    }
+    return NULL;
 }
 
 /* --- a batch --------------------------------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 
 #include "common/config/pusher.h"
 
-static void newcomers_found(void *context, struct rc_span channel, uint32_t clients);
+static bool newcomers_found(void *context, struct rc_span channel, uint32_t clients);
 
 void rc_newcomers_open(struct rc_newcomers *newcomers, const struct rc_control *control, struct rc_router *router,
                        struct rc_roster *roster, struct rc_redis_link *link, struct rc_timers *timers)
@@ -38,8 +38,9 @@ static bool worker_reads(const struct rc_control *control, uint32_t worker)
     }
 }
 
-/* To one worker, the next one when that is not there: what is told of a channel keeps its order while they live. */
-static void newcomers_tell(struct rc_newcomers *newcomers, struct rc_span channel, struct rc_span user,
+/* To one worker, the next one when that is not there: what is told of a channel keeps its order while they live. False: none has taken it, since their
+ * rings are full. */
+static bool newcomers_tell(struct rc_newcomers *newcomers, struct rc_span channel, struct rc_span user,
                            struct rc_span info, const struct rc_client_ref *ref, uint32_t changes, uint32_t clients)
 {
     const struct rc_member_told told = {.changes = changes, .clients = clients, .user_bytes = (uint32_t)user.count};
@@ -48,7 +49,7 @@ static void newcomers_tell(struct rc_newcomers *newcomers, struct rc_span channe
     const uint64_t hash = rc_channel_hash((const char *)channel.bytes, channel.count);
     size_t bytes = sizeof(told);
     if (changes == 0 || user.count > UINT8_MAX || info.count > RC_MEMBER_INFO_MAX) {
-        return;
+        return true; /* there is nothing to take */
     }
     memcpy(data, &told, sizeof(told));
     if (user.count > 0) {
@@ -69,27 +70,26 @@ static void newcomers_tell(struct rc_newcomers *newcomers, struct rc_span channe
         const uint32_t worker = (uint32_t)((hash % workers + i) % workers);
         if (worker_reads(newcomers->control, worker) == (i < workers) &&
             rc_router_send(newcomers->router, worker, RC_DOWN_MEMBER, &view) == 0) {
-            return;
+            return true;
         }
     }
+    return false;
 }
 
-static void newcomers_found(void *context, struct rc_span channel, uint32_t clients)
+static bool newcomers_found(void *context, struct rc_span channel, uint32_t clients)
 {
     struct rc_newcomers *newcomers = context;
     const struct rc_client_ref nobody = {0};
-    if (is_wanted(newcomers, channel)) {
-        newcomers_tell(newcomers, channel, (struct rc_span){0}, (struct rc_span){0}, &nobody, RC_MEMBER_COUNTED,
-                       clients);
-    }
+    return !is_wanted(newcomers, channel) || newcomers_tell(newcomers, channel, (struct rc_span){0},
+                                                            (struct rc_span){0}, &nobody, RC_MEMBER_COUNTED, clients);
 }
 
 /* What is told of many at once are numbers; who comes and goes is told for itself. */
 static void newcomers_recount(struct rc_newcomers *newcomers, struct rc_span channel, struct rc_span user,
-                              uint32_t clients)
+                              uint32_t clients, bool taken)
 {
     if (user.count == 0) {
-        rc_recounts_told(&newcomers->recounts, channel, clients);
+        rc_recounts_told(&newcomers->recounts, channel, taken ? clients : RC_RECOUNT_UNTOLD);
     }
 }
 
@@ -103,8 +103,8 @@ void rc_newcomers_changed(struct rc_newcomers *newcomers, const struct rc_roster
     }
     changes |= change->before == 0 ? RC_MEMBER_ADDED : change->clients == 0 ? RC_MEMBER_REMOVED : 0u;
     changes |= change->channel_before == 0 ? RC_MEMBER_OCCUPIED : change->channel_clients == 0 ? RC_MEMBER_VACATED : 0u;
-    newcomers_tell(newcomers, change->channel, change->user, change->info, &change->ref, changes,
-                   change->user.count == 0 ? change->clients : change->channel_clients);
+    (void)newcomers_tell(newcomers, change->channel, change->user, change->info, &change->ref, changes,
+                         change->user.count == 0 ? change->clients : change->channel_clients);
     (void)rc_roster_announce(newcomers->roster, change->channel, &change->user, &ref, &info);
     (void)rc_roster_announce(newcomers->roster, change->channel, NULL, &ref, &info);
 }
@@ -126,8 +126,8 @@ void rc_newcomers_counted(struct rc_newcomers *newcomers, struct rc_span channel
     if (rc_roster_announce(newcomers->roster, channel, NULL, &nobody, &nothing)) {
         changes &= ~(uint32_t)RC_MEMBER_OCCUPIED;
     }
-    newcomers_tell(newcomers, channel, user, info, &ref, changes | RC_MEMBER_COUNTED, clients);
-    newcomers_recount(newcomers, channel, user, clients);
+    const bool taken = newcomers_tell(newcomers, channel, user, info, &ref, changes | RC_MEMBER_COUNTED, clients);
+    newcomers_recount(newcomers, channel, user, clients, taken);
 }
 
 void rc_newcomers_cleaned(struct rc_newcomers *newcomers, struct rc_span channel, struct rc_span user, uint32_t changes,
@@ -135,7 +135,7 @@ void rc_newcomers_cleaned(struct rc_newcomers *newcomers, struct rc_span channel
 {
     const struct rc_client_ref nobody = {0};
     if (is_wanted(newcomers, channel)) {
-        newcomers_tell(newcomers, channel, user, (struct rc_span){0}, &nobody, changes, clients);
-        newcomers_recount(newcomers, channel, user, clients);
+        const bool taken = newcomers_tell(newcomers, channel, user, (struct rc_span){0}, &nobody, changes, clients);
+        newcomers_recount(newcomers, channel, user, clients, taken);
     }
 }

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/records/envelope.h"
 #include "relay/cluster/presence.h"
+#include "relay/redis/error_reply.h"
 
 struct rc_recount {
     struct rc_recount *chain;     /* the next one of its bucket */
@@ -17,10 +18,12 @@ struct rc_recount {
     struct rc_recounts *recounts; /* borrowed */
     uint64_t hash;
     uint64_t due_ms;
-    uint32_t told;
+    uint64_t told; /* RC_RECOUNT_UNTOLD: nobody has taken it */
+    uint32_t seen; /* what the last look found, if `looked` */
     uint32_t bytes;
     bool waits;   /* true exactly while it is among those that wait; else it is asked for */
     bool changed; /* something was told since it was asked for */
+    bool looked;  /* it was looked at since something was told, and found to be another number */
     char channel[];
 };
 
@@ -97,14 +100,21 @@ static void recount_replied(void *context, const redisReply *reply)
     } else if (reply != NULL && reply->type == REDIS_REPLY_STRING) {
         clients = sum_of(reply->str, reply->len);
     }
-    if (one->changed || reply == NULL) {
-        queue_add(one, rc_clock_ms());
+    if (one->changed || reply == NULL || rc_redis_error_passes(rc_redis_error_of(reply))) {
+        queue_add(one, rc_clock_ms()); /* of an error that passes nothing is known: LOADING, CLUSTERDOWN, BUSY … */
     } else if (clients == one->told || clients == UINT64_MAX) {
         recount_free(one);
-    } else {
-        one->told = (uint32_t)clients;
+    } else if (one->told != RC_RECOUNT_UNTOLD && (!one->looked || clients != one->seen)) {
+        /* It moves: whoever moves it tells of it. Told by all who look it would be told by each of them again and again. */
+        one->looked = true;
+        one->seen = (uint32_t)clients;
         queue_add(one, rc_clock_ms());
-        recounts->ops.found(recounts->ops.context, rc_span_of(one->channel, one->bytes), one->told);
+    } else {
+        const struct rc_span channel = rc_span_of(one->channel, one->bytes);
+        one->looked = false;
+        queue_add(one, rc_clock_ms());
+        one->told =
+            recounts->ops.found(recounts->ops.context, channel, (uint32_t)clients) ? clients : RC_RECOUNT_UNTOLD;
     }
 }
 
@@ -147,7 +157,7 @@ void rc_recounts_close(struct rc_recounts *recounts)
     }
 }
 
-void rc_recounts_told(struct rc_recounts *recounts, struct rc_span channel, uint32_t clients)
+void rc_recounts_told(struct rc_recounts *recounts, struct rc_span channel, uint64_t clients)
 {
     const uint64_t hash = rc_channel_hash((const char *)channel.bytes, channel.count);
     struct rc_recount **bucket = &recounts->buckets[hash % RC_RECOUNT_BUCKETS];
@@ -171,8 +181,10 @@ void rc_recounts_told(struct rc_recounts *recounts, struct rc_span channel, uint
     } else {
         one->told = clients;
         one->changed = true; /* the answer that comes may be of before */
+        one->looked = false;
         return;
     }
     one->told = clients;
+    one->looked = false;
     queue_add(one, rc_clock_ms());
 }

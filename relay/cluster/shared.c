@@ -18,9 +18,7 @@ static_assert(RC_HISTORY_STAMP_MAX == RC_WIRE_RETAIN_MS_MAX, "a stamp that is gi
 /* A name that has no place in Redis has the host's history: nothing of it waits for others, is repaired, or comes by a script. */
 bool rc_shared_covers(const struct rc_shared *shared, struct rc_span name)
 {
-    struct rc_shared_names names;
-    return rc_shared_policy(shared, name) != NULL &&
-           rc_shared_names(&names, shared->setup.config->redis.prefix.text, name);
+    return rc_shared_policy(shared, name) != NULL && rc_shared_nameable(shared->setup.config->redis.prefix.text, name);
 }
 
 bool rc_shared_settled(const struct rc_shared *shared, uint64_t hash, struct rc_span name)
@@ -295,12 +293,7 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
         }
         return;
     }
-    struct rc_shared_names names;
-    if (rc_shared_policy(shared, name) == NULL ||
-        !rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)) {
-        return;
-    }
-    struct rc_shared_channel *channel = channel_make(shared, hash, name);
+    struct rc_shared_channel *channel = rc_shared_covers(shared, name) ? channel_make(shared, hash, name) : NULL;
     if (channel == NULL) {
         return;
     }
@@ -308,6 +301,7 @@ void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span n
     const bool early = channel->early || channel->followed; /* a message was heard before its confirmation */
     channel->followed = true;
     channel->early = false;
+    channel->retry_ms = channel->refusals = 0; /* what Redis refused over another connection it may give now */
     shared->moved_ms = rc_clock_ms();
     if (!rc_shared_is_alone(channel)) {
         rc_shared_copy(shared, channel, missed);
@@ -370,11 +364,8 @@ static struct rc_shared_waiter *waiter_add(struct rc_shared *shared, struct rc_s
 /* A channel whose subscription Redis has not confirmed, though it is there: its copy is filled as soon as it has. NULL: there is no such thing. */
 static struct rc_shared_channel *channel_to_come(struct rc_shared *shared, uint64_t hash, struct rc_span name)
 {
-    struct rc_shared_names names;
-    struct rc_shared_channel *channel = rc_shared_policy(shared, name) != NULL && rc_redis_up(shared->setup.link) &&
-                                                rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)
-                                            ? channel_make(shared, hash, name)
-                                            : NULL;
+    struct rc_shared_channel *channel =
+        rc_redis_up(shared->setup.link) && rc_shared_covers(shared, name) ? channel_make(shared, hash, name) : NULL;
     return channel != NULL && channel->state == RC_SHARED_APART && !rc_shared_is_alone(channel) ? channel : NULL;
 }
 
@@ -398,11 +389,8 @@ bool rc_shared_wait(struct rc_shared *shared, const struct rc_interest_request *
 void rc_shared_early(struct rc_shared *shared, const struct rc_interest_request *request)
 {
     const struct rc_span name = rc_span_of(request->name, request->name_bytes);
-    struct rc_shared_names names;
     struct rc_shared_channel *channel =
-        rc_shared_policy(shared, name) != NULL &&
-                rc_history_shared(shared->setup.history, request->hash, name).last != 0 &&
-                rc_shared_names(&names, shared->setup.config->redis.prefix.text, name)
+        rc_shared_covers(shared, name) && rc_history_shared(shared->setup.history, request->hash, name).last != 0
             ? channel_make(shared, request->hash, name)
             : NULL;
     if (channel != NULL) {
@@ -473,20 +461,6 @@ static void tick_echoes(struct rc_shared *shared, uint64_t now_ms)
     }
 }
 
-static void tick_fetches(struct rc_shared *shared, uint64_t now_ms)
-{
-    const uint64_t wait_ms = shared->setup.config->redis.history_wait_ms;
-    struct rc_shared_channel *channel = TAILQ_FIRST(&shared->fetch);
-    while (channel != NULL) {
-        struct rc_shared_channel *next = TAILQ_NEXT(channel, in_fetch);
-        if (now_ms - channel->since_ms >= wait_ms && !TAILQ_EMPTY(&channel->helds)) {
-            rc_shared_fetch_give_up(shared, channel);
-        }
-        channel = next;
-    }
-    rc_shared_fetch_next(shared, now_ms);
-}
-
 static void tick_alone(struct rc_shared *shared, uint64_t now_ms)
 {
     if (now_ms < shared->probe_ms || TAILQ_EMPTY(&shared->alone) || !rc_redis_up(shared->setup.link)) {
@@ -528,11 +502,13 @@ static void shared_tick(void *context, uint64_t now_ms)
     struct rc_shared *shared = context;
     tick_pendings(shared, now_ms);
     tick_echoes(shared, now_ms);
-    tick_fetches(shared, now_ms);
+    rc_shared_fetch_give_up(shared, now_ms);
+    rc_shared_fetch_due(shared, now_ms);
     tick_alone(shared, now_ms);
     tick_waiters(shared, now_ms);
     if (!TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) ||
-        !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) || !TAILQ_EMPTY(&shared->askers)) {
+        !TAILQ_EMPTY(&shared->later) || !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) ||
+        !TAILQ_EMPTY(&shared->askers)) {
         rc_shared_tick_soon(shared);
     }
 }
@@ -564,6 +540,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     TAILQ_INIT(&shared->askers);
     TAILQ_INIT(&shared->echo);
     TAILQ_INIT(&shared->fetch);
+    TAILQ_INIT(&shared->later);
     TAILQ_INIT(&shared->alone);
     TAILQ_INIT(&shared->quiet);
     rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_WAITING, 0); /* a predecessor's went with it */

@@ -281,6 +281,7 @@ void rc_shared_hold(struct rc_shared *shared, struct rc_shared_channel *channel,
     }
     held->bytes = (uint32_t)text.count;
     held->fetches = 0;
+    held->time_ms = rc_clock_ms();
     memcpy(held->text, text.bytes, text.count);
     shared->held_bytes += text.count;
     TAILQ_INSERT_TAIL(&channel->helds, held, next);

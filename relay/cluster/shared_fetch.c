@@ -16,13 +16,31 @@ static void fetch_replied(void *context, const redisReply *reply);
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
 
-static void fetch_queue(struct rc_shared *shared, struct rc_shared_channel *channel)
+static void fetch_unqueue(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
-    if (!channel->queued && !channel->fetching) {
-        channel->queued = true;
-        TAILQ_INSERT_TAIL(&shared->fetch, channel, in_fetch);
-        rc_shared_tick_soon(shared);
+    if (channel->queued) {
+        channel->queued = false;
+        TAILQ_REMOVE(channel->later ? &shared->later : &shared->fetch, channel, in_fetch);
     }
+}
+
+/* In the line, or, until retry_ms, among those for which nobody has to look: they may be all channels. */
+static void fetch_queue(struct rc_shared *shared, struct rc_shared_channel *channel, uint64_t now_ms)
+{
+    const bool later = channel->retry_ms > now_ms;
+    if (channel->fetching) {
+        return;
+    }
+    if (!channel->queued || channel->later != later) {
+        fetch_unqueue(shared, channel);
+        channel->queued = true;
+        channel->later = later;
+        TAILQ_INSERT_TAIL(later ? &shared->later : &shared->fetch, channel, in_fetch);
+    }
+    if (later && channel->retry_ms < shared->later_due_ms) {
+        shared->later_due_ms = channel->retry_ms;
+    }
+    rc_shared_tick_soon(shared);
 }
 
 void rc_shared_fetch_begin(struct rc_shared *shared, struct rc_shared_channel *channel, bool fans, bool all)
@@ -38,16 +56,13 @@ void rc_shared_fetch_begin(struct rc_shared *shared, struct rc_shared_channel *c
         channel->repaired = 0;
         channel->retry_ms = 0;
     }
-    fetch_queue(shared, channel);
+    fetch_queue(shared, channel, rc_clock_ms());
     rc_shared_fetch_next(shared, rc_clock_ms());
 }
 
 void rc_shared_fetch_end(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
-    if (channel->queued) {
-        channel->queued = false;
-        TAILQ_REMOVE(&shared->fetch, channel, in_fetch);
-    }
+    fetch_unqueue(shared, channel);
     channel->fans = channel->all = channel->again = false;
 }
 
@@ -113,22 +128,33 @@ void rc_shared_fetch_next(struct rc_shared *shared, uint64_t now_ms)
     struct rc_shared_channel *channel = TAILQ_FIRST(&shared->fetch);
     struct rc_shared_flight *flight = flight_free(shared);
     while (channel != NULL && flight != NULL && rc_redis_up(shared->setup.link)) {
-        struct rc_shared_channel *next = TAILQ_NEXT(channel, in_fetch);
-        if (channel->retry_ms <= now_ms) {
-            *flight = (struct rc_shared_flight){.shared = shared, .channel = channel, .since_ms = now_ms, .busy = true};
-            if (fetch_send(shared, channel, flight) == 0) {
-                channel->queued = false;
-                channel->fetching = true;
-                TAILQ_REMOVE(&shared->fetch, channel, in_fetch);
-                shared->flying++;
-                flight = flight_free(shared);
-            } else {
-                flight->busy = false;
-                channel->retry_ms = now_ms + RC_REDIS_AGAIN_MS;
-            }
+        *flight = (struct rc_shared_flight){.shared = shared, .channel = channel, .since_ms = now_ms, .busy = true};
+        if (fetch_send(shared, channel, flight) == 0) {
+            fetch_unqueue(shared, channel);
+            channel->fetching = true;
+            shared->flying++;
+        } else {
+            flight->busy = false;
+            channel->retry_ms = now_ms + RC_REDIS_AGAIN_MS;
+            fetch_queue(shared, channel, now_ms);
         }
-        channel = next;
+        channel = TAILQ_FIRST(&shared->fetch);
+        flight = flight_free(shared);
     }
+}
+
+void rc_shared_fetch_due(struct rc_shared *shared, uint64_t now_ms)
+{
+    if (now_ms >= shared->later_due_ms) {
+        struct rc_shared_channel *channel = TAILQ_FIRST(&shared->later);
+        shared->later_due_ms = UINT64_MAX;
+        while (channel != NULL) {
+            struct rc_shared_channel *next = TAILQ_NEXT(channel, in_fetch);
+            fetch_queue(shared, channel, now_ms);
+            channel = next;
+        }
+    }
+    rc_shared_fetch_next(shared, now_ms);
 }
 
 /* --- what came over the subscription --------------------------------------------------------------------------------- */
@@ -270,8 +296,9 @@ static void fetch_live(struct rc_shared *shared, struct rc_shared_channel *chann
 
 static void fetch_again(struct rc_shared *shared, struct rc_shared_channel *channel, uint64_t in_ms)
 {
-    channel->retry_ms = rc_clock_ms() + in_ms;
-    fetch_queue(shared, channel);
+    const uint64_t now_ms = rc_clock_ms();
+    channel->retry_ms = now_ms + in_ms;
+    fetch_queue(shared, channel, now_ms);
 }
 
 void rc_shared_fetch_renewed(void *context, const redisReply *reply)
@@ -462,7 +489,7 @@ static void fetch_replied(void *context, const redisReply *reply)
     rc_shared_release(shared, channel);
 }
 
-void rc_shared_fetch_give_up(struct rc_shared *shared, struct rc_shared_channel *channel)
+static void fetch_give_up(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
     struct rc_placed placed;
     const struct rc_shared_held *held = TAILQ_FIRST(&channel->helds);
@@ -477,5 +504,31 @@ void rc_shared_fetch_give_up(struct rc_shared *shared, struct rc_shared_channel 
         fetch_live(shared, channel);
     } else {
         channel->since_ms = rc_clock_ms();
+    }
+}
+
+/* Those of the list whose first held message has waited for `wait_ms`, and for as long since they were given up last: of a stream that Redis refuses for
+ * hours a message that has just come waits as any other does. */
+static void give_up_old(struct rc_shared *shared, const struct rc_shared_channels *list, uint64_t now_ms,
+                        uint64_t wait_ms)
+{
+    struct rc_shared_channel *channel = TAILQ_FIRST(list);
+    while (channel != NULL) {
+        struct rc_shared_channel *next = TAILQ_NEXT(channel, in_fetch);
+        const struct rc_shared_held *held = TAILQ_FIRST(&channel->helds);
+        if (channel->queued && held != NULL && held->time_ms + wait_ms <= now_ms &&
+            channel->since_ms + wait_ms <= now_ms) {
+            fetch_give_up(shared, channel);
+        }
+        channel = next;
+    }
+}
+
+void rc_shared_fetch_give_up(struct rc_shared *shared, uint64_t now_ms)
+{
+    const uint64_t wait_ms = shared->setup.config->redis.history_wait_ms;
+    if (shared->held_bytes > 0) { /* else nobody waits, however many are refused */
+        give_up_old(shared, &shared->fetch, now_ms, wait_ms);
+        give_up_old(shared, &shared->later, now_ms, wait_ms);
     }
 }

@@ -17,10 +17,12 @@ void rc_shared_go_apart(struct rc_shared *shared, struct rc_shared_channel *chan
 void rc_shared_settle(struct rc_shared *shared, struct rc_shared_channel *channel);
 /* The answer to rc_shared_renew; context: shared. */
 void rc_shared_fetch_renewed(void *context, const redisReply *reply);
-/* Sends as many as may be on their way. */
+/* Sends as many as may be on their way, of those in the line. */
 void rc_shared_fetch_next(struct rc_shared *shared, uint64_t now_ms);
-/* The stream cannot be read for too long, and messages are held: on with these, and subscribers are told. */
-void rc_shared_fetch_give_up(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* The same; before it, those whose fetch failed and is to be tried again by now go into the line. Once a tick. */
+void rc_shared_fetch_due(struct rc_shared *shared, uint64_t now_ms);
+/* Of channels whose stream cannot be read, and whose messages were held for redis.history_wait: on with these, and subscribers are told. Once a tick. */
+void rc_shared_fetch_give_up(struct rc_shared *shared, uint64_t now_ms);
 /* A message of the subscription is the next one, or is held and what is between is fetched. */
 void rc_shared_arrived(struct rc_shared *shared, struct rc_shared_channel *channel, const struct rc_placed *placed,
                        struct rc_span text);

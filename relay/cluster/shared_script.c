@@ -1,6 +1,7 @@
 /* shared_script: see shared_script.h. */
 #include "relay/cluster/shared_script.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -15,6 +16,7 @@
 
 #define OFFSETS_HEAD "ws:offsets:"
 #define STREAM_HEAD "ws:history:"
+static_assert(sizeof(OFFSETS_HEAD) == sizeof(STREAM_HEAD), "what has room for one name has it for the other");
 #define GRACE_MS 3600000u /* offsets are remembered longer than the messages */
 /* Milliseconds since 1970, then what differs by chance: an EventSource of several channels says by the epoch which one it has a place in, and hundreds of them
  * may begin in one millisecond. Lua and JavaScript have an epoch as a text; what is read is below 2^63, so that one can always be raised. */
@@ -173,6 +175,17 @@ bool rc_shared_names(struct rc_shared_names *names, const char *prefix, struct r
         names->stream_bytes = name_put(names->stream, prefix, STREAM_HEAD, channel, true);
     }
     return names->offsets_bytes > 0 && names->stream_bytes > 0;
+}
+
+bool rc_shared_nameable(const char *prefix, struct rc_span channel)
+{
+    struct rc_shared_names names;
+    const size_t prefix_bytes = strlen(prefix);
+    /* Without a tag of its own: prefix ws:offsets:{prefix ws:channel:NAME}, where the two NULs stand for the braces. */
+    const size_t longest = 2 * prefix_bytes + sizeof(OFFSETS_HEAD) + sizeof(RC_CHANNEL_BRIDGE_HEAD) + channel.count;
+    const bool plain = channel.count > 0 && memchr(channel.bytes, '{', channel.count) == NULL &&
+                       memchr(channel.bytes, '}', channel.count) == NULL && strpbrk(prefix, "{}") == NULL;
+    return (plain && longest < RC_REDIS_NAME_MAX) || rc_shared_names(&names, prefix, channel);
 }
 
 /* --- questions ------------------------------------------------------------------------------------------------------- */

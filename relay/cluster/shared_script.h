@@ -52,6 +52,8 @@ struct rc_shared_names {
 
 /* False: the channel cannot be shared: its name has braces that make no tag. */
 bool rc_shared_names(struct rc_shared_names *names, const char *prefix, struct rc_span channel);
+/* The same answer alone, for who asks it of a hundred thousand channels: names are built only where there is a brace, or little room. */
+bool rc_shared_nameable(const char *prefix, struct rc_span channel);
 
 /* Numbers of a run as text. */
 struct rc_shared_texts {

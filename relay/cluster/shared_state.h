@@ -66,13 +66,15 @@ struct rc_shared {
     struct rc_shared_waiters waiters;   /* subscriptions, in the order of time */
     struct rc_shared_waiters askers;    /* questions, in the order of time */
     struct rc_shared_channels echo;     /* by since_ms */
-    struct rc_shared_channels fetch;    /* to be fetched */
+    struct rc_shared_channels fetch;    /* to be fetched now, in the order in which they came */
+    struct rc_shared_channels later;    /* to be fetched again at their retry_ms */
     struct rc_shared_channels alone;
     struct rc_shared_channels quiet; /* by keep_ms: followed, and without a message when they were listed */
     struct rc_shared_flight flights[RC_SHARED_FETCHES_MAX];
     uint32_t flying; /* flights */
     uint32_t waiter_count;
     uint64_t held_bytes;
+    uint64_t later_due_ms; /* none of `later` is due before */
     uint64_t probe_ms;
     uint64_t moved_ms;      /* when Redis last confirmed a channel, or sent its history */
     uint64_t wall_ms;       /* CLOCK_REALTIME at wall_at_ms */

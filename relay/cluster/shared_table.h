@@ -56,6 +56,7 @@ struct rc_shared_pending {
 /* A message of the subscription that has to wait for those before it. */
 struct rc_shared_held {
     TAILQ_ENTRY(rc_shared_held) next;
+    uint64_t time_ms;
     uint32_t bytes;
     uint32_t fetches; /* that did not bring what is before it */
     uint8_t text[];
@@ -97,7 +98,7 @@ struct rc_shared_channel {
     uint64_t heard_epoch; /* the first message that is held, or had to be dropped: from there on subscribers get all */
     uint64_t heard;
     uint64_t alone_sequence; /* own messages up to this one were delivered alone */
-    uint64_t since_ms;       /* of FETCHING, or until when it waits (echo) */
+    uint64_t since_ms;       /* of FETCHING, or since it was given up last; or until when it waits (echo) */
     uint64_t retry_ms;       /* of the next fetch */
     uint64_t keep_ms;        /* when Redis is told again that its epoch holds (quiet) */
     uint32_t index;
@@ -118,7 +119,8 @@ struct rc_shared_channel {
     bool
         early; /* true exactly while somebody here was told that he is subscribed, and the place, and Redis has not confirmed it since */
     bool echo_due; /* true exactly while it is in the list of that name */
-    bool queued;   /* likewise, fetch */
+    bool queued;   /* true exactly while it is in fetch or, if `later`, in later */
+    bool later;
     bool alone_listed;
     bool quiet_listed;
     char name[];

@@ -157,9 +157,9 @@ bool rc_redis_outbox_has_room(const struct rc_redis_outbox *outbox, const struct
     return outbox->bytes + cost_of(entry) <= outbox->bytes_max;
 }
 
-bool rc_redis_outbox_never(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry)
+bool rc_redis_outbox_never(const struct rc_redis_outbox *outbox, size_t bytes)
 {
-    return cost_of(entry) > outbox->bytes_max;
+    return sizeof(struct rc_redis_entry) + bytes > outbox->bytes_max;
 }
 
 bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)

@@ -85,8 +85,8 @@ void rc_redis_outbox_free(struct rc_redis_outbox *outbox);
 struct rc_redis_entry *rc_redis_entry_new(size_t bytes, uint16_t slot, uint64_t now_ms);
 /* Is there room for the entry, though nothing goes for it? */
 bool rc_redis_outbox_has_room(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry);
-/* Is it larger than the outbox? Then there never is. */
-bool rc_redis_outbox_never(const struct rc_redis_outbox *outbox, const struct rc_redis_entry *entry);
+/* Is an entry of `bytes` command bytes larger than the outbox? Then there never is. */
+bool rc_redis_outbox_never(const struct rc_redis_outbox *outbox, size_t bytes);
 /* Takes the entry over. False: it is larger than the outbox, or all of it is in flight: dropped and counted. */
 bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry);
 

@@ -124,11 +124,27 @@ int rc_redis_append(struct rc_redis_link *link, struct rc_span stream, uint32_t 
     return rc_redis_outbox_put(outbox, entry) ? 0 : -ENOBUFS;
 }
 
+static bool publish_sharded(const struct rc_redis_link *link, uint32_t flags)
+{
+    return ((flags & RC_REDIS_PUBLISH_SHARDED) != 0 && link->sharded) || (flags & RC_REDIS_PUBLISH_SHARD) != 0;
+}
+
+bool rc_redis_publish_never(const struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
+                            uint32_t part_count, uint32_t flags)
+{
+    struct rc_span argv[] = {publish_sharded(link, flags) ? RC_SPAN("SPUBLISH") : RC_SPAN("PUBLISH"),
+                             {.count = strlen(link->config.prefix.text) + channel.count},
+                             {.count = 0}}; /* only how long they are matters */
+    for (uint32_t i = 0; i < part_count; i++) {
+        argv[2].count += parts[i].count;
+    }
+    return rc_redis_outbox_never(&link->outbox, rc_redis_format_bytes(RC_ARRAY_COUNT(argv), argv));
+}
+
 int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
                      uint32_t part_count, uint32_t flags)
 {
-    const bool sharded =
-        ((flags & RC_REDIS_PUBLISH_SHARDED) != 0 && link->sharded) || (flags & RC_REDIS_PUBLISH_SHARD) != 0;
+    const bool sharded = publish_sharded(link, flags);
     const bool told = (flags & RC_REDIS_PUBLISH_TOLD) != 0;
     struct rc_redis_entry *entry;
     if (publish_in_vain(link, flags)) {

@@ -33,6 +33,10 @@ enum rc_redis_publish_flags {
 int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
                      uint32_t part_count, uint32_t flags);
 
+/* Is such a message larger than all of redis.outbox? Then it is published at no time: rc_redis_publish drops it. */
+bool rc_redis_publish_never(const struct rc_redis_link *link, struct rc_span channel, const struct rc_span *parts,
+                            uint32_t part_count, uint32_t flags);
+
 /*
  * XADDs an entry of pairs of field and value to a stream, `stream` without prefix, which is cut to about `entries_max`. Kept as a message is: after
  * a reconnect it may stand there twice. The same flags and results.

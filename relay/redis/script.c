@@ -130,7 +130,7 @@ int rc_redis_run(struct rc_redis_link *link, const struct rc_redis_run *run)
     }
     struct rc_redis_outbox *outbox = link->by_shard ? link->topology->outbox(link, entry->slot) : &link->outbox;
     if ((run->flags & RC_REDIS_PUBLISH_YIELDING) != 0 && !rc_redis_outbox_has_room(outbox, entry)) {
-        const bool never = rc_redis_outbox_never(outbox, entry);
+        const bool never = rc_redis_outbox_never(outbox, entry->bytes);
         free(entry);
         return never ? -EFBIG : -EAGAIN;
     }

@@ -28,6 +28,7 @@ static struct {
     bool up;
     bool full; /* no command is taken */
     bool clustered;
+    uint64_t up_asked;             /* calls of rc_redis_up */
     struct rc_redis_places places; /* count 0: not known */
     uint32_t differ;               /* calls of rc_redis_places_differ */
     uint64_t order;                /* rc_redis_published */
@@ -50,6 +51,7 @@ static struct {
 bool rc_redis_up(const struct rc_redis_link *link)
 {
     (void)link;
+    fake.up_asked++;
     return fake.up;
 }
 

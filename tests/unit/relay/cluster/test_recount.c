@@ -6,12 +6,14 @@
 
 static struct rc_recounts recounts;
 static char found[256];
+static bool taken = true; /* somebody takes what is told */
 
-static void on_found(void *context, struct rc_span channel, uint32_t clients)
+static bool on_found(void *context, struct rc_span channel, uint32_t clients)
 {
     cr_assert_eq(context, &recounts);
     (void)snprintf(found + strlen(found), sizeof(found) - strlen(found), "%.*s=%u ", (int)channel.count,
                    (const char *)channel.bytes, clients);
+    return taken;
 }
 
 static void open_all(void)
@@ -51,13 +53,46 @@ Test(recount, an_older_number_that_came_last_is_put_right)
     cr_assert_eq(fake.count, 0, "b's own word may be under way still");
     fake_pass(LATER);
     asked("news", "a:1,b:1");
-    cr_assert_str_eq(found, "news=2 ");
+    cr_assert_str_eq(found, "", "it may be moving");
     fake_pass(2 * LATER);
+    asked("news", "a:1,b:1");
+    cr_assert_str_eq(found, "news=2 ");
+    fake_pass(3 * LATER);
     asked("news", "a:1,b:1\n{\"name\":\"x:9,y:9\"}");
     cr_assert_str_eq(found, "news=2 ", "that was told");
     fake_pass(10 * LATER);
     cr_assert_eq(fake.count, 0);
     cr_assert_eq(recounts.count, 0, "nothing is kept of a channel where all stands still");
+}
+
+/* A hundred looks at a channel where others come and go: they tell it. When it stands still one number is told. */
+Test(recount, where_nothing_stands_still_nothing_is_told)
+{
+    rc_recounts_told(&recounts, RC_SPAN("news"), 1);
+    for (uint32_t i = 0; i < 100; i++) {
+        char text[24];
+        (void)snprintf(text, sizeof(text), "a:1,b:%u", i + 1);
+        fake_pass((i + 1) * LATER);
+        asked("news", text);
+    }
+    cr_assert_str_eq(found, "");
+    fake_pass(101 * LATER);
+    asked("news", "a:1,b:100");
+    cr_assert_str_eq(found, "news=101 ");
+}
+
+Test(recount, a_look_of_before_the_last_word_is_not_one_of_the_two)
+{
+    rc_recounts_told(&recounts, RC_SPAN("news"), 1);
+    fake_pass(LATER);
+    asked("news", "a:1,b:1");
+    rc_recounts_told(&recounts, RC_SPAN("news"), 3);
+    fake_pass(2 * LATER);
+    asked("news", "a:1,b:1");
+    cr_assert_str_eq(found, "");
+    fake_pass(3 * LATER);
+    asked("news", "a:1,b:1");
+    cr_assert_str_eq(found, "news=2 ");
 }
 
 Test(recount, what_is_so_is_told_once)
@@ -95,6 +130,9 @@ Test(recount, while_much_is_told_nothing_is_asked)
     cr_assert_eq(fake.count, 2);
     asked("news", "a:9");
     asked("sport", "a:8");
+    fake_pass(2 * LATER);
+    cr_assert_eq(fake.count, 1);
+    asked("sport", "a:8");
     cr_assert_str_eq(found, "sport=8 ");
 }
 
@@ -109,7 +147,47 @@ Test(recount, while_redis_is_away_it_waits)
     fake_answer("HGET ws:presence:members:news ", NULL); /* it went away with the question */
     fake_pass(3 * LATER);
     asked("news", "b:4");
+    fake_pass(4 * LATER);
+    asked("news", "b:4");
     cr_assert_str_eq(found, "news=4 ");
+}
+
+Test(recount, an_error_that_passes_says_nothing)
+{
+    static const char *const passes[] = {"LOADING Redis is loading", "CLUSTERDOWN The cluster is down", "BUSY a script",
+                                         "TRYAGAIN keys are moving"};
+    rc_recounts_told(&recounts, RC_SPAN("news"), 1);
+    for (uint32_t i = 0; i < RC_ARRAY_COUNT(passes); i++) {
+        fake_pass(LATER);
+        fake_error("HGET ws:presence:members:news ", passes[i]);
+        cr_assert_eq(recounts.count, 1, "%s", passes[i]);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        fake_pass(LATER);
+        asked("news", "a:1,b:1");
+    }
+    cr_assert_str_eq(found, "news=2 ");
+    fake_pass(LATER);
+    fake_error("HGET ws:presence:members:news ", "WRONGTYPE it is somebody else's");
+    cr_assert_eq(recounts.count, 0);
+}
+
+Test(recount, what_nobody_took_is_told_again)
+{
+    rc_recounts_told(&recounts, RC_SPAN("news"), RC_RECOUNT_UNTOLD);
+    taken = false;
+    fake_pass(LATER);
+    asked("news", "a:1");
+    fake_pass(LATER);
+    asked("news", "a:1");
+    cr_assert_str_eq(found, "news=1 news=1 ", "each look, while nobody takes it");
+    taken = true;
+    fake_pass(LATER);
+    asked("news", "a:1");
+    fake_pass(LATER);
+    asked("news", "a:1");
+    cr_assert_str_eq(found, "news=1 news=1 news=1 ");
+    cr_assert_eq(recounts.count, 0);
 }
 
 Test(recount, what_makes_no_sense_is_left_alone)

@@ -40,6 +40,35 @@ Test(shared_script, names_are_in_the_slot_of_the_channel)
                               rc_span_text(longest)));
 }
 
+Test(shared_script, what_has_names_is_known_without_them)
+{
+    static const char *const prefixes[] = {"", "app:", "{app}:", "{a", "x}", "{}"};
+    static const char *const channels[] = {"log:a", "log:{a}", "log:a}b", "log:{a", "log:{}a", "{a}b{c}", "}", "{", ""};
+    struct rc_shared_names names;
+    for (size_t i = 0; i < RC_ARRAY_COUNT(prefixes); i++) {
+        for (size_t j = 0; j < RC_ARRAY_COUNT(channels); j++) {
+            const struct rc_span channel = rc_span_text(channels[j]);
+            cr_expect_eq(rc_shared_nameable(prefixes[i], channel), rc_shared_names(&names, prefixes[i], channel),
+                         "%s%s", prefixes[i], channels[j]);
+        }
+    }
+    /* To the byte where there is no room any more. */
+    char prefix[RC_REDIS_NAME_MAX] = {0};
+    uint32_t named = 0;
+    for (size_t bytes = 0; bytes < sizeof(prefix) - 1; bytes++) {
+        char longest[RC_CHANNEL_NAME_MAX];
+        memset(longest, 'x', sizeof(longest));
+        for (size_t count = 1; count <= sizeof(longest); count += 127) {
+            const struct rc_span channel = rc_span_of(longest, count);
+            const bool has = rc_shared_names(&names, prefix, channel);
+            cr_assert_eq(rc_shared_nameable(prefix, channel), has, "%zu + %zu", bytes, count);
+            named += has;
+        }
+        prefix[bytes] = 'p';
+    }
+    cr_assert(named > 100 && named < 3 * sizeof(prefix) - 100, "%u", named);
+}
+
 /* --- answers --------------------------------------------------------------------------------------------------------- */
 
 #define TEXT(literal)                                                                       \

@@ -170,6 +170,25 @@ Test(relay_redis_link, what_was_not_answered_is_sent_again)
     cr_assert_geq(rc_metric_get(&fixture.metrics, RC_METRIC_REDIS_RESENT), 1);
 }
 
+/* To the byte what the outbox has room for, with prefix, and sharded. */
+Test(relay_redis_link, what_can_never_be_published_is_known_before)
+{
+    enum { BYTES = 1 << 20, AROUND = 300 }; /* open_link: redis.outbox */
+    static uint8_t bytes[BYTES];
+    uint32_t never = 0;
+    fixture.script = note_publish;
+    (void)snprintf(fixture.config.prefix.text, sizeof(fixture.config.prefix.text), "p:");
+    open_link("redis://127.0.0.1:", "");
+    for (uint32_t i = 0; i < 2 * AROUND; i++) {
+        const uint32_t flags = i % 2 == 0 ? 0 : RC_REDIS_PUBLISH_SHARD;
+        const struct rc_span parts[] = {rc_span_of(bytes, BYTES - AROUND), rc_span_of(bytes, i / 2)};
+        const bool vain = rc_redis_publish_never(fixture.link, RC_SPAN("ch"), parts, 2, flags);
+        cr_assert_eq(rc_redis_publish(fixture.link, RC_SPAN("ch"), parts, 2, flags), vain ? -ENOBUFS : 0, "%u", i);
+        never += vain;
+    }
+    cr_assert(never > 0 && never < 2 * AROUND, "%u", never);
+}
+
 static char commands[512];
 static const char *note_commands(struct fixture *f, int peer, const char *command)
 {

@@ -422,8 +422,8 @@ Test(relay_redis_outbox, there_is_room_as_long_as_nothing_has_to_go)
 {
     struct rc_redis_entry *one = rc_redis_entry_new(1, 0, 0);
     struct rc_redis_entry *large = rc_redis_entry_new(10000, 0, 0);
-    cr_expect(!rc_redis_outbox_has_room(&outbox, large) && rc_redis_outbox_never(&outbox, large));
-    cr_expect(!rc_redis_outbox_never(&outbox, one));
+    cr_expect(!rc_redis_outbox_has_room(&outbox, large) && rc_redis_outbox_never(&outbox, large->bytes));
+    cr_expect(!rc_redis_outbox_never(&outbox, one->bytes));
     for (unsigned i = 0; i < 10; i++) {
         cr_expect(rc_redis_outbox_has_room(&outbox, one), "%u", i);
         cr_expect(put('A', 0));

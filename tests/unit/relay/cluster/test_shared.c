@@ -1,0 +1,276 @@
+/* Fetches of shared histories that Redis refuses: who waits costs nothing, and is not given up early. The rest: tests/e2e/history_cluster.test.mjs. */
+#include "tests/support/fake_redis.h"
+
+#include "common/base/check.h"
+#include "relay/cluster/shared.h"
+#include "relay/redis/error_reply.h"
+#include "tests/support/history_rig.h"
+
+#define CHANNELS 1000u
+#define REFUSED "NOPERM this user has no permissions to run the 'xrange' command"
+
+static struct rc_shared shared;
+static struct history_rig rig;
+static struct rc_router router;
+static struct rc_wire wire;
+static uint32_t gaps;
+static uint32_t placed_count;
+static uint64_t placed_last;
+
+static uint64_t prints; /* of snprintf */
+
+/* In place of libc's: names are built with it. */
+#undef snprintf
+int snprintf(char *restrict out, size_t room, const char *restrict format, ...)
+{
+    va_list list;
+    prints++;
+    va_start(list, format);
+    const int bytes = vsnprintf(out, room, format, list);
+    va_end(list);
+    return bytes;
+}
+
+/* --- who is told ----------------------------------------------------------------------------------------------------- */
+
+void rc_router_place(struct rc_router *its, const struct rc_router_placed *placed)
+{
+    cr_assert_eq(its, &router);
+    placed_count++;
+    placed_last = placed->offset;
+}
+
+void rc_router_gap_behind(struct rc_router *its, struct rc_span name, struct rc_gap_behind behind)
+{
+    (void)name;
+    (void)behind;
+    cr_assert_eq(its, &router);
+    gaps++;
+}
+
+bool rc_router_wanted(const struct rc_router *its, struct rc_span channel)
+{
+    (void)channel;
+    return its == &router;
+}
+
+void rc_router_interest_done(struct rc_router *its, const struct rc_interest_request *request, uint16_t flags,
+                             uint16_t code)
+{
+    (void)its;
+    (void)request;
+    (void)flags;
+    (void)code;
+}
+
+void rc_router_asked(struct rc_router *its, uint32_t worker, uint32_t generation, const struct rc_envelope_view *asked)
+{
+    (void)its;
+    (void)worker;
+    (void)generation;
+    (void)asked;
+}
+
+int rc_redis_scripts_open(struct rc_redis_link *link, struct rc_redis_script *script,
+                          const struct rc_redis_script_ops *ops)
+{
+    (void)link;
+    (void)script;
+    (void)ops;
+    return 0;
+}
+
+int rc_redis_run(struct rc_redis_link *link, const struct rc_redis_run *run)
+{
+    (void)link;
+    (void)run;
+    return 0;
+}
+
+/* --- the rig --------------------------------------------------------------------------------------------------------- */
+
+static void open_all(void)
+{
+    static int link;
+    fake.up = true;
+    history_rig_open(&rig, 8u << 20);
+    rig.config.namespaces[0].history_scope = RC_HISTORY_SCOPE_CLUSTER;
+    rig.config.redis.history_wait_ms = 60000; /* however long this process stands still */
+    cr_assert_eq(rc_wire_open(&wire, "here", 77, 1000, &rig.metrics), 0);
+    const struct rc_shared_setup setup = {.link = (struct rc_redis_link *)&link,
+                                          .timers = &fake.timers,
+                                          .router = &router,
+                                          .history = &rig.store,
+                                          .wire = &wire,
+                                          .config = &rig.config,
+                                          .instance_id = "here",
+                                          .boot = 77};
+    cr_assert_eq(rc_shared_open(&shared, &setup), 0);
+    cr_assert(shared.open);
+}
+
+static void close_all(void)
+{
+    rc_shared_close(&shared);
+    rc_wire_close(&wire);
+    history_rig_close(&rig);
+}
+
+TestSuite(shared, .init = open_all, .fini = close_all);
+
+static void subscribed(const char *name, enum rc_redis_change change)
+{
+    rc_shared_changed(&shared, rc_channel_hash(name, strlen(name)), rc_span_text(name), change);
+}
+
+static void received(const char *name, uint64_t offset)
+{
+    char text[128];
+    (void)snprintf(text, sizeof(text), "{\"epoch\":\"5\",\"offset\":%llu,\"payload\":1}", (unsigned long long)offset);
+    cr_assert(rc_shared_received(&shared, rc_span_text(name), rc_span_text(text)));
+}
+
+static struct rc_shared_channel *channel_of(const char *name)
+{
+    struct rc_shared_channel *channel =
+        rc_shared_table_find(&shared.table, rc_channel_hash(name, strlen(name)), rc_span_text(name));
+    cr_assert(channel != NULL);
+    return channel;
+}
+
+/* Redis sends what it has of epoch 5: nothing yet. */
+static void nothing_yet(void)
+{
+    char texts[][8] = {"5", "0", "", "1000", ""};
+    redisReply items[6];
+    redisReply *pointers[6];
+    for (uint32_t i = 0; i < RC_ARRAY_COUNT(items); i++) {
+        const uint32_t text = i < 4 ? i : 4;
+        items[i] = (redisReply){.type = REDIS_REPLY_STRING, .str = texts[text], .len = strlen(texts[text])};
+        pointers[i] = &items[i];
+    }
+    items[4] = (redisReply){.type = REDIS_REPLY_ARRAY};
+    const redisReply reply = {.type = REDIS_REPLY_ARRAY, .elements = RC_ARRAY_COUNT(items), .element = pointers};
+    fake_answer("EVAL script", &reply);
+}
+
+/* Redis refuses all that it is asked until nothing more is: how often. */
+static uint32_t refuse_all(void)
+{
+    uint32_t count = 0;
+    for (; fake.count > 0; count++) {
+        fake_error("EVAL script", REFUSED);
+    }
+    return count;
+}
+
+/* --- what is refused ------------------------------------------------------------------------------------------------- */
+
+static void many_refused(void)
+{
+    for (uint32_t i = 0; i < CHANNELS; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "c%u", i);
+        subscribed(name, RC_REDIS_CHANGE_HERE);
+    }
+    cr_assert_eq(refuse_all(), CHANNELS);
+}
+
+Test(shared, those_that_are_refused_are_not_looked_at_for_each_other_one)
+{
+    many_refused();
+    fake.up_asked = 0;
+    subscribed("new", RC_REDIS_CHANGE_HERE);
+    cr_assert_eq(refuse_all(), 1);
+    cr_assert_lt(fake.up_asked, 20, "%llu steps", (unsigned long long)fake.up_asked);
+}
+
+Test(shared, those_that_are_due_again_are_a_few_steps_each)
+{
+    many_refused();
+    fake.up_asked = 0;
+    fake_pass(2 * RC_REDIS_AGAIN_MS);
+    cr_assert_eq(refuse_all(), CHANNELS);
+    cr_assert_lt(fake.up_asked, 5 * CHANNELS, "%llu steps", (unsigned long long)fake.up_asked);
+}
+
+Test(shared, one_that_is_refused_is_asked_for_again_ever_more_seldom)
+{
+    subscribed("news", RC_REDIS_CHANGE_HERE);
+    for (uint32_t i = 0; i < 3; i++) {
+        const uint64_t before_ms = rc_clock_ms();
+        cr_assert_eq(refuse_all(), 1);
+        cr_assert_geq(channel_of("news")->retry_ms, before_ms + (RC_REDIS_AGAIN_MS << i));
+        fake_pass((RC_REDIS_AGAIN_MS << i) + RC_SHARED_TICK_MS);
+    }
+    nothing_yet();
+    cr_assert_eq(channel_of("news")->state, RC_SHARED_LIVE);
+    cr_assert(!channel_of("news")->queued);
+}
+
+Test(shared, a_subscription_that_is_back_is_fetched_at_once)
+{
+    subscribed("news", RC_REDIS_CHANGE_HERE);
+    for (uint32_t i = 0; i < 6; i++) {
+        cr_assert_eq(refuse_all(), 1);
+        fake_pass(RC_REDIS_AGAIN_MAX_MS);
+    }
+    cr_assert_eq(refuse_all(), 1);
+    subscribed("news", RC_REDIS_CHANGE_BACK);
+    cr_assert_eq(fake.count, 1, "whatever the former connection was refused");
+    cr_assert_eq(refuse_all(), 1);
+    fake_pass(RC_REDIS_AGAIN_MS + RC_SHARED_TICK_MS);
+    cr_assert_eq(fake.count, 1, "it is the first refusal");
+}
+
+/* --- which are shared ------------------------------------------------------------------------------------------------ */
+
+/* All channels are asked for it when something was missed. */
+Test(shared, what_is_shared_is_known_without_a_name_in_redis)
+{
+    uint32_t shared_count = 0;
+    prints = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        shared_count += rc_shared_covers(&shared, RC_SPAN("orders:17"));
+    }
+    const uint64_t built = prints;
+    cr_assert_eq(shared_count, 1000);
+    cr_assert_eq(built, 0);
+    cr_assert(rc_shared_covers(&shared, RC_SPAN("orders:{a}")));
+    cr_assert_not(rc_shared_covers(&shared, RC_SPAN("orders:a}b")));
+}
+
+/* --- messages that wait for it --------------------------------------------------------------------------------------- */
+
+Test(shared, a_message_waits_for_those_before_it_however_long_they_are_fetched)
+{
+    subscribed("news", RC_REDIS_CHANGE_HERE);
+    nothing_yet();
+    subscribed("news", RC_REDIS_CHANGE_BACK);
+    cr_assert_eq(refuse_all(), 1);
+    channel_of("news")->since_ms = 0; /* for hours */
+    received("news", 2);
+    fake_pass(100);
+    cr_assert_eq(gaps, 0, "it came just now");
+    cr_assert_eq(placed_count, 0);
+    (void)refuse_all(); /* where this process stood still */
+    fake_pass(rig.config.redis.history_wait_ms + 100);
+    cr_assert_eq(gaps, 1);
+    cr_assert_eq(placed_count, 1);
+    cr_assert_eq(placed_last, 2);
+    received("news", 3);
+    cr_assert_eq(placed_last, 3);
+}
+
+Test(shared, who_waits_is_given_up_while_its_fetch_is_to_be_tried_again)
+{
+    subscribed("news", RC_REDIS_CHANGE_HERE);
+    nothing_yet();
+    received("news", 2);
+    cr_assert_eq(refuse_all(), 1);
+    cr_assert(channel_of("news")->queued);
+    fake_pass(rig.config.redis.history_wait_ms + 100);
+    cr_assert_eq(gaps, 1);
+    cr_assert_eq(placed_last, 2);
+    cr_assert(!channel_of("news")->queued);
+}
