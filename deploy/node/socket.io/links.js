@@ -287,6 +287,8 @@ class Links extends EventEmitter {
   /* --- what adapters say ----------------------------------------------------------------------------------------------- */
 
   enter(adapter) {
+    const former = this.adapters.get(adapter.key);
+    if (former) this.bus.ends(former); // it speaks no more
     this.adapters.set(adapter.key, adapter);
     for (const line of this.lines.values()) this.enterOn(line, adapter);
   }
@@ -301,18 +303,19 @@ class Links extends EventEmitter {
 
   exit(adapter) {
     if (this.adapters.get(adapter.key) === adapter) this.adapters.delete(adapter.key);
-    this.bus.forget();
+    this.bus.ends(adapter);
     const next = (entered) => (this.adapters.size > entered.size ? [...this.adapters.values()].find((other) => !entered.has(other)) : undefined);
     for (const line of this.lines.values()) line.exit(adapter, next);
   }
 
   /* Each link says who is there; the primary's word counts, because it carries what is said to them. */
   onPeers(link, key, uids) {
-    if (!this.adapters.has(key)) return; // it was on its way when that namespace ended
+    const adapter = this.adapters.get(key);
+    if (!adapter) return; // it was on its way when that namespace ended
     link.peers.set(key, uids);
     if (link !== this.primary) return;
-    this.adapters.get(key)?.onPeers(uids);
-    this.bus.onPrimary();
+    adapter.onPeers(uids);
+    this.bus.onPeers(adapter);
   }
 
   /* Another link is the primary: where its worker has not said yet who is there, that is about to come. */
