@@ -257,3 +257,20 @@ test("of a backlog that never empties nothing is kept but what is still to be sa
   assert.equal(its.messages.length - its.at, 9);
   end();
 });
+
+test("beside an older broker, which says nothing of what is taken, nothing is kept of what was said", () => {
+  const { bus, make, attach, cut, enter, say, peers, said, end } = bench({ cluster_window: undefined });
+  const adapter = enter("/");
+  const line = make();
+  peers(line, adapter, "a.0");
+  for (let i = 0; i < 5; i++) assert.equal(say(adapter, String(i)), undefined);
+  assert.deepEqual([said().length, line.pace.said, line.pace.untaken.size], [5, 0, 0]);
+  cut(line); // it is replaced by a newer one, which has carried out all of it
+  line.hello.cluster_window = WINDOW;
+  attach(line, 5);
+  peers(line, adapter, "a.0");
+  for (const what of ["5", "6"]) say(adapter, what);
+  bus.onTaken(line, 1, ["a"]);
+  assert.deepEqual(said(), ["0 all 5", "0 a.0 6"]);
+  end();
+});

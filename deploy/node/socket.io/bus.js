@@ -134,7 +134,8 @@ class Bus {
     const line = this.links.primary;
     if (line?.send("CLUSTER", 0, 0, adapter.key, adapter.uid, to, bytes) === false) return tooLarge(bytes);
     // Of a process of which nothing is known to be there nobody would say that it has gone.
-    line?.pace.say(uids.filter((uid) => this.others.get(processOf(uid))?.there > 0), frameBytes(adapter, Buffer.byteLength(to), bytes));
+    // An older broker says nothing of what is taken.
+    if (line?.hello.cluster_window !== undefined) line.pace.say(uids.filter((uid) => this.others.get(processOf(uid))?.there > 0), frameBytes(adapter, Buffer.byteLength(to), bytes));
     return undefined;
   }
 
