@@ -6,7 +6,7 @@ import { requireIn } from "./lib/link.mjs";
 import { until } from "./lib/util.mjs";
 
 const require = await requireIn();
-const { HEAD, broker } = require(join(dirname(require.resolve("ringcast-socket.io")), "frames.js"));
+const { CLUSTER, HEAD, broker } = require(join(dirname(require.resolve("ringcast-socket.io")), "frames.js"));
 const { Pace } = require(join(dirname(require.resolve("ringcast-socket.io")), "bus.js"));
 const { Links } = require(join(dirname(require.resolve("ringcast-socket.io")), "links.js"));
 
@@ -23,7 +23,8 @@ function bench({ resume = true, ...hello } = {}) {
     hello: line.hello, asks: false, unwritten: 0, end() {}, refuse() {}, send: () => true,
     write(frame) {
       if (frame.length > HEAD + (line.hello.frame_max ?? Infinity)) return false;
-      for (const { name, values } of new broker.Reader().read(frame)) if (name === "CLUSTER") sent.push(`${line.hello.worker} ${values[2] || "all"} ${values[3].length > 100 ? values[3].length : values[3]}`);
+      if (frame[4] !== CLUSTER) return true;
+      for (const { values } of new broker.Reader().read(frame)) sent.push(`${line.hello.worker} ${values[2] || "all"} ${values[3].length > 100 ? values[3].length : values[3]}`);
       return true;
     },
   });
@@ -273,4 +274,57 @@ test("beside an older broker, which says nothing of what is taken, nothing is ke
   bus.onTaken(line, 1, ["a"]);
   assert.deepEqual(said(), ["0 all 5", "0 a.0 6"]);
   end();
+});
+
+test("what a worker has not carried out is said again when it is known who is there, before what came behind it, once", () => {
+  const { bus, make, attach, cut, enter, say, peers, said, end } = bench({ cluster_window: 1 << 20 });
+  const [root, gone] = [enter("/"), enter("/gone")];
+  const line = make();
+  for (const adapter of [root, gone]) peers(line, adapter, `a.${adapter.key}`, `b.${adapter.key}`);
+  for (const what of ["1", "2", "3"]) say(root, what);
+  say(root, "4", "a./");
+  say(gone, "5");
+  line.send("BROADCAST", 0, 0, "/", [], [], "", ["2[]"]);
+  assert.equal(said().length, 5);
+  cut(line);
+  say(root, "6");
+  bus.links.exit(gone);
+  attach(line, 2);
+  say(root, "7");
+  assert.deepEqual(said(), [], "its worker has said nothing yet");
+  assert.deepEqual([line.kept.length, line.keptBytes, line.pace.said], [1, line.kept[0].length, 0]);
+  peers(line, root, "b./"); // the other one has no link yet
+  assert.deepEqual(said(), ["0 b./ 3", "0 b./ 6", "0 b./ 7"]);
+  say(root, "8");
+  assert.deepEqual(said(), ["0 b./ 8"]);
+  peers(line, root, "a./", "b./");
+  assert.deepEqual(said(), ["0 a./ 3", "0 a./ 4", "0 a./ 6", "0 a./ 7", "0 a./ 8"]);
+  cut(line);
+  attach(line, 2 + 1 + 9); // the BROADCAST, and all of that
+  peers(line, root, "a./", "b./");
+  assert.deepEqual([said(), line.kept.length], [[], 0]);
+  end();
+});
+
+test("what a worker that is not the one that speaks now has not carried out goes by that one", () => {
+  const { make, attach, cut, enter, say, peers, said, end } = bench({ cluster_window: 1 << 20 });
+  const adapter = enter("/");
+  const [first, other] = [make(0), make(1)];
+  for (const line of [first, other]) peers(line, adapter, "a.0");
+  say(adapter, "1");
+  cut(first);
+  attach(first);
+  assert.deepEqual(said(), ["0 all 1", "1 a.0 1"]);
+  end();
+});
+
+test("what a worker has not carried out when it is gone for good is reported", () => {
+  const { make, cut, enter, say, peers, reports } = bench();
+  const adapter = enter("/");
+  const line = make();
+  peers(line, adapter, "a.0");
+  say(adapter, "1");
+  cut(line);
+  line.end();
+  assert.match(reports.at(-1), /has not said that it has carried out 1 messages to other servers/);
 });

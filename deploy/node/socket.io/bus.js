@@ -2,7 +2,7 @@
 // What this process says to the other ones (CLUSTER), at the pace at which each of them takes it: ringcast says who has taken what (TAKEN), and what is
 // beyond a window (`cluster_window` of HELLO) waits here, in order, for that adapter of that process alone; the others hear it at once.
 const { performance } = require("node:perf_hooks");
-const { FRAME_MAX, HEAD } = require("./frames.js");
+const { FRAME_MAX, HEAD, application } = require("./frames.js");
 
 const HELD_MAX = 64 << 20; // bytes that wait for one process, and as many for those of its adapters that are not there
 const SPENT_MAX = 1024; // messages of a queue that have left it and are still in its array
@@ -46,14 +46,10 @@ class Pace {
     if (its.frames.length === 0) this.untaken.delete(process);
   }
 
-  /* The next link counts from 0, and is told the last `again` of them once more; the others were carried out. */
-  again(again) {
-    const before = this.said - again;
-    this.said = again;
-    for (const [process, { frames }] of [...this.untaken]) {
-      this.taken(process, before);
-      for (const frame of frames) frame.number -= before;
-    }
+  /* The next link counts from 0. What its worker was told was carried out, and nothing comes of that any more; the rest is said anew (Bus.again). */
+  begin() {
+    this.said = 0;
+    this.untaken.clear();
   }
 }
 
@@ -71,6 +67,15 @@ class Hearer {
     this.messages.push(bytes);
     this.bytes += bytes.length;
     this.other.bytes += bytes.length;
+  }
+
+  /* Before all that waits. */
+  unshift(list) {
+    const bytes = list.reduce((sum, { length }) => sum + length, 0);
+    this.messages = [...list, ...this.messages.slice(this.at)];
+    this.at = 0;
+    this.bytes += bytes;
+    this.other.bytes += bytes;
   }
 
   shift() {
@@ -99,6 +104,7 @@ class Other {
 class Bus {
   constructor(links) {
     Object.assign(this, { links, made: 0, hearers: new Map(), others: new Map() }); // adapter -> uid -> Hearer; process -> Other
+    this.meant = new WeakMap(); // frame that a line keeps -> { adapter, uids, bytes }
   }
 
   /* Of an adapter that is made now. */
@@ -132,10 +138,14 @@ class Bus {
 
   write(adapter, to, uids, bytes) {
     const line = this.links.primary;
-    if (line?.send("CLUSTER", 0, 0, adapter.key, adapter.uid, to, bytes) === false) return tooLarge(bytes);
+    if (!line) return undefined; // then nobody is there: who is waits
+    const values = [adapter.key, adapter.uid, to, bytes];
+    const frame = line.resumes ? application.encode("CLUSTER", 0, 0, ...values) : undefined;
+    if ((frame ? line.write(frame) : line.send("CLUSTER", 0, 0, ...values)) === false) return tooLarge(bytes);
+    if (frame) this.meant.set(frame, { adapter, uids, bytes: frame.subarray(frame.length - bytes.length) });
     // Of a process of which nothing is known to be there nobody would say that it has gone.
     // An older broker says nothing of what is taken.
-    if (line?.hello.cluster_window !== undefined) line.pace.say(uids.filter((uid) => this.others.get(processOf(uid))?.there > 0), frameBytes(adapter, Buffer.byteLength(to), bytes));
+    if (line.hello.cluster_window !== undefined) line.pace.say(uids.filter((uid) => this.others.get(processOf(uid))?.there > 0), frameBytes(adapter, Buffer.byteLength(to), bytes));
     return undefined;
   }
 
@@ -149,6 +159,26 @@ class Bus {
     its.push(bytes);
     other.ready.add(its);
     return undefined;
+  }
+
+  /* Frames of a line that has another link, which its worker has not carried out. Who was linked there may not be yet, and then nobody would hear them: they
+   * are said when it is known who is there, before all that waits. */
+  again(frames) {
+    const lists = new Map(); // Hearer -> what it has not heard
+    for (const frame of frames) {
+      const { adapter, uids, bytes } = this.meant.get(frame);
+      if (this.links.adapters.get(adapter.key) !== adapter) continue;
+      for (const uid of uids) {
+        const its = this.hearer(adapter, uid);
+        if (!lists.has(its)) lists.set(its, []);
+        lists.get(its).push(bytes);
+      }
+    }
+    for (const [its, list] of lists) {
+      its.unshift(list);
+      this.expect(its);
+      this.wake(its);
+    }
   }
 
   onTaken(line, number, processes) {

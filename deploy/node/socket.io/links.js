@@ -7,7 +7,7 @@ const { createHash, randomBytes } = require("node:crypto");
 const http = require("node:http");
 const https = require("node:https");
 const { Bus } = require("./bus.js");
-const { FLAGS, Broken, application, isKept } = require("./frames.js");
+const { CLUSTER, FLAGS, Broken, application, isKept } = require("./frames.js");
 const { Line } = require("./line.js");
 const { Link, NONCE, makeNonce } = require("./link.js");
 
@@ -202,9 +202,12 @@ class Links extends EventEmitter {
   make(hello, resumes) {
     const key = keyOf(hello);
     const line = new Line(hello, resumes);
+    line.on("again", (frames) => this.bus.again(frames));
     line.once("over", (unsaid) => {
       if (this.lines.get(key) === line) this.lines.delete(key);
       if (unsaid.some(isKept)) this.blind();
+      const clusters = unsaid.filter((frame) => frame[4] === CLUSTER).length;
+      if (clusters > 0) this.report(`${line.name} is gone, and has not said that it has carried out ${clusters} messages to other servers: they may not have heard them`);
     });
     this.lines.set(key, line);
     return line;
@@ -229,7 +232,6 @@ class Links extends EventEmitter {
   /* `attach` is said when ringcast has said something behind READY: from then on it gives clients to this process. To ENTER it says PEERS at once. */
   onAttached(line, heard) {
     this.links.add(line);
-    line.peers.clear(); // of a worker that may be another one by now; its word comes at once
     line.entered.clear();
     this.sayAsks(line); // it may have changed since READY
     for (const adapter of this.adapters.values()) this.enterOn(line, adapter);
