@@ -491,7 +491,9 @@ void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_spa
     }
     if (to.count > 0) {
         const uint32_t index = entry_find(links, nsp, to);
-        if (index != BUS_NONE && &links->links[links->adapters[index].link] != link) {
+        if (index == BUS_NONE) {
+            bus_drop(links, link, NULL, payload, "that adapter is not there"); /* any more, or not yet: PEERS says so */
+        } else if (&links->links[links->adapters[index].link] != link) {
             bus_hand_on(links, links->adapters[index].link, link, payload);
         }
         return;
