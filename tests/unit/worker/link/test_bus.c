@@ -43,7 +43,6 @@ static void goes(struct rc_link *link)
     link->state = RC_LINK_GREETING;
     rc_link_bus_left(rig.links, link);
     link_rig_cut(&rig, link);
-    rig.links->links[link - rig.links->links] = (struct rc_link){.generation = link->generation, .socket = RC_SOCKET_NONE};
 }
 
 static void says(struct rc_link *link, const char *uid, const char *to, size_t count)
@@ -85,4 +84,40 @@ Test(link_bus, what_is_for_an_adapter_that_is_not_there_is_counted)
     says(says_it, "one", "one", 10);
     says(says_it, "one", "", 10);
     cr_assert_eq(dropped(), 1, "to itself, or to all: nobody lacks it");
+}
+
+Test(link_bus, a_process_that_is_back_before_another_one_was_told_that_it_was_gone_has_taken_what_was_said_to_it)
+{
+    struct rc_link *first = comes("one");
+    struct rc_link *other = comes("two");
+    says(first, "one", "two", 5000); /* more than it takes, and a window */
+    rc_link_bus_work(rig.links);
+    cr_assert_null(strstr(hands_on(first), "TAKEN"), "it has not taken that");
+    goes(other);
+    rc_link_bus_work(rig.links);
+    cr_assert_null(strstr(hands_on(first), "TAKEN"), "it is gone");
+    other = comes("two");
+    rc_link_bus_work(rig.links);
+    cr_assert_not_null(strstr(hands_on(first), "TAKEN"));
+    rc_link_bus_work(rig.links);
+    cr_assert_null(strstr(hands_on(first), "TAKEN"), "once");
+}
+
+Test(link_bus, who_has_the_place_of_another_one_begins_anew)
+{
+    struct rc_link *first = comes("one");
+    struct rc_link *other = comes("two");
+    const size_t place = (size_t)(other - rig.links->links);
+    says(first, "one", "two", 5000);
+    says(other, "two", "one", 5000);
+    (void)hands_on(first);
+    (void)hands_on(other);
+    rc_link_bus_work(rig.links);
+    says(other, "two", "one", 1000);
+    says(first, "one", "two", 1000);
+    cr_assert_neq(first->cluster_taken[place], 0);
+    cr_assert_neq(first->said[place], 0);
+    goes(other);
+    cr_assert_eq(first->cluster_taken[place], 0);
+    cr_assert_eq(first->said[place], 0);
 }
