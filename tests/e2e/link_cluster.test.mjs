@@ -174,6 +174,19 @@ for (const resume of [false, true]) {
   });
 }
 
+testLink("a namespace that ends in one process keeps nothing from its others", { applications: 2, application: { setup: listens, link: { resume: true } }, table: { grace: "120s" }, timeout: 90000 }, async ({ apps }) => {
+  const [says, other] = apps;
+  for (const app of apps) await app.call(({ io }) => void io.of("/dyn"));
+  const knows = (nsp, count) => until(`${count} there`, async () => (await says.call(({ io }, name) => io.of(name).adapter.nodesMap.size, nsp)) === count);
+  for (const nsp of ["/", "/dyn"]) await knows(nsp, 1);
+  await other.call(({ io }) => io.of("/dyn").adapter.close());
+  await knows("/dyn", 0);
+  await says.call(({ io }) => (io.of("/dyn").serverSideEmit("burst", 0), io.serverSideEmit("burst", 1)));
+  await until("it is heard", async () => (await heardOf(other)).length > 0);
+  assert.deepEqual(await heardOf(other), [1]);
+  assert.deepEqual(await says.call(({ io }) => io.serverSideEmitWithAck("news", "there?")), ["there?"]);
+});
+
 testLink("who asks a process for which too much waits is told so, and does not wait for its time-out", { applications: 2, application: { setup: listens }, table: { max_unsent: "64KiB" }, timeout: 120000 }, async ({ apps: [says, stands] }) => {
   await until("they know each other", async () => (await says.call(({ io }) => io.of("/").adapter.nodesMap.size)) === 1);
   stands.child.kill("SIGSTOP");

@@ -13,7 +13,6 @@ const { FRAME_MAX, HEAD, Broken, application, broker, toBuffer } = require(join(
 const { adapterOf, pack, unpack, roomKey, roomOf } = require(join(dirname(require.resolve("ringcast-socket.io")), "adapter.js"));
 const { queryOf } = require(join(dirname(require.resolve("ringcast-socket.io")), "engine.js"));
 const { Links } = require(join(dirname(require.resolve("ringcast-socket.io")), "links.js"));
-const { Pace } = require(join(dirname(require.resolve("ringcast-socket.io")), "bus.js"));
 const { Line } = require(join(dirname(require.resolve("ringcast-socket.io")), "line.js"));
 const { Server } = require("socket.io");
 const { attach } = require("ringcast-socket.io");
@@ -652,96 +651,4 @@ test("an adapter of the application's own has its namespaces, chosen before atta
     }
   }
   for (const io of ends) await io.close();
-});
-
-test("what another process has taken is known by the number of the frame, also over the next link", () => {
-  const pace = new Pace();
-  assert.equal(pace.takes("a", undefined), true, "a broker that says nothing of a pace");
-  pace.say(["a.0", "b.0"], 60);
-  pace.say(["a.1"], 60);
-  pace.say(["0123456789abcdef"], 1000); // of another package: nothing is known of it
-  const takes = () => ["a", "b", "0123456789abcdef"].map((process) => pace.takes(process, 100));
-  assert.deepEqual(takes(), [false, true, true]);
-  pace.taken("a", 1);
-  assert.deepEqual(takes(), [true, true, true]);
-  pace.say(["a.0"], 60);
-  pace.again(2); // the third and the fourth one: the others were carried out, and nothing comes of them any more
-  assert.deepEqual([pace.said, pace.untaken], [2, new Map([["a", { frames: [{ number: 2, bytes: 60 }], bytes: 60 }]])]);
-  pace.taken("nobody", 7);
-  pace.taken("a", 2);
-  assert.equal(pace.untaken.size, 0);
-});
-
-test("what waits for a process goes to it alone, in order, by whichever line speaks; when it is away for a while, then; when it has gone, nowhere", () => {
-  const links = new Links({ secrets: ["x"], resume: true });
-  const sent = [];
-  const make = (worker) => {
-    const line = links.make({ instance: "a", name: "x", worker, grace: 600000, cluster_window: 10, features: ["resume"] }, true);
-    line.attach({ hello: line.hello, end() {}, write: (frame) => {
-      const values = [...broker_of(frame)];
-      sent.push(`${worker} ${values[2] || "all"} ${values[3]}`);
-    } });
-    links.links.add(line);
-    line.peers.set("/", []);
-    return line;
-  };
-  function* broker_of(frame) {
-    for (const { values } of new broker.Reader().read(frame)) yield* values;
-  }
-  const said = () => sent.splice(0);
-  const adapter = { key: "/", uid: "me.0", nodesMap: new Map([["a.0", 0], ["b.0", 0]]), away: new Map() };
-  links.adapters.set("/", adapter);
-  const say = (what) => links.bus.say(adapter, "", Buffer.from(what));
-  const first = make(0);
-  const other = make(1);
-  for (const what of ["1", "2", "3"]) assert.equal(say(what), undefined);
-  assert.deepEqual(said(), ["0 all 1"], "a window is full behind the first one");
-  links.bus.onTaken(first, 1, ["b"]);
-  assert.deepEqual(said(), ["0 b.0 2"]);
-  links.bus.onTaken(first, 2, ["b"]);
-  assert.deepEqual(said(), ["0 b.0 3"]);
-  links.links.delete(first);
-  links.bus.onPrimary();
-  assert.deepEqual(said(), ["1 a.0 2"], "the other worker has been told nothing yet");
-
-  links.bus.leaves(adapter, "a.0");
-  adapter.nodesMap.delete("a.0");
-  links.bus.onTaken(other, 1, ["a"]);
-  assert.equal(say("4"), undefined);
-  assert.deepEqual(said(), ["1 b.0 4"]);
-  adapter.nodesMap.set("a.0", 0);
-  links.bus.comes(adapter, "a.0");
-  links.bus.onTaken(other, 3, ["a"]);
-  links.bus.onTaken(other, 4, ["a"]);
-  assert.deepEqual(said(), ["1 a.0 3", "1 a.0 4"]);
-
-  assert.equal(say("5"), undefined);
-  assert.deepEqual([...links.bus.held.keys()], ["b"]);
-  links.bus.onTaken(other, 5, ["a", "b"]);
-  other.peers.clear(); // its worker has another link, and has not said yet who is there
-  said();
-  assert.equal(say("6"), undefined);
-  links.bus.onTaken(other, 9, ["a", "b"]);
-  assert.deepEqual(said(), []);
-  other.peers.set("/", []);
-  links.bus.onPrimary();
-  assert.deepEqual(said().sort(), ["1 a.0 6", "1 b.0 6"]);
-  assert.deepEqual([say("7"), say("8")], [undefined, undefined]);
-  adapter.nodesMap.clear();
-  links.bus.forget();
-  assert.deepEqual([links.bus.held.size, other.pace.untaken.size], [0, 0]);
-  for (const line of [...links.lines.values()]) line.end();
-});
-
-test("more than is kept for a process, and a message that is more than a link carries, is refused", () => {
-  const links = new Links({ secrets: ["x"] });
-  const line = links.make({ instance: "a", name: "x", worker: 0, cluster_window: 10, frame_max: 1 << 20, features: [] }, true);
-  line.attach({ hello: line.hello, write() {} });
-  line.peers.set("/", []);
-  links.links.add(line);
-  const adapter = { key: "/", uid: "me.0", nodesMap: new Map([["a.0", 0]]), away: new Map() };
-  assert.match(links.bus.say(adapter, "", Buffer.alloc(1 << 20)), /more than a link carries/);
-  const bytes = Buffer.alloc(1 << 19);
-  for (let i = 0; i < 1 + 128; i++) assert.equal(links.bus.say(adapter, "", bytes), undefined, `${i}`);
-  assert.match(links.bus.say(adapter, "", bytes), /does not take what is said to it/);
 });

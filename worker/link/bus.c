@@ -263,6 +263,19 @@ static void enter_refuse(const struct rc_links *links, const struct rc_link *lin
         link->table->config.name.text, rc_link_url(link), link->ready.process, why);
 }
 
+/* Its process is there from here on. Another one may not have been told that it was gone, and waits for what it said to be taken: it is told so, for
+ * nothing of that is on its way any more. */
+static void taken_anew(struct rc_links *links, uint32_t to)
+{
+    for (uint32_t i = 0; i < RC_LINKS_MAX; i++) {
+        struct rc_link *other = &links->links[i];
+        if (i != to && bus_is_there(other) && other->ready.paced) {
+            other->cluster_taken[to] = 0;
+            other->taken_due = links->bus_due = true;
+        }
+    }
+}
+
 void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_span payload)
 {
     struct rc_link_reader reader = rc_link_reader_of(payload);
@@ -285,9 +298,13 @@ void rc_link_bus_enter(struct rc_links *links, struct rc_link *link, struct rc_s
         enter_refuse(links, link, "it has too many adapters there");
         return;
     }
+    const bool is_first = link->adapters == 0;
     if (!entry_add(links, index, nsp, uid)) {
         rc_link_end(links, link, "no memory for its adapters");
         return;
+    }
+    if (is_first) {
+        taken_anew(links, index);
     }
     peers_send(links, index, nsp);
     peers_changed(links, index, nsp);
@@ -336,6 +353,11 @@ void rc_link_bus_exit(struct rc_links *links, const struct rc_link *link, struct
 
 void rc_link_bus_left(struct rc_links *links, const struct rc_link *link)
 {
+    const uint32_t index = (uint32_t)(link - links->links);
+    for (uint32_t i = 0; i < RC_LINKS_MAX; i++) { /* whoever has its place begins anew */
+        links->links[i].said[index] = 0;
+        links->links[i].cluster_taken[index] = 0;
+    }
     for (uint32_t i = 0; i < links->adapter_capacity && link->adapters > 0; i++) {
         if (links->adapters[i].link != RC_LINK_NONE && &links->links[links->adapters[i].link] == link) {
             entry_remove(links, i);
@@ -491,7 +513,9 @@ void rc_link_bus_say(struct rc_links *links, struct rc_link *link, struct rc_spa
     }
     if (to.count > 0) {
         const uint32_t index = entry_find(links, nsp, to);
-        if (index != BUS_NONE && &links->links[links->adapters[index].link] != link) {
+        if (index == BUS_NONE) {
+            bus_drop(links, link, NULL, payload, "that adapter is not there"); /* any more, or not yet: PEERS says so */
+        } else if (&links->links[links->adapters[index].link] != link) {
             bus_hand_on(links, links->adapters[index].link, link, payload);
         }
         return;

@@ -98,7 +98,6 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
     super(nsp);
     clearInterval(this.cleanupTimer); // nobody has to be guessed dead: ringcast says who is there
     this.uid = links.bus.uid;
-    this.away = new Map(); // uids whose process may be back at once -> until when
     this.key = nspKey(nsp.name);
     this.members = new Set(); // ids of sockets that are connected
     this.direct = new Set(); // ids of sockets that are no clients of ringcast: of an engine.io beside it
@@ -113,8 +112,6 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
   init() {}
 
   close() {
-    for (const timer of this.away.values()) clearTimeout(timer);
-    this.away.clear();
     links.exit(this);
   }
 
@@ -275,8 +272,8 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
       this.removeNode(uid);
       links.bus.leaves(this, uid);
     }
-    if (gone.length > 0) links.bus.forget();
-    for (const uid of now) if (uid !== this.uid) this.nodesMap.set(uid, Date.now());
+    now.delete(this.uid);
+    for (const uid of now) this.nodesMap.set(uid, Date.now());
     for (const uid of now) links.bus.comes(this, uid);
   }
 

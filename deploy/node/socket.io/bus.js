@@ -1,9 +1,12 @@
 "use strict";
 // What this process says to the other ones (CLUSTER), at the pace at which each of them takes it: ringcast says who has taken what (TAKEN), and what is
-// beyond a window (`cluster_window` of HELLO) waits here, in order, for that process alone; the others hear it at once.
-const { HEAD } = require("./frames.js");
+// beyond a window (`cluster_window` of HELLO) waits here, in order, for that adapter of that process alone; the others hear it at once.
+const { performance } = require("node:perf_hooks");
+const { FRAME_MAX, HEAD, application } = require("./frames.js");
 
-const HELD_MAX = 64 << 20; // bytes that wait for one process
+const HELD_MAX = 64 << 20; // bytes that wait for one process, and as many for those of its adapters that are not there
+const SPENT_MAX = 1024; // messages of a queue that have left it and are still in its array
+const GRACE_MS = 10000; // what is for an adapter of which ringcast has said nothing waits so long, where ringcast does not say how long it waits itself
 
 /* Uids of this package's adapters begin with their process. Of another one's nothing is known: what ringcast says of processes is not of it, and it is told
  * all at once. */
@@ -43,22 +46,65 @@ class Pace {
     if (its.frames.length === 0) this.untaken.delete(process);
   }
 
-  /* The next link counts from 0, and is told the last `again` of them once more; the others were carried out. */
-  again(again) {
-    const before = this.said - again;
-    this.said = again;
-    for (const [process, { frames }] of [...this.untaken]) {
-      this.taken(process, before);
-      for (const frame of frames) frame.number -= before;
-    }
+  /* The next link counts from 0. What its worker was told was carried out, and nothing comes of that any more; the rest is said anew (Bus.again). */
+  begin() {
+    this.said = 0;
+    this.untaken.clear();
+  }
+}
+
+/* An adapter of another process that one of this process's speaks to, and what waits for it. */
+class Hearer {
+  constructor(adapter, uid, other) {
+    Object.assign(this, { adapter, uid, other, there: false, until: 0, messages: [], at: 0, bytes: 0 });
+  }
+
+  get waits() {
+    return this.messages.length > this.at;
+  }
+
+  push(bytes) {
+    this.messages.push(bytes);
+    this.bytes += bytes.length;
+    this.other.bytes += bytes.length;
+  }
+
+  /* Before all that waits. */
+  unshift(list) {
+    const bytes = list.reduce((sum, { length }) => sum + length, 0);
+    this.messages = [...list, ...this.messages.slice(this.at)];
+    this.at = 0;
+    this.bytes += bytes;
+    this.other.bytes += bytes;
+  }
+
+  shift() {
+    const bytes = this.messages[this.at];
+    this.messages[this.at++] = undefined;
+    if (!this.waits || (this.at > SPENT_MAX && this.at * 2 > this.messages.length)) this.messages.splice(0, this.at), (this.at = 0);
+    this.bytes -= bytes.length;
+    this.other.bytes -= bytes.length;
+    return bytes;
+  }
+}
+
+/* Another process. Of what waits for its adapters `ready` has those that nothing but its window keeps from hearing it, as far as is known. */
+class Other {
+  constructor(name) {
+    Object.assign(this, { name, hearers: 0, there: 0, away: new Set(), ready: new Set(), bytes: 0, timer: undefined });
+  }
+
+  /* Bytes that wait for adapters of it that are there, or for the others: who is not there uses up nothing of what may wait for who is. */
+  bytesOf(there) {
+    const apart = [...this.away].reduce((sum, { bytes }) => sum + bytes, 0);
+    return there ? this.bytes - apart : apart;
   }
 }
 
 class Bus {
   constructor(links) {
-    this.links = links;
-    this.made = 0;
-    this.held = new Map(); // process -> { messages: [{ adapter, uid, bytes }], at: of the next one, bytes }
+    Object.assign(this, { links, made: 0, hearers: new Map(), others: new Map() }); // adapter -> uid -> Hearer; process -> Other
+    this.meant = new WeakMap(); // frame that a line keeps -> { adapter, uids, bytes }
   }
 
   /* Of an adapter that is made now. */
@@ -68,19 +114,21 @@ class Bus {
 
   /* Says it to the adapter `to`, or to all that are there (""). Why somebody does not hear it; undefined: all do, sooner or later. */
   say(adapter, to, bytes) {
-    const all = to ? [to] : [...adapter.nodesMap.keys(), ...adapter.away.keys()];
-    const waits = all.filter((uid) => !this.takes(adapter, uid));
-    if (waits.length === 0) return this.write(adapter, to, all, bytes);
+    const all = to ? [to] : [...new Set([...adapter.nodesMap.keys(), ...(this.hearers.get(adapter)?.keys() ?? [])])];
+    const longest = all.reduce((most, uid) => Math.max(most, Buffer.byteLength(uid)), 0);
+    if (frameBytes(adapter, longest, bytes) > HEAD + (this.links.primary?.hello.frame_max ?? FRAME_MAX)) return tooLarge(bytes); // also where it waits first
+    const waits = new Set(all.filter((uid) => !this.takes(adapter, uid)));
+    if (waits.size === 0) return this.write(adapter, to, all, bytes);
     let refused;
-    for (const uid of all) refused = (waits.includes(uid) ? this.hold(adapter, uid, bytes) : this.write(adapter, uid, [uid], bytes)) ?? refused;
+    for (const uid of all) refused = (waits.has(uid) ? this.hold(adapter, uid, bytes) : this.write(adapter, uid, [uid], bytes)) ?? refused;
     return refused;
   }
 
   takes(adapter, uid) {
-    const process = processOf(uid);
     const line = this.links.primary;
-    if (adapter.away.has(uid)) return false;
-    return !isPaced(uid) || !line || (!this.held.has(process) && this.hears(adapter, line) && line.pace.takes(process, line.hello.cluster_window));
+    const its = this.hearers.get(adapter)?.get(uid);
+    if (!line || (its && (!its.there || its.waits))) return false;
+    return !isPaced(uid) || (this.hears(adapter, line) && line.pace.takes(processOf(uid), line.hello.cluster_window));
   }
 
   /* Has the worker said who is there, over the link that there is now? What is said to one who is not linked there yet would be lost. */
@@ -90,73 +138,179 @@ class Bus {
 
   write(adapter, to, uids, bytes) {
     const line = this.links.primary;
-    if (line?.send("CLUSTER", 0, 0, adapter.key, adapter.uid, to, bytes) === false) return `a message to other servers of ${bytes.length} bytes is more than a link carries`;
-    line?.pace.say(uids, HEAD + 6 + Buffer.byteLength(adapter.key) + Buffer.byteLength(adapter.uid) + Buffer.byteLength(to) + bytes.length);
+    if (!line) return undefined; // then nobody is there: who is waits
+    const values = [adapter.key, adapter.uid, to, bytes];
+    const frame = line.resumes ? application.encode("CLUSTER", 0, 0, ...values) : undefined;
+    if ((frame ? line.write(frame) : line.send("CLUSTER", 0, 0, ...values)) === false) return tooLarge(bytes);
+    if (frame) this.meant.set(frame, { adapter, uids, bytes: frame.subarray(frame.length - bytes.length) });
+    // Of a process of which nothing is known to be there nobody would say that it has gone.
+    // An older broker says nothing of what is taken.
+    if (line.hello.cluster_window !== undefined) line.pace.say(uids.filter((uid) => this.others.get(processOf(uid))?.there > 0), frameBytes(adapter, Buffer.byteLength(to), bytes));
     return undefined;
   }
 
   hold(adapter, uid, bytes) {
-    const process = processOf(uid);
-    const its = this.held.get(process) ?? { messages: [], at: 0, bytes: 0 };
-    if (its.bytes + bytes.length > HELD_MAX) return `another server (${process}) does not take what is said to it, and ${its.bytes} bytes wait for it already`;
-    this.held.set(process, its);
-    its.messages.push({ adapter, uid, bytes });
-    its.bytes += bytes.length;
+    const its = this.hearer(adapter, uid);
+    const { other } = its;
+    this.expect(its);
+    if (other.bytes + bytes.length > HELD_MAX && other.bytesOf(its.there) + bytes.length > HELD_MAX) {
+      return `another server (${other.name}) does not take what is said to it, and ${other.bytes} bytes wait for it already`;
+    }
+    its.push(bytes);
+    other.ready.add(its);
     return undefined;
+  }
+
+  /* Frames of a line that has another link, which its worker has not carried out. Who was linked there may not be yet, and then nobody would hear them: they
+   * are said when it is known who is there, before all that waits. */
+  again(frames) {
+    const lists = new Map(); // Hearer -> what it has not heard
+    for (const frame of frames) {
+      const { adapter, uids, bytes } = this.meant.get(frame);
+      if (this.links.adapters.get(adapter.key) !== adapter) continue;
+      for (const uid of uids) {
+        const its = this.hearer(adapter, uid);
+        if (!lists.has(its)) lists.set(its, []);
+        lists.get(its).push(bytes);
+      }
+    }
+    for (const [its, list] of lists) {
+      its.unshift(list);
+      this.expect(its);
+      this.wake(its);
+    }
   }
 
   onTaken(line, number, processes) {
     for (const process of processes) {
       line.pace.taken(process, number);
-      this.goOn(process);
+      this.goOn(this.others.get(process));
     }
   }
 
   /* Who speaks for this process is another line, or has another link: what waits goes there. */
   onPrimary() {
-    for (const process of [...this.held.keys()]) this.goOn(process);
+    for (const adapter of this.hearers.keys()) this.onPeers(adapter);
   }
 
-  goOn(process) {
-    const its = this.held.get(process);
+  /* The worker of that line has said who is there. */
+  onPeers(adapter) {
+    for (const its of this.hearers.get(adapter)?.values() ?? []) this.wake(its);
+  }
+
+  wake(its) {
+    if (!its.waits) return;
+    its.other.ready.add(its);
+    this.goOn(its.other);
+  }
+
+  /* One message of each of its adapters after the other, so that none has to wait for all that is for another one. */
+  goOn(other) {
     const line = this.links.primary;
-    if (!its || !line) return;
-    while (its.at < its.messages.length && line.pace.takes(process, line.hello.cluster_window)) {
-      const { adapter, uid, bytes } = its.messages[its.at];
-      if (adapter.away.has(uid) || !this.hears(adapter, line)) return;
-      its.messages[its.at++] = undefined;
-      its.bytes -= bytes.length;
-      this.write(adapter, uid, [uid], bytes);
+    if (!other || !line) return;
+    for (const its of other.ready) {
+      if (!its.there || !this.hears(its.adapter, line)) {
+        other.ready.delete(its); // until that has changed
+        continue;
+      }
+      if (!line.pace.takes(other.name, line.hello.cluster_window)) return;
+      const refused = this.write(its.adapter, its.uid, [its.uid], its.shift());
+      if (refused) this.links.report(refused);
+      other.ready.delete(its);
+      if (its.waits) other.ready.add(its);
     }
-    if (its.at === its.messages.length) this.held.delete(process);
   }
 
-  /* That worker has no link with the process of `uid`. Where links resume it may be back at once, and has missed nothing then: what is said to it waits for as
-   * long as ringcast waits for it. */
+  hearer(adapter, uid) {
+    let hearers = this.hearers.get(adapter);
+    if (!hearers) this.hearers.set(adapter, (hearers = new Map()));
+    let its = hearers.get(uid);
+    if (its) return its;
+    const name = processOf(uid);
+    let other = this.others.get(name);
+    if (!other) this.others.set(name, (other = new Other(name)));
+    hearers.set(uid, (its = new Hearer(adapter, uid, other)));
+    other.hearers++;
+    return its;
+  }
+
+  /* That worker has no link with the process of `uid`, or that adapter is no more: which of them is not known. Where links resume it may be back at once, and
+   * has missed nothing then: what is said to it waits for as long as ringcast waits for it. */
   leaves(adapter, uid) {
+    const its = this.hearers.get(adapter)?.get(uid);
+    if (!its?.there) return;
     const { resumes, hello } = this.links.primary ?? {};
-    if (!resumes || !isPaced(uid) || adapter.away.has(uid)) return;
-    const timer = setTimeout(() => (adapter.away.delete(uid), this.forget(), this.goOn(processOf(uid))), hello.grace ?? 0);
-    timer.unref?.();
-    adapter.away.set(uid, timer);
+    this.goes(its);
+    if (resumes && isPaced(uid)) this.expect(its, hello.grace ?? 0);
+    else this.forget(its);
   }
 
   comes(adapter, uid) {
-    clearTimeout(adapter.away.get(uid));
-    if (adapter.away.delete(uid)) this.goOn(processOf(uid));
+    const its = this.hearer(adapter, uid);
+    if (its.there) return;
+    its.there = true;
+    its.other.there++;
+    this.expectNoMore(its);
+    this.wake(its);
   }
 
-  /* Adapters are gone, here or there: nothing waits for them, or is theirs, any more. */
-  forget() {
-    const { adapters, lines } = this.links;
-    for (const [process, its] of this.held) {
-      const messages = its.messages.slice(its.at).filter(({ adapter, uid }) => adapters.get(adapter.key) === adapter && (adapter.nodesMap.has(uid) || adapter.away.has(uid)));
-      if (messages.length === 0) this.held.delete(process);
-      else Object.assign(its, { messages, at: 0, bytes: messages.reduce((sum, { bytes }) => sum + bytes.length, 0) });
+  /* Of a process that is not there nothing is said to be taken. */
+  goes(its) {
+    if (!its.there) return;
+    its.there = false;
+    if (--its.other.there === 0) for (const { pace } of this.links.lines.values()) pace.untaken.delete(its.other.name);
+  }
+
+  /* If it does not come until then, nothing waits for it any more. */
+  expect(its, ms = this.links.primary?.hello.grace ?? GRACE_MS) {
+    const { away } = its.other;
+    if (its.there || away.has(its)) return;
+    its.until = performance.now() + ms;
+    away.add(its);
+    if (its.other.timer === undefined) this.arm(its.other, ms);
+  }
+
+  expectNoMore(its) {
+    const { other } = its;
+    if (!other.away.delete(its) || other.away.size > 0) return;
+    clearTimeout(other.timer);
+    other.timer = undefined;
+  }
+
+  arm(other, ms) {
+    other.timer = setTimeout(() => {
+      other.timer = undefined;
+      const now = performance.now();
+      for (const its of other.away) if (its.until <= now) this.forget(its);
+      const next = [...other.away].reduce((first, { until }) => Math.min(first, until), Infinity);
+      if (next < Infinity) this.arm(other, Math.max(1, next - now));
+    }, ms);
+    other.timer.unref?.();
+  }
+
+  /* An adapter is gone, here or there: nothing waits for it, or is its, any more. */
+  forget(its) {
+    const { adapter, uid, other, bytes } = its;
+    const hearers = this.hearers.get(adapter);
+    this.goes(its);
+    hearers.delete(uid);
+    if (hearers.size === 0) this.hearers.delete(adapter);
+    this.expectNoMore(its);
+    other.ready.delete(its);
+    other.bytes -= bytes;
+    if (--other.hearers === 0) this.others.delete(other.name);
+  }
+
+  /* This process's adapter has ended. */
+  ends(adapter) {
+    for (const its of [...(this.hearers.get(adapter)?.values() ?? [])]) {
+      this.forget(its);
+      this.goOn(its.other);
     }
-    const there = new Set([...adapters.values()].flatMap(({ nodesMap }) => [...nodesMap.keys()].map(processOf)));
-    for (const { pace } of lines.values()) for (const process of pace.untaken.keys()) if (!there.has(process)) pace.untaken.delete(process);
   }
 }
+
+const frameBytes = (adapter, to, bytes) => HEAD + 6 + Buffer.byteLength(adapter.key) + Buffer.byteLength(adapter.uid) + to + bytes.length;
+const tooLarge = (bytes) => `a message to other servers of ${bytes.length} bytes is more than a link carries`;
 
 module.exports = { Bus, Pace };

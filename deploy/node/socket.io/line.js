@@ -27,14 +27,19 @@ class Line extends EventEmitter {
     return this.hello.features?.includes(feature) ?? false;
   }
 
-  /* By this link from here on; `carriedOut`: how many frames of ours the worker has. */
+  /* By this link from here on; `carriedOut`: how many frames of ours the worker has. What is missing it is sent again at once, but CLUSTER (`again`). */
   attach(link, carriedOut = 0) {
     Object.assign(this, { hello: link.hello, link });
     clearTimeout(this.timer);
     link.line = this;
     this.onReceipt(carriedOut);
-    this.pace.again(this.kept.filter((frame) => frame[4] === CLUSTER).length);
+    this.pace.begin();
+    this.peers.clear(); // of a worker that may be another one by now; its word comes at once
+    const clusters = this.kept.filter((frame) => frame[4] === CLUSTER);
+    this.kept = this.kept.filter((frame) => frame[4] !== CLUSTER);
+    for (const frame of clusters) this.keptBytes -= frame.length;
     for (const frame of this.kept) link.write(frame);
+    if (clusters.length > 0) this.emit("again", clusters);
   }
 
   /* Encodes a frame and lets it go with those of this turn; false: it is larger than a link carries, and was not sent. */

@@ -7,7 +7,7 @@ const { createHash, randomBytes } = require("node:crypto");
 const http = require("node:http");
 const https = require("node:https");
 const { Bus } = require("./bus.js");
-const { FLAGS, Broken, application, isKept } = require("./frames.js");
+const { CLUSTER, FLAGS, Broken, application, isKept } = require("./frames.js");
 const { Line } = require("./line.js");
 const { Link, NONCE, makeNonce } = require("./link.js");
 
@@ -202,9 +202,12 @@ class Links extends EventEmitter {
   make(hello, resumes) {
     const key = keyOf(hello);
     const line = new Line(hello, resumes);
+    line.on("again", (frames) => this.bus.again(frames));
     line.once("over", (unsaid) => {
       if (this.lines.get(key) === line) this.lines.delete(key);
       if (unsaid.some(isKept)) this.blind();
+      const clusters = unsaid.filter((frame) => frame[4] === CLUSTER).length;
+      if (clusters > 0) this.report(`${line.name} is gone, and has not said that it has carried out ${clusters} messages to other servers: they may not have heard them`);
     });
     this.lines.set(key, line);
     return line;
@@ -229,7 +232,6 @@ class Links extends EventEmitter {
   /* `attach` is said when ringcast has said something behind READY: from then on it gives clients to this process. To ENTER it says PEERS at once. */
   onAttached(line, heard) {
     this.links.add(line);
-    line.peers.clear(); // of a worker that may be another one by now; its word comes at once
     line.entered.clear();
     this.sayAsks(line); // it may have changed since READY
     for (const adapter of this.adapters.values()) this.enterOn(line, adapter);
@@ -287,6 +289,8 @@ class Links extends EventEmitter {
   /* --- what adapters say ----------------------------------------------------------------------------------------------- */
 
   enter(adapter) {
+    const former = this.adapters.get(adapter.key);
+    if (former) this.bus.ends(former); // it speaks no more
     this.adapters.set(adapter.key, adapter);
     for (const line of this.lines.values()) this.enterOn(line, adapter);
   }
@@ -301,18 +305,19 @@ class Links extends EventEmitter {
 
   exit(adapter) {
     if (this.adapters.get(adapter.key) === adapter) this.adapters.delete(adapter.key);
-    this.bus.forget();
+    this.bus.ends(adapter);
     const next = (entered) => (this.adapters.size > entered.size ? [...this.adapters.values()].find((other) => !entered.has(other)) : undefined);
     for (const line of this.lines.values()) line.exit(adapter, next);
   }
 
   /* Each link says who is there; the primary's word counts, because it carries what is said to them. */
   onPeers(link, key, uids) {
-    if (!this.adapters.has(key)) return; // it was on its way when that namespace ended
+    const adapter = this.adapters.get(key);
+    if (!adapter) return; // it was on its way when that namespace ended
     link.peers.set(key, uids);
     if (link !== this.primary) return;
-    this.adapters.get(key)?.onPeers(uids);
-    this.bus.onPrimary();
+    adapter.onPeers(uids);
+    this.bus.onPeers(adapter);
   }
 
   /* Another link is the primary: where its worker has not said yet who is there, that is about to come. */
