@@ -224,36 +224,41 @@ static void lose(uint32_t connection)
     }
 }
 
+static uint64_t next_look_ms(void)
+{
+    return (failed_ms() > looked_ms() ? failed_ms() : looked_ms()) + RC_BACKEND_LOOK_MS;
+}
+
 /* Whoever heeds /health/database sends nobody while it is away: nothing but these calls can find out that it is back. */
 Test(look, who_was_away_is_back_though_it_fails_over_the_call)
 {
     backends_begin();
     rc_backends_look(backends, looked_ms() + RC_BACKEND_IDLE_MS, true);
     lose(0);
-    look_at_on(failed_ms() + RC_BACKEND_LOOK_MS, 1, NO, true);
+    look_at_on(next_look_ms(), 1, NO, true);
     /* The same when it was another call that was lost (an event is not asked again, as it would be on the kept connection). */
     cr_assert_eq(call(RC_BACKEND_EVENT, 0), 0);
     lose(1);
     run_until_told(1);
-    look_at_on(failed_ms() + 2 * RC_BACKEND_LOOK_MS, 2, NO, true);
+    look_at_on(next_look_ms(), 2, NO, true);
 }
 
 Test(look, who_answered_a_call_wrongly_is_not_well_for_failing_again)
 {
     backends_begin();
     fail_one(0);
-    rc_backends_look(backends, failed_ms() + RC_BACKEND_LOOK_MS, true);
+    rc_backends_look(backends, next_look_ms(), true);
     (void)close(run_until_asked(&server, 0)->fd); /* it was kept: it is asked again */
     server.peers[0].fd = -1;
     lose(1);
-    look_at_on(failed_ms() + 2 * RC_BACKEND_LOOK_MS, 2, NO, false);
-    look_at_on(failed_ms() + 3 * RC_BACKEND_LOOK_MS, 2, OK(2, "{}"), true);
+    look_at_on(next_look_ms(), 2, NO, false);
+    look_at_on(next_look_ms(), 2, OK(2, "{}"), true);
     cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
     answer(run_until_asked(&server, 2), OK(2, "{}"));
     run_until_told(2);
     rc_backend_reply_refused(backends, 0, RC_BACKEND_EVENT, "x", "it is no reply");
-    look_at_on(failed_ms() + 4 * RC_BACKEND_LOOK_MS, 2, NO, false);
-    look_at_on(failed_ms() + 5 * RC_BACKEND_LOOK_MS, 2, OK(2, "{}"), true);
+    look_at_on(next_look_ms(), 2, NO, false);
+    look_at_on(next_look_ms(), 2, OK(2, "{}"), true);
 }
 
 /* One that drains, or stands still, or the loop of such a worker would not sleep until it has ended. */
