@@ -502,6 +502,7 @@ static void comeback_tick(void *context, uint64_t now_ms)
                    (one->state == COMEBACK_TAKES && ms >= (one->told ? RC_COMEBACK_ROOMS_MS : RC_COMEBACK_ANSWER_MS))) {
             comeback_refuse(comeback, one, RC_SIO_SESSION_BUSY);
         } else if (one->state == COMEBACK_ASKED && ms >= RC_COMEBACK_ANSWER_MS) {
+            rc_metric_add(comeback->setup.recovery->setup.metrics, RC_METRIC_RECOVERY_UNANSWERED, 1);
             comeback_refuse(comeback, one, RC_SIO_SESSION_UNKNOWN);
         } else if (one->state == COMEBACK_ENDED && ms >= RC_COMEBACK_KNOWN_MS) {
             comeback_enter(comeback, one, COMEBACK_FREE);

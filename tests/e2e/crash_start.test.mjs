@@ -28,37 +28,48 @@ const short = (broker) => broker.log.filter((line) => /child_died .*how="exit co
 const starts = (broker) => broker.log.filter((line) => /child_start_failed/.test(line)).length;
 const ready = (broker) => until("all serve", async () => (await broker.status()).processes.every((row) => row.state === "ready"), { timeout: 30000 });
 
-testBroker("a successor that cannot be started for a moment: the clients wait for the next try", { workers: 2, timeout: 60000 }, async (broker) => {
-  const clients = await broker.connectMany([4, 4]);
-  for (const client of clients) await client.subscribe("news");
-  const enough = noDescriptors(broker);
-  broker.kill("SIGKILL", 0);
-  await until("starts fail", () => starts(broker) >= 2, { every: 1 });
-  enough();
-  await ready(broker);
-  await clients[7].publish("news", 1);
-  for (const client of clients) assert.equal((await client.next("message")).data, 1);
-  const metrics = await broker.metrics();
-  assert.equal(metrics("ringcast_worker_adoptions_total"), 1);
-  assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
-  assert.equal(metrics("ringcast_not_adopted_sockets_total"), 0);
+/* Line by line: when, in milliseconds. */
+const times = (broker, pattern) => broker.log.filter((line) => pattern.test(line)).map((line) => Date.parse(line.split(" ")[0]));
+
+/*
+ * Worker 0 is killed while something is short, until two of its successors have come to nothing; then there is enough again, and the clients are still
+ * there. They wait for RC_WATCH_ADOPTER_MS and are given up by whoever comes to nothing behind that: on a machine on which two starts take as long
+ * it is done again, with others.
+ */
+async function waits(broker, take, failure) {
+  for (let lost = 0; ; lost++) {
+    assert.ok(lost < 5, "two starts within five seconds");
+    const clients = await broker.connectMany([4, 4]);
+    for (const client of clients) await client.subscribe("news");
+    const before = times(broker, failure).length;
+    const deaths = times(broker, /child_died .*how="signal 9/).length;
+    const enough = take(broker);
+    broker.kill("SIGKILL", 0);
+    await until("successors come to nothing", () => times(broker, failure).length >= before + 2, { every: 1 });
+    enough();
+    await ready(broker);
+    const metrics = await broker.metrics();
+    const [killed, last] = [times(broker, /child_died .*how="signal 9/)[deaths], times(broker, failure).at(-1)];
+    assert.equal(metrics("ringcast_not_adopted_sockets_total"), 0);
+    if (metrics("ringcast_worker_adoptions_failed_total") === lost + 1 && last - killed >= 4990) {
+      for (const client of clients) client.terminate();
+      continue;
+    }
+    assert.equal(metrics("ringcast_worker_adoptions_failed_total"), lost, `${last - killed} ms`);
+    assert.equal(metrics("ringcast_worker_adoptions_total"), 1);
+    await clients[7].publish("news", 1);
+    for (const client of clients) assert.equal((await client.next("message")).data, 1);
+    return;
+  }
+}
+
+testBroker("a successor that cannot be started for a moment: the clients wait for the next try", { workers: 2, timeout: 120000 }, async (broker) => {
+  await waits(broker, noDescriptors, /child_start_failed/);
 });
 
-testBroker("a successor that is started and has not enough for itself: the same", { workers: 2, timeout: 60000 }, async (broker) => {
-  const clients = await broker.connectMany([4, 4]);
-  for (const client of clients) await client.subscribe("news");
+testBroker("a successor that is started and has not enough for itself: the same", { workers: 2, timeout: 120000 }, async (broker) => {
   broker.mayDieBy = /signal 9|exit code 75/;
-  const enough = fewDescriptors(broker);
-  broker.kill("SIGKILL", 0);
-  await until("successors end", () => short(broker) >= 2, { every: 1 });
-  enough();
-  await ready(broker);
-  await clients[7].publish("news", 1);
-  for (const client of clients) assert.equal((await client.next("message")).data, 1);
-  const metrics = await broker.metrics();
-  assert.equal(metrics("ringcast_worker_adoptions_total"), 1);
-  assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
-  assert.equal(metrics("ringcast_not_adopted_sockets_total"), 0);
+  await waits(broker, fewDescriptors, /child_died .*how="exit code 75/);
 });
 
 testBroker("that for long: the clients are given up, and counted; the broker goes on, and so does the worker's place when there is enough", { workers: 2, timeout: 90000 }, async (broker) => {

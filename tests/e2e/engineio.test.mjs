@@ -1,6 +1,6 @@
 // Engine.IO v4, case by case, at the level of bytes: how sessions are opened, and what options change.
 // Against engine.io itself and ringcast; what is sent is echoed.
-import { MAX_PAYLOAD, PING_INTERVAL, echo, get, isError, isRefused, patient as options, targets } from "./lib/engineio.mjs";
+import { MAX_PAYLOAD, echo, get, isError, isRefused, patient as options, targets } from "./lib/engineio.mjs";
 import { EngineSocket, Polling, ask, askUpgrade, assert, describeCases, openPolling, openSocket } from "./lib/socketio.mjs";
 
 const KEYS = ["maxPayload", "pingInterval", "pingTimeout", "sid", "upgrades"];
@@ -18,7 +18,7 @@ const handshake = [
     const { handshake: value } = polling;
     assert.deepEqual(Object.keys(value).sort(), KEYS);
     assert.match(value.sid, /^[A-Za-z0-9_-]{20}$/);
-    assert.deepEqual(value, { sid: value.sid, upgrades: ["websocket"], pingInterval: PING_INTERVAL, pingTimeout: options.pingTimeout, maxPayload: MAX_PAYLOAD });
+    assert.deepEqual(value, { sid: value.sid, upgrades: ["websocket"], pingInterval: options.pingInterval, pingTimeout: options.pingTimeout, maxPayload: MAX_PAYLOAD });
     assert.doesNotMatch(answer.body.replace(value.sid, ""), /[.\s]/, "whole numbers, no white space");
     assert.deepEqual(polling.early, []);
   }],
@@ -109,7 +109,7 @@ const handshake = [
     assert.deepEqual(Object.keys(socket.handshake).sort(), KEYS);
     const { sid } = socket.handshake;
     assert.match(sid, /^[A-Za-z0-9_-]{20}$/);
-    assert.deepEqual(socket.handshake, { sid, upgrades: [], pingInterval: PING_INTERVAL, pingTimeout: options.pingTimeout, maxPayload: MAX_PAYLOAD });
+    assert.deepEqual(socket.handshake, { sid, upgrades: [], pingInterval: options.pingInterval, pingTimeout: options.pingTimeout, maxPayload: MAX_PAYLOAD });
     assert.doesNotMatch(socket.open.replace(sid, ""), /[.\s]/);
     isError(await get(server, `EIO=4&transport=polling&sid=${sid}`), 3);
     socket.end();

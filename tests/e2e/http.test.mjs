@@ -136,7 +136,7 @@ testBroker("a connection carries several requests, one after the other and all a
   await old.rest();
 });
 
-testBroker("a request that trickles in is answered, one that does not end in time is not waited for", { config: { "limits.handshake_timeout": "600ms" } }, async (broker) => {
+testBroker("a request that trickles in is answered, one that does not end in time is not waited for", { config: { "limits.handshake_timeout": "3s" } }, async (broker) => {
   const raw = await broker.raw();
   for (const character of "GET /health HTTP/1.1\r\nHost: x\r\n\r\n") raw.write(character);
   assert.equal((await raw.response()).status, 200);

@@ -25,7 +25,7 @@ const config = {
   "http.trusted_proxies": ["127.0.0.1"], "auth.user_header": "X-User", "http.api_keys": [KEY], "log.level": "debug",
   "limits.channel_log": "8KiB", "limits.channel_log_messages": 0, "limits.send_buffer": "4KiB", "limits.notsent_lowat": "1KiB",
   "limits.byte_rate": "2KiB", "limits.rate_policy": "close", "limits.max_connections_per_address": 8,
-  "limits.handshake_timeout": "500ms", "limits.ping_interval": "1s", "limits.pong_timeout": "500ms",
+  "limits.handshake_timeout": "2s", "limits.ping_interval": "1s", "limits.pong_timeout": "500ms",
   namespace: [{ name: "portfolio", subscribe: "owner" }],
 };
 

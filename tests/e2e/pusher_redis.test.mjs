@@ -1,17 +1,18 @@
 // The Pusher protocol over two instances with Redis: events, exclusion, presence, lists, users; an instance that dies; Redis without its data.
 import assert from "node:assert/strict";
 import { APP, connectPusher, event, pusherConfig, sdk, subscribe } from "./lib/pusher.mjs";
-import { testRedis, until } from "./lib/redis.mjs";
+import { subscribers, testRedis, until } from "./lib/redis.mjs";
 
 const CONFIG = pusherConfig([{ ...APP, client_events: true, subscription_count: true }], { "cluster.heartbeat_interval": "200ms", "cluster.dead_instance_threshold": "1s" });
 const ids = (channel) => Object.keys(channel.members.members).sort();
 const changes = (channel) => channel.got.filter(([name]) => /^pusher:member_/.test(name)).map(([name, data]) => `${name.slice(14)} ${data.id}`);
 const json = async (response) => (assert.equal(response.status, 200), response.json());
 
-testRedis("two instances are one", { brokers: 2, workers: 2, config: CONFIG }, async ({ brokers: [a, b] }) => {
+testRedis("two instances are one", { brokers: 2, workers: 2, config: CONFIG }, async ({ brokers: [a, b], redis }) => {
   const [one, two] = [await connectPusher(a, { user: "1", info: { name: "Ann" } }), await connectPusher(b, { user: "2", info: { name: "Bob\n\"B\"" } })];
   const news = await subscribe(one, "news");
   const newsToo = await subscribe(two, "news");
+  await until("both hear the channel", async () => (await subscribers(redis, "ws:channel:pusher-7:news")) === 2); // else what the other says is not for it yet
   await sdk(b).trigger("news", "e", { n: 1 }, { socket_id: two.connection.socket_id });
   await sdk(b).trigger("news", "f", 1, { socket_id: one.connection.socket_id });
   await sdk(b).trigger("news", "last", 1); // where the others were said: what another instance says may overtake them

@@ -94,6 +94,8 @@ Test(comeback, all_are_asked_once_and_what_they_say_is_remembered)
     refuses(RC_SIO_SESSION_UNKNOWN);
     cr_assert_eq(ask(), RC_SIO_SESSION_UNKNOWN);
     cr_assert_eq(fake.publish_count, 1);
+    fake_pass(RC_COMEBACK_ANSWER_MS + 100);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_RECOVERY_UNANSWERED), 0);
 }
 
 Test(comeback, who_does_not_know_yet_that_it_was_lost_is_asked_again)
@@ -274,8 +276,10 @@ Test(comeback, what_is_not_heard_or_not_answered_in_time_does_not_come)
     cr_assert_eq(found(), RC_SIO_SESSION_UNKNOWN);
     fake_pass(RC_COMEBACK_KNOWN_MS + 3000);
     cr_assert_eq(ask(), 0, "it is asked again");
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_RECOVERY_UNANSWERED), 0);
     fake_pass(RC_COMEBACK_ANSWER_MS + 100);
     cr_assert_eq(ask(), RC_SIO_SESSION_UNKNOWN);
+    cr_assert_eq(rc_metric_get(&metrics, RC_METRIC_RECOVERY_UNANSWERED), 1);
 }
 
 /* It is lost here: this instance is the owner. */
