@@ -122,27 +122,40 @@ testBroker("a trace goes on behind a moment in which all sessions of the control
   traces.stdout.on("data", (part) => (said.out += part));
   traces.stderr.on("data", (part) => (said.err += part));
   const ended = once(traces, "close");
-  const held = [];
+  // Whose place was just another one's comes again.
+  let held = 0;
+  const sockets = new Set();
+  const hold = () => {
+    if (sockets.size >= held) return;
+    const socket = connect(broker.config["server.control_socket"]).on("error", () => {});
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket) && setTimeout(hold, 20));
+  };
+  const release = () => {
+    held = 0;
+    for (const socket of sockets) socket.destroy();
+  };
   try {
     await until("it traces", () => said.err === "ringcast: tracing\n");
-    for (let i = 0; i < 16; i++) held.push(connect(broker.config["server.control_socket"]).on("error", () => {}));
+    for (held = 16; sockets.size < held;) hold();
     let since;
     await until("all are turned away for longer than it takes until it reads again", async () => {
       const answer = await broker.ask("version").catch((error) => error.message);
-      if (!/as many commands as it can/.test(answer)) since = undefined;
+      if (/^ok/.test(answer)) since = undefined;
       else since ??= performance.now();
       return performance.now() - since > 700;
     }, { every: 50 });
-    for (const socket of held) socket.destroy();
+    release();
     const client = await broker.connect();
     await until("what is published is traced", async () => {
       await client.publish("x", 1);
-      return /channel=x/.test(said.out) || (traces.exitCode !== null && assert.fail(said.err));
+      return /channel=x/.test(said.out) || traces.exitCode !== null;
     }, { every: 100 });
+    assert.match(said.out, /channel=x/, said.err);
     traces.kill("SIGINT");
     assert.deepEqual([await within(20000, ended, "it ends"), said.err], [[0, null], "ringcast: tracing\n"]);
   } finally {
-    for (const socket of held) socket.destroy();
+    release();
     traces.kill("SIGKILL");
   }
 });
