@@ -207,7 +207,7 @@ static void accept_all(struct rc_console *console, uint64_t now_ms)
         }
         struct rc_console_session *session = free_session(console, &number);
         if (session == NULL || session_watch(console, EPOLL_CTL_ADD, fd, number, EPOLLIN | EPOLLRDHUP) != 0) {
-            turn_away(fd, "error\nthe broker is answering as many commands as it can at a time: try again\n");
+            turn_away(fd, "error\n" RC_CONSOLE_TURNED_AWAY "\n");
             continue;
         }
         session->state = RC_CONSOLE_READING;

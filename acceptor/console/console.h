@@ -20,6 +20,7 @@
 #define RC_CONSOLE_REQUEST_MAX 4200 /* a path and a word; what a trace looks for: three names, percent-encoded */
 #define RC_CONSOLE_OUTPUT_MAX (1u << 20)
 #define RC_CONSOLE_IDLE_MS 5000u
+#define RC_CONSOLE_TURNED_AWAY "the broker is answering as many commands as it can at a time: try again"
 
 /*
  * A session:  READING -> (request complete) WAITING -> FLUSHING -> closed

@@ -14,6 +14,7 @@
 #include "acceptor/console/cell.h"
 #include "acceptor/console/cli.h"
 #include "acceptor/console/client.h"
+#include "acceptor/console/console.h"
 #include "acceptor/console/option.h"
 #include "acceptor/console/which.h"
 #include "acceptor/watch/supervisor.h"
@@ -104,11 +105,30 @@ static char *trace_ask(const struct rc_which *which, const char *request)
     return text;
 }
 
+/* The same of a trace that is under way: others who ask much are not its end. As long as the broker waits for who reads (`heard_ms`: of what it said
+ * last), who is turned away has "", which is to be asked again, with `*again`. */
+static char *trace_ask_on(const struct rc_which *which, const char *request, uint64_t *heard_ms, bool *again)
+{
+    struct rc_err err = {{0}};
+    char *text = rc_client_text(which->socket, request, &err);
+    *again =
+        text == NULL && strcmp(err.text, RC_CONSOLE_TURNED_AWAY) == 0 && rc_clock_ms() - *heard_ms < RC_TRACE_IDLE_MS;
+    if (*again) {
+        return strdup("");
+    }
+    if (text == NULL) {
+        fprintf(stderr, "ringcast: %s\n", err.text);
+    }
+    *heard_ms = rc_clock_ms();
+    return text;
+}
+
 /* What has been told since: how many lines, or -1 after one on standard error. */
-static int trace_read(const struct rc_cli *cli, const struct rc_which *which, const char *request)
+static int trace_read(const struct rc_cli *cli, const struct rc_which *which, const char *request, uint64_t *heard_ms)
 {
     int count = 0;
-    char *text = trace_ask(which, request);
+    bool again;
+    char *text = trace_ask_on(which, request, heard_ms, &again);
     char *rest = text;
     for (char *line = NULL; text != NULL && (line = strsep(&rest, "\n")) != NULL;) {
         json_t *row = line[0] == '\0' || cli->json ? NULL : json_loads(line, 0, NULL);
@@ -125,6 +145,19 @@ static int trace_read(const struct rc_cli *cli, const struct rc_which *which, co
     return text != NULL && !ferror(stdout) ? count : -1;
 }
 
+/* So that it is in nobody's way any more; the broker would end it by itself, later. */
+static void trace_end(const struct rc_which *which, const char *serial)
+{
+    char request[64];
+    const struct timespec pause = {.tv_nsec = (long)TRACE_EVERY_MS * 1000000};
+    uint64_t heard_ms = rc_clock_ms();
+    bool again;
+    (void)snprintf(request, sizeof(request), "trace end %.20s", serial);
+    do {
+        free(trace_ask_on(which, request, &heard_ms, &again));
+    } while (again && nanosleep(&pause, NULL) == 0);
+}
+
 /* Until it is interrupted, or the time is over. */
 static bool trace_follow(const struct rc_cli *cli, const struct rc_which *which, const char *serial, double seconds)
 {
@@ -134,6 +167,7 @@ static bool trace_follow(const struct rc_cli *cli, const struct rc_which *which,
     const uint64_t until_ms = seconds > 0 ? rc_clock_ms() + (uint64_t)(seconds * 1000.0) : UINT64_MAX;
     const struct timespec pause = {.tv_nsec = (long)TRACE_EVERY_MS * 1000000};
     const struct timespec at_once = {.tv_sec = 0};
+    uint64_t heard_ms = rc_clock_ms();
     int count = 0;
     (void)sigemptyset(&ends);
     (void)sigaddset(&ends, SIGINT);
@@ -146,11 +180,9 @@ static bool trace_follow(const struct rc_cli *cli, const struct rc_which *which,
     /* A full answer has others behind it, which are overwritten soon. */
     while (count >= 0 && rc_clock_ms() < until_ms &&
            sigtimedwait(&ends, NULL, count >= (int)RC_TRACE_READ_MAX ? &at_once : &pause) < 0) {
-        count = trace_read(cli, which, request);
+        count = trace_read(cli, which, request, &heard_ms);
     }
-    (void)snprintf(request, sizeof(request), "trace end %.20s", serial);
-    char *text = trace_ask(which, request);
-    free(text);
+    trace_end(which, serial);
     (void)sigemptyset(&held);
     (void)sigaddset(&held, SIGPIPE);
     (void)sigprocmask(SIG_UNBLOCK, &held, NULL);

@@ -28,6 +28,7 @@ async function withBroker(text, env, body) {
   const broker = await startBroker({ text, env });
   try {
     await body(broker);
+    await broker.stop();
   } finally {
     await broker.destroy();
   }

@@ -509,6 +509,7 @@ testRedis("who comes back with many others waits for its turn, as long as Redis 
     assert.deepEqual(answers.map(({ recovered, scope }) => [recovered, scope]), channels.map(() => [true, undefined]));
     await until("what it missed", () => back.inbox.length === channels.length);
     back.terminate();
+    for (const broker of brokers) await broker.stop();
   } finally {
     for (const broker of brokers) await broker.destroy();
     await redis.destroy();
@@ -534,6 +535,7 @@ test("what Redis had when its answer was lost is sent again, is there once, and 
     for (const channel of channels) assert.deepEqual(places(await told(brokers[0], channel)).map(([offset]) => offset), [1, 2, 3, 4]);
     await complete([listener], 4);
     assert.deepEqual([listener.seen.map(([offset]) => offset), listener.gaps], [[1, 2, 3, 4], []]);
+    for (const broker of brokers) await broker.stop();
   } finally {
     for (const broker of brokers) await broker.destroy();
     await redis.destroy();
@@ -620,6 +622,7 @@ async function withHeld(config, body, workers = 1) {
     brokers.push(...await startBrokers(1, redis.url, { config }));
     brokers.push(...await startBrokers(1, redis.wire.url, { workers, config: { ...config, "server.instance_id": "held" } }));
     await body({ one: brokers[0], two: brokers[1], redis, wire: redis.wire });
+    for (const broker of brokers) await broker.stop();
   } finally {
     redis.wire.release();
     for (const broker of brokers) await broker.destroy();
@@ -746,7 +749,7 @@ test("what is on its way of a channel that was given back does not take it up ag
   });
 });
 
-test("what the stream has no more when it is looked for is told once, and the rest comes", { timeout: 60000, skip: NO_REDIS }, async () => {
+test("what the stream has no more when it is looked for is told once, and the rest comes", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
   await withHeld(config, async ({ one, two, redis, wire }) => {
     const { seen, gaps } = await listen(two, "log:a");
     const others = await one.connect();

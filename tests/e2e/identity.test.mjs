@@ -200,7 +200,7 @@ testBroker("a credential ends to the second, and can be renewed before", {
 }, async (broker) => {
   const seconds = (n) => Math.ceil(Date.now() / 1000) + n;
   const until_ = (user, exp) => jwt.sign({ sub: user, exp }, SECRET, { algorithm: "HS256" });
-  const ends = seconds(2);
+  const ends = seconds(5); // before which all of them are there, and one has renewed
   const native = await broker.connect({ path: `/ws?token=${until_("1", ends)}` });
   const renewed = await broker.connect({ path: `/ws?token=${until_("1", ends)}` });
   const sockets = await Promise.all(TRANSPORTS.map((transports) => come(broker, { transports, auth: { token: until_("2", ends) } })));

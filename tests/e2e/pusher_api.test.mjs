@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { createServer } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
+import { SECRET, checkSignature } from "./lib/backend.mjs";
 import { testBroker } from "./lib/broker.mjs";
 import { killWorker } from "./lib/crowd.mjs";
 import { handedOver } from "./lib/outlive.mjs";
@@ -122,6 +123,11 @@ async function startReceiver(secrets = APP) {
     let body = "";
     incoming.on("data", (part) => (body += part));
     incoming.on("end", () => {
+      try {
+        checkSignature(incoming, body, SECRET);
+      } catch (error) {
+        receiver.problems.push(error);
+      }
       if (incoming.headers["ringcast-call"] === "health") return void response.end(); // who is told nothing for a while is looked for
       const webhook = sdk({ port: 1 }, secrets).webhook({ headers: incoming.headers, rawBody: body });
       if (!webhook.isValid()) receiver.problems.push(body);
@@ -134,14 +140,18 @@ async function startReceiver(secrets = APP) {
   });
   await new Promise((done) => receiver.server.listen(0, "127.0.0.1", done));
   receiver.url = `http://127.0.0.1:${receiver.server.address().port}/webhooks`;
-  receiver.stop = () => (receiver.server.closeAllConnections(), receiver.server.close());
+  receiver.stop = () => {
+    receiver.server.closeAllConnections();
+    receiver.server.close();
+    assert.deepEqual(receiver.problems, []);
+  };
   return receiver;
 }
 
 let receiver;
 const hooked = (more = {}) => async () => {
   receiver = await startReceiver();
-  return pusherConfig([{ ...APP, client_events: true, webhook_backend: "hooks", ...more }], { backend: [{ name: "hooks", url: [receiver.url], breaker: "" }] });
+  return pusherConfig([{ ...APP, client_events: true, webhook_backend: "hooks", ...more }], { backend: [{ name: "hooks", url: [receiver.url], secrets: [SECRET], breaker: "" }] });
 };
 
 testBroker("webhooks: signed, together, and again until they are taken", { workers: 2, config: hooked() }, async (broker) => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
 import { BIN_DIR, program, until, within } from "./lib/util.mjs";
@@ -92,12 +92,71 @@ testBroker("what cannot be meant is refused before anything is asked, and said",
 });
 
 testBroker("as many as want to trace at once: one does, each other one is told why not", { config, workers: 1, timeout: 60000 }, async (broker) => {
-  const all = await Promise.all(Array.from({ length: 40 }, () => run(["trace", "--channel", "x", "--seconds", "3", "-c", broker.configPath], { env: broker.env, timeout: 40000 })));
-  const told = all.filter(({ code }) => code !== 0);
-  assert.ok(all.length - told.length >= 1, "one traces");
-  for (const { code, stderr } of told) {
-    assert.equal(code, 1);
-    assert.match(stderr, /^ringcast: (another trace runs|the broker is answering as many commands as it can at a time: try again)/);
+  const args = ["trace", "--channel", "x", "-c", broker.configPath];
+  const traces = spawn(join(BIN_DIR, "ringcast"), args, { env: { ...process.env, ...broker.env }, stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  traces.stderr.on("data", (part) => (said += part));
+  const ended = once(traces, "close");
+  try {
+    await until("it traces", () => said === "ringcast: tracing\n");
+    // It reads what is traced all the time, and is turned away as others are while these ask: that is not its end.
+    const all = await Promise.all(Array.from({ length: 39 }, () => run(args, { env: broker.env, timeout: 40000 })));
+    for (const { code, stderr } of all) {
+      assert.equal(code, 1);
+      assert.match(stderr, /^ringcast: (another trace runs|the broker is answering as many commands as it can at a time: try again)/);
+    }
+    const { code, stderr } = await run(args, { env: broker.env, timeout: 40000 });
+    assert.deepEqual([code, /^ringcast: another trace runs/.test(stderr), said, traces.exitCode], [1, true, "ringcast: tracing\n", null], stderr);
+    traces.kill("SIGINT");
+    assert.deepEqual(await within(20000, ended, "who traced ends"), [0, null], said);
+  } finally {
+    traces.kill("SIGKILL");
+  }
+  assert.equal((await run([...args, "--seconds", "0.1"], { env: broker.env, timeout: 40000 })).code, 0, "and the next one may");
+});
+
+testBroker("a trace goes on behind a moment in which all sessions of the control socket were somebody else's", { config, workers: 1, timeout: 60000 }, async (broker) => {
+  const args = ["trace", "--channel", "x", "-c", broker.configPath];
+  const traces = spawn(join(BIN_DIR, "ringcast"), args, { env: { ...process.env, ...broker.env }, stdio: ["ignore", "pipe", "pipe"] });
+  const said = { out: "", err: "" };
+  traces.stdout.on("data", (part) => (said.out += part));
+  traces.stderr.on("data", (part) => (said.err += part));
+  const ended = once(traces, "close");
+  // Whose place was just another one's comes again.
+  let held = 0;
+  const sockets = new Set();
+  const hold = () => {
+    if (sockets.size >= held) return;
+    const socket = connect(broker.config["server.control_socket"]).on("error", () => {});
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket) && setTimeout(hold, 20));
+  };
+  const release = () => {
+    held = 0;
+    for (const socket of sockets) socket.destroy();
+  };
+  try {
+    await until("it traces", () => said.err === "ringcast: tracing\n");
+    for (held = 16; sockets.size < held;) hold();
+    let since;
+    await until("all are turned away for longer than it takes until it reads again", async () => {
+      const answer = await broker.ask("version").catch((error) => error.message);
+      if (/^ok/.test(answer)) since = undefined;
+      else since ??= performance.now();
+      return performance.now() - since > 700;
+    }, { every: 50 });
+    release();
+    const client = await broker.connect();
+    await until("what is published is traced", async () => {
+      await client.publish("x", 1);
+      return /channel=x/.test(said.out) || traces.exitCode !== null;
+    }, { every: 100 });
+    assert.match(said.out, /channel=x/, said.err);
+    traces.kill("SIGINT");
+    assert.deepEqual([await within(20000, ended, "it ends"), said.err], [[0, null], "ringcast: tracing\n"]);
+  } finally {
+    release();
+    traces.kill("SIGKILL");
   }
 });
 

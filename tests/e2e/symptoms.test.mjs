@@ -1,14 +1,15 @@
 // docs/troubleshooting.md, row by row: the trouble is made, and what the row has one look at says so. Each row here names what stands in the
 // first column of one there; those of a bad night (a worker that hangs or dies, memory, Redis) are in see_trouble.test.mjs and redis_*.test.mjs.
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { once } from "node:events";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { run, startBroker, testBroker } from "./lib/broker.mjs";
 import { upgraded } from "./lib/raw.mjs";
-import { ROOT, freePort, until, within } from "./lib/util.mjs";
+import { ROOT, SLOWER, freePort, until, within } from "./lib/util.mjs";
 
 const page = readFileSync(join(ROOT, "docs/troubleshooting.md"), "utf8");
 const firstCells = [...page.matchAll(/^\| ([^|]+) \|/gm)].map(([, cell]) => cell);
@@ -37,7 +38,7 @@ const handshake = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-
 testBroker("a client cannot connect, is disconnected, or gets nothing", {
   config: {
     "http.api_keys": [KEY], "http.allowed_origins": ["https://app.example"], "debug.user_query": "user", "limits.message_rate": 50, "limits.rate_policy": "close", "limits.max_message_size": "200KB", "socketio.max_payload": "100KB",
-    "limits.max_connections_per_user": 3, "http.trusted_proxies": [],
+    "limits.max_connections_per_user": 3, "http.trusted_proxies": [], "limits.notsent_lowat": "16KiB", "limits.send_buffer": "16KiB",
     namespace: [{ name: "room", history: 10 }, { name: "closed", publish: "none" }],
     identity: [{ kind: "jwt", from: ["query.token"], secret: SECRET, required: false }], "socketio.path": "/socket.io/",
   }, workers: 1, timeout: 90000,
@@ -52,7 +53,7 @@ testBroker("a client cannot connect, is disconnected, or gets nothing", {
     await says(broker, ["token", "verify", token.trim()], /ada/);
     const wrong = `${token.trim().slice(0, -6)}AAAAAA`;
     assert.equal((await broker.get(`/ws?token=${wrong}`, { headers: handshake })).status, 401);
-    await says(broker, ["token", "verify", wrong], /./, { code: 1, stream: "stderr" });
+    await says(broker, ["token", "verify", wrong], /signature is wrong/, { code: 1, stream: "stderr" });
   });
   await row("404", async () => {
     assert.equal((await broker.get("/wss", { headers: handshake })).status, 404);
@@ -109,7 +110,19 @@ testBroker("a client cannot connect, is disconnected, or gets nothing", {
   assert.match((await broker.get("/api/history?channel=room:1", { headers: { Authorization: `Bearer ${KEY}` } })).body, /"data":1/);
   await x.refused(403, { type: "publish", channel: "closed:1", data: 1 });
   await says(broker, ["check"], /publish: .*in closed/s);
-  await says(broker, ["clients", "--behind", "100000"], /^CLIENT/);
+  const lags = await broker.connect({ path: "/ws?user=lags" });
+  await lags.subscribe("room:2");
+  lags.socket.pause();
+  const behind = () => run(["clients", "--behind", "100000", "-c", broker.configPath], { env: broker.env });
+  await until("it is behind", async () => {
+    const told = await broker.get("/api/publish", { method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${KEY}` }, body: JSON.stringify({ channel: "room:2", data: "x".repeat(50000) }) });
+    assert.equal(told.status, 200, told.body);
+    return (await behind()).stdout.includes(lags.id);
+  });
+  await x.subscribe("room:2"); // it reads
+  const { code, stdout } = await behind();
+  assert.deepEqual([code, stdout.split("\n").slice(1).map((line) => line.split(/ +/).slice(0, 2))], [0, [[lags.id, "lags"], [""]]], stdout);
+  lags.terminate();
 });
 
 test("it does not start: what is said, and where one looks", { timeout: 60000 }, async () => {
@@ -138,21 +151,56 @@ test("it does not start: what is said, and where one looks", { timeout: 60000 },
       const tuned = await run(["tune", "-c", file], { env: broker.env });
       assert.match(tuned.stdout, /RLIMIT_NOFILE/);
     });
-    await row("`ringcast status` finds no broker, or several", () => says(broker, ["status"], /running/));
     await broker.stop();
   } finally {
     await broker.destroy();
   }
 });
 
+test("`ringcast status` where there is no broker, or are several", { timeout: 60000 * SLOWER }, () => row("`ringcast status` finds no broker, or several", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-symptoms-"));
+  const [empty, full] = ["empty", "full"].map((name) => join(folder, name));
+  const brokers = [];
+  try {
+    for (const one of [empty, full]) mkdirSync(one);
+    for (const name of ["one", "two"]) brokers.push(await startBroker({ workers: 1, env: { RUNTIME_DIRECTORY: full }, config: { "server.control_socket": "", "server.instance_id": name } }));
+    const [one, two] = brokers;
+    const status = (directory, ...args) => run(["status", ...args], { env: { ...one.env, RUNTIME_DIRECTORY: directory }, cwd: folder, timeout: 20000 });
+    // With the file, as a broker of somebody else's may run on this machine.
+    const none = await status(empty, "-c", one.configPath);
+    assert.deepEqual([none.code, none.stdout], [1, ""]);
+    assert.match(none.stderr, /^ringcast: no running broker found that runs with .*: start one, or name its socket with --socket PATH$/m);
+    const several = await status(full);
+    assert.deepEqual([several.code, several.stdout], [1, ""]);
+    assert.match(several.stderr, /^ringcast: \d+ brokers are running; name one with -c FILE or --socket PATH:$/m);
+    for (const { pid, configPath } of brokers) assert.ok(several.stderr.includes(`pid ${pid}, `) && several.stderr.includes(configPath), several.stderr);
+    const named = await status(full, "-c", two.configPath);
+    assert.deepEqual([named.code, named.stdout.includes(`${two.pid}`)], [0, true], named.stderr);
+    for (const broker of brokers) await broker.stop();
+  } finally {
+    for (const broker of brokers) await broker.destroy();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}));
+
 test("monitoring: what a public listener does not tell; who sends too fast is read more slowly", { timeout: 60000 }, async () => {
   const broker = await startBroker({ workers: 1, config: { "http.trusted_proxies": ["127.0.0.1"], "limits.message_rate": 20 } });
   try {
     await row("one client's messages come late, the others' do not", async () => {
+      const other = await broker.connect();
+      await other.ping();
+      assert.equal((await broker.metrics())("ringcast_rate_delays_total"), 0, "who does as it may is not read more slowly");
       const client = await broker.connect();
-      for (let i = 0; i < 60; i++) client.send({ type: "ping", id: i });
+      const PADDED = 3000; // bytes
+      for (let i = 0; i < 60; i++) client.send({ type: "ping", id: i, padding: "x".repeat(PADDED) });
       await until("it is counted", async () => (await broker.metrics())("ringcast_rate_delays_total") >= 1);
-      await says(broker, ["clients"], /RECEIVED$/m);
+      const { stdout } = await run(["clients", "-c", broker.configPath], { env: broker.env });
+      const [head, ...rows] = stdout.trimEnd().split("\n").map((line) => line.split(/ +/));
+      assert.equal(head.at(-1), "RECEIVED");
+      // As people read it: 123, 61.2K.
+      const received = (one) => rows.filter(([id]) => id === one.id).map((row) => parseFloat(row.at(-1)) * (/k/i.test(row.at(-1)) ? 1000 : 1));
+      assert.equal(received(client).length, 1, stdout);
+      assert.ok(received(client)[0] > 10 * PADDED && received(other)[0] < PADDED, stdout);
       client.socket.terminate();
     });
     const from = { headers: { "X-Forwarded-For": "203.0.113.9" } };

@@ -8,7 +8,7 @@ import { until } from "./util.mjs";
 export const SECRET = "a-secret-for-tests-only";
 
 /* As docs/hook.md tells receivers to check it. */
-function checkSignature(request, body, secret) {
+export function checkSignature(request, body, secret) {
   const time = request.headers["ringcast-time"];
   assert.ok(Math.abs(Date.now() / 1000 - Number(time)) < 300, "the time is now");
   assert.equal(request.headers["ringcast-signature"], `v1=${createHmac("sha256", secret).update(`${time}.`).update(body).digest("hex")}`);
@@ -16,7 +16,7 @@ function checkSignature(request, body, secret) {
 
 /* What the broker asks of its own accord, when nobody comes, is in `looks` and answered by `look`; all else is in `calls`. `answer(call, request, response)` gives an object to answer with, or { status, body }, or answers by itself (undefined). */
 export async function startBackend({ answer = () => ({}), secret = SECRET, tls, path } = {}) {
-  const backend = { calls: [], looks: [], answer, look: () => ({}), connections: 0, problems: [] };
+  const backend = { calls: [], looks: [], answer, look: () => ({}), connections: 0, problems: [], since: performance.now() };
   const serve = (request, response) => {
     const pieces = [];
     request.on("data", (piece) => pieces.push(piece));

@@ -146,6 +146,27 @@ export class Client {
     return within(5000, this.closed, "the closing handshake");
   }
 
+  /* Takes so many bytes once in `every` ms from now on, until what this gives is called: then all of it, as fast as it comes. */
+  sips(bytes, every) {
+    const transport = this.socket._socket;
+    let left = 0;
+    const take = (part) => {
+      left -= part.length;
+      if (left <= 0) this.socket.pause();
+    };
+    const timer = setInterval(() => {
+      left = bytes;
+      this.socket.resume();
+    }, every);
+    transport.on("data", take);
+    this.socket.pause();
+    return () => {
+      clearInterval(timer);
+      transport.off("data", take);
+      this.socket.resume();
+    };
+  }
+
   /* Ends without a handshake. */
   terminate() {
     this.socket.terminate();

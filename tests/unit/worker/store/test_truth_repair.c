@@ -217,6 +217,11 @@ Test(truth_repair, whole_behind_every_store, .timeout = 600)
     cr_assert_gt(moments.looks, 5000);
     hub_rig_close(&rig);
 }
+#else
+Test(truth_repair, whole_behind_every_store)
+{
+    cr_skip("stopping behind one store is known of x86-64 alone");
+}
 #endif
 
 #ifdef __SANITIZE_ADDRESS__
@@ -241,7 +246,7 @@ Test(truth_repair, whole_at_every_ordered_store, .timeout = 600)
     rc_store_order_calls(at_place);
     work();
     rc_store_order_calls(NULL);
-    cr_assert_gt(moments.places, 700);
+    cr_assert_gt(moments.looks, 620); /* of 1,033 places, behind which 636 times something was not as before */
     hub_rig_close(&rig);
 }
 #endif
