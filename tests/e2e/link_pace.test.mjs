@@ -214,6 +214,35 @@ test("what is said while there is no line waits as what was said before, in orde
   end();
 });
 
+test("what is said while there is no line does not wait for ever", () => {
+  const { bus, make, cut, enter, say, peers, end } = bench();
+  const adapter = enter("/");
+  const line = make();
+  peers(line, adapter, "a.0", "b.0");
+  cut(line);
+  const waits = () => [...bus.others.values()].map(({ away, timer }) => [away.size, timer !== undefined]);
+  assert.deepEqual(waits(), [[0, false], [0, false]], "its worker may be back, and then nothing has changed");
+  line.end();
+  assert.deepEqual(waits(), [[1, true], [1, true]]);
+  say(adapter, "1");
+  assert.deepEqual([...bus.hearers.get(adapter).values()].map(({ until }) => until > performance.now()), [true, true]);
+  peers(make(), adapter, "b.0");
+  assert.deepEqual(waits(), [[1, true], [0, false]]);
+  bus.ends(adapter);
+  end();
+});
+
+test("where ringcast keeps nobody an answer still waits for who is there", () => {
+  const { bus, make, enter, say, peers, end } = bench({ resume: false, grace: 0 });
+  const adapter = enter("/");
+  const line = make();
+  assert.equal(say(adapter, "answer", "a.0"), undefined);
+  assert.ok(bus.hearers.get(adapter).get("a.0").until > performance.now() + 1000);
+  peers(line, adapter, "a.0");
+  assert.deepEqual([bus.others.get("a").bytes, bus.others.get("a").away.size], [0, 0], "it has been said");
+  end();
+});
+
 test("who is away and speaks at the same time hears what is said to all once", () => {
   const { make, enter, say, peers, said, bus, end } = bench();
   const adapter = enter("/");
@@ -302,6 +331,30 @@ test("what a worker has not carried out is said again when it is known who is th
   attach(line, 2 + 1 + 9); // the BROADCAST, and all of that
   peers(line, root, "a./", "b./");
   assert.deepEqual([said(), line.kept.length], [[], 0]);
+  end();
+});
+
+test("what was said to all when nobody was known, and was not carried out, is said again to whoever is there, in order", () => {
+  const { bus, make, attach, cut, enter, say, peers, said, end } = bench({ cluster_window: 1 << 20 });
+  const [root, crowded] = [enter("/"), enter("/crowded")];
+  const line = make();
+  line.entered.delete(crowded); // it has no place
+  say(root, "1");
+  say(crowded, "of nobody");
+  assert.deepEqual(said(), ["0 all 1", "0 all of nobody"]);
+  cut(line);
+  attach(line);
+  say(root, "2");
+  assert.deepEqual([said(), line.kept.length], [[], 0], "its worker has said nothing yet");
+  peers(line, root, "a.0", "of another package");
+  assert.deepEqual(said(), ["0 a.0 1", "0 a.0 2", "0 of another package 1", "0 of another package 2"]);
+  assert.equal(bus.unheard.size, 0);
+  say(root, "3");
+  assert.deepEqual(said(), ["0 all 3"]);
+  cut(line);
+  attach(line, 4);
+  peers(line, root, "a.0", "of another package");
+  assert.deepEqual(said(), ["0 a.0 3", "0 of another package 3"]);
   end();
 });
 

@@ -111,7 +111,8 @@ static bool bus_takes(struct rc_links *links, struct rc_link *link, uint32_t fro
         return true;
     }
     const uint64_t part = most * BUS_UNSENT_FACTOR / (links->ready > 1 ? links->ready - 1 : 1);
-    if (link->said[from] > part) {
+    /* Who is linked anew has a part anew: however often that is, all of it together has a bound, too. */
+    if (link->said[from] > part || bus_waits(links, link) >= 2 * most * BUS_UNSENT_FACTOR) {
         return false;
     }
     link->said[from] += bytes;

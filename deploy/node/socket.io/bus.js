@@ -105,6 +105,7 @@ class Bus {
   constructor(links) {
     Object.assign(this, { links, made: 0, hearers: new Map(), others: new Map() }); // adapter -> uid -> Hearer; process -> Other
     this.meant = new WeakMap(); // frame that a line keeps -> { adapter, uids, bytes }
+    this.unheard = new Map(); // adapter -> { messages, bytes }: to all, of when nobody was known; to be said again to whoever is there by PEERS
   }
 
   /* Of an adapter that is made now. */
@@ -117,6 +118,8 @@ class Bus {
     const all = to ? [to] : [...new Set([...adapter.nodesMap.keys(), ...(this.hearers.get(adapter)?.keys() ?? [])])];
     const longest = all.reduce((most, uid) => Math.max(most, Buffer.byteLength(uid)), 0);
     if (frameBytes(adapter, longest, bytes) > HEAD + (this.links.primary?.hello.frame_max ?? FRAME_MAX)) return tooLarge(bytes); // also where it waits first
+    const unheard = all.length === 0 ? this.unheard.get(adapter) : undefined;
+    if (unheard) return this.keep(unheard, bytes); // behind that
     const waits = new Set(all.filter((uid) => !this.takes(adapter, uid)));
     if (waits.size === 0) return this.write(adapter, to, all, bytes);
     let refused;
@@ -161,14 +164,27 @@ class Bus {
     return undefined;
   }
 
+  /* For whoever is there: it is not known yet. */
+  keep(unheard, bytes) {
+    if (unheard.bytes + bytes.length > HELD_MAX) return `nobody has said yet which other servers there are, and ${unheard.bytes} bytes wait for that already`;
+    unheard.messages.push(bytes);
+    unheard.bytes += bytes.length;
+    return undefined;
+  }
+
   /* Frames of a line that has another link, which its worker has not carried out. Who was linked there may not be yet, and then nobody would hear them: they
    * are said when it is known who is there, before all that waits. */
-  again(frames) {
+  again(line, frames) {
     const lists = new Map(); // Hearer -> what it has not heard
     for (const frame of frames) {
       const { adapter, uids, bytes } = this.meant.get(frame);
       if (this.links.adapters.get(adapter.key) !== adapter) continue;
-      for (const uid of uids) {
+      const all = uids.length > 0 ? uids : [...adapter.nodesMap.keys()]; // it was for all, whoever that is
+      if (all.length === 0 && line.entered.has(adapter)) { // else nobody will say who is there
+        if (!this.unheard.has(adapter)) this.unheard.set(adapter, { messages: [], bytes: 0 });
+        this.keep(this.unheard.get(adapter), bytes); // a line keeps no more than that
+      }
+      for (const uid of all) {
         const its = this.hearer(adapter, uid);
         if (!lists.has(its)) lists.set(its, []);
         lists.get(its).push(bytes);
@@ -195,6 +211,8 @@ class Bus {
 
   /* The worker of that line has said who is there. */
   onPeers(adapter) {
+    const line = this.links.primary;
+    if (line && this.hears(adapter, line)) this.unheard.delete(adapter); // all that are there have come
     for (const its of this.hearers.get(adapter)?.values() ?? []) this.wake(its);
   }
 
@@ -251,6 +269,7 @@ class Bus {
     its.there = true;
     its.other.there++;
     this.expectNoMore(its);
+    if (this.unheard.has(adapter)) its.unshift(this.unheard.get(adapter).messages);
     this.wake(its);
   }
 
@@ -262,7 +281,7 @@ class Bus {
   }
 
   /* If it does not come until then, nothing waits for it any more. */
-  expect(its, ms = this.links.primary?.hello.grace ?? GRACE_MS) {
+  expect(its, ms = this.links.primary?.hello.grace || GRACE_MS) {
     const { away } = its.other;
     if (its.there || away.has(its)) return;
     its.until = performance.now() + ms;
@@ -301,8 +320,16 @@ class Bus {
     if (--other.hearers === 0) this.others.delete(other.name);
   }
 
+  /* No line is left: who is there is not known any more. What waits, and what is said, waits a while for a worker that says it. */
+  onNobody() {
+    for (const hearers of this.hearers.values()) {
+      for (const its of hearers.values()) this.goes(its), this.expect(its);
+    }
+  }
+
   /* This process's adapter has ended. */
   ends(adapter) {
+    this.unheard.delete(adapter);
     for (const its of [...(this.hearers.get(adapter)?.values() ?? [])]) {
       this.forget(its);
       this.goOn(its.other);

@@ -202,9 +202,10 @@ class Links extends EventEmitter {
   make(hello, resumes) {
     const key = keyOf(hello);
     const line = new Line(hello, resumes);
-    line.on("again", (frames) => this.bus.again(frames));
+    line.on("again", (frames) => this.bus.again(line, frames));
     line.once("over", (unsaid) => {
       if (this.lines.get(key) === line) this.lines.delete(key);
+      if (this.lines.size === 0) this.bus.onNobody();
       if (unsaid.some(isKept)) this.blind();
       const clusters = unsaid.filter((frame) => frame[4] === CLUSTER).length;
       if (clusters > 0) this.report(`${line.name} is gone, and has not said that it has carried out ${clusters} messages to other servers: they may not have heard them`);

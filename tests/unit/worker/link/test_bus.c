@@ -121,3 +121,22 @@ Test(link_bus, who_has_the_place_of_another_one_begins_anew)
     cr_assert_eq(first->cluster_taken[place], 0);
     cr_assert_eq(first->said[place], 0);
 }
+
+Test(link_bus, who_is_linked_anew_again_and_again_does_not_say_without_end_to_who_takes_nothing)
+{
+    const struct rc_link *other = comes("two");
+    const uint64_t most = other->table->config.max_unsent_bytes;
+    uint64_t said = 0;
+    unsigned links = 0;
+    while (dropped() == 0) {
+        struct rc_link *again = comes("one");
+        for (uint64_t its = 0; its < 8 * most && dropped() == 0; its += 4000) { /* half of its part */
+            says(again, "one", "two", 4000);
+            said += 4000;
+        }
+        goes(again);
+        cr_assert_lt(++links, 8, "%llu bytes", (unsigned long long)said);
+    }
+    cr_assert_gt(said, 16 * most, "%llu bytes", (unsigned long long)said);
+    cr_assert_null(other->why);
+}
