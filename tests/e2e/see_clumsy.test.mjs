@@ -127,7 +127,7 @@ testBroker("a trace goes on behind a moment in which all sessions of the control
   const sockets = new Set();
   const hold = () => {
     if (sockets.size >= held) return;
-    const socket = connect(broker.config["server.control_socket"]).on("error", () => {});
+    const socket = connect(broker.config["server.control_socket"]).on("error", () => {}).resume(); // else who is turned away never closes
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket) && setTimeout(hold, 20));
   };
@@ -175,7 +175,8 @@ testBroker("who holds all sessions of the control socket is told of, and holds t
       }).resume();
     };
     for (let i = 0; i < 16; i++) hold();
-    process.stdin.once("data", () => (enough = true, console.log("enough, with " + open)));
+    const tell = () => (open === 0 ? setImmediate(tell) : (enough = true, console.log("enough, with " + open))); // all may just have been let go of
+    process.stdin.once("data", tell);
   `], { stdio: ["pipe", "pipe", "inherit"] });
   let said = "";
   held.stdout.on("data", (part) => (said += part));
@@ -190,7 +191,7 @@ testBroker("who holds all sessions of the control socket is told of, and holds t
       assert.match(stderr, /as many commands as it can at a time: try again/);
     }
     held.stdin.write("enough\n");
-    await until("it takes no more", () => /enough, with [1-9]/.test(said));
+    await until("it takes no more", () => said.includes("enough, with "));
     await until("and then answered, though they hold on", async () => (await run(["status", "--socket", socket], { env: broker.env })).code === 0, { timeout: 20000 });
     await until("the broker has let go of all", () => said.includes("all were let go of"), { timeout: 20000 });
   } finally {
