@@ -185,10 +185,18 @@ export const STORIES = {
     for (const client of [ann, bob, tab]) await run.heard(client, 1);
     bob.socket.disconnect();
     await run.heard(bob, 1);
+    // By each process somebody comes, so that the one of bob has asked for his other socket, and was answered, before that goes, too.
+    const others = [ann, tab, eve];
+    for (const name of ["cyd", "dan"]) {
+      const late = await run.come(name, { auth: { user: name } });
+      await run.heard(late, 2);
+      for (const client of others) await run.heard(client, 1);
+      others.push(late);
+    }
     ann.socket.emit("private message", "bob", "still there?");
     await run.heard(tab, 1);
     tab.socket.disconnect();
-    for (const client of [ann, eve]) await run.heard(client, 1);
+    for (const client of others.filter((one) => one !== tab)) await run.heard(client, 1);
     run.lines.push(`eve has heard ${eve.heard.length} more`);
   } },
   gateway: { flag: "-r", async tell(run) {
