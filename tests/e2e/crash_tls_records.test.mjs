@@ -7,9 +7,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testBroker } from "./lib/broker.mjs";
-import { killWorker } from "./lib/crowd.mjs";
+import { killSteps, killWorker } from "./lib/crowd.mjs";
 import { CA_FILE, certificate } from "./lib/tls.mjs";
-import { ROOT, SANITIZED, SEED, freePort, until, within } from "./lib/util.mjs";
+import { ROOT, SANITIZED, freePort, until, within } from "./lib/util.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "ringcast-dies-"));
 const file = join(folder, "steps");
@@ -60,10 +60,11 @@ for (const [kind, { actions, said, ends = false, wrong = false }] of Object.entr
   const listener = await broker.connect();
   await listener.subscribe("news");
   let [kills, closed, over] = [0, 0, false];
-  for (let n = SEED % stride; !over; n += stride) {
+  for (const n of killSteps(stride)) {
+    if (over) break;
     const before = worker();
-    const at = `killed after ${1 + n} steps`;
-    const lines = await speak(() => writeFileSync(file, String(1 + n)), ends ? said + 1 : said, actions(n));
+    const at = `killed after ${n} steps`;
+    const lines = await speak(() => writeFileSync(file, String(n)), ends ? said + 1 : said, actions(n));
     const answered = lines.filter((line) => line.includes('"published"')).length;
     const whole = lines.at(-1) === (ends ? "closed" : "pong");
     await broker.metrics().catch(() => undefined); // what comes next
@@ -90,5 +91,5 @@ for (const [kind, { actions, said, ends = false, wrong = false }] of Object.entr
   assert.equal(metrics("ringcast_adopt_differences_total"), 0);
   if (!wrong) assert.equal(metrics("ringcast_tls_errors_total"), 0);
   assert.ok(closed <= metrics("ringcast_not_adopted_sockets_total"), `${closed} closed, and ${metrics("ringcast_not_adopted_sockets_total")} counted`);
-  assert.ok(kills > 15 / stride, `${kills} kills`);
+  assert.ok(kills > 1, "nobody died of a step");
 });

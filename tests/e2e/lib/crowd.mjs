@@ -1,7 +1,7 @@
 // Listeners that keep every byte they get, and publishers that count, while something happens to the broker.
 import assert from "node:assert/strict";
 import { OP } from "./raw.mjs";
-import { until } from "./util.mjs";
+import { SEED, until } from "./util.mjs";
 
 export const CROWD_CONFIG = { "debug.adopt_verify": true, "limits.ping_interval": "1h", "limits.pong_timeout": "1h" };
 
@@ -204,4 +204,13 @@ export async function killWorker(broker, index, signal = "SIGKILL") {
 export async function adopted(broker, index, pid) {
   await until("there is a successor", () => ![undefined, pid].includes(broker.pids().workers[index]), { timeout: 20000, every: 2 });
   await until("it is ready", async () => (await broker.status()).processes.every((row) => row.state === "ready"), { timeout: 20000, every: 5 });
+}
+
+/*
+ * After how many steps a worker is to die (RINGCAST_DIES_FILE): of the first one somebody always does, so that a test shows something; then of every stride-th,
+ * from where the seed says. How many there are until nobody dies is the machine's matter: what comes in one piece is fewer of them.
+ */
+export function* killSteps(stride) {
+  yield 1;
+  for (let steps = 2 + (SEED % stride); ; steps += stride) yield steps;
 }
