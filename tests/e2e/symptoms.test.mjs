@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { run, startBroker, testBroker } from "./lib/broker.mjs";
-import { upgraded } from "./lib/raw.mjs";
+import { upgradeRequest, upgraded } from "./lib/raw.mjs";
 import { ROOT, SLOWER, freePort, until, within } from "./lib/util.mjs";
 
 const page = readFileSync(join(ROOT, "docs/troubleshooting.md"), "utf8");
@@ -45,8 +45,7 @@ testBroker("a client cannot connect, is disconnected, or gets nothing", {
 }, async (broker) => {
   await row("403 in the handshake, from a page", async () => {
     assert.equal((await broker.get("/ws", { headers: { ...handshake, Origin: "https://evil.example" } })).status, 403);
-    const { socket } = await upgraded(broker, "/ws", { Origin: "https://app.example" });
-    socket?.destroy();
+    assert.equal(await upgraded(broker, "/ws", { Origin: "https://app.example" }), 101);
   });
   await row("401, or close code 4401", async () => {
     const { stdout: token } = await run(["token", "make", "-c", broker.configPath, "--user", "ada", "--ttl", "1h"], { env: broker.env });
@@ -123,6 +122,52 @@ testBroker("a client cannot connect, is disconnected, or gets nothing", {
   const { code, stdout } = await behind();
   assert.deepEqual([code, stdout.split("\n").slice(1).map((line) => line.split(/ +/).slice(0, 2))], [0, [[lags.id, "lags"], [""]]], stdout);
   lags.terminate();
+});
+
+// Connections that do not do in time what they should: one is `made`, and its end has its code and reason among the closed ones, in the log and counted.
+const NARROW = { "limits.send_buffer": "4KiB", "limits.notsent_lowat": "1KiB", "limits.channel_log": "64KiB" };
+const readsNothing = async (broker) => {
+  const client = await broker.connect();
+  await client.subscribe("news:1");
+  client.socket.pause();
+  const publisher = await broker.connect();
+  await until("it has ended", async () => {
+    await publisher.publish("news:1", "x".repeat(20000));
+    return (await broker.metrics())("ws_connections_total") === 1;
+  }, { timeout: 20000 });
+};
+for (const { symptom, reason, event, timeout, config, made } of [
+  { symptom: "4000", reason: "slow_consumer", event: "slow_consumer_disconnected", config: { ...NARROW, "limits.ping_interval": "1h", namespace: [{ name: "news", slow_consumer: "disconnect" }] }, made: readsNothing },
+  { symptom: "4001", reason: "write_stalled", event: "write_timeout", timeout: "write", config: { ...NARROW, "limits.ping_interval": "0s", "limits.write_timeout": "300ms", namespace: [{ name: "news", slow_consumer: "skip" }] }, made: readsNothing },
+  { symptom: "4002", reason: "pong_timeout", event: "pong_timeout", timeout: "pong", config: { "limits.ping_interval": "200ms", "limits.pong_timeout": "200ms" }, made: (broker) => broker.frames("/ws") },
+  { symptom: "4003", reason: "idle_timeout", event: "idle_timeout", timeout: "idle", config: { "limits.idle_timeout": "300ms" }, made: (broker) => broker.connect() },
+]) testBroker(`a client is disconnected with ${symptom}`, { workers: 1, config: { "limits.close_timeout": "300ms", ...config }, timeout: 60000 }, (broker) => row(symptom, async () => {
+  const counted = async () => (await broker.metrics())(`ringcast_closes_sent_total{code="${symptom}"}`);
+  await made(broker);
+  await until("it is among those that have ended", async () => new RegExp(` ${symptom} `).test((await run(["clients", "--closed", "-c", broker.configPath], { env: broker.env })).stdout));
+  await says(broker, ["clients", "--closed", "--by", "reason"], new RegExp(`${reason}$`, "m"));
+  await until("it is logged", () => broker.log.some((line) => line.includes(` ${event} `)));
+  await until("it is counted", async () => (await counted()) >= 1);
+  if (timeout !== undefined) assert.ok((await broker.metrics())(`ringcast_timeouts_total{reason="${timeout}"}`) >= 1);
+}));
+
+testBroker("the broker stops: 1012 for who is there, 503 for who comes", { workers: 1, config: { "server.drain_timeout": "10m", "limits.close_timeout": "10m" }, timeout: 60000 }, async (broker) => {
+  const [client, stays] = [await broker.connect(), await broker.frames("/ws")]; // who does not answer the close frame
+  const comes = await broker.raw(); // before nobody is taken any more
+  process.kill(broker.pid, "SIGTERM");
+  await until("it drains", async () => (await broker.status()).state === "draining");
+  await row("503 with `Retry-After`", async () => {
+    comes.write(upgradeRequest());
+    const answer = await comes.response();
+    assert.deepEqual([answer.status, Number(answer.headers["retry-after"]) > 0], [503, true], answer.body);
+    assert.equal((await broker.status()).state, "draining");
+  });
+  await row("1012", async () => {
+    process.kill(broker.pid, "SIGTERM"); // now
+    assert.equal((await within(20000, client.closed, "it is told")).code, 1012);
+    await within(20000, broker.exited, "it has ended");
+    stays.end();
+  });
 });
 
 test("it does not start: what is said, and where one looks", { timeout: 60000 }, async () => {

@@ -320,6 +320,8 @@ void rc_client_close(struct rc_clients *clients, uint32_t client, uint16_t code,
 void rc_socket_linger(struct rc_clients *clients, uint32_t socket);
 /* Sets the timer to the earliest of the connection's deadlines. */
 void rc_socket_schedule(struct rc_clients *clients, uint32_t socket);
+/* When its client, which is open, has taken nothing for limits.write_timeout; 0: it takes what there is, or may take as long as it wants. */
+uint32_t rc_socket_stalled_ds(const struct rc_clients *clients, const struct rc_socket *socket);
 /* A request has `in_ms` from now on; 0: whenever. */
 void rc_socket_deadline(struct rc_clients *clients, uint32_t socket, uint64_t in_ms);
 /* When the next ping is due, `in_ms` from now (0: never), on the step that fits limits.ping_interval and the number of

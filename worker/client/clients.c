@@ -132,9 +132,9 @@ void rc_clients_reconfigure(struct rc_clients *clients, const struct rc_config *
     const bool counted = old->max_connections_per_address != 0 || old->max_connections_per_network != 0;
     const bool count =
         !counted && (limits->max_connections_per_address != 0 || limits->max_connections_per_network != 0);
-    const bool retime = limits->idle_timeout_ms != old->idle_timeout_ms ||
-                        limits->ping_interval_ms != old->ping_interval_ms ||
-                        limits->pong_timeout_ms != old->pong_timeout_ms;
+    const bool retime =
+        limits->idle_timeout_ms != old->idle_timeout_ms || limits->ping_interval_ms != old->ping_interval_ms ||
+        limits->pong_timeout_ms != old->pong_timeout_ms || limits->write_timeout_ms != old->write_timeout_ms;
     clients->config = config;
     clients->exchanges.config = config;
     rc_clients_trust(clients);

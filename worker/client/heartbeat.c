@@ -53,8 +53,8 @@ static bool heartbeat_timeouts(struct rc_clients *clients, uint32_t index)
         rc_io_terminate(clients->io, index); /* its handshake has not been answered */
         return false;
     }
-    const uint32_t write_ds = (uint32_t)(clients->config->limits.write_timeout_ms / RC_WHEEL_TICK_MS);
-    if (write_ds > 0 && (socket->flags & RC_SOCKET_BLOCKED) && socket->blocked_ds + write_ds <= now) {
+    const uint32_t stalled_ds = rc_socket_stalled_ds(clients, socket);
+    if (stalled_ds != 0 && stalled_ds <= now) {
         rc_metric_add(clients->metrics, RC_METRIC_WRITE_TIMEOUTS, 1);
         rc_named_log_socket("write_timeout", clients->truth, index, "its socket takes nothing", " blocked_ms=%u",
                             (now - socket->blocked_ds) * RC_WHEEL_TICK_MS);

@@ -140,6 +140,15 @@ void rc_socket_failed_memory(struct rc_clients *clients, uint32_t socket)
 
 /* --- deadlines --- */
 
+uint32_t rc_socket_stalled_ds(const struct rc_clients *clients, const struct rc_socket *socket)
+{
+    const uint64_t write_ms = clients->config->limits.write_timeout_ms;
+    if (write_ms == 0 || !(socket->flags & RC_SOCKET_BLOCKED) || !rc_socket_is_open(clients, socket)) {
+        return 0;
+    }
+    return socket->blocked_ds + (uint32_t)((write_ms + RC_WHEEL_TICK_MS - 1) / RC_WHEEL_TICK_MS);
+}
+
 /* The timers are the sockets'. A client that is to stay without one for a while needs its deadline in a place of its own. */
 void rc_socket_schedule(struct rc_clients *clients, uint32_t index)
 {
@@ -152,6 +161,10 @@ void rc_socket_schedule(struct rc_clients *clients, uint32_t index)
             next = client->ping_ds;
         }
         waits |= (client->flags & RC_CLIENT_WAITS_JOIN) != 0;
+    }
+    const uint32_t stalled_ds = rc_socket_stalled_ds(clients, socket);
+    if (stalled_ds != 0 && (next == 0 || stalled_ds < next)) {
+        next = stalled_ds;
     }
     if (waits && (next == 0 || socket->resume_ds < next)) {
         next = socket->resume_ds;

@@ -29,12 +29,16 @@ static inline bool rc_turn_socket_lives(const struct rc_socket *socket)
     return socket->state >= RC_SOCKET_HTTP && socket->state <= RC_SOCKET_LINGER;
 }
 
-/* Nothing is sent until it is writable; since when, the write timeout wants to know. */
+/* Nothing is sent until it is writable; since when, the write timeout wants to know, which is looked at when it is over. */
 static inline void rc_turn_block(const struct rc_hub *hub, struct rc_socket *socket)
 {
     if (!(socket->flags & RC_SOCKET_BLOCKED)) {
         socket->flags |= RC_SOCKET_BLOCKED;
         socket->blocked_ds = hub->io->now_ds;
+        const uint64_t write_ms = hub->config->limits.write_timeout_ms;
+        if (write_ms > 0) {
+            rc_io_hasten_timer(hub->io, (uint32_t)(socket - hub->truth->sockets), rc_io_deadline(hub->io, write_ms));
+        }
     }
 }
 

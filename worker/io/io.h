@@ -331,6 +331,8 @@ void rc_io_resume(struct rc_io *io, uint32_t socket);
 void rc_io_want_writable(struct rc_io *io, uint32_t socket);
 /* (Re)sets the connection's one timer, in tenths of a second on the clock of now_ds; 0 clears it. */
 void rc_io_set_timer(struct rc_io *io, uint32_t socket, uint32_t deadline_ds);
+/* It ends at `deadline_ds` at the latest. */
+void rc_io_hasten_timer(struct rc_io *io, uint32_t socket, uint32_t deadline_ds);
 /* The handshake is over: the connection is quiet until it talks. */
 void rc_io_opened(struct rc_io *io, uint32_t socket);
 /* Called now and then (timer): a connection that talked and fell silent goes back to the cheaper way of being read. */

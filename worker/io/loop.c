@@ -543,3 +543,11 @@ void rc_io_set_timer(struct rc_io *io, uint32_t index, uint32_t deadline_ds)
         rc_wheel_set(&io->wheel, index, deadline_ds);
     }
 }
+
+void rc_io_hasten_timer(struct rc_io *io, uint32_t index, uint32_t deadline_ds)
+{
+    const uint32_t set_ds = io->wheel.nodes[index].deadline_ds;
+    if (set_ds == 0 || set_ds > deadline_ds) {
+        rc_wheel_set(&io->wheel, index, deadline_ds);
+    }
+}
