@@ -26,55 +26,103 @@ static void backend_heard(const struct rc_backends *backends, const struct rc_ba
     }
 }
 
-static bool status_answers(enum rc_backend_call_kind kind, uint32_t status)
+/* What an HTTP answer says, by the call that it answers, its status, and what was known of the backend. */
+enum judge_says {
+    SAYS_FAILS,
+    SAYS_ANSWERS,
+    SAYS_NOTHING,
+};
+
+enum judge_status {
+    STATUS_DONE,    /* 200, 204 */
+    STATUS_TAKEN,   /* another 2xx */
+    STATUS_OTHER,   /* 1xx, 3xx */
+    STATUS_REFUSED, /* 4xx */
+    STATUS_FAILED,  /* another 5xx */
+    STATUS_AWAY,    /* 502 to 504: it says of itself that the service is not there (RFC 9110 15.6.3 to 15.6.5) */
+    STATUS_COUNT,
+};
+
+enum judge_call {
+    CALL_ASKS,
+    CALL_ASKS_LEAVE, /* it says no by 4xx, too */
+    CALL_TELLS,      /* any 2xx takes it */
+    CALL_LOOKS, /* look.h: it is there, whatever it makes of the call; an application that does not know it may fail over it */
+    CALL_LOOKS_AGAIN, /* the same of one that answered a real call wrongly, which proves nothing, then */
+    CALL_COUNT,
+};
+
+/* clang-format off */
+static const uint8_t says[CALL_COUNT][STATUS_COUNT] = {
+    /*                     200, 204      another 2xx   1xx, 3xx      4xx           another 5xx   502 to 504 */
+    [CALL_ASKS]        = { SAYS_ANSWERS, SAYS_FAILS,   SAYS_FAILS,   SAYS_FAILS,   SAYS_FAILS,   SAYS_FAILS },
+    [CALL_ASKS_LEAVE]  = { SAYS_ANSWERS, SAYS_FAILS,   SAYS_FAILS,   SAYS_ANSWERS, SAYS_FAILS,   SAYS_FAILS },
+    [CALL_TELLS]       = { SAYS_ANSWERS, SAYS_ANSWERS, SAYS_FAILS,   SAYS_FAILS,   SAYS_FAILS,   SAYS_FAILS },
+    [CALL_LOOKS]       = { SAYS_ANSWERS, SAYS_ANSWERS, SAYS_ANSWERS, SAYS_ANSWERS, SAYS_ANSWERS, SAYS_FAILS },
+    [CALL_LOOKS_AGAIN] = { SAYS_ANSWERS, SAYS_ANSWERS, SAYS_ANSWERS, SAYS_ANSWERS, SAYS_NOTHING, SAYS_FAILS },
+};
+/* clang-format on */
+
+static enum judge_call call_of(enum rc_backend_call_kind kind, bool wrong)
 {
-    /* What is asked: 200 and 204. What is told: any 2xx. Who is asked for leave says no by 4xx, too. */
-    static const struct {
-        bool told;
-        bool denies;
-    } kinds[RC_BACKEND_CALL_KINDS] = {
-        [RC_BACKEND_CONNECT] = {.denies = true},   [RC_BACKEND_DISCONNECT] = {.told = true},
-        [RC_BACKEND_SUBSCRIBE] = {.denies = true}, [RC_BACKEND_PUBLISH] = {.denies = true},
-        [RC_BACKEND_REFRESH] = {.denies = true},   [RC_BACKEND_WEBHOOK] = {.told = true},
-    };
-    if (kind == RC_BACKEND_HEALTH) {
-        return status < 500; /* it is there, whatever it makes of the call */
+    switch (kind) {
+    case RC_BACKEND_CONNECT:
+    case RC_BACKEND_SUBSCRIBE:
+    case RC_BACKEND_PUBLISH:
+    case RC_BACKEND_REFRESH:
+        return CALL_ASKS_LEAVE;
+    case RC_BACKEND_DISCONNECT:
+    case RC_BACKEND_WEBHOOK:
+        return CALL_TELLS;
+    case RC_BACKEND_HEALTH:
+        return wrong ? CALL_LOOKS_AGAIN : CALL_LOOKS;
+    default:
+        return CALL_ASKS;
     }
-    if (kinds[kind].told) {
-        return status >= 200 && status < 300;
+}
+
+static enum judge_status status_of(uint32_t status)
+{
+    if (status >= 500) {
+        return status >= 502 && status <= 504 ? STATUS_AWAY : STATUS_FAILED;
     }
-    return status == 200 || status == 204 || (kinds[kind].denies && status >= 400 && status < 500);
+    if (status == 200 || status == 204) {
+        return STATUS_DONE;
+    }
+    return status >= 400 ? STATUS_REFUSED : status >= 200 && status < 300 ? STATUS_TAKEN : STATUS_OTHER;
 }
 
 bool rc_backend_answered(enum rc_backend_call_kind kind, const struct rc_backend_answer *answer)
 {
-    return answer->outcome == RC_BACKEND_ANSWERED && status_answers(kind, answer->status);
+    return answer->outcome == RC_BACKEND_ANSWERED &&
+           says[call_of(kind, false)][status_of(answer->status)] == SAYS_ANSWERS;
 }
 
-/* An application that does not know the call of look.h may fail over it as well as refuse it. So only a status that says of itself that the
- * service is not there (RFC 9110 15.6.3 to 15.6.5) takes what was known of a backend from it, and any other proves of one that was not there that
- * it is again. Of one that answered a real call wrongly, such a failure proves nothing. */
-static bool fails_over_look(const struct rc_backends *backends, const struct rc_calling *call)
+bool rc_backend_wrong(const struct rc_backends *backends, const struct rc_backend *backend, uint64_t now_ms)
 {
-    return call->kind == RC_BACKEND_HEALTH && call->status >= 500 && (call->status < 502 || call->status > 504) &&
-           !rc_backend_health_wrong(backends->control->own, call->backend->index);
+    const uint64_t wrong_ms = backend->retired ? 0 : rc_backend_health_wrong_ms(backends->control, backend->index);
+    /* Rounded up by those who write it, who may be damaged. */
+    return wrong_ms != 0 && wrong_ms <= now_ms + 1000 && now_ms < wrong_ms + RC_BACKEND_WRONG_MS;
 }
 
-/* A call that was not made, or was: what it counts as. -1: no failure. */
-static int reason_of(const struct rc_backends *backends, const struct rc_calling *call)
+static enum judge_says says_of(const struct rc_backends *backends, const struct rc_calling *call)
 {
-    static const int reasons[] = {[RC_BACKEND_ANSWERED] = -1,
-                                  [RC_BACKEND_LATE] = RC_BACKEND_REASON_LATE,
-                                  [RC_BACKEND_UNREACHABLE] = RC_BACKEND_REASON_UNREACHABLE,
-                                  [RC_BACKEND_LOST] = RC_BACKEND_REASON_LOST,
-                                  [RC_BACKEND_GARBAGE] = RC_BACKEND_REASON_GARBAGE,
-                                  [RC_BACKEND_TOO_LARGE] = RC_BACKEND_REASON_TOO_LARGE,
-                                  [RC_BACKEND_REFUSED] = RC_BACKEND_REASON_REFUSED};
-    return call->outcome == RC_BACKEND_ANSWERED &&
-                   !status_answers((enum rc_backend_call_kind)call->kind, call->status) &&
-                   !fails_over_look(backends, call)
-               ? RC_BACKEND_REASON_STATUS
-               : reasons[call->outcome];
+    const enum rc_backend_call_kind kind = (enum rc_backend_call_kind)call->kind;
+    const bool wrong =
+        kind == RC_BACKEND_HEALTH && rc_backend_wrong(backends, call->backend, backends->io->now_ns / 1000000u);
+    return call->outcome == RC_BACKEND_ANSWERED ? (enum judge_says)says[call_of(kind, wrong)][status_of(call->status)]
+                                                : SAYS_FAILS;
+}
+
+/* Of a call that failed: as what that counts. */
+static int reason_of(const struct rc_calling *call)
+{
+    static const int reasons[] = {
+        [RC_BACKEND_ANSWERED] = RC_BACKEND_REASON_STATUS,         [RC_BACKEND_LATE] = RC_BACKEND_REASON_LATE,
+        [RC_BACKEND_UNREACHABLE] = RC_BACKEND_REASON_UNREACHABLE, [RC_BACKEND_LOST] = RC_BACKEND_REASON_LOST,
+        [RC_BACKEND_GARBAGE] = RC_BACKEND_REASON_GARBAGE,         [RC_BACKEND_TOO_LARGE] = RC_BACKEND_REASON_TOO_LARGE,
+        [RC_BACKEND_REFUSED] = RC_BACKEND_REASON_REFUSED};
+    return reasons[call->outcome];
 }
 
 static void backend_log(struct rc_backend *backend, const struct rc_calling *call, bool failed)
@@ -99,12 +147,14 @@ void rc_backend_judge(struct rc_backends *backends, const struct rc_calling *cal
 {
     struct rc_backend *backend = call->backend;
     struct rc_backend_counters *counters = rc_backend_counters_of(backends, backend);
-    const int reason = reason_of(backends, call);
+    const enum judge_says said = says_of(backends, call);
+    const int reason = said == SAYS_FAILS ? reason_of(call) : -1;
     if (counters != NULL) {
         rc_backend_count_call(counters, (enum rc_backend_call_kind)call->kind, reason,
                               (backends->io->now_ns - call->begun_ns) / 1000);
     }
-    if (reason == RC_BACKEND_REASON_REFUSED) { /* our own bounds say nothing about the backend */
+    if (said == SAYS_NOTHING ||
+        reason == RC_BACKEND_REASON_REFUSED) { /* our own bounds say nothing about the backend */
         return;
     }
     backend_heard(backends, backend, (enum rc_backend_call_kind)call->kind, reason);
