@@ -146,6 +146,37 @@ static void backend_renew_tls(struct rc_backend *backend)
     }
 }
 
+static void gauges_set(struct rc_backends *backends, const struct rc_backend *backend)
+{
+    struct rc_backend_counters *counters = rc_backend_counters_of(backends, backend);
+    if (counters != NULL) {
+        rc_backend_count_set(&counters->in_flight, backend->taken);
+        rc_backend_count_set(&counters->waiting, backend->waiting);
+        rc_backend_count_set(&counters->breaker, backend->breaker.state != RC_BREAKER_CLOSED);
+    }
+}
+
+/* As this process knows it: what it found out while it was opened, and gauges of a predecessor are not true any more. */
+static void backends_report(struct rc_backends *backends)
+{
+    for (uint32_t i = 0; i < backends->count; i++) {
+        const struct rc_backend *backend = backends->current[i];
+        struct rc_backend_counters *counters = &backends->counters[i];
+        if (backend != NULL) {
+            gauges_set(backends, backend);
+            rc_backend_count_set(&counters->connections, backend->conns);
+            continue;
+        }
+        rc_backend_count_set(&counters->in_flight, 0);
+        rc_backend_count_set(&counters->waiting, 0);
+        rc_backend_count_set(&counters->breaker, 0);
+        rc_backend_count_set(&counters->connections, 0);
+        if (backends->config->backends[i].kind == RC_BACKEND_KIND_HTTP) { /* links: worker/link/dial.c */
+            rc_backend_health_note(backends->control->own, i, false);     /* no call of it will find that out */
+        }
+    }
+}
+
 static void backends_adopt(struct rc_backends *backends, const struct rc_config *config)
 {
     struct rc_backend *next[RC_CONFIG_BACKENDS_MAX] = {0};
@@ -175,8 +206,6 @@ static void backends_adopt(struct rc_backends *backends, const struct rc_config 
         if (next[i] != NULL) {
             next[i]->retired = false;
             next[i]->index = i;
-        } else if (config->backends[i].kind == RC_BACKEND_KIND_HTTP) { /* links: worker/link/dial.c */
-            rc_backend_health_note(backends->control->own, i, false);  /* no call of it will find that out */
         }
         backends->current[i] = next[i];
         backends->names[i] = names[i];
@@ -207,13 +236,8 @@ struct rc_backends *rc_backends_open(const struct rc_control *control, struct rc
         free(backends);
         return NULL;
     }
-    for (uint32_t i = 0; i < config->backend_count; i++) { /* a predecessor's counters go on, its gauges do not */
-        struct rc_backend_counters *counters = &backends->counters[i];
+    for (uint32_t i = 0; i < config->backend_count; i++) { /* a predecessor's counters go on */
         backends->names[i] = config->backends[i].name;
-        rc_backend_count_set(&counters->in_flight, 0);
-        rc_backend_count_set(&counters->waiting, 0);
-        rc_backend_count_set(&counters->connections, 0);
-        rc_backend_count_set(&counters->breaker, 0);
     }
     backends->count = config->backend_count;
     backends_adopt(backends, config);
@@ -249,20 +273,12 @@ void rc_backends_close(struct rc_backends *backends)
 void rc_backends_reconfigure(struct rc_backends *backends, const struct rc_config *config)
 {
     backends_adopt(backends, config);
+    backends->reports = true;
+    backends_report(backends);
     rc_flights_forget(backends->flights);
 }
 
 /* --- a call's life --- */
-
-static void gauges_set(struct rc_backends *backends, const struct rc_backend *backend)
-{
-    struct rc_backend_counters *counters = rc_backend_counters_of(backends, backend);
-    if (counters != NULL) {
-        rc_backend_count_set(&counters->in_flight, backend->taken);
-        rc_backend_count_set(&counters->waiting, backend->waiting);
-        rc_backend_count_set(&counters->breaker, backend->breaker.state != RC_BREAKER_CLOSED);
-    }
-}
 
 static void waiting_add(struct rc_backend *backend, struct rc_calling *call, bool front)
 {
@@ -413,6 +429,10 @@ static void backends_free_retired(struct rc_backends *backends)
 
 void rc_backends_work(struct rc_backends *backends)
 {
+    if (!backends->reports) {
+        backends->reports = true;
+        backends_report(backends);
+    }
     if (backends->all == NULL) {
         backends_settle(backends);
         return;

@@ -371,14 +371,21 @@ Test(look, who_is_being_asked_by_one_worker_is_not_asked_by_the_next)
     backends->worker = 0;
 }
 
-/* Its authorities cannot be read: it is never asked, which nobody's call could find out. */
+/* The same, but its authorities cannot be read. Owned by the caller. */
+static struct rc_config *unreadable(void)
+{
+    struct rc_config *config = malloc(sizeof(*config));
+    cr_assert_not_null(config);
+    *config = *rig.config;
+    (void)snprintf(config->backends[0].urls[0].text, RC_CONFIG_TEXT_MAX, "https://127.0.0.1:%u/", server.port);
+    (void)snprintf(config->backends[0].tls_ca.text, RC_CONFIG_TEXT_MAX, "/nonexistent/ca.pem");
+    return config;
+}
+
+/* It is never asked, which nobody's call could find out. */
 Test(look, who_could_not_be_opened_is_not_well_until_it_answers)
 {
-    struct rc_config *other_config = malloc(sizeof(*other_config));
-    cr_assert_not_null(other_config);
-    *other_config = *rig.config;
-    (void)snprintf(other_config->backends[0].urls[0].text, RC_CONFIG_TEXT_MAX, "https://127.0.0.1:%u/", server.port);
-    (void)snprintf(other_config->backends[0].tls_ca.text, RC_CONFIG_TEXT_MAX, "/nonexistent/ca.pem");
+    struct rc_config *other_config = unreadable();
     backends_begin();
     cr_expect_eq(failed_ms(), 0);
     rc_backends_reconfigure(backends, other_config);
@@ -389,4 +396,27 @@ Test(look, who_could_not_be_opened_is_not_well_until_it_answers)
     cr_expect_neq(failed_ms(), 0, "it is not known yet");
     look_at_on(looked_ms() + RC_BACKEND_LOOK_MS, 0, NO, true);
     free(other_config);
+}
+
+/* A successor that is refused before it has taken over: its predecessor goes on, with that report. */
+Test(look, who_has_not_taken_over_says_nothing_in_the_report)
+{
+    struct rc_config *config = unreadable();
+    struct rc_backend_counters *counters = &rig.shared->worker.backends[0];
+    backends_begin();
+    counters->connections = 3;
+    counters->breaker = 1;
+    struct rc_backends *successor =
+        rc_backends_open(rig.control, &rig.truth, &rig.io, &rig.hub, config, backends->worker);
+    cr_assert_not_null(successor);
+    cr_assert_null(successor->current[0]);
+    cr_expect_eq(failed_ms(), 0);
+    cr_expect_eq(counters->connections, 3);
+    cr_expect_eq(counters->breaker, 1);
+    rc_backends_work(successor); /* it serves */
+    cr_expect_neq(failed_ms(), 0);
+    cr_expect_eq(counters->connections, 0);
+    cr_expect_eq(counters->breaker, 0);
+    rc_backends_close(successor);
+    free(config);
 }
