@@ -2,7 +2,7 @@
  * ringcast-relay: sequences every message of the host and routes it between the workers (design: processes, relay).
  *
  * Started by the acceptor with descriptors only (common/shm/spawn_args.h). Ends with 0 after it drained the workers' up rings when
- * it is told to (SIGTERM) or when the acceptor is gone; with 1 and one log line when it cannot work.
+ * it is told to (SIGTERM) or when the acceptor is gone; with one log line and 1 when it cannot work, 75 when memory or descriptors are short.
  */
 #include <errno.h>
 #include <poll.h>
@@ -38,6 +38,7 @@
 
 /* How long the last records may take: a stopped worker does not hold up the end. What stays is in its ring for a successor. */
 #define DRAIN_MS_MAX 2000u
+#define EXIT_SHORT 75  /* EX_TEMPFAIL: starting again may help. acceptor/watch/supervisor.h */
 #define SWEEP_MS 1000u /* how often it is looked for what is kept too long */
 
 struct relay {
@@ -288,9 +289,10 @@ static int open_ports(struct relay *relay, struct rc_err *err)
     }
     for (uint32_t i = 0; i < count; i++) {
         uint64_t bytes;
-        struct rc_port *shared = rc_port_map(relay->args.port_fds[i], &bytes, err);
-        if (shared == NULL) {
-            return -EBADMSG;
+        struct rc_port *shared;
+        int rc = rc_port_map(&shared, relay->args.port_fds[i], &bytes, err);
+        if (rc < 0) {
+            return rc;
         }
         const struct rc_relay_port_setup setup = {.life = &relay->control.core->workers[i],
                                                   .bell = &relay->control.workers[i]->process.bell,
@@ -299,7 +301,7 @@ static int open_ports(struct relay *relay, struct rc_err *err)
                                                   .metrics = relay->control.metrics,
                                                   .index = i,
                                                   .bell_fd = relay->args.worker_bell_fds[i]};
-        const int rc = rc_port_open(&relay->ports[i], shared, bytes, &setup, err);
+        rc = rc_port_open(&relay->ports[i], shared, bytes, &setup, err);
         if (rc != 0) {
             return rc;
         }
@@ -682,9 +684,10 @@ int main(int argc, char **argv)
     rc_inherited_name("ringcast-relay");
     rc_log_never_wait();
     rc_log_open("relay", -1, RC_LOG_INFO, RC_LOG_TEXT);
-    if (relay_run(&relay, argc, argv, &err) != 0) {
+    const int rc = relay_run(&relay, argc, argv, &err);
+    if (rc != 0) {
         rc_log_error("relay_failed", "reason=\"%s\"", err.text);
-        return EXIT_FAILURE;
+        return rc_err_is_short(rc) ? EXIT_SHORT : EXIT_FAILURE;
     }
     return EXIT_SUCCESS;
 }

@@ -43,9 +43,10 @@ static int map_shared(struct rc_worker *w, struct rc_err *err)
     if (rc < 0) {
         return rc;
     }
-    struct rc_port *port = rc_port_map(w->args.port_fds[0], &bytes, err);
-    if (port == NULL) {
-        return -EINVAL;
+    struct rc_port *port;
+    rc = rc_port_map(&port, w->args.port_fds[0], &bytes, err);
+    if (rc < 0) {
+        return rc;
     }
     w->process = &w->control.own->process;
     w->metrics = w->control.metrics;
@@ -302,9 +303,13 @@ int main(int argc, char **argv)
     rc_inherited_signals(ignored, NULL);
     rc_log_never_wait();
     rc_log_open("worker", -1, RC_LOG_INFO, RC_LOG_TEXT);
-    if (rc_spawn_args_parse(&worker.args, argc, argv, &err) < 0 || map_shared(&worker, &err) < 0) {
-        rc_log_error("worker_not_started", "reason=\"%s\" remedy=\"workers are started by ringcast run\"", err.text);
-        return EXIT_SETUP;
+    int rc = rc_spawn_args_parse(&worker.args, argc, argv, &err);
+    rc = rc < 0 ? rc : map_shared(&worker, &err);
+    if (rc < 0) {
+        const bool is_short = rc_err_is_short(rc);
+        rc_log_error("worker_not_started", "reason=\"%s\" remedy=\"%s\"", err.text,
+                     is_short ? "it is tried again" : "workers are started by ringcast run");
+        return is_short ? EXIT_SHORT : EXIT_SETUP;
     }
     worker.owns = worker.args.adopt != RC_ADOPT_RUNNING;
     if (worker.owns) { /* else when it has taken over: a ring has one writer */
@@ -314,12 +319,12 @@ int main(int argc, char **argv)
     rc_log_open("worker", worker.args.index, (enum rc_log_level)worker.config->log.level,
                 (enum rc_log_format)worker.config->log.format);
     rc_log_settings_apply(&worker.config->log);
-    const int rc = worker.args.adopt == RC_ADOPT_NOBODY    ? worker_begin(&worker, &err)
-                   : worker.args.adopt == RC_ADOPT_RUNNING ? rc_worker_succeed(&worker, &err)
-                                                           : worker_adopt(&worker, &err);
+    rc = worker.args.adopt == RC_ADOPT_NOBODY    ? worker_begin(&worker, &err)
+         : worker.args.adopt == RC_ADOPT_RUNNING ? rc_worker_succeed(&worker, &err)
+                                                 : worker_adopt(&worker, &err);
     if (rc < 0) {
         rc_log_error("worker_not_started", "reason=\"%s\"", err.text);
-        if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -EAGAIN) {
+        if (rc_err_is_short(rc)) {
             return EXIT_SHORT;
         }
         /* Rings that a predecessor damaged: the next generation has others, while the relay mends these. Clients that cannot be gone on with by the

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "acceptor/console/console.h"
@@ -22,6 +23,7 @@
 #define RC_CLIENT_PREFIX "ringcast-"
 #define RC_CLIENT_SUFFIX ".sock"
 #define RC_CLIENT_ANSWER_MAX (1u << 20)
+#define RC_CLIENT_BUSY_MS 100
 
 int rc_client_connect(const char *path, uint64_t timeout_ms)
 {
@@ -85,15 +87,36 @@ static void copy_member(char *out, size_t capacity, const json_t *object, const 
     (void)snprintf(out, capacity, "%s", value != NULL ? value : "");
 }
 
+/* What the broker says of itself: of one whose sessions are all taken just now, when it has one, within the time in which others answer. */
+static char *peer_status(struct rc_client_broker *broker, int fd)
+{
+    static const struct timespec pause = {.tv_nsec = RC_CLIENT_BUSY_MS * 1000000};
+    const uint64_t end_ms = rc_clock_ms() + RC_CLIENT_ANSWER_MS;
+    for (;;) {
+        char *text = answer_of(fd, "status json\n");
+        broker->busy = text != NULL && strcmp(text, "error\n" RC_CONSOLE_TURNED_AWAY "\n") == 0;
+        if (!broker->busy || rc_clock_ms() >= end_ms) {
+            return text;
+        }
+        free(text);
+        (void)nanosleep(&pause, NULL);
+        fd = rc_client_connect(broker->socket, RC_CLIENT_ANSWER_MS);
+        if (fd < 0) {
+            broker->busy = false;
+            return NULL;
+        }
+    }
+}
+
 /* Who listens on an open connection? Closes it. */
 static void peer_identify(struct rc_client_broker *broker, int fd)
 {
     struct ucred peer;
     socklen_t peer_bytes = sizeof(peer);
     broker->pid = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0 ? peer.pid : 0;
-    char *text = answer_of(fd, "status json\n");
+    char *text = peer_status(broker, fd);
     json_t *status = text != NULL && strncmp(text, "ok\n", 3) == 0 ? json_loads(text + 3, 0, NULL) : NULL;
-    broker->silent = status == NULL;
+    broker->silent = status == NULL && !broker->busy;
     copy_member(broker->instance, sizeof(broker->instance), status, "instance");
     copy_member(broker->config, sizeof(broker->config), status, "config");
     json_decref(status);
@@ -108,7 +131,7 @@ static bool peer_believed(const char *path, bool anybody_writes)
            (!anybody_writes || status.st_uid == 0 || status.st_uid == geteuid());
 }
 
-static void answer_collect(struct rc_client_brokers *brokers, const char *folder, const char *config, unsigned *silent)
+static void answer_collect(struct rc_client_brokers *brokers, const char *folder, const char *config)
 {
     struct stat status;
     DIR *directory = opendir(folder);
@@ -141,7 +164,8 @@ static void answer_collect(struct rc_client_brokers *brokers, const char *folder
         if (fd >= 0) {
             peer_identify(next, fd);
         }
-        *silent += next->silent ? 1u : 0u;
+        brokers->silent += next->silent ? 1u : 0u;
+        brokers->busy += next->busy ? 1u : 0u;
         if (config == NULL || strcmp(next->config, config) == 0) {
             brokers->count++;
         }
@@ -163,15 +187,15 @@ static bool seen_before(const char *const folders[], size_t count)
     return false;
 }
 
-void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsigned *silent)
+void rc_client_find(struct rc_client_brokers *brokers, const char *config)
 {
     const char *folders[RC_CONSOLE_FOLDERS_MAX];
     char storage[256];
-    brokers->count = brokers->foreign = brokers->doubtful = *silent = 0;
+    brokers->count = brokers->foreign = brokers->doubtful = brokers->silent = brokers->busy = 0;
     rc_console_folders(folders, storage, sizeof(storage));
     for (size_t i = 0; folders[i] != NULL; i++) {
         if (!seen_before(folders, i)) {
-            answer_collect(brokers, folders[i], config, silent);
+            answer_collect(brokers, folders[i], config);
         }
     }
 }

@@ -23,6 +23,7 @@ struct rc_client_broker {
     char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
     pid_t pid;   /* 0 = not known */
     bool silent; /* it did not say who it is in time: what follows is not known */
+    bool busy;   /* nor can that be known of one that turned us away all the time, since it answers as many as it can */
     char instance[RC_INSTANCE_ID_MAX + 1];
     char config[1024]; /* real path of its file; "" = it has none */
 };
@@ -31,14 +32,16 @@ struct rc_client_broker {
 struct rc_client_brokers {
     unsigned count;
     unsigned foreign; /* more of them that only another user may ask */
+    unsigned silent;  /* of which it is not known who they are: of `items`, or left out */
+    unsigned busy;    /* the same */
     unsigned
         doubtful; /* sockets in a folder that anybody writes to, of another user: not asked, anybody may have made them */
     struct rc_client_broker items[RC_CLIENT_BROKERS_MAX];
 };
 
-/* Asks each socket that something listens on who it is. `config` (NULL = all): only those that run with this file. Those that do not
- * answer are left out then, and counted in *silent. */
-void rc_client_find(struct rc_client_brokers *brokers, const char *config, unsigned *silent);
+/* Asks each socket that something listens on who it is; who turns us away is asked again, for RC_CLIENT_ANSWER_MS. `config` (NULL = all): only those
+ * that run with this file. Those of which that is not known are left out then, and counted. */
+void rc_client_find(struct rc_client_brokers *brokers, const char *config);
 
 /* A connection to the control socket at `path`; `timeout_ms` is for each of connecting, sending and receiving. Negative errno; -EAGAIN: nobody
  * accepts. */

@@ -145,17 +145,24 @@ static int trace_read(const struct rc_cli *cli, const struct rc_which *which, co
     return text != NULL && !ferror(stdout) ? count : -1;
 }
 
-/* So that it is in nobody's way any more; the broker would end it by itself, later. */
-static void trace_end(const struct rc_which *which, const char *serial)
+/* So that it is in nobody's way any more; the broker would end it by itself, later. So whoever does not want to wait for that (`ends`) need not, and of
+ * a trace that has failed, which was said, the broker is told once, if it can be. */
+static void trace_end(const struct rc_which *which, const char *serial, const sigset_t *ends, bool failed)
 {
     char request[64];
     const struct timespec pause = {.tv_nsec = (long)TRACE_EVERY_MS * 1000000};
     uint64_t heard_ms = rc_clock_ms();
     bool again;
     (void)snprintf(request, sizeof(request), "trace end %.20s", serial);
+    if (failed) {
+        struct rc_err unsaid;
+        (void)sigprocmask(SIG_UNBLOCK, ends, NULL); /* it may hang */
+        free(rc_client_text(which->socket, request, &unsaid));
+        return;
+    }
     do {
         free(trace_ask_on(which, request, &heard_ms, &again));
-    } while (again && nanosleep(&pause, NULL) == 0);
+    } while (again && sigtimedwait(ends, NULL, &pause) < 0);
 }
 
 /* Until it is interrupted, or the time is over. */
@@ -182,7 +189,7 @@ static bool trace_follow(const struct rc_cli *cli, const struct rc_which *which,
            sigtimedwait(&ends, NULL, count >= (int)RC_TRACE_READ_MAX ? &at_once : &pause) < 0) {
         count = trace_read(cli, which, request, &heard_ms);
     }
-    trace_end(which, serial);
+    trace_end(which, serial, &ends, count < 0);
     (void)sigemptyset(&held);
     (void)sigaddset(&held, SIGPIPE);
     (void)sigprocmask(SIG_UNBLOCK, &held, NULL);

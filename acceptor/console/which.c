@@ -62,8 +62,9 @@ static void print_brokers(const struct rc_client_brokers *brokers)
 {
     for (unsigned i = 0; i < brokers->count; i++) {
         const struct rc_client_broker *broker = &brokers->items[i];
-        if (broker->silent) {
-            fprintf(stderr, "  pid %d, which does not answer: --socket %s\n", (int)broker->pid, broker->socket);
+        if (broker->silent || broker->busy) {
+            fprintf(stderr, "  pid %d, which %s: --socket %s\n", (int)broker->pid,
+                    broker->busy ? "is answering as many commands as it can" : "does not answer", broker->socket);
         } else {
             fprintf(stderr, "  pid %d, instance %s, %s%s: --socket %s\n", (int)broker->pid, broker->instance,
                     broker->config[0] != '\0' ? "configuration " : "no configuration file", broker->config,
@@ -73,7 +74,7 @@ static void print_brokers(const struct rc_client_brokers *brokers)
 }
 
 /* Why there is not exactly one broker to ask. */
-static void print_not_one(const struct rc_client_brokers *brokers, const char *config, unsigned silent)
+static void print_not_one(const struct rc_client_brokers *brokers, const char *config)
 {
     if (brokers->count > 1) {
         fprintf(stderr, "ringcast: %u brokers are running%s%s; name one with %s--socket PATH:\n", brokers->count,
@@ -81,10 +82,16 @@ static void print_not_one(const struct rc_client_brokers *brokers, const char *c
         print_brokers(brokers);
         return;
     }
-    fprintf(stderr, "ringcast: no running broker found%s%s: start one, or name its socket with --socket PATH\n",
-            config != NULL ? " that runs with " : "", config != NULL ? config : "");
-    if (silent > 0) {
-        fprintf(stderr, "ringcast: %u that may be it did not answer\n", silent);
+    if (brokers->busy > 0) { /* it most probably runs: nobody is to start one */
+        fprintf(stderr, "ringcast: %u that may be the broker%s%s %s answering as many commands as can be: try again\n",
+                brokers->busy, config != NULL ? " of " : "", config != NULL ? config : "",
+                brokers->busy == 1 ? "is" : "are");
+    } else {
+        fprintf(stderr, "ringcast: no running broker found%s%s: start one, or name its socket with --socket PATH\n",
+                config != NULL ? " that runs with " : "", config != NULL ? config : "");
+    }
+    if (brokers->silent > 0) {
+        fprintf(stderr, "ringcast: %u that may be it did not answer\n", brokers->silent);
     }
     if (brokers->foreign > 0) {
         fprintf(stderr, "ringcast: a broker of another user is running: ask as that user or as root\n");
@@ -100,7 +107,6 @@ static void print_not_one(const struct rc_client_brokers *brokers, const char *c
 static bool find_socket(const char *file, char socket[sizeof(((struct sockaddr_un *)0)->sun_path)])
 {
     char real[PATH_MAX];
-    unsigned silent = 0;
     const char *config = file == NULL ? NULL : realpath(file, real);
     if (file != NULL && config == NULL) {
         fprintf(stderr, "ringcast: %s: %s\n", file, strerror(errno));
@@ -111,12 +117,12 @@ static bool find_socket(const char *file, char socket[sizeof(((struct sockaddr_u
         fprintf(stderr, "ringcast: no memory to look for brokers\n");
         return false;
     }
-    rc_client_find(brokers, config, &silent);
+    rc_client_find(brokers, config);
     const bool one = brokers->count == 1;
     if (one) {
         memcpy(socket, brokers->items[0].socket, sizeof(brokers->items[0].socket));
     } else {
-        print_not_one(brokers, file, silent);
+        print_not_one(brokers, file);
     }
     free(brokers);
     return one;

@@ -20,6 +20,7 @@
 #include "common/base/log.h"
 #include "common/shm/segment.h"
 
+#define BROKER_NO_VAULT_MS 5000u /* a worker is not started without a vault for so long, where the last one had one */
 #define RC_BROKER_INBOX_BYTES (1 << 20) /* more than a thousand connections with a request each */
 
 struct rc_core *rc_broker_core(const struct rc_broker *broker)
@@ -143,22 +144,32 @@ static void open_steering(struct rc_broker *broker)
                                    : "start with CAP_BPF, or sysctl -w net.ipv4.tcp_migrate_req=1 for the last");
 }
 
-/* Without one everything works; a line at start has said what is lost. */
-static void open_vault(struct rc_broker *broker, uint32_t index)
+/* Without one everything works; a line at start has said what is lost. But it stays so until that process ends: where the last one had one, and
+ * descriptors or memory are short, there may be enough a moment later, and it is not started before. */
+static int open_vault(struct rc_broker *broker, struct rc_child *child, struct rc_err *err)
 {
     struct io_uring_params params;
-    struct rc_err err;
     if (!broker->keeps) {
-        return;
+        return 0;
     }
-    broker->vault_fds[index] = rc_vault_make(broker->plan.direct_descriptors, &params, &err);
-    if (broker->vault_fds[index] < 0) {
-        broker->vault_fds[index] = -1;
-        rc_log_warn("connections_not_kept", "worker=%u reason=\"%s\"", index, err.text);
-    } else {
+    const int fd = rc_vault_make(broker->plan.direct_descriptors, &params, err);
+    if (fd >= 0) {
+        broker->vault_fds[child->index] = fd;
+        child->no_vault_ms = 0;
         /* The same each time: it is of the same kernel. */
         memcpy(rc_broker_core(broker)->vault_params, &params, sizeof(params));
+        return 0;
     }
+    if (child->had_vault && rc_err_is_short(fd)) {
+        child->no_vault_ms = child->no_vault_ms == 0 ? child->started_ms : child->no_vault_ms;
+        if (child->started_ms - child->no_vault_ms < BROKER_NO_VAULT_MS) {
+            return fd;
+        }
+    }
+    child->had_vault = false;
+    child->no_vault_ms = 0;
+    rc_log_warn("connections_not_kept", "worker=%d reason=\"%s\"", child->index, err->text);
+    return 0;
 }
 
 static void decide_keeping(struct rc_broker *broker, const struct rc_config *config)
@@ -452,6 +463,7 @@ static void args_of_kind(const struct rc_broker *broker, const struct rc_child *
 static void close_kept(struct rc_broker *broker, struct rc_child *child)
 {
     if (child->index != RC_CHILD_RELAY) {
+        child->had_vault = child->had_vault || broker->vault_fds[child->index] >= 0;
         close_fd(&broker->vault_fds[child->index]);
         close_fd(&broker->truth_fds[child->index]);
         close_fd(&broker->io_fds[child->index]);
@@ -491,13 +503,13 @@ static int open_generation(struct rc_broker *broker, struct rc_child *child, str
     if (broker->truth_fds[child->index] < 0) {
         return broker->truth_fds[child->index];
     }
-    const int rc = open_own(child->index, &broker->io_fds[child->index], &child->order_fd, err);
+    int rc = open_own(child->index, &broker->io_fds[child->index], &child->order_fd, err);
+    rc = rc < 0 ? rc : open_vault(broker, child, err);
     if (rc < 0) {
         close_kept(broker, child);
         return rc;
     }
     atomic_store_explicit(&child->life->order, RC_ORDER_RUN, memory_order_relaxed);
-    open_vault(broker, (uint32_t)child->index);
     return 0;
 }
 

@@ -45,6 +45,8 @@ struct rc_child {
     uint64_t orphaned_ms;      /* when its process died, or who was adopting */
     uint32_t adoptions_failed; /* processes that have died of that, one after the other */
     bool unadoptable;          /* two processes have written its truth */
+    bool had_vault;            /* its last process had one: that none can be made need not stay so */
+    uint64_t no_vault_ms;      /* since when there has been too little to make one; 0 = there is enough */
     bool listeners_replaced;   /* its queue went to the others during a long back-off */
     uint32_t load_ticks;       /* ticks that its steering load has differed by the same amount */
     int64_t load_difference;

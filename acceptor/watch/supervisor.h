@@ -33,7 +33,7 @@
 
 /* A child that ends with this could not start for a reason that a restart does not cure (sysexits.h: EX_CONFIG). */
 #define RC_EXIT_CHILD_REFUSED 78
-/* With this: memory or descriptors are short, which may be there a moment later (EX_TEMPFAIL). */
+/* With this: memory or descriptors are short (rc_err_is_short), which may be there a moment later (EX_TEMPFAIL). */
 #define RC_EXIT_CHILD_SHORT 75
 
 struct rc_reload {

@@ -1,6 +1,7 @@
 /* err: formatting of context messages. */
 #include "common/base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -14,4 +15,9 @@ int rc_err_set(struct rc_err *err, int code, const char *format, ...)
         va_end(args);
     }
     return code;
+}
+
+bool rc_err_is_short(int code)
+{
+    return code == -ENOMEM || code == -EMFILE || code == -ENFILE || code == -EAGAIN;
 }

@@ -17,7 +17,7 @@ void rc_backend_health_register(struct rc_report *own, uint32_t index, const cha
         atomic_store_explicit(&health->success_ms, 0, memory_order_relaxed);
         atomic_store_explicit(&health->failure_ms, 0, memory_order_relaxed);
         atomic_store_explicit(&health->failures, 0, memory_order_relaxed);
-        atomic_store_explicit(&health->wrong, 0, memory_order_relaxed);
+        atomic_store_explicit(&health->wrong_s, 0, memory_order_relaxed);
         memcpy(health->name, kept, sizeof(kept));
     }
     /* BH1 pairs with BH2: who sees it registered sees its name. */
@@ -35,7 +35,7 @@ void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered
     RC_ASSERT(index < RC_BACKENDS_MAX);
     struct rc_backend_health *health = &own->backend_health[index];
     if (answered) {
-        atomic_store_explicit(&health->wrong, 0, memory_order_relaxed);
+        atomic_store_explicit(&health->wrong_s, 0, memory_order_relaxed);
     } else {
         const uint64_t failures = atomic_load_explicit(&health->failures, memory_order_relaxed);
         atomic_store_explicit(&health->failures, failures + 1, memory_order_relaxed);
@@ -46,13 +46,8 @@ void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered
 void rc_backend_health_note_wrong(struct rc_report *own, uint32_t index, bool wrong)
 {
     RC_ASSERT(index < RC_BACKENDS_MAX);
-    atomic_store_explicit(&own->backend_health[index].wrong, wrong, memory_order_relaxed);
-}
-
-bool rc_backend_health_wrong(const struct rc_report *own, uint32_t index)
-{
-    RC_ASSERT(index < RC_BACKENDS_MAX);
-    return atomic_load_explicit(&own->backend_health[index].wrong, memory_order_relaxed) != 0;
+    atomic_store_explicit(&own->backend_health[index].wrong_s, wrong ? (uint32_t)(rc_clock_ms() / 1000) + 1 : 0,
+                          memory_order_relaxed);
 }
 
 /* In the same millisecond: the worse. */
@@ -99,27 +94,59 @@ bool rc_backend_health_get(const struct rc_control *control, uint32_t index, str
     return found;
 }
 
-static uint64_t heard_later_ms(const struct rc_report *report, uint32_t index, uint64_t heard_ms)
+/* What a report says of it; NULL: nothing. */
+static const struct rc_backend_health *health_of(const struct rc_report *report, uint32_t index)
 {
     const struct rc_backend_health *health = &report->backend_health[index];
     /* BH2 */
-    if (atomic_load_explicit(&health->state, memory_order_acquire) != RC_BACKEND_REGISTERED) {
-        return heard_ms;
+    return atomic_load_explicit(&health->state, memory_order_acquire) == RC_BACKEND_REGISTERED ? health : NULL;
+}
+
+static uint64_t later_of(uint64_t one_ms, const _Atomic uint64_t *other_ms)
+{
+    const uint64_t its_ms = atomic_load_explicit(other_ms, memory_order_relaxed);
+    return its_ms > one_ms ? its_ms : one_ms;
+}
+
+/* The latest of all reports. */
+struct latest {
+    uint64_t success_ms;
+    uint64_t failure_ms;
+    uint64_t wrong_ms;
+};
+
+static void latest_add(struct latest *latest, const struct rc_report *report, uint32_t index)
+{
+    const struct rc_backend_health *health = health_of(report, index);
+    if (health != NULL) {
+        const uint64_t wrong_ms = UINT64_C(1000) * atomic_load_explicit(&health->wrong_s, memory_order_relaxed);
+        latest->success_ms = later_of(latest->success_ms, &health->success_ms);
+        latest->failure_ms = later_of(latest->failure_ms, &health->failure_ms);
+        latest->wrong_ms = wrong_ms > latest->wrong_ms ? wrong_ms : latest->wrong_ms;
     }
-    const uint64_t success_ms = atomic_load_explicit(&health->success_ms, memory_order_relaxed);
-    const uint64_t failure_ms = atomic_load_explicit(&health->failure_ms, memory_order_relaxed);
-    const uint64_t its_ms = success_ms > failure_ms ? success_ms : failure_ms;
-    return its_ms > heard_ms ? its_ms : heard_ms;
+}
+
+static struct latest latest_of(const struct rc_control *control, uint32_t index)
+{
+    struct latest latest = {0};
+    RC_ASSERT(index < RC_BACKENDS_MAX);
+    latest_add(&latest, &control->relay->report, index);
+    for (uint32_t i = 0; i < control->worker_count; i++) {
+        latest_add(&latest, control->workers[i], index);
+    }
+    return latest;
 }
 
 uint64_t rc_backend_health_heard_ms(const struct rc_control *control, uint32_t index)
 {
-    RC_ASSERT(index < RC_BACKENDS_MAX);
-    uint64_t heard_ms = heard_later_ms(&control->relay->report, index, 0);
-    for (uint32_t i = 0; i < control->worker_count; i++) {
-        heard_ms = heard_later_ms(control->workers[i], index, heard_ms);
-    }
-    return heard_ms;
+    const struct latest latest = latest_of(control, index);
+    return latest.success_ms > latest.failure_ms ? latest.success_ms : latest.failure_ms;
+}
+
+uint64_t rc_backend_health_wrong_ms(const struct rc_control *control, uint32_t index)
+{
+    const struct latest latest = latest_of(control, index);
+    return latest.wrong_ms > latest.success_ms ? latest.wrong_ms : 0;
 }
 
 void rc_backend_health_note_look(struct rc_report *own, uint32_t index, uint64_t now_ms)

@@ -59,13 +59,16 @@ int rc_control_copy(struct rc_control *control, const struct rc_core *core, uint
     return 0;
 }
 
-struct rc_port *rc_port_map(int fd, uint64_t *bytes, struct rc_err *err)
+int rc_port_map(struct rc_port **port, int fd, uint64_t *bytes, struct rc_err *err)
 {
-    struct rc_port *shared = rc_segment_map(fd, bytes, err);
-    if (shared != NULL && *bytes > RC_PORT_DATA_OFFSET) {
-        rc_segment_dump((uint8_t *)shared + RC_PORT_DATA_OFFSET, *bytes - RC_PORT_DATA_OFFSET, false);
+    *port = rc_segment_map(fd, bytes, err);
+    if (*port == NULL) {
+        return -errno;
     }
-    return shared;
+    if (*bytes > RC_PORT_DATA_OFFSET) {
+        rc_segment_dump((uint8_t *)*port + RC_PORT_DATA_OFFSET, *bytes - RC_PORT_DATA_OFFSET, false);
+    }
+    return 0;
 }
 
 int rc_port_view_open(struct rc_port_view *view, struct rc_port *shared, uint64_t bytes, struct rc_err *err)
@@ -88,17 +91,19 @@ int rc_port_view_open(struct rc_port_view *view, struct rc_port *shared, uint64_
     return 0;
 }
 
-/* Maps a segment of at least `least` bytes and closes its descriptor. */
+/* Maps a segment of at least `least` bytes and closes its descriptor. NULL with errno, as rc_segment_map. */
 static void *fd_take(int *fd, bool writable, uint64_t least, const char *what, struct rc_err *err)
 {
     uint64_t bytes = 0;
     void *memory = writable ? rc_segment_map(*fd, &bytes, err) : (void *)rc_segment_map_read(*fd, &bytes, err);
+    int code = errno;
     if (memory != NULL && bytes < least) {
-        (void)segment_refuse(err, what);
+        code = -segment_refuse(err, what);
         memory = NULL;
     }
-    close(*fd);
+    (void)close(*fd);
     *fd = -1;
+    errno = code;
     return memory;
 }
 
@@ -111,7 +116,7 @@ static const struct rc_report *take_report(int *fd, uint64_t bytes, struct rc_er
 {
     const struct rc_report *report = fd_take(fd, false, bytes, "report", err);
     if (report != NULL && !report_right(report)) {
-        (void)segment_refuse(err, "report");
+        errno = -segment_refuse(err, "report");
         return NULL;
     }
     return report;
@@ -122,10 +127,11 @@ static int attach_keep(struct rc_control *control, struct rc_spawn_args *args, s
 {
     uint64_t bytes = 0;
     uint8_t *memory = rc_segment_map(args->keep_fd, &bytes, err);
-    close(args->keep_fd);
+    const int rc = memory == NULL ? -errno : 0;
+    (void)close(args->keep_fd);
     args->keep_fd = -1;
-    if (memory == NULL) {
-        return -EBADMSG;
+    if (rc < 0) {
+        return rc;
     }
     control->keep = (struct rc_relay_keep *)(void *)memory;
     if (bytes < RC_RELAY_KEEP_BYTES ||
@@ -145,7 +151,7 @@ static int attach_own(struct rc_control *control, struct rc_spawn_args *args, st
     void *own =
         fd_take(&args->own_fd, true, relay ? sizeof(struct rc_relay_report) : sizeof(struct rc_report), "report", err);
     if (own == NULL) {
-        return -EBADMSG;
+        return -errno;
     }
     control->own = own;
     if (!report_right(control->own)) {
@@ -155,7 +161,7 @@ static int attach_own(struct rc_control *control, struct rc_spawn_args *args, st
         args->adopt == RC_ADOPT_RUNNING ? rc_banks_open(&control->own->banks) : rc_banks_own(&control->own->banks);
     if (!relay) {
         control->relay = (const void *)take_report(&args->relay_fd, sizeof(struct rc_relay_report), err);
-        return control->relay == NULL ? -EBADMSG : 0;
+        return control->relay == NULL ? -errno : 0;
     }
     control->own_relay = own;
     control->relay = own;
@@ -181,7 +187,7 @@ static int attach_limits(struct rc_control *control, struct rc_spawn_args *args,
 {
     control->limits = fd_take(&args->limits_fd, true, sizeof(*control->limits), "limits", err);
     if (control->limits == NULL) {
-        return -EBADMSG;
+        return -errno;
     }
     rc_segment_dump(control->limits, sizeof(*control->limits), false);
     return rc_windows_right(&control->limits->windows) ? 0 : segment_refuse(err, "limits");
@@ -191,13 +197,14 @@ static int attach_history(struct rc_control *control, struct rc_spawn_args *args
 {
     uint64_t bytes = 0;
     void *memory = rc_segment_map_file(args->history_fd, args->index < 0, &bytes, err);
+    const int rc = memory == NULL ? -errno : 0;
     /* Of a file the relay's stays open: its lock is with it. Files have no seals. */
     if (args->index >= 0 || fcntl(args->history_fd, F_GET_SEALS) >= 0) {
         close(args->history_fd);
         args->history_fd = -1;
     }
-    if (memory == NULL) {
-        return -EBADMSG;
+    if (rc < 0) {
+        return rc;
     }
     rc_segment_dump(memory, bytes, false); /* messages */
     return rc_history_view_open(&control->history, memory, bytes, err);
@@ -207,9 +214,9 @@ int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, st
 {
     memset(control, 0, sizeof(*control));
     const struct rc_core *core = fd_take(&args->core_fd, false, sizeof(*core), "core", err);
-    control->configs = fd_take(&args->config_fd, false, sizeof(*control->configs), "config", err);
-    if (core == NULL || control->configs == NULL) {
-        return -EBADMSG;
+    control->configs = core == NULL ? NULL : fd_take(&args->config_fd, false, sizeof(*control->configs), "config", err);
+    if (control->configs == NULL) {
+        return -errno;
     }
     rc_segment_dump((void *)(uintptr_t)control->configs, sizeof(*control->configs), false); /* keys and passwords */
     int rc = rc_control_copy(control, core, sizeof(*core), err);
@@ -225,12 +232,12 @@ int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, st
     }
     if (rc == 0) {
         control->acceptor = take_report(&args->acceptor_fd, sizeof(struct rc_report), err);
-        rc = control->acceptor == NULL ? -EBADMSG : 0;
+        rc = control->acceptor == NULL ? -errno : 0;
     }
     if (rc == 0 && args->index >= 0) {
         /* Of the configuration's build, which was looked at. */
         control->keys = fd_take(&args->keys_fd, false, sizeof(*control->keys), "keys", err);
-        rc = control->keys == NULL ? -EBADMSG : 0;
+        rc = control->keys == NULL ? -errno : 0;
     }
     if (rc == 0 && control->keys != NULL) {
         rc_segment_dump((void *)(uintptr_t)control->keys, sizeof(*control->keys), false); /* secrets */
@@ -243,7 +250,7 @@ int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, st
     }
     for (uint32_t i = 0; i < control->worker_count && rc == 0; i++) {
         control->workers[i] = take_report(&args->worker_fds[i], sizeof(struct rc_report), err);
-        rc = control->workers[i] == NULL ? -EBADMSG : 0;
+        rc = control->workers[i] == NULL ? -errno : 0;
     }
     return rc;
 }

@@ -49,14 +49,14 @@ struct rc_control {
 };
 
 /* Maps what `args` names and takes the descriptors out of it, closed. Negative errno, with `err`, when something is not what this
- * build shares; the process is to end then. */
+ * build shares, or there is no memory (rc_err_is_short); the process is to end then. */
 int rc_control_attach(struct rc_control *control, struct rc_spawn_args *args, struct rc_err *err);
 
 /* The acceptor's and tests' way: copies the constants of a core segment of `bytes` bytes and checks them. */
 int rc_control_copy(struct rc_control *control, const struct rc_core *core, uint64_t bytes, struct rc_err *err);
 
-/* Maps a port segment; core dumps hold its cursors, not the messages. NULL with `err` set. */
-struct rc_port *rc_port_map(int fd, uint64_t *bytes, struct rc_err *err);
+/* Maps a port segment; core dumps hold its cursors, not the messages. Negative errno with `err` set. */
+int rc_port_map(struct rc_port **port, int fd, uint64_t *bytes, struct rc_err *err);
 /* Copies and checks the sizes of a mapped port segment of `bytes` bytes. -EBADMSG when it is none. */
 int rc_port_view_open(struct rc_port_view *view, struct rc_port *shared, uint64_t bytes, struct rc_err *err);
 

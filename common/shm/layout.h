@@ -323,8 +323,10 @@ _Static_assert(RC_METRIC_NAMESPACES_MAX == RC_CONFIG_NAMESPACES_MAX, "one for ea
 #define RC_BACKENDS_MAX (RC_CONFIG_BACKENDS_MAX + 1u)
 #define RC_BACKEND_NAME_MAX 96u
 struct rc_backend_health {
-    _Atomic uint32_t state;      /* enum rc_backend_state */
-    _Atomic uint32_t wrong;      /* 1: it failed by what it answered (rc_backend_health_wrong); was reserved, as 0 */
+    _Atomic uint32_t state; /* enum rc_backend_state */
+    /* CLOCK_MONOTONIC, rounded up, of when it failed by what it answered, if it did (rc_backend_health_wrong_ms); 0: it did not. Was reserved, as 0,
+     * and then 1 for "it did". */
+    _Atomic uint32_t wrong_s;
     _Atomic uint64_t success_ms; /* CLOCK_MONOTONIC of the last answer; 0 = none */
     _Atomic uint64_t failure_ms; /* of the last time that it did not answer, or not as it should; 0 = none */
     _Atomic uint64_t failures;

@@ -80,25 +80,30 @@ int rc_segment_reader(int fd, struct rc_err *err)
     return reader;
 }
 
+static void *segment_not_mapped(int code)
+{
+    errno = -code;
+    return NULL;
+}
+
 static void *segment_map(int fd, int protection, bool file, uint64_t *bytes, struct rc_err *err)
 {
     struct stat status;
     if (fstat(fd, &status) != 0) {
-        rc_err_set(err, -errno, "shared memory segment: fstat of descriptor %d: %s", fd, strerror(errno));
-        return NULL;
+        return segment_not_mapped(
+            rc_err_set(err, -errno, "shared memory segment: fstat of descriptor %d: %s", fd, strerror(errno)));
     }
     /* Unsealed, another process could shrink it under us, and a plain load would become SIGBUS. */
     const int seals = fcntl(fd, F_GET_SEALS);
     const bool sealed = seals >= 0 && (seals & SHM_SEALS) == SHM_SEALS;
     if ((!sealed && !file) || !S_ISREG(status.st_mode) || status.st_size <= 0) {
-        rc_err_set(err, -EBADMSG, "shared memory segment: descriptor %d is not a memfd sealed in its size", fd);
-        return NULL;
+        return segment_not_mapped(
+            rc_err_set(err, -EBADMSG, "shared memory segment: descriptor %d is not a memfd sealed in its size", fd));
     }
     void *memory = mmap(NULL, (size_t)status.st_size, protection, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) {
-        rc_err_set(err, -errno, "shared memory segment of %" PRIu64 " bytes: mmap: %s", (uint64_t)status.st_size,
-                   strerror(errno));
-        return NULL;
+        return segment_not_mapped(rc_err_set(err, -errno, "shared memory segment of %" PRIu64 " bytes: mmap: %s",
+                                             (uint64_t)status.st_size, strerror(errno)));
     }
     *bytes = (uint64_t)status.st_size;
     return memory;

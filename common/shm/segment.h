@@ -21,7 +21,8 @@ int rc_segment_size(int fd, uint64_t bytes, struct rc_err *err);
  * a writable one through it either. The descriptor, or negative errno. */
 int rc_segment_reader(int fd, struct rc_err *err);
 
-/* Maps the whole of a segment shared and writable; *bytes = its size. NULL with `err` set. */
+/* Maps the whole of a segment shared and writable; *bytes = its size. NULL with `err` set, and errno: ENOMEM where memory is short, EBADMSG when it
+ * is none. */
 void *rc_segment_map(int fd, uint64_t *bytes, struct rc_err *err);
 
 /* The same for reading only: a store is SIGSEGV. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { testBroker } from "./lib/broker.mjs";
+import { handedOver } from "./lib/outlive.mjs";
 import { until } from "./lib/util.mjs";
 
 /* The acceptor can open nothing more. What it has it keeps, and it has all that serving needs. Returns what ends it. */
@@ -86,6 +87,22 @@ testBroker("that for long: the clients are given up, and counted; the broker goe
   assert.equal((await broker.metrics())("ringcast_worker_adoptions_failed_total"), 1);
   assert.equal(clients[1].isClosed, false);
   await (await broker.connectToWorker(0)).ping();
+});
+
+/* Without that one its clients could neither be handed over nor outlive it, until it ends. */
+testBroker("a worker that begins empty waits for what keeps its connections", { workers: 2, timeout: 60000, config: { "server.adopt_crashed": false } }, async (broker) => {
+  broker.mayDieBy = /signal 9|exit code 75/;
+  const enough = fewDescriptors(broker);
+  broker.kill("SIGKILL", 0);
+  await until("it cannot be started, or without that", () => starts(broker) + broker.log.filter((line) => /connections_not_kept/.test(line)).length >= 2, { every: 1 });
+  enough();
+  await ready(broker);
+  assert.deepEqual(broker.log.filter((line) => /connections_not_kept/.test(line)), []);
+  const client = await broker.connectToWorker(0);
+  await client.subscribe("news");
+  await handedOver(broker, "0");
+  await client.publish("news", 1);
+  assert.equal((await client.next("message")).data, 1);
 });
 
 testBroker("nobody can be started for long: the clients are given up, and counted", { workers: 1, timeout: 90000 }, async (broker) => {

@@ -149,6 +149,7 @@ const listens = ({ io, state }) => {
   state.burst = [];
   io.on("burst", (i) => state.burst.push(i));
   io.on("news", (what, answer) => answer(what));
+  io.on("large", (length, answer) => answer("x".repeat(length)));
   io.on("connection", () => {});
 };
 const numbers = (count) => Array.from({ length: count }, (_, i) => i);
@@ -208,4 +209,33 @@ testLink("who asks a process for which too much waits is told so, and does not w
   assert.deepEqual(heard, numbers(heard.length), "in order");
   const largest = await says.call(({ io }) => io.serverSideEmitWithAck("news", "x".repeat(17 << 20)).catch(({ message }) => message));
   assert.match(largest, /more than a link carries/);
+});
+
+/* Its own sockets are so large that the list of them is larger than a frame. */
+const grow = (app, bytes) => app.call(({ io }, length) => [...io.sockets.sockets.values()].map((socket) => {
+  socket.data.large = "x".repeat(length);
+  return socket.id;
+}), bytes);
+
+testLink("an answer that is larger than a frame comes in parts; who cannot be answered is told so at once", { applications: 2, application: { setup: listens }, table: { max_frame: "64KiB" }, timeout: 90000 }, async ({ broker, apps }) => {
+  const { end } = await comeAll(broker, apps);
+  const ids = [await grow(apps[0], 50000), await grow(apps[1], 50000)];
+  assert.ok(ids.every(({ length }) => length > 1), `both have clients: ${ids}`);
+  for (const app of apps) await until("they know each other", async () => (await app.call(({ io }) => io.of("/").adapter.nodesMap.size)) === 1);
+  for (const app of apps) {
+    const all = await app.call(async ({ io }) => (await io.fetchSockets()).map(({ id, data }) => [id, data.large.length]));
+    assert.deepEqual(all.sort(), ids.flat().sort().map((id) => [id, 50000]));
+  }
+  const errors = () => apps[0].call(async ({ io }) => {
+    const told = (promise) => promise.then(() => "an answer", ({ message }) => message);
+    return [await told(io.fetchSockets()), await told(io.serverSideEmitWithAck("large", 70000))];
+  });
+  await grow(apps[1], 70000);
+  for (const error of await errors()) assert.match(error, /of 7\d{4} bytes is more than a link carries/);
+  assert.match(apps[1].output, /is more than a link carries: it is not answered/);
+  await apps[1].call(({ io }) => io.sockets.sockets.forEach((socket) => (socket.data = { self: socket.data }) && (socket.data.self.again = socket.data)));
+  assert.match((await errors())[0], /cannot be said: Converting circular structure/);
+  const circle = await apps[0].call(({ io }) => io.serverSideEmitWithAck("news", io.sockets.adapter).catch(({ message }) => message));
+  assert.match(circle, /cannot be said: Converting circular structure/);
+  end();
 });

@@ -27,6 +27,21 @@ for (const [title, options, link, recovered] of [
   });
 }
 
+testLink("what a process was sent and had not handed on when it was killed is counted, and the next one's", { needs: "resume", application: { setup, options: { connectionStateRecovery: {} } }, timeout: 90000 }, async ({ broker, app }) => {
+  const clients = await comeAll(broker);
+  await asBefore(clients, 1);
+  assert.equal((await broker.metrics())("ringcast_link_unread_total"), 0);
+  app.child.kill("SIGSTOP");
+  await sayAll(clients, 10, 3, async () => {
+    await until("it has been sent some", async () => (await broker.status()).links.unhanded > 0);
+    await app.kill();
+    await app.start();
+  });
+  assert.ok((await broker.metrics())("ringcast_link_unread_total") > 0);
+  await asBefore(clients, 2);
+  for (const client of clients) client.end();
+});
+
 testLink("an answer that a client has counts: what the handler made of its socket's data is known to the next process", { needs: "resume", application: { setup, options: { connectionStateRecovery: {} } }, timeout: 90000 }, async ({ broker, app }) => {
   const clients = await comeAll(broker);
   await asBefore(clients, 1);

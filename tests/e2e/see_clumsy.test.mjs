@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import test from "node:test";
 import { run, testBroker } from "./lib/broker.mjs";
 import { BIN_DIR, program, until, within } from "./lib/util.mjs";
 
@@ -159,6 +161,50 @@ testBroker("a trace goes on behind a moment in which all sessions of the control
     traces.kill("SIGKILL");
   }
 });
+
+/* A control socket that answers each request of a trace so; what it was asked, with what the trace said and its end. */
+async function traceOf(answer, body) {
+  const folder = mkdtempSync(join(tmpdir(), "ringcast-e2e-trace-"));
+  const path = join(folder, "control.sock");
+  const asked = [];
+  const server = createServer((socket) => socket.on("error", () => {}).once("data", (data) => {
+    asked.push(String(data).trim());
+    socket.end(answer(asked.at(-1)));
+  }));
+  await new Promise((done) => server.listen(path, done));
+  const child = spawn(join(BIN_DIR, "ringcast"), ["trace", "--channel", "x", "--socket", path], { stdio: ["ignore", "ignore", "pipe"] });
+  const traces = { child, asked, said: "", ended: once(child, "close"), ends: () => asked.filter((line) => line === "trace end 7").length };
+  child.stderr.on("data", (part) => (traces.said += part));
+  try {
+    await body(traces);
+  } finally {
+    child.kill("SIGKILL");
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("a trace that cannot say that it ends: who interrupts it once more does not wait for that", () => traceOf(
+  (request) => /end/.test(request) ? "error\nthe broker is answering as many commands as it can at a time: try again\n" : /begin/.test(request) ? "ok\n7\n" : "ok\n",
+  async ({ child, asked, ended, ends }) => {
+    await until("it traces", () => asked.includes("trace read 7"));
+    child.kill("SIGINT");
+    await until("it is to end", () => ends() > 0);
+    const before = ends();
+    child.kill("SIGINT");
+    assert.deepEqual(await within(20000, ended, "it ends"), [0, null]);
+    assert.ok(ends() <= before + 2, `${ends()} times, ${before} before`);
+  },
+));
+
+test("a trace that fails says so once", () => traceOf(
+  (request) => /begin/.test(request) ? "ok\n7\n" : "error\nthis trace has ended\n",
+  async (traces) => {
+    assert.deepEqual(await within(20000, traces.ended, "it ends"), [1, null]);
+    assert.equal(traces.said, "ringcast: tracing\nringcast: this trace has ended\n");
+    assert.equal(traces.ends(), 1);
+  },
+));
 
 testBroker("who holds all sessions of the control socket is told of, and holds them for seconds", { config, workers: 1 }, async (broker) => {
   const socket = broker.config["server.control_socket"];

@@ -108,6 +108,40 @@ test("a broker that does not answer is said to be there", () => together(["a", "
   assert.deepEqual(await a.exited, { code: 0, signal: null }, "what it was asked it does once it can");
 }));
 
+/* Its control socket, where all sessions are others': so many are turned away, and whoever comes then is told what `status` is. */
+async function busyFor(path, turns, status, body) {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    if (turns-- > 0) return socket.end("error\nthe broker is answering as many commands as it can at a time: try again\n");
+    socket.once("data", () => socket.end(`ok\n${JSON.stringify(status)}`));
+  });
+  await new Promise((done) => server.listen(path, done));
+  try {
+    await body();
+  } finally {
+    server.close();
+  }
+}
+
+test("a broker whose sessions are all taken is waited for, and then said to be there", () => together(["b"], async (ask, [b], folder) => {
+  const file = join(folder, "a.toml");
+  const path = join(folder, "ringcast-a.sock");
+  writeFileSync(file, '[server]\ninstance_id = "a"\n');
+  await busyFor(path, 3, { instance: "a", config: file, processes: [] }, async () => {
+    const { code, stdout, stderr } = await ask("status", "--json", "-c", file);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.equal(JSON.parse(stdout).instance, "a");
+  });
+  await busyFor(path, Infinity, {}, async () => {
+    const named = await ask("status", "-c", file);
+    assert.deepEqual([named.code, named.stderr], [1, `ringcast: 1 that may be the broker of ${file} is answering as many commands as can be: try again\n`]);
+    const any = await ask("status");
+    assert.equal(any.code, 1);
+    assert.match(any.stderr, /2 brokers are running[^]*pid \d+, which is answering as many commands as it can: --socket .*ringcast-a\.sock/);
+    assert.equal((await ask("status", "-c", b.configPath)).code, 0);
+  });
+}));
+
 test("a file that is wrong by now still says where its broker's control socket is", async () => {
   const broker = await startBroker({ workers: 1 });
   try {

@@ -99,7 +99,8 @@ const NETWORK = [
 
 /* Stories of one application: how often something dies, how many events may be lost each time, and what dies. */
 const ONE = [
-  ["kill -9 of the application", { times: TIMES, most: (RATE * LOST_MS) / 1000, counts: ["unread", "held", "resumed"] }, async ({ apps: [app] }) => dies(app)],
+  // Whether it has said of all that it was handed that it has is chance (`unread`): it is printed.
+  ["kill -9 of the application", { times: TIMES, most: (RATE * LOST_MS) / 1000, counts: ["held", "resumed"] }, async ({ apps: [app] }) => dies(app)],
   ["SIGTERM of the application", { times: TIMES }, async ({ apps: [app] }) => deploys(app)],
   ["a worker killed, once a second", { times: TIMES, most: CLIENTS / 10 + 20 }, async ({ broker, chance }) => {
     await killWorker(broker, chance.below(WORKERS));

@@ -234,7 +234,7 @@ int rc_crash_begin(struct rc_crash *crash, struct rc_truth *truth, struct rc_met
     struct rc_truth_repaired before = {0};
     *crash = (struct rc_crash){.memory = rc_io_memory_attach(io_fd, err)};
     if (crash->memory == NULL) {
-        return -EBADMSG;
+        return -errno;
     }
     truth->cut = true;
     crash_took(truth);

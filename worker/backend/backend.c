@@ -19,6 +19,7 @@
 #include "worker/backend/backend_io.h"
 #include "worker/backend/count.h"
 #include "worker/backend/flight.h"
+#include "worker/backend/judge.h"
 #include "worker/backend/pool.h"
 
 #define WAITING_BYTES_MAX (4u << 20) /* of a backend's calls that wait, together */
@@ -26,26 +27,6 @@
 static uint64_t calls_now_ms(const struct rc_backends *backends)
 {
     return backends->io->now_ns / 1000000u;
-}
-
-/* How it stands with it, for /health/database: as the last call found it (and look.h makes one when there is none). */
-static void backend_heard(const struct rc_backends *backends, const struct rc_backend *backend,
-                          enum rc_backend_call_kind kind, int reason)
-{
-    if (backend->retired) {
-        return;
-    }
-    rc_backend_health_note(backends->control->own, backend->index, reason < 0);
-    if (reason >= 0 && kind != RC_BACKEND_HEALTH) {
-        rc_backend_health_note_wrong(backends->control->own, backend->index,
-                                     reason == RC_BACKEND_REASON_STATUS || reason == RC_BACKEND_REASON_GARBAGE ||
-                                         reason == RC_BACKEND_REASON_TOO_LARGE || reason == RC_BACKEND_REASON_REPLY);
-    }
-}
-
-static struct rc_backend_counters *calls_counters(const struct rc_backends *backends, const struct rc_backend *backend)
-{
-    return backend->retired ? NULL : &backends->counters[backend->index];
 }
 
 /* --- addresses --- */
@@ -165,6 +146,37 @@ static void backend_renew_tls(struct rc_backend *backend)
     }
 }
 
+static void gauges_set(struct rc_backends *backends, const struct rc_backend *backend)
+{
+    struct rc_backend_counters *counters = rc_backend_counters_of(backends, backend);
+    if (counters != NULL) {
+        rc_backend_count_set(&counters->in_flight, backend->taken);
+        rc_backend_count_set(&counters->waiting, backend->waiting);
+        rc_backend_count_set(&counters->breaker, backend->breaker.state != RC_BREAKER_CLOSED);
+    }
+}
+
+/* As this process knows it: what it found out while it was opened, and gauges of a predecessor are not true any more. */
+static void backends_report(struct rc_backends *backends)
+{
+    for (uint32_t i = 0; i < backends->count; i++) {
+        const struct rc_backend *backend = backends->current[i];
+        struct rc_backend_counters *counters = &backends->counters[i];
+        if (backend != NULL) {
+            gauges_set(backends, backend);
+            rc_backend_count_set(&counters->connections, backend->conns);
+            continue;
+        }
+        rc_backend_count_set(&counters->in_flight, 0);
+        rc_backend_count_set(&counters->waiting, 0);
+        rc_backend_count_set(&counters->breaker, 0);
+        rc_backend_count_set(&counters->connections, 0);
+        if (backends->config->backends[i].kind == RC_BACKEND_KIND_HTTP) { /* links: worker/link/dial.c */
+            rc_backend_health_note(backends->control->own, i, false);     /* no call of it will find that out */
+        }
+    }
+}
+
 static void backends_adopt(struct rc_backends *backends, const struct rc_config *config)
 {
     struct rc_backend *next[RC_CONFIG_BACKENDS_MAX] = {0};
@@ -194,8 +206,6 @@ static void backends_adopt(struct rc_backends *backends, const struct rc_config 
         if (next[i] != NULL) {
             next[i]->retired = false;
             next[i]->index = i;
-        } else if (config->backends[i].kind == RC_BACKEND_KIND_HTTP) { /* links: worker/link/dial.c */
-            rc_backend_health_note(backends->control->own, i, false);  /* no call of it will find that out */
         }
         backends->current[i] = next[i];
         backends->names[i] = names[i];
@@ -226,13 +236,8 @@ struct rc_backends *rc_backends_open(const struct rc_control *control, struct rc
         free(backends);
         return NULL;
     }
-    for (uint32_t i = 0; i < config->backend_count; i++) { /* a predecessor's counters go on, its gauges do not */
-        struct rc_backend_counters *counters = &backends->counters[i];
+    for (uint32_t i = 0; i < config->backend_count; i++) { /* a predecessor's counters go on */
         backends->names[i] = config->backends[i].name;
-        rc_backend_count_set(&counters->in_flight, 0);
-        rc_backend_count_set(&counters->waiting, 0);
-        rc_backend_count_set(&counters->connections, 0);
-        rc_backend_count_set(&counters->breaker, 0);
     }
     backends->count = config->backend_count;
     backends_adopt(backends, config);
@@ -268,20 +273,12 @@ void rc_backends_close(struct rc_backends *backends)
 void rc_backends_reconfigure(struct rc_backends *backends, const struct rc_config *config)
 {
     backends_adopt(backends, config);
+    backends->reports = true;
+    backends_report(backends);
     rc_flights_forget(backends->flights);
 }
 
 /* --- a call's life --- */
-
-static void gauges_set(struct rc_backends *backends, const struct rc_backend *backend)
-{
-    struct rc_backend_counters *counters = calls_counters(backends, backend);
-    if (counters != NULL) {
-        rc_backend_count_set(&counters->in_flight, backend->taken);
-        rc_backend_count_set(&counters->waiting, backend->waiting);
-        rc_backend_count_set(&counters->breaker, backend->breaker.state != RC_BREAKER_CLOSED);
-    }
-}
 
 static void waiting_add(struct rc_backend *backend, struct rc_calling *call, bool front)
 {
@@ -344,103 +341,6 @@ static void backend_dispatch(struct rc_backends *backends, struct rc_backend *ba
     gauges_set(backends, backend);
 }
 
-static bool status_answers(enum rc_backend_call_kind kind, uint32_t status)
-{
-    /* What is asked: 200 and 204. What is told: any 2xx. Who is asked for leave says no by 4xx, too. */
-    static const struct {
-        bool told;
-        bool denies;
-    } kinds[RC_BACKEND_CALL_KINDS] = {
-        [RC_BACKEND_CONNECT] = {.denies = true},   [RC_BACKEND_DISCONNECT] = {.told = true},
-        [RC_BACKEND_SUBSCRIBE] = {.denies = true}, [RC_BACKEND_PUBLISH] = {.denies = true},
-        [RC_BACKEND_REFRESH] = {.denies = true},   [RC_BACKEND_WEBHOOK] = {.told = true},
-    };
-    if (kind == RC_BACKEND_HEALTH) {
-        return status < 500; /* it is there, whatever it makes of the call */
-    }
-    if (kinds[kind].told) {
-        return status >= 200 && status < 300;
-    }
-    return status == 200 || status == 204 || (kinds[kind].denies && status >= 400 && status < 500);
-}
-
-bool rc_backend_answered(enum rc_backend_call_kind kind, const struct rc_backend_answer *answer)
-{
-    return answer->outcome == RC_BACKEND_ANSWERED && status_answers(kind, answer->status);
-}
-
-/* An application that does not know the call of look.h may fail over it as well as refuse it. So only a status that says of itself that the
- * service is not there (RFC 9110 15.6.3 to 15.6.5) takes what was known of a backend from it, and any other proves of one that was not there that
- * it is again. Of one that answered a real call wrongly, such a failure proves nothing. */
-static bool fails_over_look(const struct rc_backends *backends, const struct rc_calling *call)
-{
-    return call->kind == RC_BACKEND_HEALTH && call->status >= 500 && (call->status < 502 || call->status > 504) &&
-           !rc_backend_health_wrong(backends->control->own, call->backend->index);
-}
-
-/* A call that was not made, or was: what it counts as. -1: no failure. */
-static int reason_of(const struct rc_backends *backends, const struct rc_calling *call)
-{
-    static const int reasons[] = {[RC_BACKEND_ANSWERED] = -1,
-                                  [RC_BACKEND_LATE] = RC_BACKEND_REASON_LATE,
-                                  [RC_BACKEND_UNREACHABLE] = RC_BACKEND_REASON_UNREACHABLE,
-                                  [RC_BACKEND_LOST] = RC_BACKEND_REASON_LOST,
-                                  [RC_BACKEND_GARBAGE] = RC_BACKEND_REASON_GARBAGE,
-                                  [RC_BACKEND_TOO_LARGE] = RC_BACKEND_REASON_TOO_LARGE,
-                                  [RC_BACKEND_REFUSED] = RC_BACKEND_REASON_REFUSED};
-    return call->outcome == RC_BACKEND_ANSWERED &&
-                   !status_answers((enum rc_backend_call_kind)call->kind, call->status) &&
-                   !fails_over_look(backends, call)
-               ? RC_BACKEND_REASON_STATUS
-               : reasons[call->outcome];
-}
-
-static void backend_log(struct rc_backend *backend, const struct rc_calling *call, bool failed)
-{
-    const char *name = backend->config.name.text;
-    const char *kind = rc_backend_call_name((enum rc_backend_call_kind)call->kind);
-    if (failed && !backend->failing) {
-        rc_log_warn("backend_failed", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"", name, kind,
-                    call->id, call->status,
-                    call->outcome == RC_BACKEND_ANSWERED ? "its status is no answer" : call->why);
-    } else if (failed && call->kind != RC_BACKEND_HEALTH) { /* nobody is worse off for those */
-        rc_log_limited(RC_LOG_WARN, 1, "backend_fails", "backend=\"%s\" call=\"%s\" id=\"%s\" status=%u reason=\"%s\"",
-                       name, kind, call->id, call->status,
-                       call->outcome == RC_BACKEND_ANSWERED ? "its status is no answer" : call->why);
-    } else if (!failed && backend->failing) {
-        rc_log_info("backend_answers", "backend=\"%s\" call=\"%s\"", name, kind);
-    }
-    backend->failing = failed;
-}
-
-/* Our own bounds say nothing about the backend. */
-static void backend_judge(struct rc_backends *backends, struct rc_backend *backend, const struct rc_calling *call,
-                          int reason)
-{
-    struct rc_backend_counters *counters = calls_counters(backends, backend);
-    if (counters != NULL) {
-        rc_backend_count_call(counters, (enum rc_backend_call_kind)call->kind, reason,
-                              (backends->io->now_ns - call->begun_ns) / 1000);
-    }
-    if (reason == RC_BACKEND_REASON_REFUSED) {
-        return;
-    }
-    backend_heard(backends, backend, (enum rc_backend_call_kind)call->kind, reason);
-    backend_log(backend, call, reason >= 0);
-    if (!rc_breaker_note(&backend->breaker, calls_now_ms(backends), reason >= 0, call->probe)) {
-        return;
-    }
-    if (backend->breaker.state == RC_BREAKER_CLOSED) {
-        rc_log_info("backend_breaker_closed", "backend=\"%s\"", backend->config.name.text);
-    } else {
-        rc_log_warn("backend_breaker_opened", "backend=\"%s\" effect=\"it is asked once a second until it answers\"",
-                    backend->config.name.text);
-        if (counters != NULL) {
-            rc_backend_count_add(&counters->opened, 1);
-        }
-    }
-}
-
 /* Nobody waits longer for who does not answer. */
 static void backend_refuse_waiting(struct rc_backends *backends, struct rc_backend *backend)
 {
@@ -463,7 +363,7 @@ static void calling_tell(struct rc_backends *backends, struct rc_calling *call)
 {
     struct rc_backend *backend = call->backend;
     if (!call->kept) {
-        backend_judge(backends, backend, call, reason_of(backends, call));
+        rc_backend_judge(backends, call);
         backend_refuse_waiting(backends, backend);
         calling_unlink(call);
         gauges_set(backends, backend);
@@ -529,6 +429,10 @@ static void backends_free_retired(struct rc_backends *backends)
 
 void rc_backends_work(struct rc_backends *backends)
 {
+    if (!backends->reports) {
+        backends->reports = true;
+        backends_report(backends);
+    }
     if (backends->all == NULL) {
         backends_settle(backends);
         return;
@@ -629,7 +533,7 @@ void rc_backend_next_id(struct rc_backends *backends, char id[RC_BACKEND_ID_MAX]
 static int call_refuse(struct rc_backends *backends, const struct rc_backend *backend,
                        const struct rc_backend_request *request, int error)
 {
-    struct rc_backend_counters *counters = backend == NULL ? NULL : calls_counters(backends, backend);
+    struct rc_backend_counters *counters = backend == NULL ? NULL : rc_backend_counters_of(backends, backend);
     if (counters != NULL) {
         rc_backend_count_call(counters, request->kind, RC_BACKEND_REASON_REFUSED, 0);
     }
@@ -747,7 +651,7 @@ static int call_kept(struct rc_backends *backends, struct rc_backend_waiter wait
 
 static void count_shared(struct rc_backends *backends, const struct rc_backend *backend)
 {
-    struct rc_backend_counters *counters = calls_counters(backends, backend);
+    struct rc_backend_counters *counters = rc_backend_counters_of(backends, backend);
     if (counters != NULL) {
         rc_backend_count_add(&counters->shared, 1);
     }
@@ -784,16 +688,4 @@ int rc_backend_call(struct rc_backends *backends, uint32_t index, const struct r
     const int rc = request->shared ? call_shared(backends, backend, index, request, waiter)
                                    : call_begin(backends, backend, request, waiter);
     return rc < 0 ? call_refuse(backends, backend, request, rc) : 0;
-}
-
-void rc_backend_reply_refused(struct rc_backends *backends, uint32_t index, enum rc_backend_call_kind kind,
-                              const char *id, const char *why)
-{
-    struct rc_backend *backend = index < backends->count ? backends->current[index] : NULL;
-    if (backend != NULL) {
-        backend_heard(backends, backend, kind, RC_BACKEND_REASON_REPLY);
-        rc_backend_count_add(&backends->counters[index].calls[kind].failures[RC_BACKEND_REASON_REPLY], 1);
-        rc_log_limited(RC_LOG_WARN, 1, "backend_reply_refused", "backend=\"%s\" call=\"%s\" id=\"%s\" reason=\"%s\"",
-                       backend->config.name.text, rc_backend_call_name(kind), id, why);
-    }
 }

@@ -11,7 +11,7 @@
  *   flight.c      calls of one kind and key: asked once        request.c   the bytes of a request, its signature
  *   call.c        the frames of calls                          reply.c     what a reply wants to be done
  *   question.h    what is asked, what is answered              breaker.c   whether it is to be asked
- *   look.c        whether one answers that nobody asks
+ *   look.c        whether one answers that nobody asks         judge.c     what a call that has ended says of it
  */
 #ifndef RC_WORKER_BACKEND_BACKEND_H
 #define RC_WORKER_BACKEND_BACKEND_H

@@ -3,6 +3,7 @@
 
 #include "common/metrics/backend_health.h"
 #include "worker/backend/call.h"
+#include "worker/backend/judge.h"
 #include "worker/backend/pool.h"
 
 static uint64_t later_of(uint64_t one_ms, uint64_t other_ms)
@@ -57,7 +58,11 @@ void rc_backends_look(struct rc_backends *backends, uint64_t now_ms, bool may)
             continue;
         }
         backends->current[i]->looked_ms = now_ms;
-        rc_backend_health_note_look(backends->control->own, i, now_ms);
+        /* Of one that answered wrongly this may say nothing: others are to ask it, too. */
+        const bool wrong = rc_backend_wrong(backends, backends->current[i], now_ms);
+        if (!wrong) {
+            rc_backend_health_note_look(backends->control->own, i, now_ms);
+        }
         rc_backend_frame_begin(&frame, backends, RC_BACKEND_HEALTH, &(struct rc_backend_caller){.nsp = {0}});
         frame.request.leaves = true;
         (void)rc_backend_frame_call(&frame, backends, i,

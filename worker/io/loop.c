@@ -62,7 +62,7 @@ static int loop_open_ring(struct rc_io *io, const struct rc_io_options *options,
                                            .receive_buffers_bytes = options->receive_buffers_bytes};
     io->memory = rc_io_memory_create(options->args->io_fd, &plan, err);
     if (io->memory == NULL) {
-        return -ENOMEM;
+        return -errno;
     }
     io->packets = rc_io_memory_at(io->memory, io->memory->packets);
     io->pieces = rc_io_memory_at(io->memory, io->memory->pieces);

@@ -49,7 +49,9 @@ struct rc_io_memory *rc_io_memory_create(int fd, const struct rc_io_memory_plan 
     layout.queues_bytes = rc_uring_memory_bytes(RC_IO_SQ_ENTRIES, RC_IO_CQ_ENTRIES);
     layout.bytes = layout.queues + layout.queues_bytes;
     uint64_t mapped = 0;
-    if (rc_segment_size(fd, layout.bytes, err) < 0) {
+    const int rc = rc_segment_size(fd, layout.bytes, err);
+    if (rc < 0) {
+        errno = -rc;
         return NULL;
     }
     struct rc_io_memory *memory = rc_segment_map(fd, &mapped, err);
@@ -127,8 +129,10 @@ struct rc_io_memory *rc_io_memory_attach(int fd, struct rc_err *err)
         return NULL;
     }
     rc_segment_dump(memory, mapped, false);
-    if (memory_check(memory, mapped, err) < 0) {
+    const int rc = memory_check(memory, mapped, err);
+    if (rc < 0) {
         (void)munmap(memory, mapped);
+        errno = -rc;
         return NULL;
     }
     return memory;

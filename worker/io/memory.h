@@ -65,11 +65,11 @@ struct rc_io_memory_plan {
     uint64_t receive_buffers_bytes;
 };
 
-/* Lays the empty memfd `fd` out and maps it; NULL with `err`. */
+/* Lays the empty memfd `fd` out and maps it; NULL with `err`, and errno. */
 struct rc_io_memory *rc_io_memory_create(int fd, const struct rc_io_memory_plan *plan, struct rc_err *err);
 /* The ring lies there: where what can be read of it. */
 void rc_io_memory_found(struct rc_io_memory *memory, const struct io_uring *ring);
-/* Maps that of a process which is dead. NULL with `err`: it is none of this ABI, its places are impossible, or the ring's queues were the
+/* Maps that of a process which is dead. NULL with `err`, and errno: it is none of this ABI, its places are impossible, or the ring's queues were the
  * kernel's. */
 struct rc_io_memory *rc_io_memory_attach(int fd, struct rc_err *err);
 void rc_io_memory_unmap(struct rc_io_memory *memory);

@@ -323,12 +323,19 @@ static void tables_adopt(struct rc_links *links, const struct rc_config *config)
         }
     }
     links->table = index < 0 ? NULL : table_new(links, &config->backends[index], (uint32_t)index);
-    if (index >= 0 && links->table == NULL) {
-        rc_backend_health_note(links->control->own, (uint32_t)index,
-                               false); /* it is never dialled: nobody else finds out */
-    }
+    links->unopened = index >= 0 && links->table == NULL ? (uint32_t)index + 1 : 0;
     rc_links_rows_adopt(links);
     links->due = true;
+}
+
+/* It is never dialled: nobody else finds out. Not where it is found: the report is a predecessor's until this process has taken over, which goes on
+ * with it if this one is refused. */
+static void table_tell_unopened(struct rc_links *links)
+{
+    if (links->unopened != 0) {
+        rc_backend_health_note(links->control->own, links->unopened - 1, false);
+        links->unopened = 0;
+    }
 }
 
 static void tables_free_retired(struct rc_links *links)
@@ -415,6 +422,7 @@ void rc_links_close(struct rc_links *links)
 void rc_links_reconfigure(struct rc_links *links, const struct rc_config *config)
 {
     tables_adopt(links, config);
+    table_tell_unopened(links);
 }
 
 void rc_links_rebuild(struct rc_links *links)
@@ -479,6 +487,7 @@ static void link_watch(struct rc_links *links, struct rc_link *link)
 
 void rc_links_work(struct rc_links *links)
 {
+    table_tell_unopened(links);
     if (links->all == NULL && links->apart == 0) {
         links->due = false; /* or who has no links would never sleep */
         return;

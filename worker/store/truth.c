@@ -181,7 +181,7 @@ int rc_truth_create(struct rc_truth *truth, int fd, uint32_t socket_count, const
     uint64_t mapped = 0;
     struct rc_truth_layout *layout = rc_segment_map(fd, &mapped, err);
     if (layout == NULL) {
-        return -ENOMEM;
+        return -errno;
     }
     *layout = plan;
     rc = truth_view(truth, layout, err);
@@ -229,7 +229,7 @@ int rc_truth_attach(struct rc_truth *truth, int fd, struct rc_err *err)
     uint64_t bytes = 0;
     struct rc_truth_layout *layout = rc_segment_map(fd, &bytes, err);
     if (layout == NULL) {
-        return -ENOMEM;
+        return -errno;
     }
     /* A4 pairs with W4 in rc_truth_create: everything before it is there. */
     if (bytes < sizeof(*layout) || atomic_load_explicit(&layout->ready, memory_order_acquire) != RC_TRUTH_READY ||

@@ -11,6 +11,7 @@ const BINARY_EVENT = 5;
 const ROOM_MAX = 1024; // bytes, its type included
 const RETURNING_MAX = 4096; // broadcasts that are kept for one client that comes back, from when it asks until it is there
 const RETURNING_MS = 60000;
+const PARTS = "+"; // a question's id begins with it: who asks takes an answer in parts, and hears why there is none
 const REFUSED = Symbol("refused"); // among the flags of what is asked, where JSON does not see it: who is told that it could not be said
 
 /* `42` and "42" are two rooms. */
@@ -61,6 +62,9 @@ const SOUND = {
   [MessageType.BROADCAST_ACK]: () => true,
 };
 const isSound = (message, from) => isObject(message) && message.uid === from && isObject(message.data) && Boolean(SOUND[message.type]?.(message.data));
+
+const notJson = ({ message }) => `a message to other servers cannot be said: ${message.split("\n", 1)[0]}`;
+const takesParts = (requestId) => typeof requestId === "string" && requestId.startsWith(PARTS);
 
 /* Is it for who comes back, too? */
 const isKept = (nsp, packet, flags) => nsp.server.opts.connectionStateRecovery && packet.type === EVENT && packet.id === undefined && flags?.volatile === undefined;
@@ -228,25 +232,73 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
   scheduleHeartbeat() {}
 
   async doPublish(message) {
-    const refused = links.bus.say(this, "", pack(message));
-    if (refused) this.refuse(message, refused);
+    const { requestId, opts } = message.data;
+    const request = this.customRequests.get(requestId);
+    if (request) Object.assign(request, { refuse: opts?.flags[REFUSED], parts: new Map() });
+    const data = request ? { ...message.data, requestId: PARTS + requestId } : message.data;
+    const refused = this.say("", { ...message, data });
+    if (refused) this.refuse(requestId, refused);
     return "";
   }
 
+  /* Why it cannot be said; undefined: it is. */
+  say(to, message) {
+    try {
+      return links.bus.say(this, to, pack(message));
+    } catch (error) {
+      return notJson(error);
+    }
+  }
+
   async doPublishResponse(to, response) {
-    const refused = links.bus.say(this, to, pack(response));
-    if (refused) links.report(`${refused}: it is not answered`);
+    const refused = this.answer(to, response);
+    if (!refused) return;
+    links.report(`${refused}: it is not answered`);
+    const { requestId } = response.data;
+    if (takesParts(requestId)) this.say(to, { ...response, data: { requestId, refused, sockets: [] } });
+  }
+
+  /* The same. A list of sockets that is larger than a link carries goes in parts, and then comes one without any. */
+  answer(to, response) {
+    const { data } = response;
+    if (!takesParts(data.requestId) || !data.sockets || data.sockets.length < 2) return this.say(to, response);
+    try {
+      const bytes = pack(response);
+      if (bytes.length <= links.bus.most(this, Buffer.byteLength(to))) return links.bus.say(this, to, bytes);
+    } catch (error) {
+      if (!(error instanceof RangeError)) return notJson(error); // else it is longer than a text can be
+    }
+    const half = data.sockets.length >> 1;
+    for (const sockets of [data.sockets.slice(0, half), data.sockets.slice(half)]) {
+      const refused = this.answer(to, { ...response, data: { ...data, sockets, more: true } });
+      if (refused) return refused;
+    }
+    return data.more ? undefined : this.say(to, { ...response, data: { ...data, sockets: [] } });
+  }
+
+  /* What other processes say of what was asked here. */
+  onResponse(response) {
+    const { data } = response;
+    if (takesParts(data.requestId)) data.requestId = data.requestId.slice(PARTS.length);
+    const request = this.customRequests.get(data.requestId);
+    if (request && data.refused !== undefined) return this.refuse(data.requestId, String(data.refused));
+    if (request && data.sockets) {
+      const before = request.parts.get(response.uid) ?? [];
+      if (data.more) return void request.parts.set(response.uid, before.concat(data.sockets));
+      data.sockets = before.concat(data.sockets);
+    }
+    super.onResponse(response);
   }
 
   /* Whoever asks is told so, and does not wait for an answer that cannot come. */
-  refuse({ data: { requestId, opts } }, why) {
+  refuse(requestId, why) {
     links.report(why);
     const request = this.customRequests.get(requestId);
     if (!request) return;
     this.customRequests.delete(requestId);
     clearTimeout(request.timeout);
     if (request.type === MessageType.SERVER_SIDE_EMIT) request.resolve(new Error(why), request.responses);
-    else opts.flags[REFUSED](new Error(why));
+    else request.refuse(new Error(why));
   }
 
   /* `from`: the adapter that it is of, as ringcast has it. */

@@ -11,6 +11,7 @@ const GRACE_MS = 10000; // what is for an adapter of which ringcast has said not
 /* Uids of this package's adapters begin with their process. Of another one's nothing is known: what ringcast says of processes is not of it, and it is told
  * all at once. */
 const SPLIT = ".";
+const NOTHING = Buffer.alloc(0);
 const processOf = (uid) => uid.split(SPLIT, 1)[0];
 const isPaced = (uid) => uid.includes(SPLIT);
 
@@ -117,7 +118,7 @@ class Bus {
   say(adapter, to, bytes) {
     const all = to ? [to] : [...new Set([...adapter.nodesMap.keys(), ...(this.hearers.get(adapter)?.keys() ?? [])])];
     const longest = all.reduce((most, uid) => Math.max(most, Buffer.byteLength(uid)), 0);
-    if (frameBytes(adapter, longest, bytes) > HEAD + (this.links.primary?.hello.frame_max ?? FRAME_MAX)) return tooLarge(bytes); // also where it waits first
+    if (bytes.length > this.most(adapter, longest)) return tooLarge(bytes); // also where it waits first
     const unheard = all.length === 0 ? this.unheard.get(adapter) : undefined;
     if (unheard) return this.keep(unheard, bytes); // behind that
     const waits = new Set(all.filter((uid) => !this.takes(adapter, uid)));
@@ -125,6 +126,11 @@ class Bus {
     let refused;
     for (const uid of all) refused = (waits.has(uid) ? this.hold(adapter, uid, bytes) : this.write(adapter, uid, [uid], bytes)) ?? refused;
     return refused;
+  }
+
+  /* Bytes that a message may have for somebody whose uid is so long. */
+  most(adapter, to) {
+    return HEAD + (this.links.primary?.hello.frame_max ?? FRAME_MAX) - frameBytes(adapter, to, NOTHING);
   }
 
   takes(adapter, uid) {

@@ -26,3 +26,10 @@ Test(err, cuts_what_is_too_long)
     cr_expect_eq(strlen(guarded.err.text), RC_ERR_TEXT_MAX - 1u);
     cr_expect_eq(guarded.behind, 'x');
 }
+
+Test(err, tells_what_may_be_there_a_moment_later)
+{
+    cr_expect(rc_err_is_short(-ENOMEM) && rc_err_is_short(-EMFILE) && rc_err_is_short(-ENFILE) &&
+              rc_err_is_short(-EAGAIN));
+    cr_expect_not(rc_err_is_short(0) || rc_err_is_short(-EINVAL) || rc_err_is_short(-EBADMSG));
+}

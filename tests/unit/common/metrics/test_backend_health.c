@@ -95,17 +95,24 @@ Test(backend_health, a_reload_forgets_what_was_anothers)
 Test(backend_health, how_it_failed_stands_until_it_answers_or_is_another)
 {
     rc_backend_health_register(&workers[0], 0, "a");
+    rc_backend_health_register(&workers[1], 0, "a");
     rc_backend_health_note(&workers[0], 0, false);
-    cr_expect_not(rc_backend_health_wrong(&workers[0], 0));
+    cr_expect_eq(rc_backend_health_wrong_ms(&control, 0), 0u);
+    const uint64_t now_ms = rc_clock_ms();
     rc_backend_health_note_wrong(&workers[0], 0, true);
     rc_backend_health_note(&workers[0], 0, false);
     rc_backend_health_register(&workers[0], 0, "a"); /* also by a process that comes in this one's place */
-    cr_expect(rc_backend_health_wrong(&workers[0], 0));
+    const uint64_t wrong_ms = rc_backend_health_wrong_ms(&control, 0);
+    cr_expect(wrong_ms > now_ms && wrong_ms <= rc_clock_ms() + 1000);
     rc_backend_health_note(&workers[0], 0, true);
-    cr_expect_not(rc_backend_health_wrong(&workers[0], 0));
+    cr_expect_eq(rc_backend_health_wrong_ms(&control, 0), 0u);
     rc_backend_health_note_wrong(&workers[0], 0, true);
+    workers[1].backend_health[0].success_ms = wrong_ms + 60000; /* in whichever process */
+    cr_expect_eq(rc_backend_health_wrong_ms(&control, 0), 0u);
+    workers[1].backend_health[0].success_ms = 0;
+    cr_expect_neq(rc_backend_health_wrong_ms(&control, 0), 0u);
     rc_backend_health_register(&workers[0], 0, "b");
-    cr_expect_not(rc_backend_health_wrong(&workers[0], 0));
+    cr_expect_eq(rc_backend_health_wrong_ms(&control, 0), 0u);
 }
 
 Test(backend_health, the_name_in_anothers_memory_may_be_anything)

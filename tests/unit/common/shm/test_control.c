@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/shm/control.h"
@@ -133,11 +134,44 @@ Test(control, a_port_is_mapped_without_its_messages_in_core_dumps)
     uint64_t bytes = 0;
     const int fd = rc_segment_create("port", rc_port_bytes(RING_BYTES, OVERFLOW_BYTES), &err);
     cr_assert_geq(fd, 0, "%s", err.text);
-    const uint8_t *port = (const uint8_t *)rc_port_map(fd, &bytes, &err);
-    cr_assert(port != NULL && bytes == rc_port_bytes(RING_BYTES, OVERFLOW_BYTES));
+    struct rc_port *mapped;
+    cr_assert_eq(rc_port_map(&mapped, fd, &bytes, &err), 0, "%s", err.text);
+    const uint8_t *port = (const uint8_t *)mapped;
+    cr_assert_eq(bytes, rc_port_bytes(RING_BYTES, OVERFLOW_BYTES));
     cr_assert(smaps_dumped(port));
     cr_assert_not(smaps_dumped(port + RC_PORT_DATA_OFFSET));
     cr_assert_not(smaps_dumped(port + bytes - 1));
     (void)close(fd);
-    cr_assert_null(rc_port_map(-1, &bytes, &err));
+    cr_assert_eq(rc_port_map(&mapped, -1, &bytes, &err), -EBADF);
+}
+
+/* Nothing more can be mapped while it is so: as where memory is short. */
+static struct rlimit address_space_end(void)
+{
+    struct rlimit before;
+    cr_assert_eq(getrlimit(RLIMIT_AS, &before), 0);
+    const struct rlimit none = {.rlim_cur = 4096, .rlim_max = before.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_AS, &none), 0);
+    return before;
+}
+
+/* Who is short of memory is started again; who was given what is none is not. */
+Test(control, that_memory_is_short_is_told_from_what_is_no_segment)
+{
+    struct rc_spawn_args args = {.core_fd = rc_segment_create("core", sizeof(struct rc_core), &err), .config_fd = -1};
+    struct rc_control attached;
+    struct rc_port *port;
+    uint64_t bytes = 0;
+    const int fd = rc_segment_create("port", rc_port_bytes(RING_BYTES, OVERFLOW_BYTES), &err);
+    cr_assert(fd >= 0 && args.core_fd >= 0, "%s", err.text);
+    const struct rlimit before = address_space_end();
+    const int of_port = rc_port_map(&port, fd, &bytes, &err);
+    const int of_all = rc_control_attach(&attached, &args, &err);
+    cr_assert_eq(setrlimit(RLIMIT_AS, &before), 0);
+    cr_expect_eq(of_port, -ENOMEM);
+    cr_expect_eq(of_all, -ENOMEM);
+    cr_expect(rc_err_is_short(of_port));
+    args.core_fd = rc_segment_create("core", 4096, &err); /* of another release */
+    cr_expect_eq(rc_control_attach(&attached, &args, &err), -EBADMSG);
+    (void)close(fd);
 }

@@ -8,15 +8,23 @@
 #include "common/metrics/backend_health.h"
 #include "tests/support/backend_rig.h"
 #include "worker/backend/breaker.h"
+#include "worker/backend/judge.h"
 #include "worker/backend/pool.h"
 
 TestSuite(look, .init = begin, .fini = finish);
 
 #define NO "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+#define AWAY "HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n"
 
 static uint64_t failed_ms(void)
 {
     return rc_backend_health_failed_ms(rig.control->own, 0);
+}
+
+/* When this worker heard of it last. */
+static _Atomic uint64_t *answered_ms(void)
+{
+    return &rig.control->own->backend_health[0].success_ms;
 }
 
 /* A call that the backend answers with a 500. */
@@ -63,6 +71,23 @@ static void look_at(uint64_t at_ms, const char *text, bool answers)
     look_at_on(at_ms, 0, text, answers);
 }
 
+/* It is looked for at that time, the backend fails over that, and nothing is known that was not. */
+static void look_in_vain(uint64_t at_ms, uint32_t connection)
+{
+    const uint64_t before_ms = failed_ms();
+    const uint64_t well_ms = *answered_ms();
+    const uint64_t others_ms = rc_backend_health_looked_ms(rig.control, 0, 1);
+    const uint64_t end = rc_clock_ms() + PATIENCE_MS;
+    answer(look_on(at_ms, connection), NO);
+    while (rc_backends_busy(backends)) {
+        cr_assert_lt(rc_clock_ms(), end);
+        pass();
+    }
+    cr_expect_eq(failed_ms(), before_ms, "it is no failure");
+    cr_expect_eq(*answered_ms(), well_ms, "nor is it well");
+    cr_expect_eq(rc_backend_health_looked_ms(rig.control, 0, 1), others_ms, "it puts nobody's looks off");
+}
+
 Test(look, who_failed_is_asked_until_it_answers)
 {
     backends_begin();
@@ -72,7 +97,10 @@ Test(look, who_failed_is_asked_until_it_answers)
     rc_backends_look(backends, at_ms + RC_BACKEND_LOOK_MS - 1, true);
     cr_expect(!rc_backends_busy(backends));
     at_ms += RC_BACKEND_LOOK_MS;
-    look_at(at_ms, NO, false);
+    look_at(at_ms, AWAY, false);
+    cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), RC_BACKEND_LOOK_MS);
+    at_ms += RC_BACKEND_LOOK_MS;
+    look_in_vain(at_ms, 0);
     cr_expect_eq(rc_backends_look_in_ms(backends, at_ms, 60000), RC_BACKEND_LOOK_MS);
     at_ms += RC_BACKEND_LOOK_MS;
     look_at(at_ms, "HTTP/1.1 404 What\r\nContent-Length: 0\r\n\r\n", true);
@@ -98,12 +126,6 @@ Test(look, a_breaker_that_is_open_lets_it_pass_and_closes_by_it)
     cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
     answer(run_until_asked(&server, 0), OK(2, "{}"));
     run_until_told(2);
-}
-
-/* When this worker heard of it last. */
-static _Atomic uint64_t *answered_ms(void)
-{
-    return &rig.control->own->backend_health[0].success_ms;
 }
 
 static uint64_t looked_ms(void)
@@ -251,14 +273,60 @@ Test(look, who_answered_a_call_wrongly_is_not_well_for_failing_again)
     (void)close(run_until_asked(&server, 0)->fd); /* it was kept: it is asked again */
     server.peers[0].fd = -1;
     lose(1);
-    look_at_on(next_look_ms(), 2, NO, false);
+    look_in_vain(next_look_ms(), 2);
     look_at_on(next_look_ms(), 2, OK(2, "{}"), true);
     cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
     answer(run_until_asked(&server, 2), OK(2, "{}"));
     run_until_told(2);
     rc_backend_reply_refused(backends, 0, RC_BACKEND_EVENT, "x", "it is no reply");
-    look_at_on(next_look_ms(), 2, NO, false);
+    look_in_vain(next_look_ms(), 2);
     look_at_on(next_look_ms(), 2, OK(2, "{}"), true);
+}
+
+/* It does not know the call of look.h, and failed over one real one. */
+Test(look, who_fails_over_looks_for_ever_does_not_open_its_breaker_by_them)
+{
+    (void)snprintf(rig.config->backends[0].breaker.text, sizeof(rig.config->backends[0].breaker.text), "2/10s");
+    backends_begin();
+    fail_one(0);
+    for (uint32_t i = 1; i <= 4; i++) {
+        look_in_vain(next_look_ms(), 0);
+    }
+    cr_expect_eq(rig.shared->worker.backends[0].opened, 0);
+    cr_assert_eq(call(RC_BACKEND_EVENT, 1), 0);
+    answer(run_until_asked(&server, 0), OK(2, "{}"));
+    run_until_told(2);
+    cr_expect_eq(failed_ms(), 0);
+}
+
+/* Nobody need come: whoever heeds /health/database sends nobody. */
+Test(look, that_it_answered_wrongly_is_believed_for_a_while)
+{
+    backends_begin();
+    fail_one(0);
+    look_in_vain(next_look_ms(), 0);
+    rig.control->own->backend_health[0].wrong_s -= RC_BACKEND_WRONG_MS / 1000 + 1;
+    look_at(next_look_ms(), NO, true);
+}
+
+Test(look, that_it_answered_another_worker_wrongly_is_known)
+{
+    backends_begin();
+    struct rc_backend_health *other_worker = &rig.shared->relay.report.backend_health[0];
+    *other_worker = rig.control->own->backend_health[0];
+    other_worker->failure_ms = rc_clock_ms();
+    other_worker->wrong_s = (uint32_t)(rc_clock_ms() / 1000) + 1;
+    look_in_vain(other_worker->failure_ms + RC_BACKEND_IDLE_MS, 0);
+    /* It has answered that one since: so it is well, for those, too, whom it answered wrongly before. */
+    other_worker->success_ms = rc_clock_ms() + 2000;
+    cr_expect_eq(rc_backend_health_wrong_ms(rig.control, 0), 0);
+    *answered_ms() = 1;
+    answer(look_on(looked_ms() + 2 * RC_BACKEND_IDLE_MS, 0), NO);
+    run_until_heard(1);
+    cr_expect_eq(failed_ms(), 0);
+    other_worker->wrong_s = UINT32_MAX; /* and its memory may be damaged */
+    fail_one(0);
+    look_at(next_look_ms(), NO, true);
 }
 
 /* One that drains, or stands still, or the loop of such a worker would not sleep until it has ended. */
@@ -303,14 +371,21 @@ Test(look, who_is_being_asked_by_one_worker_is_not_asked_by_the_next)
     backends->worker = 0;
 }
 
-/* Its authorities cannot be read: it is never asked, which nobody's call could find out. */
+/* The same, but its authorities cannot be read. Owned by the caller. */
+static struct rc_config *unreadable(void)
+{
+    struct rc_config *config = malloc(sizeof(*config));
+    cr_assert_not_null(config);
+    *config = *rig.config;
+    (void)snprintf(config->backends[0].urls[0].text, RC_CONFIG_TEXT_MAX, "https://127.0.0.1:%u/", server.port);
+    (void)snprintf(config->backends[0].tls_ca.text, RC_CONFIG_TEXT_MAX, "/nonexistent/ca.pem");
+    return config;
+}
+
+/* It is never asked, which nobody's call could find out. */
 Test(look, who_could_not_be_opened_is_not_well_until_it_answers)
 {
-    struct rc_config *other_config = malloc(sizeof(*other_config));
-    cr_assert_not_null(other_config);
-    *other_config = *rig.config;
-    (void)snprintf(other_config->backends[0].urls[0].text, RC_CONFIG_TEXT_MAX, "https://127.0.0.1:%u/", server.port);
-    (void)snprintf(other_config->backends[0].tls_ca.text, RC_CONFIG_TEXT_MAX, "/nonexistent/ca.pem");
+    struct rc_config *other_config = unreadable();
     backends_begin();
     cr_expect_eq(failed_ms(), 0);
     rc_backends_reconfigure(backends, other_config);
@@ -321,4 +396,27 @@ Test(look, who_could_not_be_opened_is_not_well_until_it_answers)
     cr_expect_neq(failed_ms(), 0, "it is not known yet");
     look_at_on(looked_ms() + RC_BACKEND_LOOK_MS, 0, NO, true);
     free(other_config);
+}
+
+/* A successor that is refused before it has taken over: its predecessor goes on, with that report. */
+Test(look, who_has_not_taken_over_says_nothing_in_the_report)
+{
+    struct rc_config *config = unreadable();
+    struct rc_backend_counters *counters = &rig.shared->worker.backends[0];
+    backends_begin();
+    counters->connections = 3;
+    counters->breaker = 1;
+    struct rc_backends *successor =
+        rc_backends_open(rig.control, &rig.truth, &rig.io, &rig.hub, config, backends->worker);
+    cr_assert_not_null(successor);
+    cr_assert_null(successor->current[0]);
+    cr_expect_eq(failed_ms(), 0);
+    cr_expect_eq(counters->connections, 3);
+    cr_expect_eq(counters->breaker, 1);
+    rc_backends_work(successor); /* it serves */
+    cr_expect_neq(failed_ms(), 0);
+    cr_expect_eq(counters->connections, 0);
+    cr_expect_eq(counters->breaker, 0);
+    rc_backends_close(successor);
+    free(config);
 }
