@@ -26,12 +26,12 @@ if (files.length === 0 || ![times, seconds, most, rate, busy].every((value) => v
 const delay = (ms) => new Promise((done) => setTimeout(done, ms));
 const folder = mkdtempSync(join(tmpdir(), "ringcast-shake-"));
 
-/* State, parent and start of a process, or undefined: proc(5), behind the name, which may have any bytes in it. */
+/* Name, state, parent and start of a process, or undefined: proc(5); the name may have any bytes in it. */
 function stat(pid) {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "latin1");
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0], parent: Number(fields[1]), start: fields[19] };
+    return { name: text.slice(text.indexOf("(") + 1, text.lastIndexOf(")")), state: fields[0], parent: Number(fields[1]), start: fields[19] };
   } catch {
     return undefined;
   }
@@ -66,10 +66,11 @@ async function hold(root, ended) {
     await delay(Math.random() * (2000 / rate));
     const there = family(root).filter(({ state }) => state !== undefined && !"TtZX".includes(state));
     if (there.length === 0 || ended()) continue;
-    const { pid, start } = there[Math.floor(Math.random() * there.length)];
+    const { pid, start, parent } = there[Math.floor(Math.random() * there.length)];
     signal(pid, "SIGSTOP");
     await delay(Math.random() ** 2 * most); // many short ones, some long ones
     if (stat(pid)?.start === start) signal(pid, "SIGCONT");
+    if (stat(parent)?.name === "script") signal(parent, "SIGCONT"); // script(1) stops when its child does
     held++;
   }
   return held;

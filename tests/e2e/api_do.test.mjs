@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { io as connectClient } from "socket.io-client";
 import { startBackend, table } from "./lib/backend.mjs";
 import { testBroker } from "./lib/broker.mjs";
-import { testRedis } from "./lib/redis.mjs";
+import { subscribers, testRedis } from "./lib/redis.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
@@ -125,10 +125,13 @@ testBroker("answers of clients go to a backend", {
   await state.backend.stop();
 });
 
-testRedis("clients of other instances, and exceptions there", { brokers: 2, workers: 2, config: CONFIG }, async ({ brokers: [web1, web2] }) => {
+testRedis("clients of other instances, and exceptions there", { brokers: 2, workers: 2, config: CONFIG }, async ({ brokers: [web1, web2], redis }) => {
   const [here, there] = [await come(web1, { query: { user: "42" } }), await come(web2, { query: { user: "42" } })];
   const native = await web2.connect({ path: "/ws?user=42" });
   await until("they know of each other", async () => (await does(web1, { user: "42", set: { a: 1 } })).targets[0].connections === 3, { every: 100 });
+  // Who joins is answered for after 100 ms though Redis has not answered yet.
+  await does(web1, { user: "42", join: ["both"] });
+  await until("both instances hear the room", async () => (await subscribers(redis, "ws:channel:both")) === 2);
   assert.deepEqual(await does(web1, { user: "42", join: ["both"], emit: [{ event: "in", to: "both" }] }), { status: 200, targets: [{ user: "42", connections: 3 }], emitted: 1, retained: 0 });
   await until("all have it", () => here.heard.length === 1 && there.heard.length === 1);
   assert.equal((await native.next("message")).event, "in");

@@ -1,13 +1,14 @@
 // Wrong input to `ringcast` itself: each mistake gets one clear line and the right exit code.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { run, testBroker } from "./lib/broker.mjs";
-import { BIN_DIR, freePort } from "./lib/util.mjs";
+import { BIN_DIR, freePort, within } from "./lib/util.mjs";
 
 let folder;
 let path;
@@ -236,10 +237,20 @@ test("too few descriptors are one clear line with a remedy", async () => {
   const port = await freePort();
   writeFileSync(path, `[server]\nlisten = ["127.0.0.1:${port}"]\nworkers = 1\ncontrol_socket = "${folder}/c.sock"\n`);
   // -H too: root could raise the hard limit again where it has the capability; then it starts, and that is fine as well.
-  const result = spawnSync("bash", ["-c", `ulimit -n 60; exec timeout -s TERM 3 "${join(BIN_DIR, "ringcast")}" run -c "${path}"`], { encoding: "utf8" });
-  if (/ running /.test(result.stderr)) return;
-  assert.equal(result.status, 1, result.stderr);
-  assert.match(result.stderr, /RLIMIT_NOFILE is 60.*ulimit -n/);
+  const child = spawn("bash", ["-c", `ulimit -n 60; exec "${join(BIN_DIR, "ringcast")}" run -c "${path}"`], { stdio: ["ignore", "ignore", "pipe"] });
+  let stderr = "";
+  child.stderr.on("data", (bytes) => {
+    stderr += bytes;
+    if (/ running /.test(stderr)) child.kill("SIGTERM");
+  });
+  try {
+    const [code] = await within(30000, once(child, "close"), "it ends");
+    if (/ running /.test(stderr)) return;
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /RLIMIT_NOFILE is 60.*ulimit -n/);
+  } finally {
+    child.kill("SIGTERM");
+  }
 });
 
 testBroker("a second broker of the same name or port does not disturb the first", {}, async (broker) => {

@@ -1,6 +1,6 @@
 // [[consumer]]: entries that a backend adds to a Redis stream reach clients, each once and in order, whoever of the instances reads, and dies.
 import assert from "node:assert/strict";
-import { startCluster, startRedis, testRedis } from "./lib/redis.mjs";
+import { confirmed, startCluster, startRedis, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
 const config = {
@@ -17,7 +17,7 @@ async function listen(broker, channel = "orders:a") {
   const seen = [];
   const gaps = [];
   client.ondelivery = (message) => (message.type === "gap" ? gaps : seen).push(message);
-  await client.subscribe(channel);
+  await confirmed(client, channel);
   return { client, seen, gaps };
 }
 

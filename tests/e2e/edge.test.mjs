@@ -47,9 +47,11 @@ testBroker("a network has as many as it may", { workers: 1, config: { "limits.ma
 });
 
 testBroker("more connections a second than allowed are told to come again", { workers: 1, config: { "limits.accept_rate": 5 } }, async (broker) => {
+  const began = performance.now();
   const all = await Promise.all(Array.from({ length: 40 }, () => attempt(broker)));
+  const seconds = (performance.now() - began) / 1000;
   const refused = all.filter(({ status }) => status === 503);
-  assert.ok(refused.length >= 20, `${refused.length} of 40 refused`);
+  assert.ok(refused.length > 0 && 40 - refused.length <= 10 + 5 * seconds, `${refused.length} of 40 refused in ${seconds} s`);
   assert.ok(refused.every(({ retryAfter }) => Number(retryAfter) >= 1));
   await until("it recovers by itself", async () => (await attempt(broker)).status === "open", { timeout: 10000 });
   // One line a second tells of it; those that would have been too many are counted. The scrape itself may be refused at first.
@@ -61,13 +63,14 @@ testBroker("who sends too fast is read more slowly, and loses nothing", { worker
   const fast = await broker.connect();
   const calm = await broker.connect();
   const start = performance.now();
-  const pongs = Array.from({ length: 150 }, () => fast.ping(15000));
+  let answered = 0;
+  const pongs = Array.from({ length: 150 }, () => fast.ping().then(() => answered++));
   await calm.ping();
-  const calmly = performance.now() - start;
+  const before = answered;
   await Promise.all(pongs);
   const took = performance.now() - start;
   assert.ok(took > 1500, `150 messages at 50 a second, the first 50 at once: ${took.toFixed(0)} ms`);
-  assert.ok(calmly < took / 2, "nobody else waits");
+  assert.ok(before < 150, "nobody else waits");
   assert.ok((await broker.metrics())("ringcast_rate_delays_total") > 0);
 });
 

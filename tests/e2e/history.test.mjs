@@ -11,7 +11,7 @@ const config = {
   namespace: [
     { name: "log", history: 100, history_who: "anyone" },
     { name: "mine", history: 5, history_who: "member" },
-    { name: "short", history: 100, history_ttl: "3s", history_who: "anyone" },
+    { name: "short", history: 100, history_ttl: "6s", history_who: "anyone" },
     { name: "closed", history: 5, history_who: "none" },
     { name: "plain", history_who: "anyone" },
   ],
@@ -162,7 +162,7 @@ testBroker("what is too old is forgotten; offsets go on", { config }, async (bro
   const { messages, first, offset, epoch } = await until("they are forgotten", async () => {
     const answer = await ask(client, "short:a");
     return answer.messages.length === 0 && answer;
-  });
+  }, { timeout: 20000 });
   assert.deepEqual([messages, first, offset], [[], 4, 3]);
   await client.publish("short:a", 4);
   const later = await ask(client, "short:a");
@@ -271,7 +271,11 @@ testBroker("a snapshot is the newest message of each key before anything newer",
 testBroker("a raw end point rewinds by its query", { workers: 2, config: { namespace: [{ name: "log", history: 100, history_who: "anyone" }, { name: "closed", history: 100, history_who: "none" }], endpoint: [{ path: "/live", protocol: "raw", join: ["log:a", "log:b", "closed:a", "plain"] }] } }, async (broker) => {
   const publisher = await broker.connect();
   const say = async (channel, n) => publisher.publish(channel, { channel, n });
+  const watchers = [await broker.connectToWorker(0), await broker.connectToWorker(1)];
+  for (const watcher of watchers) await watcher.subscribe("plain");
   for (let n = 1; n <= 30; n++) for (const channel of ["log:a", "log:b", "closed:a", "plain"]) await say(channel, n);
+  // A worker that has yet to come to them would give them to who comes meanwhile.
+  for (const watcher of watchers) await watcher.next(({ data }) => data?.n === 30);
   const listen = async (query) => {
     const client = await broker.connect({ path: `/live${query}`, welcome: false });
     const seen = () => client.inbox.map(({ text }) => JSON.parse(text));

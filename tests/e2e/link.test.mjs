@@ -145,10 +145,10 @@ const IDENTITY = { name: "app", kind: "jwt", from: ["query.token"], algorithms: 
 
 testLink("a credential that ends while the application decides ends the handshake, and the worker goes on", { application: { asks: true }, config: { identity: [IDENTITY] } }, async (broker, application) => {
   const [worker] = broker.pids().workers;
-  const token = jwt.sign({ sub: "ann" }, IDENTITY.secret, { expiresIn: 2 });
+  const token = jwt.sign({ sub: "ann" }, IDENTITY.secret, { expiresIn: 6 }); // long enough for it to come to the application
   const answer = ask(broker, "GET", `/socket.io/?EIO=4&transport=polling&token=${token}`, { timeout: 20000 });
   const [connection] = await application.connected(1);
-  await until("it is told", () => connection.closed);
+  await until("it is told", () => connection.closed, { timeout: 20000 });
   assert.ok((await answer).status >= 400);
   connection.accept([]);
   application.opened = (next) => next.accept([]);
@@ -250,6 +250,7 @@ testLink("a broadcast with LOCAL is for the process's own clients", { workers: 1
     broker.writeConfig({ ...broker.config, backend: [{ ...broker.config.backend[0], url: [application.url, second.url] }] });
     broker.child.kill("SIGHUP");
     await application.linked(1), await second.linked(1);
+    await until("the broker has the second one", () => broker.log.some((line) => /\blink_ready\b/.test(line) && line.includes(second.url))); // else all clients are the first one's
     const sockets = [];
     for (let i = 0; i < 4; i++) {
       sockets.push(client(broker));

@@ -108,6 +108,8 @@ testLink("a process that is killed: its clients are told, the others stay, nobod
   const { sockets, heard, end } = await comeAll(broker, apps);
   const ids = await Promise.all(apps.map((app) => app.call(({ io }) => [...io.sockets.sockets.keys()])));
   await until("they know each other", async () => (await fetched(apps[0])).length === CLIENTS);
+  // Between two polls a session that is closed is unknown to the next one, which is another reason.
+  await until("those who poll wait", async () => (await broker.metrics())("ringcast_http_waiting") === CLIENTS / 2);
   await apps[1].kill();
   await until("its clients know", () => sockets.filter(({ disconnected }) => disconnected).length === ids[1].length);
   const reasons = (await heard()).flat().filter(([what]) => what === "disconnect");

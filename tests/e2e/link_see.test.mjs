@@ -57,15 +57,18 @@ testLink("a flood of refused requests is told of a hundred times a second at mos
 
 testLink("what an application has set for its engine and ringcast has otherwise is logged, once for each link", { config: { "socketio.ping_interval": "10s" } }, async (broker, application) => {
   application.greet = (link) => link.ready({ options: { pingInterval: 25000, pingTimeout: 20000, maxHttpBufferSize: 1e8, transports: ["websocket"], allowEIO3: true, path: "/x" } });
+  const readies = () => broker.log.filter((text) => /link_ready/.test(text)).length;
+  const first = readies();
   for (const link of application.links) link.socket.destroy();
   const line = await until("a line", () => broker.log.find((text) => /link_options/.test(text)));
   assert.match(line, /differ="pingInterval=25000 \(here 10000\), maxHttpBufferSize=100000000 \(here 1000000\), polling=off \(here on\), allowEIO3=true \(here false\)"/);
   application.greet = (link) => link.ready({ options: { pingInterval: 10000, pingTimeout: 20000, upgradeTimeout: 10000, maxHttpBufferSize: 1e6, transports: ["websocket", "polling"] } });
+  await until("it is linked", () => readies() > first);
   const lines = () => broker.log.filter((text) => /link_options/.test(text)).length;
   const before = lines();
-  const ready = broker.log.filter((text) => /link_ready/.test(text)).length;
+  const ready = readies();
   for (const link of application.links) link.socket.destroy();
-  await until("it is linked again", () => broker.log.filter((text) => /link_ready/.test(text)).length > ready);
+  await until("it is linked again", () => readies() > ready);
   const socket = client(broker);
   await socket.opening;
   assert.equal(lines(), before, "the same options are not worth a line");

@@ -129,7 +129,7 @@ for (const [how, greet] of [["resumes", resumes], ["does not resume", (link) => 
       link.send("KEEP", { payload: Buffer.concat([text("/"), text("sid"), text("pid"), bytes("{}"), bytes("{}"), list([])]) });
       link.send("BROADCAST", { payload: said([], "a broadcast of it") });
       link.send("PONG", { payload: Buffer.from("?") });
-      await until("all is carried out", async () => await metric(broker, "ringcast_link_frames_in_total") === before + 5 + 2 * names.length + 12);
+      await until("all is carried out", async () => await metric(broker, "ringcast_link_frames_in_total") >= before + 5 + 2 * names.length + 12); // and PONGs, as they come; the last one is such
       assert.equal(link.ended, false);
       broker.writeConfig({ ...broker.config, backend: [{ ...broker.config.backend[0], url: [other.url] }] });
       broker.child.kill("SIGHUP");

@@ -126,7 +126,8 @@ for (const [name, kind] of Object.entries(kinds)) {
     told.ending = true;
     await Promise.all(talking);
     const metrics = await broker.metrics();
-    assert.ok(failed.length <= 1, `${failed.length} of ${PIPED} ended by ${kills} kills: ${failed}`); // seldom is it killed in the middle of one's bytes
+    // Seldom is it killed in the middle of one's bytes; each time it ends that one alone, and counts it.
+    assert.ok(failed.length <= Math.min(kills, metrics("ringcast_not_adopted_sockets_total")), `${failed.length} of ${PIPED} ended by ${kills} kills: ${failed}`);
     assert.equal(metrics("ringcast_tls_errors_total"), 0);
   });
 }

@@ -54,7 +54,7 @@ testBroker("memory: new clients are refused while it is short, those that are th
   const client = await broker.connect();
   await client.publish("room:1", "new");
   assert.equal((await a.next("message")).data, "new");
-  assert.equal((await broker.metrics())("ringcast_overload_level"), 0);
+  await until("of both workers", async () => (await broker.metrics())("ringcast_overload_level") === 0);
   assert.ok(overloadLines(broker) <= 12, "the log stays readable");
 });
 
@@ -224,6 +224,7 @@ for (const { how, env, counter, line, least, most } of [
   await descriptors(limits.join(":"));
   const metrics = await watch(broker);
   // They read their 503, and stay.
+  const came = performance.now();
   const crowd = [];
   for (let i = 0; i < CROWD; i++) crowd.push(await broker.raw());
   await until("the table is full", async () => (await metrics())(counter) > 0);
@@ -238,7 +239,7 @@ for (const { how, env, counter, line, least, most } of [
   const failed = (await metrics())(counter) - errors;
   assert.ok(failed >= least && failed <= most(elapsed), `${failed} failed accepts in ${Math.round(elapsed)} ms`);
   assert.ok(cpuOf(worker) - cpu < elapsed / 4, `${cpuOf(worker) - cpu} ms of processor time in ${Math.round(elapsed)} ms`);
-  assert.ok(acceptLines(broker).length <= 1 + elapsed / 1000, "the log stays readable");
+  assert.ok(acceptLines(broker).length <= 2 + (performance.now() - came) / 1000, "the log stays readable");
   assert.match(acceptLines(broker)[0], line);
   // There is room: the next ones come in, without anybody's help.
   for (const raw of crowd) raw.end();

@@ -1,7 +1,7 @@
 // A Redis that is busy with scripts refuses what comes meanwhile: no channel's order breaks, and what could not be delivered in order is
 // told.
 import assert from "node:assert/strict";
-import { delay, redisHealth, startRedis, testRedis, until } from "./lib/redis.mjs";
+import { confirmed, delay, redisHealth, startRedis, testRedis, until } from "./lib/redis.mjs";
 
 // 10 ms. Redis looks up from a script every 100,000 of its instructions: what counts must be cheap ones.
 const SCRIPT = "local function now() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end local till = now() + 10000 repeat for i = 1, 10000 do end until now() >= till";
@@ -15,8 +15,7 @@ testRedis("refused while a script runs: every channel stays in order, and what i
   timeout: 60000,
 }, async ({ brokers: [a, b], redis }) => {
   const [there, publisher] = [await b.connect(), await a.connect()];
-  for (const room of ROOMS) await there.subscribe(room);
-  await there.subscribe("done");
+  for (const room of [...ROOMS, "done"]) await confirmed(there, room);
   const scripts = await redis.connect();
   const before = await refusals(a);
   const empty = () => until("the outbox is empty", async () => (await a.metrics())("ringcast_redis_outbox_messages") === 0, { timeout: 15000 });

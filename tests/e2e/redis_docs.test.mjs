@@ -4,7 +4,7 @@ import { execFile } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { testRedis, until } from "./lib/redis.mjs";
+import { confirmed, testRedis, until } from "./lib/redis.mjs";
 import { ROOT } from "./lib/util.mjs";
 
 const run = promisify(execFile);
@@ -13,7 +13,7 @@ const examples = (tag) => [...page.matchAll(/^```(\S+) (\S+(?: calls)?)\n([\s\S]
 
 testRedis("every example reaches the clients", { brokers: 2, config: { "server.path": "/ws" } }, async ({ brokers, redis }) => {
   const clients = await Promise.all(brokers.map((broker) => broker.connect()));
-  for (const client of clients) await client.subscribe("prices:BTC");
+  for (const client of clients) await confirmed(client, "prices:BTC");
   const env = { ...process.env, REDIS_PORT: String(redis.port) };
   const expect = async (channel, data) => {
     for (const client of clients) {

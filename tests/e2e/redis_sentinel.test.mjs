@@ -1,10 +1,10 @@
 // Sentinel: the master is found, a failover is followed, and what was lost is counted (S1.9).
 import assert from "node:assert/strict";
-import { delay, redisHealth, startSentinels, subscribers, testRedis, until } from "./lib/redis.mjs";
+import { confirmed, delay, loseConnections, redisHealth, startSentinels, subscribers, testRedis, until } from "./lib/redis.mjs";
 
 testRedis("a failover is followed", { brokers: 2, start: startSentinels, timeout: 90000 }, async ({ brokers: [a, b], redis }) => {
   const [there, publisher] = [await b.connect(), await a.connect()];
-  await there.subscribe("room:1");
+  await confirmed(there, "room:1");
   const first = await redis.master();
   assert.equal(await subscribers(first, "ws:channel:room:1"), 1);
   let sent = 0;
@@ -16,8 +16,7 @@ testRedis("a failover is followed", { brokers: 2, start: startSentinels, timeout
     }
   })();
   await delay(300);
-  await first.kill();
-  await Promise.all([a, b].map((broker) => redisHealth(broker, 503)));
+  await loseConnections([a, b], 1, () => first.kill()); // however soon there is another one
   const second = await until("the sentinels have a new master", async () => {
     const master = await redis.master();
     return master !== first && master;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { startBroker } from "./lib/broker.mjs";
 import { NO_FAKE_CLOCK, fakeClock } from "./lib/clock.mjs";
-import { redisHealth, startCluster, testRedis } from "./lib/redis.mjs";
+import { confirmed, redisHealth, startCluster, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
 const config = { namespace: [{ name: "state", retain: "anyone" }] };
@@ -59,7 +59,7 @@ testRedis("a value is the same on all instances, also on one that comes later, a
 testRedis("on another instance, too, the value comes first and then exactly what is newer", { brokers: 2, config, timeout: 90000 }, async ({ brokers: [one, two] }) => {
   const publisher = await one.connect();
   const listener = await two.connect(); // the channel is wanted there all the time
-  await listener.subscribe("state:loop");
+  await confirmed(listener, "state:loop");
   let running = true;
   const pump = (async () => {
     for (let n = 1; running; n++) await publisher.publish("state:loop", n, { retain: true });

@@ -30,9 +30,13 @@ testBroker("clients of all workers are listed page by page, each once, with who 
   const other = await broker.connect({ path: "/ws?user=u%22%C3%A9" });
   await clients[0].subscribe("room:1");
   await clients[0].subscribe("room:\u00e9");
-  const { found, pages } = await everyClient(broker, "limit=5&names=true");
+  const ids = [...clients, other].map((client) => client.id).sort();
+  const { found, pages } = await until("all are listed, and those that came to the wrong worker have gone", async () => {
+    const list = await everyClient(broker, "limit=5&names=true");
+    assert.deepEqual(list.found.map((row) => row.client).sort(), ids);
+    return list;
+  });
   assert.ok(pages > 3);
-  assert.deepEqual(found.map((row) => row.client).sort(), [...clients, other].map((client) => client.id).sort());
   const first = found.find((row) => row.client === clients[0].id);
   assert.equal(first.user, "u1");
   assert.equal(first.address, "127.0.0.1");
@@ -55,7 +59,7 @@ testBroker("clients are found by user, channel, address and protocol", { config 
   await c.subscribe("room:1");
   await other.subscribe("room:2");
   const ids = async (query) => (await everyClient(broker, query)).found.map((row) => row.client).sort();
-  assert.deepEqual(await ids("user=42"), [a.id, b.id, c.id].sort());
+  await until("those that came to the wrong worker have gone", async () => (assert.deepEqual(await ids("user=42"), [a.id, b.id, c.id].sort()), true));
   assert.deepEqual(await ids("user=4"), []);
   assert.deepEqual(await ids("channel=room:1"), [a.id, c.id].sort());
   assert.deepEqual(await ids("channel=room:1&user=43"), []);
@@ -92,10 +96,12 @@ testBroker("who is behind comes first, with how much and for how long", {
   assert.equal(row.behind_channels, 1);
   assert.ok(row.blocked_ms >= 0);
   // The channel shows the same trouble: memory, and one that is behind.
-  const { channels } = await api(broker, "channels?sort=memory&limit=1");
+  const { channels } = await until("it alone is behind", async () => {
+    const answer = await api(broker, "channels?sort=memory&limit=1");
+    return answer.channels[0]?.behind === 1 && answer; // the fast one reads in its time
+  });
   assert.equal(channels[0].channel, "feed:1");
   assert.ok(channels[0].log_bytes > 100000);
-  assert.equal(channels[0].behind, 1);
   slow.socket.resume();
   await until("it has caught up", async () => (await api(broker, "clients?behind=1")).clients.length === 0);
 });
@@ -113,10 +119,12 @@ testBroker("channels are sorted by rate, subscribers and bytes over all workers"
   await clients[2].publish("many", 1);
   const by = async (sort, more = "") => (await api(broker, `channels?sort=${sort}${more}`)).channels;
   const rate = await until("the rates are there", async () => {
+    // What is published counts for seconds.
+    for (let i = 0; i < 20; i++) await clients[2].publish("hot", i);
+    for (let i = 0; i < 2; i++) await clients[2].publish("large", "x".repeat(20000));
     const rows = await by("rate");
-    return rows[0]?.channel === "hot" && rows[0].rate > 0 && rows;
+    return rows[0]?.channel === "hot" && rows[1]?.channel === "large" && rows[1].rate > 0 && rows;
   });
-  assert.deepEqual(rate.slice(0, 2).map((row) => row.channel), ["hot", "large"]);
   assert.equal(rate[0].subscribers, 2);
   assert.ok(rate.some((row) => row.channel === "quiet" && row.rate === 0));
   assert.equal((await by("subscribers"))[0].channel, "many");
@@ -137,9 +145,9 @@ testBroker("a channel is counted while somebody has subscribed to it, also behin
   const counted = async () => (await broker.metrics())("ringcast_channels");
   assert.equal(await counted(), 0);
   await client.subscribe("room:1");
-  assert.equal(await counted(), 1);
+  await until("it is counted", async () => (await counted()) === 1);
   assert.equal((await run(["handover", "-c", broker.configPath], { env: broker.env })).code, 0);
-  assert.equal(await counted(), 1);
+  await until("it is counted", async () => (await counted()) === 1);
   await client.unsubscribe("room:1");
   await until("nobody has", async () => (await counted()) === 0);
 });

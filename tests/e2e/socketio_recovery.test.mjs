@@ -264,7 +264,7 @@ testBroker("after the relay was killed", options({}, { workers: 2 }), async (bro
   });
 });
 
-testBroker("too late, too much: somebody new, truly", options({ "socketio.recovery": "1500ms", "socketio.recovery_max": "4KiB" }), async (broker) => {
+testBroker("too late, too much: somebody new, truly", options({ "socketio.recovery": "4s", "socketio.recovery_max": "4KiB" }), async (broker) => {
   const server = serverOf(broker);
   await meet(server, {}, async ({ watcher, one, id }) => {
     await one.breaks(watcher);

@@ -177,9 +177,9 @@ testBroker("a token says who it is: by the query, a cookie, a header", { config:
 });
 
 testBroker("its stream ends with its credential", { config: { ...config, identity } }, async (broker) => {
-  const token = tokenOf({ sub: "42", exp: Math.floor(Date.now() / 1000) + 2 });
+  const token = tokenOf({ sub: "42", exp: Math.floor(Date.now() / 1000) + 6 });
   const stream = await openStream(broker, `/sse?channel=users:1&token=${token}`);
-  assert.deepEqual(await stream.message("close"), { code: 4401, reason: "unauthorized" });
+  assert.deepEqual(await stream.message("close", 20000), { code: 4401, reason: "unauthorized" });
   await within(5000, stream.closed, "the end of the stream");
 });
 

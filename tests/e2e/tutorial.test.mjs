@@ -85,9 +85,9 @@ async function tutorial() {
     const token = (name) => readFileSync(join(folder, `${name}.token`), "utf8").trim();
     const ada = await until("ada is let in", async () => {
       const one = await open(`#${token("ada")}`);
-      await until("she is connected", () => one.evaluate('client.state === "open"'), { timeout: 1000 });
+      await until("she is connected", () => one.evaluate('client.state === "open"'), { timeout: 4000 });
       return (await one.evaluate("client.welcome.user")) === "ada" && one;
-    });
+    }, { timeout: 30000 });
     await until("she sees what was said", async () => (await lines(ada)).at(-1) === "somebody: still here");
     await say(ada, "it is me");
     await until("with her name", async () => (await lines(ada)).at(-1) === "ada: it is me");

@@ -228,7 +228,7 @@ testBroker("what limits have counted, and keys that were fetched, go over as wel
   config: {
     "debug.user_query": "user",
     "limits.max_connections_per_user": 3,
-    namespace: [{ name: "a", publish_rate: "100/1h" }],
+    namespace: [{ name: "a", publish_rate: "100/24h" }],
     identity: [{ name: "url", kind: "jwt", from: ["query.token"], jwks_url: `https://localhost:${jwks.address().port}/`, jwks_ca: CA_FILE }],
   },
 }, async (broker) => {

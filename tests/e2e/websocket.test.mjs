@@ -181,7 +181,7 @@ testBroker("the closing handshake", { config: CONFIG }, async (broker) => {
 });
 
 testBroker("quiet connections are pinged, dead ones closed, idle ones too", {
-  config: { ...CONFIG, "limits.ping_interval": "300ms", "limits.pong_timeout": "2s" },
+  config: { ...CONFIG, "limits.ping_interval": "300ms", "limits.pong_timeout": "4s" },
 }, async (broker) => {
   const raw = await echo(broker);
   for (let i = 0; i < 3; i++) {
@@ -192,7 +192,7 @@ testBroker("quiet connections are pinged, dead ones closed, idle ones too", {
   assert.equal((await raw.frame()).opcode, OP.PING);
   // Now no answer: 4002.
   let next;
-  do next = await raw.frame(); while (next.opcode === OP.PING);
+  do next = await raw.frame(20000); while (next.opcode === OP.PING);
   assert.deepEqual([next.opcode, next.code], [OP.CLOSE, 4002]);
   assert.ok((await broker.metrics())('ringcast_timeouts_total{reason="pong"}') >= 1);
 });
@@ -202,15 +202,15 @@ testBroker("one that never said anything is found dead too, also of the broker's
 }, async (broker) => {
   const raw = await broker.frames("/ws");
   let next;
-  do next = await raw.frame(); while (next.opcode === OP.PING);
+  do next = await raw.frame(20000); while (next.opcode === OP.PING);
   assert.deepEqual([next.opcode, next.code], [OP.CLOSE, 4002]);
 });
 
-testBroker("an idle connection is closed with 4003", { config: { ...CONFIG, "limits.idle_timeout": "1500ms" } }, async (broker) => {
+testBroker("an idle connection is closed with 4003", { config: { ...CONFIG, "limits.idle_timeout": "4s" } }, async (broker) => {
   const raw = await echo(broker);
   raw.send({ payload: "x" });
   assert.equal((await raw.frame()).payload.toString(), "x");
-  const close = await raw.frame();
+  const close = await raw.frame(20000);
   assert.deepEqual([close.opcode, close.code], [OP.CLOSE, 4003]);
 });
 

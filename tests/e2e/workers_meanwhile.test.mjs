@@ -27,6 +27,7 @@ async function changes(broker, counts, meanwhile) {
     ending = true;
   }
   await Promise.all(running);
+  for (const what of meanwhile) results.push(await what()); // and once more when nothing else is under way
   return results.filter((result) => result !== undefined);
 }
 

@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { OP } from "./raw.mjs";
 import { SEED, until } from "./util.mjs";
 
-export const CROWD_CONFIG = { "debug.adopt_verify": true, "limits.ping_interval": "1h", "limits.pong_timeout": "1h" };
+// Everybody is in one process, which may stand still for a moment: nobody is slow for that, however much a worker has to catch up with meanwhile.
+export const CROWD_CONFIG = {
+  "debug.adopt_verify": true, "limits.ping_interval": "1h", "limits.pong_timeout": "1h", "limits.channel_log": "64MiB", "limits.worker_log": "256MiB",
+};
 
 /* All whole frames of the bytes, and how many bytes those are. */
 function framesOf(bytes) {

@@ -91,7 +91,7 @@ export async function talk(port) {
     await until("everything has come", () => missing() <= 0 || talkers.some(({ faults }) => faults.length > 0), { timeout: FULL ? 30000 : 10000, every: 50 });
     assert.deepEqual(talkers.flatMap(({ faults }) => faults).slice(0, 10), []);
     assert.equal(missing(), 0, "nothing is lost or doubled");
-    assert.ok(talkers.every((talker) => talker.hasUpgraded), "who may upgrade has");
+    await until("who may upgrade has", () => talkers.every((talker) => talker.hasUpgraded));
     assert.ok(talkers.every(({ echoes, said }) => echoes.sent > 0 && said > 0));
     const total = talkers.reduce((sum, { echoes, said }) => sum + echoes.sent + said, 0);
     console.log(`${talkers.length} clients, ${total} events in ${SECONDS} s`);
