@@ -6,7 +6,7 @@ import { testBroker } from "./lib/broker.mjs";
 import { ask, come } from "./lib/hook.mjs";
 import { KINDS, startNode } from "./lib/member_kinds.mjs";
 import { memberClient } from "./lib/members.mjs";
-import { testRedis } from "./lib/redis.mjs";
+import { subscribers, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
@@ -137,12 +137,13 @@ testBroker("an emit to several rooms reaches each client once, on all workers", 
 
 const known = (brokers) => until("they know each other", async () => (await Promise.all(brokers.map(async (broker) => (await broker.metrics())("ringcast_instances")))).every((count) => count === brokers.length - 1));
 
-testRedis("an emit to several rooms reaches each client of all instances once", { brokers: 2, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers }) => {
+testRedis("an emit to several rooms reaches each client of all instances once", { brokers: 2, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers, redis }) => {
   const sockets = await Promise.all([0, 0, 1, 1, 1].map((at) => come(brokers[at])));
   const natives = await Promise.all(brokers.map((broker) => broker.connect()));
   try {
     await known(brokers);
     await join(sockets, natives);
+    for (const room of ["red", "blue"]) await until(`Redis has confirmed ${room} to both`, async () => (await subscribers(redis, `ws:channel:${room}`)) === 2);
     await tell(brokers[0], sockets, natives);
     await tell(brokers[1], [...sockets].reverse().slice(1).concat(sockets[4]), natives);
   } finally {
