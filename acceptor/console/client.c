@@ -39,11 +39,18 @@ int rc_client_connect(const char *path, uint64_t timeout_ms)
     const struct timeval patience = {.tv_sec = (time_t)(timeout_ms / 1000u),
                                      .tv_usec = (suseconds_t)(timeout_ms % 1000u * 1000u)};
     if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0 ||
-        connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0) {
         const int rc = -errno;
         close(fd);
         return rc;
+    }
+    /* Where it waits for a place it is not begun again by itself behind a stop (signal(7)). */
+    while (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        const int rc = -errno;
+        if (rc != -EINTR) {
+            close(fd);
+            return rc;
+        }
     }
     return fd;
 }

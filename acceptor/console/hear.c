@@ -17,6 +17,17 @@
 #include "acceptor/console/which.h"
 #include "acceptor/watch/supervisor.h"
 
+/* Of a socket with a time-out recv(2) is not begun again behind SIGSTOP and SIGCONT (signal(7)), as of a shell's Ctrl-Z and `fg`: stdio would take that for
+ * the end. */
+static ssize_t patient_read(void *cookie, char *bytes, size_t count)
+{
+    ssize_t got;
+    do {
+        got = recv(*(const int *)cookie, bytes, count, 0);
+    } while (got < 0 && errno == EINTR);
+    return got;
+}
+
 /* Writes the message as people read it: its channel, its event, its data; or (--json) as it came. */
 static void message_print(const struct rc_cli *cli, const char *text)
 {
@@ -98,7 +109,8 @@ static int channel_hear(const struct rc_cli *cli, const struct rc_which *which, 
     rc_console_target_add(&target, "retained", cli->retained ? "true" : NULL);
     const int fd = target.failed ? rc_err_set(&err, -ENAMETOOLONG, "the channel's name is too long")
                                  : rc_console_api_open(which->socket, target.text, NULL, 0, &err);
-    FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
+    int heard_fd = fd;
+    FILE *in = fd >= 0 ? fopencookie(&heard_fd, "r", (cookie_io_functions_t){.read = patient_read}) : NULL;
     if (in == NULL) {
         fprintf(stderr, "ringcast: %s\n", fd < 0 ? err.text : strerror(errno));
         if (fd >= 0) {
@@ -118,6 +130,7 @@ static int channel_hear(const struct rc_cli *cli, const struct rc_which *which, 
         }
     }
     (void)fclose(in);
+    (void)close(fd);
     return done ? RC_EXIT_OK : RC_EXIT_FAILED;
 }
 

@@ -83,6 +83,7 @@ static void come_back(struct rc_shared *shared, struct rc_shared_channel *channe
             rc_shared_gap(shared, channel, 0, 0); /* what others published meanwhile is in the stream, not with them */
         }
         channel->local = false;
+        channel->alone_last = 0;
         rc_shared_go_apart(shared, channel);
     }
 }
@@ -248,6 +249,10 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
     const bool taken = reply != NULL && rc_shared_answer_read(reply, known, &answer);
     channel->flying -= channel->flying > 0;
     channel->alone_left -= token <= channel->alone_sequence && channel->alone_left > 0;
+    if (taken && answer.placed && token <= channel->alone_sequence && rc_shared_is_alone(channel) &&
+        answer.offset > channel->alone_last) {
+        channel->alone_last = answer.offset;
+    }
     if (pending != NULL) {
         pending->flying = false;
     }

@@ -274,6 +274,7 @@ static void fetch_live(struct rc_shared *shared, struct rc_shared_channel *chann
 {
     const bool repair = channel->fans;
     rc_shared_fetch_end(shared, channel);
+    channel->alone_last = 0;
     if (repair) {
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRS, 1);
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRED, channel->repaired);
@@ -379,6 +380,10 @@ static bool is_own(const struct rc_shared *shared, struct rc_span proof, uint64_
     return rc_placed_number(&rest, UINT64_MAX, sequence) && rest.count == 0;
 }
 
+/*
+ * What was heard meanwhile goes out, but of who was alone only what is behind all that he had delivered: workers that have one message of an epoch read
+ * those that do not come down from the copy, and his own would be there twice. Of what is before it the gap says that it is missing.
+ */
 static void take_entry(struct rc_shared *shared, struct rc_shared_channel *channel,
                        const struct rc_shared_fetched *answer, const struct rc_shared_entry *entry)
 {
@@ -389,7 +394,7 @@ static void take_entry(struct rc_shared *shared, struct rc_shared_channel *chann
                                         .offset = entry->offset,
                                         .time_ms = now_ms > age_ms ? now_ms - age_ms : 0,
                                         .message = entry->message,
-                                        .fans = channel->fans || heard};
+                                        .fans = (channel->fans || heard) && entry->offset > channel->alone_last};
     arrival.own = is_own(shared, entry->proof, &arrival.sequence);
     rc_shared_take(shared, channel, &arrival);
     channel->repaired++;

@@ -50,6 +50,12 @@ async function connection(broker) {
   return raw;
 }
 
+/* A call ends a moment behind its answer. */
+const nothingLeft = (broker) => until("nothing is left of calls", async () => {
+  const metrics = await broker.metrics();
+  return metrics("ringcast_api_calls") === 0 && metrics("ringcast_api_bytes") === 0;
+});
+
 testBroker("only callers with a configured key are heard", { config }, async (broker) => {
   for (const key of [KEY, OTHER_KEY]) await ok(broker, "instances", undefined, { key });
   for (const headers of [
@@ -140,10 +146,8 @@ testBroker("publish, broadcast and direct reach clients of every worker, in orde
   const user = await broker.connectToWorker(0, { path: "/ws?user=42" });
   await ok(broker, "publish", { channel: "user:42", data: "you" });
   assert.deepEqual((await user.next("message")).data, "you");
-  const metrics = await broker.metrics();
-  assert.equal(metrics("ringcast_api_calls"), 0);
-  assert.equal(metrics("ringcast_api_bytes"), 0);
-  assert.equal(metrics("ws_messages_broadcast_total"), 1);
+  await nothingLeft(broker);
+  assert.equal((await broker.metrics())("ws_messages_broadcast_total"), 1);
 });
 
 testBroker("a body that is wrong is told what is wrong", { config: { ...config, "limits.max_body": "20KB", "limits.max_message_size": "8KB", "server.ring_size": "64KiB" } }, async (broker) => {
@@ -221,8 +225,7 @@ testBroker("a body that is wrong is told what is wrong", { config: { ...config, 
   await ok(broker, "publish", { channel: "a", data: 1, unknown: [1, { a: 2 }] });
   const metrics = await broker.metrics();
   assert.equal(metrics("ringcast_api_messages_total"), 1 + 1 /* the direct to a client that no worker has */ - 1);
-  assert.equal(metrics("ringcast_api_calls"), 0);
-  assert.equal(metrics("ringcast_api_bytes"), 0);
+  await nothingLeft(broker);
 });
 
 testBroker("an idempotency key publishes once, over all workers and over the relay's death", { config }, async (broker) => {
@@ -405,7 +408,7 @@ testBroker("figures: stats, instances, and who gets /metrics as JSON", { config 
   assert.deepEqual([head.status, head.body], [200, undefined]);
 });
 
-testBroker("bodies come whole, in pieces, in chunks, slowly or not at all", { config: { ...config, "limits.max_body": "100KB", "limits.handshake_timeout": "1s" } }, async (broker) => {
+testBroker("bodies come whole, in pieces, in chunks, slowly or not at all", { config: { ...config, "limits.max_body": "100KB", "limits.handshake_timeout": "3s" } }, async (broker) => {
   const client = await broker.connect();
   await client.subscribe("b");
   const raw = await connection(broker);
@@ -456,10 +459,7 @@ testBroker("bodies come whole, in pieces, in chunks, slowly or not at all", { co
     one.write(post("publish", { channel: "b", data: "never" }).subarray(0, -1 - (i % 30)));
     one.socket.destroy();
   }
-  await until("nothing is left of them", async () => {
-    const metrics = await broker.metrics();
-    return metrics("ringcast_api_calls") === 0 && metrics("ringcast_api_bytes") === 0;
-  });
+  await nothingLeft(broker);
   await client.ping();
   assert.equal(client.inbox.length, 0);
 });
@@ -512,14 +512,15 @@ testBroker("while the relay is away calls wait for it, or are told that they too
   await client.subscribe("r");
   broker.kill("SIGSTOP", "relay");
   const raw = await connection(broker);
+  const began = performance.now();
   raw.write(Buffer.concat([post("publish", { channel: "r", data: 1 }), Buffer.from("GET /health HTTP/1.1\r\nHost: test\r\n\r\n")]));
   const others = [];
   for (let i = 0; i < 5; i++) others.push(call(broker, i % 2 ? "publish" : "channels", i % 2 ? { channel: "r", data: i } : undefined));
   // Others go on meanwhile.
-  const began = performance.now();
+  const asked = performance.now();
   await client.ping();
   await ok(broker, "stats");
-  assert.ok(performance.now() - began < 1000 * SLOWER);
+  assert.ok(performance.now() - asked < 1000 * SLOWER);
   const answer = await raw.answer();
   assert.equal(answer.status, 504);
   assert.ok(performance.now() - began > 1500);
@@ -551,7 +552,7 @@ testBroker("while the relay is away calls wait for it, or are told that they too
   const mine = got.filter((data) => /^k/.test(data));
   assert.equal(mine.length, 300, "each of them once");
   assert.equal(new Set(mine).size, 300);
-  assert.equal((await broker.metrics())("ringcast_api_calls"), 0);
+  await nothingLeft(broker);
 });
 
 testBroker("a worker that dies or hangs is told of, and the next call is right again", { config: { ...config, "server.adopt_crashed": false, "server.stuck_timeout": "1500ms", "server.stuck_kill_timeout": "3s" } }, async (broker) => {
@@ -619,7 +620,7 @@ testBroker("full rings: a single message is refused, a batch goes on when there 
   broker.kill("SIGCONT", "relay");
   const answer = await later;
   assert.deepEqual([answer.status, answer.body.published], [200, 60]);
-  assert.equal((await broker.metrics())("ringcast_api_bytes"), 0);
+  await nothingLeft(broker);
 });
 
 testBroker("a call that was given up waits for room no more, and what comes behind it on the connection goes on", { config: { ...config, "limits.max_message_size": "16KB", "limits.max_body": "1MB", "server.ring_size": "64KiB", "server.stuck_timeout": "20s", "server.stuck_kill_timeout": "30s" }, workers: 1 }, async (broker) => {

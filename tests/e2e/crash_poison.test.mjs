@@ -24,7 +24,7 @@ test("who sends it is ended and named, everybody else stays", { skip: SANITIZED 
     const metrics = await broker.metrics();
     assert.equal(metrics("ringcast_quarantined_total"), 1);
     assert.equal(metrics("ringcast_worker_adoptions_total"), 1);
-    assert.ok(broker.log.some((line) => /client_quarantined/.test(line) && line.includes("127.0.0.1")), "its address is in the log");
+    await until("its address is in the log", () => broker.log.some((line) => /client_quarantined/.test(line) && line.includes("127.0.0.1")));
   } finally {
     await broker.destroy();
   }

@@ -2,7 +2,7 @@
 // Against engine.io itself and ringcast; what is sent is echoed.
 import { randomBytes } from "node:crypto";
 import { gunzipSync, inflateSync } from "node:zlib";
-import { MAX_PAYLOAD, options, settle, targets } from "./lib/engineio.mjs";
+import { MAX_PAYLOAD, patient, settle, targets } from "./lib/engineio.mjs";
 import { connectRaw } from "./lib/raw.mjs";
 import { SEPARATOR, assert, describeCases, keepAliveAgent, openPolling } from "./lib/socketio.mjs";
 
@@ -302,4 +302,4 @@ const polling = [
   }],
 ];
 
-describeCases("polling", targets, options, polling);
+describeCases("polling", targets, patient, polling);

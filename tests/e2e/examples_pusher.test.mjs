@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { example, testExample, valueOf } from "./lib/examples.mjs";
 import { PusherServer, connectPusher, event, sdk, subscribe } from "./lib/pusher.mjs";
+import { subscribers } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
 const APP = { id: "7", key: "app-key", secret: valueOf("pusher.toml", "secret") };
@@ -32,10 +33,11 @@ testExample("pusher.toml: what a Laravel application does", {
     await new Promise((done) => server.listen(0, "127.0.0.1", done));
   },
   after: async () => void server.close(),
-}, async ({ brokers: [first, second] }) => {
+}, async ({ brokers: [first, second], redis }) => {
   const [ann, bob] = [await connectPusher(first, { app: APP, user: "1", info: { name: "Ann" } }), await connectPusher(second, { app: APP, user: "2", info: { name: "Bob" } })];
   const [chat, too] = [await subscribe(ann, "presence-chat.1"), await subscribe(bob, "presence-chat.1")];
   assert.deepEqual(await event(chat, "pusher:member_added"), { id: "2", info: { name: "Bob" } });
+  await until("Redis has confirmed it to both", async () => (await subscribers(redis, "ws:channel:pusher-7:presence-chat.1")) === 2);
   await sdk(first, APP).trigger("presence-chat.1", "App\\Events\\Said", { text: "hello" }, { socket_id: ann.connection.socket_id });
   assert.deepEqual(await event(too, "App\\Events\\Said"), { text: "hello" });
   too.trigger("client-typing", { who: 2 });

@@ -15,7 +15,7 @@ import WebSocket from "ws";
 import { run } from "./lib/broker.mjs";
 import { FOLDER, example, hears, publishUntilHeard, refusal, testExample, told, valueOf } from "./lib/examples.mjs";
 import { upgraded } from "./lib/raw.mjs";
-import { subscribers } from "./lib/redis.mjs";
+import { confirmed, subscribers } from "./lib/redis.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const require = createRequire(import.meta.url);
@@ -49,7 +49,7 @@ async function page(url, headers = {}) {
   return ws;
 }
 
-testExample("s0.toml: prices and chat of several servers, by the channels, sets and heartbeats of the source", { file: "s0.toml", brokers: 2, env: () => ({ WS_HEARTBEAT_INTERVAL: "200", WS_DEAD_INSTANCE_THRESHOLD: "600" }) }, async ({ brokers: [one, two], redis }) => {
+testExample("s0.toml: prices and chat of several servers, by the channels, sets and heartbeats of the source", { file: "s0.toml", brokers: 2, env: () => ({ WS_HEARTBEAT_INTERVAL: "200", WS_DEAD_INSTANCE_THRESHOLD: "10000" }) }, async ({ brokers: [one, two], redis }) => {
   const clients = [];
   for (const broker of [one, two, two]) clients.push(await broker.connect({ path: "/" }));
   const [a, b, c] = clients;
@@ -81,7 +81,7 @@ testExample("s0.toml: prices and chat of several servers, by the channels, sets 
   await until("the set has one less", async () => (await redis.command("SMEMBERS", "subs:BTC")).length === 1);
   // chat:lobby is for who is in it.
   await a.refused(403, { type: "publish", channel: "chat:lobby", data: "hi" });
-  for (const client of [a, b]) await client.subscribe("chat:lobby");
+  for (const client of [a, b]) await confirmed(client, "chat:lobby");
   await a.publish("chat:lobby", "hi");
   assert.equal((await b.next(({ channel }) => channel === "chat:lobby")).data, "hi");
 });
@@ -260,11 +260,12 @@ testExample("s3.toml: token, subscribe, initial, update, match events and presen
   await watcher.command("SUBSCRIBE", "ws:presence");
   const newcomers = [await connect(one, { auth: { token: s3Token("p4") } }), await connect(two, { auth: { token: s3Token("p4") } })];
   for (const socket of subscribed) {
-    const [online] = await until("p4 is online", () => socket.heard.filter(([name, { userId }]) => name === "player:online" && userId === "p4").map(([, data]) => data));
+    const [, online] = await until("p4 is online", () => socket.heard.find(([name, { userId }]) => name === "player:online" && userId === "p4"));
     assert.deepEqual([Object.keys(online), online.event], [["event", "userId", "timestamp"], "player:online"]);
   }
   for (const socket of newcomers) socket.close();
   for (const socket of subscribed) await until("p4 is offline", () => socket.heard.some(([name, { userId }]) => name === "player:offline" && userId === "p4"), { timeout: 20000 });
+  await until("it was told on Redis, too", () => watcher.messages.some(({ message }) => /"player:offline".*"p4"/.test(message)));
   for (const name of ["player:online", "player:offline"]) {
     assert.equal(p2.heard.filter(([event, { userId }]) => event === name && userId === "p4").length, 1, name);
     assert.equal(watcher.messages.map(({ message }) => JSON.parse(message)).filter(({ event, userId }) => event === name && userId === "p4").length, 1, name);

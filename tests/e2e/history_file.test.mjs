@@ -74,7 +74,7 @@ withFile("a relay's death in between, and a file of another size", async (start,
   assert.deepEqual([anew.messages, anew.offset], [[], 0]);
   const { offset, epoch: next } = await client.publish("log:a", 3);
   assert.deepEqual([offset, next === epoch], [1, false]);
-  assert.ok(broker.log.some((line) => line.includes("history_file_anew")));
+  await until("the log says so", () => broker.log.some((line) => line.includes("history_file_anew")));
   await broker.stop();
 });
 

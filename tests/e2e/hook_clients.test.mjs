@@ -115,7 +115,7 @@ testHook("connect: an end that the backend sets holds for the anonymous, over ev
   table: { calls: ["connect"], breaker: "" },
   config: { endpoint: [{ path: "/live", protocol: "raw" }, { path: "/eio/", protocol: "engineio" }] },
 }, async (broker, backend) => {
-  const at = seconds() + 4;
+  const at = seconds() + 8;
   backend.answer = () => ({ expire_at: at, client: { a: 1 } });
   const ends = await strangers(broker);
   assert.ok(Date.now() < at * 1000, "all are there before it");
@@ -132,7 +132,7 @@ testHook("connect: an end that the backend sets holds whatever the credential's 
   config: { identity: [identity({ required: false, leeway: "0s" })], "socketio.namespaces": ["/", "/admin"] },
   timeout: 60000,
 }, async (broker, backend) => {
-  const at = seconds() + 3;
+  const at = seconds() + 8;
   const refreshed = [];
   backend.answer = (call) => {
     const who = call.user?.id ?? "nobody";
@@ -143,7 +143,7 @@ testHook("connect: an end that the backend sets holds whatever the credential's 
   const renewed = await broker.connect({ path: `/ws?token=${token("renewed")}` });
   const stranger = await broker.connect();
   const ends = await broker.connect({ path: `/ws?token=${token("ends")}` });
-  const short = await broker.connect({ path: `/ws?token=${token("short", {}, 2)}` });
+  const short = await broker.connect({ path: `/ws?token=${token("short", {}, 5)}` });
   assert.equal((await renewed.request({ type: "refresh", token: token("renewed") })).type, "refreshed", "a new credential does not take the bound away");
   assert.equal((await within(10000, ends.closed, "the one that is not renewed")).code, 4401);
   assert.equal((await within(10000, short.closed, "the one whose credential ends first")).code, 4401);
@@ -157,7 +157,7 @@ testHook("connect: of the bounds of two namespaces the earlier counts", {
   table: { calls: ["connect"], breaker: "" },
   config: { "socketio.namespaces": ["/", "/admin"] },
 }, async (broker, backend) => {
-  const at = seconds() + 4;
+  const at = seconds() + 6;
   backend.answer = ({ nsp }) => (nsp === "/" ? { expire_at: at } : { expire_at: at + 60 });
   const manager = new Manager(`http://127.0.0.1:${broker.port}`, { transports: ["websocket"], reconnection: false });
   const ended = ["/", "/admin"].map((nsp) => {
@@ -224,7 +224,7 @@ testHook("refresh: what was asked about one credential does not end the next", {
   let release;
   const held = new Promise((done) => (release = done));
   backend.answer = async (call) => {
-    if (call.call === "connect") return { user: { id: "42" }, expire_at: seconds() + ((call.auth?.token ?? call.query.token) === "first" ? 4 : 3600) };
+    if (call.call === "connect") return { user: { id: "42" }, expire_at: seconds() + ((call.auth?.token ?? call.query.token) === "first" ? 12 : 3600) };
     return (await held, { expired: true });
   };
   const client = await broker.connect({ path: "/ws?token=first" });
@@ -243,9 +243,9 @@ testBroker("refresh: a client renews its credential itself, in place", {
   config: { "socketio.path": "/socket.io/", identity: [identity({ leeway: "0s", required: false })], event: [{ on: "renew", identify: "app", ack: ["{user.id}", "{user.tier}"] }] },
   timeout: 60000,
 }, async (broker) => {
-  const native = await broker.connect({ path: `/ws?token=${token("42", {}, 3)}` });
-  const socket = await come(broker, { auth: { token: token("42", {}, 3) } });
-  const forgetful = await broker.connect({ path: `/ws?token=${token("42", {}, 3)}` });
+  const native = await broker.connect({ path: `/ws?token=${token("42", {}, 8)}` });
+  const socket = await come(broker, { auth: { token: token("42", {}, 8) } });
+  const forgetful = await broker.connect({ path: `/ws?token=${token("42", {}, 8)}` });
   assert.deepEqual(await native.request({ type: "refresh", token: token("42") }), { type: "refreshed", id: 1, user: "42" });
   assert.equal((await native.request({ type: "refresh", token: token("43") })).code, 409);
   assert.equal((await native.request({ type: "refresh", token: "x" })).code, 401);
@@ -337,7 +337,7 @@ testHook("ack: what clients answer to an emit is handed to the backend, or that 
   const bytes = Buffer.from([0, 255]);
   backend.answer = (call) => {
     if (call.call === "ack") return call.token === "mine" ? { emit: [{ event: "thanks", args: call.args }], set: { acked: true } } : {};
-    return call.args[0] === "room" ? { emit: [{ event: "question", to: "chat", args: [2], ack: "theirs", timeout: 700 }] } : { emit: [{ event: "question", args: [1], ack: "mine", timeout: 5000 }] };
+    return call.args[0] === "room" ? { emit: [{ event: "question", to: "chat", args: [2], ack: "theirs", timeout: 3000 }] } : { emit: [{ event: "question", args: [1], ack: "mine", timeout: 5000 }] };
   };
   for (const transports of TRANSPORTS) {
     backend.calls.length = 0;

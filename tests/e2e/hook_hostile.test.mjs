@@ -31,7 +31,7 @@ testBroker("a backend that does everything wrong costs bounded memory, its clien
     state.backend = await startBadBackend();
     return {
       "socketio.path": "/socket.io/", event: [{ on: "ask", ask: "app" }, { on: "here", ack: ["{args.0}"] }],
-      backend: [{ name: "app", url: [`http://127.0.0.1:${state.backend.port}/`], timeout: "1s", connections: 4, breaker: "" }],
+      backend: [{ name: "app", url: [`http://127.0.0.1:${state.backend.port}/`], timeout: "2s", connections: 4, breaker: "" }],
     };
   },
 }, async (broker) => {

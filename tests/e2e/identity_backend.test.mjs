@@ -112,10 +112,10 @@ withBackend("a storm of reconnects is one call; who is gone meanwhile is no matt
 });
 
 withBackend("a credential ends when the backend says", {
-  answer: () => ({ user: { id: "7" }, expire_at: Math.ceil(Date.now() / 1000) + 1 }),
+  answer: () => ({ user: { id: "7" }, expire_at: Math.ceil(Date.now() / 1000) + 4 }),
 }, {}, async (broker) => {
   const client = await broker.connect({ path: "/ws?sid=s1" });
-  assert.equal((await within(5000, client.closed, "it is closed")).code, 4401);
+  assert.equal((await within(10000, client.closed, "it is closed")).code, 4401);
 });
 
 for (const [failure, status] of [["deny", 503], ["allow", 101]]) {

@@ -127,7 +127,7 @@ testLink("nothing of bob's connection is reached by a process that does not have
     // To have the id of his socket, and with it what is for it.
     own.join(NSP, SID, ["sforged"]);
     await until("its client is closed", () => all.mallory.closed && own.closed);
-    assert.ok(broker.log.some((line) => /link_message_refused .*another connection's/.test(line)));
+    await until("the log says so", () => broker.log.some((line) => /link_message_refused .*another connection's/.test(line)));
     assert.equal((await broker.metrics())("ringcast_link_broken_total"), 0, "who had it first need not be who has a right to it");
     await all.unharmed("JOIN with the id of his socket");
     // What is known of him when his own process is gone is what that has said.
@@ -290,6 +290,7 @@ testLink("nothing of bob's process is flooded by one with too many adapters in o
     const { own, bobs } = await neighbours(broker, application);
     for (let i = 0; i < 100; i++) own.link.send("ENTER", { payload: Buffer.concat([text(NSP), text(`uid ${i}`)]) });
     await until("the others are refused", async () => (await broker.metrics())("ringcast_link_adapters_refused_total") === 84);
+    await until("bob's process was told", () => bobs.link.of("PEERS").length >= 17);
     assert.equal(bobs.link.of("PEERS").length, 17, "bob's process was told of 16, and of nobody at first");
   } finally {
     await second.application.close();

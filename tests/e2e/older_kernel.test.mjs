@@ -53,7 +53,7 @@ testBroker("PROXY headers are believed by the peer's address, on IPv6 too", {
 });
 
 testBroker("sockets that cannot be kept: one line says what is lost, and all else is as it was", { env: { RINGCAST_KERNEL_WITHOUT: "vault" } }, async (broker) => {
-  const lines = broker.log.filter((text) => text.includes("connections_not_kept"));
+  const lines = await until("the line", () => ((all) => all.length > 0 && all)(broker.log.filter((text) => text.includes("connections_not_kept"))));
   assert.equal(lines.length, 1, lines.join("\n"));
   assert.match(lines[0], /lost="connections cannot outlive their worker"/);
   const clients = await broker.connectMany([3, 3]);
@@ -69,7 +69,7 @@ testBroker("sockets that cannot be kept: one line says what is lost, and all els
 
 /* Once at start it was said what a crash costs; each one is a restart, and no adoption that has failed. */
 async function crashIsARestart(broker) {
-  const metrics = await broker.metrics();
+  const metrics = await until("a restart is counted", async () => ((now) => now('ringcast_restarts_total{process="worker"}') > 0 && now)(await broker.metrics()));
   assert.equal(metrics('ringcast_restarts_total{process="worker"}'), 1);
   assert.equal(metrics("ringcast_worker_adoptions_total"), 0);
   assert.equal(metrics("ringcast_worker_adoptions_failed_total"), 0);
@@ -81,6 +81,8 @@ testBroker("a reload that asks for adopting is told what this kernel cannot do",
   assert.deepEqual(lines(), [], "nobody has asked for it");
   broker.writeConfig({ ...broker.config, "server.adopt_crashed": true });
   for (let i = 0; i < 2; i++) assert.equal((await run(["reload", "-c", broker.configPath])).code, 0);
+  await until("it is told", () => lines().length > 0);
+  await broker.metrics(); // what was written before that has been read
   assert.equal(lines().length, 1);
 });
 
@@ -93,7 +95,7 @@ testBroker("like Linux 6.1, with the defaults: each loss is one line; who is kil
   const lines = (event) => broker.log.filter((text) => text.includes(event));
   const missing = await until("the line", () => lines("kernel_features_missing")[0]);
   for (const since of ["6.5", "6.7", "6.8", "6.10", ...(IS_OLD ? ["6.6"] : [])]) assert.ok(missing.includes(since), `${since} in ${missing}`);
-  const lost = lines("crashes_not_outlived");
+  const lost = await until("that crashes are not outlived", () => ((all) => all.length > 0 && all)(lines("crashes_not_outlived")));
   assert.equal(lost.length, 1, lost.join("\n"));
   assert.match(lost[0], /lost="clients of a worker that dies are disconnected"/);
   assert.deepEqual(lines("connections_not_kept"), [], "the second references are there");
@@ -101,7 +103,7 @@ testBroker("like Linux 6.1, with the defaults: each loss is one line; who is kil
   const clients = await broker.connectMany([20, 20]);
   await Promise.all(clients.map((client) => client.subscribe("news")));
   const ids = clients.map((client) => client.id);
-  assert.equal((await broker.metrics())("ringcast_kept_sockets") >= 40, true);
+  await until("they are kept", async () => (await broker.metrics())("ringcast_kept_sockets") >= 40);
   const publishers = [0, 1].map((worker) => clients.find((client) => client.worker === worker));
   const sent = [0, 0];
   let ending = false;

@@ -216,7 +216,7 @@ hook("a hand-over is given up for who cannot, and its answer comes as ever; one 
   await holds.come(1);
   const result = await handover(broker, "0");
   assert.equal(result.code, 1);
-  assert.ok(broker.log.some((line) => /worker_not_parked.*backends are being asked/.test(line)), result.stdout);
+  await until("the log says why", () => broker.log.some((line) => /worker_not_parked.*backends are being asked/.test(line)));
   holds.held[0].answer({ ack: ["late"] });
   assert.deepEqual(await asked, ["late"]);
   const again = ask(socket, "ask", 2);

@@ -195,7 +195,7 @@ test("nobody leaves who is there when a worker or the relay dies; who went meanw
       for (let round = 0; round < 2; round++) {
       const pid = broker.kill("SIGKILL", "relay");
       await until("another relay", () => broker.pids().relay && broker.pids().relay !== pid, { timeout: 30000 });
-      await until("it tells everything anew", () => views.every((view) => view.states === round + 2), { timeout: 30000 });
+      await until("it tells everything anew", () => views.every((view) => view.states >= round + 2), { timeout: 30000 });
     }
     for (const view of views) await sees(view, ...all, "ghost");
     for (const view of views) assert.equal(view.said.findLast(({ type }) => type === "presence_state").members.length, 7);
@@ -283,7 +283,7 @@ test("several instances: who comes and goes anywhere, a dead one's have left, an
   const redis = await startRedis();
   let brokers = [];
   try {
-    brokers = await startBrokers(3, redis.url, { workers: WORKERS, config: { ...config, "cluster.heartbeat_interval": "200ms", "cluster.dead_instance_threshold": "3s" } });
+    brokers = await startBrokers(3, redis.url, { workers: WORKERS, config: { ...config, "cluster.heartbeat_interval": "200ms", "cluster.dead_instance_threshold": "8s" } }); // none is dead that only waits for a processor
     const clients = [];
     for (const [i, broker] of brokers.entries()) {
       clients.push(await as(broker, `u${i}`));

@@ -1,7 +1,7 @@
 // [[bridge]] (S3.3): bare JSON on an application's own Redis channels reaches rooms, once on every instance.
 import assert from "node:assert/strict";
 import { run } from "./lib/broker.mjs";
-import { startCluster, testRedis, until } from "./lib/redis.mjs";
+import { startCluster, subscribers, testRedis, until } from "./lib/redis.mjs";
 import { io } from "socket.io-client";
 import { within } from "./lib/util.mjs";
 import test from "node:test";
@@ -29,6 +29,7 @@ testRedis("bare JSON reaches its rooms on every instance once and is not publish
     await client.subscribe("match:7");
     clients.push(client);
   }
+  for (const channel of ["match:result", "portfolio:update", "announce"]) await until(`both hear ${channel}`, async () => (await subscribers(redis, channel)) === 2);
   const watcher = await redis.connect();
   await watcher.command("PSUBSCRIBE", "*");
   await redis.publish("match:result", '{"matchId":7,"winnerId":"é","eloChanges":{"a":+25}}'); // as the source writes it: no JSON
@@ -96,6 +97,8 @@ async function socketOf(broker, nsp = "/") {
   assert.equal(await within(5000, socket.emitWithAck("join"), "it joins"), "in");
   return { socket, heard };
 }
+/* How many connections have subscribed to a pattern. */
+const patterns = async (redis) => (await redis.command("CLIENT", "LIST")).split("\n").filter((line) => /\bpsub=[1-9]/.test(line)).length;
 const join_ = (nsp, room) => ({ nsp, on: "join", join: [room], ack: ["in"] });
 
 testRedis("frappe's and Laravel's rows, on both instances, and who it came from excepted", {
@@ -106,6 +109,7 @@ testRedis("frappe's and Laravel's rows, on both instances, and who it came from 
   const todos = [await socketOf(brokers[0], "/site1.local"), await socketOf(brokers[1], "/site1.local")];
   const native = await brokers[1].connect();
   await native.subscribe("orders.1");
+  await until("both hear both", async () => (await subscribers(redis, "events")) === 2 && (await patterns(redis)) === 2);
   await redis.publish("events", '{"event":"doc_update","message":{"doctype":"ToDo","n":1.0},"room":"doc:ToDo/1","namespace":"site1.local"}');
   await redis.publish("orders.1", JSON.stringify({ event: "OrderShipped", data: { id: 7 }, socket: null }));
   await redis.publish("orders.1", JSON.stringify({ event: "OrderShipped", data: { id: 8 }, socket: orders[0].socket.id }));
@@ -133,6 +137,7 @@ testRedis("a pattern under a prefix, in a Cluster", {
 }, async ({ brokers, redis: cluster }) => {
   const clients = await Promise.all(brokers.map((broker) => broker.connect()));
   for (const client of clients) await client.subscribe("eu:BTC");
+  await until("both hear the pattern", async () => (await Promise.all(cluster.nodes.map(patterns))).reduce((sum, count) => sum + count, 0) === 2);
   await cluster.nodes[2].publish("app_price.eu.BTC", { n: 1 });
   for (const client of clients) {
     const got = await client.next();

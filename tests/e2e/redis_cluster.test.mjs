@@ -1,12 +1,12 @@
 // Redis Cluster: classic and sharded pub/sub, slots that move, a master that dies (S1.9).
 import assert from "node:assert/strict";
-import { delay, loseConnections, redisHealth, startCluster, testRedis, until } from "./lib/redis.mjs";
+import { confirmed, delay, loseConnections, redisHealth, startCluster, subscribers, testRedis, until } from "./lib/redis.mjs";
 
 const hashSlot = async (redis, key) => redis.nodes[0].command("CLUSTER", "KEYSLOT", key);
 
 async function cross([one, two], channel) {
-  await one.subscribe(channel);
-  await two.subscribe(channel);
+  await confirmed(one, channel);
+  await confirmed(two, channel);
   await two.publish(channel, { on: channel });
   for (const client of [one, two]) assert.deepEqual((await client.next("message")).data, { on: channel });
 }
@@ -24,6 +24,8 @@ testRedis("classic pub/sub over a Cluster", { brokers: 2, start: startCluster, t
   await redis.nodes.find((node) => node.port === Number(before)).kill();
   await until("another home", () => home() !== before, { timeout: 15000 });
   await Promise.all([a, b].map((broker) => redisHealth(broker, 200, 15000)));
+  const living = redis.nodes.filter((node) => node.port !== Number(before));
+  await until("both are subscribed again", async () => (await Promise.all(living.map((node) => subscribers(node, "ws:channel:room:1")))).reduce((sum, count) => sum + count, 0) === 2);
   for (let i = 0; i < 20; i++) {
     await two.publish("room:1", i);
     assert.equal((await one.next("message", 10000)).data, i);
@@ -97,7 +99,7 @@ for (const sharded of [false, true]) {
     timeout: 90000,
   }, async ({ brokers: [a, b], redis }) => {
     const [there, publisher] = [await a.connect(), await b.connect()];
-    await there.subscribe("room:1");
+    await confirmed(there, "room:1");
     const got = [];
     const gaps = [];
     there.ondelivery = ({ type, data }) => (type === "gap" ? gaps.push(got.length) : got.push(data));
@@ -189,7 +191,7 @@ for (const sharded of [false, true]) {
     const seen = new Map();
     for (const client of [there, here]) {
       for (const room of rooms) {
-        await client.subscribe(room);
+        await confirmed(client, room);
         seen.set(`${client.name} ${client.id} ${room}`, { got: [], gaps: [] });
       }
       const of = (room) => seen.get(`${client.name} ${client.id} ${room}`);

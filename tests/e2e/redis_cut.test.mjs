@@ -82,6 +82,9 @@ if (!INSIDE) {
       const begun = performance.now();
       await redisHealth(a, 503, 2000);
       console.log(`# /health/redis said 503 after ${Math.round(performance.now() - begun)} ms`);
+      // Looked at before: how long it is cut is what makes the difference, and not how busy this machine is.
+      assert.equal((await a.get("/health")).status, 200);
+      await redisHealth(b, 200);
       let slowest = 0;
       while (performance.now() - begun < 1000 * seconds) {
         const before = performance.now();
@@ -91,10 +94,10 @@ if (!INSIDE) {
         await delay(10);
       }
       console.log(`# ${seconds} s: slowest local publish ${slowest.toFixed(1)} ms`);
-      assert.equal((await a.get("/health")).status, 200);
-      await redisHealth(b, 200);
-      await until("local delivery is complete", () => got.get(here).local.length === fromA && got.get(away).local.length === fromB);
+      const isLocal = () => until("local delivery is complete", () => got.get(here).local.length === fromA && got.get(away).local.length === fromB);
+      if (seconds >= 5) await isLocal();
       mend(0);
+      await isLocal();
       await redisHealth(a, 200, 15000);
       await until("everything of the cut-off broker arrives", () => got.get(away).remote.length === fromA, { timeout: 15000 });
       const { gaps, remote } = got.get(here);

@@ -1,7 +1,7 @@
 // A failover that keeps connections open (FAILOVER TO, managed Redis): who talks to a replica then is told nothing by Redis, which takes
 // every PUBLISH for its own subscribers.
 import assert from "node:assert/strict";
-import { delay, redisHealth, startRedis, startRedisAndWire, subscribers, testRedis, until } from "./lib/redis.mjs";
+import { confirmed, delay, redisHealth, startRedis, startRedisAndWire, subscribers, testRedis, until } from "./lib/redis.mjs";
 
 const role = async (server) => (await server.command("ROLE"))[0];
 
@@ -30,7 +30,7 @@ testRedis("a master that becomes a replica with its connections open: said in ti
   timeout: 60000,
 }, async ({ brokers: [a, b], redis }) => {
   const [there, publisher] = [await b.connect(), await a.connect()];
-  await there.subscribe("room:1");
+  await confirmed(there, "room:1");
   let sent = 0;
   let going = true;
   const load = (async () => {
@@ -48,7 +48,7 @@ testRedis("a master that becomes a replica with its connections open: said in ti
   await until("it is dialed again, and no better", async () => /not the master/.test((await redisHealth(a, 503)).latest_error));
   redis.wire.lead(redis.replica.port);
   for (const broker of [a, b]) await redisHealth(broker, 200, 10000);
-  assert.equal(await subscribers(redis.replica, "ws:channel:room:1"), 1);
+  await until("it is subscribed there", async () => (await subscribers(redis.replica, "ws:channel:room:1")) === 1);
   going = false;
   await load;
   await publisher.publish("room:1", "end");
@@ -77,7 +77,7 @@ testRedis("a server that does not let its role be asked is taken as it is", {
   start: () => startRedis({ args: ["--rename-command", "HELLO", "", "--rename-command", "ROLE", ""] }),
 }, async ({ brokers: [a, b] }) => {
   const there = await b.connect();
-  await there.subscribe("room:1");
+  await confirmed(there, "room:1");
   await (await a.connect()).publish("room:1", 1);
   assert.equal((await there.next()).data, 1);
 });

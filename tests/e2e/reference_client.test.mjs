@@ -44,8 +44,8 @@ testBroker("it subscribes, publishes, pings, and comes back after its worker die
     const id = client.client;
     broker.kill("SIGKILL", 0);
     await within(5000, again, "it connects again");
-    assert.equal(gone.length, 1);
-    assert.equal(gone[0].code, 1006);
+    // More than one where it was quicker than the next worker.
+    assert.ok(gone.length > 0 && gone.every(({ code }) => code === 1006), JSON.stringify(gone));
     assert.notEqual(client.client, id);
     got.length = 0;
     const new1 = await broker.connect();
@@ -211,7 +211,7 @@ testMock("what the server sends and it does not know is ignored, what cannot be 
 });
 
 testMock("a server that is silent for two heartbeats is given up", async ({ make, server }) => {
-  const client = make({ heartbeat: 30 });
+  const client = make({ heartbeat: 200 });
   await event(client, "open");
   await client.ping();
   server.isMute = true;

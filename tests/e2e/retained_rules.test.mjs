@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import { io } from "socket.io-client";
 import { startBackend, table } from "./lib/backend.mjs";
 import { startBroker, testBroker } from "./lib/broker.mjs";
-import { testRedis } from "./lib/redis.mjs";
+import { subscribers, testRedis } from "./lib/redis.mjs";
 import { until, within } from "./lib/util.mjs";
 
 async function connect(broker, options = {}) {
@@ -124,6 +124,7 @@ let backend;
 testRedis("what a bridge keeps is there for an instance that comes later", {
   brokers: 2, timeout: 60000, config: { bridge: [{ redis: "lb", room: "board:{json.id}", retain: true }] },
 }, async ({ brokers, redis }) => {
+  await until("both hear it", async () => (await subscribers(redis, "lb")) === 2);
   for (let n = 1; n <= 100; n++) await redis.publish("lb", { id: n % 3, n });
   const late = await startBroker({ config: { "redis.url": redis.url, "server.instance_id": "late" } });
   try {

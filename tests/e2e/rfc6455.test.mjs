@@ -388,7 +388,7 @@ testBroker("7 the server ends the TCP connection, with or without the client's h
   const polite = await echo(broker);
   polite.write(closeFrame(1000));
   assert.equal((await polite.frame()).opcode, OP.CLOSE);
-  await within(500, polite.rest(), "the server closes at once after a closing handshake that the client began");
+  await within(2500, polite.rest(), "the server closes at once after a closing handshake that the client began");
   assert.equal(polite.error, undefined, "no reset");
   // The server failed the connection and the client does not answer.
   const deaf = await echo(broker);

@@ -6,11 +6,12 @@ import { testBroker } from "./lib/broker.mjs";
 import { ask, come } from "./lib/hook.mjs";
 import { KINDS, startNode } from "./lib/member_kinds.mjs";
 import { memberClient } from "./lib/members.mjs";
-import { testRedis } from "./lib/redis.mjs";
+import { subscribers, testRedis } from "./lib/redis.mjs";
 import { until } from "./lib/util.mjs";
 
 const KEY = "key-of-the-tests";
 const BOTH = { to: ["{args.0}", "{args.1}"], event: "said", args: ["{args.2..}"] };
+const ENDS = [{ event: "end", to: "red" }, { event: "end", to: "blue" }, { event: "the end", to: "*" }];
 const CONFIG = {
   "socketio.path": "/socket.io/", "http.api_keys": [KEY], "permissions.direct": "anyone", "debug.user_query": "user",
   namespace: [{ name: "default", publish: "anyone" }, { name: "log", publish: "anyone", subscribe: "anyone", history: 10, history_scope: "host" }],
@@ -21,13 +22,13 @@ const CONFIG = {
     { on: "except", emit: [{ ...BOTH, except: ["muted"] }] },
     { on: "one except", emit: [{ to: "{args.0}", event: "said", args: ["{args.1..}"], except: ["muted"] }] },
     { on: "and me", emit: [{ to: ["{sid}", "{args.0}"], event: "said", args: ["{args.1..}"] }] },
-    { on: "end", emit: [{ to: "red", event: "end" }, { to: "blue", event: "end" }, { to: "*", event: "the end" }] },
+    { on: "end", emit: ENDS },
   ],
 };
 
-/* What each of them has been told of `said` when all that was sent before has come. `natives` are in both rooms. */
+/* What each of them has been told of `said` when all that was sent before has come. `natives` are in both rooms. No speaker: it was sent with ENDS. */
 async function told(speaker, sockets, natives) {
-  speaker.emit("end");
+  speaker?.emit("end");
   const heard = (socket) => socket.heard ?? socket.got;
   for (const socket of sockets) await until("the end", () => heard(socket).some(([event]) => event === "the end"));
   const lists = sockets.map((socket) => heard(socket).splice(0).filter(([event]) => event === "said").map(([, ...args]) => args));
@@ -56,7 +57,7 @@ async function tell(broker, sockets, natives, backend) {
   const muted = sockets.length - 1;
   const all = [...sockets, ...natives].map(() => once);
   const but = (left) => all.map((list, i) => (left.includes(i) ? [] : list));
-  const check = async (what, expected) => assert.deepEqual(await told(first, sockets, natives), expected, what);
+  const check = async (what, expected, speaker = first) => assert.deepEqual(await told(speaker, sockets, natives), expected, what);
   first.emit("both", "red", "blue", 1, "é");
   await check("a row", all);
   first.emit("both", "blue", "nobody is there", 1, "é");
@@ -84,12 +85,12 @@ async function tell(broker, sockets, natives, backend) {
   first.emit("both", "red", "blue", bytes);
   const binary = (await told(first, sockets, natives)).slice(0, sockets.length);
   assert.deepEqual(binary, sockets.map(() => [[bytes]]), "binary");
-  for (const [how, emits] of [["a reply", (emit) => backend && ((backend.answer = () => ({ emit: [emit] })), first.emit("ask"), backend.asked("event", ++backend.count))], ["POST /api/do", (emit) => api(broker, { emit: [emit] })]]) {
+  for (const [how, emits] of [["a reply", (emit) => backend && ((backend.answer = () => ({ emit: [emit] })), first.emit("ask"), backend.asked("event", ++backend.count))], ["POST /api/do", (emit) => api(broker, { emit: [emit, ...ENDS] })]]) { // another worker's, to which the socket's end has no order
     if (how === "a reply" && !backend) continue;
     const emit = { event: "said", to: ["red", "blue"], args: once[0] };
     const says = async (more, expected, what) => {
       await emits({ ...emit, ...more });
-      await check(`${how}: ${what}`, expected);
+      await check(`${how}: ${what}`, expected, how === "a reply" ? first : null);
     };
     await says({}, all, "rooms");
     await says({ to: ["red", "*", "blue"] }, [...sockets.map(() => once), ...natives.map(() => [])], "everybody");
@@ -137,12 +138,13 @@ testBroker("an emit to several rooms reaches each client once, on all workers", 
 
 const known = (brokers) => until("they know each other", async () => (await Promise.all(brokers.map(async (broker) => (await broker.metrics())("ringcast_instances")))).every((count) => count === brokers.length - 1));
 
-testRedis("an emit to several rooms reaches each client of all instances once", { brokers: 2, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers }) => {
+testRedis("an emit to several rooms reaches each client of all instances once", { brokers: 2, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers, redis }) => {
   const sockets = await Promise.all([0, 0, 1, 1, 1].map((at) => come(brokers[at])));
   const natives = await Promise.all(brokers.map((broker) => broker.connect()));
   try {
     await known(brokers);
     await join(sockets, natives);
+    for (const room of ["red", "blue"]) await until(`Redis has confirmed ${room} to both`, async () => (await subscribers(redis, `ws:channel:${room}`)) === 2);
     await tell(brokers[0], sockets, natives);
     await tell(brokers[1], [...sockets].reverse().slice(1).concat(sockets[4]), natives);
   } finally {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -263,6 +263,33 @@ testBroker("who is to listen and gets no answer is told so", { workers: 1 }, asy
   } finally {
     hangs.close();
     ended.close();
+  }
+});
+
+testBroker("who is stopped while it waits for an answer, as by Ctrl-Z, waits on when it is continued", { workers: 1 }, async (broker) => {
+  const path = join(broker.folder, "late.sock");
+  let answer;
+  const late = createServer((socket) => socket.on("error", () => {}).once("data", () => {
+    socket.write("ok\n");
+    socket.once("data", () => (answer = (text) => socket.write(text)));
+  })).listen(path);
+  const child = spawn(join(BIN_DIR, "ringcast"), ["sub", "room:1", "--count", "1", "--socket", path], { env: { ...process.env, ...broker.env }, stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (part) => (said += part));
+  const closed = once(child, "close");
+  const state = () => /^\d+ \(.*\) (\S)/.exec(readFileSync(`/proc/${child.pid}/stat`, "latin1"))[1];
+  try {
+    await until("it has asked, and waits", () => answer && state() === "S");
+    child.kill("SIGSTOP");
+    await until("it is stopped", () => state() === "T");
+    child.kill("SIGCONT");
+    await until("it goes on, or has ended", () => state() !== "T");
+    answer('HTTP/1.1 200 OK\r\n\r\ndata: {"type":"message","channel":"room:1","data":1}\n\n');
+    assert.deepEqual(await within(10000, closed, "it has heard it"), [0, null], said);
+    assert.match(said, /listening[^]*room:1\n {2}1\n/);
+  } finally {
+    child.kill("SIGKILL");
+    late.close();
   }
 });
 

@@ -133,7 +133,7 @@ testRedis("streams: entries that may have gone unread are told", { brokers: 1, s
     await redis.command("XTRIM", "socket.io", "MAXLEN", "2");
     redis.wire.mend();
     await until("what is left was read", () => socket.got.filter(([event]) => event === "kept").length === 2);
-    assert.ok(broker.log.some((line) => line.includes("redis_stream_missed")));
+    await until("the log says so", () => broker.log.some((line) => line.includes("redis_stream_missed")));
     assert.ok(socket.got.findIndex(([event]) => event === "gap") < socket.got.findIndex(([event]) => event === "kept"), "told before what comes behind the hole");
     await redis.command("DEL", "socket.io");
     node.io.to("red").emit("anew", 1);

@@ -35,6 +35,19 @@ async function meet(brokers, body, memberOptions = {}) {
   }
 }
 
+/* The same; and once more, with others, where somebody was told that he is somebody new because not all hosts had answered in time: this is counted. */
+async function meetInTime(brokers, body, memberOptions) {
+  const unanswered = () => sum(brokers, "ringcast_socketio_recovery_unanswered_total");
+  for (let n = 1; ; n++) {
+    const before = await unanswered();
+    try {
+      return await meet(brokers, body, memberOptions);
+    } catch (error) {
+      if (n === 5 || (await unanswered()) === before) throw error;
+    }
+  }
+}
+
 /* Rounds of leaving and coming back, until it was the same socket again so many times. Where nobody answers in time who comes back is told that it is
  * somebody new: on a machine that is busy beyond measure, and not as a rule. `round` breaks it, and says where it goes. */
 async function comesBackTimes(times, one, rooms, round) {
@@ -65,7 +78,8 @@ const numbers = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => fr
 
 for (const transports of [["websocket"], ["polling"]]) {
   testRedis(`there and back again, by ${transports}: its id, its rooms, and what it missed, each once`, options(), async ({ brokers }) => {
-    await meet(brokers, async ({ watchers, one, id, pid }) => {
+    await meetInTime(brokers, async ({ watchers, one, id, pid }) => {
+      const before = await sum(brokers, "ringcast_socketio_recovered_total");
       for (let round = 1; round <= 4; round++) {
         const [from, to] = [brokers[(round - 1) % 2], brokers[round % 2]];
         await one.breaks(watchers[(round - 1) % 2]);
@@ -86,7 +100,7 @@ for (const transports of [["websocket"], ["polling"]]) {
         assert.deepEqual(one.heard, []);
         assert.equal(await one.ask("who"), id);
       }
-      assert.equal(await sum(brokers, "ringcast_socketio_recovered_total"), 4);
+      assert.equal(await sum(brokers, "ringcast_socketio_recovered_total"), before + 4);
     }, { transports });
   });
 }
@@ -124,7 +138,8 @@ testRedis("what a Node server says by a stream, which the host that is left read
   try {
     const [from] = await startBrokers(1, redis.wire.url, { config: { ...streams.config, "server.instance_id": "behind" } });
     brokers.push(from);
-    await meet([from, to], async ({ watchers, one, id }) => {
+    await meetInTime([from, to], async ({ watchers, one, id }) => {
+      redis.wire.narrow(Infinity);
       await watchers[1].ask("join", "lobby");
       const said = (all, n) => all.some(([event, first]) => event === "said" && first === n);
       for (let round = 0, n = 0; round < 3; round++) {
@@ -153,12 +168,13 @@ testRedis("what a Node server says by a stream, which the host that is left read
 });
 
 testRedis("its id leads to it from every host, wherever it is", options({}, { brokers: 3 }), async ({ brokers }) => {
-  await meet(brokers, async ({ watchers, one, id }) => {
+  await meetInTime(brokers, async ({ watchers, one, id }) => {
+    const lost = await sum(brokers, "ringcast_socketio_recovery_sessions_lost");
     for (const to of [1, 2, 0, 2, 1, 0]) {
       const from = brokers.findIndex((broker) => one.socket.io.uri.includes(broker.host));
       await one.breaks(watchers[from < 0 ? 0 : from]);
       for (const [i, watcher] of watchers.entries()) await watcher.ask("say", id, "missed", i);
-      await until("its host has them", async () => (await sum(brokers, "ringcast_socketio_recovery_sessions_lost")) === 1);
+      await until("its host has them", async () => (await sum(brokers, "ringcast_socketio_recovery_sessions_lost")) === lost + 1);
       goesTo(one, brokers[to]);
       assert.deepEqual(await one.comesBack(), { id, recovered: true }, `to node-${to}`);
       for (const [i, watcher] of watchers.entries()) await watcher.ask("say", id, "live", i);
@@ -281,7 +297,7 @@ for (const sharded of [false, true]) {
 }
 
 testRedis("binary, and what was set on it", options({ event: [...ROWS, { on: "name", set: { name: "{args.0}" }, ack: ["named"] }, { on: "name?", ack: ["{client.name}"] }] }), async ({ brokers }) => {
-  await meet(brokers, async ({ watchers, one, id }) => {
+  await meetInTime(brokers, async ({ watchers, one, id }) => {
     await one.ask("name", "Ann of Cleves");
     await one.breaks(watchers[0]);
     await watchers[1].ask("say", "lobby", Buffer.from([1, 2, 3]), { of: [Buffer.from("four")] });
@@ -294,7 +310,7 @@ testRedis("binary, and what was set on it", options({ event: [...ROWS, { on: "na
 });
 
 testRedis("a session goes once; who asks for what nobody has, or for what has gone with its host, is somebody new at once", options({}, { brokers: 3 }), async ({ brokers }) => {
-  await meet(brokers, async ({ watchers, one, id, pid }) => {
+  await meetInTime(brokers, async ({ watchers, one, id, pid }) => {
     const offset = one.socket._lastOffset;
     const claim = (broker, its = pid) => new Member(serverOf(broker), { auth: { pid: its, offset } });
     await one.breaks(watchers[0]);

@@ -2,6 +2,7 @@
 #include "tests/support/fake_redis.h"
 
 #include "common/base/check.h"
+#include "relay/bridge/channel.h"
 #include "relay/cluster/shared.h"
 #include "relay/redis/error_reply.h"
 #include "tests/support/history_rig.h"
@@ -16,6 +17,8 @@ static struct rc_wire wire;
 static uint32_t gaps;
 static uint32_t placed_count;
 static uint64_t placed_last;
+static uint64_t fanned; /* a bit for the offset of each that subscribers got */
+static struct rc_redis_script_ops script_ops;
 
 static uint64_t prints; /* of snprintf */
 
@@ -38,6 +41,7 @@ void rc_router_place(struct rc_router *its, const struct rc_router_placed *place
     cr_assert_eq(its, &router);
     placed_count++;
     placed_last = placed->offset;
+    fanned |= placed->fans && placed->epoch != 0 ? UINT64_C(1) << placed->offset : 0;
 }
 
 void rc_router_gap_behind(struct rc_router *its, struct rc_span name, struct rc_gap_behind behind)
@@ -76,7 +80,7 @@ int rc_redis_scripts_open(struct rc_redis_link *link, struct rc_redis_script *sc
 {
     (void)link;
     (void)script;
-    (void)ops;
+    script_ops = *ops;
     return 0;
 }
 
@@ -138,20 +142,57 @@ static struct rc_shared_channel *channel_of(const char *name)
     return channel;
 }
 
-/* Redis sends what it has of epoch 5: nothing yet. */
-static void nothing_yet(void)
+static redisReply text_reply(char *text)
 {
-    char texts[][8] = {"5", "0", "", "1000", ""};
-    redisReply items[6];
-    redisReply *pointers[6];
+    return (redisReply){.type = REDIS_REPLY_STRING, .str = text, .len = strlen(text)};
+}
+
+/* Redis sends what it has of epoch 5: a message of each of those. */
+static void sends(uint32_t count, char *const *proofs)
+{
+    char ids[8][8];
+    char message[] = "{\"payload\":1}";
+    char time[] = "1000";
+    char none[] = "";
+    char epoch[] = "5";
+    char last[8];
+    redisReply texts[8][7];
+    redisReply *lists[8][6];
+    redisReply pairs[8][2];
+    redisReply *both[8][2];
+    redisReply *entries[8];
+    cr_assert_leq(count, 8);
+    for (uint32_t i = 0; i < count; i++) {
+        (void)snprintf(ids[i], sizeof(ids[i]), "%u-0", i + 1);
+        for (uint32_t j = 0; j < 6; j++) {
+            texts[i][j] = text_reply(j == 1 ? proofs[i] : j == 3 ? time : j == 5 ? message : none);
+            lists[i][j] = &texts[i][j];
+        }
+        pairs[i][0] = text_reply(ids[i]);
+        pairs[i][1] = (redisReply){.type = REDIS_REPLY_ARRAY, .elements = 6, .element = lists[i]};
+        both[i][0] = &pairs[i][0];
+        both[i][1] = &pairs[i][1];
+        texts[i][6] = (redisReply){.type = REDIS_REPLY_ARRAY, .elements = 2, .element = both[i]};
+        entries[i] = &texts[i][6];
+    }
+    (void)snprintf(last, sizeof(last), "%u", count);
+    redisReply items[] = {text_reply(epoch),
+                          text_reply(last),
+                          text_reply(none),
+                          text_reply(time),
+                          {.type = REDIS_REPLY_ARRAY, .elements = count, .element = entries},
+                          text_reply(none)};
+    redisReply *pointers[RC_ARRAY_COUNT(items)];
     for (uint32_t i = 0; i < RC_ARRAY_COUNT(items); i++) {
-        const uint32_t text = i < 4 ? i : 4;
-        items[i] = (redisReply){.type = REDIS_REPLY_STRING, .str = texts[text], .len = strlen(texts[text])};
         pointers[i] = &items[i];
     }
-    items[4] = (redisReply){.type = REDIS_REPLY_ARRAY};
     const redisReply reply = {.type = REDIS_REPLY_ARRAY, .elements = RC_ARRAY_COUNT(items), .element = pointers};
     fake_answer("EVAL script", &reply);
+}
+
+static void nothing_yet(void)
+{
+    sends(0, NULL);
 }
 
 /* Redis refuses all that it is asked until nothing more is: how often. */
@@ -273,4 +314,35 @@ Test(shared, who_waits_is_given_up_while_its_fetch_is_to_be_tried_again)
     cr_assert_eq(gaps, 1);
     cr_assert_eq(placed_last, 2);
     cr_assert(!channel_of("news")->queued);
+}
+
+/* --- alone ----------------------------------------------------------------------------------------------------------- */
+
+/* A worker that has a message of an epoch reads from the copy what does not come down before the next: what its clients were told alone, too. */
+Test(shared, what_was_delivered_alone_does_not_come_between_what_is_heard_meanwhile)
+{
+    char there[] = "there:1:1";
+    char here[] = "here:77:7";
+    char *const proofs[] = {there, here, there, there};
+    struct rc_envelope_view view = history_rig_record(&rig, "news", "", "1", 1);
+    view.head.sequence = 7;
+    subscribed("news", RC_REDIS_CHANGE_HERE);
+    nothing_yet();
+    cr_assert(rc_shared_publish(&shared, &view, 0, 0, false));
+    fake_pass(rig.config.redis.history_wait_ms + 100);
+    cr_assert_eq(channel_of("news")->state, RC_SHARED_ALONE);
+    cr_assert_eq(placed_count, 1, "alone");
+    cr_assert_eq(gaps, 1);
+    const redisReply second = {.type = REDIS_REPLY_INTEGER, .integer = 2};
+    script_ops.ended(script_ops.context, RC_SPAN(RC_CHANNEL_BRIDGE_HEAD "news"), 7, &second);
+    cr_assert_eq(channel_of("news")->state, RC_SHARED_FETCHING);
+    received("news", 1); /* of another host, whose message was before it */
+    received("news", 3);
+    sends(4, proofs);
+    cr_assert_eq(channel_of("news")->state, RC_SHARED_LIVE);
+    cr_assert_eq(gaps, 2);
+    cr_assert_eq(placed_count, 5, "all are kept");
+    cr_assert_eq(fanned, 1u << 3 | 1u << 4, "and those behind it come down: %llu", (unsigned long long)fanned);
+    received("news", 5);
+    cr_assert_eq(fanned, 1u << 3 | 1u << 4 | 1u << 5);
 }
