@@ -1,0 +1,120 @@
+// A history that all instances share, while somebody does to its keys in Redis what nobody should: what is lost is told, nothing comes twice, and it goes on.
+import assert from "node:assert/strict";
+import { testRedis } from "./lib/redis.mjs";
+import { until } from "./lib/util.mjs";
+
+const config = { namespace: [{ name: "log", history: 1000, history_who: "anyone" }] };
+
+/* A channel's keys. */
+const keysOf = (channel) => ({ offsets: `ws:offsets:{ws:channel:${channel}}`, stream: `ws:history:{ws:channel:${channel}}` });
+
+/* What a client knows of a channel, in the order in which it came: its messages, and "gap". */
+async function listen(broker, channel) {
+  const client = await broker.connect();
+  const all = [];
+  client.ondelivery = (message) => {
+    if (message.type === "gap" && (message.channel === channel || message.channel === undefined)) all.push("gap");
+    if (message.type === "message" && message.channel === channel) all.push([message.offset, message.data]);
+  };
+  await client.subscribe(channel);
+  return { client, all, seen: () => all.filter((one) => one !== "gap"), gaps: () => all.filter((one) => one === "gap").length };
+}
+
+/* Somebody comes back with this place: what he is told, and what he then gets. */
+async function comeBack(broker, channel, epoch, offset) {
+  const client = await broker.connect();
+  const answer = await client.expect("subscribed", { type: "subscribe", channel, recover: { epoch, offset } });
+  return { client, answer };
+}
+
+/* A channel with subscribers and publishers on all instances, and three messages, "first 1" to "first 3". */
+async function busyChannel(brokers, channel) {
+  const publishers = await Promise.all(brokers.map((broker) => broker.connect()));
+  const listeners = await Promise.all(brokers.map((broker) => listen(broker, channel)));
+  const publish = (by, data) => publishers[by].expect("published", { type: "publish", channel, data }, { timeout: 20000 });
+  let epoch;
+  for (let n = 1; n <= 3; n++) ({ epoch } = await publish(n % brokers.length, `first ${n}`));
+  for (const { all } of listeners) await until("three", () => all.length === 3);
+  const heard = (data) => until(`${data} is heard on ${channel}`, () => listeners.every(({ seen }) => seen().at(-1)?.[1] === data), { timeout: 20000 }).catch((error) => {
+    error.message += `\n${listeners.map(({ all }) => JSON.stringify(all)).join("\n")}`;
+    throw error;
+  });
+  return { publish, listeners, epoch, heard, ...keysOf(channel) };
+}
+
+const linesOf = (brokers, wanted) => brokers.flatMap(({ log }) => log.filter((line) => wanted.test(line)));
+
+/* What was done with the keys of a channel that has three messages; the offset that the next one has; is the epoch another one, of which subscribers are told? */
+const STRANGERS = [
+  ["the stream's last id is a little ahead", 4, false, ({ stream }) => [["XSETID", stream, "50-0"]]],
+  ["it is far ahead", 4, false, ({ stream }) => [["XSETID", stream, "9223372036854775808-0"]]],
+  ["it is the last that there is", 4, false, ({ stream }) => [["XSETID", stream, "18446744073709551615-18446744073709551615"]]],
+  ["it is further back", 4, false, ({ stream }) => [["XDEL", stream, "3-0"], ["XSETID", stream, "3-0", "ENTRIESADDED", 3, "MAXDELETEDID", "0-0"], ["XSETID", stream, "2-0"]]],
+  ["entries in the middle are deleted", 4, false, ({ stream }) => [["XDEL", stream, "2-0"]]],
+  ["all entries are trimmed", 4, false, ({ stream }) => [["XTRIM", stream, "MAXLEN", "0"]]],
+  ["the stream is deleted", 4, false, ({ stream }) => [["DEL", stream]]],
+  ["somebody's entry stands in the next place", 4, true, ({ stream }) => [["XADD", stream, "4-0", "x", "y"]]],
+  ["somebody's entry is ahead", 4, true, ({ stream }) => [["XADD", stream, "1000-0", "p", "x:1:1", "t", "1", "m", '{"sourceInstance":"x","payload":1}']]],
+  ["somebody's entry is the last that there can be", 4, true, ({ stream }) => [["XADD", stream, "18446744073709551615-18446744073709551615", "x", "y"]]],
+  ["twenty of them are at the end", 4, true, ({ stream }) => Array.from({ length: 20 }, (_, i) => ["XADD", stream, `18446744073709551615-${i}`, "x", "y"])],
+  ["the offset is no number", 1, true, ({ offsets }) => [["HSET", offsets, "offset", "abc"]]],
+  ["the offset is empty", 1, true, ({ offsets }) => [["HSET", offsets, "offset", ""]]],
+  ["the offset is gone", 1, true, ({ offsets }) => [["HDEL", offsets, "offset"]]],
+  ["the offset is negative", 1, true, ({ offsets }) => [["HSET", offsets, "offset", "-5"]]],
+  ["the offset is huge", 1, true, ({ offsets }) => [["HSET", offsets, "offset", "9223372036854775807"]]],
+  ["the offset is beyond what a script can count", 1, true, ({ offsets }) => [["HSET", offsets, "offset", "1152921504606846976"]]],
+  ["the offset is lower", 2, true, ({ offsets }) => [["HSET", offsets, "offset", "1"]]],
+  ["the epoch is no number", 1, true, ({ offsets }) => [["HSET", offsets, "epoch", "abc"]]],
+  ["the epoch is empty", 1, true, ({ offsets }) => [["HSET", offsets, "epoch", ""]]],
+  ["the epoch is gone", 1, true, ({ offsets }) => [["HDEL", offsets, "epoch"]]],
+  ["the epoch is 0", 1, true, ({ offsets }) => [["HSET", offsets, "epoch", "0"]]],
+  ["the epoch is an old one", 4, true, ({ offsets }) => [["HSET", offsets, "epoch", "5"]]],
+  ["the epoch is the last that there is", 1, true, ({ offsets }) => [["HSET", offsets, "epoch", "9223372036854775807"]]],
+  ["the epoch is larger than any", 1, true, ({ offsets }) => [["HSET", offsets, "epoch", "9".repeat(40)]]],
+  ["the hash is deleted", 1, true, ({ offsets }) => [["DEL", offsets]]],
+  ["both are deleted", 1, true, ({ offsets, stream }) => [["DEL", offsets, stream]]],
+];
+
+testRedis("keys that strangers wrote to: the next messages have a place for everybody, and who cannot go on is told", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+  await Promise.all(STRANGERS.map(async ([what, next, ends, commands], i) => {
+    const channel = `log:stranger-${i}`;
+    const { publish, listeners, epoch, heard, ...keys } = await busyChannel(brokers, channel);
+    for (const command of commands(keys)) await redis.command(...command);
+    const places = [];
+    for (const [by, data] of [[0, "a"], [1, "b"], [0, "c"]]) places.push(await publish(by, data));
+    assert.deepEqual(places.map(({ offset }) => offset), [next, next + 1, next + 2], what);
+    assert.equal(new Set(places.map((place) => place.epoch)).size, 1, what);
+    assert.equal(places[0].epoch !== epoch, ends, what);
+    await heard("c");
+    for (const { all } of listeners) assert.deepEqual(all.slice(3), [...(ends ? ["gap"] : []), [next, "a"], [next + 1, "b"], [next + 2, "c"]], what);
+    for (const broker of brokers) {
+      const { answer, client } = await comeBack(broker, channel, epoch, 2);
+      assert.deepEqual([answer.recovered, answer.epoch, answer.offset], [!ends, places[0].epoch, next + 2], what);
+      if (ends) continue;
+      await until("what it missed", () => client.inbox.length === 4);
+      assert.deepEqual(client.inbox.map(({ data }) => data), ["first 3", "a", "b", "c"], what);
+    }
+    for (const [data, offset] of [["last", next + 3]]) assert.equal((await publish(1, data)).offset, offset);
+    await heard("last");
+  }));
+  assert.deepEqual(linesOf(brokers, /history_alone|history_not_read|outbox_dropped/), []);
+});
+
+testRedis("the same, found when a subscription is back: it is told before anything is published", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+  const channels = await Promise.all(STRANGERS.map(async (row, i) => ({ row, name: `log:stranger-${i}`, ...await busyChannel(brokers, `log:stranger-${i}`) })));
+  for (const { row: [, , , commands], offsets, stream } of channels) for (const command of commands({ offsets, stream })) await redis.command(...command);
+  await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
+  const there = async () => (await redis.command("PUBSUB", "NUMSUB", ...channels.map(({ name }) => `ws:channel:${name}`))).every((one) => typeof one === "string" || one === 2);
+  await until("both are subscribed again", there); // else what is published is in the history alone, behind the gap
+  await Promise.all(channels.map(async ({ row: [what, next, ends], name, listeners, epoch, publish, heard }) => {
+    const atOnce = ends && !what.startsWith("somebody's") && !what.startsWith("twenty");
+    if (atOnce) for (const { all, gaps } of listeners) await until(`${what}: it is told`, () => gaps() === 1, { timeout: 15000 }).catch((error) => assert.fail(`${error.message} ${JSON.stringify(all)}`));
+    const first = await publish(1, "a");
+    assert.deepEqual([first.offset, first.epoch !== epoch], [next, ends], what);
+    await heard("a");
+    for (const { all } of listeners) assert.deepEqual(all.slice(3), [...(ends ? ["gap"] : []), [next, "a"]], what);
+    const { answer } = await comeBack(brokers[0], name, epoch, 3);
+    assert.deepEqual([answer.recovered, answer.epoch], [!ends, first.epoch], what);
+  }));
+  assert.deepEqual(linesOf(brokers, /history_alone|history_not_read|outbox_dropped/), []);
+});
