@@ -118,3 +118,56 @@ testRedis("the same, found when a subscription is back: it is told before anythi
   }));
   assert.deepEqual(linesOf(brokers, /history_alone|history_not_read|outbox_dropped/), []);
 });
+
+testRedis("a stream of another type: nothing is counted that is not stored, who does not get it is told, and it goes on when the key is gone", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+  const channel = "log:type";
+  const { publish, listeners: [here, there], epoch, heard, offsets, stream } = await busyChannel(brokers, channel);
+  await redis.command("SET", stream, "mine");
+  for (let n = 1; n <= 50; n++) {
+    const place = await publish(0, `alone ${n}`);
+    assert.notEqual(place.epoch, epoch);
+    assert.equal(place.offset, n, "in the epoch of this host");
+  }
+  assert.equal(await redis.command("HGET", offsets, "offset"), "3");
+  await until("it came", () => here.all.length === 54);
+  assert.deepEqual(here.all.slice(3, 5), ["gap", [1, "alone 1"]]);
+  await until("the others are told", () => there.gaps() > 0);
+  assert.equal(there.seen().length, 3);
+  assert.ok(linesOf(brokers, /history_alone|outbox_dropped/).length <= 12, "no storm of lines");
+  // Who comes there meanwhile gets what that instance has of it.
+  const { client, answer } = await comeBack(brokers[1], channel, epoch, 1);
+  assert.equal(answer.recovered, true);
+  await until("what it missed", () => client.inbox.length === 2);
+  assert.equal(await redis.command("GET", stream), "mine", "it is left alone");
+  await redis.command("DEL", stream);
+  const { length } = here.all;
+  await publish(0, "first again");
+  await heard("first again");
+  await until("the shared epoch holds again", () => here.all.slice(length).includes("gap"));
+  const place = await publish(0, "after");
+  assert.deepEqual([place.epoch, place.offset], [epoch, 5]);
+  await heard("after");
+  assert.deepEqual(there.seen().slice(3), [[4, "first again"], [5, "after"]]);
+  assert.equal(new Set(here.seen().map(([, data]) => data)).size, here.seen().length, "each once");
+});
+
+testRedis("a hash of another type: both hosts alone, told so, and together again when the key is gone", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+  const { publish, listeners, epoch, heard, offsets } = await busyChannel(brokers, "log:type");
+  await redis.command("SET", offsets, "mine");
+  for (const by of [0, 1]) assert.notEqual((await publish(by, `alone ${by}`)).epoch, epoch);
+  for (const [by, { all }] of listeners.entries()) {
+    await until("it came", () => all.some((one) => one[1] === `alone ${by}`));
+    assert.equal(all[3], "gap");
+  }
+  await redis.command("DEL", offsets);
+  for (const by of [0, 1]) await publish(by, `again ${by}`);
+  const shared = await until("one epoch for both", async () => {
+    const places = [await publish(0, "who"), await publish(1, "knows")];
+    return places[0].epoch === places[1].epoch && places[0].epoch;
+  });
+  assert.notEqual(shared, epoch);
+  await publish(0, "after");
+  await heard("after");
+  const { answer } = await comeBack(brokers[0], "log:type", epoch, 3);
+  assert.deepEqual([answer.recovered, answer.epoch], [false, shared]);
+});
