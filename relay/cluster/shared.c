@@ -506,9 +506,9 @@ static void shared_tick(void *context, uint64_t now_ms)
     rc_shared_fetch_due(shared, now_ms);
     tick_alone(shared, now_ms);
     tick_waiters(shared, now_ms);
-    if (!TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) ||
-        !TAILQ_EMPTY(&shared->later) || !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) ||
-        !TAILQ_EMPTY(&shared->askers)) {
+    if (!TAILQ_EMPTY(&shared->holding) || !TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) ||
+        !TAILQ_EMPTY(&shared->fetch) || !TAILQ_EMPTY(&shared->later) || !TAILQ_EMPTY(&shared->alone) ||
+        !TAILQ_EMPTY(&shared->waiters) || !TAILQ_EMPTY(&shared->askers)) {
         rc_shared_tick_soon(shared);
     }
 }
@@ -523,6 +523,17 @@ static bool wanted_by(const struct rc_config *config)
         }
     }
     return false;
+}
+
+/* What was refused over a connection that is no more, by rights or for a failure that has passed, is asked for at once, and who is alone looks whether it
+ * still is. */
+static void redis_changed(void *context, bool up)
+{
+    struct rc_shared *shared = context;
+    if (up) {
+        shared->probe_ms = 0;
+        rc_shared_fetch_now(shared);
+    }
 }
 
 int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup)
@@ -541,6 +552,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     TAILQ_INIT(&shared->echo);
     TAILQ_INIT(&shared->fetch);
     TAILQ_INIT(&shared->later);
+    TAILQ_INIT(&shared->holding);
     TAILQ_INIT(&shared->alone);
     TAILQ_INIT(&shared->quiet);
     rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_WAITING, 0); /* a predecessor's went with it */
@@ -549,6 +561,8 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     if (rc != 0) {
         return rc;
     }
+    shared->observer = (struct rc_redis_observer){.changed = redis_changed, .context = shared};
+    rc_redis_observe(setup->link, &shared->observer);
     rc_shared_configure(shared, setup->config);
     return 0;
 }
