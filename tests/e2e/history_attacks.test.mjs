@@ -1,7 +1,11 @@
 // A history that all instances share, while somebody does to its keys in Redis what nobody should: what is lost is told, nothing comes twice, and it goes on.
 import assert from "node:assert/strict";
-import { testRedis } from "./lib/redis.mjs";
-import { until } from "./lib/util.mjs";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import { NO_FAKE_CLOCK, fakeClock } from "./lib/clock.mjs";
+import { NO_REDIS, redisHealth, startBrokers, startRedis, startRedisAndWire, testRedis } from "./lib/redis.mjs";
+import { SLOWER, until } from "./lib/util.mjs";
 
 const config = { namespace: [{ name: "log", history: 1000, history_who: "anyone" }] };
 
@@ -170,4 +174,225 @@ testRedis("a hash of another type: both hosts alone, told so, and together again
   await heard("after");
   const { answer } = await comeBack(brokers[0], "log:type", epoch, 3);
   assert.deepEqual([answer.recovered, answer.epoch], [false, shared]);
+});
+
+/* Each once, and offsets go up, but behind a gap. */
+function inOrder(all) {
+  const seen = all.filter((one) => one !== "gap");
+  assert.equal(new Set(seen.map(([, data]) => data)).size, seen.length, `each once: ${JSON.stringify(all)}`);
+  for (let i = 1; i < all.length; i++) {
+    if (all[i] !== "gap" && all[i - 1] !== "gap") assert.equal(all[i][0], all[i - 1][0] + 1, `behind ${all[i - 1]} comes ${all[i]}`);
+  }
+}
+
+testRedis("a stream that is deleted and trimmed while messages flow costs nobody a message; when Redis loses everything it is told", { brokers: 2, config: { ...config, "redis.history_wait": "20s" }, timeout: 60000 }, async ({ brokers, redis }) => {
+  const { publish, listeners, heard, stream, epoch } = await busyChannel(brokers, "log:flow");
+  let count = 0;
+  const flow = (round) => Promise.all(brokers.map(async (_, by) => {
+    for (let n = 0; n < 40; n++) await publish(by, `${round}.${by}.${n}`);
+    count += 40;
+  }));
+  for (const command of [["DEL", stream], ["XTRIM", stream, "MAXLEN", "0"], ["XSETID", stream, "5000-0"], ["DEL", stream]]) {
+    const flowing = flow(command[0] + count);
+    await redis.command(...command);
+    await flowing;
+  }
+  await publish(0, "in between");
+  await heard("in between");
+  for (const { all } of listeners) {
+    inOrder(all);
+    assert.deepEqual([all.length, all.includes("gap")], [count + 4, false]);
+  }
+  const flowing = flow("flushed");
+  await redis.command("FLUSHALL");
+  await flowing;
+  const place = await publish(1, "after");
+  assert.notEqual(place.epoch, epoch);
+  await heard("after");
+  for (const { all, gaps } of listeners) {
+    inOrder(all);
+    assert.equal(gaps(), 1);
+  }
+  assert.deepEqual(listeners.map(({ all }) => all.slice(all.indexOf("gap")))[0].at(-1), [place.offset, "after"]);
+});
+
+testRedis("a new epoch that both begin at once, and a Redis that was restored from an older dump", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+  const { publish, listeners, epoch, heard, offsets, stream } = await busyChannel(brokers, "log:dump");
+  await redis.command("DEL", offsets, stream);
+  const both = await Promise.all([publish(0, "left"), publish(1, "right")]);
+  const { epoch: second } = await publish(0, "one");
+  await heard("one");
+  assert.notEqual(second, epoch);
+  for (const { all } of listeners) {
+    inOrder(all);
+    assert.ok(all.includes("gap") && all.indexOf("gap") === 3, JSON.stringify(all));
+  }
+  assert.equal(new Set(both.map(({ epoch: its, offset }) => `${its} ${offset}`)).size, 2, "no place twice");
+  for (const [from, to] of [[offsets, "dump:{ws:channel:log:dump}o"], [stream, "dump:{ws:channel:log:dump}s"]]) await redis.command("COPY", from, to);
+  for (const data of ["lost 1", "lost 2"]) await publish(1, data);
+  await heard("lost 2");
+  for (const [to, from] of [[offsets, "dump:{ws:channel:log:dump}o"], [stream, "dump:{ws:channel:log:dump}s"]]) await redis.command("COPY", from, to, "REPLACE");
+  const third = await publish(0, "in their place");
+  assert.notEqual(third.epoch, second);
+  await heard("in their place");
+  for (const { all } of listeners) assert.deepEqual(all.slice(-2), ["gap", [third.offset, "in their place"]]);
+  for (const broker of brokers) assert.equal((await comeBack(broker, "log:dump", second, 5)).answer.recovered, false);
+});
+
+test("an epoch that went while an instance was away", { timeout: 60000 * SLOWER, skip: NO_REDIS }, async () => {
+  const redis = await startRedisAndWire();
+  const brokers = [];
+  try {
+    brokers.push(...await startBrokers(2, [redis.url, redis.wire.url], { config: { ...config, "redis.history_wait": "20s" } }));
+    for (const [i, commands] of [(keys) => [["DEL", keys.offsets]], (keys) => [["HSET", keys.offsets, "epoch", "rubbish"]], (keys) => [["DEL", keys.offsets, keys.stream]]].entries()) {
+      const channel = `log:away-${i}`;
+      const { publish, listeners, epoch, heard, ...keys } = await busyChannel(brokers, channel);
+      redis.wire.cut();
+      await redisHealth(brokers[1], 503);
+      for (const command of commands(keys)) await redis.command(...command);
+      const place = await publish(0, "meanwhile");
+      assert.notEqual(place.epoch, epoch);
+      const waiting = publish(1, "waits");
+      redis.wire.mend();
+      await redisHealth(brokers[1], 200, 20000);
+      assert.equal((await waiting).epoch, place.epoch);
+      await publish(0, "after");
+      await heard("after");
+      for (const { all, gaps } of listeners) {
+        inOrder(all);
+        assert.equal(gaps(), 1);
+        assert.ok(all.some((one) => one[1] === "waits"));
+      }
+      const { answer } = await comeBack(brokers[1], channel, epoch, 3);
+      assert.deepEqual([answer.recovered, answer.epoch], [false, place.epoch]);
+    }
+    for (const broker of brokers) await broker.stop();
+  } finally {
+    for (const broker of brokers) await broker.destroy();
+    await redis.destroy();
+  }
+});
+
+/* Entries that are counted, in the place of the next message; what subscribers get of it: a gap, or these data. */
+const json = (more) => JSON.stringify({ sourceInstance: "x", boot: 1, seq: 1, ...more });
+const ENTRIES = [
+  ["no field of ours", ["x", "y"], "gap"],
+  ["fields in another order", ["t", "1", "p", "x:1:1", "m", json({ payload: "another order" })], "gap"],
+  ["a field is missing", ["p", "x:1:1", "t", "1"], "gap"],
+  ["a field is there twice", ["p", "x:1:1", "t", "1", "m", json({ payload: "first" }), "m", json({ payload: "second" })], "gap"],
+  ["all are empty", ["p", "", "t", "", "m", ""], "gap"],
+  ["rubbish", ["p", "x:1:1", "t", "1", "m", "{{{{"], "gap"],
+  ["no UTF-8", ["p", "x:1:1", "t", "1", "m", Buffer.from([0x7b, 0xff, 0xfe, 0x7d])], "gap"],
+  ["binary rubbish", ["p", "x:1:1", "t", "1", "m", Buffer.from([1, 0xff, 0xff, 0, 1, 2])], "gap"],
+  ["a time from the future", ["p", "x:1:1", "t", "9000000000000000000", "m", json({ payload: "future" })], "future"],
+  ["no time", ["p", "x:1:1", "t", "yesterday", "m", json({ payload: "timeless" })], "gap"],
+  ["another place and channel within", ["p", "x:1:1", "t", "1", "m", json({ payload: "elsewhere", epoch: "77", offset: 1, channel: "log:other" })], "elsewhere"],
+  ["too large for a client's message", ["p", "x:1:1", "t", "1", "m", json({ payload: "x".repeat(100000) })], "gap"],
+];
+
+testRedis("entries that are counted and that nobody of ours wrote: what is no message is told, and the rest goes on", { brokers: 2, config: { ...config, "limits.max_message_size": "16KiB" }, timeout: 60000 }, async ({ brokers, redis }) => {
+  await Promise.all(ENTRIES.map(async ([what, fields, expected], i) => {
+    const channel = `log:entry-${i}`;
+    const { publish, listeners, epoch, heard, offsets, stream } = await busyChannel(brokers, channel);
+    await redis.command("XADD", stream, "4-0", ...fields);
+    await redis.command("HSET", offsets, "offset", "4");
+    assert.deepEqual((({ epoch: its, offset }) => [its, offset])(await publish(0, "next")), [epoch, 5], what);
+    await heard("next");
+    const last = expected === "gap" ? "gap" : [4, expected];
+    for (const { all } of listeners) assert.deepEqual(all.slice(3), [last, [5, "next"]], what);
+    for (const broker of brokers) {
+      const { answer, client } = await comeBack(broker, channel, epoch, 4);
+      assert.equal(answer.recovered, true, what);
+      await until("what it missed", () => client.inbox.length === 1);
+    }
+  }));
+  assert.deepEqual(linesOf(brokers, /history_alone|history_not_read|outbox_dropped/), []);
+});
+
+testRedis("places that strangers publish: what is none of the channel's is dropped, and hides nothing", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+  const { publish, listeners, epoch, heard } = await busyChannel(brokers, "log:forged");
+  const its = BigInt(`0x${epoch}`).toString();
+  const forged = (place, offset) => redis.publish("ws:channel:log:forged", `{"epoch":"${place}","offset":${offset},${json({ payload: "forged" }).slice(1)}`);
+  for (const [place, offset] of [[its, "9007199254740992"], [its, 1000], ["9223372036854775807", 1], ["1", 1], [String(BigInt(its) + 1n), 4]]) await forged(place, offset);
+  await publish(0, "next");
+  await heard("next");
+  await publish(1, "more");
+  await heard("more");
+  for (const { all } of listeners) assert.deepEqual(all.slice(3), [[4, "next"], [5, "more"]]);
+});
+
+testRedis("a Redis that is slow, full, a replica, or cannot save: messages wait, and nobody misses one", { brokers: 2, config: { ...config, "redis.history_wait": "20s" }, timeout: 90000 }, async ({ brokers, redis }) => {
+  const { publish, listeners, epoch, heard } = await busyChannel(brokers, "log:slow");
+  const troubles = [
+    [["CLIENT", "PAUSE", "1000", "WRITE"]],
+    [["CLIENT", "PAUSE", "1000", "ALL"]],
+    [["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]],
+    [["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]],
+    [["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"]],
+    [["PING"], ["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]],
+  ];
+  const waits = async () => (await Promise.all(brokers.map((broker) => broker.metrics()))).map((metrics) => metrics("ringcast_history_shared_waiting"));
+  for (const [i, [begin, end]] of troubles.entries()) {
+    if (begin[0] === "PING") { // it cannot save, and says so to every write
+      mkdirSync(join(redis.folder, "dump.rdb", "in the way"), { recursive: true });
+      await redis.command("CONFIG", "SET", "save", "3600 1");
+      await redis.command("BGSAVE");
+      await until("it cannot save", async () => (await redis.command("INFO", "persistence")).includes("rdb_last_bgsave_status:err"));
+      await assert.rejects(redis.command(...begin), /^Error: MISCONF/);
+    } else {
+      await redis.command(...begin);
+    }
+    const waiting = Promise.all([0, 1].flatMap((by) => [1, 2].map((n) => publish(by, `${i}.${by}.${n}`))));
+    if (end) {
+      await until("they wait", async () => (await waits()).every((count) => count === 2));
+      await redis.command(...end);
+    }
+    for (const { epoch: its } of await waiting) assert.equal(its, epoch, begin.join(" "));
+  }
+  await publish(0, "after");
+  await heard("after");
+  for (const { all } of listeners) {
+    inOrder(all);
+    assert.deepEqual([all.length, all.includes("gap")], [3 + 4 * troubles.length + 1, false]);
+  }
+  assert.deepEqual(linesOf(brokers, /history_alone/), []);
+});
+
+const clock = NO_FAKE_CLOCK ? null : fakeClock();
+test("hosts whose clocks are days apart, and are set: one order, one epoch, and nothing is too old", { timeout: 60000 * SLOWER, skip: NO_REDIS || NO_FAKE_CLOCK }, async () => {
+  const redis = await startRedis();
+  const brokers = [];
+  const its = { namespace: [{ ...config.namespace[0], history_ttl: "10m" }] };
+  try {
+    brokers.push(...await startBrokers(1, redis.url, { config: its }));
+    brokers.push(...await startBrokers(1, redis.url, { config: { ...its, "server.instance_id": "mad" }, env: clock.env }));
+    const { publish, listeners, epoch, heard, offsets } = await busyChannel(brokers, "log:clock");
+    let known = epoch;
+    let count = 3;
+    for (const [n, days] of [1, -2, 3, 0].entries()) {
+      clock.set(days * 86400);
+      for (const by of [1, 0, 1]) assert.deepEqual((({ epoch: one, offset }) => [one, offset])(await publish(by, `${n}.${count}`)), [known, ++count]);
+      await heard(`${n}.${count - 1}`);
+      const { answer, client } = await comeBack(brokers[n % 2], "log:clock", known, count - 3);
+      assert.equal(answer.recovered, true);
+      await until("what it missed", () => client.inbox.length === 3);
+      client.terminate();
+      if (n % 2 === 1) { // whoever begins the next epoch, and whatever its clock says: it is later than this one
+        await redis.command("DEL", offsets);
+        const before = known;
+        ({ epoch: known } = await publish(n > 1 ? 0 : 1, `epoch ${n}`));
+        assert.ok(BigInt(`0x${known}`) > BigInt(`0x${before}`));
+        await heard(`epoch ${n}`);
+        count = 1;
+      }
+    }
+    for (const { all, gaps } of listeners) {
+      inOrder(all);
+      assert.equal(gaps(), 2);
+    }
+    for (const broker of brokers) await broker.stop();
+  } finally {
+    for (const broker of brokers) await broker.destroy();
+    await redis.destroy();
+  }
 });
