@@ -226,6 +226,15 @@ static void run_taken(struct rc_shared *shared, struct rc_shared_channel *channe
     }
 }
 
+/* Redis answers, but does not want it: the channel, and no other one, need not look soon whether it still is alone. */
+static void run_refused(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
+    if (rc_shared_is_alone(channel)) { /* else its retry_ms is that of its fetch, and of its place in a list */
+        channel->retry_ms = rc_clock_ms() + RC_SHARED_REFUSED_MS;
+    }
+}
+
 static void run_ended(void *context, struct rc_span name, uint64_t token, const redisReply *reply)
 {
     struct rc_shared *shared = context;
@@ -251,16 +260,15 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
     if (pending != NULL) {
         pending->flying = false;
     }
-    if (reply != NULL && !taken) {
-        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
-        shared->probe_ms = rc_clock_ms() + RC_SHARED_REFUSED_MS;
-    }
     if (pending != NULL && pending->entry && (!taken || !answer.fresh)) {
         rc_shared_pending_drop(shared, pending); /* it comes again, or somebody has published it */
     } else if (taken && pending != NULL) {
         run_taken(shared, channel, pending, &answer);
     } else if (pending != NULL) {
         go_alone(shared, channel);
+    }
+    if (reply != NULL && !taken) {
+        run_refused(shared, channel);
     }
     if (taken || channel->state == RC_SHARED_RETURNING) {
         come_back(shared, channel);
@@ -470,7 +478,7 @@ static void tick_alone(struct rc_shared *shared, uint64_t now_ms)
     struct rc_shared_channel *channel = TAILQ_FIRST(&shared->alone);
     while (channel != NULL) {
         struct rc_shared_channel *next = TAILQ_NEXT(channel, in_alone);
-        if (channel->alone_left == 0 && TAILQ_EMPTY(&channel->pendings)) {
+        if (channel->alone_left == 0 && channel->retry_ms <= now_ms && TAILQ_EMPTY(&channel->pendings)) {
             come_back(shared, channel);
             rc_shared_release(shared, channel);
         }
@@ -531,6 +539,11 @@ static void redis_changed(void *context, bool up)
 {
     struct rc_shared *shared = context;
     if (up) {
+        struct rc_shared_channel *channel;
+        TAILQ_FOREACH(channel, &shared->alone, in_alone)
+        {
+            channel->retry_ms = 0;
+        }
         shared->probe_ms = 0;
         rc_shared_fetch_now(shared);
     }

@@ -100,9 +100,9 @@ struct rc_shared_channel {
     uint64_t heard;
     uint64_t alone_sequence; /* own messages up to this one were delivered alone */
     uint64_t since_ms;       /* of FETCHING, or since it was given up last; or until when it waits (echo) */
-    uint64_t retry_ms;       /* of the next fetch */
-    uint64_t held_ms;        /* since when its first message waits that is held, or a little longer (holding) */
-    uint64_t keep_ms;        /* when Redis is told again that its epoch holds (quiet) */
+    uint64_t retry_ms; /* of the next fetch; of one that is alone: until when it need not look whether it still is */
+    uint64_t held_ms;  /* since when its first message waits that is held, or a little longer (holding) */
+    uint64_t keep_ms;  /* when Redis is told again that its epoch holds (quiet) */
     uint32_t index;
     uint32_t flying;     /* own messages that the link has */
     uint32_t alone_left; /* of them, those that were delivered alone */

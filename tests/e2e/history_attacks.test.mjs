@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { NO_FAKE_CLOCK, fakeClock } from "./lib/clock.mjs";
 import { NO_REDIS, redisHealth, startBrokers, startRedis, startRedisAndWire, testRedis } from "./lib/redis.mjs";
-import { SLOWER, until } from "./lib/util.mjs";
+import { SLOWER, delay, until } from "./lib/util.mjs";
 
 const config = { namespace: [{ name: "log", history: 1000, history_who: "anyone" }] };
 
@@ -138,6 +138,7 @@ testRedis("a stream of another type: nothing is counted that is not stored, who 
   await until("the others are told", () => there.gaps() > 0);
   assert.equal(there.seen().length, 3);
   assert.ok(linesOf(brokers, /history_alone|outbox_dropped/).length <= 12, "no storm of lines");
+  assert.equal((await brokers[0].metrics())("ringcast_history_script_errors_total"), 50);
   // Who comes there meanwhile gets what that instance has of it.
   const { client, answer } = await comeBack(brokers[1], channel, epoch, 1);
   assert.equal(answer.recovered, true);
@@ -153,6 +154,24 @@ testRedis("a stream of another type: nothing is counted that is not stored, who 
   await heard("after");
   assert.deepEqual(there.seen().slice(3), [[4, "first again"], [5, "after"]]);
   assert.equal(new Set(here.seen().map(([, data]) => data)).size, here.seen().length, "each once");
+});
+
+testRedis("a right to write that is taken away, and given again: alone once, not once a second", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
+  const { publish, listeners: [here, there], epoch, heard } = await busyChannel(brokers, "log:right");
+  await redis.command("ACL", "SETUSER", "default", "-xadd");
+  for (let n = 1; n <= 30; n++) {
+    await publish(0, `alone ${n}`);
+    await delay(100); // as applications do, for longer than a host that is alone waits until it looks whether it still is
+  }
+  await until("they came", () => here.seen().length === 33);
+  assert.deepEqual(here.all.slice(3, 5), ["gap", [1, "alone 1"]]);
+  assert.equal(here.gaps(), 1, JSON.stringify(here.all));
+  await until("the others are told", () => there.gaps() > 0);
+  await redis.command("ACL", "SETUSER", "default", "+xadd");
+  await publish(0, "again");
+  await until("the shared epoch holds again", () => here.gaps() === 2);
+  assert.deepEqual((({ epoch: its, offset }) => [its, offset])(await publish(1, "after")), [epoch, 5]);
+  await heard("after");
 });
 
 testRedis("a hash of another type: both hosts alone, told so, and together again when the key is gone", { brokers: 2, config, timeout: 60000 }, async ({ brokers, redis }) => {
