@@ -411,7 +411,7 @@ static void missed_all(struct rc_remote *remote)
     free(missing.names);
 }
 
-static void remote_missed(void *context, struct rc_span name)
+static void remote_missed(void *context, struct rc_span name, bool lost)
 {
     struct rc_remote *remote = context;
     if (name.count == 0) {
@@ -419,7 +419,7 @@ static void remote_missed(void *context, struct rc_span name)
         missed_all(remote);
     } else if (rc_channel_is_presence(name)) {
         rc_presence_events_heard(remote->presence_events, name);
-    } else if (!rc_shared_covers(&remote->shared, name)) {
+    } else if (lost || !rc_shared_covers(&remote->shared, name)) {
         rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
     }
 }

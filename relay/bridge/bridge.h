@@ -29,8 +29,9 @@ struct rc_bridge_host {
     /* A message for a channel that every instance has heard (`deliver`'s view). True: the channel's history is shared, and one instance gives
      * it its place: it comes back. */
     bool (*share)(void *context, const struct rc_envelope_view *view);
-    /* Messages of this channel were missed while Redis was away; empty: of every channel, and direct ones. */
-    void (*missed)(void *context, struct rc_span name);
+    /* Messages of this channel were missed while Redis was away; empty: of every channel, and direct ones. `lost`: Redis never had them, so that
+     * they are in no history either. */
+    void (*missed)(void *context, struct rc_span name, bool lost);
     /* Does some worker of this host want the channel? Certain only when all have told (known). */
     bool (*wanted)(void *context, struct rc_span name);
     /* True when all workers have told what they want. */

@@ -71,7 +71,7 @@ static void gaps_tell(const struct rc_gaps *gaps, struct rc_span channel)
 {
     const struct rc_bridge *bridge = gaps->bridge;
     rc_metric_add(bridge->wire->metrics, RC_METRIC_REDIS_LOSSES_HEARD, 1);
-    bridge->host.missed(bridge->host.context, channel);
+    bridge->host.missed(bridge->host.context, channel, true);
 }
 
 static void gaps_received(void *context, struct rc_span channel, struct rc_span message)

@@ -227,6 +227,15 @@ static void run_taken(struct rc_shared *shared, struct rc_shared_channel *channe
     }
 }
 
+/* Redis answers, but does not want it: the channel, and no other one, need not look soon whether it still is alone. */
+static void run_refused(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
+    if (rc_shared_is_alone(channel)) { /* else its retry_ms is that of its fetch, and of its place in a list */
+        channel->retry_ms = rc_clock_ms() + RC_SHARED_REFUSED_MS;
+    }
+}
+
 static void run_ended(void *context, struct rc_span name, uint64_t token, const redisReply *reply)
 {
     struct rc_shared *shared = context;
@@ -256,16 +265,15 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
     if (pending != NULL) {
         pending->flying = false;
     }
-    if (reply != NULL && !taken) {
-        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SCRIPT_ERRORS, 1);
-        shared->probe_ms = rc_clock_ms() + RC_SHARED_REFUSED_MS;
-    }
     if (pending != NULL && pending->entry && (!taken || !answer.fresh)) {
         rc_shared_pending_drop(shared, pending); /* it comes again, or somebody has published it */
     } else if (taken && pending != NULL) {
         run_taken(shared, channel, pending, &answer);
     } else if (pending != NULL) {
         go_alone(shared, channel);
+    }
+    if (reply != NULL && !taken) {
+        run_refused(shared, channel);
     }
     if (taken || channel->state == RC_SHARED_RETURNING) {
         come_back(shared, channel);
@@ -475,7 +483,7 @@ static void tick_alone(struct rc_shared *shared, uint64_t now_ms)
     struct rc_shared_channel *channel = TAILQ_FIRST(&shared->alone);
     while (channel != NULL) {
         struct rc_shared_channel *next = TAILQ_NEXT(channel, in_alone);
-        if (channel->alone_left == 0 && TAILQ_EMPTY(&channel->pendings)) {
+        if (channel->alone_left == 0 && channel->retry_ms <= now_ms && TAILQ_EMPTY(&channel->pendings)) {
             come_back(shared, channel);
             rc_shared_release(shared, channel);
         }
@@ -511,9 +519,9 @@ static void shared_tick(void *context, uint64_t now_ms)
     rc_shared_fetch_due(shared, now_ms);
     tick_alone(shared, now_ms);
     tick_waiters(shared, now_ms);
-    if (!TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) ||
-        !TAILQ_EMPTY(&shared->later) || !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) ||
-        !TAILQ_EMPTY(&shared->askers)) {
+    if (!TAILQ_EMPTY(&shared->holding) || !TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) ||
+        !TAILQ_EMPTY(&shared->fetch) || !TAILQ_EMPTY(&shared->later) || !TAILQ_EMPTY(&shared->alone) ||
+        !TAILQ_EMPTY(&shared->waiters) || !TAILQ_EMPTY(&shared->askers)) {
         rc_shared_tick_soon(shared);
     }
 }
@@ -528,6 +536,22 @@ static bool wanted_by(const struct rc_config *config)
         }
     }
     return false;
+}
+
+/* What was refused over a connection that is no more, by rights or for a failure that has passed, is asked for at once, and who is alone looks whether it
+ * still is. */
+static void redis_changed(void *context, bool up)
+{
+    struct rc_shared *shared = context;
+    if (up) {
+        struct rc_shared_channel *channel;
+        TAILQ_FOREACH(channel, &shared->alone, in_alone)
+        {
+            channel->retry_ms = 0;
+        }
+        shared->probe_ms = 0;
+        rc_shared_fetch_now(shared);
+    }
 }
 
 int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup)
@@ -546,6 +570,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     TAILQ_INIT(&shared->echo);
     TAILQ_INIT(&shared->fetch);
     TAILQ_INIT(&shared->later);
+    TAILQ_INIT(&shared->holding);
     TAILQ_INIT(&shared->alone);
     TAILQ_INIT(&shared->quiet);
     rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_WAITING, 0); /* a predecessor's went with it */
@@ -554,6 +579,8 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     if (rc != 0) {
         return rc;
     }
+    shared->observer = (struct rc_redis_observer){.changed = redis_changed, .context = shared};
+    rc_redis_observe(setup->link, &shared->observer);
     rc_shared_configure(shared, setup->config);
     return 0;
 }

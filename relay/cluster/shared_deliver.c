@@ -284,12 +284,33 @@ void rc_shared_hold(struct rc_shared *shared, struct rc_shared_channel *channel,
     held->time_ms = rc_clock_ms();
     memcpy(held->text, text.bytes, text.count);
     shared->held_bytes += text.count;
+    if (TAILQ_EMPTY(&channel->helds)) {
+        channel->held_ms = held->time_ms;
+        TAILQ_INSERT_TAIL(&shared->holding, channel, in_holding); /* none of the others waits since later */
+    }
     TAILQ_INSERT_TAIL(&channel->helds, held, next);
+}
+
+void rc_shared_holding_move(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    TAILQ_REMOVE(&shared->holding, channel, in_holding);
+    struct rc_shared_channel *before = TAILQ_LAST(&shared->holding, rc_shared_channels);
+    while (before != NULL && before->held_ms > channel->held_ms) {
+        before = TAILQ_PREV(before, rc_shared_channels, in_holding);
+    }
+    if (before != NULL) {
+        TAILQ_INSERT_AFTER(&shared->holding, before, channel, in_holding);
+    } else {
+        TAILQ_INSERT_HEAD(&shared->holding, channel, in_holding);
+    }
 }
 
 void rc_shared_held_drop(struct rc_shared *shared, struct rc_shared_channel *channel, struct rc_shared_held *held)
 {
     TAILQ_REMOVE(&channel->helds, held, next);
+    if (TAILQ_EMPTY(&channel->helds)) {
+        TAILQ_REMOVE(&shared->holding, channel, in_holding);
+    }
     shared->held_bytes -= held->bytes;
     free(held);
 }

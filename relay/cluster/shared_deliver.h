@@ -78,6 +78,8 @@ void rc_shared_settle_alone(struct rc_shared *shared, struct rc_shared_channel *
 /* Keeps a message of the subscription until those before it are here; what there is no room for is read again. */
 void rc_shared_hold(struct rc_shared *shared, struct rc_shared_channel *channel, const struct rc_placed *placed,
                     struct rc_span text);
+/* The channel, which holds messages, takes the place in `holding` that its held_ms says. */
+void rc_shared_holding_move(struct rc_shared *shared, struct rc_shared_channel *channel);
 void rc_shared_held_drop(struct rc_shared *shared, struct rc_shared_channel *channel, struct rc_shared_held *held);
 void rc_shared_held_drop_all(struct rc_shared *shared, struct rc_shared_channel *channel);
 

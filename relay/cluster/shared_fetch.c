@@ -24,6 +24,20 @@ static void fetch_unqueue(struct rc_shared *shared, struct rc_shared_channel *ch
     }
 }
 
+/* In the order of time. Who is refused now is due behind nearly all others: few are stepped over. */
+static void later_insert(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    struct rc_shared_channel *before = TAILQ_LAST(&shared->later, rc_shared_channels);
+    while (before != NULL && before->retry_ms > channel->retry_ms) {
+        before = TAILQ_PREV(before, rc_shared_channels, in_fetch);
+    }
+    if (before != NULL) {
+        TAILQ_INSERT_AFTER(&shared->later, before, channel, in_fetch);
+    } else {
+        TAILQ_INSERT_HEAD(&shared->later, channel, in_fetch);
+    }
+}
+
 /* In the line, or, until retry_ms, among those for which nobody has to look: they may be all channels. */
 static void fetch_queue(struct rc_shared *shared, struct rc_shared_channel *channel, uint64_t now_ms)
 {
@@ -31,15 +45,15 @@ static void fetch_queue(struct rc_shared *shared, struct rc_shared_channel *chan
     if (channel->fetching) {
         return;
     }
-    if (!channel->queued || channel->later != later) {
+    if (later) {
         fetch_unqueue(shared, channel);
-        channel->queued = true;
-        channel->later = later;
-        TAILQ_INSERT_TAIL(later ? &shared->later : &shared->fetch, channel, in_fetch);
+        later_insert(shared, channel);
+    } else if (!channel->queued || channel->later) {
+        fetch_unqueue(shared, channel);
+        TAILQ_INSERT_TAIL(&shared->fetch, channel, in_fetch);
     }
-    if (later && channel->retry_ms < shared->later_due_ms) {
-        shared->later_due_ms = channel->retry_ms;
-    }
+    channel->queued = true;
+    channel->later = later;
     rc_shared_tick_soon(shared);
 }
 
@@ -128,7 +142,12 @@ void rc_shared_fetch_next(struct rc_shared *shared, uint64_t now_ms)
     struct rc_shared_channel *channel = TAILQ_FIRST(&shared->fetch);
     struct rc_shared_flight *flight = flight_free(shared);
     while (channel != NULL && flight != NULL && rc_redis_up(shared->setup.link)) {
-        *flight = (struct rc_shared_flight){.shared = shared, .channel = channel, .since_ms = now_ms, .busy = true};
+        *flight = (struct rc_shared_flight){.shared = shared,
+                                            .channel = channel,
+                                            .epoch = channel->epoch,
+                                            .last = channel->last,
+                                            .all = channel->all,
+                                            .busy = true};
         if (fetch_send(shared, channel, flight) == 0) {
             fetch_unqueue(shared, channel);
             channel->fetching = true;
@@ -145,14 +164,20 @@ void rc_shared_fetch_next(struct rc_shared *shared, uint64_t now_ms)
 
 void rc_shared_fetch_due(struct rc_shared *shared, uint64_t now_ms)
 {
-    if (now_ms >= shared->later_due_ms) {
-        struct rc_shared_channel *channel = TAILQ_FIRST(&shared->later);
-        shared->later_due_ms = UINT64_MAX;
-        while (channel != NULL) {
-            struct rc_shared_channel *next = TAILQ_NEXT(channel, in_fetch);
-            fetch_queue(shared, channel, now_ms);
-            channel = next;
-        }
+    struct rc_shared_channel *channel = TAILQ_FIRST(&shared->later);
+    for (; channel != NULL && channel->retry_ms <= now_ms; channel = TAILQ_FIRST(&shared->later)) {
+        fetch_queue(shared, channel, now_ms);
+    }
+    rc_shared_fetch_next(shared, now_ms);
+}
+
+void rc_shared_fetch_now(struct rc_shared *shared)
+{
+    const uint64_t now_ms = rc_clock_ms();
+    struct rc_shared_channel *channel = TAILQ_FIRST(&shared->later);
+    for (; channel != NULL; channel = TAILQ_FIRST(&shared->later)) {
+        channel->retry_ms = channel->refusals = channel->renewals = 0;
+        fetch_queue(shared, channel, now_ms);
     }
     rc_shared_fetch_next(shared, now_ms);
 }
@@ -484,11 +509,17 @@ static void fetch_replied(void *context, const redisReply *reply)
     struct rc_shared_flight *flight = context;
     struct rc_shared *shared = flight->shared;
     struct rc_shared_channel *channel = flight->channel;
+    const bool stale = flight->epoch != channel->epoch || flight->last != channel->last || flight->all != channel->all;
     flight->busy = false;
     shared->flying--;
     channel->fetching = false;
     if (channel->state == RC_SHARED_FETCHING) {
-        fetch_take(shared, channel, reply);
+        if (stale) { /* that fetch was given up, or ended: what it brings is of where the channel was */
+            channel->again = false;
+            fetch_again(shared, channel, 0);
+        } else {
+            fetch_take(shared, channel, reply);
+        }
         rc_shared_fetch_next(shared, rc_clock_ms());
     }
     rc_shared_release(shared, channel);
@@ -498,42 +529,37 @@ static void fetch_give_up(struct rc_shared *shared, struct rc_shared_channel *ch
 {
     struct rc_placed placed;
     const struct rc_shared_held *held = TAILQ_FIRST(&channel->helds);
-    if (held == NULL || !rc_placed_read(rc_span_of(held->text, held->bytes), &placed)) {
-        return;
-    }
+    const bool good = rc_placed_read(rc_span_of(held->text, held->bytes), &placed);
+    RC_ASSERT(good); /* it was one when it came */
     rc_log_limited(RC_LOG_WARN, 1, "history_not_repaired", "channel!=\"%.*s\" after=%llu", (int)channel->name_bytes,
                    channel->name, (unsigned long long)channel->last);
     channel->fans = true;
     fetch_anew(shared, channel, placed.epoch, placed.offset - 1);
     if (take_held(shared, channel, false)) {
         fetch_live(shared, channel);
-    } else {
-        channel->since_ms = rc_clock_ms();
     }
 }
 
-/* Those of the list whose first held message has waited for `wait_ms`, and for as long since they were given up last: of a stream that Redis refuses for
- * hours a message that has just come waits as any other does. */
-static void give_up_old(struct rc_shared *shared, const struct rc_shared_channels *list, uint64_t now_ms,
-                        uint64_t wait_ms)
-{
-    struct rc_shared_channel *channel = TAILQ_FIRST(list);
-    while (channel != NULL) {
-        struct rc_shared_channel *next = TAILQ_NEXT(channel, in_fetch);
-        const struct rc_shared_held *held = TAILQ_FIRST(&channel->helds);
-        if (channel->queued && held != NULL && held->time_ms + wait_ms <= now_ms &&
-            channel->since_ms + wait_ms <= now_ms) {
-            fetch_give_up(shared, channel);
-        }
-        channel = next;
-    }
-}
-
+/* Those whose first held message has waited for so long, and for as long since they were given up last: of a stream that Redis refuses for hours a message that
+ * has just come waits as any other does. Whether their fetch is to be tried again, or has not been answered, is all one to who waits. Others are not looked at:
+ * they may be all channels. */
 void rc_shared_fetch_give_up(struct rc_shared *shared, uint64_t now_ms)
 {
     const uint64_t wait_ms = shared->setup.config->redis.history_wait_ms;
-    if (shared->held_bytes > 0) { /* else nobody waits, however many are refused */
-        give_up_old(shared, &shared->fetch, now_ms, wait_ms);
-        give_up_old(shared, &shared->later, now_ms, wait_ms);
+    for (struct rc_shared_channel *channel = TAILQ_FIRST(&shared->holding);
+         channel != NULL && channel->held_ms + wait_ms <= now_ms; channel = TAILQ_FIRST(&shared->holding)) {
+        const bool fetches = channel->state == RC_SHARED_FETCHING;
+        const uint64_t first_ms = TAILQ_FIRST(&channel->helds)->time_ms;
+        channel->held_ms = fetches && channel->since_ms > first_ms ? channel->since_ms : first_ms;
+        if (fetches && channel->held_ms + wait_ms <= now_ms) {
+            fetch_give_up(shared, channel);
+            channel->held_ms = now_ms; /* of what still waits */
+        }
+        if (TAILQ_EMPTY(&channel->helds)) {
+            rc_shared_release(shared, channel);
+        } else {
+            channel->held_ms = fetches ? channel->held_ms : now_ms;
+            rc_shared_holding_move(shared, channel);
+        }
     }
 }

@@ -21,7 +21,9 @@ void rc_shared_fetch_renewed(void *context, const redisReply *reply);
 void rc_shared_fetch_next(struct rc_shared *shared, uint64_t now_ms);
 /* The same; before it, those whose fetch failed and is to be tried again by now go into the line. Once a tick. */
 void rc_shared_fetch_due(struct rc_shared *shared, uint64_t now_ms);
-/* Of channels whose stream cannot be read, and whose messages were held for redis.history_wait: on with these, and subscribers are told. Once a tick. */
+/* Redis answers again, perhaps over another connection: what it refused, or did not answer, it is asked at once. */
+void rc_shared_fetch_now(struct rc_shared *shared);
+/* Of channels whose stream cannot be read, or which Redis does not answer, and whose messages were held for redis.history_wait: on with these, and subscribers are told. Once a tick. */
 void rc_shared_fetch_give_up(struct rc_shared *shared, uint64_t now_ms);
 /* A message of the subscription is the next one, or is held and what is between is fetched. */
 void rc_shared_arrived(struct rc_shared *shared, struct rc_shared_channel *channel, const struct rc_placed *placed,

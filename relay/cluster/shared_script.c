@@ -23,55 +23,81 @@ static_assert(sizeof(OFFSETS_HEAD) == sizeof(STREAM_HEAD), "what has room for on
 #define EPOCH_BITS 62u
 #define EPOCH_RANDOM_BITS 20u
 
+/* What stands in the hash may be anybody's: sound(epoch, offset) is true for what a script wrote there. Of anything else neither is known any more, and both begin
+ * anew. An epoch keeps far enough from 2^63 for later ones to be greater, an offset from 2^53, where numbers of a script are not whole any more. */
+#define SOUND_TEXT                                                                                    \
+    "local function whole(t,n) return t and #t<=n and (t=='0' or string.match(t,'^[1-9]%d*$')) end\n" \
+    "local function sound(e,o)\n"                                                                     \
+    "  return whole(e,19) and e~='0' and (#e<19 or e<'9000000000000000000') and whole(o,15)\n"        \
+    "end\n"
+
 /* KEYS: offsets, stream. ARGV: channel, PUBLISH or SPUBLISH, instance, boot, sequence, entries at most, milliseconds of the stream, and of the offsets,
  * a new epoch, the epoch that the sender knows, whose answer is a number, s:{stream} of an application's stream, the id of its entry that the
  * message is (empty: of none), the id of the one before it for this channel (empty: not known), how far the sender has seen the epoch of ARGV[10]: if that
  * is farther than it goes here, or another epoch is here that began before it, writes were lost and a new one begins, before an offset is given twice;
  * the message. A channel that has no epoch gets the one that the sender knows if nothing was said in it. Of a second copy the
- * place of the first is told, if it is among the newest 256. */
-const char rc_shared_place_text[] =
+ * place of the first is told, if it is among the newest 256.
+ *
+ * The entry is the first thing that is written: nothing is rolled back, and what Redis refuses (a key of another type, no right, no memory) must have cost no
+ * offset. Where somebody has moved the stream ahead of what was counted (XSETID), it is moved back; where he has put entries there, it is of no use, and a new
+ * epoch begins. */
+const char rc_shared_place_text[] = SOUND_TEXT
     "local h=redis.call('HMGET',KEYS[1],'epoch','offset','i:'..ARGV[3],ARGV[11])\n"
-    "local e=h[1]\n"
+    "local e,n,k=h[1],h[2],ARGV[10]\n"
+    "if not sound(e,n) then e=nil end\n"
     "if ARGV[12]~='' and e then\n"
     "  local a,b=string.match(h[4] or '','^(%d+)-(%d+)$')\n"
     "  local c,d=string.match(ARGV[12],'^(%d+)-(%d+)$')\n"
     "  if a and (#a>#c or (#a==#c and (a>c or (a==c and (#b>#d or (#b==#d and b>=d)))))) then\n"
-    "    return {e,h[2] or '0',0}\n"
+    "    return {e,n,0}\n"
     "  end\n"
-    "  if ARGV[13]~='' and h[4]~=ARGV[13] then return {e,h[2] or '0',2} end\n"
+    "  if ARGV[13]~='' and h[4]~=ARGV[13] then return {e,n,2} end\n"
     "end\n"
+    "local p=ARGV[3]..':'..ARGV[4]..':'..ARGV[5]\n"
     "if not e then\n"
-    "  e=ARGV[10]\n"
-    "  if e=='0' or ARGV[14]~='0' then e=ARGV[9] end\n"
-    "  redis.call('DEL',KEYS[1],KEYS[2])\n"
-    "  redis.call('HSET',KEYS[1],'epoch',e)\n"
+    "  e=k\n"
+    "  if e=='0' or ARGV[14]~='0' or h[1] or h[2] then e=ARGV[9] end\n"
+    "  n=0\n"
+    "  redis.call('DEL',KEYS[2])\n"
     "else\n"
     "  local b,q=string.match(h[3] or '','^(%d+):(%d+)$')\n"
     "  if b==ARGV[4] and tonumber(q)>=tonumber(ARGV[5]) then\n"
-    "    local p,f,n=ARGV[3]..':'..ARGV[4]..':'..ARGV[5],'+',0\n"
+    "    local f,c='+',0\n"
     "    repeat\n"
     "      local x=redis.call('XREVRANGE',KEYS[2],f,'-','COUNT',16)\n"
     "      for i=1,#x do\n"
     "        if x[i][2][2]==p then return {e,string.match(x[i][1],'^%d+'),3} end\n"
     "      end\n"
-    "      n=n+#x\n"
+    "      c=c+#x\n"
     "      if #x==16 then f='('..x[16][1] end\n"
-    "    until #x<16 or n>=256\n"
-    "    return {e,h[2] or '0',0}\n"
+    "    until #x<16 or c>=256\n"
+    "    return {e,n,0}\n"
     "  end\n"
-    "  local k=ARGV[10]\n"
-    "  if (e==k and tonumber(h[2] or '0')<tonumber(ARGV[14])) or #e<#k or (#e==#k and e<k) then\n"
-    "    e=ARGV[9]\n"
-    "    redis.call('HSET',KEYS[1],'epoch',e)\n"
-    "  end\n"
+    "  n=tonumber(n)\n"
+    "  if (e==k and n<tonumber(ARGV[14])) or #e<#k or (#e==#k and e<k) then e=ARGV[9] end\n"
     "end\n"
-    "local o=string.format('%.0f',redis.call('HINCRBY',KEYS[1],'offset',1))\n"
-    "redis.call('HSET',KEYS[1],'i:'..ARGV[3],ARGV[4]..':'..ARGV[5])\n"
-    "if ARGV[12]~='' then redis.call('HSET',KEYS[1],ARGV[11],ARGV[12]) end\n"
+    "local o=string.format('%.0f',n+1)\n"
     "local t=redis.call('TIME')\n"
     "local m=ARGV[15]\n"
-    "redis.call('XADD',KEYS[2],'MAXLEN','~',ARGV[6],o..'-0','p',ARGV[3]..':'..ARGV[4]..':'..ARGV[5],\n"
-    "  't',t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),'m',m)\n"
+    "local function add()\n"
+    "  local x=redis.pcall('XADD',KEYS[2],'MAXLEN','~',ARGV[6],o..'-0','p',p,\n"
+    "    't',t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),'m',m)\n"
+    "  return type(x)=='table' and x.err and x or nil\n"
+    "end\n"
+    "local function ahead(x) return x and (string.find(x.err,'ID specified') or string.find(x.err,'exhausted')) end\n"
+    "local x=add()\n"
+    "if ahead(x) then\n"
+    "  redis.pcall('XSETID',KEYS[2],string.format('%.0f-0',n))\n"
+    "  x=add()\n"
+    "end\n"
+    "if ahead(x) then\n"
+    "  redis.call('DEL',KEYS[2])\n"
+    "  e=ARGV[9]\n"
+    "  x=add()\n"
+    "end\n"
+    "if x then return x end\n"
+    "redis.call('HSET',KEYS[1],'epoch',e,'offset',o,'i:'..ARGV[3],ARGV[4]..':'..ARGV[5])\n"
+    "if ARGV[12]~='' then redis.call('HSET',KEYS[1],ARGV[11],ARGV[12]) end\n"
     "redis.call('PEXPIRE',KEYS[2],ARGV[7])\n"
     "redis.call('PEXPIRE',KEYS[1],ARGV[8])\n"
     "if string.byte(m)==1 then\n"
@@ -81,44 +107,48 @@ const char rc_shared_place_text[] =
     "  m='{\"epoch\":\"'..e..'\",\"offset\":'..o..','..string.sub(m,2)\n"
     "end\n"
     "redis.call(ARGV[2],ARGV[1],m)\n"
-    "if e==ARGV[10] then return tonumber(o) end\n"
+    "if e==k then return tonumber(o) end\n"
     "return {e,o,1}";
 
 /* KEYS: offsets, stream. ARGV: the epoch that is known, offset of the last message of it, entries wanted where it is another, 1: these anyway, entries of this
  * answer, their bytes, the epoch of a channel that has none (empty: it is to have none), for how long while it has no message, 1: the last message
- * itself, too. */
+ * itself, too. Entries that were not counted are somebody else's. */
 static const char fetch_text[] =
-    "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
-    "local e,o=h[1],tonumber(h[2] or '0')\n"
-    "if ARGV[7]~='' and not e then\n"
-    "  e=ARGV[7]\n"
-    "  redis.call('DEL',KEYS[1],KEYS[2])\n"
-    "  redis.call('HSET',KEYS[1],'epoch',e,'offset','0')\n"
-    "end\n"
-    "if ARGV[7]~='' and o==0 then redis.call('PEXPIRE',KEYS[1],ARGV[8]) end\n"
-    "e=e or '0'\n"
-    "local last,proof,held,from=tonumber(ARGV[2]),'','',math.max(o-tonumber(ARGV[3]),0)\n"
-    "if e==ARGV[1] then\n"
-    "  local x=redis.call('XRANGE',KEYS[2],ARGV[2]..'-0',ARGV[2]..'-0')\n"
-    "  if x[1] then proof=x[1][2][2] end\n"
-    "  if x[1] and ARGV[9]=='1' then held=x[1][2][6] or '' end\n"
-    "  if ARGV[4]~='1' then from=last end\n"
-    "end\n"
-    "local list,n,b={},0,0\n"
-    "while n<tonumber(ARGV[5]) and b<tonumber(ARGV[6]) do\n"
-    "  local part=redis.call('XRANGE',KEYS[2],string.format('%.0f-0',from+1),'+','COUNT',16)\n"
-    "  for i=1,#part do\n"
-    "    local m=part[i][2][6]\n"
-    "    n=n+1\n"
-    "    list[n]=part[i]\n"
-    "    b=b+(m and #m or 0)\n"
-    "  end\n"
-    "  if #part<16 then break end\n"
-    "  from=tonumber(string.match(part[16][1],'^%d+'))\n"
-    "end\n"
-    "local t=redis.call('TIME')\n"
-    "return {e,string.format('%.0f',o),proof,\n"
-    "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list,held}";
+    SOUND_TEXT "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
+               "local e,o=h[1],h[2]\n"
+               "if not sound(e,o) then\n"
+               "  e,o='0','0'\n"
+               "  if ARGV[7]~='' then\n"
+               "    e=ARGV[7]\n"
+               "    redis.call('DEL',KEYS[2])\n"
+               "    redis.call('HSET',KEYS[1],'epoch',e,'offset',o)\n"
+               "  end\n"
+               "end\n"
+               "local to=o..'-0'\n"
+               "o=tonumber(o)\n"
+               "if ARGV[7]~='' and o==0 then redis.call('PEXPIRE',KEYS[1],ARGV[8]) end\n"
+               "local last,proof,held,from=tonumber(ARGV[2]),'','',math.max(o-tonumber(ARGV[3]),0)\n"
+               "if e==ARGV[1] then\n"
+               "  local x=redis.call('XRANGE',KEYS[2],ARGV[2]..'-0',ARGV[2]..'-0')\n"
+               "  if x[1] then proof=x[1][2][2] end\n"
+               "  if x[1] and ARGV[9]=='1' then held=x[1][2][6] or '' end\n"
+               "  if ARGV[4]~='1' then from=last end\n"
+               "end\n"
+               "local list,n,b={},0,0\n"
+               "while n<tonumber(ARGV[5]) and b<tonumber(ARGV[6]) do\n"
+               "  local part=redis.call('XRANGE',KEYS[2],string.format('%.0f-0',from+1),to,'COUNT',16)\n"
+               "  for i=1,#part do\n"
+               "    local m=part[i][2][6]\n"
+               "    n=n+1\n"
+               "    list[n]=part[i]\n"
+               "    b=b+(m and #m or 0)\n"
+               "  end\n"
+               "  if #part<16 then break end\n"
+               "  from=tonumber(string.match(part[16][1],'^%d+'))\n"
+               "end\n"
+               "local t=redis.call('TIME')\n"
+               "return {e,string.format('%.0f',o),proof,\n"
+               "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list,held}";
 
 /* KEYS: offsets. ARGV: the epoch of a channel without a message, for how long. */
 static const char keep_text[] = "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
@@ -127,17 +157,20 @@ static const char keep_text[] = "local h=redis.call('HMGET',KEYS[1],'epoch','off
                                 "return redis.call('PEXPIRE',KEYS[1],ARGV[2])";
 
 /* KEYS: offsets, stream. ARGV: the epoch that is to end (0: whichever it is), the new one, 1: messages go, too, and all instances are told so by PUBLISH
- * or SPUBLISH on the channel: a place of the new epoch that they do not know. */
+ * or SPUBLISH on the channel: a place of the new epoch that they do not know. Entries ahead of what was counted would end the new one at its first message:
+ * a stream that has such goes at once. */
 static const char renew_text[] =
-    "local e=redis.call('HGET',KEYS[1],'epoch')\n"
+    "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
+    "local e,o=h[1],h[2]\n"
     "if not e or (ARGV[1]~='0' and e~=ARGV[1]) then return 0 end\n"
+    "o=o and string.match(o,'^[1-9]%d*$')\n"
     "redis.call('HSET',KEYS[1],'epoch',ARGV[2])\n"
     "if ARGV[3]=='1' then\n"
     "  redis.call('DEL',KEYS[2])\n"
-    "  local o=redis.call('HGET',KEYS[1],'offset')\n"
-    "  if o and o~='0' then\n"
-    "    redis.call(ARGV[4],ARGV[5],'{\"epoch\":\"'..ARGV[2]..'\",\"offset\":'..o..',\"renewed\":true}')\n"
-    "  end\n"
+    "  if o then redis.call(ARGV[4],ARGV[5],'{\"epoch\":\"'..ARGV[2]..'\",\"offset\":'..o..',\"renewed\":true}') end\n"
+    "else\n"
+    "  local x=redis.pcall('XREVRANGE',KEYS[2],'+','-','COUNT',1)\n"
+    "  if x[1] and tonumber(string.match(x[1][1],'^%d+'))>tonumber(o or '0') then redis.call('DEL',KEYS[2]) end\n"
     "end\n"
     "return 1";
 

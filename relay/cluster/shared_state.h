@@ -38,7 +38,9 @@ struct rc_shared;
 struct rc_shared_flight {
     struct rc_shared *shared; /* borrowed */
     struct rc_shared_channel *channel;
-    uint64_t since_ms;
+    uint64_t epoch; /* what was asked: the channel may be elsewhere when it is answered */
+    uint64_t last;
+    bool all;
     bool busy;
 };
 
@@ -67,18 +69,19 @@ struct rc_shared {
     struct rc_shared_waiters askers;    /* questions, in the order of time */
     struct rc_shared_channels echo;     /* by since_ms */
     struct rc_shared_channels fetch;    /* to be fetched now, in the order in which they came */
-    struct rc_shared_channels later;    /* to be fetched again at their retry_ms */
+    struct rc_shared_channels later;    /* to be fetched again, by retry_ms */
+    struct rc_shared_channels holding;  /* by held_ms: exactly those that hold messages */
     struct rc_shared_channels alone;
     struct rc_shared_channels quiet; /* by keep_ms: followed, and without a message when they were listed */
     struct rc_shared_flight flights[RC_SHARED_FETCHES_MAX];
     uint32_t flying; /* flights */
     uint32_t waiter_count;
     uint64_t held_bytes;
-    uint64_t later_due_ms; /* none of `later` is due before */
     uint64_t probe_ms;
-    uint64_t moved_ms;      /* when Redis last confirmed a channel, or sent its history */
-    uint64_t wall_ms;       /* CLOCK_REALTIME at wall_at_ms */
-    uint64_t wall_at_ms;    /* CLOCK_MONOTONIC; 0 = it was not looked at */
+    uint64_t moved_ms;   /* when Redis last confirmed a channel, or sent its history */
+    uint64_t wall_ms;    /* CLOCK_REALTIME at wall_at_ms */
+    uint64_t wall_at_ms; /* CLOCK_MONOTONIC; 0 = it was not looked at */
+    struct rc_redis_observer observer;
     rc_timer_expired *tick; /* while anything waits */
     struct rc_timer timer;
     struct rc_timer keep_timer;

@@ -86,6 +86,7 @@ struct rc_shared_channel {
     TAILQ_ENTRY(rc_shared_channel) in_fetch;
     TAILQ_ENTRY(rc_shared_channel) in_alone;
     TAILQ_ENTRY(rc_shared_channel) in_quiet;
+    TAILQ_ENTRY(rc_shared_channel) in_holding;
     struct rc_shared_pendings pendings;
     struct rc_shared_helds helds;
     struct rc_shared_waiters waiters;
@@ -100,8 +101,9 @@ struct rc_shared_channel {
     uint64_t alone_sequence; /* own messages up to this one were delivered alone */
     uint64_t alone_last;     /* offset of the last of them, as Redis answers, until it was fetched; else 0 */
     uint64_t since_ms;       /* of FETCHING, or since it was given up last; or until when it waits (echo) */
-    uint64_t retry_ms;       /* of the next fetch */
-    uint64_t keep_ms;        /* when Redis is told again that its epoch holds (quiet) */
+    uint64_t retry_ms; /* of the next fetch; of one that is alone: until when it need not look whether it still is */
+    uint64_t held_ms;  /* since when its first message waits that is held, or a little longer (holding) */
+    uint64_t keep_ms;  /* when Redis is told again that its epoch holds (quiet) */
     uint32_t index;
     uint32_t flying;     /* own messages that the link has */
     uint32_t alone_left; /* of them, those that were delivered alone */

@@ -299,6 +299,8 @@ static void outbox_settled(struct rc_redis_outbox *outbox, struct rc_redis_entry
     count_out(outbox, entry);
     if (reply->type == REDIS_REPLY_ERROR) { /* it stays so: no rights */
         count_dropped(outbox, 1, reply->str);
+        outbox_ended(outbox, entry, reply); /* that is its answer, which tells why */
+        entry->token = 0;
         outbox_lose(outbox, entry);
         return;
     }

@@ -264,6 +264,42 @@ Test(shared, a_subscription_that_is_back_is_fetched_at_once)
     cr_assert_eq(fake.count, 1, "it is the first refusal");
 }
 
+Test(shared, those_that_wait_to_be_asked_for_again_are_in_the_order_of_time)
+{
+    for (uint32_t i = 0; i < 8; i++) { /* the first ones are refused once more than those after them */
+        char name[16];
+        (void)snprintf(name, sizeof(name), "c%u", i);
+        subscribed(name, RC_REDIS_CHANGE_HERE);
+        (void)refuse_all();
+        fake_pass((RC_REDIS_AGAIN_MS << i) + RC_SHARED_TICK_MS);
+        (void)refuse_all();
+    }
+    uint64_t before_ms = 0;
+    uint32_t count = 0;
+    const struct rc_shared_channel *channel;
+    TAILQ_FOREACH(channel, &shared.later, in_fetch)
+    {
+        cr_assert_leq(before_ms, channel->retry_ms);
+        before_ms = channel->retry_ms;
+        count++;
+    }
+    cr_assert_eq(count, 8);
+}
+
+Test(shared, all_that_were_refused_are_asked_for_at_once_over_a_new_connection)
+{
+    many_refused();
+    for (uint32_t i = 0; i < 6; i++) {
+        fake_pass(RC_REDIS_AGAIN_MAX_MS + RC_SHARED_TICK_MS);
+        cr_assert_eq(refuse_all(), CHANNELS);
+    }
+    cr_assert_eq(fake.count, 0);
+    fake.observer->changed(fake.observer->context, false);
+    fake.observer->changed(fake.observer->context, true); /* the subscriptions stayed */
+    cr_assert_eq(refuse_all(), CHANNELS);
+    cr_assert_leq(channel_of("c7")->retry_ms, rc_clock_ms() + RC_REDIS_AGAIN_MS, "from the beginning");
+}
+
 /* --- which are shared ------------------------------------------------------------------------------------------------ */
 
 /* All channels are asked for it when something was missed. */
@@ -345,4 +381,47 @@ Test(shared, what_was_delivered_alone_does_not_come_between_what_is_heard_meanwh
     cr_assert_eq(fanned, 1u << 3 | 1u << 4, "and those behind it come down: %llu", (unsigned long long)fanned);
     received("news", 5);
     cr_assert_eq(fanned, 1u << 3 | 1u << 4 | 1u << 5);
+}
+
+Test(shared, who_waits_is_given_up_while_redis_does_not_answer)
+{
+    subscribed("news", RC_REDIS_CHANGE_HERE);
+    nothing_yet();
+    received("news", 2);
+    cr_assert_eq(fake.count, 1);
+    cr_assert(channel_of("news")->fetching);
+    fake_pass(rig.config.redis.history_wait_ms + 100);
+    cr_assert_eq(gaps, 1);
+    cr_assert_eq(placed_last, 2);
+    cr_assert_eq(channel_of("news")->state, RC_SHARED_LIVE);
+    received("news", 3);
+    cr_assert_eq(placed_last, 3);
+    /* What is answered at last is of a place where nobody is any more: it is asked for anew. */
+    received("news", 5);
+    cr_assert_eq(placed_last, 3);
+    nothing_yet();
+    cr_assert_eq(placed_last, 3);
+    cr_assert_eq(gaps, 1, "no epoch has ended");
+    cr_assert_eq(fake.count, 1, "it is asked for from where it is");
+    cr_assert(channel_of("news")->fetching);
+}
+
+/* However many are refused: none of them is looked at for those that wait. */
+Test(shared, only_those_with_messages_that_wait_are_looked_at)
+{
+    many_refused();
+    received("c3", 2);
+    received("c5", 2);
+    received("c3", 3);
+    uint32_t count = 0;
+    const struct rc_shared_channel *channel;
+    TAILQ_FOREACH(channel, &shared.holding, in_holding)
+    {
+        count++;
+    }
+    cr_assert_eq(count, 2);
+    fake_pass(rig.config.redis.history_wait_ms + 100);
+    cr_assert_eq(placed_count, 3);
+    cr_assert(TAILQ_EMPTY(&shared.holding));
+    cr_assert_eq(shared.held_bytes, 0);
 }
