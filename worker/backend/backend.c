@@ -148,7 +148,7 @@ static void backend_renew_tls(struct rc_backend *backend)
 
 static void gauges_set(struct rc_backends *backends, const struct rc_backend *backend)
 {
-    struct rc_backend_counters *counters = rc_backend_counters_of(backends, backend);
+    struct rc_backend_counters *counters = rc_judge_counters(backends, backend);
     if (counters != NULL) {
         rc_backend_count_set(&counters->in_flight, backend->taken);
         rc_backend_count_set(&counters->waiting, backend->waiting);
@@ -363,7 +363,7 @@ static void calling_tell(struct rc_backends *backends, struct rc_calling *call)
 {
     struct rc_backend *backend = call->backend;
     if (!call->kept) {
-        rc_backend_judge(backends, call);
+        rc_judge_ended(backends, call);
         backend_refuse_waiting(backends, backend);
         calling_unlink(call);
         gauges_set(backends, backend);
@@ -533,7 +533,7 @@ void rc_backend_next_id(struct rc_backends *backends, char id[RC_BACKEND_ID_MAX]
 static int call_refuse(struct rc_backends *backends, const struct rc_backend *backend,
                        const struct rc_backend_request *request, int error)
 {
-    struct rc_backend_counters *counters = backend == NULL ? NULL : rc_backend_counters_of(backends, backend);
+    struct rc_backend_counters *counters = backend == NULL ? NULL : rc_judge_counters(backends, backend);
     if (counters != NULL) {
         rc_backend_count_call(counters, request->kind, RC_BACKEND_REASON_REFUSED, 0);
     }
@@ -651,7 +651,7 @@ static int call_kept(struct rc_backends *backends, struct rc_backend_waiter wait
 
 static void count_shared(struct rc_backends *backends, const struct rc_backend *backend)
 {
-    struct rc_backend_counters *counters = rc_backend_counters_of(backends, backend);
+    struct rc_backend_counters *counters = rc_judge_counters(backends, backend);
     if (counters != NULL) {
         rc_backend_count_add(&counters->shared, 1);
     }
@@ -688,4 +688,20 @@ int rc_backend_call(struct rc_backends *backends, uint32_t index, const struct r
     const int rc = request->shared ? call_shared(backends, backend, index, request, waiter)
                                    : call_begin(backends, backend, request, waiter);
     return rc < 0 ? call_refuse(backends, backend, request, rc) : 0;
+}
+
+bool rc_backend_answered(enum rc_backend_call_kind kind, const struct rc_backend_answer *answer)
+{
+    return answer->outcome == RC_BACKEND_ANSWERED && rc_judge_answers(kind, answer->status);
+}
+
+void rc_backend_reply_refused(struct rc_backends *backends, uint32_t index, enum rc_backend_call_kind kind,
+                              const char *id, const char *why)
+{
+    struct rc_backend *backend = index < backends->count ? backends->current[index] : NULL;
+    if (backend != NULL) {
+        rc_judge_reply_refused(backends, backend, kind);
+        rc_log_limited(RC_LOG_WARN, 1, "backend_reply_refused", "backend=\"%s\" call=\"%s\" id=\"%s\" reason=\"%s\"",
+                       backend->config.name.text, rc_backend_call_name(kind), id, why);
+    }
 }

@@ -6,7 +6,7 @@
 #include "worker/backend/breaker.h"
 #include "worker/backend/count.h"
 
-struct rc_backend_counters *rc_backend_counters_of(const struct rc_backends *backends, const struct rc_backend *backend)
+struct rc_backend_counters *rc_judge_counters(const struct rc_backends *backends, const struct rc_backend *backend)
 {
     return backend->retired ? NULL : &backends->counters[backend->index];
 }
@@ -92,24 +92,23 @@ static enum judge_status status_of(uint32_t status)
     return status >= 400 ? STATUS_REFUSED : status >= 200 && status < 300 ? STATUS_TAKEN : STATUS_OTHER;
 }
 
-bool rc_backend_answered(enum rc_backend_call_kind kind, const struct rc_backend_answer *answer)
+bool rc_judge_answers(enum rc_backend_call_kind kind, uint32_t status)
 {
-    return answer->outcome == RC_BACKEND_ANSWERED &&
-           says[call_of(kind, false)][status_of(answer->status)] == SAYS_ANSWERS;
+    return says[call_of(kind, false)][status_of(status)] == SAYS_ANSWERS;
 }
 
-bool rc_backend_wrong(const struct rc_backends *backends, const struct rc_backend *backend, uint64_t now_ms)
+bool rc_judge_wrong(const struct rc_backends *backends, const struct rc_backend *backend, uint64_t now_ms)
 {
     const uint64_t wrong_ms = backend->retired ? 0 : rc_backend_health_wrong_ms(backends->control, backend->index);
     /* Rounded up by those who write it, who may be damaged. */
-    return wrong_ms != 0 && wrong_ms <= now_ms + 1000 && now_ms < wrong_ms + RC_BACKEND_WRONG_MS;
+    return wrong_ms != 0 && wrong_ms <= now_ms + 1000 && now_ms < wrong_ms + RC_JUDGE_WRONG_MS;
 }
 
 static enum judge_says says_of(const struct rc_backends *backends, const struct rc_calling *call)
 {
     const enum rc_backend_call_kind kind = (enum rc_backend_call_kind)call->kind;
     const bool wrong =
-        kind == RC_BACKEND_HEALTH && rc_backend_wrong(backends, call->backend, backends->io->now_ns / 1000000u);
+        kind == RC_BACKEND_HEALTH && rc_judge_wrong(backends, call->backend, backends->io->now_ns / 1000000u);
     return call->outcome == RC_BACKEND_ANSWERED ? (enum judge_says)says[call_of(kind, wrong)][status_of(call->status)]
                                                 : SAYS_FAILS;
 }
@@ -143,10 +142,10 @@ static void backend_log(struct rc_backend *backend, const struct rc_calling *cal
     backend->failing = failed;
 }
 
-void rc_backend_judge(struct rc_backends *backends, const struct rc_calling *call)
+void rc_judge_ended(struct rc_backends *backends, const struct rc_calling *call)
 {
     struct rc_backend *backend = call->backend;
-    struct rc_backend_counters *counters = rc_backend_counters_of(backends, backend);
+    struct rc_backend_counters *counters = rc_judge_counters(backends, backend);
     const enum judge_says said = says_of(backends, call);
     const int reason = said == SAYS_FAILS ? reason_of(call) : -1;
     if (counters != NULL) {
@@ -173,14 +172,11 @@ void rc_backend_judge(struct rc_backends *backends, const struct rc_calling *cal
     }
 }
 
-void rc_backend_reply_refused(struct rc_backends *backends, uint32_t index, enum rc_backend_call_kind kind,
-                              const char *id, const char *why)
+void rc_judge_reply_refused(struct rc_backends *backends, struct rc_backend *backend, enum rc_backend_call_kind kind)
 {
-    struct rc_backend *backend = index < backends->count ? backends->current[index] : NULL;
-    if (backend != NULL) {
-        backend_heard(backends, backend, kind, RC_BACKEND_REASON_REPLY);
-        rc_backend_count_add(&backends->counters[index].calls[kind].failures[RC_BACKEND_REASON_REPLY], 1);
-        rc_log_limited(RC_LOG_WARN, 1, "backend_reply_refused", "backend=\"%s\" call=\"%s\" id=\"%s\" reason=\"%s\"",
-                       backend->config.name.text, rc_backend_call_name(kind), id, why);
+    struct rc_backend_counters *counters = rc_judge_counters(backends, backend);
+    backend_heard(backends, backend, kind, RC_BACKEND_REASON_REPLY);
+    if (counters != NULL) {
+        rc_backend_count_add(&counters->calls[kind].failures[RC_BACKEND_REASON_REPLY], 1);
     }
 }

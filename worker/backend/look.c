@@ -59,7 +59,7 @@ void rc_backends_look(struct rc_backends *backends, uint64_t now_ms, bool may)
         }
         backends->current[i]->looked_ms = now_ms;
         /* Of one that answered wrongly this may say nothing: others are to ask it, too. */
-        const bool wrong = rc_backend_wrong(backends, backends->current[i], now_ms);
+        const bool wrong = rc_judge_wrong(backends, backends->current[i], now_ms);
         if (!wrong) {
             rc_backend_health_note_look(backends->control->own, i, now_ms);
         }

@@ -4,7 +4,7 @@
  * What is known of a backend is what its last call found. While nobody comes, that would stand for ever: of one that failed, /health/database
  * says 503, so a load balancer sends nobody, so nobody is asked about; of one that has died since, it says 200. So whoever has nothing to ask
  * makes a call of its own, within the breaker: {"call":"health",...}, signed as all are. Any answer below 500 is one, and any but 502, 503 and 504
- * of an application that is not known to fail over other calls (judge.c). Of one that is, such an answer says nothing, for RC_BACKEND_WRONG_MS: it is
+ * of an application that is not known to fail over other calls (judge.c). Of one that is, such an answer says nothing, for RC_JUDGE_WRONG_MS: it is
  * no failure, either, and neither the breaker nor another worker hears of it.
  *
  *   each worker whose last call failed     RC_BACKEND_LOOK_MS after it, and as often as that

@@ -305,7 +305,7 @@ Test(look, that_it_answered_wrongly_is_believed_for_a_while)
     backends_begin();
     fail_one(0);
     look_in_vain(next_look_ms(), 0);
-    rig.control->own->backend_health[0].wrong_s -= RC_BACKEND_WRONG_MS / 1000 + 1;
+    rig.control->own->backend_health[0].wrong_s -= RC_JUDGE_WRONG_MS / 1000 + 1;
     look_at(next_look_ms(), NO, true);
 }
 
