@@ -540,7 +540,7 @@ static bool wanted_by(const struct rc_config *config)
 
 /* What was refused over a connection that is no more, by rights or for a failure that has passed, is asked for at once, and who is alone looks whether it
  * still is. */
-static void redis_changed(void *context, bool up)
+static void shared_redis_changed(void *context, bool up)
 {
     struct rc_shared *shared = context;
     if (up) {
@@ -579,7 +579,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     if (rc != 0) {
         return rc;
     }
-    shared->observer = (struct rc_redis_observer){.changed = redis_changed, .context = shared};
+    shared->observer = (struct rc_redis_observer){.changed = shared_redis_changed, .context = shared};
     rc_redis_observe(setup->link, &shared->observer);
     rc_shared_configure(shared, setup->config);
     return 0;

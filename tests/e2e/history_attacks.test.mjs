@@ -377,6 +377,27 @@ testRedis("a Redis that is slow, full, a replica, or cannot save: messages wait,
   assert.deepEqual(linesOf(brokers, /history_alone/), []);
 });
 
+testRedis("a Redis that answers no write for longer than history_wait: alone, and then each message once, for everybody, in the shared history", { brokers: 2, config: { ...config, "redis.history_wait": "500ms" }, timeout: 60000 }, async ({ brokers, redis }) => {
+  const { publish, listeners, epoch, heard } = await busyChannel(brokers, "log:silent");
+  await redis.command("CLIENT", "PAUSE", "60000", "WRITE");
+  for (const [by, n] of [[0, 1], [1, 1], [0, 2], [1, 2]]) assert.notEqual((await publish(by, `alone ${by}.${n}`)).epoch, epoch);
+  await redis.command("CLIENT", "UNPAUSE");
+  for (const { gaps } of listeners) await until("the shared epoch holds again", () => gaps() === 2);
+  const place = await publish(0, "after");
+  assert.deepEqual([place.epoch, place.offset], [epoch, 8]);
+  await heard("after");
+  for (const { all } of listeners) {
+    const data = all.filter((one) => one !== "gap").map(([, its]) => its);
+    assert.equal(new Set(data).size, data.length, `each once: ${JSON.stringify(all)}`);
+  }
+  for (const broker of brokers) {
+    const { client, answer } = await comeBack(broker, "log:silent", epoch, 3);
+    assert.equal(answer.recovered, true);
+    await until("all that was said alone", () => client.inbox.length === 5);
+    assert.deepEqual(client.inbox.map(({ data }) => data).sort(), ["after", "alone 0.1", "alone 0.2", "alone 1.1", "alone 1.2"]);
+  }
+});
+
 const clock = NO_FAKE_CLOCK ? null : fakeClock();
 test("hosts whose clocks are days apart, and are set: one order, one epoch, and nothing is too old", { timeout: 60000 * SLOWER, skip: NO_REDIS || NO_FAKE_CLOCK }, async () => {
   const redis = await startRedis();
