@@ -16,15 +16,23 @@
 #include "acceptor/console/option.h"
 #include "acceptor/console/which.h"
 #include "acceptor/watch/supervisor.h"
+#include "common/base/clock.h"
+
+struct source {
+    int fd;
+    uint64_t until_ms; /* by then there is an answer; 0 = there is one */
+};
 
 /* Of a socket with a time-out recv(2) is not begun again behind SIGSTOP and SIGCONT (signal(7)), as of a shell's Ctrl-Z and `fg`: stdio would take that for
- * the end. */
-static ssize_t patient_read(void *cookie, char *bytes, size_t count)
+ * the end. Each time it has the whole time-out again; who was stopped for longer than that takes what has come. */
+static ssize_t source_read(void *cookie, char *bytes, size_t count)
 {
-    ssize_t got;
-    do {
-        got = recv(*(const int *)cookie, bytes, count, 0);
-    } while (got < 0 && errno == EINTR);
+    const struct source *source = cookie;
+    ssize_t got = recv(source->fd, bytes, count, 0);
+    while (got < 0 && errno == EINTR) {
+        const bool late = source->until_ms != 0 && rc_clock_ms() >= source->until_ms;
+        got = recv(source->fd, bytes, count, late ? MSG_DONTWAIT : 0);
+    }
     return got;
 }
 
@@ -109,8 +117,8 @@ static int channel_hear(const struct rc_cli *cli, const struct rc_which *which, 
     rc_console_target_add(&target, "retained", cli->retained ? "true" : NULL);
     const int fd = target.failed ? rc_err_set(&err, -ENAMETOOLONG, "the channel's name is too long")
                                  : rc_console_api_open(which->socket, target.text, NULL, 0, &err);
-    int heard_fd = fd;
-    FILE *in = fd >= 0 ? fopencookie(&heard_fd, "r", (cookie_io_functions_t){.read = patient_read}) : NULL;
+    struct source source = {.fd = fd, .until_ms = rc_clock_ms() + RC_CONSOLE_API_MS};
+    FILE *in = fd >= 0 ? fopencookie(&source, "r", (cookie_io_functions_t){.read = source_read}) : NULL;
     if (in == NULL) {
         fprintf(stderr, "ringcast: %s\n", fd < 0 ? err.text : strerror(errno));
         if (fd >= 0) {
@@ -124,6 +132,7 @@ static int channel_hear(const struct rc_cli *cli, const struct rc_which *which, 
     const int status = head_read(in);
     if (status == 200) {
         fprintf(stderr, "ringcast: listening\n");
+        source.until_ms = 0;
         done = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever)) == 0 && stream_read(cli, in, wanted);
         if (!done) {
             fprintf(stderr, "ringcast: the broker has ended the stream\n");

@@ -124,7 +124,7 @@ for (const history of [0, 200]) {
       }).finally(() => (talking = false));
       await Promise.all(talks);
       await one.hears((all) => [0, 1].every((i) => all.some(([, from, n]) => from === i && n === said[i])), "the last of each");
-      complete(one.heard);
+      complete(one.heard, brokers);
     });
   });
 }
@@ -219,16 +219,16 @@ function heardOrTold(heard) {
   }
 }
 
-/* Without a gap, too. */
-function complete(heard) {
-  assert.deepEqual(heard.filter(([event]) => event === "gap"), []);
+/* Without a gap, too; but where a host held Redis to be away, which on a machine that is busy beyond measure does not answer for a second. */
+function complete(heard, brokers) {
+  if (!brokers.some(({ log }) => log.some((line) => line.includes("redis_away")))) assert.deepEqual(heard.filter(([event]) => event === "gap"), []);
   heardOrTold(heard);
 }
 
 /* Complete, in order, once, to the last of each. */
-async function heardAll(one, said) {
+async function heardAll(one, said, brokers) {
   await one.hears((all) => [...said].every(([line, n]) => all.some(([, from, m]) => from === line && m === n)), "the last of each");
-  complete(one.heard);
+  complete(one.heard, brokers);
 }
 
 for (const [name, config] of [["", {}], [", sharded", { "redis.sharded": true }], [", in rooms whose history is shared", { namespace: [{ name: "default", history: 500 }] }],
@@ -246,7 +246,7 @@ for (const [name, config] of [["", {}], [", sharded", { "redis.sharded": true }]
           goesTo(one, brokers[n % 2]);
         });
       });
-      await heardAll(one, said);
+      await heardAll(one, said, brokers);
     });
     assert.ok((await sum(brokers, "ringcast_socketio_recovery_went_total")) >= 8);
   });
