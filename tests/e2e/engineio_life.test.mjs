@@ -61,8 +61,11 @@ const heartbeat = [
     if (answer.status === 400 || performance.now() - session.opening >= LIFE) throw new Late("its ping is asked for");
     assert.equal(answer.body, "2");
     await pong(session);
+    const answered = performance.now();
     await passed(session.opening, LIFE + 60);
-    await session.send("4alive");
+    const { status, body } = await session.post("4alive");
+    if (status === 400 && performance.now() - answered >= PING_INTERVAL) throw new Late("the next ping is over, too");
+    assert.deepEqual([status, body], [200, "ok"]);
     assert.equal(await session.packet(), "4alive");
   }],
 
