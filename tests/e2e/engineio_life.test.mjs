@@ -29,6 +29,13 @@ async function isPinged(one) {
   }
 }
 
+/* Its answer, in time as well. */
+async function pong(session) {
+  const { status, body } = await session.post("3");
+  if (status === 400) throw new Late("the pong");
+  assert.deepEqual([status, body], [200, "ok"]);
+}
+
 /* So long after a session began: at the earliest when it was asked for, at the latest when that was answered. */
 function sinceIts({ opening, opened }, from, to, what) {
   tookBetween(performance.now() - opening, from, Infinity, what);
@@ -43,7 +50,7 @@ const heartbeat = [
       await isPinged(session);
       sinceIts(since, PING_INTERVAL - 50, PING_INTERVAL + 150, `ping ${i}`);
       since = { opening: performance.now(), opened: performance.now() };
-      await session.send("3");
+      await pong(session);
     }
   }],
 
@@ -51,11 +58,14 @@ const heartbeat = [
     const session = await openPolling(server);
     await passed(session.opening, LIFE - 80);
     const answer = await session.get();
-    if (performance.now() - session.opening >= LIFE) throw new Late("its ping is asked for");
+    if (answer.status === 400 || performance.now() - session.opening >= LIFE) throw new Late("its ping is asked for");
     assert.equal(answer.body, "2");
-    await session.send("3");
+    await pong(session);
+    const answered = performance.now();
     await passed(session.opening, LIFE + 60);
-    await session.send("4alive");
+    const { status, body } = await session.post("4alive");
+    if (status === 400 && performance.now() - answered >= PING_INTERVAL) throw new Late("the next ping is over, too");
+    assert.deepEqual([status, body], [200, "ok"]);
     assert.equal(await session.packet(), "4alive");
   }],
 
@@ -70,7 +80,7 @@ const heartbeat = [
   ["polling: a pong after an answered ping counts from then on", async (server) => {
     const session = await openPolling(server);
     await isPinged(session);
-    await session.send("3");
+    await pong(session);
     const answered = performance.now();
     await passed(answered, LIFE + server.late);
     await isOver(session);

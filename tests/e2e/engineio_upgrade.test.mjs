@@ -1,6 +1,6 @@
 // Engine.IO v4, case by case, at the level of bytes: from polling to WebSocket.
 // Against engine.io itself and ringcast; what is sent is echoed.
-import { PING_INTERVAL, UPGRADE_TIMEOUT, echo, isError, options, settle, targets } from "./lib/engineio.mjs";
+import { PING_INTERVAL, UPGRADE_TIMEOUT, echo, isError, options, patient, settle, targets } from "./lib/engineio.mjs";
 import { EngineSocket, Late, askUpgrade, assert, describeCases, openPolling, openSocket, openUpgrade, tookBetween, until } from "./lib/socketio.mjs";
 
 /* A session whose probe was answered, the waiting poll ended, and which is a WebSocket now. */
@@ -119,29 +119,6 @@ const upgrade = [
     socket.end();
   }],
 
-  ["not completed in time: the probe's socket is closed, polling goes on", async (server) => {
-    for (const probe of [["2probe"], []]) {
-      const session = await openPolling(server);
-      const since = performance.now();
-      const socket = await openUpgrade(server, session.sid);
-      socket.send(...probe);
-      let ended = false;
-      const closing = socket.closed().then((messages) => {
-        ended = true;
-        return messages;
-      });
-      while (!ended) {
-        const { body } = await session.get();
-        if (body === "2") await session.send("3");
-        else assert.equal(body, "6");
-      }
-      assert.deepEqual(await closing, probe.length ? ["3probe"] : []);
-      tookBetween(performance.now() - since, UPGRADE_TIMEOUT - 50, UPGRADE_TIMEOUT + PING_INTERVAL + 200, "an end");
-      await session.send("4on");
-      assert.equal((await session.packets(1)).at(-1), "4on");
-    }
-  }],
-
   ["a probe's socket that says something else is closed, polling goes on", async (server) => {
     for (const wrong of ["4hello", "2", "2prob", "1", "3probe", "abc", Buffer.from([1])]) {
       const session = await openPolling(server);
@@ -172,17 +149,6 @@ const upgrade = [
     again.end();
   }],
 
-  ["the heartbeat goes on over the WebSocket", async (server) => {
-    const { socket } = await upgraded(server);
-    for (let i = 0; i < 3; i++) {
-      const message = await socket.next();
-      if (message === null) throw new Late("its answer");
-      assert.equal(message, "2");
-      socket.send("3");
-    }
-    assert.deepEqual(await socket.closed(), ["2"]);
-  }],
-
   ["a session that is closed by POST takes its probe along", async (server) => {
     const session = await openPolling(server);
     const socket = await openUpgrade(server, session.sid);
@@ -194,4 +160,42 @@ const upgrade = [
   }],
 ];
 
-describeCases("upgrade", targets, options, upgrade);
+/* Those are about times. */
+const timed = [
+  ["not completed in time: the probe's socket is closed, polling goes on", async (server) => {
+    for (const probe of [["2probe"], []]) {
+      const session = await openPolling(server);
+      const since = performance.now();
+      const socket = await openUpgrade(server, session.sid);
+      socket.send(...probe);
+      let ended = false;
+      const closing = socket.closed().then((messages) => {
+        ended = true;
+        return messages;
+      });
+      while (!ended) {
+        const { body } = await session.get();
+        if (body === "2") await session.send("3");
+        else assert.equal(body, "6");
+      }
+      assert.deepEqual(await closing, probe.length ? ["3probe"] : []);
+      tookBetween(performance.now() - since, UPGRADE_TIMEOUT - 50, UPGRADE_TIMEOUT + PING_INTERVAL + 200, "an end");
+      await session.send("4on");
+      assert.equal((await session.packets(1)).at(-1), "4on");
+    }
+  }],
+
+  ["the heartbeat goes on over the WebSocket", async (server) => {
+    const { socket } = await upgraded(server);
+    for (let i = 0; i < 3; i++) {
+      const message = await socket.next();
+      if (message === null) throw new Late("its answer");
+      assert.equal(message, "2");
+      socket.send("3");
+    }
+    assert.deepEqual(await socket.closed(), ["2"]);
+  }],
+];
+
+describeCases("upgrade", targets, { ...patient, upgradeTimeout: 3000 }, upgrade);
+describeCases("upgrade, in time", targets, options, timed);

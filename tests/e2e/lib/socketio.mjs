@@ -143,7 +143,7 @@ export function targetsOf(kind) {
 /* Something came too late: of the server, or of a machine that stood still for a moment. A server that is late is so each time: the case is tried again. */
 export class Late extends Error {}
 async function inTime(body, server) {
-  for (let more = 2; ; more--) {
+  for (let more = 5; ; more--) {
     try {
       return await body(server);
     } catch (error) {
