@@ -77,7 +77,6 @@ void rc_shared_fetch_begin(struct rc_shared *shared, struct rc_shared_channel *c
 void rc_shared_fetch_end(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
     fetch_unqueue(shared, channel);
-    channel->mute = 0;
     channel->fans = channel->all = channel->again = false;
 }
 
@@ -386,7 +385,6 @@ static void fetch_anew(struct rc_shared *shared, struct rc_shared_channel *chann
     }
     channel->fans =
         channel->fans && (first || epoch == channel->epoch) && !channel->all; /* what is there yet they have missed */
-    channel->mute = channel->local ? channel->mute : 0;
     channel->all = channel->local = channel->empty = false;
     channel->epoch = epoch;
     channel->last = last;
@@ -416,8 +414,7 @@ static void take_entry(struct rc_shared *shared, struct rc_shared_channel *chann
 {
     const uint64_t now_ms = rc_clock_ms();
     const uint64_t age_ms = answer->now_ms > entry->time_ms ? answer->now_ms - entry->time_ms : 0;
-    const bool heard = channel->heard != 0 && channel->heard_epoch == answer->epoch &&
-                       entry->offset >= channel->heard && entry->offset > channel->mute;
+    const bool heard = channel->heard != 0 && channel->heard_epoch == answer->epoch && entry->offset >= channel->heard;
     struct rc_shared_arrival arrival = {.epoch = answer->epoch,
                                         .offset = entry->offset,
                                         .time_ms = now_ms > age_ms ? now_ms - age_ms : 0,
@@ -432,10 +429,6 @@ static void take_entries(struct rc_shared *shared, struct rc_shared_channel *cha
                          const struct rc_shared_fetched *answer)
 {
     const uint64_t before = channel->last;
-    if (channel->local) {
-        /* What was delivered alone is among these, and not delivered again. Were others delivered around it, workers would take it for lost on the way. */
-        channel->mute = answer->last;
-    }
     bool anew = answer->epoch != channel->epoch || channel->all;
     for (size_t i = 0; i < answer->entries->elements; i++) {
         struct rc_shared_entry entry;
