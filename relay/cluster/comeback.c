@@ -90,7 +90,7 @@ static void comeback_here(struct rc_comeback *comeback, const struct rc_comeback
 
 static void comeback_tick(void *context, uint64_t now_ms);
 
-void rc_comeback_ticks(struct rc_comeback *comeback, uint64_t now_ms)
+static void comeback_ticks(struct rc_comeback *comeback, uint64_t now_ms)
 {
     if (!comeback->timer.set) {
         rc_timer_set(comeback->setup.bridge->timers, &comeback->timer, now_ms + RC_COMEBACK_TICK_MS, comeback_tick,
@@ -109,7 +109,7 @@ static void comeback_enter(struct rc_comeback *comeback, struct rc_comeback_one 
         one->record_bytes = one->missed_bytes = one->missed_count = 0;
     }
     if (state != COMEBACK_FREE) {
-        rc_comeback_ticks(comeback, now_ms);
+        comeback_ticks(comeback, now_ms);
     }
 }
 
@@ -296,7 +296,7 @@ const char *rc_comeback_owner(const struct rc_comeback *comeback, uint64_t token
 static bool comeback_take(struct rc_comeback *comeback, struct rc_comeback_one *one, uint64_t now_ms)
 {
     struct rc_redis_places places;
-    if (now_ms < one->again_ms || !rc_comeback_through(comeback, one->published, &places)) {
+    if (now_ms < one->again_ms || !rc_comeback_taken_by_all(comeback, one->published, &places)) {
         return false;
     }
     one->again_ms = places.count > 1 ? now_ms + RC_COMEBACK_AGAIN_MS : 0;
@@ -467,7 +467,7 @@ static void comeback_tick(void *context, uint64_t now_ms)
         busy |= one->state != COMEBACK_FREE;
     }
     if (rc_comeback_owner_tick(comeback, now_ms) || busy) {
-        rc_comeback_ticks(comeback, now_ms);
+        comeback_ticks(comeback, now_ms);
     }
 }
 
@@ -497,9 +497,10 @@ static void comeback_heard(struct rc_comeback *comeback, struct rc_span bytes, c
         return;
     }
     struct rc_comeback_one *one = NULL;
+    bool follow = false;
     switch (message.kind) {
     case RC_COMEBACK_TAKE:
-        rc_comeback_owner_took(comeback, &message, by->place);
+        follow = rc_comeback_owner_took(comeback, &message, by->place);
         break;
     case RC_COMEBACK_GIVEN:
         one = by->everywhere ? comeback_of(comeback, &message) : NULL;
@@ -509,7 +510,7 @@ static void comeback_heard(struct rc_comeback *comeback, struct rc_span bytes, c
         break;
     case RC_COMEBACK_ASK:
         if (!by->everywhere) {
-            rc_comeback_owner_asked(comeback, &message);
+            follow = rc_comeback_owner_asked(comeback, &message);
         }
         break;
     default:
@@ -517,6 +518,9 @@ static void comeback_heard(struct rc_comeback *comeback, struct rc_span bytes, c
             comeback_answered(comeback, &message);
         }
         break;
+    }
+    if (follow) {
+        comeback_ticks(comeback, rc_clock_ms());
     }
 }
 

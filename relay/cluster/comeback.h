@@ -114,7 +114,4 @@ const struct rc_comeback_move *rc_comeback_moved(const struct rc_comeback *comeb
  * may stay. What is sent there now comes before TAKE does. NULL: it is not expected, or on its way. */
 const char *rc_comeback_owner(const struct rc_comeback *comeback, uint64_t token);
 
-/* For comeback_owner.h: there is something to wait for. */
-void rc_comeback_ticks(struct rc_comeback *comeback, uint64_t now_ms);
-
 #endif

@@ -11,7 +11,7 @@
 
 #define PART_BYTES (UINT64_C(256) << 10) /* of messages in one MISSED, but for the last */
 
-bool rc_comeback_through(struct rc_comeback *comeback, uint64_t published, struct rc_redis_places *places)
+bool rc_comeback_taken_by_all(struct rc_comeback *comeback, uint64_t published, struct rc_redis_places *places)
 {
     const struct rc_redis_link *link = comeback->setup.bridge->link;
     return rc_redis_places(link, places) &&
@@ -77,7 +77,6 @@ static void giving_follow(struct rc_comeback *comeback, struct rc_comeback_given
     *given = (struct rc_comeback_given){
         .token = asked->token, .since_ms = now_ms, .published = rc_redis_published(comeback->setup.bridge->link)};
     (void)snprintf(given->to, sizeof(given->to), "%.*s", (int)asked->from.count, (const char *)asked->from.bytes);
-    rc_comeback_ticks(comeback, now_ms);
 }
 
 static void owner_none(struct rc_comeback *comeback, const struct rc_comeback_message *asked, uint16_t code)
@@ -95,7 +94,7 @@ static bool owner_may_go(const struct rc_comeback *comeback, uint64_t lost_ms)
            rc_redis_taken_by(comeback->setup.bridge->link, lost_ms);
 }
 
-void rc_comeback_owner_asked(struct rc_comeback *comeback, const struct rc_comeback_message *message)
+bool rc_comeback_owner_asked(struct rc_comeback *comeback, const struct rc_comeback_message *message)
 {
     struct rc_recovery *recovery = comeback->setup.recovery;
     struct rc_sio_session_claim claim = {.user_bytes = (uint8_t)message->user.count,
@@ -119,11 +118,11 @@ void rc_comeback_owner_asked(struct rc_comeback *comeback, const struct rc_comeb
     uint16_t code = rc_recovery_abroad_find(recovery, &asked, rc_clock_ms(), &record, &lost_ms);
     if (code != 0 || rc_sio_session_read(record, &head, &session) < 0) {
         owner_none(comeback, message, code != 0 ? code : RC_SIO_SESSION_UNKNOWN);
-        return;
+        return false;
     }
     if (message->kind == RC_COMEBACK_ASK && !owner_may_go(comeback, lost_ms)) {
         owner_none(comeback, message, RC_SIO_SESSION_BUSY);
-        return;
+        return false;
     }
     if (message->kind == RC_COMEBACK_ASK) {
         struct rc_comeback_message answer = {.kind = RC_COMEBACK_HAVE,
@@ -134,7 +133,7 @@ void rc_comeback_owner_asked(struct rc_comeback *comeback, const struct rc_comeb
                                              .rooms = session.rooms,
                                              .read = rc_span_text(comeback->setup.place(comeback->setup.context))};
         (void)rc_comeback_say(comeback->setup.bridge, message->from, &answer, (struct rc_span){0});
-        return;
+        return false;
     }
     while (code == 0 && rc_sio_session_room_next(&session.rooms, &room)) {
         code = comeback->setup.hears(comeback->setup.context, room) ? 0 : RC_SIO_SESSION_BUSY;
@@ -159,9 +158,10 @@ void rc_comeback_owner_asked(struct rc_comeback *comeback, const struct rc_comeb
     } else {
         owner_none(comeback, message, code);
     }
+    return code == 0 && given != NULL;
 }
 
-void rc_comeback_owner_took(struct rc_comeback *comeback, const struct rc_comeback_message *message, uint64_t heard)
+bool rc_comeback_owner_took(struct rc_comeback *comeback, const struct rc_comeback_message *message, uint64_t heard)
 {
     const struct rc_comeback_mark mark = {
         .token = message->token, .place = message->through.place, .heard = heard, .count = message->through.count};
@@ -171,11 +171,10 @@ void rc_comeback_owner_took(struct rc_comeback *comeback, const struct rc_comeba
         if (rc_comeback_marks_spend(&comeback->marks, message->token)) {
             owner_none(comeback, message, RC_SIO_SESSION_BUSY);
         }
-        return;
+        return false;
     }
-    if (rc_comeback_marks_came(&comeback->marks, &mark, &places) == RC_COMEBACK_WHOLE) {
-        rc_comeback_owner_asked(comeback, message);
-    }
+    return rc_comeback_marks_came(&comeback->marks, &mark, &places) == RC_COMEBACK_WHOLE &&
+           rc_comeback_owner_asked(comeback, message);
 }
 
 bool rc_comeback_owner_tick(struct rc_comeback *comeback, uint64_t now_ms)
@@ -190,7 +189,7 @@ bool rc_comeback_owner_tick(struct rc_comeback *comeback, uint64_t now_ms)
         }
         if (now_ms >= given->since_ms + RC_COMEBACK_ROOMS_MS) {
             given->token = 0; /* the asker does not wait any more */
-        } else if (now_ms >= given->again_ms && rc_comeback_through(comeback, given->published, &places)) {
+        } else if (now_ms >= given->again_ms && rc_comeback_taken_by_all(comeback, given->published, &places)) {
             given->again_ms = now_ms + RC_COMEBACK_AGAIN_MS;
             given->token =
                 rc_comeback_mark_all(comeback->setup.bridge, given->to, &message, &places) ? 0 : given->token;

@@ -18,16 +18,17 @@ struct rc_comeback_given {
     char to[RC_INSTANCE_ID_MAX + 1];
 };
 
-/* ASK and TAKE are answered: with HAVE, with the session, or with NONE. */
-void rc_comeback_owner_asked(struct rc_comeback *comeback, const struct rc_comeback_message *message);
-/* A TAKE by one of the servers, `heard`. Answered when all of it has come. Who hears rooms elsewhere than this instance is told so at once. */
-void rc_comeback_owner_took(struct rc_comeback *comeback, const struct rc_comeback_message *message, uint64_t heard);
+/* ASK and TAKE are answered: with HAVE, with the session, or with NONE. True: rc_comeback_owner_tick has something to tell later. */
+bool rc_comeback_owner_asked(struct rc_comeback *comeback, const struct rc_comeback_message *message);
+/* A TAKE by one of the servers, `heard`. Answered when all of it has come. Who hears rooms elsewhere than this instance is told so at once.
+ * True: as rc_comeback_owner_asked. */
+bool rc_comeback_owner_took(struct rc_comeback *comeback, const struct rc_comeback_message *message, uint64_t heard);
 /* Tells who got a session through all servers that this is behind what was heard here, once what this instance published itself is with Redis. True: some
  * wait. */
 bool rc_comeback_owner_tick(struct rc_comeback *comeback, uint64_t now_ms);
 
 /* All of a Cluster's servers take something now, and what this instance published up to there is with Redis: with one that is away others would be told in
  * vain, as often as it is tried. */
-bool rc_comeback_through(struct rc_comeback *comeback, uint64_t published, struct rc_redis_places *places);
+bool rc_comeback_taken_by_all(struct rc_comeback *comeback, uint64_t published, struct rc_redis_places *places);
 
 #endif
