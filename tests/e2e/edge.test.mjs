@@ -64,13 +64,13 @@ testBroker("who sends too fast is read more slowly, and loses nothing", { worker
   const calm = await broker.connect();
   const start = performance.now();
   let answered = 0;
-  const pongs = Array.from({ length: 150 }, () => fast.ping().then(() => answered++));
+  const pongs = Array.from({ length: 300 }, () => fast.ping().then(() => answered++));
   await calm.ping();
   const before = answered;
   await Promise.all(pongs);
   const took = performance.now() - start;
-  assert.ok(took > 1500, `150 messages at 50 a second, the first 50 at once: ${took.toFixed(0)} ms`);
-  assert.ok(before < 150, "nobody else waits");
+  assert.ok(took > 4500, `300 messages at 50 a second, the first 50 at once: ${took.toFixed(0)} ms`);
+  assert.ok(before < 300, "nobody else waits");
   assert.ok((await broker.metrics())("ringcast_rate_delays_total") > 0);
 });
 

@@ -377,7 +377,7 @@ testRedis("a Redis that is slow, full, a replica, or cannot save: messages wait,
   assert.deepEqual(linesOf(brokers, /history_alone/), []);
 });
 
-testRedis("a Redis that answers no write for longer than history_wait: alone, and then each message once, for everybody, in the shared history", { brokers: 2, config: { ...config, "redis.history_wait": "500ms" }, timeout: 60000 }, async ({ brokers, redis }) => {
+testRedis("a Redis that answers no write for longer than history_wait: alone, and then each message once, for everybody, in the shared history", { brokers: 2, config: { ...config, "redis.history_wait": "4s" }, timeout: 60000 }, async ({ brokers, redis }) => {
   const { publish, listeners, epoch, heard } = await busyChannel(brokers, "log:silent");
   await redis.command("CLIENT", "PAUSE", "60000", "WRITE");
   for (const [by, n] of [[0, 1], [1, 1], [0, 2], [1, 2]]) assert.notEqual((await publish(by, `alone ${by}.${n}`)).epoch, epoch);

@@ -158,7 +158,7 @@ testRedis("the very first message, missed by a subscriber, is delivered", { brok
   assert.deepEqual([seen, gaps], [[[1, "x"]], []]);
 });
 
-testRedis("Redis is away for longer than history_wait: each host goes on alone, is told so, and all agree again when it is back", { brokers: 2, config: { ...config, "redis.history_wait": "1500ms" }, timeout: 60000 }, async ({ brokers, redis }) => {
+testRedis("Redis is away for longer than history_wait: each host goes on alone, is told so, and all agree again when it is back", { brokers: 2, config: { ...config, "redis.history_wait": "4s" }, timeout: 60000 }, async ({ brokers, redis }) => {
   const listeners = await Promise.all(brokers.map((broker) => listen(broker, "log:a")));
   const publishers = await Promise.all(brokers.map((broker) => broker.connect()));
   await publishers[0].publish("log:a", "before");

@@ -121,9 +121,9 @@ testHook("connect: an end that the backend sets holds for the anonymous, over ev
   assert.ok(Date.now() < at * 1000, "all are there before it");
   const told = { native: 4401, raw: 4401, engine: "transport close", websocket: "io server disconnect", polling: "io server disconnect" };
   for (const [which, ended] of Object.entries(ends)) {
-    const [how, when] = await within(10000, ended, which);
+    const [how, when] = await within(20000, ended, which);
     assert.equal(how, told[which], which);
-    assert.ok(when - at * 1000 > -1000 && when - at * 1000 < 1000 * SLOWER, `${which}: ${when - at * 1000} ms after`);
+    assert.ok(when - at * 1000 > -1000 && when - at * 1000 < 4000 * SLOWER, `${which}: ${when - at * 1000} ms after`);
   }
 });
 
@@ -145,8 +145,8 @@ testHook("connect: an end that the backend sets holds whatever the credential's 
   const ends = await broker.connect({ path: `/ws?token=${token("ends")}` });
   const short = await broker.connect({ path: `/ws?token=${token("short", {}, 5)}` });
   assert.equal((await renewed.request({ type: "refresh", token: token("renewed") })).type, "refreshed", "a new credential does not take the bound away");
-  assert.equal((await within(10000, ends.closed, "the one that is not renewed")).code, 4401);
-  assert.equal((await within(10000, short.closed, "the one whose credential ends first")).code, 4401);
+  assert.equal((await within(20000, ends.closed, "the one that is not renewed")).code, 4401);
+  assert.equal((await within(20000, short.closed, "the one whose credential ends first")).code, 4401);
   await until("the others were renewed", () => refreshed.includes("renewed") && refreshed.includes("nobody"));
   await until("its time has passed", () => seconds() > at + 1);
   for (const client of [renewed, stranger]) assert.equal((await client.request({ type: "ping" })).type, "pong");
@@ -165,7 +165,7 @@ testHook("connect: of the bounds of two namespaces the earlier counts", {
     return new Promise((done) => socket.once("disconnect", done));
   });
   assert.deepEqual(await within(10000, Promise.all(ended), "both end"), ["io server disconnect", "io server disconnect"]);
-  assert.ok(Math.abs(Date.now() - at * 1000) < 1000 * SLOWER, `${Date.now() - at * 1000} ms after`);
+  assert.ok(Date.now() - at * 1000 > -1000 && Date.now() - at * 1000 < 4000 * SLOWER, `${Date.now() - at * 1000} ms after`);
 });
 
 testHook("refresh: before its end the backend says how a credential goes on", {
@@ -251,7 +251,7 @@ testBroker("refresh: a client renews its credential itself, in place", {
   assert.equal((await native.request({ type: "refresh", token: "x" })).code, 401);
   assert.equal((await (await broker.connect()).request({ type: "refresh", token: token("42") })).code, 401);
   assert.deepEqual(await ask(socket, "renew", token("42", { tier: "gold" })), ["42", "gold"]);
-  assert.equal((await within(10000, forgetful.closed, "the one that did not")).code, 4401);
+  assert.equal((await within(20000, forgetful.closed, "the one that did not")).code, 4401);
   assert.equal((await native.request({ type: "ping" })).type, "pong");
   assert.deepEqual(await ask(socket, "renew", { token: token("42") }), ["42", null]);
   socket.close();

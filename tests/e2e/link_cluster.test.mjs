@@ -234,7 +234,7 @@ testLink("an answer that is larger than a frame comes in parts; who cannot be an
   });
   await grow(apps[1], 70000);
   for (const error of await errors()) assert.match(error, /of 7\d{4} bytes is more than a link carries/);
-  assert.match(apps[1].output, /is more than a link carries: it is not answered/);
+  await until("its operator is told", () => /is more than a link carries: it is not answered/.test(apps[1].output));
   await apps[1].call(({ io }) => io.sockets.sockets.forEach((socket) => (socket.data = { self: socket.data }) && (socket.data.self.again = socket.data)));
   assert.match((await errors())[0], /cannot be said: Converting circular structure/);
   const circle = await apps[0].call(({ io }) => io.serverSideEmitWithAck("news", io.sockets.adapter).catch(({ message }) => message));

@@ -47,7 +47,7 @@ testBroker("memory: new clients are refused while it is short, those that are th
   assert.ok(metrics('ringcast_connections_refused_total{reason="memory"}') >= 1);
   assert.equal(metrics('ringcast_connections_refused_total{reason="turn"}') + metrics('ringcast_connections_refused_total{reason="queue"}'), 0);
   assert.ok(metrics("ringcast_accept_pauses_total") >= 2);
-  assert.ok(broker.log.some((line) => / overload .*level=shedding because="memory"/.test(line)), "the log says so");
+  await until("the log says so", () => broker.log.some((line) => / overload .*level=shedding because="memory"/.test(line)));
 
   await reload(broker, { "overload.max_memory": "0" });
   await until("it is over", async () => (await overloadOf(broker)) === "none");

@@ -273,7 +273,7 @@ testBroker("behind the shipped nginx nobody may write unless told so", { config:
     await client.refused(403, { type: "direct", to: client.id, data: 1 });
     assert.equal((await client.close()).code, 1000);
   });
-  assert.match(broker.log.find((line) => / permissions /.test(line)), /auto=none.*http\.trusted_proxies/);
+  await until("the log says so", () => broker.log.some((line) => / permissions /.test(line) && /auto=none.*http\.trusted_proxies/.test(line)));
   const checked = await run(["check", broker.configPath]);
   assert.deepEqual([checked.code, /"auto" permissions are none: http\.trusted_proxies is set/.test(checked.stdout)], [0, true], checked.stdout);
   // The other way round: without the key, everybody on this machine may.

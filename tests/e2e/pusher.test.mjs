@@ -359,7 +359,7 @@ testBroker("nobody but an app names its users", {
     socket.close();
     await sdk(broker).sendToUser("42", "for", "one");
     await until("it is told", () => user.seen.some(([event]) => event === "for"));
-    assert.ok(broker.log.some((line) => line.includes("a user of a Pusher app")));
+    await until("the log says so", () => broker.log.some((line) => line.includes("a user of a Pusher app")));
   } finally {
     await backend.stop();
   }

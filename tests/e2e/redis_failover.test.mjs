@@ -41,7 +41,7 @@ testRedis("a master that becomes a replica with its connections open: said in ti
   })();
   await until("messages arrive", () => there.inbox.length > 10);
   await redis.failOver(redis, redis.replica);
-  for (const broker of [a, b]) await until("it is said", async () => /replica/.test((await redisHealth(broker, 503, 3000)).error), { timeout: 3000 });
+  for (const broker of [a, b]) await until("it is said", async () => /replica/.test((await redisHealth(broker, 503)).error));
   assert.equal((await (await a.connect()).subscribe("room:2")).scope, "local");
   const away = sent;
   await until("messages wait", async () => (await a.metrics())("ringcast_redis_outbox_messages") > 50);

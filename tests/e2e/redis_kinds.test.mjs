@@ -31,7 +31,7 @@ testRedis("Sentinel over TLS: found, and followed when the master dies", {
 }, async ({ brokers: [a, b], redis }) => {
   const [one, two] = await cross([a, b], "room:1");
   const first = await redis.master();
-  assert.ok(a.log.some((line) => /redis_connected role="commands".* tls=1/.test(line)));
+  await until("the log says so", () => a.log.some((line) => /redis_connected role="commands".* tls=1/.test(line)));
   await loseConnections([a, b], 1, () => first.kill()); // however soon there is another one
   await Promise.all([a, b].map((broker) => redisHealth(broker, 200, 30000)));
   await until("a new master has the subscriptions", async () => {

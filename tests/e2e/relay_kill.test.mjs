@@ -120,6 +120,7 @@ testBroker(`20 kills under ${RATE} messages/s`, {
     }
   }
   console.log(`# ${(sent.length / ((performance.now() - started) / 1000)).toFixed(0)} messages/s`); // as many as the machine has time for
+  assert.ok(sent.length > 50 * KILLS, `${sent.length} messages are a load`);
   const metrics = await broker.metrics();
   assert.equal(metrics('ringcast_restarts_total{process="relay"}'), KILLS);
   // A number that was given twice would show as a message that a worker dropped as seen, and so as lost above.

@@ -383,26 +383,29 @@ group("7 closing", [
   ...[0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 32768, 65535].map((number) => [`7.9.${number}`, "may not be sent", [closeFrame(number)], [], 1002]),
 ], { config: { "limits.max_message_size": "1MiB" } });
 
-testBroker("7 the server ends the TCP connection, with or without the client's help", { config: { ...CONFIG, "limits.close_timeout": "700ms" } }, async (broker) => {
-  // It began: the server has the last word, and then closes first (7.1.1).
+// The server has the last word, and then closes first.
+testBroker("7.1.1 a closing handshake that the client began is over at once", { config: { ...CONFIG, "limits.close_timeout": "10m" } }, async (broker) => {
   const polite = await echo(broker);
   polite.write(closeFrame(1000));
   assert.equal((await polite.frame()).opcode, OP.CLOSE);
-  await within(2500, polite.rest(), "the server closes at once after a closing handshake that the client began");
+  await within(10000, polite.rest(), "the server closes");
   assert.equal(polite.error, undefined, "no reset");
+});
+
+testBroker("7 the server ends the TCP connection, with or without the client's help", { config: { ...CONFIG, "limits.close_timeout": "700ms" } }, async (broker) => {
   // The server failed the connection and the client does not answer.
   const deaf = await echo(broker);
   const began = performance.now();
   deaf.write(text(hex("ff")));
   assert.equal((await deaf.frame()).code, 1007);
   await deaf.rest();
-  assert.ok(performance.now() - began < 2500 * SLOWER, "bounded by limits.close_timeout");
+  assert.ok(performance.now() - began < 6000 * SLOWER, "bounded by limits.close_timeout");
   // The client ends its half within a message, within a header, and after nothing.
   for (const bytes of [text("half", open), frame({ payload: "x", declared: 50 }), Buffer.from([0x81]), Buffer.alloc(0)]) {
     const gone = await echo(broker);
     gone.write(bytes);
     gone.socket.end();
-    await within(3000, gone.rest(), "the server closes when the client is gone");
+    await within(10000, gone.rest(), "the server closes when the client is gone");
   }
   // What is in flight when the client closes does not bring a reset about: its answer arrives.
   const busy = await echo(broker);

@@ -98,6 +98,7 @@ for (const [kind, send] of [
     const socket = await memberClient(broker.port);
     const wrong = ["[]", "{", "{\"type\":3}", "\xc1", "\xdd\xff\xff\xff\xff", "\xdf\xff\xff\xff\xff", "\x91".repeat(200000), "{\"packet\":{\"type\":2}}"];
     const before = (await broker.metrics())("ringcast_redis_malformed_total");
+    await until("it hears", async () => Number((await redis.command("PUBSUB", kind === "sharded" ? "SHARDNUMSUB" : "NUMSUB", "socket.io#/#"))[1]) === 1);
     for (const bytes of wrong) await send(redis, Buffer.from(bytes, "latin1"));
     await until("all are counted", async () => (await broker.metrics())("ringcast_redis_malformed_total") === before + wrong.length);
     assert.deepEqual(socket.got, []);

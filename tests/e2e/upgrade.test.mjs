@@ -40,7 +40,7 @@ testBroker("to another build, to a third and back, while everybody publishes: sa
       for (const worker of [0, 1]) {
         assert.equal(programOf(now.workers[worker]), join(folder, "ringcast-worker"));
         assert.notEqual(now.workers[worker], before.workers[worker]);
-        assert.equal(isAlive(before.workers[worker]), false);
+        await until("the former one has ended", () => !isAlive(before.workers[worker]));
       }
       assert.notEqual(now.relay, before.relay);
       await until("its children, and no others", () => isDeepStrictEqual([...broker.pids().all].sort(), [now.relay, ...now.workers].sort()));

@@ -117,7 +117,7 @@ async function busyFor(path, turns, status, body) {
   });
   await new Promise((done) => server.listen(path, done));
   try {
-    await body();
+    return await body();
   } finally {
     server.close();
   }
@@ -127,17 +127,21 @@ test("a broker whose sessions are all taken is waited for, and then said to be t
   const file = join(folder, "a.toml");
   const path = join(folder, "ringcast-a.sock");
   writeFileSync(file, '[server]\ninstance_id = "a"\n');
-  await busyFor(path, 3, { instance: "a", config: file, processes: [] }, async () => {
+  // Who says nothing for two seconds is silent, not busy; and this process, which is who is busy, may stand still for so long.
+  await until("it is waited for", () => busyFor(path, 3, { instance: "a", config: file, processes: [] }, async () => {
     const { code, stdout, stderr } = await ask("status", "--json", "-c", file);
-    assert.deepEqual([code, stderr], [0, ""]);
-    assert.equal(JSON.parse(stdout).instance, "a");
-  });
+    return assert.deepEqual([code, stderr, JSON.parse(stdout).instance], [0, "", "a"]) ?? true;
+  }), { timeout: 20000 });
   await busyFor(path, Infinity, {}, async () => {
-    const named = await ask("status", "-c", file);
-    assert.deepEqual([named.code, named.stderr], [1, `ringcast: 1 that may be the broker of ${file} is answering as many commands as can be: try again\n`]);
-    const any = await ask("status");
-    assert.equal(any.code, 1);
-    assert.match(any.stderr, /2 brokers are running[^]*pid \d+, which is answering as many commands as it can: --socket .*ringcast-a\.sock/);
+    await until("it is said to be there", async () => {
+      const named = await ask("status", "-c", file);
+      return assert.deepEqual([named.code, named.stderr], [1, `ringcast: 1 that may be the broker of ${file} is answering as many commands as can be: try again\n`]) ?? true;
+    }, { timeout: 20000 });
+    await until("it is listed so", async () => {
+      const any = await ask("status");
+      assert.equal(any.code, 1);
+      return assert.match(any.stderr, /2 brokers are running[^]*pid \d+, which is answering as many commands as it can: --socket .*ringcast-a\.sock/) ?? true;
+    }, { timeout: 20000 });
     assert.equal((await ask("status", "-c", b.configPath)).code, 0);
   });
 }));

@@ -301,7 +301,9 @@ export class Broker {
 
   /* A client on whichever worker it comes to. */
   async connect(options = {}) {
-    return this.keep(await connect(options.url ?? `ws://${this.host}${options.path ?? "/ws"}`, options));
+    const client = await connect(options.url ?? `ws://${this.host}${options.path ?? "/ws"}`, options);
+    client.broker = this;
+    return this.keep(client);
   }
 
   /* A client on this worker. The ones that came to others meanwhile are kept open until then, or the least loaded worker

@@ -500,7 +500,10 @@ export async function confirmed(client, channel) {
     locals.push({ scope, took });
     return false;
   });
-  for (const { scope, took } of locals) assert.ok(scope === "local" && took >= 95, `"${scope}" for ${channel} after ${took} ms: nobody waited for Redis`);
+  for (const { scope } of locals) assert.equal(scope, "local");
+  // It is said at once by who holds Redis to be away alone, as where that or a relay has stood still for a second; the log has it then.
+  const quick = locals.filter(({ took }) => took < 95);
+  if (quick.length > 0 && client.broker !== undefined) await until(`the log says why nobody waited for Redis: ${channel}, ${JSON.stringify(quick)}`, () => client.broker.log.some((line) => / redis_(away|unreachable|connection_lost) /.test(line)));
   return locals.length;
 }
 
