@@ -109,7 +109,7 @@ static char *peer_status(struct rc_client_broker *broker, int fd)
         (void)nanosleep(&pause, NULL);
         fd = rc_client_connect(broker->socket, RC_CLIENT_ANSWER_MS);
         if (fd < 0) {
-            broker->busy = false;
+            broker->busy = fd == -EAGAIN; /* its backlog is full, too */
             return NULL;
         }
     }

@@ -24,7 +24,7 @@ void rc_backend_health_note(struct rc_report *own, uint32_t index, bool answered
 /* How it failed, of a failure that was noted: by what it answered, or since nothing was heard of it. It stands until another failure is noted so,
  * or it answers: also in the process that comes in this one's place. */
 void rc_backend_health_note_wrong(struct rc_report *own, uint32_t index, bool wrong);
-/* When it answered any process wrongly last, to the second behind it (CLOCK_MONOTONIC); 0: it did not, or has answered one since. */
+/* When it answered any process wrongly last, to the second behind it (CLOCK_MONOTONIC); 0: it did not, or has answered one behind that second. */
 uint64_t rc_backend_health_wrong_ms(const struct rc_control *control, uint32_t index);
 /* When it failed, if that is the last that this process heard of it: CLOCK_MONOTONIC; 0: it is not, or nothing was heard. */
 uint64_t rc_backend_health_failed_ms(const struct rc_report *own, uint32_t index);

@@ -5,18 +5,9 @@
 #ifndef RC_RELAY_CLUSTER_COMEBACK_OWNER_H
 #define RC_RELAY_CLUSTER_COMEBACK_OWNER_H
 
-#include "relay/cluster/comeback.h"
+#include "relay/cluster/comeback_state.h"
 #include "relay/cluster/comeback_wire.h"
 #include "relay/redis/places.h"
-
-/* A session that was given away: what this instance had heard has to come to the asker before it is there. */
-struct rc_comeback_given {
-    uint64_t token; /* of the question; 0 = free */
-    uint64_t since_ms;
-    uint64_t again_ms;  /* told not before */
-    uint64_t published; /* by this instance before it was given */
-    char to[RC_INSTANCE_ID_MAX + 1];
-};
 
 /* ASK and TAKE are answered: with HAVE, with the session, or with NONE. True: rc_comeback_owner_tick has something to tell later. */
 bool rc_comeback_owner_asked(struct rc_comeback *comeback, const struct rc_comeback_message *message);

@@ -124,8 +124,8 @@ struct rc_backends {
     uint64_t next_id;
     uint32_t hosts_revision;
     bool draining;
-    bool
-        reports; /* its report is this process's: not before its loop, for a predecessor goes on with it if this one is refused */
+    /* Its report is this process's: not before its loop, for a predecessor goes on with it if this one is refused. */
+    bool reports;
     bool looks; /* the last pass of the loop made looks (look.h), or would have */
     bool room;  /* a connection is free, or may be made: somebody may wait for it */
     struct rc_backend *current[RC_CONFIG_BACKENDS_MAX]; /* those in force */

@@ -143,8 +143,9 @@ void rc_socket_failed_memory(struct rc_clients *clients, uint32_t socket)
 uint32_t rc_socket_stalled_ds(const struct rc_clients *clients, const struct rc_socket *socket)
 {
     const uint64_t write_ms = clients->config->limits.write_timeout_ms;
-    if (write_ms == 0 || !(socket->flags & RC_SOCKET_BLOCKED) || !rc_socket_is_open(clients, socket)) {
-        return 0;
+    if (write_ms == 0 || !(socket->flags & RC_SOCKET_BLOCKED) || socket->mode == RC_IO_ASKED ||
+        !rc_socket_is_open(clients, socket)) {
+        return 0; /* of who may have gone to another worker it is asked: it is blocked by us */
     }
     return socket->blocked_ds + (uint32_t)((write_ms + RC_WHEEL_TICK_MS - 1) / RC_WHEEL_TICK_MS);
 }

@@ -201,12 +201,12 @@ struct rc_links {
     struct rc_link links[RC_LINKS_MAX];
     uint32_t ready; /* links that are */
     uint32_t hosts_revision;
-    uint32_t
-        unopened; /* of the backend that could not be opened, which is not in the report yet: its index + 1; 0: none */
-    bool due;     /* something was noted for rc_links_work */
-    bool telling; /* there is something that is told a little later (rc_line_tell) */
-    bool bus_due; /* somebody waits to be told who is there (PEERS), or who has taken what (TAKEN) */
-    bool ending;  /* somebody's last frame is leaving */
+    /* Of the backend that could not be opened, which is not in the report yet: its index + 1; 0: none. */
+    uint32_t unopened;
+    bool due;                   /* something was noted for rc_links_work */
+    bool telling;               /* there is something that is told a little later (rc_line_tell) */
+    bool bus_due;               /* somebody waits to be told who is there (PEERS), or who has taken what (TAKEN) */
+    bool ending;                /* somebody's last frame is leaving */
     struct rc_link_conn *conns; /* owned, by client */
     uint32_t conn_count;
     uint64_t serial;        /* of connections */

@@ -281,11 +281,13 @@ const adapterOf = (links) => class LinkAdapter extends ClusterAdapterWithHeartbe
     const { data } = response;
     if (takesParts(data.requestId)) data.requestId = data.requestId.slice(PARTS.length);
     const request = this.customRequests.get(data.requestId);
+    if (request && !request.missingUids.has(response.uid)) return; // it is not asked any more, or has answered
     if (request && data.refused !== undefined) return this.refuse(data.requestId, String(data.refused));
     if (request && data.sockets) {
       const before = request.parts.get(response.uid) ?? [];
-      if (data.more) return void request.parts.set(response.uid, before.concat(data.sockets));
-      data.sockets = before.concat(data.sockets);
+      for (const socket of data.sockets) before.push(socket);
+      if (data.more) return void request.parts.set(response.uid, before);
+      data.sockets = before;
     }
     super.onResponse(response);
   }
