@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import test from "node:test";
 import { isAlive, run, startBroker } from "./lib/broker.mjs";
-import { within } from "./lib/util.mjs";
+import { until, within } from "./lib/util.mjs";
 
 /* Brokers whose sockets lie in one folder, as those of one user do. */
 async function together(names, body) {
