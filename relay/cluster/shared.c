@@ -104,11 +104,14 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
                        const struct rc_config_namespace *policy, const struct rc_shared_names *names,
                        const struct rc_shared_source *source)
 {
+    /* What a stream's entry was published for and Redis refused is tried again, and is no loss that others are told. */
+    const uint32_t fleeting = policy->outbox ? 0 : RC_REDIS_PUBLISH_FLEETING;
     struct rc_redis_run run = {.script = &shared->script,
                                .token = pending->sequence,
                                .part_count = RC_WIRE_PARTS,
-                               .flags = (policy->outbox ? RC_REDIS_PUBLISH_TOLD : RC_REDIS_PUBLISH_FLEETING) |
-                                        (source != NULL ? RC_REDIS_PUBLISH_YIELDING : 0u)};
+                               .flags = source != NULL   ? RC_REDIS_PUBLISH_YIELDING | fleeting
+                                        : policy->outbox ? RC_REDIS_PUBLISH_TOLD
+                                                         : RC_REDIS_PUBLISH_FLEETING};
     struct rc_shared_texts texts;
     const struct rc_shared_epochs epochs = {.known = pending->known, /* both are the channel's, now */
                                             .seen = pending->channel->last,
@@ -257,9 +260,9 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
     const uint64_t known = pending != NULL ? pending->known : 1; /* of one that is delivered it does not matter which */
     const bool taken = reply != NULL && rc_shared_answer_read(reply, known, &answer);
     channel->flying -= channel->flying > 0;
-    channel->alone_left -= token <= channel->alone_sequence && channel->alone_left > 0;
-    if (taken && answer.placed && token <= channel->alone_sequence && rc_shared_is_alone(channel) &&
-        answer.offset > channel->alone_last) {
+    const bool alone = token >= channel->alone_first && token <= channel->alone_sequence;
+    channel->alone_left -= alone && channel->alone_left > 0;
+    if (taken && answer.placed && alone && rc_shared_is_alone(channel) && answer.offset > channel->alone_last) {
         channel->alone_last = answer.offset;
     }
     if (pending != NULL) {

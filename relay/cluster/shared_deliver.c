@@ -146,8 +146,14 @@ void rc_shared_settle_alone(struct rc_shared *shared, struct rc_shared_channel *
         channel->local = true;
         rc_shared_gap(shared, channel, 0, 0);
     }
+    if (pending != NULL && channel->alone_left == 0) {
+        channel->alone_first = pending->sequence; /* what is before it came by its echo, however late its answer is */
+    }
     for (; pending != NULL; pending = TAILQ_FIRST(&channel->pendings)) {
         channel->alone_sequence = pending->sequence;
+        if (pending->answered && pending->offset > channel->alone_last) {
+            channel->alone_last = pending->offset;
+        }
         channel->alone_left += pending->flying;
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SHARED_ALONE, 1);
         pending_place(shared, pending,

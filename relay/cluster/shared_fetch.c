@@ -191,13 +191,14 @@ static bool is_next(const struct rc_shared_channel *channel, const struct rc_pla
                                : placed->epoch == channel->epoch && placed->offset == channel->last + 1;
 }
 
+/* As take_entry, where the stream is not waited for any more: not around what was delivered alone. */
 static void take_placed(struct rc_shared *shared, struct rc_shared_channel *channel, const struct rc_placed *placed)
 {
     struct rc_shared_arrival arrival = {.epoch = placed->epoch,
                                         .offset = placed->offset,
                                         .time_ms = rc_clock_ms(),
                                         .message = placed->message,
-                                        .fans = true};
+                                        .fans = placed->offset > channel->alone_last};
     arrival.own = rc_placed_own(shared->setup.wire, placed, &arrival.sequence);
     rc_shared_take(shared, channel, &arrival);
 }
@@ -553,12 +554,12 @@ void rc_shared_fetch_give_up(struct rc_shared *shared, uint64_t now_ms)
         channel->held_ms = fetches && channel->since_ms > first_ms ? channel->since_ms : first_ms;
         if (fetches && channel->held_ms + wait_ms <= now_ms) {
             fetch_give_up(shared, channel);
-            channel->held_ms = now_ms; /* of what still waits */
+            channel->held_ms = now_ms + 1; /* of what still waits; with a history_wait of 0 there is no end else */
         }
         if (TAILQ_EMPTY(&channel->helds)) {
             rc_shared_release(shared, channel);
         } else {
-            channel->held_ms = fetches ? channel->held_ms : now_ms;
+            channel->held_ms = fetches ? channel->held_ms : now_ms + 1;
             rc_shared_holding_move(shared, channel);
         }
     }

@@ -98,7 +98,8 @@ struct rc_shared_channel {
     uint64_t told;
     uint64_t heard_epoch; /* the first message that is held, or had to be dropped: from there on subscribers get all */
     uint64_t heard;
-    uint64_t alone_sequence; /* own messages up to this one were delivered alone */
+    uint64_t alone_first;    /* own messages from this one on */
+    uint64_t alone_sequence; /* up to this one were delivered alone: those that the link had then are alone_left */
     uint64_t alone_last;     /* offset of the last of them, as Redis answers, until it was fetched; else 0 */
     uint64_t since_ms;       /* of FETCHING, or since it was given up last; or until when it waits (echo) */
     uint64_t retry_ms; /* of the next fetch; of one that is alone: until when it need not look whether it still is */

@@ -383,6 +383,26 @@ Test(shared, what_was_delivered_alone_does_not_come_between_what_is_heard_meanwh
     cr_assert_eq(fanned, 1u << 3 | 1u << 4 | 1u << 5);
 }
 
+/* The stream cannot be read: what was held goes out when it has waited for long enough. */
+Test(shared, what_was_delivered_alone_does_not_come_between_what_is_given_up)
+{
+    struct rc_envelope_view view = history_rig_record(&rig, "news", "", "1", 1);
+    view.head.sequence = 7;
+    subscribed("news", RC_REDIS_CHANGE_HERE);
+    nothing_yet();
+    cr_assert(rc_shared_publish(&shared, &view, 0, 0, false));
+    fake_pass(rig.config.redis.history_wait_ms + 100);
+    cr_assert_eq(channel_of("news")->state, RC_SHARED_ALONE);
+    const redisReply second = {.type = REDIS_REPLY_INTEGER, .integer = 2};
+    script_ops.ended(script_ops.context, RC_SPAN(RC_CHANNEL_BRIDGE_HEAD "news"), 7, &second);
+    received("news", 1);
+    received("news", 3);
+    fake_pass(rig.config.redis.history_wait_ms + 100);
+    fake_pass(2 * rig.config.redis.history_wait_ms + 200); /* and what is behind the hole */
+    cr_assert_eq(placed_last, 3);
+    cr_assert_eq(fanned, 1u << 3, "%llu", (unsigned long long)fanned);
+}
+
 Test(shared, who_waits_is_given_up_while_redis_does_not_answer)
 {
     subscribed("news", RC_REDIS_CHANGE_HERE);
