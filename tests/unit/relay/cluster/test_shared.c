@@ -354,12 +354,10 @@ Test(shared, who_waits_is_given_up_while_its_fetch_is_to_be_tried_again)
 
 /* --- alone ----------------------------------------------------------------------------------------------------------- */
 
-/* A worker that has a message of an epoch reads from the copy what does not come down before the next: what its clients were told alone, too. */
-Test(shared, what_was_delivered_alone_does_not_come_between_what_is_heard_meanwhile)
+/* A message was delivered alone, and is found to be the second one in Redis; the stream is being read. */
+static void alone_and_back(void)
 {
-    char there[] = "there:1:1";
-    char here[] = "here:77:7";
-    char *const proofs[] = {there, here, there, there};
+    const redisReply second = {.type = REDIS_REPLY_INTEGER, .integer = 2};
     struct rc_envelope_view view = history_rig_record(&rig, "news", "", "1", 1);
     view.head.sequence = 7;
     subscribed("news", RC_REDIS_CHANGE_HERE);
@@ -369,9 +367,17 @@ Test(shared, what_was_delivered_alone_does_not_come_between_what_is_heard_meanwh
     cr_assert_eq(channel_of("news")->state, RC_SHARED_ALONE);
     cr_assert_eq(placed_count, 1, "alone");
     cr_assert_eq(gaps, 1);
-    const redisReply second = {.type = REDIS_REPLY_INTEGER, .integer = 2};
     script_ops.ended(script_ops.context, RC_SPAN(RC_CHANNEL_BRIDGE_HEAD "news"), 7, &second);
     cr_assert_eq(channel_of("news")->state, RC_SHARED_FETCHING);
+}
+
+/* A worker that has a message of an epoch reads from the copy what does not come down before the next: what its clients were told alone, too. */
+Test(shared, what_was_delivered_alone_does_not_come_between_what_is_heard_meanwhile)
+{
+    char there[] = "there:1:1";
+    char here[] = "here:77:7";
+    char *const proofs[] = {there, here, there, there};
+    alone_and_back();
     received("news", 1); /* of another host, whose message was before it */
     received("news", 3);
     sends(4, proofs);
@@ -386,15 +392,7 @@ Test(shared, what_was_delivered_alone_does_not_come_between_what_is_heard_meanwh
 /* The stream cannot be read: what was held goes out when it has waited for long enough. */
 Test(shared, what_was_delivered_alone_does_not_come_between_what_is_given_up)
 {
-    struct rc_envelope_view view = history_rig_record(&rig, "news", "", "1", 1);
-    view.head.sequence = 7;
-    subscribed("news", RC_REDIS_CHANGE_HERE);
-    nothing_yet();
-    cr_assert(rc_shared_publish(&shared, &view, 0, 0, false));
-    fake_pass(rig.config.redis.history_wait_ms + 100);
-    cr_assert_eq(channel_of("news")->state, RC_SHARED_ALONE);
-    const redisReply second = {.type = REDIS_REPLY_INTEGER, .integer = 2};
-    script_ops.ended(script_ops.context, RC_SPAN(RC_CHANNEL_BRIDGE_HEAD "news"), 7, &second);
+    alone_and_back();
     received("news", 1);
     received("news", 3);
     fake_pass(rig.config.redis.history_wait_ms + 100);
