@@ -12,9 +12,10 @@ const { Links } = require(join(dirname(require.resolve("ringcast-socket.io")), "
 
 const WINDOW = 10; // less than a frame: one fills it
 
-/* This process, with lines whose other ends are in the test's hands; `said()`: what they have been told since ("worker to what"). */
-function bench({ resume = true, ...hello } = {}) {
+/* This process, with lines whose other ends are in the test's hands; `backMs`: how long it waits for the one that speaks; `said()`: what they have been told since ("worker to what"). */
+function bench({ resume = true, backMs = 600000, ...hello } = {}) {
   const links = new Links({ secrets: ["x"], resume });
+  links.backMs = backMs;
   const sent = [];
   const reports = [];
   links.engine = { asks: false };
@@ -84,20 +85,23 @@ test("what waits for a process goes to it alone, in order, by whichever line spe
   bus.onTaken(first, 2, ["b"]);
   assert.deepEqual(said(), ["0 b.0 3"]);
   cut(first);
-  assert.deepEqual(said(), ["1 a.0 2"], "the other worker has been told nothing yet");
+  assert.equal(say(adapter, "to b", "b.0"), undefined);
+  assert.deepEqual(said(), [], "its worker may be back at once, and has what they have yet to take");
+  first.end();
+  assert.deepEqual(said(), ["1 a.0 2", "1 b.0 to b"], "the other worker has been told nothing yet");
 
   peers(other, adapter, "b.0");
-  bus.onTaken(other, 1, ["a"]);
+  bus.onTaken(other, 2, ["a", "b"]);
   assert.equal(say(adapter, "4"), undefined);
   assert.deepEqual(said(), ["1 b.0 4"]);
   peers(other, adapter, "a.0", "b.0");
   assert.deepEqual(said(), ["1 a.0 3"], "nothing that it was told before is on its way");
-  bus.onTaken(other, 3, ["a"]);
+  bus.onTaken(other, 4, ["a"]);
   assert.deepEqual(said(), ["1 a.0 4"]);
 
   assert.equal(say(adapter, "5"), undefined);
   assert.deepEqual([...bus.others.values()].map(({ ready }) => ready.size), [1, 1]);
-  bus.onTaken(other, 5, ["a", "b"]);
+  bus.onTaken(other, 9, ["a", "b"]);
   said();
   other.peers.clear(); // its worker has another link, and has not said yet who is there
   assert.equal(say(adapter, "6"), undefined);
@@ -108,6 +112,36 @@ test("what waits for a process goes to it alone, in order, by whichever line spe
   assert.deepEqual([say(adapter, "7"), say(adapter, "8")], [undefined, undefined]);
   links.exit(adapter);
   assert.deepEqual([bus.others.size, bus.hearers.size, other.pace.untaken.size], [0, 0, 0]);
+  end();
+});
+
+test("who speaks is the same worker when its link is another one; one that does not come back is waited for for a while", async () => {
+  const { links, bus, make, attach, cut, enter, say, peers, said, end } = bench({ backMs: 50 });
+  const adapter = enter("/");
+  const [first, other] = [make(0), make(1)];
+  for (const line of [first, other]) peers(line, adapter, "a.0");
+  for (const what of ["1", "2"]) say(adapter, what);
+  cut(first);
+  links.backMs = 600000;
+  attach(first, 1);
+  peers(first, adapter); // a.0 stands still, and what it has yet to take waits there
+  say(adapter, "3");
+  assert.deepEqual(said(), ["0 all 1"]);
+  peers(first, adapter, "a.0");
+  bus.onTaken(first, 1, ["a"]);
+  assert.deepEqual(said(), ["0 a.0 2", "0 a.0 3"]);
+
+  links.backMs = 50;
+  say(adapter, "4");
+  cut(first);
+  assert.deepEqual([links.primary, said()], [first, []]);
+  await until("the other one speaks", () => links.primary === other);
+  assert.deepEqual(said(), ["1 a.0 4"]);
+  attach(first, 3);
+  peers(first, adapter, "a.0");
+  bus.onTaken(other, 1, ["a"]);
+  say(adapter, "5");
+  assert.deepEqual(said(), ["1 all 5"], "and goes on speaking");
   end();
 });
 
@@ -266,6 +300,7 @@ test("what waits and has become more than a link carries is reported", () => {
   for (const one of [line, other]) peers(one, adapter, "a.0");
   for (const what of ["1", "x".repeat(200), "2"]) assert.equal(say(adapter, what), undefined);
   cut(line);
+  line.end();
   assert.deepEqual(said(), ["0 all 1", "1 a.0 2"]);
   assert.ok(reports.some((why) => /of 200 bytes is more than a link carries/.test(why)), reports);
   end();
@@ -358,13 +393,14 @@ test("what was said to all when nobody was known, and was not carried out, is sa
   end();
 });
 
-test("what a worker that is not the one that speaks now has not carried out goes by that one", () => {
-  const { make, attach, cut, enter, say, peers, said, end } = bench({ cluster_window: 1 << 20 });
+test("what a worker that is not the one that speaks now has not carried out goes by that one", async () => {
+  const { links, make, attach, cut, enter, say, peers, said, end } = bench({ cluster_window: 1 << 20, backMs: 50 });
   const adapter = enter("/");
   const [first, other] = [make(0), make(1)];
   for (const line of [first, other]) peers(line, adapter, "a.0");
   say(adapter, "1");
   cut(first);
+  await until("the other one speaks", () => links.primary === other);
   attach(first);
   assert.deepEqual(said(), ["0 all 1", "1 a.0 1"]);
   end();

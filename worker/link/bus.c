@@ -110,9 +110,12 @@ static bool bus_takes(struct rc_links *links, struct rc_link *link, uint32_t fro
         link->said[from] = bytes;
         return true;
     }
-    const uint64_t part = most * BUS_UNSENT_FACTOR / (links->ready > 1 ? links->ready - 1 : 1);
-    /* Who is linked anew has a part anew: however often that is, all of it together has a bound, too. */
-    if (link->said[from] > part || bus_waits(links, link) >= 2 * most * BUS_UNSENT_FACTOR) {
+    const uint64_t others = links->ready > 1 ? links->ready - 1 : 1;
+    const uint64_t part = most * BUS_UNSENT_FACTOR / others;
+    /* Who is linked anew has a part anew: however often that is, all of it together has a bound, too: of two links of each, and the last frame of each,
+     * which may be much larger than its part. */
+    const uint64_t all = 2 * (most * BUS_UNSENT_FACTOR + others * link->table->config.max_frame_bytes);
+    if (link->said[from] > part || bus_waits(links, link) >= all) {
         return false;
     }
     link->said[from] += bytes;

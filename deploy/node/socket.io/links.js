@@ -19,6 +19,7 @@ const QUESTION_MS = 5000;
 const ELSEWHERE = JSON.stringify({ code: 3, message: "clients connect to ringcast, not to this port" });
 const NOBODYS = "attach"; // no namespace has such a name: ENTERed where the application has an adapter of its own, so that something is said to it
 const HEARD_MS = 15000; // ringcast says something each ten seconds
+const BACK_MS = 2000; // a worker that is replaced or adopted is back long before
 
 /* A name as the link carries it: clients may choose names, and a long one must not be what breaks the link. */
 function short(name, max) {
@@ -27,17 +28,35 @@ function short(name, max) {
 const nspKey = (name) => short(name, 255);
 
 class Links extends EventEmitter {
-  /* `settings`: { secrets, path, resume, drain, recovery }. `links`: lines that have a link now; `lines`: the others, too. */
+  /* `settings`: { secrets, path, resume, drain, recovery }. `links`: lines that have a link now; `lines`: the others, too. `primary`: the one that speaks
+   * for the whole process (elect), if there is any. */
   constructor(settings) {
     super();
-    Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), lines: new Map(), answering: 0, unsaid: new Set(), judged: new Map(), questions: new Map(), asked: 0, blindUntil: 0, detached: false, stopped: false });
+    Object.assign(this, { settings, engine: null, adapters: new Map(), links: new Set(), lines: new Map(), primary: undefined, absence: undefined, backMs: BACK_MS, answering: 0, unsaid: new Set(), judged: new Map(), questions: new Map(), asked: 0, blindUntil: 0, detached: false, stopped: false });
     this.uid = randomBytes(8).toString("hex");
     this.bus = new Bus(this);
   }
 
-  /* The link that speaks for the whole process: the oldest. */
-  get primary() {
-    return this.links.values().next().value ?? this.lines.values().next().value;
+  /* Who speaks for the whole process: the line that has had a link for longest, and the same one as long as it lives, also while it has none for a moment
+   * (`absence`). Its worker has what others have yet to take, and another one would be heard before it. */
+  elect() {
+    const was = this.primary;
+    if (was && !was.over && (was.link || this.absence)) return;
+    this.primary = this.links.values().next().value ?? this.lines.values().next().value;
+    if (this.primary === was) return;
+    if (!this.primary) this.bus.onNobody();
+    for (const adapter of this.adapters.values()) this.peersOf(adapter, was);
+    this.bus.onPrimary();
+  }
+
+  /* The link of who speaks has ended, and it may have another one at once. */
+  awaitPrimary() {
+    clearTimeout(this.absence);
+    this.absence = setTimeout(() => {
+      this.absence = undefined;
+      this.elect();
+    }, this.backMs);
+    this.absence.unref?.();
   }
 
   /* The one by which all is said that the broker keeps for clients that come back, in the order in which clients get it: the same one as long as it
@@ -205,12 +224,14 @@ class Links extends EventEmitter {
     line.on("again", (frames) => this.bus.again(line, frames));
     line.once("over", (unsaid) => {
       if (this.lines.get(key) === line) this.lines.delete(key);
-      if (this.lines.size === 0) this.bus.onNobody();
+      this.links.delete(line);
+      this.elect();
       if (unsaid.some(isKept)) this.blind();
       const clusters = unsaid.filter((frame) => frame[4] === CLUSTER).length;
       if (clusters > 0) this.report(`${line.name} is gone, and has not said that it has carried out ${clusters} messages to other servers: they may not have heard them`);
     });
     this.lines.set(key, line);
+    this.elect();
     return line;
   }
 
@@ -233,6 +254,7 @@ class Links extends EventEmitter {
   /* `attach` is said when ringcast has said something behind READY: from then on it gives clients to this process. To ENTER it says PEERS at once. */
   onAttached(line, heard) {
     this.links.add(line);
+    this.elect();
     line.entered.clear();
     this.sayAsks(line); // it may have changed since READY
     for (const adapter of this.adapters.values()) this.enterOn(line, adapter);
@@ -243,7 +265,6 @@ class Links extends EventEmitter {
 
   onEnd(link, error) {
     const { line } = link;
-    const was = this.primary;
     if (!line) {
       if (error) this.report(`a link was refused: ${error.message}`);
       return;
@@ -252,8 +273,7 @@ class Links extends EventEmitter {
     this.links.delete(line);
     if (line.resumes && !line.detached && !this.stopped) line.cut();
     else line.end();
-    if (was === line) for (const adapter of this.adapters.values()) this.peersOf(adapter);
-    if (was === line) this.bus.onPrimary();
+    if (this.primary === line) this.awaitPrimary();
     if (!line.unheard) this.emit("detach", line, error);
     for (const [other, former] of this.judged) {
       if (former === link && this.judged.delete(other) && !other.resumes) this.begin(other);
@@ -321,9 +341,10 @@ class Links extends EventEmitter {
     this.bus.onPeers(adapter);
   }
 
-  /* Another link is the primary: where its worker has not said yet who is there, that is about to come. */
-  peersOf(adapter) {
-    const uids = this.primary ? this.primary.peers.get(adapter.key) : [];
+  /* Another line speaks than `was`: where its worker has not said yet who is there, that is about to come. Where none is left and the others would have
+   * been kept they may be back with the next one. */
+  peersOf(adapter, was) {
+    const uids = this.primary ? this.primary.peers.get(adapter.key) : !was.resumes && [];
     if (uids) adapter.onPeers(uids);
   }
 
