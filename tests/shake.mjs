@@ -9,7 +9,7 @@
 // RINGCAST_BIN_DIR (build/asan).
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -37,6 +37,16 @@ function stat(pid) {
   }
 }
 
+/* Was it stopped once more while it was? That one is pending then, and SIGCONT would end both: proc(5), signal(7). */
+function stoppedAgain(pid) {
+  try {
+    const pending = /^ShdPnd:\s*(\w+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))[1];
+    return ((BigInt(`0x${pending}`) >> BigInt(constants.signals.SIGSTOP - 1)) & 1n) === 1n;
+  } catch {
+    return false;
+  }
+}
+
 /* Everybody below `root`. */
 function family(root) {
   const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => ({ pid: Number(name), ...stat(name) }));
@@ -59,7 +69,7 @@ function signal(pid, name) {
   }
 }
 
-/* Holds one at a time, so that whom the test stopped meanwhile is never confused with whom we did for longer than that. */
+/* Holds one at a time. Whom the test stops, before or meanwhile, stays so. */
 async function hold(root, ended) {
   let held = 0;
   while (!ended()) {
@@ -69,7 +79,7 @@ async function hold(root, ended) {
     const { pid, start, parent } = there[Math.floor(Math.random() * there.length)];
     signal(pid, "SIGSTOP");
     await delay(Math.random() ** 2 * most); // many short ones, some long ones
-    if (stat(pid)?.start === start) signal(pid, "SIGCONT");
+    if (stat(pid)?.start === start && !stoppedAgain(pid)) signal(pid, "SIGCONT");
     if (stat(parent)?.name === "script") signal(parent, "SIGCONT"); // script(1) stops when its child does
     held++;
   }
