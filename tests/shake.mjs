@@ -37,11 +37,12 @@ function stat(pid) {
   }
 }
 
-/* Was it stopped once more while it was? That one is pending then, and SIGCONT would end both: proc(5), signal(7). */
+/* Was it stopped once more while it was? That one is pending then, as the first is until it stands, and SIGCONT would end both: proc(5), signal(7). */
 function stoppedAgain(pid) {
   try {
-    const pending = /^ShdPnd:\s*(\w+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))[1];
-    return ((BigInt(`0x${pending}`) >> BigInt(constants.signals.SIGSTOP - 1)) & 1n) === 1n;
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    const pending = BigInt(`0x${/^ShdPnd:\s*(\w+)/m.exec(status)[1]}`);
+    return /^State:\s*T/m.test(status) && ((pending >> BigInt(constants.signals.SIGSTOP - 1)) & 1n) === 1n;
   } catch {
     return false;
   }
