@@ -1,6 +1,6 @@
 // ringcast upgrade with Redis: while the relay is changed nothing that others publish is missed, twice or out of order, and no gap is told.
 import assert from "node:assert/strict";
-import { confirmed, startCluster, testRedis, until } from "./lib/redis.mjs";
+import { confirmed, testRedis, until } from "./lib/redis.mjs";
 import { buildCopy, upgrade, upgraded } from "./lib/upgrade.mjs";
 import { SLOWER } from "./lib/util.mjs";
 
