@@ -75,13 +75,14 @@ async function hold(root, ended) {
   let held = 0;
   while (!ended()) {
     await delay(Math.random() * (2000 / rate));
-    const there = family(root).filter(({ state }) => state !== undefined && !"TtZX".includes(state));
+    const all = family(root);
+    for (const { name, state, pid } of all) if (name === "script" && state === "T") signal(pid, "SIGCONT"); // script(1) stops when its child does, maybe later
+    const there = all.filter(({ state }) => state !== undefined && !"TtZX".includes(state));
     if (there.length === 0 || ended()) continue;
-    const { pid, start, parent } = there[Math.floor(Math.random() * there.length)];
+    const { pid, start } = there[Math.floor(Math.random() * there.length)];
     signal(pid, "SIGSTOP");
     await delay(Math.random() ** 2 * most); // many short ones, some long ones
     if (stat(pid)?.start === start && !stoppedAgain(pid)) signal(pid, "SIGCONT");
-    if (stat(parent)?.name === "script") signal(parent, "SIGCONT"); // script(1) stops when its child does
     held++;
   }
   return held;
