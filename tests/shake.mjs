@@ -9,7 +9,7 @@
 // RINGCAST_BIN_DIR (build/asan).
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -37,6 +37,17 @@ function stat(pid) {
   }
 }
 
+/* Was it stopped once more while it was? That one is pending then, as the first is until it stands, and SIGCONT would end both: proc(5), signal(7). */
+function stoppedAgain(pid) {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    const pending = BigInt(`0x${/^ShdPnd:\s*(\w+)/m.exec(status)[1]}`);
+    return /^State:\s*T/m.test(status) && ((pending >> BigInt(constants.signals.SIGSTOP - 1)) & 1n) === 1n;
+  } catch {
+    return false;
+  }
+}
+
 /* Everybody below `root`. */
 function family(root) {
   const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => ({ pid: Number(name), ...stat(name) }));
@@ -59,18 +70,19 @@ function signal(pid, name) {
   }
 }
 
-/* Holds one at a time, so that whom the test stopped meanwhile is never confused with whom we did for longer than that. */
+/* Holds one at a time. Whom the test stops, before or meanwhile, stays so. */
 async function hold(root, ended) {
   let held = 0;
   while (!ended()) {
     await delay(Math.random() * (2000 / rate));
-    const there = family(root).filter(({ state }) => state !== undefined && !"TtZX".includes(state));
+    const all = family(root);
+    for (const { name, state, pid } of all) if (name === "script" && state === "T") signal(pid, "SIGCONT"); // script(1) stops when its child does, maybe later
+    const there = all.filter(({ state }) => state !== undefined && !"TtZX".includes(state));
     if (there.length === 0 || ended()) continue;
-    const { pid, start, parent } = there[Math.floor(Math.random() * there.length)];
+    const { pid, start } = there[Math.floor(Math.random() * there.length)];
     signal(pid, "SIGSTOP");
     await delay(Math.random() ** 2 * most); // many short ones, some long ones
-    if (stat(pid)?.start === start) signal(pid, "SIGCONT");
-    if (stat(parent)?.name === "script") signal(parent, "SIGCONT"); // script(1) stops when its child does
+    if (stat(pid)?.start === start && !stoppedAgain(pid)) signal(pid, "SIGCONT");
     held++;
   }
   return held;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { testBroker } from "./lib/broker.mjs";
 import { killWorker } from "./lib/crowd.mjs";
+import { quiet } from "./lib/outlive.mjs";
 import { CROWD_SOCKETIO, SocketioCrowd } from "./lib/socketio_crowd.mjs";
 import { random, until } from "./lib/util.mjs";
 
@@ -37,18 +38,11 @@ testBroker("quiet ones, over every transport: their sessions, pings and acknowle
   crowd.ending = true;
   await Promise.all(crowd.running);
   crowd.ending = false;
-  // The one whose request is just being handled may be lost: their next requests have come, and wait, and between two questions of ours
-  // there was no other, such as that of a client which got the last word of another one between them.
-  const quiet = () => until("they poll", async () => {
-    const [first, second] = [await broker.metrics(), await broker.metrics()];
-    const grown = second("ringcast_http_requests_total") - first("ringcast_http_requests_total");
-    return [first, second].every((now) => now("ringcast_http_waiting") === 2) && grown === 1;
-  }, { timeout: 30000 });
   for (let i = 0; i < 5; i++) {
-    await quiet();
+    await quiet(broker, 2);
     await killWorker(broker, 0);
   }
-  await quiet();
+  await quiet(broker, 2);
   const before = (await broker.metrics())("ringcast_pongs_received_total");
   await until("they are pinged on", async () => (await broker.metrics())("ringcast_pongs_received_total") >= before + 5, { timeout: 60000, every: 50 });
   for (const life of crowd.lives) {

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { gunzipSync, inflateSync } from "node:zlib";
 import { MAX_PAYLOAD, patient, settle, targets } from "./lib/engineio.mjs";
 import { connectRaw } from "./lib/raw.mjs";
-import { SEPARATOR, assert, describeCases, keepAliveAgent, openPolling } from "./lib/socketio.mjs";
+import { Late, SEPARATOR, assert, describeCases, keepAliveAgent, openPolling } from "./lib/socketio.mjs";
 
 /* A connection with a request whose body is not whole; the session's owner ends it. */
 async function unfinishedPost(polling, { bytes = "4abc", length = 100 } = {}) {
@@ -18,6 +18,15 @@ async function waitingGet(polling) {
   const raw = await connectRaw({ host: "127.0.0.1", port: polling.server.port });
   raw.write(`GET ${polling.url()} HTTP/1.1\r\nHost: x\r\n\r\n`);
   return raw;
+}
+
+/* Gone by what has just ended, if the server has seen that: no answer tells. */
+async function isGoneBy(session, what) {
+  try {
+    await session.isGone();
+  } catch (error) {
+    throw new Late(`the server has not seen ${what}: ${error.message}`);
+  }
 }
 
 /* A POST that closes the session. What it is answered is left open: the published suite wants 400, engine.io says 200 or hangs up. */
@@ -252,6 +261,7 @@ const polling = [
     const first = session.get();
     await settle();
     const second = await session.get();
+    if (second.status === 200 && (await first).status === 400) throw new Late("the second poll came first");
     assert.equal(second.status, 400);
     const { status, body } = await first;
     assert.deepEqual([status, body], [200, "1"]);
@@ -262,9 +272,11 @@ const polling = [
     const session = await openPolling(server);
     const raw = await unfinishedPost(session);
     await settle();
-    assert.equal((await session.post("4x")).status, 400);
-    await session.isGone();
+    const { status } = await session.post("4x");
     raw.end();
+    if (status === 200) throw new Late("the unfinished post came behind it");
+    assert.equal(status, 400);
+    await session.isGone();
   }],
 
   ["a poll that the client aborts ends the session", async (server) => {
@@ -273,7 +285,7 @@ const polling = [
     await settle();
     raw.end();
     await settle();
-    await session.isGone();
+    await isGoneBy(session, "the end of the poll");
   }],
 
   ["a post that the client aborts ends the session", async (server) => {
@@ -282,7 +294,7 @@ const polling = [
     await settle();
     raw.end();
     await settle();
-    await session.isGone();
+    await isGoneBy(session, "the end of the post");
   }],
 
   ["a post of the largest size is taken, one octet more is 413", async (server) => {

@@ -118,7 +118,7 @@ function testPages(name, file, pages, body) {
     changes: (text) => adapt(text, [[/^# client_files = .*$/m.exec(text)[0], `client_files = ${JSON.stringify(CLIENT_FILES)}`]]),
   }, async ({ brokers: [broker] }) => {
     const folder = join(FOLDER, name.replaceAll(/\W+/g, "-"));
-    mkdirSync(folder);
+    mkdirSync(folder, { recursive: true }); // it may be there, of a run before
     for (const [path, text] of Object.entries(pages)) writeFileSync(join(folder, path), text);
     const port = await freePort();
     const snippet = /```nginx\n([^]*?)```/.exec(example("README.md"))[1];

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { run } from "./lib/broker.mjs";
 import { testLink } from "./lib/link.mjs";
-import { handedOver } from "./lib/outlive.mjs";
+import { handedOver, quiet } from "./lib/outlive.mjs";
 import { asBefore, comeAll, sayAll, sayWhile, setup, stateOf, talkWhile } from "./lib/resumed.mjs";
 import { freePort, until, within } from "./lib/util.mjs";
 
@@ -145,6 +145,7 @@ testLink("kill -9 of a worker while nobody talks: neither clients nor the applic
   const clients = await comeAll(broker);
   await asBefore(clients, 1);
   for (let round = 2; round < 4; round++) {
+    await quiet(broker, clients.filter(({ socket }) => socket.io.engine.transport.name === "polling").length);
     const pid = broker.kill("SIGKILL", round % 2);
     await until("another worker", () => broker.pids().workers[round % 2] && broker.pids().workers[round % 2] !== pid);
     await sayAll(clients, 0, 3);

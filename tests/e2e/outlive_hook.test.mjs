@@ -5,7 +5,7 @@ import { startBackend } from "./lib/backend.mjs";
 import { run } from "./lib/broker.mjs";
 import { killWorker } from "./lib/crowd.mjs";
 import { ask, come, testHook } from "./lib/hook.mjs";
-import { handedOver, handover } from "./lib/outlive.mjs";
+import { handedOver, handover, quiet } from "./lib/outlive.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const ROWS = [{ on: "ask", ask: "app" }, { on: "begin", ask: "app" }];
@@ -29,9 +29,6 @@ function holding(backend, which = ({ call, event }) => call === "event" && event
   return { held, come: (count) => until(`${count} calls are held`, () => held.length >= count, { timeout: 30000 }) };
 }
 
-/* Nothing is under way that a killed worker would take with it, but for what the test is about. */
-const quiet = (broker, polls) => until("they poll", async () => (await broker.metrics())("ringcast_http_waiting") >= polls, { timeout: 30000 });
-
 async function clients(broker) {
   const sockets = [];
   for (const transports of TRANSPORTS) {
@@ -48,7 +45,7 @@ hook("kill -9: whoever may not be asked again is told so, and goes on", {}, asyn
   const asked = sockets.map((socket, i) => ask(socket, "ask", i));
   await holds.come(2);
   const after = sockets.map((socket) => ask(socket, "begin")); // waits behind it
-  await quiet(broker, 1);
+  await quiet(broker, 2); // a GET, and that POST
   await killWorker(broker, 0);
   for (const answer of await Promise.all(asked)) {
     assert.equal(answer[0].error?.code, 503, JSON.stringify(answer));
@@ -69,7 +66,7 @@ hook("kill -9: who may is asked again, with the same id, and what the reply says
   const asked = sockets.map((socket, i) => ask(socket, "ask", i, { data: "x".repeat(3000) }));
   await holds.come(2);
   const after = sockets.map((socket) => ask(socket, "begin"));
-  await quiet(broker, 1);
+  await quiet(broker, 2);
   await killWorker(broker, 0);
   await holds.come(4);
   const bodies = holds.held.map(({ call: { headers_, ...call } }) => call);

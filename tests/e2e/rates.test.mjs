@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { io as connectSocketIo } from "socket.io-client";
 import { testBroker } from "./lib/broker.mjs";
 import { redisHealth, startCluster, testRedis } from "./lib/redis.mjs";
-import { until, within } from "./lib/util.mjs";
+import { SLOWER, until, within } from "./lib/util.mjs";
 
 const USER = { "debug.user_query": "user" };
 /* An hour: no test sees its end. */
@@ -102,8 +102,7 @@ testBroker("a user has so many connections on all workers together", {
 testBroker("the window slides", { workers: 1, config: { ...USER, namespace: [{ name: "a", publish_rate: "10/1s" }] } }, async (broker) => {
   const [client] = await connections([broker], "u1", 1);
   const times = [];
-  const begun = performance.now();
-  while (times.length < 35) {
+  while (times.length < 35) { // room comes back, or it never ends
     const sent = performance.now();
     if ((await client.request(publish(0))).type === "published") times.push([sent, performance.now()]);
   }
@@ -111,7 +110,6 @@ testBroker("the window slides", { workers: 1, config: { ...USER, namespace: [{ n
     // The server took the one after it was sent, and the other before it was answered; it reads its clock in whole milliseconds.
     assert.ok(times[i][1] - times[i - 10][0] >= 999, `11 messages within ${times[i][1] - times[i - 10][0]} ms`);
   }
-  assert.ok(performance.now() - begun < 20000, "room comes back");
 });
 
 testRedis("two instances share what a user may do; each goes on alone without Redis", { brokers: 2, workers: 2, config: { ...USER, ...NAMESPACES }, timeout: 90000 }, async ({ brokers, redis }) => {
@@ -144,7 +142,7 @@ testRedis("a Redis that says nothing holds nobody up for long", { brokers: 2, co
   redis.signal("SIGSTOP");
   const begun = Date.now();
   assert.equal(await passed(clients, 8, publish), 8);
-  assert.ok(Date.now() - begun < 5000, "two questions of each, 250 ms for each");
+  assert.ok(Date.now() - begun < 5000 * SLOWER, "two questions of each, 250 ms for each");
   redis.signal("SIGCONT");
   for (const broker of brokers) assert.ok((await metric(broker, "ringcast_rate_fail_open_total")) > 0);
 });

@@ -11,6 +11,8 @@ const refusals = async (broker) => (await broker.metrics())("ringcast_redis_erro
 
 testRedis("refused while a script runs: every channel stays in order, and what is missing is a gap of its channel", {
   brokers: 2,
+  // 80 MB for a reader whose process may stand still for a moment: it is not slow for that.
+  config: { "limits.channel_log": "64MiB", "limits.channel_log_messages": 10000, "limits.worker_log": "256MiB" },
   start: () => startRedis({ args: ["--lua-time-limit", "1"] }), // an alias of busy-reply-threshold
   timeout: 60000,
 }, async ({ brokers: [a, b], redis }) => {

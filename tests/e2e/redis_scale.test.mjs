@@ -70,17 +70,21 @@ testRedis(`${FULL ? 3000 : 300} clients: exactly once from everywhere, in each p
       return undefined;
     };
   }
-  let late = 0;
+  // Redis may take its time for the first one of an instance who comes into a room; whoever comes behind its confirmation waits for nobody.
+  const held = new Set();
+  const lost = (broker) => broker.log.some((line) => / redis_(away|unreachable|connection_lost) /.test(line));
   for (let i = 0; i < CLIENTS; i += 50) {
     await Promise.all(clients.slice(i, i + 50).map(async (client) => {
       for (const room of client.rooms) {
-        if (await confirmed(client, `room:${room}`) > 0) late++;
+        const key = `${client.id.split("~")[0]} ${room}`;
+        const there = held.has(key);
+        const locals = await confirmed(client, `room:${room}`);
+        assert.ok(!there || locals === 0 || lost(client.broker), `${key} was confirmed, and then ${locals} times not`);
+        held.add(key);
         audience[room]++;
       }
     }));
   }
-  const all = audience.reduce((a, b) => a + b);
-  assert.ok(late < all / 2, `${late} of ${all} were not confirmed at the first time`);
   for (let room = 0; room < ROOMS; room++) assert.equal(await subscribers(redis, `ws:channel:room:${room}`), audience[room] > 0 ? new Set(clients.filter((client) => client.heard.has(room)).map((client) => client.id.split("~")[0])).size : 0);
   const cli = redisCli(redis);
   const publishers = [0, 1, 2, 0, 1, 2].map((broker, i) => clients[broker + 3 * i]);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import { io } from "socket.io-client";
+import { ROOMS_LATE } from "./lib/broker.mjs";
 import { redisHealth, startRedisAndWire, testRedis } from "./lib/redis.mjs";
 import { SLOWER, until, within } from "./lib/util.mjs";
 
@@ -37,7 +38,7 @@ async function answers(socket, wanted, ...args) {
 
 const known = (brokers) => until("the instances know each other", async () => (await Promise.all(brokers.map((broker) => broker.metrics()))).every((read) => read("ringcast_instances") === brokers.length - 1));
 
-testRedis("counts and members of three instances", { brokers: 3, workers: 2, config, timeout: 60000 }, async ({ brokers }) => {
+testRedis("counts and members of three instances", { brokers: 3, workers: 2, config, timeout: 60000, late: ROOMS_LATE }, async ({ brokers }) => {
   await known(brokers);
   const sockets = await Promise.all([0, 0, 1, 1, 2].map((i) => come(brokers[i])));
   for (const [i, socket] of sockets.slice(0, 4).entries()) await answers(socket, [i + 1], "join", "team-a");
@@ -61,7 +62,7 @@ testRedis("counts and members of three instances", { brokers: 3, workers: 2, con
   assert.deepEqual([sockets[2].got[1], sockets[4].got[1]], [["alone"], ["company"]]);
 });
 
-testRedis("a room of 1,500 on another instance is told whole", { brokers: 2, workers: 2, config, timeout: 120000 }, async ({ brokers }) => {
+testRedis("a room of 1,500 on another instance is told whole", { brokers: 2, workers: 2, config, timeout: 120000, late: ROOMS_LATE }, async ({ brokers }) => {
   await known(brokers);
   const COUNT = 1500;
   const sockets = [];
@@ -72,7 +73,7 @@ testRedis("a room of 1,500 on another instance is told whole", { brokers: 2, wor
 });
 
 testRedis("users, each once", {
-  brokers: 2, workers: 1, config: { ...config, "debug.user_query": "user" },
+  brokers: 2, workers: 1, config: { ...config, "debug.user_query": "user" }, late: ROOMS_LATE,
 }, async ({ brokers }) => {
   await known(brokers);
   for (const [i, user] of [[0, "ann"], [1, "ann"], [1, "bob"]]) await (await brokers[i].connect({ path: `/ws?user=${user}` })).subscribe("team-u");

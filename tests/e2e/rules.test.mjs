@@ -5,7 +5,7 @@ import { io } from "socket.io-client";
 import { startBackend, table } from "./lib/backend.mjs";
 import parser from "socket.io-msgpack-parser";
 import { encode, encodeBatch } from "./lib/binary.mjs";
-import { run, testBroker } from "./lib/broker.mjs";
+import { ROOMS_LATE, run, testBroker } from "./lib/broker.mjs";
 import { until, within } from "./lib/util.mjs";
 
 const TRANSPORTS = { polling: ["polling"], websocket: ["websocket"] };
@@ -28,7 +28,7 @@ const hears = (socket, name) => until(`it hears ${name}`, () => socket.heard.fin
 
 function testRules(name, config, body, workers = 2) {
   const whole = typeof config === "function" ? config : { "socketio.path": "/socket.io/", "debug.user_query": "user", ...config };
-  testBroker(name, { workers, config: whole }, async (broker) => {
+  testBroker(name, { workers, config: whole, late: ROOMS_LATE }, async (broker) => {
     const sockets = [];
     try {
       await body(broker, (options) => connect(broker, sockets, options));

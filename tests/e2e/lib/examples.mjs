@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { io } from "socket.io-client";
-import { startBroker } from "./broker.mjs";
+import { ROOMS_LATE, attempts, startBroker } from "./broker.mjs";
 import { NO_REDIS, redisHealth, startRedis } from "./redis.mjs";
 import { ROOT, SEED, until, within } from "./util.mjs";
 
@@ -26,7 +26,7 @@ export function valueOf(name, key) {
  */
 export function testExample(name, options, body) {
   const wanted = options.redis ?? true;
-  test(name, { skip: options.skip || (wanted && NO_REDIS) }, async () => {
+  test(name, { skip: options.skip || (wanted && NO_REDIS) }, () => attempts(ROOMS_LATE, async (failed) => {
     const redis = wanted ? await startRedis() : undefined;
     const brokers = [];
     const sockets = [];
@@ -51,17 +51,18 @@ export function testExample(name, options, body) {
       for (const socket of sockets) socket.close();
       for (const broker of brokers) await broker.stop();
     } catch (error) {
-      for (const broker of brokers) {
-        console.error(`--- ${name} failed (RINGCAST_SEED=${SEED}). The log of ${broker.config["server.instance_id"]}:\n${broker.log.slice(-60).join("\n")}\n---`);
-      }
-      throw error;
+      await failed(error, brokers, () => {
+        for (const broker of brokers) {
+          console.error(`--- ${name} failed (RINGCAST_SEED=${SEED}). The log of ${broker.config["server.instance_id"]}:\n${broker.log.slice(-60).join("\n")}\n---`);
+        }
+      });
     } finally {
       for (const socket of sockets) socket.close();
       for (const broker of brokers) await broker.destroy();
       await redis?.destroy();
       await options.after?.();
     }
-  });
+  }));
 }
 
 /* The arguments of the first such event that it hears, or has heard. */

@@ -27,6 +27,7 @@ process.on("message", async ({ id, source, args }) => {
   } catch (error) {
     reply = { id, error: error.stack };
   }
-  process.send(reply);
+  // What it said by links has left when it is answered: a test may kill this process then.
+  setImmediate(() => process.send(reply));
 });
 server.listen(port, "127.0.0.1", () => process.send({ listening: true }));

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream";
 import test from "node:test";
 import { connect as connectTls } from "node:tls";
-import { isAlive, startBroker } from "./broker.mjs";
+import { attempts, isAlive, startBroker } from "./broker.mjs";
 import { SEED, delay, freePort, until, within } from "./util.mjs";
 
 const running = new Set();
@@ -449,11 +449,11 @@ export async function startBrokers(count, url, { config = {}, workers = 1, env, 
 }
 
 /*
- * testRedis(name, { brokers: 2, start: () => server, config, workers, timeout }, async ({ brokers, redis }) => { ... })
- * `start` gives whatever has a url and destroy(); a single server unless given.
+ * testRedis(name, { brokers: 2, start: () => server, config, workers, timeout, late }, async ({ brokers, redis }) => { ... })
+ * `start` gives whatever has a url and destroy(); a single server unless given. `late`: attempts() of broker.mjs.
  */
 export function testRedis(name, options, body) {
-  test(name, { skip: options.skip || NO_REDIS }, async (t) => {
+  test(name, { skip: options.skip || NO_REDIS }, (t) => attempts(options.late, async (failed) => {
     const redis = await (options.start ?? startRedis)();
     let brokers = [];
     try {
@@ -461,15 +461,16 @@ export function testRedis(name, options, body) {
       await within(options.timeout ?? 30000, Promise.resolve(body({ brokers, redis, t })), `the whole test "${name}"`);
       for (const broker of brokers) await broker.stop();
     } catch (error) {
-      for (const broker of brokers) {
-        console.error(`--- ${name} failed (RINGCAST_SEED=${SEED}). The log of ${broker.config["server.instance_id"]}:\n${broker.log.slice(-60).join("\n")}\n---`);
-      }
-      throw error;
+      await failed(error, brokers, () => {
+        for (const broker of brokers) {
+          console.error(`--- ${name} failed (RINGCAST_SEED=${SEED}). The log of ${broker.config["server.instance_id"]}:\n${broker.log.slice(-60).join("\n")}\n---`);
+        }
+      });
     } finally {
       for (const broker of brokers) await broker.destroy();
       await redis.destroy();
     }
-  });
+  }));
 }
 
 /* Since when an instance is asked for a channel by whom it has not answered yet: the first one's answer is all others', too. */

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "common/base/clock.h"
 #include "tests/support/fake_foreign.h"
 
 static const struct rc_bridge bridge;
@@ -96,12 +96,12 @@ Test(adapter_interest, namespaces_come_and_go)
 Test(adapter_interest, a_hundred_thousand_namespaces)
 {
     char channel[32];
-    const uint64_t start_ms = rc_clock_ms();
+    const clock_t start = clock(); /* time on a processor: others may want it, too */
     for (int i = 0; i < 100000; i++) {
         (void)snprintf(channel, sizeof(channel), "/n%d#", i);
         foreign_asked[0] = '\0';
         rc_adapter_interest(&adapter, rc_span_text(channel), true);
-        cr_assert_lt(rc_clock_ms() - start_ms, 3000, "%d", i);
+        cr_assert_lt(clock() - start, 3 * CLOCKS_PER_SEC, "%d", i);
     }
     rc_adapter_interest(&adapter, RC_SPAN("/n7#"), false);
     rc_adapter_interest(&adapter, RC_SPAN("/n99#"), false);
