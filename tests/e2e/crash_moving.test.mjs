@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
+import { killSteps } from "./lib/crowd.mjs";
 import { openPolling, workerOfSid } from "./lib/socketio.mjs";
 import { SANITIZED, until } from "./lib/util.mjs";
 
@@ -101,7 +102,8 @@ testBroker("one that polls, while what it has not got is gathered", { workers: 2
   };
   const speaker = await opens(0);
   let [kills, ended, over] = [0, 0, false];
-  for (let n = 1; !over; n += 4) {
+  for (const n of killSteps(Number(process.env.CRASH_STRIDE ?? 7))) {
+    if (over) break;
     const session = await opens(1);
     assert.equal(await speaker.packet(), '42["entered"]');
     for (let i = 0; i < 3; i++) {
