@@ -1,8 +1,9 @@
 // Applications behind a link: the package ringcast-socket.io as `npm pack` makes it, in a folder of its own beside the package socket.io
 // of the version that is wanted, and the processes that run there.
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +23,28 @@ process.on("exit", () => {
   for (const folder of made) rmSync(folder, { recursive: true, force: true });
 });
 
+/* What npm packs of the package, in a file called after what it was packed of: dozens of test processes need it, and npm takes a second of a processor for it.
+ * Some may make it at the same time; it is there when it is whole. */
+async function packedShim() {
+  const files = readdirSync(SHIM, { recursive: true }).map(String).sort().map((name) => join(SHIM, name)).filter((path) => statSync(path).isFile());
+  const sum = createHash("sha256").update(process.version);
+  for (const path of files) sum.update(`\0${path}\0${statSync(path).mode}\0`).update(readFileSync(path));
+  const folder = join(ROOT, "build/packed");
+  const packed = join(folder, `${sum.digest("hex").slice(0, 32)}.tgz`);
+  if (existsSync(packed)) return packed;
+  mkdirSync(folder, { recursive: true });
+  const making = mkdtempSync(join(folder, "making-"));
+  try {
+    const { code, stderr } = await program("npm", ["pack", SHIM, "--silent", "--pack-destination", making], { timeout: 60000 });
+    const [name] = readdirSync(making).filter((file) => file.endsWith(".tgz"));
+    if (code !== 0 || !name) throw new Error(`npm pack: ${stderr}`);
+    renameSync(join(making, name), packed);
+  } finally {
+    rmSync(making, { recursive: true, force: true });
+  }
+  return packed;
+}
+
 async function makeFolder(version) {
   const folder = mkdtempSync(join(tmpdir(), "ringcast-link-"));
   made.push(folder);
@@ -29,10 +52,7 @@ async function makeFolder(version) {
   mkdirSync(modules);
   for (const name of readdirSync(MODULES)) if (!name.startsWith(".") && name !== "socket.io") symlinkSync(join(MODULES, name), join(modules, name));
   symlinkSync(join(MODULES, version), join(modules, "socket.io"));
-  const packed = await program("npm", ["pack", SHIM, "--silent", "--pack-destination", folder], { timeout: 60000 });
-  const [name] = readdirSync(folder).filter((file) => file.endsWith(".tgz"));
-  if (packed.code !== 0 || !name) throw new Error(`npm pack: ${packed.stderr}`);
-  const unpacked = await program("tar", ["-xzf", join(folder, name), "-C", folder]);
+  const unpacked = await program("tar", ["-xzf", await packedShim(), "-C", folder]);
   if (unpacked.code !== 0) throw new Error(`tar: ${unpacked.stderr}`);
   symlinkSync(join(folder, "package"), join(modules, "ringcast-socket.io"));
   return folder;
