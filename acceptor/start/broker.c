@@ -143,6 +143,15 @@ static void open_steering(struct rc_broker *broker)
                                    : "start with CAP_BPF, or sysctl -w net.ipv4.tcp_migrate_req=1 for the last");
 }
 
+void rc_broker_describe_vaults(struct rc_broker *broker)
+{
+    struct rc_core *core = rc_broker_core(broker);
+    if (broker->keeps) {
+        /* The same for all: it is of the same kernel, and how many slots there are does not show in it. */
+        memcpy(core->vault_params, &broker->limits.vault_params, sizeof(core->vault_params));
+    }
+}
+
 static void decide_keeping(struct rc_broker *broker, const struct rc_config *config)
 {
     broker->keeps = config->server.keep != RC_KEEP_NONE && broker->limits.vault;
@@ -152,7 +161,7 @@ static void decide_keeping(struct rc_broker *broker, const struct rc_config *con
                     "their worker\"");
     }
     broker->adopts = broker->keeps && broker->limits.ring_memory;
-    rc_vaults_describe(broker);
+    rc_broker_describe_vaults(broker);
     rc_broker_say_adopting(broker, false, config->server.adopt_crashed);
 }
 
@@ -476,7 +485,9 @@ static int open_generation(struct rc_broker *broker, struct rc_child *child, str
         return broker->truth_fds[child->index];
     }
     int rc = open_own(child->index, &broker->io_fds[child->index], &child->order_fd, err);
-    rc = rc < 0 ? rc : rc_vaults_open(broker, child, err);
+    if (rc >= 0 && broker->keeps) {
+        rc = rc_vaults_open(&broker->vault_fds[child->index], broker->plan.direct_descriptors, child, err);
+    }
     if (rc < 0) {
         close_kept(broker, child);
         return rc;

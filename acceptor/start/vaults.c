@@ -13,25 +13,13 @@
 
 #define VAULTS_NONE_MS 5000u /* a worker is not started without for so long, where the last one had one */
 
-void rc_vaults_describe(struct rc_broker *broker)
-{
-    struct rc_core *core = rc_broker_core(broker);
-    if (broker->keeps) {
-        /* The same for all: it is of the same kernel, and how many slots there are does not show in it. */
-        memcpy(core->vault_params, &broker->limits.vault_params, sizeof(core->vault_params));
-    }
-}
-
-int rc_vaults_open(struct rc_broker *broker, struct rc_child *child, struct rc_err *err)
+int rc_vaults_open(int *vault_fd, uint32_t slots, struct rc_child *child, struct rc_err *err)
 {
     struct io_uring_params params;
-    if (!broker->keeps) {
-        return 0;
-    }
-    const int fd = rc_fail_here("vault") ? rc_err_set(err, -ENOMEM, "a test wants it")
-                                         : rc_vault_make(broker->plan.direct_descriptors, &params, err);
+    const int fd =
+        rc_fail_here("vault") ? rc_err_set(err, -ENOMEM, "a test wants it") : rc_vault_make(slots, &params, err);
     if (fd >= 0) {
-        broker->vault_fds[child->index] = fd;
+        *vault_fd = fd;
         child->no_vault_ms = 0;
         return 0;
     }
@@ -47,10 +35,11 @@ int rc_vaults_open(struct rc_broker *broker, struct rc_child *child, struct rc_e
     return 0;
 }
 
-bool rc_vaults_whole(const struct rc_broker *broker, const struct rc_child *child)
+bool rc_vaults_whole(int vault_fd, const struct rc_child *child)
 {
-    const uint64_t offer = atomic_load_explicit(&child->process->vault_offer, memory_order_acquire); /* VT5 */
-    return broker->vault_fds[child->index] >= 0 && rc_vault_offer_pid(offer) != (uint32_t)child->pid;
+    /* VT5 pairs with VT4 in worker/io/kept.c: what was to be put is. */
+    const uint64_t offer = atomic_load_explicit(&child->process->vault_offer, memory_order_acquire);
+    return vault_fd >= 0 && rc_vault_offer_pid(offer) != (uint32_t)child->pid;
 }
 
 /* A worker may be anything that got into its process: what it names is taken for what it says only if it is a ring. */
@@ -64,9 +53,9 @@ static bool is_ring(int fd)
     return strcmp(name, "anon_inode:[io_uring]") == 0;
 }
 
-void rc_vaults_take(struct rc_broker *broker, struct rc_child *child)
+void rc_vaults_take(int *vault_fd, struct rc_child *child)
 {
-    if (child->index == RC_CHILD_RELAY || broker->vault_fds[child->index] >= 0 || !broker->keeps || !child->ready) {
+    if (*vault_fd >= 0 || !child->ready) {
         return;
     }
     /* VT1 pairs with VT2 in worker/io/kept.c: the ring is whole. */
@@ -77,8 +66,9 @@ void rc_vaults_take(struct rc_broker *broker, struct rc_child *child)
     const int fd = pidfd_getfd(child->pidfd, rc_vault_offer_fd(offer), 0);
     const int code = fd < 0 ? errno : is_ring(fd) ? 0 : EBADF;
     if (code == 0) {
-        broker->vault_fds[child->index] = fd;
-        atomic_store_explicit(&child->life->vault_pid, (uint32_t)child->pid, memory_order_release); /* VT3 */
+        *vault_fd = fd;
+        /* VT3 pairs with VT6 in worker/io/kept.c: what is put from then on outlives the process. */
+        atomic_store_explicit(&child->life->vault_pid, (uint32_t)child->pid, memory_order_release);
         rc_log_info("connections_kept_again", "worker=%d", child->index);
         return;
     }

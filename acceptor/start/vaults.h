@@ -10,18 +10,16 @@
 #ifndef RC_ACCEPTOR_START_VAULTS_H
 #define RC_ACCEPTOR_START_VAULTS_H
 
-#include "acceptor/start/broker.h"
+#include "acceptor/watch/child.h"
+#include "common/base/err.h"
 
-/* Whether the broker keeps sockets at all, and what workers have to know of the kernel for that, stands in the core from here on. */
-void rc_vaults_describe(struct rc_broker *broker);
-
-/* A worker's next process gets a new one, or none. Negative: it is not to be started before there is one. */
-int rc_vaults_open(struct rc_broker *broker, struct rc_child *child, struct rc_err *err);
+/* A worker's next process gets a new one in *vault_fd, or none (-1 as it was). Negative: it is not to be started before there is one. */
+int rc_vaults_open(int *vault_fd, uint32_t slots, struct rc_child *child, struct rc_err *err);
 
 /* All of a worker's connections that can be kept are: it can be handed over. */
-bool rc_vaults_whole(const struct rc_broker *broker, const struct rc_child *child);
+bool rc_vaults_whole(int vault_fd, const struct rc_child *child);
 
 /* The worker's process, which began without, may have made one: the acceptor has it, too, from here on. */
-void rc_vaults_take(struct rc_broker *broker, struct rc_child *child);
+void rc_vaults_take(int *vault_fd, struct rc_child *child);
 
 #endif

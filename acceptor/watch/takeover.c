@@ -119,7 +119,7 @@ static bool takeover_may(struct rc_supervisor *supervisor, struct rc_child *chil
         takeover_note(takeover, "%s does not run now\n", rc_child_name(child));
         return false;
     }
-    if (!takeover->only_park && !rc_vaults_whole(&supervisor->broker, child)) {
+    if (!takeover->only_park && !rc_vaults_whole(supervisor->broker.vault_fds[child->index], child)) {
         takeover_note(takeover,
                       "connections are not kept (server.keep, the kernel, or memory was short): %s cannot be handed "
                       "over\n",

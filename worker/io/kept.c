@@ -310,7 +310,10 @@ static void kept_late(struct rc_io *io)
     kept->late_ns = io->now_ns + KEPT_LATE_NS;
     if (!kept->offered) {
         kept_offer(io);
-    } else if (atomic_load_explicit(&kept->life->vault_pid, memory_order_acquire) == (uint32_t)getpid()) { /* VT3 */
+        return;
+    }
+    /* VT6 pairs with VT3 in acceptor/start/vaults.c: it has the ring. */
+    if (atomic_load_explicit(&kept->life->vault_pid, memory_order_acquire) == (uint32_t)getpid()) {
         kept->from = kept->wanted;
         kept->wanted = RC_KEEP_NONE;
         kept_put_late(io);
