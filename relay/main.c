@@ -618,7 +618,7 @@ static int relay_run(struct relay *relay, int argc, char **argv, struct rc_err *
     take_config(relay);
     rc_log_open("relay", -1, (enum rc_log_level)config_of(relay)->log.level,
                 (enum rc_log_format)config_of(relay)->log.format);
-    rc = open_signals(relay, err);
+    rc = rc_fail_here("relay short") ? rc_err_set(err, -ENOMEM, "it is to fail here") : open_signals(relay, err);
     if (rc == 0 && relay->args.adopt != 0 && rc_fail_here("relay standby")) {
         rc = rc_err_set(err, -EINVAL, "it is to fail here");
     }

@@ -649,7 +649,9 @@ static int open_io(struct rc_worker *w, struct rc_err *err)
                                           .direct_descriptors = w->control.direct_descriptors,
                                           .receive_buffers_bytes = w->config->server.receive_buffers_bytes,
                                           .config = w->config,
-                                          .adopting = w->args.adopt != 0};
+                                          .adopting = w->args.adopt != 0,
+                                          .process = w->process,
+                                          .life = &w->control.core->workers[w->args.index]};
     const int rc = rc_io_open(&w->io, &w->truth, w->metrics, &handlers, &options, err);
     (void)close(w->args.io_fd); /* it is mapped, or of no use */
     w->args.io_fd = -1;

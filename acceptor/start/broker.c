@@ -14,13 +14,12 @@
 #include <unistd.h>
 
 #include "acceptor/start/spawn.h"
+#include "acceptor/start/vaults.h"
 #include "common/base/check.h"
-#include "common/base/vault.h"
 #include "common/shm/doorbell.h"
 #include "common/base/log.h"
 #include "common/shm/segment.h"
 
-#define BROKER_NO_VAULT_MS 5000u /* a worker is not started without a vault for so long, where the last one had one */
 #define RC_BROKER_INBOX_BYTES (1 << 20) /* more than a thousand connections with a request each */
 
 struct rc_core *rc_broker_core(const struct rc_broker *broker)
@@ -144,32 +143,13 @@ static void open_steering(struct rc_broker *broker)
                                    : "start with CAP_BPF, or sysctl -w net.ipv4.tcp_migrate_req=1 for the last");
 }
 
-/* Without one everything works; a line at start has said what is lost. But it stays so until that process ends: where the last one had one, and
- * descriptors or memory are short, there may be enough a moment later, and it is not started before. */
-static int open_vault(struct rc_broker *broker, struct rc_child *child, struct rc_err *err)
+void rc_broker_describe_vaults(struct rc_broker *broker)
 {
-    struct io_uring_params params;
-    if (!broker->keeps) {
-        return 0;
+    struct rc_core *core = rc_broker_core(broker);
+    if (broker->keeps) {
+        /* The same for all: it is of the same kernel, and how many slots there are does not show in it. */
+        memcpy(core->vault_params, &broker->limits.vault_params, sizeof(core->vault_params));
     }
-    const int fd = rc_vault_make(broker->plan.direct_descriptors, &params, err);
-    if (fd >= 0) {
-        broker->vault_fds[child->index] = fd;
-        child->no_vault_ms = 0;
-        /* The same each time: it is of the same kernel. */
-        memcpy(rc_broker_core(broker)->vault_params, &params, sizeof(params));
-        return 0;
-    }
-    if (child->had_vault && rc_err_is_short(fd)) {
-        child->no_vault_ms = child->no_vault_ms == 0 ? child->started_ms : child->no_vault_ms;
-        if (child->started_ms - child->no_vault_ms < BROKER_NO_VAULT_MS) {
-            return fd;
-        }
-    }
-    child->had_vault = false;
-    child->no_vault_ms = 0;
-    rc_log_warn("connections_not_kept", "worker=%d reason=\"%s\"", child->index, err->text);
-    return 0;
 }
 
 static void decide_keeping(struct rc_broker *broker, const struct rc_config *config)
@@ -181,6 +161,7 @@ static void decide_keeping(struct rc_broker *broker, const struct rc_config *con
                     "their worker\"");
     }
     broker->adopts = broker->keeps && broker->limits.ring_memory;
+    rc_broker_describe_vaults(broker);
     rc_broker_say_adopting(broker, false, config->server.adopt_crashed);
 }
 
@@ -504,7 +485,9 @@ static int open_generation(struct rc_broker *broker, struct rc_child *child, str
         return broker->truth_fds[child->index];
     }
     int rc = open_own(child->index, &broker->io_fds[child->index], &child->order_fd, err);
-    rc = rc < 0 ? rc : open_vault(broker, child, err);
+    if (rc >= 0 && broker->keeps) {
+        rc = rc_vaults_open(&broker->vault_fds[child->index], broker->plan.direct_descriptors, child, err);
+    }
     if (rc < 0) {
         close_kept(broker, child);
         return rc;

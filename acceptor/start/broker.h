@@ -97,6 +97,9 @@ bool rc_broker_adopts(const struct rc_broker *broker, const struct rc_child *chi
 /* Logs what is lost on such a kernel, once server.adopt_crashed asks for it: at the start, or by a reload. */
 void rc_broker_say_adopting(const struct rc_broker *broker, bool before, bool now);
 
+/* What workers have to know of the kernel to make a vault, or use one, stands in the core from here on. */
+void rc_broker_describe_vaults(struct rc_broker *broker);
+
 /* In place of rc_broker_bury when a worker died whose clients the next process is to go on with: truth, vault and generation stay, and
  * rc_broker_start adopts. `crashed`: it died by its own doing. */
 bool rc_broker_can_orphan(const struct rc_broker *broker, const struct rc_child *child);

@@ -143,6 +143,7 @@ static int probe_ring(struct rc_limits *limits, const struct rc_identity *identi
     }
     limits->memlock_counts = report.memlock_counts != 0;
     limits->vault = report.vault != 0;
+    limits->vault_params = params;
     limits->ring_memory = report.ring_memory != 0;
     return 0;
 }

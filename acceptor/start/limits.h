@@ -15,6 +15,7 @@
 #include "acceptor/start/identity.h"
 #include "common/config/config.h"
 #include "common/base/err.h"
+#include "common/base/vault.h"
 
 /* Table slots of each worker that no client may fill: 503 answers for those who come when it is full. A full table
  * would end the multishot accept, and clients would see a bare end of file. */
@@ -28,12 +29,13 @@
 #define RC_LIMITS_RELAY_BYTES (64u * 1024u)
 
 struct rc_limits {
-    uint64_t descriptors;   /* RLIMIT_NOFILE after raising: bounds each ring's table too */
-    uint64_t memlock_bytes; /* RLIMIT_MEMLOCK after raising, UINT64_MAX = unlimited */
-    bool memlock_counts;    /* ring memory of the children's user is counted against it */
-    bool vault;             /* sockets can be kept for when their worker ends (common/base/vault.h) */
-    bool ring_memory;       /* what was in a dead worker's ring can be read (worker/io/memory.h) */
-    uint32_t backlog;       /* net.core.somaxconn */
+    uint64_t descriptors;                /* RLIMIT_NOFILE after raising: bounds each ring's table too */
+    uint64_t memlock_bytes;              /* RLIMIT_MEMLOCK after raising, UINT64_MAX = unlimited */
+    bool memlock_counts;                 /* ring memory of the children's user is counted against it */
+    bool vault;                          /* sockets can be kept for when their worker ends (common/base/vault.h) */
+    struct io_uring_params vault_params; /* with that: what the kernel says of each */
+    bool ring_memory;                    /* what was in a dead worker's ring can be read (worker/io/memory.h) */
+    uint32_t backlog;                    /* net.core.somaxconn */
 };
 
 struct rc_limits_plan {

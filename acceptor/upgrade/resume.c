@@ -76,6 +76,7 @@ static int resume_broker(struct rc_supervisor *supervisor, struct rc_resume *res
         rc = rc_err_set(err, -ENOTSUP, "sockets cannot be kept any more: workers could not be handed over");
     }
     if (rc == 0) {
+        rc_broker_describe_vaults(broker); /* a former build said it with the first one that was made */
         rc = rc_steer_adopt(&broker->steer, broker->listens, broker->listen_count, broker->worker_count, err);
     }
     return rc;

@@ -47,8 +47,10 @@ struct rc_child {
     bool unadoptable;          /* two processes have written its truth */
     bool had_vault;            /* its last process had one: that none can be made need not stay so */
     uint64_t no_vault_ms;      /* since when there has been too little to make one; 0 = there is enough */
-    bool listeners_replaced;   /* its queue went to the others during a long back-off */
-    uint32_t load_ticks;       /* ticks that its steering load has differed by the same amount */
+    uint64_t
+        vault_refused; /* what its process has offered (rc_process.vault_offer) and could not be taken; 0 = nothing */
+    bool listeners_replaced; /* its queue went to the others during a long back-off */
+    uint32_t load_ticks;     /* ticks that its steering load has differed by the same amount */
     int64_t load_difference;
     struct rc_restart restart;
 };

@@ -2,6 +2,7 @@
  * takeover: see takeover.h.
  */
 #include "acceptor/watch/takeover.h"
+#include "acceptor/start/vaults.h"
 #include "acceptor/watch/workers.h"
 
 #include <errno.h>
@@ -118,8 +119,10 @@ static bool takeover_may(struct rc_supervisor *supervisor, struct rc_child *chil
         takeover_note(takeover, "%s does not run now\n", rc_child_name(child));
         return false;
     }
-    if (!takeover->only_park && supervisor->broker.vault_fds[child->index] < 0) {
-        takeover_note(takeover, "connections are not kept (server.keep, or the kernel): %s cannot be handed over\n",
+    if (!takeover->only_park && !rc_vaults_whole(supervisor->broker.vault_fds[child->index], child)) {
+        takeover_note(takeover,
+                      "connections are not kept (server.keep, the kernel, or memory was short): %s cannot be handed "
+                      "over\n",
                       rc_child_name(child));
         return false;
     }

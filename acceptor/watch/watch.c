@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
+#include "acceptor/start/vaults.h"
 #include "acceptor/upgrade/relay_change.h"
 #include "acceptor/watch/takeover.h"
 #include "acceptor/watch/workers.h"
@@ -423,6 +424,9 @@ void rc_watch_tick(struct rc_supervisor *supervisor, bool late)
         if (!late && child->pid != 0) {
             check_beat(supervisor, child);
             check_report(supervisor, child);
+            if (child->index != RC_CHILD_RELAY && supervisor->broker.keeps) {
+                rc_vaults_take(&supervisor->broker.vault_fds[child->index], child);
+            }
             correct_load(supervisor, child);
             update_live(supervisor, child); /* again: workers have the page of loads writable */
         }

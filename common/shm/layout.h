@@ -118,10 +118,27 @@ struct rc_process {
     _Atomic uint32_t keys_missed[RC_CONFIG_IDENTITIES_MAX];
     _Atomic uint32_t
         successor_state; /* worker: of the one that is to take over from it. STARTING and DOWN by the acceptor */
-    uint8_t pad[68];
+    uint32_t reserved0;
+    _Atomic uint64_t
+        vault_offer; /* worker: a vault that it has made, as it was started without (rc_vault_offer); 0 = none */
+    uint8_t pad[56];
     struct rc_doorbell_shared bell; /* it sleeps here; others read, and ring by eventfd */
 };
 _Static_assert(sizeof(struct rc_process) == 256, "process layout");
+
+/* Which process has it, and as which descriptor: what one has offered is nothing of its successor's. */
+static inline uint64_t rc_vault_offer(uint32_t pid, int fd)
+{
+    return (uint64_t)pid << 32 | (uint32_t)fd;
+}
+static inline uint32_t rc_vault_offer_pid(uint64_t offer)
+{
+    return (uint32_t)(offer >> 32);
+}
+static inline int rc_vault_offer_fd(uint64_t offer)
+{
+    return (int)(uint32_t)offer;
+}
 
 /* What the acceptor says of a process. W: acceptor. */
 struct rc_life {
@@ -131,7 +148,8 @@ struct rc_life {
     _Atomic uint32_t cpu;        /* CPU it is pinned to, UINT32_MAX = none */
     _Atomic uint32_t order;      /* enum rc_order */
     _Atomic uint32_t use;        /* worker: enum rc_worker_use */
-    uint8_t pad[40];
+    _Atomic uint32_t vault_pid;  /* worker: the process whose offer of a vault was taken; 0 = none */
+    uint8_t pad[36];
 };
 _Static_assert(sizeof(struct rc_life) == 64, "life layout");
 

@@ -1,10 +1,12 @@
 // A worker is killed, and the acceptor cannot start another one at once: descriptors (memory, processes) are short just then. Its clients stay.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { testBroker } from "./lib/broker.mjs";
 import { handedOver } from "./lib/outlive.mjs";
-import { until } from "./lib/util.mjs";
+import { buildCopy } from "./lib/upgrade.mjs";
+import { SANITIZED, until } from "./lib/util.mjs";
 
 /* The acceptor can open nothing more. What it has it keeps, and it has all that serving needs. Returns what ends it. */
 function noDescriptors(broker) {
@@ -116,4 +118,25 @@ testBroker("nobody can be started for long: the clients are given up, and counte
   await until("the log says so", () => broker.log.some((line) => /clients_lost/.test(line)));
   assert.equal((await broker.metrics())("ringcast_worker_adoptions_failed_total"), 1);
   await (await broker.connect()).ping();
+});
+
+/* It needs less than would show in a limit, so its program says that something is short (common/base/fail.h). */
+const folder = buildCopy();
+const prefix = ["sh", "-c", `shift; exec ${join(folder, "ringcast")} "$@"`, "sh"];
+
+testBroker("a relay that has not enough for itself: it is tried again, and nobody is disconnected", { workers: 2, prefix, timeout: 90000, skip: SANITIZED ? false : "only debug builds fail so" }, async (broker) => {
+  broker.mayDieBy = /signal 9|exit code 75/;
+  const clients = await broker.connectMany([2, 2]);
+  for (const client of clients) await client.subscribe("news");
+  writeFileSync(join(folder, "fails"), "relay short");
+  broker.kill("SIGKILL", "relay");
+  await until("it comes to nothing again and again", () => short(broker) >= 4, { timeout: 60000 });
+  for (const client of clients) await client.ping();
+  rmSync(join(folder, "fails"));
+  await ready(broker);
+  await clients[0].publish("news", 1);
+  for (const client of clients) {
+    assert.equal((await client.next("message")).data, 1);
+    assert.equal(client.isClosed, false);
+  }
 });

@@ -65,3 +65,25 @@ testBroker("connections that move between workers are kept where they are", { wo
   await keptIs(broker, 1);
   assert.equal((await broker.metrics())("ringcast_kept_leaked_total"), 0);
 });
+
+/* Workers put their connections into the vault by themselves, each has a slot of its own there, and nothing says so to anybody: the acceptor takes
+ * nothing, and nothing can be full. */
+testBroker("while the acceptor stands still connections are kept as always, however many come and go", { workers: 2, timeout: 120000 }, async (broker) => {
+  broker.kill("SIGSTOP", "acceptor");
+  const clients = await broker.connectMany([3, 3]);
+  for (const client of clients) await client.subscribe("news");
+  await Promise.all(Array.from({ length: 40 }, async () => {
+    for (let i = 0; i < 60; i++) {
+      const raw = await broker.raw(); // more than the queue of a vault has entries, of each worker
+      raw.end();
+    }
+  }));
+  await keptIs(broker, clients.length + 1);
+  broker.kill("SIGKILL", 0);
+  broker.kill("SIGCONT", "acceptor");
+  await until("it is adopted", async () => (await broker.metrics())("ringcast_worker_adoptions_total") === 1);
+  await clients[5].publish("news", 1);
+  for (const client of clients) assert.equal((await client.next("message")).data, 1);
+  const metrics = await broker.metrics();
+  for (const name of ["ringcast_keep_failed_total", "ringcast_kept_leaked_total", "ringcast_not_adopted_sockets_total"]) assert.equal(metrics(name), 0, name);
+});

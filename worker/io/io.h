@@ -272,6 +272,9 @@ struct rc_io_options {
     uint64_t receive_buffers_bytes;
     const struct rc_config *config; /* for tls */
     bool adopting;                  /* nothing is read or accepted before rc_io_go_on: rc_io_adopt comes first */
+    struct rc_process
+        *process; /* where a vault is offered, and where the acceptor says that it has it; NULL: none is made */
+    const struct rc_life *life;
 };
 
 /* Sets the ring up and arms accepts, doorbell and life line. -errno with the remedy in `err`. */

@@ -7,33 +7,48 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/fail.h"
 #include "common/base/log.h"
 #include "worker/io/io_internal.h"
 
 #define KEPT_SWEEP_SLOTS 256u
 #define KEPT_SWEEP_NS 1000000000u
 #define KEPT_ADOPT_S 5
+#define KEPT_LATE_NS 2000000000u
 _Static_assert(sizeof(struct io_uring_params) == RC_VAULT_PARAMS_BYTES, "what the core segment has of it");
 
-int rc_kept_open(struct rc_io *io, int vault_fd, const struct rc_control *control, enum rc_keep from, uint32_t slots)
+/* The descriptor is closed if that fails. */
+static int kept_map(struct rc_kept *kept, int vault_fd, const struct io_uring_params *params)
 {
-    struct rc_kept *kept = &io->kept;
-    struct io_uring_params params;
-    *kept = (struct rc_kept){.from = RC_KEEP_NONE, .slots = slots};
-    if (vault_fd < 0) {
-        return 0;
-    }
-    kept->bits = calloc((slots + 7) / 8, 1);
-    memcpy(&params, control->vault_params, sizeof(params));
-    const int rc = kept->bits == NULL ? -ENOMEM : rc_vault_map(&kept->vault, vault_fd, &params);
+    kept->bits = calloc((kept->slots + 7) / 8, 1);
+    const int rc = kept->bits == NULL ? -ENOMEM : rc_vault_map(&kept->vault, vault_fd, params);
     if (rc < 0) {
         free(kept->bits);
         kept->bits = NULL;
         close(vault_fd);
-        return rc;
     }
-    kept->from = from;
-    return 0;
+    return rc;
+}
+
+int rc_kept_open(struct rc_io *io, const struct rc_io_options *options)
+{
+    static const struct io_uring_params none;
+    struct rc_kept *kept = &io->kept;
+    const enum rc_keep from = options->config->server.keep;
+    const int vault_fd = options->args->vault_fd;
+    struct io_uring_params params;
+    *kept = (struct rc_kept){
+        .from = RC_KEEP_NONE, .slots = options->direct_descriptors, .process = options->process, .life = options->life};
+    memcpy(&params, options->control->vault_params, sizeof(params));
+    if (vault_fd < 0) {
+        const bool late = options->process != NULL && memcmp(&params, &none, sizeof(params)) != 0;
+        kept->wanted = late ? from : RC_KEEP_NONE;
+        kept->late_ns = io->now_ns + KEPT_LATE_NS;
+        return 0;
+    }
+    const int rc = kept_map(kept, vault_fd, &params);
+    kept->from = rc == 0 ? from : RC_KEEP_NONE;
+    return rc;
 }
 
 void rc_kept_close(struct rc_io *io)
@@ -254,10 +269,64 @@ void rc_kept_empty(struct rc_io *io, uint32_t socket)
     }
 }
 
+/* Nobody else can be put there before the acceptor has it: of this process alone it would outlive nothing. */
+static void kept_offer(struct rc_io *io)
+{
+    struct rc_kept *kept = &io->kept;
+    struct io_uring_params params;
+    struct rc_err ignored;
+    const int fd = rc_fail_here("vault") ? -ENOMEM : rc_vault_make(kept->slots, &params, &ignored);
+    if (fd < 0 || kept_map(kept, fd, &params) < 0) {
+        return;
+    }
+    kept->offered = true;
+    /* VT2 pairs with VT1 in acceptor/start/vaults.c: what is offered is whole. */
+    atomic_store_explicit(&kept->process->vault_offer, rc_vault_offer((uint32_t)getpid(), kept->vault.ring_fd),
+                          memory_order_release);
+}
+
+/* Those that came before there was a vault, all at once: once in the life of a process, and 0.7 us for each. Who comes is put as always. */
+static void kept_put_late(struct rc_io *io)
+{
+    struct rc_kept *kept = &io->kept;
+    for (uint32_t i = 0, seen = 0; i < io->truth->socket_count && seen < io->open_count; i++) {
+        const struct rc_socket *socket = &io->truth->sockets[i];
+        if (socket->state == RC_SOCKET_FREE) {
+            continue;
+        }
+        seen++;
+        if (socket->listener != RC_SOCKET_MADE_HERE) {
+            const bool opened = socket->mode != RC_IO_HANDSHAKE && socket->mode != RC_IO_TLS_HANDSHAKE;
+            rc_kept_put(io, i, opened ? kept->from : RC_KEEP_ALL);
+        }
+    }
+    /* VT4 pairs with VT5 in acceptor/start/vaults.c: what is not submitted yet is before this process stands still. */
+    atomic_store_explicit(&kept->process->vault_offer, 0, memory_order_release);
+}
+
+static void kept_late(struct rc_io *io)
+{
+    struct rc_kept *kept = &io->kept;
+    kept->late_ns = io->now_ns + KEPT_LATE_NS;
+    if (!kept->offered) {
+        kept_offer(io);
+        return;
+    }
+    /* VT6 pairs with VT3 in acceptor/start/vaults.c: it has the ring. */
+    if (atomic_load_explicit(&kept->life->vault_pid, memory_order_acquire) == (uint32_t)getpid()) {
+        kept->from = kept->wanted;
+        kept->wanted = RC_KEEP_NONE;
+        kept_put_late(io);
+    }
+}
+
 void rc_kept_sweep(struct rc_io *io)
 {
     struct rc_kept *kept = &io->kept;
-    if (kept->bits == NULL || io->now_ns < kept->sweep_ns) {
+    if (RC_UNLIKELY(kept->wanted != RC_KEEP_NONE && io->now_ns >= kept->late_ns)) {
+        kept_late(io);
+    }
+    if (kept->from == RC_KEEP_NONE || io->now_ns < kept->sweep_ns) {
         return;
     }
     kept->sweep_ns = io->now_ns + KEPT_SWEEP_NS;

@@ -6,6 +6,8 @@
  *          whatever the vault has is a connection that this worker has, or had when it died; and the last close is the worker's own
  *          one, as without a vault.
  *   sweep  free slots are emptied, some each second: what is found there would be a connection that nobody ends
+ *   late   a process that was started without a vault, since memory or descriptors were short, makes one when there is enough, and offers it to
+ *          the acceptor, which has to have it too (acceptor/start/vaults.h). Then all its sockets are put.
  *
  * Part of struct rc_io; where there is no vault nothing is put and all else does nothing. An index costs one bit.
  */
@@ -21,6 +23,9 @@
 
 struct rc_io;
 struct rc_control;
+struct rc_io_options;
+struct rc_life;
+struct rc_process;
 
 struct rc_kept {
     struct io_uring vault;
@@ -31,12 +36,18 @@ struct rc_kept {
     uint32_t put_tail; /* of the worker's submission queue, behind the last put */
     uint32_t sweep_next;
     uint64_t sweep_ns;
+    /* late */
+    enum rc_keep wanted;        /* what `from` is to be; RC_KEEP_NONE: it is that, or stays none */
+    uint64_t late_ns;           /* when it is tried, or looked at, again */
+    bool offered;               /* it is mapped, and the acceptor has not taken it */
+    struct rc_process *process; /* borrowed */
+    const struct rc_life *life; /* borrowed */
     uint32_t taking_count;
     uint32_t taking[RC_VAULT_ENTRIES]; /* sockets to be taken out, and then closed, by the next flush */
 };
 
-/* `vault_fd` -1: without. -errno; the descriptor is the room's afterwards, or closed. */
-int rc_kept_open(struct rc_io *io, int vault_fd, const struct rc_control *control, enum rc_keep from, uint32_t slots);
+/* Without args->vault_fd it begins without. -errno; the descriptor is the room's afterwards, or closed. */
+int rc_kept_open(struct rc_io *io, const struct rc_io_options *options);
 /* What the vault has stays there. */
 void rc_kept_close(struct rc_io *io);
 
@@ -62,6 +73,7 @@ int rc_kept_fd(struct rc_io *io, uint32_t socket);
 /* The vault has nothing there from here on: a slot that nothing is said of. */
 void rc_kept_empty(struct rc_io *io, uint32_t socket);
 
+/* Each pass. */
 void rc_kept_sweep(struct rc_io *io);
 
 #endif

@@ -179,7 +179,7 @@ int rc_io_open(struct rc_io *io, struct rc_truth *truth, struct rc_metrics *metr
     if (rc < 0) {
         return rc;
     }
-    rc = rc_kept_open(io, args->vault_fd, options->control, options->config->server.keep, options->direct_descriptors);
+    rc = rc_kept_open(io, options);
     if (rc < 0) {
         return rc_err_set(err, rc, "the ring that keeps sockets cannot be mapped: %s", strerror(-rc));
     }

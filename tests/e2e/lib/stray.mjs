@@ -96,6 +96,36 @@ function strayWrite(pid, mapping, next, random) {
   }
 }
 
+const PAGE = 4096;
+
+/* Pages of a process's mapping that it has touched, those beside each other in one: [{ from, bytes }], offsets in the mapping. Each pool and table of
+ * a truth begins at a page, and most of what is reserved for it was never touched. */
+export function touched(pid, mapping) {
+  const fd = openSync(`/proc/${pid}/pagemap`, "r");
+  const entries = Buffer.alloc(1 << 16);
+  const found = [];
+  try {
+    const pages = mapping.bytes / PAGE;
+    for (let page = 0; page < pages;) {
+      const bytes = readSync(fd, entries, 0, Math.min(entries.length, (pages - page) * 8), (mapping.from / PAGE + page) * 8);
+      for (let at = 0; at < bytes; at += 8, page++) {
+        const last = found.at(-1);
+        if (entries[at + 7] < 0x40) continue; // neither in memory nor swapped out
+        if (last && last.from + last.bytes === page * PAGE) last.bytes += PAGE;
+        else found.push({ from: page * PAGE, bytes: PAGE });
+      }
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return found;
+}
+
+/* Changes a random word within `range` of the process's mapping, one where something is. */
+export function scribble(pid, mapping, range, random) {
+  return strayWrite(pid, mapping, () => range.from + random(range.bytes / 4) * 4, random);
+}
+
 /* Where to write to, a function for each time: the head word by word, then the first page, its neighbours, and anywhere. */
 function offsets(bytes, heads, count, random) {
   const list = [];
