@@ -139,7 +139,9 @@ testRedis("a Redis that says nothing: history_wait is the end of it", wired({ co
   await flood(broker);
   redis.wire.mute();
   assert.equal((await back(broker, "log:a", epoch, 10)).answer.recovered, false);
+  redis.wire.cut(); // what was not heard is not to come in the place of what is asked next
   redis.wire.mend();
+  await redisHealth(broker, 200, 20000);
   await until("it is read", async () => {
     const one = await back(broker, "log:a", epoch, 10);
     if (one.answer.recovered) await whole(one, 11, 40);
