@@ -11,9 +11,9 @@
 #include "common/records/select.h"
 #include "common/shm/neighbours.h"
 #include "relay/bridge/adapter_interest.h"
+#include "relay/remote_missed.h"
 #include "relay/to_sockets.h"
 
-#define MISSED_NAMED_MAX 4096u              /* channels of which it is told one by one that something was missed */
 #define WAITER_REPLY RC_WORKERS_MAX         /* no worker waits for the confirmation, but a reply */
 #define WAITER_NOBODY (RC_WORKERS_MAX + 1u) /* nobody does */
 
@@ -375,53 +375,9 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
     rc_router_interest_done(remote->router, &request, everywhere ? 0 : RC_ENVELOPE_SCOPE_LOCAL, 0);
 }
 
-/* Channels that are told one by one that something was missed. */
-struct missing {
-    const struct rc_remote *remote;
-    struct rc_span *names; /* as the interest table has them; MISSED_NAMED_MAX, and one more: too many */
-    uint32_t count;
-};
-
-static void missing_one(void *context, struct rc_span name)
+static void remote_missed(void *context, struct rc_span name, enum rc_missed how)
 {
-    struct missing *missing = context;
-    if (missing->count <= MISSED_NAMED_MAX && !rc_channel_is_presence(name) &&
-        !rc_shared_covers(&missing->remote->shared, name)) { /* else it is repaired */
-        missing->names[missing->count++] = name;
-    }
-}
-
-/* Of all channels: those whose history is shared are repaired, so that it is told of the others, and of "*" for broadcasts and direct messages. Where
- * these are too many it is told of all at once. */
-static void missed_all(struct rc_remote *remote)
-{
-    struct missing missing = {.remote = remote};
-    missing.names = remote->shared.open ? calloc(MISSED_NAMED_MAX + 1, sizeof(*missing.names)) : NULL;
-    if (missing.names != NULL) {
-        rc_interest_walk(&remote->router->fanout.interest, missing_one, &missing);
-    }
-    if (missing.names == NULL || missing.count > MISSED_NAMED_MAX) {
-        rc_router_gap(remote->router, NULL, 0);
-    } else {
-        for (uint32_t i = 0; i < missing.count; i++) {
-            rc_router_gap(remote->router, (const char *)missing.names[i].bytes, (uint32_t)missing.names[i].count);
-        }
-        rc_router_gap(remote->router, "*", 1);
-    }
-    free(missing.names);
-}
-
-static void remote_missed(void *context, struct rc_span name, bool lost)
-{
-    struct rc_remote *remote = context;
-    if (name.count == 0) {
-        rc_cluster_retained_missed(&remote->retained);
-        missed_all(remote);
-    } else if (rc_channel_is_presence(name)) {
-        rc_presence_events_heard(remote->presence_events, name);
-    } else if (lost || !rc_shared_covers(&remote->shared, name)) {
-        rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
-    }
+    rc_remote_missed(context, name, how);
 }
 
 static bool remote_placed(void *context, struct rc_span name, struct rc_span message)

@@ -219,7 +219,7 @@ static void stream_entry(void *context, const struct rc_span *values, uint32_t v
 static void stream_missed(void *context)
 {
     const struct rc_adapter_bridge *adapter = context;
-    adapter->bridge->host.missed(adapter->bridge->host.context, (struct rc_span){0}, false);
+    adapter->bridge->host.missed(adapter->bridge->host.context, (struct rc_span){0}, RC_MISSED_HERE);
 }
 
 /* --- what comes in --------------------------------------------------------------------------------------------------- */
@@ -269,7 +269,7 @@ static void room_missed(void *context, struct rc_span channel)
     if (rc_adapter_split(rc_adapter_head(adapter), channel, &nsp, &room)) {
         const size_t bytes = rc_channel_of_room(name, sizeof(name), nsp, room);
         if (bytes > 0) {
-            adapter->bridge->host.missed(adapter->bridge->host.context, rc_span_of(name, bytes), false);
+            adapter->bridge->host.missed(adapter->bridge->host.context, rc_span_of(name, bytes), RC_MISSED_HERE);
         }
     }
 }

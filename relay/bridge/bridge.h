@@ -14,6 +14,13 @@
 #include "relay/redis/link.h"
 #include "relay/timer.h"
 
+/* How messages were missed. */
+enum rc_missed {
+    RC_MISSED_HERE,    /* the subscription was lost and is there again: a shared history is read anew for that */
+    RC_MISSED_DOUBTED, /* another instance says that some were lost: of a shared history its stream says which, if any */
+    RC_MISSED_LOST,    /* the same, and Redis never had them: they are in no shared history either */
+};
+
 struct rc_bridge_host {
     /* A message from Redis (rc_wire_read's view, channel or target added): RC_DOWN_MESSAGE, RC_DOWN_SELECT or RC_DOWN_DIRECT. False: nobody here
      * takes it. */
@@ -29,9 +36,8 @@ struct rc_bridge_host {
     /* A message for a channel that every instance has heard (`deliver`'s view). True: the channel's history is shared, and one instance gives
      * it its place: it comes back. */
     bool (*share)(void *context, const struct rc_envelope_view *view);
-    /* Messages of this channel were missed while Redis was away; empty: of every channel, and direct ones. `lost`: Redis never had them, so that
-     * they are in no history either. */
-    void (*missed)(void *context, struct rc_span name, bool lost);
+    /* Messages of this channel were missed; empty: of every channel, and direct ones. */
+    void (*missed)(void *context, struct rc_span name, enum rc_missed missed);
     /* Does some worker of this host want the channel? Certain only when all have told (known). */
     bool (*wanted)(void *context, struct rc_span name);
     /* True when all workers have told what they want. */

@@ -55,7 +55,7 @@ static void channel_changed(void *context, uint64_t hash, struct rc_span name, e
 static void channel_missed(void *context, struct rc_span name)
 {
     const struct rc_channel_bridge *channel = context;
-    channel->bridge->host.missed(channel->bridge->host.context, name, false);
+    channel->bridge->host.missed(channel->bridge->host.context, name, RC_MISSED_HERE);
 }
 
 static bool channel_known(void *context)

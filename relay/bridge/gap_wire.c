@@ -18,6 +18,7 @@ struct members {
     struct rc_json_value seq;
     struct rc_json_value channels;
     struct rc_json_value all;
+    struct rc_json_value placed;
 };
 
 static int gap_wire_members_read(struct rc_span message, struct members *members)
@@ -38,6 +39,8 @@ static int gap_wire_members_read(struct rc_span message, struct members *members
             members->channels = value;
         } else if (rc_json_string_is(&name, RC_SPAN("all"))) {
             members->all = value;
+        } else if (rc_json_string_is(&name, RC_SPAN("placed"))) {
+            members->placed = value;
         }
     }
     return got;
@@ -110,6 +113,7 @@ int rc_gap_message_read(struct rc_gap_message *out, struct rc_span message, cons
     if ((members.all.type != RC_JSON_NONE && !out->all) || out->all == (members.channels.type != RC_JSON_NONE)) {
         return -EINVAL;
     }
+    out->placed = out->all && members.placed.type == RC_JSON_TRUE;
     if (out->all) {
         return 0;
     }
@@ -121,7 +125,7 @@ int rc_gap_message_read(struct rc_gap_message *out, struct rc_span message, cons
 /* --- writing --------------------------------------------------------------------------------------------------------- */
 
 char *rc_gap_message_write(const char *from, uint32_t boot, uint64_t seq, const struct rc_span *names, uint32_t count,
-                           size_t *bytes)
+                           bool placed, size_t *bytes)
 {
     size_t capacity = 128 + RC_INSTANCE_ID_MAX;
     for (uint32_t i = 0; i < count; i++) {
@@ -131,8 +135,11 @@ char *rc_gap_message_write(const char *from, uint32_t boot, uint64_t seq, const 
     if (text == NULL) {
         return NULL;
     }
-    const int head = snprintf(text, capacity, "{\"from\":\"%s\",\"boot\":%u,\"seq\":%llu,%s", from, boot,
-                              (unsigned long long)seq, count == 0 ? "\"all\":true}" : "\"channels\":");
+    const int head =
+        snprintf(text, capacity, "{\"from\":\"%s\",\"boot\":%u,\"seq\":%llu,%s", from, boot, (unsigned long long)seq,
+                 count > 0 ? "\"channels\":"
+                 : placed  ? "\"all\":true,\"placed\":true}"
+                           : "\"all\":true}");
     RC_ASSERT(head > 0 && (size_t)head < capacity);
     size_t used = (size_t)head;
     for (uint32_t i = 0; i < count; i++) {

@@ -29,6 +29,7 @@ struct rc_gap_message {
     uint32_t boot;
     uint64_t seq;
     bool all;
+    bool placed;             /* with `all`: also messages of shared histories, which are in no stream */
     struct rc_span channels; /* borrowed: the JSON array, checked; empty with `all` */
 };
 
@@ -39,9 +40,9 @@ int rc_gap_message_read(struct rc_gap_message *out, struct rc_span message, cons
 int rc_gap_message_begin(struct rc_json_cursor *cursor, const struct rc_gap_message *message);
 int rc_gap_message_next(struct rc_json_cursor *cursor, char out[RC_CHANNEL_NAME_MAX], struct rc_span *name);
 
-/* The text for these channels (at most RC_GAP_CHANNELS_MAX), for all when there are none: NULL without memory; *bytes long, the
- * caller's to free. */
+/* The text for these channels (at most RC_GAP_CHANNELS_MAX), for all when there are none, `placed` as above: NULL without memory; *bytes
+ * long, the caller's to free. */
 char *rc_gap_message_write(const char *from, uint32_t boot, uint64_t seq, const struct rc_span *names, uint32_t count,
-                           size_t *bytes);
+                           bool placed, size_t *bytes);
 
 #endif

@@ -16,12 +16,12 @@
 
 /* --- this instance's losses ------------------------------------------------------------------------------------------ */
 
-static bool announce_some(struct rc_gaps *gaps, const struct rc_span *names, uint32_t count)
+static bool announce_some(struct rc_gaps *gaps, const struct rc_span *names, uint32_t count, bool placed)
 {
     const struct rc_bridge *bridge = gaps->bridge;
     size_t bytes;
     char *text = rc_gap_message_write(bridge->wire->instance_id, bridge->wire->boot_nonce, gaps->serial + 1, names,
-                                      count, &bytes);
+                                      count, placed, &bytes);
     if (text == NULL) {
         return false;
     }
@@ -51,27 +51,27 @@ static bool gaps_announce(void *context, const struct rc_redis_losses *losses)
     uint32_t count = 0;
     uint32_t at = 0;
     if (losses->all) {
-        return announce_some(gaps, NULL, 0);
+        return announce_some(gaps, NULL, 0, losses->placed);
     }
     while (rc_redis_losses_next(losses, &at, &name)) {
         names[count++] = client_name(name);
         if (count == RC_GAP_CHANNELS_MAX) {
-            if (!announce_some(gaps, names, count)) {
+            if (!announce_some(gaps, names, count, false)) {
                 return false;
             }
             count = 0;
         }
     }
-    return count == 0 || announce_some(gaps, names, count);
+    return count == 0 || announce_some(gaps, names, count, false);
 }
 
 /* --- those of others ------------------------------------------------------------------------------------------------- */
 
-static void gaps_tell(const struct rc_gaps *gaps, struct rc_span channel)
+static void gaps_tell(const struct rc_gaps *gaps, struct rc_span channel, enum rc_missed missed)
 {
     const struct rc_bridge *bridge = gaps->bridge;
     rc_metric_add(bridge->wire->metrics, RC_METRIC_REDIS_LOSSES_HEARD, 1);
-    bridge->host.missed(bridge->host.context, channel, true);
+    bridge->host.missed(bridge->host.context, channel, missed);
 }
 
 static void gaps_received(void *context, struct rc_span channel, struct rc_span message)
@@ -102,12 +102,12 @@ static void gaps_received(void *context, struct rc_span channel, struct rc_span 
     }
     rc_log_limited(RC_LOG_INFO, 2, "redis_losses_heard", "from=\"%.*s\" all=%d", gap.from_bytes, gap.from, gap.all);
     if (gap.all) {
-        gaps_tell(gaps, (struct rc_span){0});
+        gaps_tell(gaps, (struct rc_span){0}, gap.placed ? RC_MISSED_LOST : RC_MISSED_DOUBTED);
         return;
     }
     int got = rc_gap_message_begin(&cursor, &gap);
     while (got >= 0 && (got = rc_gap_message_next(&cursor, text, &name)) == 1) {
-        gaps_tell(gaps, name);
+        gaps_tell(gaps, name, RC_MISSED_LOST);
     }
 }
 

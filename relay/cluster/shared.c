@@ -9,9 +9,11 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/records/interest.h"
 #include "relay/bridge/channel.h"
 #include "relay/cluster/shared_deliver.h"
 #include "relay/cluster/shared_fetch.h"
+#include "relay/cluster/shared_refill.h"
 
 static_assert(RC_HISTORY_STAMP_MAX == RC_WIRE_RETAIN_MS_MAX, "a stamp that is given is one that others take");
 
@@ -56,6 +58,7 @@ static void go_alone(struct rc_shared *shared, struct rc_shared_channel *channel
         rc_shared_held_drop_all(shared, channel);
         channel->state = RC_SHARED_ALONE;
         rc_shared_answer_waiters(shared, channel, false);
+        rc_shared_refill_end(shared, channel);
         if (!channel->alone_listed) {
             channel->alone_listed = true;
             TAILQ_INSERT_TAIL(&shared->alone, channel, in_alone);
@@ -83,7 +86,7 @@ static void come_back(struct rc_shared *shared, struct rc_shared_channel *channe
             rc_shared_gap(shared, channel, 0, 0); /* what others published meanwhile is in the stream, not with them */
         }
         channel->local = false;
-        channel->alone_last = 0;
+        channel->alone_epoch = channel->alone_last = 0;
         rc_shared_go_apart(shared, channel);
     }
 }
@@ -117,9 +120,13 @@ static int publish_run(struct rc_shared *shared, struct rc_shared_pending *pendi
                                             .seen = pending->channel->last,
                                             .wall_ms = wall_about(shared, pending->time_ms)};
     rc_shared_place(&run, &texts, names, &shared->sender, policy, pending->sequence, epochs, source);
-    return rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)
-               ? rc_redis_run(shared->setup.link, &run)
-               : -EBADMSG;
+    if (rc_wire_write(shared->setup.wire, RC_WIRE_CHANNEL, &pending->view, run.parts)) {
+        return rc_redis_run(shared->setup.link, &run);
+    }
+    if ((run.flags & RC_REDIS_PUBLISH_TOLD) != 0) {
+        rc_redis_run_lost(shared->setup.link, run.args[run.channel]);
+    }
+    return -EBADMSG;
 }
 
 /* Whose message it is. */
@@ -212,6 +219,7 @@ static void run_taken(struct rc_shared *shared, struct rc_shared_channel *channe
     pending->answered = true;
     pending->epoch = answer->epoch;
     pending->offset = answer->placed ? answer->offset : 0;
+    pending->bound = answer->offset;
     switch ((enum rc_shared_state)channel->state) {
     case RC_SHARED_APART:
         rc_shared_settle(shared, channel);
@@ -257,13 +265,17 @@ static void run_ended(void *context, struct rc_span name, uint64_t token, const 
     }
     struct rc_shared_pending *pending = rc_shared_pending_of(channel, token);
     struct rc_shared_answer answer;
-    const uint64_t known = pending != NULL ? pending->known : 1; /* of one that is delivered it does not matter which */
+    /* Of one that was delivered alone it is the channel's, which has been no other since. */
+    const uint64_t known = pending != NULL ? pending->known : channel->epoch != 0 ? channel->epoch : 1;
     const bool taken = reply != NULL && rc_shared_answer_read(reply, known, &answer);
     channel->flying -= channel->flying > 0;
     const bool alone = token >= channel->alone_first && token <= channel->alone_sequence;
-    channel->alone_left -= alone && channel->alone_left > 0;
-    if (taken && answer.placed && alone && rc_shared_is_alone(channel) && answer.offset > channel->alone_last) {
-        channel->alone_last = answer.offset;
+    if (alone && channel->alone_left > 0) {
+        channel->alone_left--;
+        rc_metric_sub(shared->metrics, RC_METRIC_HISTORY_ALONE_WAITING, 1);
+    }
+    if (taken && !answer.early && alone && rc_shared_is_alone(channel)) {
+        rc_shared_alone_until(channel, answer.epoch, answer.offset);
     }
     if (pending != NULL) {
         pending->flying = false;
@@ -293,6 +305,7 @@ static void channel_unfollow(struct rc_shared *shared, struct rc_shared_channel 
         rc_shared_fetch_end(shared, channel);
         rc_shared_held_drop_all(shared, channel);
         rc_shared_answer_waiters(shared, channel, false);
+        rc_shared_refill_end(shared, channel);
         channel->early = false; /* also of who was answered now: nobody wants it */
         rc_shared_go_apart(shared, channel);
     }
@@ -360,16 +373,26 @@ bool rc_shared_received(struct rc_shared *shared, struct rc_span name, struct rc
     return true;
 }
 
-/* One more who waits; NULL: too many do, or no memory. */
+void rc_shared_look(struct rc_shared *shared)
+{
+    for (uint32_t i = 0; i < shared->table.high; i++) {
+        struct rc_shared_channel *channel = shared->table.channels[i];
+        if (channel != NULL && channel->state == RC_SHARED_LIVE) {
+            rc_shared_fetch_begin(shared, channel, true, false);
+        }
+    }
+}
+
+/* One more who waits; `fills`: for what the copy lacks. NULL: too many do, or no memory. */
 static struct rc_shared_waiter *waiter_add(struct rc_shared *shared, struct rc_shared_channel *channel, uint32_t worker,
-                                           uint32_t bytes)
+                                           uint32_t bytes, bool fills)
 {
     struct rc_shared_waiter *waiter =
         shared->waiter_count < RC_SHARED_WAITERS_MAX ? malloc(sizeof(*waiter) + bytes) : NULL;
     if (waiter != NULL) {
-        *waiter =
-            (struct rc_shared_waiter){.since_ms = rc_clock_ms(), .channel = channel, .worker = worker, .bytes = bytes};
-        TAILQ_INSERT_TAIL(&channel->waiters, waiter, of_channel);
+        *waiter = (struct rc_shared_waiter){
+            .since_ms = rc_clock_ms(), .channel = channel, .worker = worker, .bytes = bytes, .fills = fills};
+        TAILQ_INSERT_TAIL(fills ? &channel->fillers : &channel->waiters, waiter, of_channel);
         TAILQ_INSERT_TAIL(rc_shared_waiters_of(shared, waiter), waiter, of_all);
         shared->waiter_count++;
         rc_shared_tick_soon(shared);
@@ -388,14 +411,22 @@ static struct rc_shared_channel *channel_to_come(struct rc_shared *shared, uint6
 bool rc_shared_wait(struct rc_shared *shared, const struct rc_interest_request *request, bool confirmed)
 {
     const struct rc_span name = rc_span_of(request->name, request->name_bytes);
-    struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, request->hash, name);
-    if (channel == NULL || channel->state != RC_SHARED_FETCHING) {
+    const bool lacks = confirmed && (request->token & RC_INTEREST_FULL) != 0;
+    struct rc_shared_channel *channel = lacks ? rc_shared_refill_of(shared, request->hash, name) : NULL;
+    const bool fills = channel != NULL;
+    if (!fills) {
+        channel = rc_shared_table_find(&shared->table, request->hash, name);
+    }
+    if (fills) {
+        /* also while it is fetched: it goes on behind that */
+    } else if (channel == NULL || channel->state != RC_SHARED_FETCHING) {
         channel = confirmed ? NULL : channel_to_come(shared, request->hash, name);
     }
-    struct rc_shared_waiter *waiter = channel != NULL ? waiter_add(shared, channel, request->worker, 0) : NULL;
+    struct rc_shared_waiter *waiter = channel != NULL ? waiter_add(shared, channel, request->worker, 0, fills) : NULL;
     if (waiter != NULL) {
         waiter->token = request->token;
         waiter->confirmed = confirmed;
+        rc_shared_refill_begin(shared, channel);
     } else if (channel != NULL) {
         rc_shared_release(shared, channel);
     }
@@ -436,7 +467,7 @@ bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view 
         forget && rc_shared_renew(shared->setup.link, &names, 0, channel->epoch, true, shared->sender.sharded,
                                   rc_shared_fetch_renewed, shared) != 0
             ? NULL
-            : waiter_add(shared, channel, worker, (uint32_t)bytes);
+            : waiter_add(shared, channel, worker, (uint32_t)bytes, false);
     if (waiter == NULL) {
         rc_shared_release(shared, channel);
         return false;
@@ -522,9 +553,10 @@ static void shared_tick(void *context, uint64_t now_ms)
     rc_shared_fetch_due(shared, now_ms);
     tick_alone(shared, now_ms);
     tick_waiters(shared, now_ms);
-    if (!TAILQ_EMPTY(&shared->holding) || !TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) ||
-        !TAILQ_EMPTY(&shared->fetch) || !TAILQ_EMPTY(&shared->later) || !TAILQ_EMPTY(&shared->alone) ||
-        !TAILQ_EMPTY(&shared->waiters) || !TAILQ_EMPTY(&shared->askers)) {
+    rc_shared_refill_tick(shared, now_ms);
+    if (!TAILQ_EMPTY(&shared->fillers) || !TAILQ_EMPTY(&shared->holding) || !TAILQ_EMPTY(&shared->pendings) ||
+        !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) || !TAILQ_EMPTY(&shared->later) ||
+        !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) || !TAILQ_EMPTY(&shared->askers)) {
         rc_shared_tick_soon(shared);
     }
 }
@@ -570,6 +602,8 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     TAILQ_INIT(&shared->pendings);
     TAILQ_INIT(&shared->waiters);
     TAILQ_INIT(&shared->askers);
+    TAILQ_INIT(&shared->fillers);
+    TAILQ_INIT(&shared->refill);
     TAILQ_INIT(&shared->echo);
     TAILQ_INIT(&shared->fetch);
     TAILQ_INIT(&shared->later);
@@ -578,6 +612,7 @@ int rc_shared_open(struct rc_shared *shared, const struct rc_shared_setup *setup
     TAILQ_INIT(&shared->quiet);
     rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_WAITING, 0); /* a predecessor's went with it */
     rc_metric_set(shared->metrics, RC_METRIC_HISTORY_SHARED_CHANNELS, 0);
+    rc_metric_set(shared->metrics, RC_METRIC_HISTORY_ALONE_WAITING, 0);
     const int rc = rc_shared_table_open(&shared->table);
     if (rc != 0) {
         return rc;
@@ -616,6 +651,7 @@ void rc_shared_close(struct rc_shared *shared)
         rc_shared_pending_drop(shared, TAILQ_FIRST(&shared->pendings));
     }
     TAILQ_CONCAT(&shared->waiters, &shared->askers, of_all);
+    TAILQ_CONCAT(&shared->waiters, &shared->fillers, of_all);
     for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&shared->waiters); waiter != NULL;
          waiter = TAILQ_FIRST(&shared->waiters)) {
         TAILQ_REMOVE(&shared->waiters, waiter, of_all);

@@ -52,6 +52,8 @@ int rc_shared_publish_entry(struct rc_shared *shared, const struct rc_envelope_v
 void rc_shared_changed(struct rc_shared *shared, uint64_t hash, struct rc_span name, enum rc_redis_change change);
 /* A message of the subscription. False: it has no place, or its history is not shared: it is delivered as it is. */
 bool rc_shared_received(struct rc_shared *shared, struct rc_span name, struct rc_span text);
+/* Messages may be missing that nothing tells of: every channel's stream is looked at. */
+void rc_shared_look(struct rc_shared *shared);
 /* rc_remote_ops.complete. */
 bool rc_shared_complete(struct rc_shared *shared, const struct rc_envelope_view *asked, uint32_t worker,
                         uint32_t generation, bool forget);

@@ -151,10 +151,11 @@ void rc_shared_settle_alone(struct rc_shared *shared, struct rc_shared_channel *
     }
     for (; pending != NULL; pending = TAILQ_FIRST(&channel->pendings)) {
         channel->alone_sequence = pending->sequence;
-        if (pending->answered && pending->offset > channel->alone_last) {
-            channel->alone_last = pending->offset;
+        if (pending->answered) {
+            rc_shared_alone_until(channel, pending->epoch, pending->bound);
         }
         channel->alone_left += pending->flying;
+        rc_metric_add(shared->metrics, RC_METRIC_HISTORY_ALONE_WAITING, pending->flying);
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_SHARED_ALONE, 1);
         pending_place(shared, pending,
                       (struct rc_router_placed){.keep = RC_ROUTER_KEEP_HERE, .time_ms = rc_clock_ms(), .fans = true});
@@ -169,12 +170,11 @@ static uint64_t proof_of(struct rc_span instance, uint64_t boot, uint64_t sequen
     return rc_hash(proof, rc_shared_proof(proof, instance, boot, sequence));
 }
 
-/* The message as a record has it. False: it is none. */
-static bool arrival_read(struct rc_shared *shared, const struct rc_shared_channel *channel,
-                         const struct rc_shared_arrival *arrival, struct rc_envelope_view *view)
+bool rc_shared_message_read(struct rc_shared *shared, const struct rc_shared_channel *channel, struct rc_span message,
+                            struct rc_envelope_view *view)
 {
     struct rc_wire *wire = shared->setup.wire;
-    if (rc_wire_read_kept(wire, arrival->message, "history", view) != RC_WIRE_GOOD || rc_wire_selects(wire)) {
+    if (rc_wire_read_kept(wire, message, "history", view) != RC_WIRE_GOOD || rc_wire_selects(wire)) {
         return false;
     }
     view->channel = channel->name;
@@ -188,7 +188,6 @@ static bool copy_differs(struct rc_shared *shared, const struct rc_shared_channe
                          struct rc_span message, bool arguments)
 {
     const struct rc_history *history = shared->setup.history;
-    const struct rc_shared_arrival arrival = {.message = message};
     struct rc_history_cursor cursor = {.slot = rc_history_find(history, channel->hash, rc_shared_name(channel)),
                                        .epoch = channel->epoch,
                                        .offset = offset};
@@ -197,7 +196,7 @@ static bool copy_differs(struct rc_shared *shared, const struct rc_shared_channe
     uint8_t *buffer = malloc(history->values_bytes_max);
     const bool both = buffer != NULL &&
                       rc_history_read(&history->view, &cursor, buffer, history->values_bytes_max, &kept) == 1 &&
-                      arrival_read(shared, channel, &arrival, &view);
+                      rc_shared_message_read(shared, channel, message, &view);
     const bool exact = both && (arguments || (view.head.flags & RC_ENVELOPE_ARGS) == 0);
     const bool differs = (exact && !rc_span_equal(kept.data, rc_span_of(view.data, view.head.data_bytes))) ||
                          (both && (!rc_span_equal(kept.key, rc_span_of(view.key, view.head.key_bytes)) ||
@@ -214,13 +213,13 @@ bool rc_shared_differs(struct rc_shared *shared, const struct rc_shared_channel 
 bool rc_shared_displaces(struct rc_shared *shared, const struct rc_shared_channel *channel,
                          const struct rc_placed *placed)
 {
-    const struct rc_shared_arrival arrival = {.message = placed->message};
     struct rc_envelope_view view;
     uint64_t sequence = 0;
     if (rc_placed_own(shared->setup.wire, placed, &sequence)) {
         return rc_shared_pending_of(channel, sequence) != NULL; /* what was delivered waits no more */
     }
-    if (placed->offset == channel->last && channel->proof != 0 && arrival_read(shared, channel, &arrival, &view)) {
+    if (placed->offset == channel->last && channel->proof != 0 &&
+        rc_shared_message_read(shared, channel, placed->message, &view)) {
         const struct rc_wire *wire = shared->setup.wire;
         return proof_of(rc_span_of(wire->from, wire->from_bytes), wire->boot, wire->sequence) != channel->proof;
     }
@@ -245,7 +244,7 @@ void rc_shared_take(struct rc_shared *shared, struct rc_shared_channel *channel,
         pending_place(shared, pending, placed);
         return;
     }
-    if (!arrival_read(shared, channel, arrival, &view)) {
+    if (!rc_shared_message_read(shared, channel, arrival->message, &view)) {
         channel->proof = 0;
         rc_shared_gap(shared, channel, channel->epoch, channel->last); /* there is a message that nobody can read */
         return;
@@ -263,7 +262,7 @@ void rc_shared_take_here(struct rc_shared *shared, const struct rc_shared_channe
                          const struct rc_shared_arrival *arrival)
 {
     struct rc_envelope_view view;
-    if (arrival_read(shared, channel, arrival, &view)) {
+    if (rc_shared_message_read(shared, channel, arrival->message, &view)) {
         const struct rc_router_placed placed = {
             .view = &view, .keep = RC_ROUTER_KEEP_HERE, .time_ms = arrival->time_ms, .fans = true};
         rc_router_place(shared->setup.router, &placed);
@@ -334,7 +333,7 @@ void rc_shared_held_drop_all(struct rc_shared *shared, struct rc_shared_channel 
 
 struct rc_shared_waiters *rc_shared_waiters_of(struct rc_shared *shared, const struct rc_shared_waiter *waiter)
 {
-    return waiter->bytes == 0 ? &shared->waiters : &shared->askers;
+    return waiter->fills ? &shared->fillers : waiter->bytes == 0 ? &shared->waiters : &shared->askers;
 }
 
 void rc_shared_tell_early(struct rc_shared *shared, struct rc_shared_channel *channel, bool everywhere)
@@ -355,7 +354,7 @@ void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *
                                                 .name_bytes = channel->name_bytes};
     const bool everywhere = confirmed && (waiter->confirmed || channel->followed);
     struct rc_envelope_view asked;
-    TAILQ_REMOVE(&channel->waiters, waiter, of_channel);
+    TAILQ_REMOVE(waiter->fills ? &channel->fillers : &channel->waiters, waiter, of_channel);
     TAILQ_REMOVE(rc_shared_waiters_of(shared, waiter), waiter, of_all);
     shared->waiter_count--;
     if (waiter->bytes == 0) {
@@ -378,8 +377,9 @@ void rc_shared_answer_waiters(struct rc_shared *shared, struct rc_shared_channel
 void rc_shared_release(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
     if (channel->followed || channel->early || channel->state != RC_SHARED_APART || channel->flying > 0 ||
-        !TAILQ_EMPTY(&channel->waiters) || channel->fetching || channel->queued || channel->echo_due ||
-        channel->alone_listed || !TAILQ_EMPTY(&channel->pendings)) {
+        !TAILQ_EMPTY(&channel->waiters) || !TAILQ_EMPTY(&channel->fillers) || channel->refilling ||
+        channel->refill_queued || channel->fetching || channel->queued || channel->echo_due || channel->alone_listed ||
+        !TAILQ_EMPTY(&channel->pendings)) {
         return;
     }
     rc_shared_held_drop_all(shared, channel);

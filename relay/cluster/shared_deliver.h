@@ -27,6 +27,22 @@ static inline bool rc_shared_is_alone(const struct rc_shared_channel *channel)
     return channel->state == RC_SHARED_ALONE || channel->state == RC_SHARED_RETURNING;
 }
 
+/* Redis answers: of what was delivered alone one has that place, or one before it. Later epochs have greater numbers, and what is in an earlier one is not read
+ * any more. */
+static inline void rc_shared_alone_until(struct rc_shared_channel *channel, uint64_t epoch, uint64_t offset)
+{
+    if (epoch > channel->alone_epoch || (epoch == channel->alone_epoch && offset > channel->alone_last)) {
+        channel->alone_epoch = epoch;
+        channel->alone_last = offset;
+    }
+}
+
+/* May what was delivered alone be in that place, or behind it? */
+static inline bool rc_shared_was_alone(const struct rc_shared_channel *channel, uint64_t epoch, uint64_t offset)
+{
+    return epoch == channel->alone_epoch && offset <= channel->alone_last;
+}
+
 /* Its subscribers were told an epoch in which there is no message: it is theirs to hold. */
 static inline bool rc_shared_is_quiet(const struct rc_shared_channel *channel)
 {
@@ -59,6 +75,9 @@ struct rc_shared_pending *rc_shared_pending_add(struct rc_shared *shared, struct
                                                 const struct rc_envelope_view *view);
 void rc_shared_pending_drop(struct rc_shared *shared, struct rc_shared_pending *pending);
 
+/* A message of the channel's stream as a record has it; its parts live until the next one is read. False: it is none. */
+bool rc_shared_message_read(struct rc_shared *shared, const struct rc_shared_channel *channel, struct rc_span message,
+                            struct rc_envelope_view *view);
 /* Takes the arrival as the newest message of the channel, whatever was before it. */
 void rc_shared_take(struct rc_shared *shared, struct rc_shared_channel *channel,
                     const struct rc_shared_arrival *arrival);

@@ -8,6 +8,7 @@
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "relay/cluster/shared_deliver.h"
+#include "relay/cluster/shared_refill.h"
 #include "relay/redis/error_reply.h"
 
 #define HELD_FETCHES_MAX 4u /* of which the first may have been answered before the message was published */
@@ -198,7 +199,7 @@ static void take_placed(struct rc_shared *shared, struct rc_shared_channel *chan
                                         .offset = placed->offset,
                                         .time_ms = rc_clock_ms(),
                                         .message = placed->message,
-                                        .fans = placed->offset > channel->alone_last};
+                                        .fans = !rc_shared_was_alone(channel, placed->epoch, placed->offset)};
     arrival.own = rc_placed_own(shared->setup.wire, placed, &arrival.sequence);
     rc_shared_take(shared, channel, &arrival);
 }
@@ -300,7 +301,7 @@ static void fetch_live(struct rc_shared *shared, struct rc_shared_channel *chann
 {
     const bool repair = channel->fans;
     rc_shared_fetch_end(shared, channel);
-    channel->alone_last = 0;
+    channel->alone_epoch = channel->alone_last = 0;
     if (repair) {
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRS, 1);
         rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRED, channel->repaired);
@@ -319,6 +320,11 @@ static void fetch_live(struct rc_shared *shared, struct rc_shared_channel *chann
         rc_shared_go_apart(shared, channel);
     }
     rc_shared_answer_waiters(shared, channel, true);
+    if (channel->state == RC_SHARED_LIVE) {
+        rc_shared_refill_begin(shared, channel);
+    } else {
+        rc_shared_refill_end(shared, channel);
+    }
 }
 
 static void fetch_again(struct rc_shared *shared, struct rc_shared_channel *channel, uint64_t in_ms)
@@ -420,7 +426,8 @@ static void take_entry(struct rc_shared *shared, struct rc_shared_channel *chann
                                         .offset = entry->offset,
                                         .time_ms = now_ms > age_ms ? now_ms - age_ms : 0,
                                         .message = entry->message,
-                                        .fans = (channel->fans || heard) && entry->offset > channel->alone_last};
+                                        .fans = (channel->fans || heard) &&
+                                                !rc_shared_was_alone(channel, answer->epoch, entry->offset)};
     arrival.own = is_own(shared, entry->proof, &arrival.sequence);
     rc_shared_take(shared, channel, &arrival);
     channel->repaired++;
@@ -526,8 +533,12 @@ static void fetch_replied(void *context, const redisReply *reply)
     rc_shared_release(shared, channel);
 }
 
+/* What came before Redis fell silent may reach it, or go beyond it: then nothing is given up, and what is still to come is waited for. */
 static void fetch_give_up(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
+    if (take_held(shared, channel, false)) {
+        return;
+    }
     struct rc_placed placed;
     const struct rc_shared_held *held = TAILQ_FIRST(&channel->helds);
     const bool good = rc_placed_read(rc_span_of(held->text, held->bytes), &placed);

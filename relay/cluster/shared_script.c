@@ -150,6 +150,29 @@ static const char fetch_text[] =
                "return {e,string.format('%.0f',o),proof,\n"
                "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list,held}";
 
+/* KEYS: offsets, stream. ARGV: offset of the asker's last message, the entries that are wanted, back from the one to the other, entries of this answer, their
+ * bytes. */
+static const char refetch_text[] =
+    SOUND_TEXT "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
+               "local e,o=h[1],h[2]\n"
+               "if not sound(e,o) then e,o='0','0' end\n"
+               "local x=redis.call('XRANGE',KEYS[2],ARGV[1]..'-0',ARGV[1]..'-0')\n"
+               "local list,n,b,to={},0,0,ARGV[2]..'-0'\n"
+               "while n<tonumber(ARGV[4]) and b<tonumber(ARGV[5]) do\n"
+               "  local part=redis.call('XREVRANGE',KEYS[2],to,ARGV[3]..'-0','COUNT',16)\n"
+               "  for i=1,#part do\n"
+               "    local m=part[i][2][6]\n"
+               "    n=n+1\n"
+               "    list[n]=part[i]\n"
+               "    b=b+(m and #m or 0)\n"
+               "  end\n"
+               "  if #part<16 then break end\n"
+               "  to='('..part[16][1]\n"
+               "end\n"
+               "local t=redis.call('TIME')\n"
+               "return {e,o,x[1] and x[1][2][2] or '',\n"
+               "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list,''}";
+
 /* KEYS: offsets. ARGV: the epoch of a channel without a message, for how long. */
 static const char keep_text[] = "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
                                 "if not h[1] then redis.call('HSET',KEYS[1],'epoch',ARGV[1],'offset','0') end\n"
@@ -293,6 +316,27 @@ int rc_shared_fetch(struct rc_redis_link *link, const struct rc_shared_names *na
                                                     : RC_SPAN(""),
                                    number_put(offsets_ms, RC_SHARED_QUIET_MS),
                                    question->unproved ? RC_SPAN("1") : RC_SPAN("0")};
+    return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
+}
+
+int rc_shared_refetch(struct rc_redis_link *link, const struct rc_shared_names *names,
+                      const struct rc_shared_range *range, rc_redis_replied *replied, void *context)
+{
+    char last[24];
+    char from[24];
+    char to[24];
+    char count[12];
+    char bytes[24];
+    const struct rc_span argv[] = {RC_SPAN("EVAL"),
+                                   rc_span_text(refetch_text),
+                                   RC_SPAN("2"),
+                                   rc_span_of(names->offsets, names->offsets_bytes),
+                                   rc_span_of(names->stream, names->stream_bytes),
+                                   number_put(last, range->last),
+                                   number_put(from, range->from),
+                                   number_put(to, range->to),
+                                   number_put(count, RC_SHARED_FETCH_COUNT),
+                                   number_put(bytes, range->bytes)};
     return rc_redis_command(link, replied, context, 3, RC_ARRAY_COUNT(argv), argv);
 }
 

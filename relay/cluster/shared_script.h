@@ -12,6 +12,7 @@
  *           has seen it, or that is before the one that it knows (Redis lost writes), another one begins
  *   fetch   epoch (a channel that has none gets one where it is followed, for RC_SHARED_QUIET_MS), newest offset, entries from an offset on; and
  *           who sent the one that the asker has last
+ *   refetch entries before an offset, the newest first
  *   keep    the epoch of a channel without a message is remembered for another RC_SHARED_QUIET_MS
  *   renew   a new epoch, if it still is the one that is known
  *
@@ -124,6 +125,18 @@ int rc_shared_keep(struct rc_redis_link *link, const struct rc_shared_names *nam
 /* `epoch` ends, 0 = whichever it is; the new one is behind it, and `known`. `drop`: its messages go, too. As rc_redis_command. */
 int rc_shared_renew(struct rc_redis_link *link, const struct rc_shared_names *names, uint64_t epoch, uint64_t known,
                     bool drop, bool sharded, rc_redis_replied *replied, void *context);
+
+/* Messages of the copy's epoch that are asked for back from one: `from` down to `to`. */
+struct rc_shared_range {
+    uint64_t last; /* offset of the asker's last message: who sent that is told, too */
+    uint64_t from;
+    uint64_t to;
+    uint64_t bytes; /* of an answer, but for the last few of its messages */
+};
+
+/* The entries of the answer go back; no epoch begins. As rc_redis_command. */
+int rc_shared_refetch(struct rc_redis_link *link, const struct rc_shared_names *names,
+                      const struct rc_shared_range *range, rc_redis_replied *replied, void *context);
 
 struct rc_shared_fetched {
     uint64_t epoch;       /* 0: Redis has nothing of the channel */

@@ -28,6 +28,7 @@
 #define RC_SHARED_KEEP_TICK_MS 1000u
 #define RC_SHARED_KEEPS_MAX 4096u /* in a tick: of more than 80,000 such channels some lose their epoch */
 #define RC_SHARED_FETCHES_MAX 64u
+#define RC_SHARED_REFILLS_MAX 4u
 #define RC_SHARED_FILL_MAX 10000u /* messages that a copy begins with, at most */
 #define RC_SHARED_HELD_BYTES (16u << 20)
 #define RC_SHARED_WAITERS_MAX 262144u
@@ -41,6 +42,17 @@ struct rc_shared_flight {
     uint64_t epoch; /* what was asked: the channel may be elsewhere when it is answered */
     uint64_t last;
     bool all;
+    bool busy;
+};
+
+/* A question for what a copy lacks; its channel stays while it has not been answered. */
+struct rc_shared_refill {
+    struct rc_shared *shared; /* borrowed */
+    struct rc_shared_channel *channel;
+    uint64_t epoch; /* what was asked, as above */
+    uint64_t last;
+    uint64_t proof;
+    uint64_t before; /* offset of the copy's oldest message */
     bool busy;
 };
 
@@ -67,12 +79,17 @@ struct rc_shared {
     struct rc_shared_pendings pendings; /* all of them */
     struct rc_shared_waiters waiters;   /* subscriptions, in the order of time */
     struct rc_shared_waiters askers;    /* questions, in the order of time */
+    struct rc_shared_waiters fillers;   /* registrations that wait for what a copy lacks, in the order of time */
     struct rc_shared_channels echo;     /* by since_ms */
     struct rc_shared_channels fetch;    /* to be fetched now, in the order in which they came */
     struct rc_shared_channels later;    /* to be fetched again, by retry_ms */
     struct rc_shared_channels holding;  /* by held_ms: exactly those that hold messages */
     struct rc_shared_channels alone;
-    struct rc_shared_channels quiet; /* by keep_ms: followed, and without a message when they were listed */
+    struct rc_shared_channels quiet;  /* by keep_ms: followed, and without a message when they were listed */
+    struct rc_shared_channels refill; /* those of which it is to be asked for, in the order in which they came */
+    struct rc_shared_refill refills[RC_SHARED_REFILLS_MAX];
+    uint64_t refill_since_ms; /* what was read so since then is refill_bytes */
+    uint64_t refill_bytes;
     struct rc_shared_flight flights[RC_SHARED_FETCHES_MAX];
     uint32_t flying; /* flights */
     uint32_t waiter_count;

@@ -93,6 +93,7 @@ struct rc_shared_channel *rc_shared_table_make(struct rc_shared_table *table, ui
     TAILQ_INIT(&channel->pendings);
     TAILQ_INIT(&channel->helds);
     TAILQ_INIT(&channel->waiters);
+    TAILQ_INIT(&channel->fillers);
     return channel;
 }
 

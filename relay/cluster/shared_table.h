@@ -43,6 +43,7 @@ struct rc_shared_pending {
     uint64_t known; /* the epoch of which the script's answer is a number alone */
     uint64_t epoch; /* of the answer */
     uint64_t offset;
+    uint64_t bound; /* the same, or, where it is not known, one that it is not behind */
     uint32_t worker;
     uint32_t generation;
     bool entry;    /* of an application's stream, from which it comes again unless Redis takes it */
@@ -71,6 +72,7 @@ struct rc_shared_waiter {
     struct rc_shared_channel *channel;
     uint32_t worker;
     bool confirmed;
+    bool fills; /* it waits for what the copy lacks (shared_refill.h): of `fillers` */
     uint32_t generation;
     uint32_t bytes;   /* of the question; 0 = it is a registration */
     uint8_t record[]; /* the question */
@@ -87,9 +89,11 @@ struct rc_shared_channel {
     TAILQ_ENTRY(rc_shared_channel) in_alone;
     TAILQ_ENTRY(rc_shared_channel) in_quiet;
     TAILQ_ENTRY(rc_shared_channel) in_holding;
+    TAILQ_ENTRY(rc_shared_channel) in_refill;
     struct rc_shared_pendings pendings;
     struct rc_shared_helds helds;
     struct rc_shared_waiters waiters;
+    struct rc_shared_waiters fillers;
     uint64_t hash;
     uint64_t epoch;      /* in which its subscribers are; 0 = of none yet */
     uint64_t last;       /* offset of the last message that was taken */
@@ -100,18 +104,21 @@ struct rc_shared_channel {
     uint64_t heard;
     uint64_t alone_first;    /* own messages from this one on */
     uint64_t alone_sequence; /* up to this one were delivered alone: those that the link had then are alone_left */
-    uint64_t alone_last;     /* offset of the last of them, as Redis answers, until it was fetched; else 0 */
+    uint64_t alone_epoch;    /* with alone_last: as Redis answers, until it was fetched; else 0 */
+    uint64_t alone_last;     /* none of them is behind this offset */
     uint64_t since_ms;       /* of FETCHING, or since it was given up last; or until when it waits (echo) */
     uint64_t retry_ms; /* of the next fetch; of one that is alone: until when it need not look whether it still is */
     uint64_t held_ms;  /* since when its first message waits that is held, or a little longer (holding) */
     uint64_t keep_ms;  /* when Redis is told again that its epoch holds (quiet) */
+    uint64_t vain_ms;  /* when it was last in vain to look for what the copy lacks; 0 = it was not */
     uint32_t index;
-    uint32_t flying;     /* own messages that the link has */
-    uint32_t alone_left; /* of them, those that were delivered alone */
-    uint32_t repaired;   /* messages of the fetch that runs */
-    uint32_t renewals;   /* of the fetch that runs: how often its epoch was to be ended */
-    uint32_t refusals;   /* of its fetches, in a row */
-    uint8_t state;       /* enum rc_shared_state */
+    uint32_t refill_tries; /* answers that came too late, in a row */
+    uint32_t flying;       /* own messages that the link has */
+    uint32_t alone_left;   /* of them, those that were delivered alone */
+    uint32_t repaired;     /* messages of the fetch that runs */
+    uint32_t renewals;     /* of the fetch that runs: how often its epoch was to be ended */
+    uint32_t refusals;     /* of its fetches, in a row */
+    uint8_t state;         /* enum rc_shared_state */
     uint8_t name_bytes;
     bool followed; /* true exactly while Redis has the subscription, as far as it is known */
     bool fetching; /* true exactly while a fetch has not been answered */
@@ -127,6 +134,8 @@ struct rc_shared_channel {
     bool later;
     bool alone_listed;
     bool quiet_listed;
+    bool refilling;     /* true exactly while a question for what the copy lacks has not been answered */
+    bool refill_queued; /* true exactly while it is in the list of those that are to be asked */
     char name[];
 };
 

@@ -425,6 +425,98 @@ bool rc_history_pages_append_at(struct rc_history *history, uint32_t slot, const
     return true;
 }
 
+/* --- what was there before ------------------------------------------------------------------------------------------- */
+
+/* All pages of the channel are the newest ones. Of others those go first that were made longest ago. */
+static void age_renew(struct rc_history *history, uint32_t slot)
+{
+    const uint32_t tail = history->channels[slot].tail;
+    uint32_t page = tail == 0 ? 0 : atomic_load_explicit(&pages_slot(history, slot)->page, memory_order_relaxed);
+    for (; page != 0; page = page == tail ? 0 : page_next(history, page)) {
+        age_remove(history, page);
+        age_add(history, page);
+    }
+}
+
+bool rc_history_prepends(const struct rc_history *history, uint32_t slot)
+{
+    const struct rc_history_slot *its = pages_slot(history, slot);
+    const uint64_t first = atomic_load_explicit(&its->first, memory_order_relaxed);
+    return first > 1 && (history->channels[slot].tail == 0 ||
+                         page_at(history, atomic_load_explicit(&its->page, memory_order_relaxed))->first == first);
+}
+
+bool rc_history_prepend_begin(struct rc_history *history, uint32_t slot, const struct rc_config_namespace *policy,
+                              uint64_t first, uint64_t bytes, struct rc_history_prepend *prepend)
+{
+    const uint64_t all = bytes + sizeof(struct rc_history_page);
+    const uint32_t units = (uint32_t)((all + RC_HISTORY_UNIT - 1) / RC_HISTORY_UNIT);
+    const uint32_t order = rc_blocks_order(all, RC_HISTORY_UNIT);
+    if (order >= RC_BLOCK_ORDERS ||
+        (policy->history_bytes != 0 &&
+         history->channels[slot].bytes + (uint64_t)units * RC_HISTORY_UNIT > policy->history_bytes)) {
+        return false;
+    }
+    age_renew(history, slot);
+    uint32_t unit = rc_blocks_alloc(&history->blocks, order);
+    for (uint32_t i = 0; unit == RC_BLOCK_NONE && i < EVICT_PAGES_LAST_MAX && history->oldest_page != 0 &&
+                         history->pages[history->oldest_page - 1].owner != slot + 1 && evict_oldest(history);
+         i++) {
+        unit = rc_blocks_alloc(&history->blocks, order);
+    }
+    if (unit == RC_BLOCK_NONE) {
+        return false;
+    }
+    if (units < UINT32_C(1) << order) {
+        rc_blocks_keep_units(&history->blocks, unit, UINT32_C(1) << order, unit, units);
+    }
+    *prepend = (struct rc_history_prepend){.slot = slot,
+                                           .unit = unit,
+                                           .units = units,
+                                           .at = sizeof(struct rc_history_page),
+                                           .first = first,
+                                           .next = first};
+    return true;
+}
+
+void rc_history_prepend_put(struct rc_history *history, struct rc_history_prepend *prepend,
+                            const struct rc_envelope_view *view, uint64_t time_ms)
+{
+    const uint64_t need = rc_history_entry_need(view);
+    uint8_t *entry = (uint8_t *)page_at(history, prepend->unit + 1) + prepend->at;
+    RC_ASSERT(need <= (uint64_t)prepend->units * RC_HISTORY_UNIT - prepend->at);
+    rc_history_entry_write(entry, view, time_ms);
+    rc_history_seal(history, entry, history->channels[prepend->slot].owner, prepend->next);
+    prepend->at += (uint32_t)need;
+    prepend->next++;
+}
+
+void rc_history_prepend_end(struct rc_history *history, const struct rc_history_prepend *prepend)
+{
+    struct rc_history_slot *its = pages_slot(history, prepend->slot);
+    struct rc_history_channel *channel = &history->channels[prepend->slot];
+    struct rc_history_page *page = page_at(history, prepend->unit + 1);
+    const bool alone = channel->tail == 0;
+    RC_ASSERT(prepend->next == atomic_load_explicit(&its->first, memory_order_relaxed));
+    page->first = prepend->first;
+    atomic_store_explicit(&page->bytes, prepend->units * RC_HISTORY_UNIT, memory_order_relaxed);
+    atomic_store_explicit(&page->next, alone ? 0 : atomic_load_explicit(&its->page, memory_order_relaxed),
+                          memory_order_relaxed);
+    history->pages[prepend->unit] = (struct rc_history_page_index){.owner = prepend->slot + 1, .units = prepend->units};
+    age_add(history, prepend->unit + 1);
+    if (alone) {
+        channel->tail = prepend->unit + 1;
+        channel->tail_at = prepend->at;
+    }
+    channel->head = 0;
+    channel->bytes += (uint64_t)prepend->units * RC_HISTORY_UNIT;
+    atomic_store_explicit(&its->page, prepend->unit + 1, memory_order_release); /* HY7 */
+    /* HY9: who reads the new `first` and the old page looks again. Dying before it is shown leaves a page that has more than is shown. */
+    tell_readers(its);
+    atomic_store_explicit(&its->first, prepend->first, memory_order_release);
+    age_renew(history, prepend->slot);
+}
+
 /* --- what is too old ------------------------------------------------------------------------------------------------- */
 
 static uint64_t entry_time(const uint8_t *entry)

@@ -179,6 +179,16 @@ uint32_t rc_history_append_at(struct rc_history *history, const struct rc_envelo
 /* How far the copy of a shared history goes; its epoch is 0 where there is none, or this host counts itself. */
 struct rc_history_state rc_history_shared(const struct rc_history *history, uint64_t hash, struct rc_span name);
 
+/* Messages that the copy of a shared history has no more, or never had, before its oldest one: read again from where they are. */
+struct rc_history_prepend {
+    uint32_t slot;
+    uint32_t unit; /* of their page, which is nobody's until the end */
+    uint32_t units;
+    uint32_t at;    /* byte of the page where the next one goes */
+    uint64_t first; /* offset of the first one */
+    uint64_t next;  /* and of the next one */
+};
+
 enum rc_history_kept {
     RC_HISTORY_KEPT,
     RC_HISTORY_OLDER,   /* a newer one is there, or its stamp is too far ahead */
@@ -216,6 +226,17 @@ bool rc_history_pages_append_at(struct rc_history *history, uint32_t slot, const
 /* How the channel stands now, without what is too old. */
 struct rc_history_state rc_history_stand(struct rc_history *history, uint32_t slot,
                                          const struct rc_config_namespace *policy, uint64_t now_ms);
+/* May messages go before the oldest one? Not where the page has more than is shown: its namespace hides those, and what was before them. */
+bool rc_history_prepends(const struct rc_history *history, uint32_t slot);
+/* Room for the messages from `first` up to the oldest one, whose entries have so many bytes together; for it messages of other channels go. The
+ * channel's are the newest of all from then on. False: there is no room, or the namespace leaves none. */
+bool rc_history_prepend_begin(struct rc_history *history, uint32_t slot, const struct rc_config_namespace *policy,
+                              uint64_t first, uint64_t bytes, struct rc_history_prepend *prepend);
+/* The next one of them, in the order of offsets; `time_ms`: when it was new (rc_history_now). */
+void rc_history_prepend_put(struct rc_history *history, struct rc_history_prepend *prepend,
+                            const struct rc_envelope_view *view, uint64_t time_ms);
+/* All are there: readers find them. Nothing else may have been done with the channel since rc_history_prepend_begin. */
+void rc_history_prepend_end(struct rc_history *history, const struct rc_history_prepend *prepend);
 /* Its messages are gone; offsets go on. */
 void rc_history_clear(struct rc_history *history, uint32_t slot);
 /* A block of that order, for which messages go if need be; RC_BLOCK_NONE. */

@@ -23,14 +23,16 @@ void rc_redis_losses_clear(struct rc_redis_losses *losses)
     if (losses->capacity > 0) {
         rc_hashmap_clear(&losses->map);
     }
-    losses->all = false;
+    losses->all = losses->placed = false;
     losses->count = losses->bytes = 0;
 }
 
-void rc_redis_losses_add_all(struct rc_redis_losses *losses)
+void rc_redis_losses_add_all(struct rc_redis_losses *losses, bool placed)
 {
+    const bool before = losses->placed;
     rc_redis_losses_clear(losses);
     losses->all = true;
+    losses->placed = before || placed;
 }
 
 static struct rc_span name_at(const struct rc_redis_losses *losses, uint32_t at)
@@ -74,10 +76,11 @@ static bool losses_reserve(struct rc_redis_losses *losses, uint32_t bytes)
     return true;
 }
 
-void rc_redis_losses_add(struct rc_redis_losses *losses, struct rc_span name)
+void rc_redis_losses_add(struct rc_redis_losses *losses, struct rc_span name, bool placed)
 {
     const struct key key = {.losses = losses, .name = name};
     const uint64_t hash = rc_channel_hash((const char *)name.bytes, name.count);
+    losses->placed |= placed;
     if (losses->all ||
         (losses->count > 0 && rc_hashmap_find(&losses->map, hash, losses_key_equal, &key) != RC_HASHMAP_NONE)) {
         return;
@@ -86,7 +89,7 @@ void rc_redis_losses_add(struct rc_redis_losses *losses, struct rc_span name)
     const uint32_t end = at + HEAD_BYTES + (uint32_t)name.count;
     if (name.count > UINT16_MAX || losses->count == RC_REDIS_LOSSES_MAX || !losses_reserve(losses, end) ||
         rc_hashmap_insert(&losses->map, hash, at) != 0) {
-        rc_redis_losses_add_all(losses);
+        rc_redis_losses_add_all(losses, placed);
         return;
     }
     losses->names[at] = (uint8_t)name.count;

@@ -18,6 +18,8 @@
 /* All zero is the empty set. */
 struct rc_redis_losses {
     bool all; /* too many to name */
+    bool
+        placed; /* some were to get a place in a shared history (script.h): they are in no stream from which others could read them */
     uint32_t count;
     uint32_t bytes; /* of names */
     uint32_t capacity;
@@ -32,8 +34,8 @@ static inline bool rc_redis_losses_empty(const struct rc_redis_losses *losses)
     return !losses->all && losses->count == 0;
 }
 
-void rc_redis_losses_add(struct rc_redis_losses *losses, struct rc_span name);
-void rc_redis_losses_add_all(struct rc_redis_losses *losses);
+void rc_redis_losses_add(struct rc_redis_losses *losses, struct rc_span name, bool placed);
+void rc_redis_losses_add_all(struct rc_redis_losses *losses, bool placed);
 void rc_redis_losses_clear(struct rc_redis_losses *losses);
 
 /* Walks the names in the order of their first loss: start with *at = 0. False at the end. */

@@ -178,7 +178,7 @@ static void node_demoted(struct rc_redis_node *node, const char *why)
     struct rc_redis_link *link = node->link;
     if (link->outbox.unsure) {
         link->outbox.unsure = false;
-        rc_redis_losses_add_all(&link->losses);
+        rc_redis_losses_add_all(&link->losses, false); /* of what has a place the streams tell */
     }
     node->command.demoted = node->subscriber.demoted = false; /* once */
     rc_redis_conn_fail(&node->command, why);

@@ -71,12 +71,13 @@ static void outbox_ended(struct rc_redis_outbox *outbox, const struct rc_redis_e
     }
 }
 
-/* Frees an entry that is in no list any more and will never be sent. */
-static void outbox_lose(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry)
+/* Frees an entry that is in no list any more and will never be sent (again). `reply`: why, if Redis says so. */
+static void outbox_lose(struct rc_redis_outbox *outbox, struct rc_redis_entry *entry, const redisReply *reply)
 {
-    outbox_ended(outbox, entry, NULL);
+    outbox_ended(outbox, entry, reply);
     if (entry->told && outbox->ops.lost != NULL) {
-        outbox->ops.lost(outbox->ops.context, rc_span_of(entry->command + entry->name_at, entry->name_bytes));
+        outbox->ops.lost(outbox->ops.context, rc_span_of(entry->command + entry->name_at, entry->name_bytes),
+                         entry->token != 0);
     }
     free(entry);
 }
@@ -169,7 +170,7 @@ bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *
     const bool possible = flying + cost <= outbox->bytes_max; /* else nobody makes room for it in vain */
     uint32_t dropped = 0;
     while (possible && outbox->bytes + cost > outbox->bytes_max && outbox_oldest(outbox) != NULL) {
-        outbox_lose(outbox, rc_redis_outbox_take(outbox));
+        outbox_lose(outbox, rc_redis_outbox_take(outbox), NULL);
         dropped++;
     }
     const bool fits = outbox->bytes + cost <= outbox->bytes_max;
@@ -178,7 +179,7 @@ bool rc_redis_outbox_put(struct rc_redis_outbox *outbox, struct rc_redis_entry *
                       cost > outbox->bytes_max ? "larger than redis.outbox" : "redis.outbox is full");
     }
     if (!fits) {
-        outbox_lose(outbox, entry);
+        outbox_lose(outbox, entry, NULL);
         return false;
     }
     if (outbox->tail != NULL) {
@@ -201,7 +202,7 @@ bool rc_redis_outbox_insert(struct rc_redis_outbox *outbox, struct rc_redis_entr
     }
     if (outbox->bytes + cost_of(entry) > outbox->bytes_max) {
         count_dropped(outbox, 1, "redis.outbox is full"); /* it is older than what is there */
-        outbox_lose(outbox, entry);
+        outbox_lose(outbox, entry, NULL);
         return false;
     }
     struct rc_redis_entry **place = &outbox->head;
@@ -230,7 +231,7 @@ void rc_redis_outbox_expire(struct rc_redis_outbox *outbox, uint64_t now_ms)
     uint32_t dropped = 0;
     for (const struct rc_redis_entry *entry = outbox_oldest(outbox);
          entry != NULL && now_ms > entry->time_ms + outbox->age_ms_max; entry = outbox_oldest(outbox)) {
-        outbox_lose(outbox, rc_redis_outbox_take(outbox));
+        outbox_lose(outbox, rc_redis_outbox_take(outbox), NULL);
         dropped++;
     }
     if (dropped > 0) {
@@ -258,11 +259,11 @@ static void outbox_refuse(struct rc_redis_outbox *outbox, struct rc_redis_entry 
     if (!rc_redis_refusals_add(&outbox->refusals, entry)) {
         outbox->announcements -= entry->announcement;
         if (entry->announcement && outbox->ops.lost != NULL) {
-            outbox->ops.lost(outbox->ops.context, (struct rc_span){0});
+            outbox->ops.lost(outbox->ops.context, (struct rc_span){0}, true);
         }
         count_out(outbox, entry);
         count_dropped(outbox, 1, "no memory");
-        outbox_lose(outbox, entry);
+        outbox_lose(outbox, entry, NULL);
     }
     outbox->probing = true;
     outbox->hold_until_ms = rc_clock_ms() + RC_REDIS_HOLD_MS;
@@ -282,7 +283,7 @@ static void outbox_overtake(struct rc_redis_outbox *outbox, const struct rc_redi
     struct rc_redis_entry *late = rc_redis_refusals_overtaken(&outbox->refusals, by);
     while (late != NULL) {
         count_out(outbox, late);
-        outbox_lose(outbox, late);
+        outbox_lose(outbox, late, NULL);
         dropped++;
         late = rc_redis_refusals_overtaken(&outbox->refusals, by);
     }
@@ -299,9 +300,7 @@ static void outbox_settled(struct rc_redis_outbox *outbox, struct rc_redis_entry
     count_out(outbox, entry);
     if (reply->type == REDIS_REPLY_ERROR) { /* it stays so: no rights */
         count_dropped(outbox, 1, reply->str);
-        outbox_ended(outbox, entry, reply); /* that is its answer, which tells why */
-        entry->token = 0;
-        outbox_lose(outbox, entry);
+        outbox_lose(outbox, entry, reply); /* that is its answer, which tells why */
         return;
     }
     if (entry->to_one && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) {

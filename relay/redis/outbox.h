@@ -52,8 +52,8 @@ struct rc_redis_outbox_ops {
     void (*unscripted)(void *context, struct rc_redis_outbox *outbox);
     /* A script's run has its answer, or NULL: it was given up. Nothing may be added to an outbox in here. May be NULL. */
     void (*ended)(void *context, struct rc_span channel, uint64_t token, const redisReply *reply);
-    /* A message for this channel was given up; empty: nobody knows for which ones. May be NULL. */
-    void (*lost)(void *context, struct rc_span channel);
+    /* A message for this channel was given up; empty: nobody knows for which ones. `placed`: a script's run. May be NULL. */
+    void (*lost)(void *context, struct rc_span channel, bool placed);
     void *context; /* borrowed */
 };
 

@@ -154,7 +154,7 @@ int rc_redis_publish(struct rc_redis_link *link, struct rc_span channel, const s
     if (rc != 0) {
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
         if (told) {
-            rc_redis_losses_add(&link->losses, channel);
+            rc_redis_losses_add(&link->losses, channel, false);
         }
         return rc;
     }
@@ -223,13 +223,13 @@ static void outbox_moved(void *context, struct rc_redis_outbox *outbox)
     }
 }
 
-static void outbox_lost(void *context, struct rc_span channel)
+static void outbox_lost(void *context, struct rc_span channel, bool placed)
 {
     struct rc_redis_link *link = context;
     if (channel.count > 0) {
-        rc_redis_losses_add(&link->losses, channel);
+        rc_redis_losses_add(&link->losses, channel, placed);
     } else {
-        rc_redis_losses_add_all(&link->losses);
+        rc_redis_losses_add_all(&link->losses, placed);
     }
 }
 
@@ -271,7 +271,8 @@ void rc_redis_outboxes_inherit(struct rc_redis_link *link)
         rc_metric_add(metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, count);
         rc_log_warn("redis_outbox_dropped", "messages=%llu reason=\"the relay that had them died\"",
                     (unsigned long long)count);
-        rc_redis_losses_add_all(&link->losses);
+        /* Of a shared history only what the dead relay had delivered, alone, is missing elsewhere. */
+        rc_redis_losses_add_all(&link->losses, rc_metric_get(metrics, RC_METRIC_HISTORY_ALONE_WAITING) > 0);
     }
 }
 

@@ -117,6 +117,13 @@ static int make_run(struct rc_redis_link *link, const struct rc_redis_run *run, 
     return 0;
 }
 
+void rc_redis_run_lost(struct rc_redis_link *link, struct rc_span channel)
+{
+    const size_t prefix = strlen(link->config.prefix.text);
+    RC_ASSERT(channel.count >= prefix);
+    rc_redis_losses_add(&link->losses, rc_span_of(channel.bytes + prefix, channel.count - prefix), true);
+}
+
 int rc_redis_run(struct rc_redis_link *link, const struct rc_redis_run *run)
 {
     struct rc_redis_entry *entry;
@@ -126,6 +133,9 @@ int rc_redis_run(struct rc_redis_link *link, const struct rc_redis_run *run)
     }
     if (rc != 0) {
         rc_metric_add(link->wire.metrics, RC_METRIC_REDIS_OUTBOX_DROPPED, 1);
+        if ((run->flags & RC_REDIS_PUBLISH_TOLD) != 0) {
+            rc_redis_run_lost(link, run->args[run->channel]);
+        }
         return rc;
     }
     struct rc_redis_outbox *outbox = link->by_shard ? link->topology->outbox(link, entry->slot) : &link->outbox;

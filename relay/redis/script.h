@@ -48,9 +48,11 @@ struct rc_redis_run {
 int rc_redis_scripts_open(struct rc_redis_link *link, struct rc_redis_script *script,
                           const struct rc_redis_script_ops *ops);
 
-/* The arguments are copied. 0; -ENOTCONN (fleeting, and Redis is away), -ENOBUFS, -ENOMEM or -EMSGSIZE: dropped and counted; nothing is told
- * of it, or (-ENOBUFS) was told in here. YIELDING: -EAGAIN, there is no room now, or -EFBIG, there never is. In here `ended` may be called for others, which make room. */
+/* The arguments are copied. 0; -ENOTCONN (fleeting, and Redis is away), -ENOBUFS, -ENOMEM or -EMSGSIZE: dropped and counted; its end is not
+ * told, or (-ENOBUFS) was told in here. YIELDING: -EAGAIN, there is no room now, or -EFBIG, there never is. In here `ended` may be called for others, which make room. */
 int rc_redis_run(struct rc_redis_link *link, const struct rc_redis_run *run);
+/* A message for this channel, whose name is with prefix, was to be such a run, and cannot be: others are told as of one that was dropped. */
+void rc_redis_run_lost(struct rc_redis_link *link, struct rc_span channel);
 
 /* --- for the link --- */
 

@@ -1,6 +1,8 @@
 /* down: what comes down from the relay, handed to whom it is for: the hub, a client, whoever asked. See client.h. */
 #include "worker/client/client.h"
 
+#include "common/records/interest.h"
+
 static int down_message(void *context, const struct rc_envelope_view *view)
 {
     const struct rc_clients *clients = context;
@@ -43,6 +45,7 @@ static void down_acknowledged(void *context, const struct rc_envelope_view *view
             .retained = state && (view->head.token & RC_INTEREST_RETAINED) != 0,
             .values = rc_span_of(view->data, view->head.data_bytes),
             .placed = state,
+            .full = (view->head.token & RC_INTEREST_FULL) != 0,
             .slot = view->head.target.slot,
             .epoch = view->head.epoch,
             .position = view->head.position,

@@ -371,6 +371,7 @@ struct rc_hub_acknowledgement {
     bool local;            /* Redis has not confirmed */
     bool retained;         /* `values` are the channel's retained values, here and now */
     struct rc_span values; /* entries of common/shm/history.h; of another process */
+    bool full;             /* its copy of a shared history has all that can be had */
     bool placed;           /* how the channel stands in its history, here and now; with epoch 0 it has none */
     uint32_t slot;
     uint64_t epoch;

@@ -28,6 +28,7 @@ static int pending_add(struct rc_hub *hub, uint32_t client, uint32_t channel_ind
                                    .wants = wants,
                                    .replay = replay};
     channel->flags |= (wants & RC_PENDING_WANTS_VALUES) != 0 ? RC_CHANNEL_WANTS_RETAINED : 0u;
+    channel->flags |= (wants & RC_PENDING_FULL) != 0 ? RC_CHANNEL_WANTS_FULL : 0u;
     if (id.count > 0) {
         memcpy(pending->id, id.bytes, id.count);
     }
@@ -119,6 +120,31 @@ static bool subscribe_wants_place(const struct rc_hub *hub, uint32_t channel_ind
     return channel->place == 0 && rc_place_wanted(hub, channel);
 }
 
+/* Does the slot of the channel's place, which is of another epoch, belong to another channel? */
+static bool pending_slot_lost(const struct rc_hub *hub, const struct rc_channel *channel, uint32_t slot)
+{
+    const struct rc_span name = rc_hub_name(hub, channel);
+    const struct rc_history_slot *its = slot < hub->history->slot_count ? &hub->history->slots[slot] : NULL;
+    return its == NULL || rc_history_state(hub->history, slot).epoch == 0 || its->name_bytes != name.count ||
+           memcmp(its->name, name.bytes, name.count) != 0;
+}
+
+/* Is what comes behind that offset not in the copy of a history that all instances share, though it is not too long ago to be in the stream? */
+static bool pending_lacks(const struct rc_hub *hub, uint32_t channel_index, uint64_t epoch, uint64_t offset)
+{
+    const struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    const struct rc_config_namespace *policy = &hub->config->namespaces[channel->namespace];
+    const struct rc_place *place = channel->place == 0 ? NULL : rc_truth_place(hub->truth, channel->place);
+    if (place == NULL || policy->history_scope != RC_HISTORY_SCOPE_CLUSTER || epoch != place->epoch ||
+        offset >= place->position || place->position - offset > policy->history) {
+        return false;
+    }
+    const struct rc_history_state state = rc_history_state(hub->history, place->slot);
+    return state.epoch == place->epoch
+               ? hub->history->slots[place->slot].shared != 0 && state.first > offset + 1
+               : pending_slot_lost(hub, channel, place->slot); /* of one that ended there is nothing to be had */
+}
+
 enum rc_subscribed rc_hub_subscribe_from(struct rc_hub *hub, uint32_t client_index, struct rc_span name,
                                          enum rc_subscriber by, struct rc_span id, uint8_t wants,
                                          const struct rc_hub_from *from)
@@ -127,6 +153,9 @@ enum rc_subscribed rc_hub_subscribe_from(struct rc_hub *hub, uint32_t client_ind
     const struct rc_client *client = rc_truth_client(truth, client_index);
     const uint32_t existing = rc_hub_find(hub, rc_channel_hash((const char *)name.bytes, name.count), name);
     const bool subscribed = existing != 0 && rc_hub_subscription(hub, client_index, existing) != 0;
+    if (existing != 0 && from != NULL && from->recovers && pending_lacks(hub, existing, from->epoch, from->offset)) {
+        wants |= RC_PENDING_FULL;
+    }
     /* What others were told where Redis had not confirmed is not known to hold now. */
     const uint32_t doubts = by == RC_SUBSCRIBER_CLIENT ? RC_CHANNEL_LOCAL | RC_CHANNEL_REFUSED : 0;
     if (subscribed && wants == 0 && !(rc_truth_channel(truth, existing)->flags & doubts) &&
@@ -411,14 +440,29 @@ static void pending_settle_one(struct rc_hub *hub, uint32_t channel_index, const
     hub->kept->settling = 0;
 }
 
+/* Of those who come back and wait some lack what the copy has not, as is known now: the relay is asked for it. */
+static void pending_look(struct rc_hub *hub, uint32_t channel_index)
+{
+    struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
+    for (uint32_t index = channel->pending; index != 0; index = rc_truth_pending(hub->truth, index)->next) {
+        struct rc_pending *pending = rc_truth_pending(hub->truth, index);
+        const struct rc_replay *request = pending->replay == 0 ? NULL : rc_truth_replay(hub->truth, pending->replay);
+        if (request != NULL && (request->flags & RC_REPLAY_RECOVERS) != 0 &&
+            pending_lacks(hub, channel_index, request->cursor.epoch, request->cursor.offset)) {
+            pending->wants |= RC_PENDING_FULL;
+            channel->flags |= RC_CHANNEL_WANTS_FULL;
+        }
+    }
+}
+
 /* Settles those who wait. Who wants what was not told goes on waiting: the relay is asked again. */
 static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const struct rc_hub_acknowledgement *said)
 {
     struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
-    const uint8_t lacks =
-        said->code != 0
-            ? 0
-            : (uint8_t)((said->retained ? 0 : RC_PENDING_WANTS_VALUES) | (said->placed ? 0 : RC_PENDING_PLACE));
+    const uint8_t lacks = said->code != 0
+                              ? 0
+                              : (uint8_t)((said->retained ? 0 : RC_PENDING_WANTS_VALUES) |
+                                          (said->placed ? 0 : RC_PENDING_PLACE) | (said->full ? 0 : RC_PENDING_FULL));
     uint32_t count = 0;
     uint32_t waiting = 0;
     for (uint32_t index = channel->pending; index != 0; index = rc_truth_pending(hub->truth, index)->next) {
@@ -435,7 +479,7 @@ static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const
         pending_settle_one(hub, channel_index, said);
     }
     if (channel->pending == 0) {
-        channel->flags &= (uint16_t)~RC_CHANNEL_WANTS_RETAINED;
+        channel->flags &= (uint16_t) ~(RC_CHANNEL_WANTS_RETAINED | RC_CHANNEL_WANTS_FULL);
     } else if (waiting > 0) {
         hub->handlers.interest_changed(hub->handlers.context, channel_index);
     }
@@ -445,7 +489,14 @@ static void pending_settle_all(struct rc_hub *hub, uint32_t channel_index, const
 static void pending_place(struct rc_hub *hub, uint32_t channel_index, const struct rc_hub_acknowledgement *said)
 {
     struct rc_channel *channel = rc_truth_channel(hub->truth, channel_index);
-    if (said->code != 0 || !said->placed || (channel->place != 0 && channel->subscriber_count > 0)) {
+    if (said->code != 0 || !said->placed) {
+        return;
+    }
+    if (channel->place != 0 && channel->subscriber_count > 0) {
+        struct rc_place *place = rc_truth_place(hub->truth, channel->place);
+        if (said->epoch == place->epoch && rc_history_state(hub->history, said->slot).epoch == place->epoch) {
+            place->slot = said->slot; /* its copy may have begun anew, where another channel had taken its room */
+        }
         return;
     }
     if (said->epoch != 0 && rc_place_wanted(hub, channel)) {
@@ -462,6 +513,11 @@ void rc_hub_acknowledged(struct rc_hub *hub, uint32_t channel_index, const struc
     if (said->code == 0) {
         channel->flags =
             (uint16_t)((channel->flags & ~RC_CHANNEL_LOCAL) | RC_CHANNEL_ACTIVE | (said->local ? RC_CHANNEL_LOCAL : 0));
+    }
+    if (said->code == 0 && !said->full) {
+        pending_look(hub, channel_index);
+    } else {
+        channel->flags &= (uint16_t)~RC_CHANNEL_WANTS_FULL;
     }
     channel->flags |= RC_CHANNEL_SETTLING;
     pending_settle_all(hub, channel_index, said);

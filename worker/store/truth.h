@@ -167,6 +167,7 @@ enum rc_channel_flags {
     RC_CHANNEL_HELD = 1u << 11, /* clients who hear it are about to come from another worker: it is wanted */
     RC_CHANNEL_WANTS_RETAINED = 1u << 8, /* some of those who wait are to get its retained values first */
     RC_CHANNEL_AWAITED = 1u << 12,       /* somebody has all of its history, and waits for more (rc_recover_waits) */
+    RC_CHANNEL_WANTS_FULL = 1u << 13,    /* some of those who wait lack what is not in the copy of its shared history */
 };
 
 struct rc_channel {
@@ -239,6 +240,7 @@ enum rc_pending_wants {
     RC_PENDING_VALUES = 1u << 1,   /* they are for who asked on the client's behalf: handlers.values */
     RC_PENDING_PLACE = 1u << 2,    /* where it begins in the channel's history */
     RC_PENDING_SNAPSHOT = 1u << 3, /* to be told the newest message of each key */
+    RC_PENDING_FULL = 1u << 4,     /* the relay looks whether the stream of its shared history has what it lacks */
     RC_PENDING_DELTA = 1u << 7,    /* it is to get deltas, where the channel's namespace has them */
 };
 #define RC_PENDING_WANTS_VALUES (RC_PENDING_RETAINED | RC_PENDING_VALUES)

@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/records/interest.h"
 
 void rc_interests_open(struct rc_interests *interest, const struct rc_control *control, struct rc_truth *truth,
                        struct rc_uplink *uplink, struct rc_metrics *metrics, const uint64_t *now_ns,
@@ -68,6 +69,9 @@ static int interest_write(struct rc_interests *interest, uint32_t index, enum rc
     const struct rc_span name = rc_truth_channel_name(interest->truth, channel);
     if (type == RC_UP_INTEREST_ADD && (channel->flags & RC_CHANNEL_WANTS_RETAINED)) {
         token |= RC_INTEREST_RETAINED;
+    }
+    if (type == RC_UP_INTEREST_ADD && (channel->flags & RC_CHANNEL_WANTS_FULL)) {
+        token |= RC_INTEREST_FULL;
     }
     struct rc_envelope_view view = {
         .head = {.channel_hash = channel->hash, .token = token, .channel_bytes = (uint8_t)name.count},
@@ -242,7 +246,7 @@ static void interest_refused(struct rc_interests *interest, uint32_t index)
 bool rc_interests_acknowledged(struct rc_interests *interest, uint32_t index, uint64_t token, uint32_t code)
 {
     struct rc_channel *channel = rc_truth_channel(interest->truth, index);
-    if (channel->token != (token & ~RC_INTEREST_RETAINED) || !(channel->flags & RC_CHANNEL_WANTED)) {
+    if (channel->token != (token & ~RC_INTEREST_BITS) || !(channel->flags & RC_CHANNEL_WANTED)) {
         return false;
     }
     asked_remove(interest, index);

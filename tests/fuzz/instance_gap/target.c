@@ -36,9 +36,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     char from[RC_INSTANCE_ID_MAX + 1] = {0};
     memcpy(from, gap.from, gap.from_bytes);
     size_t text_bytes;
-    char *text = rc_gap_message_write(from, gap.boot, gap.seq, names, name_count, &text_bytes);
+    char *text = rc_gap_message_write(from, gap.boot, gap.seq, names, name_count, gap.placed, &text_bytes);
     RC_ASSERT(text != NULL && rc_gap_message_read(&again, rc_span_of(text, text_bytes), &why) == 0);
-    RC_ASSERT(again.all == gap.all && again.boot == gap.boot && again.seq == gap.seq);
+    RC_ASSERT(again.all == gap.all && again.placed == gap.placed && again.boot == gap.boot && again.seq == gap.seq);
     RC_ASSERT(rc_span_equal(rc_span_of(again.from, again.from_bytes), rc_span_of(gap.from, gap.from_bytes)));
     RC_ASSERT(gap.all || rc_gap_message_begin(&cursor, &again) == 0);
     for (uint32_t i = 0; i < name_count; i++) {

@@ -101,11 +101,11 @@ static bool host_known(void *context)
 
 static char missed[256];
 
-static void host_missed(void *context, struct rc_span name, bool lost)
+static void host_missed(void *context, struct rc_span name, enum rc_missed how)
 {
     (void)context;
     (void)snprintf(missed, sizeof(missed), "gap %.*s%s", (int)name.count, (const char *)name.bytes,
-                   lost ? " lost" : "");
+                   how == RC_MISSED_HERE ? "" : " lost");
 }
 
 static bool host_deliver(void *context, enum rc_record_type type, const struct rc_envelope_view *view)

@@ -88,7 +88,7 @@ Test(gap_wire, written_and_read_again_also_the_longest)
         list[i] = rc_span_of(longest, sizeof(longest));
     }
     for (uint32_t count = 0; count <= RC_GAP_CHANNELS_MAX + 1; count += count == 1 ? RC_GAP_CHANNELS_MAX - 1 : 1) {
-        char *text = rc_gap_message_write("instance", UINT32_MAX, UINT64_MAX, list, count, &bytes);
+        char *text = rc_gap_message_write("instance", UINT32_MAX, UINT64_MAX, list, count, count % 2 == 0, &bytes);
         const int result = rc_gap_message_read(&gap, rc_span_of(text, bytes), &why);
         cr_assert_eq(result == 0, count <= RC_GAP_CHANNELS_MAX, "%u", count);
         if (result == 0) {
@@ -97,6 +97,7 @@ Test(gap_wire, written_and_read_again_also_the_longest)
             char scratch[RC_CHANNEL_NAME_MAX];
             uint32_t seen = 0;
             cr_assert_eq(gap.all, count == 0);
+            cr_assert_eq(gap.placed, count == 0);
             cr_assert_eq(gap.boot, UINT32_MAX);
             cr_assert_eq(gap.seq, UINT64_MAX);
             cr_assert(gap.all || rc_gap_message_begin(&cursor, &gap) == 0);

@@ -523,3 +523,116 @@ Test(history_store, who_counts_alone_has_an_epoch_of_its_own)
     cr_assert_eq(shared_state("a").epoch, 77);
     cr_assert_str_eq(texts_from("a", 6), "m4");
 }
+
+/* --- what is read again ------------------------------------------------------------------------------------------------ */
+
+/* Messages from..to of the channel, as append_text made them, go before its oldest one. False: there is no room. */
+static bool prepend_texts(const char *channel, unsigned from, unsigned to)
+{
+    struct rc_history_prepend prepend;
+    char text[64];
+    uint64_t bytes = 0;
+    for (unsigned i = from; i <= to; i++) {
+        const struct rc_envelope_view view =
+            history_rig_record(&rig, channel, "", text, (uint32_t)snprintf(text, sizeof(text), "m%u", i));
+        bytes += rc_history_entry_need(&view);
+    }
+    const uint32_t slot = history_rig_slot(&rig, channel);
+    if (!rc_history_prepend_begin(&rig.store, slot, policy(), from, bytes, &prepend)) {
+        return false;
+    }
+    for (unsigned i = from; i <= to; i++) {
+        const struct rc_envelope_view view =
+            history_rig_record(&rig, channel, "", text, (uint32_t)snprintf(text, sizeof(text), "m%u", i));
+        rc_history_prepend_put(&rig.store, &prepend, &view, rig.now_ms);
+    }
+    rc_history_prepend_end(&rig.store, &prepend);
+    return true;
+}
+
+/* As much of others as takes all that the channels have. */
+static void flood_texts(void)
+{
+    static char large[4000];
+    const uint64_t before = rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_EVICTED_MEMORY);
+    for (unsigned i = 0; i < 1000; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "flood%u", i % 20);
+        cr_assert_neq(history_rig_append(&rig, name, large, sizeof(large)).epoch, 0);
+    }
+    cr_assert_gt(rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_EVICTED_MEMORY), before + 20);
+}
+
+Test(history_store, what_was_evicted_goes_before_what_is_there_and_is_read_in_order)
+{
+    for (unsigned i = 1; i <= 6; i++) {
+        append_text("a", i);
+    }
+    cr_assert_not(rc_history_prepends(&rig.store, history_rig_slot(&rig, "a")), "it has all");
+    flood_texts();
+    cr_assert_eq(state_of("a").first, 7);
+    append_text("a", 7);
+    cr_assert(rc_history_prepends(&rig.store, history_rig_slot(&rig, "a")));
+    cr_assert(prepend_texts("a", 4, 6));
+    cr_assert_eq(state_of("a").first, 4);
+    cr_assert_str_eq(texts_from("a", 4), "m4 m5 m6 m7");
+    cr_assert(prepend_texts("a", 1, 3));
+    append_text("a", 8);
+    cr_assert_str_eq(texts_from("a", 1), "m1 m2 m3 m4 m5 m6 m7 m8");
+    cr_assert_not(rc_history_prepends(&rig.store, history_rig_slot(&rig, "a")));
+    history_rig_restart(&rig);
+    cr_assert_str_eq(texts_from("a", 1), "m1 m2 m3 m4 m5 m6 m7 m8");
+    append_text("a", 9);
+    cr_assert_str_eq(texts_from("a", 7), "m7 m8 m9");
+}
+
+Test(history_store, what_is_read_again_of_a_channel_that_lost_all_is_all_that_it_has)
+{
+    for (unsigned i = 1; i <= 3; i++) {
+        append_text("a", i);
+    }
+    flood_texts();
+    cr_assert_str_eq(texts_from("a", 3), "gone");
+    cr_assert(prepend_texts("a", 2, 3));
+    cr_assert_str_eq(texts_from("a", 2), "m2 m3");
+    append_text("a", 4);
+    cr_assert_str_eq(texts_from("a", 2), "m2 m3 m4");
+    flood_texts();
+    cr_assert_str_eq(texts_from("a", 2), "gone", "it goes as any other");
+    cr_assert_eq(state_of("a").first, 5);
+}
+
+Test(history_store, what_its_namespace_hides_is_not_read_again)
+{
+    policy()->history = 3;
+    for (unsigned i = 1; i <= 5; i++) {
+        append_text("a", i);
+    }
+    cr_assert_eq(state_of("a").first, 3);
+    cr_assert_not(rc_history_prepends(&rig.store, history_rig_slot(&rig, "a")), "it is there, and is not shown");
+    policy()->history = 100;
+    flood_texts();
+    policy()->history_bytes = 1024;
+    append_text("a", 6);
+    cr_assert(prepend_texts("a", 4, 5));
+    cr_assert_not(prepend_texts("a", 2, 3), "it would have more bytes than it may have");
+    cr_assert_str_eq(texts_from("a", 4), "m4 m5 m6");
+}
+
+Test(history_store, who_reads_while_messages_go_before_it_goes_on)
+{
+    static uint8_t buffer[4096];
+    for (unsigned i = 1; i <= 4; i++) {
+        append_text("a", i);
+    }
+    flood_texts();
+    append_text("a", 5);
+    append_text("a", 6);
+    struct rc_history_cursor cursor = cursor_at("a", 5);
+    struct rc_history_message message;
+    cr_assert_eq(rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message), 1);
+    cr_assert(prepend_texts("a", 1, 4));
+    cr_assert_eq(rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message), 1);
+    cr_assert(rc_span_equal(message.data, RC_SPAN("m6")));
+    cr_assert_eq(rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message), 0);
+}

@@ -15,7 +15,7 @@ TestSuite(relay_redis_losses, .fini = free_losses);
 
 static void add(const char *name)
 {
-    rc_redis_losses_add(&losses, rc_span_text(name));
+    rc_redis_losses_add(&losses, rc_span_text(name), false);
 }
 
 static const char *all(void)
@@ -70,7 +70,29 @@ Test(relay_redis_losses, beyond_the_bound_it_is_all)
     cr_assert(rc_redis_losses_empty(&losses));
     add("a");
     cr_assert_str_eq(all(), "a ");
-    rc_redis_losses_add_all(&losses);
+    rc_redis_losses_add_all(&losses, false);
     cr_assert(losses.all);
     cr_assert_eq(losses.count, 0);
+}
+
+Test(relay_redis_losses, it_is_known_whether_some_were_of_shared_histories)
+{
+    char name[32];
+    add("a");
+    cr_assert_not(losses.placed);
+    rc_redis_losses_add(&losses, RC_SPAN("b"), true);
+    rc_redis_losses_add(&losses, RC_SPAN("a"), true);
+    cr_assert(losses.placed);
+    for (uint32_t i = 0; i < RC_REDIS_LOSSES_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "%u", i);
+        add(name);
+    }
+    cr_assert(losses.all && losses.placed, "all is said of what was named, too");
+    rc_redis_losses_add_all(&losses, false);
+    cr_assert(losses.placed);
+    rc_redis_losses_clear(&losses);
+    rc_redis_losses_add_all(&losses, false);
+    cr_assert_not(losses.placed);
+    rc_redis_losses_add(&losses, RC_SPAN("b"), true);
+    cr_assert(losses.placed);
 }

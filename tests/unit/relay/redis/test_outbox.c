@@ -12,9 +12,10 @@ static struct rc_redis_conn conn;
 static struct rc_redis_outbox outbox;
 static char lost[64]; /* what was named */
 
-static void named(void *context, struct rc_span channel)
+static void named(void *context, struct rc_span channel, bool placed)
 {
     (void)context;
+    (void)placed;
     (void)strncat(lost, (const char *)channel.bytes, channel.count);
 }
 

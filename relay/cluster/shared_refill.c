@@ -1,0 +1,290 @@
+/* shared_refill: see shared_refill.h. */
+#include "relay/cluster/shared_refill.h"
+
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "relay/cluster/shared_deliver.h"
+#include "relay/cluster/shared_fetch.h"
+
+#define RC_SHARED_REFILL_SPAN_MS 10000u
+#define RC_SHARED_REFILL_AGAIN_MS 1000u /* not before a channel is looked for again for which it was in vain */
+#define REFILL_TRIES_MAX 4u             /* answers that came too late: the copy had lost more meanwhile */
+
+static void refill_replied(void *context, const redisReply *reply);
+
+struct rc_shared_channel *rc_shared_refill_of(struct rc_shared *shared, uint64_t hash, struct rc_span name)
+{
+    struct rc_shared_channel *channel = rc_shared_table_find(&shared->table, hash, name);
+    const bool there = channel != NULL && channel->followed && rc_redis_up(shared->setup.link) &&
+                       (channel->state == RC_SHARED_LIVE || channel->state == RC_SHARED_FETCHING);
+    return there && (channel->vain_ms == 0 || rc_clock_ms() >= channel->vain_ms + RC_SHARED_REFILL_AGAIN_MS) ? channel
+                                                                                                             : NULL;
+}
+
+static void refill_unqueue(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->refill_queued) {
+        channel->refill_queued = false;
+        TAILQ_REMOVE(&shared->refill, channel, in_refill);
+    }
+}
+
+void rc_shared_refill_end(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    refill_unqueue(shared, channel);
+    channel->refill_tries = 0;
+    for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&channel->fillers); waiter != NULL;
+         waiter = TAILQ_FIRST(&channel->fillers)) {
+        rc_shared_waiter_answer(shared, waiter, true);
+    }
+}
+
+/* As far as it goes. */
+static void refill_vain(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    channel->vain_ms = rc_clock_ms();
+    rc_shared_refill_end(shared, channel);
+}
+
+/* --- asking ---------------------------------------------------------------------------------------------------------- */
+
+/* The copy's slot, also where it was given to another channel; RC_HISTORY_NO_SLOT: there is no room. */
+static uint32_t refill_slot(struct rc_shared *shared, const struct rc_shared_channel *channel)
+{
+    struct rc_history *history = shared->setup.history;
+    const struct rc_span name = rc_shared_name(channel);
+    if (rc_history_shared(history, channel->hash, name).epoch != channel->epoch) {
+        rc_history_begin_at(history, channel->hash, name, channel->epoch, channel->last,
+                            rc_history_now(&history->view));
+    }
+    return rc_history_shared(history, channel->hash, name).epoch == channel->epoch
+               ? rc_history_find(history, channel->hash, name)
+               : RC_HISTORY_NO_SLOT;
+}
+
+/* Bytes of one piece: of a small memory a small part, for it has to find room in one row. */
+static uint64_t refill_piece(const struct rc_shared *shared)
+{
+    const uint64_t part = (uint64_t)shared->setup.history->view.unit_count * RC_HISTORY_UNIT / 32;
+    return part < RC_SHARED_FETCH_BYTES ? part : RC_SHARED_FETCH_BYTES;
+}
+
+/* May more be read now? */
+static bool refill_allowed(struct rc_shared *shared, uint64_t now_ms)
+{
+    const uint64_t most = (uint64_t)shared->setup.history->view.unit_count * RC_HISTORY_UNIT / 4;
+    if (now_ms - shared->refill_since_ms >= RC_SHARED_REFILL_SPAN_MS) {
+        shared->refill_since_ms = now_ms;
+        shared->refill_bytes = 0;
+    }
+    return shared->refill_bytes < most;
+}
+
+/* The messages that the copy is to have before its oldest one: from *least on. False: none. */
+static bool refill_wanted(struct rc_shared *shared, uint32_t slot, const struct rc_config_namespace *policy,
+                          uint64_t *least, uint64_t *before)
+{
+    struct rc_history *history = shared->setup.history;
+    const struct rc_history_state state = rc_history_stand(history, slot, policy, rc_history_now(&history->view));
+    const uint64_t most = policy->history < RC_SHARED_FILL_MAX ? policy->history : RC_SHARED_FILL_MAX;
+    *least = state.last >= most ? state.last - most + 1 : 1;
+    *before = state.first;
+    return state.first > *least && rc_history_prepends(history, slot);
+}
+
+static struct rc_shared_refill *refill_free(struct rc_shared *shared)
+{
+    for (uint32_t i = 0; i < RC_SHARED_REFILLS_MAX; i++) {
+        if (!shared->refills[i].busy) {
+            return &shared->refills[i];
+        }
+    }
+    return NULL;
+}
+
+/* 1; 0: the copy has all that it may have; -1: no more can be asked. */
+static int refill_send(struct rc_shared *shared, struct rc_shared_channel *channel, struct rc_shared_refill *refill)
+{
+    const struct rc_config_namespace *policy = rc_shared_policy(shared, rc_shared_name(channel));
+    struct rc_shared_names names;
+    if (policy == NULL || channel->epoch == 0 || channel->last == 0 || channel->local ||
+        !refill_allowed(shared, rc_clock_ms()) ||
+        !rc_shared_names(&names, shared->setup.config->redis.prefix.text, rc_shared_name(channel))) {
+        return -1;
+    }
+    const uint32_t slot = refill_slot(shared, channel);
+    if (slot == RC_HISTORY_NO_SLOT) {
+        return -1;
+    }
+    uint64_t least;
+    uint64_t before;
+    if (!refill_wanted(shared, slot, policy, &least, &before)) {
+        return 0;
+    }
+    *refill = (struct rc_shared_refill){.shared = shared,
+                                        .channel = channel,
+                                        .epoch = channel->epoch,
+                                        .last = channel->last,
+                                        .proof = channel->proof,
+                                        .before = before,
+                                        .busy = true};
+    const struct rc_shared_range range = {
+        .last = channel->last, .from = before - 1, .to = least, .bytes = refill_piece(shared)};
+    if (rc_shared_refetch(shared->setup.link, &names, &range, refill_replied, refill) != 0) {
+        refill->busy = false;
+        return -1;
+    }
+    channel->refilling = true;
+    return 1;
+}
+
+static void refill_next(struct rc_shared *shared)
+{
+    struct rc_shared_refill *refill = refill_free(shared);
+    struct rc_shared_channel *channel = TAILQ_FIRST(&shared->refill);
+    for (; channel != NULL && refill != NULL; channel = TAILQ_FIRST(&shared->refill)) {
+        refill_unqueue(shared, channel);
+        const int sent = refill_send(shared, channel, refill);
+        if (sent <= 0) {
+            channel->vain_ms = sent < 0 ? rc_clock_ms() : 0;
+            rc_shared_refill_end(shared, channel);
+            rc_shared_release(shared, channel);
+        }
+        refill = refill_free(shared);
+    }
+}
+
+void rc_shared_refill_begin(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->state == RC_SHARED_LIVE && !channel->refilling && !channel->refill_queued &&
+        !TAILQ_EMPTY(&channel->fillers)) {
+        channel->refill_queued = true;
+        TAILQ_INSERT_TAIL(&shared->refill, channel, in_refill);
+        rc_shared_tick_soon(shared); /* and goes out in it: who answers others may be in the midst of the channel */
+    }
+}
+
+void rc_shared_refill_tick(struct rc_shared *shared, uint64_t now_ms)
+{
+    const uint64_t wait_ms = shared->setup.config->redis.history_wait_ms;
+    for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&shared->fillers);
+         waiter != NULL && waiter->since_ms + wait_ms <= now_ms; waiter = TAILQ_FIRST(&shared->fillers)) {
+        struct rc_shared_channel *channel = waiter->channel;
+        refill_vain(shared, channel);
+        rc_shared_release(shared, channel);
+    }
+    refill_next(shared);
+}
+
+/* --- answers --------------------------------------------------------------------------------------------------------- */
+
+/* A message of the answer, if it is the one of that offset and is not too old: *time_ms is when it was new. */
+static bool refill_entry(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                         const struct rc_config_namespace *policy, const struct rc_shared_fetched *answer, size_t at,
+                         uint64_t offset, struct rc_envelope_view *view, uint64_t *time_ms)
+{
+    const uint64_t now_ms = rc_history_now(&shared->setup.history->view);
+    struct rc_shared_entry entry;
+    if (at >= answer->entries->elements || !rc_shared_entry_read(answer->entries->element[at], &entry) ||
+        entry.offset != offset || !rc_shared_message_read(shared, channel, entry.message, view)) {
+        return false;
+    }
+    const uint64_t age_ms = answer->now_ms > entry.time_ms ? answer->now_ms - entry.time_ms : 0;
+    *time_ms = now_ms > age_ms ? now_ms - age_ms : 0;
+    view->head.flags |= RC_ENVELOPE_REMOTE;
+    return policy->history_ttl_ms == 0 || age_ms < policy->history_ttl_ms;
+}
+
+/* How many messages of the answer, which begins with that of offset `from` and goes back, are good, and the bytes of their entries. */
+static size_t refill_count(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                           const struct rc_config_namespace *policy, const struct rc_shared_fetched *answer,
+                           uint64_t from, uint64_t *bytes)
+{
+    struct rc_envelope_view view;
+    uint64_t time_ms;
+    size_t count = 0;
+    *bytes = 0;
+    while (count < from && *bytes < refill_piece(shared) &&
+           refill_entry(shared, channel, policy, answer, count, from - count, &view, &time_ms)) {
+        *bytes += rc_history_entry_need(&view);
+        count++;
+    }
+    return count;
+}
+
+/* Puts what the answer has before the copy's oldest message. True: it has got nearer. */
+static bool refill_put(struct rc_shared *shared, struct rc_shared_channel *channel,
+                       const struct rc_shared_fetched *answer, uint32_t slot, uint64_t before)
+{
+    struct rc_history *history = shared->setup.history;
+    const struct rc_config_namespace *policy = rc_shared_policy(shared, rc_shared_name(channel));
+    struct rc_history_prepend prepend;
+    uint64_t bytes = 0;
+    uint64_t time_ms = 0;
+    const size_t count = policy == NULL ? 0 : refill_count(shared, channel, policy, answer, before - 1, &bytes);
+    if (count == 0 || !rc_history_prepend_begin(history, slot, policy, before - count, bytes, &prepend)) {
+        return false;
+    }
+    for (size_t i = count; i > 0; i--) {
+        struct rc_envelope_view view;
+        const bool good = refill_entry(shared, channel, policy, answer, i - 1, before - i, &view, &time_ms);
+        (void)good; /* it was read a moment ago; that it may have become too old since is no matter */
+        rc_history_prepend_put(history, &prepend, &view, time_ms);
+    }
+    rc_history_prepend_end(history, &prepend);
+    shared->refill_bytes += bytes + RC_HISTORY_UNIT;
+    rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRED, count);
+    return true;
+}
+
+/* Redis has not what this host has: that is for the fetch to find out. */
+static bool refill_doubts(const struct rc_shared_refill *refill, const struct rc_shared_fetched *answer)
+{
+    return answer->epoch != refill->epoch || answer->last < refill->last ||
+           (answer->proof.count > 0 && refill->proof != 0 &&
+            rc_hash(answer->proof.bytes, answer->proof.count) != refill->proof);
+}
+
+static void refill_take(struct rc_shared *shared, struct rc_shared_channel *channel,
+                        const struct rc_shared_refill *refill, const redisReply *reply)
+{
+    struct rc_shared_fetched answer;
+    if (channel->state != RC_SHARED_LIVE) {
+        if (channel->state != RC_SHARED_FETCHING) { /* else it goes on when that is over */
+            rc_shared_refill_end(shared, channel);
+        }
+        return;
+    }
+    if (reply == NULL || channel->epoch != refill->epoch || !rc_shared_fetched_read(reply, &answer)) {
+        refill_vain(shared, channel);
+        return;
+    }
+    if (refill_doubts(refill, &answer)) {
+        channel->vain_ms = rc_clock_ms();
+        rc_shared_refill_end(shared, channel);
+        rc_shared_fetch_begin(shared, channel, true, false);
+        return;
+    }
+    const uint32_t slot = refill_slot(shared, channel);
+    const uint64_t before = slot == RC_HISTORY_NO_SLOT ? 0 : rc_history_state(&shared->setup.history->view, slot).first;
+    const bool late = before != refill->before; /* more went meanwhile */
+    channel->refill_tries += late;
+    if (slot == RC_HISTORY_NO_SLOT || channel->refill_tries > REFILL_TRIES_MAX ||
+        (!late && !refill_put(shared, channel, &answer, slot, before))) {
+        refill_vain(shared, channel);
+        return;
+    }
+    rc_shared_refill_begin(shared, channel);
+}
+
+static void refill_replied(void *context, const redisReply *reply)
+{
+    struct rc_shared_refill *refill = context;
+    struct rc_shared *shared = refill->shared;
+    struct rc_shared_channel *channel = refill->channel;
+    refill->busy = false;
+    channel->refilling = false;
+    refill_take(shared, channel, refill, reply);
+    refill_next(shared);
+    rc_shared_release(shared, channel);
+}
