@@ -377,7 +377,12 @@ static void remote_interested(void *context, uint64_t hash, struct rc_span name,
 
 static void remote_missed(void *context, struct rc_span name, enum rc_missed how)
 {
-    rc_remote_missed(context, name, how);
+    struct rc_remote *remote = context;
+    const struct rc_remote_missed whom = {.router = remote->router,
+                                          .shared = &remote->shared,
+                                          .retained = &remote->retained,
+                                          .presence_events = remote->presence_events};
+    rc_remote_missed(&whom, name, how);
 }
 
 static bool remote_placed(void *context, struct rc_span name, struct rc_span message)

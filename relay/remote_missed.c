@@ -7,7 +7,7 @@
 
 /* Channels that are told one by one that something was missed. */
 struct missing {
-    const struct rc_remote *remote;
+    const struct rc_remote_missed *remote;
     struct rc_span *names; /* as the interest table has them; MISSED_NAMED_MAX, and one more: too many */
     uint32_t count;
 };
@@ -16,17 +16,17 @@ static void missing_one(void *context, struct rc_span name)
 {
     struct missing *missing = context;
     if (missing->count <= MISSED_NAMED_MAX && !rc_channel_is_presence(name) &&
-        !rc_shared_covers(&missing->remote->shared, name)) { /* else it is repaired */
+        !rc_shared_covers(missing->remote->shared, name)) { /* else it is repaired */
         missing->names[missing->count++] = name;
     }
 }
 
 /* Of all channels: those whose history is shared are repaired, so that it is told of the others, and of "*" for broadcasts and direct messages. Where
  * these are too many it is told of all at once. */
-static void missed_all(struct rc_remote *remote)
+static void missed_all(const struct rc_remote_missed *remote)
 {
     struct missing missing = {.remote = remote};
-    missing.names = remote->shared.open ? calloc(MISSED_NAMED_MAX + 1, sizeof(*missing.names)) : NULL;
+    missing.names = remote->shared->open ? calloc(MISSED_NAMED_MAX + 1, sizeof(*missing.names)) : NULL;
     if (missing.names != NULL) {
         rc_interest_walk(&remote->router->fanout.interest, missing_one, &missing);
     }
@@ -43,20 +43,20 @@ static void missed_all(struct rc_remote *remote)
 
 /* The same where Redis never had what was lost: nobody can repair it. Where Redis had it, and perhaps has not any more, streams say so: nobody looks at one as
  * long as nothing comes behind what is missing. */
-static void missed_elsewhere(struct rc_remote *remote, enum rc_missed how)
+static void missed_elsewhere(const struct rc_remote_missed *remote, enum rc_missed how)
 {
     if (how == RC_MISSED_LOST) {
         rc_router_gap(remote->router, NULL, 0);
         return;
     }
     missed_all(remote);
-    rc_shared_look(&remote->shared);
+    rc_shared_look(remote->shared);
 }
 
-void rc_remote_missed(struct rc_remote *remote, struct rc_span name, enum rc_missed how)
+void rc_remote_missed(const struct rc_remote_missed *remote, struct rc_span name, enum rc_missed how)
 {
     if (name.count == 0) {
-        rc_cluster_retained_missed(&remote->retained);
+        rc_cluster_retained_missed(remote->retained);
     }
     if (name.count == 0 && how == RC_MISSED_HERE) {
         missed_all(remote);
@@ -64,7 +64,7 @@ void rc_remote_missed(struct rc_remote *remote, struct rc_span name, enum rc_mis
         missed_elsewhere(remote, how);
     } else if (rc_channel_is_presence(name)) {
         rc_presence_events_heard(remote->presence_events, name);
-    } else if (how == RC_MISSED_LOST || !rc_shared_covers(&remote->shared, name)) {
+    } else if (how == RC_MISSED_LOST || !rc_shared_covers(remote->shared, name)) {
         rc_router_gap(remote->router, (const char *)name.bytes, (uint32_t)name.count);
     }
 }

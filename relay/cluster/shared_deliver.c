@@ -374,6 +374,34 @@ void rc_shared_answer_waiters(struct rc_shared *shared, struct rc_shared_channel
     }
 }
 
+void rc_shared_refill_begin(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->state == RC_SHARED_LIVE && !channel->refilling && !channel->refill_queued &&
+        !TAILQ_EMPTY(&channel->fillers)) {
+        channel->refill_queued = true;
+        TAILQ_INSERT_TAIL(&shared->refill, channel, in_refill);
+        rc_shared_tick_soon(shared); /* and goes out in it: who answers others may be in the midst of the channel */
+    }
+}
+
+void rc_shared_refill_unqueue(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    if (channel->refill_queued) {
+        channel->refill_queued = false;
+        TAILQ_REMOVE(&shared->refill, channel, in_refill);
+    }
+}
+
+void rc_shared_refill_end(struct rc_shared *shared, struct rc_shared_channel *channel)
+{
+    rc_shared_refill_unqueue(shared, channel);
+    channel->refill_tries = 0;
+    for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&channel->fillers); waiter != NULL;
+         waiter = TAILQ_FIRST(&channel->fillers)) {
+        rc_shared_waiter_answer(shared, waiter, true);
+    }
+}
+
 void rc_shared_release(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
     if (channel->followed || channel->early || channel->state != RC_SHARED_APART || channel->flying > 0 ||

@@ -110,6 +110,12 @@ void rc_shared_tell_early(struct rc_shared *shared, struct rc_shared_channel *ch
 void rc_shared_waiter_answer(struct rc_shared *shared, struct rc_shared_waiter *waiter, bool confirmed);
 /* Answers who waits for this channel. `confirmed`: it is complete. */
 void rc_shared_answer_waiters(struct rc_shared *shared, struct rc_shared_channel *channel, bool confirmed);
+/* Somebody waits for what the copy lacks (shared_refill.h): it is looked for as soon as the channel is LIVE. */
+void rc_shared_refill_begin(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* It is looked for now, or not any more. */
+void rc_shared_refill_unqueue(struct rc_shared *shared, struct rc_shared_channel *channel);
+/* It is over, whatever became of it: those who wait are answered. */
+void rc_shared_refill_end(struct rc_shared *shared, struct rc_shared_channel *channel);
 /* Frees the channel when nothing needs it. */
 void rc_shared_release(struct rc_shared *shared, struct rc_shared_channel *channel);
 

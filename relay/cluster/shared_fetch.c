@@ -8,7 +8,6 @@
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "relay/cluster/shared_deliver.h"
-#include "relay/cluster/shared_refill.h"
 #include "relay/redis/error_reply.h"
 
 #define HELD_FETCHES_MAX 4u /* of which the first may have been answered before the message was published */

@@ -21,24 +21,6 @@ struct rc_shared_channel *rc_shared_refill_of(struct rc_shared *shared, uint64_t
                                                                                                              : NULL;
 }
 
-static void refill_unqueue(struct rc_shared *shared, struct rc_shared_channel *channel)
-{
-    if (channel->refill_queued) {
-        channel->refill_queued = false;
-        TAILQ_REMOVE(&shared->refill, channel, in_refill);
-    }
-}
-
-void rc_shared_refill_end(struct rc_shared *shared, struct rc_shared_channel *channel)
-{
-    refill_unqueue(shared, channel);
-    channel->refill_tries = 0;
-    for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&channel->fillers); waiter != NULL;
-         waiter = TAILQ_FIRST(&channel->fillers)) {
-        rc_shared_waiter_answer(shared, waiter, true);
-    }
-}
-
 /* As far as it goes. */
 static void refill_vain(struct rc_shared *shared, struct rc_shared_channel *channel)
 {
@@ -143,7 +125,7 @@ static void refill_next(struct rc_shared *shared)
     struct rc_shared_refill *refill = refill_free(shared);
     struct rc_shared_channel *channel = TAILQ_FIRST(&shared->refill);
     for (; channel != NULL && refill != NULL; channel = TAILQ_FIRST(&shared->refill)) {
-        refill_unqueue(shared, channel);
+        rc_shared_refill_unqueue(shared, channel);
         const int sent = refill_send(shared, channel, refill);
         if (sent <= 0) {
             channel->vain_ms = sent < 0 ? rc_clock_ms() : 0;
@@ -151,16 +133,6 @@ static void refill_next(struct rc_shared *shared)
             rc_shared_release(shared, channel);
         }
         refill = refill_free(shared);
-    }
-}
-
-void rc_shared_refill_begin(struct rc_shared *shared, struct rc_shared_channel *channel)
-{
-    if (channel->state == RC_SHARED_LIVE && !channel->refilling && !channel->refill_queued &&
-        !TAILQ_EMPTY(&channel->fillers)) {
-        channel->refill_queued = true;
-        TAILQ_INSERT_TAIL(&shared->refill, channel, in_refill);
-        rc_shared_tick_soon(shared); /* and goes out in it: who answers others may be in the midst of the channel */
     }
 }
 

@@ -8,7 +8,8 @@
  * for which it is too small do not take it from each other all the time; and a channel for which it was in vain is not looked for again at once.
  *
  * Beside the state of the channel, which goes on meanwhile: what comes is behind the copy's newest message, and this before its oldest one. The stream is
- * believed only where it is in the copy's epoch and has the same newest message; else it is for shared_fetch to find out what has happened.
+ * believed only where it is in the copy's epoch and has the same newest message; else it is for shared_fetch to find out what has happened. How the line
+ * of those channels begins and ends is in shared_deliver.h (rc_shared_refill_begin): shared_fetch, which this calls, has to do with it, too.
  */
 #ifndef RC_RELAY_CLUSTER_SHARED_REFILL_H
 #define RC_RELAY_CLUSTER_SHARED_REFILL_H
@@ -17,10 +18,6 @@
 
 /* Is there something to wait for? Then the channel, whose waiter is to be in its `fillers`. */
 struct rc_shared_channel *rc_shared_refill_of(struct rc_shared *shared, uint64_t hash, struct rc_span name);
-/* Somebody waits: it is looked for as soon as the channel is LIVE. */
-void rc_shared_refill_begin(struct rc_shared *shared, struct rc_shared_channel *channel);
-/* It is over, whatever became of it: those who wait are answered. */
-void rc_shared_refill_end(struct rc_shared *shared, struct rc_shared_channel *channel);
 /* Who has waited too long is answered; and the line goes on. Once a tick. */
 void rc_shared_refill_tick(struct rc_shared *shared, uint64_t now_ms);
 

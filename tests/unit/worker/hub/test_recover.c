@@ -360,6 +360,7 @@ Test(recover, of_what_is_not_kept_nothing_is_recovered)
     struct rc_hub_from from = {.recovers = true, .epoch = recover_rig_epoch(&rig, "a"), .offset = 2};
     const struct rc_channel *channel = rc_truth_channel(&rig.hub.truth, rc_hub_channel(&rig.hub.hub, RC_SPAN("a")));
     rc_truth_place(&rig.hub.truth, channel->place)->slot = RC_HISTORY_NO_SLOT;
+    rig.hub.config->namespaces[0].history_scope = RC_HISTORY_SCOPE_HOST; /* of others a stream may have it */
     const uint32_t client = recover_rig_connect(&rig);
     cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBED);
     cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S-5");
@@ -367,6 +368,38 @@ Test(recover, of_what_is_not_kept_nothing_is_recovered)
     from.offset = 5;
     cr_assert_eq(recover_rig_subscribe(&rig, current, "a", &from), RC_SUBSCRIBED);
     cr_assert_str_eq(recover_rig_heard(&rig, current, true), "S+5");
+}
+
+/* The stream of a shared history may have what this host's copy has not: who lacks it waits until the relay has looked. */
+Test(recover, who_lacks_what_the_copy_of_a_shared_history_has_not_waits_until_the_stream_was_looked_at)
+{
+    const uint32_t other = recover_rig_join(&rig, "a");
+    recover_rig_publish(&rig, "a", 1, 5);
+    (void)recover_rig_heard(&rig, other, true);
+    const uint64_t epoch = recover_rig_epoch(&rig, "a");
+    const struct rc_hub_from from = {.recovers = true, .epoch = epoch, .offset = 2};
+    const uint32_t index = rc_hub_channel(&rig.hub.hub, RC_SPAN("a"));
+    const struct rc_channel *channel = rc_truth_channel(&rig.hub.truth, index);
+    const uint32_t slot = rc_truth_place(&rig.hub.truth, channel->place)->slot;
+    rc_truth_place(&rig.hub.truth, channel->place)->slot = RC_HISTORY_NO_SLOT;
+    const uint32_t client = recover_rig_connect(&rig);
+    cr_assert_eq(recover_rig_subscribe(&rig, client, "a", &from), RC_SUBSCRIBE_WAITS);
+    cr_assert(channel->flags & RC_CHANNEL_WANTS_FULL);
+    recover_rig_acknowledge(&rig, "a"); /* of one who asked before, for less */
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "");
+    cr_assert(channel->flags & RC_CHANNEL_WANTS_FULL);
+    struct rc_hub_acknowledgement said = {.placed = true, .full = true, .slot = slot, .epoch = epoch, .position = 5};
+    rc_hub_acknowledged(&rig.hub.hub, index, &said);
+    cr_assert_str_eq(recover_rig_heard(&rig, client, true), "S+5 3=3 4=4 5=5");
+    cr_assert_eq(channel->flags & RC_CHANNEL_WANTS_FULL, 0);
+    /* It was in vain. */
+    rc_truth_place(&rig.hub.truth, channel->place)->slot = RC_HISTORY_NO_SLOT;
+    const uint32_t late = recover_rig_connect(&rig);
+    cr_assert_eq(recover_rig_subscribe(&rig, late, "a", &from), RC_SUBSCRIBE_WAITS);
+    said.slot = RC_HISTORY_NO_SLOT;
+    rc_hub_acknowledged(&rig.hub.hub, index, &said);
+    cr_assert_str_eq(recover_rig_heard(&rig, late, true), "S-5");
+    cr_assert_eq(channel->flags & RC_CHANNEL_WANTS_FULL, 0);
 }
 
 static void share(bool shared)
