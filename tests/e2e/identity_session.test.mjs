@@ -151,6 +151,8 @@ testRedis("who logs out is sent away within two seconds, on every instance", {
   for (const broker of brokers) {
     for (const transports of TRANSPORTS) {
       const { socket } = await come(broker, { transports, extraHeaders: { cookie: ann.cookie } });
+      // Who is ended in the midst of an upgrade hears no more than that its transport has.
+      await until("it has upgraded", () => socket.io.engine.transport.name === transports.at(-1));
       gone.push(new Promise((done) => socket.once("disconnect", (reason) => done([reason, Date.now()]))));
     }
     for (let i = 0; i < 4; i++) gone.push((await broker.connect({ headers: { Cookie: ann.cookie } })).closed.then((how) => [how, Date.now()]));

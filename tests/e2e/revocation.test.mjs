@@ -26,6 +26,8 @@ async function come(broker, transports, credential) {
     socket.once("connect", () => done(null));
     socket.once("connect_error", (error) => done(error.message));
   }), "the connect ends");
+  // Who is ended in the midst of an upgrade hears no more than that its transport has.
+  if (refused === null) await until("it has upgraded", () => socket.io.engine.transport.name === transports.at(-1));
   return { socket, refused };
 }
 
