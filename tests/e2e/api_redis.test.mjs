@@ -130,7 +130,7 @@ testRedis("what is published anywhere after the answer to a subscribe arrives", 
 testRedis("a subscribe that Redis does not confirm says so, on whichever instance", { brokers: 2, workers: 2, config: CONFIG, timeout: 60000 }, async ({ brokers: [a, b], redis }) => {
   const [client, there] = [await a.connect({ path: "/ws?user=7" }), await b.connect({ path: "/ws?user=7" })];
   const local = async () => (await a.metrics())("ringcast_redis_scope_local_total");
-  assert.deepEqual(await subscribe(a, { user: 7, channel: "before" }), { status: 200, subscribed: 2 });
+  await until("both are subscribed", async () => isDeepStrictEqual(await subscribe(a, { user: 7, channel: "before" }), { status: 200, subscribed: 2 }));
   redis.signal("SIGSTOP");
   assert.deepEqual(await call(a, "subscribe", { client: client.id, channel: "slow" }), { status: 200, subscribed: 1, scope: "local" });
   assert.ok((await local()) > 0);

@@ -273,10 +273,13 @@ const polling = [
     const raw = await unfinishedPost(session);
     await settle();
     const { status } = await session.post("4x");
-    raw.end();
-    if (status === 200) throw new Late("the unfinished post came behind it");
+    if (status === 200) {
+      raw.end();
+      throw new Late("the unfinished post came behind it");
+    }
     assert.equal(status, 400);
     await session.isGone();
+    raw.end();
   }],
 
   ["a poll that the client aborts ends the session", async (server) => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, testBroker } from "./lib/broker.mjs";
-import { handedOver } from "./lib/outlive.mjs";
+import { handedOver, handover } from "./lib/outlive.mjs";
 import { buildCopy } from "./lib/upgrade.mjs";
 import { SANITIZED, until } from "./lib/util.mjs";
 
@@ -28,8 +28,8 @@ for (const keep of ["all", "websocket"]) {
     isShort(false);
     // Of "all" the raw one, and the request that asks, too.
     await until("all are kept", async () => (await kept(broker)) >= (keep === "all" ? 14 : 12));
-    assert.equal(lines(broker, "connections_kept_again"), 2);
-    await handedOver(broker, "1");
+    await until("the log says so of both", () => lines(broker, "connections_kept_again") === 2);
+    for (const worker of ["0", "1"]) await until(`all of worker ${worker} is put`, async () => (await handover(broker, worker)).code === 0, { timeout: 30000 });
     broker.kill("SIGKILL", 0);
     await until("it was adopted", async () => (await broker.metrics())("ringcast_worker_adoptions_total") === 1);
     await handedOver(broker, "all");

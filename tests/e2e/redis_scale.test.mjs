@@ -79,7 +79,7 @@ testRedis(`${FULL ? 3000 : 300} clients: exactly once from everywhere, in each p
         const key = `${client.id.split("~")[0]} ${room}`;
         const there = held.has(key);
         const locals = await confirmed(client, `room:${room}`);
-        assert.ok(!there || locals === 0 || lost(client.broker), `${key} was confirmed, and then ${locals} times not`);
+        if (there && locals > 0) await until(`${key} was confirmed, and then ${locals} times not: its Redis was away`, () => lost(client.broker));
         held.add(key);
         audience[room]++;
       }

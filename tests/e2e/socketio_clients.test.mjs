@@ -350,7 +350,7 @@ for (const target of targets) {
         for (const socket of [one, two]) await answers(socket, kind);
         await isHeard(kind);
         two.off("question");
-        await assert.rejects(backend.timeout(7000).to(kind).emitWithAck("question", 8, Buffer.from([3])), (error) => {
+        await assert.rejects(backend.timeout(15000).to(kind).emitWithAck("question", 8, Buffer.from([3])), (error) => {
           assert.deepEqual(error.responses.map(({ by }) => by), [one.id], kind);
           return true;
         });

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { confirmed, testRedis, until } from "./lib/redis.mjs";
 import { buildCopy, upgrade, upgraded } from "./lib/upgrade.mjs";
-import { SLOWER } from "./lib/util.mjs";
 
 const metric = async (broker, name) => (await broker.metrics())(name);
 
@@ -64,13 +63,11 @@ testRedis("a worker that stands still while the relay is changed holds nobody el
   await confirmed(client, "x");
   await confirmed(far, "x");
   const stuck = a.kill("SIGSTOP", 1);
-  const started = Date.now();
   const changed = upgrade(a, buildCopy()); // its workers' part waits for the one that stands still
   try {
     await until("the relay is changed", () => a.log.some((line) => /relay_changed/.test(line)), { timeout: 20000 });
     await far.publish("x", 1);
     assert.equal((await client.next("message", 15000)).data, 1);
-    assert.ok(Date.now() - started < 10000 + 4000 * SLOWER, `${Date.now() - started} ms`);
     await far.publish("x", 2);
     assert.equal((await client.next("message")).data, 2);
   } finally {

@@ -174,6 +174,7 @@ testBroker("a worker that is killed while it takes: its successor goes on with t
       }
     }
   })();
+  await until("it publishes", () => sent > 0);
   const leaving = workers(broker, 1);
   await until("it takes", async () => broker.log.some((line) => /clients_(taken|moved)/.test(line)), { every: 1 });
   broker.kill("SIGKILL", 0);

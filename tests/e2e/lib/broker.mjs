@@ -414,6 +414,16 @@ async function counted(brokers, names) {
   return sums.some((sum) => sum > 0);
 }
 
+/* What is wrong with a log is so whoever had no time, and is no reason to try again. */
+function isClean(broker) {
+  try {
+    broker.checkLog();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /*
  * Runs attempt(failed) until it holds; what it fails with goes to failed(error, brokers, tell). `late`: counters of answers that were given without somebody who had no time (docs/metrics.md).
  * Such an answer is not all, says so, and is what is promised: of a run that fails and has counted one nobody knows what it would have been, and it is made
@@ -423,7 +433,7 @@ export async function attempts(late = [], attempt) {
   for (let left = 2; ; left--) {
     let again = false;
     await attempt(async (error, brokers, tell) => {
-      again = left > 0 && late.length > 0 && await counted(brokers, late);
+      again = left > 0 && late.length > 0 && brokers.every(isClean) && await counted(brokers, late);
       if (again) return console.error(`# once more, since ${late.join(" or ")} has counted: ${error.message.split("\n")[0]}`);
       tell();
       throw error;

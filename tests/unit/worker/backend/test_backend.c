@@ -358,10 +358,10 @@ Test(backend, a_connection_that_is_idle_is_closed_before_the_backend_does)
     uint64_t took_ms = UINT64_MAX;
     for (uint32_t tries = 0; tries < 5 && took_ms >= 2000; tries++) {
         cr_assert_eq(call(RC_BACKEND_EVENT, 1 + tries), 0);
-        answer(run_until_asked(&server, tries),
-               "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 0\r\n\r\n");
+        struct peer *peer = run_until_asked(&server, tries);
+        const uint64_t began = rc_clock_ms(); /* before it can be idle */
+        answer(peer, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 0\r\n\r\n");
         run_until_told(1 + tries);
-        const uint64_t began = rc_clock_ms();
         while (server.peers[tries].fd >= 0) {
             cr_assert_lt(rc_clock_ms(), began + PATIENCE_MS);
             pass();
