@@ -485,6 +485,9 @@ static int open_generation(struct rc_broker *broker, struct rc_child *child, str
         return broker->truth_fds[child->index];
     }
     int rc = open_own(child->index, &broker->io_fds[child->index], &child->order_fd, err);
+    /* What was said to a process, or of it, is nothing of another one's that has its number. */
+    atomic_store_explicit(&child->life->vault_pid, 0, memory_order_relaxed);
+    child->vault_refused = 0;
     if (rc >= 0 && broker->keeps) {
         rc = rc_vaults_open(&broker->vault_fds[child->index], broker->plan.direct_descriptors, child, err);
     }

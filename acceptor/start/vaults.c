@@ -75,7 +75,7 @@ void rc_vaults_take(int *vault_fd, struct rc_child *child)
     if (fd >= 0) {
         close(fd);
     }
-    if (!rc_err_is_short(-code)) {
+    if (!rc_err_is_short(-code) && code != ESRCH) { /* it has just ended */
         child->vault_refused = offer;
         rc_log_warn("connections_not_kept",
                     "worker=%d reason=\"the ring that it has made since cannot be taken: %s\" lost=\"its connections "

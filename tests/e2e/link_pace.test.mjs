@@ -145,6 +145,31 @@ test("who speaks is the same worker when its link is another one; one that does 
   end();
 });
 
+test("when all were away who spoke goes on, whoever is back first; who is not back for a while does not", async () => {
+  const { links, make, attach, cut, enter, say, peers, said, end } = bench();
+  const adapter = enter("/");
+  const [first, other] = [make(0), make(1)];
+  for (const line of [first, other]) peers(line, adapter, "a.0");
+  say(adapter, "1");
+  for (const line of [first, other]) cut(line);
+  say(adapter, "2");
+  attach(other);
+  peers(other, adapter, "a.0");
+  assert.deepEqual([links.primary, said()], [first, ["0 all 1"]]);
+  attach(first);
+  peers(first, adapter, "a.0");
+  assert.deepEqual(said(), ["0 a.0 1"], "again, and then the window is full");
+
+  for (const line of [first, other]) cut(line);
+  links.backMs = 50;
+  attach(other);
+  peers(other, adapter, "a.0");
+  assert.equal(links.primary, first);
+  await until("the other one speaks", () => links.primary === other);
+  assert.deepEqual(said(), ["1 a.0 2"], "what the first one has not carried out waits for it");
+  end();
+});
+
 test("more than is kept for a process, and a message that is more than a link carries, is refused", () => {
   const { make, enter, say, peers } = bench({ frame_max: 1 << 20 });
   const adapter = enter("/");

@@ -285,10 +285,12 @@ static void kept_offer(struct rc_io *io)
                           memory_order_release);
 }
 
-/* Those that came before there was a vault, all at once: once in the life of a process, and 0.7 us for each. Who comes is put as always. */
-static void kept_put_late(struct rc_io *io)
+/* Those that came before there was a vault, all at once: once in the life of a process, and 0.7 us for each. Who comes is put as always. How many there
+ * were: as many as could not be put the last time. */
+static uint32_t kept_put_late(struct rc_io *io)
 {
-    struct rc_kept *kept = &io->kept;
+    const struct rc_kept *kept = &io->kept;
+    const uint32_t before = kept->count;
     for (uint32_t i = 0, seen = 0; i < io->truth->socket_count && seen < io->open_count; i++) {
         const struct rc_socket *socket = &io->truth->sockets[i];
         if (socket->state == RC_SOCKET_FREE) {
@@ -300,8 +302,7 @@ static void kept_put_late(struct rc_io *io)
             rc_kept_put(io, i, opened ? kept->from : RC_KEEP_ALL);
         }
     }
-    /* VT4 pairs with VT5 in acceptor/start/vaults.c: what is not submitted yet is before this process stands still. */
-    atomic_store_explicit(&kept->process->vault_offer, 0, memory_order_release);
+    return kept->count - before;
 }
 
 static void kept_late(struct rc_io *io)
@@ -315,8 +316,12 @@ static void kept_late(struct rc_io *io)
     /* VT6 pairs with VT3 in acceptor/start/vaults.c: it has the ring. */
     if (atomic_load_explicit(&kept->life->vault_pid, memory_order_acquire) == (uint32_t)getpid()) {
         kept->from = kept->wanted;
-        kept->wanted = RC_KEEP_NONE;
-        kept_put_late(io);
+        if (kept_put_late(io) ==
+            0) { /* what was put in a former pass was submitted behind it, and what failed was said */
+            kept->wanted = RC_KEEP_NONE;
+            /* VT4 pairs with VT5 in acceptor/start/vaults.c: the vault has all. */
+            atomic_store_explicit(&kept->process->vault_offer, 0, memory_order_release);
+        }
     }
 }
 

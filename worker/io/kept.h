@@ -37,7 +37,8 @@ struct rc_kept {
     uint32_t sweep_next;
     uint64_t sweep_ns;
     /* late */
-    enum rc_keep wanted;        /* what `from` is to be; RC_KEEP_NONE: it is that, or stays none */
+    enum rc_keep
+        wanted; /* what `from` is to be, or is while some are still to be put; RC_KEEP_NONE: it is that, or stays none */
     uint64_t late_ns;           /* when it is tried, or looked at, again */
     bool offered;               /* it is mapped, and the acceptor has not taken it */
     struct rc_process *process; /* borrowed */

@@ -3,6 +3,7 @@
 // the engine's connections and to the adapters; writes broadcasts on every link, so that each client gets everything in the order in
 // which the application said it. Events: `attach` and `detach` (link, error), for who wants to watch.
 const { EventEmitter } = require("node:events");
+const { performance } = require("node:perf_hooks");
 const { createHash, randomBytes } = require("node:crypto");
 const http = require("node:http");
 const https = require("node:https");
@@ -20,6 +21,7 @@ const ELSEWHERE = JSON.stringify({ code: 3, message: "clients connect to ringcas
 const NOBODYS = "attach"; // no namespace has such a name: ENTERed where the application has an adapter of its own, so that something is said to it
 const HEARD_MS = 15000; // ringcast says something each ten seconds
 const BACK_MS = 2000; // a worker that is replaced or adopted is back long before
+const STOOD_MS = 500; // a timer that is so late was held up with all else
 
 /* A name as the link carries it: clients may choose names, and a long one must not be what breaks the link. */
 function short(name, max) {
@@ -41,9 +43,11 @@ class Links extends EventEmitter {
    * (`absence`). Its worker has what others have yet to take, and another one would be heard before it. */
   elect() {
     const was = this.primary;
-    if (was && !was.over && (was.link || this.absence)) return;
+    if (was && !was.over && (was.link || this.absence || this.links.size === 0)) return;
     this.primary = this.links.values().next().value ?? this.lines.values().next().value;
     if (this.primary === was) return;
+    clearTimeout(this.absence);
+    this.absence = undefined;
     if (!this.primary) this.bus.onNobody();
     for (const adapter of this.adapters.values()) this.peersOf(adapter, was);
     this.bus.onPrimary();
@@ -52,7 +56,10 @@ class Links extends EventEmitter {
   /* The link of who speaks has ended, and it may have another one at once. */
   awaitPrimary() {
     clearTimeout(this.absence);
+    const due = performance.now() + this.backMs;
     this.absence = setTimeout(() => {
+      // This process may have stood still, with what that worker says in front of it: timers come first.
+      if (performance.now() > due + STOOD_MS) return this.awaitPrimary();
       this.absence = undefined;
       this.elect();
     }, this.backMs);
@@ -253,6 +260,8 @@ class Links extends EventEmitter {
 
   /* `attach` is said when ringcast has said something behind READY: from then on it gives clients to this process. To ENTER it says PEERS at once. */
   onAttached(line, heard) {
+    const { primary } = this;
+    if (this.links.size === 0 && primary && primary !== line && !primary.over && !primary.expected) this.awaitPrimary(); // all were away: it is about to be back, too
     this.links.add(line);
     this.elect();
     line.entered.clear();
