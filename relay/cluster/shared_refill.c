@@ -256,7 +256,11 @@ static bool refill_put(struct rc_shared *shared, struct rc_shared_channel *chann
         rc_history_prepend_put(history, &prepend, &view, time_ms);
     }
     rc_history_prepend_end(history, &prepend);
-    channel->refill_bytes = count < part.count ? (uint32_t)bytes : 2 * channel->refill_bytes;
+    if (count < part.count) {
+        channel->refill_bytes = (uint32_t)bytes;
+    } else { /* a whole piece again, once that is no more than this */
+        channel->refill_bytes = channel->refill_bytes < RC_SHARED_FETCH_BYTES ? 2 * channel->refill_bytes : 0;
+    }
     rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRED, count);
     return true;
 }

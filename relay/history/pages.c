@@ -15,6 +15,11 @@
 #define FITTING_TRIES_MAX 16u
 #define SHORTENED_BYTES 2048u /* about so much that is over is given back at a time */
 
+static uint64_t less_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static struct rc_history_slot *pages_slot(const struct rc_history *history, uint32_t slot)
 {
     return &history->view.slots[slot];
@@ -236,9 +241,7 @@ static bool page_add(struct rc_history *history, uint32_t slot, uint64_t need, u
 {
     struct rc_history_channel *channel = &history->channels[slot];
     const uint32_t least = rc_blocks_order(need + sizeof(struct rc_history_page), RC_HISTORY_UNIT);
-    uint64_t wanted = channel->bytes / PAGES_A_CHANNEL;
-    wanted = wanted < PAGE_BYTES_MAX ? wanted : PAGE_BYTES_MAX;
-    uint32_t order = rc_blocks_order(wanted, RC_HISTORY_UNIT);
+    uint32_t order = rc_blocks_order(less_of(channel->bytes / PAGES_A_CHANNEL, PAGE_BYTES_MAX), RC_HISTORY_UNIT);
     order = order > least ? order : least;
     uint32_t unit = order == least ? RC_BLOCK_NONE : block_evicting(history, order, EVICT_PAGES_MAX);
     if (unit == RC_BLOCK_NONE) {
@@ -442,17 +445,12 @@ static void age_renew(struct rc_history *history, uint32_t slot)
 uint64_t rc_history_prepend_piece(const struct rc_history *history, uint32_t slot,
                                   const struct rc_config_namespace *policy)
 {
-    const uint64_t its = history->channels[slot].bytes;
-    const uint64_t left = policy->history_bytes == 0    ? UINT64_MAX
-                          : policy->history_bytes > its ? policy->history_bytes - its
-                                                        : 0;
-    const uint64_t part = policy->history_bytes == 0 ? PAGE_BYTES_MAX : policy->history_bytes / PAGES_A_CHANNEL;
-    uint64_t piece = (uint64_t)history->view.unit_count * RC_HISTORY_UNIT / PIECES_OF_MEMORY;
-    piece = piece < PAGE_BYTES_MAX ? piece : PAGE_BYTES_MAX;
-    piece = piece < part ? piece : part;
-    piece = piece > RC_HISTORY_UNIT ? piece : RC_HISTORY_UNIT;
-    piece = piece < left ? piece : left & ~(uint64_t)(RC_HISTORY_UNIT - 1);
-    return piece > sizeof(struct rc_history_page) ? piece - sizeof(struct rc_history_page) : 0;
+    const uint64_t most = policy->history_bytes != 0 ? policy->history_bytes : UINT64_MAX;
+    const uint64_t left = most - less_of(most, history->channels[slot].bytes);
+    const uint64_t all = (uint64_t)history->view.unit_count * RC_HISTORY_UNIT;
+    const uint64_t part = less_of(less_of(all / PIECES_OF_MEMORY, PAGE_BYTES_MAX), most / PAGES_A_CHANNEL);
+    const uint64_t piece = less_of(part > RC_HISTORY_UNIT ? part : RC_HISTORY_UNIT, left - left % RC_HISTORY_UNIT);
+    return piece > 0 ? piece - sizeof(struct rc_history_page) : 0;
 }
 
 bool rc_history_prepends(const struct rc_history *history, uint32_t slot)
