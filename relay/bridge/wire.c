@@ -394,9 +394,6 @@ static void wire_fill(struct rc_wire *wire, const struct parsed *parsed, struct 
         view->head.token = rc_wire_identity(parsed->source, parsed->boot, parsed->sequence);
     }
     fill_retain(wire, parsed, view);
-    rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE, 1);
-    rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, data.count);
-    rc_metric_add(wire->metrics, RC_METRIC_REDIS_EXCLUDES_CUT, parsed->excludes_cut);
 }
 
 /* Who sent it, for those whom it concerns beyond the message. */
@@ -435,13 +432,18 @@ static enum rc_wire_result wire_parse(struct rc_wire *wire, struct rc_span messa
 
 /* What was parsed as a record has it. */
 static enum rc_wire_result wire_finish(struct rc_wire *wire, const struct parsed *parsed, size_t bytes,
-                                       const char *what, struct rc_envelope_view *view)
+                                       const char *what, bool crossed, struct rc_envelope_view *view)
 {
     const struct rc_span data = parsed->args ? wire_args(wire, parsed) : parsed->payload;
     if (parsed->args && data.count == 0) {
         return wire_refuse(wire, RC_WIRE_MALFORMED, what, bytes, "no memory for its arguments");
     }
     wire_fill(wire, parsed, data, view);
+    if (crossed) {
+        rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE, 1);
+        rc_metric_add(wire->metrics, RC_METRIC_CROSS_INSTANCE_BYTES, data.count);
+        rc_metric_add(wire->metrics, RC_METRIC_REDIS_EXCLUDES_CUT, parsed->excludes_cut);
+    }
     return RC_WIRE_GOOD;
 }
 
@@ -475,11 +477,11 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
         rc_metric_add(wire->metrics, RC_METRIC_REDIS_DUPLICATES, 1);
         return RC_WIRE_DUPLICATE;
     }
-    return wire_finish(wire, &parsed, message.count, what, view);
+    return wire_finish(wire, &parsed, message.count, what, true, view);
 }
 
-enum rc_wire_result rc_wire_read_kept(struct rc_wire *wire, struct rc_span message, const char *what,
-                                      struct rc_envelope_view *view)
+static enum rc_wire_result read_kept(struct rc_wire *wire, struct rc_span message, const char *what, bool crossed,
+                                     struct rc_envelope_view *view)
 {
     struct parsed parsed = {.has_payload = false};
     const enum rc_wire_result result = wire_parse(wire, message, what, &parsed);
@@ -490,7 +492,19 @@ enum rc_wire_result rc_wire_read_kept(struct rc_wire *wire, struct rc_span messa
         return wire_refuse(wire, RC_WIRE_TOO_LARGE, what, message.count, "larger than limits.max_message_size");
     }
     keep_sender(wire, &parsed);
-    return wire_finish(wire, &parsed, message.count, what, view);
+    return wire_finish(wire, &parsed, message.count, what, crossed, view);
+}
+
+enum rc_wire_result rc_wire_read_kept(struct rc_wire *wire, struct rc_span message, const char *what,
+                                      struct rc_envelope_view *view)
+{
+    return read_kept(wire, message, what, true, view);
+}
+
+enum rc_wire_result rc_wire_read_again(struct rc_wire *wire, struct rc_span message, const char *what,
+                                       struct rc_envelope_view *view)
+{
+    return read_kept(wire, message, what, false, view);
 }
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */

@@ -108,6 +108,9 @@ enum rc_wire_result rc_wire_read(struct rc_wire *wire, struct rc_span message, c
 /* The same, also of this instance's own messages and of those that were seen before: what is kept in a stream has its place there. */
 enum rc_wire_result rc_wire_read_kept(struct rc_wire *wire, struct rc_span message, const char *what,
                                       struct rc_envelope_view *view);
+/* The same of one that was delivered long ago, and is read for a copy: it is not counted as one that came from another instance. */
+enum rc_wire_result rc_wire_read_again(struct rc_wire *wire, struct rc_span message, const char *what,
+                                       struct rc_envelope_view *view);
 
 /* How much a message says besides its payload. */
 enum rc_wire_form {

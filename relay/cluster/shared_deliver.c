@@ -170,16 +170,27 @@ static uint64_t proof_of(struct rc_span instance, uint64_t boot, uint64_t sequen
     return rc_hash(proof, rc_shared_proof(proof, instance, boot, sequence));
 }
 
-bool rc_shared_message_read(struct rc_shared *shared, const struct rc_shared_channel *channel, struct rc_span message,
-                            struct rc_envelope_view *view)
+static bool message_is_of(struct rc_shared *shared, const struct rc_shared_channel *channel, enum rc_wire_result read,
+                          struct rc_envelope_view *view)
 {
-    struct rc_wire *wire = shared->setup.wire;
-    if (rc_wire_read_kept(wire, message, "history", view) != RC_WIRE_GOOD || rc_wire_selects(wire)) {
+    if (read != RC_WIRE_GOOD || rc_wire_selects(shared->setup.wire)) {
         return false;
     }
     view->channel = channel->name;
     view->head.channel_bytes = channel->name_bytes;
     return true;
+}
+
+bool rc_shared_message_read(struct rc_shared *shared, const struct rc_shared_channel *channel, struct rc_span message,
+                            struct rc_envelope_view *view)
+{
+    return message_is_of(shared, channel, rc_wire_read_kept(shared->setup.wire, message, "history", view), view);
+}
+
+bool rc_shared_message_read_again(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                                  struct rc_span message, struct rc_envelope_view *view)
+{
+    return message_is_of(shared, channel, rc_wire_read_again(shared->setup.wire, message, "history", view), view);
 }
 
 /* Is the copy's message of that offset another one? `arguments`: they are compared, too, though they may be written in several ways that are
@@ -396,6 +407,8 @@ void rc_shared_refill_end(struct rc_shared *shared, struct rc_shared_channel *ch
 {
     rc_shared_refill_unqueue(shared, channel);
     channel->refill_tries = 0;
+    channel->refill_bytes = 0;
+    channel->refill_lost = false;
     for (struct rc_shared_waiter *waiter = TAILQ_FIRST(&channel->fillers); waiter != NULL;
          waiter = TAILQ_FIRST(&channel->fillers)) {
         rc_shared_waiter_answer(shared, waiter, true);

@@ -78,6 +78,9 @@ void rc_shared_pending_drop(struct rc_shared *shared, struct rc_shared_pending *
 /* A message of the channel's stream as a record has it; its parts live until the next one is read. False: it is none. */
 bool rc_shared_message_read(struct rc_shared *shared, const struct rc_shared_channel *channel, struct rc_span message,
                             struct rc_envelope_view *view);
+/* The same of one that is for the copy alone (rc_wire_read_again). */
+bool rc_shared_message_read_again(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                                  struct rc_span message, struct rc_envelope_view *view);
 /* Takes the arrival as the newest message of the channel, whatever was before it. */
 void rc_shared_take(struct rc_shared *shared, struct rc_shared_channel *channel,
                     const struct rc_shared_arrival *arrival);

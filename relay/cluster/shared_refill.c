@@ -8,7 +8,9 @@
 
 #define RC_SHARED_REFILL_SPAN_MS 10000u
 #define RC_SHARED_REFILL_AGAIN_MS 1000u /* not before a channel is looked for again for which it was in vain */
-#define REFILL_TRIES_MAX 4u             /* answers that came too late: the copy had lost more meanwhile */
+#define REFILL_MESSAGES_MAX RC_SHARED_FETCH_COUNT
+#define REFILL_NOT_NOW (-2)
+#define REFILL_TRIES_MAX 4u /* answers that came too late: the copy had lost more meanwhile */
 
 static void refill_replied(void *context, const redisReply *reply);
 
@@ -44,11 +46,13 @@ static uint32_t refill_slot(struct rc_shared *shared, const struct rc_shared_cha
                : RC_HISTORY_NO_SLOT;
 }
 
-/* Bytes of one piece: of a small memory a small part, for it has to find room in one row. */
-static uint64_t refill_piece(const struct rc_shared *shared)
+/* Bytes of one piece. Where not all of the last one found room no more than twice of what did is asked for. */
+static uint64_t refill_piece(const struct rc_shared *shared, const struct rc_shared_channel *channel, uint32_t slot,
+                             const struct rc_config_namespace *policy)
 {
-    const uint64_t part = (uint64_t)shared->setup.history->view.unit_count * RC_HISTORY_UNIT / 32;
-    return part < RC_SHARED_FETCH_BYTES ? part : RC_SHARED_FETCH_BYTES;
+    const uint64_t piece = rc_history_prepend_piece(shared->setup.history, slot, policy);
+    const uint64_t most = channel->refill_bytes == 0 ? piece : 2 * (uint64_t)channel->refill_bytes;
+    return piece < most ? piece : most;
 }
 
 /* May more be read now? */
@@ -84,7 +88,7 @@ static struct rc_shared_refill *refill_free(struct rc_shared *shared)
     return NULL;
 }
 
-/* 1; 0: the copy has all that it may have; -1: no more can be asked. */
+/* 1; 0: the copy has all that it may have; -1: no more can be asked; REFILL_NOT_NOW: where it was asked before is not there yet. */
 static int refill_send(struct rc_shared *shared, struct rc_shared_channel *channel, struct rc_shared_refill *refill)
 {
     const struct rc_config_namespace *policy = rc_shared_policy(shared, rc_shared_name(channel));
@@ -100,7 +104,8 @@ static int refill_send(struct rc_shared *shared, struct rc_shared_channel *chann
     }
     uint64_t least;
     uint64_t before;
-    if (!refill_wanted(shared, slot, policy, &least, &before)) {
+    const uint64_t piece = refill_piece(shared, channel, slot, policy);
+    if (!refill_wanted(shared, slot, policy, &least, &before) || piece == 0) {
         return 0;
     }
     *refill = (struct rc_shared_refill){.shared = shared,
@@ -110,12 +115,12 @@ static int refill_send(struct rc_shared *shared, struct rc_shared_channel *chann
                                         .proof = channel->proof,
                                         .before = before,
                                         .busy = true};
-    const struct rc_shared_range range = {
-        .last = channel->last, .from = before - 1, .to = least, .bytes = refill_piece(shared)};
+    const struct rc_shared_range range = {.last = channel->last, .from = before - 1, .to = least, .bytes = piece};
     if (rc_shared_refetch(shared->setup.link, &names, &range, refill_replied, refill) != 0) {
         refill->busy = false;
-        return -1;
+        return channel->refill_lost ? REFILL_NOT_NOW : -1;
     }
+    channel->refill_lost = false;
     channel->refilling = true;
     return 1;
 }
@@ -124,10 +129,17 @@ static void refill_next(struct rc_shared *shared)
 {
     struct rc_shared_refill *refill = refill_free(shared);
     struct rc_shared_channel *channel = TAILQ_FIRST(&shared->refill);
-    for (; channel != NULL && refill != NULL; channel = TAILQ_FIRST(&shared->refill)) {
+    struct rc_shared_channel *behind = NULL; /* that was in the line when it began: each is looked at once */
+    const struct rc_shared_channel *last = TAILQ_LAST(&shared->refill, rc_shared_channels);
+    bool over = !rc_redis_up(shared->setup.link); /* they wait, as long as rc_shared_refill_tick lets them */
+    for (; channel != NULL && refill != NULL && !over; channel = behind) {
+        over = channel == last;
+        behind = TAILQ_NEXT(channel, in_refill);
         rc_shared_refill_unqueue(shared, channel);
         const int sent = refill_send(shared, channel, refill);
-        if (sent <= 0) {
+        if (sent == REFILL_NOT_NOW) {
+            rc_shared_refill_begin(shared, channel);
+        } else if (sent <= 0) {
             channel->vain_ms = sent < 0 ? rc_clock_ms() : 0;
             rc_shared_refill_end(shared, channel);
             rc_shared_release(shared, channel);
@@ -158,7 +170,7 @@ static bool refill_entry(struct rc_shared *shared, const struct rc_shared_channe
     const uint64_t now_ms = rc_history_now(&shared->setup.history->view);
     struct rc_shared_entry entry;
     if (at >= answer->entries->elements || !rc_shared_entry_read(answer->entries->element[at], &entry) ||
-        entry.offset != offset || !rc_shared_message_read(shared, channel, entry.message, view)) {
+        entry.offset != offset || !rc_shared_message_read_again(shared, channel, entry.message, view)) {
         return false;
     }
     const uint64_t age_ms = answer->now_ms > entry.time_ms ? answer->now_ms - entry.time_ms : 0;
@@ -167,34 +179,74 @@ static bool refill_entry(struct rc_shared *shared, const struct rc_shared_channe
     return policy->history_ttl_ms == 0 || age_ms < policy->history_ttl_ms;
 }
 
-/* How many messages of the answer, which begins with that of offset `from` and goes back, are good, and the bytes of their entries. */
-static size_t refill_count(struct rc_shared *shared, const struct rc_shared_channel *channel,
-                           const struct rc_config_namespace *policy, const struct rc_shared_fetched *answer,
-                           uint64_t from, uint64_t *bytes)
+/* Of the answer, which begins with the message of offset `from` and goes back. */
+struct refill_part {
+    size_t count;                        /* messages that are good */
+    uint32_t needs[REFILL_MESSAGES_MAX]; /* bytes of their entries */
+};
+
+/* As many as a piece has; the first one also where it is larger. */
+static void refill_part_read(struct rc_shared *shared, const struct rc_shared_channel *channel,
+                             const struct rc_config_namespace *policy, const struct rc_shared_fetched *answer,
+                             uint64_t from, uint64_t piece, struct refill_part *part)
 {
     struct rc_envelope_view view;
     uint64_t time_ms;
-    size_t count = 0;
-    *bytes = 0;
-    while (count < from && *bytes < refill_piece(shared) &&
-           refill_entry(shared, channel, policy, answer, count, from - count, &view, &time_ms)) {
-        *bytes += rc_history_entry_need(&view);
-        count++;
+    uint64_t bytes = 0;
+    for (part->count = 0; part->count < from && part->count < REFILL_MESSAGES_MAX; part->count++) {
+        if (!refill_entry(shared, channel, policy, answer, part->count, from - part->count, &view, &time_ms)) {
+            return;
+        }
+        const uint64_t need = rc_history_entry_need(&view);
+        if (part->count > 0 && bytes + need > piece) {
+            return;
+        }
+        part->needs[part->count] = (uint32_t)need;
+        bytes += need;
     }
-    return count;
 }
 
-/* Puts what the answer has before the copy's oldest message. True: it has got nearer. */
+static uint64_t refill_part_bytes(const struct refill_part *part, size_t count)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += part->needs[i];
+    }
+    return bytes;
+}
+
+/* Bytes that the answer has brought, whatever becomes of them. */
+static uint64_t refill_read_bytes(const struct rc_shared_fetched *answer)
+{
+    struct rc_shared_entry entry;
+    uint64_t bytes = RC_HISTORY_UNIT;
+    for (size_t i = 0; i < answer->entries->elements; i++) {
+        bytes += rc_shared_entry_read(answer->entries->element[i], &entry) ? entry.message.count : 0;
+    }
+    return bytes;
+}
+
+/* Puts what the answer has before the copy's oldest message: where there is no room for all of it, those that are next to that one. True: it has
+ * got nearer. */
 static bool refill_put(struct rc_shared *shared, struct rc_shared_channel *channel,
-                       const struct rc_shared_fetched *answer, uint32_t slot, uint64_t before)
+                       const struct rc_shared_fetched *answer, uint32_t slot, uint64_t before, uint64_t *evicted)
 {
     struct rc_history *history = shared->setup.history;
     const struct rc_config_namespace *policy = rc_shared_policy(shared, rc_shared_name(channel));
     struct rc_history_prepend prepend;
-    uint64_t bytes = 0;
+    struct refill_part part = {.count = 0};
     uint64_t time_ms = 0;
-    const size_t count = policy == NULL ? 0 : refill_count(shared, channel, policy, answer, before - 1, &bytes);
-    if (count == 0 || !rc_history_prepend_begin(history, slot, policy, before - count, bytes, &prepend)) {
+    if (policy != NULL) {
+        refill_part_read(shared, channel, policy, answer, before - 1, refill_piece(shared, channel, slot, policy),
+                         &part);
+    }
+    size_t count = part.count;
+    uint64_t bytes = refill_part_bytes(&part, count);
+    while (count > 0 && !rc_history_prepend_begin(history, slot, policy, before - count, bytes, &prepend, evicted)) {
+        count /= 2;
+        bytes = refill_part_bytes(&part, count);
+    }
+    if (count == 0) {
         return false;
     }
     for (size_t i = count; i > 0; i--) {
@@ -204,7 +256,11 @@ static bool refill_put(struct rc_shared *shared, struct rc_shared_channel *chann
         rc_history_prepend_put(history, &prepend, &view, time_ms);
     }
     rc_history_prepend_end(history, &prepend);
-    shared->refill_bytes += bytes + RC_HISTORY_UNIT;
+    if (count < part.count) {
+        channel->refill_bytes = (uint32_t)bytes;
+    } else { /* a whole piece again, once that is no more than this */
+        channel->refill_bytes = channel->refill_bytes < RC_SHARED_FETCH_BYTES ? 2 * channel->refill_bytes : 0;
+    }
     rc_metric_add(shared->metrics, RC_METRIC_HISTORY_REPAIRED, count);
     return true;
 }
@@ -227,7 +283,13 @@ static void refill_take(struct rc_shared *shared, struct rc_shared_channel *chan
         }
         return;
     }
-    if (reply == NULL || channel->epoch != refill->epoch || !rc_shared_fetched_read(reply, &answer)) {
+    if (reply ==
+        NULL) { /* Redis is away, perhaps for a moment: who waits does so as long as rc_shared_refill_tick lets it */
+        channel->refill_lost = true;
+        rc_shared_refill_begin(shared, channel);
+        return;
+    }
+    if (channel->epoch != refill->epoch || !rc_shared_fetched_read(reply, &answer)) {
         refill_vain(shared, channel);
         return;
     }
@@ -239,10 +301,14 @@ static void refill_take(struct rc_shared *shared, struct rc_shared_channel *chan
     }
     const uint32_t slot = refill_slot(shared, channel);
     const uint64_t before = slot == RC_HISTORY_NO_SLOT ? 0 : rc_history_state(&shared->setup.history->view, slot).first;
+    const uint64_t read = refill_read_bytes(&answer);
     const bool late = before != refill->before; /* more went meanwhile */
+    uint64_t evicted = 0;
     channel->refill_tries += late;
-    if (slot == RC_HISTORY_NO_SLOT || channel->refill_tries > REFILL_TRIES_MAX ||
-        (!late && !refill_put(shared, channel, &answer, slot, before))) {
+    const bool nearer = slot != RC_HISTORY_NO_SLOT && channel->refill_tries <= REFILL_TRIES_MAX &&
+                        (late || refill_put(shared, channel, &answer, slot, before, &evicted));
+    shared->refill_bytes += read > evicted ? read : evicted;
+    if (!nearer) {
         refill_vain(shared, channel);
         return;
     }

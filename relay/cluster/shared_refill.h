@@ -3,7 +3,8 @@
  *
  *   who comes back and lacks them ─▶ waits ─▶ XREVRANGE in pieces, before the copy's oldest message ─▶ all there is, or no room ─▶ is answered
  *
- * One question at a time for a channel, however many wait; they are answered after redis.history_wait at the latest, with what is there then. Bounded:
+ * One question at a time for a channel, however many wait; they are answered after redis.history_wait at the latest, with what is there then. An answer that does
+ * not come because Redis goes is asked for again when it is back. A piece for which there is no room is halved, and what is next to the copy stays. Bounded:
  * RC_SHARED_REFILLS_MAX pieces on their way; what is read so in RC_SHARED_REFILL_SPAN_MS is a quarter of the memory for histories, so that channels
  * for which it is too small do not take it from each other all the time; and a channel for which it was in vain is not looked for again at once.
  *

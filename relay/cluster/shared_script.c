@@ -151,23 +151,26 @@ static const char fetch_text[] =
                "  t[1]..string.format('%03d',math.floor(tonumber(t[2])/1000)),list,held}";
 
 /* KEYS: offsets, stream. ARGV: offset of the asker's last message, the entries that are wanted, back from the one to the other, entries of this answer, their
- * bytes. */
+ * bytes: only the first one may be larger. Redis reads no more than about so much either: how many there are to one piece is known from those before. */
 static const char refetch_text[] =
     SOUND_TEXT "local h=redis.call('HMGET',KEYS[1],'epoch','offset')\n"
                "local e,o=h[1],h[2]\n"
                "if not sound(e,o) then e,o='0','0' end\n"
                "local x=redis.call('XRANGE',KEYS[2],ARGV[1]..'-0',ARGV[1]..'-0')\n"
                "local list,n,b,to={},0,0,ARGV[2]..'-0'\n"
-               "while n<tonumber(ARGV[4]) and b<tonumber(ARGV[5]) do\n"
-               "  local part=redis.call('XREVRANGE',KEYS[2],to,ARGV[3]..'-0','COUNT',16)\n"
+               "local most,bytes,c=tonumber(ARGV[4]),tonumber(ARGV[5]),1\n"
+               "while c>0 do\n"
+               "  local part=redis.call('XREVRANGE',KEYS[2],to,ARGV[3]..'-0','COUNT',c)\n"
                "  for i=1,#part do\n"
-               "    local m=part[i][2][6]\n"
+               "    local m=#(part[i][2][6] or '')\n"
+               "    if n>=most or (n>0 and b+m>bytes) then c=0 break end\n"
                "    n=n+1\n"
                "    list[n]=part[i]\n"
-               "    b=b+(m and #m or 0)\n"
+               "    b=b+m\n"
                "  end\n"
-               "  if #part<16 then break end\n"
-               "  to='('..part[16][1]\n"
+               "  if #part<c or c==0 then break end\n"
+               "  to='('..part[#part][1]\n"
+               "  c=math.min(16,b==0 and 16 or math.ceil((bytes-b)*n/b))\n"
                "end\n"
                "local t=redis.call('TIME')\n"
                "return {e,o,x[1] and x[1][2][2] or '',\n"

@@ -112,6 +112,7 @@ struct rc_shared_channel {
     uint64_t keep_ms;  /* when Redis is told again that its epoch holds (quiet) */
     uint64_t vain_ms;  /* when it was last in vain to look for what the copy lacks; 0 = it was not */
     uint32_t index;
+    uint32_t refill_bytes; /* what found room at last, where that was less than what had been read; 0 = all of it */
     uint32_t refill_tries; /* answers that came too late, in a row */
     uint32_t flying;       /* own messages that the link has */
     uint32_t alone_left;   /* of them, those that were delivered alone */
@@ -134,6 +135,7 @@ struct rc_shared_channel {
     bool later;
     bool alone_listed;
     bool quiet_listed;
+    bool refill_lost;   /* its question was not answered, for Redis went: it is asked again when that is back */
     bool refilling;     /* true exactly while a question for what the copy lacks has not been answered */
     bool refill_queued; /* true exactly while it is in the list of those that are to be asked */
     char name[];

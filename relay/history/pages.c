@@ -11,8 +11,14 @@
 #define EVICT_PAGES_LAST_MAX 4096u     /* for one without which the message cannot be kept */
 #define PAGE_BYTES_MAX (1024u * 1024u) /* but for larger messages */
 #define PAGES_A_CHANNEL 8u             /* a page is an eighth of what its channel has */
+#define PIECES_OF_MEMORY 32u           /* and of a small memory a small part, for it has to find room in one row */
 #define FITTING_TRIES_MAX 16u
 #define SHORTENED_BYTES 2048u /* about so much that is over is given back at a time */
+
+static uint64_t less_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 static struct rc_history_slot *pages_slot(const struct rc_history *history, uint32_t slot)
 {
@@ -235,9 +241,7 @@ static bool page_add(struct rc_history *history, uint32_t slot, uint64_t need, u
 {
     struct rc_history_channel *channel = &history->channels[slot];
     const uint32_t least = rc_blocks_order(need + sizeof(struct rc_history_page), RC_HISTORY_UNIT);
-    uint64_t wanted = channel->bytes / PAGES_A_CHANNEL;
-    wanted = wanted < PAGE_BYTES_MAX ? wanted : PAGE_BYTES_MAX;
-    uint32_t order = rc_blocks_order(wanted, RC_HISTORY_UNIT);
+    uint32_t order = rc_blocks_order(less_of(channel->bytes / PAGES_A_CHANNEL, PAGE_BYTES_MAX), RC_HISTORY_UNIT);
     order = order > least ? order : least;
     uint32_t unit = order == least ? RC_BLOCK_NONE : block_evicting(history, order, EVICT_PAGES_MAX);
     if (unit == RC_BLOCK_NONE) {
@@ -438,6 +442,17 @@ static void age_renew(struct rc_history *history, uint32_t slot)
     }
 }
 
+uint64_t rc_history_prepend_piece(const struct rc_history *history, uint32_t slot,
+                                  const struct rc_config_namespace *policy)
+{
+    const uint64_t most = policy->history_bytes != 0 ? policy->history_bytes : UINT64_MAX;
+    const uint64_t left = most - less_of(most, history->channels[slot].bytes);
+    const uint64_t all = (uint64_t)history->view.unit_count * RC_HISTORY_UNIT;
+    const uint64_t part = less_of(less_of(all / PIECES_OF_MEMORY, PAGE_BYTES_MAX), most / PAGES_A_CHANNEL);
+    const uint64_t piece = less_of(part > RC_HISTORY_UNIT ? part : RC_HISTORY_UNIT, left - left % RC_HISTORY_UNIT);
+    return piece > 0 ? piece - sizeof(struct rc_history_page) : 0;
+}
+
 bool rc_history_prepends(const struct rc_history *history, uint32_t slot)
 {
     const struct rc_history_slot *its = pages_slot(history, slot);
@@ -447,8 +462,10 @@ bool rc_history_prepends(const struct rc_history *history, uint32_t slot)
 }
 
 bool rc_history_prepend_begin(struct rc_history *history, uint32_t slot, const struct rc_config_namespace *policy,
-                              uint64_t first, uint64_t bytes, struct rc_history_prepend *prepend)
+                              uint64_t first, uint64_t bytes, struct rc_history_prepend *prepend, uint64_t *evicted)
 {
+    const bool single = first + 1 == atomic_load_explicit(&pages_slot(history, slot)->first, memory_order_relaxed);
+    const uint32_t pages_max = single ? EVICT_PAGES_LAST_MAX : EVICT_PAGES_MAX; /* of several some may do */
     const uint64_t all = bytes + sizeof(struct rc_history_page);
     const uint32_t units = (uint32_t)((all + RC_HISTORY_UNIT - 1) / RC_HISTORY_UNIT);
     const uint32_t order = rc_blocks_order(all, RC_HISTORY_UNIT);
@@ -459,9 +476,11 @@ bool rc_history_prepend_begin(struct rc_history *history, uint32_t slot, const s
     }
     age_renew(history, slot);
     uint32_t unit = rc_blocks_alloc(&history->blocks, order);
-    for (uint32_t i = 0; unit == RC_BLOCK_NONE && i < EVICT_PAGES_LAST_MAX && history->oldest_page != 0 &&
-                         history->pages[history->oldest_page - 1].owner != slot + 1 && evict_oldest(history);
+    for (uint32_t i = 0; unit == RC_BLOCK_NONE && i < pages_max && history->oldest_page != 0 &&
+                         history->pages[history->oldest_page - 1].owner != slot + 1;
          i++) {
+        *evicted += page_bytes(history, history->oldest_page);
+        (void)evict_oldest(history);
         unit = rc_blocks_alloc(&history->blocks, order);
     }
     if (unit == RC_BLOCK_NONE) {
@@ -513,7 +532,8 @@ void rc_history_prepend_end(struct rc_history *history, const struct rc_history_
     atomic_store_explicit(&its->page, prepend->unit + 1, memory_order_release); /* HY7 */
     /* HY9: who reads the new `first` and the old page looks again. Dying before it is shown leaves a page that has more than is shown. */
     tell_readers(its);
-    atomic_store_explicit(&its->first, prepend->first, memory_order_release);
+    /* HY13 pairs with HY11 in common/shm/history.c: who has read the new `first` sees behind that fence that the channel moved. */
+    atomic_store_explicit(&its->first, prepend->first, memory_order_release); /* HY13 */
     age_renew(history, prepend->slot);
 }
 

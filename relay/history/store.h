@@ -228,10 +228,15 @@ struct rc_history_state rc_history_stand(struct rc_history *history, uint32_t sl
                                          const struct rc_config_namespace *policy, uint64_t now_ms);
 /* May messages go before the oldest one? Not where the page has more than is shown: its namespace hides those, and what was before them. */
 bool rc_history_prepends(const struct rc_history *history, uint32_t slot);
-/* Room for the messages from `first` up to the oldest one, whose entries have so many bytes together; for it messages of other channels go. The
- * channel's are the newest of all from then on. False: there is no room, or the namespace leaves none. */
+/* Bytes of the entries that fill a page before the oldest one, which is not to be larger: the next message would drop all of it for want of
+ * history_bytes, and a larger block is hard to find. 0: the namespace leaves no room. A message that is larger has a page of its own. */
+uint64_t rc_history_prepend_piece(const struct rc_history *history, uint32_t slot,
+                                  const struct rc_config_namespace *policy);
+/* Room for the messages from `first` up to the oldest one, whose entries have so many bytes together; for it messages of other channels go: of
+ * them *evicted becomes more by their bytes, also where it was in vain. For a single message more of them go than for several, of which fewer
+ * may do. The channel's are the newest of all from then on. False: there is no room, or the namespace leaves none. */
 bool rc_history_prepend_begin(struct rc_history *history, uint32_t slot, const struct rc_config_namespace *policy,
-                              uint64_t first, uint64_t bytes, struct rc_history_prepend *prepend);
+                              uint64_t first, uint64_t bytes, struct rc_history_prepend *prepend, uint64_t *evicted);
 /* The next one of them, in the order of offsets; `time_ms`: when it was new (rc_history_now). */
 void rc_history_prepend_put(struct rc_history *history, struct rc_history_prepend *prepend,
                             const struct rc_envelope_view *view, uint64_t time_ms);

@@ -35,6 +35,20 @@ Test(placed, json_keeps_the_message_and_says_its_place)
     cr_assert(rc_span_equal(rc_span_of(view.data, view.head.data_bytes), RC_SPAN("{\"a\":1}")));
 }
 
+Test(placed, what_is_read_for_a_copy_alone_is_not_counted_as_come_from_another_instance)
+{
+    struct rc_placed placed;
+    struct rc_envelope_view view;
+    cr_assert(reads("{\"epoch\":\"1\",\"offset\":17,\"payload\":{\"a\":1}}", &placed));
+    cr_assert_eq(rc_wire_read_kept(&wire, placed.message, "test", &view), RC_WIRE_GOOD);
+    const uint64_t before = rc_metric_get(wire.metrics, RC_METRIC_CROSS_INSTANCE);
+    const uint64_t bytes = rc_metric_get(wire.metrics, RC_METRIC_CROSS_INSTANCE_BYTES);
+    cr_assert_eq(rc_wire_read_again(&wire, placed.message, "test", &view), RC_WIRE_GOOD);
+    cr_assert(rc_span_equal(rc_span_of(view.data, view.head.data_bytes), RC_SPAN("{\"a\":1}")));
+    cr_assert_eq(rc_metric_get(wire.metrics, RC_METRIC_CROSS_INSTANCE), before);
+    cr_assert_eq(rc_metric_get(wire.metrics, RC_METRIC_CROSS_INSTANCE_BYTES), bytes);
+}
+
 Test(placed, what_has_no_place_is_left_to_others)
 {
     static const char *const none[] = {"",

@@ -526,19 +526,22 @@ Test(history_store, who_counts_alone_has_an_epoch_of_its_own)
 
 /* --- what is read again ------------------------------------------------------------------------------------------------ */
 
+static uint64_t evicted; /* bytes of others that went for it */
+
 /* Messages from..to of the channel, as append_text made them, go before its oldest one. False: there is no room. */
 static bool prepend_texts(const char *channel, unsigned from, unsigned to)
 {
     struct rc_history_prepend prepend;
     char text[64];
     uint64_t bytes = 0;
+    evicted = 0;
     for (unsigned i = from; i <= to; i++) {
         const struct rc_envelope_view view =
             history_rig_record(&rig, channel, "", text, (uint32_t)snprintf(text, sizeof(text), "m%u", i));
         bytes += rc_history_entry_need(&view);
     }
     const uint32_t slot = history_rig_slot(&rig, channel);
-    if (!rc_history_prepend_begin(&rig.store, slot, policy(), from, bytes, &prepend)) {
+    if (!rc_history_prepend_begin(&rig.store, slot, policy(), from, bytes, &prepend, &evicted)) {
         return false;
     }
     for (unsigned i = from; i <= to; i++) {
@@ -635,4 +638,40 @@ Test(history_store, who_reads_while_messages_go_before_it_goes_on)
     cr_assert_eq(rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message), 1);
     cr_assert(rc_span_equal(message.data, RC_SPAN("m6")));
     cr_assert_eq(rc_history_read(&rig.view, &cursor, buffer, sizeof(buffer), &message), 0);
+}
+
+/* All of the memory has the smallest pages. */
+static void fill_with_small(void)
+{
+    static char text[300];
+    for (unsigned i = 0; i < 8000; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "small%u", i % 200);
+        cr_assert_neq(history_rig_append(&rig, name, text, sizeof(text)).epoch, 0);
+    }
+}
+
+Test(history_store, several_messages_that_find_no_row_do_not_take_it_from_everybody)
+{
+    fill_with_small();
+    (void)rc_history_begin_at(&rig.store, rc_channel_hash("a", 1), RC_SPAN("a"), 77, 2000, rig.now_ms);
+    const uint64_t before = rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_EVICTED_MEMORY);
+    (void)prepend_texts("a", 1001, 2000);
+    const uint64_t pages = rc_metric_get(&rig.metrics, RC_METRIC_HISTORY_EVICTED_MEMORY) - before;
+    cr_assert_gt(pages, 0);
+    cr_assert_leq(pages, 64);
+    cr_assert_geq(evicted, pages * RC_HISTORY_UNIT, "they are told also where it was in vain");
+}
+
+Test(history_store, a_piece_is_a_part_of_what_the_channel_and_the_memory_have)
+{
+    append_text("a", 1);
+    const uint32_t slot = history_rig_slot(&rig, "a");
+    const uint64_t all = rc_history_prepend_piece(&rig.store, slot, policy());
+    cr_assert_leq(all + sizeof(struct rc_history_page), (1u << 20) / 32, "no larger block than that");
+    policy()->history_bytes = 64 * 1024;
+    cr_assert_leq(rc_history_prepend_piece(&rig.store, slot, policy()), 64 * 1024 / 8);
+    cr_assert_gt(rc_history_prepend_piece(&rig.store, slot, policy()), 7 * 1024);
+    policy()->history_bytes = rig.store.channels[slot].bytes;
+    cr_assert_eq(rc_history_prepend_piece(&rig.store, slot, policy()), 0, "it has all that it may have");
 }
