@@ -1,6 +1,7 @@
 // A worker that was killed leaves a truth in which words are wrong, in every part of it. Whoever comes next goes on with it or refuses it, does not
 // die of it over and over, harms nobody else, and gives no client what was another one's.
-// It finds a fault that is there: RINGCAST_SEED=140695445, part 4, two words one too high, and one client gets what was for another one.
+// RINGCAST_SEED=140695445 has found subscriptions whose groups were one too high: counts were made anew where they tell it (rc_truth_repair). Words that
+// make up for each other nothing tells (docs/outlive.md): who is changed for another one hears what is that one's, and this may find it once.
 // RINGCAST_STRAY=N: N times as many rounds (make stress T=scribbled_truth), RINGCAST_SEED=N: other words, RINGCAST_TELL=1: says each.
 import assert from "node:assert/strict";
 import test from "node:test";

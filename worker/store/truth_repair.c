@@ -234,20 +234,32 @@ static bool repair_is_its(const struct rc_truth *truth, uint32_t client, uint32_
            repair_in(&truth->groups, rc_truth_subscription(truth, index)->group);
 }
 
+/* No moment leaves a list that comes to what is not its client's. Where one does a word is wrong, and with what is behind it is not known who has come to
+ * stand in whose place (lists_counts). */
+static bool repair_lists_whole(const struct rc_truth *truth)
+{
+    bool whole = true;
+    uint32_t left = truth->subscriptions.high;
+    for (uint32_t c = 1; c < truth->clients.high; c++) {
+        const struct rc_client *client = rc_truth_client(truth, c);
+        uint32_t i = client->random == 0 ? 0 : client->subscriptions;
+        while (i != 0 && whole) {
+            whole = repair_is_its(truth, c, i) && left-- > 0;
+            i = whole ? rc_truth_subscription(truth, i)->next : 0;
+        }
+    }
+    return whole;
+}
+
 static void repair_subscriptions(struct rc_truth *truth, uint32_t c, struct rc_truth_repaired *repaired)
 {
     struct rc_client *client = rc_truth_client(truth, c);
-    uint32_t *link = &client->subscriptions;
+    const uint32_t *link = &client->subscriptions;
     uint32_t count = 0;
     uint32_t cursors = 0;
     bool in_history = false;
     bool cut = client->cut == 0 || (client->cut == RC_CUT_DIRECT && client->direct_log != 0);
     for (; *link != 0; link = &rc_truth_subscription(truth, *link)->next, count++) {
-        if (!repair_is_its(truth, c, *link) || count > truth->subscriptions.high) {
-            *link = 0;
-            rc_truth_give_up_client(truth, c, repaired);
-            break;
-        }
         if (!repair_place(truth, *link)) {
             rc_truth_give_up_client(truth, c, repaired);
         }
@@ -430,6 +442,9 @@ int rc_truth_repair(struct rc_truth *truth, struct rc_truth_repaired *repaired, 
     const bool handled = layout->down.begun_sequence != 0 && layout->down.begun_sequence == last;
     const bool takes_back = (layout->down.begun == layout->down.done + 1 && !handled) || rc_receiving_takes_back(truth);
     *repaired = (struct rc_truth_repaired){0};
+    if (!repair_lists_whole(truth)) {
+        return rc_err_set(err, -EBADMSG, "a client of a killed worker names a subscription that is not its");
+    }
     repair_working(truth, repaired);
     if (repair_in(&truth->logs, layout->hub.moving.log)) {
         repair_moving_log(truth, repaired);
@@ -454,7 +469,9 @@ int rc_truth_repair(struct rc_truth *truth, struct rc_truth_repaired *repaired, 
     }
     const int rc = rc_truth_repair_lists(truth);
     if (rc < 0) {
-        return rc_err_set(err, rc, "no memory to put the lists of a killed worker right");
+        return rc_err_set(err, rc, "%s",
+                          rc == -EBADMSG ? "some are in channels of a killed worker that do not count them"
+                                         : "no memory to put the lists of a killed worker right");
     }
     RC_STORE_ORDER(); /* who is killed until here leaves these words for the next one */
     layout->working_socket = layout->working_client = 0;

@@ -26,7 +26,7 @@ struct rc_truth_repaired {
     uint32_t logs;    /* given up, or with a frame that was not counted */
 };
 
-/* -ENOMEM. The truth is attached, and its pools and heap have no index yet. */
+/* -ENOMEM; -EBADMSG: somebody may be in a channel of others. The truth is attached, and its pools and heap have no index yet. */
 int rc_truth_repair(struct rc_truth *truth, struct rc_truth_repaired *repaired, struct rc_err *err);
 
 /* The client, or who the socket carries, ends. */

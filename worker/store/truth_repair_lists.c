@@ -43,22 +43,73 @@ static void lists_name(struct lists *lists, uint32_t index)
     }
 }
 
-/* The subscriptions that clients name. */
+/* The subscriptions that clients name in their lists. */
 static void lists_subscriptions(struct lists *lists)
 {
     const struct rc_truth *truth = lists->truth;
     for (uint32_t c = 1; c < truth->clients.high; c++) {
         const struct rc_client *client = rc_truth_client(truth, c);
-        if (client->random == 0) {
-            continue;
-        }
-        for (uint32_t i = client->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
+        for (uint32_t i = client->random == 0 ? 0 : client->subscriptions; i != 0;
+             i = rc_truth_subscription(truth, i)->next) {
             lists_name(lists, i);
         }
-        if (client->everybody != 0) {
+    }
+}
+
+/* And those for "*", which that channel does not count. */
+static void lists_everybody(struct lists *lists)
+{
+    const struct rc_truth *truth = lists->truth;
+    for (uint32_t c = 1; c < truth->clients.high; c++) {
+        const struct rc_client *client = rc_truth_client(truth, c);
+        if (client->random != 0 && client->everybody != 0) {
             lists_name(lists, client->everybody);
         }
     }
+}
+
+/* Has somebody been linked to the channel last of all, as who is counted next? */
+static bool lists_just_subscribed(const struct lists *lists, uint32_t channel)
+{
+    const struct rc_truth *truth = lists->truth;
+    bool just = false;
+    for (uint32_t c = 1; !just && c < truth->clients.high; c++) {
+        const struct rc_client *client = rc_truth_client(truth, c);
+        if (client->random != 0 && client->subscriptions != 0) {
+            const struct rc_subscription *its = rc_truth_subscription(truth, client->subscriptions);
+            just =
+                rc_truth_group(truth, its->group)->channel == channel && its->member == lists->members[its->group] - 1;
+        }
+    }
+    return just;
+}
+
+/*
+ * Who is subscribed is linked before it is counted; who goes is unlinked before it is not counted any more, from all of its channels at once where
+ * its client ends. So a killed worker leaves one too many in one channel, or some too few. Any other one too many is a subscription whose group is a
+ * wrong word: it would hear what is said to others, and which it is nobody knows, since there may be more such words.
+ */
+static int lists_counts(const struct lists *lists)
+{
+    const struct rc_truth *truth = lists->truth;
+    uint64_t too_many = 0;
+    uint64_t too_few = 0;
+    uint32_t channel = 0; /* that has too many */
+    for (uint32_t c = 1; c < truth->channels.high; c++) {
+        uint64_t members = 0;
+        uint32_t left = truth->groups.high;
+        for (uint32_t g = lists_is_channel(truth, c) ? rc_truth_channel(truth, c)->groups : 0;
+             lists_in(&truth->groups, g) && rc_truth_group(truth, g)->channel == c && left > 0;
+             g = rc_truth_group(truth, g)->next, left--) {
+            members += lists->members[g];
+        }
+        const uint64_t counted = lists_is_channel(truth, c) ? rc_truth_channel(truth, c)->subscriber_count : 0;
+        channel = members > counted ? c : channel;
+        too_many += members > counted ? members - counted : 0;
+        too_few += members < counted ? counted - members : 0;
+    }
+    const bool right = too_many == 0 || (too_many == 1 && too_few == 0 && lists_just_subscribed(lists, channel));
+    return right ? 0 : -EBADMSG;
 }
 
 static int lists_by_place(const void *a, const void *b, void *context)
@@ -372,8 +423,13 @@ int rc_truth_repair_lists(struct rc_truth *truth)
                           .named = calloc(names, sizeof(uint32_t))};
     const bool memory = lists.members != NULL && lists.behind != NULL && lists.newest != NULL &&
                         lists.pending != NULL && lists.named != NULL;
-    if (memory) {
+    int rc = memory ? 0 : -ENOMEM;
+    if (rc == 0) {
         lists_subscriptions(&lists);
+        rc = lists_counts(&lists); /* before anything is made anew: the next one sees it, too */
+    }
+    if (rc == 0) {
+        lists_everybody(&lists);
         lists_places(&lists);
         lists_replays(&lists);
         lists_channels(&lists);
@@ -386,5 +442,5 @@ int rc_truth_repair_lists(struct rc_truth *truth)
     free(lists.newest);
     free(lists.pending);
     free(lists.named);
-    return memory ? 0 : -ENOMEM;
+    return rc;
 }

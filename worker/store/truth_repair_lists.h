@@ -4,7 +4,7 @@
 
 #include "worker/store/truth.h"
 
-/* -ENOMEM. */
+/* -ENOMEM. -EBADMSG: somebody is in a channel that does not count it, which no moment of a worker leaves: nothing was made anew. */
 int rc_truth_repair_lists(struct rc_truth *truth);
 
 #endif

@@ -55,7 +55,8 @@ static void look(int truth_fd, unsigned long places)
     copy_sparse(copy, truth_fd);
     cr_assert_eq(rc_truth_attach(&truth, copy, &err), 0, "%s", err.text);
     truth.cut = true;
-    cr_assert_eq(rc_truth_repair(&truth, &repaired, &err), 0);
+    const int repaired_rc = rc_truth_repair(&truth, &repaired, &err);
+    cr_assert_eq(repaired_rc, 0, "after %lu places: %s", places, err.text);
     const int rc = rc_truth_check(&truth, &found, &err);
     cr_assert_eq(rc, 0, "after %lu places: %s", places, err.text);
     cr_assert_leq(repaired.clients + repaired.sockets, 2, "after %lu places %u clients and %u sockets end", places,
@@ -553,5 +554,143 @@ Test(truth_repair, what_backends_are_asked_is_there_with_its_request_or_without)
     end_repair(&copy);
     hook->attempt = 0;
     rc_pool_free(&rig.truth.hooks, index);
+    hub_rig_close(&rig);
+}
+
+/* --- wrong indices ----------------------------------------------------------------------------------------------------- */
+
+/* An index in each kind of object that has one. */
+#define INDEX(pool_, type, member)                                                                    \
+    {                                                                                                 \
+        .what = #type "." #member, .pool = RC_TRUTH_POOL_##pool_, .at = offsetof(struct type, member) \
+    }
+static const struct {
+    const char *what;
+    enum rc_truth_pool_id pool;
+    size_t at;
+} indices[] = {
+    INDEX(clients, rc_client, socket),
+    INDEX(clients, rc_client, subscriptions),
+    INDEX(clients, rc_client, everybody),
+    INDEX(clients, rc_client, cut),
+    INDEX(clients, rc_client, output),
+    INDEX(clients, rc_client, direct_log),
+    INDEX(clients, rc_client, user),
+    INDEX(subscriptions, rc_subscription, client),
+    INDEX(subscriptions, rc_subscription, group),
+    INDEX(subscriptions, rc_subscription, next),
+    INDEX(subscriptions, rc_subscription, member),
+    INDEX(subscriptions, rc_subscription, replay),
+    INDEX(channels, rc_channel, name),
+    INDEX(channels, rc_channel, groups),
+    INDEX(channels, rc_channel, pending),
+    INDEX(channels, rc_channel, subscriber_count),
+    INDEX(groups, rc_group, channel),
+    INDEX(groups, rc_group, next),
+    INDEX(groups, rc_group, log),
+};
+
+/* Does it hear there what it has not subscribed to? */
+static bool hears_group(const struct rc_truth *truth, uint32_t c, uint32_t index)
+{
+    const struct rc_group *its = rc_truth_group(truth, index);
+    const struct rc_group *was = rc_truth_group(&rig.truth, index);
+    bool subscribed = false;
+    for (uint32_t i = rc_truth_client(&rig.truth, c)->subscriptions; i != 0;
+         i = rc_truth_subscription(&rig.truth, i)->next) {
+        subscribed = subscribed || rc_truth_subscription(&rig.truth, i)->group == index;
+    }
+    return !subscribed || its->channel != was->channel || (its->log != 0 && its->log != was->log);
+}
+
+/* Does the client hear what it has not subscribed to, or get what is kept for another one? */
+static bool hears_others(const struct rc_truth *truth, uint32_t c)
+{
+    const struct rc_client *its = rc_truth_client(truth, c);
+    bool others = false;
+    for (uint32_t i = 1; i < truth->clients.high; i++) {
+        const struct rc_client *was = rc_truth_client(&rig.truth, i);
+        others = others || (i != c && was->random != 0 &&
+                            ((its->direct_log != 0 && its->direct_log == was->direct_log) ||
+                             (its->output != 0 && its->output == was->output)));
+    }
+    for (uint32_t i = its->subscriptions; i != 0; i = rc_truth_subscription(truth, i)->next) {
+        others = others || hears_group(truth, c, rc_truth_subscription(truth, i)->group);
+    }
+    return others;
+}
+
+/* What a successor makes of the truth in which these words are changed: it refuses it, or those it goes on with hear what is theirs. */
+static void change(const char *what, uint32_t *const words[2], const uint32_t by[2])
+{
+    struct rc_truth copy;
+    struct rc_truth_repaired repaired;
+    struct rc_truth_found found = {0};
+    struct rc_err err = {0};
+    const int fd = memfd_create("copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    copy_sparse(fd, rig.truth_fd);
+    cr_assert_eq(rc_truth_attach(&copy, fd, &err), 0);
+    (void)close(fd);
+    for (size_t i = 0; i < 2 && words[i] != NULL; i++) {
+        const size_t offset = (size_t)((uint8_t *)words[i] - (uint8_t *)rig.truth.layout);
+        *(uint32_t *)(void *)((uint8_t *)copy.layout + offset) += by[i];
+    }
+    copy.cut = true;
+    if (rc_truth_repair(&copy, &repaired, &err) == 0 && rc_truth_check(&copy, &found, &err) == 0) {
+        for (uint32_t c = 1; c < copy.clients.high; c++) {
+            cr_expect(rc_truth_client(&copy, c)->random == 0 || is_broken(&copy, c) || !hears_others(&copy, c),
+                      "%s, %d up: client %u gets what is another one's", what, (int)by[0], c);
+        }
+    }
+    rc_truth_found_close(&found);
+    end_repair(&copy);
+}
+
+static void open_rig_of_own_channels(void)
+{
+    char name[8];
+    hub_rig_open(&rig, &options);
+    for (uint32_t i = 0; i < 4; i++) {
+        client = hub_rig_connect(&rig, HUB_RIG_UNIX, RC_CODEC_JSON, true, 1);
+        (void)snprintf(name, sizeof(name), "own%u", i);
+        (void)hub_rig_subscribe(&rig, client, name);
+        (void)hub_rig_subscribe(&rig, client, "all");
+        publish(name, 100);
+        reply(client);
+        const struct rc_client_ref ref = hub_rig_ref(&rig, client);
+        (void)hub_rig_direct(&rig, &ref, RC_SPAN("\"direct\""));
+    }
+    publish("all", 100);
+}
+
+Test(truth_repair, nobody_hears_what_is_for_another_one_by_a_wrong_index, .timeout = 120)
+{
+    open_rig_of_own_channels();
+    for (size_t i = 0; i < RC_ARRAY_COUNT(indices); i++) {
+        const struct rc_pool *pool = rc_truth_pool(&rig.truth, indices[i].pool);
+        for (uint32_t object = 1; object < pool->high; object++) {
+            uint32_t *const words[2] = {(uint32_t *)(void *)((uint8_t *)rc_pool_at(pool, object) + indices[i].at)};
+            change(indices[i].what, words, (const uint32_t[2]){1});
+            change(indices[i].what, words, (const uint32_t[2]){UINT32_MAX});
+        }
+    }
+    hub_rig_drain(&rig);
+    hub_rig_close(&rig);
+}
+
+/* One goes to where another one has gone from, which is somebody too many elsewhere. Only where all come to a circle counts say nothing. */
+Test(truth_repair, nobody_hears_what_is_for_another_one_by_two_wrong_groups, .timeout = 120)
+{
+    open_rig_of_own_channels();
+    const uint32_t high = rig.truth.subscriptions.high;
+    for (uint32_t first = 1; first < high; first++) {
+        for (uint32_t second = first + 1; second < high; second++) {
+            uint32_t *const words[2] = {&rc_truth_subscription(&rig.truth, first)->group,
+                                        &rc_truth_subscription(&rig.truth, second)->group};
+            change("two groups", words, (const uint32_t[2]){1, 1});
+            change("two groups", words, (const uint32_t[2]){UINT32_MAX, UINT32_MAX});
+        }
+    }
+    hub_rig_drain(&rig);
     hub_rig_close(&rig);
 }
