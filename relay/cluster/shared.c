@@ -373,13 +373,36 @@ bool rc_shared_received(struct rc_shared *shared, struct rc_span name, struct rc
     return true;
 }
 
-void rc_shared_look(struct rc_shared *shared)
+/* All of them are read anew, and what comes meanwhile waits: not more often than that, however often somebody says so. */
+#define LOOK_MS 10000u
+
+static void look_now(struct rc_shared *shared, uint64_t now_ms)
 {
+    shared->look_due = false;
+    shared->looked_ms = now_ms;
     for (uint32_t i = 0; i < shared->table.high; i++) {
         struct rc_shared_channel *channel = shared->table.channels[i];
         if (channel != NULL && channel->state == RC_SHARED_LIVE) {
             rc_shared_fetch_begin(shared, channel, true, false);
+        } else if (channel != NULL && channel->state == RC_SHARED_FETCHING && channel->fetching) {
+            channel->again = true; /* what is on its way may be of before */
         }
+    }
+}
+
+static void tick_look(struct rc_shared *shared, uint64_t now_ms)
+{
+    if (shared->look_due && (shared->looked_ms == 0 || now_ms >= shared->looked_ms + LOOK_MS)) {
+        look_now(shared, now_ms);
+    }
+}
+
+void rc_shared_look(struct rc_shared *shared)
+{
+    if (shared->open) {
+        shared->look_due = true;
+        tick_look(shared, rc_clock_ms());
+        rc_shared_tick_soon(shared);
     }
 }
 
@@ -554,9 +577,11 @@ static void shared_tick(void *context, uint64_t now_ms)
     tick_alone(shared, now_ms);
     tick_waiters(shared, now_ms);
     rc_shared_refill_tick(shared, now_ms);
-    if (!TAILQ_EMPTY(&shared->fillers) || !TAILQ_EMPTY(&shared->holding) || !TAILQ_EMPTY(&shared->pendings) ||
-        !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) || !TAILQ_EMPTY(&shared->later) ||
-        !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) || !TAILQ_EMPTY(&shared->askers)) {
+    tick_look(shared, now_ms);
+    if (shared->look_due || !TAILQ_EMPTY(&shared->fillers) || !TAILQ_EMPTY(&shared->holding) ||
+        !TAILQ_EMPTY(&shared->pendings) || !TAILQ_EMPTY(&shared->echo) || !TAILQ_EMPTY(&shared->fetch) ||
+        !TAILQ_EMPTY(&shared->later) || !TAILQ_EMPTY(&shared->alone) || !TAILQ_EMPTY(&shared->waiters) ||
+        !TAILQ_EMPTY(&shared->askers)) {
         rc_shared_tick_soon(shared);
     }
 }

@@ -95,6 +95,8 @@ struct rc_shared {
     uint32_t waiter_count;
     uint64_t held_bytes;
     uint64_t probe_ms;
+    uint64_t looked_ms;  /* when all streams were looked at; 0 = never */
+    bool look_due;       /* they are to be, as soon as that is long enough ago */
     uint64_t moved_ms;   /* when Redis last confirmed a channel, or sent its history */
     uint64_t wall_ms;    /* CLOCK_REALTIME at wall_at_ms */
     uint64_t wall_at_ms; /* CLOCK_MONOTONIC; 0 = it was not looked at */

@@ -51,7 +51,7 @@ testRedis("more channels than are remembered lose what this host delivered alone
   }
   await until("they are dropped", async () => (await dropped(a)) > 4500);
   await mend(redis, a);
-  await until("it is heard of", async () => (await heard(b)) === 1);
+  await until("it is heard of", async () => (await heard(b)) >= 1);
   await until("they are told", () => there.gaps("log:1").length > 0);
   await there.client.ping();
   assert.ok(there.gaps("room").length > 0, "who is to be told of all is");
@@ -69,7 +69,7 @@ testRedis("a relay dies with what it had delivered alone: subscribers elsewhere 
   assert.equal((await a.metrics())("ringcast_history_alone_waiting"), 1);
   await a.killRelay();
   await mend(redis, a);
-  await until("it is heard of", async () => (await heard(b)) === 1);
+  await until("it is heard of", async () => (await heard(b)) >= 1);
   await until("they are told", () => there.gaps("log:1").length > 0);
   assert.equal((await a.metrics())("ringcast_history_alone_waiting"), 0);
 });
@@ -86,7 +86,7 @@ testRedis("a relay dies with what nobody had got yet: of a shared history nobody
   await until("it waits", async () => (await a.metrics())("ringcast_history_shared_waiting") === 1);
   await a.killRelay();
   await mend(redis, a);
-  await until("it is heard of", async () => (await heard(b)) === 1);
+  await until("it is heard of", async () => (await heard(b)) >= 1);
   await until("the other channel is told", () => there.gaps("room").length > 0);
   assert.equal((await publisher.publish("log:1", "after")).offset, 2);
   await until("it goes on", () => [here, there].every(({ places }) => places("log:1").length === 2));
